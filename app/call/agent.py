@@ -1,0 +1,83 @@
+"""Who answers the phone: the agent as the call sees it. Plain values, read from the agent file."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """The model's own voice. `speed`: 0.25 to 1.5, 1.0 is normal."""
+
+    name: str = "marin"
+    speed: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class TurnTaking:
+    """When the model decides that the caller began or finished to speak.
+
+    `threshold`, `prefix_padding_ms`, `silence_ms` belong to `server_vad`, `eagerness` to
+    `semantic_vad` (protocol: session.audio.input.turn_detection). `interruptible`: whether the
+    caller's speech stops the agent's.
+    """
+
+    detection: Literal["server_vad", "semantic_vad"] = "server_vad"
+    threshold: float = 0.5
+    prefix_padding_ms: int = 300
+    silence_ms: int = 500
+    eagerness: Literal["auto", "low", "medium", "high"] = "auto"
+    interruptible: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Transcription:
+    """How the caller's speech is written down. `model` empty: not at all."""
+
+    model: str = "gpt-transcribe"
+    prompt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long things may take, all in milliseconds. 0 switches a limit off where it says so.
+
+    `idle_ms`: silence while listening before the agent asks whether anybody is there (0: never);
+    `idle_nudges`: how often it asks before it says goodbye. `longest_call_ms` (0: no limit), with a
+    spoken warning `warning_ms` before it. `tool_ms`: a tool that takes longer is answered for.
+    `hold_ms`: a caller who waits for an answer hears something at least this often.
+    """
+
+    idle_ms: int = 15_000
+    idle_nudges: int = 2
+    longest_call_ms: int = 30 * 60_000
+    warning_ms: int = 60_000
+    tool_ms: int = 15_000
+    hold_ms: int = 7_000
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """A tool as the model sees it. `parameters`: a JSON schema of type object."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """Everything that a call needs to know about its agent.
+
+    `greeting`: what is said first, or empty to let the caller begin. `language`: ISO 639-1 code.
+    `tools`: every tool offered to the model, built-in ones included.
+    """
+
+    name: str
+    instructions: str
+    greeting: str = ""
+    language: str = "en"
+    voice: Voice = Voice()
+    turns: TurnTaking = TurnTaking()
+    transcription: Transcription = Transcription()
+    limits: Limits = Limits()
+    tools: tuple[ToolSpec, ...] = field(default=())

@@ -1,0 +1,149 @@
+"""What was said, as it was heard: the transcript of a leg, and the seed of the next session."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from app.call.playback import PlaybackLedger
+
+Role = Literal["user", "assistant", "tool"]
+
+
+@dataclass(slots=True)
+class Turn:
+    """One thing said, or one thing a tool answered.
+
+    `role`: user, assistant or tool. `text`: all of it, as the model wrote it; what was heard of it
+    is `heard_text`. `heard_bytes` of `generated_bytes`: how much of an agent's turn was heard, set
+    once it was cut or complete. Where the text of native audio is cut is an estimate, for its
+    transcript has no times.
+    """
+
+    role: Role
+    item_id: str
+    at_ms: float
+    text: str = ""
+    finished: bool = False
+    cut: bool = False
+    heard_bytes: int = 0
+    generated_bytes: int = 0
+    detail: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def heard_ms(self) -> int:
+        return self.heard_bytes // 8
+
+    @property
+    def heard_text(self) -> str:
+        """The text in proportion to the heard audio, down to a whole word."""
+        if not self.cut:
+            return self.text
+        if not self.generated_bytes:
+            return ""
+        return whole_words(self.text, self.heard_bytes / self.generated_bytes)
+
+
+def whole_words(text: str, share: float) -> str:
+    """The first `share` (0 to 1) of a text, cut down to a whole word. Scripts without spaces are
+    cut at the character."""
+    length = int(len(text) * share)
+    if length >= len(text):
+        return text
+    head = text[:length]
+    if " " not in text.strip() or text[length : length + 1].isspace():
+        return head.rstrip()
+    return head.rpartition(" ")[0].rstrip()
+
+
+class Conversation:
+    """The turns of one leg, in the order of the conversation and not of arrival: transcriptions may
+    come before or after the answers to them (OpenAI: input_audio_transcription.completed)."""
+
+    def __init__(self) -> None:
+        self._turns: list[Turn] = []
+        self._by_item: dict[str, Turn] = {}
+        self.revision = 0  # grows with every change worth storing
+
+    def __iter__(self) -> Iterable[Turn]:
+        return iter(self._turns)
+
+    def __len__(self) -> int:
+        return len(self._turns)
+
+    def turn(self, role: Role, item_id: str, now_ms: float) -> Turn:
+        """The turn of this item, begun now if it is new."""
+        turn = self._by_item.get(item_id)
+        if turn is None:
+            turn = self._by_item[item_id] = Turn(role, item_id, now_ms)
+            self._turns.append(turn)
+        return turn
+
+    def find(self, item_id: str) -> Turn | None:
+        return self._by_item.get(item_id)
+
+    def committed(self, item_id: str, previous_item_id: str | None, now_ms: float) -> None:
+        """The caller's turn has its place in the conversation."""
+        turn = self.turn("user", item_id, now_ms)
+        previous = self._by_item.get(previous_item_id or "")
+        if previous is not None and previous is not turn:
+            self._turns.remove(turn)
+            self._turns.insert(self._turns.index(previous) + 1, turn)
+        turn.finished = True
+        self.revision += 1
+
+    def transcribed(self, item_id: str, text: str, now_ms: float) -> None:
+        """The caller's words are known."""
+        self.turn("user", item_id, now_ms).text = text.strip()
+        self.revision += 1
+
+    def tool_answered(self, call_id: str, name: str, output: str, now_ms: float) -> None:
+        """A tool's answer, kept so that a new session knows it too."""
+        turn = self.turn("tool", call_id, now_ms)
+        turn.text, turn.finished, turn.detail = output, True, {"name": name}
+        self.revision += 1
+
+    def was_cut(self, item_id: str, heard_bytes: int, generated_bytes: int) -> None:
+        """An agent's turn was interrupted, or ended with the call before it was heard out."""
+        turn = self._by_item.get(item_id)
+        if turn is not None:
+            turn.cut, turn.finished = True, True
+            turn.heard_bytes, turn.generated_bytes = heard_bytes, generated_bytes
+            self.revision += 1
+
+    def was_finished(self, item_id: str, generated_bytes: int) -> None:
+        """An agent's turn is complete, though perhaps not heard yet."""
+        turn = self._by_item.get(item_id)
+        if turn is not None and not turn.cut:
+            turn.finished = True
+            turn.heard_bytes = turn.generated_bytes = generated_bytes
+            self.revision += 1
+
+    def heard(self, ledger: PlaybackLedger, now_ms: float) -> list[Turn]:
+        """The turns as heard until now: what still plays is cut where it is, and what nobody heard
+        anything of is left out."""
+        turns = []
+        for turn in self._turns:
+            if turn.role == "assistant":
+                turn = self._as_heard(turn, ledger, now_ms)
+                if turn.cut and not turn.heard_text:
+                    continue
+            if turn.text or turn.role == "user":
+                turns.append(turn)
+        return turns
+
+    @staticmethod
+    def _as_heard(turn: Turn, ledger: PlaybackLedger, now_ms: float) -> Turn:
+        generated = ledger.generated_bytes(turn.item_id)
+        heard = ledger.heard_bytes(turn.item_id, now_ms)
+        if turn.cut or not generated or heard >= generated:
+            return turn
+        return Turn(
+            role=turn.role,
+            item_id=turn.item_id,
+            at_ms=turn.at_ms,
+            text=turn.text,
+            finished=turn.finished,
+            cut=True,
+            heard_bytes=heard,
+            generated_bytes=generated,
+        )

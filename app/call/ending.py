@@ -1,0 +1,161 @@
+"""How a call ends from our side: a goodbye, heard to its last mark, then the hang-up."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from app.call import directions
+from app.call.commands import CloseStream, Command, HangUp
+from app.call.limits import NEVER
+from app.call.output import AgentAudio
+from app.call.responses import Responses, Wanted, Wish
+
+GOODBYE_MS = 15_000.0  # for a goodbye that never comes
+HANG_UP_MS = 12_000.0  # for a hang-up that changes nothing, retries over REST included
+CLOSE_MS = 5000.0  # for closing the stream
+
+AnswerTool = Callable[[str, str, float], None]
+
+
+@dataclass(slots=True)
+class _Ending:
+    """Decided, but not done. `call_id`: the end_call to be answered, if the agent decided it.
+    `response_id`: the response that may hold the goodbye. `final`: speech does not take it back."""
+
+    reason: str
+    begun_ms: float
+    call_id: str
+    response_id: str
+    final: bool
+    said: bool = False  # the goodbye is generated; what is left is to hear it
+    hung_up_ms: float = NEVER
+    closed_ms: float = NEVER
+
+
+class Farewell:
+    """Decision, goodbye, last mark, hang-up over REST; if that changes nothing, the stream is
+    closed, and Twilio goes on with what its TwiML says next."""
+
+    def __init__(
+        self,
+        out: list[Command],
+        audio: AgentAudio,
+        responses: Responses,
+        answer_tool: AnswerTool,
+    ) -> None:
+        self._out = out
+        self._audio = audio
+        self._responses = responses
+        self._answer_tool = answer_tool
+        self._ending: _Ending | None = None
+
+    @property
+    def under_way(self) -> bool:
+        return self._ending is not None
+
+    @property
+    def reason(self) -> str:
+        return self._ending.reason if self._ending else ""
+
+    @property
+    def hanging_up(self) -> bool:
+        """Past the point where anything could take it back."""
+        ending = self._ending
+        return ending is not None and min(ending.hung_up_ms, ending.closed_ms) != NEVER
+
+    def begin(
+        self,
+        reason: str,
+        now_ms: float,
+        *,
+        direction: str = "",
+        call_id: str = "",
+        response_id: str = "",
+        final: bool = False,
+    ) -> None:
+        """Decide to end the call. With a `direction` a goodbye is asked for; without one, it is
+        expected in the response `response_id`, and asked for if it is not in there."""
+        if self._ending is not None:  # whoever wanted it first is still owed an answer
+            call_id = call_id or self._ending.call_id
+        self._ending = _Ending(reason, now_ms, call_id, response_id, final)
+        self._responses.unwant(Wish.NUDGE, Wish.HOLD, Wish.WARNING, Wish.REPLY)
+        if direction:
+            self._responses.want(Wish.GOODBYE, direction)
+
+    def insist(self) -> None:
+        """From now on the caller's speech does not take it back."""
+        if self._ending is not None:
+            self._ending.final = True
+
+    def response_ended(
+        self, response_id: str, was: Wanted | None, now_ms: float, *, spoke: bool
+    ) -> None:
+        """A response ended, and `spoke` or not: was it the goodbye?"""
+        ending = self._ending
+        if ending is None or ending.said:
+            return
+        if was is not None and was.wish is Wish.GOODBYE:
+            ending.said = True
+        elif ending.response_id == response_id:
+            ending.said = spoke
+            if not spoke:
+                self._answer(ending, directions.END_UNSPOKEN, now_ms)
+                self._responses.want(Wish.GOODBYE, directions.GOODBYE)
+
+    def caller_spoke(self, now_ms: float) -> None:
+        """The caller spoke before the goodbye was over: the call goes on, unless it must end."""
+        ending = self._ending
+        if ending is None or ending.final or self.hanging_up:
+            return
+        self._ending = None
+        self._responses.unwant(Wish.GOODBYE)
+        self._answer(ending, directions.END_TAKEN_BACK, now_ms)
+
+    def hang_up(self, now_ms: float) -> None:
+        """End the call now."""
+        ending = self._ending
+        if ending is not None and not self.hanging_up:
+            self._answer(ending, directions.END_DONE, now_ms)
+            ending.hung_up_ms = now_ms
+            self._out.append(HangUp(ending.reason))
+
+    def close(self, reason: str, now_ms: float) -> None:
+        """Close the stream: the hang-up failed, or the caller is to be helped by TwiML."""
+        if self._ending is None:
+            self.begin(reason, now_ms, final=True)
+        if self._ending is not None and self._ending.closed_ms == NEVER:
+            self._ending.closed_ms = now_ms
+            self._out.append(CloseStream(reason))
+
+    def settle(self, now_ms: float) -> bool:
+        """Do what is due. Returns True when nothing more can be done but to let go."""
+        ending = self._ending
+        if ending is None:
+            return False
+        if self.hanging_up:
+            if now_ms >= ending.hung_up_ms + HANG_UP_MS:
+                self.close("hang-up without effect", now_ms)
+            return now_ms >= ending.closed_ms + CLOSE_MS
+        if now_ms >= self._goodbye_over_ms(ending, now_ms):
+            self.hang_up(now_ms)
+        return False
+
+    def next_ms(self, now_ms: float) -> float:
+        ending = self._ending
+        if ending is None:
+            return NEVER
+        if ending.closed_ms != NEVER:
+            return ending.closed_ms + CLOSE_MS
+        if ending.hung_up_ms != NEVER:
+            return ending.hung_up_ms + HANG_UP_MS
+        return self._goodbye_over_ms(ending, now_ms)
+
+    def _goodbye_over_ms(self, ending: _Ending, now_ms: float) -> float:
+        heard_out_ms = self._audio.heard_out_ms(now_ms)
+        if ending.said and not self._responses.in_flight:
+            return heard_out_ms
+        return max(ending.begun_ms + GOODBYE_MS, heard_out_ms)
+
+    def _answer(self, ending: _Ending, output: str, now_ms: float) -> None:
+        if ending.call_id:
+            call_id, ending.call_id = ending.call_id, ""
+            self._answer_tool(call_id, output, now_ms)

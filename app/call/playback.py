@@ -1,0 +1,214 @@
+"""What the caller heard: the playback ledger of one media stream.
+
+Audio reaches Twilio several times faster than it plays. The ledger knows, per item of the model's,
+how much was generated, how much was sent, how much was surely heard (a mark behind it came back)
+and how much was probably heard by now.
+
+All positions are bytes of µ-law since the last clear; 8 bytes play in 1 ms. The clock is ours: a
+byte sent at t on an empty buffer counts as played from t on. That hides the network's delay, and
+rightly so: a clear travels as long as the audio did, so what had played when the clear takes effect
+is what the ledger says at the moment of sending it.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from statistics import median
+
+BYTES_PER_MS = 8
+SLACK_MS = 60.0  # marks that come back within this much of their time don't move the clock
+SAMPLES = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """An item that was interrupted. `heard_bytes` <= `generated_bytes`."""
+
+    item_id: str
+    heard_bytes: int
+    generated_bytes: int
+
+    @property
+    def heard_ms(self) -> int:
+        return self.heard_bytes // BYTES_PER_MS
+
+
+@dataclass(slots=True)
+class _Item:
+    generated_bytes: int = 0
+    sent_bytes: int = 0
+    complete: bool = False
+
+
+@dataclass(slots=True)
+class _Segment:
+    """A run of one item's bytes in the stream, from position `start` to `end`."""
+
+    item_id: str
+    start: int
+    end: int
+
+
+@dataclass(slots=True)
+class _Mark:
+    position: int
+    sent_ms: float
+    on_empty_buffer: bool
+
+
+class PlaybackLedger:
+    """Feed it what is generated, sent and echoed; ask it what was heard.
+
+    Twilio echoes the marks that a clear flushes as well (Twilio: media streams, mark message), so
+    names carry an epoch and echoes of an older one count for nothing.
+    """
+
+    def __init__(self) -> None:
+        self._items: dict[str, _Item] = {}
+        self._segments: list[_Segment] = []
+        self._marks: dict[str, _Mark] = {}
+        self._epoch = 0
+        self._mark_count = 0
+        self._sent = 0  # bytes sent since the last clear
+        self._sure = 0  # of these, surely played
+        self._marked = 0  # position of the last mark
+        self._run_start = 0  # where the present unbroken run of playback began ...
+        self._run_start_ms = 0.0  # ... and when it was sent
+        self._lag_ms = 0.0  # how much later than sent this run really plays
+        self._lags_ms: deque[float] = deque(maxlen=SAMPLES)
+        self._round_trips_ms: deque[float] = deque(maxlen=SAMPLES)
+
+    # --- told ---------------------------------------------------------------------------------
+
+    def generated(self, item_id: str, size_bytes: int) -> None:
+        """The model made this much more of an item."""
+        self._items.setdefault(item_id, _Item()).generated_bytes += size_bytes
+
+    def completed(self, item_id: str) -> None:
+        """The model will add nothing to this item."""
+        if item := self._items.get(item_id):
+            item.complete = True
+
+    def sent(self, item_id: str, size_bytes: int, now_ms: float) -> None:
+        """This much more of an item went to Twilio. What is sent must have been generated."""
+        if self.position(now_ms) >= self._sent:
+            self._forget_heard()
+            self._run_start, self._run_start_ms = self._sent, now_ms
+            self._lag_ms = max(0.0, median(self._lags_ms)) if len(self._lags_ms) >= 3 else 0.0
+        end = self._sent + size_bytes
+        if self._segments and self._segments[-1].item_id == item_id:
+            self._segments[-1].end = end
+        else:
+            self._segments.append(_Segment(item_id, self._sent, end))
+        self._sent = end
+        self._items[item_id].sent_bytes += size_bytes
+
+    def _forget_heard(self) -> None:
+        """Let go of items that were surely heard to their end, so that a long call stays small."""
+        if not self.all_surely_heard:
+            return
+        self._segments.clear()
+        for item_id in [i for i, item in self._items.items() if self._fully_sent(item)]:
+            del self._items[item_id]
+
+    @staticmethod
+    def _fully_sent(item: _Item) -> bool:
+        return item.complete and item.sent_bytes == item.generated_bytes
+
+    def mark_sent(self, now_ms: float) -> str:
+        """A mark goes out behind everything sent so far. Returns the name to give it."""
+        self._mark_count += 1
+        name = f"{self._epoch}:{self._mark_count}"
+        empty = self._sure == self._sent and not self._marks
+        self._marks[name] = _Mark(self._sent, now_ms, empty)
+        self._marked = self._sent
+        return name
+
+    def echoed(self, name: str, now_ms: float) -> bool:
+        """A mark came back. False for a flushed, repeated or unknown one."""
+        mark = self._marks.pop(name, None)
+        if mark is None:
+            return False
+        if mark.on_empty_buffer:  # it came back at once, so this is the round trip
+            self._round_trips_ms.append(now_ms - mark.sent_ms)
+        elif mark.position > self._run_start:
+            planned_ms = self._run_start_ms + (mark.position - self._run_start) / BYTES_PER_MS
+            lag_ms = now_ms - self.round_trip_ms - planned_ms
+            self._lags_ms.append(lag_ms)
+            if abs(lag_ms - self._lag_ms) > SLACK_MS:
+                self._lag_ms = max(0.0, lag_ms)
+        self._sure = max(self._sure, mark.position)
+        return True
+
+    def cleared(self, now_ms: float) -> list[Cut]:
+        """Twilio's buffer is dropped now. Returns the items that lose something by it: those with
+        unheard audio, and those that the model had not finished. Oldest first."""
+        cuts = []
+        for item_id, item in self._items.items():
+            heard = self.heard_bytes(item_id, now_ms)
+            if heard < item.generated_bytes or not item.complete:
+                cuts.append(Cut(item_id, heard, item.generated_bytes))
+        self._epoch += 1
+        self._items.clear()
+        self._segments.clear()
+        self._marks.clear()
+        self._sent = self._sure = self._marked = self._run_start = 0
+        return cuts
+
+    # --- asked --------------------------------------------------------------------------------
+
+    @property
+    def round_trip_ms(self) -> float:
+        """To Twilio and back, measured by marks that found an empty buffer. 0 before the first."""
+        return median(self._round_trips_ms) if self._round_trips_ms else 0.0
+
+    def position(self, now_ms: float) -> int:
+        """How far playback has probably come. Never before a sure point, never past what was sent,
+        and never far past a mark that should long have come back."""
+        elapsed_ms = now_ms - self._run_start_ms - self._lag_ms
+        position = self._run_start + max(0, int(elapsed_ms * BYTES_PER_MS))
+        if self._marks and self._round_trips_ms:
+            behind = next(iter(self._marks.values())).position
+            wait_ms = self.round_trip_ms + 2 * SLACK_MS
+            position = min(position, behind + int(wait_ms * BYTES_PER_MS))
+        return min(self._sent, max(self._sure, position))
+
+    def heard_bytes(self, item_id: str, now_ms: float) -> int:
+        """How much of an item was probably heard since the last clear."""
+        position = self.position(now_ms)
+        return sum(
+            min(segment.end, position) - segment.start
+            for segment in self._segments
+            if segment.item_id == item_id and segment.start < position
+        )
+
+    def generated_bytes(self, item_id: str) -> int:
+        item = self._items.get(item_id)
+        return item.generated_bytes if item else 0
+
+    def sent_bytes(self, item_id: str) -> int:
+        item = self._items.get(item_id)
+        return item.sent_bytes if item else 0
+
+    def playing(self, now_ms: float) -> bool:
+        """Whether the caller probably hears something now."""
+        return self.position(now_ms) < self._sent
+
+    def interrupts(self, now_ms: float) -> bool:
+        """Whether a clear now would take anything away, or stop an unfinished item."""
+        return self.playing(now_ms) or not all(map(self._fully_sent, self._items.values()))
+
+    @property
+    def all_surely_heard(self) -> bool:
+        """Whether a mark behind the last byte sent has come back."""
+        return self._sure == self._sent
+
+    @property
+    def unmarked_bytes(self) -> int:
+        """Sent since the last mark."""
+        return self._sent - self._marked
+
+    @property
+    def ends_ms(self) -> float:
+        """When everything sent will probably have been played, or was."""
+        left = self._sent - self._run_start
+        return self._run_start_ms + self._lag_ms + left / BYTES_PER_MS

@@ -1,0 +1,129 @@
+"""The timeline of a leg: every event and command with its time, and how to play it again.
+
+A run of audio or of transcript is one entry with its pieces, each with its own time, so that an
+answer of a hundred deltas stays readable and yet replays exactly. Audio itself is not in here, only
+its size.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, get_args
+
+from app.call import commands as do
+from app.call import events as ev
+from app.call.agent import Agent
+from app.call.machine import CallMachine
+from app.call.usage import Usage
+
+MOST_ENTRIES = 20_000  # kept in memory between two takes; past it the oldest go
+
+Kind = Literal["event", "command"]
+
+_EVENTS = {cls.__name__: cls for cls in get_args(ev.Event)}
+_IN_RUNS = (ev.AudioReceived, ev.TranscriptReceived, ev.MarkEchoed)  # these don't end a run
+_PIECE = {"AudioReceived": "size_bytes", "TranscriptReceived": "text", "PlayAudio": "size_bytes"}
+
+
+@dataclass(slots=True)
+class Entry:
+    """One thing that happened or was ordered. `order`: its place in the leg. `at_ms`: monotonic,
+    from the leg's beginning. A run has `pieces` of (order, at_ms, value)."""
+
+    order: int
+    at_ms: float
+    kind: Kind
+    name: str
+    data: dict[str, Any]
+    pieces: list[tuple[int, float, Any]] = field(default_factory=list)
+
+    def as_data(self) -> dict[str, Any]:
+        """What is stored beside time, kind and name."""
+        data = {"order": self.order, **self.data}
+        return {**data, "pieces": self.pieces} if self.pieces else data
+
+
+class Timeline:
+    """Told of every event and command, in order."""
+
+    def __init__(self) -> None:
+        self._order = 0
+        self._entries: list[Entry] = []
+        self._runs: dict[tuple[str, str], Entry] = {}
+        self.dropped = 0
+
+    def event(self, event: ev.Event, now_ms: float) -> None:
+        if not isinstance(event, _IN_RUNS):
+            self._runs.clear()
+        self._add("event", event, now_ms)
+
+    def command(self, command: do.Command, now_ms: float) -> None:
+        self._add("command", command, now_ms)
+
+    def take(self) -> list[Entry]:
+        """What came since the last take."""
+        entries, self._entries = self._entries, []
+        self._runs.clear()
+        return entries
+
+    def _add(self, kind: Kind, message: ev.Event | do.Command, now_ms: float) -> None:
+        self._order += 1
+        name = type(message).__name__
+        if isinstance(message, ev.AudioReceived | ev.TranscriptReceived | do.PlayAudio):
+            value_name = _PIECE[name]
+            run = self._runs.get((name, message.item_id))
+            if run is None:
+                data = asdict(message)
+                data.pop("payload", None)
+                del data[value_name]
+                run = self._append(Entry(self._order, now_ms, kind, name, data))
+                self._runs[name, message.item_id] = run
+            run.pieces.append((self._order, now_ms, getattr(message, value_name)))
+        else:
+            self._append(Entry(self._order, now_ms, kind, name, asdict(message)))
+
+    def _append(self, entry: Entry) -> Entry:
+        if len(self._entries) >= MOST_ENTRIES:
+            del self._entries[0]
+            self.dropped += 1
+        self._entries.append(entry)
+        return entry
+
+
+def _expand(entries: Iterable[Entry], kind: Kind) -> list[tuple[int, float, str, dict[str, Any]]]:
+    """Single messages in their order: (order, at_ms, name, fields)."""
+    single = []
+    for entry in entries:
+        if entry.kind != kind:
+            continue
+        if not entry.pieces:
+            single.append((entry.order, entry.at_ms, entry.name, entry.data))
+        for order, at_ms, value in entry.pieces:
+            single.append((order, at_ms, entry.name, {**entry.data, _PIECE[entry.name]: value}))
+    return sorted(single, key=lambda message: message[0])
+
+
+def _event(name: str, data: dict[str, Any]) -> ev.Event:
+    if name == "AudioReceived":
+        data = {**data, "payload": ""}
+    elif name == "ResponseDone":
+        data = {**data, "usage": Usage(**data["usage"])}
+    event: ev.Event = _EVENTS[name](**data)
+    return event
+
+
+Ordered = list[tuple[float, str, dict[str, Any]]]
+
+
+def ordered(entries: Iterable[Entry]) -> Ordered:
+    """The commands that a timeline recorded: (at_ms, name, fields), without audio."""
+    return [(at_ms, name, data) for _, at_ms, name, data in _expand(entries, "command")]
+
+
+def replay(agent: Agent, entries: Iterable[Entry]) -> Ordered:
+    """Give the recorded events to a fresh machine; returns the commands that it answers with, to be
+    compared with `ordered` of the same entries."""
+    machine, again = CallMachine(agent), Timeline()
+    for _, at_ms, name, data in _expand(entries, "event"):
+        for command in machine.handle(_event(name, data), at_ms):
+            again.command(command, at_ms)
+    return ordered(again.take())

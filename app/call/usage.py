@@ -1,0 +1,19 @@
+"""What a response cost, in tokens."""
+
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one response, or of a whole call. Cached ones are a part of the input ones
+    (protocol: response.done usage)."""
+
+    input_text: int = 0
+    input_audio: int = 0
+    input_text_cached: int = 0
+    input_audio_cached: int = 0
+    output_text: int = 0
+    output_audio: int = 0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))

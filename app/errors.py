@@ -1,0 +1,41 @@
+"""What can go wrong, named for where it went wrong. Imports nothing."""
+
+
+class BridgeError(Exception):
+    """The parent of every error this project raises on purpose. The message names the fix."""
+
+
+class ConfigError(BridgeError):
+    """A setting or the agent file is wrong. `problems` holds one line per fault."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class ProtocolError(BridgeError):
+    """A peer sent a message that its own protocol does not allow."""
+
+
+class TwilioError(BridgeError):
+    """Twilio refused a REST request or could not be reached.
+
+    `status`: HTTP status, or None when no answer came. `code`: Twilio's error code, or None.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None, code: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
+class ModelError(BridgeError):
+    """The Realtime session could not be opened or was lost."""
+
+
+class VoiceError(BridgeError):
+    """An external voice failed."""
+
+
+class ToolError(BridgeError):
+    """A tool cannot be run as asked. The message is shown to the model."""
