@@ -1,0 +1,90 @@
+"""Telephone audio as arithmetic: µ-law, 16-bit PCM, their lengths in bytes and milliseconds.
+
+µ-law (G.711, "PCMU", `audio/x-mulaw` at Twilio, `audio/pcmu` at OpenAI) is mono at 8000 Hz with one
+byte per sample. PCM here is mono, signed, 16 bits, in the machine's byte order.
+"""
+
+import audioop
+import base64
+import math
+from array import array
+from collections.abc import Sequence
+
+ULAW_HZ = 8000
+ULAW_BYTES_PER_MS = 8
+
+_PCM_FULL_SCALE = 32768
+_ULAW_SILENCE = b"\xff"
+
+
+def ulaw_ms(size_bytes: int) -> float:
+    """How long so many bytes of µ-law play."""
+    return size_bytes / ULAW_BYTES_PER_MS
+
+
+def base64_size(payload: str) -> int:
+    """How many bytes a base64 text decodes to, without decoding it.
+
+    Right for padded base64 without line breaks, which is what both wires carry.
+    """
+    return len(payload) // 4 * 3 - payload.count("=", -2)
+
+
+def ulaw_encode(pcm16: bytes) -> bytes:
+    """PCM to µ-law, sample by sample: the rate stays."""
+    return audioop.lin2ulaw(pcm16, 2)
+
+
+def ulaw_decode(ulaw: bytes) -> bytes:
+    """µ-law to PCM, sample by sample: the rate stays."""
+    return audioop.ulaw2lin(ulaw, 2)
+
+
+def pcm16_dbfs(pcm16: bytes) -> float:
+    """How loud PCM is: its RMS in dB below full scale; `-inf` for silence or nothing."""
+    rms = audioop.rms(pcm16, 2) if pcm16 else 0
+    return 20 * math.log10(rms / _PCM_FULL_SCALE) if rms else -math.inf
+
+
+def rms_dbfs(ulaw: bytes) -> float:
+    """How loud µ-law is: its RMS in dB below full scale; `-inf` for silence or nothing.
+
+    Speech on the telephone is about -30 to -15, a quiet line below -55.
+    """
+    return pcm16_dbfs(ulaw_decode(ulaw))
+
+
+def resample_pcm16(pcm: bytes, from_hz: int, to_hz: int) -> bytes:
+    """Change the rate of PCM. Good enough for demos and tests, not for music.
+
+    On the way down a one-pole low-pass goes first, which softens what would fold back as noise.
+    """
+    if from_hz == to_hz:
+        return pcm
+    weights = (2, 1) if to_hz < from_hz else (1, 0)
+    return audioop.ratecv(pcm, 2, 1, from_hz, to_hz, None, *weights)[0]
+
+
+def silence(ms: int) -> bytes:
+    """µ-law silence."""
+    return _ULAW_SILENCE * (ms * ULAW_BYTES_PER_MS)
+
+
+def tone(notes_hz: Sequence[float], *, note_ms: int, level_dbfs: float, fade_ms: int = 20) -> bytes:
+    """Sine notes one after the other as µ-law, each faded in and out so that nothing clicks.
+
+    `level_dbfs`: RMS of a note between its fades.
+    """
+    peak = _PCM_FULL_SCALE * 10 ** (level_dbfs / 20) * math.sqrt(2)
+    length = note_ms * ULAW_BYTES_PER_MS
+    fade = max(1, fade_ms * ULAW_BYTES_PER_MS)
+    samples = array("h")
+    for hz in notes_hz:
+        for n in range(length):
+            gain = min(1.0, n / fade, (length - n) / fade)
+            samples.append(round(peak * gain * math.sin(2 * math.pi * hz * n / ULAW_HZ)))
+    return ulaw_encode(samples.tobytes())
+
+
+HOLD_TONE = base64.b64encode(tone((440, 480), note_ms=150, level_dbfs=-24)).decode("ascii")
+"""What a waiting caller hears: a soft "still here" of 300 ms, base64 of µ-law."""

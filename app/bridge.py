@@ -1,0 +1,377 @@
+"""One leg of a call: feeds what happens to the machine, and does what it says.
+
+The machine decides, the leg does. Performing a command never waits: what is slow (opening a
+session, a tool, Twilio's REST) is a task that comes back as an event, its failure too. Only the
+caller's frames do not pass the machine: they go straight to the model.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from contextlib import suppress
+from time import monotonic
+from typing import Any
+
+from app.call import commands as do
+from app.call import events as ev
+from app.call.machine import CallMachine
+from app.errors import ModelError, ProtocolError, ToolError, TwilioError
+from app.realtime import client
+from app.realtime import events as realtime
+from app.realtime.client import HandshakeRefused, RealtimeSocket
+from app.realtime.session import session_update
+from app.recorder import CallInfo, Recorder
+from app.services import Services
+from app.telephony import media_stream
+from app.telephony.media_socket import MediaOutbox, Send
+from app.telephony.media_stream import Encoder, Media, Start
+from app.tools.schema import CallContext
+
+logger = logging.getLogger(__name__)
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+SAVE_EVERY_S = 2.0
+EARLY_AUDIO_BYTES = 10_000 * 8  # of the caller's audio kept while no session takes it: ten seconds
+
+# What comes all the time: the count of the caller's frames is not told before each of these.
+_IN_PASSING = (ev.AudioReceived, ev.TranscriptReceived, ev.MarkEchoed)
+
+
+class Leg:
+    """Create it, start `run` as a task, and give it the media socket with `carry`."""
+
+    def __init__(self, call: CallInfo, services: Services) -> None:
+        self.call = call
+        self.ready = asyncio.Event()  # the session is configured, or will not be
+        self.claimed = False  # a media socket proved that it is this call's
+        self._services = services
+        self._agent = services.agent.agent
+        self._machine = CallMachine(self._agent)
+        self._recorder = Recorder(services.store, call, self._agent.name, services.watchers)
+        self._loop = asyncio.get_running_loop()
+        self._began_s = monotonic()  # finer than the loop's own clock, which uvloop rounds to 1 ms
+        self._over = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._tools: dict[str, asyncio.Task[None]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_ms = 0.0
+        self._model: RealtimeSocket | None = None
+        self._outbox: MediaOutbox | None = None
+        self._encoder = Encoder("")
+        self._early: deque[Media] = deque()  # the caller's audio that no session took yet
+        self._early_bytes = 0
+        self._frames = 0
+        self._frame_bytes = 0
+        self._bad_messages = 0
+
+    @property
+    def needs_help(self) -> bool:
+        """Whether the caller has to be helped without the agent: no model to be had, or a fault."""
+        return self._machine.without_model or self._machine.ended_by == "error"
+
+    @property
+    def over(self) -> bool:
+        return self._over.is_set()
+
+    async def run(self) -> None:
+        """Live until the leg is over, then let go of everything and store what is left."""
+        logger.info("leg opened", extra={"call_sid": self.call.call_sid})
+        try:
+            self.feed(ev.LegOpened())
+            while not self._over.is_set():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(SAVE_EVERY_S):
+                        await self._over.wait()
+                self._recorder.save(self._machine, self._now_ms())
+        finally:
+            self._over.set()
+            self.ready.set()
+            if self._timer is not None:
+                self._timer.cancel()
+            if self._model is not None:
+                self._model.close()
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            self._recorder.finish(self._machine, self._now_ms(), call_goes_on=self.needs_help)
+            logger.info(
+                "leg over",
+                extra={"call_sid": self.call.call_sid, "ended_by": self._machine.ended_by},
+            )
+
+    def feed(self, event: ev.Event) -> None:
+        """Tell the machine, and do what it says. An error in here ends this leg alone."""
+        if self._over.is_set():
+            return
+        now_ms = self._now_ms()
+        try:
+            if self._frames and not isinstance(event, _IN_PASSING):
+                self._handle(self._forwarded(), now_ms)
+            self._handle(event, now_ms)
+        except Exception as error:  # the boundary of a call: nothing gets past it
+            self._fail(error)
+            return
+        self._set_timer(now_ms)
+
+    def _later(self, event: ev.Event) -> None:
+        """Tell the machine as soon as it is not being told something else."""
+        self._loop.call_soon(self.feed, event)
+
+    # --- the caller's side ----------------------------------------------------------------------
+
+    async def carry(self, start: Start, receive: Receive, send: Send) -> None:
+        """Join an accepted media socket, past its `start`; returns when it or the leg has ended."""
+        self._encoder = Encoder(start.stream_sid)
+        self._outbox = MediaOutbox(
+            send,
+            on_blocked=lambda: self._later(ev.StreamBlocked()),
+            on_unblocked=lambda: self._later(ev.StreamUnblocked()),
+        )
+        self.feed(ev.StreamStarted(start.stream_sid))
+        reader = asyncio.create_task(self._read_stream(receive))
+        ends = {
+            reader,
+            asyncio.create_task(self._outbox.run()),
+            asyncio.create_task(self._wait_until(self._over)),
+        }
+        try:
+            while True:
+                done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+                if reader in done or self._over.is_set():
+                    break
+                ends -= done  # the writer is through: the socket closes, and its reader hears of it
+                if any(task.exception() for task in done):
+                    break
+        finally:
+            for task in ends:
+                task.cancel()
+            await asyncio.gather(*ends, return_exceptions=True)
+            self.feed(ev.StreamEnded("media socket closed"))
+
+    async def _read_stream(self, receive: Receive) -> None:
+        """Caller's frames to the model, everything else to the machine."""
+        decode = media_stream.decode
+        while True:
+            message = await receive()
+            if message["type"] == "websocket.disconnect":
+                self.feed(ev.StreamEnded(f"media socket closed with code {message.get('code')}"))
+                return
+            try:
+                decoded = decode(message.get("text") or message.get("bytes") or b"")
+                if isinstance(decoded, Media):
+                    self._hear(decoded)
+                elif isinstance(decoded, Start):
+                    raise ProtocolError("Twilio started the stream twice")
+                elif decoded is not None:
+                    self.feed(decoded)
+                    if isinstance(decoded, ev.StreamEnded):
+                        return
+            except ProtocolError as error:
+                self._count_bad("Twilio", error)
+
+    def _hear(self, media: Media) -> None:
+        model = self._model
+        if model is not None and self._machine.hears_caller and model.writable:
+            if self._early:
+                self._send_early(model)
+            self._forward(media, model)
+            return
+        self._early.append(media)
+        self._early_bytes += media.size_bytes
+        while self._early_bytes > EARLY_AUDIO_BYTES:
+            self._early_bytes -= self._early.popleft().size_bytes
+
+    def _forward(self, media: Media, model: RealtimeSocket) -> None:
+        model.send(realtime.append(media.payload))
+        self._frames += 1
+        self._frame_bytes += media.size_bytes
+
+    def _send_early(self, model: RealtimeSocket) -> None:
+        """What the caller said while no session took it."""
+        while self._early and model.writable:
+            media = self._early.popleft()
+            self._early_bytes -= media.size_bytes
+            self._forward(media, model)
+
+    def _forwarded(self) -> ev.CallerAudioForwarded:
+        event = ev.CallerAudioForwarded(self._frames, self._frame_bytes)
+        self._frames = self._frame_bytes = 0
+        return event
+
+    # --- the model's side -----------------------------------------------------------------------
+
+    def _model_opened(self, socket: RealtimeSocket) -> None:
+        self._model = socket
+        self.feed(ev.ModelOpened())
+
+    def _model_message(self, message: bytes) -> None:
+        try:
+            event = realtime.decode(message)
+        except ProtocolError as error:
+            self._count_bad("the model", error)
+            return
+        if event is not None:
+            self.feed(event)
+
+    def _model_writable(self) -> None:
+        if self._model is not None and self._machine.hears_caller:
+            self._send_early(self._model)
+
+    async def _open_model(self) -> None:
+        address = self._services.model
+        try:
+            await client.connect(
+                address.url,
+                address.model,
+                address.api_key,
+                on_opened=self._model_opened,
+                on_message=self._model_message,
+                on_lost=lambda reason: self.feed(ev.ModelLost(reason)),
+                on_writable=self._model_writable,
+            )
+        except ModelError as error:
+            fatal = isinstance(error, HandshakeRefused) and error.fatal
+            self.feed(ev.ModelLost(str(error), fatal))
+
+    def _send_to_model(self, message: str) -> None:
+        if self._model is not None:
+            self._model.send(message.encode())
+
+    # --- doing what the machine says --------------------------------------------------------------
+
+    def _handle(self, event: ev.Event, now_ms: float) -> None:
+        self._recorder.event(event, now_ms)
+        for command in self._machine.handle(event, now_ms):
+            self._recorder.command(command, now_ms)
+            self._perform(command)
+        match event:
+            case ev.SessionConfigured():
+                self.ready.set()
+                self._model_writable()
+            case ev.ModelLost(reason, fatal):
+                extra = {"call_sid": self.call.call_sid, "reason": reason, "fatal": fatal}
+                logger.warning("model session lost", extra=extra)
+                if fatal:
+                    self.ready.set()
+            case ev.ModelFaulted(code, message):
+                extra = {"call_sid": self.call.call_sid, "code": code, "error": message}
+                logger.warning("model reported an error", extra=extra)
+            case ev.HangUpFailed(reason):
+                extra = {"call_sid": self.call.call_sid, "reason": reason}
+                logger.error("hang-up failed", extra=extra)
+
+    def _perform(self, command: do.Command) -> None:
+        match command:
+            case do.PlayAudio() | do.SendMark() | do.ClearAudio():
+                if self._outbox is not None:
+                    self._outbox.put(self._encoder.encode(command))
+            case do.ConfigureSession(event_id):
+                self._send_to_model(session_update(self._agent, event_id))
+            case do.OpenModel():
+                self._start(self._open_model())
+            case do.CloseModel():
+                if self._model is not None:
+                    self._model.close()
+                    self._model = None
+            case do.PauseModel():
+                if self._model is not None:
+                    self._model.pause_reading()
+            case do.ResumeModel():
+                if self._model is not None:
+                    self._model.resume_reading()
+            case do.RunTool(call_id, name, arguments):
+                self._tools[call_id] = self._start(self._run_tool(call_id, name, arguments))
+            case do.CancelTool(call_id):
+                if call_id in self._tools:
+                    self._tools.pop(call_id).cancel()
+            case do.HangUp():
+                self._start(self._hang_up())
+            case do.CloseStream():
+                if self._outbox is not None:
+                    self._outbox.close()
+            case do.EndLeg():
+                self._over.set()
+            case _:
+                self._send_to_model(realtime.encode(command, self._agent))
+
+    async def _run_tool(self, call_id: str, name: str, arguments: str) -> None:
+        context = CallContext(self.call.call_sid, self.call.from_number, self.call.to_number)
+        extra = {"call_sid": self.call.call_sid, "tool": name}
+        try:
+            output = await self._services.agent.tools.run(name, arguments, context)
+        except ToolError as error:
+            logger.warning("tool failed", extra={**extra, "error": str(error)})
+            self.feed(ev.ToolFailed(call_id, str(error)))
+        else:
+            logger.info("tool returned", extra=extra)
+            self.feed(ev.ToolReturned(call_id, output))
+
+    async def _hang_up(self) -> None:
+        if self._services.rest is None:
+            self.feed(ev.HangUpFailed("no Twilio credentials; the TwiML ends the call"))
+            return
+        try:
+            await self._services.rest.hang_up(self.call.call_sid)
+        except TwilioError as error:
+            self.feed(ev.HangUpFailed(str(error)))
+        else:
+            self.feed(ev.HangUpConfirmed())
+
+    # --- the rest ---------------------------------------------------------------------------------
+
+    def _now_ms(self) -> float:
+        return round((monotonic() - self._began_s) * 1000, 3)
+
+    def _set_timer(self, now_ms: float) -> None:
+        """One timer per leg. It is left alone when it fires early: it then looks again."""
+        deadline_ms = self._machine.next_deadline_ms
+        if self._timer is not None:
+            if self._timer_ms <= deadline_ms:
+                return
+            self._timer.cancel()
+            self._timer = None
+        if deadline_ms != float("inf"):
+            self._timer_ms = deadline_ms
+            after_s = max(0.0, deadline_ms - now_ms) / 1000
+            self._timer = self._loop.call_later(after_s, self._timer_fired)
+
+    def _timer_fired(self) -> None:
+        self._timer = None
+        now_ms = self._now_ms()
+        if now_ms < self._machine.next_deadline_ms:
+            self._set_timer(now_ms)
+        else:
+            self.feed(ev.TimerFired())
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+        return task
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        """A fault of ours: this leg ends, and Twilio goes on with what its TwiML says next."""
+        logger.error("leg failed", exc_info=error, extra={"call_sid": self.call.call_sid})
+        self._machine.ended_by = "error"
+        self._over.set()
+
+    @staticmethod
+    async def _wait_until(event: asyncio.Event) -> None:
+        await event.wait()
+
+    def _count_bad(self, sender: str, error: ProtocolError) -> None:
+        self._bad_messages += 1
+        extra = {
+            "call_sid": self.call.call_sid,
+            "sender": sender,
+            "count": self._bad_messages,
+            "error": str(error),
+        }
+        logger.warning("message ignored", extra=extra)

@@ -1,0 +1,1 @@
+"""OpenAI's Realtime wire and nothing else."""

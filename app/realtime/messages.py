@@ -1,0 +1,391 @@
+"""The Realtime server's events as they come over the wire, and what each means to the call.
+
+OpenAI: Realtime API, server events. One struct per type, with the fields that a call needs and no
+more. Names of the beta are understood, because compatible servers still use them.
+"""
+
+from binascii import a2b_base64
+from typing import Annotated
+
+import msgspec
+
+from app.call.events import (
+    AudioReceived,
+    CallerTranscribed,
+    CallerTranscriptionFailed,
+    CallerTurnCommitted,
+    Event,
+    ItemDeleted,
+    ItemTruncated,
+    ModelFaulted,
+    ModelLost,
+    OutputItemAdded,
+    OutputItemDone,
+    ResponseCreated,
+    ResponseDone,
+    SessionConfigured,
+    SessionCreated,
+    SpeechStarted,
+    SpeechStopped,
+    ToolOutputTaken,
+    TranscriptCompleted,
+    TranscriptReceived,
+)
+from app.call.usage import Usage
+from app.errors import ProtocolError
+
+_LOST = {"session_expired"}
+_LOST_FOR_GOOD = {
+    "insufficient_quota",
+    "invalid_api_key",
+    "account_deactivated",
+    "billing_hard_limit_reached",
+    "beta_api_shape_disabled",
+}
+
+
+# Servers write numbers as 1000 or 1000.0; what is past any call or bill is refused.
+_Number = Annotated[float, msgspec.Meta(ge=-1e12, le=1e12)]
+
+
+def _count(number: float | None) -> int:
+    return max(0, int(number or 0))
+
+
+class Message(msgspec.Struct, tag_field="type"):
+    def event(self) -> Event | None:
+        """What this means to the call; None when it means nothing to it."""
+        return None
+
+
+# --- audio, fifty times a second and more ---------------------------------------------------------
+
+
+class _AudioDelta(Message, tag="response.output_audio.delta", gc=False):
+    response_id: str
+    item_id: str
+    delta: str
+
+    def event(self) -> AudioReceived | None:
+        try:
+            size_bytes = len(a2b_base64(self.delta, strict_mode=True))
+        except ValueError as error:
+            raise ProtocolError(f"the model sent audio that is not base64: {error}") from None
+        if not size_bytes:
+            return None
+        return AudioReceived(self.response_id, self.item_id, self.delta, size_bytes)
+
+
+# --- the session ----------------------------------------------------------------------------------
+
+
+class _CreatedSession(msgspec.Struct):
+    id: str | None = None
+    expires_at: _Number | None = None
+
+
+class _SessionCreated(Message, tag="session.created"):
+    session: _CreatedSession
+
+    def event(self) -> SessionCreated:
+        expires_at_s = None if self.session.expires_at is None else int(self.session.expires_at)
+        return SessionCreated(self.session.id or "", expires_at_s)
+
+
+class _Format(msgspec.Struct):
+    type: str | None = None
+
+
+class _Direction(msgspec.Struct):
+    format: _Format | None = None
+
+
+class _Audio(msgspec.Struct):
+    input: _Direction | None = None
+    output: _Direction | None = None
+
+
+class _UpdatedSession(msgspec.Struct):
+    audio: _Audio | None = None
+
+
+class _SessionUpdated(Message, tag="session.updated"):
+    session: _UpdatedSession
+
+    def event(self) -> SessionConfigured | ModelLost:
+        audio = self.session.audio
+        for way in (audio.input, audio.output) if audio else ():
+            kind = way.format.type if way and way.format else None
+            if kind and kind != "audio/pcmu":
+                return ModelLost(f"the session speaks {kind[:60]}, a telephone needs audio/pcmu")
+        return SessionConfigured()
+
+
+class _ErrorBody(msgspec.Struct):
+    type: str | None = None
+    code: str | None = None
+    message: str | None = None
+    event_id: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.code or self.type or "unknown"
+
+
+class _Error(Message, tag="error"):
+    error: _ErrorBody
+
+    def event(self) -> ModelFaulted | ModelLost:
+        error = self.error
+        if error.name in _LOST_FOR_GOOD:
+            return ModelLost(error.name, fatal=True)
+        if error.name in _LOST:
+            return ModelLost(error.name)
+        return ModelFaulted(error.name, error.message or "", error.event_id)
+
+
+# --- the caller -----------------------------------------------------------------------------------
+
+
+class _SpeechStarted(Message, tag="input_audio_buffer.speech_started"):
+    item_id: str
+    audio_start_ms: _Number
+
+    def event(self) -> SpeechStarted:
+        return SpeechStarted(self.item_id, _count(self.audio_start_ms))
+
+
+class _SpeechStopped(Message, tag="input_audio_buffer.speech_stopped"):
+    item_id: str
+    audio_end_ms: _Number
+
+    def event(self) -> SpeechStopped:
+        return SpeechStopped(self.item_id, _count(self.audio_end_ms))
+
+
+class _Committed(Message, tag="input_audio_buffer.committed"):
+    item_id: str
+    previous_item_id: str | None = None
+
+    def event(self) -> CallerTurnCommitted:
+        return CallerTurnCommitted(self.item_id, self.previous_item_id)
+
+
+_TRANSCRIPTION = "conversation.item.input_audio_transcription"
+
+
+class _Transcribed(Message, tag=f"{_TRANSCRIPTION}.completed"):
+    item_id: str
+    transcript: str | None
+
+    def event(self) -> CallerTranscribed:
+        return CallerTranscribed(self.item_id, self.transcript or "")
+
+
+class _TranscriptionFailed(Message, tag=f"{_TRANSCRIPTION}.failed"):
+    item_id: str
+    error: _ErrorBody | None = None
+
+    def event(self) -> CallerTranscriptionFailed:
+        return CallerTranscriptionFailed(self.item_id, self.error.name if self.error else "unknown")
+
+
+# --- the conversation -----------------------------------------------------------------------------
+
+
+class _NewItem(msgspec.Struct):
+    type: str | None = None
+    call_id: str | None = None
+
+
+class _ConversationItemAdded(Message, tag="conversation.item.added"):
+    item: _NewItem
+
+    def event(self) -> ToolOutputTaken | None:
+        if self.item.type != "function_call_output" or not self.item.call_id:
+            return None
+        return ToolOutputTaken(self.item.call_id)
+
+
+class _Truncated(Message, tag="conversation.item.truncated"):
+    item_id: str
+    audio_end_ms: _Number
+
+    def event(self) -> ItemTruncated:
+        return ItemTruncated(self.item_id, _count(self.audio_end_ms))
+
+
+class _Deleted(Message, tag="conversation.item.deleted"):
+    item_id: str
+
+    def event(self) -> ItemDeleted:
+        return ItemDeleted(self.item_id)
+
+
+# --- responses ------------------------------------------------------------------------------------
+
+
+class _CreatedResponse(msgspec.Struct):
+    id: str
+
+
+class _ResponseCreated(Message, tag="response.created"):
+    response: _CreatedResponse
+
+    def event(self) -> ResponseCreated:
+        return ResponseCreated(self.response.id)
+
+
+class _Item(msgspec.Struct):
+    id: str
+    type: str
+    status: str | None = None
+    call_id: str | None = None
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _ItemAdded(Message, tag="response.output_item.added"):
+    response_id: str
+    item: _Item
+
+    def event(self) -> OutputItemAdded:
+        return OutputItemAdded(self.response_id, self.item.id, self.item.type)
+
+
+class _ItemDone(Message, tag="response.output_item.done"):
+    response_id: str
+    item: _Item
+
+    def event(self) -> OutputItemDone:
+        item = self.item
+        status = item.status or "completed"
+        if item.type != "function_call":
+            return OutputItemDone(self.response_id, item.id, item.type, status)
+        if status == "completed" and not (item.call_id and item.name):
+            raise ProtocolError("the model called a tool without a call_id or a name")
+        return OutputItemDone(
+            self.response_id,
+            item.id,
+            item.type,
+            status,
+            call_id=item.call_id or "",
+            name=item.name or "",
+            arguments=item.arguments or "",
+        )
+
+
+class _TranscriptDelta(Message, tag="response.output_audio_transcript.delta"):
+    item_id: str
+    delta: str
+
+    def event(self) -> TranscriptReceived:
+        return TranscriptReceived(self.item_id, self.delta)
+
+
+class _TextDelta(_TranscriptDelta, tag="response.output_text.delta"):
+    pass
+
+
+class _TranscriptDone(Message, tag="response.output_audio_transcript.done"):
+    item_id: str
+    transcript: str | None
+
+    def event(self) -> TranscriptCompleted:
+        return TranscriptCompleted(self.item_id, self.transcript or "")
+
+
+class _TextDone(Message, tag="response.output_text.done"):
+    item_id: str
+    text: str | None
+
+    def event(self) -> TranscriptCompleted:
+        return TranscriptCompleted(self.item_id, self.text or "")
+
+
+class _Tokens(msgspec.Struct):
+    text_tokens: _Number | None = None
+    audio_tokens: _Number | None = None
+
+
+class _InputTokens(_Tokens):
+    cached_tokens_details: _Tokens | None = None
+
+
+class _UsageBody(msgspec.Struct):
+    input_token_details: _InputTokens | None = None
+    output_token_details: _Tokens | None = None
+
+    def usage(self) -> Usage:
+        taken = self.input_token_details or _InputTokens()
+        cached = taken.cached_tokens_details or _Tokens()
+        given = self.output_token_details or _Tokens()
+        return Usage(
+            input_text=_count(taken.text_tokens),
+            input_audio=_count(taken.audio_tokens),
+            input_text_cached=_count(cached.text_tokens),
+            input_audio_cached=_count(cached.audio_tokens),
+            output_text=_count(given.text_tokens),
+            output_audio=_count(given.audio_tokens),
+        )
+
+
+class _StatusDetails(msgspec.Struct):
+    reason: str | None = None
+    error: _ErrorBody | None = None
+
+
+class _DoneResponse(msgspec.Struct):
+    id: str
+    status: str
+    status_details: _StatusDetails | None = None
+    usage: _UsageBody | None = None
+
+
+class _ResponseDone(Message, tag="response.done"):
+    response: _DoneResponse
+
+    def event(self) -> ResponseDone:
+        response = self.response
+        details = response.status_details or _StatusDetails()
+        reason = details.reason or (details.error.name if details.error else "")
+        usage = response.usage.usage() if response.usage else Usage()
+        return ResponseDone(response.id, response.status, reason, usage)
+
+
+_BETA_NAMES = {
+    "conversation.item.created": _ConversationItemAdded,
+    "response.audio.delta": _AudioDelta,
+    "response.audio_transcript.delta": _TranscriptDelta,
+    "response.audio_transcript.done": _TranscriptDone,
+    "response.text.delta": _TextDelta,
+    "response.text.done": _TextDone,
+}
+
+MESSAGES: tuple[type[msgspec.Struct], ...] = (
+    _AudioDelta,
+    _SessionCreated,
+    _SessionUpdated,
+    _Error,
+    _SpeechStarted,
+    _SpeechStopped,
+    _Committed,
+    _Transcribed,
+    _TranscriptionFailed,
+    _ConversationItemAdded,
+    _Truncated,
+    _Deleted,
+    _ResponseCreated,
+    _ItemAdded,
+    _ItemDone,
+    _TranscriptDelta,
+    _TextDelta,
+    _TranscriptDone,
+    _TextDone,
+    _ResponseDone,
+    *(
+        msgspec.defstruct(message.__name__, [], bases=(message,), tag=name)
+        for name, message in _BETA_NAMES.items()
+    ),
+)
+"""Every type of event that means something to a call, one struct each, told apart by its tag."""

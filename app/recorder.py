@@ -1,0 +1,126 @@
+"""Writes a leg into the store while it lasts: turns as heard, timeline, usage, timings."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+from app.call import commands as do
+from app.call import events as ev
+from app.call.conversation import Turn
+from app.call.machine import CallMachine
+from app.call.timeline import Timeline
+from app.store import Store, TimelineRow, TurnRow
+
+
+@dataclass(frozen=True, slots=True)
+class CallInfo:
+    """Whose call it is, in Twilio's words."""
+
+    call_sid: str
+    account_sid: str = ""
+    direction: str = "inbound"
+    from_number: str = ""
+    to_number: str = ""
+
+
+Watcher = Callable[[CallInfo, ev.Event | do.Command, float], None]
+"""Told of every event and command as it comes, with its time in ms of the leg. Must not wait."""
+
+
+class Recorder:
+    """Told of every event and command of a leg. Nothing here waits: the store takes what it is
+    given and writes it in its own time."""
+
+    def __init__(
+        self, store: Store, call: CallInfo, agent_name: str, watchers: Iterable[Watcher] = ()
+    ) -> None:
+        self._store = store
+        self._watchers = tuple(watchers)
+        self._call = call
+        self._timeline = Timeline()
+        self._timings: dict[str, float] = {}
+        self._saved_revision = 0
+        self._started_at: datetime | None = None
+        store.save_call(
+            call.call_sid,
+            account_sid=call.account_sid,
+            direction=call.direction,
+            from_number=call.from_number,
+            to_number=call.to_number,
+            agent_name=agent_name,
+            status="ringing",
+        )
+
+    def event(self, event: ev.Event, now_ms: float) -> None:
+        self._timeline.event(event, now_ms)
+        for watch in self._watchers:
+            watch(self._call, event, now_ms)
+        match event:
+            case ev.SessionConfigured():
+                self._timings.setdefault("model_ready_ms", now_ms)
+            case ev.AudioReceived():
+                if "first_delta_ms" not in self._timings:
+                    self._timings["first_delta_ms"] = now_ms
+            case ev.StreamStarted():
+                self._timings["stream_started_ms"] = now_ms
+                self._started_at = datetime.now(UTC)
+                self._store.save_call(
+                    self._call.call_sid, status="in-progress", started_at=self._started_at
+                )
+
+    def command(self, command: do.Command, now_ms: float) -> None:
+        self._timeline.command(command, now_ms)
+        for watch in self._watchers:
+            watch(self._call, command, now_ms)
+        if isinstance(command, do.PlayAudio) and "first_media_ms" not in self._timings:
+            self._timings["first_media_ms"] = now_ms
+
+    def save(self, machine: CallMachine, now_ms: float) -> None:
+        """Store what is new. Turns are replaced by position, so an unfinished one is stored as far
+        as it was heard."""
+        revision = machine.conversation.revision
+        if revision != self._saved_revision or machine.over:
+            self._saved_revision = revision
+            self._store.save_turns(self._call.call_sid, _rows(machine.transcript(now_ms)))
+        self._store.append_timeline(
+            self._call.call_sid,
+            [
+                TimelineRow(entry.order, entry.at_ms, entry.kind, entry.name, entry.as_data())
+                for entry in self._timeline.take()
+            ],
+        )
+
+    def finish(self, machine: CallMachine, now_ms: float, *, call_goes_on: bool) -> None:
+        """Store the end of the leg. `call_goes_on`: TwiML takes the caller from here, and Twilio
+        will say when the call has ended."""
+        self.save(machine, now_ms)
+        ended_at = datetime.now(UTC)
+        started_at = self._started_at
+        self._store.save_call(
+            self._call.call_sid,
+            ended_at=ended_at,
+            duration_s=(ended_at - started_at).total_seconds() if started_at else None,
+            ended_by=machine.ended_by,
+            usage=asdict(machine.usage),
+            timings=self._timings,
+        )
+        if not call_goes_on:
+            self._store.save_call(self._call.call_sid, status="completed")
+
+
+def _rows(turns: Iterable[Turn]) -> list[TurnRow]:
+    return [
+        TurnRow(
+            position=position,
+            role=turn.role,
+            text=turn.heard_text,
+            item_id=turn.item_id,
+            at_ms=turn.at_ms,
+            cut=turn.cut,
+            estimated=turn.cut,
+            heard_ms=turn.heard_ms if turn.role == "assistant" else None,
+            complete=turn.finished,
+            extra=dict(turn.detail),
+        )
+        for position, turn in enumerate(turns)
+    ]

@@ -1,0 +1,66 @@
+"""What all calls share: opened once, closed once."""
+
+from dataclasses import dataclass, field
+
+from app.agent_file import LoadedAgent, load_agent
+from app.recorder import Watcher
+from app.settings import Settings
+from app.store import Store
+from app.telephony.rest import TwilioRest
+
+
+@dataclass(frozen=True, slots=True)
+class ModelAddress:
+    """Where Realtime sessions are opened."""
+
+    url: str
+    model: str
+    api_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The shared things. `rest`: None without Twilio credentials; calls then end by their TwiML."""
+
+    agent: LoadedAgent
+    model: ModelAddress
+    store: Store
+    rest: TwilioRest | None
+    watchers: list[Watcher] = field(default_factory=list)
+
+    @classmethod
+    async def open(cls, settings: Settings, agent: LoadedAgent | None = None) -> "Services":
+        """Open what the settings name.
+
+        Raises:
+            ConfigError: the agent file is wrong.
+            StoreUnavailable: the database cannot be opened.
+        """
+        loaded = agent or load_agent(settings.agent_file)
+        key = settings.openai_api_key
+        model = ModelAddress(
+            settings.realtime_url,
+            settings.openai_realtime_model,
+            key.get_secret_value() if key else "",
+        )
+        store = await Store.open(settings.database_url.get_secret_value())
+        return cls(loaded, model, store, _rest(settings))
+
+    async def aclose(self) -> None:
+        if self.rest is not None:
+            await self.rest.aclose()
+        await self.store.aclose()
+
+
+def _rest(settings: Settings) -> TwilioRest | None:
+    if settings.twilio_account_sid is None or settings.twilio_auth_token is None:
+        return None
+    username, password = settings.twilio_account_sid, settings.twilio_auth_token
+    if settings.twilio_api_key is not None and settings.twilio_api_secret is not None:
+        username, password = settings.twilio_api_key, settings.twilio_api_secret
+    return TwilioRest(
+        settings.twilio_account_sid,
+        username,
+        password.get_secret_value(),
+        settings.twilio_api_base_url,
+    )

@@ -1,0 +1,288 @@
+"""What the environment says: every setting of the service, checked once at the start."""
+
+import re
+from collections.abc import Callable, Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+from urllib.parse import urlsplit
+
+import phonenumbers
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ModelWrapValidatorHandler,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from app.errors import ConfigError
+
+Network = IPv4Network | IPv6Network
+
+_E164 = re.compile(r"\+[1-9][0-9]{1,14}")
+_HOST_AND_PORT = re.compile(r"[A-Za-z0-9._:\[\]-]+")
+_PRINTABLE = re.compile(r"[!-~]+")
+_EVERYBODY: tuple[Network, ...] = (IPv4Network("0.0.0.0/0"), IPv6Network("::/0"))
+_LOOPBACK: tuple[Network, ...] = (IPv4Network("127.0.0.1"), IPv6Network("::1"))
+
+# What asyncpg takes from a URL through SQLAlchemy. Hosting companies hand out libpq's names:
+# `sslmode` is asyncpg's `ssl`, and asyncpg has nothing for `channel_binding`.
+_POSTGRES_OPTIONS = {"ssl", "sslmode", "channel_binding", "host", "port"} | {
+    "prepared_statement_cache_size"
+}
+_SSL_MODES = {"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}
+
+
+def _number(value: str) -> str:
+    # Possible, not valid: numbers kept for tests and fiction (+15005550006) are in no range that
+    # the number plans call valid.
+    try:
+        possible = phonenumbers.is_possible_number(phonenumbers.parse(value))
+    except phonenumbers.NumberParseException:
+        possible = False
+    if not possible or not _E164.fullmatch(value):
+        raise ValueError
+    return value
+
+
+def _address(*schemes: str) -> Callable[[str], str]:
+    def check(value: str) -> str:
+        parts = urlsplit(value)
+        whole = _PRINTABLE.fullmatch(value) and "?" not in value and "#" not in value
+        host = _HOST_AND_PORT.fullmatch(parts.netloc) and parts.hostname and parts.port != 0
+        if not whole or not host or parts.scheme not in schemes:
+            raise ValueError
+        return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
+
+    return check
+
+
+def _networks(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    if value.strip() == "*":
+        return _EVERYBODY
+    return tuple(ip_network(part.strip(), strict=False) for part in value.split(","))
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _redis(value: SecretStr | None) -> SecretStr | None:
+    if value is None:
+        return None
+    parts = urlsplit(value.get_secret_value())
+    if parts.scheme not in ("redis", "rediss") or not parts.hostname or parts.port == 0:
+        raise ValueError
+    return value
+
+
+def _database(value: SecretStr) -> SecretStr:
+    _async_url(value.get_secret_value())
+    return value
+
+
+def _async_url(value: str) -> URL:
+    try:
+        url = make_url(value)
+    except ArgumentError:
+        raise ValueError from None  # its text shows the URL, and that may hold a password
+    if url.drivername == "sqlite":
+        return _sqlite_url(url)
+    if url.drivername in ("postgresql", "postgres"):
+        return _postgres_url(url)
+    raise ValueError
+
+
+def _sqlite_url(url: URL) -> URL:
+    if not url.database or url.host or url.query:
+        raise ValueError
+    file = Path(url.database)
+    if file.is_dir():
+        raise PydanticCustomError("expected", "a file, and this is a directory")
+    if not file.parent.is_dir():
+        raise PydanticCustomError("expected", "a file in a directory that exists; create it first")
+    return url.set(drivername="sqlite+aiosqlite")
+
+
+def _postgres_url(url: URL) -> URL:
+    if not url.database:
+        raise ValueError
+    unknown = sorted(set(url.query) - _POSTGRES_OPTIONS)
+    if unknown:
+        raise PydanticCustomError(
+            "expected",
+            "no '{name}' after the ?; it takes {known}",
+            {"name": unknown[0], "known": ", ".join(sorted(_POSTGRES_OPTIONS))},
+        )
+    query = dict(url.query)
+    query.pop("channel_binding", None)
+    ssl = query.pop("sslmode", None) or query.pop("ssl", None)
+    if ssl is not None:
+        if ssl not in _SSL_MODES:
+            raise PydanticCustomError(
+                "expected", "an sslmode of {modes}", {"modes": ", ".join(sorted(_SSL_MODES))}
+            )
+        query["ssl"] = ssl
+    return url.set(drivername="postgresql+asyncpg", query=query)
+
+
+LogLevel = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)]
+Number = Annotated[str, AfterValidator(_number)]
+_NUMBER = "an E.164 number such as +14155550100 (a plus, the country, the number, digits only)"
+_ANY = "a value"
+
+
+class Settings(BaseSettings):
+    """Every setting of the service. The environment comes before `.env` in the working directory.
+
+    A variable is the field's name in capitals; set but blank, it counts as absent. A field's
+    description is what a fault says was expected. Secrets are hidden in `repr`.
+
+    Raises:
+        ConfigError: one line per fault. No line shows a secret.
+    """
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_file_encoding="utf-8-sig", extra="ignore", frozen=True
+    )
+
+    openai_api_key: SecretStr | None = Field(default=None, description=_ANY)
+    openai_base_url: Annotated[str, AfterValidator(_address("http", "https", "ws", "wss"))] = Field(
+        default="https://api.openai.com/v1",
+        description="an address such as https://api.openai.com/v1 (http, https, ws or wss)",
+    )
+    openai_realtime_model: str = Field(default="gpt-realtime-2.1", description=_ANY)
+
+    twilio_account_sid: str | None = Field(default=None, description=_ANY)
+    twilio_auth_token: SecretStr | None = Field(default=None, description=_ANY)
+    twilio_api_key: str | None = Field(default=None, description=_ANY)
+    twilio_api_secret: SecretStr | None = Field(default=None, description=_ANY)
+    twilio_api_base_url: Annotated[str, AfterValidator(_address("http", "https"))] = Field(
+        default="https://api.twilio.com", description="an address such as https://api.twilio.com"
+    )
+    twilio_phone_number: Number | None = Field(default=None, description=_NUMBER)
+    twilio_stream_signature: Literal["require", "if-present"] = Field(
+        default="require", description="require or if-present"
+    )
+
+    public_url: Annotated[str, AfterValidator(_address("http", "https"))] | None = Field(
+        default=None,
+        description="the address Twilio reaches, such as https://example.ngrok.app, "
+        "with no ? or # in it",
+    )
+    trusted_proxies: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)] = Field(
+        default=_LOOPBACK,
+        description="IP addresses or ranges such as 10.0.0.0/8 with commas between them, or *",
+    )
+    transfer_number: Number | None = Field(default=None, description=_NUMBER)
+    agent_file: Path | None = Field(default=None, description="the path of a TOML file")
+
+    host: str = Field(default="127.0.0.1", description=_ANY)
+    port: int = Field(default=5050, ge=1, le=65535, description="a whole number from 1 to 65535")
+    api_token: SecretStr | None = Field(default=None, description=_ANY)
+    max_calls: int = Field(default=0, ge=0, description="a whole number, 0 (no limit) or more")
+    drain_seconds: float = Field(
+        default=3600, ge=0, allow_inf_nan=False, description="a number of seconds, 0 or more"
+    )
+
+    database_url: Annotated[SecretStr, AfterValidator(_database)] = Field(
+        default=SecretStr("sqlite:///calls.db"),
+        description="sqlite:///file, sqlite:////directory/file or "
+        "postgresql://user:password@host/database",
+    )
+    redis_url: Annotated[SecretStr | None, AfterValidator(_redis)] = Field(
+        default=None, description="redis://host:port/number or rediss://host:port/number"
+    )
+
+    log_level: LogLevel = Field(default="info", description="debug, info, warning or error")
+    log_format: Literal["text", "json"] = Field(default="text", description="text or json")
+
+    @property
+    def realtime_url(self) -> str:
+        """Where Realtime sockets are opened, without the `?model=` part."""
+        return re.sub("^http", "ws", self.openai_base_url) + "/realtime"
+
+    @property
+    def database_async_url(self) -> URL:
+        """The database's address for `create_async_engine`, with the driver that we chose."""
+        return _async_url(self.database_url.get_secret_value())
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _name_every_fault(
+        cls, raw: Mapping[str, Any], validate: "ModelWrapValidatorHandler[Settings]"
+    ) -> "Settings":
+        values = {
+            name: value.strip() if isinstance(value, str) else value
+            for name, value in raw.items()
+            if value is not None and not _is_blank(value)
+        }
+        problems = _missing_partners(values)
+        try:
+            settings = validate(values)
+        except ValidationError as error:
+            raise ConfigError(*map(_problem, error.errors()), *problems) from None
+        if problems:
+            raise ConfigError(*problems)
+        return settings
+
+
+def load_settings() -> Settings:
+    """Read the environment and `.env`.
+
+    Raises:
+        ConfigError: one line per fault, each naming its variable and what is expected.
+    """
+    try:
+        return Settings()
+    except UnicodeDecodeError:
+        raise ConfigError(".env: expected text in UTF-8; save it again as UTF-8") from None
+    except OSError as error:
+        raise ConfigError(f".env: cannot be read: {error.strerror}") from None
+
+
+def _is_blank(value: object) -> bool:
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    return isinstance(text, str) and not text.strip()
+
+
+def _missing_partners(values: Mapping[str, Any]) -> list[str]:
+    """Credentials that are of no use alone: who is missing, and because of whom."""
+    needs = {
+        "twilio_account_sid": ["twilio_auth_token"],
+        "twilio_auth_token": ["twilio_account_sid"],
+        "twilio_api_key": ["twilio_api_secret", "twilio_account_sid", "twilio_auth_token"],
+        "twilio_api_secret": ["twilio_api_key", "twilio_account_sid", "twilio_auth_token"],
+    }
+    because = {
+        missing: present
+        for present, partners in needs.items()
+        for missing in partners
+        if present in values and missing not in values
+    }
+    return [
+        f"{missing.upper()}: expected a value, because {present.upper()} is set; "
+        "set both or neither"
+        for missing, present in because.items()
+    ]
+
+
+def _problem(error: ErrorDetails) -> str:
+    name = str(error["loc"][0])
+    field = Settings.model_fields[name]
+    expected = error["msg"] if error["type"] == "expected" else field.description
+    line = f"{name.upper()}: expected {expected}"
+    value = error["input"]
+    types = (field.annotation, *get_args(field.annotation))
+    # A password may stand before the @ of any address.
+    hidden = SecretStr in types or not isinstance(value, str) or "@" in value
+    return line if hidden else f"{line}, got {value!r}"

@@ -1,0 +1,394 @@
+"""Where call records are kept: SQLite, or PostgreSQL by URL.
+
+Saving never waits and never raises: it changes a batch in memory, which one task writes in one
+transaction, again and again until the database took it. Reading sees what is durable.
+"""
+
+import asyncio
+import json
+import logging
+import sqlite3
+from collections import deque
+from collections.abc import Iterable, Sequence
+from contextlib import closing, suppress
+from dataclasses import fields
+from datetime import UTC, datetime
+from functools import partial
+from itertools import groupby
+from time import monotonic
+from typing import Any, Unpack
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from app.errors import BridgeError, ConfigError
+from app.records import (
+    CALLS,
+    TERMINAL,
+    TIMELINE,
+    TURNS,
+    CallChanges,
+    CallRow,
+    CallStatus,
+    TimelineRow,
+    TurnRow,
+    metadata,
+)
+
+__all__ = [
+    "TERMINAL", "CallChanges", "CallRow", "CallStatus", "Store", "StoreUnavailable", "TimelineRow",
+    "TurnRow",
+]  # fmt: skip
+
+logger = logging.getLogger(__name__)
+
+_RANK = {"queued": 0, "initiated": 1, "ringing": 2, "in-progress": 3, **dict.fromkeys(TERMINAL, 4)}
+_GATHER_S = 0.05  # saves that come within it share a transaction: commits cost more than rows
+_CHUNK_ROWS = 100  # per statement, so that encoding rows never holds the event loop for long
+_FIRST_RETRY_S, _LAST_RETRY_S = 0.05, 2.0
+_SCHEMA_LOCK = 0x70686F6E  # any number: replicas that start together create the tables in turn
+
+
+class StoreUnavailable(BridgeError):
+    """The database cannot be read now, or could not be opened."""
+
+
+_Row = dict[str, Any]
+_Work = Sequence[tuple[sa.Table, _Row]]
+_Insert = sqlite.Insert | postgresql.Insert
+_OUTAGES = (SQLAlchemyError, sqlite3.Error, OSError, TimeoutError)
+
+
+def _engine(database_url: str, busy_timeout_ms: int) -> AsyncEngine:
+    try:
+        url = sa.make_url(database_url)
+    except ArgumentError:
+        raise ConfigError(
+            "DATABASE_URL is no URL; use sqlite:///calls.db or postgresql://…"
+        ) from None
+    # Parameters are transcripts and numbers: they stay out of every error's text.
+    common: dict[str, Any] = {
+        "hide_parameters": True,
+        "pool_timeout": 5,
+        "json_serializer": partial(json.dumps, default=str),
+    }
+    if url.get_backend_name() == "postgresql":
+        if sslmode := url.query.get("sslmode"):  # libpq's word; asyncpg calls it ssl
+            url = url.difference_update_query(["sslmode"]).update_query_dict({"ssl": sslmode})
+        deadlines_s = {"timeout": 5, "command_timeout": 10}
+        return create_async_engine(
+            url.set(drivername="postgresql+asyncpg"),
+            pool_pre_ping=True,
+            connect_args=deadlines_s,
+            **common,
+        )
+    if url.get_backend_name() != "sqlite":
+        raise ConfigError("DATABASE_URL must begin with sqlite:// or postgresql://")
+    if url.database in (None, "", ":memory:"):  # one connection is the whole database
+        common |= {"poolclass": sa.AsyncAdaptedQueuePool, "pool_size": 1, "max_overflow": 0}
+    engine = create_async_engine(
+        url.set(drivername="sqlite+aiosqlite"),
+        connect_args={"timeout": busy_timeout_ms / 1000},
+        **common,
+    )
+
+    @sa.event.listens_for(engine.sync_engine, "connect")
+    def prepare(connection: Any, _record: object) -> None:
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.close()
+
+    return engine
+
+
+def _prepare_file(path: str) -> None:
+    """Open an SQLite file once, before aiosqlite does: when that fails to, its thread may outlive
+    the event loop and say so on stderr."""
+    with closing(sqlite3.connect(path, uri=path.startswith("file:"))) as connection:
+        # WAL: readers and the writer do not wait for each other. The file remembers it, so it does
+        # not matter that SQLite refuses at once while another connection is switching.
+        with suppress(sqlite3.OperationalError):
+            connection.execute("PRAGMA journal_mode = WAL")
+
+
+def _blames_data(error: Exception) -> bool:
+    """Whether another try can only fail again: a row is at fault, not the database."""
+    if not isinstance(error, DBAPIError):
+        return not isinstance(error, (OSError, TimeoutError, sa.exc.TimeoutError))
+    at_fault = sa.exc.IntegrityError, sa.exc.DataError, sa.exc.InterfaceError
+    if isinstance(error, at_fault) and not error.connection_invalidated:
+        return True
+    state = getattr(error.orig, "sqlstate", None) or ""  # PostgreSQL: data, constraint
+    return state[:2] in ("22", "23")
+
+
+# --- the store --------------------------------------------------------------------------------
+
+
+class _Batch:
+    """What is to be written: the newest of every call and turn, and a bounded timeline."""
+
+    def __init__(self) -> None:
+        self.calls: dict[str, _Row] = {}
+        self.turns: dict[tuple[str, int], _Row] = {}
+        self.timeline: deque[_Row] = deque()
+        self.done = asyncio.Event()
+
+    def call(self, call_sid: str) -> _Row:
+        """The call's row; turns and entries ask for it too, because they must belong to one."""
+        return self.calls.setdefault(
+            call_sid, {"call_sid": call_sid, "created_at": datetime.now(UTC)}
+        )
+
+    def work(self) -> _Work:
+        """Every row with its table, calls first."""
+        parts = (CALLS, self.calls.values()), (TURNS, self.turns.values())
+        return [(table, row) for table, rows in (*parts, (TIMELINE, self.timeline)) for row in rows]
+
+
+class Store:
+    """Keeps call records. Save from the event loop's thread only; close it with `aclose`.
+
+    What is saved is handed over: change dicts and lists no more.
+    `dropped_entries`: timeline entries given up because too many waited. `refused_rows`: rows that
+    the database will never take.
+    """
+
+    def __init__(self, engine: AsyncEngine, most_waiting_entries: int) -> None:
+        self.dropped_entries = 0
+        self.refused_rows = 0
+        self._engine = engine
+        self._most_waiting_entries = most_waiting_entries
+        self._insert = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
+        self._upserts = {table.name: self._upsert(table) for table in (TURNS, TIMELINE)}
+        self._pending = _Batch()
+        self._writing: _Batch | None = None
+        self._work = asyncio.Event()  # set while anything is pending
+        self._writer = asyncio.create_task(self._write_batches(), name="store writer")
+
+    @classmethod
+    async def open(
+        cls,
+        database_url: str,
+        *,
+        busy_timeout_ms: int = 1000,
+        most_waiting_entries: int = 20_000,
+    ) -> "Store":
+        """Connect and create the tables that are missing.
+
+        `database_url`: `sqlite:///…` or `postgresql://…`, with or without a driver's name.
+        `busy_timeout_ms`: how long one try waits for SQLite's lock.
+        `most_waiting_entries`: timeline entries kept in memory while the database is away; the
+        oldest make room.
+
+        Raises:
+            ConfigError: the URL is none that we can use.
+            StoreUnavailable: the database cannot be opened.
+        """
+        engine = _engine(database_url, busy_timeout_ms)
+        try:
+            if engine.dialect.name == "sqlite":
+                await asyncio.to_thread(_prepare_file, engine.url.database or ":memory:")
+            async with engine.begin() as connection:
+                if engine.dialect.name == "postgresql":
+                    await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
+                for table in metadata.sorted_tables:
+                    await connection.execute(CreateTable(table, if_not_exists=True))
+                    for index in table.indexes:
+                        await connection.execute(CreateIndex(index, if_not_exists=True))
+        except BaseException as error:
+            await engine.dispose()
+            if not isinstance(error, _OUTAGES):
+                raise
+            cause = getattr(error, "orig", None) or error
+            raise StoreUnavailable(
+                f"cannot open the database {engine.url!r}: {str(cause) or repr(cause)}; "
+                "check DATABASE_URL, and that the database is up and may be written"
+            ) from error
+        return cls(engine, most_waiting_entries)
+
+    async def aclose(self, within_ms: int = 2000) -> None:
+        """Write what is pending, for `within_ms` at most, and close. What is lost is logged."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_ms / 1000):
+                await self.flush()
+        self._writer.cancel()
+        await asyncio.wait([self._writer])
+        left = [batch for batch in (self._writing, self._pending) if batch]
+        if lost := sum(len(batch.work()) for batch in left):
+            logger.error("call records lost, the database did not take them", extra={"rows": lost})
+        for batch in left:
+            batch.done.set()
+        await self._engine.dispose()
+
+    # --- writing ---
+
+    def save_call(self, call_sid: str, **changes: Unpack[CallChanges]) -> None:
+        """Create or change a call. A status only goes forward, and never leaves a terminal one."""
+        row = self._pending.call(call_sid)
+        if _rank(changes.get("status")) <= _rank(row.get("status")):
+            changes.pop("status", None)
+        row.update(changes)
+        self._work.set()
+
+    def save_turns(self, call_sid: str, turns: Iterable[TurnRow]) -> None:
+        """Add turns, or replace those of the same position."""
+        self._pending.call(call_sid)
+        for turn in turns:
+            self._pending.turns[call_sid, turn.position] = _row(call_sid, turn)
+        self._work.set()
+
+    def append_timeline(self, call_sid: str, entries: Iterable[TimelineRow]) -> None:
+        """Add entries; one whose position is taken already is left as it was."""
+        self._pending.call(call_sid)
+        waiting = self._pending.timeline
+        waiting.extend(_row(call_sid, entry) for entry in entries)
+        while len(waiting) > self._most_waiting_entries:
+            waiting.popleft()
+            self.dropped_entries += 1
+        self._work.set()
+
+    async def flush(self) -> None:
+        """Wait until everything saved so far is durable, or the store is closed."""
+        batch = self._pending if self._work.is_set() else self._writing
+        if batch and not self._writer.done():
+            await batch.done.wait()
+
+    async def _write_batches(self) -> None:
+        while True:
+            await self._work.wait()
+            await asyncio.sleep(_GATHER_S)
+            self._work.clear()
+            self._writing, self._pending = self._pending, _Batch()
+            await self._write_until_durable(self._writing.work())
+            self._writing.done.set()
+            self._writing = None
+
+    async def _write_until_durable(self, work: _Work) -> None:
+        retry_s, lost_at = _FIRST_RETRY_S, None
+        while True:
+            try:
+                await self._write(work)
+            except Exception as error:  # the calls go on, and so must their records
+                if lost_at is None:
+                    lost_at = monotonic()
+                    cause = getattr(error, "orig", None) or error
+                    logger.error("database away, records wait", extra={"cause": repr(cause)})
+                await asyncio.sleep(retry_s)
+                retry_s = min(2 * retry_s, _LAST_RETRY_S)
+            else:
+                break
+        if lost_at is not None:
+            away_ms = round(1000 * (monotonic() - lost_at))
+            extra = {"away_ms": away_ms, "dropped_entries": self.dropped_entries}
+            logger.warning("database back, records written", extra=extra)
+
+    async def _write(self, work: _Work) -> None:
+        """Write all in one transaction; one row at fault is found by halving, and given up."""
+        try:
+            async with self._engine.begin() as connection:
+                for table, group in groupby(work, key=lambda item: item[0]):
+                    rows = [row for _, row in group]
+                    if table is CALLS:
+                        for row in rows:
+                            await connection.execute(self._upsert_call(row))
+                        continue
+                    for start in range(0, len(rows), _CHUNK_ROWS):
+                        chunk = rows[start : start + _CHUNK_ROWS]
+                        await connection.execute(self._upserts[table.name], chunk)
+        except Exception as error:
+            if not _blames_data(error):
+                raise
+            if len(work) > 1:
+                await self._write(work[: len(work) // 2])
+                await self._write(work[len(work) // 2 :])
+                return
+            ((table, row),) = work
+            self.refused_rows += 1
+            extra = {
+                "call_sid": row["call_sid"],
+                "table": table.name,
+                "cause": type(error).__name__,
+            }
+            logger.error("record refused by the database", extra=extra)
+
+    def _upsert(self, table: sa.Table) -> _Insert:
+        insert = self._insert(table)
+        if table is TIMELINE:
+            return insert.on_conflict_do_nothing(index_elements=["call_sid", "position"])
+        new = {c.name: insert.excluded[c.name] for c in table.columns if not c.primary_key}
+        return insert.on_conflict_do_update(index_elements=["call_sid", "position"], set_=new)
+
+    def _upsert_call(self, row: _Row) -> _Insert:
+        insert = self._insert(CALLS).values(row)
+        new: _Row = {
+            name: insert.excluded[name] for name in row.keys() - {"call_sid", "created_at"}
+        }
+        if not new:
+            return insert.on_conflict_do_nothing(index_elements=["call_sid"])
+        if "status" in new:
+            as_late = [status for status in _RANK if _rank(status) >= _rank(row["status"])]
+            latched = CALLS.c.status.in_(as_late)
+            new["status"] = sa.case((latched, CALLS.c.status), else_=new["status"])
+        return insert.on_conflict_do_update(index_elements=["call_sid"], set_=new)
+
+    # --- reading ---
+
+    async def list_calls(
+        self, limit: int = 50, before: str | None = None, status: CallStatus | None = None
+    ) -> list[CallRow]:
+        """Calls, the newest first. `before`: the call_sid of the last one of the page before.
+
+        Raises:
+            LookupError: `before` names no call.
+        """
+        query = sa.select(CALLS).order_by(CALLS.c.created_at.desc(), CALLS.c.call_sid.desc())
+        if before is not None:
+            last = await self.get_call(before)
+            if last is None:
+                raise LookupError("before names no call")
+            place = sa.tuple_(CALLS.c.created_at, CALLS.c.call_sid)
+            query = query.where(place < (last.created_at, last.call_sid))
+        if status is not None:
+            query = query.where(CALLS.c.status == status)
+        return [CallRow(**row) for row in await self._read(query.limit(limit))]
+
+    async def get_call(self, call_sid: str) -> CallRow | None:
+        """One call, or None when there is no record of it."""
+        rows = await self._read(sa.select(CALLS).where(CALLS.c.call_sid == call_sid))
+        return CallRow(**rows[0]) if rows else None
+
+    async def turns(self, call_sid: str) -> list[TurnRow]:
+        """A call's conversation in its order."""
+        return [TurnRow(**row) for row in await self._read(_parts(TURNS, call_sid))]
+
+    async def timeline(self, call_sid: str) -> list[TimelineRow]:
+        """A call's events and commands in their order."""
+        return [TimelineRow(**row) for row in await self._read(_parts(TIMELINE, call_sid))]
+
+    async def _read(self, query: sa.Select[Any]) -> Sequence[sa.RowMapping]:
+        try:
+            async with self._engine.connect() as connection:
+                result = await connection.execute(query)
+                rows: Sequence[sa.RowMapping] = result.mappings().all()
+                return rows
+        except _OUTAGES as error:
+            raise StoreUnavailable(
+                "the database does not answer; check DATABASE_URL and that it is up"
+            ) from error
+
+
+def _rank(status: str | None) -> int:
+    return -1 if status is None else _RANK.get(status, 0)
+
+
+def _row(call_sid: str, record: TurnRow | TimelineRow) -> _Row:
+    return {"call_sid": call_sid} | {f.name: getattr(record, f.name) for f in fields(record)}
+
+
+def _parts(table: sa.Table, call_sid: str) -> sa.Select[Any]:
+    columns = [column for column in table.columns if column.name != "call_sid"]
+    return sa.select(*columns).where(table.c.call_sid == call_sid).order_by(table.c.position)

@@ -1,0 +1,1 @@
+"""Twilio's wire and nothing else."""

@@ -1,0 +1,222 @@
+"""Twilio's media stream messages: text in, typed values out, and back.
+
+Twilio: Media Streams, WebSocket messages. A codec only: it keeps no state of the call and does
+nothing. Media, which comes fifty times a second, is a msgspec struct and not a dataclass, because
+that costs a tenth.
+"""
+
+import json
+from binascii import a2b_base64
+from dataclasses import dataclass
+
+import msgspec
+
+from app.call.commands import ClearAudio, PlayAudio, SendMark, ToStream
+from app.call.events import DigitPressed, MarkEchoed, StreamEnded
+from app.errors import ProtocolError
+
+LONGEST_FRAME_BYTES = 7998
+"""The most audio that one message to Twilio carries, decoded: just under a second, and a multiple
+of 3, so that base64 can be cut there without decoding."""
+
+_LONGEST_FRAME_CHARS = LONGEST_FRAME_BYTES // 3 * 4
+_DIGITS = frozenset("0123456789*#ABCD")
+_CALLER_TRACKS = ("inbound", "inbound_track")
+
+
+class UnknownMessage(ProtocolError):
+    """A well-formed message of a kind that we do not know; `type` is what Twilio called it."""
+
+    def __init__(self, type: str) -> None:
+        super().__init__(f"Twilio sent an unknown media stream event {type[:60]!r}; it was ignored")
+        self.type = type
+
+
+class Media(msgspec.Struct, frozen=True, gc=False):
+    """A piece of the caller's audio. `payload`: base64 µ-law of `size_bytes` decoded bytes."""
+
+    payload: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The stream began; from here on audio can be sent. The audio is µ-law, 8000 Hz, mono.
+
+    `custom_parameters`: the `<Parameter>` values of the TwiML that opened the stream.
+    """
+
+    stream_sid: str
+    call_sid: str
+    account_sid: str
+    custom_parameters: dict[str, str]
+    encoding: str
+    sample_rate: int
+    channels: int
+
+
+Decoded = Media | Start | StreamEnded | MarkEchoed | DigitPressed | None
+
+
+class _Message(msgspec.Struct, tag_field="event"):
+    def decoded(self) -> Decoded:
+        raise NotImplementedError
+
+
+class _MediaBody(msgspec.Struct, gc=False):
+    payload: str
+    track: str = "inbound"
+
+
+class _Media(_Message, tag="media"):
+    media: _MediaBody
+
+    def decoded(self) -> Media | None:
+        body = self.media
+        if body.track not in _CALLER_TRACKS:
+            return None
+        try:
+            size_bytes = len(a2b_base64(body.payload, strict_mode=True))
+        except ValueError as error:
+            raise ProtocolError(f"Twilio sent media that is not base64: {error}") from None
+        return Media(body.payload, size_bytes) if size_bytes else None
+
+
+class _Connected(_Message, tag="connected"):
+    def decoded(self) -> None:
+        return None
+
+
+class _MediaFormat(msgspec.Struct, rename="camel"):
+    encoding: str
+    sample_rate: float
+    channels: float
+
+
+class _StartBody(msgspec.Struct, rename="camel"):
+    stream_sid: str
+    call_sid: str
+    account_sid: str
+    media_format: _MediaFormat
+    custom_parameters: dict[str, str] | None = None
+
+
+class _Start(_Message, tag="start"):
+    start: _StartBody
+
+    def decoded(self) -> Start:
+        body = self.start
+        sound = body.media_format
+        if (sound.encoding, sound.sample_rate, sound.channels) != ("audio/x-mulaw", 8000, 1):
+            raise ProtocolError(
+                f"Twilio streams {sound.encoding[:60]!r}, {sound.sample_rate:g} Hz, "
+                f"{sound.channels:g} channels; only audio/x-mulaw, 8000 Hz, 1 channel is "
+                "understood: leave audioFormat and sampleRate out of the <Stream>"
+            )
+        if not (body.stream_sid and body.call_sid):
+            raise ProtocolError("Twilio's start names no stream or no call")
+        return Start(
+            stream_sid=body.stream_sid,
+            call_sid=body.call_sid,
+            account_sid=body.account_sid,
+            custom_parameters=body.custom_parameters or {},
+            encoding=sound.encoding,
+            sample_rate=int(sound.sample_rate),
+            channels=int(sound.channels),
+        )
+
+
+class _MarkBody(msgspec.Struct):
+    name: str
+
+
+class _Mark(_Message, tag="mark"):
+    mark: _MarkBody
+
+    def decoded(self) -> MarkEchoed:
+        return MarkEchoed(self.mark.name)
+
+
+class _DtmfBody(msgspec.Struct):
+    digit: str
+
+
+class _Dtmf(_Message, tag="dtmf"):
+    dtmf: _DtmfBody
+
+    def decoded(self) -> DigitPressed:
+        if self.dtmf.digit not in _DIGITS:
+            raise ProtocolError("Twilio sent a dtmf event that is none of 0-9 * # A-D")
+        return DigitPressed(self.dtmf.digit)
+
+
+class _Stop(_Message, tag="stop"):
+    def decoded(self) -> StreamEnded:
+        return StreamEnded("stopped by Twilio")
+
+
+class _AnyMessage(msgspec.Struct):
+    event: str
+
+
+_known: msgspec.json.Decoder[_Message] = msgspec.json.Decoder(
+    _Media | _Connected | _Start | _Mark | _Dtmf | _Stop
+)
+_any = msgspec.json.Decoder(_AnyMessage)
+_KINDS = frozenset({"media", "connected", "start", "mark", "dtmf", "stop"})
+# ValueError covers msgspec's own errors, text that is not UTF-8 and lone surrogates.
+_MALFORMED = (ValueError, RecursionError)
+
+
+def decode(text: str | bytes) -> Decoded:
+    """Reads one message of Twilio's; None for one that says nothing about the call.
+
+    Raises:
+        UnknownMessage: a kind of message that we do not know, to be counted and ignored.
+        ProtocolError: malformed; whatever the bytes were, nothing else is raised.
+    """
+    try:
+        message = _known.decode(text)
+    except _MALFORMED as error:
+        raise _refusal(text, error) from None
+    return message.decoded()
+
+
+def _refusal(text: str | bytes, error: Exception) -> ProtocolError:
+    """Tells an unknown kind from a malformed message; off the hot path, so it reads twice."""
+    try:
+        event = _any.decode(text).event
+    except _MALFORMED:
+        return ProtocolError(f"Twilio sent a malformed media stream message: {error}")
+    if event in _KINDS:
+        return ProtocolError(f"Twilio sent a malformed {event} message: {error}")
+    return UnknownMessage(event)
+
+
+class Encoder:
+    """Writes what one stream is told. `stream_sid`: from its Start."""
+
+    def __init__(self, stream_sid: str) -> None:
+        sid = json.dumps(stream_sid)
+        self._media = f'{{"event":"media","streamSid":{sid},"media":{{"payload":"'
+        self._mark = f'{{"event":"mark","streamSid":{sid},"mark":{{"name":'
+        self._clear = f'{{"event":"clear","streamSid":{sid}}}'
+
+    def encode(self, command: ToStream) -> list[str]:
+        """The messages of a command, to be sent in order; none for empty audio.
+
+        The payload of PlayAudio is base64 already and goes out as it is. Twilio names no limit
+        for a message; ours is LONGEST_FRAME_BYTES.
+        """
+        match command:
+            case PlayAudio(payload=payload):
+                if 0 < len(payload) <= _LONGEST_FRAME_CHARS:
+                    return [f'{self._media}{payload}"}}}}']
+                return [
+                    f'{self._media}{payload[start : start + _LONGEST_FRAME_CHARS]}"}}}}'
+                    for start in range(0, len(payload), _LONGEST_FRAME_CHARS)
+                ]
+            case SendMark(name=name):
+                return [f"{self._mark}{json.dumps(name)}}}}}"]
+            case ClearAudio():
+                return [self._clear]

@@ -1,0 +1,55 @@
+"""The TwiML documents that Twilio is answered with, filled in from the templates in twiml/.
+
+Twilio: TwiML. Templates are plain XML with `$name` for what changes, so that whoever runs the
+service can edit what callers hear without touching code.
+"""
+
+import re
+from functools import cache
+from pathlib import Path
+from string import Template
+from xml.sax.saxutils import escape
+
+from app.errors import BridgeError
+
+_FOLDER = Path(__file__).resolve().parents[2] / "twiml"
+# White space in an attribute would reach Twilio as spaces.
+_ESCAPES = {'"': "&quot;", "'": "&apos;", "\t": "&#9;", "\n": "&#10;", "\r": "&#13;"}
+_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def render(template_name: str, **values: str) -> str:
+    """A TwiML document, ready to be sent as text/xml.
+
+    `template_name`: the file in twiml/ without `.xml`. `values`: exactly the template's
+    placeholders; they are escaped for text and attributes alike, and characters that XML cannot
+    hold become U+FFFD.
+
+    Raises BridgeError when there is no such template, or when values and placeholders differ.
+    """
+    template = _template(template_name)
+    placeholders = set(template.get_identifiers())
+    if missing := placeholders - values.keys():
+        raise BridgeError(f"twiml/{template_name}.xml: no value for {_names(missing)}")
+    if unknown := values.keys() - placeholders:
+        raise BridgeError(f"twiml/{template_name}.xml has no placeholder {_names(unknown)}")
+    return template.substitute({name: _escaped(value) for name, value in values.items()})
+
+
+@cache
+def _template(name: str) -> Template:
+    try:
+        template = Template((_FOLDER / f"{name}.xml").read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BridgeError(f"twiml/{name}.xml cannot be read ({error.strerror})") from None
+    if not template.is_valid():
+        raise BridgeError(f"twiml/{name}.xml has a $ that names nothing; write $$ for a dollar")
+    return template
+
+
+def _escaped(value: str) -> str:
+    return escape(_NOT_XML.sub("\ufffd", value), _ESCAPES)
+
+
+def _names(names: set[str]) -> str:
+    return ", ".join(f"${name}" for name in sorted(names))

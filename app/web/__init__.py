@@ -1,0 +1,1 @@
+"""Every door: Twilio's webhooks and media socket, the HTTP API, health."""

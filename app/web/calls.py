@@ -1,0 +1,108 @@
+"""The HTTP API's view of calls, live and past."""
+
+from dataclasses import fields
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, HTTPException, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.store import CallStatus, Store
+from app.web.problems import documented
+from app.web.security import require_token
+
+router = APIRouter(
+    prefix="/calls",
+    tags=["calls"],
+    dependencies=[Depends(require_token)],
+    responses=documented(401, 422, 503),
+)
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+
+class CallSummary(_Record):
+    """A call at a glance. Times are UTC."""
+
+    call_sid: str
+    status: str = Field(description="in Twilio's words, such as in-progress or completed")
+    direction: str = Field(description="inbound or outbound-api")
+    from_number: str = Field(serialization_alias="from")
+    to_number: str = Field(serialization_alias="to")
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    duration_s: float | None
+    answered_by: str | None = Field(description="in Twilio's words, such as human")
+    agent_name: str = Field(serialization_alias="agent")
+
+
+class Turn(_Record):
+    """One turn of the conversation."""
+
+    role: str = Field(description="user, assistant or tool")
+    text: str = Field(description="what was heard")
+    cut: bool = Field(description="the caller spoke over it, so the rest was not heard")
+    estimated: bool = Field(description="text was cut in proportion to the audio that was heard")
+    complete: bool = Field(description="nothing more will come")
+    at_ms: float
+    heard_ms: float | None = Field(description="how much of the agent's audio was heard")
+    item_id: str
+    extra: dict[str, Any] = Field(description="a tool's name and arguments, and the like")
+
+
+class TimelineEntry(_Record):
+    """An event or a command of the call."""
+
+    at_ms: float
+    kind: str = Field(description="event or command")
+    name: str
+    data: dict[str, Any]
+
+
+class Call(CallSummary):
+    """All that is kept of a call."""
+
+    ended_by: str | None = Field(description="such as caller, agent or limit")
+    transcript: list[Turn]
+    events: list[TimelineEntry]
+    usage: dict[str, int] = Field(description="tokens")
+    timings: dict[str, float] = Field(description="milliseconds")
+    transfers: list[dict[str, Any]]
+
+
+class CallPage(BaseModel):
+    """Calls, the newest first. `next`: what `before` is for the page after; null on the last."""
+
+    calls: list[CallSummary]
+    next: str | None
+
+
+@router.get("", summary="List calls")
+async def list_calls(
+    request: Request,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    before: Annotated[str | None, Query(description="`next` of the page before")] = None,
+    status: CallStatus | None = None,
+) -> CallPage:
+    """Live and past calls, the newest first."""
+    store: Store = request.app.state.store
+    try:
+        rows = await store.list_calls(limit + 1, before, status)
+    except LookupError as error:
+        raise HTTPException(422, f"query.before: {error}") from error
+    calls = [CallSummary.model_validate(row) for row in rows[:limit]]
+    return CallPage(calls=calls, next=calls[-1].call_sid if len(rows) > limit else None)
+
+
+@router.get("/{call_sid}", summary="Get a call", responses=documented(404))
+async def get_call(request: Request, call_sid: str) -> Call:
+    """One call with its transcript, events, usage and timings."""
+    store: Store = request.app.state.store
+    row = await store.get_call(call_sid)
+    if row is None:
+        raise HTTPException(404, "there is no record of this call")
+    parts = {"transcript": await store.turns(call_sid), "events": await store.timeline(call_sid)}
+    return Call.model_validate({f.name: getattr(row, f.name) for f in fields(row)} | parts)

@@ -1,0 +1,29 @@
+"""Whether the process lives, and whether it takes new calls."""
+
+from typing import Literal
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel
+
+router = APIRouter(tags=["health"])
+
+
+class Health(BaseModel):
+    """The state of this process."""
+
+    status: Literal["ok", "draining"]
+
+
+@router.get("/healthz", summary="Is the process alive?")
+async def healthz() -> Health:
+    """200 as long as the process lives, while draining too."""
+    return Health(status="ok")
+
+
+@router.get("/readyz", summary="Does it take new calls?", responses={503: {"model": Health}})
+async def readyz(request: Request, response: Response) -> Health:
+    """200 while new calls are taken, 503 when `request.app.state.draining()` says otherwise."""
+    if not request.app.state.draining():
+        return Health(status="ok")
+    response.status_code = 503
+    return Health(status="draining")

@@ -1,0 +1,59 @@
+"""Errors of the HTTP API, as problem details (RFC 9457)."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from app.store import StoreUnavailable
+
+
+class Problem(BaseModel):
+    """What went wrong. `type` is always about:blank: `status` and `title` say it all."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+
+
+class ProblemResponse(JSONResponse):
+    media_type = "application/problem+json"
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route or router that answers these statuses with a problem."""
+    content = {ProblemResponse.media_type: {"schema": Problem.model_json_schema()}}
+    return {s: {"description": HTTPStatus(s).phrase, "content": content} for s in statuses}
+
+
+def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> ProblemResponse:
+    """One problem as a response. `detail` says what to do about it."""
+    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)
+    return ProblemResponse(body.model_dump(), status, headers)
+
+
+def install(app: FastAPI) -> None:
+    """Make every error that `app` answers a problem."""
+
+    @app.exception_handler(HTTPException)
+    async def refused(_request: Request, error: HTTPException) -> ProblemResponse:
+        return problem(error.status_code, str(error.detail), error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_request: Request, error: RequestValidationError) -> ProblemResponse:
+        faults = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "; ".join(faults))
+
+    @app.exception_handler(StoreUnavailable)
+    async def store_away(_request: Request, error: StoreUnavailable) -> ProblemResponse:
+        return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), {"Retry-After": "5"})
+
+    @app.exception_handler(Exception)  # the server logs it after this answer
+    async def failed(_request: Request, _error: Exception) -> ProblemResponse:
+        return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "something failed here; see the log")
