@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
-SAVE_EVERY_S = 2.0
+SAVE_EVERY_S = 5.0
 EARLY_AUDIO_BYTES = 10_000 * 8  # of the caller's audio kept while no session takes it: ten seconds
 
 # What comes all the time: the count of the caller's frames is not told before each of these.
@@ -110,6 +110,8 @@ class Leg:
             if self._frames and not isinstance(event, _IN_PASSING):
                 self._handle(self._forwarded(), now_ms)
             self._handle(event, now_ms)
+            if self._recorder.is_behind(self._machine):
+                self._recorder.save_turns(self._machine, now_ms)
         except Exception as error:  # the boundary of a call: nothing gets past it
             self._fail(error)
             return

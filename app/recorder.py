@@ -40,6 +40,7 @@ class Recorder:
         self._timeline = Timeline()
         self._timings: dict[str, float] = {}
         self._saved_revision = 0
+        self._saved_turns: dict[int, TurnRow] = {}
         self._started_at: datetime | None = None
         store.save_call(
             call.call_sid,
@@ -68,6 +69,10 @@ class Recorder:
                     self._call.call_sid, status="in-progress", started_at=self._started_at
                 )
 
+    def is_behind(self, machine: CallMachine) -> bool:
+        """Whether something was said since turns were stored."""
+        return machine.conversation.revision != self._saved_revision
+
     def command(self, command: do.Command, now_ms: float) -> None:
         self._timeline.command(command, now_ms)
         for watch in self._watchers:
@@ -75,13 +80,18 @@ class Recorder:
         if isinstance(command, do.PlayAudio) and "first_media_ms" not in self._timings:
             self._timings["first_media_ms"] = now_ms
 
+    def save_turns(self, machine: CallMachine, now_ms: float) -> None:
+        """Store the turns that changed. One that still plays is stored as far as it was heard."""
+        self._saved_revision = machine.conversation.revision
+        rows = _rows(machine.transcript(now_ms))
+        changed = [row for row in rows if self._saved_turns.get(row.position) != row]
+        if changed:
+            self._saved_turns.update({row.position: row for row in changed})
+            self._store.save_turns(self._call.call_sid, changed)
+
     def save(self, machine: CallMachine, now_ms: float) -> None:
-        """Store what is new. Turns are replaced by position, so an unfinished one is stored as far
-        as it was heard."""
-        revision = machine.conversation.revision
-        if revision != self._saved_revision or machine.over:
-            self._saved_revision = revision
-            self._store.save_turns(self._call.call_sid, _rows(machine.transcript(now_ms)))
+        """Store what is new."""
+        self.save_turns(machine, now_ms)
         self._store.append_timeline(
             self._call.call_sid,
             [

@@ -46,7 +46,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 _RANK = {"queued": 0, "initiated": 1, "ringing": 2, "in-progress": 3, **dict.fromkeys(TERMINAL, 4)}
-_GATHER_S = 0.05  # saves that come within it share a transaction: commits cost more than rows
+_GATHER_S = 0.25  # saves that come within it share a transaction: commits cost more than rows
 _CHUNK_ROWS = 100  # per statement, so that encoding rows never holds the event loop for long
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.05, 2.0
 _SCHEMA_LOCK = 0x70686F6E  # any number: replicas that start together create the tables in turn

@@ -5,7 +5,7 @@ HTTP client that logs nothing, because URLs, bodies and headers hold numbers and
 """
 
 # The twilio package ships no types:
-# mypy: disable-error-code="import-untyped", allow-subclassing-any
+# mypy: allow-subclassing-any
 
 import asyncio
 import logging
@@ -157,7 +157,8 @@ class _HttpClient(AsyncHttpClient):
 
 
 def _retry_after_s(value: str | None) -> float | None:
-    """Seconds that a Retry-After header asks for, given as a number or as a date."""
+    """Seconds that a Retry-After header asks for, given as a number or as a date,
+    which may be past."""
     if not value:
         return None
     if value.isascii() and value.isdigit():
@@ -168,7 +169,7 @@ def _retry_after_s(value: str | None) -> float | None:
         return None
     if date.tzinfo is None:
         date = date.replace(tzinfo=UTC)
-    return max(0.0, (date - datetime.now(UTC)).total_seconds())
+    return (date - datetime.now(UTC)).total_seconds()
 
 
 def _refused(what: str, status: int, code: int | None) -> TwilioError:

@@ -5,9 +5,6 @@ URL only through tunnels and proxies. So the URL is rebuilt in each spelling tha
 sign, and one that fits is enough: each of them names this service.
 """
 
-# The twilio package ships no types:
-# mypy: disable-error-code="import-untyped"
-
 import hmac
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -1,0 +1,302 @@
+"""What the Realtime server is told: the session's settings and every other client event."""
+
+import json
+from base64 import b64encode
+from dataclasses import replace
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from openai.types.realtime import RealtimeClientEvent, RealtimeClientEventParam
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from app.call import commands
+from app.call.agent import Agent, ToolSpec, Transcription, TurnTaking, Voice
+from app.call.commands import (
+    AddMessage,
+    AddToolOutput,
+    CancelResponse,
+    ConfigureSession,
+    CreateResponse,
+    DeleteItem,
+    ToModel,
+    TruncateItem,
+)
+from app.realtime.events import append, encode
+from app.realtime.session import session_update
+
+MODELS: dict[str, type[BaseModel]] = {
+    get_args(model.model_fields["type"].annotation)[0]: model
+    for model in get_args(get_args(RealtimeClientEvent)[0])
+}
+PARAMS: TypeAdapter[Any] = TypeAdapter(RealtimeClientEventParam, config=ConfigDict(extra="forbid"))
+
+AGENT = Agent(
+    name="reception",
+    instructions="You answer the phone.",
+    tools=(ToolSpec("get_weather", "How the weather is.", {"type": "object", "properties": {}}),),
+)
+
+
+def unknown_keys(value: Any, path: str = "$") -> list[str]:
+    """Keys at any depth that openai's models do not know: they take them, the server does not."""
+    if isinstance(value, list):
+        return [key for each in value for key in unknown_keys(each, f"{path}[]")]
+    if not isinstance(value, BaseModel):
+        return []
+    unknown = [f"{path}.{key}" for key in value.model_extra or {}]
+    for name in type(value).model_fields:
+        unknown += unknown_keys(getattr(value, name), f"{path}.{name}")
+    return unknown
+
+
+def without_nulls(event: dict[str, Any]) -> dict[str, Any]:
+    sound = event.get("session", {}).get("audio", {}).get("input", {})
+    if not sound:
+        return event
+    heard = {key: value for key, value in sound.items() if value is not None}
+    audio = event["session"]["audio"] | {"input": heard}
+    return event | {"session": event["session"] | {"audio": audio}}
+
+
+def check(text: str | bytes) -> dict[str, Any]:
+    """The event, once openai's own types agree that it is one."""
+    event: dict[str, Any] = json.loads(text)
+    assert unknown_keys(MODELS[event["type"]].model_validate(event, strict=True)) == []
+    # openai's typed dicts have no null, though the documentation switches off with one.
+    PARAMS.validate_python(without_nulls(event))
+    return event
+
+
+def session(agent: Agent) -> dict[str, Any]:
+    event = check(session_update(agent, "cfg_1"))
+    assert event["type"] == "session.update"
+    assert event["event_id"] == "cfg_1"
+    return dict(event["session"])
+
+
+# --- the check itself -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ["speed"],
+        ["session", "temperature"],
+        ["session", "audio", "input", "format", "rate"],
+        ["session", "audio", "input", "turn_detection", "silence_ms"],
+        ["session", "audio", "input", "transcription", "hint"],
+        ["session", "tools", 0, "strict"],
+    ],
+)
+def test_a_key_that_openai_does_not_know_would_be_noticed(path: list[str | int]) -> None:
+    event = json.loads(session_update(AGENT, "cfg_1"))
+    part: Any = event
+    for key in path[:-1]:
+        part = part[key]
+    part[path[-1]] = 5
+    assert unknown_keys(MODELS[event["type"]].model_validate(event)) != []
+    with pytest.raises(ValidationError):
+        PARAMS.validate_python(without_nulls(event))
+
+
+# --- the session ----------------------------------------------------------------------------------
+
+
+def test_a_telephone_session_says_everything_that_a_call_relies_on() -> None:
+    assert session(AGENT) == {
+        "type": "realtime",
+        "output_modalities": ["audio"],
+        "instructions": "You answer the phone.",
+        "audio": {
+            "input": {
+                "format": {"type": "audio/pcmu"},
+                "noise_reduction": None,
+                "transcription": {"model": "gpt-transcribe", "language": "en"},
+                "turn_detection": {
+                    "type": "server_vad",
+                    "threshold": 0.5,
+                    "prefix_padding_ms": 300,
+                    "silence_duration_ms": 500,
+                    "create_response": True,
+                    "interrupt_response": True,
+                },
+            },
+            "output": {"format": {"type": "audio/pcmu"}, "voice": "marin"},
+        },
+        "tools": [
+            {
+                "type": "function",
+                "name": "get_weather",
+                "description": "How the weather is.",
+                "parameters": {"type": "object", "properties": {}},
+            }
+        ],
+        "tool_choice": "auto",
+    }
+
+
+def test_a_semantic_session_sends_what_belongs_to_it() -> None:
+    turns = TurnTaking(detection="semantic_vad", eagerness="low", interruptible=False)
+    assert session(replace(AGENT, turns=turns))["audio"]["input"]["turn_detection"] == {
+        "type": "semantic_vad",
+        "eagerness": "low",
+        "create_response": True,
+        "interrupt_response": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("transcription", "language", "sent"),
+    [
+        (Transcription(model=""), "en", None),
+        (Transcription(), "", {"model": "gpt-transcribe"}),
+        (
+            Transcription(prompt="names"),
+            "de",
+            {"model": "gpt-transcribe", "language": "de", "prompt": "names"},
+        ),
+        (
+            Transcription("gpt-realtime-whisper", prompt="names"),
+            "de",
+            {"model": "gpt-realtime-whisper", "language": "de"},
+        ),
+        (
+            Transcription("gpt-4o-transcribe-diarize", "names"),
+            "",
+            {"model": "gpt-4o-transcribe-diarize"},
+        ),
+    ],
+)
+def test_transcription_sends_only_what_its_model_takes(
+    transcription: Transcription, language: str, sent: dict[str, str] | None
+) -> None:
+    agent = replace(AGENT, transcription=transcription, language=language)
+    assert session(agent)["audio"]["input"]["transcription"] == sent
+
+
+def test_speed_is_sent_when_it_is_not_the_normal_one() -> None:
+    agent = replace(AGENT, voice=Voice("cedar", 1.25))
+    output = session(agent)["audio"]["output"]
+    assert output == {"format": {"type": "audio/pcmu"}, "voice": "cedar", "speed": 1.25}
+
+
+# --- every other event ----------------------------------------------------------------------------
+
+
+def test_events_are_as_openai_documents_them() -> None:
+    sent: dict[ToModel, dict[str, Any]] = {
+        AddMessage("m1", "user", "hi"): {
+            "type": "conversation.item.create",
+            "event_id": "m1",
+            "item": {
+                "type": "message",
+                "role": "user",
+                "content": [{"type": "input_text", "text": "hi"}],
+            },
+        },
+        AddMessage("m2", "assistant", "hello"): {
+            "type": "conversation.item.create",
+            "event_id": "m2",
+            "item": {
+                "type": "message",
+                "role": "assistant",
+                "content": [{"type": "output_text", "text": "hello"}],
+            },
+        },
+        AddToolOutput("o1", "call_1", '{"temp":21}'): {
+            "type": "conversation.item.create",
+            "event_id": "o1",
+            "item": {"type": "function_call_output", "call_id": "call_1", "output": '{"temp":21}'},
+        },
+        CreateResponse("r1"): {"type": "response.create", "event_id": "r1"},
+        CancelResponse("x1", "resp_1"): {
+            "type": "response.cancel",
+            "event_id": "x1",
+            "response_id": "resp_1",
+        },
+        TruncateItem("t1", "item_A", 1500): {
+            "type": "conversation.item.truncate",
+            "event_id": "t1",
+            "item_id": "item_A",
+            "content_index": 0,
+            "audio_end_ms": 1500,
+        },
+        DeleteItem("d1", "item_A"): {
+            "type": "conversation.item.delete",
+            "event_id": "d1",
+            "item_id": "item_A",
+        },
+    }
+    for command, expected in sent.items():
+        assert check(encode(command, AGENT)) == expected
+
+
+def test_a_direction_keeps_the_agents_instructions_and_calls_no_tool() -> None:
+    assert check(encode(CreateResponse("r1", "Greet the caller."), AGENT)) == {
+        "type": "response.create",
+        "event_id": "r1",
+        "response": {
+            "instructions": "You answer the phone.\n\nGreet the caller.",
+            "tool_choice": "none",
+        },
+    }
+
+
+def test_the_session_is_configured_by_a_command() -> None:
+    assert encode(ConfigureSession("cfg_1"), AGENT) == session_update(AGENT, "cfg_1")
+
+
+@given(st.binary(min_size=1, max_size=1000))
+def test_audio_is_appended_as_it_came(audio: bytes) -> None:
+    payload = b64encode(audio).decode()
+    event = check(append(payload))
+    assert event == {"type": "input_audio_buffer.append", "audio": payload}
+
+
+def test_text_that_is_none_is_mended() -> None:
+    event = check(encode(AddToolOutput("o1", "call_1", "a\ud800b é"), AGENT))
+    assert event["item"]["output"] == "a?b é"
+
+
+TEXT = st.text(max_size=30)
+SCHEMAS = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=8,
+)
+AGENTS = st.builds(
+    Agent,
+    name=TEXT,
+    instructions=TEXT,
+    greeting=TEXT,
+    language=st.sampled_from(["", "en", "de"]),
+    voice=st.builds(Voice, TEXT, st.floats(0.25, 1.5)),
+    turns=st.from_type(TurnTaking),
+    transcription=st.builds(
+        Transcription, TEXT | st.sampled_from(["gpt-transcribe", "gpt-realtime-whisper"]), TEXT
+    ),
+    tools=st.lists(
+        st.builds(ToolSpec, TEXT, TEXT, st.dictionaries(TEXT, SCHEMAS, max_size=3)), max_size=3
+    ).map(tuple),
+)
+COMMANDS: dict[type[ToModel], st.SearchStrategy[ToModel]] = {
+    ConfigureSession: st.builds(ConfigureSession, TEXT),
+    AddMessage: st.builds(AddMessage, TEXT, st.sampled_from(["system", "user", "assistant"]), TEXT),
+    AddToolOutput: st.builds(AddToolOutput, TEXT, TEXT, TEXT),
+    CreateResponse: st.builds(CreateResponse, TEXT, TEXT),
+    CancelResponse: st.builds(CancelResponse, TEXT, TEXT),
+    TruncateItem: st.builds(TruncateItem, TEXT, TEXT, st.integers(1, 10**9)),
+    DeleteItem: st.builds(DeleteItem, TEXT, TEXT),
+}
+
+
+def test_every_command_to_the_model_is_checked_below() -> None:
+    assert set(COMMANDS) == set(get_args(commands.ToModel))
+
+
+@given(st.one_of(*COMMANDS.values()), AGENTS)
+def test_whatever_is_sent_is_what_openai_takes(command: ToModel, agent: Agent) -> None:
+    event = check(encode(command, agent))
+    assert event["event_id"] == command.event_id

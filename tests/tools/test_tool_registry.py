@@ -1,0 +1,385 @@
+"""Tools as the model calls them: JSON text in, text or a ToolError out."""
+
+import asyncio
+import concurrent.futures
+import contextvars
+import enum
+import functools
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+from pydantic import AfterValidator, BaseModel
+
+from app.errors import ConfigError
+from app.tools import CallContext, ToolError, ToolRegistry, tool
+from app.tools.registry import MAX_RESULT_BYTES
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+class Table(BaseModel):
+    number: int
+    day: date
+
+
+@dataclass
+class Bill:
+    euros: float
+
+
+class Colour(enum.StrEnum):
+    RED = "red"
+
+
+async def run(function: Callable[..., Any], arguments: str = "{}") -> str:
+    return await ToolRegistry([function]).run(function.__name__, arguments)
+
+
+# --- what goes in ---------------------------------------------------------------------------------
+
+
+async def test_arguments_arrive_as_the_types_of_the_signature() -> None:
+    received: list[object] = []
+
+    @tool
+    def book(table: Table, people: int, notes: list[str], vip: bool = True) -> None:
+        received.extend([table, people, notes, vip])
+
+    arguments = {"table": {"number": 4, "day": "2030-01-02"}, "people": "3", "notes": ["quiet"]}
+    await run(book, json.dumps(arguments))
+    assert received == [Table(number=4, day=date(2030, 1, 2)), 3, ["quiet"], True]
+
+
+async def test_a_left_out_argument_keeps_the_functions_own_default() -> None:
+    sentinel = object()
+
+    @tool
+    def look(where: Any = sentinel) -> bool:
+        return where is sentinel
+
+    assert await run(look, "") == "true"
+    assert await run(look, " {} ") == "true"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("{oops", "Invalid JSON"),
+        ('"text"', "Input should be an object"),
+        ("{}", "people: Field required"),
+        ('{"people": "many"}', "people: Input should be a valid integer"),
+        ('{"people": 2, "cake": 1}', "cake: Extra inputs are not permitted"),
+    ],
+)
+async def test_wrong_arguments_tell_the_model_what_to_correct(arguments: str, said: str) -> None:
+    calls: list[int] = []
+
+    @tool
+    def book(people: int) -> None:
+        calls.append(people)
+
+    with pytest.raises(ToolError) as caught:
+        await run(book, arguments)
+    assert str(caught.value).startswith("book: wrong arguments: ")
+    assert said in str(caught.value)
+    assert str(caught.value).endswith("Correct them and call it again.")
+    assert calls == []
+
+
+async def test_an_unknown_tool_names_the_known_ones() -> None:
+    @tool
+    def menu() -> str:
+        return "soup"
+
+    with pytest.raises(ToolError, match=r"no tool named 'manu'. Tools: menu\."):
+        await ToolRegistry([menu]).run("manu", "{}")
+
+
+async def test_a_tool_may_ask_which_call_it_runs_for() -> None:
+    @tool
+    def who(call: CallContext) -> str:
+        return call.caller_number
+
+    @tool
+    async def maybe(loud: bool = False, call: CallContext | None = None) -> str:
+        return "" if call is None else call.call_sid
+
+    registry = ToolRegistry([who, maybe])
+    context = CallContext("CA1", "+15550100", "+15550101")
+    assert await registry.run("who", "{}", context) == "+15550100"
+    assert await registry.run("maybe", "{}", context) == "CA1"
+    assert await registry.run("who", "{}") == ""
+    with pytest.raises(ToolError, match="call: Extra inputs"):
+        await registry.run("maybe", '{"call": {"call_sid": "CA2"}}', context)
+
+
+# --- what comes out -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("result", "text"),
+    [
+        ("free text, ünchanged", "free text, ünchanged"),
+        (None, "null"),
+        ({"a": [1, 2.5, True]}, '{"a":[1,2.5,true]}'),
+        (Table(number=1, day=date(2030, 1, 2)), '{"number":1,"day":"2030-01-02"}'),
+        ([Bill(9.5)], '[{"euros":9.5}]'),
+        (Colour.RED, '"red"'),
+        ("\ud800", "?"),
+    ],
+)
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_results_become_text(result: object, text: str, is_async: bool) -> None:
+    @tool
+    def give() -> object:
+        return result
+
+    @tool(name="give")
+    async def give_async() -> object:
+        return result
+
+    registry = ToolRegistry([give_async if is_async else give])
+    assert await registry.run("give", "{}") == text
+
+
+async def test_a_long_result_is_cut_on_a_whole_character_and_says_so() -> None:
+    @tool
+    def exact() -> str:
+        return "x" * MAX_RESULT_BYTES
+
+    @tool
+    def more() -> str:
+        return "x" + "€" * MAX_RESULT_BYTES
+
+    assert await run(exact) == "x" * MAX_RESULT_BYTES
+    text = await run(more)
+    assert MAX_RESULT_BYTES - 3 < len(text.encode()) <= MAX_RESULT_BYTES
+    kept, note = text.split("\n")
+    assert set(kept) == {"x", "€"}
+    assert (
+        note
+        == f"[cut: the result has {3 * MAX_RESULT_BYTES + 1} bytes, these are the first of them]"
+    )
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (KeyError("table 9"), "fail failed: KeyError: 'table 9'"),
+        (RuntimeError(), "fail failed: RuntimeError"),
+        (SystemExit(3), "fail failed: SystemExit: 3"),
+        (asyncio.CancelledError(), "fail failed: CancelledError"),
+        (concurrent.futures.CancelledError(), "fail failed: CancelledError"),
+        (ValueError("x" * 5000), "fail failed: ValueError: " + "x" * 500 + "…"),
+        (ToolError("Ask for another day."), "Ask for another day."),
+    ],
+)
+async def test_whatever_a_tool_raises_becomes_a_short_tool_error(
+    error: BaseException, said: str, is_async: bool
+) -> None:
+    @tool
+    def fail() -> None:
+        raise error
+
+    @tool(name="fail")
+    async def fail_async() -> None:
+        raise error
+
+    with pytest.raises(ToolError) as caught:
+        await ToolRegistry([fail_async if is_async else fail]).run("fail", "{}")
+    assert str(caught.value) == said
+    assert caught.value is error or caught.value.__cause__ is error
+
+
+async def test_a_sync_tool_may_run_out_of_items() -> None:
+    @tool
+    def first() -> str:
+        return next(iter([]))
+
+    with pytest.raises(ToolError, match="^first failed: StopIteration$"):
+        await run(first)
+
+
+async def test_an_argument_type_that_breaks_is_a_tool_error() -> None:
+    def look_up(value: str) -> str:
+        return {"known": "yes"}[value]
+
+    @tool
+    def find(key: Annotated[str, AfterValidator(look_up)]) -> str:
+        return key
+
+    assert await run(find, '{"key": "known"}') == "yes"
+    with pytest.raises(ToolError, match="^find failed: KeyError: 'unknown'$"):
+        await run(find, '{"key": "unknown"}')
+
+
+async def test_a_result_that_has_no_json_form_is_a_tool_error() -> None:
+    @tool
+    def give() -> object:
+        return threading.Lock()
+
+    with pytest.raises(ToolError, match="^give failed: PydanticSerializationError"):
+        await run(give)
+
+
+# --- how it runs ----------------------------------------------------------------------------------
+
+
+async def test_a_sync_tool_does_not_hold_up_the_loop() -> None:
+    released = threading.Event()
+    variable = contextvars.ContextVar("variable", default="unset")
+    variable.set("of the call")
+
+    @tool
+    def wait() -> str:
+        thread = threading.current_thread()
+        assert released.wait(10)
+        return f"{thread.name} {thread.daemon} {variable.get()}"
+
+    running = asyncio.create_task(run(wait))
+    asyncio.get_running_loop().call_soon(released.set)  # never comes to it if the loop is held up
+    assert await running == "tool-wait True of the call"
+
+
+async def test_sync_tools_of_many_calls_run_at_the_same_time() -> None:
+    together = threading.Barrier(50, timeout=10)
+
+    @tool
+    def meet() -> str:
+        together.wait()
+        return "met"
+
+    registry = ToolRegistry([meet])
+    assert set(await asyncio.gather(*(registry.run("meet", "{}") for _ in range(50)))) == {"met"}
+
+
+async def test_cancelling_the_run_of_a_sync_tool_drops_its_result() -> None:
+    started, release, ended = asyncio.Event(), threading.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    @tool
+    def hang() -> str:
+        loop.call_soon_threadsafe(started.set)
+        release.wait(10)
+        ended.set()
+        return "too late"
+
+    running = asyncio.create_task(run(hang))
+    await started.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    release.set()
+    assert await asyncio.to_thread(ended.wait, 10)
+
+
+async def test_cancelling_the_run_of_an_async_tool_passes_through() -> None:
+    started, cleaned_up = asyncio.Event(), asyncio.Event()
+
+    @tool
+    async def hang() -> None:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cleaned_up.set()
+
+    running = asyncio.create_task(run(hang))
+    await started.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert cleaned_up.is_set()
+
+
+async def test_a_sync_wrapper_around_an_async_function_is_awaited() -> None:
+    def logged(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            return function(*args, **kwargs)
+
+        return wrapper
+
+    @tool
+    @logged
+    async def greet(name: str) -> str:
+        await asyncio.sleep(0)
+        return f"hello {name}"
+
+    assert await run(greet, '{"name": "Bo"}') == "hello Bo"
+
+
+def test_a_tool_that_hangs_does_not_keep_the_process_alive() -> None:
+    program = """
+import asyncio, threading
+from app.tools import ToolRegistry, tool
+
+@tool
+def hang() -> None:
+    threading.Event().wait()
+
+async def main() -> None:
+    try:
+        async with asyncio.timeout(0.1):
+            await ToolRegistry([hang]).run("hang", "{}")
+    except TimeoutError:
+        print("timed out")
+
+asyncio.run(main())
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=15
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "timed out\n", "")
+
+
+# --- marking and collecting -----------------------------------------------------------------------
+
+
+def test_the_decorator_leaves_the_function_as_it_is() -> None:
+    @tool
+    def plain(size: int) -> int:
+        """Double it."""
+        return size * 2
+
+    @tool(name="renamed")
+    def other() -> None: ...
+
+    assert plain(2) == 4
+    assert [spec.name for spec in ToolRegistry([plain, other]).specs] == ["plain", "renamed"]
+    with pytest.raises(TypeError, match="marks a plain function"):
+        tool(Table)
+
+
+@pytest.mark.parametrize("name", ["end_call", "transfer_to_human", "send_digits"])
+def test_a_built_in_tools_name_is_taken(name: str) -> None:
+    @tool(name=name)
+    def mine() -> None: ...
+
+    with pytest.raises(ConfigError, match=f"{name}: a built-in tool has this name; rename"):
+        ToolRegistry([mine])
+
+
+def test_faults_of_several_tools_are_told_together() -> None:
+    @tool(name="book")
+    def first(size) -> None: ...  # type: ignore[no-untyped-def]  # what is tested
+
+    @tool(name="book")
+    def second() -> None: ...
+
+    with pytest.raises(ConfigError) as caught:
+        ToolRegistry([first, second])
+    no_type, clash = caught.value.problems
+    assert "parameter 'size' has no type" in no_type
+    assert (
+        f"book: the tool at {__file__}:{first.__code__.co_firstlineno + 1} has this name" in clash
+    )

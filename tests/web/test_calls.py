@@ -1,0 +1,207 @@
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from httpx import ASGITransport, AsyncClient, Response
+
+from app.store import Store, TimelineRow, TurnRow
+from app.web import calls, problems
+from app.web.security import token_matches
+
+TOKEN = "tokén-of-this-test"
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    store = await Store.open(f"sqlite:///{tmp_path / 'calls.db'}")
+    yield store
+    await store.aclose()
+
+
+@pytest.fixture
+async def app(store: Store) -> FastAPI:
+    app = FastAPI()
+    problems.install(app)
+    app.include_router(calls.router)
+    app.state.api_token = TOKEN
+    app.state.store = store
+    return app
+
+
+@pytest.fixture
+async def api(app: FastAPI) -> AsyncIterator[AsyncClient]:
+    async with AsyncClient(
+        transport=ASGITransport(app, raise_app_exceptions=False),
+        base_url="http://bridge",
+        headers={b"Authorization": f"Bearer {TOKEN}".encode()},
+    ) as api:
+        yield api
+
+
+def problem_of(response: Response) -> dict[str, Any]:
+    """The problem that a response holds, its frame checked."""
+    assert response.headers["Content-Type"] == "application/problem+json"
+    problem: dict[str, Any] = response.json()
+    assert problem["type"] == "about:blank"
+    assert problem["title"]
+    assert problem["status"] == response.status_code
+    return problem
+
+
+async def test_a_live_call_shows_what_was_said_so_far(api: AsyncClient, store: Store) -> None:
+    store.save_call(
+        "CA1", status="in-progress", from_number="+15551230001", to_number="+15551230002",
+        agent_name="Ada", answered_by="human", started_at=datetime(2025, 6, 1, 12, tzinfo=UTC),
+        usage={"input_audio": 7}, timings={"webhook_ms": 12.5},
+        transfers=[{"destination": "desk", "outcome": "busy"}],
+    )  # fmt: skip
+    store.save_turns("CA1", [TurnRow(0, "assistant", "Hello", "item_a", 5.0, True, True, 400.0)])
+    store.save_turns("CA1", [TurnRow(1, "tool", "", extra={"name": "weather"})])
+    store.append_timeline("CA1", [TimelineRow(0, 1.5, "command", "ClearAudio", {"n": 1})])
+    await store.flush()
+
+    call = (await api.get("/calls/CA1")).json()
+
+    assert datetime.fromisoformat(call.pop("created_at")).tzinfo is not None
+    assert call == {
+        "call_sid": "CA1",
+        "status": "in-progress",
+        "direction": "inbound",
+        "from": "+15551230001",
+        "to": "+15551230002",
+        "started_at": "2025-06-01T12:00:00Z",
+        "ended_at": None,
+        "duration_s": None,
+        "answered_by": "human",
+        "agent": "Ada",
+        "ended_by": None,
+        "transcript": [
+            {
+                "role": "assistant", "text": "Hello", "cut": True, "estimated": True,
+                "complete": True, "at_ms": 5.0, "heard_ms": 400.0, "item_id": "item_a", "extra": {},
+            },
+            {
+                "role": "tool", "text": "", "cut": False, "estimated": False,
+                "complete": True, "at_ms": 0.0, "heard_ms": None, "item_id": "",
+                "extra": {"name": "weather"},
+            },
+        ],
+        "events": [{"at_ms": 1.5, "kind": "command", "name": "ClearAudio", "data": {"n": 1}}],
+        "usage": {"input_audio": 7},
+        "timings": {"webhook_ms": 12.5},
+        "transfers": [{"destination": "desk", "outcome": "busy"}],
+    }  # fmt: skip
+
+
+async def test_a_list_is_read_page_by_page(api: AsyncClient, store: Store) -> None:
+    for number in range(3):
+        store.save_call(f"CA{number}", status="busy" if number else "completed")
+        await store.flush()
+
+    first = (await api.get("/calls", params={"limit": 2})).json()
+    second = (await api.get("/calls", params={"limit": 2, "before": first["next"]})).json()
+    busy = (await api.get("/calls", params={"limit": 2, "status": "busy"})).json()
+
+    assert [call["call_sid"] for call in first["calls"]] == ["CA2", "CA1"]
+    assert [call["call_sid"] for call in second["calls"]] == ["CA0"]
+    assert (first["next"], second["next"], busy["next"]) == ("CA1", None, None)
+    assert [call["call_sid"] for call in busy["calls"]] == ["CA2", "CA1"]
+    assert {"from", "to", "agent"} < first["calls"][0].keys()
+
+
+@pytest.mark.parametrize("authorization", [None, "", "Bearer", "Bearer wrong", f"Basic {TOKEN}"])
+@pytest.mark.parametrize("path", ["/calls", "/calls/CA1"])
+async def test_nobody_reads_calls_without_the_token(
+    api: AsyncClient, path: str, authorization: str | None
+) -> None:
+    del api.headers["Authorization"]
+    headers = {} if authorization is None else {b"Authorization": authorization.encode()}
+
+    response = await api.get(path, headers=headers)
+
+    assert response.status_code == 401
+    assert response.headers["WWW-Authenticate"] == "Bearer"
+    assert "API_TOKEN" in problem_of(response)["detail"]
+
+
+async def test_an_empty_token_opens_to_nobody(api: AsyncClient, app: FastAPI) -> None:
+    app.state.api_token = ""
+
+    response = await api.get("/calls", headers={"Authorization": "Bearer "})
+
+    assert response.status_code == 401
+    assert not token_matches("", "")
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("limit=0", "query.limit"),
+        ("limit=many", "query.limit"),
+        ("status=gone", "query.status"),
+        ("before=CA9", "query.before"),
+    ],
+)
+async def test_a_wrong_query_is_told_which_field_is_wrong(
+    api: AsyncClient, query: str, field: str
+) -> None:
+    response = await api.get(f"/calls?{query}")
+
+    assert response.status_code == 422
+    assert field in problem_of(response)["detail"]
+
+
+@pytest.mark.parametrize("path", ["/calls/CA9", "/calls/%00", "/nothing"])
+async def test_what_is_unknown_is_a_problem(api: AsyncClient, path: str) -> None:
+    response = await api.get(path)
+
+    assert response.status_code == 404
+    assert problem_of(response)["title"] == "Not Found"
+
+
+async def test_a_method_that_a_path_does_not_take_is_a_problem(api: AsyncClient) -> None:
+    response = await api.delete("/calls/CA1")
+
+    assert response.status_code == 405
+    assert response.headers["Allow"] == "GET"
+    problem_of(response)
+
+
+async def test_a_database_that_is_away_is_a_passing_problem(
+    api: AsyncClient, tmp_path: Path
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "calls.db")) as vandal:
+        vandal.execute("DROP TABLE calls")
+
+    response = await api.get("/calls")
+
+    assert response.status_code == 503
+    assert response.headers["Retry-After"] == "5"
+    problem_of(response)
+
+
+async def test_a_fault_of_ours_shows_nothing_of_the_inside(api: AsyncClient, app: FastAPI) -> None:
+    @app.get("/broken")
+    async def broken() -> None:
+        raise RuntimeError("inner secret")
+
+    response = await api.get("/broken")
+
+    assert response.status_code == 500
+    assert "secret" not in response.text
+    problem_of(response)
+
+
+async def test_the_api_documents_its_answers_and_its_problems(api: AsyncClient) -> None:
+    document = (await api.get("/openapi.json")).json()
+
+    answers = document["paths"]["/calls/{call_sid}"]["get"]["responses"]
+    assert answers.keys() == {"200", "401", "404", "422", "503"}
+    assert all("application/problem+json" in answers[s]["content"] for s in answers if s != "200")
+    assert "transcript" in document["components"]["schemas"]["Call"]["properties"]
+    assert document["paths"]["/calls"]["get"]["security"] == [{"HTTPBearer": []}]

@@ -1,0 +1,21 @@
+from fastapi import FastAPI
+from httpx import ASGITransport, AsyncClient
+
+from app.web import health
+
+
+async def test_a_draining_process_lives_but_takes_no_new_calls() -> None:
+    draining = False
+    app = FastAPI()
+    app.state.draining = lambda: draining
+    app.include_router(health.router)
+
+    async with AsyncClient(transport=ASGITransport(app), base_url="http://bridge") as client:
+        alive, ready = await client.get("/healthz"), await client.get("/readyz")
+        draining = True
+        still_alive, not_ready = await client.get("/healthz"), await client.get("/readyz")
+
+    assert (alive.status_code, alive.json()) == (200, {"status": "ok"})
+    assert (ready.status_code, ready.json()) == (200, {"status": "ok"})
+    assert (still_alive.status_code, still_alive.json()) == (200, {"status": "ok"})
+    assert (not_ready.status_code, not_ready.json()) == (503, {"status": "draining"})
