@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 SAVE_EVERY_S = 5.0
+RELEASE_S = 0.5  # for cancelled tasks to end
 EARLY_AUDIO_BYTES = 10_000 * 8  # of the caller's audio kept while no session takes it: ten seconds
 
 # What comes all the time: the count of the caller's frames is not told before each of these.
@@ -94,7 +95,8 @@ class Leg:
                 self._model.close()
             for task in self._tasks:
                 task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            if self._tasks:  # a tool may refuse to go: nobody waits for it
+                await asyncio.wait(self._tasks, timeout=RELEASE_S)
             self._recorder.finish(self._machine, self._now_ms(), call_goes_on=self.needs_help)
             logger.info(
                 "leg over",

@@ -9,6 +9,7 @@ from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.errors import ConfigError
 from app.switchboard import Switchboard
@@ -16,6 +17,7 @@ from app.switchboard import Switchboard
 LARGEST_MESSAGE_BYTES = 1 << 20
 PING_S = 20.0
 CLOSE_S = 2.0
+REQUEST_S = 10.0
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -25,12 +27,29 @@ def bind(host: str, port: int) -> socket.socket:
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        listener = socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
         raise ConfigError(
             f"PORT: {host}:{port} cannot be listened on ({error.strerror}); "
             "end the program that holds it, or set PORT (and HOST) to something else"
         ) from None
+    # Inherited by each connection: asyncio's own loop does it only for sockets that it made.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
+
+
+class PatientOnce(HttpToolsProtocol):
+    """HTTP whose first request has to come in time: a connection that says nothing, or half a
+    handshake, holds a place for nobody."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        super().connection_made(transport)
+        self.loop.call_later(REQUEST_S, self._close_if_silent)
+
+    def _close_if_silent(self) -> None:
+        # After an upgrade the transport belongs to the WebSocket protocol.
+        if self.cycle is None and self.transport.get_protocol() is self:
+            self.transport.close()
 
 
 class Server(uvicorn.Server):
@@ -45,7 +64,7 @@ class Server(uvicorn.Server):
                 app,
                 # A quarter of the cost of a call each; compression would cost more than it saves.
                 loop="uvloop" if sys.platform != "win32" else "asyncio",
-                http="httptools" if sys.platform != "win32" else "h11",
+                http=PatientOnce,
                 ws="websockets-sansio",
                 ws_per_message_deflate=False,
                 ws_max_size=LARGEST_MESSAGE_BYTES,

@@ -15,6 +15,7 @@ from app.store import TERMINAL, CallStatus
 logger = logging.getLogger(__name__)
 
 TICKET_S = 30.0
+RELEASE_S = 1.0
 READY_S = 0.35  # the caller hears ringing so long at most while the session is opened
 
 
@@ -140,6 +141,9 @@ class Switchboard:
             async with asyncio.timeout(within_s):
                 await self._empty.wait()
         except TimeoutError:
+            for leg in self._legs.values():
+                leg.feed(StreamEnded("shutdown"))
+            await asyncio.wait(self._legs, timeout=RELEASE_S)
             for task in self._legs:
                 task.cancel()
             await asyncio.gather(*self._legs, return_exceptions=True)

@@ -1,6 +1,6 @@
 """What was said, as it was heard: the transcript of a leg, and the seed of the next session."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -64,7 +64,7 @@ class Conversation:
         self._by_item: dict[str, Turn] = {}
         self.revision = 0  # grows with every change worth storing
 
-    def __iter__(self) -> Iterable[Turn]:
+    def __iter__(self) -> Iterator[Turn]:
         return iter(self._turns)
 
     def __len__(self) -> int:
@@ -113,7 +113,7 @@ class Conversation:
     def was_finished(self, item_id: str, generated_bytes: int) -> None:
         """An agent's turn is complete, though perhaps not heard yet."""
         turn = self._by_item.get(item_id)
-        if turn is not None and not turn.cut:
+        if turn is not None and not turn.finished:
             turn.finished = True
             turn.heard_bytes = turn.generated_bytes = generated_bytes
             self.revision += 1
@@ -135,7 +135,9 @@ class Conversation:
     def _as_heard(turn: Turn, ledger: PlaybackLedger, now_ms: float) -> Turn:
         generated = ledger.generated_bytes(turn.item_id)
         heard = ledger.heard_bytes(turn.item_id, now_ms)
-        if turn.cut or not generated or heard >= generated:
+        if turn.cut or (turn.generated_bytes and not generated):
+            return turn  # its end is known: cut, or heard out and forgotten by the ledger
+        if generated and heard >= generated:
             return turn
         return Turn(
             role=turn.role,

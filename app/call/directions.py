@@ -1,6 +1,9 @@
 """What the agent is told to do when it is not the caller's turn that asks for it."""
 
+from collections.abc import Iterable, Iterator
+
 from app.call.agent import Agent
+from app.call.conversation import Turn
 
 
 def greeting(agent: Agent) -> str:
@@ -44,6 +47,7 @@ END_TAKEN_BACK = (
 )
 END_UNSPOKEN = "The call ends after your goodbye. Say it now."
 END_DONE = "The goodbye was heard. The call ends."
+END_FORCED = "The call ends. The goodbye was not heard to its end."
 END_ALREADY = "The call is ending already."
 
 
@@ -56,6 +60,26 @@ def tool_overdue(name: str, limit_ms: float) -> str:
 
 def tool_result(name: str, output: str) -> str:
     return f"Result of {name}: {output}"
+
+
+def seed(turns: Iterable[Turn], running: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """What a fresh session is told of the call so far: (role, text), oldest first. `turns`: as
+    heard; `running`: names of the tools that were called and gave no answer yet."""
+    heard = False
+    for turn in turns:
+        heard = True
+        if turn.role == "tool":
+            yield "system", tool_result(turn.detail["name"], turn.text)
+        elif turn.text:
+            yield turn.role, turn.heard_text
+    for name in running:
+        yield "system", tool_running(name)
+    if heard:
+        yield "system", SESSION_RENEWED
+
+
+def tool_running(name: str) -> str:
+    return f"{name} was called and still runs: its result follows. Do not call it again for this."
 
 
 def warning(warning_ms: float) -> str:

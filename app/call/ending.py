@@ -10,6 +10,7 @@ from app.call.output import AgentAudio
 from app.call.responses import Responses, Wanted, Wish
 
 GOODBYE_MS = 15_000.0  # for a goodbye that never comes
+LONGEST_GOODBYE_MS = 60_000.0  # for one that never ends
 HANG_UP_MS = 12_000.0  # for a hang-up that changes nothing, retries over REST included
 CLOSE_MS = 5000.0  # for closing the stream
 
@@ -74,6 +75,8 @@ class Farewell:
     ) -> None:
         """Decide to end the call. With a `direction` a goodbye is asked for; without one, it is
         expected in the response `response_id`, and asked for if it is not in there."""
+        if self.hanging_up:
+            return
         if self._ending is not None:  # whoever wanted it first is still owed an answer
             call_id = call_id or self._ending.call_id
         self._ending = _Ending(reason, now_ms, call_id, response_id, final)
@@ -114,7 +117,9 @@ class Farewell:
         """End the call now."""
         ending = self._ending
         if ending is not None and not self.hanging_up:
-            self._answer(ending, directions.END_DONE, now_ms)
+            heard = ending.said and now_ms >= self._audio.heard_out_ms(now_ms)
+            answer = directions.END_DONE if heard else directions.END_FORCED
+            self._answer(ending, answer, now_ms)
             ending.hung_up_ms = now_ms
             self._out.append(HangUp(ending.reason))
 
@@ -153,7 +158,8 @@ class Farewell:
         heard_out_ms = self._audio.heard_out_ms(now_ms)
         if ending.said and not self._responses.in_flight:
             return heard_out_ms
-        return max(ending.begun_ms + GOODBYE_MS, heard_out_ms)
+        least_ms = max(ending.begun_ms + GOODBYE_MS, heard_out_ms)
+        return min(least_ms, ending.begun_ms + LONGEST_GOODBYE_MS)
 
     def _answer(self, ending: _Ending, output: str, now_ms: float) -> None:
         if ending.call_id:

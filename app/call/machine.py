@@ -4,22 +4,23 @@
 done, in order. Then `next_deadline_ms` says when it wants to be told `TimerFired` if nothing else
 happens before. Every rule about who speaks when is in here or in the parts that this file joins:
 
-    output (what plays) · responses (what the model is asked) · tool_calls · conversation (what was
-    heard) · session_items · model_link · ending (the goodbye) · limits (idle, hold, longest call)
+    agent_speech (what is said: output, playback, session_items, conversation) · responses (what
+    the model is asked) · tool_calls · model_link · ending (the goodbye) · patience (idle, hold, the
+    longest call)
 """
 
 from app.call import commands as do
 from app.call import directions
 from app.call import events as ev
 from app.call.agent import Agent
+from app.call.agent_speech import AgentSpeech
 from app.call.conversation import Conversation, Turn
 from app.call.ending import Farewell
 from app.call.limits import NEVER
 from app.call.model_link import ModelLink
 from app.call.output import AgentAudio
 from app.call.patience import Patience
-from app.call.playback import Cut
-from app.call.responses import Responses, Wish
+from app.call.responses import Responses, Wanted, Wish
 from app.call.session_items import SessionItems
 from app.call.tool_calls import ToolCalls
 from app.call.usage import Usage
@@ -28,6 +29,10 @@ UNCLAIMED_MS = 30_000.0
 STUCK_MS = 30_000.0
 ANSWER_MS = 4000.0  # the model's own turn detection asks for an answer well within this
 END_CALL = "end_call"
+
+_LASTING = (Wish.WARNING, Wish.GOODBYE)  # still to be said when the caller's speech cut it off
+_AT_THE_END = (Wish.GOODBYE,)
+_NOT_AT_THE_END = tuple(wish for wish in Wish if wish is not Wish.GOODBYE)
 
 
 class CallMachine:
@@ -42,6 +47,7 @@ class CallMachine:
         self._out: list[do.Command] = []
         self._audio = AgentAudio(self._out)
         self._items = SessionItems(self._out, self._new_event_id)
+        self._speech = AgentSpeech(self._audio, self._items, self.conversation)
         self._responses = Responses()
         self._tools = ToolCalls(agent.limits.tool_ms)
         self._farewell = Farewell(self._out, self._audio, self._responses, self._answer_tool)
@@ -55,7 +61,6 @@ class CallMachine:
         self._caller_speaks = False
         self._answer_by_ms = NEVER  # the caller's turn is over and the model owes an answer
         self._outputs_not_taken: set[str] = set()  # tool answers that the model may not know yet
-        self._spoke: set[str] = set()  # responses that had audio
         self._configuration = ""  # event id of the settings sent last
 
     @property
@@ -86,7 +91,9 @@ class CallMachine:
         """Take what happened at `now_ms` (monotonic, never before the last); returns what to do."""
         if not self._over:
             self._take(event, now_ms)
-        if not self._over:
+        # More of what is under way brings nothing nearer, so it can wait for the next look.
+        more = isinstance(event, ev.AudioReceived | ev.TranscriptReceived)
+        if not self._over and not (more and now_ms < self.next_deadline_ms):
             self._settle(now_ms)
         commands = self._out.copy()
         self._out.clear()
@@ -96,8 +103,9 @@ class CallMachine:
 
     def _take(self, event: ev.Event, now_ms: float) -> None:
         match event:
-            case ev.AudioReceived():
-                self._play(event, now_ms)
+            case ev.AudioReceived(response_id):
+                self._response_moved(response_id, now_ms)
+                self._speech.play(event, now_ms)
             case ev.TranscriptReceived(item_id, text):
                 self.conversation.turn("assistant", item_id, now_ms).text += text
             case ev.TranscriptCompleted(item_id, text):
@@ -114,15 +122,15 @@ class CallMachine:
             case ev.CallerTranscribed(item_id, text):
                 self.conversation.transcribed(item_id, text, now_ms)
             case ev.ResponseCreated(response_id):
-                self._response_began(response_id)
-            case ev.OutputItemAdded(_, item_id, kind):
-                self._items.added(item_id)
+                self._response_began(response_id, now_ms)
+            case ev.OutputItemAdded(response_id, item_id, kind):
+                self._response_moved(response_id, now_ms)
                 if kind == "message":
-                    self.conversation.turn("assistant", item_id, now_ms)
+                    self._speech.begin(response_id, item_id, now_ms)
             case ev.OutputItemDone(kind="function_call"):
                 self._tool_called(event, now_ms)
             case ev.OutputItemDone(_, item_id):
-                self._item_finished(item_id, now_ms)
+                self._speech.finish(item_id, now_ms)
             case ev.ResponseDone():
                 self._response_ended(event, now_ms)
             case ev.ToolReturned(call_id, output) | ev.ToolFailed(call_id, output):
@@ -132,11 +140,11 @@ class CallMachine:
             case ev.LegOpened():
                 self._claim_by_ms = now_ms + UNCLAIMED_MS
                 self._link.start(now_ms)
-            case ev.ModelOpened():
+            case ev.ModelOpened() if not self._link.ready:
                 self._link.opened(now_ms)
                 self._configuration = self._new_event_id()
                 self._out.append(do.ConfigureSession(self._configuration))
-            case ev.SessionConfigured():
+            case ev.SessionConfigured() if self._link.configuring:
                 self._session_configured(now_ms)
             case ev.ModelLost(reason, fatal):
                 self._model_lost(reason, now_ms, fatal=fatal)
@@ -162,77 +170,52 @@ class CallMachine:
             case _:
                 pass  # told for the timeline's sake, or because the clocks want to be looked at
 
-    def _play(self, event: ev.AudioReceived, now_ms: float) -> None:
-        turn = self.conversation.turn("assistant", event.item_id, now_ms)
-        if self._items.is_cut(event.response_id, event.item_id):
-            turn.generated_bytes += event.size_bytes  # keeps the share of the text true
-            return
-        self._items.added(event.item_id)
-        self._spoke.add(event.response_id)
-        self._audio.play(event.item_id, event.payload, event.size_bytes, now_ms)
-
-    def _item_finished(self, item_id: str, now_ms: float) -> None:
-        self._audio.finish(item_id, now_ms)
-        self.conversation.was_finished(item_id, self._audio.ledger.generated_bytes(item_id))
-
     def _caller_began(self, item_id: str, now_ms: float) -> None:
         self._caller_speaks, self._answer_by_ms = True, NEVER
         self._patience.caller_spoke()
         self.conversation.turn("user", item_id, now_ms)
-        if not self.agent.turns.interruptible or self._farewell.hanging_up:
+        if not self._listens:
             return
         # The response itself is cancelled by the model's turn detection (interrupt_response).
-        cuts = self._audio.interrupt(now_ms)
-        if self._responses.active_id is not None:
-            self._items.mute_response(self._responses.active_id)
-            cut_ids = {cut.item_id for cut in cuts}
-            cuts += [
-                Cut(item_id, 0, 0)  # begun, but no audio of it came yet
-                for item_id in self._items.of_active
-                if item_id not in cut_ids and self._is_unfinished(item_id)
-            ]
-        self._items.cut(cuts)
-        for cut in cuts:
-            self.conversation.was_cut(cut.item_id, cut.heard_bytes, cut.generated_bytes)
+        self._speech.interrupt(self._responses.active_id, now_ms)
         self._farewell.caller_spoke(now_ms)
 
-    def _is_unfinished(self, item_id: str) -> bool:
-        """Whether a spoken item was begun and is not complete."""
-        turn = self.conversation.find(item_id)
-        return turn is not None and not turn.finished
+    @property
+    def _listens(self) -> bool:
+        """Whether nothing of the agent's may begin now: the caller speaks, and may interrupt."""
+        may_interrupt = self.agent.turns.interruptible and not self._farewell.hanging_up
+        return self._caller_speaks and may_interrupt
 
-    def _response_began(self, response_id: str) -> None:
+    def _response_moved(self, response_id: str, now_ms: float) -> None:
+        """Something came of a response."""
+        self._responses.moved(now_ms)
+        if self._listens:
+            self._items.mute_response(response_id)
+
+    def _response_began(self, response_id: str, now_ms: float) -> None:
         self._answer_by_ms = NEVER
+        self._response_moved(response_id, now_ms)
         self._items.response_created()
         self._responses.created(response_id, answers_all=not self._outputs_not_taken)
-        if self._caller_speaks and self.agent.turns.interruptible:
-            # Asked for before the caller began, created after: nobody else stops it.
-            self._items.mute_response(response_id)
+        if self._listens:  # asked for before the caller began, created after: nobody else stops it
             self._out.append(do.CancelResponse(self._new_event_id(), response_id))
 
     def _response_ended(self, event: ev.ResponseDone, now_ms: float) -> None:
         self.usage += event.usage
         failed = event.status == "failed"
         if event.response_id == self._responses.active_id:
-            for item_id in self._items.of_active:
-                if self._is_unfinished(item_id):
-                    self._item_finished(item_id, now_ms)
+            self._speech.finish_all(now_ms)
         was = self._responses.done(event.response_id, now_ms, failed=failed)
         if self._answer_by_ms != NEVER:  # an answer could not be begun while this one lasted
             self._answer_by_ms = min(self._answer_by_ms, now_ms + ANSWER_MS / 4)
         self._want_reply_to_tools(event.response_id)
-        if failed:
-            return
-        if was is not None and event.status == "cancelled" and self._lasts(was.wish):
+        cut_off = event.status == "cancelled" or self._items.is_muted(event.response_id)
+        if was is not None and not failed and cut_off and was.wish in _LASTING:
             self._responses.want(was.wish, was.direction)
-        else:
-            spoke = event.response_id in self._spoke
-            self._farewell.response_ended(event.response_id, was, now_ms, spoke=spoke)
-        self._spoke.discard(event.response_id)
-
-    def _lasts(self, wish: Wish) -> bool:
-        """Whether this is still to be said when the caller's speech cut it off."""
-        return wish is Wish.WARNING or (wish is Wish.GOODBYE and self._farewell.under_way)
+        if failed or cut_off:
+            was = None  # it was not said: asked for again, or taken back
+        spoke = self._speech.spoke(event.response_id)
+        self._farewell.response_ended(event.response_id, was, now_ms, spoke=spoke)
 
     # --- tools --------------------------------------------------------------------------------
 
@@ -277,20 +260,11 @@ class CallMachine:
     # --- the model's session ------------------------------------------------------------------
 
     def _session_configured(self, now_ms: float) -> None:
-        first = not self._link.was_ready
-        self._link.configured()
-        if first and self.agent.greeting:
+        if self.agent.greeting and not self._link.was_ready:
             self._responses.want(Wish.GREETING, directions.greeting(self.agent))
-        heard = self.transcript(now_ms)
-        if not heard:
-            return
-        for turn in heard:
-            if turn.role == "tool":
-                text = directions.tool_result(turn.detail["name"], turn.text)
-                self._add_message("system", text)
-            elif turn.text:
-                self._add_message(turn.role, turn.heard_text)
-        self._add_message("system", directions.SESSION_RENEWED)
+        self._link.configured(now_ms)
+        for role, text in directions.seed(self.transcript(now_ms), self._tools.working()):
+            self._add_message(role, text)
 
     def _add_message(self, role: str, text: str) -> None:
         self._out.append(do.AddMessage(self._new_event_id(), role, text))
@@ -298,17 +272,19 @@ class CallMachine:
     def _model_lost(self, reason: str, now_ms: float, *, fatal: bool) -> None:
         """The caller stays; what plays goes on playing. The next session is told what was heard,
         and goes on with what the lost one owed."""
-        for item_id in self._items.of_active:
-            if self._is_unfinished(item_id):
-                self._item_finished(item_id, now_ms)
+        self._speech.finish_all(now_ms)
         owes_answer = self._caller_speaks or self._answer_by_ms != NEVER
+        response_id = self._responses.active_id or ""
         was = self._responses.lost(now_ms)
-        if was is not None and was.wish is Wish.GREETING and self.transcript(now_ms):
-            self._responses.want(Wish.REPLY)  # a part was heard: go on, don't begin again
-        elif was is not None and was.wish is not Wish.NUDGE:
+        if was is None or was.wish is Wish.NUDGE:
+            was = Wanted(Wish.REPLY) if owes_answer else None
+        elif was.wish is Wish.GREETING and self.transcript(now_ms):
+            was = Wanted(Wish.REPLY)  # a part was heard: go on, don't begin again
+        if was is not None and not (was.wish is Wish.REPLY and self._tools.waited_for(response_id)):
             self._responses.want(was.wish, was.direction)
-        elif owes_answer:
-            self._responses.want(Wish.REPLY)
+        if response_id:
+            spoke = self._speech.spoke(response_id)
+            self._farewell.response_ended(response_id, None, now_ms, spoke=spoke)
         self._caller_speaks, self._answer_by_ms = False, NEVER
         self._tools.session_lost()
         self._items.forget()
@@ -346,7 +322,7 @@ class CallMachine:
                 now_ms,
                 caller_speaks=self._caller_speaks,
                 waits=self._waits(),
-                model_can_speak=self._link.ready and self._tools.working(),
+                model_can_speak=self._link.ready and bool(self._tools.working()),
             )
         self._ask_model(now_ms)
         deadlines = (
@@ -365,11 +341,15 @@ class CallMachine:
     def _keep_model(self, now_ms: float) -> None:
         if self._link.is_stuck(now_ms):
             self._model_lost("settings not taken in time", now_ms, fatal=False)
+        if self._responses.is_stalled(now_ms):
+            self._responses.stalled()
+            self._model_lost("response stalled", now_ms, fatal=False)
         if self._link.must_open(now_ms):
             self._link.opening()
             self._out.append(do.OpenModel())
-        if (self._link.gave_up(now_ms) or self._responses.gave_up) and self._connected:
-            self._farewell.close("model", now_ms)
+        if self._connected and not self._farewell.under_way:
+            if self._link.gave_up(now_ms) or self._responses.gave_up:
+                self._farewell.close("model", now_ms)
 
     def _keep_tools(self, now_ms: float) -> None:
         for call_id in self._tools.overdue(now_ms):
@@ -383,7 +363,7 @@ class CallMachine:
             not self._link.ready
             or not self._responses.idle
             or self._answer_by_ms != NEVER
-            or self._tools.working()
+            or bool(self._tools.working())
             or self._farewell.under_way
         )
 
@@ -393,6 +373,7 @@ class CallMachine:
             return
         if self._answer_by_ms != NEVER:
             return  # turn detection is about to ask for one
+        self._responses.unwant(*(_NOT_AT_THE_END if self._farewell.under_way else _AT_THE_END))
         wanted = self._responses.next(now_ms)
         if wanted is not None:
             event_id = self._new_event_id()
@@ -402,11 +383,9 @@ class CallMachine:
     # --- the end ------------------------------------------------------------------------------
 
     def _end_leg(self, reason: str, now_ms: float) -> None:
-        """Let go of everything. What still plays was heard up to here."""
+        """Let go of everything."""
         self.ended_by = reason
-        for cut in self._audio.ledger.cleared(now_ms):
-            if cut.heard_bytes < cut.generated_bytes:
-                self.conversation.was_cut(cut.item_id, cut.heard_bytes, cut.generated_bytes)
+        self._speech.end(now_ms)
         self._out.extend(do.CancelTool(call_id) for call_id in self._tools.open())
         self._out.append(do.CloseModel())
         self._out.append(do.EndLeg(reason))

@@ -5,6 +5,7 @@ from app.call.limits import NEVER
 CONFIGURE_MS = 6000.0
 RETRY_MS = (0.0, 200.0, 400.0, 800.0, 1600.0)
 GIVE_UP_MS = 20_000.0  # a caller is not kept longer for a model that does not come
+STEADY_MS = 5000.0  # a session that was lost sooner did not really come
 
 
 class ModelLink:
@@ -17,6 +18,7 @@ class ModelLink:
         self._open_ms = NEVER  # when to open the next one
         self._configured_by_ms = NEVER
         self._down_since_ms = 0.0
+        self._ready_since_ms = 0.0
         self._tries = 0
 
     def start(self, now_ms: float) -> None:
@@ -31,15 +33,20 @@ class ModelLink:
         """The socket is open; the settings go out now."""
         self._configured_by_ms = now_ms + CONFIGURE_MS
 
-    def configured(self) -> None:
+    @property
+    def configuring(self) -> bool:
+        """The settings went out and were not taken yet."""
+        return self._configured_by_ms != NEVER
+
+    def configured(self, now_ms: float) -> None:
         self.ready = self.was_ready = True
+        self._ready_since_ms = now_ms
         self._configured_by_ms = NEVER
-        self._tries = 0
 
     def lost(self, reason: str, now_ms: float, *, fatal: bool) -> None:
         """The session is gone, or never came."""
-        if self.ready:
-            self._down_since_ms = now_ms
+        if self.ready and now_ms >= self._ready_since_ms + STEADY_MS:
+            self._down_since_ms, self._tries = now_ms, 0
         self.ready = False
         self._configured_by_ms = NEVER
         if fatal:

@@ -3,6 +3,7 @@
 from collections import deque
 
 from app.call.commands import ClearAudio, Command, PauseModel, PlayAudio, ResumeModel, SendMark
+from app.call.limits import NEVER
 from app.call.playback import BYTES_PER_MS, Cut, PlaybackLedger
 
 MARK_EVERY_BYTES = 1000 * BYTES_PER_MS  # a mark a second; more only makes traffic
@@ -74,13 +75,12 @@ class AgentAudio:
         """Whether audio is held back."""
         return bool(self._held)
 
-    def quiet(self, now_ms: float) -> bool:
-        """Whether the caller probably hears nothing, and nothing waits to be heard."""
-        return not self._held and not self.ledger.playing(now_ms)
-
     def heard_out_ms(self, now_ms: float) -> float:
-        """When to stop waiting for the last mark: now if it came, else a while after its time."""
-        if not self._held and self.ledger.all_surely_heard:
+        """When to stop waiting for the last mark: now if it came, else a while after its time.
+        Never while audio is held back: a stream that stays stuck ends the leg."""
+        if self._held:
+            return NEVER
+        if self.ledger.all_surely_heard:
             return now_ms
         return self.ledger.ends_ms + self.ledger.round_trip_ms + MARK_GRACE_MS
 

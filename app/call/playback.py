@@ -76,6 +76,7 @@ class PlaybackLedger:
         self._lag_ms = 0.0  # how much later than sent this run really plays
         self._lags_ms: deque[float] = deque(maxlen=SAMPLES)
         self._round_trips_ms: deque[float] = deque(maxlen=SAMPLES)
+        self.round_trip_ms = 0.0  # to Twilio and back, by marks that found an empty buffer
 
     # --- told ---------------------------------------------------------------------------------
 
@@ -95,8 +96,9 @@ class PlaybackLedger:
             self._run_start, self._run_start_ms = self._sent, now_ms
             self._lag_ms = max(0.0, median(self._lags_ms)) if len(self._lags_ms) >= 3 else 0.0
         end = self._sent + size_bytes
-        if self._segments and self._segments[-1].item_id == item_id:
-            self._segments[-1].end = end
+        last = self._segments[-1] if self._segments else None
+        if last is not None and last.item_id == item_id and last.end == self._sent:
+            last.end = end
         else:
             self._segments.append(_Segment(item_id, self._sent, end))
         self._sent = end
@@ -106,9 +108,8 @@ class PlaybackLedger:
         """Let go of items that were surely heard to their end, so that a long call stays small."""
         if not self.all_surely_heard:
             return
-        self._segments.clear()
-        for item_id in [i for i, item in self._items.items() if self._fully_sent(item)]:
-            del self._items[item_id]
+        self._items = {i: item for i, item in self._items.items() if not self._fully_sent(item)}
+        self._segments = [segment for segment in self._segments if segment.item_id in self._items]
 
     @staticmethod
     def _fully_sent(item: _Item) -> bool:
@@ -118,20 +119,25 @@ class PlaybackLedger:
         """A mark goes out behind everything sent so far. Returns the name to give it."""
         self._mark_count += 1
         name = f"{self._epoch}:{self._mark_count}"
-        empty = self._sure == self._sent and not self._marks
-        self._marks[name] = _Mark(self._sent, now_ms, empty)
+        self._marks[name] = _Mark(self._sent, now_ms, on_empty_buffer=self.all_surely_heard)
         self._marked = self._sent
         return name
 
     def echoed(self, name: str, now_ms: float) -> bool:
         """A mark came back. False for a flushed, repeated or unknown one."""
-        mark = self._marks.pop(name, None)
+        mark = self._marks.get(name)
         if mark is None:
             return False
+        while next(iter(self._marks)) != name:  # marks come back in order: these are lost
+            del self._marks[next(iter(self._marks))]
+        del self._marks[name]
+        planned_ms = self._run_start_ms + (mark.position - self._run_start) / BYTES_PER_MS
         if mark.on_empty_buffer:  # it came back at once, so this is the round trip
             self._round_trips_ms.append(now_ms - mark.sent_ms)
-        elif mark.position > self._run_start:
-            planned_ms = self._run_start_ms + (mark.position - self._run_start) / BYTES_PER_MS
+            self.round_trip_ms = median(self._round_trips_ms)
+        elif mark.position > self._run_start and mark.sent_ms <= planned_ms:
+            # A mark sent behind audio that was over by then tells when it was sent, not when that
+            # audio played.
             lag_ms = now_ms - self.round_trip_ms - planned_ms
             self._lags_ms.append(lag_ms)
             if abs(lag_ms - self._lag_ms) > SLACK_MS:
@@ -155,11 +161,6 @@ class PlaybackLedger:
         return cuts
 
     # --- asked --------------------------------------------------------------------------------
-
-    @property
-    def round_trip_ms(self) -> float:
-        """To Twilio and back, measured by marks that found an empty buffer. 0 before the first."""
-        return median(self._round_trips_ms) if self._round_trips_ms else 0.0
 
     def position(self, now_ms: float) -> int:
         """How far playback has probably come. Never before a sure point, never past what was sent,

@@ -10,6 +10,7 @@ from enum import StrEnum
 
 RETRY_MS = 400.0  # doubled with each failure
 TRIES = 4
+STALLED_MS = 30_000.0  # for a response of which nothing comes
 
 
 class Wish(StrEnum):
@@ -38,11 +39,11 @@ class Responses:
         self.active_id: str | None = None
         self.active: Wanted | None = None  # what the active one was asked for; None: not by us
         self.requested: Wanted | None = None
-        self.requested_ms = 0.0
         self._event_id = ""
         self._queue: list[Wanted] = []
         self._failures = 0
         self._not_before_ms = 0.0
+        self._moved_ms = 0.0  # when something was last seen of the one in flight
 
     def want(self, wish: Wish, direction: str = "") -> None:
         """Ask for a response as soon as it can be had; once per wish."""
@@ -50,12 +51,8 @@ class Responses:
             self._queue.append(Wanted(wish, direction))
 
     def unwant(self, *wishes: Wish) -> None:
-        self._queue = [wanted for wanted in self._queue if wanted.wish not in wishes]
-
-    def wants(self, wish: Wish) -> bool:
-        """Whether this is queued, asked for or being said."""
-        candidates = [*self._queue, self.requested, self.active]
-        return any(wanted is not None and wanted.wish is wish for wanted in candidates)
+        if self._queue:
+            self._queue = [wanted for wanted in self._queue if wanted.wish not in wishes]
 
     @property
     def idle(self) -> bool:
@@ -78,13 +75,26 @@ class Responses:
         return self._queue[0]
 
     def next_ms(self) -> float:
-        """When a response that failed may be asked for again."""
-        return self._not_before_ms if self._queue and not self.in_flight else float("inf")
+        """When a response that failed may be asked for again, or the one in flight is given up."""
+        if self.in_flight:
+            return self._moved_ms + STALLED_MS
+        return self._not_before_ms if self._queue else float("inf")
+
+    def moved(self, now_ms: float) -> None:
+        """Something came of the response in flight."""
+        self._moved_ms = now_ms
+
+    def is_stalled(self, now_ms: float) -> bool:
+        """Nothing came for long: its session is as good as lost."""
+        return self.in_flight and now_ms >= self._moved_ms + STALLED_MS
+
+    def stalled(self) -> None:
+        self._failures += 1
 
     def asked(self, event_id: str, now_ms: float) -> None:
         """The first of the queue was asked for under this event id."""
         self.requested = self._queue.pop(0)
-        self.requested_ms = now_ms
+        self._moved_ms = now_ms
         self._event_id = event_id
 
     def created(self, response_id: str, *, answers_all: bool) -> None:
@@ -133,12 +143,10 @@ class Responses:
             was = Wanted(Wish.REPLY)
         self.active_id = self.active = self.requested = None
         self._event_id = ""
-        self._failures = 0
         self._not_before_ms = now_ms
         return was
 
     def _again(self, wanted: Wanted, now_ms: float) -> None:
         self.unwant(wanted.wish)
         self._queue.insert(0, wanted)
-        if self._failures:
-            self._not_before_ms = now_ms + RETRY_MS * 2 ** (self._failures - 1)
+        self._not_before_ms = now_ms + RETRY_MS * 2 ** max(0, self._failures - 1)

@@ -41,6 +41,14 @@ class SessionItems:
         interruption."""
         return item_id in self._cut_items or response_id in self._cut_responses
 
+    def is_muted(self, response_id: str) -> bool:
+        """Whether nothing of this response is to be heard any more."""
+        return response_id in self._cut_responses
+
+    def is_news(self, response_id: str, item_id: str) -> bool:
+        """Whether a muted response made an item that the model was not yet told to be unheard."""
+        return response_id in self._cut_responses and item_id not in self._cut_items
+
     def mute_response(self, response_id: str) -> None:
         self._cut_responses.add(response_id)
 

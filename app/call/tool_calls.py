@@ -48,9 +48,14 @@ class ToolCalls:
         """The calls without an answer."""
         return [call_id for call_id, call in self._calls.items() if not call.answered]
 
-    def working(self) -> bool:
-        """Whether the caller waits for a tool that runs."""
-        return any(not c.answered and c.due_ms != float("inf") for c in self._calls.values())
+    def working(self) -> list[str]:
+        """The names of the tools that run: the caller waits for them."""
+        calls = self._calls.values()
+        return [c.name for c in calls if not c.answered and c.due_ms != float("inf")]
+
+    def waited_for(self, response_id: str | None) -> bool:
+        """Whether a call of this response has no answer yet."""
+        return any(not c.answered for c in self._calls.values() if c.response_id == response_id)
 
     def settled(self, response_id: str) -> bool:
         """Whether every call of a response has its answer; False if it made none."""

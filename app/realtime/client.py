@@ -5,7 +5,9 @@ alternatives do at fifty frames a second and call.
 """
 
 import asyncio
+import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 from urllib.parse import urlencode
 
@@ -18,6 +20,7 @@ from picows import (
     WSTransport,
     ws_connect,
 )
+from picows.url import WSParsedURL
 
 from app.errors import ModelError
 
@@ -90,14 +93,15 @@ async def connect(
         HandshakeRefused: HTTP status instead of a session.
         ModelError: unreachable, or no answer in time.
     """
-    socket = _PicowsSocket(on_opened, on_message, on_lost, on_writable)
+    opening = _PicowsSocket(on_opened, on_message, on_lost, on_writable)
     try:
         async with asyncio.timeout(CONNECT_S):
             await ws_connect(
-                lambda: socket,
+                lambda: opening,
                 f"{url}?{urlencode({'model': model})}",
                 extra_headers={"Authorization": f"Bearer {api_key}"},
-                websocket_handshake_timeout=CONNECT_S,
+                websocket_handshake_timeout=None,
+                socket_factory=opening.dial,
                 max_frame_size=LARGEST_MESSAGE_BYTES,
                 max_redirects=0,
                 enable_auto_ping=True,
@@ -110,9 +114,13 @@ async def connect(
             raise ModelError("the model's server does not speak WebSocket") from None
         raise HandshakeRefused(int(error.response.status)) from None
     except TimeoutError:
+        opening.abandon()
         raise ModelError(f"the model did not answer within {CONNECT_S:g} s") from None
     except OSError as error:
         raise ModelError(f"the model cannot be reached: {error}") from None
+    except asyncio.CancelledError:
+        opening.abandon()
+        raise
 
 
 class _PicowsSocket(WSListener):
@@ -129,6 +137,7 @@ class _PicowsSocket(WSListener):
         self._on_lost = on_lost
         self._on_writable = on_writable
         self._transport: WSTransport | None = None
+        self._tcp: socket.socket | None = None
         self._fragments: list[bytes] = []
         self._closed = False
         self._reason = "connection lost"
@@ -156,6 +165,39 @@ class _PicowsSocket(WSListener):
             self._transport.send_close(WSCloseCode.OK)
             self._transport.disconnect()
 
+    # --- while it opens ---
+
+    async def dial(self, url: WSParsedURL) -> socket.socket:
+        """The TCP connection, kept in sight: picows lets go of nothing when it is cancelled amid a
+        handshake."""
+        loop = asyncio.get_running_loop()
+        refused = OSError(f"{url.host} has no address")
+        for family, kind, protocol, _, address in await loop.getaddrinfo(
+            url.host, url.port, type=socket.SOCK_STREAM
+        ):
+            self._tcp = socket.socket(family, kind, protocol)
+            try:
+                self._tcp.setblocking(False)
+                self._tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                await loop.sock_connect(self._tcp, address)
+                return self._tcp
+            except OSError as error:
+                self._tcp.close()
+                refused = error
+            except asyncio.CancelledError:
+                self._tcp.close()
+                raise
+        raise refused
+
+    def abandon(self) -> None:
+        """Nobody wants it any more: end it, however far it has come."""
+        self._closed = True
+        if self._transport is not None:
+            self._transport.disconnect(graceful=False)
+        elif self._tcp is not None:
+            with suppress(OSError):  # closed already
+                self._tcp.shutdown(socket.SHUT_RDWR)
+
     # --- picows ---
 
     def on_ws_connected(self, transport: WSTransport) -> None:
@@ -164,7 +206,7 @@ class _PicowsSocket(WSListener):
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         kind = frame.msg_type
-        if kind in (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION):
+        if kind is WSMsgType.TEXT or kind in (WSMsgType.BINARY, WSMsgType.CONTINUATION):
             payload = frame.get_payload_as_bytes()
             if not frame.fin:
                 self._fragments.append(payload)

@@ -77,7 +77,8 @@ class _Espeak:
     def say(self, text: str, voice: str, words_per_minute: int) -> bytes:
         """PCM at `rate_hz`. Raises ValueError for a voice that espeak-ng does not have."""
         if self._library.espeak_SetVoiceByName(voice.encode()) != _OK:
-            raise ValueError(f"espeak-ng has no voice {voice!r}; try 'en-us', 'en-gb-x-rp', 'de', 'fr'")
+            known = "'en-us', 'en-gb-x-rp', 'de', 'fr'"
+            raise ValueError(f"espeak-ng has no voice {voice!r}; try {known}")
         self._library.espeak_SetParameter(_RATE, words_per_minute, 0)
         spoken = text.encode()
         self._heard.clear()

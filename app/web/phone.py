@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 router = APIRouter(include_in_schema=False)
 
 LARGEST_FORM_BYTES = 64 << 10
+FORM_S = 10.0
 START_S = 10.0  # a media socket that has not said which call it is by then is closed
 _STATUSES: dict[str, CallStatus] = {status: status for status in get_args(CallStatus)}
 
@@ -72,10 +73,14 @@ async def _form(request: Request) -> Mapping[str, str]:
     """
     phone: Phone = request.app.state.phone
     body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > LARGEST_FORM_BYTES:
-            raise HTTPException(413, "a webhook of Twilio's is smaller than this")
+    try:
+        async with asyncio.timeout(FORM_S):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > LARGEST_FORM_BYTES:
+                    raise HTTPException(413, "a webhook of Twilio's is smaller than this")
+    except TimeoutError:
+        raise HTTPException(408, "the request's body did not come") from None
     if not phone.admits(request.scope, body):
         extra = {"path": request.url.path, "url_expected": phone.signatures.base_url(request.scope)}
         logger.warning("webhook without a valid signature refused", extra=extra)
@@ -163,10 +168,10 @@ async def media_stream(scope: Scope, receive: Receive, send: Send) -> None:
     leg = phone.switchboard.claim(ticket, start.call_sid) if start else None
     if start is None or leg is None:
         logger.warning("media socket without a good start closed")
-        await send({"type": "websocket.close", "code": 1008})
+        await _close(send, 1008)
         return
     await leg.carry(start, receive, send)
-    await _close(send)
+    await _close(send, 1000)
 
 
 async def _wait_for_start(receive: Receive) -> Start | None:
@@ -184,10 +189,10 @@ async def _wait_for_start(receive: Receive) -> Start | None:
             return decoded
 
 
-async def _close(send: Send) -> None:
+async def _close(send: Send, code: int) -> None:
     """Close the socket, which may be closed already; servers say so in different ways."""
     try:
-        await send({"type": "websocket.close", "code": 1000})
+        await send({"type": "websocket.close", "code": code})
     except (OSError, RuntimeError):
         pass
 

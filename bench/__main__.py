@@ -1,0 +1,136 @@
+"""`python -m bench`: the service beside the relay, in one run, as ratios."""
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+
+import msgspec
+import uvloop
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+
+from bench import load, report
+from bench.load import Measurement, Plan
+from bench.process import CORES, RELAY, SERVICE, Subject, pin
+
+BARGE_IN = Plan(calls=50, seconds=20)
+
+HELP = """\
+Puts calls on the service and on a bare relay, one after the other, and compares them.
+
+The load plays both ends: N telephones at Twilio and the Realtime model, over loopback, without
+TLS. Every caller sends a frame each 20 ms, is answered every 4 s, and interrupts every third
+answer. The relay (bench/relay.py) is the least that a Python process can do as a bridge, so a ratio
+says what the service's own work costs, on any machine. Each run starts its subject afresh on a
+core of its own; compare figures of one run only, and let nothing else work meanwhile.
+"""
+
+LIMITS = f"""\
+limits (exit status 1 when one is not kept):
+  CPU per call-minute                       {report.CPU_RATIO:g} times the relay's
+  frames, either way                        p50 {report.P50_MS} ms, p99 the relay's \
++ {report.P99_OVER_RELAY_MS} ms
+  speech_started to clear, {BARGE_IN.calls} calls         p99 {report.CLEAR_P99_MS} ms
+  calls lost, frames lost, model sockets left open {load.LEFT_OPEN_AFTER_S} s after hang-up: none
+"""
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        "python -m bench",
+        description=HELP,
+        epilog=LIMITS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("what", nargs="?", choices=["load"], default="load", help="the only one there is: load")
+    add("--calls", type=positive, default=100, metavar="N", help="calls at once (100)")
+    add("--seconds", type=positive, default=15, metavar="S", help="measured in each run (15)")
+    add("--runs", type=positive, default=3, metavar="R", help="runs of each, interleaved (3)")
+    add("--json", type=Path, metavar="FILE", help="write every run's figures")
+    add("--markdown", type=Path, metavar="FILE", help="write the table for a README")
+    return parser.parse_args()
+
+
+def positive(text: str) -> int:
+    """A whole number above 0."""
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError("expected a whole number, 1 or more")
+    return number
+
+
+def measure(todo: list[tuple[Subject, Plan]], console: Console) -> list[Measurement]:
+    """Run one after the other, telling how far it is.
+
+    The bar is drawn between phases only: a thread that draws would be measured too.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    done = []
+    with Progress(*columns, console=console, auto_refresh=False, transient=True) as progress:
+        task = progress.add_task("", total=len(todo))
+        for subject, plan in todo:
+
+            def say(phase: str, name: str = subject.name) -> None:
+                progress.update(task, description=f"{name}: {phase}", refresh=True)
+
+            run = uvloop.run(load.run(subject, plan, say))
+            progress.console.print(
+                f"{run.subject:8} {run.calls} calls: {run.cpu_s_per_call_minute:.3f} CPU s per "
+                f"call-minute, p99 {run.uplink_ms.p99:.2f} ms up, {run.downlink_ms.p99:.2f} ms down"
+            )
+            progress.update(task, advance=1, refresh=True)
+            done.append(run)
+    return done
+
+
+def show(rows: list[report.Row], caption: str, console: Console) -> None:
+    """The table on the terminal."""
+    table = Table(caption=caption, caption_justify="left")
+    for number, heading in enumerate(report.HEADINGS):
+        table.add_column(heading, justify="right" if 0 < number < 4 else "left")
+    for row in rows:
+        table.add_row(*row.cells, style={None: "", True: "green", False: "bold red"}[row.kept])
+    console.print(table)
+
+
+def main() -> int:
+    """Measure, compare, judge. The exit status."""
+    options = arguments()
+    console = Console(markup=False, highlight=False)
+    plan = Plan(options.calls, options.seconds)
+    todo = [(subject, plan) for _ in range(options.runs) for subject in (RELAY, SERVICE)]
+    todo += [(subject, BARGE_IN) for subject in (RELAY, SERVICE)]
+    if CORES:
+        pin(0, CORES[1])
+    else:
+        console.print("Cannot pin processes to cores here: latencies will vary more.")
+    try:
+        done = measure(todo, console)
+    except (RuntimeError, TimeoutError) as error:
+        console.print(f"The run failed: {error or 'the subject did not start in time'}")
+        return 1
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        console.print("Stopped.")
+        return 130
+    loaded, barge_in = done[:-2], done[-2:]
+    rows = report.load_rows(report.Comparison(loaded[::2], loaded[1::2]))
+    rows += report.barge_in_rows(report.Comparison(barge_in[:1], barge_in[1:]), BARGE_IN.calls)
+    caption = (
+        f"{plan.calls} calls, {plan.seconds:g} s, medians of {options.runs} runs of each; "
+        f"one core, loopback, no TLS, Python {sys.version.split()[0]}"
+    )
+    show(rows, caption, console)
+    for remark in report.remarks(done):
+        console.print(remark)
+    if options.json:
+        options.json.write_bytes(msgspec.json.format(msgspec.json.encode(done)))
+    if options.markdown:
+        options.markdown.write_text(report.markdown(rows, caption))
+    return 1 if any(row.kept is False for row in rows) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

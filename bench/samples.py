@@ -1,0 +1,37 @@
+"""Latency samples and what is said of them."""
+
+from array import array
+from collections.abc import Iterable, Sequence
+from math import ceil
+
+import msgspec
+
+
+def percentile(ordered: Sequence[float], percent: float) -> float:
+    """The nearest-rank percentile of sorted values; there must be one at least."""
+    return ordered[max(0, ceil(len(ordered) * percent / 100) - 1)]
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """Milliseconds. All zero when nothing was measured (`count` 0)."""
+
+    count: int = 0
+    p50: float = 0.0
+    p99: float = 0.0
+    max: float = 0.0
+
+
+class Samples:
+    """Collects values in milliseconds."""
+
+    def __init__(self, values: Iterable[float] = ()) -> None:
+        self._values = array("d", values)
+        self.add = self._values.append
+
+    def summary(self) -> Summary:
+        """What the values say, rounded to a microsecond."""
+        ordered = sorted(self._values)
+        if not ordered:
+            return Summary()
+        p50, p99 = percentile(ordered, 50), percentile(ordered, 99)
+        return Summary(len(ordered), round(p50, 3), round(p99, 3), round(ordered[-1], 3))

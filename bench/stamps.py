@@ -1,0 +1,77 @@
+"""Stamps inside the audio: which frame is this? Exact through any bridge that passes µ-law on.
+
+A block of audio begins with twelve bytes that say who made it and its number; the rest is filler.
+Twelve bytes are sixteen base64 characters, so a stamp is read without decoding the rest.
+"""
+
+from binascii import Error, a2b_base64, b2a_base64
+from random import Random
+from struct import Struct
+from typing import NamedTuple
+
+FRAME_BYTES = 160  # 20 ms of µ-law at 8000 Hz, what Twilio sends at a time
+DELTA_BYTES = 800  # 100 ms, what the model sends at a time
+CALLER = b"CALL"
+AGENT = b"AGNT"
+
+_STAMP = Struct(">4sII")
+_STAMP_CHARS = 16
+_FRAME_CHARS = 216
+_NOISE = Random(0).randbytes(DELTA_BYTES)
+
+
+def _filler(size_bytes: int) -> bytes:
+    return b2a_base64(_NOISE[: size_bytes - _STAMP.size], newline=False)
+
+
+_FRAME_FILLER = _filler(FRAME_BYTES)
+_DELTA_FILLER = _filler(DELTA_BYTES)
+
+
+class Stamp(NamedTuple):
+    """Who made a block of audio. `owner`: a call's index for CALLER, an answer's number for AGENT;
+    `number`: of the frame or delta, from 0."""
+
+    kind: bytes
+    owner: int
+    number: int
+
+
+def caller_frame(call: int, number: int) -> bytes:
+    """Base64 of one frame of a caller."""
+    return b2a_base64(_STAMP.pack(CALLER, call, number), newline=False) + _FRAME_FILLER
+
+
+def agent_delta(answer: int, number: int) -> bytes:
+    """Base64 of one delta of an answer."""
+    return b2a_base64(_STAMP.pack(AGENT, answer, number), newline=False) + _DELTA_FILLER
+
+
+def _unpack(head: bytes) -> Stamp | None:
+    if len(head) < _STAMP.size:
+        return None
+    stamp = Stamp(*_STAMP.unpack_from(head))
+    return stamp if stamp.kind in (CALLER, AGENT) else None
+
+
+def read(payload: str) -> Stamp | None:
+    """The stamp at the head of a base64 payload, or None when that is no audio of ours."""
+    try:
+        return _unpack(a2b_base64(payload[:_STAMP_CHARS]))
+    except Error:
+        return None
+
+
+def read_frames(payload: str) -> list[Stamp]:
+    """The stamps of all frames in a payload: a bridge may join what waited for its session."""
+    if len(payload) == _FRAME_CHARS:
+        stamp = read(payload)
+        return [stamp] if stamp else []
+    audio = a2b_base64(payload)
+    stamps = (_unpack(audio[at : at + _STAMP.size]) for at in range(0, len(audio), FRAME_BYTES))
+    return [stamp for stamp in stamps if stamp]
+
+
+def size_bytes(payload: str) -> int:
+    """How much audio a base64 payload holds."""
+    return len(payload) * 3 // 4 - payload[-2:].count("=")

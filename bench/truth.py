@@ -1,0 +1,245 @@
+"""What the model was told of each interruption, against what the line had really played by then.
+
+The service runs as a process between the simulated phone line, whose playback clock is the truth,
+and the scripted model. Delays and jitter are the line's; the interruptions come at random moments.
+"""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import aiohttp
+
+from app.simulator.realtime import Item, Options, RealtimeServer, Reply, Session, Turn
+from app.simulator.twilio import Call, Network, PhoneLine, now_ms
+from bench.line import ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL
+from bench.process import SERVICE, Process, running
+from bench.samples import percentile
+
+CALLS = 20
+ANSWER_MS = 4000
+MS_PER_CHARACTER = 100
+EARLIEST_MS, LATEST_MS = 60, 3700  # after an answer begins to play
+BYTES_PER_MS = 8
+DELTA_BYTES = 100 * BYTES_PER_MS
+STAMP_BYTES = 24  # enough of made-up audio to know it by
+MISSED_AFTER_S = 3.0
+STARTED_WITHIN_S = 30.0
+
+FIRST_MEDIA_MS = 20.0
+WEBHOOK_MS = 500.0
+CLOSED_MS = 1000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """How far away Twilio is, and how far off the model may be told, in ms."""
+
+    name: str
+    network: Network
+    median_ms: float
+    p99_ms: float
+
+
+CONDITIONS = (
+    Condition("no delay", Network(), 5, 20),
+    Condition("40 ms each way", Network(delay_ms=40), 5, 20),
+    Condition("120 ms each way", Network(delay_ms=120), 5, 20),
+    Condition("40 ± 20 ms each way", Network(delay_ms=40, jitter_ms=20, seed=7), 60, 60),
+    Condition("120 ± 20 ms each way", Network(delay_ms=120, jitter_ms=20, seed=8), 60, 60),
+)
+HEADINGS = (
+    "line",
+    "interruptions",
+    "error ms, median",
+    "p99",
+    "missed / needless / too long",
+    "bytes after the clear",
+    "greeting ms, most",
+    "webhook ms, most",
+    "session closed ms, most",
+    "",
+)
+
+
+@dataclass(slots=True)
+class Truth:
+    """What came out under one condition. Errors are reported minus played, in ms."""
+
+    condition: Condition
+    errors_ms: list[float] = field(default_factory=list)
+    interruptions: int = 0
+    missed: int = 0
+    needless: int = 0
+    beyond: int = 0
+    heard_after_clear_bytes: int = 0
+    first_media_ms: list[float] = field(default_factory=list)
+    webhook_ms: list[float] = field(default_factory=list)
+    closed_ms: list[float] = field(default_factory=list)
+
+    @property
+    def median_ms(self) -> float:
+        return percentile(sorted(map(abs, self.errors_ms)), 50)
+
+    @property
+    def p99_ms(self) -> float:
+        return percentile(sorted(map(abs, self.errors_ms)), 99)
+
+    @property
+    def kept(self) -> bool:
+        """Whether every limit holds."""
+        return (
+            self.median_ms <= self.condition.median_ms
+            and self.p99_ms <= self.condition.p99_ms
+            and self.missed + self.needless + self.beyond + self.heard_after_clear_bytes == 0
+            and max(self.first_media_ms) <= FIRST_MEDIA_MS
+            and max(self.webhook_ms) <= WEBHOOK_MS
+            and max(self.closed_ms) <= CLOSED_MS
+        )
+
+
+def answer(_turn: Turn) -> Reply:
+    """Four seconds of audio, made up by the server: each item has bytes of its own."""
+    return Reply("x" * (ANSWER_MS // MS_PER_CHARACTER))
+
+
+async def measure(condition: Condition, interruptions: int, seed: int) -> Truth:
+    """Interrupt so often, over some calls at once, under one condition."""
+    truth, rng = Truth(condition), random.Random(seed)
+    async with RealtimeServer(answer, options=Options(ms_per_character=MS_PER_CHARACTER)) as model:
+        with running(SERVICE, model.port) as service:
+            await _ready(service)
+            async with PhoneLine(
+                f"http://127.0.0.1:{service.port}/incoming-call",
+                account_sid=ACCOUNT_SID,
+                auth_token=AUTH_TOKEN,
+                public_url=PUBLIC_URL,
+                network=condition.network,
+            ) as line:
+                async with asyncio.TaskGroup() as group:
+                    for number in range(CALLS):
+                        call = await line.call()
+                        session = await model.session(number)
+                        offsets_ms = [
+                            rng.uniform(EARLIEST_MS, LATEST_MS)
+                            for _ in range(interruptions // CALLS)
+                        ]
+                        group.create_task(_interrupt(call, session, offsets_ms, truth))
+                await _read_timings(service, line, truth)
+    return truth
+
+
+async def _interrupt(
+    call: Call, session: Session, offsets_ms: Sequence[float], truth: Truth
+) -> None:
+    """One call: interrupt each answer, hang up, and compare."""
+    cut: list[Item] = []
+    for offset_ms in offsets_ms:
+        before = len(call.heard)
+        await call.wait_heard(before + 1)
+        begun_ms = call.playback.heard_at_ms(before + 1) or now_ms()
+        await asyncio.sleep(max(0.0, begun_ms + offset_ms - now_ms()) / 1000)
+        interruption = len(cut) + 1
+        cut.append([item for item in session.items if item.role == "assistant"][-1])
+        session.start_speech()
+        truth.interruptions += 1
+        try:
+            async with asyncio.timeout(MISSED_AFTER_S):
+                await session.until(partial(_was_told, interruption))
+                await call.wait_for(partial(_was_cleared, call, interruption))
+        except TimeoutError:
+            truth.missed += 1
+        session.stop_speech("go on")
+    call.hang_up()
+    hung_up_ms = now_ms()
+    await session.closed.wait()
+    truth.closed_ms.append(now_ms() - hung_up_ms)
+    await call.wait_ended()
+    truth.webhook_ms.append(call.requests[0].took_ms)
+    _compare(call, session, cut, truth)
+
+
+def _was_told(times: int, session: Session) -> bool:
+    told = ("conversation.item.truncate", "conversation.item.delete")
+    return sum(len(session.events_of(kind)) for kind in told) >= times
+
+
+def _was_cleared(call: Call, times: int) -> bool:
+    return len(call.playback.clears) >= times
+
+
+def _compare(call: Call, session: Session, cut: Sequence[Item], truth: Truth) -> None:
+    """What the model was told of each item against what was played of it."""
+    assistant = [item for item in session.items if item.role == "assistant"]
+    owner = {
+        bytes(item.audio[start : start + STAMP_BYTES]): item
+        for item in assistant
+        for start in range(0, len(item.audio), DELTA_BYTES)
+    }
+    played: dict[str, int] = {}
+    clears = iter([*call.playback.clears, None])
+    cleared_of: dict[str, float] = {}
+    for item in cut:
+        if (clear := next(clears)) is None:
+            break
+        cleared_of[item.id] = clear.at_ms
+    for media in call.playback.media:
+        item = owner[media.payload[:STAMP_BYTES]]
+        played[item.id] = played.get(item.id, 0) + media.kept_bytes
+        if media.arrived_ms > cleared_of.get(item.id, float("inf")):
+            truth.heard_after_clear_bytes += media.kept_bytes
+    for item in assistant:
+        told_ms = item.truncations[-1].audio_end_ms if item.truncations else 0
+        if item not in cut:
+            truth.needless += bool(item.truncations or item.deleted_at_s)
+        elif item.truncations or item.deleted_at_s:
+            truth.errors_ms.append(told_ms - played.get(item.id, 0) / BYTES_PER_MS)
+            truth.beyond += told_ms * BYTES_PER_MS > len(item.audio)
+
+
+async def _ready(service: Process) -> None:
+    async with aiohttp.ClientSession() as http, asyncio.timeout(STARTED_WITHIN_S):
+        while True:
+            service.check()
+            try:
+                async with http.get(f"http://127.0.0.1:{service.port}/healthz"):
+                    return
+            except aiohttp.ClientError:
+                await asyncio.sleep(0.1)
+
+
+async def _read_timings(service: Process, line: PhoneLine, truth: Truth) -> None:
+    """The service's own record of each greeting: stream start and first delta to first media."""
+    headers = {"Authorization": "Bearer bench"}
+    async with aiohttp.ClientSession(headers=headers) as http:
+        for call_sid in line.calls:
+            timings: dict[str, float] = {}
+            async with asyncio.timeout(STARTED_WITHIN_S):
+                while "first_media_ms" not in timings:
+                    url = f"http://127.0.0.1:{service.port}/calls/{call_sid}"
+                    async with http.get(url) as answered:
+                        timings = (await answered.json()).get("timings", {})
+                    await asyncio.sleep(0.05)
+            begun_ms = max(timings["stream_started_ms"], timings["first_delta_ms"])
+            truth.first_media_ms.append(timings["first_media_ms"] - begun_ms)
+
+
+def rows(truths: Sequence[Truth]) -> list[tuple[str, ...]]:
+    """A line of the table for each condition."""
+    return [
+        (
+            truth.condition.name,
+            str(truth.interruptions),
+            f"{truth.median_ms:.1f} (≤ {truth.condition.median_ms:g})",
+            f"{truth.p99_ms:.1f} (≤ {truth.condition.p99_ms:g})",
+            f"{truth.missed} / {truth.needless} / {truth.beyond}",
+            str(truth.heard_after_clear_bytes),
+            f"{max(truth.first_media_ms):.1f} (≤ {FIRST_MEDIA_MS:g})",
+            f"{max(truth.webhook_ms):.0f} (≤ {WEBHOOK_MS:g})",
+            f"{max(truth.closed_ms):.0f} (≤ {CLOSED_MS:g})",
+            "PASS" if truth.kept else "FAIL",
+        )
+        for truth in truths
+    ]

@@ -1,0 +1,121 @@
+"""What plays: held until it can, marked, and no more than the line takes."""
+
+from app.call import commands as do
+from app.call import events as ev
+from app.call.output import HELD_LITTLE_BYTES, HELD_MOST_BYTES, AgentAudio
+from tests.call.scene import Scene, agent
+
+
+def test_the_greeting_waits_for_the_stream() -> None:
+    scene = Scene(agent(greeting="Good morning."))
+    scene.feed(ev.LegOpened())
+    assert isinstance(scene.configure()[-1], do.CreateResponse)
+    scene.answer(500)
+    assert scene.all(do.PlayAudio) == [] and scene.all(do.SendMark) == []
+    scene.run(3000)
+    played = scene.feed(ev.StreamStarted("MZ1"))
+    assert [type(command) for command in played] == [do.SendMark, *[do.PlayAudio] * 5, do.SendMark]
+    assert scene.machine.transcript(scene.now_ms) == []  # nothing was heard yet
+    scene.run(250)
+    assert scene.line.heard_bytes("item_1", scene.now_ms) == 230 * 8
+
+
+def test_audio_passes_as_it_came() -> None:
+    scene = Scene().connect()
+    scene.begin()
+    played = scene.feed(ev.AudioReceived("resp_1", "item_1", "f39/fw==", 4))
+    assert do.PlayAudio("item_1", "f39/fw==", 4) in played
+
+
+def test_a_mark_about_every_second_and_one_at_the_end_of_each_item() -> None:
+    scene = Scene().connect()
+    scene.answer(3500)
+    scene.answer(200, "item_2", "resp_2")
+    sent = [c for c in scene.take() if isinstance(c, do.PlayAudio | do.SendMark)]
+    since_mark_ms, runs_ms = 0, []
+    for command in sent:
+        if isinstance(command, do.SendMark):
+            runs_ms.append(since_mark_ms)
+            since_mark_ms = 0
+        else:
+            since_mark_ms += command.size_bytes // 8
+    # The first measures the round trip; a second item behind the first needs no such mark.
+    assert runs_ms == [0, 1000, 1000, 1000, 500, 200] and since_mark_ms == 0
+
+
+def test_no_mark_name_is_used_twice() -> None:
+    scene = Scene().connect()
+    for number in range(4):
+        scene.answer(1500, f"item_{number}", f"resp_{number}")
+        scene.run(700)
+        scene.speak(f"user_{number}")
+        scene.fall_silent(f"user_{number}")
+    names = [mark.name for mark in scene.all(do.SendMark)]
+    assert len(names) == len(set(names)) > 8
+
+
+def test_the_round_trip_is_measured_with_each_answer_that_finds_silence() -> None:
+    scene = Scene(up_ms=30, down_ms=50).connect()
+    ledger = scene.machine._audio.ledger
+    assert ledger.round_trip_ms == 80
+    scene.answer(500)
+    marks = len(scene.all(do.SendMark))
+    scene.run(2000)
+    scene.answer(500, "item_2", "resp_2")
+    assert len(scene.all(do.SendMark)) == marks + 2 and ledger.round_trip_ms == 80
+
+
+def test_a_blocked_stream_is_sent_nothing_until_it_takes_more() -> None:
+    scene = Scene().connect()
+    scene.begin()
+    scene.audio(300)
+    scene.feed(ev.StreamBlocked())
+    scene.take()
+    scene.audio(500)
+    scene.finish()
+    assert scene.take() == []
+    scene.run(400)
+    resumed = scene.feed(ev.StreamUnblocked())
+    assert [type(command) for command in resumed if not isinstance(command, do.SendMark)] == [
+        do.PlayAudio
+    ] * 5
+    assert isinstance(resumed[-1], do.SendMark)
+    scene.run(2000)
+    assert scene.line.heard_bytes("item_1", scene.now_ms) == 800 * 8
+
+
+def test_a_stream_that_stays_blocked_for_half_a_minute_ends_the_leg() -> None:
+    scene = Scene().connect()
+    scene.feed(ev.StreamBlocked())
+    scene.run(29_999)
+    assert not scene.machine.over
+    scene.run(1)
+    assert scene.take()[-1] == do.EndLeg("stuck")
+
+
+def test_the_model_is_read_no_further_while_too_much_is_held_back() -> None:
+    out: list[do.Command] = []
+    audio = AgentAudio(out)
+    for _ in range(HELD_MOST_BYTES >> 20):
+        audio.play("item_1", "", 1 << 20, 0)
+    assert out == []
+    audio.play("item_1", "", 1 << 20, 0)
+    audio.play("item_1", "", 1 << 20, 0)
+    assert out == [do.PauseModel()]
+    audio.open(0)
+    assert out.count(do.ResumeModel()) == 1 and isinstance(out[-1], do.ResumeModel)
+
+
+def test_an_interruption_lets_the_model_be_read_again() -> None:
+    scene = Scene().connect()
+    scene.begin()
+    scene.feed(ev.StreamBlocked())
+    scene.feed(ev.AudioReceived("resp_1", "item_1", "", HELD_MOST_BYTES + HELD_LITTLE_BYTES))
+    assert do.ResumeModel() in scene.speak()
+
+
+def test_an_echo_of_an_unknown_mark_changes_nothing() -> None:
+    scene = Scene().connect()
+    scene.answer(1000)
+    assert scene.feed(ev.MarkEchoed("0:999"), ev.MarkEchoed("nonsense"), ev.MarkEchoed("")) == []
+    assert scene.machine._audio.ledger.position(scene.now_ms) == 0

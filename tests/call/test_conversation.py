@@ -1,0 +1,150 @@
+"""What was said, in the order of the conversation, and as much of it as was heard."""
+
+import pytest
+
+from app.call import events as ev
+from app.call.conversation import Conversation, whole_words
+from app.call.playback import PlaybackLedger
+from tests.call.scene import Scene
+
+
+@pytest.mark.parametrize(
+    ("text", "share", "heard"),
+    [
+        ("one two three", 1.0, "one two three"),
+        ("one two three", 1.2, "one two three"),
+        ("one two three", 0.99, "one two"),
+        ("one two three", 0.54, "one two"),  # exactly up to the gap
+        ("one two three", 0.5, "one"),
+        ("one two three", 0.1, ""),
+        ("one two three", 0.0, ""),
+        ("", 0.5, ""),
+        ("您好欢迎致电本店", 0.5, "您好欢迎"),
+        ("Donaudampfschiff", 0.5, "Donaudam"),
+    ],
+)
+def test_a_text_is_cut_down_to_whole_words(text: str, share: float, heard: str) -> None:
+    assert whole_words(text, share) == heard
+
+
+def test_a_turn_has_its_place_by_what_came_before_it() -> None:
+    conversation = Conversation()
+    conversation.turn("user", "user_1", 0)
+    conversation.turn("assistant", "item_1", 10)
+    conversation.turn("assistant", "item_2", 20)
+    conversation.turn("user", "user_2", 30)
+    conversation.committed("user_2", "item_1", 40)
+    conversation.committed("user_1", None, 50)
+    assert [turn.item_id for turn in conversation] == ["user_1", "item_1", "user_2", "item_2"]
+    assert len(conversation) == 4
+
+
+def test_a_turn_that_follows_itself_or_nobody_stays_where_it_is() -> None:
+    conversation = Conversation()
+    for item_id in ("user_1", "user_2"):
+        conversation.turn("user", item_id, 0)
+    conversation.committed("user_1", "user_1", 0)
+    conversation.committed("user_1", "unknown", 0)
+    assert [turn.item_id for turn in conversation] == ["user_1", "user_2"]
+
+
+def test_words_that_come_after_the_answer_to_them_stand_before_it() -> None:
+    scene = Scene().connect()
+    scene.speak()
+    scene.fall_silent()
+    scene.answer(500, text="At seven then.")
+    scene.run(1000)
+    scene.feed(ev.CallerTranscribed("user_1", " A table at seven. "))
+    assert scene.heard() == [("user", "A table at seven."), ("assistant", "At seven then.")]
+
+
+def test_words_of_a_turn_that_was_never_announced_are_kept() -> None:
+    scene = Scene().connect()
+    scene.feed(ev.CallerTranscribed("user_9", "Hello?"))
+    assert scene.heard() == [("user", "Hello?")]
+
+
+def test_the_final_text_replaces_its_pieces() -> None:
+    scene = Scene().connect()
+    scene.answer(500, text="Hel")
+    scene.feed(ev.TranscriptReceived("item_1", "lo"), ev.TranscriptCompleted("item_1", "Hello! "))
+    scene.run(1000)
+    assert scene.heard() == [("assistant", "Hello!")]
+
+
+def test_what_still_plays_is_heard_as_far_as_it_played() -> None:
+    scene = Scene().connect()
+    scene.answer(4000, text="one two three four")
+    scene.run(2000)
+    turn = scene.machine.transcript(scene.now_ms)[0]
+    assert (turn.heard_text, turn.cut, turn.heard_ms) == ("one two", True, 2000)
+    scene.run(5000)
+    turn = scene.machine.transcript(scene.now_ms)[0]
+    assert (turn.heard_text, turn.cut, turn.heard_ms) == ("one two three four", False, 4000)
+
+
+def test_an_interrupted_turn_keeps_what_was_heard_whatever_comes_later() -> None:
+    scene = Scene().connect()
+    scene.begin()
+    scene.feed(ev.TranscriptReceived("item_1", "one two three four five six seven"))
+    scene.audio(2000)
+    scene.run(1000)
+    scene.speak()
+    scene.audio(2000)  # deltas that were on their way: a half of the text is a quarter now
+    scene.feed(ev.TranscriptCompleted("item_1", "one two three four five six seven eight"))
+    scene.finish(status="cancelled")
+    scene.run(5000)
+    turn = scene.machine.transcript(scene.now_ms)[0]
+    assert (turn.heard_text, turn.heard_ms, turn.generated_bytes) == ("one two", 1000, 32_000)
+
+
+def test_a_turn_heard_out_long_ago_stays_heard() -> None:
+    scene = Scene().connect()
+    scene.answer(1000, text="Hello.")
+    scene.run(3000)
+    scene.answer(1000, "item_2", "resp_2", "Who is there?")
+    scene.run(3000)
+    scene.feed(ev.OutputItemDone("resp_1", "item_1", "message", "completed"))
+    assert scene.heard() == [("assistant", "Hello."), ("assistant", "Who is there?")]
+
+
+def test_what_nobody_heard_is_left_out() -> None:
+    scene = Scene().connect()
+    scene.answer(5000, text="Hello.")
+    scene.speak()
+    assert scene.heard() == [("user", "")]
+
+
+def test_the_end_of_the_call_cuts_what_played() -> None:
+    scene = Scene().connect()
+    scene.begin()
+    scene.feed(ev.TranscriptReceived("item_1", "one two three four"))
+    scene.audio(4000)
+    scene.begin("item_2", "resp_2")
+    scene.feed(ev.TranscriptReceived("item_2", "never spoken"))
+    scene.run(2000)
+    scene.feed(ev.StreamEnded("stop"))
+    assert scene.heard() == [("assistant", "one two")]
+
+
+def test_the_end_of_the_call_keeps_what_was_heard_of_an_unfinished_turn() -> None:
+    scene = Scene().connect()
+    scene.begin()
+    scene.feed(ev.TranscriptReceived("item_1", "one two"))
+    scene.audio(1000)
+    scene.run(3000)
+    scene.feed(ev.StreamEnded("stop"))
+    assert scene.heard() == [("assistant", "one two")]
+
+
+def test_every_change_worth_storing_is_counted() -> None:
+    conversation = Conversation()
+    before = conversation.revision
+    conversation.turn("assistant", "item_1", 0)
+    conversation.was_finished("item_1", 800)
+    conversation.was_finished("item_1", 0)  # said twice: nothing new
+    conversation.was_cut("nobody", 0, 0)
+    conversation.tool_answered("call_1", "look_up", "42", 0)
+    assert conversation.revision == before + 2
+    assert conversation.find("item_1") is not None and conversation.find("nobody") is None
+    assert [turn.role for turn in conversation.heard(PlaybackLedger(), 0)] == ["tool"]

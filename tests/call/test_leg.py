@@ -1,0 +1,138 @@
+"""A leg begins once, ends once, and lets go of everything."""
+
+from collections.abc import Callable
+
+import pytest
+
+from app.call import commands as do
+from app.call import events as ev
+from app.call.limits import NEVER
+from tests.call.scene import Scene, agent
+
+
+def _nothing(scene: Scene) -> None:
+    pass
+
+
+def _opening(scene: Scene) -> None:
+    scene.feed(ev.LegOpened())
+
+
+def _configuring(scene: Scene) -> None:
+    scene.feed(ev.LegOpened(), ev.ModelOpened())
+
+
+def _greeting(scene: Scene) -> None:
+    scene.connect()
+    scene.begin()
+    scene.audio(2000)
+
+
+def _tool(scene: Scene) -> None:
+    scene.connect()
+    scene.tool_response("call_1", "call_2")
+
+
+def _goodbye(scene: Scene) -> None:
+    scene.connect()
+    scene.feed(ev.ResponseCreated("resp_1"))
+    scene.call_tool("call_1", "end_call")
+    scene.feed(ev.ResponseDone("resp_1", "completed"))
+
+
+def _interrupted(scene: Scene) -> None:
+    _greeting(scene)
+    scene.speak()
+
+
+def _blocked(scene: Scene) -> None:
+    scene.connect()
+    scene.feed(ev.StreamBlocked())
+    scene.answer(1000)
+
+
+def _hung_up(scene: Scene) -> None:
+    scene.connect()
+    scene.feed(ev.HangUpRequested("operator"))
+
+
+def _without_model(scene: Scene) -> None:
+    scene.connect()
+    scene.feed(ev.ModelLost("gone"))
+
+
+MOMENTS = [
+    _nothing,
+    _opening,
+    _configuring,
+    _greeting,
+    _interrupted,
+    _tool,
+    _goodbye,
+    _blocked,
+    _hung_up,
+    _without_model,
+]
+
+
+@pytest.mark.parametrize("moment", MOMENTS, ids=lambda moment: moment.__name__.strip("_"))
+def test_a_stream_that_ends_at_any_moment_ends_the_leg_once(
+    moment: Callable[[Scene], None],
+) -> None:
+    scene = Scene(agent(greeting="Hello."))
+    moment(scene)
+    running = {c.call_id for c in scene.all(do.RunTool)}
+    ended = scene.feed(ev.StreamEnded("stop"))
+    assert [type(c) for c in ended[-2:]] == [do.CloseModel, do.EndLeg]
+    assert running <= {c.call_id for c in ended if isinstance(c, do.CancelTool)}
+    assert scene.machine.over and scene.machine.next_deadline_ms == NEVER
+    assert not scene.machine.connected
+    scene.answer(1000, "late", "late")
+    scene.feed(
+        ev.StreamEnded("closed"),
+        ev.ToolReturned("call_1", "42"),
+        ev.ModelLost("gone"),
+        ev.HangUpRequested("late"),
+        ev.TimerFired(),
+    )
+    scene.run(600_000)
+    assert scene.commands[-1][1] is ended[-1]
+    assert len(scene.all(do.EndLeg)) == 1
+
+
+def test_a_leg_that_nobody_claims_ends_after_half_a_minute() -> None:
+    scene = Scene(agent(greeting="Hello."))
+    scene.feed(ev.LegOpened())
+    scene.configure()
+    scene.answer(2000)
+    scene.run(29_999)
+    assert not scene.machine.over and not scene.machine.connected
+    scene.run(1)
+    assert scene.take()[-2:] == [do.CloseModel(), do.EndLeg("unclaimed")]
+    assert scene.machine.transcript(scene.now_ms) == []
+
+
+def test_a_leg_that_nobody_claims_and_no_model_serves_still_ends() -> None:
+    scene = Scene()
+    scene.feed(ev.LegOpened())
+    for _ in range(100):
+        scene.feed(ev.ModelLost("refused"))
+        scene.run(400)
+    assert scene.all(do.EndLeg) == [do.EndLeg("unclaimed")]
+
+
+def test_a_caller_who_was_connected_stays() -> None:
+    scene = Scene().connect()
+    assert scene.machine.connected
+    scene.run(3_600_000)
+    assert scene.machine.connected and not scene.machine.over
+
+
+def test_the_caller_ended_it() -> None:
+    scene = Scene().connect()
+    scene.feed(ev.StreamEnded("stop"))
+    assert scene.machine.ended_by == "caller" and not scene.machine.without_model
+
+
+def test_nothing_waits_when_nothing_is_due() -> None:
+    assert Scene().connect().machine.next_deadline_ms == NEVER

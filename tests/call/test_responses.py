@@ -1,0 +1,234 @@
+"""One response in flight, the rest in a queue, and what becomes of those that fail."""
+
+import pytest
+
+from app.call import commands as do
+from app.call import directions
+from app.call import events as ev
+from app.call.usage import Usage
+from tests.call.scene import Scene, agent
+
+BUSY = "conversation_already_has_active_response"
+GREETING = directions.greeting(agent(greeting="Hello."))
+
+
+@pytest.fixture
+def greeted() -> Scene:
+    """The greeting was asked for, under the event id bridge_2."""
+    scene = Scene(agent(greeting="Hello.")).connect()
+    assert scene.all(do.CreateResponse) == [do.CreateResponse("bridge_2", GREETING)]
+    return scene
+
+
+def asked(scene: Scene) -> list[str]:
+    """The directions of all responses asked for."""
+    return [request.direction for request in scene.all(do.CreateResponse)]
+
+
+def test_no_greeting_no_request() -> None:
+    assert Scene().connect().all(do.CreateResponse) == []
+
+
+def test_a_tool_is_answered_after_the_response_that_is_active() -> None:
+    scene = Scene().connect()
+    scene.tool_response("call_1")
+    scene.begin("item_2", "resp_2")  # the caller asked something else meanwhile
+    assert scene.feed(ev.ToolReturned("call_1", "42")) == [
+        do.AddToolOutput("bridge_2", "call_1", "42")
+    ]
+    assert scene.finish("item_2", "resp_2") == [do.CreateResponse("bridge_3")]
+
+
+def test_nothing_is_asked_for_while_one_is_requested(greeted: Scene) -> None:
+    greeted.tool_response("call_1", response_id="resp_unexpected")
+    greeted.feed(ev.ToolReturned("call_1", "42"))
+    assert len(asked(greeted)) == 2
+    greeted.feed(ev.ToolReturned("call_1", "42"))
+    greeted.run(5000)
+    assert len(asked(greeted)) == 2
+
+
+def test_a_busy_model_is_asked_again_when_it_is_through() -> None:
+    scene = Scene().connect()
+    scene.tool_response("call_1")
+    request = scene.feed(ev.ToolReturned("call_1", "42"))[-1]
+    assert isinstance(request, do.CreateResponse)
+    scene.begin("item_2", "resp_2")  # turn detection was faster
+    assert scene.feed(ev.ModelFaulted(BUSY, "busy", request.event_id)) == []
+    scene.run(1000)
+    assert scene.finish("item_2", "resp_2") == [do.CreateResponse("bridge_4")]
+
+
+def test_a_model_busy_with_something_unseen_is_not_asked_without_a_pause() -> None:
+    scene = Scene().connect()
+    scene.tool_response("call_1")
+    scene.feed(ev.ToolReturned("call_1", "42"))
+    for _ in range(6):
+        request = scene.all(do.CreateResponse)[-1]
+        assert scene.feed(ev.ModelFaulted(BUSY, "busy", request.event_id)) == []
+        scene.run(400)
+    times_ms = scene.when(do.CreateResponse)
+    assert len(times_ms) == 7 and not scene.machine.without_model
+    assert all(b - a == 400 for a, b in zip(times_ms, times_ms[1:], strict=False))
+
+
+def test_a_greeting_is_not_asked_again_when_the_caller_was_faster(greeted: Scene) -> None:
+    greeted.begin()
+    greeted.feed(ev.ModelFaulted(BUSY, "busy", "bridge_2"))
+    greeted.finish()
+    greeted.run(5000)
+    assert asked(greeted) == [GREETING]
+
+
+def test_a_refusal_of_something_else_frees_nothing(greeted: Scene) -> None:
+    greeted.feed(ev.ModelFaulted(BUSY, "busy", "bridge_99"), ev.ModelFaulted(BUSY, "busy"))
+    greeted.run(5000)
+    assert asked(greeted) == [GREETING]
+
+
+def test_a_refusal_is_taken_once(greeted: Scene) -> None:
+    greeted.feed(ev.ModelFaulted("server_error", "sorry", "bridge_2"))
+    greeted.feed(ev.ModelFaulted("server_error", "sorry", "bridge_2"))
+    greeted.run(399)
+    assert asked(greeted) == [GREETING]
+    greeted.run(1)
+    assert asked(greeted) == [GREETING] * 2
+
+
+def test_a_refused_response_is_retried_with_growing_pauses_then_given_up(greeted: Scene) -> None:
+    pauses_ms: list[float] = []
+    while not greeted.all(do.CloseStream):
+        request = greeted.all(do.CreateResponse)[-1]
+        refused_ms = greeted.now_ms
+        greeted.feed(ev.ModelFaulted("rate_limit_exceeded", "wait", request.event_id))
+        greeted.run(4000)
+        pauses_ms.append(greeted.when(do.CreateResponse)[-1] - refused_ms)
+    assert pauses_ms[:3] == [400, 800, 1600] and len(greeted.all(do.CreateResponse)) == 4
+    assert greeted.all(do.CloseStream) == [do.CloseStream("model")]
+    assert greeted.machine.without_model
+
+
+def test_a_failed_response_is_retried_with_growing_pauses_then_given_up() -> None:
+    scene = Scene().connect()
+    pauses_ms: list[float] = []
+    scene.speak()
+    scene.fall_silent()
+    scene.feed(ev.ResponseCreated("resp_0"))
+    for number in range(4):
+        failed_ms = scene.now_ms
+        scene.feed(ev.ResponseDone(f"resp_{number}", "failed", "rate_limit_exceeded"))
+        if not scene.all(do.CloseStream):
+            scene.run(4000)
+            pauses_ms.append(scene.when(do.CreateResponse)[-1] - failed_ms)
+            scene.feed(ev.ResponseCreated(f"resp_{number + 1}"))
+    assert pauses_ms == [400, 800, 1600]
+    assert scene.all(do.CloseStream) == [do.CloseStream("model")]
+
+
+def test_a_response_that_works_forgives_those_that_failed(greeted: Scene) -> None:
+    for number in range(10):
+        response_id = f"resp_{number}"
+        greeted.feed(ev.ResponseCreated(response_id), ev.ResponseDone(response_id, "failed"))
+        greeted.run(1000)
+        greeted.answer(100, f"item_{number}", f"good_{number}")
+        greeted.speak()
+        greeted.fall_silent()
+    assert not greeted.all(do.CloseStream)
+
+
+def test_a_failed_response_that_nobody_knows_is_not_retried() -> None:
+    scene = Scene().connect()
+    scene.feed(ev.ResponseDone("resp_unknown", "failed"))
+    scene.run(10_000)
+    assert asked(scene) == []
+
+
+def test_a_request_that_is_never_answered_costs_the_session_not_the_call(greeted: Scene) -> None:
+    """An error without the id of what it answers looks like no answer at all."""
+    greeted.take()
+    greeted.feed(ev.ModelFaulted("server_error", "sorry"))
+    greeted.run(30_000)
+    renewed = [c for c in greeted.take() if isinstance(c, do.CloseModel | do.OpenModel)]
+    assert renewed == [do.CloseModel(), do.OpenModel()]
+    greeted.configure()
+    assert asked(greeted) == [GREETING] * 2
+
+
+def test_a_response_that_stops_coming_costs_the_session_not_the_call() -> None:
+    scene = Scene().connect()
+    scene.speak()
+    scene.fall_silent()
+    scene.begin()
+    for _ in range(4):
+        scene.run(25_000)
+        scene.audio(1000)
+    assert not scene.all(do.CloseModel)
+    scene.run(30_000)
+    assert len(scene.all(do.CloseModel)) == 1 and len(scene.all(do.OpenModel)) == 2
+    scene.configure()
+    assert asked(scene) == [""]
+
+
+def test_the_callers_next_answer_serves_whoever_waited_for_a_plain_one() -> None:
+    scene = Scene().connect()
+    scene.tool_response("call_1")
+    scene.speak()
+    scene.feed(ev.ToolReturned("call_1", "42"), ev.ToolOutputTaken("call_1"))
+    scene.fall_silent()
+    scene.answer(500, "item_2", "resp_2")
+    scene.run(10_000)
+    assert asked(scene) == []
+
+
+def test_an_answer_begun_before_the_model_knew_the_tools_result_does_not_serve_it() -> None:
+    scene = Scene().connect()
+    scene.tool_response("call_1")
+    scene.speak()
+    scene.fall_silent()
+    scene.feed(ev.ToolReturned("call_1", "42"))  # on its way when turn detection asks
+    scene.begin("item_2", "resp_2")
+    scene.feed(ev.ToolOutputTaken("call_1"))
+    scene.audio(500, "item_2", "resp_2")
+    assert scene.finish("item_2", "resp_2")[-1] == do.CreateResponse("bridge_3")
+
+
+def test_turn_detection_that_asks_for_no_answer_is_helped() -> None:
+    scene = Scene().connect()
+    scene.speak()
+    scene.fall_silent()
+    scene.run(3999)
+    assert asked(scene) == []
+    scene.run(1)
+    assert asked(scene) == [""]
+
+
+def test_nothing_is_asked_for_while_the_caller_speaks() -> None:
+    scene = Scene().connect()
+    scene.tool_response("call_1")
+    scene.speak()
+    scene.feed(ev.ToolReturned("call_1", "42"))
+    scene.run(60_000)
+    assert asked(scene) == []
+    scene.fall_silent()
+    scene.run(4000)
+    assert asked(scene) == [""]
+
+
+def test_a_text_that_is_longer_than_its_response_is_incomplete_not_failed() -> None:
+    scene = Scene().connect()
+    scene.begin()
+    scene.audio(500)
+    assert scene.finish(status="incomplete") != []  # the mark at its end
+    scene.run(60_000)
+    assert asked(scene) == []
+
+
+def test_a_usage_of_every_response_is_added_up() -> None:
+    scene = Scene().connect()
+    for number in range(2):
+        usage = Usage(input_audio=10, output_audio=5, output_text=number)
+        scene.feed(
+            ev.ResponseCreated(f"r{number}"),
+            ev.ResponseDone(f"r{number}", "completed", usage=usage),
+        )
+    assert scene.machine.usage == Usage(input_audio=20, output_audio=10, output_text=1)

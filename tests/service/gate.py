@@ -1,0 +1,73 @@
+"""Where the tools of a test's agent and the test meet: a tool says that it runs, and waits."""
+
+import asyncio
+import threading
+
+cancelled: set[str] = set()
+release = threading.Event()
+_running: dict[str, asyncio.Event] = {}
+_loop: asyncio.AbstractEventLoop | None = None
+
+TOOLS = '''
+import asyncio
+
+from app.tools import CallContext, tool
+from tests.service import gate
+
+
+@tool
+async def wait_for_ever(call: CallContext) -> str:
+    """Never answers."""
+    gate.begun(call.call_sid)
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        gate.cancelled.add(call.call_sid)
+        raise
+    return "never"
+
+
+@tool
+def hang_in_a_thread(call: CallContext) -> str:
+    """Answers when the gate opens."""
+    gate.begun(call.call_sid)
+    gate.release.wait()
+    return "late"
+
+
+@tool
+async def hold_on(call: CallContext) -> str:
+    """Will not be cancelled before the gate opens."""
+    gate.begun(call.call_sid)
+    opened = asyncio.ensure_future(asyncio.to_thread(gate.release.wait))
+    while not opened.done():
+        try:
+            await asyncio.shield(opened)
+        except asyncio.CancelledError:
+            gate.cancelled.add(call.call_sid)
+    return "late"
+'''
+
+
+def arm() -> None:
+    """Before a test: nothing runs yet."""
+    global _loop
+    _loop = asyncio.get_running_loop()
+    _running.clear()
+    cancelled.clear()
+    release.clear()
+
+
+def begun(call_sid: str) -> None:
+    """A tool says that it runs, from whichever thread."""
+    assert _loop is not None
+    _loop.call_soon_threadsafe(lambda: _event(call_sid).set())
+
+
+async def running(call_sid: str) -> None:
+    """Wait until a tool runs for this call."""
+    await _event(call_sid).wait()
+
+
+def _event(call_sid: str) -> asyncio.Event:
+    return _running.setdefault(call_sid, asyncio.Event())

@@ -1,0 +1,77 @@
+"""The service as people start it: `python -m app serve`, a process of its own."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import app
+from app.settings import Settings
+
+_ROOT = Path(app.__file__).parent.parent
+
+
+def free_port() -> int:
+    """A port that nobody listens on just now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+class Process:
+    """A running `serve`. `lines`: what it wrote to stderr so far."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.lines: list[str] = []
+        self._process = process
+        self._news = asyncio.Event()
+        self._reading = asyncio.create_task(self._read())
+
+    async def says(self, text: str) -> str:
+        """Wait for a line with this text in it."""
+        while not (found := [line for line in self.lines if text in line]):
+            assert not self._reading.done(), f"it ended and never said {text!r}: {self.lines}"
+            self._news.clear()
+            await self._news.wait()
+        return found[0]
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    async def exit_status(self) -> int:
+        """Wait until it has ended."""
+        await self._reading
+        return await self._process.wait()
+
+    async def end(self) -> None:
+        """Leave nothing behind, whatever happened."""
+        if self._process.returncode is None:
+            self._process.kill()
+        await self.exit_status()
+
+    async def _read(self) -> None:
+        assert self._process.stderr is not None
+        async for line in self._process.stderr:
+            self.lines.append(line.decode().rstrip())
+            self._news.set()
+        self._news.set()
+
+
+@asynccontextmanager
+async def serve(folder: Path, *arguments: str, **variables: str) -> AsyncIterator[Process]:
+    """`python -m app serve` in `folder`, with no settings but these."""
+    known = {name.upper() for name in Settings.model_fields}
+    environment = {name: value for name, value in os.environ.items() if name not in known}
+    environment |= {"PYTHONPATH": str(_ROOT), "DATABASE_URL": "sqlite:///calls.db", **variables}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "app", "serve", *arguments,
+        cwd=folder, env=environment, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    running = Process(process)
+    try:
+        yield running
+    finally:
+        await running.end()

@@ -1,0 +1,244 @@
+"""`python -m app serve`: how it starts, what it says, and how it stops."""
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from signal import SIGINT, SIGTERM
+
+import aiohttp
+import pytest
+
+from app.server import bind
+from app.simulator.realtime import RealtimeServer, Reply, Script
+from app.simulator.twilio import Call, Fault, PhoneLine
+from app.store import CallRow, Store, TurnRow
+from tests.service.process import Process, free_port, serve
+from tests.service.world import ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL, noise
+
+INF = float("inf")
+HELLO = Reply("Hello.", audio=noise(100, "hello"), speed=INF)
+ANSWER = Reply("Yes.", audio=noise(100, "answer"), speed=INF)
+KEY = {"OPENAI_API_KEY": "a key"}
+EXIT_S = 5.0  # from the end of the last call to the end of the process
+
+
+async def fails(folder: Path, **variables: str) -> list[str]:
+    """Start it with wrong settings; what it says."""
+    async with serve(folder, **variables) as process:
+        assert await process.exit_status() == 2
+        assert not any("Traceback" in line for line in process.lines)
+        return process.lines
+
+
+async def test_what_stands_in_the_way_of_a_start_is_told_a_line_each(tmp_path: Path) -> None:
+    (tmp_path / "agent.toml").write_text('name = "A"\ninstructions = ""\n[voice]\nspeed = 9\n')
+    (tmp_path / "broken.db").write_text("this is no database, and long enough to be sure of it")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        settings, agent, no_agent, no_key, no_port, no_database = await asyncio.gather(
+            fails(
+                tmp_path,
+                **KEY,
+                PORT="many",
+                MAX_CALLS="-1",
+                TRANSFER_NUMBER="0800 123",
+                OPENAI_BASE_URL="ftp://example.com",
+                TWILIO_ACCOUNT_SID=ACCOUNT_SID,
+            ),
+            fails(tmp_path, **KEY, AGENT_FILE="agent.toml"),
+            fails(tmp_path, **KEY, AGENT_FILE="missing.toml"),
+            fails(tmp_path),
+            fails(tmp_path, **KEY, PORT=port),
+            fails(tmp_path, **KEY, PORT=str(free_port()), DATABASE_URL="sqlite:///broken.db"),
+        )
+    assert sorted(line.partition(": expected ")[0] for line in settings) == [
+        "MAX_CALLS",
+        "OPENAI_BASE_URL",
+        "PORT",
+        "TRANSFER_NUMBER",
+        "TWILIO_AUTH_TOKEN",
+    ]
+    assert [line.split(": ")[0] for line in agent] == ["agent.toml:2", "agent.toml:4"]
+    assert [line.split(";")[0] for line in no_agent] == [
+        "AGENT_FILE: cannot read missing.toml: No such file or directory"
+    ]
+    assert [line.partition(": expected")[0] for line in no_key] == ["OPENAI_API_KEY"]
+    assert len(no_port) == 1
+    assert no_port[0].startswith(f"PORT: 127.0.0.1:{port} cannot be listened on")
+    assert len(no_database) == 1 and "DATABASE_URL" in no_database[0]
+
+
+async def test_no_small_answer_waits_for_an_acknowledgement() -> None:
+    accepted: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    class Peer(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            peer: socket.socket = transport.get_extra_info("socket")
+            accepted.set_result(peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            transport.close()
+
+    listener = bind("127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(Peer, sock=listener)
+    async with server:
+        with socket.create_connection(listener.getsockname()):
+            assert await accepted
+
+
+async def status_of(port: int, path: str, token: str = "") -> int:
+    headers = {"Authorization": f"Bearer {token}"}
+    async with (
+        aiohttp.ClientSession() as http,
+        http.get(f"http://127.0.0.1:{port}{path}", headers=headers) as answer,
+    ):
+        return answer.status
+
+
+async def test_it_says_what_to_do_next_and_stops_on_sigterm(tmp_path: Path) -> None:
+    port = free_port()
+    async with serve(tmp_path, "--port", str(port), **KEY) as process:
+        await process.says("curl")
+        said = "\n".join(process.lines)
+        assert f"ngrok http {port}" in said
+        assert "https://<the address that ngrok shows>/incoming-call" in said
+        assert "TWILIO_AUTH_TOKEN" in said and "a key" not in said
+        token = (await process.says("API_TOKEN is not set")).rpartition(" ")[2]
+        assert [await status_of(port, path) for path in ("/healthz", "/readyz")] == [200, 200]
+        assert [await status_of(port, "/calls", given) for given in ("", token)] == [401, 200]
+        process.signal(SIGTERM)
+        assert await process.exit_status() == 0
+    assert not any("Traceback" in line for line in process.lines)
+
+
+class Office:
+    """The process, its phone line, its model and its database."""
+
+    def __init__(
+        self, process: Process, line: PhoneLine, model: RealtimeServer, port: int, folder: Path
+    ) -> None:
+        self.process = process
+        self.line = line
+        self.model = model
+        self._port = port
+        self._folder = folder
+
+    async def call(self) -> Call:
+        call = await self.line.call()
+        await call.wait_connected()
+        await call.wait_quiet()
+        assert call.heard == HELLO.audio
+        return call
+
+    async def draining(self) -> None:
+        """Wait until it takes no new calls."""
+        while await status_of(self._port, "/readyz") != 503:
+            pass
+
+    async def record(self, call: Call) -> tuple[CallRow, list[TurnRow]]:
+        """What was kept, read once the process is gone."""
+        store = await Store.open(f"sqlite:///{self._folder / 'calls.db'}")
+        try:
+            row = await store.get_call(call.call_sid)
+            assert row is not None
+            return row, await store.turns(call.call_sid)
+        finally:
+            await store.aclose()
+
+
+@asynccontextmanager
+async def office(folder: Path, *replies: Reply, **variables: str) -> AsyncIterator[Office]:
+    port = free_port()
+    async with (
+        RealtimeServer(Script(*replies)) as model,
+        PhoneLine(
+            f"http://127.0.0.1:{port}/incoming-call",
+            account_sid=ACCOUNT_SID,
+            auth_token=AUTH_TOKEN,
+            public_url=PUBLIC_URL,
+        ) as line,
+    ):
+        usual = {
+            "PORT": str(port),
+            "OPENAI_BASE_URL": model.base_url,
+            "TWILIO_ACCOUNT_SID": ACCOUNT_SID,
+            "TWILIO_AUTH_TOKEN": AUTH_TOKEN,
+            "TWILIO_API_BASE_URL": line.rest_url,
+            "PUBLIC_URL": PUBLIC_URL,
+            "API_TOKEN": "operator",
+        }
+        async with serve(folder, **KEY, **{**usual, **variables}) as process:
+            said = await process.says("A call comes in")
+            assert f"{PUBLIC_URL}/incoming-call" in said
+            yield Office(process, line, model, port, folder)
+            assert not any("Traceback" in line for line in process.lines)
+            assert not any("operator" in line for line in process.lines)
+
+
+async def test_a_live_call_is_served_while_draining(tmp_path: Path) -> None:
+    async with office(tmp_path, HELLO, ANSWER) as o:
+        call = await o.call()
+        o.process.signal(SIGTERM)
+        await o.draining()
+        turned_away = await o.line.call()
+        await turned_away.wait_ended()
+        assert len(turned_away.said) == 1 and "busy" in turned_away.said[0]
+
+        session = await o.model.session()
+        session.start_speech()
+        session.stop_speech("Are you still there?")
+        await call.wait_heard(1600)
+        assert call.is_live
+        call.hang_up()
+        await call.wait_ended()
+        ended_s = time.monotonic()
+        assert await o.process.exit_status() == 0
+        assert time.monotonic() - ended_s < EXIT_S
+        row, turns = await o.record(call)
+        assert (row.status, row.ended_by) == ("completed", "caller")
+        assert [turn.text for turn in turns] == ["Hello.", "Are you still there?", "Yes."]
+
+
+@pytest.mark.parametrize("how", ["SIGTERM twice", "SIGINT", "drain time over"])
+async def test_a_call_is_ended_cleanly_when_it_must_be(tmp_path: Path, how: str) -> None:
+    seconds = "0.1" if how == "drain time over" else "3600"
+    async with office(tmp_path, HELLO, DRAIN_SECONDS=seconds) as o:
+        call = await o.call()
+        session = await o.model.session()
+        if how == "SIGINT":
+            o.process.signal(SIGINT)
+        else:
+            o.process.signal(SIGTERM)
+        if how == "SIGTERM twice":
+            await o.draining()
+            o.process.signal(SIGTERM)
+        assert await o.process.exit_status() == 0
+        await session.closed.wait()
+        assert session.close_code == 1000
+        (order,) = o.line.rest_requests
+        assert order.form["Status"] == "completed"
+        assert (call.status, call.errors) == ("completed", [])
+        check_whole(*await o.record(call))
+
+
+async def test_a_call_is_ended_though_twilio_does_not_answer(tmp_path: Path) -> None:
+    async with office(tmp_path, HELLO) as o:
+        o.line.rest_faults.append(Fault(status=None, delay_s=60, times=9))
+        call = await o.call()
+        session = await o.model.session()
+        began_s = time.monotonic()
+        o.process.signal(SIGINT)
+        assert await o.process.exit_status() == 0
+        assert time.monotonic() - began_s < EXIT_S
+        await session.closed.wait()
+        await call.wait_for(lambda: bool(call.errors))
+        check_whole(*await o.record(call))
+        call.hang_up()
+
+
+def check_whole(row: CallRow, turns: list[TurnRow]) -> None:
+    assert (row.status, row.ended_by) == ("completed", "shutdown")
+    assert row.started_at and row.ended_at and row.duration_s
+    assert row.usage["output_audio"] > 0 and "first_media_ms" in row.timings
+    assert [turn.text for turn in turns] == ["Hello."]

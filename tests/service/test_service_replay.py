@@ -1,0 +1,181 @@
+"""A hundred calls, no two alike: what was stored of each of them replays to the same commands."""
+
+import asyncio
+import itertools
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from app.agent_file import load_agent
+from app.call.timeline import Entry, ordered, replay
+from app.simulator.realtime import Fault, Options, RealtimeServer, Reply, Turn
+from app.simulator.twilio import Call, Network
+from tests.service.world import AGENT, noise, world
+
+SEED = 20
+CALLS = 100
+TOOLS = '''
+import asyncio
+
+from app.tools import tool
+
+
+@tool
+async def slow(turns: int) -> str:
+    """Takes some turns of the event loop.
+
+    Args:
+        turns: how many
+    """
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    return "done"
+
+
+@tool
+def sync() -> str:
+    """Answers from a thread."""
+    return "done"
+
+
+@tool
+def broken() -> str:
+    """Fails."""
+    raise ValueError("as it should")
+'''
+LIMITS = """
+[limits]
+idle_seconds = 0.3
+idle_nudges = 2
+longest_call_seconds = 1.5
+warning_seconds = 0.7
+"""
+
+
+class Wits:
+    """What the model says: drawn anew for every turn."""
+
+    def __init__(self) -> None:
+        self._random = random.Random(SEED)
+
+    def brain(self, turn: Turn) -> Reply:
+        draw = self._random
+        words = " ".join(draw.choices(["yes", "we", "open", "at", "nine", "and", "more"], k=8))
+        audio = noise(draw.choice([20, 100, 300, 600]), draw.random())
+        speed = draw.choice([1.0, 5.0, float("inf")])
+        spoken = Reply(words, audio=audio, speed=speed, delta_ms=draw.choice([20, 100]))
+        if turn.kind == "direct":
+            return spoken
+        called: dict[str, dict[str, Any]] = {
+            "slow": {"turns": draw.randrange(50)},
+            "sync": {},
+            "broken": {},
+            "unheard_of": {},
+            "end_call": {"reason": "done"},
+        }
+        chosen = draw.sample(sorted(called), k=draw.choice([1, 1, 2]))
+        tool_calls = [(name, called[name]) for name in chosen]
+        replies = [
+            spoken,
+            spoken,
+            Reply(tool_calls=tool_calls),
+            Reply(words, audio=audio, speed=speed, tool_calls=tool_calls),
+            Reply(words, audio=audio, speed=speed, status="incomplete"),
+            Reply(words, audio=audio, speed=speed, status="failed"),
+            Reply(status="failed"),
+        ]
+        return draw.choice(replies)
+
+
+class Callers:
+    """What a caller does: a few deeds, each of which waits for something to happen."""
+
+    def __init__(self, server: RealtimeServer) -> None:
+        self._server = server
+        self._numbers = itertools.count()
+
+    async def act(self, call: Call) -> None:
+        draw = random.Random(f"{SEED} {next(self._numbers)}")
+        deeds: list[Callable[[], Awaitable[None]]] = [
+            lambda: call.wait_heard(len(call.heard) + draw.choice([80, 800, 4000])),
+            lambda: call.wait_quiet(draw.choice([0, 50])),
+            lambda: self._say(call, draw.choice([100, 300]), draw.random()),
+            lambda: self._say(call, draw.choice([100, 300]), draw.random()),
+            lambda: self._press(call, draw.choice("0123456789*#")),
+            lambda: self._lose_a_session(draw),
+        ]
+        await call.wait_for(lambda: bool(call.streams) or draw.random() < 0.02)
+        for deed in draw.choices(deeds, weights=[4, 3, 4, 4, 2, 1], k=draw.randrange(1, 7)):
+            await deed()
+        ending = draw.random()
+        if ending < 0.5:
+            call.hang_up()
+        elif ending < 0.7:
+            await call.drop()
+
+    @staticmethod
+    async def _say(call: Call, duration_ms: int, seed: float) -> None:
+        call.say(noise(duration_ms, seed))
+        await call.wait_spoken()
+
+    @staticmethod
+    async def _press(call: Call, digit: str) -> None:
+        call.press(digit)
+
+    async def _lose_a_session(self, draw: random.Random) -> None:
+        """Somebody's, not always one's own."""
+        if self._server.open_sessions:
+            draw.choice(self._server.open_sessions).drop()
+
+
+async def test_what_was_stored_of_a_call_replays_to_the_same_commands() -> None:
+    draw = random.Random(SEED)
+    server = RealtimeServer(Wits().brain, transcribe=lambda _: "What did you say?")
+    options = Options(speed=8.0, transcript_delay_ms=30)
+    for _ in range(CALLS):
+        delay_ms = draw.choice([0.0, 0.0, 0.0, 50.0, 500.0])
+        server.faults.append(Fault(update_delay_ms=delay_ms))
+    agent = f'tools = "tools.py"\n{AGENT}{LIMITS}'
+    network = Network(delay_ms=20, jitter_ms=10, seed=SEED)
+    async with world(server, agent=agent, tools=TOOLS, options=options, network=network) as w:
+        callers = Callers(server)
+        calls = [w.line.ring(caller=callers.act) for _ in range(CALLS)]
+        await asyncio.gather(*(call.wait_ended() for call in calls))
+        await w.settled()
+        await w.store.flush()
+        assert w.settings.agent_file is not None
+        loaded = load_agent(w.settings.agent_file).agent
+
+        ended_by, happened, ordered_names = Counter[str](), Counter[str](), Counter[str]()
+        for call in calls:
+            call_row = await w.store.get_call(call.call_sid)
+            rows = await w.store.timeline(call.call_sid)
+            entries = [Entry.from_data(row.at_ms, row.kind, row.name, row.data) for row in rows]
+            commands = ordered(entries)
+            assert commands and commands[-1][1] == "EndLeg"
+            assert replay(loaded, entries) == commands
+            assert call_row is not None
+            ended_by[call_row.ended_by or ""] += 1
+            happened.update(entry.name for entry in entries if entry.kind == "event")
+            ordered_names.update(name for _, name, _ in commands)
+
+        # They were calls of every kind.
+        assert ended_by.keys() >= {"caller", "agent", "limit"}
+        assert happened.keys() >= {
+            "ToolReturned",
+            "ToolFailed",
+            "SpeechStarted",
+            "DigitPressed",
+            "ModelLost",
+            "TimerFired",
+            "HangUpConfirmed",
+            "ResponseDone",
+        }
+        assert ordered_names.keys() >= {
+            "TruncateItem",
+            "ClearAudio",
+            "AddToolOutput",
+            "AddMessage",
+            "HangUp",
+        }
