@@ -41,18 +41,26 @@ _IN_PASSING = (ev.AudioReceived, ev.TranscriptReceived, ev.MarkEchoed)
 
 
 class Leg:
-    """Create it, start `run` as a task, and give it the media socket with `carry`."""
+    """Create it, start `run` as a task, and give it the media socket with `carry`. `after`: the leg
+    whose stream was lost, when this one goes on with its call."""
 
-    def __init__(self, call: CallInfo, services: Services) -> None:
+    def __init__(self, call: CallInfo, services: Services, after: "Leg | None" = None) -> None:
         self.call = call
+        self.tickets: int = after.tickets if after else 0  # given out for streams of this call
         self.ready = asyncio.Event()  # the session is configured, or will not be
         self.claimed = False  # a media socket proved that it is this call's
         self._services = services
         self._agent = services.agent.agent
         self._machine = CallMachine(self._agent)
-        self._recorder = Recorder(services.store, call, self._agent.name, services.watchers)
         self._loop = asyncio.get_running_loop()
-        self._began_s = monotonic()  # finer than the loop's own clock, which uvloop rounds to 1 ms
+        if after is None:
+            self._recorder = Recorder(services.store, call, self._agent.name, services.watchers)
+            self._began_s = monotonic()  # finer than the loop's clock, which uvloop rounds to 1 ms
+            self._history: tuple[tuple[str, str], ...] = ()
+        else:
+            self._recorder, self._began_s = after._recorder, after._began_s
+            self._history = after._machine.history(self._now_ms())
+            self._recorder.next_leg(after._machine)
         self._over = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._tools: dict[str, asyncio.Task[None]] = {}
@@ -73,6 +81,15 @@ class Leg:
         return self._machine.without_model or self._machine.ended_by == "error"
 
     @property
+    def line_lost(self) -> bool:
+        """Whether the stream ended without Twilio's word: the caller may still be there."""
+        return self._machine.ended_by == "line"
+
+    def call_over(self) -> None:
+        """Nothing comes after this leg."""
+        self._recorder.call_over()
+
+    @property
     def over(self) -> bool:
         return self._over.is_set()
 
@@ -80,7 +97,7 @@ class Leg:
         """Live until the leg is over, then let go of everything and store what is left."""
         logger.info("leg opened", extra={"call_sid": self.call.call_sid})
         try:
-            self.feed(ev.LegOpened())
+            self.feed(ev.LegOpened(self._history))
             while not self._over.is_set():
                 with suppress(TimeoutError):
                     async with asyncio.timeout(SAVE_EVERY_S):
@@ -97,7 +114,8 @@ class Leg:
                 task.cancel()
             if self._tasks:  # a tool may refuse to go: nobody waits for it
                 await asyncio.wait(self._tasks, timeout=RELEASE_S)
-            self._recorder.finish(self._machine, self._now_ms(), call_goes_on=self.needs_help)
+            call_goes_on = self.needs_help or self.line_lost
+            self._recorder.finish(self._machine, self._now_ms(), call_goes_on=call_goes_on)
             logger.info(
                 "leg over",
                 extra={"call_sid": self.call.call_sid, "ended_by": self._machine.ended_by},
@@ -152,7 +170,7 @@ class Leg:
             for task in ends:
                 task.cancel()
             await asyncio.gather(*ends, return_exceptions=True)
-            self.feed(ev.StreamEnded("media socket closed"))
+            self.feed(ev.StreamEnded("media socket closed", lost=True))
 
     async def _read_stream(self, receive: Receive) -> None:
         """Caller's frames to the model, everything else to the machine."""
@@ -160,7 +178,8 @@ class Leg:
         while True:
             message = await receive()
             if message["type"] == "websocket.disconnect":
-                self.feed(ev.StreamEnded(f"media socket closed with code {message.get('code')}"))
+                reason = f"media socket closed with code {message.get('code')}"
+                self.feed(ev.StreamEnded(reason, lost=True))
                 return
             try:
                 decoded = decode(message.get("text") or message.get("bytes") or b"")

@@ -9,6 +9,7 @@ from app.call import events as ev
 from app.call.conversation import Turn
 from app.call.machine import CallMachine
 from app.call.timeline import Timeline
+from app.call.usage import Usage
 from app.store import Store, TimelineRow, TurnRow
 
 
@@ -28,8 +29,8 @@ Watcher = Callable[[CallInfo, ev.Event | do.Command, float], None]
 
 
 class Recorder:
-    """Told of every event and command of a leg. Nothing here waits: the store takes what it is
-    given and writes it in its own time."""
+    """Told of every event and command of a call, leg after leg. Nothing here waits: the store takes
+    what it is given and writes it in its own time."""
 
     def __init__(
         self, store: Store, call: CallInfo, agent_name: str, watchers: Iterable[Watcher] = ()
@@ -41,6 +42,8 @@ class Recorder:
         self._timings: dict[str, float] = {}
         self._saved_revision = 0
         self._saved_turns: dict[int, TurnRow] = {}
+        self._earlier_turns = 0  # of the legs before
+        self._earlier_usage = Usage()
         self._started_at: datetime | None = None
         store.save_call(
             call.call_sid,
@@ -51,6 +54,12 @@ class Recorder:
             agent_name=agent_name,
             status="ringing",
         )
+
+    def next_leg(self, ended: CallMachine) -> None:
+        """The call goes on in another leg."""
+        self._earlier_turns = max(self._saved_turns, default=-1) + 1
+        self._earlier_usage += ended.usage
+        self._saved_revision = 0
 
     def event(self, event: ev.Event, now_ms: float) -> None:
         self._timeline.event(event, now_ms)
@@ -63,8 +72,8 @@ class Recorder:
                 if "first_delta_ms" not in self._timings:
                     self._timings["first_delta_ms"] = now_ms
             case ev.StreamStarted():
-                self._timings["stream_started_ms"] = now_ms
-                self._started_at = datetime.now(UTC)
+                self._timings.setdefault("stream_started_ms", now_ms)
+                self._started_at = self._started_at or datetime.now(UTC)
                 self._store.save_call(
                     self._call.call_sid, status="in-progress", started_at=self._started_at
                 )
@@ -83,7 +92,7 @@ class Recorder:
     def save_turns(self, machine: CallMachine, now_ms: float) -> None:
         """Store the turns that changed. One that still plays is stored as far as it was heard."""
         self._saved_revision = machine.conversation.revision
-        rows = _rows(machine.transcript(now_ms))
+        rows = _rows(machine.transcript(now_ms), self._earlier_turns)
         changed = [row for row in rows if self._saved_turns.get(row.position) != row]
         if changed:
             self._saved_turns.update({row.position: row for row in changed})
@@ -101,8 +110,7 @@ class Recorder:
         )
 
     def finish(self, machine: CallMachine, now_ms: float, *, call_goes_on: bool) -> None:
-        """Store the end of the leg. `call_goes_on`: TwiML takes the caller from here, and Twilio
-        will say when the call has ended."""
+        """Store the end of the leg. `call_goes_on`: it is not known to be the call's."""
         self.save(machine, now_ms)
         ended_at = datetime.now(UTC)
         started_at = self._started_at
@@ -111,14 +119,18 @@ class Recorder:
             ended_at=ended_at,
             duration_s=(ended_at - started_at).total_seconds() if started_at else None,
             ended_by=machine.ended_by,
-            usage=asdict(machine.usage),
+            usage=asdict(self._earlier_usage + machine.usage),
             timings=self._timings,
         )
         if not call_goes_on:
-            self._store.save_call(self._call.call_sid, status="completed")
+            self.call_over()
+
+    def call_over(self) -> None:
+        """Nothing comes after the leg that ended."""
+        self._store.save_call(self._call.call_sid, status="completed")
 
 
-def _rows(turns: Iterable[Turn]) -> list[TurnRow]:
+def _rows(turns: Iterable[Turn], after: int) -> list[TurnRow]:
     return [
         TurnRow(
             position=position,
@@ -132,5 +144,5 @@ def _rows(turns: Iterable[Turn]) -> list[TurnRow]:
             complete=turn.finished,
             extra=dict(turn.detail),
         )
-        for position, turn in enumerate(turns)
+        for position, turn in enumerate(turns, after)
     ]

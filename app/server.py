@@ -1,11 +1,11 @@
 """The production server: uvicorn with everything that matters pinned, and a drain of its own."""
 
 import asyncio
-import logging
 import signal
 import socket
 import sys
 from types import FrameType
+from typing import cast
 
 import uvicorn
 from fastapi import FastAPI
@@ -42,8 +42,8 @@ class PatientOnce(HttpToolsProtocol):
     """HTTP whose first request has to come in time: a connection that says nothing, or half a
     handshake, holds a place for nobody."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
-        super().connection_made(transport)
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(cast(asyncio.Transport, transport))
         self.loop.call_later(REQUEST_S, self._close_if_silent)
 
     def _close_if_silent(self) -> None:
@@ -57,8 +57,6 @@ class Server(uvicorn.Server):
     one, or Ctrl-C, hangs up at once."""
 
     def __init__(self, app: FastAPI, drain_s: float) -> None:
-        # It logs each socket's path, and that holds a ticket.
-        logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
         super().__init__(
             uvicorn.Config(
                 app,

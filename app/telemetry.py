@@ -28,9 +28,9 @@ def redact(line: str) -> str:
 def configure_logging(level: str = "INFO", format: Literal["text", "json"] = "text") -> None:
     """Send the log to stderr; may be called again.
 
-    `level` is this project's; uvicorn says no more than INFO, and every other library only
-    warnings, because their chatter holds headers, frames and parameters. An unknown level counts
-    as INFO. There is no access log.
+    `level` is this project's; every library says only warnings, because their chatter holds
+    headers, frames, parameters, and the paths of media sockets, which are tickets. An unknown level
+    counts as INFO. There is no access log.
     """
     chosen = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
     handler = _StderrHandler(sys.stderr)
@@ -39,7 +39,7 @@ def configure_logging(level: str = "INFO", format: Literal["text", "json"] = "te
     root.handlers = [h for h in root.handlers if not isinstance(h, _StderrHandler)] + [handler]
     root.setLevel(max(chosen, logging.WARNING))
     logging.getLogger("app").setLevel(chosen)
-    logging.getLogger("uvicorn").setLevel(max(chosen, logging.INFO))
+    logging.getLogger("uvicorn").setLevel(max(chosen, logging.WARNING))
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         joined = logging.getLogger(name)
         joined.handlers = []

@@ -128,7 +128,6 @@ def test_others_say_only_what_matters_and_requests_are_not_logged(
         "DEBUG app.bridge detail",
         "INFO  app.bridge news",
         "WARNING app.bridge trouble",
-        "INFO  uvicorn.error news",
         "WARNING uvicorn.error trouble",
         "WARNING twilio.http_client trouble",
     ]

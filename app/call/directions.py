@@ -34,6 +34,10 @@ GOODBYE_LIMIT = (
 )
 GOODBYE = "Say goodbye to the caller in one short sentence; the call ends when they have heard it."
 
+RESUMED = (
+    "The telephone connection was lost for a moment and is back. Say so in a few words, and go on "
+    "where the conversation stopped."
+)
 SESSION_RENEWED = (
     "The connection was interrupted for a moment and this conversation was restored from its "
     "transcript. The caller may have said something that is missing here. Go on where it stopped, "
@@ -62,20 +66,13 @@ def tool_result(name: str, output: str) -> str:
     return f"Result of {name}: {output}"
 
 
-def seed(turns: Iterable[Turn], running: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """What a fresh session is told of the call so far: (role, text), oldest first. `turns`: as
-    heard; `running`: names of the tools that were called and gave no answer yet."""
-    heard = False
+def as_messages(turns: Iterable[Turn]) -> Iterator[tuple[str, str]]:
+    """Turns, as heard, the way a session is told of them: (role, text)."""
     for turn in turns:
-        heard = True
         if turn.role == "tool":
             yield "system", tool_result(turn.detail["name"], turn.text)
         elif turn.text:
             yield turn.role, turn.heard_text
-    for name in running:
-        yield "system", tool_running(name)
-    if heard:
-        yield "system", SESSION_RENEWED
 
 
 def tool_running(name: str) -> str:

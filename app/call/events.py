@@ -13,7 +13,10 @@ from app.call.usage import Usage
 
 @dataclass(frozen=True, slots=True)
 class LegOpened:
-    """The leg exists: its webhook was answered, or its stream came unannounced."""
+    """The leg exists: its webhook was answered. `history`: (role, text) of what was said on the
+    call before, when an earlier stream was lost."""
+
+    history: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +55,11 @@ class StreamStarted:
 
 @dataclass(frozen=True, slots=True)
 class StreamEnded:
-    """The stream stopped or its socket closed; whichever came first."""
+    """The stream stopped or its socket closed; whichever came first. `lost`: Twilio did not stop
+    it, so the caller may still be there."""
 
     reason: str
+    lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,7 @@ class CallMachine:
         self._farewell = Farewell(self._out, self._audio, self._responses, self._answer_tool)
         self._link = ModelLink()
         self._patience = Patience(agent.limits, self._audio, self._responses, self._farewell)
+        self._history: tuple[tuple[str, str], ...] = ()  # of the call's earlier legs
         self._event_count = 0
         self._claim_by_ms = NEVER
         self._unstick_by_ms = NEVER
@@ -86,6 +87,10 @@ class CallMachine:
     def transcript(self, now_ms: float) -> list[Turn]:
         """What was heard until now."""
         return self.conversation.heard(self._audio.ledger, now_ms)
+
+    def history(self, now_ms: float) -> tuple[tuple[str, str], ...]:
+        """What a session that knows nothing of the call has to be told: (role, text)."""
+        return (*self._history, *directions.as_messages(self.transcript(now_ms)))
 
     def handle(self, event: ev.Event, now_ms: float) -> list[do.Command]:
         """Take what happened at `now_ms` (monotonic, never before the last); returns what to do."""
@@ -137,7 +142,8 @@ class CallMachine:
                 self._answer_tool(call_id, output, now_ms)
             case ev.ToolOutputTaken(call_id):
                 self._outputs_not_taken.discard(call_id)
-            case ev.LegOpened():
+            case ev.LegOpened(history):
+                self._history = history
                 self._claim_by_ms = now_ms + UNCLAIMED_MS
                 self._link.start(now_ms)
             case ev.ModelOpened() if not self._link.ready:
@@ -160,8 +166,9 @@ class CallMachine:
             case ev.StreamUnblocked():
                 self._unstick_by_ms = NEVER
                 self._audio.open(now_ms)
-            case ev.StreamEnded():
-                self._end_leg(self._farewell.reason or "caller", now_ms)
+            case ev.StreamEnded(_, lost):
+                whoever = "line" if lost else "caller"
+                self._end_leg(self._farewell.reason or whoever, now_ms)
             case ev.HangUpRequested(reason):
                 self._farewell.begin(reason, now_ms, final=True)
                 self._farewell.hang_up(now_ms)
@@ -260,11 +267,17 @@ class CallMachine:
     # --- the model's session ------------------------------------------------------------------
 
     def _session_configured(self, now_ms: float) -> None:
-        if self.agent.greeting and not self._link.was_ready:
+        if not self._link.was_ready and self._history:
+            self._responses.want(Wish.GREETING, directions.RESUMED)
+        elif not self._link.was_ready and self.agent.greeting:
             self._responses.want(Wish.GREETING, directions.greeting(self.agent))
         self._link.configured(now_ms)
-        for role, text in directions.seed(self.transcript(now_ms), self._tools.working()):
+        for role, text in self.history(now_ms):
             self._add_message(role, text)
+        for name in self._tools.working():
+            self._add_message("system", directions.tool_running(name))
+        if self._history or self.transcript(now_ms):
+            self._add_message("system", directions.SESSION_RENEWED)
 
     def _add_message(self, role: str, text: str) -> None:
         self._out.append(do.AddMessage(self._new_event_id(), role, text))

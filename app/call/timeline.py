@@ -127,6 +127,8 @@ def _event(name: str, data: dict[str, Any]) -> ev.Event:
         data = {**data, "payload": ""}
     elif name == "ResponseDone":
         data = {**data, "usage": Usage(**data["usage"])}
+    elif name == "LegOpened":
+        data = {**data, "history": tuple((role, text) for role, text in data["history"])}
     event: ev.Event = _EVENTS[name](**data)
     return event
 
@@ -140,10 +142,12 @@ def ordered(entries: Iterable[Entry]) -> Ordered:
 
 
 def replay(agent: Agent, entries: Iterable[Entry]) -> Ordered:
-    """Give the recorded events to a fresh machine; returns the commands that it answers with, to be
-    compared with `ordered` of the same entries."""
+    """Give the recorded events to a fresh machine, one for each leg; returns the commands that it
+    answers with, to be compared with `ordered` of the same entries."""
     machine, again = CallMachine(agent), Timeline()
     for _, at_ms, name, data in _expand(entries, "event"):
+        if name == "LegOpened" and machine.over:
+            machine = CallMachine(agent)
         for command in machine.handle(_event(name, data), at_ms):
             again.command(command, at_ms)
     return ordered(again.take())

@@ -25,6 +25,7 @@ router = APIRouter(include_in_schema=False)
 LARGEST_FORM_BYTES = 64 << 10
 FORM_S = 10.0
 START_S = 10.0  # a media socket that has not said which call it is by then is closed
+MOST_BEFORE_START = 100
 _STATUSES: dict[str, CallStatus] = {status: status for status in get_args(CallStatus)}
 
 
@@ -113,11 +114,14 @@ async def incoming_call(request: Request) -> Response:
             to_number=form.get("To", ""),
         )
     )
-    if ticket is None:
-        return _twiml("busy")
+    return _twiml("busy") if ticket is None else _stream(base, ticket)
+
+
+def _stream(base: str, ticket: str) -> Response:
+    """TwiML that joins the call to a media stream. Twilio opens streams over TLS only, and takes no
+    query string (Twilio: <Stream>)."""
     return _twiml(
         "incoming-call",
-        # Twilio opens streams over TLS only, and takes no query string (Twilio: <Stream>).
         stream_url=f"wss://{base.partition('://')[2]}/media-stream/{ticket}",
         action_url=f"{base}/stream-ended",
     )
@@ -128,14 +132,17 @@ async def stream_ended(request: Request) -> Response:
     """The stream is over and the call is not: what now?"""
     phone: Phone = request.app.state.phone
     form = await _form(request)
-    if not phone.switchboard.needs_help(form.get("CallSid", "")):
+    call_sid, base = form.get("CallSid", ""), phone.signatures.base_url(request.scope)
+    if base is not None and form.get("CallStatus") == "in-progress":
+        if ticket := await phone.switchboard.resume(call_sid):
+            return _stream(base, ticket)
+    number = phone.transfer_number
+    if not phone.switchboard.take_leave(call_sid, of_helpless=number is None):
         return _twiml("goodbye")
-    if phone.transfer_number is None:
-        return _twiml("unavailable")
-    return _twiml("unavailable-dial", number=phone.transfer_number)
+    return _twiml("unavailable-dial", number=number) if number else _twiml("unavailable")
 
 
-@router.post("/call-status")
+@router.api_route("/call-status", methods=["GET", "POST"])
 async def call_status(request: Request) -> Response:
     """How a call stands, in Twilio's words. Callbacks may be repeated and out of order."""
     phone: Phone = request.app.state.phone
@@ -175,8 +182,8 @@ async def media_stream(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def _wait_for_start(receive: Receive) -> Start | None:
-    """The stream's start; None when the socket closes before it."""
-    while True:
+    """The stream's start; None when the socket closes before it, or says too much else."""
+    for _ in range(MOST_BEFORE_START):
         message: Mapping[str, Any] = await receive()
         if message["type"] == "websocket.disconnect":
             return None
@@ -187,6 +194,7 @@ async def _wait_for_start(receive: Receive) -> Start | None:
             continue
         if isinstance(decoded, Start):
             return decoded
+    return None
 
 
 async def _close(send: Send, code: int) -> None:

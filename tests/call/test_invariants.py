@@ -140,6 +140,8 @@ class Story(Scene):
     def tell(self, step: Step) -> None:
         gap_ms, what, number, size = step
         self.run(gap_ms)
+        if what == "leg opened again" and self.machine.over:
+            return  # that is another leg, with a machine of its own
         if what in ("answer", "answer in full", "caller turn") and number < 3:
             self.turn += 1  # else it is one that there was already
         turn = self.turn - number // 2

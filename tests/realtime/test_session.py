@@ -273,7 +273,7 @@ AGENTS = st.builds(
     greeting=TEXT,
     language=st.sampled_from(["", "en", "de"]),
     voice=st.builds(Voice, TEXT, st.floats(0.25, 1.5)),
-    turns=st.from_type(TurnTaking),
+    turns=st.builds(TurnTaking, threshold=st.floats(0, 1)),
     transcription=st.builds(
         Transcription, TEXT | st.sampled_from(["gpt-transcribe", "gpt-realtime-whisper"]), TEXT
     ),

@@ -111,7 +111,7 @@ async def a_whole_turn(w: World, stream: RawStream, session: Session) -> None:
     await session.closed.wait()
     await w.settled()
     record = await w.record(CALL_SID)
-    assert [turn["text"] for turn in record["transcript"]][:2] == ["Hello.", "Are you there?"]
+    assert "Are you there?" in [turn["text"] for turn in record["transcript"]]
     assert record["ended_by"] == "caller"
 
 

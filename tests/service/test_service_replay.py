@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
+
 from app.agent_file import load_agent
 from app.call.timeline import Entry, ordered, replay
 from app.simulator.realtime import Fault, Options, RealtimeServer, Reply, Turn
@@ -79,6 +81,8 @@ class Wits:
         replies = [
             spoken,
             spoken,
+            Reply("Goodbye.", audio=noise(40), tool_calls=[("end_call", {"reason": "done"})]),
+            Reply("Goodbye.", audio=noise(40), tool_calls=[("end_call", {"reason": "done"})]),
             Reply(tool_calls=tool_calls),
             Reply(words, audio=audio, speed=speed, tool_calls=tool_calls),
             Reply(words, audio=audio, speed=speed, status="incomplete"),
@@ -113,6 +117,10 @@ class Callers:
             call.hang_up()
         elif ending < 0.7:
             await call.drop()
+            if ending < 0.6:  # the line comes back, and is heard
+                await call.wait_connected(len(call.streams) + 1)
+                await call.wait_heard(len(call.heard) + 80)
+            call.hang_up()
 
     @staticmethod
     async def _say(call: Call, duration_ms: int, seed: float) -> None:
@@ -129,7 +137,10 @@ class Callers:
             draw.choice(self._server.open_sessions).drop()
 
 
-async def test_what_was_stored_of_a_call_replays_to_the_same_commands() -> None:
+async def test_what_was_stored_of_a_call_replays_to_the_same_commands(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("app.call.ending.GOODBYE_MS", 1500.0)
     draw = random.Random(SEED)
     server = RealtimeServer(Wits().brain, transcribe=lambda _: "What did you say?")
     options = Options(speed=8.0, transcript_delay_ms=30)
@@ -161,6 +172,7 @@ async def test_what_was_stored_of_a_call_replays_to_the_same_commands() -> None:
             ordered_names.update(name for _, name, _ in commands)
 
         # They were calls of every kind.
+        assert happened["LegOpened"] > CALLS, "no line was lost"
         assert ended_by.keys() >= {"caller", "agent", "limit"}
         assert happened.keys() >= {
             "ToolReturned",

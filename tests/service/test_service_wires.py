@@ -111,9 +111,9 @@ async def test_what_is_said_while_the_model_is_out_of_reach_is_kept_ten_seconds(
 @pytest.mark.parametrize("network", [Network(), Network(delay_ms=30, jitter_ms=20, seed=5)])
 async def test_an_uninterrupted_answer_is_heard_byte_for_byte(network: Network) -> None:
     replies = [
-        Reply("Hello.", audio=noise(501, 0)[:-3], speed=INF, delta_ms=37),
-        Reply("The first answer.", audio=noise(700, 1), speed=INF, delta_ms=1000),
-        Reply("The second answer.", audio=noise(333, 2), speed=4, delta_ms=20),
+        Reply("Hello.", audio=noise(201, 0)[:-3], speed=INF, delta_ms=37),
+        Reply("The first answer.", audio=noise(400, 1), speed=INF, delta_ms=1000),
+        Reply("The second answer.", audio=noise(233, 2), speed=4, delta_ms=20),
     ]
     expected = b"".join(reply.audio or b"" for reply in replies)
     async with world(Script(*replies), network=network) as w:
@@ -145,7 +145,7 @@ async def test_every_event_to_the_model_is_one_that_the_openai_package_knows() -
         Reply(tool_calls=[("opening_hours", {"day": "Monday"}), ("opening_hours", {})], speed=INF),
         Reply("We are open, and much more is to be said about that.", audio=noise(2000), speed=INF),
         Reply("Yes, of course.", audio=noise(200, 2), speed=INF),
-        Reply("A renewed session.", audio=noise(2000, 3), speed=2),
+        Reply("A renewed session.", audio=noise(1500, 3), speed=2),
         Reply("Goodbye!", audio=noise(200, 4), tool_calls=[("end_call", {"reason": "done"})]),
     )
     agent = f'tools = "tools.py"\nlanguage = "de"\n{AGENT}\n[voice]\nspeed = 1.2\n'
