@@ -31,13 +31,14 @@ from app.tools.schema import CallContext
 logger = logging.getLogger(__name__)
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+DeliverTo = Callable[[Callable[[bytes], None]], None]
 
 SAVE_EVERY_S = 5.0
 RELEASE_S = 0.5  # for cancelled tasks to end
 EARLY_AUDIO_BYTES = 10_000 * 8  # of the caller's audio kept while no session takes it: ten seconds
 
-# What comes all the time: the count of the caller's frames is not told before each of these.
-_IN_PASSING = (ev.AudioReceived, ev.TranscriptReceived, ev.MarkEchoed)
+# Before these the machine is told how much of the caller's audio went to the model.
+_TELLS_FRAMES = (ev.SpeechStarted, ev.SpeechStopped, ev.StreamEnded, ev.ModelLost, ev.TimerFired)
 
 
 class Leg:
@@ -127,7 +128,7 @@ class Leg:
             return
         now_ms = self._now_ms()
         try:
-            if self._frames and not isinstance(event, _IN_PASSING):
+            if self._frames and isinstance(event, _TELLS_FRAMES):
                 self._handle(self._forwarded(), now_ms)
             self._handle(event, now_ms)
             if self._recorder.is_behind(self._machine):
@@ -143,8 +144,11 @@ class Leg:
 
     # --- the caller's side ----------------------------------------------------------------------
 
-    async def carry(self, start: Start, receive: Receive, send: Send) -> None:
-        """Join an accepted media socket, past its `start`; returns when it or the leg has ended."""
+    async def carry(
+        self, start: Start, receive: Receive, send: Send, deliver_to: DeliverTo | None = None
+    ) -> None:
+        """Join an accepted media socket, past its `start`; returns when it or the leg has ended.
+        `deliver_to`: how the server delivers messages directly, if it can."""
         self._encoder = Encoder(start.stream_sid)
         self._outbox = MediaOutbox(
             send,
@@ -152,7 +156,7 @@ class Leg:
             on_unblocked=lambda: self._later(ev.StreamUnblocked()),
         )
         self.feed(ev.StreamStarted(start.stream_sid))
-        reader = asyncio.create_task(self._read_stream(receive))
+        reader = asyncio.create_task(self._read_stream(receive, deliver_to))
         ends = {
             reader,
             asyncio.create_task(self._outbox.run()),
@@ -172,27 +176,28 @@ class Leg:
             await asyncio.gather(*ends, return_exceptions=True)
             self.feed(ev.StreamEnded("media socket closed", lost=True))
 
-    async def _read_stream(self, receive: Receive) -> None:
-        """Caller's frames to the model, everything else to the machine."""
-        decode = media_stream.decode
-        while True:
-            message = await receive()
-            if message["type"] == "websocket.disconnect":
-                reason = f"media socket closed with code {message.get('code')}"
-                self.feed(ev.StreamEnded(reason, lost=True))
-                return
-            try:
-                decoded = decode(message.get("text") or message.get("bytes") or b"")
-                if isinstance(decoded, Media):
-                    self._hear(decoded)
-                elif isinstance(decoded, Start):
-                    raise ProtocolError("Twilio started the stream twice")
-                elif decoded is not None:
-                    self.feed(decoded)
-                    if isinstance(decoded, ev.StreamEnded):
-                        return
-            except ProtocolError as error:
-                self._count_bad("Twilio", error)
+    async def _read_stream(self, receive: Receive, deliver_to: DeliverTo | None) -> None:
+        """Read until the socket closes. What a server can deliver directly does not pass
+        `receive`, which takes a task's turn for every frame."""
+        if deliver_to is not None:
+            deliver_to(self._take)
+        while (message := await receive())["type"] != "websocket.disconnect":
+            self._take(message.get("text") or message.get("bytes") or b"")
+        reason = f"media socket closed with code {message.get('code')}"
+        self.feed(ev.StreamEnded(reason, lost=True))
+
+    def _take(self, message: str | bytes) -> None:
+        """A message of Twilio's: frames to the model, everything else to the machine."""
+        try:
+            decoded = media_stream.decode(message)
+            if isinstance(decoded, Media):
+                self._hear(decoded)
+            elif isinstance(decoded, Start):
+                raise ProtocolError("Twilio started the stream twice")
+            elif decoded is not None:
+                self.feed(decoded)
+        except ProtocolError as error:
+            self._count_bad("Twilio", error)
 
     def _hear(self, media: Media) -> None:
         model = self._model

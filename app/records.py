@@ -161,10 +161,6 @@ TURNS = _part_of_call(
     sa.Column("complete", sa.Boolean, nullable=False),
     sa.Column("extra", sa.JSON, nullable=False),
 )
-TIMELINE = _part_of_call(
-    "timeline_entries",
-    sa.Column("at_ms", sa.Float, nullable=False),
-    sa.Column("kind", _Text, nullable=False),
-    sa.Column("name", _Text, nullable=False),
-    sa.Column("data", sa.JSON, nullable=False),
-)
+# A row for each piece of a timeline, from the position of its first entry on: `entries` is a JSON
+# list of [position, at_ms, kind, name, data]. A row an entry would cost more than the call itself.
+TIMELINE = _part_of_call("timelines", sa.Column("entries", sa.Text, nullable=False))

@@ -10,21 +10,21 @@ import logging
 import sqlite3
 from collections import deque
 from collections.abc import Iterable, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import fields
 from datetime import UTC, datetime
-from functools import partial
 from itertools import groupby
 from time import monotonic
 from typing import Any, Unpack
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from app.errors import BridgeError, ConfigError
+from app.database import blames_data, open_engine, prepare_file, to_json
+from app.errors import BridgeError
 from app.records import (
     CALLS,
     TERMINAL,
@@ -62,69 +62,6 @@ _Insert = sqlite.Insert | postgresql.Insert
 _OUTAGES = (SQLAlchemyError, sqlite3.Error, OSError, TimeoutError)
 
 
-def _engine(database_url: str, busy_timeout_ms: int) -> AsyncEngine:
-    try:
-        url = sa.make_url(database_url)
-    except ArgumentError:
-        raise ConfigError(
-            "DATABASE_URL is no URL; use sqlite:///calls.db or postgresql://…"
-        ) from None
-    # Parameters are transcripts and numbers: they stay out of every error's text.
-    common: dict[str, Any] = {
-        "hide_parameters": True,
-        "pool_timeout": 5,
-        "json_serializer": partial(json.dumps, default=str),
-    }
-    if url.get_backend_name() == "postgresql":
-        if sslmode := url.query.get("sslmode"):  # libpq's word; asyncpg calls it ssl
-            url = url.difference_update_query(["sslmode"]).update_query_dict({"ssl": sslmode})
-        deadlines_s = {"timeout": 5, "command_timeout": 10}
-        return create_async_engine(
-            url.set(drivername="postgresql+asyncpg"),
-            pool_pre_ping=True,
-            connect_args=deadlines_s,
-            **common,
-        )
-    if url.get_backend_name() != "sqlite":
-        raise ConfigError("DATABASE_URL must begin with sqlite:// or postgresql://")
-    if url.database in (None, "", ":memory:"):  # one connection is the whole database
-        common |= {"poolclass": sa.AsyncAdaptedQueuePool, "pool_size": 1, "max_overflow": 0}
-    engine = create_async_engine(
-        url.set(drivername="sqlite+aiosqlite"),
-        connect_args={"timeout": busy_timeout_ms / 1000},
-        **common,
-    )
-
-    @sa.event.listens_for(engine.sync_engine, "connect")
-    def prepare(connection: Any, _record: object) -> None:
-        cursor = connection.cursor()
-        cursor.execute("PRAGMA foreign_keys = ON")
-        cursor.close()
-
-    return engine
-
-
-def _prepare_file(path: str) -> None:
-    """Open an SQLite file once, before aiosqlite does: when that fails to, its thread may outlive
-    the event loop and say so on stderr."""
-    with closing(sqlite3.connect(path, uri=path.startswith("file:"))) as connection:
-        # WAL: readers and the writer do not wait for each other. The file remembers it, so it does
-        # not matter that SQLite refuses at once while another connection is switching.
-        with suppress(sqlite3.OperationalError):
-            connection.execute("PRAGMA journal_mode = WAL")
-
-
-def _blames_data(error: Exception) -> bool:
-    """Whether another try can only fail again: a row is at fault, not the database."""
-    if not isinstance(error, DBAPIError):
-        return not isinstance(error, (OSError, TimeoutError, sa.exc.TimeoutError))
-    at_fault = sa.exc.IntegrityError, sa.exc.DataError, sa.exc.InterfaceError
-    if isinstance(error, at_fault) and not error.connection_invalidated:
-        return True
-    state = getattr(error.orig, "sqlstate", None) or ""  # PostgreSQL: data, constraint
-    return state[:2] in ("22", "23")
-
-
 # --- the store --------------------------------------------------------------------------------
 
 
@@ -134,7 +71,7 @@ class _Batch:
     def __init__(self) -> None:
         self.calls: dict[str, _Row] = {}
         self.turns: dict[tuple[str, int], _Row] = {}
-        self.timeline: deque[_Row] = deque()
+        self.timeline: deque[tuple[str, int, str]] = deque()  # call, position, JSON
         self.done = asyncio.Event()
 
     def call(self, call_sid: str) -> _Row:
@@ -145,8 +82,15 @@ class _Batch:
 
     def work(self) -> _Work:
         """Every row with its table, calls first."""
-        parts = (CALLS, self.calls.values()), (TURNS, self.turns.values())
-        return [(table, row) for table, rows in (*parts, (TIMELINE, self.timeline)) for row in rows]
+        pieces: dict[str, _Row] = {}
+        entries: dict[str, list[str]] = {}
+        for call_sid, position, entry in self.timeline:
+            pieces.setdefault(call_sid, {"call_sid": call_sid, "position": position})
+            entries.setdefault(call_sid, []).append(entry)
+        for call_sid, piece in pieces.items():
+            piece["entries"] = f"[{','.join(entries[call_sid])}]"
+        parts = (CALLS, self.calls), (TURNS, self.turns), (TIMELINE, pieces)
+        return [(table, row) for table, rows in parts for row in rows.values()]
 
 
 class Store:
@@ -188,10 +132,10 @@ class Store:
             ConfigError: the URL is none that we can use.
             StoreUnavailable: the database cannot be opened.
         """
-        engine = _engine(database_url, busy_timeout_ms)
+        engine = open_engine(database_url, busy_timeout_ms)
         try:
             if engine.dialect.name == "sqlite":
-                await asyncio.to_thread(_prepare_file, engine.url.database or ":memory:")
+                await asyncio.to_thread(prepare_file, engine.url.database or ":memory:")
             async with engine.begin() as connection:
                 if engine.dialect.name == "postgresql":
                     await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
@@ -245,7 +189,12 @@ class Store:
         """Add entries; one whose position is taken already is left as it was."""
         self._pending.call(call_sid)
         waiting = self._pending.timeline
-        waiting.extend(_row(call_sid, entry) for entry in entries)
+        for entry in entries:
+            row = (entry.position, entry.at_ms, entry.kind, entry.name, entry.data)
+            try:
+                waiting.append((call_sid, entry.position, to_json(row)))
+            except (ValueError, TypeError, RecursionError) as error:
+                self._refuse(call_sid, TIMELINE, error)
         while len(waiting) > self._most_waiting_entries:
             waiting.popleft()
             self.dropped_entries += 1
@@ -300,20 +249,19 @@ class Store:
                         chunk = rows[start : start + _CHUNK_ROWS]
                         await connection.execute(self._upserts[table.name], chunk)
         except Exception as error:
-            if not _blames_data(error):
+            if not blames_data(error):
                 raise
             if len(work) > 1:
                 await self._write(work[: len(work) // 2])
                 await self._write(work[len(work) // 2 :])
                 return
             ((table, row),) = work
-            self.refused_rows += 1
-            extra = {
-                "call_sid": row["call_sid"],
-                "table": table.name,
-                "cause": type(error).__name__,
-            }
-            logger.error("record refused by the database", extra=extra)
+            self._refuse(row["call_sid"], table, error)
+
+    def _refuse(self, call_sid: str, table: sa.Table, error: Exception) -> None:
+        self.refused_rows += 1
+        extra = {"call_sid": call_sid, "table": table.name, "cause": type(error).__name__}
+        logger.error("record refused by the database", extra=extra)
 
     def _upsert(self, table: sa.Table) -> _Insert:
         insert = self._insert(table)
@@ -367,7 +315,11 @@ class Store:
 
     async def timeline(self, call_sid: str) -> list[TimelineRow]:
         """A call's events and commands in their order."""
-        return [TimelineRow(**row) for row in await self._read(_parts(TIMELINE, call_sid))]
+        found: dict[int, TimelineRow] = {}
+        for piece in await self._read(_parts(TIMELINE, call_sid)):
+            for entry in json.loads(piece["entries"]):
+                found.setdefault(entry[0], TimelineRow(*entry))
+        return [found[position] for position in sorted(found)]
 
     async def _read(self, query: sa.Select[Any]) -> Sequence[sa.RowMapping]:
         try:
@@ -385,7 +337,7 @@ def _rank(status: str | None) -> int:
     return -1 if status is None else _RANK.get(status, 0)
 
 
-def _row(call_sid: str, record: TurnRow | TimelineRow) -> _Row:
+def _row(call_sid: str, record: TurnRow) -> _Row:
     return {"call_sid": call_sid} | {f.name: getattr(record, f.name) for f in fields(record)}
 
 

@@ -27,7 +27,7 @@ LAYERS: list[set[str]] = [
     {"recorder"},
     {"agent_file", "agents"},
     {"telephony", "realtime", "voices", "tools", "store", "settings", "telemetry", "bus"},
-    {"records", "toml_lines"},
+    {"records", "database", "toml_lines"},
     {"call"},
     {"simulator"},
     {"audio", "errors"},

@@ -24,13 +24,20 @@ _FIELDS = {
     cls: tuple(f.name for f in fields(cls)) for cls in (*get_args(ev.Event), *get_args(do.Command))
 }
 _IN_RUNS = (ev.AudioReceived, ev.TranscriptReceived, ev.MarkEchoed)  # these don't end a run
-_PIECE = {"AudioReceived": "size_bytes", "TranscriptReceived": "text", "PlayAudio": "size_bytes"}
+# What comes in runs, and which of its fields differs from piece to piece.
+_PIECE = {
+    "AudioReceived": "size_bytes",
+    "TranscriptReceived": "text",
+    "PlayAudio": "size_bytes",
+    "MarkEchoed": "name",
+    "SendMark": "name",
+}
 
 
 @dataclass(slots=True)
 class Entry:
-    """One thing that happened or was ordered. `order`: its place in the leg. `at_ms`: monotonic,
-    from the leg's beginning. A run has `pieces` of (order, at_ms, value)."""
+    """One thing that happened or was ordered, or a run of them. `order`: its place in the leg.
+    `at_ms`: monotonic, from the leg's beginning. A run has `pieces` of (order, at_ms, value)."""
 
     order: int
     at_ms: float
@@ -78,15 +85,15 @@ class Timeline:
     def _add(self, kind: Kind, message: ev.Event | do.Command, now_ms: float) -> None:
         self._order += 1
         name = type(message).__name__
-        if isinstance(message, ev.AudioReceived | ev.TranscriptReceived | do.PlayAudio):
-            value_name = _PIECE[name]
-            run = self._runs.get((name, message.item_id))
+        value_name = _PIECE.get(name)
+        if value_name is not None:
+            of = (name, getattr(message, "item_id", ""))
+            run = self._runs.get(of)
             if run is None:
                 data = _fields(message)
                 data.pop("payload", None)
                 del data[value_name]
-                run = self._append(Entry(self._order, now_ms, kind, name, data))
-                self._runs[name, message.item_id] = run
+                run = self._runs[of] = self._append(Entry(self._order, now_ms, kind, name, data))
             run.pieces.append((self._order, now_ms, getattr(message, value_name)))
         else:
             self._append(Entry(self._order, now_ms, kind, name, _fields(message)))

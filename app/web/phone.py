@@ -177,7 +177,8 @@ async def media_stream(scope: Scope, receive: Receive, send: Send) -> None:
         logger.warning("media socket without a good start closed")
         await _close(send, 1008)
         return
-    await leg.carry(start, receive, send)
+    direct = scope.get("extensions", {}).get("media.direct", {})
+    await leg.carry(start, receive, send, direct.get("deliver_to"))
     await _close(send, 1000)
 
 

@@ -1,0 +1,114 @@
+"""The media socket's sending side."""
+
+import asyncio
+from collections.abc import Callable, MutableMapping
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from app.telephony import media_socket
+from app.telephony.media_socket import MediaOutbox
+
+
+class Socket:
+    """What an ASGI server is to the outbox: `send` waits while the socket is full."""
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+        self.free = asyncio.Event()
+        self.free.set()
+        self.fails = False
+        self.news = asyncio.Event()
+        self.happened: list[str] = []
+
+    async def send(self, message: MutableMapping[str, Any]) -> None:
+        await self.free.wait()
+        if self.fails:
+            raise OSError("gone")
+        self.sent.append(message.get("text") or message["type"])
+        self.news.set()
+
+    def note(self, what: str) -> Callable[[], None]:
+        return lambda: self.happened.append(what)
+
+    def outbox(self) -> MediaOutbox:
+        return MediaOutbox(self.send, self.note("blocked"), self.note("unblocked"))
+
+    async def until(self, count: int) -> None:
+        while len(self.sent) < count:
+            self.news.clear()
+            await self.news.wait()
+
+
+async def test_a_message_is_out_before_put_returns() -> None:
+    socket = Socket()
+    outbox = socket.outbox()
+    outbox.put(["a", "b"])
+    assert socket.sent == ["a", "b"]
+
+
+async def test_what_a_full_socket_does_not_take_goes_out_later_in_order() -> None:
+    socket = Socket()
+    outbox = socket.outbox()
+    writer = asyncio.create_task(outbox.run())
+    socket.free.clear()
+    outbox.put(["a", "b"])
+    outbox.put(["c"])
+    assert socket.sent == []
+    socket.free.set()
+    await socket.until(3)
+    outbox.put(["d"])
+    outbox.close()
+    await writer
+    assert socket.sent == ["a", "b", "c", "d", "websocket.close"]
+
+
+async def test_a_full_socket_is_noticed_and_so_is_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(media_socket, "FULL_CHARS", 10)
+    monkeypatch.setattr(media_socket, "EMPTY_CHARS", 5)
+    socket = Socket()
+    outbox = socket.outbox()
+    writer = asyncio.create_task(outbox.run())
+    socket.free.clear()
+    outbox.put(["x" * 8, "y" * 8])
+    assert socket.happened == []
+    outbox.put(["z" * 8])
+    assert socket.happened == ["blocked"]
+    socket.free.set()
+    await socket.until(3)
+    outbox.close()
+    await writer
+    assert socket.happened == ["blocked", "unblocked"]
+
+
+@pytest.mark.parametrize("full", [False, True])
+async def test_a_socket_that_fails_ends_the_writer(full: bool) -> None:
+    socket = Socket()
+    outbox = socket.outbox()
+    writer = asyncio.create_task(outbox.run())
+    if full:
+        socket.free.clear()
+    else:
+        socket.fails = True
+    outbox.put(["a"])
+    outbox.put(["b"])
+    socket.fails = True
+    socket.free.set()
+    with pytest.raises(OSError, match="gone"):
+        await writer
+    assert socket.sent == []
+
+
+async def test_a_writer_that_is_cancelled_leaves_nothing_running() -> None:
+    socket = Socket()
+    outbox = socket.outbox()
+    writer = asyncio.create_task(outbox.run())
+    socket.free.clear()
+    outbox.put(["a"])
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    writer.cancel()
+    with suppress(asyncio.CancelledError):
+        await writer
+    assert writer.cancelled() and socket.sent == []
