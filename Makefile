@@ -40,8 +40,11 @@ format: $(INSTALLED) ## Put the code into shape.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(INSTALLED) ## What a call costs, beside a bare relay; about five minutes.
+bench: $(INSTALLED) ## What a call costs, beside a bare relay; three minutes.
 	$(BIN)/python -m bench
+
+truth: $(INSTALLED) ## What the model is told of interruptions; three minutes.
+	$(BIN)/python -m bench truth
 
 constraints: $(INSTALLED) ## Renew constraints.txt, for every Python and platform.
 	$(BIN)/python -m pip install --quiet uv

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from bench import load, report
+from bench import load, report, truth
 from bench.load import Measurement, Plan
 from bench.process import CORES, RELAY, SERVICE, Subject, pin
 
@@ -46,7 +46,14 @@ def arguments() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("what", nargs="?", choices=["load"], default="load", help="the only one there is: load")
+    add(
+        "what",
+        nargs="?",
+        choices=["load", "truth"],
+        default="load",
+        help="load: what a call costs; truth: what the model is told of interruptions (load)",
+    )
+    add("--interruptions", type=positive, default=200, metavar="N", help="for truth (200)")
     add("--calls", type=positive, default=100, metavar="N", help="calls at once (100)")
     add("--seconds", type=positive, default=15, metavar="S", help="measured in each run (15)")
     add("--runs", type=positive, default=3, metavar="R", help="runs of each, interleaved (3)")
@@ -96,10 +103,29 @@ def show(rows: list[report.Row], caption: str, console: Console) -> None:
     console.print(table)
 
 
+def tell_truth(options: argparse.Namespace, console: Console) -> int:
+    """Interrupt, compare, judge. The exit status."""
+    done = []
+    for number, condition in enumerate(truth.CONDITIONS):
+        console.print(f"{condition.name}: {options.interruptions} interruptions …")
+        done.append(uvloop.run(truth.measure(condition, options.interruptions, seed=number)))
+    rows = truth.rows(done)
+    table = Table(*truth.HEADINGS)
+    for row in rows:
+        table.add_row(*row, style="green" if row[-1] == "PASS" else "bold red")
+    console.print(table)
+    if options.markdown:
+        lines = [truth.HEADINGS, ["---"] * len(truth.HEADINGS), *rows]
+        options.markdown.write_text("".join(f"| {' | '.join(line)} |\n" for line in lines))
+    return 0 if all(each.kept for each in done) else 1
+
+
 def main() -> int:
     """Measure, compare, judge. The exit status."""
     options = arguments()
     console = Console(markup=False, highlight=False)
+    if options.what == "truth":
+        return tell_truth(options, console)
     plan = Plan(options.calls, options.seconds)
     todo = [(subject, plan) for _ in range(options.runs) for subject in (RELAY, SERVICE)]
     todo += [(subject, BARGE_IN) for subject in (RELAY, SERVICE)]

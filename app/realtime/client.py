@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Protocol
 from urllib.parse import urlencode
 
+from aiohappyeyeballs import start_connection
 from picows import (
     WSCloseCode,
     WSFrame,
@@ -25,6 +26,7 @@ from picows.url import WSParsedURL
 from app.errors import ModelError
 
 CONNECT_S = 8.0
+HAPPY_EYEBALLS_S = 0.25  # before the next address is tried beside the one that does not answer
 IDLE_PING_S = 20.0
 LARGEST_MESSAGE_BYTES = 16 << 20  # a session with a long prompt is echoed whole
 STUCK_S = 10.0  # a socket that takes nothing for so long is lost
@@ -171,23 +173,10 @@ class _PicowsSocket(WSListener):
         """The TCP connection, kept in sight: picows lets go of nothing when it is cancelled amid a
         handshake."""
         loop = asyncio.get_running_loop()
-        refused = OSError(f"{url.host} has no address")
-        for family, kind, protocol, _, address in await loop.getaddrinfo(
-            url.host, url.port, type=socket.SOCK_STREAM
-        ):
-            self._tcp = socket.socket(family, kind, protocol)
-            try:
-                self._tcp.setblocking(False)
-                self._tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                await loop.sock_connect(self._tcp, address)
-                return self._tcp
-            except OSError as error:
-                self._tcp.close()
-                refused = error
-            except asyncio.CancelledError:
-                self._tcp.close()
-                raise
-        raise refused
+        addresses = await loop.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
+        self._tcp = await start_connection(addresses, happy_eyeballs_delay=HAPPY_EYEBALLS_S)
+        self._tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return self._tcp
 
     def abandon(self) -> None:
         """Nobody wants it any more: end it, however far it has come."""
