@@ -15,7 +15,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	  { echo "Python 3.11, 3.12 or 3.13 is needed; name one with make PYTHON=python3.12 ..."; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
 	  { echo "No virtual environment could be made; on Debian: apt install python3-venv"; exit 1; }
-	@echo "Installing into $(VENV) ..."
+	@echo "Installing into $(VENV); about a minute ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	  --constraint constraints.txt --editable '.[demo,dev]'
 	@touch $@
@@ -25,7 +25,7 @@ setup: $(INSTALLED) ## Make .venv with everything in it.
 serve: $(INSTALLED) ## Answer calls.
 	$(BIN)/python -m app serve
 
-demo: $(INSTALLED) ## Hear of a whole call, with no account at all.
+demo: $(INSTALLED) ## Watch a whole call, with no account at all.
 	$(BIN)/python -m app demo
 
 check: $(INSTALLED) ## Lint and types.
@@ -51,5 +51,5 @@ constraints: $(INSTALLED) ## Renew constraints.txt, for every Python and platfor
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
 	  --no-annotate --no-header --all-extras --upgrade pyproject.toml --output-file constraints.txt
 
-clean: ## Remove what the other targets made.
+clean: ## Remove what the other targets made; call records stay.
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -59,10 +59,12 @@ class Leg:
             self._began_s = monotonic()  # finer than the loop's clock, which uvloop rounds to 1 ms
             self._history: tuple[tuple[str, str], ...] = ()
         else:
+            after.finish_record()
             self._recorder, self._began_s = after._recorder, after._began_s
             self._history = after._machine.history(self._now_ms())
             self._recorder.next_leg(after._machine)
         self._over = asyncio.Event()
+        self._record_finished = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._tools: dict[str, asyncio.Task[None]] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -85,6 +87,13 @@ class Leg:
     def line_lost(self) -> bool:
         """Whether the stream ended without Twilio's word: the caller may still be there."""
         return self._machine.ended_by == "line"
+
+    def finish_record(self) -> None:
+        """Store the end of the leg, once."""
+        if not self._record_finished:
+            self._record_finished = True
+            call_goes_on = self.needs_help or self.line_lost
+            self._recorder.finish(self._machine, self._now_ms(), call_goes_on=call_goes_on)
 
     def call_over(self) -> None:
         """Nothing comes after this leg."""
@@ -115,8 +124,7 @@ class Leg:
                 task.cancel()
             if self._tasks:  # a tool may refuse to go: nobody waits for it
                 await asyncio.wait(self._tasks, timeout=RELEASE_S)
-            call_goes_on = self.needs_help or self.line_lost
-            self._recorder.finish(self._machine, self._now_ms(), call_goes_on=call_goes_on)
+            self.finish_record()
             logger.info(
                 "leg over",
                 extra={"call_sid": self.call.call_sid, "ended_by": self._machine.ended_by},
@@ -280,7 +288,7 @@ class Leg:
                 self._model_writable()
             case ev.ModelLost(reason, fatal):
                 extra = {"call_sid": self.call.call_sid, "reason": reason, "fatal": fatal}
-                logger.warning("model session lost", extra=extra)
+                logger.warning("no model session", extra=extra)
                 if fatal:
                     self.ready.set()
             case ev.ModelFaulted(code, message):

@@ -102,6 +102,7 @@ def first_steps(settings: Settings, agent: LoadedAgent, *, token_given: bool) ->
         base = "https://<the address that ngrok shows>"
         lines += [
             f"Twilio has to reach this machine. In another terminal: ngrok http {settings.port}",
+            "Set PUBLIC_URL in .env to the address that it shows, and start again.",
         ]
     lines += [
         "Then, in Twilio's console, under your number's Voice Configuration:"

@@ -1,6 +1,7 @@
 """The production server: uvicorn with everything that matters pinned, and a drain of its own."""
 
 import asyncio
+import errno
 import signal
 import socket
 import sys
@@ -32,7 +33,13 @@ def bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listener = socket.create_server((host, port), family=family, backlog=2048)
+    except (socket.gaierror, UnicodeError):
+        raise ConfigError(
+            f"HOST: expected an address of this machine such as 127.0.0.1 or 0.0.0.0, got {host!r}"
+        ) from None
     except OSError as error:
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise ConfigError(f"HOST: {host} is no address of this machine") from None
         raise ConfigError(
             f"PORT: {host}:{port} cannot be listened on ({error.strerror}); "
             "end the program that holds it, or set PORT (and HOST) to something else"

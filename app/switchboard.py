@@ -55,7 +55,9 @@ class Switchboard:
         if call.call_sid in self._ended_s:
             return None
         leg = self._by_call.get(call.call_sid)
-        if leg is None or leg.over or leg.claimed:
+        if leg is not None and leg.claimed and not leg.over:
+            return self._ticket(leg)  # should Twilio mean it, the next stream takes the call over
+        if leg is None or leg.over:
             full = self._max_calls and len(self._legs) >= self._max_calls
             if (self.draining or full) and call.call_sid not in self._by_call:
                 logger.warning("call turned away", extra={"draining": self.draining})
@@ -78,10 +80,12 @@ class Switchboard:
         leg = self._by_call.get(call_sid)
         if leg is None or leg.tickets >= MOST_STREAMS:
             return None
+        if leg.claimed:  # Twilio may know of the loss before we do
+            leg.feed(StreamEnded("Twilio asks what is next", lost=True))
         if leg.line_lost:
             leg = self._open(leg.call, after=leg)
             await self._wait_until_ready(leg)
-        elif leg.over or leg.claimed:
+        elif leg.over:
             return None
         logger.warning("line lost, call goes on", extra={"call_sid": call_sid})
         return self._ticket(leg)
@@ -134,8 +138,11 @@ class Switchboard:
         if found is None or found.expires_s < monotonic():
             return None
         leg = found.leg
-        if leg.over or leg.claimed or leg.call.call_sid != call_sid:
+        if leg.over or leg.call.call_sid != call_sid:
             return None
+        if leg.claimed:
+            leg.feed(StreamEnded("another stream took the call over", lost=True))
+            leg = self._open(leg.call, after=leg)
         leg.claimed = True
         return leg
 

@@ -125,7 +125,7 @@ class Conversation:
         for turn in self._turns:
             if turn.role == "assistant":
                 turn = self._as_heard(turn, ledger, now_ms)
-                if turn.cut and not turn.heard_text:
+                if turn.cut and not turn.heard_bytes:
                     continue
             if turn.text or turn.role == "user":
                 turns.append(turn)

@@ -71,7 +71,7 @@ def as_messages(turns: Iterable[Turn]) -> Iterator[tuple[str, str]]:
     for turn in turns:
         if turn.role == "tool":
             yield "system", tool_result(turn.detail["name"], turn.text)
-        elif turn.text:
+        elif turn.heard_text:
             yield turn.role, turn.heard_text
 
 

@@ -2,7 +2,7 @@
 
 from app.call.limits import NEVER
 
-CONFIGURE_MS = 6000.0
+CONFIGURE_MS = 12_000.0
 RETRY_MS = (0.0, 200.0, 400.0, 800.0, 1600.0)
 GIVE_UP_MS = 20_000.0  # a caller is not kept longer for a model that does not come
 STEADY_MS = 5000.0  # a session that was lost sooner did not really come

@@ -118,7 +118,7 @@ async def connect(
     except TimeoutError:
         opening.abandon()
         raise ModelError(f"the model did not answer within {CONNECT_S:g} s") from None
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # a host that is no name raises the latter
         raise ModelError(f"the model cannot be reached: {error}") from None
     except asyncio.CancelledError:
         opening.abandon()

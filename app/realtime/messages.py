@@ -313,13 +313,16 @@ class _InputTokens(_Tokens):
 
 
 class _UsageBody(msgspec.Struct):
+    input_tokens: _Number | None = None
+    output_tokens: _Number | None = None
     input_token_details: _InputTokens | None = None
     output_token_details: _Tokens | None = None
 
     def usage(self) -> Usage:
-        taken = self.input_token_details or _InputTokens()
+        # A server that does not tell text from audio is taken to mean text.
+        taken = self.input_token_details or _InputTokens(text_tokens=self.input_tokens)
         cached = taken.cached_tokens_details or _Tokens()
-        given = self.output_token_details or _Tokens()
+        given = self.output_token_details or _Tokens(text_tokens=self.output_tokens)
         return Usage(
             input_text=_count(taken.text_tokens),
             input_audio=_count(taken.audio_tokens),

@@ -120,7 +120,7 @@ def test_settings_that_are_refused_lose_the_session() -> None:
 def test_settings_that_nobody_takes_lose_the_session() -> None:
     scene = Scene()
     scene.feed(ev.LegOpened(), ev.ModelOpened())
-    scene.run(5999)
+    scene.run(11_999)
     assert not scene.all(do.CloseModel)
     scene.run(1)
     assert len(scene.all(do.CloseModel)) == 1

@@ -66,9 +66,7 @@ def test_a_run_of_audio_is_one_entry_with_its_pieces() -> None:
         "pieces": received.pieces,
     }
     assert [piece[0] for piece in played.pieces] == [2, 5, 8]
-    assert [piece[0] for piece in marks.pieces] == [
-        3, 6, 9
-    ]
+    assert [piece[0] for piece in marks.pieces] == [3, 6, 9]
 
 
 def test_something_else_ends_a_run() -> None:

@@ -2,6 +2,8 @@
 
 import pytest
 
+from app.call.events import StreamEnded, StreamStarted
+from app.recorder import CallInfo
 from app.simulator.realtime import RealtimeServer, Reply, Script
 from tests.service.world import AGENT, noise, world
 
@@ -87,4 +89,49 @@ async def test_the_next_stream_of_a_live_call_is_served_while_draining() -> None
         await call.wait_heard(2 * 480)
         call.hang_up()
         await call.wait_ended()
+        await w.settled()
+
+
+async def test_a_webhook_repeated_for_a_live_call_opens_no_second_session() -> None:
+    server = RealtimeServer(lambda turn: HELLO)
+    async with world(server, agent=AGENT) as w:
+        call = await w.connected()
+        await call.wait_heard(480)
+        assert await w.switchboard.answer(CallInfo(call.call_sid))
+        assert len(server.sessions) == 1
+        call.hang_up()
+        await call.wait_ended()
+        await w.settled()
+        record = await w.record(call.call_sid)
+        assert (record["status"], record["ended_by"]) == ("completed", "caller")
+
+
+async def test_a_stream_that_twilio_opens_anew_takes_the_call_over() -> None:
+    async with world(RealtimeServer(lambda turn: HELLO), agent=AGENT) as w:
+        board, call = w.switchboard, CallInfo("CA" + "7" * 32)
+        first = board.claim(await board.answer(call) or "", call.call_sid)
+        assert first is not None
+        first.feed(StreamStarted("MZ1"))
+        ticket = await board.answer(call) or ""
+        assert not first.over and len(w.model.sessions) == 1
+        second = board.claim(ticket, call.call_sid)
+        assert second is not None and first.over and not second.over
+        assert board.claim(ticket, call.call_sid) is None
+        await w.model.session(1)
+        second.feed(StreamStarted("MZ2"))
+        second.feed(StreamEnded("stopped by Twilio"))
+        await w.settled()
+        record = await w.record(call.call_sid)
+        assert (record["status"], record["ended_by"]) == ("completed", "caller")
+
+
+async def test_twilio_may_know_of_the_loss_first() -> None:
+    async with world(RealtimeServer(lambda turn: HELLO), agent=AGENT) as w:
+        board, call = w.switchboard, CallInfo("CA" + "8" * 32)
+        first = board.claim(await board.answer(call) or "", call.call_sid)
+        assert first is not None
+        first.feed(StreamStarted("MZ1"))
+        second = board.claim(await board.resume(call.call_sid) or "", call.call_sid)
+        assert second is not None and first.over and not second.over
+        second.feed(StreamEnded("stopped by Twilio"))
         await w.settled()
