@@ -165,10 +165,10 @@ class Leg:
         )
         self.feed(ev.StreamStarted(start.stream_sid))
         reader = asyncio.create_task(self._read_stream(receive, deliver_to))
-        ends = {
+        ends: set[asyncio.Task[Any]] = {
             reader,
             asyncio.create_task(self._outbox.run()),
-            asyncio.create_task(self._wait_until(self._over)),
+            asyncio.create_task(self._over.wait()),
         }
         try:
             while True:
@@ -397,10 +397,6 @@ class Leg:
         logger.error("leg failed", exc_info=error, extra={"call_sid": self.call.call_sid})
         self._machine.ended_by = "error"
         self._over.set()
-
-    @staticmethod
-    async def _wait_until(event: asyncio.Event) -> None:
-        await event.wait()
 
     def _count_bad(self, sender: str, error: ProtocolError) -> None:
         self._bad_messages += 1

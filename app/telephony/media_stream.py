@@ -60,7 +60,8 @@ Decoded = Media | Start | StreamEnded | MarkEchoed | DigitPressed | None
 
 class _Message(msgspec.Struct, tag_field="event"):
     def decoded(self) -> Decoded:
-        raise NotImplementedError
+        """What it says about the call; None for nothing."""
+        return None
 
 
 class _MediaBody(msgspec.Struct, gc=False):
@@ -83,8 +84,7 @@ class _Media(_Message, tag="media"):
 
 
 class _Connected(_Message, tag="connected"):
-    def decoded(self) -> None:
-        return None
+    pass
 
 
 class _MediaFormat(msgspec.Struct, rename="camel"):
