@@ -7,7 +7,6 @@ caller's frames do not pass the machine: they go straight to the model.
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from contextlib import suppress
 from time import monotonic
@@ -16,6 +15,7 @@ from typing import Any
 from app.call import commands as do
 from app.call import events as ev
 from app.call.machine import CallMachine
+from app.early_audio import EarlyAudio
 from app.errors import ModelError, ProtocolError, ToolError, TwilioError
 from app.realtime import client
 from app.realtime import events as realtime
@@ -35,7 +35,6 @@ DeliverTo = Callable[[Callable[[bytes], None]], None]
 
 SAVE_EVERY_S = 5.0
 RELEASE_S = 0.5  # for cancelled tasks to end
-EARLY_AUDIO_BYTES = 10_000 * 8  # of the caller's audio kept while no session takes it: ten seconds
 
 # Before these the machine is told how much of the caller's audio went to the model.
 _TELLS_FRAMES = (ev.SpeechStarted, ev.SpeechStopped, ev.StreamEnded, ev.ModelLost, ev.TimerFired)
@@ -72,8 +71,7 @@ class Leg:
         self._model: RealtimeSocket | None = None
         self._outbox: MediaOutbox | None = None
         self._encoder = Encoder("")
-        self._early: deque[Media] = deque()  # the caller's audio that no session took yet
-        self._early_bytes = 0
+        self._early = EarlyAudio()
         self._frames = 0
         self._frame_bytes = 0
         self._bad_messages = 0
@@ -214,10 +212,7 @@ class Leg:
                 self._send_early(model)
             self._forward(media, model)
             return
-        self._early.append(media)
-        self._early_bytes += media.size_bytes
-        while self._early_bytes > EARLY_AUDIO_BYTES:
-            self._early_bytes -= self._early.popleft().size_bytes
+        self._early.keep(media)
 
     def _forward(self, media: Media, model: RealtimeSocket) -> None:
         model.send(realtime.append(media.payload))
@@ -227,9 +222,7 @@ class Leg:
     def _send_early(self, model: RealtimeSocket) -> None:
         """What the caller said while no session took it."""
         while self._early and model.writable:
-            media = self._early.popleft()
-            self._early_bytes -= media.size_bytes
-            self._forward(media, model)
+            self._forward(self._early.take(), model)
 
     def _forwarded(self) -> ev.CallerAudioForwarded:
         event = ev.CallerAudioForwarded(self._frames, self._frame_bytes)

@@ -25,7 +25,7 @@ LAYERS: list[set[str]] = [
     {"bridge"},
     {"services"},
     {"recorder"},
-    {"agent_file", "agents"},
+    {"agent_file", "agents", "early_audio"},
     {"telephony", "realtime", "voices", "tools", "store", "settings", "telemetry", "bus"},
     {"records", "database", "toml_lines"},
     {"call"},
