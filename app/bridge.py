@@ -22,6 +22,7 @@ from app.realtime import events as realtime
 from app.realtime.client import HandshakeRefused, RealtimeSocket
 from app.realtime.session import session_update
 from app.recorder import CallInfo, Recorder
+from app.recording import OPEN_MS
 from app.services import Services
 from app.telephony import media_stream
 from app.telephony.media_socket import MediaOutbox, Send
@@ -54,7 +55,14 @@ class Leg:
         self._machine = CallMachine(self._agent)
         self._loop = asyncio.get_running_loop()
         if after is None:
-            self._recorder = Recorder(services.store, call, self._agent.name, services.watchers)
+            self._recorder = Recorder(
+                services.store,
+                call,
+                self._agent.name,
+                services.cost,
+                services.recording(call.call_sid),
+                services.watchers,
+            )
             self._began_s = monotonic()  # finer than the loop's clock, which uvloop rounds to 1 ms
             self._history: tuple[tuple[str, str], ...] = ()
         else:
@@ -111,6 +119,7 @@ class Leg:
                     async with asyncio.timeout(SAVE_EVERY_S):
                         await self._over.wait()
                 self._recorder.save(self._machine, self._now_ms())
+                await self._recorder.save_sound(self._now_ms() - OPEN_MS)
         finally:
             self._over.set()
             self.ready.set()
@@ -123,6 +132,7 @@ class Leg:
             if self._tasks:  # a tool may refuse to go: nobody waits for it
                 await asyncio.wait(self._tasks, timeout=RELEASE_S)
             self.finish_record()
+            await self._recorder.save_sound(self._now_ms())
             logger.info(
                 "leg over",
                 extra={"call_sid": self.call.call_sid, "ended_by": self._machine.ended_by},
@@ -206,6 +216,8 @@ class Leg:
             self._count_bad("Twilio", error)
 
     def _hear(self, media: Media) -> None:
+        if self._recorder.keeps_sound:
+            self._recorder.heard(media.payload, media.timestamp, self._now_ms())
         model = self._model
         if model is not None and self._machine.hears_caller and model.writable:
             if self._early:

@@ -1,4 +1,4 @@
-"""Opening the database: the engine for each kind, and what its errors mean."""
+"""Opening the database: the engine for each kind, its schema, and what its errors mean."""
 
 import json
 import sqlite3
@@ -9,10 +9,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
 
 from app.errors import ConfigError
 
 to_json = partial(json.dumps, default=str)
+
+_SCHEMA_LOCK = 0x70686F6E  # any number: replicas that start together change the schema in turn
 
 
 def open_engine(database_url: str, busy_timeout_ms: int) -> AsyncEngine:
@@ -65,6 +68,42 @@ def prepare_file(path: str) -> None:
         # not matter that SQLite refuses at once while another connection is switching.
         with suppress(sqlite3.OperationalError):
             connection.execute("PRAGMA journal_mode = WAL")
+
+
+async def complete_schema(engine: AsyncEngine, metadata: sa.MetaData) -> None:
+    """Create the tables, columns and indexes that the database does not have yet.
+
+    What it has is left as it is. Any number of processes may do this at once, and others may go on
+    using the tables with the columns that they know.
+    """
+    async with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
+        for table in metadata.sorted_tables:
+            await connection.execute(CreateTable(table, if_not_exists=True))
+        if await connection.run_sync(_missing_columns, metadata):
+            if engine.dialect.name == "sqlite":
+                # Its lock on the file; whoever had it before may have added them. Not taken when
+                # there is nothing to add: opening need not wait for one who writes.
+                await connection.exec_driver_sql("BEGIN IMMEDIATE")
+            for column in await connection.run_sync(_missing_columns, metadata):
+                name = connection.dialect.identifier_preparer.format_table(column.table)
+                definition = CreateColumn(column).compile(dialect=connection.dialect)
+                await connection.exec_driver_sql(f"ALTER TABLE {name} ADD COLUMN {definition}")
+        for table in metadata.sorted_tables:
+            for index in table.indexes:
+                await connection.execute(CreateIndex(index, if_not_exists=True))
+
+
+def _missing_columns(connection: sa.Connection, metadata: sa.MetaData) -> list[sa.Column[Any]]:
+    inspector = sa.inspect(connection)
+    return [
+        column
+        for table in metadata.sorted_tables
+        for known in [{each["name"] for each in inspector.get_columns(table.name)}]
+        for column in table.columns
+        if column.name not in known
+    ]
 
 
 def blames_data(error: Exception) -> bool:

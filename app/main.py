@@ -29,6 +29,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         app.state.store = shared.store
         app.state.switchboard = switchboard
         app.state.draining = lambda: switchboard.draining
+        recording = shared.agent.recording
         app.state.phone = phone.Phone(
             switchboard,
             SignatureChecker(
@@ -40,6 +41,8 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
             signed=secret is not None,
             stream_signature=chosen.twilio_stream_signature,
             transfer_number=chosen.transfer_number,
+            announcement=recording.announcement if recording.enabled else "",
+            language=shared.agent.agent.language,
         )
         try:
             yield

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from app.call import commands as do
 from app.call import events as ev
@@ -10,6 +11,7 @@ from app.call.conversation import Turn
 from app.call.machine import CallMachine
 from app.call.timeline import Timeline
 from app.call.usage import Usage
+from app.recording import Recording
 from app.store import Store, TimelineRow, TurnRow
 
 
@@ -27,15 +29,32 @@ class CallInfo:
 Watcher = Callable[[CallInfo, ev.Event | do.Command, float], None]
 """Told of every event and command as it comes, with its time in ms of the leg. Must not wait."""
 
+Cost = Callable[[Usage, float, str], dict[str, Any]]
+"""What a call cost, in money, JSON-ready: by its usage, its seconds on the line, its direction."""
+
 
 class Recorder:
-    """Told of every event and command of a call, leg after leg. Nothing here waits: the store takes
-    what it is given and writes it in its own time."""
+    """Told of every event and command of a call, leg after leg. Nothing here waits but
+    `save_sound`: the store takes what it is given and writes it in its own time.
+
+    `recording`: keeps the sound, None for a call that is not recorded. `cost`: the price of usage
+    and seconds on the line.
+    """
 
     def __init__(
-        self, store: Store, call: CallInfo, agent_name: str, watchers: Iterable[Watcher] = ()
+        self,
+        store: Store,
+        call: CallInfo,
+        agent_name: str,
+        cost: Cost,
+        recording: Recording | None = None,
+        watchers: Iterable[Watcher] = (),
     ) -> None:
         self._store = store
+        self._cost = cost
+        self._recording = recording
+        self._recording_saved = False
+        self.keeps_sound = recording is not None  # whether the caller's frames are wanted
         self._watchers = tuple(watchers)
         self._call = call
         self._timeline = Timeline()
@@ -65,6 +84,8 @@ class Recorder:
         self._timeline.event(event, now_ms)
         for watch in self._watchers:
             watch(self._call, event, now_ms)
+        if self._recording is not None:
+            self._recording.event(event, now_ms)
         match event:
             case ev.SessionConfigured():
                 self._timings.setdefault("model_ready_ms", now_ms)
@@ -78,6 +99,21 @@ class Recorder:
                     self._call.call_sid, status="in-progress", started_at=self._started_at
                 )
 
+    def heard(self, payload: str, timestamp: object, now_ms: float) -> None:
+        """A frame of the caller's came."""
+        if self._recording is not None:
+            self._recording.heard(payload, timestamp, now_ms)
+
+    async def save_sound(self, until_ms: float) -> None:
+        """Write what sounded before `until_ms`."""
+        if self._recording is None:
+            return
+        await self._recording.write(until_ms)
+        if self._recording.path is not None and not self._recording_saved:
+            self._recording_saved = True
+            path = str(self._recording.path)
+            self._store.save_call(self._call.call_sid, recording=path)
+
     def is_behind(self, machine: CallMachine) -> bool:
         """Whether something was said since turns were stored."""
         return machine.conversation.revision != self._saved_revision
@@ -86,6 +122,8 @@ class Recorder:
         self._timeline.command(command, now_ms)
         for watch in self._watchers:
             watch(self._call, command, now_ms)
+        if self._recording is not None:
+            self._recording.command(command, now_ms)
         if isinstance(command, do.PlayAudio) and "first_media_ms" not in self._timings:
             self._timings["first_media_ms"] = now_ms
 
@@ -114,12 +152,15 @@ class Recorder:
         self.save(machine, now_ms)
         ended_at = datetime.now(UTC)
         started_at = self._started_at
+        duration_s = (ended_at - started_at).total_seconds() if started_at else None
+        usage = self._earlier_usage + machine.usage
         self._store.save_call(
             self._call.call_sid,
             ended_at=ended_at,
-            duration_s=(ended_at - started_at).total_seconds() if started_at else None,
+            duration_s=duration_s,
             ended_by=machine.ended_by,
-            usage=asdict(self._earlier_usage + machine.usage),
+            usage=asdict(usage),
+            cost=self._cost(usage, duration_s or 0.0, self._call.direction),
             timings=self._timings,
         )
         if not call_goes_on:

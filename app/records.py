@@ -14,8 +14,8 @@ TERMINAL: frozenset[str] = frozenset({"completed", "busy", "no-answer", "failed"
 
 
 class CallChanges(TypedDict, total=False):
-    """What `save_call` may set; see `CallRow`. `usage`, `timings` and `transfers` replace what was
-    there. Times are aware of their zone."""
+    """What `save_call` may set; see `CallRow`. `usage`, `cost`, `timings` and `transfers` replace
+    what was there. Times are aware of their zone."""
 
     account_sid: str
     direction: str
@@ -31,12 +31,16 @@ class CallChanges(TypedDict, total=False):
     usage: dict[str, int]
     timings: dict[str, float]
     transfers: list[dict[str, Any]]
+    cost: dict[str, Any]
+    recording: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class CallRow:
     """One call. `status`, `direction` and `answered_by` are Twilio's words; `ended_by` is ours
-    (caller, agent, limit, ...). `usage`: token counts. `timings`: milliseconds. Times are UTC."""
+    (caller, agent, limit, ...). `usage`: token counts. `timings`: milliseconds. `cost`: in money,
+    as `Prices.of` gives it, empty until the call is over. `recording`: the path of the call's WAV,
+    None when it was not recorded. Times are UTC."""
 
     call_sid: str
     account_sid: str
@@ -54,6 +58,8 @@ class CallRow:
     usage: dict[str, int]
     timings: dict[str, float]
     transfers: list[dict[str, Any]]
+    cost: dict[str, Any]
+    recording: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +120,8 @@ class _Text(sa.TypeDecorator[str]):
         return value and value.encode("utf-8", "replace").decode().replace("\0", "?")
 
 
+# A column that joins a table later is added to the tables there are (app/database.py). So it may be
+# null or has a `server_default`: replicas that do not know it yet go on inserting rows.
 metadata = sa.MetaData()
 CALLS = sa.Table(
     "calls",
@@ -134,6 +142,8 @@ CALLS = sa.Table(
     sa.Column("usage", sa.JSON, nullable=False, default=dict),
     sa.Column("timings", sa.JSON, nullable=False, default=dict),
     sa.Column("transfers", sa.JSON, nullable=False, default=list),
+    sa.Column("cost", sa.JSON, nullable=False, default=dict, server_default="{}"),
+    sa.Column("recording", _Text),
     # Lists go by creation: a call that nobody answered never started.
     sa.Index("ix_calls_created_at", "created_at", "call_sid"),
     sa.Index("ix_calls_status_created_at", "status", "created_at", "call_sid"),

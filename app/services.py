@@ -1,9 +1,14 @@
 """What all calls share: opened once, closed once."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from app.agent_file import LoadedAgent, load_agent
+from app.call.usage import Usage
+from app.prices import Prices, load_prices
 from app.recorder import Watcher
+from app.recording import Recording
 from app.settings import Settings
 from app.store import Store
 from app.telephony.rest import TwilioRest
@@ -20,12 +25,15 @@ class ModelAddress:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The shared things. `rest`: None without Twilio credentials; calls then end by their TwiML."""
+    """The shared things. `rest`: None without Twilio credentials; calls then end by their TwiML.
+    `recordings`: the folder of the calls' sound."""
 
     agent: LoadedAgent
     model: ModelAddress
     store: Store
     rest: TwilioRest | None
+    prices: Prices
+    recordings: Path
     watchers: list[Watcher] = field(default_factory=list)
 
     @classmethod
@@ -43,8 +51,17 @@ class Services:
             settings.openai_realtime_model,
             key.get_secret_value() if key else "",
         )
+        prices = load_prices(settings.prices_file)
         store = await Store.open(settings.database_url.get_secret_value())
-        return cls(loaded, model, store, _rest(settings))
+        return cls(loaded, model, store, _rest(settings), prices, settings.recordings_dir)
+
+    def recording(self, call_sid: str) -> Recording | None:
+        """Where the sound of a call goes; None when calls are not recorded."""
+        return Recording(self.recordings, call_sid) if self.agent.recording.enabled else None
+
+    def cost(self, usage: Usage, seconds: float, direction: str) -> dict[str, Any]:
+        """What a call cost, in money."""
+        return self.prices.of(usage, model=self.model.model, seconds=seconds, direction=direction)
 
     async def aclose(self) -> None:
         if self.rest is not None:

@@ -185,6 +185,7 @@ class Settings(BaseSettings):
     )
     transfer_number: Number | None = Field(default=None, description=_NUMBER)
     agent_file: Path | None = Field(default=None, description="the path of a TOML file")
+    prices_file: Path | None = Field(default=None, description="the path of a TOML file")
 
     host: str = Field(default="127.0.0.1", description=_ANY)
     port: int = Field(default=5050, ge=1, le=65535, description="a whole number from 1 to 65535")
@@ -199,6 +200,7 @@ class Settings(BaseSettings):
         description="sqlite:///file, sqlite:////directory/file or "
         "postgresql://user:password@host/database",
     )
+    recordings_dir: Path = Field(default=Path("recordings"), description="the path of a directory")
     redis_url: Annotated[SecretStr | None, AfterValidator(_redis)] = Field(
         default=None, description="redis://host:port/number or rediss://host:port/number"
     )

@@ -21,9 +21,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlalchemy.schema import CreateIndex, CreateTable
 
-from app.database import blames_data, open_engine, prepare_file, to_json
+from app.database import blames_data, complete_schema, open_engine, prepare_file, to_json
 from app.errors import BridgeError
 from app.records import (
     CALLS,
@@ -49,7 +48,6 @@ _RANK = {"queued": 0, "initiated": 1, "ringing": 2, "in-progress": 3, **dict.fro
 _GATHER_S = 0.25  # saves that come within it share a transaction: commits cost more than rows
 _CHUNK_ROWS = 100  # per statement, so that encoding rows never holds the event loop for long
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.05, 2.0
-_SCHEMA_LOCK = 0x70686F6E  # any number: replicas that start together create the tables in turn
 
 
 class StoreUnavailable(BridgeError):
@@ -121,7 +119,7 @@ class Store:
         busy_timeout_ms: int = 1000,
         most_waiting_entries: int = 20_000,
     ) -> "Store":
-        """Connect and create the tables that are missing.
+        """Connect and create the tables and columns that are missing.
 
         `database_url`: `sqlite:///…` or `postgresql://…`, with or without a driver's name.
         `busy_timeout_ms`: how long one try waits for SQLite's lock.
@@ -136,13 +134,7 @@ class Store:
         try:
             if engine.dialect.name == "sqlite":
                 await asyncio.to_thread(prepare_file, engine.url.database or ":memory:")
-            async with engine.begin() as connection:
-                if engine.dialect.name == "postgresql":
-                    await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
-                for table in metadata.sorted_tables:
-                    await connection.execute(CreateTable(table, if_not_exists=True))
-                    for index in table.indexes:
-                        await connection.execute(CreateIndex(index, if_not_exists=True))
+            await complete_schema(engine, metadata)
         except BaseException as error:
             await engine.dispose()
             if not isinstance(error, _OUTAGES):

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from bench import load, report, truth
+from bench import load, report, sound, truth
 from bench.load import Measurement, Plan
 from bench.process import CORES, RELAY, SERVICE, Subject, pin
 
@@ -49,13 +49,14 @@ def arguments() -> argparse.Namespace:
     add(
         "what",
         nargs="?",
-        choices=["load", "truth"],
+        choices=["load", "truth", "sound"],
         default="load",
-        help="load: what a call costs; truth: what the model is told of interruptions (load)",
+        help="load: what a call costs; truth: what the model is told of interruptions; sound: where "
+        "a recording holds what was heard (load)",
     )
     add("--interruptions", type=positive, default=200, metavar="N", help="for truth (200)")
     add("--calls", type=positive, default=100, metavar="N", help="calls at once (100)")
-    add("--seconds", type=positive, default=15, metavar="S", help="measured in each run (15)")
+    add("--seconds", type=positive, metavar="S", help="measured in each run (15; for sound 180)")
     add("--runs", type=positive, default=3, metavar="R", help="runs of each, interleaved (3)")
     add("--json", type=Path, metavar="FILE", help="write every run's figures")
     add("--markdown", type=Path, metavar="FILE", help="write the table for a README")
@@ -109,15 +110,30 @@ def tell_truth(options: argparse.Namespace, console: Console) -> int:
     for number, condition in enumerate(truth.CONDITIONS):
         console.print(f"{condition.name}: {options.interruptions} interruptions …")
         done.append(uvloop.run(truth.measure(condition, options.interruptions, seed=number)))
-    rows = truth.rows(done)
-    table = Table(*truth.HEADINGS)
+    show_limits_kept(truth.HEADINGS, truth.rows(done), options)
+    return 0 if all(each.kept for each in done) else 1
+
+
+def show_limits_kept(
+    headings: tuple[str, ...], rows: list[tuple[str, ...]], options: argparse.Namespace
+) -> None:
+    """A table whose last column says PASS or FAIL, on the terminal and as the options say."""
+    table = Table(*headings)
     for row in rows:
         table.add_row(*row, style="green" if row[-1] == "PASS" else "bold red")
-    console.print(table)
+    Console(markup=False, highlight=False).print(table)
     if options.markdown:
-        lines = [truth.HEADINGS, ["---"] * len(truth.HEADINGS), *rows]
+        lines = [headings, ("---",) * len(headings), *rows]
         options.markdown.write_text("".join(f"| {' | '.join(line)} |\n" for line in lines))
-    return 0 if all(each.kept for each in done) else 1
+
+
+def hear_sound(options: argparse.Namespace, console: Console) -> int:
+    """Record, compare, judge. The exit status."""
+    seconds = options.seconds or 180
+    console.print(f"One call of {seconds} s, recorded …")
+    done = uvloop.run(sound.run(seconds))
+    show_limits_kept(sound.HEADINGS, sound.rows(done), options)
+    return 0 if done.kept else 1
 
 
 def main() -> int:
@@ -126,7 +142,9 @@ def main() -> int:
     console = Console(markup=False, highlight=False)
     if options.what == "truth":
         return tell_truth(options, console)
-    plan = Plan(options.calls, options.seconds)
+    if options.what == "sound":
+        return hear_sound(options, console)
+    plan = Plan(options.calls, options.seconds or 15)
     todo = [(subject, plan) for _ in range(options.runs) for subject in (RELAY, SERVICE)]
     todo += [(subject, BARGE_IN) for subject in (RELAY, SERVICE)]
     if CORES:

@@ -33,6 +33,7 @@ def test_nothing_set_is_a_working_configuration() -> None:
     settings = load_settings()
     assert (settings.host, settings.port, settings.max_calls) == ("127.0.0.1", 5050, 0)
     assert settings.openai_api_key is None
+    assert settings.agent_file is settings.prices_file is None
     assert settings.realtime_url == "wss://api.openai.com/v1/realtime"
     assert settings.drain_seconds == 3600
     assert settings.trusted_proxies == (ip_network("127.0.0.1"), ip_network("::1"))

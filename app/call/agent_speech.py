@@ -37,6 +37,12 @@ class AgentSpeech:
         self._spoke.add(event.response_id)
         self._audio.play(event.item_id, event.payload, event.size_bytes, now_ms)
 
+    def says(self, item_id: str, text: str, now_ms: float) -> None:
+        """More of an item's transcript."""
+        turn = self._conversation.turn("assistant", item_id, now_ms)
+        generated = turn.generated_bytes or self._audio.ledger.generated_bytes(item_id)
+        turn.says(text, generated)
+
     def spoke(self, response_id: str) -> bool:
         """Whether anything of this response was played, or will be."""
         return response_id in self._spoke

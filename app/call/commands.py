@@ -27,7 +27,10 @@ class SendMark:
 
 @dataclass(frozen=True, slots=True)
 class ClearAudio:
-    """Drop what Twilio has not played yet."""
+    """Drop what Twilio has not played yet. `played_bytes`: how much of all that was sent since the
+    last clear the caller has heard, by the ledger."""
+
+    played_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

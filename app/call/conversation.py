@@ -1,12 +1,16 @@
 """What was said, as it was heard: the transcript of a leg, and the seed of the next session."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from app.call.playback import PlaybackLedger
+from app.call.playback import BYTES_PER_MS, PlaybackLedger
 
 Role = Literal["user", "assistant", "tool"]
+
+# The text of a last word comes with its sound, give or take, where text and audio come in step.
+LAST_WORD_BYTES, LAST_WORD_SHARE = 500 * BYTES_PER_MS, 0.1
+TELLING_KNOTS = 3  # fewer are no proof of it
 
 
 @dataclass(slots=True)
@@ -16,7 +20,8 @@ class Turn:
     `role`: user, assistant or tool. `text`: all of it, as the model wrote it; what was heard of it
     is `heard_text`. `heard_bytes` of `generated_bytes`: how much of an agent's turn was heard, set
     once it was cut or complete. Where the text of native audio is cut is an estimate, for its
-    transcript has no times.
+    transcript has no times. `knots`: (characters, bytes) that had come before a piece of the text;
+    they make the estimate better where text and audio come `in_step`.
     """
 
     role: Role
@@ -27,6 +32,8 @@ class Turn:
     cut: bool = False
     heard_bytes: int = 0
     generated_bytes: int = 0
+    knots: list[tuple[int, int]] = field(default_factory=list)
+    in_step: bool = False
     detail: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -40,13 +47,34 @@ class Turn:
             return self.text
         if not self.generated_bytes:
             return ""
-        return whole_words(self.text, self.heard_bytes / self.generated_bytes)
+        before, after = (0, 0), (len(self.text), self.generated_bytes)
+        for knot in self.knots if self.in_step else ():
+            if knot[1] > self.heard_bytes:
+                after = knot
+                break
+            before = knot
+        share = (self.heard_bytes - before[1]) / max(1, after[1] - before[1])
+        last_word_ends = len(self.text[: after[0]].rstrip())
+        return whole_words(self.text, int(before[0] + share * (last_word_ends - before[0])))
+
+    def says(self, text: str, generated_bytes: int) -> None:
+        """More of what an agent's turn says has come, behind so much of its audio."""
+        if not self.text:
+            text = text.lstrip()
+        if not self.knots or generated_bytes > self.knots[-1][1]:
+            self.knots.append((len(self.text), generated_bytes))
+        self.text += text
+
+    def said(self, text: str) -> None:
+        """This is all that the turn says."""
+        if text.strip() != self.text.strip():
+            self.knots.clear()
+        self.text = text.strip()
 
 
-def whole_words(text: str, share: float) -> str:
-    """The first `share` (0 to 1) of a text, cut down to a whole word. Scripts without spaces are
+def whole_words(text: str, length: int) -> str:
+    """The first `length` characters of a text, cut down to a whole word. Scripts without spaces are
     cut at the character."""
-    length = int(len(text) * share)
     if length >= len(text):
         return text
     head = text[:length]
@@ -62,6 +90,7 @@ class Conversation:
     def __init__(self) -> None:
         self._turns: list[Turn] = []
         self._by_item: dict[str, Turn] = {}
+        self._in_step: bool | None = None  # whether text comes in step with audio; None: who knows
         self.revision = 0  # grows with every change worth storing
 
     def __iter__(self) -> Iterator[Turn]:
@@ -108,6 +137,7 @@ class Conversation:
         if turn is not None:
             turn.cut, turn.finished = True, True
             turn.heard_bytes, turn.generated_bytes = heard_bytes, generated_bytes
+            turn.in_step = bool(self._in_step)
             self.revision += 1
 
     def was_finished(self, item_id: str, generated_bytes: int) -> None:
@@ -116,7 +146,18 @@ class Conversation:
         if turn is not None and not turn.finished:
             turn.finished = True
             turn.heard_bytes = turn.generated_bytes = generated_bytes
+            self._compare(turn)
             self.revision += 1
+
+    def _compare(self, turn: Turn) -> None:
+        """Learn from a complete turn whether this model's text comes in step with its audio. Most
+        models are ahead with the text, and then it tells nothing about where a word sounds."""
+        if turn.knots and turn.generated_bytes:
+            before_end = turn.generated_bytes - turn.knots[-1][1]
+            if before_end > LAST_WORD_BYTES + LAST_WORD_SHARE * turn.generated_bytes:
+                self._in_step = False
+            elif len(turn.knots) >= TELLING_KNOTS and self._in_step is None:
+                self._in_step = True
 
     def heard(self, ledger: PlaybackLedger, now_ms: float) -> list[Turn]:
         """The turns as heard until now: what still plays is cut where it is, and what nobody heard
@@ -131,21 +172,14 @@ class Conversation:
                 turns.append(turn)
         return turns
 
-    @staticmethod
-    def _as_heard(turn: Turn, ledger: PlaybackLedger, now_ms: float) -> Turn:
+    def _as_heard(self, turn: Turn, ledger: PlaybackLedger, now_ms: float) -> Turn:
         generated = ledger.generated_bytes(turn.item_id)
         heard = ledger.heard_bytes(turn.item_id, now_ms)
         if turn.cut or (turn.generated_bytes and not generated):
             return turn  # its end is known: cut, or heard out and forgotten by the ledger
         if generated and heard >= generated:
             return turn
-        return Turn(
-            role=turn.role,
-            item_id=turn.item_id,
-            at_ms=turn.at_ms,
-            text=turn.text,
-            finished=turn.finished,
-            cut=True,
-            heard_bytes=heard,
-            generated_bytes=generated,
+        in_step = bool(self._in_step)
+        return replace(
+            turn, cut=True, heard_bytes=heard, generated_bytes=generated, in_step=in_step
         )

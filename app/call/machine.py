@@ -112,9 +112,9 @@ class CallMachine:
                 self._response_moved(response_id, now_ms)
                 self._speech.play(event, now_ms)
             case ev.TranscriptReceived(item_id, text):
-                self.conversation.turn("assistant", item_id, now_ms).text += text
+                self._speech.says(item_id, text, now_ms)
             case ev.TranscriptCompleted(item_id, text):
-                self.conversation.turn("assistant", item_id, now_ms).text = text.strip()
+                self.conversation.turn("assistant", item_id, now_ms).said(text)
             case ev.MarkEchoed(name):
                 self._audio.ledger.echoed(name, now_ms)
             case ev.SpeechStarted(item_id):

@@ -8,6 +8,7 @@ that costs a tenth.
 import json
 from binascii import a2b_base64
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -33,10 +34,13 @@ class UnknownMessage(ProtocolError):
 
 
 class Media(msgspec.Struct, frozen=True, gc=False):
-    """A piece of the caller's audio. `payload`: base64 µ-law of `size_bytes` decoded bytes."""
+    """A piece of the caller's audio. `payload`: base64 µ-law of `size_bytes` decoded bytes.
+    `timestamp`: ms since the stream began, as Twilio writes it; not checked, because only
+    recordings want it."""
 
     payload: str
     size_bytes: int
+    timestamp: Any = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,7 @@ class _Message(msgspec.Struct, tag_field="event"):
 
 class _MediaBody(msgspec.Struct, gc=False):
     payload: str
+    timestamp: Any = ""
     track: str = "inbound"
 
 
@@ -80,7 +85,7 @@ class _Media(_Message, tag="media"):
             size_bytes = len(a2b_base64(body.payload, strict_mode=True))
         except ValueError as error:
             raise ProtocolError(f"Twilio sent media that is not base64: {error}") from None
-        return Media(body.payload, size_bytes) if size_bytes else None
+        return Media(body.payload, size_bytes, body.timestamp) if size_bytes else None
 
 
 class _Connected(_Message, tag="connected"):

@@ -15,6 +15,12 @@ from app.errors import BridgeError
 _FOLDER = Path(__file__).resolve().parents[2] / "twiml"
 # White space in an attribute would reach Twilio as spaces.
 _ESCAPES = {'"': "&quot;", "'": "&apos;", "\t": "&#9;", "\n": "&#10;", "\r": "&#13;"}
+# Twilio: <Say>, languages of the default voice
+_SAY_REGIONS = {
+    "ca": "ES", "da": "DK", "de": "DE", "en": "US", "es": "ES", "fi": "FI", "fr": "FR", "it": "IT",
+    "ja": "JP", "ko": "KR", "nb": "NO", "nl": "NL", "pl": "PL", "pt": "BR", "ru": "RU", "sv": "SE",
+    "zh": "CN",
+}  # fmt: skip
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -34,6 +40,13 @@ def render(template_name: str, **values: str) -> str:
     if unknown := values.keys() - placeholders:
         raise BridgeError(f"twiml/{template_name}.xml has no placeholder {_names(unknown)}")
     return template.substitute({name: _escaped(value) for name, value in values.items()})
+
+
+def say_language(language: str) -> str:
+    """What <Say> calls a language. `language`: ISO 639-1 code; one that Twilio's default voice does
+    not speak is said in English."""
+    language = language if language in _SAY_REGIONS else "en"
+    return f"{language}-{_SAY_REGIONS[language]}"
 
 
 @cache

@@ -71,6 +71,25 @@ class Call(CallSummary):
     usage: dict[str, int] = Field(description="tokens")
     timings: dict[str, float] = Field(description="milliseconds")
     transfers: list[dict[str, Any]]
+    cost: dict[str, Any] = Field(
+        description="money, by list prices: `model`, `line` and their `total`, in `currency`; what "
+        "has no known price is null and stands in `unknown`; `as_of`: the day of the prices; empty "
+        "until the call is over",
+        examples=[
+            {
+                "currency": "USD",
+                "model": 0.0123,
+                "line": 0.0129,
+                "total": 0.0252,
+                "as_of": "2026-11-21",
+                "unknown": [],
+            }
+        ],
+    )
+    recording: str | None = Field(
+        description="where the WAV is, on the machine that took the call; null when the call was "
+        "not recorded"
+    )
 
 
 class CallPage(BaseModel):

@@ -16,7 +16,7 @@ from app.store import CallStatus
 from app.switchboard import Switchboard
 from app.telephony.media_stream import Start, decode
 from app.telephony.signature import SignatureChecker, parse_form
-from app.telephony.twiml import render
+from app.telephony.twiml import render, say_language
 from app.web.security import token_matches
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,8 @@ _STATUSES: dict[str, CallStatus] = {status: status for status in get_args(CallSt
 
 
 class Phone:
-    """What the doors for Twilio need. `api_token` opens them when Twilio has no account here."""
+    """What the doors for Twilio need. `api_token` opens them when Twilio has no account here.
+    `announcement`: said to a caller before the agent answers, in `language` (ISO 639-1)."""
 
     def __init__(
         self,
@@ -41,10 +42,14 @@ class Phone:
         signed: bool,
         stream_signature: str,
         transfer_number: str | None,
+        announcement: str = "",
+        language: str = "en",
     ) -> None:
         self.switchboard = switchboard
         self.signatures = signatures
         self.transfer_number = transfer_number
+        self.announcement = announcement
+        self.language = language
         self._api_token = api_token
         self._signed = signed
         self._stream_signature = stream_signature
@@ -114,17 +119,21 @@ async def incoming_call(request: Request) -> Response:
             to_number=form.get("To", ""),
         )
     )
-    return _twiml("busy") if ticket is None else _stream(base, ticket)
+    if ticket is None:
+        return _twiml("busy")
+    if not phone.announcement:
+        return _twiml("incoming-call", **_stream(base, ticket))
+    said = {"announcement": phone.announcement, "language": say_language(phone.language)}
+    return _twiml("announced-call", **said, **_stream(base, ticket))
 
 
-def _stream(base: str, ticket: str) -> Response:
-    """TwiML that joins the call to a media stream. Twilio opens streams over TLS only, and takes no
-    query string (Twilio: <Stream>)."""
-    return _twiml(
-        "incoming-call",
-        stream_url=f"wss://{base.partition('://')[2]}/media-stream/{ticket}",
-        action_url=f"{base}/stream-ended",
-    )
+def _stream(base: str, ticket: str) -> dict[str, str]:
+    """Where the call's media stream goes, and what comes after it. Twilio opens streams over TLS
+    only, and takes no query string (Twilio: <Stream>)."""
+    return {
+        "stream_url": f"wss://{base.partition('://')[2]}/media-stream/{ticket}",
+        "action_url": f"{base}/stream-ended",
+    }
 
 
 @router.post("/stream-ended")
@@ -135,7 +144,7 @@ async def stream_ended(request: Request) -> Response:
     call_sid, base = form.get("CallSid", ""), phone.signatures.base_url(request.scope)
     if base is not None and form.get("CallStatus") == "in-progress":
         if ticket := await phone.switchboard.resume(call_sid):
-            return _stream(base, ticket)
+            return _twiml("incoming-call", **_stream(base, ticket))
     number = phone.transfer_number
     if not phone.switchboard.take_leave(call_sid, of_helpless=number is None):
         return _twiml("goodbye")

@@ -24,7 +24,7 @@ from tests.call.scene import Scene
     ],
 )
 def test_a_text_is_cut_down_to_whole_words(text: str, share: float, heard: str) -> None:
-    assert whole_words(text, share) == heard
+    assert whole_words(text, int(len(text) * share)) == heard
 
 
 def test_a_turn_has_its_place_by_what_came_before_it() -> None:
@@ -148,3 +148,86 @@ def test_every_change_worth_storing_is_counted() -> None:
     assert conversation.revision == before + 2
     assert conversation.find("item_1") is not None and conversation.find("nobody") is None
     assert [turn.role for turn in conversation.heard(PlaybackLedger(), 0)] == ["tool"]
+
+
+def say_word_by_word(
+    scene: Scene, words: list[tuple[str, int]], item_id: str, *, ahead: bool = False
+) -> None:
+    """An answer whose words come with their sound, or all before it. `words`: text and ms."""
+    response_id = f"resp_{item_id}"
+    scene.begin(item_id, response_id)
+    if ahead:
+        scene.feed(*(ev.TranscriptReceived(item_id, text) for text, _ in words))
+    for text, ms in words:
+        if not ahead:
+            scene.feed(ev.TranscriptReceived(item_id, text))
+        scene.audio(ms, item_id, response_id)
+    text = "".join(text for text, _ in words)
+    scene.feed(ev.TranscriptCompleted(item_id, text))
+    scene.finish(item_id, response_id)
+
+
+GREETING = [("Good ", 200), ("morning, ", 900), ("how ", 200), ("are ", 150), ("you?", 450)]
+ANSWER = [("A ", 100), ("strength ", 900), ("is ", 1500), ("I ", 1900), ("am.", 600)]
+
+
+def test_text_in_step_with_its_audio_is_cut_at_the_very_word() -> None:
+    scene = Scene().connect()
+    say_word_by_word(scene, GREETING, "item_1")
+    scene.run(5000)
+    say_word_by_word(scene, ANSWER, "item_2")
+    scene.run(2600)  # past "is", which is short to write and long to say
+    scene.speak()
+    assert scene.heard()[1] == ("assistant", "A strength is")
+
+
+def test_a_word_that_was_heard_in_part_is_not_heard() -> None:
+    scene = Scene().connect()
+    say_word_by_word(scene, GREETING, "item_1")
+    scene.run(5000)
+    say_word_by_word(scene, ANSWER, "item_2")
+    scene.run(2400)
+    assert scene.heard()[1] == ("assistant", "A strength")
+
+
+def test_text_that_runs_ahead_of_its_audio_says_nothing_about_where_it_sounds() -> None:
+    scene = Scene().connect()
+    say_word_by_word(scene, GREETING, "item_1", ahead=True)
+    scene.run(5000)
+    say_word_by_word(scene, ANSWER, "item_2")
+    scene.run(2600)
+    scene.speak()
+    assert scene.heard()[1] == ("assistant", "A")  # by proportion: 9 of 19 characters
+
+
+def test_one_item_whose_text_ran_ahead_is_proof_enough() -> None:
+    scene = Scene().connect()
+    say_word_by_word(scene, GREETING, "item_1")
+    scene.run(5000)
+    say_word_by_word(scene, GREETING, "item_2", ahead=True)
+    scene.run(5000)
+    say_word_by_word(scene, ANSWER, "item_3")
+    scene.run(2600)
+    scene.speak()
+    assert scene.heard()[2] == ("assistant", "A")
+
+
+def test_the_first_item_is_cut_by_proportion_for_nothing_is_known_yet() -> None:
+    scene = Scene().connect()
+    scene.begin()
+    for text, ms in ANSWER:
+        scene.feed(ev.TranscriptReceived("item_1", text))
+        scene.audio(ms)
+    scene.run(2600)
+    scene.speak()
+    assert scene.heard()[0] == ("assistant", "A")
+
+
+def test_a_final_text_that_differs_is_cut_by_proportion() -> None:
+    scene = Scene().connect()
+    say_word_by_word(scene, GREETING, "item_1")
+    scene.run(5000)
+    say_word_by_word(scene, ANSWER, "item_2")
+    scene.feed(ev.TranscriptCompleted("item_2", "A strength is what I am."))
+    scene.run(2400)
+    assert scene.heard()[1] == ("assistant", "A strength")

@@ -236,6 +236,7 @@ async def world(
             "api_token": API_TOKEN,
             "agent_file": folder / "agent.toml",
             "database_url": f"sqlite:///{folder / 'calls.db'}",
+            "recordings_dir": folder / "recordings",
             **settings,
         }
         chosen = Settings(_env_file=None, **values)  # type: ignore[call-arg] # pydantic-settings'

@@ -69,6 +69,12 @@ def test_audio_passes_untouched_with_its_size(audio: bytes) -> None:
     assert decode(media(payload)) == Media(payload, len(audio))
 
 
+@pytest.mark.parametrize("timestamp", ["160", 160, None, {"no": "number"}])
+def test_a_time_stamp_is_handed_on_as_it_came(timestamp: object) -> None:
+    body = {"track": "inbound", "payload": "f39/", "timestamp": timestamp}
+    assert decode(json.dumps({"event": "media", "media": body})) == Media("f39/", 3, timestamp)
+
+
 @pytest.mark.parametrize(
     "message", [media(""), media("f39/", "outbound"), media("f39/", "outbound_track")]
 )
@@ -239,14 +245,14 @@ def test_messages_are_as_twilio_documents_them() -> None:
     assert encoder.encode(SendMark("e1:m7")) == [
         '{"event":"mark","streamSid":"MZ1","mark":{"name":"e1:m7"}}'
     ]
-    assert encoder.encode(ClearAudio()) == ['{"event":"clear","streamSid":"MZ1"}']
+    assert encoder.encode(ClearAudio(played_bytes=0)) == ['{"event":"clear","streamSid":"MZ1"}']
 
 
 @given(st.text(), st.text())
 def test_names_survive_whatever_is_in_them(stream_sid: str, name: str) -> None:
     encoder = Encoder(stream_sid)
     [mark] = map(json.loads, encoder.encode(SendMark(name)))
-    [clear] = map(json.loads, encoder.encode(ClearAudio()))
+    [clear] = map(json.loads, encoder.encode(ClearAudio(played_bytes=0)))
     assert mark == {"event": "mark", "streamSid": stream_sid, "mark": {"name": name}}
     assert clear == {"event": "clear", "streamSid": stream_sid}
 

@@ -11,16 +11,18 @@ from hypothesis import strategies as st
 from twilio.twiml import voice_response
 
 from app.errors import BridgeError
-from app.telephony.twiml import render
+from app.telephony.twiml import render, say_language
 
 FOLDER = Path(__file__).parents[2] / "twiml"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.xml"))
 LONG_URL = "https://a-rather-long-name.of-a-tunnel.example.com/some/prefix/stream-ended?a=1&b=2"
+STREAM = {
+    "action_url": LONG_URL,
+    "stream_url": LONG_URL.replace("https", "wss").partition("?")[0] + "/" + "t" * 64,
+}
 VALUES = {
-    "incoming-call": {
-        "action_url": LONG_URL,
-        "stream_url": LONG_URL.replace("https", "wss").partition("?")[0] + "/" + "t" * 64,
-    },
+    "announced-call": {"announcement": "This is <recorded>.", "language": "en-US", **STREAM},
+    "incoming-call": STREAM,
     "unavailable-dial": {"number": "+15550101"},
 }
 INLINE_LIMIT_CHARS = 4000  # Twilio: error 32018
@@ -50,7 +52,7 @@ def check_known(parent: ElementTree.Element) -> None:
 
 
 def test_all_documents_are_here() -> None:
-    assert NAMES == ["busy", "goodbye", "incoming-call", "unavailable", "unavailable-dial"]
+    assert NAMES == sorted(["busy", "goodbye", "unavailable", *VALUES])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -131,3 +133,10 @@ def test_a_value_without_a_placeholder_is_named() -> None:
 def test_a_missing_document_is_named() -> None:
     with pytest.raises(BridgeError, match=r"twiml/farewell\.xml cannot be read"):
         render("farewell")
+
+
+@pytest.mark.parametrize(
+    ("language", "said_in"), [("en", "en-US"), ("de", "de-DE"), ("pt", "pt-BR"), ("eo", "en-US")]
+)
+def test_a_language_is_named_as_twilio_names_it(language: str, said_in: str) -> None:
+    assert say_language(language) == said_in

@@ -59,6 +59,8 @@ async def test_a_live_call_shows_what_was_said_so_far(api: AsyncClient, store: S
         agent_name="Ada", answered_by="human", started_at=datetime(2025, 6, 1, 12, tzinfo=UTC),
         usage={"input_audio": 7}, timings={"webhook_ms": 12.5},
         transfers=[{"destination": "desk", "outcome": "busy"}],
+        cost={"currency": "USD", "model": None, "line": 0.0129, "unknown": ["model"]},
+        recording="recordings/CA1.wav",
     )  # fmt: skip
     store.save_turns("CA1", [TurnRow(0, "assistant", "Hello", "item_a", 5.0, True, True, 400.0)])
     store.save_turns("CA1", [TurnRow(1, "tool", "", extra={"name": "weather"})])
@@ -95,7 +97,20 @@ async def test_a_live_call_shows_what_was_said_so_far(api: AsyncClient, store: S
         "usage": {"input_audio": 7},
         "timings": {"webhook_ms": 12.5},
         "transfers": [{"destination": "desk", "outcome": "busy"}],
+        "cost": {"currency": "USD", "model": None, "line": 0.0129, "unknown": ["model"]},
+        "recording": "recordings/CA1.wav",
     }  # fmt: skip
+
+
+async def test_a_call_that_was_not_recorded_has_no_recording(
+    api: AsyncClient, store: Store
+) -> None:
+    store.save_call("CA1", status="completed")
+    await store.flush()
+
+    call = (await api.get("/calls/CA1")).json()
+
+    assert (call["cost"], call["recording"]) == ({}, None)
 
 
 async def test_a_list_is_read_page_by_page(api: AsyncClient, store: Store) -> None:
@@ -203,5 +218,8 @@ async def test_the_api_documents_its_answers_and_its_problems(api: AsyncClient) 
     answers = document["paths"]["/calls/{call_sid}"]["get"]["responses"]
     assert answers.keys() == {"200", "401", "404", "422", "503"}
     assert all("application/problem+json" in answers[s]["content"] for s in answers if s != "200")
-    assert "transcript" in document["components"]["schemas"]["Call"]["properties"]
+    call = document["components"]["schemas"]["Call"]
+    assert "transcript" in call["properties"]
+    assert {"cost", "recording"} <= set(call["required"])
+    assert all(call["properties"][name]["description"] for name in ("cost", "recording"))
     assert document["paths"]["/calls"]["get"]["security"] == [{"HTTPBearer": []}]
