@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+COMPAT := .venv-compat
+COMPAT_INSTALLED := $(COMPAT)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve demo test check format bench truth constraints clean
+.PHONY: help setup serve demo test check format bench truth sound house compat constraints clean
 
 help: ## List the targets.
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -46,10 +48,30 @@ bench: $(INSTALLED) ## What a call costs, beside a bare relay; three minutes.
 truth: $(INSTALLED) ## What the model is told of interruptions; three minutes.
 	$(BIN)/python -m bench truth
 
-constraints: $(INSTALLED) ## Renew constraints.txt, for every Python and platform.
+sound: $(INSTALLED) ## Where a recording holds what was heard; three minutes.
+	$(BIN)/python -m bench sound
+
+house: $(INSTALLED) ## Draw docs/house.svg from the imports.
+	$(BIN)/python -m house
+
+# Everything that is needed is in the lock: pip has nothing to resolve.
+$(COMPAT_INSTALLED): pyproject.toml compat/requirements.txt
+	@test -x $(COMPAT)/bin/python || $(PYTHON) -m venv $(COMPAT)
+	@echo "Installing into $(COMPAT); about a minute ..."
+	@$(COMPAT)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile \
+	  --no-deps --requirement compat/requirements.txt --editable .
+	@touch $@
+
+compat: $(COMPAT_INSTALLED) ## Clients that nobody here wrote, on our phone line and our model.
+	$(COMPAT)/bin/python -m pytest --config-file compat/pytest.ini compat
+
+constraints: $(INSTALLED) ## Renew what is installed, for every Python and platform.
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
 	  --no-annotate --no-header --all-extras --upgrade pyproject.toml --output-file constraints.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
+	  --no-annotate --no-header --extra demo --upgrade --excludes compat/excludes.txt \
+	  pyproject.toml compat/requirements.in --output-file compat/requirements.txt
 
 clean: ## Remove what the other targets made; call records stay.
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(COMPAT) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -5,20 +5,23 @@ import secrets
 import socket
 import sys
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 from pydantic import SecretStr
 from rich.console import Console
 
+from app import calls_cli
 from app.agent_file import LoadedAgent, load_agent
 from app.demo import run_demo
-from app.errors import BridgeError, ConfigError
+from app.embedded import embedded_model
+from app.errors import BridgeError
 from app.main import create_app
 from app.server import Server, bind
 from app.services import Services
-from app.settings import Settings, load_settings
-from app.simulator.speech import SpeechUnavailable
+from app.settings import EMBEDDED, Settings, load_settings
+from app.simulator.realtime import RealtimeServer
 from app.telemetry import configure_logging
 
 cli = typer.Typer(
@@ -35,14 +38,23 @@ def _commands() -> None:
     """Joins Twilio phone calls to the OpenAI Realtime API."""
 
 
+cli.add_typer(calls_cli.calls, name="calls")
+
+
 @cli.command()
-def demo() -> None:
-    """Show a whole call, with no account: a caller, a simulated line, a scripted model."""
+def demo(
+    wav: Annotated[
+        Path | None, typer.Option(help="A recording that speaks in place of our caller.")
+    ] = None,
+    keep: Annotated[
+        Path, typer.Option(help="The folder for the recording, the transcript and the picture.")
+    ] = Path("demo-call"),
+) -> None:
+    """Hold a whole call, with no account: a caller, a simulated line, the embedded model."""
     try:
-        went_well = asyncio.run(run_demo(Console()))
-    except SpeechUnavailable as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(WRONG_SETTINGS) from None
+        went_well = asyncio.run(run_demo(Console(), keep, wav))
+    except BridgeError as error:
+        _fail(error)
     raise typer.Exit(not went_well)
 
 
@@ -65,33 +77,52 @@ def serve(
             update={"host": host or settings.host, "port": port or settings.port}
         )
         agent = load_agent(settings.agent_file)
-        if settings.openai_api_key is None:
-            raise ConfigError(
-                "OPENAI_API_KEY: expected the key of your OpenAI account; make one at "
-                "https://platform.openai.com/api-keys and put it into .env"
-            )
+        embedded = embedded_model(agent) if settings.openai_api_key is None else None
         listener = bind(settings.host, settings.port)
         configure_logging(settings.log_level, settings.log_format)
-        run_on_fast_loop(_serve(settings, agent, listener))
+        run_on_fast_loop(_serve(settings, agent, embedded, listener))
     except BridgeError as error:
         _fail(error)
 
 
-async def _serve(settings: Settings, agent: LoadedAgent, listener: socket.socket) -> None:
+async def _serve(
+    settings: Settings, agent: LoadedAgent, embedded: RealtimeServer | None, listener: socket.socket
+) -> None:
     token_given = settings.api_token is not None
     if not token_given:
         settings = settings.model_copy(update={"api_token": SecretStr(secrets.token_urlsafe(24))})
-    services = await Services.open(settings, agent)
-    app = create_app(settings, services)
-    for line in first_steps(settings, agent, token_given=token_given):
-        typer.echo(line, err=True)
-    await Server(app, settings.drain_seconds).serve(sockets=[listener])
+    if embedded is not None:
+        await embedded.start()
+        settings = settings.model_copy(
+            update={
+                "openai_api_key": SecretStr(EMBEDDED),
+                "openai_base_url": embedded.base_url,
+                "openai_realtime_model": EMBEDDED,
+            }
+        )
+    try:
+        services = await Services.open(settings, agent)
+        app = create_app(settings, services)
+        for line in first_steps(settings, agent, token_given=token_given):
+            typer.echo(line, err=True)
+        await Server(app, settings.drain_seconds).serve(sockets=[listener])
+    finally:
+        if embedded is not None:
+            await embedded.close()
 
 
 def first_steps(settings: Settings, agent: LoadedAgent, *, token_given: bool) -> list[str]:
     """What the person who started the service has to know and do next."""
     local = f"http://{settings.host}:{settings.port}"
-    lines = [f"{agent.agent.name} answers on {local} with {settings.openai_realtime_model}."]
+    if settings.openai_realtime_model == EMBEDDED:
+        lines = [
+            f"{agent.agent.name} answers on {local} with the embedded model, because "
+            "OPENAI_API_KEY is not set.",
+            f"It understands what [demo] in {agent.path} tells it, and nothing else. For the real "
+            "model put a key from https://platform.openai.com/api-keys into .env",
+        ]
+    else:
+        lines = [f"{agent.agent.name} answers on {local} with {settings.openai_realtime_model}."]
     if settings.twilio_auth_token is None:
         lines += [
             "No phone calls yet: set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN "

@@ -1,78 +1,49 @@
 """A whole call on this machine, with no account at all.
 
-A spoken caller, a simulated line and a scripted model; the bridge in the middle is the real one,
-with real sockets to both sides. The caller asks, interrupts the answer, orders, and says goodbye;
-the terminal shows it as it happens.
+A spoken caller, a simulated line and the embedded model; the bridge in the middle is the real one,
+with real sockets to both sides. The caller asks, interrupts the answer, orders, and says goodbye.
+What is left of it are a recording, a transcript and a picture.
 """
 
 import asyncio
+import audioop
 import secrets
+import wave
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from pydantic import SecretStr
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from app.agent_file import load_agent
-from app.audio import ULAW_BYTES_PER_MS
-from app.call import commands as do
-from app.call import events as ev
+from app.agent_forms import Recording
+from app.audio import ULAW_BYTES_PER_MS, ULAW_HZ, resample_pcm16, ulaw_encode
+from app.demo_screen import Screen
+from app.embedded import embedded_model
+from app.errors import BridgeError, ConfigError
 from app.main import create_app
-from app.recorder import CallInfo
+from app.report.files import keep_call, record_of
+from app.report.report import CallReport, read_call
 from app.server import Server, bind
 from app.services import Services
 from app.settings import Settings
-from app.simulator.realtime import RealtimeServer, Reply, Turn
 from app.simulator.speech import speak
-from app.simulator.twilio import Call, Network, PhoneLine
-from app.store import TurnRow
+from app.simulator.twilio import Call, Caller, Network, PhoneLine
+from app.store import Store
 
 AGENT_FILE = Path(__file__).parents[1] / "examples" / "pizzeria.toml"
 ACCOUNT_SID = "AC" + "0" * 32
 NETWORK = Network(delay_ms=40, jitter_ms=5, seed=1)  # a usual way to Twilio's edge and back
-CALLER_VOICE, AGENT_VOICE = "en-gb-x-rp", "en-us+f3"
+CALLER_VOICE = "en-gb-x-rp"
 
 QUESTION = "Hello! What pizzas do you have?"
-INTERRUPTION = "Sorry, stop there. One large Margherita please, for Ada."
+INTERRUPTION = "Sorry! One large margherita please, for Ada."
 GOODBYE = "Thank you, that is all. Goodbye!"
-INTERRUPT_AFTER_MS = 3200.0
-THINKING_MS = 300
-
-
-class PizzeriaModel:
-    """What the scripted model hears and says, turn by turn."""
-
-    def __init__(self) -> None:
-        self._heard = [QUESTION, INTERRUPTION, GOODBYE]
-        self._answers: list[Reply] = [
-            Reply(tool_calls=[("menu", {"size": "large"})], delay_ms=THINKING_MS),
-            self._say(
-                "We have three. A large Margherita is eleven euros, a large Funghi is twelve "
-                "fifty, and a large Diavola is thirteen. They all come from our wood oven."
-            ),
-            self._say(
-                "One large Margherita for Ada. One moment.",
-                ("place_order", {"name": "Ada", "items": [{"pizza": "margherita"}]}),
-            ),
-            self._say("Done. That is eleven euros, and you can pick it up in twenty minutes."),
-            self._say("Thank you, Ada. See you soon. Goodbye!", ("end_call", {"reason": "done"})),
-        ]
-
-    @staticmethod
-    def _say(text: str, *tool_calls: tuple[str, dict[str, object]]) -> Reply:
-        audio = speak(text, voice=AGENT_VOICE)
-        return Reply(text, audio=audio, tool_calls=tool_calls, delay_ms=THINKING_MS)
-
-    def answer(self, turn: Turn) -> Reply:
-        if turn.kind == "direct":
-            words = turn.instructions.rpartition("Say exactly this, and nothing else: ")[2]
-            return self._say(words if words != turn.instructions else "Are you still there?")
-        return self._answers.pop(0)
-
-    def transcribe(self, _ulaw: bytes) -> str:
-        return self._heard.pop(0) if self._heard else ""
+INTERRUPT_AFTER_MS = 5000.0
+QUIET_MS = 1500.0  # nobody goes on after such a pause
+LONGEST_RECORDING_S = 600
 
 
 async def the_caller(call: Call) -> None:
@@ -80,95 +51,91 @@ async def the_caller(call: Call) -> None:
     await call.wait_connected()
     await call.wait_quiet(600)
     call.say(speak(QUESTION, voice=CALLER_VOICE))
-    await call.wait_heard(len(call.heard) + int(INTERRUPT_AFTER_MS * ULAW_BYTES_PER_MS))
+    await call.wait_spoken()
+    heard_before = len(call.heard)
+    await call.wait_heard(heard_before + int(INTERRUPT_AFTER_MS * ULAW_BYTES_PER_MS))
     call.say(speak(INTERRUPTION, voice=CALLER_VOICE))
     await call.wait_spoken()
     await call.wait_heard(len(call.heard) + 1)
-    await call.wait_quiet(2600)  # longer than the agent takes to place the order
+    await call.wait_quiet(2 * QUIET_MS)  # longer than the agent takes to place the order
     call.say(speak(GOODBYE, voice=CALLER_VOICE))
 
 
-class Screen:
-    """Prints what happens, as it happens."""
+def caller_from(wav: Path) -> Caller:
+    """A caller who says what was recorded, after the greeting, and hangs up when all is answered.
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._speech_ended_ms: float | None = None
-        self.latencies_ms: list[float] = []
-        self.cuts_ms: list[int] = []
+    Raises:
+        ConfigError: the file is no WAV that we can read.
+    """
+    said = _telephone_audio(wav)
 
-    def watch(self, _call: CallInfo, message: ev.Event | do.Command, now_ms: float) -> None:
-        match message:
-            case ev.StreamStarted():
-                self._line(now_ms, "line", "the caller is connected", "green")
-            case ev.SpeechStarted():
-                self._line(now_ms, "caller", "…", "cyan")
-            case ev.SpeechStopped():
-                self._speech_ended_ms = now_ms
-            case ev.CallerTranscribed(_, text):
-                self._line(now_ms, "caller", text, "bold cyan")
-            case do.PlayAudio() if self._speech_ended_ms is not None:
-                self.latencies_ms.append(now_ms - self._speech_ended_ms)
-                self._speech_ended_ms = None
-            case ev.TranscriptCompleted(_, text):
-                self._line(now_ms, "agent", text, "bold magenta")
-            case do.TruncateItem(_, _, audio_end_ms):
-                self.cuts_ms.append(audio_end_ms)
-                note = f"interrupted: Twilio's buffer cleared, {audio_end_ms} ms of this were heard"
-                self._line(now_ms, "bridge", note, "yellow")
-            case do.RunTool(_, name, arguments):
-                self._line(now_ms, "tool", f"{name} {arguments}", "blue")
-            case ev.ToolReturned(_, output):
-                self._line(now_ms, "tool", f"→ {output}", "blue")
-            case do.HangUp(reason):
-                note = f"the goodbye was heard to its last mark; hanging up ({reason})"
-                self._line(now_ms, "bridge", note, "yellow")
-            case ev.StreamEnded():
-                self._line(now_ms, "line", "the call is over", "green")
-            case ev.ModelLost(reason):
-                self._line(now_ms, "bridge", f"model lost: {reason}", "red")
+    async def caller(call: Call) -> None:
+        await call.wait_connected()
+        await call.wait_quiet(600)
+        call.say(said)
+        await call.wait_spoken()
+        await call.wait_heard(len(call.heard) + 1)
+        await call.wait_quiet(2 * QUIET_MS)
+        call.hang_up()
 
-    def _line(self, now_ms: float, who: str, what: str, style: str) -> None:
-        row = Table.grid(padding=(0, 1))
-        row.add_column(width=8, justify="right")
-        row.add_column(width=7)
-        row.add_column(ratio=1)
-        row.add_row(Text(f"{now_ms / 1000:.2f} s", "dim"), Text(who, "bold"), Text(what, style))
-        self._console.print(row)
-
-    def summary(self, turns: list[TurnRow], call: Call) -> None:
-        """What was heard, and how well."""
-        table = Table(title="What the caller and the agent heard of each other", show_lines=False)
-        for column in ("at", "who", "heard", ""):
-            table.add_column(column)
-        for turn in turns:
-            if turn.role != "tool":
-                note = f"cut after {turn.heard_ms:.0f} ms" if turn.cut else ""
-                table.add_row(f"{turn.at_ms / 1000:.1f} s", turn.role, turn.text, note)
-        self._console.print(table)
-        if self.latencies_ms:
-            middle = sorted(self.latencies_ms)[len(self.latencies_ms) // 2]
-            self._console.print(
-                f"End of the caller's turn to first audio sent: {middle:.0f} ms in the median, "
-                f"of which the scripted model thinks {THINKING_MS} ms."
-            )
-        for cut_ms, clear in zip(self.cuts_ms, call.playback.clears, strict=False):
-            self._console.print(
-                f"Interruption: the model was told {cut_ms} ms; the clear dropped "
-                f"{clear.dropped_bytes / 8:.0f} ms that the caller did not hear."
-            )
+    return caller
 
 
-async def run_demo(console: Console) -> bool:
-    """Hold the call. Returns whether it went as it should."""
+def _telephone_audio(path: Path) -> bytes:
+    """A WAV of any rate, width and number of channels as µ-law."""
+    try:
+        with wave.open(str(path), "rb") as file:
+            channels, width, rate_hz = file.getnchannels(), file.getsampwidth(), file.getframerate()
+            pcm = file.readframes(LONGEST_RECORDING_S * rate_hz)
+    except (OSError, EOFError, wave.Error) as error:
+        raise ConfigError(
+            f"--wav: cannot read {path}: {error}; name a WAV file with PCM of 8 to 32 bits, "
+            f"such as one made by: ffmpeg -i yours.m4a caller.wav"
+        ) from None
+    if width == 1:
+        pcm = audioop.bias(pcm, 1, -128)  # unsigned there, signed everywhere else
+    pcm = audioop.lin2lin(pcm, width, 2)
+    if channels == 2:
+        pcm = audioop.tomono(pcm, 2, 0.5, 0.5)
+    elif channels > 2:
+        frames = memoryview(pcm).cast("h")
+        pcm = frames[::channels].tobytes()
+    if not pcm:
+        raise ConfigError(f"--wav: {path} holds no sound")
+    return ulaw_encode(resample_pcm16(pcm, rate_hz, ULAW_HZ))
+
+
+async def run_demo(console: Console, keep: Path, wav: Path | None = None) -> bool:
+    """Hold the call and keep what is left of it in the folder `keep`. Returns whether it went as it
+    should. `wav`: a recording that speaks in place of the caller.
+
+    Raises:
+        ConfigError: `wav` or `keep` cannot be used.
+        SpeechUnavailable, HearingUnavailable: the extra `demo` is not installed.
+    """
+    caller = the_caller if wav is None else caller_from(wav)
     console.print("A spoken caller rings the pizzeria of examples/pizzeria.toml …\n")
-    model = PizzeriaModel()
     screen = Screen(console)
+    with TemporaryDirectory() as folder:
+        report, record = await _hold_call(caller, screen, Path(folder))
+        try:
+            kept = list(keep_call(report, record, keep))
+        except OSError as error:
+            raise ConfigError(f"--keep: cannot write to {keep}: {error.strerror}") from None
+    screen.summary(replace(report, wav=None), kept)
+    talked = report.call.status == "completed" and bool(report.answers)
+    return talked and (wav is not None or bool(report.interruptions))
+
+
+async def _hold_call(
+    caller: Caller, screen: Screen, folder: Path
+) -> tuple[CallReport, dict[str, Any]]:
+    agent = replace(load_agent(AGENT_FILE), recording=Recording(enabled=True))
     auth_token, api_token = secrets.token_hex(16), secrets.token_hex(16)
     listener = bind("127.0.0.1", 0)
     webhook_url = f"http://127.0.0.1:{listener.getsockname()[1]}/incoming-call"
     async with (
-        RealtimeServer(model.answer, transcribe=model.transcribe) as server,
+        embedded_model(agent) as model,
         PhoneLine(
             webhook_url,
             account_sid=ACCOUNT_SID,
@@ -177,32 +144,37 @@ async def run_demo(console: Console) -> bool:
             status_callback_url="/call-status",
         ) as line,
     ):
-        with TemporaryDirectory() as folder:
-            settings = Settings(
-                openai_api_key=SecretStr("demo"),
-                openai_base_url=server.base_url,
-                twilio_account_sid=ACCOUNT_SID,
-                twilio_auth_token=SecretStr(auth_token),
-                twilio_api_key=None,
-                twilio_api_secret=None,
-                twilio_api_base_url=line.rest_url,
-                public_url=None,
-                api_token=SecretStr(api_token),
-                database_url=SecretStr(f"sqlite:///{folder}/demo.db"),
-                max_calls=0,
-            )
-            services = await Services.open(settings, load_agent(AGENT_FILE))
-            services.watchers.append(screen.watch)
-            bridge = Server(create_app(settings, services), drain_s=5)
-            running = asyncio.create_task(bridge.serve(sockets=[listener]))
-            try:
-                call = await line.call(caller=the_caller)
-                await call.wait_ended()
-                await services.store.flush()
-                turns = await services.store.turns(call.call_sid)
-            finally:
-                bridge.should_exit = True
-                await running
-    console.print()
-    screen.summary(turns, call)
-    return call.status == "completed" and bool(screen.cuts_ms)
+        settings = Settings(
+            openai_api_key=SecretStr("demo"),
+            openai_base_url=model.base_url,
+            twilio_account_sid=ACCOUNT_SID,
+            twilio_auth_token=SecretStr(auth_token),
+            twilio_api_key=None,
+            twilio_api_secret=None,
+            twilio_api_base_url=line.rest_url,
+            public_url=None,
+            api_token=SecretStr(api_token),
+            database_url=SecretStr(f"sqlite:///{folder}/demo.db"),
+            recordings_dir=folder,
+            max_calls=0,
+        )
+        services = await Services.open(settings, agent)
+        services.watchers.append(screen.watch)
+        bridge = Server(create_app(settings, services), drain_s=5)
+        running = asyncio.create_task(bridge.serve(sockets=[listener]))
+        try:
+            call = await line.call(caller=caller)
+            await call.wait_ended()
+            report, record = await _read_back(services.store, call.call_sid)
+        finally:
+            bridge.should_exit = True
+            await running
+        return report, record
+
+
+async def _read_back(store: Store, call_sid: str) -> tuple[CallReport, dict[str, Any]]:
+    await store.flush()
+    report = await read_call(store, call_sid)
+    if report is None:
+        raise BridgeError(f"the call {call_sid} left no record; its log is above")
+    return report, await record_of(store, report)

@@ -16,7 +16,7 @@ from app.toml_lines import KeyPath, key_lines
 
 BUILT_IN_PRICES = Path(__file__).parent / "prices.toml"
 
-_TOKENS = tuple(field.name for field in fields(Usage))
+_TOKENS = tuple(field.name for field in fields(Usage) if field.name != "transcribed_ms")
 _LINE = ("inbound", "outbound", "media_stream")
 _PER_TOKENS = Decimal(1_000_000)
 _SMALLEST = Decimal("0.000001")  # of a dollar; what an amount is rounded to

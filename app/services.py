@@ -9,7 +9,7 @@ from app.call.usage import Usage
 from app.prices import Prices, load_prices
 from app.recorder import Watcher
 from app.recording import Recording
-from app.settings import Settings
+from app.settings import EMBEDDED, Settings
 from app.store import Store
 from app.telephony.rest import TwilioRest
 
@@ -61,7 +61,15 @@ class Services:
 
     def cost(self, usage: Usage, seconds: float, direction: str) -> dict[str, Any]:
         """What a call cost, in money."""
-        return self.prices.of(usage, model=self.model.model, seconds=seconds, direction=direction)
+        model = self.model.model
+        return self.prices.of(
+            usage,
+            model=model,
+            seconds=seconds,
+            direction=direction,
+            transcription="" if model == EMBEDDED else self.agent.agent.transcription.model,
+            transcribed_seconds=usage.transcribed_ms / 1000,
+        )
 
     async def aclose(self) -> None:
         if self.rest is not None:

@@ -27,6 +27,9 @@ from app.errors import ConfigError
 Network = IPv4Network | IPv6Network
 
 _E164 = re.compile(r"\+[1-9][0-9]{1,14}")
+EMBEDDED = "embedded"
+"""The embedded model's name, where OpenAI's have one such as gpt-realtime."""
+
 _HOST_AND_PORT = re.compile(r"[A-Za-z0-9._:\[\]-]+")
 _PRINTABLE = re.compile(r"[!-~]+")
 _EVERYBODY: tuple[Network, ...] = (IPv4Network("0.0.0.0/0"), IPv6Network("::/0"))

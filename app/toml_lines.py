@@ -22,19 +22,33 @@ _TOKEN = re.compile(
 def key_lines(text: str) -> dict[KeyPath, int]:
     """The line of each table header and of each `key =` of a valid TOML document, from 1.
 
-    Keys inside an inline table or an array are not listed: they stand in their key's value.
+    A table of an array of tables stands under its number, from 0: `("array", "0", "key")`. Keys
+    inside an inline table or an inline array are not listed: they stand in their key's value.
     """
     lines: dict[KeyPath, int] = {}
+    counts: dict[KeyPath, int] = {}  # tables so far of each array of tables
     table: KeyPath = ()
     for statement, line in _statements(text):
         path = _path(statement)
         if statement.startswith("["):
-            table = path
+            table = ()
+            for part in path[:-1]:
+                table = _newest((*table, part), counts)
+            table += path[-1:]
             lines.setdefault(table, line)
+            if statement.startswith("[["):
+                counts[table] = counts.get(table, 0) + 1
+                table = _newest(table, counts)
+                lines[table] = line
             continue
         for length in range(1, len(path) + 1):
             lines.setdefault(table + path[:length], line)
     return lines
+
+
+def _newest(path: KeyPath, counts: dict[KeyPath, int]) -> KeyPath:
+    """What a header below `path` means by it: of an array of tables, the last one so far."""
+    return (*path, str(counts[path] - 1)) if path in counts else path
 
 
 def _statements(text: str) -> Iterator[tuple[str, int]]:

@@ -51,8 +51,8 @@ def arguments() -> argparse.Namespace:
         nargs="?",
         choices=["load", "truth", "sound"],
         default="load",
-        help="load: what a call costs; truth: what the model is told of interruptions; sound: where "
-        "a recording holds what was heard (load)",
+        help="load: what a call costs; truth: what the model is told of interruptions; sound: "
+        "where a recording holds what was heard (load)",
     )
     add("--interruptions", type=positive, default=200, metavar="N", help="for truth (200)")
     add("--calls", type=positive, default=100, metavar="N", help="calls at once (100)")

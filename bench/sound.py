@@ -11,12 +11,14 @@ import tempfile
 import wave
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 
 from pydantic import SecretStr
 
-from app.agent_file import Recording, load_agent
+from app.agent_file import load_agent
+from app.agent_forms import Recording
 from app.audio import tone
 from app.call import commands as do
 from app.call import events as ev
@@ -76,7 +78,7 @@ class Books:
 
 
 @dataclass(frozen=True, slots=True)
-class Sound:
+class Alignment:
     """What came out, per comparison: its name and how far off each place is, in ms."""
 
     seconds: float
@@ -84,12 +86,10 @@ class Sound:
 
     @property
     def kept(self) -> bool:
-        return all(
-            offs and max(map(abs, offs)) <= LIMIT_MS for offs in self.offs_ms.values()
-        )  # fmt: skip
+        return all(offs and max(map(abs, offs)) <= LIMIT_MS for offs in self.offs_ms.values())
 
 
-async def measure(seconds: float, folder: Path) -> Sound:
+async def measure(seconds: float, folder: Path) -> Alignment:
     """Hold one call of so many seconds, and compare."""
     books = Books()
     agent_file = folder / "agent.toml"
@@ -126,7 +126,7 @@ async def measure(seconds: float, folder: Path) -> Sound:
         finally:
             server.should_exit = True
             await running
-    return Sound(seconds, _compare(folder / f"{call.call_sid}.wav", call, books))
+    return Alignment(seconds, _compare(folder / f"{call.call_sid}.wav", call, books))
 
 
 def _answer(_turn: Turn) -> Reply:
@@ -143,11 +143,15 @@ async def _talk(call: Call, books: Books, seconds: float) -> None:
         await call.wait_heard(before + 1)
         if rng.random() < 1 / 3:
             await call.wait_heard(before + 8 * rng.randint(50, 300))
-            clears = len(call.playback.clears)
+            cleared = len(books.cleared_ms) + 1
             await _say(call, books)
-            await call.wait_for(lambda: len(call.playback.clears) > clears)
+            await call.wait_for(partial(_was_cleared, call, cleared))
             await call.wait_heard(len(call.heard) + 1)
         await call.wait_quiet(rng.randint(300, 1500))
+
+
+def _was_cleared(call: Call, times: int) -> bool:
+    return len(call.playback.clears) >= times
 
 
 async def _say(call: Call, books: Books) -> None:
@@ -211,7 +215,7 @@ def _centred(offs: Sequence[float]) -> list[float]:
     return [off - median(offs) for off in offs]
 
 
-def rows(sound: Sound) -> list[tuple[str, ...]]:
+def rows(alignment: Alignment) -> list[tuple[str, ...]]:
     """A line of the table for each comparison."""
     return [
         (
@@ -221,10 +225,10 @@ def rows(sound: Sound) -> list[tuple[str, ...]]:
             f"{max(map(abs, offs)):.1f} (≤ {LIMIT_MS:g})",
             "PASS" if max(map(abs, offs)) <= LIMIT_MS else "FAIL",
         )
-        for name, offs in sound.offs_ms.items()
+        for name, offs in alignment.offs_ms.items()
     ]
 
 
-async def run(seconds: float) -> Sound:
+async def run(seconds: float) -> Alignment:
     with tempfile.TemporaryDirectory() as folder:
         return await measure(seconds, Path(folder))

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.agent_file import BUILT_IN_AGENT, load_agent
+from app.agent_forms import Recording
 from app.call.agent import Agent, Limits, Transcription, TurnTaking, Voice
 from app.errors import ConfigError
 from app.tools.builtin import END_CALL
@@ -112,6 +113,14 @@ async def test_the_pizzeria_takes_an_order() -> None:
     placed = await loaded.tools.run("place_order", order)
     assert '"price_euros":25.0' in placed
     assert await loaded.tools.run("find_order", '{"name": "bo"}') == placed
+
+
+def test_calls_are_not_recorded_unless_the_file_says_so() -> None:
+    agent_of(HEAD)
+    assert load_agent(Path("agent.toml")).recording == Recording(False, "")
+    agent_of(HEAD + '[recording]\nenabled = true\nannouncement = " This call is recorded. "\n')
+    recording = load_agent(Path("agent.toml")).recording
+    assert recording == Recording(True, "This call is recorded.")
 
 
 def test_tools_lie_beside_the_agent_file(tmp_path: Path) -> None:

@@ -1,95 +1,24 @@
 """Imports run one way, in layers, with no circle; those inside functions and for types count."""
 
-import ast
 import re
 import sys
 import tomllib
-from collections.abc import Iterator
 from importlib.metadata import packages_distributions
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
-APP = ROOT / "app"
+from house.rooms import IMPORTS, LAYER_OF, MODULES, OWN, ROOT, room
 
-# From the top down. A module imports from layers below its own, or from its own room.
-LAYERS: list[set[str]] = [
-    {"__main__"},
-    {"cli"},
-    {"demo"},
-    {"server"},
-    {"main"},
-    {"web"},
-    {"switchboard"},
-    {"bridge"},
-    {"services"},
-    {"recorder"},
-    {"agent_file", "agents", "early_audio"},
-    {"telephony", "realtime", "voices", "tools", "store", "settings", "telemetry", "bus"},
-    {"records", "database", "toml_lines"},
-    {"call"},
-    {"simulator"},
-    {"audio", "errors"},
-    {"__init__"},
-]
-LAYER_OF = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
 ADAPTERS = {"telephony", "realtime", "voices", "tools", "store", "bus"}
-SEE_SETTINGS = {"cli", "demo", "main", "services"}
+SEE_SETTINGS = {"cli", "calls_cli", "demo", "main", "services"}
 # What runs calls for a demonstration is not part of the service.
-SEE_SIMULATOR = {"demo", "cli"}
+SEE_SIMULATOR = {"demo", "cli", "embedded"}
+# What needs the extra `demo`, and says so where it is not installed.
+NEED_DEMO = {"simulator", "demo", "report"}
 PURE = {"binascii", "base64", "collections", "collections.abc", "dataclasses", "enum", "functools"}
 PURE |= {"itertools", "math", "re", "statistics", "typing"}
 COMES_WITH = {"pydantic-core": "pydantic", "starlette": "fastapi", "yarl": "aiohttp"}
 # ... are parts of the interface of what they come with.
-
-
-def modules() -> dict[str, ast.Module]:
-    """Every module of the service by its name, `app.call.machine`."""
-    found = {}
-    for path in sorted(APP.rglob("*.py")):
-        parts = path.relative_to(ROOT).with_suffix("").parts
-        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-        found[name] = ast.parse(path.read_text(encoding="utf-8"))
-    return found
-
-
-MODULES = modules()
-
-
-def imports_of(name: str, tree: ast.Module) -> Iterator[str]:
-    """The full names of the modules that a module imports, wherever in it."""
-    package = name if (APP.parent / Path(*name.split("."))).is_dir() else name.rpartition(".")[0]
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                parents = package.split(".")[: len(package.split(".")) - node.level + 1]
-                base = ".".join([*parents, *([base] if base else [])])
-            for alias in node.names:
-                whole = f"{base}.{alias.name}"
-                yield whole if whole in MODULES else base
-        elif isinstance(node, ast.Call):
-            called = ast.unparse(node.func)
-            if called in ("__import__", "import_module", "importlib.import_module"):
-                argument = node.args[0]
-                assert isinstance(argument, ast.Constant), f"{name} imports a name it makes up"
-                yield str(argument.value)
-
-
-IMPORTS = {name: set(imports_of(name, tree)) for name, tree in MODULES.items()}
-OWN = {
-    name: {each for each in imported if each.split(".")[0] == "app"}
-    for name, imported in IMPORTS.items()
-}
-
-
-def room(name: str) -> str:
-    """The room of a module: the part behind `app`."""
-    parts = name.split(".")
-    return parts[1] if len(parts) > 1 else "__init__"
 
 
 def test_every_room_has_its_layer() -> None:
@@ -157,7 +86,7 @@ def test_every_imported_package_is_a_declared_dependency() -> None:
     demo = {_distribution(each) for each in project["optional-dependencies"]["demo"]}
     owners = packages_distributions()
     for name, imported in IMPORTS.items():
-        allowed = declared | demo if room(name) in ("simulator", "demo") else declared
+        allowed = declared | demo if room(name) in NEED_DEMO else declared
         for package in {each.split(".")[0] for each in imported} - {"app"}:
             if package not in sys.stdlib_module_names:
                 found = {_distribution(each) for each in owners.get(package, [package])}

@@ -47,9 +47,54 @@ def test_every_key_has_its_line() -> None:
         ("table", "quoted.key", "c d"): 18,
         ("table", "quoted.key", "e"): 19,
         ("array",): 21,
-        ("array", "x"): 22,
-        ("array", "y"): 24,
+        ("array", "0"): 21,
+        ("array", "0", "x"): 22,
+        ("array", "1"): 23,
+        ("array", "1", "y"): 24,
         ("last",): 25,
+    }
+
+
+def test_tables_in_arrays_of_tables_belong_to_the_last_one() -> None:
+    text = """\
+[a]
+[[a.list]]
+x = 1
+[a.list.deep]
+y.z = 2
+[[a.list.more]]
+u = 3
+[[a.list.more]]
+u = 4
+
+[[a.list]]
+x = { inline = 5 }
+[a.list.deep]
+y = 6
+[[a.list.more]]
+u = 7
+"""
+    tomllib.loads(text)
+    assert key_lines(text) == {
+        ("a",): 1,
+        ("a", "list"): 2,
+        ("a", "list", "0"): 2,
+        ("a", "list", "0", "x"): 3,
+        ("a", "list", "0", "deep"): 4,
+        ("a", "list", "0", "deep", "y"): 5,
+        ("a", "list", "0", "deep", "y", "z"): 5,
+        ("a", "list", "0", "more"): 6,
+        ("a", "list", "0", "more", "0"): 6,
+        ("a", "list", "0", "more", "0", "u"): 7,
+        ("a", "list", "0", "more", "1"): 8,
+        ("a", "list", "0", "more", "1", "u"): 9,
+        ("a", "list", "1"): 11,
+        ("a", "list", "1", "x"): 12,
+        ("a", "list", "1", "deep"): 13,
+        ("a", "list", "1", "deep", "y"): 14,
+        ("a", "list", "1", "more"): 15,
+        ("a", "list", "1", "more", "0"): 15,
+        ("a", "list", "1", "more", "0", "u"): 16,
     }
 
 

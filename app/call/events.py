@@ -162,10 +162,12 @@ class CallerTurnCommitted:
 
 @dataclass(frozen=True, slots=True)
 class CallerTranscribed:
-    """The caller's words. May come before or after the answer to them."""
+    """The caller's words. May come before or after the answer to them. `audio_ms`: how much audio
+    is billed for them, 0 when nobody says."""
 
     item_id: str
     text: str
+    audio_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

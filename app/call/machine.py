@@ -124,7 +124,8 @@ class CallMachine:
             case ev.CallerTurnCommitted(item_id, previous_item_id):
                 self._caller_speaks, self._answer_by_ms = False, now_ms + ANSWER_MS
                 self.conversation.committed(item_id, previous_item_id, now_ms)
-            case ev.CallerTranscribed(item_id, text):
+            case ev.CallerTranscribed(item_id, text, audio_ms):
+                self.usage += Usage(transcribed_ms=audio_ms)
                 self.conversation.transcribed(item_id, text, now_ms)
             case ev.ResponseCreated(response_id):
                 self._response_began(response_id, now_ms)

@@ -6,7 +6,8 @@ from dataclasses import dataclass, fields
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens of one response, or of a whole call. Cached ones are a part of the input ones
-    (protocol: response.done usage)."""
+    (protocol: response.done usage). `transcribed_ms`: the caller's audio that was written down,
+    which is billed by itself."""
 
     input_text: int = 0
     input_audio: int = 0
@@ -14,6 +15,7 @@ class Usage:
     input_audio_cached: int = 0
     output_text: int = 0
     output_audio: int = 0
+    transcribed_ms: int = 0
 
     def __add__(self, other: "Usage") -> "Usage":
         return Usage(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))

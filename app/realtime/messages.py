@@ -177,9 +177,11 @@ _TRANSCRIPTION = "conversation.item.input_audio_transcription"
 class _Transcribed(Message, tag=f"{_TRANSCRIPTION}.completed"):
     item_id: str
     transcript: str | None
+    usage: "_TranscriptionUsage | None" = None
 
     def event(self) -> CallerTranscribed:
-        return CallerTranscribed(self.item_id, self.transcript or "")
+        audio_ms = self.usage.audio_ms() if self.usage else 0
+        return CallerTranscribed(self.item_id, self.transcript or "", audio_ms)
 
 
 class _TranscriptionFailed(Message, tag=f"{_TRANSCRIPTION}.failed"):
@@ -310,6 +312,18 @@ class _Tokens(msgspec.Struct):
 
 class _InputTokens(_Tokens):
     cached_tokens_details: _Tokens | None = None
+
+
+class _TranscriptionUsage(msgspec.Struct):
+    """Billed by the second or by the token, as the model is (protocol: input transcription)."""
+
+    seconds: _Number | None = None
+    input_token_details: _Tokens | None = None
+
+    def audio_ms(self) -> int:
+        if self.seconds is not None:
+            return _count(1000 * self.seconds)
+        return 100 * _count((self.input_token_details or _Tokens()).audio_tokens)
 
 
 class _UsageBody(msgspec.Struct):

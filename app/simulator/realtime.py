@@ -40,13 +40,16 @@ from app.simulator.realtime_script import (
     Turn,
 )
 from app.simulator.realtime_session import Fault, Interceptor, Session
+from app.simulator.realtime_vad import Detector, Loudness
 
 __all__ = [
     "Brain",
+    "Detector",
     "Fault",
     "Handshake",
     "Interceptor",
     "Item",
+    "Loudness",
     "Options",
     "RealtimeServer",
     "Reply",
@@ -78,9 +81,10 @@ class RealtimeServer:
     """Listens between `start` and `close`, or inside `async with`.
 
     `brain`: answers every turn; a `Script`, or a list of replies, is the short form for tests.
-    `transcribe`: µ-law of a caller's turn to what was said. `faults`: one for each connection to
-    come, in order; `fault`: for all others. `sessions`: every session there was. Leaving
-    `async with` without another error raises the first thing that the script raised.
+    `transcribe`: µ-law of a caller's turn to what was said. `detector`: makes what tells speech
+    from noise in one session. `faults`: one for each connection to come, in order; `fault`: for all
+    others. `sessions`: every session there was. Leaving `async with` without another error raises
+    the first thing that the script raised.
     """
 
     def __init__(
@@ -88,6 +92,7 @@ class RealtimeServer:
         brain: Brain | Script | Sequence[Reply | str] = (),
         *,
         transcribe: Transcribe | None = None,
+        detector: Callable[[], Detector] = Loudness,
         options: Options | None = None,
     ) -> None:
         if not callable(brain):
@@ -98,9 +103,10 @@ class RealtimeServer:
         self.handshakes: list[Handshake] = []
         self.faults: deque[Fault] = deque()
         self.fault = Fault()
-        self._brain, self._transcribe = brain, transcribe
+        self._brain, self._transcribe, self._detector = brain, transcribe, detector
         self._socket: socket.socket | None = None
         self._server: asyncio.Server | None = None
+        self._connections = 0
         self._news = asyncio.Event()
 
     @property
@@ -190,7 +196,9 @@ class RealtimeServer:
         headers = {name.lower(): value for name, value in request.headers.items()}
         fault = self.faults.popleft() if self.faults else self.fault
         status, code, message = self._judge(path, headers, fault)
-        self.handshakes.append(Handshake(path, headers, status, time.monotonic()))
+        self._connections += 1
+        if self.options.remembers:
+            self.handshakes.append(Handshake(path, headers, status, time.monotonic()))
         self._news.set()
         if status != 101:
             error = {"message": message, "type": "invalid_request_error", "code": code}
@@ -200,17 +208,20 @@ class RealtimeServer:
             )
             return WSUpgradeResponseWithListener(response, None)
         return Session(
-            len(self.handshakes),
+            self._connections,
             parse_qs(urlsplit(path).query)["model"][0],
             self._brain,
             self._transcribe,
             self.options,
             fault,
+            detector=self._detector,
             beta="openai-beta" in headers,
             opened=self._on_opened,
         )
 
     def _on_opened(self, session: Session) -> None:
+        if not self.options.remembers:
+            self.sessions = self.open_sessions
         self.sessions.append(session)
         self._news.set()
 

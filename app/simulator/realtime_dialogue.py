@@ -31,7 +31,7 @@ from app.simulator.realtime_script import (
     Turn,
 )
 from app.simulator.realtime_transcripts import send_transcript
-from app.simulator.realtime_vad import InputBuffer
+from app.simulator.realtime_vad import Detector, InputBuffer
 from app.simulator.realtime_wire import Wire
 
 _LEAST_COMMIT_MS = 100
@@ -51,6 +51,7 @@ class Dialogue:
         transcribe: Transcribe | None,
         options: Options,
         *,
+        detector: Callable[[], Detector],
         update_delay_ms: float,
     ) -> None:
         self.session_id = wire.new_id("sess")
@@ -63,7 +64,7 @@ class Dialogue:
         self._wire = wire
         self._brain, self._transcribe = brain, transcribe
         self._options, self._update_delay_ms = options, update_delay_ms
-        self._buffer, self._speech_item_id = InputBuffer(), ""
+        self._buffer, self._speech_item_id = InputBuffer(detector), ""
         self._tool_outputs: list[ToolOutput] = []
         self._apart: dict[str, Response] = {}  # out-of-band responses by id
         self._last_heard = asyncio.Event()  # the caller's last words are written down
@@ -149,7 +150,8 @@ class Dialogue:
         if base64_size(event["audio"]) > LONGEST_APPEND_BYTES:
             raise Refusal("invalid_value", "Audio is limited to 15 MiB an event.", "audio")
         data = decoded_audio(event["audio"], "audio")
-        self.heard += data
+        if self._options.remembers:
+            self.heard += data
         for edge in self._buffer.append(data):
             if edge.started:
                 self._on_speech_started(edge.at_ms)

@@ -7,6 +7,7 @@ import math
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Literal
 
+from app.audio import ULAW_BYTES_PER_MS
 from app.simulator.realtime_config import AudioFormat, ResponseConfig, made_up_audio
 from app.simulator.realtime_items import Conversation, Item, text_tokens
 from app.simulator.realtime_script import Reply
@@ -120,28 +121,30 @@ class Response:
             made_up_ms = len(reply.text) * self._ms_per_character
             ulaw = made_up_audio(item.id, made_up_ms) if reply.audio is None else reply.audio
             audio = self._format.from_ulaw(ulaw)
-        words = [word + " " for word in reply.text.split(" ")]
-        words[-1] = words[-1][:-1]
         step = reply.delta_ms * self._format.bytes_per_ms
-        deltas = math.ceil(len(audio) / step) if audible else len(words)
+        if not audible:
+            pieces = [(word, b"") for word in _words(reply.text)]
+        elif reply.words and reply.audio is not None:
+            pieces = _timed(reply, audio, step, self._format.bytes_per_ms)
+        else:
+            pieces = _spread(reply.text, audio, step)
         text_event = f"response.output_{'audio_transcript' if audible else 'text'}.delta"
         speed = self._speed if reply.speed is None else reply.speed
         loop = asyncio.get_running_loop()
-        begun_s, said = loop.time(), 0
-        for number in range(max(1, deltas)):
-            until = math.ceil(len(words) * (number + 1) / max(1, deltas))
-            text, said = "".join(words[said:until]), until
+        begun_s = loop.time()
+        sent_ms = 0.0
+        for text, chunk in pieces:
             if text:
                 item.text += text
                 self._send_part(text_event, item, delta=text)
-            chunk = audio[number * step : (number + 1) * step]
             if chunk:
                 if self.first_audio_at_s is None:
                     self.first_audio_at_s = loop.time()
                 item.audio += chunk
                 delta = base64.b64encode(chunk).decode("ascii")
                 self._send_part("response.output_audio.delta", item, delta=delta)
-            due_s = begun_s + (number + 1) * reply.delta_ms / 1000 / speed
+            sent_ms += len(chunk) / self._format.bytes_per_ms if chunk else reply.delta_ms
+            due_s = begun_s + sent_ms / 1000 / speed
             await asyncio.sleep(due_s - loop.time())
             await self._wire.writable.wait()
         self._end(status)
@@ -255,6 +258,47 @@ class Response:
             call_id=item.call_id,
             **fields,
         )
+
+
+_Piece = tuple[str, bytes]  # a text delta and the audio delta after it; either may be empty
+
+
+def _words(text: str) -> list[str]:
+    words = [word + " " for word in text.split(" ")]
+    words[-1] = words[-1][:-1]
+    return words
+
+
+def _spread(text: str, audio: bytes, step: int) -> list[_Piece]:
+    """Audio in deltas of `step` bytes, and the words evenly over them: nobody knows better."""
+    words, deltas = _words(text), max(1, math.ceil(len(audio) / step))
+    pieces, said = [], 0
+    for number in range(deltas):
+        until = math.ceil(len(words) * (number + 1) / deltas)
+        pieces.append(("".join(words[said:until]), audio[number * step : (number + 1) * step]))
+        said = until
+    return pieces
+
+
+def _timed(reply: Reply, audio: bytes, step: int, bytes_per_ms: int) -> list[_Piece]:
+    """Audio cut where words begin, and into deltas of at most `step` bytes. What begins at the
+    same place is one text delta. Raises ValueError for words that are not the reply's text."""
+    if "".join(word for _, word in reply.words) != reply.text:
+        raise ValueError(f"the words of the reply {reply.text[:40]!r} are not its text")
+    texts: dict[int, str] = {}
+    place = 0
+    for ulaw_bytes, word in reply.words:
+        # scaled by whole samples; never back, never past the end
+        scaled = ulaw_bytes * bytes_per_ms // ULAW_BYTES_PER_MS
+        place = min(max(place, scaled), len(audio))
+        texts[place] = texts.get(place, "") + word
+    ends = [*list(texts)[1:], len(audio)]
+    first = min(texts)
+    pieces = [("", audio[at : min(at + step, first)]) for at in range(0, first, step)]
+    for (begin, text), end in zip(texts.items(), ends, strict=True):
+        pieces.append((text, audio[begin : min(begin + step, end)]))
+        pieces += [("", audio[at : min(at + step, end)]) for at in range(begin + step, end, step)]
+    return pieces
 
 
 def _failure(code: str, message: str) -> dict[str, Any]:

@@ -42,8 +42,11 @@ class Turn:
 class Reply:
     """What the model says and does.
 
-    `audio`: µ-law, 8000 Hz; None lets the server make bytes up for `text`. `tool_calls`: names with
-    arguments. `delay_ms`: thinking time before the first item. `delta_ms`: audio per delta.
+    `audio`: µ-law, 8000 Hz; None lets the server make bytes up for `text`. `words`: where pieces of
+    `text` begin in `audio`, as (µ-law bytes before it, piece) in order, together the whole text;
+    each is then told right before the audio that says it, else the text is spread evenly.
+    `tool_calls`: names with arguments. `delay_ms`: thinking time before the first item. `delta_ms`:
+    audio per delta, at the most.
     `speed`: how many times faster than it plays audio is sent, None for the server's own, infinite
     for no wait at all. `status` incomplete or failed leaves the last item incomplete; a failed one
     carries `error_code`, and no usage.
@@ -51,6 +54,7 @@ class Reply:
 
     text: str = ""
     audio: bytes | None = None
+    words: Sequence[tuple[int, str]] = ()
     tool_calls: Sequence[tuple[str, Mapping[str, Any]]] = ()
     status: Literal["completed", "failed", "incomplete"] = "completed"
     error_code: str = "server_error"
@@ -74,7 +78,8 @@ class Options:
     `api_key`: the only bearer let in; empty: any. `speed`: how many times faster than it plays
     audio is sent. `transcript_delay_ms`: from the commit to the caller's transcript;
     `transcript_after_response` holds it back past the next `response.done`. `life_s`: after that a
-    session expires. `ms_per_character`: how long made-up audio is.
+    session expires. `ms_per_character`: how long made-up audio is. `remembers`: what clients sent
+    is kept for tests; False for a server that runs for days.
     """
 
     api_key: str = ""
@@ -83,6 +88,7 @@ class Options:
     transcript_after_response: bool = False
     life_s: float = 3600
     ms_per_character: int = 60
+    remembers: bool = True
 
 
 class Script:

@@ -13,6 +13,7 @@ from app.simulator.realtime_dialogue import Dialogue
 from app.simulator.realtime_items import Item
 from app.simulator.realtime_response import Response
 from app.simulator.realtime_script import Brain, Options, Transcribe
+from app.simulator.realtime_vad import Detector
 from app.simulator.realtime_wire import Wire
 
 Interceptor = Callable[["Session", dict[str, Any]], bool]
@@ -50,13 +51,20 @@ class Session(WSListener):
         options: Options,
         fault: Fault,
         *,
+        detector: Callable[[], Detector],
         beta: bool,
         opened: Callable[["Session"], None],
     ) -> None:
         self._wire = Wire(number, after_each=self._tell)
         self._wire.muted = fault.mute
         self._dialogue = Dialogue(
-            self._wire, model, brain, transcribe, options, update_delay_ms=fault.update_delay_ms
+            self._wire,
+            model,
+            brain,
+            transcribe,
+            options,
+            detector=detector,
+            update_delay_ms=fault.update_delay_ms,
         )
         self._beta = beta
         self._opened = opened
@@ -64,6 +72,7 @@ class Session(WSListener):
         self._news = asyncio.Event()
         self._fragments = bytearray()
         self.model = model
+        self._remembers = options.remembers
         self.client_events: list[dict[str, Any]] = []
         self.closed = asyncio.Event()
         self.close_code: int | None = None
@@ -221,7 +230,8 @@ class Session(WSListener):
                 raise Refusal("invalid_event", "The event is not valid JSON.") from error
             if isinstance(event, dict) and isinstance(event.get("type"), str):
                 cause = event["event_id"] if isinstance(event.get("event_id"), str) else None
-                self.client_events.append(event)
+                if self._remembers:
+                    self.client_events.append(event)
                 interceptor = self._interceptors.get(event["type"])
                 if self._wire.muted or (interceptor is not None and interceptor(self, event)):
                     return

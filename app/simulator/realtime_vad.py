@@ -1,14 +1,13 @@
 """The input audio buffer: what the client appended, its clock, and who speaks in it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from app.audio import pcm16_dbfs
 from app.simulator.realtime_config import AudioFormat
 
 _WINDOW_MS = 20
-_ONSET_WINDOWS = 3  # 60 ms of sound: a click on the line is no speech
 _SEMANTIC_SILENCE_MS = 600  # semantic_vad is played as a plain wait, whatever its eagerness
 
 
@@ -21,14 +20,47 @@ class SpeechEdge:
     at_ms: int
 
 
-class InputBuffer:
-    """Appended audio that no item holds yet, and turn detection by loudness over it.
+class Detector(Protocol):
+    """Tells speech from all else, for one session: it is told every window of its audio in turn.
 
-    A window of 20 ms is loud above -50 dBFS at threshold 0 and above -30 dBFS at threshold 1.
+    It is asked on the event loop, so it must be quick. `onset_ms`: so much speech without a gap
+    begins a turn; a multiple of 20.
     """
 
-    def __init__(self) -> None:
+    @property
+    def onset_ms(self) -> int: ...
+
+    def is_speech(self, pcm16: bytes, hz: int, threshold: float) -> bool:
+        """Whether somebody speaks in this window of 20 ms. `threshold`: of the session's
+        `turn_detection`, 0 to 1; the higher, the surer it must be."""
+        ...
+
+    def reset(self) -> None:
+        """What comes next does not follow on what came before."""
+        ...
+
+
+class Loudness:
+    """Takes what is loud for speech: above -50 dBFS at threshold 0, above -30 dBFS at 1."""
+
+    onset_ms = 60  # a click on the line is no speech
+
+    def is_speech(self, pcm16: bytes, hz: int, threshold: float) -> bool:
+        return pcm16_dbfs(pcm16) > -50 + 20 * threshold
+
+    def reset(self) -> None:
+        pass
+
+
+class InputBuffer:
+    """Appended audio that no item holds yet, and turn detection over it.
+
+    `detector` says of each window of 20 ms whether it is speech; what makes a turn of it is here.
+    """
+
+    def __init__(self, detector: Callable[[], Detector] = Loudness) -> None:
         self.end_ms = 0.0
+        self._detector = detector()
         self._format = AudioFormat("audio/pcm")
         self._detection: dict[str, Any] | None = None
         self._pending = bytearray()
@@ -45,6 +77,7 @@ class InputBuffer:
         self._detection = detection
         if detection is None:
             self._speaking = self._by_hand = False
+            self._detector.reset()
 
     def append(self, data: bytes) -> Iterator[SpeechEdge]:
         """Add audio. Take every edge, and commit at an end, before asking for the next one."""
@@ -58,12 +91,12 @@ class InputBuffer:
             window = bytes(self._window[:size])
             del self._window[:size]
             self._windows_end_ms += _WINDOW_MS
-            edge = self._judge(pcm16_dbfs(self._format.to_pcm16(window)))
+            edge = self._judge(window)
             if edge is not None:
                 yield edge
         if not self._speaking:
             # silence that no turn will hold is not kept
-            self._keep_from(self.end_ms - self._prefix_ms - (_ONSET_WINDOWS + 1) * _WINDOW_MS)
+            self._keep_from(self.end_ms - self._prefix_ms - self._detector.onset_ms - _WINDOW_MS)
 
     def begin_by_hand(self) -> int:
         """Speech starts here whatever it sounds like, until `end_by_hand`. Returns where, in ms."""
@@ -94,19 +127,22 @@ class InputBuffer:
         self._windows_end_ms = self.end_ms
         self._speaking = self._by_hand = False
         self._run = 0
+        self._detector.reset()
 
     @property
     def _prefix_ms(self) -> int:
         return int((self._detection or {}).get("prefix_padding_ms", 300))
 
-    def _judge(self, level_dbfs: float) -> SpeechEdge | None:
+    def _judge(self, window: bytes) -> SpeechEdge | None:
         detection = self._detection or {}
         if self._by_hand:
             return None
-        loud = level_dbfs > -50 + 20 * detection.get("threshold", 0.5)
-        self._run = self._run + 1 if loud != self._speaking else 0
+        pcm16 = self._format.to_pcm16(window)
+        hz = len(pcm16) // 2 * 1000 // _WINDOW_MS
+        spoken = self._detector.is_speech(pcm16, hz, detection.get("threshold", 0.5))
+        self._run = self._run + 1 if spoken != self._speaking else 0
         silence_ms = detection.get("silence_duration_ms", _SEMANTIC_SILENCE_MS)
-        if not self._speaking and self._run >= _ONSET_WINDOWS:
+        if not self._speaking and self._run * _WINDOW_MS >= self._detector.onset_ms:
             self._speaking, onset_ms = True, self._windows_end_ms - self._run * _WINDOW_MS
             self._run = 0
             return SpeechEdge(True, self._start(onset_ms))

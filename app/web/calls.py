@@ -68,7 +68,7 @@ class Call(CallSummary):
     ended_by: str | None = Field(description="such as caller, agent or limit")
     transcript: list[Turn]
     events: list[TimelineEntry]
-    usage: dict[str, int] = Field(description="tokens")
+    usage: dict[str, int] = Field(description="tokens, and ms of transcribed audio")
     timings: dict[str, float] = Field(description="milliseconds")
     transfers: list[dict[str, Any]]
     cost: dict[str, Any] = Field(

@@ -57,7 +57,7 @@ MEANINGS: dict[str, Event | None] = {
     "conversation.item.deleted": ItemDeleted("item_A"),
     "conversation.item.retrieved": None,
     f"{TRANSCRIPTION}.delta": None,
-    f"{TRANSCRIPTION}.completed": CallerTranscribed("item_U", "Hey, can you hear me?"),
+    f"{TRANSCRIPTION}.completed": CallerTranscribed("item_U", "Hey, can you hear me?", 1300),
     f"{TRANSCRIPTION}.failed": CallerTranscriptionFailed("item_U", "…"),
     "response.created": ResponseCreated("resp_1"),
     "response.output_item.added": OutputItemAdded("resp_1", "item_A", "message"),
@@ -429,3 +429,21 @@ def test_items_of_every_kind_may_be_added() -> None:
         item = {"id": "item_1", "type": kind, "content": [], "call_id": "call_1"}
         expected = ToolOutputTaken("call_1") if kind == "function_call_output" else None
         assert decode(event("conversation.item.added", item=item)) == expected
+
+
+@pytest.mark.parametrize(
+    ("usage", "audio_ms"),
+    [
+        ({"type": "duration", "seconds": 2.5}, 2500),
+        ({"type": "tokens", "input_token_details": {"audio_tokens": 13}}, 1300),
+        ({"type": "tokens", "input_tokens": 13}, 0),
+        ({"type": "tokens", "input_token_details": None}, 0),
+        ({"type": "duration", "seconds": -1}, 0),
+        (None, 0),
+    ],
+)
+def test_transcribed_audio_is_counted_however_it_is_billed(
+    usage: dict[str, Any] | None, audio_ms: int
+) -> None:
+    told = event(f"{TRANSCRIPTION}.completed", item_id="item_U", transcript="Hey", usage=usage)
+    assert decode(told) == CallerTranscribed("item_U", "Hey", audio_ms)

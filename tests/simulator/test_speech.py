@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from app.audio import rms_dbfs, silence, ulaw_ms
+from app.audio import ULAW_BYTES_PER_MS, rms_dbfs, silence, ulaw_ms
 from app.simulator import speech
-from app.simulator.speech import SpeechUnavailable, speak
+from app.simulator.speech import SpeechUnavailable, speak, utter
 
 
 def test_a_sentence_becomes_audible_telephone_audio() -> None:
@@ -79,3 +79,80 @@ def test_a_data_folder_deep_in_the_file_system_gets_a_short_name(tmp_path: Path)
     assert (short / "phontab").read_text() == "data"
     assert speech._short_path("/short/enough") == "/short/enough"
     shutil.rmtree(short.parent)
+
+
+# --- where the words are --------------------------------------------------------------------------
+
+
+def onsets_ms(ulaw: bytes, *, pause_ms: int) -> list[int]:
+    """Where sound begins after a pause, to 10 ms."""
+    step = 10 * ULAW_BYTES_PER_MS
+    loud = [rms_dbfs(ulaw[at : at + step]) > -45 for at in range(0, len(ulaw), step)]
+    quiet = [False] * (pause_ms // 10) + loud
+    return [
+        number * 10
+        for number, sounds in enumerate(loud)
+        if sounds and not any(quiet[number : number + pause_ms // 10])
+    ]
+
+
+@pytest.mark.parametrize("voice", ["en-us+f3", "en-gb-x-rp", "en-us"])
+@pytest.mark.parametrize("words_per_minute", [120, 165, 240])
+def test_words_after_a_pause_begin_where_the_sound_does(voice: str, words_per_minute: int) -> None:
+    text = "My friend, he sings. Are you well? Eleven euros; nine more. Large, small, huge."
+    after_a_pause = ["My ", "he ", "Are ", "Eleven ", "nine ", "Large, ", "small, ", "huge."]
+    utterance = utter(text, voice=voice, words_per_minute=words_per_minute)
+    told = [w.offset_bytes / ULAW_BYTES_PER_MS for w in utterance.words if w.text in after_a_pause]
+    sounded = onsets_ms(utterance.ulaw, pause_ms=80)
+    assert len(told) == len(after_a_pause)
+    for at_ms in told:
+        assert min(abs(at_ms - onset) for onset in sounded) <= 40
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "We have three. A large Margherita is eleven euros, a Funghi is twelve fifty.",
+        "  Größe for José — that's 12.50 € (or so) “quoted” … isn't it?  ",
+        "One of the best of a kind in the world. 5 5 5, 1 2 3 4; at 18:05!",
+        "日本 😀 - / %",
+        "First.\n\nSecond,\tthird.",
+        "... !",
+        "word",
+        "",
+        " ",
+    ],
+)
+def test_the_words_are_the_text_in_order_and_inside_the_audio(text: str) -> None:
+    utterance = utter(text)
+    assert "".join(word.text for word in utterance.words) == text
+    offsets = [word.offset_bytes for word in utterance.words]
+    assert offsets == sorted(offsets)
+    assert all(0 <= offset <= len(utterance.ulaw) for offset in offsets)
+
+
+def test_every_plain_word_has_a_place_of_its_own() -> None:
+    words = utter("Large Margherita, please. I have it here.").words
+    assert [word.text for word in words] == [
+        "Large ", "Margherita, ", "please. ", "I ", "have ", "it ", "here."
+    ]  # fmt: skip
+    assert len({word.offset_bytes for word in words}) == 7
+
+
+def test_a_number_of_several_words_is_one_piece() -> None:
+    pieces = [word.text for word in utter("It is 1250 euros, that's 12.50!").words]
+    assert pieces == ["It ", "is ", "1250 ", "euros, ", "that's ", "12.50!"]
+
+
+def test_what_espeak_says_of_a_dash_is_meant_for_the_word_after_it() -> None:
+    words = speech._words("José - that's it", [(0, 0), (5, 500), (14, 900)], 80_000)
+    assert [(word.text, word.offset_bytes) for word in words] == [
+        ("José - ", 0), ("that's ", 4000), ("it", 7200)
+    ]  # fmt: skip
+
+
+def test_places_that_run_back_or_out_of_the_audio_are_mended() -> None:
+    words = speech._words("a b c d", [(0, 10), (2, 5), (4, 99_999)], 800)
+    assert [(word.text, word.offset_bytes) for word in words] == [
+        ("a ", 80), ("b ", 80), ("c d", 800)
+    ]  # fmt: skip

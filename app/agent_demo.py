@@ -1,0 +1,198 @@
+"""The agent file's [demo]: what the embedded model hears, says and does without an OpenAI key."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
+
+from app.agent_forms import Form, Text, fault
+
+_DEMO_VOICE = "en-us+f3"
+
+# A phrase of the embedded model's: words, {slots} and [optional words].
+_WORD = r"[^\W\d_]+(?:['’-][^\W\d_]+)*"
+_WORDS = rf"{_WORD}(?: +{_WORD})*"
+_PHRASE_PART = re.compile(rf"{_WORDS}|\[ *{_WORDS} *\]|\{{([^{{}}]*)\}}")
+_CHOICE = re.compile(rf"([a-z_]+): *{_WORDS} *(?:\| *{_WORDS} *)*")
+_SLOT_KINDS = ("name", "number", "digits")
+_FIELD = re.compile(r"\{([^{}]*)\}")
+_RESULT = re.compile(r"result(?:\.\w+)*")
+_READ_AS = ("price", "digits")
+
+
+@dataclass(frozen=True, slots=True)
+class DemoLine:
+    """Something that a caller may say to the embedded model, and what it answers and does.
+
+    `hears`: phrases with slots such as `{name}`; `keywords`: words that give the wish away. `says`:
+    the answer, or what is said before the `tool` is called; `then`: what is said of its answer,
+    `otherwise` of one that does not fit `then`.
+    """
+
+    hears: tuple[str, ...] = ()
+    keywords: tuple[str, ...] = ()
+    says: str = ""
+    tool: str = ""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    then: str = ""
+    otherwise: str = ""
+    ends_call: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """What the embedded model says where there is no OpenAI key. `voice`: an espeak-ng voice.
+    `names`: those it hears beside the common ones."""
+
+    voice: str = _DEMO_VOICE
+    names: tuple[str, ...] = ()
+    lines: tuple[DemoLine, ...] = ()
+
+
+def _phrase(value: str) -> str:
+    """Spaces tidied. Raises a fault that says what is wrong in it."""
+    value = " ".join(value.split())
+    rest = _PHRASE_PART.sub("", value).strip()
+    if rest or not value:
+        raise fault(
+            "expected words, {{slots}} and [optional words], got {found!r}; write numbers as words "
+            "and leave out punctuation", found=rest or value,
+        )  # fmt: skip
+    slots = [part[1] for part in _PHRASE_PART.finditer(value) if part[1] is not None]
+    names = []
+    for slot in slots:
+        choice = _CHOICE.fullmatch(slot)
+        if choice is None and slot not in _SLOT_KINDS:
+            raise fault(
+                "unknown slot {{{slot}}}; known: {{name}}, {{number}}, {{digits}} and choices such "
+                "as {{size:small|large}}", slot=slot,
+            )  # fmt: skip
+        names.append(choice[1] if choice else slot)
+        if choice and choice[1] in (*_SLOT_KINDS, "result"):
+            raise fault("a choice cannot be named {name}; choose another name", name=choice[1])
+        if len(names) > len(set(names)):
+            raise fault("the slot {{{name}}} is there twice", name=names[-1])
+    return value
+
+
+def _slots(phrases: Iterable[str]) -> set[str]:
+    return {
+        part[1].partition(":")[0]
+        for phrase in phrases
+        for part in _PHRASE_PART.finditer(phrase)
+        if part[1] is not None
+    }
+
+
+def _keyword(value: str) -> str:
+    value = " ".join(value.split())
+    if not re.fullmatch(_WORDS, value):
+        raise ValueError
+    return value
+
+
+def _first_name(value: str) -> str:
+    if not re.fullmatch(_WORD, value.strip()):
+        raise ValueError
+    return value.strip()
+
+
+def _texts_in(value: Any) -> Iterable[str]:
+    """Every string in an argument, at any depth."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _texts_in(each)
+
+
+class DemoLineForm(Form):
+    hears: list[Annotated[str, AfterValidator(_phrase)]] = Field(
+        default=[], description="an array of phrases, such as ['what is on the menu']"
+    )
+    keywords: list[Annotated[str, AfterValidator(_keyword)]] = Field(
+        default=[], description="an array of words, such as ['menu']"
+    )
+    says: str = Field(default="", description="text")
+    tool: str = Field(default="", description="the name of a tool")
+    arguments: dict[str, Any] = Field(default={}, description="a table: { name = '{name}' }")
+    then: str = Field(default="", description="text")
+    otherwise: str = Field(default="", description="text")
+    ends_call: bool = Field(default=False, description="true or false")
+
+    @field_validator("arguments", "then", "otherwise")
+    @classmethod
+    def _belongs_to_a_tool(cls, value: Any, info: ValidationInfo) -> Any:
+        if value and not info.data.get("tool", True):
+            raise fault("belongs to a tool; name it with tool = '…'")
+        return value
+
+    @field_validator("says", "arguments", "then", "otherwise")
+    @classmethod
+    def _is_filled_by_what_was_heard(cls, value: Any, info: ValidationInfo) -> Any:
+        if "hears" not in info.data:
+            return value
+        heard = _slots(info.data["hears"])
+        for text in _texts_in(value):
+            if set(_FIELD.sub("", text)) & set("{}") and info.field_name != "arguments":
+                raise fault("a brace without its other half in {text!r}", text=text)
+            for found in _FIELD.findall(text):
+                _check_field(found, heard, str(info.field_name))
+        return value
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> "DemoLineForm":
+        if not self.hears and not self.keywords:
+            raise fault("hears nothing; give it hears = ['…'] or keywords = ['…']")
+        if not self.says.strip() and not self.tool and not self.ends_call:
+            raise fault("does nothing; give it says = '…' or tool = '…'")
+        if self.tool and not self.then.strip():
+            raise fault(
+                "calls {tool} and says nothing of its answer; give it then = '…'", tool=self.tool
+            )
+        return self
+
+    def line(self) -> DemoLine:
+        return DemoLine(
+            hears=tuple(self.hears),
+            keywords=tuple(self.keywords),
+            says=self.says.strip(),
+            tool=self.tool,
+            arguments=self.arguments,
+            then=self.then.strip(),
+            otherwise=self.otherwise.strip(),
+            ends_call=self.ends_call,
+        )
+
+
+def _check_field(found: str, heard: set[str], key: str) -> None:
+    """Raise a fault for a field of a text that nothing can fill."""
+    path, colon, way = found.partition(":")
+    if key == "then" and _RESULT.fullmatch(path):
+        pass
+    elif path not in heard:
+        known = [f"{{{slot}}}" for slot in sorted(heard)] + ["{result}"] * (key == "then")
+        raise fault(
+            "no phrase of this line has {{{found}}}; {known}",
+            found=path,
+            known=f"known here: {', '.join(known)}" if known else "they have no slots at all",
+        )
+    if colon and (key == "arguments" or way not in _READ_AS):
+        raise fault(
+            "{{{found}}} cannot be read so; {known}",
+            found=found,
+            known="write {" + path + "}" if key == "arguments" else f"known: {', '.join(_READ_AS)}",
+        )
+
+
+class DemoForm(Form):
+    voice: Text = Field(default=_DEMO_VOICE, description="an espeak-ng voice, such as 'en-us+f3'")
+    names: list[Annotated[str, AfterValidator(_first_name)]] = Field(
+        default=[], description="an array of first names, such as ['Ada']"
+    )
+    lines: list[DemoLineForm] = Field(default=[], description="tables: [[demo.lines]]")
+
+    def demo(self) -> Demo:
+        return Demo(self.voice, tuple(self.names), tuple(line.line() for line in self.lines))

@@ -1,0 +1,184 @@
+"""The agent file's tables as forms: which keys there are, what each expects, what goes together.
+
+A field's description is what a fault says was expected. A `fault` error says all there is to say.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from app.call.agent import Limits, Transcription, TurnTaking, Voice
+
+_VOICE, _TURNS, _TRANSCRIPTION, _LIMITS = Voice(), TurnTaking(), Transcription(), Limits()
+_DAY_SECONDS = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """Whether calls are recorded. `announcement`: said to callers before the agent answers, empty
+    for nothing."""
+
+    enabled: bool = False
+    announcement: str = ""
+
+
+def _not_blank(value: str) -> str:
+    if not value.strip() or "\0" in value:
+        raise ValueError
+    return value.strip()
+
+
+Text = Annotated[str, AfterValidator(_not_blank)]
+
+
+class Form(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+def fault(message: str, **values: str) -> PydanticCustomError:
+    # typed as literal strings there, for translations that we do not have
+    return PydanticCustomError("fault", "{said}", {"said": message.format(**values)})
+
+
+class VoiceForm(Form):
+    name: Text = Field(default=_VOICE.name, description="a voice's name, such as 'marin'")
+    speed: float = Field(
+        default=_VOICE.speed, ge=0.25, le=1.5, description="a number from 0.25 to 1.5"
+    )
+
+
+class TurnsForm(Form):
+    detection: Literal["server_vad", "semantic_vad"] = Field(
+        default=_TURNS.detection, description="'server_vad' or 'semantic_vad'"
+    )
+    threshold: float = Field(
+        default=_TURNS.threshold, ge=0, le=1, description="a number from 0.0 to 1.0"
+    )
+    prefix_padding_ms: int = Field(
+        default=_TURNS.prefix_padding_ms,
+        ge=0,
+        le=10_000,
+        description="a whole number of milliseconds from 0 to 10000",
+    )
+    silence_ms: int = Field(
+        default=_TURNS.silence_ms,
+        ge=0,
+        le=10_000,
+        description="a whole number of milliseconds from 0 to 10000",
+    )
+    eagerness: Literal["auto", "low", "medium", "high"] = Field(
+        default=_TURNS.eagerness, description="'auto', 'low', 'medium' or 'high'"
+    )
+    interruptible: bool = Field(default=_TURNS.interruptible, description="true or false")
+
+    @field_validator("threshold", "prefix_padding_ms", "silence_ms", "eagerness")
+    @classmethod
+    def _belongs_to_detection(cls, value: Any, info: ValidationInfo) -> Any:
+        # The model would refuse the whole session for a key of the other detection.
+        owner = "semantic_vad" if info.field_name == "eagerness" else "server_vad"
+        if info.data.get("detection", owner) != owner:
+            raise fault(
+                "belongs to detection = '{owner}'; remove it or change detection", owner=owner
+            )
+        return value
+
+
+class TranscriptionForm(Form):
+    model: str = Field(
+        default=_TRANSCRIPTION.model, description="a model's name, or '' for no transcripts"
+    )
+    prompt: str = Field(default=_TRANSCRIPTION.prompt, description="text")
+
+    @field_validator("prompt")
+    @classmethod
+    def _is_taken(cls, value: str, info: ValidationInfo) -> str:
+        if value and info.data.get("model") == "gpt-realtime-whisper":
+            raise fault("gpt-realtime-whisper takes no prompt; remove it")
+        return value
+
+
+class LimitsForm(Form):
+    idle_seconds: float = Field(
+        default=_LIMITS.idle_ms / 1000,
+        ge=0,
+        le=_DAY_SECONDS,
+        description=f"a number of seconds from 0 (never) to {_DAY_SECONDS}",
+    )
+    idle_nudges: int = Field(
+        default=_LIMITS.idle_nudges, ge=0, le=100, description="a whole number from 0 to 100"
+    )
+    longest_call_seconds: float = Field(
+        default=_LIMITS.longest_call_ms / 1000,
+        ge=0,
+        le=_DAY_SECONDS,
+        description=f"a number of seconds from 0 (no limit) to {_DAY_SECONDS}",
+    )
+    warning_seconds: float = Field(
+        default=_LIMITS.warning_ms / 1000,
+        ge=0,
+        le=_DAY_SECONDS,
+        description=f"a number of seconds from 0 to {_DAY_SECONDS}",
+    )
+    tool_seconds: float = Field(
+        default=_LIMITS.tool_ms / 1000,
+        ge=0.1,
+        le=120,
+        description="a number of seconds from 0.1 to 120",
+    )
+    hold_seconds: float = Field(
+        default=_LIMITS.hold_ms / 1000,
+        ge=1,
+        le=8,
+        description="a number of seconds from 1 to 8",
+    )
+
+    @field_validator("warning_seconds")
+    @classmethod
+    def _comes_before_the_end(cls, value: float, info: ValidationInfo) -> float:
+        longest = info.data.get("longest_call_seconds", 0)
+        if longest and value >= longest:
+            raise PydanticCustomError(
+                "expected",
+                "less than longest_call_seconds, which is {longest}",
+                {"longest": f"{longest:g}"},
+            )
+        return value
+
+    def limits(self) -> Limits:
+        longest, warning = self.longest_call_seconds, self.warning_seconds
+        if longest and "warning_seconds" not in self.model_fields_set:
+            # Our own default must not outlast a short call.
+            warning = min(warning, longest / 2)
+        return Limits(
+            idle_ms=_ms(self.idle_seconds),
+            idle_nudges=self.idle_nudges,
+            longest_call_ms=_ms(longest),
+            warning_ms=_ms(warning),
+            tool_ms=_ms(self.tool_seconds),
+            hold_ms=_ms(self.hold_seconds),
+        )
+
+
+class BuiltinToolsForm(Form):
+    end_call: bool = Field(default=True, description="true or false")
+
+
+class RecordingForm(Form):
+    enabled: bool = Field(default=False, description="true or false")
+    announcement: str = Field(default="", description="text, or '' to say nothing")
+
+    def recording(self) -> Recording:
+        return Recording(self.enabled, self.announcement.strip())
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)

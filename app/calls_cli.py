@@ -1,0 +1,145 @@
+"""`python -m app calls`: the calls that were held, and everything about one of them."""
+
+import asyncio
+import os
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import typer
+from rich.console import Console
+
+from app.errors import BridgeError
+from app.records import CallRow
+from app.report.files import keep_call, record_of
+from app.report.report import CallReport, read_call
+from app.report.terminal import facts, listing, transcript
+from app.settings import load_settings
+from app.store import Store
+
+calls = typer.Typer(
+    help="List the calls that were held, or show one.",
+    invoke_without_command=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+NO_SUCH_CALL, WRONG_SETTINGS = 1, 2
+_PAGE = 200
+
+Result = TypeVar("Result")
+
+
+class _NoSuchCall(BridgeError):
+    """There is no record of this call, or it is not clear which one is meant."""
+
+
+@calls.callback()
+def list_calls(
+    context: typer.Context,
+    limit: Annotated[int, typer.Option(min=1, help="How many calls, the newest first.")] = 20,
+) -> None:
+    """List the calls that were held, the newest first; `calls show SID` shows one."""
+    if context.invoked_subcommand is None:
+        rows = _run(_newest(limit))
+        console = _console()
+        if rows:
+            console.print(listing(rows))
+        else:
+            console.print("No calls yet.")
+
+
+@calls.command()
+def show(
+    sid: Annotated[
+        str, typer.Argument(help="The call's SID, or its beginning; 'last' is the newest call.")
+    ],
+    keep: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Also write call.wav, transcript.txt, timeline.png and call.json into DIR.",
+        ),
+    ] = None,
+) -> None:
+    """Show a call: how it went and what was heard."""
+    report, record = _run(_one(sid))
+    console = _console()
+    console.print(facts(report))
+    console.print(transcript(report))
+    if keep is not None:
+        try:
+            kept = [path.name for path in keep_call(report, record, keep)]
+        except OSError as error:
+            _fail(f"{error.filename or keep}: cannot be written: {error.strerror}", NO_SUCH_CALL)
+        except BridgeError as error:
+            _fail(f"{keep}: timeline.png is missing, the rest is there; {error}", NO_SUCH_CALL)
+        console.print(f"Kept in {keep}: {', '.join(kept)}", soft_wrap=True, highlight=False)
+
+
+# --- from the store ---------------------------------------------------------------------------
+
+
+def _run(work: Coroutine[Any, Any, Result]) -> Result:
+    try:
+        return asyncio.run(work)
+    except _NoSuchCall as error:
+        _fail(str(error), NO_SUCH_CALL)
+    except BridgeError as error:
+        _fail(str(error), WRONG_SETTINGS)
+
+
+def _fail(message: str, status: int) -> NoReturn:
+    for line in message.splitlines():
+        typer.echo(line, err=True)
+    raise typer.Exit(status) from None
+
+
+async def _open() -> Store:
+    return await Store.open(load_settings().database_url.get_secret_value())
+
+
+async def _newest(limit: int) -> list[CallRow]:
+    store = await _open()
+    try:
+        return await store.list_calls(limit)
+    finally:
+        await store.aclose()
+
+
+async def _one(sid: str) -> tuple[CallReport, dict[str, Any]]:
+    store = await _open()
+    try:
+        call_sid = await _whole_sid(store, sid)
+        report = await read_call(store, call_sid)
+        if report is None:
+            raise _NoSuchCall(f"there is no record of the call {sid}")
+        return report, await record_of(store, report)
+    finally:
+        await store.aclose()
+
+
+async def _whole_sid(store: Store, sid: str) -> str:
+    """The SID of the one call that begins so."""
+    if sid == "last":
+        newest = await store.list_calls(1)
+        if not newest:
+            raise _NoSuchCall("no calls yet")
+        return newest[0].call_sid
+    if await store.get_call(sid) is not None:
+        return sid
+    found: list[str] = []
+    before: str | None = None
+    while page := await store.list_calls(_PAGE, before):
+        found += [row.call_sid for row in page if sid and row.call_sid.startswith(sid)]
+        before = page[-1].call_sid
+    if not found:
+        raise _NoSuchCall(f"there is no record of a call {sid}; `calls` lists those there are")
+    if len(found) > 1:
+        raise _NoSuchCall(f"{len(found)} calls begin with {sid}; give more of it")
+    return found[0]
+
+
+def _console() -> Console:
+    """The terminal; a pipe or a file gets long lines, not those of 80 columns."""
+    console = Console()
+    return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=160)

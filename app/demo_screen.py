@@ -1,0 +1,78 @@
+"""The demo's terminal: what happens, as it happens, and how well it went."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from app.call import commands as do
+from app.call import events as ev
+from app.recorder import CallInfo
+from app.report.report import CallReport
+from app.report.terminal import facts, transcript
+
+
+class Screen:
+    """`watch` is a watcher of the service's; `summary` comes after the call."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._turn_ended_ms: float | None = None
+
+    def watch(self, _call: CallInfo, message: ev.Event | do.Command, now_ms: float) -> None:
+        match message:
+            case ev.SessionConfigured():
+                self._line(now_ms, "bridge", "the model's session is ready", "yellow")
+            case ev.StreamStarted():
+                self._line(now_ms, "line", "the caller is connected", "green")
+            case ev.SpeechStarted():
+                self._line(now_ms, "caller", "…", "cyan")
+            case ev.SpeechStopped():
+                self._turn_ended_ms = now_ms
+            case ev.CallerTranscribed(_, text):
+                self._line(now_ms, "caller", text or "(not understood)", "bold cyan")
+            case do.PlayAudio() if self._turn_ended_ms is not None:
+                after_ms = now_ms - self._turn_ended_ms
+                note = f"first audio {after_ms:.0f} ms after the caller's turn was over"
+                self._line(now_ms, "bridge", note, "yellow")
+                self._turn_ended_ms = None
+            case ev.TranscriptCompleted(_, text):
+                self._line(now_ms, "agent", text, "bold magenta")
+            case do.ClearAudio():
+                self._line(now_ms, "bridge", "interrupted: Twilio's buffer cleared", "yellow")
+            case do.TruncateItem(_, _, audio_end_ms):
+                note = f"the model is told that {audio_end_ms} ms of its answer were heard"
+                self._line(now_ms, "bridge", note, "yellow")
+            case do.RunTool(_, name, arguments):
+                self._line(now_ms, "tool", f"{name} {arguments}", "blue")
+            case ev.ToolReturned(_, output) | ev.ToolFailed(_, output):
+                self._line(now_ms, "tool", f"→ {output}", "blue")
+            case do.HangUp(reason):
+                note = f"the goodbye was heard to its last mark; hanging up ({reason})"
+                self._line(now_ms, "bridge", note, "yellow")
+            case ev.StreamEnded():
+                self._line(now_ms, "line", "the call is over", "green")
+            case ev.ModelLost(reason):
+                self._line(now_ms, "bridge", f"model lost: {reason}", "red")
+
+    def _line(self, now_ms: float, who: str, what: str, style: str) -> None:
+        row = Table.grid(padding=(0, 1))
+        row.add_column(width=8, justify="right")
+        row.add_column(width=7)
+        row.add_column(ratio=1)
+        row.add_row(Text(f"{now_ms / 1000:.2f} s", "dim"), Text(who, "bold"), Text(what, style))
+        self._console.print(row)
+
+    def summary(self, report: CallReport, kept: Iterable[Path]) -> None:
+        """What was heard, how fast, what it would have cost, and which files are left of it."""
+        self._console.print("\nWhat the two heard of each other:\n", style="bold")
+        self._console.print(transcript(report))
+        self._console.print()
+        self._console.print(facts(report))
+        self._console.print(
+            "The cost is what OpenAI and Twilio would have asked for such a call.\n", style="dim"
+        )
+        for path in kept:
+            self._console.print(f"Kept: {path}", highlight=False, soft_wrap=True)

@@ -1,0 +1,65 @@
+"""What is kept of a call in a folder: its sound, its words, its picture, its record."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from app.report.picture import draw
+from app.report.report import CallReport, transcript_text
+from app.store import Store
+
+
+async def record_of(store: Store, report: CallReport) -> dict[str, Any]:
+    """What call.json holds: the record, and what was measured in it.
+
+    Raises:
+        StoreUnavailable: the database does not answer.
+    """
+    call_sid = report.call.call_sid
+    turns, timeline = await store.turns(call_sid), await store.timeline(call_sid)
+    answers = [{**asdict(answer), "latency_ms": answer.latency_ms} for answer in report.answers]
+    measured = {
+        "answers": answers,
+        "median_ms": report.median_ms,
+        "worst_ms": report.worst_ms,
+        "round_trip_ms": report.round_trip_ms,
+        "interruptions": [asdict(cut) for cut in report.interruptions],
+        "turns": [asdict(turn) for turn in report.turns],
+        "tools": [asdict(tool) for tool in report.tools],
+    }
+    return {
+        **asdict(report.call),
+        "transcript": [asdict(row) for row in turns],
+        "events": [asdict(row) for row in timeline],
+        "measured": measured,
+    }
+
+
+def keep_call(report: CallReport, record: dict[str, Any], folder: Path) -> Iterator[Path]:
+    """Write the call's files into `folder`, the picture last: it may not be possible here.
+
+    Raises:
+        PictureUnavailable: matplotlib is not installed.
+        OSError: a file cannot be written.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # people talk in these files
+    if report.wav is not None:
+        yield Path(shutil.copyfile(report.wav, folder / "call.wav"))
+    transcript = folder / "transcript.txt"
+    transcript.write_text(transcript_text(report), encoding="utf-8", errors="replace")
+    yield transcript
+    whole = folder / "call.json"
+    text = json.dumps(record, ensure_ascii=False, indent=2, default=_iso)
+    whole.write_text(text + "\n", encoding="utf-8", errors="replace")
+    yield whole
+    picture = folder / "timeline.png"
+    draw(report, report.wav, picture)
+    yield picture
+
+
+def _iso(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)

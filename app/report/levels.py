@@ -1,0 +1,125 @@
+"""How loud each side of a recorded call is, ten milliseconds at a time, and where sound begins.
+
+Reads what `app.recording` writes: stereo PCM of 16 bits at 8000 Hz, the caller left and the agent
+right, on the timeline's clock. A call of half an hour is 180 000 cells a side, a megabyte.
+"""
+
+import audioop
+import wave
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.errors import BridgeError
+
+CELL_MS = 10
+HZ = 8000
+_CELL_SAMPLES = HZ * CELL_MS // 1000
+_READ_CELLS = 1000
+_SAMPLE_BYTES = 2
+
+# A line that is digitally silent has no noise to compare with. This is -66 dBFS, the loudness of
+# an office in which nobody speaks.
+_LEAST_QUIET = 16.0
+_LEAST_CONTRAST = 2.0  # 6 dB: with less between loud and quiet, nothing stands out
+_LEVEL_SHARE = 0.35  # of the way from quiet to loud, in dB: above breath, below a last syllable
+_SOUND_CELLS = 2  # a lone cell is a click
+
+
+class RecordingUnreadable(BridgeError):
+    """The file is none that this project records, or is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One side, cell after cell from 0 ms on. `rms` and `peak`: 0 to 32768."""
+
+    rms: Sequence[int]
+    peak: Sequence[int]
+
+    def level(self, from_ms: float, to_ms: float, *, rest_ms: float = 0.0) -> float | None:
+        """What is louder than this is sound, judged by this stretch alone: the noise of one line
+        is louder than speech on another. None when nothing stands out.
+
+        `rest_ms`: so much of the end is known to hold no speech, which tells noise from speech in
+        a turn without a pause.
+        """
+        cells = sorted(self.rms[_cell(from_ms) : _cell(to_ms)])
+        if not cells:
+            return None
+        rest = sorted(self.rms[_cell(to_ms - rest_ms) : _cell(to_ms)]) or cells
+        noise = min(cells[len(cells) // 10], rest[len(rest) // 2])
+        quiet = max(_LEAST_QUIET, noise)
+        loud = cells[len(cells) * 19 // 20]
+        if loud < _LEAST_CONTRAST * quiet:
+            return None
+        return float(quiet * (loud / quiet) ** _LEVEL_SHARE)
+
+    def first_sound_ms(self, level: float, from_ms: float, to_ms: float) -> float | None:
+        """Where sound begins in a stretch, or None."""
+        begin, end = _cell(from_ms), min(_cell(to_ms), len(self.rms))
+        for cell in range(begin, end - _SOUND_CELLS + 1):
+            if self._sounds(cell, level):
+                return float(max(from_ms, cell * CELL_MS))
+        return None
+
+    def last_sound_ms(self, level: float, from_ms: float, to_ms: float) -> float | None:
+        """Where the last sound of a stretch ends, or None."""
+        begin, end = _cell(from_ms), min(_cell(to_ms), len(self.rms))
+        for cell in range(end - _SOUND_CELLS, begin - 1, -1):
+            if self._sounds(cell, level):
+                return float(min(to_ms, (cell + _SOUND_CELLS) * CELL_MS))
+        return None
+
+    def _sounds(self, cell: int, level: float) -> bool:
+        return all(rms > level for rms in self.rms[cell : cell + _SOUND_CELLS])
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """Both sides of a call."""
+
+    caller: Side
+    agent: Side
+
+    @property
+    def length_ms(self) -> int:
+        return len(self.caller.rms) * CELL_MS
+
+
+def read_levels(wav: Path) -> Levels:
+    """Read a recording. One that still grows is read as far as it goes.
+
+    Raises:
+        RecordingUnreadable: it is not there, or not in the format above.
+    """
+    sides = tuple((array("H"), array("H")) for _ in range(2))
+    try:
+        with wave.open(str(wav), "rb") as file:
+            form = file.getnchannels(), file.getsampwidth(), file.getframerate()
+            if form != (2, _SAMPLE_BYTES, HZ):
+                raise RecordingUnreadable(
+                    f"{wav}: expected stereo PCM of 16 bits at {HZ} Hz, got {form[0]} channels "
+                    f"of {8 * form[1]} bits at {form[2]} Hz"
+                )
+            while pcm := file.readframes(_READ_CELLS * _CELL_SAMPLES):
+                pcm = pcm[: len(pcm) // (2 * _SAMPLE_BYTES) * 2 * _SAMPLE_BYTES]
+                for (rms, peak), of in zip(sides, ((1, 0), (0, 1)), strict=True):
+                    _measure(audioop.tomono(pcm, _SAMPLE_BYTES, *of), rms, peak)
+    except (OSError, EOFError, wave.Error) as error:
+        cause = getattr(error, "strerror", None) or str(error) or "it is cut short"
+        raise RecordingUnreadable(f"{wav}: the recording cannot be read: {cause}") from error
+    return Levels(*(Side(rms, peak) for rms, peak in sides))
+
+
+def _measure(mono: bytes, rms: "array[int]", peak: "array[int]") -> None:
+    size = _CELL_SAMPLES * _SAMPLE_BYTES
+    for start in range(0, len(mono), size):
+        cell = mono[start : start + size]
+        rms.append(audioop.rms(cell, _SAMPLE_BYTES))
+        peak.append(audioop.max(cell, _SAMPLE_BYTES))
+
+
+def _cell(at_ms: float) -> int:
+    return max(0, int(at_ms // CELL_MS))

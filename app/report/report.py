@@ -1,0 +1,357 @@
+"""What people want to know of a call, read from its record: `read_call` and `transcript_text`.
+
+The figures come from the timeline, and from the recording where there is one. An answer's latency
+is then measured as a person with a stop-watch would: from where the caller's sound ended to where
+the agent's began. Without a recording it counts from the moment that turn detection said so, which
+hides the silence that turn detection waited for; how long that was is in no event.
+"""
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+
+from app.call.timeline import Entry
+from app.records import CallRow, TimelineRow, TurnRow
+from app.report.levels import Levels, RecordingUnreadable, read_levels
+from app.report.trace import CallerSpeech, CallTrace, Interruption, Mark, Span, Speech, Tool, trace
+from app.store import Store
+
+_REST_MS = 160.0  # of the end of a caller's turn: turn detection waited for longer than that
+
+
+@dataclass(frozen=True, slots=True)
+class SpokenTurn:
+    """Somebody spoke, from `from_ms` to `to_ms` as it sounded. `role`: user or assistant.
+
+    `heard`: the words that the other side heard. `unheard`: the rest of what the agent was saying.
+    `cut`: not all of it was heard, and where the words are cut is an estimate. `interrupted`: the
+    caller cut it, not the end of the call. `heard_ms` of `generated_ms`: None for the caller.
+    `spans`: where there was sound; more than one when the model was too slow for it.
+    """
+
+    role: str
+    item_id: str
+    from_ms: float
+    to_ms: float
+    heard: str
+    unheard: str = ""
+    cut: bool = False
+    interrupted: bool = False
+    heard_ms: float | None = None
+    generated_ms: float | None = None
+    spans: tuple[Span, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """From the end of the caller's speech to the first of the agent's that was heard, whatever the
+    model did in between. `by_sound`: both were found in the recording."""
+
+    caller_item_id: str
+    from_ms: float
+    to_ms: float
+    by_sound: bool
+
+    @property
+    def latency_ms(self) -> float:
+        return self.to_ms - self.from_ms
+
+
+@dataclass(frozen=True, slots=True)
+class CallReport:
+    """A call. Times are ms of its timeline, whose 0 is the webhook.
+
+    `connected_ms`: the caller was on the line. `ended_ms`: the record ends. `hung_up_ms`: we hung
+    up. `greeted_ms`: the agent was first heard. `round_trip_ms`: to Twilio and back, without the
+    telephone network behind it. `recording_fault`: why a recording that should be there was not
+    read, or empty.
+    """
+
+    call: CallRow
+    turns: tuple[SpokenTurn, ...]
+    answers: tuple[Answer, ...]
+    interruptions: tuple[Interruption, ...]
+    tools: tuple[Tool, ...]
+    marks: tuple[Mark, ...]
+    round_trip_ms: float | None
+    connected_ms: float | None
+    greeted_ms: float | None
+    hung_up_ms: float | None
+    ended_ms: float
+    wav: Path | None = None
+    recording_fault: str = ""
+
+    @property
+    def by_sound(self) -> bool:
+        """Whether latencies are those of the recording."""
+        return any(answer.by_sound for answer in self.answers)
+
+    @property
+    def latencies_ms(self) -> list[float]:
+        """Of every answer; of those measured by sound alone where there are any, for the others
+        are shorter by what turn detection waited."""
+        return [a.latency_ms for a in self.answers if a.by_sound or not self.by_sound]
+
+    @property
+    def median_ms(self) -> float | None:
+        return median(self.latencies_ms) if self.answers else None
+
+    @property
+    def worst_ms(self) -> float | None:
+        return max(self.latencies_ms, default=None)
+
+    def at_the_ear_ms(self, latency_ms: float) -> float | None:
+        """What the caller waited: their last word needs half a round trip to us and the answer half
+        a round trip back. None when the round trip is not known."""
+        return None if self.round_trip_ms is None else latency_ms + self.round_trip_ms
+
+    def turn(self, item_id: str) -> SpokenTurn | None:
+        return next((turn for turn in self.turns if turn.item_id == item_id), None)
+
+
+async def read_call(store: Store, call_sid: str) -> CallReport | None:
+    """Everything about one call, or None when there is no record of it. A recording that cannot be
+    read costs the measurement by sound, and is named in `recording_fault`.
+
+    Raises:
+        StoreUnavailable: the database does not answer.
+    """
+    call = await store.get_call(call_sid)
+    if call is None:
+        return None
+    turns, timeline = await store.turns(call_sid), await store.timeline(call_sid)
+    levels, fault = None, ""
+    if call.recording:
+        try:
+            levels = await asyncio.to_thread(read_levels, Path(call.recording))
+        except RecordingUnreadable as error:
+            fault = str(error)
+    report = report_of(call, turns, timeline, levels)
+    wav = Path(call.recording) if call.recording and levels else None
+    return replace(report, wav=wav, recording_fault=fault)
+
+
+def report_of(
+    call: CallRow,
+    turns: Sequence[TurnRow],
+    timeline: Sequence[TimelineRow],
+    levels: Levels | None = None,
+) -> CallReport:
+    """The report of a record. `levels`: the loudness of its recording, if it was recorded."""
+    traced = trace(Entry.from_data(row.at_ms, row.kind, row.name, row.data) for row in timeline)
+    rows = {row.item_id: row for row in turns}
+    spoken = [
+        _agents_turn(speech, rows.get(speech.item_id), levels)
+        for speech in traced.speeches.values()
+        if speech.text or speech.spans
+    ]
+    sound = {speech.item_id: _by_sound(speech, levels) for speech in traced.caller.values()}
+    spoken += [
+        _callers_turn(speech, rows.get(speech.item_id), sound[speech.item_id], traced.ended_ms)
+        for speech in traced.caller.values()
+    ]
+    known = {turn.item_id for turn in spoken}
+    spoken += [
+        SpokenTurn(row.role, row.item_id, row.at_ms, row.at_ms, row.text)
+        for row in turns
+        if row.item_id not in known and row.role != "tool"
+    ]
+    spoken.sort(key=lambda turn: turn.from_ms)
+    sounding = [turn.from_ms for turn in spoken if turn.role == "assistant" and turn.spans]
+    return CallReport(
+        call=call,
+        turns=tuple(spoken),
+        answers=tuple(_answers(spoken, traced, sound)),
+        interruptions=tuple(traced.interruptions),
+        tools=tuple(traced.tools),
+        marks=tuple(traced.marks),
+        round_trip_ms=traced.round_trip_ms,
+        connected_ms=traced.connected_ms,
+        greeted_ms=min(sounding, default=None),
+        hung_up_ms=traced.hung_up_ms,
+        ended_ms=max(traced.ended_ms, max((turn.to_ms for turn in spoken), default=0.0)),
+    )
+
+
+def _agents_turn(speech: Speech, row: TurnRow | None, levels: Levels | None) -> SpokenTurn:
+    """`row`: None for an answer of which nothing was heard, so that it is in no transcript."""
+    heard = row.text if row else ""
+    cut = row.cut if row else True
+    unheard = ""
+    if cut:
+        whole = speech.text.strip()
+        unheard = whole.removeprefix(heard).strip() if whole.startswith(heard) else ""
+    begun_ms = speech.spans[0].from_ms if speech.spans else speech.begun_ms
+    ended_ms = speech.spans[-1].to_ms if speech.spans else speech.begun_ms
+    if levels is not None and speech.spans:
+        level = levels.agent.level(begun_ms, ended_ms)
+        if level is not None:
+            begun_ms = levels.agent.first_sound_ms(level, begun_ms, ended_ms) or begun_ms
+            ended_ms = levels.agent.last_sound_ms(level, begun_ms, ended_ms) or ended_ms
+    return SpokenTurn(
+        role="assistant",
+        item_id=speech.item_id,
+        from_ms=begun_ms,
+        to_ms=ended_ms,
+        heard=heard,
+        unheard=unheard,
+        cut=cut,
+        interrupted=speech.interrupted,
+        heard_ms=speech.heard_ms if row is None or row.heard_ms is None else row.heard_ms,
+        generated_ms=speech.generated_ms,
+        spans=tuple(speech.spans),
+    )
+
+
+def _callers_turn(
+    speech: CallerSpeech, row: TurnRow | None, sound: Span | None, call_ended_ms: float
+) -> SpokenTurn:
+    ended_ms = call_ended_ms if speech.to_ms is None else speech.to_ms
+    span = sound or Span(speech.from_ms, ended_ms)
+    text = row.text if row else ""
+    return SpokenTurn("user", speech.item_id, span.from_ms, span.to_ms, text, spans=(span,))
+
+
+def _by_sound(speech: CallerSpeech, levels: Levels | None) -> Span | None:
+    """Where the caller really spoke: turn detection adds padding before and silence after."""
+    if levels is None or speech.to_ms is None:
+        return None
+    level = levels.caller.level(speech.from_ms, speech.to_ms, rest_ms=_REST_MS)
+    if level is None:
+        return None
+    begun_ms = levels.caller.first_sound_ms(level, speech.from_ms, speech.to_ms)
+    ended_ms = levels.caller.last_sound_ms(level, speech.from_ms, speech.to_ms)
+    return None if begun_ms is None or ended_ms is None else Span(begun_ms, ended_ms)
+
+
+def _answers(
+    spoken: Sequence[SpokenTurn], traced: CallTrace, sound: Mapping[str, Span | None]
+) -> list[Answer]:
+    """For each turn of the caller's, the first sound that was sent after it and before the next.
+    What the agent was saying already, over the caller, answers nothing."""
+    answers = []
+    heard = [turn for turn in spoken if turn.role == "assistant" and turn.spans]
+    callers = sorted(traced.caller.values(), key=lambda speech: speech.noticed_ms)
+    for number, speech in enumerate(callers):
+        if speech.to_ms is None:
+            continue
+        next_ms = callers[number + 1].noticed_ms if number + 1 < len(callers) else float("inf")
+        first = next(
+            (turn for turn in heard if speech.to_ms <= turn.spans[0].from_ms < next_ms), None
+        )
+        if first is not None:
+            span = sound[speech.item_id]
+            from_ms = span.to_ms if span else speech.to_ms
+            answers.append(Answer(speech.item_id, from_ms, first.from_ms, span is not None))
+    return answers
+
+
+# --- as text ----------------------------------------------------------------------------------
+
+
+def transcript_text(report: CallReport) -> str:
+    """The call to be read: times, who, what was heard, what was not, and the tools."""
+    lines = [(turn.from_ms, f"{_WHO[turn.role]}  {_words(turn)}") for turn in report.turns]
+    lines += [(tool.from_ms, f"tool    {tool_text(tool)}") for tool in report.tools]
+    if report.call.ended_by:
+        lines.append((report.ended_ms, f"line    {ending(report.call)}"))
+    lines.sort(key=lambda line: line[0])
+    return "".join(f"{clock(at_ms)}  {text}\n" for at_ms, text in lines)
+
+
+_WHO = {"user": "caller", "assistant": "agent "}
+
+
+def clock(at_ms: float) -> str:
+    """`1:02.5`: minutes and seconds."""
+    minutes, ms = divmod(round(at_ms / 100) * 100, 60_000)
+    return f"{minutes}:{ms / 1000:04.1f}"
+
+
+def _words(turn: SpokenTurn) -> str:
+    if turn.role == "user":
+        return turn.heard or "[not understood]"
+    words = [turn.heard] if turn.heard else []
+    why = "interrupted; " if turn.interrupted else ""
+    if turn.cut and turn.unheard:
+        words.append(f"[{why}not heard: {turn.unheard}]")
+    elif turn.interrupted:
+        words.append("[interrupted]")
+    return " ".join(words) or "[no words]"
+
+
+def tool_text(tool: Tool) -> str:
+    """A tool call in a line: `menu(size="large") → {"margherita":11.0}`."""
+    answer = " ".join(tool.result.split()) or tool.outcome
+    failed = "failed: " if tool.outcome == "failed" else ""
+    return f"{tool.name}({_arguments(tool.arguments)}) → {failed}{answer}"
+
+
+def _arguments(text: str) -> str:
+    try:
+        arguments = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        return " ".join(text.split())
+    if not isinstance(arguments, dict):
+        return " ".join(text.split())
+    parts = (f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in arguments.items())
+    return ", ".join(parts)
+
+
+def tool_caption(tool: Tool) -> tuple[str, str]:
+    """A tool call for people, question and answer: `menu(size: large)`, `→ margherita: 11.0`."""
+    answer = _plain(tool.result) or tool.outcome
+    failed = "failed: " if tool.outcome == "failed" else ""
+    return f"{tool.name}({_plain(tool.arguments)})", f"→ {failed}{answer}"
+
+
+def _plain(text: str) -> str:
+    try:
+        return _spoken(json.loads(text)) if text else ""
+    except (ValueError, RecursionError):
+        return " ".join(text.split())
+
+
+def _spoken(value: object) -> str:
+    """JSON without its marks."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {_spoken(each)}" for key, each in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_spoken, value))
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def ending(call: CallRow) -> str:
+    """How a call ended, in words."""
+    known = {
+        "agent": "the agent hung up",
+        "caller": "the caller hung up",
+        "line": "the line was lost",
+        "limit": "the longest call was reached",
+        "idle": "the caller said nothing any more",
+        "model": "the model was lost",
+        "shutdown": "the service stopped",
+        "": "the call goes on" if call.ended_at is None else "ended",
+    }
+    reason = call.ended_by or ""
+    return known.get(reason, f"ended: {reason}")
+
+
+_COST_PARTS = ("model", "line", "transcription")
+
+
+def cost_text(call: CallRow) -> str:
+    """What a call cost, in money: `0.0208 USD`. With a price that nobody knows, what is known of
+    it: `0.0085 USD + model, price unknown`. Empty when there is no record of it."""
+    cost = call.cost
+    if not cost:
+        return ""
+    unknown = [str(name) for name in cost.get("unknown") or ()]
+    total = cost.get("total")
+    if total is None:
+        total = sum(cost.get(name) or 0.0 for name in _COST_PARTS)
+    text = f"{total:.4f} {cost.get('currency', '')}".strip()
+    return f"{text} + {' and '.join(unknown)}, price unknown" if unknown else text

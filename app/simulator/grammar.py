@@ -1,0 +1,239 @@
+"""What a caller may say: phrases to a graph of words, and words back to the phrase and its slots.
+
+A phrase is words and `[words that may be left out]`, with slots: `{name}`; `{number}`, 0 to 999 as
+people say it; `{digits}`, 3 to 12 digits one by one; and choices, `{size:small|large}`.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from app.simulator.spoken_numbers import (
+    digits,
+    digits_from,
+    number,
+    number_from,
+    written_digits,
+)
+from app.simulator.word_graph import (
+    Arc,
+    Chain,
+    Expression,
+    Named,
+    either,
+    graph,
+    maybe,
+    pattern,
+    words,
+)
+
+FIRST_NAMES = tuple(
+    "Adam Barbara Charles Daniel Elizabeth Frances George Grace Henry Jessica Laura Margaret "
+    "Nicholas Oliver Patricia Robert Susan Thomas Victoria William".split()
+)
+"""Names that `{name}` hears in any case: few, and far apart in sound, because each one more is
+mistaken for others."""
+
+_COMMON_NAME = 1e-20  # how likely one of them is beside the names that were given
+_POLITE = 1e-14  # how likely is what people put around a phrase
+_LEADS = ("uh", "um", "well", "so", "okay", "hello", "hi")
+_TRAILS = ("please", "thanks", "thank you")
+_UNWRITTEN = frozenset({"uh", "um"})
+_QUESTIONS = frozenset(
+    "what what's when when's where where's who who's whom whose which why how how's can could may "
+    "do does did is are am will would should have has".split()
+)
+
+_PARTS = re.compile(r"\{([^{}]*)\}|\[([^\[\]{}]*)\]|([^\s{}\[\]]+)")
+_CHOICE = re.compile(r"([a-z_]+):(.*)")
+
+
+class PhraseError(ValueError):
+    """A phrase that nobody can say. The message tells what is wrong in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a caller said. `text`: as a person would write it. `phrase`: the phrase, or the keyword,
+    as it was given. `slots`: such as {"name": "Ada", "number": "12", "digits": "5551234"}."""
+
+    text: str
+    phrase: str
+    slots: Mapping[str, str]
+
+
+class Grammar:
+    """Everything that one agent's callers may say.
+
+    `phrases`: as described above. `keywords`: words that give away in any sentence what is meant.
+    `names`: for `{name}`, beside the common ones. What fits several is the first of them.
+
+    Raises PhraseError.
+    """
+
+    def __init__(
+        self, phrases: Sequence[str], *, keywords: Sequence[str] = (), names: Sequence[str] = ()
+    ) -> None:
+        named = _Alternatives((*names, *FIRST_NAMES), unlikely_after=len(names))
+        self._phrases = [_Phrase(phrase, named) for phrase in phrases]
+        self._keywords = {spoken_form(keyword): keyword for keyword in reversed(keywords)}
+        if "" in self._keywords:
+            raise PhraseError(f"the keyword {self._keywords['']!r} has no words")
+
+    @property
+    def keywords(self) -> tuple[str, ...]:
+        """The keywords as they are spoken."""
+        return tuple(reversed(self._keywords))
+
+    def graph(self) -> tuple[list[Arc], int]:
+        """The phrases as arcs from state 0 to the last state, and the number of that state. A word
+        of politeness may come before and after."""
+        phrases = either(phrase.expression for phrase in self._phrases)
+        return graph(Chain((_around(_LEADS), phrases, _around(_TRAILS))))
+
+    def understand(self, spoken: Sequence[str | None]) -> Heard | None:
+        """What these words mean; None: nothing that is known here. Words are lower case; None
+        among them stands for speech that is no word."""
+        if None not in spoken:
+            said = "".join(f"{each} " for each in spoken)
+            found = [heard for phrase in self._phrases if (heard := phrase.match(said))]
+            if found:
+                # with nothing around it before one with politeness around it
+                return min(found, key=lambda each: each[0])[1]
+        said = f" {' '.join(each or '…' for each in spoken)} "
+        for keyword in self.keywords:
+            if f" {keyword} " in said:
+                alone = said.strip() == keyword
+                text = _sentence(self._keywords[keyword]) if alone else f"… {keyword} …"
+                return Heard(text, self._keywords[keyword], {})
+        return None
+
+
+def spoken_form(written: str) -> str:
+    """Words as they are looked up in a dictionary: in lower case, those with a hyphen apart."""
+    return " ".join(written.lower().replace("’", "'").replace("-", " ").split())
+
+
+def _around(texts: Sequence[str]) -> Expression:
+    return maybe(either(words(text, _POLITE) for text in texts))
+
+
+class _Alternatives:
+    """Written words of which one is said. Those from the place `unlikely_after` on are rarer."""
+
+    def __init__(self, written: Iterable[str], *, unlikely_after: int | None = None) -> None:
+        self._written: dict[str, str] = {}
+        options = []
+        for place, each in enumerate(written):
+            spoken, each = spoken_form(each), " ".join(each.split())
+            if not spoken:
+                raise PhraseError("a choice, or a name, has no words")
+            if spoken not in self._written:
+                rare = unlikely_after is not None and place >= unlikely_after > 0
+                options.append(words(spoken, _COMMON_NAME if rare else 1.0))
+                self._written[spoken] = each
+        self.expression = either(options)
+
+    def value(self, spoken: str) -> str:
+        return self._written[spoken]
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A word, words that may be left out, or a slot.
+
+    `value` turns spoken words into the slot's value, `written` a value into text. `value` raises
+    ValueError for what is no value after all.
+    """
+
+    expression: Expression
+    value: Callable[[str], str]
+    written: Callable[[str], str] = str
+    slot: str = ""
+
+
+class _Phrase:
+    """A phrase, taken apart."""
+
+    def __init__(self, phrase: str, names: _Alternatives) -> None:
+        self._phrase = phrase
+        self._parts: list[_Part] = []
+        if set(_PARTS.sub("", phrase)) & set("{}[]"):
+            raise PhraseError(f"{phrase!r}: a bracket or brace without its other half")
+        for found in _PARTS.finditer(phrase):
+            slot, optional, plain = found.groups()
+            if slot is not None:
+                self._parts.append(self._slot(slot.strip(), names))
+            else:
+                self._parts.append(_fixed(optional or plain or "", may_lack=plain is None))
+        taken = [part.slot for part in self._parts if part.slot]
+        if len(taken) > len(set(taken)):
+            raise PhraseError(f"{phrase!r}: a slot is there twice")
+        if not any(pattern(part.expression) for part in self._parts):
+            raise PhraseError(f"{phrase!r} has no words")
+        self.expression = Chain(tuple(part.expression for part in self._parts))
+        named = Chain(tuple(Named(f"p{n}", part.expression) for n, part in enumerate(self._parts)))
+        # a lead is taken for one only where it cannot be a word of the phrase
+        lead, trail = pattern(Named("lead", _either_of(_LEADS))), pattern(_either_of(_TRAILS))
+        self._pattern = re.compile(f"{lead}??{pattern(named)}(?P<trail>{trail})??")
+
+    def _slot(self, slot: str, names: _Alternatives) -> _Part:
+        if slot == "name":
+            return _Part(names.expression, names.value, slot=slot)
+        if slot == "number":
+            return _Part(number(), number_from, slot=slot)
+        if slot == "digits":
+            return _Part(digits(), digits_from, written_digits, slot)
+        choice = _CHOICE.fullmatch(slot)
+        if choice is None or choice[1] in ("name", "number", "digits"):
+            raise PhraseError(
+                f"{self._phrase!r}: unknown slot {{{slot}}}; known: {{name}}, {{number}}, "
+                "{digits} and choices such as {size:small|large}"
+            )
+        alternatives = _Alternatives(choice[2].split("|"))
+        return _Part(alternatives.expression, alternatives.value, slot=choice[1])
+
+    def match(self, spoken: str) -> tuple[int, Heard] | None:
+        """How many words of politeness stand around it, and what it is; None when it is another
+        phrase. `spoken`: words that each have a space behind them."""
+        found = self._pattern.fullmatch(spoken)
+        if found is None:
+            return None
+        lead, trail = (found["lead"] or "").strip(), (found["trail"] or "").strip()
+        texts, slots = [], {}
+        for n, part in enumerate(self._parts):
+            said = found[f"p{n}"].strip()
+            try:
+                value = part.value(said) if said else ""
+            except ValueError:
+                return None
+            if part.slot:
+                slots[part.slot] = value
+            if value:
+                texts.append(part.written(value))
+        if lead and lead not in _UNWRITTEN:
+            texts[0] = f"{lead}, {texts[0]}"
+        if trail:
+            texts[-1] += f", {trail}"
+        around = len(lead.split()) + len(trail.split())
+        return around, Heard(_sentence(" ".join(texts)), self._phrase, slots)
+
+
+def _either_of(texts: Sequence[str]) -> Expression:
+    return either(words(text) for text in texts)
+
+
+def _fixed(written: str, *, may_lack: bool) -> _Part:
+    written = " ".join(written.split())
+    said: Expression = words(spoken_form(written))
+    return _Part(maybe(said) if may_lack else said, lambda _: written)
+
+
+def _sentence(text: str) -> str:
+    """With capitals and its last mark, as one would write it down."""
+    text = re.sub(r"\bi\b", "I", text)
+    first = text.split()[0].rstrip(",").lower()
+    if first in _LEADS and " " in text:
+        first = text.split()[1].lower()
+    mark = "" if text[-1] in ".!?…" else "?" if first in _QUESTIONS else "."
+    return text[0].upper() + text[1:] + mark

@@ -1,0 +1,1 @@
+"""The house: the rooms of app/ and their order, which one test checks and one picture shows."""
