@@ -39,7 +39,7 @@ NETWORK = Network(delay_ms=40, jitter_ms=5, seed=1)  # a usual way to Twilio's e
 CALLER_VOICE = "en-gb-x-rp"
 
 QUESTION = "Hello! What pizzas do you have?"
-INTERRUPTION = "Sorry! One large margherita please, for Ada."
+INTERRUPTION = "One large margherita please, for Ada."
 GOODBYE = "Thank you, that is all. Goodbye!"
 INTERRUPT_AFTER_MS = 5000.0
 QUIET_MS = 1500.0  # nobody goes on after such a pause

@@ -29,16 +29,20 @@ from app.simulator.word_graph import (
 
 FIRST_NAMES = tuple(
     "Adam Barbara Charles Daniel Elizabeth Frances George Grace Henry Jessica Laura Margaret "
-    "Nicholas Oliver Patricia Robert Susan Thomas Victoria William".split()
+    "Nicholas Oliver Patricia Robert Thomas Victoria William".split()
 )
 """Names that `{name}` hears in any case: few, and far apart in sound, because each one more is
 mistaken for others."""
 
 _COMMON_NAME = 1e-20  # how likely one of them is beside the names that were given
-_POLITE = 1e-14  # how likely is what people put around a phrase
-_LEADS = ("uh", "um", "well", "so", "okay", "hello", "hi")
-_TRAILS = ("please", "thanks", "thank you")
-_UNWRITTEN = frozenset({"uh", "um"})
+_BY_KEYWORD = 1e-40  # how likely is a keyword in a sentence of its own beside the phrases
+# How people ask for something; a keyword may stand behind any of these.
+_CARRIERS = (
+    "what is", "what are", "what about", "tell me", "tell me about", "can you tell me",
+    "could you tell me", "do you have", "have you got", "i want", "i need", "i would like",
+    "i am calling about", "i have a question about", "show me", "is there",
+)  # fmt: skip
+_ARTICLES = ("the", "your", "a", "an", "any", "my")
 _QUESTIONS = frozenset(
     "what what's when when's where where's who who's whom whose which why how how's can could may "
     "do does did is are am will would should have has".split()
@@ -86,36 +90,31 @@ class Grammar:
         return tuple(reversed(self._keywords))
 
     def graph(self) -> tuple[list[Arc], int]:
-        """The phrases as arcs from state 0 to the last state, and the number of that state. A word
-        of politeness may come before and after."""
-        phrases = either(phrase.expression for phrase in self._phrases)
-        return graph(Chain((_around(_LEADS), phrases, _around(_TRAILS))))
+        """Whatever may be said, as arcs from state 0 to the last state, and that state's number:
+        the phrases, and the keywords in sentences that people ask with."""
+        said = [phrase.expression for phrase in self._phrases]
+        if self._keywords:
+            asked = maybe(either(words(each) for each in _CARRIERS))
+            article = maybe(either(words(each) for each in _ARTICLES))
+            keyword = either(words(each, _BY_KEYWORD) for each in self.keywords)
+            said.append(Chain((asked, article, keyword, maybe(words("please")))))
+        return graph(either(said))
 
-    def understand(self, spoken: Sequence[str | None]) -> Heard | None:
-        """What these words mean; None: nothing that is known here. Words are lower case; None
-        among them stands for speech that is no word."""
-        if None not in spoken:
-            said = "".join(f"{each} " for each in spoken)
-            found = [heard for phrase in self._phrases if (heard := phrase.match(said))]
-            if found:
-                # with nothing around it before one with politeness around it
-                return min(found, key=lambda each: each[0])[1]
-        said = f" {' '.join(each or '…' for each in spoken)} "
+    def understand(self, spoken: Sequence[str]) -> Heard | None:
+        """What these words, in lower case, mean; None: nothing that is known here."""
+        said = "".join(f"{each} " for each in spoken)
+        for phrase in self._phrases:
+            if heard := phrase.match(said):
+                return heard
         for keyword in self.keywords:
-            if f" {keyword} " in said:
-                alone = said.strip() == keyword
-                text = _sentence(self._keywords[keyword]) if alone else f"… {keyword} …"
-                return Heard(text, self._keywords[keyword], {})
+            if f" {keyword} " in f" {said}":
+                return Heard(_sentence(said.strip()), self._keywords[keyword], {})
         return None
 
 
 def spoken_form(written: str) -> str:
     """Words as they are looked up in a dictionary: in lower case, those with a hyphen apart."""
     return " ".join(written.lower().replace("’", "'").replace("-", " ").split())
-
-
-def _around(texts: Sequence[str]) -> Expression:
-    return maybe(either(words(text, _POLITE) for text in texts))
 
 
 class _Alternatives:
@@ -173,9 +172,7 @@ class _Phrase:
             raise PhraseError(f"{phrase!r} has no words")
         self.expression = Chain(tuple(part.expression for part in self._parts))
         named = Chain(tuple(Named(f"p{n}", part.expression) for n, part in enumerate(self._parts)))
-        # a lead is taken for one only where it cannot be a word of the phrase
-        lead, trail = pattern(Named("lead", _either_of(_LEADS))), pattern(_either_of(_TRAILS))
-        self._pattern = re.compile(f"{lead}??{pattern(named)}(?P<trail>{trail})??")
+        self._pattern = re.compile(pattern(named))
 
     def _slot(self, slot: str, names: _Alternatives) -> _Part:
         if slot == "name":
@@ -193,13 +190,12 @@ class _Phrase:
         alternatives = _Alternatives(choice[2].split("|"))
         return _Part(alternatives.expression, alternatives.value, slot=choice[1])
 
-    def match(self, spoken: str) -> tuple[int, Heard] | None:
-        """How many words of politeness stand around it, and what it is; None when it is another
-        phrase. `spoken`: words that each have a space behind them."""
+    def match(self, spoken: str) -> Heard | None:
+        """What it is; None when it is another phrase. `spoken`: words that each have a space behind
+        them."""
         found = self._pattern.fullmatch(spoken)
         if found is None:
             return None
-        lead, trail = (found["lead"] or "").strip(), (found["trail"] or "").strip()
         texts, slots = [], {}
         for n, part in enumerate(self._parts):
             said = found[f"p{n}"].strip()
@@ -211,16 +207,7 @@ class _Phrase:
                 slots[part.slot] = value
             if value:
                 texts.append(part.written(value))
-        if lead and lead not in _UNWRITTEN:
-            texts[0] = f"{lead}, {texts[0]}"
-        if trail:
-            texts[-1] += f", {trail}"
-        around = len(lead.split()) + len(trail.split())
-        return around, Heard(_sentence(" ".join(texts)), self._phrase, slots)
-
-
-def _either_of(texts: Sequence[str]) -> Expression:
-    return either(words(text) for text in texts)
+        return Heard(_sentence(" ".join(texts)), self._phrase, slots)
 
 
 def _fixed(written: str, *, may_lack: bool) -> _Part:
@@ -232,8 +219,6 @@ def _fixed(written: str, *, may_lack: bool) -> _Part:
 def _sentence(text: str) -> str:
     """With capitals and its last mark, as one would write it down."""
     text = re.sub(r"\bi\b", "I", text)
-    first = text.split()[0].rstrip(",").lower()
-    if first in _LEADS and " " in text:
-        first = text.split()[1].lower()
+    first = text.split()[0].lower()
     mark = "" if text[-1] in ".!?…" else "?" if first in _QUESTIONS else "."
     return text[0].upper() + text[1:] + mark

@@ -76,9 +76,9 @@ GENERIC_LINES = (
 
 
 def example_of(phrase: str, names: Sequence[str] = ()) -> str:
-    """A phrase as somebody might say it: "one large margherita for Ada"."""
+    """A phrase as somebody might say it: "one large margherita for Grace"."""
     samples = {
-        "name": names[0] if names else "Ada",
+        "name": names[0] if names else "Grace",
         "number": "two",
         "digits": as_digits("5551234"),
     }

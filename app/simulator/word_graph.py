@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeAlias
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One word. `weight`: how likely it is beside the others that may stand in its place, 0 to 1."""
+    """One word. `weight`: how likely it is beside the others that may stand there, 0 to 1."""
 
     text: str
     weight: float = 1.0

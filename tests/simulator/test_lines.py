@@ -15,9 +15,9 @@ SLOTS = {"name": "Ada", "digits": "5551234"}
     [
         ("what is on the menu", (), "what is on the menu"),
         ("[hello] what is [there] on the menu [please]", (), "what is on the menu"),
-        ("{count:one|two} {pizza: diavola | funghi} for {name}", (), "one diavola for Ada"),
+        ("{count:one|two} {pizza: diavola | funghi} for {name}", (), "one diavola for Grace"),
         ("[well] i would like it", (), "I would like it"),
-        ("my name is {name}", ("Grace", "Ada"), "my name is Grace"),
+        ("my name is {name}", ("Ada", "Grace"), "my name is Ada"),
         ("call {digits} at {number}", (), "call 5 5 5, 1 2 3 4 at two"),
     ],
 )

@@ -143,7 +143,7 @@ class Caller:
 async def conversation(
     *said: Said | None, lines: Sequence[Line] = LINES, ears: Hearing | None = None, **session: Any
 ) -> AsyncIterator[Caller]:
-    model = Receptionist(lines, recognizer=ears or Ears(*said))
+    model = Receptionist(lines, recognizer=ears or Ears(*said), names=("Ada",))
     async with (
         RealtimeServer(
             model.brain, transcribe=model.transcribe, options=Options(speed=math.inf)

@@ -66,7 +66,7 @@ def test_without_the_extra_the_error_names_the_install(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(speech, "_espeak", None)
     monkeypatch.setattr(importlib, "import_module", missing)
-    with pytest.raises(SpeechUnavailable, match=r"pip install 'phone-agent-bridge\[demo\]'"):
+    with pytest.raises(SpeechUnavailable, match=r"pip install '\.\[demo\]'"):
         speak("Hello.")
 
 
