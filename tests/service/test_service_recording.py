@@ -5,7 +5,11 @@ import wave
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from app.audio import ulaw_decode
 from app.simulator.realtime import Reply, Script
+from app.simulator.speech import utter
 from app.simulator.twilio import Call, Network
 from tests.service.world import AGENT, World, noise, world
 
@@ -144,3 +148,51 @@ async def test_a_stream_that_comes_back_goes_on_in_the_same_file(tmp_path: Path)
     _, agent = read(record["recording"])
     assert len(sounds(agent)) == 2
     assert os.listdir(tmp_path) == [Path(record["recording"]).name]
+
+
+@pytest.mark.parametrize("interrupted_after_ms", [700, 1900, 3100])
+async def test_the_transcript_of_a_cut_answer_is_what_the_wav_holds_to_the_word(
+    tmp_path: Path, interrupted_after_ms: int
+) -> None:
+    greeting = utter("Good evening, this is the front desk. How can I help?")
+    answer = utter("We are open from nine to five on weekdays, and until noon on Saturday.")
+    model = Script(
+        *(
+            Reply(
+                "".join(word.text for word in said.words),
+                audio=said.ulaw,
+                words=[(word.offset_bytes, word.text) for word in said.words],
+            )
+            for said in (greeting, answer)
+        ),
+        "Yes?",
+        heard=["When are you open?", "Wait!"],
+    )
+    async with world(model, agent=RECORDED, recordings_dir=tmp_path) as w:
+        call = await w.connected()
+        await call.wait_quiet(50)
+        call.say(noise(300, "question"))
+        await call.wait_heard(len(greeting.ulaw) + interrupted_after_ms * 8)
+        call.say(noise(300, "interruption"))
+        await call.wait_for(lambda: bool(call.playback.clears))
+        call.hang_up()
+        await call.wait_ended()
+        await w.settled()
+        record = await w.record(call.call_sid)
+
+    (cut,) = [turn for turn in record["transcript"] if turn["cut"]]
+    _, agent = read(record["recording"])
+    samples = agent.tolist()
+    spoken = memoryview(ulaw_decode(answer.ulaw)).cast("h").tolist()
+    (cleared,) = [e["at_ms"] for e in record["events"] if e["name"] == "ClearAudio"]
+    until = min(len(samples), round(cleared * 8) + 160)
+    last = max(n for n in range(until) if samples[n])
+    in_wav = next(  # how much of the answer ends there
+        size
+        for size in range(len(spoken), 0, -1)
+        if spoken[size - 1] and spoken[:size] == samples[last + 1 - size : last + 1]
+    )
+    ends = [word.offset_bytes for word in answer.words[1:]] + [len(answer.ulaw)]
+    heard = [word.text for word, end in zip(answer.words, ends, strict=True) if end <= in_wav + 8]
+    assert heard and len(heard) < len(answer.words)
+    assert cut["text"] == "".join(heard).strip()

@@ -11,7 +11,7 @@ from app.simulator import ears
 from app.simulator.ears import SileroDetector
 from app.simulator.realtime import RealtimeServer, Script
 from app.simulator.speech import speak
-from tests.simulator.realtime_client import PhoneSession
+from tests.simulator.realtime_client import PhoneSession, phone
 from tests.simulator.test_ears import edges
 from tests.simulator.test_recognizer import noise
 
@@ -45,7 +45,7 @@ def key(low_hz: int, high_hz: int, ms: int) -> bytes:
         pytest.param(crackle(200), id="crackle"),
         pytest.param(slam(50), id="slam"),
         pytest.param(slam(200), id="thunder"),
-        pytest.param(key(697, 1209, 100), id="key 1"),
+        pytest.param(key(770, 1336, 100), id="key 5"),
         pytest.param(key(941, 1477, 600), id="key # held down"),
         pytest.param(tone((440, 480), note_ms=400, level_dbfs=-20), id="ringing"),
     ],
@@ -104,12 +104,13 @@ def test_a_quiet_line_costs_nothing_and_a_sound_brings_what_was_before_it(
 
 async def test_a_server_listens_with_the_detector_it_was_given() -> None:
     script = Script("Sure.", heard=["I want a table"])
+    patient = phone(turn_detection={"type": "server_vad", "silence_duration_ms": 500})
     speech = speak("I would like to book a table for two, please.")
     async with (
         RealtimeServer(script, detector=SileroDetector) as server,
-        PhoneSession(server) as client,
+        PhoneSession(server, **patient) as client,
     ):
-        await client.append(silence(400) + crackle(300) + silence(600) + speech + silence(600))
+        await client.append(silence(400) + crackle(300) + silence(600) + speech + silence(800))
         await client.until("response.done")
         (started,) = client.of("input_audio_buffer.speech_started")
         assert 900 <= started["audio_start_ms"] <= 1200  # with 300 ms of padding
