@@ -174,7 +174,10 @@ class BuiltinToolsForm(Form):
 
 class RecordingForm(Form):
     enabled: bool = Field(default=False, description="true or false")
-    announcement: str = Field(default="", description="text, or '' to say nothing")
+    # Longer, and the ticket of the call's stream could run out while Twilio speaks.
+    announcement: str = Field(
+        default="", max_length=300, description="text of 300 characters at most, or '' for none"
+    )
 
     def recording(self) -> Recording:
         return Recording(self.enabled, self.announcement.strip())

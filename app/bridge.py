@@ -21,7 +21,7 @@ from app.realtime import client
 from app.realtime import events as realtime
 from app.realtime.client import HandshakeRefused, RealtimeSocket
 from app.realtime.session import session_update
-from app.recorder import CallInfo, Recorder
+from app.recorder import CallInfo
 from app.recording import OPEN_MS
 from app.services import Services
 from app.telephony import media_stream
@@ -55,14 +55,7 @@ class Leg:
         self._machine = CallMachine(self._agent)
         self._loop = asyncio.get_running_loop()
         if after is None:
-            self._recorder = Recorder(
-                services.store,
-                call,
-                self._agent.name,
-                services.cost,
-                services.recording(call.call_sid),
-                services.watchers,
-            )
+            self._recorder = services.recorder(call)
             self._began_s = monotonic()  # finer than the loop's clock, which uvloop rounds to 1 ms
             self._history: tuple[tuple[str, str], ...] = ()
         else:

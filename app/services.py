@@ -7,7 +7,7 @@ from typing import Any
 from app.agent_file import LoadedAgent, load_agent
 from app.call.usage import Usage
 from app.prices import Prices, load_prices
-from app.recorder import Watcher
+from app.recorder import CallInfo, Recorder, Watcher
 from app.recording import Recording
 from app.settings import EMBEDDED, Settings
 from app.store import Store
@@ -55,12 +55,13 @@ class Services:
         store = await Store.open(settings.database_url.get_secret_value())
         return cls(loaded, model, store, _rest(settings), prices, settings.recordings_dir)
 
-    def recording(self, call_sid: str) -> Recording | None:
-        """Where the sound of a call goes; None when calls are not recorded."""
-        return Recording(self.recordings, call_sid) if self.agent.recording.enabled else None
+    def recorder(self, call: CallInfo) -> Recorder:
+        """Who writes this call down: its sound too, if the agent's calls are recorded."""
+        agent = self.agent
+        sound = Recording(self.recordings, call.call_sid) if agent.recording.enabled else None
+        return Recorder(self.store, call, agent.agent.name, self._cost, sound, self.watchers)
 
-    def cost(self, usage: Usage, seconds: float, direction: str) -> dict[str, Any]:
-        """What a call cost, in money."""
+    def _cost(self, usage: Usage, seconds: float, direction: str) -> dict[str, Any]:
         model = self.model.model
         return self.prices.of(
             usage,

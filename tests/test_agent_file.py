@@ -154,6 +154,11 @@ def test_tools_lie_beside_the_agent_file(tmp_path: Path) -> None:
             '[voice]\nname = " "\n',
             "7: voice.name: expected a voice's name, such as 'marin', got ' '",
         ),
+        (
+            f'recording = {{ announcement = "{"on and " * 50}" }}\n',
+            "6: recording.announcement: expected text of 300 characters at most, or '' for none, "
+            f"got '{('on and ' * 50)[:59]}…",
+        ),
         ("voice = { speed = 9 }\n", "6: voice.speed: expected a number from 0.25 to 1.5, got 9"),
         ('voice = "marin"\n', "6: voice: expected a table: [voice], got 'marin'"),
         ("[[voice]]\nspeed = 1\n", "6: voice: expected a table: [voice], got an array"),

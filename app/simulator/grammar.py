@@ -43,6 +43,7 @@ _CARRIERS = (
     "i am calling about", "i have a question about", "show me", "is there",
 )  # fmt: skip
 _ARTICLES = ("the", "your", "a", "an", "any", "my")
+_GREETINGS = frozenset({"hello", "hi", "sorry"})
 _QUESTIONS = frozenset(
     "what what's when when's where where's who who's whom whose which why how how's can could may "
     "do does did is are am will would should have has".split()
@@ -219,6 +220,7 @@ def _fixed(written: str, *, may_lack: bool) -> _Part:
 def _sentence(text: str) -> str:
     """With capitals and its last mark, as one would write it down."""
     text = re.sub(r"\bi\b", "I", text)
-    first = text.split()[0].lower()
+    spoken = text.lower().split()
+    first = next((word for word in spoken if word not in _GREETINGS), "")
     mark = "" if text[-1] in ".!?…" else "?" if first in _QUESTIONS else "."
     return text[0].upper() + text[1:] + mark

@@ -19,8 +19,8 @@ _VALUES = {said: value for value, said in enumerate([*_ONES, *_TEENS])}
 _VALUES |= {said: 10 * tens for tens, said in enumerate(_TENS, 2)}
 _DIGITS = {**{said: str(value) for value, said in enumerate(_ONES)}, "oh": "0"}
 _TIMES = {"double": 2, "triple": 3}
-_RARE = 1e-10
-_DIGIT = 1e-8
+_RARE = 1e-10  # "one twenty three" beside "a hundred and twenty three"
+_DIGIT = 1e-8  # each digit has to be earned, or one that was said is heard as two
 
 
 def number() -> Expression:
