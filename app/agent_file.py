@@ -1,8 +1,6 @@
 """The agent file: TOML in, an Agent and its tools out, every fault named with its line."""
 
 import difflib
-import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +22,7 @@ from app.agent_forms import (
 )
 from app.call.agent import Agent, ToolSpec, Transcription, TurnTaking, Voice
 from app.errors import ConfigError
-from app.toml_lines import KeyPath, key_lines
+from app.toml_lines import KeyPath, read_toml
 from app.tools.builtin import END_CALL
 from app.tools.loading import load_tools
 from app.tools.registry import ToolRegistry
@@ -54,12 +52,13 @@ def load_agent(path: Path | None) -> LoadedAgent:
         ConfigError: one line per fault, `file:line: key: what is expected, what was found`.
     """
     path = path or BUILT_IN_AGENT
-    text = _read(path)
     try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(_syntax_problem(path, text, str(error))) from None
-    lines = key_lines(text)
+        data, lines = read_toml(path)
+    except OSError as error:
+        raise ConfigError(
+            f"AGENT_FILE: cannot read {path}: {error.strerror}; set it to your agent's TOML file, "
+            "or leave it out for the built-in agent"
+        ) from None
     try:
         form = AgentForm.model_validate(data)
     except ValidationError as error:
@@ -133,29 +132,6 @@ _FORMS: dict[KeyPath, type[Form]] = {
     **{(name,): form for name, form in _TABLES.items()},
     ("demo", "lines"): DemoLineForm,
 }
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise ConfigError(f"{path}:{line}: not UTF-8 text; save the file again as UTF-8") from None
-    except OSError as error:
-        raise ConfigError(
-            f"AGENT_FILE: cannot read {path}: {error.strerror}; set it to your agent's TOML file, "
-            "or leave it out for the built-in agent"
-        ) from None
-
-
-def _syntax_problem(path: Path, text: str, said: str) -> str:
-    place = re.search(r" \(at (?:line (\d+), column (\d+)|end of document)\)$", said)
-    what = said[: place.start()] if place else said
-    if place is None or place[1] is None:
-        return (
-            f"{path}:{len(text.splitlines()) or 1}: not valid TOML: {what} at the end of the file"
-        )
-    return f"{path}:{place[1]}: not valid TOML: {what} at column {place[2]}"
 
 
 def _problem(error: ErrorDetails, lines: Mapping[KeyPath, int]) -> tuple[int, str]:

@@ -2,7 +2,6 @@
 
 import math
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import date, datetime
@@ -12,7 +11,7 @@ from typing import Any, TypeVar
 
 from app.call.usage import Usage
 from app.errors import ConfigError
-from app.toml_lines import KeyPath, key_lines
+from app.toml_lines import KeyPath, read_toml
 
 BUILT_IN_PRICES = Path(__file__).parent / "prices.toml"
 
@@ -144,21 +143,13 @@ def _named(name: str, prices: Mapping[str, _Price]) -> _Price | None:
 def _read(path: Path, below: Prices) -> Prices:
     """The prices of a file, laid over those that are known."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        data = tomllib.loads(text, parse_float=Decimal)
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise ConfigError(f"{path}:{line}: not UTF-8 text; save the file again as UTF-8") from None
+        data, lines = read_toml(path, parse_float=Decimal)
     except OSError as error:
         raise ConfigError(
             f"PRICES_FILE: cannot read {path}: {error.strerror}; set it to a TOML file of prices, "
             "or leave it out for the built-in ones"
         ) from None
-    except tomllib.TOMLDecodeError as error:
-        place = re.search(r"at line (\d+)", str(error))
-        line = int(place[1]) if place else max(1, len(text.splitlines()))
-        raise ConfigError(f"{path}:{line}: not valid TOML: {error}") from None
-    reader = _Reader(key_lines(text))
+    reader = _Reader(lines)
     prices = reader.prices(data, below)
     if reader.faults:
         raise ConfigError(*(f"{path}:{line}: {said}" for line, said in sorted(reader.faults)))

@@ -1,9 +1,12 @@
-"""On which line of a TOML file each key stands, which tomllib does not tell."""
+"""TOML files whose faults can be named by their line: tomllib does not tell where a key stands."""
 
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
+
+from app.errors import ConfigError
 
 KeyPath = tuple[str, ...]
 
@@ -17,6 +20,36 @@ _TOKEN = re.compile(
     r"|[^\[\]{}=\n\"'\#]+",
     re.DOTALL,
 )
+
+
+def read_toml(
+    path: Path, *, parse_float: Callable[[str], Any] = float
+) -> tuple[dict[str, Any], dict[KeyPath, int]]:
+    """What a TOML file says, and on which line each key of it stands; see `key_lines`.
+
+    Raises:
+        ConfigError: it is no TOML, with the line.
+        OSError: it cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ConfigError(f"{path}:{line}: not UTF-8 text; save the file again as UTF-8") from None
+    try:
+        return tomllib.loads(text, parse_float=parse_float), key_lines(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(_syntax_problem(path, text, str(error))) from None
+
+
+def _syntax_problem(path: Path, text: str, said: str) -> str:
+    place = re.search(r" \(at (?:line (\d+), column (\d+)|end of document)\)$", said)
+    what = said[: place.start()] if place else said
+    if place is None or place[1] is None:
+        return (
+            f"{path}:{len(text.splitlines()) or 1}: not valid TOML: {what} at the end of the file"
+        )
+    return f"{path}:{place[1]}: not valid TOML: {what} at column {place[2]}"
 
 
 def key_lines(text: str) -> dict[KeyPath, int]:
