@@ -20,6 +20,7 @@ from app.call.agent import Limits, Transcription, TurnTaking, Voice
 
 _VOICE, _TURNS, _TRANSCRIPTION, _LIMITS = Voice(), TurnTaking(), Transcription(), Limits()
 _DAY_SECONDS = 86_400
+LONGEST_ANNOUNCEMENT_BYTES = 250  # of UTF-8: some 15 s of English, 25 s of Chinese
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +177,16 @@ class RecordingForm(Form):
     enabled: bool = Field(default=False, description="true or false")
     # Longer, and the ticket of the call's stream could run out while Twilio speaks.
     announcement: str = Field(
-        default="", max_length=300, description="text of 300 characters at most, or '' for none"
+        default="",
+        description=f"text of {LONGEST_ANNOUNCEMENT_BYTES} bytes at most, or '' for none",
     )
+
+    @field_validator("announcement")
+    @classmethod
+    def _is_soon_said(cls, value: str) -> str:
+        if len(value.encode()) > LONGEST_ANNOUNCEMENT_BYTES:
+            raise ValueError
+        return value
 
     def recording(self) -> Recording:
         return Recording(self.enabled, self.announcement.strip())

@@ -118,8 +118,11 @@ def first_steps(settings: Settings, agent: LoadedAgent, *, token_given: bool) ->
         lines = [
             f"{agent.agent.name} answers on {local} with the embedded model, because "
             "OPENAI_API_KEY is not set.",
-            f"It understands what [demo] in {agent.path} tells it, and nothing else. For the real "
-            "model put a key from https://platform.openai.com/api-keys into .env",
+            f"It understands what [demo] in {agent.path} tells it, and nothing else."
+            if agent.demo.lines
+            else f"It knows a few phrases only: {agent.path} has no [[demo.lines]]; "
+            "examples/pizzeria.toml shows some.",
+            "For the real model put a key from https://platform.openai.com/api-keys into .env",
         ]
     else:
         lines = [f"{agent.agent.name} answers on {local} with {settings.openai_realtime_model}."]

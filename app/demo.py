@@ -11,7 +11,7 @@ import secrets
 import wave
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 from typing import Any
 
 from pydantic import SecretStr
@@ -25,6 +25,7 @@ from app.embedded import embedded_model
 from app.errors import BridgeError, ConfigError
 from app.main import create_app
 from app.report.files import keep_call, record_of
+from app.report.picture import PictureUnavailable
 from app.report.report import CallReport, read_call
 from app.server import Server, bind
 from app.services import Services
@@ -87,22 +88,23 @@ def _telephone_audio(path: Path) -> bytes:
         with wave.open(str(path), "rb") as file:
             channels, width, rate_hz = file.getnchannels(), file.getsampwidth(), file.getframerate()
             pcm = file.readframes(LONGEST_RECORDING_S * rate_hz)
-    except (OSError, EOFError, wave.Error) as error:
+        pcm = pcm[: len(pcm) // (width * channels) * width * channels]
+        if width == 1:
+            pcm = audioop.bias(pcm, 1, -128)  # unsigned there, signed everywhere else
+        pcm = audioop.lin2lin(pcm, width, 2)
+        if channels == 2:
+            pcm = audioop.tomono(pcm, 2, 0.5, 0.5)
+        elif channels > 2:
+            pcm = memoryview(pcm).cast("h")[::channels].tobytes()
+        ulaw = ulaw_encode(resample_pcm16(pcm, rate_hz, ULAW_HZ))
+    except (OSError, EOFError, wave.Error, audioop.error) as error:
         raise ConfigError(
-            f"--wav: cannot read {path}: {error}; name a WAV file with PCM of 8 to 32 bits, "
-            f"such as one made by: ffmpeg -i yours.m4a caller.wav"
+            f"--wav: cannot read {path}: {str(error) or 'it ends too early'}; convert it with: "
+            f"ffmpeg -i {path} -c:a pcm_s16le caller.wav"
         ) from None
-    if width == 1:
-        pcm = audioop.bias(pcm, 1, -128)  # unsigned there, signed everywhere else
-    pcm = audioop.lin2lin(pcm, width, 2)
-    if channels == 2:
-        pcm = audioop.tomono(pcm, 2, 0.5, 0.5)
-    elif channels > 2:
-        frames = memoryview(pcm).cast("h")
-        pcm = frames[::channels].tobytes()
-    if not pcm:
+    if not ulaw:
         raise ConfigError(f"--wav: {path} holds no sound")
-    return ulaw_encode(resample_pcm16(pcm, rate_hz, ULAW_HZ))
+    return ulaw
 
 
 async def run_demo(console: Console, keep: Path, wav: Path | None = None) -> bool:
@@ -114,28 +116,45 @@ async def run_demo(console: Console, keep: Path, wav: Path | None = None) -> boo
         SpeechUnavailable, HearingUnavailable: the extra `demo` is not installed.
     """
     caller = the_caller if wav is None else caller_from(wav)
-    console.print("A spoken caller rings the pizzeria of examples/pizzeria.toml …\n")
+    await asyncio.to_thread(_make, keep)
     screen = Screen(console)
+    kept: list[Path] = []
     with TemporaryDirectory() as folder:
         report, record = await _hold_call(caller, screen, Path(folder))
         try:
-            kept = list(keep_call(report, record, keep))
+            for path in keep_call(report, record, keep):
+                kept.append(path)  # noqa: PERF402 - those before a failure are kept too
+        except PictureUnavailable as error:
+            console.print(f"timeline.png is missing, the rest is there; {error}", style="red")
         except OSError as error:
             raise ConfigError(f"--keep: cannot write to {keep}: {error.strerror}") from None
     screen.summary(replace(report, wav=None), kept)
-    talked = report.call.status == "completed" and bool(report.answers)
+    ended_well = report.call.status == "completed" and report.call.ended_by != "shutdown"
+    talked = ended_well and bool(report.answers)
     return talked and (wav is not None or bool(report.interruptions))
+
+
+def _make(keep: Path) -> None:
+    try:
+        keep.mkdir(mode=0o700, parents=True, exist_ok=True)
+        TemporaryFile(dir=keep).close()
+    except FileExistsError:
+        raise ConfigError(f"--keep: {keep} is not a folder") from None
+    except OSError as error:
+        raise ConfigError(f"--keep: cannot write to {keep}: {error.strerror}") from None
 
 
 async def _hold_call(
     caller: Caller, screen: Screen, folder: Path
 ) -> tuple[CallReport, dict[str, Any]]:
     agent = replace(load_agent(AGENT_FILE), recording=Recording(enabled=True))
+    embedded = embedded_model(agent)
+    screen.say("A spoken caller rings the pizzeria of examples/pizzeria.toml …\n")
     auth_token, api_token = secrets.token_hex(16), secrets.token_hex(16)
     listener = bind("127.0.0.1", 0)
     webhook_url = f"http://127.0.0.1:{listener.getsockname()[1]}/incoming-call"
     async with (
-        embedded_model(agent) as model,
+        embedded as model,
         PhoneLine(
             webhook_url,
             account_sid=ACCOUNT_SID,

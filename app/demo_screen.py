@@ -57,6 +57,10 @@ class Screen:
             case ev.ModelLost(reason):
                 self._line(now_ms, "bridge", f"model lost: {reason}", "red")
 
+    def say(self, text: str) -> None:
+        """Something about the whole of it."""
+        self._console.print(text)
+
     def _line(self, now_ms: float, who: str, what: str, style: str) -> None:
         row = Table.grid(padding=(0, 1))
         row.add_column(width=8, justify="right")

@@ -8,17 +8,19 @@ from app.errors import ConfigError
 from app.simulator.ears import HearingUnavailable, SileroDetector
 from app.simulator.grammar import PhraseError
 from app.simulator.lines import Line
-from app.simulator.realtime import RealtimeServer
+from app.simulator.realtime import Options, RealtimeServer
 from app.simulator.receptionist import Receptionist
 from app.simulator.speech import SpeechUnavailable, speak
 
 
-def embedded_model(agent: LoadedAgent, *, thinking_ms: int = 0) -> RealtimeServer:
+def embedded_model(
+    agent: LoadedAgent, *, thinking_ms: int = 0, remembers: bool = False
+) -> RealtimeServer:
     """A model that knows this agent's [demo] lines. It does not listen yet: use it in `async with`,
     or `start` it, and point OPENAI_BASE_URL at its `base_url`.
 
     This takes a moment, in which its ears learn the phrases. `thinking_ms`: time before each
-    answer, as a large model takes it.
+    answer, as a large model takes it. `remembers`: what clients sent is kept, for tests.
 
     Raises:
         ConfigError: the extra `demo` is not installed or does not work here, or the agent's [demo]
@@ -44,11 +46,16 @@ def embedded_model(agent: LoadedAgent, *, thinking_ms: int = 0) -> RealtimeServe
         model = Receptionist(lines, voice=demo.voice, names=demo.names, thinking_ms=thinking_ms)
     except (HearingUnavailable, SpeechUnavailable) as error:
         raise ConfigError(
-            f"OPENAI_API_KEY is empty, and the embedded model cannot answer in its place: {error}"
+            f"the embedded model, which answers without OPENAI_API_KEY, cannot be had: {error}"
         ) from error
     except PhraseError as error:
         raise ConfigError(f"{agent.path}: demo.lines: {error}") from error
-    return RealtimeServer(model.brain, transcribe=model.transcribe, detector=SileroDetector)
+    return RealtimeServer(
+        model.brain,
+        transcribe=model.transcribe,
+        detector=SileroDetector,
+        options=Options(remembers=remembers),
+    )
 
 
 def _check_voice(agent: LoadedAgent) -> None:

@@ -15,7 +15,7 @@ from app.toml_lines import KeyPath, read_toml
 
 BUILT_IN_PRICES = Path(__file__).parent / "prices.toml"
 
-_TOKENS = tuple(field.name for field in fields(Usage) if field.name != "transcribed_ms")
+_TOKENS = tuple(field.name for field in fields(Usage) if "transcri" not in field.name)
 _LINE = ("inbound", "outbound", "media_stream")
 _PER_TOKENS = Decimal(1_000_000)
 _SMALLEST = Decimal("0.000001")  # of a dollar; what an amount is rounded to

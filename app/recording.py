@@ -11,7 +11,9 @@ import logging
 import os
 import re
 import struct
+import threading
 from binascii import a2b_base64
+from collections import deque
 from pathlib import Path
 
 from app.audio import ULAW_BYTES_PER_MS, ULAW_HZ, silence, ulaw_decode
@@ -21,7 +23,9 @@ from app.call import events as ev
 logger = logging.getLogger(__name__)
 
 OPEN_MS = 10_000  # the newest part is kept in memory: what comes late still finds its place there
+MOST_RUNS = 1000  # of the agent's audio, back to which a clear may reach
 SETTLING_MS = 1000  # of a stream: meanwhile its frames show how fast the line can be
+TOLERANCE_MS = 10  # of the line's jitter, afterwards
 _CHANNELS, _SAMPLE_BYTES, _HEADER_BYTES = 2, 2, 44
 _LARGEST_DATA_BYTES = 0xFFFF_FFFF - _HEADER_BYTES
 _NOT_IN_NAMES = re.compile("[^A-Za-z0-9_-]")
@@ -90,14 +94,16 @@ class Sound:
     """
 
     def __init__(self) -> None:
+        self.started = False
         self._caller, self._agent = _Side(), _Side()
         self._began_ms = 0.0  # of the present stream
         self._caller_from = 0  # sample at which its first frame lies
         self._offset_ms: float | None = None  # from Twilio's time stamps to our clock
         self._agent_until = 0  # sample at which what was sent is over
-        self._runs: list[list[int]] = []  # sent since the last clear: first sample, samples
+        self._runs: deque[list[int]] = deque(maxlen=MOST_RUNS)  # first sample, samples
 
     def stream_started(self, now_ms: float) -> None:
+        self.started = True
         self._began_ms, self._offset_ms = now_ms, None
 
     def heard(self, payload: str, timestamp: object, now_ms: float) -> None:
@@ -121,6 +127,8 @@ class Sound:
             moved = self._caller.pull(self._caller_from, _sample(self._offset_ms - offset_ms))
             self._caller_from -= moved
             self._offset_ms -= moved / ULAW_BYTES_PER_MS
+        elif offset_ms < self._offset_ms - TOLERANCE_MS:
+            self._offset_ms = offset_ms  # it lay in the future; what was laid down stays
         at_ms = int(timestamp) + self._offset_ms
         return at_ms if abs(at_ms - now_ms) < OPEN_MS else None
 
@@ -129,10 +137,8 @@ class Sound:
         match command:
             case do.PlayAudio(_, payload):
                 self._play(a2b_base64(payload), _sample(now_ms))
-            case do.ClearAudio(played_bytes):
-                self._stop(self._sample_of(played_bytes))
-            case do.EndLeg():
-                self._stop(min(self._agent_until, _sample(now_ms)))
+            case do.ClearAudio(dropped_bytes) | do.EndLeg(_, dropped_bytes):
+                self._take_back(dropped_bytes)
 
     def _play(self, ulaw: bytes, now: int) -> None:
         at = max(self._agent_until, now)
@@ -143,18 +149,14 @@ class Sound:
         self._agent.put(at, ulaw)
         self._agent_until = at + len(ulaw)
 
-    def _sample_of(self, played_bytes: int) -> int:
-        """Where playback stood when so much of what was sent had been heard."""
-        for first, samples in self._runs:
-            if played_bytes < samples:
-                return first + played_bytes
-            played_bytes -= samples
-        return self._agent_until
-
-    def _stop(self, at: int) -> None:
-        self._agent.cut(at)
-        self._agent_until = at
-        self._runs.clear()
+    def _take_back(self, dropped_bytes: int) -> None:
+        """The last of what was sent was not heard."""
+        while dropped_bytes and self._runs:
+            first, samples = self._runs.pop()
+            kept = max(0, samples - dropped_bytes)
+            dropped_bytes -= samples - kept
+            self._agent_until = first + kept
+        self._agent.cut(self._agent_until)
 
     def take(self, until_ms: float) -> bytes:
         """Stereo PCM of 16 bits, little-endian, of all before this that was not taken yet."""
@@ -184,6 +186,7 @@ class Recording:
         self._sound = Sound()
         self._data_bytes = 0
         self._writing = asyncio.Lock()
+        self._file_lock = threading.Lock()  # a write that nobody waits for any more goes on
         self._failed = False
 
     def event(self, event: ev.Event, now_ms: float) -> None:
@@ -202,6 +205,8 @@ class Recording:
     async def write(self, until_ms: float) -> None:
         """Write what sounded before `until_ms`, off the event loop."""
         async with self._writing:
+            if not self._sound.started:
+                return  # nobody was on the line yet, and perhaps never will be
             pcm = self._sound.take(until_ms)
             if self._failed or not pcm:
                 return
@@ -213,6 +218,10 @@ class Recording:
                 logger.error("recording stopped, its file cannot be written", extra=extra)
 
     def _append(self, pcm: bytes) -> None:
+        with self._file_lock:
+            self._append_alone(pcm)
+
+    def _append_alone(self, pcm: bytes) -> None:
         if self._data_bytes + len(pcm) > _LARGEST_DATA_BYTES:
             raise OSError("a WAV file holds no more than 4 GiB")
         if self.path is None:

@@ -1,11 +1,14 @@
 """What all calls share: opened once, closed once."""
 
+import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from app.agent_file import LoadedAgent, load_agent
 from app.call.usage import Usage
+from app.errors import ConfigError
 from app.prices import Prices, load_prices
 from app.recorder import CallInfo, Recorder, Watcher
 from app.recording import Recording
@@ -41,7 +44,8 @@ class Services:
         """Open what the settings name.
 
         Raises:
-            ConfigError: the agent file is wrong.
+            ConfigError: the agent file or the prices file is wrong, or calls are to be recorded
+                where nothing can be written.
             StoreUnavailable: the database cannot be opened.
         """
         loaded = agent or load_agent(settings.agent_file)
@@ -52,6 +56,8 @@ class Services:
             key.get_secret_value() if key else "",
         )
         prices = load_prices(settings.prices_file)
+        if loaded.recording.enabled:
+            await asyncio.to_thread(_check_writable, settings.recordings_dir)
         store = await Store.open(settings.database_url.get_secret_value())
         return cls(loaded, model, store, _rest(settings), prices, settings.recordings_dir)
 
@@ -63,19 +69,31 @@ class Services:
 
     def _cost(self, usage: Usage, seconds: float, direction: str) -> dict[str, Any]:
         model = self.model.model
+        told = usage.transcribed_ms > 0 or not usage.transcripts
         return self.prices.of(
             usage,
             model=model,
             seconds=seconds,
             direction=direction,
             transcription="" if model == EMBEDDED else self.agent.agent.transcription.model,
-            transcribed_seconds=usage.transcribed_ms / 1000,
+            transcribed_seconds=usage.transcribed_ms / 1000 if told else None,
         )
 
     async def aclose(self) -> None:
         if self.rest is not None:
             await self.rest.aclose()
         await self.store.aclose()
+
+
+def _check_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise ConfigError(
+            f"RECORDINGS_DIR: cannot write to {folder}: {error.strerror}; name a directory for the "
+            "recordings, or set enabled = false under [recording] in the agent file"
+        ) from None
 
 
 def _rest(settings: Settings) -> TwilioRest | None:

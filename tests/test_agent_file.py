@@ -156,7 +156,7 @@ def test_tools_lie_beside_the_agent_file(tmp_path: Path) -> None:
         ),
         (
             f'recording = {{ announcement = "{"on and " * 50}" }}\n',
-            "6: recording.announcement: expected text of 300 characters at most, or '' for none, "
+            "6: recording.announcement: expected text of 250 bytes at most, or '' for none, "
             f"got '{('on and ' * 50)[:59]}…",
         ),
         ("voice = { speed = 9 }\n", "6: voice.speed: expected a number from 0.25 to 1.5, got 9"),

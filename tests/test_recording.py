@@ -3,8 +3,10 @@
 import asyncio
 import base64
 import logging
+import os
 import random
 import stat
+import threading
 import wave
 from pathlib import Path
 
@@ -121,12 +123,14 @@ def test_the_agents_side_is_what_the_line_played(seed: int) -> None:
         now_ms += rng.randint(0, 6000)
         if rng.random() < 0.6:
             since = line.clears[-1].at_ms if line.clears else -1.0
-            played = sum(m.heard_bytes(now_ms) for m in line.media if m.arrived_ms > since)
-            sound.ordered(do.ClearAudio(played), now_ms)
+            after = [media for media in line.media if media.arrived_ms > since]
+            unplayed = sum(media.kept_bytes - media.heard_bytes(now_ms) for media in after)
+            sound.ordered(do.ClearAudio(unplayed), now_ms)
             line.clear(now_ms)
             now_ms += 1
         pcm += sound.take(now_ms - 10_000)
-    sound.ordered(do.EndLeg("caller"), now_ms)
+    unplayed = sum(media.kept_bytes - media.heard_bytes(now_ms) for media in line.media)
+    sound.ordered(do.EndLeg("caller", unplayed), now_ms)
     _, right = sides(pcm + sound.take(now_ms))
     expected = [0] * round(now_ms * 8)
     for media in line.media:
@@ -144,15 +148,54 @@ def sides_of(ulaw: bytes) -> list[int]:
 def test_a_cut_keeps_what_the_ledger_says_was_heard() -> None:
     sound = Sound()
     sound.ordered(do.PlayAudio("item", payload(marked(1, 8000)), 8000), 0)
-    sound.ordered(do.ClearAudio(played_bytes=3000), 400)  # the clock alone would say 3200
+    sound.ordered(do.ClearAudio(dropped_bytes=5000), 400)  # the clock alone would say 4800
     _, right = sides(sound.take(1000))
     assert right == [height(1)] * 3000 + [0] * 5000
+
+
+def test_what_a_dead_line_never_played_is_not_kept_however_long_ago_it_was_sent() -> None:
+    sound = Sound()
+    sound.ordered(do.PlayAudio("item", payload(marked(1, 8000)), 8000), 0)
+    sound.ordered(do.PlayAudio("item", payload(marked(2, 8000)), 8000), 3000)
+    sound.ordered(do.EndLeg("line", dropped_bytes=15000), 9000)  # no mark came back
+    _, right = sides(sound.take(9000))
+    assert right == [height(1)] * 1000 + [0] * 71_000
+
+
+def test_a_clear_counts_back_from_the_end_whatever_was_cut_before() -> None:
+    sound = Sound()
+    sound.ordered(do.PlayAudio("item", payload(marked(1, 8000)), 8000), 0)
+    sound.ordered(do.PlayAudio("next", payload(marked(2, 8000)), 8000), 5000)  # nothing was cleared
+    sound.ordered(do.ClearAudio(dropped_bytes=4000), 5500)
+    _, right = sides(sound.take(6000))
+    assert right == [height(1)] * 8000 + [0] * 32_000 + [height(2)] * 4000 + [0] * 4000
+
+
+def test_a_slow_beginning_is_not_believed_for_ever() -> None:
+    sound = Sound()
+    sound.stream_started(0)
+    for number in range(200):
+        late_ms = 300 if number < 70 else 0
+        sound.heard(payload(marked(number)), str(number * 20), number * 20 + late_ms)
+    left, _ = sides(sound.take(4000))
+    for number in range(90, 200):
+        assert left[number * 160 + 80] == height(number)
+
+
+def test_stamps_that_jump_ahead_do_not_lead_into_the_future() -> None:
+    sound = Sound()
+    sound.stream_started(0)
+    for number in range(100):
+        jumped_ms = 8000 if number > 60 else 0
+        sound.heard(payload(marked(number)), str(number * 20 + jumped_ms), number * 20)
+    left, _ = sides(sound.take(2000))
+    assert [left[number * 160 + 80] for number in range(100)] == [height(n) for n in range(100)]
 
 
 def test_what_would_still_play_when_the_call_ends_is_not_kept() -> None:
     sound = Sound()
     sound.ordered(do.PlayAudio("item", payload(marked(1, 8000)), 8000), 0)
-    sound.ordered(do.EndLeg("caller"), 250)
+    sound.ordered(do.EndLeg("caller", dropped_bytes=6000), 250)
     _, right = sides(sound.take(1000))
     assert right == [height(1)] * 2000 + [0] * 6000
 
@@ -165,6 +208,13 @@ def read(path: Path | None) -> tuple[list[int], list[int]]:
     with wave.open(str(path)) as file:
         assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (2, 2, 8000)
         return sides(file.readframes(file.getnframes()))
+
+
+def started(folder: Path, call_sid: str = "CA1") -> Recording:
+    """Of a call whose stream has started."""
+    recording = Recording(folder, call_sid)
+    recording.event(ev.StreamStarted("MZ1"), 0)
+    return recording
 
 
 def play(recording: Recording, number: int, now_ms: float, size_bytes: int = 800) -> None:
@@ -185,8 +235,38 @@ async def test_the_file_is_whole_after_every_write(tmp_path: Path) -> None:
     assert left == [height(2)] * 160 + [0] * 800
 
 
+async def test_a_call_that_nobody_was_connected_to_leaves_no_file(tmp_path: Path) -> None:
+    recording = Recording(tmp_path, "CA1")
+    await recording.write(30_000)
+    assert recording.path is None and os.listdir(tmp_path) == []
+
+
+async def test_a_write_that_was_given_up_spoils_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = threading.Event()
+    append = Recording._append_alone
+
+    def append_slowly(self: Recording, pcm: bytes) -> None:
+        slow.wait(5)
+        append(self, pcm)
+
+    monkeypatch.setattr(Recording, "_append_alone", append_slowly)
+    recording = started(tmp_path)
+    play(recording, 1, 0)
+    given_up = asyncio.create_task(recording.write(50))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    given_up.cancel()
+    await asyncio.wait({given_up})
+    rest = asyncio.create_task(recording.write(100))
+    slow.set()
+    await rest
+    assert read(recording.path)[1] == [height(1)] * 800
+
+
 async def test_others_cannot_read_what_was_said(tmp_path: Path) -> None:
-    recording = Recording(tmp_path / "recordings", "CA1")
+    recording = started(tmp_path / "recordings")
     await recording.write(20)
     assert recording.path is not None and recording.path.is_absolute()
     assert stat.S_IMODE(recording.path.stat().st_mode) == 0o600
@@ -195,14 +275,14 @@ async def test_others_cannot_read_what_was_said(tmp_path: Path) -> None:
 
 async def test_a_file_that_is_there_already_stays_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "CA1.wav").write_text("somebody's")
-    recording = Recording(tmp_path, "CA1")
+    recording = started(tmp_path)
     await recording.write(20)
     assert recording.path == tmp_path / "CA1-2.wav"
     assert (tmp_path / "CA1.wav").read_text() == "somebody's"
 
 
 async def test_a_sid_leads_to_no_other_folder(tmp_path: Path) -> None:
-    recording = Recording(tmp_path / "in", "../../etc/CA1")
+    recording = started(tmp_path / "in", "../../etc/CA1")
     await recording.write(20)
     assert recording.path is not None and recording.path.parent == tmp_path / "in"
 
@@ -211,7 +291,7 @@ async def test_a_folder_that_cannot_be_made_costs_the_recording_alone(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").write_text("")
-    recording = Recording(tmp_path / "file", "CA1")
+    recording = started(tmp_path / "file")
     with caplog.at_level(logging.ERROR, "app.recording"):
         for number in range(3):
             play(recording, number, number * 100.0)
@@ -221,7 +301,7 @@ async def test_a_folder_that_cannot_be_made_costs_the_recording_alone(
 
 
 async def test_writes_at_the_same_time_keep_their_order(tmp_path: Path) -> None:
-    recording = Recording(tmp_path, "CA1")
+    recording = started(tmp_path)
     play(recording, 1, 0)
     await asyncio.gather(recording.write(40), recording.write(80), recording.write(100))
     assert read(recording.path)[1] == [height(1)] * 800

@@ -67,10 +67,13 @@ class AgentSpeech:
             cuts += [Cut(item_id, 0, 0) for item_id in self._unfinished() if item_id not in cut_ids]
         self._cut(cuts)
 
-    def end(self, now_ms: float) -> None:
-        """The leg is over: what still plays was heard up to here."""
+    def end(self, now_ms: float) -> int:
+        """The leg is over: what still plays was heard up to here. Returns how many bytes that were
+        sent were not."""
+        unplayed_bytes = self._audio.ledger.unplayed_bytes(now_ms)
         for cut in self._audio.ledger.cleared(now_ms):
             self._conversation.was_cut(cut.item_id, cut.heard_bytes, cut.generated_bytes)
+        return unplayed_bytes
 
     def _cut(self, cuts: list[Cut]) -> None:
         self._items.cut(cuts)

@@ -27,10 +27,10 @@ class SendMark:
 
 @dataclass(frozen=True, slots=True)
 class ClearAudio:
-    """Drop what Twilio has not played yet. `played_bytes`: how much of all that was sent since the
-    last clear the caller has heard, by the ledger."""
+    """Drop what Twilio has not played yet. `dropped_bytes`: how much that is, by the ledger: the
+    last of what was sent."""
 
-    played_bytes: int
+    dropped_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +150,11 @@ class CancelTool:
 
 @dataclass(frozen=True, slots=True)
 class EndLeg:
-    """The leg is over: let go of everything."""
+    """The leg is over: let go of everything. `dropped_bytes`: how much of what was sent nobody
+    heard, by the ledger: the last of it."""
 
     reason: str
+    dropped_bytes: int = 0
 
 
 ToStream = PlayAudio | SendMark | ClearAudio

@@ -8,9 +8,10 @@ from app.call.playback import BYTES_PER_MS, PlaybackLedger
 
 Role = Literal["user", "assistant", "tool"]
 
-# The text of a last word comes with its sound, give or take, where text and audio come in step.
-LAST_WORD_BYTES, LAST_WORD_SHARE = 500 * BYTES_PER_MS, 0.1
-TELLING_KNOTS = 3  # fewer are no proof of it
+# Where text and audio come in step, the first word comes before any sound and the last with its
+# own, give or take a word. A short turn, or one whose text came in few pieces, proves nothing.
+A_WORD_BYTES = 600 * BYTES_PER_MS
+TELLING_BYTES, TELLING_KNOTS = 2500 * BYTES_PER_MS, 5
 
 
 @dataclass(slots=True)
@@ -21,7 +22,8 @@ class Turn:
     is `heard_text`. `heard_bytes` of `generated_bytes`: how much of an agent's turn was heard, set
     once it was cut or complete. Where the text of native audio is cut is an estimate, for its
     transcript has no times. `knots`: (characters, bytes) that had come before a piece of the text;
-    they make the estimate better where text and audio come `in_step`.
+    they make the estimate better where text and audio come `in_step`. `unfinished`: the model was
+    still at it when it was cut.
     """
 
     role: Role
@@ -34,6 +36,7 @@ class Turn:
     generated_bytes: int = 0
     knots: list[tuple[int, int]] = field(default_factory=list)
     in_step: bool = False
+    unfinished: bool = False
     detail: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -55,7 +58,10 @@ class Turn:
             before = knot
         share = (self.heard_bytes - before[1]) / max(1, after[1] - before[1])
         last_word_ends = len(self.text[: after[0]].rstrip())
-        return whole_words(self.text, int(before[0] + share * (last_word_ends - before[0])))
+        length = int(before[0] + share * (last_word_ends - before[0]))
+        if self.unfinished:  # what came last is perhaps not in step: claim no more than a share
+            length = min(length, int(len(self.text) * self.heard_bytes / self.generated_bytes))
+        return whole_words(self.text, length)
 
     def says(self, text: str, generated_bytes: int) -> None:
         """More of what an agent's turn says has come, behind so much of its audio."""
@@ -135,6 +141,7 @@ class Conversation:
         """An agent's turn was interrupted, or ended with the call before it was heard out."""
         turn = self._by_item.get(item_id)
         if turn is not None:
+            turn.unfinished = not turn.finished
             turn.cut, turn.finished = True, True
             turn.heard_bytes, turn.generated_bytes = heard_bytes, generated_bytes
             turn.in_step = bool(self._in_step)
@@ -152,12 +159,13 @@ class Conversation:
     def _compare(self, turn: Turn) -> None:
         """Learn from a complete turn whether this model's text comes in step with its audio. Most
         models are ahead with the text, and then it tells nothing about where a word sounds."""
-        if turn.knots and turn.generated_bytes:
-            before_end = turn.generated_bytes - turn.knots[-1][1]
-            if before_end > LAST_WORD_BYTES + LAST_WORD_SHARE * turn.generated_bytes:
-                self._in_step = False
-            elif len(turn.knots) >= TELLING_KNOTS and self._in_step is None:
-                self._in_step = True
+        if not turn.knots or turn.generated_bytes < TELLING_BYTES:
+            return
+        first_bytes, last_bytes = turn.knots[0][1], turn.generated_bytes - turn.knots[-1][1]
+        if max(first_bytes, last_bytes) > A_WORD_BYTES:
+            self._in_step = False
+        elif len(turn.knots) >= TELLING_KNOTS and self._in_step is None:
+            self._in_step = True
 
     def heard(self, ledger: PlaybackLedger, now_ms: float) -> list[Turn]:
         """The turns as heard until now: what still plays is cut where it is, and what nobody heard
@@ -181,5 +189,10 @@ class Conversation:
             return turn
         in_step = bool(self._in_step)
         return replace(
-            turn, cut=True, heard_bytes=heard, generated_bytes=generated, in_step=in_step
+            turn,
+            cut=True,
+            heard_bytes=heard,
+            generated_bytes=generated,
+            in_step=in_step,
+            unfinished=not turn.finished,
         )

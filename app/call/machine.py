@@ -125,7 +125,7 @@ class CallMachine:
                 self._caller_speaks, self._answer_by_ms = False, now_ms + ANSWER_MS
                 self.conversation.committed(item_id, previous_item_id, now_ms)
             case ev.CallerTranscribed(item_id, text, audio_ms):
-                self.usage += Usage(transcribed_ms=audio_ms)
+                self.usage += Usage(transcribed_ms=audio_ms, transcripts=1)
                 self.conversation.transcribed(item_id, text, now_ms)
             case ev.ResponseCreated(response_id):
                 self._response_began(response_id, now_ms)
@@ -399,10 +399,10 @@ class CallMachine:
     def _end_leg(self, reason: str, now_ms: float) -> None:
         """Let go of everything."""
         self.ended_by = reason
-        self._speech.end(now_ms)
+        unplayed_bytes = self._speech.end(now_ms)
         self._out.extend(do.CancelTool(call_id) for call_id in self._tools.open())
         self._out.append(do.CloseModel())
-        self._out.append(do.EndLeg(reason))
+        self._out.append(do.EndLeg(reason, unplayed_bytes))
         self._over, self.next_deadline_ms = True, NEVER
 
     def _new_event_id(self) -> str:

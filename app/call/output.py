@@ -64,7 +64,7 @@ class AgentAudio:
         if not self.ledger.interrupts(now_ms):
             return []
         if self.ledger.playing(now_ms) or not self.ledger.all_surely_heard:
-            self._out.append(ClearAudio(self.ledger.position(now_ms)))
+            self._out.append(ClearAudio(self.ledger.unplayed_bytes(now_ms)))
         self._held.clear()
         self._held_bytes = 0
         self._pace_model()

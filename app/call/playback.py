@@ -173,6 +173,10 @@ class PlaybackLedger:
             position = min(position, behind + int(wait_ms * BYTES_PER_MS))
         return min(self._sent, max(self._sure, position))
 
+    def unplayed_bytes(self, now_ms: float) -> int:
+        """How much of what was sent has probably not been played."""
+        return self._sent - self.position(now_ms)
+
     def heard_bytes(self, item_id: str, now_ms: float) -> int:
         """How much of an item was probably heard since the last clear."""
         position = self.position(now_ms)

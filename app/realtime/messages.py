@@ -5,7 +5,7 @@ more. Names of the beta are understood, because compatible servers still use the
 """
 
 from binascii import a2b_base64
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -174,14 +174,26 @@ class _Committed(Message, tag="input_audio_buffer.committed"):
 _TRANSCRIPTION = "conversation.item.input_audio_transcription"
 
 
+def _billed_ms(usage: Any) -> int:
+    """Audio billed by the second, or by tokens of 100 ms (protocol: input transcription); 0 when
+    nothing that makes sense is said."""
+    if not isinstance(usage, dict):
+        return 0
+    details = usage.get("input_token_details")
+    tokens = details.get("audio_tokens") if isinstance(details, dict) else None
+    for number, ms in ((usage.get("seconds"), 1000), (tokens, 100)):
+        if isinstance(number, int | float) and 0 < number < 1e6:
+            return round(ms * number)
+    return 0
+
+
 class _Transcribed(Message, tag=f"{_TRANSCRIPTION}.completed"):
     item_id: str
     transcript: str | None
-    usage: "_TranscriptionUsage | None" = None
+    usage: Any = None  # only the bill wants it: whatever it is, the words count
 
     def event(self) -> CallerTranscribed:
-        audio_ms = self.usage.audio_ms() if self.usage else 0
-        return CallerTranscribed(self.item_id, self.transcript or "", audio_ms)
+        return CallerTranscribed(self.item_id, self.transcript or "", _billed_ms(self.usage))
 
 
 class _TranscriptionFailed(Message, tag=f"{_TRANSCRIPTION}.failed"):
@@ -312,18 +324,6 @@ class _Tokens(msgspec.Struct):
 
 class _InputTokens(_Tokens):
     cached_tokens_details: _Tokens | None = None
-
-
-class _TranscriptionUsage(msgspec.Struct):
-    """Billed by the second or by the token, as the model is (protocol: input transcription)."""
-
-    seconds: _Number | None = None
-    input_token_details: _Tokens | None = None
-
-    def audio_ms(self) -> int:
-        if self.seconds is not None:
-            return _count(1000 * self.seconds)
-        return 100 * _count((self.input_token_details or _Tokens()).audio_tokens)
 
 
 class _UsageBody(msgspec.Struct):

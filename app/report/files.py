@@ -46,19 +46,28 @@ def keep_call(report: CallReport, record: dict[str, Any], folder: Path) -> Itera
         PictureUnavailable: matplotlib is not installed.
         OSError: a file cannot be written.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # people talk in these files
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if report.wav is not None:
-        yield Path(shutil.copyfile(report.wav, folder / "call.wav"))
-    transcript = folder / "transcript.txt"
+        sound = _private(folder / "call.wav")
+        shutil.copyfile(report.wav, sound)
+        yield sound
+    transcript = _private(folder / "transcript.txt")
     transcript.write_text(transcript_text(report), encoding="utf-8", errors="replace")
     yield transcript
-    whole = folder / "call.json"
+    whole = _private(folder / "call.json")
     text = json.dumps(record, ensure_ascii=False, indent=2, default=_iso)
     whole.write_text(text + "\n", encoding="utf-8", errors="replace")
     yield whole
-    picture = folder / "timeline.png"
+    picture = _private(folder / "timeline.png")
     draw(report, report.wav, picture)
     yield picture
+
+
+def _private(path: Path) -> Path:
+    """An empty file that only its owner may read: people talk in these."""
+    path.touch(mode=0o600)
+    path.chmod(0o600)
+    return path
 
 
 def _iso(value: object) -> str:

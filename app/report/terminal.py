@@ -63,7 +63,7 @@ def _facts(report: CallReport) -> Iterator[tuple[str, str]]:
         )
     for transfer in call.transfers:
         yield "transfer", ", ".join(f"{key}: {value}" for key, value in transfer.items())
-    tokens = {name: n for name, n in call.usage.items() if n and name != "transcribed_ms"}
+    tokens = {name: n for name, n in call.usage.items() if n and "transcri" not in name}
     yield "tokens", ", ".join(f"{name} {n}" for name, n in tokens.items())
     yield "cost", cost_text(call)
     yield "recording", report.recording_fault or (str(report.wav) if report.wav else "")

@@ -202,7 +202,7 @@ class _Reader:
             case "MarkEchoed":
                 self._echoed(str(value))
             case "ClearAudio":
-                self._cleared(data.get("played_bytes"))
+                self._cleared(data.get("dropped_bytes"))
             case "TruncateItem":
                 self._was_cut(data["item_id"], float(data["audio_end_ms"]))
             case "DeleteItem" if data["item_id"] in self._trace.speeches:
@@ -228,7 +228,7 @@ class _Reader:
             case "HangUp":
                 self._trace.hung_up_ms = at_ms
             case "EndLeg":
-                self._leg_over()
+                self._leg_over(data.get("dropped_bytes"))
 
     def finish(self) -> CallTrace:
         """What was read."""
@@ -277,21 +277,25 @@ class _Reader:
         mark = Mark(sent.name, sent.at_ms, echoed_ms, flushed, sent.on_empty_buffer)
         self._trace.marks.append(mark)
 
-    def _cleared(self, played_bytes: int | None) -> None:
-        """`played_bytes`: None in records of before it was told; then the clock says it."""
-        left = played_bytes
-        dropped_bytes, first_cut = 0, ""
-        for piece in self._since_clear:
-            if left is None:
-                keep = int((self._now_ms - piece.from_ms) * BYTES_PER_MS)
-            else:
-                keep = left
-                left = max(0, left - piece.size_bytes)
+    def _take_back(self, dropped_bytes: int | None) -> tuple[str, int]:
+        """The last of what was sent was not heard. `dropped_bytes`: None in records of before it
+        was told; then the clock says it. Returns the first item that lost something, and how much
+        was taken back."""
+        left, taken, first_cut = dropped_bytes, 0, ""
+        for piece in reversed(self._since_clear):
+            keep = int((self._now_ms - piece.from_ms) * BYTES_PER_MS)
+            if left is not None:
+                keep = piece.size_bytes - left
+                left -= min(left, piece.size_bytes)
             keep = max(0, min(piece.size_bytes, keep))
-            if keep < piece.size_bytes and not first_cut:
+            if keep < piece.size_bytes:
                 first_cut = piece.item_id
-            dropped_bytes += piece.size_bytes - keep
+            taken += piece.size_bytes - keep
             piece.size_bytes = keep
+        return first_cut, taken
+
+    def _cleared(self, told_bytes: int | None) -> None:
+        first_cut, dropped_bytes = self._take_back(told_bytes)
         heard_bytes = sum(p.size_bytes for p in self._since_clear if p.item_id == first_cut)
         heard_ms, dropped_ms = heard_bytes / BYTES_PER_MS, dropped_bytes / BYTES_PER_MS
         self._forget_buffer()
@@ -343,14 +347,12 @@ class _Reader:
             tool = Tool(call_id, name, arguments, result, outcome, from_ms, self._now_ms)
             self._trace.tools.append(tool)
 
-    def _leg_over(self) -> None:
+    def _leg_over(self, dropped_bytes: int | None = None) -> None:
         """What was still in the buffer was not heard, and no mark comes back."""
         for sent in self._flushed.values():
             self._mark_over(sent, None, flushed=True)
         self._flushed.clear()
-        for piece in self._since_clear:
-            played_bytes = int((self._now_ms - piece.from_ms) * BYTES_PER_MS)
-            piece.size_bytes = max(0, min(piece.size_bytes, played_bytes))
+        self._take_back(dropped_bytes)
         self._forget_buffer()
         for sent in self._flushed.values():
             self._mark_over(sent, None, flushed=False)

@@ -48,8 +48,8 @@ _SPEECH_RMS, _FLOOR_RMS = 2600, 58  # -22 and -55 dBFS
 class Recognizer:
     """The ears for one agent's phrases: see `Grammar` for what they may be.
 
-    Made in a fifth of a second; a recognition takes a third of that. `recognize` may be called from
-    any thread, and one turn is listened to at a time.
+    Made in a fifth of a second; a recognition takes 20 to 40 ms for each second of a turn.
+    `recognize` may be called from any thread, and one turn is listened to at a time.
 
     Raises HearingUnavailable, SpeechUnavailable (for words that no dictionary has), PhraseError.
     """

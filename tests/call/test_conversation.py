@@ -167,7 +167,7 @@ def say_word_by_word(
     scene.finish(item_id, response_id)
 
 
-GREETING = [("Good ", 200), ("morning, ", 900), ("how ", 200), ("are ", 150), ("you?", 450)]
+GREETING = [("Good ", 400), ("morning, ", 1200), ("how ", 300), ("are ", 250), ("you?", 550)]
 ANSWER = [("A ", 100), ("strength ", 900), ("is ", 1500), ("I ", 1900), ("am.", 600)]
 
 
@@ -231,3 +231,49 @@ def test_a_final_text_that_differs_is_cut_by_proportion() -> None:
     scene.feed(ev.TranscriptCompleted("item_2", "A strength is what I am."))
     scene.run(2400)
     assert scene.heard()[1] == ("assistant", "A strength")
+
+
+def test_a_short_greeting_proves_nothing() -> None:
+    scene = Scene().connect()
+    short = [("Hi, ", 200), ("how ", 100), ("can ", 100), ("I ", 100), ("help?", 300)]
+    say_word_by_word(scene, short, "item_1")
+    scene.run(5000)
+    scene.begin("item_2", "resp_2")
+    for text, ms in ANSWER:
+        scene.feed(ev.TranscriptReceived("item_2", text))
+        scene.audio(ms, "item_2", "resp_2")
+    scene.run(2600)
+    scene.speak()
+    assert scene.heard()[1] == ("assistant", "A")
+
+
+def test_of_an_answer_that_still_comes_no_more_is_claimed_than_its_share() -> None:
+    scene = Scene().connect()
+    say_word_by_word(scene, GREETING, "item_1")
+    scene.run(5000)
+    scene.begin("item_2", "resp_2")
+    scene.audio(500, "item_2", "resp_2")
+    text = "one two three four five six seven eight nine ten"
+    scene.feed(ev.TranscriptReceived("item_2", text))  # far ahead of its sound, for once
+    scene.audio(1500, "item_2", "resp_2")
+    scene.run(450)
+    scene.feed(ev.TranscriptReceived("item_2", " eleven"))
+    scene.audio(100, "item_2", "resp_2")
+    scene.run(150)
+    scene.speak()
+    assert len(scene.heard()[1][1]) <= len(text) * 600 / 2000
+
+
+def test_text_that_comes_long_after_its_sound_is_not_in_step() -> None:
+    scene = Scene().connect()
+    scene.begin()
+    scene.audio(3000)
+    for word in ("late ", "words ", "come ", "one ", "by ", "one"):
+        scene.feed(ev.TranscriptReceived("item_1", word))
+        scene.audio(100)
+    scene.finish()
+    scene.run(5000)
+    say_word_by_word(scene, ANSWER, "item_2")
+    scene.run(2600)
+    scene.speak()
+    assert scene.heard()[1] == ("assistant", "A")

@@ -187,7 +187,7 @@ def test_an_operator_ends_the_call_at_once(scene: Scene) -> None:
     scene.answer(5000)
     assert scene.feed(ev.HangUpRequested("operator")) == [do.HangUp("operator")]
     assert scene.feed(ev.HangUpRequested("shutdown")) == []  # asked for twice, done once
-    assert scene.feed(ev.StreamEnded("stop"))[-1] == do.EndLeg("operator")
+    assert scene.feed(ev.StreamEnded("stop"))[-1] == do.EndLeg("operator", 40000)
 
 
 def test_an_operator_who_is_faster_than_the_goodbye_owes_the_agent_its_answer(
@@ -261,7 +261,7 @@ def test_a_model_that_is_gone_for_good_does_not_cut_the_goodbye(scene: Scene) ->
 def test_a_stream_that_ends_during_the_goodbye_ends_the_leg(scene: Scene) -> None:
     end_call(scene)
     scene.run(500)
-    assert scene.feed(ev.StreamEnded("stop"))[-1] == do.EndLeg("agent")
+    assert scene.feed(ev.StreamEnded("stop"))[-1] == do.EndLeg("agent", 12000)
     assert scene.machine.transcript(scene.now_ms) == []
 
 

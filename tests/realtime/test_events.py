@@ -439,11 +439,12 @@ def test_items_of_every_kind_may_be_added() -> None:
         ({"type": "tokens", "input_tokens": 13}, 0),
         ({"type": "tokens", "input_token_details": None}, 0),
         ({"type": "duration", "seconds": -1}, 0),
+        ({"type": "duration", "seconds": "3"}, 0),
+        ({"type": "duration", "seconds": 1e300}, 0),
+        ("free", 0),
         (None, 0),
     ],
 )
-def test_transcribed_audio_is_counted_however_it_is_billed(
-    usage: dict[str, Any] | None, audio_ms: int
-) -> None:
+def test_transcribed_audio_is_counted_however_it_is_billed(usage: object, audio_ms: int) -> None:
     told = event(f"{TRANSCRIPTION}.completed", item_id="item_U", transcript="Hey", usage=usage)
     assert decode(told) == CallerTranscribed("item_U", "Hey", audio_ms)

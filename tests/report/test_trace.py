@@ -84,7 +84,7 @@ def test_a_record_of_before_the_clear_told_its_position_is_cut_by_the_clock() ->
 def test_a_clear_that_took_only_a_sound_of_ours_is_no_interruption() -> None:
     entries = [
         entry(1, 1000, "PlayAudio", 2400, item_id=""),
-        entry(2, 1100, "ClearAudio", played_bytes=800),
+        entry(2, 1100, "ClearAudio", dropped_bytes=1600),
     ]
     assert trace(entries).interruptions == []
 

@@ -123,8 +123,10 @@ async def test_a_call_is_not_recorded_unless_the_agent_file_says_so(tmp_path: Pa
 
 
 async def test_a_call_goes_on_when_its_recording_cannot(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    async with world(script(), agent=RECORDED, recordings_dir=tmp_path / "file") as w:
+    folder = tmp_path / "recordings"
+    async with world(script(), agent=RECORDED, recordings_dir=folder) as w:
+        folder.rmdir()
+        folder.write_text("somebody put a file there")
         _, record = await talk(w)
         assert record["status"] == "completed" and record["recording"] is None
         assert len(w.log.of("recording stopped, its file cannot be written")) == 1

@@ -245,14 +245,14 @@ def test_messages_are_as_twilio_documents_them() -> None:
     assert encoder.encode(SendMark("e1:m7")) == [
         '{"event":"mark","streamSid":"MZ1","mark":{"name":"e1:m7"}}'
     ]
-    assert encoder.encode(ClearAudio(played_bytes=0)) == ['{"event":"clear","streamSid":"MZ1"}']
+    assert encoder.encode(ClearAudio(dropped_bytes=0)) == ['{"event":"clear","streamSid":"MZ1"}']
 
 
 @given(st.text(), st.text())
 def test_names_survive_whatever_is_in_them(stream_sid: str, name: str) -> None:
     encoder = Encoder(stream_sid)
     [mark] = map(json.loads, encoder.encode(SendMark(name)))
-    [clear] = map(json.loads, encoder.encode(ClearAudio(played_bytes=0)))
+    [clear] = map(json.loads, encoder.encode(ClearAudio(dropped_bytes=0)))
     assert mark == {"event": "mark", "streamSid": stream_sid, "mark": {"name": name}}
     assert clear == {"event": "clear", "streamSid": stream_sid}
 
