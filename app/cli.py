@@ -77,7 +77,8 @@ def serve(
             update={"host": host or settings.host, "port": port or settings.port}
         )
         agent = load_agent(settings.agent_file)
-        embedded = embedded_model(agent) if settings.openai_api_key is None else None
+        keyless = settings.openai_api_key is None
+        embedded = embedded_model(agent, remembers=False) if keyless else None
         listener = bind(settings.host, settings.port)
         configure_logging(settings.log_level, settings.log_format)
         run_on_fast_loop(_serve(settings, agent, embedded, listener))

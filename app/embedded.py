@@ -14,13 +14,13 @@ from app.simulator.speech import SpeechUnavailable, speak
 
 
 def embedded_model(
-    agent: LoadedAgent, *, thinking_ms: int = 0, remembers: bool = False
+    agent: LoadedAgent, *, thinking_ms: int = 0, remembers: bool = True
 ) -> RealtimeServer:
     """A model that knows this agent's [demo] lines. It does not listen yet: use it in `async with`,
     or `start` it, and point OPENAI_BASE_URL at its `base_url`.
 
     This takes a moment, in which its ears learn the phrases. `thinking_ms`: time before each
-    answer, as a large model takes it. `remembers`: what clients sent is kept, for tests.
+    answer, as a large model takes it. `remembers`: what clients sent is kept, which is for tests.
 
     Raises:
         ConfigError: the extra `demo` is not installed or does not work here, or the agent's [demo]

@@ -170,3 +170,9 @@ def test_a_phrase_that_nobody_can_say_is_named_with_the_file() -> None:
     demo = Demo(lines=(DemoLine(hears=("[please]", "{shoe}"), says="Yes."),))
     with pytest.raises(ConfigError, match=r"receptionist\.toml: demo\.lines: .*shoe"):
         embedded_model(replace(agent, demo=demo))
+
+
+def test_a_server_that_runs_for_days_can_be_told_to_forget() -> None:
+    agent = load_agent(None)
+    assert embedded_model(agent).options.remembers
+    assert not embedded_model(agent, remembers=False).options.remembers
