@@ -22,14 +22,12 @@ from app.agent_forms import (
 )
 from app.call.agent import Agent, ToolSpec, Transcription, TurnTaking, Voice
 from app.errors import ConfigError
-from app.toml_lines import KeyPath, read_toml
+from app.toml_lines import KeyPath, read_toml, shown
 from app.tools.builtin import END_CALL
 from app.tools.loading import load_tools
 from app.tools.registry import ToolRegistry
 
 BUILT_IN_AGENT = Path(__file__).parent / "agents" / "receptionist.toml"
-
-_MAX_SHOWN_CHARACTERS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +150,7 @@ def _problem(error: ErrorDetails, lines: Mapping[KeyPath, int]) -> tuple[int, st
             expected: str | None = error["msg"]
         case _:
             expected = form.model_fields[path[-1]].description
-    return line, f"{key}: expected {expected}, got {_shown(error['input'])}"
+    return line, f"{key}: expected {expected}, got {shown(error['input'])}"
 
 
 def _line(path: KeyPath, lines: Mapping[KeyPath, int]) -> int:
@@ -219,14 +217,3 @@ def _advice(path: KeyPath, form: type[Form]) -> str:
     if owner and owner != path[0]:
         return f"it belongs under [{owner}]"
     return f"known here: {', '.join(known)}"
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, dict):
-        return "a table"
-    if isinstance(value, list):
-        return "an array"
-    text = repr(value) if isinstance(value, str) else str(value)
-    return text if len(text) <= _MAX_SHOWN_CHARACTERS else text[:_MAX_SHOWN_CHARACTERS] + "…"

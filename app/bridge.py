@@ -35,6 +35,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 DeliverTo = Callable[[Callable[[bytes], None]], None]
 
 SAVE_EVERY_S = 5.0
+SAVE_SOUND_S = 2.0
 RELEASE_S = 0.5  # for cancelled tasks to end
 
 # Before these the machine is told how much of the caller's audio went to the model.
@@ -124,8 +125,10 @@ class Leg:
                 task.cancel()
             if self._tasks:  # a tool may refuse to go: nobody waits for it
                 await asyncio.wait(self._tasks, timeout=RELEASE_S)
+            with suppress(TimeoutError):  # a disk may hang: the record does not wait for it
+                async with asyncio.timeout(SAVE_SOUND_S):
+                    await self._recorder.save_sound(self._now_ms())
             self.finish_record()
-            await self._recorder.save_sound(self._now_ms())
             logger.info(
                 "leg over",
                 extra={"call_sid": self.call.call_sid, "ended_by": self._machine.ended_by},

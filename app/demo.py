@@ -11,7 +11,7 @@ import secrets
 import wave
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory, TemporaryFile
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from pydantic import SecretStr
@@ -24,6 +24,7 @@ from app.demo_screen import Screen
 from app.embedded import embedded_model
 from app.errors import BridgeError, ConfigError
 from app.main import create_app
+from app.recording import check_folder
 from app.report.files import keep_call, record_of
 from app.report.picture import PictureUnavailable
 from app.report.report import CallReport, read_call
@@ -112,32 +113,29 @@ async def run_demo(console: Console, keep: Path, wav: Path | None = None) -> boo
     should. `wav`: a recording that speaks in place of the caller.
 
     Raises:
-        ConfigError: `wav` or `keep` cannot be used.
-        SpeechUnavailable, HearingUnavailable: the extra `demo` is not installed.
+        ConfigError: `wav` or `keep` cannot be used, or the extra `demo` is not installed.
     """
     caller = the_caller if wav is None else caller_from(wav)
-    await asyncio.to_thread(_make, keep)
+    await _check_keep(keep)
     screen = Screen(console)
-    kept: list[Path] = []
     with TemporaryDirectory() as folder:
         report, record = await _hold_call(caller, screen, Path(folder))
+        screen.summary(replace(report, wav=None))
         try:
             for path in keep_call(report, record, keep):
-                kept.append(path)  # noqa: PERF402 - those before a failure are kept too
+                console.print(f"Kept: {path}", highlight=False, soft_wrap=True)
         except PictureUnavailable as error:
             console.print(f"timeline.png is missing, the rest is there; {error}", style="red")
         except OSError as error:
             raise ConfigError(f"--keep: cannot write to {keep}: {error.strerror}") from None
-    screen.summary(replace(report, wav=None), kept)
     ended_well = report.call.status == "completed" and report.call.ended_by != "shutdown"
     talked = ended_well and bool(report.answers)
     return talked and (wav is not None or bool(report.interruptions))
 
 
-def _make(keep: Path) -> None:
+async def _check_keep(keep: Path) -> None:
     try:
-        keep.mkdir(mode=0o700, parents=True, exist_ok=True)
-        TemporaryFile(dir=keep).close()
+        await asyncio.to_thread(check_folder, keep)
     except FileExistsError:
         raise ConfigError(f"--keep: {keep} is not a folder") from None
     except OSError as error:

@@ -1,8 +1,5 @@
 """The demo's terminal: what happens, as it happens, and how well it went."""
 
-from collections.abc import Iterable
-from pathlib import Path
-
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -69,8 +66,8 @@ class Screen:
         row.add_row(Text(f"{now_ms / 1000:.2f} s", "dim"), Text(who, "bold"), Text(what, style))
         self._console.print(row)
 
-    def summary(self, report: CallReport, kept: Iterable[Path]) -> None:
-        """What was heard, how fast, what it would have cost, and which files are left of it."""
+    def summary(self, report: CallReport) -> None:
+        """What was heard, how fast, and what it would have cost."""
         self._console.print("\nWhat the two heard of each other:\n", style="bold")
         self._console.print(transcript(report))
         self._console.print()
@@ -78,5 +75,3 @@ class Screen:
         self._console.print(
             "The cost is what OpenAI and Twilio would have asked for such a call.\n", style="dim"
         )
-        for path in kept:
-            self._console.print(f"Kept: {path}", highlight=False, soft_wrap=True)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from app.call.usage import Usage
 from app.errors import ConfigError
-from app.toml_lines import KeyPath, read_toml
+from app.toml_lines import KeyPath, read_toml, shown
 
 BUILT_IN_PRICES = Path(__file__).parent / "prices.toml"
 
@@ -221,20 +221,10 @@ class _Reader:
                 self._fault(f"unknown key; known here: {', '.join(known)}", (*place, key))
 
     def _expected(self, what: str, found: object, place: KeyPath) -> None:
-        self._fault(f"expected {what}, got {_shown(found)}", place)
+        self._fault(f"expected {what}, got {shown(found)}", place)
 
     def _fault(self, said: str, place: KeyPath) -> None:
         within = (place[:length] for length in range(len(place), 0, -1))
         line = next((self._lines[path] for path in within if path in self._lines), 1)
         key = ".".join(f'"{part}"' if "." in part else part for part in place)
         self.faults.append((line, f"{key}: {said}"))
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, dict):
-        return "a table"
-    if isinstance(value, list):
-        return "an array"
-    return repr(value) if isinstance(value, str) else str(value)

@@ -15,6 +15,7 @@ import threading
 from binascii import a2b_base64
 from collections import deque
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from app.audio import ULAW_BYTES_PER_MS, ULAW_HZ, silence, ulaw_decode
 from app.call import commands as do
@@ -29,6 +30,13 @@ TOLERANCE_MS = 10  # of the line's jitter, afterwards
 _CHANNELS, _SAMPLE_BYTES, _HEADER_BYTES = 2, 2, 44
 _LARGEST_DATA_BYTES = 0xFFFF_FFFF - _HEADER_BYTES
 _NOT_IN_NAMES = re.compile("[^A-Za-z0-9_-]")
+
+
+def check_folder(folder: Path) -> None:
+    """Make the folder if it is missing; only its owner may look into a new one. Raises OSError when
+    nothing can be written there."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    TemporaryFile(dir=folder).close()
 
 
 def wav_header(data_bytes: int) -> bytes:

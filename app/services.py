@@ -3,7 +3,6 @@
 import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any
 
 from app.agent_file import LoadedAgent, load_agent
@@ -11,7 +10,7 @@ from app.call.usage import Usage
 from app.errors import ConfigError
 from app.prices import Prices, load_prices
 from app.recorder import CallInfo, Recorder, Watcher
-from app.recording import Recording
+from app.recording import Recording, check_folder
 from app.settings import EMBEDDED, Settings
 from app.store import Store
 from app.telephony.rest import TwilioRest
@@ -57,7 +56,7 @@ class Services:
         )
         prices = load_prices(settings.prices_file)
         if loaded.recording.enabled:
-            await asyncio.to_thread(_check_writable, settings.recordings_dir)
+            await _check_recordings(settings.recordings_dir)
         store = await Store.open(settings.database_url.get_secret_value())
         return cls(loaded, model, store, _rest(settings), prices, settings.recordings_dir)
 
@@ -85,10 +84,9 @@ class Services:
         await self.store.aclose()
 
 
-def _check_writable(folder: Path) -> None:
+async def _check_recordings(folder: Path) -> None:
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        TemporaryFile(dir=folder).close()
+        await asyncio.to_thread(check_folder, folder)
     except OSError as error:
         raise ConfigError(
             f"RECORDINGS_DIR: cannot write to {folder}: {error.strerror}; name a directory for the "

@@ -10,6 +10,8 @@ from app.errors import ConfigError
 
 KeyPath = tuple[str, ...]
 
+_MOST_SHOWN_CHARACTERS = 60
+
 _TOKEN = re.compile(
     r'"""(?:\\.|[^\\])*?"""(?:"{0,2})'  # a multi-line string may end in quotes of its own
     r"|'''.*?'''(?:'{0,2})"
@@ -50,6 +52,18 @@ def _syntax_problem(path: Path, text: str, said: str) -> str:
             f"{path}:{len(text.splitlines()) or 1}: not valid TOML: {what} at the end of the file"
         )
     return f"{path}:{place[1]}: not valid TOML: {what} at column {place[2]}"
+
+
+def shown(value: object) -> str:
+    """A value as a fault shows it, short."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        return "a table"
+    if isinstance(value, list):
+        return "an array"
+    text = repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= _MOST_SHOWN_CHARACTERS else text[:_MOST_SHOWN_CHARACTERS] + "…"
 
 
 def key_lines(text: str) -> dict[KeyPath, int]:

@@ -5,7 +5,7 @@ more. Names of the beta are understood, because compatible servers still use the
 """
 
 from binascii import a2b_base64
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
@@ -33,6 +33,7 @@ from app.call.events import (
 )
 from app.call.usage import Usage
 from app.errors import ProtocolError
+from app.realtime.usage import Number, UsageBody, billed_ms, count
 
 _LOST = {"session_expired"}
 _LOST_FOR_GOOD = {
@@ -42,14 +43,6 @@ _LOST_FOR_GOOD = {
     "billing_hard_limit_reached",
     "beta_api_shape_disabled",
 }
-
-
-# Servers write numbers as 1000 or 1000.0; what is past any call or bill is refused.
-_Number = Annotated[float, msgspec.Meta(ge=-1e12, le=1e12)]
-
-
-def _count(number: float | None) -> int:
-    return max(0, int(number or 0))
 
 
 class Message(msgspec.Struct, tag_field="type"):
@@ -81,7 +74,7 @@ class _AudioDelta(Message, tag="response.output_audio.delta", gc=False):
 
 class _CreatedSession(msgspec.Struct):
     id: str | None = None
-    expires_at: _Number | None = None
+    expires_at: Number | None = None
 
 
 class _SessionCreated(Message, tag="session.created"):
@@ -149,18 +142,18 @@ class _Error(Message, tag="error"):
 
 class _SpeechStarted(Message, tag="input_audio_buffer.speech_started"):
     item_id: str
-    audio_start_ms: _Number
+    audio_start_ms: Number
 
     def event(self) -> SpeechStarted:
-        return SpeechStarted(self.item_id, _count(self.audio_start_ms))
+        return SpeechStarted(self.item_id, count(self.audio_start_ms))
 
 
 class _SpeechStopped(Message, tag="input_audio_buffer.speech_stopped"):
     item_id: str
-    audio_end_ms: _Number
+    audio_end_ms: Number
 
     def event(self) -> SpeechStopped:
-        return SpeechStopped(self.item_id, _count(self.audio_end_ms))
+        return SpeechStopped(self.item_id, count(self.audio_end_ms))
 
 
 class _Committed(Message, tag="input_audio_buffer.committed"):
@@ -174,26 +167,13 @@ class _Committed(Message, tag="input_audio_buffer.committed"):
 _TRANSCRIPTION = "conversation.item.input_audio_transcription"
 
 
-def _billed_ms(usage: Any) -> int:
-    """Audio billed by the second, or by tokens of 100 ms (protocol: input transcription); 0 when
-    nothing that makes sense is said."""
-    if not isinstance(usage, dict):
-        return 0
-    details = usage.get("input_token_details")
-    tokens = details.get("audio_tokens") if isinstance(details, dict) else None
-    for number, ms in ((usage.get("seconds"), 1000), (tokens, 100)):
-        if isinstance(number, int | float) and 0 < number < 1e6:
-            return round(ms * number)
-    return 0
-
-
 class _Transcribed(Message, tag=f"{_TRANSCRIPTION}.completed"):
     item_id: str
     transcript: str | None
     usage: Any = None  # only the bill wants it: whatever it is, the words count
 
     def event(self) -> CallerTranscribed:
-        return CallerTranscribed(self.item_id, self.transcript or "", _billed_ms(self.usage))
+        return CallerTranscribed(self.item_id, self.transcript or "", billed_ms(self.usage))
 
 
 class _TranscriptionFailed(Message, tag=f"{_TRANSCRIPTION}.failed"):
@@ -223,10 +203,10 @@ class _ConversationItemAdded(Message, tag="conversation.item.added"):
 
 class _Truncated(Message, tag="conversation.item.truncated"):
     item_id: str
-    audio_end_ms: _Number
+    audio_end_ms: Number
 
     def event(self) -> ItemTruncated:
-        return ItemTruncated(self.item_id, _count(self.audio_end_ms))
+        return ItemTruncated(self.item_id, count(self.audio_end_ms))
 
 
 class _Deleted(Message, tag="conversation.item.deleted"):
@@ -317,36 +297,6 @@ class _TextDone(Message, tag="response.output_text.done"):
         return TranscriptCompleted(self.item_id, self.text or "")
 
 
-class _Tokens(msgspec.Struct):
-    text_tokens: _Number | None = None
-    audio_tokens: _Number | None = None
-
-
-class _InputTokens(_Tokens):
-    cached_tokens_details: _Tokens | None = None
-
-
-class _UsageBody(msgspec.Struct):
-    input_tokens: _Number | None = None
-    output_tokens: _Number | None = None
-    input_token_details: _InputTokens | None = None
-    output_token_details: _Tokens | None = None
-
-    def usage(self) -> Usage:
-        # A server that does not tell text from audio is taken to mean text.
-        taken = self.input_token_details or _InputTokens(text_tokens=self.input_tokens)
-        cached = taken.cached_tokens_details or _Tokens()
-        given = self.output_token_details or _Tokens(text_tokens=self.output_tokens)
-        return Usage(
-            input_text=_count(taken.text_tokens),
-            input_audio=_count(taken.audio_tokens),
-            input_text_cached=_count(cached.text_tokens),
-            input_audio_cached=_count(cached.audio_tokens),
-            output_text=_count(given.text_tokens),
-            output_audio=_count(given.audio_tokens),
-        )
-
-
 class _StatusDetails(msgspec.Struct):
     reason: str | None = None
     error: _ErrorBody | None = None
@@ -356,7 +306,7 @@ class _DoneResponse(msgspec.Struct):
     id: str
     status: str
     status_details: _StatusDetails | None = None
-    usage: _UsageBody | None = None
+    usage: UsageBody | None = None
 
 
 class _ResponseDone(Message, tag="response.done"):

@@ -80,10 +80,16 @@ class Grammar:
         self, phrases: Sequence[str], *, keywords: Sequence[str] = (), names: Sequence[str] = ()
     ) -> None:
         named = _Alternatives((*names, *FIRST_NAMES), unlikely_after=len(names))
+        self._given = frozenset(phrases)
         self._phrases = [_Phrase(phrase, named) for phrase in phrases]
         self._keywords = {spoken_form(keyword): keyword for keyword in reversed(keywords)}
         if "" in self._keywords:
             raise PhraseError(f"the keyword {self._keywords['']!r} has no words")
+
+    @property
+    def phrases(self) -> frozenset[str]:
+        """The phrases as they were given."""
+        return self._given
 
     @property
     def keywords(self) -> tuple[str, ...]:

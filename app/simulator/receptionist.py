@@ -133,7 +133,7 @@ class Receptionist:
         phrases = tuple(dict.fromkeys(phrase for line in lines for phrase in line.hears))
         keywords = tuple(dict.fromkeys(keyword for line in lines for keyword in line.keywords))
         self._grammar = Grammar(phrases, keywords=keywords, names=names)
-        self._recognizer = recognizer or Recognizer(phrases, keywords=keywords, names=names)
+        self._recognizer = recognizer or Recognizer(self._grammar)
         self._names = names
         self._voice = voice
         self._thinking_ms = thinking_ms

@@ -10,7 +10,6 @@ import math
 import random
 import threading
 from array import array
-from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -46,22 +45,19 @@ _SPEECH_RMS, _FLOOR_RMS = 2600, 58  # -22 and -55 dBFS
 
 
 class Recognizer:
-    """The ears for one agent's phrases: see `Grammar` for what they may be.
+    """The ears for what one agent's callers may say.
 
     Made in a fifth of a second; a recognition takes 20 to 40 ms for each second of a turn.
     `recognize` may be called from any thread, and one turn is listened to at a time.
 
-    Raises HearingUnavailable, SpeechUnavailable (for words that no dictionary has), PhraseError.
+    Raises HearingUnavailable, and SpeechUnavailable for words that no dictionary has.
     """
 
-    def __init__(
-        self, phrases: Sequence[str], *, keywords: Sequence[str] = (), names: Sequence[str] = ()
-    ) -> None:
-        self._grammar = Grammar(phrases, keywords=keywords, names=names)
+    def __init__(self, grammar: Grammar) -> None:
+        self._grammar = grammar
         self._lock = threading.Lock()
         self._decoder = _decoder()
-        self._phrases = frozenset(phrases)
-        arcs, last = self._grammar.graph()
+        arcs, last = grammar.graph()
         words = {arc.word for arc in arcs if arc.word is not None}
         for word in sorted(words):
             if self._decoder.lookup_word(word) is None:
@@ -89,7 +85,7 @@ class Recognizer:
         with self._lock:
             for edge_ms in _EDGES_MS:
                 heard = self._listen(_for_the_model(pcm, edge_ms))
-                if heard is not None and heard.phrase in self._phrases:
+                if heard is not None and heard.phrase in self._grammar.phrases:
                     return heard
                 by_keyword = by_keyword or heard
         return by_keyword

@@ -53,7 +53,7 @@ GRAMMAR = Grammar(PHRASES, keywords=KEYWORDS, names=PIZZERIA.names)
 
 @pytest.fixture(scope="module")
 def pizzeria() -> Recognizer:
-    return Recognizer(PHRASES, keywords=KEYWORDS, names=PIZZERIA.names)
+    return Recognizer(GRAMMAR)
 
 
 def noise(size: int, rms: float, colour: str, seed: int) -> bytes:
@@ -126,7 +126,9 @@ def test_a_keyword_is_mostly_enough_where_people_ask_in_words_of_their_own(
 
 
 def test_slots_come_as_written() -> None:
-    recognizer = Recognizer(["my number is {digits}", "a table for {number}", "my name is {name}"])
+    recognizer = Recognizer(
+        Grammar(["my number is {digits}", "a table for {number}", "my name is {name}"])
+    )
     said = {
         "my number is five five five one two three four": {"digits": "5551234"},
         "a table for twelve": {"number": "12"},
@@ -152,4 +154,4 @@ def test_many_turns_at_once_are_understood_one_after_the_other(pizzeria: Recogni
 def test_without_the_package_the_fix_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pocketsphinx", None)
     with pytest.raises(HearingUnavailable, match=r"pip install '\.\[demo\]'"):
-        Recognizer(["hello"])
+        Recognizer(Grammar(["hello"]))
