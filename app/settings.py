@@ -27,6 +27,7 @@ from app.errors import ConfigError
 Network = IPv4Network | IPv6Network
 
 _E164 = re.compile(r"\+[1-9][0-9]{1,14}")
+_PREFIX = re.compile(r"\+[1-9][0-9]{0,13}")
 EMBEDDED = "embedded"
 """The embedded model's name, where OpenAI's have one such as gpt-realtime."""
 
@@ -67,12 +68,30 @@ def _address(*schemes: str) -> Callable[[str], str]:
     return check
 
 
+def _webhook(value: str) -> str:
+    parts = urlsplit(value)
+    if not _PRINTABLE.fullmatch(value) or parts.scheme not in ("http", "https"):
+        raise ValueError
+    if not parts.hostname or parts.fragment:
+        raise ValueError
+    return value
+
+
 def _networks(value: object) -> object:
     if not isinstance(value, str):
         return value
     if value.strip() == "*":
         return _EVERYBODY
     return tuple(ip_network(part.strip(), strict=False) for part in value.split(","))
+
+
+def _prefixes(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    prefixes = tuple(part.strip() for part in value.split(","))
+    if prefixes != ("*",) and not all(map(_PREFIX.fullmatch, prefixes)):
+        raise ValueError
+    return prefixes
 
 
 def _lower(value: object) -> object:
@@ -187,6 +206,13 @@ class Settings(BaseSettings):
         description="IP addresses or ranges such as 10.0.0.0/8 with commas between them, or *",
     )
     transfer_number: Number | None = Field(default=None, description=_NUMBER)
+    outbound_prefixes: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_prefixes)] = Field(
+        default=(), description="beginnings of numbers such as +1 with commas between them, or *"
+    )
+    outbound_max_calls: int = Field(default=10, ge=0, description="a whole number, 0 or more")
+    outbound_repeat_seconds: float = Field(
+        default=60, ge=0, allow_inf_nan=False, description="a number of seconds, 0 or more"
+    )
     agent_file: Path | None = Field(default=None, description="the path of a TOML file")
     prices_file: Path | None = Field(default=None, description="the path of a TOML file")
 
@@ -207,6 +233,11 @@ class Settings(BaseSettings):
     redis_url: Annotated[SecretStr | None, AfterValidator(_redis)] = Field(
         default=None, description="redis://host:port/number or rediss://host:port/number"
     )
+
+    call_webhook_url: Annotated[str, AfterValidator(_webhook)] | None = Field(
+        default=None, description="an address such as https://example.com/calls"
+    )
+    call_webhook_secret: SecretStr | None = Field(default=None, description=_ANY)
 
     log_level: LogLevel = Field(default="info", description="debug, info, warning or error")
     log_format: Literal["text", "json"] = Field(default="text", description="text or json")

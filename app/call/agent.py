@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from app.call.destinations import Destination
+
 
 @dataclass(frozen=True, slots=True)
 class Voice:
@@ -65,11 +67,22 @@ class ToolSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Outbound:
+    """What is different when the agent calls somebody. `greeting`: what is said first, in place of
+    the agent's own if not empty. `voicemail`: what is said after the beep of an answering machine,
+    or empty to hang up on it."""
+
+    greeting: str = ""
+    voicemail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Agent:
     """Everything that a call needs to know about its agent.
 
     `greeting`: what is said first, or empty to let the caller begin. `language`: ISO 639-1 code.
-    `tools`: every tool offered to the model, built-in ones included.
+    `tools`: every tool offered to the model, built-in ones included. `destinations`: the humans
+    whom a caller can be handed to, in the order in which they are tried for nobody in particular.
     """
 
     name: str
@@ -81,3 +94,5 @@ class Agent:
     transcription: Transcription = Transcription()
     limits: Limits = Limits()
     tools: tuple[ToolSpec, ...] = field(default=())
+    destinations: tuple[Destination, ...] = ()
+    outbound: Outbound = Outbound()

@@ -1,0 +1,65 @@
+"""The humans whom a caller can be handed to: who they are, when they are in, whom to try next."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+_DAY_MINUTES = 24 * 60
+_WEEK_DAYS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """Opening hours, week after week. `zone`: an IANA time zone. `spans`: (weekday, from, until):
+    Monday is 0, and minutes since midnight up to 1440; a span lies within its day. None at all:
+    always open."""
+
+    zone: str = "UTC"
+    spans: tuple[tuple[int, int, int], ...] = ()
+
+    def is_open(self, at_s: float) -> bool:
+        """Whether it is open at this moment. `at_s`: Unix time."""
+        if not self.spans:
+            return True
+        here = datetime.fromtimestamp(at_s, ZoneInfo(self.zone))
+        minute = here.hour * 60 + here.minute
+        return any(day == here.weekday() and a <= minute < b for day, a, b in self.spans)
+
+    def opens_next(self, at_s: float) -> datetime | None:
+        """When it opens again, by its own clocks; None while it is open."""
+        if self.is_open(at_s):
+            return None
+        here = datetime.fromtimestamp(at_s, ZoneInfo(self.zone))
+        midnight = here.replace(hour=0, minute=0, second=0, microsecond=0)
+        moments = (
+            midnight + timedelta(days=ahead, minutes=begin)
+            for ahead in range(_WEEK_DAYS + 1)
+            for day, begin, _ in self.spans
+            if day == (here.weekday() + ahead) % _WEEK_DAYS
+        )
+        return min(moment for moment in moments if moment > here)
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """A human, or a team of them. `address`: an E.164 number or a `sip:` URI, which the model never
+    sees; `description`: what the model is told beside the name. `ring_ms`: how long their telephone
+    rings. `then`: names of those who are tried next, in this order, when nobody takes the call.
+    `warm`: they are briefed while the caller waits in a conference."""
+
+    name: str
+    address: str
+    description: str = ""
+    hours: Hours = Hours()
+    ring_ms: int = 20_000
+    then: tuple[str, ...] = ()
+    warm: bool = False
+
+
+def route_to(name: str, destinations: Sequence[Destination], at_s: float) -> tuple[str, ...]:
+    """Who is tried for this destination, in order: itself, then those that it names, without those
+    who are closed at `at_s`. Empty when nobody is there."""
+    known = {each.name: each for each in destinations}
+    names = dict.fromkeys((name, *known[name].then))
+    return tuple(each for each in names if known[each].hours.is_open(at_s))
