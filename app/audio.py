@@ -86,5 +86,49 @@ def tone(notes_hz: Sequence[float], *, note_ms: int, level_dbfs: float, fade_ms:
     return ulaw_encode(samples.tobytes())
 
 
+# ITU-T Q.23: a low and a high tone for each key.
+_LOW_HZ, _HIGH_HZ = (697, 770, 852, 941), (1209, 1336, 1477, 1633)
+_KEYS = {
+    key: (_LOW_HZ[row], _HIGH_HZ[column])
+    for row, keys in enumerate(("123A", "456B", "789C", "*0#D"))
+    for column, key in enumerate(keys)
+}
+_KEY_MS, _KEY_GAP_MS = 100, 100  # Q.24 asks for 40 and more of each
+_KEY_DBFS = -15.0  # both tones together
+_PAUSES_MS = {"w": 500, "W": 1000}
+
+
+def tones_ms(digits: str) -> int:
+    """How long keys sound, with their pauses; see `dtmf_tones`."""
+    return sum(_PAUSES_MS.get(key, _KEY_MS + _KEY_GAP_MS) for key in digits)
+
+
+def dtmf_tones(digits: str) -> str:
+    """Keys as a telephone sounds them (DTMF), base64 of µ-law.
+
+    `digits`: 0-9 A-D * #, and w or W for a pause of 500 or 1000 ms, as in Twilio's <Play digits>.
+    Raises KeyError for anything else.
+    """
+    pieces = []
+    for key in digits:
+        if key in _PAUSES_MS:
+            pieces.append(silence(_PAUSES_MS[key]))
+        else:
+            pieces += [_key(*_KEYS[key]), silence(_KEY_GAP_MS)]
+    return base64.b64encode(b"".join(pieces)).decode("ascii")
+
+
+def _key(low_hz: int, high_hz: int) -> bytes:
+    peak = _PCM_FULL_SCALE * 10 ** (_KEY_DBFS / 20)
+    length = _KEY_MS * ULAW_BYTES_PER_MS
+    fade = 5 * ULAW_BYTES_PER_MS
+    samples = array("h")
+    for n in range(length):
+        gain = min(1.0, n / fade, (length - n) / fade)
+        turn = 2 * math.pi * n / ULAW_HZ
+        samples.append(round(peak * gain * (math.sin(low_hz * turn) + math.sin(high_hz * turn))))
+    return ulaw_encode(samples.tobytes())
+
+
 HOLD_TONE = base64.b64encode(tone((440, 480), note_ms=150, level_dbfs=-24)).decode("ascii")
 """What a waiting caller hears: a soft "still here" of 300 ms, base64 of µ-law."""

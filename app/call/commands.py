@@ -47,6 +47,38 @@ class HangUp:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class TransferCall:
+    """Replace the call's TwiML over REST: the humans of `route` are tried in this order. Answered
+    by CallRedirected or RedirectFailed. `call_id`: the tool call that it answers, or a name of our
+    own. `reason`, `summary`: as the model wrote them. `announced`: the caller was told."""
+
+    call_id: str
+    route: tuple[str, ...]
+    reason: str
+    summary: str
+    announced: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PlayDigits:
+    """Replace the call's TwiML over REST: keys are pressed by Twilio, then another stream follows.
+    Answered by CallRedirected or RedirectFailed."""
+
+    call_id: str
+    digits: str
+
+
+@dataclass(frozen=True, slots=True)
+class MuteCaller:
+    """From now on silence stands in for the caller's sound: to the model and in the recording."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnmuteCaller:
+    """The caller is heard again."""
+
+
 # --- to the model -------------------------------------------------------------------------------
 
 
@@ -79,11 +111,13 @@ class ResumeModel:
 
 @dataclass(frozen=True, slots=True)
 class AddMessage:
-    """Put text into the conversation. `role`: system, user or assistant."""
+    """Put text into the conversation. `role`: system, user or assistant. `item_id`: given when the
+    model is to say that it has it, by MessageTaken."""
 
     event_id: str
     role: str
     text: str
+    item_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +183,15 @@ class CancelTool:
 
 
 @dataclass(frozen=True, slots=True)
+class GiveDigits:
+    """The entry that a tool asked for is over. `digits`: masked if it was secret; empty when
+    nothing came in time."""
+
+    call_id: str
+    digits: str
+
+
+@dataclass(frozen=True, slots=True)
 class EndLeg:
     """The leg is over: let go of everything. `dropped_bytes`: how much of what was sent nobody
     heard, by the ledger: the last of it."""
@@ -172,11 +215,16 @@ Command = (
     | ToModel
     | CloseStream
     | HangUp
+    | TransferCall
+    | PlayDigits
+    | MuteCaller
+    | UnmuteCaller
     | OpenModel
     | CloseModel
     | PauseModel
     | ResumeModel
     | RunTool
     | CancelTool
+    | GiveDigits
     | EndLeg
 )

@@ -131,6 +131,12 @@ class Conversation:
         self.turn("user", item_id, now_ms).text = text.strip()
         self.revision += 1
 
+    def typed(self, item_id: str, text: str, now_ms: float) -> None:
+        """The caller's keys, which mean something to the agent."""
+        turn = self.turn("user", item_id, now_ms)
+        turn.text, turn.finished, turn.detail = text, True, {"by": "keypad"}
+        self.revision += 1
+
     def tool_answered(self, call_id: str, name: str, output: str, now_ms: float) -> None:
         """A tool's answer, kept so that a new session knows it too."""
         turn = self.turn("tool", call_id, now_ms)

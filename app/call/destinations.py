@@ -1,12 +1,15 @@
 """The humans whom a caller can be handed to: who they are, when they are in, whom to try next."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 _DAY_MINUTES = 24 * 60
-_WEEK_DAYS = 7
+_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_WEEK_DAYS = len(_DAYS)
+
+Span = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +19,7 @@ class Hours:
     always open."""
 
     zone: str = "UTC"
-    spans: tuple[tuple[int, int, int], ...] = ()
+    spans: tuple[Span, ...] = ()
 
     def is_open(self, at_s: float) -> bool:
         """Whether it is open at this moment. `at_s`: Unix time."""
@@ -39,6 +42,20 @@ class Hours:
             if day == (here.weekday() + ahead) % _WEEK_DAYS
         )
         return min(moment for moment in moments if moment > here)
+
+    def in_words(self) -> str:
+        """ "Monday to Friday 09:00 to 17:30, Saturday 10:00 to 14:00 (time zone Europe/Berlin)";
+        nothing when it is always open."""
+        if not self.spans:
+            return ""
+        times: dict[int, list[str]] = {}
+        for day, begin, end in _over_midnight(self.spans):
+            times.setdefault(day, []).append(f"{_clock(begin)} to {_clock(end)}")
+        days: dict[str, list[int]] = {}
+        for day in sorted(times):
+            days.setdefault(_listed(times[day]), []).append(day)
+        said = (f"{_days_in_words(when)} {open_at}" for open_at, when in days.items())
+        return f"{', '.join(said)} (time zone {self.zone})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +80,37 @@ def route_to(name: str, destinations: Sequence[Destination], at_s: float) -> tup
     known = {each.name: each for each in destinations}
     names = dict.fromkeys((name, *known[name].then))
     return tuple(each for each in names if known[each].hours.is_open(at_s))
+
+
+def _over_midnight(spans: Sequence[Span]) -> Iterable[Span]:
+    """The spans with the two halves of a night as one, on the day when it begins."""
+    left = set(spans)
+    for day, begin, end in sorted(spans):
+        morning = next((each for each in left if each[:2] == ((day + 1) % _WEEK_DAYS, 0)), None)
+        if end == _DAY_MINUTES and morning and morning[2] < begin:
+            left -= {(day, begin, end), morning}
+            left.add((day, begin, morning[2]))
+    return sorted(left)
+
+
+def _days_in_words(days: Sequence[int]) -> str:
+    """Some days of the week, three or more in a row from the first to the last."""
+    if len(days) == _WEEK_DAYS:
+        return "every day"
+    said = []
+    for first in (day for day in days if (day - 1) % _WEEK_DAYS not in days):
+        row = [first]
+        while (following := (row[-1] + 1) % _WEEK_DAYS) in days:
+            row.append(following)
+        names = [_DAYS[day] for day in row]
+        said += [f"{names[0]} to {names[-1]}"] if len(names) > 2 else names
+    return _listed(said)
+
+
+def _listed(parts: Sequence[str]) -> str:
+    *first, last = parts
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _clock(minutes: int) -> str:
+    return f"{minutes // 60:02}:{minutes % 60:02}"

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 
 from app.call import directions
 from app.call.commands import CloseStream, Command, HangUp
+from app.call.last_words import LastWords
 from app.call.limits import NEVER
 from app.call.output import AgentAudio
 from app.call.responses import Responses, Wanted, Wish
 
-GOODBYE_MS = 15_000.0  # for a goodbye that never comes
-LONGEST_GOODBYE_MS = 60_000.0  # for one that never ends
 HANG_UP_MS = 12_000.0  # for a hang-up that changes nothing, retries over REST included
 CLOSE_MS = 5000.0  # for closing the stream
 
@@ -20,14 +19,12 @@ AnswerTool = Callable[[str, str, float], None]
 @dataclass(slots=True)
 class _Ending:
     """Decided, but not done. `call_id`: the end_call to be answered, if the agent decided it.
-    `response_id`: the response that may hold the goodbye. `final`: speech does not take it back."""
+    `final`: speech does not take it back."""
 
     reason: str
-    begun_ms: float
+    words: LastWords
     call_id: str
-    response_id: str
     final: bool
-    said: bool = False  # the goodbye is generated; what is left is to hear it
     hung_up_ms: float = NEVER
     closed_ms: float = NEVER
 
@@ -79,7 +76,8 @@ class Farewell:
             return
         if self._ending is not None:  # whoever wanted it first is still owed an answer
             call_id = call_id or self._ending.call_id
-        self._ending = _Ending(reason, now_ms, call_id, response_id, final)
+        words = LastWords(Wish.GOODBYE, now_ms, response_id)
+        self._ending = _Ending(reason, words, call_id, final)
         self._responses.unwant(Wish.NUDGE, Wish.HOLD, Wish.WARNING, Wish.REPLY)
         if direction:
             self._responses.want(Wish.GOODBYE, direction)
@@ -94,15 +92,9 @@ class Farewell:
     ) -> None:
         """A response ended, and `spoke` or not: was it the goodbye?"""
         ending = self._ending
-        if ending is None or ending.said:
-            return
-        if was is not None and was.wish is Wish.GOODBYE:
-            ending.said = True
-        elif ending.response_id == response_id:
-            ending.said = spoke
-            if not spoke:
-                self._answer(ending, directions.END_UNSPOKEN, now_ms)
-                self._responses.want(Wish.GOODBYE, directions.GOODBYE)
+        if ending is not None and ending.words.response_ended(response_id, was, spoke=spoke):
+            self._answer(ending, directions.END_UNSPOKEN, now_ms)
+            self._responses.want(Wish.GOODBYE, directions.GOODBYE)
 
     def caller_spoke(self, now_ms: float) -> None:
         """The caller spoke before the goodbye was over: the call goes on, unless it must end."""
@@ -117,7 +109,7 @@ class Farewell:
         """End the call now."""
         ending = self._ending
         if ending is not None and not self.hanging_up:
-            heard = ending.said and now_ms >= self._audio.heard_out_ms(now_ms)
+            heard = ending.words.heard(self._audio, now_ms)
             answer = directions.END_DONE if heard else directions.END_FORCED
             self._answer(ending, answer, now_ms)
             ending.hung_up_ms = now_ms
@@ -140,7 +132,7 @@ class Farewell:
             if now_ms >= ending.hung_up_ms + HANG_UP_MS:
                 self.close("hang-up without effect", now_ms)
             return now_ms >= ending.closed_ms + CLOSE_MS
-        if now_ms >= self._goodbye_over_ms(ending, now_ms):
+        if now_ms >= ending.words.over_ms(self._audio, self._responses, now_ms):
             self.hang_up(now_ms)
         return False
 
@@ -152,14 +144,7 @@ class Farewell:
             return ending.closed_ms + CLOSE_MS
         if ending.hung_up_ms != NEVER:
             return ending.hung_up_ms + HANG_UP_MS
-        return self._goodbye_over_ms(ending, now_ms)
-
-    def _goodbye_over_ms(self, ending: _Ending, now_ms: float) -> float:
-        heard_out_ms = self._audio.heard_out_ms(now_ms)
-        if ending.said and not self._responses.in_flight:
-            return heard_out_ms
-        least_ms = max(ending.begun_ms + GOODBYE_MS, heard_out_ms)
-        return min(least_ms, ending.begun_ms + LONGEST_GOODBYE_MS)
+        return ending.words.over_ms(self._audio, self._responses, now_ms)
 
     def _answer(self, ending: _Ending, output: str, now_ms: float) -> None:
         if ending.call_id:

@@ -13,10 +13,16 @@ from app.call.usage import Usage
 
 @dataclass(frozen=True, slots=True)
 class LegOpened:
-    """The leg exists: its webhook was answered. `history`: (role, text) of what was said on the
-    call before, when an earlier stream was lost."""
+    """The leg exists: its webhook was answered. `at_s`: Unix time of it. `history`: (role, text) of
+    what was said on the call before, when this is not its first stream. `tool`: what took the
+    caller away from the agent, `call_id` of it and `output`, what became of it; empty when the
+    stream was lost."""
 
     history: tuple[tuple[str, str], ...] = ()
+    at_s: float = 0.0
+    tool: str = ""
+    call_id: str = ""
+    output: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,40 @@ class HangUpFailed:
     """The order to end the call failed for good, retries included."""
 
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallRedirected:
+    """Twilio took the order to go on with other TwiML: the stream ends, the call does not."""
+
+
+@dataclass(frozen=True, slots=True)
+class RedirectFailed:
+    """The order to go on with other TwiML failed for good, retries included: the stream goes on."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TransferRequested:
+    """Somebody outside the conversation wants the caller handed over. `destination`: a name."""
+
+    destination: str
+
+
+@dataclass(frozen=True, slots=True)
+class SayRequested:
+    """Somebody outside the conversation wants the agent to say exactly this."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class VoicemailReached:
+    """An answering machine took our call and records now. `message`: what is to be left on it, or
+    empty to hang up."""
+
+    message: str = ""
 
 
 # --- Twilio's media stream ------------------------------------------------------------------
@@ -81,7 +121,8 @@ class MarkEchoed:
 
 @dataclass(frozen=True, slots=True)
 class DigitPressed:
-    """The caller pressed a key: one of 0-9 * # A-D."""
+    """The caller pressed a key: one of 0-9 * # A-D. In a secret entry digits are masked, as
+    `keypad.MASK`: which ones they were, nobody is told but the tool that asked."""
 
     digit: str
 
@@ -273,6 +314,13 @@ class ToolOutputTaken:
     call_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class MessageTaken:
+    """The model has a message of ours that had an id: responses created from here on know it."""
+
+    item_id: str
+
+
 # --- tools --------------------------------------------------------------------------------------
 
 
@@ -292,12 +340,30 @@ class ToolFailed:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class EntryAsked:
+    """A running tool wants digits from the caller. `length`: how many, 0 for as many as come until
+    # or a pause. `prompt`: what the caller is to be asked first, or empty. `timeout_ms`: how long
+    the caller may take to begin."""
+
+    call_id: str
+    length: int
+    secret: bool
+    prompt: str
+    timeout_ms: float
+
+
 Event = (
     LegOpened
     | TimerFired
     | HangUpRequested
     | HangUpConfirmed
     | HangUpFailed
+    | CallRedirected
+    | RedirectFailed
+    | TransferRequested
+    | SayRequested
+    | VoicemailReached
     | StreamStarted
     | StreamEnded
     | StreamBlocked
@@ -325,6 +391,8 @@ Event = (
     | ItemTruncated
     | ItemDeleted
     | ToolOutputTaken
+    | MessageTaken
     | ToolReturned
     | ToolFailed
+    | EntryAsked
 )

@@ -5,8 +5,8 @@ done, in order. Then `next_deadline_ms` says when it wants to be told `TimerFire
 happens before. Every rule about who speaks when is in here or in the parts that this file joins:
 
     agent_speech (what is said: output, playback, session_items, conversation) · responses (what
-    the model is asked) · tool_calls · model_link · ending (the goodbye) · patience (idle, hold, the
-    longest call)
+    the model is asked) · tool_answers · model_link · leaving (ending, transfer, tones) · entries
+    (the caller's keys) · patience (idle, hold, the longest call)
 """
 
 from app.call import commands as do
@@ -15,24 +15,25 @@ from app.call import events as ev
 from app.call.agent import Agent
 from app.call.agent_speech import AgentSpeech
 from app.call.conversation import Conversation, Turn
-from app.call.ending import Farewell
+from app.call.destinations import route_to
+from app.call.entries import Entries
+from app.call.leaving import BUILT_IN, Leaving
 from app.call.limits import NEVER
 from app.call.model_link import ModelLink
 from app.call.output import AgentAudio
 from app.call.patience import Patience
 from app.call.responses import Responses, Wanted, Wish
-from app.call.session_items import SessionItems
+from app.call.session_items import OUR_ITEMS, SessionItems
+from app.call.tool_answers import ToolAnswers
 from app.call.tool_calls import ToolCalls
+from app.call.transfer import TRANSFER, Handing
 from app.call.usage import Usage
 
 UNCLAIMED_MS = 30_000.0
 STUCK_MS = 30_000.0
 ANSWER_MS = 4000.0  # the model's own turn detection asks for an answer well within this
-END_CALL = "end_call"
 
 _LASTING = (Wish.WARNING, Wish.GOODBYE)  # still to be said when the caller's speech cut it off
-_AT_THE_END = (Wish.GOODBYE,)
-_NOT_AT_THE_END = tuple(wish for wish in Wish if wish is not Wish.GOODBYE)
 
 
 class CallMachine:
@@ -49,19 +50,42 @@ class CallMachine:
         self._items = SessionItems(self._out, self._new_event_id)
         self._speech = AgentSpeech(self._audio, self._items, self.conversation)
         self._responses = Responses()
-        self._tools = ToolCalls(agent.limits.tool_ms)
-        self._farewell = Farewell(self._out, self._audio, self._responses, self._answer_tool)
         self._link = ModelLink()
-        self._patience = Patience(agent.limits, self._audio, self._responses, self._farewell)
-        self._history: tuple[tuple[str, str], ...] = ()  # of the call's earlier legs
+        self._tools = ToolCalls(agent.limits.tool_ms)
+        self._answers = ToolAnswers(
+            self._out,
+            self._tools,
+            self.conversation,
+            self._responses,
+            self._link,
+            self._new_event_id,
+            lambda: not self._leaving.under_way,
+        )
+        self._leaving = Leaving(
+            self._out, agent, self._audio, self._responses, self._answers.answer
+        )
+        self._entries = Entries(
+            self._out,
+            agent,
+            self._answers,
+            self.conversation,
+            self._responses,
+            self._hand_over,
+            self._new_own_id,
+        )
+        farewell = self._leaving.farewell
+        self._patience = Patience(agent.limits, self._audio, self._responses, farewell)
+        self._opened = ev.LegOpened()
+        self._opened_ms = 0.0
         self._event_count = 0
+        self._own_count = 0
         self._claim_by_ms = NEVER
         self._unstick_by_ms = NEVER
         self._connected = False
         self._over = False
         self._caller_speaks = False
         self._answer_by_ms = NEVER  # the caller's turn is over and the model owes an answer
-        self._outputs_not_taken: set[str] = set()  # tool answers that the model may not know yet
+        self._records = False  # an answering machine listens, and is not to be listened to
         self._configuration = ""  # event id of the settings sent last
 
     @property
@@ -82,7 +106,11 @@ class CallMachine:
     @property
     def without_model(self) -> bool:
         """Whether the caller has to be helped without the model."""
-        return bool(self._link.fatal) or self._farewell.reason == "model"
+        return bool(self._link.fatal) or self._leaving.farewell.reason == "model"
+
+    def masks_keys(self, now_ms: float) -> bool:
+        """Whether the keys that are pressed now are for a tool alone."""
+        return self._entries.keypad.secret(now_ms)
 
     def transcript(self, now_ms: float) -> list[Turn]:
         """What was heard until now."""
@@ -90,7 +118,7 @@ class CallMachine:
 
     def history(self, now_ms: float) -> tuple[tuple[str, str], ...]:
         """What a session that knows nothing of the call has to be told: (role, text)."""
-        return (*self._history, *directions.as_messages(self.transcript(now_ms)))
+        return (*self._opened.history, *directions.as_messages(self.transcript(now_ms)))
 
     def handle(self, event: ev.Event, now_ms: float) -> list[do.Command]:
         """Take what happened at `now_ms` (monotonic, never before the last); returns what to do."""
@@ -140,13 +168,16 @@ class CallMachine:
             case ev.ResponseDone():
                 self._response_ended(event, now_ms)
             case ev.ToolReturned(call_id, output) | ev.ToolFailed(call_id, output):
-                self._answer_tool(call_id, output, now_ms)
-            case ev.ToolOutputTaken(call_id):
-                self._outputs_not_taken.discard(call_id)
-            case ev.LegOpened(history):
-                self._history = history
-                self._claim_by_ms = now_ms + UNCLAIMED_MS
-                self._link.start(now_ms)
+                self._entries.keypad.drop(call_id)
+                self._answers.answer(call_id, output, now_ms)
+            case ev.ToolOutputTaken(taken_id) | ev.MessageTaken(taken_id):
+                self._answers.taken(taken_id)
+            case ev.DigitPressed(digit):
+                self._key_pressed(digit, now_ms)
+            case ev.EntryAsked():
+                self._entries.asked(event, now_ms)
+            case ev.LegOpened():
+                self._leg_opened(event, now_ms)
             case ev.ModelOpened() if not self._link.ready:
                 self._link.opened(now_ms)
                 self._configuration = self._new_event_id()
@@ -169,30 +200,91 @@ class CallMachine:
                 self._audio.open(now_ms)
             case ev.StreamEnded(_, lost):
                 whoever = "line" if lost else "caller"
-                self._end_leg(self._farewell.reason or whoever, now_ms)
+                self._end_leg(self._leaving.reason or whoever, now_ms)
+            case ev.CallRedirected():
+                self._leaving.redirect.taken(now_ms)
+            case ev.RedirectFailed(reason):
+                self._leaving.redirect.refused(reason, now_ms)
+            case ev.TransferRequested(destination):
+                destinations, at_s = self.agent.destinations, self._clock_s(now_ms)
+                route = dict.fromkeys((destination, *route_to(destination, destinations, at_s)))
+                self._hand_over(Handing(tuple(route)), now_ms)
+            case ev.SayRequested(text):
+                self._responses.want(Wish.SAY, directions.say(text))
+            case ev.VoicemailReached(message):
+                self._leave_message(message, now_ms)
             case ev.HangUpRequested(reason):
-                self._farewell.begin(reason, now_ms, final=True)
-                self._farewell.hang_up(now_ms)
+                self._leaving.hang_up(reason, now_ms)
             case ev.HangUpFailed(reason):
-                self._farewell.close(reason, now_ms)
+                self._leaving.farewell.close(reason, now_ms)
             case _:
                 pass  # told for the timeline's sake, or because the clocks want to be looked at
+
+    def _leg_opened(self, event: ev.LegOpened, now_ms: float) -> None:
+        self._opened, self._opened_ms = event, now_ms
+        self._claim_by_ms = now_ms + UNCLAIMED_MS
+        self._link.start(now_ms)
+        if event.tool:
+            self.conversation.tool_answered(event.call_id, event.tool, event.output, now_ms)
+
+    def _clock_s(self, now_ms: float) -> float:
+        """What time it is, as Unix time."""
+        return self._opened.at_s + (now_ms - self._opened_ms) / 1000
 
     def _caller_began(self, item_id: str, now_ms: float) -> None:
         self._caller_speaks, self._answer_by_ms = True, NEVER
         self._patience.caller_spoke()
         self.conversation.turn("user", item_id, now_ms)
-        if not self._listens:
+        if self._listens:
+            # The response is cancelled by the model's turn detection (interrupt_response).
+            self._speech.interrupt(self._responses.active_id, now_ms)
+            self._leaving.caller_spoke(now_ms)
+
+    def _key_pressed(self, digit: str, now_ms: float) -> None:
+        self._patience.caller_spoke()
+        if self._leaving.transfer.under_way or self._leaving.decided or self._records:
             return
-        # The response itself is cancelled by the model's turn detection (interrupt_response).
-        self._speech.interrupt(self._responses.active_id, now_ms)
-        self._farewell.caller_spoke(now_ms)
+        keypad = self._entries.keypad
+        if self._may_be_interrupted and not keypad.ignores(now_ms):
+            self._cut_in(now_ms)
+            self._leaving.caller_spoke(now_ms)
+        keypad.pressed(digit, now_ms)
 
     @property
     def _listens(self) -> bool:
-        """Whether nothing of the agent's may begin now: the caller speaks, and may interrupt."""
-        may_interrupt = self.agent.turns.interruptible and not self._farewell.hanging_up
-        return self._caller_speaks and may_interrupt
+        """Whether nothing of the agent's may begin now: the caller speaks or types, and may
+        interrupt."""
+        return self._caller_acts and self._may_be_interrupted
+
+    @property
+    def _caller_acts(self) -> bool:
+        return self._caller_speaks or self._entries.keypad.typing
+
+    @property
+    def _may_be_interrupted(self) -> bool:
+        uninterrupted = self._leaving.decided or self._leaving.tones.sounding or self._records
+        return self.agent.turns.interruptible and not uninterrupted
+
+    def _cut_in(self, now_ms: float) -> None:
+        """Stop what the agent says, where no turn detection does it."""
+        active_id = self._responses.active_id
+        if active_id is not None and not self._items.is_muted(active_id):
+            self._out.append(do.CancelResponse(self._new_event_id(), active_id))
+        self._speech.interrupt(active_id, now_ms)
+
+    def _leave_message(self, message: str, now_ms: float) -> None:
+        """An answering machine records: say what it is to keep, without minding its noises."""
+        if not self._leaving.farewell.hanging_up:
+            self._cut_in(now_ms)
+            self._records, self._caller_speaks, self._answer_by_ms = True, False, NEVER
+            self._leaving.leave_message(message and directions.voicemail(message), now_ms)
+
+    def _hand_over(self, handing: Handing, now_ms: float) -> None:
+        """Hand the caller over though no model asked for it."""
+        call_id = self._new_own_id("transfer")
+        self._tools.begin_own(call_id, TRANSFER)
+        if not self._leaving.hand_over(call_id, handing, now_ms, announce=self._link.ready):
+            self._tools.forget(call_id)
 
     def _response_moved(self, response_id: str, now_ms: float) -> None:
         """Something came of a response."""
@@ -204,8 +296,12 @@ class CallMachine:
         self._answer_by_ms = NEVER
         self._response_moved(response_id, now_ms)
         self._items.response_created()
-        self._responses.created(response_id, answers_all=not self._outputs_not_taken)
-        if self._listens:  # asked for before the caller began, created after: nobody else stops it
+        ours = self._responses.requested is not None
+        self._responses.created(response_id, answers_all=self._answers.all_taken)
+        if self._records and not ours:  # to the machine's own words
+            self._items.mute_response(response_id)
+            self._out.append(do.CancelResponse(self._new_event_id(), response_id))
+        elif self._listens:  # asked for before the caller began, created after: nobody stops it
             self._out.append(do.CancelResponse(self._new_event_id(), response_id))
 
     def _response_ended(self, event: ev.ResponseDone, now_ms: float) -> None:
@@ -216,14 +312,14 @@ class CallMachine:
         was = self._responses.done(event.response_id, now_ms, failed=failed)
         if self._answer_by_ms != NEVER:  # an answer could not be begun while this one lasted
             self._answer_by_ms = min(self._answer_by_ms, now_ms + ANSWER_MS / 4)
-        self._want_reply_to_tools(event.response_id)
+        self._answers.want_reply(event.response_id)
         cut_off = event.status == "cancelled" or self._items.is_muted(event.response_id)
         if was is not None and not failed and cut_off and was.wish in _LASTING:
             self._responses.want(was.wish, was.direction)
         if failed or cut_off:
             was = None  # it was not said: asked for again, or taken back
         spoke = self._speech.spoke(event.response_id)
-        self._farewell.response_ended(event.response_id, was, now_ms, spoke=spoke)
+        self._leaving.response_ended(event.response_id, was, now_ms, spoke=spoke)
 
     # --- tools --------------------------------------------------------------------------------
 
@@ -234,42 +330,18 @@ class CallMachine:
         call_id = event.call_id
         if not self._tools.begin(call_id, event.name, event.response_id, now_ms):
             return
-        if event.name != END_CALL:
+        if event.name not in BUILT_IN:
             self._out.append(do.RunTool(call_id, event.name, event.arguments))
-        elif self._items.is_cut(event.response_id, event.item_id):
-            self._answer_tool(call_id, directions.END_TAKEN_BACK, now_ms)
-        elif self._farewell.under_way:
-            self._answer_tool(call_id, directions.END_ALREADY, now_ms)
-        else:
-            self._tools.keep(call_id)
-            self._farewell.begin("agent", now_ms, call_id=call_id, response_id=event.response_id)
-
-    def _answer_tool(self, call_id: str, output: str, now_ms: float) -> None:
-        if not self._tools.answer(call_id):
             return
-        name = self._tools.name(call_id)
-        self.conversation.tool_answered(call_id, name, output, now_ms)
-        if not self._link.ready:
-            pass  # the next session learns it from the conversation
-        elif self._tools.known_to_model(call_id):
-            self._outputs_not_taken.add(call_id)
-            self._out.append(do.AddToolOutput(self._new_event_id(), call_id, output))
-        else:
-            self._add_message("system", directions.tool_result(name, output))
-        response_id = self._tools.response_id(call_id)
-        if response_id != self._responses.active_id:
-            self._want_reply_to_tools(response_id)
-
-    def _want_reply_to_tools(self, response_id: str) -> None:
-        """One answer for all the tools that a response called, when it is over and they are."""
-        if self._tools.settled(response_id) and not self._farewell.under_way:
-            self._responses.want(Wish.REPLY)
+        self._tools.keep(call_id)
+        cut = self._items.is_cut(event.response_id, event.item_id)
+        self._leaving.tool_called(event, now_ms, cut=cut, at_s=self._clock_s(now_ms))
 
     # --- the model's session ------------------------------------------------------------------
 
     def _session_configured(self, now_ms: float) -> None:
-        if not self._link.was_ready and self._history:
-            self._responses.want(Wish.GREETING, directions.RESUMED)
+        if not self._link.was_ready and self._opened.history:
+            self._responses.want(Wish.GREETING, directions.back_again(self._opened.tool))
         elif not self._link.was_ready and self.agent.greeting:
             self._responses.want(Wish.GREETING, directions.greeting(self.agent))
         self._link.configured(now_ms)
@@ -277,7 +349,7 @@ class CallMachine:
             self._add_message(role, text)
         for name in self._tools.working():
             self._add_message("system", directions.tool_running(name))
-        if self._history or self.transcript(now_ms):
+        if self._opened.history or self.transcript(now_ms):
             self._add_message("system", directions.SESSION_RENEWED)
 
     def _add_message(self, role: str, text: str) -> None:
@@ -298,11 +370,10 @@ class CallMachine:
             self._responses.want(was.wish, was.direction)
         if response_id:
             spoke = self._speech.spoke(response_id)
-            self._farewell.response_ended(response_id, None, now_ms, spoke=spoke)
+            self._leaving.response_ended(response_id, None, now_ms, spoke=spoke)
         self._caller_speaks, self._answer_by_ms = False, NEVER
-        self._tools.session_lost()
+        self._answers.session_lost()
         self._items.forget()
-        self._outputs_not_taken.clear()
         self._out.append(do.CloseModel())
         self._link.lost(reason, now_ms, fatal=fatal)
 
@@ -322,27 +393,30 @@ class CallMachine:
         if now_ms >= min(self._claim_by_ms, self._unstick_by_ms):
             self._end_leg("unclaimed" if self._claim_by_ms <= now_ms else "stuck", now_ms)
             return
-        if self._farewell.settle(now_ms):
-            self._end_leg(self._farewell.reason, now_ms)
+        if self._leaving.settle(now_ms, model_ready=self._link.ready):
+            self._end_leg(self._leaving.reason, now_ms)
             return
+        self._entries.settle(now_ms, at_s=self._clock_s(now_ms), muted=self._records)
         self._keep_model(now_ms)
-        self._keep_tools(now_ms)
+        self._answers.keep(self.agent.limits.tool_ms, now_ms)
         if now_ms >= self._answer_by_ms:  # turn detection did not ask for it, so we do
             self._answer_by_ms = NEVER
-            if not self._farewell.under_way:
+            if not self._leaving.under_way:
                 self._responses.want(Wish.REPLY)
         if self._connected:
+            busy = bool(self._tools.working()) or self._leaving.redirect.ordered
             self._patience.settle(
                 now_ms,
-                caller_speaks=self._caller_speaks,
+                caller_acts=self._caller_acts or self._entries.under_way,
                 waits=self._waits(),
-                model_can_speak=self._link.ready and bool(self._tools.working()),
+                model_can_speak=self._link.ready and busy,
             )
         self._ask_model(now_ms)
         deadlines = (
             self._claim_by_ms,
             self._unstick_by_ms,
-            self._farewell.next_ms(now_ms),
+            self._leaving.next_ms(now_ms),
+            self._entries.keypad.next_ms(),
             self._link.next_ms(),
             self._tools.next_due_ms(),
             self._patience.next_ms(),
@@ -361,15 +435,9 @@ class CallMachine:
         if self._link.must_open(now_ms):
             self._link.opening()
             self._out.append(do.OpenModel())
-        if self._connected and not self._farewell.under_way:
+        if self._connected and not self._leaving.under_way:
             if self._link.gave_up(now_ms) or self._responses.gave_up:
-                self._farewell.close("model", now_ms)
-
-    def _keep_tools(self, now_ms: float) -> None:
-        for call_id in self._tools.overdue(now_ms):
-            self._out.append(do.CancelTool(call_id))
-            text = directions.tool_overdue(self._tools.name(call_id), self.agent.limits.tool_ms)
-            self._answer_tool(call_id, text, now_ms)
+                self._leaving.farewell.close("model", now_ms)
 
     def _waits(self) -> bool:
         """Whether the caller waits for something of ours."""
@@ -378,16 +446,16 @@ class CallMachine:
             or not self._responses.idle
             or self._answer_by_ms != NEVER
             or bool(self._tools.working())
-            or self._farewell.under_way
+            or self._leaving.keeps_waiting
         )
 
     def _ask_model(self, now_ms: float) -> None:
         """Ask for the next response, if one may be asked for now."""
-        if not self._link.ready or self._caller_speaks or self._farewell.hanging_up:
+        if not self._link.ready or self._caller_acts or self._leaving.farewell.hanging_up:
             return
         if self._answer_by_ms != NEVER:
             return  # turn detection is about to ask for one
-        self._responses.unwant(*(_NOT_AT_THE_END if self._farewell.under_way else _AT_THE_END))
+        self._responses.keep_only(self._leaving.in_season)
         wanted = self._responses.next(now_ms)
         if wanted is not None:
             event_id = self._new_event_id()
@@ -404,6 +472,11 @@ class CallMachine:
         self._out.append(do.CloseModel())
         self._out.append(do.EndLeg(reason, unplayed_bytes))
         self._over, self.next_deadline_ms = True, NEVER
+
+    def _new_own_id(self, what: str) -> str:
+        """An id for what nobody else names, unlike those of the call's earlier legs."""
+        self._own_count += 1
+        return f"{OUR_ITEMS}{what}_{len(self._opened.history)}_{self._own_count}"
 
     def _new_event_id(self) -> str:
         self._event_count += 1

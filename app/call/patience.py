@@ -10,8 +10,8 @@ from app.call.responses import Responses, Wish
 
 
 class Patience:
-    """While the caller speaks no clock runs; while they wait, the hold clock; while the agent
-    listens, the idle clock. Both run from the end of what plays."""
+    """While the caller speaks or types no clock runs; while they wait, the hold clock; while the
+    agent listens, the idle clock. Both run from the end of what plays."""
 
     def __init__(
         self, limits: Limits, audio: AgentAudio, responses: Responses, farewell: Farewell
@@ -32,12 +32,12 @@ class Patience:
         self._idle.caller_spoke()
 
     def settle(
-        self, now_ms: float, *, caller_speaks: bool, waits: bool, model_can_speak: bool
+        self, now_ms: float, *, caller_acts: bool, waits: bool, model_can_speak: bool
     ) -> None:
         """Do what is due. `model_can_speak`: whether the model could say that it is still at it."""
         if not self._farewell.hanging_up:
             self._keep_length(now_ms)
-        if caller_speaks or self._farewell.hanging_up:
+        if caller_acts or self._farewell.hanging_up:
             self._idle.stop()
             self._hold.stop()
         elif waits:

@@ -5,6 +5,7 @@ an error alone (OpenAI: conversation_already_has_active_response). And a respons
 the model's own turn detection at any time, which serves whoever waited for a plain answer.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -21,6 +22,8 @@ class Wish(StrEnum):
     HOLD = "hold"  # the caller waits for a tool
     NUDGE = "nudge"  # the caller says nothing
     WARNING = "warning"  # the longest call is near
+    SAY = "say"  # words that somebody else chose
+    ANNOUNCEMENT = "announcement"  # of a transfer
     GOODBYE = "goodbye"
 
 
@@ -46,13 +49,20 @@ class Responses:
         self._moved_ms = 0.0  # when something was last seen of the one in flight
 
     def want(self, wish: Wish, direction: str = "") -> None:
-        """Ask for a response as soon as it can be had; once per wish."""
-        if all(wanted.wish is not wish for wanted in self._queue):
-            self._queue.append(Wanted(wish, direction))
+        """Ask for a response as soon as it can be had; once per wish, and per words to say."""
+        wanted = Wanted(wish, direction)
+        if all(each.wish is not wish or Wish.SAY is wish for each in self._queue if each != wanted):
+            if wanted not in self._queue:
+                self._queue.append(wanted)
 
     def unwant(self, *wishes: Wish) -> None:
         if self._queue:
             self._queue = [wanted for wanted in self._queue if wanted.wish not in wishes]
+
+    def keep_only(self, wishes: Iterable[Wish]) -> None:
+        """No response is wanted but for these."""
+        if self._queue:
+            self._queue = [wanted for wanted in self._queue if wanted.wish in wishes]
 
     @property
     def idle(self) -> bool:

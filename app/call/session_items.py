@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterable
 from app.call.commands import Command, DeleteItem, TruncateItem
 from app.call.playback import Cut
 
+OUR_ITEMS = "bridge_"
+"""What the ids of items that we name begin with."""
+
 # OpenAI: "Audio content of 1200ms is already shorter than 1500ms".
 _SHORTER = re.compile(r"Audio content of (\d+) ?ms is already shorter than")
 

@@ -26,9 +26,23 @@ class ToolCalls:
         self._calls[call_id] = _ToolCall(name, response_id, now_ms + self._limit_ms)
         return True
 
+    def begin_own(self, call_id: str, name: str) -> None:
+        """A call that no model made: its answer is told as a message."""
+        self._calls[call_id] = _ToolCall(name, "", float("inf"), of_lost_session=True)
+
+    def forget(self, call_id: str) -> None:
+        """This call was never made."""
+        del self._calls[call_id]
+
     def keep(self, call_id: str) -> None:
-        """This call is answered by the machine itself, whenever it is ready: it has no limit."""
-        self._calls[call_id].due_ms = float("inf")
+        """This call is answered whenever it is ready, and waits for nobody: it has no limit."""
+        if call_id in self._calls:
+            self._calls[call_id].due_ms = float("inf")
+
+    def resume(self, call_id: str, now_ms: float) -> None:
+        """This call works again, and its limit begins anew."""
+        if call_id in self._calls:
+            self._calls[call_id].due_ms = now_ms + self._limit_ms
 
     def answer(self, call_id: str) -> bool:
         """True exactly once per call: when its answer may go to the model."""

@@ -116,11 +116,14 @@ def encode(command: ToModel, agent: Agent) -> str:
     match command:
         case ConfigureSession(event_id):
             return session_update(agent, event_id)
-        case AddMessage(event_id, role, text):
+        case AddMessage(event_id, role, text, item_id):
             # OpenAI: what the assistant said is output, whoever writes it into the history.
             kind = "output_text" if role == "assistant" else "input_text"
             content = [{"type": kind, "text": text}]
-            event = _new_item(event_id, {"type": "message", "role": role, "content": content})
+            named = {"id": item_id} if item_id else {}
+            event = _new_item(
+                event_id, {**named, "type": "message", "role": role, "content": content}
+            )
         case AddToolOutput(event_id, call_id, output):
             event = _new_item(
                 event_id, {"type": "function_call_output", "call_id": call_id, "output": output}

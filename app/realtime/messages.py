@@ -17,6 +17,7 @@ from app.call.events import (
     Event,
     ItemDeleted,
     ItemTruncated,
+    MessageTaken,
     ModelFaulted,
     ModelLost,
     OutputItemAdded,
@@ -31,6 +32,7 @@ from app.call.events import (
     TranscriptCompleted,
     TranscriptReceived,
 )
+from app.call.session_items import OUR_ITEMS
 from app.call.usage import Usage
 from app.errors import ProtocolError
 from app.realtime.usage import Number, UsageBody, billed_ms, count
@@ -188,6 +190,7 @@ class _TranscriptionFailed(Message, tag=f"{_TRANSCRIPTION}.failed"):
 
 
 class _NewItem(msgspec.Struct):
+    id: str | None = None
     type: str | None = None
     call_id: str | None = None
 
@@ -195,10 +198,13 @@ class _NewItem(msgspec.Struct):
 class _ConversationItemAdded(Message, tag="conversation.item.added"):
     item: _NewItem
 
-    def event(self) -> ToolOutputTaken | None:
-        if self.item.type != "function_call_output" or not self.item.call_id:
-            return None
-        return ToolOutputTaken(self.item.call_id)
+    def event(self) -> ToolOutputTaken | MessageTaken | None:
+        item = self.item
+        if item.type == "function_call_output" and item.call_id:
+            return ToolOutputTaken(item.call_id)
+        if item.type == "message" and (item.id or "").startswith(OUR_ITEMS):
+            return MessageTaken(item.id or "")
+        return None
 
 
 class _Truncated(Message, tag="conversation.item.truncated"):

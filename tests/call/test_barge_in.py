@@ -235,4 +235,4 @@ def test_what_the_model_confirms_changes_nothing(scene: Scene) -> None:
     scene.answer(1000)
     assert scene.feed(ev.ItemTruncated("item_1", 500), ev.ItemDeleted("item_1")) == []
     assert scene.feed(ev.SessionCreated("sess_1", 1), ev.CallerAudioForwarded(50, 8000)) == []
-    assert scene.feed(ev.DigitPressed("1"), ev.CallerTranscriptionFailed("user_1", "noise")) == []
+    assert scene.feed(ev.CallerTranscriptionFailed("user_1", "noise")) == []

@@ -5,6 +5,7 @@ import pytest
 from app.call import commands as do
 from app.call import directions
 from app.call import events as ev
+from app.call.last_words import GUARD_MS
 from tests.call.scene import Scene, agent
 
 
@@ -36,10 +37,10 @@ def test_the_goodbye_is_heard_to_its_last_mark_before_the_hang_up(scene: Scene) 
     begun_ms = scene.now_ms
     end_call(scene)
     assert scene.all(do.RunTool) == [] and tool_answers(scene) == []
-    scene.run(2099)
+    scene.run(2100 + GUARD_MS - 1)
     assert not scene.all(do.HangUp)
     scene.run(1)
-    assert scene.when(do.HangUp) == [begun_ms + 2100]
+    assert scene.when(do.HangUp) == [begun_ms + 2100 + GUARD_MS]
     assert scene.line.heard_bytes("item_1", scene.now_ms) == 16_000
     assert tool_answers(scene) == [directions.END_DONE]
     scene.feed(ev.HangUpConfirmed())
@@ -52,7 +53,7 @@ def test_a_last_mark_that_never_comes_is_waited_for_two_seconds_longer(scene: Sc
     begun_ms = scene.now_ms
     end_call(scene)
     scene.run(10_000)
-    assert scene.when(do.HangUp) == [begun_ms + 2000 + 100 + 2000]
+    assert scene.when(do.HangUp) == [begun_ms + 2000 + 100 + 2000 + GUARD_MS]
 
 
 def test_a_goodbye_that_waits_behind_a_blocked_stream_is_not_cut(scene: Scene) -> None:
@@ -61,7 +62,7 @@ def test_a_goodbye_that_waits_behind_a_blocked_stream_is_not_cut(scene: Scene) -
     scene.run(8000)
     assert not scene.all(do.HangUp)
     scene.feed(ev.StreamUnblocked())
-    scene.run(2100)
+    scene.run(2100 + GUARD_MS)
     assert len(scene.all(do.HangUp)) == 1
     assert scene.line.heard_bytes("item_1", scene.now_ms) == 16_000
 
@@ -71,7 +72,7 @@ def test_an_agent_that_ends_without_a_word_is_asked_for_a_goodbye(scene: Scene) 
     assert tool_answers(scene) == [directions.END_UNSPOKEN]
     assert asked(scene) == [directions.GOODBYE]
     scene.respond(1000)
-    scene.run(1099)
+    scene.run(1100 + GUARD_MS - 1)
     assert not scene.all(do.HangUp)
     scene.run(1)
     assert len(scene.all(do.HangUp)) == 1
@@ -99,7 +100,7 @@ def test_an_end_taken_back_can_be_decided_again(scene: Scene) -> None:
     scene.audio(500, "item_2", "resp_2")
     scene.call_tool("call_2", "end_call", "resp_2")
     scene.finish("item_2", "resp_2")
-    scene.run(700)
+    scene.run(700 + GUARD_MS)
     assert len(scene.all(do.HangUp)) == 1
     assert tool_answers(scene) == [directions.END_TAKEN_BACK, directions.END_DONE]
 
@@ -134,14 +135,14 @@ def test_two_decisions_to_end_are_one(scene: Scene) -> None:
     scene.call_tool("call_2", "end_call")
     scene.finish()
     assert tool_answers(scene) == [directions.END_ALREADY]
-    scene.run(1100)
+    scene.run(1100 + GUARD_MS)
     assert tool_answers(scene) == [directions.END_ALREADY, directions.END_DONE]
     assert len(scene.all(do.HangUp)) == 1
 
 
 def test_speech_after_the_hang_up_changes_nothing(scene: Scene) -> None:
     end_call(scene)
-    scene.run(2100)
+    scene.run(2100 + GUARD_MS)
     assert scene.speak() == []
     assert scene.fall_silent() == []
     scene.run(5000)
@@ -153,7 +154,7 @@ def test_a_goodbye_in_a_response_that_failed_was_still_a_goodbye(scene: Scene) -
     scene.audio(1000)
     scene.call_tool("call_1", "end_call")
     scene.finish(status="failed")
-    scene.run(1100)
+    scene.run(1100 + GUARD_MS)
     assert len(scene.all(do.HangUp)) == 1 and asked(scene) == []
 
 
@@ -201,7 +202,7 @@ def test_an_operator_who_is_faster_than_the_goodbye_owes_the_agent_its_answer(
 
 def test_a_hang_up_that_fails_closes_the_stream_and_then_the_leg(scene: Scene) -> None:
     end_call(scene)
-    scene.run(2100)
+    scene.run(2100 + GUARD_MS)
     assert scene.feed(ev.HangUpFailed("no credentials")) == [do.CloseStream("no credentials")]
     assert scene.feed(ev.HangUpFailed("no credentials")) == []
     scene.run(4999)
@@ -234,7 +235,7 @@ def test_a_goodbye_whose_session_is_lost_is_still_heard(scene: Scene) -> None:
     scene.call_tool("call_1", "end_call")
     scene.feed(ev.ModelLost("closed"))
     scene.configure()
-    scene.run(2100)
+    scene.run(2100 + GUARD_MS)
     assert len(scene.all(do.HangUp)) == 1 and asked(scene) == []
     assert scene.line.heard_bytes("item_1", scene.now_ms) == 16_000
 
@@ -247,14 +248,14 @@ def test_a_goodbye_that_a_lost_session_owed_is_asked_of_the_next(scene: Scene) -
     assert asked(scene) == [directions.GOODBYE]
     scene.respond(500)
     scene.feed(ev.ModelLost("closed"))  # it was said: what plays is heard out
-    scene.run(600)
+    scene.run(600 + GUARD_MS)
     assert len(scene.all(do.HangUp)) == 1
 
 
 def test_a_model_that_is_gone_for_good_does_not_cut_the_goodbye(scene: Scene) -> None:
     end_call(scene)
     scene.feed(ev.ModelLost("no money left", fatal=True))
-    scene.run(2100)
+    scene.run(2100 + GUARD_MS)
     assert len(scene.all(do.HangUp)) == 1 and not scene.all(do.CloseStream)
 
 
@@ -270,5 +271,5 @@ def test_an_agent_that_is_not_interruptible_keeps_its_goodbye() -> None:
     end_call(scene)
     scene.run(500)
     scene.speak()
-    scene.run(1500)
+    scene.run(1500 + GUARD_MS)
     assert len(scene.all(do.HangUp)) == 1 and tool_answers(scene) == [directions.END_DONE]

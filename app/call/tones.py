@@ -1,0 +1,70 @@
+"""Keys that the agent presses: as tones on the stream, or by Twilio when they are many."""
+
+import json
+import re
+from collections.abc import Callable
+
+from app.audio import base64_size, dtmf_tones, tones_ms
+from app.call import directions
+from app.call.commands import PlayDigits
+from app.call.limits import NEVER
+from app.call.output import OWN_SOUND, AgentAudio
+from app.call.redirect import Redirect
+
+SEND_DIGITS = "send_digits"
+LONGEST_TONES_MS = 10_000  # on the stream; what takes longer is left to Twilio's <Play digits>
+_DIGITS = re.compile("[0-9A-D*#wW]{1,200}")
+
+AnswerTool = Callable[[str, str, float], None]
+
+
+class Tones:
+    """One row of keys at a time. The caller's speech does not stop them: the machine at the other
+    end talks all the time. `answer_tool(call_id, output, now_ms)` tells the model how it went."""
+
+    def __init__(self, audio: AgentAudio, redirect: Redirect, answer_tool: AnswerTool) -> None:
+        self._audio = audio
+        self._redirect = redirect
+        self._answer_tool = answer_tool
+        self._call_id = ""
+
+    @property
+    def sounding(self) -> bool:
+        return bool(self._call_id)
+
+    def press(self, call_id: str, arguments: str, now_ms: float) -> None:
+        """`arguments`: JSON text with `digits`: 0-9 A-D * #, w and W for 500 and 1000 ms."""
+        try:
+            given = json.loads(arguments or "{}")
+            digits = given["digits"]
+        except (ValueError, TypeError, KeyError):
+            digits = None
+        if not isinstance(digits, str) or not _DIGITS.fullmatch(digits):
+            self._answer_tool(call_id, directions.DIGITS_UNREADABLE, now_ms)
+        elif self._call_id or self._redirect.ordered:
+            self._answer_tool(call_id, directions.DIGITS_BUSY, now_ms)
+        elif tones_ms(digits) > LONGEST_TONES_MS:
+            self._call_id = call_id
+            self._redirect.order(PlayDigits(call_id, digits), SEND_DIGITS, self._failed, now_ms)
+        else:
+            self._call_id = call_id
+            payload = dtmf_tones(digits)
+            self._audio.play(OWN_SOUND, payload, base64_size(payload), now_ms)
+            self._audio.finish(OWN_SOUND, now_ms)
+
+    def settle(self, now_ms: float) -> None:
+        """Tell the model when they were heard."""
+        if now_ms >= self.next_ms(now_ms):
+            self._answer(directions.DIGITS_SENT, now_ms)
+
+    def next_ms(self, now_ms: float) -> float:
+        if not self._call_id or self._redirect.ordered:
+            return NEVER
+        return self._audio.heard_out_ms(now_ms)
+
+    def _failed(self, why: str, now_ms: float) -> None:
+        self._answer(directions.digits_failed(why), now_ms)
+
+    def _answer(self, output: str, now_ms: float) -> None:
+        call_id, self._call_id = self._call_id, ""
+        self._answer_tool(call_id, output, now_ms)
