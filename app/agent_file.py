@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import Field, ValidationError
@@ -10,9 +10,11 @@ from pydantic_core import ErrorDetails
 
 from app.agent_demo import Demo, DemoForm, DemoLineForm
 from app.agent_forms import (
+    AfterCallForm,
     BuiltinToolsForm,
     Form,
     LimitsForm,
+    OutboundForm,
     Recording,
     RecordingForm,
     Text,
@@ -20,31 +22,39 @@ from app.agent_forms import (
     TurnsForm,
     VoiceForm,
 )
+from app.agent_transfer import DestinationForm, TransferForm
 from app.call.agent import Agent, ToolSpec, Transcription, TurnTaking, Voice
+from app.call.destinations import Destination
 from app.errors import ConfigError
 from app.toml_lines import KeyPath, read_toml, shown
-from app.tools.builtin import END_CALL
+from app.tools.builtin import END_CALL, SEND_DIGITS, TRANSFER_TO_HUMAN, transfer_to_human
 from app.tools.loading import load_tools
 from app.tools.registry import ToolRegistry
 
 BUILT_IN_AGENT = Path(__file__).parent / "agents" / "receptionist.toml"
+_SOMEBODY = Destination("human", "", "a person who can help with whatever you cannot")
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedAgent:
     """An agent ready to take calls. `tools` runs the functions of its tools file; built-in tools
     are in `agent.tools` only. `path`: the file it was read from. `demo`: what the embedded model
-    says in its place."""
+    says in its place. `hold_music`: the https address of what a caller hears who waits for a human,
+    empty for Twilio's own. `summary`: whether a summary is made after each call."""
 
     agent: Agent
     tools: ToolRegistry
     path: Path
     recording: Recording = Recording()
     demo: Demo = Demo()
+    hold_music: str = ""
+    summary: bool = False
 
 
-def load_agent(path: Path | None) -> LoadedAgent:
+def load_agent(path: Path | None, transfer_number: str | None = None) -> LoadedAgent:
     """Read an agent file, or the built-in agent's for None. Runs its tools file.
+
+    `transfer_number`: E.164; whom callers are handed to when the file names no destinations.
 
     Raises:
         ConfigError: one line per fault, `file:line: key: what is expected, what was found`.
@@ -73,12 +83,20 @@ def load_agent(path: Path | None) -> LoadedAgent:
                 f"{path}:{lines['tools',]}: tools: cannot read {tools_path}: {error.strerror}; "
                 "name a Python file beside this one"
             ) from None
-    built_in = (END_CALL,) if form.builtin_tools.end_call else ()
-    agent = form.agent((*built_in, *tools.specs))
-    told = [f"{path}:{line}: {problem}" for line, problem in _demo_problems(form, agent, lines)]
-    if told:
-        raise ConfigError(*told)
-    return LoadedAgent(agent, tools, path, form.recording.recording(), form.demo.demo())
+    agent = form.agent(tools.specs, transfer_number)
+    problems = [*_transfer_problems(form, lines), *_demo_problems(form, agent, lines)]
+    if problems:
+        problems.sort(key=lambda each: each[0])
+        raise ConfigError(*(f"{path}:{line}: {problem}" for line, problem in problems))
+    return LoadedAgent(
+        agent,
+        tools,
+        path,
+        recording=form.recording.recording(),
+        demo=form.demo.demo(),
+        hold_music=form.transfer.hold_music,
+        summary=form.after_call.summary,
+    )
 
 
 # --- the file -------------------------------------------------------------------------------------
@@ -101,10 +119,18 @@ class AgentForm(Form):
     builtin_tools: BuiltinToolsForm = Field(
         default=BuiltinToolsForm(), description="a table: [builtin_tools]"
     )
+    transfer: TransferForm = Field(default=TransferForm(), description="a table: [transfer]")
+    outbound: OutboundForm = Field(default=OutboundForm(), description="a table: [outbound]")
+    after_call: AfterCallForm = Field(default=AfterCallForm(), description="a table: [after_call]")
     recording: RecordingForm = Field(default=RecordingForm(), description="a table: [recording]")
     demo: DemoForm = Field(default=DemoForm(), description="a table: [demo]")
 
-    def agent(self, tools: tuple[ToolSpec, ...]) -> Agent:
+    def agent(self, tools: tuple[ToolSpec, ...], transfer_number: str | None) -> Agent:
+        """`tools`: the agent's own, which come after the built-in ones. `transfer_number`: of the
+        one human whom it knows when the file names none."""
+        destinations = tuple(each.destination() for each in self.transfer.destinations)
+        if not destinations and transfer_number:
+            destinations = (replace(_SOMEBODY, address=transfer_number),)
         return Agent(
             name=self.name,
             instructions=self.instructions,
@@ -114,8 +140,19 @@ class AgentForm(Form):
             turns=TurnTaking(**self.turns.model_dump()),
             transcription=Transcription(**self.transcription.model_dump()),
             limits=self.limits.limits(),
-            tools=tools,
+            tools=(*self._built_in(destinations), *tools),
+            destinations=destinations,
+            outbound=self.outbound.outbound(),
         )
+
+    def _built_in(self, destinations: tuple[Destination, ...]) -> Iterator[ToolSpec]:
+        wanted = self.builtin_tools
+        if wanted.end_call:
+            yield END_CALL
+        if wanted.transfer_to_human and destinations:
+            yield transfer_to_human(destinations)
+        if wanted.send_digits:
+            yield SEND_DIGITS
 
 
 # --- saying what is wrong -------------------------------------------------------------------------
@@ -129,6 +166,7 @@ _FORMS: dict[KeyPath, type[Form]] = {
     (): AgentForm,
     **{(name,): form for name, form in _TABLES.items()},
     ("demo", "lines"): DemoLineForm,
+    ("transfer", "destinations"): DestinationForm,
 }
 
 
@@ -157,11 +195,21 @@ def _line(path: KeyPath, lines: Mapping[KeyPath, int]) -> int:
     return next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), 1)
 
 
+def _transfer_problems(form: AgentForm, lines: Mapping[KeyPath, int]) -> Iterator[tuple[int, str]]:
+    """What is wrong between the [[transfer.destinations]], in the order of the file."""
+    for number, key, problem in form.transfer.problems():
+        place = ("transfer", "destinations", str(number), key)
+        yield _line(place, lines), f"transfer.destinations.{key}: {problem}"
+
+
 def _demo_problems(
     form: AgentForm, agent: Agent, lines: Mapping[KeyPath, int]
 ) -> Iterator[tuple[int, str]]:
     """What [[demo.lines]] asks for that this agent does not have, in the order of the file."""
     tools = {spec.name: spec for spec in agent.tools}
+    if form.builtin_tools.transfer_to_human and not agent.destinations:
+        # Whether there is somebody may be for TRANSFER_NUMBER to say: the lines are fine without.
+        tools[TRANSFER_TO_HUMAN] = transfer_to_human((_SOMEBODY,))
     taken: set[str] = set()
     for number, line in enumerate(form.demo.lines):
         faults = []
@@ -172,6 +220,8 @@ def _demo_problems(
         taken.update(each.lower() for each in (*line.hears, *line.keywords))
         if line.tool == END_CALL.name:
             faults.append(("tool", f"write ends_call = true in place of tool = '{line.tool}'"))
+        elif line.tool in BuiltinToolsForm.model_fields and line.tool not in tools:
+            faults.append(("tool", f"{line.tool} is switched off in [builtin_tools]"))
         elif line.tool and line.tool not in tools:
             faults.append(("tool", _no_tool(line.tool, [*tools])))
         elif line.tool:
@@ -211,9 +261,11 @@ def _advice(path: KeyPath, form: type[Form]) -> str:
     near = difflib.get_close_matches(key, known, n=1)
     if near:
         return f"did you mean '{near[0]}'?"
-    if len(path) > 1 and key in AgentForm.model_fields:
+    owners = [place for place, table in _FORMS.items() if key in table.model_fields]
+    owners.sort(key=lambda place: place[:1] != path[:1])  # those of this table come first
+    if owners and not owners[0]:
         return "it belongs at the top of the file, above the first [table]"
-    owner = next((name for name, table in _TABLES.items() if key in table.model_fields), None)
-    if owner and owner != path[0]:
-        return f"it belongs under [{owner}]"
+    if owners:
+        name = ".".join(owners[0])
+        return f"it belongs under {f'[[{name}]]' if len(owners[0]) > 1 else f'[{name}]'}"
     return f"known here: {', '.join(known)}"

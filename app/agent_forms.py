@@ -16,9 +16,10 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from app.call.agent import Limits, Transcription, TurnTaking, Voice
+from app.call.agent import Limits, Outbound, Transcription, TurnTaking, Voice
 
 _VOICE, _TURNS, _TRANSCRIPTION, _LIMITS = Voice(), TurnTaking(), Transcription(), Limits()
+_OUTBOUND = Outbound()
 _DAY_SECONDS = 86_400
 LONGEST_ANNOUNCEMENT_BYTES = 250  # of UTF-8: some 15 s of English, 25 s of Chinese
 
@@ -171,6 +172,24 @@ class LimitsForm(Form):
 
 class BuiltinToolsForm(Form):
     end_call: bool = Field(default=True, description="true or false")
+    transfer_to_human: bool = Field(default=True, description="true or false")
+    send_digits: bool = Field(default=True, description="true or false")
+
+
+class OutboundForm(Form):
+    greeting: str = Field(
+        default=_OUTBOUND.greeting, description="text, or '' for the agent's usual greeting"
+    )
+    voicemail: str = Field(
+        default=_OUTBOUND.voicemail, description="text, or '' to hang up on answering machines"
+    )
+
+    def outbound(self) -> Outbound:
+        return Outbound(self.greeting.strip(), self.voicemail.strip())
+
+
+class AfterCallForm(Form):
+    summary: bool = Field(default=False, description="true or false")
 
 
 class RecordingForm(Form):

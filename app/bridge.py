@@ -9,29 +9,34 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from contextlib import suppress
-from time import monotonic
+from dataclasses import dataclass
+from functools import partial
+from time import monotonic, time
 from typing import Any
 
 from app.call import commands as do
 from app.call import events as ev
+from app.call.agent import Agent
 from app.call.machine import CallMachine
-from app.early_audio import EarlyAudio
+from app.caller_audio import CallerAudio
 from app.errors import ModelError, ProtocolError, ToolError, TwilioError
 from app.realtime import client
 from app.realtime import events as realtime
 from app.realtime.client import HandshakeRefused, RealtimeSocket
 from app.realtime.session import session_update
-from app.recorder import CallInfo
+from app.recorder import CallInfo, Past
 from app.recording import OPEN_MS
+from app.secret_digits import SecretDigits
 from app.services import Services
 from app.telephony import media_stream
 from app.telephony.media_socket import MediaOutbox, Send
 from app.telephony.media_stream import Encoder, Media, Start
-from app.tools.schema import CallContext
+from app.tools import CallContext
 
 logger = logging.getLogger(__name__)
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Redirect = Callable[["Leg", do.TransferCall | do.PlayDigits], Awaitable[None]]
 DeliverTo = Callable[[Callable[[bytes], None]], None]
 
 SAVE_EVERY_S = 5.0
@@ -42,28 +47,64 @@ RELEASE_S = 0.5  # for cancelled tasks to end
 _TELLS_FRAMES = (ev.SpeechStarted, ev.SpeechStopped, ev.StreamEnded, ev.ModelLost, ev.TimerFired)
 
 
-class Leg:
-    """Create it, start `run` as a task, and give it the media socket with `carry`. `after`: the leg
-    whose stream was lost, when this one goes on with its call."""
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """What took the caller away from the agent, and what became of it: a tool's name, the call of
+    it, and its output."""
 
-    def __init__(self, call: CallInfo, services: Services, after: "Leg | None" = None) -> None:
+    tool: str = ""
+    call_id: str = ""
+    output: str = ""
+
+
+BY_ACCIDENT = Returned()  # nothing did, but that the stream was lost
+
+
+class Leg:
+    """Create it, start `run` as a task, and give it the media socket with `carry`.
+
+    `base_url`: where Twilio reaches this service. `redirect`: replaces the call's TwiML. `after`:
+    the leg before, when this one goes on with its call; `past`: what the store knows of the call,
+    when another process had it; `returned`: why the caller had left the agent, if not by accident.
+    """
+
+    def __init__(
+        self,
+        call: CallInfo,
+        services: Services,
+        base_url: str,
+        redirect: Redirect,
+        *,
+        agent: Agent | None = None,
+        after: "Leg | None" = None,
+        past: Past | None = None,
+        returned: Returned = BY_ACCIDENT,
+    ) -> None:
         self.call = call
+        self.base_url = base_url
         self.tickets: int = after.tickets if after else 0  # given out for streams of this call
         self.ready = asyncio.Event()  # the session is configured, or will not be
         self.claimed = False  # a media socket proved that it is this call's
+        self.left_with: do.TransferCall | do.PlayDigits | None = None
+        self.redirected = False  # Twilio took the order that ends this leg and not the call
         self._services = services
-        self._agent = services.agent.agent
+        self._agent: Agent = agent or (after._agent if after else services.agent.agent)
+        self._redirect = redirect
         self._machine = CallMachine(self._agent)
         self._loop = asyncio.get_running_loop()
+        history: tuple[tuple[str, str], ...] = past.history if past else ()
         if after is None:
-            self._recorder = services.recorder(call)
-            self._began_s = monotonic()  # finer than the loop's clock, which uvloop rounds to 1 ms
-            self._history: tuple[tuple[str, str], ...] = ()
+            self._recorder = services.recorder(call, past)
+            # finer than the loop's clock, which uvloop rounds to 1 ms
+            self._began_s = monotonic() - (past.age_s if past else 0)
         else:
             after.finish_record()
             self._recorder, self._began_s = after._recorder, after._began_s
-            self._history = after._machine.history(self._now_ms())
+            history = after._machine.history(self._now_ms())
             self._recorder.next_leg(after._machine)
+        self._opened = ev.LegOpened(
+            history, time(), returned.tool, returned.call_id, returned.output
+        )
         self._over = asyncio.Event()
         self._record_finished = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -73,9 +114,8 @@ class Leg:
         self._model: RealtimeSocket | None = None
         self._outbox: MediaOutbox | None = None
         self._encoder = Encoder("")
-        self._early = EarlyAudio()
-        self._frames = 0
-        self._frame_bytes = 0
+        self._audio = CallerAudio()
+        self._digits = SecretDigits()
         self._bad_messages = 0
 
     @property
@@ -88,12 +128,26 @@ class Leg:
         """Whether the stream ended without Twilio's word: the caller may still be there."""
         return self._machine.ended_by == "line"
 
+    @property
+    def redirecting(self) -> bool:
+        """Whether Twilio has been told, or is being told, to go on with other TwiML."""
+        return self._machine.redirecting
+
+    @property
+    def away(self) -> bool:
+        """Whether the leg ended because its call goes on with other TwiML."""
+        return self.over and self.redirecting
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the leg's end is not the call's, as far as is known."""
+        return self.needs_help or self.line_lost or self.away
+
     def finish_record(self) -> None:
         """Store the end of the leg, once."""
         if not self._record_finished:
             self._record_finished = True
-            call_goes_on = self.needs_help or self.line_lost
-            self._recorder.finish(self._machine, self._now_ms(), call_goes_on=call_goes_on)
+            self._recorder.finish(self._machine, self._now_ms(), call_goes_on=self.goes_on)
 
     def call_over(self) -> None:
         """Nothing comes after this leg."""
@@ -107,7 +161,7 @@ class Leg:
         """Live until the leg is over, then let go of everything and store what is left."""
         logger.info("leg opened", extra={"call_sid": self.call.call_sid})
         try:
-            self.feed(ev.LegOpened(self._history))
+            self.feed(self._opened)
             while not self._over.is_set():
                 with suppress(TimeoutError):
                     async with asyncio.timeout(SAVE_EVERY_S):
@@ -140,8 +194,8 @@ class Leg:
             return
         now_ms = self._now_ms()
         try:
-            if self._frames and isinstance(event, _TELLS_FRAMES):
-                self._handle(self._forwarded(), now_ms)
+            if self._audio.frames and isinstance(event, _TELLS_FRAMES):
+                self._handle(self._audio.told(), now_ms)
             self._handle(event, now_ms)
             if self._recorder.is_behind(self._machine):
                 self._recorder.save_turns(self._machine, now_ms)
@@ -206,36 +260,34 @@ class Leg:
                 self._hear(decoded)
             elif isinstance(decoded, Start):
                 raise ProtocolError("Twilio started the stream twice")
+            elif isinstance(decoded, ev.DigitPressed):
+                secret = self._machine.masks_keys(self._now_ms())
+                self.feed(self._digits.masked(decoded) if secret else decoded)
             elif decoded is not None:
                 self.feed(decoded)
         except ProtocolError as error:
             self._count_bad("Twilio", error)
 
     def _hear(self, media: Media) -> None:
+        media = self._audio.heard(media)
         if self._recorder.keeps_sound:
             self._recorder.heard(media.payload, media.timestamp, self._now_ms())
         model = self._model
         if model is not None and self._machine.hears_caller and model.writable:
-            if self._early:
+            if self._audio.waiting:
                 self._send_early(model)
-            self._forward(media, model)
+            self._audio.forward(media, self._append)
             return
-        self._early.keep(media)
+        self._audio.keep(media)
 
-    def _forward(self, media: Media, model: RealtimeSocket) -> None:
-        model.send(realtime.append(media.payload))
-        self._frames += 1
-        self._frame_bytes += media.size_bytes
+    def _append(self, payload: str) -> None:
+        if self._model is not None:
+            self._model.send(realtime.append(payload))
 
     def _send_early(self, model: RealtimeSocket) -> None:
         """What the caller said while no session took it."""
-        while self._early and model.writable:
-            self._forward(self._early.take(), model)
-
-    def _forwarded(self) -> ev.CallerAudioForwarded:
-        event = ev.CallerAudioForwarded(self._frames, self._frame_bytes)
-        self._frames = self._frame_bytes = 0
-        return event
+        while self._audio.waiting and model.writable:
+            self._audio.forward_oldest(self._append)
 
     # --- the model's side -----------------------------------------------------------------------
 
@@ -323,6 +375,13 @@ class Leg:
             case do.CancelTool(call_id):
                 if call_id in self._tools:
                     self._tools.pop(call_id).cancel()
+            case do.GiveDigits():
+                self._digits.give(command)
+            case do.MuteCaller() | do.UnmuteCaller():
+                self._audio.muted = isinstance(command, do.MuteCaller)
+            case do.TransferCall() | do.PlayDigits():
+                self.left_with = command
+                self._start(self._leave(command))
             case do.HangUp():
                 self._start(self._hang_up())
             case do.CloseStream():
@@ -334,7 +393,9 @@ class Leg:
                 self._send_to_model(realtime.encode(command, self._agent))
 
     async def _run_tool(self, call_id: str, name: str, arguments: str) -> None:
-        context = CallContext(self.call.call_sid, self.call.from_number, self.call.to_number)
+        call = self.call
+        ask = partial(self._ask_digits, call_id)
+        context = CallContext(call.call_sid, call.from_number, call.to_number, ask)
         extra = {"call_sid": self.call.call_sid, "tool": name}
         try:
             output = await self._services.agent.tools.run(name, arguments, context)
@@ -344,6 +405,25 @@ class Leg:
         else:
             logger.info("tool returned", extra=extra)
             self.feed(ev.ToolReturned(call_id, output))
+
+    async def _ask_digits(
+        self, call_id: str, length: int, secret: bool, prompt: str, timeout_s: float
+    ) -> str:
+        """What the caller types, for a tool; empty when nothing came."""
+        digits = self._digits.asked(call_id, secret=secret)
+        self.feed(ev.EntryAsked(call_id, length, secret, prompt, timeout_s * 1000))
+        return await digits
+
+    async def _leave(self, command: do.TransferCall | do.PlayDigits) -> None:
+        try:
+            await self._redirect(self, command)
+        except TwilioError as error:
+            extra = {"call_sid": self.call.call_sid, "error": str(error)}
+            logger.warning("call not redirected", extra=extra)
+            why = f"status {error.status}" if error.status else "it could not be reached"
+            self.feed(ev.RedirectFailed(f"the telephone network refused, {why}"))
+        else:
+            self.feed(ev.CallRedirected())
 
     async def _hang_up(self) -> None:
         if self._services.rest is None:

@@ -12,7 +12,7 @@ import typer
 from pydantic import SecretStr
 from rich.console import Console
 
-from app import calls_cli
+from app import call_cli, calls_cli
 from app.agent_file import LoadedAgent, load_agent
 from app.demo import run_demo
 from app.embedded import embedded_model
@@ -39,6 +39,7 @@ def _commands() -> None:
 
 
 cli.add_typer(calls_cli.calls, name="calls")
+cli.command()(call_cli.call)
 
 
 @cli.command()
@@ -76,7 +77,7 @@ def serve(
         settings = settings.model_copy(
             update={"host": host or settings.host, "port": port or settings.port}
         )
-        agent = load_agent(settings.agent_file)
+        agent = load_agent(settings.agent_file, settings.transfer_number)
         keyless = settings.openai_api_key is None
         embedded = embedded_model(agent, remembers=False) if keyless else None
         listener = bind(settings.host, settings.port)

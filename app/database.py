@@ -2,7 +2,8 @@
 
 import json
 import sqlite3
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -11,11 +12,29 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
 
-from app.errors import ConfigError
+from app.errors import BridgeError, ConfigError
+
+OUTAGES = (sa.exc.SQLAlchemyError, sqlite3.Error, OSError, TimeoutError)
+"""What a database raises that is away, or that cannot do as it is told."""
 
 to_json = partial(json.dumps, default=str)
 
 _SCHEMA_LOCK = 0x70686F6E  # any number: replicas that start together change the schema in turn
+
+
+class StoreUnavailable(BridgeError):
+    """The database cannot be used now, or could not be opened."""
+
+
+@contextmanager
+def reachable() -> Iterator[None]:
+    """Turns what a database raises that is away into a StoreUnavailable."""
+    try:
+        yield
+    except OUTAGES as error:
+        raise StoreUnavailable(
+            "the database does not answer; check DATABASE_URL and that it is up"
+        ) from error
 
 
 def open_engine(database_url: str, busy_timeout_ms: int) -> AsyncEngine:

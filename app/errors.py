@@ -21,12 +21,26 @@ class TwilioError(BridgeError):
     """Twilio refused a REST request or could not be reached.
 
     `status`: HTTP status, or None when no answer came. `code`: Twilio's error code, or None.
+    `unsure`: Twilio may have done it all the same.
     """
 
-    def __init__(self, message: str, *, status: int | None = None, code: int | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: int | None = None,
+        unsure: bool = False,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
+        self.unsure = unsure
+
+    @property
+    def call_is_over(self) -> bool:
+        """Whether the call that it was about is not there to act on: ended, or not answered yet."""
+        return self.status == 404 or self.code in (20404, 21220)
 
 
 class ModelError(BridgeError):

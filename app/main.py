@@ -7,11 +7,17 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from app import __version__
+from app.after_call import AfterCall
+from app.outbound import Outbound
 from app.services import Services
-from app.settings import Settings, load_settings
+from app.settings import EMBEDDED, Settings, load_settings
+from app.summary import Summariser
 from app.switchboard import Switchboard
 from app.telephony.signature import SignatureChecker
-from app.web import calls, health, phone, problems
+from app.transfers import Transfers
+from app.web import actions, calls, handover, health, openapi, outgoing, phone, problems
+from app.web.phone import Announcement
+from app.web.webhooks import Gate
 
 
 def create_app(settings: Settings | None = None, services: Services | None = None) -> FastAPI:
@@ -23,31 +29,38 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         chosen = settings or load_settings()
         shared = services or await Services.open(chosen)
         switchboard = Switchboard(shared, chosen.max_calls)
-        secret = chosen.twilio_auth_token
-        token = chosen.api_token.get_secret_value() if chosen.api_token else None
-        app.state.api_token = token or secrets.token_urlsafe(24)
-        app.state.store = shared.store
-        app.state.switchboard = switchboard
-        app.state.draining = lambda: switchboard.draining
+        transfers = Transfers(switchboard, shared)
+        outbound = Outbound(
+            shared.rest,
+            shared.store,
+            from_number=chosen.twilio_phone_number,
+            prefixes=chosen.outbound_prefixes,
+            most_calls=chosen.outbound_max_calls,
+            repeat_s=chosen.outbound_repeat_seconds,
+        )
+        switchboard.on_call_over.append(outbound.ended)
+        after_call = _after_call(chosen, shared, switchboard)
+        if after_call is not None:
+            switchboard.on_call_over.append(after_call.call_over)
+            after_call.start()
         recording = shared.agent.recording
-        app.state.phone = phone.Phone(
-            switchboard,
-            SignatureChecker(
-                secret.get_secret_value() if secret else "",
-                chosen.public_url,
-                chosen.trusted_proxies,
-            ),
-            api_token=app.state.api_token,
-            signed=secret is not None,
-            stream_signature=chosen.twilio_stream_signature,
-            transfer_number=chosen.transfer_number,
-            announcement=recording.announcement if recording.enabled else "",
-            language=shared.agent.agent.language,
+        token = chosen.api_token.get_secret_value() if chosen.api_token else None
+        state = app.state
+        state.api_token = token or secrets.token_urlsafe(24)
+        state.services, state.store = shared, shared.store
+        state.switchboard, state.transfers, state.outbound = switchboard, transfers, outbound
+        state.draining = lambda: switchboard.draining
+        state.gate = _gate(chosen, state.api_token)
+        state.announcement = Announcement(
+            recording.announcement if recording.enabled else "", shared.agent.agent.language
         )
         try:
             yield
         finally:
             await switchboard.close()
+            await transfers.aclose()
+            if after_call is not None:
+                await after_call.aclose()
             await shared.aclose()
 
     app = FastAPI(
@@ -59,10 +72,44 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         openapi_url=None,
     )
     problems.install(app)
-    app.include_router(phone.router)
-    app.include_router(calls.router)
-    app.include_router(health.router)
+    for door in (phone, handover, outgoing, calls, actions, health, openapi):
+        app.include_router(door.router)
     return app
+
+
+def _gate(settings: Settings, api_token: str) -> Gate:
+    secret = settings.twilio_auth_token
+    return Gate(
+        SignatureChecker(
+            secret.get_secret_value() if secret else "",
+            settings.public_url,
+            settings.trusted_proxies,
+        ),
+        api_token=api_token,
+        signed=secret is not None,
+        stream_signature=settings.twilio_stream_signature,
+    )
+
+
+def _after_call(
+    settings: Settings, services: Services, switchboard: Switchboard
+) -> AfterCall | None:
+    """Who reports calls and sums them up, if anybody wants either."""
+    agent, secret = services.agent, settings.call_webhook_secret
+    summarises = agent.summary and services.model.model != EMBEDDED
+    if not settings.call_webhook_url and not summarises:
+        return None
+    model = services.model
+    return AfterCall(
+        services.store,
+        settings.call_webhook_url,
+        secret.get_secret_value() if secret else None,
+        is_live=switchboard.is_live,
+        summarise=Summariser(model.url, model.model, model.api_key, agent.agent.language)
+        if summarises
+        else None,
+        cost=services.cost,
+    )
 
 
 app = create_app()

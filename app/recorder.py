@@ -1,18 +1,19 @@
 """Writes a leg into the store while it lasts: turns as heard, timeline, usage, timings."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
 
 from app.call import commands as do
 from app.call import events as ev
 from app.call.conversation import Turn
+from app.call.directions import as_messages
 from app.call.machine import CallMachine
 from app.call.timeline import Timeline
 from app.call.usage import Usage
 from app.recording import Recording
-from app.store import Store, TimelineRow, TurnRow
+from app.store import TERMINAL, Store, TimelineRow, TurnRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,50 @@ class CallInfo:
     direction: str = "inbound"
     from_number: str = ""
     to_number: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What the store knows of a call that another process had. `age_s`: since its first ring."""
+
+    history: tuple[tuple[str, str], ...]
+    turns: int
+    entries: int
+    usage: Usage
+    started_at: datetime | None
+    timings: dict[str, float]
+    age_s: float
+
+
+async def read_past(store: Store, call_sid: str) -> tuple[CallInfo, Past] | None:
+    """A call that goes on, as it is recorded; None when there is no record, or it has ended."""
+    await store.flush()
+    row = await store.get_call(call_sid)
+    if row is None or row.status in TERMINAL:
+        return None
+    turns, entries = await store.turns(call_sid), await store.timeline(call_sid)
+    spoken = (
+        Turn(turn.role, turn.item_id, turn.at_ms, text=turn.text, detail=turn.extra)
+        for turn in turns
+    )
+    known = {each.name for each in fields(Usage)}
+    past = Past(
+        history=tuple(as_messages(spoken)),
+        turns=len(turns),
+        entries=max(map(_last_order, entries), default=0),
+        usage=Usage(**{name: value for name, value in row.usage.items() if name in known}),
+        started_at=row.started_at,
+        timings=row.timings,
+        age_s=max(0.0, (datetime.now(UTC) - row.created_at).total_seconds()),
+    )
+    call = CallInfo(call_sid, row.account_sid, row.direction, row.from_number, row.to_number)
+    return call, past
+
+
+def _last_order(entry: TimelineRow) -> int:
+    """The order of the last thing in a timeline's entry, which may be a run of them."""
+    pieces: list[tuple[int, float, Any]] = entry.data.get("pieces", [])
+    return max([entry.position, *(order for order, _, _ in pieces)])
 
 
 Watcher = Callable[[CallInfo, ev.Event | do.Command, float], None]
@@ -38,7 +83,7 @@ class Recorder:
     `save_sound`: the store takes what it is given and writes it in its own time.
 
     `recording`: keeps the sound, None for a call that is not recorded. `cost`: the price of usage
-    and seconds on the line.
+    and seconds on the line. `past`: of a call that another process had.
     """
 
     def __init__(
@@ -49,6 +94,7 @@ class Recorder:
         cost: Cost,
         recording: Recording | None = None,
         watchers: Iterable[Watcher] = (),
+        past: Past | None = None,
     ) -> None:
         self._store = store
         self._cost = cost
@@ -57,13 +103,14 @@ class Recorder:
         self.keeps_sound = recording is not None  # whether the caller's frames are wanted
         self._watchers = tuple(watchers)
         self._call = call
-        self._timeline = Timeline()
-        self._timings: dict[str, float] = {}
+        self._timeline = Timeline(past.entries if past else 0)
+        self._timings: dict[str, float] = dict(past.timings) if past else {}
         self._saved_revision = 0
         self._saved_turns: dict[int, TurnRow] = {}
-        self._earlier_turns = 0  # of the legs before
-        self._earlier_usage = Usage()
-        self._started_at: datetime | None = None
+        self._earlier_turns = past.turns if past else 0  # of the legs before
+        self._earlier_usage = past.usage if past else Usage()
+        self._usage = self._earlier_usage
+        self._started_at = past.started_at if past else None
         store.save_call(
             call.call_sid,
             account_sid=call.account_sid,
@@ -150,17 +197,11 @@ class Recorder:
     def finish(self, machine: CallMachine, now_ms: float, *, call_goes_on: bool) -> None:
         """Store the end of the leg. `call_goes_on`: it is not known to be the call's."""
         self.save(machine, now_ms)
-        ended_at = datetime.now(UTC)
-        started_at = self._started_at
-        duration_s = (ended_at - started_at).total_seconds() if started_at else None
-        usage = self._earlier_usage + machine.usage
+        self._usage = self._earlier_usage + machine.usage
         self._store.save_call(
             self._call.call_sid,
-            ended_at=ended_at,
-            duration_s=duration_s,
             ended_by=machine.ended_by,
-            usage=asdict(usage),
-            cost=self._cost(usage, duration_s or 0.0, self._call.direction),
+            usage=asdict(self._usage),
             timings=self._timings,
         )
         if not call_goes_on:
@@ -168,7 +209,15 @@ class Recorder:
 
     def call_over(self) -> None:
         """Nothing comes after the leg that ended."""
-        self._store.save_call(self._call.call_sid, status="completed")
+        ended_at, started_at = datetime.now(UTC), self._started_at
+        duration_s = (ended_at - started_at).total_seconds() if started_at else None
+        self._store.save_call(
+            self._call.call_sid,
+            status="completed",
+            ended_at=ended_at,
+            duration_s=duration_s,
+            cost=self._cost(self._usage, duration_s or 0.0, self._call.direction),
+        )
 
 
 def _rows(turns: Iterable[Turn], after: int) -> list[TurnRow]:

@@ -33,6 +33,7 @@ class CallChanges(TypedDict, total=False):
     transfers: list[dict[str, Any]]
     cost: dict[str, Any]
     recording: str | None
+    summary: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,8 @@ class CallRow:
     """One call. `status`, `direction` and `answered_by` are Twilio's words; `ended_by` is ours
     (caller, agent, limit, ...). `usage`: token counts. `timings`: milliseconds. `cost`: in money,
     as `Prices.of` gives it, empty until the call is over. `recording`: the path of the call's WAV,
-    None when it was not recorded. Times are UTC."""
+    None when it was not recorded. `summary`: what the call came to, None when none was made. Times
+    are UTC."""
 
     call_sid: str
     account_sid: str
@@ -60,6 +62,7 @@ class CallRow:
     transfers: list[dict[str, Any]]
     cost: dict[str, Any]
     recording: str | None
+    summary: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +126,13 @@ class _Text(sa.TypeDecorator[str]):
 # A column that joins a table later is added to the tables there are (app/database.py). So it may be
 # null or has a `server_default`: replicas that do not know it yet go on inserting rows.
 metadata = sa.MetaData()
+# Looked at all day long, and nearly always empty.
+_owed = sa.Index(
+    "ix_calls_report_due_at",
+    "report_due_at",
+    sqlite_where=sa.text("report_due_at IS NOT NULL"),
+    postgresql_where=sa.text("report_due_at IS NOT NULL"),
+)
 CALLS = sa.Table(
     "calls",
     metadata,
@@ -144,9 +154,16 @@ CALLS = sa.Table(
     sa.Column("transfers", sa.JSON, nullable=False, default=list),
     sa.Column("cost", sa.JSON, nullable=False, default=dict, server_default="{}"),
     sa.Column("recording", _Text),
+    sa.Column("summary", _Text),
+    # What is owed once the call is over, see app/report_queue.py.
+    sa.Column("report_state", _Text),
+    sa.Column("report_since", _Utc),
+    sa.Column("report_due_at", _Utc),
+    sa.Column("report_tries", sa.Integer),
     # Lists go by creation: a call that nobody answered never started.
     sa.Index("ix_calls_created_at", "created_at", "call_sid"),
     sa.Index("ix_calls_status_created_at", "status", "created_at", "call_sid"),
+    _owed,
 )
 
 

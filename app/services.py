@@ -9,7 +9,7 @@ from app.agent_file import LoadedAgent, load_agent
 from app.call.usage import Usage
 from app.errors import ConfigError
 from app.prices import Prices, load_prices
-from app.recorder import CallInfo, Recorder, Watcher
+from app.recorder import CallInfo, Past, Recorder, Watcher
 from app.recording import Recording, check_folder
 from app.settings import EMBEDDED, Settings
 from app.store import Store
@@ -28,7 +28,7 @@ class ModelAddress:
 @dataclass(frozen=True, slots=True)
 class Services:
     """The shared things. `rest`: None without Twilio credentials; calls then end by their TwiML.
-    `recordings`: the folder of the calls' sound."""
+    `recordings`: the folder of the calls' sound. `phone_number`: our own at Twilio, or empty."""
 
     agent: LoadedAgent
     model: ModelAddress
@@ -36,6 +36,7 @@ class Services:
     rest: TwilioRest | None
     prices: Prices
     recordings: Path
+    phone_number: str = ""
     watchers: list[Watcher] = field(default_factory=list)
 
     @classmethod
@@ -47,7 +48,7 @@ class Services:
                 where nothing can be written.
             StoreUnavailable: the database cannot be opened.
         """
-        loaded = agent or load_agent(settings.agent_file)
+        loaded = agent or load_agent(settings.agent_file, settings.transfer_number)
         key = settings.openai_api_key
         model = ModelAddress(
             settings.realtime_url,
@@ -58,15 +59,26 @@ class Services:
         if loaded.recording.enabled:
             await _check_recordings(settings.recordings_dir)
         store = await Store.open(settings.database_url.get_secret_value())
-        return cls(loaded, model, store, _rest(settings), prices, settings.recordings_dir)
+        return cls(
+            loaded,
+            model,
+            store,
+            _rest(settings),
+            prices,
+            settings.recordings_dir,
+            settings.twilio_phone_number or "",
+        )
 
-    def recorder(self, call: CallInfo) -> Recorder:
-        """Who writes this call down: its sound too, if the agent's calls are recorded."""
+    def recorder(self, call: CallInfo, past: Past | None = None) -> Recorder:
+        """Who writes this call down: its sound too, if the agent's calls are recorded. `past`: of a
+        call that another process had."""
         agent = self.agent
-        sound = Recording(self.recordings, call.call_sid) if agent.recording.enabled else None
-        return Recorder(self.store, call, agent.agent.name, self._cost, sound, self.watchers)
+        name = f"{call.call_sid}-{past.turns}" if past else call.call_sid  # the first part is kept
+        sound = Recording(self.recordings, name) if agent.recording.enabled else None
+        return Recorder(self.store, call, agent.agent.name, self.cost, sound, self.watchers, past)
 
-    def _cost(self, usage: Usage, seconds: float, direction: str) -> dict[str, Any]:
+    def cost(self, usage: Usage, seconds: float, direction: str) -> dict[str, Any]:
+        """What a call cost: by its usage, its seconds on the line, its direction."""
         model = self.model.model
         told = usage.transcribed_ms > 0 or not usage.transcripts
         return self.prices.of(

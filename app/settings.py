@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
 
-import phonenumbers
 from pydantic import (
     AfterValidator,
     BeforeValidator,
@@ -22,11 +21,11 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from app.e164 import EXPECTED_NUMBER, Number
 from app.errors import ConfigError
 
 Network = IPv4Network | IPv6Network
 
-_E164 = re.compile(r"\+[1-9][0-9]{1,14}")
 _PREFIX = re.compile(r"\+[1-9][0-9]{0,13}")
 EMBEDDED = "embedded"
 """The embedded model's name, where OpenAI's have one such as gpt-realtime."""
@@ -42,18 +41,6 @@ _POSTGRES_OPTIONS = {"ssl", "sslmode", "channel_binding", "host", "port"} | {
     "prepared_statement_cache_size"
 }
 _SSL_MODES = {"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}
-
-
-def _number(value: str) -> str:
-    # Possible, not valid: numbers kept for tests and fiction (+15005550006) are in no range that
-    # the number plans call valid.
-    try:
-        possible = phonenumbers.is_possible_number(phonenumbers.parse(value))
-    except phonenumbers.NumberParseException:
-        possible = False
-    if not possible or not _E164.fullmatch(value):
-        raise ValueError
-    return value
 
 
 def _address(*schemes: str) -> Callable[[str], str]:
@@ -158,8 +145,6 @@ def _postgres_url(url: URL) -> URL:
 
 
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)]
-Number = Annotated[str, AfterValidator(_number)]
-_NUMBER = "an E.164 number such as +14155550100 (a plus, the country, the number, digits only)"
 _ANY = "a value"
 
 
@@ -191,7 +176,7 @@ class Settings(BaseSettings):
     twilio_api_base_url: Annotated[str, AfterValidator(_address("http", "https"))] = Field(
         default="https://api.twilio.com", description="an address such as https://api.twilio.com"
     )
-    twilio_phone_number: Number | None = Field(default=None, description=_NUMBER)
+    twilio_phone_number: Number | None = Field(default=None, description=EXPECTED_NUMBER)
     twilio_stream_signature: Literal["require", "if-present"] = Field(
         default="require", description="require or if-present"
     )
@@ -205,7 +190,7 @@ class Settings(BaseSettings):
         default=_LOOPBACK,
         description="IP addresses or ranges such as 10.0.0.0/8 with commas between them, or *",
     )
-    transfer_number: Number | None = Field(default=None, description=_NUMBER)
+    transfer_number: Number | None = Field(default=None, description=EXPECTED_NUMBER)
     outbound_prefixes: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_prefixes)] = Field(
         default=(), description="beginnings of numbers such as +1 with commas between them, or *"
     )

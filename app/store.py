@@ -7,7 +7,6 @@ transaction, again and again until the database took it. Reading sees what is du
 import asyncio
 import json
 import logging
-import sqlite3
 from collections import deque
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -19,11 +18,18 @@ from typing import Any, Unpack
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.database import blames_data, complete_schema, open_engine, prepare_file, to_json
-from app.errors import BridgeError
+from app.database import (
+    OUTAGES,
+    StoreUnavailable,
+    blames_data,
+    complete_schema,
+    open_engine,
+    prepare_file,
+    reachable,
+    to_json,
+)
 from app.records import (
     CALLS,
     TERMINAL,
@@ -36,6 +42,7 @@ from app.records import (
     TurnRow,
     metadata,
 )
+from app.report_queue import ReportQueue, newly_owed, once
 
 __all__ = [
     "TERMINAL", "CallChanges", "CallRow", "CallStatus", "Store", "StoreUnavailable", "TimelineRow",
@@ -49,15 +56,10 @@ _GATHER_S = 0.25  # saves that come within it share a transaction: commits cost 
 _CHUNK_ROWS = 100  # per statement, so that encoding rows never holds the event loop for long
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.05, 2.0
 
-
-class StoreUnavailable(BridgeError):
-    """The database cannot be read now, or could not be opened."""
-
-
 _Row = dict[str, Any]
 _Work = Sequence[tuple[sa.Table, _Row]]
 _Insert = sqlite.Insert | postgresql.Insert
-_OUTAGES = (SQLAlchemyError, sqlite3.Error, OSError, TimeoutError)
+_CALL_ROW = tuple(CALLS.c[each.name] for each in fields(CallRow))
 
 
 # --- the store --------------------------------------------------------------------------------
@@ -95,6 +97,8 @@ class Store:
     """Keeps call records. Save from the event loop's thread only; close it with `aclose`.
 
     What is saved is handed over: change dicts and lists no more.
+    `reports`: whether a report is owed of every call that ends from now on; those that are owed are
+    in `report_queue`.
     `dropped_entries`: timeline entries given up because too many waited. `refused_rows`: rows that
     the database will never take.
     """
@@ -102,6 +106,8 @@ class Store:
     def __init__(self, engine: AsyncEngine, most_waiting_entries: int) -> None:
         self.dropped_entries = 0
         self.refused_rows = 0
+        self.reports = False
+        self.report_queue = ReportQueue(engine)
         self._engine = engine
         self._most_waiting_entries = most_waiting_entries
         self._insert = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
@@ -137,7 +143,7 @@ class Store:
             await complete_schema(engine, metadata)
         except BaseException as error:
             await engine.dispose()
-            if not isinstance(error, _OUTAGES):
+            if not isinstance(error, OUTAGES):
                 raise
             cause = getattr(error, "orig", None) or error
             raise StoreUnavailable(
@@ -167,6 +173,8 @@ class Store:
         row = self._pending.call(call_sid)
         if _rank(changes.get("status")) <= _rank(row.get("status")):
             changes.pop("status", None)
+        elif self.reports and changes["status"] in TERMINAL:
+            row.update(newly_owed(datetime.now(UTC)))
         row.update(changes)
         self._work.set()
 
@@ -273,6 +281,7 @@ class Store:
             as_late = [status for status in _RANK if _rank(status) >= _rank(row["status"])]
             latched = CALLS.c.status.in_(as_late)
             new["status"] = sa.case((latched, CALLS.c.status), else_=new["status"])
+            new |= once(new)
         return insert.on_conflict_do_update(index_elements=["call_sid"], set_=new)
 
     # --- reading ---
@@ -285,7 +294,7 @@ class Store:
         Raises:
             LookupError: `before` names no call.
         """
-        query = sa.select(CALLS).order_by(CALLS.c.created_at.desc(), CALLS.c.call_sid.desc())
+        query = sa.select(*_CALL_ROW).order_by(CALLS.c.created_at.desc(), CALLS.c.call_sid.desc())
         if before is not None:
             last = await self.get_call(before)
             if last is None:
@@ -298,7 +307,7 @@ class Store:
 
     async def get_call(self, call_sid: str) -> CallRow | None:
         """One call, or None when there is no record of it."""
-        rows = await self._read(sa.select(CALLS).where(CALLS.c.call_sid == call_sid))
+        rows = await self._read(sa.select(*_CALL_ROW).where(CALLS.c.call_sid == call_sid))
         return CallRow(**rows[0]) if rows else None
 
     async def turns(self, call_sid: str) -> list[TurnRow]:
@@ -314,15 +323,11 @@ class Store:
         return [found[position] for position in sorted(found)]
 
     async def _read(self, query: sa.Select[Any]) -> Sequence[sa.RowMapping]:
-        try:
+        with reachable():
             async with self._engine.connect() as connection:
                 result = await connection.execute(query)
                 rows: Sequence[sa.RowMapping] = result.mappings().all()
                 return rows
-        except _OUTAGES as error:
-            raise StoreUnavailable(
-                "the database does not answer; check DATABASE_URL and that it is up"
-            ) from error
 
 
 def _rank(status: str | None) -> int:

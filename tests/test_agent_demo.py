@@ -189,7 +189,8 @@ LINE = '[[demo.lines]]\nhears = ["one {name}"]\n'
         ),
         (
             LINE + "tool = 'zzz'\nthen = 'Done.'\n",
-            "10: demo.lines.tool: there is no tool 'zzz'; known here: book",
+            "10: demo.lines.tool: there is no tool 'zzz'; known here: send_digits, book, "
+            "transfer_to_human",
         ),
         (
             LINE + "tool = 'end_call'\nthen = 'Done.'\n",

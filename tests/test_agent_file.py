@@ -9,7 +9,7 @@ from app.agent_file import BUILT_IN_AGENT, load_agent
 from app.agent_forms import Recording
 from app.call.agent import Agent, Limits, Transcription, TurnTaking, Voice
 from app.errors import ConfigError
-from app.tools.builtin import END_CALL
+from app.tools.builtin import END_CALL, SEND_DIGITS
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 HEAD = 'name = "Mia"\ninstructions = """\nBe [nice].\nthreshold = 1\n"""\n'  # five lines
@@ -40,7 +40,7 @@ def faults(text: str) -> list[str]:
 
 def test_name_and_instructions_are_enough() -> None:
     assert agent_of(HEAD) == Agent(
-        name="Mia", instructions="Be [nice].\nthreshold = 1", tools=(END_CALL,)
+        name="Mia", instructions="Be [nice].\nthreshold = 1", tools=(END_CALL, SEND_DIGITS)
     )
 
 
@@ -71,6 +71,7 @@ def test_every_key_reaches_the_agent() -> None:
         hold_seconds = 6.5
         [builtin_tools]
         end_call = false
+        send_digits = false
         """
     )
     assert (agent.greeting, agent.language, agent.tools) == ("Hello!", "de", ())
@@ -100,14 +101,15 @@ async def test_the_built_in_agent_works_and_tells_the_time() -> None:
     loaded = load_agent(None)
     assert loaded.path == BUILT_IN_AGENT
     assert loaded.agent.greeting
-    assert [spec.name for spec in loaded.agent.tools] == ["end_call", "current_time"]
+    assert [spec.name for spec in loaded.agent.tools] == ["end_call", "send_digits", "current_time"]
     assert ":" in await loaded.tools.run("current_time", "{}")
 
 
 async def test_the_pizzeria_takes_an_order() -> None:
     loaded = load_agent(EXAMPLES / "pizzeria.toml")
     names = [spec.name for spec in loaded.agent.tools]
-    assert names == ["end_call", "menu", "place_order", "find_order"]
+    assert names[:3] == ["end_call", "transfer_to_human", "send_digits"]
+    assert names[3:] == ["menu", "place_order", "find_order"]
     assert '"funghi":9.5' in await loaded.tools.run("menu", '{"size": "small"}')
     order = '{"name": "Bo", "items": [{"pizza": "funghi", "quantity": 2}]}'
     placed = await loaded.tools.run("place_order", order)
@@ -130,7 +132,7 @@ def test_tools_lie_beside_the_agent_file(tmp_path: Path) -> None:
     path = tmp_path / "shop" / "agent.toml"
     path.write_text(HEAD + 'tools = "my_tools.py"\n')
     loaded = load_agent(path)
-    assert loaded.agent.tools == (END_CALL, *loaded.tools.specs)
+    assert loaded.agent.tools == (END_CALL, SEND_DIGITS, *loaded.tools.specs)
     assert [spec.name for spec in loaded.tools.specs] == ["stock"]
 
 

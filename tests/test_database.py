@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from app.store import Store, StoreUnavailable, TimelineRow, TurnRow
 
-# The tables as they were before calls had a cost and a recording.
+# The tables as they were before calls had a cost, a recording, a summary and reports.
 EARLIER_SCHEMA = """
 CREATE TABLE calls (
     call_sid TEXT NOT NULL, account_sid TEXT NOT NULL, direction TEXT NOT NULL,
@@ -64,7 +64,11 @@ def somebody_writes(file: Path) -> Iterator[sqlite3.Connection]:
 async def test_a_database_of_an_earlier_version_gets_what_it_lacks(earlier: Path) -> None:
     entry = TimelineRow(0, 0.0, "event", "MarkEchoed", {"name": "m0"})
     store = await Store.open(f"sqlite:///{earlier}")
-    store.save_call("CA2", cost={"total": 0.01}, recording="CA2.wav")
+    store.reports = True
+    store.save_call("CA1", status="completed")  # Twilio says again what it said long ago
+    store.save_call(
+        "CA2", cost={"total": 0.01}, recording="CA2.wav", summary="A pizza.", status="completed"
+    )
     store.save_turns("CA1", [TurnRow(0, "user", "hello")])
     store.append_timeline("CA1", [entry])
     await store.flush()
@@ -74,7 +78,9 @@ async def test_a_database_of_an_earlier_version_gets_what_it_lacks(earlier: Path
     assert old is not None and new is not None
     assert (old.cost, old.recording) == ({}, None)
     assert (old.usage, old.duration_s, old.created_at.year) == ({"input_audio": 7}, 12.5, 2025)
+    assert (old.summary, await store.report_queue.state("CA1")) == (None, None)
     assert (new.cost, new.recording) == ({"total": 0.01}, "CA2.wav")
+    assert (new.summary, await store.report_queue.state("CA2")) == ("A pizza.", "due")
     assert await store.timeline("CA1") == [entry]
     await store.aclose()
     again = await Store.open(f"sqlite:///{earlier}")
@@ -96,7 +102,8 @@ async def test_a_replica_of_an_earlier_version_goes_on_beside_the_new_one(earlie
     call = await store.get_call("CA3")
 
     assert call is not None
-    assert (call.cost, call.recording) == ({}, None)
+    assert (call.cost, call.recording, call.summary) == ({}, None, None)
+    assert await store.report_queue.state("CA3") is None
     await store.aclose()
 
 

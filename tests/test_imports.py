@@ -10,13 +10,13 @@ import pytest
 from house.rooms import IMPORTS, LAYER_OF, MODULES, OWN, ROOT, room
 
 ADAPTERS = {"telephony", "realtime", "voices", "tools", "store", "bus"}
-SEE_SETTINGS = {"cli", "calls_cli", "demo", "main", "services"}
+SEE_SETTINGS = {"cli", "call_cli", "calls_cli", "demo", "main", "services"}
 # What runs calls for a demonstration is not part of the service.
 SEE_SIMULATOR = {"demo", "cli", "embedded"}
 # What needs the extra `demo`, and says so where it is not installed.
 NEED_DEMO = {"simulator", "demo", "report"}
 PURE = {"binascii", "base64", "collections", "collections.abc", "dataclasses", "enum", "functools"}
-PURE |= {"itertools", "math", "re", "statistics", "typing"}
+PURE |= {"datetime", "itertools", "json", "math", "re", "statistics", "typing", "zoneinfo"}
 COMES_WITH = {"pydantic-core": "pydantic", "starlette": "fastapi", "yarl": "aiohttp"}
 # ... are parts of the interface of what they come with.
 

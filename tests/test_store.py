@@ -78,12 +78,13 @@ async def test_a_call_is_kept_as_it_was_told(store: Store) -> None:
     assert datetime.now(UTC) - call.created_at < timedelta(minutes=1)
     assert (call.usage, call.timings) == ({"input_audio": 7}, {"webhook_ms": 12.5})
     assert call.transfers == [{"destination": "desk"}]
-    assert (call.cost, call.recording) == ({}, None)
+    assert (call.cost, call.recording, call.summary) == ({}, None, None)
     assert await store.get_call("CA2") is None
 
 
-async def test_what_a_call_cost_and_where_its_sound_is_are_kept(store: Store) -> None:
+async def test_what_a_call_cost_and_came_to_and_where_its_sound_is_are_kept(store: Store) -> None:
     store.save_call("CA1", recording="recordings/CA1.wav", cost={"total": 0.01})
+    store.save_call("CA1", summary="They want a pizza.")
     await store.flush()
     store.save_call("CA1", cost={"model": None, "total": None, "unknown": ["model"]})
     await store.flush()
@@ -91,7 +92,7 @@ async def test_what_a_call_cost_and_where_its_sound_is_are_kept(store: Store) ->
     call = await store.get_call("CA1")
 
     assert call is not None
-    assert call.recording == "recordings/CA1.wav"
+    assert (call.recording, call.summary) == ("recordings/CA1.wav", "They want a pizza.")
     assert call.cost == {"model": None, "total": None, "unknown": ["model"]}
 
 

@@ -1,6 +1,6 @@
 """Who answers the phone: the agent as the call sees it. Plain values, read from the agent file."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from app.call.destinations import Destination
@@ -96,3 +96,13 @@ class Agent:
     tools: tuple[ToolSpec, ...] = field(default=())
     destinations: tuple[Destination, ...] = ()
     outbound: Outbound = Outbound()
+
+    def calling(self, greeting: str = "", context: str = "") -> "Agent":
+        """This agent when it calls somebody. `greeting`: for this call; `context`: what it has to
+        know about it."""
+        told = f"{self.instructions}\n\nYou are calling somebody yourself now."
+        return replace(
+            self,
+            greeting=greeting or self.outbound.greeting or self.greeting,
+            instructions=f"{told} About this call: {context}" if context else told,
+        )

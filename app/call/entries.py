@@ -8,20 +8,23 @@ from app.call.commands import Command, GiveDigits, MuteCaller, UnmuteCaller
 from app.call.conversation import Conversation
 from app.call.events import EntryAsked
 from app.call.keypad import Entry, Keypad
-from app.call.responses import Responses, Wish
+from app.call.output import AgentAudio
+from app.call.responses import Responses, Wanted, Wish
 from app.call.tool_answers import ToolAnswers
 from app.call.transfer import Handing, anybody
 
-CallHuman = Callable[[Handing, float], None]
+CallHuman = Callable[[Handing, float], bool]
 
 
 class Entries:
-    """`call_human(handing, now_ms)`: the caller pressed a lone 0, and somebody is there."""
+    """`call_human(handing, now_ms)`: the caller pressed a lone 0, and somebody is there. Returns
+    False when the caller cannot be handed over now."""
 
     def __init__(
         self,
         out: list[Command],
         agent: Agent,
+        audio: AgentAudio,
         answers: ToolAnswers,
         conversation: Conversation,
         responses: Responses,
@@ -31,17 +34,15 @@ class Entries:
         self.keypad = Keypad()
         self._out = out
         self._agent = agent
+        self._audio = audio
         self._answers = answers
         self._conversation = conversation
         self._responses = responses
         self._call_human = call_human
         self._new_id = new_id
         self._muted = False
-
-    @property
-    def under_way(self) -> bool:
-        """Whether the caller types, or is to type."""
-        return self.keypad.typing or self.keypad.asked
+        self._prompt: Wanted | None = None
+        self._telling = False  # what is wanted, and the caller's time does not run yet
 
     def asked(self, event: EntryAsked, now_ms: float) -> None:
         """A tool wants digits."""
@@ -53,11 +54,22 @@ class Entries:
         self.keypad.ask(
             event.call_id, event.length, now_ms, secret=event.secret, timeout_ms=event.timeout_ms
         )
+        self._telling, self._prompt = True, None
         if event.prompt:
-            self._responses.want(Wish.SAY, directions.say(event.prompt))
+            self._prompt = Wanted(Wish.SAY, directions.say(event.prompt))
+            self._responses.want(self._prompt.wish, self._prompt.direction)
+
+    def dropped(self, call_id: str, now_ms: float) -> None:
+        """This tool wants no digits any more."""
+        self.keypad.drop(call_id, now_ms)
+        self._forget_prompt()
 
     def settle(self, now_ms: float, *, at_s: float, muted: bool) -> None:
         """Do what is due. `at_s`: Unix time. `muted`: there is another reason not to listen."""
+        if self._telling and self.keypad.asked:
+            self.keypad.told(max(now_ms, self._audio.ledger.ends_ms))
+            heard = self._audio.heard_out_ms(now_ms) <= now_ms
+            self._telling = not (heard and self._responses.idle)
         if (entry := self.keypad.settle(now_ms)) is not None:
             self._entered(entry, now_ms, at_s)
         muted = muted or self.keypad.muted(now_ms)
@@ -65,19 +77,27 @@ class Entries:
             self._muted = muted
             self._out.append(MuteCaller() if muted else UnmuteCaller())
 
+    def _forget_prompt(self) -> None:
+        """What was typed, or is not wanted any more, need not be asked for."""
+        if self._prompt is not None and not self.keypad.asked:
+            self._responses.withdraw(self._prompt)
+            self._prompt = None
+
     def _entered(self, entry: Entry, now_ms: float, at_s: float) -> None:
         if entry.call_id:
+            self._forget_prompt()
             self._answers.calls.resume(entry.call_id, now_ms)
             self._out.append(GiveDigits(entry.call_id, entry.digits))
             return
         text = directions.keys_pressed(entry.digits)
         destinations = self._agent.destinations
         if entry.calls_human and destinations:
-            if route := anybody(destinations, at_s):
-                self._call_human(Handing(route, "The caller pressed 0."), now_ms)
+            route = anybody(destinations, at_s)
+            if not route:
+                opens = min(filter(None, (each.hours.opens_next(at_s) for each in destinations)))
+                text = directions.nobody_for_zero(opens)
+            elif self._call_human(Handing(route, "The caller pressed 0."), now_ms):
                 return
-            opens = min(filter(None, (each.hours.opens_next(at_s) for each in destinations)))
-            text = directions.nobody_for_zero(opens)
         item_id = self._new_id("keys")
         self._conversation.typed(item_id, text, now_ms)
         self._answers.tell(item_id, text)

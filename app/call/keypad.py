@@ -1,12 +1,12 @@
 """The caller's keys: which of them belong together, what they mean, and whom they are for.
 
 Keys belong together until # or a pause. A lone 0 calls for a human. What a tool asked for goes to
-that tool; a secret entry is masked before it gets here, and stays masked when it was cut short.
+that tool; a secret entry is masked before it gets here, and so is what follows it too closely.
 """
 
 from dataclasses import dataclass
 
-from app.call.limits import NEVER
+from app.call.limits import NEVER, next_after
 
 MASK = "•"
 END_KEY = "#"
@@ -31,11 +31,12 @@ class Entry:
         return self.lone and self.digits == HUMAN_KEY
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Asked:
     call_id: str
     length: int
     secret: bool
+    timeout_ms: float
     begin_by_ms: float
 
 
@@ -48,8 +49,9 @@ class Keypad:
         self._lone = True
         self._pressed_ms = -NEVER
         self._asked: _Asked | None = None
+        self._full_until_ms = -NEVER  # a # still belongs to the entry that was long enough
+        self._stray_until_ms = -NEVER  # a key still belongs to the secret that is over
         self._silent_until_ms = -NEVER  # the caller's sound may still hold a secret
-        self._stray_until_ms = -NEVER
 
     @property
     def typing(self) -> bool:
@@ -63,34 +65,45 @@ class Keypad:
 
     def secret(self, now_ms: float) -> bool:
         """Whether keys have to be masked."""
-        wanted = self._asked is not None and self._asked.secret
-        return wanted or now_ms < self._stray_until_ms
+        return self._asked.secret if self._asked is not None else now_ms < self._stray_until_ms
 
-    def ignores(self, now_ms: float) -> bool:
-        """Whether a key pressed now is the rest of a secret, and for nobody."""
+    def ignores(self, digit: str, now_ms: float) -> bool:
+        """Whether this key, pressed now, is the rest of an entry that is over, and for nobody."""
+        if digit == END_KEY and not self._digits and now_ms < self._full_until_ms:
+            return True
         return self._asked is None and now_ms < self._stray_until_ms
 
     def muted(self, now_ms: float) -> bool:
         """Whether the caller's sound may hold a secret."""
-        return self.secret(now_ms) or now_ms < self._silent_until_ms
+        wanted = self._asked is not None and self._asked.secret
+        return wanted or now_ms < self._silent_until_ms
 
     def ask(
         self, call_id: str, length: int, now_ms: float, *, secret: bool, timeout_ms: float
     ) -> None:
         """A tool wants an entry. What was pressed before is no part of it."""
-        self._digits = ""
-        self._asked = _Asked(call_id, length, secret, now_ms + timeout_ms)
+        self._digits, self._ended = "", False
+        self._asked = _Asked(call_id, length, secret, timeout_ms, now_ms + timeout_ms)
 
-    def drop(self, call_id: str = "") -> None:
-        """What is typed is for nobody any more, or what this tool asked for."""
-        if not call_id or (self._asked is not None and self._asked.call_id == call_id):
-            self._asked, self._digits = None, ""
+    def told(self, at_ms: float) -> None:
+        """The caller knows only at this moment what is wanted: from then on they may take their
+        time."""
+        if self._asked is not None:
+            self._asked.begin_by_ms = at_ms + self._asked.timeout_ms
+
+    def drop(self, call_id: str, now_ms: float) -> None:
+        """What this tool asked for is for nobody any more."""
+        asked = self._asked
+        if asked is not None and asked.call_id == call_id:
+            self._asked, self._digits, self._ended = None, "", False
+            if asked.secret:
+                self._stray_until_ms = self._silent_until_ms = now_ms + STRAY_MS
 
     def pressed(self, digit: str, now_ms: float) -> None:
         since_ms = now_ms - self._pressed_ms
         self._pressed_ms = now_ms
-        if self.ignores(now_ms):
-            self._stray_until_ms = now_ms + STRAY_MS
+        if self.ignores(digit, now_ms):
+            self._ignore(digit, now_ms)
             return
         if not self._digits:
             self._lone = since_ms >= PAUSE_MS and self._asked is None
@@ -98,6 +111,15 @@ class Keypad:
             self._ended = True
         else:
             self._digits += digit
+
+    def _ignore(self, digit: str, now_ms: float) -> None:
+        strays = self._asked is None and now_ms < self._stray_until_ms
+        if digit == END_KEY:  # nothing follows it
+            self._full_until_ms = self._stray_until_ms = -NEVER
+        elif strays:
+            self._stray_until_ms = now_ms + STRAY_MS
+        if strays:
+            self._silent_until_ms = max(self._stray_until_ms, now_ms + TAIL_MS)
 
     def settle(self, now_ms: float) -> Entry | None:
         """The entry that is complete by now, once."""
@@ -107,14 +129,20 @@ class Keypad:
         self._asked, self._digits, self._ended = None, "", False
         if asked is None:
             return Entry(digits, lone=self._lone and not ended)
+        full = bool(asked.length) and len(digits) >= asked.length
+        if full and not ended:
+            self._full_until_ms = now_ms + PAUSE_MS
         if asked.secret:
-            self._silent_until_ms = now_ms + TAIL_MS
-            if len(digits) < asked.length or not (ended or asked.length):
+            over = full or (ended and not asked.length)
+            self._silent_until_ms = now_ms + (TAIL_MS if over else STRAY_MS)
+            if not over:
                 self._stray_until_ms = now_ms + STRAY_MS
+            elif not ended:
+                self._stray_until_ms = now_ms + PAUSE_MS
         return Entry(digits, asked.call_id)
 
-    def next_ms(self) -> float:
-        return min(self._complete_ms(), self._after(self._silent_until_ms, self._stray_until_ms))
+    def next_ms(self, now_ms: float) -> float:
+        return next_after(now_ms, self._complete_ms(), self._silent_until_ms, self._stray_until_ms)
 
     def _complete_ms(self) -> float:
         asked = self._asked
@@ -124,6 +152,3 @@ class Keypad:
         if self._digits:
             return self._pressed_ms + (ASKED_PAUSE_MS if length else PAUSE_MS)
         return asked.begin_by_ms if asked else NEVER
-
-    def _after(self, *moments_ms: float) -> float:
-        return min((at for at in moments_ms if at > self._pressed_ms), default=NEVER)

@@ -9,6 +9,7 @@ from app.call.agent import Agent
 from app.call.commands import Command
 from app.call.ending import AnswerTool, Farewell
 from app.call.events import OutputItemDone
+from app.call.limits import next_after
 from app.call.output import AgentAudio
 from app.call.redirect import Redirect
 from app.call.responses import Responses, Wanted, Wish
@@ -60,7 +61,12 @@ class Leaving:
     @property
     def reason(self) -> str:
         """What the end of the stream is due to, if it is due to us."""
-        return self.farewell.reason or self.redirect.reason
+        return self.redirect.reason if self.redirecting else self.farewell.reason
+
+    @property
+    def redirecting(self) -> bool:
+        """Whether Twilio was told to go on with other TwiML: the stream's end is not the call's."""
+        return self.redirect.ordered and not self.farewell.hanging_up
 
     @property
     def in_season(self) -> tuple[Wish, ...]:
@@ -131,12 +137,14 @@ class Leaving:
         """Do what is due. Returns True when nothing more can be done but to let go."""
         if self.farewell.settle(now_ms) or self.redirect.settle(now_ms):
             return True
-        self.transfer.settle(now_ms, model_ready=model_ready)
+        if not self.farewell.under_way:
+            self.transfer.settle(now_ms, model_ready=model_ready)
         self.tones.settle(now_ms)
         return False
 
     def next_ms(self, now_ms: float) -> float:
-        return min(
+        return next_after(
+            now_ms,
             self.farewell.next_ms(now_ms),
             self.redirect.next_ms(),
             self.transfer.next_ms(now_ms),

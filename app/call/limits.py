@@ -6,6 +6,12 @@ NEVER = float("inf")
 HOLD_SPEECH_MS = 1200.0  # how long the model gets to say that it is still at it, before a tone does
 
 
+def next_after(now_ms: float, *moments_ms: float) -> float:
+    """The next of these moments that is still to come. One that is past waits for something else to
+    happen, and must not hide the others."""
+    return min((at_ms for at_ms in moments_ms if at_ms > now_ms), default=NEVER)
+
+
 class IdleClock:
     """Runs only while the agent listens; counts how often it asked whether anybody is there."""
 
@@ -94,5 +100,5 @@ class CallLength:
     def end_due_ms(self) -> float:
         return NEVER if self.ended else self._started_ms + self._longest_ms
 
-    def next_ms(self) -> float:
-        return min(self.warning_due_ms, self.end_due_ms)
+    def next_ms(self, now_ms: float) -> float:
+        return next_after(now_ms, self.warning_due_ms, self.end_due_ms)

@@ -18,7 +18,7 @@ from app.call.conversation import Conversation, Turn
 from app.call.destinations import route_to
 from app.call.entries import Entries
 from app.call.leaving import BUILT_IN, Leaving
-from app.call.limits import NEVER
+from app.call.limits import NEVER, next_after
 from app.call.model_link import ModelLink
 from app.call.output import AgentAudio
 from app.call.patience import Patience
@@ -33,7 +33,8 @@ UNCLAIMED_MS = 30_000.0
 STUCK_MS = 30_000.0
 ANSWER_MS = 4000.0  # the model's own turn detection asks for an answer well within this
 
-_LASTING = (Wish.WARNING, Wish.GOODBYE)  # still to be said when the caller's speech cut it off
+# Still to be said when the caller's speech cut it off.
+_LASTING = (Wish.WARNING, Wish.ANNOUNCEMENT, Wish.GOODBYE)
 
 
 class CallMachine:
@@ -67,6 +68,7 @@ class CallMachine:
         self._entries = Entries(
             self._out,
             agent,
+            self._audio,
             self._answers,
             self.conversation,
             self._responses,
@@ -102,6 +104,11 @@ class CallMachine:
     def hears_caller(self) -> bool:
         """Whether the session is there and understands the caller's audio."""
         return self._link.ready
+
+    @property
+    def redirecting(self) -> bool:
+        """Whether Twilio was told to go on with other TwiML: the stream's end is not the call's."""
+        return self._leaving.redirecting
 
     @property
     def without_model(self) -> bool:
@@ -148,9 +155,9 @@ class CallMachine:
             case ev.SpeechStarted(item_id):
                 self._caller_began(item_id, now_ms)
             case ev.SpeechStopped():
-                self._caller_speaks, self._answer_by_ms = False, now_ms + ANSWER_MS
+                self._caller_stopped(now_ms)
             case ev.CallerTurnCommitted(item_id, previous_item_id):
-                self._caller_speaks, self._answer_by_ms = False, now_ms + ANSWER_MS
+                self._caller_stopped(now_ms)
                 self.conversation.committed(item_id, previous_item_id, now_ms)
             case ev.CallerTranscribed(item_id, text, audio_ms):
                 self.usage += Usage(transcribed_ms=audio_ms, transcripts=1)
@@ -168,13 +175,14 @@ class CallMachine:
             case ev.ResponseDone():
                 self._response_ended(event, now_ms)
             case ev.ToolReturned(call_id, output) | ev.ToolFailed(call_id, output):
-                self._entries.keypad.drop(call_id)
+                self._entries.dropped(call_id, now_ms)
                 self._answers.answer(call_id, output, now_ms)
             case ev.ToolOutputTaken(taken_id) | ev.MessageTaken(taken_id):
                 self._answers.taken(taken_id)
             case ev.DigitPressed(digit):
                 self._key_pressed(digit, now_ms)
             case ev.EntryAsked():
+                self._settle_entries(now_ms)
                 self._entries.asked(event, now_ms)
             case ev.LegOpened():
                 self._leg_opened(event, now_ms)
@@ -206,9 +214,7 @@ class CallMachine:
             case ev.RedirectFailed(reason):
                 self._leaving.redirect.refused(reason, now_ms)
             case ev.TransferRequested(destination):
-                destinations, at_s = self.agent.destinations, self._clock_s(now_ms)
-                route = dict.fromkeys((destination, *route_to(destination, destinations, at_s)))
-                self._hand_over(Handing(tuple(route)), now_ms)
+                self._order_transfer(destination, now_ms)
             case ev.SayRequested(text):
                 self._responses.want(Wish.SAY, directions.say(text))
             case ev.VoicemailReached(message):
@@ -232,20 +238,27 @@ class CallMachine:
         return self._opened.at_s + (now_ms - self._opened_ms) / 1000
 
     def _caller_began(self, item_id: str, now_ms: float) -> None:
+        self.conversation.turn("user", item_id, now_ms)
+        if self._records:
+            return
         self._caller_speaks, self._answer_by_ms = True, NEVER
         self._patience.caller_spoke()
-        self.conversation.turn("user", item_id, now_ms)
         if self._listens:
             # The response is cancelled by the model's turn detection (interrupt_response).
             self._speech.interrupt(self._responses.active_id, now_ms)
             self._leaving.caller_spoke(now_ms)
 
+    def _caller_stopped(self, now_ms: float) -> None:
+        self._caller_speaks = False
+        self._answer_by_ms = NEVER if self._records else now_ms + ANSWER_MS
+
     def _key_pressed(self, digit: str, now_ms: float) -> None:
+        self._settle_entries(now_ms)  # a key behind a pause is no part of what was before it
         self._patience.caller_spoke()
         if self._leaving.transfer.under_way or self._leaving.decided or self._records:
             return
         keypad = self._entries.keypad
-        if self._may_be_interrupted and not keypad.ignores(now_ms):
+        if self._may_be_interrupted and not keypad.ignores(digit, now_ms):
             self._cut_in(now_ms)
             self._leaving.caller_spoke(now_ms)
         keypad.pressed(digit, now_ms)
@@ -274,17 +287,26 @@ class CallMachine:
 
     def _leave_message(self, message: str, now_ms: float) -> None:
         """An answering machine records: say what it is to keep, without minding its noises."""
-        if not self._leaving.farewell.hanging_up:
+        if not self._leaving.farewell.hanging_up and not self._records:
             self._cut_in(now_ms)
             self._records, self._caller_speaks, self._answer_by_ms = True, False, NEVER
             self._leaving.leave_message(message and directions.voicemail(message), now_ms)
 
-    def _hand_over(self, handing: Handing, now_ms: float) -> None:
-        """Hand the caller over though no model asked for it."""
+    def _order_transfer(self, destination: str, now_ms: float) -> None:
+        """Somebody wants the caller handed over to this one, in its hours or not."""
+        destinations, at_s = self.agent.destinations, self._clock_s(now_ms)
+        if any(each.name == destination for each in destinations):
+            route = dict.fromkeys((destination, *route_to(destination, destinations, at_s)))
+            self._hand_over(Handing(tuple(route)), now_ms)
+
+    def _hand_over(self, handing: Handing, now_ms: float) -> bool:
+        """Hand the caller over though no model asked for it. False when that cannot be now."""
         call_id = self._new_own_id("transfer")
         self._tools.begin_own(call_id, TRANSFER)
-        if not self._leaving.hand_over(call_id, handing, now_ms, announce=self._link.ready):
+        begun = self._leaving.hand_over(call_id, handing, now_ms, announce=self._link.ready)
+        if not begun:
             self._tools.forget(call_id)
+        return begun
 
     def _response_moved(self, response_id: str, now_ms: float) -> None:
         """Something came of a response."""
@@ -296,9 +318,10 @@ class CallMachine:
         self._answer_by_ms = NEVER
         self._response_moved(response_id, now_ms)
         self._items.response_created()
-        ours = self._responses.requested is not None
+        ours = self._responses.requested
         self._responses.created(response_id, answers_all=self._answers.all_taken)
-        if self._records and not ours:  # to the machine's own words
+        if self._records and (ours is None or ours.wish is not Wish.GOODBYE):
+            # to the machine's own words, or to what was said before it
             self._items.mute_response(response_id)
             self._out.append(do.CancelResponse(self._new_event_id(), response_id))
         elif self._listens:  # asked for before the caller began, created after: nobody stops it
@@ -315,7 +338,8 @@ class CallMachine:
         self._answers.want_reply(event.response_id)
         cut_off = event.status == "cancelled" or self._items.is_muted(event.response_id)
         if was is not None and not failed and cut_off and was.wish in _LASTING:
-            self._responses.want(was.wish, was.direction)
+            if was.wish in self._leaving.in_season:
+                self._responses.want(was.wish, was.direction)
         if failed or cut_off:
             was = None  # it was not said: asked for again, or taken back
         spoke = self._speech.spoke(event.response_id)
@@ -340,7 +364,7 @@ class CallMachine:
     # --- the model's session ------------------------------------------------------------------
 
     def _session_configured(self, now_ms: float) -> None:
-        if not self._link.was_ready and self._opened.history:
+        if not self._link.was_ready and (self._opened.history or self._opened.tool):
             self._responses.want(Wish.GREETING, directions.back_again(self._opened.tool))
         elif not self._link.was_ready and self.agent.greeting:
             self._responses.want(Wish.GREETING, directions.greeting(self.agent))
@@ -364,8 +388,9 @@ class CallMachine:
         was = self._responses.lost(now_ms)
         if was is None or was.wish is Wish.NUDGE:
             was = Wanted(Wish.REPLY) if owes_answer else None
-        elif was.wish is Wish.GREETING and self.transcript(now_ms):
-            was = Wanted(Wish.REPLY)  # a part was heard: go on, don't begin again
+        elif was.wish is Wish.GREETING:
+            if any(turn.role != "tool" for turn in self.transcript(now_ms)):
+                was = Wanted(Wish.REPLY)  # a part was heard: go on, don't begin again
         if was is not None and not (was.wish is Wish.REPLY and self._tools.waited_for(response_id)):
             self._responses.want(was.wish, was.direction)
         if response_id:
@@ -384,7 +409,9 @@ class CallMachine:
             self._model_lost(f"settings refused: {event.message}", now_ms, fatal=False)
         elif not self._items.refused(cause, event.message):
             busy = event.code == "conversation_already_has_active_response"
-            self._responses.refused(cause, now_ms, busy=busy)
+            refused = self._responses.refused(cause, now_ms, busy=busy)
+            if self._records and refused and self._responses.active_id is not None:
+                self._cut_in(now_ms)  # what is said instead of ours is an answer to the machine
 
     # --- time ---------------------------------------------------------------------------------
 
@@ -396,7 +423,7 @@ class CallMachine:
         if self._leaving.settle(now_ms, model_ready=self._link.ready):
             self._end_leg(self._leaving.reason, now_ms)
             return
-        self._entries.settle(now_ms, at_s=self._clock_s(now_ms), muted=self._records)
+        self._settle_entries(now_ms)
         self._keep_model(now_ms)
         self._answers.keep(self.agent.limits.tool_ms, now_ms)
         if now_ms >= self._answer_by_ms:  # turn detection did not ask for it, so we do
@@ -407,24 +434,34 @@ class CallMachine:
             busy = bool(self._tools.working()) or self._leaving.redirect.ordered
             self._patience.settle(
                 now_ms,
-                caller_acts=self._caller_acts or self._entries.under_way,
+                caller_acts=self._caller_acts or self._is_to_type,
                 waits=self._waits(),
                 model_can_speak=self._link.ready and busy,
+                leaves=self._leaving.transfer.under_way,
             )
         self._ask_model(now_ms)
-        deadlines = (
+        # What is due already was done above, or waits for something else to happen.
+        self.next_deadline_ms = next_after(
+            now_ms,
             self._claim_by_ms,
             self._unstick_by_ms,
             self._leaving.next_ms(now_ms),
-            self._entries.keypad.next_ms(),
+            self._entries.keypad.next_ms(now_ms),
             self._link.next_ms(),
             self._tools.next_due_ms(),
-            self._patience.next_ms(),
+            self._patience.next_ms(now_ms),
             self._answer_by_ms,
             self._responses.next_ms(),
         )
-        # What is due already was done above, or waits for something else to happen.
-        self.next_deadline_ms = min((d for d in deadlines if d > now_ms), default=NEVER)
+
+    def _settle_entries(self, now_ms: float) -> None:
+        self._entries.settle(now_ms, at_s=self._clock_s(now_ms), muted=self._records)
+
+    @property
+    def _is_to_type(self) -> bool:
+        """Whether the caller was told what to type, and may take their time."""
+        told = self._link.ready and self._responses.idle
+        return self._entries.keypad.asked and told and not self._leaving.under_way
 
     def _keep_model(self, now_ms: float) -> None:
         if self._link.is_stuck(now_ms):
@@ -435,7 +472,7 @@ class CallMachine:
         if self._link.must_open(now_ms):
             self._link.opening()
             self._out.append(do.OpenModel())
-        if self._connected and not self._leaving.under_way:
+        if self._connected and not self._leaving.under_way and not self._leaving.redirect.ordered:
             if self._link.gave_up(now_ms) or self._responses.gave_up:
                 self._leaving.farewell.close("model", now_ms)
 
@@ -476,7 +513,8 @@ class CallMachine:
     def _new_own_id(self, what: str) -> str:
         """An id for what nobody else names, unlike those of the call's earlier legs."""
         self._own_count += 1
-        return f"{OUR_ITEMS}{what}_{len(self._opened.history)}_{self._own_count}"
+        told = len(self._opened.history) + bool(self._opened.tool)
+        return f"{OUR_ITEMS}{what}_{told}_{self._own_count}"
 
     def _new_event_id(self) -> str:
         self._event_count += 1

@@ -4,7 +4,7 @@ from app.audio import HOLD_TONE, base64_size
 from app.call import directions
 from app.call.agent import Limits
 from app.call.ending import Farewell
-from app.call.limits import CallLength, HoldClock, IdleClock
+from app.call.limits import CallLength, HoldClock, IdleClock, next_after
 from app.call.output import OWN_SOUND, AgentAudio
 from app.call.responses import Responses, Wish
 
@@ -32,10 +32,17 @@ class Patience:
         self._idle.caller_spoke()
 
     def settle(
-        self, now_ms: float, *, caller_acts: bool, waits: bool, model_can_speak: bool
+        self,
+        now_ms: float,
+        *,
+        caller_acts: bool,
+        waits: bool,
+        model_can_speak: bool,
+        leaves: bool,
     ) -> None:
-        """Do what is due. `model_can_speak`: whether the model could say that it is still at it."""
-        if not self._farewell.hanging_up:
+        """Do what is due. `model_can_speak`: whether the model could say that it is still at it.
+        `leaves`: the caller is being handed over, which ends the longest call as well."""
+        if not self._farewell.hanging_up and not leaves:
             self._keep_length(now_ms)
         if caller_acts or self._farewell.hanging_up:
             self._idle.stop()
@@ -47,8 +54,9 @@ class Patience:
             self._hold.stop()
             self._listen(now_ms)
 
-    def next_ms(self) -> float:
-        return min(self._idle.due_ms, self._hold.due_ms, self._length.next_ms())
+    def next_ms(self, now_ms: float) -> float:
+        length_ms = self._length.next_ms(now_ms)
+        return next_after(now_ms, self._idle.due_ms, self._hold.due_ms, length_ms)
 
     def _keep_length(self, now_ms: float) -> None:
         if now_ms >= self._length.end_due_ms:

@@ -20,6 +20,7 @@ class Redirect:
         self._failed: Failed | None = None
         self._ordered_ms = NEVER
         self._taken_ms = NEVER
+        self._unanswered = ""  # the reason of an order whose answer may still come
         self.reason = ""  # what the stream ends for
 
     @property
@@ -31,11 +32,15 @@ class Redirect:
     ) -> None:
         """`failed(why, now_ms)` is told when the call stays as it is."""
         self._ordered_ms, self.reason, self._failed = now_ms, reason, failed
+        self._unanswered = ""
         self._out.append(command)
 
     def taken(self, now_ms: float) -> None:
-        """Twilio took the order."""
-        self._taken_ms = now_ms
+        """Twilio took the order. Too late to be waited for, it still ends the stream."""
+        if not self.ordered and self._unanswered:
+            self._ordered_ms, self.reason = now_ms, self._unanswered
+        if self.ordered:
+            self._taken_ms = min(self._taken_ms, now_ms)
 
     def refused(self, why: str, now_ms: float) -> None:
         """Twilio did not take it, retries included."""
@@ -49,6 +54,7 @@ class Redirect:
         if self._taken_ms != NEVER:
             return now_ms >= self._taken_ms + STOP_MS
         if now_ms >= self._ordered_ms + ORDER_MS:
+            self._unanswered = self.reason
             self.refused(UNANSWERED, now_ms)
         return False
 

@@ -47,6 +47,7 @@ class Responses:
         self._failures = 0
         self._not_before_ms = 0.0
         self._moved_ms = 0.0  # when something was last seen of the one in flight
+        self._answers_all = False  # whether the active one knew every tool's answer
 
     def want(self, wish: Wish, direction: str = "") -> None:
         """Ask for a response as soon as it can be had; once per wish, and per words to say."""
@@ -58,6 +59,10 @@ class Responses:
     def unwant(self, *wishes: Wish) -> None:
         if self._queue:
             self._queue = [wanted for wanted in self._queue if wanted.wish not in wishes]
+
+    def withdraw(self, wanted: Wanted) -> None:
+        """These words are not wanted any more."""
+        self._queue = [each for each in self._queue if each != wanted]
 
     def keep_only(self, wishes: Iterable[Wish]) -> None:
         """No response is wanted but for these."""
@@ -111,7 +116,7 @@ class Responses:
         """A response began. Whether it is ours cannot be told for sure; if it is not, the refusal
         of ours follows. One that the caller's words brought about makes others needless, a plain
         reply only if it `answers_all`: if the model knew every tool's answer before it began."""
-        self.active_id = response_id
+        self.active_id, self._answers_all = response_id, answers_all
         self.active, self.requested = self.requested, None
         if self.active is None:
             self.unwant(Wish.HOLD, Wish.NUDGE, Wish.GREETING)
@@ -123,14 +128,16 @@ class Responses:
         whether there was such a request."""
         if not event_id or event_id != self._event_id:
             return False
-        refused = self.requested
+        refused, served = self.requested, False
         if refused is None:
             refused, self.active = self.active, None
+            served = refused is not None and refused.wish is Wish.REPLY and self._answers_all
         self.requested, self._event_id = None, ""
         if refused is not None:
             if not busy:
                 self._failures += 1
-            if not busy or refused.wish not in (Wish.HOLD, Wish.NUDGE, Wish.GREETING):
+            needless = served or refused.wish in (Wish.HOLD, Wish.NUDGE, Wish.GREETING)
+            if not (busy and needless):
                 self._again(refused, now_ms)
         return True
 

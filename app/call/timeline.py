@@ -60,10 +60,10 @@ class Entry:
 
 
 class Timeline:
-    """Told of every event and command, in order."""
+    """Told of every event and command, in order. `after`: how many entries the call has already."""
 
-    def __init__(self) -> None:
-        self._order = 0
+    def __init__(self, after: int = 0) -> None:
+        self._order = after
         self._entries: list[Entry] = []
         self._runs: dict[tuple[str, str], Entry] = {}
         self.dropped = 0
@@ -113,6 +113,8 @@ def _fields(message: ev.Event | do.Command) -> dict[str, Any]:
     data = {name: getattr(message, name) for name in names}
     if isinstance(message, ev.ResponseDone):
         data["usage"] = asdict(message.usage)
+    elif isinstance(message, do.TransferCall):
+        data["route"] = list(message.route)  # as it comes back from JSON
     return data
 
 

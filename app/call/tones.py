@@ -37,7 +37,7 @@ class Tones:
         try:
             given = json.loads(arguments or "{}")
             digits = given["digits"]
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             digits = None
         if not isinstance(digits, str) or not _DIGITS.fullmatch(digits):
             self._answer_tool(call_id, directions.DIGITS_UNREADABLE, now_ms)

@@ -45,7 +45,7 @@ def read_handing(arguments: str, destinations: Sequence[Destination], at_s: floa
     """
     try:
         given = json.loads(arguments or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         given = None
     if not isinstance(given, dict):
         raise NoTransfer(directions.TRANSFER_UNREADABLE)

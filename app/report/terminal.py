@@ -47,6 +47,7 @@ def _facts(report: CallReport) -> Iterator[tuple[str, str]]:
     yield "when", f"{_when(call)} UTC, {report.ended_ms / 1000:.1f} s"
     yield "from, to", f"{call.from_number or '?'} → {call.to_number or '?'} ({call.direction})"
     yield "end", f"{call.status}, {ending(call)}"
+    yield "summary", call.summary or ""
     yield "latency", _latency(report)
     if report.greeted_ms is not None and report.connected_ms is not None:
         yield (

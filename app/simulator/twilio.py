@@ -12,27 +12,42 @@ It imports nothing of the bridge, so that a wrong wire cannot agree with itself.
 """
 
 import asyncio
+import random
 import uuid
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
+from app.simulator import twilio_orders
 from app.simulator.twilio_call import Call, Caller
+from app.simulator.twilio_callee import Callee
+from app.simulator.twilio_conference import (
+    BUILT_IN_HOLD_MUSIC,
+    Conference,
+    Conferences,
+    Participant,
+)
 from app.simulator.twilio_network import Network, Pacer, now_ms
+from app.simulator.twilio_outgoing import OutgoingCall
 from app.simulator.twilio_playback import PlaybackClock
 from app.simulator.twilio_record import CallEnded, Dialed, Said
 from app.simulator.twilio_rest import Fault, RestRequest, RestServer
-from app.simulator.twilio_verbs import DialOutcome, Source, Trunk
-from app.simulator.twilio_webhook import BridgeClient, Exchange, signature
+from app.simulator.twilio_trunk import CallOrder, Manners, Source, StatusReport, Trunk
+from app.simulator.twilio_webhook import BridgeClient, Delivery, Exchange, signature
 
 __all__ = [
+    "BUILT_IN_HOLD_MUSIC",
     "Call",
     "CallEnded",
+    "Callee",
     "Caller",
-    "DialOutcome",
+    "Conference",
     "Dialed",
     "Exchange",
     "Fault",
     "Network",
+    "OutgoingCall",
+    "Participant",
     "PhoneLine",
     "PlaybackClock",
     "RestRequest",
@@ -45,7 +60,8 @@ _PATIENCE_S = 5.0
 
 
 class PhoneLine:
-    """A number at Twilio whose calls go to one bridge, and the REST API that acts on them.
+    """A number at Twilio whose calls go to one bridge, the REST API that makes calls and acts on
+    them, and the people who are called.
 
     Args:
         webhook_url: where the bridge answers calls, `http://host:port/path`. Every connection goes
@@ -56,13 +72,29 @@ class PhoneLine:
             path is added, or the webhook's whole public URL.
         status_callback_url: gets the number's "Call status changes", relative to the webhook.
         api_key, api_secret: REST credentials beside `account_sid` and `auth_token`.
-        pause_scale: real seconds per second of <Pause>. say_ms: how long a <Say> or <Play> takes.
+        pause_scale: real seconds per second of <Pause>. gather_scale: the same for the `timeout`
+            of <Gather>, ring_scale for how long Twilio lets it ring and talk: `timeout` and
+            `timeLimit` of <Dial>, `Timeout` and `TimeLimit` of a call by REST.
+        say_ms: how long a <Say> or <Play> takes. hold_ms: the same while a conference is waited
+            for, and how long until its document is requested again.
         webhook_timeout_s, handshake_timeout_s: how long Twilio waits for an answer to a request
             and to the upgrade of a media socket.
         network: delays the messages of media sockets, not the requests or the handshake.
+        asks_after_hangup: whether a <Dial>'s action is requested when the caller hangs up amid it.
+        asks_when_replaced: whether the action of a <Connect> or <Dial> is requested when a REST
+            update takes its place. Either way nothing is made of the answer.
+        connects_before_answering: the REST API answers that a call is made only once the callee has
+            picked up and its document has run as far as the stream, if there is one.
+        callbacks: how the reports of a call's progress arrive: "in order", "twice" (each of them),
+            or "shuffled": late, out of order, some of them twice, the same way again for the same
+            `seed`.
 
     `rest_url` goes into `TWILIO_API_BASE_URL`. Leaving the context hangs up every call and closes
-    every socket; what failed in a caller's script is raised then.
+    every socket; what failed in a caller's or callee's script is raised then.
+
+    `callees`: who is at which number or SIP URI, for calls made from now on; `callee`: who is at
+    all others, at first somebody who answers and hangs up again at once. `calls`: every call to the
+    number and every call made by REST, by SID. `children`: those that a <Dial> made.
     """
 
     def __init__(
@@ -81,24 +113,47 @@ class PhoneLine:
         say_ms: float = 5.0,
         webhook_timeout_s: float = 15.0,
         handshake_timeout_s: float = 5.0,
+        gather_scale: float = 1.0,
+        ring_scale: float = 1.0,
+        hold_ms: float = 1000.0,
+        asks_after_hangup: bool = True,
+        asks_when_replaced: bool = False,
+        connects_before_answering: bool = False,
+        callbacks: str = "in order",
+        seed: int = 0,
     ) -> None:
         self.account_sid = account_sid or "AC" + uuid.uuid4().hex
         self.calls: dict[str, Call] = {}
+        self.children: dict[str, OutgoingCall] = {}
+        self.callees: dict[str, Callee] = {}
+        self.callee = Callee(answers_after_ms=20.0, talks_ms=20.0)
+        self.connects_before_answering = connects_before_answering
         self._network = network or Network()
         self._webhook_url = webhook_url
         self._public_url = public_url
         self._auth_token = auth_token
         self._api_token = api_token
         self._status_callback_url = status_callback_url
-        self._pause_scale = pause_scale
-        self._say_ms = say_ms
         self._timeout_s = webhook_timeout_s
-        self._handshake_timeout_s = handshake_timeout_s
+        self._delivery = Delivery(callbacks, random.Random(f"{seed} callbacks"))
+        self._manners = Manners(
+            pause_scale=pause_scale,
+            gather_scale=gather_scale,
+            ring_scale=ring_scale,
+            say_ms=say_ms,
+            hold_ms=hold_ms,
+            handshake_timeout_s=handshake_timeout_s,
+            asks_after_hangup=asks_after_hangup,
+            asks_when_replaced=asks_when_replaced,
+        )
         self._trunk: Trunk | None = None
+        self._placed: list[OutgoingCall] = []
+        self._is_placed = asyncio.Event()
         self._rest = RestServer(
             self.account_sid,
             {self.account_sid: auth_token, api_key: api_secret},
-            self.calls.get,
+            self._find,
+            self._create,
         )
 
     async def __aenter__(self) -> Self:
@@ -109,16 +164,15 @@ class PhoneLine:
             api_token=self._api_token,
             timeout_s=self._timeout_s,
         )
-        callback_url = self._status_callback_url
         self._trunk = Trunk(
             self.account_sid,
             client,
             self._network,
             Pacer(),
-            client.public(callback_url, client.webhook_url) if callback_url else "",
-            self._pause_scale,
-            self._say_ms,
-            self._handshake_timeout_s,
+            self._place,
+            Conferences(self.account_sid, client),
+            self._delivery,
+            self._manners,
         )
         await self._rest.start()
         return self
@@ -129,10 +183,13 @@ class PhoneLine:
         fault: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await asyncio.gather(*(call.close(_PATIENCE_S) for call in self.calls.values()))
+        for calls in (self.calls, self.children):
+            await asyncio.gather(*(call.close(_PATIENCE_S) for call in calls.values()))
         await self._rest.stop()
+        for conference in self.conferences:
+            await conference.finish()
         await self._open.client.close()
-        failures = [call.failure() for call in self.calls.values()]
+        failures = [call.failure() for call in (*self.calls.values(), *self.children.values())]
         for failure in failures:
             if failure is not None and fault is None:
                 raise failure
@@ -153,13 +210,9 @@ class PhoneLine:
         return self._rest.faults
 
     @property
-    def dial_outcome(self) -> DialOutcome:
-        """How a <Dial> goes from now on."""
-        return self._open.dial_outcome
-
-    @dial_outcome.setter
-    def dial_outcome(self, outcome: DialOutcome) -> None:
-        self._open.dial_outcome = outcome
+    def conferences(self) -> list[Conference]:
+        """Every conference that there was, in the order in which they began."""
+        return self._open.conferences.all
 
     def ring(
         self,
@@ -171,7 +224,9 @@ class PhoneLine:
         """Calls the number and returns while it rings: the webhook is requested by and by."""
         trunk = self._open
         source = Source(trunk.client.webhook_url)
-        call = Call(trunk, source, from_=from_, to=to, caller=caller)
+        url = self._status_callback_url
+        report = StatusReport(trunk.client.public(url, trunk.client.webhook_url)) if url else None
+        call = Call(trunk, source, from_=from_, to=to, caller=caller, report=report)
         self.calls[call.call_sid] = call
         return call
 
@@ -188,8 +243,39 @@ class PhoneLine:
         await call.wait_answer()
         return call
 
+    async def outbound(self, number: int = 1) -> OutgoingCall:
+        """Waits for a call that is made by REST. `number`: which one of the line, from 1."""
+        while len(self._placed) < number:
+            self._is_placed.clear()
+            await self._is_placed.wait()
+        return self._placed[number - 1]
+
+    def _place(self, order: CallOrder) -> OutgoingCall:
+        call = OutgoingCall(self._open, order, self.callees.get(order.to, self.callee))
+        if order.parent is not None:
+            self.children[call.call_sid] = call
+        else:
+            self.calls[call.call_sid] = call
+            self._placed.append(call)
+            self._is_placed.set()
+        return call
+
+    def _find(self, call_sid: str) -> Call | None:
+        return self.calls.get(call_sid) or self.children.get(call_sid)
+
+    async def _create(self, form: twilio_orders.Form) -> Call:
+        call = self._place(twilio_orders.create(form, self._open.client.webhook_url))
+        if self.connects_before_answering:
+            with suppress(CallEnded):
+                await call.wait_for(lambda: bool(call.streams) or _has_no_stream(call))
+        return call
+
     @property
     def _open(self) -> Trunk:
         if self._trunk is None:
             raise RuntimeError("the line is not open; use it in `async with`")
         return self._trunk
+
+
+def _has_no_stream(call: Call) -> bool:
+    return bool(call.twiml_history) and "<Stream" not in call.twiml_history[0]

@@ -3,19 +3,20 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from email.utils import formatdate
 
 from app.simulator.twilio_network import now_ms
-from app.simulator.twilio_record import UNANSWERED, CallEnded, CallRecord
+from app.simulator.twilio_progress import Progress
+from app.simulator.twilio_record import UNANSWERED, CallEnded
 from app.simulator.twilio_stream import DIGITS
-from app.simulator.twilio_verbs import Interpreter, Source, Trunk
+from app.simulator.twilio_trunk import LiveCall, Source, StatusReport, Trunk
+from app.simulator.twilio_verbs import Interpreter
 from app.simulator.twilio_webhook import Callbacks
 
 Caller = Callable[["Call"], Awaitable[None]]
 """A caller's script: run beside the call from its first ring on, stopped when the call ends."""
 
 
-class Call(CallRecord):
+class Call(LiveCall):
     """A call on the line. What it knows is in `CallRecord`; here is what can be done with it.
 
     It lives in a task of its own. `wait_ended()` gives back what went wrong in the simulator or
@@ -24,7 +25,14 @@ class Call(CallRecord):
     """
 
     def __init__(
-        self, trunk: Trunk, source: Source, *, from_: str, to: str, caller: Caller | None = None
+        self,
+        trunk: Trunk,
+        source: Source,
+        *,
+        from_: str,
+        to: str,
+        caller: Caller | None = None,
+        report: StatusReport | None = None,
     ) -> None:
         super().__init__(trunk.account_sid, from_, to)
         self.document_url = source.url
@@ -32,6 +40,7 @@ class Call(CallRecord):
         self._source: Source | None = source
         self._caller = caller
         self._callbacks = Callbacks(trunk.client, self.requested)
+        self._progress = Progress(self, report, self._callbacks, trunk.delivery)
         self._interpreter = Interpreter(self, trunk, self._callbacks)
         self._program: asyncio.Task[str] | None = None
         self._task = asyncio.create_task(self._live())
@@ -43,10 +52,13 @@ class Call(CallRecord):
         self.voice.say(ulaw)
 
     def press(self, digit: str) -> None:
-        """The caller presses a key: one of 0-9 * # A-D."""
+        """The caller presses a key: one of 0-9 * # A-D. A <Gather> takes it, or the stream."""
         if digit not in DIGITS:
             raise ValueError(f"{digit!r} is no key; press one of 0-9 * # A-D at a time")
-        if self._interpreter.stream is not None:
+        self.pressed.append(digit)
+        if self.key_sink is not None:
+            self.key_sink(digit)
+        elif self._interpreter.stream is not None:
             self._interpreter.stream.press(digit)
 
     def hang_up(self) -> None:
@@ -119,32 +131,27 @@ class Call(CallRecord):
             async with asyncio.TaskGroup() as group:
                 talk = group.create_task(self._talk())
                 while (source := self._source) is not None:
-                    self._program = group.create_task(self._interpreter.run(source))
+                    self._program = group.create_task(self._perform(source))
                     await asyncio.wait({self._program})
                     if self._source is source:  # nothing took its place
                         self._source = None
                         self._end(self._program.result())
                 talk.cancel()
-            if self._trunk.status_callback_url:
-                self._callbacks.post(self._trunk.status_callback_url, self._last_words())
+            self._progress.tell("completed")
             await self._callbacks.finish()
         finally:
             self._end("completed")
             await self._callbacks.abandon()
-            await self._interpreter.streams_closed()
+            await self._interpreter.closed()
+
+    async def _perform(self, source: Source) -> str:
+        """Executes a document. Gives the status that the call ends with."""
+        status = await self._interpreter.run(source)
+        if not status:
+            self.answered()  # Twilio picks up even to hang up because the document is over
+        return status or "completed"
 
     async def _talk(self) -> None:
         if self._caller is not None:
             with suppress(CallEnded):  # a script may wait for what an ended call never does
                 await self._caller(self)
-
-    def _last_words(self) -> dict[str, str]:
-        seconds = self.duration_s()
-        return {
-            **self.parameters(),
-            "CallDuration": str(seconds),
-            "Duration": str(-(-seconds // 60)),
-            "CallbackSource": "call-progress-events",
-            "SequenceNumber": "0",
-            "Timestamp": formatdate(),
-        }

@@ -13,7 +13,7 @@ from app.simulator.twilio_stream import CallerVoice, MediaStream
 from app.simulator.twilio_webhook import Exchange
 
 API_VERSION = "2010-04-01"
-UNANSWERED = frozenset({"queued", "ringing"})
+UNANSWERED = frozenset({"queued", "initiated", "ringing"})
 LIVE = UNANSWERED | {"in-progress"}
 
 _PLACES = tuple(
@@ -29,24 +29,12 @@ class CallEnded(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A <Say> or <Play> that the caller heard. `text`: the words, the URL, or the digits."""
+    """What Twilio let somebody hear. `verb`: Say, Play, or Beep (a conference's). `text`: the
+    words, the URL, or the digits."""
 
     verb: str
     text: str
     at_ms: float
-
-
-@dataclass(slots=True)
-class Dialed:
-    """One target of a <Dial>. `status`: the DialCallStatus, empty while it is under way."""
-
-    kind: str
-    target: str
-    dial: Mapping[str, str]
-    attributes: Mapping[str, str]
-    at_ms: float
-    call_sid: str = field(default_factory=lambda: "CA" + uuid.uuid4().hex)
-    status: str = ""
 
 
 class CallRecord:
@@ -54,7 +42,12 @@ class CallRecord:
 
     `errors`: what Twilio's debugger would show, as (code, text); 31921 is there for every stream
     that the bridge closed. `requests`: every HTTP request made to the bridge. `streams`: every
-    media stream that was opened, the last one being the present one.
+    media stream that was opened, the last one being the present one. `hold`: what was heard while
+    a conference was waited for. `pressed`: every key, wherever it went. `prompts`: how many
+    <Gather>s have said their prompt. `key_sink`: what takes keys before the stream does.
+    `talking_ms`: since when it talks with another call, None while it does not. `ready_ms`: when
+    a dialled call's whisper was over. `pulled_out`: a dialled call has left its <Dial> for a
+    document of its own. `beeped_ms`: when the machine that answered began to record.
     """
 
     def __init__(self, account_sid: str, from_: str, to: str) -> None:
@@ -63,6 +56,8 @@ class CallRecord:
         self.from_ = from_
         self.to = to
         self.direction = "inbound"
+        self.parent_call_sid = ""
+        self.answered_by = ""
         self.status = "ringing"
         self.created_ms = now_ms()
         self.created_at = datetime.now(UTC)
@@ -70,6 +65,14 @@ class CallRecord:
         self.ended_ms: float | None = None
         self.twiml_history: list[str] = []
         self.spoken_by_twilio: list[Said] = []
+        self.hold: list[Said] = []
+        self.pressed: list[str] = []
+        self.prompts = 0
+        self.key_sink: Callable[[str], None] | None = None
+        self.talking_ms: float | None = None
+        self.ready_ms: float | None = None
+        self.pulled_out = False
+        self.beeped_ms: float | None = None
         self.dialed: list[Dialed] = []
         self.errors: list[tuple[int, str]] = []
         self.requests: list[Exchange] = []
@@ -106,6 +109,13 @@ class CallRecord:
         return self.playback.heard(now_ms())
 
     @property
+    def recorded(self) -> bytes:
+        """The µ-law that the machine which answered has recorded since its beep."""
+        if self.beeped_ms is None:
+            return b""
+        return self.heard[self.playback.heard_bytes(self.beeped_ms) :]
+
+    @property
     def error_codes(self) -> list[int]:
         """The codes of `errors`."""
         return [code for code, _ in self.errors]
@@ -124,14 +134,14 @@ class CallRecord:
             "sid": self.call_sid,
             "account_sid": self.account_sid,
             "api_version": API_VERSION,
-            "parent_call_sid": None,
+            "parent_call_sid": self.parent_call_sid or None,
             "direction": self.direction,
             "from": self.from_,
             "from_formatted": self.from_,
             "to": self.to,
             "to_formatted": self.to,
             "status": self.status,
-            "answered_by": None,
+            "answered_by": self.answered_by or None,
             "forwarded_from": None,
             "caller_name": None,
             "date_created": self._date(self.created_ms),
@@ -152,6 +162,7 @@ class CallRecord:
 
     def parameters(self) -> dict[str, str]:
         """The parameters that every request about this call carries, blank ones included."""
+        some = {"ParentCallSid": self.parent_call_sid, "AnsweredBy": self.answered_by}
         return {
             "AccountSid": self.account_sid,
             "ApiVersion": API_VERSION,
@@ -163,6 +174,7 @@ class CallRecord:
             "From": self.from_,
             "To": self.to,
             **dict.fromkeys(_PLACES, ""),
+            **{name: value for name, value in some.items() if value},
         }
 
     # --- what happens to it ------------------------------------------------------------------
@@ -255,3 +267,43 @@ class CallRecord:
             await asyncio.wait({waiter}, timeout=delay_s)
         finally:
             self._waiters.discard(waiter)
+
+
+@dataclass(slots=True)
+class Dialed:
+    """One target of a <Dial>, and how that went. `dial`, `attributes`: those of the verb and of the
+    noun. `status`: the DialCallStatus, empty while it is under way. `leg`: the call to it, if one
+    was made: none to a conference, none to what is no number.
+
+    `bridged_ms`: when the talk began. `ended_ms`: when this target was done with.
+    """
+
+    kind: str
+    target: str
+    dial: Mapping[str, str]
+    attributes: Mapping[str, str]
+    at_ms: float
+    status: str = ""
+    bridged_ms: float | None = None
+    ended_ms: float | None = None
+    leg: CallRecord | None = field(default=None, repr=False)
+
+    @property
+    def call_sid(self) -> str:
+        """The child call's, or empty."""
+        return self.leg.call_sid if self.leg else ""
+
+    @property
+    def answered_ms(self) -> float | None:
+        """When it was picked up."""
+        return self.leg.answered_ms if self.leg else None
+
+    @property
+    def heard(self) -> list[Said]:
+        """What whoever picked up heard before the talk: the whisper."""
+        return self.leg.spoken_by_twilio if self.leg else []
+
+    @property
+    def pressed(self) -> list[str]:
+        """The keys that whoever picked up pressed."""
+        return self.leg.pressed if self.leg else []

@@ -1,10 +1,10 @@
-"""Twilio's REST API, as far as it acts on calls in progress, on a loopback port of its own."""
+"""Twilio's REST API, as far as it makes calls and acts on them, on a loopback port of its own."""
 
 import asyncio
 import base64
 import binascii
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
@@ -12,61 +12,68 @@ from aiohttp import web
 
 from app.simulator.twilio_call import Call
 from app.simulator.twilio_network import now_ms
-from app.simulator.twilio_record import API_VERSION, UNANSWERED
-from app.simulator.twilio_verbs import Source
-
-LONGEST_INLINE_TWIML = 4000
+from app.simulator.twilio_orders import Form, Refusal, update
+from app.simulator.twilio_record import API_VERSION
 
 _FAULT_CODES = {429: 20429, 500: 20500, 503: 20503}
 
 
 @dataclass(slots=True)
 class Fault:
-    """An order to fail the next `times` requests, before they are looked at.
+    """An order to fail the next `times` requests whose path has `path` in it.
 
-    `status`: the HTTP status to answer, or None to answer properly after the delay. `retry_after`:
-    seconds for that header, if any.
+    `status`: the HTTP status to answer before the request is looked at, or None to answer properly
+    after the delay. `retry_after`: seconds for that header, if any. `lost`: the request takes
+    effect, but the connection is cut before the answer; `status` plays no part then.
     """
 
     status: int | None = 503
     retry_after: float | None = None
     delay_s: float = 0.0
     times: int = 1
+    path: str = ""
+    lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class RestRequest:
-    """A request that came, whatever became of it. `form`: the last value of each name."""
+    """A request that came, whatever became of it. `form`: the last value of each name; `fields`:
+    all of them, as they came."""
 
     method: str
     path: str
     form: Mapping[str, str]
     at_ms: float
+    fields: tuple[tuple[str, str], ...] = ()
 
-
-class _Refusal(Exception):
-    def __init__(self, status: int, code: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
+    def all(self, name: str) -> list[str]:
+        """Every value of a name, in order."""
+        return [value for each, value in self.fields if each == name]
 
 
 class RestServer:
-    """Answers `GET` and `POST /2010-04-01/Accounts/{sid}/Calls/{CallSid}.json`.
+    """Answers `POST /2010-04-01/Accounts/{sid}/Calls.json`, and `GET` and `POST` for
+    `…/Calls/{CallSid}.json`.
 
-    `credentials`: the user names and passwords it takes. `requests`: all that came. `faults`: what
-    to fail next, in order; used up ones are taken out.
+    `credentials`: the user names and passwords it takes. `find`: the call of a SID. `create`: makes
+    the call that a form asks for and comes back when Twilio answers. `requests`: all that came.
+    `faults`: what to fail next, in order; used up ones are taken out.
     """
 
     def __init__(
-        self, account_sid: str, credentials: Mapping[str, str], find: Callable[[str], Call | None]
+        self,
+        account_sid: str,
+        credentials: Mapping[str, str],
+        find: Callable[[str], Call | None],
+        create: Callable[[Form], Awaitable[Call]],
     ) -> None:
         self.url = ""
         self.requests: list[RestRequest] = []
         self.faults: list[Fault] = []
-        self._account_sid = account_sid
+        self._calls_path = f"/{API_VERSION}/Accounts/{account_sid}/Calls"
         self._credentials = credentials
         self._find = find
+        self._create = create
         self._runner: web.ServerRunner | None = None
 
     async def start(self) -> None:
@@ -84,39 +91,44 @@ class RestServer:
             await self._runner.cleanup()
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        form = dict(parse_qsl(await request.text(), keep_blank_values=True))
-        self.requests.append(RestRequest(request.method, request.path, form, now_ms()))
+        form = Form(parse_qsl(await request.text(), keep_blank_values=True))
+        self.requests.append(
+            RestRequest(request.method, request.path, form.last, now_ms(), form.fields)
+        )
+        fault = self._ordered_fault(request.path)
+        if fault is not None:
+            await asyncio.sleep(fault.delay_s)
+            if fault.status is not None and not fault.lost:
+                return _failed(fault.status, fault.retry_after)
         try:
-            await self._fail_if_ordered()
             self._check_credentials(request.headers.get("Authorization", ""))
-            call = self._called(request.path)
-            if request.method == "POST":
-                self._update(call, form)
-            elif request.method != "GET":
-                raise _Refusal(405, 20004, "Method not allowed")
-            return web.json_response(call.resource())
-        except _Refusal as refusal:
-            return _error(refusal.status, refusal.code, str(refusal))
-        except _Failure as failure:
-            return failure.response
+            response = await self._obey(request, form)
+        except Refusal as refusal:
+            response = _error(refusal.status, refusal.code, str(refusal))
+        if fault is not None and fault.lost and request.transport is not None:
+            request.transport.abort()
+        return response
 
-    async def _fail_if_ordered(self) -> None:
-        while self.faults and self.faults[0].times <= 0:
-            self.faults.pop(0)
-        if not self.faults:
-            return
-        fault = self.faults[0]
-        fault.times -= 1
-        if not fault.times:
-            self.faults.pop(0)
-        await asyncio.sleep(fault.delay_s)
-        if fault.status is None:
-            return
-        code = _FAULT_CODES.get(fault.status, 20500)
-        response = _error(fault.status, code, "Ordered by the test")
-        if fault.retry_after is not None:
-            response.headers["Retry-After"] = f"{fault.retry_after:g}"
-        raise _Failure(response)
+    async def _obey(self, request: web.BaseRequest, form: Form) -> web.Response:
+        creates = request.path == f"{self._calls_path}.json"
+        if creates and request.method == "POST":
+            return web.json_response((await self._create(form)).resource(), status=201)
+        call = self._called(request.path)
+        if request.method == "POST":
+            update(call, form)
+        elif request.method != "GET":
+            raise Refusal(405, 20004, "Method not allowed")
+        return web.json_response(call.resource())
+
+    def _ordered_fault(self, path: str) -> Fault | None:
+        self.faults[:] = [fault for fault in self.faults if fault.times > 0]
+        for fault in self.faults:
+            if fault.path in path:
+                fault.times -= 1
+                if not fault.times:
+                    self.faults.remove(fault)
+                return fault
+        return None
 
     def _check_credentials(self, authorization: str) -> None:
         scheme, _, encoded = authorization.partition(" ")
@@ -127,43 +139,22 @@ class RestServer:
         expected = self._credentials.get(user, "")
         proven = expected and hmac.compare_digest(expected.encode(), password.encode())
         if scheme.lower() != "basic" or not proven:
-            raise _Refusal(401, 20003, "Authenticate")
+            raise Refusal(401, 20003, "Authenticate")
 
     def _called(self, path: str) -> Call:
-        prefix = f"/{API_VERSION}/Accounts/{self._account_sid}/Calls/"
         call = None
-        if path.startswith(prefix) and path.endswith(".json"):
-            call = self._find(path[len(prefix) : -len(".json")])
+        if path.startswith(f"{self._calls_path}/") and path.endswith(".json"):
+            call = self._find(path[len(self._calls_path) + 1 : -len(".json")])
         if call is None:
-            raise _Refusal(404, 20404, f"The requested resource {path} was not found")
+            raise Refusal(404, 20404, f"The requested resource {path} was not found")
         return call
 
-    def _update(self, call: Call, form: Mapping[str, str]) -> None:
-        status, inline, url = form.get("Status"), form.get("Twiml"), form.get("Url")
-        if not call.is_live:
-            raise _Refusal(404, 20404, f"The call {call.call_sid} has ended")
-        if status not in (None, "completed", "canceled"):
-            raise _Refusal(400, 20001, f"Status {status!r} is neither completed nor canceled")
-        if inline and url:
-            raise _Refusal(400, 20001, "Twiml and Url exclude each other")
-        if inline and len(inline) > LONGEST_INLINE_TWIML:
-            raise _Refusal(400, 32018, f"Twiml exceeds {LONGEST_INLINE_TWIML} characters")
-        if status == "canceled" and call.status not in UNANSWERED:
-            raise _Refusal(400, 21220, "Call is in progress. Cannot cancel.")
-        if (inline or url) and not status and call.status in UNANSWERED:
-            raise _Refusal(400, 21220, "Call is not in-progress. Cannot redirect.")
-        if status:
-            call.complete(status)
-        elif inline:
-            call.replace(Source(call.document_url, inline=inline))
-        elif url:
-            call.replace(Source(url, form.get("Method", "POST").upper()))
 
-
-class _Failure(Exception):
-    def __init__(self, response: web.Response) -> None:
-        super().__init__(response.status)
-        self.response = response
+def _failed(status: int, retry_after: float | None) -> web.Response:
+    response = _error(status, _FAULT_CODES.get(status, 20500), "Ordered by the test")
+    if retry_after is not None:
+        response.headers["Retry-After"] = f"{retry_after:g}"
+    return response
 
 
 def _error(status: int, code: int, message: str) -> web.Response:

@@ -26,6 +26,9 @@ ATTRIBUTES: dict[str, frozenset[str]] = {
         "Play": "loop digits",
         "Pause": "length",
         "Redirect": "method",
+        "Gather": "input action method timeout speechTimeout maxSpeechTime profanityFilter "
+        "finishOnKey numDigits partialResultCallback partialResultCallbackMethod language hints "
+        "bargeIn debug actionOnEmptyResult speechModel enhanced",
         "Hangup": "",
         "Reject": "reason",
         "Dial": "action method timeout hangupOnStar timeLimit callerId answerOnBridge ringTone "
@@ -39,10 +42,11 @@ ATTRIBUTES: dict[str, frozenset[str]] = {
 }
 CHILDREN: dict[str, frozenset[str]] = {
     "Response": frozenset(
-        {"Connect", "Say", "Play", "Pause", "Redirect", "Hangup", "Reject", "Dial"}
+        {"Connect", "Say", "Play", "Pause", "Redirect", "Gather", "Hangup", "Reject", "Dial"}
     ),
     "Connect": frozenset({"Stream"}),
     "Stream": frozenset({"Parameter"}),
+    "Gather": frozenset({"Say", "Play", "Pause"}),
     "Dial": frozenset({"Number", "Sip", "Conference"}),
 }
 _LONGEST_PARAMETER = 500

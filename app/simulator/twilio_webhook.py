@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import random
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from app.simulator.twilio_network import now_ms
 
 XML_TYPES = frozenset({"text/xml", "application/xml"})
 LARGEST_TWIML_BYTES = 64 * 1024
+
+_LONGEST_DETOUR_S = 0.1
 
 
 def signature(auth_token: str, url: str, params: Iterable[tuple[str, str]] = ()) -> str:
@@ -179,6 +182,31 @@ class BridgeClient:
         return Exchange(method, url, params, sent_ms, took_ms, status, content_type, text)
 
 
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How the reports of a call's progress arrive. `kind`: "in order", "twice", or "shuffled":
+    each on its own way of up to 100 ms, and about every other one twice. `dice`: what decides."""
+
+    kind: str = "in order"
+    dice: random.Random = field(default_factory=random.Random)
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("in order", "twice", "shuffled"):
+            raise ValueError(f"callbacks {self.kind!r}: choose 'in order', 'twice' or 'shuffled'")
+
+    @property
+    def keeps_order(self) -> bool:
+        """Whether a report waits for the ones before it."""
+        return self.kind != "shuffled"
+
+    def delays_s(self) -> list[float]:
+        """How long each copy of the next report is under way."""
+        if self.keeps_order:
+            return [0.0] * (2 if self.kind == "twice" else 1)
+        copies = self.dice.choice((1, 2))
+        return [self.dice.uniform(0, _LONGEST_DETOUR_S) for _ in range(copies)]
+
+
 class Callbacks:
     """Requests whose answers Twilio ignores: sent beside the call, one after another."""
 
@@ -186,25 +214,45 @@ class Callbacks:
         self._client = client
         self._sent = sent
         self._last: asyncio.Task[None] | None = None
+        self._apart: set[asyncio.Task[None]] = set()
 
     def post(self, url: str, params: Mapping[str, str], method: str = "POST") -> None:
         """Sends it once all earlier ones are answered, and gives the outcome to `sent`."""
         self._last = asyncio.create_task(self._after(self._last, url, params, method))
 
+    def deliver(
+        self, delivery: Delivery, url: str, params: Mapping[str, str], method: str = "POST"
+    ) -> None:
+        """Sends a report of progress as the network between has it."""
+        for delay_s in delivery.delays_s():
+            if delivery.keeps_order:
+                self.post(url, params, method)
+            else:
+                task = asyncio.create_task(self._late(delay_s, url, params, method))
+                self._apart.add(task)
+
     async def finish(self) -> None:
         """Waits until all are answered."""
         if self._last is not None:
             await self._last
+        for task in self._apart:
+            await task
 
     async def abandon(self) -> None:
         """Gives up those that are not answered yet."""
-        if self._last is not None:
-            self._last.cancel()
-            await asyncio.wait({self._last})
+        tasks = self._apart | ({self._last} if self._last is not None else set())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
 
     async def _after(
         self, before: asyncio.Task[None] | None, url: str, params: Mapping[str, str], method: str
     ) -> None:
         if before is not None:
             await before
+        self._sent(await self._client.request(url, params, method))
+
+    async def _late(self, delay_s: float, url: str, params: Mapping[str, str], method: str) -> None:
+        await asyncio.sleep(delay_s)
         self._sent(await self._client.request(url, params, method))

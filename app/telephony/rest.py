@@ -1,44 +1,64 @@
-"""Orders to Twilio over REST: deadlines, retries and the base URL are ours, the rest the SDK's.
+"""Orders to Twilio over REST: end a call, send it elsewhere, place a new one.
 
-Twilio: Call resource. The `twilio` package makes the requests and reads the answers; it is given an
-HTTP client that logs nothing, because URLs, bodies and headers hold numbers and credentials.
+Twilio: Call resource. The `twilio` package makes the requests and reads the answers; deadlines,
+retries and the base URL are ours (`rest_http`).
 """
 
-# The twilio package ships no types:
-# mypy: allow-subclassing-any
-
-import asyncio
-import logging
-import random
-from base64 import b64encode
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from collections.abc import Awaitable
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
-import aiohttp
 from twilio.base.exceptions import TwilioRestException, TwilioServiceException
-from twilio.http import AsyncHttpClient
-from twilio.http.response import Response
 from twilio.rest import Client
 
-from app.errors import TwilioError
+from app.errors import BridgeError, TwilioError
+from app.telephony.rest_http import HttpClient
 
-logger = logging.getLogger(__name__)
+LONGEST_INLINE_TWIML = 4000  # characters (Twilio: error 32018)
+_LONGEST_RING_S = 600
 
-_TRIES = 3
-_CALL_IS_OVER = {20404, 21220}  # not found, not in progress
+
+@dataclass(frozen=True, slots=True)
+class CallOrder:
+    """A call that Twilio is to place. Numbers are E.164; `from_number` is the account's own.
+
+    When it is answered Twilio asks `url` for TwiML, or runs `twiml`: exactly one of them is given.
+    `status_callback` is told of `status_events`. `ring_s`: 1 to 600; Twilio may ring 5 s longer.
+    `detect_machine_callback`: told who answered, while the call goes on, a machine only after its
+    greeting; empty: not found out. `time_limit_s`: Twilio ends the call then.
+
+    Raises:
+        BridgeError: it is no order that Twilio could carry out.
+    """
+
+    to: str
+    from_number: str
+    url: str = ""
+    twiml: str = ""
+    status_callback: str = ""
+    status_events: tuple[str, ...] = ("initiated", "ringing", "answered", "completed")
+    ring_s: int = 30
+    detect_machine_callback: str = ""
+    time_limit_s: int | None = None
+
+    def __post_init__(self) -> None:
+        if bool(self.url) == bool(self.twiml):  # Twilio would ignore `twiml` beside `url`
+            raise BridgeError("a call is placed with either a URL or TwiML; give one of them")
+        if not 1 <= self.ring_s <= _LONGEST_RING_S:
+            raise BridgeError(f"a call rings 1 to {_LONGEST_RING_S} seconds, not {self.ring_s}")
+        _check_length(self.twiml)
 
 
 class TwilioRest:
     """What the bridge orders at Twilio.
 
     `username`, `password`: the account SID and its auth token, or an API key and its secret.
-    `base_url`: stands in for https://api.twilio.com. `deadline_s`: for each try. `backoff_s`: about
-    the wait before the second try, doubled for the third. `longest_wait_s`: the most that Twilio's
-    Retry-After can make us wait.
+    `base_url`: stands in for https://api.twilio.com. `deadline_s`: for each try. `total_s`: for an
+    order as a whole. `backoff_s`: about the wait before the second try, doubled for the third.
+    `longest_wait_s`: the most that Twilio's Retry-After can make us wait.
 
-    The connection pool opens with the first request; `aclose` it at the end.
+    Every order raises TwilioError when Twilio refuses or cannot be reached, retries included.
+    Connections open with the first order; `aclose` them at the end.
     """
 
     def __init__(
@@ -49,127 +69,111 @@ class TwilioRest:
         base_url: str = "https://api.twilio.com",
         *,
         deadline_s: float = 5.0,
+        total_s: float = 20.0,
         backoff_s: float = 0.25,
         longest_wait_s: float = 10.0,
     ) -> None:
-        self._http = _HttpClient(base_url, deadline_s, backoff_s, longest_wait_s)
-        self._client = Client(username, password, account_sid, http_client=self._http)
+        self.account_sid = account_sid
+        self._repeatable, self._once = (
+            HttpClient(
+                base_url,
+                deadline_s=deadline_s,
+                total_s=total_s,
+                backoff_s=backoff_s,
+                longest_wait_s=longest_wait_s,
+                repeatable=repeatable,
+            )
+            for repeatable in (True, False)
+        )
+        self._live = Client(username, password, account_sid, http_client=self._repeatable)
+        self._new = Client(username, password, account_sid, http_client=self._once)
 
     async def hang_up(self, call_sid: str) -> None:
-        """Ends a call; a call that is over already counts as ended.
-
-        Raises TwilioError when Twilio refuses or cannot be reached, retries included.
-        """
+        """Ends a call, ringing or answered; one that is over already counts as ended."""
         try:
-            await self._client.calls(call_sid).update_async(status="completed")
-        except (TwilioRestException, TwilioServiceException) as error:
-            # The SDK repeats the status as a code when Twilio gave none.
-            known = isinstance(error.code, int) and error.code != error.status
-            code = error.code if known else None
-            if error.status != 404 and code not in _CALL_IS_OVER:
-                raise _refused("to end a call", error.status, code) from None
-        except ValueError:
-            raise TwilioError(
-                "Twilio's answer to a hang-up is not JSON; check TWILIO_API_BASE_URL"
-            ) from None
+            await _carried_out(
+                "to end a call", self._live.calls(call_sid).update_async(status="completed")
+            )
+        except TwilioError as error:
+            if not error.call_is_over:
+                raise
+
+    async def redirect(self, call_sid: str, twiml: str) -> None:
+        """Replaces what an answered call runs, its media stream included, by `twiml`.
+
+        `TwilioError.call_is_over` says that there is no such call to act on any more.
+
+        Raises:
+            BridgeError: `twiml` is longer than Twilio takes; nothing was sent.
+        """
+        _check_length(twiml)
+        await _carried_out(
+            "to redirect a call", self._live.calls(call_sid).update_async(twiml=twiml)
+        )
+
+    async def place(self, order: CallOrder) -> str:
+        """Places a call, and returns its SID as soon as Twilio has queued it.
+
+        It is never ordered a second time unless the first was surely not done.
+        `TwilioError.unsure` says that the telephone may ring all the same.
+        """
+        placed = await _carried_out(
+            "to place a call", self._new.calls.create_async(**_parameters(order))
+        )
+        if not isinstance(placed.sid, str) or not placed.sid:
+            raise _not_twilios("to place a call")
+        return placed.sid
 
     async def aclose(self) -> None:
-        """Closes the connections. The next request would open new ones."""
-        await self._http.aclose()
+        """Closes the connections. The next order would open new ones."""
+        await self._repeatable.aclose()
+        await self._once.aclose()
 
 
-class _HttpClient(AsyncHttpClient):
-    """The SDK's seam for an HTTP client, over one aiohttp session.
-
-    Every request is tried again after a lost connection, so it must be harmless when it is done
-    twice.
-    """
-
-    def __init__(
-        self, base_url: str, deadline_s: float, backoff_s: float, longest_wait_s: float
-    ) -> None:
-        super().__init__(logger, is_async=True)
-        self._base_url = base_url.rstrip("/")
-        self._deadline = aiohttp.ClientTimeout(total=deadline_s)
-        self._backoff_s = backoff_s
-        self._longest_wait_s = longest_wait_s
-        self._session: aiohttp.ClientSession | None = None
-
-    async def request(
-        self,
-        method: str,
-        uri: str,
-        params: dict[str, Any] | None = None,
-        data: dict[str, Any] | None = None,
-        headers: dict[str, str] | None = None,
-        auth: tuple[str, str] | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 - the SDK passes it by this name
-        allow_redirects: bool = False,
-    ) -> Response:
-        parts = urlsplit(uri)
-        url = f"{self._base_url}{parts.path}" + (f"?{parts.query}" if parts.query else "")
-        headers = dict(headers or {})
-        if auth:
-            # By hand, because aiohttp's own takes no colon in a name and nothing beyond Latin-1.
-            headers["Authorization"] = f"Basic {b64encode(':'.join(auth).encode()).decode()}"
-        for tries_left in reversed(range(_TRIES)):
-            wait_s = self._backoff_s * 2 ** (_TRIES - 1 - tries_left) * random.uniform(0.5, 1.5)
-            try:
-                async with self._opened().request(
-                    method,
-                    url,
-                    params=params,
-                    data=data,
-                    headers=headers,
-                    allow_redirects=allow_redirects,
-                    timeout=self._deadline,
-                ) as answer:
-                    text = await answer.text(errors="replace")
-            except (aiohttp.ClientError, TimeoutError) as error:
-                if not tries_left:
-                    raise TwilioError(
-                        f"Twilio's REST API cannot be reached ({type(error).__name__}); "
-                        "check the network and TWILIO_API_BASE_URL"
-                    ) from None
-                logger.warning("Twilio did not answer", extra={"tries_left": tries_left})
-            else:
-                again = answer.status == 429 or answer.status >= 500
-                if not again or not tries_left:
-                    return Response(answer.status, text, answer.headers)
-                if answer.status == 429:
-                    asked_s = _retry_after_s(answer.headers.get("Retry-After"))
-                    wait_s = wait_s if asked_s is None else min(asked_s, self._longest_wait_s)
-                logger.warning(
-                    "Twilio asked to try again",
-                    extra={"status": answer.status, "tries_left": tries_left},
-                )
-            await asyncio.sleep(wait_s)
-        raise AssertionError("the last try returns or raises")
-
-    def _opened(self) -> aiohttp.ClientSession:
-        if self._session is None or self._session.closed:
-            self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
-        return self._session
-
-    async def aclose(self) -> None:
-        if self._session is not None:
-            await self._session.close()
+def _parameters(order: CallOrder) -> dict[str, Any]:
+    given: dict[str, Any] = {
+        "to": order.to,
+        "from_": order.from_number,
+        "timeout": order.ring_s,
+        **({"url": order.url} if order.url else {"twiml": order.twiml}),
+    }
+    if order.status_callback:
+        given["status_callback"] = order.status_callback
+        given["status_callback_event"] = list(order.status_events)
+    if order.detect_machine_callback:
+        given["machine_detection"] = "DetectMessageEnd"
+        given["async_amd"] = "true"  # a string by the SDK's own declaration
+        given["async_amd_status_callback"] = order.detect_machine_callback
+    if order.time_limit_s is not None:
+        given["time_limit"] = order.time_limit_s
+    return given
 
 
-def _retry_after_s(value: str | None) -> float | None:
-    """Seconds that a Retry-After header asks for, given as a number or as a date,
-    which may be past."""
-    if not value:
-        return None
-    if value.isascii() and value.isdigit():
-        return float(value[:9])
+async def _carried_out(what: str, order: Awaitable[Any]) -> Any:
+    """The SDK's answer, or its troubles as ours."""
     try:
-        date = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    if date.tzinfo is None:
-        date = date.replace(tzinfo=UTC)
-    return (date - datetime.now(UTC)).total_seconds()
+        return await order
+    except (TwilioRestException, TwilioServiceException) as error:
+        # The SDK repeats the status as a code when Twilio gave none.
+        known = isinstance(error.code, int) and error.code != error.status
+        raise _refused(what, error.status, error.code if known else None) from None
+    except (ValueError, AttributeError):  # no JSON, or JSON that is no object
+        raise _not_twilios(what) from None
+
+
+def _check_length(twiml: str) -> None:
+    if len(twiml) > LONGEST_INLINE_TWIML:
+        raise BridgeError(
+            f"TwiML of {len(twiml)} characters, and Twilio takes {LONGEST_INLINE_TWIML} in a "
+            "request; shorten what it says"
+        )
+
+
+def _not_twilios(what: str) -> TwilioError:
+    return TwilioError(
+        f"the answer to an order {what} is not JSON of Twilio's; check TWILIO_API_BASE_URL",
+        unsure=True,
+    )
 
 
 def _refused(what: str, status: int, code: int | None) -> TwilioError:
@@ -179,4 +183,9 @@ def _refused(what: str, status: int, code: int | None) -> TwilioError:
         fix = f"see https://www.twilio.com/docs/api/errors/{code}"
     else:
         fix = "see https://status.twilio.com, and check TWILIO_API_BASE_URL"
-    return TwilioError(f"Twilio refused {what} (status {status}); {fix}", status=status, code=code)
+    return TwilioError(
+        f"Twilio refused {what} (status {status}); {fix}",
+        status=status,
+        code=code,
+        unsure=status >= 500 and status != 503,
+    )

@@ -29,7 +29,8 @@ def render(template_name: str, **values: str) -> str:
 
     `template_name`: the file in twiml/ without `.xml`. `values`: exactly the template's
     placeholders; they are escaped for text and attributes alike, and characters that XML cannot
-    hold become U+FFFD.
+    hold become U+FFFD. An attribute or an element that holds nothing but an empty value is left
+    out.
 
     Raises BridgeError when there is no such template, or when values and placeholders differ.
     """
@@ -39,7 +40,21 @@ def render(template_name: str, **values: str) -> str:
         raise BridgeError(f"twiml/{template_name}.xml: no value for {_names(missing)}")
     if unknown := values.keys() - placeholders:
         raise BridgeError(f"twiml/{template_name}.xml has no placeholder {_names(unknown)}")
-    return template.substitute({name: _escaped(value) for name, value in values.items()})
+    text = template.template
+    for name in placeholders:
+        if not values[name]:
+            text = re.sub(rf' [\w:]+="\${name}"', "", text)
+            text = re.sub(rf"[ \t]*<(\w+)[^<>]*>\${name}</\1>\n?", "", text)
+    return Template(text).substitute({name: _escaped(value) for name, value in values.items()})
+
+
+def stream_urls(base_url: str, ticket: str) -> dict[str, str]:
+    """Where a call's media stream goes, and what comes after it. Twilio opens streams over TLS
+    only, and takes no query string (Twilio: <Stream>)."""
+    return {
+        "stream_url": f"wss://{base_url.partition('://')[2]}/media-stream/{ticket}",
+        "action_url": f"{base_url}/stream-ended",
+    }
 
 
 def say_language(language: str) -> str:

@@ -5,6 +5,7 @@ import contextvars
 import inspect
 import threading
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any, TypeVar, overload
 
 from pydantic import ValidationError
@@ -13,7 +14,8 @@ from pydantic_core import to_json
 from app.call.agent import ToolSpec
 from app.errors import ConfigError, ToolError
 from app.tools.builtin import RESERVED_NAMES
-from app.tools.schema import CallContext, Function, FunctionTool, describe, where
+from app.tools.context import CallContext, ToolRun
+from app.tools.schema import Function, FunctionTool, describe, where
 
 MAX_RESULT_BYTES = 32 * 1024
 _MAX_ERROR_CHARACTERS = 500
@@ -109,20 +111,27 @@ class ToolRegistry:
         chosen = self._tools.get(name)
         if chosen is None:
             raise ToolError(f"There is no tool named {name!r}. Tools: {', '.join(self._tools)}.")
+        run = ToolRun()
         try:
             values = _validated(chosen, arguments)
-            values |= dict.fromkeys(chosen.context_parameters, context or CallContext())
-            return await _call(chosen, values)
-        except ToolError:
-            raise
+            mine = replace(context or CallContext(), _run=run)
+            values |= dict.fromkeys(chosen.context_parameters, mine)
+            return await _call(chosen, values, run)
+        except ToolError as error:
+            told = run.without_secrets(str(error))
+            if told == str(error):
+                raise
+            raise ToolError(told) from error
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
             # The tool let something of its own be cancelled; nobody cancelled us.
-            raise _failure(name, error) from error
+            raise _failure(name, error, run) from error
         except (Exception, SystemExit) as error:
-            raise _failure(name, error) from error
+            raise _failure(name, error, run) from error
+        finally:
+            run.close()
 
 
 def _validated(chosen: FunctionTool, arguments: str) -> dict[str, Any]:
@@ -141,13 +150,13 @@ def _validated(chosen: FunctionTool, arguments: str) -> dict[str, Any]:
     return {chosen.parameters[field]: getattr(model, field) for field in model.model_fields_set}
 
 
-async def _call(chosen: FunctionTool, values: dict[str, Any]) -> str:
+async def _call(chosen: FunctionTool, values: dict[str, Any], run: ToolRun) -> str:
     if inspect.iscoroutinefunction(chosen.function):
-        return _as_text(await chosen.function(**values))
+        return _as_text(await chosen.function(**values), run)
 
     def work() -> Any:
         result = chosen.function(**values)
-        return result if inspect.isawaitable(result) else _as_text(result)
+        return result if inspect.isawaitable(result) else _as_text(result, run)
 
     name = chosen.spec.name
     result, error = await _in_own_thread(work, name)
@@ -155,8 +164,8 @@ async def _call(chosen: FunctionTool, values: dict[str, Any]) -> str:
         raise error
     if error is not None:
         # Wrapped here: a StopIteration or a CancelledError would mean something to our callers.
-        raise _failure(name, error) from error
-    return result if isinstance(result, str) else _as_text(await result)
+        raise _failure(name, error, run) from error
+    return result if isinstance(result, str) else _as_text(await result, run)
 
 
 async def _in_own_thread(work: Callable[[], Any], name: str) -> tuple[Any, BaseException | None]:
@@ -185,8 +194,9 @@ async def _in_own_thread(work: Callable[[], Any], name: str) -> tuple[Any, BaseE
     return await future
 
 
-def _failure(name: str, error: BaseException) -> ToolError:
-    text = _shortened(str(error))
+def _failure(name: str, error: BaseException, run: ToolRun) -> ToolError:
+    # An error that nobody worded may quote a secret, in whatever form.
+    text = "" if run.secrets else _shortened(str(error))
     return ToolError(f"{name} failed: {type(error).__name__}" + (f": {text}" if text else ""))
 
 
@@ -194,8 +204,9 @@ def _shortened(text: str) -> str:
     return text if len(text) <= _MAX_ERROR_CHARACTERS else text[:_MAX_ERROR_CHARACTERS] + "…"
 
 
-def _as_text(result: object) -> str:
-    data = result.encode(errors="replace") if type(result) is str else to_json(result)
+def _as_text(result: object, run: ToolRun) -> str:
+    text = result if type(result) is str else to_json(result).decode()
+    data = run.without_secrets(text).encode(errors="replace")
     if len(data) <= MAX_RESULT_BYTES:
         return data.decode()
     note = f"\n[cut: the result has {len(data)} bytes, these are the first of them]"

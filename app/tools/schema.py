@@ -14,22 +14,13 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from app.call.agent import ToolSpec
 from app.errors import ConfigError
+from app.tools.context import CallContext
 
 Function = Callable[..., Any]
 
 # OpenAI: function names of tools.
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _DEF = re.compile(r"\s*(async\s+)?def\s")
-
-
-@dataclass(frozen=True, slots=True)
-class CallContext:
-    """Which call a tool runs for. A tool that has a parameter of this type is given it; the model
-    does not see that parameter. Numbers are as Twilio wrote them, or empty when unknown."""
-
-    call_sid: str = ""
-    caller_number: str = ""
-    called_number: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,20 @@ class Turn(_Record):
     extra: dict[str, Any] = Field(description="a tool's name and arguments, and the like")
 
 
+class Transfer(BaseModel):
+    """One human whom the caller was to be handed to."""
+
+    destination: str
+    outcome: str = Field(
+        description="completed: they talked; busy, no-answer, failed, canceled in Twilio's words; "
+        "not-accepted: somebody or a machine picked up and did not press 1; ringing or in-progress "
+        "while it lasts"
+    )
+    reason: str = ""
+    summary: str = ""
+    warm: bool = Field(False, description="they were briefed while the caller heard music")
+
+
 class TimelineEntry(_Record):
     """An event or a command of the call."""
 
@@ -70,7 +84,8 @@ class Call(CallSummary):
     events: list[TimelineEntry]
     usage: dict[str, int] = Field(description="tokens, and ms of transcribed audio")
     timings: dict[str, float] = Field(description="milliseconds")
-    transfers: list[dict[str, Any]]
+    transfers: list[Transfer]
+    summary: str | None = Field(description="made after the call, if the agent file asks for it")
     cost: dict[str, Any] = Field(
         description="money, by list prices: `model`, `line` and their `total`, in `currency`; what "
         "has no known price is null and stands in `unknown`; `as_of`: the day of the prices; empty "

@@ -3,10 +3,10 @@
 import asyncio
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, get_args
 
 from fastapi import APIRouter, HTTPException, Request, Response
-from starlette.datastructures import Headers
 from starlette.routing import WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
@@ -15,150 +15,85 @@ from app.recorder import CallInfo
 from app.store import CallStatus
 from app.switchboard import Switchboard
 from app.telephony.media_stream import Start, decode
-from app.telephony.signature import SignatureChecker, parse_form
-from app.telephony.twiml import render, say_language
-from app.web.security import token_matches
+from app.telephony.twiml import say_language, stream_urls
+from app.transfers import Transfers
+from app.web.webhooks import Gate, base_of, form_of, rendered, twiml
 
 logger = logging.getLogger(__name__)
 router = APIRouter(include_in_schema=False)
 
-LARGEST_FORM_BYTES = 64 << 10
-FORM_S = 10.0
 START_S = 10.0  # a media socket that has not said which call it is by then is closed
 MOST_BEFORE_START = 100
 _STATUSES: dict[str, CallStatus] = {status: status for status in get_args(CallStatus)}
 
 
-class Phone:
-    """What the doors for Twilio need. `api_token` opens them when Twilio has no account here.
-    `announcement`: said to a caller before the agent answers, in `language` (ISO 639-1)."""
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """What a caller hears before the agent answers, if anything, in a language (ISO 639-1)."""
 
-    def __init__(
-        self,
-        switchboard: Switchboard,
-        signatures: SignatureChecker,
-        *,
-        api_token: str,
-        signed: bool,
-        stream_signature: str,
-        transfer_number: str | None,
-        announcement: str = "",
-        language: str = "en",
-    ) -> None:
-        self.switchboard = switchboard
-        self.signatures = signatures
-        self.transfer_number = transfer_number
-        self.announcement = announcement
-        self.language = language
-        self._api_token = api_token
-        self._signed = signed
-        self._stream_signature = stream_signature
-
-    def admits(self, scope: Scope, body: bytes) -> bool:
-        """Whether a webhook comes from whom it should."""
-        if self._signed:
-            return self.signatures.is_valid(scope, body)
-        scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
-        return scheme.lower() == "bearer" and token_matches(token, self._api_token)
-
-    def admits_stream(self, scope: Scope) -> bool:
-        """Whether a media socket's handshake may go on; its ticket decides the rest. That Twilio
-        signs every handshake is not documented, so a missing signature can be allowed; a wrong
-        one never is."""
-        if not self._signed:
-            return True
-        if self._stream_signature == "if-present" and not self.signatures.is_signed(scope):
-            return True
-        return self.signatures.is_valid(scope)
+    text: str = ""
+    language: str = "en"
 
 
-async def _form(request: Request) -> Mapping[str, str]:
-    """The webhook's parameters, once it is sure that they are Twilio's.
-
-    Raises HTTPException: 403 when they are not, 413 when they are too many.
-    """
-    phone: Phone = request.app.state.phone
-    body = b""
-    try:
-        async with asyncio.timeout(FORM_S):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > LARGEST_FORM_BYTES:
-                    raise HTTPException(413, "a webhook of Twilio's is smaller than this")
-    except TimeoutError:
-        raise HTTPException(408, "the request's body did not come") from None
-    if not phone.admits(request.scope, body):
-        extra = {"path": request.url.path, "url_expected": phone.signatures.base_url(request.scope)}
-        logger.warning("webhook without a valid signature refused", extra=extra)
-        raise HTTPException(403, "the request is not signed by this service's Twilio account")
-    try:
-        return dict(parse_form(body)) if body else dict(request.query_params)
-    except ProtocolError as error:
-        raise HTTPException(400, str(error)) from None
-
-
-def _twiml(template: str, **values: str) -> Response:
-    return Response(render(template, **values), media_type="text/xml")
+def call_info(form: Mapping[str, str]) -> CallInfo:
+    """Whose call it is. Raises HTTPException 400 when the form does not say."""
+    if not form.get("CallSid"):
+        raise HTTPException(400, "CallSid is missing")
+    return CallInfo(
+        form["CallSid"],
+        account_sid=form.get("AccountSid", ""),
+        direction=form.get("Direction", "inbound"),
+        from_number=form.get("From", ""),
+        to_number=form.get("To", ""),
+    )
 
 
 @router.api_route("/incoming-call", methods=["GET", "POST"])
 async def incoming_call(request: Request) -> Response:
     """A call comes in: TwiML that joins it to a media stream."""
-    phone: Phone = request.app.state.phone
-    form = await _form(request)
-    call_sid = form.get("CallSid", "")
-    base = phone.signatures.base_url(request.scope)
-    if not call_sid or base is None:
-        raise HTTPException(400, "CallSid or Host is missing")
-    ticket = await phone.switchboard.answer(
-        CallInfo(
-            call_sid,
-            account_sid=form.get("AccountSid", ""),
-            direction=form.get("Direction", "inbound"),
-            from_number=form.get("From", ""),
-            to_number=form.get("To", ""),
-        )
-    )
+    switchboard: Switchboard = request.app.state.switchboard
+    announcement: Announcement = request.app.state.announcement
+    form = await form_of(request)
+    base_url = base_of(request)
+    ticket = await switchboard.answer(call_info(form), base_url)
     if ticket is None:
-        return _twiml("busy")
-    if not phone.announcement:
-        return _twiml("incoming-call", **_stream(base, ticket))
-    said = {"announcement": phone.announcement, "language": say_language(phone.language)}
-    return _twiml("announced-call", **said, **_stream(base, ticket))
-
-
-def _stream(base: str, ticket: str) -> dict[str, str]:
-    """Where the call's media stream goes, and what comes after it. Twilio opens streams over TLS
-    only, and takes no query string (Twilio: <Stream>)."""
-    return {
-        "stream_url": f"wss://{base.partition('://')[2]}/media-stream/{ticket}",
-        "action_url": f"{base}/stream-ended",
-    }
+        return rendered("busy")
+    if not announcement.text:
+        return rendered("incoming-call", **stream_urls(base_url, ticket))
+    said = {"announcement": announcement.text, "language": say_language(announcement.language)}
+    return rendered("announced-call", **said, **stream_urls(base_url, ticket))
 
 
 @router.post("/stream-ended")
 async def stream_ended(request: Request) -> Response:
     """The stream is over and the call is not: what now?"""
-    phone: Phone = request.app.state.phone
-    form = await _form(request)
-    call_sid, base = form.get("CallSid", ""), phone.signatures.base_url(request.scope)
-    if base is not None and form.get("CallStatus") == "in-progress":
-        if ticket := await phone.switchboard.resume(call_sid):
-            return _twiml("incoming-call", **_stream(base, ticket))
-    number = phone.transfer_number
-    if not phone.switchboard.take_leave(call_sid, of_helpless=number is None):
-        return _twiml("goodbye")
-    return _twiml("unavailable-dial", number=number) if number else _twiml("unavailable")
+    switchboard: Switchboard = request.app.state.switchboard
+    transfers: Transfers = request.app.state.transfers
+    form = await form_of(request)
+    call_sid, base_url = form.get("CallSid", ""), base_of(request)
+    if form.get("CallStatus") == "in-progress":
+        if (told := transfers.current(call_sid)) is not None:
+            return twiml(told)
+        if ticket := await switchboard.resume(call_sid, base_url):
+            return rendered("incoming-call", **stream_urls(base_url, ticket))
+    leg = switchboard.leg(call_sid)
+    if leg is not None and leg.needs_help:
+        if rescue := await transfers.rescue(call_sid):
+            return twiml(rescue)
+        switchboard.take_leave(call_sid)
+        return rendered("unavailable")
+    switchboard.take_leave(call_sid)
+    return rendered("goodbye")
 
 
 @router.api_route("/call-status", methods=["GET", "POST"])
 async def call_status(request: Request) -> Response:
     """How a call stands, in Twilio's words. Callbacks may be repeated and out of order."""
-    phone: Phone = request.app.state.phone
-    form = await _form(request)
+    switchboard: Switchboard = request.app.state.switchboard
+    form = await form_of(request)
     call_sid, status = form.get("CallSid", ""), _STATUSES.get(form.get("CallStatus", ""))
     if call_sid and status:
-        phone.switchboard.status_changed(call_sid, status, form.get("AnsweredBy"))
+        switchboard.status_changed(call_sid, status, form.get("AnsweredBy"))
     return Response(status_code=204)
 
 
@@ -168,10 +103,11 @@ async def media_stream(scope: Scope, receive: Receive, send: Send) -> None:
     Refused before it is accepted, unless its handshake and its ticket are good; closed, unless its
     start names the call that the ticket is for.
     """
-    phone: Phone = scope["app"].state.phone
+    gate: Gate = scope["app"].state.gate
+    switchboard: Switchboard = scope["app"].state.switchboard
     ticket: str = scope["path_params"].get("ticket", "")
     await receive()  # websocket.connect
-    if not phone.admits_stream(scope) or not phone.switchboard.knows(ticket):
+    if not gate.admits_stream(scope) or not switchboard.knows(ticket):
         logger.warning("media socket refused", extra={"peer": scope.get("client")})
         await send({"type": "websocket.close", "code": 1008})
         return
@@ -181,7 +117,7 @@ async def media_stream(scope: Scope, receive: Receive, send: Send) -> None:
             start = await _wait_for_start(receive)
     except TimeoutError:
         start = None
-    leg = phone.switchboard.claim(ticket, start.call_sid) if start else None
+    leg = switchboard.claim(ticket, start.call_sid) if start else None
     if start is None or leg is None:
         logger.warning("media socket without a good start closed")
         await _close(send, 1008)

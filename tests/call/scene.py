@@ -11,6 +11,7 @@ from typing import TypeVar
 from app.call import commands as do
 from app.call import events as ev
 from app.call.agent import Agent, Limits, TurnTaking
+from app.call.destinations import Destination
 from app.call.machine import CallMachine
 from app.call.timeline import Timeline
 from app.simulator.twilio_playback import PlaybackClock
@@ -25,10 +26,14 @@ C = TypeVar("C", bound=do.Command)
 
 
 def agent(
-    *, greeting: str = "", interruptible: bool = True, limits: Limits = AGENT.limits
+    *,
+    greeting: str = "",
+    interruptible: bool = True,
+    limits: Limits = AGENT.limits,
+    destinations: tuple[Destination, ...] = (),
 ) -> Agent:
     turns = TurnTaking(interruptible=interruptible)
-    return replace(AGENT, greeting=greeting, turns=turns, limits=limits)
+    return replace(AGENT, greeting=greeting, turns=turns, limits=limits, destinations=destinations)
 
 
 class Line:
@@ -192,6 +197,18 @@ class Scene:
         """When commands of this kind were given."""
         return [at_ms for at_ms, command in self.commands if isinstance(command, kind)]
 
+    def asked(self) -> list[str]:
+        """The directions of all responses asked for; empty ones are plain answers."""
+        return [request.direction for request in self.all(do.CreateResponse)]
+
+    def outputs(self) -> list[str]:
+        """What the model was told of its tools by their calls, in order."""
+        return [answer.output for answer in self.all(do.AddToolOutput)]
+
+    def messages(self) -> list[tuple[str, str]]:
+        """The text put into the conversation, as (role, text)."""
+        return [(message.role, message.text) for message in self.all(do.AddMessage)]
+
     # --- a call ---------------------------------------------------------------------------------
 
     def configure(self) -> list[do.Command]:
@@ -271,6 +288,15 @@ class Scene:
 
     def speak(self, item_id: str = "user_1") -> list[do.Command]:
         return self.feed(ev.SpeechStarted(item_id, 0))
+
+    def press(self, digits: str, gap_ms: float = 0.0) -> list[do.Command]:
+        """These keys, with so much time between two of them."""
+        commands: list[do.Command] = []
+        for number, digit in enumerate(digits):
+            if number:
+                self.run(gap_ms)
+            commands += self.feed(ev.DigitPressed(digit))
+        return commands
 
     def fall_silent(self, item_id: str = "user_1", text: str = "") -> list[do.Command]:
         commands = self.feed(ev.SpeechStopped(item_id, 0), ev.CallerTurnCommitted(item_id, None))

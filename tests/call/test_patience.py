@@ -7,6 +7,7 @@ from app.call import commands as do
 from app.call import directions
 from app.call import events as ev
 from app.call.agent import Limits
+from app.call.last_words import GUARD_MS
 from tests.call.scene import Scene, agent
 
 TONE_MS = 300
@@ -41,6 +42,7 @@ def test_a_silent_caller_is_asked_twice_then_told_goodbye_then_let_go() -> None:
         scene.respond(1000)
         scene.run(1000)
     assert len(asked(scene)) == 3
+    scene.run(GUARD_MS)
     assert scene.all(do.HangUp) == [do.HangUp("idle")]
 
 
@@ -199,7 +201,7 @@ def test_the_longest_call_is_warned_told_goodbye_and_ended() -> None:
     scene.run_until(600_000)
     assert asked(scene)[1:] == [directions.GOODBYE_LIMIT]
     scene.respond(1000)
-    scene.run_until(601_000)
+    scene.run_until(601_000 + GUARD_MS)
     assert scene.all(do.HangUp) == [do.HangUp("limit")]
 
 
@@ -236,7 +238,7 @@ def test_the_last_goodbye_is_not_taken_back_by_the_caller() -> None:
     assert asked(scene)[-1] == directions.GOODBYE_LIMIT
     scene.answer(500, "item_5", "resp_5")
     assert not scene.all(do.HangUp)
-    scene.run(1000)
+    scene.run(1000 + GUARD_MS)
     assert scene.all(do.HangUp) == [do.HangUp("limit")]
 
 
@@ -258,7 +260,7 @@ def test_an_end_that_is_under_way_is_final_once_the_longest_call_is_over() -> No
     scene.finish()
     scene.run_until(600_500)
     scene.speak()
-    scene.run(1)
+    scene.run(GUARD_MS)
     assert scene.all(do.HangUp) == [do.HangUp("agent")]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from app.simulator.realtime import Options, RealtimeServer, Reply, Script
-from app.simulator.twilio import signature
+from app.simulator.twilio import Callee, signature
 from tests.service.raw_twilio import CALL_SID, call_form, raw_stream, refusal, request
 from tests.service.twiml_check import check_twiml
 from tests.service.world import (
@@ -236,6 +236,7 @@ async def test_a_call_that_ended_before_its_stream_needs_no_leg() -> None:
 async def test_a_model_that_cannot_be_had_is_apologised_for(number: str | None) -> None:
     server = RealtimeServer(Script())
     async with world(server, transfer_number=number) as w:
+        w.line.callee = Callee(presses="1", talks_ms=10)
         server.options = Options(api_key="another key")
         call = await w.line.call()
         await call.wait_ended()

@@ -223,7 +223,7 @@ async def broken(text: str) -> str:
         assert "no luck" in outputs["broken"]
         assert "unheard_of" in outputs["unheard_of"]
         offered = [tool["name"] for tool in (await w.model.session()).config["tools"]]
-        assert offered == ["end_call", "caller", "broken"]
+        assert offered == ["end_call", "send_digits", "caller", "broken"]
         assert len(w.log.of("tool failed")) == 2
 
 

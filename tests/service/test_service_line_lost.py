@@ -5,7 +5,7 @@ import pytest
 from app.call.events import StreamEnded, StreamStarted
 from app.recorder import CallInfo
 from app.simulator.realtime import RealtimeServer, Reply, Script
-from tests.service.world import AGENT, noise, world
+from tests.service.world import AGENT, PUBLIC_URL, noise, world
 
 INF = float("inf")
 HELLO = Reply("Hello, the front desk.", audio=noise(60, "hello"), speed=INF)
@@ -97,7 +97,7 @@ async def test_a_webhook_repeated_for_a_live_call_opens_no_second_session() -> N
     async with world(server, agent=AGENT) as w:
         call = await w.connected()
         await call.wait_heard(480)
-        assert await w.switchboard.answer(CallInfo(call.call_sid))
+        assert await w.switchboard.answer(CallInfo(call.call_sid), PUBLIC_URL)
         assert len(server.sessions) == 1
         call.hang_up()
         await call.wait_ended()
@@ -109,10 +109,10 @@ async def test_a_webhook_repeated_for_a_live_call_opens_no_second_session() -> N
 async def test_a_stream_that_twilio_opens_anew_takes_the_call_over() -> None:
     async with world(RealtimeServer(lambda turn: HELLO), agent=AGENT) as w:
         board, call = w.switchboard, CallInfo("CA" + "7" * 32)
-        first = board.claim(await board.answer(call) or "", call.call_sid)
+        first = board.claim(await board.answer(call, PUBLIC_URL) or "", call.call_sid)
         assert first is not None
         first.feed(StreamStarted("MZ1"))
-        ticket = await board.answer(call) or ""
+        ticket = await board.answer(call, PUBLIC_URL) or ""
         assert not first.over and len(w.model.sessions) == 1
         second = board.claim(ticket, call.call_sid)
         assert second is not None and first.over and not second.over
@@ -128,10 +128,10 @@ async def test_a_stream_that_twilio_opens_anew_takes_the_call_over() -> None:
 async def test_twilio_may_know_of_the_loss_first() -> None:
     async with world(RealtimeServer(lambda turn: HELLO), agent=AGENT) as w:
         board, call = w.switchboard, CallInfo("CA" + "8" * 32)
-        first = board.claim(await board.answer(call) or "", call.call_sid)
+        first = board.claim(await board.answer(call, PUBLIC_URL) or "", call.call_sid)
         assert first is not None
         first.feed(StreamStarted("MZ1"))
-        second = board.claim(await board.resume(call.call_sid) or "", call.call_sid)
+        second = board.claim(await board.resume(call.call_sid, PUBLIC_URL) or "", call.call_sid)
         assert second is not None and first.over and not second.over
         second.feed(StreamEnded("stopped by Twilio"))
         await w.settled()

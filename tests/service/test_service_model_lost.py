@@ -3,6 +3,7 @@
 import pytest
 
 from app.simulator.realtime import Fault, RealtimeServer, Reply, Script, Session
+from app.simulator.twilio import Callee
 from tests.service.world import names, noise, world
 
 INF = float("inf")
@@ -89,6 +90,7 @@ async def test_a_model_lost_for_good_is_apologised_for(
     monkeypatch.setattr("app.call.model_link.GIVE_UP_MS", 300.0)
     server = RealtimeServer(Script(HELLO))
     async with world(server, transfer_number=number) as w:
+        w.line.callee = Callee(presses="1", talks_ms=10)
         call = await w.connected()
         first = await server.session()
         await call.wait_quiet()

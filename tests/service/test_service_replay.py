@@ -140,7 +140,7 @@ class Callers:
 async def test_what_was_stored_of_a_call_replays_to_the_same_commands(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("app.call.ending.GOODBYE_MS", 1500.0)
+    monkeypatch.setattr("app.call.last_words.UNSAID_MS", 1500.0)
     draw = random.Random(SEED)
     server = RealtimeServer(Wits().brain, transcribe=lambda _: "What did you say?")
     options = Options(speed=8.0, transcript_delay_ms=30)

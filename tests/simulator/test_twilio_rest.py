@@ -1,17 +1,16 @@
 """The REST API, spoken to by Twilio's own client and, for what that hides, by hand."""
 
 import asyncio
-import base64
 from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
 from twilio.base.exceptions import TwilioRestException
-from twilio.http.response import Response
 from twilio.rest import Client
 
 from app.simulator.twilio import Call, Fault, PhoneLine
 from tests.simulator.twilio_bridge import PUBLIC, STREAM, TOKEN, Leg, TinyBridge, tiny_bridge, twiml
+from tests.simulator.twilio_client import HttpClient, basic
 
 KEY, SECRET = "SK" + "0" * 32, "key-secret"
 
@@ -31,42 +30,6 @@ async def line(bridge: TinyBridge) -> AsyncIterator[PhoneLine]:
         bridge.url, auth_token=TOKEN, public_url=PUBLIC, api_key=KEY, api_secret=SECRET
     ) as line:
         yield line
-
-
-class HttpClient:
-    """Carries the requests of Twilio's client to the line. Twilio's own carrier passes `BasicAuth`,
-    which aiohttp 3.14 warns of."""
-
-    is_async = True
-
-    def __init__(self, rest_url: str) -> None:
-        self._rest_url = rest_url
-        self._session = aiohttp.ClientSession()
-
-    async def request(
-        self,
-        method: str,
-        uri: str,
-        *,
-        data: dict[str, object] | None = None,
-        headers: dict[str, str] | None = None,
-        auth: tuple[str, str],
-        **_: object,
-    ) -> Response:
-        async with self._session.request(
-            method,
-            uri.replace("https://api.twilio.com", self._rest_url),
-            data=data,
-            headers={**(headers or {}), "Authorization": basic(*auth)},
-        ) as answer:
-            return Response(answer.status, await answer.text(), answer.headers)
-
-    async def close(self) -> None:
-        await self._session.close()
-
-
-def basic(user: str, password: str) -> str:
-    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
 @pytest.fixture

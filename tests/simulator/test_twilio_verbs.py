@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from app.simulator.twilio import Call, DialOutcome, PhoneLine
+from app.simulator.twilio import Call, PhoneLine
 from tests.simulator.twilio_bridge import PUBLIC, STREAM, TOKEN, TinyBridge, tiny_bridge
 
 
@@ -144,60 +144,6 @@ async def test_a_broken_stream_reports_why(line: PhoneLine, bridge: TinyBridge) 
         "stream-stopped",
     ]
     assert "31924" in forms[1]["StreamError"]
-
-
-async def test_a_dial_reports_how_it_went(line: PhoneLine, bridge: TinyBridge) -> None:
-    bridge.answer(
-        "/incoming-call",
-        '<Dial action="/dialed" timeout="20" callerId="+15550109999">'
-        '<Number url="/whisper">+15550100007</Number></Dial><Say>Not reached</Say>',
-    )
-    bridge.answer("/dialed", "<Say>Done</Say>")
-    call = await run(line)
-    (leg,) = call.dialed
-    assert (leg.kind, leg.target, leg.status) == ("Number", "+15550100007", "completed")
-    assert leg.dial["timeout"] == "20"
-    assert leg.attributes["url"] == "/whisper"
-    (form,) = bridge.requested("/dialed")
-    assert form["DialCallStatus"] == "completed"
-    assert form["DialCallSid"] == leg.call_sid
-    assert form["DialBridged"] == "true"
-    assert form["DialCallDuration"] == "1"
-    assert form["CallStatus"] == "in-progress"
-    assert call.said == ["Done"]
-
-
-@pytest.mark.parametrize("status", ["busy", "no-answer", "failed"])
-async def test_a_dial_that_reaches_nobody(line: PhoneLine, bridge: TinyBridge, status: str) -> None:
-    line.dial_outcome = DialOutcome(status, after_ms=0)
-    bridge.answer("/incoming-call", '<Dial action="/dialed"><Sip>sip:bob@example.com</Sip></Dial>')
-    call = await run(line)
-    (form,) = bridge.requested("/dialed")
-    assert form["DialCallStatus"] == status
-    assert form["DialBridged"] == "false"
-    assert "DialCallDuration" not in form
-    assert call.dialed[0].kind == "Sip"
-
-
-async def test_a_dial_without_action_goes_on(line: PhoneLine, bridge: TinyBridge) -> None:
-    bridge.answer(
-        "/incoming-call",
-        "<Dial>+15550100007</Dial><Dial><Conference beep='false'>room</Conference></Dial>"
-        "<Say>Next</Say>",
-    )
-    call = await run(line)
-    assert [(leg.kind, leg.target) for leg in call.dialed] == [
-        ("Number", "+15550100007"),
-        ("Conference", "room"),
-    ]
-    assert call.said == ["Next"]
-
-
-async def test_a_number_that_is_none_cannot_be_dialed(line: PhoneLine, bridge: TinyBridge) -> None:
-    bridge.answer("/incoming-call", '<Dial action="/dialed"><Number>5550100</Number></Dial>')
-    call = await run(line)
-    assert call.error_codes == [13224]
-    assert bridge.requested("/dialed")[0]["DialCallStatus"] == "failed"
 
 
 @pytest.mark.parametrize(

@@ -3,73 +3,34 @@
 import asyncio
 import logging
 from base64 import b64decode, b64encode
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 from email.utils import formatdate
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer, unused_port
+from aiohttp.test_utils import unused_port
 
 from app.errors import TwilioError
 from app.telephony.rest import TwilioRest
-
-ACCOUNT, TOKEN, CALL = "AC0123", "s3cret-t0ken", "CA4567"
-PATH = f"/2010-04-01/Accounts/{ACCOUNT}/Calls/{CALL}.json"
-
-Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-@dataclass
-class Twilio:
-    """Answers requests with what it was told to, the last answer again and again."""
-
-    answers: list[Answer] = field(default_factory=list)
-    requests: list[tuple[str, str, str, dict[str, str]]] = field(default_factory=list)
-    times_s: list[float] = field(default_factory=list)
-    url: str = ""
-
-    async def handle(self, request: web.Request) -> web.StreamResponse:
-        form = {name: str(value) for name, value in (await request.post()).items()}
-        authorization = request.headers.get("Authorization", "")
-        self.requests.append((request.method, request.path_qs, authorization, form))
-        self.times_s.append(asyncio.get_running_loop().time())
-        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        return await answer(request)
-
-
-def says(status: int, code: int | None = None, **headers: str) -> Answer:
-    async def answer(_: web.Request) -> web.StreamResponse:
-        body = {"status": status, "message": "to +15550101"} | ({"code": code} if code else {})
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return web.json_response(body, status=status, headers=named)
-
-    return answer
-
-
-def says_html(status: int) -> Answer:
-    async def answer(_: web.Request) -> web.StreamResponse:
-        return web.Response(text="<html>\ufffd", status=status)
-
-    return answer
-
-
-async def breaks_off(request: web.Request) -> web.StreamResponse:
-    assert request.transport is not None
-    request.transport.abort()
-    return web.Response()
-
-
-DONE = says(200)
+from tests.telephony.twilio_stand_in import (
+    ACCOUNT,
+    CALL,
+    DONE,
+    PATH,
+    TOKEN,
+    Answer,
+    Twilio,
+    breaks_off,
+    says,
+    says_html,
+    says_json,
+    twilio_that,
+)
 
 
 @pytest.fixture
 async def twilio() -> AsyncIterator[Twilio]:
-    fake = Twilio([DONE])
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", fake.handle)
-    async with TestServer(app) as server:
-        fake.url = str(server.make_url("/"))
+    async with twilio_that(DONE) as fake:
         yield fake
 
 
@@ -195,8 +156,9 @@ async def test_nobody_there_is_reported() -> None:
         await hang_up(f"http://127.0.0.1:{unused_port()}")
 
 
-async def test_an_answer_that_is_not_twilios_is_reported(twilio: Twilio) -> None:
-    twilio.answers = [says_html(200)]
+@pytest.mark.parametrize("answer", [says_html(200), says_json(["no call"])])
+async def test_an_answer_that_is_not_twilios_is_reported(twilio: Twilio, answer: Answer) -> None:
+    twilio.answers = [answer]
     with pytest.raises(TwilioError, match="not JSON"):
         await hang_up(twilio.url)
 
@@ -224,7 +186,7 @@ async def test_nothing_private_is_logged(twilio: Twilio, caplog: pytest.LogCaptu
     with caplog.at_level(logging.DEBUG), pytest.raises(TwilioError):
         await hang_up(twilio.url)
     ours = [record for record in caplog.records if not record.name.startswith("aiohttp.access")]
-    assert [record.name for record in ours].count("app.telephony.rest") == 2
+    assert [record.name for record in ours].count("app.telephony.rest_http") == 2
     for record in ours:
         written = f"{record.getMessage()} {vars(record)}"
         for secret in (TOKEN, b64encode(f"{ACCOUNT}:{TOKEN}".encode()).decode(), "+15550101"):

@@ -2,7 +2,18 @@
 
 import re
 
-from app.tools.builtin import END_CALL, RESERVED_NAMES
+import pytest
+
+from app.call.destinations import Destination, Hours
+from app.tools.builtin import END_CALL, RESERVED_NAMES, SEND_DIGITS, transfer_to_human
+
+ORDERS = Destination(
+    "orders",
+    "+14155550101",
+    "everything about an order.",
+    Hours("Europe/Berlin", tuple((day, 540, 1050) for day in range(5))),
+)
+DESK = Destination("front desk", "sip:desk@example.com")
 
 
 def test_end_call_takes_a_reason_and_nothing_else() -> None:
@@ -15,4 +26,42 @@ def test_end_call_takes_a_reason_and_nothing_else() -> None:
 def test_only_send_digits_sounds_like_the_keypad() -> None:
     keypad = re.compile("digit|press|dtmf|keypad")
     assert [name for name in sorted(RESERVED_NAMES) if keypad.search(name)] == ["send_digits"]
-    assert END_CALL.name in RESERVED_NAMES
+    names = {END_CALL.name, SEND_DIGITS.name, transfer_to_human((DESK,)).name}
+    assert names == RESERVED_NAMES
+
+
+def test_the_model_chooses_between_humans_by_name() -> None:
+    spec = transfer_to_human((ORDERS, DESK))
+    assert spec.parameters["required"] == ["destination", "reason", "summary"]
+    destination = spec.parameters["properties"]["destination"]
+    assert destination["enum"] == ["orders", "front desk"]
+    assert destination["description"] == (
+        "Who is reached. orders: everything about an order, open Monday to Friday 09:00 to 17:30 "
+        "(time zone Europe/Berlin); front desk."
+    )
+
+
+def test_the_only_human_need_not_be_chosen() -> None:
+    spec = transfer_to_human((ORDERS,))
+    assert spec.parameters["required"] == ["reason", "summary"]
+    assert list(spec.parameters["properties"]) == ["reason", "summary"]
+    assert "Who is reached: orders: everything about an order, open Monday" in spec.description
+
+
+@pytest.mark.parametrize("destinations", [(ORDERS,), (DESK,), (ORDERS, DESK)])
+def test_the_model_is_told_no_number(destinations: tuple[Destination, ...]) -> None:
+    told = str(transfer_to_human(destinations))
+    assert not any(each.address in told for each in destinations)
+    assert "415555" not in told
+    assert "sip" not in told
+
+
+@pytest.mark.parametrize(
+    ("digits", "fits"),
+    [("1", True), ("1W42#", True), ("ww*9D", True), ("", False), ("1 2", False), ("+1", False)],
+)
+def test_keys_that_a_telephone_has_can_be_sent(digits: str, fits: bool) -> None:
+    schema = SEND_DIGITS.parameters["properties"]["digits"]
+    assert bool(re.search(schema["pattern"], digits)) is fits
+    assert (schema["minLength"], schema["maxLength"]) == (1, 200)
+    assert SEND_DIGITS.parameters["required"] == ["digits"]

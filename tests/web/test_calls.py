@@ -96,7 +96,13 @@ async def test_a_live_call_shows_what_was_said_so_far(api: AsyncClient, store: S
         "events": [{"at_ms": 1.5, "kind": "command", "name": "ClearAudio", "data": {"n": 1}}],
         "usage": {"input_audio": 7},
         "timings": {"webhook_ms": 12.5},
-        "transfers": [{"destination": "desk", "outcome": "busy"}],
+        "transfers": [
+            {
+                "destination": "desk", "outcome": "busy",
+                "reason": "", "summary": "", "warm": False,
+            },
+        ],
+        "summary": None,
         "cost": {"currency": "USD", "model": None, "line": 0.0129, "unknown": ["model"]},
         "recording": "recordings/CA1.wav",
     }  # fmt: skip

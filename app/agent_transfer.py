@@ -1,0 +1,219 @@
+"""The agent file's [transfer]: the humans whom callers are handed to, with numbers and hours."""
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+from zoneinfo import available_timezones
+
+from pydantic import AfterValidator, Field, field_validator, model_validator
+
+from app.agent_forms import Form, Text, fault
+from app.call.destinations import Destination, Hours, Span
+from app.e164 import EXPECTED_NUMBER, Number
+
+_DEFAULT = Destination("", "")
+_NAME = re.compile(r"[\w -]{1,64}")
+_PRINTABLE = re.compile(r"[!-~]+")
+# A user, a host or an IPv6 address, a port; then parameters, and headers behind a question mark.
+_SIP = re.compile(
+    r"sips?:[^\s\"'<>@;?]+@([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?([;?][^\s\"'<>]*)?"
+)
+_MOST_SIP_CHARACTERS = 254  # Twilio: below 255, which headers are not part of
+
+_DAY_NAMES = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_DAY = f"(?:{'|'.join(_DAY_NAMES)})"
+_DAYS = rf"{_DAY}(?: *- *{_DAY})?"
+_TIME = r"(\d\d):(\d\d)"
+_OPEN = re.compile(rf"({_DAYS}(?: *, *{_DAYS})*) +{_TIME} *- *{_TIME}", re.IGNORECASE)
+_DAY_MINUTES = 24 * 60
+
+
+def _name(value: str) -> str:
+    value = value.strip()
+    if not value or not _NAME.fullmatch(value):
+        raise ValueError
+    return value
+
+
+def _sip(value: str) -> str:
+    if not value.isascii() or not value.isprintable() or not _SIP.fullmatch(value):
+        raise ValueError
+    if len(value.partition("?")[0]) > _MOST_SIP_CHARACTERS:
+        raise ValueError
+    return value
+
+
+def _music(value: str) -> str:
+    if not value:
+        return value
+    parts = urlsplit(value)
+    if not _PRINTABLE.fullmatch(value) or parts.scheme != "https" or not parts.hostname:
+        raise ValueError
+    return value
+
+
+def _zone(value: str) -> str:
+    known = available_timezones()
+    if value not in known:
+        near = difflib.get_close_matches(value, known, n=1)
+        raise fault(
+            "there is no time zone {value!r}; {advice}",
+            value=value,
+            advice=f"did you mean '{near[0]}'?" if near else "write one such as 'Europe/Berlin'",
+        )
+    return value
+
+
+def _spans(value: str) -> list[Span]:
+    """'Sat-Mon 20:00-02:00' as spans that each lie within a day.
+
+    Raises:
+        ValueError: it is no such text.
+    """
+    found = _OPEN.fullmatch(value.strip())
+    if found is None:
+        raise ValueError
+    days, *clock = found.groups()
+    begin, end = _minutes(*clock[:2]), _minutes(*clock[2:])
+    if begin == end:
+        raise fault("{value!r} ends when it begins; a whole day is 00:00-24:00", value=value)
+    spans: list[Span] = []
+    for day in _days(days):
+        if begin < end:
+            spans.append((day, begin, end))
+        else:
+            spans += [(day, begin, _DAY_MINUTES), ((day + 1) % len(_DAY_NAMES), 0, end)]
+    return [span for span in spans if span[1] < span[2]]
+
+
+def _days(text: str) -> Iterator[int]:
+    for part in text.lower().replace(" ", "").split(","):
+        first, _, last = part.partition("-")
+        begin = _DAY_NAMES.index(first)
+        ahead = (_DAY_NAMES.index(last or first) - begin) % len(_DAY_NAMES)
+        yield from ((begin + day) % len(_DAY_NAMES) for day in range(ahead + 1))
+
+
+def _minutes(hours: str, minutes: str) -> int:
+    whole = int(hours) * 60 + int(minutes)
+    if int(minutes) >= 60 or whole > _DAY_MINUTES:
+        raise ValueError
+    return whole
+
+
+def _opening(value: str) -> str:
+    _spans(value)
+    return value
+
+
+def _merged(spans: Iterable[Span]) -> tuple[Span, ...]:
+    """Spans in the order of the week, those that overlap or touch as one."""
+    merged: list[Span] = []
+    for day, begin, end in sorted(spans):
+        if merged and merged[-1][0] == day and begin <= merged[-1][2]:
+            merged[-1] = (day, merged[-1][1], max(end, merged[-1][2]))
+        else:
+            merged.append((day, begin, end))
+    return tuple(merged)
+
+
+class DestinationForm(Form):
+    name: Annotated[str, AfterValidator(_name)] = Field(
+        description="1 to 64 letters, digits, spaces, - or _"
+    )
+    description: str = Field(default=_DEFAULT.description, description="text")
+    number: Number | None = Field(default=None, description=EXPECTED_NUMBER)
+    sip: Annotated[str, AfterValidator(_sip)] | None = Field(
+        default=None, description="a SIP address such as 'sip:desk@example.com'"
+    )
+    hours: list[Annotated[str, AfterValidator(_opening)]] = Field(
+        default=[],
+        description="an array of opening hours, such as ['Mon-Fri 09:00-17:30'], "
+        "or nothing for always",
+    )
+    timezone: Annotated[str, AfterValidator(_zone)] | None = Field(
+        default=None, description="an IANA time zone such as 'Europe/Berlin'"
+    )
+    ring_seconds: int = Field(
+        default=_DEFAULT.ring_ms // 1000,
+        ge=5,
+        le=120,
+        description="a whole number of seconds from 5 to 120",
+    )
+    then: list[Text] = Field(
+        default=[], description="an array of other destinations' names, such as ['front desk']"
+    )
+    warm: bool = Field(default=_DEFAULT.warm, description="true or false")
+
+    @field_validator("hours")
+    @classmethod
+    def _are_some(cls, value: list[str]) -> list[str]:
+        if not value:  # that it is never open is as likely meant as always
+            raise ValueError
+        return value
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> "DestinationForm":
+        if self.number is None and self.sip is None:
+            raise fault("cannot be reached; give it number = '+14155550100' or sip = 'sip:…'")
+        if self.number is not None and self.sip is not None:
+            raise fault("has both a number and a sip; remove one of them")
+        if self.hours and self.timezone is None:
+            raise fault("has hours and no time zone; give it timezone = 'Europe/Berlin'")
+        return self
+
+    def destination(self) -> Destination:
+        spans = _merged(span for text in self.hours for span in _spans(text))
+        return Destination(
+            name=self.name,
+            address=self.number or self.sip or "",
+            description=" ".join(self.description.split()),
+            hours=Hours(self.timezone, spans) if self.timezone else Hours(),
+            ring_ms=self.ring_seconds * 1000,
+            then=tuple(self.then),
+            warm=self.warm,
+        )
+
+
+class TransferForm(Form):
+    hold_music: Annotated[str, AfterValidator(_music)] = Field(
+        default="", description="an https address of a sound file, or '' for Twilio's own music"
+    )
+    destinations: list[DestinationForm] = Field(
+        default=[], description="tables: [[transfer.destinations]]"
+    )
+
+    @field_validator("destinations", mode="before")
+    @classmethod
+    def _are_tables(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            raise fault("there may be several; write [[transfer.destinations]], with two brackets")
+        return value
+
+    def problems(self) -> Iterator[tuple[int, str, str]]:
+        """What does not fit together in these destinations: the number of one, from 0, its key,
+        and what is wrong there."""
+        names = [each.name for each in self.destinations]
+        for number, form in enumerate(self.destinations):
+            if form.name.casefold() in (name.casefold() for name in names[:number]):
+                yield number, "name", f"a destination above is called {form.name!r} already"
+            for position, name in enumerate(form.then):
+                if problem := _then_problem(name, form, position, names):
+                    yield number, "then", problem
+
+
+def _then_problem(name: str, form: DestinationForm, position: int, names: list[str]) -> str:
+    if name == form.name:
+        return f"{name!r} is this destination itself; remove it"
+    if name in form.then[:position]:
+        return f"{name!r} is there twice"
+    if name in names:
+        return ""
+    near = difflib.get_close_matches(name, names, n=1)
+    others = [repr(each) for each in names if each != form.name]
+    if near and near[0] != form.name:
+        return f"there is no destination {name!r}; did you mean {near[0]!r}?"
+    known = f"known here: {', '.join(others)}" if others else "this one is the only one"
+    return f"there is no destination {name!r}; {known}"

@@ -1,0 +1,100 @@
+"""A call on the terminal while it goes on: its states, and the words as they are heard."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.status import Status
+from rich.text import Text
+
+from app.records import TERMINAL
+from app.report.report import clock
+
+_WHO = {"user": ("callee", "cyan"), "assistant": ("agent", "magenta"), "tool": ("tool", "green")}
+_ENDED_BY = {"caller": "the callee", "agent": "the agent"}
+
+
+class Screen:
+    """Shows one call: a line for every change, and on a terminal one that lives below them."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._line = Status("", console=console)
+        self._call_sid = ""
+        self._status = ""
+        self._since_s = 0.0
+        self._answered_by = ""
+        self._turns: list[Mapping[str, Any]] = []  # as they were at the last look
+        self._said: list[str] = []  # what was shown of each
+
+    def placed(self, call_sid: str, to: str) -> None:
+        self._call_sid = call_sid
+        self._print(Text(call_sid, "bold").append(f" to {to}", "not bold"))
+
+    def watching(self) -> Status:
+        """The line that lives; a context."""
+        return self._line
+
+    def show(self, record: Mapping[str, Any], *, last: bool) -> None:
+        """A look at the call's record. `last`: there is no other."""
+        if (status := str(record.get("status"))) != self._status:
+            self._status, self._since_s = status, time.monotonic()
+            if status not in TERMINAL:
+                self._print(Text(status, "bold"))
+        if (answered_by := record.get("answered_by") or "") != self._answered_by:
+            self._answered_by = str(answered_by)
+            self._print(Text(f"answered by {answered_by}", "bold"))
+        self._show_turns(record.get("transcript") or [], last)
+        for_s = time.monotonic() - self._since_s
+        now = f"{status} for {clock(1000 * for_s)} (Ctrl-C stops watching)"
+        self._line.update(Text(status if status in TERMINAL else now))
+        if last:
+            self._show_end(record)
+
+    def _show_turns(self, turns: list[Mapping[str, Any]], last: bool) -> None:
+        """Those that are settled: one that is still being heard grows from look to look."""
+        for number, turn in enumerate(turns):
+            settled = number < len(self._turns) and self._turns[number] == turn
+            if not last and not (settled and turn.get("complete")):
+                break
+            text = " ".join(str(turn.get("text", "")).split())
+            if number == len(self._said):
+                self._said.append("")
+            shown = self._said[number]
+            if text and text != shown:
+                self._said[number] = text
+                rest = text.removeprefix(shown) if shown else text
+                self._print_turn(turn, rest.strip(), more=bool(shown))
+        self._turns = turns
+
+    def _print_turn(self, turn: Mapping[str, Any], text: str, *, more: bool) -> None:
+        who, style = _WHO.get(str(turn.get("role")), ("", ""))
+        if who == "tool":
+            text = f"{(turn.get('extra') or {}).get('name', '')} → {text}"
+        at = clock(float(turn.get("at_ms") or 0.0))
+        line = Text(f"{at:>8}  {who:<6}  ", "dim").append(f"{'…' * more}{text}", f"not dim {style}")
+        self._print(line)
+
+    def _show_end(self, record: Mapping[str, Any]) -> None:
+        for transfer in record.get("transfers") or []:
+            told = ", ".join(f"{name}: {value}" for name, value in transfer.items())
+            self._print(Text(f"transfer  {told}"))
+        end = Text(self._status, "bold")
+        if (seconds := record.get("duration_s")) is not None:
+            end.append(f" after {clock(1000 * float(seconds))}")
+        if ended_by := record.get("ended_by"):
+            end.append(f", ended by {_ENDED_BY.get(str(ended_by), str(ended_by))}")
+        self._print(end)
+
+    def stopped(self, url: str) -> None:
+        """Nobody looks any more."""
+        if self._call_sid:
+            self._print(Text("No longer watching; the call goes on. To end it:"))
+            hang_up = f"{url}/calls/{self._call_sid}/hangup"
+            self._print(Text(f'  curl -X POST -H "Authorization: Bearer $API_TOKEN" {hang_up}'))
+        else:
+            self._print(Text("Stopped; whether the call was placed, python -m app calls tells."))
+
+    def _print(self, line: Text) -> None:
+        self._console.print(line, soft_wrap=True)  # so that a pipe gets whole lines

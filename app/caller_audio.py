@@ -1,0 +1,65 @@
+"""The caller's audio on its way to the model: kept while nobody takes it, counted, and muted."""
+
+import base64
+from collections import deque
+from collections.abc import Callable
+
+from app.audio import silence
+from app.call.events import CallerAudioForwarded
+from app.telephony.media_stream import Media
+
+MOST_BYTES = 10_000 * 8  # ten seconds: what is older answers nothing any more
+_FRAME_BYTES = 160
+_SILENT_FRAME = base64.b64encode(silence(20)).decode("ascii")
+
+SendAudio = Callable[[str], None]
+
+
+class CallerAudio:
+    """`muted`: silence stands in for what the caller sends, so that time goes on and no sound
+    does."""
+
+    def __init__(self) -> None:
+        self.muted = False
+        self.frames = 0  # that went to the model since this was last told
+        self._size_bytes = 0
+        self._early: deque[Media] = deque()
+        self._early_bytes = 0
+
+    def heard(self, media: Media) -> Media:
+        """What may be known of this frame."""
+        if not self.muted:
+            return media
+        if media.size_bytes == _FRAME_BYTES:
+            return Media(_SILENT_FRAME, _FRAME_BYTES, media.timestamp)
+        quiet = base64.b64encode(b"\xff" * media.size_bytes).decode("ascii")
+        return Media(quiet, media.size_bytes, media.timestamp)
+
+    def forward(self, media: Media, send: SendAudio) -> None:
+        """Give it to the model."""
+        send(media.payload)
+        self.frames += 1
+        self._size_bytes += media.size_bytes
+
+    def keep(self, media: Media) -> None:
+        """Nobody takes it yet."""
+        self._early.append(media)
+        self._early_bytes += media.size_bytes
+        while self._early_bytes > MOST_BYTES:
+            self._early_bytes -= self._early.popleft().size_bytes
+
+    @property
+    def waiting(self) -> bool:
+        return bool(self._early)
+
+    def forward_oldest(self, send: SendAudio) -> None:
+        """Give the model the oldest of what was kept. Raises IndexError when nothing waits."""
+        media = self._early.popleft()
+        self._early_bytes -= media.size_bytes
+        self.forward(media, send)
+
+    def told(self) -> CallerAudioForwarded:
+        """What went to the model since this was last told."""
+        event = CallerAudioForwarded(self.frames, self._size_bytes)
+        self.frames = self._size_bytes = 0
+        return event

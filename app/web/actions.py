@@ -1,0 +1,168 @@
+"""The HTTP API's orders: place a call, hand it over, hang it up, say something on it."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, HTTPException, Path, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.call.events import HangUpRequested, SayRequested, TransferRequested
+from app.errors import TwilioError
+from app.outbound import Outbound, OutboundRefused
+from app.services import Services
+from app.store import TERMINAL, CallRow, Store
+from app.switchboard import Switchboard
+from app.web.problems import documented
+from app.web.security import require_token
+from app.web.webhooks import Gate
+
+router = APIRouter(
+    prefix="/calls",
+    tags=["actions"],
+    dependencies=[Depends(require_token)],
+    responses=documented(401, 422, 503),
+)
+
+LONGEST_TEXT = 2000
+Sid = Annotated[str, Path(description="the call's SID at Twilio", examples=["CA" + "0" * 32])]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class NewCall(_Body):
+    """Whom to call, and what about."""
+
+    to: str = Field(description="the number to call, E.164", examples=["+14155550123"])
+    greeting: str = Field(
+        "", max_length=LONGEST_TEXT, description="said first; empty: as the agent file says"
+    )
+    voicemail: str = Field(
+        "",
+        max_length=LONGEST_TEXT,
+        description="said after the beep of an answering machine; empty: as the agent file says",
+    )
+    context: str = Field(
+        "", max_length=20_000, description="what the agent has to know about this call"
+    )
+
+
+class Placed(BaseModel):
+    """The call that was placed."""
+
+    call_sid: str
+
+
+class TransferOrder(_Body):
+    """Whom to hand the caller to."""
+
+    destination: str = Field(
+        "", description="a name of the agent file; not needed where there is only one"
+    )
+
+
+class Words(_Body):
+    """What the agent is to say."""
+
+    text: str = Field(min_length=1, max_length=LONGEST_TEXT, pattern=r"\S")
+
+
+class Accepted(BaseModel):
+    """The order was taken; the call's record tells what comes of it."""
+
+    call_sid: str
+
+
+@router.post(
+    "", status_code=201, summary="Place a call", responses=documented(403, 409, 429, 502, 504)
+)
+async def place_call(request: Request, response: Response, call: NewCall) -> Placed:
+    """Call somebody. The number has to be allowed (OUTBOUND_PREFIXES), and must not have been
+    called just now (OUTBOUND_REPEAT_SECONDS)."""
+    outbound: Outbound = request.app.state.outbound
+    switchboard: Switchboard = request.app.state.switchboard
+    gate: Gate = request.app.state.gate
+    outbound.draining = switchboard.draining
+    try:
+        call_sid = await outbound.place(
+            call.to,
+            base_url=gate.base_url(request.scope),
+            greeting=call.greeting,
+            voicemail=call.voicemail,
+            context=call.context,
+            room=switchboard.room,
+        )
+    except OutboundRefused as refused:
+        wait_s = refused.retry_after_s
+        headers = None if wait_s is None else {"Retry-After": str(wait_s)}
+        raise HTTPException(refused.status, str(refused), headers) from refused
+    response.headers["Location"] = f"/calls/{call_sid}"
+    return Placed(call_sid=call_sid)
+
+
+_ON_A_CALL: dict[str, Any] = {"status_code": 202, "responses": documented(404, 409)}
+
+
+@router.post("/{call_sid}/transfer", summary="Hand the caller to a human", **_ON_A_CALL)
+async def transfer(request: Request, call_sid: Sid, order: TransferOrder) -> Accepted:
+    """The agent announces it, and the caller is handed over when they have heard that."""
+    switchboard: Switchboard = request.app.state.switchboard
+    services: Services = request.app.state.services
+    names = [each.name for each in services.agent.agent.destinations]
+    await _live(request, call_sid)
+    if not names:
+        raise HTTPException(
+            409, "there is nobody to hand callers to; see [transfer], or set TRANSFER_NUMBER"
+        )
+    name = order.destination or (names[0] if len(names) == 1 else "")
+    if name not in names:
+        raise HTTPException(422, f"body.destination: expected one of: {', '.join(names)}")
+    leg = switchboard.leg(call_sid)
+    if leg is not None and leg.redirecting:
+        raise HTTPException(409, "the caller is being handed over already")
+    if not switchboard.tell(call_sid, TransferRequested(name)):
+        raise HTTPException(409, "the call does not talk with the agent now")
+    return Accepted(call_sid=call_sid)
+
+
+@router.post("/{call_sid}/say", summary="Let the agent say something", **_ON_A_CALL)
+async def say(request: Request, call_sid: Sid, words: Words) -> Accepted:
+    """The agent says exactly this as soon as it is its turn."""
+    switchboard: Switchboard = request.app.state.switchboard
+    await _live(request, call_sid)
+    if not switchboard.tell(call_sid, SayRequested(words.text.strip())):
+        raise HTTPException(409, "the call does not talk with the agent now")
+    return Accepted(call_sid=call_sid)
+
+
+@router.post(
+    "/{call_sid}/hangup", summary="End a call", status_code=202,
+    responses=documented(404, 409, 502),
+)  # fmt: skip
+async def hangup(request: Request, call_sid: Sid) -> Accepted:
+    """The call ends at once, whoever the caller talks with."""
+    switchboard: Switchboard = request.app.state.switchboard
+    services: Services = request.app.state.services
+    await _live(request, call_sid)
+    if not switchboard.tell(call_sid, HangUpRequested("operator")):
+        if services.rest is None:
+            raise HTTPException(409, "there is no Twilio account that could end the call")
+        try:
+            await services.rest.hang_up(call_sid)
+        except TwilioError as error:
+            raise HTTPException(502, str(error)) from error
+    return Accepted(call_sid=call_sid)
+
+
+async def _live(request: Request, call_sid: str) -> CallRow | None:
+    """Raises HTTPException: 404 when there is no such call, 409 when it has ended."""
+    switchboard: Switchboard = request.app.state.switchboard
+    if switchboard.is_live(call_sid):
+        return None
+    store: Store = request.app.state.store
+    row = await store.get_call(call_sid)
+    if row is None:
+        raise HTTPException(404, "there is no record of this call")
+    if row.status in TERMINAL:
+        raise HTTPException(409, "the call has ended")
+    return row

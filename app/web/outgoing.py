@@ -1,0 +1,52 @@
+"""What Twilio asks about calls that we placed: somebody answered, and who that was."""
+
+from fastapi import APIRouter, Request, Response
+
+from app.call.events import VoicemailReached
+from app.outbound import Outbound
+from app.services import Services
+from app.store import Store
+from app.switchboard import Switchboard
+from app.telephony.twiml import stream_urls
+from app.web.phone import call_info
+from app.web.webhooks import base_of, form_of, rendered
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.post("/outgoing-call/{token}")
+async def outgoing_call(request: Request, token: str) -> Response:
+    """Somebody answered our call: TwiML that joins them to a media stream."""
+    switchboard: Switchboard = request.app.state.switchboard
+    outbound: Outbound = request.app.state.outbound
+    services: Services = request.app.state.services
+    call, base_url = call_info(await form_of(request)), base_of(request)
+    placed = outbound.answered(token, call.call_sid)
+    if placed is None:
+        return rendered("goodbye")
+    agent = services.agent.agent.calling(placed.greeting, placed.context)
+    ticket = await switchboard.answer(call, base_url, agent)
+    if ticket is None:
+        return rendered("goodbye")
+    return rendered("incoming-call", **stream_urls(base_url, ticket))
+
+
+@router.post("/answering-machine")
+async def answering_machine(request: Request) -> Response:
+    """Who answered our call, in Twilio's words. It is found out while the agent talks already."""
+    switchboard: Switchboard = request.app.state.switchboard
+    outbound: Outbound = request.app.state.outbound
+    store: Store = request.app.state.store
+    services: Services = request.app.state.services
+    form = await form_of(request)
+    call_sid, answered_by = form.get("CallSid", ""), form.get("AnsweredBy", "")
+    placed = outbound.placed(call_sid)
+    if call_sid and answered_by:
+        store.save_call(call_sid, answered_by=answered_by)
+    if answered_by.startswith("machine"):
+        message = placed.voicemail if placed else ""
+        message = message or services.agent.agent.outbound.voicemail
+        switchboard.tell(call_sid, VoicemailReached(message))
+    elif answered_by == "fax":
+        switchboard.tell(call_sid, VoicemailReached())
+    return Response(status_code=204)

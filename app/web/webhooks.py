@@ -1,0 +1,102 @@
+"""What every webhook of Twilio's goes through: is it Twilio's, what does it say, and an answer."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+from fastapi import HTTPException, Request, Response
+from starlette.datastructures import Headers
+from starlette.types import Scope
+
+from app.errors import ProtocolError
+from app.telephony.signature import SignatureChecker, parse_form
+from app.telephony.twiml import render
+from app.web.security import token_matches
+
+logger = logging.getLogger(__name__)
+
+LARGEST_FORM_BYTES = 64 << 10
+FORM_S = 10.0
+
+
+class Gate:
+    """Lets Twilio in, and nobody else. `api_token` opens it when Twilio has no account here;
+    `signed`: it has one. `stream_signature`: require or if-present."""
+
+    def __init__(
+        self,
+        signatures: SignatureChecker,
+        *,
+        api_token: str,
+        signed: bool,
+        stream_signature: str,
+    ) -> None:
+        self._signatures = signatures
+        self._api_token = api_token
+        self._signed = signed
+        self._stream_signature = stream_signature
+
+    def base_url(self, scope: Scope) -> str | None:
+        """Where Twilio reaches this service, or None when the request does not tell."""
+        return self._signatures.base_url(scope)
+
+    def admits(self, scope: Scope, body: bytes) -> bool:
+        """Whether a webhook comes from whom it should."""
+        if self._signed:
+            return self._signatures.is_valid(scope, body)
+        scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
+        return scheme.lower() == "bearer" and token_matches(token, self._api_token)
+
+    def admits_stream(self, scope: Scope) -> bool:
+        """Whether a media socket's handshake may go on; its ticket decides the rest. That Twilio
+        signs every handshake is not documented, so a missing signature can be allowed; a wrong
+        one never is."""
+        if not self._signed:
+            return True
+        if self._stream_signature == "if-present" and not self._signatures.is_signed(scope):
+            return True
+        return self._signatures.is_valid(scope)
+
+
+async def form_of(request: Request) -> Mapping[str, str]:
+    """The webhook's parameters, once it is sure that they are Twilio's.
+
+    Raises HTTPException: 403 when they are not, 413 when they are too many.
+    """
+    gate: Gate = request.app.state.gate
+    body = b""
+    try:
+        async with asyncio.timeout(FORM_S):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > LARGEST_FORM_BYTES:
+                    raise HTTPException(413, "a webhook of Twilio's is smaller than this")
+    except TimeoutError:
+        raise HTTPException(408, "the request's body did not come") from None
+    if not gate.admits(request.scope, body):
+        extra = {"path": request.url.path, "url_expected": gate.base_url(request.scope)}
+        logger.warning("webhook without a valid signature refused", extra=extra)
+        raise HTTPException(403, "the request is not signed by this service's Twilio account")
+    try:
+        return dict(parse_form(body)) if body else dict(request.query_params)
+    except ProtocolError as error:
+        raise HTTPException(400, str(error)) from None
+
+
+def base_of(request: Request) -> str:
+    """Where Twilio reaches this service. Raises HTTPException 400 when nobody knows."""
+    gate: Gate = request.app.state.gate
+    base_url = gate.base_url(request.scope)
+    if base_url is None:
+        raise HTTPException(400, "Host is missing")
+    return base_url
+
+
+def twiml(document: str) -> Response:
+    """A TwiML document as an answer."""
+    return Response(document, media_type="text/xml")
+
+
+def rendered(template: str, **values: str) -> Response:
+    """One of twiml/ as an answer; see `render`."""
+    return twiml(render(template, **values))

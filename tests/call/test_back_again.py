@@ -1,0 +1,141 @@
+"""The caller is back with the agent, which knows what was said and what became of them."""
+
+import pytest
+
+from app.call import commands as do
+from app.call import directions
+from app.call import events as ev
+from app.call.conversation import Turn
+from app.call.transfer import TRANSFER
+from tests.call.humans import HUMANS, MONDAY_NOON_S
+from tests.call.scene import Scene, agent
+
+NO_ANSWER = "Sales: no answer. Support: busy. Nobody took the call."
+SAID = (("assistant", "Hello."), ("user", "A human, please."), ("assistant", "One moment."))
+
+
+def back(
+    *,
+    tool: str = TRANSFER,
+    output: str = NO_ANSWER,
+    history: tuple[tuple[str, str], ...] = SAID,
+    greeting: str = "Hello.",
+    call_id: str = "call_1",
+) -> Scene:
+    """The leg that begins when a transfer reached nobody; its stream is there, its model not."""
+    scene = Scene(agent(greeting=greeting, destinations=HUMANS.destinations), up_ms=0, down_ms=0)
+    scene.feed(ev.LegOpened(history, MONDAY_NOON_S, tool, call_id, output))
+    scene.feed(ev.StreamStarted("MZ2"))
+    return scene
+
+
+def turns(scene: Scene) -> list[Turn]:
+    return scene.machine.transcript(scene.now_ms)
+
+
+def test_an_agent_whose_caller_is_back_knows_what_was_said_and_what_became_of_them() -> None:
+    scene = back()
+    scene.configure()
+    result = ("system", directions.tool_result(TRANSFER, NO_ANSWER))
+    assert scene.messages() == [*SAID, result, ("system", directions.SESSION_RENEWED)]
+    assert scene.asked() == [directions.back_again(TRANSFER)]
+    order = [type(command) for _, command in scene.commands]
+    assert order.index(do.CreateResponse) > order.index(do.AddMessage)
+
+
+def test_the_agent_speaks_first_and_once_when_the_caller_is_back() -> None:
+    scene = back()
+    scene.configure()
+    scene.respond(1500)
+    scene.run(60_000)
+    assert len(scene.asked()) == 1
+
+
+def test_what_became_of_the_transfer_is_a_turn_of_the_transcript() -> None:
+    scene = back()
+    scene.configure()
+    scene.answer(500, text="Nobody is there right now.")
+    scene.run(1000)
+    first, second = turns(scene)
+    assert (first.role, first.item_id, first.text) == ("tool", "call_1", NO_ANSWER)
+    assert first.detail == {"name": TRANSFER}
+    assert second.heard_text == "Nobody is there right now."
+
+
+def test_the_history_goes_on_with_what_became_of_the_transfer() -> None:
+    scene = back()
+    scene.configure()
+    scene.answer(500, text="Nobody is there right now.")
+    scene.run(1000)
+    assert scene.machine.history(scene.now_ms) == (
+        *SAID,
+        ("system", directions.tool_result(TRANSFER, NO_ANSWER)),
+        ("assistant", "Nobody is there right now."),
+    )
+
+
+@pytest.mark.parametrize("greeting", ["Hello.", ""])
+def test_a_caller_who_had_said_nothing_before_is_not_greeted_as_new(greeting: str) -> None:
+    """They pressed 0 while the model was down: nothing was said, but they waited for a human."""
+    scene = back(history=(), greeting=greeting)
+    scene.configure()
+    assert scene.asked() == [directions.back_again(TRANSFER)]
+
+
+def test_a_model_that_comes_late_still_says_what_became_of_the_caller() -> None:
+    scene = back()
+    begun_ms = scene.now_ms
+    for _ in range(4):
+        scene.feed(ev.ModelLost("refused"))
+        scene.run(3500)
+    assert max(scene.line.silences_ms(begun_ms, scene.now_ms)) <= 8000
+    scene.configure()
+    assert scene.asked() == [directions.back_again(TRANSFER)]
+
+
+def test_a_session_lost_before_a_word_of_it_was_heard_is_asked_again() -> None:
+    scene = back()
+    scene.configure()
+    scene.feed(ev.ModelLost("gone"))
+    scene.configure()
+    assert scene.asked()[-1] == directions.back_again(TRANSFER)
+
+
+def test_a_caller_who_is_back_may_be_handed_over_again() -> None:
+    scene = back(call_id="bridge_transfer_0_1")
+    scene.configure()
+    scene.respond(100)
+    scene.run(1000)
+    scene.feed(ev.TransferRequested("Support"))
+    scene.respond(100)
+    scene.run(1000)
+    (order,) = scene.all(do.TransferCall)
+    assert order.call_id != "bridge_transfer_0_1"  # that one has its answer
+
+
+def test_ids_of_our_own_differ_from_leg_to_leg_though_nothing_was_said() -> None:
+    first = Scene(HUMANS)
+    first.feed(ev.LegOpened(), ev.StreamStarted("MZ1"), ev.TransferRequested("Support"))
+    first.run(1000)
+    (order,) = first.all(do.TransferCall)
+    second = back(history=(), call_id=order.call_id)
+    second.feed(ev.TransferRequested("Support"))
+    second.run(1000)
+    assert second.all(do.TransferCall)[0].call_id != order.call_id
+
+
+def test_a_caller_who_is_back_after_keys_were_pressed_is_told_to_go_on() -> None:
+    scene = back(tool="send_digits", output=directions.DIGITS_SENT)
+    scene.configure()
+    assert scene.asked() == [directions.back_again("send_digits")]
+    assert ("system", directions.tool_result("send_digits", directions.DIGITS_SENT)) in (
+        scene.messages()
+    )
+
+
+def test_a_caller_whose_line_was_lost_is_told_of_that_only() -> None:
+    scene = back(tool="", output="", call_id="")
+    scene.configure()
+    assert scene.asked() == [directions.back_again("")]
+    assert [role for role, _ in scene.messages()] == ["assistant", "user", "assistant", "system"]
+    assert turns(scene) == []

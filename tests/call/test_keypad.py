@@ -1,0 +1,379 @@
+"""Keys alone: which belong together, which are for whom, and which are nobody's."""
+
+from collections.abc import Iterable
+
+import pytest
+
+from app.call.keypad import ASKED_PAUSE_MS, MASK, PAUSE_MS, STRAY_MS, TAIL_MS, Entry, Keypad
+from app.call.limits import NEVER
+
+TIMEOUT_MS = 30_000.0
+
+
+class Typist:
+    """A caller at a keypad, and somebody who looks at it whenever it wants to be looked at."""
+
+    def __init__(self) -> None:
+        self.keypad = Keypad()
+        self.now_ms = 0.0
+        self.entries: list[tuple[float, Entry]] = []
+
+    def run(self, ms: float) -> None:
+        until_ms = self.now_ms + ms
+        while (due_ms := self.keypad.next_ms(self.now_ms)) <= until_ms:
+            assert due_ms > self.now_ms
+            self.now_ms = due_ms
+            self._settle()
+        self.now_ms = until_ms
+
+    def press(self, digits: Iterable[str], gap_ms: float = 300.0) -> None:
+        """These keys, and a gap behind each."""
+        for digit in digits:
+            self.keypad.pressed(digit, self.now_ms)
+            self._settle()
+            self.run(gap_ms)
+
+    def ask(self, length: int = 0, *, secret: bool = False, call_id: str = "call_1") -> None:
+        self.keypad.ask(call_id, length, self.now_ms, secret=secret, timeout_ms=TIMEOUT_MS)
+
+    def _settle(self) -> None:
+        while (entry := self.keypad.settle(self.now_ms)) is not None:
+            self.entries.append((self.now_ms, entry))
+
+    @property
+    def typed(self) -> list[Entry]:
+        return [entry for _, entry in self.entries]
+
+
+@pytest.fixture
+def caller() -> Typist:
+    return Typist()
+
+
+# --- keys that nobody asked for -----------------------------------------------------------------
+
+
+def test_keys_belong_together_until_a_pause_of_two_seconds(caller: Typist) -> None:
+    caller.press("12", 1999)
+    caller.press("3", 0)
+    caller.run(1999)
+    assert caller.typed == []
+    caller.run(1)
+    assert caller.typed == [Entry("123", lone=True)]
+    assert not caller.typed[0].calls_human
+
+
+def test_a_hash_ends_an_entry_at_once_and_is_no_part_of_it(caller: Typist) -> None:
+    caller.press("12#", 100)
+    assert caller.entries == [(200.0, Entry("12"))]
+    caller.run(60_000)
+    assert len(caller.typed) == 1
+
+
+def test_a_hash_alone_is_an_entry(caller: Typist) -> None:
+    caller.press("#", 0)
+    caller.run(PAUSE_MS)
+    assert caller.typed == [Entry("#", lone=True)]
+
+
+def test_two_entries_are_two(caller: Typist) -> None:
+    caller.press("1", 2000)
+    caller.press("2", 2000)
+    assert [entry.digits for entry in caller.typed] == ["1", "2"]
+
+
+def test_an_idle_keypad_wants_nothing(caller: Typist) -> None:
+    assert caller.keypad.next_ms(0) == NEVER
+    caller.press("7#", 0)
+    caller.run(1)
+    assert caller.keypad.next_ms(caller.now_ms) == NEVER
+    assert not caller.keypad.typing
+
+
+# --- the lone 0 ---------------------------------------------------------------------------------
+
+
+def human(caller: Typist) -> list[bool]:
+    return [entry.calls_human for entry in caller.typed]
+
+
+def test_a_lone_zero_calls_for_a_human(caller: Typist) -> None:
+    caller.press("0", 0)
+    caller.run(1999)
+    assert caller.typed == []
+    caller.run(1)
+    assert human(caller) == [True]
+
+
+@pytest.mark.parametrize("keys", ["00", "01", "10", "0#", "*0", "0*", "0A"])
+def test_a_zero_among_other_keys_calls_nobody(caller: Typist, keys: str) -> None:
+    caller.press(keys, 1000)
+    caller.run(10_000)
+    assert human(caller) == [False]
+
+
+@pytest.mark.parametrize(("gap_ms", "called"), [(1999.0, False), (2000.0, True)])
+def test_a_zero_is_lone_two_seconds_after_the_last_key(
+    caller: Typist, gap_ms: float, called: bool
+) -> None:
+    caller.press("12#", 0)
+    caller.run(gap_ms)
+    caller.press("0", 0)
+    caller.run(10_000)
+    assert human(caller) == [False, called]
+
+
+def test_a_zero_behind_an_entry_that_was_long_enough_is_not_lone(caller: Typist) -> None:
+    caller.ask(2)
+    caller.press("12", 500)
+    caller.press("0", 0)
+    caller.run(10_000)
+    assert human(caller) == [False, False]
+
+
+def test_a_lone_zero_calls_every_time(caller: Typist) -> None:
+    caller.press("000", 2000)
+    assert human(caller) == [True] * 3
+
+
+# --- what a tool asked for ----------------------------------------------------------------------
+
+
+def test_a_zero_that_a_tool_asked_for_goes_to_the_tool(caller: Typist) -> None:
+    caller.ask()
+    caller.press("0", PAUSE_MS)
+    assert caller.typed == [Entry("0", "call_1")] and human(caller) == [False]
+
+
+@pytest.mark.parametrize("keys", ["0", "0#"])
+def test_a_zero_of_one_key_that_a_tool_asked_for_goes_to_the_tool(
+    caller: Typist, keys: str
+) -> None:
+    caller.ask(1)
+    caller.press(keys, 100)
+    caller.run(30_000)
+    assert caller.typed == [Entry("0", "call_1")]
+
+
+def test_an_entry_of_the_asked_length_is_complete_at_once(caller: Typist) -> None:
+    caller.ask(4)
+    caller.press("1234", 0)
+    assert caller.entries == [(0.0, Entry("1234", "call_1"))]
+
+
+def test_an_entry_of_a_known_length_gives_five_seconds_for_each_key(caller: Typist) -> None:
+    caller.ask(4)
+    caller.press("12", 4999)
+    assert caller.typed == []
+    caller.press("3", 0)
+    caller.run(ASKED_PAUSE_MS)
+    assert caller.typed == [Entry("123", "call_1")]
+
+
+def test_an_entry_of_any_length_ends_with_a_pause_of_two_seconds(caller: Typist) -> None:
+    caller.ask()
+    caller.press("12", 1000)
+    caller.run(1000)
+    assert caller.typed == [Entry("12", "call_1")]
+
+
+@pytest.mark.parametrize(("keys", "digits"), [("#", ""), ("12#", "12")])
+def test_a_hash_ends_what_a_tool_asked_for(caller: Typist, keys: str, digits: str) -> None:
+    caller.ask(4)
+    caller.press(keys, 0)
+    assert caller.typed == [Entry(digits, "call_1")]
+
+
+def test_a_caller_who_types_nothing_gives_an_empty_entry(caller: Typist) -> None:
+    caller.ask(4)
+    caller.run(TIMEOUT_MS - 1)
+    assert caller.typed == []
+    caller.run(1)
+    assert caller.typed == [Entry("", "call_1")] and not caller.keypad.asked
+    caller.run(60_000)
+    assert len(caller.typed) == 1
+
+
+def test_a_caller_who_is_told_for_long_has_their_time_afterwards(caller: Typist) -> None:
+    caller.ask(4)
+    caller.keypad.told(20_000)
+    caller.run(TIMEOUT_MS + 19_999)
+    assert caller.typed == []
+    caller.run(1)
+    assert caller.typed == [Entry("", "call_1")]
+
+
+def test_what_was_pressed_before_is_no_part_of_what_a_tool_asks_for(caller: Typist) -> None:
+    caller.press("99", 100)
+    caller.ask(2)
+    caller.press("12", 100)
+    assert caller.typed == [Entry("12", "call_1")]
+
+
+@pytest.mark.parametrize("secret", [False, True])
+def test_a_hash_behind_an_entry_that_was_long_enough_belongs_to_it(
+    caller: Typist, secret: bool
+) -> None:
+    """Who types a PIN ends it with # out of habit."""
+    caller.ask(4, secret=secret)
+    caller.press("1234", 300)
+    assert caller.keypad.ignores("#", caller.now_ms)
+    caller.press("#", 5000)
+    assert caller.typed == [Entry("1234", "call_1")]
+
+
+def test_a_hash_behind_one_entry_does_not_end_the_next(caller: Typist) -> None:
+    caller.ask(2)
+    caller.press("12", 300)
+    caller.ask(2, call_id="call_2")
+    caller.press("#34", 300)
+    assert [entry.digits for entry in caller.typed] == ["12", "34"]
+
+
+def test_a_second_hash_is_a_key(caller: Typist) -> None:
+    caller.ask(2)
+    caller.press("12##", 300)
+    caller.run(PAUSE_MS)
+    assert [entry.digits for entry in caller.typed] == ["12", "#"]
+
+
+def test_a_tool_that_gave_up_leaves_the_keys_to_the_agent(caller: Typist) -> None:
+    caller.ask(4)
+    caller.press("1", 100)
+    caller.keypad.drop("call_9", caller.now_ms)
+    assert caller.keypad.asked
+    caller.keypad.drop("call_1", caller.now_ms)
+    assert not caller.keypad.asked and not caller.keypad.typing
+    caller.press("2", 2000)
+    assert caller.typed == [Entry("2")]
+
+
+def test_a_timeout_comes_though_a_secret_was_typed_shortly_before(caller: Typist) -> None:
+    """What is due for one entry must not hide what is due for the next."""
+    caller.ask(2, secret=True)
+    caller.press("12", 100)
+    caller.run(1000)
+    caller.ask(2, call_id="call_2")
+    caller.run(TIMEOUT_MS)
+    assert caller.typed[-1] == Entry("", "call_2")
+
+
+# --- secrets ------------------------------------------------------------------------------------
+
+
+def test_a_secret_is_masked_and_muted_from_the_question_on(caller: Typist) -> None:
+    assert not caller.keypad.secret(0) and not caller.keypad.muted(0)
+    caller.ask(4, secret=True)
+    assert caller.keypad.secret(0) and caller.keypad.muted(0)
+
+
+def test_an_entry_that_is_no_secret_is_neither_masked_nor_muted(caller: Typist) -> None:
+    caller.ask(4)
+    assert not caller.keypad.secret(0) and not caller.keypad.muted(0)
+
+
+def test_the_caller_is_heard_again_when_the_last_key_has_sounded(caller: Typist) -> None:
+    caller.ask(4, secret=True)
+    caller.press(MASK * 4, 0)
+    assert caller.typed == [Entry(MASK * 4, "call_1")]
+    caller.run(TAIL_MS - 1)
+    assert caller.keypad.muted(caller.now_ms)
+    assert caller.keypad.next_ms(caller.now_ms) == caller.now_ms + 1
+    caller.run(1)
+    assert not caller.keypad.muted(caller.now_ms)
+
+
+def test_a_key_too_many_of_a_secret_is_masked_and_for_nobody(caller: Typist) -> None:
+    caller.ask(4, secret=True)
+    caller.press(MASK * 4, 300)
+    assert caller.keypad.secret(caller.now_ms) and caller.keypad.ignores("5", caller.now_ms)
+    caller.press(MASK, 0)
+    assert caller.keypad.muted(caller.now_ms)
+    caller.run(60_000)
+    assert len(caller.typed) == 1
+
+
+def test_a_key_two_seconds_after_a_secret_is_the_agents_again(caller: Typist) -> None:
+    caller.ask(4, secret=True)
+    caller.press(MASK * 4, 0)
+    caller.run(PAUSE_MS)
+    assert not caller.keypad.secret(caller.now_ms)
+    caller.press("5", PAUSE_MS)
+    assert caller.typed[-1].digits == "5"
+
+
+def test_a_secret_ended_by_a_hash_is_over(caller: Typist) -> None:
+    caller.ask(secret=True)
+    caller.press([MASK, MASK, "#"], 0)
+    assert not caller.keypad.secret(caller.now_ms)
+    caller.press("5", PAUSE_MS)
+    assert [entry.digits for entry in caller.typed] == [MASK * 2, "5"]
+
+
+@pytest.mark.parametrize("length", [0, 4])
+def test_the_rest_of_a_secret_that_was_cut_short_goes_nowhere(caller: Typist, length: int) -> None:
+    caller.ask(length, secret=True)
+    caller.press(MASK * 2, 0)
+    caller.run(6000)  # the card fell down
+    assert caller.typed == [Entry(MASK * 2, "call_1")]
+    for _ in range(3):
+        assert caller.keypad.secret(caller.now_ms) and caller.keypad.muted(caller.now_ms)
+        caller.press(MASK, 3000)
+    caller.run(STRAY_MS)
+    assert len(caller.typed) == 1
+    assert not caller.keypad.secret(caller.now_ms) and not caller.keypad.muted(caller.now_ms)
+
+
+def test_a_hash_ends_the_rest_of_a_secret(caller: Typist) -> None:
+    caller.ask(4, secret=True)
+    caller.press(MASK, 6000)
+    caller.press([MASK, "#"], 0)
+    assert not caller.keypad.secret(caller.now_ms) and caller.keypad.muted(caller.now_ms)
+    caller.run(TAIL_MS)
+    assert not caller.keypad.muted(caller.now_ms)
+    caller.press("7", PAUSE_MS)
+    assert caller.typed[-1].digits == "7"
+
+
+def test_a_secret_that_nobody_began_in_time_stays_one_for_a_while(caller: Typist) -> None:
+    caller.ask(4, secret=True)
+    caller.run(TIMEOUT_MS)
+    assert caller.keypad.secret(caller.now_ms)
+    caller.press(MASK * 4, 500)
+    caller.run(60_000)
+    assert caller.typed == [Entry("", "call_1")]
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_secret_whose_tool_gave_up_stays_one_for_a_while(caller: Typist, begun: bool) -> None:
+    caller.ask(4, secret=True)
+    caller.press(MASK * 2 if begun else "", 300)
+    caller.keypad.drop("call_1", caller.now_ms)
+    assert caller.keypad.secret(caller.now_ms) and caller.keypad.muted(caller.now_ms)
+    caller.press(MASK * 2, 300)
+    caller.run(60_000)
+    assert caller.typed == [] and not caller.keypad.muted(caller.now_ms)
+
+
+def test_a_question_that_is_no_secret_gets_its_digits_though_a_secret_was_cut_short(
+    caller: Typist,
+) -> None:
+    caller.ask(4, secret=True)
+    caller.press(MASK, 6000)
+    caller.ask(2, call_id="call_2")
+    assert not caller.keypad.secret(caller.now_ms)
+    caller.press("12", 100)
+    assert caller.typed[-1] == Entry("12", "call_2")
+
+
+def test_the_caller_is_heard_again_though_nothing_else_happens(caller: Typist) -> None:
+    """Each of the two clocks behind a secret is looked at in its time."""
+    caller.ask(4, secret=True)
+    caller.press(MASK, 0)
+    caller.run(ASKED_PAUSE_MS)
+    due_ms = []
+    while (at_ms := caller.keypad.next_ms(caller.now_ms)) != NEVER:
+        due_ms.append(at_ms)
+        caller.now_ms = at_ms
+    assert due_ms == [ASKED_PAUSE_MS + STRAY_MS]
+    assert not caller.keypad.muted(caller.now_ms)

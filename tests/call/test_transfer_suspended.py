@@ -1,0 +1,228 @@
+"""The caller has the last word: a transfer that they speak over is for the model to decide anew."""
+
+from collections.abc import Callable
+from functools import partial
+from random import Random
+
+import pytest
+
+from app.call import commands as do
+from app.call import directions
+from app.call import events as ev
+from app.call.last_words import GUARD_MS
+from app.call.transfer import TRANSFER
+from tests.call.humans import HUMANS, hand_over, staffed
+from tests.call.scene import Scene
+
+ANNOUNCEMENT_MS = 2000
+ORDERED_MS = ANNOUNCEMENT_MS + 100 + GUARD_MS  # with the round trip of `staffed`
+SUSPENDED = [directions.TRANSFER_SUSPENDED]
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return staffed()
+
+
+def told_then_asked(scene: Scene) -> None:
+    """The model has the tool's answer when its turn detection asks for the reply."""
+    scene.fall_silent(text="Actually, wait.")
+    scene.feed(ev.ToolOutputTaken("call_1"))
+    scene.answer(600, "item_2", "resp_2")
+
+
+def asked_then_told(scene: Scene) -> None:
+    """The reply was begun before the model had the tool's answer, so it does not count."""
+    scene.fall_silent(text="Actually, wait.")
+    scene.begin("item_2", "resp_2")
+    scene.feed(ev.ToolOutputTaken("call_1"))
+    scene.audio(600, "item_2", "resp_2")
+    scene.finish("item_2", "resp_2")
+
+
+def not_asked(scene: Scene) -> None:
+    """Turn detection takes a cough for no words."""
+    scene.fall_silent(text="")
+
+
+@pytest.mark.parametrize(
+    ("reply", "ours"), [(told_then_asked, 0), (asked_then_told, 1), (not_asked, 1)]
+)
+def test_an_announcement_interrupted_at_any_of_fifty_moments_transfers_nobody(
+    reply: Callable[[Scene], None], ours: int
+) -> None:
+    random = Random(50)
+    for number in range(50):
+        scene = staffed()
+        hand_over(scene, ANNOUNCEMENT_MS)
+        scene.run(random.uniform(0, ORDERED_MS - 1))
+        scene.speak()
+        assert scene.outputs() == SUSPENDED, f"moment {number}"
+        scene.run(random.uniform(200, 4000))
+        assert scene.asked() == []  # not into the caller's words
+        reply(scene)
+        scene.run(6000)
+        assert scene.asked() == [""] * ours, f"moment {number}"
+        if ours:
+            scene.respond(700)
+        scene.run(120_000)
+        assert scene.asked() == [""] * ours and scene.outputs() == SUSPENDED
+        assert not scene.all(do.TransferCall) and not scene.all(do.HangUp)
+
+
+def test_a_live_announcement_interrupted_at_any_of_fifty_moments_transfers_nobody() -> None:
+    """The model is still at it, so what it would have sent after the interruption never comes."""
+    random, reached = Random(51), 0
+    for number in range(50):
+        scene = staffed()
+        begun_ms, speaks_ms = scene.now_ms, random.uniform(1, ORDERED_MS + 500)
+
+        def unless_cut(*events: ev.Event, scene: Scene = scene, until: float = speaks_ms) -> None:
+            if scene.now_ms - begun_ms < until:  # noqa: B023
+                scene.feed(*events)
+
+        scene.feed(ev.ResponseCreated("resp_1"))
+        scene.feed(ev.OutputItemAdded("resp_1", "item_1", "message"))
+        for piece in range(20):
+            delta = ev.AudioReceived("resp_1", "item_1", "", 800)
+            scene.later(30.0 * piece, partial(unless_cut, delta))
+        done = ev.OutputItemDone("resp_1", "item_1", "message", "completed")
+        kind, arguments = "function_call", '{"destination": "Sales"}'
+        call = ev.OutputItemDone("resp_1", "f_1", kind, "completed", "call_1", TRANSFER, arguments)
+        scene.later(620, partial(unless_cut, done, ev.OutputItemAdded("resp_1", "f_1", kind)))
+        scene.later(900, partial(unless_cut, call))
+        scene.later(910, partial(unless_cut, ev.ResponseDone("resp_1", "completed")))
+        scene.run(speaks_ms)
+        scene.speak()
+        ordered_in_time = bool(scene.all(do.TransferCall))
+        if speaks_ms < 910:
+            scene.feed(ev.ResponseDone("resp_1", "cancelled", "turn_detected"))
+        scene.fall_silent(text="Okay.")
+        scene.feed(ev.ToolOutputTaken("call_1"))
+        scene.answer(500, "item_2", "resp_2")
+        scene.run(60_000)
+        assert bool(scene.all(do.TransferCall)) == ordered_in_time, f"moment {number}"
+        asked_for_it = speaks_ms > 900 and not ordered_in_time
+        assert (scene.outputs() == SUSPENDED) == asked_for_it or ordered_in_time
+        reached += asked_for_it
+        if not ordered_in_time:
+            assert set(scene.asked()) <= {""} and scene.asked() == []
+    assert 10 < reached < 40
+
+
+def test_a_call_for_a_human_that_comes_after_the_interruption_transfers_nobody(
+    scene: Scene,
+) -> None:
+    """It was on its way when the caller began to speak."""
+    scene.begin()
+    scene.audio(1500)
+    scene.run(300)
+    scene.speak()
+    scene.call_tool("call_1", TRANSFER, arguments='{"destination": "Sales"}')
+    assert scene.outputs() == SUSPENDED
+    scene.finish(status="cancelled")
+    told_then_asked(scene)
+    scene.run(60_000)
+    assert not scene.all(do.TransferCall) and scene.asked() == []
+
+
+def test_a_suspended_transfer_that_the_model_asks_for_again_happens(scene: Scene) -> None:
+    hand_over(scene)
+    scene.run(900)
+    scene.speak()
+    scene.fall_silent(text="Yes, please do.")
+    scene.feed(ev.ToolOutputTaken("call_1"))
+    hand_over(scene, 800, call_id="call_2", item_id="item_2", response_id="resp_2")
+    scene.run(900 + GUARD_MS)
+    (order,) = scene.all(do.TransferCall)
+    assert order.call_id == "call_2" and scene.outputs() == SUSPENDED
+    assert scene.line.heard_bytes("item_2", scene.now_ms) == 6400
+    scene.feed(ev.CallRedirected(), ev.StreamEnded("stop"))
+    assert scene.machine.ended_by == "transfer"
+
+
+def test_an_announcement_asked_for_is_not_said_once_the_caller_spoke(scene: Scene) -> None:
+    hand_over(scene, announcement_ms=0)
+    scene.feed(ev.ResponseCreated("resp_2"))
+    scene.speak()
+    scene.feed(ev.ResponseDone("resp_2", "failed", "server_error"))
+    told_then_asked(scene)
+    scene.run(60_000)
+    assert scene.asked() == [directions.announcement("Sales")]
+    assert not scene.all(do.TransferCall)
+
+
+def test_a_transfer_asked_for_again_is_announced_once(scene: Scene) -> None:
+    """The announcement that was cut off is not said in front of the next transfer."""
+    hand_over(scene, announcement_ms=0)
+    scene.begin("item_2", "resp_2")
+    scene.audio(1000, "item_2", "resp_2")
+    scene.run(200)
+    scene.speak()
+    scene.finish("item_2", "resp_2", "cancelled")
+    scene.fall_silent()
+    scene.feed(ev.ToolOutputTaken("call_1"))
+    hand_over(scene, 800, call_id="call_2", item_id="item_3", response_id="resp_3")
+    scene.run(5000)
+    assert scene.asked() == [directions.announcement("Sales")]
+    assert [order.call_id for order in scene.all(do.TransferCall)] == ["call_2"]
+
+
+# --- the caller hangs up ------------------------------------------------------------------------
+
+
+def before(scene: Scene) -> None:
+    scene.feed(ev.ResponseCreated("resp_1"))
+
+
+def announcing(scene: Scene) -> None:
+    hand_over(scene)
+    scene.run(800)
+
+
+def heard(scene: Scene) -> None:
+    hand_over(scene)
+    scene.run(ORDERED_MS - 10)
+
+
+def asking(scene: Scene) -> None:
+    hand_over(scene, announcement_ms=0)
+
+
+def suspended(scene: Scene) -> None:
+    announcing(scene)
+    scene.speak()
+
+
+def ordered(scene: Scene) -> None:
+    hand_over(scene)
+    scene.run(ORDERED_MS + 300)
+
+
+def taken(scene: Scene) -> None:
+    ordered(scene)
+    scene.feed(ev.CallRedirected())
+
+
+@pytest.mark.parametrize(
+    ("moment", "ended_by"),
+    [
+        *[(moment, "caller") for moment in (before, announcing, heard, asking, suspended)],
+        *[(moment, "transfer") for moment in (ordered, taken)],
+    ],
+)
+def test_a_stream_that_stops_at_any_moment_of_a_transfer_ends_the_leg_once(
+    moment: Callable[[Scene], None], ended_by: str
+) -> None:
+    scene = staffed(HUMANS)
+    moment(scene)
+    orders = len(scene.all(do.TransferCall))
+    redirecting = scene.machine.redirecting
+    ended = scene.feed(ev.StreamEnded("stop"))
+    assert [type(c) for c in ended[-2:]] == [do.CloseModel, do.EndLeg]
+    assert scene.machine.ended_by == ended_by
+    assert redirecting == scene.machine.redirecting == (ended_by == "transfer")
+    late = scene.feed(ev.CallRedirected(), ev.RedirectFailed("gone"), ev.StreamEnded("closed"))
+    scene.run(120_000)
+    assert late == [] and scene.commands[-1][1] is ended[-1]
+    assert len(scene.all(do.TransferCall)) == orders

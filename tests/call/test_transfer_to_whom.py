@@ -1,0 +1,162 @@
+"""Whom the model may hand a caller to: names that we know, in their hours, and nobody else."""
+
+import json
+
+import pytest
+
+from app.call import commands as do
+from app.call import directions
+from app.call import events as ev
+from app.call.destinations import Destination, Hours
+from app.call.last_words import GUARD_MS
+from app.call.transfer import TRANSFER
+from tests.call.humans import (
+    CLERK,
+    HUMANS,
+    MONDAY_NOON_S,
+    NIGHT,
+    SALES,
+    SUPPORT,
+    hand_over,
+    staffed,
+)
+from tests.call.scene import Scene, agent
+
+DAY_MS = 24 * 3_600_000
+KNOWN = directions.no_destination(["Sales", "Support"])
+
+
+def ask(scene: Scene, arguments: str) -> None:
+    scene.begin()
+    scene.audio(1000)
+    scene.call_tool("call_1", TRANSFER, arguments=arguments)
+    scene.finish()
+    scene.run(1100 + GUARD_MS)
+
+
+def routes(scene: Scene) -> list[tuple[str, ...]]:
+    return [order.route for order in scene.all(do.TransferCall)]
+
+
+@pytest.mark.parametrize(
+    "destination",
+    [
+        "Marketing",
+        "sales",
+        "+493090182002",
+        "tel:+493090182002",
+        "sip:sales@example.com",
+        "",
+        None,
+        0,
+        True,
+        ["Sales"],
+        {"name": "Sales"},
+    ],
+)
+def test_a_destination_that_is_none_is_never_dialled(destination: object) -> None:
+    scene = staffed()
+    ask(scene, json.dumps({"destination": destination, "reason": "a price"}))
+    assert scene.outputs() == [KNOWN] and "Sales" in KNOWN and "+49" not in KNOWN
+    assert scene.asked() == [""]
+    scene.run(120_000)
+    assert routes(scene) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["Sales", "[]", '"Sales"', "null", "7", '{"destination": "Sales"', "\x00", "[" * 100_000],
+)
+def test_arguments_that_are_no_object_are_told_so(arguments: str) -> None:
+    scene = staffed()
+    ask(scene, arguments)
+    assert scene.outputs() == [directions.TRANSFER_UNREADABLE] and scene.asked() == [""]
+    scene.run(120_000)
+    assert routes(scene) == []
+
+
+@pytest.mark.parametrize("arguments", ["", "{}", '{"reason": 7, "summary": null}'])
+def test_the_only_destination_needs_no_name(arguments: str) -> None:
+    scene = staffed(agent(destinations=(SUPPORT,)))
+    ask(scene, arguments)
+    assert scene.all(do.TransferCall) == [
+        do.TransferCall("call_1", ("Support",), "", "", announced=True)
+    ]
+
+
+@pytest.mark.parametrize("name", ["+493090182001", "Sales"])
+def test_the_only_destination_is_not_dialled_under_another_name(name: str) -> None:
+    scene = staffed(agent(destinations=(SUPPORT,)))
+    ask(scene, json.dumps({"destination": name}))
+    assert routes(scene) == [] and scene.outputs() == [directions.no_destination(["Support"])]
+
+
+def test_one_of_several_destinations_has_to_be_named() -> None:
+    scene = staffed()
+    ask(scene, "{}")
+    assert scene.outputs() == [KNOWN] and routes(scene) == []
+
+
+def test_an_agent_without_humans_says_so() -> None:
+    scene = staffed(agent())
+    ask(scene, '{"destination": "Sales"}')
+    assert scene.outputs() == [directions.no_destination([])]
+
+
+def test_a_destination_names_who_is_tried_next() -> None:
+    scene = staffed()
+    hand_over(scene)
+    scene.run(2100 + GUARD_MS)
+    assert routes(scene) == [("Sales", "Support")]
+
+
+def test_whoever_is_tried_next_has_hours_too() -> None:
+    sales = Destination("Sales", "+493090182002", then=("Night watch", "Support"))
+    scene = staffed(agent(destinations=(sales, NIGHT, SUPPORT)))
+    hand_over(scene)
+    scene.run(2100 + GUARD_MS)
+    assert routes(scene) == [("Sales", "Support")]
+
+
+def test_a_destination_that_is_closed_says_when_it_opens_and_who_is_there() -> None:
+    scene = staffed(agent(destinations=(SALES, SUPPORT, NIGHT)))
+    ask(scene, '{"destination": "Night watch"}')
+    (told,) = scene.outputs()
+    assert "closed until Monday, 18:00" in told and "Sales, Support" in told
+    assert scene.asked() == [""] and routes(scene) == []
+
+
+def test_the_hours_go_by_the_time_of_the_call_not_of_its_beginning() -> None:
+    closes_soon = Destination("Clerk", "+493090182004", hours=Hours("UTC", ((0, 0, 12 * 60 + 1),)))
+    scene = staffed(agent(destinations=(closes_soon,)))
+    scene.run(58_000)
+    hand_over(scene, destination="Clerk")
+    scene.run(2100 + GUARD_MS)
+    scene.feed(ev.RedirectFailed("busy"), ev.ToolOutputTaken("call_1"))
+    scene.respond()
+    scene.run(2000)
+    hand_over(scene, call_id="call_2", item_id="item_2", response_id="resp_2", destination="Clerk")
+    scene.run(5000)
+    assert len(routes(scene)) == 1 and "closed until Monday, 00:00" in scene.outputs()[-1]
+
+
+def test_a_transfer_is_possible_on_the_next_working_day() -> None:
+    scene = Scene(agent(destinations=(CLERK,)), up_ms=0, down_ms=0)
+    scene.feed(ev.LegOpened(at_s=MONDAY_NOON_S - 2 * DAY_MS / 1000))  # a Saturday
+    scene.configure()
+    scene.feed(ev.StreamStarted("MZ1"))
+    ask(scene, "{}")
+    assert "closed until Monday, 09:00" in scene.outputs()[0] and routes(scene) == []
+    scene.respond()
+    scene.run(2 * DAY_MS)
+    hand_over(scene, call_id="call_2", item_id="item_2", response_id="resp_2", destination="Clerk")
+    scene.run(2000 + GUARD_MS)
+    assert routes(scene) == [("Clerk",)]
+
+
+def test_the_addresses_are_in_no_command() -> None:
+    scene = staffed(HUMANS)
+    hand_over(scene)
+    scene.run(2100 + GUARD_MS)
+    scene.feed(ev.RedirectFailed("status 503"))
+    assert routes(scene) and "+49" not in repr(scene.commands)

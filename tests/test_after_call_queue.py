@@ -1,0 +1,201 @@
+"""Which calls owe a report: written with the call's end, claimed by one process at a time."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from app.report_queue import HEAD_START_S
+from app.store import CallStatus, Store, StoreUnavailable
+
+LATER = timedelta(minutes=5)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "calls.db"
+
+
+@pytest.fixture
+async def store(file: Path) -> AsyncIterator[Store]:
+    store = await Store.open(f"sqlite:///{file}")
+    store.reports = True
+    yield store
+    await store.aclose()
+
+
+def when_due() -> datetime:
+    """A moment in which the reports of calls that end now are due."""
+    return datetime.now(UTC) + timedelta(seconds=HEAD_START_S + 1)
+
+
+async def over(store: Store, *call_sids: str, status: CallStatus = "completed") -> None:
+    for call_sid in call_sids:
+        store.save_call(call_sid, status=status)
+    await store.flush()
+
+
+async def owed(store: Store) -> list[str]:
+    return await store.report_queue.overdue(when_due(), 10)
+
+
+@pytest.mark.parametrize("status", ["completed", "busy", "no-answer", "failed", "canceled"])
+async def test_every_end_of_a_call_owes_a_report(store: Store, status: CallStatus) -> None:
+    store.save_call("CA1", status="in-progress")
+    await store.flush()
+    assert await owed(store) == []
+
+    await over(store, "CA1", status=status)
+
+    assert await store.report_queue.state("CA1") == "due"
+    assert await owed(store) == ["CA1"]
+
+
+async def test_the_process_that_had_the_call_goes_first(store: Store) -> None:
+    before = datetime.now(UTC)
+    await over(store, "CA1")
+    now = datetime.now(UTC)
+    queue = store.report_queue
+
+    assert await queue.overdue(now, 10) == []
+    due_at = await queue.next_due_at(now)
+    assert due_at is not None
+    assert before <= due_at - timedelta(seconds=HEAD_START_S) <= now
+    assert await queue.claim("CA1", now, now + LATER) is None
+    mine = await queue.claim("CA1", now, now + LATER, ahead=True)
+    assert mine is not None
+    assert (mine.call_sid, mine.tries, mine.ready) == ("CA1", 1, False)
+    assert before <= mine.since <= now
+
+
+async def test_where_nobody_wants_reports_none_is_owed(store: Store) -> None:
+    store.reports = False
+    await over(store, "CA1")
+    store.reports = True
+    await over(store, "CA1")  # Twilio says so again
+
+    assert await store.report_queue.state("CA1") is None
+    assert await owed(store) == []
+
+
+@pytest.mark.parametrize("flushed", [False, True])
+async def test_an_end_that_is_told_twice_is_reported_once(store: Store, flushed: bool) -> None:
+    await over(store, "CA1")
+    now = when_due()
+    report = await store.report_queue.claim("CA1", now, now + LATER)
+    assert report is not None
+    await store.report_queue.settle(report, "delivered")
+
+    told: list[CallStatus] = ["completed", "in-progress", "failed", "completed"]
+    for status in told:
+        store.save_call("CA1", status=status, ended_by="caller")
+        if flushed:
+            await store.flush()
+    await store.flush()
+
+    assert await store.report_queue.state("CA1") == "delivered"
+    assert await store.report_queue.overdue(now + 9 * LATER, 10) == []
+    call = await store.get_call("CA1")
+    assert call is not None
+    assert (call.status, call.ended_by) == ("completed", "caller")
+
+
+async def test_an_end_that_is_told_again_does_not_put_a_retry_forward(store: Store) -> None:
+    await over(store, "CA1")
+    now = when_due()
+    report = await store.report_queue.claim("CA1", now, now + LATER)
+    assert report is not None
+    await store.report_queue.put_off(report, now + LATER)
+    await over(store, "CA1")
+
+    assert await store.report_queue.next_due_at(now) == now + LATER
+    again = await store.report_queue.claim("CA1", now + LATER, now + 2 * LATER)
+    assert again is not None
+    assert (again.tries, again.since) == (2, report.since)
+
+
+async def test_a_report_has_one_claimer_until_the_claim_runs_out(store: Store, file: Path) -> None:
+    other = await Store.open(f"sqlite:///{file}", busy_timeout_ms=15_000)
+    await over(store, "CA1")
+    now = when_due()
+
+    claims = await asyncio.gather(
+        *(each.report_queue.claim("CA1", now, now + LATER) for each in (store, other, other))
+    )
+
+    assert len([claim for claim in claims if claim is not None]) == 1
+    assert await other.report_queue.claim("CA1", now, now + LATER, ahead=True) is None
+    assert await store.report_queue.next_due_at(now) == now + LATER
+    late = await other.report_queue.claim("CA1", now + LATER, now + 2 * LATER)
+    assert late is not None and late.tries == 2
+    await other.aclose()
+
+
+async def test_who_was_too_slow_takes_nothing_from_the_next_claimer(store: Store) -> None:
+    await over(store, "CA1")
+    now = when_due()
+    queue = store.report_queue
+    slow = await queue.claim("CA1", now, now + LATER)
+    assert slow is not None
+    assert await queue.claim("CA1", now + LATER, now + 2 * LATER) is not None
+
+    await queue.put_off(slow, now)
+    await queue.give_up(slow)
+    assert await queue.state("CA1") == "due"
+    assert await queue.next_due_at(now) == now + 2 * LATER
+    await queue.settle(slow, "delivered")  # but what is delivered is delivered
+    assert await queue.next_due_at(now) is None
+
+
+async def test_a_summary_is_kept_and_not_asked_for_again(store: Store) -> None:
+    await over(store, "CA1")
+    now = when_due()
+    report = await store.report_queue.claim("CA1", now, now + LATER)
+    assert report is not None
+    await store.report_queue.keep_summary(
+        report, summary="They want a \0pizza.", usage={"output_text": 7}
+    )
+
+    call = await store.get_call("CA1")
+    assert call is not None
+    assert (call.summary, call.usage) == ("They want a ?pizza.", {"output_text": 7})
+    again = await store.report_queue.claim("CA1", now + LATER, now + 2 * LATER)
+    assert again is not None and again.ready
+
+
+async def test_the_longest_due_comes_first_and_the_page_is_not_exceeded(store: Store) -> None:
+    for number in (3, 1, 2):
+        await over(store, f"CA{number}")
+
+    assert await store.report_queue.overdue(when_due(), 2) == ["CA3", "CA1"]
+
+
+async def test_looking_for_reports_reads_no_calls_that_owe_none(store: Store, file: Path) -> None:
+    with closing(sqlite3.connect(file)) as reader:
+        plan = reader.execute(
+            "EXPLAIN QUERY PLAN SELECT call_sid FROM calls "
+            "WHERE report_due_at <= ? ORDER BY report_due_at LIMIT 9",
+            ("2026",),
+        ).fetchall()
+
+    assert [step[3] for step in plan] == [
+        "SEARCH calls USING INDEX ix_calls_report_due_at (report_due_at<?)"
+    ]
+
+
+async def test_a_database_that_is_away_says_so(store: Store, file: Path) -> None:
+    await over(store, "CA1")
+    with closing(sqlite3.connect(file)) as vandal:
+        vandal.execute("DROP TABLE calls")
+
+    now = when_due()
+    with pytest.raises(StoreUnavailable, match="DATABASE_URL"):
+        await store.report_queue.overdue(now, 10)
+    with pytest.raises(StoreUnavailable):
+        await store.report_queue.next_due_at(now)
+    with pytest.raises(StoreUnavailable):
+        await store.report_queue.claim("CA1", now, now + LATER)
