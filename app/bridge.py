@@ -10,7 +10,6 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from time import monotonic, time
 from typing import Any
 
@@ -19,19 +18,17 @@ from app.call import events as ev
 from app.call.agent import Agent
 from app.call.machine import CallMachine
 from app.caller_audio import CallerAudio
-from app.errors import ModelError, ProtocolError, ToolError, TwilioError
-from app.realtime import client
+from app.errors import ProtocolError, TwilioError
+from app.model_side import ModelSide
 from app.realtime import events as realtime
-from app.realtime.client import HandshakeRefused, RealtimeSocket
 from app.realtime.session import session_update
 from app.recorder import CallInfo, Past
 from app.recording import OPEN_MS
-from app.secret_digits import SecretDigits
 from app.services import Services
 from app.telephony import media_stream
 from app.telephony.media_socket import MediaOutbox, Send
 from app.telephony.media_stream import Encoder, Media, Start
-from app.tools import CallContext
+from app.tool_runs import ToolRuns
 
 logger = logging.getLogger(__name__)
 
@@ -111,11 +108,11 @@ class Leg:
         self._tools: dict[str, asyncio.Task[None]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ms = 0.0
-        self._model: RealtimeSocket | None = None
+        self._model = ModelSide(services.model, self.feed, self._send_early, self._count_bad)
+        self._runs = ToolRuns(call, services.agent.tools, self.feed)
         self._outbox: MediaOutbox | None = None
         self._encoder = Encoder("")
         self._audio = CallerAudio()
-        self._digits = SecretDigits()
         self._bad_messages = 0
 
     @property
@@ -173,8 +170,7 @@ class Leg:
             self.ready.set()
             if self._timer is not None:
                 self._timer.cancel()
-            if self._model is not None:
-                self._model.close()
+            self._model.close()
             for task in self._tasks:
                 task.cancel()
             if self._tasks:  # a tool may refuse to go: nobody waits for it
@@ -262,71 +258,28 @@ class Leg:
                 raise ProtocolError("Twilio started the stream twice")
             elif isinstance(decoded, ev.DigitPressed):
                 secret = self._machine.masks_keys(self._now_ms())
-                self.feed(self._digits.masked(decoded) if secret else decoded)
+                self.feed(self._runs.masked(decoded) if secret else decoded)
             elif decoded is not None:
                 self.feed(decoded)
         except ProtocolError as error:
             self._count_bad("Twilio", error)
 
     def _hear(self, media: Media) -> None:
-        media = self._audio.heard(media)
+        if self._audio.muted:
+            media = self._audio.silenced(media)
         if self._recorder.keeps_sound:
             self._recorder.heard(media.payload, media.timestamp, self._now_ms())
-        model = self._model
+        model = self._model.socket
         if model is not None and self._machine.hears_caller and model.writable:
-            if self._audio.waiting:
-                self._send_early(model)
-            self._audio.forward(media, self._append)
-            return
-        self._audio.keep(media)
+            self._audio.forward(media, model)
+        else:
+            self._audio.keep(media)
 
-    def _append(self, payload: str) -> None:
-        if self._model is not None:
-            self._model.send(realtime.append(payload))
-
-    def _send_early(self, model: RealtimeSocket) -> None:
+    def _send_early(self) -> None:
         """What the caller said while no session took it."""
-        while self._audio.waiting and model.writable:
-            self._audio.forward_oldest(self._append)
-
-    # --- the model's side -----------------------------------------------------------------------
-
-    def _model_opened(self, socket: RealtimeSocket) -> None:
-        self._model = socket
-        self.feed(ev.ModelOpened())
-
-    def _model_message(self, message: bytes) -> None:
-        try:
-            event = realtime.decode(message)
-        except ProtocolError as error:
-            self._count_bad("the model", error)
-            return
-        if event is not None:
-            self.feed(event)
-
-    def _model_writable(self) -> None:
-        if self._model is not None and self._machine.hears_caller:
-            self._send_early(self._model)
-
-    async def _open_model(self) -> None:
-        address = self._services.model
-        try:
-            await client.connect(
-                address.url,
-                address.model,
-                address.api_key,
-                on_opened=self._model_opened,
-                on_message=self._model_message,
-                on_lost=lambda reason: self.feed(ev.ModelLost(reason)),
-                on_writable=self._model_writable,
-            )
-        except ModelError as error:
-            fatal = isinstance(error, HandshakeRefused) and error.fatal
-            self.feed(ev.ModelLost(str(error), fatal))
-
-    def _send_to_model(self, message: str) -> None:
-        if self._model is not None:
-            self._model.send(message.encode())
+        model = self._model.socket
+        if model is not None and self._machine.hears_caller:
+            self._audio.forward_early(model)
 
     # --- doing what the machine says --------------------------------------------------------------
 
@@ -338,7 +291,7 @@ class Leg:
         match event:
             case ev.SessionConfigured():
                 self.ready.set()
-                self._model_writable()
+                self._send_early()
             case ev.ModelLost(reason, fatal):
                 extra = {"call_sid": self.call.call_sid, "reason": reason, "fatal": fatal}
                 logger.warning("no model session", extra=extra)
@@ -357,26 +310,20 @@ class Leg:
                 if self._outbox is not None:
                     self._outbox.put(self._encoder.encode(command))
             case do.ConfigureSession(event_id):
-                self._send_to_model(session_update(self._agent, event_id))
+                self._model.send(session_update(self._agent, event_id))
             case do.OpenModel():
-                self._start(self._open_model())
+                self._start(self._model.open())
             case do.CloseModel():
-                if self._model is not None:
-                    self._model.close()
-                    self._model = None
-            case do.PauseModel():
-                if self._model is not None:
-                    self._model.pause_reading()
-            case do.ResumeModel():
-                if self._model is not None:
-                    self._model.resume_reading()
+                self._model.close()
+            case do.PauseModel() | do.ResumeModel():
+                self._model.pause(isinstance(command, do.PauseModel))
             case do.RunTool(call_id, name, arguments):
-                self._tools[call_id] = self._start(self._run_tool(call_id, name, arguments))
+                self._tools[call_id] = self._start(self._runs.run(call_id, name, arguments))
             case do.CancelTool(call_id):
                 if call_id in self._tools:
                     self._tools.pop(call_id).cancel()
             case do.GiveDigits():
-                self._digits.give(command)
+                self._runs.give(command)
             case do.MuteCaller() | do.UnmuteCaller():
                 self._audio.muted = isinstance(command, do.MuteCaller)
             case do.TransferCall() | do.PlayDigits():
@@ -390,29 +337,7 @@ class Leg:
             case do.EndLeg():
                 self._over.set()
             case _:
-                self._send_to_model(realtime.encode(command, self._agent))
-
-    async def _run_tool(self, call_id: str, name: str, arguments: str) -> None:
-        call = self.call
-        ask = partial(self._ask_digits, call_id)
-        context = CallContext(call.call_sid, call.from_number, call.to_number, ask)
-        extra = {"call_sid": self.call.call_sid, "tool": name}
-        try:
-            output = await self._services.agent.tools.run(name, arguments, context)
-        except ToolError as error:
-            logger.warning("tool failed", extra={**extra, "error": str(error)})
-            self.feed(ev.ToolFailed(call_id, str(error)))
-        else:
-            logger.info("tool returned", extra=extra)
-            self.feed(ev.ToolReturned(call_id, output))
-
-    async def _ask_digits(
-        self, call_id: str, length: int, secret: bool, prompt: str, timeout_s: float
-    ) -> str:
-        """What the caller types, for a tool; empty when nothing came."""
-        digits = self._digits.asked(call_id, secret=secret)
-        self.feed(ev.EntryAsked(call_id, length, secret, prompt, timeout_s * 1000))
-        return await digits
+                self._model.send(realtime.encode(command, self._agent))
 
     async def _leave(self, command: do.TransferCall | do.PlayDigits) -> None:
         try:

@@ -2,17 +2,16 @@
 
 import base64
 from collections import deque
-from collections.abc import Callable
 
 from app.audio import silence
 from app.call.events import CallerAudioForwarded
+from app.realtime import events as realtime
+from app.realtime.client import RealtimeSocket
 from app.telephony.media_stream import Media
 
 MOST_BYTES = 10_000 * 8  # ten seconds: what is older answers nothing any more
 _FRAME_BYTES = 160
 _SILENT_FRAME = base64.b64encode(silence(20)).decode("ascii")
-
-SendAudio = Callable[[str], None]
 
 
 class CallerAudio:
@@ -26,20 +25,29 @@ class CallerAudio:
         self._early: deque[Media] = deque()
         self._early_bytes = 0
 
-    def heard(self, media: Media) -> Media:
-        """What may be known of this frame."""
-        if not self.muted:
-            return media
+    def silenced(self, media: Media) -> Media:
+        """Silence of the same length, at the same time."""
         if media.size_bytes == _FRAME_BYTES:
             return Media(_SILENT_FRAME, _FRAME_BYTES, media.timestamp)
         quiet = base64.b64encode(b"\xff" * media.size_bytes).decode("ascii")
         return Media(quiet, media.size_bytes, media.timestamp)
 
-    def forward(self, media: Media, send: SendAudio) -> None:
-        """Give it to the model."""
-        send(media.payload)
+    def forward(self, media: Media, model: RealtimeSocket) -> None:
+        """Give it to the model, after all that waits."""
+        if self._early:
+            self.forward_early(model)
+        model.send(realtime.append(media.payload))
         self.frames += 1
         self._size_bytes += media.size_bytes
+
+    def forward_early(self, model: RealtimeSocket) -> None:
+        """Give the model what nobody took, as far as it goes."""
+        while self._early and model.writable:
+            media = self._early.popleft()
+            self._early_bytes -= media.size_bytes
+            model.send(realtime.append(media.payload))
+            self.frames += 1
+            self._size_bytes += media.size_bytes
 
     def keep(self, media: Media) -> None:
         """Nobody takes it yet."""
@@ -47,16 +55,6 @@ class CallerAudio:
         self._early_bytes += media.size_bytes
         while self._early_bytes > MOST_BYTES:
             self._early_bytes -= self._early.popleft().size_bytes
-
-    @property
-    def waiting(self) -> bool:
-        return bool(self._early)
-
-    def forward_oldest(self, send: SendAudio) -> None:
-        """Give the model the oldest of what was kept. Raises IndexError when nothing waits."""
-        media = self._early.popleft()
-        self._early_bytes -= media.size_bytes
-        self.forward(media, send)
 
     def told(self) -> CallerAudioForwarded:
         """What went to the model since this was last told."""

@@ -39,6 +39,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
             repeat_s=chosen.outbound_repeat_seconds,
         )
         switchboard.on_call_over.append(outbound.ended)
+        switchboard.also_live.append(lambda: outbound.live_calls)
         after_call = _after_call(chosen, shared, switchboard)
         if after_call is not None:
             switchboard.on_call_over.append(after_call.call_over)

@@ -46,13 +46,15 @@ class Switchboard:
     belongs to a call that this service answered: random, short-lived, for one call, used once.
 
     `redirect`: replaces the TwiML of a leg's call. `on_call_over`: told of each call that has
-    ended, once everything about it is in the store.
+    ended, once everything about it is in the store. `also_live`: say how many calls there are that
+    have no leg yet.
     """
 
     def __init__(self, services: Services, max_calls: int = 0) -> None:
         self.draining = False
         self.redirect: Redirect = _nowhere
         self.on_call_over: list[Callable[[str], None]] = []
+        self.also_live: list[Callable[[], int]] = []
         self._services = services
         self._max_calls = max_calls
         self._legs: dict[asyncio.Task[None], Leg] = {}
@@ -102,14 +104,15 @@ class Switchboard:
         """Take a call: opens the model's session ahead and waits for it a moment. Returns the
         ticket for its stream, or None when no new call is taken. A webhook that Twilio repeats
         gets the same leg; one that comes after the call's end gets none. `base_url`: where Twilio
-        reaches this service. `agent`: who answers, if not the usual one."""
+        reaches this service. `agent`: who speaks on a call that we placed, which is never turned
+        away."""
         if call.call_sid in self._ended_s:
             return None
         leg = self._by_call.get(call.call_sid)
         if leg is not None and leg.claimed and not leg.over:
             return self.ticket(leg)  # should Twilio mean it, the next stream takes the call over
         if leg is None or leg.over:
-            if self.full and call.call_sid not in self._by_call:
+            if self.full and agent is None and call.call_sid not in self._by_call:
                 logger.warning("call turned away", extra={"draining": self.draining})
                 return None
             after = leg if leg and leg.line_lost else None
@@ -277,7 +280,9 @@ class Switchboard:
             tell(call_sid)
 
     def _look_whether_empty(self) -> None:
-        if not self._legs and not self._by_call:
+        if self._legs or self._by_call or any(count() for count in self.also_live):
+            self._empty.clear()
+        else:
             self._empty.set()
 
     def status_changed(self, call_sid: str, status: CallStatus, answered_by: str | None) -> None:
@@ -294,6 +299,7 @@ class Switchboard:
         if leg is None:
             if not self.is_live(call_sid):
                 self._tell_over(call_sid)
+                self._look_whether_empty()
         elif leg.over:
             self.call_over(call_sid)
         else:
@@ -310,6 +316,7 @@ class Switchboard:
     async def drain(self, within_s: float) -> None:
         """Take no new calls; returns when the last one has ended or the time is over."""
         self.draining = True
+        self._look_whether_empty()
         logger.info("draining", extra={"live_calls": self.live_calls})
         try:
             async with asyncio.timeout(within_s):

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from app.bridge import Leg, Returned
@@ -86,8 +87,13 @@ class Transfers:
             raise TwilioError("there are no Twilio credentials; set TWILIO_ACCOUNT_SID")
         order = asyncio.create_task(self._order(rest, leg, command))
         self._orders[leg.call.call_sid] = order
-        order.add_done_callback(lambda _: self._orders.pop(leg.call.call_sid, None))
+        order.add_done_callback(partial(self._ordered, leg.call.call_sid))
         await asyncio.shield(order)
+
+    def _ordered(self, call_sid: str, order: asyncio.Task[None]) -> None:
+        self._orders.pop(call_sid, None)
+        if not order.cancelled():
+            order.exception()  # the leg has heard of it, or is over
 
     async def _order(self, rest: TwilioRest, leg: Leg, command: TransferCall | PlayDigits) -> None:
         call_sid = leg.call.call_sid

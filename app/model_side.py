@@ -1,0 +1,74 @@
+"""A leg's side of the model: the Realtime session that it has now, or that is being opened."""
+
+from collections.abc import Callable
+
+from app.call.events import Event, ModelLost, ModelOpened
+from app.errors import ModelError, ProtocolError
+from app.realtime import client
+from app.realtime import events as realtime
+from app.realtime.client import HandshakeRefused, RealtimeSocket
+from app.services import ModelAddress
+
+
+class ModelSide:
+    """`feed` tells the machine what came; `on_writable`: the socket takes audio again; `refuse`: a
+    message was none."""
+
+    def __init__(
+        self,
+        address: ModelAddress,
+        feed: Callable[[Event], None],
+        on_writable: Callable[[], None],
+        refuse: Callable[[str, ProtocolError], None],
+    ) -> None:
+        self.socket: RealtimeSocket | None = None
+        self._address = address
+        self._feed = feed
+        self._on_writable = on_writable
+        self._refuse = refuse
+
+    async def open(self) -> None:
+        """Open a session; returns when that was tried."""
+        try:
+            await client.connect(
+                self._address.url,
+                self._address.model,
+                self._address.api_key,
+                on_opened=self._opened,
+                on_message=self._take,
+                on_lost=lambda reason: self._feed(ModelLost(reason)),
+                on_writable=self._on_writable,
+            )
+        except ModelError as error:
+            fatal = isinstance(error, HandshakeRefused) and error.fatal
+            self._feed(ModelLost(str(error), fatal))
+
+    def send(self, message: str) -> None:
+        """Lost without a session."""
+        if self.socket is not None:
+            self.socket.send(message.encode())
+
+    def pause(self, paused: bool) -> None:
+        """Read no more from the model, or read again."""
+        if self.socket is not None and paused:
+            self.socket.pause_reading()
+        elif self.socket is not None:
+            self.socket.resume_reading()
+
+    def close(self) -> None:
+        if self.socket is not None:
+            self.socket.close()
+            self.socket = None
+
+    def _opened(self, socket: RealtimeSocket) -> None:
+        self.socket = socket
+        self._feed(ModelOpened())
+
+    def _take(self, message: bytes) -> None:
+        try:
+            event = realtime.decode(message)
+        except ProtocolError as error:
+            self._refuse("the model", error)
+            return
+        if event is not None:
+            self._feed(event)

@@ -1,0 +1,70 @@
+"""Tools at work on a call, and the digits that they ask its caller for.
+
+This is the one place where the digits of a secret entry are not masked.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from functools import partial
+
+from app.call.commands import GiveDigits
+from app.call.events import DigitPressed, EntryAsked, Event, ToolFailed, ToolReturned
+from app.call.keypad import END_KEY, MASK
+from app.errors import ToolError
+from app.recorder import CallInfo
+from app.tools import CallContext, ToolRegistry
+
+logger = logging.getLogger(__name__)
+
+
+class ToolRuns:
+    """`feed` tells the machine what happened."""
+
+    def __init__(self, call: CallInfo, tools: ToolRegistry, feed: Callable[[Event], None]) -> None:
+        self._call = call
+        self._tools = tools
+        self._feed = feed
+        self._typed = ""
+        self._waiting: dict[str, tuple[asyncio.Future[str], bool]] = {}
+
+    async def run(self, call_id: str, name: str, arguments: str) -> None:
+        """Run a tool, and feed what it answers."""
+        call = self._call
+        ask = partial(self._ask, call_id)
+        context = CallContext(call.call_sid, call.from_number, call.to_number, ask)
+        extra = {"call_sid": call.call_sid, "tool": name}
+        try:
+            output = await self._tools.run(name, arguments, context)
+        except ToolError as error:
+            logger.warning("tool failed", extra={**extra, "error": str(error)})
+            self._feed(ToolFailed(call_id, str(error)))
+        else:
+            logger.info("tool returned", extra=extra)
+            self._feed(ToolReturned(call_id, output))
+
+    async def _ask(
+        self, call_id: str, length: int, secret: bool, prompt: str, timeout_s: float
+    ) -> str:
+        """What the caller types; empty when nothing came."""
+        self._typed = ""
+        future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._waiting[call_id] = future, secret
+        self._feed(EntryAsked(call_id, length, secret, prompt, timeout_s * 1000))
+        return await future
+
+    def masked(self, event: DigitPressed) -> DigitPressed:
+        """A key of a secret entry, as everybody else may know it."""
+        if event.digit == END_KEY:
+            return event
+        self._typed += event.digit
+        return DigitPressed(MASK)
+
+    def give(self, command: GiveDigits) -> None:
+        """The entry is over: its digits go to the tool that waits for them."""
+        future, secret = self._waiting.pop(command.call_id, (None, False))
+        digits = command.digits
+        if secret:
+            digits, self._typed = self._typed[: len(digits)], ""
+        if future is not None and not future.done():
+            future.set_result(digits)
