@@ -46,12 +46,19 @@ class ToolRuns:
     async def _ask(
         self, call_id: str, length: int, secret: bool, prompt: str, timeout_s: float
     ) -> str:
-        """What the caller types; empty when nothing came."""
+        """What the caller types.
+
+        Raises:
+            ToolError: nothing came.
+        """
         self._typed = ""
         future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._waiting[call_id] = future, secret
         self._feed(EntryAsked(call_id, length, secret, prompt, timeout_s * 1000))
-        return await future
+        digits = await future
+        if not digits:
+            raise ToolError("The caller typed nothing. Ask whether they want to try again.")
+        return digits
 
     def masked(self, event: DigitPressed) -> DigitPressed:
         """A key of a secret entry, as everybody else may know it."""

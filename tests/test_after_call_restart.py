@@ -5,13 +5,13 @@ import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from contextlib import closing
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from app.after_call import AT_ONCE, LEASE_S, LOOK_EVERY_S
+from app.after_call import AT_ONCE, LEASE_S, LOOK_EVERY_S, call_ended
 from app.call.usage import Usage
 from app.report_queue import HEAD_START_S
 from app.store import CallRow, Store, TurnRow
@@ -167,6 +167,32 @@ async def test_a_database_that_was_away_is_asked_again(
     ]
 
 
+async def test_a_report_that_cannot_be_written_holds_up_no_other(
+    store: Store,
+    clock: VirtualClock,
+    owner: Owner,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def stumbles(call: CallRow, turns: Sequence[TurnRow], since: datetime) -> bytes:
+        if call.call_sid == "CA1":
+            raise RuntimeError("a bug")
+        return call_ended(call, turns, since)
+
+    monkeypatch.setattr("app.after_call.call_ended", stumbles)
+    async with after_calls(store, owner.url, clock) as after:
+        await ended(store, "CA1", "CA2")
+        after.call_over("CA1")
+        after.call_over("CA2")
+        wait_s = await put_off_by(store, owner, clock)
+        assert owner.ids == ["call_CA2"]
+        monkeypatch.undo()
+        clock.pass_(wait_s)
+        await becomes(store, clock, "CA1", "delivered")
+
+    assert [r.message for r in caplog.records if r.exc_info] == ["call report failed"]
+
+
 # --- with a summary -------------------------------------------------------------------------------
 
 
@@ -270,3 +296,17 @@ async def test_a_process_killed_after_the_summary_leaves_only_the_report(
 
     assert told["data"]["summary"] == "They want two pizzas."
     assert not writer.asked
+
+
+async def test_what_a_call_cost_is_not_made_up_where_its_end_was_never_written(
+    store: Store, clock: VirtualClock
+) -> None:
+    store.save_turns("CA1", TURNS)
+    async with after_calls(store, None, clock, summarise=Writer(TWO_PIZZAS), cost=cost) as after:
+        await ended(store, "CA1")  # by Twilio's word, for its process was killed
+        after.call_over("CA1")
+        await becomes(store, clock, "CA1", "kept")
+
+    call = await store.get_call("CA1")
+    assert call is not None
+    assert (call.summary, call.cost) == ("They want two pizzas.", {})

@@ -30,6 +30,7 @@ _CANNOT = "I am sorry, I cannot do that here."
 _FAILED = "I am sorry, that did not work. Is there anything else that I can do for you?"
 _GREETING = "Hello! How can I help you?"
 _HERE = "I am still here. What else can I do for you?"
+_NOBODY = "I am sorry, nobody could take your call just now. What else can I do for you?"
 _GOODBYE = "Goodbye!"
 _BUSY = "I am still on it. One moment, please."
 _APART = "I am the small model that comes with this bridge. I only talk with callers."
@@ -42,6 +43,8 @@ _NOT_CAUGHT = (
 
 # What a caller is to be told, by what stands in the direction; the first that fits.
 _DIRECTED: tuple[tuple[str, str], ...] = (
+    (r"hand the caller to", "I am connecting you."),
+    (r"handed to a human", _NOBODY),
     (r"longest time|time is (up|over)", "I am sorry, our time is up. Thank you, and goodbye!"),
     (r"no longer answer", "I cannot hear you any more, so I will hang up. Goodbye!"),
     (r"(?:about|in) (\d+) seconds", "We have about {0} seconds left. What else can I do for you?"),

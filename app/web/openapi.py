@@ -1,9 +1,11 @@
 """The HTTP API described by itself, for whoever holds the token."""
 
+from copy import deepcopy
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request
 
+from app.services import Services
 from app.web.security import require_token
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(require_token)])
@@ -11,6 +13,16 @@ router = APIRouter(include_in_schema=False, dependencies=[Depends(require_token)
 
 @router.get("/openapi.json")
 async def openapi(request: Request) -> dict[str, Any]:
-    """OpenAPI 3.1."""
-    described: dict[str, Any] = request.app.openapi()
+    """OpenAPI 3.1. It names the humans whom this agent's callers can be handed to."""
+    services: Services = request.app.state.services
+    described: dict[str, Any] = deepcopy(request.app.openapi())
+    names = [each.name for each in services.agent.agent.destinations]
+    order = described["components"]["schemas"]["TransferOrder"]
+    destination = order["properties"]["destination"]
+    if len(names) > 1:
+        order["required"] = ["destination"]
+        destination["enum"] = names
+        del destination["default"]
+    elif names:
+        destination["enum"] = ["", *names]
     return described

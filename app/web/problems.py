@@ -1,5 +1,6 @@
 """Errors of the HTTP API, as problem details (RFC 9457)."""
 
+import json
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -24,6 +25,10 @@ class Problem(BaseModel):
 
 class ProblemResponse(JSONResponse):
     media_type = "application/problem+json"
+
+    def render(self, content: Any) -> bytes:
+        """A detail may quote what was sent, half a character too."""
+        return json.dumps(content, ensure_ascii=False).encode(errors="replace")
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:

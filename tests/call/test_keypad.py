@@ -366,14 +366,21 @@ def test_a_question_that_is_no_secret_gets_its_digits_though_a_secret_was_cut_sh
     assert caller.typed[-1] == Entry("12", "call_2")
 
 
-def test_the_caller_is_heard_again_though_nothing_else_happens(caller: Typist) -> None:
-    """Each of the two clocks behind a secret is looked at in its time."""
+@pytest.mark.parametrize(
+    ("keys", "clocks_ms"),
+    [
+        (MASK * 4, [TAIL_MS, PAUSE_MS]),
+        (MASK * 2, [ASKED_PAUSE_MS, ASKED_PAUSE_MS + STRAY_MS]),
+    ],
+)
+def test_every_clock_behind_a_secret_is_looked_at_in_its_time(
+    caller: Typist, keys: str, clocks_ms: list[float]
+) -> None:
     caller.ask(4, secret=True)
-    caller.press(MASK, 0)
-    caller.run(ASKED_PAUSE_MS)
-    due_ms = []
+    caller.press(keys, 0)
+    looked_ms = []
     while (at_ms := caller.keypad.next_ms(caller.now_ms)) != NEVER:
-        due_ms.append(at_ms)
-        caller.now_ms = at_ms
-    assert due_ms == [ASKED_PAUSE_MS + STRAY_MS]
-    assert not caller.keypad.muted(caller.now_ms)
+        looked_ms.append(at_ms)
+        caller.run(at_ms - caller.now_ms)
+    assert looked_ms == clocks_ms
+    assert not caller.keypad.muted(caller.now_ms) and not caller.keypad.secret(caller.now_ms)

@@ -224,5 +224,5 @@ async def test_a_tool_that_will_not_be_cancelled_keeps_no_leg_open() -> None:
             assert (await w.record(call.call_sid))["ended_by"] == "caller"
         finally:
             gate.release.set()
-        tool = [task for task in asyncio.all_tasks() if "_run_tool" in str(task.get_coro())]
+        tool = [task for task in asyncio.all_tasks() if "ToolRuns.run" in str(task.get_coro())]
         await asyncio.wait(tool)
