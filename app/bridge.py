@@ -80,6 +80,7 @@ class Leg:
         self.call = call
         self.base_url = base_url
         self.tickets: int = after.tickets if after else 0  # given out for streams of this call
+        self.earlier_transfers: list[Any] = past.transfers if past else []
         self.ready = asyncio.Event()  # the session is configured, or will not be
         self.claimed = False  # a media socket proved that it is this call's
         self.left_with: do.TransferCall | do.PlayDigits | None = None

@@ -37,6 +37,7 @@ class Past:
     usage: Usage
     started_at: datetime | None
     timings: dict[str, float]
+    transfers: list[dict[str, Any]]
     age_s: float
 
 
@@ -59,6 +60,7 @@ async def read_past(store: Store, call_sid: str) -> tuple[CallInfo, Past] | None
         usage=Usage(**{name: value for name, value in row.usage.items() if name in known}),
         started_at=row.started_at,
         timings=row.timings,
+        transfers=row.transfers,
         age_s=max(0.0, (datetime.now(UTC) - row.created_at).total_seconds()),
     )
     call = CallInfo(call_sid, row.account_sid, row.direction, row.from_number, row.to_number)

@@ -25,6 +25,7 @@ HOUSE: dict[str, list[set[str]]] = {
     "doors": [{"main"}, {"web"}],
     "live calls": [
         {"transfers"},
+        {"away"},
         {"switchboard"},
         {"bridge"},
         {"model_side", "tool_runs", "caller_audio"},

@@ -13,6 +13,8 @@ TAKEN = "completed"
 NOT_TAKEN = "not-accepted"
 CALLER_GONE = "canceled"
 FAILED = "failed"
+RINGING = "ringing"
+TALKING = "in-progress"
 
 _IN_WORDS = {
     "busy": "the line was busy",
@@ -51,6 +53,7 @@ class Handover:
         self._left = list(route)
         self._first = numbered_from
         self._attempts: list[Attempt] = []
+        self._gone = False
 
     @property
     def number(self) -> int:
@@ -62,11 +65,14 @@ class Handover:
         return self._attempts
 
     @property
-    def over(self) -> bool:
-        """Whether no more is to be expected of it."""
-        last = self._attempts[-1] if self._attempts else None
-        done = last is not None and last.outcome in (TAKEN, CALLER_GONE)
-        return done or (not self._left and (last is None or bool(last.outcome)))
+    def over_for_good(self) -> bool:
+        """Whether a human took the call, or the caller is gone."""
+        return self._gone or any(each.outcome == TAKEN for each in self._attempts)
+
+    @property
+    def upcoming(self) -> Destination | None:
+        """Who would be rung next."""
+        return self._left[0] if self._left else None
 
     def next(self) -> Destination | None:
         """Ring the next one; None when nobody is left."""
@@ -107,6 +113,7 @@ class Handover:
     def caller_gone(self) -> None:
         """The caller hung up: what is under way is over."""
         last = self._attempts[-1] if self._attempts else None
+        self._gone = True
         self._left.clear()
         if last is not None and not last.outcome:
             last.outcome = TAKEN if last.accepted else CALLER_GONE
@@ -124,7 +131,7 @@ class Handover:
         return [
             {
                 "destination": each.destination.name,
-                "outcome": each.outcome or ("in-progress" if each.accepted else "ringing"),
+                "outcome": each.outcome or (TALKING if each.accepted else RINGING),
                 "reason": self.reason,
                 "summary": self.summary,
                 "warm": each.destination.warm,

@@ -40,6 +40,14 @@ async def left(request: Request, call_sid: str, number: int) -> Response:
     return twiml(await transfers.left_room(call_sid, number, base_of(request), form))
 
 
+@router.post("/fetched")
+async def fetched(request: Request, call_sid: str, number: int) -> Response:
+    """The caller was got out of the waiting room: what now?"""
+    form = await form_of(request)
+    transfers: Transfers = request.app.state.transfers
+    return twiml(await transfers.fetched(call_sid, number, base_of(request), form))
+
+
 @router.post("/status")
 async def status(request: Request, call_sid: str, number: int) -> Response:
     """How the call to a human stands who is briefed on it."""
