@@ -14,6 +14,7 @@ from app.recording import Recording, check_folder
 from app.settings import EMBEDDED, Settings
 from app.store import Store
 from app.telephony.rest import TwilioRest
+from app.webhook import signing_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +45,8 @@ class Services:
         """Open what the settings name.
 
         Raises:
-            ConfigError: the agent file or the prices file is wrong, or calls are to be recorded
-                where nothing can be written.
+            ConfigError: the agent file, the prices file or a secret is wrong, or calls are to be
+                recorded where nothing can be written.
             StoreUnavailable: the database cannot be opened.
         """
         loaded = agent or load_agent(settings.agent_file, settings.transfer_number)
@@ -56,6 +57,8 @@ class Services:
             key.get_secret_value() if key else "",
         )
         prices = load_prices(settings.prices_file)
+        if settings.call_webhook_secret is not None:
+            signing_key(settings.call_webhook_secret.get_secret_value())
         if loaded.recording.enabled:
             await _check_recordings(settings.recordings_dir)
         store = await Store.open(settings.database_url.get_secret_value())

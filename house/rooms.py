@@ -70,6 +70,7 @@ OUTSIDE = {
     "settings": "environment",
     "database": "SQLite · Postgres",
     "recording": "WAV files",
+    "webhook": "owner's URL",
 }
 
 
