@@ -125,7 +125,7 @@ class Recorder:
 
     def next_leg(self, ended: CallMachine) -> None:
         """The call goes on in another leg."""
-        self._earlier_turns = max(self._saved_turns, default=-1) + 1
+        self._earlier_turns = max([self._earlier_turns - 1, *self._saved_turns]) + 1
         self._earlier_usage += ended.usage
         self._saved_revision = 0
 

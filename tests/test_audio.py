@@ -2,6 +2,8 @@
 
 import base64
 import math
+from array import array
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -71,3 +73,100 @@ def test_resampling_down_softens_what_would_fold_back() -> None:
 
 def test_the_same_rate_changes_nothing() -> None:
     assert audio.resample_pcm16(b"\x01\x02\x03\x04", 8000, 8000) == b"\x01\x02\x03\x04"
+
+
+# --- the telephone's keys -----------------------------------------------------------------------
+
+KEYS_HZ = {  # ITU-T Q.23, table 1
+    "1": (697, 1209), "2": (697, 1336), "3": (697, 1477), "A": (697, 1633),
+    "4": (770, 1209), "5": (770, 1336), "6": (770, 1477), "B": (770, 1633),
+    "7": (852, 1209), "8": (852, 1336), "9": (852, 1477), "C": (852, 1633),
+    "*": (941, 1209), "0": (941, 1336), "#": (941, 1477), "D": (941, 1633),
+}  # fmt: skip
+KEY_MS, GAP_MS = 100, 100
+
+
+def heard(digits: str) -> bytes:
+    """The µ-law of these keys."""
+    return base64.b64decode(audio.dtmf_tones(digits), validate=True)
+
+
+def level_dbfs(samples: Sequence[int], hz: float) -> float:
+    """How loud one frequency is in PCM at 8000 Hz: Goertzel's filter, Hann-windowed."""
+    coefficient = 2 * math.cos(2 * math.pi * hz / 8000)
+    last = before = weights = 0.0
+    for n, sample in enumerate(samples):
+        weight = 0.5 - 0.5 * math.cos(2 * math.pi * n / len(samples))
+        last, before = weight * sample / 32768 + coefficient * last - before, last
+        weights += weight
+    power = last * last + before * before - coefficient * last * before
+    rms = math.sqrt(max(power, 1e-20)) / weights * math.sqrt(2)
+    return 20 * math.log10(rms)
+
+
+def pcm(ulaw: bytes) -> Sequence[int]:
+    return array("h", audio.ulaw_decode(ulaw))
+
+
+@pytest.mark.parametrize("key", KEYS_HZ)
+def test_a_key_sounds_its_two_frequencies_and_no_other(key: str) -> None:
+    samples = pcm(heard(key))[40:760]  # between its fades
+    levels = {hz: level_dbfs(samples, hz) for pair in KEYS_HZ.values() for hz in pair}
+    low_hz, high_hz = KEYS_HZ[key]
+    assert levels[low_hz] == pytest.approx(-18, abs=0.5)  # both together: -15
+    assert abs(levels[low_hz] - levels[high_hz]) < 0.5  # no twist
+    others = [level for hz, level in levels.items() if hz not in (low_hz, high_hz)]
+    assert max(others) < levels[low_hz] - 25
+    for hz in (low_hz, high_hz):  # nor their second harmonics, which a decoder looks at
+        assert level_dbfs(samples, 2 * hz) < levels[low_hz] - 25
+
+
+@pytest.mark.parametrize("key", KEYS_HZ)
+def test_a_key_is_as_long_and_as_loud_as_a_decoder_wants(key: str) -> None:
+    """ITU-T Q.24: 40 ms of sound and 40 ms of silence and more; -3 to -24 dBm a frequency."""
+    sound = heard(key)
+    assert audio.ulaw_ms(len(sound)) == KEY_MS + GAP_MS == audio.tones_ms(key)
+    assert audio.rms_dbfs(sound[40:760]) == pytest.approx(-15, abs=0.3)
+    assert audio.rms_dbfs(sound[800:]) == -math.inf
+    full_scale_dbm = 3.14  # of a sine in µ-law (ITU-T G.711)
+    each_dbm = -18 + 3 + full_scale_dbm
+    assert -24 < each_dbm < -3
+
+
+def test_keys_have_a_silence_between_them() -> None:
+    sound = heard("159")
+    assert len(sound) == 3 * (KEY_MS + GAP_MS) * 8
+    for n, key in enumerate("159"):
+        piece = sound[n * 1600 : (n + 1) * 1600]
+        assert piece == heard(key)
+        assert set(piece[800:]) == {0xFF}
+
+
+def test_a_key_does_not_click() -> None:
+    """It begins and ends softly, and never jumps further than its own waves do."""
+    for key, pair in KEYS_HZ.items():
+        samples = pcm(heard(key))[:810]
+        assert samples[0] == 0 and abs(samples[799]) < 300
+        peak = 32768 * 10 ** (-15 / 20)
+        steepest = sum(peak * 2 * math.pi * hz / 8000 for hz in pair)
+        steps = [abs(b - a) for a, b in zip(samples, samples[1:], strict=False)]
+        assert max(steps) < 1.05 * steepest
+
+
+@pytest.mark.parametrize(("pause", "ms"), [("w", 500), ("W", 1000), ("wW", 1500)])
+def test_a_pause_between_keys_is_silence(pause: str, ms: int) -> None:
+    sound = heard(f"1{pause}2")
+    assert audio.tones_ms(f"1{pause}2") == 400 + ms == audio.ulaw_ms(len(sound))
+    assert set(sound[800 : 1600 + 8 * ms]) == {0xFF}
+    assert sound.endswith(heard("2"))
+
+
+@given(st.text("0123456789ABCD*#wW", max_size=30))
+def test_the_length_of_keys_is_known_without_making_them(digits: str) -> None:
+    assert audio.tones_ms(digits) == audio.ulaw_ms(len(heard(digits)))
+
+
+@pytest.mark.parametrize("digits", ["e", "1 2", "a", "+"])
+def test_a_key_that_no_telephone_has_makes_no_sound(digits: str) -> None:
+    with pytest.raises(KeyError):
+        audio.dtmf_tones(digits)

@@ -8,10 +8,13 @@ from app.call.commands import Command, GiveDigits, MuteCaller, UnmuteCaller
 from app.call.conversation import Conversation
 from app.call.events import EntryAsked
 from app.call.keypad import Entry, Keypad
+from app.call.limits import NEVER
 from app.call.output import AgentAudio
 from app.call.responses import Responses, Wanted, Wish
 from app.call.tool_answers import ToolAnswers
 from app.call.transfer import Handing, anybody
+
+TELL_MS = 30_000.0  # for a prompt that never comes or never ends
 
 CallHuman = Callable[[Handing, float], bool]
 
@@ -42,7 +45,7 @@ class Entries:
         self._new_id = new_id
         self._muted = False
         self._prompt: Wanted | None = None
-        self._telling = False  # what is wanted, and the caller's time does not run yet
+        self._tell_by_ms = -NEVER  # until then the caller may be told, and their time waits
 
     def asked(self, event: EntryAsked, now_ms: float) -> None:
         """A tool wants digits."""
@@ -54,7 +57,7 @@ class Entries:
         self.keypad.ask(
             event.call_id, event.length, now_ms, secret=event.secret, timeout_ms=event.timeout_ms
         )
-        self._telling, self._prompt = True, None
+        self._tell_by_ms, self._prompt = now_ms + TELL_MS, None
         if event.prompt:
             self._prompt = Wanted(Wish.SAY, directions.say(event.prompt))
             self._responses.want(self._prompt.wish, self._prompt.direction)
@@ -66,10 +69,10 @@ class Entries:
 
     def settle(self, now_ms: float, *, at_s: float, muted: bool) -> None:
         """Do what is due. `at_s`: Unix time. `muted`: there is another reason not to listen."""
-        if self._telling and self.keypad.asked:
-            self.keypad.told(max(now_ms, self._audio.ledger.ends_ms))
-            heard = self._audio.heard_out_ms(now_ms) <= now_ms
-            self._telling = not (heard and self._responses.idle)
+        if self.keypad.asked and now_ms < self._tell_by_ms:
+            self.keypad.told(min(max(now_ms, self._audio.ledger.ends_ms), self._tell_by_ms))
+            if self._responses.idle and self._audio.heard_out_ms(now_ms) <= now_ms:
+                self._tell_by_ms = now_ms
         if (entry := self.keypad.settle(now_ms)) is not None:
             self._entered(entry, now_ms, at_s)
         muted = muted or self.keypad.muted(now_ms)

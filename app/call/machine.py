@@ -238,11 +238,9 @@ class CallMachine:
         return self._opened.at_s + (now_ms - self._opened_ms) / 1000
 
     def _caller_began(self, item_id: str, now_ms: float) -> None:
-        self.conversation.turn("user", item_id, now_ms)
-        if self._records:
-            return
         self._caller_speaks, self._answer_by_ms = True, NEVER
         self._patience.caller_spoke()
+        self.conversation.turn("user", item_id, now_ms)
         if self._listens:
             # The response is cancelled by the model's turn detection (interrupt_response).
             self._speech.interrupt(self._responses.active_id, now_ms)
@@ -271,7 +269,7 @@ class CallMachine:
 
     @property
     def _caller_acts(self) -> bool:
-        return self._caller_speaks or self._entries.keypad.typing
+        return not self._records and (self._caller_speaks or self._entries.keypad.typing)
 
     @property
     def _may_be_interrupted(self) -> bool:

@@ -1,12 +1,18 @@
 """The timeline tells the call, and played again it gives the same commands."""
 
+import json
+from typing import Any, get_args
+
 import pytest
 
 from app.call import commands as do
 from app.call import events as ev
 from app.call import timeline as timelines
+from app.call.keypad import MASK
 from app.call.timeline import Entry, Timeline, ordered, replay
+from app.call.transfer import TRANSFER
 from app.call.usage import Usage
+from tests.call.humans import HUMANS, MONDAY_NOON_S, hand_over, staffed
 from tests.call.scene import Scene, agent
 
 
@@ -44,6 +50,86 @@ def test_a_call_played_again_gives_the_same_commands() -> None:
     recorded = ordered(entries)
     assert len(recorded) == len(scene.commands) > 30
     assert replay(scene.agent, entries) == recorded
+
+
+def stored(entry: Entry) -> Entry:
+    """The entry as it comes back from a store that keeps JSON."""
+    data = json.loads(json.dumps(entry.as_data()))
+    return Entry.from_data(entry.at_ms, entry.kind, entry.name, data)
+
+
+def handed_over() -> Scene:
+    """Two legs: keys, a secret, a transfer that fails, one that is taken, and the way back."""
+    scene = staffed()
+    scene.feed(ev.SayRequested("Hello."))
+    scene.respond()
+    scene.press("42#", 200)
+    scene.feed(ev.MessageTaken(scene.all(do.AddMessage)[-1].item_id))
+    scene.respond()
+    scene.tool_response("call_1")
+    scene.feed(ev.EntryAsked("call_1", 4, True, "Your PIN, please.", 20_000))
+    scene.respond()
+    scene.press(MASK * 4, 300)
+    scene.feed(ev.ToolReturned("call_1", "welcome"), ev.ToolOutputTaken("call_1"))
+    scene.respond()
+    scene.run(3000)
+    hand_over(scene, call_id="call_2", item_id="item_2", response_id="resp_2")
+    scene.run(3000)
+    scene.feed(ev.RedirectFailed("status 503"), ev.ToolOutputTaken("call_2"))
+    scene.respond()
+    scene.press("0")
+    scene.run(2000)
+    scene.respond()
+    scene.run(3000)
+    scene.feed(ev.CallRedirected(), ev.StreamEnded("stop"))
+    history = scene.machine.history(scene.now_ms)
+    call_id = scene.all(do.TransferCall)[-1].call_id
+    scene.machine = type(scene.machine)(HUMANS)
+    scene.feed(ev.LegOpened(history, MONDAY_NOON_S + 60, TRANSFER, call_id, "no answer"))
+    scene.configure()
+    scene.feed(ev.StreamStarted("MZ2"))
+    scene.respond()
+    scene.tool_response("call_3", response_id="resp_3")
+    scene.feed(ev.TransferRequested("Support"))
+    scene.feed(ev.VoicemailReached("Goodbye."))
+    scene.respond()  # the announcement, which is cancelled
+    scene.respond()
+    scene.run(3000)
+    scene.feed(ev.HangUpConfirmed(), ev.StreamEnded("stop"))
+    return scene
+
+
+def test_a_call_that_was_handed_over_played_again_gives_the_same_commands() -> None:
+    scene = handed_over()
+    entries = [stored(entry) for entry in scene.timeline.take()]
+    recorded = ordered(entries)
+    names = {name for _, name, _ in recorded}
+    assert {"TransferCall", "MuteCaller", "UnmuteCaller", "GiveDigits", "HangUp"} <= names
+    assert len(recorded) == len(scene.commands)
+    assert replay(scene.agent, entries) == recorded
+
+
+@pytest.mark.parametrize("kind", get_args(ev.Event), ids=lambda kind: kind.__name__)
+def test_every_event_comes_back_from_the_store_as_it_was(kind: type[ev.Event]) -> None:
+    values: dict[str, Any] = {
+        "history": (("user", "Hi."), ("system", "Result of x: y")),
+        "usage": Usage(input_text=7),
+        "payload": "",
+    }
+    by_type: dict[Any, Any] = {str: "text", int: 7, float: 1.5, bool: True}
+    fields = kind.__dataclass_fields__
+    event = kind(**{n: values.get(n, by_type.get(of.type, 3)) for n, of in fields.items()})
+    timeline = Timeline()
+    timeline.event(event, 1.0)
+    entries = [stored(entry) for entry in timeline.take()]
+    ((_, at_ms, name, data),) = timelines._expand(entries, "event")
+    assert (at_ms, timelines._event(name, data)) == (1.0, event)
+
+
+def test_a_secret_is_in_no_entry() -> None:
+    scene = handed_over()
+    pressed = [e.data["digit"] for e in scene.timeline.take() if e.name == "DigitPressed"]
+    assert pressed == [*"42#", *MASK * 4, "0"]
 
 
 def test_a_change_in_what_is_done_shows() -> None:

@@ -282,7 +282,6 @@ def test_an_operators_transfer_without_a_model_is_not_announced(scene: Scene) ->
 
 
 def test_an_operator_may_wake_somebody_who_is_closed() -> None:
-    night = HUMANS.destinations[1]
     scene = staffed(agent(destinations=(NIGHT,)))
     scene.feed(ev.TransferRequested("Night watch"))
     scene.respond(500)

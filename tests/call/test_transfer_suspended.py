@@ -168,6 +168,18 @@ def test_a_transfer_asked_for_again_is_announced_once(scene: Scene) -> None:
     assert [order.call_id for order in scene.all(do.TransferCall)] == ["call_2"]
 
 
+def test_an_announcement_that_was_cut_off_is_not_said_for_somebody_else(scene: Scene) -> None:
+    hand_over(scene, announcement_ms=0)
+    scene.begin("item_2", "resp_2")
+    scene.audio(1000, "item_2", "resp_2")
+    scene.speak()
+    scene.finish("item_2", "resp_2", "cancelled")
+    scene.feed(ev.TransferRequested("Support"))  # the caller still speaks
+    scene.fall_silent()
+    scene.answer(500, "item_3", "resp_3")
+    assert scene.asked() == [directions.announcement("Sales"), directions.announcement("Support")]
+
+
 # --- the caller hangs up ------------------------------------------------------------------------
 
 

@@ -1,0 +1,220 @@
+"""The caller's keys that nobody asked for: words for the agent, which answers them once."""
+
+import pytest
+
+from app.call import commands as do
+from app.call import directions
+from app.call import events as ev
+from app.call.keypad import PAUSE_MS
+from tests.call.scene import Scene, agent
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene(up_ms=0, down_ms=0).connect()
+
+
+def keys(digits: str) -> tuple[str, str]:
+    return ("user", directions.keys_pressed(digits))
+
+
+def taken(scene: Scene) -> ev.MessageTaken:
+    """The model has the text of the keys."""
+    return ev.MessageTaken(scene.all(do.AddMessage)[-1].item_id)
+
+
+# --- words for the agent ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"), [("12", "12"), ("12#", "12"), ("0#", "0"), ("*7", "*7")]
+)
+def test_keys_reach_the_agent_as_one_text_and_are_answered_once(
+    scene: Scene, typed: str, told: str
+) -> None:
+    scene.press(typed, 500)
+    scene.run(PAUSE_MS)
+    assert scene.messages() == [keys(told)] and scene.asked() == [""]
+    scene.feed(taken(scene))
+    scene.respond(500)
+    scene.run(60_000)
+    assert scene.messages() == [keys(told)] and scene.asked() == [""]
+
+
+def test_what_was_typed_is_a_turn_of_the_caller(scene: Scene) -> None:
+    scene.press("42#")
+    (turn,) = scene.machine.transcript(scene.now_ms)
+    assert (turn.role, turn.text, turn.finished) == ("user", keys("42")[1], True)
+    assert turn.detail == {"by": "keypad"}
+    assert turn.item_id == scene.all(do.AddMessage)[0].item_id
+
+
+def test_two_entries_have_ids_of_their_own(scene: Scene) -> None:
+    scene.press("1#2#")
+    first, second = scene.all(do.AddMessage)
+    assert first.item_id != second.item_id and all(
+        len(message.item_id) <= 32 for message in (first, second)
+    )
+
+
+def test_a_key_interrupts_the_agent(scene: Scene) -> None:
+    scene.begin()
+    scene.audio(3000)
+    scene.run(1000)
+    cut = scene.press("1")
+    assert [type(command) for command in cut] == [
+        do.CancelResponse,
+        do.ClearAudio,
+        do.TruncateItem,
+    ]
+    assert scene.audio(500) == []  # it may go on for a while
+    scene.finish(status="cancelled")
+    scene.run(PAUSE_MS)
+    assert scene.messages() == [keys("1")] and scene.asked() == [""]
+
+
+def test_a_key_interrupts_an_answer_that_is_complete_but_still_plays(scene: Scene) -> None:
+    scene.answer(3000)
+    scene.run(1000)
+    cut = scene.press("1")
+    assert [type(command) for command in cut] == [do.ClearAudio, do.TruncateItem]
+
+
+def test_more_keys_interrupt_no_more(scene: Scene) -> None:
+    scene.begin()
+    scene.audio(3000)
+    scene.run(1000)
+    scene.press("1")
+    assert scene.press("23") == []
+
+
+def test_a_response_asked_for_before_the_first_key_is_not_heard(scene: Scene) -> None:
+    scene.tool_response("call_1")
+    scene.feed(ev.ToolReturned("call_1", "42"))
+    assert scene.asked() == [""]
+    scene.press("1")
+    stopped = scene.begin("item_2", "resp_2")
+    assert [type(c) for c in stopped] == [do.CancelResponse, do.DeleteItem]
+    assert scene.audio(500, "item_2", "resp_2") == []
+    scene.finish("item_2", "resp_2", "cancelled")
+    scene.run(PAUSE_MS)
+    assert scene.asked() == ["", ""]  # one reply to both
+
+
+def test_nothing_is_said_while_the_caller_types(scene: Scene) -> None:
+    scene.press("1")
+    scene.feed(ev.SayRequested("Hello?"))
+    for _ in range(4):
+        scene.run(1900)
+        scene.press("1")
+    assert scene.asked() == []
+    scene.press("#")
+    scene.respond(100)
+    assert sorted(scene.asked()) == ["", directions.say("Hello?")]
+
+
+def test_an_agent_that_is_not_interrupted_hears_of_the_keys_afterwards() -> None:
+    scene = Scene(agent(interruptible=False), up_ms=0, down_ms=0).connect()
+    scene.begin()
+    scene.audio(3000)
+    assert scene.press("12#")[-1:] == scene.all(do.AddMessage)
+    assert not scene.all(do.ClearAudio) and not scene.all(do.CancelResponse)
+    scene.finish()
+    assert scene.asked() == [""]
+
+
+def test_a_key_takes_the_agents_goodbye_back(scene: Scene) -> None:
+    scene.begin()
+    scene.audio(2000)
+    scene.call_tool("call_1", "end_call")
+    scene.finish()
+    scene.run(500)
+    scene.press("1")
+    assert scene.outputs() == [directions.END_TAKEN_BACK]
+    scene.run(60_000)
+    assert not scene.all(do.HangUp) and scene.asked() == [""]
+
+
+def test_keys_after_the_hang_up_are_for_nobody(scene: Scene) -> None:
+    scene.feed(ev.HangUpRequested("operator"))
+    assert scene.press("0123") == []
+    scene.run(5000)
+    assert scene.messages() == []
+
+
+def test_a_key_behind_the_pause_is_a_new_entry_though_the_timer_was_late(scene: Scene) -> None:
+    """An event loop under load tells of the key before it tells that time is up."""
+    scene.press("0")
+    scene.now_ms += PAUSE_MS + 5
+    scene.press("7#")
+    assert scene.messages() == [keys("0"), keys("7")]
+
+
+# --- answered once, whatever turn detection makes of the tones --------------------------------
+
+
+def test_turn_detection_that_answers_once_the_text_is_known_serves_it(scene: Scene) -> None:
+    """The tones were taken for speech, as they are now and then."""
+    scene.speak()
+    scene.press("42#")
+    assert scene.messages() == [keys("42")]
+    scene.feed(taken(scene))
+    scene.fall_silent()
+    scene.answer(500)
+    scene.run(60_000)
+    assert scene.asked() == []
+
+
+def test_turn_detection_that_was_too_early_is_followed_by_a_reply(scene: Scene) -> None:
+    scene.speak()
+    scene.fall_silent()
+    scene.press("42#")
+    scene.begin()
+    scene.feed(taken(scene))
+    scene.audio(500)
+    scene.finish()
+    scene.run(60_000)
+    assert scene.asked() == [""]
+
+
+def test_a_reply_that_turn_detection_was_faster_than_is_not_given_twice(scene: Scene) -> None:
+    scene.press("42#")
+    request = scene.all(do.CreateResponse)[-1]
+    scene.feed(taken(scene))
+    scene.begin()  # turn detection's, which knows the text
+    scene.feed(ev.ModelFaulted("conversation_already_has_active_response", "", request.event_id))
+    scene.audio(500)
+    scene.finish()
+    scene.run(60_000)
+    assert len(scene.asked()) == 1
+
+
+def test_a_reply_that_turn_detection_was_faster_than_without_the_text_is_given(
+    scene: Scene,
+) -> None:
+    scene.press("42#")
+    request = scene.all(do.CreateResponse)[-1]
+    scene.begin()
+    scene.feed(
+        taken(scene),
+        ev.ModelFaulted("conversation_already_has_active_response", "", request.event_id),
+    )
+    scene.audio(500)
+    scene.finish()
+    scene.run(60_000)
+    assert len(scene.asked()) == 2
+
+
+def test_a_model_that_is_down_learns_the_keys_when_it_is_back(scene: Scene) -> None:
+    scene.feed(ev.ModelLost("gone"))
+    scene.press("42#")
+    assert scene.messages() == [] and scene.asked() == []
+    scene.configure()
+    assert scene.messages()[0] == keys("42") and scene.asked() == [""]
+
+
+def test_a_session_lost_after_the_keys_tells_the_next_one(scene: Scene) -> None:
+    scene.press("42#")
+    scene.feed(ev.ModelLost("gone"))
+    scene.configure()
+    assert scene.messages().count(keys("42")) == 2 and scene.asked() == ["", ""]

@@ -1,0 +1,194 @@
+"""A lone 0 reaches a human: with a model, without one, and says so when nobody is there."""
+
+import pytest
+
+from app.call import commands as do
+from app.call import directions
+from app.call import events as ev
+from app.call.keypad import PAUSE_MS
+from app.call.last_words import GUARD_MS
+from app.call.transfer import TRANSFER
+from tests.call.humans import CLERK, HUMANS, MONDAY_NOON_S, NIGHT, SUPPORT, hand_over, staffed
+from tests.call.scene import Scene, agent
+
+REASON = "The caller pressed 0."
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return staffed()
+
+
+def pressed_zero(scene: Scene) -> None:
+    scene.press("0")
+    scene.run(PAUSE_MS)
+
+
+def test_a_lone_zero_is_announced_and_reaches_whoever_is_there(scene: Scene) -> None:
+    pressed_zero(scene)
+    assert scene.asked() == [directions.announcement("Sales")]
+    scene.respond(1000)
+    scene.run(1100 + GUARD_MS)
+    (order,) = scene.all(do.TransferCall)
+    assert (order.route, order.reason, order.announced) == (("Sales", "Support"), REASON, True)
+    assert scene.messages() == []  # it is no word for the agent
+
+
+def test_a_zero_followed_by_a_key_within_two_seconds_reaches_nobody(scene: Scene) -> None:
+    scene.press("01", 1999)
+    scene.run(60_000)
+    assert scene.messages() == [("user", directions.keys_pressed("01"))]
+    assert not scene.all(do.TransferCall)
+
+
+def test_a_zero_with_a_hash_is_an_entry(scene: Scene) -> None:
+    scene.press("0#", 100)
+    assert scene.messages() == [("user", directions.keys_pressed("0"))]
+    scene.run(60_000)
+    assert not scene.all(do.TransferCall)
+
+
+def test_a_zero_that_a_tool_asked_for_reaches_the_tool(scene: Scene) -> None:
+    scene.tool_response("call_1")
+    scene.feed(ev.EntryAsked("call_1", 0, False, "", 20_000))
+    pressed_zero(scene)
+    assert scene.all(do.GiveDigits) == [do.GiveDigits("call_1", "0")]
+    scene.run(10_000)
+    assert not scene.all(do.TransferCall)
+
+
+def test_a_zero_interrupts_the_agent_first(scene: Scene) -> None:
+    scene.answer(8000)
+    scene.run(1000)
+    pressed_zero(scene)
+    assert len(scene.all(do.ClearAudio)) == 1
+    assert scene.asked() == [directions.announcement("Sales")]
+
+
+def test_a_zero_while_the_model_is_down_reaches_a_human_at_once(scene: Scene) -> None:
+    scene.feed(ev.ModelLost("gone"))
+    pressed_ms = scene.now_ms
+    pressed_zero(scene)
+    scene.run(GUARD_MS)
+    (order,) = scene.all(do.TransferCall)
+    assert not order.announced and order.route == ("Sales", "Support")
+    assert scene.when(do.TransferCall) == [pressed_ms + PAUSE_MS + GUARD_MS]
+
+
+def test_a_zero_before_the_model_ever_came_reaches_a_human() -> None:
+    scene = Scene(HUMANS)
+    scene.feed(ev.LegOpened(at_s=MONDAY_NOON_S), ev.StreamStarted("MZ1"))
+    scene.run(300)
+    pressed_zero(scene)
+    scene.run(1000)
+    assert [order.announced for order in scene.all(do.TransferCall)] == [False]
+
+
+def test_a_zero_without_a_model_that_fails_leaves_the_caller_with_the_agent(scene: Scene) -> None:
+    scene.feed(ev.ModelLost("gone"))
+    pressed_zero(scene)
+    scene.run(1000)
+    scene.feed(ev.RedirectFailed("status 503"))
+    scene.configure()
+    failed = directions.transfer_failed("Sales", "status 503")
+    assert ("system", directions.tool_result(TRANSFER, failed)) in scene.messages()
+    assert scene.asked() == [""]
+
+
+def test_an_agent_without_humans_is_told_of_the_zero() -> None:
+    scene = staffed(agent())
+    pressed_zero(scene)
+    assert scene.messages() == [("user", directions.keys_pressed("0"))]
+    assert scene.asked() == [""] and not scene.all(do.TransferCall)
+
+
+def test_a_zero_when_everybody_is_closed_says_when_somebody_is_there() -> None:
+    scene = Scene(agent(destinations=(NIGHT, CLERK)), up_ms=0, down_ms=0)
+    scene.feed(ev.LegOpened(at_s=MONDAY_NOON_S - 86_400))  # a Sunday
+    scene.configure()
+    scene.feed(ev.StreamStarted("MZ1"))
+    pressed_zero(scene)
+    ((role, text),) = scene.messages()
+    assert role == "user" and "before Monday, 09:00" in text
+    assert scene.asked() == [""] and not scene.all(do.TransferCall)
+
+
+def test_a_zero_skips_who_is_closed() -> None:
+    scene = staffed(agent(destinations=(NIGHT, SUPPORT)))
+    pressed_zero(scene)
+    assert scene.asked() == [directions.announcement("Support")]
+
+
+def test_a_zero_takes_the_agents_goodbye_back(scene: Scene) -> None:
+    scene.begin()
+    scene.audio(5000)
+    scene.call_tool("call_1", "end_call")
+    scene.finish()
+    scene.run(500)
+    pressed_zero(scene)
+    scene.feed(ev.ToolOutputTaken("call_1"))
+    assert scene.outputs() == [directions.END_TAKEN_BACK]
+    assert scene.asked() == [directions.announcement("Sales")]
+
+
+def test_a_zero_during_a_transfer_is_not_another_one(scene: Scene) -> None:
+    hand_over(scene)
+    pressed_zero(scene)
+    scene.run(60_000)
+    assert len(scene.all(do.TransferCall)) == 1 and scene.messages() == []
+
+
+def test_a_zero_that_waited_for_its_pause_when_the_agent_transferred_is_not_another_one(
+    scene: Scene,
+) -> None:
+    scene.press("0")
+    hand_over(scene, announcement_ms=0)  # cut: the caller typed
+    scene.run(PAUSE_MS)
+    assert scene.outputs() == [directions.TRANSFER_SUSPENDED]
+    scene.respond(500)
+    scene.run(10_000)
+    assert len(scene.all(do.TransferCall)) == 1
+
+
+def test_a_caller_who_speaks_after_the_zero_is_answered_and_may_press_it_again(
+    scene: Scene,
+) -> None:
+    pressed_zero(scene)
+    scene.begin()
+    scene.audio(1500)
+    scene.run(300)
+    scene.speak()
+    scene.finish(status="cancelled")
+    scene.fall_silent()
+    scene.answer(500, "item_2", "resp_2")
+    scene.run(3000)
+    assert not scene.all(do.TransferCall)
+    pressed_zero(scene)
+    scene.respond(500)
+    scene.run(1000)
+    first, second = [message.text for message in scene.all(do.AddMessage)], scene.asked()
+    assert first == [directions.tool_result(TRANSFER, directions.TRANSFER_SUSPENDED)]
+    assert second == [directions.announcement("Sales")] * 2
+    assert len(scene.all(do.TransferCall)) == 1
+
+
+def test_a_zero_while_the_agents_own_keys_sound_is_told_to_the_agent() -> None:
+    """The agent is in a menu: what comes back is another machine's key, and no cry for help."""
+    scene = staffed()
+    scene.feed(ev.ResponseCreated("resp_1"))
+    scene.call_tool("call_1", "send_digits", arguments='{"digits": "' + "1" * 40 + '"}')
+    scene.feed(ev.ResponseDone("resp_1", "completed"))
+    scene.run(1000)
+    pressed_zero(scene)
+    assert scene.messages() == [("user", directions.keys_pressed("0"))]
+    assert not scene.all(do.TransferCall)
+
+
+@pytest.mark.parametrize("fatal", [False, True])
+def test_a_zero_too_late_for_the_model_is_left_to_the_twiml(scene: Scene, fatal: bool) -> None:
+    scene.feed(ev.ModelLost("gone", fatal=fatal))
+    scene.run(20_000)
+    assert scene.all(do.CloseStream) == [do.CloseStream("model")]
+    pressed_zero(scene)
+    scene.run(10_000)
+    assert not scene.all(do.TransferCall) and scene.machine.without_model

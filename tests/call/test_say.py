@@ -1,0 +1,82 @@
+"""Words that somebody else chose: the agent says exactly these, when it is its turn."""
+
+import pytest
+
+from app.call import commands as do
+from app.call import directions
+from app.call import events as ev
+from tests.call.humans import hand_over, staffed
+from tests.call.scene import Scene, agent
+
+WORDS = "Your taxi is there."
+SAY = directions.say(WORDS)
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene().connect()
+
+
+def test_words_of_an_operator_are_said_at_once(scene: Scene) -> None:
+    (request,) = scene.feed(ev.SayRequested(WORDS))
+    assert request == do.CreateResponse("bridge_2", SAY) and WORDS in SAY
+
+
+def test_words_wait_for_what_the_agent_says_and_for_the_caller(scene: Scene) -> None:
+    scene.begin()
+    scene.feed(ev.SayRequested(WORDS))
+    scene.speak()
+    scene.finish(status="cancelled")
+    assert scene.asked() == []
+    scene.fall_silent()
+    scene.begin("item_2", "resp_2")
+    assert scene.asked() == []
+    scene.finish("item_2", "resp_2")
+    assert scene.asked() == [SAY]
+
+
+def test_words_are_said_once_each_and_in_their_order(scene: Scene) -> None:
+    scene.feed(ev.SayRequested("One."), ev.SayRequested("Two."), ev.SayRequested("Two."))
+    scene.respond()
+    scene.respond()
+    scene.run(10_000)
+    assert scene.asked() == [directions.say("One."), directions.say("Two.")]
+
+
+def test_words_for_a_model_that_is_not_there_yet_are_said_when_it_is() -> None:
+    scene = Scene(agent(greeting="Hello."))
+    scene.feed(ev.LegOpened(), ev.SayRequested(WORDS), ev.StreamStarted("MZ1"))
+    scene.configure()
+    scene.respond()
+    assert set(scene.asked()) == {SAY, directions.greeting(scene.agent)}
+
+
+def test_words_that_fail_are_said_again(scene: Scene) -> None:
+    scene.feed(ev.SayRequested(WORDS))
+    scene.feed(ev.ResponseCreated("resp_1"), ev.ResponseDone("resp_1", "failed"))
+    scene.run(400)
+    assert scene.asked() == [SAY] * 2
+
+
+def test_words_whose_session_is_lost_are_said_by_the_next(scene: Scene) -> None:
+    scene.feed(ev.SayRequested(WORDS))
+    scene.begin()
+    scene.feed(ev.ModelLost("gone"))
+    scene.configure()
+    assert scene.asked() == [SAY] * 2
+
+
+def test_words_are_not_said_into_a_transfer_nor_into_a_goodbye() -> None:
+    scene = staffed()
+    hand_over(scene)
+    scene.feed(ev.SayRequested(WORDS))
+    scene.run(5000)
+    assert len(scene.all(do.TransferCall)) == 1 and scene.asked() == []
+    scene = staffed()
+    scene.begin()
+    scene.audio(1000)
+    scene.call_tool("call_1", "end_call")
+    scene.feed(ev.SayRequested(WORDS))
+    scene.finish()
+    scene.run(5000)
+    assert len(scene.all(do.HangUp)) == 1 and scene.asked() == []
