@@ -26,6 +26,7 @@ class ToolRuns:
         self._tools = tools
         self._feed = feed
         self._typed = ""
+        self._typing_for = ""  # the tool call whose entry it is
         self._waiting: dict[str, tuple[asyncio.Future[str], bool]] = {}
 
     async def run(self, call_id: str, name: str, arguments: str) -> None:
@@ -51,10 +52,11 @@ class ToolRuns:
         Raises:
             ToolError: nothing came.
         """
-        self._typed = ""
         future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._waiting[call_id] = future, secret
         self._feed(EntryAsked(call_id, length, secret, prompt, timeout_s * 1000))
+        if not future.done():  # else another tool's entry goes on
+            self._typing_for, self._typed = call_id, ""
         digits = await future
         if not digits:
             raise ToolError("The caller typed nothing. Ask whether they want to try again.")
@@ -71,7 +73,7 @@ class ToolRuns:
         """The entry is over: its digits go to the tool that waits for them."""
         future, secret = self._waiting.pop(command.call_id, (None, False))
         digits = command.digits
-        if secret:
+        if secret and command.call_id == self._typing_for:
             digits, self._typed = self._typed[: len(digits)], ""
         if future is not None and not future.done():
             future.set_result(digits)

@@ -47,6 +47,11 @@ class AgentSpeech:
         """Whether anything of this response was played, or will be."""
         return response_id in self._spoke
 
+    def heard_anything(self, now_ms: float) -> bool:
+        """Whether anything was said by now, by either side."""
+        turns = self._conversation.heard(self._audio.ledger, now_ms)
+        return any(turn.role != "tool" for turn in turns)
+
     def finish(self, item_id: str, now_ms: float) -> None:
         """Nothing is added to this item any more."""
         self._audio.finish(item_id, now_ms)

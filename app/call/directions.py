@@ -61,6 +61,10 @@ SESSION_RENEWED = (
     "transcript. The caller may have said something that is missing here. Go on where it stopped, "
     "and do not greet the caller again."
 )
+SESSION_RETURNED = (
+    "This is the conversation so far, restored from its transcript. It goes on now; do not greet "
+    "the caller again."
+)
 
 # What tool calls are answered with when the machine itself answers them.
 END_TAKEN_BACK = (

@@ -17,12 +17,14 @@ from app.call.agent_speech import AgentSpeech
 from app.call.conversation import Conversation, Turn
 from app.call.destinations import route_to
 from app.call.entries import Entries
+from app.call.floor import Floor
 from app.call.leaving import BUILT_IN, Leaving
 from app.call.limits import NEVER, next_after
 from app.call.model_link import ModelLink
+from app.call.model_session import ModelSession
 from app.call.output import AgentAudio
 from app.call.patience import Patience
-from app.call.responses import Responses, Wanted, Wish
+from app.call.responses import Responses, Wish
 from app.call.session_items import OUR_ITEMS, SessionItems
 from app.call.tool_answers import ToolAnswers
 from app.call.tool_calls import ToolCalls
@@ -31,7 +33,6 @@ from app.call.usage import Usage
 
 UNCLAIMED_MS = 30_000.0
 STUCK_MS = 30_000.0
-ANSWER_MS = 4000.0  # the model's own turn detection asks for an answer well within this
 
 # Still to be said when the caller's speech cut it off.
 _LASTING = (Wish.WARNING, Wish.ANNOUNCEMENT, Wish.GOODBYE)
@@ -75,6 +76,29 @@ class CallMachine:
             self._hand_over,
             self._new_own_id,
         )
+        self._floor = Floor(
+            self._out,
+            self._items,
+            self._speech,
+            self._responses,
+            self._leaving,
+            self._entries,
+            self._new_event_id,
+            interruptible=agent.turns.interruptible,
+        )
+        self._session = ModelSession(
+            self._out,
+            agent,
+            self._link,
+            self._items,
+            self._speech,
+            self._responses,
+            self._answers,
+            self._leaving,
+            self._floor,
+            self.history,
+            self._new_event_id,
+        )
         farewell = self._leaving.farewell
         self._patience = Patience(agent.limits, self._audio, self._responses, farewell)
         self._opened = ev.LegOpened()
@@ -85,10 +109,6 @@ class CallMachine:
         self._unstick_by_ms = NEVER
         self._connected = False
         self._over = False
-        self._caller_speaks = False
-        self._answer_by_ms = NEVER  # the caller's turn is over and the model owes an answer
-        self._records = False  # an answering machine listens, and is not to be listened to
-        self._configuration = ""  # event id of the settings sent last
 
     @property
     def connected(self) -> bool:
@@ -144,7 +164,7 @@ class CallMachine:
     def _take(self, event: ev.Event, now_ms: float) -> None:
         match event:
             case ev.AudioReceived(response_id):
-                self._response_moved(response_id, now_ms)
+                self._floor.response_moved(response_id, now_ms)
                 self._speech.play(event, now_ms)
             case ev.TranscriptReceived(item_id, text):
                 self._speech.says(item_id, text, now_ms)
@@ -153,19 +173,22 @@ class CallMachine:
             case ev.MarkEchoed(name):
                 self._audio.ledger.echoed(name, now_ms)
             case ev.SpeechStarted(item_id):
-                self._caller_began(item_id, now_ms)
+                self._patience.caller_spoke()
+                self.conversation.turn("user", item_id, now_ms)
+                self._floor.caller_began(now_ms)
             case ev.SpeechStopped():
-                self._caller_stopped(now_ms)
+                self._floor.caller_stopped(now_ms)
             case ev.CallerTurnCommitted(item_id, previous_item_id):
-                self._caller_stopped(now_ms)
+                self._floor.caller_stopped(now_ms)
                 self.conversation.committed(item_id, previous_item_id, now_ms)
             case ev.CallerTranscribed(item_id, text, audio_ms):
                 self.usage += Usage(transcribed_ms=audio_ms, transcripts=1)
                 self.conversation.transcribed(item_id, text, now_ms)
             case ev.ResponseCreated(response_id):
-                self._response_began(response_id, now_ms)
+                knows = self._answers.all_taken
+                self._floor.response_began(response_id, now_ms, answers_all=knows)
             case ev.OutputItemAdded(response_id, item_id, kind):
-                self._response_moved(response_id, now_ms)
+                self._floor.response_moved(response_id, now_ms)
                 if kind == "message":
                     self._speech.begin(response_id, item_id, now_ms)
             case ev.OutputItemDone(kind="function_call"):
@@ -187,15 +210,13 @@ class CallMachine:
             case ev.LegOpened():
                 self._leg_opened(event, now_ms)
             case ev.ModelOpened() if not self._link.ready:
-                self._link.opened(now_ms)
-                self._configuration = self._new_event_id()
-                self._out.append(do.ConfigureSession(self._configuration))
+                self._session.opened(now_ms)
             case ev.SessionConfigured() if self._link.configuring:
-                self._session_configured(now_ms)
+                self._session.configured(now_ms)
             case ev.ModelLost(reason, fatal):
-                self._model_lost(reason, now_ms, fatal=fatal)
+                self._session.lost(reason, now_ms, fatal=fatal)
             case ev.ModelFaulted():
-                self._model_faulted(event, now_ms)
+                self._session.faulted(event, now_ms)
             case ev.StreamStarted():
                 self._connected, self._claim_by_ms = True, NEVER
                 self._patience.start(now_ms)
@@ -218,7 +239,7 @@ class CallMachine:
             case ev.SayRequested(text):
                 self._responses.want(Wish.SAY, directions.say(text))
             case ev.VoicemailReached(message):
-                self._leave_message(message, now_ms)
+                self._floor.machine_records(message, now_ms)
             case ev.HangUpRequested(reason):
                 self._leaving.hang_up(reason, now_ms)
             case ev.HangUpFailed(reason):
@@ -229,7 +250,7 @@ class CallMachine:
     def _leg_opened(self, event: ev.LegOpened, now_ms: float) -> None:
         self._opened, self._opened_ms = event, now_ms
         self._claim_by_ms = now_ms + UNCLAIMED_MS
-        self._link.start(now_ms)
+        self._session.leg_opened(event, now_ms)
         if event.tool:
             self.conversation.tool_answered(event.call_id, event.tool, event.output, now_ms)
 
@@ -237,58 +258,10 @@ class CallMachine:
         """What time it is, as Unix time."""
         return self._opened.at_s + (now_ms - self._opened_ms) / 1000
 
-    def _caller_began(self, item_id: str, now_ms: float) -> None:
-        self._caller_speaks, self._answer_by_ms = True, NEVER
-        self._patience.caller_spoke()
-        self.conversation.turn("user", item_id, now_ms)
-        if self._listens:
-            # The response is cancelled by the model's turn detection (interrupt_response).
-            self._speech.interrupt(self._responses.active_id, now_ms)
-            self._leaving.caller_spoke(now_ms)
-
-    def _caller_stopped(self, now_ms: float) -> None:
-        self._caller_speaks = False
-        self._answer_by_ms = NEVER if self._records else now_ms + ANSWER_MS
-
     def _key_pressed(self, digit: str, now_ms: float) -> None:
         self._settle_entries(now_ms)  # a key behind a pause is no part of what was before it
         self._patience.caller_spoke()
-        if self._leaving.transfer.under_way or self._leaving.decided or self._records:
-            return
-        keypad = self._entries.keypad
-        if self._may_be_interrupted and not keypad.ignores(digit, now_ms):
-            self._cut_in(now_ms)
-            self._leaving.caller_spoke(now_ms)
-        keypad.pressed(digit, now_ms)
-
-    @property
-    def _listens(self) -> bool:
-        """Whether nothing of the agent's may begin now: the caller speaks or types, and may
-        interrupt."""
-        return self._caller_acts and self._may_be_interrupted
-
-    @property
-    def _caller_acts(self) -> bool:
-        return not self._records and (self._caller_speaks or self._entries.keypad.typing)
-
-    @property
-    def _may_be_interrupted(self) -> bool:
-        uninterrupted = self._leaving.decided or self._leaving.tones.sounding or self._records
-        return self.agent.turns.interruptible and not uninterrupted
-
-    def _cut_in(self, now_ms: float) -> None:
-        """Stop what the agent says, where no turn detection does it."""
-        active_id = self._responses.active_id
-        if active_id is not None and not self._items.is_muted(active_id):
-            self._out.append(do.CancelResponse(self._new_event_id(), active_id))
-        self._speech.interrupt(active_id, now_ms)
-
-    def _leave_message(self, message: str, now_ms: float) -> None:
-        """An answering machine records: say what it is to keep, without minding its noises."""
-        if not self._leaving.farewell.hanging_up and not self._records:
-            self._cut_in(now_ms)
-            self._records, self._caller_speaks, self._answer_by_ms = True, False, NEVER
-            self._leaving.leave_message(message and directions.voicemail(message), now_ms)
+        self._floor.key_pressed(digit, now_ms)
 
     def _order_transfer(self, destination: str, now_ms: float) -> None:
         """Somebody wants the caller handed over to this one, in its hours or not."""
@@ -306,33 +279,13 @@ class CallMachine:
             self._tools.forget(call_id)
         return begun
 
-    def _response_moved(self, response_id: str, now_ms: float) -> None:
-        """Something came of a response."""
-        self._responses.moved(now_ms)
-        if self._listens:
-            self._items.mute_response(response_id)
-
-    def _response_began(self, response_id: str, now_ms: float) -> None:
-        self._answer_by_ms = NEVER
-        self._response_moved(response_id, now_ms)
-        self._items.response_created()
-        ours = self._responses.requested
-        self._responses.created(response_id, answers_all=self._answers.all_taken)
-        if self._records and (ours is None or ours.wish is not Wish.GOODBYE):
-            # to the machine's own words, or to what was said before it
-            self._items.mute_response(response_id)
-            self._out.append(do.CancelResponse(self._new_event_id(), response_id))
-        elif self._listens:  # asked for before the caller began, created after: nobody stops it
-            self._out.append(do.CancelResponse(self._new_event_id(), response_id))
-
     def _response_ended(self, event: ev.ResponseDone, now_ms: float) -> None:
         self.usage += event.usage
         failed = event.status == "failed"
         if event.response_id == self._responses.active_id:
             self._speech.finish_all(now_ms)
         was = self._responses.done(event.response_id, now_ms, failed=failed)
-        if self._answer_by_ms != NEVER:  # an answer could not be begun while this one lasted
-            self._answer_by_ms = min(self._answer_by_ms, now_ms + ANSWER_MS / 4)
+        self._floor.response_ended(now_ms)
         self._answers.want_reply(event.response_id)
         cut_off = event.status == "cancelled" or self._items.is_muted(event.response_id)
         if was is not None and not failed and cut_off and was.wish in _LASTING:
@@ -359,58 +312,6 @@ class CallMachine:
         cut = self._items.is_cut(event.response_id, event.item_id)
         self._leaving.tool_called(event, now_ms, cut=cut, at_s=self._clock_s(now_ms))
 
-    # --- the model's session ------------------------------------------------------------------
-
-    def _session_configured(self, now_ms: float) -> None:
-        if not self._link.was_ready and (self._opened.history or self._opened.tool):
-            self._responses.want(Wish.GREETING, directions.back_again(self._opened.tool))
-        elif not self._link.was_ready and self.agent.greeting:
-            self._responses.want(Wish.GREETING, directions.greeting(self.agent))
-        self._link.configured(now_ms)
-        for role, text in self.history(now_ms):
-            self._add_message(role, text)
-        for name in self._tools.working():
-            self._add_message("system", directions.tool_running(name))
-        if self._opened.history or self.transcript(now_ms):
-            self._add_message("system", directions.SESSION_RENEWED)
-
-    def _add_message(self, role: str, text: str) -> None:
-        self._out.append(do.AddMessage(self._new_event_id(), role, text))
-
-    def _model_lost(self, reason: str, now_ms: float, *, fatal: bool) -> None:
-        """The caller stays; what plays goes on playing. The next session is told what was heard,
-        and goes on with what the lost one owed."""
-        self._speech.finish_all(now_ms)
-        owes_answer = self._caller_speaks or self._answer_by_ms != NEVER
-        response_id = self._responses.active_id or ""
-        was = self._responses.lost(now_ms)
-        if was is None or was.wish is Wish.NUDGE:
-            was = Wanted(Wish.REPLY) if owes_answer else None
-        elif was.wish is Wish.GREETING:
-            if any(turn.role != "tool" for turn in self.transcript(now_ms)):
-                was = Wanted(Wish.REPLY)  # a part was heard: go on, don't begin again
-        if was is not None and not (was.wish is Wish.REPLY and self._tools.waited_for(response_id)):
-            self._responses.want(was.wish, was.direction)
-        if response_id:
-            spoke = self._speech.spoke(response_id)
-            self._leaving.response_ended(response_id, None, now_ms, spoke=spoke)
-        self._caller_speaks, self._answer_by_ms = False, NEVER
-        self._answers.session_lost()
-        self._items.forget()
-        self._out.append(do.CloseModel())
-        self._link.lost(reason, now_ms, fatal=fatal)
-
-    def _model_faulted(self, event: ev.ModelFaulted, now_ms: float) -> None:
-        """No error of the model's is fatal by itself; some ask for another try."""
-        cause = event.cause_event_id or ""
-        if cause and cause == self._configuration and not self._link.ready:
-            self._model_lost(f"settings refused: {event.message}", now_ms, fatal=False)
-        elif not self._items.refused(cause, event.message):
-            busy = event.code == "conversation_already_has_active_response"
-            refused = self._responses.refused(cause, now_ms, busy=busy)
-            if self._records and refused and self._responses.active_id is not None:
-                self._cut_in(now_ms)  # what is said instead of ours is an answer to the machine
-
     # --- time ---------------------------------------------------------------------------------
 
     def _settle(self, now_ms: float) -> None:
@@ -422,17 +323,17 @@ class CallMachine:
             self._end_leg(self._leaving.reason, now_ms)
             return
         self._settle_entries(now_ms)
-        self._keep_model(now_ms)
+        self._session.settle(now_ms, connected=self._connected)
         self._answers.keep(self.agent.limits.tool_ms, now_ms)
-        if now_ms >= self._answer_by_ms:  # turn detection did not ask for it, so we do
-            self._answer_by_ms = NEVER
+        if now_ms >= self._floor.answer_by_ms:  # turn detection did not ask for it, so we do
+            self._floor.answer_by_ms = NEVER
             if not self._leaving.under_way:
                 self._responses.want(Wish.REPLY)
         if self._connected:
             busy = bool(self._tools.working()) or self._leaving.redirect.ordered
             self._patience.settle(
                 now_ms,
-                caller_acts=self._caller_acts or self._is_to_type,
+                caller_acts=self._floor.caller_acts or self._is_to_type,
                 waits=self._waits(),
                 model_can_speak=self._link.ready and busy,
                 leaves=self._leaving.transfer.under_way,
@@ -448,12 +349,12 @@ class CallMachine:
             self._link.next_ms(),
             self._tools.next_due_ms(),
             self._patience.next_ms(now_ms),
-            self._answer_by_ms,
+            self._floor.answer_by_ms,
             self._responses.next_ms(),
         )
 
     def _settle_entries(self, now_ms: float) -> None:
-        self._entries.settle(now_ms, at_s=self._clock_s(now_ms), muted=self._records)
+        self._entries.settle(now_ms, at_s=self._clock_s(now_ms), muted=self._floor.records)
 
     @property
     def _is_to_type(self) -> bool:
@@ -461,34 +362,21 @@ class CallMachine:
         told = self._link.ready and self._responses.idle
         return self._entries.keypad.asked and told and not self._leaving.under_way
 
-    def _keep_model(self, now_ms: float) -> None:
-        if self._link.is_stuck(now_ms):
-            self._model_lost("settings not taken in time", now_ms, fatal=False)
-        if self._responses.is_stalled(now_ms):
-            self._responses.stalled()
-            self._model_lost("response stalled", now_ms, fatal=False)
-        if self._link.must_open(now_ms):
-            self._link.opening()
-            self._out.append(do.OpenModel())
-        if self._connected and not self._leaving.under_way and not self._leaving.redirect.ordered:
-            if self._link.gave_up(now_ms) or self._responses.gave_up:
-                self._leaving.farewell.close("model", now_ms)
-
     def _waits(self) -> bool:
         """Whether the caller waits for something of ours."""
         return (
             not self._link.ready
             or not self._responses.idle
-            or self._answer_by_ms != NEVER
+            or self._floor.answer_by_ms != NEVER
             or bool(self._tools.working())
             or self._leaving.keeps_waiting
         )
 
     def _ask_model(self, now_ms: float) -> None:
         """Ask for the next response, if one may be asked for now."""
-        if not self._link.ready or self._caller_acts or self._leaving.farewell.hanging_up:
+        if not self._link.ready or self._floor.caller_acts or self._leaving.farewell.hanging_up:
             return
-        if self._answer_by_ms != NEVER:
+        if self._floor.answer_by_ms != NEVER:
             return  # turn detection is about to ask for one
         self._responses.keep_only(self._leaving.in_season)
         wanted = self._responses.next(now_ms)

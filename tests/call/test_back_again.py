@@ -37,7 +37,7 @@ def test_an_agent_whose_caller_is_back_knows_what_was_said_and_what_became_of_th
     scene = back()
     scene.configure()
     result = ("system", directions.tool_result(TRANSFER, NO_ANSWER))
-    assert scene.messages() == [*SAID, result, ("system", directions.SESSION_RENEWED)]
+    assert scene.messages() == [*SAID, result, ("system", directions.SESSION_RETURNED)]
     assert scene.asked() == [directions.back_again(TRANSFER)]
     order = [type(command) for _, command in scene.commands]
     assert order.index(do.CreateResponse) > order.index(do.AddMessage)

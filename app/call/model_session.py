@@ -1,0 +1,127 @@
+"""The model's session: opened, configured, told of the call so far, lost, and replaced."""
+
+from collections.abc import Callable
+
+from app.call import directions
+from app.call.agent import Agent
+from app.call.agent_speech import AgentSpeech
+from app.call.commands import AddMessage, CloseModel, Command, ConfigureSession, OpenModel
+from app.call.events import LegOpened, ModelFaulted
+from app.call.floor import Floor
+from app.call.leaving import Leaving
+from app.call.model_link import ModelLink
+from app.call.responses import Responses, Wanted, Wish
+from app.call.session_items import SessionItems
+from app.call.tool_answers import ToolAnswers
+
+History = tuple[tuple[str, str], ...]
+
+
+class ModelSession:
+    """`history(now_ms)`: what was said on the call, as a session is told of it. The caller stays
+    whatever becomes of a session, and what plays goes on playing."""
+
+    def __init__(
+        self,
+        out: list[Command],
+        agent: Agent,
+        link: ModelLink,
+        items: SessionItems,
+        speech: AgentSpeech,
+        responses: Responses,
+        answers: ToolAnswers,
+        leaving: Leaving,
+        floor: Floor,
+        history: Callable[[float], History],
+        new_event_id: Callable[[], str],
+    ) -> None:
+        self._out = out
+        self._agent = agent
+        self._link = link
+        self._items = items
+        self._speech = speech
+        self._responses = responses
+        self._answers = answers
+        self._leaving = leaving
+        self._floor = floor
+        self._history = history
+        self._new_event_id = new_event_id
+        self._opened = LegOpened()
+        self._configuration = ""  # event id of the settings sent last
+
+    def leg_opened(self, event: LegOpened, now_ms: float) -> None:
+        self._opened = event
+        self._link.start(now_ms)
+
+    def opened(self, now_ms: float) -> None:
+        """The socket is open."""
+        self._link.opened(now_ms)
+        self._configuration = self._new_event_id()
+        self._out.append(ConfigureSession(self._configuration))
+
+    def configured(self, now_ms: float) -> None:
+        """The settings were taken: tell it what was said, and what it is to do first."""
+        opened, was_ready = self._opened, self._link.was_ready
+        if not was_ready and (opened.history or opened.tool):
+            self._responses.want(Wish.GREETING, directions.back_again(opened.tool))
+        elif not was_ready and self._agent.greeting:
+            self._responses.want(Wish.GREETING, directions.greeting(self._agent))
+        self._link.configured(now_ms)
+        history = self._history(now_ms)
+        for role, text in history:
+            self._add_message(role, text)
+        for name in self._answers.calls.working():
+            self._add_message("system", directions.tool_running(name))
+        if history or self._speech.heard_anything(now_ms):
+            returns = opened.tool and not was_ready
+            told = directions.SESSION_RETURNED if returns else directions.SESSION_RENEWED
+            self._add_message("system", told)
+
+    def _add_message(self, role: str, text: str) -> None:
+        self._out.append(AddMessage(self._new_event_id(), role, text))
+
+    def lost(self, reason: str, now_ms: float, *, fatal: bool) -> None:
+        """The next session is told what was heard, and goes on with what the lost one owed."""
+        self._speech.finish_all(now_ms)
+        response_id = self._responses.active_id or ""
+        was = self._responses.lost(now_ms)
+        if was is None or was.wish is Wish.NUDGE:
+            was = Wanted(Wish.REPLY) if self._floor.owes_answer else None
+        elif was.wish is Wish.GREETING and self._speech.heard_anything(now_ms):
+            was = Wanted(Wish.REPLY)  # a part was heard: go on, don't begin again
+        waits = self._answers.calls.waited_for(response_id)
+        if was is not None and not (was.wish is Wish.REPLY and waits):
+            self._responses.want(was.wish, was.direction)
+        if response_id:
+            spoke = self._speech.spoke(response_id)
+            self._leaving.response_ended(response_id, None, now_ms, spoke=spoke)
+        self._floor.session_lost()
+        self._answers.session_lost()
+        self._items.forget()
+        self._out.append(CloseModel())
+        self._link.lost(reason, now_ms, fatal=fatal)
+
+    def faulted(self, event: ModelFaulted, now_ms: float) -> None:
+        """No error of the model's is fatal by itself; some ask for another try."""
+        cause = event.cause_event_id or ""
+        if cause and cause == self._configuration and not self._link.ready:
+            self.lost(f"settings refused: {event.message}", now_ms, fatal=False)
+        elif not self._items.refused(cause, event.message):
+            busy = event.code == "conversation_already_has_active_response"
+            refused = self._responses.refused(cause, now_ms, busy=busy)
+            if self._floor.records and refused and self._responses.active_id is not None:
+                self._floor.cut_in(now_ms)  # what is said instead of ours answers the machine
+
+    def settle(self, now_ms: float, *, connected: bool) -> None:
+        """Open the next one when it is time, and give up when it was tried for too long."""
+        if self._link.is_stuck(now_ms):
+            self.lost("settings not taken in time", now_ms, fatal=False)
+        if self._responses.is_stalled(now_ms):
+            self._responses.stalled()
+            self.lost("response stalled", now_ms, fatal=False)
+        if self._link.must_open(now_ms):
+            self._link.opening()
+            self._out.append(OpenModel())
+        leaves = self._leaving.under_way or self._leaving.redirect.ordered
+        if connected and not leaves and (self._link.gave_up(now_ms) or self._responses.gave_up):
+            self._leaving.farewell.close("model", now_ms)
