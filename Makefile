@@ -51,7 +51,7 @@ truth: $(INSTALLED) ## What the model is told of interruptions; three minutes.
 sound: $(INSTALLED) ## Where a recording holds what was heard; three minutes.
 	$(BIN)/python -m bench sound
 
-house: $(INSTALLED) ## Draw docs/house.svg from the imports.
+house: $(INSTALLED) ## Draw docs/house.svg and docs/transfer.svg.
 	$(BIN)/python -m house
 
 # Everything that is needed is in the lock: pip has nothing to resolve.

@@ -1,14 +1,17 @@
 """A whole call on this machine, with no account at all.
 
 A spoken caller, a simulated line and the embedded model; the bridge in the middle is the real one,
-with real sockets to both sides. The caller asks, interrupts the answer, orders, and says goodbye.
-What is left of it are a recording, a transcript and a picture.
+with real sockets to both sides. The caller asks, interrupts the answer, orders, and wants a person:
+nobody answers at first, and the second time somebody does. What is left of it are a recording, a
+transcript and a picture.
 """
 
 import asyncio
 import audioop
 import secrets
 import wave
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +23,7 @@ from rich.console import Console
 from app.agent_file import load_agent
 from app.agent_forms import Recording
 from app.audio import ULAW_BYTES_PER_MS, ULAW_HZ, resample_pcm16, ulaw_encode
+from app.call.destinations import Destination
 from app.demo_screen import Screen
 from app.embedded import embedded_model
 from app.errors import BridgeError, ConfigError
@@ -32,7 +36,16 @@ from app.server import Server, bind
 from app.services import Services
 from app.settings import Settings
 from app.simulator.speech import speak
-from app.simulator.twilio import Call, Caller, Network, PhoneLine
+from app.simulator.twilio import (
+    Call,
+    Callee,
+    CallEnded,
+    Caller,
+    Dialed,
+    Network,
+    PhoneLine,
+    now_ms,
+)
 from app.store import Store
 
 AGENT_FILE = Path(__file__).parents[1] / "examples" / "pizzeria.toml"
@@ -42,25 +55,50 @@ CALLER_VOICE = "en-gb-x-rp"
 
 QUESTION = "Hello! What pizzas do you have?"
 INTERRUPTION = "One large margherita please, for Ada."
-GOODBYE = "Thank you, that is all. Goodbye!"
+A_PERSON = "Can I speak to a person, please?"
+ONCE_MORE = "Please try the manager again."
 INTERRUPT_AFTER_MS = 5000.0
 QUIET_MS = 1500.0  # nobody goes on after such a pause
 LONGEST_RECORDING_S = 600
 
+RING_MS = 2000.0  # as long as we let it ring, whatever the agent file says
+SENTENCE_MS = 700.0  # what a sentence of Twilio's own takes
+NOBODY = Callee(goes="no-answer")
+SOMEBODY = Callee(answers_after_ms=900, presses="1", presses_after_ms=400, talks_ms=3000)
 
-async def the_caller(call: Call) -> None:
-    """Ask, interrupt, order, say goodbye. The agent hangs up."""
-    await call.wait_connected()
-    await call.wait_quiet(600)
-    call.say(speak(QUESTION, voice=CALLER_VOICE))
-    await call.wait_spoken()
-    heard_before = len(call.heard)
-    await call.wait_heard(heard_before + int(INTERRUPT_AFTER_MS * ULAW_BYTES_PER_MS))
-    call.say(speak(INTERRUPTION, voice=CALLER_VOICE))
+
+def the_caller(line: PhoneLine, human: str) -> Caller:
+    """Ask, interrupt, order, and ask for a person, who is there the second time. `human`: the
+    number that is rung then."""
+
+    async def caller(call: Call) -> None:
+        await call.wait_connected()
+        await call.wait_quiet(600)
+        call.say(speak(QUESTION, voice=CALLER_VOICE))
+        await call.wait_spoken()
+        heard_before = len(call.heard)
+        await call.wait_heard(heard_before + int(INTERRUPT_AFTER_MS * ULAW_BYTES_PER_MS))
+        call.say(speak(INTERRUPTION, voice=CALLER_VOICE))
+        await _answered(call)  # longer than the agent takes to place the order
+        call.say(speak(A_PERSON, voice=CALLER_VOICE))
+        await call.wait_connected(streams=2)
+        line.callees[human] = SOMEBODY
+        await call.wait_heard(len(call.heard) + 1)
+        await call.wait_quiet(600)
+        call.say(speak(ONCE_MORE, voice=CALLER_VOICE))
+
+    return caller
+
+
+async def _answered(call: Call) -> None:
+    """Until what was said is answered, and nobody is rung or talks on the line."""
     await call.wait_spoken()
     await call.wait_heard(len(call.heard) + 1)
-    await call.wait_quiet(2 * QUIET_MS)  # longer than the agent takes to place the order
-    call.say(speak(GOODBYE, voice=CALLER_VOICE))
+    await call.wait_quiet(2 * QUIET_MS)
+    while call.dialed and not call.dialed[-1].status:
+        await call.wait_for(lambda: bool(call.dialed[-1].status))
+        await call.wait_heard(len(call.heard) + 1)
+        await call.wait_quiet(2 * QUIET_MS)
 
 
 def caller_from(wav: Path) -> Caller:
@@ -75,9 +113,7 @@ def caller_from(wav: Path) -> Caller:
         await call.wait_connected()
         await call.wait_quiet(600)
         call.say(said)
-        await call.wait_spoken()
-        await call.wait_heard(len(call.heard) + 1)
-        await call.wait_quiet(2 * QUIET_MS)
+        await _answered(call)
         call.hang_up()
 
     return caller
@@ -115,7 +151,7 @@ async def run_demo(console: Console, keep: Path, wav: Path | None = None) -> boo
     Raises:
         ConfigError: `wav` or `keep` cannot be used, or the extra `demo` is not installed.
     """
-    caller = the_caller if wav is None else caller_from(wav)
+    caller = None if wav is None else caller_from(wav)
     await _check_keep(keep)
     screen = Screen(console)
     with TemporaryDirectory() as folder:
@@ -130,7 +166,9 @@ async def run_demo(console: Console, keep: Path, wav: Path | None = None) -> boo
             raise ConfigError(f"--keep: cannot write to {keep}: {error.strerror}") from None
     ended_well = report.call.status == "completed" and report.call.ended_by != "shutdown"
     talked = ended_well and bool(report.answers)
-    return talked and (wav is not None or bool(report.interruptions))
+    outcomes = [transfer["outcome"] for transfer in report.call.transfers]
+    as_told = bool(report.interruptions) and outcomes == ["no-answer", "completed"]
+    return talked and (wav is not None or as_told)
 
 
 async def _check_keep(keep: Path) -> None:
@@ -143,9 +181,11 @@ async def _check_keep(keep: Path) -> None:
 
 
 async def _hold_call(
-    caller: Caller, screen: Screen, folder: Path
+    caller: Caller | None, screen: Screen, folder: Path
 ) -> tuple[CallReport, dict[str, Any]]:
+    """`caller`: None for ours."""
     agent = replace(load_agent(AGENT_FILE), recording=Recording(enabled=True))
+    (human,) = agent.agent.destinations
     embedded = embedded_model(agent)
     screen.say("A spoken caller rings the pizzeria of examples/pizzeria.toml …\n")
     auth_token, api_token = secrets.token_hex(16), secrets.token_hex(16)
@@ -159,6 +199,8 @@ async def _hold_call(
             auth_token=auth_token,
             network=NETWORK,
             status_callback_url="/call-status",
+            ring_scale=RING_MS / human.ring_ms,
+            say_ms=SENTENCE_MS,
         ) as line,
     ):
         settings = Settings(
@@ -180,13 +222,48 @@ async def _hold_call(
         bridge = Server(create_app(settings, services), drain_s=5)
         running = asyncio.create_task(bridge.serve(sockets=[listener]))
         try:
-            call = await line.call(caller=caller)
+            line.callees[human.address] = SOMEBODY if caller else NOBODY
+            call = await line.call(caller=caller or the_caller(line, human.address))
+            await tell_of_humans(call, human, screen)
             await call.wait_ended()
             report, record = await _read_back(services.store, call.call_sid)
         finally:
             bridge.should_exit = True
             await running
         return report, record
+
+
+async def tell_of_humans(call: Call, human: Destination, screen: Screen) -> None:
+    """Show what the line does beside the bridge, until the call is over."""
+    told: list[tuple[str, str]] = []
+
+    def news() -> list[tuple[str, str]]:
+        steps = [step for dialed in call.dialed for step in _steps(dialed, human.name)]
+        return steps[len(told) :]
+
+    with suppress(CallEnded):
+        while True:
+            await call.wait_for(lambda: bool(news()))
+            for step in news():
+                screen.line_says(now_ms() - call.created_ms, *step)
+                told.append(step)
+    screen.line_says(now_ms() - call.created_ms, "line", "the call is over")
+
+
+def _steps(dialed: Dialed, name: str) -> Iterator[tuple[str, str]]:
+    """What has become of somebody who was rung: who did it, and what."""
+    yield "line", f"{dialed.target} rings, {name}"
+    if dialed.answered_ms is not None:
+        yield "human", "picks up, and hears:"
+    for said in dialed.heard:
+        yield "human", f"“{said.text}”"
+    for key in dialed.pressed:
+        yield "human", f"presses {key}"
+    if dialed.bridged_ms is not None:
+        yield "line", f"the caller and the {name} talk"
+    if dialed.status:
+        ended = f"the {name} hangs up" if dialed.bridged_ms is not None else "nobody took the call"
+        yield "line", f"{ended} ({dialed.status})"
 
 
 async def _read_back(store: Store, call_sid: str) -> tuple[CallReport, dict[str, Any]]:

@@ -12,18 +12,30 @@ from app.report.terminal import facts, transcript
 
 
 class Screen:
-    """`watch` is a watcher of the service's; `summary` comes after the call."""
+    """`watch` is a watcher of the service's, `line_says` is for what the service does not see;
+    `summary` comes after the call."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._turn_ended_ms: float | None = None
+        self._away = False
+        self._messages = 0  # that a new session was told of the conversation before it
 
     def watch(self, _call: CallInfo, message: ev.Event | do.Command, now_ms: float) -> None:
         match message:
             case ev.SessionConfigured():
                 self._line(now_ms, "bridge", "the model's session is ready", "yellow")
+            case ev.LegOpened(tool=tool, output=output) if tool:
+                self._line(now_ms, "tool", f"→ {output}", "blue")
+            case do.AddMessage():
+                self._messages += 1
+            case do.CreateResponse() if self._messages:
+                note = f"the new session is told the conversation, in {self._messages} messages"
+                self._line(now_ms, "bridge", note, "yellow")
+                self._messages = 0
             case ev.StreamStarted():
-                self._line(now_ms, "line", "the caller is connected", "green")
+                note = "is back with the agent, in a new stream" if self._away else "is connected"
+                self._line(now_ms, "line", f"the caller {note}", "green")
             case ev.SpeechStarted():
                 self._line(now_ms, "caller", "…", "cyan")
             case ev.SpeechStopped():
@@ -49,10 +61,18 @@ class Screen:
             case do.HangUp(reason):
                 note = f"the goodbye was heard to its last mark; hanging up ({reason})"
                 self._line(now_ms, "bridge", note, "yellow")
-            case ev.StreamEnded():
-                self._line(now_ms, "line", "the call is over", "green")
+            case do.TransferCall(route=route):
+                note = "the announcement was heard to its last mark; Twilio is told to ring "
+                self._line(now_ms, "bridge", note + ", ".join(route), "yellow")
+            case do.EndLeg(reason):
+                self._away = reason == "transfer"
+                self._line(now_ms, "line", f"the stream is over ({reason})", "green")
             case ev.ModelLost(reason):
                 self._line(now_ms, "bridge", f"model lost: {reason}", "red")
+
+    def line_says(self, now_ms: float, who: str, what: str) -> None:
+        """Something that happened on the line. `now_ms`: since the call began."""
+        self._line(now_ms, who, what, "green")
 
     def say(self, text: str) -> None:
         """Something about the whole of it."""

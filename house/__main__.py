@@ -1,7 +1,8 @@
-"""`python -m house`: draw the house anew."""
+"""`python -m house`: draw the house and a transfer anew."""
 
-from house.picture import FILE, picture
+from house import picture, sequence
 from house.rooms import rooms
 
-FILE.parent.mkdir(exist_ok=True)
-FILE.write_text(picture(rooms()), encoding="utf-8")
+for drawing, text in ((picture, picture.picture(rooms())), (sequence, sequence.picture())):
+    drawing.FILE.parent.mkdir(exist_ok=True)
+    drawing.FILE.write_text(text, encoding="utf-8")

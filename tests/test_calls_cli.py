@@ -8,7 +8,7 @@ from typer.testing import CliRunner, Result
 
 from app.calls_cli import calls
 from app.store import Store
-from tests.report.recorded_call import Story, pizza_call
+from tests.report.recorded_call import Story, handed_over_call, pizza_call
 
 
 @pytest.fixture
@@ -75,6 +75,21 @@ def test_a_call_is_shown_with_its_figures_and_its_words(database: str) -> None:
         "0:03.9 caller Hello! What pizzas do you have?", "interrupted; not heard: eleven euros",
         'tool menu(size="large") → {"margherita":11.0,"funghi":12.5}',
     ):  # fmt: skip
+        assert fact in text, fact
+
+
+def test_the_humans_that_were_rung_are_shown(database: str) -> None:
+    keep(database, handed_over_call())
+    result = run("show", "last")
+    assert result.exit_code == 0
+    text = " ".join(result.stdout.split())
+    for fact in (
+        "end completed, Support took the call",
+        "transfer Sales: no answer; a price; told: 40 chairs transfer Support: busy; a price",
+        "transfer Support: took the call; a price",
+        "line Sales: no answer, Support: busy; back with the agent after 5.1 s",
+        "→ Support: took the call",
+    ):
         assert fact in text, fact
 
 

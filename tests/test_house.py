@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from house import sequence
 from house.picture import FILE, facts, picture, read_facts
 from house.rooms import HOUSE, LAYER_OF, LAYERS, OUTSIDE, ROOT, Room, reduced, rooms
 
@@ -118,10 +119,40 @@ def test_a_room_that_has_no_layer_is_named(monkeypatch: pytest.MonkeyPatch) -> N
         rooms()
 
 
-def test_the_command_draws_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    file = tmp_path / "docs" / "house.svg"
+def test_the_command_draws_both_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file, transfer = tmp_path / "docs" / "house.svg", tmp_path / "docs" / "transfer.svg"
     monkeypatch.setattr("house.picture.FILE", file)
+    monkeypatch.setattr("house.sequence.FILE", transfer)
 
     runpy.run_module("house", run_name="__main__")
 
     assert file.read_text(encoding="utf-8") == picture(rooms())
+    assert transfer.read_text(encoding="utf-8") == sequence.picture()
+
+
+# --- the transfer -----------------------------------------------------------------------------
+
+
+def test_the_transfer_in_the_docs_is_what_its_steps_say_now() -> None:
+    drawn = sequence.FILE.read_text(encoding="utf-8")
+
+    assert drawn == sequence.picture(), "docs/transfer.svg is of another day; draw it: make house"
+
+
+def test_every_step_of_a_transfer_is_written_on_its_picture() -> None:
+    drawn = sequence.picture()
+    texts = {each.text for each in ElementTree.fromstring(drawn).iter(f"{SVG}text")}
+
+    for part in sequence.PARTS:
+        assert part.title in texts
+        for step in part.steps:
+            assert {step.text, step.more or step.text} <= texts
+    assert sequence.read_facts(drawn) == sequence.facts()
+
+
+def test_the_words_of_a_step_fit_between_those_who_say_and_hear_them() -> None:
+    for part in sequence.PARTS:
+        for step in part.steps:
+            start, end = sequence.COLUMNS[step.sender], sequence.COLUMNS[step.receiver]
+            for words in (step.text, step.more):
+                assert 6 * len(words) < abs(end - start) + 16, words

@@ -5,8 +5,8 @@ done, in order. Then `next_deadline_ms` says when it wants to be told `TimerFire
 happens before. Every rule about who speaks when is in here or in the parts that this file joins:
 
     agent_speech (what is said: output, playback, session_items, conversation) · responses (what
-    the model is asked) · tool_answers · model_link · leaving (ending, transfer, tones) · entries
-    (the caller's keys) · patience (idle, hold, the longest call)
+    the model is asked) · tool_answers · model_session · floor (who may speak) · leaving (ending,
+    transfer, tones) · entries (the caller's keys) · patience (idle, hold, the longest call)
 """
 
 from app.call import commands as do

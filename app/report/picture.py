@@ -42,7 +42,9 @@ _LANE, _GAP, _AXIS, _BETWEEN_ROWS, _FOOT = 46.0, 4.0, 22.0, 14.0, 28.0
 # Okabe and Ito's blue and vermilion, which everybody can tell apart.
 _CALLER, _AGENT = "#0072B2", "#D55E00"
 _LANE_COLOUR = {_CALLER: "#EDF4F9", _AGENT: "#FCF1E9"}
-_GRID, _WAIT, _HATCH = "#E6E6E6", "#F5F0CE", "#9A9A9A"
+_GRID, _WAIT = "#E6E6E6", "#F5F0CE"
+_UNHEARD_HATCH, _UNHEARD_INK = "//////", "#9A9A9A"
+_AWAY, _AWAY_HATCH, _AWAY_INK = "#F2F2F2", "\\\\\\", "#D2D2D2"
 _NOTE_COLOUR = {kind: style.colour for kind, style in NOTE_STYLE.items()}
 
 _TITLE, _SUBTITLE, _TICK = Style(INK, 17, bold=True), Style(FAINT, 11), Style(FAINT, 10)
@@ -132,6 +134,7 @@ class _Picture:
             if self._levels is not None:
                 side = self._levels.caller if role == "user" else self._levels.agent
                 self._draw_sound(row, side, colour, y + _LANE / 2)
+        self._draw_absences(row, caller_y, agent_y + _LANE)
         self._draw_ghosts(row, agent_y)
         self._draw_marks(row, agent_y + _LANE)
         for note in plan.notes:
@@ -142,16 +145,21 @@ class _Picture:
             self._draw_block(block, place.x0, words_y + place.near)
 
     def _draw_axis(self, row: Row, top: float, bottom: float) -> None:
-        pixels = row.x(row.from_ms + 1000) - row.x(row.from_ms)
+        pixels = 1000 / row.full_ms * (WIDTH - LEFT - RIGHT)
         step_s = next((step for step in (1, 2, 5, 10) if step * pixels > 60), 20)
+        free_from = 0.0
         for second in range(math.ceil(row.from_ms / 1000), int(row.to_ms // 1000) + 1):
+            if any(cut.from_ms <= second * 1000 <= cut.to_ms for cut in row.axis.cuts):
+                continue
             x = row.x(second * 1000)
             self._line((x, x), (top, bottom), _GRID, 0.7, zorder=0.5)
             if second % step_s == 0:
                 minutes, seconds = divmod(second, 60)
                 words = f"{minutes}:{seconds:02}" if minutes else f"{seconds} s"
                 width = self._pen.width(words, _TICK)
-                self._text(inside(x - width / 2, width), bottom + 14, words, _TICK)
+                if x - width / 2 > free_from:
+                    self._text(inside(x - width / 2, width), bottom + 14, words, _TICK)
+                    free_from = x + width / 2 + 6
 
     def _draw_turns(self, row: Row, colour: str, y: float, role: str) -> None:
         """Where each turn sounded: a bar, or a shade behind the sound itself."""
@@ -170,6 +178,20 @@ class _Picture:
         upper, lower = [middle - h for h in heights], [middle + h for h in heights]
         self._axes.fill_between(xs, upper, lower, color=colour, linewidth=0, zorder=2)
 
+    def _draw_absences(self, row: Row, top: float, bottom: float) -> None:
+        """The caller was away from the agent; with a gap where the middle of it is left out."""
+        for absence in self._report.absences:
+            if row.shared_ms(absence.from_ms, absence.to_ms) > 0:
+                x0, x1 = row.x(absence.from_ms), row.x(absence.to_ms)
+                size = bottom - top
+                self._box(x0, x1, top, size, _AWAY, zorder=1.6, hatch=_AWAY_HATCH, ink=_AWAY_INK)
+        for cut in row.axis.cuts:
+            if row.from_ms <= cut.from_ms < row.to_ms:
+                x = row.x(cut.from_ms)
+                self._box(x - 3, x + 3, top - 1, bottom - top + 2, "white", zorder=1.7)
+                for edge in (x - 3, x + 3):
+                    self._line((edge, edge), (top - 4, bottom + 4), FAINT, 0.9, zorder=2.6)
+
     def _draw_ghosts(self, row: Row, y: float) -> None:
         """What was generated but not heard, until something else of the agent's sounds."""
         agents = [turn for turn in self._report.turns if turn.role == "assistant" and turn.spans]
@@ -183,7 +205,7 @@ class _Picture:
                 to_ms = min(to_ms, agents[number + 1].from_ms - 60)
             if row.shared_ms(from_ms, to_ms) > 0:
                 x0, x1 = row.x(from_ms), row.x(to_ms)
-                self._box(x0, x1, y + 10, _LANE - 20, "white", hatch=True, zorder=1.8)
+                self._box(x0, x1, y + 10, _LANE - 20, "white", hatch=_UNHEARD_HATCH, zorder=1.8)
                 unheard = f"{unheard_ms:.0f} ms not heard"
                 longer = f"buffer cleared: {unheard}" if turn.interrupted else unheard
                 if row.from_ms <= from_ms:
@@ -217,14 +239,14 @@ class _Picture:
             self._line((x0, x0, x1, x1), (under + 4, under, under, under + 4), INK, 1.1, zorder=3)
         elif note.kind == "tool":
             self._box(x0, x1, y + 3, 9, colour, zorder=3)
-        else:
+        elif note.kind in ("cut", "end"):
             self._line((x0, x0), (caller_y, agent_y + _LANE), colour, 1.8, zorder=3.5)
         self._draw_block(note.words, note.words_x, y, halo=note.kind != "wait")
 
     def _draw_legend(self, y: float) -> None:
         x, report = LEFT, self._report
         if any(turn.cut and turn.unheard for turn in report.turns):
-            self._box(x, x + 22, y - 9, 10, "white", hatch=True, zorder=2)
+            self._box(x, x + 22, y - 9, 10, "white", hatch=_UNHEARD_HATCH, zorder=2)
             x = self._text(x + 27, y, "generated, but never heard", _TICK) + 18
         if any(mark.echoed_ms is not None and not mark.flushed for mark in report.marks):
             self._line((x, x), (y - 9, y + 1), INK, 1.0, zorder=2)
@@ -232,6 +254,9 @@ class _Picture:
         if any(mark.echoed_ms is not None and mark.flushed for mark in report.marks):
             self._line((x, x), (y - 6, y - 2), UNHEARD, 1.0, zorder=2)
             x = self._text(x + 6, y, "marks that the clear flushed", _TICK) + 18
+        if report.absences:
+            self._box(x, x + 22, y - 9, 10, _AWAY, zorder=2, hatch=_AWAY_HATCH, ink=_AWAY_INK)
+            x = self._text(x + 27, y, "away from the agent", _TICK) + 18
 
     # --- strokes ------------------------------------------------------------------------------
 
@@ -266,12 +291,14 @@ class _Picture:
         *,
         zorder: float,
         alpha: float = 1.0,
-        hatch: bool = False,
+        hatch: str = "",
+        ink: str = _UNHEARD_INK,
     ) -> None:
+        """`hatch`: matplotlib's sign for a pattern, in this `ink`."""
         patches = importlib.import_module("matplotlib.patches")
         look: dict[str, object] = {"linewidth": 0}
         if hatch:
-            look = {"linewidth": 0.6, "hatch": "//////", "edgecolor": _HATCH}
+            look = {"linewidth": 0.6, "hatch": hatch, "edgecolor": ink}
         patch = patches.Rectangle(
             (x0, y), x1 - x0, height, facecolor=colour, alpha=alpha, zorder=zorder, **look
         )
@@ -308,7 +335,7 @@ def _envelope(side: Side, row: Row, full: int) -> tuple[list[float], list[float]
     first, last = math.floor(row.x(row.from_ms)), math.ceil(row.x(row.to_ms))
     ms_per_pixel = row.full_ms / (WIDTH - LEFT - RIGHT)
     for pixel in range(last - first):
-        at_ms = row.from_ms + pixel * ms_per_pixel
+        at_ms = row.at_ms(LEFT + pixel)
         begin = int(at_ms // CELL_MS)
         end = max(begin + 1, int((at_ms + ms_per_pixel) // CELL_MS))
         loudest = max(side.peak[begin:end], default=0)

@@ -6,61 +6,105 @@ Pure arithmetic in pixels of a picture 900 wide; `app.report.picture` draws it.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
+from app.report.absences import absence_text
 from app.report.picture_text import Block, Pen, Placed, Strip, Style, best_block, shortened
-from app.report.report import CallReport, cost_text, ending, tool_caption, tool_text
+from app.report.report import CallReport, cost_text, ending, lasted, tool_caption, tool_text
+from app.report.trace import Span
 
 WIDTH = 900
 LEFT, RIGHT = 62.0, 12.0  # margins of the lanes
 TIER = 15.0  # height of a line of notes
 LONGEST_ROW_MS = 20_000
 MOST_ROWS = 24  # eight minutes; a picture of more nobody reads
+LONGEST_AWAY_MS = (
+    8000.0  # of the caller with a human, of whom nothing is known: the rest is cut out
+)
 
 _TEXT_LINES, _NOTE_WIDTH, _BRACKET = 7, 400.0, 5.0
+_AWAY_WIDTH, _AWAY_LINES = 96.0, 6
 
 CALLER_INK, AGENT_INK = "#004B76", "#8F3F00"
 INK, FAINT, UNHEARD, TOOL_INK, CUT_INK = "#222222", "#6B6B6B", "#757575", "#5B4B8A", "#A50026"
 WORDS = {"user": Style(CALLER_INK, 11.5), "assistant": Style(AGENT_INK, 11.5)}
 _GHOST_WORDS = Style(UNHEARD, 11.5, italic=True)
 
-Kind = Literal["wait", "cut", "tool", "end"]
+Kind = Literal["wait", "cut", "tool", "end", "away"]
 NOTE_STYLE: dict[Kind, Style] = {
     "wait": Style(INK, 11, bold=True),
     "cut": Style(CUT_INK, 10.5, bold=True),
     "tool": Style(TOOL_INK, 10.5),
     "end": Style(INK, 10.5, bold=True),
+    "away": Style(INK, 10.5),
 }
 
 
 @dataclass(frozen=True, slots=True)
+class Axis:
+    """Time as it is drawn: without what was cut out of it. `cuts`: in their order."""
+
+    cuts: tuple[Span, ...] = ()
+
+    def drawn(self, at_ms: float) -> float:
+        """Where a moment of the call is drawn."""
+        before = (min(at_ms, cut.to_ms) - cut.from_ms for cut in self.cuts if cut.from_ms < at_ms)
+        return at_ms - sum(before)
+
+    def real(self, drawn_ms: float) -> float:
+        """The moment of the call that is drawn there."""
+        for cut in self.cuts:
+            if drawn_ms <= cut.from_ms:
+                break
+            drawn_ms += cut.to_ms - cut.from_ms
+        return drawn_ms
+
+
+def axis_of(report: CallReport) -> Axis:
+    """The middle of a long absence is not drawn."""
+    half_ms = LONGEST_AWAY_MS / 2
+    long = [e for e in report.absences if e.to_ms - e.from_ms > LONGEST_AWAY_MS]
+    return Axis(tuple(Span(each.from_ms + half_ms, each.to_ms - half_ms) for each in long))
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
-    """A stretch of time and how it maps to pixels. `full_ms`: of every row, so that all have one
-    scale."""
+    """A stretch of time and how it maps to pixels. `full_ms`: of every row, as it is drawn, so that
+    all have one scale."""
 
     from_ms: float
     to_ms: float
     full_ms: float
+    axis: Axis = Axis()
 
     def x(self, at_ms: float) -> float:
         at_ms = min(max(at_ms, self.from_ms), self.to_ms)
-        return LEFT + (at_ms - self.from_ms) / self.full_ms * (WIDTH - LEFT - RIGHT)
+        drawn_ms = self.axis.drawn(at_ms) - self.axis.drawn(self.from_ms)
+        return LEFT + drawn_ms / self.full_ms * (WIDTH - LEFT - RIGHT)
+
+    def at_ms(self, x: float) -> float:
+        """What is drawn there."""
+        drawn_ms = (x - LEFT) / (WIDTH - LEFT - RIGHT) * self.full_ms
+        return self.axis.real(self.axis.drawn(self.from_ms) + drawn_ms)
 
     def shared_ms(self, from_ms: float, to_ms: float) -> float:
-        """How much of something is in this row; below 0: nothing."""
-        return min(to_ms, self.to_ms) - max(from_ms, self.from_ms)
+        """How much of something is drawn in this row; below 0: nothing."""
+        drawn = self.axis.drawn
+        return drawn(min(to_ms, self.to_ms)) - drawn(max(from_ms, self.from_ms))
 
 
-def rows_of(length_ms: float) -> list[Row]:
+def rows_of(length_ms: float, axis: Axis = Axis()) -> list[Row]:
     """The rows of a call, as long as each other but the last. A call that is too long is not drawn
     to its end."""
-    length_ms = max(length_ms, 1000.0)
-    count = math.ceil(length_ms / LONGEST_ROW_MS)
-    full_ms = math.ceil(length_ms / count / 1000) * 1000.0
+    drawn_ms = max(axis.drawn(length_ms), 1000.0)
+    count = math.ceil(drawn_ms / LONGEST_ROW_MS)
+    full_ms = math.ceil(drawn_ms / count / 1000) * 1000.0
     if count > MOST_ROWS:
         count, full_ms = MOST_ROWS, float(LONGEST_ROW_MS)
-    starts = [full_ms * number for number in range(count) if full_ms * number < length_ms]
-    return [Row(start, min(start + full_ms, length_ms), full_ms) for start in starts]
+    starts = [full_ms * number for number in range(count) if full_ms * number < drawn_ms]
+    edges = [axis.real(each) for each in (*starts, min(starts[-1] + full_ms, drawn_ms))]
+    return [Row(*edge, full_ms, axis) for edge in pairwise(edges)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +134,7 @@ class Planner:
     """Plans the rows of a call one by one."""
 
     def __init__(self, pen: Pen, report: CallReport) -> None:
-        self.rows = rows_of(report.ended_ms)
+        self.rows = rows_of(report.ended_ms, axis_of(report))
         self._pen = pen
         self._report = report
         self._homes = [self._home(turn.from_ms, turn.to_ms) for turn in report.turns]
@@ -98,7 +142,11 @@ class Planner:
     def plan(self, row: Row) -> Plan:
         words = {role: self._words(row, role) for role in WORDS}
         strip = Strip()
-        notes = [*self._waits(row, strip), *self._others(row, strip)]
+        notes = [
+            *self._waits(row, strip),
+            *self._absences(row, strip),
+            *self._others(row, strip),
+        ]
         depths = (
             max((place.far for _, place in words["user"]), default=0.0),
             max(TIER + _BRACKET, strip.depth),
@@ -140,6 +188,19 @@ class Planner:
             place = strip.take(strip.room(x0, x1 - x0, TIER + _BRACKET))
             yield Note("wait", words, x, bar, place)
 
+    def _absences(self, row: Row, strip: Strip) -> Iterator[Note]:
+        """Who the caller was with, in the middle of the time away."""
+        style = NOTE_STYLE["away"]
+        for absence in self._report.absences:
+            if row is not self._home(absence.from_ms, absence.to_ms):
+                continue
+            bar = row.x(absence.from_ms), row.x(absence.to_ms)
+            runs = [(f"{absence_text(absence)} ({lasted(absence)})", style)]
+            words = self._pen.wrap(runs, max(_AWAY_WIDTH, bar[1] - bar[0] - 10), _AWAY_LINES)
+            x = inside(sum(bar) / 2 - words.width / 2, words.width)
+            place = strip.take(strip.room(x, words.width, words.height))
+            yield Note("away", words, x, bar, place)
+
     def _others(self, row: Row, strip: Strip) -> Iterator[Note]:
         report = self._report
         moments: list[tuple[Kind, str, float]] = [
@@ -152,7 +213,9 @@ class Planner:
         ]
         if report.call.ended_by:
             at_ms = report.ended_ms if report.hung_up_ms is None else report.hung_up_ms
-            moments.append(("end", ending(report.call), at_ms))
+            with_human = report.absences and not report.absences[-1].returned  # who says it all
+            text = "the call is over" if with_human else ending(report.call)
+            moments.append(("end", text, at_ms))
         moments = [each for each in moments if row is self._home(each[2], each[2])]
         for kind, text, at_ms in moments:
             yield self._note(strip, kind, (text,), (row.x(at_ms), row.x(at_ms)), ())
@@ -184,7 +247,7 @@ class Planner:
                 words = self._pen.stack([(text, style) for text in texts_of], most)
                 shown = sum(len(part.text) for line in words.lines for part in line)
                 lost = max(0, sum(map(len, texts_of)) - shown) / 10
-                cost = lost + 2 * (words.width > free) + many + 0.5 * back
+                cost = lost + 0.3 * (lost > 0) + 2 * (words.width > free) + many + 0.5 * back
                 x = bar[0] - 5 - words.width if back else bar[1] + 5
                 choices.append((cost, inside(x, words.width), words))
         _, x, words = min(choices, key=lambda choice: choice[0])
@@ -225,7 +288,7 @@ def subheadings(report: CallReport) -> list[str]:
         if report.round_trip_ms is not None:
             how += f"; the line adds {report.round_trip_ms:.0f} ms for the caller's ear"
         lines.append(f"{how}.")
-    drawn_ms = rows_of(report.ended_ms)[-1].to_ms
+    drawn_ms = rows_of(report.ended_ms, axis_of(report))[-1].to_ms
     if report.ended_ms > drawn_ms + 1000:
         lines.append(f"Only the first {drawn_ms / 60_000:.0f} minutes are drawn.")
     return lines
@@ -234,4 +297,5 @@ def subheadings(report: CallReport) -> list[str]:
 def texts(report: CallReport) -> Sequence[str]:
     """Everything that is written on the picture."""
     spoken = [turn.heard + turn.unheard for turn in report.turns]
-    return [*spoken, *map(tool_text, report.tools), heading(report), *subheadings(report)]
+    away = map(absence_text, report.absences)
+    return [*spoken, *map(tool_text, report.tools), *away, heading(report), *subheadings(report)]

@@ -15,6 +15,7 @@ from statistics import median
 
 from app.call.timeline import Entry
 from app.records import CallRow, TimelineRow, TurnRow
+from app.report.absences import Absence, absence_text, absences_of, handed_over_text
 from app.report.levels import Levels, RecordingUnreadable, read_levels
 from app.report.trace import CallerSpeech, CallTrace, Interruption, Mark, Span, Speech, Tool, trace
 from app.store import Store
@@ -64,10 +65,11 @@ class Answer:
 class CallReport:
     """A call. Times are ms of its timeline, whose 0 is the webhook.
 
-    `connected_ms`: the caller was on the line. `ended_ms`: the record ends. `hung_up_ms`: we hung
-    up. `greeted_ms`: the agent was first heard. `round_trip_ms`: to Twilio and back, without the
-    telephone network behind it. `recording_fault`: why a recording that should be there was not
-    read, or empty.
+    `connected_ms`: the caller was on the line. `ended_ms`: the record ends, or the talk with a
+    human behind it. `hung_up_ms`: we hung up. `greeted_ms`: the agent was first heard.
+    `round_trip_ms`: to Twilio and back, without the telephone network behind it. `absences`: the
+    caller was without the agent, the last time perhaps to the call's end. `recording_fault`: why a
+    recording that should be there was not read, or empty.
     """
 
     call: CallRow
@@ -81,6 +83,7 @@ class CallReport:
     greeted_ms: float | None
     hung_up_ms: float | None
     ended_ms: float
+    absences: tuple[Absence, ...] = ()
     wav: Path | None = None
     recording_fault: str = ""
 
@@ -161,19 +164,31 @@ def report_of(
     ]
     spoken.sort(key=lambda turn: turn.from_ms)
     sounding = [turn.from_ms for turn in spoken if turn.role == "assistant" and turn.spans]
+    absences = tuple(absences_of(call, traced.aways, traced.connected_ms))
+    ends_ms = [turn.to_ms for turn in spoken] + [absence.to_ms for absence in absences]
     return CallReport(
         call=call,
         turns=tuple(spoken),
         answers=tuple(_answers(spoken, traced, sound)),
         interruptions=tuple(traced.interruptions),
-        tools=tuple(traced.tools),
+        tools=tuple(_with_outcome(tool, absences) for tool in traced.tools),
         marks=tuple(traced.marks),
         round_trip_ms=traced.round_trip_ms,
         connected_ms=traced.connected_ms,
         greeted_ms=min(sounding, default=None),
         hung_up_ms=traced.hung_up_ms,
-        ended_ms=max(traced.ended_ms, max((turn.to_ms for turn in spoken), default=0.0)),
+        ended_ms=max([traced.ended_ms, *ends_ms]),
+        absences=absences,
     )
+
+
+def _with_outcome(tool: Tool, absences: Sequence[Absence]) -> Tool:
+    """A transfer that was taken has no answer: no agent was there to be told."""
+    if tool.outcome == "open":
+        for absence in absences:
+            if absence.call_id == tool.call_id:
+                return replace(tool, result=absence_text(absence))
+    return tool
 
 
 def _agents_turn(speech: Speech, row: TurnRow | None, levels: Levels | None) -> SpokenTurn:
@@ -253,8 +268,9 @@ def _answers(
 
 
 def transcript_text(report: CallReport) -> str:
-    """The call to be read: times, who, what was heard, what was not, and the tools."""
+    """The call to be read: times, who, what was heard, what was not, the tools, and absences."""
     lines = [(turn.from_ms, f"{_WHO[turn.role]}  {_words(turn)}") for turn in report.turns]
+    lines += [(each.from_ms, f"line    {away_text(each)}") for each in report.absences]
     lines += [(tool.from_ms, f"tool    {tool_text(tool)}") for tool in report.tools]
     if report.call.ended_by:
         lines.append((report.ended_ms, f"line    {ending(report.call)}"))
@@ -281,6 +297,20 @@ def _words(turn: SpokenTurn) -> str:
     elif turn.interrupted:
         words.append("[interrupted]")
     return " ".join(words) or "[no words]"
+
+
+def away_text(absence: Absence) -> str:
+    """An absence in a line: `Sales: no answer; back with the agent after 15.2 s`."""
+    then = "back with the agent" if absence.returned else "the call was over"
+    return f"{absence_text(absence)}; {then} after {lasted(absence)}"
+
+
+def lasted(absence: Absence) -> str:
+    """How long it was: `15.2 s`, `3:04 min`."""
+    seconds = (absence.to_ms - absence.from_ms) / 1000
+    if seconds < 99:
+        return f"{seconds:.1f} s"
+    return f"{seconds // 60:.0f}:{seconds % 60:02.0f} min"
 
 
 def tool_text(tool: Tool) -> str:
@@ -334,6 +364,9 @@ def ending(call: CallRow) -> str:
         "idle": "the caller said nothing any more",
         "model": "the model was lost",
         "shutdown": "the service stopped",
+        "operator": "it was ended from outside",
+        "voicemail": "an answering machine had picked up",
+        "transfer": handed_over_text(call),
         "": "the call goes on" if call.ended_at is None else "ended",
     }
     reason = call.ended_by or ""

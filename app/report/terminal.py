@@ -1,12 +1,22 @@
 """A call on the terminal: its facts and its words, for rich."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
 from app.records import CallRow
-from app.report.report import CallReport, SpokenTurn, clock, cost_text, ending, tool_text
+from app.report.absences import in_words
+from app.report.report import (
+    CallReport,
+    SpokenTurn,
+    away_text,
+    clock,
+    cost_text,
+    ending,
+    tool_text,
+)
 
 
 def listing(rows: list[CallRow]) -> Table:
@@ -63,7 +73,7 @@ def _facts(report: CallReport) -> Iterator[tuple[str, str]]:
             f"{cut.dropped_ms:.0f} ms dropped from Twilio's buffer",
         )
     for transfer in call.transfers:
-        yield "transfer", ", ".join(f"{key}: {value}" for key, value in transfer.items())
+        yield "transfer", _transfer(transfer)
     tokens = {name: n for name, n in call.usage.items() if n and "transcri" not in name}
     yield "tokens", ", ".join(f"{name} {n}" for name, n in tokens.items())
     yield "cost", cost_text(call)
@@ -87,6 +97,16 @@ def _latency(report: CallReport) -> str:
     )
 
 
+def _transfer(record: Mapping[str, Any]) -> str:
+    """`Sales: no answer; a price; told: Wants 40 chairs.`"""
+    outcome = in_words(str(record.get("outcome")))
+    warm = " (briefed while the caller waited)" if record.get("warm") else ""
+    said = str(record.get("reason") or ""), str(record.get("summary") or "")
+    reason, summary = (text.strip() for text in said)
+    parts = f"{record.get('destination')}: {outcome}{warm}", reason, summary and f"told: {summary}"
+    return "; ".join(part for part in parts if part)
+
+
 def transcript(report: CallReport) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(justify="right", style="dim", no_wrap=True)
@@ -94,6 +114,7 @@ def transcript(report: CallReport) -> Table:
     table.add_column()
     lines = [(turn.from_ms, *_spoken(turn)) for turn in report.turns]
     lines += [(tool.from_ms, "tool", Text(tool_text(tool), "green")) for tool in report.tools]
+    lines += [(each.from_ms, "line", Text(away_text(each), "yellow")) for each in report.absences]
     for at_ms, who, words in sorted(lines, key=lambda line: line[0]):
         table.add_row(clock(at_ms), who, words)
     return table

@@ -13,6 +13,7 @@ from typing import Any
 
 from app.call.playback import BYTES_PER_MS
 from app.call.timeline import Entry
+from app.report.absences import Away, Aways
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Tool:
     """A tool that the model called. `arguments` and `result` are text as they came, mostly JSON.
 
     `outcome`: returned, failed, given up (it took too long, or the call ended), or open (the record
-    ends first). `to_ms`: when it was over.
+    ends first, or the agent never had the caller back). `to_ms`: when it was over.
     """
 
     call_id: str
@@ -118,6 +119,7 @@ class CallTrace:
     tools: list[Tool] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
     interruptions: list[Interruption] = field(default_factory=list)
+    aways: list[Away] = field(default_factory=list)
 
     @property
     def round_trip_ms(self) -> float | None:
@@ -180,12 +182,14 @@ class _Reader:
         self._marks: dict[str, _Sent] = {}
         self._flushed: dict[str, _Sent] = {}
         self._tools: dict[str, tuple[str, str, float]] = {}
+        self._aways = Aways()
         self._cut: set[str] = set()
         self._forwarded_bytes = 0  # of the caller's audio, in this session
         self._now_ms = 0.0
 
     def take(self, at_ms: float, name: str, data: dict[str, Any], value: Any) -> None:
         self._now_ms = at_ms
+        self._aways.take(at_ms, name, data)
         match name:
             case "PlayAudio":
                 self._play(str(data["item_id"]), int(value))
@@ -219,10 +223,11 @@ class _Reader:
                 self._tool_over(data["call_id"], str(data["message"]), "failed")
             case "AddToolOutput":  # of what is no tool of ours to run: end_call
                 self._tool_over(data["call_id"], str(data["output"]), "returned")
-            case "CancelTool":
+            case "CancelTool" if data["call_id"] != self._aways.call_id:
                 self._tool_over(data["call_id"], "", "given up")
             case "LegOpened":
                 self._leg_over()
+                self._tool_over(data.get("call_id", ""), str(data.get("output")), "returned")
             case "StreamStarted" if self._trace.connected_ms is None:
                 self._trace.connected_ms = at_ms
             case "HangUp":
@@ -233,6 +238,9 @@ class _Reader:
     def finish(self) -> CallTrace:
         """What was read."""
         self._leg_over()
+        for call_id in list(self._tools):
+            self._tool_over(call_id, "", "open")
+        self._trace.aways = self._aways.finish()
         speeches = self._trace.speeches
         for item_id in self._cut & speeches.keys():
             speeches[item_id].interrupted = True
@@ -357,7 +365,7 @@ class _Reader:
         for sent in self._flushed.values():
             self._mark_over(sent, None, flushed=False)
         self._flushed.clear()
-        for call_id in list(self._tools):
+        for call_id in self._tools.keys() - {self._aways.call_id}:
             self._tool_over(call_id, "", "open")
 
 

@@ -6,6 +6,7 @@ leaves the record (call, turns, timeline) and, if wanted, the recording.
 
 import heapq
 import itertools
+import json
 import random
 import wave
 from array import array
@@ -18,8 +19,12 @@ from typing import cast
 from app.call import commands as do
 from app.call import events as ev
 from app.call.agent import Agent
+from app.call.conversation import Turn
+from app.call.destinations import Destination
+from app.call.handover import Handover
 from app.call.machine import CallMachine
 from app.call.timeline import Timeline
+from app.call.transfer import TRANSFER
 from app.records import CallChanges, CallRow, TimelineRow, TurnRow
 from app.store import Store
 
@@ -29,6 +34,10 @@ PADDING_MS = 300  # that it puts before
 NOTICE_MS = 60  # after which it has noticed somebody
 CHUNK_MS = 100
 HZ = 8000
+
+SALES = Destination("Sales", "+493090182002", then=("Support",))
+SUPPORT = Destination("Support", "+493090182001")
+AGENT = Agent("Mia", "Sell pizza.", greeting="Hello!", destinations=(SALES, SUPPORT))
 
 
 @dataclass
@@ -57,7 +66,11 @@ class Story:
     sounds: list[Sounded] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._machine = CallMachine(Agent("Mia", "Sell pizza.", greeting="Hello!"))
+        self._machine = CallMachine(AGENT)
+        self._earlier: list[Turn] = []  # of the legs before
+        self._ordered: do.TransferCall | None = None
+        self._handover: Handover | None = None
+        self._transfers: list[dict[str, object]] = []
         self._timeline = Timeline()
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._count = itertools.count(1)
@@ -104,6 +117,8 @@ class Story:
                 self._until_ms = self.now_ms
                 for name in list(self._waiting_marks):
                     self._echo(name, self.now_ms + ROUND_TRIP_MS)
+            case do.TransferCall():
+                self._ordered = command
 
     def _echo(self, name: str, at_ms: float) -> None:
         number = self._waiting_marks[name] = next(self._count)
@@ -227,6 +242,57 @@ class Story:
         for piece in self._played:
             piece.to_ms = min(piece.to_ms, max(piece.from_ms, self.now_ms))
 
+    # --- humans -------------------------------------------------------------------------------
+
+    def hands_over(self, destination: str) -> None:
+        """The agent announces a transfer, and Twilio is told to ring."""
+        asked = {"destination": destination, "reason": "a price", "summary": "40 chairs"}
+        self.agent_says("I am connecting you.", 1500, tool=(TRANSFER, json.dumps(asked)))
+        self.quiet(1000)
+        self.feed(ev.TimerFired())
+        assert self._ordered is not None
+
+    def is_away(self) -> None:
+        """Twilio took the order."""
+        order, self._ordered = self._ordered, None
+        assert order is not None
+        route = [each for name in order.route for each in AGENT.destinations if each.name == name]
+        self._handover = Handover(route, order.call_id, order.reason, order.summary)
+        self.feed(ev.CallRedirected())
+        self.feed(ev.StreamEnded("stop"))
+
+    def is_refused(self) -> None:
+        """Twilio did not take the order."""
+        assert self._ordered is not None
+        name, self._ordered = self._ordered.route[0], None
+        self._transfers.append({"destination": name, "outcome": "failed"})
+        self.feed(ev.RedirectFailed("status 500"))
+
+    def rings(self, *outcomes: str, ms: float) -> None:
+        """The humans, one after the other, for so long in all."""
+        handover = self._handover
+        assert handover is not None
+        for outcome in outcomes:
+            handover.next()
+            handover.pressed(handover.number, "1" if outcome == "completed" else "")
+            handover.ended(handover.number, outcome)
+        self._transfers += [dict(record) for record in handover.records()]
+        self.go(self.now_ms + ms)
+
+    def is_back(self) -> None:
+        """The next leg begins, and 60 ms later its stream."""
+        handover = self._handover
+        assert handover is not None
+        history = self._machine.history(self.now_ms)
+        self._earlier += self._machine.transcript(self.now_ms)
+        self._machine = CallMachine(AGENT)
+        told = TRANSFER, handover.call_id, handover.in_words()
+        self.feed(ev.LegOpened(history, 0.0, *told))
+        self.feed(ev.ModelOpened())
+        self.feed(ev.SessionConfigured())
+        self._forwarded_ms = self.now_ms
+        self.connect(self.now_ms + 60)
+
     # --- what is left of it -------------------------------------------------------------------
 
     def timeline(self) -> list[TimelineRow]:
@@ -249,7 +315,9 @@ class Story:
                 complete=turn.finished,
                 extra=dict(turn.detail),
             )
-            for position, turn in enumerate(self._machine.transcript(self.now_ms))
+            for position, turn in enumerate(
+                [*self._earlier, *self._machine.transcript(self.now_ms)]
+            )
         ]
 
     def call(self, recording: Path | None = None) -> CallRow:
@@ -270,7 +338,7 @@ class Story:
             ended_by=self._machine.ended_by or None,
             usage={"input_audio": 100},
             timings={},
-            transfers=[],
+            transfers=self._transfers,
             cost={"currency": "USD", "model": 0.01, "line": 0.0085, "total": 0.0185},
             recording=str(recording) if recording else None,
         )
@@ -329,6 +397,30 @@ def write_wav(path: Path, sounds: Iterable[Sounded], length_ms: float, noise: in
 
 def _clip(value: float) -> int:
     return max(-32768, min(32767, round(value)))
+
+
+def handed_over_call() -> Story:
+    """Two humans who are not reached, the agent again, and one who takes the call and talks."""
+    story = Story()
+    story.connect()
+    story.go(300)
+    story.agent_says("Pizzeria Bella, this is Mia.", 1800)
+    story.quiet(700)
+    story.caller_says("A human, please.", 1200)
+    story.go(story.now_ms + 200)
+    story.hands_over("Sales")
+    story.is_away()
+    story.rings("no-answer", "busy", ms=5000)
+    story.is_back()
+    story.go(story.now_ms + 300)
+    story.agent_says("Nobody is there just now.", 1700)
+    story.quiet(500)
+    story.caller_says("Once more, please.", 1300)
+    story.go(story.now_ms + 200)
+    story.hands_over("Support")
+    story.is_away()
+    story.rings("completed", ms=30_000)
+    return story
 
 
 def pizza_call() -> Story:

@@ -1,0 +1,148 @@
+"""A transfer goes as docs/transfer.svg shows it: its messages, requests and TwiML, in order."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from string import Template
+from urllib.parse import urlsplit
+
+import pytest
+
+from app.call import commands as do
+from app.call import events as ev
+from app.recorder import CallInfo
+from app.simulator.realtime import Reply, Turn
+from app.simulator.twilio import Call, Callee
+from app.telephony import twiml
+from house.sequence import ANNOUNCED, BACK, RUNG, TAKEN, Part
+from tests.service.world import AGENT, World, noise, world
+
+SALES, SUPPORT = "+14155550112", "+14155550111"
+FILE = f"""{AGENT}
+[[transfer.destinations]]
+name = "sales"
+number = "{SALES}"
+then = ["support"]
+[[transfer.destinations]]
+name = "support"
+number = "{SUPPORT}"
+"""
+HELLO, CONNECTING, SORRY = (noise(80, seed) for seed in ("hello", "connecting", "sorry"))
+ASKED = {"destination": "sales", "reason": "a price", "summary": "Wants forty chairs."}
+
+
+@dataclass
+class Run:
+    """A call whose caller asks for a human. `messages`: the bridge's, from then on; `templates`:
+    the TwiML that was made, from the first on."""
+
+    w: World
+    messages: list[type[ev.Event | do.Command]] = field(default_factory=list)
+    templates: list[str] = field(default_factory=list)
+    back: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def watch(self, _call: CallInfo, message: ev.Event | do.Command, _now_ms: float) -> None:
+        if isinstance(message, ev.SpeechStopped):
+            self.messages.clear()
+        if isinstance(message, ev.StreamStarted) and do.EndLeg in self.messages:
+            self.back.set()
+        if not (isinstance(message, ev.OutputItemDone) and message.kind == "message"):
+            self.messages.append(type(message))
+
+    async def asks(self, sales: Callee, support: Callee) -> Call:
+        """The caller asks for a human, with these at the telephones."""
+        self.w.line.callees.update({SALES: sales, SUPPORT: support})
+        call = await self.w.connected()
+        await call.wait_heard(len(HELLO))
+        session = await self.w.model.session(0)
+        session.start_speech()
+        session.stop_speech("A human, please.")
+        return call
+
+    def routes(self, call: Call) -> list[str]:
+        """Whither Twilio posted about the transfer, for the call and those it dialled."""
+        exchanges = sorted(
+            (each for one in (call, *self.w.line.children.values()) for each in one.requests),
+            key=lambda each: each.sent_ms,
+        )
+        paths = [urlsplit(each.url).path for each in exchanges]
+        known = [
+            re.sub(r"^/transfers/\w+/\d+/", "/transfers/{call_sid}/{number}/", p) for p in paths
+        ]
+        return [path for path in known if path.startswith("/transfers/")]
+
+
+@asynccontextmanager
+async def run(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Run]:
+    monkeypatch.setattr("app.switchboard.READY_S", 10.0)  # however slow this machine is
+    runs: list[Run] = []
+
+    async def brain(turn: Turn) -> Reply:
+        if turn.kind == "reply":
+            calls = [("transfer_to_human", ASKED)]
+            return Reply("I am connecting you.", audio=CONNECTING, tool_calls=calls)
+        if "was to be handed" not in turn.instructions:
+            return Reply("Hello.", audio=HELLO)
+        await runs[0].back.wait()
+        return Reply("Nobody could take your call.", audio=SORRY)
+
+    quick = {"ring_scale": 0.01, "gather_scale": 0.02}
+    async with world(brain, agent=FILE, line=quick) as w:
+        runs.append(Run(w))
+        w.switchboard._services.watchers.append(runs[0].watch)
+        whole = twiml._template
+
+        def told(name: str) -> Template:
+            runs[0].templates.append(name)
+            return whole(name)
+
+        monkeypatch.setattr(twiml, "_template", told)
+        yield runs[0]
+
+
+def messages_of(*parts: Part) -> list[type[ev.Event | do.Command]]:
+    return [message for part in parts for step in part.steps for message in step.messages]
+
+
+def in_order(wanted: Iterable[object], seen: Iterable[object]) -> list[object]:
+    """Those of the wanted that were not seen, or not in this order."""
+    rest = iter(seen)
+    return [each for each in wanted if each not in rest]
+
+
+def routes_of(*parts: Part) -> list[str]:
+    return [step.route for part in parts for step in part.steps if step.route]
+
+
+def templates_of(*parts: Part) -> list[str]:
+    return [step.template for part in parts for step in part.steps if step.template]
+
+
+async def test_a_human_takes_the_call_as_on_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with run(monkeypatch) as seen:
+        call = await seen.asks(Callee(goes="no-answer"), Callee(presses="1", talks_ms=20))
+        await call.wait_ended()
+        parts = (ANNOUNCED, RUNG, TAKEN)
+        assert in_order(messages_of(*parts), seen.messages) == []
+        assert seen.routes(call) == routes_of(*parts)
+        assert seen.templates == ["incoming-call", *templates_of(*parts)]
+        first, second = call.dialed
+        assert (first.status, second.status) == ("no-answer", "completed")
+        assert second.heard[0].text.startswith("A caller is waiting")
+        assert second.pressed == ["1"] and second.bridged_ms is not None
+
+
+async def test_nobody_takes_the_call_as_on_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with run(monkeypatch) as seen:
+        call = await seen.asks(Callee(goes="no-answer"), Callee(presses=""))
+        await call.wait_heard(len(HELLO + CONNECTING + SORRY))
+        parts = (ANNOUNCED, RUNG, BACK)
+        assert in_order(messages_of(*parts), seen.messages) == []
+        assert seen.routes(call) == routes_of(*parts)
+        assert seen.templates == ["incoming-call", *templates_of(*parts)]
+        session = await seen.w.model.session(1)
+        sent = [event["type"] for event in session.client_events]
+        wanted = [step.to_model for part in parts for step in part.steps if step.to_model]
+        assert wanted and in_order(wanted, sent) == []
