@@ -1,5 +1,7 @@
 """Which numbers may be dialled: in an allowed range, and of no kind that never is."""
 
+import re
+
 import phonenumbers
 from phonenumbers import PhoneNumber, PhoneNumberType, shortnumberinfo
 
@@ -7,6 +9,8 @@ from app.e164 import EXPECTED_NUMBER, e164
 from app.errors import BridgeError
 
 ANYBODY = ("*",)
+NUMBER_PATTERN = r"^\+[1-9][0-9]{1,14}$"
+"""What a number to call looks like; whether the number plans know such numbers, it cannot say."""
 
 
 class OutboundRefused(BridgeError):
@@ -50,9 +54,13 @@ def check_number(to: str, from_number: str, prefixes: tuple[str, ...]) -> None:
     Raises:
         OutboundRefused: `to` may not be dialled, or is no number.
     """
-    if not is_number(to):
+    if not re.fullmatch(NUMBER_PATTERN, to):
         raise OutboundRefused(
             422, "no number", f"this is no number to call; expected {EXPECTED_NUMBER}"
+        )
+    if not is_number(to):
+        raise OutboundRefused(
+            403, "no such number", "no country's numbers look so; check the digits, and how many"
         )
     number = phonenumbers.parse(to)
     if to == from_number:

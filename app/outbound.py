@@ -31,7 +31,8 @@ LONGEST_CALL_S = 4 * 3600
 @dataclass(frozen=True, slots=True)
 class Placed:
     """A call that we placed. `greeting`, `voicemail`: in place of the agent's own if not empty.
-    `context`: what the agent has to know about it. `call_sid`: empty until Twilio told it."""
+    `context`: what the agent has to know about it. `call_sid`: empty until Twilio told it.
+    `answered_by`: in Twilio's words, empty until it is found out."""
 
     token: str
     to: str
@@ -39,6 +40,7 @@ class Placed:
     voicemail: str = ""
     context: str = ""
     call_sid: str = ""
+    answered_by: str = ""
 
 
 @dataclass(slots=True)
@@ -110,9 +112,9 @@ class Outbound:
         """Call somebody; returns the call's SID, whose record exists from then on.
 
         When they answer, Twilio asks `base_url`/outgoing-call/<token> for TwiML (`answered`); it
-        tells `base_url`/call-status how the call stands, and `base_url`/answering-machine who
-        answered. `base_url`: PUBLIC_URL. `room`: how many calls more this process takes, those that
-        ring not counted; None: no limit.
+        tells `base_url`/call-status how the call stands, and `base_url`/answering-machine/<token>
+        who answered (`detected`). `base_url`: PUBLIC_URL. `room`: how many calls more this process
+        takes, those that ring not counted; None: no limit.
 
         Raises:
             OutboundRefused: a guard or Twilio refuses. It is logged.
@@ -130,7 +132,7 @@ class Outbound:
                 url=f"{url}/outgoing-call/{placed.token}",
                 status_callback=f"{url}/call-status",
                 ring_s=self._ring_s,
-                detect_machine_callback=f"{url}/answering-machine",
+                detect_machine_callback=f"{url}/answering-machine/{placed.token}",
                 time_limit_s=self._longest_call_s,
             )
             return await self._order(rest, order, placed, now_s)
@@ -172,16 +174,31 @@ class Outbound:
     def answered(self, token: str, call_sid: str) -> Placed | None:
         """The callee answered, and Twilio asks what is next. The token is good for one call, as
         often as Twilio asks, until that is over; None: hang up."""
-        slot = self._slots.get(token)
-        if slot is None or not call_sid or slot.placed.call_sid not in ("", call_sid):
+        slot = self._slot_of(token, call_sid)
+        if slot is None:
             logger.warning("no such outbound call", extra={"call_sid": call_sid})
             return None
-        if not slot.placed.call_sid:
-            self._name(slot, call_sid)
         if not slot.answered:
             slot.answered = True
             slot.over_s = self._clock() + self._longest_call_s + GRACE_S
         return slot.placed
+
+    def detected(self, token: str, call_sid: str, answered_by: str) -> Placed | None:
+        """Who answered, in Twilio's words; it may be told before `answered` is. None: no such call,
+        or it is over."""
+        slot = self._slot_of(token, call_sid)
+        if slot is None:
+            return None
+        slot.placed = replace(slot.placed, answered_by=answered_by)
+        return slot.placed
+
+    def _slot_of(self, token: str, call_sid: str) -> _Slot | None:
+        slot = self._slots.get(token)
+        if slot is None or not call_sid or slot.placed.call_sid not in ("", call_sid):
+            return None
+        if not slot.placed.call_sid:
+            self._name(slot, call_sid)
+        return slot
 
     def placed(self, call_sid: str) -> Placed | None:
         """What this call is for; None when we did not place it, or it is over."""
@@ -225,13 +242,13 @@ class Outbound:
     def _ready(self, base_url: str | None) -> tuple[TwilioRest, str, str]:
         if self._rest is None:
             fix = "set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN"
-            raise OutboundRefused(503, "no credentials", f"there is no Twilio account; {fix}")
+            raise OutboundRefused(409, "no credentials", f"there is no Twilio account; {fix}")
         if not self._from_number:
             fix = "set TWILIO_PHONE_NUMBER to a number of your Twilio account"
-            raise OutboundRefused(503, "no number", f"there is no number to call from; {fix}")
+            raise OutboundRefused(409, "no number", f"there is no number to call from; {fix}")
         if not base_url:
             fix = "set PUBLIC_URL to the address where Twilio reaches this service"
-            raise OutboundRefused(503, "no address", f"Twilio has to reach the service; {fix}")
+            raise OutboundRefused(409, "no address", f"Twilio has to reach the service; {fix}")
         if self.draining:
             raise OutboundRefused(
                 503, "draining", "the service is shutting down; try again when it has restarted"

@@ -17,7 +17,6 @@ from app.realtime.client import HandshakeRefused, RealtimeSocket, connect
 from app.realtime.session import to_text
 from app.realtime.usage import UsageBody
 from app.records import CallRow, TurnRow
-from app.settings import EMBEDDED
 
 logger = logging.getLogger(__name__)
 
@@ -76,9 +75,9 @@ class Summariser:
     async def __call__(self, call: CallRow, turns: Sequence[TurnRow]) -> Summary | None:
         """The summary; None when there is nothing to sum up, or none could be had, which is logged.
 
-        Nothing: the caller never spoke. The embedded model has no words of its own to sum up with.
+        Nothing: the caller never spoke.
         """
-        if self._model == EMBEDDED or not worth_a_summary(turns):
+        if not worth_a_summary(turns):
             return None
         record = written_down(call, turns)
         for tries_left in reversed(range(TRIES)):
@@ -120,7 +119,8 @@ def worth_a_summary(turns: Sequence[TurnRow]) -> bool:
 
 def written_down(call: CallRow, turns: Sequence[TurnRow]) -> str:
     """The call as the model is given it. The middle of a very long one is left out."""
-    lines = [_line(number, turn) for number, turn in enumerate(turns, 1)]
+    heard = [turn for turn in turns if turn.text.strip() or turn.role != "assistant"]
+    lines = [_line(number, turn) for number, turn in enumerate(heard, 1)]
     return "\n".join([*_shortened(lines), *_transfers(call)])
 
 

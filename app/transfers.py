@@ -17,7 +17,7 @@ from app.bridge import Leg, Returned
 from app.call.commands import PlayDigits, TransferCall
 from app.call.destinations import Destination
 from app.call.events import StreamEnded
-from app.call.handover import FAILED, RINGING, TAKEN, Handover
+from app.call.handover import CALLER_GONE, FAILED, RINGING, TAKEN, Handover
 from app.call.session_items import OUR_ITEMS
 from app.call.transfer import TRANSFER, anybody
 from app.errors import TwilioError
@@ -52,6 +52,7 @@ class Transfers:
         self._past: dict[str, list[Record]] = {}  # transfers of live calls that are over
         self._told: dict[str, str] = {}  # the TwiML that took a caller away last, or back
         self._orders: dict[str, asyncio.Task[None]] = {}
+        self._seen: dict[str, asyncio.Event] = {}  # that Twilio does what it is being told to
         self._tasks: set[asyncio.Task[None]] = set()
         switchboard.redirect = self.redirect
         switchboard.on_call_over.append(self._call_over)
@@ -89,22 +90,46 @@ class Transfers:
         away.said = "" if command.announced else PLEASE_HOLD
         destination = away.handover.next()
         assert destination is not None
+        number = away.handover.number
         self._told[call_sid] = away.twiml(destination)
         try:
-            await rest.redirect(call_sid, self._told[call_sid])
+            await self._tell(rest, call_sid, self._told[call_sid])
         except TwilioError as error:
-            if leg.redirected or (leg.over and not error.call_is_over):
-                return  # it took effect all the same: the stream has ended
-            away.handover.ended(away.handover.number, FAILED)
-            self._finish(away)
-            if leg.over:
-                self._switchboard.call_over(call_sid)
-            raise
-        leg.redirected = True
+            if not leg.redirected and (not leg.over or error.call_is_over):
+                away.handover.ended(number, FAILED)
+                self._finish(away)
+                if leg.over:
+                    self._switchboard.call_over(call_sid)
+                raise
+            # It took effect all the same, as far as can be told: the stream has ended.
+        else:
+            leg.redirected = True
         logger.info("caller handed over", extra={"call_sid": call_sid})
-        self._save(away)
-        if destination.warm:
-            await self._ring(away, destination)
+        if self._away.get(call_sid) is away and away.handover.attempt(number) is not None:
+            self._save(away)
+            if destination.warm:
+                await self._ring(away, destination)
+
+    async def _tell(self, rest: TwilioRest, call_sid: str, twiml: str) -> None:
+        """Order it until Twilio answers, or is seen to do it. An answer can be lost: the order
+        repeated would then take the caller away from what came after it."""
+        seen = self._seen[call_sid] = asyncio.Event()
+        order = asyncio.create_task(rest.redirect(call_sid, twiml))
+        seeing = asyncio.create_task(seen.wait())
+        try:
+            await asyncio.wait({order, seeing}, return_when=asyncio.FIRST_COMPLETED)
+            if order.done():
+                order.result()
+        finally:
+            self._seen.pop(call_sid, None)
+            order.cancel()
+            seeing.cancel()
+            await asyncio.gather(order, seeing, return_exceptions=True)
+
+    def _sees(self, call_sid: str) -> None:
+        """Twilio asks what only comes of an order."""
+        if call_sid in self._seen:
+            self._seen[call_sid].set()
 
     def _begin(
         self, leg: Leg, route: Sequence[str], call_id: str, reason: str, summary: str = ""
@@ -138,6 +163,7 @@ class Transfers:
         if not leg.over:  # Twilio may know of the stream's end before we do
             leg.feed(StreamEnded("Twilio asks what is next"))
         leg.redirected = call_sid in self._told
+        self._sees(call_sid)
         return self._told.get(call_sid)
 
     # --- the human ------------------------------------------------------------------------------
@@ -149,6 +175,7 @@ class Transfers:
             return render("goodbye")
         if leg is not None:  # whatever became of the order: it took effect
             leg.redirected = True
+            self._sees(call_sid)
         return render(
             "whisper",
             action_url=transfer_url(base_url, call_sid, number, "pressed"),
@@ -185,6 +212,10 @@ class Transfers:
         away, status = self._away.get(call_sid), form.get("DialCallStatus", FAILED)
         if away is None:
             return await self._unknown(call_sid, base_url, form, status)
+        if status == CALLER_GONE and form.get("CallStatus") == "in-progress":
+            # Nobody hung up: Twilio says so of a dial whose place our order took when repeated.
+            return self._told[call_sid]
+        self._sees(call_sid)
         talked = {"true": True, "false": False}.get(form.get("DialBridged", ""))
         if talked or form.get("CallStatus") == "in-progress":
             away.handover.ended(number, status, bridged=talked)
@@ -195,6 +226,7 @@ class Transfers:
         away = self._away.get(call_sid)
         if away is None:
             return await self._unknown(call_sid, base_url, form, FAILED)
+        self._sees(call_sid)
         handover = away.handover
         present = handover.number  # the room may have been entered for somebody before
         if number <= present and handover.attempts[-1].destination.warm:
@@ -207,7 +239,9 @@ class Transfers:
         """The caller is back from the waiting room, where nobody took the call: what is next."""
         away = self._away.get(call_sid)
         if away is None:
+            self._sees(call_sid)
             return await self._unknown(call_sid, base_url, form, FAILED)
+        self._sees(call_sid)
         return await self._after(away, number, form)
 
     async def _after(self, away: Away, number: int, form: Form) -> str:
@@ -278,7 +312,7 @@ class Transfers:
         for wait_s in (*FETCH_AGAIN_S, None):
             try:
                 if rest is not None:
-                    await rest.redirect(call_sid, twiml)
+                    await self._tell(rest, call_sid, twiml)
                 return
             except TwilioError as error:
                 extra = {"call_sid": call_sid, "error": str(error)}

@@ -50,13 +50,20 @@ def test_a_number_out_of_bounds_is_not(
 
 @pytest.mark.parametrize(
     "to",
-    ["", "911", "+911", "+1911", "4155550123", "+1 415 555 0123", "+1415555012x", "sip:a@b.example"]
+    ["", "911", "4155550123", "+1 415 555 0123", "+1415555012x", "sip:a@b.example"]
     + ["+14155550123,,1", "client:alice", "+14155550123\n", "+٤٩٣٠١٢٣٤٥٦٧٨"],
 )
 def test_what_is_no_number_is_not_dialled_even_for_anybody(to: str) -> None:
     with pytest.raises(OutboundRefused, match="E.164") as refused:
         check_number(to, OURS, ANYBODY)
     assert refused.value.status == 422
+
+
+@pytest.mark.parametrize("to", ["+911", "+1911", "+141555501234", "+999123456789"])
+def test_what_no_number_plan_has_is_not_dialled_even_for_anybody(to: str) -> None:
+    with pytest.raises(OutboundRefused, match="check the digits") as refused:
+        check_number(to, OURS, ANYBODY)
+    assert refused.value.status == 403
 
 
 @pytest.mark.parametrize(

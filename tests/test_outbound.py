@@ -105,7 +105,7 @@ async def test_a_call_is_placed_and_its_record_is_there_before_it_rings(world: W
             "Timeout": [str(RING_S)],
             "MachineDetection": ["DetectMessageEnd"],
             "AsyncAmd": ["true"],
-            "AsyncAmdStatusCallback": [f"{BASE}/answering-machine"],
+            "AsyncAmdStatusCallback": [f"{BASE}/answering-machine/{world.token()}"],
             "TimeLimit": [str(LONGEST_CALL_S)],
         }
     ]
@@ -342,7 +342,7 @@ async def test_what_is_missing_for_calls_is_named(
 ) -> None:
     world.outbound_with(**options)
     refused = await world.refused(ANN, base_url=base_url)
-    assert refused.status == 503 and fix in str(refused)
+    assert refused.status == 409 and fix in str(refused)
 
 
 async def test_a_service_that_drains_calls_nobody_but_serves_whom_it_called(world: World) -> None:

@@ -1,39 +1,46 @@
 """The HTTP API's orders: place a call, hand it over, hang it up, say something on it."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, HTTPException, Path, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.call.events import HangUpRequested, SayRequested, TransferRequested
 from app.errors import TwilioError
+from app.numbers import NUMBER_PATTERN
 from app.outbound import Outbound, OutboundRefused
 from app.services import Services
-from app.store import TERMINAL, CallRow, Store
+from app.store import TERMINAL, Store
 from app.switchboard import Switchboard
+from app.web.calls import Sid, find_call
 from app.web.problems import documented
-from app.web.security import require_token
+from app.web.security import TokenRoute, require_token
 from app.web.webhooks import Gate
 
 router = APIRouter(
     prefix="/calls",
     tags=["actions"],
+    route_class=TokenRoute,
     dependencies=[Depends(require_token)],
-    responses=documented(401, 422, 503),
+    responses=documented(401, 413, 422, 503),
 )
 
 LONGEST_TEXT = 2000
-Sid = Annotated[str, Path(description="the call's SID at Twilio", examples=["CA" + "0" * 32])]
 
 
 class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    # Python's, whose idea of blank is that of `strip`.
+    model_config = ConfigDict(extra="forbid", regex_engine="python-re")
 
 
 class NewCall(_Body):
     """Whom to call, and what about."""
 
-    to: str = Field(description="the number to call, E.164", examples=["+14155550123"])
+    to: str = Field(
+        description="the number to call, E.164",
+        examples=["+14155550123"],
+        json_schema_extra={"pattern": NUMBER_PATTERN},  # checked by `Outbound`, in plain words
+    )
     greeting: str = Field(
         "", max_length=LONGEST_TEXT, description="said first; empty: as the agent file says"
     )
@@ -109,7 +116,7 @@ async def transfer(request: Request, call_sid: Sid, order: TransferOrder) -> Acc
     switchboard: Switchboard = request.app.state.switchboard
     services: Services = request.app.state.services
     names = [each.name for each in services.agent.agent.destinations]
-    await _live(request, call_sid)
+    await _check_live(request, call_sid)
     if not names:
         raise HTTPException(
             409, "there is nobody to hand callers to; see [transfer], or set TRANSFER_NUMBER"
@@ -129,7 +136,7 @@ async def transfer(request: Request, call_sid: Sid, order: TransferOrder) -> Acc
 async def say(request: Request, call_sid: Sid, words: Words) -> Accepted:
     """The agent says exactly this as soon as it is its turn."""
     switchboard: Switchboard = request.app.state.switchboard
-    await _live(request, call_sid)
+    await _check_live(request, call_sid)
     if not switchboard.tell(call_sid, SayRequested(words.text.strip())):
         raise HTTPException(409, "the call does not talk with the agent now")
     return Accepted(call_sid=call_sid)
@@ -143,10 +150,12 @@ async def hangup(request: Request, call_sid: Sid) -> Accepted:
     """The call ends at once, whoever the caller talks with."""
     switchboard: Switchboard = request.app.state.switchboard
     services: Services = request.app.state.services
-    await _live(request, call_sid)
+    await _check_live(request, call_sid)
     if not switchboard.tell(call_sid, HangUpRequested("operator")):
         if services.rest is None:
-            raise HTTPException(409, "there is no Twilio account that could end the call")
+            raise HTTPException(
+                409, "there is no Twilio account that could end the call; set TWILIO_ACCOUNT_SID"
+            )
         try:
             await services.rest.hang_up(call_sid)
         except TwilioError as error:
@@ -154,15 +163,11 @@ async def hangup(request: Request, call_sid: Sid) -> Accepted:
     return Accepted(call_sid=call_sid)
 
 
-async def _live(request: Request, call_sid: str) -> CallRow | None:
+async def _check_live(request: Request, call_sid: str) -> None:
     """Raises HTTPException: 404 when there is no such call, 409 when it has ended."""
     switchboard: Switchboard = request.app.state.switchboard
     if switchboard.is_live(call_sid):
-        return None
+        return
     store: Store = request.app.state.store
-    row = await store.get_call(call_sid)
-    if row is None:
-        raise HTTPException(404, "there is no record of this call")
-    if row.status in TERMINAL:
+    if (await find_call(store, call_sid)).status in TERMINAL:
         raise HTTPException(409, "the call has ended")
-    return row

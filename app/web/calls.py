@@ -1,13 +1,15 @@
 """The HTTP API's view of calls, live and past."""
 
+import asyncio
+from contextlib import suppress
 from dataclasses import fields
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, HTTPException, Query, Request
+from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.store import CallStatus, Store
+from app.store import CallRow, CallStatus, Store
 from app.web.problems import documented
 from app.web.security import require_token
 
@@ -17,6 +19,9 @@ router = APIRouter(
     dependencies=[Depends(require_token)],
     responses=documented(401, 422, 503),
 )
+
+WRITTEN_S = 2.0  # a record is written a moment after its call has begun
+Sid = Annotated[str, Path(description="the call's SID at Twilio", examples=["CA" + "0" * 32])]
 
 
 class _Record(BaseModel):
@@ -114,7 +119,7 @@ class CallPage(BaseModel):
     next: str | None
 
 
-@router.get("", summary="List calls")
+@router.get("", summary="List calls", responses=documented(404))
 async def list_calls(
     request: Request,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
@@ -126,17 +131,29 @@ async def list_calls(
     try:
         rows = await store.list_calls(limit + 1, before, status)
     except LookupError as error:
-        raise HTTPException(422, f"query.before: {error}") from error
+        detail = f"query.before: {error}; give it the `next` of a page"
+        raise HTTPException(404, detail) from error
     calls = [CallSummary.model_validate(row) for row in rows[:limit]]
     return CallPage(calls=calls, next=calls[-1].call_sid if len(rows) > limit else None)
 
 
-@router.get("/{call_sid}", summary="Get a call", responses=documented(404))
-async def get_call(request: Request, call_sid: str) -> Call:
-    """One call with its transcript, events, usage and timings."""
-    store: Store = request.app.state.store
+async def find_call(store: Store, call_sid: str) -> CallRow:
+    """The record of a call, of one that has just begun too. Raises HTTPException 404."""
     row = await store.get_call(call_sid)
     if row is None:
-        raise HTTPException(404, "there is no record of this call")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(WRITTEN_S):
+                await store.flush()
+        row = await store.get_call(call_sid)
+    if row is None:
+        raise HTTPException(404, "there is no record of this call; see GET /calls")
+    return row
+
+
+@router.get("/{call_sid}", summary="Get a call", responses=documented(404))
+async def get_call(request: Request, call_sid: Sid) -> Call:
+    """One call with its transcript, events, usage and timings."""
+    store: Store = request.app.state.store
+    row = await find_call(store, call_sid)
     parts = {"transcript": await store.turns(call_sid), "events": await store.timeline(call_sid)}
     return Call.model_validate({f.name: getattr(row, f.name) for f in fields(row)} | parts)

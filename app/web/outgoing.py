@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request, Response
 
 from app.call.events import VoicemailReached
-from app.outbound import Outbound
+from app.outbound import Outbound, Placed
 from app.services import Services
 from app.store import Store
 from app.switchboard import Switchboard
@@ -28,25 +28,31 @@ async def outgoing_call(request: Request, token: str) -> Response:
     ticket = await switchboard.answer(call, base_url, agent)
     if ticket is None:
         return rendered("goodbye")
+    _tell_who_answered(request, call.call_sid, placed)
     return rendered("incoming-call", **stream_urls(base_url, ticket))
 
 
-@router.post("/answering-machine")
-async def answering_machine(request: Request) -> Response:
-    """Who answered our call, in Twilio's words. It is found out while the agent talks already."""
-    switchboard: Switchboard = request.app.state.switchboard
+@router.post("/answering-machine/{token}")
+async def answering_machine(request: Request, token: str) -> Response:
+    """Who answered our call, in Twilio's words. It is found out while the agent talks already, or
+    before Twilio has asked what is to be said."""
     outbound: Outbound = request.app.state.outbound
     store: Store = request.app.state.store
-    services: Services = request.app.state.services
     form = await form_of(request)
     call_sid, answered_by = form.get("CallSid", ""), form.get("AnsweredBy", "")
-    placed = outbound.placed(call_sid)
     if call_sid and answered_by:
         store.save_call(call_sid, answered_by=answered_by)
-    if answered_by.startswith("machine"):
-        message = placed.voicemail if placed else ""
-        message = message or services.agent.agent.outbound.voicemail
-        switchboard.tell(call_sid, VoicemailReached(message))
-    elif answered_by == "fax":
-        switchboard.tell(call_sid, VoicemailReached())
+        placed = outbound.detected(token, call_sid, answered_by)
+        _tell_who_answered(request, call_sid, placed or Placed(token, "", answered_by=answered_by))
     return Response(status_code=204)
+
+
+def _tell_who_answered(request: Request, call_sid: str, placed: Placed) -> None:
+    """Twilio tells of a machine when its greeting is over, so that it records now."""
+    switchboard: Switchboard = request.app.state.switchboard
+    services: Services = request.app.state.services
+    if placed.answered_by.startswith("machine"):
+        message = placed.voicemail or services.agent.agent.outbound.voicemail
+        switchboard.tell(call_sid, VoicemailReached(message))
+    elif placed.answered_by == "fax":
+        switchboard.tell(call_sid, VoicemailReached())

@@ -1,6 +1,7 @@
 """Errors of the HTTP API, as problem details (RFC 9457)."""
 
 import json
+import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -10,8 +11,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from app.store import StoreUnavailable
+
+logger = logging.getLogger(__name__)
 
 
 class Problem(BaseModel):
@@ -47,13 +51,19 @@ def install(app: FastAPI) -> None:
     """Make every error that `app` answers a problem."""
 
     @app.exception_handler(HTTPException)
-    async def refused(_request: Request, error: HTTPException) -> ProblemResponse:
-        return problem(error.status_code, str(error.detail), error.headers)
+    async def refused(request: Request, error: HTTPException) -> ProblemResponse:
+        if error.status_code != HTTPStatus.METHOD_NOT_ALLOWED:
+            return problem(error.status_code, str(error.detail), error.headers)
+        allowed = ", ".join(_methods(app, request))
+        detail = f"{request.method} does nothing here; this path takes {allowed}"
+        return problem(error.status_code, detail, {"Allow": allowed})
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(_request: Request, error: RequestValidationError) -> ProblemResponse:
-        faults = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "; ".join(faults))
+    async def invalid(request: Request, error: RequestValidationError) -> ProblemResponse:
+        faults = "; ".join(map(_fault, error.errors()))
+        extra = {"method": request.method, "path": request.url.path, "faults": faults}
+        logger.warning("request that is wrong refused", extra=extra)
+        return problem(HTTPStatus.UNPROCESSABLE_ENTITY, faults)
 
     @app.exception_handler(StoreUnavailable)
     async def store_away(_request: Request, error: StoreUnavailable) -> ProblemResponse:
@@ -62,3 +72,21 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Exception)  # the server logs it after this answer
     async def failed(_request: Request, _error: Exception) -> ProblemResponse:
         return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "something failed here; see the log")
+
+
+def _methods(app: FastAPI, request: Request) -> list[str]:
+    """What a path takes; the router tells only what the first of its routes does."""
+    return [
+        method
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
+        if any(
+            route.matches({**request.scope, "method": method})[0] is Match.FULL
+            for route in app.routes
+        )
+    ]
+
+
+def _fault(error: Mapping[str, Any]) -> str:
+    if error["type"] == "json_invalid":
+        return f"body: expected JSON; {error['ctx']['error']} at character {error['loc'][-1]}"
+    return f"{'.'.join(map(str, error['loc']))}: {error['msg']}"

@@ -1,5 +1,6 @@
 """Who may use the HTTP API: whoever holds the token."""
 
+import logging
 from collections.abc import Awaitable, Callable
 from hmac import compare_digest
 from typing import Annotated
@@ -7,7 +8,10 @@ from typing import Annotated
 from fastapi import Depends, HTTPException, Request, Response
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import Message
+
+logger = logging.getLogger(__name__)
 
 LARGEST_BODY_BYTES = 256 << 10
 
@@ -29,11 +33,16 @@ def check_token(request: Request) -> None:
     expected: str = request.app.state.api_token
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token_matches(token.strip(), expected):
+        logger.warning("request without the API's token refused", extra=_where(request))
         raise HTTPException(
             401,
             "send the header Authorization: Bearer with the value of API_TOKEN",
             headers={"WWW-Authenticate": "Bearer"},
         )
+
+
+def _where(request: Request) -> dict[str, str]:
+    return {"method": request.method, "path": request.url.path}
 
 
 async def require_token(
@@ -55,11 +64,13 @@ class TokenRoute(APIRoute):
             check_token(request)
             try:
                 return await answer(Request(request.scope, _bounded(request)))
-            except HTTPException as error:
+            except StarletteHTTPException as error:
+                if error.status_code in (400, 413):
+                    logger.warning("request that cannot be read refused", extra=_where(request))
                 if error.status_code != 400:
                     raise
                 # FastAPI's word for a body that is no UTF-8, or nested too deep to be parsed.
-                raise HTTPException(422, "body: expected a JSON object in UTF-8") from error
+                raise HTTPException(422, "body: expected a flat JSON object in UTF-8") from error
 
         return guarded
 
