@@ -118,7 +118,6 @@ class _Espeak:
                 "espeak-ng does not find its data; reinstall it with: "
                 "pip install --force-reinstall '.[demo]'"
             )
-        self._library.espeak_SetSynthCallback(self._callback)
 
     def _take(
         self,
@@ -146,6 +145,8 @@ class _Espeak:
         spoken = text.encode()
         self._heard.clear()
         self._places.clear()
+        # Each time: whoever else loaded the library into this process has set their own.
+        self._library.espeak_SetSynthCallback(self._callback)
         status = self._library.espeak_Synth(spoken, len(spoken) + 1, 0, 0, 0, _UTF8, None, None)
         if status != _OK or self._library.espeak_Synchronize() != _OK:
             raise RuntimeError(f"espeak-ng failed with status {status}")
