@@ -132,6 +132,11 @@ class Leg:
         return self._machine.redirecting
 
     @property
+    def leaving(self) -> bool:
+        """Whether the agent is letting go of the caller: nothing else may be asked of it."""
+        return self._machine.leaving
+
+    @property
     def away(self) -> bool:
         """Whether the leg ended because its call goes on with other TwiML."""
         return self.over and self.redirecting

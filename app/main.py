@@ -89,6 +89,7 @@ def _gate(settings: Settings, api_token: str) -> Gate:
         api_token=api_token,
         signed=secret is not None,
         stream_signature=settings.twilio_stream_signature,
+        rest_url=settings.twilio_api_base_url,
     )
 
 

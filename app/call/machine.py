@@ -131,6 +131,11 @@ class CallMachine:
         return self._leaving.redirecting
 
     @property
+    def leaving(self) -> bool:
+        """Whether the caller is being handed over, or let go of."""
+        return self._leaving.under_way
+
+    @property
     def without_model(self) -> bool:
         """Whether the caller has to be helped without the model."""
         return bool(self._link.fatal) or self._leaving.farewell.reason == "model"
@@ -171,7 +176,8 @@ class CallMachine:
             case ev.TranscriptCompleted(item_id, text):
                 self.conversation.turn("assistant", item_id, now_ms).said(text)
             case ev.MarkEchoed(name):
-                self._audio.ledger.echoed(name, now_ms)
+                if self._audio.ledger.echoed(name, now_ms) and self._audio.ledger.all_surely_heard:
+                    self.conversation.revision += 1  # what was said is heard
             case ev.SpeechStarted(item_id):
                 self._patience.caller_spoke()
                 self.conversation.turn("user", item_id, now_ms)

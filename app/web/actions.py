@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.call.events import HangUpRequested, SayRequested, TransferRequested
+from app.call.events import Event, HangUpRequested, SayRequested, TransferRequested
 from app.errors import TwilioError
 from app.numbers import NUMBER_PATTERN
 from app.outbound import Outbound, OutboundRefused
@@ -93,7 +93,7 @@ async def place_call(request: Request, response: Response, call: NewCall) -> Pla
     try:
         call_sid = await outbound.place(
             call.to,
-            base_url=gate.base_url(request.scope),
+            base_url=gate.url_for_twilio(request.scope),
             greeting=call.greeting,
             voicemail=call.voicemail,
             context=call.context,
@@ -124,11 +124,7 @@ async def transfer(request: Request, call_sid: Sid, order: TransferOrder) -> Acc
     name = order.destination or (names[0] if len(names) == 1 else "")
     if name not in names:
         raise HTTPException(422, f"body.destination: expected one of: {', '.join(names)}")
-    leg = switchboard.leg(call_sid)
-    if leg is not None and leg.redirecting:
-        raise HTTPException(409, "the caller is being handed over already")
-    if not switchboard.tell(call_sid, TransferRequested(name)):
-        raise HTTPException(409, "the call does not talk with the agent now")
+    _tell(switchboard, call_sid, TransferRequested(name))
     return Accepted(call_sid=call_sid)
 
 
@@ -137,8 +133,7 @@ async def say(request: Request, call_sid: Sid, words: Words) -> Accepted:
     """The agent says exactly this as soon as it is its turn."""
     switchboard: Switchboard = request.app.state.switchboard
     await _check_live(request, call_sid)
-    if not switchboard.tell(call_sid, SayRequested(words.text.strip())):
-        raise HTTPException(409, "the call does not talk with the agent now")
+    _tell(switchboard, call_sid, SayRequested(words.text.strip()))
     return Accepted(call_sid=call_sid)
 
 
@@ -161,6 +156,17 @@ async def hangup(request: Request, call_sid: Sid) -> Accepted:
         except TwilioError as error:
             raise HTTPException(502, str(error)) from error
     return Accepted(call_sid=call_sid)
+
+
+def _tell(switchboard: Switchboard, call_sid: str, event: Event) -> None:
+    """Tell the agent. Raises HTTPException 409 when it has better to do, or is not there."""
+    leg = switchboard.leg(call_sid)
+    if leg is not None and leg.redirecting:
+        raise HTTPException(409, "the caller is being handed over already")
+    if leg is not None and leg.leaving and not leg.over:
+        raise HTTPException(409, "the agent is taking leave of the caller")
+    if not switchboard.tell(call_sid, event):
+        raise HTTPException(409, "the call does not talk with the agent now")
 
 
 async def _check_live(request: Request, call_sid: str) -> None:

@@ -5,7 +5,7 @@ from fastapi import APIRouter, Request, Response
 from app.call.events import VoicemailReached
 from app.outbound import Outbound, Placed
 from app.services import Services
-from app.store import Store
+from app.store import TERMINAL, Store, StoreUnavailable
 from app.switchboard import Switchboard
 from app.telephony.twiml import stream_urls
 from app.web.phone import call_info
@@ -22,6 +22,8 @@ async def outgoing_call(request: Request, token: str) -> Response:
     services: Services = request.app.state.services
     call, base_url = call_info(await form_of(request)), base_of(request)
     placed = outbound.answered(token, call.call_sid)
+    if placed is None and await _was_ours(request, call.call_sid):
+        placed = Placed(token, call.to_number, call_sid=call.call_sid)
     if placed is None:
         return rendered("goodbye")
     agent = services.agent.agent.calling(placed.greeting, placed.context)
@@ -30,6 +32,17 @@ async def outgoing_call(request: Request, token: str) -> Response:
         return rendered("goodbye")
     _tell_who_answered(request, call.call_sid, placed)
     return rendered("incoming-call", **stream_urls(base_url, ticket))
+
+
+async def _was_ours(request: Request, call_sid: str) -> bool:
+    """Whether a process before this one placed the call. What it was about is not known any more,
+    but whoever answers is spoken to."""
+    store: Store = request.app.state.store
+    try:
+        row = await store.get_call(call_sid)
+    except StoreUnavailable:
+        return False
+    return row is not None and row.direction == "outbound-api" and row.status not in TERMINAL
 
 
 @router.post("/answering-machine/{token}")

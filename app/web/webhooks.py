@@ -3,6 +3,8 @@
 import asyncio
 import logging
 from collections.abc import Mapping
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from fastapi import HTTPException, Request, Response
 from starlette.datastructures import Headers
@@ -21,7 +23,7 @@ FORM_S = 10.0
 
 class Gate:
     """Lets Twilio in, and nobody else. `api_token` opens it when Twilio has no account here;
-    `signed`: it has one. `stream_signature`: require or if-present."""
+    `signed`: it has one. `stream_signature`: require or if-present. `rest_url`: where Twilio is."""
 
     def __init__(
         self,
@@ -30,15 +32,24 @@ class Gate:
         api_token: str,
         signed: bool,
         stream_signature: str,
+        rest_url: str,
     ) -> None:
         self._signatures = signatures
         self._api_token = api_token
         self._signed = signed
         self._stream_signature = stream_signature
+        self._rest_is_here = _is_here(rest_url)
 
     def base_url(self, scope: Scope) -> str | None:
         """Where Twilio reaches this service, or None when the request does not tell."""
         return self._signatures.base_url(scope)
+
+    def url_for_twilio(self, scope: Scope) -> str | None:
+        """The same, for Twilio to ask first: None for an address that means this machine to it."""
+        base_url = self.base_url(scope)
+        if base_url is None or (_is_here(base_url) and not self._rest_is_here):
+            return None
+        return base_url
 
     def admits(self, scope: Scope, body: bytes) -> bool:
         """Whether a webhook comes from whom it should."""
@@ -56,6 +67,15 @@ class Gate:
         if self._stream_signature == "if-present" and not self._signatures.is_signed(scope):
             return True
         return self._signatures.is_valid(scope)
+
+
+def _is_here(url: str) -> bool:
+    """Whether a URL means whatever machine it is used on."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 async def form_of(request: Request) -> Mapping[str, str]:

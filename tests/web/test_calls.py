@@ -165,7 +165,6 @@ async def test_an_empty_token_opens_to_nobody(api: AsyncClient, app: FastAPI) ->
         ("limit=0", "query.limit"),
         ("limit=many", "query.limit"),
         ("status=gone", "query.status"),
-        ("before=CA9", "query.before"),
     ],
 )
 async def test_a_wrong_query_is_told_which_field_is_wrong(
@@ -175,6 +174,19 @@ async def test_a_wrong_query_is_told_which_field_is_wrong(
 
     assert response.status_code == 422
     assert field in problem_of(response)["detail"]
+
+
+async def test_a_page_before_no_call_is_not_there(api: AsyncClient) -> None:
+    response = await api.get("/calls?before=CA9")
+
+    assert response.status_code == 404
+    assert "query.before" in problem_of(response)["detail"]
+
+
+async def test_a_call_that_has_just_begun_is_there_at_once(api: AsyncClient, store: Store) -> None:
+    store.save_call("CA1", status="queued")
+
+    assert (await api.get("/calls/CA1")).json()["status"] == "queued"
 
 
 @pytest.mark.parametrize("path", ["/calls/CA9", "/calls/%00", "/nothing"])

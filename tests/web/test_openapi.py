@@ -1,0 +1,200 @@
+"""The HTTP API as it describes itself: the description is right, and what it promises is kept."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+from fastapi.openapi.models import OpenAPI
+
+from app.simulator.realtime import RealtimeServer
+from app.simulator.twilio import Callee
+from tests.service.api import OURS, api
+from tests.service.handing import (
+    ANSWER,
+    DESK,
+    HELLO,
+    SALES,
+    Agent,
+    callers,
+    desk,
+    handing,
+    hands_over,
+    size,
+)
+from tests.service.world import AGENT, API_TOKEN, World, world
+
+ONE = desk(name="desk", number=DESK)
+TWO = desk(f'name = "desk"\nnumber = "{DESK}"', f'name = "sales"\nnumber = "{SALES}"')
+PROBLEM = "application/problem+json"
+# The statuses of each route, beside the 401 and the 503 of all that need the token.
+ROUTES = {
+    ("get", "/calls"): {200, 404, 422},
+    ("post", "/calls"): {201, 403, 409, 413, 422, 429, 502, 504},
+    ("get", "/calls/{call_sid}"): {200, 404, 422},
+    ("post", "/calls/{call_sid}/transfer"): {202, 404, 409, 413, 422},
+    ("post", "/calls/{call_sid}/say"): {202, 404, 409, 413, 422},
+    ("post", "/calls/{call_sid}/hangup"): {202, 404, 409, 413, 422, 502},
+}
+
+
+async def described(w: World) -> dict[str, Any]:
+    told = await api(w, "GET", "/openapi.json")
+    assert told.status == 200 and told.headers["Content-Type"] == "application/json"
+    found: dict[str, Any] = told.body
+    return found
+
+
+# --- the description ------------------------------------------------------------------------------
+
+
+async def test_every_route_is_described_with_its_problems() -> None:
+    async with world(RealtimeServer(Agent().brain), agent=TWO) as w:
+        document = await described(w)
+
+    assert document["openapi"].startswith("3.1.")
+    OpenAPI.model_validate(document)
+    paths = document["paths"]
+    assert document["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"
+    for (method, path), statuses in ROUTES.items():
+        operation = paths[path][method]
+        answers = {int(status): answer for status, answer in operation["responses"].items()}
+        assert answers.keys() == statuses | {401, 503}, path
+        assert operation["security"] == [{"HTTPBearer": []}]
+        assert operation["summary"] and operation["description"]
+        for status, answer in answers.items():
+            assert answer["content"].keys() == {PROBLEM if status >= 400 else "application/json"}
+    told = {(method, path) for path, operations in paths.items() for method in operations}
+    assert told - ROUTES.keys() == {("get", "/healthz"), ("get", "/readyz")}
+
+
+async def test_every_schema_is_one_and_its_examples_fit() -> None:
+    async with world(RealtimeServer(Agent().brain), agent=TWO) as w:
+        document = await described(w)
+
+    examples = 0
+    for name, schema in document["components"]["schemas"].items():
+        jsonschema_rs.meta.validate(schema)
+        for field, value in schema.get("properties", {}).items():
+            whole = {**value, "components": document["components"]}
+            for example in value.get("examples", []):
+                jsonschema_rs.validate(whole, example)
+                examples += 1
+            assert "default" not in value or jsonschema_rs.is_valid(whole, value["default"]), (
+                f"{name}.{field}"
+            )
+    assert examples >= 2
+
+
+async def test_nobody_reads_the_description_without_the_token() -> None:
+    async with world(RealtimeServer(Agent().brain)) as w:
+        for token in (None, "", "wrong"):
+            assert (await api(w, "GET", "/openapi.json", token=token)).status == 401
+        for path in ("/docs", "/redoc"):
+            assert (await api(w, "GET", path)).status == 404
+
+
+@pytest.mark.parametrize(
+    ("file", "names", "needed"),
+    [(AGENT, None, False), (ONE, ["", "desk"], False), (TWO, ["desk", "sales"], True)],
+)
+async def test_it_names_whom_callers_can_be_handed_to(
+    file: str, names: list[str] | None, needed: bool
+) -> None:
+    async with world(RealtimeServer(Agent().brain), agent=file) as w:
+        order = (await described(w))["components"]["schemas"]["TransferOrder"]
+
+    assert order["properties"]["destination"].get("enum") == names
+    assert ("destination" in order.get("required", [])) is needed
+
+
+# --- what it promises -----------------------------------------------------------------------------
+
+
+async def test_calls_of_every_kind_are_told_as_it_is_described() -> None:
+    agent = Agent()
+    async with handing(agent, ONE) as w:
+        w.line.callee = Callee(presses="1", talks_ms=30)
+        (past,) = await callers(w, agent)
+        agent.handing = {past.request: hands_over()}
+        await past.handed_over()
+        await past.ended()
+        (live,) = await callers(w, agent)
+        await live.greeted()
+        live.says("Are you open on Sunday?")
+        await live.call.wait_heard(size(HELLO, ANSWER))
+        await w.store.flush()
+        components = (await described(w))["components"]
+
+        def check(name: str, value: Any) -> None:
+            schema = {"$ref": f"#/components/schemas/{name}", "components": components}
+            jsonschema_rs.validate(schema, value, validate_formats=True)
+
+        page = (await api(w, "GET", "/calls")).body
+        check("CallPage", page)
+        told = {each["call_sid"]: each["status"] for each in page["calls"]}
+        assert told == {past.call.call_sid: "completed", live.call.call_sid: "in-progress"}
+        first = (await api(w, "GET", "/calls?limit=1")).body
+        assert [each["call_sid"] for each in first["calls"]] == [live.call.call_sid]
+        rest = (await api(w, "GET", f"/calls?limit=1&before={first['next']}")).body
+        assert (rest["calls"][0]["call_sid"], rest["next"]) == (past.call.call_sid, None)
+        assert (await api(w, "GET", "/calls?status=completed")).body == rest
+
+        records = {call_sid: (await api(w, "GET", f"/calls/{call_sid}")).body for call_sid in told}
+        for record in records.values():
+            check("Call", record)
+            assert record["transcript"]
+        assert records[past.call.call_sid]["events"]
+        (transfer,) = records[past.call.call_sid]["transfers"]
+        assert (transfer["destination"], transfer["outcome"]) == ("desk", "completed")
+        assert records[live.call.call_sid]["transfers"] == []
+
+
+# --- schemathesis ---------------------------------------------------------------------------------
+
+
+@pytest.mark.timeout(120)
+async def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
+    """Every phase and check, over a socket, among calls of every kind: past, live, handed over."""
+    agent = Agent()
+    async with world(
+        RealtimeServer(agent.brain),
+        agent=TWO,
+        twilio_phone_number=OURS,
+        line={"ring_scale": 0.02, "gather_scale": 0.02},
+        fails=True,
+    ) as w:
+        w.line.callee = Callee("no-answer")
+        past, live, handed = await callers(w, agent, 3)
+        await past.greeted()
+        past.call.hang_up()
+        await past.call.wait_ended()
+        await live.greeted()
+        w.line.callee = Callee(presses="1")
+        agent.handing = {handed.request: hands_over(destination="desk")}
+        await handed.handed_over()
+        await handed.call.wait_for(lambda: handed.call.dialed[0].bridged_ms is not None)
+        await w.store.flush()
+
+        status, report = await run(w, tmp_path)
+        assert status == 0, report
+        assert "Tested: 8" in report and "Stateful" in report
+        # What it sends in order to see what the server takes, and uvicorn's word for it.
+        assert {line.splitlines()[0] for line in w.log.failures()} <= {
+            "Invalid HTTP request received."
+        }
+        assert any(request.path.endswith("/Calls.json") for request in w.line.rest_requests)
+
+
+async def run(w: World, folder: Path) -> tuple[int, str]:
+    """Schemathesis as people run it, the same cases every time; its status, and what it says."""
+    process = await asyncio.create_subprocess_exec(
+        str(Path(sys.executable).with_name("schemathesis")), "run", f"{w.url}/openapi.json",
+        "--header", f"Authorization: Bearer {API_TOKEN}",
+        "--checks", "all", "--max-examples", "20", "--generation-deterministic",
+        cwd=folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    output, _ = await process.communicate()
+    return await process.wait(), output.decode()
