@@ -13,7 +13,7 @@ from app.call.machine import CallMachine
 from app.call.timeline import Timeline
 from app.call.usage import Usage
 from app.recording import Recording
-from app.store import TERMINAL, Store, TimelineRow, TurnRow
+from app.store import TERMINAL, CallRow, CallStatus, Store, TimelineRow, TurnRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +52,11 @@ async def read_past(store: Store, call_sid: str) -> tuple[CallInfo, Past] | None
         Turn(turn.role, turn.item_id, turn.at_ms, text=turn.text, detail=turn.extra)
         for turn in turns
     )
-    known = {each.name for each in fields(Usage)}
     past = Past(
         history=tuple(as_messages(spoken)),
         turns=len(turns),
         entries=max(map(_last_order, entries), default=0),
-        usage=Usage(**{name: value for name, value in row.usage.items() if name in known}),
+        usage=_usage(row),
         started_at=row.started_at,
         timings=row.timings,
         transfers=row.transfers,
@@ -65,6 +64,28 @@ async def read_past(store: Store, call_sid: str) -> tuple[CallInfo, Past] | None
     )
     call = CallInfo(call_sid, row.account_sid, row.direction, row.from_number, row.to_number)
     return call, past
+
+
+Cost = Callable[[Usage, float, str], dict[str, Any]]
+"""What a call cost, in money, JSON-ready: by its usage, its seconds on the line, its direction."""
+
+
+def close_record(store: Store, row: CallRow, status: CallStatus, cost: Cost) -> None:
+    """Write the end of a call that no recorder is at any more."""
+    ended_at, started_at = datetime.now(UTC), row.started_at
+    duration_s = (ended_at - started_at).total_seconds() if started_at else None
+    store.save_call(
+        row.call_sid,
+        status=status,
+        ended_at=ended_at,
+        duration_s=duration_s,
+        cost=cost(_usage(row), duration_s or 0.0, row.direction),
+    )
+
+
+def _usage(row: CallRow) -> Usage:
+    known = {each.name for each in fields(Usage)}
+    return Usage(**{name: value for name, value in row.usage.items() if name in known})
 
 
 def _last_order(entry: TimelineRow) -> int:
@@ -75,9 +96,6 @@ def _last_order(entry: TimelineRow) -> int:
 
 Watcher = Callable[[CallInfo, ev.Event | do.Command, float], None]
 """Told of every event and command as it comes, with its time in ms of the leg. Must not wait."""
-
-Cost = Callable[[Usage, float, str], dict[str, Any]]
-"""What a call cost, in money, JSON-ready: by its usage, its seconds on the line, its direction."""
 
 
 class Recorder:

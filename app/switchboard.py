@@ -4,6 +4,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
 
@@ -14,7 +15,7 @@ from app.call.commands import PlayDigits, TransferCall
 from app.call.events import Event, HangUpRequested, StreamEnded
 from app.call.tones import SEND_DIGITS
 from app.errors import TwilioError
-from app.recorder import CallInfo, read_past
+from app.recorder import CallInfo, close_record, read_past
 from app.services import Services
 from app.store import TERMINAL, CallStatus, StoreUnavailable
 
@@ -60,7 +61,9 @@ class Switchboard:
         self._legs: dict[asyncio.Task[None], Leg] = {}
         self._by_call: dict[str, Leg] = {}
         self._tickets: dict[str, _Ticket] = {}
-        self._ended_s: dict[str, float] = {}  # calls that ended lately, and when
+        self._ended_s: dict[str, float] = {}  # calls that Twilio said have ended lately, and when
+        self._closed_s: dict[str, float] = {}  # calls whose records were closed lately
+        self._closing: set[asyncio.Task[None]] = set()
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -181,6 +184,7 @@ class Switchboard:
         return self.ticket(leg)
 
     def _next_leg(self, leg: Leg, returned: Returned = BY_ACCIDENT) -> Leg:
+        leg.feed(StreamEnded("the call goes on in another stream", lost=True))  # if it has not
         return Leg(
             leg.call, self._services, leg.base_url, self.redirect, after=leg, returned=returned
         )
@@ -276,6 +280,7 @@ class Switchboard:
         self._look_whether_empty()
 
     def _tell_over(self, call_sid: str) -> None:
+        self._closed_s = _with_now(self._closed_s, call_sid)
         for tell in self.on_call_over:
             tell(call_sid)
 
@@ -292,18 +297,32 @@ class Switchboard:
             self._services.store.save_call(call_sid, answered_by=answered_by)
         if status not in TERMINAL:
             return
-        now_s = monotonic()
-        self._ended_s = {s: t for s, t in self._ended_s.items() if t > now_s - LATELY_S}
-        self._ended_s[call_sid] = now_s
+        self._ended_s = _with_now(self._ended_s, call_sid)
         leg = self._by_call.get(call_sid)
         if leg is None:
-            if not self.is_live(call_sid):
-                self._tell_over(call_sid)
-                self._look_whether_empty()
+            if not self.is_live(call_sid) and call_sid not in self._closed_s:
+                self.close_record(call_sid, status)
         elif leg.over:
             self.call_over(call_sid)
         else:
             leg.feed(StreamEnded(f"call {status}"))
+
+    def close_record(self, call_sid: str, status: CallStatus) -> None:
+        """A call has ended of which this process has no leg: nobody answered it, or another process
+        had it."""
+        task = asyncio.create_task(self._close_record(call_sid, status))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def _close_record(self, call_sid: str, status: CallStatus) -> None:
+        services = self._services
+        with suppress(StoreUnavailable):
+            await services.store.flush()
+            row = await services.store.get_call(call_sid)
+            if row is not None and row.ended_at is None and not self.is_live(call_sid):
+                close_record(services.store, row, status, services.cost)
+        self._tell_over(call_sid)
+        self._look_whether_empty()
 
     def take_leave(self, call_sid: str) -> None:
         """Twilio asks what is next, and it is the end."""
@@ -341,3 +360,11 @@ class Switchboard:
         for leg in list(self._by_call.values()):
             if not leg.away:
                 self.call_over(leg.call.call_sid)
+        if self._closing:
+            await asyncio.wait(self._closing, timeout=RELEASE_S)
+
+
+def _with_now(times_s: dict[str, float], call_sid: str) -> dict[str, float]:
+    """What happened lately, this too."""
+    now_s = monotonic()
+    return {s: t for s, t in times_s.items() if t > now_s - LATELY_S} | {call_sid: now_s}

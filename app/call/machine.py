@@ -339,7 +339,8 @@ class CallMachine:
             busy = bool(self._tools.working()) or self._leaving.redirect.ordered
             self._patience.settle(
                 now_ms,
-                caller_acts=self._floor.caller_acts or self._is_to_type,
+                # Without a model nobody hears what they say or type: they wait.
+                caller_acts=self._link.ready and (self._floor.caller_acts or self._is_to_type),
                 waits=self._waits(),
                 model_can_speak=self._link.ready and busy,
                 leaves=self._leaving.transfer.under_way,

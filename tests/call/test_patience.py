@@ -153,6 +153,18 @@ def test_a_caller_without_a_model_hears_tones() -> None:
     assert max(scene.line.silences_ms(0, 19_000)) <= 8000
 
 
+@pytest.mark.parametrize("every_ms", [1500, 3500, 30_000])
+def test_keys_that_nobody_reads_do_not_silence_the_tones(every_ms: int) -> None:
+    scene = Scene()
+    scene.feed(ev.LegOpened(), ev.StreamStarted("MZ1"))
+    begun_ms = scene.now_ms
+    for _ in range(18_000 // every_ms + 1):
+        scene.feed(ev.DigitPressed("4"))
+        scene.run(min(every_ms, 18_000))
+        scene.feed(ev.ModelLost("refused"))
+    assert max(scene.line.silences_ms(begun_ms, scene.now_ms)) <= 8000
+
+
 def test_a_caller_whose_answer_takes_long_to_begin_hears_tones() -> None:
     scene = idle_scene()
     scene.speak()
