@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from app.call.usage import Usage
+from app.records import Transfers
 from app.report_queue import OwedReport
 from app.store import CallRow, Store, StoreUnavailable, TurnRow
 from app.summary import Summary
@@ -34,8 +35,8 @@ _PAGE = 100
 Summarise = Callable[[CallRow, Sequence[TurnRow]], Awaitable[Summary | None]]
 """Sums a call up, or says None. Must have a deadline; `Summariser` has one."""
 
-Cost = Callable[[Usage, float, str], dict[str, Any]]
-"""What a call cost: by its usage, its seconds on the line, its direction."""
+Cost = Callable[[Usage, float, str, Transfers], dict[str, Any]]
+"""What a call cost: by its usage, its seconds on the line, its direction, and its transfers."""
 
 
 class Clock(Protocol):
@@ -230,7 +231,9 @@ class AfterCall:
             usage = _usage(call) + summary.usage
             found = {"summary": summary.text, "usage": asdict(usage)}
             if self._cost is not None and call.cost:  # none: the call's own end was never written
-                found["cost"] = self._cost(usage, call.duration_s or 0.0, call.direction)
+                found["cost"] = self._cost(
+                    usage, call.duration_s or 0.0, call.direction, call.transfers
+                )
         await self._queue.keep_summary(report, **found)
 
     async def _put_off(self, report: OwedReport, answer: Answer) -> None:

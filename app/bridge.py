@@ -24,6 +24,7 @@ from app.realtime import events as realtime
 from app.realtime.session import session_update
 from app.recorder import CallInfo, Past
 from app.recording import OPEN_MS
+from app.records import Transfers
 from app.services import Services
 from app.telephony import media_stream
 from app.telephony.media_socket import MediaOutbox, Send
@@ -152,6 +153,10 @@ class Leg:
             self._record_finished = True
             self._recorder.finish(self._machine, self._now_ms(), call_goes_on=self.goes_on)
 
+    def handed_over(self, transfers: Transfers) -> None:
+        """The call was handed to these humans so far, or was to be."""
+        self._recorder.handed_over(transfers)
+
     def call_over(self) -> None:
         """Nothing comes after this leg."""
         self._recorder.call_over()
@@ -159,6 +164,9 @@ class Leg:
     @property
     def over(self) -> bool:
         return self._over.is_set()
+
+    async def wait_over(self) -> None:
+        await self._over.wait()
 
     async def run(self) -> None:
         """Live until the leg is over, then let go of everything and store what is left."""

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, datetime
 from decimal import Decimal
@@ -48,6 +48,7 @@ class Prices:
         direction: str,
         transcription: str = "",
         transcribed_seconds: float | None = None,
+        dialed_seconds: Sequence[float | None] = (),
     ) -> dict[str, Any]:
         """The cost of a call, ready for JSON: amounts in dollars, to a millionth.
 
@@ -62,10 +63,14 @@ class Prices:
             transcription: the model that wrote down what the caller said; empty: that is no part of
                 the result.
             transcribed_seconds: how much audio it was given; None: not known.
+            dialed_seconds: how long each human was on the line to whom the caller was handed, or
+                who picked up; None: not known.
         """
         parts = {"model": self._model(usage, model), "line": self._line(seconds, direction)}
         if transcription:
             parts["transcription"] = self._transcription(transcription, transcribed_seconds)
+        if dialed_seconds:
+            parts["transfer"] = self._dialed(dialed_seconds)
         rounded = {
             name: None if amount is None else amount.quantize(_SMALLEST)
             for name, amount in parts.items()
@@ -108,6 +113,14 @@ class Prices:
         # media stream, are billed as 2 minutes.
         started_minutes = math.ceil(max(0.0, seconds) / 60)
         return started_minutes * (self.line[way] + self.line["media_stream"])
+
+    def _dialed(self, dialed_seconds: Sequence[float | None]) -> Decimal | None:
+        minutes = Decimal(0)
+        for seconds in dialed_seconds:
+            if seconds is None:
+                return None
+            minutes += math.ceil(max(0.0, seconds) / 60)
+        return minutes * self.line["outbound"]
 
     def _transcription(self, model: str, seconds: float | None) -> Decimal | None:
         price = _named(model, self.transcription)

@@ -13,6 +13,7 @@ from app.call.machine import CallMachine
 from app.call.timeline import Timeline
 from app.call.usage import Usage
 from app.recording import Recording
+from app.records import Transfers
 from app.store import TERMINAL, CallRow, CallStatus, Store, TimelineRow, TurnRow
 
 
@@ -66,8 +67,9 @@ async def read_past(store: Store, call_sid: str) -> tuple[CallInfo, Past] | None
     return call, past
 
 
-Cost = Callable[[Usage, float, str], dict[str, Any]]
-"""What a call cost, in money, JSON-ready: by its usage, its seconds on the line, its direction."""
+Cost = Callable[[Usage, float, str, Transfers], dict[str, Any]]
+"""What a call cost, in money, JSON-ready: by its usage, its seconds on the line, its direction, and
+the humans whom it was handed to."""
 
 
 def close_record(store: Store, row: CallRow, status: CallStatus, cost: Cost) -> None:
@@ -79,7 +81,7 @@ def close_record(store: Store, row: CallRow, status: CallStatus, cost: Cost) -> 
         status=status,
         ended_at=ended_at,
         duration_s=duration_s,
-        cost=cost(_usage(row), duration_s or 0.0, row.direction),
+        cost=cost(_usage(row), duration_s or 0.0, row.direction, row.transfers),
     )
 
 
@@ -131,6 +133,7 @@ class Recorder:
         self._earlier_usage = past.usage if past else Usage()
         self._usage = self._earlier_usage
         self._started_at = past.started_at if past else None
+        self._transfers: Transfers = past.transfers if past else []
         store.save_call(
             call.call_sid,
             account_sid=call.account_sid,
@@ -140,6 +143,12 @@ class Recorder:
             agent_name=agent_name,
             status="ringing",
         )
+
+    def handed_over(self, transfers: Transfers) -> None:
+        """The call was handed to these humans so far, or was to be."""
+        self._transfers = transfers
+        records = [dict(each) for each in transfers]
+        self._store.save_call(self._call.call_sid, transfers=records)
 
     def next_leg(self, ended: CallMachine) -> None:
         """The call goes on in another leg."""
@@ -236,7 +245,7 @@ class Recorder:
             status="completed",
             ended_at=ended_at,
             duration_s=duration_s,
-            cost=self._cost(self._usage, duration_s or 0.0, self._call.direction),
+            cost=self._cost(self._usage, duration_s or 0.0, self._call.direction, self._transfers),
         )
 
 

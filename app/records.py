@@ -1,5 +1,6 @@
 """What a call leaves behind: the records, and the tables that keep them."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, TypedDict
@@ -34,6 +35,10 @@ class CallChanges(TypedDict, total=False):
     cost: dict[str, Any]
     recording: str | None
     summary: str | None
+
+
+Transfers = Sequence[Mapping[str, Any]]
+"""What a call's record tells of its transfers, one after the other: see `Handover.records`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from app.agent_file import LoadedAgent, load_agent
+from app.call.handover import NOT_TAKEN, TAKEN
 from app.call.usage import Usage
 from app.errors import ConfigError
 from app.prices import Prices, load_prices
 from app.recorder import CallInfo, Past, Recorder, Watcher
 from app.recording import Recording, check_folder
+from app.records import Transfers
 from app.settings import EMBEDDED, Settings
 from app.store import Store
 from app.telephony.rest import TwilioRest
@@ -80,8 +82,12 @@ class Services:
         sound = Recording(self.recordings, name) if agent.recording.enabled else None
         return Recorder(self.store, call, agent.agent.name, self.cost, sound, self.watchers, past)
 
-    def cost(self, usage: Usage, seconds: float, direction: str) -> dict[str, Any]:
-        """What a call cost: by its usage, its seconds on the line, its direction."""
+    def cost(
+        self, usage: Usage, seconds: float, direction: str, transfers: Transfers = ()
+    ) -> dict[str, Any]:
+        """What a call cost: by its usage, its seconds on the line, its direction, and the humans
+        whom it was handed to. What a conference costs is not known."""
+        answered = [each for each in transfers if each.get("outcome") in (TAKEN, NOT_TAKEN)]
         model = self.model.model
         told = usage.transcribed_ms > 0 or not usage.transcripts
         return self.prices.of(
@@ -91,6 +97,7 @@ class Services:
             direction=direction,
             transcription="" if model == EMBEDDED else self.agent.agent.transcription.model,
             transcribed_seconds=usage.transcribed_ms / 1000 if told else None,
+            dialed_seconds=[None if each.get("warm") else each.get("seconds") for each in answered],
         )
 
     async def aclose(self) -> None:

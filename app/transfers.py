@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -17,12 +18,13 @@ from app.bridge import Leg, Returned
 from app.call.commands import PlayDigits, TransferCall
 from app.call.destinations import Destination
 from app.call.events import StreamEnded
-from app.call.handover import CALLER_GONE, FAILED, RINGING, TAKEN, Handover
+from app.call.handover import CALLER_GONE, FAILED, NOT_TAKEN, RINGING, TAKEN, TALKING, Handover
 from app.call.session_items import OUR_ITEMS
 from app.call.transfer import TRANSFER, anybody
 from app.errors import TwilioError
+from app.live_orders import LiveOrders
 from app.services import Services
-from app.store import TERMINAL
+from app.store import TERMINAL, StoreUnavailable
 from app.switchboard import Switchboard
 from app.telephony.rest import TwilioRest
 from app.telephony.twiml import render, say_language, stream_urls
@@ -36,6 +38,7 @@ SORRY = (
 )
 HELPLESS = "The agent could not go on."
 LONGEST_SUMMARY = 600  # characters that a human listens to before they can press 1
+BRIEFING_S = 25.0  # to pick up, to listen, and to press 1
 FETCH_AGAIN_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)  # for a caller who hears music
 
 Form = Mapping[str, str]
@@ -52,7 +55,8 @@ class Transfers:
         self._past: dict[str, list[Record]] = {}  # transfers of live calls that are over
         self._told: dict[str, str] = {}  # the TwiML that took a caller away last, or back
         self._orders: dict[str, asyncio.Task[None]] = {}
-        self._seen: dict[str, asyncio.Event] = {}  # that Twilio does what it is being told to
+        self._questions: dict[str, asyncio.Lock] = {}  # one at a time for each call
+        self._live_orders = LiveOrders()
         self._tasks: set[asyncio.Task[None]] = set()
         switchboard.redirect = self.redirect
         switchboard.on_call_over.append(self._call_over)
@@ -93,7 +97,7 @@ class Transfers:
         number = away.handover.number
         self._told[call_sid] = away.twiml(destination)
         try:
-            await self._tell(rest, call_sid, self._told[call_sid])
+            answered = await self._live_orders.tell(rest, call_sid, self._told[call_sid], leg)
         except TwilioError as error:
             if not leg.redirected and (not leg.over or error.call_is_over):
                 away.handover.ended(number, FAILED)
@@ -103,33 +107,12 @@ class Transfers:
                 raise
             # It took effect all the same, as far as can be told: the stream has ended.
         else:
-            leg.redirected = True
+            leg.redirected = leg.redirected or answered
         logger.info("caller handed over", extra={"call_sid": call_sid})
         if self._away.get(call_sid) is away and away.handover.attempt(number) is not None:
             self._save(away)
             if destination.warm:
                 await self._ring(away, destination)
-
-    async def _tell(self, rest: TwilioRest, call_sid: str, twiml: str) -> None:
-        """Order it until Twilio answers, or is seen to do it. An answer can be lost: the order
-        repeated would then take the caller away from what came after it."""
-        seen = self._seen[call_sid] = asyncio.Event()
-        order = asyncio.create_task(rest.redirect(call_sid, twiml))
-        seeing = asyncio.create_task(seen.wait())
-        try:
-            await asyncio.wait({order, seeing}, return_when=asyncio.FIRST_COMPLETED)
-            if order.done():
-                order.result()
-        finally:
-            self._seen.pop(call_sid, None)
-            order.cancel()
-            seeing.cancel()
-            await asyncio.gather(order, seeing, return_exceptions=True)
-
-    def _sees(self, call_sid: str) -> None:
-        """Twilio asks what only comes of an order."""
-        if call_sid in self._seen:
-            self._seen[call_sid].set()
 
     def _begin(
         self, leg: Leg, route: Sequence[str], call_id: str, reason: str, summary: str = ""
@@ -163,7 +146,7 @@ class Transfers:
         if not leg.over:  # Twilio may know of the stream's end before we do
             leg.feed(StreamEnded("Twilio asks what is next"))
         leg.redirected = call_sid in self._told
-        self._sees(call_sid)
+        self._live_orders.seen(call_sid)
         return self._told.get(call_sid)
 
     # --- the human ------------------------------------------------------------------------------
@@ -175,7 +158,7 @@ class Transfers:
             return render("goodbye")
         if leg is not None:  # whatever became of the order: it took effect
             leg.redirected = True
-            self._sees(call_sid)
+            self._live_orders.seen(call_sid)
         return render(
             "whisper",
             action_url=transfer_url(base_url, call_sid, number, "pressed"),
@@ -190,8 +173,10 @@ class Transfers:
         if away is not None:
             taken = away.handover.pressed(number, digits)
             self._save(away)
-        else:  # another process has the call: what Twilio asks is enough
+        else:  # another process has the call, or had: what Twilio asks is enough
             taken = digits == "1"
+            if taken:
+                await self._write_down(call_sid, number, TALKING)
         if not taken or record is None:
             return render("goodbye")
         return render("join", room=room_of(call_sid)) if record["warm"] else render("accepted")
@@ -207,47 +192,59 @@ class Transfers:
 
     # --- the caller -----------------------------------------------------------------------------
 
-    async def dial_ended(self, call_sid: str, number: int, base_url: str, form: Form) -> str:
-        """The caller's dial ended: TwiML for what comes next."""
+    async def asked(
+        self, question: str, call_sid: str, number: int, base_url: str, form: Form
+    ) -> str:
+        """What comes next for the caller: their dial `ended`, they `left` the waiting room, or were
+        `fetched` from it. TwiML."""
+        answer = {"ended": self._dial_ended, "left": self._left_room, "fetched": self._fetched}
+        async with self._questions.setdefault(call_sid, asyncio.Lock()):
+            try:
+                return await answer[question](call_sid, number, base_url, form)
+            finally:
+                if not self._switchboard.is_live(call_sid):
+                    self._questions.pop(call_sid, None)
+
+    async def _dial_ended(self, call_sid: str, number: int, base_url: str, form: Form) -> str:
         away, status = self._away.get(call_sid), form.get("DialCallStatus", FAILED)
         if away is None:
-            return await self._unknown(call_sid, base_url, form, status)
-        if status == CALLER_GONE and form.get("CallStatus") == "in-progress":
+            return await self._unknown(call_sid, number, base_url, form, status)
+        if status == CALLER_GONE and call_sid in self._orders and not _gone(form):
             # Nobody hung up: Twilio says so of a dial whose place our order took when repeated.
             return self._told[call_sid]
-        self._sees(call_sid)
+        self._live_orders.seen(call_sid)
         talked = {"true": True, "false": False}.get(form.get("DialBridged", ""))
-        if talked or form.get("CallStatus") == "in-progress":
-            away.handover.ended(number, status, bridged=talked)
+        if talked or not _gone(form):
+            seconds = _seconds(form.get("DialCallDuration"))
+            away.handover.ended(number, status, bridged=talked, seconds=seconds)
         return await self._after(away, number, form)
 
-    async def left_room(self, call_sid: str, number: int, base_url: str, form: Form) -> str:
-        """The caller's time in the waiting room ended, alone or with a human: what comes next."""
+    async def _left_room(self, call_sid: str, number: int, base_url: str, form: Form) -> str:
         away = self._away.get(call_sid)
         if away is None:
-            return await self._unknown(call_sid, base_url, form, FAILED)
-        self._sees(call_sid)
+            return await self._unknown(call_sid, number, base_url, form, FAILED)
+        self._live_orders.seen(call_sid)
         handover = away.handover
         present = handover.number  # the room may have been entered for somebody before
         if number <= present and handover.attempts[-1].destination.warm:
             accepted = handover.attempts[-1].accepted
-            handover.ended(present, "completed" if accepted else FAILED)
+            if accepted or not _gone(form):
+                handover.ended(present, "completed" if accepted else FAILED)
             number = present
         return await self._after(away, number, form)
 
-    async def fetched(self, call_sid: str, number: int, base_url: str, form: Form) -> str:
-        """The caller is back from the waiting room, where nobody took the call: what is next."""
+    async def _fetched(self, call_sid: str, number: int, base_url: str, form: Form) -> str:
         away = self._away.get(call_sid)
         if away is None:
-            self._sees(call_sid)
-            return await self._unknown(call_sid, base_url, form, FAILED)
-        self._sees(call_sid)
+            self._live_orders.seen(call_sid)
+            return await self._unknown(call_sid, number, base_url, form, FAILED)
+        self._live_orders.seen(call_sid)
         return await self._after(away, number, form)
 
     async def _after(self, away: Away, number: int, form: Form) -> str:
         """What the caller's call goes on with after the attempt of this number."""
         handover = away.handover
-        if form.get("CallStatus") != "in-progress":
+        if _gone(form):
             handover.caller_gone()
         if handover.over_for_good:
             self._save(away)
@@ -257,13 +254,18 @@ class Transfers:
             return await self._next(away)
         return self._told[away.call_sid]  # asked twice
 
-    async def _unknown(self, call_sid: str, base_url: str, form: Form, status: str) -> str:
+    async def _unknown(
+        self, call_sid: str, number: int, base_url: str, form: Form, status: str
+    ) -> str:
         """Twilio asks after a call that this process does not hand over, or no longer."""
-        if form.get("CallStatus") != "in-progress" or form.get("DialBridged") == "true":
+        if self._switchboard.is_live(call_sid) and call_sid in self._told and not _gone(form):
+            return self._told[call_sid]  # it is back with the agent: asked twice
+        outcome = await self._outcome(call_sid, number, form, status)
+        if outcome == TAKEN or _gone(form):
+            if not self._switchboard.is_live(call_sid):
+                self._switchboard.close_record(call_sid, "completed")
             self._switchboard.call_over(call_sid)
             return render("goodbye")
-        if self._switchboard.is_live(call_sid) and call_sid in self._told:
-            return self._told[call_sid]  # it is back with the agent: asked twice
         output = f"Nobody took the call: {status}. The caller is back with you."
         returned = Returned(TRANSFER, f"{OUR_ITEMS}transfer", output)
         ticket = await self._switchboard.adopt(call_sid, base_url, returned)
@@ -312,7 +314,7 @@ class Transfers:
         for wait_s in (*FETCH_AGAIN_S, None):
             try:
                 if rest is not None:
-                    await self._tell(rest, call_sid, twiml)
+                    await self._live_orders.tell(rest, call_sid, twiml)
                 return
             except TwilioError as error:
                 extra = {"call_sid": call_sid, "error": str(error)}
@@ -332,7 +334,11 @@ class Transfers:
         except TwilioError as error:
             extra = {"call_sid": away.call_sid, "error": str(error)}
             logger.warning("human could not be called", extra=extra)
-            if away.handover.ended(number, FAILED):
+            if error.unsure:  # their telephone may ring all the same
+                await asyncio.sleep(destination.ring_ms / 1000 + BRIEFING_S)
+            attempt = away.handover.attempt(number)
+            if attempt is not None and not attempt.accepted:
+                away.handover.ended(number, FAILED)
                 self._save(away)
                 await self._go_on(away)
         else:
@@ -342,8 +348,7 @@ class Transfers:
     # --- the books ------------------------------------------------------------------------------
 
     def _save(self, away: Away) -> None:
-        records = [dict(each) for each in away.records()]
-        self._services.store.save_call(away.call_sid, transfers=records)
+        away.leg.handed_over(away.records())
 
     def _finish(self, away: Away) -> None:
         """No more is to be expected of this handover."""
@@ -361,6 +366,39 @@ class Transfers:
             records = row.transfers if row else []
         return records[number] if 0 <= number < len(records) else None
 
+    async def _write_down(self, call_sid: str, number: int, outcome: str) -> None:
+        """How an attempt stands that another process began."""
+        with suppress(StoreUnavailable):
+            row = await self._services.store.get_call(call_sid)
+            if row is not None and 0 <= number < len(row.transfers):
+                row.transfers[number]["outcome"] = outcome
+                self._services.store.save_call(call_sid, transfers=row.transfers)
+
+    async def _outcome(self, call_sid: str, number: int, form: Form, status: str) -> str:
+        """What became of an attempt that another process began; it is written down."""
+        store = self._services.store
+        try:
+            await store.flush()
+            row = await store.get_call(call_sid)
+        except StoreUnavailable:
+            row = None
+        records = row.transfers if row else []
+        known = records[number]["outcome"] if 0 <= number < len(records) else RINGING
+        if known not in (RINGING, TALKING):
+            return str(known)
+        if form.get("DialBridged") == "true":
+            outcome = TAKEN
+        elif status in ("completed", "answered"):
+            taken = known == TALKING and form.get("DialBridged") != "false"
+            outcome = TAKEN if taken else NOT_TAKEN
+        else:
+            outcome = CALLER_GONE if _gone(form) else status
+        if 0 <= number < len(records):
+            seconds = _seconds(form.get("DialCallDuration"))
+            records[number] |= {"outcome": outcome, "seconds": seconds}
+            store.save_call(call_sid, transfers=records)
+        return outcome
+
     def _call_over(self, call_sid: str) -> None:
         """The call has ended, whoever ended it."""
         away, rest = self._away.get(call_sid), self._services.rest
@@ -369,8 +407,8 @@ class Transfers:
             self._finish(away)
             if away.callee_sid and rest is not None:
                 self._start(self._release(rest, away.callee_sid))
-        self._past.pop(call_sid, None)
-        self._told.pop(call_sid, None)
+        for kept in (self._past, self._told, self._questions):
+            kept.pop(call_sid, None)
 
     async def _release(self, rest: TwilioRest, callee_sid: str) -> None:
         """Nobody waits for this human any more."""
@@ -390,3 +428,12 @@ class Transfers:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _gone(form: Form) -> bool:
+    """Whether the caller has hung up. Twilio says how their call stands; silence is no goodbye."""
+    return form.get("CallStatus", "") in TERMINAL
+
+
+def _seconds(text: str | None) -> float | None:
+    return float(text) if text and text.isascii() and text.isdigit() else None

@@ -15,7 +15,7 @@ def greeting(agent: Agent) -> str:
 
 
 def say(text: str) -> str:
-    return f"Say exactly this to the caller, and nothing else: {text}"
+    return f"Say exactly this, and nothing else: {text}"
 
 
 def voicemail(message: str) -> str:

@@ -27,11 +27,13 @@ _IN_WORDS = {
 @dataclass(slots=True)
 class Attempt:
     """One destination rung. `outcome`: TAKEN, NOT_TAKEN, CALLER_GONE, FAILED or Twilio's busy or
-    no-answer; empty while it is under way. `accepted`: the human pressed 1."""
+    no-answer; empty while it is under way. `accepted`: the human pressed 1. `seconds`: how long
+    they were on the line, None while nobody says."""
 
     destination: Destination
     accepted: bool = False
     outcome: str = ""
+    seconds: float | None = None
 
 
 class Handover:
@@ -95,13 +97,21 @@ class Handover:
         attempt.accepted = True
         return True
 
-    def ended(self, number: int, status: str, *, bridged: bool | None = None) -> str:
+    def ended(
+        self,
+        number: int,
+        status: str,
+        *,
+        bridged: bool | None = None,
+        seconds: float | None = None,
+    ) -> str:
         """The dial ended. `status`: Twilio's DialCallStatus, which says completed of a human who
-        refused too; `bridged`: Twilio's DialBridged, None when it does not say. Returns the
-        outcome, or nothing for an attempt that is not under way."""
+        refused too; `bridged`: Twilio's DialBridged, None when it does not say; `seconds`: its
+        DialCallDuration. Returns the outcome, or nothing for an attempt that is not under way."""
         attempt = self.attempt(number)
         if attempt is None:
             return ""
+        attempt.seconds = seconds
         answered = status in ("completed", "answered")
         talked = attempt.accepted if bridged is None else bridged
         if answered:
@@ -121,7 +131,8 @@ class Handover:
     def in_words(self) -> str:
         """What the model is told when nobody took the call."""
         told = "; ".join(
-            f"{each.destination.name}: {each.outcome} ({_IN_WORDS.get(each.outcome, FAILED)})"
+            f"{each.destination.name}: {each.outcome} "
+            f"({_IN_WORDS.get(each.outcome, _IN_WORDS[FAILED])})"
             for each in self._attempts
         )
         return f"Nobody took the call. {told}. The caller is back with you."
@@ -135,6 +146,7 @@ class Handover:
                 "reason": self.reason,
                 "summary": self.summary,
                 "warm": each.destination.warm,
+                "seconds": each.seconds,
             }
             for each in self._attempts
         ]

@@ -70,6 +70,7 @@ class Transfer(BaseModel):
     reason: str = ""
     summary: str = ""
     warm: bool = Field(False, description="they were briefed while the caller heard music")
+    seconds: float | None = Field(None, description="how long they were on the line, if known")
 
 
 class TimelineEntry(_Record):

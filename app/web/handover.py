@@ -29,7 +29,7 @@ async def ended(request: Request, call_sid: str, number: int) -> Response:
     """The caller's dial is over: what now?"""
     form = await form_of(request)
     transfers: Transfers = request.app.state.transfers
-    return twiml(await transfers.dial_ended(call_sid, number, base_of(request), form))
+    return twiml(await transfers.asked("ended", call_sid, number, base_of(request), form))
 
 
 @router.post("/left")
@@ -37,7 +37,7 @@ async def left(request: Request, call_sid: str, number: int) -> Response:
     """The caller's time in the waiting room is over: what now?"""
     form = await form_of(request)
     transfers: Transfers = request.app.state.transfers
-    return twiml(await transfers.left_room(call_sid, number, base_of(request), form))
+    return twiml(await transfers.asked("left", call_sid, number, base_of(request), form))
 
 
 @router.post("/fetched")
@@ -45,7 +45,7 @@ async def fetched(request: Request, call_sid: str, number: int) -> Response:
     """The caller was got out of the waiting room: what now?"""
     form = await form_of(request)
     transfers: Transfers = request.app.state.transfers
-    return twiml(await transfers.fetched(call_sid, number, base_of(request), form))
+    return twiml(await transfers.asked("fetched", call_sid, number, base_of(request), form))
 
 
 @router.post("/status")

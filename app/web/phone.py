@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.errors import ProtocolError
 from app.recorder import CallInfo
-from app.store import CallStatus
+from app.store import TERMINAL, CallStatus
 from app.switchboard import Switchboard
 from app.telephony.media_stream import Start, decode
 from app.telephony.twiml import say_language, stream_urls
@@ -71,7 +71,7 @@ async def stream_ended(request: Request) -> Response:
     transfers: Transfers = request.app.state.transfers
     form = await form_of(request)
     call_sid, base_url = form.get("CallSid", ""), base_of(request)
-    if form.get("CallStatus") == "in-progress":
+    if form.get("CallStatus") not in TERMINAL:
         if (told := transfers.current(call_sid)) is not None:
             return twiml(told)
         if ticket := await switchboard.resume(call_sid, base_url):

@@ -20,11 +20,31 @@ STREAM = {
     "action_url": LONG_URL,
     "stream_url": LONG_URL.replace("https", "wss").partition("?")[0] + "/" + "t" * 64,
 }
+TRANSFER = {
+    "said": "Please hold.",
+    "action_url": LONG_URL,
+    "whisper_url": LONG_URL,
+    "ring_seconds": "20",
+    "caller_id": "+14155550100",
+    "number": "+14155550101",
+    "sip": "",
+}
 VALUES = {
     "announced-call": {"announcement": "This is <recorded>.", "language": "en-US", **STREAM},
+    "fetch": {"url": LONG_URL},
     "incoming-call": STREAM,
-    "unavailable-dial": {"number": "+15550101"},
+    "join": {"room": "transfer-CA" + "0" * 32},
+    "play-digits": {"digits": "1w2#" * 50, **STREAM},
+    "transfer": TRANSFER,
+    "waiting-room": {
+        "said": "Please hold.",
+        "action_url": LONG_URL,
+        "room": "transfer-CA" + "0" * 32,
+        "hold_music": LONG_URL,
+    },
+    "whisper": {"action_url": LONG_URL, "summary": "Ann & Bob, <waiting>", "language": "de-DE"},
 }
+LEADING_ON = {"accepted", "fetch", "join"}  # to the talk, to another document, to the room
 INLINE_LIMIT_CHARS = 4000  # Twilio: error 32018
 
 # What XML 1.0 can hold.
@@ -52,7 +72,7 @@ def check_known(parent: ElementTree.Element) -> None:
 
 
 def test_all_documents_are_here() -> None:
-    assert NAMES == sorted(["busy", "goodbye", "unavailable", *VALUES])
+    assert NAMES == sorted(["accepted", "busy", "goodbye", "unavailable", *VALUES])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -81,43 +101,91 @@ def test_a_caller_is_joined_to_the_stream() -> None:
     assert stream.attrib == {"url": values["stream_url"]}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", sorted({*NAMES} - LEADING_ON))
 def test_every_document_ends_the_call_when_nothing_else_is_left(name: str) -> None:
     assert rendered(name)[-1].tag == "Hangup"
 
 
-@pytest.mark.parametrize("name", ["busy", "unavailable", "unavailable-dial"])
+@pytest.mark.parametrize("name", ["busy", "unavailable"])
 def test_nobody_is_turned_away_in_silence(name: str) -> None:
     first = rendered(name)[0]
     assert first.tag == "Say"
     assert first.text
 
 
-def test_a_human_is_dialled_with_a_timeout() -> None:
-    dial = rendered("unavailable-dial").find("Dial")
-    assert dial is not None
-    assert int(dial.attrib["timeout"]) <= 30
-    assert "callerId" not in dial.attrib
-    assert dial.findtext("Number") == "+15550101"
+def test_a_human_is_dialled_with_a_timeout_and_hears_who_waits() -> None:
+    said, dial, _ = rendered("transfer")
+    assert (said.tag, said.text) == ("Say", "Please hold.")
+    assert dial.attrib == {
+        "action": LONG_URL,
+        "method": "POST",
+        "timeout": "20",
+        "callerId": "+14155550100",
+    }
+    (number,) = dial
+    assert (number.tag, number.text) == ("Number", "+14155550101")
+    assert number.attrib == {"url": LONG_URL, "method": "POST"}
+
+
+def test_what_is_empty_is_left_out() -> None:
+    values = {**TRANSFER, "said": "", "caller_id": "", "number": "", "sip": "sip:desk@example.com"}
+    dial, _ = ElementTree.fromstring(render("transfer", **values).encode())
+    assert dial.attrib.keys() == {"action", "method", "timeout"}
+    assert [(noun.tag, noun.text) for noun in dial] == [("Sip", "sip:desk@example.com")]
+
+
+def test_twilio_plays_its_own_music_when_there_is_no_other() -> None:
+    values = {**VALUES["waiting-room"], "said": "", "hold_music": ""}
+    dial, _ = ElementTree.fromstring(render("waiting-room", **values).encode())
+    assert "waitUrl" not in dial[0].attrib
+    assert rendered("waiting-room")[1][0].attrib["waitUrl"] == LONG_URL
+
+
+def test_who_waits_is_left_alone_with_the_music_until_somebody_joins_them() -> None:
+    room, joined = rendered("waiting-room").find(".//Conference"), rendered("join")[0][0]
+    assert room is not None and room.text == joined.text
+    assert room.attrib["startConferenceOnEnter"] == "false"
+    assert joined.attrib["startConferenceOnEnter"] == "true"
+    for each in (room, joined):
+        assert each.attrib["endConferenceOnExit"] == "true" and each.attrib["beep"] == "false"
+
+
+def test_a_human_is_asked_twice_and_what_they_press_is_asked_about() -> None:
+    *asked, _ = rendered("whisper")
+    assert [each.tag for each in asked] == ["Gather", "Gather"]
+    for gather in asked:
+        assert gather.attrib["numDigits"] == "1" and gather.attrib["action"] == LONG_URL
+    summary = asked[0][1]
+    assert (summary.text, summary.attrib) == ("Ann & Bob, <waiting>", {"language": "de-DE"})
+
+
+def test_a_summary_that_is_empty_is_not_said() -> None:
+    values = {**VALUES["whisper"], "summary": ""}
+    gather = ElementTree.fromstring(render("whisper", **values).encode())[0]
+    assert [each.text for each in gather] == [
+        "A caller is waiting for you. To talk to them, press 1.",
+        "To talk to the caller, press 1 now.",
+    ]
 
 
 @given(TEXT)
 def test_values_survive_in_attributes(value: str) -> None:
     text = render("incoming-call", action_url=value, stream_url=value)
     response = ElementTree.fromstring(text.encode())
-    assert response[0].attrib["action"] == value
-    assert response[0][0].attrib["url"] == value
+    assert response[0].attrib.get("action", "") == value
+    assert response[0][0].attrib.get("url", "") == value
 
 
 @given(TEXT)
 def test_values_survive_in_text(value: str) -> None:
-    response = ElementTree.fromstring(render("unavailable-dial", number=value).encode())
+    text = render("transfer", **{**TRANSFER, "number": value})
+    response = ElementTree.fromstring(text.encode())
     assert (response.findtext("Dial/Number") or "") == value
 
 
 @given(st.text())
 def test_no_value_breaks_a_document(value: str) -> None:
-    ElementTree.fromstring(render("unavailable-dial", number=value).encode())
+    ElementTree.fromstring(render("transfer", **{**TRANSFER, "said": value}).encode())
 
 
 def test_a_missing_value_is_named() -> None:

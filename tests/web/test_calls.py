@@ -99,7 +99,7 @@ async def test_a_live_call_shows_what_was_said_so_far(api: AsyncClient, store: S
         "transfers": [
             {
                 "destination": "desk", "outcome": "busy",
-                "reason": "", "summary": "", "warm": False,
+                "reason": "", "summary": "", "warm": False, "seconds": None,
             },
         ],
         "summary": None,

@@ -1,0 +1,171 @@
+"""Who is rung after the order to hand a caller over, and what is made of what Twilio reports."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.call.destinations import Destination
+from app.call.handover import Handover
+
+DESK = Destination("desk", "+14155550111")
+SALES = Destination("sales", "+14155550112", warm=True)
+NIGHT = Destination("night", "sip:night@example.com")
+
+
+def handover(*route: Destination, numbered_from: int = 0) -> Handover:
+    """One whose first human is being rung."""
+    made = Handover(route or (DESK,), "call_1", "a price", "Ann wants chairs.", numbered_from)
+    made.next()
+    return made
+
+
+def outcomes(made: Handover) -> list[object]:
+    return [record["outcome"] for record in made.records()]
+
+
+def test_they_are_rung_in_their_order_until_nobody_is_left() -> None:
+    made = Handover((DESK, SALES), "call_1")
+    assert made.upcoming is DESK and made.number == -1 and not made.attempts
+    assert made.next() is DESK and made.upcoming is SALES
+    assert made.next() is SALES and made.upcoming is None
+    assert made.next() is None and made.number == 1
+
+
+def test_a_second_handover_of_a_call_counts_on() -> None:
+    made = handover(DESK, SALES, numbered_from=2)
+    assert made.number == 2
+    assert made.ended(0, "busy") == "" and made.ended(2, "busy") == "busy"
+    made.next()
+    assert made.number == 3
+
+
+@pytest.mark.parametrize("status", ["busy", "no-answer", "failed"])
+def test_a_human_who_is_not_reached_has_twilios_word_for_an_outcome(status: str) -> None:
+    made = handover()
+    assert made.ended(0, status) == status and outcomes(made) == [status]
+    assert not made.over_for_good
+
+
+@pytest.mark.parametrize("status", ["completed", "answered"])
+def test_one_who_picked_up_and_pressed_nothing_did_not_take_the_call(status: str) -> None:
+    """Twilio calls a call completed that a voicemail answered."""
+    made = handover()
+    assert made.ended(0, status) == "not-accepted" and not made.over_for_good
+
+
+def test_one_who_pressed_1_took_the_call() -> None:
+    made = handover()
+    assert outcomes(made) == ["ringing"]
+    assert made.pressed(0, "1") and outcomes(made) == ["in-progress"]
+    assert made.ended(0, "completed") == "completed" and made.over_for_good
+
+
+@pytest.mark.parametrize("keys", ["", "2", "0", "11", "1#", "*"])
+def test_no_other_key_takes_it(keys: str) -> None:
+    made = handover()
+    assert not made.pressed(0, keys)
+    assert made.ended(0, "completed") == "not-accepted"
+
+
+@pytest.mark.parametrize(("bridged", "outcome"), [(True, "completed"), (False, "not-accepted")])
+@pytest.mark.parametrize("accepted", [True, False])
+def test_twilio_knows_best_whether_they_talked(bridged: bool, outcome: str, accepted: bool) -> None:
+    """The key may have been told to another process, or its answer come too late."""
+    made = handover()
+    if accepted:
+        made.pressed(0, "1")
+    assert made.ended(0, "completed", bridged=bridged) == outcome
+
+
+def test_an_empty_status_is_a_failure() -> None:
+    assert handover().ended(0, "") == "failed"
+
+
+def test_what_is_told_twice_or_too_late_changes_nothing() -> None:
+    made = handover(DESK, SALES)
+    assert made.ended(0, "busy") == "busy" and made.ended(0, "completed") == ""
+    made.next()
+    assert made.ended(0, "no-answer") == "" and not made.pressed(0, "1")
+    assert made.ended(7, "busy") == "" and made.attempt(7) is None
+    assert outcomes(made) == ["busy", "ringing"]
+
+
+def test_a_caller_who_hangs_up_ends_it_all() -> None:
+    made = handover(DESK, SALES)
+    made.caller_gone()
+    assert outcomes(made) == ["canceled"] and made.over_for_good
+    assert made.next() is None and made.ended(0, "busy") == ""
+
+
+def test_a_caller_who_hangs_up_in_the_talk_was_served() -> None:
+    made = handover()
+    made.pressed(0, "1")
+    made.caller_gone()
+    assert outcomes(made) == ["completed"]
+
+
+def test_a_caller_who_hangs_up_between_two_leaves_the_first_as_it_was() -> None:
+    made = handover(DESK, SALES)
+    made.ended(0, "busy")
+    made.caller_gone()
+    assert outcomes(made) == ["busy"] and made.over_for_good and made.upcoming is None
+
+
+def test_the_model_is_told_of_each_of_them() -> None:
+    made = handover(DESK, SALES, NIGHT)
+    made.ended(0, "busy")
+    made.next()
+    made.ended(1, "completed")
+    made.next()
+    made.ended(2, "canceled")
+    assert made.in_words() == (
+        "Nobody took the call. desk: busy (the line was busy); sales: not-accepted (somebody or an "
+        "answering machine picked up, but did not take the call); night: canceled (the call did "
+        "not go through). The caller is back with you."
+    )
+
+
+def test_the_records_say_whom_why_and_how() -> None:
+    made = handover(SALES)
+    assert made.records() == [
+        {
+            "destination": "sales",
+            "outcome": "ringing",
+            "reason": "a price",
+            "summary": "Ann wants chairs.",
+            "warm": True,
+            "seconds": None,
+        }
+    ]
+    assert "+1" not in str(made.records()) + made.in_words()
+
+
+Told = tuple[str, int, str, bool | None]
+TOLD = st.tuples(
+    st.sampled_from(["ended", "pressed", "next", "gone"]),
+    st.integers(-1, 4),
+    st.sampled_from(["busy", "no-answer", "failed", "canceled", "completed", "answered", "1", "2"]),
+    st.sampled_from([True, False, None]),
+)
+
+
+@given(st.lists(TOLD, max_size=15))
+def test_whatever_is_told_in_whatever_order_an_outcome_is_final(told: list[Told]) -> None:
+    made = Handover((DESK, SALES, NIGHT), "call_1", numbered_from=1)
+    before: list[str] = []
+    for what, number, word, bridged in told:
+        if what == "ended":
+            made.ended(number, word, bridged=bridged)
+        elif what == "pressed":
+            made.pressed(number, word)
+        elif what == "next":
+            made.next()
+        else:
+            made.caller_gone()
+        now = [each.outcome for each in made.attempts]
+        assert len(now) >= len(before)
+        assert all(a in ("", b) for a, b in zip(before, now, strict=False))
+        assert made.number == len(now)
+        before = now
+    made.in_words()
+    assert len(made.records()) == len(before)

@@ -1,0 +1,220 @@
+"""Callers who are handed over, one or by the dozen, and what has to be true of every one of them.
+
+    async with handing(agent, desk(name="desk", number=DESK)) as w:
+        (caller,) = await callers(w, agent)
+        await caller.handed_over()
+        await caller.is_back()
+
+When it is left, every TwiML that was produced and every REST request has been checked.
+"""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.simulator.realtime import RealtimeServer, Reply, Session, Turn
+from app.simulator.twilio import Call, Exchange, RestRequest
+from tests.service.twiml_check import check_twiml
+from tests.service.world import AGENT, World, noise, world
+
+INF = float("inf")
+LONGEST_INLINE_TWIML = 4000
+BACK_WITHIN_MS = 1500.0
+
+DESK, SALES, NIGHT = "+14155550111", "+14155550112", "+14155550113"
+SIP = "sip:desk@pbx.example.com"
+
+HELLO = Reply("Hello.", audio=noise(60, "hello"), speed=INF)
+ANNOUNCEMENT = Reply("I am connecting you.", audio=noise(150, "connecting"), speed=INF)
+BACK = Reply("Nobody is there just now.", audio=noise(60, "back"), speed=INF)
+ANSWER = Reply("I see.", audio=noise(60, "answer"), speed=INF)
+REASON, SUMMARY = "a price", "Ann wants forty chairs."
+
+
+def desk(*tables: str, agent: str = AGENT, **one: Any) -> str:
+    """An agent file with these destinations, each the text of a table; without any, with one that
+    has these values."""
+    tables = tables or ("\n".join(f"{key} = {json.dumps(value)}" for key, value in one.items()),)
+    return agent + "".join(f"\n[[transfer.destinations]]\n{table}\n" for table in tables)
+
+
+def hands_over(announcement: Reply = ANNOUNCEMENT, **arguments: Any) -> Reply:
+    """A reply that announces a transfer and asks for it. `announcement`: its words and sound."""
+    given = {"reason": REASON, "summary": SUMMARY, **arguments}
+    return Reply(
+        announcement.text,
+        audio=announcement.audio,
+        speed=announcement.speed,
+        tool_calls=[("transfer_to_human", given)],
+    )
+
+
+@dataclass
+class Agent:
+    """What the model says to every caller. `handing`: to one who asks for a human, or to what they
+    say word for word; `answer`: to everything else, and to a tool's result; `back`: when a caller
+    is back."""
+
+    handing: Reply | Mapping[str, Reply] = field(default_factory=hands_over)
+    hello: Reply = HELLO
+    back: Reply = BACK
+    answer: Reply = ANSWER
+
+    def brain(self, turn: Turn) -> Reply:
+        if turn.kind == "direct":
+            returned = "was to be handed" in turn.instructions
+            return self.back if returned else self._direct(turn)
+        if turn.tool_outputs:
+            return self.answer
+        if isinstance(self.handing, Reply):
+            return self.handing if "human" in turn.transcript else self.answer
+        return self.handing.get(turn.transcript, self.answer)
+
+    def _direct(self, turn: Turn) -> Reply:
+        """The greeting, or an announcement that somebody else asked for."""
+        return self.hello if "first time" in turn.instructions else ANNOUNCEMENT
+
+
+def request_of(number: int) -> str:
+    """What the caller of this number says to be handed over."""
+    return f"This is Caller {number:03}, a human please."
+
+
+class Caller:
+    """A call, the session that the model first had for it, and the name that the caller goes by."""
+
+    def __init__(self, w: World, call: Call, session: Session, number: int, agent: Agent) -> None:
+        self.w = w
+        self.call = call
+        self.session = session
+        self.name = f"Caller {number:03}"
+        self._agent = agent
+        self._heard_bytes = 0  # before they were handed over
+
+    @property
+    def request(self) -> str:
+        """What they say to be handed over."""
+        return request_of(int(self.name.split()[1]))
+
+    async def greeted(self) -> None:
+        await self.call.wait_heard(size(self._agent.hello))
+        await self.call.wait_quiet()
+
+    def says(self, text: str) -> None:
+        """The caller says this, as the model's ears have it."""
+        session = self.present_session
+        session.start_speech()
+        session.stop_speech(text)
+
+    async def is_away(self, times: int = 1) -> None:
+        """Until Twilio dials for the caller, so many times in all."""
+        await self.call.wait_for(lambda: len(self.call.dialed) >= times)
+        self._heard_bytes = len(self.call.heard)
+
+    async def handed_over(self) -> None:
+        """The caller is greeted, asks for a human, and Twilio dials."""
+        await self.greeted()
+        self.says(self.request)
+        await self.is_away()
+
+    async def is_back(self) -> Session:
+        """Until the agent speaks with them again; the session that it has now."""
+        await self.call.wait_heard(self._heard_bytes + 1)
+        await self.call.wait_quiet(30)
+        return self.present_session
+
+    @property
+    def present_session(self) -> Session:
+        """The last one that was told of this caller, or the first."""
+        knowing = [s for s in self.w.model.sessions if self.name in str(told(s))]
+        return knowing[-1] if knowing else self.session
+
+    async def hangs_up(self) -> dict[str, Any]:
+        """The end; the call's record."""
+        self.call.hang_up()
+        return await self.ended()
+
+    async def ended(self) -> dict[str, Any]:
+        """Wait for the end; the call's record."""
+        await self.call.wait_ended()
+        await self.w.settled()
+        return await self.w.record(self.call.call_sid)
+
+    @property
+    def orders(self) -> list[RestRequest]:
+        """What Twilio was ordered about this call."""
+        return [r for r in self.w.line.rest_requests if self.call.call_sid in r.path]
+
+    def asked(self, ending: str) -> list[Exchange]:
+        """What Twilio asked on this call whose URL ends like this."""
+        return [r for r in self.call.requests if r.url.endswith(ending)]
+
+    def away_ms(self, ending: str = "/ended") -> float:
+        """How long it took from Twilio's last such request until the agent was heard again."""
+        asked_ms = self.asked(ending)[-1].sent_ms
+        return min(m.starts_ms for m in self.call.playback.media if m.starts_ms > asked_ms) - (
+            asked_ms
+        )
+
+
+async def all_hang_up(everybody: list[Caller]) -> list[dict[str, Any]]:
+    """The end of all calls; their records."""
+    for caller in everybody:
+        caller.call.hang_up()
+    return [await caller.ended() for caller in everybody]
+
+
+def size(*replies: Reply) -> int:
+    return sum(len(reply.audio or b"") for reply in replies)
+
+
+def told(session: Session) -> list[tuple[str, str]]:
+    """What a session was told of the conversation so far: (role, text)."""
+    items = [event["item"] for event in session.events_of("conversation.item.create")]
+    return [
+        (item["role"], item["content"][0]["text"]) for item in items if item["type"] == "message"
+    ]
+
+
+def outputs(session: Session) -> list[str]:
+    """What the tools of a session were answered with."""
+    items = [event["item"] for event in session.events_of("conversation.item.create")]
+    return [item["output"] for item in items if item["type"] == "function_call_output"]
+
+
+async def callers(w: World, agent: Agent, count: int = 1, **ring: Any) -> list[Caller]:
+    """So many calls, one after the other, and the session of each."""
+    found = []
+    for number in range(len(w.model.sessions), len(w.model.sessions) + count):
+        call = w.line.ring(**ring)
+        found.append(Caller(w, call, await w.model.session(number), number, agent))
+    return found
+
+
+def outcomes(record: Mapping[str, Any]) -> list[str]:
+    return [transfer["outcome"] for transfer in record["transfers"]]
+
+
+@asynccontextmanager
+async def handing(
+    agent: Agent, file: str, *, line: Mapping[str, Any] | None = None, **more: Any
+) -> AsyncIterator[World]:
+    """A world whose wires are checked in the end. `file`: the agent's."""
+    quick = {"ring_scale": 0.02, "gather_scale": 0.02, "hold_ms": 20.0, **(line or {})}
+    async with world(RealtimeServer(agent.brain), agent=file, line=quick, **more) as w:
+        yield w
+        check_wires(w)
+
+
+def check_wires(w: World) -> None:
+    """Every TwiML is Twilio's, and short enough where it was sent."""
+    for call in (*w.line.calls.values(), *w.line.children.values()):
+        for document in call.twiml_history:
+            check_twiml(document)
+    for request in w.line.rest_requests:
+        inline = request.form.get("Twiml", "")
+        assert len(inline) <= LONGEST_INLINE_TWIML
+        if inline:
+            check_twiml(inline)
