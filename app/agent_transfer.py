@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from app.agent_forms import Form, Text, fault
 from app.call.destinations import Destination, Hours, Span
@@ -104,7 +105,15 @@ def _minutes(hours: str, minutes: str) -> int:
 
 
 def _opening(value: str) -> str:
-    _spans(value)
+    try:
+        _spans(value)
+    except PydanticCustomError:
+        raise
+    except ValueError:
+        raise fault(
+            "expected hours such as 'Mon-Fri 09:00-17:30' or 'Sat,Sun 22:00-02:00', got {value!r}",
+            value=value,
+        ) from None
     return value
 
 

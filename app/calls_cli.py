@@ -45,7 +45,7 @@ def list_calls(
         if rows:
             console.print(listing(rows))
         else:
-            console.print("No calls yet.")
+            console.print("No calls yet. (What the demo leaves is in demo-call/.)")
 
 
 @calls.command()

@@ -18,6 +18,7 @@ from app.demo import run_demo
 from app.embedded import embedded_model
 from app.errors import BridgeError
 from app.main import create_app
+from app.numbers import ANYBODY, calling_code
 from app.server import Server, bind
 from app.services import Services
 from app.settings import EMBEDDED, Settings, load_settings
@@ -50,10 +51,13 @@ def demo(
     keep: Annotated[
         Path, typer.Option(help="The folder for the recording, the transcript and the picture.")
     ] = Path("demo-call"),
+    agent: Annotated[
+        Path | None, typer.Option(help="An agent file of your own; needs --wav.")
+    ] = None,
 ) -> None:
     """Hold a whole call, with no account: a caller, a simulated line, the embedded model."""
     try:
-        went_well = asyncio.run(run_demo(Console(), keep, wav))
+        went_well = asyncio.run(run_demo(Console(), keep, wav, agent))
     except BridgeError as error:
         _fail(error)
     raise typer.Exit(not went_well)
@@ -133,6 +137,7 @@ def first_steps(settings: Settings, agent: LoadedAgent, *, token_given: bool) ->
             "No phone calls yet: set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN "
             "(https://console.twilio.com, Account info) in .env, and start again."
         ]
+    lines += _people(settings, agent)
     base = settings.public_url
     if base is None:
         base = "https://<the address that ngrok shows>"
@@ -153,6 +158,24 @@ def first_steps(settings: Settings, agent: LoadedAgent, *, token_given: bool) ->
             f"API_TOKEN is not set, so this one holds until the next start: {token}",
             f"  curl -H 'Authorization: Bearer {token}' {local}/calls",
         ]
+    return lines
+
+
+def _people(settings: Settings, agent: LoadedAgent) -> list[str]:
+    """Whom callers can be handed to, and whom the agent may call."""
+    names = ", ".join(each.name for each in agent.agent.destinations)
+    lines = [
+        f"Callers can be handed to: {names}."
+        if names
+        else "Callers can be handed to nobody: set TRANSFER_NUMBER, or write [[transfer.destinations]] "
+        "into the agent file."
+    ]
+    if settings.twilio_phone_number is not None and settings.outbound_max_calls:
+        prefixes = settings.outbound_prefixes or (calling_code(settings.twilio_phone_number),)
+        whom = (
+            "anybody" if prefixes == ANYBODY else f"numbers that begin with {', '.join(prefixes)}"
+        )
+        lines += [f"It may call {whom}: python -m app call +…"]
     return lines
 
 

@@ -29,7 +29,7 @@ from app.embedded import embedded_model
 from app.errors import BridgeError, ConfigError
 from app.main import create_app
 from app.recording import check_folder
-from app.report.files import keep_call, record_of
+from app.report.files import KEPT_SOUND, keep_call, record_of
 from app.report.picture import PictureUnavailable
 from app.report.report import CallReport, read_call
 from app.server import Server, bind
@@ -50,6 +50,7 @@ from app.store import Store
 
 AGENT_FILE = Path(__file__).parents[1] / "examples" / "pizzeria.toml"
 ACCOUNT_SID = "AC" + "0" * 32
+HUMAN = "+15550100042"  # where an agent file names nobody
 NETWORK = Network(delay_ms=40, jitter_ms=5, seed=1)  # a usual way to Twilio's edge and back
 CALLER_VOICE = "en-gb-x-rp"
 
@@ -134,6 +135,8 @@ def _telephone_audio(path: Path) -> bytes:
         elif channels > 2:
             pcm = memoryview(pcm).cast("h")[::channels].tobytes()
         ulaw = ulaw_encode(resample_pcm16(pcm, rate_hz, ULAW_HZ))
+    except FileNotFoundError:
+        raise ConfigError(f"--wav: there is no file {path}") from None
     except (OSError, EOFError, wave.Error, audioop.error) as error:
         raise ConfigError(
             f"--wav: cannot read {path}: {str(error) or 'it ends too early'}; convert it with: "
@@ -144,18 +147,23 @@ def _telephone_audio(path: Path) -> bytes:
     return ulaw
 
 
-async def run_demo(console: Console, keep: Path, wav: Path | None = None) -> bool:
+async def run_demo(
+    console: Console, keep: Path, wav: Path | None = None, agent_file: Path | None = None
+) -> bool:
     """Hold the call and keep what is left of it in the folder `keep`. Returns whether it went as it
-    should. `wav`: a recording that speaks in place of the caller.
+    should. `wav`: a recording that speaks in place of the caller; `agent_file`: another agent's,
+    who needs such a recording.
 
     Raises:
-        ConfigError: `wav` or `keep` cannot be used, or the extra `demo` is not installed.
+        ConfigError: a file or `keep` cannot be used, or the extra `demo` is not installed.
     """
+    if agent_file is not None and wav is None:
+        raise ConfigError("--agent: our caller only knows the pizzeria; let one speak with --wav")
     caller = None if wav is None else caller_from(wav)
     await _check_keep(keep)
     screen = Screen(console)
     with TemporaryDirectory() as folder:
-        report, record = await _hold_call(caller, screen, Path(folder))
+        report, record = await _hold_call(caller, screen, Path(folder), agent_file or AGENT_FILE)
         screen.summary(replace(report, wav=None))
         try:
             for path in keep_call(report, record, keep):
@@ -181,13 +189,14 @@ async def _check_keep(keep: Path) -> None:
 
 
 async def _hold_call(
-    caller: Caller | None, screen: Screen, folder: Path
+    caller: Caller | None, screen: Screen, folder: Path, agent_file: Path
 ) -> tuple[CallReport, dict[str, Any]]:
     """`caller`: None for ours."""
-    agent = replace(load_agent(AGENT_FILE), recording=Recording(enabled=True))
-    (human,) = agent.agent.destinations
+    agent = replace(load_agent(agent_file, HUMAN), recording=Recording(enabled=True))
+    human = agent.agent.destinations[0]
     embedded = embedded_model(agent)
-    screen.say("A spoken caller rings the pizzeria of examples/pizzeria.toml …\n")
+    screen.say(f"A spoken caller rings {agent.agent.name} of {agent_file.name} …")
+    screen.say("The line and the humans on it are simulated, and their waits are shortened.\n")
     auth_token, api_token = secrets.token_hex(16), secrets.token_hex(16)
     listener = bind("127.0.0.1", 0)
     webhook_url = f"http://127.0.0.1:{listener.getsockname()[1]}/incoming-call"
@@ -222,6 +231,7 @@ async def _hold_call(
         bridge = Server(create_app(settings, services), drain_s=5)
         running = asyncio.create_task(bridge.serve(sockets=[listener]))
         try:
+            line.callee = SOMEBODY
             line.callees[human.address] = SOMEBODY if caller else NOBODY
             call = await line.call(caller=caller or the_caller(line, human.address))
             await tell_of_humans(call, human, screen)
@@ -271,4 +281,5 @@ async def _read_back(store: Store, call_sid: str) -> tuple[CallReport, dict[str,
     report = await read_call(store, call_sid)
     if report is None:
         raise BridgeError(f"the call {call_sid} left no record; its log is above")
-    return report, await record_of(store, report)
+    record = await record_of(store, report)
+    return report, record | {"recording": KEPT_SOUND}

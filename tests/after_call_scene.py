@@ -29,6 +29,7 @@ TRANSFER = {
     "reason": "a complaint",
     "summary": "The pizza was cold.",
     "warm": False,
+    "seconds": None,
 }
 
 

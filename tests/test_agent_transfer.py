@@ -165,7 +165,10 @@ def test_the_pizzeria_hands_over_to_its_shift_manager() -> None:
 NUMBER = "expected an E.164 number such as +14155550100 (a plus, the country, the number, digits "
 NUMBER += "only), got"
 SIP = "expected a SIP address such as 'sip:desk@example.com', got"
-OPEN = "expected an array of opening hours, such as ['Mon-Fri 09:00-17:30'], or nothing for always,"
+ARRAY = (
+    "expected an array of opening hours, such as ['Mon-Fri 09:00-17:30'], or nothing for always,"
+)
+OPEN = "expected hours such as 'Mon-Fri 09:00-17:30' or 'Sat,Sun 22:00-02:00',"
 MUSIC = "expected an https address of a sound file, or '' for Twilio's own music, got"
 TWO = DESK + DESK.replace("desk", "bar")  # six lines
 ZONE = "timezone = 'UTC'\n"
@@ -207,7 +210,7 @@ ZONE = "timezone = 'UTC'\n"
          "one such as 'Europe/Berlin'"),
         (DESK + "timezone = '../../etc'\n", "6: destinations.timezone: there is no time zone "
          "'../../etc'; write one such as 'Europe/Berlin'"),
-        (DESK + ZONE + "hours = []\n", f"7: destinations.hours: {OPEN} got an array"),
+        (DESK + ZONE + "hours = []\n", f"7: destinations.hours: {ARRAY} got an array"),
         (DESK + ZONE + "hours = ['Mon 09:00-12:00',\n 'Funday']\n",
          f"7: destinations.hours: {OPEN} got 'Funday'"),
         (DESK + ZONE + "hours = ['Mon 9-17']\n", f"7: destinations.hours: {OPEN} got 'Mon 9-17'"),

@@ -58,7 +58,10 @@ def test_the_newest_call_is_listed_first(database: str) -> None:
 
 def test_before_the_first_call_there_is_nothing_to_list(database: str) -> None:
     result = run()
-    assert (result.exit_code, result.stdout) == (0, "No calls yet.\n")
+    assert (result.exit_code, result.stdout) == (
+        0,
+        "No calls yet. (What the demo leaves is in demo-call/.)\n",
+    )
     result = run("show", "last")
     assert (result.exit_code, result.stderr) == (1, "no calls yet\n")
 

@@ -40,6 +40,9 @@ async def record_of(store: Store, report: CallReport) -> dict[str, Any]:
     }
 
 
+KEPT_SOUND = "call.wav"
+
+
 def keep_call(report: CallReport, record: dict[str, Any], folder: Path) -> Iterator[Path]:
     """Write the call's files into `folder`, the picture last: it may not be possible here.
 
@@ -49,7 +52,7 @@ def keep_call(report: CallReport, record: dict[str, Any], folder: Path) -> Itera
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if report.wav is not None:
-        sound = _private(folder / "call.wav")
+        sound = _private(folder / KEPT_SOUND)
         shutil.copyfile(report.wav, sound)
         yield sound
     transcript = _private(folder / "transcript.txt")

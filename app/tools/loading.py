@@ -56,4 +56,6 @@ def _where_it_broke(path: Path, error: BaseException) -> str:
         if frame.filename == str(path)
     ]
     said = " ".join(str(error).split())
+    if isinstance(error, NameError) and error.name in ("tool", "CallContext", "ToolError"):
+        said += f"; write at the top: from app.tools import {error.name}"
     return f"{path}:{[1, *lines][-1]}: importing it failed: {type(error).__name__}: {said}"

@@ -117,6 +117,10 @@ async def transfer(request: Request, call_sid: Sid, order: TransferOrder) -> Acc
     services: Services = request.app.state.services
     names = [each.name for each in services.agent.agent.destinations]
     await _check_live(request, call_sid)
+    if services.rest is None:
+        raise HTTPException(
+            409, "there is no Twilio account that could dial; set TWILIO_ACCOUNT_SID"
+        )
     if not names:
         raise HTTPException(
             409, "there is nobody to hand callers to; see [transfer], or set TRANSFER_NUMBER"

@@ -22,7 +22,7 @@ async def healthz() -> Health:
 
 @router.get("/readyz", summary="Does it take new calls?", responses={503: {"model": Health}})
 async def readyz(request: Request, response: Response) -> Health:
-    """200 while new calls are taken, 503 when `request.app.state.draining()` says otherwise."""
+    """200 while new calls are taken, 503 once the service is stopping."""
     if not request.app.state.draining():
         return Health(status="ok")
     response.status_code = 503

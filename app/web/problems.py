@@ -89,4 +89,14 @@ def _methods(app: FastAPI, request: Request) -> list[str]:
 def _fault(error: Mapping[str, Any]) -> str:
     if error["type"] == "json_invalid":
         return f"body: expected JSON; {error['ctx']['error']} at character {error['loc'][-1]}"
-    return f"{'.'.join(map(str, error['loc']))}: {error['msg']}"
+    place = ".".join(map(str, error["loc"]))
+    match error["type"]:
+        case "model_attributes_type" | "dict_type":
+            said = "expected a JSON object, sent with Content-Type: application/json"
+        case "missing":
+            said = "missing"
+        case "extra_forbidden":
+            said = "unknown; see /openapi.json for what there is"
+        case _:
+            said = error["msg"]
+    return f"{place}: {said}"

@@ -41,7 +41,7 @@ class Talker:
 
     def brain(self, turn: Turn) -> Reply:
         self.turns.append(turn)
-        if "Say exactly this to the caller" not in turn.instructions:
+        if "\n\nSay exactly this" not in turn.instructions:
             return HELLO if turn.kind == "direct" else ANSWER
         return SAID if turn.instructions.endswith(WORDS) else ALSO
 

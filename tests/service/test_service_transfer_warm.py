@@ -132,19 +132,29 @@ async def test_a_human_whom_twilio_will_not_call_keeps_nobody_waiting() -> None:
         assert outcomes(await caller.hangs_up()) == ["failed"]
 
 
-async def test_a_human_who_may_have_been_called_is_not_put_through_to_nobody() -> None:
-    """The order to call them took effect and its answer was lost: the caller is back already when
-    they pick up."""
+async def test_a_human_who_may_have_been_called_is_waited_for() -> None:
+    """The order to call them took effect and its answer was lost."""
     agent = Agent()
     async with handing(agent, WARM, line=PATIENT) as w:
         w.line.rest_faults.append(Fault(lost=True, path="Calls.json"))
-        w.line.callee = Callee(answers_after_ms=400, presses="1")
+        w.line.callee = Callee(answers_after_ms=400, presses="1", talks_ms=20)
+        (caller,) = await callers(w, agent)
+        await caller.handed_over()
+        assert outcomes(await caller.ended()) == ["completed"]
+        assert len([r for r in w.line.rest_requests if r.path.endswith("/Calls.json")]) == 1
+
+
+async def test_a_human_who_was_perhaps_not_called_is_not_waited_for_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("app.transfers.BRIEFING_S", -19.8)  # of the twenty that it rings
+    agent = Agent()
+    async with handing(agent, WARM, line=PATIENT) as w:
+        w.line.rest_faults.append(Fault(lost=True, path="Calls.json"))
+        w.line.callee = NEVER
         (caller,) = await callers(w, agent)
         await caller.handed_over()
         await caller.is_back()
-        human = await w.line.outbound()
-        await human.wait_ended()
-        assert human.pressed == [] and human.said == []
         assert outcomes(await caller.hangs_up()) == ["failed"]
 
 
