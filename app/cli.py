@@ -167,8 +167,8 @@ def _people(settings: Settings, agent: LoadedAgent) -> list[str]:
     lines = [
         f"Callers can be handed to: {names}."
         if names
-        else "Callers can be handed to nobody: set TRANSFER_NUMBER, or write [[transfer.destinations]] "
-        "into the agent file."
+        else "Callers can be handed to nobody: set TRANSFER_NUMBER, or write "
+        "[[transfer.destinations]] into the agent file."
     ]
     if settings.twilio_phone_number is not None and settings.outbound_max_calls:
         prefixes = settings.outbound_prefixes or (calling_code(settings.twilio_phone_number),)

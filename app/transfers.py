@@ -8,8 +8,7 @@ who is rung; this carries it out, over TwiML, and over REST where Twilio does no
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Coroutine, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,14 +17,16 @@ from app.bridge import Leg, Returned
 from app.call.commands import PlayDigits, TransferCall
 from app.call.destinations import Destination
 from app.call.events import StreamEnded
-from app.call.handover import CALLER_GONE, FAILED, NOT_TAKEN, RINGING, TAKEN, TALKING, Handover
+from app.call.handover import CALLER_GONE, FAILED, RINGING, TAKEN, Handover
 from app.call.session_items import OUR_ITEMS
 from app.call.transfer import TRANSFER, anybody
 from app.errors import TwilioError
 from app.live_orders import LiveOrders
 from app.services import Services
-from app.store import TERMINAL, StoreUnavailable
+from app.store import TERMINAL
+from app.stored_attempts import StoredAttempts
 from app.switchboard import Switchboard
+from app.telephony.dial_ended import DialEnded
 from app.telephony.rest import TwilioRest
 from app.telephony.twiml import render, say_language, stream_urls
 
@@ -38,10 +39,9 @@ SORRY = (
 )
 HELPLESS = "The agent could not go on."
 LONGEST_SUMMARY = 600  # characters that a human listens to before they can press 1
+JOIN_S = 5.0  # for Twilio to close the room of a human who left it, and to ask what is next
 BRIEFING_S = 25.0  # to pick up, to listen, and to press 1
 FETCH_AGAIN_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)  # for a caller who hears music
-
-Form = Mapping[str, str]
 
 
 class Transfers:
@@ -57,6 +57,7 @@ class Transfers:
         self._orders: dict[str, asyncio.Task[None]] = {}
         self._questions: dict[str, asyncio.Lock] = {}  # one at a time for each call
         self._live_orders = LiveOrders()
+        self._stored = StoredAttempts(services.store)
         self._tasks: set[asyncio.Task[None]] = set()
         switchboard.redirect = self.redirect
         switchboard.on_call_over.append(self._call_over)
@@ -79,16 +80,17 @@ class Transfers:
     def _ordered(self, call_sid: str, order: asyncio.Task[None]) -> None:
         if self._orders.get(call_sid) is order:
             del self._orders[call_sid]
-        if not order.cancelled():
-            order.exception()  # the leg has heard of it, or is over
+        error = None if order.cancelled() else order.exception()
+        if error is not None and not isinstance(error, TwilioError):  # those the leg hears of
+            logger.error("order failed", exc_info=error, extra={"call_sid": call_sid})
 
     async def _order(self, rest: TwilioRest, leg: Leg, command: TransferCall | PlayDigits) -> None:
         call_sid = leg.call.call_sid
         if isinstance(command, PlayDigits):
             urls = stream_urls(leg.base_url, self._switchboard.ticket(leg))
             self._told[call_sid] = render("play-digits", digits=command.digits, **urls)
-            await rest.redirect(call_sid, self._told[call_sid])
-            leg.redirected = True
+            answered = await self._live_orders.tell(rest, call_sid, self._told[call_sid], leg)
+            leg.redirected = leg.redirected or answered
             return
         away = self._begin(leg, command.route, command.call_id, command.reason, command.summary)
         away.said = "" if command.announced else PLEASE_HOLD
@@ -176,7 +178,7 @@ class Transfers:
         else:  # another process has the call, or had: what Twilio asks is enough
             taken = digits == "1"
             if taken:
-                await self._write_down(call_sid, number, TALKING)
+                await self._stored.accepted(call_sid, number)
         if not taken or record is None:
             return render("goodbye")
         return render("join", room=room_of(call_sid)) if record["warm"] else render("accepted")
@@ -187,64 +189,66 @@ class Transfers:
         if away is not None and status in TERMINAL:
             outcome = away.handover.ended(number, status)
             self._save(away)
-            if outcome and outcome != TAKEN:
+            if outcome == TAKEN:  # the room closes, unless they never entered it
+                self._start(self._fetch(away, after_s=JOIN_S))
+            elif outcome:
                 self._start(self._go_on(away))
 
     # --- the caller -----------------------------------------------------------------------------
 
     async def asked(
-        self, question: str, call_sid: str, number: int, base_url: str, form: Form
+        self, question: str, call_sid: str, number: int, base_url: str, end: DialEnded
     ) -> str:
         """What comes next for the caller: their dial `ended`, they `left` the waiting room, or were
         `fetched` from it. TwiML."""
         answer = {"ended": self._dial_ended, "left": self._left_room, "fetched": self._fetched}
         async with self._questions.setdefault(call_sid, asyncio.Lock()):
             try:
-                return await answer[question](call_sid, number, base_url, form)
+                return await answer[question](call_sid, number, base_url, end)
             finally:
                 if not self._switchboard.is_live(call_sid):
                     self._questions.pop(call_sid, None)
 
-    async def _dial_ended(self, call_sid: str, number: int, base_url: str, form: Form) -> str:
-        away, status = self._away.get(call_sid), form.get("DialCallStatus", FAILED)
+    async def _dial_ended(self, call_sid: str, number: int, base_url: str, end: DialEnded) -> str:
+        away = self._away.get(call_sid)
         if away is None:
-            return await self._unknown(call_sid, number, base_url, form, status)
-        if status == CALLER_GONE and call_sid in self._orders and not _gone(form):
+            return await self._unknown(call_sid, number, base_url, end)
+        if end.status == CALLER_GONE and call_sid in self._orders and not end.caller_gone:
             # Nobody hung up: Twilio says so of a dial whose place our order took when repeated.
             return self._told[call_sid]
         self._live_orders.seen(call_sid)
-        talked = {"true": True, "false": False}.get(form.get("DialBridged", ""))
-        if talked or not _gone(form):
-            seconds = _seconds(form.get("DialCallDuration"))
-            away.handover.ended(number, status, bridged=talked, seconds=seconds)
-        return await self._after(away, number, form)
+        if end.bridged or not end.caller_gone:
+            away.handover.ended(
+                number, end.status or FAILED, bridged=end.bridged, seconds=end.seconds
+            )
+        return await self._after(away, number, end)
 
-    async def _left_room(self, call_sid: str, number: int, base_url: str, form: Form) -> str:
+    async def _left_room(self, call_sid: str, number: int, base_url: str, end: DialEnded) -> str:
         away = self._away.get(call_sid)
         if away is None:
-            return await self._unknown(call_sid, number, base_url, form, FAILED)
+            return await self._unknown(call_sid, number, base_url, end)
         self._live_orders.seen(call_sid)
         handover = away.handover
         present = handover.number  # the room may have been entered for somebody before
         if number <= present and handover.attempts[-1].destination.warm:
             accepted = handover.attempts[-1].accepted
-            if accepted or not _gone(form):
+            if accepted or not end.caller_gone:
                 handover.ended(present, "completed" if accepted else FAILED)
             number = present
-        return await self._after(away, number, form)
+        return await self._after(away, number, end)
 
-    async def _fetched(self, call_sid: str, number: int, base_url: str, form: Form) -> str:
+    async def _fetched(self, call_sid: str, number: int, base_url: str, end: DialEnded) -> str:
         away = self._away.get(call_sid)
         if away is None:
             self._live_orders.seen(call_sid)
-            return await self._unknown(call_sid, number, base_url, form, FAILED)
+            return await self._unknown(call_sid, number, base_url, end)
         self._live_orders.seen(call_sid)
-        return await self._after(away, number, form)
+        return await self._after(away, number, end)
 
-    async def _after(self, away: Away, number: int, form: Form) -> str:
+    async def _after(self, away: Away, number: int, end: DialEnded) -> str:
         """What the caller's call goes on with after the attempt of this number."""
         handover = away.handover
-        if _gone(form):
+        if end.caller_gone:
             handover.caller_gone()
         if handover.over_for_good:
             self._save(away)
@@ -254,19 +258,17 @@ class Transfers:
             return await self._next(away)
         return self._told[away.call_sid]  # asked twice
 
-    async def _unknown(
-        self, call_sid: str, number: int, base_url: str, form: Form, status: str
-    ) -> str:
+    async def _unknown(self, call_sid: str, number: int, base_url: str, end: DialEnded) -> str:
         """Twilio asks after a call that this process does not hand over, or no longer."""
-        if self._switchboard.is_live(call_sid) and call_sid in self._told and not _gone(form):
+        if self._switchboard.is_live(call_sid) and call_sid in self._told and not end.caller_gone:
             return self._told[call_sid]  # it is back with the agent: asked twice
-        outcome = await self._outcome(call_sid, number, form, status)
-        if outcome == TAKEN or _gone(form):
+        outcome = await self._stored.ended(call_sid, number, end)
+        if outcome == TAKEN or end.caller_gone:
             if not self._switchboard.is_live(call_sid):
                 self._switchboard.close_record(call_sid, "completed")
             self._switchboard.call_over(call_sid)
             return render("goodbye")
-        output = f"Nobody took the call: {status}. The caller is back with you."
+        output = f"Nobody took the call: {outcome}. The caller is back with you."
         returned = Returned(TRANSFER, f"{OUR_ITEMS}transfer", output)
         ticket = await self._switchboard.adopt(call_sid, base_url, returned)
         if ticket is None:
@@ -307,9 +309,12 @@ class Transfers:
         else:
             await self._fetch(away)
 
-    async def _fetch(self, away: Away) -> None:
-        """Get the caller out of the waiting room."""
+    async def _fetch(self, away: Away, after_s: float = 0.0) -> None:
+        """Get the caller out of the waiting room, if they are still there after a while."""
         call_sid, rest = away.call_sid, self._services.rest
+        await asyncio.sleep(after_s)
+        if self._away.get(call_sid) is not away:
+            return
         twiml = render("fetch", url=away.url("fetched"))
         for wait_s in (*FETCH_AGAIN_S, None):
             try:
@@ -359,45 +364,10 @@ class Transfers:
     async def _record(self, call_sid: str, number: int) -> Record | None:
         """What is known of an attempt, by this process or by the store."""
         away = self._away.get(call_sid)
-        if away is not None:
-            records: Sequence[Record] = away.records()
-        else:
-            row = await self._services.store.get_call(call_sid)
-            records = row.transfers if row else []
+        if away is None:
+            return await self._stored.record(call_sid, number)
+        records = away.records()
         return records[number] if 0 <= number < len(records) else None
-
-    async def _write_down(self, call_sid: str, number: int, outcome: str) -> None:
-        """How an attempt stands that another process began."""
-        with suppress(StoreUnavailable):
-            row = await self._services.store.get_call(call_sid)
-            if row is not None and 0 <= number < len(row.transfers):
-                row.transfers[number]["outcome"] = outcome
-                self._services.store.save_call(call_sid, transfers=row.transfers)
-
-    async def _outcome(self, call_sid: str, number: int, form: Form, status: str) -> str:
-        """What became of an attempt that another process began; it is written down."""
-        store = self._services.store
-        try:
-            await store.flush()
-            row = await store.get_call(call_sid)
-        except StoreUnavailable:
-            row = None
-        records = row.transfers if row else []
-        known = records[number]["outcome"] if 0 <= number < len(records) else RINGING
-        if known not in (RINGING, TALKING):
-            return str(known)
-        if form.get("DialBridged") == "true":
-            outcome = TAKEN
-        elif status in ("completed", "answered"):
-            taken = known == TALKING and form.get("DialBridged") != "false"
-            outcome = TAKEN if taken else NOT_TAKEN
-        else:
-            outcome = CALLER_GONE if _gone(form) else status
-        if 0 <= number < len(records):
-            seconds = _seconds(form.get("DialCallDuration"))
-            records[number] |= {"outcome": outcome, "seconds": seconds}
-            store.save_call(call_sid, transfers=records)
-        return outcome
 
     def _call_over(self, call_sid: str) -> None:
         """The call has ended, whoever ended it."""
@@ -428,12 +398,3 @@ class Transfers:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _gone(form: Form) -> bool:
-    """Whether the caller has hung up. Twilio says how their call stands; silence is no goodbye."""
-    return form.get("CallStatus", "") in TERMINAL
-
-
-def _seconds(text: str | None) -> float | None:
-    return float(text) if text and text.isascii() and text.isdigit() else None

@@ -25,7 +25,7 @@ HOUSE: dict[str, list[set[str]]] = {
     "doors": [{"main"}, {"web"}],
     "live calls": [
         {"transfers"},
-        {"away", "live_orders"},
+        {"away", "live_orders", "stored_attempts"},
         {"switchboard"},
         {"bridge"},
         {"model_side", "tool_runs", "caller_audio"},

@@ -2,7 +2,7 @@
 
 import logging
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from datetime import datetime, timedelta
@@ -213,8 +213,10 @@ class Writer:
 TWO_PIZZAS = Summary("They want two pizzas.", Usage(input_text=100, output_text=9))
 
 
-def cost(usage: Usage, seconds: float, direction: str) -> dict[str, Any]:
-    return {"total": usage.output_text / 1000, "of": [seconds, direction]}
+def cost(
+    usage: Usage, seconds: float, direction: str, transfers: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    return {"total": usage.output_text / 1000, "of": [seconds, direction, len(transfers)]}
 
 
 @pytest.mark.parametrize("reported", [True, False])
@@ -232,7 +234,7 @@ async def test_a_summary_is_kept_counted_and_reported(
     assert call is not None
     assert call.summary == "They want two pizzas."
     assert call.usage == asdict(Usage(input_text=105, output_text=9, output_audio=70))
-    assert call.cost == {"total": 0.009, "of": [20.0, "inbound"]}
+    assert call.cost == {"total": 0.009, "of": [20.0, "inbound", 1]}
     assert writer.asked == [("CA1", [turn.text for turn in TURNS])]
     if reported:
         told = (await owner.told())["data"]

@@ -51,7 +51,11 @@ def read_handing(arguments: str, destinations: Sequence[Destination], at_s: floa
         raise NoTransfer(directions.TRANSFER_UNREADABLE)
     reason, summary = (given.get(key) for key in ("reason", "summary"))
     route = find_route(given.get("destination"), destinations, at_s)
-    texts = [text if isinstance(text, str) else "" for text in (reason, summary)]
+    # Half a character is no text that anybody could store or send.
+    texts = [
+        text.encode(errors="replace").decode() if isinstance(text, str) else ""
+        for text in (reason, summary)
+    ]
     return Handing(route, *texts)
 
 

@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter, Request, Response
 
+from app.telephony.dial_ended import DialEnded
 from app.transfers import Transfers
 from app.web.webhooks import base_of, form_of, twiml
 
@@ -27,25 +28,25 @@ async def pressed(request: Request, call_sid: str, number: int) -> Response:
 @router.post("/ended")
 async def ended(request: Request, call_sid: str, number: int) -> Response:
     """The caller's dial is over: what now?"""
-    form = await form_of(request)
+    end = DialEnded.of(await form_of(request))
     transfers: Transfers = request.app.state.transfers
-    return twiml(await transfers.asked("ended", call_sid, number, base_of(request), form))
+    return twiml(await transfers.asked("ended", call_sid, number, base_of(request), end))
 
 
 @router.post("/left")
 async def left(request: Request, call_sid: str, number: int) -> Response:
     """The caller's time in the waiting room is over: what now?"""
-    form = await form_of(request)
+    end = DialEnded.of(await form_of(request))
     transfers: Transfers = request.app.state.transfers
-    return twiml(await transfers.asked("left", call_sid, number, base_of(request), form))
+    return twiml(await transfers.asked("left", call_sid, number, base_of(request), end))
 
 
 @router.post("/fetched")
 async def fetched(request: Request, call_sid: str, number: int) -> Response:
     """The caller was got out of the waiting room: what now?"""
-    form = await form_of(request)
+    end = DialEnded.of(await form_of(request))
     transfers: Transfers = request.app.state.transfers
-    return twiml(await transfers.asked("fetched", call_sid, number, base_of(request), form))
+    return twiml(await transfers.asked("fetched", call_sid, number, base_of(request), end))
 
 
 @router.post("/status")

@@ -378,6 +378,25 @@ async def test_many_keys_that_twilio_refuses_are_told_of() -> None:
         await caller.hangs_up()
 
 
+@pytest.mark.parametrize("times", [1, 3])
+async def test_keys_that_twilio_pressed_unseen_are_pressed_once(times: int) -> None:
+    """The answer to the order was lost; given again, it would take the new stream away."""
+    digits = "12w34" * 20
+    agent = pressing(digits)
+    agent.back = agent.answer
+    async with handing(agent, AGENT) as w:
+        w.line.rest_faults.append(Fault(lost=True, times=times))
+        (caller,) = await callers(w, agent)
+        await caller.greeted()
+        caller.says("Go on.")
+        await caller.call.wait_connected(2)
+        await caller.call.wait_heard(size(HELLO, ANSWER))
+        await caller.call.wait_quiet(700)
+        assert caller.call.played == [digits] and len(caller.call.streams) == 2
+        assert len(caller.orders) == 1
+        assert (await caller.hangs_up())["ended_by"] == "caller"
+
+
 async def test_a_caller_who_hangs_up_while_twilio_presses_keys_leaves_nothing() -> None:
     agent = pressing("12w34" * 20)
     async with handing(agent, AGENT, line={"say_ms": 5000}) as w:
