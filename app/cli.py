@@ -1,6 +1,7 @@
 """The command line: `python -m app …`."""
 
 import asyncio
+import gc
 import secrets
 import socket
 import sys
@@ -111,6 +112,10 @@ async def _serve(
         app = create_app(settings, services)
         for line in first_steps(settings, agent, token_given=token_given):
             typer.echo(line, err=True)
+        # What was loaded by now stays for good: looking through it for garbage would hold up every
+        # call for tens of milliseconds, again and again.
+        gc.collect()
+        gc.freeze()
         await Server(app, settings.drain_seconds).serve(sockets=[listener])
     finally:
         if embedded is not None:
