@@ -201,49 +201,43 @@ class Transfers:
     ) -> str:
         """What comes next for the caller: their dial `ended`, they `left` the waiting room, or were
         `fetched` from it. TwiML."""
-        answer = {"ended": self._dial_ended, "left": self._left_room, "fetched": self._fetched}
         async with self._questions.setdefault(call_sid, asyncio.Lock()):
             try:
-                return await answer[question](call_sid, number, base_url, end)
+                return await self._answer(question, call_sid, number, base_url, end)
             finally:
                 if not self._switchboard.is_live(call_sid):
                     self._questions.pop(call_sid, None)
 
-    async def _dial_ended(self, call_sid: str, number: int, base_url: str, end: DialEnded) -> str:
+    async def _answer(
+        self, question: str, call_sid: str, number: int, base_url: str, end: DialEnded
+    ) -> str:
         away = self._away.get(call_sid)
-        if away is None:
-            return await self._unknown(call_sid, number, base_url, end)
-        if end.status == CALLER_GONE and call_sid in self._orders and not end.caller_gone:
-            # Nobody hung up: Twilio says so of a dial whose place our order took when repeated.
-            return self._told[call_sid]
-        self._live_orders.seen(call_sid)
-        if end.bridged or not end.caller_gone:
-            away.handover.ended(
-                number, end.status or FAILED, bridged=end.bridged, seconds=end.seconds
-            )
-        return await self._after(away, number, end)
-
-    async def _left_room(self, call_sid: str, number: int, base_url: str, end: DialEnded) -> str:
-        away = self._away.get(call_sid)
-        if away is None:
-            return await self._unknown(call_sid, number, base_url, end)
-        self._live_orders.seen(call_sid)
-        handover = away.handover
-        present = handover.number  # the room may have been entered for somebody before
-        if number <= present and handover.attempts[-1].destination.warm:
-            accepted = handover.attempts[-1].accepted
-            if accepted or not end.caller_gone:
-                handover.ended(present, "completed" if accepted else FAILED)
-            number = present
-        return await self._after(away, number, end)
-
-    async def _fetched(self, call_sid: str, number: int, base_url: str, end: DialEnded) -> str:
-        away = self._away.get(call_sid)
-        if away is None:
+        if away is not None and end.status == CALLER_GONE and not end.caller_gone:
+            if question == "ended" and call_sid in self._orders:
+                # Twilio says so of a dial whose place our order took when it was repeated.
+                return self._told[call_sid]
+        if away is not None or question == "fetched":
             self._live_orders.seen(call_sid)
+        if away is None:
             return await self._unknown(call_sid, number, base_url, end)
-        self._live_orders.seen(call_sid)
+        if question == "ended" and (end.bridged or not end.caller_gone):
+            status = end.status or FAILED
+            away.handover.ended(number, status, bridged=end.bridged, seconds=end.seconds)
+        elif question == "left":
+            number = self._left_room(away.handover, number, end)
         return await self._after(away, number, end)
+
+    @staticmethod
+    def _left_room(handover: Handover, number: int, end: DialEnded) -> int:
+        """The caller is in the waiting room no more. Returns which attempt that was: they may have
+        gone there for somebody before."""
+        present = handover.number
+        if number > present or not handover.attempts[-1].destination.warm:
+            return number
+        accepted = handover.attempts[-1].accepted
+        if accepted or not end.caller_gone:
+            handover.ended(present, "completed" if accepted else FAILED)
+        return present
 
     async def _after(self, away: Away, number: int, end: DialEnded) -> str:
         """What the caller's call goes on with after the attempt of this number."""
