@@ -1,4 +1,6 @@
-"""What can go wrong, named for where it went wrong. Imports nothing."""
+"""What can go wrong, named for where it went wrong. Imports nothing of ours."""
+
+from typing import Literal
 
 
 class BridgeError(Exception):
@@ -48,7 +50,17 @@ class ModelError(BridgeError):
 
 
 class VoiceError(BridgeError):
-    """An external voice failed."""
+    """An external voice failed.
+
+    `kind`: passing (another try may help), text (this text cannot be said by it, another one can),
+    or fatal (its credentials or its settings are wrong: it is of no use in this call).
+    """
+
+    def __init__(
+        self, message: str, *, kind: Literal["passing", "text", "fatal"] = "passing"
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 class ToolError(BridgeError):
