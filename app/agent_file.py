@@ -20,10 +20,10 @@ from app.agent_forms import (
     Text,
     TranscriptionForm,
     TurnsForm,
-    VoiceForm,
 )
 from app.agent_transfer import DestinationForm, TransferForm
-from app.call.agent import Agent, ToolSpec, Transcription, TurnTaking, Voice
+from app.agent_voices import ProviderForm, VoiceForm, VoiceSettings, label
+from app.call.agent import Agent, ToolSpec, Transcription, TurnTaking
 from app.call.destinations import Destination
 from app.errors import ConfigError
 from app.toml_lines import KeyPath, read_toml, shown
@@ -40,7 +40,8 @@ class LoadedAgent:
     """An agent ready to take calls. `tools` runs the functions of its tools file; built-in tools
     are in `agent.tools` only. `path`: the file it was read from. `demo`: what the embedded model
     says in its place. `hold_music`: the https address of what a caller hears who waits for a human,
-    empty for Twilio's own. `summary`: whether a summary is made after each call."""
+    empty for Twilio's own. `summary`: whether a summary is made after each call. `voices`: those
+    of `agent.voices`, without their secrets."""
 
     agent: Agent
     tools: ToolRegistry
@@ -49,6 +50,7 @@ class LoadedAgent:
     demo: Demo = Demo()
     hold_music: str = ""
     summary: bool = False
+    voices: tuple[VoiceSettings, ...] = ()
 
 
 def load_agent(path: Path | None, transfer_number: str | None = None) -> LoadedAgent:
@@ -96,6 +98,7 @@ def load_agent(path: Path | None, transfer_number: str | None = None) -> LoadedA
         demo=form.demo.demo(),
         hold_music=form.transfer.hold_music,
         summary=form.after_call.summary,
+        voices=form.voice.external(form.language),
     )
 
 
@@ -136,7 +139,8 @@ class AgentForm(Form):
             instructions=self.instructions,
             greeting=self.greeting.strip(),
             language=self.language,
-            voice=Voice(**self.voice.model_dump()),
+            voice=self.voice.own_voice(),
+            voices=tuple(map(label, self.voice.external(self.language))),
             turns=TurnTaking(**self.turns.model_dump()),
             transcription=Transcription(**self.transcription.model_dump()),
             limits=self.limits.limits(),
@@ -167,6 +171,7 @@ _FORMS: dict[KeyPath, type[Form]] = {
     **{(name,): form for name, form in _TABLES.items()},
     ("demo", "lines"): DemoLineForm,
     ("transfer", "destinations"): DestinationForm,
+    ("voice", "fallback"): ProviderForm,
 }
 
 

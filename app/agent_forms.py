@@ -16,9 +16,9 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from app.call.agent import Limits, Outbound, Transcription, TurnTaking, Voice
+from app.call.agent import Limits, Outbound, Transcription, TurnTaking
 
-_VOICE, _TURNS, _TRANSCRIPTION, _LIMITS = Voice(), TurnTaking(), Transcription(), Limits()
+_TURNS, _TRANSCRIPTION, _LIMITS = TurnTaking(), Transcription(), Limits()
 _OUTBOUND = Outbound()
 _DAY_SECONDS = 86_400
 LONGEST_ANNOUNCEMENT_BYTES = 250  # of UTF-8: some 15 s of English, 25 s of Chinese
@@ -49,13 +49,6 @@ class Form(BaseModel):
 def fault(message: str, **values: str) -> PydanticCustomError:
     # typed as literal strings there, for translations that we do not have
     return PydanticCustomError("fault", "{said}", {"said": message.format(**values)})
-
-
-class VoiceForm(Form):
-    name: Text = Field(default=_VOICE.name, description="a voice's name, such as 'marin'")
-    speed: float = Field(
-        default=_VOICE.speed, ge=0.25, le=1.5, description="a number from 0.25 to 1.5"
-    )
 
 
 class TurnsForm(Form):

@@ -65,6 +65,15 @@ def resample_pcm16(pcm: bytes, from_hz: int, to_hz: int) -> bytes:
     return audioop.ratecv(pcm, 2, 1, from_hz, to_hz, None, *weights)[0]
 
 
+def fade_out(ulaw: bytes, ms: int) -> bytes:
+    """The same sound, silent at its end: cut off in the middle, it would click."""
+    samples = array("h", ulaw_decode(ulaw))
+    length = min(len(samples), ms * ULAW_BYTES_PER_MS)
+    for n in range(length):
+        samples[-1 - n] = samples[-1 - n] * n // length
+    return ulaw_encode(samples.tobytes())
+
+
 def silence(ms: int) -> bytes:
     """µ-law silence."""
     return _ULAW_SILENCE * (ms * ULAW_BYTES_PER_MS)

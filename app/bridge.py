@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from time import monotonic, time
 from typing import Any
 
+from app.alarm import Alarm
 from app.call import commands as do
 from app.call import events as ev
 from app.call.agent import Agent
@@ -21,7 +22,6 @@ from app.caller_audio import CallerAudio
 from app.errors import ProtocolError, TwilioError
 from app.model_side import ModelSide
 from app.realtime import events as realtime
-from app.realtime.session import session_update
 from app.recorder import CallInfo, Past
 from app.recording import OPEN_MS
 from app.records import Transfers
@@ -30,6 +30,7 @@ from app.telephony import media_stream
 from app.telephony.media_socket import MediaOutbox, Send
 from app.telephony.media_stream import Encoder, Media, Start
 from app.tool_runs import ToolRuns
+from app.voice_side import VoiceSide
 
 logger = logging.getLogger(__name__)
 
@@ -102,14 +103,23 @@ class Leg:
             history = after._machine.history(self._now_ms())
             self._recorder.next_leg(after._machine)
         self._opened = ev.LegOpened(
-            history, time(), returned.tool, returned.call_id, returned.output
+            history,
+            time(),
+            returned.tool,
+            returned.call_id,
+            returned.output,
+            tuple(services.paces),
         )
         self._over = asyncio.Event()
         self._record_finished = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._tools: dict[str, asyncio.Task[None]] = {}
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_ms = 0.0
+        self._alarm = Alarm(
+            self._now_ms,
+            lambda: self._machine.next_deadline_ms,
+            lambda: self.feed(ev.TimerFired()),
+        )
+        self._voice = VoiceSide(call.call_sid, services.voices, self.feed)
         self._model = ModelSide(services.model, self.feed, self._send_early, self._count_bad)
         self._runs = ToolRuns(call, services.agent.tools, self.feed)
         self._outbox: MediaOutbox | None = None
@@ -173,6 +183,7 @@ class Leg:
         logger.info("leg opened", extra={"call_sid": self.call.call_sid})
         try:
             self.feed(self._opened)
+            self._voice.prepare()
             while not self._over.is_set():
                 with suppress(TimeoutError):
                     async with asyncio.timeout(SAVE_EVERY_S):
@@ -182,17 +193,18 @@ class Leg:
         finally:
             self._over.set()
             self.ready.set()
-            if self._timer is not None:
-                self._timer.cancel()
+            self._alarm.cancel()
             self._model.close()
             for task in self._tasks:
                 task.cancel()
+            await self._voice.aclose()
             if self._tasks:  # a tool may refuse to go: nobody waits for it
                 await asyncio.wait(self._tasks, timeout=RELEASE_S)
             with suppress(TimeoutError):  # a disk may hang: the record does not wait for it
                 async with asyncio.timeout(SAVE_SOUND_S):
                     await self._recorder.save_sound(self._now_ms())
             self.finish_record()
+            self._services.paces[:] = self._machine.paces
             logger.info(
                 "leg over",
                 extra={"call_sid": self.call.call_sid, "ended_by": self._machine.ended_by},
@@ -212,7 +224,7 @@ class Leg:
         except Exception as error:  # the boundary of a call: nothing gets past it
             self._fail(error)
             return
-        self._set_timer(now_ms)
+        self._alarm.set(now_ms)
 
     def _later(self, event: ev.Event) -> None:
         """Tell the machine as soon as it is not being told something else."""
@@ -323,12 +335,14 @@ class Leg:
             case do.PlayAudio() | do.SendMark() | do.ClearAudio():
                 if self._outbox is not None:
                     self._outbox.put(self._encoder.encode(command))
-            case do.ConfigureSession(event_id):
-                self._model.send(session_update(self._agent, event_id))
             case do.OpenModel():
                 self._start(self._model.open())
             case do.CloseModel():
                 self._model.close()
+            case do.Synthesize():
+                self._voice.say(command)
+            case do.DropSynthesis():
+                self._voice.drop()
             case do.PauseModel() | do.ResumeModel():
                 self._model.pause(isinstance(command, do.PauseModel))
             case do.RunTool(call_id, name, arguments):
@@ -379,27 +393,6 @@ class Leg:
 
     def _now_ms(self) -> float:
         return round((monotonic() - self._began_s) * 1000, 3)
-
-    def _set_timer(self, now_ms: float) -> None:
-        """One timer per leg. It is left alone when it fires early: it then looks again."""
-        deadline_ms = self._machine.next_deadline_ms
-        if self._timer is not None:
-            if self._timer_ms <= deadline_ms:
-                return
-            self._timer.cancel()
-            self._timer = None
-        if deadline_ms != float("inf"):
-            self._timer_ms = deadline_ms
-            after_s = max(0.0, deadline_ms - now_ms) / 1000
-            self._timer = self._loop.call_later(after_s, self._timer_fired)
-
-    def _timer_fired(self) -> None:
-        self._timer = None
-        now_ms = self._now_ms()
-        if now_ms < self._machine.next_deadline_ms:
-            self._set_timer(now_ms)
-        else:
-            self.feed(ev.TimerFired())
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)

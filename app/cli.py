@@ -13,7 +13,7 @@ import typer
 from pydantic import SecretStr
 from rich.console import Console
 
-from app import call_cli, calls_cli
+from app import call_cli, calls_cli, voices_cli
 from app.agent_file import LoadedAgent, load_agent
 from app.demo import run_demo
 from app.embedded import embedded_model
@@ -42,6 +42,7 @@ def _commands() -> None:
 
 cli.add_typer(calls_cli.calls, name="calls")
 cli.command()(call_cli.call)
+cli.command()(voices_cli.voices)
 
 
 @cli.command()

@@ -5,9 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
+
 from app.agent_file import LoadedAgent, load_agent
+from app.agent_voices import VoiceSecrets, open_voices
 from app.call.handover import NOT_TAKEN, TAKEN
+from app.call.pause_match import Pace
 from app.call.usage import Usage
+from app.call.word_times import UNKNOWN
 from app.errors import ConfigError
 from app.prices import Prices, load_prices
 from app.recorder import CallInfo, Past, Recorder, Watcher
@@ -16,6 +21,7 @@ from app.records import Transfers
 from app.settings import EMBEDDED, Settings
 from app.store import Store
 from app.telephony.rest import TwilioRest
+from app.voices.base import Voice
 from app.webhook import signing_key
 
 
@@ -31,7 +37,9 @@ class ModelAddress:
 @dataclass(frozen=True, slots=True)
 class Services:
     """The shared things. `rest`: None without Twilio credentials; calls then end by their TwiML.
-    `recordings`: the folder of the calls' sound. `phone_number`: our own at Twilio, or empty."""
+    `recordings`: the folder of the calls' sound. `phone_number`: our own at Twilio, or empty.
+    `voices`: the external ones that speak for the agent, in the order of `agent.voices`;
+    `paces`: how each of them speaks, as far as calls told."""
 
     agent: LoadedAgent
     model: ModelAddress
@@ -40,6 +48,8 @@ class Services:
     prices: Prices
     recordings: Path
     phone_number: str = ""
+    voices: tuple[Voice, ...] = ()
+    paces: list[Pace] = field(default_factory=list)
     watchers: list[Watcher] = field(default_factory=list)
 
     @classmethod
@@ -59,6 +69,7 @@ class Services:
             key.get_secret_value() if key else "",
         )
         prices = load_prices(settings.prices_file)
+        voices = open_voices(loaded.voices, _voice_secrets(settings))
         if settings.call_webhook_secret is not None:
             signing_key(settings.call_webhook_secret.get_secret_value())
         if loaded.recording.enabled:
@@ -72,6 +83,8 @@ class Services:
             prices,
             settings.recordings_dir,
             settings.twilio_phone_number or "",
+            voices,
+            [UNKNOWN] * len(voices),
         )
 
     def recorder(self, call: CallInfo, past: Past | None = None) -> Recorder:
@@ -103,6 +116,8 @@ class Services:
     async def aclose(self) -> None:
         if self.rest is not None:
             await self.rest.aclose()
+        for voice in self.voices:
+            await voice.aclose()
         await self.store.aclose()
 
 
@@ -114,6 +129,19 @@ async def _check_recordings(folder: Path) -> None:
             f"RECORDINGS_DIR: cannot write to {folder}: {error.strerror}; name a directory for the "
             "recordings, or set enabled = false under [recording] in the agent file"
         ) from None
+
+
+def _voice_secrets(settings: Settings) -> VoiceSecrets:
+    def said(secret: SecretStr | None) -> str:
+        return secret.get_secret_value() if secret else ""
+
+    return VoiceSecrets(
+        said(settings.dashscope_api_key),
+        said(settings.volcengine_app_id),
+        said(settings.volcengine_access_token),
+        said(settings.volcengine_api_key),
+        said(settings.http_voice_token),
+    )
 
 
 def _rest(settings: Settings) -> TwilioRest | None:

@@ -181,6 +181,13 @@ class Settings(BaseSettings):
         default="require", description="require or if-present"
     )
 
+    dashscope_api_key: SecretStr | None = Field(default=None, description=_ANY)
+    volcengine_app_id: SecretStr | None = Field(default=None, description=_ANY)
+    volcengine_access_token: SecretStr | None = Field(default=None, description=_ANY)
+    volcengine_api_key: SecretStr | None = Field(default=None, description=_ANY)
+    http_voice_token: SecretStr | None = Field(default=None, description=_ANY)
+    stream_audio_token: SecretStr | None = Field(default=None, description=_ANY)
+
     public_url: Annotated[str, AfterValidator(_address("http", "https"))] | None = Field(
         default=None,
         description="the address Twilio reaches, such as https://example.ngrok.app, "

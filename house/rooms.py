@@ -18,9 +18,9 @@ HOUSE: dict[str, list[set[str]]] = {
     "commands": [
         {"__main__"},
         {"cli"},
-        {"calls_cli", "call_cli", "demo"},
+        {"calls_cli", "call_cli", "voices_cli", "demo"},
         {"server"},
-        {"demo_screen", "call_screen"},
+        {"demo_screen", "call_screen", "demo_voices", "voice_sample"},
     ],
     "doors": [{"main"}, {"web"}],
     "live calls": [
@@ -28,7 +28,7 @@ HOUSE: dict[str, list[set[str]]] = {
         {"away", "live_orders", "stored_attempts"},
         {"switchboard"},
         {"bridge"},
-        {"model_side", "tool_runs", "caller_audio"},
+        {"model_side", "voice_side", "tool_runs", "caller_audio", "alarm"},
         {"services"},
         {"recorder"},
         {"outbound"},
@@ -39,9 +39,9 @@ HOUSE: dict[str, list[set[str]]] = {
         {"summary", "webhook"},
     ],
     "the agent": [
-        {"embedded"},
+        {"embedded", "own_voice"},
         {"agent_file", "agents"},
-        {"agent_demo", "agent_transfer"},
+        {"agent_demo", "agent_transfer", "agent_voices"},
         {"agent_forms"},
     ],
     "wires and stores": [
@@ -67,6 +67,7 @@ OUTSIDE = {
     "telephony": "Twilio",
     "realtime": "OpenAI",
     "tools": "your functions",
+    "voices": "Qwen · Volcengine · HTTP",
     "settings": "environment",
     "database": "SQLite · Postgres",
     "recording": "WAV files",

@@ -10,9 +10,9 @@ import pytest
 from house.rooms import IMPORTS, LAYER_OF, MODULES, OWN, ROOT, room
 
 ADAPTERS = {"telephony", "realtime", "voices", "tools", "store", "bus"}
-SEE_SETTINGS = {"cli", "call_cli", "calls_cli", "demo", "main", "services"}
+SEE_SETTINGS = {"cli", "call_cli", "calls_cli", "voices_cli", "demo", "main", "services"}
 # What runs calls for a demonstration is not part of the service.
-SEE_SIMULATOR = {"demo", "cli", "embedded"}
+SEE_SIMULATOR = {"demo", "demo_voices", "cli", "embedded"}
 # What needs the extra `demo`, and says so where it is not installed.
 NEED_DEMO = {"simulator", "demo", "report"}
 PURE = {"binascii", "base64", "collections", "collections.abc", "dataclasses", "enum", "functools"}

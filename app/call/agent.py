@@ -83,6 +83,8 @@ class Agent:
     `greeting`: what is said first, or empty to let the caller begin. `language`: ISO 639-1 code.
     `tools`: every tool offered to the model, built-in ones included. `destinations`: the humans
     whom a caller can be handed to, in the order in which they are tried for nobody in particular.
+    `voices`: the labels of the external voices that speak, first the one that is to, then those
+    that stand in for it; with none, or when all fail, the model speaks with its own `voice`.
     """
 
     name: str
@@ -90,6 +92,7 @@ class Agent:
     greeting: str = ""
     language: str = "en"
     voice: Voice = Voice()
+    voices: tuple[str, ...] = ()
     turns: TurnTaking = TurnTaking()
     transcription: Transcription = Transcription()
     limits: Limits = Limits()

@@ -1,29 +1,56 @@
-"""What the agent says, item by item: played, finished, cut.
+"""What the agent says, item by item: played or synthesized, finished, cut.
 
 Three books are kept of it, and here they are kept in step: the ledger (what was heard), the
 session's items (what the model is told), and the conversation (what is written down).
 """
 
+from collections.abc import Callable
+
+from app.call import directions
+from app.call.commands import Command, ConfigureSession
 from app.call.conversation import Conversation, Turn
 from app.call.events import AudioReceived
 from app.call.output import AgentAudio
 from app.call.playback import Cut
+from app.call.responses import Responses, Wish
 from app.call.session_items import SessionItems
+from app.call.synthesis import Synthesis
+
+MOST_RESTS = 3  # how often in a row the model is asked to say itself what no voice could
 
 
 class AgentSpeech:
     """Told what the model makes of its items, and when the caller or the end of the leg cuts it."""
 
-    def __init__(self, audio: AgentAudio, items: SessionItems, conversation: Conversation) -> None:
+    def __init__(
+        self,
+        out: list[Command],
+        audio: AgentAudio,
+        items: SessionItems,
+        conversation: Conversation,
+        responses: Responses,
+        new_event_id: Callable[[], str],
+        *,
+        voices: int,
+    ) -> None:
+        self._out = out
         self._audio = audio
         self._items = items
         self._conversation = conversation
-        self._spoke: set[str] = set()  # responses that had audio
+        self._responses = responses
+        self._new_event_id = new_event_id
+        self._spoke: set[str] = set()  # responses that had audio, or will have
+        self._response_of: dict[str, str] = {}  # by item
+        self._rests = 0
+        self.synthesis = Synthesis(
+            out, audio, voices, self._was_said, self._was_unsaid, self._model_speaks
+        )
 
     def begin(self, response_id: str, item_id: str, now_ms: float) -> Turn:
         """A response began to say this, or goes on with it. What a muted one begins is deleted:
         it may go on for a while, until it hears that it was cancelled."""
         turn = self._conversation.turn("assistant", item_id, now_ms)
+        self._response_of[item_id] = response_id
         self._items.added(item_id)
         if not turn.finished and self._items.is_news(response_id, item_id):
             self._cut([Cut(item_id, 0, 0)])
@@ -35,7 +62,17 @@ class AgentSpeech:
             turn.generated_bytes += event.size_bytes  # keeps the share of the text true
             return
         self._spoke.add(event.response_id)
+        self._rests = 0
         self._audio.play(event.item_id, event.payload, event.size_bytes, now_ms)
+
+    def writes(self, item_id: str, text: str, now_ms: float) -> None:
+        """More of an item that is text alone, for a voice to say."""
+        if not self.synthesis.voices:
+            self.says(item_id, text, now_ms)
+        elif not self._items.is_cut("", item_id):
+            if item_id in self._response_of:
+                self._spoke.add(self._response_of[item_id])
+            self.synthesis.text(self._conversation.turn("assistant", item_id, now_ms), text, now_ms)
 
     def says(self, item_id: str, text: str, now_ms: float) -> None:
         """More of an item's transcript."""
@@ -54,8 +91,10 @@ class AgentSpeech:
 
     def finish(self, item_id: str, now_ms: float) -> None:
         """Nothing is added to this item any more."""
-        self._audio.finish(item_id, now_ms)
-        self._conversation.was_finished(item_id, self._audio.ledger.generated_bytes(item_id))
+        if self.synthesis.has(item_id):
+            self.synthesis.text_over(item_id, now_ms)
+        else:
+            self._was_said(item_id, now_ms)
 
     def finish_all(self, now_ms: float) -> None:
         """Nothing comes of the active response any more."""
@@ -64,13 +103,16 @@ class AgentSpeech:
 
     def interrupt(self, active_id: str | None, now_ms: float) -> None:
         """Stop at once, and mute the active response."""
+        unsaid = self.synthesis.interrupt()
         cuts = self._audio.interrupt(now_ms)
         if active_id is not None:
             self._items.mute_response(active_id)
-            cut_ids = {cut.item_id for cut in cuts}
-            # Begun, but no audio of it came yet:
-            cuts += [Cut(item_id, 0, 0) for item_id in self._unfinished() if item_id not in cut_ids]
-        self._cut(cuts)
+            unsaid += self._unfinished()
+        cut_ids = {cut.item_id for cut in cuts}
+        # Begun, but no audio of it came yet:
+        unheard = [item_id for item_id in dict.fromkeys(unsaid) if item_id not in cut_ids]
+        self._cut([*cuts, *(Cut(item_id, 0, 0) for item_id in unheard)])
+        self._responses.unwant(Wish.REST)
 
     def end(self, now_ms: float) -> int:
         """The leg is over: what still plays was heard up to here. Returns how many bytes that were
@@ -81,9 +123,30 @@ class AgentSpeech:
         return unplayed_bytes
 
     def _cut(self, cuts: list[Cut]) -> None:
-        self._items.cut(cuts)
         for cut in cuts:
             self._conversation.was_cut(cut.item_id, cut.heard_bytes, cut.generated_bytes)
+            turn = self._conversation.find(cut.item_id)
+            if turn is not None and turn.utterances is not None:
+                self._items.replace(cut.item_id, turn.heard_text)
+            else:
+                self._items.cut(cut)
+
+    def _was_said(self, item_id: str, now_ms: float) -> None:
+        """All that will be heard of an item is there."""
+        self._audio.finish(item_id, now_ms)
+        self._conversation.was_finished(item_id, self._audio.ledger.generated_bytes(item_id))
+
+    def _was_unsaid(self, item_id: str, text: str, now_ms: float) -> None:
+        """No voice said all of an item. The model is to know that, and to say `text` itself."""
+        turn = self._conversation.turn("assistant", item_id, now_ms)
+        self._items.replace(item_id, turn.text)
+        if text and self._rests < MOST_RESTS:
+            self._rests += 1
+            self._responses.want(Wish.REST, directions.say(text))
+
+    def _model_speaks(self) -> None:
+        """No voice is left, so the session is to speak from now on."""
+        self._out.append(ConfigureSession(self._new_event_id(), speaks=True))
 
     def _unfinished(self) -> list[str]:
         """The spoken items of the active response, or of the last one, that are not complete."""

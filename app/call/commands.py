@@ -89,9 +89,11 @@ class OpenModel:
 
 @dataclass(frozen=True, slots=True)
 class ConfigureSession:
-    """Send the agent's settings; answered by SessionConfigured."""
+    """Send the agent's settings; answered by SessionConfigured. `speaks`: the model is to speak
+    itself; otherwise it writes, and a voice of ours speaks."""
 
     event_id: str
+    speaks: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +114,14 @@ class ResumeModel:
 @dataclass(frozen=True, slots=True)
 class AddMessage:
     """Put text into the conversation. `role`: system, user or assistant. `item_id`: given when the
-    model is to say that it has it, by MessageTaken."""
+    model is to say that it has it, by MessageTaken. `after`: the item that it follows, or empty for
+    the end of the conversation."""
 
     event_id: str
     role: str
     text: str
     item_id: str = ""
+    after: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +165,28 @@ class DeleteItem:
 
     event_id: str
     item_id: str
+
+
+# --- to the external voices ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Synthesize:
+    """Have a voice say this; answered by VoiceReceived, VoicePaused, then VoiceFinished or
+    VoiceFailed. One at a time. `voice`: which of the agent's voices, by its place. `item_id`: the
+    model's item that it is of."""
+
+    utterance_id: str
+    item_id: str
+    text: str
+    voice: int
+
+
+@dataclass(frozen=True, slots=True)
+class DropSynthesis:
+    """Nobody wants the rest of this utterance."""
+
+    utterance_id: str
 
 
 # --- to the rest of the house -------------------------------------------------------------------
@@ -221,6 +247,8 @@ Command = (
     | UnmuteCaller
     | OpenModel
     | CloseModel
+    | Synthesize
+    | DropSynthesis
     | PauseModel
     | ResumeModel
     | RunTool

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from app.call.playback import BYTES_PER_MS, PlaybackLedger
+from app.call.utterances import Utterance, heard_text
 
 Role = Literal["user", "assistant", "tool"]
 
@@ -23,7 +24,8 @@ class Turn:
     once it was cut or complete. Where the text of native audio is cut is an estimate, for its
     transcript has no times. `knots`: (characters, bytes) that had come before a piece of the text;
     they make the estimate better where text and audio come `in_step`. `unfinished`: the model was
-    still at it when it was cut.
+    still at it when it was cut. `utterances`: of a turn that an external voice says, whose text is
+    cut where the words of each end; None for native audio.
     """
 
     role: Role
@@ -38,6 +40,7 @@ class Turn:
     in_step: bool = False
     unfinished: bool = False
     detail: dict[str, str] = field(default_factory=dict)
+    utterances: list[Utterance] | None = None
 
     @property
     def heard_ms(self) -> int:
@@ -48,6 +51,8 @@ class Turn:
         """The text in proportion to the heard audio, down to a whole word."""
         if not self.cut:
             return self.text
+        if self.utterances is not None:
+            return heard_text(self.utterances, self.heard_bytes)
         if not self.generated_bytes:
             return ""
         before, after = (0, 0), (len(self.text), self.generated_bytes)
@@ -72,7 +77,9 @@ class Turn:
         self.text += text
 
     def said(self, text: str) -> None:
-        """This is all that the turn says."""
+        """This is all that the turn says, if it speaks for itself."""
+        if self.utterances is not None:
+            return
         if text.strip() != self.text.strip():
             self.knots.clear()
         self.text = text.strip()
@@ -191,7 +198,7 @@ class Conversation:
         heard = ledger.heard_bytes(turn.item_id, now_ms)
         if turn.cut or (turn.generated_bytes and not generated):
             return turn  # its end is known: cut, or heard out and forgotten by the ledger
-        if generated and heard >= generated:
+        if generated and heard >= generated and (turn.finished or turn.utterances is None):
             return turn
         in_step = bool(self._in_step)
         return replace(

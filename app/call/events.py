@@ -6,6 +6,7 @@ Times are not in here: they come beside the event, as monotonic milliseconds. Si
 
 from dataclasses import dataclass, field
 
+from app.call.pause_match import Pace
 from app.call.usage import Usage
 
 # --- the leg itself -------------------------------------------------------------------------
@@ -16,13 +17,14 @@ class LegOpened:
     """The leg exists: its webhook was answered. `at_s`: Unix time of it. `history`: (role, text) of
     what was said on the call before, when this is not its first stream. `tool`: what took the
     caller away from the agent, `call_id` of it and `output`, what became of it; empty when the
-    stream was lost."""
+    stream was lost. `paces`: how the agent's voices spoke on calls before, in their order."""
 
     history: tuple[tuple[str, str], ...] = ()
     at_s: float = 0.0
     tool: str = ""
     call_id: str = ""
     output: str = ""
+    paces: tuple[Pace, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +251,14 @@ class AudioReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class TextReceived:
+    """More of an item that is text alone: a voice of ours is to say it."""
+
+    item_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class TranscriptReceived:
     """More of what an item says."""
 
@@ -321,6 +331,45 @@ class MessageTaken:
     item_id: str
 
 
+# --- external voices ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceReceived:
+    """A piece of what a voice makes of an utterance. `payload`: base64 µ-law of `size_bytes`
+    decoded bytes."""
+
+    utterance_id: str
+    payload: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class VoicePaused:
+    """The voice pauses in what came of an utterance: from `start` to `end`, bytes of its µ-law."""
+
+    utterance_id: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceFinished:
+    """All of an utterance has come."""
+
+    utterance_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceFailed:
+    """Nothing more comes of an utterance. `kind`: passing (another try may help), text (not with
+    this text) or fatal (not in this call)."""
+
+    utterance_id: str
+    reason: str
+    kind: str = "passing"
+
+
 # --- tools --------------------------------------------------------------------------------------
 
 
@@ -384,6 +433,7 @@ Event = (
     | ResponseCreated
     | OutputItemAdded
     | AudioReceived
+    | TextReceived
     | TranscriptReceived
     | TranscriptCompleted
     | OutputItemDone
@@ -392,6 +442,10 @@ Event = (
     | ItemDeleted
     | ToolOutputTaken
     | MessageTaken
+    | VoiceReceived
+    | VoicePaused
+    | VoiceFinished
+    | VoiceFailed
     | ToolReturned
     | ToolFailed
     | EntryAsked

@@ -19,8 +19,8 @@ from app.call.transfer import TRANSFER, Handing, NoTransfer, Transfer, read_hand
 END_CALL = "end_call"
 BUILT_IN = (END_CALL, TRANSFER, SEND_DIGITS)
 
-_AT_THE_END = (Wish.GOODBYE,)
-_BEFORE_A_TRANSFER = (Wish.ANNOUNCEMENT, Wish.HOLD)
+_AT_THE_END = (Wish.GOODBYE, Wish.REST)
+_BEFORE_A_TRANSFER = (Wish.ANNOUNCEMENT, Wish.HOLD, Wish.REST)
 _IN_BETWEEN = tuple(wish for wish in Wish if wish not in (Wish.GOODBYE, Wish.ANNOUNCEMENT))
 
 

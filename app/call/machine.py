@@ -24,12 +24,16 @@ from app.call.model_link import ModelLink
 from app.call.model_session import ModelSession
 from app.call.output import AgentAudio
 from app.call.patience import Patience
+from app.call.pause_match import Pace
 from app.call.responses import Responses, Wish
 from app.call.session_items import OUR_ITEMS, SessionItems
 from app.call.tool_answers import ToolAnswers
 from app.call.tool_calls import ToolCalls
 from app.call.transfer import TRANSFER, Handing
 from app.call.usage import Usage
+
+# More of what is under way brings nothing nearer, so the other clocks can wait.
+_MORE = (ev.AudioReceived, ev.TranscriptReceived, ev.TextReceived, ev.VoiceReceived, ev.VoicePaused)
 
 UNCLAIMED_MS = 30_000.0
 STUCK_MS = 30_000.0
@@ -50,8 +54,16 @@ class CallMachine:
         self._out: list[do.Command] = []
         self._audio = AgentAudio(self._out)
         self._items = SessionItems(self._out, self._new_event_id)
-        self._speech = AgentSpeech(self._audio, self._items, self.conversation)
         self._responses = Responses()
+        self._speech = AgentSpeech(
+            self._out,
+            self._audio,
+            self._items,
+            self.conversation,
+            self._responses,
+            self._new_event_id,
+            voices=len(agent.voices),
+        )
         self._link = ModelLink()
         self._tools = ToolCalls(agent.limits.tool_ms)
         self._answers = ToolAnswers(
@@ -140,6 +152,11 @@ class CallMachine:
         """Whether the caller has to be helped without the model."""
         return bool(self._link.fatal) or self._leaving.farewell.reason == "model"
 
+    @property
+    def paces(self) -> list[Pace]:
+        """How the agent's voices speak, in their order."""
+        return self._speech.synthesis.paces
+
     def masks_keys(self, now_ms: float) -> bool:
         """Whether the keys that are pressed now are for a tool alone."""
         return self._entries.keypad.secret(now_ms)
@@ -156,9 +173,10 @@ class CallMachine:
         """Take what happened at `now_ms` (monotonic, never before the last); returns what to do."""
         if not self._over:
             self._take(event, now_ms)
-        # More of what is under way brings nothing nearer, so it can wait for the next look.
-        more = isinstance(event, ev.AudioReceived | ev.TranscriptReceived)
-        if not self._over and not (more and now_ms < self.next_deadline_ms):
+        if not self._over and isinstance(event, _MORE) and now_ms < self.next_deadline_ms:
+            due_ms = self._speech.synthesis.next_ms(now_ms)
+            self.next_deadline_ms = min(self.next_deadline_ms, due_ms)
+        elif not self._over:
             self._settle(now_ms)
         commands = self._out.copy()
         self._out.clear()
@@ -173,6 +191,10 @@ class CallMachine:
                 self._speech.play(event, now_ms)
             case ev.TranscriptReceived(item_id, text):
                 self._speech.says(item_id, text, now_ms)
+            case ev.TextReceived(item_id, text):
+                self._speech.writes(item_id, text, now_ms)
+            case ev.VoiceReceived() | ev.VoicePaused() | ev.VoiceFinished() | ev.VoiceFailed():
+                self._speech.synthesis.take(event, now_ms)
             case ev.TranscriptCompleted(item_id, text):
                 self.conversation.turn("assistant", item_id, now_ms).said(text)
             case ev.MarkEchoed(name):
@@ -255,6 +277,8 @@ class CallMachine:
 
     def _leg_opened(self, event: ev.LegOpened, now_ms: float) -> None:
         self._opened, self._opened_ms = event, now_ms
+        if event.paces:
+            self._speech.synthesis.paces[:] = event.paces
         self._claim_by_ms = now_ms + UNCLAIMED_MS
         self._session.leg_opened(event, now_ms)
         if event.tool:
@@ -328,6 +352,7 @@ class CallMachine:
         if self._leaving.settle(now_ms, model_ready=self._link.ready):
             self._end_leg(self._leaving.reason, now_ms)
             return
+        self._speech.synthesis.settle(now_ms)
         self._settle_entries(now_ms)
         self._session.settle(now_ms, connected=self._connected)
         self._answers.keep(self.agent.limits.tool_ms, now_ms)
@@ -358,6 +383,7 @@ class CallMachine:
             self._patience.next_ms(now_ms),
             self._floor.answer_by_ms,
             self._responses.next_ms(),
+            self._speech.synthesis.next_ms(now_ms),
         )
 
     def _settle_entries(self, now_ms: float) -> None:
@@ -374,6 +400,7 @@ class CallMachine:
         return (
             not self._link.ready
             or not self._responses.idle
+            or self._audio.owed
             or self._floor.answer_by_ms != NEVER
             or bool(self._tools.working())
             or self._leaving.keeps_waiting

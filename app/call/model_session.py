@@ -57,7 +57,8 @@ class ModelSession:
         """The socket is open."""
         self._link.opened(now_ms)
         self._configuration = self._new_event_id()
-        self._out.append(ConfigureSession(self._configuration))
+        speaks = self._speech.synthesis.model_speaks
+        self._out.append(ConfigureSession(self._configuration, speaks=speaks))
 
     def configured(self, now_ms: float) -> None:
         """The settings were taken: tell it what was said, and what it is to do first."""

@@ -25,6 +25,7 @@ class AgentAudio:
         self._held: deque[PlayAudio] = deque()
         self._held_bytes = 0
         self._model_paused = False
+        self.owed = False  # a voice is still at what is to be played
 
     def open(self, now_ms: float) -> None:
         """The stream takes audio, for the first time or again."""
@@ -75,10 +76,15 @@ class AgentAudio:
         """Whether audio is held back."""
         return bool(self._held)
 
+    def ahead_bytes(self, now_ms: float) -> int:
+        """How much there is to play before anything that is played now."""
+        return self._held_bytes + self.ledger.unplayed_bytes(now_ms)
+
     def heard_out_ms(self, now_ms: float) -> float:
         """When to stop waiting for the last mark: now if it came, else a while after its time.
-        Never while audio is held back: a stream that stays stuck ends the leg."""
-        if self._held:
+        Never while audio is held back or owed: a stream that stays stuck ends the leg, a voice that
+        is stuck fails."""
+        if self._held or self.owed:
             return NEVER
         if self.ledger.all_surely_heard:
             return now_ms

@@ -23,6 +23,7 @@ class Wish(StrEnum):
     NUDGE = "nudge"  # the caller says nothing
     WARNING = "warning"  # the longest call is near
     SAY = "say"  # words that somebody else chose
+    REST = "rest"  # words that no voice of ours could say
     ANNOUNCEMENT = "announcement"  # of a transfer
     GOODBYE = "goodbye"
 
@@ -52,9 +53,13 @@ class Responses:
     def want(self, wish: Wish, direction: str = "") -> None:
         """Ask for a response as soon as it can be had; once per wish, and per words to say."""
         wanted = Wanted(wish, direction)
-        if all(each.wish is not wish or Wish.SAY is wish for each in self._queue if each != wanted):
-            if wanted not in self._queue:
-                self._queue.append(wanted)
+        if wanted in self._queue:
+            return
+        if wish is Wish.REST:  # the end of what was begun comes first
+            begun = sum(each.wish is Wish.REST for each in self._queue)
+            self._queue.insert(begun, wanted)
+        elif wish is Wish.SAY or all(each.wish is not wish for each in self._queue):
+            self._queue.append(wanted)
 
     def unwant(self, *wishes: Wish) -> None:
         if self._queue:
@@ -164,6 +169,9 @@ class Responses:
         return was
 
     def _again(self, wanted: Wanted, now_ms: float) -> None:
-        self.unwant(wanted.wish)
+        if wanted.wish in (Wish.SAY, Wish.REST):
+            self.withdraw(wanted)
+        else:
+            self.unwant(wanted.wish)
         self._queue.insert(0, wanted)
         self._not_before_ms = now_ms + RETRY_MS * 2 ** max(0, self._failures - 1)

@@ -1,9 +1,10 @@
 """The agent's items as the present session knows them, and how it is told what was not heard."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from dataclasses import replace
 
-from app.call.commands import Command, DeleteItem, TruncateItem
+from app.call.commands import AddMessage, Command, DeleteItem, TruncateItem
 from app.call.playback import Cut
 
 OUR_ITEMS = "bridge_"
@@ -24,6 +25,8 @@ class SessionItems:
         self._cut_items: set[str] = set()
         self._cut_responses: set[str] = set()
         self._truncations: dict[str, str] = {}  # event id -> item id, until answered
+        self._standing_in: dict[str, str] = {}  # item id -> id of what stands in its place now
+        self._additions: dict[str, AddMessage] = {}  # by event id
 
     def response_created(self) -> None:
         self._of_active = []
@@ -55,19 +58,37 @@ class SessionItems:
     def mute_response(self, response_id: str) -> None:
         self._cut_responses.add(response_id)
 
-    def cut(self, cuts: Iterable[Cut]) -> None:
-        """Tell the model how much of each item was heard: truncate it there, or delete it when
+    def cut(self, cut: Cut) -> None:
+        """Tell the model how much of an item was heard: truncate it there, or delete it when
         nothing was (a truncation to 0 is refused before any audio, and says less)."""
-        for cut in cuts:
-            self._cut_items.add(cut.item_id)
-            if cut.item_id not in self._known:
-                continue  # an item of a session that is gone
+        self._cut_items.add(cut.item_id)
+        if cut.item_id not in self._known:
+            return  # an item of a session that is gone
+        event_id = self._new_event_id()
+        if cut.heard_ms > 0:
+            self._truncations[event_id] = cut.item_id
+            self._out.append(TruncateItem(event_id, cut.item_id, cut.heard_ms))
+        else:
+            self._out.append(DeleteItem(event_id, cut.item_id))
+
+    def replace(self, item_id: str, heard_text: str) -> None:
+        """Tell the model what was heard of an item that is text alone: a message with that text
+        takes its place, or nothing does. (Only audio can be truncated: protocol, section 9.)"""
+        self._cut_items.add(item_id)
+        if item_id not in self._known:
+            return
+        present_id = self._standing_in.get(item_id, item_id)
+        if heard_text:
             event_id = self._new_event_id()
-            if cut.heard_ms > 0:
-                self._truncations[event_id] = cut.item_id
-                self._out.append(TruncateItem(event_id, cut.item_id, cut.heard_ms))
-            else:
-                self._out.append(DeleteItem(event_id, cut.item_id))
+            self._standing_in[item_id] = f"{OUR_ITEMS}heard_{event_id.removeprefix(OUR_ITEMS)}"
+            added = AddMessage(
+                event_id, "assistant", heard_text, self._standing_in[item_id], present_id
+            )
+            self._additions[event_id] = added
+            self._out.append(added)
+        else:
+            self._known.discard(item_id)  # there is nothing left to replace
+        self._out.append(DeleteItem(self._new_event_id(), present_id))
 
     def drop(self, item_id: str) -> None:
         """Delete an item that is of no use: a tool call that was cut short."""
@@ -76,7 +97,12 @@ class SessionItems:
 
     def refused(self, event_id: str, message: str) -> bool:
         """The model refused what this event asked for. A truncation beyond the audio is asked for
-        once more, at the length that the answer names. Returns whether it was one of ours."""
+        once more, at the length that the answer names; a text that cannot take its place goes to
+        the end. Returns whether it was one of ours."""
+        if added := self._additions.pop(event_id, None):
+            if added.after:
+                self._out.append(replace(added, event_id=self._new_event_id(), after=""))
+            return True
         item_id = self._truncations.pop(event_id, None)
         if item_id is None:
             return False
@@ -89,5 +115,6 @@ class SessionItems:
         """The session is gone."""
         for known in (self._known, self._cut_items, self._cut_responses):
             known.clear()
-        self._truncations.clear()
+        for answers in (self._truncations, self._standing_in, self._additions):
+            answers.clear()
         self._of_active = []

@@ -13,6 +13,7 @@ from app.call import commands as do
 from app.call import events as ev
 from app.call.agent import Agent
 from app.call.machine import CallMachine
+from app.call.pause_match import Pace
 from app.call.usage import Usage
 
 MOST_ENTRIES = 20_000  # kept in memory between two takes; past it the oldest go
@@ -23,11 +24,21 @@ _EVENTS = {cls.__name__: cls for cls in get_args(ev.Event)}
 _FIELDS = {
     cls: tuple(f.name for f in fields(cls)) for cls in (*get_args(ev.Event), *get_args(do.Command))
 }
-_IN_RUNS = (ev.AudioReceived, ev.TranscriptReceived, ev.MarkEchoed)  # these don't end a run
+# These don't end a run:
+_IN_RUNS = (
+    ev.AudioReceived,
+    ev.TranscriptReceived,
+    ev.TextReceived,
+    ev.VoiceReceived,
+    ev.VoicePaused,
+    ev.MarkEchoed,
+)
 # What comes in runs, and which of its fields differs from piece to piece.
 _PIECE = {
     "AudioReceived": "size_bytes",
     "TranscriptReceived": "text",
+    "TextReceived": "text",
+    "VoiceReceived": "size_bytes",
     "PlayAudio": "size_bytes",
     "MarkEchoed": "name",
     "SendMark": "name",
@@ -87,7 +98,8 @@ class Timeline:
         name = type(message).__name__
         value_name = _PIECE.get(name)
         if value_name is not None:
-            of = (name, getattr(message, "item_id", ""))
+            whose = getattr(message, "item_id", "") or getattr(message, "utterance_id", "")
+            of = (name, whose)
             run = self._runs.get(of)
             if run is None:
                 data = _fields(message)
@@ -107,12 +119,14 @@ class Timeline:
 
 
 def _fields(message: ev.Event | do.Command) -> dict[str, Any]:
-    """What a message says. Only usage is nested; `asdict` would copy everything, at ten times the
+    """What a message says. Few are nested; `asdict` would copy everything, at ten times the
     cost."""
     names = _FIELDS[type(message)]
     data = {name: getattr(message, name) for name in names}
     if isinstance(message, ev.ResponseDone):
         data["usage"] = asdict(message.usage)
+    elif isinstance(message, ev.LegOpened):
+        data["paces"] = [asdict(pace) for pace in message.paces]
     elif isinstance(message, do.TransferCall):
         data["route"] = list(message.route)  # as it comes back from JSON
     return data
@@ -132,12 +146,16 @@ def _expand(entries: Iterable[Entry], kind: Kind) -> list[tuple[int, float, str,
 
 
 def _event(name: str, data: dict[str, Any]) -> ev.Event:
-    if name == "AudioReceived":
+    if name in ("AudioReceived", "VoiceReceived"):
         data = {**data, "payload": ""}
     elif name == "ResponseDone":
         data = {**data, "usage": Usage(**data["usage"])}
     elif name == "LegOpened":
-        data = {**data, "history": tuple((role, text) for role, text in data["history"])}
+        history = tuple((role, text) for role, text in data["history"])
+        paces = tuple(
+            Pace(**{**pace, "rates": tuple(pace["rates"])}) for pace in data.get("paces", ())
+        )
+        data = {**data, "history": history, "paces": paces}
     event: ev.Event = _EVENTS[name](**data)
     return event
 

@@ -114,9 +114,9 @@ def encode(command: ToModel, agent: Agent) -> str:
     """The client event that carries out a command. `agent`: whose settings and instructions."""
     event: dict[str, Any]
     match command:
-        case ConfigureSession(event_id):
-            return session_update(agent, event_id)
-        case AddMessage(event_id, role, text, item_id):
+        case ConfigureSession(event_id, speaks):
+            return session_update(agent, event_id, speaks=speaks)
+        case AddMessage(event_id, role, text, item_id, after):
             # OpenAI: what the assistant said is output, whoever writes it into the history.
             kind = "output_text" if role == "assistant" else "input_text"
             content = [{"type": kind, "text": text}]
@@ -124,6 +124,8 @@ def encode(command: ToModel, agent: Agent) -> str:
             event = _new_item(
                 event_id, {**named, "type": "message", "role": role, "content": content}
             )
+            if after:
+                event["previous_item_id"] = after
         case AddToolOutput(event_id, call_id, output):
             event = _new_item(
                 event_id, {"type": "function_call_output", "call_id": call_id, "output": output}

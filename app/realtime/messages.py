@@ -28,6 +28,7 @@ from app.call.events import (
     SessionCreated,
     SpeechStarted,
     SpeechStopped,
+    TextReceived,
     ToolOutputTaken,
     TranscriptCompleted,
     TranscriptReceived,
@@ -283,8 +284,12 @@ class _TranscriptDelta(Message, tag="response.output_audio_transcript.delta"):
         return TranscriptReceived(self.item_id, self.delta)
 
 
-class _TextDelta(_TranscriptDelta, tag="response.output_text.delta"):
-    pass
+class _TextDelta(Message, tag="response.output_text.delta"):
+    item_id: str
+    delta: str
+
+    def event(self) -> TextReceived:
+        return TextReceived(self.item_id, self.delta)
 
 
 class _TranscriptDone(Message, tag="response.output_audio_transcript.done"):

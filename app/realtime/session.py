@@ -17,8 +17,9 @@ _MULAW = {"type": "audio/pcmu"}
 _TAKE_NO_PROMPT = ("gpt-realtime-whisper", "gpt-4o-transcribe-diarize")
 
 
-def session_update(agent: Agent, event_id: str) -> str:
+def session_update(agent: Agent, event_id: str, *, speaks: bool = True) -> str:
     """The event that turns a fresh session into this agent. `event_id`: named by a refusal.
+    `speaks`: with its own voice; otherwise it writes, for another voice.
 
     It names no model: that is in the socket's URL and cannot be changed.
     """
@@ -30,7 +31,7 @@ def session_update(agent: Agent, event_id: str) -> str:
         "event_id": event_id,
         "session": {
             "type": "realtime",
-            "output_modalities": ["audio"],
+            "output_modalities": ["audio" if speaks else "text"],
             "instructions": agent.instructions,
             "audio": {
                 "input": {

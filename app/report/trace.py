@@ -184,6 +184,8 @@ class _Reader:
         self._tools: dict[str, tuple[str, str, float]] = {}
         self._aways = Aways()
         self._cut: set[str] = set()
+        self._whose: dict[str, str] = {}  # item ids by utterance
+        self._replaced: set[str] = set()  # items that a message with the heard text stands in for
         self._forwarded_bytes = 0  # of the caller's audio, in this session
         self._now_ms = 0.0
 
@@ -195,7 +197,12 @@ class _Reader:
                 self._play(str(data["item_id"]), int(value))
             case "AudioReceived":
                 self._speech(data["item_id"]).generated_bytes += int(value)
-            case "TranscriptReceived":
+            case "Synthesize":
+                self._whose[data["utterance_id"]] = data["item_id"]
+            case "VoiceReceived":
+                if item_id := self._whose.get(data["utterance_id"]):
+                    self._speech(item_id).generated_bytes += int(value)
+            case "TranscriptReceived" | "TextReceived":
                 speech = self._speech(data["item_id"])
                 speech.text += str(value)
             case "TranscriptCompleted":
@@ -209,7 +216,10 @@ class _Reader:
                 self._cleared(data.get("dropped_bytes"))
             case "TruncateItem":
                 self._was_cut(data["item_id"], float(data["audio_end_ms"]))
-            case "DeleteItem" if data["item_id"] in self._trace.speeches:
+            case "AddMessage" if data.get("after") in self._trace.speeches:
+                self._replaced.add(data["after"])
+                self._was_replaced(data["after"])
+            case "DeleteItem" if data["item_id"] in self._trace.speeches.keys() - self._replaced:
                 self._was_cut(data["item_id"], 0.0)
             case "SpeechStarted" | "SpeechStopped" | "CallerAudioForwarded" | "ModelOpened":
                 self._caller(name, data)
@@ -327,6 +337,12 @@ class _Reader:
         elif item_id not in self._cut and heard_ms > 0:
             cuts.append(Interruption(self._now_ms, item_id, heard_ms, 0, 0))
         self._cut.add(item_id)
+
+    def _was_replaced(self, item_id: str) -> None:
+        """The model is told of text alone: how much was heard, the buffer knows."""
+        heard_bytes = sum(each.size_bytes for each in self._played if each.item_id == item_id)
+        if item_id not in self._cut:  # nothing was cleared: it was unfinished, and all was heard
+            self._was_cut(item_id, heard_bytes / BYTES_PER_MS)
 
     # --- the rest -----------------------------------------------------------------------------
 

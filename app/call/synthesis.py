@@ -1,0 +1,345 @@
+"""What external voices say: the agent's text cut into utterances, one being made, the rest waiting.
+
+An utterance is asked for when little is left to play, so that an interruption wastes little; and of
+one that is still being made the caller is given only what has to play soon, so that a voice that
+breaks can be cut at a word's end, and another one goes on with the next word.
+"""
+
+import base64
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from app.audio import fade_out
+from app.call.commands import Command, DropSynthesis, Synthesize
+from app.call.conversation import Turn
+from app.call.events import VoiceFailed, VoiceFinished, VoicePaused, VoiceReceived
+from app.call.limits import NEVER
+from app.call.output import AgentAudio
+from app.call.playback import BYTES_PER_MS
+from app.call.sentences import SentenceCutter
+from app.call.speakable import Cleaner
+from app.call.spoken_words import words
+from app.call.utterances import Utterance, text_of
+from app.call.word_times import UNKNOWN, learn
+
+SETTLE_MS = 8.0  # "three." may be followed by "five", but then it follows at once
+AHEAD_BYTES = 4000 * BYTES_PER_MS  # with less than this to play the next utterance is asked for
+LOW_BYTES = 300 * BYTES_PER_MS  # with less than this to play more of an unfinished one is given,
+HIGH_BYTES = 700 * BYTES_PER_MS  # up to this
+LOOK_MS = 20.0  # no oftener is it looked whether it is time
+TRIES = 2
+REST_MS = 60_000.0  # a voice that failed is left alone for so long
+
+VoiceEvent = VoiceReceived | VoicePaused | VoiceFinished | VoiceFailed
+
+
+@dataclass(slots=True)
+class _Item:
+    """An item of the model's that is being said. `over`: all its text is there. `waiting`: how many
+    of its utterances are not complete. `unsaid`: what no voice could say of it."""
+
+    turn: Turn
+    cutter: SentenceCutter = field(default_factory=SentenceCutter)
+    cleaner: Cleaner = field(default_factory=Cleaner)
+    over: bool = False
+    waiting: int = 0
+    ends_in_space: bool = False
+    left_out: bool = False
+    unsaid: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Job:
+    """An utterance and how it went with it. `tries`: by voice; `unfit`: voices that cannot say this
+    text."""
+
+    utterance: Utterance
+    tries: dict[int, int] = field(default_factory=dict)
+    unfit: set[int] = field(default_factory=set)
+    voice: int = 0
+    held: deque[tuple[str, int]] = field(default_factory=deque)  # came, and was not given yet
+
+
+class Synthesis:
+    """`voices`: how many there are. `said(item_id, now_ms)` is told when nothing more comes of an
+    item; `unsaid(item_id, text, now_ms)`, before that, what of it was left out or could not be
+    said: empty when other words of it are of no use either."""
+
+    def __init__(
+        self,
+        out: list[Command],
+        audio: AgentAudio,
+        voices: int,
+        said: Callable[[str, float], None],
+        unsaid: Callable[[str, str, float], None],
+        given_up: Callable[[], None],
+    ) -> None:
+        self.gave_up = False  # no voice is left: the model is to speak itself
+        self._out = out
+        self._audio = audio
+        self._rested_ms = [0.0] * voices  # until then a voice is left alone
+        self.paces = [UNKNOWN] * voices  # how each of them speaks
+        self._said = said
+        self._unsaid = unsaid
+        self._given_up = given_up
+        self._items: dict[str, _Item] = {}
+        self._queue: deque[_Job] = deque()
+        self._job: _Job | None = None
+        self._settle_ms = NEVER
+        self._count = 0
+
+    @property
+    def voices(self) -> bool:
+        """Whether there ever was a voice: what the model writes is to be heard."""
+        return bool(self._rested_ms)
+
+    @property
+    def model_speaks(self) -> bool:
+        """Whether the model is to speak itself."""
+        return self.gave_up or not self._rested_ms
+
+    def has(self, item_id: str) -> bool:
+        """Whether it is not through with this item."""
+        return item_id in self._items
+
+    # --- the model's text -----------------------------------------------------------------------
+
+    def text(self, turn: Turn, text: str, now_ms: float) -> None:
+        """More of what an item says."""
+        item = self._items.get(turn.item_id)
+        if item is None:
+            item = self._items[turn.item_id] = _Item(turn)
+            turn.utterances = []
+            self._audio.owed = True
+        self._add(item, item.cutter.feed(text))
+        self._settle_ms = now_ms + SETTLE_MS if item.cutter.may_end else NEVER
+        self.settle(now_ms)
+
+    def text_over(self, item_id: str, now_ms: float) -> None:
+        """Nothing is added to this item any more."""
+        item = self._items[item_id]
+        self._add(item, item.cutter.finish())
+        item.over, self._settle_ms = True, NEVER
+        self._finish(item, now_ms)
+        self.settle(now_ms)
+
+    def _add(self, item: _Item, pieces: list[str]) -> None:
+        for piece in pieces:
+            text = item.cleaner.say(piece)
+            spaced = item.ends_in_space or piece[:1].isspace()
+            item.ends_in_space = piece[-1:].isspace() or (spaced and not text)
+            if not text:
+                continue
+            utterances = item.turn.utterances
+            assert utterances is not None
+            self._count += 1
+            before = " " if spaced and (utterances or item.unsaid) else ""
+            if self.gave_up:
+                item.unsaid.append(before + text)
+                continue
+            utterance = Utterance(f"utterance_{self._count}", item.turn.item_id, text, before)
+            utterances.append(utterance)
+            item.turn.text = text_of(utterances)
+            item.waiting += 1
+            self._queue.append(_Job(utterance))
+
+    # --- what becomes of an utterance -----------------------------------------------------------
+
+    def take(self, event: VoiceEvent, now_ms: float) -> None:
+        """A voice says what became of the utterance that it was asked for."""
+        job = self._job
+        if job is None or job.utterance.id != event.utterance_id:
+            return  # dropped
+        utterance = job.utterance
+        match event:
+            case VoiceReceived(_, payload, size_bytes):
+                utterance.size_bytes += size_bytes
+                job.held.append((payload, size_bytes))
+            case VoicePaused(_, start, end):
+                utterance.pauses.append((start, end))
+            case VoiceFinished():
+                self.paces[job.voice] = learn(
+                    self.paces[job.voice],
+                    utterance.text,
+                    utterance.size_bytes,
+                    utterance.pauses,
+                )
+                self._complete(job, now_ms)
+            case VoiceFailed(_, _, kind):
+                self._fail(job, kind, now_ms)
+        self.settle(now_ms)
+
+    def _complete(self, job: _Job, now_ms: float) -> None:
+        """All that there will be of it has come."""
+        self._job = None
+        self._give(job, job.utterance.size_bytes, now_ms)
+        job.utterance.complete = True
+        item = self._items[job.utterance.item_id]
+        item.waiting -= 1
+        self._finish(item, now_ms)
+
+    def _give(self, job: _Job, up_to_bytes: int, now_ms: float) -> None:
+        """Let the caller have whole pieces, as long as no more than this was given."""
+        utterance = job.utterance
+        while job.held and utterance.given_bytes + job.held[0][1] <= up_to_bytes:
+            payload, size_bytes = job.held.popleft()
+            utterance.given_bytes += size_bytes
+            self._audio.play(utterance.item_id, payload, size_bytes, now_ms)
+
+    def _fail(self, job: _Job, kind: str, now_ms: float) -> None:
+        voice, self._job = job.voice, None
+        began = job.utterance.given_bytes > 0
+        others = any(self._may(each, job, now_ms) for each in self._voices if each != voice)
+        job.tries[voice] = job.tries.get(voice, 0) + 1
+        if kind == "fatal":
+            self._rested_ms[voice] = NEVER
+        elif kind == "text":
+            job.unfit.add(voice)
+        elif job.tries[voice] >= TRIES or (began and others):
+            self._rested_ms[voice] = now_ms + REST_MS
+        if began:
+            self._break(job, now_ms)
+        else:  # nobody heard anything of it: all of it again
+            job.held.clear()
+            job.utterance.pauses.clear()
+            job.utterance.size_bytes = 0
+            self._queue.appendleft(job)
+
+    def _break(self, job: _Job, now_ms: float) -> None:
+        """Of what came keep what ends with a word; the rest is another utterance."""
+        utterance = job.utterance
+        boundary = utterance.word_times().boundary(utterance.given_bytes, utterance.size_bytes)
+        cut, count = boundary.at_byte, boundary.words
+        self._give(job, cut, now_ms)
+        short = cut - utterance.given_bytes
+        if short > 0 and job.held:
+            payload = _beginning(job.held[0][0], short)
+            utterance.given_bytes = cut
+            self._audio.play(utterance.item_id, payload, short, now_ms)
+        job.held.clear()
+        whole, found = utterance.text, words(utterance.text)
+        ends = found[count - 1].end if count else 0
+        utterance.text, utterance.size_bytes = whole[:ends], cut
+        utterance.pauses = [each for each in utterance.pauses if each[1] <= cut]
+        utterance.complete = True
+        item = self._items[utterance.item_id]
+        if count < len(found):
+            begins = found[count].start
+            self._count += 1
+            before = whole[ends:begins] if count else ""
+            rest = Utterance(f"utterance_{self._count}", utterance.item_id, whole[begins:], before)
+            utterances = item.turn.utterances
+            assert utterances is not None
+            utterances.insert(utterances.index(utterance) + 1, rest)
+            self._queue.appendleft(_Job(rest, job.tries, job.unfit))
+        else:
+            item.waiting -= 1
+            self._finish(item, now_ms)
+
+    # --- which voice ----------------------------------------------------------------------------
+
+    @property
+    def _voices(self) -> range:
+        return range(len(self._rested_ms))
+
+    def _may(self, voice: int, job: _Job, now_ms: float) -> bool:
+        return now_ms >= self._rested_ms[voice] and voice not in job.unfit
+
+    def _ask(self, now_ms: float) -> None:
+        """Have the next utterance made."""
+        job = self._queue.popleft()
+        voice = next((each for each in self._voices if self._may(each, job, now_ms)), None)
+        if voice is not None:
+            self._job, job.voice = job, voice
+            utterance = job.utterance
+            utterance.pace = self.paces[voice]
+            self._out.append(Synthesize(utterance.id, utterance.item_id, utterance.text, voice))
+        elif job.unfit:  # not with this text; there is nothing wrong with the voices
+            self._leave_out(job, now_ms)
+        else:
+            self._queue.appendleft(job)
+            self._give_up(now_ms)
+
+    def _leave_out(self, job: _Job, now_ms: float) -> None:
+        item = self._items[job.utterance.item_id]
+        self._forget(item, job.utterance)
+        item.left_out = True
+        self._finish(item, now_ms)
+
+    def _give_up(self, now_ms: float) -> None:
+        """No voice is left: the model is to say the rest."""
+        self.gave_up = True
+        for job in self._queue:
+            item = self._items[job.utterance.item_id]
+            item.unsaid.append(job.utterance.before + job.utterance.text)
+            self._forget(item, job.utterance)
+        self._queue.clear()
+        self._given_up()
+        for item in list(self._items.values()):
+            self._finish(item, now_ms)
+
+    def _forget(self, item: _Item, utterance: Utterance) -> None:
+        utterances = item.turn.utterances
+        assert utterances is not None
+        utterances.remove(utterance)
+        item.turn.text = text_of(utterances)
+        item.waiting -= 1
+
+    def _finish(self, item: _Item, now_ms: float) -> None:
+        if item.over and not item.waiting:
+            item_id = item.turn.item_id
+            del self._items[item_id]
+            self._audio.owed = bool(self._items)
+            if item.unsaid or item.left_out:
+                self._unsaid(item_id, "".join(item.unsaid).strip(), now_ms)
+            self._said(item_id, now_ms)
+
+    # --- time -----------------------------------------------------------------------------------
+
+    def settle(self, now_ms: float) -> None:
+        """Do what is due."""
+        if now_ms >= self._settle_ms:
+            self._settle_ms = NEVER
+            for item in self._items.values():
+                self._add(item, item.cutter.settle())
+        job = self._job
+        if job is not None and job.held:
+            ahead = self._audio.ahead_bytes(now_ms)
+            if ahead <= LOW_BYTES:
+                more = max(HIGH_BYTES - ahead, job.held[0][1])
+                self._give(job, job.utterance.given_bytes + more, now_ms)
+        while self._job is None and self._queue and self._audio.ahead_bytes(now_ms) < AHEAD_BYTES:
+            self._ask(now_ms)
+
+    def next_ms(self, now_ms: float) -> float:
+        """When something is due."""
+        if self._audio.waiting:  # nothing plays before the stream takes it, and then we are told
+            return self._settle_ms
+        if self._job is not None and self._job.held:
+            enough = LOW_BYTES
+        elif self._job is None and self._queue:
+            enough = AHEAD_BYTES
+        else:
+            return self._settle_ms
+        wait_ms = (self._audio.ahead_bytes(now_ms) - enough) / BYTES_PER_MS
+        return min(self._settle_ms, now_ms + max(wait_ms, LOOK_MS))
+
+    # --- the end of it --------------------------------------------------------------------------
+
+    def interrupt(self) -> list[str]:
+        """Stop. Returns the items of which not all was made."""
+        if self._job is not None:
+            self._out.append(DropSynthesis(self._job.utterance.id))
+        self._job, self._settle_ms = None, NEVER
+        self._queue.clear()
+        item_ids = list(self._items)
+        self._items.clear()
+        self._audio.owed = False
+        return item_ids
+
+
+def _beginning(payload: str, size_bytes: int) -> str:
+    """The first so many bytes of base64 µ-law, faded out at their end."""
+    ulaw = base64.b64decode(payload)[:size_bytes]
+    return base64.b64encode(fade_out(ulaw, 5)).decode("ascii")

@@ -1,0 +1,259 @@
+"""The model's own voice as one voice among others: a Realtime session that only says texts.
+
+OpenAI: Realtime API, WebSocket. In a call nobody needs it, because there the model that thinks also
+speaks; it is for who wants to hear that voice, or to compare it with others.
+"""
+
+import asyncio
+import base64
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from app.call import directions
+from app.errors import ModelError, VoiceError
+from app.realtime.client import HandshakeRefused, RealtimeSocket, connect
+from app.realtime.session import to_text
+from app.voices.base import Sound, Sounds, VoiceLine
+
+HZ = 24000  # OpenAI: the only rate of audio/pcm
+CONFIGURED_S = 8.0
+_MOST_HELD = 256  # messages that nobody took yet; then the socket is read no further
+
+
+@dataclass(frozen=True, slots=True)
+class OwnVoiceSettings:
+    """`url`: ws(s) address of the Realtime endpoint, without query. `name`, `speed`: as in the
+    agent file's [voice]."""
+
+    url: str
+    model: str
+    api_key: str = field(repr=False)
+    name: str
+    speed: float = 1.0
+
+
+class OwnVoice:
+    """See `Voice`. Each line has a session of its own."""
+
+    def __init__(self, settings: OwnVoiceSettings) -> None:
+        self._settings = settings
+        self._lines: list[OwnVoiceLine] = []
+
+    @property
+    def label(self) -> str:
+        return f"openai/{self._settings.name}"
+
+    def line(self) -> VoiceLine:
+        line = OwnVoiceLine(self._settings)
+        self._lines.append(line)
+        return line
+
+    async def aclose(self) -> None:
+        for line in self._lines:
+            await line.aclose()
+
+
+class OwnVoiceLine:
+    """See `VoiceLine`. A session says text after text; one that was told to stop is closed, and the
+    next text gets another."""
+
+    def __init__(self, settings: OwnVoiceSettings) -> None:
+        self._settings = settings
+        self._session: _Session | None = None
+
+    async def prepare(self) -> None:
+        with suppress(VoiceError):
+            await self._opened()
+
+    async def say(self, text: str) -> Sounds:
+        session = await self._opened()
+        whole = False
+        try:
+            session.send({"type": "response.create", "response": _exactly(text)})
+            while not whole:
+                message = await session.next()
+                match message.type:
+                    case "response.output_audio.delta" | "response.audio.delta":
+                        pcm = _samples(message.delta)
+                        if pcm:
+                            yield Sound(pcm, HZ)
+                    case "response.done":
+                        _check(message)
+                        whole = True
+        finally:
+            if not whole:
+                self._session = None
+                session.close()
+
+    async def aclose(self) -> None:
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    async def _opened(self) -> "_Session":
+        """The session, past its settings.
+
+        Raises:
+            VoiceError: there is none to be had.
+        """
+        if self._session is None or self._session.lost:
+            session = _Session()
+            try:
+                await session.open(self._settings)
+            except BaseException:
+                session.close()
+                raise
+            self._session = session
+        return self._session
+
+
+# --- the wire -------------------------------------------------------------------------------------
+
+
+class _Error(msgspec.Struct):
+    code: str | None = None
+    type: str | None = None
+
+    @property
+    def name(self) -> str:
+        return (self.code or self.type or "an error")[:80]
+
+
+class _StatusDetails(msgspec.Struct):
+    reason: str | None = None
+    error: _Error | None = None
+
+
+class _Response(msgspec.Struct):
+    status: str
+    status_details: _StatusDetails | None = None
+
+
+class _Message(msgspec.Struct):
+    type: str
+    delta: Any = None
+    response: msgspec.Raw = msgspec.Raw()
+    error: msgspec.Raw = msgspec.Raw()
+
+
+class _Session:
+    """A connection, its settings, and the messages that came and were not taken yet."""
+
+    def __init__(self) -> None:
+        self.lost = ""  # why, once it is
+        self._socket: RealtimeSocket | None = None
+        self._held: deque[bytes] = deque()
+        self._news = asyncio.Event()
+
+    async def open(self, settings: OwnVoiceSettings) -> None:
+        try:
+            async with asyncio.timeout(CONFIGURED_S):
+                await connect(
+                    settings.url,
+                    settings.model,
+                    settings.api_key,
+                    on_opened=self._opened,
+                    on_message=self._took,
+                    on_lost=self._was_lost,
+                    on_writable=lambda: None,
+                )
+                self.send({"type": "session.update", "session": _session(settings)})
+                while (await self.next()).type != "session.updated":
+                    pass
+        except HandshakeRefused as error:
+            raise VoiceError(str(error), kind="fatal" if error.fatal else "passing") from None
+        except ModelError as error:
+            raise VoiceError(str(error)) from None
+        except TimeoutError:
+            raise VoiceError(
+                f"the model took no settings within {CONFIGURED_S:g} s; try again"
+            ) from None
+
+    def send(self, event: dict[str, Any]) -> None:
+        if self._socket is not None:
+            self._socket.send(to_text(event).encode())
+
+    async def next(self) -> _Message:
+        """The next message; one that is an error is raised.
+
+        Raises:
+            VoiceError: an error, nonsense, or there are no more.
+        """
+        while not self._held:
+            if self.lost:
+                raise VoiceError(f"the model's connection ended: {self.lost}")
+            self._news.clear()
+            await self._news.wait()
+        data = self._held.popleft()
+        if not self._held and self._socket is not None:
+            self._socket.resume_reading()
+        try:
+            message = msgspec.json.decode(data, type=_Message)
+            if message.type == "error":
+                error = msgspec.json.decode(message.error, type=_Error)
+                raise VoiceError(f"the model reported {error.name}")
+        except (ValueError, RecursionError):
+            raise VoiceError("the model sent a malformed event") from None
+        return message
+
+    def close(self) -> None:
+        self.lost = self.lost or "it was closed"
+        if self._socket is not None:
+            self._socket.close()
+
+    def _opened(self, socket: RealtimeSocket) -> None:
+        self._socket = socket
+
+    def _took(self, data: bytes) -> None:
+        self._held.append(data)
+        self._news.set()
+        if len(self._held) >= _MOST_HELD and self._socket is not None:
+            self._socket.pause_reading()
+
+    def _was_lost(self, reason: str) -> None:
+        self.lost = reason
+        self._news.set()
+
+
+def _session(settings: OwnVoiceSettings) -> dict[str, Any]:
+    output: dict[str, Any] = {
+        "format": {"type": "audio/pcm", "rate": HZ},
+        "voice": settings.name,
+    }
+    if settings.speed != 1.0:
+        output["speed"] = settings.speed
+    return {
+        "type": "realtime",
+        "output_modalities": ["audio"],
+        "audio": {"input": {"turn_detection": None}, "output": output},
+        "tools": [],
+        "tool_choice": "none",
+    }
+
+
+def _exactly(text: str) -> dict[str, Any]:
+    return {"instructions": directions.say(text), "output_modalities": ["audio"]}
+
+
+def _samples(delta: object) -> bytes:
+    try:
+        pcm = base64.b64decode(str(delta), validate=True)
+    except ValueError:
+        raise VoiceError("the model sent audio that is not base64") from None
+    return pcm[: len(pcm) & ~1]
+
+
+def _check(message: _Message) -> None:
+    """Raises VoiceError for a response that did not come to its end."""
+    try:
+        response = msgspec.json.decode(message.response, type=_Response)
+    except (ValueError, RecursionError):
+        raise VoiceError("the model sent a malformed response.done") from None
+    if response.status != "completed":
+        details = response.status_details or _StatusDetails()
+        why = (details.error.name if details.error else details.reason) or "no reason given"
+        raise VoiceError(f"the model's response is {response.status}: {why}")

@@ -1,0 +1,134 @@
+"""A leg's side of the external voices: utterances as tasks, their sound as the telephone's."""
+
+import asyncio
+import base64
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import aclosing
+from typing import Any
+
+from app.audio import ULAW_HZ, ulaw_encode
+from app.call.commands import Synthesize
+from app.call.events import Event, VoiceFailed, VoiceFinished, VoicePaused, VoiceReceived
+from app.errors import VoiceError
+from app.voices.base import Voice, VoiceLine, timed
+from app.voices.pauses import Pauses
+from app.voices.rates import Resampler
+
+logger = logging.getLogger(__name__)
+
+PIECE_BYTES = 200 * ULAW_HZ // 1000  # of µ-law: what is given to the call at once
+FRAME_BYTES = 20 * ULAW_HZ // 1000
+_QUIET = b"\xff"
+
+
+class VoiceSide:
+    """`voices`: first the one that is to speak. `feed` tells the machine what came of what it asked
+    for; an utterance that was dropped is never heard of again."""
+
+    def __init__(
+        self, call_sid: str, voices: Sequence[Voice], feed: Callable[[Event], None]
+    ) -> None:
+        self._call_sid = call_sid
+        self._voices = voices
+        self._feed = feed
+        self._lines: dict[int, VoiceLine] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._others: set[asyncio.Task[None]] = set()  # on their way out, or opening ahead
+
+    def prepare(self) -> None:
+        """Open ahead what the first utterance needs."""
+        if self._voices:
+            self._start(self._line(0).prepare())
+
+    def say(self, command: Synthesize) -> None:
+        self.drop()
+        self._task = self._start(self._say(command))
+
+    def drop(self) -> None:
+        """Nobody wants the rest of what is being said."""
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    async def aclose(self) -> None:
+        """Let go of everything."""
+        for task in self._others:
+            task.cancel()
+        await asyncio.gather(*self._others, return_exceptions=True)
+        for line in self._lines.values():
+            await line.aclose()
+
+    def _line(self, number: int) -> VoiceLine:
+        if number not in self._lines:
+            self._lines[number] = self._voices[number].line()
+        return self._lines[number]
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._others.add(task)
+        task.add_done_callback(self._others.discard)
+        return task
+
+    async def _say(self, command: Synthesize) -> None:
+        utterance_id = command.utterance_id
+        phone = PhoneSound()
+        try:
+            async with aclosing(timed(self._line(command.voice).say(command.text))) as sounds:
+                async for sound in sounds:
+                    self._give(utterance_id, phone, phone.feed(sound.pcm, sound.hz))
+        except VoiceError as error:
+            extra = {
+                "call_sid": self._call_sid,
+                "voice": self._voices[command.voice].label,
+                "kind": error.kind,
+                "error": str(error),
+            }
+            logger.warning("voice failed", extra=extra)
+            self._give(utterance_id, phone, phone.finish())
+            self._feed(VoiceFailed(utterance_id, str(error), error.kind))
+        else:
+            self._give(utterance_id, phone, phone.finish())
+            self._feed(VoiceFinished(utterance_id))
+
+    def _give(self, utterance_id: str, phone: "PhoneSound", ulaw: bytes) -> None:
+        for start, end in phone.take_pauses():
+            self._feed(VoicePaused(utterance_id, start, end))
+        for at in range(0, len(ulaw), PIECE_BYTES):
+            piece = ulaw[at : at + PIECE_BYTES]
+            payload = base64.b64encode(piece).decode("ascii")
+            self._feed(VoiceReceived(utterance_id, payload, len(piece)))
+
+
+class PhoneSound:
+    """An utterance's sound on its way to the telephone: one resampler from its first piece to its
+    last, so that nothing clicks where one begins."""
+
+    def __init__(self) -> None:
+        self._resampler: Resampler | None = None
+        self._pauses = Pauses()
+        self._found: list[tuple[int, int]] = []
+        self._size_bytes = 0
+
+    def feed(self, pcm: bytes, hz: int) -> bytes:
+        """A piece of PCM at `hz` as µ-law, as far as it can be told by now."""
+        if self._resampler is None:
+            self._resampler = Resampler(hz, ULAW_HZ)
+        return self._take(self._resampler.feed(pcm))
+
+    def finish(self) -> bytes:
+        """The rest of it, in whole frames."""
+        ulaw = self._take(self._resampler.finish()) if self._resampler else b""
+        self._found += self._pauses.finish()
+        missing = -self._size_bytes % FRAME_BYTES
+        return ulaw + _QUIET * missing
+
+    def take_pauses(self) -> list[tuple[int, int]]:
+        """The pauses that came to their end since this was last asked: from, to, in bytes."""
+        found, self._found = self._found, []
+        return found
+
+    def _take(self, pcm: bytes) -> bytes:
+        self._found += self._pauses.feed(pcm)
+        self._size_bytes += len(pcm) // 2
+        return ulaw_encode(pcm)

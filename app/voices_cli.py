@@ -1,0 +1,361 @@
+"""`python -m app voices`: which voices the agent has, and what they sound like."""
+
+import asyncio
+import os
+import re
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, NoReturn
+from urllib.parse import urlsplit
+
+import typer
+from pydantic import SecretStr
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from app.agent_file import LoadedAgent, load_agent
+from app.agent_voices import VoiceSecrets, VoiceSettings, label, open_voices
+from app.embedded import embedded_model
+from app.errors import BridgeError, ConfigError, VoiceError
+from app.own_voice import HZ, OwnVoice, OwnVoiceSettings
+from app.settings import EMBEDDED, Settings, load_settings
+from app.voice_sample import Sample, record, sentences_of
+from app.voices.base import Voice
+from app.voices.http import HttpSettings
+from app.voices.qwen import QwenSettings
+from app.voices.volcengine import VolcengineSettings
+
+VOICE_FAILED, WRONG_SETTINGS = 1, 2
+SOMETHING = "Hello! This is how I sound on the telephone. Is there anything that I can do for you?"
+_KEYLESS = "OPENAI_API_KEY is missing: the embedded model speaks"
+
+
+def voices(
+    agent: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="An agent file, in place of AGENT_FILE.")
+    ] = None,
+    say: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="What to say; the agent's greeting if you only choose."),
+    ] = None,
+    voice: Annotated[
+        str | None,
+        typer.Option(metavar="VOICE", help="Who says it: a provider or a label of the list."),
+    ] = None,
+    all_: Annotated[
+        bool, typer.Option("--all", help="Have every voice say it, and compare them.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The WAV file, in place of voice-….wav.")
+    ] = None,
+    phone: Annotated[
+        bool, typer.Option("--phone", help="Write it as the caller hears it: 8000 Hz, µ-law.")
+    ] = False,
+) -> None:
+    """List the agent's voices, or have them say something into WAV files.
+
+    \b
+    python -m app voices
+    python -m app voices --say "Your table is ready."
+    python -m app voices --voice qwen --phone --out greeting.wav
+    python -m app voices --all --say "Your table is ready."
+
+    Status 1: a voice failed; 2: a setting or the agent file is wrong.
+    """
+    console = _console()
+    try:
+        house = _House.load(agent)
+        if say is None and voice is None and out is None and not all_ and not phone:
+            console.print(house.listing())
+            return
+        order = _Order.of(house, say, voice, out, everybody=all_, phone=phone)
+        samples, faults = asyncio.run(_speak(house, order, console))
+    except BridgeError as error:
+        _fail([error])
+    if samples:
+        console.print(_comparison(samples))
+        for sample, path in samples:
+            kept = f"Kept: {path} ({sample.hz} Hz, 16 bits, mono)"
+            console.print(kept, highlight=False, markup=False, soft_wrap=True)
+    if faults:
+        _fail(faults)
+
+
+def _fail(faults: Sequence[BridgeError]) -> NoReturn:
+    for fault in faults:
+        for line in str(fault).splitlines():
+            typer.echo(line, err=True)
+    failed = any(isinstance(each, VoiceError) for each in faults)
+    raise typer.Exit(VOICE_FAILED if failed else WRONG_SETTINGS) from None
+
+
+def _console() -> Console:
+    """The terminal; a pipe or a file gets long lines, not those of 80 columns."""
+    console = Console()
+    return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=160)
+
+
+# --- which voices there are -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """A voice of the agent's. `settings`: None for the model's own."""
+
+    label: str
+    settings: VoiceSettings | None = None
+
+    @property
+    def provider(self) -> str:
+        return self.label.partition("/")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class _House:
+    """What was set up: the service's settings and its agent."""
+
+    settings: Settings
+    agent: LoadedAgent
+
+    @classmethod
+    def load(cls, agent_file: Path | None) -> "_House":
+        settings = load_settings()
+        agent = load_agent(agent_file or settings.agent_file, settings.transfer_number)
+        return cls(settings, agent)
+
+    @property
+    def choices(self) -> list[_Choice]:
+        """Every voice in its order, the model's own one at the end."""
+        own = _Choice(f"openai/{self.agent.agent.voice.name}")
+        return [*(_Choice(label(each), each) for each in self.agent.voices), own]
+
+    def choose(self, wanted: str) -> _Choice:
+        """Raises ConfigError: there is no such voice."""
+        choices = self.choices
+        for known in ([each.label for each in choices], [each.provider for each in choices]):
+            names = [each.lower() for each in known]
+            if wanted.lower() in names:
+                return choices[names.index(wanted.lower())]
+        has = ", ".join(each.label for each in choices)
+        raise ConfigError(
+            f"--voice: {self.agent.path} names no voice {wanted!r}; it has {has}. "
+            "Another one goes into its [voice]"
+        )
+
+    @property
+    def secrets(self) -> VoiceSecrets:
+        names = (each.name for each in fields(VoiceSecrets))
+        values = {name: getattr(self.settings, name) for name in names}
+        return VoiceSecrets(**{name: _shown(value) for name, value in values.items()})
+
+    @asynccontextmanager
+    async def opened(self, choice: _Choice) -> AsyncIterator[Voice]:
+        """The voice, while it is needed.
+
+        Raises:
+            ConfigError: a credential is missing, or the embedded model cannot be had.
+        """
+        async with AsyncExitStack() as stack:
+            if choice.settings is not None:
+                (voice,) = open_voices((choice.settings,), self.secrets)
+            else:
+                voice = OwnVoice(await self._own(stack))
+            stack.push_async_callback(voice.aclose)
+            yield voice
+
+    async def _own(self, stack: AsyncExitStack) -> OwnVoiceSettings:
+        own, key = self.agent.agent.voice, _shown(self.settings.openai_api_key)
+        url, model = self.settings.realtime_url, self.settings.openai_realtime_model
+        if not key:
+            server = embedded_model(self.agent, remembers=False)
+            await stack.enter_async_context(server)
+            url, model, key = (
+                re.sub("^http", "ws", server.base_url) + "/realtime",
+                EMBEDDED,
+                EMBEDDED,
+            )
+        return OwnVoiceSettings(url, model, key, own.name, own.speed)
+
+    # --- the list ---
+
+    def listing(self) -> Table:
+        table = _table("", "voice", "model", ">Hz", "host", "credentials")
+        for number, choice in enumerate(self.choices):
+            if not number:
+                role = "speaks"
+            else:
+                role = "stands in" if choice.settings else "speaks when all fail"
+            model, hz, host = self._facts(choice)
+            cells = role, choice.label, model, str(hz), host, self._credentials(choice)
+            table.add_row(*map(Text, cells))
+        return table
+
+    def _facts(self, choice: _Choice) -> tuple[str, int, str]:
+        """Its model and its ways, its rate in Hz, and the host where it is."""
+        match choice.settings:
+            case QwenSettings() as qwen:
+                hz = int(qwen.session["sample_rate"])
+                return f"{qwen.model}, {qwen.mode}", hz, _host(qwen.url)
+            case VolcengineSettings() as volcengine:
+                ways = (
+                    f"v1, {volcengine.operation}, {volcengine.cluster}"
+                    if volcengine.transport == "v1"
+                    else f"v3, {volcengine.resource_id}"
+                )
+                model = ", ".join(filter(None, (volcengine.model, ways)))
+                return model, volcengine.rate, _host(volcengine.address("/"))
+            case HttpSettings() as http:
+                return http.emotion, http.sample_rate, _host(http.url)
+            case None:
+                if self.settings.openai_api_key is None:
+                    return EMBEDDED, HZ, "this machine"
+                host = _host(self.settings.openai_base_url)
+                return self.settings.openai_realtime_model, HZ, host
+
+    def _credentials(self, choice: _Choice) -> str:
+        if choice.settings is None:
+            return "there" if self.settings.openai_api_key else _KEYLESS
+        if isinstance(choice.settings, HttpSettings):
+            return "there" if self.secrets.http_voice_token else "HTTP_VOICE_TOKEN is not set"
+        missing = [*self._missing(choice.settings)]
+        return f"missing: {', '.join(missing)}" if missing else "there"
+
+    def _missing(self, voice: VoiceSettings) -> Iterator[str]:
+        """The names of the variables that it needs and that are empty."""
+        try:
+            open_voices((voice,), self.secrets)
+        except ConfigError as error:
+            for problem in error.problems:
+                yield problem.partition(":")[0]
+
+
+def _shown(secret: SecretStr | None) -> str:
+    return secret.get_secret_value() if secret else ""
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).hostname or ""
+
+
+def _table(*names: str) -> Table:
+    """`>` in front of a name: numbers, so to the right."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in names:
+        justify = "right" if name.startswith(">") else "left"
+        table.add_column(name.removeprefix(">"), justify=justify)  # type: ignore[arg-type]
+    return table
+
+
+# --- speaking -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What is to be said by whom, and where it goes."""
+
+    sentences: tuple[str, ...]
+    choices: tuple[tuple[_Choice, Path], ...]
+    phone: bool
+
+    @classmethod
+    def of(
+        cls,
+        house: _House,
+        say: str | None,
+        voice: str | None,
+        out: Path | None,
+        *,
+        everybody: bool,
+        phone: bool,
+    ) -> "_Order":
+        """Raises ConfigError: it cannot be done."""
+        if everybody and (voice or out):
+            option = "--voice" if voice else "--out"
+            raise ConfigError(f"{option}: --all has every voice speak into its own file; leave one")
+        text = say if say is not None else house.agent.agent.greeting or SOMETHING
+        sentences = sentences_of(text)
+        if not sentences:
+            raise ConfigError("--say: there is nothing in the text that a voice could say")
+        chosen = (
+            house.choices if everybody else [house.choose(voice)] if voice else house.choices[:1]
+        )
+        paths = [out] if out else [*_file_names(chosen)]
+        for path in paths:
+            if path.is_dir() or not path.absolute().parent.is_dir():
+                raise ConfigError(f"--out: {path}: expected a file in a directory that exists")
+        return cls(tuple(sentences), tuple(zip(chosen, paths, strict=True)), phone)
+
+
+def _file_names(choices: Sequence[_Choice]) -> Iterator[Path]:
+    """`voice-qwen-Cherry.wav`; a second one of that label gets a number."""
+    taken: dict[str, int] = {}
+    for choice in choices:
+        name = re.sub(r"[^\w.-]+", "-", choice.label)
+        taken[name] = taken.get(name, 0) + 1
+        yield Path(f"voice-{name}{f'-{taken[name]}' if taken[name] > 1 else ''}.wav")
+
+
+async def _speak(
+    house: _House, order: _Order, console: Console
+) -> tuple[list[tuple[Sample, Path]], list[BridgeError]]:
+    """Voice after voice. Returns what was written, and what went wrong."""
+    samples: list[tuple[Sample, Path]] = []
+    faults: list[BridgeError] = []
+    for choice, path in order.choices:
+        if choice.settings is None and house.settings.openai_api_key is None:
+            console.print(f"{_KEYLESS}.", style="yellow")
+        try:
+            async with house.opened(choice) as voice:
+                sample = await _record(voice, order.sentences, console)
+            sample = sample.on_the_phone() if order.phone else sample
+            await asyncio.to_thread(sample.write_wav, path)
+        except VoiceError as error:
+            told = str(error)
+            named = told if choice.label in told else f"{choice.label}: {told}"
+            faults.append(VoiceError(named, kind=error.kind))
+        except ConfigError as error:
+            faults.append(error)
+        except OSError as error:
+            faults.append(ConfigError(f"--out: cannot write {path}: {error.strerror}"))
+        else:
+            samples.append((sample, path))
+    return samples, faults
+
+
+async def _record(voice: Voice, sentences: Sequence[str], console: Console) -> Sample:
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.completed} of {task.total} sentences, {task.fields[sound_s]:.1f} s"),
+    )
+    quiet = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=quiet) as progress:
+        task = progress.add_task(voice.label, total=len(sentences), sound_s=0.0)
+
+        def on_sound(whole: int, sound_ms: float) -> None:
+            progress.update(task, completed=whole, sound_s=sound_ms / 1000)
+
+        return await record(voice, sentences, on_sound)
+
+
+def _comparison(samples: Sequence[tuple[Sample, Path]]) -> Table:
+    table = _table(
+        "voice", ">first sound ms", ">connect ms", ">sound s", ">real-time factor",
+        ">peak dBFS", ">level dBFS",
+    )  # fmt: skip
+    for sample, _ in samples:
+        table.add_row(
+            Text(sample.label),
+            f"{sample.first_sound_ms:.0f}",
+            f"{sample.connect_ms:.0f}",
+            f"{sample.sound_ms / 1000:.2f}",
+            f"{sample.real_time_factor:.3f}",
+            f"{sample.peak_dbfs:.1f}",
+            f"{sample.level_dbfs:.1f}",
+        )
+    return table

@@ -1,0 +1,188 @@
+"""An external voice speaks for the agent: sentence by sentence, ahead of its time, and not too far."""
+
+import pytest
+
+from app.call import commands as do
+from app.call import events as ev
+from app.call.agent import Limits
+from tests.call.scene import BYTES_PER_MS, agent
+from tests.call.speaking import Speaking, Way
+
+TWO = "We are open until nine tonight. Shall I book a table for you?"
+
+
+def test_with_an_external_voice_the_session_is_asked_to_write() -> None:
+    scene = Speaking()
+    scene.feed(ev.LegOpened())
+    scene.configure()
+
+    assert [each.speaks for each in scene.all(do.ConfigureSession)] == [False]
+
+
+def test_the_model_speaks_for_itself_where_there_is_no_other_voice() -> None:
+    scene = Speaking(voices=())
+    scene.feed(ev.LegOpened())
+    scene.configure()
+
+    assert [each.speaks for each in scene.all(do.ConfigureSession)] == [True]
+
+
+def test_a_sentence_is_asked_for_with_the_delta_that_completes_it() -> None:
+    scene = Speaking()
+    scene.connect()
+    scene.begin()
+    assert not scene.feed(ev.TextReceived("item_1", "We are open until nine"))
+    ordered = scene.feed(ev.TextReceived("item_1", " tonight. "))
+
+    assert [each.text for each in scene.all(do.Synthesize)] == ["We are open until nine tonight."]
+    assert isinstance(ordered[0], do.Synthesize)
+
+
+def test_a_sentence_that_may_go_on_is_asked_for_when_it_does_not() -> None:
+    scene = Speaking()
+    scene.connect()
+    scene.begin()
+    scene.feed(ev.TextReceived("item_1", "We are open."))
+    assert not scene.all(do.Synthesize)
+    scene.run(10)
+
+    assert [each.text for each in scene.all(do.Synthesize)] == ["We are open."]
+
+
+def test_all_of_it_is_heard_in_its_order_and_written_down() -> None:
+    scene = Speaking()
+    scene.connect()
+    scene.write(TWO)
+    scene.run(20_000)
+
+    assert scene.heard_words() == TWO.split()
+    assert scene.heard() == [("assistant", TWO)]
+
+
+def test_what_is_for_the_eye_alone_reaches_no_voice() -> None:
+    scene = Speaking()
+    scene.connect()
+    scene.write("**Great** choice 🍕! See [our menu](https://example.com/menu).")
+    scene.run(20_000)
+
+    assert scene.asked_of(0) == ["Great choice!", "See our menu."]
+    assert scene.heard() == [("assistant", "Great choice! See our menu.")]
+
+
+def test_the_next_sentence_is_made_while_one_plays_but_not_all_of_them() -> None:
+    text = " ".join(f"This is sentence number {n} of a rather long answer." for n in range(9))
+    scene = Speaking()
+    scene.connect()
+    scene.write(text)
+    scene.run(1000)
+
+    assert 2 <= len(scene.said) <= 3
+    scene.run(60_000)
+    assert scene.heard_words() == text.split()
+    first_ms = scene.when(do.PlayAudio)[0]
+    silences = scene.line.silences_ms(first_ms + scene.line.up_ms, first_ms + 20_000)
+    assert max(silences) == 0, "no gap between two sentences"
+
+
+def test_the_greeting_is_made_before_the_caller_is_there() -> None:
+    scene = Speaking(agent(greeting="Good morning."))
+    scene.feed(ev.LegOpened())
+    scene.configure()
+    scene.write("Good morning. What can I do for you?", "greeting", "resp_greeting")
+    scene.run(500)
+    scene.feed(ev.StreamStarted("MZ1"))
+
+    assert scene.when(do.PlayAudio)[0] == scene.now_ms
+    scene.run(10_000)
+    assert scene.heard_words() == "Good morning. What can I do for you?".split()
+
+
+def test_an_item_is_over_for_the_call_when_its_last_sentence_is() -> None:
+    """Until then nobody nudges the caller, and no goodbye counts as heard."""
+    scene = Speaking(
+        agent(limits=Limits(idle_ms=3000, longest_call_ms=0)), way=lambda _: Way(delay_ms=3500)
+    )
+    scene.connect()
+    scene.write(TWO)
+    scene.run(3400)
+    assert not scene.asked(), "nobody asks whether the caller is there before they heard anything"
+    spoken_ms = (len(scene.said[0].sound) + 0) / BYTES_PER_MS
+    scene.run(spoken_ms)
+    assert not scene.asked()
+
+
+def test_the_caller_hears_something_while_a_voice_takes_its_time() -> None:
+    scene = Speaking(way=lambda _: Way(delay_ms=9000))
+    scene.connect()
+    scene.write("One moment. I look it up.")
+    scene.run(8000)
+
+    assert [each.item_id for each in scene.all(do.PlayAudio)] == [""], "the tone of who waits"
+
+
+def test_a_goodbye_is_heard_to_its_end_before_the_call_is() -> None:
+    scene = Speaking()
+    scene.connect()
+    scene.begin()
+    scene.feed(
+        ev.TextReceived("item_1", "Thank you for calling. Have a very nice day, and goodbye!")
+    )
+    scene.feed(ev.OutputItemDone("resp_1", "item_1", "message", "completed"))
+    scene.call_tool("call_1", "end_call")
+    scene.feed(ev.ResponseDone("resp_1", "completed"))
+    scene.run(20_000)
+
+    assert scene.heard_words(scene.when(do.HangUp)[0])[-1] == "goodbye!"
+
+
+@pytest.mark.parametrize("interruptible", [True, False])
+def test_a_response_that_was_cancelled_says_nothing_more(interruptible: bool) -> None:
+    scene = Speaking(agent(interruptible=interruptible))
+    scene.connect()
+    scene.begin()
+    scene.feed(ev.TextReceived("item_1", "Let me tell you. "))
+    scene.run(300)
+    scene.speak()
+    scene.feed(ev.TextReceived("item_1", "It all began a while ago. "))
+    scene.finish(status="cancelled")
+    scene.run(10_000)
+
+    asked = (
+        ["Let me tell you."] if interruptible else ["Let me tell you.", "It all began a while ago."]
+    )
+    assert scene.asked_of(0) == asked
+
+
+def test_an_answer_is_said_behind_the_one_before_it() -> None:
+    scene = Speaking()
+    scene.connect()
+    scene.write("Let me look.", "item_1", "resp_1")
+    scene.write("We have a table at eight.", "item_2", "resp_2")
+    scene.run(10_000)
+
+    assert scene.heard_words() == "Let me look. We have a table at eight.".split()
+    assert [text for _, text in scene.heard()] == ["Let me look.", "We have a table at eight."]
+
+
+def test_what_a_lost_session_wrote_is_said_all_the_same() -> None:
+    scene = Speaking()
+    scene.connect()
+    scene.write(TWO)
+    scene.feed(ev.ModelLost("gone"))
+    scene.run(10_000)
+
+    assert scene.heard_words() == TWO.split()
+
+
+def test_a_voice_that_goes_on_about_what_was_dropped_is_not_listened_to() -> None:
+    scene = Speaking()
+    scene.connect()
+    scene.write(TWO)
+    scene.run(200)
+    dropped = scene.said[0].command.utterance_id
+    scene.speak()
+    before = len(scene.all(do.PlayAudio))
+    scene.feed(ev.VoiceReceived(dropped, "AAAA", 3), ev.VoiceFinished(dropped))
+    scene.feed(ev.VoiceFailed(dropped, "late"))
+
+    assert len(scene.all(do.PlayAudio)) == before

@@ -1,0 +1,152 @@
+"""The caller speaks over an external voice: the model is told what was heard, to the word."""
+
+from random import Random
+
+import pytest
+
+from app.call import commands as do
+from app.call import events as ev
+from app.call.timeline import ordered, replay
+from tests.call.scene import agent
+from tests.call.speaking import Speaking, Way
+
+STORY = (
+    "We are open from nine in the morning until ten at night, every day except Monday. "
+    "The last order is taken at half past nine. "
+    "Would you like to reserve a table for this evening, or shall I tell you about the menu first? "
+    "Our cook comes from Naples, and so do most of the recipes."
+)
+
+
+def replaced(scene: Speaking) -> list[str]:
+    """What the model was told of the items that were cut, in order."""
+    return [each.text for each in scene.all(do.AddMessage) if each.after]
+
+
+def test_the_item_gives_way_to_what_was_heard_of_it() -> None:
+    scene = Speaking()
+    scene.connect()
+    scene.write(STORY)
+    scene.run(3000)
+    scene.take()
+    commands = scene.speak()
+
+    clear, drop_or_add, *rest = [
+        each for each in commands if not isinstance(each, do.DropSynthesis)
+    ]
+    assert isinstance(clear, do.ClearAudio)
+    assert isinstance(drop_or_add, do.AddMessage)
+    assert (drop_or_add.role, drop_or_add.after) == ("assistant", "item_1")
+    assert [type(each) for each in rest] == [do.DeleteItem]
+    assert STORY.startswith(drop_or_add.text)
+    assert not scene.all(do.TruncateItem), "there is no audio to truncate"
+
+
+def test_of_what_nobody_heard_nothing_stands_in() -> None:
+    scene = Speaking(way=lambda _: Way(delay_ms=400))
+    scene.connect()
+    scene.write(STORY)
+    scene.run(100)
+    scene.take()
+    commands = scene.speak()
+
+    assert [type(each) for each in commands] == [do.DropSynthesis, do.DeleteItem]
+    assert [text for role, text in scene.heard() if role == "assistant"] == []
+
+
+def test_what_was_heard_out_stands() -> None:
+    scene = Speaking()
+    scene.connect()
+    scene.write("We are open until nine.")
+    scene.run(10_000)
+    scene.take()
+
+    assert scene.speak() == []
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_the_model_is_told_is_what_was_heard_within_a_word(seed: int) -> None:
+    random = Random(seed)
+    for _ in range(25):
+        jitter = random.uniform(0.75, 1.25)
+
+        def tempo(
+            word: str, jitter: float = jitter, random: Random = random
+        ) -> tuple[float, float]:
+            letters = sum(map(str.isalnum, word))
+            pause = {",": 140.0, ".": 260.0, "?": 260.0}.get(word[-1:], 0.0)
+            return (58.0 * letters * random.uniform(0.85, 1.15) + 30) * jitter, pause * jitter
+
+        speed = random.choice([1.4, 3.0, 20.0])
+        scene = Speaking(
+            tempo=tempo,
+            way=lambda _, speed=speed: Way(delay_ms=60, speed=speed),
+            up_ms=random.uniform(5, 80),
+            down_ms=random.uniform(5, 80),
+            random=random,
+        )
+        scene.connect()
+        scene.write(STORY)
+        scene.run(random.uniform(300, 14_000))
+        scene.speak()
+        told = (replaced(scene) or [STORY if scene.heard()[0][0] == "assistant" else ""])[-1].split()
+        scene.run(500)  # the clear reaches Twilio
+        heard = scene.heard_words()
+        assert told == STORY.split()[: len(told)]
+        assert heard == STORY.split()[: len(heard)]
+        assert abs(len(told) - len(heard)) <= 1, (seed, told[-2:], heard[-2:])
+        assert scene.heard()[0] in (("assistant", " ".join(told)), ("user", ""))
+
+
+def test_the_transcript_and_the_next_session_know_the_same() -> None:
+    scene = Speaking()
+    scene.connect()
+    scene.write(STORY)
+    scene.run(4000)
+    scene.speak()
+    scene.feed(ev.ModelLost("gone"))
+    scene.take()
+    scene.configure()
+
+    said = [text for role, text in scene.messages() if role == "assistant"]
+    assert said[-1] == replaced(scene)[-1] == scene.heard()[0][1]
+
+
+def test_a_key_cuts_as_speech_does() -> None:
+    scene = Speaking()
+    scene.connect()
+    scene.write(STORY)
+    scene.run(3000)
+    scene.press("4")
+
+    assert len(replaced(scene)) == 1
+
+
+def test_an_item_that_has_no_place_any_more_goes_to_the_end() -> None:
+    scene = Speaking()
+    scene.connect()
+    scene.write(STORY)
+    scene.run(3000)
+    scene.speak()
+    added = next(each for each in scene.all(do.AddMessage) if each.after)
+    again = scene.feed(ev.ModelFaulted("item_not_found", "no such item", added.event_id))
+
+    assert [
+        (each.text, each.item_id, each.after) for each in again if isinstance(each, do.AddMessage)
+    ] == [(added.text, added.item_id, "")]
+
+
+def test_the_call_can_be_played_again_from_its_timeline() -> None:
+    scene = Speaking(agent(greeting="Hello."), voices=("first", "second"))
+    scene.connect()
+    scene.write(STORY)
+    scene.run(3000)
+    scene.speak()
+    scene.run(500)
+    scene.fall_silent(text="No.")
+    scene.write("Very well. Goodbye then!", "item_2", "resp_2")
+    scene.run(9000)
+    scene.feed(ev.StreamEnded("stop"))
+    entries = scene.timeline.take()
+
+    assert replay(scene.agent, entries) == ordered(entries)

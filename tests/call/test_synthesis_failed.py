@@ -1,0 +1,218 @@
+"""A voice that fails: another try, another voice, at last the model's own; every word once."""
+
+from random import Random
+
+import pytest
+
+from app.call import commands as do
+from app.call import events as ev
+from tests.call.scene import BYTES_PER_MS
+from tests.call.speaking import Speaking, Way
+
+STORY = (
+    "We are open from nine in the morning until ten at night, every day except Monday. "
+    "Would you like to reserve a table for this evening?"
+)
+
+
+def test_before_its_first_sound_a_voice_is_asked_once_more() -> None:
+    ways = iter([Way(fails="passing")])
+    scene = Speaking(voices=("first", "second"), way=lambda _: next(ways, Way()))
+    scene.connect()
+    scene.write(STORY)
+    scene.run(20_000)
+
+    assert [each.command.voice for each in scene.said] == [0, 0, 0, 0]
+    assert scene.heard_words() == STORY.split()
+
+
+def test_then_the_other_voice_says_the_same_sentence_and_the_next_ones() -> None:
+    def way(command: do.Synthesize) -> Way:
+        return Way(fails="passing") if command.voice == 0 else Way()
+
+    scene = Speaking(voices=("first", "second"), way=way)
+    scene.connect()
+    scene.write(STORY)
+    scene.run(20_000)
+
+    assert [each.command.voice for each in scene.said] == [0, 0, 1, 1, 1]
+    assert scene.heard_words() == STORY.split()
+
+
+def test_a_voice_that_failed_is_tried_again_after_a_while() -> None:
+    broken = True
+
+    def way(command: do.Synthesize) -> Way:
+        return Way(fails="passing") if command.voice == 0 and broken else Way()
+
+    scene = Speaking(voices=("first", "second"), way=way)
+    scene.connect()
+    scene.write("Good morning.")
+    scene.run(61_000)
+    broken = False
+    scene.write("Still there?", "item_2", "resp_2")
+    scene.run(5000)
+
+    assert [each.command.voice for each in scene.said] == [0, 0, 1, 0]
+
+
+def test_a_voice_with_wrong_credentials_is_not_asked_again() -> None:
+    def way(command: do.Synthesize) -> Way:
+        return Way(fails="fatal") if command.voice == 0 else Way()
+
+    scene = Speaking(voices=("first", "second"), way=way)
+    scene.connect()
+    scene.write("Good morning.")
+    scene.run(600_000)
+    scene.write("Still there?", "item_2", "resp_2")
+    scene.run(5000)
+
+    assert [each.command.voice for each in scene.said] == [0, 1, 1]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_broken_in_mid_sentence_the_other_voice_goes_on_with_the_next_word(seed: int) -> None:
+    random = Random(seed)
+    for number in range(10):
+        after_bytes = int(random.uniform(100, 5200) * BYTES_PER_MS)
+        speed = random.choice([1.3, 4.0, 20.0])
+
+        def way(command: do.Synthesize, cut: int = after_bytes, speed: float = speed) -> Way:
+            broken = command.voice == 0 and command.utterance_id == "utterance_2"
+            return Way(fails="passing", after_bytes=cut, speed=speed) if broken else Way()
+
+        scene = Speaking(voices=("first", "second"), way=way, random=random)
+        scene.connect()
+        scene.write("Good evening, this is the Trattoria. " + STORY)
+        scene.run(30_000)
+
+        whole = ("Good evening, this is the Trattoria. " + STORY).split()
+        assert scene.heard_words() == whole, (seed, number, after_bytes)
+        assert scene.heard() == [("assistant", " ".join(whole))]
+
+
+def test_a_break_in_the_first_sentence_of_all_is_mended_too() -> None:
+    """Nobody knows yet how fast this voice speaks."""
+    for after_ms in range(200, 5000, 240):
+
+        def way(command: do.Synthesize, cut: int = after_ms * BYTES_PER_MS) -> Way:
+            return Way(fails="passing", after_bytes=cut) if command.voice == 0 else Way()
+
+        scene = Speaking(voices=("first", "second"), way=way)
+        scene.connect()
+        scene.write(STORY)
+        scene.run(30_000)
+
+        assert scene.heard_words() == STORY.split(), after_ms
+
+
+def test_without_another_voice_the_same_one_goes_on() -> None:
+    ways = iter([Way(fails="passing", after_bytes=1500 * BYTES_PER_MS)])
+    scene = Speaking(way=lambda _: next(ways, Way()))
+    scene.connect()
+    scene.write(STORY)
+    scene.run(30_000)
+
+    assert scene.heard_words() == STORY.split()
+
+
+def test_when_all_fail_the_model_says_the_rest_itself() -> None:
+    ways = iter([Way(), Way(fails="fatal")])
+    scene = Speaking(way=lambda _: next(ways))
+    scene.connect()
+    scene.write("Good evening. Our kitchen closes at ten. Shall I book a table?")
+    scene.run(4000)
+
+    assert scene.heard_words() == ["Good", "evening."]
+    assert [each.speaks for each in scene.all(do.ConfigureSession)] == [False, True]
+    (added,) = [each for each in scene.all(do.AddMessage) if each.after]
+    assert added.text == "Good evening.", "the model knows what was heard"
+    (asked,) = scene.asked()
+    assert asked.endswith(": Our kitchen closes at ten. Shall I book a table?")
+    order = [type(command) for _, command in scene.commands]
+    assert order.index(do.ConfigureSession, order.index(do.Synthesize)) < order.index(
+        do.CreateResponse
+    )
+
+
+def test_from_then_on_the_model_speaks() -> None:
+    scene = Speaking(way=lambda _: Way(fails="fatal"))
+    scene.connect()
+    scene.write("Good evening. How are you?")
+    scene.run(1000)
+    scene.answer(2000, "item_rest", "resp_rest", text="Good evening. How are you?")
+    scene.run(3000)
+    scene.feed(ev.ModelLost("gone"))
+    scene.configure()
+
+    assert scene.heard() == [("assistant", "Good evening. How are you?")]
+    assert [each.speaks for each in scene.all(do.ConfigureSession)] == [False, True, True]
+
+
+def test_what_was_being_written_when_the_voices_failed_is_said_as_well() -> None:
+    scene = Speaking(way=lambda _: Way(fails="fatal"))
+    scene.connect()
+    scene.begin()
+    scene.feed(ev.TextReceived("item_1", "Our kitchen closes at ten. "))
+    scene.run(1000)
+    scene.feed(ev.TextReceived("item_1", "Shall I book a table?"))
+    scene.finish()
+    scene.run(100)
+
+    (asked,) = scene.asked()
+    assert asked.endswith(": Our kitchen closes at ten. Shall I book a table?")
+
+
+def test_a_model_that_keeps_writing_is_not_asked_for_ever() -> None:
+    scene = Speaking(way=lambda _: Way(fails="fatal"))
+    scene.connect()
+    for number in range(9):
+        scene.write("Good evening.", f"item_{number}", f"resp_{number}")
+        scene.run(100)
+
+    assert len(scene.asked()) <= 3
+
+
+def test_a_caller_who_speaks_is_not_told_the_rest() -> None:
+    scene = Speaking(way=lambda _: Way(fails="fatal"))
+    scene.connect()
+    scene.speak()
+    scene.write("Good evening. How are you?")  # asked for before, cancelled after
+    scene.run(1000)
+    scene.fall_silent(text="Hello?")
+    scene.run(100)
+
+    assert not any("Good evening" in each for each in scene.asked())
+
+
+def test_a_text_that_no_voice_can_say_is_left_out_and_the_model_knows() -> None:
+    def way(command: do.Synthesize) -> Way:
+        return Way(fails="text") if "Xyzzy" in command.text else Way()
+
+    scene = Speaking(voices=("first", "second"), way=way)
+    scene.connect()
+    scene.write("Good evening. Xyzzy. How are you?")
+    scene.run(10_000)
+
+    assert scene.heard_words() == "Good evening. How are you?".split()
+    assert [each.command.voice for each in scene.said] == [0, 0, 1, 0]
+    (added,) = [each for each in scene.all(do.AddMessage) if each.after]
+    assert added.text == "Good evening. How are you?"
+
+
+def test_cut_in_the_voice_that_stood_in_the_model_is_told_of_both() -> None:
+    def way(command: do.Synthesize) -> Way:
+        if command.voice == 0:
+            return Way(fails="passing", after_bytes=2000 * BYTES_PER_MS)
+        return Way()
+
+    scene = Speaking(voices=("first", "second"), way=way)
+    scene.connect()
+    scene.write(STORY)
+    scene.run(4000)
+    scene.speak()
+    scene.run(300)
+
+    told = [each.text for each in scene.all(do.AddMessage) if each.after][-1].split()
+    assert told == STORY.split()[: len(told)]
+    assert abs(len(told) - len(scene.heard_words())) <= 1

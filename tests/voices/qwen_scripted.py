@@ -1,0 +1,76 @@
+"""A Qwen server that does what a test says: right, wrong, or nothing."""
+
+import json
+from base64 import b64encode
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+
+Script = Callable[[ServerConnection], Awaitable[None]]
+
+
+@asynccontextmanager
+async def scripted(*scripts: Script) -> AsyncIterator[str]:
+    """Its url. Each connection gets the next script, and those beyond the last one get the last.
+    When a script is done, the connection is closed."""
+    served = 0
+
+    async def handle(socket: ServerConnection) -> None:
+        nonlocal served
+        script = scripts[min(served, len(scripts) - 1)]
+        served += 1
+        with suppress(ConnectionClosed):
+            await script(socket)
+
+    async with serve(handle, "127.0.0.1", 0, close_timeout=1) as server:
+        port = server.sockets[0].getsockname()[1]
+        yield f"ws://127.0.0.1:{port}/api-ws/v1/realtime"
+
+
+async def send(socket: ServerConnection, type_: str, **fields: Any) -> None:
+    await socket.send(json.dumps({"event_id": "event_x", "type": type_, **fields}))
+
+
+async def receive(socket: ServerConnection, type_: str) -> dict[str, Any]:
+    """The next event of this type; others are passed over."""
+    while True:
+        event: dict[str, Any] = json.loads(await socket.recv())
+        if event["type"] == type_:
+            return event
+
+
+async def settle(socket: ServerConnection, **told: Any) -> dict[str, Any]:
+    """Open the session. `told`: settings that hold, whatever is asked for, which is returned."""
+    await send(socket, "session.created", session={"id": "sess_1"})
+    asked: dict[str, Any] = (await receive(socket, "session.update"))["session"]
+    await send(socket, "session.updated", session={"id": "sess_1", **asked, **told})
+    return asked
+
+
+async def take_text(socket: ServerConnection) -> str:
+    """The next text in commit mode, with its commit."""
+    text: str = (await receive(socket, "input_text_buffer.append"))["text"]
+    await receive(socket, "input_text_buffer.commit")
+    return text
+
+
+async def begin(socket: ServerConnection, response_id: str = "resp_1") -> None:
+    await send(socket, "response.created", response={"id": response_id, "status": "in_progress"})
+
+
+async def delta(socket: ServerConnection, pcm: bytes, response_id: str = "resp_1") -> None:
+    sound = b64encode(pcm).decode()
+    await send(socket, "response.audio.delta", response_id=response_id, delta=sound)
+
+
+async def done(
+    socket: ServerConnection, response_id: str = "resp_1", status: str = "completed"
+) -> None:
+    await send(socket, "response.done", response={"id": response_id, "status": status})
+
+
+async def fail(socket: ServerConnection, code: str | None, message: str) -> None:
+    await send(socket, "error", error={"code": code, "message": message})

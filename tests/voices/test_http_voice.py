@@ -1,0 +1,375 @@
+"""A voice at somebody's own server: what it is sent, and what is heard of what it sends back."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from app.errors import VoiceError
+from app.simulator.mouth import Plan, tones
+from app.simulator.voice_http import HttpStandIn
+from app.voices.base import Sounds, VoiceLine, timed
+from app.voices.http import HttpSettings, HttpVoice
+
+TEXT = "One moment please, I will look that up for you."
+PCM = tones(TEXT, 8000).pcm
+
+
+@asynccontextmanager
+async def voice_at(url: str, **settings: Any) -> AsyncIterator[HttpVoice]:
+    voice = HttpVoice(HttpSettings(url, **settings))
+    try:
+        yield voice
+    finally:
+        await voice.aclose()
+
+
+async def heard(line: VoiceLine, text: str = TEXT) -> bytes:
+    return b"".join([sound.pcm async for sound in timed(line.say(text))])
+
+
+# --- what is sent ---------------------------------------------------------------------------------
+
+
+async def test_the_request_is_the_standards_own() -> None:
+    bodies: list[tuple[str, str]] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        bodies.append((request.headers["Content-Type"], await request.text()))
+        return web.Response(body=b"\0\0\0\0")
+
+    everything = {
+        "token": "TOKEN_PLACEHOLDER",
+        "voice_id": "VOICE_PLACEHOLDER",
+        "emotion": "happy",
+        "user_data": '{"k":"v"}',
+    }
+    async with server_that(answer) as url, voice_at(url, **everything) as voice:
+        await heard(voice.line(), "One moment please.")
+
+    ((kind, text),) = bodies
+    assert kind == "application/json"
+    sent = json.loads(text)
+    extended = json.loads(sent["ExtendData"])
+    assert list(sent) == ["Text", "VoiceId", "SampleRate", "Token", "ExtendData"]
+    assert extended.pop("InstanceId") and extended.pop("ChannelId")
+    assert extended == {"SentenceId": 1, "Emotion": "happy", "UserData": '{"k":"v"}'}
+    assert {**sent, "ExtendData": ""} == {
+        "Text": "One moment please.",
+        "VoiceId": "VOICE_PLACEHOLDER",
+        "SampleRate": 8000,
+        "Token": "TOKEN_PLACEHOLDER",
+        "ExtendData": "",
+    }
+
+
+async def test_what_is_not_set_is_not_sent() -> None:
+    async with HttpStandIn() as server, voice_at(server.url) as voice:
+        await heard(voice.line())
+
+    (request,) = server.requests  # the stand-in takes no field that the standard has not
+    assert request.keys() == {"Text", "SampleRate", "ExtendData"}
+    assert request["ExtendData"].keys() == {"InstanceId", "ChannelId", "SentenceId"}
+
+
+async def test_each_line_is_a_workflow_of_its_own_and_its_texts_are_counted() -> None:
+    async with HttpStandIn() as server, voice_at(server.url) as voice:
+        ann, ben = voice.line(), voice.line()
+        for line in (ann, ben, ann):
+            await heard(line)
+
+    first, other, second = (request["ExtendData"] for request in server.requests)
+    assert (first["SentenceId"], other["SentenceId"], second["SentenceId"]) == (1, 1, 2)
+    assert first["InstanceId"] == second["InstanceId"] != other["InstanceId"]
+    assert first["ChannelId"] == second["ChannelId"] != other["ChannelId"]
+
+
+async def test_a_gateways_headers_go_along() -> None:
+    seen: list[str] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        seen.extend([request.headers["X-Api-Key"], request.headers["Accept"]])
+        return web.Response(body=b"\0\0\0\0")
+
+    async with (
+        server_that(answer) as url,
+        voice_at(url, headers=(("X-Api-Key", "key"),)) as voice,
+    ):
+        await heard(voice.line())
+    assert seen == ["key", "*/*"]
+
+
+@pytest.mark.parametrize("text", ['Say "yes" \\ no.\n', "你好,请稍等。", "naïve 👍", "\x00\x1f"])
+async def test_a_text_of_any_script_arrives_as_it_is(text: str) -> None:
+    async with HttpStandIn(lambda _, hz: tones("a", hz)) as server, voice_at(server.url) as voice:
+        await heard(voice.line(), text)
+    assert server.requests[0]["Text"] == text
+
+
+async def test_a_voice_is_called_by_its_name_or_its_host() -> None:
+    named = HttpVoice(HttpSettings("https://tts.example.com/say?key=1", voice_id="Ann"))
+    unnamed = HttpVoice(HttpSettings("https://tts.example.com/say?key=1"))
+
+    assert (named.label, unnamed.label) == ("http/Ann", "http/tts.example.com")
+
+
+# --- what is heard --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hz", [8000, 16000, 24000, 48000])
+async def test_a_text_is_heard_at_the_rate_that_was_asked_for(hz: int) -> None:
+    async with HttpStandIn(token="t") as server:
+        async with voice_at(server.url, sample_rate=hz, token="t") as voice:
+            sounds = [sound async for sound in voice.line().say(TEXT)]
+
+    assert {sound.hz for sound in sounds} == {hz}
+    assert all(sound.pcm and len(sound.pcm) % 2 == 0 for sound in sounds)
+    assert b"".join(sound.pcm for sound in sounds) == tones(TEXT, hz).pcm
+
+
+@pytest.mark.parametrize("size", [1, 3, 333, 4096])
+async def test_chunks_that_end_in_mid_sample_are_put_together(size: int) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/html"})
+        await response.prepare(request)
+        for start in range(0, 9000, size):
+            await response.write(PCM[start : min(start + size, 9000)])
+            if start % 7 == 0:
+                await asyncio.sleep(0)  # so that many chunks come alone
+        return response
+
+    async with server_that(answer) as url, voice_at(url) as voice:
+        sounds = [sound.pcm async for sound in voice.line().say(TEXT)]
+
+    assert b"".join(sounds) == PCM[:9000]
+    assert all(len(pcm) % 2 == 0 for pcm in sounds)
+
+
+async def test_half_a_sample_at_the_end_is_dropped_and_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with server_that(says(b"\1\2\3\4\5")) as url, voice_at(url) as voice:
+        assert await heard(voice.line()) == b"\1\2\3\4"
+    assert "ended in mid-sample" in caplog.text
+
+
+async def test_a_single_sample_is_sound() -> None:
+    async with server_that(says(b"\1\2")) as url, voice_at(url) as voice:
+        assert await heard(voice.line()) == b"\1\2"
+
+
+async def test_what_looks_like_an_mp3_is_taken_for_the_samples_it_may_be() -> None:
+    async with server_that(says(b"\xff\xfb\x90\x00" * 10)) as url, voice_at(url) as voice:
+        assert await heard(voice.line()) == b"\xff\xfb\x90\x00" * 10
+
+
+# --- connections ----------------------------------------------------------------------------------
+
+
+async def test_texts_follow_each_other_on_one_connection_that_was_opened_ahead() -> None:
+    async with HttpStandIn() as server, voice_at(server.url) as voice:
+        line = voice.line()
+        assert server.heard.connections == 0
+        await line.prepare()
+        assert server.heard.connections == 1
+        for _ in range(3):
+            assert await heard(line) == PCM
+        await line.prepare()
+        await line.aclose()
+
+    assert server.heard.connections == 1
+    assert [said.whole for said in server.heard.said] == [True] * 3
+
+
+async def test_nothing_is_opened_for_a_line_that_says_nothing() -> None:
+    async with HttpStandIn() as server, voice_at(server.url) as voice:
+        line = voice.line()
+        await line.aclose()
+    assert server.heard.connections == 0
+
+
+async def test_a_server_that_is_away_is_no_failure_before_something_is_to_be_said() -> None:
+    async with HttpStandIn() as server:
+        url = server.url
+    async with voice_at(url) as voice:
+        line = voice.line()
+        await line.prepare()
+        with pytest.raises(VoiceError, match="cannot be reached") as caught:
+            await heard(line)
+    assert caught.value.kind == "passing"
+
+
+# --- interrupted ----------------------------------------------------------------------------------
+
+
+async def test_an_interrupted_text_is_dropped_and_the_next_one_said() -> None:
+    interrupted = Plan(fault="stall", fault_after_bytes=3200)
+    async with HttpStandIn(plan=lambda text: interrupted if text == TEXT else Plan()) as server:
+        async with voice_at(server.url) as voice:
+            line = voice.line()
+            async with aclosing(line.say(TEXT)) as sounds:
+                assert (await anext(sounds)).pcm
+            await server.wait_silent()
+            assert await heard(line, "Yes?") == tones("Yes?", 8000).pcm
+
+    first, second = server.heard.said
+    assert (first.dropped, first.whole) == (True, False)
+    assert (second.dropped, second.whole) == (False, True)
+    assert server.heard.connections == 2  # the interrupted one is gone
+
+
+@pytest.mark.parametrize("after", ["the headers", "some sound"])
+async def test_a_text_is_dropped_while_its_line_waits_for_more(after: str) -> None:
+    said, left = asyncio.Event(), asyncio.Event()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        if after == "some sound":
+            await response.prepare(request)
+            await response.write(PCM[:320])
+        said.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            left.set()
+        return response
+
+    async with server_that(answer) as url, voice_at(url) as voice:
+        listening = asyncio.create_task(heard(voice.line()))
+        await said.wait()
+        listening.cancel()
+        await left.wait()
+        with pytest.raises(asyncio.CancelledError):
+            await listening
+
+
+async def test_a_line_that_is_closed_says_nothing_more() -> None:
+    stalled = Plan(fault="stall", fault_after_bytes=3200)
+    async with HttpStandIn(plan=lambda _: stalled) as server, voice_at(server.url) as voice:
+        line = voice.line()
+        async with aclosing(line.say(TEXT)) as sounds:
+            await anext(sounds)
+            await line.aclose()
+            await server.wait_silent()
+            with pytest.raises(VoiceError):
+                while True:
+                    await anext(sounds)
+        with pytest.raises(VoiceError, match="closed"):
+            await heard(line)
+
+
+async def _all(sounds: Sounds, spoke: asyncio.Event) -> None:
+    async for _ in sounds:
+        spoke.set()
+
+
+async def test_a_voice_that_is_closed_leaves_no_task_and_no_connection() -> None:
+    stalled = Plan(fault="stall", fault_after_bytes=3200)
+    async with HttpStandIn(plan=lambda _: stalled) as server:
+        voice = HttpVoice(HttpSettings(server.url))
+        line, reading, waiting = voice.line(), voice.line().say(TEXT), voice.line().say(TEXT)
+        await anext(reading)
+        spoke = asyncio.Event()
+        while_waiting = asyncio.create_task(_all(waiting, spoke))
+        await spoke.wait()
+        await voice.aclose()
+        await server.wait_silent()
+        for sounds in (while_waiting, _all(reading, spoke)):
+            with pytest.raises(VoiceError, match="the connection failed"):
+                await sounds
+        with pytest.raises(VoiceError, match="is closed") as caught:
+            await heard(line)
+        assert caught.value.kind == "fatal"
+        await line.prepare()
+        await voice.aclose()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+# --- the sample that the standard was published with ----------------------------------------------
+
+SAMPLE = """
+from aiohttp import web
+
+async def stream_audio(request):
+    data = await request.json()
+    text = data.get('Text', "")
+    token = data.get('Token', None)
+    sample_rate = data.get('SampleRate', 48000)
+    extend_data = data.get('ExtendData', "")
+    print(f"text:{text}, token:{token}, sample_rate:{sample_rate}, extend_data:{extend_data}")
+    # TODO: Periksa apakah token valid.
+    response = web.StreamResponse(
+        status=200,
+        reason='OK',
+        headers={'Content-Type': 'audio/mpeg'}
+    )
+    # Mulai tanggapan.
+    await response.prepare(request)
+    # generate_tts_data adalah Korutin yang menghasilkan data audio.
+    async for chunk in generate_tts_data(text, sample_rate):
+        await response.write(chunk)
+    # Selesaikan tanggapan.
+    await response.write_eof()
+    return response
+
+async def generate_tts_data(text: str, sample_rate: int):
+    # TODO: Panggil layanan TTS untuk menghasilkan data audio dengan laju sampel yang sesuai.
+    # Contoh: Baca data audio dari file.
+    file_path = '/your_dir/sample.pcm'
+    with open(file_path, 'rb') as f:
+        while True:
+            chunk = f.read(4096) # Baca data sebesar 4 KB setiap kali.
+            if not chunk:
+                break
+            yield chunk
+
+app = web.Application()
+app.add_routes([web.post('/stream-audio', stream_audio)])
+if __name__ == '__main__':
+    web.run_app(app)
+"""
+
+
+async def test_the_published_sample_speaks_to_us(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "sample.pcm"
+    file.write_bytes(PCM)
+    sample: dict[str, Any] = {"__name__": "sample"}
+    exec(SAMPLE.replace("/your_dir/sample.pcm", str(file)), sample)
+
+    async with TestServer(sample["app"]) as server:
+        url = str(server.make_url("/stream-audio"))
+        async with voice_at(url, token="the token", emotion="sad", user_data="é") as voice:
+            line = voice.line()
+            await line.prepare()
+            for _ in range(2):
+                assert await heard(line, "你好") == PCM
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 2
+    assert printed[0].startswith('text:你好, token:the token, sample_rate:8000, extend_data:{"')
+
+
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def says(body: bytes) -> Answer:
+    async def answer(_: web.Request) -> web.StreamResponse:
+        return web.Response(body=body)
+
+    return answer
+
+
+@asynccontextmanager
+async def server_that(answer: Answer) -> AsyncIterator[str]:
+    """Where a server answers every POST so."""
+    app = web.Application()
+    app.router.add_post("/say", answer)
+    async with TestServer(app, handler_cancellation=True) as server:
+        yield str(server.make_url("/say"))

@@ -1,0 +1,608 @@
+"""Our voices for others, over a socket: called by a client that knows the standard alone."""
+
+import asyncio
+import json
+import logging
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import numpy as np
+import pytest
+import uvicorn
+from fastapi import FastAPI
+
+from app.errors import VoiceError
+from app.server import PatientOnce, bind
+from app.simulator.mouth import Plan, tones
+from app.simulator.voice_http import HttpStandIn
+from app.voices.base import LONGEST_TEXT, Sound, Sounds, Voice
+from app.voices.http import HttpSettings, HttpVoice
+from app.voices.rates import Resampler
+from app.web import problems, stream_audio
+from app.web.stream_audio import StreamAudio
+
+TOKEN = "the voices' token"
+TEXT = "One moment please, I will look that up for you."
+WIDE = 24000
+
+
+# --- a client, from the standard alone -------------------------------------------------------------
+
+
+def body(**changes: Any) -> dict[str, Any]:
+    """A request as the standard has it; a change to None takes its field out."""
+    extended = {"InstanceId": "inst-0001", "ChannelId": "chan-0001", "SentenceId": 3}
+    whole = {
+        "Text": TEXT,
+        "SampleRate": 8000,
+        "Token": TOKEN,
+        "ExtendData": json.dumps(extended),
+        **changes,
+    }
+    return {name: value for name, value in whole.items() if value is not None}
+
+
+async def speech(url: str, **changes: Any) -> tuple[str, bytes]:
+    """What a text sounds like: the Content-Type, and raw PCM, read as the standard's callers do."""
+    async with aiohttp.ClientSession() as http:
+        async with http.post(url, json=body(**changes)) as answer:
+            assert answer.status == 200, await answer.text()
+            return answer.headers["Content-Type"], await answer.read()
+
+
+async def refusal(url: str, **request: Any) -> tuple[int, str]:
+    """The status and the detail of a problem."""
+    async with aiohttp.ClientSession() as http, http.post(url, **request) as answer:
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        told = await answer.json(content_type=None)
+        assert told["status"] == answer.status
+        return answer.status, told["detail"]
+
+
+# --- voices, and a service that offers them --------------------------------------------------------
+
+
+@dataclass
+class Puppet:
+    """A voice that says what it is told to. `said`: the texts. `dropped`: set when one was dropped
+    before its end; `open_lines`: those that nobody let go of."""
+
+    label: str
+    speak: Callable[[str], Sounds]
+    said: list[str] = field(default_factory=list)
+    open_lines: int = 0
+    dropped: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def line(self) -> "PuppetLine":
+        self.open_lines += 1
+        return PuppetLine(self)
+
+    async def aclose(self) -> None: ...
+
+
+@dataclass
+class PuppetLine:
+    puppet: Puppet
+
+    async def prepare(self) -> None: ...
+
+    async def say(self, text: str) -> Sounds:
+        self.puppet.said.append(text)
+        try:
+            async for sound in self.puppet.speak(text):
+                yield sound
+        except (asyncio.CancelledError, GeneratorExit):
+            self.puppet.dropped.set()
+            raise
+
+    async def aclose(self) -> None:
+        self.puppet.open_lines -= 1
+
+
+def says(*pieces: bytes, hz: int = 8000) -> Callable[[str], Sounds]:
+    async def speak(_: str) -> Sounds:
+        for pcm in pieces:
+            yield Sound(pcm, hz)
+
+    return speak
+
+
+def fails(*pieces: bytes, late: bool = False) -> Callable[[str], Sounds]:
+    """After some sound."""
+
+    async def speak(_: str) -> Sounds:
+        for pcm in pieces:
+            yield Sound(pcm, 8000)
+        try:
+            raise TimeoutError if late else ValueError
+        except (TimeoutError, ValueError):
+            raise VoiceError("qwen at a.secret.host: it broke") from None
+
+    return speak
+
+
+def waits(*pieces: bytes) -> Callable[[str], Sounds]:
+    """After some sound, for ever."""
+
+    async def speak(_: str) -> Sounds:
+        for pcm in pieces:
+            yield Sound(pcm, 8000)
+        await asyncio.Event().wait()
+
+    return speak
+
+
+def puppet(label: str = "qwen/Cherry", *pieces: bytes) -> Puppet:
+    return Puppet(label, says(*pieces or (b"\1\0" * 800,)))
+
+
+@asynccontextmanager
+async def offering(
+    *voices: Voice, token: str = TOKEN, **values: Any
+) -> AsyncIterator[tuple[str, StreamAudio]]:
+    """The route's address, on the production server's HTTP."""
+    app = FastAPI(openapi_url=None)
+    problems.install(app)
+    app.include_router(stream_audio.router)
+    speaker = app.state.stream_audio = StreamAudio(voices, token=token, **values)
+    listener = bind("127.0.0.1", 0)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app, http=PatientOnce, lifespan="off", log_config=None, timeout_graceful_shutdown=1
+        )
+    )
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/stream-audio", speaker
+    finally:
+        server.should_exit = True
+        await serving
+    assert all(each.open_lines == 0 for each in voices if isinstance(each, Puppet))
+    assert speaker.busy == 0
+
+
+async def test_the_standards_client_hears_a_voice() -> None:
+    pieces = [random.Random(n).randbytes(2 * n) for n in (1, 333, 4096, 20000)]
+    voice = puppet("qwen/Cherry", *pieces)
+    async with offering(voice) as (url, _):
+        kind, pcm = await speech(url)
+
+    assert (kind, pcm) == ("audio/mpeg", b"".join(pieces))
+    assert voice.said == [TEXT]
+
+
+async def test_the_content_type_is_the_owners_choice() -> None:
+    async with offering(puppet(), content_type="audio/pcm") as (url, _):
+        assert (await speech(url))[0] == "audio/pcm"
+
+
+@pytest.mark.parametrize("form", ["urlencoded", "multipart"])
+async def test_forms_are_understood_as_well(form: str) -> None:
+    text = "Grüß Gott & 你好, 50 % + x"
+    voice = puppet()
+    data = aiohttp.FormData(default_to_multipart=form == "multipart")
+    for name, value in body(Text=text).items():
+        data.add_field(name, str(value))
+    async with offering(voice) as (url, _), aiohttp.ClientSession() as http:
+        async with http.post(url, data=data) as answer:
+            assert answer.status == 200
+            assert await answer.read() == b"\1\0" * 800
+    assert voice.said == [text]
+
+
+async def test_sound_comes_as_it_is_made_and_not_before_there_is_any() -> None:
+    more, headers = asyncio.Event(), asyncio.Event()
+
+    async def speak(_: str) -> Sounds:
+        yield Sound(b"\1\0" * 160, 8000)
+        await more.wait()
+        yield Sound(b"\2\0" * 160, 8000)
+
+    async with offering(Puppet("a/b", speak)) as (url, _), aiohttp.ClientSession() as http:
+        async with http.post(url, json=body()) as answer:
+            headers.set()
+            assert answer.headers["Transfer-Encoding"] == "chunked"
+            assert "Content-Length" not in answer.headers
+            assert await answer.content.readexactly(320) == b"\1\0" * 160
+            more.set()
+            assert await answer.read() == b"\2\0" * 160
+
+
+# --- rates ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hz", [8000, 16000, 24000, 48000])
+@pytest.mark.parametrize("given", [int, str])
+async def test_the_voices_rate_becomes_the_callers(hz: int, given: type) -> None:
+    said = tones("Hello there, it is me.", WIDE).pcm
+    cuts = [0, 2, 1000, 1002, 30000, len(said)]
+    pieces = [said[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
+    async with offering(Puppet("qwen/Cherry", says(*pieces, hz=WIDE))) as (url, _):
+        _, heard = await speech(url, SampleRate=given(hz))
+
+    resampler = Resampler(WIDE, hz, "LQ" if hz == 8000 else "HQ")
+    assert heard == resampler.feed(said) + resampler.finish()
+    assert abs(len(heard) / hz - len(said) / WIDE) <= 2 / 8000
+
+
+async def test_a_long_text_is_said_in_pieces_without_a_seam() -> None:
+    """Each piece is a part of one sine: a second resampler would be heard where they meet."""
+    turn = 2 * np.pi * 440 / WIDE
+    sine = np.rint(9000 * np.sin(turn * np.arange(WIDE))).astype("<i2").tobytes()
+    text = "This is a sentence of some length. " * 25
+    at = 0
+
+    async def speak(_: str) -> Sounds:
+        nonlocal at
+        yield Sound(sine[at : at + 9002], WIDE)
+        at += 9002
+
+    voice = Puppet("qwen/Cherry", speak)
+    async with offering(voice) as (url, _):
+        _, heard = await speech(url, Text=text)
+
+    assert len(voice.said) == 3 and all(len(each) <= LONGEST_TEXT for each in voice.said)
+    assert all(each.endswith("length.") for each in voice.said)
+    assert " ".join(voice.said) == text.strip()
+    resampler = Resampler(WIDE, 8000)
+    assert heard == resampler.feed(sine[: 3 * 9002]) + resampler.finish()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "word " * 200,
+        "x" * 700,
+        "是" * 400 + "。" + "的" * 400,
+        "你好。" * 200,
+        ("No end " * 50 + ". ") * 3,
+        "A. " * 300,
+    ],
+)
+async def test_nothing_of_a_long_text_is_lost_and_no_piece_is_too_long(text: str) -> None:
+    voice = puppet()
+    async with offering(voice) as (url, _):
+        await speech(url, Text=text)
+
+    assert len(voice.said) > 1
+    assert max(map(len, voice.said)) <= LONGEST_TEXT
+    assert "".join(voice.said).replace(" ", "") == text.replace(" ", "")
+    if " " in text:
+        assert " ".join(voice.said).split() == text.split()
+
+
+async def test_long_texts_are_cut_by_who_knows_how_to() -> None:
+    voice = puppet()
+    cut = ["a" * 200, " -- ", "b" * 400]
+    async with offering(voice, cut=lambda _: cut) as (url, _):
+        await speech(url, Text="a" * 200 + " -- " + "b" * 400)
+        await speech(url, Text="short")
+
+    assert voice.said == ["a" * 200, "b" * LONGEST_TEXT, "b" * 100, "short"]
+
+
+# --- which voice ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("voice_id", "label"),
+    [
+        (None, "qwen/Cherry"),
+        ("", "qwen/Cherry"),
+        ("qwen", "qwen/Cherry"),
+        ("Ethan", "qwen/Ethan"),
+        ("qwen/Ethan", "qwen/Ethan"),
+        ("http", "http/tts.example.com"),
+        ("tts.example.com", "http/tts.example.com"),
+    ],
+)
+async def test_a_voice_goes_by_its_label_or_a_part_of_it(voice_id: str, label: str) -> None:
+    voices = [puppet(each) for each in ("qwen/Cherry", "qwen/Ethan", "http/tts.example.com")]
+    async with offering(*voices) as (url, _):
+        await speech(url, VoiceId=voice_id)
+    assert [each.label for each in voices if each.said] == [label]
+
+
+async def test_a_voice_that_is_not_there_is_answered_with_those_that_are() -> None:
+    async with offering(puppet(), puppet("http/a")) as (url, _):
+        status, detail = await refusal(url, json=body(VoiceId="Bob"))
+    assert (status, detail) == (400, "VoiceId: expected one of qwen/Cherry, http/a, or none")
+
+
+async def test_without_a_voice_it_is_said_what_to_configure() -> None:
+    async with offering() as (url, _):
+        status, detail = await refusal(url, json=body())
+        assert (status, "[voice]" in detail) == (404, True)
+        assert (await refusal(url, json=body(Token="x")))[0] == 401
+
+
+# --- who may ask ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("token", [None, "", "wrong", 5, TOKEN.upper(), "é\ud800"])
+async def test_nobody_is_spoken_to_without_the_token(token: object) -> None:
+    voice = puppet()
+    async with offering(voice) as (url, _):
+        status, detail = await refusal(url, json=body(Token=token))
+        assert (status, "Token" in detail) == (401, True)
+    assert voice.said == []
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"\xff\xfe", b"Text=Hello&SampleRate=8000"])
+@pytest.mark.parametrize(
+    "kind", ["application/json", "application/x-www-form-urlencoded", "multipart/form-data", "x"]
+)
+async def test_whatever_else_is_sent_the_token_is_asked_for_first(data: bytes, kind: str) -> None:
+    async with offering(puppet()) as (url, _):
+        status, _ = await refusal(url, data=data, headers={"Content-Type": kind})
+    assert status == 401
+
+
+async def test_a_service_without_a_token_lets_nobody_in() -> None:
+    async with offering(puppet(), token="") as (url, _):
+        for token in (None, "", "x"):
+            assert (await refusal(url, json=body(Token=token)))[0] == 401
+        headers = {"Authorization": "Bearer "}
+        assert (await refusal(url, json=body(Token=None), headers=headers))[0] == 401
+
+
+async def test_the_token_may_come_in_the_header() -> None:
+    voice = puppet()
+    async with offering(voice) as (url, _), aiohttp.ClientSession() as http:
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        async with http.post(url, json=body(Token=None), headers=headers) as answer:
+            assert answer.status == 200
+        wrong = {"Authorization": f"Basic {TOKEN}"}
+        assert (await refusal(url, json=body(Token=None), headers=wrong))[0] == 401
+    assert voice.said == [TEXT]
+
+
+# --- requests that are wrong ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"Text": None}, "Text: expected"),
+        ({"Text": ""}, "Text: expected"),
+        ({"Text": " \n"}, "Text: expected"),
+        ({"Text": "..."}, "no letter and no digit"),
+        ({"Text": ["Hello"]}, "Text: expected"),
+        ({"Text": "x" * 2001}, "at most 2000 characters"),
+        ({"Text": "Hello \ud83d"}, "half of one"),
+        ({"Text": None, "Teks": "Halo"}, "Text: expected"),
+        ({"SampleRate": None}, "SampleRate: expected one of 8000, 16000, 24000, 48000"),
+        ({"SampleRate": 11025}, "SampleRate"),
+        ({"SampleRate": "44100"}, "SampleRate"),
+        ({"SampleRate": 8000.0}, "SampleRate"),
+        ({"SampleRate": True}, "SampleRate"),
+        ({"SampleRate": "8 kHz"}, "SampleRate"),
+        ({"VoiceId": 5}, "VoiceId"),
+    ],
+)
+async def test_a_field_that_is_wrong_is_named(changes: dict[str, Any], told: str) -> None:
+    voice = puppet()
+    async with offering(voice) as (url, _):
+        status, detail = await refusal(url, json=body(**changes))
+    assert (status, told in detail) == (400, True)
+    assert voice.said == []
+
+
+async def test_a_body_that_cannot_be_read_is_told_to_who_has_the_token() -> None:
+    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+    async with offering(puppet()) as (url, _):
+        for data in (b'{"Text": "Hello",', b"[" * 30000, b"\xff", b"[]", b"5"):
+            status, detail = await refusal(url, data=data, headers=headers)
+            assert (status, "JSON" in detail) == (400, True)
+
+
+async def test_a_text_of_2000_characters_is_said_and_a_body_over_64_kib_is_not() -> None:
+    voice = puppet()
+    async with offering(voice) as (url, _):
+        await speech(url, Text="a " * 999 + "ab")
+        status, _ = await refusal(url, json=body(Padding="x" * (64 << 10)))
+        assert status == 413
+        async with aiohttp.ClientSession() as http, http.get(url) as answer:
+            assert answer.status == 405
+    assert " ".join(voice.said) == "a " * 999 + "ab"
+
+
+@pytest.mark.parametrize(
+    "extended",
+    [
+        None,
+        "",
+        "{}",
+        {"InstanceId": "i", "SentenceId": "3"},
+        # As printed in the standard:
+        "{'InstanceId':'68e00b6640e','ChannelId':'123','SentenceId':'3',UserData':'{\"a\":\"b\"}'}",
+        "[" * 20000,
+        [1],
+        7,
+    ],
+)
+async def test_it_speaks_whatever_the_extend_data_is(extended: object) -> None:
+    async with offering(puppet()) as (url, _):
+        assert (await speech(url, ExtendData=extended))[1] == b"\1\0" * 800
+
+
+# --- voices that fail -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("late", "expected"), [(False, 502), (True, 504)])
+async def test_a_voice_that_fails_before_any_sound_has_a_status(late: bool, expected: int) -> None:
+    async with offering(Puppet("qwen/a", fails(late=late))) as (url, _):
+        status, detail = await refusal(url, json=body())
+    assert (status, "secret" in detail) == (expected, False)
+
+
+async def test_a_voice_that_says_nothing_has_failed() -> None:
+    async def nothing(_: str) -> Sounds:
+        for pcm in ():
+            yield Sound(pcm, 8000)
+
+    async with offering(Puppet("qwen/a", nothing)) as (url, _):
+        assert (await refusal(url, json=body()))[0] == 502
+
+
+async def test_a_voice_that_never_begins_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    timed = stream_audio.timed
+    monkeypatch.setattr(stream_audio, "timed", lambda sounds: timed(sounds, first_s=0.02))
+    voice = Puppet("qwen/a", waits())
+    async with offering(voice) as (url, _):
+        assert (await refusal(url, json=body()))[0] == 504
+    assert voice.dropped.is_set()
+
+
+async def test_the_next_voice_says_it_when_nobody_was_asked_for() -> None:
+    first, second = Puppet("qwen/a", fails()), puppet("http/b")
+    async with offering(first, second) as (url, _):
+        assert (await speech(url))[1] == b"\1\0" * 800
+        assert (await refusal(url, json=body(VoiceId="qwen")))[0] == 502
+    assert (len(first.said), len(second.said)) == (2, 1)
+
+
+async def test_sound_that_was_held_back_of_a_voice_that_failed_is_not_heard() -> None:
+    """The resampler had it, and had nothing to send yet."""
+    first = Puppet("qwen/a", fails(b"\x55\x55" * 40))
+    async with offering(first, puppet("http/b")) as (url, _):
+        _, heard = await speech(url, SampleRate=24000)
+    resampler = Resampler(8000, 24000, "HQ")
+    assert heard == resampler.feed(b"\1\0" * 800) + resampler.finish()
+
+
+async def test_a_failure_amid_the_sound_is_a_body_that_is_cut(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    second = puppet("http/b")
+    async with offering(Puppet("qwen/a", fails(b"\7\0" * 800)), second) as (url, _):
+        async with aiohttp.ClientSession() as http, http.post(url, json=body()) as answer:
+            assert answer.status == 200
+            heard = b""
+            with pytest.raises(aiohttp.ClientPayloadError):
+                async for chunk in answer.content.iter_any():
+                    heard += chunk
+            assert heard == b"\7\0" * 800
+        assert second.said == []
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await speech(url)
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_when_all_are_busy_the_caller_is_asked_to_come_back() -> None:
+    voice = Puppet("qwen/a", waits(b"\1\0" * 160))
+    async with offering(voice, most_at_once=2) as (url, speaker), aiohttp.ClientSession() as http:
+        talking = [await http.post(url, json=body()) for _ in range(2)]
+        async with http.post(url, json=body()) as answer:
+            assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+        assert len(voice.said) == 2
+        talking[0].close()
+        await voice.dropped.wait()
+        while speaker.busy == 2:  # its line is closed in the next turns of the loop
+            await asyncio.sleep(0)  # noqa: ASYNC110
+        talking.append(await http.post(url, json=body()))
+        assert talking[-1].status == 200
+        for each in talking:
+            each.close()
+
+
+# --- callers who leave ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("when", ["before any sound", "amid the sound", "while it pours"])
+async def test_a_caller_who_leaves_ends_the_synthesis(when: str) -> None:
+    begun = asyncio.Event()
+
+    async def speak(_: str) -> Sounds:
+        begun.set()
+        if when == "amid the sound":
+            yield Sound(b"\1\0" * 160, 8000)
+        while when == "while it pours":
+            yield Sound(b"\1\0" * 16000, 8000)  # more than the caller reads, which reads nothing
+        await asyncio.Event().wait()
+
+    voice = Puppet("qwen/a", speak)
+    async with offering(voice) as (url, _), aiohttp.ClientSession() as http:
+        asking = asyncio.create_task(http.post(url, json=body()))
+        await begun.wait()
+        if when == "before any sound":
+            asking.cancel()
+        else:
+            answer = await asking
+            if when == "amid the sound":
+                await answer.content.readexactly(320)
+            answer.close()
+        await voice.dropped.wait()
+
+
+async def test_a_caller_who_takes_nothing_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_audio, "STUCK_S", 0.05)
+
+    async def pours(_: str) -> Sounds:
+        while True:
+            yield Sound(b"\1\0" * 16000, 8000)
+
+    voice = Puppet("qwen/a", pours)
+    async with offering(voice) as (url, speaker), aiohttp.ClientSession() as http:
+        async with http.post(url, json=body()):
+            await voice.dropped.wait()
+
+
+async def test_a_caller_who_leaves_is_noticed_by_the_voices_provider() -> None:
+    """To the last wire: the provider's connection breaks off as well."""
+    stalled = Plan(fault="stall", fault_after_bytes=3200)
+    async with HttpStandIn(plan=lambda _: stalled) as provider:
+        voice = HttpVoice(HttpSettings(provider.url))
+        async with offering(voice) as (url, _), aiohttp.ClientSession() as http:
+            answer = await http.post(url, json=body())
+            await answer.content.readexactly(3200)
+            answer.close()
+            await provider.wait_silent()
+            assert provider.heard.said[0].dropped
+        await voice.aclose()
+
+
+# --- what is told ---------------------------------------------------------------------------------
+
+
+async def test_nothing_of_the_text_and_no_token_is_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    extended = '{"InstanceId":"inst-1","SentenceId":3,"UserData":"s3cret"}'
+    async with offering(Puppet("qwen/a", fails()), puppet("http/b"), token="s3cret") as (url, _):
+        request = {"Token": "s3cret", "Text": "s3cret", "ExtendData": extended}
+        await speech(url, **request)
+        await refusal(url, json=body(**{**request, "VoiceId": "s3cret"}))
+        await refusal(url, json=body(**{**request, "SampleRate": "s3cret"}))
+        await refusal(url, json=body(Token="s3cret2"))
+        await speech(url, **{**request, "ExtendData": "s3cret"})
+
+    told = [str(record.__dict__) for record in caplog.records]
+    assert not [each for each in told if "s3cret" in each]
+    sent = [each.__dict__ for each in caplog.records if each.getMessage() == "speech sent"]
+    assert len(sent) == 2
+    assert (sent[0]["instance_id"], sent[0]["sentence_id"]) == ("inst-1", "3")
+    assert (sent[0]["voice"], sent[0]["sent_bytes"], sent[0]["hz"]) == ("http/b", 1600, 8000)
+    assert sent[0]["request_id"] != sent[1]["request_id"]
+
+
+# --- all the way ----------------------------------------------------------------------------------
+
+
+async def test_our_client_hears_a_voice_through_our_server_as_it_is() -> None:
+    async with HttpStandIn() as provider:
+        voice = HttpVoice(HttpSettings(provider.url, sample_rate=16000))
+        async with offering(voice) as (url, _):
+            ours = HttpVoice(HttpSettings(url, token=TOKEN, sample_rate=16000, emotion="sad"))
+            line = ours.line()
+            await line.prepare()
+            for _ in range(2):
+                heard = b"".join([sound.pcm async for sound in line.say(TEXT)])
+                assert heard == tones(TEXT, 16000).pcm
+            await ours.aclose()
+        await voice.aclose()
