@@ -16,6 +16,7 @@ from rich.console import Console
 from app import call_cli, calls_cli, voices_cli
 from app.agent_file import LoadedAgent, load_agent
 from app.demo import run_demo
+from app.demo_voices import DemoVoice
 from app.embedded import embedded_model
 from app.errors import BridgeError
 from app.main import create_app
@@ -56,10 +57,17 @@ def demo(
     agent: Annotated[
         Path | None, typer.Option(help="An agent file of your own; needs --wav.")
     ] = None,
+    voice: Annotated[
+        DemoVoice | None,
+        typer.Option(
+            help="Who speaks for the agent: a provider's local stand-in, or 'own' for the voices "
+            "of the agent file. Without it the embedded model does."
+        ),
+    ] = None,
 ) -> None:
     """Hold a whole call, with no account: a caller, a simulated line, the embedded model."""
     try:
-        went_well = asyncio.run(run_demo(Console(), keep, wav, agent))
+        went_well = asyncio.run(run_demo(Console(), keep, wav, agent, voice))
     except BridgeError as error:
         _fail(error)
     raise typer.Exit(not went_well)

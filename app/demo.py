@@ -25,6 +25,7 @@ from app.agent_forms import Recording
 from app.audio import ULAW_BYTES_PER_MS, ULAW_HZ, resample_pcm16, ulaw_encode
 from app.call.destinations import Destination
 from app.demo_screen import Screen
+from app.demo_voices import DemoVoice, speaker
 from app.embedded import embedded_model
 from app.errors import BridgeError, ConfigError
 from app.main import create_app
@@ -148,11 +149,15 @@ def _telephone_audio(path: Path) -> bytes:
 
 
 async def run_demo(
-    console: Console, keep: Path, wav: Path | None = None, agent_file: Path | None = None
+    console: Console,
+    keep: Path,
+    wav: Path | None = None,
+    agent_file: Path | None = None,
+    voice: DemoVoice | None = None,
 ) -> bool:
     """Hold the call and keep what is left of it in the folder `keep`. Returns whether it went as it
     should. `wav`: a recording that speaks in place of the caller; `agent_file`: another agent's,
-    who needs such a recording.
+    who needs such a recording; `voice`: who speaks for the agent, None for the model.
 
     Raises:
         ConfigError: a file or `keep` cannot be used, or the extra `demo` is not installed.
@@ -163,7 +168,9 @@ async def run_demo(
     await _check_keep(keep)
     screen = Screen(console)
     with TemporaryDirectory() as folder:
-        report, record = await _hold_call(caller, screen, Path(folder), agent_file or AGENT_FILE)
+        report, record = await hold_call(
+            caller, screen, Path(folder), agent_file or AGENT_FILE, voice
+        )
         screen.summary(replace(report, wav=None))
         try:
             for path in keep_call(report, record, keep):
@@ -188,59 +195,72 @@ async def _check_keep(keep: Path) -> None:
         raise ConfigError(f"--keep: cannot write to {keep}: {error.strerror}") from None
 
 
-async def _hold_call(
-    caller: Caller | None, screen: Screen, folder: Path, agent_file: Path
+async def hold_call(
+    caller: Caller | None,
+    screen: Screen,
+    folder: Path,
+    agent_file: Path,
+    voice: DemoVoice | None = None,
 ) -> tuple[CallReport, dict[str, Any]]:
-    """`caller`: None for ours."""
-    agent = replace(load_agent(agent_file, HUMAN), recording=Recording(enabled=True))
-    human = agent.agent.destinations[0]
-    embedded = embedded_model(agent)
-    screen.say(f"A spoken caller rings {agent.agent.name} of {agent_file.name} …")
-    screen.say("The line and the humans on it are simulated, and their waits are shortened.\n")
-    auth_token, api_token = secrets.token_hex(16), secrets.token_hex(16)
-    listener = bind("127.0.0.1", 0)
-    webhook_url = f"http://127.0.0.1:{listener.getsockname()[1]}/incoming-call"
-    async with (
-        embedded as model,
-        PhoneLine(
-            webhook_url,
-            account_sid=ACCOUNT_SID,
-            auth_token=auth_token,
-            network=NETWORK,
-            status_callback_url="/call-status",
-            ring_scale=RING_MS / human.ring_ms,
-            say_ms=SENTENCE_MS,
-        ) as line,
-    ):
-        settings = Settings(
-            openai_api_key=SecretStr("demo"),
-            openai_base_url=model.base_url,
-            twilio_account_sid=ACCOUNT_SID,
-            twilio_auth_token=SecretStr(auth_token),
-            twilio_api_key=None,
-            twilio_api_secret=None,
-            twilio_api_base_url=line.rest_url,
-            public_url=None,
-            api_token=SecretStr(api_token),
-            database_url=SecretStr(f"sqlite:///{folder}/demo.db"),
-            recordings_dir=folder,
-            max_calls=0,
-        )
-        services = await Services.open(settings, agent)
-        services.watchers.append(screen.watch)
-        bridge = Server(create_app(settings, services), drain_s=5)
-        running = asyncio.create_task(bridge.serve(sockets=[listener]))
-        try:
-            line.callee = SOMEBODY
-            line.callees[human.address] = SOMEBODY if caller else NOBODY
-            call = await line.call(caller=caller or the_caller(line, human.address))
-            await tell_of_humans(call, human, screen)
-            await call.wait_ended()
-            report, record = await _read_back(services.store, call.call_sid)
-        finally:
-            bridge.should_exit = True
-            await running
-        return report, record
+    """A call to its end; returns the report of it and its record. `caller`: None for ours.
+    `folder`: for its database and its recording.
+
+    Raises:
+        ConfigError: the agent file or its voices cannot be used, or the extra `demo` is missing.
+    """
+    loaded = replace(load_agent(agent_file, HUMAN), recording=Recording(enabled=True))
+    human = loaded.agent.destinations[0]
+    embedded = embedded_model(loaded)
+    auth_token = secrets.token_hex(16)
+    with bind("127.0.0.1", 0) as listener:
+        async with (
+            embedded as model,
+            speaker(loaded, voice) as speaking,
+            PhoneLine(
+                f"http://127.0.0.1:{listener.getsockname()[1]}/incoming-call",
+                account_sid=ACCOUNT_SID,
+                auth_token=auth_token,
+                network=NETWORK,
+                status_callback_url="/call-status",
+                ring_scale=RING_MS / human.ring_ms,
+                say_ms=SENTENCE_MS,
+            ) as line,
+        ):
+            settings = _settings(model.base_url, line.rest_url, auth_token, folder)
+            settings = settings.model_copy(update=speaking.secrets)
+            services = await Services.open(settings, speaking.agent)
+            services.watchers.append(screen.watch)
+            screen.begin(loaded.agent.name, agent_file.name, services.voices, speaking.told)
+            bridge = Server(create_app(settings, services), drain_s=5)
+            running = asyncio.create_task(bridge.serve(sockets=[listener]))
+            try:
+                line.callee = SOMEBODY
+                line.callees[human.address] = SOMEBODY if caller else NOBODY
+                call = await line.call(caller=caller or the_caller(line, human.address))
+                await tell_of_humans(call, human, screen)
+                await call.wait_ended()
+                return await _read_back(services.store, call.call_sid)
+            finally:
+                bridge.should_exit = True
+                await running
+
+
+def _settings(model_url: str, rest_url: str, auth_token: str, folder: Path) -> Settings:
+    """Those of a service whose model and whose Twilio are on this machine."""
+    return Settings(
+        openai_api_key=SecretStr("demo"),
+        openai_base_url=model_url,
+        twilio_account_sid=ACCOUNT_SID,
+        twilio_auth_token=SecretStr(auth_token),
+        twilio_api_key=None,
+        twilio_api_secret=None,
+        twilio_api_base_url=rest_url,
+        public_url=None,
+        api_token=SecretStr(secrets.token_hex(16)),
+        database_url=SecretStr(f"sqlite:///{folder}/demo.db"),
+        recordings_dir=folder,
+        max_calls=0,
+    )
 
 
 async def tell_of_humans(call: Call, human: Destination, screen: Screen) -> None:

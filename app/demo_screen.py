@@ -1,5 +1,7 @@
 """The demo's terminal: what happens, as it happens, and how well it went."""
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -9,6 +11,7 @@ from app.call import events as ev
 from app.recorder import CallInfo
 from app.report.report import CallReport
 from app.report.terminal import facts, transcript
+from app.voices.base import Voice
 
 
 class Screen:
@@ -20,6 +23,16 @@ class Screen:
         self._turn_ended_ms: float | None = None
         self._away = False
         self._messages = 0  # that a new session was told of the conversation before it
+        self._voices: Sequence[str] = ()
+        self._voice: int | None = None  # which of them spoke last
+
+    def begin(self, agent: str, file: str, voices: Sequence[Voice], told: str) -> None:
+        """Before the call. `voices`: that speak in the model's place; `told`: what there is to say
+        about them."""
+        self._voices = [voice.label for voice in voices]
+        self.say(f"A spoken caller rings {agent} of {file} …")
+        self.say("The line and the humans on it are simulated, and their waits are shortened.")
+        self.say(f"{told}\n" if told else "")
 
     def watch(self, _call: CallInfo, message: ev.Event | do.Command, now_ms: float) -> None:
         match message:
@@ -27,6 +40,16 @@ class Screen:
                 self._line(now_ms, "bridge", "the model's session is ready", "yellow")
             case ev.LegOpened(tool=tool, output=output) if tool:
                 self._line(now_ms, "tool", f"→ {output}", "blue")
+            case do.ConfigureSession(speaks=True) if self._voices:
+                self._line(now_ms, "bridge", "no voice is left: the model speaks itself", "red")
+            case do.Synthesize(voice=voice) if voice != self._voice:
+                self._voice = voice
+                self._line(now_ms, "voice", f"{self._voices[voice]} speaks", "yellow")
+            case ev.VoiceFailed(_, reason):
+                self._line(now_ms, "voice", reason, "red")
+            case do.AddMessage(_, "assistant", text, item_id) if item_id:
+                note = f"the model is told that this much of its answer was heard: “{text}”"
+                self._line(now_ms, "bridge", note, "yellow")
             case do.AddMessage():
                 self._messages += 1
             case do.CreateResponse() if self._messages:
@@ -76,7 +99,7 @@ class Screen:
 
     def say(self, text: str) -> None:
         """Something about the whole of it."""
-        self._console.print(text)
+        self._console.print(text, highlight=False)
 
     def _line(self, now_ms: float, who: str, what: str, style: str) -> None:
         row = Table.grid(padding=(0, 1))
@@ -92,6 +115,8 @@ class Screen:
         self._console.print(transcript(report))
         self._console.print()
         self._console.print(facts(report))
+        beside = "; what the voice costs is not in it" if self._voices else ""
         self._console.print(
-            "The cost is what OpenAI and Twilio would have asked for such a call.\n", style="dim"
+            f"The cost is what OpenAI and Twilio would have asked for such a call{beside}.\n",
+            style="dim",
         )

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 
 from app import __version__
 from app.after_call import AfterCall
+from app.call.sentences import sentences
 from app.outbound import Outbound
 from app.services import Services
 from app.settings import EMBEDDED, Settings, load_settings
@@ -16,7 +17,9 @@ from app.switchboard import Switchboard
 from app.telephony.signature import SignatureChecker
 from app.transfers import Transfers
 from app.web import actions, calls, handover, health, openapi, outgoing, phone, problems
+from app.web import stream_audio as speech
 from app.web.phone import Announcement
+from app.web.stream_audio import StreamAudio
 from app.web.webhooks import Gate
 
 
@@ -52,6 +55,12 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         state.switchboard, state.transfers, state.outbound = switchboard, transfers, outbound
         state.draining = lambda: switchboard.draining
         state.gate = _gate(chosen, state.api_token)
+        speech_token = chosen.stream_audio_token
+        state.stream_audio = StreamAudio(
+            shared.voices,
+            token=speech_token.get_secret_value() if speech_token else state.api_token,
+            cut=sentences,
+        )
         state.announcement = Announcement(
             recording.announcement if recording.enabled else "", shared.agent.agent.language
         )
@@ -73,7 +82,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         openapi_url=None,
     )
     problems.install(app)
-    for door in (phone, handover, outgoing, calls, actions, health, openapi):
+    for door in (phone, handover, outgoing, calls, actions, speech, health, openapi):
         app.include_router(door.router)
     return app
 

@@ -41,19 +41,19 @@ class OwnVoice:
 
     def __init__(self, settings: OwnVoiceSettings) -> None:
         self._settings = settings
-        self._lines: list[OwnVoiceLine] = []
+        self._lines: set[OwnVoiceLine] = set()
 
     @property
     def label(self) -> str:
         return f"openai/{self._settings.name}"
 
     def line(self) -> VoiceLine:
-        line = OwnVoiceLine(self._settings)
-        self._lines.append(line)
+        line = OwnVoiceLine(self._settings, self._lines)
+        self._lines.add(line)
         return line
 
     async def aclose(self) -> None:
-        for line in self._lines:
+        for line in list(self._lines):
             await line.aclose()
 
 
@@ -61,8 +61,9 @@ class OwnVoiceLine:
     """See `VoiceLine`. A session says text after text; one that was told to stop is closed, and the
     next text gets another."""
 
-    def __init__(self, settings: OwnVoiceSettings) -> None:
+    def __init__(self, settings: OwnVoiceSettings, lines: "set[OwnVoiceLine]") -> None:
         self._settings = settings
+        self._lines = lines  # it is among them until it is closed
         self._session: _Session | None = None
 
     async def prepare(self) -> None:
@@ -90,6 +91,7 @@ class OwnVoiceLine:
                 session.close()
 
     async def aclose(self) -> None:
+        self._lines.discard(self)
         if self._session is not None:
             self._session.close()
             self._session = None

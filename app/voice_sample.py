@@ -10,7 +10,7 @@ from pathlib import Path
 from time import monotonic
 
 from app.audio import ULAW_HZ, pcm16_dbfs, ulaw_decode
-from app.call.sentences import SentenceCutter
+from app.call.sentences import sentences
 from app.call.speakable import Cleaner
 from app.errors import VoiceError
 from app.voice_side import PhoneSound
@@ -80,16 +80,15 @@ class Sample:
 
 def sentences_of(text: str) -> list[str]:
     """What of a text is to be said, in the pieces in which a call would have it said."""
-    cutter, cleaner = SentenceCutter(), Cleaner()
-    pieces = [*cutter.feed(text), *cutter.finish()]
-    return [said for said in map(cleaner.say, pieces) if said]
+    cleaner = Cleaner()
+    return [said for said in map(cleaner.say, sentences(text)) if said]
 
 
 async def record(
-    voice: Voice, sentences: Sequence[str], on_sound: Callable[[int, float], None]
+    voice: Voice, texts: Sequence[str], on_sound: Callable[[int, float], None]
 ) -> Sample:
-    """Have a voice say these, on a line of its own. `on_sound` is told how many sentences are whole
-    and how many ms of sound there are, whenever there is more.
+    """Have a voice say these sentences, on a line of its own. `on_sound` is told how many of them
+    are whole and how many ms of sound there are, whenever there is more.
 
     Raises:
         VoiceError: it failed, or is too slow for a call.
@@ -101,9 +100,9 @@ async def record(
         began_s = monotonic()
         await line.prepare()
         handed_s = monotonic()
-        for sentence in sentences:
+        for text in texts:
             said = bytearray()
-            async with aclosing(timed(line.say(sentence))) as sounds:
+            async with aclosing(timed(line.say(text))) as sounds:
                 async for sound in sounds:
                     last_s = monotonic()
                     first_s, hz = first_s or last_s, hz or sound.hz

@@ -19,9 +19,10 @@ from rich.text import Text
 
 from app.agent_file import LoadedAgent, load_agent
 from app.agent_voices import VoiceSecrets, VoiceSettings, label, open_voices
+from app.audio import ULAW_HZ
 from app.embedded import embedded_model
 from app.errors import BridgeError, ConfigError, VoiceError
-from app.own_voice import HZ, OwnVoice, OwnVoiceSettings
+from app.own_voice import OwnVoice, OwnVoiceSettings
 from app.settings import EMBEDDED, Settings, load_settings
 from app.voice_sample import Sample, record, sentences_of
 from app.voices.base import Voice
@@ -195,7 +196,7 @@ class _House:
         return table
 
     def _facts(self, choice: _Choice) -> tuple[str, int, str]:
-        """Its model and its ways, its rate in Hz, and the host where it is."""
+        """Its model and its ways, its rate in a call in Hz, and the host where it is."""
         match choice.settings:
             case QwenSettings() as qwen:
                 hz = int(qwen.session["sample_rate"])
@@ -212,9 +213,9 @@ class _House:
                 return http.emotion, http.sample_rate, _host(http.url)
             case None:
                 if self.settings.openai_api_key is None:
-                    return EMBEDDED, HZ, "this machine"
+                    return EMBEDDED, ULAW_HZ, "this machine"
                 host = _host(self.settings.openai_base_url)
-                return self.settings.openai_realtime_model, HZ, host
+                return self.settings.openai_realtime_model, ULAW_HZ, host
 
     def _credentials(self, choice: _Choice) -> str:
         if choice.settings is None:

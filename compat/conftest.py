@@ -19,6 +19,7 @@ CLIENTS = {
     "test_openai_agents.py": "openai-agents",
     "test_pipecat.py": "pipecat-ai",
     "test_twilio_agent_connect.py": "twilio-agent-connect",
+    "test_dashscope.py": "dashscope",
 }
 
 _strayed: list[str] = []

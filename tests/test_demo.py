@@ -1,15 +1,18 @@
-"""What the demo's terminal says of a caller who is handed to a human."""
+"""What the demo's terminal says: of a caller who is handed to a human, of who speaks."""
 
 import io
+from pathlib import Path
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 from app.agent_file import load_agent
 from app.audio import silence
 from app.call import commands as do
 from app.call import events as ev
 from app.call.destinations import Destination
+from app.cli import cli
 from app.demo import A_PERSON, AGENT_FILE, CALLER_VOICE, ONCE_MORE, tell_of_humans
 from app.demo_screen import Screen
 from app.recorder import CallInfo
@@ -17,6 +20,7 @@ from app.simulator.grammar import Grammar
 from app.simulator.recognizer import Recognizer
 from app.simulator.speech import speak
 from app.simulator.twilio import Callee, PhoneLine
+from app.voices.http import HttpSettings, HttpVoice
 from tests.simulator.twilio_bridge import PUBLIC, TOKEN, TinyBridge, tiny_bridge
 
 MANAGER = Destination("shift manager", "+15550100042")
@@ -112,3 +116,54 @@ def test_a_caller_who_comes_back_is_shown_with_what_the_agent_is_told() -> None:
         "line the caller is back with the agent, in a new stream",
         "line the stream is over (caller)",
     ]
+
+
+# --- other voices ---------------------------------------------------------------------------------
+
+HERE = "http://127.0.0.1/stream-audio"
+VOICES = [HttpVoice(HttpSettings(HERE, voice_id=name)) for name in ("Ann", "Bob")]
+
+
+def test_it_is_shown_who_speaks_who_takes_over_and_what_was_heard_of_it() -> None:
+    console = recorded()
+    screen = Screen(console)
+    screen.begin("Mia", "pizzeria.toml", VOICES, "It speaks as http/Ann.")
+    messages: list[ev.Event | do.Command] = [
+        do.ConfigureSession("e1", speaks=False),
+        do.Synthesize("u1", "item_1", "One moment.", 0),
+        do.Synthesize("u2", "item_1", "Two moments.", 0),
+        ev.VoiceFailed("u2", "http/Ann at 127.0.0.1: nothing came for 5 s"),
+        do.Synthesize("u2", "item_1", "Two moments.", 1),
+        do.AddMessage("e2", "assistant", "One moment. Two", "bridge_heard_2", "item_1"),
+        do.CreateResponse("e3"),
+        do.ConfigureSession("e4", speaks=True),
+    ]
+    for message in messages:
+        screen.watch(CallInfo("CA1"), message, 1000.0)
+    assert "It speaks as http/Ann." in console.export_text(clear=False)
+    assert lines(console)[-5:] == [
+        "voice http/Ann speaks",
+        "voice http/Ann at 127.0.0.1: nothing came for 5 s",
+        "voice http/Bob speaks",
+        "bridge the model is told that this much of its answer was heard: “One moment. Two”",
+        "bridge no voice is left: the model speaks itself",
+    ]
+
+
+def test_a_model_that_always_speaks_itself_is_no_news() -> None:
+    console = recorded()
+    screen = Screen(console)
+    screen.begin("Mia", "pizzeria.toml", [], "")
+    screen.watch(CallInfo("CA1"), do.ConfigureSession("e1", speaks=True), 1000.0)
+    assert "speaks" not in console.export_text()
+
+
+@pytest.mark.parametrize(
+    ("voice", "told"), [("own", "--voice own: "), ("nobody", "'nobody' is not one of 'qwen'")]
+)
+def test_a_voice_that_cannot_be_had_is_said_and_status_2(
+    tmp_path: Path, voice: str, told: str
+) -> None:
+    result = CliRunner().invoke(cli, ["demo", "--voice", voice, "--keep", str(tmp_path)])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert told in result.stderr and "Traceback" not in result.stderr

@@ -10,7 +10,6 @@ Lengths are bytes of µ-law: 8 are a millisecond.
 """
 
 import math
-from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -37,14 +36,15 @@ _PAUSES_BEHIND_EACH = 0.98  # a voice that speaks word by word ...
 _SPEAKS_WORD_BY_WORD = 3.0  # ... and what it costs to think it one
 _STRAY = math.log(1500 * 8)  # a pause within a part: a short one comes once in so many bytes ...
 _LONG_STRAY = math.log(60_000 * 8)
-_MOST_STRAYS = 6  # in a row
+_MOST_STRAYS = 4  # in a row
 
 _SPREAD = 0.12  # how much a part's length differs from what it should be: as a share of it ...
 _JITTER = 60 * 8.0  # ... and in bytes
 _DRIFT = 0.08  # how much the tempo of a whole run differs, as a share
 _OUTLIER = 8.0  # the cost from which on it hardly matters how far off a length is
-_WIDEST, _SLACK = 2.6, 3.0  # a run is at most so many times off, and so many letters more
-_BEAM = 24  # how many ways to go on are kept at each pause
+_WIDEST, _SLACK = 2.2, 3.0  # a run is at most so many times off, and so many letters more
+_HOPELESS = 8.0  # what costs so much more than another way is not followed
+_BEAM = 6  # how many ways to go on are kept at each pause
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +143,11 @@ class Sound:
     def at(self, voiced: float, *, begins: bool) -> int:
         """The place behind so much sound; where a pause is, its end for what begins there, its
         start for what ends."""
-        search = bisect_right if begins else bisect_left
-        run = min(max(search(self.voiced, voiced) - 1, 0), len(self.runs) - 1)
+        run = 0
+        while run + 1 < len(self.runs) and (
+            self.voiced[run + 1] < voiced or (begins and self.voiced[run + 1] == voiced)
+        ):
+            run += 1
         return round(self.runs[run][0] + voiced - self.voiced[run])
 
     def paces(self, script: Script, pace: Pace) -> bool:
@@ -152,7 +155,9 @@ class Sound:
         and all alike that are behind no mark. When it has not ended, enough of them must be there,
         unless the voice is known for it, and about as fast as the voice is."""
         pauses = len(self._gaps)
-        pairs = zip(script.words, self._gaps, strict=False)
+        # A pause that still goes on is as long as it will be only by chance.
+        whole = self._gaps[:-1] if self.runs[-1][0] == self.runs[-1][1] else self._gaps
+        pairs = zip(script.words, whole, strict=False)
         plain = [gap for word, gap in pairs if word.mark < WEAK_MARK]
         if plain and max(plain) - min(plain) > _ALIKE:
             return False
@@ -171,14 +176,13 @@ def match(script: Script, sound: Sound, pace: Pace) -> tuple[float, list[Anchor]
     to the end when the sound has ended."""
     rate = pace.rate
     if not sound.voiced[-1]:
-        return rate or USUAL_RATE, [(0, 0)]
+        return 0.0 if sound.ended else rate or USUAL_RATE, [(0, 0)]
     if sound.paces(script, pace):
         pauses = len(sound.runs) - (not sound.ended)
         paced = [(0, 0), *enumerate(script.word_ends[:pauses], 1)]
-        return sound.voiced[pauses] / script.letters[paced[-1][1]], paced
+        return rate or sound.voiced[pauses] / script.letters[paced[-1][1]], paced
     best = _fit(script, sound, rate)
-    words_so_far = len(script.words) * sound.voiced[-1] / (best[1] * script.letters[-1])
-    if len(sound.runs) > max(2, 0.6 * words_so_far):
+    if sound.ended and len(sound.runs) > max(2, 0.6 * len(script.words)):
         script.speak_word_by_word()
         other = _fit(script, sound, rate)
         if other[0] + _SPEAKS_WORD_BY_WORD < best[0]:
@@ -193,12 +197,17 @@ def _fit(script: Script, sound: Sound, rate: float | None) -> tuple[float, float
         cost, anchors = _align(script, sound, measured)
         return cost, measured, anchors
     doubt = TEMPO_KNOWN if rate else TEMPO_UNKNOWN
-    tried = []
-    for deviations in (0.0, 0.7, -0.7, 1.4, -1.4, 2.1, -2.1):
+
+    def fit(deviations: float) -> tuple[float, float, list[Anchor]]:
         guess = (rate or USUAL_RATE) * math.exp(deviations * doubt)
         cost, anchors = _align(script, sound, guess)
-        tried.append((cost + deviations**2 / 2, guess, anchors))
-    return min(tried, key=lambda each: each[0])
+        return cost + deviations**2 / 2, guess, anchors
+
+    tried = {deviations: fit(deviations) for deviations in (-1.4, -0.7, 0.0, 0.7, 1.4)}
+    best = min(tried, key=lambda each: tried[each][0])
+    if abs(best) > 1:
+        tried[best * 1.5] = fit(best * 1.5)
+    return min(tried.values(), key=lambda each: each[0])
 
 
 _Ways = list[dict[int, tuple[float, Anchor]]]
@@ -231,38 +240,43 @@ def _ways_to(
     script: Script, sound: Sound, rate: float, ways: _Ways, run: int
 ) -> dict[int, tuple[float, Anchor]]:
     """What may end where this run does, after at most so many pauses that end nothing."""
-    letters, squares, no_pause = script.letters, script.squares, script.no_pause
+    letters, squares = script.letters, script.squares
+    pause, no_pause, log = script.pause, script.no_pause, math.log
+    own = (_SPREAD * rate) ** 2
     at_end = sound.ended and run == len(sound.runs)
-    # Words that are still to come must be left for the runs that are:
-    last = script.size - sound.ended
+    # A run that is still to come must find words:
+    last = script.size - (sound.ended and not at_end)
     found: dict[int, tuple[float, Anchor]] = {}
-    for before in range(0 if at_end else max(0, run - 1 - _MOST_STRAYS), run):
+    least = math.inf
+    for before in range(run - 1, -1 if at_end else max(-1, run - 2 - _MOST_STRAYS), -1):
         lasted = sound.voiced[run] - sound.voiced[before]
         strays = sound.strays[run - 1] - sound.strays[before]
         low, high = lasted / rate / _WIDEST - _SLACK, lasted / rate * _WIDEST + _SLACK
         for begin, (cost, _) in ways[before].items():
-            if at_end:
-                ends = range(script.size, script.size + (begin < script.size))
-            else:
-                first = bisect_left(letters, letters[begin] + low, begin + 1)
-                past = bisect_right(letters, letters[begin] + high, begin + 1)
-                ends = range(first, min(past, last + 1))
             so_far = cost + strays - no_pause[begin + 1] + 0.92  # ln of the root of 2 pi
-            for end in ends:
-                expected = (letters[end] - letters[begin]) * rate
+            if so_far > least + _HOPELESS and not at_end:
+                continue
+            for end in range(script.size if at_end else begin + 1, last + 1):
+                length = letters[end] - letters[begin]
+                if length > high and not at_end:
+                    break
+                if length < low and not at_end:
+                    continue
+                expected = length * rate
                 variance = (
-                    (squares[end] - squares[begin]) * (_SPREAD * rate) ** 2
+                    (squares[end] - squares[begin]) * own
                     + (end - begin) * _JITTER**2
                     + (_DRIFT * expected) ** 2
                 )
                 off = (lasted - expected) ** 2 / (2 * variance)
                 if off > _OUTLIER:
                     off = _OUTLIER + 0.1 * (off - _OUTLIER)
-                total = so_far + no_pause[end] + off + 0.5 * math.log(variance)
+                total = so_far + no_pause[end] + off + 0.5 * log(variance)
                 if not at_end:
-                    total += script.pause[end]
+                    total += pause[end]
                 if end not in found or total < found[end][0]:
                     found[end] = total, (before, begin)
+                    least = min(least, total)
     return found
 
 
@@ -274,7 +288,9 @@ def _open_end(script: Script, sound: Sound, rate: float, ways: _Ways) -> tuple[f
         reach = (sound.voiced[-1] - sound.voiced[run]) / rate
         for part, (cost, _) in found.items():
             behind = script.letters[part] + reach
-            passed = max(part, bisect_right(script.letters, behind - _SLACK) - 1)
+            passed = part
+            while passed < script.size and script.letters[passed + 1] <= behind - _SLACK:
+                passed += 1
             total = cost + strays + script.no_pause[passed + 1] - script.no_pause[part + 1]
             if behind > script.letters[-1]:
                 over = (behind - script.letters[-1]) * rate

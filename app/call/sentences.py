@@ -61,7 +61,9 @@ class SentenceCutter:
         """What is held back looks like a whole sentence, and only what follows could tell that it
         is none. When nothing follows for a moment: `settle`."""
         text = self._held.rstrip()
-        return end_of(text) in (End.SURE, End.CLOSED) and bool(SAYABLE.search(text))
+        if end_of(text) not in (End.SURE, End.CLOSED) or not SAYABLE.search(text):
+            return False
+        return self._depth == 0 and not _in_quotes(text)  # else what closes them follows
 
     def settle(self) -> list[str]:
         """Nothing followed for a moment: takes a sentence that `may_end`."""
@@ -223,3 +225,16 @@ class SentenceCutter:
             if not _CLINGS.match(text[at]) and text[at - 1] != "\u200d":
                 return at
         return self._longest
+
+
+def _in_quotes(text: str) -> bool:
+    if text.count('"') % 2 or text.rfind("«") > text.rfind("»"):
+        return True
+    opened, closed = ("„", "“") if "„" in text else ("“", "”")
+    return text.rfind(opened) > text.rfind(closed)
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of a text that is all there; together they are the text."""
+    cutter = SentenceCutter()
+    return [*cutter.feed(text), *cutter.finish()]

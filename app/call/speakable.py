@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 _LINE_END = re.compile("\r\n|[\n\r\v\f\x85\u2028\u2029]")
 _SAYABLE = re.compile(r"[^\W_]")
-_MARKS = frozenset(".,;:!?…")
+_MARKS = frozenset(".,;:!?…)]}”»，。、！？；：」』）】")  # no space in front of these
 
 # Neither seen nor heard: controls, zero-width characters, directions, fillers, lone surrogates,
 # private use.
@@ -59,8 +59,6 @@ _MARKERS = re.compile(  # addresses first: they keep what looks like a marker
     r"|(?<![\w.+-])[^\W_][\w.+-]*@(?:[^\W_]+(?:-+[^\W_]+)*\.)+[^\W_]+)"
     r"|`+|~~+|\*+|_+"
 )
-
-
 _CLOSING_STAR = re.compile(r"[^\s*]\*")
 _SIGNS = re.compile(r"[\\<>|\[\]*_`~#&]")
 

@@ -24,12 +24,15 @@ class Utterance:
     complete: bool = False
     pace: Pace = UNKNOWN
     pauses: list[tuple[int, int]] = field(default_factory=list)
+    _times: tuple[tuple[str, int, bool], WordTimes] | None = None
 
     def word_times(self) -> WordTimes:
         """Where each of its words sounds, as far as can be told."""
-        if self.complete:
-            return complete(self.text, self.size_bytes, self.pauses, self.pace)
-        return so_far(self.text, self.size_bytes, self.pauses, self.pace)
+        known = self.text, self.size_bytes, self.complete
+        if self._times is None or self._times[0] != known:
+            estimate = complete if self.complete else so_far
+            self._times = known, estimate(self.text, self.size_bytes, self.pauses, self.pace)
+        return self._times[1]
 
     def heard_text(self, heard_bytes: int) -> str:
         """What was heard of it, to the word."""

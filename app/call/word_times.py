@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from app.call.pause_match import Pace, Pause, Script, Sound, match
-from app.call.spoken_words import Word, words
+from app.call.spoken_words import MARK, Word, words
 
 UNKNOWN = Pace()  # of a voice that nobody has heard yet
 SHORTEST_TELLING = 4  # words: a shorter text tells nothing of a voice ...
@@ -46,17 +46,22 @@ class WordTimes:
         )
 
     def boundary(self, from_byte: int, to_byte: int) -> Cut:
-        """The best place from `from_byte` to `to_byte` to end the text: at its last pause, or else
-        where the last word ends; before the first word, if none does. If there is no such place,
-        the word at `to_byte` is cut, and counts as said when about half of it was."""
-        best: Cut | None = None
+        """The best place from `from_byte` to `to_byte` to end the text. At the last pause behind a
+        mark, for there it is sure which word was said; else where the first word ends, for the
+        longer the sound, the less sure it is; before the first word, if that begins there. If there
+        is no such place, the word at `to_byte` is cut, and counts as said when about half was."""
+        places = [
+            (Cut(number, end), paused and word.mark >= MARK)
+            for number, (word, end, paused) in enumerate(
+                zip(self.words, self.ends, self.paused, strict=True), 1
+            )
+            if from_byte <= end <= to_byte
+        ]
+        if sure := [cut for cut, is_sure in places if is_sure]:
+            return sure[-1]
         if self.begins and from_byte <= self.begins[0] <= to_byte:
-            best = Cut(0, self.begins[0])
-        sure = False
-        for number, (end, paused) in enumerate(zip(self.ends, self.paused, strict=True), 1):
-            if from_byte <= end <= to_byte and (paused or not sure):
-                best, sure = Cut(number, end), paused
-        return best or Cut(self.words_heard(to_byte), to_byte)
+            return Cut(0, self.begins[0])
+        return places[0][0] if places else Cut(self.words_heard(to_byte), to_byte)
 
 
 def complete(

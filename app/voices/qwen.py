@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -85,12 +86,11 @@ class QwenLine:
     async def say(self, text: str) -> Sounds:
         if not text.strip():
             raise VoiceError("there is nothing in the text that Qwen could say", kind="text")
-        clock = asyncio.get_running_loop().time
-        asked_s = clock()
+        asked_s = time.monotonic()  # finer than uvloop's clock
         session = await self._take()
         speech = Speech(self._mode)
         self.session_id, self.first_sound_ms = session.session_id, None
-        handed_s = clock()
+        handed_s = time.monotonic()
         try:
             await session.hand_over(text, last=self._mode == "server_commit")
             if not self._closed:
@@ -100,7 +100,7 @@ class QwenLine:
                 if not pcm:
                     continue
                 if self.first_sound_ms is None:
-                    self.first_sound_ms = (clock() - handed_s) * 1000
+                    self.first_sound_ms = (time.monotonic() - handed_s) * 1000
                     self._log(session, waited_ms=(handed_s - asked_s) * 1000)
                 yield Sound(pcm, session.hz)
             self._lost_spares = 0
@@ -132,10 +132,11 @@ class QwenLine:
         while True:
             if self._closed:
                 raise VoiceError("the line to Qwen was closed")
-            session = self._rested
-            self._rested = None
-            if session is None or not session.alive:
+            session, self._rested = self._rested, None
+            fresh = False
+            if session is None:
                 opening = self._opening()
+                fresh = not opening.done()
                 # Waited for in a way that leaves it alone when whoever speaks is cancelled.
                 await asyncio.wait([opening])
                 if self._closed:
@@ -145,10 +146,12 @@ class QwenLine:
                     self._spare = None
                 elif session.alive:
                     continue  # another text was quicker
-                else:
-                    raise VoiceError("Qwen closed the session before a text was handed over")
-            self._in_use.add(session)
-            return session
+            if session.alive:
+                self._in_use.add(session)
+                return session
+            self._let_go(session)
+            if fresh:
+                raise VoiceError("Qwen closed the session before a text was handed over")
 
     def _can_rest(self, session: Session) -> bool:
         return session.alive and self._rested is None
@@ -181,18 +184,17 @@ class QwenLine:
         self._let_go(session)
         if session is self._rested:
             self._rested = None
-        spare = self._spare
-        if spare is not None and spare.done() and spare.result() is session:
+        if self._spare is not None and _opened_by(self._spare) is session:
             self._spare = None
             if self._lost_spares < _MOST_LOST_SPARES:
                 self._lost_spares += 1
                 self._opening()
 
     def _let_go_of_spare(self, spare: asyncio.Task[Session]) -> None:
-        if not spare.done():
-            spare.cancel()
-        elif not spare.cancelled() and spare.exception() is None:
-            self._let_go(spare.result())
+        session = _opened_by(spare)
+        if session is not None:
+            self._let_go(session)
+        spare.cancel()
 
     def _log(self, session: Session, *, waited_ms: float) -> None:
         logger.debug(
@@ -204,3 +206,10 @@ class QwenLine:
                 "waited_ms": waited_ms,  # for a session, before the text was handed over
             },
         )
+
+
+def _opened_by(opening: asyncio.Task[Session]) -> Session | None:
+    """The session, once there is one."""
+    if not opening.done() or opening.cancelled() or opening.exception() is not None:
+        return None
+    return opening.result()

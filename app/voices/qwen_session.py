@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -78,6 +79,7 @@ class Session:
         Raises:
             VoiceError: the connection is lost.
         """
+        self._empty()
         self._speaking = True
         try:
             await self._socket.send(self._write.append(text))
@@ -179,8 +181,7 @@ async def open_session(settings: QwenSettings, on_lost: Callable[[Session], None
     Raises:
         VoiceError: fatal for credentials and settings, passing for everything that may pass.
     """
-    loop = asyncio.get_running_loop()
-    started_s = loop.time()
+    started_s = time.monotonic()
     socket = await _dial(settings)
     try:
         events = ClientEvents()
@@ -197,7 +198,7 @@ async def open_session(settings: QwenSettings, on_lost: Callable[[Session], None
                 "for; choose another sample_rate or model",
                 kind="fatal",
             )
-        opened_ms = (loop.time() - started_s) * 1000
+        opened_ms = (time.monotonic() - started_s) * 1000
         return Session(socket, events, created.session.id or "", hz, opened_ms, on_lost)
     except BaseException as error:
         # Nothing was said on it yet: there is nobody to take leave of.

@@ -1,12 +1,10 @@
 """Changes the rate of speech that arrives in pieces, without a trace of where they met.
 
 soxr on float32 gives the same samples for any pieces; on int16 it would add a dither that depends
-on them. On the way to 8000 Hz its qualities LQ and HQ keep what lies above the band from folding
-into it, 100 dB down. LQ holds the first 40 ms back and is flat up to 3000 Hz (2 dB down at 3200, 8
-at 3400); HQ holds back 75 ms and is flat up to 3600.
+on them. On the way to 8000 Hz its quality HQ keeps what lies above the band from folding into it,
+100 dB down, is flat up to 3600 Hz, and holds the first 75 ms of the sound back. (LQ would hold back
+40 ms, and be 8 dB down at 3400 Hz already.)
 """
-
-from typing import Literal
 
 import numpy as np
 import soxr  # type: ignore[import-untyped]
@@ -16,15 +14,14 @@ _FULL_SCALE = 32768
 
 class Resampler:
     """One text's way from a rate to another, both in Hz. PCM in and out: mono, signed 16 bits,
-    little-endian. `quality`: LQ for the telephone, where each millisecond counts; HQ for others.
-    Raises ValueError when a rate is not above 0."""
+    little-endian. Raises ValueError when a rate is not above 0."""
 
-    def __init__(self, from_hz: int, to_hz: int, quality: Literal["LQ", "HQ"] = "LQ") -> None:
+    def __init__(self, from_hz: int, to_hz: int) -> None:
         if from_hz <= 0 or to_hz <= 0:
             raise ValueError(f"rates are above 0 Hz, got {from_hz} and {to_hz}")
         self._stream = None
         if from_hz != to_hz:
-            self._stream = soxr.ResampleStream(from_hz, to_hz, 1, "float32", quality)
+            self._stream = soxr.ResampleStream(from_hz, to_hz, 1, "float32", "HQ")
         self._odd = b""
         self._finished = False
 

@@ -5,8 +5,6 @@ canceled. What differs between them is in `volcengine_requests` and `volcengine_
 what they have in common: which connection serves a text, and what becomes of it.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections import deque
 from collections.abc import Iterator
@@ -63,7 +61,7 @@ class VolcengineVoice:
     def label(self) -> str:
         return self._settings.label
 
-    def line(self) -> VolcengineLine:
+    def line(self) -> "VolcengineLine":
         return VolcengineLine(self._settings, self._transport, self._sockets)
 
     async def aclose(self) -> None:

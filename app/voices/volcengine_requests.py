@@ -66,7 +66,7 @@ class Request:
         await self._connection.send(frame)
 
     async def more(self) -> bytes | None:
-        """The next sound, cut anywhere; None at the end. Raises VoiceError."""
+        """The next sound, cut anywhere, perhaps empty; None at the end. Raises VoiceError."""
         while not self._ended:
             frame = await self._connection.receive(v1.parse)
             if isinstance(frame, v1.Failed):
@@ -80,8 +80,7 @@ class Request:
             if isinstance(frame, v1.Audio):
                 self._ended = frame.last
                 self._count(frame.sequence)
-                if frame.data:
-                    return frame.data
+                return frame.data
         return None
 
     async def cancel(self) -> bool:

@@ -78,7 +78,7 @@ class Session:
         await self._send(v3.FINISH_SESSION, {})
 
     async def more(self) -> bytes | None:
-        """The next sound, cut anywhere; None at the end. Raises VoiceError."""
+        """The next sound, cut anywhere, perhaps empty; None at the end. Raises VoiceError."""
         event = await self._reading.until(
             lambda event: (
                 event.number == v3.SESSION_FINISHED

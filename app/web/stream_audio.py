@@ -38,7 +38,6 @@ LARGEST_BODY_BYTES = 64 << 10
 BODY_S = 10.0
 STUCK_S = 30.0  # a caller who takes nothing for so long is gone
 WRITE_MS = 60
-TELEPHONE_HZ = 8000
 
 _SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]]*\s|[。！？]")
 
@@ -185,6 +184,7 @@ class _Speech(Response):
         self._wanted = wanted
         self._voices = voices
         self._sent_bytes = 0
+        self._whole = False
         self._began_s = time.monotonic()
         self._first_ms = 0
         self._extra: dict[str, Any] = {"request_id": token_hex(4), **wanted.ids}
@@ -200,7 +200,8 @@ class _Speech(Response):
             async with asyncio.TaskGroup() as group:
                 speaking = group.create_task(self._speak(scope, receive, send))
                 leaving = group.create_task(_left(receive))
-                leaving.add_done_callback(lambda _: speaking.cancel())
+                # The end of the answer looks the same to it, and a line may be closing then.
+                leaving.add_done_callback(lambda _: self._whole or speaking.cancel())
                 speaking.add_done_callback(lambda _: leaving.cancel())
         finally:
             speaker.busy -= 1
@@ -210,27 +211,24 @@ class _Speech(Response):
     async def _speak(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Say it with the first voice that can. Left without the body's end once sound was sent,
         the server closes the connection, and the caller reads a cut body."""
-        failed: VoiceError | None = None
+        failed = VoiceError("there is no voice")
         for voice in self._voices:
             self._extra["voice"] = voice.label
             try:
                 await self._say_with(voice, send)
             except VoiceError as error:
-                failed = error
                 extra = {**self._extra, "error": str(error), "sent_bytes": self._sent_bytes}
                 logger.warning("a voice failed at a request for speech", extra=extra)
                 if self._sent_bytes:
                     return
+                failed = error
             except TimeoutError:
                 self._log("the caller takes nothing, and its speech was dropped")
                 return
             else:
                 self._log("speech sent")
                 return
-        # A deadline that passed in a voice's own code counts as well.
-        late = failed is not None and isinstance(failed.__context__, TimeoutError)
-        detail = "the voice gave no sound in time" if late else "the voice failed"
-        await problem(504 if late else 502, f"{detail}; try again")(scope, receive, send)
+        await _refusal(failed)(scope, receive, send)
 
     async def _say_with(self, voice: Voice, send: Send) -> None:
         """Raises VoiceError, or TimeoutError when the caller takes nothing."""
@@ -243,6 +241,7 @@ class _Speech(Response):
             await self._send(rate.finish(), send)
             if not self._sent_bytes:
                 raise VoiceError("the text was answered without any sound")
+            self._whole = True
             async with asyncio.timeout(STUCK_S):
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
@@ -258,6 +257,7 @@ class _Speech(Response):
             self._sent_bytes += len(part)
             async with asyncio.timeout(STUCK_S):
                 await send({"type": "http.response.body", "body": part, "more_body": True})
+            await asyncio.sleep(0)  # a burst may not hold up the calls, nor news of who left
 
     def _start(self) -> Message:
         headers = [
@@ -277,6 +277,18 @@ class _Speech(Response):
         logger.info(what, extra={**self._extra, **told})
 
 
+def _refusal(error: VoiceError) -> Response:
+    # A deadline that passed in a voice's own code counts as one as well.
+    if isinstance(error.__context__, TimeoutError):
+        return problem(504, "the voice gave no sound in time; try again")
+    details = {
+        "passing": "the voice failed; try again",
+        "text": "the voice cannot say this text; say it otherwise",
+        "fatal": "the voice cannot be used; the log of this service says why",
+    }
+    return problem(502, details[error.kind])
+
+
 class _Rate:
     """Everything that is said for a request, at its rate. One Resampler for all of it: a new one
     for each piece would be heard where they meet."""
@@ -291,9 +303,7 @@ class _Rate:
         before = b""
         if self._resampler is None or sound.hz != self._from_hz:
             before = self.finish()
-            self._resampler = Resampler(
-                sound.hz, self._hz, "LQ" if self._hz == TELEPHONE_HZ else "HQ"
-            )
+            self._resampler = Resampler(sound.hz, self._hz)
             self._from_hz = sound.hz
         return before + self._resampler.feed(sound.pcm)
 

@@ -1,4 +1,4 @@
-"""An external voice speaks for the agent: sentence by sentence, ahead of its time, and not too far."""
+"""An external voice speaks for the agent: sentence by sentence, ahead of time and not too far."""
 
 import pytest
 

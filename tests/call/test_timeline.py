@@ -9,6 +9,7 @@ from app.call import commands as do
 from app.call import events as ev
 from app.call import timeline as timelines
 from app.call.keypad import MASK
+from app.call.pause_match import Pace
 from app.call.timeline import Entry, Timeline, ordered, replay
 from app.call.transfer import TRANSFER
 from app.call.usage import Usage
@@ -115,6 +116,7 @@ def test_every_event_comes_back_from_the_store_as_it_was(kind: type[ev.Event]) -
         "history": (("user", "Hi."), ("system", "Result of x: y")),
         "usage": Usage(input_text=7),
         "payload": "",
+        "paces": (Pace(rates=(400.0, 380.5), word_by_word=True), Pace()),
     }
     by_type: dict[Any, Any] = {str: "text", int: 7, float: 1.5, bool: True}
     fields = kind.__dataclass_fields__

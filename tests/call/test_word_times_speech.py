@@ -1,13 +1,13 @@
 """How far off the estimated words are, by voices that tell where each really is."""
 
 import random
+from collections.abc import Callable
 
 import pytest
 
 from tests.call.word_times_speech import (
     ENGLISH,
     VOICES,
-    Errors,
     all_alike,
     by_characters,
     by_espeak,
@@ -59,7 +59,9 @@ def test_a_voice_that_nobody_heard_before_is_mostly_followed() -> None:
 @pytest.mark.parametrize("jitter", [0.0, 0.3])
 @pytest.mark.parametrize("gap_ms", [60, 100, 250])
 @pytest.mark.parametrize("ms_of", [by_characters, all_alike])
-def test_pauses_behind_every_word_leave_no_doubt(ms_of, gap_ms: int, jitter: float) -> None:
+def test_pauses_behind_every_word_leave_no_doubt(
+    ms_of: Callable[[str], float], gap_ms: int, jitter: float
+) -> None:
     chance = random.Random(5)
     said = [
         by_rule(text, ms_of, gap_ms=gap_ms, jitter=jitter, chance=chance)
@@ -72,7 +74,9 @@ def test_pauses_behind_every_word_leave_no_doubt(ms_of, gap_ms: int, jitter: flo
 
 
 @pytest.mark.parametrize("ms_of", [by_characters, all_alike])
-def test_a_voice_known_to_pause_behind_every_word_leaves_no_doubt_in_mid_sentence(ms_of) -> None:
+def test_a_voice_known_to_pause_behind_every_word_leaves_no_doubt_in_mid_sentence(
+    ms_of: Callable[[str], float],
+) -> None:
     chance = random.Random(6)
     said = [by_rule(text, ms_of, gap_ms=100, jitter=0.3, chance=chance) for text in ENGLISH]
     pace = learnt(said)
@@ -107,7 +111,6 @@ def test_a_voice_that_reads_numbers_as_they_are_written_is_found_out() -> None:
     before = [by_rule(text, by_characters, chance=chance) for text in without_numbers(ENGLISH)]
     texts = [text for text in short(ENGLISH) if text not in without_numbers(ENGLISH)]
     said = [by_rule(text, by_characters, chance=chance) for text in texts]
-    knowing, guessing = Errors(), Errors()
     knowing = interrupted(said, chance, pace=learnt(before))
     guessing = interrupted(said, chance)
     assert knowing.within_one(knowing.half) >= 0.97, knowing

@@ -12,7 +12,7 @@ from app.call.pause_match import Pace, Pause
 from app.call.spoken_words import words
 from app.call.word_times import WordTimes, complete, learn, so_far
 from app.simulator.speech import utter
-from app.voices.pauses import Pauses
+from app.voices.pauses import SHORTEST_BYTES, Pauses
 
 ENGLISH = (
     "Hello, thank you for calling Brightwater Dental, how can I help you today?",
@@ -36,7 +36,8 @@ ENGLISH = (
     "It's 20% off until Sunday, so now is a good time to buy.",
     "I've sent the confirmation to maria.lopez@example.com, please check your inbox.",
     "The flight leaves at 6:05 from gate B12.",
-    "All right, Catherine, let me read that back to you: a large Margherita, no olives, extra cheese.",
+    "All right, Catherine, let me read that back to you: "
+    "a large Margherita, no olives, extra cheese.",
     "Your balance is $1,032.17 as of this morning.",
     "There are five people ahead of you, and the wait is about 12 minutes.",
     "We cannot ship to that address, but we can deliver to a pickup point near you.",
@@ -46,7 +47,8 @@ ENGLISH = (
     "The warranty covers parts and labour for 24 months from the date of purchase.",
     "Could you tell me the last four digits of your card?",
     "I understand that this is frustrating, and I will do my best to get it sorted out today.",
-    "Okay, so that is one return ticket to Edinburgh, leaving on the 2nd and coming back on the 9th.",
+    "Okay, so that is one return ticket to Edinburgh, "
+    "leaving on the 2nd and coming back on the 9th.",
     "To cancel, press one; to change the time, press two.",
     "The nearest branch is at 221 Baker Street, just behind the station.",
     "We received your payment of £89.95 on 14 May.",
@@ -124,7 +126,8 @@ class Said:
 
     def cut(self, at_byte: int) -> tuple[Pause, ...]:
         """The pauses that were found when so much had come."""
-        return tuple((start, min(end, at_byte)) for start, end in self.pauses if start < at_byte)
+        found = [(start, min(end, at_byte)) for start, end in self.pauses]
+        return tuple((start, end) for start, end in found if end - start >= SHORTEST_BYTES)
 
 
 def by_espeak(text: str, *, voice: str, words_per_minute: int = 165) -> Said:
@@ -133,9 +136,9 @@ def by_espeak(text: str, *, voice: str, words_per_minute: int = 165) -> Said:
     listener = Pauses()
     pauses = tuple(listener.feed(ulaw_decode(utterance.ulaw)) + listener.finish())
     chunks, at = [], 0  # what espeak-ng says as one: from and to in the text, and where it begins
-    for word in utterance.words:
-        chunks.append((at, at + len(word.text), word.offset_bytes))
-        at += len(word.text)
+    for spoken in utterance.words:
+        chunks.append((at, at + len(spoken.text), spoken.offset_bytes))
+        at += len(spoken.text)
     begins = []
     for word in words(text):
         number = bisect_right([start for start, _, _ in chunks], word.start) - 1

@@ -1,13 +1,21 @@
-"""A Qwen server that does what a test says: right, wrong, or nothing."""
+"""A Qwen server that does what a test says, right, wrong or nothing; and a line to it."""
 
 import json
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any
 
+import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+
+from app.errors import VoiceError
+from app.voices.qwen import QwenLine, QwenSettings, QwenVoice
+
+KEY = "sk-not-to-be-told"
+HELLO = "Hello there."
+SOUND = b"\1\0\2\0\3\0\4\0"
 
 Script = Callable[[ServerConnection], Awaitable[None]]
 
@@ -74,3 +82,36 @@ async def done(
 
 async def fail(socket: ServerConnection, code: str | None, message: str) -> None:
     await send(socket, "error", error={"code": code, "message": message})
+
+
+async def say_it(socket: ServerConnection) -> None:
+    """As a server in commit mode should."""
+    await settle(socket)
+    while True:
+        await take_text(socket)
+        await begin(socket)
+        await delta(socket, SOUND)
+        await done(socket)
+
+
+# --- our side -------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def line_to(url: str, **more: Any) -> AsyncIterator[QwenLine]:
+    voice = QwenVoice(QwenSettings(**{"api_key": KEY, "url": url, **more}))
+    yield voice.line()
+    await voice.aclose()
+
+
+async def heard(line: QwenLine, text: str = HELLO) -> tuple[bytes, int]:
+    async with aclosing(line.say(text)) as sounds:
+        pieces = [sound async for sound in sounds]
+    return b"".join(sound.pcm for sound in pieces), pieces[0].hz if pieces else 0
+
+
+async def failure(line: QwenLine, text: str = HELLO) -> VoiceError:
+    with pytest.raises(VoiceError) as raised:
+        await heard(line, text)
+    assert KEY not in str(raised.value) and text not in str(raised.value)
+    return raised.value

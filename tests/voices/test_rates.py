@@ -2,7 +2,6 @@
 
 import math
 import random
-from typing import Literal
 
 import numpy as np
 import pytest
@@ -16,14 +15,9 @@ WIDE, PHONE = 24000, 8000
 TEXT = "Your table for four is booked on Friday at half past seven, under the name of Fisher."
 
 
-Quality = Literal["LQ", "HQ"]
-
-
-def resampled(
-    pcm: bytes, from_hz: int, to_hz: int, cuts: list[int] | None = None, quality: Quality = "LQ"
-) -> bytes:
+def resampled(pcm: bytes, from_hz: int, to_hz: int, cuts: list[int] | None = None) -> bytes:
     """A text in pieces that end at `cuts`, in bytes; in one if there are none."""
-    resampler = Resampler(from_hz, to_hz, quality)
+    resampler = Resampler(from_hz, to_hz)
     ends = [*(cuts or []), len(pcm)]
     pieces = [resampler.feed(pcm[start:end]) for start, end in zip([0, *ends], ends, strict=False)]
     assert all(len(piece) % 2 == 0 for piece in pieces)
@@ -64,20 +58,19 @@ def test_speech_in_200_random_chunkings_is_speech_in_one_piece(speech: bytes) ->
         assert resampled(speech, WIDE, PHONE, cuts) == whole
 
 
-@pytest.mark.parametrize("quality", ["LQ", "HQ"])
 @pytest.mark.parametrize(
     ("from_hz", "to_hz"),
     [(WIDE, PHONE), (16000, 8000), (22050, 8000), (44100, 8000), (48000, 8000), (8000, 48000)],
 )
 def test_speech_in_pieces_is_what_soxr_makes_of_it_at_once(
-    speech: bytes, from_hz: int, to_hz: int, quality: Quality
+    speech: bytes, from_hz: int, to_hz: int
 ) -> None:
     floats = samples(speech).astype(np.float32)
-    at_once = soxr.resample(floats, from_hz, to_hz, quality=quality)
+    at_once = soxr.resample(floats, from_hz, to_hz, quality="HQ")
     expected = np.rint(at_once).clip(-32768, 32767).astype("<i2").tobytes()
     cuts = [int(end) for end in range(961, len(speech), 961)]
 
-    assert resampled(speech, from_hz, to_hz, cuts, quality) == expected
+    assert resampled(speech, from_hz, to_hz, cuts) == expected
     assert abs(len(expected) / 2 - len(speech) / 2 * to_hz / from_hz) <= 1
 
 
@@ -95,12 +88,9 @@ def test_nothing_is_folded_from_other_rates_either(from_hz: int) -> None:
 
 
 def test_what_the_telephone_carries_stays_as_loud_as_it_was() -> None:
-    qualities: dict[Quality, int] = {"LQ": 3000, "HQ": 3600}
-    for quality, highest_hz in qualities.items():
-        for hz in range(300, highest_hz + 1, 100):
-            tone = sine(hz, WIDE)
-            heard = resampled(tone, WIDE, PHONE, quality=quality)
-            assert abs(level_db(tone) - level_db(heard)) < 0.5, f"{hz} Hz"
+    for hz in range(300, 3601, 100):
+        tone = sine(hz, WIDE)
+        assert abs(level_db(tone) - level_db(resampled(tone, WIDE, PHONE))) < 0.5, f"{hz} Hz"
 
 
 def test_a_sound_at_full_scale_is_clipped_and_never_turns_over() -> None:
@@ -113,11 +103,11 @@ def test_a_sound_at_full_scale_is_clipped_and_never_turns_over() -> None:
     assert len(middle_of_highs) > 10 and (middle_of_highs > 25000).all()
 
 
-def test_the_sound_is_held_back_for_40_ms_and_no_longer() -> None:
+def test_the_sound_is_held_back_for_75_ms_and_no_longer() -> None:
     resampler = Resampler(WIDE, PHONE)
     made_bytes = sum(len(resampler.feed(bytes(WIDE * 2 // 100))) for _ in range(20))  # 200 ms
 
-    assert made_bytes >= (200 - 40) * PHONE * 2 / 1000
+    assert made_bytes >= (200 - 75) * PHONE * 2 / 1000
 
 
 def test_the_same_rate_is_passed_on_as_it_is_in_whole_samples() -> None:

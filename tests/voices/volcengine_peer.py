@@ -4,11 +4,12 @@ import gzip
 import json
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
 
 LOGID = "20240717-log-0001"
 
@@ -85,7 +86,8 @@ class Peer:
     async def handle(self, socket: ServerConnection) -> None:
         self.connections += 1
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        await answer(self, socket)
+        with suppress(ConnectionClosed):
+            await answer(self, socket)
 
 
 @asynccontextmanager
@@ -110,5 +112,31 @@ def sends(*frames: bytes | str) -> Answer:
             await told.request(socket)
             for frame in frames:
                 await socket.send(frame)
+
+    return answer
+
+
+Say = Callable[[ServerConnection, str], Awaitable[None]]
+
+
+def sessions(*says: Say, starts: bool = True) -> Answer:
+    """For every session of v3 on a connection: what to do when its text is there, the last one
+    again and again. `starts`: sessions are started before, too."""
+
+    async def answer(told: Peer, socket: ServerConnection) -> None:
+        rest = list(says)
+        assert (await told.event(socket))[0] == 1
+        await socket.send(event(50, "conn-1", b"{}"))
+        while True:
+            number, session, body = await told.event(socket)
+            told.requests.append(body)
+            if number == 101:
+                continue
+            assert number == 100
+            if starts:
+                await socket.send(event(150, session, b"{}"))
+                assert (await told.event(socket))[0] == 200
+                assert (await told.event(socket))[0] == 102
+            await (rest.pop(0) if len(rest) > 1 else rest[0])(socket, session)
 
     return answer

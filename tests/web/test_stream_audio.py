@@ -7,7 +7,8 @@ import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import aiohttp
 import numpy as np
@@ -19,7 +20,7 @@ from app.errors import VoiceError
 from app.server import PatientOnce, bind
 from app.simulator.mouth import Plan, tones
 from app.simulator.voice_http import HttpStandIn
-from app.voices.base import LONGEST_TEXT, Sound, Sounds, Voice
+from app.voices.base import LONGEST_TEXT, Sound, Sounds, Voice, timed
 from app.voices.http import HttpSettings, HttpVoice
 from app.voices.rates import Resampler
 from app.web import problems, stream_audio
@@ -30,7 +31,7 @@ TEXT = "One moment please, I will look that up for you."
 WIDE = 24000
 
 
-# --- a client, from the standard alone -------------------------------------------------------------
+# --- a client, from the standard alone ------------------------------------------------------------
 
 
 def body(**changes: Any) -> dict[str, Any]:
@@ -63,7 +64,7 @@ async def refusal(url: str, **request: Any) -> tuple[int, str]:
         return answer.status, told["detail"]
 
 
-# --- voices, and a service that offers them --------------------------------------------------------
+# --- voices, and a service that offers them -------------------------------------------------------
 
 
 @dataclass
@@ -100,6 +101,8 @@ class PuppetLine:
             raise
 
     async def aclose(self) -> None:
+        for _ in range(5):  # whatever happens meanwhile
+            await asyncio.sleep(0)
         self.puppet.open_lines -= 1
 
 
@@ -111,7 +114,10 @@ def says(*pieces: bytes, hz: int = 8000) -> Callable[[str], Sounds]:
     return speak
 
 
-def fails(*pieces: bytes, late: bool = False) -> Callable[[str], Sounds]:
+Kind = Literal["passing", "text", "fatal"]
+
+
+def fails(*pieces: bytes, late: bool = False, kind: Kind = "passing") -> Callable[[str], Sounds]:
     """After some sound."""
 
     async def speak(_: str) -> Sounds:
@@ -120,7 +126,7 @@ def fails(*pieces: bytes, late: bool = False) -> Callable[[str], Sounds]:
         try:
             raise TimeoutError if late else ValueError
         except (TimeoutError, ValueError):
-            raise VoiceError("qwen at a.secret.host: it broke") from None
+            raise VoiceError("qwen at a.secret.host: it broke", kind=kind) from None
 
     return speak
 
@@ -195,21 +201,28 @@ async def test_forms_are_understood_as_well(form: str) -> None:
 
 
 async def test_sound_comes_as_it_is_made_and_not_before_there_is_any() -> None:
-    more, headers = asyncio.Event(), asyncio.Event()
+    begun, first, more = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def speak(_: str) -> Sounds:
+        begun.set()
+        await first.wait()
         yield Sound(b"\1\0" * 160, 8000)
         await more.wait()
         yield Sound(b"\2\0" * 160, 8000)
 
-    async with offering(Puppet("a/b", speak)) as (url, _), aiohttp.ClientSession() as http:
-        async with http.post(url, json=body()) as answer:
-            headers.set()
-            assert answer.headers["Transfer-Encoding"] == "chunked"
-            assert "Content-Length" not in answer.headers
-            assert await answer.content.readexactly(320) == b"\1\0" * 160
-            more.set()
-            assert await answer.read() == b"\2\0" * 160
+    voices = Puppet("a/b", speak), puppet("c/d")
+    async with offering(*voices) as (url, _), aiohttp.ClientSession() as http:
+        asking = asyncio.create_task(http.post(url, json=body()))
+        await begun.wait()
+        await speech(url, VoiceId="c")  # headers would have come in that time
+        assert not asking.done()
+        first.set()
+        answer = await asking
+        assert answer.headers["Transfer-Encoding"] == "chunked"
+        assert "Content-Length" not in answer.headers
+        assert await answer.content.readexactly(320) == b"\1\0" * 160
+        more.set()
+        assert await answer.read() == b"\2\0" * 160
 
 
 # --- rates ----------------------------------------------------------------------------------------
@@ -224,7 +237,7 @@ async def test_the_voices_rate_becomes_the_callers(hz: int, given: type) -> None
     async with offering(Puppet("qwen/Cherry", says(*pieces, hz=WIDE))) as (url, _):
         _, heard = await speech(url, SampleRate=given(hz))
 
-    resampler = Resampler(WIDE, hz, "LQ" if hz == 8000 else "HQ")
+    resampler = Resampler(WIDE, hz)
     assert heard == resampler.feed(said) + resampler.finish()
     assert abs(len(heard) / hz - len(said) / WIDE) <= 2 / 8000
 
@@ -245,11 +258,11 @@ async def test_a_long_text_is_said_in_pieces_without_a_seam() -> None:
     async with offering(voice) as (url, _):
         _, heard = await speech(url, Text=text)
 
-    assert len(voice.said) == 3 and all(len(each) <= LONGEST_TEXT for each in voice.said)
+    assert len(voice.said) == 4 and all(len(each) <= LONGEST_TEXT for each in voice.said)
     assert all(each.endswith("length.") for each in voice.said)
     assert " ".join(voice.said) == text.strip()
     resampler = Resampler(WIDE, 8000)
-    assert heard == resampler.feed(sine[: 3 * 9002]) + resampler.finish()
+    assert heard == resampler.feed(sine[: 4 * 9002]) + resampler.finish()
 
 
 @pytest.mark.parametrize(
@@ -433,25 +446,30 @@ async def test_it_speaks_whatever_the_extend_data_is(extended: object) -> None:
 # --- voices that fail -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("late", "expected"), [(False, 502), (True, 504)])
-async def test_a_voice_that_fails_before_any_sound_has_a_status(late: bool, expected: int) -> None:
-    async with offering(Puppet("qwen/a", fails(late=late))) as (url, _):
+@pytest.mark.parametrize(
+    ("kind", "late", "expected", "told"),
+    [
+        ("passing", False, 502, "try again"),
+        ("passing", True, 504, "in time"),
+        ("text", False, 502, "cannot say this text"),
+        ("fatal", False, 502, "the log of this service"),
+    ],
+)
+async def test_a_voice_that_fails_before_any_sound_has_a_status(
+    kind: Kind, late: bool, expected: int, told: str
+) -> None:
+    async with offering(Puppet("qwen/a", fails(late=late, kind=kind))) as (url, _):
         status, detail = await refusal(url, json=body())
-    assert (status, "secret" in detail) == (expected, False)
+    assert (status, told in detail, "secret" in detail) == (expected, True, False)
 
 
 async def test_a_voice_that_says_nothing_has_failed() -> None:
-    async def nothing(_: str) -> Sounds:
-        for pcm in ():
-            yield Sound(pcm, 8000)
-
-    async with offering(Puppet("qwen/a", nothing)) as (url, _):
+    async with offering(Puppet("qwen/a", says())) as (url, _):
         assert (await refusal(url, json=body()))[0] == 502
 
 
 async def test_a_voice_that_never_begins_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    timed = stream_audio.timed
-    monkeypatch.setattr(stream_audio, "timed", lambda sounds: timed(sounds, first_s=0.02))
+    monkeypatch.setattr(stream_audio, "timed", partial(timed, first_s=0.02))
     voice = Puppet("qwen/a", waits())
     async with offering(voice) as (url, _):
         assert (await refusal(url, json=body()))[0] == 504
@@ -471,7 +489,7 @@ async def test_sound_that_was_held_back_of_a_voice_that_failed_is_not_heard() ->
     first = Puppet("qwen/a", fails(b"\x55\x55" * 40))
     async with offering(first, puppet("http/b")) as (url, _):
         _, heard = await speech(url, SampleRate=24000)
-    resampler = Resampler(8000, 24000, "HQ")
+    resampler = Resampler(8000, 24000)
     assert heard == resampler.feed(b"\1\0" * 800) + resampler.finish()
 
 
@@ -495,17 +513,17 @@ async def test_a_failure_amid_the_sound_is_a_body_that_is_cut(
 
 async def test_when_all_are_busy_the_caller_is_asked_to_come_back() -> None:
     voice = Puppet("qwen/a", waits(b"\1\0" * 160))
-    async with offering(voice, most_at_once=2) as (url, speaker), aiohttp.ClientSession() as http:
+    async with offering(voice, most_at_once=2) as (url, _), aiohttp.ClientSession() as http:
         talking = [await http.post(url, json=body()) for _ in range(2)]
         async with http.post(url, json=body()) as answer:
             assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
         assert len(voice.said) == 2
         talking[0].close()
         await voice.dropped.wait()
-        while speaker.busy == 2:  # its line is closed in the next turns of the loop
-            await asyncio.sleep(0)  # noqa: ASYNC110
-        talking.append(await http.post(url, json=body()))
-        assert talking[-1].status == 200
+        while (answer := await http.post(url, json=body())).status == 503:
+            answer.close()  # the place is free some turns of the loop later
+        assert answer.status == 200
+        talking.append(answer)
         for each in talking:
             each.close()
 
@@ -547,7 +565,7 @@ async def test_a_caller_who_takes_nothing_is_let_go(monkeypatch: pytest.MonkeyPa
             yield Sound(b"\1\0" * 16000, 8000)
 
     voice = Puppet("qwen/a", pours)
-    async with offering(voice) as (url, speaker), aiohttp.ClientSession() as http:
+    async with offering(voice) as (url, _), aiohttp.ClientSession() as http:
         async with http.post(url, json=body()):
             await voice.dropped.wait()
 

@@ -1,0 +1,207 @@
+"""How much later callers hear an answer because a voice of ours says it: the time that we add.
+
+It runs from the model's text delta that completes the first sentence to the first sound of it at
+Twilio's side, with a provider that answers at once. Model, provider and Twilio are in this process,
+so that all clocks are one; what the stand-in needs to answer counts as ours.
+"""
+
+import asyncio
+import gc
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+import aiohttp
+from picows import WSFrame, WSTransport
+
+from app.simulator.mouth import Plan
+from bench.ledger import Call, Ledger
+from bench.line import Line, Metronome
+from bench.model import now_ms
+from bench.process import running
+from bench.samples import percentile
+from bench.voices_model import END_MS, PROBE, WritingModel, WritingSession, hum
+from bench.voices_ways import Way, ready
+
+LIMIT_MS = 15.0
+BESIDE = 20  # calls that talk, in the second half
+EACH = 10  # probes of a call, behind its greeting
+SPEED = 3.0  # how much faster than it plays a provider sends to those that talk
+SETTLE_S = 3.0
+LATEST_S = 5.0  # what is not heard by then is not heard at all
+REST_MS = 20.0  # between two probes, when the first has been played
+HEADINGS = (
+    "way",
+    "calls beside",
+    "first of a call: median ms",
+    "most",
+    "later ones",
+    "with its space: median ms",
+    "p99",
+    "without: median ms",
+    "p99",
+    "of it until the provider has the text",
+    "",
+)
+
+
+@dataclass(slots=True)
+class Added:
+    """What came out for one way, beside so many calls; all in ms. `first`: greetings, whose
+    connection was opened with the call. `spaced`, `bare`: later answers, of which the space behind
+    the first sentence came with its full stop or did not come. `texts`: of these, until the
+    provider had the text."""
+
+    way: str
+    beside: int
+    first: list[float] = field(default_factory=list)
+    spaced: list[float] = field(default_factory=list)
+    bare: list[float] = field(default_factory=list)
+    texts: list[float] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+    @property
+    def kept(self) -> bool:
+        """Whether the limit holds, for 99 of 100 answers."""
+        return not self.faults and max(_p99(self.spaced), _p99(self.bare)) <= LIMIT_MS
+
+    @property
+    def row(self) -> tuple[str, ...]:
+        """Its line of the table."""
+        return (
+            self.way,
+            str(self.beside),
+            f"{percentile(sorted(self.first), 50):.1f}",
+            f"{max(self.first):.1f}",
+            str(len(self.spaced) + len(self.bare)),
+            f"{percentile(sorted(self.spaced), 50):.1f}",
+            f"{_p99(self.spaced):.1f} (≤ {LIMIT_MS:g})",
+            f"{percentile(sorted(self.bare), 50):.1f}",
+            f"{_p99(self.bare):.1f} (≤ {LIMIT_MS:g})",
+            f"{percentile(sorted(self.texts), 50):.1f}",
+            "PASS" if self.kept else "FAIL",
+        )
+
+
+def _p99(values: list[float]) -> float:
+    return percentile(sorted(values), 99)
+
+
+class ProbedLine(Line):
+    """A caller of whom it is known when the next sound comes."""
+
+    def listen(self) -> asyncio.Future[float]:
+        """When the next sound comes, once it has, in ms."""
+        self._sound = asyncio.get_running_loop().create_future()
+        return self._sound
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        at_ms, until_ms = now_ms(), self.call.playback.end_ms
+        super().on_ws_frame(transport, frame)
+        if self.call.playback.end_ms > until_ms and not self._sound.done():
+            self._sound.set_result(at_ms)
+
+
+@dataclass(slots=True)
+class Pace:
+    """A provider's plan: probes at once, anything else as a provider would. `asked_ms`: when it was
+    asked for a probe last."""
+
+    asked_ms: float = 0.0
+
+    def plan(self, text: str) -> Plan:
+        if text.strip() != PROBE:
+            return Plan(speed=SPEED)
+        self.asked_ms = now_ms()
+        return Plan()
+
+
+async def measure(way: Way, probes: int) -> list[Added]:
+    """So many probes with no other call, and as many beside those that talk."""
+    calls = -(-probes // EACH)
+    ledger, pace = Ledger(BESIDE + 2 * calls), Pace()
+    model = WritingModel(ledger)
+    port = await model.start()
+    gc.collect()
+    gc.disable()
+    try:
+        async with way.provider(hum, pace.plan) as provider, aiohttp.ClientSession() as http:
+            with running(way.subject(provider.url), port) as service:
+                await ready(service)
+                rest = iter(ledger.calls)
+                alone = Prober(ledger, model, pace, http, service.port, Added(way.name, 0))
+                await alone.probe([*islice(rest, calls)], probes)
+                talking = [Line(call, ledger) for call in islice(rest, BESIDE)]
+                model.probing = False
+                metronome = Metronome(talking, ledger)
+                metronome.start()
+                for line in talking:
+                    await line.dial(http, service.port, webhook=True)
+                await asyncio.sleep(SETTLE_S)
+                among = Prober(ledger, model, pace, http, service.port, Added(way.name, BESIDE))
+                await among.probe([*rest], probes)
+                for line in talking:
+                    line.hang_up()
+                metronome.stop()
+                service.check()
+    finally:
+        model.stop()
+        gc.enable()
+    among.added.faults += ledger.faults
+    return [alone.added, among.added]
+
+
+@dataclass(slots=True)
+class Prober:
+    """Asks for probes, one call after the other. `added`: what came out."""
+
+    ledger: Ledger
+    model: WritingModel
+    pace: Pace
+    http: aiohttp.ClientSession
+    port: int
+    added: Added
+
+    async def probe(self, calls: Sequence[Call], probes: int) -> None:
+        """So many probes, spread over these calls, behind their greetings."""
+        for number, call in enumerate(calls):
+            line = ProbedLine(call, self.ledger)
+            metronome = Metronome([line], self.ledger)
+            try:
+                await self._talk(line, metronome, min(EACH, probes - number * EACH))
+            except TimeoutError:
+                self.added.faults.append(f"call {call.index}: no sound within {LATEST_S:g} s")
+            finally:
+                metronome.stop()
+                line.hang_up()
+            await self._hung_up(call)
+
+    async def _talk(self, line: ProbedLine, metronome: Metronome, probes: int) -> None:
+        self.model.probing = True
+        sound = line.listen()
+        metronome.start()
+        await line.dial(self.http, self.port, webhook=True)
+        session = self.model.newest
+        if session is None:
+            raise TimeoutError
+        self.added.first.append(await self._heard(sound, session))
+        for number in range(probes):
+            left_ms = line.call.playback.end_ms - now_ms() + REST_MS
+            await asyncio.sleep(max(left_ms, END_MS + REST_MS) / 1000)
+            spaced = number % 2 == 0
+            sound = line.listen()
+            session.ask(spaced=spaced)
+            added_ms = await self._heard(sound, session)
+            (self.added.spaced if spaced else self.added.bare).append(added_ms)
+            self.added.texts.append(self.pace.asked_ms - session.completed_ms)
+
+    async def _heard(self, sound: asyncio.Future[float], session: WritingSession) -> float:
+        """How long the sound was on its way, in ms."""
+        async with asyncio.timeout(LATEST_S):
+            return await sound - session.completed_ms
+
+    async def _hung_up(self, call: Call) -> None:
+        """Wait until the model has been let go of, so that no call disturbs the next one."""
+        async with asyncio.timeout(LATEST_S):
+            while call.model_open:
+                await asyncio.sleep(0.005)

@@ -1,0 +1,129 @@
+"""Who speaks for the agent in the demo, and a call with a stand-in's voice that is interrupted."""
+
+import io
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from app.agent_file import LoadedAgent, load_agent
+from app.agent_voices import VoiceSecrets, open_voices
+from app.audio import ULAW_BYTES_PER_MS, pcm16_dbfs
+from app.demo import AGENT_FILE, CALLER_VOICE, hold_call
+from app.demo_screen import Screen
+from app.demo_voices import DemoVoice, speaker
+from app.errors import ConfigError
+from app.simulator.speech import speak
+from app.simulator.twilio import Call
+
+STAND_INS = [each for each in DemoVoice if each is not DemoVoice.OWN]
+GREETING = "Hello."
+STORY = "There was once a baker who baked a thousand loaves of bread on every day of the long year."
+AGENT = f"""name = "Mia"
+instructions = "Tell stories."
+greeting = "{GREETING}"
+
+[[transfer.destinations]]
+name = "teller"
+number = "+15550100042"
+
+[[demo.lines]]
+hears = ["please tell me a story"]
+says = "{STORY}"
+
+[[demo.lines]]
+hears = ["stop it now"]
+says = "All right."
+"""
+
+
+def with_voice(tmp_path: Path, voice: str) -> LoadedAgent:
+    path = tmp_path / "agent.toml"
+    path.write_text(f"{AGENT}\n{voice}", encoding="utf-8")
+    return load_agent(path)
+
+
+@pytest.mark.parametrize("voice", STAND_INS)
+async def test_each_providers_stand_in_speaks_for_the_agent(voice: DemoVoice) -> None:
+    async with speaker(load_agent(AGENT_FILE), voice) as speaking:
+        assert "local stand-in" in speaking.told and speaking.agent.agent.voices[0] in speaking.told
+        given = {name: secret.get_secret_value() for name, secret in speaking.secrets.items()}
+        (opened,) = open_voices(speaking.agent.voices, VoiceSecrets(**given))
+        line = opened.line()
+        async with aclosing(line.say("One moment, please.")) as sounds:
+            pcm = b"".join([sound.pcm async for sound in sounds])
+        await opened.aclose()
+    assert (opened.label,) == speaking.agent.agent.voices
+    assert -40 < pcm16_dbfs(pcm) < -10
+
+
+async def test_without_a_voice_the_model_speaks_and_the_files_voices_are_said_to_rest(
+    tmp_path: Path,
+) -> None:
+    async with speaker(load_agent(AGENT_FILE), None) as speaking:
+        assert not speaking.agent.voices and not speaking.secrets and not speaking.told
+    loaded = with_voice(tmp_path, '[voice]\nprovider = "qwen"')
+    async with speaker(loaded, None) as speaking:
+        assert not speaking.agent.voices and not speaking.agent.agent.voices
+        assert "agent.toml" in speaking.told and "--voice own" in speaking.told
+
+
+async def test_the_files_own_voices_speak_with_the_credentials_of_the_environment(
+    tmp_path: Path,
+) -> None:
+    loaded = with_voice(tmp_path, '[voice]\nprovider = "qwen"\nfallback = ["openai"]')
+    async with speaker(loaded, DemoVoice.OWN) as speaking:
+        assert speaking.agent is loaded and not speaking.secrets
+        assert speaking.told == "It speaks with the voices of agent.toml: qwen/Cherry."
+
+
+async def test_a_file_without_voices_has_none_that_could_speak() -> None:
+    with pytest.raises(ConfigError, match="--voice own: .*pizzeria.toml names no voice"):
+        async with speaker(load_agent(AGENT_FILE), DemoVoice.OWN):
+            pass
+
+
+async def test_a_credential_that_is_missing_is_told_before_anything_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DASHSCOPE_API_KEY", raising=False)
+    path = with_voice(tmp_path, '[voice]\nprovider = "qwen"').path
+    console = Console(width=200, record=True, file=io.StringIO())
+    with pytest.raises(ConfigError, match="^DASHSCOPE_API_KEY: expected a value"):
+        await hold_call(None, Screen(console), tmp_path, path, DemoVoice.OWN)
+    assert not console.export_text()
+
+
+async def test_a_caller_interrupts_the_stand_ins_voice_and_the_model_knows_what_was_heard(
+    tmp_path: Path,
+) -> None:
+    async def caller(call: Call) -> None:
+        await call.wait_connected()
+        await call.wait_heard(1)
+        await call.wait_quiet(300)
+        call.say(speak("Please tell me a story.", voice=CALLER_VOICE))
+        await call.wait_spoken()
+        before = len(call.heard)
+        await call.wait_heard(before + 1500 * ULAW_BYTES_PER_MS)
+        call.say(speak("Stop it now.", voice=CALLER_VOICE))
+        await call.wait_spoken()
+        await call.wait_heard(len(call.heard) + 1)
+        call.hang_up()
+
+    console = Console(width=300, record=True, file=io.StringIO())
+    path = with_voice(tmp_path, "").path
+    report, record = await hold_call(caller, Screen(console), tmp_path, path, DemoVoice.QWEN)
+    shown = console.export_text()
+    assert "It speaks as qwen/Cherry. That is a local stand-in" in shown
+    assert "qwen/Cherry speaks" in shown
+    assert "interrupted: Twilio's buffer cleared" in shown
+
+    (cut,) = report.interruptions
+    assert 1000 < cut.heard_ms < cut.generated_ms
+    (turn,) = (turn for turn in report.turns if turn.interrupted and turn.role == "assistant")
+    assert turn.heard and turn.unheard and f"{turn.heard} {turn.unheard}" == STORY
+    assert f"this much of its answer was heard: “{turn.heard}”" in shown
+    texts = [said["text"] for said in record["transcript"] if said["role"] == "assistant"]
+    assert texts[:2] == [GREETING, turn.heard]
