@@ -7,7 +7,7 @@ COMPAT := .venv-compat
 COMPAT_INSTALLED := $(COMPAT)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve demo test check format bench truth sound house compat constraints clean
+.PHONY: help setup serve demo test check format bench truth sound voices house compat constraints clean
 
 help: ## List the targets.
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -50,6 +50,9 @@ truth: $(INSTALLED) ## What the model is told of interruptions; three minutes.
 
 sound: $(INSTALLED) ## Where a recording holds what was heard; three minutes.
 	$(BIN)/python -m bench sound
+
+voices: $(INSTALLED) ## What external voices add, cost, and are heard to say; eight minutes.
+	$(BIN)/python -m bench voices
 
 house: $(INSTALLED) ## Draw docs/house.svg and docs/transfer.svg.
 	$(BIN)/python -m house

@@ -15,7 +15,7 @@ from app.toml_lines import KeyPath, read_toml, shown
 
 BUILT_IN_PRICES = Path(__file__).parent / "prices.toml"
 
-_TOKENS = tuple(field.name for field in fields(Usage) if "transcri" not in field.name)
+_TOKENS = tuple(each.name for each in fields(Usage) if each.name.startswith(("input_", "output_")))
 _LINE = ("inbound", "outbound", "media_stream")
 _PER_TOKENS = Decimal(1_000_000)
 _SMALLEST = Decimal("0.000001")  # of a dollar; what an amount is rounded to
@@ -69,6 +69,8 @@ class Prices:
         parts = {"model": self._model(usage, model), "line": self._line(seconds, direction)}
         if transcription:
             parts["transcription"] = self._transcription(transcription, transcribed_seconds)
+        if usage.voice_characters:
+            parts["voice"] = None  # of an external provider, whose price we do not know
         if dialed_seconds:
             parts["transfer"] = self._dialed(dialed_seconds)
         rounded = {

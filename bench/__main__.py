@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from bench import load, report, sound, truth
+from bench import load, report, sound, truth, voices, voices_cost
 from bench.load import Measurement, Plan
 from bench.process import CORES, RELAY, SERVICE, Subject, pin
 
@@ -49,15 +49,28 @@ def arguments() -> argparse.Namespace:
     add(
         "what",
         nargs="?",
-        choices=["load", "truth", "sound"],
+        choices=["load", "truth", "sound", "voices"],
         default="load",
         help="load: what a call costs; truth: what the model is told of interruptions; sound: "
-        "where a recording holds what was heard (load)",
+        "where a recording holds what was heard; voices: the same for external voices, and what "
+        "they add (load)",
     )
     add("--interruptions", type=positive, default=200, metavar="N", help="for truth (200)")
-    add("--calls", type=positive, default=100, metavar="N", help="calls at once (100)")
-    add("--seconds", type=positive, metavar="S", help="measured in each run (15; for sound 180)")
-    add("--runs", type=positive, default=3, metavar="R", help="runs of each, interleaved (3)")
+    add(
+        "--calls",
+        type=positive,
+        default=100,
+        metavar="N",
+        help="calls at once; for voices interruptions and answers, for each of them (100)",
+    )
+    add(
+        "--seconds",
+        type=positive,
+        metavar="S",
+        help="measured in each run (15; for sound 180, for voices 6)",
+    )
+    add("--runs", type=positive, metavar="R", help="of each, interleaved (3; for voices 2)")
+    add("--part", choices=voices.PARTS, help="for voices: this one alone")
     add("--json", type=Path, metavar="FILE", help="write every run's figures")
     add("--markdown", type=Path, metavar="FILE", help="write the table for a README")
     return parser.parse_args()
@@ -118,13 +131,22 @@ def show_limits_kept(
     headings: tuple[str, ...], rows: list[tuple[str, ...]], options: argparse.Namespace
 ) -> None:
     """A table whose last column says PASS or FAIL, on the terminal and as the options say."""
-    table = Table(*headings)
-    for row in rows:
-        table.add_row(*row, style="green" if row[-1] == "PASS" else "bold red")
-    Console(markup=False, highlight=False).print(table)
+    show_verdicts(headings, rows)
     if options.markdown:
-        lines = [headings, ("---",) * len(headings), *rows]
-        options.markdown.write_text("".join(f"| {' | '.join(line)} |\n" for line in lines))
+        options.markdown.write_text(markdown_of(headings, rows))
+
+
+def show_verdicts(headings: tuple[str, ...], rows: list[tuple[str, ...]], title: str = "") -> None:
+    """A table whose last column says PASS or FAIL, or nothing where there is no limit."""
+    table = Table(*headings, title=title or None, title_justify="left")
+    for row in rows:
+        table.add_row(*row, style={"PASS": "green", "FAIL": "bold red"}.get(row[-1], ""))
+    Console(markup=False, highlight=False).print(table)
+
+
+def markdown_of(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [headings, ("---",) * len(headings), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def hear_sound(options: argparse.Namespace, console: Console) -> int:
@@ -136,6 +158,22 @@ def hear_sound(options: argparse.Namespace, console: Console) -> int:
     return 0 if done.kept else 1
 
 
+def compare_voices(options: argparse.Namespace, console: Console) -> int:
+    """Measure external voices, judge. The exit status."""
+    parts = (options.part,) if options.part else voices.PARTS
+    seconds, runs = options.seconds or voices_cost.SECONDS, options.runs or voices.RUNS
+    kept, written = True, []
+    for part in voices.measure(parts, options.calls, seconds, runs, console.print):
+        show_verdicts(part.headings, part.rows, part.title)
+        for remark in part.remarks:
+            console.print(remark)
+        kept = kept and part.kept
+        written.append(f"{part.title}:\n\n{markdown_of(part.headings, part.rows)}")
+    if options.markdown:
+        options.markdown.write_text("\n".join(written))
+    return 0 if kept else 1
+
+
 def main() -> int:
     """Measure, compare, judge. The exit status."""
     options = arguments()
@@ -144,8 +182,10 @@ def main() -> int:
         return tell_truth(options, console)
     if options.what == "sound":
         return hear_sound(options, console)
-    plan = Plan(options.calls, options.seconds or 15)
-    todo = [(subject, plan) for _ in range(options.runs) for subject in (RELAY, SERVICE)]
+    if options.what == "voices":
+        return compare_voices(options, console)
+    plan, runs = Plan(options.calls, options.seconds or 15), options.runs or 3
+    todo = [(subject, plan) for _ in range(runs) for subject in (RELAY, SERVICE)]
     todo += [(subject, BARGE_IN) for subject in (RELAY, SERVICE)]
     if CORES:
         pin(0, CORES[1])
@@ -163,7 +203,7 @@ def main() -> int:
     rows = report.load_rows(report.Comparison(loaded[::2], loaded[1::2]))
     rows += report.barge_in_rows(report.Comparison(barge_in[:1], barge_in[1:]), BARGE_IN.calls)
     caption = (
-        f"{plan.calls} calls, {plan.seconds:g} s, medians of {options.runs} runs of each; "
+        f"{plan.calls} calls, {plan.seconds:g} s, medians of {runs} runs of each; "
         f"one core, loopback, no TLS, Python {sys.version.split()[0]}"
     )
     show(rows, caption, console)

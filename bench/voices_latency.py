@@ -49,7 +49,7 @@ HEADINGS = (
 class Added:
     """What came out for one way, beside so many calls; all in ms. `first`: greetings, whose
     connection was opened with the call. `spaced`, `bare`: later answers, of which the space behind
-    the first sentence came with its full stop or did not come. `texts`: of these, until the
+    the first sentence came with its full stop or did not come. `texts`: of `spaced`, until the
     provider had the text."""
 
     way: str
@@ -174,7 +174,9 @@ class Prober:
             finally:
                 metronome.stop()
                 line.hang_up()
-            await self._hung_up(call)
+                if self.model.newest is not None:  # no call disturbs the next one
+                    async with asyncio.timeout(LATEST_S):
+                        await self.model.newest.closed.wait()
 
     async def _talk(self, line: ProbedLine, metronome: Metronome, probes: int) -> None:
         self.model.probing = True
@@ -193,15 +195,10 @@ class Prober:
             session.ask(spaced=spaced)
             added_ms = await self._heard(sound, session)
             (self.added.spaced if spaced else self.added.bare).append(added_ms)
-            self.added.texts.append(self.pace.asked_ms - session.completed_ms)
+            if spaced:
+                self.added.texts.append(self.pace.asked_ms - session.completed_ms)
 
     async def _heard(self, sound: asyncio.Future[float], session: WritingSession) -> float:
         """How long the sound was on its way, in ms."""
         async with asyncio.timeout(LATEST_S):
             return await sound - session.completed_ms
-
-    async def _hung_up(self, call: Call) -> None:
-        """Wait until the model has been let go of, so that no call disturbs the next one."""
-        async with asyncio.timeout(LATEST_S):
-            while call.model_open:
-                await asyncio.sleep(0.005)

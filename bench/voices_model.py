@@ -4,12 +4,13 @@ The script of bench/model.py stays as it is, turn by turn; only what an answer i
 `hum` says an answer that was written in the time of one that is spoken.
 """
 
+import asyncio
 import math
 from array import array
 from functools import cache
 from typing import Any
 
-from picows import WSListener, WSUpgradeRequest
+from picows import WSListener, WSTransport, WSUpgradeRequest
 
 from app.simulator.mouth import Spoken
 from app.simulator.speech import Word
@@ -40,11 +41,13 @@ def hum(text: str, hz: int) -> Spoken:
 
 class WritingSession(ModelSession):
     """A session that answers in writing if it was told to. With `probes` it says nothing else, and
-    only when asked: `ask`. `completed_ms`: when the last text was complete."""
+    only when asked: `ask`. `completed_ms`: when the last text was complete. `closed`: set
+    when the socket is gone."""
 
     def __init__(self, ledger: Ledger, *, probes: bool) -> None:
         super().__init__(ledger)
         self.completed_ms = 0.0
+        self.closed = asyncio.Event()
         self._probes = probes
         self._full_stop = "."
         self._text = ""
@@ -58,6 +61,10 @@ class WritingSession(ModelSession):
         start = {"item_id": self.speech_item, "audio_start_ms": len(self.call.sent_ms) * 20}
         self.send("input_audio_buffer.speech_started", **start)
         self.speech_stops(self.call)
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        super().on_ws_disconnected(transport)
+        self.closed.set()
 
     def speech_starts(self) -> None:
         if not self._probes:

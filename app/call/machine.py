@@ -47,7 +47,7 @@ class CallMachine:
 
     def __init__(self, agent: Agent) -> None:
         self.agent = agent
-        self.usage = Usage()
+        self._usage = Usage()
         self.ended_by = ""  # who or what ended the leg, once it is over
         self.conversation = Conversation()
         self.next_deadline_ms = NEVER
@@ -121,6 +121,11 @@ class CallMachine:
         self._unstick_by_ms = NEVER
         self._connected = False
         self._over = False
+
+    @property
+    def usage(self) -> Usage:
+        """What the leg used up so far."""
+        return self._usage + Usage(voice_characters=self._speech.synthesis.characters)
 
     @property
     def connected(self) -> bool:
@@ -210,7 +215,7 @@ class CallMachine:
                 self._floor.caller_stopped(now_ms)
                 self.conversation.committed(item_id, previous_item_id, now_ms)
             case ev.CallerTranscribed(item_id, text, audio_ms):
-                self.usage += Usage(transcribed_ms=audio_ms, transcripts=1)
+                self._usage += Usage(transcribed_ms=audio_ms, transcripts=1)
                 self.conversation.transcribed(item_id, text, now_ms)
             case ev.ResponseCreated(response_id):
                 knows = self._answers.all_taken
@@ -310,7 +315,7 @@ class CallMachine:
         return begun
 
     def _response_ended(self, event: ev.ResponseDone, now_ms: float) -> None:
-        self.usage += event.usage
+        self._usage += event.usage
         failed = event.status == "failed"
         if event.response_id == self._responses.active_id:
             self._speech.finish_all(now_ms)

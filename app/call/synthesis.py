@@ -75,6 +75,7 @@ class Synthesis:
         unsaid: Callable[[str, str, float], None],
         given_up: Callable[[], None],
     ) -> None:
+        self.characters = 0  # that voices were given to say
         self.gave_up = False  # no voice is left: the model is to speak itself
         self._out = out
         self._audio = audio
@@ -254,6 +255,7 @@ class Synthesis:
             self._job, job.voice = job, voice
             utterance = job.utterance
             utterance.pace = self.paces[voice]
+            self.characters += len(utterance.text)
             self._out.append(Synthesize(utterance.id, utterance.item_id, utterance.text, voice))
         elif job.unfit:  # not with this text; there is nothing wrong with the voices
             self._leave_out(job, now_ms)

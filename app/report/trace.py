@@ -170,6 +170,11 @@ class _Sent:
     on_empty_buffer: bool
 
 
+# What an item is dropped or replaced upon: the caller cut it, or else no voice could say it.
+_CUTS = {"SpeechStarted", "DigitPressed", "OutputItemAdded", "VoicemailReached"}
+_ENDS_OF_ITEMS = {"VoiceFailed", "OutputItemDone", "ResponseDone"}
+
+
 class _Reader:
     """One pass over the messages."""
 
@@ -186,12 +191,15 @@ class _Reader:
         self._cut: set[str] = set()
         self._whose: dict[str, str] = {}  # item ids by utterance
         self._replaced: set[str] = set()  # items that a message with the heard text stands in for
+        self._voice_left_it = False  # an item that is dropped now: no voice could say it
         self._forwarded_bytes = 0  # of the caller's audio, in this session
         self._now_ms = 0.0
 
     def take(self, at_ms: float, name: str, data: dict[str, Any], value: Any) -> None:
         self._now_ms = at_ms
         self._aways.take(at_ms, name, data)
+        if name in _ENDS_OF_ITEMS or name in _CUTS:
+            self._voice_left_it = name in _ENDS_OF_ITEMS
         match name:
             case "PlayAudio":
                 self._play(str(data["item_id"]), int(value))
@@ -218,9 +226,13 @@ class _Reader:
                 self._was_cut(data["item_id"], float(data["audio_end_ms"]))
             case "AddMessage" if data.get("after") in self._trace.speeches:
                 self._replaced.add(data["after"])
-                self._was_replaced(data["after"])
+                if not self._voice_left_it:
+                    self._was_replaced(data["after"])
             case "DeleteItem" if data["item_id"] in self._trace.speeches.keys() - self._replaced:
-                self._was_cut(data["item_id"], 0.0)
+                if self._voice_left_it:
+                    del self._trace.speeches[data["item_id"]]
+                else:
+                    self._was_cut(data["item_id"], 0.0)
             case "SpeechStarted" | "SpeechStopped" | "CallerAudioForwarded" | "ModelOpened":
                 self._caller(name, data)
             case "OutputItemDone" if data["kind"] == "function_call":

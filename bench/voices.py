@@ -1,0 +1,96 @@
+"""External voices, measured in three ways: what the model is told of them, what they add, what
+they cost.
+
+The provider is a stand-in on the loopback, in the process of the load; the service is a process of
+its own, started afresh for each way of speaking.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import uvloop
+
+from bench import voices_cost, voices_heard, voices_latency
+from bench.process import CORES, pin
+from bench.voices_ways import WAYS
+
+PARTS = ("heard", "added", "cost")
+RUNS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one kind of measurement found. `kept`: whether its limits hold. `remarks`: what went
+    wrong, and what casts doubt on it."""
+
+    title: str
+    headings: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    kept: bool
+    remarks: list[str]
+
+
+def measure(
+    parts: tuple[str, ...],
+    samples: int,
+    seconds: float,
+    runs: int,
+    say: Callable[[str], None],
+) -> Iterator[Part]:
+    """Each part as it is done. `samples`: interruptions and answers for each way of speaking;
+    `seconds`, `runs`: of what is measured of costs. `say` is told what is done now.
+
+    Raises RuntimeError, with its last words, when a service does not start or ends early.
+    """
+    if CORES:
+        pin(0, CORES[1])
+    # Callers who interrupt make clients go away, of which aiohttp's server has much to say.
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
+    makers = {"heard": _heard, "added": _added, "cost": _cost}
+    for part in parts:
+        yield makers[part](samples, seconds, runs, say)
+
+
+def _heard(samples: int, _seconds: float, _runs: int, say: Callable[[str], None]) -> Part:
+    done = []
+    for number, way in enumerate(WAYS):
+        say(f"{way.name}: {samples} interruptions …")
+        done.append(uvloop.run(voices_heard.measure(way, samples, seed=number)))
+    return Part(
+        "What the model was told that callers heard, against what was played",
+        voices_heard.HEADINGS,
+        [each.row for each in done],
+        all(each.kept for each in done),
+        [f"{each.way}: {remark}" for each in done for remark in each.remarks],
+    )
+
+
+def _added(samples: int, _seconds: float, _runs: int, say: Callable[[str], None]) -> Part:
+    done = []
+    for way in WAYS:
+        say(f"{way.name}: {samples} answers alone, {samples} beside other calls …")
+        done += uvloop.run(voices_latency.measure(way, samples))
+    return Part(
+        "From the text delta that completes the first sentence to its first sound at Twilio, in ms",
+        voices_latency.HEADINGS,
+        [each.row for each in done],
+        all(each.kept for each in done),
+        [f"{each.way}: {fault}" for each in done for fault in each.faults],
+    )
+
+
+def _cost(_samples: int, seconds: float, runs: int, say: Callable[[str], None]) -> Part:
+    done = []
+    for number in range(runs):
+        for way in voices_cost.SUBJECTS:
+            name = voices_cost.name(way)
+            say(f"{name}: {voices_cost.CALLS} calls for {seconds:g} s, run {number + 1} …")
+            done.append(uvloop.run(voices_cost.measure(way, voices_cost.CALLS, seconds)))
+    return Part(
+        f"What the service's process uses, {voices_cost.CALLS} calls, medians of {runs} runs",
+        voices_cost.HEADINGS,
+        voices_cost.rows(done),
+        not any(cost.faults for cost in done),
+        voices_cost.remarks(done),
+    )
