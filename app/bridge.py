@@ -341,8 +341,8 @@ class Leg:
                 self._model.close()
             case do.Synthesize():
                 self._voice.say(command)
-            case do.DropSynthesis():
-                self._voice.drop()
+            case do.DropSynthesis(utterance_id):
+                self._voice.drop(utterance_id)
             case do.PauseModel() | do.ResumeModel():
                 self._model.pause(isinstance(command, do.PauseModel))
             case do.RunTool(call_id, name, arguments):

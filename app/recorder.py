@@ -165,7 +165,7 @@ class Recorder:
         match event:
             case ev.SessionConfigured():
                 self._timings.setdefault("model_ready_ms", now_ms)
-            case ev.AudioReceived():
+            case ev.AudioReceived() | ev.VoiceReceived():
                 if "first_delta_ms" not in self._timings:
                     self._timings["first_delta_ms"] = now_ms
             case ev.StreamStarted():

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import logging
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 
 from app.audio import ULAW_HZ, ulaw_encode
@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 PIECE_BYTES = 200 * ULAW_HZ // 1000  # of µ-law: what is given to the call at once
 FRAME_BYTES = 20 * ULAW_HZ // 1000
+RELEASE_S = 0.5  # for a voice to let go
 _QUIET = b"\xff"
 
 
@@ -33,8 +34,8 @@ class VoiceSide:
         self._voices = voices
         self._feed = feed
         self._lines: dict[int, VoiceLine] = {}
-        self._task: asyncio.Task[None] | None = None
-        self._others: set[asyncio.Task[None]] = set()  # on their way out, or opening ahead
+        self._under_way: dict[str, tuple[asyncio.Task[None], int]] = {}  # and whose it is
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def prepare(self) -> None:
         """Open ahead what the first utterance needs."""
@@ -42,22 +43,25 @@ class VoiceSide:
             self._start(self._line(0).prepare())
 
     def say(self, command: Synthesize) -> None:
-        self.drop()
-        self._task = self._start(self._say(command))
+        self._under_way[command.utterance_id] = self._start(self._say(command)), command.voice
 
-    def drop(self) -> None:
-        """Nobody wants the rest of what is being said."""
-        if self._task is not None:
-            self._task.cancel()
-            self._task = None
+    def drop(self, utterance_id: str) -> None:
+        """Nobody wants the rest of this. It may have cost the voice its connection."""
+        if saying := self._under_way.pop(utterance_id, None):
+            task, voice = saying
+            task.cancel()
+            self._start(self._line(voice).prepare())
 
     async def aclose(self) -> None:
-        """Let go of everything."""
-        for task in self._others:
+        """Let go of everything. A voice that hangs is not waited for."""
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._others, return_exceptions=True)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=RELEASE_S)
         for line in self._lines.values():
-            await line.aclose()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(RELEASE_S):
+                    await line.aclose()
 
     def _line(self, number: int) -> VoiceLine:
         if number not in self._lines:
@@ -66,8 +70,8 @@ class VoiceSide:
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
-        self._others.add(task)
-        task.add_done_callback(self._others.discard)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         return task
 
     async def _say(self, command: Synthesize) -> None:
@@ -77,6 +81,8 @@ class VoiceSide:
             async with aclosing(timed(self._line(command.voice).say(command.text))) as sounds:
                 async for sound in sounds:
                     self._give(utterance_id, phone, phone.feed(sound.pcm, sound.hz))
+            self._give(utterance_id, phone, phone.finish())
+            end: Event = VoiceFinished(utterance_id)
         except VoiceError as error:
             extra = {
                 "call_sid": self._call_sid,
@@ -86,10 +92,12 @@ class VoiceSide:
             }
             logger.warning("voice failed", extra=extra)
             self._give(utterance_id, phone, phone.finish())
-            self._feed(VoiceFailed(utterance_id, str(error), error.kind))
-        else:
-            self._give(utterance_id, phone, phone.finish())
-            self._feed(VoiceFinished(utterance_id))
+            end = VoiceFailed(utterance_id, str(error), error.kind)
+        except Exception as error:  # a fault of ours: without this voice the call goes on
+            logger.error("fault in a voice", exc_info=error, extra={"call_sid": self._call_sid})
+            end = VoiceFailed(utterance_id, "a fault of ours", "fatal")
+        del self._under_way[utterance_id]
+        self._feed(end)
 
     def _give(self, utterance_id: str, phone: "PhoneSound", ulaw: bytes) -> None:
         for start, end in phone.take_pauses():

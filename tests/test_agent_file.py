@@ -151,7 +151,7 @@ def test_tools_lie_beside_the_agent_file(tmp_path: Path) -> None:
             "6: turns.threshold: expected a number from 0.0 to 1.0, got nan",
         ),
         ("[voice]\nspeed = 1.6\n", "7: voice.speed: expected a number from 0.25 to 1.5, got 1.6"),
-        ("[voice]\nspeed = true\n", "7: voice.speed: expected a number from 0.25 to 1.5, got true"),
+        ("[voice]\nspeed = true\n", "7: voice.speed: expected a number, 1.0 for normal, got true"),
         (
             '[voice]\nname = " "\n',
             "7: voice.name: expected a voice's name, such as 'marin', got ' '",
@@ -216,8 +216,11 @@ def test_tools_lie_beside_the_agent_file(tmp_path: Path) -> None:
             "7: voice.greeting: unknown key; it belongs at the top of the file, "
             "above the first [table]",
         ),
-        ("[voice]\nzzz = 1\n", "7: voice.zzz: unknown key; known here: name, speed"),
-        ('voice.name = "x"\nvoice.zzz = 1\n', "7: voice.zzz: unknown key; known here: name, speed"),
+        ("[outbound]\nzzz = 1\n", "7: outbound.zzz: unknown key; known here: greeting, voicemail"),
+        (
+            'outbound.greeting = "x"\noutbound.zzz = 1\n',
+            "7: outbound.zzz: unknown key; known here: greeting, voicemail",
+        ),
     ],
 )
 def test_a_fault_is_one_line_with_its_place_and_its_cure(text: str, said: str) -> None:

@@ -73,6 +73,8 @@ class AgentSpeech:
             if item_id in self._response_of:
                 self._spoke.add(self._response_of[item_id])
             self.synthesis.text(self._conversation.turn("assistant", item_id, now_ms), text, now_ms)
+            if not self._responses.in_flight:  # nobody will say that it is over
+                self.synthesis.text_over(item_id, now_ms)
 
     def says(self, item_id: str, text: str, now_ms: float) -> None:
         """More of an item's transcript."""
@@ -98,7 +100,7 @@ class AgentSpeech:
 
     def finish_all(self, now_ms: float) -> None:
         """Nothing comes of the active response any more."""
-        for item_id in self._unfinished():
+        for item_id in dict.fromkeys([*self._unfinished(), *self.synthesis.open_items]):
             self.finish(item_id, now_ms)
 
     def interrupt(self, active_id: str | None, now_ms: float) -> None:
@@ -124,6 +126,7 @@ class AgentSpeech:
 
     def _cut(self, cuts: list[Cut]) -> None:
         for cut in cuts:
+            self.synthesis.drop(cut.item_id)
             self._conversation.was_cut(cut.item_id, cut.heard_bytes, cut.generated_bytes)
             turn = self._conversation.find(cut.item_id)
             if turn is not None and turn.utterances is not None:

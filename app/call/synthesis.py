@@ -104,6 +104,11 @@ class Synthesis:
         """Whether it is not through with this item."""
         return item_id in self._items
 
+    @property
+    def open_items(self) -> list[str]:
+        """The items whose text may go on."""
+        return [item_id for item_id, item in self._items.items() if not item.over]
+
     # --- the model's text -----------------------------------------------------------------------
 
     def text(self, turn: Turn, text: str, now_ms: float) -> None:
@@ -120,6 +125,8 @@ class Synthesis:
     def text_over(self, item_id: str, now_ms: float) -> None:
         """Nothing is added to this item any more."""
         item = self._items[item_id]
+        if item.over:
+            return
         self._add(item, item.cutter.finish())
         item.over, self._settle_ms = True, NEVER
         self._finish(item, now_ms)
@@ -331,14 +338,20 @@ class Synthesis:
 
     def interrupt(self) -> list[str]:
         """Stop. Returns the items of which not all was made."""
-        if self._job is not None:
-            self._out.append(DropSynthesis(self._job.utterance.id))
-        self._job, self._settle_ms = None, NEVER
-        self._queue.clear()
         item_ids = list(self._items)
-        self._items.clear()
-        self._audio.owed = False
+        for item_id in item_ids:
+            self.drop(item_id)
         return item_ids
+
+    def drop(self, item_id: str) -> None:
+        """Nothing more of this item is to be said."""
+        if self._items.pop(item_id, None) is None:
+            return
+        self._audio.owed = bool(self._items)
+        if self._job is not None and self._job.utterance.item_id == item_id:
+            self._out.append(DropSynthesis(self._job.utterance.id))
+            self._job = None
+        self._queue = deque(job for job in self._queue if job.utterance.item_id != item_id)
 
 
 def _beginning(payload: str, size_bytes: int) -> str:

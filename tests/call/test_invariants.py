@@ -5,6 +5,7 @@ marks, after the end, with no time or hours in between. Every promise is checked
 """
 
 from collections import Counter
+from dataclasses import replace
 from itertools import count, takewhile
 from random import Random
 
@@ -33,6 +34,9 @@ AGENTS = {
     "is alone": agent(limits=LIMITS),
     "is back": agent(greeting="Hello.", limits=LIMITS, destinations=HUMANS),
     "talks on": agent(greeting="Hello.", interruptible=False, limits=LIMITS, destinations=HUMANS),
+    "has voices": replace(
+        agent(greeting="Hello.", limits=LIMITS, destinations=HUMANS), voices=("first", "second")
+    ),
 }
 FIRST = ev.LegOpened(at_s=MONDAY_NOON_S)
 BACK = ev.LegOpened((("user", "A human, please."),), MONDAY_NOON_S, TRANSFER, "call_old", "busy")
@@ -48,6 +52,9 @@ NAMES = ("Sales", "Support", "Night watch", "Nobody")
 
 NOBODY = -1  # asks for a tool before there is a session that could
 
+VOICE_MS = 4000  # a voice that is silent for so long has failed
+TEXTS = ("Yes. ", "I can do that, Dr. Lee, for $4.50", " or so! **Really**", "? 好的。", "\n\n")
+
 SETTLES_MS = 120_000  # for an entry that is asked for, told, not typed, and then the tool
 
 Step = tuple[float, str, int, int]
@@ -62,11 +69,13 @@ STEPS = [
     *["blocked", "unblocked", "unblocked", "mark", "digit", "timer", "transcribed"],
     *["transfer", "transfer", "press keys", "entry asked", "entry asked", "digit", "digit"],
     *["transfer to nobody", "press many keys", "operator transfers", "redirect failed", "say"],
-    *["keys taken", "zero"],
+    *["keys taken", "zero", "written", "written", "text", "text item done", "voice sounds"],
+    *["voice sounds", "voice pauses", "voice is done", "voice is done", "voice fails"],
+    *["voice cannot say it", "addition refused"],
 ]
 RARE = ["stream started again", "hang up", "hung up", "stream ended", "leg opened again"]
 RARE += ["model lost for good", "hang up failed", "redirected", "redirected"]
-RARE += ["voicemail", "voicemail in vain"]
+RARE += ["voicemail", "voicemail in vain", "voice fails for good"]
 SHORT_MS = [0.0] * 6 + [1.0, 20.0, 100.0, 333.3, 1000.0, 2500.0, 7000.0]
 LONG_MS = [16_000.0, 40_000.0, 1e7]
 
@@ -109,6 +118,10 @@ class Story(Scene):
         self.asked_for: Counter[str] = Counter()  # entries, by tool call
         self.given: Counter[str] = Counter()
         self.secrets: dict[str, bool] = {}
+        self.whose: dict[str, str] = {}  # item ids by utterance
+        self.speaking = ""  # the utterance that a voice is at
+        self.sounded_ms = 0.0
+        self.stand_ins: set[str] = set()  # items that replaced others
 
     # --- every event passes here ----------------------------------------------------------------
 
@@ -145,6 +158,11 @@ class Story(Scene):
                 self.requested = ""
             case ev.AudioReceived(_, item_id, _, size_bytes):
                 self.received[item_id] += size_bytes
+            case ev.VoiceReceived(utterance_id, _, size_bytes):
+                self.received[self.whose.get(utterance_id, "")] += size_bytes
+                self.sounded_ms = self.now_ms
+            case ev.VoiceFinished(utterance_id) | ev.VoiceFailed(utterance_id):
+                self.speaking = "" if utterance_id == self.speaking else self.speaking
             case ev.OutputItemDone(kind="function_call", status="completed", call_id=call_id):
                 if not self.machine.over:
                     session = self.session if self.machine.hears_caller else NOBODY
@@ -179,8 +197,22 @@ class Story(Scene):
                 assert self.belongs(item_id)
                 self.cut.add(item_id)
             case do.DeleteItem(_, item_id):
-                assert self.belongs(item_id)
+                assert self.belongs(item_id) or item_id in self.stand_ins
                 self.cut.add(item_id)
+                self.stand_ins.discard(item_id)
+            case do.Synthesize(utterance_id, item_id, text, voice):
+                assert not self.speaking, "two utterances at a time"
+                assert utterance_id not in self.whose or voice < 2
+                assert text.strip() and item_id not in self.cut
+                self.speaking, self.whose[utterance_id] = utterance_id, item_id
+                self.sounded_ms = self.now_ms
+                self.later(VOICE_MS, self._voice_times_out)
+            case do.DropSynthesis(utterance_id):
+                assert utterance_id == self.speaking, "what is over is dropped"
+                self.speaking = ""
+            case do.AddMessage(item_id=stand_in, after=after) if after:
+                assert self.belongs(after) or after in self.stand_ins
+                self.stand_ins.add(stand_in)
             case do.AddToolOutput(_, call_id):
                 assert self.tool_calls[call_id] in (self.session, NOBODY), "of a lost session"
             case do.EndLeg():
@@ -225,6 +257,15 @@ class Story(Scene):
         """Whether the present session knows this item."""
         return item_id.startswith(f"{self.session}.")
 
+    def _voice_times_out(self) -> None:
+        """The shell's promise: whoever is asked to speak ends, in success or not."""
+        if not self.speaking:
+            return
+        if self.now_ms >= self.sounded_ms + VOICE_MS:
+            self.feed(ev.VoiceFailed(self.speaking, "silent for too long"))
+        else:
+            self.later(self.sounded_ms + VOICE_MS - self.now_ms, self._voice_times_out)
+
     # --- what can happen ------------------------------------------------------------------------
 
     def tell(self, step: Step) -> None:
@@ -260,6 +301,16 @@ class Story(Scene):
             case "zero":
                 self.feed(ev.DigitPressed(self._masked("0")))
                 self.run(2500)
+            case "written":
+                self.begin(f"{item_id}t", response_id)
+                for text in TEXTS[number:]:
+                    self.feed(ev.TextReceived(f"{item_id}t", text))
+                self.finish(f"{item_id}t", response_id)
+            case "addition refused":
+                for added in [each for each in self.all(do.AddMessage) if each.after][-1:]:
+                    if added.event_id not in self._faulted:
+                        self._faulted.add(added.event_id)
+                        self.feed(ev.ModelFaulted("item_not_found", "no", added.event_id))
             case "broken tool":
                 kind, item_id = "function_call", f"{self.session}.item_f{number}"
                 self.feed(
@@ -302,7 +353,16 @@ class Story(Scene):
     ) -> ev.Event:
         calls = list(self.tool_calls)
         call_id = calls[-1 - number] if number < len(calls) else "call_unknown"
+        said = self.speaking or "utterance_1"
         events: dict[str, ev.Event] = {
+            "text": ev.TextReceived(f"{item_id}t", TEXTS[number]),
+            "text item done": ev.OutputItemDone(response_id, f"{item_id}t", "message", "completed"),
+            "voice sounds": ev.VoiceReceived(said, "", size),
+            "voice pauses": ev.VoicePaused(said, size, size + 800),
+            "voice is done": ev.VoiceFinished(said),
+            "voice fails": ev.VoiceFailed(said, "it broke"),
+            "voice fails for good": ev.VoiceFailed(said, "it broke", "fatal"),
+            "voice cannot say it": ev.VoiceFailed(said, "no", "text"),
             "response created": ev.ResponseCreated(response_id),
             "item added": ev.OutputItemAdded(response_id, item_id, "message"),
             "audio": ev.AudioReceived(response_id, item_id, "", size),
@@ -424,5 +484,7 @@ def test_the_promises_hold_in_long_calls(kind: str) -> None:
         assert heard > 10
     if AGENTS[kind].turns.interruptible:
         rare += [do.ClearAudio, do.TruncateItem, do.DeleteItem, do.CancelResponse]
+    if AGENTS[kind].voices:
+        rare += [do.Synthesize, do.DropSynthesis]
     assert all(reached[command] >= 10 for command in rare)
     assert reached[do.UnmuteCaller]

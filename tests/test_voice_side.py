@@ -1,0 +1,191 @@
+"""The voices of a leg: utterances in, sound and its end out, whatever a provider does."""
+
+import asyncio
+import base64
+import logging
+from collections.abc import AsyncGenerator, Callable
+
+import pytest
+
+from app.audio import ulaw_encode
+from app.call import events as ev
+from app.call.commands import Synthesize
+from app.errors import VoiceError
+from app.simulator.mouth import tones
+from app.voice_side import FRAME_BYTES, PIECE_BYTES, VoiceSide
+from app.voices.base import Sound
+
+Says = Callable[[str], AsyncGenerator[Sound, None]]
+
+
+class Puppet:
+    """A voice, and its only line, that does what it is told to."""
+
+    label = "puppet/one"
+
+    def __init__(self, says: Says) -> None:
+        self.prepared = 0
+        self.closed = False
+        self._says = says
+
+    def line(self) -> "Puppet":
+        return self
+
+    async def prepare(self) -> None:
+        self.prepared += 1
+
+    def say(self, text: str) -> AsyncGenerator[Sound, None]:
+        return self._says(text)
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+class Ear:
+    """Hears what the machine is told, until an utterance is over."""
+
+    def __init__(self) -> None:
+        self.events: list[ev.Event] = []
+        self.over = asyncio.Event()
+
+    def __call__(self, event: ev.Event) -> None:
+        self.events.append(event)
+        if isinstance(event, ev.VoiceFinished | ev.VoiceFailed):
+            self.over.set()
+
+    @property
+    def ulaw(self) -> bytes:
+        pieces = [e.payload for e in self.events if isinstance(e, ev.VoiceReceived)]
+        return b"".join(map(base64.b64decode, pieces))
+
+
+def order(text: str = "Good morning.", number: int = 1) -> Synthesize:
+    return Synthesize(f"utterance_{number}", "item_1", text, 0)
+
+
+async def heard(says: Says) -> Ear:
+    ear = Ear()
+    side = VoiceSide("CA1", [Puppet(says)], ear)
+    side.say(order())
+    await ear.over.wait()
+    await side.aclose()
+    return ear
+
+
+@pytest.mark.parametrize("step", [2, 1000, 3334, 100_000])
+async def test_what_a_voice_says_is_what_the_call_is_given(step: int) -> None:
+    pcm = tones("Good morning.", 8000).pcm
+
+    async def says(_: str) -> AsyncGenerator[Sound, None]:
+        for at in range(0, len(pcm), step):
+            yield Sound(pcm[at : at + step], 8000)
+
+    ear = await heard(says)
+    expected = ulaw_encode(pcm)
+    assert ear.ulaw == expected + b"\xff" * (-len(expected) % FRAME_BYTES)
+    assert ear.events[-1] == ev.VoiceFinished("utterance_1")
+    sizes = [e.size_bytes for e in ear.events if isinstance(e, ev.VoiceReceived)]
+    assert max(sizes) <= PIECE_BYTES and sum(sizes) == len(ear.ulaw)
+
+
+async def test_its_pauses_are_told() -> None:
+    pcm = tones("one two three", 8000, gap_ms=100).pcm
+
+    async def says(_: str) -> AsyncGenerator[Sound, None]:
+        yield Sound(pcm, 8000)
+
+    ear = await heard(says)
+    pauses = [(e.start, e.end) for e in ear.events if isinstance(e, ev.VoicePaused)]
+    assert [round(start / 800) for start, _ in pauses] == [2, 5, 9], "behind each word"
+
+
+async def test_a_voice_that_breaks_has_said_what_it_said() -> None:
+    pcm = tones("Good morning.", 24000).pcm
+
+    async def says(_: str) -> AsyncGenerator[Sound, None]:
+        yield Sound(pcm[:24000], 24000)
+        raise VoiceError("the connection broke")
+
+    ear = await heard(says)
+    assert 0 <= len(ear.ulaw) - 4000 < FRAME_BYTES, "what the resampler held is not lost"
+    assert ear.events[-1] == ev.VoiceFailed("utterance_1", "the connection broke", "passing")
+
+
+async def test_a_fault_of_ours_costs_the_voice_and_not_the_call(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def says(_: str) -> AsyncGenerator[Sound, None]:
+        raise ZeroDivisionError
+        yield
+
+    with caplog.at_level(logging.ERROR):
+        ear = await heard(says)
+    assert ear.events == [ev.VoiceFailed("utterance_1", "a fault of ours", "fatal")]
+    assert [record.getMessage() for record in caplog.records] == ["fault in a voice"]
+
+
+async def test_what_is_dropped_is_heard_of_no_more_and_the_next_can_begin() -> None:
+    began, closed = asyncio.Event(), asyncio.Event()
+
+    async def says(text: str) -> AsyncGenerator[Sound, None]:
+        try:
+            yield Sound(b"\x10\x10" * 800, 8000)
+            if text == "Good morning.":
+                began.set()
+                await asyncio.Event().wait()
+        finally:
+            closed.set()
+
+    ear = Ear()
+    puppet = Puppet(says)
+    side = VoiceSide("CA1", [puppet], ear)
+    side.say(order())
+    await began.wait()
+    side.drop("utterance_1")
+    before = len(ear.events)
+    side.say(order("Good evening.", 2))
+    await ear.over.wait()
+
+    assert closed.is_set()
+    told = ear.events[before:]
+    assert told[-1] == ev.VoiceFinished("utterance_2")
+    assert all(getattr(each, "utterance_id", "") == "utterance_2" for each in told)
+    assert puppet.prepared == 1, "the connection that was lost is opened again"
+    await side.aclose()
+    assert puppet.closed
+
+
+async def test_an_utterance_dropped_before_it_began_is_never_said() -> None:
+    said: list[str] = []
+
+    async def says(text: str) -> AsyncGenerator[Sound, None]:
+        said.append(text)
+        yield Sound(b"\x10\x10" * 800, 8000)
+
+    ear = Ear()
+    side = VoiceSide("CA1", [Puppet(says)], ear)
+    side.say(order())
+    side.drop("utterance_1")
+    side.say(order("Good evening.", 2))
+    await ear.over.wait()
+    await side.aclose()
+
+    assert said == ["Good evening."]
+
+
+async def test_at_the_end_nothing_is_under_way() -> None:
+    began = asyncio.Event()
+
+    async def says(_: str) -> AsyncGenerator[Sound, None]:
+        began.set()
+        await asyncio.Event().wait()
+        yield Sound(b"\x10\x10", 8000)
+
+    tasks = asyncio.all_tasks()
+    side = VoiceSide("CA1", [Puppet(says)], Ear())
+    side.prepare()
+    side.say(order())
+    await began.wait()
+    await side.aclose()
+
+    assert asyncio.all_tasks() == tasks
