@@ -14,7 +14,7 @@ from app.voices.qwen import QwenSettings
 from app.voices.volcengine import VolcengineSettings
 
 HEAD = 'name = "Mia"\ninstructions = "Be nice."\n[voice]\n'  # three lines
-SECRETS = VoiceSecrets("dashscope", "app", "access", "console", "speech")
+SECRETS = VoiceSecrets("the key", "the app", "the access", "the console", "the speech")
 
 
 @pytest.fixture(autouse=True)
@@ -275,4 +275,4 @@ def test_the_key_of_the_new_console_is_enough_for_v3() -> None:
 def test_no_secret_is_shown() -> None:
     voices: tuple[Any, ...] = load('provider = "qwen"\nfallback = ["qwen"]\n').voices
     opened: Any = open_voices(voices, SECRETS)
-    assert "dashscope" not in repr(opened[0].settings) + repr(SECRETS)
+    assert "the key" not in repr(opened[0].settings) + repr(SECRETS)

@@ -138,8 +138,9 @@ async def test_callers_who_interrupt_heard_what_the_model_is_told_to_the_word(wa
         await asyncio.gather(
             *(interrupted(*talk, at) for talk, at in zip(talks, places, strict=True))
         )
-        assert any(not said.whole for said in provider.heard.said)
         await dropped(provider)
+        unpaid = [said for said in provider.heard.said if said.dropped]
+        assert len(unpaid) > CALLS / 2  # others were between two sentences
         told = await asyncio.gather(*(answered(*talk) for talk in talks))
         known = pieces_by_text(provider.heard.said)
         for call, text in zip(calls, told, strict=True):
