@@ -324,19 +324,25 @@ def _open(settings: VoiceSettings, secrets: VoiceSecrets) -> Voice:
 
 
 def _missing(settings: VoiceSettings, secrets: VoiceSecrets) -> Iterator[str]:
+    speaks = label(settings)
+    because = f"expected a value, because the agent file's [voice] names {speaks}"
+    for name in missing_credentials(settings, secrets):
+        yield f"{name}: {because}"
+
+
+def missing_credentials(settings: VoiceSettings, secrets: VoiceSecrets) -> list[str]:
+    """The variables that a voice needs and the environment does not have."""
     needed: Mapping[str, str] = {}
     if isinstance(settings, QwenSettings):
         needed = {"DASHSCOPE_API_KEY": secrets.dashscope_api_key}
     elif isinstance(settings, VolcengineSettings):
-        if settings.transport == "v1" or not secrets.volcengine_api_key:
-            needed = {
-                "VOLCENGINE_APP_ID": secrets.volcengine_app_id,
-                "VOLCENGINE_ACCESS_TOKEN": secrets.volcengine_access_token,
-            }
-    for name, value in needed.items():
-        if not value:
-            speaks = label(settings)
-            yield f"{name}: expected a value, because the agent file's [voice] names {speaks}"
+        needed = {
+            "VOLCENGINE_APP_ID": secrets.volcengine_app_id,
+            "VOLCENGINE_ACCESS_TOKEN": secrets.volcengine_access_token,
+        }
+        if settings.transport == "v3" and not any(needed.values()):
+            needed = {"VOLCENGINE_API_KEY": secrets.volcengine_api_key}
+    return [name for name, value in needed.items() if not value]
 
 
 def label(settings: VoiceSettings) -> str:

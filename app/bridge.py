@@ -9,7 +9,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from contextlib import suppress
-from dataclasses import dataclass
 from time import monotonic, time
 from typing import Any
 
@@ -25,6 +24,7 @@ from app.realtime import events as realtime
 from app.recorder import CallInfo, Past
 from app.recording import OPEN_MS
 from app.records import Transfers
+from app.returned import BY_ACCIDENT, Returned
 from app.services import Services
 from app.telephony import media_stream
 from app.telephony.media_socket import MediaOutbox, Send
@@ -44,19 +44,6 @@ RELEASE_S = 0.5  # for cancelled tasks to end
 
 # Before these the machine is told how much of the caller's audio went to the model.
 _TELLS_FRAMES = (ev.SpeechStarted, ev.SpeechStopped, ev.StreamEnded, ev.ModelLost, ev.TimerFired)
-
-
-@dataclass(frozen=True, slots=True)
-class Returned:
-    """What took the caller away from the agent, and what became of it: a tool's name, the call of
-    it, and its output."""
-
-    tool: str = ""
-    call_id: str = ""
-    output: str = ""
-
-
-BY_ACCIDENT = Returned()  # nothing did, but that the stream was lost
 
 
 class Leg:

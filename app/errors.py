@@ -52,12 +52,13 @@ class ModelError(BridgeError):
 class VoiceError(BridgeError):
     """An external voice failed.
 
-    `kind`: passing (another try may help), text (this text cannot be said by it, another one can),
-    or fatal (its credentials or its settings are wrong: it is of no use in this call).
+    `kind`: passing (another try may help), late (it did not answer in time, which another try would
+    only add to), text (this text cannot be said by it, another one can), or fatal (its credentials
+    or its settings are wrong: it is of no use in this call).
     """
 
     def __init__(
-        self, message: str, *, kind: Literal["passing", "text", "fatal"] = "passing"
+        self, message: str, *, kind: Literal["passing", "late", "text", "fatal"] = "passing"
     ) -> None:
         super().__init__(message)
         self.kind = kind

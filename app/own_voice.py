@@ -70,7 +70,7 @@ class OwnVoiceLine:
         with suppress(VoiceError):
             await self._opened()
 
-    async def say(self, text: str) -> Sounds:
+    async def say(self, text: str, *, answer: int = 0) -> Sounds:
         session = await self._opened()
         whole = False
         try:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
 
-from app.bridge import BY_ACCIDENT, Leg, Redirect, Returned
+from app.bridge import Leg, Redirect
 from app.call import directions
 from app.call.agent import Agent
 from app.call.commands import PlayDigits, TransferCall
@@ -16,6 +16,7 @@ from app.call.events import Event, HangUpRequested, StreamEnded
 from app.call.tones import SEND_DIGITS
 from app.errors import TwilioError
 from app.recorder import CallInfo, close_record, read_past
+from app.returned import BY_ACCIDENT, Returned
 from app.services import Services
 from app.store import TERMINAL, CallStatus, StoreUnavailable
 

@@ -13,15 +13,16 @@ from functools import partial
 from typing import Any
 
 from app.away import Away, Record, room_of, transfer_url
-from app.bridge import Leg, Returned
+from app.bridge import Leg
 from app.call.commands import PlayDigits, TransferCall
 from app.call.destinations import Destination
 from app.call.events import StreamEnded
 from app.call.handover import CALLER_GONE, FAILED, RINGING, TAKEN, Handover
-from app.call.session_items import OUR_ITEMS
+from app.call.ids import OURS
 from app.call.transfer import TRANSFER, anybody
 from app.errors import TwilioError
 from app.live_orders import LiveOrders
+from app.returned import Returned
 from app.services import Services
 from app.store import TERMINAL
 from app.stored_attempts import StoredAttempts
@@ -263,7 +264,7 @@ class Transfers:
             self._switchboard.call_over(call_sid)
             return render("goodbye")
         output = f"Nobody took the call: {outcome}. The caller is back with you."
-        returned = Returned(TRANSFER, f"{OUR_ITEMS}transfer", output)
+        returned = Returned(TRANSFER, f"{OURS}transfer", output)
         ticket = await self._switchboard.adopt(call_sid, base_url, returned)
         if ticket is None:
             return render("goodbye")

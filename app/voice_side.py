@@ -34,6 +34,7 @@ class VoiceSide:
         self._voices = voices
         self._feed = feed
         self._lines: dict[int, VoiceLine] = {}
+        self._answers: dict[str, int] = {}  # the model's items, counted
         self._under_way: dict[str, tuple[asyncio.Task[None], int]] = {}  # and whose it is
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -75,24 +76,28 @@ class VoiceSide:
         return task
 
     async def _say(self, command: Synthesize) -> None:
-        utterance_id = command.utterance_id
+        utterance_id, line = command.utterance_id, self._line(command.voice)
+        answer = self._answers.setdefault(command.item_id, len(self._answers) + 1)
         phone = PhoneSound()
         try:
-            async with aclosing(timed(self._line(command.voice).say(command.text))) as sounds:
+            async with aclosing(timed(line.say(command.text, answer=answer))) as sounds:
                 async for sound in sounds:
                     self._give(utterance_id, phone, phone.feed(sound.pcm, sound.hz))
             self._give(utterance_id, phone, phone.finish())
+            if phone.silent:
+                raise VoiceError("it sent nothing but silence")
             end: Event = VoiceFinished(utterance_id)
         except VoiceError as error:
+            label = self._voices[command.voice].label
             extra = {
                 "call_sid": self._call_sid,
-                "voice": self._voices[command.voice].label,
+                "voice": label,
                 "kind": error.kind,
                 "error": str(error),
             }
             logger.warning("voice failed", extra=extra)
             self._give(utterance_id, phone, phone.finish())
-            end = VoiceFailed(utterance_id, str(error), error.kind)
+            end = VoiceFailed(utterance_id, f"{label}: {error}", error.kind)
         except Exception as error:  # a fault of ours: without this voice the call goes on
             logger.error("fault in a voice", exc_info=error, extra={"call_sid": self._call_sid})
             end = VoiceFailed(utterance_id, "a fault of ours", "fatal")
@@ -125,11 +130,17 @@ class PhoneSound:
         return self._take(self._resampler.feed(pcm))
 
     def finish(self) -> bytes:
-        """The rest of it, in whole frames."""
+        """The rest of it, in whole frames. More than once there is nothing more."""
         ulaw = self._take(self._resampler.finish()) if self._resampler else b""
         self._found += self._pauses.finish()
         missing = -self._size_bytes % FRAME_BYTES
+        self._size_bytes += missing
         return ulaw + _QUIET * missing
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing could be heard in it."""
+        return not self._pauses.voiced
 
     def take_pauses(self) -> list[tuple[int, int]]:
         """The pauses that came to their end since this was last asked: from, to, in bytes."""

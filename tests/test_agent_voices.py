@@ -36,7 +36,7 @@ def faults(text: str) -> list[str]:
 
 def test_the_model_speaks_itself_where_nothing_is_said() -> None:
     loaded = load("")
-    assert loaded.voices == loaded.agent.voices == ()
+    assert loaded.voices == () and loaded.agent.voices == ()
     assert loaded.agent.voice == Voice("marin", 1.0)
 
 

@@ -31,7 +31,7 @@ class Speaker:
     async def prepare(self) -> None:
         self.asked.append("ready?")
 
-    async def say(self, text: str) -> Sounds:
+    async def say(self, text: str, *, answer: int = 0) -> Sounds:
         self.asked.append(text)
         for hz in self.rates_hz:
             await asyncio.sleep(0)

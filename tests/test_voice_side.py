@@ -34,7 +34,7 @@ class Puppet:
     async def prepare(self) -> None:
         self.prepared += 1
 
-    def say(self, text: str) -> AsyncGenerator[Sound, None]:
+    def say(self, text: str, *, answer: int = 0) -> AsyncGenerator[Sound, None]:
         return self._says(text)
 
     async def aclose(self) -> None:
@@ -108,7 +108,39 @@ async def test_a_voice_that_breaks_has_said_what_it_said() -> None:
 
     ear = await heard(says)
     assert 0 <= len(ear.ulaw) - 4000 < FRAME_BYTES, "what the resampler held is not lost"
-    assert ear.events[-1] == ev.VoiceFailed("utterance_1", "the connection broke", "passing")
+    assert ear.events[-1] == ev.VoiceFailed(
+        "utterance_1", "puppet/one: the connection broke", "passing"
+    )
+
+
+async def test_nothing_but_silence_is_no_voice() -> None:
+    async def says(_: str) -> AsyncGenerator[Sound, None]:
+        yield Sound(bytes(16000), 8000)
+
+    end = (await heard(says)).events[-1]
+    assert isinstance(end, ev.VoiceFailed) and end.reason.endswith("nothing but silence")
+
+
+async def test_the_pieces_of_an_answer_have_its_number() -> None:
+    numbers: list[int] = []
+
+    async def says(_: str) -> AsyncGenerator[Sound, None]:
+        yield Sound(b"\x10\x10" * 800, 8000)
+
+    class Counting(Puppet):
+        def say(self, text: str, *, answer: int = 0) -> AsyncGenerator[Sound, None]:
+            numbers.append(answer)
+            return super().say(text)
+
+    side = VoiceSide("CA1", [Counting(says)], Ear())
+    for number, item_id in enumerate(("item_1", "item_1", "item_2", "item_1"), 1):
+        ear = Ear()
+        side._feed = ear
+        side.say(Synthesize(f"utterance_{number}", item_id, "Good morning.", 0))
+        await ear.over.wait()
+    await side.aclose()
+
+    assert numbers == [1, 1, 2, 1]
 
 
 async def test_a_fault_of_ours_costs_the_voice_and_not_the_call(

@@ -4,12 +4,11 @@ Three books are kept of it, and here they are kept in step: the ledger (what was
 session's items (what the model is told), and the conversation (what is written down).
 """
 
-from collections.abc import Callable
-
 from app.call import directions
 from app.call.commands import Command, ConfigureSession
 from app.call.conversation import Conversation, Turn
 from app.call.events import AudioReceived
+from app.call.ids import Ids
 from app.call.output import AgentAudio
 from app.call.playback import Cut
 from app.call.responses import Responses, Wish
@@ -29,16 +28,16 @@ class AgentSpeech:
         items: SessionItems,
         conversation: Conversation,
         responses: Responses,
-        new_event_id: Callable[[], str],
+        ids: Ids,
         *,
-        voices: int,
+        voices: tuple[str, ...],
     ) -> None:
         self._out = out
         self._audio = audio
         self._items = items
         self._conversation = conversation
         self._responses = responses
-        self._new_event_id = new_event_id
+        self._ids = ids
         self._spoke: set[str] = set()  # responses that had audio, or will have
         self._response_of: dict[str, str] = {}  # by item
         self._rests = 0
@@ -53,7 +52,7 @@ class AgentSpeech:
         self._response_of[item_id] = response_id
         self._items.added(item_id)
         if not turn.finished and self._items.is_news(response_id, item_id):
-            self._cut([Cut(item_id, 0, 0)])
+            self._cut([Cut(item_id, 0, 0)], now_ms)
         return turn
 
     def play(self, event: AudioReceived, now_ms: float) -> None:
@@ -105,7 +104,7 @@ class AgentSpeech:
 
     def interrupt(self, active_id: str | None, now_ms: float) -> None:
         """Stop at once, and mute the active response."""
-        unsaid = self.synthesis.interrupt()
+        unsaid = self.synthesis.interrupt(now_ms)
         cuts = self._audio.interrupt(now_ms)
         if active_id is not None:
             self._items.mute_response(active_id)
@@ -113,7 +112,7 @@ class AgentSpeech:
         cut_ids = {cut.item_id for cut in cuts}
         # Begun, but no audio of it came yet:
         unheard = [item_id for item_id in dict.fromkeys(unsaid) if item_id not in cut_ids]
-        self._cut([*cuts, *(Cut(item_id, 0, 0) for item_id in unheard)])
+        self._cut([*cuts, *(Cut(item_id, 0, 0) for item_id in unheard)], now_ms)
         self._responses.unwant(Wish.REST)
 
     def end(self, now_ms: float) -> int:
@@ -124,9 +123,9 @@ class AgentSpeech:
             self._conversation.was_cut(cut.item_id, cut.heard_bytes, cut.generated_bytes)
         return unplayed_bytes
 
-    def _cut(self, cuts: list[Cut]) -> None:
+    def _cut(self, cuts: list[Cut], now_ms: float) -> None:
         for cut in cuts:
-            self.synthesis.drop(cut.item_id)
+            self.synthesis.drop(cut.item_id, now_ms)
             self._conversation.was_cut(cut.item_id, cut.heard_bytes, cut.generated_bytes)
             turn = self._conversation.find(cut.item_id)
             if turn is not None and turn.utterances is not None:
@@ -149,7 +148,7 @@ class AgentSpeech:
 
     def _model_speaks(self) -> None:
         """No voice is left, so the session is to speak from now on."""
-        self._out.append(ConfigureSession(self._new_event_id(), speaks=True))
+        self._out.append(ConfigureSession(self._ids.event(), speaks=True))
 
     def _unfinished(self) -> list[str]:
         """The spoken items of the active response, or of the last one, that are not complete."""

@@ -7,6 +7,7 @@ from app.call.agent import Agent
 from app.call.commands import Command, GiveDigits, MuteCaller, UnmuteCaller
 from app.call.conversation import Conversation
 from app.call.events import EntryAsked
+from app.call.ids import Ids
 from app.call.keypad import Entry, Keypad
 from app.call.limits import NEVER
 from app.call.output import AgentAudio
@@ -32,7 +33,7 @@ class Entries:
         conversation: Conversation,
         responses: Responses,
         call_human: CallHuman,
-        new_id: Callable[[str], str],
+        ids: Ids,
     ) -> None:
         self.keypad = Keypad()
         self._out = out
@@ -42,7 +43,7 @@ class Entries:
         self._conversation = conversation
         self._responses = responses
         self._call_human = call_human
-        self._new_id = new_id
+        self._ids = ids
         self._muted = False
         self._prompt: Wanted | None = None
         self._tell_by_ms = -NEVER  # until then the caller may be told, and their time waits
@@ -101,6 +102,6 @@ class Entries:
                 text = directions.nobody_for_zero(opens)
             elif self._call_human(Handing(route, "The caller pressed 0."), now_ms):
                 return
-        item_id = self._new_id("keys")
+        item_id = self._ids.own("keys")
         self._conversation.typed(item_id, text, now_ms)
         self._answers.tell(item_id, text)

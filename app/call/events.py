@@ -8,6 +8,10 @@ from dataclasses import dataclass, field
 
 from app.call.pause_match import Pace
 from app.call.usage import Usage
+from app.call.voice_events import VoiceFailed as VoiceFailed
+from app.call.voice_events import VoiceFinished as VoiceFinished
+from app.call.voice_events import VoicePaused as VoicePaused
+from app.call.voice_events import VoiceReceived as VoiceReceived
 
 # --- the leg itself -------------------------------------------------------------------------
 
@@ -329,45 +333,6 @@ class MessageTaken:
     """The model has a message of ours that had an id: responses created from here on know it."""
 
     item_id: str
-
-
-# --- external voices ----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class VoiceReceived:
-    """A piece of what a voice makes of an utterance. `payload`: base64 µ-law of `size_bytes`
-    decoded bytes."""
-
-    utterance_id: str
-    payload: str
-    size_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class VoicePaused:
-    """The voice pauses in what came of an utterance: from `start` to `end`, bytes of its µ-law."""
-
-    utterance_id: str
-    start: int
-    end: int
-
-
-@dataclass(frozen=True, slots=True)
-class VoiceFinished:
-    """All of an utterance has come."""
-
-    utterance_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class VoiceFailed:
-    """Nothing more comes of an utterance. `kind`: passing (another try may help), text (not with
-    this text) or fatal (not in this call)."""
-
-    utterance_id: str
-    reason: str
-    kind: str = "passing"
 
 
 # --- tools --------------------------------------------------------------------------------------

@@ -1,11 +1,10 @@
 """Who has the floor: the caller who speaks or types, the agent who answers, or a machine's tape."""
 
-from collections.abc import Callable
-
 from app.call import directions
 from app.call.agent_speech import AgentSpeech
 from app.call.commands import CancelResponse, Command
 from app.call.entries import Entries
+from app.call.ids import Ids
 from app.call.leaving import Leaving
 from app.call.limits import NEVER
 from app.call.responses import Responses, Wish
@@ -29,7 +28,7 @@ class Floor:
         responses: Responses,
         leaving: Leaving,
         entries: Entries,
-        new_event_id: Callable[[], str],
+        ids: Ids,
         *,
         interruptible: bool,
     ) -> None:
@@ -42,7 +41,7 @@ class Floor:
         self._responses = responses
         self._leaving = leaving
         self._entries = entries
-        self._new_event_id = new_event_id
+        self._ids = ids
         self._interruptible = interruptible
 
     @property
@@ -132,4 +131,4 @@ class Floor:
             self.answer_by_ms = min(self.answer_by_ms, now_ms + ANSWER_MS / 4)
 
     def _cancel(self, response_id: str) -> None:
-        self._out.append(CancelResponse(self._new_event_id(), response_id))
+        self._out.append(CancelResponse(self._ids.event(), response_id))

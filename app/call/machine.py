@@ -2,33 +2,20 @@
 
 `CallMachine.handle(event, now_ms)` is told one thing that happened and answers with what is to be
 done, in order. Then `next_deadline_ms` says when it wants to be told `TimerFired` if nothing else
-happens before. Every rule about who speaks when is in here or in the parts that this file joins:
-
-    agent_speech (what is said: output, playback, session_items, conversation) · responses (what
-    the model is asked) · tool_answers · model_session · floor (who may speak) · leaving (ending,
-    transfer, tones) · entries (the caller's keys) · patience (idle, hold, the longest call)
+happens before. Every rule about who speaks when is in here or in its `parts`.
 """
 
 from app.call import commands as do
 from app.call import directions
 from app.call import events as ev
 from app.call.agent import Agent
-from app.call.agent_speech import AgentSpeech
 from app.call.conversation import Conversation, Turn
 from app.call.destinations import route_to
-from app.call.entries import Entries
-from app.call.floor import Floor
-from app.call.leaving import BUILT_IN, Leaving
+from app.call.leaving import BUILT_IN
 from app.call.limits import NEVER, next_after
-from app.call.model_link import ModelLink
-from app.call.model_session import ModelSession
-from app.call.output import AgentAudio
-from app.call.patience import Patience
+from app.call.parts import Parts
 from app.call.pause_match import Pace
-from app.call.responses import Responses, Wish
-from app.call.session_items import OUR_ITEMS, SessionItems
-from app.call.tool_answers import ToolAnswers
-from app.call.tool_calls import ToolCalls
+from app.call.responses import Wish
 from app.call.transfer import TRANSFER, Handing
 from app.call.usage import Usage
 
@@ -52,71 +39,22 @@ class CallMachine:
         self.conversation = Conversation()
         self.next_deadline_ms = NEVER
         self._out: list[do.Command] = []
-        self._audio = AgentAudio(self._out)
-        self._items = SessionItems(self._out, self._new_event_id)
-        self._responses = Responses()
-        self._speech = AgentSpeech(
-            self._out,
-            self._audio,
-            self._items,
-            self.conversation,
-            self._responses,
-            self._new_event_id,
-            voices=len(agent.voices),
-        )
-        self._link = ModelLink()
-        self._tools = ToolCalls(agent.limits.tool_ms)
-        self._answers = ToolAnswers(
-            self._out,
-            self._tools,
-            self.conversation,
-            self._responses,
-            self._link,
-            self._new_event_id,
-            lambda: not self._leaving.under_way,
-        )
-        self._leaving = Leaving(
-            self._out, agent, self._audio, self._responses, self._answers.answer
-        )
-        self._entries = Entries(
-            self._out,
-            agent,
-            self._audio,
-            self._answers,
-            self.conversation,
-            self._responses,
-            self._hand_over,
-            self._new_own_id,
-        )
-        self._floor = Floor(
-            self._out,
-            self._items,
-            self._speech,
-            self._responses,
-            self._leaving,
-            self._entries,
-            self._new_event_id,
-            interruptible=agent.turns.interruptible,
-        )
-        self._session = ModelSession(
-            self._out,
-            agent,
-            self._link,
-            self._items,
-            self._speech,
-            self._responses,
-            self._answers,
-            self._leaving,
-            self._floor,
-            self.history,
-            self._new_event_id,
-        )
-        farewell = self._leaving.farewell
-        self._patience = Patience(agent.limits, self._audio, self._responses, farewell)
+        parts = Parts(agent, self._out, self.conversation, self._hand_over, self.history)
+        self._ids = parts.ids
+        self._audio = parts.audio
+        self._items = parts.items
+        self._responses = parts.responses
+        self._speech = parts.speech
+        self._link = parts.link
+        self._tools = parts.tools
+        self._answers = parts.answers
+        self._leaving = parts.leaving
+        self._entries = parts.entries
+        self._floor = parts.floor
+        self._session = parts.session
+        self._patience = parts.patience
         self._opened = ev.LegOpened()
         self._opened_ms = 0.0
-        self._event_count = 0
-        self._own_count = 0
         self._claim_by_ms = NEVER
         self._unstick_by_ms = NEVER
         self._connected = False
@@ -282,6 +220,7 @@ class CallMachine:
 
     def _leg_opened(self, event: ev.LegOpened, now_ms: float) -> None:
         self._opened, self._opened_ms = event, now_ms
+        self._ids.after(len(event.history) + bool(event.tool))
         if event.paces:
             self._speech.synthesis.paces[:] = event.paces
         self._claim_by_ms = now_ms + UNCLAIMED_MS
@@ -307,7 +246,7 @@ class CallMachine:
 
     def _hand_over(self, handing: Handing, now_ms: float) -> bool:
         """Hand the caller over though no model asked for it. False when that cannot be now."""
-        call_id = self._new_own_id("transfer")
+        call_id = self._ids.own("transfer")
         self._tools.begin_own(call_id, TRANSFER)
         begun = self._leaving.hand_over(call_id, handing, now_ms, announce=self._link.ready)
         if not begun:
@@ -420,7 +359,7 @@ class CallMachine:
         self._responses.keep_only(self._leaving.in_season)
         wanted = self._responses.next(now_ms)
         if wanted is not None:
-            event_id = self._new_event_id()
+            event_id = self._ids.event()
             self._responses.asked(event_id, now_ms)
             self._out.append(do.CreateResponse(event_id, wanted.direction))
 
@@ -434,13 +373,3 @@ class CallMachine:
         self._out.append(do.CloseModel())
         self._out.append(do.EndLeg(reason, unplayed_bytes))
         self._over, self.next_deadline_ms = True, NEVER
-
-    def _new_own_id(self, what: str) -> str:
-        """An id for what nobody else names, unlike those of the call's earlier legs."""
-        self._own_count += 1
-        told = len(self._opened.history) + bool(self._opened.tool)
-        return f"{OUR_ITEMS}{what}_{told}_{self._own_count}"
-
-    def _new_event_id(self) -> str:
-        self._event_count += 1
-        return f"bridge_{self._event_count}"

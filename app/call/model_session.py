@@ -8,6 +8,7 @@ from app.call.agent_speech import AgentSpeech
 from app.call.commands import AddMessage, CloseModel, Command, ConfigureSession, OpenModel
 from app.call.events import LegOpened, ModelFaulted
 from app.call.floor import Floor
+from app.call.ids import Ids
 from app.call.leaving import Leaving
 from app.call.model_link import ModelLink
 from app.call.responses import Responses, Wanted, Wish
@@ -33,7 +34,7 @@ class ModelSession:
         leaving: Leaving,
         floor: Floor,
         history: Callable[[float], History],
-        new_event_id: Callable[[], str],
+        ids: Ids,
     ) -> None:
         self._out = out
         self._agent = agent
@@ -45,7 +46,7 @@ class ModelSession:
         self._leaving = leaving
         self._floor = floor
         self._history = history
-        self._new_event_id = new_event_id
+        self._ids = ids
         self._opened = LegOpened()
         self._configuration = ""  # event id of the settings sent last
 
@@ -56,7 +57,7 @@ class ModelSession:
     def opened(self, now_ms: float) -> None:
         """The socket is open."""
         self._link.opened(now_ms)
-        self._configuration = self._new_event_id()
+        self._configuration = self._ids.event()
         speaks = self._speech.synthesis.model_speaks
         self._out.append(ConfigureSession(self._configuration, speaks=speaks))
 
@@ -79,7 +80,7 @@ class ModelSession:
             self._add_message("system", told)
 
     def _add_message(self, role: str, text: str) -> None:
-        self._out.append(AddMessage(self._new_event_id(), role, text))
+        self._out.append(AddMessage(self._ids.event(), role, text))
 
     def lost(self, reason: str, now_ms: float, *, fatal: bool) -> None:
         """The next session is told what was heard, and goes on with what the lost one owed."""

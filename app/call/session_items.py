@@ -1,14 +1,11 @@
 """The agent's items as the present session knows them, and how it is told what was not heard."""
 
 import re
-from collections.abc import Callable
 from dataclasses import replace
 
 from app.call.commands import AddMessage, Command, DeleteItem, TruncateItem
+from app.call.ids import Ids
 from app.call.playback import Cut
-
-OUR_ITEMS = "bridge_"
-"""What the ids of items that we name begin with."""
 
 # OpenAI: "Audio content of 1200ms is already shorter than 1500ms".
 _SHORTER = re.compile(r"Audio content of (\d+) ?ms is already shorter than")
@@ -17,9 +14,9 @@ _SHORTER = re.compile(r"Audio content of (\d+) ?ms is already shorter than")
 class SessionItems:
     """Item ids live and die with a session, so all of this is forgotten with it."""
 
-    def __init__(self, out: list[Command], new_event_id: Callable[[], str]) -> None:
+    def __init__(self, out: list[Command], ids: Ids) -> None:
         self._out = out
-        self._new_event_id = new_event_id
+        self._ids = ids
         self._known: set[str] = set()
         self._of_active: list[str] = []
         self._cut_items: set[str] = set()
@@ -64,7 +61,7 @@ class SessionItems:
         self._cut_items.add(cut.item_id)
         if cut.item_id not in self._known:
             return  # an item of a session that is gone
-        event_id = self._new_event_id()
+        event_id = self._ids.event()
         if cut.heard_ms > 0:
             self._truncations[event_id] = cut.item_id
             self._out.append(TruncateItem(event_id, cut.item_id, cut.heard_ms))
@@ -79,8 +76,8 @@ class SessionItems:
             return
         present_id = self._standing_in.get(item_id, item_id)
         if heard_text:
-            event_id = self._new_event_id()
-            self._standing_in[item_id] = f"{OUR_ITEMS}heard_{event_id.removeprefix(OUR_ITEMS)}"
+            event_id = self._ids.event()
+            self._standing_in[item_id] = self._ids.own("heard")
             added = AddMessage(
                 event_id, "assistant", heard_text, self._standing_in[item_id], present_id
             )
@@ -88,12 +85,12 @@ class SessionItems:
             self._out.append(added)
         else:
             self._known.discard(item_id)  # there is nothing left to replace
-        self._out.append(DeleteItem(self._new_event_id(), present_id))
+        self._out.append(DeleteItem(self._ids.event(), present_id))
 
     def drop(self, item_id: str) -> None:
         """Delete an item that is of no use: a tool call that was cut short."""
         self._cut_items.add(item_id)
-        self._out.append(DeleteItem(self._new_event_id(), item_id))
+        self._out.append(DeleteItem(self._ids.event(), item_id))
 
     def refused(self, event_id: str, message: str) -> bool:
         """The model refused what this event asked for. A truncation beyond the audio is asked for
@@ -101,14 +98,14 @@ class SessionItems:
         the end. Returns whether it was one of ours."""
         if added := self._additions.pop(event_id, None):
             if added.after:
-                self._out.append(replace(added, event_id=self._new_event_id(), after=""))
+                self._out.append(replace(added, event_id=self._ids.event(), after=""))
             return True
         item_id = self._truncations.pop(event_id, None)
         if item_id is None:
             return False
         shorter = _SHORTER.search(message)
         if shorter and int(shorter[1]) > 0:
-            self._out.append(TruncateItem(self._new_event_id(), item_id, int(shorter[1])))
+            self._out.append(TruncateItem(self._ids.event(), item_id, int(shorter[1])))
         return True
 
     def forget(self) -> None:

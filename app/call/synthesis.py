@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from app.audio import fade_out
 from app.call.commands import Command, DropSynthesis, Synthesize
 from app.call.conversation import Turn
-from app.call.events import VoiceFailed, VoiceFinished, VoicePaused, VoiceReceived
 from app.call.limits import NEVER
 from app.call.output import AgentAudio
 from app.call.playback import BYTES_PER_MS
@@ -21,6 +20,13 @@ from app.call.sentences import SentenceCutter
 from app.call.speakable import Cleaner
 from app.call.spoken_words import words
 from app.call.utterances import Utterance, text_of
+from app.call.voice_events import (
+    VoiceEvent,
+    VoiceFailed,
+    VoiceFinished,
+    VoicePaused,
+    VoiceReceived,
+)
 from app.call.word_times import UNKNOWN, learn
 
 SETTLE_MS = 8.0  # "three." may be followed by "five", but then it follows at once
@@ -28,10 +34,9 @@ AHEAD_BYTES = 4000 * BYTES_PER_MS  # with less than this to play the next uttera
 LOW_BYTES = 300 * BYTES_PER_MS  # with less than this to play more of an unfinished one is given,
 HIGH_BYTES = 700 * BYTES_PER_MS  # up to this
 LOOK_MS = 20.0  # no oftener is it looked whether it is time
+SLOW_MS = 1500.0  # a voice that made no sound within this has a fault, if the caller spoke then
 TRIES = 2
 REST_MS = 60_000.0  # a voice that failed is left alone for so long
-
-VoiceEvent = VoiceReceived | VoicePaused | VoiceFinished | VoiceFailed
 
 
 @dataclass(slots=True)
@@ -58,11 +63,12 @@ class _Job:
     tries: dict[int, int] = field(default_factory=dict)
     unfit: set[int] = field(default_factory=set)
     voice: int = 0
+    asked_ms: float = 0.0
     held: deque[tuple[str, int]] = field(default_factory=deque)  # came, and was not given yet
 
 
 class Synthesis:
-    """`voices`: how many there are. `said(item_id, now_ms)` is told when nothing more comes of an
+    """`voices`: their labels. `said(item_id, now_ms)` is told when nothing more comes of an
     item; `unsaid(item_id, text, now_ms)`, before that, what of it was left out or could not be
     said: empty when other words of it are of no use either."""
 
@@ -70,7 +76,7 @@ class Synthesis:
         self,
         out: list[Command],
         audio: AgentAudio,
-        voices: int,
+        voices: tuple[str, ...],
         said: Callable[[str, float], None],
         unsaid: Callable[[str, str, float], None],
         given_up: Callable[[], None],
@@ -79,8 +85,9 @@ class Synthesis:
         self.gave_up = False  # no voice is left: the model is to speak itself
         self._out = out
         self._audio = audio
-        self._rested_ms = [0.0] * voices  # until then a voice is left alone
-        self.paces = [UNKNOWN] * voices  # how each of them speaks
+        self._labels = voices
+        self._rested_ms = [0.0] * len(voices)  # until then a voice is left alone
+        self.paces = [UNKNOWN] * len(voices)  # how each of them speaks
         self._said = said
         self._unsaid = unsaid
         self._given_up = given_up
@@ -190,6 +197,11 @@ class Synthesis:
     def _give(self, job: _Job, up_to_bytes: int, now_ms: float) -> None:
         """Let the caller have whole pieces, as long as no more than this was given."""
         utterance = job.utterance
+        spoken_by = self._items[utterance.item_id].turn.detail
+        if job.held and self._labels[job.voice] not in spoken_by.get("voice", ""):
+            spoken_by["voice"] = ", ".join(
+                filter(None, (spoken_by.get("voice"), self._labels[job.voice]))
+            )
         while job.held and utterance.given_bytes + job.held[0][1] <= up_to_bytes:
             payload, size_bytes = job.held.popleft()
             utterance.given_bytes += size_bytes
@@ -198,13 +210,13 @@ class Synthesis:
     def _fail(self, job: _Job, kind: str, now_ms: float) -> None:
         voice, self._job = job.voice, None
         began = job.utterance.given_bytes > 0
-        others = any(self._may(each, job, now_ms) for each in self._voices if each != voice)
+        others = self._others(job, now_ms)
         job.tries[voice] = job.tries.get(voice, 0) + 1
         if kind == "fatal":
             self._rested_ms[voice] = NEVER
         elif kind == "text":
             job.unfit.add(voice)
-        elif job.tries[voice] >= TRIES or (began and others):
+        elif job.tries[voice] >= TRIES or (others and (began or kind == "late")):
             self._rested_ms[voice] = now_ms + REST_MS
         if began:
             self._break(job, now_ms)
@@ -254,12 +266,21 @@ class Synthesis:
     def _may(self, voice: int, job: _Job, now_ms: float) -> bool:
         return now_ms >= self._rested_ms[voice] and voice not in job.unfit
 
+    def _others(self, job: _Job, now_ms: float) -> bool:
+        """Whether another voice than the one that was asked may say it."""
+        return any(self._may(each, job, now_ms) for each in self._voices if each != job.voice)
+
+    def _rest(self, job: _Job, now_ms: float) -> None:
+        """Leave a voice alone for a while, if there is another one."""
+        if self._others(job, now_ms):
+            self._rested_ms[job.voice] = now_ms + REST_MS
+
     def _ask(self, now_ms: float) -> None:
         """Have the next utterance made."""
         job = self._queue.popleft()
         voice = next((each for each in self._voices if self._may(each, job, now_ms)), None)
         if voice is not None:
-            self._job, job.voice = job, voice
+            self._job, job.voice, job.asked_ms = job, voice, now_ms
             utterance = job.utterance
             utterance.pace = self.paces[voice]
             self.characters += len(utterance.text)
@@ -336,21 +357,24 @@ class Synthesis:
 
     # --- the end of it --------------------------------------------------------------------------
 
-    def interrupt(self) -> list[str]:
+    def interrupt(self, now_ms: float) -> list[str]:
         """Stop. Returns the items of which not all was made."""
         item_ids = list(self._items)
         for item_id in item_ids:
-            self.drop(item_id)
+            self.drop(item_id, now_ms)
         return item_ids
 
-    def drop(self, item_id: str) -> None:
+    def drop(self, item_id: str, now_ms: float) -> None:
         """Nothing more of this item is to be said."""
         if self._items.pop(item_id, None) is None:
             return
         self._audio.owed = bool(self._items)
-        if self._job is not None and self._job.utterance.item_id == item_id:
-            self._out.append(DropSynthesis(self._job.utterance.id))
+        job = self._job
+        if job is not None and job.utterance.item_id == item_id:
+            self._out.append(DropSynthesis(job.utterance.id))
             self._job = None
+            if not job.utterance.size_bytes and now_ms >= job.asked_ms + SLOW_MS:
+                self._rest(job, now_ms)  # the caller spoke into its silence
         self._queue = deque(job for job in self._queue if job.utterance.item_id != item_id)
 
 

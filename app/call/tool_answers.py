@@ -5,6 +5,7 @@ from collections.abc import Callable
 from app.call import directions
 from app.call.commands import AddMessage, AddToolOutput, CancelTool, Command
 from app.call.conversation import Conversation
+from app.call.ids import Ids
 from app.call.model_link import ModelLink
 from app.call.responses import Responses, Wish
 from app.call.tool_calls import ToolCalls
@@ -21,7 +22,7 @@ class ToolAnswers:
         conversation: Conversation,
         responses: Responses,
         link: ModelLink,
-        new_event_id: Callable[[], str],
+        ids: Ids,
         may_reply: Callable[[], bool],
     ) -> None:
         self.calls = calls
@@ -29,7 +30,7 @@ class ToolAnswers:
         self._conversation = conversation
         self._responses = responses
         self._link = link
-        self._new_event_id = new_event_id
+        self._ids = ids
         self._may_reply = may_reply
         self._not_taken: set[str] = set()  # what the model may not know yet, by call or item id
 
@@ -56,10 +57,10 @@ class ToolAnswers:
             pass  # the next session learns it from the conversation
         elif self.calls.known_to_model(call_id):
             self._not_taken.add(call_id)
-            self._out.append(AddToolOutput(self._new_event_id(), call_id, output))
+            self._out.append(AddToolOutput(self._ids.event(), call_id, output))
         else:
             text = directions.tool_result(name, output)
-            self._out.append(AddMessage(self._new_event_id(), "system", text))
+            self._out.append(AddMessage(self._ids.event(), "system", text))
         response_id = self.calls.response_id(call_id)
         if response_id != self._responses.active_id:
             self.want_reply(response_id)
@@ -68,7 +69,7 @@ class ToolAnswers:
         """The caller said this without speaking, and gets a reply."""
         if self._link.ready:
             self._not_taken.add(item_id)
-            self._out.append(AddMessage(self._new_event_id(), "user", text, item_id))
+            self._out.append(AddMessage(self._ids.event(), "user", text, item_id))
         if self._may_reply():
             self._responses.want(Wish.REPLY)
 

@@ -33,7 +33,7 @@ from app.call.events import (
     TranscriptCompleted,
     TranscriptReceived,
 )
-from app.call.session_items import OUR_ITEMS
+from app.call.ids import OURS
 from app.call.usage import Usage
 from app.errors import ProtocolError
 from app.realtime.usage import Number, UsageBody, billed_ms, count
@@ -203,7 +203,7 @@ class _ConversationItemAdded(Message, tag="conversation.item.added"):
         item = self.item
         if item.type == "function_call_output" and item.call_id:
             return ToolOutputTaken(item.call_id)
-        if item.type == "message" and (item.id or "").startswith(OUR_ITEMS):
+        if item.type == "message" and (item.id or "").startswith(OURS):
             return MessageTaken(item.id or "")
         return None
 

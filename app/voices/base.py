@@ -8,8 +8,8 @@ from typing import Protocol
 
 from app.errors import VoiceError
 
-FIRST_SOUND_S = 4.0  # a caller waits for it
-GAP_S = 4.0  # between two pieces of sound
+FIRST_SOUND_S = 3.0  # a caller waits for it
+GAP_S = 2.0  # between two pieces of sound
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +32,10 @@ class VoiceLine(Protocol):
         VoiceError: what is wrong shows when something is to be said."""
         ...
 
-    def say(self, text: str) -> Sounds:
+    def say(self, text: str, *, answer: int = 0) -> Sounds:
         """The text as sound, piece by piece as it is made; the end of the generator is the end of
-        the text. `text`: at most `LONGEST_TEXT` characters, something to be said in it. Closing the
+        the text. `text`: at most `LONGEST_TEXT` characters, something to be said in it. `answer`:
+        which of the agent's answers it is a part of, for providers that want to know. Closing the
         generator (or cancelling who iterates it) drops what is not made yet, at once and without
         waiting for the network; the line can then say the next text.
 
@@ -70,7 +71,7 @@ async def timed(sounds: Sounds, *, first_s: float = FIRST_SOUND_S, gap_s: float 
     """The same sounds, with a deadline for the first and between any two.
 
     Raises:
-        VoiceError: too late, of kind passing; or the text came to its end without any sound.
+        VoiceError: too late, of kind late; or the text came to its end without any sound.
     """
     async with aclosing(sounds):
         spoke = False
@@ -82,8 +83,8 @@ async def timed(sounds: Sounds, *, first_s: float = FIRST_SOUND_S, gap_s: float 
             except StopAsyncIteration:
                 break
             except TimeoutError:
-                what = "more" if spoke else "no"
-                raise VoiceError(f"{what} sound came within {wait_s:g} s") from None
+                what = "no more sound" if spoke else "no sound"
+                raise VoiceError(f"{what} came within {wait_s:g} s", kind="late") from None
             spoke = True
             yield sound
         if not spoke:

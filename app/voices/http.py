@@ -95,7 +95,7 @@ def _url_faults(url: str, *, allow_http: bool) -> list[str]:
     if not good or not url.isascii() or not url.isprintable() or " " in url:
         return [expected]
     if "@" in parts.netloc:
-        return ["url: expected no user and password in it; give the server a header instead"]
+        return ["url: expected no user and password in it; the token is HTTP_VOICE_TOKEN"]
     if parts.scheme == "http" and not allow_http and not _is_here(parts):
         return ["url: expected https, because the token goes there; or set allow_http = true"]
     return []
@@ -114,7 +114,7 @@ class HttpVoice:
 
     def __init__(self, settings: HttpSettings) -> None:
         self._settings = settings
-        self._host = urlsplit(settings.url).hostname or ""
+        self._host = urlsplit(settings.url).netloc
         self._session: aiohttp.ClientSession | None = None
         self._answers: set[aiohttp.ClientResponse] = set()
         self._closed = False
@@ -221,8 +221,7 @@ class _HttpLine:
         self._voice = voice
         self._instance_id = uuid4().hex
         self._channel_id = uuid4().hex
-        self._sentence_id = 0
-        self._answer: aiohttp.ClientResponse | None = None
+        self._response: aiohttp.ClientResponse | None = None
         self._closed = False
 
     async def prepare(self) -> None:
@@ -233,19 +232,18 @@ class _HttpLine:
             extra = {"voice": self._voice.label, "error": type(error).__name__}
             logger.info("no connection ahead for a voice", extra=extra)
 
-    async def say(self, text: str) -> Sounds:
+    async def say(self, text: str, *, answer: int = 0) -> Sounds:
         voice, began_s = self._voice, time.monotonic()
-        self._sentence_id += 1
         body = _RawPcm(voice.rate_hz)
-        answer = None
+        response = None
         try:
-            answer = self._answer = await voice.post(text, self._extend_data())
+            response = self._response = await voice.post(text, self._extend_data(answer))
             if self._closed:
                 raise voice.error("the line is closed", began_s)
-            if answer.status != 200:
-                what, kind = _refusal(answer.status)
+            if response.status != 200:
+                what, kind = _refusal(response.status)
                 raise voice.error(what, began_s, kind=kind)
-            while chunk := await _read(answer):
+            while chunk := await _read(response):
                 if pcm := body.feed(chunk):
                     yield Sound(pcm, voice.rate_hz)
             if pcm := body.finish():
@@ -255,21 +253,22 @@ class _HttpLine:
         except (aiohttp.ClientError, TimeoutError) as error:
             raise voice.error(_trouble(error), began_s, body.size_bytes) from None
         finally:
-            if answer is not None:
-                voice.let_go(answer)
+            if response is not None:
+                voice.let_go(response)
         if body.ended_odd:
             logger.warning("the voice's sound ended in mid-sample", extra={"voice": voice.label})
 
     async def aclose(self) -> None:
         self._closed = True
-        if self._answer is not None:
-            self._voice.let_go(self._answer)
+        if self._response is not None:
+            self._voice.let_go(self._response)
 
-    def _extend_data(self) -> dict[str, object]:
+    def _extend_data(self, answer: int) -> dict[str, object]:
+        """`SentenceId` is the same for all that belongs to one answer (the standard's words)."""
         return {
             "InstanceId": self._instance_id,
             "ChannelId": self._channel_id,
-            "SentenceId": self._sentence_id,
+            "SentenceId": answer,
         }
 
 

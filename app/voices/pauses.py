@@ -21,6 +21,11 @@ class Pauses:
         self._peak_rms = 0
         self._quiet_from: int | None = 0  # frame; a sentence begins in silence
 
+    @property
+    def voiced(self) -> bool:
+        """Whether anything could be heard so far."""
+        return self._peak_rms > FLOOR_RMS
+
     def feed(self, pcm8k: bytes) -> list[tuple[int, int]]:
         """The pauses that this chunk brought to an end, each as its start and its end. Silence
         before the first sound is one that starts at 0."""

@@ -83,7 +83,7 @@ class QwenLine:
             self._lost_spares = 0
             await asyncio.wait([self._opening()])
 
-    async def say(self, text: str) -> Sounds:
+    async def say(self, text: str, *, answer: int = 0) -> Sounds:
         if not text.strip():
             raise VoiceError("there is nothing in the text that Qwen could say", kind="text")
         asked_s = time.monotonic()  # finer than uvloop's clock

@@ -95,7 +95,7 @@ class VolcengineLine:
             self._opening = self._sockets.run(self._open_ahead())
         await self._opened()
 
-    async def say(self, text: str) -> Sounds:
+    async def say(self, text: str, *, answer: int = 0) -> Sounds:
         """See `VoiceLine`. A text that Volcengine would not take whole is said in portions."""
         text = text.encode("utf-8", "ignore").decode()  # half a surrogate pair cannot be sent
         for portion in self._portions(text):

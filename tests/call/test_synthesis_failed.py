@@ -216,3 +216,49 @@ def test_cut_in_the_voice_that_stood_in_the_model_is_told_of_both() -> None:
     told = [each.text for each in scene.all(do.AddMessage) if each.after][-1].split()
     assert told == STORY.split()[: len(told)]
     assert abs(len(told) - len(scene.heard_words())) <= 1
+
+
+def test_a_voice_that_is_late_is_not_waited_for_twice() -> None:
+    def way(command: do.Synthesize) -> Way:
+        return Way(delay_ms=3000, fails="late") if command.voice == 0 else Way()
+
+    scene = Speaking(voices=("first", "second"), way=way)
+    scene.connect()
+    scene.write(STORY)
+    scene.run(4000)
+
+    assert [each.command.voice for each in scene.said][:2] == [0, 1]
+    assert scene.heard_words()
+
+
+def test_a_caller_who_speaks_into_the_silence_of_a_voice_does_not_hear_it_again() -> None:
+    def way(command: do.Synthesize) -> Way:
+        return Way(delay_ms=3000, fails="late") if command.voice == 0 else Way()
+
+    scene = Speaking(voices=("first", "second"), way=way)
+    scene.connect()
+    scene.write(STORY)
+    scene.run(2000)
+    scene.speak()
+    scene.run(500)
+    scene.fall_silent(text="Hello?")
+    scene.write("I am here.", "item_2", "resp_2")
+    scene.run(3000)
+
+    assert [each.command.voice for each in scene.said] == [0, 1]
+    assert scene.heard_words() == ["I", "am", "here."]
+
+
+def test_the_record_tells_which_voices_spoke() -> None:
+    def way(command: do.Synthesize) -> Way:
+        if command.voice == 0 and "Monday" in command.text:
+            return Way(fails="fatal")
+        return Way()
+
+    scene = Speaking(voices=("first", "second"), way=way)
+    scene.connect()
+    scene.write("Good evening to you all. We are closed on Monday.")
+    scene.run(20_000)
+    (turn,) = scene.machine.transcript(scene.now_ms)
+
+    assert turn.detail == {"voice": "first, second"}

@@ -59,7 +59,7 @@ async def test_the_request_is_the_standards_own() -> None:
     extended = json.loads(sent["ExtendData"])
     assert list(sent) == ["Text", "VoiceId", "SampleRate", "Token", "ExtendData"]
     assert extended.pop("InstanceId") and extended.pop("ChannelId")
-    assert extended == {"SentenceId": 1, "Emotion": "happy", "UserData": '{"k":"v"}'}
+    assert extended == {"SentenceId": 0, "Emotion": "happy", "UserData": '{"k":"v"}'}
     assert {**sent, "ExtendData": ""} == {
         "Text": "One moment please.",
         "VoiceId": "VOICE_PLACEHOLDER",
@@ -78,14 +78,16 @@ async def test_what_is_not_set_is_not_sent() -> None:
     assert request["ExtendData"].keys() == {"InstanceId", "ChannelId", "SentenceId"}
 
 
-async def test_each_line_is_a_workflow_of_its_own_and_its_texts_are_counted() -> None:
+async def test_each_line_is_a_workflow_of_its_own_and_an_answer_has_one_number() -> None:
     async with HttpStandIn() as server, voice_at(server.url) as voice:
         ann, ben = voice.line(), voice.line()
-        for line in (ann, ben, ann):
-            await heard(line)
+        for line, answer in ((ann, 1), (ben, 1), (ann, 1), (ann, 2)):
+            async for _ in line.say("One moment please.", answer=answer):
+                pass
 
-    first, other, second = (request["ExtendData"] for request in server.requests)
-    assert (first["SentenceId"], other["SentenceId"], second["SentenceId"]) == (1, 1, 2)
+    first, other, second, third = (request["ExtendData"] for request in server.requests)
+    assert (first["SentenceId"], other["SentenceId"]) == (1, 1)
+    assert (second["SentenceId"], third["SentenceId"]) == (1, 2)
     assert first["InstanceId"] == second["InstanceId"] != other["InstanceId"]
     assert first["ChannelId"] == second["ChannelId"] != other["ChannelId"]
 

@@ -91,7 +91,7 @@ class PuppetLine:
 
     async def prepare(self) -> None: ...
 
-    async def say(self, text: str) -> Sounds:
+    async def say(self, text: str, *, answer: int = 0) -> Sounds:
         self.puppet.said.append(text)
         try:
             async for sound in self.puppet.speak(text):

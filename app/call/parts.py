@@ -1,0 +1,106 @@
+"""The parts of a call's machine, put together.
+
+    speech      what the agent says: audio, items, synthesis, conversation
+    responses   what the model is asked
+    answers     what it is told of its tools
+    session     the model's session: opened, configured, lost, replaced
+    floor       who may speak
+    leaving     a goodbye, a transfer, tones
+    entries     the caller's keys
+    patience    idle, hold, the longest call
+
+Each file says the rules of its part; `machine` says what they have to do with one another.
+"""
+
+from collections.abc import Callable
+
+from app.call.agent import Agent
+from app.call.agent_speech import AgentSpeech
+from app.call.commands import Command
+from app.call.conversation import Conversation
+from app.call.entries import Entries
+from app.call.floor import Floor
+from app.call.ids import Ids
+from app.call.leaving import Leaving
+from app.call.model_link import ModelLink
+from app.call.model_session import History, ModelSession
+from app.call.output import AgentAudio
+from app.call.patience import Patience
+from app.call.responses import Responses
+from app.call.session_items import SessionItems
+from app.call.tool_answers import ToolAnswers
+from app.call.tool_calls import ToolCalls
+from app.call.transfer import Handing
+
+
+class Parts:
+    """`out`: where all of them put their commands. `hand_over(handing, now_ms)`: hands the caller
+    over unasked. `history(now_ms)`: what was said on the call."""
+
+    def __init__(
+        self,
+        agent: Agent,
+        out: list[Command],
+        conversation: Conversation,
+        hand_over: Callable[[Handing, float], bool],
+        history: Callable[[float], History],
+    ) -> None:
+        self.ids = Ids()
+        self.audio = AgentAudio(out)
+        self.items = SessionItems(out, self.ids)
+        self.responses = Responses()
+        self.speech = AgentSpeech(
+            out,
+            self.audio,
+            self.items,
+            conversation,
+            self.responses,
+            self.ids,
+            voices=agent.voices,
+        )
+        self.link = ModelLink()
+        self.tools = ToolCalls(agent.limits.tool_ms)
+        self.answers = ToolAnswers(
+            out,
+            self.tools,
+            conversation,
+            self.responses,
+            self.link,
+            self.ids,
+            lambda: not self.leaving.under_way,
+        )
+        self.leaving = Leaving(out, agent, self.audio, self.responses, self.answers.answer)
+        self.entries = Entries(
+            out,
+            agent,
+            self.audio,
+            self.answers,
+            conversation,
+            self.responses,
+            hand_over,
+            self.ids,
+        )
+        self.floor = Floor(
+            out,
+            self.items,
+            self.speech,
+            self.responses,
+            self.leaving,
+            self.entries,
+            self.ids,
+            interruptible=agent.turns.interruptible,
+        )
+        self.session = ModelSession(
+            out,
+            agent,
+            self.link,
+            self.items,
+            self.speech,
+            self.responses,
+            self.answers,
+            self.leaving,
+            self.floor,
+            history,
+            self.ids,
+        )
+        self.patience = Patience(agent.limits, self.audio, self.responses, self.leaving.farewell)
