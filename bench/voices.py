@@ -76,7 +76,7 @@ def _added(samples: int, _seconds: float, _runs: int, say: Callable[[str], None]
         voices_latency.HEADINGS,
         [each.row for each in done],
         all(each.kept for each in done),
-        [f"{each.way}: {fault}" for each in done for fault in each.faults],
+        [f"{each.way}, beside {each.beside}: {remark}" for each in done for remark in each.remarks],
     )
 
 

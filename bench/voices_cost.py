@@ -31,10 +31,10 @@ BUSY_LOAD, BUSY_OTHERS = 0.9, 0.1  # of a core; more casts doubt on a run
 SUBJECTS: tuple[Way | None, ...] = (None, *WAYS, HTTP_WIDE)
 HEADINGS = (
     "voice",
-    "CPU s per call-minute",
-    "ratio to native",
-    "sound heard, s per call-minute",
-    "of which runs",
+    "CPU, s per call-minute",
+    "of native",
+    "sound, s per call-minute",
+    "each run",
     "",
 )
 

@@ -7,6 +7,7 @@ so that all clocks are one; what the stand-in needs to answer counts as ours.
 
 import asyncio
 import gc
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -18,7 +19,7 @@ from app.simulator.mouth import Plan
 from bench.ledger import Call, Ledger
 from bench.line import Line, Metronome
 from bench.model import now_ms
-from bench.process import running
+from bench.process import Process, busy_s, running, weigh
 from bench.samples import percentile
 from bench.voices_model import END_MS, PROBE, WritingModel, WritingSession, hum
 from bench.voices_ways import Way, ready
@@ -29,18 +30,19 @@ EACH = 10  # probes of a call, behind its greeting
 SPEED = 3.0  # how much faster than it plays a provider sends to those that talk
 SETTLE_S = 3.0
 LATEST_S = 5.0  # what is not heard by then is not heard at all
+BUSY_OTHERS = 0.1  # of a core
 REST_MS = 20.0  # between two probes, when the first has been played
 HEADINGS = (
     "way",
     "calls beside",
-    "first of a call: median ms",
+    "a call's first, median",
     "most",
     "later ones",
-    "with its space: median ms",
+    "space follows, median",
     "p99",
-    "without: median ms",
+    "none follows, median",
     "p99",
-    "of it until the provider has the text",
+    "text at provider, median",
     "",
 )
 
@@ -50,7 +52,8 @@ class Added:
     """What came out for one way, beside so many calls; all in ms. `first`: greetings, whose
     connection was opened with the call. `spaced`, `bare`: later answers, of which the space behind
     the first sentence came with its full stop or did not come. `texts`: of `spaced`, until the
-    provider had the text."""
+    provider had the text. `faults`: why it is not worth anything; `others`: how much of a core all
+    other processes used meanwhile, which makes the slowest slower."""
 
     way: str
     beside: int
@@ -59,6 +62,14 @@ class Added:
     bare: list[float] = field(default_factory=list)
     texts: list[float] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    others: float = 0.0
+
+    @property
+    def remarks(self) -> list[str]:
+        """What went wrong, and what casts doubt on it."""
+        if self.others <= BUSY_OTHERS:
+            return self.faults
+        return [*self.faults, f"doubtful: other processes used {self.others:.0%} of a core"]
 
     @property
     def kept(self) -> bool:
@@ -129,7 +140,7 @@ async def measure(way: Way, probes: int) -> list[Added]:
             with running(way.subject(provider.url), port) as service:
                 await ready(service)
                 rest = iter(ledger.calls)
-                alone = Prober(ledger, model, pace, http, service.port, Added(way.name, 0))
+                alone = Prober(ledger, model, pace, http, service, Added(way.name, 0))
                 await alone.probe([*islice(rest, calls)], probes)
                 talking = [Line(call, ledger) for call in islice(rest, BESIDE)]
                 model.probing = False
@@ -138,7 +149,7 @@ async def measure(way: Way, probes: int) -> list[Added]:
                 for line in talking:
                     await line.dial(http, service.port, webhook=True)
                 await asyncio.sleep(SETTLE_S)
-                among = Prober(ledger, model, pace, http, service.port, Added(way.name, BESIDE))
+                among = Prober(ledger, model, pace, http, service, Added(way.name, BESIDE))
                 await among.probe([*rest], probes)
                 for line in talking:
                     line.hang_up()
@@ -159,11 +170,20 @@ class Prober:
     model: WritingModel
     pace: Pace
     http: aiohttp.ClientSession
-    port: int
+    service: Process
     added: Added
 
     async def probe(self, calls: Sequence[Call], probes: int) -> None:
         """So many probes, spread over these calls, behind their greetings."""
+        began_s, before_s = time.perf_counter(), self._others_s()
+        await self._probe(calls, probes)
+        self.added.others = (self._others_s() - before_s) / (time.perf_counter() - began_s)
+
+    def _others_s(self) -> float:
+        """Seconds that processors worked so far for nobody of ours."""
+        return busy_s() - time.process_time() - weigh(self.service.pid).cpu_s
+
+    async def _probe(self, calls: Sequence[Call], probes: int) -> None:
         for number, call in enumerate(calls):
             line = ProbedLine(call, self.ledger)
             metronome = Metronome([line], self.ledger)
@@ -182,7 +202,7 @@ class Prober:
         self.model.probing = True
         sound = line.listen()
         metronome.start()
-        await line.dial(self.http, self.port, webhook=True)
+        await line.dial(self.http, self.service.port, webhook=True)
         session = self.model.newest
         if session is None:
             raise TimeoutError
