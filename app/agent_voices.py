@@ -1,5 +1,6 @@
 """The agent file's [voice]: who speaks, the model or an external voice, and who stands in."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -76,6 +77,7 @@ _QWEN_LANGUAGES = {
     "fr": "French",
     "ru": "Russian",
 }
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _V1_ONLY = ("operation", "cluster", "pitch", "extra_param", "language")
 _V3_ONLY = ("resource_id", "additions")
 
@@ -292,6 +294,7 @@ class VoiceSecrets:
     volcengine_access_token: str = field(default="", repr=False)
     volcengine_api_key: str = field(default="", repr=False)
     http_voice_token: str = field(default="", repr=False)
+    http_voice_headers: str = field(default="", repr=False)
 
 
 def open_voices(voices: tuple[VoiceSettings, ...], secrets: VoiceSecrets) -> tuple[Voice, ...]:
@@ -320,7 +323,17 @@ def _open(settings: VoiceSettings, secrets: VoiceSecrets) -> Voice:
                 )
             )
         case HttpSettings():
-            return HttpVoice(replace(settings, token=secrets.http_voice_token))
+            headers = _headers(secrets.http_voice_headers)
+            return HttpVoice(replace(settings, token=secrets.http_voice_token, headers=headers))
+
+
+def _headers(text: str) -> tuple[tuple[str, str], ...]:
+    """`Name: value; Name: value` taken apart."""
+    pairs = [part.partition(":") for part in text.split(";") if part.strip()]
+    named = tuple((name.strip(), value.strip()) for name, _, value in pairs)
+    if not all(_HEADER.fullmatch(name) and value for name, value in named):
+        raise ConfigError("HTTP_VOICE_HEADERS: expected Name: value, several with ; between them")
+    return named
 
 
 def _missing(settings: VoiceSettings, secrets: VoiceSecrets) -> Iterator[str]:

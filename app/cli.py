@@ -55,13 +55,14 @@ def demo(
         Path, typer.Option(help="The folder for the recording, the transcript and the picture.")
     ] = Path("demo-call"),
     agent: Annotated[
-        Path | None, typer.Option(help="An agent file of your own; needs --wav.")
+        Path | None,
+        typer.Option(help="An agent file of your own; needs --wav, unless its voices are meant."),
     ] = None,
     voice: Annotated[
         DemoVoice | None,
         typer.Option(
             help="Who speaks for the agent: a provider's local stand-in, or 'own' for the voices "
-            "of the agent file. Without it the embedded model does."
+            "of --agent or AGENT_FILE. Without it the embedded model does."
         ),
     ] = None,
 ) -> None:
@@ -151,7 +152,7 @@ def first_steps(settings: Settings, agent: LoadedAgent, *, token_given: bool) ->
             "No phone calls yet: set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN "
             "(https://console.twilio.com, Account info) in .env, and start again."
         ]
-    lines += _people(settings, agent)
+    lines += [*_voices(agent), *_people(settings, agent)]
     base = settings.public_url
     if base is None:
         base = "https://<the address that ngrok shows>"
@@ -173,6 +174,18 @@ def first_steps(settings: Settings, agent: LoadedAgent, *, token_given: bool) ->
             f"  curl -H 'Authorization: Bearer {token}' {local}/calls",
         ]
     return lines
+
+
+def _voices(agent: LoadedAgent) -> list[str]:
+    """Who speaks, where the model does not."""
+    first, *others = agent.agent.voices or ("",)
+    if not first:
+        return []
+    others = [*others, "the model's own voice"]
+    return [
+        f"It speaks as {first}; {', then '.join(others)} would go on if that fails.",
+        "Others may use its voices: POST /stream-audio.",
+    ]
 
 
 def _people(settings: Settings, agent: LoadedAgent) -> list[str]:

@@ -25,7 +25,7 @@ from app.agent_forms import Recording
 from app.audio import ULAW_BYTES_PER_MS, ULAW_HZ, resample_pcm16, ulaw_encode
 from app.call.destinations import Destination
 from app.demo_screen import Screen
-from app.demo_voices import DemoVoice, speaker
+from app.demo_voices import DemoVoice, speaker, with_voices_of
 from app.embedded import embedded_model
 from app.errors import BridgeError, ConfigError
 from app.main import create_app
@@ -35,7 +35,7 @@ from app.report.picture import PictureUnavailable
 from app.report.report import CallReport, read_call
 from app.server import Server, bind
 from app.services import Services
-from app.settings import Settings
+from app.settings import Settings, load_settings
 from app.simulator.speech import speak
 from app.simulator.twilio import (
     Call,
@@ -162,14 +162,25 @@ async def run_demo(
     Raises:
         ConfigError: a file or `keep` cannot be used, or the extra `demo` is not installed.
     """
-    if agent_file is not None and wav is None:
-        raise ConfigError("--agent: our caller only knows the pizzeria; let one speak with --wav")
+    voices_of = None
+    if voice is DemoVoice.OWN:
+        voices_of = agent_file or load_settings().agent_file
+    if wav is None and voices_of is None and agent_file is not None:
+        raise ConfigError(
+            "--agent: our caller only knows the pizzeria; let one speak with --wav, or try that "
+            "agent's voices with --voice own"
+        )
     caller = None if wav is None else caller_from(wav)
     await _check_keep(keep)
     screen = Screen(console)
     with TemporaryDirectory() as folder:
         report, record = await hold_call(
-            caller, screen, Path(folder), agent_file or AGENT_FILE, voice
+            caller,
+            screen,
+            Path(folder),
+            agent_file if agent_file and wav else AGENT_FILE,
+            voice,
+            voices_of,
         )
         screen.summary(replace(report, wav=None))
         try:
@@ -201,14 +212,18 @@ async def hold_call(
     folder: Path,
     agent_file: Path,
     voice: DemoVoice | None = None,
+    voices_of: Path | None = None,
 ) -> tuple[CallReport, dict[str, Any]]:
     """A call to its end; returns the report of it and its record. `caller`: None for ours.
-    `folder`: for its database and its recording.
+    `folder`: for its database and its recording. `voices_of`: whose voices speak for the agent, if
+    its own file does not say.
 
     Raises:
         ConfigError: the agent file or its voices cannot be used, or the extra `demo` is missing.
     """
     loaded = replace(load_agent(agent_file, HUMAN), recording=Recording(enabled=True))
+    if voices_of is not None:
+        loaded = with_voices_of(loaded, voices_of)
     human = loaded.agent.destinations[0]
     embedded = embedded_model(loaded)
     auth_token = secrets.token_hex(16)

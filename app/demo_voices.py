@@ -5,11 +5,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from functools import partial
+from pathlib import Path
 from typing import Protocol
 
 from pydantic import SecretStr
 
-from app.agent_file import LoadedAgent
+from app.agent_file import LoadedAgent, load_agent
 from app.agent_voices import ProviderForm, VoiceSecrets, VoiceSettings, label
 from app.errors import ConfigError
 from app.simulator.mouth import Mouth, Plan, espeak
@@ -71,6 +72,21 @@ async def speaker(agent: LoadedAgent, voice: DemoVoice | None) -> AsyncIterator[
             yield Speaker(_speaking(agent, settings), _PLACEHOLDERS, told)
 
 
+def with_voices_of(agent: LoadedAgent, path: Path) -> LoadedAgent:
+    """The agent with the external voices of another agent's file.
+
+    Raises:
+        ConfigError: that file is wrong, or names none.
+    """
+    other = load_agent(path)
+    if not other.voices:
+        raise ConfigError(
+            f"--voice own: {path} names no voice of another provider; put one into its [voice], "
+            "or take --voice qwen"
+        )
+    return _speaking(agent, *other.voices)
+
+
 def _speaking(agent: LoadedAgent, *voices: VoiceSettings) -> LoadedAgent:
     """The agent with these external voices and no others."""
     labels = tuple(map(label, voices))
@@ -92,7 +108,10 @@ _WIRES = {
     DemoVoice.HTTP: "the HTTP speech standard",
 }
 # No real credential goes to a stand-in.
-_PLACEHOLDERS = {each.name: SecretStr("demo") for each in fields(VoiceSecrets)}
+_PLACEHOLDERS = {
+    each.name: SecretStr("" if each.name == "http_voice_headers" else "demo")
+    for each in fields(VoiceSecrets)
+}
 
 
 def _as_a_provider_would(_text: str) -> Plan:

@@ -18,12 +18,14 @@ BUILT_IN_PRICES = Path(__file__).parent / "prices.toml"
 _TOKENS = tuple(each.name for each in fields(Usage) if each.name.startswith(("input_", "output_")))
 _LINE = ("inbound", "outbound", "media_stream")
 _PER_TOKENS = Decimal(1_000_000)
+_PER_CHARACTERS_PRICED = Decimal(10_000)
 _SMALLEST = Decimal("0.000001")  # of a dollar; what an amount is rounded to
 _SNAPSHOT = re.compile(r"(-\d{4}-\d{2}-\d{2})?")
 _HIGHEST = 1_000_000  # dollars; far more is a slip of the pen
 _PER_MILLION = f"a price per 1M tokens from 0 to {_HIGHEST}"
 _PER_MINUTE = f"a price per minute from 0 to {_HIGHEST}"
-_KEYS = ("as_of", "currency", "models", "transcription", "line")
+_PER_CHARACTERS = f"a price per 10,000 characters from 0 to {_HIGHEST}"
+_KEYS = ("as_of", "currency", "models", "transcription", "voices", "line")
 
 _Price = TypeVar("_Price")
 _Table = Mapping[str, Any]
@@ -32,11 +34,13 @@ _Table = Mapping[str, Any]
 @dataclass(frozen=True, slots=True)
 class Prices:
     """Prices in US dollars. `models`: per 1M tokens, by the names of `Usage`. `transcription`: per
-    minute of audio. `line`: per started minute. `as_of`: the day they were looked up."""
+    minute of audio. `voices`: per 10,000 characters, by an external voice's label or by its
+    provider. `line`: per started minute. `as_of`: the day they were looked up."""
 
     as_of: date
     models: Mapping[str, Mapping[str, Decimal]]
     transcription: Mapping[str, Decimal]
+    voices: Mapping[str, Decimal]
     line: Mapping[str, Decimal]
 
     def of(
@@ -48,6 +52,7 @@ class Prices:
         direction: str,
         transcription: str = "",
         transcribed_seconds: float | None = None,
+        voice: str = "",
         dialed_seconds: Sequence[float | None] = (),
     ) -> dict[str, Any]:
         """The cost of a call, ready for JSON: amounts in dollars, to a millionth.
@@ -63,6 +68,7 @@ class Prices:
             transcription: the model that wrote down what the caller said; empty: that is no part of
                 the result.
             transcribed_seconds: how much audio it was given; None: not known.
+            voice: the label of the external voice that spoke.
             dialed_seconds: how long each human was on the line to whom the caller was handed, or
                 who picked up; None: not known.
         """
@@ -70,7 +76,7 @@ class Prices:
         if transcription:
             parts["transcription"] = self._transcription(transcription, transcribed_seconds)
         if usage.voice_characters:
-            parts["voice"] = None  # of an external provider, whose price we do not know
+            parts["voice"] = self._voice(usage, voice)
         if dialed_seconds:
             parts["transfer"] = self._dialed(dialed_seconds)
         rounded = {
@@ -124,6 +130,12 @@ class Prices:
             minutes += math.ceil(max(0.0, seconds) / 60)
         return minutes * self.line["outbound"]
 
+    def _voice(self, usage: Usage, label: str) -> Decimal | None:
+        price = self.voices.get(label, self.voices.get(label.partition("/")[0]))
+        if price is None or usage.fallback_characters:  # others have other prices
+            return None
+        return price * usage.voice_characters / _PER_CHARACTERS_PRICED
+
     def _transcription(self, model: str, seconds: float | None) -> Decimal | None:
         price = _named(model, self.transcription)
         if price is None or seconds is None:
@@ -137,7 +149,7 @@ def load_prices(path: Path | None) -> Prices:
     Raises:
         ConfigError: one line per fault, `file:line: key: what is expected, what was found`.
     """
-    prices = _read(BUILT_IN_PRICES, Prices(date.min, {}, {}, {}))
+    prices = _read(BUILT_IN_PRICES, Prices(date.min, {}, {}, {}, {}))
     return prices if path is None else _read(path, prices)
 
 
@@ -196,6 +208,10 @@ class _Reader:
             transcription={
                 **below.transcription,
                 **self._numbers(minutes, _PER_MINUTE, ("transcription",)),
+            },
+            voices={
+                **below.voices,
+                **self._numbers(self._table(data, ("voices",)), _PER_CHARACTERS, ("voices",)),
             },
             line=self._filled(data, ("line",), below.line, _LINE),
         )

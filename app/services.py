@@ -69,7 +69,7 @@ class Services:
             key.get_secret_value() if key else "",
         )
         prices = load_prices(settings.prices_file)
-        voices = open_voices(loaded.voices, _voice_secrets(settings))
+        voices = open_voices(loaded.voices, voice_secrets(settings))
         if settings.call_webhook_secret is not None:
             signing_key(settings.call_webhook_secret.get_secret_value())
         if loaded.recording.enabled:
@@ -110,6 +110,7 @@ class Services:
             direction=direction,
             transcription="" if model == EMBEDDED else self.agent.agent.transcription.model,
             transcribed_seconds=usage.transcribed_ms / 1000 if told else None,
+            voice=next(iter(self.agent.agent.voices), ""),
             dialed_seconds=[None if each.get("warm") else each.get("seconds") for each in answered],
         )
 
@@ -131,7 +132,9 @@ async def _check_recordings(folder: Path) -> None:
         ) from None
 
 
-def _voice_secrets(settings: Settings) -> VoiceSecrets:
+def voice_secrets(settings: Settings) -> VoiceSecrets:
+    """What the settings say about the providers of voices."""
+
     def said(secret: SecretStr | None) -> str:
         return secret.get_secret_value() if secret else ""
 
@@ -141,6 +144,7 @@ def _voice_secrets(settings: Settings) -> VoiceSecrets:
         said(settings.volcengine_access_token),
         said(settings.volcengine_api_key),
         said(settings.http_voice_token),
+        said(settings.http_voice_headers),
     )
 
 

@@ -186,6 +186,7 @@ class Settings(BaseSettings):
     volcengine_access_token: SecretStr | None = Field(default=None, description=_ANY)
     volcengine_api_key: SecretStr | None = Field(default=None, description=_ANY)
     http_voice_token: SecretStr | None = Field(default=None, description=_ANY)
+    http_voice_headers: SecretStr | None = Field(default=None, description=_ANY)
     stream_audio_token: SecretStr | None = Field(default=None, description=_ANY)
 
     public_url: Annotated[str, AfterValidator(_address("http", "https"))] | None = Field(

@@ -5,24 +5,24 @@ import os
 import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, NoReturn
 from urllib.parse import urlsplit
 
 import typer
-from pydantic import SecretStr
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 from rich.text import Text
 
 from app.agent_file import LoadedAgent, load_agent
-from app.agent_voices import VoiceSecrets, VoiceSettings, label, open_voices
+from app.agent_voices import VoiceSecrets, VoiceSettings, label, missing_credentials, open_voices
 from app.audio import ULAW_HZ
 from app.embedded import embedded_model
 from app.errors import BridgeError, ConfigError, VoiceError
 from app.own_voice import OwnVoice, OwnVoiceSettings
+from app.services import voice_secrets
 from app.settings import EMBEDDED, Settings, load_settings
 from app.voice_sample import Sample, record, sentences_of
 from app.voices.base import Voice
@@ -149,9 +149,7 @@ class _House:
 
     @property
     def secrets(self) -> VoiceSecrets:
-        names = (each.name for each in fields(VoiceSecrets))
-        values = {name: getattr(self.settings, name) for name in names}
-        return VoiceSecrets(**{name: _shown(value) for name, value in values.items()})
+        return voice_secrets(self.settings)
 
     @asynccontextmanager
     async def opened(self, choice: _Choice) -> AsyncIterator[Voice]:
@@ -169,7 +167,8 @@ class _House:
             yield voice
 
     async def _own(self, stack: AsyncExitStack) -> OwnVoiceSettings:
-        own, key = self.agent.agent.voice, _shown(self.settings.openai_api_key)
+        own, secret = self.agent.agent.voice, self.settings.openai_api_key
+        key = secret.get_secret_value() if secret else ""
         url, model = self.settings.realtime_url, self.settings.openai_realtime_model
         if not key:
             server = embedded_model(self.agent, remembers=False)
@@ -222,20 +221,8 @@ class _House:
             return "there" if self.settings.openai_api_key else _KEYLESS
         if isinstance(choice.settings, HttpSettings):
             return "there" if self.secrets.http_voice_token else "HTTP_VOICE_TOKEN is not set"
-        missing = [*self._missing(choice.settings)]
+        missing = missing_credentials(choice.settings, self.secrets)
         return f"missing: {', '.join(missing)}" if missing else "there"
-
-    def _missing(self, voice: VoiceSettings) -> Iterator[str]:
-        """The names of the variables that it needs and that are empty."""
-        try:
-            open_voices((voice,), self.secrets)
-        except ConfigError as error:
-            for problem in error.problems:
-                yield problem.partition(":")[0]
-
-
-def _shown(secret: SecretStr | None) -> str:
-    return secret.get_secret_value() if secret else ""
 
 
 def _host(url: str) -> str:

@@ -201,6 +201,24 @@ def test_a_file_of_ones_own_has_to_hold_only_what_differs(own: Prices) -> None:
     assert own.models.keys() == built_in.models.keys() | {"my-model"}
 
 
+def test_an_external_voice_costs_what_the_file_says_by_its_label_or_its_provider(
+    file: Path,
+) -> None:
+    file.write_text('[voices]\n"qwen/Cherry" = 0.10\nqwen = 0.20\n', encoding="utf-8")
+    prices = load_prices(file)
+    said = {"model": "embedded", "seconds": 0.0, "direction": "inbound"}
+
+    def cost(voice: str, usage: Usage) -> object:
+        return prices.of(usage, voice=voice, **said)["voice"]  # type: ignore[arg-type]
+
+    assert cost("qwen/Cherry", Usage(voice_characters=20_000)) == 0.2
+    assert cost("qwen/Moon", Usage(voice_characters=20_000)) == 0.4
+    assert cost("http/tts.example.com", Usage(voice_characters=20_000)) is None
+    mixed = Usage(voice_characters=20_000, fallback_characters=5)
+    assert cost("qwen/Cherry", mixed) is None, "the other one has another price"
+    assert "voice" not in prices.of(Usage(), **said)  # type: ignore[arg-type]
+
+
 def test_an_empty_file_changes_nothing(file: Path) -> None:
     file.write_text("\ufeff# nothing yet\n", encoding="utf-8")
 
@@ -263,7 +281,10 @@ def test_an_empty_file_changes_nothing(file: Path) -> None:
         ("models.mine = 5", ["1: models.mine: expected a table, got 5"]),
         (
             "price = 1",
-            ["1: price: unknown key; known here: as_of, currency, models, transcription, line"],
+            [
+                "1: price: unknown key; known here: as_of, currency, models, transcription, "
+                "voices, line"
+            ],
         ),
         ("[line]\ninbound = {a = 1}", [
             "2: line.inbound: expected a price per minute from 0 to 1000000, got a table",

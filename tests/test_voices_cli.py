@@ -158,7 +158,7 @@ def test_the_variables_that_are_missing_are_named(monkeypatch: pytest.MonkeyPatc
     assert result.exit_code == 0, result.output
     assert [row[-1] for row in rows(result)] == [
         "missing: DASHSCOPE_API_KEY",
-        "missing: VOLCENGINE_APP_ID, VOLCENGINE_ACCESS_TOKEN",
+        "missing: VOLCENGINE_API_KEY",
         "missing: VOLCENGINE_APP_ID, VOLCENGINE_ACCESS_TOKEN",
         "HTTP_VOICE_TOKEN is not set",
         "OPENAI_API_KEY is missing: the embedded model speaks",

@@ -63,7 +63,10 @@ class CallMachine:
     @property
     def usage(self) -> Usage:
         """What the leg used up so far."""
-        return self._usage + Usage(voice_characters=self._speech.synthesis.characters)
+        first, *others = self._speech.synthesis.characters or [0]
+        return self._usage + Usage(
+            voice_characters=first + sum(others), fallback_characters=sum(others)
+        )
 
     @property
     def connected(self) -> bool:

@@ -29,7 +29,7 @@ from app.call.voice_events import (
 )
 from app.call.word_times import UNKNOWN, learn
 
-SETTLE_MS = 8.0  # "three." may be followed by "five", but then it follows at once
+SETTLE_MS = 4.0  # "three." may be followed by "five", but then it follows at once
 AHEAD_BYTES = 4000 * BYTES_PER_MS  # with less than this to play the next utterance is asked for
 LOW_BYTES = 300 * BYTES_PER_MS  # with less than this to play more of an unfinished one is given,
 HIGH_BYTES = 700 * BYTES_PER_MS  # up to this
@@ -81,7 +81,7 @@ class Synthesis:
         unsaid: Callable[[str, str, float], None],
         given_up: Callable[[], None],
     ) -> None:
-        self.characters = 0  # that voices were given to say
+        self.characters = [0] * len(voices)  # that each was given to say
         self.gave_up = False  # no voice is left: the model is to speak itself
         self._out = out
         self._audio = audio
@@ -283,7 +283,7 @@ class Synthesis:
             self._job, job.voice, job.asked_ms = job, voice, now_ms
             utterance = job.utterance
             utterance.pace = self.paces[voice]
-            self.characters += len(utterance.text)
+            self.characters[voice] += len(utterance.text)
             self._out.append(Synthesize(utterance.id, utterance.item_id, utterance.text, voice))
         elif job.unfit:  # not with this text; there is nothing wrong with the voices
             self._leave_out(job, now_ms)

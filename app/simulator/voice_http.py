@@ -118,7 +118,10 @@ class HttpStandIn:
             if await self._say(response, said, plan):
                 await response.write_eof()
                 said.whole = True
-        except (ConnectionError, asyncio.CancelledError):
+        except ConnectionError:
+            said.dropped = True
+            return response
+        except asyncio.CancelledError:
             said.dropped = True
             raise
         finally:

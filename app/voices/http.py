@@ -22,6 +22,7 @@ import aiohttp
 
 from app.errors import ConfigError, VoiceError
 from app.voices.base import Sound, Sounds, VoiceLine
+from app.voices.quoting import quotable
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ CONNECT_S = 3.0
 READ_S = 5.0
 LONGEST_SOUND_S = 120  # of one text; more is no speech
 GOODBYE_S = 1.0
+_MOST_OF_AN_ERROR_BYTES = 2 << 10
 KEEP_ALIVE_S = 60.0  # a caller may talk for so long between two answers
 
 # What audio files begin with. The sync word of an MP3 is missing: FF FB is a pair of samples too.
@@ -166,6 +168,12 @@ class HttpVoice:
         self._answers.add(answer)
         return answer
 
+    def quotable(self, message: str, text: str) -> str:
+        """What the server says of an error, if it gives nothing away."""
+        chosen = self._settings
+        headers = [value for _, value in chosen.headers]
+        return quotable(message, (text, chosen.token, chosen.user_data, *headers))
+
     def let_go(self, answer: aiohttp.ClientResponse) -> None:
         """Be done with an answer. Of a body that was read to its end the connection is back in the
         pool already; any other is dropped, because reading on would be waiting."""
@@ -242,6 +250,8 @@ class _HttpLine:
                 raise voice.error("the line is closed", began_s)
             if response.status != 200:
                 what, kind = _refusal(response.status)
+                if said := voice.quotable(await _beginning(response), text):
+                    what = f"{what}: {said!r}"
                 raise voice.error(what, began_s, kind=kind)
             while chunk := await _read(response):
                 if pcm := body.feed(chunk):
@@ -270,6 +280,12 @@ class _HttpLine:
             "ChannelId": self._channel_id,
             "SentenceId": answer,
         }
+
+
+async def _beginning(response: aiohttp.ClientResponse) -> str:
+    """The first of an error's body."""
+    body = await response.content.read(_MOST_OF_AN_ERROR_BYTES)
+    return body.decode("utf-8", "replace")
 
 
 class _NotSpeech(Exception):

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import (
@@ -241,7 +242,9 @@ async def _dial(settings: QwenSettings) -> ClientConnection:
     except InvalidHandshake:
         raise VoiceError("what answers at Qwen's url does not speak WebSocket; check it") from None
     except OSError as error:
-        raise VoiceError(f"Qwen cannot be reached: {error.strerror or 'no connection'}") from None
+        why = error.strerror or "no connection"
+        host = urlsplit(settings.url).hostname
+        raise VoiceError(f"Qwen cannot be reached at {host}: {why}") from None
     except InvalidURI:
         raise VoiceError(
             "Qwen's url is none; it begins with wss:// and has a host", kind="fatal"

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from app.errors import VoiceError
+from app.voices.quoting import quotable
 
 Kind = Literal["passing", "text", "fatal"]
 Meaning = tuple[Kind, str]
@@ -46,9 +47,6 @@ _MESSAGES: dict[str, Meaning] = {
     "mismatched with speaker": ("fatal", "the voice is of another family; check resource_id"),
     "speaker not found": ("fatal", "there is no such voice; check voice_type"),
 }
-
-_TOLD_CHARACTERS = 160
-_TELLING_CHARACTERS = 6  # so much of a secret in a row gives it away
 
 
 class Refused(VoiceError):
@@ -117,18 +115,7 @@ def _meaning_of(message: str) -> Meaning | None:
 
 def _told(what: str, told: str, message: str, private: Sequence[str], ids: dict[str, str]) -> str:
     words = f"volcengine: {told} ({what}"
-    if quoted := _quotable(message, private):
+    if quoted := quotable(message, private):
         words += f", {quoted!r}"
     words += "".join(f", {name} {value}" for name, value in ids.items() if value)
     return words + ")"
-
-
-def _quotable(message: str, private: Sequence[str]) -> str:
-    """The message, if it repeats nothing of what is private. What is escaped may hide it."""
-    if "\\" in message:
-        return ""
-    for secret in private:
-        for at in range(max(1, len(secret) - _TELLING_CHARACTERS + 1)):
-            if secret and secret[at : at + _TELLING_CHARACTERS] in message:
-                return ""
-    return " ".join(message.split())[:_TOLD_CHARACTERS]

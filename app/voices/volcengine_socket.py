@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
@@ -169,7 +170,8 @@ class Sockets:
             raise VoiceError("volcengine has no such address; check url", kind="fatal") from None
         except (OSError, ValueError, WebSocketException) as error:
             why = getattr(error, "strerror", None) or type(error).__name__
-            raise VoiceError(f"volcengine cannot be reached: {why}; check url") from None
+            host = urlsplit(url).hostname
+            raise VoiceError(f"volcengine cannot be reached at {host}: {why}; check url") from None
         connection = Connection(socket, tagged=tagged)
         if self._closed:
             connection.abort()
