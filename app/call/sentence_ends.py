@@ -25,7 +25,7 @@ _LONGEST_TAG = 40
 
 # Without their last point. Lower-case ones are met in any case, the others only as they stand.
 _NEVER_LAST = frozenset(
-    """Dr Mr Mrs Ms Mx Prof Rev Hon Gen Col Sgt Capt Lt Gov Sen St Mt Messrs e.g i.e eg ie vs cf
+    """Ph Dr Mr Mrs Ms Mx Prof Rev Hon Gen Col Sgt Capt Lt Gov Sen St Mt Messrs e.g i.e eg ie vs cf
     approx ca Hr Fr Nr nr Str bzw ggf evtl inkl exkl zzgl bspw vgl sog Dipl Sr Sra Sres Srta Dra Ud
     Uds Vd Avda núm aprox Mme Mmes Mlle Mlles Mgr MM""".split()
 )

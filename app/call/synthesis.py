@@ -50,7 +50,7 @@ class _Item:
     over: bool = False
     waiting: int = 0
     ends_in_space: bool = False
-    left_out: bool = False
+    left_out: list[str] = field(default_factory=list)
     unsaid: list[str] = field(default_factory=list)
 
 
@@ -82,6 +82,7 @@ class Synthesis:
         given_up: Callable[[], None],
     ) -> None:
         self.characters = [0] * len(voices)  # that each was given to say
+        self._refusals = 0  # texts that no voice could say, one after the other
         self.gave_up = False  # no voice is left: the model is to speak itself
         self._out = out
         self._audio = audio
@@ -202,6 +203,8 @@ class Synthesis:
             spoken_by["voice"] = ", ".join(
                 filter(None, (spoken_by.get("voice"), self._labels[job.voice]))
             )
+        if job.held:
+            self._refusals = 0
         while job.held and utterance.given_bytes + job.held[0][1] <= up_to_bytes:
             payload, size_bytes = job.held.popleft()
             utterance.given_bytes += size_bytes
@@ -285,17 +288,21 @@ class Synthesis:
             utterance.pace = self.paces[voice]
             self.characters[voice] += len(utterance.text)
             self._out.append(Synthesize(utterance.id, utterance.item_id, utterance.text, voice))
-        elif job.unfit:  # not with this text; there is nothing wrong with the voices
-            self._leave_out(job, now_ms)
+        elif job.unfit and self._may_leave_out(job.utterance):
+            item = self._items[job.utterance.item_id]
+            self._forget(item, job.utterance)
+            item.left_out.append(job.utterance.before + job.utterance.text)
+            self._refusals += 1
+            self._finish(item, now_ms)
         else:
             self._queue.appendleft(job)
             self._give_up(now_ms)
 
-    def _leave_out(self, job: _Job, now_ms: float) -> None:
-        item = self._items[job.utterance.item_id]
-        self._forget(item, job.utterance)
-        item.left_out = True
-        self._finish(item, now_ms)
+    def _may_leave_out(self, utterance: Utterance) -> bool:
+        """Whether only this text is at fault, and not voices that refuse whatever they get. An
+        answer is never left out as a whole."""
+        utterances = self._items[utterance.item_id].turn.utterances
+        return not self._refusals and utterances != [utterance]
 
     def _give_up(self, now_ms: float) -> None:
         """No voice is left: the model is to say the rest."""
@@ -305,6 +312,9 @@ class Synthesis:
             item.unsaid.append(job.utterance.before + job.utterance.text)
             self._forget(item, job.utterance)
         self._queue.clear()
+        for item in self._items.values():  # what was left out a moment ago was not at fault
+            if self._refusals and item.left_out:
+                item.unsaid[:0] = item.left_out
         self._given_up()
         for item in list(self._items.values()):
             self._finish(item, now_ms)

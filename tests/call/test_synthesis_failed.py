@@ -262,3 +262,16 @@ def test_the_record_tells_which_voices_spoke() -> None:
     (turn,) = scene.machine.transcript(scene.now_ms)
 
     assert turn.detail == {"voice": "first, second"}
+
+
+@pytest.mark.parametrize("text", ["Good evening.", "Good evening. How are you? Are you there?"])
+def test_voices_that_refuse_every_text_are_of_no_use(text: str) -> None:
+    """Otherwise the caller would hear nothing at all, and nobody would know."""
+    scene = Speaking(voices=("first", "second"), way=lambda _: Way(fails="text"))
+    scene.connect()
+    scene.write(text)
+    scene.run(2000)
+
+    (asked,) = scene.asked()
+    assert asked.endswith(f": {text}")
+    assert [each.speaks for each in scene.all(do.ConfigureSession)] == [False, True]
