@@ -67,6 +67,16 @@ class Voice(Protocol):
 LONGEST_TEXT = 300  # characters: within every provider's limits, in every script
 
 
+# What audio files begin with. The sync word of an MP3 is missing: FF FB is a pair of samples too.
+_FILES = {b"RIFF": "a WAV file", b"ID3": "an MP3 file", b"OggS": "an Ogg file", b"fLaC": "FLAC"}
+LONGEST_MAGIC_BYTES = 4
+
+
+def file_in(sound: bytes) -> str:
+    """What file begins a sound that should be raw PCM; empty if it is none."""
+    return next((name for magic, name in _FILES.items() if sound.startswith(magic)), "")
+
+
 async def timed(sounds: Sounds, *, first_s: float = FIRST_SOUND_S, gap_s: float = GAP_S) -> Sounds:
     """The same sounds, with a deadline for the first and between any two.
 

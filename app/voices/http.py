@@ -21,7 +21,7 @@ from uuid import uuid4
 import aiohttp
 
 from app.errors import ConfigError, VoiceError
-from app.voices.base import Sound, Sounds, VoiceLine
+from app.voices.base import LONGEST_MAGIC_BYTES, Sound, Sounds, VoiceLine, file_in
 from app.voices.quoting import quotable
 
 logger = logging.getLogger(__name__)
@@ -35,9 +35,6 @@ GOODBYE_S = 1.0
 _MOST_OF_AN_ERROR_BYTES = 2 << 10
 KEEP_ALIVE_S = 60.0  # a caller may talk for so long between two answers
 
-# What audio files begin with. The sync word of an MP3 is missing: FF FB is a pair of samples too.
-_CONTAINERS = (b"RIFF", b"ID3", b"OggS", b"fLaC")
-_LONGEST_MAGIC_BYTES = 4
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t -~]*")
 _MOST_OF_OPTIONS_BYTES = 64 << 10
@@ -200,8 +197,8 @@ class HttpVoice:
     ) -> VoiceError:
         """A failure, with what may be told of it. `began_s`: monotonic seconds."""
         elapsed_ms = round((time.monotonic() - began_s) * 1000)
-        told = f"{self.label} at {self._host}: {what}"
-        return VoiceError(f"{told} ({elapsed_ms} ms, {size_bytes} bytes of sound)", kind=kind)
+        told = f"{what} (at {self._host}, {elapsed_ms} ms, {size_bytes} bytes of sound)"
+        return VoiceError(told, kind=kind)
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._closed:
@@ -253,6 +250,10 @@ class _HttpLine:
                 if said := voice.quotable(await _beginning(response), text):
                     what = f"{what}: {said!r}"
                 raise voice.error(what, began_s, kind=kind)
+            # The standard's own sample names a wrong type of sound, but these are none.
+            if response.content_type.startswith(("text/", "application/json")):
+                what = f"it answered with {response.content_type}, which is no sound"
+                raise voice.error(what, began_s, kind="fatal")
             while chunk := await _read(response):
                 if pcm := body.feed(chunk):
                     yield Sound(pcm, voice.rate_hz)
@@ -315,7 +316,7 @@ class _RawPcm:
         if self.size_bytes > self._most_bytes:
             raise _NotSpeech(f"more than {LONGEST_SOUND_S} s of sound came for one text", "text")
         data = self._held + chunk
-        if not self._looked_at and len(data) < _LONGEST_MAGIC_BYTES:
+        if not self._looked_at and len(data) < LONGEST_MAGIC_BYTES:
             self._held = data
             return b""
         self._look_at(data)
@@ -331,8 +332,8 @@ class _RawPcm:
         return self._held[: len(self._held) & ~1]
 
     def _look_at(self, data: bytes) -> None:
-        if not self._looked_at and data.startswith(_CONTAINERS):
-            raise _NotSpeech("server did not return raw PCM but a sound file", "fatal")
+        if not self._looked_at and (found := file_in(data)):
+            raise _NotSpeech(f"the server returned {found} in place of raw PCM", "fatal")
         self._looked_at = True
 
 

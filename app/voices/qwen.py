@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from app.errors import VoiceError
-from app.voices.base import Sound, Sounds
+from app.voices.base import Sound, Sounds, file_in
 from app.voices.qwen_session import Session, open_session
 from app.voices.qwen_wire import QwenSettings, Speech
 
@@ -100,6 +100,8 @@ class QwenLine:
                 if not pcm:
                     continue
                 if self.first_sound_ms is None:
+                    if found := file_in(pcm):
+                        raise VoiceError(f"Qwen sent {found} in place of raw PCM", kind="fatal")
                     self.first_sound_ms = (time.monotonic() - handed_s) * 1000
                     self._log(session, waited_ms=(handed_s - asked_s) * 1000)
                 yield Sound(pcm, session.hz)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 from app.errors import VoiceError
+from app.voices.base import LONGEST_MAGIC_BYTES, file_in
 
 LARGEST_TEXT_BYTES = 1024  # UTF-8; more is refused with 3010
 
@@ -15,8 +16,6 @@ _CUTS = (
     re.compile(r"\s+"),
 )
 # The first bytes of MP3 with tags, WAV and Ogg. Sound begins with silence, not with letters.
-_CONTAINERS = {b"ID3": "MP3", b"RIFF": "WAV", b"OggS": "Ogg"}
-_LONGEST_MAGIC = 4
 
 
 def speakable(text: str) -> bool:
@@ -62,17 +61,16 @@ class Samples:
         """
         data = self._kept + data
         if not self._begun:
-            if len(data) < _LONGEST_MAGIC:
+            if len(data) < LONGEST_MAGIC_BYTES:
                 self._kept = data
                 return
             self._begun = True
-            for magic, name in _CONTAINERS.items():
-                if data.startswith(magic):
-                    raise VoiceError(
-                        f"volcengine sent {name} although PCM was asked for; its sound cannot be "
-                        "played, choose another voice",
-                        kind="fatal",
-                    )
+            if found := file_in(data):
+                raise VoiceError(
+                    f"volcengine sent {found} although PCM was asked for; its sound cannot be "
+                    "played, choose another voice",
+                    kind="fatal",
+                )
         yield from self._pieces(data)
 
     def finish(self) -> Iterator[bytes]:

@@ -138,7 +138,7 @@ async def test_a_text_is_heard_at_the_rate_that_was_asked_for(hz: int) -> None:
 @pytest.mark.parametrize("size", [1, 3, 333, 4096])
 async def test_chunks_that_end_in_mid_sample_are_put_together(size: int) -> None:
     async def answer(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Type": "text/html"})
+        response = web.StreamResponse(headers={"Content-Type": "audio/x-wav"})
         await response.prepare(request)
         for start in range(0, 9000, size):
             await response.write(PCM[start : min(start + size, 9000)])

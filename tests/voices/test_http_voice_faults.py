@@ -82,7 +82,18 @@ async def test_a_sound_file_is_not_taken_for_sound(magic: bytes, rest: bytes) ->
     async with server_that(says(magic + rest)) as url:
         fault = await fault_of(url)
 
-    assert (fault.kind, "did not return raw PCM" in str(fault)) == ("fatal", True)
+    assert (fault.kind, "in place of raw PCM" in str(fault)) == ("fatal", True)
+
+
+@pytest.mark.parametrize("content_type", ["text/html", "application/json"])
+async def test_a_page_is_not_taken_for_sound(content_type: str) -> None:
+    async def page(_: web.Request) -> web.StreamResponse:
+        return web.Response(text="<html>Welcome!</html>" * 50, content_type=content_type)
+
+    async with server_that(page) as url:
+        fault = await fault_of(url)
+
+    assert (fault.kind, content_type in str(fault)) == ("fatal", True)
 
 
 async def test_a_sound_file_that_comes_byte_by_byte_is_not_heard_either() -> None:
