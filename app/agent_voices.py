@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 from app.agent_forms import Form, Text, fault
 from app.call.agent import Voice as OwnVoice
 from app.errors import ConfigError
-from app.voices.base import Voice
+from app.voices.base import Voice, is_here
 from app.voices.http import HttpSettings, HttpVoice
 from app.voices.qwen import QwenSettings, QwenVoice
 from app.voices.volcengine import VolcengineSettings, VolcengineVoice
@@ -151,6 +151,8 @@ class ProviderForm(Form):
             parts = urlsplit(value)
             if parts.scheme not in ("ws", "wss") or not parts.hostname:
                 raise _expected("an address such as wss://example.com/path")
+            if parts.scheme == "ws" and not is_here(parts.hostname):
+                raise fault("expected wss, because the credentials go there")
         return value
 
     @model_validator(mode="after")

@@ -222,6 +222,10 @@ def test_a_provider_s_name_is_enough_to_stand_in() -> None:
             "got 'https://example.com'",
         ),
         (
+            'provider = "qwen"\nurl = "ws://example.com"\n',
+            "5: voice.url: expected wss, because the credentials go there",
+        ),
+        (
             'provider = "volcengine"\nname = "her"\nresource_id = "seed-tts-2.0"\n',
             "6: voice.resource_id: belongs to transport = 'v3'; remove it or change transport",
         ),

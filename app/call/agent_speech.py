@@ -102,6 +102,28 @@ class AgentSpeech:
         for item_id in dict.fromkeys([*self._unfinished(), *self.synthesis.open_items]):
             self.finish(item_id, now_ms)
 
+    def session_lost(self, now_ms: float, *, amid_answer: bool) -> None:
+        """Nothing more comes of what the session was at. `amid_answer`: it was at an answer, which
+        the next one goes on with."""
+        self.synthesis.session_lost(now_ms, amid_answer=amid_answer)
+        self.finish_all(now_ms)
+
+    def retold(self, now_ms: float) -> list[tuple[str, str, str]]:
+        """What a new session is told of this leg: (role, text, id of ours or empty). Of what a
+        voice is still saying it is told all, for that is on its way to the caller; what is not
+        heard after all is taken back when it is cut."""
+        heard = {
+            turn.item_id: turn for turn in self._conversation.heard(self._audio.ledger, now_ms)
+        }
+        told = []
+        for turn in self._conversation:
+            as_heard = heard.get(turn.item_id)
+            if turn.utterances and not turn.cut and (as_heard is None or as_heard.cut):
+                told.append(("assistant", turn.text, self._items.told_anew(turn.item_id)))
+            elif as_heard is not None:
+                told += [(role, text, "") for role, text in directions.as_messages([as_heard])]
+        return told
+
     def interrupt(self, active_id: str | None, now_ms: float) -> None:
         """Stop at once, and mute the active response."""
         unsaid = self.synthesis.interrupt(now_ms)

@@ -103,7 +103,7 @@ class Leaving:
         """Hand the caller over though no model asked for it. False when it is too late, or under
         way."""
         self.farewell.caller_spoke(now_ms)
-        if self.under_way or self.tones.sounding:
+        if self.under_way or self.tones.under_way:
             return False
         self.transfer.begin(call_id, handing, now_ms, announce=announce)
         return True

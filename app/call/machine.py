@@ -39,7 +39,7 @@ class CallMachine:
         self.conversation = Conversation()
         self.next_deadline_ms = NEVER
         self._out: list[do.Command] = []
-        parts = Parts(agent, self._out, self.conversation, self._hand_over, self.history)
+        parts = Parts(agent, self._out, self.conversation, self._hand_over)
         self._ids = parts.ids
         self._audio = parts.audio
         self._items = parts.items

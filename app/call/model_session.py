@@ -1,7 +1,5 @@
 """The model's session: opened, configured, told of the call so far, lost, and replaced."""
 
-from collections.abc import Callable
-
 from app.call import directions
 from app.call.agent import Agent
 from app.call.agent_speech import AgentSpeech
@@ -15,12 +13,9 @@ from app.call.responses import Responses, Wanted, Wish
 from app.call.session_items import SessionItems
 from app.call.tool_answers import ToolAnswers
 
-History = tuple[tuple[str, str], ...]
-
 
 class ModelSession:
-    """`history(now_ms)`: what was said on the call, as a session is told of it. The caller stays
-    whatever becomes of a session, and what plays goes on playing."""
+    """The caller stays whatever becomes of a session, and what plays goes on playing."""
 
     def __init__(
         self,
@@ -33,7 +28,6 @@ class ModelSession:
         answers: ToolAnswers,
         leaving: Leaving,
         floor: Floor,
-        history: Callable[[float], History],
         ids: Ids,
     ) -> None:
         self._out = out
@@ -45,7 +39,6 @@ class ModelSession:
         self._answers = answers
         self._leaving = leaving
         self._floor = floor
-        self._history = history
         self._ids = ids
         self._opened = LegOpened()
         self._configuration = ""  # event id of the settings sent last
@@ -69,9 +62,10 @@ class ModelSession:
         elif not was_ready and self._agent.greeting:
             self._responses.want(Wish.GREETING, directions.greeting(self._agent))
         self._link.configured(now_ms)
-        history = self._history(now_ms)
-        for role, text in history:
-            self._add_message(role, text)
+        history = [(role, text, "") for role, text in opened.history]
+        history += self._speech.retold(now_ms)
+        for role, text, item_id in history:
+            self._add_message(role, text, item_id)
         for name in self._answers.calls.working():
             self._add_message("system", directions.tool_running(name))
         if history or self._speech.heard_anything(now_ms):
@@ -79,12 +73,13 @@ class ModelSession:
             told = directions.SESSION_RETURNED if returns else directions.SESSION_RENEWED
             self._add_message("system", told)
 
-    def _add_message(self, role: str, text: str) -> None:
-        self._out.append(AddMessage(self._ids.event(), role, text))
+    def _add_message(self, role: str, text: str, item_id: str = "") -> None:
+        self._out.append(AddMessage(self._ids.event(), role, text, item_id))
 
     def lost(self, reason: str, now_ms: float, *, fatal: bool) -> None:
         """The next session is told what was heard, and goes on with what the lost one owed."""
-        self._speech.finish_all(now_ms)
+        amid_answer = self._responses.active_id is not None
+        self._speech.session_lost(now_ms, amid_answer=amid_answer)
         response_id = self._responses.active_id or ""
         was = self._responses.lost(now_ms)
         if was is None or was.wish is Wish.NUDGE:

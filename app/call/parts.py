@@ -23,7 +23,7 @@ from app.call.floor import Floor
 from app.call.ids import Ids
 from app.call.leaving import Leaving
 from app.call.model_link import ModelLink
-from app.call.model_session import History, ModelSession
+from app.call.model_session import ModelSession
 from app.call.output import AgentAudio
 from app.call.patience import Patience
 from app.call.responses import Responses
@@ -35,7 +35,7 @@ from app.call.transfer import Handing
 
 class Parts:
     """`out`: where all of them put their commands. `hand_over(handing, now_ms)`: hands the caller
-    over unasked. `history(now_ms)`: what was said on the call."""
+    over unasked."""
 
     def __init__(
         self,
@@ -43,7 +43,6 @@ class Parts:
         out: list[Command],
         conversation: Conversation,
         hand_over: Callable[[Handing, float], bool],
-        history: Callable[[float], History],
     ) -> None:
         self.ids = Ids()
         self.audio = AgentAudio(out)
@@ -100,7 +99,6 @@ class Parts:
             self.answers,
             self.leaving,
             self.floor,
-            history,
             self.ids,
         )
         self.patience = Patience(agent.limits, self.audio, self.responses, self.leaving.farewell)

@@ -87,6 +87,13 @@ class SessionItems:
             self._known.discard(item_id)  # there is nothing left to replace
         self._out.append(DeleteItem(self._ids.event(), present_id))
 
+    def told_anew(self, item_id: str) -> str:
+        """A new session is told of an item that is still being said. Returns the id to do it with:
+        what of it is not heard after all can then be taken back."""
+        self._known.add(item_id)
+        self._standing_in[item_id] = self._ids.own("told")
+        return self._standing_in[item_id]
+
     def drop(self, item_id: str) -> None:
         """Delete an item that is of no use: a tool call that was cut short."""
         self._cut_items.add(item_id)

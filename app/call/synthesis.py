@@ -31,8 +31,8 @@ from app.call.word_times import UNKNOWN, learn
 
 SETTLE_MS = 4.0  # "three." may be followed by "five", but then it follows at once
 AHEAD_BYTES = 4000 * BYTES_PER_MS  # with less than this to play the next utterance is asked for
-LOW_BYTES = 300 * BYTES_PER_MS  # with less than this to play more of an unfinished one is given,
-HIGH_BYTES = 700 * BYTES_PER_MS  # up to this
+LOW_BYTES = 240 * BYTES_PER_MS  # with less than this to play more of an unfinished one is given,
+HIGH_BYTES = 440 * BYTES_PER_MS  # up to this
 LOOK_MS = 20.0  # no oftener is it looked whether it is time
 SLOW_MS = 1500.0  # a voice that made no sound within this has a fault, if the caller spoke then
 TRIES = 2
@@ -364,6 +364,31 @@ class Synthesis:
             return self._settle_ms
         wait_ms = (self._audio.ahead_bytes(now_ms) - enough) / BYTES_PER_MS
         return min(self._settle_ms, now_ms + max(wait_ms, LOOK_MS))
+
+    def session_lost(self, now_ms: float, *, amid_answer: bool) -> None:
+        """Nothing is added to any item. `amid_answer`: another session goes on with the answer, so
+        what was not given yet is not said."""
+        if amid_answer:
+            if self._job is not None:
+                self._out.append(DropSynthesis(self._job.utterance.id))
+                self._cut_short(self._job)
+            for job in self._queue:
+                self._forget(self._items[job.utterance.item_id], job.utterance)
+            self._queue.clear()
+            for item in self._items.values():
+                item.cutter.finish()
+        for item_id in list(self._items):
+            self.text_over(item_id, now_ms)
+
+    def _cut_short(self, job: _Job) -> None:
+        """Of an utterance that is being made nothing more than was given is said."""
+        utterance, self._job = job.utterance, None
+        count = utterance.word_times().words_heard(utterance.given_bytes)
+        utterance.text = utterance.text[: words(utterance.text)[count - 1].end] if count else ""
+        utterance.size_bytes, utterance.complete = utterance.given_bytes, True
+        item = self._items[utterance.item_id]
+        item.turn.text = text_of(item.turn.utterances or [])
+        item.waiting -= 1
 
     # --- the end of it --------------------------------------------------------------------------
 

@@ -27,10 +27,16 @@ class Tones:
         self._redirect = redirect
         self._answer_tool = answer_tool
         self._call_id = ""
+        self._digits = ""  # not pressed yet: a voice still says what comes before them
+
+    @property
+    def under_way(self) -> bool:
+        return bool(self._call_id)
 
     @property
     def sounding(self) -> bool:
-        return bool(self._call_id)
+        """Whether they are being pressed, and nobody's speech may cut them."""
+        return bool(self._call_id) and not self._digits
 
     def press(self, call_id: str, arguments: str, now_ms: float) -> None:
         """`arguments`: JSON text with `digits`: 0-9 A-D * #, w and W for 500 and 1000 ms."""
@@ -43,22 +49,31 @@ class Tones:
             self._answer_tool(call_id, directions.DIGITS_UNREADABLE, now_ms)
         elif self._call_id or self._redirect.ordered:
             self._answer_tool(call_id, directions.DIGITS_BUSY, now_ms)
-        elif tones_ms(digits) > LONGEST_TONES_MS:
-            self._call_id = call_id
-            self._redirect.order(PlayDigits(call_id, digits), SEND_DIGITS, self._failed, now_ms)
         else:
-            self._call_id = call_id
+            self._call_id, self._digits = call_id, digits
+            self._begin(now_ms)
+
+    def _begin(self, now_ms: float) -> None:
+        """Press them, when what is said before them has been made."""
+        if self._audio.owed or not self._digits:
+            return
+        digits, self._digits = self._digits, ""
+        if tones_ms(digits) > LONGEST_TONES_MS:
+            command = PlayDigits(self._call_id, digits)
+            self._redirect.order(command, SEND_DIGITS, self._failed, now_ms)
+        else:
             payload = dtmf_tones(digits)
             self._audio.play(OWN_SOUND, payload, base64_size(payload), now_ms)
             self._audio.finish(OWN_SOUND, now_ms)
 
     def settle(self, now_ms: float) -> None:
-        """Tell the model when they were heard."""
+        """Press them, and tell the model when they were heard."""
+        self._begin(now_ms)
         if now_ms >= self.next_ms(now_ms):
             self._answer(directions.DIGITS_SENT, now_ms)
 
     def next_ms(self, now_ms: float) -> float:
-        if not self._call_id or self._redirect.ordered:
+        if not self.sounding or self._redirect.ordered:
             return NEVER
         return self._audio.heard_out_ms(now_ms)
 

@@ -18,6 +18,7 @@ UNKNOWN = Pace()  # of a voice that nobody has heard yet
 SHORTEST_TELLING = 4  # words: a shorter text tells nothing of a voice ...
 LESSONS = 5  # ... and so many of the last ones are kept
 _HEARD = 0.45  # of a word, when it counts as heard
+_MOST = 0.75  # ... and when it need not be said again
 # The first end behind a place is mostly one that was estimated too early (measured: 30 to 75 ms).
 _LATE = 60 * 8
 
@@ -42,8 +43,11 @@ class WordTimes:
 
     def words_heard(self, heard_bytes: float) -> int:
         """How many words somebody heard who heard so much: those that were about half over."""
+        return self._words_over(heard_bytes, _HEARD)
+
+    def _words_over(self, heard_bytes: float, share: float) -> int:
         return sum(
-            begin + _HEARD * (end - begin) < heard_bytes
+            begin + share * (end - begin) < heard_bytes
             for begin, end in zip(self.begins, self.ends, strict=True)
         )
 
@@ -51,7 +55,7 @@ class WordTimes:
         """The best place from `from_byte` to `to_byte` to end the text. At the last pause behind a
         mark, for there it is sure which word was said; else where the first word ends, for the
         longer the sound, the less sure it is; before the first word, if that begins there. If there
-        is no such place, the word at `to_byte` is cut, and counts as said when about half was."""
+        is no such place, the word at `to_byte` is cut, and counts as said when most of it was."""
         places = [
             (Cut(number, end), paused and word.mark >= MARK)
             for number, (word, end, paused) in enumerate(
@@ -64,7 +68,7 @@ class WordTimes:
         if self.begins and from_byte <= self.begins[0] <= to_byte:
             return Cut(0, self.begins[0])
         if not places:
-            return Cut(self.words_heard(to_byte), to_byte)
+            return Cut(self._words_over(to_byte, _MOST), to_byte)
         first = places[0][0]
         return Cut(first.words, min(first.at_byte + _LATE, to_byte))
 

@@ -13,15 +13,14 @@ import re
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from typing import Literal
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import aiohttp
 
 from app.errors import ConfigError, VoiceError
-from app.voices.base import LONGEST_MAGIC_BYTES, Sound, Sounds, VoiceLine, file_in
+from app.voices.base import LONGEST_MAGIC_BYTES, Sound, Sounds, VoiceLine, file_in, is_here
 from app.voices.quoting import quotable
 
 logger = logging.getLogger(__name__)
@@ -95,17 +94,9 @@ def _url_faults(url: str, *, allow_http: bool) -> list[str]:
         return [expected]
     if "@" in parts.netloc:
         return ["url: expected no user and password in it; the token is HTTP_VOICE_TOKEN"]
-    if parts.scheme == "http" and not allow_http and not _is_here(parts):
+    if parts.scheme == "http" and not allow_http and not is_here(parts.hostname or ""):
         return ["url: expected https, because the token goes there; or set allow_http = true"]
     return []
-
-
-def _is_here(parts: SplitResult) -> bool:
-    host = parts.hostname or ""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 class HttpVoice:

@@ -199,6 +199,8 @@ class Story(Scene):
             case do.AddMessage(item_id=stand_in, after=after) if after:
                 assert self.belongs(after) or after in self.stand_ins
                 self.stand_ins.add(stand_in)
+            case do.AddMessage(role="assistant", item_id=stand_in) if stand_in:
+                self.stand_ins.add(stand_in)
             case do.AddToolOutput(_, call_id):
                 assert self.tool_calls[call_id] in (self.session, NOBODY), "of a lost session"
             case do.EndLeg():

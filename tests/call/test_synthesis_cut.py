@@ -157,3 +157,57 @@ def test_the_call_can_be_played_again_from_its_timeline() -> None:
     entries = scene.timeline.take()
 
     assert replay(scene.agent, entries) == ordered(entries)
+
+
+def test_a_new_session_is_told_all_that_a_voice_still_says() -> None:
+    scene = Speaking()
+    scene.connect()
+    scene.write(STORY)
+    scene.run(2000)
+    scene.feed(ev.ModelLost("gone"))
+    scene.take()
+    scene.configure()
+
+    told = [each for each in scene.all(do.AddMessage) if each.role == "assistant"]
+    assert [each.text for each in told] == [STORY]
+    scene.run(60_000)
+    assert scene.heard_words() == STORY.split()
+
+
+def test_what_of_it_is_cut_after_all_is_taken_back() -> None:
+    scene = Speaking()
+    scene.connect()
+    scene.write(STORY)
+    scene.run(50)  # nothing was heard yet
+    scene.feed(ev.ModelLost("gone"))
+    scene.configure()
+    told = [each for each in scene.all(do.AddMessage) if each.role == "assistant"][-1]
+    scene.run(4000)
+    scene.take()
+    scene.speak("user_2")
+    commands = scene.take()
+
+    (added,) = [each for each in commands if isinstance(each, do.AddMessage)]
+    assert added.after == told.item_id
+    assert do.DeleteItem in [type(each) for each in commands]
+    scene.run(500)
+    assert abs(len(added.text.split()) - len(scene.heard_words())) <= 1
+
+
+def test_a_session_lost_amid_an_answer_does_not_leave_the_voice_talking() -> None:
+    """The next session goes on with it, and would say the same again."""
+    scene = Speaking()
+    scene.connect()
+    scene.begin()
+    scene.feed(ev.TextReceived("item_1", STORY[:200]))
+    scene.run(1000)
+    scene.feed(ev.ModelLost("gone"))
+    asked = len(scene.said)
+    scene.configure()
+    told = [each.text for each in scene.all(do.AddMessage) if each.role == "assistant"][-1]
+    scene.run(20_000)
+
+    assert len(scene.said) == asked
+    heard = scene.heard_words()
+    assert abs(len(told.split()) - len(heard)) <= 1
+    assert len(scene.asked()) == 1, "it is to go on"
