@@ -20,6 +20,7 @@ from app.call.sentences import SentenceCutter
 from app.call.speakable import Cleaner
 from app.call.spoken_words import words
 from app.call.utterances import Utterance, text_of
+from app.call.voice_choice import Attempts, VoiceChoice
 from app.call.voice_events import (
     VoiceEvent,
     VoiceFailed,
@@ -35,8 +36,6 @@ LOW_BYTES = 240 * BYTES_PER_MS  # with less than this to play more of an unfinis
 HIGH_BYTES = 440 * BYTES_PER_MS  # up to this
 LOOK_MS = 20.0  # no oftener is it looked whether it is time
 SLOW_MS = 1500.0  # a voice that made no sound within this has a fault, if the caller spoke then
-TRIES = 2
-REST_MS = 60_000.0  # a voice that failed is left alone for so long
 
 
 @dataclass(slots=True)
@@ -56,13 +55,10 @@ class _Item:
 
 @dataclass(slots=True)
 class _Job:
-    """An utterance and how it went with it. `tries`: by voice; `unfit`: voices that cannot say this
-    text."""
+    """An utterance, and how it went with it."""
 
     utterance: Utterance
-    tries: dict[int, int] = field(default_factory=dict)
-    unfit: set[int] = field(default_factory=set)
-    voice: int = 0
+    attempts: Attempts = field(default_factory=Attempts)
     asked_ms: float = 0.0
     held: deque[tuple[str, int]] = field(default_factory=deque)  # came, and was not given yet
 
@@ -87,7 +83,7 @@ class Synthesis:
         self._out = out
         self._audio = audio
         self._labels = voices
-        self._rested_ms = [0.0] * len(voices)  # until then a voice is left alone
+        self._choice = VoiceChoice(len(voices))
         self.paces = [UNKNOWN] * len(voices)  # how each of them speaks
         self._said = said
         self._unsaid = unsaid
@@ -101,12 +97,12 @@ class Synthesis:
     @property
     def voices(self) -> bool:
         """Whether there ever was a voice: what the model writes is to be heard."""
-        return bool(self._rested_ms)
+        return bool(self._labels)
 
     @property
     def model_speaks(self) -> bool:
         """Whether the model is to speak itself."""
-        return self.gave_up or not self._rested_ms
+        return self.gave_up or not self._labels
 
     def has(self, item_id: str) -> bool:
         """Whether it is not through with this item."""
@@ -175,8 +171,8 @@ class Synthesis:
             case VoicePaused(_, start, end):
                 utterance.pauses.append((start, end))
             case VoiceFinished():
-                self.paces[job.voice] = learn(
-                    self.paces[job.voice],
+                self.paces[job.attempts.voice] = learn(
+                    self.paces[job.attempts.voice],
                     utterance.text,
                     utterance.size_bytes,
                     utterance.pauses,
@@ -199,9 +195,9 @@ class Synthesis:
         """Let the caller have whole pieces, as long as no more than this was given."""
         utterance = job.utterance
         spoken_by = self._items[utterance.item_id].turn.detail
-        if job.held and self._labels[job.voice] not in spoken_by.get("voice", ""):
+        if job.held and self._labels[job.attempts.voice] not in spoken_by.get("voice", ""):
             spoken_by["voice"] = ", ".join(
-                filter(None, (spoken_by.get("voice"), self._labels[job.voice]))
+                filter(None, (spoken_by.get("voice"), self._labels[job.attempts.voice]))
             )
         if job.held:
             self._refusals = 0
@@ -211,16 +207,9 @@ class Synthesis:
             self._audio.play(utterance.item_id, payload, size_bytes, now_ms)
 
     def _fail(self, job: _Job, kind: str, now_ms: float) -> None:
-        voice, self._job = job.voice, None
+        self._job = None
         began = job.utterance.given_bytes > 0
-        others = self._others(job, now_ms)
-        job.tries[voice] = job.tries.get(voice, 0) + 1
-        if kind == "fatal":
-            self._rested_ms[voice] = NEVER
-        elif kind == "text":
-            job.unfit.add(voice)
-        elif job.tries[voice] >= TRIES or (others and (began or kind == "late")):
-            self._rested_ms[voice] = now_ms + REST_MS
+        self._choice.failed(job.attempts, kind, now_ms, began=began)
         if began:
             self._break(job, now_ms)
         else:  # nobody heard anything of it: all of it again
@@ -255,40 +244,24 @@ class Synthesis:
             utterances = item.turn.utterances
             assert utterances is not None
             utterances.insert(utterances.index(utterance) + 1, rest)
-            self._queue.appendleft(_Job(rest, job.tries, job.unfit))
+            self._queue.appendleft(_Job(rest, job.attempts))
         else:
             item.waiting -= 1
             self._finish(item, now_ms)
 
     # --- which voice ----------------------------------------------------------------------------
 
-    @property
-    def _voices(self) -> range:
-        return range(len(self._rested_ms))
-
-    def _may(self, voice: int, job: _Job, now_ms: float) -> bool:
-        return now_ms >= self._rested_ms[voice] and voice not in job.unfit
-
-    def _others(self, job: _Job, now_ms: float) -> bool:
-        """Whether another voice than the one that was asked may say it."""
-        return any(self._may(each, job, now_ms) for each in self._voices if each != job.voice)
-
-    def _rest(self, job: _Job, now_ms: float) -> None:
-        """Leave a voice alone for a while, if there is another one."""
-        if self._others(job, now_ms):
-            self._rested_ms[job.voice] = now_ms + REST_MS
-
     def _ask(self, now_ms: float) -> None:
         """Have the next utterance made."""
         job = self._queue.popleft()
-        voice = next((each for each in self._voices if self._may(each, job, now_ms)), None)
+        voice = self._choice.choose(job.attempts, now_ms)
         if voice is not None:
-            self._job, job.voice, job.asked_ms = job, voice, now_ms
+            self._job, job.attempts.voice, job.asked_ms = job, voice, now_ms
             utterance = job.utterance
             utterance.pace = self.paces[voice]
             self.characters[voice] += len(utterance.text)
             self._out.append(Synthesize(utterance.id, utterance.item_id, utterance.text, voice))
-        elif job.unfit and self._may_leave_out(job.utterance):
+        elif job.attempts.unfit and self._may_leave_out(job.utterance):
             item = self._items[job.utterance.item_id]
             self._forget(item, job.utterance)
             item.left_out.append(job.utterance.before + job.utterance.text)
@@ -409,7 +382,7 @@ class Synthesis:
             self._out.append(DropSynthesis(job.utterance.id))
             self._job = None
             if not job.utterance.size_bytes and now_ms >= job.asked_ms + SLOW_MS:
-                self._rest(job, now_ms)  # the caller spoke into its silence
+                self._choice.was_slow(job.attempts, now_ms)  # the caller spoke into its silence
         self._queue = deque(job for job in self._queue if job.utterance.item_id != item_id)
 
 
