@@ -293,8 +293,13 @@ def test_ctrl_c_stops_watching_and_not_the_call() -> None:
             return await super()._look(request)
 
     phone = Impatient(record("ringing"))
-    with running(phone) as port:
-        result = run(NUMBER, "--url", f"http://127.0.0.1:{port}")
+    # As in a terminal: what runs in the background of a shell may have been told to ignore it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with running(phone) as port:
+            result = run(NUMBER, "--url", f"http://127.0.0.1:{port}")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert result.exit_code == 130
     assert "the call goes on" in result.stdout
     assert f"http://127.0.0.1:{port}/calls/CA1/hangup" in result.stdout

@@ -84,6 +84,8 @@ class Wits:
             Reply("Goodbye.", audio=noise(40), tool_calls=[("end_call", {"reason": "done"})]),
             Reply("Goodbye.", audio=noise(40), tool_calls=[("end_call", {"reason": "done"})]),
             Reply(tool_calls=tool_calls),
+            Reply(tool_calls=[("sync", {})]),
+            Reply(tool_calls=[("slow", {"turns": 2})]),
             Reply(words, audio=audio, speed=speed, tool_calls=tool_calls),
             Reply(words, audio=audio, speed=speed, status="incomplete"),
             Reply(words, audio=audio, speed=speed, status="failed"),
