@@ -101,8 +101,8 @@ class VoiceSide:
         except Exception as error:  # a fault of ours: without this voice the call goes on
             logger.error("fault in a voice", exc_info=error, extra={"call_sid": self._call_sid})
             end = VoiceFailed(utterance_id, "a fault of ours", "fatal")
-        del self._under_way[utterance_id]
-        self._feed(end)
+        if self._under_way.pop(utterance_id, None):  # else its own sound led to its being dropped
+            self._feed(end)
 
     def _give(self, utterance_id: str, phone: "PhoneSound", ulaw: bytes) -> None:
         for start, end in phone.take_pauses():

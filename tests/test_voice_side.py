@@ -205,6 +205,26 @@ async def test_an_utterance_dropped_before_it_began_is_never_said() -> None:
     assert said == ["Good evening."]
 
 
+async def test_an_utterance_may_be_dropped_because_of_its_own_sound() -> None:
+    async def says(_: str) -> AsyncGenerator[Sound, None]:
+        yield Sound(b"\x10\x10" * 800, 8000)
+
+    heard: list[ev.Event] = []
+    dropped = asyncio.Event()
+
+    def feed(event: ev.Event) -> None:
+        heard.append(event)
+        side.drop("utterance_1")
+        dropped.set()
+
+    side = VoiceSide("CA1", [Puppet(says)], feed)
+    side.say(order())
+    await dropped.wait()
+    await side.aclose()
+
+    assert not any(isinstance(each, ev.VoiceFinished | ev.VoiceFailed) for each in heard)
+
+
 async def test_at_the_end_nothing_is_under_way() -> None:
     began = asyncio.Event()
 
