@@ -105,7 +105,8 @@ class AgentSpeech:
     def session_lost(self, now_ms: float, *, amid_answer: bool) -> None:
         """Nothing more comes of what the session was at. `amid_answer`: it was at an answer, which
         the next one goes on with."""
-        self.synthesis.session_lost(now_ms, amid_answer=amid_answer)
+        if amid_answer:
+            self.synthesis.leave_open_items()
         self.finish_all(now_ms)
 
     def retold(self, now_ms: float) -> list[tuple[str, str, str]]:

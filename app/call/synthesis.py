@@ -338,20 +338,19 @@ class Synthesis:
         wait_ms = (self._audio.ahead_bytes(now_ms) - enough) / BYTES_PER_MS
         return min(self._settle_ms, now_ms + max(wait_ms, LOOK_MS))
 
-    def session_lost(self, now_ms: float, *, amid_answer: bool) -> None:
-        """Nothing is added to any item. `amid_answer`: another session goes on with the answer, so
-        what was not given yet is not said."""
-        if amid_answer:
-            if self._job is not None:
-                self._out.append(DropSynthesis(self._job.utterance.id))
-                self._cut_short(self._job)
-            for job in self._queue:
+    def leave_open_items(self) -> None:
+        """Another session goes on with what is being written, so of that no more is said than was
+        given. Items that are complete are said to their end."""
+        left = self.open_items
+        if self._job is not None and self._job.utterance.item_id in left:
+            self._out.append(DropSynthesis(self._job.utterance.id))
+            self._cut_short(self._job)
+        for job in self._queue:
+            if job.utterance.item_id in left:
                 self._forget(self._items[job.utterance.item_id], job.utterance)
-            self._queue.clear()
-            for item in self._items.values():
-                item.cutter.finish()
-        for item_id in list(self._items):
-            self.text_over(item_id, now_ms)
+        self._queue = deque(job for job in self._queue if job.utterance.item_id not in left)
+        for item_id in left:
+            self._items[item_id].cutter.finish()
 
     def _cut_short(self, job: _Job) -> None:
         """Of an utterance that is being made nothing more than was given is said."""

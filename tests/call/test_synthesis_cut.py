@@ -211,3 +211,19 @@ def test_a_session_lost_amid_an_answer_does_not_leave_the_voice_talking() -> Non
     heard = scene.heard_words()
     assert abs(len(told.split()) - len(heard)) <= 1
     assert len(scene.asked()) == 1, "it is to go on"
+
+
+def test_what_was_complete_before_is_said_to_its_end() -> None:
+    scene = Speaking()
+    scene.connect()
+    scene.write(STORY, "item_1", "resp_1")
+    scene.begin("item_2", "resp_2")
+    scene.feed(ev.TextReceived("item_2", "And then there is more. "))
+    scene.run(1000)
+    scene.feed(ev.ModelLost("gone"))
+    scene.configure()
+    scene.run(60_000)
+
+    assert scene.heard_words() == STORY.split()
+    assert not any("more" in each.command.text for each in scene.said)
+    assert not scene.machine._audio.owed, "nobody waits for what will never come"
