@@ -158,6 +158,16 @@ class Leg:
         """Nothing comes after this leg."""
         self._recorder.call_over()
 
+    def decided(self, decision: str, reason: str) -> None:
+        """Record and log what the service decided about this call by itself. Also works when the
+        leg is over: the record of the call is still open then."""
+        self._recorder.event(ev.DecisionMade(decision, reason), self._now_ms())
+        self._log_decision(decision, reason)
+
+    def _log_decision(self, decision: str, reason: str) -> None:
+        extra = {"call_sid": self.call.call_sid, "decision": decision, "reason": reason}
+        logger.warning("call decision", extra=extra)
+
     @property
     def over(self) -> bool:
         return self._over.is_set()
@@ -349,6 +359,8 @@ class Leg:
             case do.CloseStream():
                 if self._outbox is not None:
                     self._outbox.close()
+            case do.ReportDecision(decision, reason):
+                self._log_decision(decision, reason)
             case do.EndLeg():
                 self._over.set()
             case _:

@@ -218,6 +218,17 @@ class GiveDigits:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportDecision:
+    """Log what the machine decided by itself, as one warning; the timeline keeps it.
+
+    `decision`: what it does, in a few words; `reason`: why.
+    """
+
+    decision: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class EndLeg:
     """The leg is over: let go of everything. `dropped_bytes`: how much of what was sent nobody
     heard, by the ledger: the last of it."""
@@ -254,5 +265,6 @@ Command = (
     | RunTool
     | CancelTool
     | GiveDigits
+    | ReportDecision
     | EndLeg
 )

@@ -89,6 +89,18 @@ class VoicemailReached:
     message: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class DecisionMade:
+    """The bridge decided something about the call by itself. Changes nothing here: it is part of
+    the timeline, so that the record names the cause.
+
+    `decision`: what it does, in a few words; `reason`: why.
+    """
+
+    decision: str
+    reason: str
+
+
 # --- Twilio's media stream ------------------------------------------------------------------
 
 
@@ -378,6 +390,7 @@ Event = (
     | TransferRequested
     | SayRequested
     | VoicemailReached
+    | DecisionMade
     | StreamStarted
     | StreamEnded
     | StreamBlocked
