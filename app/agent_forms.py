@@ -135,6 +135,12 @@ class LimitsForm(Form):
         le=8,
         description="a number of seconds from 1 to 8",
     )
+    first_sound_seconds: float = Field(
+        default=_LIMITS.first_sound_ms / 1000,
+        ge=1,
+        le=30,
+        description="a number of seconds from 1 to 30",
+    )
 
     @field_validator("warning_seconds")
     @classmethod
@@ -160,6 +166,7 @@ class LimitsForm(Form):
             warning_ms=_ms(warning),
             tool_ms=_ms(self.tool_seconds),
             hold_ms=_ms(self.hold_seconds),
+            first_sound_ms=_ms(self.first_sound_seconds),
         )
 
 

@@ -120,6 +120,11 @@ class Leg:
         return self._machine.without_model or self._machine.ended_by == "error"
 
     @property
+    def last_words(self) -> str:
+        """What Twilio has to say before it hangs up, because the model did not; usually empty."""
+        return self._machine.last_words
+
+    @property
     def line_lost(self) -> bool:
         """Whether the stream ended without Twilio's word: the caller may still be there."""
         return self._machine.ended_by == "line"
@@ -142,7 +147,7 @@ class Leg:
     @property
     def goes_on(self) -> bool:
         """Whether the leg's end is not the call's, as far as is known."""
-        return self.needs_help or self.line_lost or self.away
+        return self.needs_help or self.line_lost or self.away or bool(self.last_words)
 
     def finish_record(self) -> None:
         """Store the end of the leg, once."""

@@ -11,6 +11,7 @@ from app.call import events as ev
 from app.call.agent import Agent
 from app.call.conversation import Conversation, Turn
 from app.call.destinations import route_to
+from app.call.first_sound import Stage
 from app.call.leaving import BUILT_IN
 from app.call.limits import NEVER, next_after
 from app.call.parts import Parts
@@ -53,6 +54,8 @@ class CallMachine:
         self._floor = parts.floor
         self._session = parts.session
         self._patience = parts.patience
+        self._owed = parts.owed
+        self._missing = parts.missing
         self._opened = ev.LegOpened()
         self._opened_ms = 0.0
         self._claim_by_ms = NEVER
@@ -99,6 +102,11 @@ class CallMachine:
         return bool(self._link.fatal) or self._leaving.farewell.reason == "model"
 
     @property
+    def last_words(self) -> str:
+        """What Twilio has to say to the caller before it hangs up, because the model did not."""
+        return self._leaving.farewell.last_words
+
+    @property
     def paces(self) -> list[Pace]:
         """How the agent's voices speak, in their order."""
         return self._speech.synthesis.paces
@@ -118,7 +126,7 @@ class CallMachine:
     def handle(self, event: ev.Event, now_ms: float) -> list[do.Command]:
         """Take what happened at `now_ms` (monotonic, never before the last); returns what to do."""
         if not self._over:
-            self._take(event, now_ms)
+            self._take(self._missing.fill(event), now_ms)
         if not self._over and isinstance(event, _MORE) and now_ms < self.next_deadline_ms:
             due_ms = self._speech.synthesis.next_ms(now_ms)
             self.next_deadline_ms = min(self.next_deadline_ms, due_ms)
@@ -133,41 +141,52 @@ class CallMachine:
     def _take(self, event: ev.Event, now_ms: float) -> None:
         match event:
             case ev.AudioReceived(response_id):
-                self._floor.response_moved(response_id, now_ms)
+                self._response_moved(response_id, now_ms)
                 self._speech.play(event, now_ms)
+                self._owed.sounds(response_id)
             case ev.TranscriptReceived(item_id, text):
+                self._owed.moved(now_ms)
                 self._speech.says(item_id, text, now_ms)
             case ev.TextReceived(item_id, text):
-                self._speech.writes(item_id, text, now_ms)
+                self._written(item_id, text, now_ms)
             case ev.VoiceReceived() | ev.VoicePaused() | ev.VoiceFinished() | ev.VoiceFailed():
                 self._speech.synthesis.take(event, now_ms)
+                if isinstance(event, ev.VoiceReceived):
+                    self._owed.voice_sounds()
             case ev.TranscriptCompleted(item_id, text):
-                self.conversation.turn("assistant", item_id, now_ms).said(text)
+                self._speech.completes(item_id, text, now_ms)
             case ev.MarkEchoed(name):
                 if self._audio.ledger.echoed(name, now_ms) and self._audio.ledger.all_surely_heard:
                     self.conversation.revision += 1  # what was said is heard
             case ev.SpeechStarted(item_id):
                 self._patience.caller_spoke()
+                self._owed.clock.caller_spoke(now_ms)
                 self.conversation.turn("user", item_id, now_ms)
                 self._floor.caller_began(now_ms)
             case ev.SpeechStopped():
-                self._floor.caller_stopped(now_ms)
+                self._caller_stopped(now_ms)
             case ev.CallerTurnCommitted(item_id, previous_item_id):
-                self._floor.caller_stopped(now_ms)
+                self._caller_stopped(now_ms)
                 self.conversation.committed(item_id, previous_item_id, now_ms)
             case ev.CallerTranscribed(item_id, text, audio_ms):
                 self._usage += Usage(transcribed_ms=audio_ms, transcripts=1)
                 self.conversation.transcribed(item_id, text, now_ms)
-            case ev.ResponseCreated(response_id):
-                knows = self._answers.all_taken
-                self._floor.response_began(response_id, now_ms, answers_all=knows)
+            case ev.ResponseCreated(response_id, in_conversation):
+                if in_conversation or self._expects_answer:
+                    self._response_began(response_id, now_ms)
+                else:
+                    self._items.mute_response(response_id)
             case ev.OutputItemAdded(response_id, item_id, kind):
-                self._floor.response_moved(response_id, now_ms)
+                self._response_moved(response_id, now_ms)
                 if kind == "message":
                     self._speech.begin(response_id, item_id, now_ms)
+                elif kind == "function_call":
+                    self._owed.calls_tool(response_id, complete=False)
             case ev.OutputItemDone(kind="function_call"):
+                self._response_moved(event.response_id, now_ms)
                 self._tool_called(event, now_ms)
-            case ev.OutputItemDone(_, item_id):
+            case ev.OutputItemDone(response_id, item_id):
+                self._response_moved(response_id, now_ms)
                 self._speech.finish(item_id, now_ms)
             case ev.ResponseDone():
                 self._response_ended(event, now_ms)
@@ -256,19 +275,54 @@ class CallMachine:
             self._tools.forget(call_id)
         return begun
 
+    # --- responses ----------------------------------------------------------------------------
+
+    @property
+    def _expects_answer(self) -> bool:
+        """Whether the model owes the beginning of a response."""
+        return self._responses.requested is not None or self._floor.answer_by_ms != NEVER
+
+    def _response_began(self, response_id: str, now_ms: float) -> None:
+        self._owed.moved(now_ms)
+        self._floor.response_began(response_id, answers_all=self._answers.all_taken)
+
+    def _response_moved(self, response_id: str, now_ms: float) -> None:
+        """Something came of a response, announced or not."""
+        if self._responses.expects(response_id) and self._expects_answer:
+            self._response_began(response_id, now_ms)
+        self._owed.moved(now_ms)
+        self._floor.response_moved(response_id)
+
+    def _written(self, item_id: str, text: str, now_ms: float) -> None:
+        self._owed.moved(now_ms)
+        self._speech.writes(item_id, text, now_ms)
+        if self._responses.active_id is not None:
+            self._owed.writes(self._responses.active_id)
+
+    def _caller_stopped(self, now_ms: float) -> None:
+        self._floor.caller_stopped(now_ms)
+        if self._floor.answer_by_ms != NEVER:
+            self._owed.clock.start(now_ms)
+
     def _response_ended(self, event: ev.ResponseDone, now_ms: float) -> None:
         self._usage += event.usage
+        self._response_moved(event.response_id, now_ms)
+        for call in event.calls:
+            self._tool_called(call, now_ms)
         failed = event.status == "failed"
         if event.response_id == self._responses.active_id:
             self._speech.finish_all(now_ms)
-        was = self._responses.done(event.response_id, now_ms, failed=failed)
+        empty = self._owed.is_empty(event)
+        self._speech.drop_unheard(event.response_id, now_ms)
+        was = self._responses.done(event.response_id, now_ms, failed=failed, empty=empty)
+        self._owed.ended(event, was, empty=empty)
         self._floor.response_ended(now_ms)
         self._answers.want_reply(event.response_id)
         cut_off = event.status == "cancelled" or self._items.is_muted(event.response_id)
         if was is not None and not failed and cut_off and was.wish in _LASTING:
             if was.wish in self._leaving.in_season:
                 self._responses.want(was.wish, was.direction)
-        if failed or cut_off:
+        if failed or cut_off or empty:
             was = None  # it was not said: asked for again, or taken back
         spoke = self._speech.spoke(event.response_id)
         self._leaving.response_ended(event.response_id, was, now_ms, spoke=spoke)
@@ -280,6 +334,9 @@ class CallMachine:
             self._items.drop(event.item_id)  # cut short: its arguments may be a fragment
             return
         call_id = event.call_id
+        if not self._owed.calls_tool(event.response_id, complete=True):
+            self._items.drop(event.item_id)  # another response was asked for in its place
+            return
         if not self._tools.begin(call_id, event.name, event.response_id, now_ms):
             return
         if event.name not in BUILT_IN:
@@ -294,9 +351,15 @@ class CallMachine:
     def _settle(self, now_ms: float) -> None:
         """Do what is due by now, and say when to look again."""
         if now_ms >= min(self._claim_by_ms, self._unstick_by_ms):
-            self._end_leg("unclaimed" if self._claim_by_ms <= now_ms else "stuck", now_ms)
+            unclaimed = self._claim_by_ms <= now_ms
+            why = "no stream came for the call" if unclaimed else "the stream took nothing"
+            self._out.append(do.ReportDecision("end the leg", f"{why} in {UNCLAIMED_MS:g} ms"))
+            self._end_leg("unclaimed" if unclaimed else "stuck", now_ms)
             return
-        if self._leaving.settle(now_ms, model_ready=self._link.ready):
+        self._floor.settle(now_ms)
+        self._owed.settle(now_ms, due=self._answer_due)
+        gone = self._session.gave_up(now_ms)
+        if self._leaving.settle(now_ms, model_ready=self._link.ready, model_gone=gone):
             self._end_leg(self._leaving.reason, now_ms)
             return
         self._speech.synthesis.settle(now_ms)
@@ -328,7 +391,8 @@ class CallMachine:
             self._link.next_ms(),
             self._tools.next_due_ms(),
             self._patience.next_ms(now_ms),
-            self._floor.answer_by_ms,
+            self._floor.next_ms(),
+            self._owed.next_ms(),
             self._responses.next_ms(),
             self._speech.synthesis.next_ms(now_ms),
         )
@@ -341,6 +405,15 @@ class CallMachine:
         """Whether the caller was told what to type, and may take their time."""
         told = self._link.ready and self._responses.idle
         return self._entries.keypad.asked and told and not self._leaving.under_way
+
+    @property
+    def _answer_due(self) -> bool:
+        """Whether the caller waits for words of the model's, and for nothing else."""
+        if self._floor.caller_acts or self._leaving.decided:
+            return False
+        if not self._link.ready and self._owed.clock.stage is Stage.ASKED:
+            return False  # the session is what is waited for
+        return not self._responses.idle or self._floor.answer_by_ms != NEVER
 
     def _waits(self) -> bool:
         """Whether the caller waits for something of ours."""
@@ -363,7 +436,8 @@ class CallMachine:
         wanted = self._responses.next(now_ms)
         if wanted is not None:
             event_id = self._ids.event()
-            self._responses.asked(event_id, now_ms)
+            self._responses.asked(event_id)
+            self._owed.asked(now_ms)
             self._out.append(do.CreateResponse(event_id, wanted.direction))
 
     # --- the end ------------------------------------------------------------------------------
