@@ -135,7 +135,7 @@ class Floor:
         self.response_moved(response_id)
         self._items.response_created()
         self._responses.created(response_id, answers_all=answers_all)
-        if self.records and (ours is None or ours.wish is not Wish.GOODBYE):
+        if self.records and (ours is None or ours.wish not in (Wish.GOODBYE, Wish.REST)):
             # to the machine's own words, or to what was said before it
             self._items.mute_response(response_id)
             self._cancel(response_id)

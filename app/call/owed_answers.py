@@ -151,11 +151,21 @@ class OwedAnswers:
             self._ask_again(now_ms)
             self._patience.comfort(now_ms)
         elif stage is Stage.FRESH_SESSION:
+            was = self._abandon(now_ms)
             self._replace_session(f"{reason}, nor of the second try", now_ms)
+            if was is not None:
+                self._responses.again(was, now_ms)
         else:
+            self._abandon(now_ms)
             self._responses.give_up()
 
     def _ask_again(self, now_ms: float) -> None:
+        was = self._abandon(now_ms)
+        if was is not None:
+            self._responses.again(was, now_ms)
+
+    def _abandon(self, now_ms: float) -> Wanted | None:
+        """Wait no longer for what is said or asked for. Returns what that was."""
         active_id = self._responses.active_id
         if active_id is not None:
             self._abandoned.add(active_id)
@@ -166,8 +176,7 @@ class OwedAnswers:
         if was is None and self._floor.answer_by_ms != NEVER:
             was = Wanted(Wish.REPLY)
         self._floor.answer_by_ms = NEVER
-        if was is not None:
-            self._responses.again(was, now_ms)
+        return was
 
     def _replace_session(self, reason: str, now_ms: float) -> None:
         self._report("replace the session", reason)

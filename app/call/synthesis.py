@@ -170,6 +170,8 @@ class Synthesis:
                 job.held.append((payload, size_bytes))
             case VoicePaused(_, start, end):
                 utterance.pauses.append((start, end))
+            case VoiceFinished() if not utterance.size_bytes:
+                self._fail(job, "passing", now_ms)  # it said that it spoke, and made no sound
             case VoiceFinished():
                 self.paces[job.attempts.voice] = learn(
                     self.paces[job.attempts.voice],

@@ -31,12 +31,14 @@ class Word:
 @dataclass(frozen=True, slots=True)
 class Way:
     """How a voice says an utterance. `delay_ms`: before the first piece; `speed`: how many times
-    faster than it plays. `fails`, behind `after_bytes`: passing, text or fatal."""
+    faster than it plays. `fails`, behind `after_bytes`: passing, text or fatal. `mute`: it says
+    that it spoke, and sends no sound."""
 
     delay_ms: float = 40.0
     speed: float = 10.0
     fails: str = ""
     after_bytes: int = 0
+    mute: bool = False
 
 
 @dataclass(slots=True)
@@ -120,6 +122,10 @@ class Speaking(Scene):
         if said.over:
             return
         utterance_id = said.command.utterance_id
+        if way.mute:
+            said.over = True
+            self.feed(ev.VoiceFinished(utterance_id))
+            return
         until = min(said.sent_bytes + self.PIECE_BYTES, len(said.sound))
         if way.fails:
             until = min(until, way.after_bytes)
