@@ -253,6 +253,6 @@ async def world(
         finally:
             server.should_exit = True
             await serving
-    assert fails or not log.failures()
+    assert fails or not log.failures(), log.failures()[0]
     assert tasks_of_calls() == tasks_before
     assert open_sockets() == sockets_before
