@@ -105,6 +105,7 @@ class Item:
 @dataclass(slots=True)
 class Session:
     items: dict[str, Item] = field(default_factory=dict)
+    deleted: set[str] = field(default_factory=set)
     active: str = ""
 
 
@@ -158,7 +159,7 @@ class Answering(Speaking):
                 cancelled = ev.ResponseDone(response_id, "cancelled")
                 self.later(20, partial(self._tell, session, cancelled))
             case do.DeleteItem(_, item_id):
-                session.items.pop(item_id, None)
+                session.deleted.add(item_id)
             case do.TruncateItem(_, item_id, audio_end_ms):
                 session.items[item_id].truncated_ms = audio_end_ms
             case do.AddMessage(role="assistant", text=text, item_id=item_id) if item_id:
@@ -200,5 +201,5 @@ class Answering(Speaking):
         return [
             item.text or item_id
             for item_id, item in self.session.items.items()
-            if item_id not in heard and not item_id.startswith("bridge_")
+            if item_id not in heard | self.session.deleted and not item_id.startswith("bridge_")
         ]
