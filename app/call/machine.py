@@ -12,10 +12,10 @@ from app.call.agent import Agent
 from app.call.conversation import Conversation, Turn
 from app.call.destinations import route_to
 from app.call.first_sound import Stage
-from app.call.leaving import BUILT_IN
 from app.call.limits import NEVER, next_after
 from app.call.parts import Parts
 from app.call.pause_match import Pace
+from app.call.response_flow import ResponseFlow
 from app.call.responses import Wish
 from app.call.transfer import TRANSFER, Handing
 from app.call.usage import Usage
@@ -26,16 +26,12 @@ _MORE = (ev.AudioReceived, ev.TranscriptReceived, ev.TextReceived, ev.VoiceRecei
 UNCLAIMED_MS = 30_000.0
 STUCK_MS = 30_000.0
 
-# Still to be said when the caller's speech cut it off.
-_LASTING = (Wish.WARNING, Wish.ANNOUNCEMENT, Wish.GOODBYE)
-
 
 class CallMachine:
     """One leg of a call. Pure: the same events at the same times give the same commands."""
 
     def __init__(self, agent: Agent) -> None:
         self.agent = agent
-        self._usage = Usage()
         self.ended_by = ""  # who or what ended the leg, once it is over
         self.conversation = Conversation()
         self.next_deadline_ms = NEVER
@@ -56,6 +52,7 @@ class CallMachine:
         self._patience = parts.patience
         self._owed = parts.owed
         self._missing = parts.missing
+        self._flow = ResponseFlow(self._out, parts)
         self._opened = ev.LegOpened()
         self._opened_ms = 0.0
         self._claim_by_ms = NEVER
@@ -67,7 +64,7 @@ class CallMachine:
     def usage(self) -> Usage:
         """What the leg used up so far."""
         first, *others = self._speech.synthesis.characters or [0]
-        return self._usage + Usage(
+        return self._flow.usage + Usage(
             voice_characters=first + sum(others), fallback_characters=sum(others)
         )
 
@@ -140,15 +137,13 @@ class CallMachine:
 
     def _take(self, event: ev.Event, now_ms: float) -> None:
         match event:
-            case ev.AudioReceived(response_id):
-                self._response_moved(response_id, now_ms)
-                self._speech.play(event, now_ms)
-                self._owed.sounds(response_id)
+            case ev.AudioReceived():
+                self._flow.audio(event, now_ms)
             case ev.TranscriptReceived(item_id, text):
                 self._owed.moved(now_ms)
                 self._speech.says(item_id, text, now_ms)
             case ev.TextReceived(item_id, text):
-                self._written(item_id, text, now_ms)
+                self._flow.written(item_id, text, now_ms)
             case ev.VoiceReceived() | ev.VoicePaused() | ev.VoiceFinished() | ev.VoiceFailed():
                 self._speech.synthesis.take(event, now_ms)
                 if isinstance(event, ev.VoiceReceived):
@@ -160,36 +155,26 @@ class CallMachine:
                     self.conversation.revision += 1  # what was said is heard
             case ev.SpeechStarted(item_id):
                 self._patience.caller_spoke()
-                self._owed.clock.caller_spoke(now_ms)
                 self.conversation.turn("user", item_id, now_ms)
                 self._floor.caller_began(now_ms)
+                if self._floor.caller_acts:
+                    self._owed.clock.caller_spoke(now_ms)
             case ev.SpeechStopped():
                 self._caller_stopped(now_ms)
             case ev.CallerTurnCommitted(item_id, previous_item_id):
                 self._caller_stopped(now_ms)
                 self.conversation.committed(item_id, previous_item_id, now_ms)
             case ev.CallerTranscribed(item_id, text, audio_ms):
-                self._usage += Usage(transcribed_ms=audio_ms, transcripts=1)
+                self._flow.usage += Usage(transcribed_ms=audio_ms, transcripts=1)
                 self.conversation.transcribed(item_id, text, now_ms)
-            case ev.ResponseCreated(response_id, in_conversation):
-                if in_conversation or self._expects_answer:
-                    self._response_began(response_id, now_ms)
-                else:
-                    self._items.mute_response(response_id)
-            case ev.OutputItemAdded(response_id, item_id, kind):
-                self._response_moved(response_id, now_ms)
-                if kind == "message":
-                    self._speech.begin(response_id, item_id, now_ms)
-                elif kind == "function_call":
-                    self._owed.calls_tool(response_id, complete=False)
-            case ev.OutputItemDone(kind="function_call"):
-                self._response_moved(event.response_id, now_ms)
-                self._tool_called(event, now_ms)
-            case ev.OutputItemDone(response_id, item_id):
-                self._response_moved(response_id, now_ms)
-                self._speech.finish(item_id, now_ms)
+            case ev.ResponseCreated():
+                self._flow.created(event, now_ms)
+            case ev.OutputItemAdded():
+                self._flow.item_began(event, now_ms)
+            case ev.OutputItemDone():
+                self._flow.item_ended(event, now_ms, at_s=self._clock_s(now_ms))
             case ev.ResponseDone():
-                self._response_ended(event, now_ms)
+                self._flow.ended(event, now_ms, at_s=self._clock_s(now_ms))
             case ev.ToolReturned(call_id, output) | ev.ToolFailed(call_id, output):
                 self._entries.dropped(call_id, now_ms)
                 self._answers.answer(call_id, output, now_ms)
@@ -275,76 +260,10 @@ class CallMachine:
             self._tools.forget(call_id)
         return begun
 
-    # --- responses ----------------------------------------------------------------------------
-
-    @property
-    def _expects_answer(self) -> bool:
-        """Whether the model owes the beginning of a response."""
-        return self._responses.requested is not None or self._floor.answer_by_ms != NEVER
-
-    def _response_began(self, response_id: str, now_ms: float) -> None:
-        self._owed.moved(now_ms)
-        self._floor.response_began(response_id, answers_all=self._answers.all_taken)
-
-    def _response_moved(self, response_id: str, now_ms: float) -> None:
-        """Something came of a response, announced or not."""
-        if self._responses.expects(response_id) and self._expects_answer:
-            self._response_began(response_id, now_ms)
-        self._owed.moved(now_ms)
-        self._floor.response_moved(response_id)
-
-    def _written(self, item_id: str, text: str, now_ms: float) -> None:
-        self._owed.moved(now_ms)
-        self._speech.writes(item_id, text, now_ms)
-        if self._responses.active_id is not None:
-            self._owed.writes(self._responses.active_id)
-
     def _caller_stopped(self, now_ms: float) -> None:
         self._floor.caller_stopped(now_ms)
         if self._floor.answer_by_ms != NEVER:
             self._owed.clock.start(now_ms)
-
-    def _response_ended(self, event: ev.ResponseDone, now_ms: float) -> None:
-        self._usage += event.usage
-        self._response_moved(event.response_id, now_ms)
-        for call in event.calls:
-            self._tool_called(call, now_ms)
-        failed = event.status == "failed"
-        if event.response_id == self._responses.active_id:
-            self._speech.finish_all(now_ms)
-        empty = self._owed.is_empty(event)
-        self._speech.drop_unheard(event.response_id, now_ms)
-        was = self._responses.done(event.response_id, now_ms, failed=failed, empty=empty)
-        self._owed.ended(event, was, empty=empty)
-        self._floor.response_ended(now_ms)
-        self._answers.want_reply(event.response_id)
-        cut_off = event.status == "cancelled" or self._items.is_muted(event.response_id)
-        if was is not None and not failed and cut_off and was.wish in _LASTING:
-            if was.wish in self._leaving.in_season:
-                self._responses.want(was.wish, was.direction)
-        if failed or cut_off or empty:
-            was = None  # it was not said: asked for again, or taken back
-        spoke = self._speech.spoke(event.response_id)
-        self._leaving.response_ended(event.response_id, was, now_ms, spoke=spoke)
-
-    # --- tools --------------------------------------------------------------------------------
-
-    def _tool_called(self, event: ev.OutputItemDone, now_ms: float) -> None:
-        if event.status != "completed":
-            self._items.drop(event.item_id)  # cut short: its arguments may be a fragment
-            return
-        call_id = event.call_id
-        if not self._owed.calls_tool(event.response_id, complete=True):
-            self._items.drop(event.item_id)  # another response was asked for in its place
-            return
-        if not self._tools.begin(call_id, event.name, event.response_id, now_ms):
-            return
-        if event.name not in BUILT_IN:
-            self._out.append(do.RunTool(call_id, event.name, event.arguments))
-            return
-        self._tools.keep(call_id)
-        cut = self._items.is_cut(event.response_id, event.item_id)
-        self._leaving.tool_called(event, now_ms, cut=cut, at_s=self._clock_s(now_ms))
 
     # --- time ---------------------------------------------------------------------------------
 

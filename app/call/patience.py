@@ -80,7 +80,7 @@ class Patience:
 
     def comfort(self, now_ms: float) -> None:
         """Let the caller hear now that they are not forgotten, unless they hear something."""
-        if not self._audio.waiting and not self._audio.ledger.playing(now_ms):
+        if self._audio.is_open and not self._audio.ledger.playing(now_ms):
             self._play_tone(now_ms)
 
     def _play_tone(self, now_ms: float) -> None:

@@ -30,7 +30,7 @@ class Disturbed(Answering):
     """`what`, for its `number`-th time, comes in this `way`; `seen` counts how often it came."""
 
     def __init__(self, what: type[ev.Event], number: int, way: str, voices: tuple[str, ...]):
-        self._what, self._number, self._way = what, number, way
+        self._what, self._number, self._comes = what, number, way
         self._held: ev.Event | None = None
         self.seen = 0
         self.touched = False
@@ -58,7 +58,7 @@ class Disturbed(Answering):
         if self.seen <= self._number:
             return [event]
         self.touched = True
-        match self._way:
+        match self._comes:
             case "lost":
                 return []
             case "doubled":

@@ -217,3 +217,24 @@ def test_a_caller_who_interrupts_is_owed_nothing_but_the_answer_to_their_words()
     scene.speak("user_2")
     scene.run(30_000)
     assert len(scene.asked_ms) == 1 and scene.decisions == []
+
+
+def test_noises_of_an_answering_machine_do_not_keep_its_message_from_being_asked_for_again() -> (
+    None
+):
+    scene = Answering(someone(), lambda number: SPOKEN if number else SILENT["nothing"])
+    voicemail(scene)
+    scene.run(1000)
+    scene.speak("beep")
+    scene.run(5000)
+    assert scene.first_words_ms() - scene.asked_ms[0] <= 6000
+
+
+def test_a_model_that_is_silent_before_the_caller_is_there_is_asked_again_without_a_tone() -> None:
+    who, _ = WISHES["greeting"]
+    scene = Answering(who, lambda number: SPOKEN if number else SILENT["nothing"])
+    scene.feed(ev.LegOpened())
+    scene.run(8000)  # an announcement is said by Twilio meanwhile
+    scene.feed(ev.StreamStarted("MZ1"))
+    scene.run(2000)
+    assert scene.line.item_ids == ["item_1"]
