@@ -11,10 +11,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from bench import load, report, sound, truth, voices, voices_cost
+from bench import load, omissions, report, silences, sound, strangers, truth, voices, voices_cost
+from bench.attacks import ATTACKS
 from bench.load import Measurement, Plan
 from bench.process import CORES, RELAY, SERVICE, Subject, pin
 
+WIDE = 220  # characters
 BARGE_IN = Plan(calls=50, seconds=20)
 
 HELP = """\
@@ -49,11 +51,12 @@ def arguments() -> argparse.Namespace:
     add(
         "what",
         nargs="?",
-        choices=["load", "truth", "sound", "voices"],
+        choices=["load", "truth", "sound", "voices", "strangers", "silences"],
         default="load",
         help="load: what a call costs; truth: what the model is told of interruptions; sound: "
         "where a recording holds what was heard; voices: the same for external voices, and what "
-        "they add (load)",
+        "they add; strangers: what attacks at the port cost those who talk; silences: what becomes "
+        "of callers whose agent answers without sound (load)",
     )
     add("--interruptions", type=positive, default=200, metavar="N", help="for truth (200)")
     add(
@@ -71,6 +74,12 @@ def arguments() -> argparse.Namespace:
     )
     add("--runs", type=positive, metavar="R", help="of each, interleaved (3; for voices 2)")
     add("--part", choices=voices.PARTS, help="for voices: this one alone")
+    add(
+        "--only",
+        metavar="TEXT",
+        default="",
+        help="for strangers, silences: what has this in its name",
+    )
     add("--json", type=Path, metavar="FILE", help="write every run's figures")
     add("--markdown", type=Path, metavar="FILE", help="write the table for a README")
     return parser.parse_args()
@@ -141,7 +150,10 @@ def show_verdicts(headings: tuple[str, ...], rows: list[tuple[str, ...]], title:
     table = Table(*headings, title=title or None, title_justify="left")
     for row in rows:
         table.add_row(*row, style={"PASS": "green", "FAIL": "bold red"}.get(row[-1], ""))
-    Console(markup=False, highlight=False).print(table)
+    console = Console(markup=False, highlight=False)
+    if not console.is_terminal:
+        console.width = WIDE  # a file has room
+    console.print(table)
 
 
 def markdown_of(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
@@ -174,6 +186,39 @@ def compare_voices(options: argparse.Namespace, console: Console) -> int:
     return 0 if kept else 1
 
 
+def meet_strangers(options: argparse.Namespace, console: Console) -> int:
+    """Attack the service in each way, judge. The exit status."""
+    chosen = [attack for attack in ATTACKS if options.only in attack.name]
+    if CORES:
+        pin(0, CORES[1])
+    done = []
+    for attack in chosen:
+        done.append(uvloop.run(strangers.measure(attack)))
+        console.print("  ".join(done[-1].row))
+    show_limits_kept(strangers.HEADINGS, [outcome.row for outcome in done], options)
+    for remark in [remark for outcome in done for remark in outcome.remarks]:
+        console.print(remark)
+    return 1 if any(outcome.broken for outcome in done) else 0
+
+
+def meet_silences(options: argparse.Namespace, console: Console) -> int:
+    """Answer without sound in each way, judge. The exit status."""
+    if CORES:
+        pin(0, CORES[1])
+    wanted = silences.places(options.only)
+    console.print(f"{len(wanted)} calls …")
+    done = uvloop.run(silences.measure(wanted))
+    show_limits_kept(silences.HEADINGS, silences.rows(done), options)
+    omitted = uvloop.run(omissions.measure())
+    show_verdicts(omissions.HEADINGS, [each.row for each in omitted])
+    for remark in (silences.LEGEND, *silences.remarks(done)):
+        console.print(remark)
+    if options.json:
+        options.json.write_bytes(silences.as_json(done))
+    broken = any(each.broken for each in done) or any(each.broken for each in omitted)
+    return 1 if broken else 0
+
+
 def main() -> int:
     """Measure, compare, judge. The exit status."""
     options = arguments()
@@ -184,6 +229,10 @@ def main() -> int:
         return hear_sound(options, console)
     if options.what == "voices":
         return compare_voices(options, console)
+    if options.what == "silences":
+        return meet_silences(options, console)
+    if options.what == "strangers":
+        return meet_strangers(options, console)
     plan, runs = Plan(options.calls, options.seconds or 15), options.runs or 3
     todo = [(subject, plan) for _ in range(runs) for subject in (RELAY, SERVICE)]
     todo += [(subject, BARGE_IN) for subject in (RELAY, SERVICE)]
