@@ -11,7 +11,18 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from bench import load, omissions, report, silences, sound, strangers, truth, voices, voices_cost
+from bench import (
+    lifetimes,
+    load,
+    omissions,
+    report,
+    silences,
+    sound,
+    strangers,
+    truth,
+    voices,
+    voices_cost,
+)
 from bench.attacks import ATTACKS
 from bench.load import Measurement, Plan
 from bench.process import CORES, RELAY, SERVICE, Subject, pin
@@ -150,10 +161,15 @@ def show_verdicts(headings: tuple[str, ...], rows: list[tuple[str, ...]], title:
     table = Table(*headings, title=title or None, title_justify="left")
     for row in rows:
         table.add_row(*row, style={"PASS": "green", "FAIL": "bold red"}.get(row[-1], ""))
+    new_console().print(table)
+
+
+def new_console() -> Console:
+    """Plain text, wide where nobody's screen is in the way."""
     console = Console(markup=False, highlight=False)
     if not console.is_terminal:
-        console.width = WIDE  # a file has room
-    console.print(table)
+        console.width = WIDE
+    return console
 
 
 def markdown_of(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
@@ -196,9 +212,12 @@ def meet_strangers(options: argparse.Namespace, console: Console) -> int:
         done.append(uvloop.run(strangers.measure(attack)))
         console.print("  ".join(done[-1].row))
     show_limits_kept(strangers.HEADINGS, [outcome.row for outcome in done], options)
+    lived = uvloop.run(lifetimes.measure()) if not options.only else []
+    show_verdicts(lifetimes.HEADINGS, [each.row for each in lived])
     for remark in [remark for outcome in done for remark in outcome.remarks]:
         console.print(remark)
-    return 1 if any(outcome.broken for outcome in done) else 0
+    broken = any(each.broken for each in done) or any(each.broken for each in lived)
+    return 1 if broken else 0
 
 
 def meet_silences(options: argparse.Namespace, console: Console) -> int:
@@ -222,7 +241,7 @@ def meet_silences(options: argparse.Namespace, console: Console) -> int:
 def main() -> int:
     """Measure, compare, judge. The exit status."""
     options = arguments()
-    console = Console(markup=False, highlight=False)
+    console = new_console()
     if options.what == "truth":
         return tell_truth(options, console)
     if options.what == "sound":

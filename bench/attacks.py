@@ -22,13 +22,14 @@ PER_S = 300.0  # requests, so that the attacker does not eat a core
 SEND_AT_ONCE_BYTES = 1 << 18
 
 _HOST = f"Host: {PUBLIC_URL.removeprefix('https://')}\r\n".encode()
-_GET = b"GET /healthz HTTP/1.1\r\n" + _HOST
-_WHOLE = _GET + b"\r\n"
-_FORM = (
+GET = b"GET /healthz HTTP/1.1\r\n" + _HOST
+WHOLE = GET + b"\r\n"
+FORM = (
     b"POST /incoming-call HTTP/1.1\r\n" + _HOST + b"Content-Length: 1000\r\n"
     b"Content-Type: application/x-www-form-urlencoded\r\n\r\n"
 )
-_UPGRADE = (
+ANSWER_UNREAD = b"GET /openapi.json HTTP/1.1\r\n" + _HOST + b"\r\n"
+UPGRADE = (
     b"GET /media-stream/" + b"x" * 32 + b" HTTP/1.1\r\n" + _HOST + b"Upgrade: websocket\r\n"
     b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
     b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
@@ -55,11 +56,11 @@ async def nothing(_door: Door) -> None:
 
 
 async def header_lines(door: Door) -> None:
-    await _pour(door, _GET, (b"X-Padding: " + b"a" * 1011 + b"\r\n") * 1024, 300)
+    await _pour(door, GET, (b"X-Padding: " + b"a" * 1011 + b"\r\n") * 1024, 300)
 
 
 async def tiny_headers(door: Door) -> None:
-    await _pour(door, _GET, b"a:b\r\n" * 20_000, 84)
+    await _pour(door, GET, b"a:b\r\n" * 20_000, 84)
 
 
 async def request_line(door: Door) -> None:
@@ -86,17 +87,17 @@ async def trickled_head(door: Door) -> None:
 
 
 async def second_request(door: Door) -> None:
-    for connection in await door.each(MANY, _WHOLE):
+    for connection in await door.each(MANY, WHOLE):
         await connection.answered()
-        await connection.send(_GET)
+        await connection.send(GET)
 
 
 async def no_body(door: Door) -> None:
-    await door.each(MANY, _FORM)
+    await door.each(MANY, FORM)
 
 
 async def trickled_body(door: Door) -> None:
-    await _trickle(await door.each(MANY, _FORM), b"a" * 1000)
+    await _trickle(await door.each(MANY, FORM), b"a" * 1000)
 
 
 async def _trickle(connections: Sequence[Connection], text: bytes) -> None:
@@ -118,13 +119,13 @@ async def pipelined(door: Door) -> None:
     connection = await door.connect(reads=False)
     if connection is not None:
         for _ in range(200):
-            if not await connection.send(_WHOLE * 2000):
+            if not await connection.send(WHOLE * 2000):
                 return
 
 
 async def unread_answers(door: Door) -> None:
     until_s = time.monotonic() + LASTS_S
-    ask = (b"GET /openapi.json HTTP/1.1\r\n" + _HOST + b"\r\n") * 20
+    ask = ANSWER_UNREAD * 20
     connections = [each for _ in range(50) if (each := await door.connect(reads=False))]
     while time.monotonic() < until_s:
         await asyncio.gather(*(each.send(ask) for each in connections if not each.closed_s))
@@ -132,7 +133,7 @@ async def unread_answers(door: Door) -> None:
 
 
 async def resets(door: Door) -> None:
-    halves = (_GET, _FORM + b"CallSid=", _UPGRADE, _FORM + b"a" * 1000)
+    halves = (GET, FORM + b"CallSid=", UPGRADE, FORM + b"a" * 1000)
     async for number in _paced():
         connection = await door.connect(keep=False)
         if connection is not None:
@@ -155,8 +156,8 @@ async def noise(door: Door) -> None:
     """Whatever a service might write a line about."""
     said = (
         b"GET /no/such/path HTTP/1.1\r\n" + _HOST + b"\r\n",
-        _FORM + b"a" * 1000,
-        _UPGRADE + b"\r\n",
+        FORM + b"a" * 1000,
+        UPGRADE + b"\r\n",
         b"GET /media-stream HTTP/1.1\r\n" + _HOST + b"\r\n",
         b"\x16\x03\x01\x02\x00 this is TLS\r\n\r\n",
     )
@@ -182,24 +183,24 @@ async def _paced() -> AsyncIterator[int]:
 
 
 async def refused_handshakes(door: Door) -> None:
-    await door.each(MANY, _UPGRADE + b"\r\n")
+    await door.each(MANY, UPGRADE + b"\r\n")
 
 
 async def half_handshakes(door: Door) -> None:
-    await door.each(MANY, _UPGRADE)
+    await door.each(MANY, UPGRADE)
 
 
 async def crowded_handshakes(door: Door) -> None:
     headers = b"".join(b"X-%d: 1\r\n" % number for number in range(200))
-    await door.each(MANY, _UPGRADE + headers + b"\r\n")
+    await door.each(MANY, UPGRADE + headers + b"\r\n")
 
 
 async def long_handshakes(door: Door) -> None:
-    await door.each(MANY, _UPGRADE + b"Cookie: " + b"a" * 9000 + b"\r\n\r\n")
+    await door.each(MANY, UPGRADE + b"Cookie: " + b"a" * 9000 + b"\r\n\r\n")
 
 
 async def handshakes_with_body(door: Door) -> None:
-    await door.each(MANY, _UPGRADE + b"Content-Length: 10\r\n\r\n")
+    await door.each(MANY, UPGRADE + b"Content-Length: 10\r\n\r\n")
 
 
 # --- ticket holders -------------------------------------------------------------------------------

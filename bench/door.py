@@ -70,6 +70,12 @@ class Connection:
         answer, self._answer = self._answer, b""
         return answer
 
+    @property
+    def port(self) -> int:
+        """Ours."""
+        port: int = self._sock.getsockname()[1]
+        return port
+
     def reset(self) -> None:
         """Go away without a word: the other side gets a reset."""
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -112,6 +118,20 @@ class Door:
         if keep:
             self.connections.append(connection)
         return connection
+
+    @property
+    def ports(self) -> list[int]:
+        """This side's, of everything that is open here."""
+        streams = (line.transport.underlying_transport for line in self.lines)
+        names = [stream.get_extra_info("sockname")[1] for stream in streams]
+        return [*(connection.port for connection in self.connections), *names]
+
+    def close(self) -> None:
+        """Let go of everything."""
+        for connection in self.connections:
+            connection.close()
+        for line in self.lines:
+            line.transport.disconnect(False)
 
     async def each(self, count: int, data: bytes) -> list[Connection]:
         """So many connections that say the same."""

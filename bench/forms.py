@@ -129,12 +129,11 @@ def broken_off(session: PlayedSession) -> None:
     if session.writes:
         session.part("text")
         session.delta("output_text", f"Line {session.cell.index} begins. {UNSPOKEN} is")
-        session.cell.stalled_ms = now_ms()
     else:
         session.part("audio")
         session.delta("output_audio_transcript", "Well")
         session.sound(BROKEN_OFF_TENTHS)
-        session.cell.stalled_ms = now_ms() + BROKEN_OFF_TENTHS * 100
+    session.cell.broke_off_ms = now_ms()
 
 
 def nothing(_session: PlayedSession) -> None:

@@ -29,8 +29,9 @@ class Cell:
     responses are, before the one that counts: from then on the `form` is played, to the first try
     alone or, with `never`, to each; with `fresh`, to each of the first session.
 
-    `asked_ms`: when each try was asked for. `stalled_ms`: when sound that broke off was over.
-    `tool_ms`: when a tool's answer came. `left`: texts that nobody heard and that were in the
+    `asked_ms`: when each try was asked for. `broke_off_ms`: when the model fell silent amid words.
+    `called_ms`: when it called a tool. `tool_ms`: when a tool's answer came. `deaf`: how many texts
+    a voice answers without sound. `left`: texts that no caller heard and that were in the
     conversation when another try was asked for.
     """
 
@@ -40,10 +41,10 @@ class Cell:
     fresh: bool = False
     steps: list[Step] = field(default_factory=list)
     asked_ms: list[float] = field(default_factory=list)
-    stalled_ms: float = 0.0
+    broke_off_ms: float = 0.0
     called_ms: float = 0.0
     tool_ms: float = 0.0
-    deaf: float = 0.0  # how many texts a voice answers without sound
+    deaf: float = 0.0
     left: list[str] = field(default_factory=list)
     sessions: list["PlayedSession"] = field(default_factory=list)
 

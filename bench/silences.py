@@ -24,7 +24,7 @@ HEADINGS = ("voice", "form", "answers", *(wish.name for wish in WISHES), "")
 LEGEND = (
     "Seconds from the moment at which the words were due. Where the second try answers: to the "
     "words. Where none does: to the first sound, and to a human or <Say>. "
-    "-: never; h: hung up without a word; u: unheard text left; ?: never came so far; !: broken."
+    "-: never; g: let go without a word; u: unheard text left; ?: never came so far; !: broken."
 )
 
 
@@ -126,7 +126,7 @@ def as_json(outcomes: Sequence[Outcome]) -> bytes:
             "words_ms": _ms(each.words_ms),
             "sound_ms": _ms(each.sound_ms),
             "help_ms": _ms(each.help_ms),
-            "hung_up": each.hung_up,
+            "let_go": each.let_go,
             "left": each.left,
             "tries": each.tries,
             "status": each.status,

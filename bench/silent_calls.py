@@ -25,6 +25,7 @@ HELP_MS = 15_000.0
 WAITS_MS = 20_000.0
 ASKED_WITHIN_MS = 25_000.0
 LOOK_S = 0.05
+PAUSE_MS = 50.0  # shorter ones do not end a sentence
 SETTLES_MS = 700.0  # after the first words ...
 SETTLES_LATE_MS = 6000.0  # ... that came of the first try: it must stay the only one
 ENDED_WITHIN_S = 4.0
@@ -49,14 +50,15 @@ class Place:
 @dataclass(slots=True)
 class Outcome:
     """What became of the caller, in ms from the moment at which the answer was due; infinity: it
-    did not come. `help_ms`: a human is dialled, or Twilio says something. `hung_up`: the call ended
-    before any of it. `left`: what nobody heard and the model, or the record, takes for said."""
+    did not come. `help_ms`: a human is dialled, or Twilio says something. `let_go`: the call ended, or
+    went to a human, without any of it. `left`: what the model, or the record, takes for said and no
+    caller heard."""
 
     place: Place
     words_ms: float = inf
     sound_ms: float = inf
     help_ms: float = inf
-    hung_up: bool = False
+    let_go: bool = False
     left: list[str] = field(default_factory=list)
     tries: int = 0
     status: str = ""
@@ -75,8 +77,8 @@ class Outcome:
         if self.fault:
             return [self.fault]
         broken = []
-        if self.hung_up:
-            broken.append("hung up without a word")
+        if self.let_go:
+            broken.append("let go without a word")
         if self.answers:
             most_ms = HELP_MS if self.place.form.fresh else WORDS_MS
             if self.words_ms > most_ms + TOLERANCE_MS:
@@ -99,7 +101,7 @@ class Outcome:
         told = " ".join("-" if each == inf else f"{each / 1000:.1f}" for each in seconds)
         if self.fault:
             told = "?"
-        marks = [(self.hung_up, "h"), (bool(self.left), "u"), (bool(self.broken), "!")]
+        marks = [(self.let_go, "g"), (bool(self.left), "u"), (bool(self.broken), "!")]
         return told + "".join(mark for holds, mark in marks if holds)
 
 
@@ -125,16 +127,24 @@ async def hold(place: Place, cell: Cell, phone: Phone) -> Outcome:
     return outcome
 
 
-def _due_ms(cell: Cell) -> float:
-    """When the words were due: asked for, or when the sound of them broke off."""
-    if cell.stalled_ms:
-        return cell.stalled_ms
-    return min(cell.asked_ms[0], cell.called_ms or inf) if _by_call(cell) else cell.asked_ms[0]
+def _due_ms(place: Place, cell: Cell, call: Call) -> float:
+    """When the words were due: asked for, or when the sound of those that broke off was over."""
+    if cell.broke_off_ms:
+        return _end_of_words_ms(call, cell.asked_ms[0]) or cell.broke_off_ms
+    if place.wish.from_call:
+        return min(cell.asked_ms[0], cell.called_ms)
+    return cell.asked_ms[0]
 
 
-def _by_call(cell: Cell) -> bool:
-    """A call that is answered by words is answered late, too, when they are asked for late."""
-    return bool(cell.called_ms) and not cell.tool_ms
+def _end_of_words_ms(call: Call, from_ms: float) -> float:
+    """When the first uninterrupted words since then were over; 0 if there were none."""
+    end_ms = 0.0
+    for media in _heard(call, from_ms):
+        if end_ms and media.starts_ms > end_ms + PAUSE_MS:
+            break
+        if end_ms or is_speech(media.payload):
+            end_ms = media.ends_ms
+    return end_ms
 
 
 def _over(place: Place, cell: Cell, call: Call, began_ms: float) -> bool:
@@ -143,13 +153,13 @@ def _over(place: Place, cell: Cell, call: Call, began_ms: float) -> bool:
         return True
     if not cell.asked_ms:
         return now_ms() > began_ms + ASKED_WITHIN_MS
-    due_ms = _due_ms(cell)
+    due_ms = _due_ms(place, cell, call)
     words_ms = first_words_ms(call, due_ms)
     if words_ms < inf and not (place.never and not place.form.sounds):
         quiet_ms = call.playback.plays_until_ms
         settles_ms = SETTLES_LATE_MS if place.form.sounds else SETTLES_MS
         return now_ms() > max(words_ms, quiet_ms) + settles_ms or _helped(place, call, due_ms) < inf
-    if _helped(place, call, due_ms) < inf:
+    if call.dialed or _helped(place, call, due_ms) < inf:
         return True
     return now_ms() > max(due_ms, cell.tool_ms) + WAITS_MS
 
@@ -160,14 +170,16 @@ def _read(outcome: Outcome, cell: Cell, call: Call) -> None:
         ended = f" ({call.status})" if not call.is_live else ""
         outcome.fault = f"the words were never asked for{ended}"
         return
-    due_ms, place = _due_ms(cell), outcome.place
+    place = outcome.place
+    due_ms = _due_ms(place, cell, call)
     helped_ms = _helped(place, call, due_ms)
     outcome.words_ms = first_words_ms(call, due_ms) - due_ms
     outcome.sound_ms = min(_first_sound_ms(call, due_ms), helped_ms) - due_ms
     # A caller who waits for a tool is helped by its answer; that is due when the tool has it.
     outcome.help_ms = helped_ms - max(due_ms, cell.tool_ms)
     heard = min(outcome.words_ms, outcome.help_ms)
-    outcome.hung_up = not call.is_live and heard == inf
+    gone = not call.is_live or (place.wish.needs_words and bool(call.dialed))
+    outcome.let_go = gone and heard == inf
     outcome.left = [*cell.left]
     session = cell.sessions[-1]
     if not session.closed.is_set() and call.is_live:
@@ -175,9 +187,9 @@ def _read(outcome: Outcome, cell: Cell, call: Call) -> None:
 
 
 def _helped(place: Place, call: Call, due_ms: float) -> float:
-    """When help came: somebody is dialled, or Twilio speaks. A machine is helped by words alone."""
+    """When help came: somebody is dialled, or Twilio speaks."""
     moments = [each.at_ms for each in call.spoken_by_twilio if each.verb == "Say"]
-    if not place.wish.help_by_say:
+    if not place.wish.needs_words:
         moments += [each.at_ms for each in call.dialed]
     return min((at_ms for at_ms in moments if at_ms >= due_ms), default=inf)
 

@@ -92,12 +92,12 @@ def _mouth(cells: Mapping[int, Cell]) -> Mouth:
         if cell is not None and cell.deaf > 0:
             cell.deaf -= 1
             return Spoken(b"", (Word(text, 0),))
-        return Spoken(_tone(hz), (Word(text, 0),))
+        return Spoken(tone(hz), (Word(text, 0),))
 
     return say
 
 
 @cache
-def _tone(hz: int) -> bytes:
+def tone(hz: int) -> bytes:
     period = [round(8000 * sin(2 * pi * n * TONE_HZ / hz)) for n in range(hz // TONE_HZ)]
     return array("h", period * TONE_MS).tobytes()

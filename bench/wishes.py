@@ -105,13 +105,15 @@ Begin = Callable[[Phone, Cell], Awaitable[Call]]
 @dataclass(frozen=True, slots=True)
 class Wish:
     """`steps`: the responses before the one that counts. `begin`: makes the call, up to where the
-    answer is due by itself. `help_by_say`: a human is no help here."""
+    answer is due by itself. `from_call`: it is due as soon as the model has called the tool.
+    `needs_words`: a human who is dialled is no help, unless somebody says so."""
 
     name: str
     profile: str
     steps: tuple[Step, ...]
     begin: Begin
-    help_by_say: bool = False
+    from_call: bool = False
+    needs_words: bool = False
 
 
 async def ring(phone: Phone, cell: Cell) -> Call:
@@ -167,9 +169,16 @@ WISHES = (
     Wish("hold", "talk", (_SPEAK, _tool("search")), spoken_to),
     Wish("nudge", "nudge", (_SPEAK,), greeted),
     Wish("warning", "warning", (_SPEAK,), greeted),
-    Wish("transfer", "talk", (_SPEAK, _tool("transfer_to_human")), spoken_to),
-    Wish("goodbye", "talk", (_SPEAK, _tool("end_call")), spoken_to),
+    Wish(
+        "transfer",
+        "talk",
+        (_SPEAK, _tool("transfer_to_human")),
+        spoken_to,
+        from_call=True,
+        needs_words=True,
+    ),
+    Wish("goodbye", "talk", (_SPEAK, _tool("end_call")), spoken_to, from_call=True),
     Wish("goodbye, idle", "idle", (_SPEAK,), greeted),
     Wish("goodbye, limit", "limit", (_SPEAK,), greeted),
-    Wish("voicemail", "talk", (_SPEAK,), _called, help_by_say=True),
+    Wish("voicemail", "talk", (_SPEAK,), _called, needs_words=True),
 )
