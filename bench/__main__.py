@@ -14,6 +14,7 @@ from rich.table import Table
 from bench import (
     lifetimes,
     load,
+    lost_lines,
     omissions,
     report,
     silences,
@@ -62,12 +63,12 @@ def arguments() -> argparse.Namespace:
     add(
         "what",
         nargs="?",
-        choices=["load", "truth", "sound", "voices", "strangers", "silences"],
+        choices=["load", "truth", "sound", "voices", "strangers", "silences", "lines"],
         default="load",
         help="load: what a call costs; truth: what the model is told of interruptions; sound: "
         "where a recording holds what was heard; voices: the same for external voices, and what "
         "they add; strangers: what attacks at the port cost those who talk; silences: what becomes "
-        "of callers whose agent answers without sound (load)",
+        "of callers whose agent answers without sound; lines: and whose line breaks (load)",
     )
     add("--interruptions", type=positive, default=200, metavar="N", help="for truth (200)")
     add(
@@ -238,6 +239,16 @@ def meet_silences(options: argparse.Namespace, console: Console) -> int:
     return 1 if broken else 0
 
 
+def lose_lines(options: argparse.Namespace, console: Console) -> int:
+    """Break lines in each way, judge. The exit status."""
+    if CORES:
+        pin(0, CORES[1])
+    console.print(f"{lost_lines.CUTS} minutes …")
+    done = uvloop.run(lost_lines.measure())
+    show_limits_kept(lost_lines.HEADINGS, [each.row for each in done], options)
+    return 1 if any(each.broken for each in done) else 0
+
+
 def main() -> int:
     """Measure, compare, judge. The exit status."""
     options = arguments()
@@ -248,6 +259,8 @@ def main() -> int:
         return hear_sound(options, console)
     if options.what == "voices":
         return compare_voices(options, console)
+    if options.what == "lines":
+        return lose_lines(options, console)
     if options.what == "silences":
         return meet_silences(options, console)
     if options.what == "strangers":

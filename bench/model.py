@@ -299,20 +299,25 @@ class ModelSession(WSListener):
         answer.sent_ms.append(now_ms())
         self.send("response.output_audio.delta", **place, delta=audio)
         if number % TRANSCRIPT_EVERY == 0:
+            word = self.word(self.words)
             self.words += 1
-            self.send("response.output_audio_transcript.delta", **place, delta=" word")
+            self.send("response.output_audio_transcript.delta", **place, delta=word)
         if number + 1 == self.deltas:
             self.finish("completed")
         else:
             at_ms += DELTA_EVERY_MS
             self.at(at_ms, self.send_delta, answer, at_ms)
 
+    def word(self, _number: int) -> str:
+        """The next word of an answer, from 0."""
+        return " word"
+
     def finish(self, status: str, reason: str = "") -> None:
         """End the answer that is being generated. `status`: completed or cancelled."""
         if (answer := self.answer) is None:
             return
         self.answer = None
-        text, place = " word" * self.words, self.place(answer)
+        text, place = "".join(map(self.word, range(self.words))), self.place(answer)
         self.send("response.output_audio.done", **place)
         self.send("response.output_audio_transcript.done", transcript=text, **place)
         part = {"type": "audio", "transcript": text}

@@ -171,6 +171,10 @@ class PlayedSession(WritingSession):
         """An answer as it should be."""
         super().respond()
 
+    def word(self, number: int) -> str:
+        assert self.cell is not None
+        return words_of(self.cell.index)[number]
+
     def _pieces(self) -> list[Piece]:
         assert self.cell is not None
         return [(WORD_MS, text) for text in (*words_of(self.cell.index), "")]
@@ -246,7 +250,7 @@ class PlayedSession(WritingSession):
 
 def words_of(index: int) -> list[str]:
     """What an answer says, on which call."""
-    return [f"Line {index} ", "has ", "your ", "answer ", "here."]
+    return [f"Line {index} ", "has your ", "answer ", "here."]
 
 
 def is_unspoken(text: str) -> bool:

@@ -50,9 +50,9 @@ class Place:
 @dataclass(slots=True)
 class Outcome:
     """What became of the caller, in ms from the moment at which the answer was due; infinity: it
-    did not come. `help_ms`: a human is dialled, or Twilio says something. `let_go`: the call ended, or
-    went to a human, without any of it. `left`: what the model, or the record, takes for said and no
-    caller heard."""
+    did not come. `help_ms`: a human is dialled, or Twilio says something. `let_go`: the call ended,
+    or went to a human, without any of it. `left`: what the model, or the record, takes for said and
+    no caller heard."""
 
     place: Place
     words_ms: float = inf

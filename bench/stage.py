@@ -21,6 +21,7 @@ from bench.ledger import Ledger
 from bench.line import ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL
 from bench.played import Cell, PlayedModel
 from bench.process import AGENT_FILE, SERVICE, free_port, ready, running
+from bench.proxy import Proxy
 from bench.voices_ways import SECRET
 from bench.wishes import AGENT, PROFILES, SETTINGS, TOOLS, Phone
 
@@ -44,26 +45,40 @@ async def phones(
             voice = await stack.enter_async_context(HttpStandIn(_mouth(cells), token=SECRET))
             http = await stack.enter_async_context(aiohttp.ClientSession())
             yield {
-                each: await _line_up(stack, http, port, _agent(*each, voice.url)) for each in agents
+                each: await line_up(stack, http, port, agent_file(*each, voice.url))
+                for each in agents
             }
     finally:
         model.stop()
 
 
-def _agent(speaker: Speaker, profile: str, voice_url: str) -> str:
+def agent_file(speaker: Speaker, profile: str, voice_url: str = "") -> str:
+    """What an agent is. `voice_url`: where its voice is, if that is an external one."""
     voice = f'\n[voice]\nprovider = "http"\nurl = "{voice_url}"\n'
     return AGENT + PROFILES[profile] + (voice if speaker == "external" else "")
 
 
-async def _line_up(
-    stack: AsyncExitStack, http: aiohttp.ClientSession, model_port: int, agent: str
+async def line_up(
+    stack: AsyncExitStack,
+    http: aiohttp.ClientSession,
+    model_port: int,
+    agent: str,
+    *,
+    proxy: Proxy | None = None,
+    say_ms: float = 5.0,
 ) -> Phone:
-    """A service of its own for an agent, and a telephone line to it."""
+    """A service of its own for an agent, and a telephone line to it. `proxy`: what the line goes
+    through; `say_ms`: how long Twilio speaks."""
     port = free_port()
-    url = f"http://127.0.0.1:{port}"
+    url = door = f"http://127.0.0.1:{port}"
+    if proxy is not None:
+        proxy.to_port = port
+        await stack.enter_async_context(proxy)
+        door = f"http://127.0.0.1:{proxy.port}"
     line = await stack.enter_async_context(
         PhoneLine(
-            f"{url}/incoming-call",
+            f"{door}/incoming-call",
+            say_ms=say_ms,
             account_sid=ACCOUNT_SID,
             auth_token=AUTH_TOKEN,
             public_url=PUBLIC_URL,
@@ -99,5 +114,6 @@ def _mouth(cells: Mapping[int, Cell]) -> Mouth:
 
 @cache
 def tone(hz: int) -> bytes:
+    """What an external voice says, as PCM."""
     period = [round(8000 * sin(2 * pi * n * TONE_HZ / hz)) for n in range(hz // TONE_HZ)]
     return array("h", period * TONE_MS).tobytes()
