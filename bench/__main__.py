@@ -1,4 +1,4 @@
-"""`python -m bench`: the service beside the relay, in one run, as ratios."""
+"""`python -m bench`: the service beside a bare relay; and, one word each, what else is measured."""
 
 import argparse
 import asyncio
@@ -28,7 +28,7 @@ from bench.attacks import ATTACKS
 from bench.load import Measurement, Plan
 from bench.process import CORES, RELAY, SERVICE, Subject, pin
 
-WIDE = 220  # characters
+WIDE = 250  # characters
 BARGE_IN = Plan(calls=50, seconds=20)
 
 HELP = """\
@@ -63,7 +63,7 @@ def arguments() -> argparse.Namespace:
     add(
         "what",
         nargs="?",
-        choices=["load", "truth", "sound", "voices", "strangers", "silences", "lines"],
+        choices=["load", *OTHERS],
         default="load",
         help="load: what a call costs; truth: what the model is told of interruptions; sound: "
         "where a recording holds what was heard; voices: the same for external voices, and what "
@@ -208,17 +208,22 @@ def meet_strangers(options: argparse.Namespace, console: Console) -> int:
     chosen = [attack for attack in ATTACKS if options.only in attack.name]
     if CORES:
         pin(0, CORES[1])
-    done = []
+    done, failed = [], 0
     for attack in chosen:
-        done.append(uvloop.run(strangers.measure(attack)))
-        console.print("  ".join(done[-1].row))
+        try:
+            done.append(uvloop.run(strangers.measure(attack)))
+        except (RuntimeError, TimeoutError) as error:
+            console.print(f"{attack.name}: the run failed: {error}")
+            failed += 1
+        else:
+            console.print("  ".join(done[-1].row))
     show_limits_kept(strangers.HEADINGS, [outcome.row for outcome in done], options)
     lived = uvloop.run(lifetimes.measure()) if not options.only else []
     show_verdicts(lifetimes.HEADINGS, [each.row for each in lived])
     for remark in [remark for outcome in done for remark in outcome.remarks]:
         console.print(remark)
     broken = any(each.broken for each in done) or any(each.broken for each in lived)
-    return 1 if broken else 0
+    return 1 if broken or failed else 0
 
 
 def meet_silences(options: argparse.Namespace, console: Console) -> int:
@@ -249,22 +254,22 @@ def lose_lines(options: argparse.Namespace, console: Console) -> int:
     return 1 if any(each.broken for each in done) else 0
 
 
+OTHERS = {
+    "truth": tell_truth,
+    "sound": hear_sound,
+    "voices": compare_voices,
+    "strangers": meet_strangers,
+    "silences": meet_silences,
+    "lines": lose_lines,
+}
+
+
 def main() -> int:
     """Measure, compare, judge. The exit status."""
     options = arguments()
     console = new_console()
-    if options.what == "truth":
-        return tell_truth(options, console)
-    if options.what == "sound":
-        return hear_sound(options, console)
-    if options.what == "voices":
-        return compare_voices(options, console)
-    if options.what == "lines":
-        return lose_lines(options, console)
-    if options.what == "silences":
-        return meet_silences(options, console)
-    if options.what == "strangers":
-        return meet_strangers(options, console)
+    if options.what in OTHERS:
+        return OTHERS[options.what](options, console)
     plan, runs = Plan(options.calls, options.seconds or 15), options.runs or 3
     todo = [(subject, plan) for _ in range(runs) for subject in (RELAY, SERVICE)]
     todo += [(subject, BARGE_IN) for subject in (RELAY, SERVICE)]

@@ -283,5 +283,5 @@ ATTACKS = (
     Attack("1,500 resets amid requests", resets),
     Attack("1,500 wrong API tokens", wrong_tokens),
     Attack("1,500 lines' worth of noise", noise),
-    Attack("the same, stderr not read", noise, reads_log=False),
+    Attack("the same, and stderr is not read", noise, reads_log=False),
 )

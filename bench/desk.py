@@ -3,7 +3,6 @@ wants the reports."""
 
 import json
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Self
 
 from aiohttp import web
@@ -38,12 +37,7 @@ class Desk:
         self.url = f"http://{host}:{port}"
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        fault: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._runner.cleanup()
 
     async def _update(self, request: web.Request) -> web.Response:

@@ -70,21 +70,16 @@ def empty_deltas(session: PlayedSession) -> None:
     session.end("completed", session.complete(item, _content(session, text)))
 
 
-def transcript_only(session: PlayedSession) -> None:
-    session.begin()
-    item = session.message()
-    session.part("audio")
-    session.delta("output_audio_transcript", WORDS)
-    session.end("completed", session.complete(item, {"type": "output_audio", "transcript": WORDS}))
+def _transcript(status: str, reason: str = "") -> Step:
+    def play(session: PlayedSession) -> None:
+        session.begin()
+        item = session.message()
+        session.part("audio")
+        session.delta("output_audio_transcript", WORDS)
+        done = session.complete(item, {"type": "output_audio", "transcript": WORDS})
+        session.end(status, done, reason=reason)
 
-
-def incomplete_transcript(session: PlayedSession) -> None:
-    session.begin()
-    item = session.message()
-    session.part("audio")
-    session.delta("output_audio_transcript", WORDS)
-    done = session.complete(item, {"type": "output_audio", "transcript": WORDS})
-    session.end("incomplete", done, reason="content_filter")
+    return play
 
 
 def _written(text: str) -> Step:
@@ -202,8 +197,8 @@ FORMS = (
     Form("a message without content", empty_message),
     Form("a part without a delta", empty_part),
     Form("deltas of no length", empty_deltas),
-    Form("transcript, no audio", transcript_only, NATIVE),
-    Form("transcript, no audio, incomplete", incomplete_transcript, NATIVE),
+    Form("transcript, no audio", _transcript("completed"), NATIVE),
+    Form("transcript, no audio, incomplete", _transcript("incomplete", "content_filter"), NATIVE),
     Form("text in place of audio", _written(WORDS), NATIVE),
     Form("an emoji", _written("\U0001f642"), EXTERNAL),
     Form("markdown and nothing in it", _written("**\n\n---\n```\n```\n"), EXTERNAL),

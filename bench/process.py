@@ -4,17 +4,18 @@ import asyncio
 import fcntl
 import os
 import random
+import select
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
 import aiohttp
 
@@ -34,7 +35,7 @@ class Subject:
     `webhook`: whether it answers /incoming-call and /healthz, or only opens streams. `files`: put
     where it starts, by name; an `agent.toml` is its agent. `settings`: its environment, beside what
     every run has. `descriptors`: how many files and sockets it may have open; 0: as many as this
-    process. `reads_log`: False gives it a pipe for its log that is never read."""
+    process. `reads_log`: False gives it a small pipe for its log; see `LogPipe`."""
 
     name: str
     arguments: tuple[str, ...]
@@ -159,10 +160,17 @@ def free_port() -> int:
 
 
 class Process:
-    """A running subject. `directory`: where it runs, with its database `bench.sqlite`."""
+    """A running subject. `directory`: where it runs, with its database `bench.sqlite`. `pipe`: what
+    it writes its log to, if not to a file."""
 
-    def __init__(self, popen: "subprocess.Popen[bytes]", port: int, directory: Path) -> None:
-        self._popen, self.port, self.directory = popen, port, directory
+    def __init__(
+        self,
+        popen: "subprocess.Popen[bytes]",
+        port: int,
+        directory: Path,
+        pipe: "LogPipe | None" = None,
+    ) -> None:
+        self._popen, self.port, self.directory, self.pipe = popen, port, directory, pipe
         self._log = directory / "log"
         self.pid = popen.pid
 
@@ -206,9 +214,13 @@ def reset_peak(pid: int) -> None:
 
 
 def memory_kb(pid: int, field: str) -> float:
-    """A process's memory, without its children's. `field`: VmRSS, now, or VmHWM, at its peak."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return float(status.partition(f"{field}:")[2].split()[0])
+    """A process's memory, without its children's; infinity when it is gone. `field`: VmRSS, now, or
+    VmHWM, at its peak."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+        return float(status.partition(f"{field}:")[2].split()[0])
+    except (OSError, IndexError):
+        return float("inf")
 
 
 async def ready(process: Process, *, webhook: bool = True) -> None:
@@ -271,15 +283,16 @@ def running(subject: Subject, model_port: int, port: int = 0) -> Iterator[Proces
         if AGENT_FILE in subject.files:
             environment["AGENT_FILE"] = AGENT_FILE
         log = stack.enter_context((directory / "log").open("wb"))
+        pipe = None if subject.reads_log else stack.enter_context(closing(LogPipe()))
         popen = subprocess.Popen(
             subject.command(port, model_port),
             cwd=directory,
             env={**environment, **subject.settings},
             stdout=log,
-            stderr=log if subject.reads_log else stack.enter_context(_unread_pipe()),
+            stderr=pipe.write_fd if pipe else log,
             start_new_session=True,  # Ctrl-C reaches us alone, and we stop it
         )
-        process = Process(popen, port, directory)
+        process = Process(popen, port, directory, pipe)
         if CORES:
             pin(popen.pid, CORES[0])
         try:
@@ -288,11 +301,29 @@ def running(subject: Subject, model_port: int, port: int = 0) -> Iterator[Proces
             process.stop()
 
 
-@contextmanager
-def _unread_pipe() -> Iterator[IO[bytes]]:
-    """The end to write to, of a pipe that is soon full."""
-    read, write = os.pipe()
-    if sys.platform == "linux":
-        fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
-    with open(read, "rb"), open(write, "wb") as end:
-        yield end
+class LogPipe:
+    """A small pipe for a log, read by a thread until that is told to stop: then it is soon full."""
+
+    def __init__(self) -> None:
+        self._read_fd, self.write_fd = os.pipe()
+        if sys.platform == "linux":
+            fcntl.fcntl(self.write_fd, fcntl.F_SETPIPE_SZ, 4096)
+        self._wanted = True
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        while self._wanted:
+            if select.select([self._read_fd], [], [], 0.05)[0] and self._wanted:
+                os.read(self._read_fd, 1 << 16)
+
+    def stop_reading(self) -> None:
+        """From now on nothing is read, and the pipe stays open."""
+        self._wanted = False
+        self._reader.join()
+
+    def close(self) -> None:
+        """Let go of both ends."""
+        self.stop_reading()
+        os.close(self._read_fd)
+        os.close(self.write_fd)

@@ -232,6 +232,8 @@ async def _attack(attack: Attack, service: Process, ledger: TalkLedger, desk: De
         without = await _window(service, ledger, innocent, spare)
     before_mib = memory_kb(service.pid, "VmRSS") / 1024
     reset_peak(service.pid)
+    if service.pipe is not None:
+        service.pipe.stop_reading()
     async with attacking(attack, service.port, innocent=False) as attacker:
         began_ms, used_s = now_ms(), weigh(attacker.pid).cpu_s
         during = await _window(service, ledger, attacker, spare)
