@@ -219,7 +219,8 @@ def meet_strangers(options: argparse.Namespace, console: Console) -> int:
             console.print("  ".join(done[-1].row))
     show_limits_kept(strangers.HEADINGS, [outcome.row for outcome in done], options)
     lived = uvloop.run(lifetimes.measure()) if not options.only else []
-    show_verdicts(lifetimes.HEADINGS, [each.row for each in lived])
+    if lived:
+        show_verdicts(lifetimes.HEADINGS, [each.row for each in lived])
     for remark in [remark for outcome in done for remark in outcome.remarks]:
         console.print(remark)
     broken = any(each.broken for each in done) or any(each.broken for each in lived)
