@@ -1,7 +1,7 @@
 """What strangers do at the service's port: each for a few seconds, all of it bounded.
 
-A deed gets the door (bench/door.py); what it leaves open stays open until the attacker is told to
-go. `ATTACKS` has them by name.
+A deed gets the door (bench/door.py); what it leaves open stays open until the attacker's process
+ends. `ATTACKS` has them by name.
 """
 
 import asyncio

@@ -196,7 +196,7 @@ class PlayedSession(WritingSession):
     # --- the parts of a form --------------------------------------------------------------------
 
     def begin(self, *, announced: bool = True) -> None:
-        """A response begins. `announced`: the client is told so."""
+        """A response begins. `announced`: with response.created."""
         self.response_id = new_id("resp")
         if announced:
             self._begun = True
@@ -254,7 +254,7 @@ def words_of(index: int) -> list[str]:
 
 
 def is_unspoken(text: str) -> bool:
-    """Whether a text is one that nobody heard, or nothing that could be said at all."""
+    """Whether a text is one that was not heard, or nothing that could be said at all."""
     return UNSPOKEN in text or (bool(text.strip()) and not any(map(str.isalnum, text)))
 
 

@@ -187,7 +187,7 @@ def _read(outcome: Outcome, cell: Cell, call: Call) -> None:
 
 
 def _helped(place: Place, call: Call, due_ms: float) -> float:
-    """When help came: somebody is dialled, or Twilio speaks."""
+    """When help came: a human is dialled, or Twilio speaks."""
     moments = [each.at_ms for each in call.spoken_by_twilio if each.verb == "Say"]
     if not place.wish.needs_words:
         moments += [each.at_ms for each in call.dialed]

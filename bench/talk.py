@@ -72,7 +72,7 @@ class TalkModel(Model):
 
 
 class Newcomers:
-    """Somebody calls each quarter of a second, hears the greeting and hangs up. `answered_ms`: from
+    """A new caller each quarter of a second, who hears the greeting and hangs up. `answered_ms`: from
     the webhook's request to the stream, of each that was answered; `heard_ms`: to the greeting's
     first sound. `failures`: what became of the others, and of an operator who lists the calls."""
 

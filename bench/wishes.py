@@ -106,7 +106,7 @@ Begin = Callable[[Phone, Cell], Awaitable[Call]]
 class Wish:
     """`steps`: the responses before the one that counts. `begin`: makes the call, up to where the
     answer is due by itself. `from_call`: it is due as soon as the model has called the tool.
-    `needs_words`: a human who is dialled is no help, unless somebody says so."""
+    `needs_words`: a human who is dialled without a word to the caller is no help."""
 
     name: str
     profile: str

@@ -36,7 +36,7 @@ def test_a_frame_that_never_arrives_is_waited_for_to_the_end() -> None:
     assert gap_ms(frames(0, 20), (), Stalls(), (0, 3000)) == pytest.approx(3000)
 
 
-def test_a_frame_that_is_sent_after_the_window_is_nobodys_gap() -> None:
+def test_a_frame_that_is_sent_after_the_window_makes_no_gap() -> None:
     assert gap_ms(frames(0, 4000), frames(1), Stalls(), (0, 3000)) == pytest.approx(1)
 
 
