@@ -72,9 +72,9 @@ class TalkModel(Model):
 
 
 class Newcomers:
-    """A new caller each quarter of a second, who hears the greeting and hangs up. `answered_ms`: from
-    the webhook's request to the stream, of each that was answered; `heard_ms`: to the greeting's
-    first sound. `failures`: what became of the others, and of an operator who lists the calls."""
+    """A new caller each quarter of a second, who hears the greeting and hangs up. `answered_ms`:
+    from the webhook's request to the stream, of each that was answered; `heard_ms`: to the first
+    sound. `failures`: what became of the others, and of an operator who lists the calls."""
 
     def __init__(self, ledger: TalkLedger, port: int, token: str) -> None:
         self.answered_ms, self.heard_ms = Samples(), Samples()
