@@ -7,7 +7,7 @@ COMPAT := .venv-compat
 COMPAT_INSTALLED := $(COMPAT)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve demo test check format bench truth sound voices house compat constraints clean
+.PHONY: help setup serve demo test check format bench truth sound voices strangers silences lines house compat constraints clean
 
 help: ## List the targets.
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -53,6 +53,15 @@ sound: $(INSTALLED) ## Where a recording holds what was heard; three minutes.
 
 voices: $(INSTALLED) ## What external voices add, cost, and are heard to say; eight minutes.
 	$(BIN)/python -m bench voices
+
+strangers: $(INSTALLED) ## What attacks at the port cost those who talk; eleven minutes, Linux.
+	$(BIN)/python -m bench strangers
+
+silences: $(INSTALLED) ## What becomes of callers whose agent has no sound; four minutes.
+	$(BIN)/python -m bench silences
+
+lines: $(INSTALLED) ## What becomes of callers whose line breaks; eight minutes.
+	$(BIN)/python -m bench lines
 
 house: $(INSTALLED) ## Draw docs/house.svg and docs/transfer.svg.
 	$(BIN)/python -m house
