@@ -18,6 +18,7 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Request, Response
 from starlette.types import Message, Receive, Scope, Send
 
+from app.blank import stripped
 from app.errors import VoiceError
 from app.voices.base import LONGEST_TEXT, Sound, Voice, timed
 from app.voices.rates import Resampler
@@ -99,7 +100,7 @@ class StreamAudio:
     def pieces_of(self, text: str) -> list[str]:
         """A text as its voice is given it, piece by piece."""
         cut = self._cut(text) if len(text) > LONGEST_TEXT else [text]
-        pieces = (piece.strip() for each in cut for piece in _fitting(each))
+        pieces = (stripped(piece) for each in cut for piece in _fitting(each))
         return [piece for piece in pieces if is_speakable(piece)]
 
 
