@@ -199,10 +199,17 @@ class Settled:
         if order == "transfer":
             await call.wait_for(lambda: bool(call.dialed))
         elif order == "hangup":
-            await call.wait_ended()
-            while self._w.switchboard.is_live(call.call_sid):
-                await asyncio.sleep(0)
+            await over(self._w, call)
         await self._w.store.flush()
+
+
+async def over(w: World, call: Call) -> None:
+    """Until the service knows that a call has ended."""
+    await call.wait_ended()
+    known = asyncio.Event()
+    w.switchboard.on_call_over.append(lambda sid: known.set() if sid == call.call_sid else None)
+    if w.switchboard.is_live(call.call_sid):
+        await known.wait()
 
 
 @pytest.mark.fuzz
@@ -228,15 +235,13 @@ async def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
         past, live, handed = await callers(w, agent, 3)
         await past.greeted()
         past.call.hang_up()
-        await past.call.wait_ended()
+        await over(w, past.call)
         await live.greeted()
         w.line.callee = Callee(presses="1")
         agent.handing = {handed.request: hands_over(destination="desk")}
         await handed.handed_over()
         await handed.call.wait_for(lambda: handed.call.dialed[0].bridged_ms is not None)
         w.line.callee = Callee("no-answer")  # rings on
-        while w.switchboard.is_live(past.call.call_sid):
-            await asyncio.sleep(0)
         await w.store.flush()
         w.server.config.loaded_app = settled = Settled(w, w.server.config.loaded_app)
 
