@@ -53,7 +53,7 @@ HOUSE: dict[str, list[set[str]]] = {
     ],
     "the call itself": [{"call"}],
     "stand-ins": [{"simulator"}],
-    "ground": [{"audio", "blank", "errors"}, {"__init__"}],
+    "ground": [{"audio", "blank", "errors", "visible"}, {"__init__"}],
 }
 LAYERS = [layer for storey in HOUSE.values() for layer in storey]
 LAYER_OF = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
