@@ -30,7 +30,7 @@ HOUSE: dict[str, list[set[str]]] = {
         {"bridge"},
         {"model_side", "voice_side", "tool_runs", "caller_audio", "alarm", "returned"},
         {"services"},
-        {"recorder"},
+        {"recorder", "spent_tickets"},
         {"outbound"},
     ],
     "after a call": [

@@ -21,6 +21,7 @@ _OURS = ("app", "app.")
 # What stands beside our messages in words of others.
 _FOREIGN_WORDS = {"error", "cause", "reason", "fault", "faults", "detail", TRACE}
 _NEEDS_QUOTES = re.compile(r'[\s"=]|[^ -~]|^$')
+_ELLIPSIS = re.compile(r"(?<!\\)((?:\\\\)*)\\u2026")  # what redaction leaves, readable in JSON too
 _SOURCE_LINE = re.compile(r'^\s*File "')
 
 Format = Literal["text", "json"]
@@ -97,7 +98,7 @@ def _text_line(line: Line, message: str, extras: Mapping[str, Any], trace: str) 
     text = f"{at} {line.level:<5} {line.logger} {visible(message.rstrip())}"
     for name, value in extras.items():
         shown = value if isinstance(value, str) else _json(value)
-        text += f" {name}={_json(shown) if _NEEDS_QUOTES.search(shown) else shown}"
+        text += f" {name}={_quoted(shown) if _NEEDS_QUOTES.search(shown) else shown}"
     return f"{text}\n{trace}" if trace else text
 
 
@@ -112,7 +113,7 @@ def _json_line(line: Line, message: str, extras: Mapping[str, Any], trace: str) 
     told = {**extras, **told}  # an extra never hides what every line has
     if trace:
         told["exception"] = trace
-    return _json(told)
+    return _ELLIPSIS.sub(r"\1…", _json(told))
 
 
 def _trace(trace: traceback.TracebackException | str) -> str:
@@ -125,6 +126,10 @@ def _trace(trace: traceback.TracebackException | str) -> str:
         visible(each if _SOURCE_LINE.match(each) else redact_foreign(each))
         for each in text.rstrip("\n").split("\n")
     )
+
+
+def _quoted(text: str) -> str:
+    return visible(json.dumps(text, ensure_ascii=False))
 
 
 def _json(value: object) -> str:

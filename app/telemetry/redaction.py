@@ -68,6 +68,8 @@ def _hidden(match: re.Match[str]) -> str:
         case "address":
             return "…@…"
         case "number":
+            if _NUMBER.fullmatch(text):
+                return redact(text)
             return f"…{text[-2:]}" if text[-2:].isdigit() else "…"
         case _:
             return text

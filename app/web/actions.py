@@ -23,7 +23,7 @@ router = APIRouter(
     tags=["actions"],
     route_class=TokenRoute,
     dependencies=[Depends(require_token)],
-    responses=documented(401, 413, 422, 503),
+    responses=documented(401, 413, 422, 429, 503),
 )
 
 LONGEST_TEXT = 2000
@@ -82,9 +82,7 @@ class Accepted(BaseModel):
     call_sid: str
 
 
-@router.post(
-    "", status_code=201, summary="Place a call", responses=documented(403, 409, 429, 502, 504)
-)
+@router.post("", status_code=201, summary="Place a call", responses=documented(403, 409, 502, 504))
 async def place_call(request: Request, response: Response, call: NewCall) -> Placed:
     """Call somebody. The number has to be allowed (OUTBOUND_PREFIXES), and must not have been
     called just now (OUTBOUND_REPEAT_SECONDS)."""
