@@ -8,11 +8,12 @@ import threading
 import traceback
 from typing import Any
 
-from app.telemetry.lines import Format
+from app.telemetry.lines import TRACE, Format
 from app.telemetry.queue import LogQueue, to_stderr
 from app.telemetry.redaction import redact, redact_foreign
 
 __all__ = [
+    "TRACE",
     "catch_unseen",
     "close_logging",
     "configure_logging",
