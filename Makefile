@@ -7,7 +7,7 @@ COMPAT := .venv-compat
 COMPAT_INSTALLED := $(COMPAT)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve demo test check format bench truth sound voices strangers silences lines house compat constraints clean
+.PHONY: help setup serve demo test fuzz check format bench truth sound voices strangers silences lines house compat constraints clean
 
 help: ## List the targets.
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -37,6 +37,9 @@ check: $(INSTALLED) ## Lint and types.
 
 test: check ## Lint, types, tests.
 	$(BIN)/pytest
+
+fuzz: $(INSTALLED) ## Made-up requests and messages by the thousand, others each time; ten minutes.
+	FUZZ=1 $(BIN)/pytest -m 'fuzz or hypothesis' --timeout 3600
 
 format: $(INSTALLED) ## Put the code into shape.
 	$(BIN)/ruff format .

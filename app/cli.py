@@ -25,7 +25,13 @@ from app.server import Server, bind
 from app.services import Services
 from app.settings import EMBEDDED, Settings, load_settings
 from app.simulator.realtime import RealtimeServer
-from app.telemetry import configure_logging
+from app.telemetry import (
+    catch_unseen,
+    close_logging,
+    configure_logging,
+    keep_standard_files,
+    say,
+)
 
 cli = typer.Typer(
     help="Joins Twilio phone calls to the OpenAI Realtime API.",
@@ -87,6 +93,7 @@ def serve(
 
     Settings come from the environment and from .env; .env.example lists every one.
     """
+    keep_standard_files()
     try:
         settings = load_settings()
         settings = settings.model_copy(
@@ -99,12 +106,16 @@ def serve(
         configure_logging(settings.log_level, settings.log_format)
         run_on_fast_loop(_serve(settings, agent, embedded, listener))
     except BridgeError as error:
+        close_logging()
         _fail(error)
+    finally:
+        close_logging()
 
 
 async def _serve(
     settings: Settings, agent: LoadedAgent, embedded: RealtimeServer | None, listener: socket.socket
 ) -> None:
+    catch_unseen(asyncio.get_running_loop())
     token_given = settings.api_token is not None
     if not token_given:
         settings = settings.model_copy(update={"api_token": SecretStr(secrets.token_urlsafe(24))})
@@ -121,7 +132,7 @@ async def _serve(
         services = await Services.open(settings, agent)
         app = create_app(settings, services)
         for line in first_steps(settings, agent, token_given=token_given):
-            typer.echo(line, err=True)
+            say(line)
         # What was loaded by now stays for good: looking through it for garbage would hold up every
         # call for tens of milliseconds, again and again.
         gc.collect()

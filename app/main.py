@@ -16,7 +16,7 @@ from app.summary import Summariser
 from app.switchboard import Switchboard
 from app.telephony.signature import SignatureChecker
 from app.transfers import Transfers
-from app.web import actions, calls, handover, health, openapi, outgoing, phone, problems
+from app.web import actions, calls, handover, health, openapi, outgoing, paths, phone, problems
 from app.web import stream_audio as speech
 from app.web.phone import Announcement
 from app.web.stream_audio import StreamAudio
@@ -80,10 +80,13 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        redirect_slashes=False,
     )
-    problems.install(app)
+    app.add_middleware(paths.WithoutSlash)
+    problems.install(app, paths.check_lock)
     for door in (phone, handover, outgoing, calls, actions, speech, health, openapi):
         app.include_router(door.router)
+    app.router.routes.append(paths.no_such_stream())
     return app
 
 

@@ -18,6 +18,7 @@ from app.errors import TwilioError
 from app.recorder import CallInfo, close_record, read_past
 from app.returned import BY_ACCIDENT, Returned
 from app.services import Services
+from app.spent_tickets import SpentTickets
 from app.store import TERMINAL, CallStatus, StoreUnavailable
 
 logger = logging.getLogger(__name__)
@@ -62,6 +63,7 @@ class Switchboard:
         self._legs: dict[asyncio.Task[None], Leg] = {}
         self._by_call: dict[str, Leg] = {}
         self._tickets: dict[str, _Ticket] = {}
+        self._spent = SpentTickets()
         self._ended_s: dict[str, float] = {}  # calls that Twilio said have ended lately, and when
         self._closed_s: dict[str, float] = {}  # calls whose records were closed lately
         self._closing: set[asyncio.Task[None]] = set()
@@ -204,6 +206,7 @@ class Switchboard:
         now_s = monotonic()
         for name in [n for n, t in self._tickets.items() if t.expires_s < now_s]:
             del self._tickets[name]
+            self._spent.add(name, "the ticket is expired")
         leg.tickets += 1
         name = secrets.token_urlsafe(24)
         # Twilio presses keys before it opens the stream; half a second each at the most.
@@ -216,9 +219,19 @@ class Switchboard:
         found = self._tickets.get(ticket)
         return found is not None and found.expires_s >= monotonic()
 
+    def ticket_fault(self, ticket: str) -> str:
+        """Why this ticket is not good; empty if it is."""
+        if self.knows(ticket):
+            return ""
+        return "the ticket is expired" if ticket in self._tickets else self._spent.why(ticket)
+
+    def handshake_refused(self, ticket: str, cause: str) -> None:
+        """A media socket that bore this ticket was refused, or closed before its stream began."""
+
     def claim(self, ticket: str, call_sid: str) -> Leg | None:
         """The leg that the ticket is for, once; None if it is not good, or for another call."""
         found = self._tickets.pop(ticket, None)
+        self._spent.add(ticket, "the ticket was used already")
         if found is None or found.expires_s < monotonic():
             return None
         leg = found.leg

@@ -30,7 +30,7 @@ HOUSE: dict[str, list[set[str]]] = {
         {"bridge"},
         {"model_side", "voice_side", "tool_runs", "caller_audio", "alarm", "returned"},
         {"services"},
-        {"recorder"},
+        {"recorder", "spent_tickets"},
         {"outbound"},
     ],
     "after a call": [
@@ -53,7 +53,7 @@ HOUSE: dict[str, list[set[str]]] = {
     ],
     "the call itself": [{"call"}],
     "stand-ins": [{"simulator"}],
-    "ground": [{"audio", "errors"}, {"__init__"}],
+    "ground": [{"audio", "blank", "errors", "visible"}, {"__init__"}],
 }
 LAYERS = [layer for storey in HOUSE.values() for layer in storey]
 LAYER_OF = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}

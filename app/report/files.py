@@ -11,6 +11,7 @@ from typing import Any
 from app.report.picture import draw
 from app.report.report import CallReport, transcript_text
 from app.store import Store
+from app.visible import visible_json
 
 
 async def record_of(store: Store, report: CallReport) -> dict[str, Any]:
@@ -60,7 +61,7 @@ def keep_call(report: CallReport, record: dict[str, Any], folder: Path) -> Itera
     yield transcript
     whole = _private(folder / "call.json")
     text = json.dumps(record, ensure_ascii=False, indent=2, default=_iso)
-    whole.write_text(text + "\n", encoding="utf-8", errors="replace")
+    whole.write_text(visible_json(text) + "\n", encoding="utf-8")
     yield whole
     picture = _private(folder / "timeline.png")
     draw(report, report.wav, picture)

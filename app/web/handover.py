@@ -4,9 +4,12 @@ from fastapi import APIRouter, Request, Response
 
 from app.telephony.dial_ended import DialEnded
 from app.transfers import Transfers
+from app.web.signed import SignedRoute
 from app.web.webhooks import base_of, form_of, twiml
 
-router = APIRouter(prefix="/transfers/{call_sid}/{number}", include_in_schema=False)
+router = APIRouter(
+    prefix="/transfers/{call_sid}/{number}", include_in_schema=False, route_class=SignedRoute
+)
 
 
 @router.post("/whisper")

@@ -9,9 +9,10 @@ from app.store import TERMINAL, Store, StoreUnavailable
 from app.switchboard import Switchboard
 from app.telephony.twiml import stream_urls
 from app.web.phone import call_info
+from app.web.signed import SignedRoute
 from app.web.webhooks import base_of, form_of, rendered
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, route_class=SignedRoute)
 
 
 @router.post("/outgoing-call/{token}")

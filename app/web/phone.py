@@ -17,10 +17,12 @@ from app.switchboard import Switchboard
 from app.telephony.media_stream import Start, decode
 from app.telephony.twiml import say_language, stream_urls
 from app.transfers import Transfers
+from app.web.media_door import refused
+from app.web.signed import SignedRoute
 from app.web.webhooks import Gate, base_of, form_of, rendered, twiml
 
 logger = logging.getLogger(__name__)
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, route_class=SignedRoute)
 
 START_S = 10.0  # a media socket that has not said which call it is by then is closed
 MOST_BEFORE_START = 100
@@ -108,7 +110,7 @@ async def media_stream(scope: Scope, receive: Receive, send: Send) -> None:
     ticket: str = scope["path_params"].get("ticket", "")
     await receive()  # websocket.connect
     if not gate.admits_stream(scope) or not switchboard.knows(ticket):
-        logger.warning("media socket refused", extra={"peer": scope.get("client")})
+        refused(scope, ticket)
         await send({"type": "websocket.close", "code": 1008})
         return
     await send({"type": "websocket.accept"})
@@ -117,9 +119,11 @@ async def media_stream(scope: Scope, receive: Receive, send: Send) -> None:
             start = await _wait_for_start(receive)
     except TimeoutError:
         start = None
+    cause = switchboard.ticket_fault(ticket) or "the start names another call, or one that is over"
     leg = switchboard.claim(ticket, start.call_sid) if start else None
     if start is None or leg is None:
-        logger.warning("media socket without a good start closed")
+        cause = cause if start else f"no start came within {START_S:g} s, or before its end"
+        refused(scope, ticket, cause, "media socket without a good start closed")
         await _close(send, 1008)
         return
     direct = scope.get("extensions", {}).get("media.direct", {})

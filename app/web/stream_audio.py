@@ -18,11 +18,12 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Request, Response
 from starlette.types import Message, Receive, Scope, Send
 
+from app.blank import stripped
 from app.errors import VoiceError
 from app.voices.base import LONGEST_TEXT, Sound, Voice, timed
 from app.voices.rates import Resampler
 from app.web.problems import problem
-from app.web.security import token_matches
+from app.web.security import bearer_of, hold_up, token_matches, where
 from app.web.speech_request import (
     SpeechRequest,
     fields_of,
@@ -99,7 +100,7 @@ class StreamAudio:
     def pieces_of(self, text: str) -> list[str]:
         """A text as its voice is given it, piece by piece."""
         cut = self._cut(text) if len(text) > LONGEST_TEXT else [text]
-        pieces = (piece.strip() for each in cut for piece in _fitting(each))
+        pieces = (stripped(piece) for each in cut for piece in _fitting(each))
         return [piece for piece in pieces if is_speakable(piece)]
 
 
@@ -139,7 +140,12 @@ async def stream_audio(request: Request) -> Response:
     except ValueError as error:
         unreadable = str(error)
     if not speaker.admits(authorization, token_of(fields)):
-        logger.warning("request for speech without the token refused")
+        given = bearer_of(request) or token_of(fields)
+        reason = "the token is wrong" if given else "there is no token"
+        extra = {**where(request), "reason": reason}
+        logger.warning("request for speech without the token refused", extra=extra)
+        if given:
+            hold_up(request)
         detail = "send the token as Token in the body, or in the header Authorization: Bearer"
         headers = {"WWW-Authenticate": "Bearer"}
         raise HTTPException(401, f"{detail} ({unreadable})" if unreadable else detail, headers)

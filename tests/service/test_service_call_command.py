@@ -111,8 +111,9 @@ async def refusal(folder: Path, *arguments: str, **variables: str) -> tuple[int,
 
 
 async def test_what_is_refused_is_said_in_a_line(tmp_path: Path) -> None:
+    elsewhere = str(free_port())
     async with a_service() as w:
-        port, elsewhere = port_of(w), str(free_port())
+        port = port_of(w)
         prefix, token, nobody = await asyncio.gather(
             refusal(tmp_path, "+49 30 12345678", PORT=port),
             refusal(tmp_path, NUMBER, "--url", w.url, API_TOKEN="another"),

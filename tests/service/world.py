@@ -44,6 +44,8 @@ greeting = "Hello."
 silence_ms = 100
 """
 
+# asyncio's word for a burst that is sent before the loop has heard of the peer's end.
+_HARMLESS = "socket.send() raised exception."
 _SERVICE = Path(app.__file__).parent
 _SIMULATOR = _SERVICE / "simulator"
 
@@ -73,7 +75,8 @@ class Log(logging.Handler):
         return [
             formatter.format(record)
             for record in self.records
-            if record.exc_info or record.name in ("uvicorn.error", "asyncio")
+            if record.exc_info
+            or (record.name in ("uvicorn.error", "asyncio") and record.getMessage() != _HARMLESS)
         ]
 
     def __enter__(self) -> Self:
