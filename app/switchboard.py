@@ -108,15 +108,13 @@ class Switchboard:
         base_url: str,
         agent: Agent | None = None,
         *,
-        before_s: float = 0.0,
         past: Past | None = None,
     ) -> str | None:
         """Take a call: opens the model's session ahead and waits for it a moment. Returns the
         ticket for its stream, or None when no new call is taken. A webhook that Twilio repeats
         gets the same leg; one that comes after the call's end gets none. `base_url`: where Twilio
         reaches this service. `agent`: who speaks on a call that we placed, which is never turned
-        away. `before_s`: what Twilio says before it opens the stream takes so long. `past`: what
-        the store knows of the call, when another process had it."""
+        away. `past`: what the store knows of the call, when another process had it."""
         if self.has_ended(call.call_sid):
             return None
         leg = self._by_call.get(call.call_sid)
@@ -132,7 +130,7 @@ class Switchboard:
             leg = await self.open_next(leg, agent=agent)
         elif not leg.claimed:  # else the next stream takes the call over, should Twilio mean it
             await self._wait_until_ready(leg)
-        return self.ticket(leg, before_s)
+        return self.ticket(leg)
 
     async def open(self, call: CallInfo, base_url: str, **options: Any) -> Leg:
         """Open the first leg of a call in this process, and its model's session; wait a moment for

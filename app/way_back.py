@@ -41,7 +41,6 @@ class WayBack:
         base_url: str,
         agent: Agent | None = None,
         *,
-        before_s: float = 0.0,
         is_new: bool = False,
     ) -> str | None:
         """A call comes in, see `Switchboard.answer`; unless `is_new`, another process may have had
@@ -52,7 +51,7 @@ class WayBack:
                 past = await self._recorded(call.call_sid)
             except CallIsOver:
                 return None
-        ticket = await self._switchboard.answer(call, base_url, agent, before_s=before_s, past=past)
+        ticket = await self._switchboard.answer(call, base_url, agent, past=past)
         if past is not None and ticket is not None:
             self._switchboard.note(call.call_sid, "call taken over", "another process had it")
         return ticket

@@ -26,7 +26,6 @@ from app.web.webhooks import Gate, base_of, rendered, twiml
 logger = logging.getLogger(__name__)
 router = APIRouter(include_in_schema=False)
 
-SLOWEST_CHARS_PER_S = 10.0  # of an announcement
 START_S = 10.0  # a media socket that has not said which call it is by then is closed
 MOST_BEFORE_START = 100
 _STATUSES: dict[str, CallStatus] = {status: status for status in get_args(CallStatus)}
@@ -62,8 +61,7 @@ async def incoming_call(request: Request, form: Form) -> Response:
     call, base_url = call_info(form), base_of(request)
     if ended(request, form):
         return rendered("goodbye")
-    before_s = len(announcement.text) / SLOWEST_CHARS_PER_S
-    ticket = await way_back.answer(call, base_url, before_s=before_s)
+    ticket = await way_back.answer(call, base_url)
     if ticket is None:
         return rendered("busy")
     if not announcement.text:

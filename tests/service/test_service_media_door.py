@@ -7,6 +7,7 @@ import pytest
 
 from app.simulator.realtime import Reply, Script
 from app.simulator.twilio import signature
+from app.waiting import WaitLimits
 from app.web import phone
 from tests.service.raw_twilio import CALL_SID, call_form, raw_stream, refusal, request
 from tests.service.twiml_check import check_twiml
@@ -162,6 +163,7 @@ async def test_past_most_calls_the_line_is_busy() -> None:
 
 async def test_while_draining_new_calls_are_turned_away_and_live_ones_served() -> None:
     async with world(Script(HELLO, HELLO)) as w:
+        w.switchboard.waiting.limits = WaitLimits(slot_s=0.1)
         live = await w.connected()
         ringing = await request(w)
         draining = asyncio.create_task(w.switchboard.drain(60))
