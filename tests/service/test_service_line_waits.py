@@ -360,8 +360,8 @@ MESSAGE = Reply("Please call us back.", audio=noise(400, "message"), speed=INF)
 
 
 async def test_a_placed_call_whose_line_is_lost_frees_its_slot_and_comes_back() -> None:
-    settings = {"twilio_phone_number": OURS, "outbound_max_calls": 1, "outbound_repeat_seconds": 0}
-    async with world(RealtimeServer(brain), **settings) as w:
+    settings: dict[str, Any] = {"outbound_max_calls": 1, "outbound_repeat_seconds": 0}
+    async with world(RealtimeServer(brain), twilio_phone_number=OURS, **settings) as w:
         waits, may_ask = Waits(w, SOON), asks_late(w)
         w.line.callees[ANN] = Callee(talks_ms=60_000)
         await place(w)
