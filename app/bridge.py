@@ -77,7 +77,8 @@ class Leg:
         self.redirected = False  # Twilio took the order that ends this leg and not the call
         self.rescued = False  # Twilio was told to hand the caller to a human, without the agent
         self.given_up = ""  # what the call's line is given up for, once it is: see `give_up`
-        self.lost_because = ""  # why the stream ended
+        self.stream_sid = ""  # of the stream that carries the leg, or did
+        self.lost_because = ""  # why it ended
         # the machine that answered records
         self.voicemail: ev.VoicemailReached | None = after.voicemail if after else None
         self._services = services
@@ -374,8 +375,8 @@ class Leg:
             self._recorder.command(command, now_ms)
             self._perform(command)
         match event:
-            case ev.StreamStarted():
-                self._carried_from_ms = now_ms
+            case ev.StreamStarted(stream_sid):
+                self.stream_sid, self._carried_from_ms = stream_sid, now_ms
             case ev.StreamEnded(reason, lost):
                 self.lost_because, self._carried_to_ms = reason, now_ms
                 self._ended_by_twilio = self._ended_by_twilio or not lost

@@ -34,9 +34,7 @@ class LeglessCalls:
     def turned_away(self, call: CallInfo, reason: str) -> None:
         """A call was not taken."""
         log_decision(call.call_sid, "call turned away", reason)
-        name = self._services.agent.agent.name
-        record_turned_away(self._services.store, call, name, reason)
-        self._tell_over(call.call_sid)
+        self._start(self._turned_away(call, reason))
 
     def close_record(self, call_sid: str, status: CallStatus) -> None:
         """A call has ended: nobody answered it, or another process had it."""
@@ -46,6 +44,13 @@ class LeglessCalls:
         """Record and log what the service decided by itself about a call."""
         log_decision(call_sid, decision, reason)
         self._start(self._note(call_sid, decision, reason))
+
+    async def _turned_away(self, call: CallInfo, reason: str) -> None:
+        store = self._services.store
+        with suppress(StoreUnavailable):
+            if await store.get_call(call.call_sid) is None:
+                record_turned_away(store, call, self._services.agent.agent.name, reason)
+        self._tell_over(call.call_sid)
 
     async def _close_record(self, call_sid: str, status: CallStatus) -> None:
         store = self._services.store

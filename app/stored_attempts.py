@@ -7,6 +7,7 @@ from typing import Any
 from app.call.handover import CALLER_GONE, FAILED, NOT_TAKEN, RINGING, TAKEN, TALKING
 from app.call.ids import OURS
 from app.call.transfer import TRANSFER
+from app.legless_calls import log_decision
 from app.recorder import CallInfo
 from app.returned import Returned
 from app.store import Store
@@ -58,9 +59,8 @@ class StoredAttempts:
     async def _to_the_agent(self, call: CallInfo, base_url: str, outcome: str) -> str:
         following = await self._way_back.resume(call, base_url, _returned(outcome))
         if following is None:
-            self._switchboard.note(
-                call.call_sid, "call ended with an apology", "its record says that it is over"
-            )
+            reason = "its record says that it is over"
+            log_decision(call.call_sid, "call ended with an apology", reason)
             return render("unavailable")
         return render("incoming-call", **stream_urls(base_url, following.ticket))
 

@@ -126,10 +126,11 @@ class Switchboard:
             leg = await self.open(call, base_url, agent=agent, past=past)
         elif leg.over and not leg.goes_on:
             return None
-        elif leg.over:
+        elif leg.over and not leg.away:
             leg = await self.open_next(leg, agent=agent)
-        elif not leg.claimed:  # else the next stream takes the call over, should Twilio mean it
+        elif not leg.over and not leg.claimed:
             await self._wait_until_ready(leg)
+        # else the next stream takes the call over, should Twilio mean it
         return self.ticket(leg)
 
     async def open(self, call: CallInfo, base_url: str, **options: Any) -> Leg:

@@ -66,11 +66,16 @@ class WayBack:
         return found[1] if found else None
 
     async def resume(
-        self, call: CallInfo, base_url: str, returned: Returned = BY_ACCIDENT
+        self,
+        call: CallInfo,
+        base_url: str,
+        returned: Returned = BY_ACCIDENT,
+        *,
+        stream_sid: str = "",
     ) -> NextStream | None:
         """The stream was lost, or never came, and the caller is still there: the next stream of the
         call, whose agent knows what was said. None if there is nothing to go on with: see
-        `Leg.needs_help` and `Leg.let_go`.
+        `Leg.needs_help` and `Leg.let_go`. `stream_sid`: which stream it was, if Twilio says so.
 
         Raises:
             StoreUnavailable: this process does not know the call, and its record cannot be read.
@@ -80,7 +85,10 @@ class WayBack:
         if leg is None:
             leg = await self.adopt(call, base_url, returned)
             return NextStream(board.ticket(leg)) if leg is not None else None
-        if not leg.over and leg.claimed:  # Twilio may know of the loss before we do
+        if not leg.over and leg.claimed:
+            if leg.stream_sid and stream_sid not in ("", leg.stream_sid):
+                return NextStream(board.ticket(leg))  # an old question: the stream after it is here
+            # Twilio may know of the loss before we do.
             leg.feed(StreamEnded("Twilio asks what comes after the stream", lost=True))
         if leg.needs_help or leg.let_go or (leg.over and not leg.goes_on):
             return None

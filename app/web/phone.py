@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.call.commands import PlayDigits
 from app.errors import ProtocolError
+from app.legless_calls import log_decision
 from app.recorder import CallInfo
 from app.services import Services
 from app.store import TERMINAL, CallStatus
@@ -116,7 +117,8 @@ async def _next_stream(request: Request, form: Form) -> Response:
     services: Services = request.app.state.services
     call, base_url = call_info(form), base_of(request)
     language = services.agent.agent.language
-    if (following := await way_back.resume(call, base_url)) is not None:
+    following = await way_back.resume(call, base_url, stream_sid=form.get("StreamSid", ""))
+    if following is not None:
         urls = stream_urls(base_url, following.ticket)
         if not following.pause_s:
             return rendered("incoming-call", **urls)
@@ -124,8 +126,8 @@ async def _next_stream(request: Request, form: Form) -> Response:
         return rendered("one-moment", **one_moment(language), pause_seconds=pause, **urls)
     leg = switchboard.leg(call.call_sid)
     if leg is None:
-        decision, reason = "call ended with an apology", "its record says that it is over"
-        switchboard.note(call.call_sid, decision, reason)
+        reason = "its record says that it is over"
+        log_decision(call.call_sid, "call ended with an apology", reason)
         return rendered("unavailable")
     if leg.last_words:
         words = {"words": leg.last_words, "language": say_language(language)}

@@ -9,7 +9,7 @@ from app.line_tries import TryLimits
 from app.recorder import CallInfo
 from app.simulator.realtime import RealtimeServer, Reply, Script
 from app.simulator.twilio import Callee
-from tests.service.handing import DESK, desk
+from tests.service.handing import DESK, Agent, callers, desk, handing, outcomes
 from tests.service.raw_twilio import CALL_SID, RawStream, call_form, raw_stream, request
 from tests.service.twiml_check import check_twiml
 from tests.service.world import AGENT, PUBLIC_URL, decisions, noise, world
@@ -211,6 +211,37 @@ async def test_two_questions_at_once_are_answered_with_one_leg() -> None:
                 break
         await request(w, "/call-status", {**form, "CallStatus": "completed"})
         await w.settled()
+
+
+async def test_a_question_about_a_stream_that_was_replaced_does_not_touch_the_present_one() -> None:
+    async with world(RealtimeServer(lambda turn: HELLO), agent=AGENT) as w:
+        call = await w.connected()
+        await call.wait_heard(480)
+        await call.drop()
+        await call.wait_connected(2)
+        await call.wait_heard(2 * 480)
+        (asked,) = [each for each in call.requests if each.url.endswith("/stream-ended")]
+        assert asked.params["StreamSid"] == call.streams[0].stream_sid
+        again = await request(w, "/stream-ended", asked.params)
+        assert check_twiml(again.body) == ["Connect", "Hangup"]
+        leg = w.switchboard.leg(call.call_sid)
+        assert leg is not None and not leg.over and len(w.model.sessions) == 2
+        call.hang_up()
+        await call.wait_ended()
+        await w.settled()
+
+
+async def test_a_call_that_comes_in_again_while_a_human_is_rung_opens_no_session() -> None:
+    agent = Agent()
+    async with handing(agent, desk(name="desk", number=DESK), line={"ring_scale": 1}) as w:
+        w.line.callee = Callee(goes="no-answer")
+        (caller,) = await callers(w, agent)
+        await caller.handed_over()
+        await w.settled()
+        again = await request(w, form=call_form(caller.call.call_sid))
+        assert check_twiml(again.body) == ["Connect", "Hangup"]
+        assert len(w.model.sessions) == 1 and not w.model.open_sessions
+        assert outcomes(await caller.hangs_up()) == ["canceled"]
 
 
 async def test_a_call_that_comes_in_again_after_its_line_was_lost_knows_what_was_said() -> None:

@@ -11,7 +11,7 @@ from app.waiting import WaitLimits
 from app.web import phone
 from tests.service.raw_twilio import CALL_SID, call_form, raw_stream, refusal, request
 from tests.service.twiml_check import check_twiml
-from tests.service.world import PUBLIC_URL, World, noise, world
+from tests.service.world import PUBLIC_URL, World, decisions, noise, world
 
 HELLO = Reply("Hello.", audio=noise(100, "hello"), speed=float("inf"))
 OTHER_SID = "CA" + "8" * 32
@@ -152,6 +152,9 @@ async def test_past_most_calls_the_line_is_busy() -> None:
         assert check_twiml(second.twiml_history[0]) == ["Say", "Hangup"]
         assert (second.status, second.errors) == ("completed", [])
         assert len(w.model.handshakes) == 1
+        record = await w.record(second.call_sid)
+        assert (record["status"], record["ended_by"]) == ("completed", "busy")
+        assert decisions(record) == [("call turned away", "MAX_CALLS is reached")]
 
         first.hang_up()
         await first.wait_ended()
