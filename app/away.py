@@ -37,6 +37,11 @@ class Away:
         """All transfers of the call, as its record tells them."""
         return [*self.past, *self.handover.records()]
 
+    def outcomes(self) -> str:
+        """What became of each attempt, for the log."""
+        attempts = self.handover.attempts
+        return ", ".join(f"{each.destination.name} {each.outcome}" for each in attempts)
+
     def url(self, question: str) -> str:
         """Where Twilio asks something about the present attempt."""
         return transfer_url(self.leg.base_url, self.call_sid, self.handover.number, question)
@@ -90,3 +95,8 @@ def transfer_url(base_url: str, call_sid: str, number: int, question: str) -> st
 def room_of(call_sid: str) -> str:
     """The name of a call's conference."""
     return f"transfer-{call_sid}"
+
+
+def accepted(call_sid: str, *, warm: bool) -> str:
+    """TwiML for a human who takes the call. `warm`: on a call of their own."""
+    return render("join", room=room_of(call_sid)) if warm else render("accepted")

@@ -42,12 +42,14 @@ SAVE_EVERY_S = 5.0
 SAVE_SOUND_S = 2.0
 RELEASE_S = 0.5  # for cancelled tasks to end
 
+_LINE_LOST = ("line", "unclaimed", "stuck")  # what a leg ended by whose caller may still be there
+
 # Before these the machine is told how much of the caller's audio went to the model.
 _TELLS_FRAMES = (ev.SpeechStarted, ev.SpeechStopped, ev.StreamEnded, ev.ModelLost, ev.TimerFired)
 
 
 class Leg:
-    """Create it, start `run` as a task, and give it the media socket with `carry`.
+    """Create it, `begin`, start `run` as a task, and give it the media socket with `carry`.
 
     `base_url`: where Twilio reaches this service. `redirect`: replaces the call's TwiML. `after`:
     the leg before, when this one goes on with its call; `past`: what the store knows of the call,
@@ -68,12 +70,17 @@ class Leg:
     ) -> None:
         self.call = call
         self.base_url = base_url
-        self.tickets: int = after.tickets if after else 0  # given out for streams of this call
         self.earlier_transfers: list[Any] = past.transfers if past else []
         self.ready = asyncio.Event()  # the session is configured, or will not be
         self.claimed = False  # a media socket proved that it is this call's
         self.left_with: do.TransferCall | do.PlayDigits | None = None
         self.redirected = False  # Twilio took the order that ends this leg and not the call
+        self.rescued = False  # Twilio was told to hand the caller to a human, without the agent
+        self.given_up = ""  # what the call's line is given up for, once it is: see `give_up`
+        self.stream_sid = ""  # of the stream that carries the leg, or did
+        self.lost_because = ""  # why it ended
+        # the machine that answered records
+        self.voicemail: ev.VoicemailReached | None = after.voicemail if after else None
         self._services = services
         self._agent: Agent = agent or (after._agent if after else services.agent.agent)
         self._redirect = redirect
@@ -98,6 +105,9 @@ class Leg:
             tuple(services.paces),
         )
         self._over = asyncio.Event()
+        self._carried_from_ms: float | None = None
+        self._carried_to_ms: float | None = None
+        self._ended_by_twilio = False
         self._record_finished = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._tools: dict[str, asyncio.Task[None]] = {}
@@ -116,8 +126,15 @@ class Leg:
 
     @property
     def needs_help(self) -> bool:
-        """Whether the caller has to be helped without the agent: no model to be had, or a fault."""
-        return self._machine.without_model or self._machine.ended_by == "error"
+        """Whether the caller has to be helped without the agent: no model or no line to be had, or
+        a fault."""
+        machine = self._machine
+        return bool(self.given_up) or machine.without_model or machine.ended_by == "error"
+
+    @property
+    def ended_by(self) -> str:
+        """Who or what ended the leg, once it is over."""
+        return self.given_up or self._machine.ended_by
 
     @property
     def last_words(self) -> str:
@@ -126,8 +143,21 @@ class Leg:
 
     @property
     def line_lost(self) -> bool:
-        """Whether the stream ended without Twilio's word: the caller may still be there."""
-        return self._machine.ended_by == "line"
+        """Whether the stream never came, or ended at our end: the caller may still be there."""
+        return self._machine.ended_by in _LINE_LOST
+
+    @property
+    def let_go(self) -> bool:
+        """Whether the agent was past its goodbye: the call ends, and does not go on."""
+        return self._machine.hanging_up and not self.needs_help
+
+    @property
+    def carried_s(self) -> float:
+        """How long a stream carried the leg; 0 if none ever did."""
+        if self._carried_from_ms is None:
+            return 0.0
+        to_ms = self._now_ms() if self._carried_to_ms is None else self._carried_to_ms
+        return max(0.001, (to_ms - self._carried_from_ms) / 1000)
 
     @property
     def redirecting(self) -> bool:
@@ -142,31 +172,53 @@ class Leg:
     @property
     def away(self) -> bool:
         """Whether the leg ended because its call goes on with other TwiML."""
-        return self.over and self.redirecting
+        return self.over and (self.redirecting or self.rescued)
 
     @property
     def goes_on(self) -> bool:
-        """Whether the leg's end is not the call's, as far as is known."""
-        return self.needs_help or self.line_lost or self.away or bool(self.last_words)
+        """Whether the leg's end is not the call's, as far as is known: Twilio will ask."""
+        if self.needs_help or self.line_lost or self.away:
+            return True
+        return self.let_go and not self._ended_by_twilio
 
     def finish_record(self) -> None:
         """Store the end of the leg, once."""
         if not self._record_finished:
             self._record_finished = True
-            self._recorder.finish(self._machine, self._now_ms(), call_goes_on=self.goes_on)
+            self._recorder.finish(
+                self._machine,
+                self._now_ms(),
+                ended_by=self.ended_by,
+                call_goes_on=self.goes_on,
+            )
 
     def handed_over(self, transfers: Transfers) -> None:
         """The call was handed to these humans so far, or was to be."""
         self._recorder.handed_over(transfers)
 
-    def call_over(self) -> None:
-        """Nothing comes after this leg."""
-        self._recorder.call_over()
+    def call_over(self, *, at_its_end: bool = False) -> None:
+        """Nothing comes after this leg. `at_its_end`: the call is known of until the leg ended."""
+        self._recorder.call_over(at_its_end=at_its_end)
+
+    def give_up(self, ended_by: str, reason: str) -> None:
+        """End the leg, whose call goes on without the agent: with a human, or an apology.
+        `ended_by`: what the record says that the call ended by."""
+        self.decided("line given up", reason)
+        self.given_up = ended_by
+        if self._record_finished:
+            self._recorder.ended_by(ended_by)
+        self.feed(ev.StreamEnded(reason, lost=True))
 
     def decided(self, decision: str, reason: str) -> None:
-        """Record and log what the service decided about this call by itself. Also works when the
-        leg is over: the record of the call is still open then."""
-        self._recorder.event(ev.DecisionMade(decision, reason), self._now_ms())
+        """Record and log what the service decided about this call by itself, also when the leg is
+        over. Of a call's legs only the last one may be told."""
+        event = ev.DecisionMade(decision, reason)
+        if self.over:
+            self._recorder.event(event, self._now_ms())
+            if self._record_finished:
+                self._recorder.save_timeline()
+        else:
+            self.feed(event)
         self._log_decision(decision, reason)
 
     def _log_decision(self, decision: str, reason: str) -> None:
@@ -180,17 +232,23 @@ class Leg:
     async def wait_over(self) -> None:
         await self._over.wait()
 
+    def begin(self) -> None:
+        """Open the model's session. Start `run` right after it."""
+        self.feed(self._opened)
+        if self.voicemail is not None:
+            self.feed(self.voicemail)
+
     async def run(self) -> None:
         """Live until the leg is over, then let go of everything and store what is left."""
         logger.info("leg opened", extra={"call_sid": self.call.call_sid})
         try:
-            self.feed(self._opened)
             self._voice.prepare()
             while not self._over.is_set():
                 with suppress(TimeoutError):
                     async with asyncio.timeout(SAVE_EVERY_S):
                         await self._over.wait()
-                self._recorder.save(self._machine, self._now_ms())
+                if not self._record_finished:  # else the recorder is the next leg's
+                    self._recorder.save(self._machine, self._now_ms())
                 await self._recorder.save_sound(self._now_ms() - OPEN_MS)
         finally:
             self._over.set()
@@ -317,6 +375,13 @@ class Leg:
             self._recorder.command(command, now_ms)
             self._perform(command)
         match event:
+            case ev.StreamStarted(stream_sid):
+                self.stream_sid, self._carried_from_ms = stream_sid, now_ms
+            case ev.StreamEnded(reason, lost):
+                self.lost_because, self._carried_to_ms = reason, now_ms
+                self._ended_by_twilio = self._ended_by_twilio or not lost
+            case ev.HangUpConfirmed():
+                self._ended_by_twilio = True
             case ev.SessionConfigured():
                 self.ready.set()
                 self._send_early()
@@ -375,8 +440,6 @@ class Leg:
         try:
             await self._redirect(self, command)
         except TwilioError as error:
-            extra = {"call_sid": self.call.call_sid, "error": str(error)}
-            logger.warning("call not redirected", extra=extra)
             why = f"status {error.status}" if error.status else "it could not be reached"
             self.feed(ev.RedirectFailed(f"the telephone network refused, {why}"))
         else:
@@ -389,6 +452,7 @@ class Leg:
         try:
             await self._services.rest.hang_up(self.call.call_sid)
         except TwilioError as error:
+            # "No such call" of a call whose stream lives is wrong: the stream is right.
             self.feed(ev.HangUpFailed(str(error)))
         else:
             self.feed(ev.HangUpConfirmed())

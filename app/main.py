@@ -16,6 +16,7 @@ from app.summary import Summariser
 from app.switchboard import Switchboard
 from app.telephony.signature import SignatureChecker
 from app.transfers import Transfers
+from app.way_back import WayBack
 from app.web import actions, calls, handover, health, openapi, outgoing, paths, phone, problems
 from app.web import stream_audio as speech
 from app.web.phone import Announcement
@@ -32,7 +33,8 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         chosen = settings or load_settings()
         shared = services or await Services.open(chosen)
         switchboard = Switchboard(shared, chosen.max_calls)
-        transfers = Transfers(switchboard, shared)
+        way_back = WayBack(switchboard, shared)
+        transfers = Transfers(switchboard, way_back, shared)
         outbound = Outbound(
             shared.rest,
             shared.store,
@@ -42,6 +44,8 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
             repeat_s=chosen.outbound_repeat_seconds,
         )
         switchboard.on_call_over.append(outbound.ended)
+        switchboard.on_slot_free.append(outbound.ended)
+        outbound.on_decision = switchboard.note
         switchboard.also_live.append(lambda: outbound.live_calls)
         after_call = _after_call(chosen, shared, switchboard)
         if after_call is not None:
@@ -53,6 +57,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         state.api_token = token or secrets.token_urlsafe(24)
         state.services, state.store = shared, shared.store
         state.switchboard, state.transfers, state.outbound = switchboard, transfers, outbound
+        state.way_back = way_back
         state.draining = lambda: switchboard.draining
         state.gate = _gate(chosen, state.api_token)
         speech_token = chosen.stream_audio_token

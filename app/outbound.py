@@ -61,7 +61,8 @@ class Outbound:
     `ring_s`, `longest_call_s`: Twilio's bounds for each call, and ours for its slot. `clock`:
     monotonic seconds.
 
-    Set `draining` when nothing new is to begin.
+    Set `draining` when nothing new is to begin. `on_decision(call_sid, decision, reason)`: told of
+    what is decided about a call.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Outbound:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.draining = False
+        self.on_decision: Callable[[str, str, str], None] = lambda *_: None
         self._rest = rest
         self._store = store
         self._from_number = from_number
@@ -162,8 +164,9 @@ class Outbound:
         if not slot.placed.call_sid:
             self._name(slot, call_sid)
         elif slot.placed.call_sid != call_sid:
-            extra = {"call_sid": slot.placed.call_sid, "other_call_sid": call_sid}
-            logger.error("one order made two calls, one is ended", extra=extra)
+            self.on_decision(
+                slot.placed.call_sid, "call of the same order ended", f"it made {call_sid} too"
+            )
             with suppress(TwilioError):
                 await rest.hang_up(call_sid)
         logger.info("outbound call placed", extra={"call_sid": slot.placed.call_sid})
@@ -242,8 +245,9 @@ class Outbound:
     def _prune(self, now_s: float) -> None:
         for slot in [each for each in self._slots.values() if each.over_s <= now_s]:
             if slot.placed.token not in self._orders:
-                extra = {"call_sid": slot.placed.call_sid}
-                logger.warning("the end of an outbound call was never told", extra=extra)
+                reason = "Twilio never said how the call that was placed ended"
+                if slot.placed.call_sid:
+                    self.on_decision(slot.placed.call_sid, "slot of the call freed", reason)
                 self._tokens.pop(slot.placed.call_sid, None)
                 del self._slots[slot.placed.token]
         self._last_s = {n: s for n, s in self._last_s.items() if s > now_s - self._repeat_s}

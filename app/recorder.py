@@ -1,17 +1,18 @@
 """Writes a leg into the store while it lasts: turns as heard, timeline, usage, timings."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 
 from app.call import commands as do
 from app.call import events as ev
 from app.call.conversation import Turn
-from app.call.directions import as_messages
+from app.call.directions import HISTORY_LOST, as_messages
 from app.call.machine import CallMachine
 from app.call.timeline import Timeline
 from app.call.usage import Usage
+from app.errors import BridgeError
 from app.recording import Recording
 from app.records import Transfers
 from app.store import TERMINAL, CallRow, CallStatus, Store, TimelineRow, TurnRow
@@ -30,23 +31,35 @@ class CallInfo:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What the store knows of a call that another process had. `age_s`: since its first ring."""
+    """What is known of a call that another process had. `age_s`: since its first ring."""
 
-    history: tuple[tuple[str, str], ...]
-    turns: int
-    entries: int
-    usage: Usage
-    started_at: datetime | None
-    timings: dict[str, float]
-    transfers: list[dict[str, Any]]
-    age_s: float
+    history: tuple[tuple[str, str], ...] = ()
+    turns: int = 0
+    entries: int = 0
+    usage: Usage = Usage()
+    started_at: datetime | None = None
+    timings: dict[str, float] = field(default_factory=dict)
+    transfers: list[dict[str, Any]] = field(default_factory=list)
+    age_s: float = 0.0
+
+
+class CallIsOver(BridgeError):
+    """The record says that the call has ended."""
 
 
 async def read_past(store: Store, call_sid: str) -> tuple[CallInfo, Past] | None:
-    """A call that goes on, as it is recorded; None when there is no record, or it has ended."""
-    await store.flush()
+    """A call that goes on, as it is recorded; None when no agent ever had it, as far as is known.
+
+    Raises:
+        CallIsOver: it does not go on.
+        StoreUnavailable: the record cannot be read.
+    """
     row = await store.get_call(call_sid)
-    if row is None or row.status in TERMINAL:
+    if row is None:
+        return None
+    if row.status in TERMINAL:
+        raise CallIsOver(f"the call has ended: {row.status}")
+    if not row.agent_name:
         return None
     turns, entries = await store.turns(call_sid), await store.timeline(call_sid)
     spoken = (
@@ -55,16 +68,54 @@ async def read_past(store: Store, call_sid: str) -> tuple[CallInfo, Past] | None
     )
     past = Past(
         history=tuple(as_messages(spoken)),
-        turns=len(turns),
-        entries=max(map(_last_order, entries), default=0),
+        turns=turns[-1].position + 1 if turns else 0,
+        entries=_last_order_of(entries),
         usage=_usage(row),
         started_at=row.started_at,
         timings=row.timings,
         transfers=row.transfers,
-        age_s=max(0.0, (datetime.now(UTC) - row.created_at).total_seconds()),
+        age_s=_age_s(row),
     )
     call = CallInfo(call_sid, row.account_sid, row.direction, row.from_number, row.to_number)
     return call, past
+
+
+def forgotten(now_s: float) -> Past:
+    """Of a call whose record cannot be read. What is written from now on lies beyond whatever
+    the record holds. `now_s`: Unix time."""
+    beyond = (1 + int(now_s / 60) % 2000) * 1_000_000
+    return Past(history=(("system", HISTORY_LOST),), turns=beyond, entries=beyond)
+
+
+async def note_decision(store: Store, call_sid: str, decision: str, reason: str) -> None:
+    """Add a decision to the record of a call that no recorder is at; nothing if there is none."""
+    row = await store.get_call(call_sid)
+    if row is None:
+        return
+    order = _last_order_of(await store.timeline(call_sid)) + 1
+    at_ms = round(_age_s(row) * 1000, 3)
+    data = {"order": order, **asdict(ev.DecisionMade(decision, reason))}
+    entry = TimelineRow(order, at_ms, "event", ev.DecisionMade.__name__, data)
+    store.append_timeline(call_sid, [entry])
+
+
+def record_turned_away(store: Store, call: CallInfo, agent_name: str, reason: str) -> None:
+    """Write down a call that was not taken: all of its record."""
+    store.save_call(
+        call.call_sid,
+        account_sid=call.account_sid,
+        direction=call.direction,
+        from_number=call.from_number,
+        to_number=call.to_number,
+        agent_name=agent_name,
+        status="completed",
+        ended_at=datetime.now(UTC),
+        ended_by="busy",
+    )
+    data = {"order": 1, **asdict(ev.DecisionMade("call turned away", reason))}
+    store.append_timeline(
+        call.call_sid, [TimelineRow(1, 0.0, "event", ev.DecisionMade.__name__, data)]
+    )
 
 
 Cost = Callable[[Usage, float, str, Transfers], dict[str, Any]]
@@ -90,10 +141,16 @@ def _usage(row: CallRow) -> Usage:
     return Usage(**{name: value for name, value in row.usage.items() if name in known})
 
 
-def _last_order(entry: TimelineRow) -> int:
-    """The order of the last thing in a timeline's entry, which may be a run of them."""
-    pieces: list[tuple[int, float, Any]] = entry.data.get("pieces", [])
-    return max([entry.position, *(order for order, _, _ in pieces)])
+def _age_s(row: CallRow) -> float:
+    return max(0.0, (datetime.now(UTC) - row.created_at).total_seconds())
+
+
+def _last_order_of(entries: Sequence[TimelineRow]) -> int:
+    """The order of the last thing in a timeline, whose entries may be runs of them."""
+    orders = [entry.position for entry in entries]
+    for entry in entries:
+        orders += [order for order, _, _ in entry.data.get("pieces", [])]
+    return max(orders, default=0)
 
 
 Watcher = Callable[[CallInfo, ev.Event | do.Command, float], None]
@@ -134,6 +191,7 @@ class Recorder:
         self._usage = self._earlier_usage
         self._started_at = past.started_at if past else None
         self._transfers: Transfers = past.transfers if past else []
+        self._left_at: datetime | None = None  # the end of the last leg
         store.save_call(
             call.call_sid,
             account_sid=call.account_sid,
@@ -215,6 +273,10 @@ class Recorder:
     def save(self, machine: CallMachine, now_ms: float) -> None:
         """Store what is new."""
         self.save_turns(machine, now_ms)
+        self.save_timeline()
+
+    def save_timeline(self) -> None:
+        """Store what happened since it was stored last."""
         self._store.append_timeline(
             self._call.call_sid,
             [
@@ -223,22 +285,32 @@ class Recorder:
             ],
         )
 
-    def finish(self, machine: CallMachine, now_ms: float, *, call_goes_on: bool) -> None:
+    def finish(
+        self, machine: CallMachine, now_ms: float, *, ended_by: str, call_goes_on: bool
+    ) -> None:
         """Store the end of the leg. `call_goes_on`: it is not known to be the call's."""
         self.save(machine, now_ms)
+        self._left_at = datetime.now(UTC)
         self._usage = self._earlier_usage + machine.usage
         self._store.save_call(
             self._call.call_sid,
-            ended_by=machine.ended_by,
+            ended_by=ended_by,
             usage=asdict(self._usage),
             timings=self._timings,
         )
         if not call_goes_on:
             self.call_over()
 
-    def call_over(self) -> None:
-        """Nothing comes after the leg that ended."""
+    def ended_by(self, ended_by: str) -> None:
+        """The leg that ended was the last one with the agent, for this cause."""
+        self._store.save_call(self._call.call_sid, ended_by=ended_by)
+
+    def call_over(self, *, at_its_end: bool = False) -> None:
+        """Nothing comes after the leg that ended. `at_its_end`: the call is known of until then."""
+        self.save_timeline()
         ended_at, started_at = datetime.now(UTC), self._started_at
+        if at_its_end and self._left_at is not None:
+            ended_at = self._left_at
         duration_s = (ended_at - started_at).total_seconds() if started_at else None
         self._store.save_call(
             self._call.call_sid,

@@ -9,7 +9,6 @@ import json
 import logging
 from collections import deque
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import fields
 from datetime import UTC, datetime
 from itertools import groupby
@@ -154,9 +153,7 @@ class Store:
 
     async def aclose(self, within_ms: int = 2000) -> None:
         """Write what is pending, for `within_ms` at most, and close. What is lost is logged."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(within_ms / 1000):
-                await self.flush()
+        await self.flush(within_ms / 1000)
         self._writer.cancel()
         await asyncio.wait([self._writer])
         left = [batch for batch in (self._writing, self._pending) if batch]
@@ -200,11 +197,17 @@ class Store:
             self.dropped_entries += 1
         self._work.set()
 
-    async def flush(self) -> None:
-        """Wait until everything saved so far is durable, or the store is closed."""
+    async def flush(self, within_s: float | None = None) -> bool:
+        """Wait until everything saved so far is durable, or the store is closed; for `within_s` at
+        most, if that is given. Returns whether the wait is over and not just the time."""
         batch = self._pending if self._work.is_set() else self._writing
         if batch and not self._writer.done():
-            await batch.done.wait()
+            try:
+                async with asyncio.timeout(within_s):
+                    await batch.done.wait()
+            except TimeoutError:
+                return False
+        return True
 
     async def _write_batches(self) -> None:
         while True:

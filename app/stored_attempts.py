@@ -1,17 +1,30 @@
-"""Attempts to reach a human that another process began: what the store knows of them."""
+"""Attempts to reach a human that another process began: what the store knows of them, and what the
+caller's call goes on with.
+"""
 
 from typing import Any
 
 from app.call.handover import CALLER_GONE, FAILED, NOT_TAKEN, RINGING, TAKEN, TALKING
-from app.store import Store, StoreUnavailable
+from app.call.ids import OURS
+from app.call.transfer import TRANSFER
+from app.legless_calls import log_decision
+from app.recorder import CallInfo
+from app.returned import Returned
+from app.store import Store
+from app.switchboard import Switchboard
 from app.telephony.dial_ended import DialEnded
+from app.telephony.twiml import render, stream_urls
+from app.way_back import WRITTEN_S, WayBack
 
 
 class StoredAttempts:
-    """By call and number; see `Handover.records`. A store that is away knows of none."""
+    """By call and number; see `Handover.records`. Everything raises StoreUnavailable when the store
+    is away, but `caller_back`."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, switchboard: Switchboard, way_back: WayBack) -> None:
         self._store = store
+        self._switchboard = switchboard
+        self._way_back = way_back
 
     async def record(self, call_sid: str, number: int) -> dict[str, Any] | None:
         """What is known of an attempt."""
@@ -22,7 +35,36 @@ class StoredAttempts:
         """The human pressed 1."""
         await self._change(call_sid, number, outcome=TALKING)
 
-    async def ended(self, call_sid: str, number: int, end: DialEnded) -> str:
+    async def asked(self, call: CallInfo, number: int, base_url: str, end: DialEnded) -> str:
+        """What comes after the attempt for the caller: the end, or the agent. TwiML."""
+        outcome = await self._ended(call.call_sid, number, end)
+        if outcome == TAKEN or end.caller_gone:
+            return self._call_over(call.call_sid)
+        return await self._to_the_agent(call, base_url, outcome)
+
+    async def caller_back(self, call: CallInfo, base_url: str, end: DialEnded) -> str:
+        """The same, as far as it can be told without the store."""
+        if end.bridged or end.caller_gone:
+            return self._call_over(call.call_sid)
+        leg = await self._way_back.take_over(call, base_url, _returned(end.status or FAILED))
+        return render("incoming-call", **stream_urls(base_url, self._switchboard.ticket(leg)))
+
+    def _call_over(self, call_sid: str) -> str:
+        if self._switchboard.is_live(call_sid):
+            self._switchboard.call_over(call_sid)
+        else:
+            self._switchboard.ended(call_sid, "completed")
+        return render("goodbye")
+
+    async def _to_the_agent(self, call: CallInfo, base_url: str, outcome: str) -> str:
+        following = await self._way_back.resume(call, base_url, _returned(outcome))
+        if following is None:
+            reason = "its record says that it is over"
+            log_decision(call.call_sid, "call ended with an apology", reason)
+            return render("unavailable")
+        return render("incoming-call", **stream_urls(base_url, following.ticket))
+
+    async def _ended(self, call_sid: str, number: int, end: DialEnded) -> str:
         """The attempt is over. Returns what became of it."""
         record = await self.record(call_sid, number)
         known = record["outcome"] if record else RINGING
@@ -38,11 +80,8 @@ class StoredAttempts:
         return outcome
 
     async def _of(self, call_sid: str) -> list[dict[str, Any]]:
-        try:
-            await self._store.flush()
-            row = await self._store.get_call(call_sid)
-        except StoreUnavailable:
-            return []
+        await self._store.flush(WRITTEN_S)
+        row = await self._store.get_call(call_sid)
         return row.transfers if row else []
 
     async def _change(self, call_sid: str, number: int, **changes: object) -> None:
@@ -50,3 +89,9 @@ class StoredAttempts:
         if 0 <= number < len(records):
             records[number] |= changes
             self._store.save_call(call_sid, transfers=records)
+
+
+def _returned(outcome: str) -> Returned:
+    """What the agent is told, which has the caller back."""
+    output = f"Nobody took the call: {outcome}. The caller is back with you."
+    return Returned(TRANSFER, f"{OURS}transfer", output)

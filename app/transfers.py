@@ -10,18 +10,19 @@ import logging
 import time
 from collections.abc import Coroutine, Sequence
 from functools import partial
+from itertools import chain, repeat
 from typing import Any
 
-from app.away import Away, Record, room_of, transfer_url
+from app.away import Away, Record, accepted, transfer_url
 from app.bridge import Leg
 from app.call.commands import PlayDigits, TransferCall
 from app.call.destinations import Destination
 from app.call.events import StreamEnded
 from app.call.handover import CALLER_GONE, FAILED, RINGING, TAKEN, Handover
-from app.call.ids import OURS
 from app.call.transfer import TRANSFER, anybody
 from app.errors import TwilioError
 from app.live_orders import LiveOrders
+from app.recorder import CallInfo
 from app.returned import Returned
 from app.services import Services
 from app.store import TERMINAL
@@ -29,7 +30,8 @@ from app.stored_attempts import StoredAttempts
 from app.switchboard import Switchboard
 from app.telephony.dial_ended import DialEnded
 from app.telephony.rest import TwilioRest
-from app.telephony.twiml import render, say_language, stream_urls
+from app.telephony.twiml import KEYS, render, say_language, stream_urls
+from app.way_back import WayBack
 
 logger = logging.getLogger(__name__)
 
@@ -49,8 +51,9 @@ class Transfers:
     """Between the switchboard, whose legs it takes over from, and the doors for Twilio. Every
     question may come twice, and get the same answer."""
 
-    def __init__(self, switchboard: Switchboard, services: Services) -> None:
+    def __init__(self, switchboard: Switchboard, way_back: WayBack, services: Services) -> None:
         self._switchboard = switchboard
+        self._way_back = way_back
         self._services = services
         self._away: dict[str, Away] = {}
         self._past: dict[str, list[Record]] = {}  # transfers of live calls that are over
@@ -58,7 +61,7 @@ class Transfers:
         self._orders: dict[str, asyncio.Task[None]] = {}
         self._questions: dict[str, asyncio.Lock] = {}  # one at a time for each call
         self._live_orders = LiveOrders()
-        self._stored = StoredAttempts(services.store)
+        self._stored = StoredAttempts(services.store, switchboard, way_back)
         self._tasks: set[asyncio.Task[None]] = set()
         switchboard.redirect = self.redirect
         switchboard.on_call_over.append(self._call_over)
@@ -75,20 +78,23 @@ class Transfers:
             raise TwilioError("there are no Twilio credentials; set TWILIO_ACCOUNT_SID")
         order = asyncio.create_task(self._order(rest, leg, command))
         self._orders[leg.call.call_sid] = order
-        order.add_done_callback(partial(self._ordered, leg.call.call_sid))
+        order.add_done_callback(partial(self._ordered, leg))
         await asyncio.shield(order)
 
-    def _ordered(self, call_sid: str, order: asyncio.Task[None]) -> None:
+    def _ordered(self, leg: Leg, order: asyncio.Task[None]) -> None:
+        call_sid = leg.call.call_sid
         if self._orders.get(call_sid) is order:
             del self._orders[call_sid]
         error = None if order.cancelled() else order.exception()
-        if error is not None and not isinstance(error, TwilioError):  # those the leg hears of
+        if isinstance(error, TwilioError):  # the leg hears of it too
+            self._switchboard.decided(leg, "call not redirected", str(error))
+        elif error is not None:
             logger.error("order failed", exc_info=error, extra={"call_sid": call_sid})
 
     async def _order(self, rest: TwilioRest, leg: Leg, command: TransferCall | PlayDigits) -> None:
         call_sid = leg.call.call_sid
         if isinstance(command, PlayDigits):
-            urls = stream_urls(leg.base_url, self._switchboard.ticket(leg))
+            urls = stream_urls(leg.base_url, self._switchboard.ticket(leg), KEYS)
             self._told[call_sid] = render("play-digits", digits=command.digits, **urls)
             answered = await self._live_orders.tell(rest, call_sid, self._told[call_sid], leg)
             leg.redirected = leg.redirected or answered
@@ -108,7 +114,7 @@ class Transfers:
                 if leg.over:
                     self._switchboard.call_over(call_sid)
                 raise
-            # It took effect all the same, as far as can be told: the stream has ended.
+            self._switchboard.decided(leg, "order taken as obeyed, the stream ended", str(error))
         else:
             leg.redirected = leg.redirected or answered
         logger.info("caller handed over", extra={"call_sid": call_sid})
@@ -137,9 +143,15 @@ class Transfers:
             return None
         if call_sid in self._away:  # asked twice
             return self._told.get(call_sid)
+        leg.decided("caller handed to a human", f"the agent could not go on: {', '.join(route)}")
+        self._switchboard.handed_over(leg)
         away = self._begin(leg, route, "", HELPLESS)
         away.said, away.returns = SORRY, False
         return await self._next(away)
+
+    def knows(self, call_sid: str) -> bool:
+        """Whether this process is handing the caller over."""
+        return call_sid in self._away
 
     def current(self, call_sid: str) -> str | None:
         """Twilio asks what comes after a stream that was taken away: what it is told by REST."""
@@ -162,10 +174,15 @@ class Transfers:
         if leg is not None:  # whatever became of the order: it took effect
             leg.redirected = True
             self._live_orders.seen(call_sid)
+        summary = str(record["summary"] or record["reason"])
+        return self.whisper_for(call_sid, number, base_url, summary)
+
+    def whisper_for(self, call_sid: str, number: int, base_url: str, summary: str) -> str:
+        """The TwiML of it. `summary`: of what the caller wants; empty if that is not known."""
         return render(
             "whisper",
             action_url=transfer_url(base_url, call_sid, number, "pressed"),
-            summary=str(record["summary"] or record["reason"])[:LONGEST_SUMMARY],
+            summary=summary[:LONGEST_SUMMARY],
             language=say_language(self._services.agent.agent.language),
         )
 
@@ -182,7 +199,7 @@ class Transfers:
                 await self._stored.accepted(call_sid, number)
         if not taken or record is None:
             return render("goodbye")
-        return render("join", room=room_of(call_sid)) if record["warm"] else render("accepted")
+        return accepted(call_sid, warm=bool(record["warm"]))
 
     async def callee_status(self, call_sid: str, number: int, status: str) -> None:
         """The call to a human who is briefed on it changed its status."""
@@ -206,20 +223,22 @@ class Transfers:
     # --- the caller -----------------------------------------------------------------------------
 
     async def asked(
-        self, question: str, call_sid: str, number: int, base_url: str, end: DialEnded
+        self, question: str, call: CallInfo, number: int, base_url: str, end: DialEnded
     ) -> str:
         """What comes next for the caller: their dial `ended`, they `left` the waiting room, or were
-        `fetched` from it. TwiML."""
+        `fetched` from it. TwiML. Raises StoreUnavailable when only the store could say."""
+        call_sid = call.call_sid
         async with self._questions.setdefault(call_sid, asyncio.Lock()):
             try:
-                return await self._answer(question, call_sid, number, base_url, end)
+                return await self._answer(question, call, number, base_url, end)
             finally:
                 if not self._switchboard.is_live(call_sid):
                     self._questions.pop(call_sid, None)
 
     async def _answer(
-        self, question: str, call_sid: str, number: int, base_url: str, end: DialEnded
+        self, question: str, call: CallInfo, number: int, base_url: str, end: DialEnded
     ) -> str:
+        call_sid = call.call_sid
         away = self._away.get(call_sid)
         if away is not None and end.status == CALLER_GONE and not end.caller_gone:
             if question == "ended" and call_sid in self._orders:
@@ -228,7 +247,7 @@ class Transfers:
         if away is not None or question == "fetched":
             self._live_orders.seen(call_sid)
         if away is None:
-            return await self._unknown(call_sid, number, base_url, end)
+            return await self._unknown(call, number, base_url, end)
         if question == "ended" and (end.bridged or not end.caller_gone):
             status = end.status or FAILED
             away.handover.ended(number, status, bridged=end.bridged, seconds=end.seconds)
@@ -261,22 +280,16 @@ class Transfers:
             return await self._next(away)
         return self._told[away.call_sid]  # asked twice
 
-    async def _unknown(self, call_sid: str, number: int, base_url: str, end: DialEnded) -> str:
+    async def _unknown(self, call: CallInfo, number: int, base_url: str, end: DialEnded) -> str:
         """Twilio asks after a call that this process does not hand over, or no longer."""
-        if self._switchboard.is_live(call_sid) and call_sid in self._told and not end.caller_gone:
-            return self._told[call_sid]  # it is back with the agent: asked twice
-        outcome = await self._stored.ended(call_sid, number, end)
-        if outcome == TAKEN or end.caller_gone:
-            if not self._switchboard.is_live(call_sid):
-                self._switchboard.close_record(call_sid, "completed")
-            self._switchboard.call_over(call_sid)
-            return render("goodbye")
-        output = f"Nobody took the call: {outcome}. The caller is back with you."
-        returned = Returned(TRANSFER, f"{OURS}transfer", output)
-        ticket = await self._switchboard.adopt(call_sid, base_url, returned)
-        if ticket is None:
-            return render("goodbye")
-        return render("incoming-call", **stream_urls(base_url, ticket))
+        leg = self._switchboard.leg(call.call_sid)
+        if leg is not None and not leg.over and call.call_sid in self._told and not end.caller_gone:
+            return self._told[call.call_sid]  # it is back with the agent: asked twice
+        return await self._stored.asked(call, number, base_url, end)
+
+    async def caller_back(self, call: CallInfo, base_url: str, end: DialEnded) -> str:
+        """What comes next for a caller of whose transfer nothing can be found out now. TwiML."""
+        return await self._stored.caller_back(call, base_url, end)
 
     # --- who is next ----------------------------------------------------------------------------
 
@@ -291,12 +304,14 @@ class Transfers:
             return self._told[away.call_sid]
         self._finish(away)
         if not away.returns:
+            reason = f"the agent could not go on, and no human took the call: {away.outcomes()}"
+            away.leg.decided("call ended with an apology", reason)
             self._switchboard.call_over(away.call_sid)
             return render("unavailable")
         returned = Returned(TRANSFER, away.handover.call_id, away.handover.in_words())
-        ticket = await self._switchboard.back(away.leg, returned)
+        ticket = await self._way_back.back(away.leg, returned)
         if ticket is None:
-            return render("goodbye")
+            return render("unavailable")
         self._told[away.call_sid] = render(
             "incoming-call", **stream_urls(away.leg.base_url, ticket)
         )
@@ -319,18 +334,19 @@ class Transfers:
         if self._away.get(call_sid) is not away:
             return
         twiml = render("fetch", url=away.url("fetched"))
-        for wait_s in (*FETCH_AGAIN_S, None):
+        for wait_s in chain(FETCH_AGAIN_S, repeat(FETCH_AGAIN_S[-1])):
             try:
                 if rest is not None:
                     await self._live_orders.tell(rest, call_sid, twiml)
                 return
             except TwilioError as error:
-                extra = {"call_sid": call_sid, "error": str(error)}
-                logger.error("caller could not be fetched from the waiting room", extra=extra)
-                if error.call_is_over or wait_s is None:
+                away.leg.decided("caller not fetched from the waiting room", str(error))
+                if error.call_is_over:
                     self._switchboard.call_over(call_sid)
                     return
-                await asyncio.sleep(wait_s)
+            await asyncio.sleep(wait_s)
+            if self._away.get(call_sid) is not away:
+                return
 
     async def _ring(self, away: Away, destination: Destination) -> None:
         """Call a human who is to be briefed while the caller waits."""
@@ -341,8 +357,8 @@ class Transfers:
                 raise TwilioError("there are no Twilio credentials")
             away.callee_sid = await rest.place(away.call_to(destination))
         except TwilioError as error:
-            extra = {"call_sid": away.call_sid, "error": str(error)}
-            logger.warning("human could not be called", extra=extra)
+            reason = f"{destination.name}: {error}"
+            self._switchboard.decided(away.leg, "human could not be rung", reason)
             if error.unsure:  # their telephone may ring all the same
                 await asyncio.sleep(destination.ring_ms / 1000 + BRIEFING_S)
             attempt = away.handover.attempt(number)
@@ -352,7 +368,7 @@ class Transfers:
                 await self._go_on(away)
         else:
             if self._away.get(away.call_sid) is not away:  # the caller did not wait for it
-                await self._release(rest, away.callee_sid)
+                await self._release(rest, away)
 
     # --- the books ------------------------------------------------------------------------------
 
@@ -380,16 +396,17 @@ class Transfers:
             away.handover.caller_gone()
             self._finish(away)
             if away.callee_sid and rest is not None:
-                self._start(self._release(rest, away.callee_sid))
+                self._start(self._release(rest, away))
         for kept in (self._past, self._told, self._questions):
             kept.pop(call_sid, None)
 
-    async def _release(self, rest: TwilioRest, callee_sid: str) -> None:
+    async def _release(self, rest: TwilioRest, away: Away) -> None:
         """Nobody waits for this human any more."""
         try:
-            await rest.hang_up(callee_sid)
+            await rest.hang_up(away.callee_sid)
         except TwilioError as error:
-            logger.warning("human not released", extra={"error": str(error)})
+            if not error.call_is_over:
+                self._switchboard.decided(away.leg, "human not released", str(error))
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

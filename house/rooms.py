@@ -26,7 +26,9 @@ HOUSE: dict[str, list[set[str]]] = {
     "live calls": [
         {"transfers"},
         {"away", "live_orders", "stored_attempts"},
+        {"way_back"},
         {"switchboard"},
+        {"tickets", "waiting", "legless_calls"},
         {"bridge"},
         {"model_side", "voice_side", "tool_runs", "caller_audio", "alarm", "returned"},
         {"services"},
@@ -53,7 +55,7 @@ HOUSE: dict[str, list[set[str]]] = {
     ],
     "the call itself": [{"call"}],
     "stand-ins": [{"simulator"}],
-    "ground": [{"audio", "blank", "errors", "visible"}, {"__init__"}],
+    "ground": [{"audio", "blank", "deadlines", "errors", "line_tries", "visible"}, {"__init__"}],
 }
 LAYERS = [layer for storey in HOUSE.values() for layer in storey]
 LAYER_OF = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}

@@ -79,6 +79,11 @@ SESSION_RETURNED = (
     "the caller again."
 )
 
+HISTORY_LOST = (
+    "What was said on this call so far is not known: it was before your time, and its transcript "
+    "cannot be read."
+)
+
 # What tool calls are answered with when the machine itself answers them.
 END_TAKEN_BACK = (
     "The call was not ended: the caller spoke before the goodbye was over. Listen and go on; call "

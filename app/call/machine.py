@@ -94,6 +94,11 @@ class CallMachine:
         return self._leaving.under_way
 
     @property
+    def hanging_up(self) -> bool:
+        """Whether the goodbye is past the point where anything could take it back."""
+        return self._leaving.farewell.hanging_up
+
+    @property
     def without_model(self) -> bool:
         """Whether the caller has to be helped without the model."""
         return bool(self._link.fatal) or self._leaving.farewell.reason == "model"
@@ -206,8 +211,9 @@ class CallMachine:
                 self._unstick_by_ms = NEVER
                 self._audio.open(now_ms)
             case ev.StreamEnded(_, lost):
-                whoever = "line" if lost else "caller"
-                self._end_leg(self._leaving.reason or whoever, now_ms)
+                # A line lost amid a goodbye or an announcement ends nothing: the caller is there.
+                reason = "" if lost and not self._leaving.decided else self._leaving.reason
+                self._end_leg(reason or ("line" if lost else "caller"), now_ms)
             case ev.CallRedirected():
                 self._leaving.redirect.taken(now_ms)
             case ev.RedirectFailed(reason):

@@ -12,6 +12,8 @@ from xml.sax.saxutils import escape
 
 from app.errors import BridgeError
 
+KEYS = "/keys"  # the document had Twilio press keys: they are not to be pressed again
+
 _FOLDER = Path(__file__).resolve().parents[2] / "twiml"
 # White space in an attribute would reach Twilio as spaces.
 _ESCAPES = {'"': "&quot;", "'": "&apos;", "\t": "&#9;", "\n": "&#10;", "\r": "&#13;"}
@@ -20,6 +22,16 @@ _SAY_REGIONS = {
     "ca": "ES", "da": "DK", "de": "DE", "en": "US", "es": "ES", "fi": "FI", "fr": "FR", "it": "IT",
     "ja": "JP", "ko": "KR", "nb": "NO", "nl": "NL", "pl": "PL", "pt": "BR", "ru": "RU", "sv": "SE",
     "zh": "CN",
+}  # fmt: skip
+# What a caller hears before the next try, in each of them.
+_ONE_MOMENT = {
+    "ca": "Un moment, si us plau.", "da": "Et øjeblik.", "de": "Einen Moment, bitte.",
+    "en": "One moment, please.", "es": "Un momento, por favor.", "fi": "Hetkinen, olkaa hyvä.",
+    "fr": "Un instant, s'il vous plaît.", "it": "Un momento, per favore.",
+    "ja": "少々お待ちください。", "ko": "잠시만 기다려 주세요.", "nb": "Et øyeblikk.",
+    "nl": "Een ogenblik, alstublieft.", "pl": "Chwileczkę, proszę.",
+    "pt": "Um momento, por favor.", "ru": "Одну минуту, пожалуйста.", "sv": "Ett ögonblick, tack.",
+    "zh": "请稍等。",
 }  # fmt: skip
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -48,13 +60,21 @@ def render(template_name: str, **values: str) -> str:
     return Template(text).substitute({name: _escaped(value) for name, value in values.items()})
 
 
-def stream_urls(base_url: str, ticket: str) -> dict[str, str]:
+def stream_urls(base_url: str, ticket: str, after: str = "") -> dict[str, str]:
     """Where a call's media stream goes, and what comes after it. Twilio opens streams over TLS
-    only, and takes no query string (Twilio: <Stream>)."""
+    only, and takes no query string (Twilio: <Stream>). `after`: what the same document does before
+    it opens the stream, see `KEYS`."""
     return {
         "stream_url": f"wss://{base_url.partition('://')[2]}/media-stream/{ticket}",
-        "action_url": f"{base_url}/stream-ended",
+        "action_url": f"{base_url}/stream-ended{after}",
     }
+
+
+def one_moment(language: str) -> dict[str, str]:
+    """The words before another try, and what <Say> calls their language. `language`: as in
+    `say_language`."""
+    words = _ONE_MOMENT.get(language, _ONE_MOMENT["en"])
+    return {"one_moment": words, "language": say_language(language)}
 
 
 def say_language(language: str) -> str:

@@ -158,7 +158,9 @@ async def hangup(request: Request, call_sid: Sid) -> Accepted:
         try:
             await services.rest.hang_up(call_sid)
         except TwilioError as error:
-            raise HTTPException(502, str(error)) from error
+            if not error.call_is_over:
+                raise HTTPException(502, str(error)) from error
+            switchboard.ended(call_sid, "completed")
     return Accepted(call_sid=call_sid)
 
 

@@ -1,61 +1,104 @@
 """What Twilio asks while a caller is handed to a human: of the human, and of the caller."""
 
-from fastapi import APIRouter, Request, Response
+from dataclasses import replace
 
+from fastapi import APIRouter, HTTPException, Request, Response
+
+from app.away import accepted
 from app.telephony.dial_ended import DialEnded
 from app.transfers import Transfers
+from app.web.answered import Form, answered, nothing_to_say, once_more
+from app.web.phone import call_info
 from app.web.signed import SignedRoute
-from app.web.webhooks import base_of, form_of, twiml
+from app.web.webhooks import base_of, rendered, twiml
 
 router = APIRouter(
     prefix="/transfers/{call_sid}/{number}", include_in_schema=False, route_class=SignedRoute
 )
 
 
-@router.post("/whisper")
-async def whisper(request: Request, call_sid: str, number: int) -> Response:
-    """A human picked up."""
-    await form_of(request)
+def _attempt(request: Request) -> tuple[str, int]:
+    """Which attempt is asked about: the call's SID, and its number. Raises HTTPException 404."""
+    call_sid, number = request.path_params["call_sid"], request.path_params["number"]
+    if not (number.isascii() and number.isdigit() and len(number) < 10):
+        raise HTTPException(404, "there is no such transfer")
+    return call_sid, int(number)
+
+
+async def whisper_no_summary(request: Request, form: Form) -> Response:
+    """A human picked up, and what the caller wants cannot be read."""
     transfers: Transfers = request.app.state.transfers
-    return twiml(await transfers.whisper(call_sid, number, base_of(request)))
+    return twiml(transfers.whisper_for(*_attempt(request), base_of(request), summary=""))
+
+
+@router.post("/whisper")
+@answered(next_best=whisper_no_summary)
+async def whisper(request: Request, form: Form) -> Response:
+    """A human picked up."""
+    transfers: Transfers = request.app.state.transfers
+    return twiml(await transfers.whisper(*_attempt(request), base_of(request)))
+
+
+async def take_their_word(request: Request, form: Form) -> Response:
+    """The human pressed a key about a transfer that cannot be looked up: 1 takes the call. Who is
+    rung beside the caller's dial is on a call of their own."""
+    if form.get("Digits") != "1":
+        return rendered("goodbye")
+    call_sid, _ = _attempt(request)
+    return twiml(accepted(call_sid, warm=form.get("Direction", "") == "outbound-api"))
 
 
 @router.post("/pressed")
-async def pressed(request: Request, call_sid: str, number: int) -> Response:
+@answered(next_best=take_their_word)
+async def pressed(request: Request, form: Form) -> Response:
     """The human pressed a key."""
-    form = await form_of(request)
     transfers: Transfers = request.app.state.transfers
-    return twiml(await transfers.pressed(call_sid, number, form.get("Digits", "")))
+    return twiml(await transfers.pressed(*_attempt(request), form.get("Digits", "")))
+
+
+async def caller_back(request: Request, form: Form) -> Response:
+    """What became of a transfer cannot be found out: the caller goes back to an agent, unless they
+    talked with a human."""
+    transfers: Transfers = request.app.state.transfers
+    call_sid, _ = _attempt(request)
+    call, end = replace(call_info(form), call_sid=call_sid), DialEnded.of(form)
+    if transfers.knows(call_sid) and not (end.bridged or end.caller_gone):
+        return await once_more(request, form)
+    return twiml(await transfers.caller_back(call, base_of(request), end))
+
+
+async def _asked(question: str, request: Request, form: Form) -> Response:
+    transfers: Transfers = request.app.state.transfers
+    call_sid, number = _attempt(request)
+    call, end = replace(call_info(form), call_sid=call_sid), DialEnded.of(form)
+    return twiml(await transfers.asked(question, call, number, base_of(request), end))
 
 
 @router.post("/ended")
-async def ended(request: Request, call_sid: str, number: int) -> Response:
+@answered(next_best=caller_back)
+async def ended(request: Request, form: Form) -> Response:
     """The caller's dial is over: what now?"""
-    end = DialEnded.of(await form_of(request))
-    transfers: Transfers = request.app.state.transfers
-    return twiml(await transfers.asked("ended", call_sid, number, base_of(request), end))
+    return await _asked("ended", request, form)
 
 
 @router.post("/left")
-async def left(request: Request, call_sid: str, number: int) -> Response:
+@answered(next_best=caller_back)
+async def left(request: Request, form: Form) -> Response:
     """The caller's time in the waiting room is over: what now?"""
-    end = DialEnded.of(await form_of(request))
-    transfers: Transfers = request.app.state.transfers
-    return twiml(await transfers.asked("left", call_sid, number, base_of(request), end))
+    return await _asked("left", request, form)
 
 
 @router.post("/fetched")
-async def fetched(request: Request, call_sid: str, number: int) -> Response:
+@answered(next_best=caller_back)
+async def fetched(request: Request, form: Form) -> Response:
     """The caller was got out of the waiting room: what now?"""
-    end = DialEnded.of(await form_of(request))
-    transfers: Transfers = request.app.state.transfers
-    return twiml(await transfers.asked("fetched", call_sid, number, base_of(request), end))
+    return await _asked("fetched", request, form)
 
 
 @router.post("/status")
-async def status(request: Request, call_sid: str, number: int) -> Response:
+@answered(next_best=nothing_to_say)
+async def status(request: Request, form: Form) -> Response:
     """How the call to a human stands who is briefed on it."""
-    form = await form_of(request)
     transfers: Transfers = request.app.state.transfers
-    await transfers.callee_status(call_sid, number, form.get("CallStatus", ""))
+    await transfers.callee_status(*_attempt(request), form.get("CallStatus", ""))
     return Response(status_code=204)

@@ -3,32 +3,39 @@
 from fastapi import APIRouter, Request, Response
 
 from app.call.events import VoicemailReached
+from app.deadlines import within
 from app.outbound import Outbound, Placed
 from app.services import Services
 from app.store import TERMINAL, Store, StoreUnavailable
 from app.switchboard import Switchboard
 from app.telephony.twiml import stream_urls
-from app.web.phone import call_info
+from app.way_back import WRITTEN_S, WayBack
+from app.web.answered import Form, answered, nothing_to_say, once_more
+from app.web.phone import call_info, ended
 from app.web.signed import SignedRoute
-from app.web.webhooks import base_of, form_of, rendered
+from app.web.webhooks import base_of, rendered
 
 router = APIRouter(include_in_schema=False, route_class=SignedRoute)
 
 
 @router.post("/outgoing-call/{token}")
-async def outgoing_call(request: Request, token: str) -> Response:
+@answered(next_best=once_more)
+async def outgoing_call(request: Request, form: Form) -> Response:
     """Somebody answered our call: TwiML that joins them to a media stream."""
-    switchboard: Switchboard = request.app.state.switchboard
+    way_back: WayBack = request.app.state.way_back
     outbound: Outbound = request.app.state.outbound
     services: Services = request.app.state.services
-    call, base_url = call_info(await form_of(request)), base_of(request)
+    call, base_url, token = call_info(form), base_of(request), request.path_params["token"]
+    if ended(request, form):
+        return rendered("goodbye")
     placed = outbound.answered(token, call.call_sid)
+    known = placed is not None
     if placed is None and await _was_ours(request, call.call_sid):
         placed = Placed(token, call.to_number, call_sid=call.call_sid)
     if placed is None:
-        return rendered("goodbye")
+        return rendered("unavailable")
     agent = services.agent.agent.calling(placed.greeting, placed.context)
-    ticket = await switchboard.answer(call, base_url, agent)
+    ticket = await way_back.answer(call, base_url, agent, is_new=known)
     if ticket is None:
         return rendered("goodbye")
     _tell_who_answered(request, call.call_sid, placed)
@@ -37,22 +44,24 @@ async def outgoing_call(request: Request, token: str) -> Response:
 
 async def _was_ours(request: Request, call_sid: str) -> bool:
     """Whether a process before this one placed the call. What it was about is not known any more,
-    but whoever answers is spoken to."""
+    but whoever answers is spoken to, also when the store cannot tell: Twilio asks here only about
+    calls that were placed."""
     store: Store = request.app.state.store
     try:
-        row = await store.get_call(call_sid)
-    except StoreUnavailable:
-        return False
+        row = await within(WRITTEN_S, store.get_call(call_sid))
+    except (StoreUnavailable, TimeoutError):
+        return True
     return row is not None and row.direction == "outbound-api" and row.status not in TERMINAL
 
 
 @router.post("/answering-machine/{token}")
-async def answering_machine(request: Request, token: str) -> Response:
+@answered(next_best=nothing_to_say)
+async def answering_machine(request: Request, form: Form) -> Response:
     """Who answered our call, in Twilio's words. It is found out while the agent talks already, or
     before Twilio has asked what is to be said."""
     outbound: Outbound = request.app.state.outbound
     store: Store = request.app.state.store
-    form = await form_of(request)
+    token = request.path_params["token"]
     call_sid, answered_by = form.get("CallSid", ""), form.get("AnsweredBy", "")
     if call_sid and answered_by:
         store.save_call(call_sid, answered_by=answered_by)

@@ -10,16 +10,21 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from starlette.routing import WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
+from app.call.commands import PlayDigits
 from app.errors import ProtocolError
+from app.legless_calls import log_decision
 from app.recorder import CallInfo
+from app.services import Services
 from app.store import TERMINAL, CallStatus
 from app.switchboard import Switchboard
 from app.telephony.media_stream import Start, decode
-from app.telephony.twiml import say_language, stream_urls
+from app.telephony.twiml import KEYS, one_moment, say_language, stream_urls
 from app.transfers import Transfers
+from app.way_back import WayBack
+from app.web.answered import Form, answered, apology, nothing_to_say, once_more
 from app.web.media_door import refused
 from app.web.signed import SignedRoute
-from app.web.webhooks import Gate, base_of, form_of, rendered, twiml
+from app.web.webhooks import Gate, base_of, rendered, twiml
 
 logger = logging.getLogger(__name__)
 router = APIRouter(include_in_schema=False, route_class=SignedRoute)
@@ -51,13 +56,15 @@ def call_info(form: Mapping[str, str]) -> CallInfo:
 
 
 @router.api_route("/incoming-call", methods=["GET", "POST"])
-async def incoming_call(request: Request) -> Response:
+@answered(next_best=once_more)
+async def incoming_call(request: Request, form: Form) -> Response:
     """A call comes in: TwiML that joins it to a media stream."""
-    switchboard: Switchboard = request.app.state.switchboard
+    way_back: WayBack = request.app.state.way_back
     announcement: Announcement = request.app.state.announcement
-    form = await form_of(request)
-    base_url = base_of(request)
-    ticket = await switchboard.answer(call_info(form), base_url)
+    call, base_url = call_info(form), base_of(request)
+    if ended(request, form):
+        return rendered("goodbye")
+    ticket = await way_back.answer(call, base_url)
     if ticket is None:
         return rendered("busy")
     if not announcement.text:
@@ -66,37 +73,93 @@ async def incoming_call(request: Request) -> Response:
     return rendered("announced-call", **said, **stream_urls(base_url, ticket))
 
 
+async def with_a_fresh_agent(request: Request, form: Form) -> Response:
+    """The record of a call cannot be read, which this process does not know: an agent all the
+    same."""
+    switchboard: Switchboard = request.app.state.switchboard
+    way_back: WayBack = request.app.state.way_back
+    call, base_url = call_info(form), base_of(request)
+    if switchboard.leg(call.call_sid) is not None:
+        return await once_more(request, form)
+    leg = await way_back.take_over(call, base_url)
+    return rendered("incoming-call", **stream_urls(base_url, switchboard.ticket(leg)))
+
+
 @router.post("/stream-ended")
-async def stream_ended(request: Request) -> Response:
+@answered(next_best=with_a_fresh_agent)
+async def stream_ended(request: Request, form: Form) -> Response:
     """The stream is over and the call is not: what now?"""
+    transfers: Transfers = request.app.state.transfers
+    if ended(request, form):
+        return rendered("goodbye")
+    if (told := transfers.current(form.get("CallSid", ""))) is not None:
+        return twiml(told)
+    return await _next_stream(request, form)
+
+
+@router.post("/stream-ended" + KEYS)
+@answered(next_best=with_a_fresh_agent)
+async def keys_pressed(request: Request, form: Form) -> Response:
+    """The same, of the stream after Twilio pressed keys for the agent. It may not have come."""
     switchboard: Switchboard = request.app.state.switchboard
     transfers: Transfers = request.app.state.transfers
-    form = await form_of(request)
-    call_sid, base_url = form.get("CallSid", ""), base_of(request)
-    if form.get("CallStatus") not in TERMINAL:
-        if (told := transfers.current(call_sid)) is not None:
-            return twiml(told)
-        if ticket := await switchboard.resume(call_sid, base_url):
-            return rendered("incoming-call", **stream_urls(base_url, ticket))
-    leg = switchboard.leg(call_sid)
-    if leg is not None and leg.needs_help:
-        if rescue := await transfers.rescue(call_sid):
-            return twiml(rescue)
-        switchboard.take_leave(call_sid)
+    if ended(request, form):
+        return rendered("goodbye")
+    leg = switchboard.leg(form.get("CallSid", ""))
+    away_for_keys = leg is not None and leg.away and isinstance(leg.left_with, PlayDigits)
+    if not away_for_keys and (told := transfers.current(form.get("CallSid", ""))) is not None:
+        return twiml(told)
+    return await _next_stream(request, form)
+
+
+async def _next_stream(request: Request, form: Form) -> Response:
+    """The agent in another stream, or how the call ends without."""
+    switchboard: Switchboard = request.app.state.switchboard
+    way_back: WayBack = request.app.state.way_back
+    services: Services = request.app.state.services
+    call, base_url = call_info(form), base_of(request)
+    language = services.agent.agent.language
+    following = await way_back.resume(call, base_url, stream_sid=form.get("StreamSid", ""))
+    if following is not None:
+        urls = stream_urls(base_url, following.ticket)
+        if not following.pause_s:
+            return rendered("incoming-call", **urls)
+        pause = str(following.pause_s)
+        return rendered("one-moment", **one_moment(language), pause_seconds=pause, **urls)
+    leg = switchboard.leg(call.call_sid)
+    if leg is None:
+        reason = "its record says that it is over"
+        log_decision(call.call_sid, "call ended with an apology", reason)
         return rendered("unavailable")
-    switchboard.take_leave(call_sid)
-    return rendered("goodbye")
+    if leg.last_words:
+        words = {"words": leg.last_words, "language": say_language(language)}
+        switchboard.take_leave(call.call_sid)
+        return rendered("last-words", **words)
+    if leg.let_go:
+        switchboard.take_leave(call.call_sid)
+        return rendered("unavailable" if leg.ended_by == "shutdown" else "goodbye")
+    return await apology(request, form)
 
 
 @router.api_route("/call-status", methods=["GET", "POST"])
-async def call_status(request: Request) -> Response:
+@answered(next_best=nothing_to_say)
+async def call_status(request: Request, form: Form) -> Response:
     """How a call stands, in Twilio's words. Callbacks may be repeated and out of order."""
     switchboard: Switchboard = request.app.state.switchboard
-    form = await form_of(request)
     call_sid, status = form.get("CallSid", ""), _STATUSES.get(form.get("CallStatus", ""))
     if call_sid and status:
         switchboard.status_changed(call_sid, status, form.get("AnsweredBy"))
     return Response(status_code=204)
+
+
+def ended(request: Request, form: Form) -> bool:
+    """Whether Twilio says with its question that the call is over: then let go of it."""
+    switchboard: Switchboard = request.app.state.switchboard
+    status = _STATUSES.get(form.get("CallStatus", ""))
+    if status not in TERMINAL or status is None:
+        return False
+    switchboard.ended(form.get("CallSid", ""), status)
+    return True
 
 
 async def media_stream(scope: Scope, receive: Receive, send: Send) -> None:

@@ -9,6 +9,7 @@ import pytest
 from app.simulator.realtime import Reply, Script
 from app.simulator.twilio import Call, Fault, Network
 from tests.service import gate
+from tests.service.twiml_check import check_twiml
 from tests.service.world import AGENT, World, names, noise, world
 
 INF = float("inf")
@@ -105,18 +106,21 @@ async def _outputs(session: Any, count: int) -> list[str]:
     return found(session)
 
 
-async def test_a_call_that_is_gone_counts_as_hung_up() -> None:
+@pytest.mark.parametrize("status", [404, 410])
+async def test_a_live_line_that_rest_does_not_know_of_is_closed_at_once(status: int) -> None:
     async with world(Script(HELLO, GOODBYE)) as w:
-        w.line.rest_faults.append(Fault(status=404, times=1))
+        w.line.rest_faults.append(Fault(status=status, times=1))
         call = await w.connected()
         await say(w, call, "That was all.")
-        session = await w.model.session()
-        await session.until(lambda s: bool(w.line.rest_requests))
-        call.hang_up()
         record = await ended(w, call)
-        assert len(w.line.rest_requests) == 1
-        assert record["ended_by"] == "agent"
-        assert "HangUpFailed" not in names(record) and not w.log.of("hang-up failed")
+
+        (order,) = w.line.rest_requests
+        assert call.playback.heard(order.at_ms) == audio_of(HELLO, GOODBYE)
+        (exchange,) = [each for each in call.requests if each.url.endswith("/stream-ended")]
+        assert exchange.sent_ms - order.at_ms < 1000
+        assert check_twiml(exchange.body) == ["Hangup"]
+        assert (record["status"], record["ended_by"]) == ("completed", "agent")
+        assert names(record, "command")[-3:] == ["CloseStream", "CloseModel", "EndLeg"]
 
 
 async def test_with_rest_down_the_stream_is_closed_and_twiml_hangs_up() -> None:

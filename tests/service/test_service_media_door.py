@@ -7,10 +7,11 @@ import pytest
 
 from app.simulator.realtime import Reply, Script
 from app.simulator.twilio import signature
+from app.waiting import WaitLimits
 from app.web import phone
 from tests.service.raw_twilio import CALL_SID, call_form, raw_stream, refusal, request
 from tests.service.twiml_check import check_twiml
-from tests.service.world import PUBLIC_URL, World, noise, world
+from tests.service.world import PUBLIC_URL, World, decisions, noise, world
 
 HELLO = Reply("Hello.", audio=noise(100, "hello"), speed=float("inf"))
 OTHER_SID = "CA" + "8" * 32
@@ -156,6 +157,9 @@ async def test_past_most_calls_the_line_is_busy() -> None:
         assert check_twiml(second.twiml_history[0]) == ["Say", "Hangup"]
         assert (second.status, second.errors) == ("completed", [])
         assert len(w.model.handshakes) == 1
+        record = await w.record(second.call_sid)
+        assert (record["status"], record["ended_by"]) == ("completed", "busy")
+        assert decisions(record) == [("call turned away", "MAX_CALLS is reached")]
 
         first.hang_up()
         await first.wait_ended()
@@ -167,6 +171,7 @@ async def test_past_most_calls_the_line_is_busy() -> None:
 
 async def test_while_draining_new_calls_are_turned_away_and_live_ones_served() -> None:
     async with world(Script(HELLO, HELLO)) as w:
+        w.switchboard.waiting.limits = WaitLimits(slot_s=0.1)
         live = await w.connected()
         ringing = await request(w)
         draining = asyncio.create_task(w.switchboard.drain(60))

@@ -2,14 +2,10 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
 
-from app.main import create_app
-from app.server import Server, bind
 from app.simulator.realtime import Reply
 from app.simulator.twilio import Callee, Fault
 from tests.service.handing import (
@@ -33,7 +29,7 @@ from tests.service.handing import (
     size,
     told,
 )
-from tests.service.world import World, noise
+from tests.service.world import noise, restarted
 
 ONE = desk(name="desk", number=DESK)
 BUSY = Callee(goes="busy", answers_after_ms=20)
@@ -274,23 +270,6 @@ async def test_a_service_that_drains_waits_for_callers_who_are_away() -> None:
         assert not drain.done()
         await caller.hangs_up()
         await drain
-
-
-@asynccontextmanager
-async def restarted(w: World) -> AsyncIterator[None]:
-    """The service was ended, whoever was away, and is there again, with the same database."""
-    (serving,) = [task for task in asyncio.all_tasks() if "Server.serve" in str(task.get_coro())]
-    w.server.should_exit = True
-    await asyncio.wait({serving})
-    listener = bind("127.0.0.1", int(w.url.rpartition(":")[2]))
-    w.server = Server(create_app(w.settings), w.settings.drain_seconds)
-    serving = asyncio.create_task(w.server.serve(sockets=[listener]))
-    await w.status_of("/healthz")
-    try:
-        yield
-    finally:
-        w.server.should_exit = True
-        await serving
 
 
 ENDS = {

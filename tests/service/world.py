@@ -30,6 +30,7 @@ from app.simulator.realtime_script import Options
 from app.simulator.twilio import Call, Network, PhoneLine
 from app.store import Store
 from app.switchboard import Switchboard
+from app.way_back import WayBack
 
 ACCOUNT_SID = "AC" + "1" * 32
 AUTH_TOKEN = "the auth token"
@@ -123,6 +124,11 @@ class World:
         return found
 
     @property
+    def way_back(self) -> WayBack:
+        found: WayBack = self._state.way_back
+        return found
+
+    @property
     def store(self) -> Store:
         found: Store = self._state.store
         return found
@@ -168,6 +174,29 @@ async def _all_of(tasks: Callable[[], set[asyncio.Task[Any]]]) -> None:
 def names(record: Mapping[str, Any], kind: str = "event") -> list[str]:
     """The names of a record's events, or of its commands."""
     return [entry["name"] for entry in record["events"] if entry["kind"] == kind]
+
+
+@asynccontextmanager
+async def restarted(w: World) -> AsyncIterator[None]:
+    """The service was ended, whatever it was at, and is there again, with the same database."""
+    (serving,) = [task for task in asyncio.all_tasks() if "Server.serve" in str(task.get_coro())]
+    w.server.should_exit = True
+    await asyncio.wait({serving})
+    listener = bind("127.0.0.1", int(w.url.rpartition(":")[2]))
+    w.server = Server(create_app(w.settings), w.settings.drain_seconds)
+    serving = asyncio.create_task(w.server.serve(sockets=[listener]))
+    await w.status_of("/healthz")
+    try:
+        yield
+    finally:
+        w.server.should_exit = True
+        await serving
+
+
+def decisions(record: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the service decided by itself, and why."""
+    made = [each["data"] for each in record["events"] if each["name"] == "DecisionMade"]
+    return [(each["decision"], each["reason"]) for each in made]
 
 
 def tasks_of_calls() -> set[str]:

@@ -76,9 +76,13 @@ async def test_environment_of_the_sdk_does_not_redirect_orders(
 
 
 @pytest.mark.parametrize("answer", [says(404, 20404), says(404), says_html(404), says(400, 21220)])
-async def test_a_call_that_is_over_counts_as_ended(twilio: Twilio, answer: Answer) -> None:
+async def test_a_call_that_twilio_does_not_know_is_told_from_other_refusals(
+    twilio: Twilio, answer: Answer
+) -> None:
     twilio.answers = [answer]
-    await hang_up(twilio.url)
+    with pytest.raises(TwilioError) as refused:
+        await hang_up(twilio.url)
+    assert refused.value.call_is_over
     assert len(twilio.requests) == 1
 
 

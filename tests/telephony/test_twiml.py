@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from twilio.twiml import voice_response
 
 from app.errors import BridgeError
-from app.telephony.twiml import render, say_language
+from app.telephony.twiml import _SAY_REGIONS, one_moment, render, say_language
 
 FOLDER = Path(__file__).parents[2] / "twiml"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.xml"))
@@ -33,6 +33,18 @@ VALUES = {
     "announced-call": {"announcement": "This is <recorded>.", "language": "en-US", **STREAM},
     "fetch": {"url": LONG_URL},
     "incoming-call": STREAM,
+    "last-words": {"words": "Thank you & goodbye.", "language": "en-US"},
+    "once-more": {
+        "one_moment": "Un instant, s'il vous plaît.",
+        "language": "fr-FR",
+        "url": LONG_URL,
+    },
+    "one-moment": {
+        "one_moment": "Einen Moment, bitte.",
+        "language": "de-DE",
+        "pause_seconds": "2",
+        **STREAM,
+    },
     "join": {"room": "transfer-CA" + "0" * 32},
     "play-digits": {"digits": "1w2#" * 50, **STREAM},
     "transfer": TRANSFER,
@@ -44,7 +56,12 @@ VALUES = {
     },
     "whisper": {"action_url": LONG_URL, "summary": "Ann & Bob, <waiting>", "language": "de-DE"},
 }
-LEADING_ON = {"accepted", "fetch", "join"}  # to the talk, to another document, to the room
+LEADING_ON = {
+    "accepted",
+    "fetch",
+    "join",
+    "once-more",
+}  # to the talk, to another document, to the room
 INLINE_LIMIT_CHARS = 4000  # Twilio: error 32018
 
 # What XML 1.0 can hold.
@@ -106,8 +123,8 @@ def test_every_document_ends_the_call_when_nothing_else_is_left(name: str) -> No
     assert rendered(name)[-1].tag == "Hangup"
 
 
-@pytest.mark.parametrize("name", ["busy", "unavailable"])
-def test_nobody_is_turned_away_in_silence(name: str) -> None:
+@pytest.mark.parametrize("name", ["busy", "last-words", "once-more", "one-moment", "unavailable"])
+def test_no_caller_is_turned_away_or_kept_waiting_in_silence(name: str) -> None:
     first = rendered(name)[0]
     assert first.tag == "Say"
     assert first.text
@@ -208,3 +225,13 @@ def test_a_missing_document_is_named() -> None:
 )
 def test_a_language_is_named_as_twilio_names_it(language: str, said_in: str) -> None:
     assert say_language(language) == said_in
+
+
+def test_the_words_before_another_try_are_said_in_the_agents_language() -> None:
+    assert one_moment("de") == {"one_moment": "Einen Moment, bitte.", "language": "de-DE"}
+    assert one_moment("eo") == {"one_moment": "One moment, please.", "language": "en-US"}
+
+
+def test_every_language_that_twilio_speaks_has_the_words_before_another_try() -> None:
+    spoken = [code for code in _SAY_REGIONS if one_moment(code)["one_moment"]]
+    assert spoken == list(_SAY_REGIONS) and len({one_moment(c)["one_moment"] for c in spoken}) == 17

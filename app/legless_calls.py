@@ -1,0 +1,89 @@
+"""What is written about calls that have no leg in this process."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any
+
+from app.recorder import CallInfo, close_record, note_decision, record_turned_away
+from app.services import Services
+from app.store import CallStatus, StoreUnavailable
+
+logger = logging.getLogger(__name__)
+
+RELEASE_S = 1.0
+
+
+class LeglessCalls:
+    """`is_live`: whether the process has a leg of a call by now. `tell_over`: told of each call
+    whose record is closed."""
+
+    def __init__(
+        self,
+        services: Services,
+        is_live: Callable[[str], bool],
+        tell_over: Callable[[str], None],
+    ) -> None:
+        self._services = services
+        self._is_live = is_live
+        self._tell_over = tell_over
+        self._writing: set[asyncio.Task[None]] = set()
+        self._noting = asyncio.Lock()
+
+    def turned_away(self, call: CallInfo, reason: str) -> None:
+        """A call was not taken."""
+        log_decision(call.call_sid, "call turned away", reason)
+        self._start(self._turned_away(call, reason))
+
+    def close_record(self, call_sid: str, status: CallStatus) -> None:
+        """A call has ended: nobody answered it, or another process had it."""
+        self._start(self._close_record(call_sid, status))
+
+    def note(self, call_sid: str, decision: str, reason: str) -> None:
+        """Record and log what the service decided by itself about a call."""
+        log_decision(call_sid, decision, reason)
+        self._start(self._note(call_sid, decision, reason))
+
+    async def _turned_away(self, call: CallInfo, reason: str) -> None:
+        store = self._services.store
+        with suppress(StoreUnavailable):
+            if await store.get_call(call.call_sid) is None:
+                record_turned_away(store, call, self._services.agent.agent.name, reason)
+        self._tell_over(call.call_sid)
+
+    async def _close_record(self, call_sid: str, status: CallStatus) -> None:
+        store = self._services.store
+        with suppress(StoreUnavailable):
+            await store.flush()
+            row = await store.get_call(call_sid)
+            if row is not None and row.ended_at is None and not self._is_live(call_sid):
+                close_record(store, row, status, self._services.cost)
+        self._tell_over(call_sid)
+
+    async def _note(self, call_sid: str, decision: str, reason: str) -> None:
+        store = self._services.store
+        with suppress(StoreUnavailable):
+            async with self._noting:  # one after the other: each has a place in the timeline
+                await store.flush()
+                await note_decision(store, call_sid, decision, reason)
+                await store.flush()
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+
+    async def aclose(self) -> None:
+        """Finish what is under way, for a moment at most."""
+        if self._writing:
+            await asyncio.wait(self._writing, timeout=RELEASE_S)
+        for task in self._writing:
+            task.cancel()
+        await asyncio.gather(*self._writing, return_exceptions=True)
+
+
+def log_decision(call_sid: str, decision: str, reason: str) -> None:
+    """The one line of the log about a decision."""
+    extra = {"call_sid": call_sid, "decision": decision, "reason": reason}
+    logger.warning("call decision", extra=extra)
