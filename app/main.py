@@ -17,8 +17,9 @@ from app.switchboard import Switchboard
 from app.telephony.signature import SignatureChecker
 from app.transfers import Transfers
 from app.way_back import WayBack
-from app.web import actions, calls, handover, health, openapi, outgoing, paths, phone, problems
+from app.web import actions, calls, handover, health, openapi, outgoing, phone, problems
 from app.web import stream_audio as speech
+from app.web.paths import Paths, WithoutSlash
 from app.web.phone import Announcement
 from app.web.stream_audio import StreamAudio
 from app.web.webhooks import Gate
@@ -87,11 +88,13 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         openapi_url=None,
         redirect_slashes=False,
     )
-    app.add_middleware(paths.WithoutSlash)
-    problems.install(app, paths.check_lock)
-    for door in (phone, handover, outgoing, calls, actions, speech, health, openapi):
+    doors = (phone, handover, outgoing, calls, actions, speech, health, openapi)
+    known = Paths(*(door.router for door in doors))
+    app.add_middleware(WithoutSlash)
+    problems.install(app, known.check_lock)
+    for door in doors:
         app.include_router(door.router)
-    app.router.routes.append(paths.no_such_stream())
+    app.router.routes.append(known.no_such_stream())
     return app
 
 

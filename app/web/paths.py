@@ -2,10 +2,10 @@
 
 import difflib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import NoReturn
 
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import APIRouter, HTTPException, Request
 from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -16,7 +16,7 @@ from app.web.webhooks import Gate, form_of
 
 logger = logging.getLogger(__name__)
 
-MEDIA = "/media-stream"
+MEDIA = "media-stream"
 
 
 class WithoutSlash:
@@ -33,26 +33,48 @@ class WithoutSlash:
         await self._app(scope, receive, send)
 
 
-async def check_lock(app: FastAPI, request: Request) -> None:
-    """A request that fits no route, or none of its method: whoever may not use what lies there is
-    not told so. Logs it.
+class Paths:
+    """The paths of these routers, for requests that fit none of them."""
 
-    Raises:
-        HTTPException: 401 or 403, as the routes beside it answer; 426 at the media stream.
-    """
-    head = _head(request.url.path)
-    if request.url.path.startswith(f"{MEDIA}/") or request.url.path == MEDIA:
-        _no_upgrade(app, request)
-    if head in _heads(app, TokenRoute):
-        check_token(request)
-    if head in _heads(app, SignedRoute):
-        await form_of(request)
-    logger.warning("request for a path that does not exist", extra=_told(app, request.scope))
+    def __init__(self, *routers: APIRouter) -> None:
+        routes = [route for router in routers for route in router.routes]
+        self._api = {_head(each.path) for each in routes if isinstance(each, TokenRoute)}
+        self._twilios = {_head(each.path) for each in routes if isinstance(each, SignedRoute)}
+
+    async def check_lock(self, request: Request) -> None:
+        """A request that fits no route, or none of its method: whoever may not use what lies there
+        is not told so. Logs it.
+
+        Raises:
+            HTTPException: 401 or 403, as the routes beside it answer; 426 at the media stream.
+        """
+        head = _head(request.url.path)
+        if head == MEDIA:
+            _no_upgrade(request)
+        if head in self._api:
+            check_token(request)
+        if head in self._twilios:
+            await form_of(request)
+        extra = self._told(request.scope)
+        logger.warning("request for a path that does not exist", extra=extra)
+
+    def no_such_stream(self) -> WebSocketRoute:
+        """Takes the WebSockets that no other route does, and refuses them."""
+        return WebSocketRoute("/{path:path}", _NoSuchStream(self._told))
+
+    def _told(self, scope: Scope) -> dict[str, str]:
+        """What the log tells: the path, who asked, and the path that was probably meant."""
+        told = {"method": str(scope.get("method", "GET")), "path": str(scope["path"])}
+        known = [f"/{head}" for head in (*self._twilios, *self._api, MEDIA)]
+        near = difflib.get_close_matches(f"/{_head(scope['path'])}", known, n=1)
+        if near and near[0] != scope["path"]:
+            told["near"] = near[0]
+        return told | {"peer": peer_of(scope["app"], scope)}
 
 
-def _no_upgrade(app: FastAPI, request: Request) -> NoReturn:
-    gate: Gate = app.state.gate
-    refused(request.scope, request.url.path.removeprefix(MEDIA).strip("/"))
+def _no_upgrade(request: Request) -> NoReturn:
+    gate: Gate = request.app.state.gate
+    refused(request.scope, request.url.path.removeprefix(f"/{MEDIA}").strip("/"))
     if not gate.admits_stream({**request.scope, "type": "websocket"}):
         raise HTTPException(403, "the request is not signed by this service's Twilio account")
     headers = {"Upgrade": "websocket", "Connection": "Upgrade"}
@@ -60,38 +82,16 @@ def _no_upgrade(app: FastAPI, request: Request) -> NoReturn:
 
 
 class _NoSuchStream:
+    def __init__(self, told: Callable[[Scope], dict[str, str]]) -> None:
+        self._told = told
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # websocket.connect
-        extra = _told(scope["app"], scope)
-        logger.warning("media socket refused", extra={**extra, "reason": "there is no such path"})
+        extra = self._told(scope) | {"reason": "there is no such path"}
+        logger.warning("media socket refused", extra=extra)
         await send({"type": "websocket.close", "code": 1008})
 
 
-def no_such_stream() -> WebSocketRoute:
-    """Takes the WebSockets that no other route does."""
-    return WebSocketRoute("/{path:path}", _NoSuchStream())
-
-
-def _told(app: FastAPI, scope: Scope) -> dict[str, str]:
-    """What the log tells: the path, who asked, and the path that was probably meant."""
-    told = {"method": str(scope.get("method", "GET")), "path": str(scope["path"])}
-    known = [*_paths(app), MEDIA]
-    near = difflib.get_close_matches(f"/{_head(scope['path'])}", known, n=1)
-    if near and near[0] != scope["path"]:
-        told["near"] = near[0]
-    return told | {"peer": peer_of(app, scope)}
-
-
 def _head(path: str) -> str:
+    """The first part of a path."""
     return path[:100].split("/")[1] if path.startswith("/") else ""
-
-
-def _heads(app: FastAPI, kind: type[TokenRoute | SignedRoute]) -> set[str]:
-    """The first parts of the paths that routes of a kind have."""
-    return {_head(route.path) for route in app.routes if isinstance(route, kind)}
-
-
-def _paths(app: FastAPI) -> Iterator[str]:
-    for route in app.routes:
-        if isinstance(route, (TokenRoute, SignedRoute)):
-            yield f"/{_head(route.path)}"

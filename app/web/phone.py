@@ -177,15 +177,17 @@ async def media_stream(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "websocket.close", "code": 1008})
         return
     await send({"type": "websocket.accept"})
+    cause = "the socket closed, or said too much, before its start"
     try:
         async with asyncio.timeout(START_S):
             start = await _wait_for_start(receive)
     except TimeoutError:
-        start = None
-    cause = switchboard.ticket_fault(ticket) or "the start names another call, or one that is over"
+        start, cause = None, f"no start came within {START_S:g} s"
+    if start is not None:
+        other = "the start names another call, or one that is over"
+        cause = switchboard.ticket_fault(ticket) or other
     leg = switchboard.claim(ticket, start.call_sid) if start else None
     if start is None or leg is None:
-        cause = cause if start else f"no start came within {START_S:g} s, or before its end"
         refused(scope, ticket, cause, "media socket without a good start closed")
         await _close(send, 1008)
         return

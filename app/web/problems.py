@@ -49,11 +49,11 @@ def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) 
     return ProblemResponse(body.model_dump(), status, headers)
 
 
-Lock = Callable[[FastAPI, Request], Awaitable[None]]
+Lock = Callable[[Request], Awaitable[None]]
 """Asked about a request that fits no route. Raises HTTPException for whoever is not to know."""
 
 
-async def _open(_app: FastAPI, _request: Request) -> None:
+async def _open(_request: Request) -> None:
     pass
 
 
@@ -66,7 +66,7 @@ def install(app: FastAPI, lock: Lock = _open) -> None:
         no_route = error.status_code == HTTPStatus.NOT_FOUND and "endpoint" not in request.scope
         if no_method or no_route:
             try:
-                await lock(app, request)
+                await lock(request)
             except ClientDisconnect:
                 return await left(request)
             except HTTPException as locked:
