@@ -8,7 +8,9 @@ from app.call.destinations import Destination
 from app.call.handover import Handover
 from app.numbers import is_number
 from app.telephony.rest import CallOrder
-from app.telephony.twiml import render
+from app.telephony.twiml import render, say_language
+
+LONGEST_SUMMARY = 600  # characters that a human listens to before they can press 1
 
 Record = Mapping[str, object]
 
@@ -95,6 +97,17 @@ def transfer_url(base_url: str, call_sid: str, number: int, question: str) -> st
 def room_of(call_sid: str) -> str:
     """The name of a call's conference."""
     return f"transfer-{call_sid}"
+
+
+def whisper(call_sid: str, number: int, base_url: str, summary: str, language: str) -> str:
+    """TwiML for a human who picked up. `summary`: of what the caller wants, in the `language`
+    (ISO 639-1) of the agent; empty if that is not known."""
+    return render(
+        "whisper",
+        action_url=transfer_url(base_url, call_sid, number, "pressed"),
+        summary=summary[:LONGEST_SUMMARY],
+        language=say_language(language),
+    )
 
 
 def accepted(call_sid: str, *, warm: bool) -> str:

@@ -19,6 +19,7 @@ from app.call.agent import Agent
 from app.call.machine import CallMachine
 from app.caller_audio import CallerAudio
 from app.errors import ProtocolError, TwilioError
+from app.leg_state import LegState
 from app.model_side import ModelSide
 from app.realtime import events as realtime
 from app.recorder import CallInfo, Past
@@ -42,13 +43,12 @@ SAVE_EVERY_S = 5.0
 SAVE_SOUND_S = 2.0
 RELEASE_S = 0.5  # for cancelled tasks to end
 
-_LINE_LOST = ("line", "unclaimed", "stuck")  # what a leg ended by whose caller may still be there
 
 # Before these the machine is told how much of the caller's audio went to the model.
 _TELLS_FRAMES = (ev.SpeechStarted, ev.SpeechStopped, ev.StreamEnded, ev.ModelLost, ev.TimerFired)
 
 
-class Leg:
+class Leg(LegState):
     """Create it, `begin`, start `run` as a task, and give it the media socket with `carry`.
 
     `base_url`: where Twilio reaches this service. `redirect`: replaces the call's TwiML. `after`:
@@ -68,23 +68,16 @@ class Leg:
         past: Past | None = None,
         returned: Returned = BY_ACCIDENT,
     ) -> None:
+        self._agent: Agent = agent or (after._agent if after else services.agent.agent)
+        super().__init__(CallMachine(self._agent))
         self.call = call
         self.base_url = base_url
         self.earlier_transfers: list[Any] = past.transfers if past else []
         self.ready = asyncio.Event()  # the session is configured, or will not be
-        self.claimed = False  # a media socket proved that it is this call's
-        self.left_with: do.TransferCall | do.PlayDigits | None = None
-        self.redirected = False  # Twilio took the order that ends this leg and not the call
-        self.rescued = False  # Twilio was told to hand the caller to a human, without the agent
-        self.given_up = ""  # what the call's line is given up for, once it is: see `give_up`
-        self.stream_sid = ""  # of the stream that carries the leg, or did
-        self.lost_because = ""  # why it ended
-        # the machine that answered records
+        #: What is left to an answering machine, if one answered; also on the call's next leg.
         self.voicemail: ev.VoicemailReached | None = after.voicemail if after else None
         self._services = services
-        self._agent: Agent = agent or (after._agent if after else services.agent.agent)
         self._redirect = redirect
-        self._machine = CallMachine(self._agent)
         self._loop = asyncio.get_running_loop()
         history: tuple[tuple[str, str], ...] = past.history if past else ()
         if after is None:
@@ -104,10 +97,6 @@ class Leg:
             returned.output,
             tuple(services.paces),
         )
-        self._over = asyncio.Event()
-        self._carried_from_ms: float | None = None
-        self._carried_to_ms: float | None = None
-        self._ended_by_twilio = False
         self._record_finished = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._tools: dict[str, asyncio.Task[None]] = {}
@@ -125,61 +114,9 @@ class Leg:
         self._bad_messages = 0
 
     @property
-    def needs_help(self) -> bool:
-        """Whether the caller has to be helped without the agent: no model or no line to be had, or
-        a fault."""
-        machine = self._machine
-        return bool(self.given_up) or machine.without_model or machine.ended_by == "error"
-
-    @property
-    def ended_by(self) -> str:
-        """Who or what ended the leg, once it is over."""
-        return self.given_up or self._machine.ended_by
-
-    @property
-    def last_words(self) -> str:
-        """What Twilio has to say before it hangs up, because the model did not; usually empty."""
-        return self._machine.last_words
-
-    @property
-    def line_lost(self) -> bool:
-        """Whether the stream never came, or ended at our end: the caller may still be there."""
-        return self._machine.ended_by in _LINE_LOST
-
-    @property
-    def let_go(self) -> bool:
-        """Whether the agent was past its goodbye: the call ends, and does not go on."""
-        return self._machine.hanging_up and not self.needs_help
-
-    @property
     def carried_s(self) -> float:
         """How long a stream carried the leg; 0 if none ever did."""
-        if self._carried_from_ms is None:
-            return 0.0
-        to_ms = self._now_ms() if self._carried_to_ms is None else self._carried_to_ms
-        return max(0.001, (to_ms - self._carried_from_ms) / 1000)
-
-    @property
-    def redirecting(self) -> bool:
-        """Whether Twilio has been told, or is being told, to go on with other TwiML."""
-        return self._machine.redirecting
-
-    @property
-    def leaving(self) -> bool:
-        """Whether the agent is letting go of the caller: nothing else may be asked of it."""
-        return self._machine.leaving
-
-    @property
-    def away(self) -> bool:
-        """Whether the leg ended because its call goes on with other TwiML."""
-        return self.over and (self.redirecting or self.rescued)
-
-    @property
-    def goes_on(self) -> bool:
-        """Whether the leg's end is not the call's, as far as is known: Twilio will ask."""
-        if self.needs_help or self.line_lost or self.away:
-            return True
-        return self.let_go and not self._ended_by_twilio
+        return self.line.carried_s(self._now_ms())
 
     def finish_record(self) -> None:
         """Store the end of the leg, once."""
@@ -224,13 +161,6 @@ class Leg:
     def _log_decision(self, decision: str, reason: str) -> None:
         extra = {"call_sid": self.call.call_sid, "decision": decision, "reason": reason}
         logger.warning("call decision", extra=extra)
-
-    @property
-    def over(self) -> bool:
-        return self._over.is_set()
-
-    async def wait_over(self) -> None:
-        await self._over.wait()
 
     def begin(self) -> None:
         """Open the model's session. Start `run` right after it."""
@@ -374,14 +304,8 @@ class Leg:
         for command in self._machine.handle(event, now_ms):
             self._recorder.command(command, now_ms)
             self._perform(command)
+        self.line.take(event, now_ms)
         match event:
-            case ev.StreamStarted(stream_sid):
-                self.stream_sid, self._carried_from_ms = stream_sid, now_ms
-            case ev.StreamEnded(reason, lost):
-                self.lost_because, self._carried_to_ms = reason, now_ms
-                self._ended_by_twilio = self._ended_by_twilio or not lost
-            case ev.HangUpConfirmed():
-                self._ended_by_twilio = True
             case ev.SessionConfigured():
                 self.ready.set()
                 self._send_early()

@@ -128,7 +128,7 @@ class Switchboard:
             return None
         elif leg.over and not leg.away:
             leg = await self.open_next(leg, agent=agent)
-        elif not leg.over and not leg.claimed:
+        elif not leg.over and not leg.line.claimed:
             await self._wait_until_ready(leg)
         # else the next stream takes the call over, should Twilio mean it
         return self.ticket(leg)
@@ -217,10 +217,10 @@ class Switchboard:
             return None
         if leg.over and (leg.needs_help or not leg.goes_on):
             return None
-        if leg.claimed or leg.over:
+        if leg.line.claimed or leg.over:
             leg.feed(StreamEnded("another stream took the call over", lost=True))
             leg = self._begin(self._next_leg(leg, keys_pressed(leg) or BY_ACCIDENT))
-        leg.claimed = True
+        leg.line.claimed = True
         return leg
 
     def tries(self, call_sid: str) -> LineTries:
@@ -246,9 +246,9 @@ class Switchboard:
     def _wait_for_twilio(self, leg: Leg) -> None:
         """The leg is over, and the call is not, as far as is known."""
         if leg.line_lost and not leg.given_up:
-            reason = leg.lost_because or "no media stream came"
+            reason = leg.line.lost_because or "no media stream came"
             leg.decided("line lost, waiting for Twilio", reason)
-        self.waiting.for_lost(leg, holds_slot=leg.claimed or bool(leg.given_up))
+        self.waiting.for_lost(leg, holds_slot=leg.line.claimed or bool(leg.given_up))
 
     def handed_over(self, leg: Leg) -> None:
         """Twilio is told to hand the leg's caller to a human, though the agent did not."""
@@ -374,8 +374,8 @@ class Switchboard:
         if self._legs:
             await asyncio.wait(self._legs, timeout=within_s)
         if self._legs:
-            for leg in self._legs.values():
-                leg.feed(StreamEnded("shutdown"))
+            for leg in self._legs.values():  # one that came back meanwhile was not hung up
+                leg.feed(StreamEnded("shutdown", lost=not leg.leaving))
             await asyncio.wait(self._legs, timeout=RELEASE_S)
             for task in self._legs:
                 task.cancel()

@@ -13,7 +13,7 @@ from functools import partial
 from itertools import chain, repeat
 from typing import Any
 
-from app.away import Away, Record, accepted, transfer_url
+from app.away import Away, Record, accepted, whisper
 from app.bridge import Leg
 from app.call.commands import PlayDigits, TransferCall
 from app.call.destinations import Destination
@@ -30,7 +30,7 @@ from app.stored_attempts import StoredAttempts
 from app.switchboard import Switchboard
 from app.telephony.dial_ended import DialEnded
 from app.telephony.rest import TwilioRest
-from app.telephony.twiml import KEYS, render, say_language, stream_urls
+from app.telephony.twiml import KEYS, render, stream_urls
 from app.way_back import WayBack
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,6 @@ SORRY = (
     "colleague."
 )
 HELPLESS = "The agent could not go on."
-LONGEST_SUMMARY = 600  # characters that a human listens to before they can press 1
 JOIN_S = 5.0  # for Twilio to close the room of a human who left it, and to ask what is next
 BRIEFING_S = 25.0  # to pick up, to listen, and to press 1
 FETCH_AGAIN_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)  # for a caller who hears music
@@ -174,17 +173,11 @@ class Transfers:
         if leg is not None:  # whatever became of the order: it took effect
             leg.redirected = True
             self._live_orders.seen(call_sid)
-        summary = str(record["summary"] or record["reason"])
-        return self.whisper_for(call_sid, number, base_url, summary)
-
-    def whisper_for(self, call_sid: str, number: int, base_url: str, summary: str) -> str:
-        """The TwiML of it. `summary`: of what the caller wants; empty if that is not known."""
-        return render(
-            "whisper",
-            action_url=transfer_url(base_url, call_sid, number, "pressed"),
-            summary=summary[:LONGEST_SUMMARY],
-            language=say_language(self._services.agent.agent.language),
+        summary, language = (
+            record["summary"] or record["reason"],
+            self._services.agent.agent.language,
         )
+        return whisper(call_sid, number, base_url, str(summary), language)
 
     async def pressed(self, call_sid: str, number: int, digits: str) -> str:
         """The human pressed a key: 1 takes the call."""

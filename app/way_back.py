@@ -85,16 +85,16 @@ class WayBack:
         if leg is None:
             leg = await self.adopt(call, base_url, returned)
             return NextStream(board.ticket(leg)) if leg is not None else None
-        if not leg.over and leg.claimed:
-            if leg.stream_sid and stream_sid not in ("", leg.stream_sid):
+        if not leg.over and leg.line.claimed:
+            if leg.line.stream_sid and stream_sid not in ("", leg.line.stream_sid):
                 return NextStream(board.ticket(leg))  # an old question: the stream after it is here
             # Twilio may know of the loss before we do.
             leg.feed(StreamEnded("Twilio asks what comes after the stream", lost=True))
         if leg.needs_help or leg.let_go or (leg.over and not leg.goes_on):
             return None
         keys, tries = keys_pressed(leg), board.tries(call.call_sid)
-        came = leg.claimed and keys is None
-        cause = leg.lost_because if came else tries.cause or NO_HANDSHAKE
+        came = leg.line.claimed and keys is None
+        cause = leg.line.lost_because if came else tries.cause or NO_HANDSHAKE
         pause_s = tries.failed(monotonic(), leg.carried_s if came else 0.0)
         if pause_s is None:
             leg.give_up("line" if came else "handshake", cause)

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
-from app.away import accepted
+from app import away
+from app.services import Services
 from app.telephony.dial_ended import DialEnded
 from app.transfers import Transfers
 from app.web.answered import Form, answered, nothing_to_say, once_more
@@ -27,8 +28,9 @@ def _attempt(request: Request) -> tuple[str, int]:
 
 async def whisper_no_summary(request: Request, form: Form) -> Response:
     """A human picked up, and what the caller wants cannot be read."""
-    transfers: Transfers = request.app.state.transfers
-    return twiml(transfers.whisper_for(*_attempt(request), base_of(request), summary=""))
+    services: Services = request.app.state.services
+    language = services.agent.agent.language
+    return twiml(away.whisper(*_attempt(request), base_of(request), "", language))
 
 
 @router.post("/whisper")
@@ -45,7 +47,7 @@ async def take_their_word(request: Request, form: Form) -> Response:
     if form.get("Digits") != "1":
         return rendered("goodbye")
     call_sid, _ = _attempt(request)
-    return twiml(accepted(call_sid, warm=form.get("Direction", "") == "outbound-api"))
+    return twiml(away.accepted(call_sid, warm=form.get("Direction", "") == "outbound-api"))
 
 
 @router.post("/pressed")

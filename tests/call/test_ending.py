@@ -277,3 +277,28 @@ def test_an_agent_that_is_not_interruptible_keeps_its_goodbye() -> None:
     scene.speak()
     scene.run(1500 + GUARD_MS)
     assert len(scene.all(do.HangUp)) == 1 and tool_answers(scene) == [directions.END_DONE]
+
+
+# --- the line is lost -----------------------------------------------------------------------------
+
+
+def test_a_line_lost_amid_the_goodbye_does_not_end_the_call(scene: Scene) -> None:
+    end_call(scene)
+    scene.run(800)
+    scene.feed(ev.StreamEnded("the socket broke", lost=True))
+    assert scene.machine.ended_by == "line" and not scene.machine.hanging_up
+
+
+def test_a_line_lost_after_the_goodbye_was_heard_is_the_end(scene: Scene) -> None:
+    end_call(scene)
+    scene.run(2100 + GUARD_MS)
+    assert scene.all(do.HangUp) and scene.machine.hanging_up
+    scene.feed(ev.StreamEnded("the socket broke", lost=True))
+    assert scene.machine.ended_by == "agent"
+
+
+def test_a_caller_who_hangs_up_amid_the_goodbye_is_not_waited_for(scene: Scene) -> None:
+    end_call(scene)
+    scene.run(800)
+    scene.feed(ev.StreamEnded("stop"))
+    assert scene.machine.ended_by == "agent"

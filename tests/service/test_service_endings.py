@@ -144,6 +144,33 @@ async def test_with_rest_down_the_stream_is_closed_and_twiml_hangs_up() -> None:
         assert names(record, "command")[-3:] == ["CloseStream", "CloseModel", "EndLeg"]
 
 
+async def test_words_that_the_model_could_not_say_are_said_by_twilio(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    words = "Vielen Dank & auf Wiederhören."
+    monkeypatch.setattr("app.leg_state.LegState.last_words", words)
+    async with world(Script(HELLO, GOODBYE), agent=f'language = "de"\n{AGENT}') as w:
+        w.line.rest_faults.append(Fault(status=404, times=1))  # so that the stream is closed
+        call = await w.connected()
+        await say(w, call, "That was all.")
+        record = await ended(w, call)
+        assert call.said == [words] and 'language="de-DE"' in call.twiml_history[-1]
+        assert check_twiml(call.twiml_history[-1]) == ["Say", "Hangup"]
+        assert (record["status"], record["ended_by"]) == ("completed", "agent")
+
+
+async def test_a_service_that_stops_and_cannot_hang_up_says_that_it_is_sorry() -> None:
+    async with world(Script(HELLO)) as w:
+        w.line.rest_faults.append(Fault(status=503, times=99))
+        call = await w.connected()
+        await call.wait_quiet()
+        await w.switchboard.close()
+        await call.wait_ended()
+        assert len(call.said) == 1 and call.said[0].startswith("We are sorry")
+        record = await w.record(call.call_sid)
+        assert (record["status"], record["ended_by"]) == ("completed", "shutdown")
+
+
 @pytest.mark.parametrize("credentials", [True, False])
 async def test_without_rest_the_stream_is_closed_and_twiml_hangs_up(credentials: bool) -> None:
     line: dict[str, Any] = {}

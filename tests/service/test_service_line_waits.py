@@ -334,6 +334,27 @@ async def test_a_lost_call_is_taken_over_by_the_process_after_the_one_that_stopp
             assert positions == sorted(positions)
 
 
+async def test_a_call_that_comes_back_while_the_process_stops_is_not_written_off() -> None:
+    async with world(RealtimeServer(brain)) as w:
+        async with raw_stream(w, (await request(w)).stream_url) as stream:
+            await stream.start()
+            await stream.receive()
+        await w.settled()
+        w.line.rest_faults.append(Fault(None, delay_s=5, times=9))
+        other = await w.connected()
+        await other.wait_quiet()
+        closing = asyncio.create_task(w.switchboard.close(within_s=0.5))
+        while not w.line.rest_requests:
+            await w.status_of("/healthz")
+        answer = await request(w, "/stream-ended", call_form(CallStatus="in-progress"))
+        assert check_twiml(answer.body) == ["Connect", "Hangup"]
+        await closing
+        record = await w.record(CALL_SID)
+        assert (record["status"], record["ended_at"]) == ("in-progress", None)
+        assert decisions(record)[-1][0] == "record left open"
+        assert (await w.record(other.call_sid))["ended_by"] == "shutdown"
+
+
 async def test_a_call_that_comes_in_again_after_a_restart_keeps_its_record() -> None:
     """Twilio repeats a webhook whose answer it did not get."""
     async with world(RealtimeServer(brain)) as w:

@@ -25,6 +25,7 @@ from tests.service.handing import (
     size,
     told,
 )
+from tests.service.world import decisions
 
 ONE = desk(name="desk", number=DESK)
 ALL_HEARD = (HELLO.audio or b"") + (ANNOUNCEMENT.audio or b"")
@@ -77,6 +78,9 @@ async def test_a_caller_who_cannot_be_put_through_stays_with_the_agent() -> None
         for record in await all_hang_up(everybody):
             assert outcomes(record) == ["failed"]
             assert (record["status"], record["ended_by"]) == ("completed", "caller")
+            ((made, reason),) = decisions(record)
+            assert made == "call not redirected" and "Twilio refused to redirect" in reason
+        assert len(w.log.of("call decision")) == len(ways)
 
 
 PASSING = [

@@ -24,7 +24,7 @@ from tests.service.handing import (
     request_of,
     told,
 )
-from tests.service.world import AGENT, World
+from tests.service.world import AGENT, World, decisions
 
 WARM = desk(name="desk", number=DESK, warm=True)
 MUSIC = desk(
@@ -129,7 +129,10 @@ async def test_a_human_whom_twilio_will_not_call_keeps_nobody_waiting() -> None:
         await caller.handed_over()
         session = await caller.is_back()
         assert "desk: failed (" in str(told(session))
-        assert outcomes(await caller.hangs_up()) == ["failed"]
+        record = await caller.hangs_up()
+        ((made, reason),) = decisions(record)
+        assert made == "human could not be rung" and reason.startswith("desk: Twilio refused")
+        assert outcomes(record) == ["failed"]
 
 
 async def test_a_human_who_may_have_been_called_is_waited_for() -> None:
@@ -162,7 +165,7 @@ async def test_a_human_who_was_perhaps_not_called_is_not_waited_for_for_ever(
 async def test_a_caller_is_fetched_from_the_music_as_often_as_it_takes(
     times: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.transfers.FETCH_AGAIN_S", (0.01,) * 5)
+    monkeypatch.setattr("app.transfers.FETCH_AGAIN_S", (0.01,))
     agent = Agent()
     async with handing(agent, WARM) as w:
         w.line.callee = Callee(presses="2")
