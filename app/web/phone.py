@@ -17,6 +17,7 @@ from app.switchboard import Switchboard
 from app.telephony.media_stream import Start, decode
 from app.telephony.twiml import say_language, stream_urls
 from app.transfers import Transfers
+from app.web import lock
 from app.web.webhooks import Gate, base_of, form_of, rendered, twiml
 
 logger = logging.getLogger(__name__)
@@ -122,6 +123,7 @@ async def media_stream(scope: Scope, receive: Receive, send: Send) -> None:
         logger.warning("media socket without a good start closed")
         await _close(send, 1008)
         return
+    lock.passed(scope)
     direct = scope.get("extensions", {}).get("media.direct", {})
     await leg.carry(start, receive, send, direct.get("deliver_to"))
     await _close(send, 1000)

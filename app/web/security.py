@@ -11,6 +11,8 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import Message
 
+from app.web import lock
+
 logger = logging.getLogger(__name__)
 
 LARGEST_BODY_BYTES = 256 << 10
@@ -39,6 +41,7 @@ def check_token(request: Request) -> None:
             "send the header Authorization: Bearer with the value of API_TOKEN",
             headers={"WWW-Authenticate": "Bearer"},
         )
+    lock.passed(request.scope)
 
 
 def _where(request: Request) -> dict[str, str]:

@@ -21,6 +21,7 @@ from starlette.types import Message, Receive, Scope, Send
 from app.errors import VoiceError
 from app.voices.base import LONGEST_TEXT, Sound, Voice, timed
 from app.voices.rates import Resampler
+from app.web import lock
 from app.web.problems import problem
 from app.web.security import token_matches
 from app.web.speech_request import (
@@ -143,6 +144,7 @@ async def stream_audio(request: Request) -> Response:
         detail = "send the token as Token in the body, or in the header Authorization: Bearer"
         headers = {"WWW-Authenticate": "Bearer"}
         raise HTTPException(401, f"{detail} ({unreadable})" if unreadable else detail, headers)
+    lock.passed(request.scope)
     if not speaker.voices:
         raise HTTPException(404, "nobody speaks here; set provider under [voice] in the agent file")
     try:

@@ -13,6 +13,7 @@ from starlette.types import Scope
 from app.errors import ProtocolError
 from app.telephony.signature import SignatureChecker, parse_form
 from app.telephony.twiml import render
+from app.web import lock
 from app.web.security import token_matches
 
 logger = logging.getLogger(__name__)
@@ -54,9 +55,13 @@ class Gate:
     def admits(self, scope: Scope, body: bytes) -> bool:
         """Whether a webhook comes from whom it should."""
         if self._signed:
-            return self._signatures.is_valid(scope, body)
-        scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
-        return scheme.lower() == "bearer" and token_matches(token, self._api_token)
+            admitted = self._signatures.is_valid(scope, body)
+        else:
+            scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
+            admitted = scheme.lower() == "bearer" and token_matches(token, self._api_token)
+        if admitted:
+            lock.passed(scope)
+        return admitted
 
     def admits_stream(self, scope: Scope) -> bool:
         """Whether a media socket's handshake may go on; its ticket decides the rest. That Twilio
@@ -66,7 +71,10 @@ class Gate:
             return True
         if self._stream_signature == "if-present" and not self._signatures.is_signed(scope):
             return True
-        return self._signatures.is_valid(scope)
+        admitted = self._signatures.is_valid(scope)
+        if admitted:
+            lock.passed(scope)
+        return admitted
 
 
 def _is_here(url: str) -> bool:
