@@ -32,6 +32,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        _build_routes(app)
         async with AsyncExitStack() as parts:
             await open_parts(app, parts)
             yield
@@ -89,6 +90,14 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     for door in (phone, handover, outgoing, calls, actions, speech, health, openapi):
         app.include_router(door.router)
     return app
+
+
+def _build_routes(app: FastAPI) -> None:
+    """FastAPI builds what a router needs when it is first asked for a path: for a tenth of a second
+    in which no call would be served."""
+    nothing = {"type": "http", "method": "GET", "path": "/", "root_path": "", "headers": []}
+    for route in app.routes:
+        route.matches(nothing)
 
 
 async def _close(part: str, closing: Callable[[], Awaitable[None]]) -> None:

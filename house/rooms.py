@@ -28,7 +28,7 @@ HOUSE: dict[str, list[set[str]]] = {
         {"away", "live_orders", "stored_attempts"},
         {"switchboard"},
         {"bridge"},
-        {"model_side", "voice_side", "tool_runs", "caller_audio", "alarm", "returned"},
+        {"model_side", "voice_side", "tool_runs", "caller_audio", "alarm", "returned", "surplus"},
         {"services"},
         {"recorder"},
         {"outbound"},

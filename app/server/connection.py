@@ -50,6 +50,25 @@ class Inside(Protocol):
     def resume_writing(self) -> None: ...
 
 
+class _Gone:
+    """What is inside of a connection that was lost."""
+
+    carries_call = False
+    idle = False
+    input_unfinished = False
+
+    def data_received(self, data: bytes | bytearray) -> None: ...
+    def overdue(self, why: str) -> None: ...
+    def shutdown(self) -> None: ...
+    def eof_received(self) -> None: ...
+    def connection_lost(self, exc: Exception | None) -> None: ...
+    def pause_writing(self) -> None: ...
+    def resume_writing(self) -> None: ...
+
+
+_GONE = _Gone()
+
+
 class Connection(asyncio.BufferedProtocol):
     """`speaks`: makes the protocol inside, once the transport is there."""
 
@@ -74,6 +93,7 @@ class Connection(asyncio.BufferedProtocol):
         self._buffer = _SHARED if sys.platform != "win32" else bytearray(READ_BYTES)
         self._view = memoryview(self._buffer)
         self._paused: set[str] = set()  # by whom
+        self._kept = bytearray()  # read, and not parsed yet
         self._lost = False
         self._lingering = False
         self._discarded_bytes = 0
@@ -131,9 +151,21 @@ class Connection(asyncio.BufferedProtocol):
         if self._lingering:
             self._discard(nbytes)
             return
+        data = self._buffer[:nbytes]
+        if not self.passed and not self.registry.turn_for(self):
+            self._kept = data
+            self.pause("turn")
+            return
         if nbytes == READ_BYTES:
             self._rest_a_turn()
-        self.inside.data_received(self._buffer[:nbytes])
+        self.inside.data_received(data)
+
+    def take_turn(self) -> None:
+        """Go on with what was read when strangers had had their part of the turn."""
+        kept, self._kept = self._kept, bytearray()
+        if not self._lost:
+            self.inside.data_received(kept)
+            self.resume("turn")
 
     def _rest_a_turn(self) -> None:
         """There is more: the others first."""
@@ -160,7 +192,8 @@ class Connection(asyncio.BufferedProtocol):
             self._timer = None
         self._forget_reader()
         self.registry.closed(self)
-        self.inside.connection_lost(exc)
+        inside, self.inside = self.inside, _GONE  # no circle is left: memory is free at once
+        inside.connection_lost(exc)
 
     # --- as the transport of what is inside -------------------------------------------------------
 

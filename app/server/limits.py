@@ -7,6 +7,10 @@ READ_BYTES = 4096
 the smallest headers, chunks and frames take about a millisecond. The rest waits in the kernel."""
 
 
+STRANGERS_A_TURN = 8
+"""Connections without a lock that are read in one turn of the loop, and accepted in one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Times are totals, not pauses between bytes, and count only while the peer is the one that is
@@ -39,15 +43,15 @@ class Limits:
     pipelined: int = 16
     #: One message of a WebSocket.
     message_bytes: int = 1 << 20
-    #: WebSocket frames of one connection: so many at once, and so many a second. Twilio sends 50 a
-    #: second; after a stall of a minute 3000 at once.
+    #: WebSocket frames of one connection, a KiB of them counting as one more: so many at once, and
+    #: so many a second. Twilio sends 50 a second; after a stall of a minute 3000 at once.
     frames: int = 6000
     frames_per_s: float = 200.0
 
     #: Connections of the process. Fewer where file descriptors are short.
-    connections: int = 1000
+    connections: int = 500
     #: Unfinished requests of all connections that have passed no lock.
-    held_bytes: int = 16 << 20
+    held_bytes: int = 4 << 20
 
 
 RESERVED_DESCRIPTORS = 48

@@ -11,11 +11,11 @@ import socket
 from collections.abc import Callable
 
 from app.errors import ConfigError
+from app.server.limits import STRANGERS_A_TURN
 from app.server.registry import Registry
 
 logger = logging.getLogger(__name__)
 
-ACCEPTS_A_TURN = 16
 BACKLOG = 2048
 SOON_S = 0.01  # until what was closed has given its descriptor back
 LATER_S = 0.25
@@ -78,7 +78,7 @@ class Listener:
         self._socket.close()
 
     def _accept(self) -> None:
-        for _ in range(ACCEPTS_A_TURN):
+        for _ in range(STRANGERS_A_TURN):
             try:
                 accepted, _address = self._socket.accept()
             except (BlockingIOError, InterruptedError):

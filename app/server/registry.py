@@ -2,12 +2,22 @@
 
 import asyncio
 import logging
+from collections import deque
 from typing import Protocol
 
-from app.server.limits import DESCRIPTORS_PER_CALL, RESERVED_DESCRIPTORS, Limits
+from app.server.limits import (
+    DESCRIPTORS_PER_CALL,
+    RESERVED_DESCRIPTORS,
+    STRANGERS_A_TURN,
+    Limits,
+)
+from app.server.memory import give_back
 from app.server.refusals import Refusals
 
 FEWEST = 8
+FLOOD = 100  # connections without a lock
+EBB = 10
+GIVE_BACK_S = 1.0  # after the flood
 
 MADE_ROOM = "connections closed to make room"
 TOO_MANY = "too many connections are open; the oldest that has passed no lock is closed first"
@@ -32,6 +42,10 @@ class Member(Protocol):
         """Whether it is kept and has no request under way: closing it harms no client."""
         ...
 
+    def take_turn(self) -> None:
+        """Go on after `Registry.turn_for` said no."""
+        ...
+
     def shutdown(self) -> None: ...
     def abort(self) -> None: ...
 
@@ -52,6 +66,9 @@ class Registry:
         self._known: dict[Member, None] = {}
         self._calls = 0
         self._held_bytes = 0
+        self._reads = 0  # of strangers, in this turn of the loop
+        self._queue: deque[Member] = deque()
+        self._flooded = False
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -72,6 +89,7 @@ class Registry:
     def opened(self, member: Member) -> None:
         self._strangers[member] = None
         self._empty.clear()
+        self._flooded = self._flooded or len(self._strangers) > FLOOD
         self._make_room()
 
     def passed(self, member: Member) -> None:
@@ -99,6 +117,26 @@ class Registry:
         while self._held_bytes > self.limits.held_bytes and self._strangers:
             self._close(next(iter(self._strangers)), TOO_MUCH)
 
+    def turn_for(self, member: Member) -> bool:
+        """Whether a connection that has passed no lock may be read now. If not, its `take_turn` is
+        called in one of the next turns of the loop: so many strangers at a time leave the rest of
+        each turn to the calls."""
+        if self._reads == 0:
+            asyncio.get_running_loop().call_soon(self._next_turn)
+        self._reads += 1
+        if self._reads <= STRANGERS_A_TURN:
+            return True
+        self._queue.append(member)
+        return False
+
+    def _next_turn(self) -> None:
+        turn = [self._queue.popleft() for _ in range(min(STRANGERS_A_TURN, len(self._queue)))]
+        self._reads = len(turn)
+        if turn:
+            asyncio.get_running_loop().call_soon(self._next_turn)
+        for member in turn:
+            member.take_turn()
+
     def closed(self, member: Member) -> None:
         if member in self._strangers:
             del self._strangers[member]
@@ -108,6 +146,9 @@ class Registry:
             self._calls -= member.carries_call
         if not len(self):
             self._empty.set()
+        if self._flooded and len(self._strangers) < EBB:
+            self._flooded = False
+            asyncio.get_running_loop().call_later(GIVE_BACK_S, give_back)
 
     async def wait_empty(self) -> None:
         """Wait until no connection is left."""

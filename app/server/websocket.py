@@ -97,6 +97,10 @@ class WebSocket(WebSocketsSansIOProtocol):
         """A client that is refused may have sent more than its handshake."""
         return not self._accepted or self._failed
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.app = self._application  # no circle is left
+
     def overdue(self, why: str) -> None:
         self.connection.refused(why)
         self.send_500_response()
@@ -130,7 +134,7 @@ class WebSocket(WebSocketsSansIOProtocol):
             self.handle_parser_exception()
             return
         frames = cast(list[Frame], conn.events_received())  # the request was the first event
-        self._frames_left -= len(frames)
+        self._frames_left -= len(frames) + (len(data) >> 10)
         if self._frames_left < 0 and not self._refilled():
             self.connection.refused(f"{CLOSED}more frames than a media stream has")
             self._fail(CloseCode.POLICY_VIOLATION, "too many frames")

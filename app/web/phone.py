@@ -131,6 +131,7 @@ async def media_stream(scope: Scope, receive: Receive, send: Send) -> None:
 
 async def _wait_for_start(receive: Receive) -> Start | None:
     """The stream's start; None when the socket closes before it, or says too much else."""
+    told = False
     for _ in range(MOST_BEFORE_START):
         message: Mapping[str, Any] = await receive()
         if message["type"] == "websocket.disconnect":
@@ -138,7 +139,9 @@ async def _wait_for_start(receive: Receive) -> Start | None:
         try:
             decoded = decode(message.get("text") or message.get("bytes") or b"")
         except ProtocolError as error:
-            logger.warning("message before the start ignored", extra={"error": str(error)})
+            if not told:
+                logger.warning("message before the start ignored", extra={"error": str(error)})
+            told = True
             continue
         if isinstance(decoded, Start):
             return decoded
