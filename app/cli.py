@@ -6,6 +6,7 @@ import secrets
 import socket
 import sys
 from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -22,6 +23,8 @@ from app.errors import BridgeError
 from app.main import create_app
 from app.numbers import ANYBODY, calling_code
 from app.server import Server, bind
+from app.server.descriptors import raise_limit
+from app.server.signals import stops_the_start
 from app.services import Services
 from app.settings import EMBEDDED, Settings, load_settings
 from app.simulator.realtime import RealtimeServer
@@ -104,6 +107,7 @@ def serve(
         embedded = embedded_model(agent, remembers=False) if keyless else None
         listener = bind(settings.host, settings.port)
         configure_logging(settings.log_level, settings.log_format)
+        raise_limit()
         run_on_fast_loop(_serve(settings, agent, embedded, listener))
     except BridgeError as error:
         close_logging()
@@ -119,28 +123,28 @@ async def _serve(
     token_given = settings.api_token is not None
     if not token_given:
         settings = settings.model_copy(update={"api_token": SecretStr(secrets.token_urlsafe(24))})
-    if embedded is not None:
-        await embedded.start()
-        settings = settings.model_copy(
-            update={
-                "openai_api_key": SecretStr(EMBEDDED),
-                "openai_base_url": embedded.base_url,
-                "openai_realtime_model": EMBEDDED,
-            }
-        )
-    try:
-        services = await Services.open(settings, agent)
-        app = create_app(settings, services)
-        for line in first_steps(settings, agent, token_given=token_given):
-            say(line)
-        # What was loaded by now stays for good: looking through it for garbage would hold up every
-        # call for tens of milliseconds, again and again.
-        gc.collect()
-        gc.freeze()
-        await Server(app, settings.drain_seconds).serve(sockets=[listener])
-    finally:
-        if embedded is not None:
-            await embedded.close()
+    with stops_the_start():
+        async with AsyncExitStack() as opened:
+            if embedded is not None:
+                opened.push_async_callback(embedded.close)
+                await embedded.start()
+                settings = settings.model_copy(
+                    update={
+                        "openai_api_key": SecretStr(EMBEDDED),
+                        "openai_base_url": embedded.base_url,
+                        "openai_realtime_model": EMBEDDED,
+                    }
+                )
+            services = await Services.open(settings, agent)
+            opened.push_async_callback(services.aclose)  # as the application does, if it began
+            app = create_app(settings, services)
+            for line in first_steps(settings, agent, token_given=token_given):
+                say(line)
+            # What was loaded by now stays for good: looking through it for garbage would hold up
+            # every call for tens of milliseconds, again and again.
+            gc.collect()
+            gc.freeze()
+            await Server(app, settings.drain_seconds).serve(sockets=[listener])
 
 
 def first_steps(settings: Settings, agent: LoadedAgent, *, token_given: bool) -> list[str]:

@@ -38,6 +38,7 @@ HOUSE: dict[str, list[set[str]]] = {
             "alarm",
             "returned",
             "leg_state",
+            "surplus",
         },
         {"services"},
         {"recorder", "spent_tickets"},

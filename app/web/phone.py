@@ -21,6 +21,7 @@ from app.telephony.media_stream import Start, decode
 from app.telephony.twiml import KEYS, one_moment, say_language, stream_urls
 from app.transfers import Transfers
 from app.way_back import WayBack
+from app.web import lock
 from app.web.answered import Form, answered, apology, nothing_to_say, once_more
 from app.web.media_door import refused
 from app.web.signed import SignedRoute
@@ -191,6 +192,7 @@ async def media_stream(scope: Scope, receive: Receive, send: Send) -> None:
         refused(scope, ticket, cause, "media socket without a good start closed")
         await _close(send, 1008)
         return
+    lock.passed(scope)
     direct = scope.get("extensions", {}).get("media.direct", {})
     await leg.carry(start, receive, send, direct.get("deliver_to"))
     await _close(send, 1000)
@@ -198,6 +200,7 @@ async def media_stream(scope: Scope, receive: Receive, send: Send) -> None:
 
 async def _wait_for_start(receive: Receive) -> Start | None:
     """The stream's start; None when the socket closes before it, or says too much else."""
+    told = False
     for _ in range(MOST_BEFORE_START):
         message: Mapping[str, Any] = await receive()
         if message["type"] == "websocket.disconnect":
@@ -205,7 +208,9 @@ async def _wait_for_start(receive: Receive) -> Start | None:
         try:
             decoded = decode(message.get("text") or message.get("bytes") or b"")
         except ProtocolError as error:
-            logger.warning("message before the start ignored", extra={"error": str(error)})
+            if not told:
+                logger.warning("message before the start ignored", extra={"error": str(error)})
+            told = True
             continue
         if isinstance(decoded, Start):
             return decoded

@@ -22,6 +22,7 @@ from app.blank import stripped
 from app.errors import VoiceError
 from app.voices.base import LONGEST_TEXT, Sound, Voice, timed
 from app.voices.rates import Resampler
+from app.web import lock
 from app.web.problems import problem
 from app.web.security import bearer_of, hold_up, token_matches, where
 from app.web.speech_request import (
@@ -149,6 +150,7 @@ async def stream_audio(request: Request) -> Response:
         detail = "send the token as Token in the body, or in the header Authorization: Bearer"
         headers = {"WWW-Authenticate": "Bearer"}
         raise HTTPException(401, f"{detail} ({unreadable})" if unreadable else detail, headers)
+    lock.passed(request.scope)
     if not speaker.voices:
         raise HTTPException(404, "nobody speaks here; set provider under [voice] in the agent file")
     try:

@@ -14,6 +14,7 @@ from starlette.types import Scope
 from app.errors import ProtocolError
 from app.telephony.signature import Fault, SignatureChecker, parse_form
 from app.telephony.twiml import render
+from app.web import lock
 from app.web.security import bearer_of, hold_up, token_matches, where
 
 logger = logging.getLogger(__name__)
@@ -55,9 +56,13 @@ class Gate:
     def admits(self, scope: Scope, body: bytes) -> bool:
         """Whether a webhook comes from whom it should."""
         if self._signed:
-            return self._signatures.is_valid(scope, body)
-        scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
-        return scheme.lower() == "bearer" and token_matches(token, self._api_token)
+            admitted = self._signatures.is_valid(scope, body)
+        else:
+            scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
+            admitted = scheme.lower() == "bearer" and token_matches(token, self._api_token)
+        if admitted:
+            lock.passed(scope)
+        return admitted
 
     def admits_stream(self, scope: Scope) -> bool:
         """Whether a media socket's handshake may go on; its ticket decides the rest. That Twilio
@@ -67,7 +72,10 @@ class Gate:
             return True
         if self._stream_signature == "if-present" and not self._signatures.is_signed(scope):
             return True
-        return self._signatures.is_valid(scope)
+        admitted = self._signatures.is_valid(scope)
+        if admitted:
+            lock.passed(scope)
+        return admitted
 
     def fault(self, scope: Scope) -> Fault:
         """Why a request or a handshake was not admitted, for the log."""
