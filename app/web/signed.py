@@ -1,7 +1,6 @@
 """What holds of every webhook of Twilio's before its own handler is asked: it is signed, it names
 the call that its URL is about, and that call is not long over."""
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -9,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from fastapi import HTTPException, Request, Response
 from fastapi.routing import APIRoute
 
+from app.deadlines import within
 from app.outbound import Outbound
 from app.store import TERMINAL, Store, StoreUnavailable
 from app.switchboard import Switchboard
@@ -97,8 +97,7 @@ async def _is_long_over(request: Request, call_sid: str) -> bool:
     if not call_sid or switchboard.is_live(call_sid):
         return False
     try:
-        async with asyncio.timeout(KNOWN_S):
-            row = await store.get_call(call_sid)
+        row = await within(KNOWN_S, store.get_call(call_sid))
     except (StoreUnavailable, TimeoutError):
         return False
     if row is None or row.status not in TERMINAL:
