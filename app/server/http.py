@@ -14,7 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from app.server.connection import Connection
-from app.server.websocket import WebSocket
+from app.server.websocket import WebSocket, is_about
 from app.web import lock
 from app.web.problems import problem
 
@@ -216,6 +216,8 @@ class Http(HttpToolsProtocol):
             raise _Refused(400, "a request that asks for another protocol has no body")
         self._to_websocket = self._should_upgrade()
         if self._to_websocket:
+            if not all(value.isascii() for name, value in self.headers if is_about(name)):
+                raise _Refused(400, "a WebSocket handshake is written in ASCII")
             if method != b"GET" or self.parser.get_http_version() != "1.1":
                 raise _Refused(400, "a WebSocket handshake is a GET of HTTP/1.1")
             if self._unanswered:

@@ -26,8 +26,8 @@ class Refusals:
     as many kinds as peers like.
     """
 
-    def __init__(self, first_s: float = FIRST_S) -> None:
-        self._first_s = first_s
+    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        self._loop = loop or asyncio.get_running_loop()
         self._kinds: dict[tuple[int, str, str], _Kind] = {}
 
     def add(self, message: str, why: str, peer: str = "", level: int = logging.WARNING) -> None:
@@ -35,12 +35,11 @@ class Refusals:
         key = (level, message, why)
         kind = self._kinds.get(key)
         if kind is None:
-            kind = self._kinds[key] = _Kind(self._first_s)
+            kind = self._kinds[key] = _Kind(FIRST_S)
         kind.count += 1
         kind.peer = peer
         if kind.timer is None:
-            loop = asyncio.get_running_loop()
-            kind.timer = loop.call_later(kind.window_s, self._tell, key)
+            kind.timer = self._loop.call_later(kind.window_s, self._tell, key)
 
     def flush(self) -> None:
         """Tell what has not been told."""
@@ -57,8 +56,7 @@ class Refusals:
             return
         self._line(key, kind)
         kind.window_s = min(2 * kind.window_s, LONGEST_S)
-        loop = asyncio.get_running_loop()
-        kind.timer = loop.call_later(kind.window_s, self._tell, key)
+        kind.timer = self._loop.call_later(kind.window_s, self._tell, key)
 
     def _line(self, key: tuple[int, str, str], kind: _Kind) -> None:
         if kind.count:

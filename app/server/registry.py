@@ -22,7 +22,10 @@ GIVE_BACK_S = 1.0  # after the flood
 MADE_ROOM = "connections closed to make room"
 TOO_MANY = "too many connections are open; the oldest that has passed no lock is closed first"
 TOO_MUCH = "unfinished requests take too much memory; the oldest without a lock is closed first"
-NO_ROOM = "all connections belong to calls and clients with a valid signature or token"
+NO_ROOM = (
+    "all others are calls or busy clients that have passed a lock; raise the limit of open files "
+    "(ulimit -n, or LimitNOFILE= of a systemd unit), or set MAX_CALLS to what it allows"
+)
 
 
 class Member(Protocol):
@@ -90,7 +93,10 @@ class Registry:
         self._strangers[member] = None
         self._empty.clear()
         self._flooded = self._flooded or len(self._strangers) > FLOOD
-        self._make_room()
+        while len(self) > self.room:
+            if not self.close_one(TOO_MANY, spare=member):
+                self._close(member, NO_ROOM, logging.ERROR)
+                return
 
     def passed(self, member: Member) -> None:
         """It has passed a lock."""
@@ -154,10 +160,10 @@ class Registry:
         """Wait until no connection is left."""
         await self._empty.wait()
 
-    def close_one(self, why: str) -> bool:
-        """Close the connection that is missed least: False when each one carries a call or has a
-        request under way that passed a lock."""
-        victim = next(iter(self._strangers), None)
+    def close_one(self, why: str, spare: Member | None = None) -> bool:
+        """Close the connection that is missed least: the oldest stranger, else a known one that is
+        idle. False when there is none but `spare`."""
+        victim = next((each for each in self._strangers if each is not spare), None)
         if victim is None:
             victim = next((each for each in self._known if each.idle), None)
         if victim is None:
@@ -166,12 +172,11 @@ class Registry:
         return True
 
     def _make_room(self) -> None:
-        while len(self) > self.room:
-            if not self.close_one(TOO_MANY):
-                self.refusals.add(MADE_ROOM, NO_ROOM, level=logging.ERROR)
-                return
+        """A call has begun, and wants descriptors of its own."""
+        while len(self) > self.room and self.close_one(TOO_MANY):
+            pass
 
-    def _close(self, member: Member, why: str) -> None:
+    def _close(self, member: Member, why: str, level: int = logging.WARNING) -> None:
         self.closed(member)
-        self.refusals.add(MADE_ROOM, why, member.peer)
+        self.refusals.add(MADE_ROOM, why, member.peer, level)
         member.abort()

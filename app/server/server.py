@@ -56,6 +56,8 @@ class Server(uvicorn.Server):
                 lifespan="off",  # `serve` opens and closes the application
             )
         )
+        self.config.load()
+        self.lifespan = self.config.lifespan_class(self.config)
         self.refusals = Refusals()
         self.registry = Registry(limits, self.refusals, descriptors.limit())
         self._app = app
@@ -71,10 +73,7 @@ class Server(uvicorn.Server):
                 await self._serve(sockets)
 
     async def _serve(self, sockets: list[socket.socket] | None = None) -> None:
-        if not self.config.loaded:
-            self.config.load()
-        self.lifespan = self.config.lifespan_class(self.config)
-        listeners = [Listener(each, self._connection, self.registry) for each in sockets or ()]
+        listeners = [Listener(each, self.connection, self.registry) for each in sockets or ()]
         self.started = True
         try:
             await self.main_loop()
@@ -85,8 +84,9 @@ class Server(uvicorn.Server):
             await self._whatever_happens("connections were not closed", self._close_connections())
             self.refusals.flush()
 
-    def _connection(self) -> Connection:
-        return Connection(self.registry, self._http, self._loop)
+    def connection(self, loop: asyncio.AbstractEventLoop | None = None) -> Connection:
+        """What is to be a new transport's protocol. `loop`: if it is not the running one."""
+        return Connection(self.registry, self._http, loop or self._loop)
 
     def _http(self, connection: Connection) -> Http:
         return Http(connection, self.config, self.server_state, self.lifespan.state)

@@ -22,7 +22,7 @@ NOT_ANSWERED = "a WebSocket handshake was not answered in time"
 CLOSED = "WebSocket closed, its client broke a rule: "
 
 
-def is_about_websockets(name: bytes) -> bool:
+def is_about(name: bytes) -> bool:
     """Whether a header of this name takes part in the handshake."""
     return name in (b"connection", b"upgrade", b"origin") or name.startswith(b"sec-websocket-")
 
@@ -68,7 +68,7 @@ class WebSocket(WebSocketsSansIOProtocol):
         assert isinstance(request, Request)
         request.path = path.decode("ascii")
         for name, value in headers:
-            if is_about_websockets(name):
+            if is_about(name):
                 request.headers[name.decode("ascii")] = value.decode("ascii")
         self.handle_connect(request)
         if self.response.status_code == 101:

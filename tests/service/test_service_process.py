@@ -157,7 +157,7 @@ class Office:
         self.process = process
         self.line = line
         self.model = model
-        self._port = port
+        self.port = port
         self._folder = folder
 
     async def call(self) -> Call:
@@ -169,7 +169,7 @@ class Office:
 
     async def draining(self) -> None:
         """Wait until it takes no new calls."""
-        while await status_of(self._port, "/readyz") != 503:
+        while await status_of(self.port, "/readyz") != 503:
             pass
 
     async def record(self, call: Call) -> tuple[CallRow, list[TurnRow]]:
@@ -184,7 +184,9 @@ class Office:
 
 
 @asynccontextmanager
-async def office(folder: Path, *replies: Reply, **variables: str) -> AsyncIterator[Office]:
+async def office(
+    folder: Path, *replies: Reply, descriptors: str = "", **variables: str
+) -> AsyncIterator[Office]:
     port = free_port()
     async with (
         RealtimeServer(Script(*replies)) as model,
@@ -204,7 +206,8 @@ async def office(folder: Path, *replies: Reply, **variables: str) -> AsyncIterat
             "PUBLIC_URL": PUBLIC_URL,
             "API_TOKEN": "operator",
         }
-        async with serve(folder, **KEY, **{**usual, **variables}) as process:
+        variables = {**KEY, **usual, **variables}
+        async with serve(folder, descriptors=descriptors, **variables) as process:
             said = await process.says("A call comes in")
             assert f"{PUBLIC_URL}/incoming-call" in said
             yield Office(process, line, model, port, folder)
