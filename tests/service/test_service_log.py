@@ -62,7 +62,7 @@ async def provoke(url: str) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="sizes of pipes")
-async def test_a_log_that_nobody_reads_holds_up_no_answer_and_no_stop(tmp_path: Path) -> None:
+async def test_a_log_that_is_not_read_holds_up_no_answer_and_no_stop(tmp_path: Path) -> None:
     import fcntl  # not to be had on Windows
 
     reading, writing = os.pipe()
