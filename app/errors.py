@@ -70,8 +70,8 @@ class ToolError(BridgeError):
 
 
 class ToolFault(ToolError):
-    """A tool raised something else. The model is told no more than that it failed, for no one
-    worded the exception for it. `trace`: its traceback, for the log."""
+    """A tool raised something else. The model learns only that it failed: the exception was
+    not worded for it. `trace`: its traceback, for the log."""
 
     def __init__(self, trace: str) -> None:
         super().__init__("The tool failed.")

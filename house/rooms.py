@@ -59,7 +59,7 @@ HOUSE: dict[str, list[set[str]]] = {
         {"telephony", "realtime", "voices", "tools", "store", "settings", "telemetry", "bus"},
         {"report_queue", "prices", "recording", "retry_after"},
         {"database", "records"},
-        {"numbers", "toml_lines"},
+        {"numbers", "private_files", "toml_lines"},
         {"e164"},
     ],
     "the call itself": [{"call"}],

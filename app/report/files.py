@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from app.private_files import fresh_private_file, private_folder
 from app.report.picture import draw
 from app.report.report import CallReport, transcript_text
 from app.store import Store
@@ -51,7 +52,7 @@ def keep_call(report: CallReport, record: dict[str, Any], folder: Path) -> Itera
         PictureUnavailable: matplotlib is not installed.
         OSError: a file cannot be written.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(folder)
     if report.wav is not None:
         sound = _private(folder / KEPT_SOUND)
         shutil.copyfile(report.wav, sound)
@@ -70,8 +71,7 @@ def keep_call(report: CallReport, record: dict[str, Any], folder: Path) -> Itera
 
 def _private(path: Path) -> Path:
     """An empty file that only its owner may read: people talk in these."""
-    path.touch(mode=0o600)
-    path.chmod(0o600)
+    fresh_private_file(path)
     return path
 
 

@@ -54,8 +54,8 @@ def _queues() -> list[LogQueue]:
 
 
 def say(text: str) -> None:
-    """A line for the person who started the service, among the log's and as it is. Like them it
-    waits for nobody, and needs `configure_logging`."""
+    """A line for the person who started the service, in order with the log's and as it is. Does
+    not block, and needs `configure_logging`."""
     for each in _queues():
         each.say(text)
 

@@ -19,7 +19,7 @@ TRACE = "trace"  # the extra that holds a traceback as text
 _STANDARD = {*logging.makeLogRecord({}).__dict__, "message", "asctime", "taskName", "color_message"}
 _OURS = ("app", "app.")
 # What stands beside our messages in words of others.
-_FOREIGN_WORDS = {"error", "cause", "reason", "fault", "faults", "detail", TRACE}
+_FOREIGN_WORDS = {"error", "cause", "reason", "fault", "faults", "detail", "code", "tool", TRACE}
 _NEEDS_QUOTES = re.compile(r'[\s"=]|[^ -~]|^$')
 _ELLIPSIS = re.compile(r"(?<!\\)((?:\\\\)*)\\u2026")  # what redaction leaves, readable in JSON too
 _SOURCE_LINE = re.compile(r'^\s*File "')

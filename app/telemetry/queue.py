@@ -1,5 +1,5 @@
-"""The way from a logger to stderr: a bounded queue, and a thread that writes. Nobody who logs ever
-waits for stderr: a pipe that is not read, a full disk."""
+"""The way from a logger to stderr: a bounded queue, and a thread that writes. Logging never blocks
+on stderr, be it a pipe that is not read or a full disk."""
 
 import logging
 import os

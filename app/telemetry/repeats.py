@@ -100,5 +100,5 @@ def _said(record: logging.LogRecord) -> Said:
 
 
 def _extras(record: logging.LogRecord) -> dict[str, str]:
-    found = ((name, record.__dict__.get(name)) for name in (*_WHOSE, "reason"))
+    found = ((name, record.__dict__.get(name)) for name in (*_WHOSE, "reason", "decision"))
     return {name: value for name, value in found if isinstance(value, str)}

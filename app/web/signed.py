@@ -80,7 +80,7 @@ def _fits_transfer(request: Request, form: Mapping[str, str], caller_sid: str) -
     if callee_sid := transfers.callee_sid(caller_sid, request.path_params.get("number", "")):
         return call_sid == callee_sid
     # Whether Twilio names the parent everywhere is not sure, nor have we been told our order's SID
-    # yet: what is left is that it may not be a caller of ours.
+    # yet: what is left is that it may not be the SID of a live caller.
     switchboard: Switchboard = request.app.state.switchboard
     outbound: Outbound = request.app.state.outbound
     return not switchboard.is_live(call_sid) and outbound.placed(call_sid) is None
@@ -91,7 +91,7 @@ def _fits_transfer(request: Request, form: Mapping[str, str], caller_sid: str) -
 
 async def _is_long_over(request: Request, call_sid: str) -> bool:
     """Whether the store knows that the call ended more than a minute ago: what comes now is a
-    request that somebody recorded. A store that does not answer at once counts as a no."""
+    recorded request. A store that does not answer at once counts as a no."""
     switchboard: Switchboard = request.app.state.switchboard
     store: Store = request.app.state.store
     if not call_sid or switchboard.is_live(call_sid):

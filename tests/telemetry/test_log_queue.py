@@ -1,4 +1,4 @@
-"""Nobody who logs waits for stderr: it may be a pipe that is not read, or lie on a full disk."""
+"""Logging never blocks on stderr: it may be a pipe that is not read, or lie on a full disk."""
 
 import errno
 import json
@@ -45,7 +45,7 @@ def queue(write: Write, most: int) -> Iterator[tuple[LogQueue, logging.Logger]]:
         handler.stop()
 
 
-def test_a_pipe_that_nobody_reads_holds_nobody_up_and_what_is_lost_is_counted() -> None:
+def test_a_pipe_that_is_not_read_blocks_no_caller_and_lost_lines_are_counted() -> None:
     stderr = Stderr()
     with queue(stderr.write, most=10) as (log, logger):
         stderr.open.clear()
