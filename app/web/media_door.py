@@ -33,4 +33,4 @@ def refused(
     else:
         fault = Fault(switchboard.ticket_fault(ticket), _GOOD_ONCE)
     logger.warning(message, extra={"peer": gate.peer(scope), **told(fault)})
-    switchboard.handshake_refused(ticket, fault.reason)
+    switchboard.handshake_refused(ticket, "; ".join(filter(None, (fault.reason, fault.fix))))
