@@ -22,7 +22,7 @@ from app.embedded import embedded_model
 from app.errors import BridgeError
 from app.main import create_app
 from app.numbers import ANYBODY, calling_code
-from app.server import Server, bind
+from app.server import Limits, Server, bind
 from app.server.descriptors import raise_limit
 from app.server.signals import stops_the_start
 from app.services import Services
@@ -144,7 +144,8 @@ async def _serve(
             # every call for tens of milliseconds, again and again.
             gc.collect()
             gc.freeze()
-            await Server(app, settings.drain_seconds).serve(sockets=[listener])
+            limits = Limits(idle_s=settings.keep_alive_seconds)
+            await Server(app, settings.drain_seconds, limits).serve(sockets=[listener])
 
 
 def first_steps(settings: Settings, agent: LoadedAgent, *, token_given: bool) -> list[str]:

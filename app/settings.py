@@ -217,6 +217,9 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(
         default=3600, ge=0, allow_inf_nan=False, description="a number of seconds, 0 or more"
     )
+    keep_alive_seconds: float = Field(
+        default=75, gt=0, allow_inf_nan=False, description="a number of seconds above 0"
+    )
 
     database_url: Annotated[SecretStr, AfterValidator(_database)] = Field(
         default=SecretStr("sqlite:///calls.db"),

@@ -69,10 +69,14 @@ class _Gone:
 _GONE = _Gone()
 
 
+def _nowhere(_data: bytes) -> None:
+    """Where an answer goes that its client will not read."""
+
+
 class Connection(asyncio.BufferedProtocol):
     """`speaks`: makes the protocol inside, once the transport is there."""
 
-    write: Callable[[bytes], None]  # the transport's own
+    write: Callable[[bytes], None]  # the transport's own, while there is one who reads
     get_extra_info: Callable[..., Any]
 
     def __init__(
@@ -173,8 +177,10 @@ class Connection(asyncio.BufferedProtocol):
         self.loop.call_soon(self.resume, "turn")
 
     def eof_received(self) -> None:
+        """The peer is through, and the transport closes."""
         if not self._lingering:
             self.inside.eof_received()
+        self.write = _nowhere
 
     def pause_writing(self) -> None:
         self.inside.pause_writing()
@@ -239,17 +245,22 @@ class Connection(asyncio.BufferedProtocol):
             self._linger()
             return
         self.expect_nothing()
+        self.write = _nowhere
         self._transport.close()
         if self._transport.get_write_buffer_size():
             self._watch_reader()
 
     def shutdown(self) -> None:
         """The server stops."""
-        self.inside.shutdown()
+        if not self.is_closing():
+            self.inside.shutdown()
+        elif self._lingering and not self._transport.get_write_buffer_size():
+            self.abort()
 
     def abort(self) -> None:
         """Close at once."""
         if not self._lost:
+            self.write = _nowhere
             self._transport.abort()
 
     # --- deadlines --------------------------------------------------------------------------------
@@ -303,6 +314,7 @@ class Connection(asyncio.BufferedProtocol):
         """Write what is left, and discard what the peer still sends: closed with unread input, the
         kernel would reset the connection, and the answer would be lost."""
         self._lingering = True
+        self.write = _nowhere
         if not self._transport.can_write_eof():
             self.abort()
             return

@@ -242,6 +242,14 @@ async def test_a_live_call_is_served_while_draining(tmp_path: Path) -> None:
         assert [turn.text for turn in turns] == ["Hello.", "Are you still there?", "Yes."]
 
 
+async def test_a_kept_connection_is_kept_as_long_as_the_setting_says(tmp_path: Path) -> None:
+    async with office(tmp_path, KEEP_ALIVE_SECONDS="0.2") as o:
+        reader, writer = await asyncio.open_connection("127.0.0.1", o.port)
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.1 200 ")  # to the end
+        writer.close()
+
+
 @pytest.mark.parametrize("how", ["SIGTERM twice", "SIGINT", "drain time over"])
 async def test_a_call_is_ended_cleanly_when_it_must_be(tmp_path: Path, how: str) -> None:
     seconds = "0.1" if how == "drain time over" else "3600"
