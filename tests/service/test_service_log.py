@@ -15,7 +15,8 @@ import pytest
 
 from app.settings import Settings
 from app.simulator.realtime import Reply
-from tests.service.process import ROOT, free_port, serve
+from tests.ports import free_port
+from tests.service.process import ROOT, serve
 from tests.service.test_service_process import HELLO, office
 from tests.service.world import AGENT, noise
 
