@@ -25,8 +25,8 @@ Write = Callable[[str], None]
 
 
 class LogQueue(QueueHandler):
-    """Takes records and never waits: what finds no room is counted as `lost`. `flush` waits for the
-    writer."""
+    """Takes records and never blocks: what finds no room is counted as lost. `settle` waits until
+    what was taken is written."""
 
     queue: "queue.Queue[Any]"
 

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.web.media_door import refused
 from app.web.security import TokenRoute, check_token, peer_of
 from app.web.signed import SignedRoute
+from app.web.stream_audio import SPEECH, check_speech_token
 from app.web.webhooks import Gate, form_of
 
 logger = logging.getLogger(__name__)
@@ -53,6 +54,8 @@ class Paths:
             _no_upgrade(request)
         if head in self._api:
             check_token(request)
+        if f"/{head}" == SPEECH:
+            check_speech_token(request)
         if head in self._twilios:
             await form_of(request)
         extra = self._told(request.scope)
@@ -65,7 +68,7 @@ class Paths:
     def _told(self, scope: Scope) -> dict[str, str]:
         """What the log tells: the path, who asked, and the path that was probably meant."""
         told = {"method": str(scope.get("method", "GET")), "path": str(scope["path"])}
-        known = [f"/{head}" for head in (*self._twilios, *self._api, MEDIA)]
+        known = [f"/{head}" for head in (*self._twilios, *self._api, MEDIA, SPEECH.strip("/"))]
         near = difflib.get_close_matches(f"/{_head(scope['path'])}", known, n=1)
         if near and near[0] != scope["path"]:
             told["near"] = near[0]

@@ -72,7 +72,7 @@ def _fits_transfer(request: Request, form: Mapping[str, str], caller_sid: str) -
     them: made by the caller's <Dial>, which is its parent, or by our order (Twilio: TwiML, request
     parameters)."""
     call_sid, parent_sid = form.get("CallSid", ""), form.get("ParentCallSid", "")
-    if request.url.path.rpartition("/")[2] not in _OF_THE_HUMAN:
+    if not call_sid or request.url.path.rpartition("/")[2] not in _OF_THE_HUMAN:
         return call_sid == caller_sid
     if parent_sid:
         return parent_sid == caller_sid

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from hmac import compare_digest
 from secrets import token_hex
-from typing import Any
+from typing import Any, NoReturn
 
 from fastapi import APIRouter, HTTPException, Request, Response
 from starlette.types import Message, Receive, Scope, Send
@@ -36,6 +36,7 @@ from app.web.speech_request import (
 logger = logging.getLogger(__name__)
 router = APIRouter(include_in_schema=False)
 
+SPEECH = "/stream-audio"
 LARGEST_BODY_BYTES = 64 << 10
 BODY_S = 20.0  # where the server has no limit of its own
 STUCK_S = 30.0  # a caller who takes nothing for so long is gone
@@ -128,7 +129,25 @@ def _fitting(text: str) -> list[str]:
     return [*pieces, text]
 
 
-@router.post("/stream-audio")
+def check_speech_token(request: Request) -> None:
+    """Raises HTTPException 401 unless the request bears the token in its header."""
+    speaker: StreamAudio = request.app.state.stream_audio
+    if not speaker.admits(request.headers.get("authorization", ""), ""):
+        _refuse(request, bearer_of(request))
+
+
+def _refuse(request: Request, given: str, more: str = "") -> NoReturn:
+    """`given`: the wrong token, or empty. Raises HTTPException, 401 or 429."""
+    extra = {**where(request), "reason": "the token is wrong" if given else "there is no token"}
+    logger.warning("request for speech without the token refused", extra=extra)
+    if given:
+        hold_up(request)
+    detail = "send the token as Token in the body, or in the header Authorization: Bearer"
+    headers = {"WWW-Authenticate": "Bearer"}
+    raise HTTPException(401, f"{detail} ({more})" if more else detail, headers)
+
+
+@router.post(SPEECH)
 async def stream_audio(request: Request) -> Response:
     """Say a text, sound by sound as it is made."""
     speaker: StreamAudio = request.app.state.stream_audio
@@ -141,15 +160,7 @@ async def stream_audio(request: Request) -> Response:
     except ValueError as error:
         unreadable = str(error)
     if not speaker.admits(authorization, token_of(fields)):
-        given = bearer_of(request) or token_of(fields)
-        reason = "the token is wrong" if given else "there is no token"
-        extra = {**where(request), "reason": reason}
-        logger.warning("request for speech without the token refused", extra=extra)
-        if given:
-            hold_up(request)
-        detail = "send the token as Token in the body, or in the header Authorization: Bearer"
-        headers = {"WWW-Authenticate": "Bearer"}
-        raise HTTPException(401, f"{detail} ({unreadable})" if unreadable else detail, headers)
+        _refuse(request, bearer_of(request) or token_of(fields), unreadable)
     lock.passed(request.scope)
     if not speaker.voices:
         raise HTTPException(404, "nobody speaks here; set provider under [voice] in the agent file")

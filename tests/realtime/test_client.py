@@ -43,8 +43,9 @@ def sends(data: bytes) -> Then:
 
 
 @asynccontextmanager
-async def server(then: Then) -> AsyncIterator[str]:
-    """A WebSocket server that answers the handshake and then does this. Its address."""
+async def server(then: Then, gone: asyncio.Event | None = None) -> AsyncIterator[str]:
+    """A WebSocket server that answers the handshake and then does this. Its address. `gone`: set
+    when the client is."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
@@ -58,6 +59,8 @@ async def server(then: Then) -> AsyncIterator[str]:
         then(writer)
         await reader.read()
         writer.close()
+        if gone is not None:
+            gone.set()
 
     listening = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with listening:
@@ -140,13 +143,15 @@ async def test_fragments_make_one_message() -> None:
 
 
 async def test_a_socket_that_is_closed_here_is_not_lost() -> None:
-    async with server(sends(frame(0x83, b"{}"))) as url:
+    gone = asyncio.Event()
+    async with server(sends(frame(0x83, b"{}")), gone) as url:
         peer = Peer()
         await peer.connects(url)
         assert peer.socket is not None
         peer.socket.close()
-        for _ in range(20):
-            await asyncio.sleep(0.001)
+        await gone.wait()
+        for _ in range(5):
+            await asyncio.sleep(0)
         gc.collect()
     assert (peer.lost, peer.unseen) == ([], [])
 

@@ -14,7 +14,11 @@ import aiohttp
 import pytest
 
 from app.settings import Settings
-from tests.service.process import ROOT, free_port, serve
+from app.simulator.realtime import Reply
+from tests.ports import free_port
+from tests.service.process import ROOT, serve
+from tests.service.test_service_process import HELLO, office
+from tests.service.world import AGENT, noise
 
 KEY = {"OPENAI_API_KEY": "a key", "API_TOKEN": "operator"}
 PIPE_BYTES = 4096
@@ -119,3 +123,43 @@ async def test_the_last_lines_of_a_stop_come_out_and_what_was_repeated_is_summed
     assert sum(each.get("repeated", 1) for each in refused) == 100
     assert told[0]["message"] == "draining" or "draining" in {each["message"] for each in told}
     assert not any("Traceback" in line for line in process.lines)
+
+
+PRIVATE = "Ann at (0171) 234-5678 or ann@example.com has sk-proj-0123456789 and Bearer abcdef-12"
+TOOLS = f'''
+from app.tools import tool
+
+
+@tool
+def find_customer() -> str:
+    """Looks a customer up."""
+    raise LookupError("no {PRIVATE}")
+'''
+
+
+async def test_what_a_model_and_a_tool_complain_of_is_logged_without_what_is_private(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "agent.toml").write_text(f'tools = "tools.py"\n{AGENT}')
+    (tmp_path / "tools.py").write_text(TOOLS)
+    sorry = Reply("I am sorry.", audio=noise(60, "sorry"), speed=float("inf"))
+    looks = Reply(tool_calls=[("find_customer", {})])
+    async with office(tmp_path, HELLO, looks, sorry, AGENT_FILE="agent.toml") as o:
+        call = await o.call()
+        session = await o.model.session()
+        session.send_error("invalid_value", f"Wrong: {PRIVATE}")
+        told = await o.process.says("model reported an error")
+        assert "…78 or …@… has sk… and Bearer …" in told and call.call_sid in told
+        session.start_speech()
+        session.stop_speech("Who am I?")
+        await call.wait_heard(len(HELLO.audio or b"") + len(sorry.audio or b""))
+        (output,) = session.events_of("conversation.item.create")
+        assert output["item"]["output"] == "The tool failed."
+        await o.process.says("LookupError: no Ann at …78 or …@…")
+        lines = "\n".join(o.process.lines)
+        assert "tool failed" in lines and "in find_customer" in lines
+        for hidden in ("(0171)", "234-5678", "ann@", "0123456789", "abcdef-12"):
+            assert hidden not in lines
+        o.process.lines.clear()  # a traceback is what was asked for
+        call.hang_up()
+        await call.wait_ended()

@@ -18,7 +18,8 @@ from app.simulator.realtime import RealtimeServer, Reply, Script
 from app.simulator.speech import speak
 from app.simulator.twilio import Call, Fault, PhoneLine
 from app.store import CallRow, Store, TurnRow
-from tests.service.process import ROOT, Process, free_port, serve
+from tests.ports import free_port
+from tests.service.process import ROOT, Process, serve
 from tests.service.world import ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL, noise
 
 INF = float("inf")
