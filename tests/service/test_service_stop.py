@@ -14,7 +14,8 @@ from aiohttp import web
 
 from app.simulator.realtime import Reply, Script
 from app.switchboard import Switchboard
-from tests.service.process import ROOT, free_port, serve
+from tests.ports import free_port
+from tests.service.process import ROOT, serve
 from tests.service.strangers import UNFINISHED, strangers
 from tests.service.test_service_process import EXIT_S, HELLO, KEY, check_whole, office
 from tests.service.world import World, noise, world
