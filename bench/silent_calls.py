@@ -90,7 +90,7 @@ class Outcome:
             broken.append("help too late")
         if self.left:
             broken.append("unheard text left")
-        if self.place.form.sounds and self.tries > 1:
+        if self.place.form.sounds and any("ask again" in each for each in self.decisions):
             broken.append("asked for again though it was heard")
         return broken
 

@@ -98,6 +98,11 @@ class AgentSpeech:
         if active_id is not None and self._conversation.find(item_id) is None:
             self.begin(active_id, item_id, now_ms)
 
+    def lists(self, response_id: str, item_id: str, now_ms: float) -> None:
+        """The end of a response names an item. One that is new can only be unheard."""
+        if self._conversation.find(item_id) is None:
+            self.begin(response_id, item_id, now_ms)
+
     def spoke(self, response_id: str) -> bool:
         """Whether anything of this response was played, or will be."""
         return response_id in self._spoke or any(

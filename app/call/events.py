@@ -272,18 +272,21 @@ class AudioReceived:
 
 @dataclass(frozen=True, slots=True)
 class TextReceived:
-    """More of an item that is text alone: a voice of ours is to say it."""
+    """More of an item that is text alone: a voice of ours is to say it. `response_id`: empty when
+    the server does not say."""
 
     item_id: str
     text: str
+    response_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class TranscriptReceived:
-    """More of what an item says."""
+    """More of what an item says. `response_id`: empty when the server does not say."""
 
     item_id: str
     text: str
+    response_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,13 +318,15 @@ class OutputItemDone:
 class ResponseDone:
     """A response ended. `status`: completed, cancelled, incomplete or failed; `reason`: such as
     turn_detected, client_cancelled, or the error code of a failed one. `calls`: the tool calls that
-    it lists, for servers that announce them nowhere else."""
+    it lists, and `messages`: the ids of its messages, for servers that announce them nowhere else.
+    """
 
     response_id: str
     status: str
     reason: str = ""
     usage: Usage = field(default=Usage())
     calls: tuple[OutputItemDone, ...] = ()
+    messages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

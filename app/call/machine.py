@@ -144,15 +144,11 @@ class CallMachine:
         match event:
             case ev.AudioReceived():
                 self._flow.audio(event, now_ms)
-            case ev.TranscriptReceived(item_id, text):
-                self._owed.moved(now_ms)
-                self._speech.says(item_id, text, now_ms)
-            case ev.TextReceived(item_id, text):
-                self._flow.written(item_id, text, now_ms)
+            case ev.TranscriptReceived() | ev.TextReceived():
+                self._flow.written(event, now_ms)
             case ev.VoiceReceived() | ev.VoicePaused() | ev.VoiceFinished() | ev.VoiceFailed():
                 self._speech.synthesis.take(event, now_ms)
-                if isinstance(event, ev.VoiceReceived):
-                    self._owed.voice_sounds()
+                self._owed.voice_moved(sounds=isinstance(event, ev.VoiceReceived))
             case ev.TranscriptCompleted(item_id, text):
                 self._speech.completes(item_id, text, now_ms)
             case ev.MarkEchoed(name):

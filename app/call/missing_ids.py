@@ -22,6 +22,7 @@ _OF_AGENT_ITEMS = (
     ev.OutputItemAdded,
     ev.OutputItemDone,
 )
+_OF_TEXTS = (ev.TextReceived, ev.TranscriptReceived)
 _OF_CALLER_ITEMS = (ev.SpeechStarted, ev.CallerTurnCommitted, ev.CallerTranscribed)
 _NAMED = frozenset((*_OF_RESPONSES, *_OF_AGENT_ITEMS, *_OF_CALLER_ITEMS))
 
@@ -42,7 +43,7 @@ class MissingIds:
         if type(event) not in _NAMED:
             return event
         told: dict[str, Any] = {}
-        if getattr(event, "response_id", None) == "":
+        if getattr(event, "response_id", None) == "" and type(event) not in _OF_TEXTS:
             told["response_id"] = self._response_id(event)
         if getattr(event, "item_id", None) == "":
             told["item_id"] = self._item_id(event)

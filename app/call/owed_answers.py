@@ -18,7 +18,7 @@ from app.call.responses import Responses, Wanted, Wish
 from app.call.session_items import SessionItems
 from app.call.tool_calls import ToolCalls
 
-STALLED_MS = 8000.0  # for an answer that stops coming, from the end of what plays of it
+STALLED_MS = 4000.0  # for an answer that stops coming, from the end of what plays of it
 CALLING_MS = 15_000.0  # for the arguments of a tool call, which come without any event of their own
 
 
@@ -80,10 +80,11 @@ class OwedAnswers:
         if not (self._speech.synthesis.model_speaks or self._items.is_muted(response_id)):
             self.clock.stop()
 
-    def voice_sounds(self) -> None:
-        """A voice made a sound of the answer."""
+    def voice_moved(self, *, sounds: bool) -> None:
+        """Something came of a voice, or its utterance is over."""
         self._plays_until_ms = self._audio.ledger.ends_ms
-        self._heard()
+        if sounds:
+            self._heard()
 
     def _heard(self) -> None:
         self.clock.heard()
@@ -139,7 +140,7 @@ class OwedAnswers:
         """When the response in flight counts as stalled, once it gave a sign."""
         if self.clock.running or not self._responses.in_flight or self._audio.waiting:
             return NEVER  # while audio is held back the model is read no further
-        if self._calling or self._audio.owed:
+        if self._calling or self._speech.synthesis.busy:
             return self._moved_ms + CALLING_MS
         return max(self._moved_ms, self._plays_until_ms) + STALLED_MS
 

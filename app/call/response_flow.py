@@ -61,10 +61,16 @@ class ResponseFlow:
         self._speech.play(event, now_ms)
         self._owed.sounds(event.response_id)
 
-    def written(self, item_id: str, text: str, now_ms: float) -> None:
-        """More of an item came that is text alone."""
-        self._owed.moved(now_ms)
-        self._speech.writes(item_id, text, now_ms)
+    def written(self, event: ev.TranscriptReceived | ev.TextReceived, now_ms: float) -> None:
+        """More came of what an item says, beside its audio or as text alone."""
+        if event.response_id:
+            self.moved(event.response_id, now_ms)
+        else:
+            self._owed.moved(now_ms)
+        if isinstance(event, ev.TranscriptReceived):
+            self._speech.says(event.item_id, event.text, now_ms)
+            return
+        self._speech.writes(event.item_id, event.text, now_ms)
         if self._responses.active_id is not None:
             self._owed.writes(self._responses.active_id)
 
@@ -93,6 +99,8 @@ class ResponseFlow:
             self._call_tool(replace(call, response_id=response_id), now_ms, at_s)
         if response_id == self._responses.active_id:
             self._speech.finish_all(now_ms)
+        for item_id in event.messages:
+            self._speech.lists(response_id, item_id, now_ms)
         empty = self._owed.is_empty(event)
         self._speech.drop_unheard(response_id, now_ms)
         was = self._responses.done(response_id, now_ms, failed=failed, empty=empty)

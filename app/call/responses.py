@@ -11,6 +11,7 @@ from enum import StrEnum
 
 RETRY_MS = 400.0  # doubled with each failure
 TRIES = 4
+MOST_STALLS = 2  # answers in a row that broke off amid their words
 MOST_EMPTY = 2  # answers in a row without sound that are asked for again
 
 
@@ -49,6 +50,7 @@ class Responses:
         self._failures = 0
         self._not_before_ms = 0.0
         self._empty = 0
+        self._stalls = 0
         self._known: set[str] = set()  # responses of this session, over or not
         self._answers_all = False  # whether the active one knew every tool's answer
 
@@ -85,10 +87,16 @@ class Responses:
     def in_flight(self) -> bool:
         return self.active_id is not None or self.requested is not None
 
+    def owes(self, *wishes: Wish) -> bool:
+        """Whether something of this is asked for, said, or waits to be asked for."""
+        waiting = (self.requested, self.active, *self._queue)
+        return any(wanted is not None and wanted.wish in wishes for wanted in waiting)
+
     @property
     def gave_up(self) -> bool:
         """Response after response failed, or had no sound."""
-        return self._failures >= TRIES or self._empty > MOST_EMPTY
+        tried = self._failures >= TRIES or self._stalls >= MOST_STALLS
+        return tried or self._empty > MOST_EMPTY
 
     def expects(self, response_id: str) -> bool:
         """Whether this may be the response that was asked for, though nothing announced it."""
@@ -105,8 +113,8 @@ class Responses:
         return self._not_before_ms if self._queue and not self.in_flight else float("inf")
 
     def stalled(self) -> None:
-        """The response in flight never ended."""
-        self._failures += 1
+        """The response in flight broke off, and never ended."""
+        self._stalls += 1
 
     def give_up(self) -> None:
         """No other try can help."""
@@ -169,7 +177,7 @@ class Responses:
             self._empty += 1
             self.again(was or Wanted(Wish.REPLY), now_ms + (RETRY_MS if self._empty > 1 else 0))
         else:
-            self._failures = 0
+            self._failures = self._stalls = 0
         return was
 
     def sounded(self) -> None:

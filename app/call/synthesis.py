@@ -106,6 +106,11 @@ class Synthesis:
         """Whether the model is to speak itself."""
         return self.gave_up or not self._labels
 
+    @property
+    def busy(self) -> bool:
+        """Whether an utterance is being made, or waits to be."""
+        return self._job is not None or bool(self._queue)
+
     def has(self, item_id: str) -> bool:
         """Whether it is not through with this item."""
         return item_id in self._items

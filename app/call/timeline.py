@@ -128,6 +128,7 @@ def _fields(message: ev.Event | do.Command) -> dict[str, Any]:
         data["calls"] = [asdict(call) for call in message.calls]
         if not message.calls:
             del data["calls"]  # as nearly always
+        data["messages"] = list(message.messages)
     elif isinstance(message, ev.LegOpened):
         data["paces"] = [asdict(pace) for pace in message.paces]
     elif isinstance(message, do.TransferCall):
@@ -153,7 +154,8 @@ def _event(name: str, data: dict[str, Any]) -> ev.Event:
         data = {**data, "payload": ""}
     elif name == "ResponseDone":
         calls = tuple(ev.OutputItemDone(**call) for call in data.get("calls", ()))
-        data = {**data, "usage": Usage(**data["usage"]), "calls": calls}
+        messages = tuple(data.get("messages", ()))
+        data = {**data, "usage": Usage(**data["usage"]), "calls": calls, "messages": messages}
     elif name == "LegOpened":
         history = tuple((role, text) for role, text in data["history"])
         paces = tuple(

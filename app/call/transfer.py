@@ -159,8 +159,10 @@ class Transfer:
         decided = self._decided
         if decided is None or self._redirect.ordered:
             return
-        if not model_ready:  # nobody else will announce it; what plays is heard out
+        if not model_ready:  # no one else will announce it; what plays is heard out
             decided.words.waived = True
+            if self._responses.owes(Wish.ANNOUNCEMENT, Wish.REST):
+                decided.words.said = False
         if now_ms >= decided.words.over_ms(self._audio, self._responses, now_ms):
             handing = decided.handing
             command = TransferCall(

@@ -292,17 +292,19 @@ class _ItemDone(Message, tag="response.output_item.done"):
 class _TranscriptDelta(Message, tag="response.output_audio_transcript.delta"):
     delta: str
     item_id: str = ""
+    response_id: str = ""
 
     def event(self) -> TranscriptReceived:
-        return TranscriptReceived(self.item_id, self.delta)
+        return TranscriptReceived(self.item_id, self.delta, self.response_id)
 
 
 class _TextDelta(Message, tag="response.output_text.delta"):
     delta: str
     item_id: str = ""
+    response_id: str = ""
 
     def event(self) -> TextReceived:
-        return TextReceived(self.item_id, self.delta)
+        return TextReceived(self.item_id, self.delta, self.response_id)
 
 
 class _TranscriptDone(Message, tag="response.output_audio_transcript.done"):
@@ -343,8 +345,10 @@ class _ResponseDone(Message, tag="response.done"):
         reason = details.reason or (details.error.name if details.error else "")
         usage = response.usage.usage() if response.usage else Usage()
         status = response.status or "completed"
-        calls = tuple(item.done(response.id) for item in response.output or () if item.is_call)
-        return ResponseDone(response.id, status, reason, usage, calls)
+        output = response.output or ()
+        calls = tuple(item.done(response.id) for item in output if item.is_call)
+        messages = tuple(item.id for item in output if item.type == "message" and item.id)
+        return ResponseDone(response.id, status, reason, usage, calls, messages)
 
 
 _BETA_NAMES = {

@@ -75,6 +75,9 @@ EMPTY = {
     "a transcript and no audio": message(_transcript(WORDS)),
     "an incomplete transcript": message(_transcript(WORDS), status="incomplete"),
     "only its end": Form(lambda r, _: (ev.ResponseDone(r, "completed"),)),
+    "only its end, with a text": Form(
+        lambda r, i: (ev.ResponseDone(r, "completed", messages=(i,)),)
+    ),
 }
 EMPTY_NATIVE = EMPTY | {"text and no audio": message(_text(WORDS))}
 EMPTY_VOICED = EMPTY | {
@@ -139,6 +142,8 @@ class Answering(Speaking):
         match event:
             case ev.OutputItemAdded(_, item_id, "message"):
                 items[item_id] = Item()
+            case ev.ResponseDone(messages=(item_id,)):
+                items.setdefault(item_id, Item(WORDS))
             case ev.AudioReceived(_, item_id, _, size_bytes):
                 items.setdefault(item_id, Item()).size_bytes += size_bytes
             case ev.TextReceived(item_id, text) | ev.TranscriptReceived(item_id, text):

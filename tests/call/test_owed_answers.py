@@ -162,6 +162,34 @@ def test_a_voice_that_makes_no_sound_gives_way_to_the_models_own(wish: str) -> N
     assert scene.unheard() == [] and not scene.all(do.CloseStream)
 
 
+@pytest.mark.parametrize("wish", WISHES)
+def test_neither_a_voice_nor_the_model_makes_a_sound_and_the_caller_is_helped(wish: str) -> None:
+    """The model's words were taken for said while the voice was at them."""
+    who, begin = WISHES[wish]
+
+    def form(number: int) -> Form:
+        return EMPTY_NATIVE["no output"] if number else WRITTEN
+
+    scene = Answering(who, form, voices=("first",), way=lambda _: Way(mute=True))
+    begin(scene)
+    scene.run(10_000)
+    assert not scene.all(do.HangUp)
+    if wish == "announcement":
+        assert [order.announced for order in scene.all(do.TransferCall)] == [False]
+    else:
+        assert scene.all(do.CloseStream) and scene.machine.last_words == LAST.get(wish, "")
+
+
+@pytest.mark.parametrize("voices", [(), ("first",)], ids=["native", "voice"])
+def test_answers_that_break_off_again_and_again_lead_to_help(voices: tuple[str, ...]) -> None:
+    broken_off = Form(lambda r, i: WRITTEN.events(r, i)[:3], ends=False) if voices else STALLING
+    scene = Answering(someone(), lambda _: broken_off, voices=voices)
+    reply(scene)
+    scene.run(15_000)
+    assert scene.when(do.CloseStream)[0] - scene.asked_ms[0] < 12_000
+    assert scene.machine.without_model
+
+
 def test_an_answer_that_was_not_announced_is_an_answer() -> None:
     scene = Answering(someone(), lambda _: UNANNOUNCED)
     reply(scene)

@@ -64,10 +64,10 @@ MEANINGS: dict[str, Event | None] = {
     "response.output_item.added": OutputItemAdded("resp_1", "item_A", "message"),
     "response.content_part.added": None,
     "response.output_audio.delta": AudioReceived("resp_1", "item_A", AUDIO, 160),
-    "response.output_audio_transcript.delta": TranscriptReceived("item_A", "Hel"),
+    "response.output_audio_transcript.delta": TranscriptReceived("item_A", "Hel", "resp_1"),
     "response.output_audio.done": None,
     "response.output_audio_transcript.done": TranscriptCompleted("item_A", "Hello."),
-    "response.output_text.delta": TextReceived("item_C", "te"),
+    "response.output_text.delta": TextReceived("item_C", "te", "resp_2"),
     "response.output_text.done": TranscriptCompleted("item_C", "text"),
     "response.function_call_arguments.delta": None,
     "response.function_call_arguments.done": None,
@@ -83,7 +83,9 @@ MEANINGS: dict[str, Event | None] = {
     ),
     "rate_limits.updated": None,
     "error": ModelFaulted("invalid_event", "The 'type' field is missing.", "client_evt"),
-    "response.done": ResponseDone("resp_1", "completed", "", Usage(119, 13, 64, 0, 30, 91)),
+    "response.done": ResponseDone(
+        "resp_1", "completed", "", Usage(119, 13, 64, 0, 30, 91), messages=("item_A",)
+    ),
 }
 
 
