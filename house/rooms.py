@@ -63,7 +63,7 @@ HOUSE: dict[str, list[set[str]]] = {
     ],
     "the call itself": [{"call"}],
     "stand-ins": [{"simulator"}],
-    "ground": [{"audio", "errors", "deadlines", "line_tries"}, {"__init__"}],
+    "ground": [{"audio", "errors", "deadlines", "decisions", "line_tries"}, {"__init__"}],
 }
 LAYERS = [layer for storey in HOUSE.values() for layer in storey]
 LAYER_OF = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
