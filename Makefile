@@ -7,7 +7,7 @@ COMPAT := .venv-compat
 COMPAT_INSTALLED := $(COMPAT)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve demo test check format bench truth sound voices house compat constraints clean
+.PHONY: help setup serve demo test fuzz check format bench truth sound voices strangers silences lines house compat constraints clean
 
 help: ## List the targets.
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -35,8 +35,12 @@ check: $(INSTALLED) ## Lint and types.
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Most of a test's time is waiting, so more of them run side by side than there are cores.
 test: check ## Lint, types, tests.
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 4
+
+fuzz: $(INSTALLED) ## Made-up requests and messages by the thousand, others each time; ten minutes.
+	FUZZ=1 $(BIN)/pytest -m 'fuzz or hypothesis' --timeout 3600
 
 format: $(INSTALLED) ## Put the code into shape.
 	$(BIN)/ruff format .
@@ -53,6 +57,15 @@ sound: $(INSTALLED) ## Where a recording holds what was heard; three minutes.
 
 voices: $(INSTALLED) ## What external voices add, cost, and are heard to say; eight minutes.
 	$(BIN)/python -m bench voices
+
+strangers: $(INSTALLED) ## What attacks at the port cost those who talk; eleven minutes, Linux.
+	$(BIN)/python -m bench strangers
+
+silences: $(INSTALLED) ## What becomes of callers whose agent has no sound; four minutes.
+	$(BIN)/python -m bench silences
+
+lines: $(INSTALLED) ## What becomes of callers whose line breaks; eight minutes.
+	$(BIN)/python -m bench lines
 
 house: $(INSTALLED) ## Draw docs/house.svg and docs/transfer.svg.
 	$(BIN)/python -m house

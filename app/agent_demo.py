@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from app.agent_forms import Form, Text, fault
+from app.agent_forms import Form, Text, TextOrNone, fault
+from app.blank import stripped
 
 _DEMO_VOICE = "en-us+f3"
 
@@ -94,9 +95,9 @@ def _keyword(value: str) -> str:
 
 
 def _first_name(value: str) -> str:
-    if not re.fullmatch(_WORD, value.strip()):
+    if not re.fullmatch(_WORD, stripped(value)):
         raise ValueError
-    return value.strip()
+    return stripped(value)
 
 
 def _texts_in(value: Any) -> Iterable[str]:
@@ -115,11 +116,11 @@ class DemoLineForm(Form):
     keywords: list[Annotated[str, AfterValidator(_keyword)]] = Field(
         default=[], description="an array of words, such as ['menu']"
     )
-    says: str = Field(default="", description="text")
-    tool: str = Field(default="", description="the name of a tool")
+    says: TextOrNone = Field(default="", description="text")
+    tool: TextOrNone = Field(default="", description="the name of a tool")
     arguments: dict[str, Any] = Field(default={}, description="a table: { name = '{name}' }")
-    then: str = Field(default="", description="text")
-    otherwise: str = Field(default="", description="text")
+    then: TextOrNone = Field(default="", description="text")
+    otherwise: TextOrNone = Field(default="", description="text")
     ends_call: bool = Field(default=False, description="true or false")
 
     @field_validator("arguments", "then", "otherwise")
@@ -146,9 +147,9 @@ class DemoLineForm(Form):
     def _is_whole(self) -> "DemoLineForm":
         if not self.hears and not self.keywords:
             raise fault("hears nothing; give it hears = ['…'] or keywords = ['…']")
-        if not self.says.strip() and not self.tool and not self.ends_call:
+        if not self.says and not self.tool and not self.ends_call:
             raise fault("does nothing; give it says = '…' or tool = '…'")
-        if self.tool and not self.then.strip():
+        if self.tool and not self.then:
             raise fault(
                 "calls {tool} and says nothing of its answer; give it then = '…'", tool=self.tool
             )
@@ -158,11 +159,11 @@ class DemoLineForm(Form):
         return DemoLine(
             hears=tuple(self.hears),
             keywords=tuple(self.keywords),
-            says=self.says.strip(),
+            says=self.says,
             tool=self.tool,
             arguments=self.arguments,
-            then=self.then.strip(),
-            otherwise=self.otherwise.strip(),
+            then=self.then,
+            otherwise=self.otherwise,
             ends_call=self.ends_call,
         )
 

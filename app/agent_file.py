@@ -18,6 +18,7 @@ from app.agent_forms import (
     Recording,
     RecordingForm,
     Text,
+    TextOrNone,
     TranscriptionForm,
     TurnsForm,
 )
@@ -108,7 +109,7 @@ def load_agent(path: Path | None, transfer_number: str | None = None) -> LoadedA
 class AgentForm(Form):
     name: Text = Field(description="the agent's name")
     instructions: Text = Field(description="what the agent is told about its work")
-    greeting: str = Field(default="", description="text, or '' to let the caller begin")
+    greeting: TextOrNone = Field(default="", description="text, or '' to let the caller begin")
     language: str = Field(
         default="en", pattern="^[a-z]{2}$", description="a two-letter ISO 639-1 code such as 'en'"
     )
@@ -137,7 +138,7 @@ class AgentForm(Form):
         return Agent(
             name=self.name,
             instructions=self.instructions,
-            greeting=self.greeting.strip(),
+            greeting=self.greeting,
             language=self.language,
             voice=self.voice.own_voice(),
             voices=tuple(map(label, self.voice.external(self.language))),

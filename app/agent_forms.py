@@ -16,6 +16,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from app.blank import stripped
 from app.call.agent import Limits, Outbound, Transcription, TurnTaking
 
 _TURNS, _TRANSCRIPTION, _LIMITS = TurnTaking(), Transcription(), Limits()
@@ -34,12 +35,15 @@ class Recording:
 
 
 def _not_blank(value: str) -> str:
-    if not value.strip() or "\0" in value:
+    value = stripped(value)
+    if not value or "\0" in value:
         raise ValueError
-    return value.strip()
+    return value
 
 
 Text = Annotated[str, AfterValidator(_not_blank)]
+TextOrNone = Annotated[str, AfterValidator(stripped)]
+"""Blank means empty."""
 
 
 class Form(BaseModel):
@@ -88,10 +92,10 @@ class TurnsForm(Form):
 
 
 class TranscriptionForm(Form):
-    model: str = Field(
+    model: TextOrNone = Field(
         default=_TRANSCRIPTION.model, description="a model's name, or '' for no transcripts"
     )
-    prompt: str = Field(default=_TRANSCRIPTION.prompt, description="text")
+    prompt: TextOrNone = Field(default=_TRANSCRIPTION.prompt, description="text")
 
     @field_validator("prompt")
     @classmethod
@@ -135,6 +139,12 @@ class LimitsForm(Form):
         le=8,
         description="a number of seconds from 1 to 8",
     )
+    first_sound_seconds: float = Field(
+        default=_LIMITS.first_sound_ms / 1000,
+        ge=1,
+        le=30,
+        description="a number of seconds from 1 to 30",
+    )
 
     @field_validator("warning_seconds")
     @classmethod
@@ -160,6 +170,7 @@ class LimitsForm(Form):
             warning_ms=_ms(warning),
             tool_ms=_ms(self.tool_seconds),
             hold_ms=_ms(self.hold_seconds),
+            first_sound_ms=_ms(self.first_sound_seconds),
         )
 
 
@@ -170,15 +181,15 @@ class BuiltinToolsForm(Form):
 
 
 class OutboundForm(Form):
-    greeting: str = Field(
+    greeting: TextOrNone = Field(
         default=_OUTBOUND.greeting, description="text, or '' for the agent's usual greeting"
     )
-    voicemail: str = Field(
+    voicemail: TextOrNone = Field(
         default=_OUTBOUND.voicemail, description="text, or '' to hang up on answering machines"
     )
 
     def outbound(self) -> Outbound:
-        return Outbound(self.greeting.strip(), self.voicemail.strip())
+        return Outbound(self.greeting, self.voicemail)
 
 
 class AfterCallForm(Form):
@@ -188,7 +199,7 @@ class AfterCallForm(Form):
 class RecordingForm(Form):
     enabled: bool = Field(default=False, description="true or false")
     # Longer, and the ticket of the call's stream could run out while Twilio speaks.
-    announcement: str = Field(
+    announcement: TextOrNone = Field(
         default="",
         description=f"text of {LONGEST_ANNOUNCEMENT_BYTES} bytes at most, or '' for none",
     )
@@ -201,7 +212,7 @@ class RecordingForm(Form):
         return value
 
     def recording(self) -> Recording:
-        return Recording(self.enabled, self.announcement.strip())
+        return Recording(self.enabled, self.announcement)
 
 
 def _ms(seconds: float) -> int:

@@ -10,7 +10,8 @@ from zoneinfo import available_timezones
 from pydantic import AfterValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from app.agent_forms import Form, Text, fault
+from app.agent_forms import Form, Text, TextOrNone, fault
+from app.blank import stripped
 from app.call.destinations import Destination, Hours, Span
 from app.e164 import EXPECTED_NUMBER, Number
 
@@ -32,7 +33,7 @@ _DAY_MINUTES = 24 * 60
 
 
 def _name(value: str) -> str:
-    value = value.strip()
+    value = stripped(value)
     if not value or not _NAME.fullmatch(value):
         raise ValueError
     return value
@@ -73,7 +74,7 @@ def _spans(value: str) -> list[Span]:
     Raises:
         ValueError: it is no such text.
     """
-    found = _OPEN.fullmatch(value.strip())
+    found = _OPEN.fullmatch(stripped(value))
     if found is None:
         raise ValueError
     days, *clock = found.groups()
@@ -132,7 +133,7 @@ class DestinationForm(Form):
     name: Annotated[str, AfterValidator(_name)] = Field(
         description="1 to 64 letters, digits, spaces, - or _"
     )
-    description: str = Field(default=_DEFAULT.description, description="text")
+    description: TextOrNone = Field(default=_DEFAULT.description, description="text")
     number: Number | None = Field(default=None, description=EXPECTED_NUMBER)
     sip: Annotated[str, AfterValidator(_sip)] | None = Field(
         default=None, description="a SIP address such as 'sip:desk@example.com'"

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from app.agent_forms import Form, Text, fault
+from app.blank import is_blank, stripped
 from app.call.agent import Voice as OwnVoice
 from app.errors import ConfigError
 from app.voices.base import Voice, is_here
@@ -331,8 +332,8 @@ def _open(settings: VoiceSettings, secrets: VoiceSecrets) -> Voice:
 
 def _headers(text: str) -> tuple[tuple[str, str], ...]:
     """`Name: value; Name: value` taken apart."""
-    pairs = [part.partition(":") for part in text.split(";") if part.strip()]
-    named = tuple((name.strip(), value.strip()) for name, _, value in pairs)
+    pairs = [part.partition(":") for part in text.split(";") if not is_blank(part)]
+    named = tuple((stripped(name), stripped(value)) for name, _, value in pairs)
     if not all(_HEADER.fullmatch(name) and value for name, value in named):
         raise ConfigError("HTTP_VOICE_HEADERS: expected Name: value, several with ; between them")
     return named

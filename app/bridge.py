@@ -28,6 +28,7 @@ from app.recording import OPEN_MS
 from app.records import Transfers
 from app.returned import BY_ACCIDENT, Returned
 from app.services import Services
+from app.surplus import Surplus
 from app.telephony import media_stream
 from app.telephony.media_socket import MediaOutbox, Send
 from app.telephony.media_stream import Encoder, Media, Start
@@ -106,13 +107,15 @@ class Leg(LegState):
             lambda: self._machine.next_deadline_ms,
             lambda: self.feed(ev.TimerFired()),
         )
+        self._surplus = Surplus(call.call_sid)
         self._voice = VoiceSide(call.call_sid, services.voices, self.feed)
-        self._model = ModelSide(services.model, self.feed, self._send_early, self._count_bad)
+        self._model = ModelSide(
+            services.model, self.feed, self._send_early, self._surplus.bad_message
+        )
         self._runs = ToolRuns(call, services.agent.tools, self.feed)
         self._outbox: MediaOutbox | None = None
         self._encoder = Encoder("")
         self._audio = CallerAudio()
-        self._bad_messages = 0
 
     @property
     def carried_s(self) -> float:
@@ -191,6 +194,7 @@ class Leg(LegState):
                 async with asyncio.timeout(SAVE_SOUND_S):
                     await self._recorder.save_sound(self._now_ms())
             self.finish_record()
+            self._surplus.tell()
             self._services.paces[:] = self._machine.paces
             logger.info(
                 "leg over",
@@ -269,13 +273,18 @@ class Leg(LegState):
                 self._hear(decoded)
             elif isinstance(decoded, Start):
                 raise ProtocolError("Twilio started the stream twice")
+            elif isinstance(decoded, ev.MarkEchoed):
+                if self._surplus.takes_mark():
+                    self.feed(decoded)
             elif isinstance(decoded, ev.DigitPressed):
-                secret = self._machine.masks_keys(self._now_ms())
-                self.feed(self._runs.masked(decoded) if secret else decoded)
+                now_ms = self._now_ms()
+                if self._surplus.takes_key(now_ms):
+                    secret = self._machine.masks_keys(now_ms)
+                    self.feed(self._runs.masked(decoded) if secret else decoded)
             elif decoded is not None:
                 self.feed(decoded)
         except ProtocolError as error:
-            self._count_bad("Twilio", error)
+            self._surplus.bad_message("Twilio", error)
 
     def _hear(self, media: Media) -> None:
         if self._audio.muted:
@@ -321,6 +330,8 @@ class Leg(LegState):
     def _perform(self, command: do.Command) -> None:
         match command:
             case do.PlayAudio() | do.SendMark() | do.ClearAudio():
+                if isinstance(command, do.SendMark):
+                    self._surplus.mark_sent()
                 if self._outbox is not None:
                     self._outbox.put(self._encoder.encode(command))
             case do.OpenModel():
@@ -399,13 +410,3 @@ class Leg(LegState):
         logger.error("leg failed", exc_info=error, extra={"call_sid": self.call.call_sid})
         self._machine.ended_by = "error"
         self._over.set()
-
-    def _count_bad(self, sender: str, error: ProtocolError) -> None:
-        self._bad_messages += 1
-        extra = {
-            "call_sid": self.call.call_sid,
-            "sender": sender,
-            "count": self._bad_messages,
-            "error": str(error),
-        }
-        logger.warning("message ignored", extra=extra)

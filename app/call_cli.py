@@ -15,6 +15,7 @@ from app.call_screen import Screen
 from app.errors import BridgeError
 from app.records import TERMINAL
 from app.settings import load_settings
+from app.visible import visible
 
 NOT_REACHED, WRONG_SETTINGS, STOPPED = 1, 2, 130
 PLACE_S = 30.0  # the service tries for 20 s at most to have the call placed
@@ -76,7 +77,7 @@ def call(
 
 def _fail(error: BridgeError, status: int) -> NoReturn:
     for line in str(error).splitlines():
-        typer.echo(line, err=True)
+        typer.echo(visible(line), err=True)
     raise typer.Exit(status) from None
 
 

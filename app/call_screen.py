@@ -10,6 +10,7 @@ from rich.text import Text
 
 from app.records import TERMINAL
 from app.report.report import clock
+from app.visible import one_line
 
 _WHO = {"user": ("callee", "cyan"), "assistant": ("agent", "magenta"), "tool": ("tool", "green")}
 _ENDED_BY = {"caller": "the callee", "agent": "the agent"}
@@ -30,7 +31,7 @@ class Screen:
 
     def placed(self, call_sid: str, to: str) -> None:
         self._call_sid = call_sid
-        self._print(Text(call_sid, "bold").append(f" to {to}", "not bold"))
+        self._print(_text(call_sid, "bold").append(one_line(f" to {to}"), "not bold"))
 
     def watching(self) -> Status:
         """The line that lives; a context."""
@@ -41,14 +42,14 @@ class Screen:
         if (status := str(record.get("status"))) != self._status:
             self._status, self._since_s = status, time.monotonic()
             if status not in TERMINAL:
-                self._print(Text(status, "bold"))
+                self._print(_text(status, "bold"))
         if (answered_by := record.get("answered_by") or "") != self._answered_by:
             self._answered_by = str(answered_by)
-            self._print(Text(f"answered by {answered_by}", "bold"))
+            self._print(_text(f"answered by {answered_by}", "bold"))
         self._show_turns(record.get("transcript") or [], last)
         for_s = time.monotonic() - self._since_s
         now = f"{status} for {clock(1000 * for_s)} (Ctrl-C stops watching)"
-        self._line.update(Text(status if status in TERMINAL else now))
+        self._line.update(_text(status if status in TERMINAL else now))
         if last:
             self._show_end(record)
 
@@ -73,18 +74,18 @@ class Screen:
         if who == "tool":
             text = f"{(turn.get('extra') or {}).get('name', '')} → {text}"
         at = clock(float(turn.get("at_ms") or 0.0))
-        line = Text(f"{at:>8}  {who:<6}  ", "dim").append(f"{'…' * more}{text}", f"not dim {style}")
-        self._print(line)
+        words = one_line(f"{'…' * more}{text}")
+        self._print(Text(f"{at:>8}  {who:<6}  ", "dim").append(words, f"not dim {style}"))
 
     def _show_end(self, record: Mapping[str, Any]) -> None:
         for transfer in record.get("transfers") or []:
             told = ", ".join(f"{name}: {value}" for name, value in transfer.items())
-            self._print(Text(f"transfer  {told}"))
-        end = Text(self._status, "bold")
+            self._print(_text(f"transfer  {told}"))
+        end = _text(self._status, "bold")
         if (seconds := record.get("duration_s")) is not None:
             end.append(f" after {clock(1000 * float(seconds))}")
         if ended_by := record.get("ended_by"):
-            end.append(f", ended by {_ENDED_BY.get(str(ended_by), str(ended_by))}")
+            end.append(one_line(f", ended by {_ENDED_BY.get(str(ended_by), str(ended_by))}"))
         self._print(end)
 
     def stopped(self, url: str) -> None:
@@ -92,9 +93,14 @@ class Screen:
         if self._call_sid:
             self._print(Text("No longer watching; the call goes on. To end it:"))
             hang_up = f"{url}/calls/{self._call_sid}/hangup"
-            self._print(Text(f'  curl -X POST -H "Authorization: Bearer $API_TOKEN" {hang_up}'))
+            self._print(_text(f'  curl -X POST -H "Authorization: Bearer $API_TOKEN" {hang_up}'))
         else:
             self._print(Text("Stopped; whether the call was placed, python -m app calls tells."))
 
     def _print(self, line: Text) -> None:
         self._console.print(line, soft_wrap=True)  # so that a pipe gets whole lines
+
+
+def _text(words: str, style: str = "") -> Text:
+    """What the service said: the terminal takes no orders from it."""
+    return Text(one_line(words), style)

@@ -16,6 +16,7 @@ from app.report.report import CallReport, read_call
 from app.report.terminal import facts, listing, transcript
 from app.settings import load_settings
 from app.store import Store
+from app.visible import visible
 
 calls = typer.Typer(
     help="List the calls that were held, or show one.",
@@ -73,7 +74,9 @@ def show(
             _fail(f"{error.filename or keep}: cannot be written: {error.strerror}", NO_SUCH_CALL)
         except BridgeError as error:
             _fail(f"{keep}: timeline.png is missing, the rest is there; {error}", NO_SUCH_CALL)
-        console.print(f"Kept in {keep}: {', '.join(kept)}", soft_wrap=True, highlight=False)
+        console.print(
+            f"Kept in {keep}: {', '.join(kept)}", soft_wrap=True, highlight=False, markup=False
+        )
 
 
 # --- from the store ---------------------------------------------------------------------------
@@ -90,7 +93,7 @@ def _run(work: Coroutine[Any, Any, Result]) -> Result:
 
 def _fail(message: str, status: int) -> NoReturn:
     for line in message.splitlines():
-        typer.echo(line, err=True)
+        typer.echo(visible(line), err=True)
     raise typer.Exit(status) from None
 
 

@@ -6,6 +6,7 @@ import secrets
 import socket
 import sys
 from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -21,11 +22,19 @@ from app.embedded import embedded_model
 from app.errors import BridgeError
 from app.main import create_app
 from app.numbers import ANYBODY, calling_code
-from app.server import Server, bind
+from app.server import Limits, Server, bind
+from app.server.descriptors import raise_limit
+from app.server.signals import stops_the_start
 from app.services import Services
 from app.settings import EMBEDDED, Settings, load_settings
 from app.simulator.realtime import RealtimeServer
-from app.telemetry import configure_logging
+from app.telemetry import (
+    catch_unseen,
+    close_logging,
+    configure_logging,
+    keep_standard_files,
+    say,
+)
 
 cli = typer.Typer(
     help="Joins Twilio phone calls to the OpenAI Realtime API.",
@@ -87,6 +96,7 @@ def serve(
 
     Settings come from the environment and from .env; .env.example lists every one.
     """
+    keep_standard_files()
     try:
         settings = load_settings()
         settings = settings.model_copy(
@@ -97,39 +107,45 @@ def serve(
         embedded = embedded_model(agent, remembers=False) if keyless else None
         listener = bind(settings.host, settings.port)
         configure_logging(settings.log_level, settings.log_format)
+        raise_limit()
         run_on_fast_loop(_serve(settings, agent, embedded, listener))
     except BridgeError as error:
+        close_logging()
         _fail(error)
+    finally:
+        close_logging()
 
 
 async def _serve(
     settings: Settings, agent: LoadedAgent, embedded: RealtimeServer | None, listener: socket.socket
 ) -> None:
+    catch_unseen(asyncio.get_running_loop())
     token_given = settings.api_token is not None
     if not token_given:
         settings = settings.model_copy(update={"api_token": SecretStr(secrets.token_urlsafe(24))})
-    if embedded is not None:
-        await embedded.start()
-        settings = settings.model_copy(
-            update={
-                "openai_api_key": SecretStr(EMBEDDED),
-                "openai_base_url": embedded.base_url,
-                "openai_realtime_model": EMBEDDED,
-            }
-        )
-    try:
-        services = await Services.open(settings, agent)
-        app = create_app(settings, services)
-        for line in first_steps(settings, agent, token_given=token_given):
-            typer.echo(line, err=True)
-        # What was loaded by now stays for good: looking through it for garbage would hold up every
-        # call for tens of milliseconds, again and again.
-        gc.collect()
-        gc.freeze()
-        await Server(app, settings.drain_seconds).serve(sockets=[listener])
-    finally:
-        if embedded is not None:
-            await embedded.close()
+    with stops_the_start():
+        async with AsyncExitStack() as opened:
+            if embedded is not None:
+                opened.push_async_callback(embedded.close)
+                await embedded.start()
+                settings = settings.model_copy(
+                    update={
+                        "openai_api_key": SecretStr(EMBEDDED),
+                        "openai_base_url": embedded.base_url,
+                        "openai_realtime_model": EMBEDDED,
+                    }
+                )
+            services = await Services.open(settings, agent)
+            opened.push_async_callback(services.aclose)  # as the application does, if it began
+            app = create_app(settings, services)
+            for line in first_steps(settings, agent, token_given=token_given):
+                say(line)
+            # What was loaded by now stays for good: looking through it for garbage would hold up
+            # every call for tens of milliseconds, again and again.
+            gc.collect()
+            gc.freeze()
+            limits = Limits(idle_s=settings.keep_alive_seconds)
+            await Server(app, settings.drain_seconds, limits).serve(sockets=[listener])
 
 
 def first_steps(settings: Settings, agent: LoadedAgent, *, token_given: bool) -> list[str]:

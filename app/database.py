@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,12 +14,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
 
 from app.errors import BridgeError, ConfigError
+from app.private_files import narrow, new_private_file
 
 OUTAGES = (sa.exc.SQLAlchemyError, sqlite3.Error, OSError, TimeoutError)
 """What a database raises that is away, or that cannot do as it is told."""
 
 to_json = partial(json.dumps, default=str)
 
+_COMPANIONS = ("-wal", "-shm", "-journal")
 _SCHEMA_LOCK = 0x70686F6E  # any number: replicas that start together change the schema in turn
 
 
@@ -81,12 +84,21 @@ def open_engine(database_url: str, busy_timeout_ms: int) -> AsyncEngine:
 
 def prepare_file(path: str) -> None:
     """Open an SQLite file once, before aiosqlite does: when that fails to, its thread may outlive
-    the event loop and say so on stderr."""
+    the event loop and say so on stderr.
+
+    The file and its companions are their owner's alone: SQLite gives those the mode of the file.
+    """
+    file = None if path == ":memory:" or path.startswith("file:") else Path(path)
+    if file is not None:
+        with suppress(FileExistsError):
+            new_private_file(file)
     with closing(sqlite3.connect(path, uri=path.startswith("file:"))) as connection:
         # WAL: readers and the writer do not wait for each other. The file remembers it, so it does
         # not matter that SQLite refuses at once while another connection is switching.
         with suppress(sqlite3.OperationalError):
             connection.execute("PRAGMA journal_mode = WAL")
+        if file is not None:  # and it is a database
+            narrow([file, *(file.with_name(f"{file.name}{end}") for end in _COMPANIONS)])
 
 
 async def complete_schema(engine: AsyncEngine, metadata: sa.MetaData) -> None:

@@ -185,9 +185,10 @@ async def run_demo(
         screen.summary(replace(report, wav=None))
         try:
             for path in keep_call(report, record, keep):
-                console.print(f"Kept: {path}", highlight=False, soft_wrap=True)
+                console.print(f"Kept: {path}", highlight=False, markup=False, soft_wrap=True)
         except PictureUnavailable as error:
-            console.print(f"timeline.png is missing, the rest is there; {error}", style="red")
+            told = f"timeline.png is missing, the rest is there; {error}"
+            console.print(told, style="red", markup=False)
         except OSError as error:
             raise ConfigError(f"--keep: cannot write to {keep}: {error.strerror}") from None
     ended_well = report.call.status == "completed" and report.call.ended_by != "shutdown"

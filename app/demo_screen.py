@@ -11,6 +11,7 @@ from app.call import events as ev
 from app.recorder import CallInfo
 from app.report.report import CallReport
 from app.report.terminal import facts, transcript
+from app.visible import one_line, visible
 from app.voices.base import Voice
 
 
@@ -99,14 +100,18 @@ class Screen:
 
     def say(self, text: str) -> None:
         """Something about the whole of it."""
-        self._console.print(text, highlight=False)
+        self._console.print(
+            "\n".join(map(visible, text.split("\n"))), highlight=False, markup=False
+        )
 
     def _line(self, now_ms: float, who: str, what: str, style: str) -> None:
         row = Table.grid(padding=(0, 1))
         row.add_column(width=8, justify="right")
         row.add_column(width=7)
         row.add_column(ratio=1)
-        row.add_row(Text(f"{now_ms / 1000:.2f} s", "dim"), Text(who, "bold"), Text(what, style))
+        row.add_row(
+            Text(f"{now_ms / 1000:.2f} s", "dim"), Text(who, "bold"), Text(one_line(what), style)
+        )
         self._console.print(row)
 
     def summary(self, report: CallReport) -> None:

@@ -65,4 +65,14 @@ class VoiceError(BridgeError):
 
 
 class ToolError(BridgeError):
-    """A tool cannot be run as asked. The message is shown to the model."""
+    """A tool cannot be run as asked. The message is shown to the model: a tool that wants to tell
+    it something raises this."""
+
+
+class ToolFault(ToolError):
+    """A tool raised something else. The model learns only that it failed: the exception was
+    not worded for it. `trace`: its traceback, for the log."""
+
+    def __init__(self, trace: str) -> None:
+        super().__init__("The tool failed.")
+        self.trace = trace

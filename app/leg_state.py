@@ -88,8 +88,8 @@ class LegState:
 
     @property
     def last_words(self) -> str:
-        """What the caller was still to hear, and the model could not say; empty: nothing."""
-        return ""
+        """What Twilio has to say before it hangs up, because the model did not; usually empty."""
+        return self._machine.last_words
 
     @property
     def redirecting(self) -> bool:
@@ -109,6 +109,6 @@ class LegState:
     @property
     def goes_on(self) -> bool:
         """Whether the leg's end is not the call's, as far as is known: Twilio will ask."""
-        if self.needs_help or self.line_lost or self.away:
+        if self.needs_help or self.line_lost or self.away or self.last_words:
             return True
         return self.let_go and not self.line.ended_by_twilio

@@ -1,8 +1,9 @@
 """The ASGI application: routes, and what they need, opened and closed with it."""
 
+import logging
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
 
@@ -19,9 +20,12 @@ from app.transfers import Transfers
 from app.way_back import WayBack
 from app.web import actions, calls, handover, health, openapi, outgoing, phone, problems
 from app.web import stream_audio as speech
+from app.web.paths import Paths, WithoutSlash
 from app.web.phone import Announcement
 from app.web.stream_audio import StreamAudio
 from app.web.webhooks import Gate
+
+logger = logging.getLogger(__name__)
 
 
 def create_app(settings: Settings | None = None, services: Services | None = None) -> FastAPI:
@@ -30,8 +34,15 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        _build_routes(app)
+        async with AsyncExitStack() as parts:
+            await open_parts(app, parts)
+            yield
+
+    async def open_parts(app: FastAPI, parts: AsyncExitStack) -> None:
         chosen = settings or load_settings()
         shared = services or await Services.open(chosen)
+        parts.push_async_callback(_close, "services", shared.aclose)
         switchboard = Switchboard(shared, chosen.max_calls)
         way_back = WayBack(switchboard, shared)
         transfers = Transfers(switchboard, way_back, shared)
@@ -51,6 +62,9 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         if after_call is not None:
             switchboard.on_call_over.append(after_call.call_over)
             after_call.start()
+            parts.push_async_callback(_close, "reports", after_call.aclose)
+        parts.push_async_callback(_close, "transfers", transfers.aclose)
+        parts.push_async_callback(_close, "calls", switchboard.close)
         recording = shared.agent.recording
         token = chosen.api_token.get_secret_value() if chosen.api_token else None
         state = app.state
@@ -69,14 +83,6 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         state.announcement = Announcement(
             recording.announcement if recording.enabled else "", shared.agent.agent.language
         )
-        try:
-            yield
-        finally:
-            await switchboard.close()
-            await transfers.aclose()
-            if after_call is not None:
-                await after_call.aclose()
-            await shared.aclose()
 
     app = FastAPI(
         title="Phone agent bridge",
@@ -85,11 +91,32 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        redirect_slashes=False,
     )
-    problems.install(app)
-    for door in (phone, handover, outgoing, calls, actions, speech, health, openapi):
+    doors = (phone, handover, outgoing, calls, actions, speech, health, openapi)
+    known = Paths(*(door.router for door in doors))
+    app.add_middleware(WithoutSlash)
+    problems.install(app, known.check_lock)
+    for door in doors:
         app.include_router(door.router)
+    app.router.routes.append(known.no_such_stream())
     return app
+
+
+def _build_routes(app: FastAPI) -> None:
+    """FastAPI builds what a router needs when it is first asked for a path: for a tenth of a second
+    in which no call would be served."""
+    nothing = {"type": "http", "method": "GET", "path": "/", "root_path": "", "headers": []}
+    for route in app.routes:
+        route.matches(nothing)
+
+
+async def _close(part: str, closing: Callable[[], Awaitable[None]]) -> None:
+    """Close a part; the others are closed though this one fails."""
+    try:
+        await closing()
+    except Exception as error:
+        logger.error("part of the service was not closed", exc_info=error, extra={"part": part})
 
 
 def _gate(settings: Settings, api_token: str) -> Gate:

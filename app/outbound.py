@@ -204,6 +204,17 @@ class Outbound:
             self._name(slot, call_sid)
         return slot
 
+    def may_be(self, token: str, call_sid: str, *, live: bool) -> bool:
+        """Whether a call may be the one that this token was made for, as far as is known here.
+        `live`: the call has a leg."""
+        slot, other = self._slots.get(token), self._tokens.get(call_sid)
+        if other is not None:
+            return other == token
+        # A call that has a leg before its token has a SID is another one.
+        return (
+            slot is None or slot.placed.call_sid == call_sid or not (slot.placed.call_sid or live)
+        )
+
     def placed(self, call_sid: str) -> Placed | None:
         """What this call is for; None when we did not place it, or it is over."""
         token = self._tokens.get(call_sid)

@@ -8,7 +8,6 @@ heard of it and nothing else, by the same ledger that the model is told from.
 import asyncio
 import audioop
 import logging
-import os
 import re
 import struct
 import threading
@@ -20,6 +19,7 @@ from tempfile import TemporaryFile
 from app.audio import ULAW_BYTES_PER_MS, ULAW_HZ, silence, ulaw_decode
 from app.call import commands as do
 from app.call import events as ev
+from app.private_files import new_private_file, private_folder
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ _NOT_IN_NAMES = re.compile("[^A-Za-z0-9_-]")
 def check_folder(folder: Path) -> None:
     """Make the folder if it is missing; only its owner may look into a new one. Raises OSError when
     nothing can be written there."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(folder)
     TemporaryFile(dir=folder).close()
 
 
@@ -243,13 +243,13 @@ class Recording:
 
     def _create(self) -> Path:
         """A new file that only its owner may read; one that is there already stays as it is."""
-        self._stem.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(self._stem.parent)
         number = 1
         while True:
             name = f"{self._stem.name}.wav" if number == 1 else f"{self._stem.name}-{number}.wav"
             path = self._stem.with_name(name).resolve()
             try:
-                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+                new_private_file(path)
                 return path
             except FileExistsError:
                 number += 1

@@ -21,6 +21,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from app.blank import is_blank, stripped
 from app.e164 import EXPECTED_NUMBER, Number
 from app.errors import ConfigError
 
@@ -67,15 +68,15 @@ def _webhook(value: str) -> str:
 def _networks(value: object) -> object:
     if not isinstance(value, str):
         return value
-    if value.strip() == "*":
+    if stripped(value) == "*":
         return _EVERYBODY
-    return tuple(ip_network(part.strip(), strict=False) for part in value.split(","))
+    return tuple(ip_network(stripped(part), strict=False) for part in value.split(","))
 
 
 def _prefixes(value: object) -> object:
     if not isinstance(value, str):
         return value
-    prefixes = tuple(part.strip() for part in value.split(","))
+    prefixes = tuple(stripped(part) for part in value.split(","))
     if prefixes != ("*",) and not all(map(_PREFIX.fullmatch, prefixes)):
         raise ValueError
     return prefixes
@@ -216,6 +217,9 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(
         default=3600, ge=0, allow_inf_nan=False, description="a number of seconds, 0 or more"
     )
+    keep_alive_seconds: float = Field(
+        default=75, gt=0, allow_inf_nan=False, description="a number of seconds above 0"
+    )
 
     database_url: Annotated[SecretStr, AfterValidator(_database)] = Field(
         default=SecretStr("sqlite:///calls.db"),
@@ -251,7 +255,7 @@ class Settings(BaseSettings):
         cls, raw: Mapping[str, Any], validate: "ModelWrapValidatorHandler[Settings]"
     ) -> "Settings":
         values = {
-            name: value.strip() if isinstance(value, str) else value
+            name: stripped(value) if isinstance(value, str) else value
             for name, value in raw.items()
             if value is not None and not _is_blank(value)
         }
@@ -281,7 +285,7 @@ def load_settings() -> Settings:
 
 def _is_blank(value: object) -> bool:
     text = value.get_secret_value() if isinstance(value, SecretStr) else value
-    return isinstance(text, str) and not text.strip()
+    return isinstance(text, str) and is_blank(text)
 
 
 def _missing_partners(values: Mapping[str, Any]) -> list[str]:

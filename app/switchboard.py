@@ -200,6 +200,12 @@ class Switchboard:
             self.tries(leg.call.call_sid).cause = cause
             self.decided(leg, "media socket refused", cause)
 
+    def ticket_fault(self, ticket: str) -> str:
+        """Why this ticket is not good; empty if it is."""
+        if self.knows(ticket):
+            return ""
+        return self._tickets.why_not(ticket)
+
     def claim(self, ticket: str, call_sid: str) -> Leg | None:
         """The leg that the ticket is for, once; None if it is not good, or for another call."""
         found = self._tickets.find(ticket)

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from time import monotonic
 
 from app.bridge import Leg
+from app.spent_tickets import SpentTickets
 
 TICKET_S = 30.0
+EXPIRED = "the ticket is expired"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,7 @@ class Tickets:
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
         self._tickets: dict[str, _Ticket] = {}
+        self._spent = SpentTickets(clock)
 
     def give(self, leg: Leg, before_s: float = 0.0) -> str:
         """A ticket for a stream of this leg's call. `before_s`: how long Twilio is busy with other
@@ -32,6 +35,7 @@ class Tickets:
         now_s = self._clock()
         for name in [n for n, t in self._tickets.items() if t.expires_s < now_s - TICKET_S]:
             del self._tickets[name]
+            self._spent.add(name, EXPIRED)
         name = secrets.token_urlsafe(24)
         self._tickets[name] = _Ticket(leg, now_s + TICKET_S + before_s)
         return name
@@ -47,7 +51,12 @@ class Tickets:
         found = self._tickets.get(name)
         return found.leg if found is not None else None
 
+    def why_not(self, name: str) -> str:
+        """Why a ticket is not good."""
+        return EXPIRED if name in self._tickets else self._spent.why(name)
+
     def take(self, name: str) -> Leg | None:
         """The leg that a good ticket was given for. It is used up by this."""
         found = self._tickets.pop(name, None)
+        self._spent.add(name, "the ticket was used already")
         return found.leg if found is not None and found.expires_s >= self._clock() else None

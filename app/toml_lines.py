@@ -11,6 +11,9 @@ from app.errors import ConfigError
 KeyPath = tuple[str, ...]
 
 _MOST_SHOWN_CHARACTERS = 60
+_MOST_NESTED = (
+    64  # tables and arrays within each other; tomllib gives up, or never ends, far beyond
+)
 
 _TOKEN = re.compile(
     r'"""(?:\\.|[^\\])*?"""(?:"{0,2})'  # a multi-line string may end in quotes of its own
@@ -38,6 +41,11 @@ def read_toml(
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise ConfigError(f"{path}:{line}: not UTF-8 text; save the file again as UTF-8") from None
+    if deep := _too_deep(text):
+        raise ConfigError(
+            f"{path}:{deep}: nested too deep; at most {_MOST_NESTED} tables and arrays may lie "
+            "within each other"
+        )
     try:
         return tomllib.loads(text, parse_float=parse_float), key_lines(text)
     except tomllib.TOMLDecodeError as error:
@@ -52,6 +60,27 @@ def _syntax_problem(path: Path, text: str, said: str) -> str:
             f"{path}:{len(text.splitlines()) or 1}: not valid TOML: {what} at the end of the file"
         )
     return f"{path}:{place[1]}: not valid TOML: {what} at column {place[2]}"
+
+
+def _too_deep(text: str) -> int:
+    """The line on which something is nested too deep; 0 if nothing is."""
+    line, depth, dots, in_value = 1, 0, 0, False
+    for found in _TOKEN.finditer(text):
+        token = found[0]
+        if token == "\n" and depth <= 0:
+            depth, dots, in_value = 0, 0, False
+        elif token == "=":
+            in_value, dots = True, 0
+        elif in_value and token in "[]{}":
+            depth += 1 if token in "[{" else -1
+            dots = 0
+        elif token[0] not in "\"'#":
+            _, comma, rest = token.rpartition(",")
+            dots = rest.count(".") + (0 if comma else dots)
+        if depth > _MOST_NESTED or dots > _MOST_NESTED:
+            return line
+        line += token.count("\n")
+    return 0
 
 
 def shown(value: object) -> str:

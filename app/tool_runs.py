@@ -11,9 +11,11 @@ from functools import partial
 from app.call.commands import GiveDigits
 from app.call.events import DigitPressed, EntryAsked, Event, ToolFailed, ToolReturned
 from app.call.keypad import END_KEY, MASK
-from app.errors import ToolError
+from app.errors import ToolError, ToolFault
 from app.recorder import CallInfo
+from app.telemetry import TRACE
 from app.tools import CallContext, ToolRegistry
+from app.tools.context import without
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +30,7 @@ class ToolRuns:
         self._typed = ""
         self._typing_for = ""  # the tool call whose entry it is
         self._waiting: dict[str, tuple[asyncio.Future[str], bool]] = {}
+        self._secrets: set[str] = set()  # digits that the log never shows
 
     async def run(self, call_id: str, name: str, arguments: str) -> None:
         """Run a tool, and feed what it answers."""
@@ -37,8 +40,13 @@ class ToolRuns:
         extra = {"call_sid": call.call_sid, "tool": name}
         try:
             output = await self._tools.run(name, arguments, context)
+        except ToolFault as fault:
+            trace = without(self._secrets, fault.trace)
+            logger.error("tool failed", extra={**extra, TRACE: trace})
+            self._feed(ToolFailed(call_id, str(fault)))
         except ToolError as error:
-            logger.warning("tool failed", extra={**extra, "error": str(error)})
+            error_told = without(self._secrets, str(error))
+            logger.warning("tool failed", extra={**extra, "error": error_told})
             self._feed(ToolFailed(call_id, str(error)))
         else:
             logger.info("tool returned", extra=extra)
@@ -75,5 +83,6 @@ class ToolRuns:
         digits = command.digits
         if secret and command.call_id == self._typing_for:
             digits, self._typed = self._typed[: len(digits)], ""
+            self._secrets.add(digits)
         if future is not None and not future.done():
             future.set_result(digits)

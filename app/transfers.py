@@ -205,6 +205,14 @@ class Transfers:
             elif outcome:
                 self._start(self._go_on(away))
 
+    def callee_sid(self, call_sid: str, number: str) -> str:
+        """The call to a human who is briefed on it, in the attempt of this number; empty: not known
+        here, or there is none."""
+        away = self._away.get(call_sid)
+        if away is None or str(away.handover.number) != number:
+            return ""
+        return away.callee_sid if away.handover.attempts[-1].destination.warm else ""
+
     # --- the caller -----------------------------------------------------------------------------
 
     async def asked(
@@ -336,6 +344,7 @@ class Transfers:
     async def _ring(self, away: Away, destination: Destination) -> None:
         """Call a human who is to be briefed while the caller waits."""
         number, rest = away.handover.number, self._services.rest
+        away.callee_sid = ""  # of the attempt before
         try:
             if rest is None:
                 raise TwilioError("there are no Twilio credentials")

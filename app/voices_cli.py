@@ -24,6 +24,7 @@ from app.errors import BridgeError, ConfigError, VoiceError
 from app.own_voice import OwnVoice, OwnVoiceSettings
 from app.services import voice_secrets
 from app.settings import EMBEDDED, Settings, load_settings
+from app.visible import one_line, visible
 from app.voice_sample import Sample, record, sentences_of
 from app.voices.base import Voice
 from app.voices.http import HttpSettings
@@ -89,7 +90,7 @@ def voices(
 def _fail(faults: Sequence[BridgeError]) -> NoReturn:
     for fault in faults:
         for line in str(fault).splitlines():
-            typer.echo(line, err=True)
+            typer.echo(visible(line), err=True)
     failed = any(isinstance(each, VoiceError) for each in faults)
     raise typer.Exit(VOICE_FAILED if failed else WRONG_SETTINGS) from None
 
@@ -191,7 +192,7 @@ class _House:
                 role = "stands in" if choice.settings else "speaks when all fail"
             model, hz, host = self._facts(choice)
             cells = role, choice.label, model, str(hz), host, self._credentials(choice)
-            table.add_row(*map(Text, cells))
+            table.add_row(*(Text(one_line(cell)) for cell in cells))
         return table
 
     def _facts(self, choice: _Choice) -> tuple[str, int, str]:
@@ -295,7 +296,7 @@ async def _speak(
     faults: list[BridgeError] = []
     for choice, path in order.choices:
         if choice.settings is None and house.settings.openai_api_key is None:
-            console.print(f"{_KEYLESS}.", style="yellow")
+            console.print(f"{_KEYLESS}.", style="yellow", markup=False)
         try:
             async with house.opened(choice) as voice:
                 sample = await _record(voice, order.sentences, console)
@@ -338,7 +339,7 @@ def _comparison(samples: Sequence[tuple[Sample, Path]]) -> Table:
     )  # fmt: skip
     for sample, _ in samples:
         table.add_row(
-            Text(sample.label),
+            Text(one_line(sample.label)),
             f"{sample.first_sound_ms:.0f}",
             f"{sample.connect_ms:.0f}",
             f"{sample.sound_ms / 1000:.2f}",

@@ -1,4 +1,4 @@
-"""`python -m bench`: the service beside the relay, in one run, as ratios."""
+"""`python -m bench`: the service beside a bare relay; and, one word each, what else is measured."""
 
 import argparse
 import asyncio
@@ -11,10 +11,24 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from bench import load, report, sound, truth, voices, voices_cost
+from bench import (
+    lifetimes,
+    load,
+    lost_lines,
+    omissions,
+    report,
+    silences,
+    sound,
+    strangers,
+    truth,
+    voices,
+    voices_cost,
+)
+from bench.attacks import ATTACKS
 from bench.load import Measurement, Plan
 from bench.process import CORES, RELAY, SERVICE, Subject, pin
 
+WIDE = 250  # characters
 BARGE_IN = Plan(calls=50, seconds=20)
 
 HELP = """\
@@ -49,11 +63,12 @@ def arguments() -> argparse.Namespace:
     add(
         "what",
         nargs="?",
-        choices=["load", "truth", "sound", "voices"],
+        choices=["load", *OTHERS],
         default="load",
         help="load: what a call costs; truth: what the model is told of interruptions; sound: "
         "where a recording holds what was heard; voices: the same for external voices, and what "
-        "they add (load)",
+        "they add; strangers: what attacks at the port cost those who talk; silences: what becomes "
+        "of callers whose agent answers without sound; lines: and whose line breaks (load)",
     )
     add("--interruptions", type=positive, default=200, metavar="N", help="for truth (200)")
     add(
@@ -71,6 +86,12 @@ def arguments() -> argparse.Namespace:
     )
     add("--runs", type=positive, metavar="R", help="of each, interleaved (3; for voices 2)")
     add("--part", choices=voices.PARTS, help="for voices: this one alone")
+    add(
+        "--only",
+        metavar="TEXT",
+        default="",
+        help="for strangers, silences: what has this in its name",
+    )
     add("--json", type=Path, metavar="FILE", help="write every run's figures")
     add("--markdown", type=Path, metavar="FILE", help="write the table for a README")
     return parser.parse_args()
@@ -141,7 +162,15 @@ def show_verdicts(headings: tuple[str, ...], rows: list[tuple[str, ...]], title:
     table = Table(*headings, title=title or None, title_justify="left")
     for row in rows:
         table.add_row(*row, style={"PASS": "green", "FAIL": "bold red"}.get(row[-1], ""))
-    Console(markup=False, highlight=False).print(table)
+    new_console().print(table)
+
+
+def new_console() -> Console:
+    """Plain text, wide where nobody's screen is in the way."""
+    console = Console(markup=False, highlight=False)
+    if not console.is_terminal:
+        console.width = WIDE
+    return console
 
 
 def markdown_of(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
@@ -174,16 +203,74 @@ def compare_voices(options: argparse.Namespace, console: Console) -> int:
     return 0 if kept else 1
 
 
+def meet_strangers(options: argparse.Namespace, console: Console) -> int:
+    """Attack the service in each way, judge. The exit status."""
+    chosen = [attack for attack in ATTACKS if options.only in attack.name]
+    if CORES:
+        pin(0, CORES[1])
+    done, failed = [], 0
+    for attack in chosen:
+        try:
+            done.append(uvloop.run(strangers.measure(attack)))
+        except (RuntimeError, TimeoutError) as error:
+            console.print(f"{attack.name}: the run failed: {error}")
+            failed += 1
+        else:
+            console.print("  ".join(done[-1].row))
+    show_limits_kept(strangers.HEADINGS, [outcome.row for outcome in done], options)
+    lived = uvloop.run(lifetimes.measure()) if not options.only else []
+    if lived:
+        show_verdicts(lifetimes.HEADINGS, [each.row for each in lived])
+    for remark in [remark for outcome in done for remark in outcome.remarks]:
+        console.print(remark)
+    broken = any(each.broken for each in done) or any(each.broken for each in lived)
+    return 1 if broken or failed else 0
+
+
+def meet_silences(options: argparse.Namespace, console: Console) -> int:
+    """Answer without sound in each way, judge. The exit status."""
+    if CORES:
+        pin(0, CORES[1])
+    wanted = silences.places(options.only)
+    console.print(f"{len(wanted)} calls …")
+    done = uvloop.run(silences.measure(wanted))
+    show_limits_kept(silences.HEADINGS, silences.rows(done), options)
+    omitted = uvloop.run(omissions.measure())
+    show_verdicts(omissions.HEADINGS, [each.row for each in omitted])
+    for remark in (silences.LEGEND, *silences.remarks(done)):
+        console.print(remark)
+    if options.json:
+        options.json.write_bytes(silences.as_json(done))
+    broken = any(each.broken for each in done) or any(each.broken for each in omitted)
+    return 1 if broken else 0
+
+
+def lose_lines(options: argparse.Namespace, console: Console) -> int:
+    """Break lines in each way, judge. The exit status."""
+    if CORES:
+        pin(0, CORES[1])
+    console.print(f"{lost_lines.CUTS} minutes …")
+    done = uvloop.run(lost_lines.measure())
+    show_limits_kept(lost_lines.HEADINGS, [each.row for each in done], options)
+    return 1 if any(each.broken for each in done) else 0
+
+
+OTHERS = {
+    "truth": tell_truth,
+    "sound": hear_sound,
+    "voices": compare_voices,
+    "strangers": meet_strangers,
+    "silences": meet_silences,
+    "lines": lose_lines,
+}
+
+
 def main() -> int:
     """Measure, compare, judge. The exit status."""
     options = arguments()
-    console = Console(markup=False, highlight=False)
-    if options.what == "truth":
-        return tell_truth(options, console)
-    if options.what == "sound":
-        return hear_sound(options, console)
-    if options.what == "voices":
-        return compare_voices(options, console)
+    console = new_console()
+    if options.what in OTHERS:
+        return OTHERS[options.what](options, console)
     plan, runs = Plan(options.calls, options.seconds or 15), options.runs or 3
     todo = [(subject, plan) for _ in range(runs) for subject in (RELAY, SERVICE)]
     todo += [(subject, BARGE_IN) for subject in (RELAY, SERVICE)]

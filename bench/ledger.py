@@ -19,6 +19,7 @@ class Answer:
     number: int
     item_id: str
     call: "Call | None"
+    delta_bytes: int = DELTA_BYTES
     sent_ms: list[float] = field(default_factory=list)  # when each delta was sent
     arrived: set[int] = field(default_factory=set)  # deltas that came to the caller's end
     interrupted_ms: float | None = None
@@ -29,7 +30,7 @@ class Answer:
         """How long the model believes that the item is."""
         if self.truncated_to_ms is not None:
             return self.truncated_to_ms
-        return len(self.sent_ms) * DELTA_BYTES / BYTES_PER_MS
+        return len(self.sent_ms) * self.delta_bytes / BYTES_PER_MS
 
 
 class Call:
@@ -48,9 +49,11 @@ class Call:
 
 
 class Ledger:
-    """The run's samples. Only what was sent in the window [start_ms, end_ms) counts."""
+    """The run's samples. Only what was sent in the window [start_ms, end_ms) counts. `delta_bytes`:
+    how much audio the model sends at a time."""
 
-    def __init__(self, calls: int) -> None:
+    def __init__(self, calls: int, delta_bytes: int = DELTA_BYTES) -> None:
+        self.delta_bytes = delta_bytes
         self.start_ms = self.end_ms = inf
         self.calls = [Call(index) for index in range(calls)]
         self.answers: list[Answer] = []
@@ -83,7 +86,7 @@ class Ledger:
 
     def answer_begun(self, item_id: str, call: Call | None) -> Answer:
         """The model begins an item; the call may be unknown yet (a greeting asked for early)."""
-        answer = Answer(len(self.answers), item_id, call)
+        answer = Answer(len(self.answers), item_id, call, self.delta_bytes)
         self.answers.append(answer)
         if call:
             call.answers.append(answer)
@@ -91,7 +94,7 @@ class Ledger:
 
     def delta_arrived(self, call: Call, answer: Answer, number: int, now_ms: float) -> None:
         """A delta came to the caller's end and begins to play as soon as it can."""
-        call.playback.play(answer.number, DELTA_BYTES, now_ms)
+        call.playback.play(answer.number, answer.delta_bytes, now_ms)
         sent_ms = answer.sent_ms[number]
         if self.within(sent_ms) and number not in answer.arrived:
             self.downlink_ms.add(now_ms - sent_ms)

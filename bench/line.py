@@ -88,6 +88,10 @@ class Line(WSListener):
         except (OSError, ValueError, aiohttp.ClientError, WSError, TimeoutError) as error:
             self.ledger.faults.append(f"call {self.call.index}: {error!r}")
             return
+        self.start(parameters)
+
+    def start(self, parameters: dict[str, str]) -> None:
+        """Say which call it is. `parameters`: those of the TwiML."""
         self._send(event="connected", protocol="Call", version="1.0.0")
         details = {
             "accountSid": ACCOUNT_SID,
@@ -228,6 +232,21 @@ class Line(WSListener):
             self._send(event="mark", sequenceNumber=number, mark=mark, streamSid=self.stream_sid)
 
 
+class ProbedLine(Line):
+    """A caller of whom it is known when the next sound comes."""
+
+    def listen(self) -> asyncio.Future[float]:
+        """When the next sound comes, once it has, in ms."""
+        self._sound = asyncio.get_running_loop().create_future()
+        return self._sound
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        at_ms, until_ms = now_ms(), self.call.playback.end_ms
+        super().on_ws_frame(transport, frame)
+        if self.call.playback.end_ms > until_ms and not self._sound.done():
+            self._sound.set_result(at_ms)
+
+
 class Metronome:
     """Sends every caller's frames at absolute deadlines, the calls spread evenly over the 20 ms.
 
@@ -251,6 +270,11 @@ class Metronome:
         if self._handle:
             self._handle.cancel()
 
+    def late(self, at_ms: float, late_ms: float) -> None:
+        """A frame was sent, so late."""
+        if self._ledger.within(at_ms):
+            self._ledger.late_ms.add(late_ms)
+
     def _tick(self) -> None:
         frame, turn = divmod(self._sent, len(self._lines))
         due_ms = frame * FRAME_MS + turn * FRAME_MS // len(self._lines)
@@ -262,7 +286,6 @@ class Metronome:
         line = self._lines[turn]
         if line.call.stream_open:
             line.send_frame()
-            if self._ledger.within(now_ms()):
-                self._ledger.late_ms.add(late_ms)
+            self.late(now_ms(), late_ms)
         # One frame at a time: what came meanwhile is read, and its time taken, in between.
         self._handle = self._loop.call_soon(self._tick)

@@ -13,11 +13,10 @@ import msgspec
 from bench.ledger import Ledger
 from bench.line import Line, Metronome
 from bench.model import Model, now_ms
-from bench.process import Process, Subject, Weight, busy_s, running, weigh
+from bench.process import Subject, Weight, busy_s, ready, running, weigh
 from bench.samples import Summary
 
 NEW_CALLS_PER_S = 50
-READY_WITHIN_S = 30
 ANSWERED_WITHIN_S = 10
 SETTLE_S = 3
 LAST_FRAMES_S = 0.5
@@ -110,7 +109,7 @@ async def run(subject: Subject, plan: Plan, say: Callable[[str], None]) -> Measu
     gc.disable()
     try:
         with running(subject, model_port) as process:
-            await _ready(subject, process)
+            await ready(process, webhook=subject.webhook)
             idle = weigh(process.pid)
             say(f"{plan.calls} calls come in")
             metronome.start()
@@ -166,24 +165,6 @@ async def run(subject: Subject, plan: Plan, say: Callable[[str], None]) -> Measu
         load_late_ms=ledger.late_ms.summary(),
         faults=ledger.faults[:MOST_FAULTS],
     )
-
-
-async def _ready(subject: Subject, process: Process) -> None:
-    """Wait until the subject takes calls."""
-    async with asyncio.timeout(READY_WITHIN_S), aiohttp.ClientSession() as http:
-        while True:
-            process.check()
-            try:
-                if not subject.webhook:
-                    _, writer = await asyncio.open_connection("127.0.0.1", process.port)
-                    writer.close()
-                    return
-                async with http.get(f"http://127.0.0.1:{process.port}/healthz") as answer:
-                    if answer.status == 200:
-                        return
-            except (OSError, aiohttp.ClientError):
-                pass  # not listening yet
-            await asyncio.sleep(0.1)
 
 
 async def _dial(lines: list[Line], port: int, webhook: bool) -> None:

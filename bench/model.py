@@ -43,6 +43,7 @@ class ClientEvent(msgspec.Struct):
     audio_end_ms: float = 0
     session: dict[str, Any] = {}
     item: dict[str, Any] = {}
+    previous_item_id: str | None = None
 
 
 decode = msgspec.json.Decoder(ClientEvent).decode
@@ -91,7 +92,11 @@ def default_session() -> dict[str, Any]:
 
 
 class ModelSession(WSListener):
-    """One connection of the bridge. It learns its call from the first stamp that arrives."""
+    """One connection of the bridge. It learns its call from the first stamp that arrives. `deltas`:
+    how many an answer has; `interrupts`: whether callers speak into answers."""
+
+    deltas = ANSWER_DELTAS
+    interrupts = True
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
@@ -228,7 +233,7 @@ class ModelSession(WSListener):
             self.finish("cancelled", "turn_detected")
         self.at(at_ms + SPEECH_MS, self.speech_stops, self.call)
         next_ms: float = TURN_MS
-        if self.turns % INTERRUPT_EVERY == 2:
+        if self.interrupts and self.turns % INTERRUPT_EVERY == 2:
             next_ms = SPEECH_MS + self.random.uniform(*INTERRUPT_AFTER_MS)
         self.at(at_ms + next_ms, self.speech_starts)
 
@@ -290,24 +295,29 @@ class ModelSession(WSListener):
         if answer is not self.answer:
             return
         number, place = len(answer.sent_ms), self.place(answer)
-        audio = stamps.agent_delta(answer.number, number).decode()
+        audio = stamps.agent_delta(answer.number, number, answer.delta_bytes).decode()
         answer.sent_ms.append(now_ms())
         self.send("response.output_audio.delta", **place, delta=audio)
         if number % TRANSCRIPT_EVERY == 0:
+            word = self.word(self.words)
             self.words += 1
-            self.send("response.output_audio_transcript.delta", **place, delta=" word")
-        if number + 1 == ANSWER_DELTAS:
+            self.send("response.output_audio_transcript.delta", **place, delta=word)
+        if number + 1 == self.deltas:
             self.finish("completed")
         else:
             at_ms += DELTA_EVERY_MS
             self.at(at_ms, self.send_delta, answer, at_ms)
+
+    def word(self, _number: int) -> str:
+        """The next word of an answer, from 0."""
+        return " word"
 
     def finish(self, status: str, reason: str = "") -> None:
         """End the answer that is being generated. `status`: completed or cancelled."""
         if (answer := self.answer) is None:
             return
         self.answer = None
-        text, place = " word" * self.words, self.place(answer)
+        text, place = "".join(map(self.word, range(self.words))), self.place(answer)
         self.send("response.output_audio.done", **place)
         self.send("response.output_audio_transcript.done", transcript=text, **place)
         part = {"type": "audio", "transcript": text}

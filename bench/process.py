@@ -1,30 +1,58 @@
 """The system under test as a process: started on a core of its own, weighed, stopped by its pid."""
 
+import asyncio
+import fcntl
 import os
+import random
+import select
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import aiohttp
 
 from bench.line import ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL
 
 ROOT = Path(__file__).resolve().parent.parent
 STOP_WITHIN_S = 6
+READY_WITHIN_S = 30
+API_TOKEN = "bench"
+DATABASE = "bench.sqlite"
+AGENT_FILE = "agent.toml"
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
     """What is measured. `arguments` after the interpreter, with {port} and {model_port} in them;
-    `webhook`: whether it answers /incoming-call and /healthz, or only opens streams."""
+    `webhook`: whether it answers /incoming-call and /healthz, or only opens streams. `files`: put
+    where it starts, by name; an `agent.toml` is its agent. `settings`: its environment, beside what
+    every run has. `descriptors`: how many files and sockets it may have open; 0: as many as this
+    process. `reads_log`: False gives it a small pipe for its log; see `LogPipe`."""
 
     name: str
     arguments: tuple[str, ...]
     webhook: bool
+    files: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict)
+    descriptors: int = 0
+    reads_log: bool = True
+
+    def command(self, port: int, model_port: int) -> list[str]:
+        """What to start."""
+        values = {"port": port, "model_port": model_port}
+        command = [sys.executable, *(part.format(**values) for part in self.arguments)]
+        if self.descriptors:
+            limited = f'ulimit -n {self.descriptors} && exec "$@"'
+            return ["sh", "-c", limited, "sh", *command]
+        return command
 
 
 RELAY = Subject(
@@ -113,18 +141,37 @@ def busy_s() -> float:
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nobody uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of the loopback interface that is free, and is not given to clients' sockets either,
+    where there are such: it is still free when the subject takes it."""
+    if sys.platform == "linux":
+        lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+        candidates = random.sample(range(10_000, max(lowest, 20_000)), 50)
+    else:
+        candidates = [0]
+    for candidate in candidates:
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", candidate))
+            except OSError:
+                continue
+            port: int = probe.getsockname()[1]
+            return port
+    raise RuntimeError("no free port was found")
 
 
 class Process:
-    """A running subject."""
+    """A running subject. `directory`: where it runs, with its database `bench.sqlite`. `pipe`: what
+    it writes its log to, if not to a file."""
 
-    def __init__(self, popen: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
-        self._popen, self.port, self._log = popen, port, log
+    def __init__(
+        self,
+        popen: "subprocess.Popen[bytes]",
+        port: int,
+        directory: Path,
+        pipe: "LogPipe | None" = None,
+    ) -> None:
+        self._popen, self.port, self.directory, self.pipe = popen, port, directory, pipe
+        self._log = directory / "log"
         self.pid = popen.pid
 
     def check(self) -> None:
@@ -135,6 +182,20 @@ class Process:
     def last_words(self) -> str:
         """The end of what it printed."""
         return self._log.read_text(errors="replace")[-2000:].strip()
+
+    @property
+    def log_bytes(self) -> int:
+        """How much it printed so far."""
+        return self._log.stat().st_size
+
+    @property
+    def status(self) -> int | None:
+        """Its exit status; None while it runs, minus the signal's number if one ended it."""
+        return self._popen.poll()
+
+    def signal(self, order: signal.Signals) -> None:
+        """Send it a signal, if it still runs."""
+        self._popen.send_signal(order)
 
     def stop(self) -> None:
         """SIGTERM, then SIGKILL when it does not go."""
@@ -147,14 +208,63 @@ class Process:
                     continue
 
 
+def reset_peak(pid: int) -> None:
+    """From now on `memory_kb` tells the peak since now. Linux."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def memory_kb(pid: int, field: str) -> float:
+    """A process's memory, without its children's; infinity when it is gone. `field`: VmRSS, now, or
+    VmHWM, at its peak."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+        return float(status.partition(f"{field}:")[2].split()[0])
+    except (OSError, IndexError):
+        return float("inf")
+
+
+async def ready(process: Process, *, webhook: bool = True) -> None:
+    """Wait until it takes calls. `webhook`: it has a health check, see `Subject`.
+
+    Raises RuntimeError with its last words when it ends instead.
+    """
+    async with asyncio.timeout(READY_WITHIN_S), aiohttp.ClientSession() as http:
+        while True:
+            process.check()
+            try:
+                if not webhook:
+                    _, writer = await asyncio.open_connection("127.0.0.1", process.port)
+                    writer.close()
+                    return
+                async with http.get(f"http://127.0.0.1:{process.port}/healthz") as answer:
+                    if answer.status == 200:
+                        return
+            except (OSError, aiohttp.ClientError):
+                pass  # not listening yet
+            await asyncio.sleep(0.1)
+
+
+async def end(process: Process, within_s: float) -> float:
+    """SIGTERM, and wait until it has ended. Returns how long that took, in seconds; infinity if it
+    still runs after `within_s`."""
+    began_s = time.monotonic()
+    process.signal(signal.SIGTERM)
+    while time.monotonic() < began_s + within_s:
+        if process.status is not None:
+            return time.monotonic() - began_s
+        await asyncio.sleep(0.02)
+    return float("inf")
+
+
 @contextmanager
-def running(subject: Subject, model_port: int) -> Iterator[Process]:
-    """Start a subject afresh, in an empty directory and with no settings but these."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as directory:
-        port = free_port()
+def running(subject: Subject, model_port: int, port: int = 0) -> Iterator[Process]:
+    """Start a subject afresh, in an empty directory and with no settings but these and its own.
+    `port`: where it listens; 0: on a free one."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as name, ExitStack() as stack:
+        port, directory = port or free_port(), Path(name)
         environment = {
             "PATH": os.environ.get("PATH", ""),
-            "HOME": directory,
+            "HOME": name,
             "PYTHONPATH": str(ROOT),
             "PORT": str(port),
             "HOST": "127.0.0.1",
@@ -163,27 +273,57 @@ def running(subject: Subject, model_port: int) -> Iterator[Process]:
             "TWILIO_ACCOUNT_SID": ACCOUNT_SID,
             "TWILIO_AUTH_TOKEN": AUTH_TOKEN,
             "PUBLIC_URL": PUBLIC_URL,
-            "DATABASE_URL": f"sqlite:///{directory}/bench.sqlite",
-            "API_TOKEN": "bench",
+            "DATABASE_URL": f"sqlite:///{name}/{DATABASE}",
+            "API_TOKEN": API_TOKEN,
             "MAX_CALLS": "0",
             "LOG_LEVEL": "warning",
         }
-        values = {"port": port, "model_port": model_port}
-        command = [sys.executable, *(part.format(**values) for part in subject.arguments)]
-        log = Path(directory) / "log"
-        with log.open("wb") as output:
-            popen = subprocess.Popen(
-                command,
-                cwd=directory,
-                env=environment,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,  # Ctrl-C reaches us alone, and we stop it
-            )
-        process = Process(popen, port, log)
+        for file, text in subject.files.items():
+            (directory / file).write_text(text, encoding="utf-8")
+        if AGENT_FILE in subject.files:
+            environment["AGENT_FILE"] = AGENT_FILE
+        log = stack.enter_context((directory / "log").open("wb"))
+        pipe = None if subject.reads_log else stack.enter_context(closing(LogPipe()))
+        popen = subprocess.Popen(
+            subject.command(port, model_port),
+            cwd=directory,
+            env={**environment, **subject.settings},
+            stdout=log,
+            stderr=pipe.write_fd if pipe else log,
+            start_new_session=True,  # Ctrl-C reaches us alone, and we stop it
+        )
+        process = Process(popen, port, directory, pipe)
         if CORES:
             pin(popen.pid, CORES[0])
         try:
             yield process
         finally:
             process.stop()
+
+
+class LogPipe:
+    """A small pipe for a log, read by a thread until that is told to stop: then it is soon full."""
+
+    def __init__(self) -> None:
+        self._read_fd, self.write_fd = os.pipe()
+        if sys.platform == "linux":
+            fcntl.fcntl(self.write_fd, fcntl.F_SETPIPE_SZ, 4096)
+        self._wanted = True
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        while self._wanted:
+            if select.select([self._read_fd], [], [], 0.05)[0] and self._wanted:
+                os.read(self._read_fd, 1 << 16)
+
+    def stop_reading(self) -> None:
+        """From now on nothing is read, and the pipe stays open."""
+        self._wanted = False
+        self._reader.join()
+
+    def close(self) -> None:
+        """Let go of both ends."""
+        self.stop_reading()
+        os.close(self._read_fd)
+        os.close(self.write_fd)

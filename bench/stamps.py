@@ -5,6 +5,7 @@ Twelve bytes are sixteen base64 characters, so a stamp is read without decoding 
 """
 
 from binascii import Error, a2b_base64, b2a_base64
+from functools import cache
 from random import Random
 from struct import Struct
 from typing import NamedTuple
@@ -20,12 +21,15 @@ _FRAME_CHARS = 216
 _NOISE = Random(0).randbytes(DELTA_BYTES)
 
 
+@cache
 def _filler(size_bytes: int) -> bytes:
     return b2a_base64(_NOISE[: size_bytes - _STAMP.size], newline=False)
 
 
-_FRAME_FILLER = _filler(FRAME_BYTES)
-_DELTA_FILLER = _filler(DELTA_BYTES)
+# Both are zero to the ear (G.711: +0 and -0), so a caller can say who they are in silence.
+_ZERO, _ONE = 0xFF, 0x7F
+_QUIET_BITS = 24
+_QUIET_HEAD = bytes((_ONE, _ZERO, _ONE, _ONE))
 
 
 class Stamp(NamedTuple):
@@ -39,15 +43,15 @@ class Stamp(NamedTuple):
 
 def caller_frame(call: int, number: int) -> bytes:
     """Base64 of one frame of a caller."""
-    return b2a_base64(_STAMP.pack(CALLER, call, number), newline=False) + _FRAME_FILLER
+    return b2a_base64(_STAMP.pack(CALLER, call, number), newline=False) + _filler(FRAME_BYTES)
 
 
-def agent_delta(answer: int, number: int) -> bytes:
+def agent_delta(answer: int, number: int, size_bytes: int = DELTA_BYTES) -> bytes:
     """Base64 of one delta of an answer."""
-    return b2a_base64(_STAMP.pack(AGENT, answer, number), newline=False) + _DELTA_FILLER
+    return b2a_base64(_STAMP.pack(AGENT, answer, number), newline=False) + _filler(size_bytes)
 
 
-def _unpack(head: bytes) -> Stamp | None:
+def unpack(head: bytes) -> Stamp | None:
     if len(head) < _STAMP.size:
         return None
     stamp = Stamp(*_STAMP.unpack_from(head))
@@ -57,7 +61,7 @@ def _unpack(head: bytes) -> Stamp | None:
 def read(payload: str) -> Stamp | None:
     """The stamp at the head of a base64 payload, or None when that is no audio of ours."""
     try:
-        return _unpack(a2b_base64(payload[:_STAMP_CHARS]))
+        return unpack(a2b_base64(payload[:_STAMP_CHARS]))
     except Error:
         return None
 
@@ -68,10 +72,26 @@ def read_frames(payload: str) -> list[Stamp]:
         stamp = read(payload)
         return [stamp] if stamp else []
     audio = a2b_base64(payload)
-    stamps = (_unpack(audio[at : at + _STAMP.size]) for at in range(0, len(audio), FRAME_BYTES))
+    stamps = (unpack(audio[at : at + _STAMP.size]) for at in range(0, len(audio), FRAME_BYTES))
     return [stamp for stamp in stamps if stamp]
 
 
 def size_bytes(payload: str) -> int:
     """How much audio a base64 payload holds."""
     return len(payload) * 3 // 4 - payload[-2:].count("=")
+
+
+def silent_frame(owner: int) -> bytes:
+    """One frame of silence, µ-law, that says whose it is. `owner`: below 2 ** 24."""
+    bits = (_ONE if owner >> place & 1 else _ZERO for place in range(_QUIET_BITS))
+    return (_QUIET_HEAD + bytes(bits)).ljust(FRAME_BYTES, bytes((_ZERO,)))
+
+
+def silent_owner(payload: str) -> int | None:
+    """Whose silence a base64 payload begins with; None when it is no stamped one."""
+    size = len(_QUIET_HEAD) + _QUIET_BITS
+    head = a2b_base64(payload[: -(-size // 3) * 4])
+    bits = head[len(_QUIET_HEAD) : size]
+    if not head.startswith(_QUIET_HEAD) or len(bits) < _QUIET_BITS:
+        return None
+    return sum((bit == _ONE) << place for place, bit in enumerate(bits))

@@ -15,7 +15,7 @@ import aiohttp
 from app.simulator.realtime import Item, Options, RealtimeServer, Reply, Session, Turn
 from app.simulator.twilio import Call, Network, PhoneLine, now_ms
 from bench.line import ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL
-from bench.process import SERVICE, Process, running
+from bench.process import SERVICE, Process, ready, running
 from bench.samples import percentile
 
 CALLS = 20
@@ -110,7 +110,7 @@ async def measure(condition: Condition, interruptions: int, seed: int) -> Truth:
     truth, rng = Truth(condition), random.Random(seed)
     async with RealtimeServer(answer, options=Options(ms_per_character=MS_PER_CHARACTER)) as model:
         with running(SERVICE, model.port) as service:
-            await _ready(service)
+            await ready(service)
             async with PhoneLine(
                 f"http://127.0.0.1:{service.port}/incoming-call",
                 account_sid=ACCOUNT_SID,
@@ -197,17 +197,6 @@ def _compare(call: Call, session: Session, cut: Sequence[Item], truth: Truth) ->
         elif item.truncations or item.deleted_at_s:
             truth.errors_ms.append(told_ms - played.get(item.id, 0) / BYTES_PER_MS)
             truth.beyond += told_ms * BYTES_PER_MS > len(item.audio)
-
-
-async def _ready(service: Process) -> None:
-    async with aiohttp.ClientSession() as http, asyncio.timeout(STARTED_WITHIN_S):
-        while True:
-            service.check()
-            try:
-                async with http.get(f"http://127.0.0.1:{service.port}/healthz"):
-                    return
-            except aiohttp.ClientError:
-                await asyncio.sleep(0.1)
 
 
 async def _read_timings(service: Process, line: PhoneLine, truth: Truth) -> None:

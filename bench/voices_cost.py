@@ -19,9 +19,9 @@ import aiohttp
 from app.simulator.mouth import Plan
 from bench.ledger import Call, Ledger
 from bench.line import NO_ANSWER, Line, Metronome
-from bench.process import busy_s, running, weigh
+from bench.process import busy_s, ready, running, weigh
 from bench.voices_model import WritingModel, hum
-from bench.voices_ways import HTTP_WIDE, NATIVE, WAYS, Way, ready
+from bench.voices_ways import HTTP_WIDE, NATIVE, WAYS, Way
 
 CALLS = 50
 SECONDS = 6.0

@@ -20,11 +20,11 @@ from app.simulator.mouth import Plan
 from app.simulator.realtime import Item, RealtimeServer, Reply, Session, Turn
 from app.simulator.twilio import Call, PhoneLine, now_ms
 from bench.line import ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL
-from bench.process import running
+from bench.process import ready, running
 from bench.samples import percentile
 from bench.truth import CONDITIONS
 from bench.voices_stories import by_heart, learn, length_ms, stories
-from bench.voices_ways import Way, ready
+from bench.voices_ways import Way
 from bench.voices_words import (
     Piece,
     foreign_bytes,

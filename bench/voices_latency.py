@@ -13,16 +13,15 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 import aiohttp
-from picows import WSFrame, WSTransport
 
 from app.simulator.mouth import Plan
 from bench.ledger import Call, Ledger
-from bench.line import Line, Metronome
+from bench.line import Line, Metronome, ProbedLine
 from bench.model import now_ms
-from bench.process import Process, busy_s, running, weigh
+from bench.process import Process, busy_s, ready, running, weigh
 from bench.samples import percentile
 from bench.voices_model import END_MS, PROBE, WritingModel, WritingSession, hum
-from bench.voices_ways import Way, ready
+from bench.voices_ways import Way
 
 LIMIT_MS = 15.0
 BESIDE = 20  # calls that talk, in the second half
@@ -96,21 +95,6 @@ class Added:
 
 def _p99(values: list[float]) -> float:
     return percentile(sorted(values), 99)
-
-
-class ProbedLine(Line):
-    """A caller of whom it is known when the next sound comes."""
-
-    def listen(self) -> asyncio.Future[float]:
-        """When the next sound comes, once it has, in ms."""
-        self._sound = asyncio.get_running_loop().create_future()
-        return self._sound
-
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        at_ms, until_ms = now_ms(), self.call.playback.end_ms
-        super().on_ws_frame(transport, frame)
-        if self.call.playback.end_ms > until_ms and not self._sound.done():
-            self._sound.set_result(at_ms)
 
 
 @dataclass(slots=True)

@@ -1,21 +1,37 @@
 """The ways in which an agent can speak: what its file says, and the stand-in that answers it."""
 
-import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
-
-import aiohttp
 
 from app.simulator.mouth import Heard, Mouth, PlanFor
 from app.simulator.voice_http import HttpStandIn
 from app.simulator.voice_qwen import QwenStandIn
 from app.simulator.voice_volcengine import VolcengineStandIn
-from bench.process import Process, Subject
-from bench.voices_service import SECRET
+from bench.process import AGENT_FILE, SERVICE, Subject
 
-STARTED_WITHIN_S = 30.0
+SECRET = "bench"  # what every stand-in demands, under each name that a provider has for it
+AGENT = """\
+name = "Teller"
+instructions = "Tell the caller how things are."
+greeting = "Hello."
+[limits]
+idle_seconds = 0
+longest_call_seconds = 0
+[voice]
+"""
+SETTINGS = {
+    "DASHSCOPE_API_KEY": SECRET,
+    "VOLCENGINE_APP_ID": SECRET,
+    "VOLCENGINE_ACCESS_TOKEN": SECRET,
+    "HTTP_VOICE_TOKEN": SECRET,
+}
+
+
+def speaking(name: str, voice: str) -> Subject:
+    """The service with an agent that speaks so. `voice`: the keys under [voice]."""
+    return replace(SERVICE, name=name, files={AGENT_FILE: AGENT + voice}, settings=SETTINGS)
 
 
 class StandIn(Protocol):
@@ -43,7 +59,7 @@ class Way:
     def subject(self, url: str) -> Subject:
         """The service that speaks in this way, with a provider at `url`."""
         keys = f'{self.voice}\nsample_rate = {self.hz}\nurl = "{url}"\n'
-        return Subject(self.name, (*_SERVICE, keys), webhook=True)
+        return speaking(self.name, keys)
 
 
 def _qwen(mouth: Mouth, plan: PlanFor) -> AbstractAsyncContextManager[StandIn]:
@@ -58,19 +74,6 @@ def _http(mouth: Mouth, plan: PlanFor) -> AbstractAsyncContextManager[StandIn]:
     return HttpStandIn(mouth, plan, token=SECRET)
 
 
-async def ready(service: Process) -> None:
-    """Wait until it takes calls. Raises RuntimeError with its last words when it ends instead."""
-    async with aiohttp.ClientSession() as http, asyncio.timeout(STARTED_WITHIN_S):
-        while True:
-            service.check()
-            try:
-                async with http.get(f"http://127.0.0.1:{service.port}/healthz"):
-                    return
-            except aiohttp.ClientError:
-                await asyncio.sleep(0.1)
-
-
-_SERVICE = ("-m", "bench.voices_service")
 _VOLCENGINE = 'provider = "volcengine"\nname = "her"'
 
 # Both rates, so that the resampler has its share; 8000 Hz is what the service asks for by itself.
@@ -82,4 +85,4 @@ WAYS = (
     Way("http", 'provider = "http"', 8000, _http),
 )
 HTTP_WIDE = Way("http", 'provider = "http"', 24000, _http)
-NATIVE = Subject("native", (*_SERVICE, 'provider = "openai"\n'), webhook=True)
+NATIVE = speaking("native", 'provider = "openai"\n')

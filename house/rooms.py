@@ -38,9 +38,10 @@ HOUSE: dict[str, list[set[str]]] = {
             "alarm",
             "returned",
             "leg_state",
+            "surplus",
         },
         {"services"},
-        {"recorder"},
+        {"recorder", "spent_tickets"},
         {"outbound"},
     ],
     "after a call": [
@@ -58,12 +59,15 @@ HOUSE: dict[str, list[set[str]]] = {
         {"telephony", "realtime", "voices", "tools", "store", "settings", "telemetry", "bus"},
         {"report_queue", "prices", "recording", "retry_after"},
         {"database", "records"},
-        {"numbers", "toml_lines"},
+        {"numbers", "private_files", "toml_lines"},
         {"e164"},
     ],
     "the call itself": [{"call"}],
     "stand-ins": [{"simulator"}],
-    "ground": [{"audio", "errors", "deadlines", "decisions", "line_tries"}, {"__init__"}],
+    "ground": [
+        {"audio", "blank", "deadlines", "decisions", "errors", "line_tries", "visible"},
+        {"__init__"},
+    ],
 }
 LAYERS = [layer for storey in HOUSE.values() for layer in storey]
 LAYER_OF = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}

@@ -9,13 +9,14 @@ from email.utils import format_datetime
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer, unused_port
+from aiohttp.test_utils import TestServer
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from app.errors import ConfigError
 from app.retry_after import retry_after_s
 from app.webhook import Answer, Webhook, signing_key
+from tests.ports import free_port
 
 KEY = b"twenty-four bytes or so."
 SECRET = "whsec_" + base64.b64encode(KEY).decode()
@@ -150,7 +151,7 @@ async def test_a_receiver_that_is_silent_is_left_at_the_deadline(owner: Owner) -
 
 @pytest.mark.parametrize("host", ["127.0.0.1:{port}", "a..b:{port}"])
 async def test_a_receiver_out_of_reach_is_a_fault_without_its_address(host: str) -> None:
-    answer = await send(f"http://me:hidden@{host.format(port=unused_port())}/calls")
+    answer = await send(f"http://me:hidden@{host.format(port=free_port())}/calls")
 
     assert answer.status is None
     assert answer.fault.isidentifier()

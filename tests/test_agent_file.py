@@ -97,6 +97,15 @@ def test_a_file_saved_with_a_byte_order_mark_is_read() -> None:
     assert agent_of("\ufeff" + HEAD).name == "Mia"
 
 
+@pytest.mark.parametrize("blank", [" ", "\\u0085", "\\u200b\\n", "\\ufeff"])
+def test_a_blank_text_is_none(blank: str) -> None:
+    file = f'{HEAD}greeting = "{blank}"\n[outbound]\nvoicemail = "{blank}"\n'
+    agent = agent_of(f'{file}[transcription]\nmodel = "{blank}"\n')
+    assert (agent.greeting, agent.outbound.voicemail, agent.transcription.model) == ("", "", "")
+    (said,) = faults(f'name = "{blank}"\ninstructions = "Be brief."\n')
+    assert said.startswith("1: name: expected the agent's name, got ")
+
+
 async def test_the_built_in_agent_works_and_tells_the_time() -> None:
     loaded = load_agent(None)
     assert loaded.path == BUILT_IN_AGENT

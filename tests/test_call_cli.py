@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 import typer
 from aiohttp import web
-from aiohttp.test_utils import TestServer, unused_port
+from aiohttp.test_utils import TestServer
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from app import call_cli
 from app.call_cli import NotPlaced, Service, place_and_watch
 from app.call_screen import Screen
+from tests.ports import free_port
 
 TOKEN, NUMBER = "t0ken", "+14155550123"
 
@@ -308,7 +309,7 @@ def test_ctrl_c_stops_watching_and_not_the_call() -> None:
 
 
 def test_nobody_there_names_the_command_that_starts_it() -> None:
-    url = f"http://127.0.0.1:{unused_port()}"
+    url = f"http://127.0.0.1:{free_port()}"
     result = run(NUMBER, "--url", url)
     assert result.exit_code == 2
     assert result.stderr == f"nothing answers at {url}; start it with: python -m app serve\n"

@@ -310,9 +310,10 @@ async def test_a_call_that_twilio_told_of_is_placed_whatever_it_answers(
     assert world.outbound.placed("CA1") is not None
 
 
-async def test_of_two_calls_that_one_order_made_the_answered_one_goes_on(
-    world: World, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_of_two_calls_that_one_order_made_the_answered_one_goes_on(world: World) -> None:
+    decided: list[tuple[str, str, str]] = []
+    world.outbound.on_decision = lambda *told: decided.append(told)
+
     async def places_unawares(_: web.Request) -> web.StreamResponse:
         assert world.outbound.answered(world.token(), "CA77") is not None
         return web.Response(status=503)
@@ -320,8 +321,7 @@ async def test_of_two_calls_that_one_order_made_the_answered_one_goes_on(
     world.twilio.answers = [places_unawares, world.places]
     assert await world.place(ANN) == "CA77"
     assert world.outbound.answered(world.token(), "CA2") is None
-    (made,) = [each for each in caplog.records if each.getMessage() == "call decision"]
-    assert made.__dict__["call_sid"] == "CA77" and "CA2" in made.__dict__["reason"]
+    assert decided == [("CA77", "call of the same order ended", "it made CA2 too")]
     assert world.twilio.requests[2][1].endswith("/Calls/CA2.json")
     assert world.twilio.requests[2][3] == {"Status": "completed"}
 

@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
 import pytest
-from aiohttp.test_utils import unused_port
 
 from app.errors import VoiceError
 from app.own_voice import HZ, OwnVoice, OwnVoiceSettings
 from app.simulator.realtime import Fault, Options, RealtimeServer, Reply, Script
 from app.voices.base import VoiceLine
+from tests.ports import free_port
 from tests.service.wire_types import check_client_event
 
 KEY = "the model's key"
@@ -142,7 +142,7 @@ async def test_a_model_that_breaks_off_says_so() -> None:
 
 
 async def test_a_model_that_is_not_there_fails_when_it_is_to_speak_and_not_before() -> None:
-    voice = voice_at(f"http://127.0.0.1:{unused_port()}/v1")
+    voice = voice_at(f"http://127.0.0.1:{free_port()}/v1")
     line = voice.line()
     await line.prepare()
     with pytest.raises(VoiceError, match="cannot be reached"):

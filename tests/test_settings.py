@@ -51,7 +51,7 @@ def test_a_blank_variable_counts_as_absent_even_over_the_env_file(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     Path(".env").write_text("OPENAI_API_KEY=sk-file\n")
-    monkeypatch.setenv("OPENAI_API_KEY", "  ")
+    monkeypatch.setenv("OPENAI_API_KEY", "  \u200b")
     monkeypatch.setenv("PORT", "")
     settings = load_settings()
     assert settings.openai_api_key is None

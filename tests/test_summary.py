@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp.test_utils import unused_port
 from rich.console import Console
 
 from app.call.usage import Usage
@@ -20,6 +19,7 @@ from app.report.terminal import facts
 from app.simulator.realtime import Fault, Options, RealtimeServer, Reply, Script, Session
 from app.store import Store
 from app.summary import LONGEST_TRANSCRIPT_BYTES, Summariser, written_down
+from tests.ports import free_port
 from tests.report.recorded_call import pizza_call
 from tests.service.wire_types import check_client_event
 
@@ -235,7 +235,7 @@ async def test_a_model_that_never_answers_is_left_at_the_deadline(
 async def test_a_model_out_of_reach_costs_the_summary_alone(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    url = f"ws://127.0.0.1:{unused_port()}/v1/realtime"
+    url = f"ws://127.0.0.1:{free_port()}/v1/realtime"
 
     assert await Summariser(url, "gpt-realtime", KEY, "en", pause_s=0)(call_row(), TURNS) is None
 

@@ -1,8 +1,12 @@
 """Where each key of a TOML file stands, whatever its values look like."""
 
 import tomllib
+from pathlib import Path
 
-from app.toml_lines import key_lines
+import pytest
+
+from app.errors import ConfigError
+from app.toml_lines import key_lines, read_toml
 
 AWKWARD = '''\
 # comment = "not a key"
@@ -107,3 +111,42 @@ def test_a_last_line_without_an_end_counts() -> None:
 def test_a_very_long_text_is_read_in_no_time() -> None:
     text = 'text = """' + 'a "b" \\\\ ' * 200_000 + '"""\nafter = 1\n'
     assert key_lines(text) == {("text",): 1, ("after",): 2}
+
+
+@pytest.mark.parametrize(
+    "deep",
+    [
+        "a = " + "[" * 100_000 + "]" * 100_000,
+        "a = " + "{a = " * 3000 + "1" + "}" * 3000,
+        "a = " + "[\n{b = [" * 2000,
+        ".".join("a" * 3000) + " = 1",
+        "[" + ".".join('"a"' for _ in range(3000)) + "]",
+        "a = { " + ".".join("a" * 3000) + " = 1 }",
+        "a = [" * 70,
+    ],
+)
+def test_what_is_nested_too_deep_is_a_fault_with_its_line(tmp_path: Path, deep: str) -> None:
+    path = tmp_path / "agent.toml"
+    path.write_text(f"name = 'A' # [[[\n\n{deep}\n")
+    with pytest.raises(ConfigError) as caught:
+        read_toml(path)
+    (problem,) = caught.value.problems
+    line = int(problem.removeprefix(f"{path}:").partition(":")[0])
+    assert "nested too deep" in problem and 3 <= line <= 3 + deep.count("\n")
+
+
+@pytest.mark.parametrize(
+    "flat",
+    [
+        "a = [" + "1.5, " * 5000 + "]",
+        "a = [" + "[1], " * 5000 + "]",
+        "a = [\n" + "  { b.c = 1.5 },\n" * 5000 + "]",
+        "a = '" + "[." * 5000 + "'",
+        "".join(f"[t{n}.a.b]\nc.d = {{ e.f = [1] }}\n" for n in range(2000)),
+        "a = " + "[" * 64 + "]" * 64,
+    ],
+)
+def test_what_is_long_is_not_deep(tmp_path: Path, flat: str) -> None:
+    path = tmp_path / "agent.toml"
+    path.write_text(flat)
+    assert read_toml(path)[0]

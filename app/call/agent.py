@@ -47,6 +47,8 @@ class Limits:
     `idle_nudges`: how often it asks before it says goodbye. `longest_call_ms` (0: no limit), with a
     spoken warning `warning_ms` before it. `tool_ms`: a tool that takes longer is answered for.
     `hold_ms`: a caller who waits for an answer hears something at least this often.
+    `first_sound_ms`: how long an answer may take to its first audio, text or tool call before it is
+    asked for again.
     """
 
     idle_ms: int = 15_000
@@ -55,6 +57,7 @@ class Limits:
     warning_ms: int = 60_000
     tool_ms: int = 15_000
     hold_ms: int = 7_000
+    first_sound_ms: int = 4_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from app.call.responses import Responses, Wish
 from app.call.session_items import SessionItems
 from app.call.synthesis import Synthesis
 
+MOST_RESPONSES = 8  # whose items are remembered: those that may still be at it
 MOST_RESTS = 3  # how often in a row the model is asked to say itself what no voice could
 
 
@@ -39,7 +40,7 @@ class AgentSpeech:
         self._responses = responses
         self._ids = ids
         self._spoke: set[str] = set()  # responses that had audio, or will have
-        self._response_of: dict[str, str] = {}  # by item
+        self._items_of: dict[str, dict[str, None]] = {}  # by response, in their order
         self._rests = 0
         self.synthesis = Synthesis(
             out, audio, voices, self._was_said, self._was_unsaid, self._model_speaks
@@ -49,7 +50,9 @@ class AgentSpeech:
         """A response began to say this, or goes on with it. What a muted one begins is deleted:
         it may go on for a while, until it hears that it was cancelled."""
         turn = self._conversation.turn("assistant", item_id, now_ms)
-        self._response_of[item_id] = response_id
+        self._items_of.setdefault(response_id, {})[item_id] = None
+        if len(self._items_of) > MOST_RESPONSES:
+            del self._items_of[next(iter(self._items_of))]
         self._items.added(item_id)
         if not turn.finished and self._items.is_news(response_id, item_id):
             self._cut([Cut(item_id, 0, 0)], now_ms)
@@ -64,26 +67,60 @@ class AgentSpeech:
         self._rests = 0
         self._audio.play(event.item_id, event.payload, event.size_bytes, now_ms)
 
+    def completes(self, item_id: str, text: str, now_ms: float) -> None:
+        """All that an item says, cut or not. Servers may leave out the pieces of a text."""
+        self._begin_unannounced(item_id, now_ms)
+        turn = self._conversation.turn("assistant", item_id, now_ms)
+        if not self.synthesis.model_speaks and turn.utterances is None:
+            self.writes(item_id, text, now_ms)
+        turn.said(text)
+
     def writes(self, item_id: str, text: str, now_ms: float) -> None:
         """More of an item that is text alone, for a voice to say."""
+        self._begin_unannounced(item_id, now_ms)
         if not self.synthesis.voices:
             self.says(item_id, text, now_ms)
         elif not self._items.is_cut("", item_id):
-            if item_id in self._response_of:
-                self._spoke.add(self._response_of[item_id])
             self.synthesis.text(self._conversation.turn("assistant", item_id, now_ms), text, now_ms)
             if not self._responses.in_flight:  # nobody will say that it is over
                 self.synthesis.text_over(item_id, now_ms)
 
     def says(self, item_id: str, text: str, now_ms: float) -> None:
         """More of an item's transcript."""
+        self._begin_unannounced(item_id, now_ms)
         turn = self._conversation.turn("assistant", item_id, now_ms)
         generated = turn.generated_bytes or self._audio.ledger.generated_bytes(item_id)
         turn.says(text, generated)
 
+    def _begin_unannounced(self, item_id: str, now_ms: float) -> None:
+        """Servers may leave out that a response began an item."""
+        active_id = self._responses.active_id
+        if active_id is not None and self._conversation.find(item_id) is None:
+            self.begin(active_id, item_id, now_ms)
+
     def spoke(self, response_id: str) -> bool:
         """Whether anything of this response was played, or will be."""
-        return response_id in self._spoke
+        return response_id in self._spoke or any(
+            turn.utterances for turn in self._turns_of(response_id)
+        )
+
+    def drop_unheard(self, response_id: str, now_ms: float) -> None:
+        """A response ended, or is given up: what it wrote and no caller can hear leaves the
+        session."""
+        unheard = [
+            turn.item_id
+            for turn in self._turns_of(response_id)
+            if not turn.cut
+            and not turn.utterances
+            and not self._audio.ledger.generated_bytes(turn.item_id)
+            and not turn.heard_bytes
+        ]
+        self._cut([Cut(item_id, 0, 0) for item_id in unheard], now_ms)
+
+    def _turns_of(self, response_id: str) -> list[Turn]:
+        """What this response says."""
+        item_ids = self._items_of.get(response_id, ())
+        return [turn for item_id in item_ids if (turn := self._conversation.find(item_id))]
 
     def heard_anything(self, now_ms: float) -> bool:
         """Whether anything was said by now, by either side."""
@@ -168,6 +205,9 @@ class AgentSpeech:
         if text and self._rests < MOST_RESTS:
             self._rests += 1
             self._responses.want(Wish.REST, directions.say(text))
+            self._spoke.update(of for of, ids in self._items_of.items() if item_id in ids)
+        elif text:
+            self._responses.give_up()
 
     def _model_speaks(self) -> None:
         """No voice is left, so the session is to speak from now on."""

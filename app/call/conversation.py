@@ -123,6 +123,14 @@ class Conversation:
     def find(self, item_id: str) -> Turn | None:
         return self._by_item.get(item_id)
 
+    def latest(self, role: Role, *, without_text: bool = False) -> str:
+        """The item of the newest turn of this role, or of the newest that has no text yet; empty
+        when there is none. For servers that leave out which item they mean."""
+        for turn in reversed(self._turns):
+            if turn.role == role and not (without_text and turn.text):
+                return turn.item_id
+        return ""
+
     def committed(self, item_id: str, previous_item_id: str | None, now_ms: float) -> None:
         """The caller's turn has its place in the conversation."""
         turn = self.turn("user", item_id, now_ms)

@@ -25,6 +25,19 @@ def voicemail(message: str) -> str:
     )
 
 
+_GOODBYES = {
+    "ca": "Adéu.", "da": "Farvel.", "de": "Auf Wiederhören.", "en": "Goodbye.", "es": "Adiós.",
+    "fi": "Näkemiin.", "fr": "Au revoir.", "it": "Arrivederci.", "ja": "失礼いたします。",
+    "ko": "안녕히 계세요.", "nb": "Ha det bra.", "nl": "Tot ziens.", "pl": "Do widzenia.",
+    "pt": "Até logo.", "ru": "До свидания.", "sv": "Hej då.", "zh": "再见。",
+}  # fmt: skip
+
+
+def goodbye_in(language: str) -> str:
+    """What Twilio says when the model does not. `language`: ISO 639-1; English where unknown."""
+    return _GOODBYES.get(language, _GOODBYES["en"])
+
+
 NUDGE = (
     "The caller has said nothing for a while. Ask in one short sentence whether they are still "
     "there. Do not repeat what you said before."

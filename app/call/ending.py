@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.call import directions
-from app.call.commands import CloseStream, Command, HangUp
+from app.call.commands import CloseStream, Command, HangUp, ReportDecision
 from app.call.last_words import LastWords
 from app.call.limits import NEVER
 from app.call.output import AgentAudio
@@ -19,23 +19,26 @@ AnswerTool = Callable[[str, str, float], None]
 @dataclass(slots=True)
 class _Ending:
     """Decided, but not done. `call_id`: the end_call to be answered, if the agent decided it.
-    `final`: speech does not take it back."""
+    `final`: speech does not take it back. `in_text`: what Twilio says if the model does not."""
 
     reason: str
     words: LastWords
     call_id: str
     final: bool
+    in_text: str
     hung_up_ms: float = NEVER
     closed_ms: float = NEVER
 
 
 class Farewell:
     """Decision, goodbye, last mark, hang-up over REST; if that changes nothing, the stream is
-    closed, and Twilio goes on with what its TwiML says next."""
+    closed, and Twilio goes on with what its TwiML says next. A goodbye that the model does not say
+    is left to TwiML as well: see `last_words`."""
 
     def __init__(
         self,
         out: list[Command],
+        language: str,
         audio: AgentAudio,
         responses: Responses,
         answer_tool: AnswerTool,
@@ -44,7 +47,9 @@ class Farewell:
         self._audio = audio
         self._responses = responses
         self._answer_tool = answer_tool
+        self._language = language
         self._ending: _Ending | None = None
+        self.last_words = ""  # what Twilio has to say before it hangs up
 
     @property
     def under_way(self) -> bool:
@@ -69,15 +74,18 @@ class Farewell:
         call_id: str = "",
         response_id: str = "",
         final: bool = False,
+        in_text: str = "",
     ) -> None:
         """Decide to end the call. With a `direction` a goodbye is asked for; without one, it is
-        expected in the response `response_id`, and asked for if it is not in there."""
+        expected in the response `response_id`, and asked for if it is not in there. `in_text`: what
+        Twilio says if the model does not; empty for a plain goodbye."""
         if self.hanging_up:
             return
         if self._ending is not None:  # whoever wanted it first is still owed an answer
             call_id = call_id or self._ending.call_id
         words = LastWords(Wish.GOODBYE, now_ms, response_id)
-        self._ending = _Ending(reason, words, call_id, final)
+        in_text = in_text or directions.goodbye_in(self._language)
+        self._ending = _Ending(reason, words, call_id, final, in_text)
         self._responses.unwant(Wish.NUDGE, Wish.HOLD, Wish.WARNING, Wish.REPLY)
         if direction:
             self._responses.want(Wish.GOODBYE, direction)
@@ -115,6 +123,15 @@ class Farewell:
             ending.hung_up_ms = now_ms
             self._out.append(HangUp(ending.reason))
 
+    def leave_to_twilio(self, why: str, now_ms: float) -> None:
+        """The model does not say the goodbye: close the stream, and have TwiML say it."""
+        ending = self._ending
+        if ending is not None and not self.hanging_up:
+            self.last_words = ending.in_text
+            self._answer(ending, directions.END_FORCED, now_ms)
+            self._out.append(ReportDecision("let Twilio say the goodbye", why))
+            self.close(ending.reason, now_ms)
+
     def close(self, reason: str, now_ms: float) -> None:
         """Close the stream: the hang-up failed, or the caller is to be helped by TwiML."""
         if self._ending is None:
@@ -123,17 +140,26 @@ class Farewell:
             self._ending.closed_ms = now_ms
             self._out.append(CloseStream(reason))
 
-    def settle(self, now_ms: float) -> bool:
-        """Do what is due. Returns True when nothing more can be done but to let go."""
+    def settle(self, now_ms: float, *, model_gone: bool) -> bool:
+        """Do what is due. `model_gone`: the model will not say anything any more. Returns True when
+        nothing more can be done but to let go."""
         ending = self._ending
         if ending is None:
             return False
         if self.hanging_up:
-            if now_ms >= ending.hung_up_ms + HANG_UP_MS:
+            if now_ms >= ending.hung_up_ms + HANG_UP_MS and ending.closed_ms == NEVER:
+                self._out.append(ReportDecision("close the stream", "hang-up without effect"))
                 self.close("hang-up without effect", now_ms)
             return now_ms >= ending.closed_ms + CLOSE_MS
+        if model_gone:
+            if not ending.words.said or not self._responses.idle:
+                self.leave_to_twilio("the model answers nothing that can be heard", now_ms)
+                return False
         if now_ms >= ending.words.over_ms(self._audio, self._responses, now_ms):
-            self.hang_up(now_ms)
+            if ending.words.said:
+                self.hang_up(now_ms)
+            else:
+                self.leave_to_twilio("the model did not say it in time", now_ms)
         return False
 
     def next_ms(self, now_ms: float) -> float:

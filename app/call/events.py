@@ -242,9 +242,13 @@ class CallerTranscriptionFailed:
 
 @dataclass(frozen=True, slots=True)
 class ResponseCreated:
-    """The model began a response, ours or one that its turn detection asked for."""
+    """The model began a response, ours or one that its turn detection asked for.
+
+    `in_conversation`: False when the model says that it belongs to no conversation.
+    """
 
     response_id: str
+    in_conversation: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,12 +314,14 @@ class OutputItemDone:
 @dataclass(frozen=True, slots=True)
 class ResponseDone:
     """A response ended. `status`: completed, cancelled, incomplete or failed; `reason`: such as
-    turn_detected, client_cancelled, or the error code of a failed one."""
+    turn_detected, client_cancelled, or the error code of a failed one. `calls`: the tool calls that
+    it lists, for servers that announce them nowhere else."""
 
     response_id: str
     status: str
     reason: str = ""
     usage: Usage = field(default=Usage())
+    calls: tuple[OutputItemDone, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

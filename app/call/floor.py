@@ -1,6 +1,5 @@
 """Who has the floor: the caller who speaks or types, the agent who answers, or a machine's tape."""
 
-from app.call import directions
 from app.call.agent_speech import AgentSpeech
 from app.call.commands import CancelResponse, Command
 from app.call.entries import Entries
@@ -11,6 +10,7 @@ from app.call.responses import Responses, Wish
 from app.call.session_items import SessionItems
 
 ANSWER_MS = 4000.0  # the model's own turn detection asks for an answer well within this
+SPEAKS_MS = 60_000.0  # a caller who is said to speak for longer has stopped, and it was not told
 
 
 class Floor:
@@ -35,6 +35,8 @@ class Floor:
         self.caller_speaks = False
         self.answer_by_ms = NEVER
         self.records = False
+        self._speaks_until_ms = NEVER
+        self._answer_pending = False  # the caller spoke again before the answer to a turn began
         self._out = out
         self._items = items
         self._speech = speech
@@ -67,15 +69,26 @@ class Floor:
     # --- the caller -----------------------------------------------------------------------------
 
     def caller_began(self, now_ms: float) -> None:
+        if not self.caller_speaks:
+            self._answer_pending = self.answer_by_ms != NEVER
         self.caller_speaks, self.answer_by_ms = True, NEVER
+        self._speaks_until_ms = now_ms + SPEAKS_MS
         if self.listens:
             # The response is cancelled by the model's turn detection (interrupt_response).
             self._speech.interrupt(self._responses.active_id, now_ms)
             self._leaving.caller_spoke(now_ms)
 
     def caller_stopped(self, now_ms: float) -> None:
-        self.caller_speaks = False
+        self.caller_speaks, self._speaks_until_ms = False, NEVER
         self.answer_by_ms = NEVER if self.records else now_ms + ANSWER_MS
+
+    def settle(self, now_ms: float) -> None:
+        """Do what is due."""
+        if now_ms >= self._speaks_until_ms:
+            self.caller_stopped(now_ms)
+
+    def next_ms(self) -> float:
+        return min(self._speaks_until_ms, self.answer_by_ms)
 
     def key_pressed(self, digit: str, now_ms: float) -> None:
         if self._leaving.transfer.under_way or self._leaving.decided or self.records:
@@ -91,11 +104,12 @@ class Floor:
         if not self._leaving.farewell.hanging_up and not self.records:
             self.cut_in(now_ms)
             self.records, self.caller_speaks, self.answer_by_ms = True, False, NEVER
-            self._leaving.leave_message(message and directions.voicemail(message), now_ms)
+            self._leaving.leave_message(message, now_ms)
 
     def session_lost(self) -> None:
         """Whoever spoke, the session that heard it is gone."""
         self.caller_speaks, self.answer_by_ms = False, NEVER
+        self._speaks_until_ms = NEVER
 
     # --- the agent ------------------------------------------------------------------------------
 
@@ -106,20 +120,22 @@ class Floor:
             self._cancel(active_id)
         self._speech.interrupt(active_id, now_ms)
 
-    def response_moved(self, response_id: str, now_ms: float) -> None:
+    def response_moved(self, response_id: str) -> None:
         """Something came of a response."""
-        self._responses.moved(now_ms)
         if self.listens:
             self._items.mute_response(response_id)
 
-    def response_began(self, response_id: str, now_ms: float, *, answers_all: bool) -> None:
+    def response_began(self, response_id: str, *, answers_all: bool) -> None:
         """`answers_all`: it knows every tool's answer."""
-        self.answer_by_ms = NEVER
-        self.response_moved(response_id, now_ms)
-        self._items.response_created()
         ours = self._responses.requested
+        if ours is None and not self._answer_pending:
+            # Turn detection asks for an answer when a turn is over, told or not.
+            self.caller_speaks, self._speaks_until_ms = False, NEVER
+        self.answer_by_ms = NEVER
+        self.response_moved(response_id)
+        self._items.response_created()
         self._responses.created(response_id, answers_all=answers_all)
-        if self.records and (ours is None or ours.wish is not Wish.GOODBYE):
+        if self.records and (ours is None or ours.wish not in (Wish.GOODBYE, Wish.REST)):
             # to the machine's own words, or to what was said before it
             self._items.mute_response(response_id)
             self._cancel(response_id)

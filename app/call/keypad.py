@@ -14,6 +14,7 @@ HUMAN_KEY = "0"
 PAUSE_MS = 2000.0
 ASKED_PAUSE_MS = 5000.0  # for an entry of a known length: people look their card up
 STRAY_MS = 10_000.0  # what comes this soon after a secret that was cut short is the rest of it
+LONGEST_ENTRY = 256  # keys; what is pressed after them is dropped
 TAIL_MS = 500.0  # a key may sound on after Twilio told of it
 
 
@@ -109,7 +110,7 @@ class Keypad:
             self._lone = since_ms >= PAUSE_MS and self._asked is None
         if digit == END_KEY and (self._digits or self._asked is not None):
             self._ended = True
-        else:
+        elif len(self._digits) < LONGEST_ENTRY:
             self._digits += digit
 
     def _ignore(self, digit: str, now_ms: float) -> None:

@@ -29,7 +29,7 @@ class LastWords:
         if self.said:
             return False
         if was is not None and was.wish is self.wish:
-            self.said = True
+            self.said = spoke  # if not, they are asked for again
         elif self.response_id and self.response_id == response_id:
             self.said = spoke
             return not spoke

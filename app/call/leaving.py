@@ -38,7 +38,7 @@ class Leaving:
     ) -> None:
         self._agent = agent
         self._answer_tool = answer_tool
-        self.farewell = Farewell(out, audio, responses, answer_tool)
+        self.farewell = Farewell(out, agent.language, audio, responses, answer_tool)
         self.redirect = Redirect(out)
         self.transfer = Transfer(audio, responses, self.redirect, answer_tool)
         self.tones = Tones(audio, self.redirect, answer_tool)
@@ -114,11 +114,12 @@ class Leaving:
         self.farewell.begin(reason, now_ms, final=True)
         self.farewell.hang_up(now_ms)
 
-    def leave_message(self, direction: str, now_ms: float) -> None:
+    def leave_message(self, message: str, now_ms: float) -> None:
         """Say this to an answering machine, or nothing, and hang up."""
         self.transfer.call_ends(now_ms)
-        self.farewell.begin("voicemail", now_ms, direction=direction, final=True)
-        if not direction:
+        direction = message and directions.voicemail(message)
+        self.farewell.begin("voicemail", now_ms, direction=direction, final=True, in_text=message)
+        if not message:
             self.farewell.hang_up(now_ms)
 
     def caller_spoke(self, now_ms: float) -> None:
@@ -133,12 +134,13 @@ class Leaving:
         self.farewell.response_ended(response_id, was, now_ms, spoke=spoke)
         self.transfer.response_ended(response_id, was, spoke=spoke)
 
-    def settle(self, now_ms: float, *, model_ready: bool) -> bool:
-        """Do what is due. Returns True when nothing more can be done but to let go."""
-        if self.farewell.settle(now_ms) or self.redirect.settle(now_ms):
+    def settle(self, now_ms: float, *, model_ready: bool, model_gone: bool) -> bool:
+        """Do what is due. `model_gone`: the model is of no use to this call any more. Returns True
+        when nothing more can be done but to let go."""
+        if self.farewell.settle(now_ms, model_gone=model_gone) or self.redirect.settle(now_ms):
             return True
         if not self.farewell.under_way:
-            self.transfer.settle(now_ms, model_ready=model_ready)
+            self.transfer.settle(now_ms, model_ready=model_ready and not model_gone)
         self.tones.settle(now_ms)
         return False
 

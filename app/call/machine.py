@@ -11,10 +11,11 @@ from app.call import events as ev
 from app.call.agent import Agent
 from app.call.conversation import Conversation, Turn
 from app.call.destinations import route_to
-from app.call.leaving import BUILT_IN
+from app.call.first_sound import Stage
 from app.call.limits import NEVER, next_after
 from app.call.parts import Parts
 from app.call.pause_match import Pace
+from app.call.response_flow import ResponseFlow
 from app.call.responses import Wish
 from app.call.transfer import TRANSFER, Handing
 from app.call.usage import Usage
@@ -25,16 +26,12 @@ _MORE = (ev.AudioReceived, ev.TranscriptReceived, ev.TextReceived, ev.VoiceRecei
 UNCLAIMED_MS = 30_000.0
 STUCK_MS = 30_000.0
 
-# Still to be said when the caller's speech cut it off.
-_LASTING = (Wish.WARNING, Wish.ANNOUNCEMENT, Wish.GOODBYE)
-
 
 class CallMachine:
     """One leg of a call. Pure: the same events at the same times give the same commands."""
 
     def __init__(self, agent: Agent) -> None:
         self.agent = agent
-        self._usage = Usage()
         self.ended_by = ""  # who or what ended the leg, once it is over
         self.conversation = Conversation()
         self.next_deadline_ms = NEVER
@@ -53,6 +50,9 @@ class CallMachine:
         self._floor = parts.floor
         self._session = parts.session
         self._patience = parts.patience
+        self._owed = parts.owed
+        self._missing = parts.missing
+        self._flow = ResponseFlow(self._out, parts)
         self._opened = ev.LegOpened()
         self._opened_ms = 0.0
         self._claim_by_ms = NEVER
@@ -64,7 +64,7 @@ class CallMachine:
     def usage(self) -> Usage:
         """What the leg used up so far."""
         first, *others = self._speech.synthesis.characters or [0]
-        return self._usage + Usage(
+        return self._flow.usage + Usage(
             voice_characters=first + sum(others), fallback_characters=sum(others)
         )
 
@@ -104,6 +104,11 @@ class CallMachine:
         return bool(self._link.fatal) or self._leaving.farewell.reason == "model"
 
     @property
+    def last_words(self) -> str:
+        """What Twilio has to say to the caller before it hangs up, because the model did not."""
+        return self._leaving.farewell.last_words
+
+    @property
     def paces(self) -> list[Pace]:
         """How the agent's voices speak, in their order."""
         return self._speech.synthesis.paces
@@ -123,7 +128,7 @@ class CallMachine:
     def handle(self, event: ev.Event, now_ms: float) -> list[do.Command]:
         """Take what happened at `now_ms` (monotonic, never before the last); returns what to do."""
         if not self._over:
-            self._take(event, now_ms)
+            self._take(self._missing.fill(event), now_ms)
         if not self._over and isinstance(event, _MORE) and now_ms < self.next_deadline_ms:
             due_ms = self._speech.synthesis.next_ms(now_ms)
             self.next_deadline_ms = min(self.next_deadline_ms, due_ms)
@@ -137,17 +142,19 @@ class CallMachine:
 
     def _take(self, event: ev.Event, now_ms: float) -> None:
         match event:
-            case ev.AudioReceived(response_id):
-                self._floor.response_moved(response_id, now_ms)
-                self._speech.play(event, now_ms)
+            case ev.AudioReceived():
+                self._flow.audio(event, now_ms)
             case ev.TranscriptReceived(item_id, text):
+                self._owed.moved(now_ms)
                 self._speech.says(item_id, text, now_ms)
             case ev.TextReceived(item_id, text):
-                self._speech.writes(item_id, text, now_ms)
+                self._flow.written(item_id, text, now_ms)
             case ev.VoiceReceived() | ev.VoicePaused() | ev.VoiceFinished() | ev.VoiceFailed():
                 self._speech.synthesis.take(event, now_ms)
+                if isinstance(event, ev.VoiceReceived):
+                    self._owed.voice_sounds()
             case ev.TranscriptCompleted(item_id, text):
-                self.conversation.turn("assistant", item_id, now_ms).said(text)
+                self._speech.completes(item_id, text, now_ms)
             case ev.MarkEchoed(name):
                 if self._audio.ledger.echoed(name, now_ms) and self._audio.ledger.all_surely_heard:
                     self.conversation.revision += 1  # what was said is heard
@@ -155,27 +162,24 @@ class CallMachine:
                 self._patience.caller_spoke()
                 self.conversation.turn("user", item_id, now_ms)
                 self._floor.caller_began(now_ms)
+                if self._floor.caller_acts:
+                    self._owed.clock.caller_spoke(now_ms)
             case ev.SpeechStopped():
-                self._floor.caller_stopped(now_ms)
+                self._caller_stopped(now_ms)
             case ev.CallerTurnCommitted(item_id, previous_item_id):
-                self._floor.caller_stopped(now_ms)
+                self._caller_stopped(now_ms)
                 self.conversation.committed(item_id, previous_item_id, now_ms)
             case ev.CallerTranscribed(item_id, text, audio_ms):
-                self._usage += Usage(transcribed_ms=audio_ms, transcripts=1)
+                self._flow.usage += Usage(transcribed_ms=audio_ms, transcripts=1)
                 self.conversation.transcribed(item_id, text, now_ms)
-            case ev.ResponseCreated(response_id):
-                knows = self._answers.all_taken
-                self._floor.response_began(response_id, now_ms, answers_all=knows)
-            case ev.OutputItemAdded(response_id, item_id, kind):
-                self._floor.response_moved(response_id, now_ms)
-                if kind == "message":
-                    self._speech.begin(response_id, item_id, now_ms)
-            case ev.OutputItemDone(kind="function_call"):
-                self._tool_called(event, now_ms)
-            case ev.OutputItemDone(_, item_id):
-                self._speech.finish(item_id, now_ms)
+            case ev.ResponseCreated():
+                self._flow.created(event, now_ms)
+            case ev.OutputItemAdded():
+                self._flow.item_began(event, now_ms)
+            case ev.OutputItemDone():
+                self._flow.item_ended(event, now_ms, at_s=self._clock_s(now_ms))
             case ev.ResponseDone():
-                self._response_ended(event, now_ms)
+                self._flow.ended(event, now_ms, at_s=self._clock_s(now_ms))
             case ev.ToolReturned(call_id, output) | ev.ToolFailed(call_id, output):
                 self._entries.dropped(call_id, now_ms)
                 self._answers.answer(call_id, output, now_ms)
@@ -262,47 +266,25 @@ class CallMachine:
             self._tools.forget(call_id)
         return begun
 
-    def _response_ended(self, event: ev.ResponseDone, now_ms: float) -> None:
-        self._usage += event.usage
-        failed = event.status == "failed"
-        if event.response_id == self._responses.active_id:
-            self._speech.finish_all(now_ms)
-        was = self._responses.done(event.response_id, now_ms, failed=failed)
-        self._floor.response_ended(now_ms)
-        self._answers.want_reply(event.response_id)
-        cut_off = event.status == "cancelled" or self._items.is_muted(event.response_id)
-        if was is not None and not failed and cut_off and was.wish in _LASTING:
-            if was.wish in self._leaving.in_season:
-                self._responses.want(was.wish, was.direction)
-        if failed or cut_off:
-            was = None  # it was not said: asked for again, or taken back
-        spoke = self._speech.spoke(event.response_id)
-        self._leaving.response_ended(event.response_id, was, now_ms, spoke=spoke)
-
-    # --- tools --------------------------------------------------------------------------------
-
-    def _tool_called(self, event: ev.OutputItemDone, now_ms: float) -> None:
-        if event.status != "completed":
-            self._items.drop(event.item_id)  # cut short: its arguments may be a fragment
-            return
-        call_id = event.call_id
-        if not self._tools.begin(call_id, event.name, event.response_id, now_ms):
-            return
-        if event.name not in BUILT_IN:
-            self._out.append(do.RunTool(call_id, event.name, event.arguments))
-            return
-        self._tools.keep(call_id)
-        cut = self._items.is_cut(event.response_id, event.item_id)
-        self._leaving.tool_called(event, now_ms, cut=cut, at_s=self._clock_s(now_ms))
+    def _caller_stopped(self, now_ms: float) -> None:
+        self._floor.caller_stopped(now_ms)
+        if self._floor.answer_by_ms != NEVER:
+            self._owed.clock.start(now_ms)
 
     # --- time ---------------------------------------------------------------------------------
 
     def _settle(self, now_ms: float) -> None:
         """Do what is due by now, and say when to look again."""
         if now_ms >= min(self._claim_by_ms, self._unstick_by_ms):
-            self._end_leg("unclaimed" if self._claim_by_ms <= now_ms else "stuck", now_ms)
+            unclaimed = self._claim_by_ms <= now_ms
+            why = "no stream came for the call" if unclaimed else "the stream took nothing"
+            self._out.append(do.ReportDecision("end the leg", f"{why} in {UNCLAIMED_MS:g} ms"))
+            self._end_leg("unclaimed" if unclaimed else "stuck", now_ms)
             return
-        if self._leaving.settle(now_ms, model_ready=self._link.ready):
+        self._floor.settle(now_ms)
+        self._owed.settle(now_ms, due=self._answer_due)
+        gone = self._session.gave_up(now_ms)
+        if self._leaving.settle(now_ms, model_ready=self._link.ready, model_gone=gone):
             self._end_leg(self._leaving.reason, now_ms)
             return
         self._speech.synthesis.settle(now_ms)
@@ -334,7 +316,8 @@ class CallMachine:
             self._link.next_ms(),
             self._tools.next_due_ms(),
             self._patience.next_ms(now_ms),
-            self._floor.answer_by_ms,
+            self._floor.next_ms(),
+            self._owed.next_ms(),
             self._responses.next_ms(),
             self._speech.synthesis.next_ms(now_ms),
         )
@@ -347,6 +330,15 @@ class CallMachine:
         """Whether the caller was told what to type, and may take their time."""
         told = self._link.ready and self._responses.idle
         return self._entries.keypad.asked and told and not self._leaving.under_way
+
+    @property
+    def _answer_due(self) -> bool:
+        """Whether the caller waits for words of the model's, and for nothing else."""
+        if self._floor.caller_acts or self._leaving.decided:
+            return False
+        if not self._link.ready and self._owed.clock.stage is Stage.ASKED:
+            return False  # the session is what is waited for
+        return not self._responses.idle or self._floor.answer_by_ms != NEVER
 
     def _waits(self) -> bool:
         """Whether the caller waits for something of ours."""
@@ -369,7 +361,8 @@ class CallMachine:
         wanted = self._responses.next(now_ms)
         if wanted is not None:
             event_id = self._ids.event()
-            self._responses.asked(event_id, now_ms)
+            self._responses.asked(event_id)
+            self._owed.asked(now_ms)
             self._out.append(do.CreateResponse(event_id, wanted.direction))
 
     # --- the end ------------------------------------------------------------------------------

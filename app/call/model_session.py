@@ -3,7 +3,14 @@
 from app.call import directions
 from app.call.agent import Agent
 from app.call.agent_speech import AgentSpeech
-from app.call.commands import AddMessage, CloseModel, Command, ConfigureSession, OpenModel
+from app.call.commands import (
+    AddMessage,
+    CloseModel,
+    Command,
+    ConfigureSession,
+    OpenModel,
+    ReportDecision,
+)
 from app.call.events import LegOpened, ModelFaulted
 from app.call.floor import Floor
 from app.call.ids import Ids
@@ -102,6 +109,7 @@ class ModelSession:
         """No error of the model's is fatal by itself; some ask for another try."""
         cause = event.cause_event_id or ""
         if cause and cause == self._configuration and not self._link.ready:
+            self._out.append(ReportDecision("replace the session", "it refused the settings"))
             self.lost(f"settings refused: {event.message}", now_ms, fatal=False)
         elif not self._items.refused(cause, event.message):
             busy = event.code == "conversation_already_has_active_response"
@@ -109,16 +117,20 @@ class ModelSession:
             if self._floor.records and refused and self._responses.active_id is not None:
                 self._floor.cut_in(now_ms)  # what is said instead of ours answers the machine
 
+    def gave_up(self, now_ms: float) -> bool:
+        """Whether the model is of no use to this call any more."""
+        return self._link.gave_up(now_ms) or self._responses.gave_up
+
     def settle(self, now_ms: float, *, connected: bool) -> None:
         """Open the next one when it is time, and give up when it was tried for too long."""
         if self._link.is_stuck(now_ms):
+            self._out.append(ReportDecision("replace the session", "it took no settings in time"))
             self.lost("settings not taken in time", now_ms, fatal=False)
-        if self._responses.is_stalled(now_ms):
-            self._responses.stalled()
-            self.lost("response stalled", now_ms, fatal=False)
         if self._link.must_open(now_ms):
             self._link.opening()
             self._out.append(OpenModel())
         leaves = self._leaving.under_way or self._leaving.redirect.ordered
-        if connected and not leaves and (self._link.gave_up(now_ms) or self._responses.gave_up):
+        if connected and not leaves and self.gave_up(now_ms):
+            why = self._link.why_not(now_ms) or "the model answers nothing that can be heard"
+            self._out.append(ReportDecision("do without the model", why))
             self._leaving.farewell.close("model", now_ms)

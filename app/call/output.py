@@ -72,6 +72,11 @@ class AgentAudio:
         return [cut for cut in self.ledger.cleared(now_ms) if cut.item_id != OWN_SOUND]
 
     @property
+    def is_open(self) -> bool:
+        """Whether the stream takes audio now."""
+        return self._open
+
+    @property
     def waiting(self) -> bool:
         """Whether audio is held back."""
         return bool(self._held)

@@ -8,6 +8,8 @@
     leaving     a goodbye, a transfer, tones
     entries     the caller's keys
     patience    idle, hold, the longest call
+    owed        answers that have to be heard, and soon
+    missing     ids that the model's server leaves out
 
 Each file says the rules of its part; `machine` says what they have to do with one another.
 """
@@ -22,9 +24,11 @@ from app.call.entries import Entries
 from app.call.floor import Floor
 from app.call.ids import Ids
 from app.call.leaving import Leaving
+from app.call.missing_ids import MissingIds
 from app.call.model_link import ModelLink
 from app.call.model_session import ModelSession
 from app.call.output import AgentAudio
+from app.call.owed_answers import OwedAnswers
 from app.call.patience import Patience
 from app.call.responses import Responses
 from app.call.session_items import SessionItems
@@ -102,3 +106,17 @@ class Parts:
             self.ids,
         )
         self.patience = Patience(agent.limits, self.audio, self.responses, self.leaving.farewell)
+        self.owed = OwedAnswers(
+            out,
+            self.audio,
+            self.items,
+            self.speech,
+            self.responses,
+            self.tools,
+            self.floor,
+            self.session,
+            self.patience,
+            self.ids,
+            limit_ms=agent.limits.first_sound_ms,
+        )
+        self.missing = MissingIds(self.ids, conversation, self.responses, self.items)

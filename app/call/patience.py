@@ -74,11 +74,19 @@ class Patience:
         if now_ms < self._hold.due_ms or self._audio.waiting:
             return
         if self._hold.fire(model_can_speak=model_can_speak and self._responses.idle):
-            self._audio.play(OWN_SOUND, HOLD_TONE, base64_size(HOLD_TONE), now_ms)
-            self._audio.finish(OWN_SOUND, now_ms)
-            self._hold.run(now_ms, self._audio.ledger.ends_ms)
+            self._play_tone(now_ms)
         else:
             self._responses.want(Wish.HOLD, directions.HOLD)
+
+    def comfort(self, now_ms: float) -> None:
+        """Let the caller hear now that they are not forgotten, unless they hear something."""
+        if self._audio.is_open and not self._audio.ledger.playing(now_ms):
+            self._play_tone(now_ms)
+
+    def _play_tone(self, now_ms: float) -> None:
+        self._audio.play(OWN_SOUND, HOLD_TONE, base64_size(HOLD_TONE), now_ms)
+        self._audio.finish(OWN_SOUND, now_ms)
+        self._hold.run(now_ms, self._audio.ledger.ends_ms)
 
     def _listen(self, now_ms: float) -> None:
         self._idle.run(max(now_ms, self._audio.ledger.ends_ms))

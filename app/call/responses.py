@@ -11,7 +11,7 @@ from enum import StrEnum
 
 RETRY_MS = 400.0  # doubled with each failure
 TRIES = 4
-STALLED_MS = 30_000.0  # for a response of which nothing comes
+MOST_EMPTY = 2  # answers in a row without sound that are asked for again
 
 
 class Wish(StrEnum):
@@ -44,10 +44,12 @@ class Responses:
         self.active: Wanted | None = None  # what the active one was asked for; None: not by us
         self.requested: Wanted | None = None
         self._event_id = ""
+        self._unanswered = False  # a request was given up that may still be answered
         self._queue: list[Wanted] = []
         self._failures = 0
         self._not_before_ms = 0.0
-        self._moved_ms = 0.0  # when something was last seen of the one in flight
+        self._empty = 0
+        self._known: set[str] = set()  # responses of this session, over or not
         self._answers_all = False  # whether the active one knew every tool's answer
 
     def want(self, wish: Wish, direction: str = "") -> None:
@@ -85,36 +87,34 @@ class Responses:
 
     @property
     def gave_up(self) -> bool:
-        """Response after response failed."""
-        return self._failures >= TRIES
+        """Response after response failed, or had no sound."""
+        return self._failures >= TRIES or self._empty > MOST_EMPTY
+
+    def expects(self, response_id: str) -> bool:
+        """Whether this may be the response that was asked for, though nothing announced it."""
+        return self.active_id is None and response_id not in self._known
 
     def next(self, now_ms: float) -> Wanted | None:
         """What to ask for now, if anything may be asked for."""
-        if self.in_flight or not self._queue or now_ms < self._not_before_ms:
+        if self.in_flight or not self._queue or self.gave_up or now_ms < self._not_before_ms:
             return None
         return self._queue[0]
 
     def next_ms(self) -> float:
-        """When a response that failed may be asked for again, or the one in flight is given up."""
-        if self.in_flight:
-            return self._moved_ms + STALLED_MS
-        return self._not_before_ms if self._queue else float("inf")
-
-    def moved(self, now_ms: float) -> None:
-        """Something came of the response in flight."""
-        self._moved_ms = now_ms
-
-    def is_stalled(self, now_ms: float) -> bool:
-        """Nothing came for long: its session is as good as lost."""
-        return self.in_flight and now_ms >= self._moved_ms + STALLED_MS
+        """When a response that failed may be asked for again."""
+        return self._not_before_ms if self._queue and not self.in_flight else float("inf")
 
     def stalled(self) -> None:
+        """The response in flight never ended."""
         self._failures += 1
 
-    def asked(self, event_id: str, now_ms: float) -> None:
+    def give_up(self) -> None:
+        """No other try can help."""
+        self._failures = TRIES
+
+    def asked(self, event_id: str) -> None:
         """The first of the queue was asked for under this event id."""
         self.requested = self._queue.pop(0)
-        self._moved_ms = now_ms
         self._event_id = event_id
 
     def created(self, response_id: str, *, answers_all: bool) -> None:
@@ -122,6 +122,7 @@ class Responses:
         of ours follows. One that the caller's words brought about makes others needless, a plain
         reply only if it `answers_all`: if the model knew every tool's answer before it began."""
         self.active_id, self._answers_all = response_id, answers_all
+        self._known.add(response_id)
         self.active, self.requested = self.requested, None
         if self.active is None:
             self.unwant(Wish.HOLD, Wish.NUDGE, Wish.GREETING)
@@ -129,10 +130,16 @@ class Responses:
                 self.unwant(Wish.REPLY)
 
     def refused(self, event_id: str, now_ms: float, *, busy: bool) -> bool:
-        """The request with this event id was refused. `busy`: another response was active. Returns
-        whether there was such a request."""
-        if not event_id or event_id != self._event_id:
+        """The request with this event id was refused. `busy`: another response was active, which
+        only a request for a response is told, with its id or without. Returns whether there was
+        such a request."""
+        ours = event_id == self._event_id or (busy and not event_id)
+        if not ours or not self._event_id:
             return False
+        if busy and self._unanswered and self.requested is None:
+            # The request that was given up was heard after all: what is active is its response.
+            self._event_id, self._unanswered = "", False
+            return True
         refused, served = self.requested, False
         if refused is None:
             refused, self.active = self.active, None
@@ -143,35 +150,59 @@ class Responses:
                 self._failures += 1
             needless = served or refused.wish in (Wish.HOLD, Wish.NUDGE, Wish.GREETING)
             if not (busy and needless):
-                self._again(refused, now_ms)
+                self.again(refused, now_ms + self._pause_ms)
         return True
 
-    def done(self, response_id: str, now_ms: float, *, failed: bool) -> Wanted | None:
-        """A response ended. Returns what it was asked for. A failed one is asked for again."""
+    def done(
+        self, response_id: str, now_ms: float, *, failed: bool = False, empty: bool = False
+    ) -> Wanted | None:
+        """A response ended. Returns what it was asked for. One that failed is asked for again, and
+        so is one that owed sound and brought none (`empty`), until `gave_up`."""
+        self._known.add(response_id)
         if response_id != self.active_id:
             return None
         was, self.active_id, self.active = self.active, None, None
         if failed:
             self._failures += 1
-            self._again(was or Wanted(Wish.REPLY), now_ms)
+            self.again(was or Wanted(Wish.REPLY), now_ms + self._pause_ms)
+        elif empty:
+            self._empty += 1
+            self.again(was or Wanted(Wish.REPLY), now_ms + (RETRY_MS if self._empty > 1 else 0))
         else:
             self._failures = 0
         return was
 
-    def lost(self, now_ms: float) -> Wanted | None:
-        """The session is gone, and with it what was said and asked for. Returns what that was."""
+    def sounded(self) -> None:
+        """The model made a sound or called a tool."""
+        self._empty, self._unanswered = 0, False
+
+    def abandon(self, now_ms: float) -> Wanted | None:
+        """What is said and asked for is waited for no longer. Returns what that was."""
         was = self.requested or self.active
         if was is None and self.active_id is not None:
             was = Wanted(Wish.REPLY)
+        self._unanswered = self.requested is not None
         self.active_id = self.active = self.requested = None
         self._event_id = ""
         self._not_before_ms = now_ms
         return was
 
-    def _again(self, wanted: Wanted, now_ms: float) -> None:
+    def lost(self, now_ms: float) -> Wanted | None:
+        """The session is gone, and with it what was said and asked for. Returns what that was."""
+        was = self.abandon(now_ms)
+        self._known.clear()
+        self._unanswered = False
+        return was
+
+    @property
+    def _pause_ms(self) -> float:
+        return RETRY_MS * float(2 ** max(0, self._failures - 1))
+
+    def again(self, wanted: Wanted, not_before_ms: float) -> None:
+        """Ask for this before everything else, from `not_before_ms` on."""
         if wanted.wish in (Wish.SAY, Wish.REST):
             self.withdraw(wanted)
         else:
             self.unwant(wanted.wish)
         self._queue.insert(0, wanted)
-        self._not_before_ms = now_ms + RETRY_MS * 2 ** max(0, self._failures - 1)
+        self._not_before_ms = not_before_ms

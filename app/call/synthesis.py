@@ -35,6 +35,7 @@ AHEAD_BYTES = 4000 * BYTES_PER_MS  # with less than this to play the next uttera
 LOW_BYTES = 240 * BYTES_PER_MS  # with less than this to play more of an unfinished one is given,
 HIGH_BYTES = 440 * BYTES_PER_MS  # up to this
 LOOK_MS = 20.0  # no oftener is it looked whether it is time
+MUTE_MS = 6000.0  # a voice of which nothing came for so long is not waited for: its end got lost
 SLOW_MS = 1500.0  # a voice that made no sound within this has a fault, if the caller spoke then
 
 
@@ -60,6 +61,7 @@ class _Job:
     utterance: Utterance
     attempts: Attempts = field(default_factory=Attempts)
     asked_ms: float = 0.0
+    moved_ms: float = 0.0  # when something last came of it
     held: deque[tuple[str, int]] = field(default_factory=deque)  # came, and was not given yet
 
 
@@ -163,13 +165,15 @@ class Synthesis:
         job = self._job
         if job is None or job.utterance.id != event.utterance_id:
             return  # dropped
-        utterance = job.utterance
+        utterance, job.moved_ms = job.utterance, now_ms
         match event:
             case VoiceReceived(_, payload, size_bytes):
                 utterance.size_bytes += size_bytes
                 job.held.append((payload, size_bytes))
             case VoicePaused(_, start, end):
                 utterance.pauses.append((start, end))
+            case VoiceFinished() if not utterance.size_bytes:
+                self._fail(job, "passing", now_ms)  # it said that it spoke, and made no sound
             case VoiceFinished():
                 self.paces[job.attempts.voice] = learn(
                     self.paces[job.attempts.voice],
@@ -256,7 +260,8 @@ class Synthesis:
         job = self._queue.popleft()
         voice = self._choice.choose(job.attempts, now_ms)
         if voice is not None:
-            self._job, job.attempts.voice, job.asked_ms = job, voice, now_ms
+            self._job, job.attempts.voice = job, voice
+            job.asked_ms = job.moved_ms = now_ms
             utterance = job.utterance
             utterance.pace = self.paces[voice]
             self.characters[voice] += len(utterance.text)
@@ -317,6 +322,10 @@ class Synthesis:
             for item in self._items.values():
                 self._add(item, item.cutter.settle())
         job = self._job
+        if job is not None and now_ms >= job.moved_ms + MUTE_MS:
+            self._out.append(DropSynthesis(job.utterance.id))
+            self._fail(job, "late", now_ms)
+            job = self._job
         if job is not None and job.held:
             ahead = self._audio.ahead_bytes(now_ms)
             if ahead <= LOW_BYTES:
@@ -327,16 +336,19 @@ class Synthesis:
 
     def next_ms(self, now_ms: float) -> float:
         """When something is due."""
+        settle_ms = self._settle_ms
+        if self._job is not None:
+            settle_ms = min(settle_ms, self._job.moved_ms + MUTE_MS)
         if self._audio.waiting:  # nothing plays before the stream takes it, and then we are told
-            return self._settle_ms
+            return settle_ms
         if self._job is not None and self._job.held:
             enough = LOW_BYTES
         elif self._job is None and self._queue:
             enough = AHEAD_BYTES
         else:
-            return self._settle_ms
+            return settle_ms
         wait_ms = (self._audio.ahead_bytes(now_ms) - enough) / BYTES_PER_MS
-        return min(self._settle_ms, now_ms + max(wait_ms, LOOK_MS))
+        return min(settle_ms, now_ms + max(wait_ms, LOOK_MS))
 
     def leave_open_items(self) -> None:
         """Another session goes on with what is being written, so of that no more is said than was

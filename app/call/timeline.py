@@ -125,6 +125,9 @@ def _fields(message: ev.Event | do.Command) -> dict[str, Any]:
     data = {name: getattr(message, name) for name in names}
     if isinstance(message, ev.ResponseDone):
         data["usage"] = asdict(message.usage)
+        data["calls"] = [asdict(call) for call in message.calls]
+        if not message.calls:
+            del data["calls"]  # as nearly always
     elif isinstance(message, ev.LegOpened):
         data["paces"] = [asdict(pace) for pace in message.paces]
     elif isinstance(message, do.TransferCall):
@@ -149,7 +152,8 @@ def _event(name: str, data: dict[str, Any]) -> ev.Event:
     if name in ("AudioReceived", "VoiceReceived"):
         data = {**data, "payload": ""}
     elif name == "ResponseDone":
-        data = {**data, "usage": Usage(**data["usage"])}
+        calls = tuple(ev.OutputItemDone(**call) for call in data.get("calls", ()))
+        data = {**data, "usage": Usage(**data["usage"]), "calls": calls}
     elif name == "LegOpened":
         history = tuple((role, text) for role, text in data["history"])
         paces = tuple(

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from app.call import directions
-from app.call.commands import AddMessage, AddToolOutput, CancelTool, Command
+from app.call.commands import AddMessage, AddToolOutput, CancelTool, Command, ReportDecision
 from app.call.conversation import Conversation
 from app.call.ids import Ids
 from app.call.model_link import ModelLink
@@ -81,6 +81,8 @@ class ToolAnswers:
     def keep(self, limit_ms: float, now_ms: float) -> None:
         """Answer for the tools that take too long."""
         for call_id in self.calls.overdue(now_ms):
+            reason = f"{self.calls.name(call_id)} took longer than {limit_ms / 1000:g} s"
+            self._out.append(ReportDecision("answer for the tool", reason))
             self._out.append(CancelTool(call_id))
             self.answer(
                 call_id, directions.tool_overdue(self.calls.name(call_id), limit_ms), now_ms

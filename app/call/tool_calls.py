@@ -71,6 +71,10 @@ class ToolCalls:
         """Whether a call of this response has no answer yet."""
         return any(not c.answered for c in self._calls.values() if c.response_id == response_id)
 
+    def has_calls_of(self, response_id: str) -> bool:
+        """Whether this response called a tool."""
+        return any(call.response_id == response_id for call in self._calls.values())
+
     def settled(self, response_id: str) -> bool:
         """Whether every call of a response has its answer; False if it made none."""
         calls = [c for c in self._calls.values() if c.response_id == response_id]

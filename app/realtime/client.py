@@ -5,6 +5,7 @@ alternatives do at fifty frames a second and call.
 """
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,6 +19,7 @@ from picows import (
     WSHandshakeError,
     WSListener,
     WSMsgType,
+    WSProtocolError,
     WSTransport,
     ws_connect,
 )
@@ -30,6 +32,9 @@ HAPPY_EYEBALLS_S = 0.25  # before the next address is tried beside the one that 
 IDLE_PING_S = 20.0
 LARGEST_MESSAGE_BYTES = 16 << 20  # a session with a long prompt is echoed whole
 STUCK_S = 10.0  # a socket that takes nothing for so long is lost
+
+# What it would say of a connection's end is the reason that `on_lost` is given.
+logging.getLogger("picows.realtime").setLevel(logging.CRITICAL)
 
 
 class RealtimeSocket(Protocol):
@@ -123,6 +128,8 @@ async def connect(
     except asyncio.CancelledError:
         opening.abandon()
         raise
+    if not opening.opened:  # picows takes an end amid the handshake for its completion
+        raise ModelError("the model's server closed the connection amid the handshake")
 
 
 class _PicowsSocket(WSListener):
@@ -140,10 +147,17 @@ class _PicowsSocket(WSListener):
         self._on_writable = on_writable
         self._transport: WSTransport | None = None
         self._tcp: socket.socket | None = None
-        self._fragments: list[bytes] = []
+        self._fragments = bytearray()
         self._closed = False
+        self._left = False  # by `close` or `abandon`: there is no one left to tell
+        self._ending: asyncio.Task[None] | None = None
         self._reason = "connection lost"
         self._stuck: asyncio.TimerHandle | None = None
+
+    @property
+    def opened(self) -> bool:
+        """Whether the handshake was completed."""
+        return self._transport is not None
 
     # --- the seam ---
 
@@ -160,6 +174,7 @@ class _PicowsSocket(WSListener):
             self._transport.underlying_transport.resume_reading()
 
     def close(self) -> None:
+        self._left = True
         if self._closed:
             return
         self._closed = True
@@ -179,8 +194,8 @@ class _PicowsSocket(WSListener):
         return self._tcp
 
     def abandon(self) -> None:
-        """Nobody wants it any more: end it, however far it has come."""
-        self._closed = True
+        """End it, however far it has come."""
+        self._closed = self._left = True
         if self._transport is not None:
             self._transport.disconnect(graceful=False)
         elif self._tcp is not None:
@@ -197,11 +212,13 @@ class _PicowsSocket(WSListener):
         kind = frame.msg_type
         if kind is WSMsgType.TEXT or kind in (WSMsgType.BINARY, WSMsgType.CONTINUATION):
             payload = frame.get_payload_as_bytes()
-            if not frame.fin:
-                self._fragments.append(payload)
-                return
-            if self._fragments:
-                payload = b"".join([*self._fragments, payload])
+            if not frame.fin or self._fragments:
+                self._fragments += payload
+                if len(self._fragments) > LARGEST_MESSAGE_BYTES:
+                    raise WSProtocolError(WSCloseCode.MESSAGE_TOO_BIG, "fragments without an end")
+                if not frame.fin:
+                    return
+                payload = bytes(self._fragments)
                 self._fragments.clear()
             if not self._closed:
                 self._on_message(payload)
@@ -215,6 +232,18 @@ class _PicowsSocket(WSListener):
         self.resume_writing()
         if not self._closed:
             self._closed = True
+            self._ending = asyncio.create_task(self._tell_lost(transport))
+
+    async def _tell_lost(self, transport: WSTransport) -> None:
+        """picows knows why it ended the connection as soon as this callback is over, and keeps it
+        in a future: if no one asked, asyncio would complain of that."""
+        try:
+            await transport.wait_disconnected()
+        except WSProtocolError as error:
+            self._reason = _why(error)
+        except Exception as error:  # a callback's; those do not raise
+            self._reason = f"fault at a message: {error!r}"
+        if not self._left:
             self._on_lost(self._reason)
 
     def pause_writing(self) -> None:
@@ -234,3 +263,10 @@ class _PicowsSocket(WSListener):
         self._reason = f"took nothing for {STUCK_S:g} s"
         if self._transport is not None:
             self._transport.disconnect(graceful=False)
+
+
+def _why(error: WSProtocolError) -> str:
+    code, *words = error.args
+    if code is WSCloseCode.MESSAGE_TOO_BIG:
+        return f"the model sent a message above the limit of {LARGEST_MESSAGE_BYTES >> 20} MiB"
+    return f"the model broke the WebSocket protocol: {' '.join(map(str, words))}"

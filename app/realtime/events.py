@@ -20,6 +20,7 @@ from app.call.commands import (
     TruncateItem,
 )
 from app.call.events import Event
+from app.call.ids import OURS
 from app.errors import ProtocolError
 from app.realtime.messages import MESSAGES, Message
 from app.realtime.session import session_update, to_text
@@ -137,7 +138,9 @@ def encode(command: ToModel, agent: Agent) -> str:
                 instructions = f"{agent.instructions}\n\n{direction}"
                 event["response"] = {"instructions": instructions, "tool_choice": "none"}
         case CancelResponse(event_id, response_id):
-            event = {"type": "response.cancel", "event_id": event_id, "response_id": response_id}
+            event = {"type": "response.cancel", "event_id": event_id}
+            if not response_id.startswith(OURS):  # else the server did not name it
+                event["response_id"] = response_id
         case TruncateItem(event_id, item_id, audio_end_ms):
             event = {
                 "type": "conversation.item.truncate",

@@ -58,9 +58,9 @@ class Message(msgspec.Struct, tag_field="type"):
 
 
 class _AudioDelta(Message, tag="response.output_audio.delta", gc=False):
-    response_id: str
-    item_id: str
     delta: str
+    response_id: str = ""
+    item_id: str = ""
 
     def event(self) -> AudioReceived | None:
         try:
@@ -144,23 +144,23 @@ class _Error(Message, tag="error"):
 
 
 class _SpeechStarted(Message, tag="input_audio_buffer.speech_started"):
-    item_id: str
-    audio_start_ms: Number
+    item_id: str = ""
+    audio_start_ms: Number = 0
 
     def event(self) -> SpeechStarted:
         return SpeechStarted(self.item_id, count(self.audio_start_ms))
 
 
 class _SpeechStopped(Message, tag="input_audio_buffer.speech_stopped"):
-    item_id: str
-    audio_end_ms: Number
+    item_id: str = ""
+    audio_end_ms: Number = 0
 
     def event(self) -> SpeechStopped:
         return SpeechStopped(self.item_id, count(self.audio_end_ms))
 
 
 class _Committed(Message, tag="input_audio_buffer.committed"):
-    item_id: str
+    item_id: str = ""
     previous_item_id: str | None = None
 
     def event(self) -> CallerTurnCommitted:
@@ -171,8 +171,8 @@ _TRANSCRIPTION = "conversation.item.input_audio_transcription"
 
 
 class _Transcribed(Message, tag=f"{_TRANSCRIPTION}.completed"):
-    item_id: str
-    transcript: str | None
+    item_id: str = ""
+    transcript: str | None = None
     usage: Any = None  # only the bill wants it: whatever it is, the words count
 
     def event(self) -> CallerTranscribed:
@@ -180,7 +180,7 @@ class _Transcribed(Message, tag=f"{_TRANSCRIPTION}.completed"):
 
 
 class _TranscriptionFailed(Message, tag=f"{_TRANSCRIPTION}.failed"):
-    item_id: str
+    item_id: str = ""
     error: _ErrorBody | None = None
 
     def event(self) -> CallerTranscriptionFailed:
@@ -209,15 +209,15 @@ class _ConversationItemAdded(Message, tag="conversation.item.added"):
 
 
 class _Truncated(Message, tag="conversation.item.truncated"):
-    item_id: str
-    audio_end_ms: Number
+    item_id: str = ""
+    audio_end_ms: Number = 0
 
     def event(self) -> ItemTruncated:
         return ItemTruncated(self.item_id, count(self.audio_end_ms))
 
 
 class _Deleted(Message, tag="conversation.item.deleted"):
-    item_id: str
+    item_id: str = ""
 
     def event(self) -> ItemDeleted:
         return ItemDeleted(self.item_id)
@@ -227,82 +227,95 @@ class _Deleted(Message, tag="conversation.item.deleted"):
 
 
 class _CreatedResponse(msgspec.Struct):
-    id: str
+    id: str = ""
+    # Left out by some servers; null says that the response belongs to no conversation.
+    conversation_id: str | None = ""
 
 
 class _ResponseCreated(Message, tag="response.created"):
     response: _CreatedResponse
 
     def event(self) -> ResponseCreated:
-        return ResponseCreated(self.response.id)
+        response = self.response
+        return ResponseCreated(response.id, in_conversation=response.conversation_id is not None)
 
 
 class _Item(msgspec.Struct):
-    id: str
-    type: str
+    id: str = ""
+    type: str = "message"
     status: str | None = None
     call_id: str | None = None
     name: str | None = None
     arguments: str | None = None
 
+    @property
+    def is_call(self) -> bool:
+        """Whether it is a tool call that can be run."""
+        return self.type == "function_call" and bool(self.call_id and self.name)
+
+    def done(self, response_id: str) -> OutputItemDone:
+        """The item when it is complete or cut."""
+        status = self.status or "completed"
+        if self.type != "function_call":
+            return OutputItemDone(response_id, self.id, self.type, status)
+        return OutputItemDone(
+            response_id,
+            self.id,
+            self.type,
+            status,
+            call_id=self.call_id or "",
+            name=self.name or "",
+            arguments=self.arguments or "",
+        )
+
 
 class _ItemAdded(Message, tag="response.output_item.added"):
-    response_id: str
     item: _Item
+    response_id: str = ""
 
     def event(self) -> OutputItemAdded:
         return OutputItemAdded(self.response_id, self.item.id, self.item.type)
 
 
 class _ItemDone(Message, tag="response.output_item.done"):
-    response_id: str
     item: _Item
+    response_id: str = ""
 
     def event(self) -> OutputItemDone:
         item = self.item
-        status = item.status or "completed"
-        if item.type != "function_call":
-            return OutputItemDone(self.response_id, item.id, item.type, status)
-        if status == "completed" and not (item.call_id and item.name):
+        cut = item.status not in (None, "completed")
+        if item.type == "function_call" and not (item.is_call or cut):
             raise ProtocolError("the model called a tool without a call_id or a name")
-        return OutputItemDone(
-            self.response_id,
-            item.id,
-            item.type,
-            status,
-            call_id=item.call_id or "",
-            name=item.name or "",
-            arguments=item.arguments or "",
-        )
+        return item.done(self.response_id)
 
 
 class _TranscriptDelta(Message, tag="response.output_audio_transcript.delta"):
-    item_id: str
     delta: str
+    item_id: str = ""
 
     def event(self) -> TranscriptReceived:
         return TranscriptReceived(self.item_id, self.delta)
 
 
 class _TextDelta(Message, tag="response.output_text.delta"):
-    item_id: str
     delta: str
+    item_id: str = ""
 
     def event(self) -> TextReceived:
         return TextReceived(self.item_id, self.delta)
 
 
 class _TranscriptDone(Message, tag="response.output_audio_transcript.done"):
-    item_id: str
-    transcript: str | None
+    transcript: str | None = None
+    item_id: str = ""
 
     def event(self) -> TranscriptCompleted:
         return TranscriptCompleted(self.item_id, self.transcript or "")
 
 
 class _TextDone(Message, tag="response.output_text.done"):
-    item_id: str
-    text: str | None
+    text: str | None = None
+    item_id: str = ""
 
     def event(self) -> TranscriptCompleted:
         return TranscriptCompleted(self.item_id, self.text or "")
@@ -314,10 +327,11 @@ class _StatusDetails(msgspec.Struct):
 
 
 class _DoneResponse(msgspec.Struct):
-    id: str
-    status: str
+    id: str = ""
+    status: str | None = None
     status_details: _StatusDetails | None = None
     usage: UsageBody | None = None
+    output: list[_Item] | None = None
 
 
 class _ResponseDone(Message, tag="response.done"):
@@ -328,7 +342,9 @@ class _ResponseDone(Message, tag="response.done"):
         details = response.status_details or _StatusDetails()
         reason = details.reason or (details.error.name if details.error else "")
         usage = response.usage.usage() if response.usage else Usage()
-        return ResponseDone(response.id, response.status, reason, usage)
+        status = response.status or "completed"
+        calls = tuple(item.done(response.id) for item in response.output or () if item.is_call)
+        return ResponseDone(response.id, status, reason, usage, calls)
 
 
 _BETA_NAMES = {

@@ -8,9 +8,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from app.private_files import fresh_private_file, private_folder
 from app.report.picture import draw
 from app.report.report import CallReport, transcript_text
 from app.store import Store
+from app.visible import visible_json
 
 
 async def record_of(store: Store, report: CallReport) -> dict[str, Any]:
@@ -50,7 +52,7 @@ def keep_call(report: CallReport, record: dict[str, Any], folder: Path) -> Itera
         PictureUnavailable: matplotlib is not installed.
         OSError: a file cannot be written.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(folder)
     if report.wav is not None:
         sound = _private(folder / KEPT_SOUND)
         shutil.copyfile(report.wav, sound)
@@ -60,7 +62,7 @@ def keep_call(report: CallReport, record: dict[str, Any], folder: Path) -> Itera
     yield transcript
     whole = _private(folder / "call.json")
     text = json.dumps(record, ensure_ascii=False, indent=2, default=_iso)
-    whole.write_text(text + "\n", encoding="utf-8", errors="replace")
+    whole.write_text(visible_json(text) + "\n", encoding="utf-8")
     yield whole
     picture = _private(folder / "timeline.png")
     draw(report, report.wav, picture)
@@ -69,8 +71,7 @@ def keep_call(report: CallReport, record: dict[str, Any], folder: Path) -> Itera
 
 def _private(path: Path) -> Path:
     """An empty file that only its owner may read: people talk in these."""
-    path.touch(mode=0o600)
-    path.chmod(0o600)
+    fresh_private_file(path)
     return path
 
 

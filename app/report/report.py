@@ -19,6 +19,7 @@ from app.report.absences import Absence, absence_text, absences_of, handed_over_
 from app.report.levels import Levels, RecordingUnreadable, read_levels
 from app.report.trace import CallerSpeech, CallTrace, Interruption, Mark, Span, Speech, Tool, trace
 from app.store import Store
+from app.visible import one_line
 
 _REST_MS = 160.0  # of the end of a caller's turn: turn detection waited for longer than that
 
@@ -275,7 +276,7 @@ def transcript_text(report: CallReport) -> str:
     if report.call.ended_by:
         lines.append((report.ended_ms, f"line    {ending(report.call)}"))
     lines.sort(key=lambda line: line[0])
-    return "".join(f"{clock(at_ms)}  {text}\n" for at_ms, text in lines)
+    return "".join(f"{clock(at_ms)}  {one_line(text)}\n" for at_ms, text in lines)
 
 
 _WHO = {"user": "caller", "assistant": "agent "}

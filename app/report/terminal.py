@@ -17,6 +17,7 @@ from app.report.report import (
     ending,
     tool_text,
 )
+from app.visible import one_line
 
 
 def listing(rows: list[CallRow]) -> Table:
@@ -33,8 +34,13 @@ def listing(rows: list[CallRow]) -> Table:
         end = f"{row.status}, {ending(row)}"
         recorded = "yes" if row.recording else "no"
         cells = row.call_sid[:8], _when(row), numbers, seconds, end, cost_text(row), recorded
-        table.add_row(*map(Text, cells))
+        table.add_row(*map(_text, cells))
     return table
+
+
+def _text(words: str, style: str = "") -> Text:
+    """Words of others: neither the terminal nor rich takes orders from them."""
+    return Text(one_line(words), style)
 
 
 def _when(row: CallRow) -> str:
@@ -47,7 +53,7 @@ def facts(report: CallReport) -> Table:
     table.add_column()
     for name, fact in _facts(report):
         if fact:
-            table.add_row(name, Text(fact))
+            table.add_row(name, _text(fact))
     return table
 
 
@@ -113,8 +119,8 @@ def transcript(report: CallReport) -> Table:
     table.add_column(style="bold", no_wrap=True)
     table.add_column()
     lines = [(turn.from_ms, *_spoken(turn)) for turn in report.turns]
-    lines += [(tool.from_ms, "tool", Text(tool_text(tool), "green")) for tool in report.tools]
-    lines += [(each.from_ms, "line", Text(away_text(each), "yellow")) for each in report.absences]
+    lines += [(tool.from_ms, "tool", _text(tool_text(tool), "green")) for tool in report.tools]
+    lines += [(each.from_ms, "line", _text(away_text(each), "yellow")) for each in report.absences]
     for at_ms, who, words in sorted(lines, key=lambda line: line[0]):
         table.add_row(clock(at_ms), who, words)
     return table
@@ -122,9 +128,9 @@ def transcript(report: CallReport) -> Table:
 
 def _spoken(turn: SpokenTurn) -> tuple[str, Text]:
     if turn.role == "user":
-        return "caller", Text(turn.heard or "[not understood]", "cyan")
-    words = Text(turn.heard, "magenta")
+        return "caller", _text(turn.heard or "[not understood]", "cyan")
+    words = _text(turn.heard, "magenta")
     if turn.unheard:
         why = "interrupted; " if turn.interrupted else ""
-        words.append(f" [{why}not heard: {turn.unheard}]", "dim")
+        words.append(one_line(f" [{why}not heard: {turn.unheard}]"), "dim")
     return "agent", words

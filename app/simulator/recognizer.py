@@ -94,8 +94,10 @@ class Recognizer:
         if not pcm:
             return None
         self._decoder.start_utt()
-        self._decoder.process_raw(pcm, full_utt=True)
-        self._decoder.end_utt()
+        try:
+            self._decoder.process_raw(pcm, full_utt=True)
+        finally:  # one that was not ended would be the last
+            self._decoder.end_utt()
         segments = self._decoder.seg() if self._decoder.hyp() is not None else ()
         said = [segment for segment in segments if segment.word[0] not in "<[("]
         if not said:

@@ -14,6 +14,7 @@ It imports nothing of the bridge, so that a wrong wire cannot agree with itself.
 import asyncio
 import random
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
@@ -88,6 +89,8 @@ class PhoneLine:
         callbacks: how the reports of a call's progress arrive: "in order", "twice" (each of them),
             or "shuffled": late, out of order, some of them twice, the same way again for the same
             `seed`.
+        call_sids: gives each new call its SID, by its direction: "inbound", "outbound-api" or
+            "outbound-dial"; None: they are random.
 
     `rest_url` goes into `TWILIO_API_BASE_URL`. Leaving the context hangs up every call and closes
     every socket; what failed in a caller's or callee's script is raised then.
@@ -121,6 +124,7 @@ class PhoneLine:
         connects_before_answering: bool = False,
         callbacks: str = "in order",
         seed: int = 0,
+        call_sids: Callable[[str], str] | None = None,
     ) -> None:
         self.account_sid = account_sid or "AC" + uuid.uuid4().hex
         self.calls: dict[str, Call] = {}
@@ -135,6 +139,7 @@ class PhoneLine:
         self._api_token = api_token
         self._status_callback_url = status_callback_url
         self._timeout_s = webhook_timeout_s
+        self._call_sids = call_sids or _random_sid
         self._delivery = Delivery(callbacks, random.Random(f"{seed} callbacks"))
         self._manners = Manners(
             pause_scale=pause_scale,
@@ -170,6 +175,7 @@ class PhoneLine:
             self._network,
             Pacer(),
             self._place,
+            self._call_sids,
             Conferences(self.account_sid, client),
             self._delivery,
             self._manners,
@@ -275,6 +281,10 @@ class PhoneLine:
         if self._trunk is None:
             raise RuntimeError("the line is not open; use it in `async with`")
         return self._trunk
+
+
+def _random_sid(_direction: str) -> str:
+    return "CA" + uuid.uuid4().hex
 
 
 def _has_no_stream(call: Call) -> bool:

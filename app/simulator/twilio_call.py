@@ -33,8 +33,10 @@ class Call(LiveCall):
         to: str,
         caller: Caller | None = None,
         report: StatusReport | None = None,
+        direction: str = "inbound",
     ) -> None:
-        super().__init__(trunk.account_sid, from_, to)
+        call_sid = trunk.new_call_sid(direction)
+        super().__init__(trunk.account_sid, call_sid, direction, from_, to)
         self.document_url = source.url
         self._trunk = trunk
         self._source: Source | None = source

@@ -25,9 +25,15 @@ class OutgoingCall(Call):
     """
 
     def __init__(self, trunk: Trunk, order: CallOrder, callee: Callee) -> None:
-        super().__init__(trunk, order.source, from_=order.from_, to=order.to, report=order.report)
+        super().__init__(
+            trunk,
+            order.source,
+            from_=order.from_,
+            to=order.to,
+            report=order.report,
+            direction="outbound-dial" if order.parent else "outbound-api",
+        )
         self.callee = callee
-        self.direction = "outbound-dial" if order.parent else "outbound-api"
         self.parent_call_sid = order.parent.call_sid if order.parent else ""
         self.status = "queued"
         self._order = order

@@ -1,7 +1,6 @@
 """What happened on a call, as Twilio knows it: the truth that tests compare the bridge with."""
 
 import asyncio
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -50,12 +49,14 @@ class CallRecord:
     document of its own. `beeped_ms`: when the machine that answered began to record.
     """
 
-    def __init__(self, account_sid: str, from_: str, to: str) -> None:
-        self.call_sid = "CA" + uuid.uuid4().hex
+    def __init__(
+        self, account_sid: str, call_sid: str, direction: str, from_: str, to: str
+    ) -> None:
+        self.call_sid = call_sid
         self.account_sid = account_sid
         self.from_ = from_
         self.to = to
-        self.direction = "inbound"
+        self.direction = direction
         self.parent_call_sid = ""
         self.answered_by = ""
         self.status = "ringing"

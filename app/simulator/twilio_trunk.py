@@ -88,13 +88,15 @@ class LiveCall(CallRecord, ABC):
 
 @dataclass(slots=True)
 class Trunk:
-    """What all calls of a line share. `place`: makes a call. `streams`: how many were opened."""
+    """What all calls of a line share. `place`: makes a call. `new_call_sid`: the SID of
+    the next one of a direction. `streams`: how many were opened."""
 
     account_sid: str
     client: BridgeClient
     network: Network
     pacer: Pacer
     place: Callable[[CallOrder], LiveCall]
+    new_call_sid: Callable[[str], str]
     conferences: Conferences
     delivery: Delivery
     manners: Manners

@@ -8,6 +8,7 @@ sign, and one that fits is enough: each of them names this service.
 import hmac
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
@@ -39,6 +40,17 @@ def parse_form(body: bytes) -> list[tuple[str, str]]:
         )
     except ValueError as error:
         raise ProtocolError(f"the request's body is not a form: {error}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a request is not taken for Twilio's. `reason`: in a few words. `fix`: the setting that
+    mends it, if it was Twilio's. `url_checked`: what the signature was compared with, without its
+    query."""
+
+    reason: str
+    fix: str
+    url_checked: str = ""
 
 
 class SignatureChecker:
@@ -107,6 +119,38 @@ class SignatureChecker:
             )
         except (ValueError, ProtocolError):
             return False
+
+    def fault(self, scope: Scope) -> Fault:
+        """Why `is_valid` said no, for the log."""
+        base = self.base_url(scope)
+        if base is None:
+            return Fault("Host is missing or wrong", "set PUBLIC_URL to the address Twilio reaches")
+        if not self.is_signed(scope):
+            why = "the signature is missing"
+            fix = "Twilio signs its requests; a proxy must pass X-Twilio-Signature on"
+        else:
+            why = "the signature fits neither the URL nor the token"
+            fix = (
+                f"TWILIO_AUTH_TOKEN must be the account's primary auth token; {self._where(scope)}"
+            )
+        return Fault(why, fix, next(self._candidates(scope), base).partition("?")[0])
+
+    def _where(self, scope: Scope) -> str:
+        if self._public_url:
+            return "PUBLIC_URL must be the address that Twilio requests"
+        forwarded = _header(scope, b"x-forwarded-host") or _header(scope, b"x-forwarded-proto")
+        if forwarded and not self._proxies.trust(scope.get("client")):
+            return "TRUSTED_PROXIES must name the proxy, or PUBLIC_URL the address Twilio requests"
+        return "set PUBLIC_URL to the address that Twilio requests"
+
+    def peer(self, scope: Scope) -> str:
+        """The address that a request came from: behind a trusted proxy, the one that it names."""
+        client: Sequence[Any] | None = scope.get("client")
+        peer = str(client[0]) if client else ""
+        hops = (_header(scope, b"x-forwarded-for") or "").split(",")
+        while hops and self._proxies.trust((peer,)) and (hop := hops.pop().strip()):
+            peer = hop
+        return peer
 
     def _signed_fields(self, scope: Scope, body: bytes) -> "_Form":
         if not body:

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -47,10 +47,15 @@ class ToolRun:
             task.cancel()
 
     def without_secrets(self, text: str) -> str:
-        for secret in self.secrets:
-            if len(secret) >= _FEWEST_SECRET:
-                text = re.sub(rf"(?<!\d){re.escape(secret)}(?!\d)", "***", text)
-        return text
+        return without(self.secrets, text)
+
+
+def without(secrets: Iterable[str], text: str) -> str:
+    """The text, with these digits struck out."""
+    for secret in secrets:
+        if len(secret) >= _FEWEST_SECRET:
+            text = re.sub(rf"(?<!\d){re.escape(secret)}(?!\d)", "***", text)
+    return text
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import inspect
 import threading
+import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, TypeVar, overload
@@ -12,13 +13,14 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from app.call.agent import ToolSpec
-from app.errors import ConfigError, ToolError
+from app.errors import ConfigError, ToolError, ToolFault
 from app.tools.builtin import RESERVED_NAMES
 from app.tools.context import CallContext, ToolRun
 from app.tools.schema import Function, FunctionTool, describe, where
 
 MAX_RESULT_BYTES = 32 * 1024
 _MAX_ERROR_CHARACTERS = 500
+_LONGEST_CHAIN = 10  # of exceptions
 _MARK = "__tool_name__"
 _DECLARED = "__tools__"
 
@@ -105,8 +107,9 @@ class ToolRegistry:
         runs on, as a daemon, and its result is dropped.
 
         Raises:
-            ToolError: the tool is unknown, the arguments do not fit, or it raised. The message is
-                for the model; the exception itself is the error's `__cause__`.
+            ToolError: the tool is unknown, the arguments do not fit, or it raised one. The message
+                is for the model.
+            ToolFault: it raised something else, which is the fault's `__cause__`.
         """
         chosen = self._tools.get(name)
         if chosen is None:
@@ -127,9 +130,9 @@ class ToolRegistry:
             if task is None or task.cancelling():
                 raise
             # The tool let something of its own be cancelled; nobody cancelled us.
-            raise _failure(name, error, run) from error
+            raise _fault(error, run) from error
         except (Exception, SystemExit) as error:
-            raise _failure(name, error, run) from error
+            raise _fault(error, run) from error
         finally:
             run.close()
 
@@ -164,7 +167,7 @@ async def _call(chosen: FunctionTool, values: dict[str, Any], run: ToolRun) -> s
         raise error
     if error is not None:
         # Wrapped here: a StopIteration or a CancelledError would mean something to our callers.
-        raise _failure(name, error, run) from error
+        raise _fault(error, run) from error
     return result if isinstance(result, str) else _as_text(await result, run)
 
 
@@ -194,10 +197,17 @@ async def _in_own_thread(work: Callable[[], Any], name: str) -> tuple[Any, BaseE
     return await future
 
 
-def _failure(name: str, error: BaseException, run: ToolRun) -> ToolError:
-    # An error that nobody worded may quote a secret, in whatever form.
-    text = "" if run.secrets else _shortened(str(error))
-    return ToolError(f"{name} failed: {type(error).__name__}" + (f": {text}" if text else ""))
+def _fault(error: BaseException, run: ToolRun) -> ToolFault:
+    if not run.secrets:
+        return ToolFault("".join(traceback.format_exception(error)))
+    # Its words may quote a secret, in whatever form; where it was raised, and its kind, do not.
+    parts: list[str] = []
+    each: BaseException | None = error
+    while each is not None and len(parts) < _LONGEST_CHAIN:
+        frames = "".join(traceback.format_tb(each.__traceback__))
+        parts.append(f"{frames}{type(each).__name__}: …\n")
+        each = each.__cause__ or (None if each.__suppress_context__ else each.__context__)
+    return ToolFault("\n".join(reversed(parts)))
 
 
 def _shortened(text: str) -> str:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from app.blank import is_blank
 from app.errors import VoiceError
 from app.voices.base import Sound, Sounds, file_in
 from app.voices.qwen_session import Session, open_session
@@ -84,7 +85,7 @@ class QwenLine:
             await asyncio.wait([self._opening()])
 
     async def say(self, text: str, *, answer: int = 0) -> Sounds:
-        if not text.strip():
+        if is_blank(text):
             raise VoiceError("there is nothing in the text that Qwen could say", kind="text")
         asked_s = time.monotonic()  # finer than uvloop's clock
         session = await self._take()

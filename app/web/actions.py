@@ -1,10 +1,11 @@
 """The HTTP API's orders: place a call, hand it over, hang it up, say something on it."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from app.blank import NOT_BLANK, stripped
 from app.call.events import Event, HangUpRequested, SayRequested, TransferRequested
 from app.errors import TwilioError
 from app.numbers import NUMBER_PATTERN
@@ -22,15 +23,16 @@ router = APIRouter(
     tags=["actions"],
     route_class=TokenRoute,
     dependencies=[Depends(require_token)],
-    responses=documented(401, 413, 422, 503),
+    responses=documented(401, 413, 422, 429, 503),
 )
 
 LONGEST_TEXT = 2000
 
+_Text = Annotated[str, AfterValidator(stripped)]  # blank: as if it were not given
+
 
 class _Body(BaseModel):
-    # Python's, whose idea of blank is that of `strip`.
-    model_config = ConfigDict(extra="forbid", regex_engine="python-re")
+    model_config = ConfigDict(extra="forbid")
 
 
 class NewCall(_Body):
@@ -41,15 +43,15 @@ class NewCall(_Body):
         examples=["+14155550123"],
         json_schema_extra={"pattern": NUMBER_PATTERN},  # checked by `Outbound`, in plain words
     )
-    greeting: str = Field(
+    greeting: _Text = Field(
         "", max_length=LONGEST_TEXT, description="said first; empty: as the agent file says"
     )
-    voicemail: str = Field(
+    voicemail: _Text = Field(
         "",
         max_length=LONGEST_TEXT,
         description="said after the beep of an answering machine; empty: as the agent file says",
     )
-    context: str = Field(
+    context: _Text = Field(
         "", max_length=20_000, description="what the agent has to know about this call"
     )
 
@@ -71,7 +73,7 @@ class TransferOrder(_Body):
 class Words(_Body):
     """What the agent is to say."""
 
-    text: str = Field(min_length=1, max_length=LONGEST_TEXT, pattern=r"\S")
+    text: _Text = Field(min_length=1, max_length=LONGEST_TEXT, pattern=NOT_BLANK)
 
 
 class Accepted(BaseModel):
@@ -80,9 +82,7 @@ class Accepted(BaseModel):
     call_sid: str
 
 
-@router.post(
-    "", status_code=201, summary="Place a call", responses=documented(403, 409, 429, 502, 504)
-)
+@router.post("", status_code=201, summary="Place a call", responses=documented(403, 409, 502, 504))
 async def place_call(request: Request, response: Response, call: NewCall) -> Placed:
     """Call somebody. The number has to be allowed (OUTBOUND_PREFIXES), and must not have been
     called just now (OUTBOUND_REPEAT_SECONDS)."""
@@ -137,7 +137,7 @@ async def say(request: Request, call_sid: Sid, words: Words) -> Accepted:
     """The agent says exactly this as soon as it is its turn."""
     switchboard: Switchboard = request.app.state.switchboard
     await _check_live(request, call_sid)
-    _tell(switchboard, call_sid, SayRequested(words.text.strip()))
+    _tell(switchboard, call_sid, SayRequested(words.text))
     return Accepted(call_sid=call_sid)
 
 

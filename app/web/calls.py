@@ -11,13 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.store import CallRow, CallStatus, Store
 from app.web.problems import documented
-from app.web.security import require_token
+from app.web.security import TokenRoute, require_token
 
 router = APIRouter(
     prefix="/calls",
     tags=["calls"],
+    route_class=TokenRoute,
     dependencies=[Depends(require_token)],
-    responses=documented(401, 422, 503),
+    responses=documented(401, 422, 429, 503),
 )
 
 WRITTEN_S = 2.0  # a record is written a moment after its call has begun

@@ -10,9 +10,12 @@ from app.telephony.dial_ended import DialEnded
 from app.transfers import Transfers
 from app.web.answered import Form, answered, nothing_to_say, once_more
 from app.web.phone import call_info
+from app.web.signed import SignedRoute
 from app.web.webhooks import base_of, rendered, twiml
 
-router = APIRouter(prefix="/transfers/{call_sid}/{number}", include_in_schema=False)
+router = APIRouter(
+    prefix="/transfers/{call_sid}/{number}", include_in_schema=False, route_class=SignedRoute
+)
 
 
 def _attempt(request: Request) -> tuple[str, int]:

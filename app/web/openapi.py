@@ -6,9 +6,11 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request
 
 from app.services import Services
-from app.web.security import require_token
+from app.web.security import TokenRoute, require_token
 
-router = APIRouter(include_in_schema=False, dependencies=[Depends(require_token)])
+router = APIRouter(
+    include_in_schema=False, route_class=TokenRoute, dependencies=[Depends(require_token)]
+)
 
 
 @router.get("/openapi.json")

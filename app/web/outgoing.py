@@ -12,9 +12,10 @@ from app.telephony.twiml import stream_urls
 from app.way_back import WRITTEN_S, WayBack
 from app.web.answered import Form, answered, nothing_to_say, once_more
 from app.web.phone import call_info, ended
+from app.web.signed import SignedRoute
 from app.web.webhooks import base_of, rendered
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, route_class=SignedRoute)
 
 
 @router.post("/outgoing-call/{token}")

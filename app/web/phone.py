@@ -21,11 +21,14 @@ from app.telephony.media_stream import Start, decode
 from app.telephony.twiml import KEYS, one_moment, say_language, stream_urls
 from app.transfers import Transfers
 from app.way_back import WayBack
+from app.web import lock
 from app.web.answered import Form, answered, apology, nothing_to_say, once_more
+from app.web.media_door import refused
+from app.web.signed import SignedRoute
 from app.web.webhooks import Gate, base_of, rendered, twiml
 
 logger = logging.getLogger(__name__)
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, route_class=SignedRoute)
 
 START_S = 10.0  # a media socket that has not said which call it is by then is closed
 MOST_BEFORE_START = 100
@@ -171,25 +174,25 @@ async def media_stream(scope: Scope, receive: Receive, send: Send) -> None:
     ticket: str = scope["path_params"].get("ticket", "")
     await receive()  # websocket.connect
     if not gate.admits_stream(scope) or not switchboard.knows(ticket):
-        logger.warning("media socket refused", extra={"peer": scope.get("client")})
-        cause = "its signature is missing or wrong; check TWILIO_AUTH_TOKEN and PUBLIC_URL"
-        switchboard.handshake_refused(ticket, cause if switchboard.knows(ticket) else "it was late")
+        refused(scope, ticket)
         await send({"type": "websocket.close", "code": 1008})
         return
     await send({"type": "websocket.accept"})
+    cause = "the socket closed, or said too much, before its start"
     try:
         async with asyncio.timeout(START_S):
             start = await _wait_for_start(receive)
     except TimeoutError:
-        start = None
+        start, cause = None, f"no start came within {START_S:g} s"
+    if start is not None:
+        other = "the start names another call, or one that is over"
+        cause = switchboard.ticket_fault(ticket) or other
     leg = switchboard.claim(ticket, start.call_sid) if start else None
-    if start is None:
-        cause = f"a WebSocket was opened, but no start came within {START_S:g} s"
-        switchboard.handshake_refused(ticket, cause)
     if start is None or leg is None:
-        logger.warning("media socket without a good start closed")
+        refused(scope, ticket, cause, "media socket without a good start closed")
         await _close(send, 1008)
         return
+    lock.passed(scope)
     direct = scope.get("extensions", {}).get("media.direct", {})
     await leg.carry(start, receive, send, direct.get("deliver_to"))
     await _close(send, 1000)
@@ -197,6 +200,7 @@ async def media_stream(scope: Scope, receive: Receive, send: Send) -> None:
 
 async def _wait_for_start(receive: Receive) -> Start | None:
     """The stream's start; None when the socket closes before it, or says too much else."""
+    told = False
     for _ in range(MOST_BEFORE_START):
         message: Mapping[str, Any] = await receive()
         if message["type"] == "websocket.disconnect":
@@ -204,7 +208,9 @@ async def _wait_for_start(receive: Receive) -> Start | None:
         try:
             decoded = decode(message.get("text") or message.get("bytes") or b"")
         except ProtocolError as error:
-            logger.warning("message before the start ignored", extra={"error": str(error)})
+            if not told:
+                logger.warning("message before the start ignored", extra={"error": str(error)})
+            told = True
             continue
         if isinstance(decoded, Start):
             return decoded

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -11,6 +11,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
 from starlette.routing import Match
 
 from app.store import StoreUnavailable
@@ -47,12 +49,29 @@ def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) 
     return ProblemResponse(body.model_dump(), status, headers)
 
 
-def install(app: FastAPI) -> None:
+Lock = Callable[[Request], Awaitable[None]]
+"""Asked about a request that fits no route. Raises HTTPException for whoever is not to know."""
+
+
+async def _open(_request: Request) -> None:
+    pass
+
+
+def install(app: FastAPI, lock: Lock = _open) -> None:
     """Make every error that `app` answers a problem."""
 
     @app.exception_handler(HTTPException)
-    async def refused(request: Request, error: HTTPException) -> ProblemResponse:
-        if error.status_code != HTTPStatus.METHOD_NOT_ALLOWED:
+    async def refused(request: Request, error: HTTPException) -> Response:
+        no_method = error.status_code == HTTPStatus.METHOD_NOT_ALLOWED
+        no_route = error.status_code == HTTPStatus.NOT_FOUND and "endpoint" not in request.scope
+        if no_method or no_route:
+            try:
+                await lock(request)
+            except ClientDisconnect:
+                return await left(request)
+            except HTTPException as locked:
+                return problem(locked.status_code, str(locked.detail), locked.headers)
+        if not no_method:
             return problem(error.status_code, str(error.detail), error.headers)
         allowed = ", ".join(_methods(app, request))
         detail = f"{request.method} does nothing here; this path takes {allowed}"
@@ -69,9 +88,20 @@ def install(app: FastAPI) -> None:
     async def store_away(_request: Request, error: StoreUnavailable) -> ProblemResponse:
         return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), {"Retry-After": "5"})
 
+    @app.exception_handler(ClientDisconnect)
+    async def gone(request: Request, _error: ClientDisconnect) -> Response:
+        return await left(request)
+
     @app.exception_handler(Exception)  # the server logs it after this answer
     async def failed(_request: Request, _error: Exception) -> ProblemResponse:
         return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "something failed here; see the log")
+
+
+async def left(request: Request) -> Response:
+    """The client went away amid its request: there is no one to answer, and nothing is wrong."""
+    extra = {"method": request.method, "path": request.url.path}
+    logger.debug("client went away amid its request", extra=extra)
+    return Response(status_code=HTTPStatus.BAD_REQUEST)
 
 
 def _methods(app: FastAPI, request: Request) -> list[str]:

@@ -5,11 +5,15 @@ from collections.abc import Awaitable, Callable
 from hmac import compare_digest
 from typing import Annotated
 
-from fastapi import Depends, HTTPException, Request, Response
+from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.exceptions import HTTPException as StarletteHTTPException
-from starlette.types import Message
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Scope
+
+from app.web import lock
+from app.web.brake import Brake
 
 logger = logging.getLogger(__name__)
 
@@ -28,34 +32,76 @@ def token_matches(given: str, expected: str) -> bool:
     )
 
 
-def check_token(request: Request) -> None:
-    """Raises HTTPException 401 unless the request bears `request.app.state.api_token`."""
-    expected: str = request.app.state.api_token
+def bearer_of(request: Request) -> str:
+    """The token in the request's Authorization header; empty if there is none."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token_matches(token.strip(), expected):
-        logger.warning("request without the API's token refused", extra=_where(request))
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def check_token(request: Request) -> None:
+    """Raises HTTPException, 401 or 429, unless the request bears `request.app.state.api_token`."""
+    expected: str = request.app.state.api_token
+    given = bearer_of(request)
+    if token_matches(given, expected):
+        return
+    reason = "the token is wrong" if given else "there is no token"
+    logger.warning(
+        "request without the API's token refused", extra={**where(request), "reason": reason}
+    )
+    if given:
+        hold_up(request)
+    raise HTTPException(
+        401,
+        "send the header Authorization: Bearer with the value of API_TOKEN",
+        headers={"WWW-Authenticate": "Bearer"},
+    )
+
+
+def hold_up(request: Request) -> None:
+    """A wrong token came. Raises HTTPException 429 when this peer sent too many of them; one that
+    is right is not to get here."""
+    state = request.app.state
+    if not hasattr(state, "brake"):
+        state.brake = Brake()
+    brake: Brake = state.brake
+    if wait_s := brake.failed(peer_of(request.app, request.scope)):
         raise HTTPException(
-            401,
-            "send the header Authorization: Bearer with the value of API_TOKEN",
-            headers={"WWW-Authenticate": "Bearer"},
+            429,
+            f"too many wrong tokens came from your address; try again in {wait_s} s",
+            headers={"Retry-After": str(wait_s)},
         )
+    lock.passed(request.scope)
 
 
-def _where(request: Request) -> dict[str, str]:
-    return {"method": request.method, "path": request.url.path}
+def peer_of(app: FastAPI, scope: Scope) -> str:
+    """Who sent a request, for the log and the brake: an address."""
+    gate = getattr(app.state, "gate", None)
+    if gate is not None:
+        return str(gate.peer(scope))
+    return str((scope.get("client") or ("",))[0])
+
+
+def where(request: Request) -> dict[str, str]:
+    """What the log tells of a request that is refused."""
+    return {
+        "method": request.method,
+        "path": request.url.path,
+        "peer": peer_of(request.app, request.scope),
+    }
 
 
 async def require_token(
     request: Request,
     _credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> None:
-    """A route's dependency: 401 without the token. `_bearer` is how OpenAPI learns of it."""
+    """A route's dependency: 401 without the token, if `TokenRoute` has not said so. `_bearer` is
+    how OpenAPI learns of it."""
     check_token(request)
 
 
 class TokenRoute(APIRoute):
-    """A route that reads a body: nothing of it is read, and nothing said about it, without the
-    token, for FastAPI asks its dependencies only after it has parsed the body."""
+    """A route of the API: nothing of a request is read, and nothing is said about it, without the
+    token. FastAPI would parse the body before it asks a dependency."""
 
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
         answer = super().get_route_handler()
@@ -65,8 +111,10 @@ class TokenRoute(APIRoute):
             try:
                 return await answer(Request(request.scope, _bounded(request)))
             except StarletteHTTPException as error:
+                if isinstance(error.__cause__, ClientDisconnect):
+                    raise error.__cause__ from None
                 if error.status_code in (400, 413):
-                    logger.warning("request that cannot be read refused", extra=_where(request))
+                    logger.warning("request that cannot be read refused", extra=where(request))
                 if error.status_code != 400:
                     raise
                 # FastAPI's word for a body that is no UTF-8, or nested too deep to be parsed.

@@ -15,6 +15,8 @@ from email.utils import collapse_rfc2231_value
 from typing import Any
 from urllib.parse import parse_qsl
 
+from app.blank import is_blank, stripped
+
 logger = logging.getLogger(__name__)
 
 RATES_HZ = (8000, 16000, 24000, 48000)
@@ -83,7 +85,7 @@ def speech_request(fields: Mapping[str, Any]) -> SpeechRequest:
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError("Text: expected what is to be said")
-    text = value.strip()
+    text = stripped(value)
     if len(text) > LONGEST_CHARACTERS:
         raise ValueError(f"Text: expected at most {LONGEST_CHARACTERS} characters, got {len(text)}")
     if any("\ud800" <= character <= "\udfff" for character in text):
@@ -100,7 +102,7 @@ def is_speakable(text: str) -> bool:
 
 def _rate(value: object) -> int:
     """Forms have only text. There is no default: the sample's own, 48000, would be a guess."""
-    if isinstance(value, str) and _DIGITS.fullmatch(value.strip()):
+    if isinstance(value, str) and _DIGITS.fullmatch(stripped(value)):
         value = int(value)
     if type(value) is not int or value not in RATES_HZ:
         raise ValueError(f"SampleRate: expected one of {', '.join(map(str, RATES_HZ))}")
@@ -109,7 +111,7 @@ def _rate(value: object) -> int:
 
 def _voice_id(value: object) -> str:
     if value is None or isinstance(value, str):
-        return (value or "").strip()
+        return stripped(value or "")
     raise ValueError("VoiceId: expected the name of a voice")
 
 
@@ -117,7 +119,7 @@ def _ids(extended: object) -> dict[str, str]:
     """Out of ExtendData, as an object, its JSON, or nothing. What cannot be read is not missed."""
     if isinstance(extended, str):
         try:
-            extended = _loaded(extended) if extended.strip() else {}
+            extended = {} if is_blank(extended) else _loaded(extended)
         except ValueError:
             extended = "unreadable"
     if extended is None:

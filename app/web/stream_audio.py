@@ -13,16 +13,18 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from hmac import compare_digest
 from secrets import token_hex
-from typing import Any
+from typing import Any, NoReturn
 
 from fastapi import APIRouter, HTTPException, Request, Response
 from starlette.types import Message, Receive, Scope, Send
 
+from app.blank import stripped
 from app.errors import VoiceError
 from app.voices.base import LONGEST_TEXT, Sound, Voice, timed
 from app.voices.rates import Resampler
+from app.web import lock
 from app.web.problems import problem
-from app.web.security import token_matches
+from app.web.security import bearer_of, hold_up, token_matches, where
 from app.web.speech_request import (
     SpeechRequest,
     fields_of,
@@ -34,8 +36,9 @@ from app.web.speech_request import (
 logger = logging.getLogger(__name__)
 router = APIRouter(include_in_schema=False)
 
+SPEECH = "/stream-audio"
 LARGEST_BODY_BYTES = 64 << 10
-BODY_S = 10.0
+BODY_S = 20.0  # where the server has no limit of its own
 STUCK_S = 30.0  # a caller who takes nothing for so long is gone
 WRITE_MS = 60
 
@@ -99,7 +102,7 @@ class StreamAudio:
     def pieces_of(self, text: str) -> list[str]:
         """A text as its voice is given it, piece by piece."""
         cut = self._cut(text) if len(text) > LONGEST_TEXT else [text]
-        pieces = (piece.strip() for each in cut for piece in _fitting(each))
+        pieces = (stripped(piece) for each in cut for piece in _fitting(each))
         return [piece for piece in pieces if is_speakable(piece)]
 
 
@@ -126,7 +129,25 @@ def _fitting(text: str) -> list[str]:
     return [*pieces, text]
 
 
-@router.post("/stream-audio")
+def check_speech_token(request: Request) -> None:
+    """Raises HTTPException 401 unless the request bears the token in its header."""
+    speaker: StreamAudio = request.app.state.stream_audio
+    if not speaker.admits(request.headers.get("authorization", ""), ""):
+        _refuse(request, bearer_of(request))
+
+
+def _refuse(request: Request, given: str, more: str = "") -> NoReturn:
+    """`given`: the wrong token, or empty. Raises HTTPException, 401 or 429."""
+    extra = {**where(request), "reason": "the token is wrong" if given else "there is no token"}
+    logger.warning("request for speech without the token refused", extra=extra)
+    if given:
+        hold_up(request)
+    detail = "send the token as Token in the body, or in the header Authorization: Bearer"
+    headers = {"WWW-Authenticate": "Bearer"}
+    raise HTTPException(401, f"{detail} ({more})" if more else detail, headers)
+
+
+@router.post(SPEECH)
 async def stream_audio(request: Request) -> Response:
     """Say a text, sound by sound as it is made."""
     speaker: StreamAudio = request.app.state.stream_audio
@@ -139,10 +160,8 @@ async def stream_audio(request: Request) -> Response:
     except ValueError as error:
         unreadable = str(error)
     if not speaker.admits(authorization, token_of(fields)):
-        logger.warning("request for speech without the token refused")
-        detail = "send the token as Token in the body, or in the header Authorization: Bearer"
-        headers = {"WWW-Authenticate": "Bearer"}
-        raise HTTPException(401, f"{detail} ({unreadable})" if unreadable else detail, headers)
+        _refuse(request, bearer_of(request) or token_of(fields), unreadable)
+    lock.passed(request.scope)
     if not speaker.voices:
         raise HTTPException(404, "nobody speaks here; set provider under [voice] in the agent file")
     try:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -11,14 +12,15 @@ from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from app.errors import ProtocolError
-from app.telephony.signature import SignatureChecker, parse_form
+from app.telephony.signature import Fault, SignatureChecker, parse_form
 from app.telephony.twiml import render
-from app.web.security import token_matches
+from app.web import lock
+from app.web.security import bearer_of, hold_up, token_matches, where
 
 logger = logging.getLogger(__name__)
 
 LARGEST_FORM_BYTES = 64 << 10
-FORM_S = 10.0
+FORM_S = 20.0  # where the server has no limit of its own
 
 
 class Gate:
@@ -54,9 +56,13 @@ class Gate:
     def admits(self, scope: Scope, body: bytes) -> bool:
         """Whether a webhook comes from whom it should."""
         if self._signed:
-            return self._signatures.is_valid(scope, body)
-        scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
-        return scheme.lower() == "bearer" and token_matches(token, self._api_token)
+            admitted = self._signatures.is_valid(scope, body)
+        else:
+            scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
+            admitted = scheme.lower() == "bearer" and token_matches(token, self._api_token)
+        if admitted:
+            lock.passed(scope)
+        return admitted
 
     def admits_stream(self, scope: Scope) -> bool:
         """Whether a media socket's handshake may go on; its ticket decides the rest. That Twilio
@@ -66,7 +72,31 @@ class Gate:
             return True
         if self._stream_signature == "if-present" and not self._signatures.is_signed(scope):
             return True
-        return self._signatures.is_valid(scope)
+        admitted = self._signatures.is_valid(scope)
+        if admitted:
+            lock.passed(scope)
+        return admitted
+
+    def fault(self, scope: Scope) -> Fault:
+        """Why a request or a handshake was not admitted, for the log."""
+        if not self._signed:
+            fix = "set TWILIO_AUTH_TOKEN, or send Authorization: Bearer with API_TOKEN"
+            return Fault(
+                "there is no Twilio account, and the bearer token is missing or wrong", fix
+            )
+        fault = self._signatures.fault(scope)
+        if scope["type"] == "websocket" and not self._signatures.is_signed(scope):
+            return replace(fault, fix="TWILIO_STREAM_SIGNATURE=if-present lets it in")
+        return fault
+
+    def peer(self, scope: Scope) -> str:
+        """The address that a request came from, as far as proxies are trusted."""
+        return self._signatures.peer(scope)
+
+    def hold_up(self, request: Request) -> None:
+        """Where tokens open webhooks, wrong ones are braked. Raises HTTPException 429."""
+        if not self._signed and bearer_of(request):
+            hold_up(request)
 
 
 def _is_here(url: str) -> bool:
@@ -83,6 +113,13 @@ async def form_of(request: Request) -> Mapping[str, str]:
 
     Raises HTTPException: 403 when they are not, 413 when they are too many.
     """
+    if not hasattr(request.state, "form"):
+        request.state.form = await _read_form(request)
+    form: Mapping[str, str] = request.state.form
+    return form
+
+
+async def _read_form(request: Request) -> Mapping[str, str]:
     gate: Gate = request.app.state.gate
     body = b""
     try:
@@ -94,13 +131,20 @@ async def form_of(request: Request) -> Mapping[str, str]:
     except TimeoutError:
         raise HTTPException(408, "the request's body did not come") from None
     if not gate.admits(request.scope, body):
-        extra = {"path": request.url.path, "url_expected": gate.base_url(request.scope)}
+        extra = {**where(request), **told(gate.fault(request.scope))}
         logger.warning("webhook without a valid signature refused", extra=extra)
+        gate.hold_up(request)
         raise HTTPException(403, "the request is not signed by this service's Twilio account")
     try:
         return dict(parse_form(body)) if body else dict(request.query_params)
     except ProtocolError as error:
         raise HTTPException(400, str(error)) from None
+
+
+def told(fault: Fault) -> dict[str, str]:
+    """A fault as a log line tells it."""
+    found = {"reason": fault.reason, "url_checked": fault.url_checked, "fix": fault.fix}
+    return {name: value for name, value in found.items() if value}
 
 
 def base_of(request: Request) -> str:

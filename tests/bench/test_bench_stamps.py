@@ -2,6 +2,7 @@
 
 from base64 import b64decode, b64encode
 
+from app.audio import ulaw_decode
 from bench import stamps
 from bench.stamps import AGENT, CALLER, Stamp
 
@@ -36,3 +37,19 @@ def test_audio_of_somebody_else_has_no_stamp() -> None:
 def test_the_size_of_a_payload_is_known_without_decoding_it() -> None:
     for size in range(1, 10):
         assert stamps.size_bytes(b64encode(bytes(size)).decode()) == size
+
+
+def test_a_silent_caller_says_who_they_are_and_is_not_heard() -> None:
+    frame = stamps.silent_frame(70_123)
+    assert len(frame) == stamps.FRAME_BYTES
+    assert not any(ulaw_decode(frame))
+    assert stamps.silent_owner(b64encode(frame * 3).decode()) == 70_123
+    assert stamps.silent_owner(b64encode(b"\xff" * stamps.FRAME_BYTES).decode()) is None
+    assert stamps.silent_owner(stamps.caller_frame(1, 2).decode()) is None
+    assert stamps.silent_owner(b64encode(frame[:9]).decode()) is None
+
+
+def test_an_answer_may_be_sent_a_frame_at_a_time() -> None:
+    frame = stamps.agent_delta(3, 24, stamps.FRAME_BYTES).decode()
+    assert stamps.size_bytes(frame) == stamps.FRAME_BYTES
+    assert stamps.read(frame) == Stamp(AGENT, 3, 24)

@@ -18,6 +18,7 @@ from app.simulator.twilio_playback import PlaybackClock
 
 BYTES_PER_MS = 8
 DELTA_MS = 100
+ANSWERS_AFTER_MS = 50
 
 AGENT = Agent("Ada", "Be kind.", limits=Limits(idle_ms=0, longest_call_ms=0))
 """An agent that leaves the caller alone, so that a story has nothing in it but its own events."""
@@ -110,6 +111,8 @@ class Scene:
         self.line = Line(up_ms, down_ms, jitter_ms, random or Random(0))
         self.now_ms = 0.0
         self.commands: list[tuple[float, do.Command]] = []
+        self.decisions: list[do.ReportDecision] = []  # kept apart: they are for the log
+        self.answers_ms: int | None = None  # the model answers each request with so much speech
         self._taken = 0
         self._pending: list[tuple[float, int, Callable[[], object]]] = []
         self._order = count()
@@ -125,8 +128,13 @@ class Scene:
             self.timeline.event(event, self.now_ms)
             for command in self.machine.handle(event, self.now_ms):
                 self.timeline.command(command, self.now_ms)
+                if isinstance(command, do.ReportDecision):
+                    self.decisions.append(command)
+                    continue
                 self.commands.append((self.now_ms, command))
                 ordered.append(command)
+                if isinstance(command, do.CreateResponse) and self.answers_ms is not None:
+                    self.later(ANSWERS_AFTER_MS, partial(self.respond, self.answers_ms))
                 if isinstance(command, do.PlayAudio | do.SendMark | do.ClearAudio):
                     self._send(command)
         return ordered

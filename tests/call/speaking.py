@@ -31,12 +31,14 @@ class Word:
 @dataclass(frozen=True, slots=True)
 class Way:
     """How a voice says an utterance. `delay_ms`: before the first piece; `speed`: how many times
-    faster than it plays. `fails`, behind `after_bytes`: passing, text or fatal."""
+    faster than it plays. `fails`, behind `after_bytes`: passing, text or fatal. `mute`: it says
+    that it spoke, and sends no sound."""
 
     delay_ms: float = 40.0
     speed: float = 10.0
     fails: str = ""
     after_bytes: int = 0
+    mute: bool = False
 
 
 @dataclass(slots=True)
@@ -79,6 +81,7 @@ class Speaking(Scene):
     ) -> None:
         super().__init__(replace(agent, voices=voices), up_ms=up_ms, down_ms=down_ms, random=random)
         self.said: list[Said] = []
+        self.loses_ends = False  # whether the machine may not know that an utterance is over
         self._way, self._tempo = way, tempo
         self._marks = 0
         self._sounds: list[bytes] = []  # of each of the line's media
@@ -90,7 +93,7 @@ class Speaking(Scene):
                 self._say(command)
             elif isinstance(command, do.DropSynthesis):
                 said = next(s for s in self.said if s.command.utterance_id == command.utterance_id)
-                assert not said.over, "what is over cannot be dropped"
+                assert not said.over or self.loses_ends, "what is over cannot be dropped"
                 said.over = True
             elif isinstance(command, do.PlayAudio):
                 self._sounds.append(base64.b64decode(command.payload))
@@ -120,6 +123,10 @@ class Speaking(Scene):
         if said.over:
             return
         utterance_id = said.command.utterance_id
+        if way.mute:
+            said.over = True
+            self.feed(ev.VoiceFinished(utterance_id))
+            return
         until = min(said.sent_bytes + self.PIECE_BYTES, len(said.sound))
         if way.fails:
             until = min(until, way.after_bytes)

@@ -7,6 +7,7 @@ from itertools import count, takewhile
 from app.call import commands as do
 from app.call import events as ev
 from app.call.agent import Limits
+from app.call.first_sound import LEAST_MS
 from app.call.keypad import MASK
 from app.call.last_words import LONGEST_MS
 from app.call.redirect import ORDER_MS
@@ -85,6 +86,9 @@ class Story(Scene):
         self.session = 0
         self.turn = 0
         self.requested = ""  # event id of the response asked for
+        self.asked_ms = 0.0
+        self.cancelled: set[str] = set()
+        self.known: set[str] = set()  # responses of this session
         self.active = ""
         self.received: Counter[str] = Counter()  # bytes, by item
         self.played: Counter[str] = Counter()
@@ -134,7 +138,17 @@ class Story(Scene):
         of = str(getattr(event, "response_id", "") or getattr(event, "item_id", ""))
         return of[:1].isdigit() and not self.belongs(of)
 
+    def _announced(self, event: ev.Event) -> None:
+        """What comes of an unknown response is of the one that was asked for."""
+        response_id = getattr(event, "response_id", "")
+        if response_id and not isinstance(event, ev.ResponseCreated):
+            if self.requested and not self.active and response_id not in self.known:
+                self.active, self.requested = response_id, ""
+        if isinstance(event, ev.ResponseCreated | ev.ResponseDone) or response_id == self.active:
+            self.known.add(response_id)
+
     def _told(self, event: ev.Event) -> None:
+        self._announced(event)
         match event:
             case ev.ResponseCreated(response_id):
                 self.active, self.requested = response_id, ""
@@ -169,11 +183,16 @@ class Story(Scene):
         assert not self.ends, "a command after EndLeg"
         match command:
             case do.CreateResponse(event_id):
-                assert not self.requested and not self.active, "two responses in flight"
-                self.requested = event_id
+                waited_ms = self.now_ms - self.asked_ms
+                assert not self.requested or waited_ms >= LEAST_MS, "two requests in flight"
+                assert not self.active or self.active in self.cancelled, "two responses in flight"
+                self.requested, self.asked_ms, self.active = event_id, self.now_ms, ""
+            case do.CancelResponse(_, response_id):
+                self.cancelled.add(response_id)
             case do.CloseModel():
                 self.session += 1
                 self.requested = self.active = ""
+                self.known.clear()
             case do.PlayAudio(item_id, _, size_bytes) if item_id:
                 assert item_id not in self.cut, "a cut item is played"
                 self.played[item_id] += size_bytes
@@ -243,7 +262,7 @@ class Story(Scene):
 
     def belongs(self, item_id: str) -> bool:
         """Whether the present session knows this item."""
-        return item_id.startswith(f"{self.session}.")
+        return item_id.removeprefix("item_").startswith(f"{self.session}.")
 
     def _voice_times_out(self) -> None:
         """The shell's promise: whoever is asked to speak ends, in success or not."""

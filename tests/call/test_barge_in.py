@@ -155,6 +155,8 @@ def test_what_a_cancelled_response_says_before_it_hears_of_it_is_deleted() -> No
 
 def test_audio_of_a_cancelled_response_that_was_not_announced_is_deleted_too(scene: Scene) -> None:
     scene.speak()
+    scene.fall_silent()
+    scene.speak()
     scene.feed(ev.ResponseCreated("resp_1"))
     assert cuts(scene.audio(300)) == [("item_1", 0)]
 

@@ -129,6 +129,7 @@ def test_a_key_takes_the_agents_goodbye_back(scene: Scene) -> None:
     scene.call_tool("call_1", "end_call")
     scene.finish()
     scene.run(500)
+    scene.answers_ms = 300
     scene.press("1")
     assert scene.outputs() == [directions.END_TAKEN_BACK]
     scene.run(60_000)
@@ -172,6 +173,7 @@ def test_turn_detection_that_was_too_early_is_followed_by_a_reply(scene: Scene) 
     scene.begin()
     scene.feed(taken(scene))
     scene.audio(500)
+    scene.answers_ms = 300
     scene.finish()
     scene.run(60_000)
     assert scene.asked() == [""]
@@ -200,6 +202,7 @@ def test_a_reply_that_turn_detection_was_faster_than_without_the_text_is_given(
         ev.ModelFaulted("conversation_already_has_active_response", "", request.event_id),
     )
     scene.audio(500)
+    scene.answers_ms = 300
     scene.finish()
     scene.run(60_000)
     assert len(scene.asked()) == 2

@@ -90,5 +90,5 @@ def test_the_promises_hold_in_long_calls(kind: str) -> None:
         rare += [do.ClearAudio, do.TruncateItem, do.DeleteItem, do.CancelResponse]
     if AGENTS[kind].voices:
         rare += [do.Synthesize, do.DropSynthesis]
-    assert all(reached[command] >= 10 for command in rare)
+    assert not {each.__name__: reached[each] for each in rare if reached[each] < 5}
     assert reached[do.UnmuteCaller]

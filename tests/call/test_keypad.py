@@ -4,7 +4,16 @@ from collections.abc import Iterable
 
 import pytest
 
-from app.call.keypad import ASKED_PAUSE_MS, MASK, PAUSE_MS, STRAY_MS, TAIL_MS, Entry, Keypad
+from app.call.keypad import (
+    ASKED_PAUSE_MS,
+    LONGEST_ENTRY,
+    MASK,
+    PAUSE_MS,
+    STRAY_MS,
+    TAIL_MS,
+    Entry,
+    Keypad,
+)
 from app.call.limits import NEVER
 
 TIMEOUT_MS = 30_000.0
@@ -384,3 +393,9 @@ def test_every_clock_behind_a_secret_is_looked_at_in_its_time(
         caller.run(at_ms - caller.now_ms)
     assert looked_ms == clocks_ms
     assert not caller.keypad.muted(caller.now_ms) and not caller.keypad.secret(caller.now_ms)
+
+
+def test_an_entry_has_an_end_though_keys_go_on(caller: Typist) -> None:
+    caller.press("7" * 5000, 50)
+    caller.run(PAUSE_MS)
+    assert [len(entry.digits) for entry in caller.typed] == [LONGEST_ENTRY]

@@ -30,6 +30,7 @@ def test_words_wait_for_what_the_agent_says_and_for_the_caller(scene: Scene) -> 
     assert scene.asked() == []
     scene.fall_silent()
     scene.begin("item_2", "resp_2")
+    scene.audio(300, "item_2", "resp_2")
     assert scene.asked() == []
     scene.finish("item_2", "resp_2")
     assert scene.asked() == [SAY]

@@ -177,6 +177,8 @@ def test_a_caller_who_speaks_is_not_told_the_rest() -> None:
     scene = Speaking(way=lambda _: Way(fails="fatal"))
     scene.connect()
     scene.speak()
+    scene.fall_silent()
+    scene.speak()
     scene.write("Good evening. How are you?")  # asked for before, cancelled after
     scene.run(1000)
     scene.fall_silent(text="Hello?")

@@ -120,6 +120,7 @@ def test_a_second_row_of_keys_has_to_wait(scene: Scene) -> None:
     "digits", ["", "12a", "1 2", "+49", "1,2", "e", None, 12, ["1"], "1" * 201, "١", "1\n"]
 )
 def test_keys_that_no_telephone_has_are_not_pressed(scene: Scene, digits: object) -> None:
+    scene.answers_ms = 300
     press(scene, digits)
     assert scene.outputs() == [directions.DIGITS_UNREADABLE]
     scene.run(5000)

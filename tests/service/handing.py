@@ -8,6 +8,7 @@
 When it is left, every TwiML that was produced and every REST request has been checked.
 """
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -15,11 +16,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.simulator.realtime import RealtimeServer, Reply, Session, Turn
-from app.simulator.twilio import Call, Exchange, RestRequest
+from app.simulator.twilio import Call, Exchange, RestRequest, now_ms
 from tests.service.twiml_check import check_twiml
 from tests.service.world import AGENT, World, noise, world
 
 INF = float("inf")
+TICK_MS = 5.0
 LONGEST_INLINE_TWIML = 4000
 BACK_WITHIN_MS = 1500.0
 
@@ -152,11 +154,31 @@ class Caller:
         return [r for r in self.call.requests if r.url.endswith(ending)]
 
     def away_ms(self, ending: str = "/ended") -> float:
-        """How long it took from Twilio's last such request until the agent was heard again."""
+        """How long it took from Twilio's last such request until the agent was heard again, without
+        the time that a busy machine added."""
         asked_ms = self.asked(ending)[-1].sent_ms
-        return min(m.starts_ms for m in self.call.playback.media if m.starts_ms > asked_ms) - (
-            asked_ms
-        )
+        heard_ms = min(m.starts_ms for m in self.call.playback.media if m.starts_ms > asked_ms)
+        return heard_ms - asked_ms - LATENESS.between_ms(asked_ms, heard_ms)
+
+
+class Lateness:
+    """How late the event loop was: other programs that use its core, and its own work, but no wait
+    of the service's for anything."""
+
+    def __init__(self) -> None:
+        self._late: list[tuple[float, float]] = []
+
+    async def watch(self) -> None:
+        while True:
+            began_ms = now_ms()
+            await asyncio.sleep(TICK_MS / 1000)
+            self._late.append((now_ms(), now_ms() - began_ms - TICK_MS))
+
+    def between_ms(self, from_ms: float, to_ms: float) -> float:
+        return sum(late_ms for at_ms, late_ms in self._late if from_ms < at_ms <= to_ms)
+
+
+LATENESS = Lateness()
 
 
 async def all_hang_up(everybody: list[Caller]) -> list[dict[str, Any]]:
@@ -204,7 +226,11 @@ async def handing(
     """A world whose wires are checked in the end. `file`: the agent's."""
     quick = {"ring_scale": 0.02, "gather_scale": 0.02, "hold_ms": 20.0, **(line or {})}
     async with world(RealtimeServer(agent.brain), agent=file, line=quick, **more) as w:
-        yield w
+        watching = asyncio.create_task(LATENESS.watch())
+        try:
+            yield w
+        finally:
+            watching.cancel()
         check_wires(w)
 
 

@@ -2,10 +2,10 @@
 
 import asyncio
 import os
+import resource
 import signal
-import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -13,12 +13,6 @@ import app
 from app.settings import Settings
 
 ROOT = Path(app.__file__).parent.parent
-
-
-def free_port() -> int:
-    """A port that nobody listens on just now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 class Process:
@@ -60,15 +54,27 @@ class Process:
         self._news.set()
 
 
+def _may_open(descriptors: str) -> Callable[[], None] | None:
+    """What a new process does first to have no more files open than that; empty: as many as we."""
+    if not descriptors:
+        return None
+    most = int(descriptors)
+    return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 @asynccontextmanager
-async def serve(folder: Path, *arguments: str, **variables: str) -> AsyncIterator[Process]:
-    """`python -m app serve` in `folder`, with no settings but these."""
+async def serve(
+    folder: Path, *arguments: str, descriptors: str = "", **variables: str
+) -> AsyncIterator[Process]:
+    """`python -m app serve` in `folder`, with no settings but these. `descriptors`: how many files
+    it may open."""
     known = {name.upper() for name in Settings.model_fields}
     environment = {name: value for name, value in os.environ.items() if name not in known}
     environment |= {"PYTHONPATH": str(ROOT), "DATABASE_URL": "sqlite:///calls.db", **variables}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "app", "serve", *arguments,
         cwd=folder, env=environment, stderr=asyncio.subprocess.PIPE,
+        preexec_fn=_may_open(descriptors),
     )  # fmt: skip
     running = Process(process)
     try:

@@ -60,7 +60,7 @@ async def test_words_are_said_exactly_and_when_the_caller_has_spoken() -> None:
         await call.wait_quiet()
         session = await w.model.session()
         session.start_speech()
-        told = await order(w, call.call_sid, "say", {"text": f"  {WORDS}\n"})
+        told = await order(w, call.call_sid, "say", {"text": f"\x85  {WORDS}\n\ufeff"})
         assert (told.status, told.body) == (202, {"call_sid": call.call_sid})
         assert len(session.events_of("response.create")) == 1  # the greeting's
         session.stop_speech("Hello?")
@@ -89,7 +89,8 @@ async def test_words_wait_their_turn_one_after_the_other() -> None:
 async def test_what_cannot_be_said_is_refused() -> None:
     async with world(RealtimeServer(Talker().brain)) as w:
         call = await w.connected()
-        for text in ("", " \n\t", "\x1c\x85\u3000", "x" * 2001, 7, None, "\ud83d"):
+        blank = ("", " \n\t", *"\x1c\x1f\x85\xa0\u180e\u200b\u2028\u3000\ufeff")
+        for text in (*blank, "x" * 2001, 7, None, "\ud83d"):
             told = await order(w, call.call_sid, "say", {"text": text})
             assert told.status == 422 and told.detail.startswith("body"), told.body
 

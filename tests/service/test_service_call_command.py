@@ -12,9 +12,10 @@ from typing import Any
 from app.settings import Settings
 from app.simulator.realtime import RealtimeServer
 from app.simulator.twilio import Callee
+from tests.ports import free_port
 from tests.service.api import ANN, OURS
 from tests.service.handing import HELLO, Agent
-from tests.service.process import ROOT, free_port
+from tests.service.process import ROOT
 from tests.service.world import API_TOKEN, World, world
 
 NUMBER = "+1 (415) 555-0123"
@@ -111,8 +112,9 @@ async def refusal(folder: Path, *arguments: str, **variables: str) -> tuple[int,
 
 
 async def test_what_is_refused_is_said_in_a_line(tmp_path: Path) -> None:
+    elsewhere = str(free_port())
     async with a_service() as w:
-        port, elsewhere = port_of(w), str(free_port())
+        port = port_of(w)
         prefix, token, nobody = await asyncio.gather(
             refusal(tmp_path, "+49 30 12345678", PORT=port),
             refusal(tmp_path, NUMBER, "--url", w.url, API_TOKEN="another"),

@@ -237,25 +237,36 @@ async def broken(text: str) -> str:
         text: anything
     """
     raise ValueError(f"no {text}")
+
+
+@tool
+def full() -> str:
+    """Refuses on purpose."""
+    raise ToolError("All tables are taken at eight.")
 '''
-    calls = Reply(tool_calls=[("caller", {}), ("broken", {"text": "luck"}), ("unheard_of", {})])
+    tools = tools.replace("import CallContext", "import CallContext, ToolError")
+    called = [("caller", {}), ("broken", {"text": "luck"}), ("unheard_of", {}), ("full", {})]
+    calls = Reply(tool_calls=called)
     script = Script(HELLO, calls, SMALL_TALK)
     async with world(script, agent=f'tools = "tools.py"\n{AGENT}', tools=tools) as w:
         call = await w.connected()
         await say(w, call, "Who am I?")
         await call.wait_heard(len(audio_of(HELLO, SMALL_TALK)))
-        turn = script.turns[-1]  # one answer to all three
+        turn = script.turns[-1]  # one answer to all of them
         outputs = {each.name: each.output for each in turn.tool_outputs}
         assert json.loads(outputs["caller"]) == {
             "from": call.from_,
             "to": call.to,
             "call": call.call_sid,
         }
-        assert "no luck" in outputs["broken"]
+        assert outputs["broken"] == "The tool failed."
+        assert outputs["full"] == "All tables are taken at eight."
         assert "unheard_of" in outputs["unheard_of"]
         offered = [tool["name"] for tool in (await w.model.session()).config["tools"]]
-        assert offered == ["end_call", "send_digits", "caller", "broken"]
-        assert len(w.log.of("tool failed")) == 2
+        assert offered == ["end_call", "send_digits", "caller", "broken", "full"]
+        failed = {line["tool"]: line for line in w.log.of("tool failed")}
+        assert failed.keys() == {"broken", "unheard_of", "full"}
+        assert failed["broken"]["trace"].endswith("ValueError: no luck\n")  # for the owner
 
 
 async def test_a_tool_that_hangs_is_given_up_and_holds_up_nobody() -> None:

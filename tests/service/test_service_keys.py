@@ -189,6 +189,22 @@ async def pay(call: CallContext) -> str:
 
 
 @tool
+async def decline(call: CallContext) -> str:
+    """Takes a card's number, and fails over it, in one form or another."""
+    digits = await call.ask_digits(16, secret=True, prompt="Please type your card.")
+    try:
+        raise KeyError(digits)
+    except KeyError as error:
+        raise RuntimeError(f"declined: {' '.join(digits)}, {int(digits)}") from error
+
+
+@tool
+def later() -> str:
+    """Fails over a card that another tool was given."""
+    raise ValueError(f"still declined: {typed[-1]}")
+
+
+@tool
 async def choose(call: CallContext) -> str:
     """Takes a choice."""
     gate.begun(call.call_sid)
@@ -197,13 +213,22 @@ async def choose(call: CallContext) -> str:
 PROMPT = Reply("Please type your card.", audio=noise(60, "prompt"), speed=INF)
 
 
+TOOLS_THAT_FAIL = {"Let me try.": "decline", "Let me pay.": "pay", "And now?": "later"}
+TOOL_OF = {
+    "Let me pay.": "pay",
+    "Let me choose.": "choose",
+    "Let me try.": "decline",
+    "And now?": "later",
+}
+
+
 class Till(Agent):
     """Calls a tool when it is told to, and says what the tool wants said."""
 
     def brain(self, turn: Any) -> Reply:
         if turn.kind == "direct" and "Please type" in turn.instructions:
             return PROMPT
-        tool = {"Let me pay.": "pay", "Let me choose.": "choose"}.get(turn.transcript)
+        tool = TOOL_OF.get(turn.transcript)
         if turn.kind == "reply" and not turn.tool_outputs and tool:
             return Reply(tool_calls=[(tool, {})])
         return super().brain(turn)
@@ -255,6 +280,33 @@ async def test_a_secret_entry_is_for_its_tool_alone(tmp_path: Path) -> None:
     caller_side, _ = read(record["recording"])
     loud = [n for n, sample in enumerate(caller_side.tolist()) if abs(sample) > 200]
     assert loud[-1] - loud[0] < 320 * 8  # what was said after it, and nothing before
+
+
+async def answers(caller: Caller, count: int) -> None:
+    """Wait until the model has been given so many tools' answers."""
+    await caller.session.until(lambda s: len(outputs(s)) == count)
+
+
+async def test_a_tool_that_fails_over_a_secret_tells_it_to_no_one() -> None:
+    agent = Till()
+    async with handing(agent, f'tools = "tools.py"\n{AGENT}', tools=TOOLS) as w:
+        (caller,) = await callers(w, agent)
+        await caller.greeted()
+        for number, (words, name) in enumerate(TOOLS_THAT_FAIL.items(), 1):
+            heard = len(caller.call.heard)
+            caller.says(words)
+            if name != "later":
+                await caller.call.wait_heard(heard + size(PROMPT))
+                press(caller, CARD)
+            await answers(caller, number)
+            await caller.call.wait_quiet(100)
+        assert outputs(caller.session)[::2] == ["The tool failed."] * 2
+        record = await caller.hangs_up()
+        seen = everything(w, record)
+        assert CARD not in seen and " ".join(CARD) not in seen
+        traces = {line["tool"]: line["trace"] for line in w.log.of("tool failed")}
+        assert "in decline" in traces["decline"] and "RuntimeError" in traces["decline"]
+        assert traces["later"].endswith("ValueError: still declined: ***\n")
 
 
 async def test_what_a_tool_asks_for_in_the_open_is_told() -> None:

@@ -66,8 +66,8 @@ def bad_realtime(rng: random.Random) -> Message:
         lambda: json.dumps({**delta, "delta": rng.choice([None, 1, [], {}, "a", "====", "AA AA"])}),
         lambda: json.dumps({**delta, "item_id": rng.choice([None, 1, [], {}])}),
         lambda: json.dumps({"type": rng.choice(["error", "response.done", "session.updated"])}),
-        lambda: json.dumps({**done, "response": rng.choice([None, 1, [], {}, {"id": 1}])}),
-        lambda: json.dumps({"type": "input_audio_buffer.speech_started", "item_id": "i"}),
+        lambda: json.dumps({**done, "response": rng.choice([None, 1, [], {"id": 1}])}),
+        lambda: json.dumps({"type": "input_audio_buffer.speech_started", "item_id": 7}),
         lambda: (
             '{"type":"input_audio_buffer.speech_started","item_id":"i","audio_start_ms":1e999999}'
         ),

@@ -58,7 +58,12 @@ async def test_a_stream_without_a_known_ticket_gets_no_model_session() -> None:
             assert await refusal(w, base + path) == 403
         assert not w.model.handshakes
         assert w.switchboard.live_calls == 0
-        assert len(w.log.of("media socket refused")) == 2  # the others are no route
+        assert [line["reason"] for line in w.log.of("media socket refused")] == [
+            "the stream's URL has no ticket",
+            "the stream's URL has no ticket",
+            "the ticket is unknown",
+            "there is no such path",
+        ]
 
 
 async def test_the_handshake_must_be_signed() -> None:

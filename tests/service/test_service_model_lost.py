@@ -2,6 +2,7 @@
 
 import pytest
 
+from app.realtime.client import LARGEST_MESSAGE_BYTES
 from app.simulator.realtime import Fault, RealtimeServer, Reply, Script, Session
 from app.simulator.twilio import Callee
 from tests.service.world import names, noise, world
@@ -18,7 +19,7 @@ def seed_of(session: Session) -> list[tuple[str, str]]:
     return [(item["role"], item["content"][0]["text"]) for item in items]
 
 
-@pytest.mark.parametrize("how", ["drop", "session_expired"])
+@pytest.mark.parametrize("how", ["drop", "session_expired", "message too big"])
 async def test_a_lost_session_is_replaced_and_the_call_goes_on(how: str) -> None:
     async with world(Script(HELLO, ANSWER, AGAIN)) as w:
         call = await w.connected()
@@ -32,8 +33,10 @@ async def test_a_lost_session_is_replaced_and_the_call_goes_on(how: str) -> None
         w.model.hang()  # nobody answers for a while
         if how == "drop":
             first.drop()
-        else:
+        elif how == "session_expired":
             first.send_error(how, "It is over.")
+        else:
+            first.send_raw(bytes(LARGEST_MESSAGE_BYTES + 1))
         await first.closed.wait()
         meanwhile = noise(200, "meanwhile")
         call.say(meanwhile)
@@ -61,6 +64,8 @@ async def test_a_lost_session_is_replaced_and_the_call_goes_on(how: str) -> None
         record = await w.record(call.call_sid)
         assert names(record).count("ModelLost") == 1
         assert (record["status"], record["ended_by"]) == ("completed", "caller")
+        (lost,) = w.log.of("no model session")
+        assert how != "message too big" or lost["reason"].endswith("above the limit of 16 MiB")
 
 
 async def test_what_plays_goes_on_when_the_session_is_lost() -> None:

@@ -101,10 +101,11 @@ async def test_whoever_answers_talks_with_the_agent_about_what_the_call_is_for()
     assert record["duration_s"] > 0 and len(w.model.sessions) == 1
 
 
-async def test_the_agent_file_has_a_greeting_for_those_whom_it_calls() -> None:
+@pytest.mark.parametrize("greeting", ["", "\x85 \u200b"])
+async def test_the_agent_file_has_a_greeting_for_those_whom_it_calls(greeting: str) -> None:
     agent = Agent()
     async with calling(agent) as w:
-        await place(w)
+        await place(w, greeting=greeting)
         call = await w.line.outbound()
         await call.wait_quiet()
         call.hang_up()

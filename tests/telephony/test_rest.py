@@ -8,10 +8,10 @@ from email.utils import formatdate
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import unused_port
 
 from app.errors import TwilioError
 from app.telephony.rest import TwilioRest
+from tests.ports import free_port
 from tests.telephony.twilio_stand_in import (
     ACCOUNT,
     CALL,
@@ -157,7 +157,7 @@ async def test_a_silent_twilio_is_given_up(twilio: Twilio) -> None:
 
 async def test_nobody_there_is_reported() -> None:
     with pytest.raises(TwilioError, match="TWILIO_API_BASE_URL"):
-        await hang_up(f"http://127.0.0.1:{unused_port()}")
+        await hang_up(f"http://127.0.0.1:{free_port()}")
 
 
 @pytest.mark.parametrize("answer", [says_html(200), says_json(["no call"])])

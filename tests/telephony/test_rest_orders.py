@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import unused_port
 
 from app.errors import BridgeError, TwilioError
 from app.telephony.rest import LONGEST_INLINE_TWIML, CallOrder, TwilioRest
+from tests.ports import free_port
 from tests.telephony.twilio_stand_in import (
     ACCOUNT,
     CALL,
@@ -209,7 +209,7 @@ async def test_a_refused_call_is_surely_not_placed(twilio: Twilio, answer: Answe
 
 async def test_without_a_connection_a_call_is_surely_not_placed() -> None:
     with pytest.raises(TwilioError, match="cannot be reached") as lost:
-        await place(f"http://127.0.0.1:{unused_port()}")
+        await place(f"http://127.0.0.1:{free_port()}")
     assert not lost.value.unsure
 
 
@@ -243,7 +243,7 @@ class _Troubles(logging.Handler):
 
 
 async def test_a_call_is_ordered_once_twilio_can_be_reached_again() -> None:
-    port, troubles = unused_port(), _Troubles()
+    port, troubles = free_port(), _Troubles()
     rest_logger = logging.getLogger("app.telephony.rest_http")
     rest_logger.addHandler(troubles)
     ordering = asyncio.create_task(place(f"http://127.0.0.1:{port}", backoff_s=0.5))

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from app.errors import ToolFault
 from app.tools import CallContext, ToolError, ToolRegistry, tool
 
 CARD = "4111111111111111"
@@ -143,9 +144,11 @@ async def test_an_error_does_not_quote_a_secret(in_thread: bool) -> None:
     def pay_in_thread(call: CallContext) -> int:
         return int(call.ask_digits_sync(secret=True).replace("4", "4 "))
 
-    with pytest.raises(ToolError) as caught:
+    with pytest.raises(ToolFault) as caught:
         await ToolRegistry([pay_in_thread if in_thread else pay]).run("pay", "{}", Caller().context)
-    assert str(caught.value) == "pay failed: ValueError"
+    assert str(caught.value) == "The tool failed."
+    assert "in pay" in caught.value.trace and caught.value.trace.endswith("ValueError: …\n")
+    assert "4 1" not in caught.value.trace and "invalid literal" not in caught.value.trace
 
 
 async def test_a_tool_error_on_purpose_is_shown_without_the_secret() -> None:
@@ -229,5 +232,6 @@ async def test_an_async_tool_that_would_stop_the_call_is_told_what_to_write() ->
     async def wrong(call: CallContext) -> str:
         return call.ask_digits_sync()
 
-    with pytest.raises(ToolError, match=r"RuntimeError: in an async tool, write: await call\."):
+    with pytest.raises(ToolFault) as caught:
         await Caller().runs(wrong)
+    assert "RuntimeError: in an async tool, write: await call." in caught.value.trace

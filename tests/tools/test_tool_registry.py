@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import pytest
 from pydantic import AfterValidator, BaseModel
 
-from app.errors import ConfigError
+from app.errors import ConfigError, ToolFault
 from app.tools import CallContext, ToolError, ToolRegistry, tool
 from app.tools.registry import MAX_RESULT_BYTES
 
@@ -174,16 +174,16 @@ async def test_a_long_result_is_cut_on_a_whole_character_and_says_so() -> None:
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (KeyError("table 9"), "fail failed: KeyError: 'table 9'"),
-        (RuntimeError(), "fail failed: RuntimeError"),
-        (SystemExit(3), "fail failed: SystemExit: 3"),
-        (asyncio.CancelledError(), "fail failed: CancelledError"),
-        (concurrent.futures.CancelledError(), "fail failed: CancelledError"),
-        (ValueError("x" * 5000), "fail failed: ValueError: " + "x" * 500 + "…"),
+        (KeyError("table 9"), "The tool failed."),
+        (RuntimeError(), "The tool failed."),
+        (SystemExit(3), "The tool failed."),
+        (asyncio.CancelledError(), "The tool failed."),
+        (concurrent.futures.CancelledError(), "The tool failed."),
+        (ConfigError("AGENT_FILE: ask sk-1234567"), "The tool failed."),
         (ToolError("Ask for another day."), "Ask for another day."),
     ],
 )
-async def test_whatever_a_tool_raises_becomes_a_short_tool_error(
+async def test_the_model_is_told_that_a_tool_failed_and_more_only_if_the_tool_says_so(
     error: BaseException, said: str, is_async: bool
 ) -> None:
     @tool
@@ -198,6 +198,9 @@ async def test_whatever_a_tool_raises_becomes_a_short_tool_error(
         await ToolRegistry([fail_async if is_async else fail]).run("fail", "{}")
     assert str(caught.value) == said
     assert caught.value is error or caught.value.__cause__ is error
+    if isinstance(caught.value, ToolFault):  # the owner learns where, and why
+        assert "raise error" in caught.value.trace
+        assert f"{type(error).__name__}" in caught.value.trace and str(error) in caught.value.trace
 
 
 async def test_a_sync_tool_may_run_out_of_items() -> None:
@@ -205,8 +208,9 @@ async def test_a_sync_tool_may_run_out_of_items() -> None:
     def first() -> str:
         return next(iter([]))
 
-    with pytest.raises(ToolError, match="^first failed: StopIteration$"):
+    with pytest.raises(ToolFault) as caught:
         await run(first)
+    assert caught.value.trace.endswith("StopIteration\n")
 
 
 async def test_an_argument_type_that_breaks_is_a_tool_error() -> None:
@@ -218,8 +222,9 @@ async def test_an_argument_type_that_breaks_is_a_tool_error() -> None:
         return key
 
     assert await run(find, '{"key": "known"}') == "yes"
-    with pytest.raises(ToolError, match="^find failed: KeyError: 'unknown'$"):
+    with pytest.raises(ToolFault) as caught:
         await run(find, '{"key": "unknown"}')
+    assert caught.value.trace.endswith("KeyError: 'unknown'\n")
 
 
 async def test_a_result_that_has_no_json_form_is_a_tool_error() -> None:
@@ -227,7 +232,7 @@ async def test_a_result_that_has_no_json_form_is_a_tool_error() -> None:
     def give() -> object:
         return threading.Lock()
 
-    with pytest.raises(ToolError, match="^give failed: PydanticSerializationError"):
+    with pytest.raises(ToolFault):
         await run(give)
 
 

@@ -234,7 +234,7 @@ async def test_the_api_documents_its_answers_and_its_problems(api: AsyncClient) 
     document = (await api.get("/openapi.json")).json()
 
     answers = document["paths"]["/calls/{call_sid}"]["get"]["responses"]
-    assert answers.keys() == {"200", "401", "404", "422", "503"}
+    assert answers.keys() == {"200", "401", "404", "422", "429", "503"}
     assert all("application/problem+json" in answers[s]["content"] for s in answers if s != "200")
     call = document["components"]["schemas"]["Call"]
     assert "transcript" in call["properties"]

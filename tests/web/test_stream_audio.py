@@ -13,11 +13,10 @@ from typing import Any, Literal
 import aiohttp
 import numpy as np
 import pytest
-import uvicorn
 from fastapi import FastAPI
 
 from app.errors import VoiceError
-from app.server import PatientOnce, bind
+from app.server import Server, bind
 from app.simulator.mouth import Plan, tones
 from app.simulator.voice_http import HttpStandIn
 from app.voices.base import LONGEST_TEXT, Sound, Sounds, Voice, timed
@@ -156,11 +155,7 @@ async def offering(
     app.include_router(stream_audio.router)
     speaker = app.state.stream_audio = StreamAudio(voices, token=token, **values)
     listener = bind("127.0.0.1", 0)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app, http=PatientOnce, lifespan="off", log_config=None, timeout_graceful_shutdown=1
-        )
-    )
+    server = Server(app, drain_s=0)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}/stream-audio", speaker

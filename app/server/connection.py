@@ -1,0 +1,355 @@
+"""One TCP connection from its acceptance to its end: what it may take, and when it is closed.
+
+It is the transport's protocol all the time. The protocol inside, HTTP first and a WebSocket after a
+handshake, uses it as its transport. It bounds what is read in a turn of the loop, what has to
+happen by when, and how long an answer may wait to be read; what bytes mean is for the inside.
+"""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from math import inf
+from typing import Any, Protocol, cast
+
+from app.server.limits import READ_BYTES, Limits
+from app.server.registry import Registry
+
+REFUSED = "connections refused"
+NOT_READ = "its answer was not read"
+
+_SLACK_S = 0.001  # uvloop's clock has whole milliseconds
+
+# All reads go through one buffer, because what is in it is used before the next read. Not so on
+# Windows, whose loop reads ahead.
+_SHARED = bytearray(READ_BYTES)
+
+
+class Inside(Protocol):
+    """What speaks HTTP or WebSocket on a connection."""
+
+    @property
+    def carries_call(self) -> bool: ...
+
+    @property
+    def idle(self) -> bool: ...
+
+    @property
+    def input_unfinished(self) -> bool:
+        """Whether the peer is likely to be sending still."""
+        ...
+
+    def data_received(self, data: bytes | bytearray) -> None: ...
+    def overdue(self, why: str) -> None:
+        """What was expected has not come in time."""
+        ...
+
+    def shutdown(self) -> None: ...
+    def eof_received(self) -> None: ...
+    def connection_lost(self, exc: Exception | None) -> None: ...
+    def pause_writing(self) -> None: ...
+    def resume_writing(self) -> None: ...
+
+
+class _Gone:
+    """What is inside of a connection that was lost."""
+
+    carries_call = False
+    idle = False
+    input_unfinished = False
+
+    def data_received(self, data: bytes | bytearray) -> None: ...
+    def overdue(self, why: str) -> None: ...
+    def shutdown(self) -> None: ...
+    def eof_received(self) -> None: ...
+    def connection_lost(self, exc: Exception | None) -> None: ...
+    def pause_writing(self) -> None: ...
+    def resume_writing(self) -> None: ...
+
+
+_GONE = _Gone()
+
+
+def _nowhere(_data: bytes) -> None:
+    """Where an answer goes that its client will not read."""
+
+
+class Connection(asyncio.BufferedProtocol):
+    """`speaks`: makes the protocol inside, once the transport is there."""
+
+    write: Callable[[bytes], None]  # the transport's own, while there is one who reads
+    get_extra_info: Callable[..., Any]
+
+    def __init__(
+        self,
+        registry: Registry,
+        speaks: "Callable[[Connection], Inside]",
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.registry = registry
+        self.limits: Limits = registry.limits
+        self.loop = loop
+        self.peer = ""
+        self.passed = False
+        self.held_bytes = 0
+        self.inside: Inside
+        self._speaks = speaks
+        self._transport: asyncio.Transport
+        self._buffer = _SHARED if sys.platform != "win32" else bytearray(READ_BYTES)
+        self._view = memoryview(self._buffer)
+        self._paused: set[str] = set()  # by whom
+        self._kept = bytearray()  # read, and not parsed yet
+        self._lost = False
+        self._lingering = False
+        self._discarded_bytes = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._rings_s = inf
+        self._due_s = inf
+        self._left_s = inf  # of what was expected, while it cannot be read
+        self._why = ""
+        self._unread_timer: asyncio.TimerHandle | None = None
+        self._unread_bytes = 0
+
+    # --- the lock ---------------------------------------------------------------------------------
+
+    def lock_passed(self) -> None:
+        """A request on it bore a valid signature, token or ticket."""
+        if not self.passed:
+            self.passed = True
+            self.registry.passed(self)
+
+    @property
+    def carries_call(self) -> bool:
+        return self.inside.carries_call
+
+    @property
+    def idle(self) -> bool:
+        return self.inside.idle
+
+    def held(self, size_bytes: int) -> None:
+        """So many bytes of an unfinished request came. May abort this connection."""
+        if not self._lost:
+            self.registry.held(self, size_bytes)
+
+    def finished(self) -> None:
+        """The request is answered: nothing of it is held any more."""
+        if self.held_bytes:
+            self.held(-self.held_bytes)
+        if not self.is_closing() and self._transport.get_write_buffer_size() > READ_BYTES:
+            self._watch_reader()
+
+    # --- as the transport's protocol --------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's have a line of their own
+        self.write = self._transport.write
+        self.get_extra_info = transport.get_extra_info
+        peer = transport.get_extra_info("peername")
+        self.peer = str(peer[0]) if isinstance(peer, (tuple, list)) and peer else ""
+        self.inside = self._speaks(self)
+        self.registry.opened(self)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._view
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if self._lingering:
+            self._discard(nbytes)
+            return
+        data = self._buffer[:nbytes]
+        if not self.passed and not self.registry.turn_for(self):
+            self._kept = data
+            self.pause("turn")
+            return
+        if nbytes == READ_BYTES:
+            self._rest_a_turn()
+        self.inside.data_received(data)
+
+    def take_turn(self) -> None:
+        """Go on with what was read when strangers had had their part of the turn."""
+        kept, self._kept = self._kept, bytearray()
+        if not self._lost:
+            self.inside.data_received(kept)
+            self.resume("turn")
+
+    def _rest_a_turn(self) -> None:
+        """There is more: the others first."""
+        self.pause("turn")
+        self.loop.call_soon(self.resume, "turn")
+
+    def eof_received(self) -> None:
+        """The peer is through, and the transport closes."""
+        if not self._lingering:
+            self.inside.eof_received()
+        self.write = _nowhere
+
+    def pause_writing(self) -> None:
+        self.inside.pause_writing()
+        self._watch_reader()
+
+    def resume_writing(self) -> None:
+        self._forget_reader()
+        self.inside.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = True
+        self.expect_nothing()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._forget_reader()
+        self.registry.closed(self)
+        inside, self.inside = self.inside, _GONE  # no circle is left: memory is free at once
+        inside.connection_lost(exc)
+
+    # --- as the transport of what is inside -------------------------------------------------------
+
+    def becomes(self, inside: Inside) -> None:
+        """From now on this is inside."""
+        self.inside = inside
+        self.finished()
+        if inside.carries_call:
+            self.registry.carries_call(self)
+
+    def is_closing(self) -> bool:
+        return self._lost or self._lingering or self._transport.is_closing()
+
+    def pause_reading(self) -> None:
+        """The inside takes no more for now. What is expected of the peer waits as well."""
+        if self._due_s != inf:
+            self._left_s, self._due_s = self._due_s - self.loop.time(), inf
+        self.pause("inside")
+
+    def resume_reading(self) -> None:
+        if self._left_s != inf:
+            left_s, self._left_s = self._left_s, inf
+            self._expect(left_s)
+        self.resume("inside")
+
+    def pause(self, who: str) -> None:
+        """Stop reading, until each `who` has resumed."""
+        if not self._paused and not self.is_closing():
+            self._transport.pause_reading()
+        self._paused.add(who)
+
+    def resume(self, who: str) -> None:
+        if who in self._paused:
+            self._paused.discard(who)
+            if not self._paused and not self._lost and not self._transport.is_closing():
+                self._transport.resume_reading()
+
+    def close(self) -> None:
+        """Close once everything is written, and the peer has had a chance to read it."""
+        if self.is_closing():
+            return
+        if self.inside.input_unfinished:
+            self._linger()
+            return
+        self.expect_nothing()
+        self.write = _nowhere
+        self._transport.close()
+        if self._transport.get_write_buffer_size():
+            self._watch_reader()
+
+    def shutdown(self) -> None:
+        """The server stops."""
+        if not self.is_closing():
+            self.inside.shutdown()
+        elif self._lingering and not self._transport.get_write_buffer_size():
+            self.abort()
+
+    def abort(self) -> None:
+        """Close at once."""
+        if not self._lost:
+            self.write = _nowhere
+            self._transport.abort()
+
+    # --- deadlines --------------------------------------------------------------------------------
+
+    def expect(self, within_s: float, why: str) -> None:
+        """Unless `expect` or `expect_nothing` is called before, the inside is `overdue` then."""
+        self._why = why
+        if "inside" in self._paused:
+            self._due_s, self._left_s = inf, within_s
+        else:
+            self._left_s = inf
+            self._expect(within_s)
+
+    def expect_nothing(self) -> None:
+        self._due_s = self._left_s = inf
+
+    def _expect(self, within_s: float) -> None:
+        now_s = self.loop.time()
+        self._due_s = now_s + within_s
+        if self._due_s < self._rings_s:
+            self._wake_at(self._due_s, now_s)
+
+    def _wake_at(self, at_s: float, now_s: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._rings_s = at_s
+        self._timer = self.loop.call_later(at_s - now_s, self._ring)
+
+    def _ring(self) -> None:
+        """One timer for all: it finds out what is due, which may be later than it was set for."""
+        self._timer, self._rings_s = None, inf
+        if self._due_s == inf or self._lost:
+            return
+        now_s = self.loop.time()
+        if now_s + _SLACK_S < self._due_s:
+            self._wake_at(self._due_s, now_s)
+            return
+        self._due_s = inf
+        if self._lingering or self._transport.is_closing():
+            self.abort()
+        else:
+            self.inside.overdue(self._why)
+
+    # --- the ends ---------------------------------------------------------------------------------
+
+    def refused(self, why: str) -> None:
+        """Log that something on this connection was refused. `why`: a sentence of ours."""
+        self.registry.refusals.add(REFUSED, why, self.peer)
+
+    def _linger(self) -> None:
+        """Write what is left, and discard what the peer still sends: closed with unread input, the
+        kernel would reset the connection, and the answer would be lost."""
+        self._lingering = True
+        self.write = _nowhere
+        if not self._transport.can_write_eof():
+            self.abort()
+            return
+        self._transport.write_eof()
+        if self._paused:
+            self._paused.clear()
+            self._transport.resume_reading()
+        self._why = ""
+        self._expect(self.limits.linger_s)
+
+    def _discard(self, size_bytes: int) -> None:
+        self._discarded_bytes += size_bytes
+        if self._discarded_bytes > self.limits.linger_bytes:
+            self.abort()
+        elif size_bytes == READ_BYTES:
+            self._rest_a_turn()
+
+    def _watch_reader(self) -> None:
+        if self._unread_timer is None:
+            self._unread_bytes = self._transport.get_write_buffer_size()
+            self._unread_timer = self.loop.call_later(self.limits.stuck_s, self._look_at_reader)
+
+    def _forget_reader(self) -> None:
+        if self._unread_timer is not None:
+            self._unread_timer.cancel()
+            self._unread_timer = None
+
+    def _look_at_reader(self) -> None:
+        """The peer had time to read: it must have taken something."""
+        self._unread_timer = None
+        unread_bytes = self._transport.get_write_buffer_size()
+        if self._lost or not unread_bytes:
+            return
+        if self._unread_bytes - unread_bytes < self.limits.stuck_bytes:
+            self.refused(NOT_READ)
+            self.abort()
+        else:
+            self._watch_reader()

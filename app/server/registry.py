@@ -1,0 +1,182 @@
+"""All connections of the process, and which of them makes room when there are too many."""
+
+import asyncio
+import logging
+from collections import deque
+from typing import Protocol
+
+from app.server.limits import (
+    DESCRIPTORS_PER_CALL,
+    RESERVED_DESCRIPTORS,
+    STRANGERS_A_TURN,
+    Limits,
+)
+from app.server.memory import give_back
+from app.server.refusals import Refusals
+
+FEWEST = 8
+FLOOD = 100  # connections without a lock
+EBB = 10
+GIVE_BACK_S = 1.0  # after the flood
+
+MADE_ROOM = "connections closed to make room"
+TOO_MANY = "too many connections are open; the oldest that has passed no lock is closed first"
+TOO_MUCH = "unfinished requests take too much memory; the oldest without a lock is closed first"
+NO_ROOM = (
+    "all others are calls or busy clients that have passed a lock; raise the limit of open files "
+    "(ulimit -n, or LimitNOFILE= of a systemd unit), or set MAX_CALLS to what it allows"
+)
+
+
+class Member(Protocol):
+    """A connection, as far as the registry needs to know it."""
+
+    peer: str
+    passed: bool
+    held_bytes: int
+
+    @property
+    def carries_call(self) -> bool:
+        """Whether it is a media socket with a call on it."""
+        ...
+
+    @property
+    def idle(self) -> bool:
+        """Whether it is kept and has no request under way: closing it harms no client."""
+        ...
+
+    def take_turn(self) -> None:
+        """Go on after `Registry.turn_for` said no."""
+        ...
+
+    def shutdown(self) -> None: ...
+    def abort(self) -> None: ...
+
+
+class Registry:
+    """Tell it of every connection: `opened`, `passed` once it has passed a lock, `held` as its
+    unfinished request grows, `closed`. It may abort another connection in any of these, or the one
+    itself.
+
+    `descriptors`: how many files the process may open.
+    """
+
+    def __init__(self, limits: Limits, refusals: Refusals, descriptors: int) -> None:
+        self.limits = limits
+        self.refusals = refusals
+        self._descriptors = descriptors
+        self._strangers: dict[Member, None] = {}
+        self._known: dict[Member, None] = {}
+        self._calls = 0
+        self._held_bytes = 0
+        self._reads = 0  # of strangers, in this turn of the loop
+        self._queue: deque[Member] = deque()
+        self._flooded = False
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    def __len__(self) -> int:
+        return len(self._strangers) + len(self._known)
+
+    @property
+    def members(self) -> list[Member]:
+        return [*self._strangers, *self._known]
+
+    @property
+    def room(self) -> int:
+        """How many connections there may be now. Calls need descriptors beside their media sockets,
+        the next one's are kept free."""
+        kept = RESERVED_DESCRIPTORS + DESCRIPTORS_PER_CALL * (self._calls + 1)
+        return max(FEWEST, min(self.limits.connections, self._descriptors - kept))
+
+    def opened(self, member: Member) -> None:
+        self._strangers[member] = None
+        self._empty.clear()
+        self._flooded = self._flooded or len(self._strangers) > FLOOD
+        while len(self) > self.room:
+            if not self.close_one(TOO_MANY, spare=member):
+                self._close(member, NO_ROOM, logging.ERROR)
+                return
+
+    def passed(self, member: Member) -> None:
+        """It has passed a lock."""
+        if member in self._strangers:
+            del self._strangers[member]
+            self._known[member] = None
+            self._held_bytes -= member.held_bytes
+            if member.carries_call:
+                self._calls += 1
+                self._make_room()
+
+    def carries_call(self, member: Member) -> None:
+        """A connection that had passed a lock before has become a media socket."""
+        if member in self._known:
+            self._calls += 1
+            self._make_room()
+
+    def held(self, member: Member, size_bytes: int) -> None:
+        """So many bytes of an unfinished request came; less than nothing: it is finished."""
+        member.held_bytes += size_bytes
+        if member not in self._strangers:
+            return
+        self._held_bytes += size_bytes
+        while self._held_bytes > self.limits.held_bytes and self._strangers:
+            self._close(next(iter(self._strangers)), TOO_MUCH)
+
+    def turn_for(self, member: Member) -> bool:
+        """Whether a connection that has passed no lock may be read now. If not, its `take_turn` is
+        called in one of the next turns of the loop: so many strangers at a time leave the rest of
+        each turn to the calls."""
+        if self._reads == 0:
+            asyncio.get_running_loop().call_soon(self._next_turn)
+        self._reads += 1
+        if self._reads <= STRANGERS_A_TURN:
+            return True
+        self._queue.append(member)
+        return False
+
+    def _next_turn(self) -> None:
+        turn = [self._queue.popleft() for _ in range(min(STRANGERS_A_TURN, len(self._queue)))]
+        self._reads = len(turn)
+        if turn:
+            asyncio.get_running_loop().call_soon(self._next_turn)
+        for member in turn:
+            member.take_turn()
+
+    def closed(self, member: Member) -> None:
+        if member in self._strangers:
+            del self._strangers[member]
+            self._held_bytes -= member.held_bytes
+        elif member in self._known:
+            del self._known[member]
+            self._calls -= member.carries_call
+        if not len(self):
+            self._empty.set()
+        if self._flooded and len(self._strangers) < EBB:
+            self._flooded = False
+            asyncio.get_running_loop().call_later(GIVE_BACK_S, give_back)
+
+    async def wait_empty(self) -> None:
+        """Wait until no connection is left."""
+        await self._empty.wait()
+
+    def close_one(self, why: str, spare: Member | None = None) -> bool:
+        """Close the connection that is missed least: the oldest stranger, else a known one that is
+        idle. False when there is none but `spare`."""
+        victim = next((each for each in self._strangers if each is not spare), None)
+        if victim is None:
+            victim = next((each for each in self._known if each.idle), None)
+        if victim is None:
+            return False
+        self._close(victim, why)
+        return True
+
+    def _make_room(self) -> None:
+        """A call has begun, and wants descriptors of its own."""
+        while len(self) > self.room and self.close_one(TOO_MANY):
+            pass
+
+    def _close(self, member: Member, why: str, level: int = logging.WARNING) -> None:
+        self.closed(member)
+        self.refusals.add(MADE_ROOM, why, member.peer, level)
+        member.abort()

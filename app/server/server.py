@@ -1,0 +1,149 @@
+"""The production server: uvicorn with everything that matters pinned, and a drain of its own."""
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Awaitable
+from contextlib import suppress
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+
+from app.server import descriptors
+from app.server.connection import Connection
+from app.server.http import Http
+from app.server.limits import Limits
+from app.server.listener import Listener
+from app.server.refusals import Refusals
+from app.server.registry import Registry
+from app.server.websocket import WebSocket
+from app.switchboard import Switchboard
+
+logger = logging.getLogger(__name__)
+
+PING_S = 20.0
+CLOSE_S = 2.0  # for calls to be hung up
+ANSWERS_S = 1.5  # for answers under way, and for clients to read them
+CANCELLED_S = 0.5  # for tasks that were cancelled
+DEFAULT_LIMITS = Limits()
+
+
+class Server(uvicorn.Server):
+    """SIGTERM drains: no new calls, live ones go on until they end or the time is over. A second
+    one, or Ctrl-C, hangs up at once. However it ends, calls are hung up, their records are written
+    and the application is closed by `serve` itself."""
+
+    def __init__(self, app: FastAPI, drain_s: float, limits: Limits = DEFAULT_LIMITS) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                # A quarter of the cost of a call each; compression would cost more than it saves.
+                loop="uvloop" if sys.platform != "win32" else "asyncio",
+                http=Http,
+                ws=WebSocket,
+                ws_per_message_deflate=False,
+                ws_max_size=limits.message_bytes,
+                ws_ping_interval=PING_S,
+                ws_ping_timeout=PING_S,
+                proxy_headers=False,  # forwarded headers are ours to judge (PUBLIC_URL)
+                server_header=False,
+                access_log=False,
+                log_config=None,
+                lifespan="off",  # `serve` opens and closes the application
+            )
+        )
+        self.config.load()
+        self.lifespan = self.config.lifespan_class(self.config)
+        self.refusals = Refusals()
+        self.registry = Registry(limits, self.refusals, descriptors.limit())
+        self._app = app
+        self._drain_s = drain_s
+        self._loop = asyncio.get_running_loop()
+        self._stopping: asyncio.Task[None] | None = None
+        self._at_once = False
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve on these sockets, which are listening, until a signal or `should_exit`."""
+        async with self._app.router.lifespan_context(self._app):
+            with self.capture_signals():
+                await self._serve(sockets)
+
+    async def _serve(self, sockets: list[socket.socket] | None = None) -> None:
+        listeners = [Listener(each, self.connection, self.registry) for each in sockets or ()]
+        self.started = True
+        try:
+            await self.main_loop()
+        finally:
+            await self._whatever_happens("calls were not hung up", self._hang_up())
+            for listener in listeners:
+                listener.close()
+            await self._whatever_happens("connections were not closed", self._close_connections())
+            self.refusals.flush()
+
+    def connection(self, loop: asyncio.AbstractEventLoop | None = None) -> Connection:
+        """What is to be a new transport's protocol. `loop`: if it is not the running one."""
+        return Connection(self.registry, self._http, loop or self._loop)
+
+    def _http(self, connection: Connection) -> Http:
+        return Http(connection, self.config, self.server_state, self.lifespan.state)
+
+    # --- signals ----------------------------------------------------------------------------------
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A signal came. uvicorn would raise it again at its end, and so lose exit status 0."""
+        self._loop.call_soon_threadsafe(self._stop, sig)
+
+    def _stop(self, sig: int) -> None:
+        if self._at_once:
+            return  # it cannot go faster
+        self._at_once = sig == signal.SIGINT or self._stopping is not None
+        if self._stopping is not None:
+            self._stopping.cancel()
+        self._stopping = asyncio.create_task(self._end())
+
+    async def _end(self) -> None:
+        try:
+            if not self._at_once:
+                await self._app.state.switchboard.drain(self._drain_s)
+            await self._hang_up()
+        except asyncio.CancelledError:  # by a second signal, whose task goes on from here
+            raise
+        except Exception as error:
+            logger.error("service could not be drained", exc_info=error)
+        self.should_exit = True
+
+    # --- the end ----------------------------------------------------------------------------------
+
+    async def _hang_up(self) -> None:
+        switchboard: Switchboard | None = getattr(self._app.state, "switchboard", None)
+        if switchboard is not None:
+            await switchboard.close(CLOSE_S)
+
+    async def _close_connections(self) -> None:
+        """Let answers under way be sent, for a moment, then close whatever is there."""
+        for connection in self.registry.members:
+            try:
+                connection.shutdown()
+            except Exception as error:
+                logger.error("connection was not closed in order", exc_info=error)
+                connection.abort()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ANSWERS_S):
+                await self.registry.wait_empty()
+        for connection in self.registry.members:
+            connection.abort()
+        tasks = list(self.server_state.tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=CANCELLED_S)
+
+    async def _whatever_happens(self, otherwise: str, work: Awaitable[Any]) -> None:
+        try:
+            await work
+        except Exception as error:
+            logger.error(otherwise, exc_info=error)

@@ -1,0 +1,192 @@
+"""A WebSocket on a connection: uvicorn's, as media streams need it, and within limits."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, cast
+
+from starlette.types import Receive, Scope, Send
+from uvicorn import Config
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.server import ServerState
+from websockets.exceptions import InvalidHeader
+from websockets.frames import CloseCode, Frame, Opcode
+from websockets.http11 import Request
+from websockets.protocol import State
+
+from app.server.connection import Connection
+from app.web import lock
+
+MOST_UNREAD = 100  # messages of one socket: two seconds of a caller
+
+NOT_ANSWERED = "a WebSocket handshake was not answered in time"
+CLOSED = "WebSocket closed, its client broke a rule: "
+
+
+def is_about(name: bytes) -> bool:
+    """Whether a header of this name takes part in the handshake."""
+    return name in (b"connection", b"upgrade", b"origin") or name.startswith(b"sec-websocket-")
+
+
+class WebSocket(WebSocketsSansIOProtocol):
+    """Messages go to the application as they are, and, once it asks for that, straight to it.
+
+    uvicorn would take a task's turn for each of them, stop and start reading around it, which costs
+    more than decoding it, and close the socket over text that is not UTF-8, where a call should go
+    on.
+    """
+
+    carries_call = True
+    idle = False
+
+    def __init__(
+        self, connection: Connection, config: Config, state: ServerState, app_state: dict[str, Any]
+    ) -> None:
+        super().__init__(config, state, app_state, connection.loop)
+        self._application: Any = self.app
+        self.app = self._run
+        self.connection = connection
+        self.close_timeout = connection.limits.handshake_s
+        self._taker: Callable[[bytes], None] | None = None
+        self._early = b""
+        self._accepted = False
+        self._failed = False
+        self._frames_per_s = connection.limits.frames_per_s
+        self._most_frames = self._frames_left = float(connection.limits.frames)
+        self._counted_s = self.loop.time()
+
+    def open(self, path: bytes, headers: list[tuple[bytes, bytes]], early: bytes) -> None:
+        """Begin with a handshake that the HTTP parser has read. `early`: bytes behind it; like all
+        that follow they wait until the application has accepted it."""
+        self._early = early
+        self.connection.becomes(self)
+        self.connection_made(cast(asyncio.Transport, self.connection))
+        self.connection.pause("handshake")
+        self.connection.expect(self.connection.limits.handshake_s, NOT_ANSWERED)
+        # The library wants to read a head: this one is short, and gets the real one's headers.
+        self.conn.receive_data(b"GET / HTTP/1.1\r\n\r\n")
+        (request,) = self.conn.events_received()
+        assert isinstance(request, Request)
+        request.path = path.decode("ascii")
+        for name, value in headers:
+            if is_about(name):
+                request.headers[name.decode("ascii")] = value.decode("ascii")
+        self.handle_connect(request)
+        if self.response.status_code == 101:
+            self.scope["headers"] = headers
+            extensions = cast(dict[str, Any], self.scope["extensions"])
+            extensions["media.direct"] = {"deliver_to": self.deliver_to}
+            extensions[lock.EXTENSION] = self.connection.lock_passed
+        else:
+            self.connection.refused(f"WebSocket handshake: {_fault(self.conn.handshake_exc)}")
+
+    def deliver_to(self, taker: Callable[[bytes], None]) -> None:
+        """From now on messages go to `taker`, and only the end of the socket to `receive`."""
+        self._taker = taker
+
+    async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._application(scope, receive, send)
+        except asyncio.CancelledError:  # the server stops; uvicorn would log it as a failure
+            self.handshake_complete = True
+            self.connection.abort()
+
+    # --- what the connection asks -----------------------------------------------------------------
+
+    @property
+    def input_unfinished(self) -> bool:
+        """A client that is refused may have sent more than its handshake."""
+        return not self._accepted or self._failed
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.app = self._application  # no circle is left
+
+    def overdue(self, why: str) -> None:
+        self.connection.refused(why)
+        self.send_500_response()
+        self.connection.close()
+
+    def shutdown(self) -> None:
+        if self._accepted and self.conn.state is not State.OPEN:  # the close is on its way already
+            self.stop_keepalive()
+            self.connection.close()
+        else:
+            super().shutdown()
+
+    # --- messages ---------------------------------------------------------------------------------
+
+    def start_keepalive(self) -> None:
+        """uvicorn calls this when the application has accepted the handshake."""
+        super().start_keepalive()
+        self._accepted = True
+        self.connection.expect_nothing()
+        early, self._early = self._early, b""
+        if early:
+            self.data_received(early)
+        self.connection.resume("handshake")
+
+    def data_received(self, data: bytes | bytearray) -> None:
+        conn = self.conn
+        conn.receive_data(data)
+        if conn.parser_exc is not None:
+            self.connection.refused(f"{CLOSED}{type(conn.parser_exc).__name__}")
+            self._failed = True
+            self.handle_parser_exception()
+            return
+        frames = cast(list[Frame], conn.events_received())  # the request was the first event
+        self._frames_left -= len(frames) + (len(data) >> 10)
+        if self._frames_left < 0 and not self._refilled():
+            self.connection.refused(f"{CLOSED}more frames than a media stream has")
+            self._fail(CloseCode.POLICY_VIOLATION, "too many frames")
+            return
+        for frame in frames:
+            opcode = frame.opcode
+            if opcode is Opcode.TEXT or opcode is Opcode.BINARY:
+                if frame.fin:
+                    self._deliver(cast(bytes, frame.data))
+                else:
+                    self.frames = [cast(bytes, frame.data)]
+            elif opcode is Opcode.CONT:
+                if frame.data:
+                    self.frames.append(cast(bytes, frame.data))
+                if frame.fin:
+                    self._deliver(b"".join(self.frames))
+                    self.frames = []
+            elif opcode is Opcode.PING:
+                self.handle_ping()
+            elif opcode is Opcode.PONG:
+                self.handle_pong(frame)
+            else:
+                self.handle_close(frame)
+
+    def _refilled(self) -> bool:
+        """Whether the time that passed allows for the frames that came."""
+        now_s = self.loop.time()
+        earned = (now_s - self._counted_s) * self._frames_per_s
+        self._frames_left = min(self._most_frames, self._frames_left + earned)
+        self._counted_s = now_s
+        return self._frames_left >= 0
+
+    def _deliver(self, data: bytes) -> None:
+        if self.close_sent:
+            return
+        if self._taker is not None:
+            self._taker(data)
+            return
+        self.queue.put_nowait({"type": "websocket.receive", "bytes": data})
+        if self.queue.qsize() > MOST_UNREAD and not self.read_paused:
+            self.read_paused = True
+            self.transport.pause_reading()
+
+    def _fail(self, code: CloseCode, reason: str) -> None:
+        """Close over a fault of the client's, and read no more of what it sends."""
+        self.conn.fail(code, reason)
+        self._failed = True
+        self.handle_parser_exception()
+
+
+def _fault(error: Exception | None) -> str:
+    """What is wrong with a handshake, without what its client wrote."""
+    if isinstance(error, InvalidHeader):
+        return f"wrong or missing {error.name}"
+    return type(error).__name__

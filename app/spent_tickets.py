@@ -1,0 +1,31 @@
+"""Tickets that are good no more, and why: what a refused media socket's line in the log tells."""
+
+from collections.abc import Callable
+from time import monotonic
+
+KEPT_S = 600.0
+MOST_KEPT = 10_000
+
+
+class SpentTickets:
+    """`clock`: monotonic seconds."""
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._spent: dict[str, tuple[float, str]] = {}
+
+    def add(self, ticket: str, why: str) -> None:
+        """This one is good no more."""
+        now_s = self._clock()
+        for name in [*self._spent]:
+            if len(self._spent) < MOST_KEPT and self._spent[name][0] > now_s - KEPT_S:
+                break
+            del self._spent[name]
+        self._spent[ticket] = now_s, why
+
+    def why(self, ticket: str) -> str:
+        """Why a ticket is not good; that it was never given out, if nothing else is known."""
+        _, why = self._spent.get(ticket, (0.0, ""))
+        if why:
+            return why
+        return "the ticket is unknown" if ticket else "the stream's URL has no ticket"

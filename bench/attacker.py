@@ -1,0 +1,70 @@
+"""`python -m bench.attacker NAME --port PORT`: one attack, in a process of its own.
+
+Prints "done" when the attack is over, keeps its sockets, says how they are for each line on stdin,
+and goes at the end of stdin. `--innocent` sends the same to a sink in this process.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import sys
+from contextlib import suppress
+
+import msgspec
+import uvloop
+
+from bench import sink
+from bench.attacks import ATTACKS, Attack
+from bench.door import Door
+
+MOST_S = 12.0
+
+
+class Sockets(msgspec.Struct):
+    """`opened`, and those of them that are `open` still. `refused`: how many could not be had.
+    `longest_s`: how long the one that was closed last had lived."""
+
+    opened: int
+    open: int
+    refused: int
+    longest_s: float
+
+
+def sockets(door: Door) -> Sockets:
+    lived = [each.closed_s - each.opened_s for each in door.connections if each.closed_s]
+    lines = [line.call.stream_open for line in door.lines]
+    return Sockets(
+        opened=len(door.connections) + len(lines),
+        open=len(door.connections) - len(lived) + sum(lines),
+        refused=door.refused,
+        longest_s=round(max(lived, default=0.0), 1),
+    )
+
+
+async def main(attack: Attack, port: int, *, innocent: bool) -> None:
+    if innocent:
+        server, port = await sink.listen()
+    door = Door(port)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(MOST_S):
+            await attack.deed(door)
+    print("done", flush=True)
+    reader = asyncio.StreamReader()
+    protocol = asyncio.StreamReaderProtocol(reader)
+    await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, sys.stdin)
+    while await reader.readline():
+        print(msgspec.json.encode(sockets(door)).decode(), flush=True)
+    os._exit(0)  # the sockets go with the process, all at once
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", choices=[attack.name for attack in ATTACKS])
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--innocent", action="store_true")
+    arguments = parser.parse_args()
+    os.nice(19)
+    logging.getLogger("picows").setLevel(logging.ERROR)  # that a flood fills its buffers is no news
+    chosen = next(attack for attack in ATTACKS if attack.name == arguments.name)
+    uvloop.run(main(chosen, arguments.port, innocent=arguments.innocent))

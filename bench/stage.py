@@ -1,0 +1,119 @@
+"""What the calls of a table need: a model that plays their scripts, an external voice that hums,
+and for each agent a service with a telephone line.
+"""
+
+import re
+from array import array
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from functools import cache
+from math import pi, sin
+
+import aiohttp
+
+from app.simulator.mouth import Mouth, Spoken
+from app.simulator.speech import Word
+from app.simulator.twilio import PhoneLine
+from app.simulator.voice_http import HttpStandIn
+from bench.forms import Speaker
+from bench.ledger import Ledger
+from bench.line import ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL
+from bench.played import Cell, PlayedModel
+from bench.process import AGENT_FILE, SERVICE, free_port, ready, running
+from bench.proxy import Proxy
+from bench.voices_ways import SECRET
+from bench.wishes import AGENT, PROFILES, SETTINGS, TOOLS, Phone
+
+TONE_HZ, TONE_MS = 1000, 1200
+
+Agent = tuple[Speaker, str]
+"""Who speaks, and the profile of the agent's limits."""
+
+_LINE = re.compile(r"Line (\d+) ")
+
+
+@asynccontextmanager
+async def phones(
+    cells: Mapping[int, Cell], agents: Iterable[Agent]
+) -> AsyncIterator[dict[Agent, Phone]]:
+    """A telephone for each agent, for the calls of these cells."""
+    model = PlayedModel(Ledger(len(cells)), cells)
+    port = await model.start()
+    try:
+        async with AsyncExitStack() as stack:
+            voice = await stack.enter_async_context(HttpStandIn(_mouth(cells), token=SECRET))
+            http = await stack.enter_async_context(aiohttp.ClientSession())
+            yield {
+                each: await line_up(stack, http, port, agent_file(*each, voice.url))
+                for each in agents
+            }
+    finally:
+        model.stop()
+
+
+def agent_file(speaker: Speaker, profile: str, voice_url: str = "") -> str:
+    """What an agent is. `voice_url`: where its voice is, if that is an external one."""
+    voice = f'\n[voice]\nprovider = "http"\nurl = "{voice_url}"\n'
+    return AGENT + PROFILES[profile] + (voice if speaker == "external" else "")
+
+
+async def line_up(
+    stack: AsyncExitStack,
+    http: aiohttp.ClientSession,
+    model_port: int,
+    agent: str,
+    *,
+    proxy: Proxy | None = None,
+    say_ms: float = 5.0,
+) -> Phone:
+    """A service of its own for an agent, and a telephone line to it. `proxy`: what the line goes
+    through; `say_ms`: how long Twilio speaks."""
+    port = free_port()
+    url = door = f"http://127.0.0.1:{port}"
+    if proxy is not None:
+        proxy.to_port = port
+        await stack.enter_async_context(proxy)
+        door = f"http://127.0.0.1:{proxy.port}"
+    line = await stack.enter_async_context(
+        PhoneLine(
+            f"{door}/incoming-call",
+            say_ms=say_ms,
+            account_sid=ACCOUNT_SID,
+            auth_token=AUTH_TOKEN,
+            public_url=PUBLIC_URL,
+            status_callback_url="/call-status",
+        )
+    )
+    subject = replace(
+        SERVICE,
+        files={AGENT_FILE: agent, "tools.py": TOOLS},
+        settings={
+            **SETTINGS,
+            "TWILIO_API_BASE_URL": line.rest_url,
+            "HTTP_VOICE_TOKEN": SECRET,
+        },
+    )
+    await ready(stack.enter_context(running(subject, model_port, port)))
+    return Phone(line, http, url)
+
+
+def _mouth(cells: Mapping[int, Cell]) -> Mouth:
+    """An external voice: a steady tone; without sound for a call whose cell wants that."""
+
+    def say(text: str, hz: int) -> Spoken:
+        found = _LINE.search(text)
+        cell = cells.get(int(found[1])) if found else None
+        if cell is not None and cell.deaf > 0:
+            cell.deaf -= 1
+            return Spoken(b"", (Word(text, 0),))
+        return Spoken(tone(hz), (Word(text, 0),))
+
+    return say
+
+
+@cache
+def tone(hz: int) -> bytes:
+    """What an external voice says, as PCM."""
+    period = [round(8000 * sin(2 * pi * n * TONE_HZ / hz)) for n in range(hz // TONE_HZ)]
+    return array("h", period * TONE_MS).tobytes()

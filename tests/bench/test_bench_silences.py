@@ -1,0 +1,89 @@
+"""What counts as words, as silence, and as a broken promise."""
+
+from base64 import b64decode
+
+import pytest
+
+from app.audio import HOLD_TONE, silence, tone, ulaw_encode
+from bench import forms, stage, stamps, wishes
+from bench.forms import FORMS
+from bench.played import UNSPOKEN, is_unspoken
+from bench.silent_calls import Outcome, Place, is_speech
+from bench.wishes import WISHES
+
+REPLY = next(wish for wish in WISHES if wish.name == "reply")
+SILENT = FORMS[0]
+SOUNDING = next(form for form in FORMS if form.sounds)
+FRESH = next(form for form in FORMS if form.fresh)
+
+
+def test_the_hold_tone_is_a_sound_and_no_words() -> None:
+    assert not is_speech(b64decode(HOLD_TONE))
+    assert not is_speech(silence(100))
+    assert not is_speech(tone((440,), note_ms=200, level_dbfs=-20))
+    assert not is_speech(b"")
+
+
+def test_both_voices_are_words() -> None:
+    assert is_speech(b64decode(stamps.agent_delta(3, 0)))
+    external = ulaw_encode(stage.tone(8000))
+    assert is_speech(external[:160])
+    assert is_speech(external[3:163]), "wherever it is cut"
+    assert not is_speech(external[:40]), "too short to tell"
+
+
+@pytest.mark.parametrize("text", [f"{UNSPOKEN} words.", "\U0001f642", "**\n```\n"])
+def test_text_that_no_caller_heard_is_known(text: str) -> None:
+    assert is_unspoken(text)
+
+
+@pytest.mark.parametrize("text", ["", " \n", "Line 3 has your answer here.", "8"])
+def test_text_that_was_heard_or_is_none_is_no_fault(text: str) -> None:
+    assert not is_unspoken(text)
+
+
+def outcome(form: forms.Form, *, never: bool, **ms: float) -> Outcome:
+    return Outcome(Place(REPLY, form, "native", never), **ms)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("came", "broken"),
+    [
+        (outcome(SILENT, never=False, words_ms=5900), []),
+        (outcome(SILENT, never=False, words_ms=6200), ["words too late"]),
+        (outcome(SILENT, never=False, sound_ms=100, help_ms=200), ["words too late"]),
+        (outcome(SILENT, never=True, sound_ms=7900, help_ms=14_900), []),
+        (outcome(SILENT, never=True, sound_ms=8200, help_ms=14_900), ["sound too late"]),
+        (outcome(SILENT, never=True, sound_ms=100, help_ms=15_200), ["help too late"]),
+        (outcome(SILENT, never=True), ["sound too late", "help too late"]),
+        (outcome(FRESH, never=False, words_ms=12_000, sound_ms=4000), []),
+        (outcome(FRESH, never=False, words_ms=12_000), ["sound too late"]),
+        (outcome(FRESH, never=False, words_ms=16_000, sound_ms=4000), ["words too late"]),
+        (outcome(SOUNDING, never=False, words_ms=10), []),
+    ],
+)
+def test_each_limit_holds_where_it_is_due(came: Outcome, broken: list[str]) -> None:
+    assert came.broken == broken
+    assert came.text.endswith("!") is bool(broken)
+
+
+def test_a_caller_who_is_let_go_without_a_word_and_a_believed_text_are_broken_promises() -> None:
+    gone = outcome(SILENT, never=False, words_ms=100)
+    gone.let_go, gone.left = True, ["Unspoken words."]
+    assert gone.broken == ["let go without a word", "unheard text left"]
+    assert gone.text == "0.1gu!"
+
+
+def test_words_that_came_of_the_first_try_are_not_asked_for_again() -> None:
+    twice = outcome(SOUNDING, never=False, words_ms=10)
+    twice.tries = 2
+    assert twice.broken == ["asked for again though it was heard"]
+
+
+def test_what_never_came_is_not_told_as_a_figure() -> None:
+    assert outcome(SILENT, never=True, sound_ms=1000).text == "1.0 -!"
+    assert outcome(SILENT, never=True).text == "- -!"
+
+
+def test_every_profile_that_a_wish_needs_is_there() -> None:
+    assert {wish.profile for wish in WISHES} <= wishes.PROFILES.keys()

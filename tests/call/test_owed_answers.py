@@ -1,0 +1,240 @@
+"""An answer is what was heard: whatever was wanted of the model, and however it brings no sound."""
+
+from collections.abc import Callable
+
+import pytest
+
+from app.call import commands as do
+from app.call import events as ev
+from app.call.agent import Agent, Limits
+from tests.call.answering import (
+    EMPTY_NATIVE,
+    EMPTY_VOICED,
+    SILENT,
+    SPOKEN,
+    STALLING,
+    UNANNOUNCED,
+    WRITTEN,
+    Answering,
+    Form,
+)
+from tests.call.humans import SUPPORT
+from tests.call.scene import agent
+from tests.call.speaking import Way
+
+MESSAGE = "Your table is booked."
+CALM = Limits(idle_ms=0, longest_call_ms=0)
+
+
+def someone(**changes: int) -> Agent:
+    limits = {"idle_ms": 0, "longest_call_ms": 0} | changes
+    return agent(limits=Limits(**limits), destinations=(SUPPORT,))
+
+
+def connect(scene: Answering) -> None:
+    scene.feed(ev.LegOpened())
+    scene.run(300)
+    scene.feed(ev.StreamStarted("MZ1"))
+    scene.run(200)
+
+
+def greeting(scene: Answering) -> None:
+    connect(scene)
+
+
+def reply(scene: Answering) -> None:
+    connect(scene)
+    scene.turn()
+
+
+def reply_to_tool(scene: Answering) -> None:
+    connect(scene)
+    scene.tool_response("call_1", response_id="resp_tool")
+    scene.feed(ev.ToolReturned("call_1", "42"))
+
+
+def say(scene: Answering) -> None:
+    connect(scene)
+    scene.feed(ev.SayRequested("The taxi is there."))
+
+
+def until_asked(scene: Answering) -> None:
+    """Let time pass until the model is asked for something."""
+    connect(scene)
+    while not scene.asked_ms:
+        scene.run(100)
+
+
+def announcement(scene: Answering) -> None:
+    connect(scene)
+    scene.feed(ev.TransferRequested("Support"))
+
+
+def goodbye(scene: Answering) -> None:
+    connect(scene)
+    scene.feed(ev.ResponseCreated("resp_end"))
+    scene.call_tool("call_1", "end_call", "resp_end")
+    scene.feed(ev.ResponseDone("resp_end", "completed"))
+
+
+def voicemail(scene: Answering) -> None:
+    connect(scene)
+    scene.feed(ev.VoicemailReached(MESSAGE))
+
+
+Wish = tuple[Agent, Callable[[Answering], None]]
+WISHES: dict[str, Wish] = {
+    "greeting": (agent(greeting="Hello.", limits=CALM), greeting),
+    "reply": (someone(), reply),
+    "reply to a tool": (someone(), reply_to_tool),
+    "say": (someone(), say),
+    "nudge": (someone(idle_ms=3000), until_asked),
+    "warning": (someone(longest_call_ms=90_000, warning_ms=85_000), until_asked),
+    "announcement": (someone(), announcement),
+    "goodbye": (someone(), goodbye),
+    "goodbye of an idle call": (someone(idle_ms=3000, idle_nudges=0), until_asked),
+    "goodbye of the longest call": (someone(longest_call_ms=3000, warning_ms=0), until_asked),
+    "voicemail": (someone(), voicemail),
+}
+LAST = {
+    "goodbye": "Goodbye.",
+    "goodbye of an idle call": "Goodbye.",
+    "goodbye of the longest call": "Goodbye.",
+    "voicemail": MESSAGE,
+}
+FORMS = [
+    *((name, form, ()) for name, form in (EMPTY_NATIVE | SILENT).items()),
+    *((name, form, ("first",)) for name, form in (EMPTY_VOICED | SILENT).items()),
+]
+NAMES = [f"{'voice' if voices else 'native'}: {name}" for name, _, voices in FORMS]
+
+
+@pytest.mark.parametrize("wish", WISHES)
+@pytest.mark.parametrize(("name", "form", "voices"), FORMS, ids=NAMES)
+def test_an_answer_without_sound_is_asked_for_again_and_the_second_is_heard(
+    wish: str, name: str, form: Form, voices: tuple[str, ...]
+) -> None:
+    who, begin = WISHES[wish]
+    good = WRITTEN if voices else SPOKEN
+    scene = Answering(who, lambda number: good if number else form, voices=voices)
+    begin(scene)
+    scene.run(6000)
+    assert scene.first_words_ms() - scene.asked_ms[0] <= 6000
+    assert len(scene.asked_ms) == 2 or wish in ("nudge", "goodbye of an idle call", "warning")
+    assert scene.unheard() == []
+    assert scene.decisions[0].decision == "ask again"
+    assert not scene.all(do.CloseStream) and not scene.machine.last_words
+
+
+@pytest.mark.parametrize("wish", WISHES)
+@pytest.mark.parametrize(("name", "form", "voices"), FORMS, ids=NAMES)
+def test_a_caller_of_a_model_without_sound_hears_something_and_is_helped(
+    wish: str, name: str, form: Form, voices: tuple[str, ...]
+) -> None:
+    who, begin = WISHES[wish]
+    scene = Answering(who, lambda number: form, voices=voices)
+    begin(scene)
+    asked_ms = scene.asked_ms[0]
+    while not scene.all(do.CloseStream) and not scene.all(do.TransferCall):
+        scene.run(100)
+        assert scene.now_ms - asked_ms < 14_000, "nothing is done for the caller"
+    assert max(scene.line.silences_ms(asked_ms, scene.now_ms)) <= 8000
+    assert scene.unheard() == [] and not scene.all(do.HangUp)
+    if wish == "announcement":
+        assert [order.announced for order in scene.all(do.TransferCall)] == [False]
+    else:
+        assert scene.machine.last_words == LAST.get(wish, "")
+        assert scene.machine.without_model == (wish not in LAST)
+
+
+@pytest.mark.parametrize("wish", WISHES)
+def test_a_voice_that_makes_no_sound_gives_way_to_the_models_own(wish: str) -> None:
+    """It says that it spoke, and sends nothing."""
+    who, begin = WISHES[wish]
+
+    def form(number: int) -> Form:
+        return SPOKEN if scene.all(do.ConfigureSession)[-1].speaks else WRITTEN
+
+    scene = Answering(who, form, voices=("first", "second"), way=lambda _: Way(mute=True))
+    begin(scene)
+    scene.run(6000)
+    assert scene.first_words_ms() - scene.asked_ms[0] <= 6000
+    assert scene.unheard() == [] and not scene.all(do.CloseStream)
+
+
+def test_an_answer_that_was_not_announced_is_an_answer() -> None:
+    scene = Answering(someone(), lambda _: UNANNOUNCED)
+    reply(scene)
+    scene.run(60_000)
+    assert len(scene.asked_ms) == 1 and scene.first_words_ms() - scene.asked_ms[0] < 500
+    assert scene.decisions == []
+
+
+def test_an_answer_that_stops_amid_a_sentence_is_gone_on_with_in_a_fresh_session() -> None:
+    scene = Answering(someone(), lambda number: SPOKEN if number else STALLING)
+    reply(scene)
+    scene.run(12_000)
+    assert [each.decision for each in scene.decisions] == ["replace the session"]
+    assert len(scene.asked_ms) == 2 and len(scene.all(do.OpenModel)) == 2
+    assert max(scene.line.silences_ms(scene.asked_ms[0], scene.now_ms - 2000)) <= 8000
+
+
+def test_a_second_try_that_brings_nothing_is_followed_by_a_fresh_session() -> None:
+    silent = SILENT["created, then nothing"]
+    scene = Answering(someone(), lambda number: SPOKEN if number == 2 else silent)
+    reply(scene)
+    scene.run(9000)
+    assert [each.decision for each in scene.decisions] == ["ask again", "replace the session"]
+    assert 7000 <= scene.first_words_ms() - scene.asked_ms[0] <= 8000
+
+
+def test_a_caller_who_asks_hello_into_the_silence_does_not_wait_longer_for_it() -> None:
+    scene = Answering(someone(), lambda _: SILENT["nothing"])
+    reply(scene)
+    asked_ms = scene.asked_ms[0]
+    for number in range(6):
+        if not scene.all(do.CloseStream):
+            scene.run(2500)
+            scene.turn(f"user_hello_{number}")
+    assert scene.when(do.CloseStream)[0] - asked_ms < 20_000
+
+
+def test_a_late_tool_call_of_an_answer_that_was_given_up_is_not_run() -> None:
+    """The second try asks for it as well: it would be done twice."""
+    scene = Answering(someone(), lambda number: SILENT["created, then nothing"])
+    reply(scene)
+    scene.run(4500)
+    scene.call_tool("call_late", "book", "resp_0")
+    assert scene.all(do.RunTool) == []
+    scene.call_tool("call_again", "book", "resp_1")
+    assert [run.call_id for run in scene.all(do.RunTool)] == ["call_again"]
+
+
+def test_a_caller_who_interrupts_is_owed_nothing_but_the_answer_to_their_words() -> None:
+    scene = Answering(someone(), lambda _: SPOKEN)
+    reply(scene)
+    scene.run(300)
+    scene.speak("user_2")
+    scene.run(30_000)
+    assert len(scene.asked_ms) == 1 and scene.decisions == []
+
+
+def test_noises_of_an_answering_machine_do_not_keep_its_message_from_being_asked_for_again() -> (
+    None
+):
+    scene = Answering(someone(), lambda number: SPOKEN if number else SILENT["nothing"])
+    voicemail(scene)
+    scene.run(1000)
+    scene.speak("beep")
+    scene.run(5000)
+    assert scene.first_words_ms() - scene.asked_ms[0] <= 6000
+
+
+def test_a_model_that_is_silent_before_the_caller_is_there_is_asked_again_without_a_tone() -> None:
+    who, _ = WISHES["greeting"]
+    scene = Answering(who, lambda number: SPOKEN if number else SILENT["nothing"])
+    scene.feed(ev.LegOpened())
+    scene.run(8000)  # an announcement is said by Twilio meanwhile
+    scene.feed(ev.StreamStarted("MZ1"))
+    scene.run(2000)
+    assert scene.line.item_ids == ["item_1"]

@@ -1,0 +1,172 @@
+"""The socket to the model, whatever its server does to it: one reason, told once."""
+
+import asyncio
+import gc
+import socket
+import struct
+from base64 import b64encode
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from hashlib import sha1
+from typing import Any
+
+import pytest
+
+from app.errors import ModelError
+from app.realtime import client
+from app.realtime.client import RealtimeSocket
+
+GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+TOO_BIG = "the model sent a message above the limit of 16 MiB"
+BROKEN = "the model broke the WebSocket protocol: "
+Then = Callable[[asyncio.StreamWriter], None]
+
+
+def frame(first: int, payload: bytes = b"") -> bytes:
+    """A server's frame. `first`: its FIN, RSV bits and opcode."""
+    size = len(payload)
+    if size < 126:
+        return bytes([first, size]) + payload
+    if size < 1 << 16:
+        return struct.pack(">BBH", first, 126, size) + payload
+    return struct.pack(">BBQ", first, 127, size) + payload
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    peer: socket.socket = writer.get_extra_info("socket")
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+def sends(data: bytes) -> Then:
+    return lambda writer: writer.write(data)
+
+
+@asynccontextmanager
+async def server(then: Then, gone: asyncio.Event | None = None) -> AsyncIterator[str]:
+    """A WebSocket server that answers the handshake and then does this. Its address. `gone`: set
+    when the client is."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        key = head.lower().partition(b"sec-websocket-key: ")[2]
+        key = head[len(head) - len(key) :].partition(b"\r\n")[0]
+        accept = b64encode(sha1(key + GUID).digest()).decode()
+        writer.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            + f"Sec-WebSocket-Accept: {accept}\r\n\r\n".encode()
+        )
+        then(writer)
+        await reader.read()
+        writer.close()
+        if gone is not None:
+            gone.set()
+
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with listening:
+        host, port = listening.sockets[0].getsockname()
+        yield f"ws://{host}:{port}"
+
+
+class Peer:
+    """What the bridge learns of a connection. `unseen`: what asyncio would have complained of."""
+
+    def __init__(self) -> None:
+        self.messages: list[bytes] = []
+        self.lost: list[str] = []
+        self.unseen: list[dict[str, Any]] = []
+        self.socket: RealtimeSocket | None = None
+        self._news = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: self.unseen.append(context))
+
+    async def connects(self, url: str) -> None:
+        await client.connect(
+            url,
+            "model",
+            "key",
+            on_opened=self._opened,
+            on_message=self.messages.append,
+            on_lost=self._lost,
+            on_writable=lambda: None,
+        )
+
+    async def is_told(self) -> str:
+        """Why the connection was lost, once; nothing is left over then."""
+        await self._news.wait()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        gc.collect()
+        assert not self.unseen
+        (reason,) = self.lost
+        return reason
+
+    def _opened(self, opened: RealtimeSocket) -> None:
+        self.socket = opened
+
+    def _lost(self, reason: str) -> None:
+        self.lost.append(reason)
+        self._news.set()
+
+
+@pytest.mark.parametrize(
+    ("then", "reason"),
+    [
+        (sends(struct.pack(">BBQ", 0x81, 127, client.LARGEST_MESSAGE_BYTES + 1)), TOO_BIG),
+        (sends(frame(0x01, bytes(9 << 20)) + frame(0x00, bytes(9 << 20))), TOO_BIG),
+        (sends(frame(0x83, b"{}")), BROKEN),
+        (sends(bytes([0x81, 0x82, 1, 2, 3, 4, 5, 6])), BROKEN),
+        (sends(b"\x88\x01A"), BROKEN),
+        (sends(frame(0x89, bytes(126))), BROKEN),
+        (sends(b"\x88\x02\x03\xe9"), "closed by the model with code 1001"),
+        (reset, "connection lost"),
+        (lambda writer: writer.close(), "connection lost"),
+    ],
+    ids=["big", "fragments", "opcode", "masked", "bad close", "bad ping", "close", "reset", "end"],
+)
+async def test_why_a_session_was_lost_is_told_once(then: Then, reason: str) -> None:
+    async with server(then) as url:
+        peer = Peer()
+        await peer.connects(url)
+        told = await peer.is_told()
+    assert told == reason if reason is not BROKEN else told.startswith(BROKEN)
+    assert peer.messages == []
+
+
+async def test_fragments_make_one_message() -> None:
+    pieces = frame(0x01, b"{") + frame(0x00) * 1000 + frame(0x00, b"}") + frame(0x80)
+    async with server(sends(pieces + frame(0x81, b"[]") + b"\x88\x02\x03\xe8")) as url:
+        peer = Peer()
+        await peer.connects(url)
+        await peer.is_told()
+    assert peer.messages == [b"{}", b"[]"]
+
+
+async def test_a_socket_that_is_closed_here_is_not_lost() -> None:
+    gone = asyncio.Event()
+    async with server(sends(frame(0x83, b"{}")), gone) as url:
+        peer = Peer()
+        await peer.connects(url)
+        assert peer.socket is not None
+        peer.socket.close()
+        await gone.wait()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        gc.collect()
+    assert (peer.lost, peer.unseen) == ([], [])
+
+
+@pytest.mark.parametrize("answer", [b"nonsense\r\n\r\n", b"", b"HTTP/1.1 200 OK\r\n\r\n"])
+async def test_what_is_no_session_is_told_and_leaves_nothing(answer: bytes) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
+        host, port = listening.sockets[0].getsockname()
+        peer = Peer()
+        with pytest.raises(ModelError):
+            await peer.connects(f"ws://{host}:{port}")
+        gc.collect()
+    assert (peer.lost, peer.unseen) == ([], [])

@@ -1,0 +1,9 @@
+"""What is refused is counted here, and not told meanwhile: a busy machine takes its time."""
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def untold(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    if request.path.stem != "test_refusals":
+        monkeypatch.setattr("app.server.refusals.FIRST_S", 3600.0)

@@ -1,0 +1,73 @@
+"""What no code saw to its end is one line of the log, and no page on stderr."""
+
+import asyncio
+import gc
+import logging
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+
+import pytest
+
+from app.telemetry import catch_unseen
+
+MESSAGE = "fault that no code handled"
+
+
+@pytest.fixture(autouse=True)
+def hooks_as_they_were() -> Iterator[None]:
+    before = threading.excepthook, sys.unraisablehook
+    yield
+    threading.excepthook, sys.unraisablehook = before
+    logging.captureWarnings(False)
+
+
+async def forgotten() -> None:
+    raise ValueError("0171 2345678")
+
+
+class Stubborn:
+    def __del__(self) -> None:
+        raise RuntimeError("stays")
+
+
+def fails() -> None:
+    raise OSError("in a thread")
+
+
+async def test_a_fault_that_no_code_handles_is_one_line(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    loop = asyncio.get_running_loop()
+    catch_unseen(loop)
+    future = loop.create_future()
+    future.set_exception(KeyError("of a future"))
+    del future
+    task = asyncio.create_task(forgotten())
+    await asyncio.wait([task])
+    del task
+    loop.call_soon(fails)
+    await asyncio.sleep(0)
+    thread = threading.Thread(target=fails, name="worker")
+    thread.start()
+    thread.join()
+    stubborn = Stubborn()
+    del stubborn
+    gc.collect()
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn("old", ResourceWarning, stacklevel=1)
+
+    lines = [record.__dict__ for record in caplog.records if record.message == MESSAGE]
+    assert {line["error"] for line in lines} >= {
+        "KeyError('of a future')",
+        "ValueError('0171 2345678')",  # hidden by the formatter
+        "OSError('in a thread')",
+        "RuntimeError('stays')",
+    }
+    assert len(lines) == 5 and all(record.exc_info is None for record in caplog.records)
+    assert any("forgotten" in line.get("task", "") for line in lines)
+    assert any(f"{__file__}:" in line["where"] for line in lines)
+    assert "py.warnings" in {record.name for record in caplog.records}
+    assert capfd.readouterr().err == ""
