@@ -18,6 +18,7 @@ from app.call import events as ev
 from app.call.agent import Agent
 from app.call.machine import CallMachine
 from app.caller_audio import CallerAudio
+from app.decisions import log_decision
 from app.errors import ProtocolError, TwilioError
 from app.leg_state import LegState
 from app.model_side import ModelSide
@@ -159,11 +160,7 @@ class Leg(LegState):
                 self._recorder.save_timeline()
         else:
             self.feed(event)
-        self._log_decision(decision, reason)
-
-    def _log_decision(self, decision: str, reason: str) -> None:
-        extra = {"call_sid": self.call.call_sid, "decision": decision, "reason": reason}
-        logger.warning("call decision", extra=extra)
+        log_decision(self.call.call_sid, decision, reason)
 
     def begin(self) -> None:
         """Open the model's session. Start `run` right after it."""
@@ -365,7 +362,7 @@ class Leg(LegState):
                 if self._outbox is not None:
                     self._outbox.close()
             case do.ReportDecision(decision, reason):
-                self._log_decision(decision, reason)
+                log_decision(self.call.call_sid, decision, reason)
             case do.EndLeg():
                 self._over.set()
             case _:

@@ -1,16 +1,14 @@
 """What is written about calls that have no leg in this process."""
 
 import asyncio
-import logging
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
+from app.decisions import log_decision
 from app.recorder import CallInfo, close_record, note_decision, record_turned_away
 from app.services import Services
 from app.store import CallStatus, StoreUnavailable
-
-logger = logging.getLogger(__name__)
 
 RELEASE_S = 1.0
 
@@ -81,9 +79,3 @@ class LeglessCalls:
         for task in self._writing:
             task.cancel()
         await asyncio.gather(*self._writing, return_exceptions=True)
-
-
-def log_decision(call_sid: str, decision: str, reason: str) -> None:
-    """The one line of the log about a decision."""
-    extra = {"call_sid": call_sid, "decision": decision, "reason": reason}
-    logger.warning("call decision", extra=extra)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from app.decisions import log_decision
 from app.errors import TwilioError
 from app.numbers import OutboundRefused, calling_code, check_number
 from app.store import Store
@@ -79,7 +80,7 @@ class Outbound:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.draining = False
-        self.on_decision: Callable[[str, str, str], None] = lambda *_: None
+        self.on_decision: Callable[[str, str, str], None] = log_decision
         self._rest = rest
         self._store = store
         self._from_number = from_number

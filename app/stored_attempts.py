@@ -7,7 +7,7 @@ from typing import Any
 from app.call.handover import CALLER_GONE, FAILED, NOT_TAKEN, RINGING, TAKEN, TALKING
 from app.call.ids import OURS
 from app.call.transfer import TRANSFER
-from app.legless_calls import log_decision
+from app.decisions import log_decision
 from app.recorder import CallInfo
 from app.returned import Returned
 from app.store import Store

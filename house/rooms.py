@@ -64,7 +64,10 @@ HOUSE: dict[str, list[set[str]]] = {
     ],
     "the call itself": [{"call"}],
     "stand-ins": [{"simulator"}],
-    "ground": [{"audio", "blank", "deadlines", "errors", "line_tries", "visible"}, {"__init__"}],
+    "ground": [
+        {"audio", "blank", "deadlines", "decisions", "errors", "line_tries", "visible"},
+        {"__init__"},
+    ],
 }
 LAYERS = [layer for storey in HOUSE.values() for layer in storey]
 LAYER_OF = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}

@@ -198,6 +198,16 @@ async def test_a_locked_database_delays_records_but_loses_none(
     assert "secret" not in told and "555123" not in told
 
 
+async def test_whoever_waits_for_a_locked_database_may_say_for_how_long(
+    store: Store, file: Path
+) -> None:
+    with somebody_writes(file):
+        store.save_call("CA1", status="ringing")
+        assert not await store.flush(within_s=0.05)
+    assert await store.flush(within_s=5)
+    assert await store.get_call("CA1") is not None
+
+
 async def test_too_long_an_outage_costs_the_oldest_of_the_timeline_only(file: Path) -> None:
     store = await Store.open(f"sqlite:///{file}", busy_timeout_ms=1, most_waiting_entries=3)
     with failures() as failed, somebody_writes(file) as other:

@@ -11,8 +11,8 @@ from starlette.routing import WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
 from app.call.commands import PlayDigits
+from app.decisions import log_decision
 from app.errors import ProtocolError
-from app.legless_calls import log_decision
 from app.recorder import CallInfo
 from app.services import Services
 from app.store import TERMINAL, CallStatus
@@ -128,8 +128,8 @@ async def _next_stream(request: Request, form: Form) -> Response:
         pause = str(following.pause_s)
         return rendered("one-moment", **one_moment(language), pause_seconds=pause, **urls)
     leg = switchboard.leg(call.call_sid)
-    if leg is None:
-        reason = "its record says that it is over"
+    if leg is None or (leg.over and not leg.goes_on):
+        reason = "its record says that it is over" if leg is None else "Twilio stopped its stream"
         log_decision(call.call_sid, "call ended with an apology", reason)
         return rendered("unavailable")
     if leg.last_words:
