@@ -105,7 +105,7 @@ class AfterCall:
         self._over[call_sid] = None
         self._wake.set()
 
-    async def aclose(self, within_s: float = 1.0) -> None:
+    async def aclose(self, within_s: float = 2.0) -> None:
         """Finish what was begun, and the calls that were just over, for `within_s` at most. The
         rest stays owed: the next start goes on with it. The store must be closed after this."""
         self._closing = True

@@ -64,8 +64,11 @@ class AgentSpeech:
             turn.generated_bytes += event.size_bytes  # keeps the share of the text true
             return
         self._spoke.add(event.response_id)
-        self._rests = 0
         self._audio.play(event.item_id, event.payload, event.size_bytes, now_ms)
+
+    def heard(self) -> None:
+        """The caller hears the agent: what could not be said before is behind them."""
+        self._rests = 0
 
     def completes(self, item_id: str, text: str, now_ms: float) -> None:
         """All that an item says, cut or not. Servers may leave out the pieces of a text."""

@@ -89,6 +89,7 @@ class OwedAnswers:
     def _heard(self) -> None:
         self.clock.heard()
         self._responses.sounded()
+        self._speech.heard()
 
     def calls_tool(self, response_id: str, *, complete: bool) -> bool:
         """A response calls a tool. False when it is one that was given up: its call is void."""

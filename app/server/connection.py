@@ -6,6 +6,7 @@ happen by when, and how long an answer may wait to be read; what bytes mean is f
 """
 
 import asyncio
+import logging
 import sys
 from collections.abc import Callable
 from math import inf
@@ -306,9 +307,11 @@ class Connection(asyncio.BufferedProtocol):
 
     # --- the ends ---------------------------------------------------------------------------------
 
-    def refused(self, why: str) -> None:
-        """Log that something on this connection was refused. `why`: a sentence of ours."""
-        self.registry.refusals.add(REFUSED, why, self.peer)
+    def refused(
+        self, why: str, message: str = REFUSED, level: int = logging.WARNING, detail: str = ""
+    ) -> None:
+        """Log that something on this connection was refused, see `Refusals.add`."""
+        self.registry.refusals.add(message, why, self.peer, level, detail)
 
     def _linger(self) -> None:
         """Write what is left, and discard what the peer still sends: closed with unread input, the

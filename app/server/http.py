@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 NO_REQUEST = "no request came in time"
 HEAD_LATE = "the request's head did not come in time"
+LEFT = "requests not answered"
+NO_HTTP = "no HTTP/1.1"
 BODY_LATE = "the request's body did not come in time"
 TLS = "TLS, and this port speaks plain HTTP: let a proxy or tunnel end TLS before it"
 
@@ -87,12 +89,14 @@ class Http(HttpToolsProtocol):
             self._refuse(408, why)
         elif self._head_bytes:
             self._refuse(408, HEAD_LATE)
-        else:
-            self.connection.refused(why)
+        else:  # browsers open connections ahead, too
+            self.connection.refused(why, level=logging.INFO)
             self.connection.close()
 
     def shutdown(self) -> None:
-        if self.input_unfinished and not self._unanswered:
+        """An answer under way is sent; a request that has not come is not waited for."""
+        if self.input_unfinished and (not self._unanswered or self._receiving == "body"):
+            self._client_left(self._answering)
             self.connection.abort()
         else:
             super().shutdown()
@@ -240,7 +244,7 @@ class Http(HttpToolsProtocol):
         try:
             await app(scope, receive, sending)
         except ClientDisconnect:
-            logger.info("client left amid its request", extra={"peer": self.connection.peer})
+            self.connection.refused("their clients left", LEFT, logging.INFO)
         except asyncio.CancelledError:  # the server stops; uvicorn would log it as a failure
             cycle.disconnected = True
             self.connection.abort()
@@ -255,14 +259,14 @@ class Http(HttpToolsProtocol):
         elif data.startswith(_TLS_HANDSHAKE):
             self._refuse(400, TLS)
         elif cause is None or isinstance(cause, (httptools.HttpParserError, UnicodeError)):
-            self._refuse(400, f"no HTTP: {cause or error}")
+            self._refuse(400, NO_HTTP, str(cause or error))
         else:
             logger.error("request could not be begun", exc_info=cause)
             self._refuse(500, "a request could not be begun")
 
-    def _refuse(self, status: int, why: str) -> None:
+    def _refuse(self, status: int, why: str, detail: str = "") -> None:
         """Answer what is being received with an error, and close."""
-        self.connection.refused(why)
+        self.connection.refused(why, detail=detail)
         self.connection.expect_nothing()
         self._deaf = True
         answering = self._answering if self._unanswered else None
@@ -276,7 +280,8 @@ class Http(HttpToolsProtocol):
         if answering is not None and answering.response_started:
             self.connection.abort()
             return
-        answer = problem(status, why, {"Connection": "close"})
+        told = f"{why}: {detail}" if detail else why
+        answer = problem(status, told, {"Connection": "close"})
         head = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode()]
         for name, value in [*self.server_state.default_headers, *answer.raw_headers]:
             head.append(name + b": " + value)
@@ -296,7 +301,7 @@ class Http(HttpToolsProtocol):
         try:
             url = httptools.parse_url(self.url)
         except httptools.HttpParserError as error:
-            self._refuse(400, f"no HTTP: {error}")
+            self._refuse(400, NO_HTTP, str(error))
             return
         self.connections.discard(self)
         path = url.path + (b"?" + url.query if url.query else b"")

@@ -8,13 +8,14 @@ import asyncio
 import errno
 import logging
 import socket
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any
 
 from app.errors import ConfigError
 from app.server.limits import STRANGERS_A_TURN
 from app.server.registry import Registry
-
-logger = logging.getLogger(__name__)
 
 BACKLOG = 2048
 SOON_S = 0.01  # until what was closed has given its descriptor back
@@ -51,33 +52,41 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 class Listener:
-    """Accepts connections from its making to `close`. `speaks`: makes a connection's protocol."""
+    """Accepts connections from its making to `close`. `speaks`: makes a connection's protocol.
+    `has_readers`: the loop tells of sockets that can be read; Windows' does not."""
 
     def __init__(
         self,
         listening: socket.socket,
         speaks: Callable[[], asyncio.BufferedProtocol],
         registry: Registry,
+        *,
+        has_readers: bool = sys.platform != "win32",
     ) -> None:
         self._socket = listening
         self._speaks = speaks
         self._registry = registry
         self._loop = asyncio.get_running_loop()
-        self._opening: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._retry: asyncio.TimerHandle | None = None
         listening.setblocking(False)
-        self._loop.add_reader(listening, self._accept)
+        if has_readers:
+            self._loop.add_reader(listening, self._accept_some)
+        else:
+            self._start(self._accept_each())
 
     def close(self) -> None:
         """Accept no more. Connections that the kernel took and that were not accepted are reset."""
-        self._loop.remove_reader(self._socket)
+        with suppress(NotImplementedError):
+            self._loop.remove_reader(self._socket)
         if self._retry is not None:
             self._retry.cancel()
-        for task in self._opening:
+        for task in self._tasks:
             task.cancel()
         self._socket.close()
 
-    def _accept(self) -> None:
+    def _accept_some(self) -> None:
+        """There are connections: take so many in this turn of the loop."""
         for _ in range(STRANGERS_A_TURN):
             try:
                 accepted, _address = self._socket.accept()
@@ -85,13 +94,31 @@ class Listener:
                 return
             except OSError as error:
                 if error.errno in _SHORT:
-                    self._wait_for_descriptor(error)
+                    self._loop.remove_reader(self._socket)
+                    self._retry = self._loop.call_later(self._make_room(error), self._go_on)
                     return
                 continue  # that one was gone before it was accepted
             accepted.setblocking(False)
-            task = self._loop.create_task(self._open(accepted))
-            self._opening.add(task)
-            task.add_done_callback(self._opening.discard)
+            self._start(self._open(accepted))
+
+    def _go_on(self) -> None:
+        self._retry = None
+        self._loop.add_reader(self._socket, self._accept_some)
+
+    async def _accept_each(self) -> None:
+        while True:
+            try:
+                accepted, _address = await self._loop.sock_accept(self._socket)
+            except OSError as error:
+                if error.errno in _SHORT:
+                    await asyncio.sleep(self._make_room(error))
+                continue
+            self._start(self._open(accepted))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _open(self, accepted: socket.socket) -> None:
         try:
@@ -102,16 +129,9 @@ class Listener:
             accepted.close()
             raise
 
-    def _wait_for_descriptor(self, error: OSError) -> None:
+    def _make_room(self, error: OSError) -> float:
         """Strangers make room for who waits; if there are none, another part of the process holds
-        the descriptors, and lets go of them or not."""
+        the descriptors, and lets go of them or not. Returns when to try again, in seconds."""
         why = f"{error.strerror}; {RAISE_IT}"
         self._registry.refusals.add(NO_DESCRIPTOR, why, level=logging.ERROR)
-        closed = self._registry.close_one(NO_DESCRIPTOR)
-        self._loop.remove_reader(self._socket)
-        self._retry = self._loop.call_later(SOON_S if closed else LATER_S, self._go_on)
-
-    def _go_on(self) -> None:
-        self._retry = None
-        self._loop.add_reader(self._socket, self._accept)
-        self._accept()
+        return SOON_S if self._registry.close_one(NO_DESCRIPTOR) else LATER_S

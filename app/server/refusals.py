@@ -15,6 +15,7 @@ class _Kind:
     window_s: float
     count: int = 0
     peer: str = ""
+    detail: str = ""
     timer: asyncio.TimerHandle | None = None
 
 
@@ -30,14 +31,22 @@ class Refusals:
         self._loop = loop or asyncio.get_running_loop()
         self._kinds: dict[tuple[int, str, str], _Kind] = {}
 
-    def add(self, message: str, why: str, peer: str = "", level: int = logging.WARNING) -> None:
-        """`peer`: the address; of those that are summed up, the last is told."""
+    def add(
+        self,
+        message: str,
+        why: str,
+        peer: str = "",
+        level: int = logging.WARNING,
+        detail: str = "",
+    ) -> None:
+        """`peer`: the address, `detail`: more about the reason; of those that are summed up, the
+        last ones are told."""
         key = (level, message, why)
         kind = self._kinds.get(key)
         if kind is None:
             kind = self._kinds[key] = _Kind(FIRST_S)
         kind.count += 1
-        kind.peer = peer
+        kind.peer, kind.detail = peer, detail
         if kind.timer is None:
             kind.timer = self._loop.call_later(kind.window_s, self._tell, key)
 
@@ -61,6 +70,6 @@ class Refusals:
     def _line(self, key: tuple[int, str, str], kind: _Kind) -> None:
         if kind.count:
             level, message, why = key
-            extra = {"why": why, "count": kind.count, "peer": kind.peer}
-            logger.log(level, message, extra=extra)
+            extra = {"why": why, "detail": kind.detail, "count": kind.count, "peer": kind.peer}
+            logger.log(level, message, extra={name: each for name, each in extra.items() if each})
             kind.count = 0

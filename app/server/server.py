@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 PING_S = 20.0
 CLOSE_S = 2.0  # for calls to be hung up
-ANSWERS_S = 1.5  # for answers under way, and for clients to read them
+ANSWERS_S = 1.0  # for answers under way, and for clients to read them
 CANCELLED_S = 0.5  # for tasks that were cancelled
 DEFAULT_LIMITS = Limits()
 

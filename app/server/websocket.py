@@ -19,7 +19,9 @@ from app.web import lock
 MOST_UNREAD = 100  # messages of one socket: two seconds of a caller
 
 NOT_ANSWERED = "a WebSocket handshake was not answered in time"
-CLOSED = "WebSocket closed, its client broke a rule: "
+HANDSHAKE = "a WebSocket handshake is wrong"
+BROKEN = "a WebSocket's client broke its rules, and it was closed"
+FLOOD = "a WebSocket had more frames than a media stream has, and was closed"
 
 
 def is_about(name: bytes) -> bool:
@@ -77,7 +79,7 @@ class WebSocket(WebSocketsSansIOProtocol):
             extensions["media.direct"] = {"deliver_to": self.deliver_to}
             extensions[lock.EXTENSION] = self.connection.lock_passed
         else:
-            self.connection.refused(f"WebSocket handshake: {_fault(self.conn.handshake_exc)}")
+            self.connection.refused(HANDSHAKE, detail=_fault(self.conn.handshake_exc))
 
     def deliver_to(self, taker: Callable[[bytes], None]) -> None:
         """From now on messages go to `taker`, and only the end of the socket to `receive`."""
@@ -129,14 +131,14 @@ class WebSocket(WebSocketsSansIOProtocol):
         conn = self.conn
         conn.receive_data(data)
         if conn.parser_exc is not None:
-            self.connection.refused(f"{CLOSED}{type(conn.parser_exc).__name__}")
+            self.connection.refused(BROKEN, detail=type(conn.parser_exc).__name__)
             self._failed = True
             self.handle_parser_exception()
             return
         frames = cast(list[Frame], conn.events_received())  # the request was the first event
         self._frames_left -= len(frames) + (len(data) >> 10)
         if self._frames_left < 0 and not self._refilled():
-            self.connection.refused(f"{CLOSED}more frames than a media stream has")
+            self.connection.refused(FLOOD)
             self._fail(CloseCode.POLICY_VIOLATION, "too many frames")
             return
         for frame in frames:
