@@ -17,6 +17,8 @@ from app.simulator.grammar import Grammar, Heard
 from app.simulator.recognizer import Recognizer
 from app.simulator.speech import speak
 
+pytestmark = pytest.mark.timeout(300)  # it is all work: on a busy core it takes its time
+
 VOICES = ("en-us", "en-gb-x-rp", "en-us+f3", "en-gb-scotland", "en-us+m3")
 SNR_DB = 20
 PIZZERIA = load_agent(Path(__file__).parents[2] / "examples" / "pizzeria.toml").demo
