@@ -205,7 +205,8 @@ class Line(WSListener):
 
     def _play(self, payload: str, at_ms: float) -> None:
         stamp = stamps.read(payload)
-        if stamp is None or stamp.kind != stamps.AGENT:
+        made_here = stamp is not None and stamp.owner < len(self.ledger.answers)
+        if stamp is None or stamp.kind != stamps.AGENT or not made_here:
             self.call.playback.play(NO_ANSWER, stamps.size_bytes(payload), at_ms)
             return
         answer = self.ledger.answers[stamp.owner]

@@ -7,18 +7,21 @@ happen by when, and how long an answer may wait to be read; what bytes mean is f
 
 import asyncio
 import logging
+import socket
+import struct
 import sys
 from collections.abc import Callable
-from math import inf
+from contextlib import suppress
 from typing import Any, Protocol, cast
 
 from app.server.limits import READ_BYTES, Limits
 from app.server.registry import Registry
+from app.server.watch import Deadline, Reader, in_kernel
 
 REFUSED = "connections refused"
 NOT_READ = "its answer was not read"
 
-_SLACK_S = 0.001  # uvloop's clock has whole milliseconds
+_RESET = struct.pack("ii", 1, 0)
 
 # All reads go through one buffer, because what is in it is used before the next read. Not so on
 # Windows, whose loop reads ahead.
@@ -102,13 +105,10 @@ class Connection(asyncio.BufferedProtocol):
         self._lost = False
         self._lingering = False
         self._discarded_bytes = 0
-        self._timer: asyncio.TimerHandle | None = None
-        self._rings_s = inf
-        self._due_s = inf
-        self._left_s = inf  # of what was expected, while it cannot be read
-        self._why = ""
-        self._unread_timer: asyncio.TimerHandle | None = None
-        self._unread_bytes = 0
+        self._deadline = Deadline(loop, self._overdue)
+        self._why = ""  # something is expected
+        limits = self.limits
+        self._reader = Reader(loop, limits.stuck_s, limits.stuck_bytes, self._unread, self._stuck)
 
     # --- the lock ---------------------------------------------------------------------------------
 
@@ -135,8 +135,8 @@ class Connection(asyncio.BufferedProtocol):
         """The request is answered: nothing of it is held any more."""
         if self.held_bytes:
             self.held(-self.held_bytes)
-        if not self.is_closing() and self._transport.get_write_buffer_size() > READ_BYTES:
-            self._watch_reader()
+        if not self.is_closing():
+            self._reader.watch()
 
     # --- as the transport's protocol --------------------------------------------------------------
 
@@ -185,19 +185,15 @@ class Connection(asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         self.inside.pause_writing()
-        self._watch_reader()
+        self._reader.watch()
 
     def resume_writing(self) -> None:
-        self._forget_reader()
         self.inside.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = True
-        self.expect_nothing()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._forget_reader()
+        self._deadline.stop()
+        self._reader.stop()
         self.registry.closed(self)
         inside, self.inside = self.inside, _GONE  # no circle is left: memory is free at once
         inside.connection_lost(exc)
@@ -207,7 +203,7 @@ class Connection(asyncio.BufferedProtocol):
     def becomes(self, inside: Inside) -> None:
         """From now on this is inside."""
         self.inside = inside
-        self.finished()
+        self.held(-self.held_bytes)
         if inside.carries_call:
             self.registry.carries_call(self)
 
@@ -216,14 +212,11 @@ class Connection(asyncio.BufferedProtocol):
 
     def pause_reading(self) -> None:
         """The inside takes no more for now. What is expected of the peer waits as well."""
-        if self._due_s != inf:
-            self._left_s, self._due_s = self._due_s - self.loop.time(), inf
+        self._deadline.hold()
         self.pause("inside")
 
     def resume_reading(self) -> None:
-        if self._left_s != inf:
-            left_s, self._left_s = self._left_s, inf
-            self._expect(left_s)
+        self._deadline.release()
         self.resume("inside")
 
     def pause(self, who: str) -> None:
@@ -249,7 +242,7 @@ class Connection(asyncio.BufferedProtocol):
         self.write = _nowhere
         self._transport.close()
         if self._transport.get_write_buffer_size():
-            self._watch_reader()
+            self._reader.watch()
 
     def shutdown(self) -> None:
         """The server stops."""
@@ -269,37 +262,12 @@ class Connection(asyncio.BufferedProtocol):
     def expect(self, within_s: float, why: str) -> None:
         """Unless `expect` or `expect_nothing` is called before, the inside is `overdue` then."""
         self._why = why
-        if "inside" in self._paused:
-            self._due_s, self._left_s = inf, within_s
-        else:
-            self._left_s = inf
-            self._expect(within_s)
+        self._deadline.expect(within_s)
 
     def expect_nothing(self) -> None:
-        self._due_s = self._left_s = inf
+        self._deadline.expect_nothing()
 
-    def _expect(self, within_s: float) -> None:
-        now_s = self.loop.time()
-        self._due_s = now_s + within_s
-        if self._due_s < self._rings_s:
-            self._wake_at(self._due_s, now_s)
-
-    def _wake_at(self, at_s: float, now_s: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._rings_s = at_s
-        self._timer = self.loop.call_later(at_s - now_s, self._ring)
-
-    def _ring(self) -> None:
-        """One timer for all: it finds out what is due, which may be later than it was set for."""
-        self._timer, self._rings_s = None, inf
-        if self._due_s == inf or self._lost:
-            return
-        now_s = self.loop.time()
-        if now_s + _SLACK_S < self._due_s:
-            self._wake_at(self._due_s, now_s)
-            return
-        self._due_s = inf
+    def _overdue(self) -> None:
         if self._lingering or self._transport.is_closing():
             self.abort()
         else:
@@ -325,8 +293,8 @@ class Connection(asyncio.BufferedProtocol):
         if self._paused:
             self._paused.clear()
             self._transport.resume_reading()
-        self._why = ""
-        self._expect(self.limits.linger_s)
+        self._deadline.release()
+        self._deadline.expect(self.limits.linger_s)
 
     def _discard(self, size_bytes: int) -> None:
         self._discarded_bytes += size_bytes
@@ -335,24 +303,13 @@ class Connection(asyncio.BufferedProtocol):
         elif size_bytes == READ_BYTES:
             self._rest_a_turn()
 
-    def _watch_reader(self) -> None:
-        if self._unread_timer is None:
-            self._unread_bytes = self._transport.get_write_buffer_size()
-            self._unread_timer = self.loop.call_later(self.limits.stuck_s, self._look_at_reader)
+    def _unread(self) -> int:
+        return self._transport.get_write_buffer_size() + in_kernel(self.get_extra_info("socket"))
 
-    def _forget_reader(self) -> None:
-        if self._unread_timer is not None:
-            self._unread_timer.cancel()
-            self._unread_timer = None
-
-    def _look_at_reader(self) -> None:
-        """The peer had time to read: it must have taken something."""
-        self._unread_timer = None
-        unread_bytes = self._transport.get_write_buffer_size()
-        if self._lost or not unread_bytes:
-            return
-        if self._unread_bytes - unread_bytes < self.limits.stuck_bytes:
-            self.refused(NOT_READ)
-            self.abort()
-        else:
-            self._watch_reader()
+    def _stuck(self) -> None:
+        self.refused(NOT_READ)
+        connected = self.get_extra_info("socket")
+        if connected is not None:  # what the kernel holds for it is dropped as well
+            with suppress(OSError):
+                connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.abort()

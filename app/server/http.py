@@ -308,3 +308,4 @@ class Http(HttpToolsProtocol):
         WebSocket(self.connection, self.config, self.server_state, self.app_state).open(
             path, self.headers, early
         )
+        self.parser = None  # type: ignore[assignment] # no circle is left

@@ -30,7 +30,7 @@ class Limits:
     stuck_bytes: int = 16 << 10
     #: After a refusal, input is discarded for so long and so much, or the client would lose the
     #: answer to a reset.
-    linger_s: float = 2.0
+    linger_s: float = 1.0
     linger_bytes: int = 16 << 20
 
     #: A request's line and headers.

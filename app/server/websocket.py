@@ -50,6 +50,7 @@ class WebSocket(WebSocketsSansIOProtocol):
         self.close_timeout = connection.limits.handshake_s
         self._taker: Callable[[bytes], None] | None = None
         self._early = b""
+        self._extensions: dict[str, Any] = {}
         self._accepted = False
         self._failed = False
         self._frames_per_s = connection.limits.frames_per_s
@@ -75,9 +76,9 @@ class WebSocket(WebSocketsSansIOProtocol):
         self.handle_connect(request)
         if self.response.status_code == 101:
             self.scope["headers"] = headers
-            extensions = cast(dict[str, Any], self.scope["extensions"])
-            extensions["media.direct"] = {"deliver_to": self.deliver_to}
-            extensions[lock.EXTENSION] = self.connection.lock_passed
+            self._extensions = cast(dict[str, Any], self.scope["extensions"])
+            self._extensions["media.direct"] = {"deliver_to": self.deliver_to}
+            self._extensions[lock.EXTENSION] = self.connection.lock_passed
         else:
             self.connection.refused(HANDSHAKE, detail=_fault(self.conn.handshake_exc))
 
@@ -102,6 +103,7 @@ class WebSocket(WebSocketsSansIOProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self.app = self._application  # no circle is left
+        self._extensions.clear()
 
     def overdue(self, why: str) -> None:
         self.connection.refused(why)

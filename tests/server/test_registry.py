@@ -1,5 +1,8 @@
 """When there are too many connections, which of them makes room."""
 
+import gc
+import weakref
+
 import pytest
 
 from app.server.limits import DESCRIPTORS_PER_CALL, RESERVED_DESCRIPTORS
@@ -142,3 +145,24 @@ async def test_one_that_ends_while_it_waits_for_its_turn_is_no_fault(kind: str) 
                 wire.close()
         await settled()
         assert all(wire.ended for wire in wires)
+
+
+@pytest.mark.parametrize("said", [b"", HELLO, b"nonsense\r\n\r\n", handshake(), handshake("/no")])
+async def test_a_connection_that_is_over_leaves_nothing_for_the_garbage_collector(
+    said: bytes,
+) -> None:
+    """In a flood it would have to look through all of it, while calls wait."""
+    async with stage() as s:
+        gc.collect()
+        gc.disable()
+        try:
+            wire = s.wire()
+            await wire.says(said)
+            await s.clock.passes(0.1)
+            await wire.leaves()
+            await s.clock.passes(100)
+            connection = weakref.ref(wire.connection)
+            del wire.connection  # as transports forget their protocols
+            assert connection() is None
+        finally:
+            gc.enable()
