@@ -182,8 +182,11 @@ class OwedAnswers:
 
     def _replace_session(self, reason: str, now_ms: float) -> None:
         self._report("replace the session", reason)
+        was = self._responses.active
         self._responses.stalled()
         self._session.lost(reason, now_ms, fatal=False)
+        if was is not None and was.wish is Wish.NUDGE:  # it was begun: it is owed now
+            self._responses.again(was, now_ms)
 
     def _report(self, decision: str, reason: str) -> None:
         self._out.append(ReportDecision(decision, reason))

@@ -198,6 +198,17 @@ def test_an_answer_that_was_not_announced_is_an_answer() -> None:
     assert scene.decisions == []
 
 
+@pytest.mark.parametrize("wish", WISHES)
+def test_words_that_break_off_are_said_in_a_fresh_session(wish: str) -> None:
+    who, begin = WISHES[wish]
+    scene = Answering(who, lambda number: SPOKEN if number else STALLING)
+    begin(scene)
+    scene.run(6000)
+    assert 4000 <= scene.asked_ms[1] - scene.asked_ms[0] <= 5500
+    assert [each.decision for each in scene.decisions] == ["replace the session"]
+    assert not scene.all(do.CloseStream)
+
+
 def test_an_answer_that_stops_amid_a_sentence_is_gone_on_with_in_a_fresh_session() -> None:
     scene = Answering(someone(), lambda number: SPOKEN if number else STALLING)
     reply(scene)
