@@ -1,6 +1,6 @@
 """What a leg is sent and no call has: dropped where it costs least, and counted.
 
-A ticket opens a socket to anybody who has it. Floods of frames end in the server
+A ticket opens a socket to any client that has it. Floods of frames end in the server
 (app/server/websocket.py); what is below that may still be more than a machine should be fed.
 """
 

@@ -100,7 +100,7 @@ class Connection(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport
         self._buffer = _SHARED if sys.platform != "win32" else bytearray(READ_BYTES)
         self._view = memoryview(self._buffer)
-        self._paused: set[str] = set()  # by whom
+        self._paused: set[str] = set()  # who paused it
         self._kept = bytearray()  # read, and not parsed yet
         self._lost = False
         self._lingering = False

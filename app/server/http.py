@@ -22,9 +22,9 @@ logger = logging.getLogger(__name__)
 
 NO_REQUEST = "no request came in time"
 HEAD_LATE = "the request's head did not come in time"
-LEFT = "requests not answered"
-NO_HTTP = "no HTTP/1.1"
 BODY_LATE = "the request's body did not come in time"
+NO_HTTP = "no HTTP/1.1"
+LEFT = "requests not answered"
 TLS = "TLS, and this port speaks plain HTTP: let a proxy or tunnel end TLS before it"
 
 _BLANK_LINE = b"\r\n\r\n"
@@ -271,7 +271,7 @@ class Http(HttpToolsProtocol):
         self._deaf = True
         answering = self._answering if self._unanswered else None
         if answering is not None and not self._receives_body_of(answering):
-            # It stands behind a request that is good: the answer to that is the last one.
+            # The request before it is good: its answer is sent, as the last one.
             self.pipeline.clear()
             answering.keep_alive = False
             self.connection.pause("answer")

@@ -39,8 +39,8 @@ class Refusals:
         level: int = logging.WARNING,
         detail: str = "",
     ) -> None:
-        """`peer`: the address, `detail`: more about the reason; of those that are summed up, the
-        last ones are told."""
+        """`peer`: the address, `detail`: more about the reason; a line has the last ones of those
+        that it sums up."""
         key = (level, message, why)
         kind = self._kinds.get(key)
         if kind is None:
@@ -51,7 +51,7 @@ class Refusals:
             kind.timer = self._loop.call_later(kind.window_s, self._tell, key)
 
     def flush(self) -> None:
-        """Tell what has not been told."""
+        """Log what has not been logged."""
         for key, kind in self._kinds.items():
             if kind.timer is not None:
                 kind.timer.cancel()
@@ -60,7 +60,7 @@ class Refusals:
 
     def _tell(self, key: tuple[int, str, str]) -> None:
         kind = self._kinds[key]
-        if not kind.count:  # it has stopped: the next one is told soon again
+        if not kind.count:  # it has stopped: the next one gets its line within a second again
             del self._kinds[key]
             return
         self._line(key, kind)

@@ -68,8 +68,8 @@ class Server(uvicorn.Server):
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve on these sockets, which are listening, until a signal or `should_exit`."""
-        async with self._app.router.lifespan_context(self._app):
-            with self.capture_signals():
+        with self.capture_signals():
+            async with self._app.router.lifespan_context(self._app):
                 await self._serve(sockets)
 
     async def _serve(self, sockets: list[socket.socket] | None = None) -> None:
@@ -78,6 +78,7 @@ class Server(uvicorn.Server):
         try:
             await self.main_loop()
         finally:
+            self._at_once = True  # signals change nothing any more
             await self._whatever_happens("calls were not hung up", self._hang_up())
             for listener in listeners:
                 listener.close()
@@ -107,8 +108,8 @@ class Server(uvicorn.Server):
 
     async def _end(self) -> None:
         try:
-            if not self._at_once:
-                await self._app.state.switchboard.drain(self._drain_s)
+            if self._switchboard is not None and not self._at_once:
+                await self._switchboard.drain(self._drain_s)
             await self._hang_up()
         except asyncio.CancelledError:  # by a second signal, whose task goes on from here
             raise
@@ -118,10 +119,14 @@ class Server(uvicorn.Server):
 
     # --- the end ----------------------------------------------------------------------------------
 
+    @property
+    def _switchboard(self) -> Switchboard | None:
+        """The application's calls, once it is open."""
+        return getattr(self._app.state, "switchboard", None)
+
     async def _hang_up(self) -> None:
-        switchboard: Switchboard | None = getattr(self._app.state, "switchboard", None)
-        if switchboard is not None:
-            await switchboard.close(CLOSE_S)
+        if self._switchboard is not None:
+            await self._switchboard.close(CLOSE_S)
 
     async def _close_connections(self) -> None:
         """Let answers under way be sent, for a moment, then close whatever is there."""

@@ -11,9 +11,8 @@ STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def stops_the_start() -> Generator[None, None, None]:
-    """Around the present task: a signal cancels it, once, and its cancellation ends here. Further
-    ones change nothing: what is open is being closed, each part within its time.
-    """
+    """Around the present task: the first signal cancels it, and its cancellation ends here; further
+    ones change nothing, because what is open is being closed by then."""
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
     assert task is not None

@@ -1,4 +1,4 @@
-"""Whatever a peer does: it ends, nothing of it is left, and nothing of ours has failed."""
+"""Whatever a peer does: it ends, nothing of it is left, and nothing in the service has failed."""
 
 import asyncio
 import logging

@@ -6,7 +6,7 @@ import resource
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import app
@@ -33,7 +33,11 @@ class Process:
         return found[0]
 
     def signal(self, number: signal.Signals) -> None:
-        self._process.send_signal(number)
+        """Nothing happens when it has ended."""
+        if self._process.returncode is None:
+            # asyncio's own way looks for the exit status first, and takes it from its watcher.
+            with suppress(ProcessLookupError):
+                os.kill(self._process.pid, number)
 
     async def exit_status(self) -> int:
         """Wait until it has ended."""

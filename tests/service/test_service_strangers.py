@@ -185,7 +185,7 @@ async def test_marks_and_keys_that_no_call_has_are_dropped_and_counted() -> None
             await stream.start()
             await media_of_the_greeting(stream)
             for _ in range(1000):
-                await stream.send({"event": "mark", "mark": {"name": "none of ours"}})
+                await stream.send({"event": "mark", "mark": {"name": "never sent"}})
                 await stream.send({"event": "dtmf", "dtmf": {"digit": "7"}})
             await stream.send({"event": "stop"})
             await stream.close_code()
