@@ -231,11 +231,12 @@ class Connection(asyncio.BufferedProtocol):
             if not self._paused and not self._lost and not self._transport.is_closing():
                 self._transport.resume_reading()
 
-    def close(self) -> None:
-        """Close once everything is written, and the peer has had a chance to read it."""
+    def close(self, *, lingers: bool = True) -> None:
+        """Close once everything is written. `lingers`: to a peer that is likely to send on, so that
+        it can read the answer."""
         if self.is_closing():
             return
-        if self.inside.input_unfinished:
+        if lingers and self.inside.input_unfinished:
             self._linger()
             return
         self.expect_nothing()

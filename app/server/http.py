@@ -86,9 +86,9 @@ class Http(HttpToolsProtocol):
 
     def overdue(self, why: str) -> None:
         if why != NO_REQUEST:
-            self._refuse(408, why)
+            self._refuse(408, why, lingers=False)
         elif self._head_bytes:
-            self._refuse(408, HEAD_LATE)
+            self._refuse(408, HEAD_LATE, lingers=False)
         else:  # browsers open connections ahead, too
             self.connection.refused(why, level=logging.INFO)
             self.connection.close()
@@ -264,7 +264,7 @@ class Http(HttpToolsProtocol):
             logger.error("request could not be begun", exc_info=cause)
             self._refuse(500, "a request could not be begun")
 
-    def _refuse(self, status: int, why: str, detail: str = "") -> None:
+    def _refuse(self, status: int, why: str, detail: str = "", *, lingers: bool = True) -> None:
         """Answer what is being received with an error, and close."""
         self.connection.refused(why, detail=detail)
         self.connection.expect_nothing()
@@ -286,7 +286,7 @@ class Http(HttpToolsProtocol):
         for name, value in [*self.server_state.default_headers, *answer.raw_headers]:
             head.append(name + b": " + value)
         self.connection.write(b"\r\n".join([*head, b"", bytes(answer.body)]))
-        self.connection.close()
+        self.connection.close(lingers=lingers)
 
     @staticmethod
     def _client_left(answering: RequestResponseCycle | None) -> None:

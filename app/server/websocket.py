@@ -108,7 +108,7 @@ class WebSocket(WebSocketsSansIOProtocol):
     def overdue(self, why: str) -> None:
         self.connection.refused(why)
         self.send_500_response()
-        self.connection.close()
+        self.connection.close(lingers=False)
 
     def shutdown(self) -> None:
         if self._accepted and self.conn.state is not State.OPEN:  # the close is on its way already

@@ -179,7 +179,7 @@ async def test_a_body_has_twenty_seconds_altogether(trickled: bool) -> None:
             await s.clock.passes(1)
         assert not wire.sent
         await s.clock.passes(1.1)
-        assert (wire.status, wire.ended, s.bodies) == (408, "half", [])
+        assert (wire.status, wire.ended, s.bodies) == (408, "closed", [])
         assert s.refusals() == {BODY_LATE: 1}
         assert not s.server.server_state.tasks  # the application was told that it will not come
 
@@ -207,7 +207,7 @@ async def test_a_request_behind_another_has_time_limits_of_its_own() -> None:
         await settled()
         assert wire.sent.count(b"at last") == 1 and not wire.ended
         await s.clock.passes(10.1)
-        assert b" 408 " in wire.sent and wire.has_ended("half")
+        assert b" 408 " in wire.sent and wire.has_ended("closed")
 
 
 async def test_an_answer_that_is_not_read_ends_the_connection_after_thirty_seconds() -> None:

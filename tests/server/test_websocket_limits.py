@@ -102,7 +102,7 @@ async def test_a_handshake_that_the_application_does_not_answer_ends() -> None:
         await s.clock.passes(9.9)
         assert not wire.sent
         await s.clock.passes(0.2)
-        assert (wire.status, wire.ended) == (500, "half")
+        assert (wire.status, wire.ended) == (500, "closed")
         assert s.refusals() == {NOT_ANSWERED: 1}
         await s.clock.passes(2.1)
         assert not len(s.server.registry)
