@@ -43,6 +43,7 @@ class ClientEvent(msgspec.Struct):
     audio_end_ms: float = 0
     session: dict[str, Any] = {}
     item: dict[str, Any] = {}
+    response: dict[str, Any] = {}
     previous_item_id: str | None = None
 
 

@@ -1,10 +1,12 @@
 """A Realtime server that plays to each call what a cell of the table says: a form of silence, or an
 answer. Raw JSON over a WebSocket, and nothing of the product's own simulator.
 
-A session learns its call from the caller's stamped silence; what is asked of it before, waits for
-that. A call's script is in its `Cell`, so that a fresh session goes on with it.
+A session learns its call from the caller's stamped silence, or from the number in a message for an
+answering machine, which nobody listens to; what is asked of it before, waits for that. A call's
+script is in its `Cell`, so that a fresh session goes on with it.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -97,8 +99,10 @@ class PlayedSession(WritingSession):
         match event.type:
             case "input_audio_buffer.append":
                 if self.cell is None:
-                    self._learn(event.audio)
+                    self._learn(stamps.silent_owner(event.audio))
             case "response.create":
+                if self.cell is None:
+                    self._learn(numbered_in(event.response.get("instructions", "")))
                 if self.answer or self._begun:
                     code = "conversation_already_has_active_response"
                     self.refuse(event, code, "Conversation already has an active response")
@@ -119,8 +123,7 @@ class PlayedSession(WritingSession):
             case _:
                 super().take(event, at_ms)
 
-    def _learn(self, audio: str) -> None:
-        owner = stamps.silent_owner(audio)
+    def _learn(self, owner: int | None) -> None:
         if owner is None or owner not in self._cells:
             return
         self.cell, self.call = self._cells[owner], self.ledger.calls[owner]
@@ -251,6 +254,12 @@ class PlayedSession(WritingSession):
 def words_of(index: int) -> list[str]:
     """What an answer says, on which call."""
     return [f"Line {index} ", "has your ", "answer ", "here."]
+
+
+def numbered_in(instructions: str) -> int | None:
+    """Which call a message is for, as the wish for a voicemail numbers it."""
+    number = re.search(r"\bCall (\d+):", instructions)
+    return int(number[1]) if number else None
 
 
 def is_unspoken(text: str) -> bool:
