@@ -148,7 +148,8 @@ async def _told_to_say(phone: Phone, cell: Cell) -> Call:
 async def _called(phone: Phone, cell: Cell) -> Call:
     number = f"+1415{2_000_000 + cell.index}"
     phone.line.callees[number] = Callee(machine=True, greeting_ms=MACHINE_GREETS_MS)
-    placed = await phone.order("/calls", to=number, voicemail=f"Call {cell.index}: your pizza is ready.")
+    message = f"Call {cell.index}: your pizza is ready."
+    placed = await phone.order("/calls", to=number, voicemail=message)
     call = phone.line.calls[placed["call_sid"]]
     call.voice = StampedVoice(cell.index)
     return call
