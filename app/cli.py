@@ -16,16 +16,16 @@ from rich.console import Console
 
 from app import call_cli, calls_cli, voices_cli
 from app.agent_file import LoadedAgent, load_agent
+from app.bridge.dialling_rules import ANYBODY, calling_code
+from app.bridge.services import Services
 from app.demo import run_demo
 from app.demo_voices import DemoVoice
 from app.embedded import embedded_model
 from app.errors import BridgeError
 from app.main import create_app
-from app.numbers import ANYBODY, calling_code
 from app.server import Limits, Server, bind
 from app.server.descriptors import raise_limit
 from app.server.signals import stops_the_start
-from app.services import Services
 from app.settings import EMBEDDED, Settings, load_settings
 from app.simulator.realtime import RealtimeServer
 from app.telemetry import (

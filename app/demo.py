@@ -23,6 +23,7 @@ from rich.console import Console
 from app.agent_file import load_agent
 from app.agent_forms import Recording
 from app.audio import ULAW_BYTES_PER_MS, ULAW_HZ, resample_pcm16, ulaw_encode
+from app.bridge.services import Services
 from app.call.destinations import Destination
 from app.demo_screen import Screen
 from app.demo_voices import DemoVoice, speaker, with_voices_of
@@ -34,7 +35,6 @@ from app.report.files import KEPT_SOUND, keep_call, record_of
 from app.report.picture import PictureUnavailable
 from app.report.report import CallReport, read_call
 from app.server import Server, bind
-from app.services import Services
 from app.settings import Settings, load_settings
 from app.simulator.speech import speak
 from app.simulator.twilio import (

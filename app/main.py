@@ -9,15 +9,15 @@ from fastapi import FastAPI
 
 from app import __version__
 from app.after_call import AfterCall
+from app.bridge.outbound import Outbound
+from app.bridge.services import Services
+from app.bridge.switchboard import Switchboard
+from app.bridge.transfers.transfers import Transfers
+from app.bridge.way_back import WayBack
 from app.call.sentences import sentences
-from app.outbound import Outbound
-from app.services import Services
 from app.settings import EMBEDDED, Settings, load_settings
 from app.summary import Summariser
-from app.switchboard import Switchboard
 from app.telephony.signature import SignatureChecker
-from app.transfers import Transfers
-from app.way_back import WayBack
 from app.web import actions, calls, handover, health, openapi, outgoing, phone, problems
 from app.web import stream_audio as speech
 from app.web.paths import Paths, WithoutSlash

@@ -10,10 +10,10 @@ from pathlib import Path
 from time import monotonic
 
 from app.audio import ULAW_HZ, pcm16_dbfs, ulaw_decode
+from app.bridge.leg.voice_side import PhoneSound
 from app.call.sentences import sentences
 from app.call.speakable import Cleaner
 from app.errors import VoiceError
-from app.voice_side import PhoneSound
 from app.voices.base import Voice, timed
 
 _FULL_SCALE = 32768

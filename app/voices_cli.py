@@ -19,10 +19,10 @@ from rich.text import Text
 from app.agent_file import LoadedAgent, load_agent
 from app.agent_voices import VoiceSecrets, VoiceSettings, label, missing_credentials, open_voices
 from app.audio import ULAW_HZ
+from app.bridge.services import voice_secrets
 from app.embedded import embedded_model
 from app.errors import BridgeError, ConfigError, VoiceError
 from app.own_voice import OwnVoice, OwnVoiceSettings
-from app.services import voice_secrets
 from app.settings import EMBEDDED, Settings, load_settings
 from app.visible import one_line, visible
 from app.voice_sample import Sample, record, sentences_of

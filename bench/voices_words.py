@@ -2,7 +2,7 @@
 
 Places are bytes of µ-law at 8000 Hz, one for each sample, from where something begins. An answer is
 said in pieces, one after the other; to each the service adds what it lacks to whole frames of 20 ms
-(app/voice_side.py).
+(app/bridge/leg/voice_side.py).
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from app.deadlines import within
+from app.bridge.deadlines import within
 
 
 async def answers() -> str:

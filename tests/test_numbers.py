@@ -2,7 +2,13 @@
 
 import pytest
 
-from app.numbers import ANYBODY, OutboundRefused, calling_code, check_number, is_number
+from app.bridge.dialling_rules import (
+    ANYBODY,
+    OutboundRefused,
+    calling_code,
+    check_number,
+    is_number,
+)
 
 OURS = "+14155550100"
 BERLIN, PARIS = "+493012345678", "+33142345678"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from app.outbound import GRACE_S, Outbound, OutboundRefused, Placed
+from app.bridge.outbound import GRACE_S, Outbound, OutboundRefused, Placed
 from app.store import Store
 from app.telephony.rest import TwilioRest
 from tests.telephony.twilio_stand_in import (
@@ -368,7 +368,7 @@ async def test_a_refusal_is_logged_once_and_no_number_with_it(
     with caplog.at_level(logging.INFO, "app"), pytest.raises(OutboundRefused):
         await world.place(ANN)
     await world.refused("+493012345678")
-    ours = [record for record in caplog.records if record.name == "app.outbound"]
+    ours = [record for record in caplog.records if record.name == "app.bridge.outbound"]
     assert [record.message for record in ours] == ["outbound call refused"] * 2
     assert [vars(record)["reason"] for record in ours] == [
         "refused by Twilio",

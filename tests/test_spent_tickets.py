@@ -1,6 +1,6 @@
 """What the log can say of a ticket that is good no more, and for how long."""
 
-from app.spent_tickets import KEPT_S, MOST_KEPT, SpentTickets
+from app.bridge.spent_tickets import KEPT_S, MOST_KEPT, SpentTickets
 
 
 def test_a_ticket_is_known_by_what_became_of_it_for_a_while() -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 
+from app.bridge.leg.surplus import KEYS_PER_S, MOST_KEYS, MOST_LINES, Surplus
 from app.errors import ProtocolError
-from app.surplus import KEYS_PER_S, MOST_KEYS, MOST_LINES, Surplus
 
 
 def test_as_many_marks_come_back_as_were_sent() -> None:

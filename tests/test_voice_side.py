@@ -8,11 +8,11 @@ from collections.abc import AsyncGenerator, Callable
 import pytest
 
 from app.audio import ulaw_encode
+from app.bridge.leg.voice_side import FRAME_BYTES, PIECE_BYTES, VoiceSide
 from app.call import events as ev
 from app.call.commands import Synthesize
 from app.errors import VoiceError
 from app.simulator.mouth import tones
-from app.voice_side import FRAME_BYTES, PIECE_BYTES, VoiceSide
 from app.voices.base import Sound
 
 Says = Callable[[str], AsyncGenerator[Sound, None]]

@@ -13,6 +13,7 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 
+from app.bridge.switchboard import Switchboard
 from app.server import descriptors
 from app.server.connection import Connection
 from app.server.http import Http
@@ -21,7 +22,6 @@ from app.server.listener import Listener
 from app.server.refusals import Refusals
 from app.server.registry import Registry
 from app.server.websocket import WebSocket
-from app.switchboard import Switchboard
 
 logger = logging.getLogger(__name__)
 

@@ -93,7 +93,7 @@ def _foreign(value: Any) -> Any:
 
 
 def _text_line(line: Line, message: str, extras: Mapping[str, Any], trace: str) -> str:
-    """`12:00:00.123 INFO  app.bridge call started call_sid=CA… count=3`, in local time."""
+    """`12:00:00.123 INFO  app.bridge.leg.leg call started call_sid=CA… count=3`, in local time."""
     at = datetime.fromtimestamp(line.created).strftime("%H:%M:%S.%f")[:-3]
     text = f"{at} {line.level:<5} {line.logger} {visible(message.rstrip())}"
     for name, value in extras.items():

@@ -6,13 +6,13 @@ from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from app.blank import NOT_BLANK, stripped
+from app.bridge.dialling_rules import NUMBER_PATTERN
+from app.bridge.outbound import Outbound, OutboundRefused
+from app.bridge.services import Services
+from app.bridge.switchboard import Switchboard
 from app.call.events import Event, HangUpRequested, SayRequested, TransferRequested
 from app.errors import TwilioError
-from app.numbers import NUMBER_PATTERN
-from app.outbound import Outbound, OutboundRefused
-from app.services import Services
 from app.store import TERMINAL, Store
-from app.switchboard import Switchboard
 from app.web.calls import Sid, find_call
 from app.web.problems import documented
 from app.web.security import TokenRoute, require_token

@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 
 from fastapi import HTTPException, Request, Response
 
-from app.deadlines import within
-from app.services import Services
+from app.bridge.deadlines import within
+from app.bridge.services import Services
+from app.bridge.switchboard import Switchboard
+from app.bridge.transfers.transfers import Transfers
 from app.store import StoreUnavailable
-from app.switchboard import Switchboard
 from app.telephony.twiml import one_moment
-from app.transfers import Transfers
 from app.web.webhooks import base_of, form_of, rendered, twiml
 
 logger = logging.getLogger(__name__)

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
-from app import away
-from app.services import Services
+from app.bridge.services import Services
+from app.bridge.transfers import pending
+from app.bridge.transfers.transfers import Transfers
 from app.telephony.dial_ended import DialEnded
-from app.transfers import Transfers
 from app.web.answered import Form, answered, nothing_to_say, once_more
 from app.web.phone import call_info
 from app.web.signed import SignedRoute
@@ -30,7 +30,7 @@ async def whisper_no_summary(request: Request, form: Form) -> Response:
     """A human picked up, and what the caller wants cannot be read."""
     services: Services = request.app.state.services
     language = services.agent.agent.language
-    return twiml(away.whisper(*_attempt(request), base_of(request), "", language))
+    return twiml(pending.whisper(*_attempt(request), base_of(request), "", language))
 
 
 @router.post("/whisper")
@@ -47,7 +47,7 @@ async def take_their_word(request: Request, form: Form) -> Response:
     if form.get("Digits") != "1":
         return rendered("goodbye")
     call_sid, _ = _attempt(request)
-    return twiml(away.accepted(call_sid, warm=form.get("Direction", "") == "outbound-api"))
+    return twiml(pending.accepted(call_sid, warm=form.get("Direction", "") == "outbound-api"))
 
 
 @router.post("/pressed")

@@ -4,7 +4,7 @@ import logging
 
 from starlette.types import Scope
 
-from app.switchboard import Switchboard
+from app.bridge.switchboard import Switchboard
 from app.telephony.signature import Fault
 from app.web.webhooks import Gate, told
 

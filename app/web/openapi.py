@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, Request
 
-from app.services import Services
+from app.bridge.services import Services
 from app.web.security import TokenRoute, require_token
 
 router = APIRouter(

@@ -2,14 +2,14 @@
 
 from fastapi import APIRouter, Request, Response
 
+from app.bridge.deadlines import within
+from app.bridge.outbound import Outbound, Placed
+from app.bridge.services import Services
+from app.bridge.switchboard import Switchboard
+from app.bridge.way_back import WRITTEN_S, WayBack
 from app.call.events import VoicemailReached
-from app.deadlines import within
-from app.outbound import Outbound, Placed
-from app.services import Services
 from app.store import TERMINAL, Store, StoreUnavailable
-from app.switchboard import Switchboard
 from app.telephony.twiml import stream_urls
-from app.way_back import WRITTEN_S, WayBack
 from app.web.answered import Form, answered, nothing_to_say, once_more
 from app.web.phone import call_info, ended
 from app.web.signed import SignedRoute

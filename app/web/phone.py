@@ -10,17 +10,17 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from starlette.routing import WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
+from app.bridge.decisions import log_decision
+from app.bridge.services import Services
+from app.bridge.switchboard import Switchboard
+from app.bridge.transfers.transfers import Transfers
+from app.bridge.way_back import WayBack
 from app.call.commands import PlayDigits
-from app.decisions import log_decision
 from app.errors import ProtocolError
 from app.recorder import CallInfo
-from app.services import Services
 from app.store import TERMINAL, CallStatus
-from app.switchboard import Switchboard
 from app.telephony.media_stream import Start, decode
 from app.telephony.twiml import KEYS, one_moment, say_language, stream_urls
-from app.transfers import Transfers
-from app.way_back import WayBack
 from app.web import lock
 from app.web.answered import Form, answered, apology, nothing_to_say, once_more
 from app.web.media_door import refused

@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 from fastapi import HTTPException, Request, Response
 from fastapi.routing import APIRoute
 
-from app.deadlines import within
-from app.outbound import Outbound
+from app.bridge.deadlines import within
+from app.bridge.outbound import Outbound
+from app.bridge.switchboard import Switchboard
+from app.bridge.transfers.transfers import Transfers
 from app.store import TERMINAL, Store, StoreUnavailable
-from app.switchboard import Switchboard
-from app.transfers import Transfers
 from app.web.security import where
 from app.web.webhooks import form_of, rendered
 

@@ -148,7 +148,7 @@ async def test_words_that_the_model_could_not_say_are_said_by_twilio(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     words = "Vielen Dank & auf Wiederhören."
-    monkeypatch.setattr("app.leg_state.LegState.last_words", words)
+    monkeypatch.setattr("app.bridge.leg.state.LegState.last_words", words)
     async with world(Script(HELLO, GOODBYE), agent=f'language = "de"\n{AGENT}') as w:
         w.line.rest_faults.append(Fault(status=404, times=1))  # so that the stream is closed
         call = await w.connected()

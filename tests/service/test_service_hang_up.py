@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.line_tries import TryLimits
+from app.bridge.line_tries import TryLimits
 from app.simulator.realtime import Fault, RealtimeServer, Reply, Script, Session, Turn
 from app.simulator.twilio import Call
 from tests.service import gate
@@ -108,7 +108,7 @@ ENDED_BY = {"hang up": "caller", "drop": "line"}
 
 @pytest.mark.parametrize("how", ENDED_BY)
 async def test_nothing_stays_behind(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.switchboard.TryLimits", partial(TryLimits, most_failures=1))
+    monkeypatch.setattr("app.bridge.switchboard.TryLimits", partial(TryLimits, most_failures=1))
     gate.arm()
     scripts = Scripts()
     server = RealtimeServer(scripts.brain)
@@ -169,7 +169,7 @@ def check_record(record: dict[str, Any], call: Call, moment: Moment) -> None:
 
 @pytest.mark.parametrize("how", ENDED_BY)
 async def test_a_handshake_that_hangs_is_let_go(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.switchboard.TryLimits", partial(TryLimits, most_failures=1))
+    monkeypatch.setattr("app.bridge.switchboard.TryLimits", partial(TryLimits, most_failures=1))
     async with world(Script()) as w:
         w.model.hang()
         tasks_before = tasks_of_calls()

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
+from app.bridge.line_tries import TryLimits
 from app.call.events import StreamBlocked, StreamEnded, StreamStarted
-from app.line_tries import TryLimits
 from app.recorder import CallInfo
 from app.simulator.realtime import RealtimeServer, Reply, Script
 from app.simulator.twilio import Callee

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from app.bridge.waiting import WaitLimits
 from app.call.events import StreamEnded
 from app.simulator.realtime import RealtimeServer, Reply, Script, Session, Turn
 from app.simulator.twilio import Call, Callee, Fault
-from app.waiting import WaitLimits
 from tests.service.api import ANN, OURS, place
 from tests.service.broken_lines import asks_late
 from tests.service.handing import DESK, desk

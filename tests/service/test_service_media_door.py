@@ -5,9 +5,9 @@ import base64
 
 import pytest
 
+from app.bridge.waiting import WaitLimits
 from app.simulator.realtime import Reply, Script
 from app.simulator.twilio import signature
-from app.waiting import WaitLimits
 from app.web import phone
 from tests.service.raw_twilio import CALL_SID, call_form, raw_stream, refusal, request
 from tests.service.twiml_check import check_twiml

@@ -149,7 +149,7 @@ async def test_each_refused_handshake_says_why(monkeypatch: pytest.MonkeyPatch) 
             await stream.receive()
             await refusal(w, url)
         await w.settled()
-        monkeypatch.setattr("app.tickets.TICKET_S", -1.0)
+        monkeypatch.setattr("app.bridge.tickets.TICKET_S", -1.0)
         expired = (await request(w, form=call_form(OTHER_SID))).stream_url
         await refusal(w, expired)
         await request(w, "/call-status", ENDED | {"CallSid": OTHER_SID})

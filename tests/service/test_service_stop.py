@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from app.bridge.switchboard import Switchboard
 from app.simulator.realtime import Reply, Script
-from app.switchboard import Switchboard
 from tests.ports import free_port
 from tests.service.process import ROOT, serve
 from tests.service.strangers import UNFINISHED, strangers

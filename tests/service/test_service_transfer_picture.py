@@ -76,7 +76,7 @@ class Run:
 
 @asynccontextmanager
 async def run(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Run]:
-    monkeypatch.setattr("app.switchboard.READY_S", 10.0)  # however slow this machine is
+    monkeypatch.setattr("app.bridge.switchboard.READY_S", 10.0)  # however slow this machine is
     runs: list[Run] = []
 
     async def brain(turn: Turn) -> Reply:

@@ -22,6 +22,8 @@ from typing import Any, Self
 import aiohttp
 
 import app
+from app.bridge.switchboard import Switchboard
+from app.bridge.way_back import WayBack
 from app.main import create_app
 from app.server import Limits, Server, bind
 from app.settings import Settings
@@ -29,8 +31,6 @@ from app.simulator.realtime import Brain, RealtimeServer, Script
 from app.simulator.realtime_script import Options
 from app.simulator.twilio import Call, Network, PhoneLine
 from app.store import Store
-from app.switchboard import Switchboard
-from app.way_back import WayBack
 
 ACCOUNT_SID = "AC" + "1" * 32
 AUTH_TOKEN = "the auth token"

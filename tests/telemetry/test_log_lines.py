@@ -11,7 +11,7 @@ import pytest
 from app.telemetry import close_logging, configure_logging, redact, redact_foreign, settle
 
 NAMES = ("", "app", "uvicorn", "uvicorn.error", "uvicorn.access")
-logger = logging.getLogger("app.bridge")
+logger = logging.getLogger("app.bridge.leg.leg")
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +47,9 @@ def test_a_line_says_when_what_and_with_which_data(capsys: pytest.CaptureFixture
 
 def test_a_value_cannot_begin_a_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging()
-    logger.info("tool failed", extra={"cause": "x\n12:00:00.000 INFO  app.bridge all is well"})
+    logger.info(
+        "tool failed", extra={"cause": "x\n12:00:00.000 INFO  app.bridge.leg.leg all is well"}
+    )
 
     assert err_of(capsys).count("\n") == 1
 
@@ -60,7 +62,7 @@ def test_a_json_line_holds_the_same(capsys: pytest.CaptureFixture[str]) -> None:
 
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", line.pop("at"))
     assert line == {
-        "level": "WARNING", "logger": "app.bridge", "message": "call ended",
+        "level": "WARNING", "logger": "app.bridge.leg.leg", "message": "call ended",
         "call_sid": "CA1", "ms": 1.5,
     }  # fmt: skip
 
@@ -127,7 +129,7 @@ def test_others_say_only_what_matters_and_requests_are_not_logged(
 ) -> None:
     configure_logging("DEBUG")
     configure_logging("DEBUG")
-    for name in ("app.bridge", "uvicorn.error", "twilio.http_client"):
+    for name in ("app.bridge.leg.leg", "uvicorn.error", "twilio.http_client"):
         logging.getLogger(name).debug("detail")
         logging.getLogger(name).info("news", extra={"color_message": "red"})
         logging.getLogger(name).warning("trouble")
@@ -136,9 +138,9 @@ def test_others_say_only_what_matters_and_requests_are_not_logged(
     said = [line.split(maxsplit=1)[1] for line in err_of(capsys).splitlines()]
 
     assert said == [
-        "DEBUG app.bridge detail",
-        "INFO  app.bridge news",
-        "WARNING app.bridge trouble",
+        "DEBUG app.bridge.leg.leg detail",
+        "INFO  app.bridge.leg.leg news",
+        "WARNING app.bridge.leg.leg trouble",
         "WARNING uvicorn.error trouble",
         "WARNING twilio.http_client trouble",
     ]

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
 
-from app.bridge import Leg
-from app.spent_tickets import SpentTickets
+from app.bridge.leg.leg import Leg
+from app.bridge.spent_tickets import SpentTickets
 
 TICKET_S = 30.0
 EXPIRED = "the ticket is expired"

@@ -5,9 +5,9 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
-from app.decisions import log_decision
+from app.bridge.decisions import log_decision
+from app.bridge.services import Services
 from app.recorder import CallInfo, close_record, note_decision, record_turned_away
-from app.services import Services
 from app.store import CallStatus, StoreUnavailable
 
 RELEASE_S = 1.0

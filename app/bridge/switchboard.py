@@ -6,21 +6,21 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
-from app.bridge import Leg, Redirect
+from app.bridge.leg.leg import Leg, Redirect
+from app.bridge.legless_calls import LeglessCalls
+from app.bridge.line_tries import LineTries, TryLimits
+from app.bridge.services import Services
+from app.bridge.tickets import Tickets
+from app.bridge.waiting import Waiting
 from app.call import directions
 from app.call.agent import Agent
 from app.call.commands import PlayDigits, TransferCall
 from app.call.events import Event, HangUpRequested, StreamEnded, VoicemailReached
+from app.call.returned import BY_ACCIDENT, Returned
 from app.call.tones import SEND_DIGITS
 from app.errors import TwilioError
-from app.legless_calls import LeglessCalls
-from app.line_tries import LineTries, TryLimits
 from app.recorder import CallInfo, Past
-from app.returned import BY_ACCIDENT, Returned
-from app.services import Services
 from app.store import TERMINAL, CallStatus
-from app.tickets import Tickets
-from app.waiting import Waiting
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ away from what came after it.
 
 import asyncio
 
-from app.bridge import Leg
+from app.bridge.leg.leg import Leg
 from app.telephony.rest import TwilioRest
 
 ANSWER_S = 0.1  # the answer may be on its way when Twilio is seen to obey; a repetition is not

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from app.bridge import Leg
+from app.bridge.leg.leg import Leg
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 
+from app.bridge.services import ModelAddress
 from app.call.events import Event, ModelLost, ModelOpened
 from app.errors import ModelError, ProtocolError
 from app.realtime import client
 from app.realtime import events as realtime
 from app.realtime.client import HandshakeRefused, RealtimeSocket
-from app.services import ModelAddress
 
 
 class ModelSide:

@@ -4,17 +4,17 @@ caller's call goes on with.
 
 from typing import Any
 
+from app.bridge.decisions import log_decision
+from app.bridge.switchboard import Switchboard
+from app.bridge.way_back import WRITTEN_S, WayBack
 from app.call.handover import CALLER_GONE, FAILED, NOT_TAKEN, RINGING, TAKEN, TALKING
 from app.call.ids import OURS
+from app.call.returned import Returned
 from app.call.transfer import TRANSFER
-from app.decisions import log_decision
 from app.recorder import CallInfo
-from app.returned import Returned
 from app.store import Store
-from app.switchboard import Switchboard
 from app.telephony.dial_ended import DialEnded
 from app.telephony.twiml import render, stream_urls
-from app.way_back import WRITTEN_S, WayBack
 
 
 class StoredAttempts:

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from app.bridge import Leg
+from app.bridge.dialling_rules import is_number
+from app.bridge.leg.leg import Leg
 from app.call.destinations import Destination
 from app.call.handover import Handover
-from app.numbers import is_number
 from app.telephony.rest import CallOrder
 from app.telephony.twiml import render, say_language
 

@@ -12,28 +12,28 @@ from contextlib import suppress
 from time import monotonic, time
 from typing import Any
 
-from app.alarm import Alarm
+from app.bridge.decisions import log_decision
+from app.bridge.leg.caller_side import CallerAudio
+from app.bridge.leg.model_side import ModelSide
+from app.bridge.leg.state import LegState
+from app.bridge.leg.surplus import Surplus
+from app.bridge.leg.timer import Alarm
+from app.bridge.leg.tool_side import ToolRuns
+from app.bridge.leg.voice_side import VoiceSide
+from app.bridge.services import Services
 from app.call import commands as do
 from app.call import events as ev
 from app.call.agent import Agent
 from app.call.machine import CallMachine
-from app.caller_audio import CallerAudio
-from app.decisions import log_decision
+from app.call.returned import BY_ACCIDENT, Returned
 from app.errors import ProtocolError, TwilioError
-from app.leg_state import LegState
-from app.model_side import ModelSide
 from app.realtime import events as realtime
 from app.recorder import CallInfo, Past
 from app.recording import OPEN_MS
 from app.records import Transfers
-from app.returned import BY_ACCIDENT, Returned
-from app.services import Services
-from app.surplus import Surplus
 from app.telephony import media_stream
 from app.telephony.media_socket import MediaOutbox, Send
 from app.telephony.media_stream import Encoder, Media, Start
-from app.tool_runs import ToolRuns
-from app.voice_side import VoiceSide
 
 logger = logging.getLogger(__name__)
 

@@ -13,25 +13,25 @@ from functools import partial
 from itertools import chain, repeat
 from typing import Any
 
-from app.away import Away, Record, accepted, whisper
-from app.bridge import Leg
+from app.bridge.leg.leg import Leg
+from app.bridge.services import Services
+from app.bridge.switchboard import Switchboard
+from app.bridge.transfers.pending import Away, Record, accepted, whisper
+from app.bridge.transfers.redirects import LiveOrders
+from app.bridge.transfers.stored import StoredAttempts
+from app.bridge.way_back import WayBack
 from app.call.commands import PlayDigits, TransferCall
 from app.call.destinations import Destination
 from app.call.events import StreamEnded
 from app.call.handover import CALLER_GONE, FAILED, RINGING, TAKEN, Handover
+from app.call.returned import Returned
 from app.call.transfer import TRANSFER, anybody
 from app.errors import TwilioError
-from app.live_orders import LiveOrders
 from app.recorder import CallInfo
-from app.returned import Returned
-from app.services import Services
 from app.store import TERMINAL
-from app.stored_attempts import StoredAttempts
-from app.switchboard import Switchboard
 from app.telephony.dial_ended import DialEnded
 from app.telephony.rest import TwilioRest
 from app.telephony.twiml import KEYS, render, stream_urls
-from app.way_back import WayBack
 
 logger = logging.getLogger(__name__)
 

@@ -4,16 +4,16 @@ import time
 from dataclasses import dataclass
 from time import monotonic
 
-from app.bridge import Leg
+from app.bridge.deadlines import within
+from app.bridge.leg.leg import Leg
+from app.bridge.line_tries import NO_HANDSHAKE
+from app.bridge.services import Services
+from app.bridge.switchboard import Switchboard, keys_pressed
 from app.call.agent import Agent
 from app.call.events import StreamEnded
-from app.deadlines import within
-from app.line_tries import NO_HANDSHAKE
+from app.call.returned import BY_ACCIDENT, Returned
 from app.recorder import CallInfo, CallIsOver, Past, forgotten, read_past
-from app.returned import BY_ACCIDENT, Returned
-from app.services import Services
 from app.store import StoreUnavailable
-from app.switchboard import Switchboard, keys_pressed
 
 KNOWN_S = 0.3  # the caller hears ringing so long at most until the store says whether a call is new
 WRITTEN_S = 0.5  # until what this process wrote of a call can be read

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from app.decisions import log_decision
+from app.bridge.decisions import log_decision
+from app.bridge.dialling_rules import OutboundRefused, calling_code, check_number
 from app.errors import TwilioError
-from app.numbers import OutboundRefused, calling_code, check_number
 from app.store import Store
 from app.telephony.rest import CallOrder, TwilioRest
 

@@ -1,0 +1,1 @@
+"""What the bridge does: legs of calls, the switchboard, transfers, outbound calls."""

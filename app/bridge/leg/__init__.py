@@ -1,0 +1,1 @@
+"""One leg of a call: its machine, and its sides: caller, model, voices, tools."""

@@ -1,0 +1,1 @@
+"""Calls away from the agent: transferred to a human, or redirected while Twilio presses keys."""
