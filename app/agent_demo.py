@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from app.agent_forms import Form, Text, TextOrNone, fault
-from app.blank import stripped
+from app.call.words.blank import stripped
 
 _DEMO_VOICE = "en-us+f3"
 

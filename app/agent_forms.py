@@ -16,8 +16,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from app.blank import stripped
 from app.call.agent import Limits, Outbound, Transcription, TurnTaking
+from app.call.words.blank import stripped
 
 _TURNS, _TRANSCRIPTION, _LIMITS = TurnTaking(), Transcription(), Limits()
 _OUTBOUND = Outbound()

@@ -11,8 +11,8 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from app.agent_forms import Form, Text, TextOrNone, fault
-from app.blank import stripped
 from app.call.destinations import Destination, Hours, Span
+from app.call.words.blank import stripped
 from app.e164 import EXPECTED_NUMBER, Number
 
 _DEFAULT = Destination("", "")

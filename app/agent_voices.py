@@ -10,8 +10,8 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from app.agent_forms import Form, Text, fault
-from app.blank import is_blank, stripped
 from app.call.agent import Voice as OwnVoice
+from app.call.words.blank import is_blank, stripped
 from app.errors import ConfigError
 from app.voices.base import Voice, is_here
 from app.voices.http import HttpSettings, HttpVoice

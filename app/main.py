@@ -14,7 +14,7 @@ from app.bridge.services import Services
 from app.bridge.switchboard import Switchboard
 from app.bridge.transfers.transfers import Transfers
 from app.bridge.way_back import WayBack
-from app.call.sentences import sentences
+from app.call.words.sentences import sentences
 from app.settings import EMBEDDED, Settings, load_settings
 from app.summary import Summariser
 from app.telephony.signature import SignatureChecker

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from app.call import directions
+from app.call import prompts
 from app.errors import ModelError, VoiceError
 from app.realtime.client import HandshakeRefused, RealtimeSocket, connect
 from app.realtime.session import to_text
@@ -238,7 +238,7 @@ def _session(settings: OwnVoiceSettings) -> dict[str, Any]:
 
 
 def _exactly(text: str) -> dict[str, Any]:
-    return {"instructions": directions.say(text), "output_modalities": ["audio"]}
+    return {"instructions": prompts.say(text), "output_modalities": ["audio"]}
 
 
 def _samples(delta: object) -> bytes:

@@ -7,9 +7,9 @@ from typing import Any
 
 from app.call import commands as do
 from app.call import events as ev
-from app.call.conversation import Turn
-from app.call.directions import HISTORY_LOST, as_messages
+from app.call.heard.conversation import Turn
 from app.call.machine import CallMachine
+from app.call.prompts import HISTORY_LOST, as_messages
 from app.call.timeline import Timeline
 from app.call.usage import Usage
 from app.errors import BridgeError

@@ -21,7 +21,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from app.blank import is_blank, stripped
+from app.call.words.blank import is_blank, stripped
 from app.e164 import EXPECTED_NUMBER, Number
 from app.errors import ConfigError
 

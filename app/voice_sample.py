@@ -11,8 +11,8 @@ from time import monotonic
 
 from app.audio import ULAW_HZ, pcm16_dbfs, ulaw_decode
 from app.bridge.leg.voice_side import PhoneSound
-from app.call.sentences import sentences
-from app.call.speakable import Cleaner
+from app.call.words.sentences import sentences
+from app.call.words.speakable import Cleaner
 from app.errors import VoiceError
 from app.voices.base import Voice, timed
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import cache
 from random import Random
 
-from app.call.sentences import SentenceCutter
+from app.call.words.sentences import SentenceCutter
 from app.simulator.mouth import Spoken, espeak
 
 NAMES = (

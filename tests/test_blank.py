@@ -8,7 +8,7 @@ import jsonschema_rs
 import pytest
 from pydantic import Field, TypeAdapter, ValidationError
 
-from app.blank import NOT_BLANK, is_blank, stripped
+from app.call.words.blank import NOT_BLANK, is_blank, stripped
 
 # All that one rule or another takes for a space, and what shows nothing.
 DISPUTED = "\0\t\x0b\x1c\x1d\x1e\x1f \x7f\x85\xa0\xad\u180e\u200b\u200d\u2028\u202e\u2060\ufeff"

@@ -9,10 +9,10 @@ from pydantic import SecretStr
 
 from app.agent_file import LoadedAgent, load_agent
 from app.agent_voices import VoiceSecrets, open_voices
-from app.call.handover import NOT_TAKEN, TAKEN
-from app.call.pause_match import Pace
+from app.call.exits.attempts import NOT_TAKEN, TAKEN
 from app.call.usage import Usage
-from app.call.word_times import UNKNOWN
+from app.call.words.pause_alignment import Pace
+from app.call.words.word_times import UNKNOWN
 from app.errors import ConfigError
 from app.prices import Prices, load_prices
 from app.recorder import CallInfo, Past, Recorder, Watcher

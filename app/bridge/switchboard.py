@@ -12,12 +12,12 @@ from app.bridge.line_tries import LineTries, TryLimits
 from app.bridge.services import Services
 from app.bridge.tickets import Tickets
 from app.bridge.waiting import Waiting
-from app.call import directions
+from app.call import prompts
 from app.call.agent import Agent
 from app.call.commands import PlayDigits, TransferCall
 from app.call.events import Event, HangUpRequested, StreamEnded, VoicemailReached
+from app.call.exits.tones import SEND_DIGITS
 from app.call.returned import BY_ACCIDENT, Returned
-from app.call.tones import SEND_DIGITS
 from app.errors import TwilioError
 from app.recorder import CallInfo, Past
 from app.store import TERMINAL, CallStatus
@@ -395,7 +395,7 @@ def keys_pressed(leg: Leg) -> Returned | None:
     pressed = leg.left_with if leg.away else None
     if not isinstance(pressed, PlayDigits):
         return None
-    return Returned(SEND_DIGITS, pressed.call_id, directions.DIGITS_SENT)
+    return Returned(SEND_DIGITS, pressed.call_id, prompts.DIGITS_SENT)
 
 
 def _with_now(times_s: dict[str, float], call_sid: str) -> dict[str, float]:

@@ -6,12 +6,12 @@ Times are not in here: they come beside the event, as monotonic milliseconds. Si
 
 from dataclasses import dataclass, field
 
-from app.call.pause_match import Pace
 from app.call.usage import Usage
 from app.call.voice_events import VoiceFailed as VoiceFailed
 from app.call.voice_events import VoiceFinished as VoiceFinished
 from app.call.voice_events import VoicePaused as VoicePaused
 from app.call.voice_events import VoiceReceived as VoiceReceived
+from app.call.words.pause_alignment import Pace
 
 # --- the leg itself -------------------------------------------------------------------------
 

@@ -6,19 +6,19 @@ happens before. Every rule about who speaks when is in here or in its `parts`.
 """
 
 from app.call import commands as do
-from app.call import directions
 from app.call import events as ev
+from app.call import prompts
 from app.call.agent import Agent
-from app.call.conversation import Conversation, Turn
+from app.call.caller.clocks import NEVER, next_after
 from app.call.destinations import route_to
-from app.call.first_sound import Stage
-from app.call.limits import NEVER, next_after
-from app.call.parts import Parts
-from app.call.pause_match import Pace
+from app.call.exits.transfer import TRANSFER, Handing
+from app.call.heard.conversation import Conversation, Turn
+from app.call.model.first_sound import Stage
+from app.call.model.responses import Wish
 from app.call.response_flow import ResponseFlow
-from app.call.responses import Wish
-from app.call.transfer import TRANSFER, Handing
 from app.call.usage import Usage
+from app.call.wiring import Parts
+from app.call.words.pause_alignment import Pace
 
 # More of what is under way brings nothing nearer, so the other clocks can wait.
 _MORE = (ev.AudioReceived, ev.TranscriptReceived, ev.TextReceived, ev.VoiceReceived, ev.VoicePaused)
@@ -123,7 +123,7 @@ class CallMachine:
 
     def history(self, now_ms: float) -> tuple[tuple[str, str], ...]:
         """What a session that knows nothing of the call has to be told: (role, text)."""
-        return (*self._opened.history, *directions.as_messages(self.transcript(now_ms)))
+        return (*self._opened.history, *prompts.as_messages(self.transcript(now_ms)))
 
     def handle(self, event: ev.Event, now_ms: float) -> list[do.Command]:
         """Take what happened at `now_ms` (monotonic, never before the last); returns what to do."""
@@ -217,7 +217,7 @@ class CallMachine:
             case ev.TransferRequested(destination):
                 self._order_transfer(destination, now_ms)
             case ev.SayRequested(text):
-                self._responses.want(Wish.SAY, directions.say(text))
+                self._responses.want(Wish.SAY, prompts.say(text))
             case ev.VoicemailReached(message):
                 self._floor.machine_records(message, now_ms)
             case ev.HangUpRequested(reason):

@@ -1,8 +1,8 @@
 """The model's session: opened, configured, told of the call so far, lost, and replaced."""
 
-from app.call import directions
+from app.call import prompts
 from app.call.agent import Agent
-from app.call.agent_speech import AgentSpeech
+from app.call.caller.floor import Floor
 from app.call.commands import (
     AddMessage,
     CloseModel,
@@ -12,13 +12,13 @@ from app.call.commands import (
     ReportDecision,
 )
 from app.call.events import LegOpened, ModelFaulted
-from app.call.floor import Floor
+from app.call.exits.exits import Leaving
 from app.call.ids import Ids
-from app.call.leaving import Leaving
-from app.call.model_link import ModelLink
-from app.call.responses import Responses, Wanted, Wish
-from app.call.session_items import SessionItems
-from app.call.tool_answers import ToolAnswers
+from app.call.model.connection import ModelLink
+from app.call.model.responses import Responses, Wanted, Wish
+from app.call.model.session_items import SessionItems
+from app.call.model.tool_answers import ToolAnswers
+from app.call.speech.agent_speech import AgentSpeech
 
 
 class ModelSession:
@@ -65,19 +65,19 @@ class ModelSession:
         """The settings were taken: tell it what was said, and what it is to do first."""
         opened, was_ready = self._opened, self._link.was_ready
         if not was_ready and (opened.history or opened.tool):
-            self._responses.want(Wish.GREETING, directions.back_again(opened.tool))
+            self._responses.want(Wish.GREETING, prompts.back_again(opened.tool))
         elif not was_ready and self._agent.greeting:
-            self._responses.want(Wish.GREETING, directions.greeting(self._agent))
+            self._responses.want(Wish.GREETING, prompts.greeting(self._agent))
         self._link.configured(now_ms)
         history = [(role, text, "") for role, text in opened.history]
         history += self._speech.retold(now_ms)
         for role, text, item_id in history:
             self._add_message(role, text, item_id)
         for name in self._answers.calls.working():
-            self._add_message("system", directions.tool_running(name))
+            self._add_message("system", prompts.tool_running(name))
         if history or self._speech.heard_anything(now_ms):
             returns = opened.tool and not was_ready
-            told = directions.SESSION_RETURNED if returns else directions.SESSION_RENEWED
+            told = prompts.SESSION_RETURNED if returns else prompts.SESSION_RENEWED
             self._add_message("system", told)
 
     def _add_message(self, role: str, text: str, item_id: str = "") -> None:

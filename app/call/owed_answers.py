@@ -4,19 +4,19 @@ The protocol's `completed` says that a response is over, not that anything of it
 answer counts as given when audio of it plays, when a voice is at its text, or when it calls a tool.
 """
 
-from app.call.agent_speech import AgentSpeech
+from app.call.caller.clocks import NEVER
+from app.call.caller.floor import Floor
+from app.call.caller.idle_and_hold import Patience
 from app.call.commands import CancelResponse, Command, ReportDecision
 from app.call.events import ResponseDone
-from app.call.first_sound import FirstSound, Stage
-from app.call.floor import Floor
+from app.call.heard.agent_audio import AgentAudio
 from app.call.ids import Ids
-from app.call.limits import NEVER
+from app.call.model.first_sound import FirstSound, Stage
+from app.call.model.responses import Responses, Wanted, Wish
+from app.call.model.session_items import SessionItems
+from app.call.model.tool_calls import ToolCalls
 from app.call.model_session import ModelSession
-from app.call.output import AgentAudio
-from app.call.patience import Patience
-from app.call.responses import Responses, Wanted, Wish
-from app.call.session_items import SessionItems
-from app.call.tool_calls import ToolCalls
+from app.call.speech.agent_speech import AgentSpeech
 
 STALLED_MS = 4000.0  # for an answer that stops coming, from the end of what plays of it
 CALLING_MS = 15_000.0  # for the arguments of a tool call, which come without any event of their own

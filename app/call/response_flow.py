@@ -4,11 +4,11 @@ from dataclasses import replace
 
 from app.call import commands as do
 from app.call import events as ev
-from app.call.leaving import BUILT_IN
-from app.call.limits import NEVER
-from app.call.parts import Parts
-from app.call.responses import Wish
+from app.call.caller.clocks import NEVER
+from app.call.exits.exits import BUILT_IN
+from app.call.model.responses import Wish
 from app.call.usage import Usage
+from app.call.wiring import Parts
 
 # Still to be said when the caller's speech cut it off.
 _LASTING = (Wish.WARNING, Wish.ANNOUNCEMENT, Wish.GOODBYE)

@@ -13,8 +13,8 @@ from app.call import commands as do
 from app.call import events as ev
 from app.call.agent import Agent
 from app.call.machine import CallMachine
-from app.call.pause_match import Pace
 from app.call.usage import Usage
+from app.call.words.pause_alignment import Pace
 
 MOST_ENTRIES = 20_000  # kept in memory between two takes; past it the oldest go
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
 
-from app.call.playback import BYTES_PER_MS
+from app.call.heard.ledger import BYTES_PER_MS
 from app.call.timeline import Entry
 from app.report.absences import Away, Aways
 

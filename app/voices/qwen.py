@@ -6,7 +6,7 @@ import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from app.blank import is_blank
+from app.call.words.blank import is_blank
 from app.errors import VoiceError
 from app.voices.base import Sound, Sounds, file_in
 from app.voices.qwen_session import Session, open_session

@@ -5,12 +5,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from app.blank import NOT_BLANK, stripped
 from app.bridge.dialling_rules import NUMBER_PATTERN
 from app.bridge.outbound import Outbound, OutboundRefused
 from app.bridge.services import Services
 from app.bridge.switchboard import Switchboard
 from app.call.events import Event, HangUpRequested, SayRequested, TransferRequested
+from app.call.words.blank import NOT_BLANK, stripped
 from app.errors import TwilioError
 from app.store import TERMINAL, Store
 from app.web.calls import Sid, find_call

@@ -15,7 +15,7 @@ from email.utils import collapse_rfc2231_value
 from typing import Any
 from urllib.parse import parse_qsl
 
-from app.blank import is_blank, stripped
+from app.call.words.blank import is_blank, stripped
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 from fastapi import APIRouter, HTTPException, Request, Response
 from starlette.types import Message, Receive, Scope, Send
 
-from app.blank import stripped
+from app.call.words.blank import stripped
 from app.errors import VoiceError
 from app.voices.base import LONGEST_TEXT, Sound, Voice, timed
 from app.voices.rates import Resampler

@@ -5,7 +5,7 @@ import json
 from app.call import events as ev
 from app.call.agent import Agent
 from app.call.destinations import Destination, Hours
-from app.call.transfer import TRANSFER
+from app.call.exits.transfer import TRANSFER
 from tests.call.scene import Scene, agent
 
 MONDAY_NOON_S = 1_773_057_600.0  # 2026-03-09 12:00 UTC

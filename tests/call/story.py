@@ -7,12 +7,12 @@ from itertools import count, takewhile
 from app.call import commands as do
 from app.call import events as ev
 from app.call.agent import Limits
-from app.call.first_sound import LEAST_MS
-from app.call.keypad import MASK
-from app.call.last_words import LONGEST_MS
-from app.call.redirect import ORDER_MS
-from app.call.tones import SEND_DIGITS
-from app.call.transfer import TRANSFER
+from app.call.caller.keypad import MASK
+from app.call.exits.last_words import LONGEST_MS
+from app.call.exits.redirect import ORDER_MS
+from app.call.exits.tones import SEND_DIGITS
+from app.call.exits.transfer import TRANSFER
+from app.call.model.first_sound import LEAST_MS
 from tests.call.humans import CLERK, MONDAY_NOON_S, NIGHT, SALES, SUPPORT
 from tests.call.scene import Scene, agent
 

@@ -2,7 +2,7 @@
 
 from app.call import commands as do
 from app.call import events as ev
-from app.call.output import HELD_LITTLE_BYTES, HELD_MOST_BYTES, AgentAudio
+from app.call.heard.agent_audio import HELD_LITTLE_BYTES, HELD_MOST_BYTES, AgentAudio
 from tests.call.scene import Scene, agent
 
 

@@ -5,8 +5,8 @@ from functools import partial
 from random import Random
 
 from app.call import commands as do
-from app.call import directions
 from app.call import events as ev
+from app.call import prompts
 from tests.call.humans import hand_over, staffed
 from tests.call.scene import Scene
 
@@ -148,7 +148,7 @@ def test_keys_get_one_reply_however_often_turn_detection_interferes() -> None:
             model.run(random.uniform(50, 600))
         model.run(30_000)
         texts = [message for message in scene.all(do.AddMessage) if message.item_id]
-        assert [text.text for text in texts] == [directions.keys_pressed("42")]
+        assert [text.text for text in texts] == [prompts.keys_pressed("42")]
         knowing, needless = answers_to(model, texts[0].item_id)
         assert knowing >= 1, f"story {number}: nobody answered"
         assert needless == 0, f"story {number}: answered twice"
@@ -167,7 +167,7 @@ def test_a_suspended_transfer_gets_one_reply_whenever_the_caller_spoke() -> None
             heard = partial(model.hear, f"user_{burst}", random.uniform(60, 900))
             scene.later(random.uniform(0, 200) + 1500 * burst, heard)
         model.run(60_000)
-        assert scene.outputs() == [directions.TRANSFER_SUSPENDED], f"story {number}"
+        assert scene.outputs() == [prompts.TRANSFER_SUSPENDED], f"story {number}"
         knowing, needless = answers_to(model, "call_1")
         assert knowing >= 1 and needless == 0, f"story {number}"
         assert not scene.all(do.TransferCall)

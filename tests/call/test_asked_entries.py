@@ -3,15 +3,15 @@
 import pytest
 
 from app.call import commands as do
-from app.call import directions
 from app.call import events as ev
+from app.call import prompts
 from app.call.agent import Limits
-from app.call.entries import TELL_MS
-from app.call.keypad import ASKED_PAUSE_MS, MASK, STRAY_MS, TAIL_MS
+from app.call.caller.digit_entries import TELL_MS
+from app.call.caller.keypad import ASKED_PAUSE_MS, MASK, STRAY_MS, TAIL_MS
 from tests.call.scene import Scene, agent
 
 PROMPT = "Please type your PIN."
-SAY_PROMPT = directions.say(PROMPT)
+SAY_PROMPT = prompts.say(PROMPT)
 TIMEOUT_MS = 20_000.0
 
 
@@ -147,7 +147,7 @@ def test_a_tools_time_stands_still_while_the_caller_types() -> None:
     assert not scene.all(do.CancelTool)
     scene.run(1)
     assert scene.all(do.CancelTool) == [do.CancelTool("call_1")]
-    assert scene.outputs() == [directions.tool_overdue("look_up", 10_000)]
+    assert scene.outputs() == [prompts.tool_overdue("look_up", 10_000)]
 
 
 def test_a_caller_who_is_to_type_is_neither_nudged_nor_put_on_hold() -> None:
@@ -158,7 +158,7 @@ def test_a_caller_who_is_to_type_is_neither_nudged_nor_put_on_hold() -> None:
     assert scene.asked() == [] and scene.all(do.PlayAudio) == []
     scene.run(1)
     scene.run(6000)  # now the caller waits for the tool again
-    assert scene.asked() == [directions.HOLD]
+    assert scene.asked() == [prompts.HOLD]
 
 
 def test_a_caller_whom_nobody_tells_what_to_type_hears_that_somebody_is_there(

@@ -3,10 +3,10 @@
 import pytest
 
 from app.call import commands as do
-from app.call import directions
 from app.call import events as ev
-from app.call.conversation import Turn
-from app.call.transfer import TRANSFER
+from app.call import prompts
+from app.call.exits.transfer import TRANSFER
+from app.call.heard.conversation import Turn
 from tests.call.humans import HUMANS, MONDAY_NOON_S
 from tests.call.scene import Scene, agent
 
@@ -36,9 +36,9 @@ def turns(scene: Scene) -> list[Turn]:
 def test_an_agent_whose_caller_is_back_knows_what_was_said_and_what_became_of_them() -> None:
     scene = back()
     scene.configure()
-    result = ("system", directions.tool_result(TRANSFER, NO_ANSWER))
-    assert scene.messages() == [*SAID, result, ("system", directions.SESSION_RETURNED)]
-    assert scene.asked() == [directions.back_again(TRANSFER)]
+    result = ("system", prompts.tool_result(TRANSFER, NO_ANSWER))
+    assert scene.messages() == [*SAID, result, ("system", prompts.SESSION_RETURNED)]
+    assert scene.asked() == [prompts.back_again(TRANSFER)]
     order = [type(command) for _, command in scene.commands]
     assert order.index(do.CreateResponse) > order.index(do.AddMessage)
 
@@ -69,7 +69,7 @@ def test_the_history_goes_on_with_what_became_of_the_transfer() -> None:
     scene.run(1000)
     assert scene.machine.history(scene.now_ms) == (
         *SAID,
-        ("system", directions.tool_result(TRANSFER, NO_ANSWER)),
+        ("system", prompts.tool_result(TRANSFER, NO_ANSWER)),
         ("assistant", "Nobody is there right now."),
     )
 
@@ -79,7 +79,7 @@ def test_a_caller_who_had_said_nothing_before_is_not_greeted_as_new(greeting: st
     """They pressed 0 while the model was down: nothing was said, but they waited for a human."""
     scene = back(history=(), greeting=greeting)
     scene.configure()
-    assert scene.asked() == [directions.back_again(TRANSFER)]
+    assert scene.asked() == [prompts.back_again(TRANSFER)]
 
 
 def test_a_model_that_comes_late_still_says_what_became_of_the_caller() -> None:
@@ -90,7 +90,7 @@ def test_a_model_that_comes_late_still_says_what_became_of_the_caller() -> None:
         scene.run(3500)
     assert max(scene.line.silences_ms(begun_ms, scene.now_ms)) <= 8000
     scene.configure()
-    assert scene.asked() == [directions.back_again(TRANSFER)]
+    assert scene.asked() == [prompts.back_again(TRANSFER)]
 
 
 def test_a_session_lost_before_a_word_of_it_was_heard_is_asked_again() -> None:
@@ -98,7 +98,7 @@ def test_a_session_lost_before_a_word_of_it_was_heard_is_asked_again() -> None:
     scene.configure()
     scene.feed(ev.ModelLost("gone"))
     scene.configure()
-    assert scene.asked()[-1] == directions.back_again(TRANSFER)
+    assert scene.asked()[-1] == prompts.back_again(TRANSFER)
 
 
 def test_a_caller_who_is_back_may_be_handed_over_again() -> None:
@@ -125,17 +125,15 @@ def test_ids_of_our_own_differ_from_leg_to_leg_though_nothing_was_said() -> None
 
 
 def test_a_caller_who_is_back_after_keys_were_pressed_is_told_to_go_on() -> None:
-    scene = back(tool="send_digits", output=directions.DIGITS_SENT)
+    scene = back(tool="send_digits", output=prompts.DIGITS_SENT)
     scene.configure()
-    assert scene.asked() == [directions.back_again("send_digits")]
-    assert ("system", directions.tool_result("send_digits", directions.DIGITS_SENT)) in (
-        scene.messages()
-    )
+    assert scene.asked() == [prompts.back_again("send_digits")]
+    assert ("system", prompts.tool_result("send_digits", prompts.DIGITS_SENT)) in (scene.messages())
 
 
 def test_a_caller_whose_line_was_lost_is_told_of_that_only() -> None:
     scene = back(tool="", output="", call_id="")
     scene.configure()
-    assert scene.asked() == [directions.back_again("")]
+    assert scene.asked() == [prompts.back_again("")]
     assert [role for role, _ in scene.messages()] == ["assistant", "user", "assistant", "system"]
     assert turns(scene) == []

@@ -3,8 +3,8 @@
 import pytest
 
 from app.call import events as ev
-from app.call.conversation import Conversation, whole_words
-from app.call.playback import PlaybackLedger
+from app.call.heard.conversation import Conversation, whole_words
+from app.call.heard.ledger import PlaybackLedger
 from tests.call.scene import Scene
 
 

@@ -3,9 +3,9 @@
 import pytest
 
 from app.call import commands as do
-from app.call import directions
 from app.call import events as ev
-from app.call.last_words import GUARD_MS
+from app.call import prompts
+from app.call.exits.last_words import GUARD_MS
 from tests.call.scene import Scene, agent
 
 
@@ -42,7 +42,7 @@ def test_the_goodbye_is_heard_to_its_last_mark_before_the_hang_up(scene: Scene) 
     scene.run(1)
     assert scene.when(do.HangUp) == [begun_ms + 2100 + GUARD_MS]
     assert scene.line.heard_bytes("item_1", scene.now_ms) == 16_000
-    assert tool_answers(scene) == [directions.END_DONE]
+    assert tool_answers(scene) == [prompts.END_DONE]
     scene.feed(ev.HangUpConfirmed())
     assert scene.feed(ev.StreamEnded("stop"))[-1] == do.EndLeg("agent")
     assert scene.machine.ended_by == "agent"
@@ -69,27 +69,27 @@ def test_a_goodbye_that_waits_behind_a_blocked_stream_is_not_cut(scene: Scene) -
 
 def test_an_agent_that_ends_without_a_word_is_asked_for_a_goodbye(scene: Scene) -> None:
     end_call(scene, goodbye_ms=0)
-    assert tool_answers(scene) == [directions.END_UNSPOKEN]
-    assert asked(scene) == [directions.GOODBYE]
+    assert tool_answers(scene) == [prompts.END_UNSPOKEN]
+    assert asked(scene) == [prompts.GOODBYE]
     scene.respond(1000)
     scene.run(1100 + GUARD_MS - 1)
     assert not scene.all(do.HangUp)
     scene.run(1)
     assert len(scene.all(do.HangUp)) == 1
-    assert tool_answers(scene) == [directions.END_UNSPOKEN]
+    assert tool_answers(scene) == [prompts.END_UNSPOKEN]
 
 
 def test_the_caller_speaks_over_the_goodbye_and_the_call_goes_on(scene: Scene) -> None:
     end_call(scene)
     scene.run(800)
     scene.speak()
-    assert tool_answers(scene) == [directions.END_TAKEN_BACK]
+    assert tool_answers(scene) == [prompts.END_TAKEN_BACK]
     scene.feed(ev.ToolOutputTaken("call_1"))
     scene.fall_silent()
     scene.answer(1000, "item_2", "resp_2")
     scene.run(120_000)
     assert not scene.all(do.HangUp) and asked(scene) == []
-    assert tool_answers(scene) == [directions.END_TAKEN_BACK]
+    assert tool_answers(scene) == [prompts.END_TAKEN_BACK]
 
 
 def test_an_end_taken_back_can_be_decided_again(scene: Scene) -> None:
@@ -102,7 +102,7 @@ def test_an_end_taken_back_can_be_decided_again(scene: Scene) -> None:
     scene.finish("item_2", "resp_2")
     scene.run(700 + GUARD_MS)
     assert len(scene.all(do.HangUp)) == 1
-    assert tool_answers(scene) == [directions.END_TAKEN_BACK, directions.END_DONE]
+    assert tool_answers(scene) == [prompts.END_TAKEN_BACK, prompts.END_DONE]
 
 
 def test_a_goodbye_asked_for_is_not_said_after_the_caller_took_it_back(scene: Scene) -> None:
@@ -113,7 +113,7 @@ def test_a_goodbye_asked_for_is_not_said_after_the_caller_took_it_back(scene: Sc
     scene.fall_silent()
     scene.answer(500, "item_3", "resp_3")
     scene.run(60_000)
-    assert asked(scene) == [directions.GOODBYE] and not scene.all(do.HangUp)
+    assert asked(scene) == [prompts.GOODBYE] and not scene.all(do.HangUp)
 
 
 def test_an_end_decided_while_the_caller_speaks_is_taken_back_at_once(scene: Scene) -> None:
@@ -121,7 +121,7 @@ def test_an_end_decided_while_the_caller_speaks_is_taken_back_at_once(scene: Sce
     scene.audio(2000)
     scene.speak()
     scene.call_tool("call_1", "end_call")
-    assert tool_answers(scene) == [directions.END_TAKEN_BACK]
+    assert tool_answers(scene) == [prompts.END_TAKEN_BACK]
     scene.finish(status="cancelled")
     scene.fall_silent()
     scene.run(60_000)
@@ -134,9 +134,9 @@ def test_two_decisions_to_end_are_one(scene: Scene) -> None:
     scene.call_tool("call_1", "end_call")
     scene.call_tool("call_2", "end_call")
     scene.finish()
-    assert tool_answers(scene) == [directions.END_ALREADY]
+    assert tool_answers(scene) == [prompts.END_ALREADY]
     scene.run(1100 + GUARD_MS)
-    assert tool_answers(scene) == [directions.END_ALREADY, directions.END_DONE]
+    assert tool_answers(scene) == [prompts.END_ALREADY, prompts.END_DONE]
     assert len(scene.all(do.HangUp)) == 1
 
 
@@ -162,7 +162,7 @@ def test_a_goodbye_that_fails_is_asked_for_again(scene: Scene) -> None:
     end_call(scene, goodbye_ms=0)
     scene.feed(ev.ResponseCreated("resp_2"), ev.ResponseDone("resp_2", "failed"))
     scene.run(400)
-    assert asked(scene) == [directions.GOODBYE] * 2 and not scene.all(do.HangUp)
+    assert asked(scene) == [prompts.GOODBYE] * 2 and not scene.all(do.HangUp)
 
 
 def test_a_goodbye_that_never_comes_is_said_by_twilio_within_fifteen_seconds(
@@ -201,7 +201,7 @@ def test_an_operator_who_is_faster_than_the_goodbye_owes_the_agent_its_answer(
     end_call(scene)
     ordered = scene.feed(ev.HangUpRequested("operator"))
     assert [type(command) for command in ordered] == [do.AddToolOutput, do.HangUp]
-    assert tool_answers(scene) == [directions.END_FORCED]
+    assert tool_answers(scene) == [prompts.END_FORCED]
 
 
 def test_a_hang_up_that_fails_closes_the_stream_and_then_the_leg(scene: Scene) -> None:
@@ -249,7 +249,7 @@ def test_a_goodbye_that_a_lost_session_owed_is_asked_of_the_next(scene: Scene) -
     scene.call_tool("call_1", "end_call")
     scene.feed(ev.ModelLost("closed"))
     scene.configure()
-    assert asked(scene) == [directions.GOODBYE]
+    assert asked(scene) == [prompts.GOODBYE]
     scene.respond(500)
     scene.feed(ev.ModelLost("closed"))  # it was said: what plays is heard out
     scene.run(600 + GUARD_MS)
@@ -276,7 +276,7 @@ def test_an_agent_that_is_not_interruptible_keeps_its_goodbye() -> None:
     scene.run(500)
     scene.speak()
     scene.run(1500 + GUARD_MS)
-    assert len(scene.all(do.HangUp)) == 1 and tool_answers(scene) == [directions.END_DONE]
+    assert len(scene.all(do.HangUp)) == 1 and tool_answers(scene) == [prompts.END_DONE]
 
 
 # --- the line is lost -----------------------------------------------------------------------------

@@ -3,9 +3,9 @@
 import pytest
 
 from app.call import commands as do
-from app.call import directions
 from app.call import events as ev
-from app.call.keypad import PAUSE_MS
+from app.call import prompts
+from app.call.caller.keypad import PAUSE_MS
 from tests.call.scene import Scene, agent
 
 
@@ -15,7 +15,7 @@ def scene() -> Scene:
 
 
 def keys(digits: str) -> tuple[str, str]:
-    return ("user", directions.keys_pressed(digits))
+    return ("user", prompts.keys_pressed(digits))
 
 
 def taken(scene: Scene) -> ev.MessageTaken:
@@ -110,7 +110,7 @@ def test_nothing_is_said_while_the_caller_types(scene: Scene) -> None:
     assert scene.asked() == []
     scene.press("#")
     scene.respond(100)
-    assert sorted(scene.asked()) == ["", directions.say("Hello?")]
+    assert sorted(scene.asked()) == ["", prompts.say("Hello?")]
 
 
 def test_an_agent_that_is_not_interrupted_hears_of_the_keys_afterwards() -> None:
@@ -131,7 +131,7 @@ def test_a_key_takes_the_agents_goodbye_back(scene: Scene) -> None:
     scene.run(500)
     scene.answers_ms = 300
     scene.press("1")
-    assert scene.outputs() == [directions.END_TAKEN_BACK]
+    assert scene.outputs() == [prompts.END_TAKEN_BACK]
     scene.run(60_000)
     assert not scene.all(do.HangUp) and scene.asked() == [""]
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.call.destinations import Destination
-from app.call.handover import Handover
+from app.call.exits.attempts import Handover
 
 DESK = Destination("desk", "+14155550111")
 SALES = Destination("sales", "+14155550112", warm=True)

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from app.call.keypad import (
+from app.call.caller.clocks import NEVER
+from app.call.caller.keypad import (
     ASKED_PAUSE_MS,
     LONGEST_ENTRY,
     MASK,
@@ -14,7 +15,6 @@ from app.call.keypad import (
     Entry,
     Keypad,
 )
-from app.call.limits import NEVER
 
 TIMEOUT_MS = 30_000.0
 

@@ -3,11 +3,11 @@
 import pytest
 
 from app.call import commands as do
-from app.call import directions
 from app.call import events as ev
-from app.call.keypad import PAUSE_MS
-from app.call.last_words import GUARD_MS
-from app.call.transfer import TRANSFER
+from app.call import prompts
+from app.call.caller.keypad import PAUSE_MS
+from app.call.exits.last_words import GUARD_MS
+from app.call.exits.transfer import TRANSFER
 from tests.call.humans import CLERK, HUMANS, MONDAY_NOON_S, NIGHT, SUPPORT, hand_over, staffed
 from tests.call.scene import Scene, agent
 
@@ -26,7 +26,7 @@ def pressed_zero(scene: Scene) -> None:
 
 def test_a_lone_zero_is_announced_and_reaches_whoever_is_there(scene: Scene) -> None:
     pressed_zero(scene)
-    assert scene.asked() == [directions.announcement("Sales")]
+    assert scene.asked() == [prompts.announcement("Sales")]
     scene.respond(1000)
     scene.run(1100 + GUARD_MS)
     (order,) = scene.all(do.TransferCall)
@@ -37,13 +37,13 @@ def test_a_lone_zero_is_announced_and_reaches_whoever_is_there(scene: Scene) -> 
 def test_a_zero_followed_by_a_key_within_two_seconds_reaches_nobody(scene: Scene) -> None:
     scene.press("01", 1999)
     scene.run(60_000)
-    assert scene.messages() == [("user", directions.keys_pressed("01"))]
+    assert scene.messages() == [("user", prompts.keys_pressed("01"))]
     assert not scene.all(do.TransferCall)
 
 
 def test_a_zero_with_a_hash_is_an_entry(scene: Scene) -> None:
     scene.press("0#", 100)
-    assert scene.messages() == [("user", directions.keys_pressed("0"))]
+    assert scene.messages() == [("user", prompts.keys_pressed("0"))]
     scene.run(60_000)
     assert not scene.all(do.TransferCall)
 
@@ -62,7 +62,7 @@ def test_a_zero_interrupts_the_agent_first(scene: Scene) -> None:
     scene.run(1000)
     pressed_zero(scene)
     assert len(scene.all(do.ClearAudio)) == 1
-    assert scene.asked() == [directions.announcement("Sales")]
+    assert scene.asked() == [prompts.announcement("Sales")]
 
 
 def test_a_zero_while_the_model_is_down_reaches_a_human_at_once(scene: Scene) -> None:
@@ -90,15 +90,15 @@ def test_a_zero_without_a_model_that_fails_leaves_the_caller_with_the_agent(scen
     scene.run(1000)
     scene.feed(ev.RedirectFailed("status 503"))
     scene.configure()
-    failed = directions.transfer_failed("Sales", "status 503")
-    assert ("system", directions.tool_result(TRANSFER, failed)) in scene.messages()
+    failed = prompts.transfer_failed("Sales", "status 503")
+    assert ("system", prompts.tool_result(TRANSFER, failed)) in scene.messages()
     assert scene.asked() == [""]
 
 
 def test_an_agent_without_humans_is_told_of_the_zero() -> None:
     scene = staffed(agent())
     pressed_zero(scene)
-    assert scene.messages() == [("user", directions.keys_pressed("0"))]
+    assert scene.messages() == [("user", prompts.keys_pressed("0"))]
     assert scene.asked() == [""] and not scene.all(do.TransferCall)
 
 
@@ -116,7 +116,7 @@ def test_a_zero_when_everybody_is_closed_says_when_somebody_is_there() -> None:
 def test_a_zero_skips_who_is_closed() -> None:
     scene = staffed(agent(destinations=(NIGHT, SUPPORT)))
     pressed_zero(scene)
-    assert scene.asked() == [directions.announcement("Support")]
+    assert scene.asked() == [prompts.announcement("Support")]
 
 
 def test_a_zero_takes_the_agents_goodbye_back(scene: Scene) -> None:
@@ -127,8 +127,8 @@ def test_a_zero_takes_the_agents_goodbye_back(scene: Scene) -> None:
     scene.run(500)
     pressed_zero(scene)
     scene.feed(ev.ToolOutputTaken("call_1"))
-    assert scene.outputs() == [directions.END_TAKEN_BACK]
-    assert scene.asked() == [directions.announcement("Sales")]
+    assert scene.outputs() == [prompts.END_TAKEN_BACK]
+    assert scene.asked() == [prompts.announcement("Sales")]
 
 
 def test_a_zero_during_a_transfer_is_not_another_one(scene: Scene) -> None:
@@ -144,7 +144,7 @@ def test_a_zero_that_waited_for_its_pause_when_the_agent_transferred_is_not_anot
     scene.press("0")
     hand_over(scene, announcement_ms=0)  # cut: the caller typed
     scene.run(PAUSE_MS)
-    assert scene.outputs() == [directions.TRANSFER_SUSPENDED]
+    assert scene.outputs() == [prompts.TRANSFER_SUSPENDED]
     scene.respond(500)
     scene.run(10_000)
     assert len(scene.all(do.TransferCall)) == 1
@@ -167,8 +167,8 @@ def test_a_caller_who_speaks_after_the_zero_is_answered_and_may_press_it_again(
     scene.respond(500)
     scene.run(1000)
     first, second = [message.text for message in scene.all(do.AddMessage)], scene.asked()
-    assert first == [directions.tool_result(TRANSFER, directions.TRANSFER_SUSPENDED)]
-    assert second == [directions.announcement("Sales")] * 2
+    assert first == [prompts.tool_result(TRANSFER, prompts.TRANSFER_SUSPENDED)]
+    assert second == [prompts.announcement("Sales")] * 2
     assert len(scene.all(do.TransferCall)) == 1
 
 
@@ -180,7 +180,7 @@ def test_a_zero_while_the_agents_own_keys_sound_is_told_to_the_agent() -> None:
     scene.feed(ev.ResponseDone("resp_1", "completed"))
     scene.run(1000)
     pressed_zero(scene)
-    assert scene.messages() == [("user", directions.keys_pressed("0"))]
+    assert scene.messages() == [("user", prompts.keys_pressed("0"))]
     assert not scene.all(do.TransferCall)
 
 

@@ -3,8 +3,8 @@
 import pytest
 
 from app.call import commands as do
-from app.call import directions
 from app.call import events as ev
+from app.call import prompts
 from app.call.agent import Limits
 from tests.call.scene import Scene, agent
 
@@ -26,7 +26,7 @@ def asked(scene: Scene) -> list[str]:
     return [request.direction for request in scene.all(do.CreateResponse)]
 
 
-RENEWED = ("system", directions.SESSION_RENEWED)
+RENEWED = ("system", prompts.SESSION_RENEWED)
 
 
 def test_a_session_is_opened_with_the_leg_and_configured_before_it_is_used() -> None:
@@ -204,7 +204,7 @@ def test_a_greeting_of_which_nothing_was_heard_is_said_again() -> None:
     scene.feed(LOST)
     scene.run(200)
     scene.configure()
-    assert asked(scene) == [directions.greeting(scene.agent)] * 2
+    assert asked(scene) == [prompts.greeting(scene.agent)] * 2
 
 
 def test_a_greeting_that_was_begun_is_not_begun_again() -> None:
@@ -223,10 +223,10 @@ def test_nobody_is_asked_again_whether_they_are_there() -> None:
     limits = Limits(idle_ms=5000, longest_call_ms=0)
     scene = Scene(agent(limits=limits), up_ms=0, down_ms=0).connect()
     scene.run(5000)
-    assert asked(scene) == [directions.NUDGE]
+    assert asked(scene) == [prompts.NUDGE]
     scene.feed(LOST)
     scene.configure()
-    assert asked(scene) == [directions.NUDGE]
+    assert asked(scene) == [prompts.NUDGE]
 
 
 def test_a_tool_that_answers_while_there_is_no_session_is_told_to_the_next(scene: Scene) -> None:
@@ -240,7 +240,7 @@ def test_a_tool_that_answers_while_there_is_no_session_is_told_to_the_next(scene
 def test_a_tool_that_outlives_its_session_answers_the_next_in_words(scene: Scene) -> None:
     scene.tool_response("call_1")
     scene.feed(LOST)
-    assert messages(scene.configure()) == [("system", directions.tool_running("look_up"))]
+    assert messages(scene.configure()) == [("system", prompts.tool_running("look_up"))]
     assert asked(scene) == []
     answered = scene.feed(ev.ToolReturned("call_1", "42"))
     assert messages(answered) == [("system", "Result of look_up: 42")]

@@ -4,10 +4,10 @@ import pytest
 
 from app.audio import HOLD_TONE
 from app.call import commands as do
-from app.call import directions
 from app.call import events as ev
+from app.call import prompts
 from app.call.agent import Limits
-from app.call.last_words import GUARD_MS
+from app.call.exits.last_words import GUARD_MS
 from tests.call.scene import Scene, agent
 
 TONE_MS = 300
@@ -36,7 +36,7 @@ def tones(scene: Scene) -> list[float]:
 
 def test_a_silent_caller_is_asked_twice_then_told_goodbye_then_let_go() -> None:
     scene = idle_scene()
-    for expected in (directions.NUDGE, directions.NUDGE, directions.GOODBYE_IDLE):
+    for expected in (prompts.NUDGE, prompts.NUDGE, prompts.GOODBYE_IDLE):
         scene.run(15_000)
         assert asked(scene)[-1] == expected
         scene.respond(1000)
@@ -52,7 +52,7 @@ def test_the_silence_counts_from_the_end_of_what_plays() -> None:
     scene.run(20_000 + 14_999)
     assert asked(scene) == []
     scene.run(1)
-    assert asked(scene) == [directions.NUDGE]
+    assert asked(scene) == [prompts.NUDGE]
 
 
 def test_a_caller_who_speaks_is_counted_afresh() -> None:
@@ -65,7 +65,7 @@ def test_a_caller_who_speaks_is_counted_afresh() -> None:
         scene.fall_silent(f"user_{turn}")
         scene.answer(500, f"item_{turn}", f"resp_{turn}")
         scene.run(500)
-    assert asked(scene) == [directions.NUDGE] * 4
+    assert asked(scene) == [prompts.NUDGE] * 4
 
 
 def test_a_nudge_that_the_model_was_too_busy_for_is_left_out() -> None:
@@ -74,13 +74,13 @@ def test_a_nudge_that_the_model_was_too_busy_for_is_left_out() -> None:
     request = scene.all(do.CreateResponse)[-1]
     scene.feed(ev.ModelFaulted("conversation_already_has_active_response", "", request.event_id))
     scene.run(14_000)
-    assert asked(scene) == [directions.NUDGE]
+    assert asked(scene) == [prompts.NUDGE]
 
 
 def test_a_caller_who_answers_the_goodbye_keeps_the_call() -> None:
     scene = idle_scene(idle_nudges=0)
     scene.run(15_000)
-    assert asked(scene) == [directions.GOODBYE_IDLE]
+    assert asked(scene) == [prompts.GOODBYE_IDLE]
     scene.begin()
     scene.audio(2000)
     scene.run(300)
@@ -89,7 +89,7 @@ def test_a_caller_who_answers_the_goodbye_keeps_the_call() -> None:
     scene.fall_silent()
     scene.answer(500, "item_2", "resp_2")
     scene.run(10_000)
-    assert not scene.all(do.HangUp) and asked(scene) == [directions.GOODBYE_IDLE]
+    assert not scene.all(do.HangUp) and asked(scene) == [prompts.GOODBYE_IDLE]
 
 
 def test_a_limit_of_nothing_asks_nobody() -> None:
@@ -114,12 +114,12 @@ def test_a_caller_who_waits_for_a_tool_is_told_that_it_goes_on() -> None:
     scene.run(5799)
     assert asked(scene) == []
     scene.run(1)
-    assert asked(scene) == [directions.HOLD]
+    assert asked(scene) == [prompts.HOLD]
     scene.respond(1000)
     scene.run(6799)
     assert len(asked(scene)) == 1 and tones(scene) == []
     scene.run(1)
-    assert asked(scene) == [directions.HOLD] * 2
+    assert asked(scene) == [prompts.HOLD] * 2
 
 
 def test_a_model_that_is_asked_and_says_nothing_is_helped_by_a_tone() -> None:
@@ -127,7 +127,7 @@ def test_a_model_that_is_asked_and_says_nothing_is_helped_by_a_tone() -> None:
     scene.tool_response("call_1")
     begun_ms = scene.now_ms
     scene.run(15_000)
-    assert set(asked(scene)) == {directions.HOLD}
+    assert set(asked(scene)) == {prompts.HOLD}
     assert tones(scene)[0] == begun_ms + 7000
     assert all(b - a <= 8000 for a, b in zip(tones(scene), tones(scene)[1:], strict=False))
     assert scene.all(do.PlayAudio)[0] == do.PlayAudio("", HOLD_TONE, TONE_MS * 8)
@@ -211,10 +211,10 @@ def test_the_longest_call_is_warned_told_goodbye_and_ended() -> None:
     scene.run_until(539_999)
     assert asked(scene) == []
     scene.run_until(540_000)
-    assert asked(scene) == [directions.warning(60_000)] and "60 seconds" in asked(scene)[0]
+    assert asked(scene) == [prompts.warning(60_000)] and "60 seconds" in asked(scene)[0]
     scene.respond(1000)
     scene.run_until(600_000)
-    assert asked(scene)[1:] == [directions.GOODBYE_LIMIT]
+    assert asked(scene)[1:] == [prompts.GOODBYE_LIMIT]
     scene.respond(1000)
     scene.run_until(601_000 + GUARD_MS)
     assert scene.all(do.HangUp) == [do.HangUp("limit")]
@@ -229,7 +229,7 @@ def test_a_warning_that_the_caller_talked_over_is_said_again() -> None:
     scene.finish(status="cancelled")
     scene.fall_silent()
     scene.answer(500, "item_2", "resp_2")
-    assert asked(scene) == [directions.warning(60_000)] * 2
+    assert asked(scene) == [prompts.warning(60_000)] * 2
 
 
 def test_the_last_goodbye_is_not_taken_back_by_the_caller() -> None:
@@ -243,14 +243,14 @@ def test_the_last_goodbye_is_not_taken_back_by_the_caller() -> None:
     scene.finish(status="cancelled")
     scene.fall_silent()
     scene.answer(500, "item_2", "resp_2")
-    assert asked(scene)[-1] == directions.GOODBYE_LIMIT
+    assert asked(scene)[-1] == prompts.GOODBYE_LIMIT
     scene.begin("item_3", "resp_3")
     scene.speak("user_2")
     scene.finish("item_3", "resp_3")  # complete before the interruption reached it
     assert not scene.all(do.HangUp)
     scene.fall_silent("user_2")
     scene.answer(500, "item_4", "resp_4")
-    assert asked(scene)[-1] == directions.GOODBYE_LIMIT
+    assert asked(scene)[-1] == prompts.GOODBYE_LIMIT
     scene.answer(500, "item_5", "resp_5")
     assert not scene.all(do.HangUp)
     scene.run(1000 + GUARD_MS)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.call.playback import Cut, PlaybackLedger
+from app.call.heard.ledger import Cut, PlaybackLedger
 
 SECOND = 8000  # bytes
 

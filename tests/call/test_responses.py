@@ -3,14 +3,14 @@
 import pytest
 
 from app.call import commands as do
-from app.call import directions
 from app.call import events as ev
+from app.call import prompts
 from app.call.owed_answers import STALLED_MS
 from app.call.usage import Usage
 from tests.call.scene import Scene, agent
 
 BUSY = "conversation_already_has_active_response"
-GREETING = directions.greeting(agent(greeting="Hello."))
+GREETING = prompts.greeting(agent(greeting="Hello."))
 
 
 @pytest.fixture

@@ -3,13 +3,13 @@
 import pytest
 
 from app.call import commands as do
-from app.call import directions
 from app.call import events as ev
+from app.call import prompts
 from tests.call.humans import hand_over, staffed
 from tests.call.scene import Scene, agent
 
 WORDS = "Your taxi is there."
-SAY = directions.say(WORDS)
+SAY = prompts.say(WORDS)
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_words_are_said_once_each_and_in_their_order(scene: Scene) -> None:
     scene.respond()
     scene.respond()
     scene.run(10_000)
-    assert scene.asked() == [directions.say("One."), directions.say("Two.")]
+    assert scene.asked() == [prompts.say("One."), prompts.say("Two.")]
 
 
 def test_words_for_a_model_that_is_not_there_yet_are_said_when_it_is() -> None:
@@ -49,7 +49,7 @@ def test_words_for_a_model_that_is_not_there_yet_are_said_when_it_is() -> None:
     scene.feed(ev.LegOpened(), ev.SayRequested(WORDS), ev.StreamStarted("MZ1"))
     scene.configure()
     scene.respond()
-    assert set(scene.asked()) == {SAY, directions.greeting(scene.agent)}
+    assert set(scene.asked()) == {SAY, prompts.greeting(scene.agent)}
 
 
 def test_words_that_fail_are_said_again(scene: Scene) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.call.sentences import SentenceCutter
+from app.call.words.sentences import SentenceCutter
 
 
 def cut(deltas: Iterable[str], longest: int = 300) -> list[str]:

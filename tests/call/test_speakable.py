@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich._emoji_codes import EMOJI  # every emoji of Unicode: an outside list to check against
 
-from app.call.sentences import SentenceCutter
-from app.call.speakable import Cleaner, speakable
+from app.call.words.sentences import SentenceCutter
+from app.call.words.speakable import Cleaner, speakable
 
 ADDRESSES = "Go to https://x.example/a_b or me@x.example."
 

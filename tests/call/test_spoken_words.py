@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.call.spoken_words import LONG_MARK, MARK, WEAK_MARK, words
+from app.call.words.word_lengths import LONG_MARK, MARK, WEAK_MARK, words
 
 
 def texts(text: str) -> list[str]:

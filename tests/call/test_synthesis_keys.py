@@ -2,7 +2,7 @@
 
 from app.call import commands as do
 from app.call import events as ev
-from app.call.output import OWN_SOUND
+from app.call.heard.agent_audio import OWN_SOUND
 from tests.call.speaking import Speaking
 
 

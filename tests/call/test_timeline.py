@@ -8,11 +8,11 @@ import pytest
 from app.call import commands as do
 from app.call import events as ev
 from app.call import timeline as timelines
-from app.call.keypad import MASK
-from app.call.pause_match import Pace
+from app.call.caller.keypad import MASK
+from app.call.exits.transfer import TRANSFER
 from app.call.timeline import Entry, Timeline, ordered, replay
-from app.call.transfer import TRANSFER
 from app.call.usage import Usage
+from app.call.words.pause_alignment import Pace
 from tests.call.humans import HUMANS, MONDAY_NOON_S, hand_over, staffed
 from tests.call.scene import Scene, agent
 

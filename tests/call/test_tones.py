@@ -6,13 +6,13 @@ import pytest
 
 from app.audio import dtmf_tones, tones_ms
 from app.call import commands as do
-from app.call import directions
 from app.call import events as ev
-from app.call.last_words import GUARD_MS
-from app.call.output import MARK_GRACE_MS
-from app.call.redirect import ORDER_MS, STOP_MS, UNANSWERED
-from app.call.tones import LONGEST_TONES_MS, SEND_DIGITS
-from app.call.transfer import TRANSFER
+from app.call import prompts
+from app.call.exits.last_words import GUARD_MS
+from app.call.exits.redirect import ORDER_MS, STOP_MS, UNANSWERED
+from app.call.exits.tones import LONGEST_TONES_MS, SEND_DIGITS
+from app.call.exits.transfer import TRANSFER
+from app.call.heard.agent_audio import MARK_GRACE_MS
 from tests.call.humans import staffed
 from tests.call.scene import Scene
 
@@ -46,7 +46,7 @@ def test_keys_are_pressed_as_tones_and_told_when_they_were_heard(scene: Scene) -
     scene.run(heard_ms - 1)
     assert scene.outputs() == []
     scene.run(1)
-    assert scene.outputs() == [directions.DIGITS_SENT] and scene.asked() == [""]
+    assert scene.outputs() == [prompts.DIGITS_SENT] and scene.asked() == [""]
     assert scene.line.heard_bytes("", begun_ms + heard_ms) == tones_ms("12#") * 8
     assert not scene.all(do.PlayDigits)
 
@@ -60,7 +60,7 @@ def test_keys_sound_after_what_the_agent_says(scene: Scene) -> None:
     scene.run(1000 + 200 + 99)
     assert scene.outputs() == []
     scene.run(1)
-    assert scene.outputs() == [directions.DIGITS_SENT]
+    assert scene.outputs() == [prompts.DIGITS_SENT]
 
 
 def test_tones_whose_mark_never_comes_are_told_two_seconds_later(scene: Scene) -> None:
@@ -69,7 +69,7 @@ def test_tones_whose_mark_never_comes_are_told_two_seconds_later(scene: Scene) -
     scene.run(200 + 100 + MARK_GRACE_MS - 1)
     assert scene.outputs() == []
     scene.run(1)
-    assert scene.outputs() == [directions.DIGITS_SENT]
+    assert scene.outputs() == [prompts.DIGITS_SENT]
 
 
 def test_speech_at_the_other_end_does_not_cut_the_tones(scene: Scene) -> None:
@@ -78,7 +78,7 @@ def test_speech_at_the_other_end_does_not_cut_the_tones(scene: Scene) -> None:
     scene.speak()
     scene.fall_silent(text="For opening hours, press one.")
     scene.run(1000)
-    assert not scene.all(do.ClearAudio) and scene.outputs() == [directions.DIGITS_SENT]
+    assert not scene.all(do.ClearAudio) and scene.outputs() == [prompts.DIGITS_SENT]
     assert scene.line.heard_bytes("", scene.now_ms) == 6 * 200 * 8
 
 
@@ -87,7 +87,7 @@ def test_keys_at_the_other_end_do_not_cut_the_tones(scene: Scene) -> None:
     scene.run(300)
     scene.press("9")
     scene.run(1000)
-    assert not scene.all(do.ClearAudio) and scene.outputs() == [directions.DIGITS_SENT]
+    assert not scene.all(do.ClearAudio) and scene.outputs() == [prompts.DIGITS_SENT]
 
 
 def test_speech_after_the_tones_interrupts_again(scene: Scene) -> None:
@@ -106,14 +106,14 @@ def test_a_second_row_of_keys_has_to_wait(scene: Scene) -> None:
     for call_id in ("call_1", "call_2"):
         scene.call_tool(call_id, SEND_DIGITS, arguments='{"digits": "1"}')
     scene.feed(ev.ResponseDone("resp_1", "completed"))
-    assert scene.outputs() == [directions.DIGITS_BUSY]
+    assert scene.outputs() == [prompts.DIGITS_BUSY]
     scene.run(1000)
-    assert scene.outputs() == [directions.DIGITS_BUSY, directions.DIGITS_SENT]
+    assert scene.outputs() == [prompts.DIGITS_BUSY, prompts.DIGITS_SENT]
     assert len(tones(scene)) == 1 and scene.asked() == [""]
     scene.feed(ev.ToolOutputTaken("call_1"), ev.ToolOutputTaken("call_2"))
     press(scene, "2", call_id="call_3", response_id="resp_3")
     scene.run(1000)
-    assert len(tones(scene)) == 2 and scene.outputs()[-1] == directions.DIGITS_SENT
+    assert len(tones(scene)) == 2 and scene.outputs()[-1] == prompts.DIGITS_SENT
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_a_second_row_of_keys_has_to_wait(scene: Scene) -> None:
 def test_keys_that_no_telephone_has_are_not_pressed(scene: Scene, digits: object) -> None:
     scene.answers_ms = 300
     press(scene, digits)
-    assert scene.outputs() == [directions.DIGITS_UNREADABLE]
+    assert scene.outputs() == [prompts.DIGITS_UNREADABLE]
     scene.run(5000)
     assert tones(scene) == [] and scene.asked() == [""] and not scene.all(do.PlayDigits)
 
@@ -134,14 +134,14 @@ def test_arguments_that_name_no_keys_are_told_so(scene: Scene, arguments: str) -
     scene.feed(ev.ResponseCreated("resp_1"))
     scene.call_tool("call_1", SEND_DIGITS, arguments=arguments)
     scene.feed(ev.ResponseDone("resp_1", "completed"))
-    assert scene.outputs() == [directions.DIGITS_UNREADABLE] and scene.asked() == [""]
+    assert scene.outputs() == [prompts.DIGITS_UNREADABLE] and scene.asked() == [""]
 
 
 @pytest.mark.parametrize("digits", ["0123456789*#ABCD", "1w2W3", "w" * 20, "1" * 50])
 def test_every_key_and_pause_can_be_pressed(scene: Scene, digits: str) -> None:
     press(scene, digits)
     scene.run(tones_ms(digits) + 200)
-    assert scene.outputs() == [directions.DIGITS_SENT] and tones(scene) == [dtmf_tones(digits)]
+    assert scene.outputs() == [prompts.DIGITS_SENT] and tones(scene) == [dtmf_tones(digits)]
 
 
 def test_a_caller_is_not_asked_whether_they_are_there_while_keys_are_pressed() -> None:
@@ -160,7 +160,7 @@ def test_tones_before_the_caller_is_on_the_line_are_told_when_they_were_heard() 
     assert scene.outputs() == []
     scene.feed(ev.StreamStarted("MZ1"))
     scene.run(200)
-    assert scene.outputs() == [directions.DIGITS_SENT]
+    assert scene.outputs() == [prompts.DIGITS_SENT]
 
 
 def test_a_model_lost_while_the_tones_sound_learns_of_them(scene: Scene) -> None:
@@ -168,7 +168,7 @@ def test_a_model_lost_while_the_tones_sound_learns_of_them(scene: Scene) -> None
     scene.feed(ev.ModelLost("gone"))
     scene.configure()
     scene.run(1000)
-    told = directions.tool_result(SEND_DIGITS, directions.DIGITS_SENT)
+    told = prompts.tool_result(SEND_DIGITS, prompts.DIGITS_SENT)
     assert ("system", told) in scene.messages() and scene.asked() == [""]
 
 
@@ -206,14 +206,14 @@ def test_a_stream_that_does_not_stop_for_many_keys_is_let_go(scene: Scene) -> No
 def test_many_keys_that_twilio_refuses_are_told_and_the_call_goes_on(scene: Scene) -> None:
     press(scene, LONG)
     scene.feed(ev.RedirectFailed("status 503"))
-    assert scene.outputs() == [directions.digits_failed("status 503")] and scene.asked() == [""]
+    assert scene.outputs() == [prompts.digits_failed("status 503")] and scene.asked() == [""]
     scene.feed(ev.ToolOutputTaken("call_1"))
     scene.respond()
     scene.run(60_000)
     assert not scene.machine.over and not scene.machine.redirecting
     press(scene, "1", call_id="call_2", response_id="resp_2")
     scene.run(1000)
-    assert scene.outputs()[-1] == directions.DIGITS_SENT
+    assert scene.outputs()[-1] == prompts.DIGITS_SENT
 
 
 def test_many_keys_that_twilio_does_not_answer_for_are_told(scene: Scene) -> None:
@@ -221,10 +221,10 @@ def test_many_keys_that_twilio_does_not_answer_for_are_told(scene: Scene) -> Non
     ordered_ms, answered = scene.now_ms, 0
     while scene.now_ms < ordered_ms + ORDER_MS:
         scene.run(100)
-        if len(scene.asked()) > answered and scene.asked()[-1] == directions.HOLD:
+        if len(scene.asked()) > answered and scene.asked()[-1] == prompts.HOLD:
             scene.respond(500)
         answered = len(scene.asked())
-    assert scene.outputs() == [directions.digits_failed(UNANSWERED)]
+    assert scene.outputs() == [prompts.digits_failed(UNANSWERED)]
     assert max(scene.line.silences_ms(ordered_ms, scene.now_ms)) <= 8000
 
 

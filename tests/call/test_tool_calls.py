@@ -3,8 +3,8 @@
 import pytest
 
 from app.call import commands as do
-from app.call import directions
 from app.call import events as ev
+from app.call import prompts
 from tests.call.scene import Scene
 
 
@@ -82,7 +82,7 @@ def test_a_tool_that_takes_too_long_is_answered_for(scene: Scene) -> None:
     scene.run_until(begun_ms + 14_999)
     assert outputs(scene) == []
     scene.run(1)
-    late = directions.tool_overdue("look_up", 15_000)
+    late = prompts.tool_overdue("look_up", 15_000)
     assert scene.all(do.CancelTool) == [do.CancelTool("call_1")]
     assert outputs(scene) == [("call_1", late)]
     assert scene.feed(ev.ToolReturned("call_1", "42")) == []

@@ -6,16 +6,16 @@ from random import Random
 import pytest
 
 from app.call import commands as do
-from app.call import directions
 from app.call import events as ev
-from app.call.last_words import GUARD_MS, LONGEST_MS, UNSAID_MS
-from app.call.output import MARK_GRACE_MS
-from app.call.transfer import TRANSFER
+from app.call import prompts
+from app.call.exits.last_words import GUARD_MS, LONGEST_MS, UNSAID_MS
+from app.call.exits.transfer import TRANSFER
+from app.call.heard.agent_audio import MARK_GRACE_MS
 from tests.call.humans import HUMANS, MONDAY_NOON_S, NIGHT, hand_over, staffed
 from tests.call.scene import Scene, agent
 
 TO_SALES = do.TransferCall("call_1", ("Sales", "Support"), "a price", "Wants 40 chairs.", True)
-ANNOUNCEMENT = directions.announcement("Sales")
+ANNOUNCEMENT = prompts.announcement("Sales")
 
 
 @pytest.fixture
@@ -202,7 +202,7 @@ def test_two_transfers_at_once_are_one(scene: Scene) -> None:
     scene.call_tool("call_1", TRANSFER, arguments='{"destination": "Sales"}')
     scene.call_tool("call_2", TRANSFER, arguments='{"destination": "Support"}')
     scene.finish()
-    assert scene.outputs() == [directions.TRANSFER_ALREADY]
+    assert scene.outputs() == [prompts.TRANSFER_ALREADY]
     scene.run(2000)
     assert [order.route[0] for order in scene.all(do.TransferCall)] == ["Sales"]
     scene.run(20_000)
@@ -215,7 +215,7 @@ def test_a_goodbye_during_a_transfer_waits_for_it(scene: Scene) -> None:
     scene.call_tool("call_1", TRANSFER, arguments='{"destination": "Sales"}')
     scene.call_tool("call_2", "end_call")
     scene.finish()
-    assert scene.outputs() == [directions.TRANSFER_ALREADY]
+    assert scene.outputs() == [prompts.TRANSFER_ALREADY]
     scene.run(2000)
     assert len(scene.all(do.TransferCall)) == 1 and not scene.all(do.HangUp)
 
@@ -227,7 +227,7 @@ def test_a_transfer_during_a_goodbye_is_none(scene: Scene) -> None:
     scene.call_tool("call_2", TRANSFER, arguments='{"destination": "Sales"}')
     scene.finish()
     scene.run(2000)
-    assert scene.outputs() == [directions.END_ALREADY, directions.END_DONE]
+    assert scene.outputs() == [prompts.END_ALREADY, prompts.END_DONE]
     assert len(scene.all(do.HangUp)) == 1 and not scene.all(do.TransferCall)
 
 
@@ -236,7 +236,7 @@ def test_an_operator_who_hangs_up_during_the_announcement_is_faster(scene: Scene
     scene.run(500)
     ordered = scene.feed(ev.HangUpRequested("operator"))
     assert [type(command) for command in ordered] == [do.AddToolOutput, do.HangUp]
-    assert scene.outputs() == [directions.END_ALREADY]
+    assert scene.outputs() == [prompts.END_ALREADY]
     scene.run(5000)
     assert not scene.all(do.TransferCall) and scene.asked() == []
     scene.feed(ev.StreamEnded("stop"))
@@ -257,7 +257,7 @@ def test_an_answer_of_another_tool_is_not_told_over_the_announcement(scene: Scen
 
 def test_an_operators_transfer_is_announced_by_the_agent(scene: Scene) -> None:
     scene.feed(ev.TransferRequested("Support"))
-    assert scene.asked() == [directions.announcement("Support")]
+    assert scene.asked() == [prompts.announcement("Support")]
     scene.respond(1000)
     scene.run(1100 + GUARD_MS)
     (order,) = scene.all(do.TransferCall)
@@ -312,8 +312,8 @@ def test_an_operators_transfer_comes_before_the_agents_goodbye(scene: Scene) -> 
     scene.finish()
     scene.run(500)
     scene.feed(ev.TransferRequested("Support"))
-    assert scene.outputs() == [directions.END_TAKEN_BACK]
-    assert scene.asked() == [directions.announcement("Support")]
+    assert scene.outputs() == [prompts.END_TAKEN_BACK]
+    assert scene.asked() == [prompts.announcement("Support")]
     scene.respond(500)
     scene.run(5000)
     assert len(scene.all(do.TransferCall)) == 1 and not scene.all(do.HangUp)
@@ -332,7 +332,7 @@ def test_a_caller_who_speaks_over_an_operators_announcement_is_answered(scene: S
     scene.audio(1500)
     scene.run(400)
     scene.speak()
-    told = directions.tool_result(TRANSFER, directions.TRANSFER_SUSPENDED)
+    told = prompts.tool_result(TRANSFER, prompts.TRANSFER_SUSPENDED)
     assert scene.messages() == [("system", told)]
     scene.finish(status="cancelled")
     scene.fall_silent()

@@ -5,12 +5,12 @@ from collections.abc import Callable
 import pytest
 
 from app.call import commands as do
-from app.call import directions
 from app.call import events as ev
+from app.call import prompts
 from app.call.agent import Limits
-from app.call.last_words import GUARD_MS
-from app.call.redirect import ORDER_MS, STOP_MS, UNANSWERED
-from app.call.transfer import TRANSFER
+from app.call.exits.last_words import GUARD_MS
+from app.call.exits.redirect import ORDER_MS, STOP_MS, UNANSWERED
+from app.call.exits.transfer import TRANSFER
 from tests.call.humans import HUMANS, hand_over, staffed
 from tests.call.scene import Scene, agent
 
@@ -33,13 +33,13 @@ def wait(scene: Scene, ms: float) -> None:
     until_ms, answered = scene.now_ms + ms, len(scene.asked())
     while scene.now_ms < until_ms:
         scene.run(min(100, until_ms - scene.now_ms))
-        if scene.asked()[answered:] == [directions.HOLD]:
+        if scene.asked()[answered:] == [prompts.HOLD]:
             scene.respond(900)
         answered = len(scene.asked())
 
 
 def failed(why: str) -> str:
-    return directions.transfer_failed("Sales", why)
+    return prompts.transfer_failed("Sales", why)
 
 
 # --- taken --------------------------------------------------------------------------------------
@@ -153,8 +153,8 @@ def test_an_operators_order_that_fails_is_told_in_words() -> None:
     scene.respond(500)
     scene.run(1000)
     scene.feed(ev.RedirectFailed("status 503"))
-    assert scene.messages() == [("system", directions.tool_result(TRANSFER, failed("status 503")))]
-    assert scene.asked() == [directions.announcement("Sales"), ""]
+    assert scene.messages() == [("system", prompts.tool_result(TRANSFER, failed("status 503")))]
+    assert scene.asked() == [prompts.announcement("Sales"), ""]
 
 
 # --- the caller waits ---------------------------------------------------------------------------
@@ -169,7 +169,7 @@ def test_a_caller_hears_something_every_eight_seconds_while_the_order_takes_fort
     hand_over(scene)
     scene.run(ORDERED_MS)
     passes(scene, 40_000)
-    assert set(scene.asked()) == {directions.HOLD} and not scene.machine.over
+    assert set(scene.asked()) == {prompts.HOLD} and not scene.machine.over
     ordered_ms = scene.when(do.TransferCall)[0]
     assert max(scene.line.silences_ms(ordered_ms - 200, scene.now_ms)) <= 8000
     scene.feed(ev.RedirectFailed("status 503"))
@@ -230,7 +230,7 @@ def test_a_model_renewed_while_the_order_is_out_learns_of_its_failure(ordered: S
     ordered.configure()
     assert not ordered.all(do.CreateResponse)  # nothing is said into the transfer
     ordered.feed(ev.RedirectFailed("status 503"))
-    result = directions.tool_result(TRANSFER, failed("status 503"))
+    result = prompts.tool_result(TRANSFER, failed("status 503"))
     assert ordered.messages()[-1] == ("system", result)
     assert ordered.outputs() == [] and ordered.asked() == [""]
 
@@ -240,7 +240,7 @@ def test_a_model_lost_while_the_order_fails_learns_of_it_in_its_next_session(
 ) -> None:
     ordered.feed(ev.ModelLost("gone"), ev.RedirectFailed("status 503"))
     ordered.configure()
-    result = directions.tool_result(TRANSFER, failed("status 503"))
+    result = prompts.tool_result(TRANSFER, failed("status 503"))
     assert ("system", result) in ordered.messages()
     assert ordered.asked() == [""]
 
@@ -266,9 +266,9 @@ def test_the_longest_call_is_over_while_the_caller_is_handed_over(end_ms: float)
     hand_over(scene)
     scene.run(30_000)
     assert len(scene.all(do.TransferCall)) == 1 and not scene.all(do.HangUp)
-    assert directions.GOODBYE_LIMIT not in scene.asked()
+    assert prompts.GOODBYE_LIMIT not in scene.asked()
     assert max(scene.line.silences_ms(begun_ms, scene.now_ms)) <= 8000
     scene.feed(ev.RedirectFailed("status 503"))
     scene.run(2000 + GUARD_MS)
-    assert scene.asked()[-1] == directions.GOODBYE_LIMIT
+    assert scene.asked()[-1] == prompts.GOODBYE_LIMIT
     assert scene.all(do.HangUp) == [do.HangUp("limit")]

@@ -7,16 +7,16 @@ from random import Random
 import pytest
 
 from app.call import commands as do
-from app.call import directions
 from app.call import events as ev
-from app.call.last_words import GUARD_MS
-from app.call.transfer import TRANSFER
+from app.call import prompts
+from app.call.exits.last_words import GUARD_MS
+from app.call.exits.transfer import TRANSFER
 from tests.call.humans import HUMANS, hand_over, staffed
 from tests.call.scene import Scene
 
 ANNOUNCEMENT_MS = 2000
 ORDERED_MS = ANNOUNCEMENT_MS + 100 + GUARD_MS  # with the round trip of `staffed`
-SUSPENDED = [directions.TRANSFER_SUSPENDED]
+SUSPENDED = [prompts.TRANSFER_SUSPENDED]
 
 
 @pytest.fixture
@@ -147,7 +147,7 @@ def test_an_announcement_asked_for_is_not_said_once_the_caller_spoke(scene: Scen
     scene.feed(ev.ResponseDone("resp_2", "failed", "server_error"))
     told_then_asked(scene)
     scene.run(60_000)
-    assert scene.asked() == [directions.announcement("Sales")]
+    assert scene.asked() == [prompts.announcement("Sales")]
     assert not scene.all(do.TransferCall)
 
 
@@ -163,7 +163,7 @@ def test_a_transfer_asked_for_again_is_announced_once(scene: Scene) -> None:
     scene.feed(ev.ToolOutputTaken("call_1"))
     hand_over(scene, 800, call_id="call_2", item_id="item_3", response_id="resp_3")
     scene.run(5000)
-    assert scene.asked() == [directions.announcement("Sales")]
+    assert scene.asked() == [prompts.announcement("Sales")]
     assert [order.call_id for order in scene.all(do.TransferCall)] == ["call_2"]
 
 
@@ -176,7 +176,7 @@ def test_an_announcement_that_was_cut_off_is_not_said_for_somebody_else(scene: S
     scene.feed(ev.TransferRequested("Support"))  # the caller still speaks
     scene.fall_silent()
     scene.answer(500, "item_3", "resp_3")
-    assert scene.asked() == [directions.announcement("Sales"), directions.announcement("Support")]
+    assert scene.asked() == [prompts.announcement("Sales"), prompts.announcement("Support")]
 
 
 # --- the caller hangs up ------------------------------------------------------------------------

@@ -5,11 +5,11 @@ import json
 import pytest
 
 from app.call import commands as do
-from app.call import directions
 from app.call import events as ev
+from app.call import prompts
 from app.call.destinations import Destination, Hours
-from app.call.last_words import GUARD_MS
-from app.call.transfer import TRANSFER
+from app.call.exits.last_words import GUARD_MS
+from app.call.exits.transfer import TRANSFER
 from tests.call.humans import (
     CLERK,
     HUMANS,
@@ -23,7 +23,7 @@ from tests.call.humans import (
 from tests.call.scene import Scene, agent
 
 DAY_MS = 24 * 3_600_000
-KNOWN = directions.no_destination(["Sales", "Support"])
+KNOWN = prompts.no_destination(["Sales", "Support"])
 
 
 def ask(scene: Scene, arguments: str) -> None:
@@ -70,7 +70,7 @@ def test_a_destination_that_is_none_is_never_dialled(destination: object) -> Non
 def test_arguments_that_are_no_object_are_told_so(arguments: str) -> None:
     scene = staffed()
     ask(scene, arguments)
-    assert scene.outputs() == [directions.TRANSFER_UNREADABLE] and scene.asked() == [""]
+    assert scene.outputs() == [prompts.TRANSFER_UNREADABLE] and scene.asked() == [""]
     scene.run(120_000)
     assert routes(scene) == []
 
@@ -88,7 +88,7 @@ def test_the_only_destination_needs_no_name(arguments: str) -> None:
 def test_the_only_destination_is_not_dialled_under_another_name(name: str) -> None:
     scene = staffed(agent(destinations=(SUPPORT,)))
     ask(scene, json.dumps({"destination": name}))
-    assert routes(scene) == [] and scene.outputs() == [directions.no_destination(["Support"])]
+    assert routes(scene) == [] and scene.outputs() == [prompts.no_destination(["Support"])]
 
 
 def test_one_of_several_destinations_has_to_be_named() -> None:
@@ -100,7 +100,7 @@ def test_one_of_several_destinations_has_to_be_named() -> None:
 def test_an_agent_without_humans_says_so() -> None:
     scene = staffed(agent())
     ask(scene, '{"destination": "Sales"}')
-    assert scene.outputs() == [directions.no_destination([])]
+    assert scene.outputs() == [prompts.no_destination([])]
 
 
 def test_a_destination_names_who_is_tried_next() -> None:

@@ -5,14 +5,14 @@ from collections.abc import Callable
 import pytest
 
 from app.call import commands as do
-from app.call import directions
 from app.call import events as ev
-from app.call.last_words import GUARD_MS
+from app.call import prompts
+from app.call.exits.last_words import GUARD_MS
 from tests.call.humans import HUMANS, hand_over, staffed
 from tests.call.scene import Scene, agent
 
 MESSAGE = "Your table is booked. Goodbye."
-MESSAGE_DIRECTION = directions.voicemail(MESSAGE)
+MESSAGE_DIRECTION = prompts.voicemail(MESSAGE)
 REACHED = ev.VoicemailReached(MESSAGE)
 BUSY = "conversation_already_has_active_response"
 
@@ -297,7 +297,7 @@ def test_a_transfer_is_not_made_to_a_machine_that_is_hung_up_on() -> None:
     hand_over(scene)
     scene.run(500)
     assert do.HangUp("voicemail") in scene.feed(ev.VoicemailReached())
-    assert scene.outputs() == [directions.END_ALREADY]
+    assert scene.outputs() == [prompts.END_ALREADY]
     scene.run(20_000)
     assert not scene.all(do.TransferCall)
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.call.pause_match import Pace, Pause
-from app.call.word_times import Cut, WordTimes, complete, learn, so_far
+from app.call.words.pause_alignment import Pace, Pause
+from app.call.words.word_times import Cut, WordTimes, complete, learn, so_far
 
 
 def ms(*places: int) -> list[int]:

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from app.audio import ULAW_BYTES_PER_MS, ulaw_decode
-from app.call.pause_match import Pace, Pause
-from app.call.spoken_words import words
-from app.call.word_times import WordTimes, complete, learn, so_far
+from app.call.words.pause_alignment import Pace, Pause
+from app.call.words.word_lengths import words
+from app.call.words.word_times import WordTimes, complete, learn, so_far
 from app.simulator.speech import utter
 from app.voices.pauses import SHORTEST_BYTES, Pauses
 

@@ -19,12 +19,12 @@ from typing import cast
 from app.call import commands as do
 from app.call import events as ev
 from app.call.agent import Agent
-from app.call.conversation import Turn
 from app.call.destinations import Destination
-from app.call.handover import Handover
+from app.call.exits.attempts import Handover
+from app.call.exits.transfer import TRANSFER
+from app.call.heard.conversation import Turn
 from app.call.machine import CallMachine
 from app.call.timeline import Timeline
-from app.call.transfer import TRANSFER
 from app.records import CallChanges, CallRow, TimelineRow, TurnRow
 from app.store import Store
 

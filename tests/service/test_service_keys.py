@@ -40,8 +40,8 @@ CARD = "4929123456781234"
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for two seconds here."""
-    monkeypatch.setattr("app.call.keypad.PAUSE_MS", 200.0)
-    monkeypatch.setattr("app.call.keypad.ASKED_PAUSE_MS", 400.0)
+    monkeypatch.setattr("app.call.caller.keypad.PAUSE_MS", 200.0)
+    monkeypatch.setattr("app.call.caller.keypad.ASKED_PAUSE_MS", 400.0)
 
 
 async def answered(caller: Caller) -> None:
@@ -119,7 +119,7 @@ async def test_a_lone_0_reaches_a_human() -> None:
 async def test_a_lone_0_reaches_a_human_with_the_model_down(
     how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.call.last_words.UNSAID_MS", 300.0)  # for the one that is mute
+    monkeypatch.setattr("app.call.exits.last_words.UNSAID_MS", 300.0)  # for the one that is mute
     agent = Agent()
     async with handing(agent, ONE) as w:
         w.line.callee = TAKES

@@ -92,7 +92,7 @@ async def test_what_plays_goes_on_when_the_session_is_lost() -> None:
 async def test_a_model_lost_for_good_is_apologised_for(
     case: Fault | str, number: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.call.model_link.GIVE_UP_MS", 300.0)
+    monkeypatch.setattr("app.call.model.connection.GIVE_UP_MS", 300.0)
     server = RealtimeServer(Script(HELLO))
     async with world(server, transfer_number=number) as w:
         w.line.callee = Callee(presses="1", talks_ms=10)
@@ -116,7 +116,7 @@ async def test_a_model_lost_for_good_is_apologised_for(
 async def test_a_model_out_of_reach_from_the_start_is_apologised_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("app.call.model_link.GIVE_UP_MS", 300.0)
+    monkeypatch.setattr("app.call.model.connection.GIVE_UP_MS", 300.0)
     async with world(Script(), openai_base_url="http://127.0.0.1:9/v1") as w:
         call = await w.line.call()
         await call.wait_ended()

@@ -181,7 +181,7 @@ async def test_what_was_stored_of_a_call_replays_to_the_same_commands(
 ) -> None:
     """A hundred calls at once; then a few more at a time, until there was one of every kind: how
     far a call comes before its limit is for the machine to say."""
-    monkeypatch.setattr("app.call.last_words.UNSAID_MS", 1500.0)
+    monkeypatch.setattr("app.call.exits.last_words.UNSAID_MS", 1500.0)
     draw = random.Random(SEED)
     server = RealtimeServer(Wits().brain, transcribe=lambda _: "What did you say?")
     options = Options(speed=8.0, transcript_delay_ms=30)

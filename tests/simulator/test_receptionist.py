@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from app.call import directions
+from app.call import prompts
 from app.call.agent import Agent
 from app.simulator.lines import Line
 from app.simulator.realtime import Options, RealtimeServer, Turn
@@ -258,7 +258,7 @@ async def test_without_its_tool_it_says_that_it_cannot(session: dict[str, Any]) 
         (Said("what time is it", "what time is it"), "", "I cannot see the clock."),
         (
             Said("what time is it", "what time is it"),
-            directions.tool_overdue("current_time", 10_000),
+            prompts.tool_overdue("current_time", 10_000),
             "I cannot see the clock.",
         ),
         (
@@ -396,16 +396,16 @@ AGENT = Agent(name="Mia", instructions=INSTRUCTIONS, greeting="Pizzeria Bella, t
 @pytest.mark.parametrize(
     ("direction", "said"),
     [
-        (directions.greeting(AGENT), "Pizzeria Bella, this is Mia."),
-        (directions.NUDGE, "still there?"),
-        (directions.HOLD, "still on it"),
-        (directions.warning(45_000), "45 seconds"),
-        (directions.GOODBYE_IDLE, "cannot hear you any more"),
-        (directions.GOODBYE_LIMIT, "our time is up"),
-        (directions.GOODBYE, "Goodbye!"),
-        (directions.back_again(""), "the line was gone"),
-        (directions.announcement("shift manager"), "I am connecting you."),
-        (directions.back_again("transfer_to_human"), "nobody could take your call"),
+        (prompts.greeting(AGENT), "Pizzeria Bella, this is Mia."),
+        (prompts.NUDGE, "still there?"),
+        (prompts.HOLD, "still on it"),
+        (prompts.warning(45_000), "45 seconds"),
+        (prompts.GOODBYE_IDLE, "cannot hear you any more"),
+        (prompts.GOODBYE_LIMIT, "our time is up"),
+        (prompts.GOODBYE, "Goodbye!"),
+        (prompts.back_again(""), "the line was gone"),
+        (prompts.announcement("shift manager"), "I am connecting you."),
+        (prompts.back_again("transfer_to_human"), "nobody could take your call"),
         ("Greet the caller.", "Hello!"),
         ("Do something nobody thought of.", "What else can I do for you?"),
     ],
@@ -420,7 +420,7 @@ async def test_a_direction_is_followed_whatever_the_agent_is_told(
 
 def test_a_greeting_of_two_paragraphs_is_said_whole() -> None:
     agent = Agent(name="Mia", instructions="x", greeting="Good day.\n\nI am Mia.")
-    assert directed("Be nice.\n\n" + directions.greeting(agent)) == "Good day.\n\nI am Mia."
+    assert directed("Be nice.\n\n" + prompts.greeting(agent)) == "Good day.\n\nI am Mia."
 
 
 async def test_a_goodbye_without_words_is_said_when_it_is_asked_for() -> None:
@@ -428,18 +428,18 @@ async def test_a_goodbye_without_words_is_said_when_it_is_asked_for() -> None:
     async with conversation(GOODBYE, lines=lines) as caller:
         assert await caller.says(0) == ""
         assert caller.calls()[0][0] == "end_call"
-        assert await caller.answers_tool(directions.END_UNSPOKEN) == "Goodbye!"
+        assert await caller.answers_tool(prompts.END_UNSPOKEN) == "Goodbye!"
 
 
 async def test_a_goodbye_that_was_spoken_into_is_taken_back() -> None:
     async with conversation(GOODBYE, ASKS_MENU) as caller:
         await caller.says(0)
-        await caller.outputs(directions.END_TAKEN_BACK)
+        await caller.outputs(prompts.END_TAKEN_BACK)
         assert await caller.says(1) == "Let me see."
         assert caller.calls() == [("menu", {"size": "large"})]
     async with conversation(GOODBYE) as caller:
         await caller.says(0)
-        assert "still here" in await caller.answers_tool(directions.END_TAKEN_BACK)
+        assert "still here" in await caller.answers_tool(prompts.END_TAKEN_BACK)
 
 
 async def test_an_answer_beside_the_conversation_is_plain_and_calls_nothing() -> None:
@@ -485,16 +485,16 @@ async def test_a_restored_conversation_does_not_order_twice() -> None:
         async with PhoneSession(server, tools=TOOLS, **BY_HAND) as client:
             caller = Caller(client)
             await message(caller, "user", "two funghi for Ada")
-            await message(caller, "system", directions.tool_running("place_order"))
-            await message(caller, "system", directions.SESSION_RENEWED)
+            await message(caller, "system", prompts.tool_running("place_order"))
+            await message(caller, "system", prompts.SESSION_RENEWED)
             assert "still on it" in await caller.asks()
             assert caller.calls() == []
         async with PhoneSession(server, tools=TOOLS, **BY_HAND) as client:
             caller = Caller(client)
             await message(caller, "user", "two funghi for Ada")
-            result = directions.tool_result("place_order", '{"ready_at": "9:15"}')
+            result = prompts.tool_result("place_order", '{"ready_at": "9:15"}')
             await message(caller, "system", result)
-            await message(caller, "system", directions.SESSION_RENEWED)
+            await message(caller, "system", prompts.SESSION_RENEWED)
             assert await caller.asks() == "Done, Ada. Be here at nine fifteen."
             assert caller.calls() == []
 

@@ -8,9 +8,9 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
+from app.call.caller.keypad import END_KEY, MASK
 from app.call.commands import GiveDigits
 from app.call.events import DigitPressed, EntryAsked, Event, ToolFailed, ToolReturned
-from app.call.keypad import END_KEY, MASK
 from app.errors import ToolError, ToolFault
 from app.recorder import CallInfo
 from app.telemetry import TRACE

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from app.bridge.dialling_rules import is_number
 from app.bridge.leg.leg import Leg
 from app.call.destinations import Destination
-from app.call.handover import Handover
+from app.call.exits.attempts import Handover
 from app.telephony.rest import CallOrder
 from app.telephony.twiml import render, say_language
 

@@ -7,10 +7,10 @@ from typing import Any
 from app.bridge.decisions import log_decision
 from app.bridge.switchboard import Switchboard
 from app.bridge.way_back import WRITTEN_S, WayBack
-from app.call.handover import CALLER_GONE, FAILED, NOT_TAKEN, RINGING, TAKEN, TALKING
+from app.call.exits.attempts import CALLER_GONE, FAILED, NOT_TAKEN, RINGING, TAKEN, TALKING
+from app.call.exits.transfer import TRANSFER
 from app.call.ids import OURS
 from app.call.returned import Returned
-from app.call.transfer import TRANSFER
 from app.recorder import CallInfo
 from app.store import Store
 from app.telephony.dial_ended import DialEnded

@@ -23,9 +23,9 @@ from app.bridge.way_back import WayBack
 from app.call.commands import PlayDigits, TransferCall
 from app.call.destinations import Destination
 from app.call.events import StreamEnded
-from app.call.handover import CALLER_GONE, FAILED, RINGING, TAKEN, Handover
+from app.call.exits.attempts import CALLER_GONE, FAILED, RINGING, TAKEN, Handover
+from app.call.exits.transfer import TRANSFER, anybody
 from app.call.returned import Returned
-from app.call.transfer import TRANSFER, anybody
 from app.errors import TwilioError
 from app.recorder import CallInfo
 from app.store import TERMINAL

@@ -1,0 +1,1 @@
+"""The caller: who has the floor, their keys, and how long they are left alone."""

@@ -1,0 +1,107 @@
+"""What the caller's keys lead to: a tool's answer, a human, or words for the agent."""
+
+from collections.abc import Callable
+
+from app.call import prompts
+from app.call.agent import Agent
+from app.call.caller.clocks import NEVER
+from app.call.caller.keypad import Entry, Keypad
+from app.call.commands import Command, GiveDigits, MuteCaller, UnmuteCaller
+from app.call.events import EntryAsked
+from app.call.exits.transfer import Handing, anybody
+from app.call.heard.agent_audio import AgentAudio
+from app.call.heard.conversation import Conversation
+from app.call.ids import Ids
+from app.call.model.responses import Responses, Wanted, Wish
+from app.call.model.tool_answers import ToolAnswers
+
+TELL_MS = 30_000.0  # for a prompt that never comes or never ends
+
+CallHuman = Callable[[Handing, float], bool]
+
+
+class Entries:
+    """`call_human(handing, now_ms)`: the caller pressed a lone 0, and somebody is there. Returns
+    False when the caller cannot be handed over now."""
+
+    def __init__(
+        self,
+        out: list[Command],
+        agent: Agent,
+        audio: AgentAudio,
+        answers: ToolAnswers,
+        conversation: Conversation,
+        responses: Responses,
+        call_human: CallHuman,
+        ids: Ids,
+    ) -> None:
+        self.keypad = Keypad()
+        self._out = out
+        self._agent = agent
+        self._audio = audio
+        self._answers = answers
+        self._conversation = conversation
+        self._responses = responses
+        self._call_human = call_human
+        self._ids = ids
+        self._muted = False
+        self._prompt: Wanted | None = None
+        self._tell_by_ms = -NEVER  # until then the caller may be told, and their time waits
+
+    def asked(self, event: EntryAsked, now_ms: float) -> None:
+        """A tool wants digits."""
+        calls = self._answers.calls
+        if self.keypad.asked or event.call_id not in calls.open():
+            self._out.append(GiveDigits(event.call_id, ""))
+            return
+        calls.keep(event.call_id)
+        self.keypad.ask(
+            event.call_id, event.length, now_ms, secret=event.secret, timeout_ms=event.timeout_ms
+        )
+        self._tell_by_ms, self._prompt = now_ms + TELL_MS, None
+        if event.prompt:
+            self._prompt = Wanted(Wish.SAY, prompts.say(event.prompt))
+            self._responses.want(self._prompt.wish, self._prompt.direction)
+
+    def dropped(self, call_id: str, now_ms: float) -> None:
+        """This tool wants no digits any more."""
+        self.keypad.drop(call_id, now_ms)
+        self._forget_prompt()
+
+    def settle(self, now_ms: float, *, at_s: float, muted: bool) -> None:
+        """Do what is due. `at_s`: Unix time. `muted`: there is another reason not to listen."""
+        if self.keypad.asked and now_ms < self._tell_by_ms:
+            self.keypad.told(min(max(now_ms, self._audio.ledger.ends_ms), self._tell_by_ms))
+            if self._responses.idle and self._audio.heard_out_ms(now_ms) <= now_ms:
+                self._tell_by_ms = now_ms
+        if (entry := self.keypad.settle(now_ms)) is not None:
+            self._entered(entry, now_ms, at_s)
+        muted = muted or self.keypad.muted(now_ms)
+        if muted != self._muted:
+            self._muted = muted
+            self._out.append(MuteCaller() if muted else UnmuteCaller())
+
+    def _forget_prompt(self) -> None:
+        """What was typed, or is not wanted any more, need not be asked for."""
+        if self._prompt is not None and not self.keypad.asked:
+            self._responses.withdraw(self._prompt)
+            self._prompt = None
+
+    def _entered(self, entry: Entry, now_ms: float, at_s: float) -> None:
+        if entry.call_id:
+            self._forget_prompt()
+            self._answers.calls.resume(entry.call_id, now_ms)
+            self._out.append(GiveDigits(entry.call_id, entry.digits))
+            return
+        text = prompts.keys_pressed(entry.digits)
+        destinations = self._agent.destinations
+        if entry.calls_human and destinations:
+            route = anybody(destinations, at_s)
+            if not route:
+                opens = min(filter(None, (each.hours.opens_next(at_s) for each in destinations)))
+                text = prompts.nobody_for_zero(opens)
+            elif self._call_human(Handing(route, "The caller pressed 0."), now_ms):
+                return
+        item_id = self._ids.own("keys")
+        self._conversation.typed(item_id, text, now_ms)
+        self._answers.tell(item_id, text)

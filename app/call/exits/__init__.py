@@ -1,0 +1,1 @@
+"""How a call leaves the agent: goodbye, transfer, redirect, tones."""

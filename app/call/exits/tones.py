@@ -1,0 +1,85 @@
+"""Keys that the agent presses: as tones on the stream, or by Twilio when they are many."""
+
+import json
+import re
+from collections.abc import Callable
+
+from app.audio import base64_size, dtmf_tones, tones_ms
+from app.call import prompts
+from app.call.caller.clocks import NEVER
+from app.call.commands import PlayDigits
+from app.call.exits.redirect import Redirect
+from app.call.heard.agent_audio import OWN_SOUND, AgentAudio
+
+SEND_DIGITS = "send_digits"
+LONGEST_TONES_MS = 10_000  # on the stream; what takes longer is left to Twilio's <Play digits>
+_DIGITS = re.compile("[0-9A-D*#wW]{1,200}")
+
+AnswerTool = Callable[[str, str, float], None]
+
+
+class Tones:
+    """One row of keys at a time. The caller's speech does not stop them: the machine at the other
+    end talks all the time. `answer_tool(call_id, output, now_ms)` tells the model how it went."""
+
+    def __init__(self, audio: AgentAudio, redirect: Redirect, answer_tool: AnswerTool) -> None:
+        self._audio = audio
+        self._redirect = redirect
+        self._answer_tool = answer_tool
+        self._call_id = ""
+        self._digits = ""  # not pressed yet: a voice still says what comes before them
+
+    @property
+    def under_way(self) -> bool:
+        return bool(self._call_id)
+
+    @property
+    def sounding(self) -> bool:
+        """Whether they are being pressed, and nobody's speech may cut them."""
+        return bool(self._call_id) and not self._digits
+
+    def press(self, call_id: str, arguments: str, now_ms: float) -> None:
+        """`arguments`: JSON text with `digits`: 0-9 A-D * #, w and W for 500 and 1000 ms."""
+        try:
+            given = json.loads(arguments or "{}")
+            digits = given["digits"]
+        except (ValueError, TypeError, KeyError, RecursionError):
+            digits = None
+        if not isinstance(digits, str) or not _DIGITS.fullmatch(digits):
+            self._answer_tool(call_id, prompts.DIGITS_UNREADABLE, now_ms)
+        elif self._call_id or self._redirect.ordered:
+            self._answer_tool(call_id, prompts.DIGITS_BUSY, now_ms)
+        else:
+            self._call_id, self._digits = call_id, digits
+            self._begin(now_ms)
+
+    def _begin(self, now_ms: float) -> None:
+        """Press them, when what is said before them has been made."""
+        if self._audio.owed or not self._digits:
+            return
+        digits, self._digits = self._digits, ""
+        if tones_ms(digits) > LONGEST_TONES_MS:
+            command = PlayDigits(self._call_id, digits)
+            self._redirect.order(command, SEND_DIGITS, self._failed, now_ms)
+        else:
+            payload = dtmf_tones(digits)
+            self._audio.play(OWN_SOUND, payload, base64_size(payload), now_ms)
+            self._audio.finish(OWN_SOUND, now_ms)
+
+    def settle(self, now_ms: float) -> None:
+        """Press them, and tell the model when they were heard."""
+        self._begin(now_ms)
+        if now_ms >= self.next_ms(now_ms):
+            self._answer(prompts.DIGITS_SENT, now_ms)
+
+    def next_ms(self, now_ms: float) -> float:
+        if not self.sounding or self._redirect.ordered:
+            return NEVER
+        return self._audio.heard_out_ms(now_ms)
+
+    def _failed(self, why: str, now_ms: float) -> None:
+        self._answer(prompts.digits_failed(why), now_ms)
+
+    def _answer(self, output: str, now_ms: float) -> None:
+        call_id, self._call_id = self._call_id, ""
+        self._answer_tool(call_id, output, now_ms)

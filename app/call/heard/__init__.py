@@ -1,0 +1,1 @@
+"""What the caller heard: the playback ledger, the agent's audio, the transcript."""

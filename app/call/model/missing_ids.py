@@ -1,0 +1,64 @@
+"""Ids that a compatible server leaves out, filled in from what the call knows.
+
+OpenAI names the item and the response in each event; servers that follow it loosely do not. What
+they mean is nearly always plain: the response under way, its last item, the caller's last turn.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+from app.call import events as ev
+from app.call.heard.conversation import Conversation
+from app.call.ids import Ids
+from app.call.model.responses import Responses
+from app.call.model.session_items import SessionItems
+
+_OF_RESPONSES = (ev.ResponseCreated, ev.ResponseDone)
+_OF_AGENT_ITEMS = (
+    ev.AudioReceived,
+    ev.TextReceived,
+    ev.TranscriptReceived,
+    ev.TranscriptCompleted,
+    ev.OutputItemAdded,
+    ev.OutputItemDone,
+)
+_OF_TEXTS = (ev.TextReceived, ev.TranscriptReceived)
+_OF_CALLER_ITEMS = (ev.SpeechStarted, ev.CallerTurnCommitted, ev.CallerTranscribed)
+_NAMED = frozenset((*_OF_RESPONSES, *_OF_AGENT_ITEMS, *_OF_CALLER_ITEMS))
+
+
+class MissingIds:
+    """Call `fill` with every event before anything else looks at it."""
+
+    def __init__(
+        self, ids: Ids, conversation: Conversation, responses: Responses, items: SessionItems
+    ) -> None:
+        self._ids = ids
+        self._conversation = conversation
+        self._responses = responses
+        self._items = items
+
+    def fill(self, event: ev.Event) -> ev.Event:
+        """The event with all its ids; the same object when it has them."""
+        if type(event) not in _NAMED:
+            return event
+        told: dict[str, Any] = {}
+        if getattr(event, "response_id", None) == "" and type(event) not in _OF_TEXTS:
+            told["response_id"] = self._response_id(event)
+        if getattr(event, "item_id", None) == "":
+            told["item_id"] = self._item_id(event)
+        return replace(event, **told) if told else event
+
+    def _response_id(self, event: ev.Event) -> str:
+        active_id = self._responses.active_id
+        if active_id is None or isinstance(event, ev.ResponseCreated):
+            return self._ids.own("response")
+        return active_id
+
+    def _item_id(self, event: ev.Event) -> str:
+        known = ""
+        if isinstance(event, ev.CallerTurnCommitted | ev.CallerTranscribed):
+            known = self._conversation.latest("user", without_text=True)
+        elif isinstance(event, _OF_AGENT_ITEMS) and not isinstance(event, ev.OutputItemAdded):
+            known = next(reversed(self._items.of_active), "")
+        return known or self._ids.own("item")

@@ -1,0 +1,189 @@
+"""What the agent is told to do when it is not the caller's turn that asks for it."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+
+from app.call.agent import Agent
+from app.call.heard.conversation import Turn
+
+
+def greeting(agent: Agent) -> str:
+    return (
+        "The caller has just been connected and hears you now for the first time. Say exactly "
+        f"this, and nothing else: {agent.greeting}"
+    )
+
+
+def say(text: str) -> str:
+    return f"Say exactly this, and nothing else: {text}"
+
+
+def voicemail(message: str) -> str:
+    return (
+        "You have reached an answering machine, and it records from now on. Nobody will answer. "
+        f"Say exactly this, and nothing else: {message}"
+    )
+
+
+_GOODBYES = {
+    "ca": "Adéu.", "da": "Farvel.", "de": "Auf Wiederhören.", "en": "Goodbye.", "es": "Adiós.",
+    "fi": "Näkemiin.", "fr": "Au revoir.", "it": "Arrivederci.", "ja": "失礼いたします。",
+    "ko": "안녕히 계세요.", "nb": "Ha det bra.", "nl": "Tot ziens.", "pl": "Do widzenia.",
+    "pt": "Até logo.", "ru": "До свидания.", "sv": "Hej då.", "zh": "再见。",
+}  # fmt: skip
+
+
+def goodbye_in(language: str) -> str:
+    """What Twilio says when the model does not. `language`: ISO 639-1; English where unknown."""
+    return _GOODBYES.get(language, _GOODBYES["en"])
+
+
+NUDGE = (
+    "The caller has said nothing for a while. Ask in one short sentence whether they are still "
+    "there. Do not repeat what you said before."
+)
+HOLD = (
+    "You are still waiting for the result of what you are doing. Tell the caller in a few words "
+    "that you are still on it. Do not guess the result."
+)
+WARNING = (
+    "The call has to end in about {seconds} seconds. Tell the caller so in one short sentence and "
+    "help them to finish."
+)
+GOODBYE_IDLE = (
+    "The caller no longer answers. Say goodbye in one short sentence; the call ends then."
+)
+GOODBYE_LIMIT = (
+    "The call has reached its longest time and ends now. Apologise and say goodbye in one short "
+    "sentence."
+)
+GOODBYE = "Say goodbye to the caller in one short sentence; the call ends when they have heard it."
+
+_RESUMED = (
+    "The telephone connection was lost for a moment and is back. Say so in a few words, and go on "
+    "where the conversation stopped."
+)
+_NOT_REACHED = (
+    "The caller was to be handed to a human, heard ringing or music meanwhile, and is back with "
+    "you. The result of transfer_to_human says what happened. Tell the caller so in one short "
+    "sentence, without technical words, and offer what else you can do."
+)
+_KEYS_PRESSED = "The keys were pressed, and you are connected again. Go on."
+SESSION_RENEWED = (
+    "The connection was interrupted for a moment and this conversation was restored from its "
+    "transcript. The caller may have said something that is missing here. Go on where it stopped, "
+    "and do not greet the caller again."
+)
+SESSION_RETURNED = (
+    "This is the conversation so far, restored from its transcript. It goes on now; do not greet "
+    "the caller again."
+)
+
+HISTORY_LOST = (
+    "What was said on this call so far is not known: it was before your time, and its transcript "
+    "cannot be read."
+)
+
+# What tool calls are answered with when the machine itself answers them.
+END_TAKEN_BACK = (
+    "The call was not ended: the caller spoke before the goodbye was over. Listen and go on; call "
+    "end_call again when the conversation is over."
+)
+END_UNSPOKEN = "The call ends after your goodbye. Say it now."
+END_DONE = "The goodbye was heard. The call ends."
+END_FORCED = "The call ends. The goodbye was not heard to its end."
+END_ALREADY = "The call is ending already."
+
+
+TRANSFER_SUSPENDED = (
+    "Not transferred: the caller spoke before the announcement was over. Listen to what they said "
+    "and answer it. If they still want a human, call transfer_to_human again."
+)
+TRANSFER_ALREADY = "The caller is being transferred already."
+TRANSFER_UNREADABLE = (
+    "Not transferred: the arguments are not a JSON object. Correct them and call it again."
+)
+DIGITS_SENT = "The keys were pressed."
+DIGITS_UNREADABLE = (
+    "Nothing was sent: digits is text of 1 to 200 characters of 0-9 A-D * # w W. Correct it and "
+    "call it again."
+)
+DIGITS_BUSY = "Nothing was sent: other keys are still being pressed."
+
+
+def back_again(tool: str) -> str:
+    """What the agent is to do in the first breath of a stream that is not the call's first.
+    `tool`: what took the caller away; empty: nothing did."""
+    return {"transfer_to_human": _NOT_REACHED, "send_digits": _KEYS_PRESSED}.get(tool, _RESUMED)
+
+
+def announcement(name: str) -> str:
+    return (
+        f"You are about to hand the caller to a human: {name}. Tell the caller in one short "
+        "sentence that you are connecting them."
+    )
+
+
+def no_destination(names: Iterable[str]) -> str:
+    known = ", ".join(names)
+    if not known:
+        return "Not transferred: there is nobody whom callers can be handed to. Say so."
+    return f"Not transferred: there is no such destination. Choose one of: {known}."
+
+
+def closed(name: str, opens: datetime, others: Sequence[str]) -> str:
+    there = f" There now: {', '.join(others)}." if others else ""
+    return (
+        f"Not transferred: {name} is closed until {opens:%A, %H:%M}.{there} Tell the caller, and "
+        "offer what else you can do."
+    )
+
+
+def transfer_failed(name: str, why: str) -> str:
+    return (
+        f"Not transferred: the call could not be put through to {name} ({why}). The caller is "
+        "still with you. Tell them, and offer what else you can do."
+    )
+
+
+def digits_failed(why: str) -> str:
+    return f"The keys could not be pressed ({why}). You are still connected."
+
+
+def keys_pressed(digits: str) -> str:
+    return f"(The caller pressed on the telephone's keypad: {digits})"
+
+
+def nobody_for_zero(opens: datetime) -> str:
+    return (
+        "(The caller pressed 0 on the telephone's keypad to reach a human, but nobody is there "
+        f"before {opens:%A, %H:%M})"
+    )
+
+
+def tool_overdue(name: str, limit_ms: float) -> str:
+    return (
+        f"{name} gave no answer within {limit_ms / 1000:g} seconds. Tell the caller that it did "
+        "not work and offer what else you can do."
+    )
+
+
+def tool_result(name: str, output: str) -> str:
+    return f"Result of {name}: {output}"
+
+
+def as_messages(turns: Iterable[Turn]) -> Iterator[tuple[str, str]]:
+    """Turns, as heard, the way a session is told of them: (role, text)."""
+    for turn in turns:
+        if turn.role == "tool":
+            yield "system", tool_result(turn.detail["name"], turn.text)
+        elif turn.heard_text:
+            yield turn.role, turn.heard_text
+
+
+def tool_running(name: str) -> str:
+    return f"{name} was called and still runs: its result follows. Do not call it again for this."
+
+
+def warning(warning_ms: float) -> str:
+    return WARNING.format(seconds=round(warning_ms / 1000))

@@ -1,0 +1,122 @@
+"""The parts of a call's machine, put together.
+
+    speech      what the agent says: audio, items, synthesis, conversation
+    responses   what the model is asked
+    answers     what it is told of its tools
+    session     the model's session: opened, configured, lost, replaced
+    floor       who may speak
+    leaving     a goodbye, a transfer, tones
+    entries     the caller's keys
+    patience    idle, hold, the longest call
+    owed        answers that have to be heard, and soon
+    missing     ids that the model's server leaves out
+
+Each file says the rules of its part; `machine` says what they have to do with one another.
+"""
+
+from collections.abc import Callable
+
+from app.call.agent import Agent
+from app.call.caller.digit_entries import Entries
+from app.call.caller.floor import Floor
+from app.call.caller.idle_and_hold import Patience
+from app.call.commands import Command
+from app.call.exits.exits import Leaving
+from app.call.exits.transfer import Handing
+from app.call.heard.agent_audio import AgentAudio
+from app.call.heard.conversation import Conversation
+from app.call.ids import Ids
+from app.call.model.connection import ModelLink
+from app.call.model.missing_ids import MissingIds
+from app.call.model.responses import Responses
+from app.call.model.session_items import SessionItems
+from app.call.model.tool_answers import ToolAnswers
+from app.call.model.tool_calls import ToolCalls
+from app.call.model_session import ModelSession
+from app.call.owed_answers import OwedAnswers
+from app.call.speech.agent_speech import AgentSpeech
+
+
+class Parts:
+    """`out`: where all of them put their commands. `hand_over(handing, now_ms)`: hands the caller
+    over unasked."""
+
+    def __init__(
+        self,
+        agent: Agent,
+        out: list[Command],
+        conversation: Conversation,
+        hand_over: Callable[[Handing, float], bool],
+    ) -> None:
+        self.ids = Ids()
+        self.audio = AgentAudio(out)
+        self.items = SessionItems(out, self.ids)
+        self.responses = Responses()
+        self.speech = AgentSpeech(
+            out,
+            self.audio,
+            self.items,
+            conversation,
+            self.responses,
+            self.ids,
+            voices=agent.voices,
+        )
+        self.link = ModelLink()
+        self.tools = ToolCalls(agent.limits.tool_ms)
+        self.answers = ToolAnswers(
+            out,
+            self.tools,
+            conversation,
+            self.responses,
+            self.link,
+            self.ids,
+            lambda: not self.leaving.under_way,
+        )
+        self.leaving = Leaving(out, agent, self.audio, self.responses, self.answers.answer)
+        self.entries = Entries(
+            out,
+            agent,
+            self.audio,
+            self.answers,
+            conversation,
+            self.responses,
+            hand_over,
+            self.ids,
+        )
+        self.floor = Floor(
+            out,
+            self.items,
+            self.speech,
+            self.responses,
+            self.leaving,
+            self.entries,
+            self.ids,
+            interruptible=agent.turns.interruptible,
+        )
+        self.session = ModelSession(
+            out,
+            agent,
+            self.link,
+            self.items,
+            self.speech,
+            self.responses,
+            self.answers,
+            self.leaving,
+            self.floor,
+            self.ids,
+        )
+        self.patience = Patience(agent.limits, self.audio, self.responses, self.leaving.farewell)
+        self.owed = OwedAnswers(
+            out,
+            self.audio,
+            self.items,
+            self.speech,
+            self.responses,
+            self.tools,
+            self.floor,
+            self.session,
+            self.patience,
+            self.ids,
+            limit_ms=agent.limits.first_sound_ms,
+        )
+        self.missing = MissingIds(self.ids, conversation, self.responses, self.items)
