@@ -13,9 +13,9 @@ from rich.console import Console
 
 from app.call_screen import Screen
 from app.errors import BridgeError
-from app.records import TERMINAL
+from app.records.schema import TERMINAL
+from app.records.visible import visible
 from app.settings import load_settings
-from app.visible import visible
 
 NOT_REACHED, WRONG_SETTINGS, STOPPED = 1, 2, 130
 PLACE_S = 30.0  # the service tries for 20 s at most to have the call placed

@@ -10,13 +10,13 @@ import typer
 from rich.console import Console
 
 from app.errors import BridgeError
-from app.records import CallRow
-from app.report.files import keep_call, record_of
-from app.report.report import CallReport, read_call
-from app.report.terminal import facts, listing, transcript
+from app.records.report.call_report import CallReport, read_call
+from app.records.report.files import keep_call, record_of
+from app.records.report.terminal import facts, listing, transcript
+from app.records.schema import CallRow
+from app.records.store import Store
+from app.records.visible import visible
 from app.settings import load_settings
-from app.store import Store
-from app.visible import visible
 
 calls = typer.Typer(
     help="List the calls that were held, or show one.",

@@ -30,10 +30,11 @@ from app.demo_voices import DemoVoice, speaker, with_voices_of
 from app.embedded import embedded_model
 from app.errors import BridgeError, ConfigError
 from app.main import create_app
-from app.recording import check_folder
-from app.report.files import KEPT_SOUND, keep_call, record_of
-from app.report.picture import PictureUnavailable
-from app.report.report import CallReport, read_call
+from app.records.recording import check_folder
+from app.records.report.call_report import CallReport, read_call
+from app.records.report.files import KEPT_SOUND, keep_call, record_of
+from app.records.report.picture import PictureUnavailable
+from app.records.store import Store
 from app.server import Server, bind
 from app.settings import Settings, load_settings
 from app.simulator.speech import speak
@@ -47,7 +48,6 @@ from app.simulator.twilio import (
     PhoneLine,
     now_ms,
 )
-from app.store import Store
 
 AGENT_FILE = Path(__file__).parents[1] / "examples" / "pizzeria.toml"
 ACCOUNT_SID = "AC" + "0" * 32

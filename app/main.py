@@ -8,15 +8,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from fastapi import FastAPI
 
 from app import __version__
-from app.after_call import AfterCall
 from app.bridge.outbound import Outbound
 from app.bridge.services import Services
 from app.bridge.switchboard import Switchboard
 from app.bridge.transfers.transfers import Transfers
 from app.bridge.way_back import WayBack
 from app.call.words.sentences import sentences
+from app.records.after_call import AfterCall
+from app.records.summary import Summariser
 from app.settings import EMBEDDED, Settings, load_settings
-from app.summary import Summariser
 from app.telephony.signature import SignatureChecker
 from app.web import actions, calls, handover, health, openapi, outgoing, phone, problems
 from app.web import stream_audio as speech

@@ -23,8 +23,8 @@ from app.bridge.services import voice_secrets
 from app.embedded import embedded_model
 from app.errors import BridgeError, ConfigError, VoiceError
 from app.own_voice import OwnVoice, OwnVoiceSettings
+from app.records.visible import one_line, visible
 from app.settings import EMBEDDED, Settings, load_settings
-from app.visible import one_line, visible
 from app.voice_sample import Sample, record, sentences_of
 from app.voices.base import Voice
 from app.voices.http import HttpSettings

@@ -24,7 +24,7 @@ from app.bridge.services import Services
 from app.call import commands as do
 from app.call import events as ev
 from app.main import create_app
-from app.recorder import CallInfo
+from app.records.recorder import CallInfo
 from app.server import Server, bind
 from app.settings import Settings
 from app.simulator.realtime import RealtimeServer, Reply, Turn

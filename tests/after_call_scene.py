@@ -12,10 +12,10 @@ from typing import Any
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from app.after_call import LEASE_S, AfterCall
 from app.call.usage import Usage
-from app.report_queue import State
-from app.store import CallStatus, Store, TurnRow
+from app.records.after_call import LEASE_S, AfterCall
+from app.records.report_queue import State
+from app.records.store import CallStatus, Store, TurnRow
 from app.web.calls import Call
 
 TURNS = [

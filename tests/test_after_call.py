@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook as Verifier
 
-from app.after_call import (
+from app.records.after_call import (
     AT_ONCE,
     GIVE_UP_S,
     LAST_RETRY_S,
@@ -19,8 +19,8 @@ from app.after_call import (
     RETRIES_S,
     call_ended,
 )
-from app.report_queue import HEAD_START_S
-from app.store import CallRow, CallStatus, Store, TurnRow
+from app.records.report_queue import HEAD_START_S
+from app.records.store import CallRow, CallStatus, Store, TurnRow
 from tests.after_call_scene import (
     Owner,
     VirtualClock,

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from app.report_queue import HEAD_START_S
-from app.store import CallStatus, Store, StoreUnavailable
+from app.records.report_queue import HEAD_START_S
+from app.records.store import CallStatus, Store, StoreUnavailable
 
 LATER = timedelta(minutes=5)
 

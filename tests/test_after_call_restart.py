@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from app.after_call import AT_ONCE, LEASE_S, LOOK_EVERY_S, call_ended
 from app.call.usage import Usage
-from app.report_queue import HEAD_START_S
-from app.store import CallRow, Store, TurnRow
-from app.summary import Summary
+from app.records.after_call import AT_ONCE, LEASE_S, LOOK_EVERY_S, call_ended
+from app.records.report_queue import HEAD_START_S
+from app.records.store import CallRow, Store, TurnRow
+from app.records.summary import Summary
 from tests.after_call_scene import (
     TURNS,
     Owner,
@@ -179,7 +179,7 @@ async def test_a_report_that_cannot_be_written_holds_up_no_other(
             raise RuntimeError("a bug")
         return call_ended(call, turns, since)
 
-    monkeypatch.setattr("app.after_call.call_ended", stumbles)
+    monkeypatch.setattr("app.records.after_call.call_ended", stumbles)
     async with after_calls(store, owner.url, clock) as after:
         await ended(store, "CA1", "CA2")
         after.call_over("CA1")

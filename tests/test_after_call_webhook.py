@@ -14,8 +14,8 @@ from standardwebhooks import Webhook as Verifier
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from app.errors import ConfigError
+from app.records.webhook import Answer, Webhook, signing_key
 from app.retry_after import retry_after_s
-from app.webhook import Answer, Webhook, signing_key
 from tests.ports import free_port
 
 KEY = b"twenty-four bytes or so."

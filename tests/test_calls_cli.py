@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from app.calls_cli import calls
-from app.store import Store
+from app.records.store import Store
 from tests.report.recorded_call import Story, handed_over_call, pizza_call
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from app.store import Store, StoreUnavailable, TimelineRow, TurnRow
+from app.records.store import Store, StoreUnavailable, TimelineRow, TurnRow
 
 # The tables as they were before calls had a cost, a recording, a summary and reports.
 EARLIER_SCHEMA = """

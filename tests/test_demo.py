@@ -15,7 +15,7 @@ from app.call.destinations import Destination
 from app.cli import cli
 from app.demo import A_PERSON, AGENT_FILE, CALLER_VOICE, ONCE_MORE, tell_of_humans
 from app.demo_screen import Screen
-from app.recorder import CallInfo
+from app.records.recorder import CallInfo
 from app.simulator.grammar import Grammar
 from app.simulator.recognizer import Recognizer
 from app.simulator.speech import speak

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from app.bridge.outbound import GRACE_S, Outbound, OutboundRefused, Placed
-from app.store import Store
+from app.records.store import Store
 from app.telephony.rest import TwilioRest
 from tests.telephony.twilio_stand_in import (
     ACCOUNT,

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from app.private_files import fresh_private_file, narrow, private_folder
-from app.report.files import keep_call, record_of
-from app.report.report import read_call
-from app.store import Store
+from app.records.private_files import fresh_private_file, narrow, private_folder
+from app.records.report.call_report import read_call
+from app.records.report.files import keep_call, record_of
+from app.records.store import Store
 from tests.report.recorded_call import pizza_call
 
 

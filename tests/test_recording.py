@@ -15,7 +15,7 @@ import pytest
 from app.audio import ulaw_encode
 from app.call import commands as do
 from app.call import events as ev
-from app.recording import Recording, Sound
+from app.records.recording import Recording, Sound
 from app.simulator.twilio_playback import PlaybackClock
 
 FRAME_MS = 20
@@ -292,7 +292,7 @@ async def test_a_folder_that_cannot_be_made_costs_the_recording_alone(
 ) -> None:
     (tmp_path / "file").write_text("")
     recording = started(tmp_path / "file")
-    with caplog.at_level(logging.ERROR, "app.recording"):
+    with caplog.at_level(logging.ERROR, "app.records.recording"):
         for number in range(3):
             play(recording, number, number * 100.0)
             await recording.write(number * 100 + 50)

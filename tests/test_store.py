@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from app.errors import ConfigError
-from app.store import CallStatus, Store, StoreUnavailable, TimelineRow, TurnRow
+from app.records.store import CallStatus, Store, StoreUnavailable, TimelineRow, TurnRow
 
 
 @pytest.fixture
@@ -167,7 +167,7 @@ async def test_pages_of_calls_go_from_the_newest_to_the_oldest(store: Store) -> 
 async def test_a_locked_database_delays_records_but_loses_none(
     store: Store, file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "app.store")
+    caplog.set_level(logging.INFO, "app.records.store")
     with failures() as failed, somebody_writes(file) as other:
         store.save_call("CA1", status="in-progress", from_number="+15551230001")
         store.save_turns("CA1", [TurnRow(0, "user", "a secret")])

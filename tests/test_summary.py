@@ -13,12 +13,12 @@ import pytest
 from rich.console import Console
 
 from app.call.usage import Usage
-from app.records import CallRow, TurnRow
-from app.report.report import read_call
-from app.report.terminal import facts
+from app.records.report.call_report import read_call
+from app.records.report.terminal import facts
+from app.records.schema import CallRow, TurnRow
+from app.records.store import Store
+from app.records.summary import LONGEST_TRANSCRIPT_BYTES, Summariser, written_down
 from app.simulator.realtime import Fault, Options, RealtimeServer, Reply, Script, Session
-from app.store import Store
-from app.summary import LONGEST_TRANSCRIPT_BYTES, Summariser, written_down
 from tests.ports import free_port
 from tests.report.recorded_call import pizza_call
 from tests.service.wire_types import check_client_event

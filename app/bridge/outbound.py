@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from app.bridge.decisions import log_decision
 from app.bridge.dialling_rules import OutboundRefused, calling_code, check_number
 from app.errors import TwilioError
-from app.store import Store
+from app.records.store import Store
 from app.telephony.rest import CallOrder, TwilioRest
 
 __all__ = ["Outbound", "OutboundRefused", "Placed"]

@@ -15,14 +15,14 @@ from app.call.words.pause_alignment import Pace
 from app.call.words.word_times import UNKNOWN
 from app.errors import ConfigError
 from app.prices import Prices, load_prices
-from app.recorder import CallInfo, Past, Recorder, Watcher
-from app.recording import Recording, check_folder
-from app.records import Transfers
+from app.records.recorder import CallInfo, Past, Recorder, Watcher
+from app.records.recording import Recording, check_folder
+from app.records.schema import Transfers
+from app.records.store import Store
+from app.records.webhook import signing_key
 from app.settings import EMBEDDED, Settings
-from app.store import Store
 from app.telephony.rest import TwilioRest
 from app.voices.base import Voice
-from app.webhook import signing_key
 
 
 @dataclass(frozen=True, slots=True)

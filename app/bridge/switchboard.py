@@ -19,8 +19,8 @@ from app.call.events import Event, HangUpRequested, StreamEnded, VoicemailReache
 from app.call.exits.tones import SEND_DIGITS
 from app.call.returned import BY_ACCIDENT, Returned
 from app.errors import TwilioError
-from app.recorder import CallInfo, Past
-from app.store import TERMINAL, CallStatus
+from app.records.recorder import CallInfo, Past
+from app.records.store import TERMINAL, CallStatus
 
 logger = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from app.bridge.switchboard import Switchboard, keys_pressed
 from app.call.agent import Agent
 from app.call.events import StreamEnded
 from app.call.returned import BY_ACCIDENT, Returned
-from app.recorder import CallInfo, CallIsOver, Past, forgotten, read_past
-from app.store import StoreUnavailable
+from app.records.recorder import CallInfo, CallIsOver, Past, forgotten, read_past
+from app.records.store import StoreUnavailable
 
 KNOWN_S = 0.3  # the caller hears ringing so long at most until the store says whether a call is new
 WRITTEN_S = 0.5  # until what this process wrote of a call can be read

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from app.telemetry.redaction import redact, redact_foreign
-from app.visible import visible
+from app.records.redaction import redact, redact_foreign
+from app.records.visible import visible
 
 LONGEST_VALUE = 2000  # characters of what stands beside a message
 LONGEST_TRACE = 20_000

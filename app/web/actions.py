@@ -12,7 +12,7 @@ from app.bridge.switchboard import Switchboard
 from app.call.events import Event, HangUpRequested, SayRequested, TransferRequested
 from app.call.words.blank import NOT_BLANK, stripped
 from app.errors import TwilioError
-from app.store import TERMINAL, Store
+from app.records.store import TERMINAL, Store
 from app.web.calls import Sid, find_call
 from app.web.problems import documented
 from app.web.security import TokenRoute, require_token

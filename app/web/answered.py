@@ -15,7 +15,7 @@ from app.bridge.deadlines import within
 from app.bridge.services import Services
 from app.bridge.switchboard import Switchboard
 from app.bridge.transfers.transfers import Transfers
-from app.store import StoreUnavailable
+from app.records.store import StoreUnavailable
 from app.telephony.twiml import one_moment
 from app.web.webhooks import base_of, form_of, rendered, twiml
 

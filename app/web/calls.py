@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.store import CallRow, CallStatus, Store
+from app.records.store import CallRow, CallStatus, Store
 from app.web.problems import documented
 from app.web.security import TokenRoute, require_token
 

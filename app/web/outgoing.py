@@ -8,7 +8,7 @@ from app.bridge.services import Services
 from app.bridge.switchboard import Switchboard
 from app.bridge.way_back import WRITTEN_S, WayBack
 from app.call.events import VoicemailReached
-from app.store import TERMINAL, Store, StoreUnavailable
+from app.records.store import TERMINAL, Store, StoreUnavailable
 from app.telephony.twiml import stream_urls
 from app.web.answered import Form, answered, nothing_to_say, once_more
 from app.web.phone import call_info, ended

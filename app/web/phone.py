@@ -17,8 +17,8 @@ from app.bridge.transfers.transfers import Transfers
 from app.bridge.way_back import WayBack
 from app.call.commands import PlayDigits
 from app.errors import ProtocolError
-from app.recorder import CallInfo
-from app.store import TERMINAL, CallStatus
+from app.records.recorder import CallInfo
+from app.records.store import TERMINAL, CallStatus
 from app.telephony.media_stream import Start, decode
 from app.telephony.twiml import KEYS, one_moment, say_language, stream_urls
 from app.web import lock

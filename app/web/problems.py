@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Match
 
-from app.store import StoreUnavailable
+from app.records.store import StoreUnavailable
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from app.bridge.deadlines import within
 from app.bridge.outbound import Outbound
 from app.bridge.switchboard import Switchboard
 from app.bridge.transfers.transfers import Transfers
-from app.store import TERMINAL, Store, StoreUnavailable
+from app.records.store import TERMINAL, Store, StoreUnavailable
 from app.web.security import where
 from app.web.webhooks import form_of, rendered
 

@@ -25,8 +25,8 @@ from app.call.exits.transfer import TRANSFER
 from app.call.heard.conversation import Turn
 from app.call.machine import CallMachine
 from app.call.timeline import Timeline
-from app.records import CallChanges, CallRow, TimelineRow, TurnRow
-from app.store import Store
+from app.records.schema import CallChanges, CallRow, TimelineRow, TurnRow
+from app.records.store import Store
 
 ROUND_TRIP_MS = 80.0
 SILENCE_MS = 500  # that turn detection waits for

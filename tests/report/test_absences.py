@@ -8,12 +8,12 @@ import pytest
 from rich.console import Console
 
 from app.call import events as ev
-from app.report.absences import Attempt
-from app.report.levels import read_levels
-from app.report.picture import draw
-from app.report.picture_plan import LONGEST_AWAY_MS, axis_of, rows_of
-from app.report.report import CallReport, ending, report_of, transcript_text
-from app.report.terminal import facts, transcript
+from app.records.report.absences import Attempt
+from app.records.report.call_report import CallReport, ending, report_of, transcript_text
+from app.records.report.levels import read_levels
+from app.records.report.picture import draw
+from app.records.report.picture_plan import LONGEST_AWAY_MS, axis_of, rows_of
+from app.records.report.terminal import facts, transcript
 from tests.report.recorded_call import Story, handed_over_call
 
 SVG = "{http://www.w3.org/2000/svg}"

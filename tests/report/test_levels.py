@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from app.report.levels import Levels, RecordingUnreadable, read_levels
+from app.records.report.levels import Levels, RecordingUnreadable, read_levels
 from tests.report.recorded_call import Sounded, write_wav
 
 

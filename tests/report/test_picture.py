@@ -9,11 +9,11 @@ from xml.etree import ElementTree
 
 import pytest
 
-from app.report.levels import RecordingUnreadable, read_levels
-from app.report.picture import PictureUnavailable, draw
-from app.report.picture_plan import LONGEST_ROW_MS, MOST_ROWS, Planner, rows_of
-from app.report.picture_text import Pen, Strip, Style, best_block, clean
-from app.report.report import CallReport, report_of
+from app.records.report.call_report import CallReport, report_of
+from app.records.report.levels import RecordingUnreadable, read_levels
+from app.records.report.picture import PictureUnavailable, draw
+from app.records.report.picture_plan import LONGEST_ROW_MS, MOST_ROWS, Planner, rows_of
+from app.records.report.picture_text import Pen, Strip, Style, best_block, clean
 from tests.report.recorded_call import Story, pizza_call
 
 SVG = "{http://www.w3.org/2000/svg}"

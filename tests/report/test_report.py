@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from app.report.levels import read_levels
-from app.report.report import (
+from app.records.report.call_report import (
     CallReport,
     cost_text,
     ending,
@@ -15,7 +14,8 @@ from app.report.report import (
     tool_text,
     transcript_text,
 )
-from app.store import Store
+from app.records.report.levels import read_levels
+from app.records.store import Store
 from tests.report.recorded_call import ROUND_TRIP_MS, SILENCE_MS, Story, pizza_call
 
 

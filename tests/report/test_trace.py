@@ -1,6 +1,6 @@
 from app.call.timeline import Entry
-from app.records import TimelineRow
-from app.report.trace import CallTrace, Span, trace
+from app.records.report.trace import CallTrace, Span, trace
+from app.records.schema import TimelineRow
 from tests.report.recorded_call import ROUND_TRIP_MS, Story
 
 

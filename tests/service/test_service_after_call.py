@@ -101,7 +101,7 @@ async def one_short_call(w: World) -> str:
 
 async def test_an_owner_who_is_down_is_told_later(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = VirtualClock()
-    monkeypatch.setattr("app.after_call.WallClock", lambda: clock)
+    monkeypatch.setattr("app.records.after_call.WallClock", lambda: clock)
     async with an_owner() as owner:
         owner.statuses = [503, 500, 204]
         async with world(Script("Hello."), **told_to(owner)) as w:
@@ -119,7 +119,7 @@ async def test_a_report_that_was_owed_when_the_service_ended_is_made_by_the_next
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = VirtualClock()
-    monkeypatch.setattr("app.after_call.WallClock", lambda: clock)
+    monkeypatch.setattr("app.records.after_call.WallClock", lambda: clock)
     database_url = f"sqlite:///{tmp_path / 'calls.db'}"
     async with an_owner() as owner:
         owner.statuses = [503, 204]
@@ -141,7 +141,7 @@ async def test_an_owner_who_was_told_is_not_told_again_by_the_next_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = VirtualClock()
-    monkeypatch.setattr("app.after_call.WallClock", lambda: clock)
+    monkeypatch.setattr("app.records.after_call.WallClock", lambda: clock)
     database_url = f"sqlite:///{tmp_path / 'calls.db'}"
     async with an_owner() as owner:
         async with world(Script("Hello."), database_url=database_url, **told_to(owner)) as w:

@@ -6,7 +6,7 @@ import pytest
 
 from app.bridge.line_tries import TryLimits
 from app.call.events import StreamBlocked, StreamEnded, StreamStarted
-from app.recorder import CallInfo
+from app.records.recorder import CallInfo
 from app.simulator.realtime import RealtimeServer, Reply, Script
 from app.simulator.twilio import Callee
 from tests.service.handing import DESK, Agent, callers, desk, handing, outcomes

@@ -12,7 +12,7 @@ import pytest
 
 from app.call import commands as do
 from app.call import events as ev
-from app.recorder import CallInfo
+from app.records.recorder import CallInfo
 from app.simulator.realtime import Reply, Turn
 from app.simulator.twilio import Call, Callee
 from app.telephony import twiml

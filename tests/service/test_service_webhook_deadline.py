@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from app.records.store import StoreUnavailable
 from app.simulator.realtime import RealtimeServer, Reply, Turn
 from app.simulator.twilio import Call, Callee
-from app.store import StoreUnavailable
 from tests.service.api import ANN, OURS, place
 from tests.service.broken_lines import asks_late
 from tests.service.handing import DESK, Agent, callers, desk, handing, outcomes

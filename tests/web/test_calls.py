@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient, Response
 
-from app.store import Store, TimelineRow, TurnRow
+from app.records.store import Store, TimelineRow, TurnRow
 from app.web import calls, problems
 from app.web.security import token_matches
 

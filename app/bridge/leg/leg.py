@@ -28,9 +28,9 @@ from app.call.machine import CallMachine
 from app.call.returned import BY_ACCIDENT, Returned
 from app.errors import ProtocolError, TwilioError
 from app.realtime import events as realtime
-from app.recorder import CallInfo, Past
-from app.recording import OPEN_MS
-from app.records import Transfers
+from app.records.recorder import CallInfo, Past
+from app.records.recording import OPEN_MS
+from app.records.schema import Transfers
 from app.telephony import media_stream
 from app.telephony.media_socket import MediaOutbox, Send
 from app.telephony.media_stream import Encoder, Media, Start

@@ -12,7 +12,7 @@ from app.call.caller.keypad import END_KEY, MASK
 from app.call.commands import GiveDigits
 from app.call.events import DigitPressed, EntryAsked, Event, ToolFailed, ToolReturned
 from app.errors import ToolError, ToolFault
-from app.recorder import CallInfo
+from app.records.recorder import CallInfo
 from app.telemetry import TRACE
 from app.tools import CallContext, ToolRegistry
 from app.tools.context import without

@@ -11,8 +11,8 @@ from app.call.exits.attempts import CALLER_GONE, FAILED, NOT_TAKEN, RINGING, TAK
 from app.call.exits.transfer import TRANSFER
 from app.call.ids import OURS
 from app.call.returned import Returned
-from app.recorder import CallInfo
-from app.store import Store
+from app.records.recorder import CallInfo
+from app.records.store import Store
 from app.telephony.dial_ended import DialEnded
 from app.telephony.twiml import render, stream_urls
 

@@ -27,8 +27,8 @@ from app.call.exits.attempts import CALLER_GONE, FAILED, RINGING, TAKEN, Handove
 from app.call.exits.transfer import TRANSFER, anybody
 from app.call.returned import Returned
 from app.errors import TwilioError
-from app.recorder import CallInfo
-from app.store import TERMINAL
+from app.records.recorder import CallInfo
+from app.records.store import TERMINAL
 from app.telephony.dial_ended import DialEnded
 from app.telephony.rest import TwilioRest
 from app.telephony.twiml import KEYS, render, stream_urls

@@ -14,12 +14,21 @@ from pathlib import Path
 from statistics import median
 
 from app.call.timeline import Entry
-from app.records import CallRow, TimelineRow, TurnRow
-from app.report.absences import Absence, absence_text, absences_of, handed_over_text
-from app.report.levels import Levels, RecordingUnreadable, read_levels
-from app.report.trace import CallerSpeech, CallTrace, Interruption, Mark, Span, Speech, Tool, trace
-from app.store import Store
-from app.visible import one_line
+from app.records.report.absences import Absence, absence_text, absences_of, handed_over_text
+from app.records.report.levels import Levels, RecordingUnreadable, read_levels
+from app.records.report.trace import (
+    CallerSpeech,
+    CallTrace,
+    Interruption,
+    Mark,
+    Span,
+    Speech,
+    Tool,
+    trace,
+)
+from app.records.schema import CallRow, TimelineRow, TurnRow
+from app.records.store import Store
+from app.records.visible import one_line
 
 _REST_MS = 160.0  # of the end of a caller's turn: turn detection waited for longer than that
 

@@ -1,6 +1,6 @@
 """What is owed once a call is over: its summary, and its report to the owner, until it is taken.
 
-What is owed is in the database (app/report_queue.py), so it outlives this process. A report may
+What is owed is in the database (app/records/report_queue.py), so it outlives this process. A report may
 arrive twice, with the same id; it is not lost.
 """
 
@@ -15,11 +15,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from app.call.usage import Usage
-from app.records import Transfers
-from app.report_queue import OwedReport
-from app.store import CallRow, Store, StoreUnavailable, TurnRow
-from app.summary import Summary
-from app.webhook import Answer, Webhook
+from app.records.report_queue import OwedReport
+from app.records.schema import Transfers
+from app.records.store import CallRow, Store, StoreUnavailable, TurnRow
+from app.records.summary import Summary
+from app.records.webhook import Answer, Webhook
 
 logger = logging.getLogger(__name__)
 

@@ -13,9 +13,9 @@ from app.call.prompts import HISTORY_LOST, as_messages
 from app.call.timeline import Timeline
 from app.call.usage import Usage
 from app.errors import BridgeError
-from app.recording import Recording
-from app.records import Transfers
-from app.store import TERMINAL, CallRow, CallStatus, Store, TimelineRow, TurnRow
+from app.records.recording import Recording
+from app.records.schema import Transfers
+from app.records.store import TERMINAL, CallRow, CallStatus, Store, TimelineRow, TurnRow
 
 
 @dataclass(frozen=True, slots=True)

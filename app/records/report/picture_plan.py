@@ -1,6 +1,6 @@
 """What stands where on a call's picture: rows of time, the words of each turn, and notes between.
 
-Pure arithmetic in pixels of a picture 900 wide; `app.report.picture` draws it.
+Pure arithmetic in pixels of a picture 900 wide; `app.records.report.picture` draws it.
 """
 
 import math
@@ -9,10 +9,17 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from app.report.absences import absence_text
-from app.report.picture_text import Block, Pen, Placed, Strip, Style, best_block, shortened
-from app.report.report import CallReport, cost_text, ending, lasted, tool_caption, tool_text
-from app.report.trace import Span
+from app.records.report.absences import absence_text
+from app.records.report.call_report import (
+    CallReport,
+    cost_text,
+    ending,
+    lasted,
+    tool_caption,
+    tool_text,
+)
+from app.records.report.picture_text import Block, Pen, Placed, Strip, Style, best_block, shortened
+from app.records.report.trace import Span
 
 WIDTH = 900
 LEFT, RIGHT = 62.0, 12.0  # margins of the lanes

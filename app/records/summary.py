@@ -16,7 +16,7 @@ from app.errors import ModelError
 from app.realtime.client import HandshakeRefused, RealtimeSocket, connect
 from app.realtime.session import to_text
 from app.realtime.usage import UsageBody
-from app.records import CallRow, TurnRow
+from app.records.schema import CallRow, TurnRow
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,9 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from app.report.levels import CELL_MS, Levels, Side, read_levels
-from app.report.picture_plan import (
+from app.records.report.call_report import CallReport
+from app.records.report.levels import CELL_MS, Levels, Side, read_levels
+from app.records.report.picture_plan import (
     AGENT_INK,
     CALLER_INK,
     FAINT,
@@ -31,8 +32,7 @@ from app.report.picture_plan import (
     subheadings,
     texts,
 )
-from app.report.picture_text import POINTS_PER_PIXEL, Block, Pen, PictureUnavailable, Style
-from app.report.report import CallReport
+from app.records.report.picture_text import POINTS_PER_PIXEL, Block, Pen, PictureUnavailable, Style
 
 __all__ = ["PictureUnavailable", "draw"]
 

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
 
 from app.errors import BridgeError, ConfigError
-from app.private_files import narrow, new_private_file
+from app.records.private_files import narrow, new_private_file
 
 OUTAGES = (sa.exc.SQLAlchemyError, sqlite3.Error, OSError, TimeoutError)
 """What a database raises that is away, or that cannot do as it is told."""

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.database import (
+from app.records.database import (
     OUTAGES,
     StoreUnavailable,
     blames_data,
@@ -29,7 +29,8 @@ from app.database import (
     reachable,
     to_json,
 )
-from app.records import (
+from app.records.report_queue import ReportQueue, newly_owed, once
+from app.records.schema import (
     CALLS,
     TERMINAL,
     TIMELINE,
@@ -41,7 +42,6 @@ from app.records import (
     TurnRow,
     metadata,
 )
-from app.report_queue import ReportQueue, newly_owed, once
 
 __all__ = [
     "TERMINAL", "CallChanges", "CallRow", "CallStatus", "Store", "StoreUnavailable", "TimelineRow",

@@ -128,7 +128,7 @@ class _Text(sa.TypeDecorator[str]):
         return value and value.encode("utf-8", "replace").decode().replace("\0", "?")
 
 
-# A column that joins a table later is added to the tables there are (app/database.py). So it may be
+# A column that joins a table later is added to the tables there are (app/records/database.py). So it may be
 # null or has a `server_default`: replicas that do not know it yet go on inserting rows.
 metadata = sa.MetaData()
 # Looked at all day long, and nearly always empty.
@@ -160,7 +160,7 @@ CALLS = sa.Table(
     sa.Column("cost", sa.JSON, nullable=False, default=dict, server_default="{}"),
     sa.Column("recording", _Text),
     sa.Column("summary", _Text),
-    # What is owed once the call is over, see app/report_queue.py.
+    # What is owed once the call is over, see app/records/report_queue.py.
     sa.Column("report_state", _Text),
     sa.Column("report_since", _Utc),
     sa.Column("report_due_at", _Utc),

@@ -6,9 +6,8 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from app.records import CallRow
-from app.report.absences import in_words
-from app.report.report import (
+from app.records.report.absences import in_words
+from app.records.report.call_report import (
     CallReport,
     SpokenTurn,
     away_text,
@@ -17,7 +16,8 @@ from app.report.report import (
     ending,
     tool_text,
 )
-from app.visible import one_line
+from app.records.schema import CallRow
+from app.records.visible import one_line
 
 
 def listing(rows: list[CallRow]) -> Table:

@@ -8,11 +8,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from app.private_files import fresh_private_file, private_folder
-from app.report.picture import draw
-from app.report.report import CallReport, transcript_text
-from app.store import Store
-from app.visible import visible_json
+from app.records.private_files import fresh_private_file, private_folder
+from app.records.report.call_report import CallReport, transcript_text
+from app.records.report.picture import draw
+from app.records.store import Store
+from app.records.visible import visible_json
 
 
 async def record_of(store: Store, report: CallReport) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.database import reachable
-from app.records import CALLS, TERMINAL
+from app.records.database import reachable
+from app.records.schema import CALLS, TERMINAL
 
 HEAD_START_S = 10.0  # for the process that had the call: it knows when all is written
 

@@ -19,7 +19,7 @@ from tempfile import TemporaryFile
 from app.audio import ULAW_BYTES_PER_MS, ULAW_HZ, silence, ulaw_decode
 from app.call import commands as do
 from app.call import events as ev
-from app.private_files import new_private_file, private_folder
+from app.records.private_files import new_private_file, private_folder
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""What a call leaves: records, recordings, summaries, reports."""
