@@ -18,7 +18,7 @@ def _serves() -> bool:
 def main() -> None:
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.signal(number, _leave) for number in numbers}
-    from app.cli import cli  # takes a second
+    from app.cli.root import cli  # takes a second
 
     if not _serves():  # which goes on opening things for a while
         for number, handler in before.items():

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from app.agent_file import load_agent
-from app.embedded import embedded_model
+from app.cli.embedded_model import embedded_model
 from app.simulator.realtime import Item, RealtimeServer, Session
 
 MODEL = "gpt-realtime"

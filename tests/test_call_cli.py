@@ -16,9 +16,9 @@ from aiohttp.test_utils import TestServer
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from app import call_cli
-from app.call_cli import NotPlaced, Service, place_and_watch
-from app.call_screen import Screen
+from app.cli import call as call_cli
+from app.cli.call import NotPlaced, Service, place_and_watch
+from app.cli.call_screen import Screen
 from tests.ports import free_port
 
 TOKEN, NUMBER = "t0ken", "+14155550123"

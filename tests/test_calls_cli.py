@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from app.calls_cli import calls
+from app.cli.calls import calls
 from app.records.store import Store
 from tests.report.recorded_call import Story, handed_over_call, pizza_call
 
@@ -130,7 +130,7 @@ def test_a_call_that_is_not_there_is_one_line_and_status_1(database: str, sid: s
 def test_prefixes_are_looked_for_among_all_calls(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.calls_cli._PAGE", 2)
+    monkeypatch.setattr("app.cli.calls._PAGE", 2)
     keep(database, *(story_of(f"CA{number}x") for number in range(1, 8)))
     for number in range(1, 8):
         assert run("show", f"CA{number}").exit_code == 0

@@ -12,9 +12,9 @@ from app.audio import silence
 from app.call import commands as do
 from app.call import events as ev
 from app.call.destinations import Destination
-from app.cli import cli
-from app.demo import A_PERSON, AGENT_FILE, CALLER_VOICE, ONCE_MORE, tell_of_humans
-from app.demo_screen import Screen
+from app.cli.demo.call import A_PERSON, AGENT_FILE, CALLER_VOICE, ONCE_MORE, tell_of_humans
+from app.cli.demo.screen import Screen
+from app.cli.root import cli
 from app.records.recorder import CallInfo
 from app.simulator.grammar import Grammar
 from app.simulator.recognizer import Recognizer

@@ -10,9 +10,9 @@ from rich.console import Console
 from app.agent_file import LoadedAgent, load_agent
 from app.agent_voices import VoiceSecrets, open_voices
 from app.audio import ULAW_BYTES_PER_MS, pcm16_dbfs
-from app.demo import AGENT_FILE, CALLER_VOICE, hold_call
-from app.demo_screen import Screen
-from app.demo_voices import DemoVoice, speaker
+from app.cli.demo.call import AGENT_FILE, CALLER_VOICE, hold_call
+from app.cli.demo.screen import Screen
+from app.cli.demo.voices import DemoVoice, speaker
 from app.errors import ConfigError
 from app.simulator.speech import speak
 from app.simulator.twilio import Call

@@ -14,7 +14,7 @@ import pytest
 from app.agent_demo import Demo, DemoLine
 from app.agent_file import LoadedAgent, load_agent
 from app.audio import rms_dbfs, silence
-from app.embedded import embedded_model
+from app.cli.embedded_model import embedded_model
 from app.errors import ConfigError
 from app.simulator import speech
 from app.simulator.speech import speak

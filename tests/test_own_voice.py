@@ -5,8 +5,8 @@ from contextlib import aclosing, asynccontextmanager
 
 import pytest
 
+from app.cli.model_voice import HZ, OwnVoice, OwnVoiceSettings
 from app.errors import VoiceError
-from app.own_voice import HZ, OwnVoice, OwnVoiceSettings
 from app.simulator.realtime import Fault, Options, RealtimeServer, Reply, Script
 from app.voices.base import VoiceLine
 from tests.ports import free_port

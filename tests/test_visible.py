@@ -10,10 +10,10 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from app import demo_screen
 from app.call import events as ev
-from app.call_screen import Screen
-from app.calls_cli import calls
+from app.cli.call_screen import Screen
+from app.cli.calls import calls
+from app.cli.demo import screen as demo_screen
 from app.records.recorder import CallInfo
 from app.records.store import Store, TimelineRow, TurnRow
 from app.records.visible import one_line, visible, visible_json

@@ -9,9 +9,9 @@ import pytest
 
 from app.audio import ulaw_decode
 from app.bridge.leg.voice_side import PhoneSound
+from app.cli.voice_sample import Sample, record, sentences_of
 from app.errors import VoiceError
 from app.simulator.mouth import tones
-from app.voice_sample import Sample, record, sentences_of
 from app.voices.base import Sound, Sounds, VoiceLine
 
 

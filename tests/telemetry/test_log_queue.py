@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from app.telemetry.queue import LogQueue, Write
-from app.telemetry.repeats import MOST
+from app.cli.log.queue import LogQueue, Write
+from app.cli.log.repeats import MOST
 
 PATIENCE_S = 30
 

@@ -3,7 +3,7 @@
 import logging
 from typing import Any
 
-from app.telemetry.repeats import MOST, MOST_KINDS, WINDOW_S, Repeats
+from app.cli.log.repeats import MOST, MOST_KINDS, WINDOW_S, Repeats
 
 
 def record(message: str = "webhook refused", **extra: Any) -> logging.LogRecord:

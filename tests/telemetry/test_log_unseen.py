@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.telemetry import catch_unseen
+from app.cli.log import catch_unseen
 
 MESSAGE = "fault that no code handled"
 

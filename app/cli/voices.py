@@ -20,12 +20,12 @@ from app.agent_file import LoadedAgent, load_agent
 from app.agent_voices import VoiceSecrets, VoiceSettings, label, missing_credentials, open_voices
 from app.audio import ULAW_HZ
 from app.bridge.services import voice_secrets
-from app.embedded import embedded_model
+from app.cli.embedded_model import embedded_model
+from app.cli.model_voice import OwnVoice, OwnVoiceSettings
+from app.cli.voice_sample import Sample, record, sentences_of
 from app.errors import BridgeError, ConfigError, VoiceError
-from app.own_voice import OwnVoice, OwnVoiceSettings
 from app.records.visible import one_line, visible
 from app.settings import EMBEDDED, Settings, load_settings
-from app.voice_sample import Sample, record, sentences_of
 from app.voices.base import Voice
 from app.voices.http import HttpSettings
 from app.voices.qwen import QwenSettings

@@ -13,12 +13,12 @@ from contextlib import suppress
 from logging.handlers import QueueHandler, QueueListener
 from typing import Any
 
-from app.telemetry.lines import Format, Line, taken, written
-from app.telemetry.repeats import Repeats, Summary
+from app.cli.log.lines import Format, Line, taken, written
+from app.cli.log.repeats import Repeats, Summary
 
 MOST_WAITING = 5000  # lines
 TICK_S = 1.0  # how often what was held back is looked at
-_NAME = "app.telemetry"
+_NAME = "app.cli.log"
 
 Write = Callable[[str], None]
 """Writes text, and may take as long as it likes. Raises OSError or ValueError when it cannot."""

@@ -11,7 +11,7 @@ import aiohttp
 import typer
 from rich.console import Console
 
-from app.call_screen import Screen
+from app.cli.call_screen import Screen
 from app.errors import BridgeError
 from app.records.schema import TERMINAL
 from app.records.visible import visible

@@ -25,9 +25,9 @@ from app.agent_forms import Recording
 from app.audio import ULAW_BYTES_PER_MS, ULAW_HZ, resample_pcm16, ulaw_encode
 from app.bridge.services import Services
 from app.call.destinations import Destination
-from app.demo_screen import Screen
-from app.demo_voices import DemoVoice, speaker, with_voices_of
-from app.embedded import embedded_model
+from app.cli.demo.screen import Screen
+from app.cli.demo.voices import DemoVoice, speaker, with_voices_of
+from app.cli.embedded_model import embedded_model
 from app.errors import BridgeError, ConfigError
 from app.main import create_app
 from app.records.recording import check_folder
@@ -49,7 +49,7 @@ from app.simulator.twilio import (
     now_ms,
 )
 
-AGENT_FILE = Path(__file__).parents[1] / "examples" / "pizzeria.toml"
+AGENT_FILE = Path(__file__).parents[3] / "examples" / "pizzeria.toml"
 ACCOUNT_SID = "AC" + "0" * 32
 HUMAN = "+15550100042"  # where an agent file names nobody
 NETWORK = Network(delay_ms=40, jitter_ms=5, seed=1)  # a usual way to Twilio's edge and back

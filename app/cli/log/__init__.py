@@ -8,9 +8,9 @@ import threading
 import traceback
 from typing import Any
 
+from app.cli.log.lines import TRACE, Format
+from app.cli.log.queue import LogQueue, to_stderr
 from app.records.redaction import redact, redact_foreign
-from app.telemetry.lines import TRACE, Format
-from app.telemetry.queue import LogQueue, to_stderr
 
 __all__ = [
     "TRACE",

@@ -14,13 +14,22 @@ import typer
 from pydantic import SecretStr
 from rich.console import Console
 
-from app import call_cli, calls_cli, voices_cli
 from app.agent_file import LoadedAgent, load_agent
 from app.bridge.dialling_rules import ANYBODY, calling_code
 from app.bridge.services import Services
-from app.demo import run_demo
-from app.demo_voices import DemoVoice
-from app.embedded import embedded_model
+from app.cli import call as call_cli
+from app.cli import calls as calls_cli
+from app.cli import voices as voices_cli
+from app.cli.demo.call import run_demo
+from app.cli.demo.voices import DemoVoice
+from app.cli.embedded_model import embedded_model
+from app.cli.log import (
+    catch_unseen,
+    close_logging,
+    configure_logging,
+    keep_standard_files,
+    say,
+)
 from app.errors import BridgeError
 from app.main import create_app
 from app.server import Limits, Server, bind
@@ -28,13 +37,6 @@ from app.server.descriptors import raise_limit
 from app.server.signals import stops_the_start
 from app.settings import EMBEDDED, Settings, load_settings
 from app.simulator.realtime import RealtimeServer
-from app.telemetry import (
-    catch_unseen,
-    close_logging,
-    configure_logging,
-    keep_standard_files,
-    say,
-)
 
 cli = typer.Typer(
     help="Joins Twilio phone calls to the OpenAI Realtime API.",

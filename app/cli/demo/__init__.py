@@ -1,0 +1,1 @@
+"""The demo: a whole call on this machine, with no account."""
