@@ -14,9 +14,9 @@ from app.bridge.switchboard import Switchboard
 from app.bridge.transfers.transfers import Transfers
 from app.bridge.way_back import WayBack
 from app.call.words.sentences import sentences
+from app.config.settings import EMBEDDED, Settings, load_settings
 from app.records.after_call import AfterCall
 from app.records.summary import Summariser
-from app.settings import EMBEDDED, Settings, load_settings
 from app.telephony.signature import SignatureChecker
 from app.web import actions, calls, handover, health, openapi, outgoing, phone, problems
 from app.web import stream_audio as speech

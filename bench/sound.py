@@ -17,16 +17,16 @@ from statistics import median
 
 from pydantic import SecretStr
 
-from app.agent_file import load_agent
-from app.agent_forms import Recording
 from app.audio import tone
 from app.bridge.services import Services
 from app.call import commands as do
 from app.call import events as ev
+from app.config.agent.file import load_agent
+from app.config.agent.forms import Recording
+from app.config.settings import Settings
 from app.main import create_app
 from app.records.recorder import CallInfo
 from app.server import Server, bind
-from app.settings import Settings
 from app.simulator.realtime import RealtimeServer, Reply, Turn
 from app.simulator.twilio import Call, Network, PhoneLine, now_ms
 from bench.line import ACCOUNT_SID, AUTH_TOKEN

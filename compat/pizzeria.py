@@ -4,8 +4,8 @@ that they ask for it: tools that write down how they were called."""
 from pathlib import Path
 from typing import Any
 
-from app.agent_file import load_agent
 from app.cli.embedded_model import embedded_model
+from app.config.agent.file import load_agent
 from app.simulator.realtime import Item, RealtimeServer, Session
 
 MODEL = "gpt-realtime"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from app.agent_demo import Demo, DemoLine
-from app.agent_file import LoadedAgent, load_agent
+from app.config.agent.demo import Demo, DemoLine
+from app.config.agent.file import LoadedAgent, load_agent
 from app.errors import ConfigError
 
 HEAD = 'name = "Mia"\ninstructions = """\nBe [nice].\nthreshold = 1\n"""\n'  # five lines

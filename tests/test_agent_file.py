@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from app.agent_file import BUILT_IN_AGENT, load_agent
-from app.agent_forms import Recording
 from app.call.agent import Agent, Limits, Transcription, TurnTaking, Voice
+from app.config.agent.file import BUILT_IN_AGENT, load_agent
+from app.config.agent.forms import Recording
 from app.errors import ConfigError
 from app.tools.builtin import END_CALL, SEND_DIGITS
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from app.agent_file import LoadedAgent, load_agent
 from app.call.agent import Outbound
 from app.call.destinations import Destination, Hours
+from app.config.agent.file import LoadedAgent, load_agent
 from app.errors import ConfigError
 from app.tools.builtin import END_CALL, SEND_DIGITS, transfer_to_human
 

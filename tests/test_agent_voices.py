@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from app.agent_file import LoadedAgent, load_agent
-from app.agent_voices import VoiceSecrets, open_voices
 from app.call.agent import Voice
+from app.config.agent.file import LoadedAgent, load_agent
+from app.config.agent.voice import VoiceSecrets, open_voices
 from app.errors import ConfigError
 from app.voices.http import HttpSettings
 from app.voices.qwen import QwenSettings

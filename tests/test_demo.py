@@ -7,7 +7,6 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from app.agent_file import load_agent
 from app.audio import silence
 from app.call import commands as do
 from app.call import events as ev
@@ -15,6 +14,7 @@ from app.call.destinations import Destination
 from app.cli.demo.call import A_PERSON, AGENT_FILE, CALLER_VOICE, ONCE_MORE, tell_of_humans
 from app.cli.demo.screen import Screen
 from app.cli.root import cli
+from app.config.agent.file import load_agent
 from app.records.recorder import CallInfo
 from app.simulator.grammar import Grammar
 from app.simulator.recognizer import Recognizer

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from app.agent_file import LoadedAgent, load_agent
-from app.agent_voices import VoiceSecrets, open_voices
 from app.audio import ULAW_BYTES_PER_MS, pcm16_dbfs
 from app.cli.demo.call import AGENT_FILE, CALLER_VOICE, hold_call
 from app.cli.demo.screen import Screen
 from app.cli.demo.voices import DemoVoice, speaker
+from app.config.agent.file import LoadedAgent, load_agent
+from app.config.agent.voice import VoiceSecrets, open_voices
 from app.errors import ConfigError
 from app.simulator.speech import speak
 from app.simulator.twilio import Call

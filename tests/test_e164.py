@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.e164 import e164
+from app.config.phone_number import e164
 
 
 @pytest.mark.parametrize("number", ["+14155550101", "+15550100042", "+4930123456", "+15005550006"])

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from app.agent_demo import Demo, DemoLine
-from app.agent_file import LoadedAgent, load_agent
 from app.audio import rms_dbfs, silence
 from app.cli.embedded_model import embedded_model
+from app.config.agent.demo import Demo, DemoLine
+from app.config.agent.file import LoadedAgent, load_agent
 from app.errors import ConfigError
 from app.simulator import speech
 from app.simulator.speech import speak

@@ -55,7 +55,7 @@ def test_adapters_do_not_know_each_other() -> None:
 
 
 def test_few_see_the_settings() -> None:
-    seeing = {room(name) for name, imported in OWN.items() if "app.settings" in imported}
+    seeing = {room(name) for name, imported in OWN.items() if "app.config.settings" in imported}
     assert seeing <= SEE_SETTINGS
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from app.call.usage import Usage
+from app.config.prices import BUILT_IN_PRICES, Prices, load_prices
+from app.config.settings import Settings
 from app.errors import ConfigError
-from app.prices import BUILT_IN_PRICES, Prices, load_prices
-from app.settings import Settings
 
 USAGE = Usage(
     input_text=1_000_000,

@@ -8,8 +8,8 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy.engine import make_url
 
+from app.config.settings import Settings, load_settings
 from app.errors import ConfigError
-from app.settings import Settings, load_settings
 
 EXAMPLE = Path(__file__).parent.parent / ".env.example"
 

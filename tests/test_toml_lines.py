@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from app.config.toml_lines import key_lines, read_toml
 from app.errors import ConfigError
-from app.toml_lines import key_lines, read_toml
 
 AWKWARD = '''\
 # comment = "not a key"

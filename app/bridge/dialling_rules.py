@@ -5,7 +5,7 @@ import re
 import phonenumbers
 from phonenumbers import PhoneNumber, PhoneNumberType, shortnumberinfo
 
-from app.e164 import EXPECTED_NUMBER, e164
+from app.config.phone_number import EXPECTED_NUMBER, e164
 from app.errors import BridgeError
 
 ANYBODY = ("*",)

@@ -7,20 +7,20 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from app.agent_file import LoadedAgent, load_agent
-from app.agent_voices import VoiceSecrets, open_voices
 from app.call.exits.attempts import NOT_TAKEN, TAKEN
 from app.call.usage import Usage
 from app.call.words.pause_alignment import Pace
 from app.call.words.word_times import UNKNOWN
+from app.config.agent.file import LoadedAgent, load_agent
+from app.config.agent.voice import VoiceSecrets, open_voices
+from app.config.prices import Prices, load_prices
+from app.config.settings import EMBEDDED, Settings
 from app.errors import ConfigError
-from app.prices import Prices, load_prices
 from app.records.recorder import CallInfo, Past, Recorder, Watcher
 from app.records.recording import Recording, check_folder
 from app.records.schema import Transfers
 from app.records.store import Store
 from app.records.webhook import signing_key
-from app.settings import EMBEDDED, Settings
 from app.telephony.rest import TwilioRest
 from app.voices.base import Voice
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 import typer
 from rich.console import Console
 
+from app.config.settings import load_settings
 from app.errors import BridgeError
 from app.records.report.call_report import CallReport, read_call
 from app.records.report.files import keep_call, record_of
@@ -16,7 +17,6 @@ from app.records.report.terminal import facts, listing, transcript
 from app.records.schema import CallRow
 from app.records.store import Store
 from app.records.visible import visible
-from app.settings import load_settings
 
 calls = typer.Typer(
     help="List the calls that were held, or show one.",

@@ -3,7 +3,7 @@
 A Realtime server on the loopback, with ears of its own, the lines of the agent file, and a voice.
 """
 
-from app.agent_file import LoadedAgent
+from app.config.agent.file import LoadedAgent
 from app.errors import ConfigError
 from app.simulator.ears import HearingUnavailable, SileroDetector
 from app.simulator.grammar import PhraseError

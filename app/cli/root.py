@@ -14,7 +14,6 @@ import typer
 from pydantic import SecretStr
 from rich.console import Console
 
-from app.agent_file import LoadedAgent, load_agent
 from app.bridge.dialling_rules import ANYBODY, calling_code
 from app.bridge.services import Services
 from app.cli import call as call_cli
@@ -30,12 +29,13 @@ from app.cli.log import (
     keep_standard_files,
     say,
 )
+from app.config.agent.file import LoadedAgent, load_agent
+from app.config.settings import EMBEDDED, Settings, load_settings
 from app.errors import BridgeError
 from app.main import create_app
 from app.server import Limits, Server, bind
 from app.server.descriptors import raise_limit
 from app.server.signals import stops_the_start
-from app.settings import EMBEDDED, Settings, load_settings
 from app.simulator.realtime import RealtimeServer
 
 cli = typer.Typer(

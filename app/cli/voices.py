@@ -16,16 +16,22 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from app.agent_file import LoadedAgent, load_agent
-from app.agent_voices import VoiceSecrets, VoiceSettings, label, missing_credentials, open_voices
 from app.audio import ULAW_HZ
 from app.bridge.services import voice_secrets
 from app.cli.embedded_model import embedded_model
 from app.cli.model_voice import OwnVoice, OwnVoiceSettings
 from app.cli.voice_sample import Sample, record, sentences_of
+from app.config.agent.file import LoadedAgent, load_agent
+from app.config.agent.voice import (
+    VoiceSecrets,
+    VoiceSettings,
+    label,
+    missing_credentials,
+    open_voices,
+)
+from app.config.settings import EMBEDDED, Settings, load_settings
 from app.errors import BridgeError, ConfigError, VoiceError
 from app.records.visible import one_line, visible
-from app.settings import EMBEDDED, Settings, load_settings
 from app.voices.base import Voice
 from app.voices.http import HttpSettings
 from app.voices.qwen import QwenSettings

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import app
-from app.settings import Settings
+from app.config.settings import Settings
 
 ROOT = Path(app.__file__).parent.parent
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook as Verifier
 
-from app.settings import EMBEDDED
+from app.config.settings import EMBEDDED
 from app.simulator.realtime import RealtimeServer, Reply, Script, Turn
 from app.simulator.twilio import Callee
 from tests.after_call_scene import Owner, VirtualClock, an_owner, becomes, put_off_by

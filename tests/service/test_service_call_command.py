@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from app.settings import Settings
+from app.config.settings import Settings
 from app.simulator.realtime import RealtimeServer
 from app.simulator.twilio import Callee
 from tests.ports import free_port

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from app.agent_file import load_agent
 from app.call.timeline import Entry, ordered, replay
+from app.config.agent.file import load_agent
 from app.simulator.realtime import RealtimeServer, Reply, Script
 from app.simulator.twilio import Call, Callee
 from app.web import phone

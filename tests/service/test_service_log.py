@@ -13,7 +13,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from app.settings import Settings
+from app.config.settings import Settings
 from app.simulator.realtime import Reply
 from tests.ports import free_port
 from tests.service.process import ROOT, serve

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from app.agent_file import load_agent
 from app.call.agent import Agent
 from app.call.timeline import Entry, ordered, replay
+from app.config.agent.file import load_agent
 from app.simulator.realtime import Fault, Options, RealtimeServer, Reply, Turn
 from app.simulator.twilio import Call, Network
 from tests.service.world import AGENT, World, noise, world

@@ -24,10 +24,10 @@ import aiohttp
 import app
 from app.bridge.switchboard import Switchboard
 from app.bridge.way_back import WayBack
+from app.config.settings import Settings
 from app.main import create_app
 from app.records.store import Store
 from app.server import Limits, Server, bind
-from app.settings import Settings
 from app.simulator.realtime import Brain, RealtimeServer, Script
 from app.simulator.realtime_script import Options
 from app.simulator.twilio import Call, Network, PhoneLine

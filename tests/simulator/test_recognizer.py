@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from app.agent_file import load_agent
 from app.audio import silence, ulaw_decode, ulaw_encode
+from app.config.agent.file import load_agent
 from app.simulator.ears import HearingUnavailable
 from app.simulator.grammar import Grammar, Heard
 from app.simulator.recognizer import Recognizer

@@ -20,14 +20,15 @@ from typing import Any
 from pydantic import SecretStr
 from rich.console import Console
 
-from app.agent_file import load_agent
-from app.agent_forms import Recording
 from app.audio import ULAW_BYTES_PER_MS, ULAW_HZ, resample_pcm16, ulaw_encode
 from app.bridge.services import Services
 from app.call.destinations import Destination
 from app.cli.demo.screen import Screen
 from app.cli.demo.voices import DemoVoice, speaker, with_voices_of
 from app.cli.embedded_model import embedded_model
+from app.config.agent.file import load_agent
+from app.config.agent.forms import Recording
+from app.config.settings import Settings, load_settings
 from app.errors import BridgeError, ConfigError
 from app.main import create_app
 from app.records.recording import check_folder
@@ -36,7 +37,6 @@ from app.records.report.files import KEPT_SOUND, keep_call, record_of
 from app.records.report.picture import PictureUnavailable
 from app.records.store import Store
 from app.server import Server, bind
-from app.settings import Settings, load_settings
 from app.simulator.speech import speak
 from app.simulator.twilio import (
     Call,

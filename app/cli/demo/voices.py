@@ -10,8 +10,8 @@ from typing import Protocol
 
 from pydantic import SecretStr
 
-from app.agent_file import LoadedAgent, load_agent
-from app.agent_voices import ProviderForm, VoiceSecrets, VoiceSettings, label
+from app.config.agent.file import LoadedAgent, load_agent
+from app.config.agent.voice import ProviderForm, VoiceSecrets, VoiceSettings, label
 from app.errors import ConfigError
 from app.simulator.mouth import Mouth, Plan, espeak
 from app.simulator.voice_http import HttpStandIn

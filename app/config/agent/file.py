@@ -8,8 +8,10 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from app.agent_demo import Demo, DemoForm, DemoLineForm
-from app.agent_forms import (
+from app.call.agent import Agent, ToolSpec, Transcription, TurnTaking
+from app.call.destinations import Destination
+from app.config.agent.demo import Demo, DemoForm, DemoLineForm
+from app.config.agent.forms import (
     AfterCallForm,
     BuiltinToolsForm,
     Form,
@@ -22,17 +24,15 @@ from app.agent_forms import (
     TranscriptionForm,
     TurnsForm,
 )
-from app.agent_transfer import DestinationForm, TransferForm
-from app.agent_voices import ProviderForm, VoiceForm, VoiceSettings, label
-from app.call.agent import Agent, ToolSpec, Transcription, TurnTaking
-from app.call.destinations import Destination
+from app.config.agent.transfer import DestinationForm, TransferForm
+from app.config.agent.voice import ProviderForm, VoiceForm, VoiceSettings, label
+from app.config.toml_lines import KeyPath, read_toml, shown
 from app.errors import ConfigError
-from app.toml_lines import KeyPath, read_toml, shown
 from app.tools.builtin import END_CALL, SEND_DIGITS, TRANSFER_TO_HUMAN, transfer_to_human
 from app.tools.loading import load_tools
 from app.tools.registry import ToolRegistry
 
-BUILT_IN_AGENT = Path(__file__).parent / "agents" / "receptionist.toml"
+BUILT_IN_AGENT = Path(__file__).with_name("receptionist.toml")
 _SOMEBODY = Destination("human", "", "a person who can help with whatever you cannot")
 
 

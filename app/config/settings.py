@@ -22,7 +22,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from app.call.words.blank import is_blank, stripped
-from app.e164 import EXPECTED_NUMBER, Number
+from app.config.phone_number import EXPECTED_NUMBER, Number
 from app.errors import ConfigError
 
 Network = IPv4Network | IPv6Network

@@ -10,10 +10,10 @@ from zoneinfo import available_timezones
 from pydantic import AfterValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from app.agent_forms import Form, Text, TextOrNone, fault
 from app.call.destinations import Destination, Hours, Span
 from app.call.words.blank import stripped
-from app.e164 import EXPECTED_NUMBER, Number
+from app.config.agent.forms import Form, Text, TextOrNone, fault
+from app.config.phone_number import EXPECTED_NUMBER, Number
 
 _DEFAULT = Destination("", "")
 _NAME = re.compile(r"[\w -]{1,64}")

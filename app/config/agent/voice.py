@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from app.agent_forms import Form, Text, fault
 from app.call.agent import Voice as OwnVoice
 from app.call.words.blank import is_blank, stripped
+from app.config.agent.forms import Form, Text, fault
 from app.errors import ConfigError
 from app.voices.base import Voice, is_here
 from app.voices.http import HttpSettings, HttpVoice

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from app.call.usage import Usage
+from app.config.toml_lines import KeyPath, read_toml, shown
 from app.errors import ConfigError
-from app.toml_lines import KeyPath, read_toml, shown
 
-BUILT_IN_PRICES = Path(__file__).parent / "prices.toml"
+BUILT_IN_PRICES = Path(__file__).with_name("prices.toml")
 
 _TOKENS = tuple(each.name for each in fields(Usage) if each.name.startswith(("input_", "output_")))
 _LINE = ("inbound", "outbound", "media_stream")

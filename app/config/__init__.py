@@ -1,0 +1,1 @@
+"""What the owner writes: environment, agent file, prices; each fault with its line."""
