@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 
 from app.simulator.twilio import Call, CallEnded
-from app.simulator.twilio_playback import PlayedMedia
+from app.simulator.twilio.media.playback import PlayedMedia
 from bench import stamps
 from bench.forms import Form, Speaker
 from bench.model import now_ms

@@ -12,10 +12,10 @@ from math import pi, sin
 
 import aiohttp
 
-from app.simulator.mouth import Mouth, Spoken
 from app.simulator.speech import Word
 from app.simulator.twilio import PhoneLine
-from app.simulator.voice_http import HttpStandIn
+from app.simulator.voices.http import HttpStandIn
+from app.simulator.voices.mouth import Mouth, Spoken
 from bench.forms import Speaker
 from bench.ledger import Ledger
 from bench.line import ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL

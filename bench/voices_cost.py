@@ -16,7 +16,7 @@ from statistics import median
 
 import aiohttp
 
-from app.simulator.mouth import Plan
+from app.simulator.voices.mouth import Plan
 from bench.ledger import Call, Ledger
 from bench.line import NO_ANSWER, Line, Metronome
 from bench.process import busy_s, ready, running, weigh

@@ -16,9 +16,9 @@ from functools import partial
 from itertools import zip_longest
 from math import inf
 
-from app.simulator.mouth import Plan
 from app.simulator.realtime import Item, RealtimeServer, Reply, Session, Turn
 from app.simulator.twilio import Call, PhoneLine, now_ms
+from app.simulator.voices.mouth import Plan
 from bench.line import ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL
 from bench.process import ready, running
 from bench.samples import percentile

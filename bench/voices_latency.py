@@ -14,7 +14,7 @@ from itertools import islice
 
 import aiohttp
 
-from app.simulator.mouth import Plan
+from app.simulator.voices.mouth import Plan
 from bench.ledger import Call, Ledger
 from bench.line import Line, Metronome, ProbedLine
 from bench.model import now_ms

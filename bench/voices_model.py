@@ -12,8 +12,8 @@ from typing import Any
 
 from picows import WSListener, WSTransport, WSUpgradeRequest
 
-from app.simulator.mouth import Spoken
 from app.simulator.speech import Word
+from app.simulator.voices.mouth import Spoken
 from bench.ledger import Answer, Ledger
 from bench.model import ANSWER_DELTAS, DELTA_EVERY_MS, Model, ModelSession, new_id, now_ms
 from bench.stamps import DELTA_BYTES

@@ -8,7 +8,7 @@ from functools import cache
 from random import Random
 
 from app.call.words.sentences import SentenceCutter
-from app.simulator.mouth import Spoken, espeak
+from app.simulator.voices.mouth import Spoken, espeak
 
 NAMES = (
     "Anna", "Bruno", "Carmen", "Derek", "Elena", "Felix", "Greta", "Hector", "Ingrid", "Jonas",

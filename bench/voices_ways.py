@@ -5,10 +5,10 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from app.simulator.mouth import Heard, Mouth, PlanFor
-from app.simulator.voice_http import HttpStandIn
-from app.simulator.voice_qwen import QwenStandIn
-from app.simulator.voice_volcengine import VolcengineStandIn
+from app.simulator.voices.http import HttpStandIn
+from app.simulator.voices.mouth import Heard, Mouth, PlanFor
+from app.simulator.voices.qwen import QwenStandIn
+from app.simulator.voices.volcengine import VolcengineStandIn
 from bench.process import AGENT_FILE, SERVICE, Subject
 
 SECRET = "bench"  # what every stand-in demands, under each name that a provider has for it

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.audio import ULAW_HZ, resample_pcm16, ulaw_decode
-from app.simulator.mouth import Said, Spoken
+from app.simulator.voices.mouth import Said, Spoken
 from bench.stamps import FRAME_BYTES
 
 QUIET = 0.02  # of the loudest sample of its text: below it nothing sounds

@@ -9,7 +9,7 @@ from functools import partial
 import aiohttp
 
 from app.simulator.twilio import Call, Callee, PhoneLine
-from app.simulator.twilio_stream import CallerVoice
+from app.simulator.twilio.media.stream import CallerVoice
 from bench.played import Cell, PlayedSession, Step
 from bench.process import API_TOKEN
 from bench.stamps import silent_frame

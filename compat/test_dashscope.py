@@ -17,7 +17,7 @@ from dashscope.audio.qwen_tts_realtime import (
     QwenTtsRealtimeCallback,
 )
 
-from app.simulator.voice_qwen import QwenStandIn
+from app.simulator.voices.qwen import QwenStandIn
 from app.voices.qwen import QwenSettings, QwenVoice
 from app.voices.qwen_wire import Mode
 from compat.hosting import LIMIT_S

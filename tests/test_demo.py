@@ -16,8 +16,8 @@ from app.cli.demo.screen import Screen
 from app.cli.root import cli
 from app.config.agent.file import load_agent
 from app.records.recorder import CallInfo
-from app.simulator.grammar import Grammar
-from app.simulator.recognizer import Recognizer
+from app.simulator.receptionist.grammar import Grammar
+from app.simulator.receptionist.recognizer import Recognizer
 from app.simulator.speech import speak
 from app.simulator.twilio import Callee, PhoneLine
 from app.voices.http import HttpSettings, HttpVoice

@@ -16,7 +16,7 @@ from app.audio import ulaw_encode
 from app.call import commands as do
 from app.call import events as ev
 from app.records.recording import Recording, Sound
-from app.simulator.twilio_playback import PlaybackClock
+from app.simulator.twilio.media.playback import PlaybackClock
 
 FRAME_MS = 20
 LOUD = 8000  # a sample's height, well above µ-law's steps

@@ -11,7 +11,7 @@ from app.audio import ulaw_decode
 from app.bridge.leg.voice_side import PhoneSound
 from app.cli.voice_sample import Sample, record, sentences_of
 from app.errors import VoiceError
-from app.simulator.mouth import tones
+from app.simulator.voices.mouth import tones
 from app.voices.base import Sound, Sounds, VoiceLine
 
 

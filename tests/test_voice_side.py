@@ -12,7 +12,7 @@ from app.bridge.leg.voice_side import FRAME_BYTES, PIECE_BYTES, VoiceSide
 from app.call import events as ev
 from app.call.commands import Synthesize
 from app.errors import VoiceError
-from app.simulator.mouth import tones
+from app.simulator.voices.mouth import tones
 from app.voices.base import Sound
 
 Says = Callable[[str], AsyncGenerator[Sound, None]]

@@ -14,12 +14,12 @@ from typer.testing import CliRunner, Result
 
 from app.cli import voices as voices_cli
 from app.cli.root import cli
-from app.simulator.mouth import Plan, tones
 from app.simulator.realtime import Options, RealtimeServer, Script
 from app.simulator.speech import SpeechUnavailable
-from app.simulator.voice_http import HttpStandIn
-from app.simulator.voice_qwen import QwenStandIn
-from app.simulator.voice_volcengine import VolcengineStandIn
+from app.simulator.voices.http import HttpStandIn
+from app.simulator.voices.mouth import Plan, tones
+from app.simulator.voices.qwen import QwenStandIn
+from app.simulator.voices.volcengine import VolcengineStandIn
 
 T = TypeVar("T")
 

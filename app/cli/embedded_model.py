@@ -5,11 +5,11 @@ A Realtime server on the loopback, with ears of its own, the lines of the agent 
 
 from app.config.agent.file import LoadedAgent
 from app.errors import ConfigError
-from app.simulator.ears import HearingUnavailable, SileroDetector
-from app.simulator.grammar import PhraseError
-from app.simulator.lines import Line
 from app.simulator.realtime import Options, RealtimeServer
-from app.simulator.receptionist import Receptionist
+from app.simulator.receptionist.brain import Receptionist
+from app.simulator.receptionist.ears import HearingUnavailable, SileroDetector
+from app.simulator.receptionist.grammar import PhraseError
+from app.simulator.receptionist.lines import Line
 from app.simulator.speech import SpeechUnavailable, speak
 
 

@@ -5,8 +5,8 @@ from array import array
 import pytest
 
 from app.audio import ulaw_encode
-from app.simulator.mouth import Said, Spoken, tones
 from app.simulator.speech import Word
+from app.simulator.voices.mouth import Said, Spoken, tones
 from bench import voices_cost
 from bench.voices_cost import Cost
 from bench.voices_heard import Heard

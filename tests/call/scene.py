@@ -14,7 +14,7 @@ from app.call.agent import Agent, Limits, TurnTaking
 from app.call.destinations import Destination
 from app.call.machine import CallMachine
 from app.call.timeline import Timeline
-from app.simulator.twilio_playback import PlaybackClock
+from app.simulator.twilio.media.playback import PlaybackClock
 
 BYTES_PER_MS = 8
 DELTA_MS = 100

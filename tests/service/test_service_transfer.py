@@ -10,7 +10,7 @@ from aiohttp import web
 
 from app.simulator.realtime import Reply
 from app.simulator.twilio import Callee, Network
-from app.simulator.twilio_rest import RestServer
+from app.simulator.twilio.rest import RestServer
 from tests.service.handing import (
     ANNOUNCEMENT,
     ANSWER,

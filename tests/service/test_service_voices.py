@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from app.audio import ulaw_encode
-from app.simulator.mouth import Mouth, Plan, tones
 from app.simulator.realtime import Reply, Script, Session
 from app.simulator.twilio import Call
+from app.simulator.voices.mouth import Mouth, Plan, tones
 from tests.service.voices import SECRETS, WAYS, speaking, speaking_with, stand_in
 from tests.service.world import World, noise
 

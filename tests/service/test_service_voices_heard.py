@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from app.simulator.mouth import Mouth, Plan, tones
 from app.simulator.realtime import Item, Reply, Script, Session, Turn
 from app.simulator.twilio import Call
-from app.simulator.voice_http import HttpStandIn
-from app.simulator.voice_qwen import QwenStandIn
-from app.simulator.voice_volcengine import VolcengineStandIn
+from app.simulator.voices.http import HttpStandIn
+from app.simulator.voices.mouth import Mouth, Plan, tones
+from app.simulator.voices.qwen import QwenStandIn
+from app.simulator.voices.volcengine import VolcengineStandIn
 from bench.voices_words import foreign_bytes, pieces_by_text, pieces_of, words_played, words_told
 from tests.service.voices import WAYS, speaking_with
 from tests.service.world import World

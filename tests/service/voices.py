@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Protocol
 
-from app.simulator.mouth import Heard, Mouth, PlanFor, always, tones
 from app.simulator.realtime import Script
-from app.simulator.voice_http import HttpStandIn
-from app.simulator.voice_qwen import QwenStandIn
-from app.simulator.voice_volcengine import VolcengineStandIn
+from app.simulator.voices.http import HttpStandIn
+from app.simulator.voices.mouth import Heard, Mouth, PlanFor, always, tones
+from app.simulator.voices.qwen import QwenStandIn
+from app.simulator.voices.volcengine import VolcengineStandIn
 from tests.service.world import AGENT, World, world
 
 WAYS = ("qwen", "qwen server_commit", "volcengine", "volcengine query", "volcengine v3", "http")

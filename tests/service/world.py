@@ -29,7 +29,7 @@ from app.main import create_app
 from app.records.store import Store
 from app.server import Limits, Server, bind
 from app.simulator.realtime import Brain, RealtimeServer, Script
-from app.simulator.realtime_script import Options
+from app.simulator.realtime.script import Options
 from app.simulator.twilio import Call, Network, PhoneLine
 
 ACCOUNT_SID = "AC" + "1" * 32

@@ -7,9 +7,9 @@ from array import array
 import pytest
 
 from app.audio import ULAW_HZ, silence, ulaw_decode, ulaw_encode
-from app.simulator.ears import HearingUnavailable, SileroDetector
-from app.simulator.realtime_config import AudioFormat
-from app.simulator.realtime_vad import InputBuffer, SpeechEdge
+from app.simulator.realtime.config import AudioFormat
+from app.simulator.realtime.vad import InputBuffer, SpeechEdge
+from app.simulator.receptionist.ears import HearingUnavailable, SileroDetector
 from app.simulator.speech import speak
 from tests.simulator.test_recognizer import SNR_DB, VOICES, noise, on_the_phone
 

@@ -7,9 +7,9 @@ from array import array
 import pytest
 
 from app.audio import silence, tone, ulaw_decode, ulaw_encode
-from app.simulator import ears
-from app.simulator.ears import SileroDetector
 from app.simulator.realtime import RealtimeServer, Script
+from app.simulator.receptionist import ears
+from app.simulator.receptionist.ears import SileroDetector
 from app.simulator.speech import speak
 from tests.simulator.realtime_client import PhoneSession, phone
 from tests.simulator.test_ears import edges

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.simulator.grammar import FIRST_NAMES, Grammar, Heard, PhraseError, spoken_form
+from app.simulator.receptionist.grammar import FIRST_NAMES, Grammar, Heard, PhraseError, spoken_form
 
 ORDER = "[please] {number} {size:small|extra large} {pizza:Margherita|Quattro Stagioni} for {name}"
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from app.simulator.lines import GENERIC_LINES, HONEST, Line, example_of
-from app.simulator.reading import filled
+from app.simulator.receptionist.lines import GENERIC_LINES, HONEST, Line, example_of
+from app.simulator.receptionist.reading import filled
 
 SLOTS = {"name": "Ada", "digits": "5551234"}
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.simulator.reading import (
+from app.simulator.receptionist.reading import (
     Unfilled,
     arguments_from,
     as_digits,

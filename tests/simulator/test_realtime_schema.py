@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from app.simulator.realtime import RealtimeServer
-from app.simulator.realtime_checks import Refusal
-from app.simulator.realtime_schema import check_event
+from app.simulator.realtime.checks import Refusal
+from app.simulator.realtime.schema import check_event
 from tests.simulator.realtime_client import PHONE, PhoneSession
 
 

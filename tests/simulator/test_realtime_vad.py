@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from app.audio import resample_pcm16, silence, tone, ulaw_decode
-from app.simulator.realtime_config import AudioFormat
-from app.simulator.realtime_vad import InputBuffer, SpeechEdge
+from app.simulator.realtime.config import AudioFormat
+from app.simulator.realtime.vad import InputBuffer, SpeechEdge
 from app.simulator.speech import speak
 
 VAD: dict[str, Any] = {

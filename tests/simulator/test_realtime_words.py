@@ -8,7 +8,7 @@ import pytest
 
 from app.audio import tone
 from app.simulator.realtime import Options, RealtimeServer, Reply
-from app.simulator.realtime_config import AudioFormat
+from app.simulator.realtime.config import AudioFormat
 from app.simulator.speech import utter
 from tests.simulator.realtime_client import PHONE, Client, PhoneSession
 

@@ -13,11 +13,11 @@ import pytest
 
 from app.call import prompts
 from app.call.agent import Agent
-from app.simulator.lines import Line
 from app.simulator.realtime import Options, RealtimeServer, Turn
-from app.simulator.realtime_items import Item
-from app.simulator.realtime_script import ToolOutput
-from app.simulator.receptionist import Hearing, Receptionist, directed
+from app.simulator.realtime.items import Item
+from app.simulator.realtime.script import ToolOutput
+from app.simulator.receptionist.brain import Hearing, Receptionist, directed
+from app.simulator.receptionist.lines import Line
 from tests.simulator.realtime_client import Client, PhoneSession, phone
 
 LINES = (

@@ -12,9 +12,9 @@ import pytest
 
 from app.audio import silence, ulaw_decode, ulaw_encode
 from app.config.agent.file import load_agent
-from app.simulator.ears import HearingUnavailable
-from app.simulator.grammar import Grammar, Heard
-from app.simulator.recognizer import Recognizer
+from app.simulator.receptionist.ears import HearingUnavailable
+from app.simulator.receptionist.grammar import Grammar, Heard
+from app.simulator.receptionist.recognizer import Recognizer
 from app.simulator.speech import speak
 
 pytestmark = pytest.mark.timeout(300)  # it is all work: on a busy core it takes its time

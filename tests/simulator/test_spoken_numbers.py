@@ -4,15 +4,15 @@ import re
 
 import pytest
 
-from app.simulator.reading import in_words
-from app.simulator.spoken_numbers import (
+from app.simulator.receptionist.reading import in_words
+from app.simulator.receptionist.spoken_numbers import (
     digits,
     digits_from,
     number,
     number_from,
     written_digits,
 )
-from app.simulator.word_graph import pattern
+from app.simulator.receptionist.word_graph import pattern
 
 NUMBER = re.compile(pattern(number()))
 DIGITS = re.compile(pattern(digits()))

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from app.simulator.twilio_network import Arrivals, Link, Network, Pacer, now_ms
+from app.simulator.twilio.network import Arrivals, Link, Network, Pacer, now_ms
 
 
 def arrivals(network: Network, sent_ms: list[float]) -> list[float]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.simulator.twilio_playback import PlaybackClock
+from app.simulator.twilio.media.playback import PlaybackClock
 
 
 def ulaw(size_ms: int, fill: int = 1) -> bytes:

@@ -8,8 +8,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from app.simulator.mouth import Plan, PlanFor, always, tones
-from app.simulator.voice_http import HttpStandIn
+from app.simulator.voices.http import HttpStandIn
+from app.simulator.voices.mouth import Plan, PlanFor, always, tones
 
 TEXT = "One moment please."
 EXTENDED = {"InstanceId": "inst-0001", "ChannelId": "chan-0001", "SentenceId": 3}

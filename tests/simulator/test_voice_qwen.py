@@ -14,8 +14,8 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from app.simulator.mouth import Plan, tones
-from app.simulator.voice_qwen import QwenStandIn
+from app.simulator.voices.mouth import Plan, tones
+from app.simulator.voices.qwen import QwenStandIn
 
 TRAFFIC = Path(__file__).parents[1] / "traffic"
 BEARER = {"Authorization": "Bearer sk-test"}

@@ -13,8 +13,8 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from app.simulator.mouth import Plan, Spoken, tones
-from app.simulator.voice_volcengine import VolcengineStandIn
+from app.simulator.voices.mouth import Plan, Spoken, tones
+from app.simulator.voices.volcengine import VolcengineStandIn
 from tests.simulator import volcengine_demo as demo
 
 TRAFFIC = Path(__file__).parents[1] / "traffic" / "volcengine.json"

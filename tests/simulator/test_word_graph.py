@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from app.simulator.word_graph import (
+from app.simulator.receptionist.word_graph import (
     NOTHING,
     Arc,
     Chain,

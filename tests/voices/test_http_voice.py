@@ -12,8 +12,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from app.errors import VoiceError
-from app.simulator.mouth import Plan, tones
-from app.simulator.voice_http import HttpStandIn
+from app.simulator.voices.http import HttpStandIn
+from app.simulator.voices.mouth import Plan, tones
 from app.voices.base import Sounds, VoiceLine, timed
 from app.voices.http import HttpSettings, HttpVoice
 

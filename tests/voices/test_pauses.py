@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.audio import resample_pcm16, ulaw_decode
-from app.simulator.mouth import tones
 from app.simulator.speech import utter
+from app.simulator.voices.mouth import tones
 from app.voices.pauses import Pauses
 
 

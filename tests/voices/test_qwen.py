@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from app.errors import VoiceError
-from app.simulator.mouth import Plan, PlanFor, always, tones
-from app.simulator.voice_qwen import QwenSession, QwenStandIn
+from app.simulator.voices.mouth import Plan, PlanFor, always, tones
+from app.simulator.voices.qwen import QwenSession, QwenStandIn
 from app.voices.base import VoiceLine, timed
 from app.voices.qwen import QwenLine, QwenSettings, QwenVoice
 from app.voices.qwen_wire import Mode

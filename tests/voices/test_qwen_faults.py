@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from websockets.asyncio.server import ServerConnection
 
 from app.errors import VoiceError
-from app.simulator.mouth import Plan, tones
-from app.simulator.voice_qwen import QwenStandIn
+from app.simulator.voices.mouth import Plan, tones
+from app.simulator.voices.qwen import QwenStandIn
 from app.voices import qwen_session
 from tests.voices.qwen_scripted import (
     HELLO,

@@ -11,7 +11,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
-from app.simulator.voice_qwen import QwenStandIn
+from app.simulator.voices.qwen import QwenStandIn
 from app.voices import qwen_session
 from tests.voices.qwen_scripted import (
     KEY,

@@ -8,7 +8,7 @@ import pytest
 import soxr  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from app.simulator.mouth import espeak
+from app.simulator.voices.mouth import espeak
 from app.voices.rates import Resampler
 
 WIDE, PHONE = 24000, 8000

@@ -8,7 +8,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection
 
 from app.errors import VoiceError
-from app.simulator.mouth import tones
+from app.simulator.voices.mouth import tones
 from app.voices.volcengine import VolcengineVoice
 from tests.voices.volcengine_line import (
     APP,

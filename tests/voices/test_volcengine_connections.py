@@ -6,7 +6,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection
 
 from app.errors import VoiceError
-from app.simulator.mouth import Plan, tones
+from app.simulator.voices.mouth import Plan, tones
 from tests.voices.volcengine_line import (
     BOTH,
     HELLO,

@@ -9,7 +9,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from app.errors import VoiceError
-from app.simulator.mouth import Plan, tones
+from app.simulator.voices.mouth import Plan, tones
 from app.voices.base import timed
 from tests.voices.volcengine_line import (
     APP,

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import pytest
 
-from app.simulator.mouth import Plan
-from app.simulator.voice_volcengine import VolcengineStandIn
+from app.simulator.voices.mouth import Plan
+from app.simulator.voices.volcengine import VolcengineStandIn
 from app.voices.base import Sounds, VoiceLine
 from app.voices.volcengine import VolcengineLine, VolcengineSettings, VolcengineVoice
 

@@ -17,8 +17,8 @@ from fastapi import FastAPI
 
 from app.errors import VoiceError
 from app.server import Server, bind
-from app.simulator.mouth import Plan, tones
-from app.simulator.voice_http import HttpStandIn
+from app.simulator.voices.http import HttpStandIn
+from app.simulator.voices.mouth import Plan, tones
 from app.voices.base import LONGEST_TEXT, Sound, Sounds, Voice, timed
 from app.voices.http import HttpSettings, HttpVoice
 from app.voices.rates import Resampler

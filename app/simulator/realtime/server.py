@@ -1,0 +1,218 @@
+"""A scripted OpenAI Realtime server on the loopback, strict about what it is sent.
+
+It speaks the GA protocol as raw JSON over real sockets and knows nothing of the bridge, so that a
+wrong wire cannot agree with itself. Tests and the demo tell it what to answer: see `Reply`,
+`Script`, `Options` and `Fault`.
+
+    async with RealtimeServer(Script("Hello!", "Until tomorrow.", heard=["Bye"])) as server:
+        ...  # point OPENAI_BASE_URL at server.base_url
+        session = await server.session()
+        await session.received("response.create")
+"""
+
+import asyncio
+import json
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from urllib.parse import parse_qs, urlsplit
+
+from picows import (
+    WSListener,
+    WSUpgradeRequest,
+    WSUpgradeResponse,
+    WSUpgradeResponseWithListener,
+    ws_create_server,
+)
+
+from app.simulator.realtime.script import (
+    Brain,
+    Options,
+    Reply,
+    Script,
+    Transcribe,
+)
+from app.simulator.realtime.session import Fault, Session
+from app.simulator.realtime.vad import Detector, Loudness
+
+_HOST = "127.0.0.1"
+_LARGEST_FRAME_BYTES = 22 * 1024 * 1024  # 15 MiB of audio in base64
+_CLOSE_WAIT_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Handshake:
+    """Somebody asked for a socket. `status`: what they got. `at_s`: monotonic seconds."""
+
+    path: str
+    headers: dict[str, str]
+    status: int
+    at_s: float
+
+
+class RealtimeServer:
+    """Listens between `start` and `close`, or inside `async with`.
+
+    `brain`: answers every turn; a `Script`, or a list of replies, is the short form for tests.
+    `transcribe`: µ-law of a caller's turn to what was said. `detector`: makes what tells speech
+    from noise in one session. `faults`: one for each connection to come, in order; `fault`: for all
+    others. `sessions`: every session there was. Leaving `async with` without another error raises
+    the first thing that the script raised.
+    """
+
+    def __init__(
+        self,
+        brain: Brain | Script | Sequence[Reply | str] = (),
+        *,
+        transcribe: Transcribe | None = None,
+        detector: Callable[[], Detector] = Loudness,
+        options: Options | None = None,
+    ) -> None:
+        if not callable(brain):
+            script = brain if isinstance(brain, Script) else Script(*brain)
+            brain, transcribe = script.brain, transcribe or script.transcribe
+        self.options = options or Options()
+        self.sessions: list[Session] = []
+        self.handshakes: list[Handshake] = []
+        self.faults: deque[Fault] = deque()
+        self.fault = Fault()
+        self._brain, self._transcribe, self._detector = brain, transcribe, detector
+        self._socket: socket.socket | None = None
+        self._server: asyncio.Server | None = None
+        self._connections = 0
+        self._news = asyncio.Event()
+
+    @property
+    def port(self) -> int:
+        if self._socket is None:
+            raise RuntimeError("the server does not listen; call start() first")
+        return int(self._socket.getsockname()[1])
+
+    @property
+    def base_url(self) -> str:
+        """What `OPENAI_BASE_URL` is to be."""
+        return f"http://{_HOST}:{self.port}/v1"
+
+    @property
+    def open_sessions(self) -> list[Session]:
+        return [session for session in self.sessions if not session.closed.is_set()]
+
+    @property
+    def failures(self) -> list[Exception]:
+        """What the script raised, in all sessions."""
+        return [failure for session in self.sessions for failure in session.failures]
+
+    async def session(self, index: int = 0) -> Session:
+        """Wait for the session with this number, the first one being 0."""
+        await self.until(lambda server: len(server.sessions) > index)
+        return self.sessions[index]
+
+    async def until(self, condition: Callable[["RealtimeServer"], bool]) -> None:
+        """Wait until something holds, looked at after every handshake and every opened session."""
+        while not condition(self):
+            self._news.clear()
+            await self._news.wait()
+
+    async def start(self, port: int = 0) -> None:
+        """Listen on the loopback; port 0 takes a free one."""
+        self._socket = socket.create_server((_HOST, port))
+        await self.resume()
+
+    def hang(self) -> None:
+        """From now on connections are taken by the kernel and never answered by anybody."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    async def resume(self) -> None:
+        """Answer connections again, those that wait too."""
+        if self._socket is not None and self._server is None:
+            # a copy, so that closing the server does not close the port (see `hang`)
+            self._server = await ws_create_server(
+                self._accept, sock=self._socket.dup(), max_frame_size=_LARGEST_FRAME_BYTES
+            )
+
+    async def close(self) -> None:
+        """Close every session, then the port. Returns when nothing runs any more."""
+        self.hang()
+        for session in self.open_sessions:
+            session.close(1001, "the server goes away")
+        closing = [asyncio.ensure_future(s.closed.wait()) for s in self.open_sessions]
+        if closing:
+            _, late = await asyncio.wait(closing, timeout=_CLOSE_WAIT_S)
+            for waiter in late:
+                waiter.cancel()
+            for session in self.open_sessions:
+                session.drop()
+        for session in self.sessions:
+            await asyncio.gather(*session.tasks, return_exceptions=True)
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    async def __aenter__(self) -> "RealtimeServer":
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+        if error is None and self.failures:
+            raise self.failures[0]
+
+    def _accept(self, request: WSUpgradeRequest) -> WSListener | WSUpgradeResponseWithListener:
+        path = request.path.decode("latin-1")
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        fault = self.faults.popleft() if self.faults else self.fault
+        status, code, message = self._judge(path, headers, fault)
+        self._connections += 1
+        if self.options.remembers:
+            self.handshakes.append(Handshake(path, headers, status, time.monotonic()))
+        self._news.set()
+        if status != 101:
+            error = {"message": message, "type": "invalid_request_error", "code": code}
+            body = json.dumps({"error": {**error, "param": None}}).encode()
+            response = WSUpgradeResponse.create_error_response(
+                status, body, {"Content-Type": "application/json"}
+            )
+            return WSUpgradeResponseWithListener(response, None)
+        return Session(
+            self._connections,
+            parse_qs(urlsplit(path).query)["model"][0],
+            self._brain,
+            self._transcribe,
+            self.options,
+            fault,
+            detector=self._detector,
+            beta="openai-beta" in headers,
+            opened=self._on_opened,
+        )
+
+    def _on_opened(self, session: Session) -> None:
+        if not self.options.remembers:
+            self.sessions = self.open_sessions
+        self.sessions.append(session)
+        self._news.set()
+
+    def _judge(self, path: str, headers: dict[str, str], fault: Fault) -> tuple[int, str, str]:
+        """HTTP status, error code and message for a handshake; 101 lets it in."""
+        if fault.refuse_status is not None:
+            return fault.refuse_status, "refused", "Refused as the test asked."
+        url = urlsplit(path)
+        if not url.path.endswith("/realtime"):
+            return 404, "unknown_url", f"Unknown request URL: GET {url.path}."
+        scheme, _, key = headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not key:
+            return 401, "missing_api_key", "Missing bearer authentication in header."
+        if self.options.api_key and key != self.options.api_key:
+            return 401, "invalid_api_key", "Incorrect API key provided."
+        if not parse_qs(url.query).get("model"):
+            return 400, "missing_required_parameter", "You must provide a model parameter."
+        return 101, "", ""

@@ -1,0 +1,251 @@
+"""One client of the scripted Realtime server: its socket, its faults, and what tests may read."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from picows import WSFrame, WSListener, WSMsgType, WSTransport
+
+from app.simulator.realtime.checks import Refusal
+from app.simulator.realtime.dialogue import Dialogue
+from app.simulator.realtime.items import Item
+from app.simulator.realtime.response import Response
+from app.simulator.realtime.script import Brain, Options, Transcribe
+from app.simulator.realtime.vad import Detector
+from app.simulator.realtime.wire import Wire
+
+Interceptor = Callable[["Session", dict[str, Any]], bool]
+"""Sees a client event first. True: it dealt with it, and the server does nothing more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What goes wrong with one connection.
+
+    `refuse_status`: the handshake is answered with this HTTP status. `mute`: the socket opens, and
+    nothing ever comes. `update_delay_ms`: `session.updated` is late. `on`: interceptors by the type
+    of client event.
+    """
+
+    refuse_status: int | None = None
+    mute: bool = False
+    update_delay_ms: float = 0
+    on: Mapping[str, Interceptor] = field(default_factory=dict)
+
+
+class Session(WSListener):
+    """What the server knows of one client.
+
+    `client_events`: all that the client sent, parsed. `closed`: set when the socket is gone;
+    `close_code`: the client's, if it sent one.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        model: str,
+        brain: Brain,
+        transcribe: Transcribe | None,
+        options: Options,
+        fault: Fault,
+        *,
+        detector: Callable[[], Detector],
+        beta: bool,
+        opened: Callable[["Session"], None],
+    ) -> None:
+        self._wire = Wire(number, after_each=self._tell)
+        self._wire.muted = fault.mute
+        self._dialogue = Dialogue(
+            self._wire,
+            model,
+            brain,
+            transcribe,
+            options,
+            detector=detector,
+            update_delay_ms=fault.update_delay_ms,
+        )
+        self._beta = beta
+        self._opened = opened
+        self._interceptors = dict(fault.on)
+        self._news = asyncio.Event()
+        self._fragments = bytearray()
+        self.model = model
+        self._remembers = options.remembers
+        self.client_events: list[dict[str, Any]] = []
+        self.closed = asyncio.Event()
+        self.close_code: int | None = None
+
+    # --- what happened --------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        return self._dialogue.session_id
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The settings in force, as `session.updated` shows them."""
+        return self._dialogue.config
+
+    @property
+    def heard(self) -> bytes:
+        """All the audio that the client appended, in the order it came."""
+        return bytes(self._dialogue.heard)
+
+    @property
+    def items(self) -> list[Item]:
+        """Every item there ever was, deleted ones too, in the order they came to be."""
+        return self._dialogue.conversation.all_items
+
+    @property
+    def conversation(self) -> tuple[Item, ...]:
+        """The items as the model reads them now."""
+        return self._dialogue.conversation.items
+
+    @property
+    def active(self) -> Response | None:
+        """The response that is being generated."""
+        return self._dialogue.active
+
+    @property
+    def blocked(self) -> bool:
+        """The client reads too slowly; generation waits for it."""
+        return not self._wire.writable.is_set()
+
+    @property
+    def errors_sent(self) -> list[dict[str, Any]]:
+        """The `error` objects of all `error` events."""
+        return self._wire.errors_sent
+
+    @property
+    def failures(self) -> list[Exception]:
+        """What the script raised."""
+        return self._dialogue.failures
+
+    @property
+    def tasks(self) -> set[asyncio.Task[None]]:
+        """What still runs for this session."""
+        return self._dialogue.tasks
+
+    def events_of(self, event_type: str) -> list[dict[str, Any]]:
+        """The client events of one type so far."""
+        return [event for event in self.client_events if event["type"] == event_type]
+
+    async def until(self, condition: Callable[["Session"], bool]) -> None:
+        """Wait until something holds, looked at after every event in or out.
+
+        Raises ConnectionError when the socket closes first.
+        """
+        while not condition(self):
+            if self.closed.is_set():
+                raise ConnectionError(f"session {self.id} closed before the condition held")
+            self._news.clear()
+            await self._news.wait()
+
+    async def received(self, event_type: str, count: int = 1) -> list[dict[str, Any]]:
+        """Wait for so many client events of one type; returns them."""
+        await self.until(lambda session: len(session.events_of(event_type)) >= count)
+        return self.events_of(event_type)
+
+    # --- what shall happen ----------------------------------------------------------------------
+
+    def start_speech(self) -> None:
+        """The caller starts to speak, whatever the audio is like."""
+        self._dialogue.start_speech()
+
+    def stop_speech(self, transcript: str | None = None) -> None:
+        """The caller stops to speak; `transcript`, if given, is what they said."""
+        self._dialogue.stop_speech(transcript)
+
+    def intercept(self, event_type: str, interceptor: Interceptor) -> None:
+        """Let `interceptor` see client events of one type first, from now on."""
+        self._interceptors[event_type] = interceptor
+
+    def send_raw(self, data: str | bytes) -> None:
+        """Send a frame that need not be an event: text, or bytes as a binary frame."""
+        self._wire.send_raw(data)
+
+    def send_error(self, code: str, message: str, cause_event_id: str | None = None) -> None:
+        """Send an `error` event out of the blue."""
+        self._wire.send_error(
+            code, message, cause_event_id=cause_event_id, error_type="server_error"
+        )
+
+    def mute(self) -> None:
+        """Never answer again; the socket stays open."""
+        self._wire.muted = True
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close the socket properly."""
+        self._wire.close(code, reason)
+
+    def drop(self) -> None:
+        """Break the connection without a close frame."""
+        self._wire.drop()
+
+    # --- the socket -----------------------------------------------------------------------------
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        self._wire.open(transport)
+        self._opened(self)
+        if not self._beta:
+            self._dialogue.open()
+            return
+        code = "beta_api_shape_disabled"
+        message = "The beta Realtime API is gone; leave out the OpenAI-Beta header."
+        self._wire.send_error(code, message)
+        self._wire.close(4000, f"invalid_request_error.{code}")
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        self._dialogue.stop()
+        self.closed.set()
+        self._tell()
+
+    def pause_writing(self) -> None:
+        self._wire.writable.clear()
+        self._tell()
+
+    def resume_writing(self) -> None:
+        self._wire.writable.set()
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        if frame.msg_type is WSMsgType.CLOSE:
+            self.close_code = int.from_bytes(frame.get_payload_as_bytes()[:2], "big") or None
+            self._wire.answer_close(frame.get_close_code())
+        elif frame.msg_type in (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION):
+            self._fragments += frame.get_payload_as_memoryview()
+            if frame.fin:
+                message = bytes(self._fragments)
+                self._fragments.clear()
+                if self._wire.is_open:
+                    self._on_message(message)
+
+    def _on_message(self, message: bytes) -> None:
+        cause: str | None = None
+        try:
+            try:
+                event = msgspec.json.decode(message)
+            except msgspec.DecodeError as error:
+                raise Refusal("invalid_event", "The event is not valid JSON.") from error
+            if isinstance(event, dict) and isinstance(event.get("type"), str):
+                cause = event["event_id"] if isinstance(event.get("event_id"), str) else None
+                if self._remembers:
+                    self.client_events.append(event)
+                interceptor = self._interceptors.get(event["type"])
+                if self._wire.muted or (interceptor is not None and interceptor(self, event)):
+                    return
+            self._dialogue.handle(event)
+        except Refusal as refusal:
+            self._wire.send_error(
+                refusal.code, refusal.message, param=refusal.param, cause_event_id=cause
+            )
+        except Exception as error:
+            # a fault of the server or of a test's interceptor: surfaces when the server closes
+            self.failures.append(error)
+            self.drop()
+        finally:
+            self._tell()
+
+    def _tell(self) -> None:
+        self._news.set()

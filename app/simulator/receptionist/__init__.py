@@ -1,0 +1,1 @@
+"""The embedded model: hears a caller, understands known phrases, and answers."""

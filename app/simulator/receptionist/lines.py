@@ -1,0 +1,87 @@
+"""What the embedded model hears and what it then says and does, line by line."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.simulator.receptionist.reading import as_digits
+
+_SLOT = re.compile(r"\{([a-z_]+)(?::([^{}|]*)[^{}]*)?\}")
+_OPTIONAL = re.compile(r"\s*\[[^\]]*\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Something that a caller may say, and the answer.
+
+    `hears`: phrases, with slots such as `{name}` and `[optional]` words; `keywords`: words that
+    give the caller's wish away in any sentence. `says`: the answer, or what is said before the
+    `tool` is called with `arguments`; `then`: what is said of the tool's answer, `otherwise` when
+    it is not the answer that `then` needs. `ends_call`: after all of this. Texts and arguments take
+    fields, see `reading.filled` and `reading.arguments_from`.
+    """
+
+    hears: Sequence[str] = ()
+    keywords: Sequence[str] = ()
+    says: str = ""
+    tool: str = ""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    then: str = ""
+    otherwise: str = ""
+    ends_call: bool = False
+
+
+HONEST = Line(
+    hears=(
+        "are you a [real] person",
+        "are you [a] human",
+        "are you a robot",
+        "are you a machine",
+        "am i talking to a [real] person",
+    ),
+    says=(
+        "No, I am not a person. I am the small model that comes with this bridge, and I answer "
+        "when it has no OpenAI key."
+    ),
+)
+"""What every embedded model says when it is asked."""
+
+GENERIC_LINES = (
+    Line(
+        hears=("what time is it", "what is the time", "what day is it [today]"),
+        keywords=("what time", "the time"),
+        tool="current_time",
+        then="It is {result}.",
+        otherwise="I am sorry, I cannot tell the time just now.",
+    ),
+    Line(hears=("my name is {name}", "this is {name}"), says="Nice to meet you, {name}."),
+    Line(
+        hears=("my number is {digits}", "my telephone number is {digits}"),
+        says="I heard {digits}.",
+    ),
+    Line(
+        hears=("hello", "good morning", "good afternoon", "good evening"),
+        says="Hello! What can I do for you?",
+    ),
+    Line(hears=("thank you", "thanks [a lot]", "thank you very much"), says="You are welcome."),
+    Line(
+        hears=("goodbye", "bye", "[thank you] that is all", "thank you [that is all] goodbye"),
+        keywords=("goodbye",),
+        says="Goodbye!",
+        ends_call=True,
+    ),
+)
+"""The lines of an agent that has none of its own."""
+
+
+def example_of(phrase: str, names: Sequence[str] = ()) -> str:
+    """A phrase as somebody might say it: "one large margherita for Grace"."""
+    samples = {
+        "name": names[0] if names else "Grace",
+        "number": "two",
+        "digits": as_digits("5551234"),
+    }
+    plain = _OPTIONAL.sub("", phrase)
+    filled = _SLOT.sub(lambda slot: slot[2].strip() if slot[2] else samples[slot[1]], plain)
+    return re.sub(r"\bi\b", "I", " ".join(filled.split()))

@@ -1,0 +1,258 @@
+"""Twilio's HTTP client: signed form requests to the bridge, wherever its public URL points."""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import random
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import SplitResult, urlencode, urljoin, urlsplit
+
+import aiohttp
+from yarl import URL
+
+from app.simulator.twilio.network import now_ms
+
+XML_TYPES = frozenset({"text/xml", "application/xml"})
+LARGEST_TWIML_BYTES = 64 * 1024
+
+_LONGEST_DETOUR_S = 0.1
+
+
+def signature(auth_token: str, url: str, params: Iterable[tuple[str, str]] = ()) -> str:
+    """What Twilio puts into X-Twilio-Signature: HMAC-SHA1 over the URL and the sorted form.
+
+    A repeated name counts once per distinct value. Twilio: webhooks security, "Validating
+    signatures"; a media socket's handshake is signed the same way over its wss URL alone.
+    """
+    signed = url + "".join(name + value for name, value in sorted(set(params)))
+    digest = hmac.new(auth_token.encode(), signed.encode(), hashlib.sha1).digest()
+    return base64.b64encode(digest).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request to the bridge and what came back. `status` 0: no answer, `failure` says why."""
+
+    method: str
+    url: str
+    params: Mapping[str, str]
+    sent_ms: float
+    took_ms: float
+    status: int = 0
+    content_type: str = ""
+    body: str = field(default="", repr=False)
+    failure: str = ""
+
+    @property
+    def callback_error(self) -> tuple[int, str] | None:
+        """What Twilio logs if the answer's body does not matter to it."""
+        if self.failure:
+            return 11200, f"{self.url}: {self.failure}"
+        if not 200 <= self.status < 300:
+            return 11200, f"{self.url}: HTTP status {self.status}"
+        return None
+
+    @property
+    def document_error(self) -> tuple[int, str] | None:
+        """What Twilio logs if the answer has to be TwiML."""
+        if error := self.callback_error:
+            return error
+        if self.content_type not in XML_TYPES:
+            return 11200, f"{self.url}: content type {self.content_type!r} is not XML"
+        if len(self.body.encode()) > LARGEST_TWIML_BYTES:
+            return 11750, f"{self.url}: TwiML body larger than 64 kB"
+        return None
+
+
+class BridgeClient:
+    """Requests every URL from the bridge at `webhook_url`, as if it came over `public_url`.
+
+    The connection goes to the host and port of `webhook_url`; path, `Host` header and signature
+    are those of the URL asked for. With an empty `auth_token` nothing is signed, and `api_token`
+    is sent as the bearer instead. Close it when done.
+    """
+
+    def __init__(
+        self,
+        webhook_url: str,
+        *,
+        public_url: str = "",
+        auth_token: str = "",
+        api_token: str = "",
+        timeout_s: float = 15.0,
+    ) -> None:
+        target = urlsplit(webhook_url)
+        if target.scheme != "http" or not target.hostname:
+            raise ValueError(f"webhook_url must be http://host:port/path, not {webhook_url!r}")
+        self._origin = target
+        self._public = urlsplit(public_url) if public_url else target
+        self.host, self.port = target.hostname, target.port or 80
+        self.webhook_url = public_url or webhook_url
+        if self._public.path in ("", "/"):
+            self.webhook_url = self.public(webhook_url)
+        self.auth_token = auth_token
+        self._api_token = api_token
+        self._session = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=timeout_s),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            connector=aiohttp.TCPConnector(limit=0),
+        )
+
+    def public(self, url: str, base: str = "") -> str:
+        """`url` as the world knows it: absolute, resolved against `base`, a URL of the bridge's
+        own address moved to its public one."""
+        split = urlsplit(urljoin(base, url))
+        if split.netloc == self._origin.netloc:
+            split = split._replace(scheme=self._public.scheme, netloc=self._public.netloc)
+        return split._replace(fragment="").geturl()
+
+    def handshake(self, stream_url: str) -> tuple[str, dict[str, str]]:
+        """Where the socket of a wss URL is really opened, and the headers of its upgrade."""
+        split = urlsplit(stream_url)
+        headers = {
+            "Host": split.netloc,
+            "X-Forwarded-Proto": "https",
+            "User-Agent": "Twilio.TmeWs/1.0",
+        }
+        if self.auth_token:
+            headers["x-twilio-signature"] = signature(self.auth_token, stream_url)
+        path = split._replace(scheme="", netloc="").geturl() or "/"
+        return f"ws://{self._origin.netloc}{path}", headers
+
+    async def request(self, url: str, params: Mapping[str, str], method: str = "POST") -> Exchange:
+        """Sends the form (in the query for GET) and gives what came back; never raises for a
+        bridge that fails."""
+        split = urlsplit(url)
+        headers = {
+            "Host": split.netloc,
+            "X-Forwarded-Proto": split.scheme,
+            "User-Agent": "TwilioProxy/1.1",
+            "Accept": "*/*",
+            "I-Twilio-Idempotency-Token": str(uuid.uuid4()),
+        }
+        body = b""
+        if method == "GET":
+            query = "&".join(part for part in (split.query, urlencode(params)) if part)
+            split = split._replace(query=query)
+            signed: Iterable[tuple[str, str]] = ()
+        else:
+            headers["Content-Type"] = "application/x-www-form-urlencoded; charset=UTF-8"
+            body = urlencode(params).encode()
+            signed = params.items()
+        url = split.geturl()
+        if self.auth_token:
+            headers["X-Twilio-Signature"] = signature(self.auth_token, url, signed)
+        elif self._api_token:
+            headers["Authorization"] = f"Bearer {self._api_token}"
+        return await self._send(method, url, self._reached_at(split), headers, params, body)
+
+    async def close(self) -> None:
+        """Closes every connection."""
+        await self._session.close()
+
+    def _reached_at(self, split: SplitResult) -> URL:
+        here = split._replace(scheme="http", netloc=self._origin.netloc, path=split.path or "/")
+        return URL(here.geturl(), encoded=True)
+
+    async def _send(
+        self,
+        method: str,
+        url: str,
+        target: URL,
+        headers: dict[str, str],
+        params: Mapping[str, str],
+        body: bytes,
+    ) -> Exchange:
+        sent_ms = now_ms()
+        try:
+            async with self._session.request(
+                method, target, headers=headers, data=body or None, allow_redirects=False
+            ) as answer:
+                text = (await answer.read()).decode("utf-8", "replace")
+                status, content_type = answer.status, answer.content_type
+                if "Content-Type" not in answer.headers:
+                    content_type = ""
+        except (aiohttp.ClientError, TimeoutError, OSError) as fault:
+            failure = str(fault) or type(fault).__name__
+            return Exchange(method, url, params, sent_ms, now_ms() - sent_ms, failure=failure)
+        took_ms = now_ms() - sent_ms
+        return Exchange(method, url, params, sent_ms, took_ms, status, content_type, text)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How the reports of a call's progress arrive. `kind`: "in order", "twice", or "shuffled":
+    each on its own way of up to 100 ms, and about every other one twice. `dice`: what decides."""
+
+    kind: str = "in order"
+    dice: random.Random = field(default_factory=random.Random)
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("in order", "twice", "shuffled"):
+            raise ValueError(f"callbacks {self.kind!r}: choose 'in order', 'twice' or 'shuffled'")
+
+    @property
+    def keeps_order(self) -> bool:
+        """Whether a report waits for the ones before it."""
+        return self.kind != "shuffled"
+
+    def delays_s(self) -> list[float]:
+        """How long each copy of the next report is under way."""
+        if self.keeps_order:
+            return [0.0] * (2 if self.kind == "twice" else 1)
+        copies = self.dice.choice((1, 2))
+        return [self.dice.uniform(0, _LONGEST_DETOUR_S) for _ in range(copies)]
+
+
+class Callbacks:
+    """Requests whose answers Twilio ignores: sent beside the call, one after another."""
+
+    def __init__(self, client: BridgeClient, sent: Callable[[Exchange], None]) -> None:
+        self._client = client
+        self._sent = sent
+        self._last: asyncio.Task[None] | None = None
+        self._apart: set[asyncio.Task[None]] = set()
+
+    def post(self, url: str, params: Mapping[str, str], method: str = "POST") -> None:
+        """Sends it once all earlier ones are answered, and gives the outcome to `sent`."""
+        self._last = asyncio.create_task(self._after(self._last, url, params, method))
+
+    def deliver(
+        self, delivery: Delivery, url: str, params: Mapping[str, str], method: str = "POST"
+    ) -> None:
+        """Sends a report of progress as the network between has it."""
+        for delay_s in delivery.delays_s():
+            if delivery.keeps_order:
+                self.post(url, params, method)
+            else:
+                task = asyncio.create_task(self._late(delay_s, url, params, method))
+                self._apart.add(task)
+
+    async def finish(self) -> None:
+        """Waits until all are answered."""
+        if self._last is not None:
+            await self._last
+        for task in self._apart:
+            await task
+
+    async def abandon(self) -> None:
+        """Gives up those that are not answered yet."""
+        tasks = self._apart | ({self._last} if self._last is not None else set())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _after(
+        self, before: asyncio.Task[None] | None, url: str, params: Mapping[str, str], method: str
+    ) -> None:
+        if before is not None:
+            await before
+        self._sent(await self._client.request(url, params, method))
+
+    async def _late(self, delay_s: float, url: str, params: Mapping[str, str], method: str) -> None:
+        await asyncio.sleep(delay_s)
+        self._sent(await self._client.request(url, params, method))

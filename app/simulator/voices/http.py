@@ -1,0 +1,177 @@
+"""A server of the custom HTTP text-to-speech standard, such as its owner would write: the published
+sample's behaviour, with a mouth, a token and faults.
+"""
+
+import asyncio
+import hmac
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from aiohttp import web
+
+from app.simulator.voices.mouth import Heard, Mouth, Plan, PlanFor, Said, always, tones
+
+_RATES_HZ = (8000, 16000, 24000, 48000)
+_WRITE_BYTES = 4096  # as the sample reads its file
+_FIELDS: Mapping[str, tuple[type, bool]] = {  # and whether it is required
+    "Text": (str, True),
+    "VoiceId": (str, False),
+    "SampleRate": (int, True),
+    "Token": (str, False),
+    "ExtendData": (str, True),
+}
+_EXTENDED: Mapping[str, tuple[type, bool]] = {
+    "InstanceId": (str, True),
+    "ChannelId": (str, True),
+    "SentenceId": (int, True),
+    "Emotion": (str, False),
+    "UserData": (str, False),
+}
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class HttpStandIn:
+    """Answers `POST /stream-audio`, JSON alone, with PCM that it calls audio/mpeg.
+
+    Stricter than the sample: a field that is missing, unknown or of another type is answered with
+    400 and its name. The headers go out before any sound exists, as the sample's do. Of a plan's
+    faults, refuse is a 503; error is a 500 and, when there was sound before, a body that is cut:
+    the standard has no other way to tell. `token`: what a text must come with; empty, none.
+    `requests`: every body that was taken, ExtendData decoded. `url`: where texts are sent to.
+    """
+
+    def __init__(
+        self, mouth: Mouth = tones, plan: PlanFor = always, token: str = "", port: int = 0
+    ) -> None:
+        self.heard = Heard()
+        self.requests: list[dict[str, Any]] = []
+        self.url = ""
+        self._mouth = mouth
+        self._plan = plan
+        self._token = token
+        self._port = port
+        self._runner: web.AppRunner | None = None
+        self._connections: set[object] = set()
+        self._speaking = 0
+        self._silent = asyncio.Event()
+        self._silent.set()
+
+    async def __aenter__(self) -> Self:
+        app = web.Application(middlewares=[self._count])
+        app.add_routes([web.post("/stream-audio", self._stream_audio)])
+        # Without it a caller who left is noticed only when there is more to write.
+        self._runner = web.AppRunner(
+            app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1
+        )
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", self._port)
+        await site.start()
+        host, port = self._runner.addresses[0][:2]
+        self.url = f"http://{host}:{port}/stream-audio"
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        fault: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._runner is not None
+        await self._runner.cleanup()
+
+    async def wait_silent(self) -> None:
+        """Wait until no text is being said: each came to its end, broke, or was dropped."""
+        await self._silent.wait()
+
+    @web.middleware
+    async def _count(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        if request.protocol not in self._connections:
+            self._connections.add(request.protocol)
+            self.heard.connections += 1
+        return await handler(request)
+
+    async def _stream_audio(self, request: web.Request) -> web.StreamResponse:
+        try:
+            body = _checked(await request.text())
+        except ValueError as fault:
+            return web.Response(status=400, text=str(fault))
+        if self._token and not hmac.compare_digest(
+            str(body.get("Token", "")).encode(), self._token.encode()
+        ):
+            return web.Response(status=401, text="Token: not the one")
+        self.requests.append(body)
+        text, hz = body["Text"], body["SampleRate"]
+        plan = self._plan(text)
+        if plan.fault == "refuse":
+            return web.Response(status=503, text="not now")
+        said = Said(text, self._mouth(text, hz), hz)
+        self.heard.said.append(said)
+        if plan.fault == "error" and not plan.fault_after_bytes:
+            return web.Response(status=500, text="no voice")
+        response = web.StreamResponse(headers={"Content-Type": "audio/mpeg"})
+        self._speaking += 1
+        self._silent.clear()
+        try:
+            await response.prepare(request)
+            if await self._say(response, said, plan):
+                await response.write_eof()
+                said.whole = True
+        except ConnectionError:
+            said.dropped = True
+            return response
+        except asyncio.CancelledError:
+            said.dropped = True
+            raise
+        finally:
+            self._speaking -= 1
+            if not self._speaking:
+                self._silent.set()
+        if not said.whole and request.transport is not None:
+            request.transport.close()  # behind what was said, and without the body's end
+        return response
+
+    async def _say(self, response: web.StreamResponse, said: Said, plan: Plan) -> bool:
+        """Whether it came to its end; a stall never ends by itself."""
+        pcm, bytes_per_s = said.spoken.pcm, said.hz * 2
+        end = min(plan.fault_after_bytes, len(pcm)) if plan.fault else len(pcm)
+        step = max(2, plan.chunk_ms * bytes_per_s // 1000 & ~1)
+        loop = asyncio.get_running_loop()
+        first_s = loop.time() + plan.delay_ms / 1000
+        for start in range(0, end, step):
+            wait_s = first_s + start / bytes_per_s / plan.speed - loop.time()
+            if wait_s > 0:
+                await asyncio.sleep(wait_s)
+            piece = pcm[start : min(start + step, end)]
+            for at in range(0, len(piece), _WRITE_BYTES):
+                part = piece[at : at + _WRITE_BYTES]
+                await response.write(part)
+                said.sent_bytes += len(part)
+        if plan.fault == "stall":
+            await loop.create_future()
+        return not plan.fault
+
+
+def _checked(text: str) -> dict[str, Any]:
+    """The body, every field as the standard has it. Raises ValueError naming the one that is not,
+    or saying that it is no JSON."""
+    body = _object("body", json.loads(text), _FIELDS)
+    if body["SampleRate"] not in _RATES_HZ:
+        raise ValueError(f"SampleRate: expected one of {_RATES_HZ}")
+    body["ExtendData"] = _object("ExtendData", json.loads(body["ExtendData"]), _EXTENDED)
+    return body
+
+
+def _object(place: str, value: object, fields: Mapping[str, tuple[type, bool]]) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{place}: expected an object")
+    if unknown := sorted(value.keys() - fields.keys()):
+        raise ValueError(f"{place}: {', '.join(unknown)} is unknown")
+    for name, (kind, required) in fields.items():
+        if name not in value:
+            if required:
+                raise ValueError(f"{name}: missing")
+        elif type(value[name]) is not kind:
+            raise ValueError(f"{name}: expected {kind.__name__}")
+    return value

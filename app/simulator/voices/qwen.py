@@ -1,0 +1,133 @@
+"""A Qwen realtime voice on the loopback, strict about what it is sent.
+
+It speaks the wire as raw JSON over real sockets and knows nothing of the bridge, so that a wrong
+wire cannot agree with itself. It sends every event of the documentation, in its order.
+
+    async with QwenStandIn() as qwen:
+        ...  # connect to qwen.url, with ?model=
+        await qwen.until(lambda: len(qwen.heard.said) == 1)
+
+(DashScope: Qwen-TTS Realtime API, client events and server events)
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from http import HTTPStatus
+from types import TracebackType
+from urllib.parse import parse_qs, urlsplit
+
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+
+from app.simulator.voices.mouth import Heard, Mouth, PlanFor, always, tones
+from app.simulator.voices.qwen_session import QwenSession
+
+__all__ = ["QwenSession", "QwenStandIn"]
+
+_HOST = "127.0.0.1"
+_PATH = "/api-ws/v1/realtime"
+
+
+class QwenStandIn:
+    """Listens inside `async with`. `plan`: how each text is said; where it refuses the empty text,
+    whoever connects gets HTTP 503, and any other refused text an error before its first sound.
+    `api_key`: the only one that is let in; empty lets in any.
+
+    `sessions`: every one that there was, in order. `refusals`: HTTP statuses of who was not let in.
+    """
+
+    def __init__(
+        self, mouth: Mouth = tones, plan: PlanFor = always, api_key: str = "", port: int = 0
+    ) -> None:
+        self.heard = Heard()
+        self.sessions: list[QwenSession] = []
+        self.refusals: list[int] = []
+        self._mouth, self._plan, self._api_key, self._port = mouth, plan, api_key, port
+        self._server: Server | None = None
+        self._news = asyncio.Event()
+
+    @property
+    def port(self) -> int:
+        if self._server is None:
+            raise RuntimeError("the stand-in does not listen; use it in `async with`")
+        return int(self._server.sockets[0].getsockname()[1])
+
+    @property
+    def url(self) -> str:
+        """Without the model, as clients are given it."""
+        return f"ws://{_HOST}:{self.port}{_PATH}"
+
+    @property
+    def open_sessions(self) -> list[QwenSession]:
+        return [session for session in self.sessions if session.open]
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until something holds, looked at whenever something was sent or came."""
+        while not condition():
+            self._news.clear()
+            await self._news.wait()
+
+    async def __aenter__(self) -> "QwenStandIn":
+        self._server = await serve(
+            self._serve,
+            _HOST,
+            self._port,
+            process_request=self._admit,
+            compression=None,
+            ping_interval=None,
+            close_timeout=1,
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._server is not None:
+            self._server.close()
+            await self._server.wait_closed()
+
+    def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
+        status = self._judge(request)
+        if status is None:
+            return None
+        self.refusals.append(status)
+        self._news.set()
+        return connection.respond(status, f"{status.phrase}\n")
+
+    def _judge(self, request: Request) -> HTTPStatus | None:
+        """Why somebody is not let in; None for who is."""
+        scheme, _, key = (request.headers.get("Authorization") or "").partition(" ")
+        if scheme != "Bearer" or not key.strip() or self._api_key not in ("", key):
+            return HTTPStatus.UNAUTHORIZED
+        address = urlsplit(request.path)
+        if address.path != _PATH:
+            return HTTPStatus.NOT_FOUND
+        models = parse_qs(address.query).get("model", [])
+        if len(models) != 1:
+            return HTTPStatus.BAD_REQUEST
+        if self._plan("").fault == "refuse":
+            return HTTPStatus.SERVICE_UNAVAILABLE
+        return None
+
+    async def _serve(self, connection: ServerConnection) -> None:
+        assert connection.request is not None
+        model = parse_qs(urlsplit(connection.request.path).query)["model"][0]
+        self.heard.connections += 1
+        session = QwenSession(
+            connection,
+            self.heard,
+            number=self.heard.connections,
+            model=model,
+            mouth=self._mouth,
+            plan=self._plan,
+            on_news=self._news.set,
+        )
+        self.sessions.append(session)
+        with suppress(ConnectionClosed):
+            await session.run()
+        self._news.set()

@@ -1,0 +1,142 @@
+"""A stand-in for Volcengine's speech service on the loopback: both of its wires on one port.
+
+async with VolcengineStandIn(token="t0ken") as volcengine:
+    ...  # point the voice's url at volcengine.url
+    await volcengine.until(lambda heard: heard.said and heard.said[0].dropped)
+"""
+
+import hmac
+import logging
+from collections.abc import Callable, Collection
+from http import HTTPStatus
+from types import TracebackType
+from uuid import uuid4
+
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.http11 import Request, Response
+
+from app.simulator.voices.mouth import Heard, Mouth, PlanFor, always, tones
+from app.simulator.voices.volcengine_desk import Desk
+from app.simulator.voices.volcengine_v1 import PATH as V1_PATH
+from app.simulator.voices.volcengine_v1 import RequestTalk
+from app.simulator.voices.volcengine_v3 import PATH as V3_PATH
+from app.simulator.voices.volcengine_v3 import SessionTalk
+
+_HOST = "127.0.0.1"
+_GRANT = "authenticate request: load grant: requested grant not found"
+
+# The library would log every header and frame at DEBUG.
+_library_logger = logging.getLogger(f"{__name__}.frames")
+_library_logger.setLevel(logging.INFO)
+
+
+class VolcengineStandIn:
+    """Listens inside `async with`. `app_id`, `token`: what a client must show (`X-Api-Key` is the
+    token, too); empty takes anything. `port`: 0 takes a free one. `gzip`: answers are compressed.
+    `encoding`: answers are in this one whatever was asked for. `voices`: those that there are;
+    empty has every one. `once`: a connection takes one text, as some of the vendor's pages say.
+
+    Leaving `async with` without another error raises the first thing that `mouth` or `plan` raised.
+    """
+
+    def __init__(
+        self,
+        mouth: Mouth = tones,
+        plan: PlanFor = always,
+        *,
+        token: str = "",
+        app_id: str = "",
+        port: int = 0,
+        gzip: bool = False,
+        encoding: str = "",
+        voices: Collection[str] = (),
+        once: bool = False,
+    ) -> None:
+        self._desk = Desk(mouth, plan, app_id, token, gzip, encoding, frozenset(voices))
+        self._port = port
+        self._once = once
+        self._server: Server | None = None
+
+    @property
+    def heard(self) -> Heard:
+        return self._desk.heard
+
+    @property
+    def url(self) -> str:
+        """Where it listens; clients add the path of a wire."""
+        if self._server is None:
+            raise RuntimeError("the stand-in does not listen; enter it with async with")
+        return f"ws://{_HOST}:{next(iter(self._server.sockets)).getsockname()[1]}"
+
+    async def until(self, condition: Callable[[Heard], object]) -> None:
+        """Wait until something holds, looked at after every change."""
+        while not condition(self.heard):
+            await self._desk.news()
+
+    async def __aenter__(self) -> "VolcengineStandIn":
+        self._server = await serve(
+            self._talk,
+            _HOST,
+            self._port,
+            process_request=self._door,
+            process_response=self._logid,
+            compression=None,
+            ping_interval=None,
+            close_timeout=1,
+            logger=_library_logger,
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._server is not None:
+            self._server.close()
+            await self._server.wait_closed()
+            self._server = None
+        if error is None and self._desk.failures:
+            raise self._desk.failures[0]
+
+    async def _talk(self, socket: ServerConnection) -> None:
+        self.heard.connections += 1
+        self._desk.tell()
+        path = socket.request.path if socket.request is not None else ""
+        talk = RequestTalk if path == V1_PATH else SessionTalk
+        await talk(socket, self._desk, once=self._once).run()
+
+    def _door(self, socket: ServerConnection, request: Request) -> Response | None:
+        """An HTTP answer for whoever may not come in."""
+        if request.path not in (V1_PATH, V3_PATH):
+            return socket.respond(HTTPStatus.NOT_FOUND, "no such path\n")
+        known = self._known_v1(request) if request.path == V1_PATH else self._known_v3(request)
+        if not known:
+            return socket.respond(HTTPStatus.UNAUTHORIZED, _GRANT)
+        if request.path == V3_PATH and not request.headers.get("X-Api-Resource-Id"):
+            return socket.respond(HTTPStatus.BAD_REQUEST, "no X-Api-Resource-Id\n")
+        return None
+
+    def _known_v1(self, request: Request) -> bool:
+        scheme, semicolon, token = request.headers.get("Authorization", "").partition(";")
+        return scheme == "Bearer" and bool(semicolon) and self._is(token.strip(), self._desk.token)
+
+    def _known_v3(self, request: Request) -> bool:
+        headers = request.headers
+        if "X-Api-Key" in headers:
+            return self._is(headers["X-Api-Key"], self._desk.token)
+        return self._is(headers.get("X-Api-App-Key", ""), self._desk.app_id) and self._is(
+            headers.get("X-Api-Access-Key", ""), self._desk.token
+        )
+
+    @staticmethod
+    def _is(shown: str, wanted: str) -> bool:
+        if not wanted:
+            return bool(shown)
+        return hmac.compare_digest(shown.encode(), wanted.encode())
+
+    @staticmethod
+    def _logid(_socket: ServerConnection, _request: Request, response: Response) -> Response:
+        response.headers["X-Tt-Logid"] = uuid4().hex
+        return response

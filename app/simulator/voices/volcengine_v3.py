@@ -1,0 +1,245 @@
+"""The stand-in's side of Volcengine's `bidirection`: sessions, strict about their order.
+
+Written from the vendor's documentation alone and shares nothing with the bridge's own codec.
+"""
+
+import asyncio
+import contextlib
+import gzip
+import json
+import struct
+import zlib
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
+
+from app.simulator.voices.volcengine_desk import (
+    ENCODINGS,
+    LARGEST_TEXT_BYTES,
+    Broken,
+    Desk,
+    Refusal,
+    nothing_to_say,
+    within,
+)
+
+PATH = "/api/v3/tts/bidirection"
+
+_RATES = {8000, 16000, 22050, 24000, 32000, 44100, 48000}
+_INVALID, _NO_TEXT, _TOO_LONG, _CONCURRENCY = 45000001, 45002001, 40402003, 45000292
+_SERVER = 55000000
+
+
+@dataclass(slots=True)
+class _Session:
+    """`texts`: to be said, None behind the last one."""
+
+    id: str
+    hz: int
+    encoding: str
+    texts: asyncio.Queue[str | None] = field(default_factory=asyncio.Queue)
+    speaking: asyncio.Task[None] | None = None
+    finishing: bool = False
+
+
+class SessionTalk:
+    """One connection. `once`: it takes a single session, and then is closed."""
+
+    def __init__(self, socket: ServerConnection, desk: Desk, *, once: bool) -> None:
+        self._socket = socket
+        self._desk = desk
+        self._once = once
+        self._connection_id = ""
+        self._session: _Session | None = None
+
+    async def run(self) -> None:
+        try:
+            async for frame in self._socket:
+                await self._take(*_read(frame))
+        except Refusal as refusal:
+            await self._fail(refusal)
+        except ConnectionClosed:
+            pass
+        finally:
+            await self._silence()
+
+    async def _take(self, event: int, session: str, body: dict[str, Any]) -> None:
+        if event == 1 and not self._connection_id:
+            self._connection_id = str(uuid4())
+            await self._tell(50, self._connection_id, {})
+            return
+        if not self._connection_id:
+            raise Refusal(_INVALID, "StartConnection comes first")
+        match event:
+            case 2:
+                await self._silence()
+                await self._tell(52, self._connection_id, {})
+                await self._socket.close()
+            case 100:
+                await self._start(session, body)
+            case 200 | 101 | 102 if self._session is None or self._session.id != session:
+                if session not in self._desk.used_ids:
+                    raise Refusal(_INVALID, "no such session")
+            case 200:
+                assert self._session is not None
+                self._session.texts.put_nowait(self._text(self._session, body))
+            case 102:
+                assert self._session is not None
+                self._session.finishing = True
+                self._session.texts.put_nowait(None)
+            case 101:
+                await self._silence()
+                await self._tell(151, session, {})
+            case _:
+                raise Refusal(_INVALID, f"unexpected event {event}")
+
+    async def _start(self, session: str, body: dict[str, Any]) -> None:
+        if self._session is not None:
+            raise Refusal(_INVALID, "one session at a time")
+        if not session or session in self._desk.used_ids:
+            raise Refusal(_INVALID, "a session id is new and not empty")
+        self._desk.used_ids.add(session)
+        sound = self._params(100, body).get("audio_params", {})
+        self._session = _Session(
+            session, sound.get("sample_rate", 24000), sound.get("format", "mp3")
+        )
+        await self._tell(150, session, {})
+        self._session.speaking = asyncio.create_task(self._speak(self._session))
+
+    def _params(self, event: int, body: dict[str, Any]) -> dict[str, Any]:
+        """`req_params`, if there is nothing to say against them."""
+        params = body.get("req_params")
+        user = body.get("user")
+        if not isinstance(user, dict) or not user.get("uid"):
+            raise Refusal(_INVALID, "no user.uid")
+        if body.get("event") != event or body.get("namespace") != "BidirectionalTTS":
+            raise Refusal(_INVALID, "the envelope names another event or namespace")
+        if not isinstance(params, dict) or not isinstance(params.get("audio_params", {}), dict):
+            raise Refusal(_INVALID, "no req_params")
+        speaker, sound = params.get("speaker"), params.get("audio_params", {})
+        if not isinstance(speaker, str) or not speaker:
+            raise Refusal(_INVALID, "speaker not found")
+        if self._desk.voices and speaker not in self._desk.voices:
+            raise Refusal(_INVALID, "speaker not found")
+        if str(sound.get("format", "mp3")) not in ENCODINGS - {"wav"}:
+            raise Refusal(_INVALID, "invalid format")
+        rate = sound.get("sample_rate", 24000)
+        if not isinstance(rate, int) or rate not in _RATES:
+            raise Refusal(_INVALID, "invalid sample_rate")
+        for name in ("speech_rate", "loudness_rate"):
+            if not within(sound.get(name, 0), -50, 100):
+                raise Refusal(_INVALID, f"invalid {name}")
+        additions = params.get("additions", "{}")
+        try:
+            json.loads(additions)
+        except (TypeError, ValueError):
+            raise Refusal(_INVALID, "additions is a string with JSON") from None
+        return params
+
+    def _text(self, session: _Session, body: dict[str, Any]) -> str:
+        text = self._params(200, body).get("text")
+        if session.finishing or not isinstance(text, str):
+            raise Refusal(_INVALID, "no text, or one after FinishSession")
+        return text
+
+    async def _speak(self, session: _Session) -> None:
+        try:
+            while (text := await session.texts.get()) is not None:
+                await self._say(session, text)
+            self._session = None
+            await self._tell(152, session.id, {"status_code": 20000000, "message": "ok"})
+            if self._once:
+                await self._socket.close()
+        except Refusal as refusal:
+            self._session = None
+            told = {"status_code": refusal.code, "message": refusal.message}
+            with contextlib.suppress(ConnectionClosed):
+                await self._tell(153, session.id, told)
+        except Broken as broken:
+            if broken.fault == "error":
+                await self._fail(Refusal(_SERVER, "server processing error"))
+            elif broken.fault == "drop":
+                self._socket.transport.abort()
+        except ConnectionClosed:
+            pass
+        except Exception as error:
+            self._desk.failures.append(error)
+            self._desk.tell()
+            await self._socket.close(1011)
+
+    async def _say(self, session: _Session, text: str) -> None:
+        if nothing_to_say(text):
+            raise Refusal(_NO_TEXT, "no readable text")
+        if len(text.encode()) > LARGEST_TEXT_BYTES:
+            raise Refusal(_TOO_LONG, "TTSExceededTextLimit: exceed max limit")
+        plan = self._desk.plan(text)
+        if plan.fault == "refuse":
+            raise Refusal(_CONCURRENCY, "quota exceeded for types: concurrency")
+        said = await self._desk.listen(text, session.hz)
+        await self._tell(350, session.id, {"text": text})
+
+        async def send(piece: bytes, _last: bool) -> None:
+            await self._socket.send(self._frame(0xB4, 0, 352, session.id, piece))
+
+        await self._desk.say(said, plan, session.encoding, send)
+        await self._tell(351, session.id, {"text": text})
+
+    async def _silence(self) -> None:
+        """End the session that there is."""
+        session, self._session = self._session, None
+        if session is not None and session.speaking is not None:
+            session.speaking.cancel()
+            await asyncio.gather(session.speaking, return_exceptions=True)
+
+    async def _tell(self, event: int, name: str, body: dict[str, Any]) -> None:
+        await self._socket.send(self._frame(0x94, 1, event, name, json.dumps(body).encode()))
+
+    def _frame(self, kind: int, serialization: int, event: int, name: str, data: bytes) -> bytes:
+        head = bytes((0x11, kind, serialization << 4 | self._desk.gzip, 0))
+        return head + struct.pack(">i", event) + _sized(name.encode()) + _sized(self._packed(data))
+
+    async def _fail(self, refusal: Refusal) -> None:
+        told = self._packed(json.dumps({"error": refusal.message}).encode())
+        head = bytes((0x11, 0xF0, 0x10 | self._desk.gzip, 0)) + struct.pack(">I", refusal.code)
+        with contextlib.suppress(ConnectionClosed):
+            await self._socket.send(head + _sized(told))
+            await self._socket.close()
+
+    def _packed(self, data: bytes) -> bytes:
+        return gzip.compress(data) if self._desk.gzip else data
+
+
+def _read(frame: str | bytes) -> tuple[int, str, dict[str, Any]]:
+    """An event, its session and its JSON."""
+    if isinstance(frame, str) or frame[:2] != b"\x11\x14" or frame[2:4] not in _HEADS:
+        raise Refusal(_INVALID, "not the header of an event")
+    try:
+        (event,) = struct.unpack_from(">i", frame, 4)
+        at, session = 8, b""
+        if event not in (1, 2):
+            session, at = _field(frame, at)
+        payload, at = _field(frame, at)
+        if at != len(frame):
+            raise Refusal(_INVALID, "payload size does not match")
+        body = json.loads(gzip.decompress(payload) if frame[2] & 1 else payload)
+        if not isinstance(body, dict):
+            raise Refusal(_INVALID, "payload is no object")
+        return event, session.decode(), body
+    except (struct.error, OSError, EOFError, ValueError, zlib.error):
+        raise Refusal(_INVALID, "an event that cannot be read") from None
+
+
+_HEADS = (b"\x10\x00", b"\x11\x00")
+
+
+def _field(frame: bytes, at: int) -> tuple[bytes, int]:
+    (size,) = struct.unpack_from(">I", frame, at)
+    end = at + 4 + size
+    return frame[at + 4 : end], end
+
+
+def _sized(data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + data
