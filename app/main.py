@@ -18,12 +18,14 @@ from app.config.settings import EMBEDDED, Settings, load_settings
 from app.records.after_call import AfterCall
 from app.records.summary import Summariser
 from app.telephony.signature import SignatureChecker
-from app.web import actions, calls, handover, health, openapi, outgoing, phone, problems
-from app.web import stream_audio as speech
+from app.web import health, problems
+from app.web.api import call_actions, calls, openapi
+from app.web.api import stream_audio as speech
+from app.web.api.stream_audio import StreamAudio
 from app.web.paths import Paths, WithoutSlash
-from app.web.phone import Announcement
-from app.web.stream_audio import StreamAudio
-from app.web.webhooks import Gate
+from app.web.twilio import call_webhooks, outbound_webhooks, transfer_webhooks
+from app.web.twilio.call_webhooks import Announcement
+from app.web.twilio.request import Gate
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from app.call.usage import Usage
 from app.records.after_call import LEASE_S, AfterCall
 from app.records.report_queue import State
 from app.records.store import CallStatus, Store, TurnRow
-from app.web.calls import Call
+from app.web.api.calls import Call
 
 TURNS = [
     TurnRow(0, "assistant", "Hello, how may", "item_a", 10.0, True, True, 640.0),

@@ -33,10 +33,10 @@ from app.config.agent.file import LoadedAgent, load_agent
 from app.config.settings import EMBEDDED, Settings, load_settings
 from app.errors import BridgeError
 from app.main import create_app
-from app.server import Limits, Server, bind
-from app.server.descriptors import raise_limit
-from app.server.signals import stops_the_start
 from app.simulator.realtime import RealtimeServer
+from app.web.server import Limits, Server, bind
+from app.web.server.descriptors import raise_limit
+from app.web.server.signals import stops_the_start
 
 cli = typer.Typer(
     help="Joins Twilio phone calls to the OpenAI Realtime API.",

@@ -9,11 +9,11 @@ from fastapi import APIRouter, HTTPException, Request
 from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.web.media_door import refused
-from app.web.security import TokenRoute, check_token, peer_of
-from app.web.signed import SignedRoute
-from app.web.stream_audio import SPEECH, check_speech_token
-from app.web.webhooks import Gate, form_of
+from app.web.api.stream_audio import SPEECH, check_speech_token
+from app.web.api_token import TokenRoute, check_token, peer_of
+from app.web.twilio.refused_stream import refused
+from app.web.twilio.request import Gate, form_of
+from app.web.twilio.signed_route import SignedRoute
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.server import descriptors
+from app.web.server import descriptors
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 
 import pytest
 
-from app.server.http import BODY_LATE, HEAD_LATE, NO_REQUEST, TLS
-from app.server.limits import READ_BYTES
+from app.web.server.http import BODY_LATE, HEAD_LATE, NO_REQUEST, TLS
+from app.web.server.limits import READ_BYTES
 from tests.server.wire import HELLO, UPGRADE, Wire, settled, stage
 
 POST = b"POST /%s HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"

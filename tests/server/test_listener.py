@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from app.server import Server, bind
-from app.server.listener import NO_DESCRIPTOR, Listener
+from app.web.server import Server, bind
+from app.web.server.listener import NO_DESCRIPTOR, Listener
 from tests.server.wire import stage
 
 HELLO = b"GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from app.server.refusals import Refusals
+from app.web.server.refusals import Refusals
 from tests.server.wire import Clock
 
 

@@ -5,8 +5,8 @@ import weakref
 
 import pytest
 
-from app.server.limits import DESCRIPTORS_PER_CALL, RESERVED_DESCRIPTORS
-from app.server.registry import MADE_ROOM, NO_ROOM, TOO_MANY, TOO_MUCH
+from app.web.server.limits import DESCRIPTORS_PER_CALL, RESERVED_DESCRIPTORS
+from app.web.server.registry import MADE_ROOM, NO_ROOM, TOO_MANY, TOO_MUCH
 from tests.server.test_websocket_limits import handshake
 from tests.server.wire import HELLO, Stage, Wire, settled, stage
 

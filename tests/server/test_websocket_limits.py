@@ -4,8 +4,8 @@ import struct
 
 import pytest
 
-from app.server.limits import READ_BYTES
-from app.server.websocket import FLOOD, NOT_ANSWERED
+from app.web.server.limits import READ_BYTES
+from app.web.server.websocket import FLOOD, NOT_ANSWERED
 from tests.server.wire import HELLO, UPGRADE, Stage, Wire, settled, stage
 
 CONT, TEXT, CLOSE, PING = 0, 1, 8, 9

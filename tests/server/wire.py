@@ -9,9 +9,9 @@ from typing import Any, cast
 
 from fastapi import FastAPI, Request, WebSocket
 
-from app.server import Limits, Server
-from app.server.connection import Connection
-from app.server.limits import READ_BYTES
+from app.web.server import Limits, Server
+from app.web.server.connection import Connection
+from app.web.server.limits import READ_BYTES
 
 HELLO = b"GET /hello HTTP/1.1\r\nHost: a\r\n\r\n"
 UPGRADE = (

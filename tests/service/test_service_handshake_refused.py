@@ -9,7 +9,7 @@ from app.call.timeline import Entry, ordered, replay
 from app.config.agent.file import load_agent
 from app.simulator.realtime import RealtimeServer, Reply, Script
 from app.simulator.twilio import Call, Callee
-from app.web import phone
+from app.web.twilio import call_webhooks
 from tests.service.broken_lines import (
     Handshake,
     Spoils,
@@ -166,7 +166,7 @@ STARTS = {
 async def test_a_socket_that_carries_no_call_again_and_again_is_given_up_with_words(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(phone, "START_S", 0.1)
+    monkeypatch.setattr(call_webhooks, "START_S", 0.1)
     use, cause, ended_by = STARTS[kind]
     async with world(RealtimeServer(lambda turn: HELLO)) as w:
         answer = await request(w)

@@ -8,7 +8,7 @@ import pytest
 from app.bridge.waiting import WaitLimits
 from app.simulator.realtime import Reply, Script
 from app.simulator.twilio import signature
-from app.web import phone
+from app.web.twilio import call_webhooks
 from tests.service.raw_twilio import CALL_SID, call_form, raw_stream, refusal, request
 from tests.service.twiml_check import check_twiml
 from tests.service.world import PUBLIC_URL, World, decisions, noise, world
@@ -90,7 +90,7 @@ async def test_if_present_a_missing_signature_is_let_in_and_a_wrong_one_is_not()
 
 
 async def test_a_socket_that_does_not_start_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(phone, "START_S", 0.1)
+    monkeypatch.setattr(call_webhooks, "START_S", 0.1)
     async with world(Script(HELLO)) as w:
         url = (await request(w)).stream_url
         async with raw_stream(w, url) as silent, raw_stream(w, url) as chatty:

@@ -14,10 +14,10 @@ import pytest
 
 from app.audio import rms_dbfs
 from app.records.store import CallRow, Store, TurnRow
-from app.server import bind
 from app.simulator.realtime import RealtimeServer, Reply, Script
 from app.simulator.speech import speak
 from app.simulator.twilio import Call, Fault, PhoneLine
+from app.web.server import bind
 from tests.ports import free_port
 from tests.service.process import ROOT, Process, serve
 from tests.service.world import ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL, noise

@@ -27,10 +27,10 @@ from app.bridge.way_back import WayBack
 from app.config.settings import Settings
 from app.main import create_app
 from app.records.store import Store
-from app.server import Limits, Server, bind
 from app.simulator.realtime import Brain, RealtimeServer, Script
 from app.simulator.realtime.script import Options
 from app.simulator.twilio import Call, Network, PhoneLine
+from app.web.server import Limits, Server, bind
 
 ACCOUNT_SID = "AC" + "1" * 32
 AUTH_TOKEN = "the auth token"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.web.brake import MOST_FAILURES, MOST_PEERS, WINDOW_S, Brake
+from app.web.token_brake import MOST_FAILURES, MOST_PEERS, WINDOW_S, Brake
 
 
 class Clock:

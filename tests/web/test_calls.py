@@ -10,8 +10,9 @@ from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient, Response
 
 from app.records.store import Store, TimelineRow, TurnRow
-from app.web import calls, problems
-from app.web.security import token_matches
+from app.web import problems
+from app.web.api import calls
+from app.web.api_token import token_matches
 
 TOKEN = "tokén-of-this-test"
 

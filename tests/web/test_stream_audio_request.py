@@ -8,7 +8,7 @@ from aiohttp import FormData, MultipartWriter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.web.speech_request import SpeechRequest, fields_of, speech_request, token_of
+from app.web.api.speech_request import SpeechRequest, fields_of, speech_request, token_of
 
 TEXT = "Grüß Gott & 你好, 50 % + x\r\n--edge"
 FIELDS = {"Text": TEXT, "SampleRate": "8000", "Token": "t", "VoiceId": ""}

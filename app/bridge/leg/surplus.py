@@ -1,7 +1,7 @@
 """What a leg is sent and no call has: dropped where it costs least, and counted.
 
 A ticket opens a socket to any client that has it. Floods of frames end in the server
-(app/server/websocket.py); what is below that may still be more than a machine should be fed.
+(app/web/server/websocket.py); what is below that may still be more than a machine should be fed.
 """
 
 import logging

@@ -90,7 +90,7 @@ class Away:
 
 
 def transfer_url(base_url: str, call_sid: str, number: int, question: str) -> str:
-    """Where Twilio asks something about an attempt; see app/web/handover.py."""
+    """Where Twilio asks something about an attempt; see app/web/twilio/transfer_webhooks.py."""
     return f"{base_url}/transfers/{call_sid}/{number}/{question}"
 
 

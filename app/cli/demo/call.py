@@ -36,7 +36,6 @@ from app.records.report.call_report import CallReport, read_call
 from app.records.report.files import KEPT_SOUND, keep_call, record_of
 from app.records.report.picture import PictureUnavailable
 from app.records.store import Store
-from app.server import Server, bind
 from app.simulator.speech import speak
 from app.simulator.twilio import (
     Call,
@@ -48,6 +47,7 @@ from app.simulator.twilio import (
     PhoneLine,
     now_ms,
 )
+from app.web.server import Server, bind
 
 AGENT_FILE = Path(__file__).parents[3] / "examples" / "pizzeria.toml"
 ACCOUNT_SID = "AC" + "0" * 32

@@ -8,10 +8,10 @@ from app.bridge.services import Services
 from app.bridge.transfers import pending
 from app.bridge.transfers.transfers import Transfers
 from app.telephony.dial_ended import DialEnded
-from app.web.answered import Form, answered, nothing_to_say, once_more
-from app.web.phone import call_info
-from app.web.signed import SignedRoute
-from app.web.webhooks import base_of, rendered, twiml
+from app.web.twilio.answer_in_time import Form, answered, nothing_to_say, once_more
+from app.web.twilio.call_webhooks import call_info
+from app.web.twilio.request import base_of, rendered, twiml
+from app.web.twilio.signed_route import SignedRoute
 
 router = APIRouter(
     prefix="/transfers/{call_sid}/{number}", include_in_schema=False, route_class=SignedRoute

@@ -22,16 +22,16 @@ from app.call.words.blank import stripped
 from app.errors import VoiceError
 from app.voices.base import LONGEST_TEXT, Sound, Voice, timed
 from app.voices.rates import Resampler
-from app.web import lock
-from app.web.problems import problem
-from app.web.security import bearer_of, hold_up, token_matches, where
-from app.web.speech_request import (
+from app.web import authenticated
+from app.web.api.speech_request import (
     SpeechRequest,
     fields_of,
     is_speakable,
     speech_request,
     token_of,
 )
+from app.web.api_token import bearer_of, hold_up, token_matches, where
+from app.web.problems import problem
 
 logger = logging.getLogger(__name__)
 router = APIRouter(include_in_schema=False)
@@ -161,7 +161,7 @@ async def stream_audio(request: Request) -> Response:
         unreadable = str(error)
     if not speaker.admits(authorization, token_of(fields)):
         _refuse(request, bearer_of(request) or token_of(fields), unreadable)
-    lock.passed(request.scope)
+    authenticated.passed(request.scope)
     if not speaker.voices:
         raise HTTPException(404, "nobody speaks here; set provider under [voice] in the agent file")
     try:

@@ -5,14 +5,14 @@ import logging
 from collections import deque
 from typing import Protocol
 
-from app.server.limits import (
+from app.web.server.limits import (
     DESCRIPTORS_PER_CALL,
     RESERVED_DESCRIPTORS,
     STRANGERS_A_TURN,
     Limits,
 )
-from app.server.memory import give_back
-from app.server.refusals import Refusals
+from app.web.server.memory import give_back
+from app.web.server.refusals import Refusals
 
 FEWEST = 8
 FLOOD = 100  # connections without a lock

@@ -14,8 +14,8 @@ from contextlib import suppress
 from typing import Any
 
 from app.errors import ConfigError
-from app.server.limits import STRANGERS_A_TURN
-from app.server.registry import Registry
+from app.web.server.limits import STRANGERS_A_TURN
+from app.web.server.registry import Registry
 
 BACKLOG = 2048
 SOON_S = 0.01  # until what was closed has given its descriptor back

@@ -14,8 +14,8 @@ from starlette.types import Scope
 from app.errors import ProtocolError
 from app.telephony.signature import Fault, SignatureChecker, parse_form
 from app.telephony.twiml import render
-from app.web import lock
-from app.web.security import bearer_of, hold_up, token_matches, where
+from app.web import authenticated
+from app.web.api_token import bearer_of, hold_up, token_matches, where
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class Gate:
             scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
             admitted = scheme.lower() == "bearer" and token_matches(token, self._api_token)
         if admitted:
-            lock.passed(scope)
+            authenticated.passed(scope)
         return admitted
 
     def admits_stream(self, scope: Scope) -> bool:
@@ -74,7 +74,7 @@ class Gate:
             return True
         admitted = self._signatures.is_valid(scope)
         if admitted:
-            lock.passed(scope)
+            authenticated.passed(scope)
         return admitted
 
     def fault(self, scope: Scope) -> Fault:

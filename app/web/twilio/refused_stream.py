@@ -6,7 +6,7 @@ from starlette.types import Scope
 
 from app.bridge.switchboard import Switchboard
 from app.telephony.signature import Fault
-from app.web.webhooks import Gate, told
+from app.web.twilio.request import Gate, told
 
 logger = logging.getLogger(__name__)
 

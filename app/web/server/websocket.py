@@ -13,8 +13,8 @@ from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Request
 from websockets.protocol import State
 
-from app.server.connection import Connection
-from app.web import lock
+from app.web import authenticated
+from app.web.server.connection import Connection
 
 MOST_UNREAD = 100  # messages of one socket: two seconds of a caller
 
@@ -78,7 +78,7 @@ class WebSocket(WebSocketsSansIOProtocol):
             self.scope["headers"] = headers
             self._extensions = cast(dict[str, Any], self.scope["extensions"])
             self._extensions["media.direct"] = {"deliver_to": self.deliver_to}
-            self._extensions[lock.EXTENSION] = self.connection.lock_passed
+            self._extensions[authenticated.EXTENSION] = self.connection.lock_passed
         else:
             self.connection.refused(HANDSHAKE, detail=_fault(self.conn.handshake_exc))
 

@@ -21,11 +21,11 @@ from app.records.recorder import CallInfo
 from app.records.store import TERMINAL, CallStatus
 from app.telephony.media_stream import Start, decode
 from app.telephony.twiml import KEYS, one_moment, say_language, stream_urls
-from app.web import lock
-from app.web.answered import Form, answered, apology, nothing_to_say, once_more
-from app.web.media_door import refused
-from app.web.signed import SignedRoute
-from app.web.webhooks import Gate, base_of, rendered, twiml
+from app.web import authenticated
+from app.web.twilio.answer_in_time import Form, answered, apology, nothing_to_say, once_more
+from app.web.twilio.refused_stream import refused
+from app.web.twilio.request import Gate, base_of, rendered, twiml
+from app.web.twilio.signed_route import SignedRoute
 
 logger = logging.getLogger(__name__)
 router = APIRouter(include_in_schema=False, route_class=SignedRoute)
@@ -192,7 +192,7 @@ async def media_stream(scope: Scope, receive: Receive, send: Send) -> None:
         refused(scope, ticket, cause, "media socket without a good start closed")
         await _close(send, 1008)
         return
-    lock.passed(scope)
+    authenticated.passed(scope)
     direct = scope.get("extensions", {}).get("media.direct", {})
     await leg.carry(start, receive, send, direct.get("deliver_to"))
     await _close(send, 1000)

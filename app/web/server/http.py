@@ -13,10 +13,10 @@ from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from app.server.connection import Connection
-from app.server.websocket import WebSocket, is_about
-from app.web import lock
+from app.web import authenticated
 from app.web.problems import problem
+from app.web.server.connection import Connection
+from app.web.server.websocket import WebSocket, is_about
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class Http(HttpToolsProtocol):
         self._pipelined = 0
         self._deaf = False
         self._to_websocket = False
-        self._extensions = {lock.EXTENSION: connection.lock_passed}
+        self._extensions = {authenticated.EXTENSION: connection.lock_passed}
         self.connection_made(cast(asyncio.Transport, connection))
         connection.expect(self.limits.head_s, NO_REQUEST)
 

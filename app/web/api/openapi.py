@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request
 
 from app.bridge.services import Services
-from app.web.security import TokenRoute, require_token
+from app.web.api_token import TokenRoute, require_token
 
 router = APIRouter(
     include_in_schema=False, route_class=TokenRoute, dependencies=[Depends(require_token)]

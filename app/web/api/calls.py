@@ -10,8 +10,8 @@ from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.records.store import CallRow, CallStatus, Store
+from app.web.api_token import TokenRoute, require_token
 from app.web.problems import documented
-from app.web.security import TokenRoute, require_token
 
 router = APIRouter(
     prefix="/calls",

@@ -17,7 +17,7 @@ from app.bridge.switchboard import Switchboard
 from app.bridge.transfers.transfers import Transfers
 from app.records.store import StoreUnavailable
 from app.telephony.twiml import one_moment
-from app.web.webhooks import base_of, form_of, rendered, twiml
+from app.web.twilio.request import base_of, form_of, rendered, twiml
 
 logger = logging.getLogger(__name__)
 

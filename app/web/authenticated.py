@@ -1,7 +1,7 @@
 """A request that has passed a lock says so to the connection that it came on.
 
 Locks are Twilio's signature, the API's tokens and the ticket of a media stream. Connections that
-have passed none are closed first when too many are open (app/server/registry.py).
+have passed none are closed first when too many are open (app/web/server/registry.py).
 """
 
 from starlette.types import Scope

@@ -14,14 +14,14 @@ import uvicorn
 from fastapi import FastAPI
 
 from app.bridge.switchboard import Switchboard
-from app.server import descriptors
-from app.server.connection import Connection
-from app.server.http import Http
-from app.server.limits import Limits
-from app.server.listener import Listener
-from app.server.refusals import Refusals
-from app.server.registry import Registry
-from app.server.websocket import WebSocket
+from app.web.server import descriptors
+from app.web.server.connection import Connection
+from app.web.server.http import Http
+from app.web.server.limits import Limits
+from app.web.server.listener import Listener
+from app.web.server.refusals import Refusals
+from app.web.server.registry import Registry
+from app.web.server.websocket import WebSocket
 
 logger = logging.getLogger(__name__)
 

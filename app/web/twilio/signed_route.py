@@ -13,14 +13,14 @@ from app.bridge.outbound import Outbound
 from app.bridge.switchboard import Switchboard
 from app.bridge.transfers.transfers import Transfers
 from app.records.store import TERMINAL, Store, StoreUnavailable
-from app.web.security import where
-from app.web.webhooks import form_of, rendered
+from app.web.api_token import where
+from app.web.twilio.request import form_of, rendered
 
 logger = logging.getLogger(__name__)
 
 KNOWN_S = 0.25  # for the store to say whether a call is over; if it does not, the call is not
 LATE = timedelta(seconds=60)  # Twilio repeats a request within seconds, and not after a minute
-# Asked about a human's call, and not the caller's; see app/web/handover.py.
+# Asked about a human's call, and not the caller's; see app/web/twilio/transfer_webhooks.py.
 _OF_THE_HUMAN = ("whisper", "pressed", "status")
 _TOLD = ("/call-status", "/answering-machine/", "/status")  # nothing is asked: no TwiML is answered
 

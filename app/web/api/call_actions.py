@@ -13,10 +13,10 @@ from app.call.events import Event, HangUpRequested, SayRequested, TransferReques
 from app.call.words.blank import NOT_BLANK, stripped
 from app.errors import TwilioError
 from app.records.store import TERMINAL, Store
-from app.web.calls import Sid, find_call
+from app.web.api.calls import Sid, find_call
+from app.web.api_token import TokenRoute, require_token
 from app.web.problems import documented
-from app.web.security import TokenRoute, require_token
-from app.web.webhooks import Gate
+from app.web.twilio.request import Gate
 
 router = APIRouter(
     prefix="/calls",

@@ -12,8 +12,8 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Scope
 
-from app.web import lock
-from app.web.brake import Brake
+from app.web import authenticated
+from app.web.token_brake import Brake
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def hold_up(request: Request) -> None:
             f"too many wrong tokens came from your address; try again in {wait_s} s",
             headers={"Retry-After": str(wait_s)},
         )
-    lock.passed(request.scope)
+    authenticated.passed(request.scope)
 
 
 def peer_of(app: FastAPI, scope: Scope) -> str:

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol, cast
 
-from app.server.limits import READ_BYTES, Limits
-from app.server.registry import Registry
-from app.server.watch import Deadline, Reader, in_kernel
+from app.web.server.limits import READ_BYTES, Limits
+from app.web.server.registry import Registry
+from app.web.server.watch import Deadline, Reader, in_kernel
 
 REFUSED = "connections refused"
 NOT_READ = "its answer was not read"

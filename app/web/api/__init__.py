@@ -1,0 +1,1 @@
+"""What people and programs call: the HTTP API, and our voices for others."""

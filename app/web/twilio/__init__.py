@@ -1,0 +1,1 @@
+"""What Twilio calls: the webhooks of calls and transfers, and the media socket."""
