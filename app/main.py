@@ -17,7 +17,6 @@ from app.call.words.sentences import sentences
 from app.config.settings import EMBEDDED, Settings, load_settings
 from app.records.after_call import AfterCall
 from app.records.summary import Summariser
-from app.telephony.signature import SignatureChecker
 from app.web import health, problems
 from app.web.api import call_actions, calls, openapi
 from app.web.api import stream_audio as speech
@@ -26,6 +25,7 @@ from app.web.paths import Paths, WithoutSlash
 from app.web.twilio import call_webhooks, outbound_webhooks, transfer_webhooks
 from app.web.twilio.call_webhooks import Announcement
 from app.web.twilio.request import Gate
+from app.wires.twilio.signature import SignatureChecker
 
 logger = logging.getLogger(__name__)
 

@@ -18,8 +18,8 @@ from dashscope.audio.qwen_tts_realtime import (
 )
 
 from app.simulator.voices.qwen import QwenStandIn
-from app.voices.qwen import QwenSettings, QwenVoice
-from app.voices.qwen_wire import Mode
+from app.wires.voices.qwen.codec import Mode
+from app.wires.voices.qwen.voice import QwenSettings, QwenVoice
 from compat.hosting import LIMIT_S
 
 KEY = "sk-test"

@@ -15,7 +15,7 @@ from standardwebhooks.webhooks import WebhookVerificationError
 
 from app.errors import ConfigError
 from app.records.webhook import Answer, Webhook, signing_key
-from app.retry_after import retry_after_s
+from app.wires.retry_after import retry_after_s
 from tests.ports import free_port
 
 KEY = b"twenty-four bytes or so."

@@ -9,9 +9,9 @@ from app.call.agent import Voice
 from app.config.agent.file import LoadedAgent, load_agent
 from app.config.agent.voice import VoiceSecrets, open_voices
 from app.errors import ConfigError
-from app.voices.http import HttpSettings
-from app.voices.qwen import QwenSettings
-from app.voices.volcengine import VolcengineSettings
+from app.wires.voices.http import HttpSettings
+from app.wires.voices.qwen.voice import QwenSettings
+from app.wires.voices.volcengine.voice import VolcengineSettings
 
 HEAD = 'name = "Mia"\ninstructions = "Be nice."\n[voice]\n'  # three lines
 SECRETS = VoiceSecrets("the key", "the app", "the access", "the console", "the speech")

@@ -20,7 +20,7 @@ from app.simulator.receptionist.grammar import Grammar
 from app.simulator.receptionist.recognizer import Recognizer
 from app.simulator.speech import speak
 from app.simulator.twilio import Callee, PhoneLine
-from app.voices.http import HttpSettings, HttpVoice
+from app.wires.voices.http import HttpSettings, HttpVoice
 from tests.simulator.twilio_bridge import PUBLIC, TOKEN, TinyBridge, tiny_bridge
 
 MANAGER = Destination("shift manager", "+15550100042")

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from app.bridge.outbound import GRACE_S, Outbound, OutboundRefused, Placed
 from app.records.store import Store
-from app.telephony.rest import TwilioRest
+from app.wires.twilio.rest import TwilioRest
 from tests.telephony.twilio_stand_in import (
     ACCOUNT,
     TOKEN,

@@ -8,7 +8,7 @@ import pytest
 from app.cli.model_voice import HZ, OwnVoice, OwnVoiceSettings
 from app.errors import VoiceError
 from app.simulator.realtime import Fault, Options, RealtimeServer, Reply, Script
-from app.voices.base import VoiceLine
+from app.wires.voices.voice import VoiceLine
 from tests.ports import free_port
 from tests.service.wire_types import check_client_event
 

@@ -12,7 +12,7 @@ from app.bridge.leg.voice_side import PhoneSound
 from app.cli.voice_sample import Sample, record, sentences_of
 from app.errors import VoiceError
 from app.simulator.voices.mouth import tones
-from app.voices.base import Sound, Sounds, VoiceLine
+from app.wires.voices.voice import Sound, Sounds, VoiceLine
 
 
 class Speaker:

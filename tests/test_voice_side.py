@@ -13,7 +13,7 @@ from app.call import events as ev
 from app.call.commands import Synthesize
 from app.errors import VoiceError
 from app.simulator.voices.mouth import tones
-from app.voices.base import Sound
+from app.wires.voices.voice import Sound
 
 Says = Callable[[str], AsyncGenerator[Sound, None]]
 

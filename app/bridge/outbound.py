@@ -16,7 +16,7 @@ from app.bridge.decisions import log_decision
 from app.bridge.dialling_rules import OutboundRefused, calling_code, check_number
 from app.errors import TwilioError
 from app.records.store import Store
-from app.telephony.rest import CallOrder, TwilioRest
+from app.wires.twilio.rest import CallOrder, TwilioRest
 
 __all__ = ["Outbound", "OutboundRefused", "Placed"]
 

@@ -21,8 +21,8 @@ from app.records.recording import Recording, check_folder
 from app.records.schema import Transfers
 from app.records.store import Store
 from app.records.webhook import signing_key
-from app.telephony.rest import TwilioRest
-from app.voices.base import Voice
+from app.wires.twilio.rest import TwilioRest
+from app.wires.voices.voice import Voice
 
 
 @dataclass(frozen=True, slots=True)

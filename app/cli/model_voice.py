@@ -15,9 +15,9 @@ import msgspec
 
 from app.call import prompts
 from app.errors import ModelError, VoiceError
-from app.realtime.client import HandshakeRefused, RealtimeSocket, connect
-from app.realtime.session import to_text
-from app.voices.base import Sound, Sounds, VoiceLine
+from app.wires.realtime.session_update import to_text
+from app.wires.realtime.socket import HandshakeRefused, RealtimeSocket, connect
+from app.wires.voices.voice import Sound, Sounds, VoiceLine
 
 HZ = 24000  # OpenAI: the only rate of audio/pcm
 CONFIGURED_S = 8.0

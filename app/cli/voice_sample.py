@@ -14,7 +14,7 @@ from app.bridge.leg.voice_side import PhoneSound
 from app.call.words.sentences import sentences
 from app.call.words.speakable import Cleaner
 from app.errors import VoiceError
-from app.voices.base import Voice, timed
+from app.wires.voices.voice import Voice, timed
 
 _FULL_SCALE = 32768
 SAMPLE_BYTES = 2

@@ -32,10 +32,10 @@ from app.config.agent.voice import (
 from app.config.settings import EMBEDDED, Settings, load_settings
 from app.errors import BridgeError, ConfigError, VoiceError
 from app.records.visible import one_line, visible
-from app.voices.base import Voice
-from app.voices.http import HttpSettings
-from app.voices.qwen import QwenSettings
-from app.voices.volcengine import VolcengineSettings
+from app.wires.voices.http import HttpSettings
+from app.wires.voices.qwen.voice import QwenSettings
+from app.wires.voices.voice import Voice
+from app.wires.voices.volcengine.voice import VolcengineSettings
 
 VOICE_FAILED, WRONG_SETTINGS = 1, 2
 SOMETHING = "Hello! This is how I sound on the telephone. Is there anything that I can do for you?"

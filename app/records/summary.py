@@ -13,10 +13,10 @@ import msgspec
 
 from app.call.usage import Usage
 from app.errors import ModelError
-from app.realtime.client import HandshakeRefused, RealtimeSocket, connect
-from app.realtime.session import to_text
-from app.realtime.usage import UsageBody
 from app.records.schema import CallRow, TurnRow
+from app.wires.realtime.session_update import to_text
+from app.wires.realtime.socket import HandshakeRefused, RealtimeSocket, connect
+from app.wires.realtime.usage import UsageBody
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from datetime import datetime
 import aiohttp
 
 from app.errors import ConfigError
-from app.retry_after import retry_after_s
+from app.wires.retry_after import retry_after_s
 
 DEADLINE_S = 10.0
 _PREFIX = "whsec_"

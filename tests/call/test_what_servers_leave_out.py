@@ -7,7 +7,7 @@ import pytest
 
 from app.call import commands as do
 from app.call import events as ev
-from app.realtime.events import decode
+from app.wires.realtime.codec import decode
 from tests.call.scene import Scene
 from tests.call.speaking import Speaking
 
@@ -84,7 +84,7 @@ def test_an_answer_of_sound_alone_is_one_answer(scene: Scene) -> None:
 
 
 def test_a_cancellation_names_no_response_that_the_server_did_not_name(scene: Scene) -> None:
-    from app.realtime.events import encode
+    from app.wires.realtime.codec import encode
 
     told(scene, {"type": "response.created", "response": {}})
     scene.press("1")

@@ -12,7 +12,7 @@ from app.call.words.pause_alignment import Pace, Pause
 from app.call.words.word_lengths import words
 from app.call.words.word_times import WordTimes, complete, learn, so_far
 from app.simulator.speech import utter
-from app.voices.pauses import SHORTEST_BYTES, Pauses
+from app.wires.voices.pauses import SHORTEST_BYTES, Pauses
 
 ENGLISH = (
     "Hello, thank you for calling Brightwater Dental, how can I help you today?",

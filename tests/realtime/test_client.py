@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from app.errors import ModelError
-from app.realtime import client
-from app.realtime.client import RealtimeSocket
+from app.wires.realtime import socket as client
+from app.wires.realtime.socket import RealtimeSocket
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 TOO_BIG = "the model sent a message above the limit of 16 MiB"

@@ -37,7 +37,7 @@ from app.call.events import (
 )
 from app.call.usage import Usage
 from app.errors import ProtocolError
-from app.realtime.events import UnknownMessage, decode
+from app.wires.realtime.codec import UnknownMessage, decode
 
 TRAFFIC = Path(__file__).parents[1] / "traffic" / "realtime_examples.jsonl"
 EXAMPLES = {json.loads(line)["type"]: line for line in TRAFFIC.read_text().splitlines()}

@@ -23,8 +23,8 @@ from app.call.commands import (
     ToModel,
     TruncateItem,
 )
-from app.realtime.events import append, encode
-from app.realtime.session import session_update
+from app.wires.realtime.codec import append, encode
+from app.wires.realtime.session_update import session_update
 
 MODELS: dict[str, type[BaseModel]] = {
     get_args(model.model_fields["type"].annotation)[0]: model

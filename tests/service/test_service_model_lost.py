@@ -2,9 +2,9 @@
 
 import pytest
 
-from app.realtime.client import LARGEST_MESSAGE_BYTES
 from app.simulator.realtime import Fault, RealtimeServer, Reply, Script, Session
 from app.simulator.twilio import Callee
+from app.wires.realtime.socket import LARGEST_MESSAGE_BYTES
 from tests.service.world import names, noise, world
 
 INF = float("inf")

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from app.telephony import media_socket
-from app.telephony.media_socket import MediaOutbox
+from app.wires.twilio import media_socket
+from app.wires.twilio.media_socket import MediaOutbox
 
 
 class Socket:

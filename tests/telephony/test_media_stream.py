@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from app.call.commands import ClearAudio, PlayAudio, SendMark
 from app.call.events import DigitPressed, MarkEchoed, StreamEnded
 from app.errors import ProtocolError
-from app.telephony.media_stream import (
+from app.wires.twilio.media_stream import (
     LONGEST_FRAME_BYTES,
     Decoded,
     Encoder,

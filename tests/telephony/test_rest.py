@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from app.errors import TwilioError
-from app.telephony.rest import TwilioRest
+from app.wires.twilio.rest import TwilioRest
 from tests.ports import free_port
 from tests.telephony.twilio_stand_in import (
     ACCOUNT,
@@ -190,7 +190,7 @@ async def test_nothing_private_is_logged(twilio: Twilio, caplog: pytest.LogCaptu
     with caplog.at_level(logging.DEBUG), pytest.raises(TwilioError):
         await hang_up(twilio.url)
     ours = [record for record in caplog.records if not record.name.startswith("aiohttp.access")]
-    assert [record.name for record in ours].count("app.telephony.rest_http") == 2
+    assert [record.name for record in ours].count("app.wires.twilio.rest_http") == 2
     for record in ours:
         written = f"{record.getMessage()} {vars(record)}"
         for secret in (TOKEN, b64encode(f"{ACCOUNT}:{TOKEN}".encode()).decode(), "+15550101"):

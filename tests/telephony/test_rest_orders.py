@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from app.errors import BridgeError, TwilioError
-from app.telephony.rest import LONGEST_INLINE_TWIML, CallOrder, TwilioRest
+from app.wires.twilio.rest import LONGEST_INLINE_TWIML, CallOrder, TwilioRest
 from tests.ports import free_port
 from tests.telephony.twilio_stand_in import (
     ACCOUNT,
@@ -244,7 +244,7 @@ class _Troubles(logging.Handler):
 
 async def test_a_call_is_ordered_once_twilio_can_be_reached_again() -> None:
     port, troubles = free_port(), _Troubles()
-    rest_logger = logging.getLogger("app.telephony.rest_http")
+    rest_logger = logging.getLogger("app.wires.twilio.rest_http")
     rest_logger.addHandler(troubles)
     ordering = asyncio.create_task(place(f"http://127.0.0.1:{port}", backoff_s=0.5))
     await troubles.heard.wait()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from twilio.request_validator import RequestValidator
 
 from app.errors import ConfigError, ProtocolError
-from app.telephony.signature import SignatureChecker, parse_form
+from app.wires.twilio.signature import SignatureChecker, parse_form
 
 TOKEN = "12345"
 FORM = "application/x-www-form-urlencoded"

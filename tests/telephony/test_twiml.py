@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from twilio.twiml import voice_response
 
 from app.errors import BridgeError
-from app.telephony.twiml import _SAY_REGIONS, one_moment, render, say_language
+from app.wires.twilio.twiml import _SAY_REGIONS, one_moment, render, say_language
 
 FOLDER = Path(__file__).parents[2] / "twiml"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.xml"))

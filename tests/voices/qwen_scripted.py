@@ -11,7 +11,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from app.errors import VoiceError
-from app.voices.qwen import QwenLine, QwenSettings, QwenVoice
+from app.wires.voices.qwen.voice import QwenLine, QwenSettings, QwenVoice
 
 KEY = "sk-not-to-be-told"
 HELLO = "Hello there."

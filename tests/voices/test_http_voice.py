@@ -14,8 +14,8 @@ from aiohttp.test_utils import TestServer
 from app.errors import VoiceError
 from app.simulator.voices.http import HttpStandIn
 from app.simulator.voices.mouth import Plan, tones
-from app.voices.base import Sounds, VoiceLine, timed
-from app.voices.http import HttpSettings, HttpVoice
+from app.wires.voices.http import HttpSettings, HttpVoice
+from app.wires.voices.voice import Sounds, VoiceLine, timed
 
 TEXT = "One moment please, I will look that up for you."
 PCM = tones(TEXT, 8000).pcm

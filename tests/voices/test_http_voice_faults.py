@@ -13,8 +13,8 @@ from aiohttp import web
 from app.errors import ConfigError, VoiceError
 from app.simulator.voices.http import HttpStandIn
 from app.simulator.voices.mouth import Plan, tones
-from app.voices import http
-from app.voices.http import HttpSettings, HttpVoice
+from app.wires.voices import http
+from app.wires.voices.http import HttpSettings, HttpVoice
 from tests.voices.test_http_voice import PCM, TEXT, Answer, heard, says, server_that, voice_at
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from app.audio import resample_pcm16, ulaw_decode
 from app.simulator.speech import utter
 from app.simulator.voices.mouth import tones
-from app.voices.pauses import Pauses
+from app.wires.voices.pauses import Pauses
 
 
 def tone(ms: int, *, level: int = 8000, hz: int = 440) -> bytes:

@@ -11,9 +11,9 @@ import pytest
 from app.errors import VoiceError
 from app.simulator.voices.mouth import Plan, PlanFor, always, tones
 from app.simulator.voices.qwen import QwenSession, QwenStandIn
-from app.voices.base import VoiceLine, timed
-from app.voices.qwen import QwenLine, QwenSettings, QwenVoice
-from app.voices.qwen_wire import Mode
+from app.wires.voices.qwen.codec import Mode
+from app.wires.voices.qwen.voice import QwenLine, QwenSettings, QwenVoice
+from app.wires.voices.voice import VoiceLine, timed
 
 KEY = "sk-not-to-be-told"
 MODES: list[Mode] = ["commit", "server_commit"]
@@ -387,7 +387,7 @@ async def test_no_log_line_holds_the_key_or_the_text(
         await this.qwen.sessions[0].close()
         await sound_of(this.line, secret_text)
         assert KEY not in repr(this.voice.settings)
-    ours = [each for each in caplog.records if each.name.startswith("app.voices")]
+    ours = [each for each in caplog.records if each.name.startswith("app.wires.voices")]
     assert any(record.message == "Qwen speaks" for record in ours)
     for record in ours:
         told = str(record.__dict__)

@@ -15,7 +15,7 @@ from websockets.asyncio.server import ServerConnection
 from app.errors import VoiceError
 from app.simulator.voices.mouth import Plan, tones
 from app.simulator.voices.qwen import QwenStandIn
-from app.voices import qwen_session
+from app.wires.voices.qwen import session as qwen_session
 from tests.voices.qwen_scripted import (
     HELLO,
     SOUND,

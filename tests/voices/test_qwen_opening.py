@@ -12,7 +12,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from app.simulator.voices.qwen import QwenStandIn
-from app.voices import qwen_session
+from app.wires.voices.qwen import session as qwen_session
 from tests.voices.qwen_scripted import (
     KEY,
     SOUND,

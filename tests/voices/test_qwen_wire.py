@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import ProtocolError, VoiceError
-from app.voices.qwen_wire import (
+from app.wires.voices.qwen.codec import (
     ClientEvents,
     Failed,
     Mode,

@@ -9,7 +9,7 @@ import soxr  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from app.simulator.voices.mouth import espeak
-from app.voices.rates import Resampler
+from app.wires.voices.resampler import Resampler
 
 WIDE, PHONE = 24000, 8000
 TEXT = "Your table for four is booked on Friday at half past seven, under the name of Fisher."

@@ -9,7 +9,7 @@ from websockets.asyncio.server import ServerConnection
 
 from app.errors import VoiceError
 from app.simulator.voices.mouth import tones
-from app.voices.volcengine import VolcengineVoice
+from app.wires.voices.volcengine.voice import VolcengineVoice
 from tests.voices.volcengine_line import (
     APP,
     BOTH,

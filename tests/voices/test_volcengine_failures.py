@@ -10,7 +10,7 @@ from websockets.http11 import Request, Response
 
 from app.errors import VoiceError
 from app.simulator.voices.mouth import Plan, tones
-from app.voices.base import timed
+from app.wires.voices.voice import timed
 from tests.voices.volcengine_line import (
     APP,
     BOTH,

@@ -11,10 +11,10 @@ import msgspec
 import pytest
 
 from app.errors import ProtocolError
-from app.voices import volcengine_v1 as v1
-from app.voices import volcengine_v3 as v3
-from app.voices.volcengine_frame import LARGEST_INFLATED_BYTES, inflate
-from app.voices.volcengine_v1 import Acknowledged, Audio, Frontend
+from app.wires.voices.volcengine import v1_codec as v1
+from app.wires.voices.volcengine import v3_codec as v3
+from app.wires.voices.volcengine.frame import LARGEST_INFLATED_BYTES, inflate
+from app.wires.voices.volcengine.v1_codec import Acknowledged, Audio, Frontend
 from tests.voices.volcengine_peer import audio, event, failure, sized
 
 TRAFFIC = Path(__file__).parents[1] / "traffic" / "volcengine.json"

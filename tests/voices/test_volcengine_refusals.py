@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from app.voices.volcengine_refusals import code_in, refusal, turned_away
+from app.wires.voices.volcengine.errors import code_in, refusal, turned_away
 
 KINDS = {
     "passing": [3003, 3005, 3006, 3030, 3031, 3032, 3040, 3999, 0, 45000292, 55000000, 55000001],

@@ -8,7 +8,7 @@ from websockets.asyncio.server import ServerConnection
 
 from app.errors import VoiceError
 from app.simulator.voices.mouth import tones
-from app.voices.volcengine_sessions import headers
+from app.wires.voices.volcengine.v3_sessions import headers
 from tests.voices.volcengine_line import (
     APP,
     HELLO,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import VoiceError
-from app.voices.volcengine_text import LARGEST_TEXT_BYTES, Samples, portions, speakable
+from app.wires.voices.volcengine.text import LARGEST_TEXT_BYTES, Samples, portions, speakable
 
 
 @pytest.mark.parametrize("text", ["a", "7", "字", "こ", "ß!", "... ok", "<b>a</b>", "👍 5"])

@@ -10,8 +10,8 @@ import pytest
 
 from app.simulator.voices.mouth import Plan
 from app.simulator.voices.volcengine import VolcengineStandIn
-from app.voices.base import Sounds, VoiceLine
-from app.voices.volcengine import VolcengineLine, VolcengineSettings, VolcengineVoice
+from app.wires.voices.voice import Sounds, VoiceLine
+from app.wires.voices.volcengine.voice import VolcengineLine, VolcengineSettings, VolcengineVoice
 
 APP, TOKEN, SPEAKER = "APPID_PLACEHOLDER", "TOKEN_PLACEHOLDER", "VOICE_PLACEHOLDER"
 HELLO = "Hello there, caller."

@@ -18,13 +18,13 @@ from fastapi import FastAPI
 from app.errors import VoiceError
 from app.simulator.voices.http import HttpStandIn
 from app.simulator.voices.mouth import Plan, tones
-from app.voices.base import LONGEST_TEXT, Sound, Sounds, Voice, timed
-from app.voices.http import HttpSettings, HttpVoice
-from app.voices.rates import Resampler
 from app.web import problems
 from app.web.api import stream_audio
 from app.web.api.stream_audio import StreamAudio
 from app.web.server import Server, bind
+from app.wires.voices.http import HttpSettings, HttpVoice
+from app.wires.voices.resampler import Resampler
+from app.wires.voices.voice import LONGEST_TEXT, Sound, Sounds, Voice, timed
 
 TOKEN = "the voices' token"
 TEXT = "One moment please, I will look that up for you."

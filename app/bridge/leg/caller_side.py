@@ -5,9 +5,9 @@ from collections import deque
 
 from app.audio import silence
 from app.call.events import CallerAudioForwarded
-from app.realtime import events as realtime
-from app.realtime.client import RealtimeSocket
-from app.telephony.media_stream import Media
+from app.wires.realtime import codec as realtime
+from app.wires.realtime.socket import RealtimeSocket
+from app.wires.twilio.media_stream import Media
 
 MOST_BYTES = 10_000 * 8  # ten seconds: what is older answers nothing any more
 _FRAME_BYTES = 160

@@ -27,13 +27,13 @@ from app.call.agent import Agent
 from app.call.machine import CallMachine
 from app.call.returned import BY_ACCIDENT, Returned
 from app.errors import ProtocolError, TwilioError
-from app.realtime import events as realtime
 from app.records.recorder import CallInfo, Past
 from app.records.recording import OPEN_MS
 from app.records.schema import Transfers
-from app.telephony import media_stream
-from app.telephony.media_socket import MediaOutbox, Send
-from app.telephony.media_stream import Encoder, Media, Start
+from app.wires.realtime import codec as realtime
+from app.wires.twilio import media_stream
+from app.wires.twilio.media_socket import MediaOutbox, Send
+from app.wires.twilio.media_stream import Encoder, Media, Start
 
 logger = logging.getLogger(__name__)
 

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from app.bridge.services import ModelAddress
 from app.call.events import Event, ModelLost, ModelOpened
 from app.errors import ModelError, ProtocolError
-from app.realtime import client
-from app.realtime import events as realtime
-from app.realtime.client import HandshakeRefused, RealtimeSocket
+from app.wires.realtime import codec as realtime
+from app.wires.realtime import socket as client
+from app.wires.realtime.socket import HandshakeRefused, RealtimeSocket
 
 
 class ModelSide:

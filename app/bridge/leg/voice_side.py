@@ -11,9 +11,9 @@ from app.audio import ULAW_HZ, ulaw_encode
 from app.call.commands import Synthesize
 from app.call.events import Event, VoiceFailed, VoiceFinished, VoicePaused, VoiceReceived
 from app.errors import VoiceError
-from app.voices.base import Voice, VoiceLine, timed
-from app.voices.pauses import Pauses
-from app.voices.rates import Resampler
+from app.wires.voices.pauses import Pauses
+from app.wires.voices.resampler import Resampler
+from app.wires.voices.voice import Voice, VoiceLine, timed
 
 logger = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from app.bridge.dialling_rules import is_number
 from app.bridge.leg.leg import Leg
 from app.call.destinations import Destination
 from app.call.exits.attempts import Handover
-from app.telephony.rest import CallOrder
-from app.telephony.twiml import render, say_language
+from app.wires.twilio.rest import CallOrder
+from app.wires.twilio.twiml import render, say_language
 
 LONGEST_SUMMARY = 600  # characters that a human listens to before they can press 1
 

@@ -7,7 +7,7 @@ away from what came after it.
 import asyncio
 
 from app.bridge.leg.leg import Leg
-from app.telephony.rest import TwilioRest
+from app.wires.twilio.rest import TwilioRest
 
 ANSWER_S = 0.1  # the answer may be on its way when Twilio is seen to obey; a repetition is not
 

@@ -13,8 +13,8 @@ from app.call.ids import OURS
 from app.call.returned import Returned
 from app.records.recorder import CallInfo
 from app.records.store import Store
-from app.telephony.dial_ended import DialEnded
-from app.telephony.twiml import render, stream_urls
+from app.wires.twilio.dial_ended import DialEnded
+from app.wires.twilio.twiml import render, stream_urls
 
 
 class StoredAttempts:

@@ -29,9 +29,9 @@ from app.call.returned import Returned
 from app.errors import TwilioError
 from app.records.recorder import CallInfo
 from app.records.store import TERMINAL
-from app.telephony.dial_ended import DialEnded
-from app.telephony.rest import TwilioRest
-from app.telephony.twiml import KEYS, render, stream_urls
+from app.wires.twilio.dial_ended import DialEnded
+from app.wires.twilio.rest import TwilioRest
+from app.wires.twilio.twiml import KEYS, render, stream_urls
 
 logger = logging.getLogger(__name__)
 

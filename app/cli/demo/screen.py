@@ -12,7 +12,7 @@ from app.records.recorder import CallInfo
 from app.records.report.call_report import CallReport
 from app.records.report.terminal import facts, transcript
 from app.records.visible import one_line, visible
-from app.voices.base import Voice
+from app.wires.voices.voice import Voice
 
 
 class Screen:

@@ -13,10 +13,10 @@ from app.call.agent import Voice as OwnVoice
 from app.call.words.blank import is_blank, stripped
 from app.config.agent.forms import Form, Text, fault
 from app.errors import ConfigError
-from app.voices.base import Voice, is_here
-from app.voices.http import HttpSettings, HttpVoice
-from app.voices.qwen import QwenSettings, QwenVoice
-from app.voices.volcengine import VolcengineSettings, VolcengineVoice
+from app.wires.voices.http import HttpSettings, HttpVoice
+from app.wires.voices.qwen.voice import QwenSettings, QwenVoice
+from app.wires.voices.voice import Voice, is_here
+from app.wires.voices.volcengine.voice import VolcengineSettings, VolcengineVoice
 
 VoiceSettings = QwenSettings | VolcengineSettings | HttpSettings
 

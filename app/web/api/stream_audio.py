@@ -20,8 +20,6 @@ from starlette.types import Message, Receive, Scope, Send
 
 from app.call.words.blank import stripped
 from app.errors import VoiceError
-from app.voices.base import LONGEST_TEXT, Sound, Voice, timed
-from app.voices.rates import Resampler
 from app.web import authenticated
 from app.web.api.speech_request import (
     SpeechRequest,
@@ -32,6 +30,8 @@ from app.web.api.speech_request import (
 )
 from app.web.api_token import bearer_of, hold_up, token_matches, where
 from app.web.problems import problem
+from app.wires.voices.resampler import Resampler
+from app.wires.voices.voice import LONGEST_TEXT, Sound, Voice, timed
 
 logger = logging.getLogger(__name__)
 router = APIRouter(include_in_schema=False)

@@ -16,8 +16,8 @@ from app.bridge.services import Services
 from app.bridge.switchboard import Switchboard
 from app.bridge.transfers.transfers import Transfers
 from app.records.store import StoreUnavailable
-from app.telephony.twiml import one_moment
 from app.web.twilio.request import base_of, form_of, rendered, twiml
+from app.wires.twilio.twiml import one_moment
 
 logger = logging.getLogger(__name__)
 

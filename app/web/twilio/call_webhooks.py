@@ -19,13 +19,13 @@ from app.call.commands import PlayDigits
 from app.errors import ProtocolError
 from app.records.recorder import CallInfo
 from app.records.store import TERMINAL, CallStatus
-from app.telephony.media_stream import Start, decode
-from app.telephony.twiml import KEYS, one_moment, say_language, stream_urls
 from app.web import authenticated
 from app.web.twilio.answer_in_time import Form, answered, apology, nothing_to_say, once_more
 from app.web.twilio.refused_stream import refused
 from app.web.twilio.request import Gate, base_of, rendered, twiml
 from app.web.twilio.signed_route import SignedRoute
+from app.wires.twilio.media_stream import Start, decode
+from app.wires.twilio.twiml import KEYS, one_moment, say_language, stream_urls
 
 logger = logging.getLogger(__name__)
 router = APIRouter(include_in_schema=False, route_class=SignedRoute)

@@ -5,8 +5,8 @@ import logging
 from starlette.types import Scope
 
 from app.bridge.switchboard import Switchboard
-from app.telephony.signature import Fault
 from app.web.twilio.request import Gate, told
+from app.wires.twilio.signature import Fault
 
 logger = logging.getLogger(__name__)
 

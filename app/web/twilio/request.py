@@ -12,10 +12,10 @@ from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from app.errors import ProtocolError
-from app.telephony.signature import Fault, SignatureChecker, parse_form
-from app.telephony.twiml import render
 from app.web import authenticated
 from app.web.api_token import bearer_of, hold_up, token_matches, where
+from app.wires.twilio.signature import Fault, SignatureChecker, parse_form
+from app.wires.twilio.twiml import render
 
 logger = logging.getLogger(__name__)
 

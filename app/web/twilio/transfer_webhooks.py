@@ -7,11 +7,11 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from app.bridge.services import Services
 from app.bridge.transfers import pending
 from app.bridge.transfers.transfers import Transfers
-from app.telephony.dial_ended import DialEnded
 from app.web.twilio.answer_in_time import Form, answered, nothing_to_say, once_more
 from app.web.twilio.call_webhooks import call_info
 from app.web.twilio.request import base_of, rendered, twiml
 from app.web.twilio.signed_route import SignedRoute
+from app.wires.twilio.dial_ended import DialEnded
 
 router = APIRouter(
     prefix="/transfers/{call_sid}/{number}", include_in_schema=False, route_class=SignedRoute

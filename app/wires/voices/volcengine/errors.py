@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from app.errors import VoiceError
-from app.voices.quoting import quotable
+from app.wires.voices.quoting import quotable
 
 Kind = Literal["passing", "text", "fatal"]
 Meaning = tuple[Kind, str]

@@ -13,13 +13,13 @@ from typing import Literal, Protocol
 from uuid import uuid4
 
 from app.errors import VoiceError
-from app.voices.base import Sound, Sounds
-from app.voices.volcengine_refusals import REQID_USED, Refused
-from app.voices.volcengine_requests import Requests
-from app.voices.volcengine_sessions import Sessions
-from app.voices.volcengine_settings import VolcengineSettings
-from app.voices.volcengine_socket import Connection, Sockets
-from app.voices.volcengine_text import LARGEST_TEXT_BYTES, Samples, portions, speakable
+from app.wires.voices.voice import Sound, Sounds
+from app.wires.voices.volcengine.connections import Connection, Sockets
+from app.wires.voices.volcengine.errors import REQID_USED, Refused
+from app.wires.voices.volcengine.settings import VolcengineSettings
+from app.wires.voices.volcengine.text import LARGEST_TEXT_BYTES, Samples, portions, speakable
+from app.wires.voices.volcengine.v1_requests import Requests
+from app.wires.voices.volcengine.v3_sessions import Sessions
 
 __all__ = ["VolcengineLine", "VolcengineSettings", "VolcengineVoice"]
 

@@ -20,8 +20,8 @@ from uuid import uuid4
 import aiohttp
 
 from app.errors import ConfigError, VoiceError
-from app.voices.base import LONGEST_MAGIC_BYTES, Sound, Sounds, VoiceLine, file_in, is_here
-from app.voices.quoting import quotable
+from app.wires.voices.quoting import quotable
+from app.wires.voices.voice import LONGEST_MAGIC_BYTES, Sound, Sounds, VoiceLine, file_in, is_here
 
 logger = logging.getLogger(__name__)
 

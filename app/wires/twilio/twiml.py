@@ -14,7 +14,7 @@ from app.errors import BridgeError
 
 KEYS = "/keys"  # the document had Twilio press keys: they are not to be pressed again
 
-_FOLDER = Path(__file__).resolve().parents[2] / "twiml"
+_FOLDER = Path(__file__).resolve().parents[3] / "twiml"
 # White space in an attribute would reach Twilio as spaces.
 _ESCAPES = {'"': "&quot;", "'": "&apos;", "\t": "&#9;", "\n": "&#10;", "\r": "&#13;"}
 # Twilio: <Say>, languages of the default voice

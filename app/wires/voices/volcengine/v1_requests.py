@@ -9,10 +9,10 @@ from uuid import uuid4
 
 import msgspec
 
-from app.voices import volcengine_v1 as v1
-from app.voices.volcengine_refusals import refusal
-from app.voices.volcengine_settings import VolcengineSettings, given
-from app.voices.volcengine_socket import Connection, Sockets
+from app.wires.voices.volcengine import v1_codec as v1
+from app.wires.voices.volcengine.connections import Connection, Sockets
+from app.wires.voices.volcengine.errors import refusal
+from app.wires.voices.volcengine.settings import VolcengineSettings, given
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from websockets.exceptions import (
 from websockets.protocol import State
 
 from app.errors import ProtocolError, VoiceError
-from app.voices.qwen_wire import (
+from app.wires.voices.qwen.codec import (
     ClientEvents,
     Event,
     Failed,

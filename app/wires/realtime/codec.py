@@ -22,8 +22,8 @@ from app.call.commands import (
 from app.call.events import Event
 from app.call.ids import OURS
 from app.errors import ProtocolError
-from app.realtime.messages import MESSAGES, Message
-from app.realtime.session import session_update, to_text
+from app.wires.realtime.server_events import MESSAGES, Message
+from app.wires.realtime.session_update import session_update, to_text
 
 
 class UnknownMessage(ProtocolError):

@@ -36,7 +36,7 @@ from app.call.events import (
 from app.call.ids import OURS
 from app.call.usage import Usage
 from app.errors import ProtocolError
-from app.realtime.usage import Number, UsageBody, billed_ms, count
+from app.wires.realtime.usage import Number, UsageBody, billed_ms, count
 
 _LOST = {"session_expired"}
 _LOST_FOR_GOOD = {

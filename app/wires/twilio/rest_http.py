@@ -19,7 +19,7 @@ from twilio.http import AsyncHttpClient
 from twilio.http.response import Response
 
 from app.errors import TwilioError
-from app.retry_after import retry_after_s
+from app.wires.retry_after import retry_after_s
 
 logger = logging.getLogger(__name__)
 

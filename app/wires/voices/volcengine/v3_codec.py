@@ -7,7 +7,7 @@ Not to be mixed with the frames of v1, which carry sequence numbers.
 from dataclasses import dataclass
 
 from app.errors import ProtocolError
-from app.voices.volcengine_frame import Flags, Kind, Reader, request, sized
+from app.wires.voices.volcengine.frame import Flags, Kind, Reader, request, sized
 
 START_CONNECTION = 1
 FINISH_CONNECTION = 2

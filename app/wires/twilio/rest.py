@@ -12,7 +12,7 @@ from twilio.base.exceptions import TwilioRestException, TwilioServiceException
 from twilio.rest import Client
 
 from app.errors import BridgeError, TwilioError
-from app.telephony.rest_http import HttpClient
+from app.wires.twilio.rest_http import HttpClient
 
 LONGEST_INLINE_TWIML = 4000  # characters (Twilio: error 32018)
 _LONGEST_RING_S = 600

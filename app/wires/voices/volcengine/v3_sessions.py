@@ -10,10 +10,10 @@ from uuid import uuid4
 import msgspec
 
 from app.errors import VoiceError
-from app.voices import volcengine_v3 as v3
-from app.voices.volcengine_refusals import code_in, refusal
-from app.voices.volcengine_settings import VolcengineSettings, given
-from app.voices.volcengine_socket import CONNECT_S, Connection, Sockets
+from app.wires.voices.volcengine import v3_codec as v3
+from app.wires.voices.volcengine.connections import CONNECT_S, Connection, Sockets
+from app.wires.voices.volcengine.errors import code_in, refusal
+from app.wires.voices.volcengine.settings import VolcengineSettings, given
 
 PATH = "/api/v3/tts/bidirection"
 CANCEL_S = 0.3  # how long the end of a canceled session is waited for, in the background

@@ -7,7 +7,7 @@ Not to be mixed with the frames of v3, which carry events.
 from dataclasses import dataclass
 
 from app.errors import ProtocolError
-from app.voices.volcengine_frame import Flags, Kind, Reader, request
+from app.wires.voices.volcengine.frame import Flags, Kind, Reader, request
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, W
 from websockets.protocol import State
 
 from app.errors import ProtocolError, VoiceError
-from app.voices.volcengine_refusals import turned_away
+from app.wires.voices.volcengine.errors import turned_away
 
 logger = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 from app.call.words.blank import is_blank
 from app.errors import VoiceError
-from app.voices.base import Sound, Sounds, file_in
-from app.voices.qwen_session import Session, open_session
-from app.voices.qwen_wire import QwenSettings, Speech
+from app.wires.voices.qwen.codec import QwenSettings, Speech
+from app.wires.voices.qwen.session import Session, open_session
+from app.wires.voices.voice import Sound, Sounds, file_in
 
 __all__ = ["QwenLine", "QwenSettings", "QwenVoice"]
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from app.errors import VoiceError
-from app.voices.base import LONGEST_MAGIC_BYTES, file_in
+from app.wires.voices.voice import LONGEST_MAGIC_BYTES, file_in
 
 LARGEST_TEXT_BYTES = 1024  # UTF-8; more is refused with 3010
 

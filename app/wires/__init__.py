@@ -1,0 +1,1 @@
+"""The wires: Twilio, OpenAI Realtime, external voices; each carries and decides nothing."""

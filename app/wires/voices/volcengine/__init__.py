@@ -1,0 +1,1 @@
+"""Volcengine's voices, over either of its two wires."""
