@@ -95,7 +95,8 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         openapi_url=None,
         redirect_slashes=False,
     )
-    doors = (phone, handover, outgoing, calls, actions, speech, health, openapi)
+    twilio = (call_webhooks, transfer_webhooks, outbound_webhooks)
+    doors = (*twilio, calls, call_actions, speech, health, openapi)
     known = Paths(*(door.router for door in doors))
     app.add_middleware(WithoutSlash)
     problems.install(app, known.check_lock)

@@ -27,7 +27,7 @@ from compat.pizzeria import (
     understood,
 )
 from compat.sound import MODEL_HZ, as_pcm, said
-from tests.simulator.realtime_client import check_server_event
+from tests.simulator.realtime.realtime_client import check_server_event
 
 BYTES_PER_MS = MODEL_HZ // 1000 * 2
 CHUNK_MS = 100

@@ -1,7 +1,7 @@
 """What is owed once a call is over: its summary, and its report to the owner, until it is taken.
 
-What is owed is in the database (app/records/report_queue.py), so it outlives this process. A report may
-arrive twice, with the same id; it is not lost.
+What is owed is in the database (app/records/report_queue.py), so it outlives this process. A report
+may arrive twice, with the same id; it is not lost.
 """
 
 import asyncio

@@ -128,8 +128,8 @@ class _Text(sa.TypeDecorator[str]):
         return value and value.encode("utf-8", "replace").decode().replace("\0", "?")
 
 
-# A column that joins a table later is added to the tables there are (app/records/database.py). So it may be
-# null or has a `server_default`: replicas that do not know it yet go on inserting rows.
+# A column that joins a table later is added to the tables there are (app/records/database.py). So
+# it may be null or has a `server_default`: replicas that do not know it yet go on inserting rows.
 metadata = sa.MetaData()
 # Looked at all day long, and nearly always empty.
 _owed = sa.Index(

@@ -9,7 +9,7 @@ from standardwebhooks import Webhook as Verifier
 from app.config.settings import EMBEDDED
 from app.simulator.realtime import RealtimeServer, Reply, Script, Turn
 from app.simulator.twilio import Callee
-from tests.after_call_scene import Owner, VirtualClock, an_owner, becomes, put_off_by
+from tests.records.after_call_scene import Owner, VirtualClock, an_owner, becomes, put_off_by
 from tests.service.api import ANN, OURS, place
 from tests.service.handing import (
     ANNOUNCEMENT,

@@ -4,7 +4,7 @@ import pytest
 from standardwebhooks import Webhook as Verifier
 
 from app.simulator.realtime import Options, Script
-from tests.after_call_scene import Owner, an_owner
+from tests.records.after_call_scene import Owner, an_owner
 from tests.service.wire_types import check_client_event
 from tests.service.world import AGENT, World, world
 

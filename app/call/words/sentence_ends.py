@@ -1,6 +1,6 @@
 """What ends a sentence in running text, and what only looks like it: numbers, names, addresses.
 
-Looks at the end of a text and at the little that follows it; `app.call.words.sentences` does the cutting.
+Looks at the end of a text and at the little that follows it; `app.call.words.sentences` cuts.
 """
 
 import re

@@ -1,7 +1,7 @@
 """How loud each side of a recorded call is, ten milliseconds at a time, and where sound begins.
 
-Reads what `app.records.recording` writes: stereo PCM of 16 bits at 8000 Hz, the caller left and the agent
-right, on the timeline's clock. A call of half an hour is 180 000 cells a side, a megabyte.
+Reads what `app.records.recording` writes: stereo PCM of 16 bits at 8000 Hz, the caller left and the
+agent right, on the timeline's clock. A call of half an hour is 180 000 cells a side, a megabyte.
 """
 
 import audioop

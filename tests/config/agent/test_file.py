@@ -1,0 +1,301 @@
+"""The agent file as its author meets it: an agent out of it, or lines that say what to mend."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.call.agent import Agent, Limits, Transcription, TurnTaking, Voice
+from app.config.agent.file import BUILT_IN_AGENT, load_agent
+from app.config.agent.forms import Recording
+from app.errors import ConfigError
+from app.tools.builtin import END_CALL, SEND_DIGITS
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+HEAD = 'name = "Mia"\ninstructions = """\nBe [nice].\nthreshold = 1\n"""\n'  # five lines
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+
+
+def agent_of(text: str) -> Agent:
+    Path("agent.toml").write_text(text, encoding="utf-8")
+    return load_agent(Path("agent.toml")).agent
+
+
+def faults(text: str) -> list[str]:
+    """What is said of a broken file, each line from its number on."""
+    with pytest.raises(ConfigError) as caught:
+        agent_of(text)
+    assert all(line.startswith("agent.toml:") for line in caught.value.problems)
+    assert not any("\n" in line for line in caught.value.problems)
+    return [line.removeprefix("agent.toml:") for line in caught.value.problems]
+
+
+# --- agents that work -----------------------------------------------------------------------------
+
+
+def test_name_and_instructions_are_enough() -> None:
+    assert agent_of(HEAD) == Agent(
+        name="Mia", instructions="Be [nice].\nthreshold = 1", tools=(END_CALL, SEND_DIGITS)
+    )
+
+
+def test_every_key_reaches_the_agent() -> None:
+    agent = agent_of(
+        HEAD
+        + """
+        greeting = "  Hello! "
+        language = "de"
+        [voice]
+        name = "cedar"
+        speed = 1
+        [turns]
+        detection = "server_vad"
+        threshold = 0.7
+        prefix_padding_ms = 200
+        silence_ms = 600
+        interruptible = false
+        [transcription]
+        model = ""
+        prompt = "Pizza"
+        [limits]
+        idle_seconds = 0
+        idle_nudges = 1
+        longest_call_seconds = 90.5
+        warning_seconds = 10
+        tool_seconds = 120
+        hold_seconds = 6.5
+        [builtin_tools]
+        end_call = false
+        send_digits = false
+        """
+    )
+    assert (agent.greeting, agent.language, agent.tools) == ("Hello!", "de", ())
+    assert agent.voice == Voice("cedar", 1.0)
+    assert agent.turns == TurnTaking("server_vad", 0.7, 200, 600, "auto", False)
+    assert agent.transcription == Transcription("", "Pizza")
+    assert agent.limits == Limits(0, 1, 90_500, 10_000, 120_000, 6_500)
+
+
+def test_semantic_turns_have_their_own_key() -> None:
+    turns = agent_of(HEAD + '[turns]\neagerness = "low"\ndetection = "semantic_vad"\n').turns
+    assert turns == TurnTaking(detection="semantic_vad", eagerness="low")
+
+
+def test_the_usual_warning_does_not_outlast_a_short_call() -> None:
+    limits = agent_of(HEAD + "[limits]\nlongest_call_seconds = 30\n").limits
+    assert (limits.longest_call_ms, limits.warning_ms) == (30_000, 15_000)
+    limits = agent_of(HEAD + "[limits]\nlongest_call_seconds = 0\nwarning_seconds = 20\n").limits
+    assert (limits.longest_call_ms, limits.warning_ms) == (0, 20_000)
+
+
+def test_a_file_saved_with_a_byte_order_mark_is_read() -> None:
+    assert agent_of("\ufeff" + HEAD).name == "Mia"
+
+
+@pytest.mark.parametrize("blank", [" ", "\\u0085", "\\u200b\\n", "\\ufeff"])
+def test_a_blank_text_is_none(blank: str) -> None:
+    file = f'{HEAD}greeting = "{blank}"\n[outbound]\nvoicemail = "{blank}"\n'
+    agent = agent_of(f'{file}[transcription]\nmodel = "{blank}"\n')
+    assert (agent.greeting, agent.outbound.voicemail, agent.transcription.model) == ("", "", "")
+    (said,) = faults(f'name = "{blank}"\ninstructions = "Be brief."\n')
+    assert said.startswith("1: name: expected the agent's name, got ")
+
+
+async def test_the_built_in_agent_works_and_tells_the_time() -> None:
+    loaded = load_agent(None)
+    assert loaded.path == BUILT_IN_AGENT
+    assert loaded.agent.greeting
+    assert [spec.name for spec in loaded.agent.tools] == ["end_call", "send_digits", "current_time"]
+    assert ":" in await loaded.tools.run("current_time", "{}")
+
+
+async def test_the_pizzeria_takes_an_order() -> None:
+    loaded = load_agent(EXAMPLES / "pizzeria.toml")
+    names = [spec.name for spec in loaded.agent.tools]
+    assert names[:3] == ["end_call", "transfer_to_human", "send_digits"]
+    assert names[3:] == ["menu", "place_order", "find_order"]
+    assert '"funghi":9.5' in await loaded.tools.run("menu", '{"size": "small"}')
+    order = '{"name": "Bo", "items": [{"pizza": "funghi", "quantity": 2}]}'
+    placed = await loaded.tools.run("place_order", order)
+    assert '"price_euros":25.0' in placed
+    assert await loaded.tools.run("find_order", '{"name": "bo"}') == placed
+
+
+def test_calls_are_not_recorded_unless_the_file_says_so() -> None:
+    agent_of(HEAD)
+    assert load_agent(Path("agent.toml")).recording == Recording(False, "")
+    agent_of(HEAD + '[recording]\nenabled = true\nannouncement = " This call is recorded. "\n')
+    recording = load_agent(Path("agent.toml")).recording
+    assert recording == Recording(True, "This call is recorded.")
+
+
+def test_tools_lie_beside_the_agent_file(tmp_path: Path) -> None:
+    (tmp_path / "shop").mkdir()
+    source = "from app.tools import tool\n@tool\ndef stock() -> int:\n    return 3\n"
+    (tmp_path / "shop" / "my_tools.py").write_text(source)
+    path = tmp_path / "shop" / "agent.toml"
+    path.write_text(HEAD + 'tools = "my_tools.py"\n')
+    loaded = load_agent(path)
+    assert loaded.agent.tools == (END_CALL, SEND_DIGITS, *loaded.tools.specs)
+    assert [spec.name for spec in loaded.tools.specs] == ["stock"]
+
+
+# --- files that do not ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            '[turns]\n# how loud\nthreshold = "high"\n',
+            "8: turns.threshold: expected a number from 0.0 to 1.0, got 'high'",
+        ),
+        (
+            "turns.threshold = nan\n",
+            "6: turns.threshold: expected a number from 0.0 to 1.0, got nan",
+        ),
+        ("[voice]\nspeed = 1.6\n", "7: voice.speed: expected a number from 0.25 to 1.5, got 1.6"),
+        ("[voice]\nspeed = true\n", "7: voice.speed: expected a number, 1.0 for normal, got true"),
+        (
+            '[voice]\nname = " "\n',
+            "7: voice.name: expected a voice's name, such as 'marin', got ' '",
+        ),
+        (
+            f'recording = {{ announcement = "{"on and " * 50}" }}\n',
+            "6: recording.announcement: expected text of 250 bytes at most, or '' for none, "
+            f"got '{('on and ' * 50)[:59]}…",
+        ),
+        ("voice = { speed = 9 }\n", "6: voice.speed: expected a number from 0.25 to 1.5, got 9"),
+        ('voice = "marin"\n', "6: voice: expected a table: [voice], got 'marin'"),
+        ("[[voice]]\nspeed = 1\n", "6: voice: expected a table: [voice], got an array"),
+        (
+            '[turns]\ndetection = "vad"\n',
+            "7: turns.detection: expected 'server_vad' or 'semantic_vad', got 'vad'",
+        ),
+        (
+            "[turns]\nsilence_ms = 0.5\n",
+            "7: turns.silence_ms: expected a whole number of milliseconds from 0 to 10000, got 0.5",
+        ),
+        (
+            'language = "en-US"\n',
+            "6: language: expected a two-letter ISO 639-1 code such as 'en', got 'en-US'",
+        ),
+        (
+            "greeting = {}\n",
+            "6: greeting: expected text, or '' to let the caller begin, got a table",
+        ),
+        ('tools = ""\n', "6: tools: expected the name of a Python file, got ''"),
+        (
+            "[limits]\ntool_seconds = 121\n",
+            "7: limits.tool_seconds: expected a number of seconds from 0.1 to 120, got 121",
+        ),
+        (
+            "[limits]\nhold_seconds = 9\n",
+            "7: limits.hold_seconds: expected a number of seconds from 1 to 8, got 9",
+        ),
+        (
+            "[limits]\nwarning_seconds = 60\nlongest_call_seconds = 60\n",
+            "7: limits.warning_seconds: expected less than longest_call_seconds, "
+            "which is 60, got 60",
+        ),
+        (
+            '[turns]\nthreshold = 0.5\ndetection = "semantic_vad"\n',
+            "7: turns.threshold: belongs to detection = 'server_vad'; "
+            "remove it or change detection",
+        ),
+        (
+            '[turns]\neagerness = "low"\n',
+            "7: turns.eagerness: belongs to detection = 'semantic_vad'; "
+            "remove it or change detection",
+        ),
+        (
+            '[transcription]\nmodel = "gpt-realtime-whisper"\nprompt = "x"\n',
+            "8: transcription.prompt: gpt-realtime-whisper takes no prompt; remove it",
+        ),
+        ("[turns]\ntreshold = 1\n", "7: turns.treshold: unknown key; did you mean 'threshold'?"),
+        ("[voise]\n", "6: voise: unknown key; did you mean 'voice'?"),
+        ("speed = 1\n", "6: speed: unknown key; it belongs under [voice]"),
+        (
+            '[voice]\ngreeting = "Hi"\n',
+            "7: voice.greeting: unknown key; it belongs at the top of the file, "
+            "above the first [table]",
+        ),
+        ("[outbound]\nzzz = 1\n", "7: outbound.zzz: unknown key; known here: greeting, voicemail"),
+        (
+            'outbound.greeting = "x"\noutbound.zzz = 1\n',
+            "7: outbound.zzz: unknown key; known here: greeting, voicemail",
+        ),
+    ],
+)
+def test_a_fault_is_one_line_with_its_place_and_its_cure(text: str, said: str) -> None:
+    assert faults(HEAD + text) == [said]
+
+
+def test_faults_are_told_together_in_the_order_of_the_file() -> None:
+    lines = faults(HEAD + "[limits]\nidle_nudges = -1\n[voice]\nspeed = 0\n[turns]\nx = 1\n")
+    assert [line.partition(":")[0] for line in lines] == ["7", "9", "11"]
+
+
+def test_missing_keys_are_asked_for() -> None:
+    assert faults('greeting = "Hi"\n') == [
+        "1: name: missing; expected the agent's name",
+        "1: instructions: missing; expected what the agent is told about its work",
+    ]
+    assert len(faults("")) == 2
+
+
+def test_a_long_value_is_shown_in_part() -> None:
+    (line,) = faults(HEAD + f'language = "{"x" * 500}"\n')
+    assert len(line) < 150
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("greeting = Hello\n", "6: not valid TOML: Invalid value at column 12"),
+        (
+            'greeting = """Hello\n\n',
+            "7: not valid TOML: Unterminated string at the end of the file",
+        ),
+        ('name = "Again"\n', "6: not valid TOML: Cannot overwrite a value at column"),
+    ],
+)
+def test_broken_toml_names_its_line(text: str, said: str) -> None:
+    (line,) = faults(HEAD + text)
+    assert line.startswith(said)
+
+
+def test_text_that_is_not_utf8_names_its_line() -> None:
+    Path("agent.toml").write_bytes(HEAD.encode() + b'greeting = "Gr\xfc\xdf Gott"\n')
+    with pytest.raises(ConfigError, match=r"^agent.toml:6: not UTF-8 text; save the file again"):
+        load_agent(Path("agent.toml"))
+
+
+@pytest.mark.parametrize("path", ["none.toml", "."])
+def test_a_file_that_cannot_be_read_names_the_variable(path: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^AGENT_FILE: cannot read {path}: .*; set it to your"):
+        load_agent(Path(path))
+
+
+def test_a_missing_tools_file_names_the_line_that_asks_for_it() -> None:
+    (line,) = faults(HEAD + 'tools = "none.py"\n')
+    assert line.startswith("6: tools: cannot read none.py: ")
+    assert line.endswith("; name a Python file beside this one")
+
+
+def test_a_broken_tools_file_speaks_for_itself() -> None:
+    Path("my_tools.py").write_text(
+        "from app.tools import tool\n@tool\ndef end_call(): ...\n@tool\ndef book(day): ...\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        agent_of(HEAD + 'tools = "my_tools.py"\n')
+    clash, no_type = caught.value.problems
+    assert clash.startswith("my_tools.py:3: end_call: a built-in tool has this name; rename")
+    assert no_type == (
+        "my_tools.py:5: book: parameter 'day' has no type; write for example 'day: str'"
+    )

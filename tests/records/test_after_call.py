@@ -1,0 +1,261 @@
+"""The report of a call that is over: it arrives, signed and whole, whatever comes in between."""
+
+import json
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from standardwebhooks import Webhook as Verifier
+
+from app.records.after_call import (
+    AT_ONCE,
+    GIVE_UP_S,
+    LAST_RETRY_S,
+    LOOK_EVERY_S,
+    RETRIES_S,
+    call_ended,
+)
+from app.records.report_queue import HEAD_START_S
+from app.records.store import CallRow, CallStatus, Store, TurnRow
+from tests.records.after_call_scene import (
+    Owner,
+    VirtualClock,
+    a_call,
+    after_calls,
+    an_owner,
+    as_the_api_tells_it,
+    becomes,
+    ended,
+    put_off_by,
+)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "calls.db"
+
+
+@pytest.fixture
+async def store(file: Path) -> AsyncIterator[Store]:
+    store = await Store.open(f"sqlite:///{file}")
+    store.reports = True
+    yield store
+    await store.aclose()
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    return VirtualClock()
+
+
+@pytest.fixture
+async def owner() -> AsyncIterator[Owner]:
+    async with an_owner() as owner:
+        yield owner
+
+
+# --- the report -----------------------------------------------------------------------------------
+
+
+async def test_a_call_that_is_over_is_reported_in_the_words_of_the_api(
+    store: Store, clock: VirtualClock, owner: Owner
+) -> None:
+    async with after_calls(store, owner.url, clock, secret="a secret") as after:
+        await a_call(store)
+        after.call_over("CA1")
+        report = await owner.told()
+        await becomes(store, clock, "CA1", "delivered")
+
+    assert (report["type"], report["timestamp"]) == ("call.ended", "2026-03-14T09:27:13.500000Z")
+    call = report["data"]
+    assert call == await as_the_api_tells_it(store)
+    assert (call["from"], call["to"], call["agent"]) == ("+15550100001", "+15550109999", "Mia")
+    assert [(turn["role"], turn["text"], turn["cut"]) for turn in call["transcript"]] == [
+        ("assistant", "Hello, how may", True),
+        ("user", "Zwei Pizzen, bitte.", False),
+        ("tool", '{"ok": true}', False),
+    ]
+    ((headers, body),) = owner.requests
+    assert headers["webhook-id"] == "call_CA1"
+    assert Verifier(b"a secret").verify(body, headers) == report
+
+
+@pytest.mark.parametrize("status", ["busy", "no-answer", "failed", "canceled"])
+async def test_a_call_that_nobody_answered_is_reported_too(
+    store: Store, clock: VirtualClock, owner: Owner, status: CallStatus
+) -> None:
+    before = datetime.now(UTC)
+    store.save_call("CA1", direction="outbound-api", to_number="+15550100001", status="ringing")
+    async with after_calls(store, owner.url, clock):
+        await ended(store, "CA1", status=status)
+        clock.pass_(LOOK_EVERY_S)
+        report = await owner.told()
+        await becomes(store, clock, "CA1", "delivered")
+
+    call = report["data"]
+    assert (call["status"], call["direction"]) == (status, "outbound-api")
+    assert (call["transcript"], call["started_at"], call["ended_at"]) == ([], None, None)
+    assert before <= datetime.fromisoformat(report["timestamp"]) <= datetime.now(UTC)
+
+
+def test_half_a_character_does_not_spoil_a_report() -> None:
+    now = datetime(2026, 3, 14, tzinfo=UTC)
+    nobody: dict[str, Any] = {f.name: None for f in fields(CallRow)}
+    call = CallRow(**{**nobody, "call_sid": "CA1", "created_at": now, "transfers": []})
+
+    body = call_ended(call, [TurnRow(0, "tool", "a", extra={"arguments": "half \ud83d"})], now)
+
+    told = json.loads(body.decode())
+    assert told["data"]["transcript"][0]["extra"] == {"arguments": "half ?"}
+    assert told["timestamp"] == "2026-03-14T00:00:00Z"
+
+
+async def test_a_call_that_is_still_written_down_is_not_reported_yet(
+    store: Store, clock: VirtualClock, owner: Owner
+) -> None:
+    live = {"CA1"}
+    async with after_calls(store, owner.url, clock, is_live=live.__contains__) as after:
+        await ended(store, "CA1", "CA2")
+        clock.pass_(LOOK_EVERY_S)
+        assert (await owner.told())["data"]["call_sid"] == "CA2"
+        await becomes(store, clock, "CA2", "delivered")
+        assert await store.report_queue.overdue(clock.now(), 9) == ["CA1"]
+
+        store.save_turns("CA1", [TurnRow(0, "user", "the last word")])
+        live.clear()
+        after.call_over("CA1")
+        last = await owner.told()
+
+    assert [turn["text"] for turn in last["data"]["transcript"]] == ["the last word"]
+    assert owner.ids == ["call_CA2", "call_CA1"]
+
+
+async def test_a_call_that_goes_on_elsewhere_is_reported_when_it_has_ended(
+    store: Store, clock: VirtualClock, owner: Owner
+) -> None:
+    async with after_calls(store, owner.url, clock) as after:
+        store.save_call("CA1", status="in-progress")
+        await clock.rest()
+        after.call_over("CA1")  # the agent's part of it
+        await clock.rest()
+        assert await store.report_queue.state("CA1") is None
+
+        await ended(store, "CA1")
+        clock.pass_(LOOK_EVERY_S)
+        assert (await owner.told())["data"]["status"] == "completed"
+
+
+async def test_many_calls_that_end_at_once_are_reported_a_few_at_a_time(
+    store: Store, clock: VirtualClock, owner: Owner
+) -> None:
+    sids = [f"CA{number}" for number in range(3 * AT_ONCE)]
+    owner.held.clear()
+    await ended(store, *sids[AT_ONCE - 1 :])
+    clock.pass_(HEAD_START_S + 5)
+    async with after_calls(store, owner.url, clock) as after:
+        await ended(store, *sids[: AT_ONCE - 1])
+        for call_sid in sids[: AT_ONCE - 1]:
+            after.call_over(call_sid)
+        for _ in range(AT_ONCE):
+            await owner.told()
+        assert owner.at_once == AT_ONCE
+        owner.held.set()
+        for call_sid in sids:
+            await becomes(store, clock, call_sid, "delivered")
+
+    assert owner.most_at_once == AT_ONCE
+    assert sorted(owner.ids) == sorted(f"call_{call_sid}" for call_sid in sids)
+
+
+# --- a receiver that fails ------------------------------------------------------------------------
+
+
+async def test_an_owner_who_is_down_is_asked_again_with_the_same_report(
+    store: Store, clock: VirtualClock, owner: Owner, caplog: pytest.LogCaptureFixture
+) -> None:
+    planned = [*RETRIES_S, LAST_RETRY_S, LAST_RETRY_S]
+    owner.statuses = [*[503] * len(planned), 200]
+    waits = []
+    async with after_calls(store, owner.url, clock) as after:
+        await a_call(store)
+        after.call_over("CA1")
+        for _ in planned:
+            waits.append(await put_off_by(store, owner, clock))
+            clock.pass_(waits[-1])
+        await owner.told()
+        await becomes(store, clock, "CA1", "delivered")
+
+    assert waits == [pytest.approx(wait_s, rel=0.11) for wait_s in planned]
+    assert len({body for _, body in owner.requests}) == 1
+    assert set(owner.ids) == {"call_CA1"}
+    times = [int(headers["webhook-timestamp"]) for headers, _ in owner.requests]
+    assert times == sorted(set(times))
+    vain = [r for r in caplog.records if r.message == "call report not taken"]
+    assert [r.__dict__["status"] for r in vain] == [503] * len(planned)
+
+
+async def test_a_report_that_nobody_takes_for_a_day_is_given_up(
+    store: Store, clock: VirtualClock, owner: Owner, caplog: pytest.LogCaptureFixture
+) -> None:
+    owner.statuses = [500]
+    began = clock.now()
+    async with after_calls(store, owner.url, clock) as after:
+        await ended(store, "CA1")
+        after.call_over("CA1")
+        while wait_s := await put_off_by(store, owner, clock):
+            clock.pass_(wait_s)
+        assert await store.report_queue.state("CA1") == "failed"
+
+    assert 16 <= len(owner.requests) <= 20
+    assert GIVE_UP_S - 1.2 * LAST_RETRY_S < (clock.now() - began).total_seconds() <= GIVE_UP_S
+    (given_up,) = [r for r in caplog.records if r.levelno == logging.ERROR]
+    assert given_up.message == "call report given up"
+    assert given_up.__dict__["call_sid"] == "CA1"
+    assert await store.report_queue.next_due_at(began) is None
+
+
+async def test_an_owner_who_wants_no_more_reports_is_left_in_peace(
+    store: Store, clock: VirtualClock, owner: Owner
+) -> None:
+    owner.statuses = [410]
+    async with after_calls(store, owner.url, clock) as after:
+        await ended(store, "CA1")
+        after.call_over("CA1")
+        await becomes(store, clock, "CA1", "failed")
+
+    assert len(owner.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "wait_s"), [("77", 77), ("999999", LAST_RETRY_S), ("0", RETRIES_S[0])]
+)
+async def test_an_owner_who_asks_for_time_gets_it_within_bounds(
+    store: Store, clock: VirtualClock, owner: Owner, asked: str, wait_s: float
+) -> None:
+    owner.statuses, owner.headers = [429], {"Retry-After": asked}
+    async with after_calls(store, owner.url, clock) as after:
+        await ended(store, "CA1")
+        after.call_over("CA1")
+        assert await put_off_by(store, owner, clock) == pytest.approx(wait_s, rel=0.11)
+
+
+async def test_the_log_holds_neither_the_address_nor_what_was_said(
+    store: Store, clock: VirtualClock, owner: Owner, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "app")
+    owner.statuses = [500, 204]
+    url = owner.url.replace("://", "://me:hidden@")
+    async with after_calls(store, url, clock) as after:
+        await a_call(store)
+        after.call_over("CA1")
+        clock.pass_(await put_off_by(store, owner, clock))
+        await becomes(store, clock, "CA1", "delivered")
+
+    told = str([vars(record) for record in caplog.records if record.name.startswith("app")])
+    assert "call report not taken" in told and "call reported" in told
+    for secret in ("hidden", "127.0.0.1", "Pizzen", "5550100001"):
+        assert secret not in told

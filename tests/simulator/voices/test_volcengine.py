@@ -1,0 +1,417 @@
+"""The stand-in for Volcengine, met by the vendor's own demo and by frames written by hand."""
+
+import gzip
+import json
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from app.simulator.voices.mouth import Plan, Spoken, tones
+from app.simulator.voices.volcengine import VolcengineStandIn
+from tests.simulator.voices import volcengine_demo as demo
+
+TRAFFIC = Path(__file__).parents[2] / "traffic" / "volcengine.json"
+VECTORS: list[dict[str, Any]] = json.loads(TRAFFIC.read_text(encoding="utf-8"))["vectors"]
+V1, V3 = "/api/v1/tts/ws_binary", "/api/v3/tts/bidirection"
+BEARER = {"Authorization": f"Bearer; {demo.TOKEN}"}
+HELLO = "Hello there, caller."
+
+
+def volcengine(**changes: Any) -> VolcengineStandIn:
+    return VolcengineStandIn(**{"token": demo.TOKEN, "app_id": demo.APPID} | changes)
+
+
+# --- the vendor's demo ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "vector",
+    [vector for vector in VECTORS if "seed_parser_wrote_hex" in vector],
+    ids=lambda vector: vector["name"],
+)
+def test_the_demo_is_transcribed_as_the_vectors_know_it(vector: dict[str, Any]) -> None:
+    file = BytesIO()
+    if "seed_parser_raises" in vector:
+        with pytest.raises(KeyError):
+            demo.parse_response(bytes.fromhex(vector["hex"]), file)
+    else:
+        returned = demo.parse_response(bytes.fromhex(vector["hex"]), file)
+        assert returned is vector["seed_parser_returns"]
+    assert file.getvalue().hex() == vector["seed_parser_wrote_hex"]
+
+
+async def test_the_vendors_demo_gets_a_text_as_a_stream() -> None:
+    async with volcengine() as stand_in:
+        mp3 = await demo.submit(stand_in.url + V1)
+        pcm = await demo.submit(stand_in.url + V1, encoding="pcm", rate=8000, text=HELLO)
+
+    assert mp3.startswith(b"ID3")
+    assert mp3.endswith(tones("字节跳动语音合成。", 24000).pcm)
+    assert pcm == tones(HELLO, 8000).pcm
+    assert [said.whole for said in stand_in.heard.said] == [True, True]
+
+
+async def test_the_vendors_demo_gets_a_text_whole() -> None:
+    async with volcengine() as stand_in:
+        assert (await demo.query(stand_in.url + V1)).startswith(b"ID3")
+        pcm = await demo.query(stand_in.url + V1, encoding="pcm", rate=16000, text=HELLO)
+
+    assert pcm == tones(HELLO, 16000).pcm
+
+
+async def test_the_vendors_demo_passes_over_timestamps() -> None:
+    async with volcengine() as stand_in:
+        pcm = await demo.submit(stand_in.url + V1, encoding="pcm", rate=8000, with_timestamp=1)
+
+    assert pcm == tones("字节跳动语音合成。", 8000).pcm
+
+
+# --- v1 -------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def v1_socket(stand_in: VolcengineStandIn) -> AsyncIterator[ClientConnection]:
+    async with connect(stand_in.url + V1, additional_headers=BEARER, max_size=None) as socket:
+        yield socket
+
+
+async def frames(socket: ClientConnection) -> list[bytes]:
+    """All until the last one."""
+    got: list[bytes] = []
+    while not got or got[-1][1] not in (0xB3, 0xF0):
+        frame = await socket.recv()
+        assert isinstance(frame, bytes)
+        got.append(frame)
+    return got
+
+
+async def test_an_acknowledgment_comes_first_and_the_last_number_is_negative() -> None:
+    plan = Plan(chunk_ms=200)
+    async with volcengine(plan=lambda _: plan) as stand_in, v1_socket(stand_in) as socket:
+        assert socket.response is not None and socket.response.headers["X-Tt-Logid"]
+        await socket.send(demo.full_client_request("submit", encoding="pcm", rate=8000, text=HELLO))
+        ack, *rest = await frames(socket)
+
+    assert ack == b"\x11\xb0\x00\x00"
+    numbers = [int.from_bytes(frame[4:8], "big", signed=True) for frame in rest]
+    assert numbers == [*range(1, len(rest)), -len(rest)]
+    assert [frame[1] for frame in rest] == [0xB1] * (len(rest) - 1) + [0xB3]
+    sizes = [int.from_bytes(frame[8:12], "big") for frame in rest]
+    assert sizes == [len(frame) - 12 for frame in rest]
+    assert set(sizes[:-1]) == {200 * 16}
+
+
+async def test_answers_are_compressed_if_they_shall_be() -> None:
+    async with volcengine(gzip=True) as stand_in, v1_socket(stand_in) as socket:
+        request = demo.full_client_request("submit", encoding="pcm", with_timestamp=1, text=HELLO)
+        await socket.send(request)
+        _, frontend, *rest = await frames(socket)
+
+    assert {frame[2] & 15 for frame in rest} == {1}
+    assert b"".join(gzip.decompress(frame[12:]) for frame in rest) == tones(HELLO, 24000).pcm
+    words = json.loads(gzip.decompress(frontend[8:]))["words"]
+    assert [word["word"] for word in words] == HELLO.split()
+    assert [word["start_time"] for word in words] == [0, 0.3, 0.66]
+
+
+REFUSED: list[tuple[int, dict[str, Any]]] = [
+    (3001, {"operation": "sing"}),
+    (3001, {"rate": 44100}),
+    (3001, {"rate": [8000]}),
+    (3001, {"encoding": "flac"}),
+    (3001, {"text_type": "html"}),
+    (3001, {"voice_type": ""}),
+    (3001, {"reqid": 7}),
+    (3050, {"voice_type": "nobody"}),
+    (3010, {"text": "字" * 342}),
+    (3011, {"text": "。。!? 👋"}),
+    (3011, {"text": ""}),
+]
+
+
+@pytest.mark.parametrize(("code", "changes"), REFUSED, ids=str)
+async def test_a_wrong_request_is_refused_with_its_code(code: int, changes: dict[str, Any]) -> None:
+    async with volcengine(voices=[demo.VOICE]) as stand_in, v1_socket(stand_in) as socket:
+        arguments = {"operation": "submit"} | changes
+        await socket.send(demo.full_client_request(**arguments))
+        (error,) = await frames(socket)
+        assert json.loads(error[12:])["code"] == code
+        assert int.from_bytes(error[4:8], "big") == code
+        with pytest.raises(ConnectionClosed):
+            await socket.recv()
+    assert stand_in.heard.said == []
+
+
+async def test_a_request_id_is_taken_once() -> None:
+    request = demo.full_client_request("submit")
+    async with volcengine() as stand_in:
+        for code in (None, 3006):
+            async with v1_socket(stand_in) as socket:
+                await socket.send(request)
+                last = (await frames(socket))[-1]
+                assert code is None or int.from_bytes(last[4:8], "big") == code
+
+
+async def test_another_application_is_refused_as_the_vendor_does() -> None:
+    async with volcengine(app_id="another") as stand_in, v1_socket(stand_in) as socket:
+        await socket.send(demo.full_client_request("submit"))
+        (error,) = await frames(socket)
+    assert b"requested grant not found" in error
+
+
+@pytest.mark.parametrize("broken", [b"", b"\x11\x10\x10\x00\x00\x00\x00\x09{}", b"{}{}{}{}", "{}"])
+async def test_what_is_no_request_is_refused(broken: bytes | str) -> None:
+    async with volcengine() as stand_in, v1_socket(stand_in) as socket:
+        await socket.send(broken)
+        assert (await frames(socket))[0][4:8] == (3001).to_bytes(4, "big")
+
+
+@pytest.mark.parametrize(
+    "header", ["Bearer TOKEN_PLACEHOLDER", "Bearer; wrong", "Bearer;", "", "TOKEN_PLACEHOLDER"]
+)
+async def test_nobody_comes_in_without_the_semicolon_and_the_token(header: str) -> None:
+    async with volcengine() as stand_in:
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(stand_in.url + V1, additional_headers={"Authorization": header})
+        assert refused.value.response.status_code == 401
+        with pytest.raises(InvalidStatus) as lost:
+            await connect(stand_in.url + "/elsewhere", additional_headers=BEARER)
+        assert lost.value.response.status_code == 404
+    assert stand_in.heard.connections == 0
+
+
+async def test_a_second_request_before_the_first_has_ended_is_refused() -> None:
+    async with volcengine(plan=lambda _: Plan(speed=0.01)) as stand_in:
+        async with v1_socket(stand_in) as socket:
+            await socket.send(demo.full_client_request("submit"))
+            await stand_in.until(lambda heard: heard.said and heard.said[0].sent_bytes)
+            await socket.send(demo.full_client_request("submit"))
+            assert b"one request at a time" in (await frames(socket))[-1]
+        await stand_in.until(lambda heard: heard.said[0].dropped)
+
+
+async def test_requests_follow_each_other_on_a_connection() -> None:
+    async with volcengine() as stand_in, v1_socket(stand_in) as socket:
+        for _ in range(3):
+            await socket.send(demo.full_client_request("submit"))
+            assert (await frames(socket))[-1][1] == 0xB3
+    assert stand_in.heard.connections == 1
+    assert len(stand_in.heard.said) == 3
+
+
+async def test_who_hangs_up_in_mid_speech_is_noted() -> None:
+    async with volcengine(plan=lambda _: Plan(speed=0.01)) as stand_in:
+        async with v1_socket(stand_in) as socket:
+            await socket.send(demo.full_client_request("submit"))
+            await stand_in.until(lambda heard: heard.said and heard.said[0].sent_bytes)
+        await stand_in.until(lambda heard: heard.said[0].dropped)
+        (said,) = stand_in.heard.said
+        assert not said.whole
+        assert 0 < said.sent_bytes < len(said.spoken.pcm)
+
+
+async def test_a_plan_that_fails_fails_where_it_says() -> None:
+    request = {"encoding": "pcm", "rate": 8000, "text": HELLO}
+    for fault, code in (("refuse", 3003), ("error", 3031), ("drop", None)):
+        plan = Plan(fault=fault, fault_after_bytes=1000)  # type: ignore[arg-type]
+        async with volcengine(plan=lambda _, plan=plan: plan) as stand_in:
+            async with v1_socket(stand_in) as socket:
+                await socket.send(demo.full_client_request("submit", **request))
+                if code is None:
+                    with pytest.raises(ConnectionClosed):
+                        await frames(socket)
+                else:
+                    assert (await frames(socket))[-1][4:8] == code.to_bytes(4, "big")
+        sent = [said.sent_bytes for said in stand_in.heard.said]
+        assert sent == ([] if fault == "refuse" else [1000])
+
+
+async def test_a_mouth_that_breaks_is_no_secret() -> None:
+    def mute(_text: str, _hz: int) -> Spoken:
+        raise OSError("no espeak here")
+
+    with pytest.raises(OSError, match="no espeak here"):
+        async with volcengine(mouth=mute) as stand_in, v1_socket(stand_in) as socket:
+            await socket.send(demo.full_client_request("submit"))
+            with pytest.raises(ConnectionClosed):
+                await frames(socket)
+
+
+# --- v3 -------------------------------------------------------------------------------------------
+
+KEYS = {
+    "X-Api-App-Key": demo.APPID,
+    "X-Api-Access-Key": demo.TOKEN,
+    "X-Api-Resource-Id": "seed-tts-2.0",
+    "X-Api-Connect-Id": "00000000-0000-4000-8000-000000000001",
+}
+PARAMS = {"speaker": demo.VOICE, "audio_params": {"format": "pcm", "sample_rate": 8000}}
+
+
+def event(number: int, session: str = "", **body: Any) -> bytes:
+    name = struct.pack(">I", len(session)) + session.encode() if number >= 100 else b""
+    payload = json.dumps(body).encode()
+    head = b"\x11\x14\x10\x00" + struct.pack(">i", number)
+    return head + name + struct.pack(">I", len(payload)) + payload
+
+
+def session_event(number: int, session: str, **changes: Any) -> bytes:
+    envelope = {"user": {"uid": "u"}, "event": number, "namespace": "BidirectionalTTS"}
+    return event(number, session, **envelope, req_params=PARAMS | changes)
+
+
+async def answer(socket: ClientConnection) -> tuple[int, str, bytes]:
+    """The next event, its id and payload; the code of an error frame, negative."""
+    frame = await socket.recv()
+    assert isinstance(frame, bytes)
+    (number,) = struct.unpack_from(">i", frame, 4)
+    (size,) = struct.unpack_from(">I", frame, 8)
+    if frame[1] == 0xF0:
+        return -number, "", frame[12 : 12 + size]
+    assert frame[1] == (0xB4 if number == 352 else 0x94)
+    name = frame[12 : 12 + size].decode()
+    assert struct.unpack_from(">I", frame, 12 + size) == (len(frame) - 16 - size,)
+    return number, name, frame[16 + size :]
+
+
+@asynccontextmanager
+async def v3_socket(stand_in: VolcengineStandIn, **keys: str) -> AsyncIterator[ClientConnection]:
+    async with connect(stand_in.url + V3, additional_headers=KEYS | keys) as socket:
+        await socket.send(event(1))
+        assert (await answer(socket))[0] == 50
+        yield socket
+
+
+async def test_sessions_follow_each_other_and_take_texts_as_they_come() -> None:
+    async with volcengine() as stand_in, v3_socket(stand_in) as socket:
+        for session in ("one", "two"):
+            await socket.send(session_event(100, session))
+            assert await answer(socket) == (150, session, b"{}")
+            await socket.send(session_event(200, session, text="Hello, "))
+            await socket.send(session_event(200, session, text="caller."))
+            await socket.send(event(102, session))
+            got: list[tuple[int, str, bytes]] = []
+            while not got or got[-1][0] != 152:
+                got.append(await answer(socket))
+            assert {name for _, name, _ in got} == {session}
+            assert [number for number, _, _ in got if number != 352] == [350, 351, 350, 351, 152]
+            pcm = b"".join(payload for number, _, payload in got if number == 352)
+            assert pcm == tones("Hello, ", 8000).pcm + tones("caller.", 8000).pcm
+            assert json.loads(got[-1][2])["status_code"] == 20000000
+        await socket.send(event(2))
+        assert (await answer(socket))[0] == 52
+    assert stand_in.heard.connections == 1
+
+
+async def test_a_canceled_session_says_nothing_more_and_leaves_room_for_another() -> None:
+    plan = {"first": Plan(speed=0.01), "second": Plan()}
+    async with volcengine(plan=lambda text: plan[text]) as stand_in:
+        async with v3_socket(stand_in) as socket:
+            await socket.send(session_event(100, "one"))
+            await socket.send(session_event(200, "one", text="first"))
+            await stand_in.until(lambda heard: heard.said and heard.said[0].sent_bytes)
+            await socket.send(event(101, "one"))
+            await stand_in.until(lambda heard: heard.said[0].dropped)
+            await socket.send(session_event(100, "two"))
+            await socket.send(session_event(200, "two", text="second"))
+            await socket.send(event(102, "two"))
+            got: list[tuple[int, str, bytes]] = []
+            while not got or got[-1][0] != 152:
+                got.append(await answer(socket))
+        ended = got.index((151, "one", b"{}"))
+        assert {name for _, name, _ in got[:ended]} == {"one"}
+        assert {name for _, name, _ in got[ended + 1 :]} == {"two"}
+
+
+async def test_the_new_consoles_key_is_enough() -> None:
+    only = {"X-Api-Key": demo.TOKEN, "X-Api-Resource-Id": "seed-tts-1.0"}
+    async with volcengine() as stand_in:
+        async with connect(stand_in.url + V3, additional_headers=only) as socket:
+            await socket.send(event(1))
+            assert (await answer(socket))[0] == 50
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status"),
+    [
+        ({"X-Api-Access-Key": "wrong"}, 401),
+        ({"X-Api-App-Key": "wrong"}, 401),
+        ({"X-Api-Key": "wrong"}, 401),
+        ({"X-Api-Resource-Id": ""}, 400),
+    ],
+)
+async def test_nobody_comes_in_without_the_keys(wrong: dict[str, str], status: int) -> None:
+    async with volcengine() as stand_in:
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(stand_in.url + V3, additional_headers=KEYS | wrong)
+        assert refused.value.response.status_code == status
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        [event(102, "none")],
+        [session_event(200, "none", text="x")],
+        [event(1)],
+        [event(77)],
+        [b"\x11\x10\x10\x00\x00\x00\x00\x02{}"],
+        [event(100, "one")],
+        [session_event(100, "one", speaker="")],
+        [session_event(100, "one", audio_params={"format": "wav"})],
+        [session_event(100, "one", audio_params={"sample_rate": 8001})],
+        [session_event(100, "one", audio_params={"speech_rate": 101})],
+        [session_event(100, "one", additions={"a": 1})],
+        [session_event(100, "one"), session_event(100, "two")],
+        [session_event(100, "one"), event(102, "one"), session_event(100, "one")],
+    ],
+    ids=str,
+)
+async def test_what_is_out_of_order_or_out_of_range_is_refused(wrong: list[bytes]) -> None:
+    async with volcengine() as stand_in, v3_socket(stand_in) as socket:
+        for frame in wrong:
+            await socket.send(frame)
+        while (code := (await answer(socket))[0]) > 0:
+            assert code in (150, 152)
+        assert code == -45000001
+
+
+@pytest.mark.parametrize(
+    ("text", "plan", "code"),
+    [
+        ("...", Plan(), 45002001),
+        ("字" * 342, Plan(), 40402003),
+        ("x", Plan(fault="refuse"), 45000292),
+    ],
+    ids=["nothing to say", "too long", "too many"],
+)
+async def test_a_text_that_cannot_be_said_ends_its_session(
+    text: str, plan: Plan, code: int
+) -> None:
+    async with volcengine(plan=lambda _: plan) as stand_in, v3_socket(stand_in) as socket:
+        await socket.send(session_event(100, "one"))
+        await socket.send(session_event(200, "one", text=text))
+        await answer(socket)
+        number, name, payload = await answer(socket)
+    assert (number, name) == (153, "one")
+    assert json.loads(payload)["status_code"] == code
+
+
+async def test_an_error_in_mid_speech_ends_the_connection() -> None:
+    plan = Plan(fault="error", fault_after_bytes=500)
+    async with volcengine(plan=lambda _: plan) as stand_in, v3_socket(stand_in) as socket:
+        await socket.send(session_event(100, "one"))
+        await socket.send(session_event(200, "one", text=HELLO))
+        numbers: list[int] = []
+        while not numbers or numbers[-1] > 0:
+            numbers.append((await answer(socket))[0])
+        assert numbers == [150, 350, 352, -55000000]
+        with pytest.raises(ConnectionClosed):
+            await socket.recv()
+    assert stand_in.heard.said[0].sent_bytes == 500

@@ -1,0 +1,91 @@
+"""Connections are accepted, also where descriptors were short for a while."""
+
+import asyncio
+import errno
+import socket
+from typing import Any
+
+import pytest
+
+from app.web.server import Server, bind
+from app.web.server.listener import NO_DESCRIPTOR, Listener
+from tests.web.server.wire import stage
+
+HELLO = b"GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+
+
+async def answer(listening: socket.socket) -> bytes:
+    host, port = listening.getsockname()[:2]
+    reader, writer = await asyncio.open_connection(host, port)
+    writer.write(HELLO)
+    heard = await reader.read()
+    writer.close()
+    return heard
+
+
+class Short:
+    """A listening socket whose process has no descriptor left, so many times."""
+
+    def __init__(self, listening: socket.socket, code: int, times: int) -> None:
+        self.code = code
+        self.times = times
+        self._listening = listening
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        if self.times:
+            self.times -= 1
+            raise OSError(self.code, "short of it")
+        return self._listening.accept()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._listening, name)
+
+
+def running(server: Server, listening: Any, has_readers: bool) -> Listener:
+    return Listener(listening, server.connection, server.registry, has_readers=has_readers)
+
+
+@pytest.fixture(params=[True, False], ids=["readers", "no readers"])
+def has_readers(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+async def test_many_at_once_are_all_answered(has_readers: bool) -> None:
+    async with stage() as s:
+        listening = bind("127.0.0.1", 0)
+        listener = running(s.server, listening, has_readers)
+        heard = await asyncio.gather(*(answer(listening) for _ in range(50)))
+        assert all(b'"hello"' in each for each in heard)
+        await s.server.registry.wait_empty()
+        listener.close()
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ECONNABORTED])
+async def test_an_accept_that_fails_is_tried_again_and_said_aloud(
+    has_readers: bool, code: int
+) -> None:
+    async with stage() as s:
+        listening = bind("127.0.0.1", 0)
+        short = Short(listening, code, times=3)
+        listener = running(s.server, short, has_readers)
+        assert b'"hello"' in await answer(listening)
+        said = s.refusals(NO_DESCRIPTOR)
+        if code == errno.ECONNABORTED:
+            assert not said
+        else:
+            assert list(said.values()) == [3] and "ulimit -n" in "".join(said)
+        await s.server.registry.wait_empty()
+        listener.close()
+
+
+async def test_a_connection_that_is_reset_before_it_is_open_is_no_fault(has_readers: bool) -> None:
+    async with stage() as s:
+        listening = bind("127.0.0.1", 0)
+        listener = running(s.server, listening, has_readers)
+        for _ in range(20):
+            gone = socket.create_connection(listening.getsockname())
+            gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            gone.close()
+        assert b'"hello"' in await answer(listening)
+        await s.server.registry.wait_empty()
+        listener.close()

@@ -1,0 +1,247 @@
+"""What goes wrong before a session at Qwen is open: the door, and the settings."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from http import HTTPStatus
+from typing import Any
+
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.http11 import Request, Response
+
+from app.simulator.voices.qwen import QwenStandIn
+from app.wires.voices.qwen import session as qwen_session
+from tests.wires.voices.qwen.qwen_scripted import (
+    KEY,
+    SOUND,
+    Script,
+    begin,
+    delta,
+    done,
+    fail,
+    failure,
+    heard,
+    line_to,
+    receive,
+    say_it,
+    scripted,
+    send,
+    settle,
+    take_text,
+)
+
+
+@pytest.fixture(autouse=True)
+async def no_task_outlives_its_test() -> AsyncIterator[None]:
+    yield
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+# --- the door -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, "fatal"),
+        (401, "fatal"),
+        (403, "fatal"),
+        (404, "fatal"),
+        (408, "passing"),
+        (429, "passing"),
+        (500, "passing"),
+        (503, "passing"),
+    ],
+)
+async def test_a_refused_connection_says_whether_another_try_may_help(
+    status: int, kind: str
+) -> None:
+    def refuse(connection: ServerConnection, request: Request) -> Response:
+        return connection.respond(HTTPStatus(status), f"{KEY} is no good\n")
+
+    async def unreached(_socket: ServerConnection) -> None:
+        raise AssertionError("nobody gets here")
+
+    async with serve(unreached, "127.0.0.1", 0, process_request=refuse) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with line_to(f"ws://127.0.0.1:{port}") as line:
+            error = await failure(line)
+    assert error.kind == kind and str(status) in str(error)
+
+
+async def test_a_wrong_key_is_named_but_not_told() -> None:
+    async with QwenStandIn(api_key="sk-another") as qwen, line_to(qwen.url) as line:
+        error = await failure(line)
+        assert error.kind == "fatal" and "API key" in str(error)
+
+
+async def test_the_key_follows_no_redirect() -> None:
+    async with QwenStandIn() as elsewhere:
+
+        def redirect(connection: ServerConnection, request: Request) -> Response:
+            response = connection.respond(HTTPStatus.TEMPORARY_REDIRECT, "")
+            response.headers["Location"] = elsewhere.url
+            return response
+
+        async with serve(say_it, "127.0.0.1", 0, process_request=redirect) as server:
+            port = server.sockets[0].getsockname()[1]
+            async with line_to(f"ws://127.0.0.1:{port}") as line:
+                error = await failure(line)
+        assert error.kind == "fatal" and "307" in str(error)
+        assert elsewhere.heard.connections == 0 and elsewhere.refusals == []
+
+
+async def test_nobody_at_home_may_be_a_passing_thing() -> None:
+    async with QwenStandIn() as qwen:
+        url = qwen.url
+    async with line_to(url) as line:
+        assert (await failure(line)).kind == "passing"
+
+
+@pytest.mark.parametrize("answer", [b"", b"SSH-2.0-something\r\n", b"HTTP/1.1 200 OK\r\n\r\n"])
+async def test_who_does_not_speak_websocket_is_no_voice(answer: bytes) -> None:
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_server(greet, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        async with line_to(f"ws://127.0.0.1:{port}") as line:
+            await failure(line)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"url": "https://dashscope.aliyuncs.com/api-ws/v1/realtime"},
+        {"url": "wss:///api-ws"},
+        {"url": ""},
+        {"url": "wss://[half"},
+        {"url": "ws://127.0.0.1:99999999"},
+        {"url": "ws://127.0.0.1:1", "api_key": f"{KEY}\r\nX-More: 1"},
+        {"url": "ws://127.0.0.1:1", "api_key": f"{KEY}\u00e9"},
+        {"url": "ws://127.0.0.1:1", "workspace": "\n"},
+    ],
+)
+async def test_what_cannot_be_dialled_is_fatal(wrong: dict[str, str]) -> None:
+    async with line_to(**wrong) as line:
+        assert (await failure(line)).kind == "fatal"
+
+
+async def test_who_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(qwen_session, "CONNECT_S", 0.05)
+    gone = asyncio.Event()
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()  # to its end
+        writer.close()
+        gone.set()
+
+    server = await asyncio.start_server(listen, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        async with line_to(f"ws://127.0.0.1:{port}") as line:
+            assert "did not answer" in str(await failure(line))
+        await gone.wait()
+
+
+# --- the settings ---------------------------------------------------------------------------------
+
+
+async def test_settings_that_are_refused_are_fatal_and_named() -> None:
+    async with QwenStandIn() as qwen, line_to(qwen.url, volume=101) as line:
+        error = await failure(line)
+        assert error.kind == "fatal" and "volume cannot be 101" in str(error)
+        await qwen.until(lambda: not qwen.open_sessions)
+
+
+async def test_a_server_that_is_busy_before_the_settings_may_not_be_later() -> None:
+    async def busy(socket: ServerConnection) -> None:
+        await fail(socket, "Throttling.RateQuota", "too many requests")
+        await socket.wait_closed()
+
+    async with scripted(busy, say_it) as url, line_to(url) as line:
+        assert (await failure(line)).kind == "passing"
+        assert await heard(line) == (SOUND, 8000)
+
+
+@pytest.mark.parametrize("told", [{"response_format": "mp3"}, {"sample_rate": 96000}])
+async def test_sound_that_we_could_not_play_is_refused_at_once(told: dict[str, Any]) -> None:
+    async def other(socket: ServerConnection) -> None:
+        await settle(socket, **told)
+        await socket.wait_closed()
+
+    async with scripted(other) as url, line_to(url) as line:
+        assert (await failure(line)).kind == "fatal"
+
+
+async def test_the_servers_word_on_the_rate_is_believed() -> None:
+    async def other(socket: ServerConnection) -> None:
+        assert (await settle(socket, sample_rate=24000))["sample_rate"] == 8000
+        await take_text(socket)
+        await begin(socket)
+        await delta(socket, SOUND)
+        await done(socket)
+        await socket.wait_closed()
+
+    async with scripted(other) as url, line_to(url) as line:
+        assert await heard(line) == (SOUND, 24000)
+
+
+async def no_greeting(socket: ServerConnection) -> None:
+    await socket.wait_closed()
+
+
+async def no_answer(socket: ServerConnection) -> None:
+    await send(socket, "session.created", session={"id": "sess_1"})
+    await socket.wait_closed()
+
+
+@pytest.mark.parametrize("silent", [no_greeting, no_answer])
+async def test_who_does_not_take_the_settings_is_given_up(
+    silent: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(qwen_session, "UPDATED_S", 0.05)
+    async with scripted(silent) as url, line_to(url) as line:
+        error = await failure(line)
+    assert error.kind == "passing" and "settings" in str(error)
+
+
+async def test_no_text_is_sent_before_the_settings_hold() -> None:
+    came: list[str] = []
+
+    async def slow(socket: ServerConnection) -> None:
+        await send(socket, "session.created", session={"id": "sess_1"})
+        asked = await receive(socket, "session.update")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.05):
+                came.append(json.loads(await socket.recv())["type"])
+        await send(socket, "session.updated", session=asked["session"])
+        came.append(json.loads(await socket.recv())["type"])
+
+    async with scripted(slow) as url, line_to(url) as line:
+        await failure(line)
+    assert came == ["input_text_buffer.append"]
+
+
+@pytest.mark.parametrize("frame", [b"\0", "no JSON", "{}", '{"type": "session.created"}'])
+async def test_nonsense_in_place_of_a_greeting_is_a_passing_failure(frame: str | bytes) -> None:
+    async def babble(socket: ServerConnection) -> None:
+        await socket.send(frame)
+        await socket.wait_closed()
+
+    async with scripted(babble) as url, line_to(url) as line:
+        assert (await failure(line)).kind == "passing"
+
+
+async def test_a_connection_that_ends_before_the_settings_is_a_passing_failure() -> None:
+    async def leave(socket: ServerConnection) -> None:
+        await send(socket, "session.created", session={"id": "sess_1"})
+
+    async with scripted(leave) as url, line_to(url) as line:
+        error = await failure(line)
+    assert error.kind == "passing" and "closed with code 1000" in str(error)

@@ -1,0 +1,250 @@
+"""What a Volcengine voice says, on both of its wires, and what it asks the service for."""
+
+from collections.abc import Sequence
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+from websockets.asyncio.server import ServerConnection
+
+from app.errors import VoiceError
+from app.simulator.voices.mouth import tones
+from app.wires.voices.volcengine.voice import VolcengineVoice
+from tests.wires.voices.volcengine.volcengine_line import (
+    APP,
+    BOTH,
+    HELLO,
+    SPEAKER,
+    TOKEN,
+    Transport,
+    line_to,
+    settings,
+    spoken,
+    volcengine,
+)
+from tests.wires.voices.volcengine.volcengine_peer import (
+    ACK,
+    FRONTEND,
+    LOGID,
+    Peer,
+    audio,
+    peer,
+    sends,
+)
+
+# --- what is said ---------------------------------------------------------------------------------
+
+
+@BOTH
+@pytest.mark.parametrize("gzip", [False, True], ids=["plain", "gzip"])
+@pytest.mark.parametrize("hz", [8000, 24000])
+async def test_a_text_is_said_to_its_last_sample(transport: Transport, gzip: bool, hz: int) -> None:
+    async with (
+        volcengine(gzip=gzip) as stand_in,
+        line_to(stand_in.url, transport, gzip=gzip, rate=hz) as line,
+    ):
+        assert await spoken(line.say(HELLO), hz=hz) == tones(HELLO, hz).pcm
+    assert [said.text for said in stand_in.heard.said] == [HELLO]
+    assert stand_in.heard.said[0].whole
+
+
+async def test_a_query_gets_the_whole_text_and_hands_it_on_in_pieces() -> None:
+    text = "A sentence that takes longer than one second, by far."
+    async with volcengine() as stand_in, line_to(stand_in.url, operation="query") as line:
+        assert await spoken(line.say(text)) == tones(text, 8000).pcm
+        async with aclosing(line.say(text)) as sounds:
+            first = await anext(sounds)
+        assert len(first.pcm) == 16_000
+
+
+@BOTH
+async def test_texts_follow_each_other_on_one_connection(transport: Transport) -> None:
+    texts = ["One.", "Two, three.", "Four!"]
+    async with volcengine() as stand_in, line_to(stand_in.url, transport) as line:
+        for text in texts:
+            assert await spoken(line.say(text)) == tones(text, 8000).pcm
+    assert [said.text for said in stand_in.heard.said] == texts
+    assert stand_in.heard.connections == 1
+
+
+@BOTH
+async def test_a_text_too_long_for_the_service_is_said_in_portions(transport: Transport) -> None:
+    sentence = "这是一个很长的句子，它没有尽头。"
+    text = sentence * 30
+    async with volcengine() as stand_in, line_to(stand_in.url, transport) as line:
+        await spoken(line.say(text))
+    texts = [said.text for said in stand_in.heard.said]
+    assert "".join(texts) == text
+    assert len(texts) == 2
+    assert all(each.endswith("。") and len(each.encode()) <= 1024 for each in texts)
+    assert stand_in.heard.connections == 1
+
+
+@BOTH
+@pytest.mark.parametrize("text", ["", "...", "👍🏽 !?", " _ "])
+async def test_what_cannot_be_said_is_never_sent(transport: Transport, text: str) -> None:
+    async with volcengine() as stand_in, line_to(stand_in.url, transport) as line:
+        with pytest.raises(VoiceError) as failed:
+            await spoken(line.say(text))
+    assert failed.value.kind == "text"
+    assert stand_in.heard.connections == 0
+
+
+async def test_ssml_is_sent_as_it_is_and_never_cut() -> None:
+    ssml = "<speak>Hello <break time='1s'/> there.</speak>"
+    async with volcengine() as stand_in, line_to(stand_in.url, text_type="ssml") as line:
+        await spoken(line.say(ssml))
+        for wrong in ("<speak></speak>", f"<speak>{'a' * 1024}</speak>"):
+            with pytest.raises(VoiceError) as failed:
+                await spoken(line.say(wrong))
+            assert failed.value.kind == "text"
+    assert [said.text for said in stand_in.heard.said] == [ssml]
+
+
+async def test_half_a_surrogate_pair_is_left_out() -> None:
+    async with volcengine() as stand_in, line_to(stand_in.url) as line:
+        await spoken(line.say("Hello \ud83d."))
+    assert stand_in.heard.said[0].text == "Hello ."
+
+
+# --- which frames come back -----------------------------------------------------------------------
+
+
+async def test_only_sound_is_heard_whatever_comes_beside_it() -> None:
+    frames = (ACK, FRONTEND, audio(b"", 1), audio(b"ab", 2), FRONTEND, audio(b"cd", 9), ACK)
+    async with peer(sends(*frames, audio(b"ef", -10))) as service, line_to(service.url) as line:
+        assert await spoken(line.say(HELLO)) == b"abcdef"
+        assert await spoken(line.say(HELLO)) == b"abcdef"
+    assert service.connections == 1
+
+
+@pytest.mark.parametrize(
+    "last",
+    [audio(b"", -2), audio(b"", -2, flags=2), audio(b"", flags=2), audio(b"", -2, compress=True)],
+    ids=["3", "2 counted", "2 uncounted", "gzip"],
+)
+async def test_the_last_frame_may_be_empty(last: bytes) -> None:
+    async with peer(sends(audio(b"abcd", 1), last)) as service, line_to(service.url) as line:
+        assert await spoken(line.say(HELLO)) == b"abcd"
+
+
+async def test_a_query_passes_over_an_acknowledgment() -> None:
+    async with peer(sends(ACK, audio(b"abcd", -1))) as service:
+        async with line_to(service.url, operation="query") as line:
+            assert await spoken(line.say(HELLO)) == b"abcd"
+
+
+async def test_samples_cut_in_half_are_put_together() -> None:
+    pcm = bytes(range(1, 101))
+    cuts = [0, 1, 2, 5, 6, 51, 52, 99, 100]
+    frames = [audio(pcm[a:b], n) for n, (a, b) in enumerate(zip(cuts, cuts[1:], strict=False), 1)]
+    async with peer(sends(*frames, audio(b"\x07", -9))) as service, line_to(service.url) as line:
+        assert await spoken(line.say(HELLO)) == pcm  # the half at the end is nothing to play
+        assert await spoken(line.say(HELLO)) == pcm
+
+
+@BOTH
+@pytest.mark.parametrize("encoding", ["mp3", "wav", "ogg_opus"])
+async def test_sound_in_another_encoding_is_no_noise_but_an_error(
+    transport: Transport, encoding: str
+) -> None:
+    async with volcengine(encoding=encoding) as stand_in, line_to(stand_in.url, transport) as line:
+        with pytest.raises(VoiceError, match="although PCM was asked for") as failed:
+            await spoken(line.say(HELLO))
+    assert failed.value.kind == "fatal"
+
+
+@pytest.mark.parametrize(
+    "broken",
+    ["a text", b"", audio(b"abcd", 1)[:-1], b"\x11\x90\x10\x00\0\0\0\0", audio(b"no", 1, flags=9)],
+    ids=["text", "empty", "cut", "unknown", "flags"],
+)
+async def test_a_broken_frame_fails_the_text_and_costs_the_connection(broken: bytes | str) -> None:
+    async with peer(sends(broken), sends(audio(b"ab", -1))) as service:
+        async with line_to(service.url) as line:
+            with pytest.raises(VoiceError, match=f"broke its own protocol.*{LOGID}") as failed:
+                await spoken(line.say(HELLO))
+            assert failed.value.kind == "passing"
+            assert await spoken(line.say(HELLO)) == b"ab"
+    assert service.connections == 2
+
+
+async def test_a_connection_that_ends_before_the_last_frame_has_failed() -> None:
+    async def hangs_up(told: Peer, socket: ServerConnection) -> None:
+        await told.request(socket)
+        await socket.send(audio(b"abcd", 1))
+
+    async with peer(hangs_up) as service, line_to(service.url) as line:
+        sounds = line.say(HELLO)
+        assert (await anext(sounds)).pcm == b"abcd"
+        with pytest.raises(VoiceError, match="closed the connection with code 1000") as failed:
+            await anext(sounds)
+    assert failed.value.kind == "passing"
+    assert service.connections == 1  # what was heard is not said again
+
+
+# --- what is set up -------------------------------------------------------------------------------
+
+
+async def requests(texts: Sequence[str], **changes: Any) -> list[dict[str, Any]]:
+    async with peer(sends(audio(b"ab", -1))) as service, line_to(service.url, **changes) as line:
+        for text in texts:
+            await spoken(line.say(text))
+        return service.requests
+
+
+async def test_a_request_holds_what_was_set_and_nothing_else() -> None:
+    first, second = await requests([HELLO, HELLO])
+    assert first["user"] == second["user"]
+    assert first.pop("user")["uid"]
+    assert first["request"].pop("reqid") != second["request"].pop("reqid")
+    assert first == {
+        "app": {"appid": APP, "token": "access_token", "cluster": "volcano_tts"},
+        "audio": {"voice_type": SPEAKER, "encoding": "pcm", "rate": 8000},
+        "request": {"text": HELLO, "text_type": "plain", "operation": "submit"},
+    }
+
+
+async def test_everything_that_can_be_set_goes_over_the_wire() -> None:
+    sound = {
+        "rate": 16000,
+        "speed_ratio": 1.5,
+        "volume_ratio": 0.5,
+        "pitch_ratio": 0.9,
+        "loudness_ratio": 2.0,
+        "emotion": "happy",
+        "enable_emotion": False,
+        "emotion_scale": 4.0,
+        "explicit_language": "en",
+    }
+    request = {
+        "text_type": "plain",
+        "operation": "submit",
+        "model": "seed-tts-1.1",
+        "extra_param": '{"disable_markdown_filter":true}',
+    }
+    async with peer(sends(audio(b"ab", -1))) as service:
+        changes: dict[str, Any] = (
+            sound | request | {"cluster": "volcano_icl", "uid": "me", "gzip": True}
+        )
+        async with line_to(service.url, **changes) as line:
+            await spoken(line.say(HELLO), hz=16000)
+    (sent,) = service.requests
+    assert sent["app"]["cluster"] == "volcano_icl"
+    assert sent["user"] == {"uid": "me"}
+    assert sent["audio"] == {"voice_type": SPEAKER, "encoding": "pcm"} | sound
+    assert sent["request"].pop("reqid")
+    assert sent["request"] == {"text": HELLO} | request
+
+
+def test_a_voice_shows_its_name_and_none_of_its_secrets() -> None:
+    given = settings("", api_key="KEY_PLACEHOLDER")
+    assert VolcengineVoice(given).label == f"volcengine/{SPEAKER}"
+    assert TOKEN not in repr(given) and "KEY_PLACEHOLDER" not in repr(given)
+
+
+def test_an_address_gets_the_path_of_its_wire_unless_it_has_one() -> None:
+    path = "/api/v1/tts/ws_binary"
+    assert settings("").address(path) == f"wss://openspeech.bytedance.com{path}"
+    assert settings("ws://here:1/").address(path) == f"ws://here:1{path}"
+    assert settings("ws://here:1/own").address(path) == "ws://here:1/own"
