@@ -25,10 +25,10 @@ from app.config.agent.file import load_agent
 from app.config.agent.forms import Recording
 from app.config.settings import Settings
 from app.main import create_app
-from app.records.recorder import CallInfo
 from app.simulator.realtime import RealtimeServer, Reply, Turn
 from app.simulator.twilio import Call, Network, PhoneLine, now_ms
 from app.web.server import Server, bind
+from app.wires.twilio.call import CallInfo
 from bench.line import ACCOUNT_SID, AUTH_TOKEN
 
 LIMIT_MS = 20.0

@@ -5,12 +5,10 @@ import re
 import phonenumbers
 from phonenumbers import PhoneNumber, PhoneNumberType, shortnumberinfo
 
-from app.config.phone_number import EXPECTED_NUMBER, e164
+from app.config.phone_number import EXPECTED_NUMBER, NUMBER_PATTERN, is_number
 from app.errors import BridgeError
 
 ANYBODY = ("*",)
-NUMBER_PATTERN = r"^\+[1-9][0-9]{1,14}$"
-"""What a number to call looks like; whether the number plans know such numbers, it cannot say."""
 
 
 class OutboundRefused(BridgeError):
@@ -27,21 +25,6 @@ class OutboundRefused(BridgeError):
         self.status = status
         self.reason = reason
         self.retry_after_s = retry_after_s
-
-
-def is_number(value: str) -> bool:
-    """Whether it is a telephone number in E.164 form, and no `client:` or `sip:` address, and not
-    what stands for a number that is withheld."""
-    try:
-        e164(value)
-    except ValueError:
-        return False
-    return True
-
-
-def calling_code(number: str) -> str:
-    """What the numbers of its country begin with. All the countries of +1 share one."""
-    return f"+{phonenumbers.parse(number).country_code}"
 
 
 def check_number(to: str, from_number: str, prefixes: tuple[str, ...]) -> None:

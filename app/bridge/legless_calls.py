@@ -7,8 +7,9 @@ from typing import Any
 
 from app.bridge.decisions import log_decision
 from app.bridge.services import Services
-from app.records.recorder import CallInfo, close_record, note_decision, record_turned_away
-from app.records.store import CallStatus, StoreUnavailable
+from app.records.recorder import close_record, note_decision, record_turned_away
+from app.records.store import StoreUnavailable
+from app.wires.twilio.call import CallInfo, CallStatus
 
 RELEASE_S = 1.0
 

@@ -13,7 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from app.bridge.decisions import log_decision
-from app.bridge.dialling_rules import OutboundRefused, calling_code, check_number
+from app.bridge.dialling_rules import OutboundRefused, check_number
+from app.config.phone_number import calling_code
 from app.errors import TwilioError
 from app.records.store import Store
 from app.wires.twilio.rest import CallOrder, TwilioRest

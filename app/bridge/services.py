@@ -12,16 +12,17 @@ from app.call.usage import Usage
 from app.call.words.pause_alignment import Pace
 from app.call.words.word_times import UNKNOWN
 from app.config.agent.file import LoadedAgent, load_agent
-from app.config.agent.voice import VoiceSecrets, open_voices
 from app.config.prices import Prices, load_prices
 from app.config.settings import EMBEDDED, Settings
 from app.errors import ConfigError
-from app.records.recorder import CallInfo, Past, Recorder, Watcher
+from app.records.recorder import Past, Recorder, Watcher
 from app.records.recording import Recording, check_folder
 from app.records.schema import Transfers
 from app.records.store import Store
 from app.records.webhook import signing_key
+from app.wires.twilio.call import CallInfo
 from app.wires.twilio.rest import TwilioRest
+from app.wires.voices.providers import VoiceSecrets, open_voices
 from app.wires.voices.voice import Voice
 
 

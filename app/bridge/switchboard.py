@@ -15,12 +15,18 @@ from app.bridge.waiting import Waiting
 from app.call import prompts
 from app.call.agent import Agent
 from app.call.commands import PlayDigits, TransferCall
-from app.call.events import Event, HangUpRequested, StreamEnded, VoicemailReached
+from app.call.events import (
+    BY_ACCIDENT,
+    Event,
+    HangUpRequested,
+    Returned,
+    StreamEnded,
+    VoicemailReached,
+)
 from app.call.exits.tones import SEND_DIGITS
-from app.call.returned import BY_ACCIDENT, Returned
 from app.errors import TwilioError
-from app.records.recorder import CallInfo, Past
-from app.records.store import TERMINAL, CallStatus
+from app.records.recorder import Past
+from app.wires.twilio.call import TERMINAL, CallInfo, CallStatus
 
 logger = logging.getLogger(__name__)
 

@@ -10,10 +10,10 @@ from app.bridge.line_tries import NO_HANDSHAKE
 from app.bridge.services import Services
 from app.bridge.switchboard import Switchboard, keys_pressed
 from app.call.agent import Agent
-from app.call.events import StreamEnded
-from app.call.returned import BY_ACCIDENT, Returned
-from app.records.recorder import CallInfo, CallIsOver, Past, forgotten, read_past
+from app.call.events import BY_ACCIDENT, Returned, StreamEnded
+from app.records.recorder import CallIsOver, Past, forgotten, read_past
 from app.records.store import StoreUnavailable
+from app.wires.twilio.call import CallInfo
 
 KNOWN_S = 0.3  # the caller hears ringing so long at most until the store says whether a call is new
 WRITTEN_S = 0.5  # until what this process wrote of a call can be read

@@ -9,7 +9,7 @@ from app.call import commands as do
 from app.call import events as ev
 from app.call import prompts
 from app.call.agent import Agent
-from app.call.caller.clocks import NEVER, next_after
+from app.call.deadlines import NEVER, next_after
 from app.call.destinations import route_to
 from app.call.exits.transfer import TRANSFER, Handing
 from app.call.heard.conversation import Conversation, Turn

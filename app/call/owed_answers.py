@@ -4,10 +4,10 @@ The protocol's `completed` says that a response is over, not that anything of it
 answer counts as given when audio of it plays, when a voice is at its text, or when it calls a tool.
 """
 
-from app.call.caller.clocks import NEVER
 from app.call.caller.floor import Floor
 from app.call.caller.idle_and_hold import Patience
 from app.call.commands import CancelResponse, Command, ReportDecision
+from app.call.deadlines import NEVER
 from app.call.events import ResponseDone
 from app.call.heard.agent_audio import AgentAudio
 from app.call.ids import Ids

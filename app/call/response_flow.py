@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from app.call import commands as do
 from app.call import events as ev
-from app.call.caller.clocks import NEVER
+from app.call.deadlines import NEVER
 from app.call.exits.exits import BUILT_IN
 from app.call.model.responses import Wish
 from app.call.usage import Usage

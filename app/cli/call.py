@@ -14,8 +14,8 @@ from rich.console import Console
 from app.cli.call_screen import Screen
 from app.config.settings import load_settings
 from app.errors import BridgeError
-from app.records.schema import TERMINAL
 from app.records.visible import visible
+from app.wires.twilio.call import TERMINAL
 
 NOT_REACHED, WRONG_SETTINGS, STOPPED = 1, 2, 130
 PLACE_S = 30.0  # the service tries for 20 s at most to have the call placed

@@ -9,8 +9,8 @@ from rich.status import Status
 from rich.text import Text
 
 from app.records.report.call_report import clock
-from app.records.schema import TERMINAL
 from app.records.visible import one_line
+from app.wires.twilio.call import TERMINAL
 
 _WHO = {"user": ("callee", "cyan"), "assistant": ("agent", "magenta"), "tool": ("tool", "green")}
 _ENDED_BY = {"caller": "the callee", "agent": "the agent"}

@@ -14,7 +14,7 @@ import typer
 from pydantic import SecretStr
 from rich.console import Console
 
-from app.bridge.dialling_rules import ANYBODY, calling_code
+from app.bridge.dialling_rules import ANYBODY
 from app.bridge.services import Services
 from app.cli import call as call_cli
 from app.cli import calls as calls_cli
@@ -30,6 +30,7 @@ from app.cli.log import (
     say,
 )
 from app.config.agent.file import LoadedAgent, load_agent
+from app.config.phone_number import calling_code
 from app.config.settings import EMBEDDED, Settings, load_settings
 from app.errors import BridgeError
 from app.main import create_app

@@ -22,17 +22,17 @@ from app.cli.embedded_model import embedded_model
 from app.cli.model_voice import OwnVoice, OwnVoiceSettings
 from app.cli.voice_sample import Sample, record, sentences_of
 from app.config.agent.file import LoadedAgent, load_agent
-from app.config.agent.voice import (
+from app.config.settings import EMBEDDED, Settings, load_settings
+from app.errors import BridgeError, ConfigError, VoiceError
+from app.records.visible import one_line, visible
+from app.wires.voices.http import HttpSettings
+from app.wires.voices.providers import (
     VoiceSecrets,
     VoiceSettings,
     label,
     missing_credentials,
     open_voices,
 )
-from app.config.settings import EMBEDDED, Settings, load_settings
-from app.errors import BridgeError, ConfigError, VoiceError
-from app.records.visible import one_line, visible
-from app.wires.voices.http import HttpSettings
 from app.wires.voices.qwen.voice import QwenSettings
 from app.wires.voices.voice import Voice
 from app.wires.voices.volcengine.voice import VolcengineSettings

@@ -8,6 +8,8 @@ from pydantic import AfterValidator
 
 _E164 = re.compile(r"\+[1-9][0-9]{1,14}")
 
+NUMBER_PATTERN = r"^\+[1-9][0-9]{1,14}$"
+"""What a number to call looks like; whether the number plans know such numbers, it cannot say."""
 EXPECTED_NUMBER = (
     "an E.164 number such as +14155550100 (a plus, the country, the number, digits only)"
 )
@@ -28,6 +30,21 @@ def e164(value: str) -> str:
     if not possible or not _E164.fullmatch(value):
         raise ValueError(f"expected {EXPECTED_NUMBER}")
     return value
+
+
+def is_number(value: str) -> bool:
+    """Whether it is a telephone number in E.164 form, and no `client:` or `sip:` address, and not
+    what stands for a number that is withheld."""
+    try:
+        e164(value)
+    except ValueError:
+        return False
+    return True
+
+
+def calling_code(number: str) -> str:
+    """What the numbers of its country begin with. All the countries of +1 share one."""
+    return f"+{phonenumbers.parse(number).country_code}"
 
 
 Number = Annotated[str, AfterValidator(e164)]

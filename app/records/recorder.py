@@ -15,18 +15,8 @@ from app.call.usage import Usage
 from app.errors import BridgeError
 from app.records.recording import Recording
 from app.records.schema import Transfers
-from app.records.store import TERMINAL, CallRow, CallStatus, Store, TimelineRow, TurnRow
-
-
-@dataclass(frozen=True, slots=True)
-class CallInfo:
-    """Whose call it is, in Twilio's words."""
-
-    call_sid: str
-    account_sid: str = ""
-    direction: str = "inbound"
-    from_number: str = ""
-    to_number: str = ""
+from app.records.store import CallRow, Store, TimelineRow, TurnRow
+from app.wires.twilio.call import TERMINAL, CallInfo, CallStatus
 
 
 @dataclass(frozen=True, slots=True)

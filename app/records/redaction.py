@@ -33,6 +33,7 @@ _FOREIGN = re.compile(
     """,
     re.VERBOSE,
 )
+TRACE = "trace"  # the extra that holds a traceback as text
 
 
 def redact(line: str) -> str:

@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.records.database import reachable
-from app.records.schema import CALLS, TERMINAL
+from app.records.schema import CALLS
+from app.wires.twilio.call import TERMINAL
 
 HEAD_START_S = 10.0  # for the process that had the call: it knows when all is written
 

@@ -7,11 +7,7 @@ from typing import Any, Literal, TypedDict
 
 import sqlalchemy as sa
 
-CallStatus = Literal[
-    "queued", "initiated", "ringing", "in-progress",
-    "completed", "busy", "no-answer", "failed", "canceled",
-]  # fmt: skip
-TERMINAL: frozenset[str] = frozenset({"completed", "busy", "no-answer", "failed", "canceled"})
+from app.wires.twilio.call import CallStatus
 
 
 class CallChanges(TypedDict, total=False):

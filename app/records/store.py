@@ -32,16 +32,15 @@ from app.records.database import (
 from app.records.report_queue import ReportQueue, newly_owed, once
 from app.records.schema import (
     CALLS,
-    TERMINAL,
     TIMELINE,
     TURNS,
     CallChanges,
     CallRow,
-    CallStatus,
     TimelineRow,
     TurnRow,
     metadata,
 )
+from app.wires.twilio.call import TERMINAL, CallStatus
 
 __all__ = [
     "TERMINAL", "CallChanges", "CallRow", "CallStatus", "Store", "StoreUnavailable", "TimelineRow",

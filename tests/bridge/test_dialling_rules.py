@@ -2,13 +2,8 @@
 
 import pytest
 
-from app.bridge.dialling_rules import (
-    ANYBODY,
-    OutboundRefused,
-    calling_code,
-    check_number,
-    is_number,
-)
+from app.bridge.dialling_rules import ANYBODY, OutboundRefused, check_number
+from app.config.phone_number import calling_code, is_number
 
 OURS = "+14155550100"
 BERLIN, PARIS = "+493012345678", "+33142345678"

@@ -6,7 +6,7 @@ import pytest
 
 from app.call import commands as do
 from app.call import events as ev
-from app.call.caller.clocks import NEVER
+from app.call.deadlines import NEVER
 from tests.call.scene import Scene, agent
 
 

@@ -15,11 +15,11 @@ from app.cli.demo.call import A_PERSON, AGENT_FILE, CALLER_VOICE, ONCE_MORE, tel
 from app.cli.demo.screen import Screen
 from app.cli.root import cli
 from app.config.agent.file import load_agent
-from app.records.recorder import CallInfo
 from app.simulator.receptionist.grammar import Grammar
 from app.simulator.receptionist.recognizer import Recognizer
 from app.simulator.speech import speak
 from app.simulator.twilio import Callee, PhoneLine
+from app.wires.twilio.call import CallInfo
 from app.wires.voices.http import HttpSettings, HttpVoice
 from tests.simulator.twilio.twilio_bridge import PUBLIC, TOKEN, TinyBridge, tiny_bridge
 

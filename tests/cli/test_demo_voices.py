@@ -12,10 +12,10 @@ from app.cli.demo.call import AGENT_FILE, CALLER_VOICE, hold_call
 from app.cli.demo.screen import Screen
 from app.cli.demo.voices import DemoVoice, speaker
 from app.config.agent.file import LoadedAgent, load_agent
-from app.config.agent.voice import VoiceSecrets, open_voices
 from app.errors import ConfigError
 from app.simulator.speech import speak
 from app.simulator.twilio import Call
+from app.wires.voices.providers import VoiceSecrets, open_voices
 
 STAND_INS = [each for each in DemoVoice if each is not DemoVoice.OWN]
 GREETING = "Hello."

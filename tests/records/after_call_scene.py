@@ -15,8 +15,9 @@ from aiohttp.test_utils import TestServer
 from app.call.usage import Usage
 from app.records.after_call import LEASE_S, AfterCall
 from app.records.report_queue import State
-from app.records.store import CallStatus, Store, TurnRow
+from app.records.store import Store, TurnRow
 from app.web.api.calls import Call
+from app.wires.twilio.call import CallStatus
 
 TURNS = [
     TurnRow(0, "assistant", "Hello, how may", "item_a", 10.0, True, True, 640.0),

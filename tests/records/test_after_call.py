@@ -20,7 +20,8 @@ from app.records.after_call import (
     call_ended,
 )
 from app.records.report_queue import HEAD_START_S
-from app.records.store import CallRow, CallStatus, Store, TurnRow
+from app.records.store import CallRow, Store, TurnRow
+from app.wires.twilio.call import CallStatus
 from tests.records.after_call_scene import (
     Owner,
     VirtualClock,

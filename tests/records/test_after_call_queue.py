@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from app.records.report_queue import HEAD_START_S
-from app.records.store import CallStatus, Store, StoreUnavailable
+from app.records.store import Store, StoreUnavailable
+from app.wires.twilio.call import CallStatus
 
 LATER = timedelta(minutes=5)
 

@@ -11,7 +11,8 @@ import pytest
 import sqlalchemy as sa
 
 from app.errors import ConfigError
-from app.records.store import CallStatus, Store, StoreUnavailable, TimelineRow, TurnRow
+from app.records.store import Store, StoreUnavailable, TimelineRow, TurnRow
+from app.wires.twilio.call import CallStatus
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from app.call import events as ev
 from app.cli.call_screen import Screen
 from app.cli.calls import calls
 from app.cli.demo import screen as demo_screen
-from app.records.recorder import CallInfo
 from app.records.store import Store, TimelineRow, TurnRow
 from app.records.visible import one_line, visible, visible_json
+from app.wires.twilio.call import CallInfo
 
 # Colours, a title, a bell, C1's own escape, a line that is made up, text that runs backwards.
 EVIL = "\x1b[31mred\x1b]0;t\x07\x9b2J\x85 0:00.0  agent  yes\u202egnorw [bold]b[/bold] \u2028 \x7f"

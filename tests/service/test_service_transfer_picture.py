@@ -12,10 +12,10 @@ import pytest
 
 from app.call import commands as do
 from app.call import events as ev
-from app.records.recorder import CallInfo
 from app.simulator.realtime import Reply, Turn
 from app.simulator.twilio import Call, Callee
 from app.wires.twilio import twiml
+from app.wires.twilio.call import CallInfo
 from house.sequence import ANNOUNCED, BACK, RUNG, TAKEN, Part
 from tests.service.world import AGENT, World, noise, world
 

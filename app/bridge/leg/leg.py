@@ -24,14 +24,15 @@ from app.bridge.services import Services
 from app.call import commands as do
 from app.call import events as ev
 from app.call.agent import Agent
+from app.call.events import BY_ACCIDENT, Returned
 from app.call.machine import CallMachine
-from app.call.returned import BY_ACCIDENT, Returned
 from app.errors import ProtocolError, TwilioError
-from app.records.recorder import CallInfo, Past
+from app.records.recorder import Past
 from app.records.recording import OPEN_MS
 from app.records.schema import Transfers
 from app.wires.realtime import codec as realtime
 from app.wires.twilio import media_stream
+from app.wires.twilio.call import CallInfo
 from app.wires.twilio.media_socket import MediaOutbox, Send
 from app.wires.twilio.media_stream import Encoder, Media, Start
 

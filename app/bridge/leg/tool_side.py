@@ -11,11 +11,11 @@ from functools import partial
 from app.call.caller.keypad import END_KEY, MASK
 from app.call.commands import GiveDigits
 from app.call.events import DigitPressed, EntryAsked, Event, ToolFailed, ToolReturned
-from app.cli.log import TRACE
 from app.errors import ToolError, ToolFault
-from app.records.recorder import CallInfo
+from app.records.redaction import TRACE
 from app.tools import CallContext, ToolRegistry
 from app.tools.context import without
+from app.wires.twilio.call import CallInfo
 
 logger = logging.getLogger(__name__)
 

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from app.bridge.dialling_rules import is_number
 from app.bridge.leg.leg import Leg
 from app.call.destinations import Destination
 from app.call.exits.attempts import Handover
+from app.config.phone_number import is_number
 from app.wires.twilio.rest import CallOrder
 from app.wires.twilio.twiml import render, say_language
 

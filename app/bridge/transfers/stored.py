@@ -7,12 +7,12 @@ from typing import Any
 from app.bridge.decisions import log_decision
 from app.bridge.switchboard import Switchboard
 from app.bridge.way_back import WRITTEN_S, WayBack
+from app.call.events import Returned
 from app.call.exits.attempts import CALLER_GONE, FAILED, NOT_TAKEN, RINGING, TAKEN, TALKING
 from app.call.exits.transfer import TRANSFER
 from app.call.ids import OURS
-from app.call.returned import Returned
-from app.records.recorder import CallInfo
 from app.records.store import Store
+from app.wires.twilio.call import CallInfo
 from app.wires.twilio.dial_ended import DialEnded
 from app.wires.twilio.twiml import render, stream_urls
 

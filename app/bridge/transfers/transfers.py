@@ -22,13 +22,11 @@ from app.bridge.transfers.stored import StoredAttempts
 from app.bridge.way_back import WayBack
 from app.call.commands import PlayDigits, TransferCall
 from app.call.destinations import Destination
-from app.call.events import StreamEnded
+from app.call.events import Returned, StreamEnded
 from app.call.exits.attempts import CALLER_GONE, FAILED, RINGING, TAKEN, Handover
 from app.call.exits.transfer import TRANSFER, anybody
-from app.call.returned import Returned
 from app.errors import TwilioError
-from app.records.recorder import CallInfo
-from app.records.store import TERMINAL
+from app.wires.twilio.call import TERMINAL, CallInfo
 from app.wires.twilio.dial_ended import DialEnded
 from app.wires.twilio.rest import TwilioRest
 from app.wires.twilio.twiml import KEYS, render, stream_urls

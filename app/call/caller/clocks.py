@@ -1,15 +1,9 @@
 """How long a caller is left alone: the idle clock, the hold clock, and the longest call."""
 
 from app.call.agent import Limits
+from app.call.deadlines import NEVER, next_after
 
-NEVER = float("inf")
 HOLD_SPEECH_MS = 1200.0  # how long the model gets to say that it is still at it, before a tone does
-
-
-def next_after(now_ms: float, *moments_ms: float) -> float:
-    """The next of these moments that is still to come. One that is past waits for something else to
-    happen, and must not hide the others."""
-    return min((at_ms for at_ms in moments_ms if at_ms > now_ms), default=NEVER)
 
 
 class IdleClock:

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from app.call import prompts
 from app.call.agent import Agent
-from app.call.caller.clocks import NEVER
 from app.call.caller.keypad import Entry, Keypad
 from app.call.commands import Command, GiveDigits, MuteCaller, UnmuteCaller
+from app.call.deadlines import NEVER
 from app.call.events import EntryAsked
 from app.call.exits.transfer import Handing, anybody
 from app.call.heard.agent_audio import AgentAudio

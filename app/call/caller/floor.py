@@ -1,8 +1,8 @@
 """Who has the floor: the caller who speaks or types, the agent who answers, or a machine's tape."""
 
-from app.call.caller.clocks import NEVER
 from app.call.caller.digit_entries import Entries
 from app.call.commands import CancelResponse, Command
+from app.call.deadlines import NEVER
 from app.call.exits.exits import Leaving
 from app.call.ids import Ids
 from app.call.model.responses import Responses, Wish

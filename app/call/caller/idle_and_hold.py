@@ -3,7 +3,8 @@
 from app.audio import HOLD_TONE, base64_size
 from app.call import prompts
 from app.call.agent import Limits
-from app.call.caller.clocks import CallLength, HoldClock, IdleClock, next_after
+from app.call.caller.clocks import CallLength, HoldClock, IdleClock
+from app.call.deadlines import next_after
 from app.call.exits.farewell import Farewell
 from app.call.heard.agent_audio import OWN_SOUND, AgentAudio
 from app.call.model.responses import Responses, Wish

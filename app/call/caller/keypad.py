@@ -6,7 +6,7 @@ that tool; a secret entry is masked before it gets here, and so is what follows 
 
 from dataclasses import dataclass
 
-from app.call.caller.clocks import NEVER, next_after
+from app.call.deadlines import NEVER, next_after
 
 MASK = "•"
 END_KEY = "#"

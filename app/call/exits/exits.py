@@ -6,8 +6,8 @@ goodbye comes first.
 
 from app.call import prompts
 from app.call.agent import Agent
-from app.call.caller.clocks import next_after
 from app.call.commands import Command
+from app.call.deadlines import next_after
 from app.call.events import OutputItemDone
 from app.call.exits.farewell import AnswerTool, Farewell
 from app.call.exits.redirect import Redirect

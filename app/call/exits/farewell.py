@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.call import prompts
-from app.call.caller.clocks import NEVER
 from app.call.commands import CloseStream, Command, HangUp, ReportDecision
+from app.call.deadlines import NEVER
 from app.call.exits.last_words import LastWords
 from app.call.heard.agent_audio import AgentAudio
 from app.call.model.responses import Responses, Wanted, Wish

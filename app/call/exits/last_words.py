@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from app.call.caller.clocks import NEVER
+from app.call.deadlines import NEVER
 from app.call.heard.agent_audio import AgentAudio
 from app.call.model.responses import Responses, Wanted, Wish
 

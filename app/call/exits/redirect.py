@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from app.call.caller.clocks import NEVER
 from app.call.commands import Command, PlayDigits, TransferCall
+from app.call.deadlines import NEVER
 
 ORDER_MS = 45_000.0  # for the order to be answered, retries included
 STOP_MS = 700.0  # from its being taken to the end of the stream

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from app.audio import base64_size, dtmf_tones, tones_ms
 from app.call import prompts
-from app.call.caller.clocks import NEVER
 from app.call.commands import PlayDigits
+from app.call.deadlines import NEVER
 from app.call.exits.redirect import Redirect
 from app.call.heard.agent_audio import OWN_SOUND, AgentAudio
 

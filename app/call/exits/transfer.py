@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from app.call import prompts
-from app.call.caller.clocks import NEVER
 from app.call.commands import TransferCall
+from app.call.deadlines import NEVER
 from app.call.destinations import Destination, route_to
 from app.call.exits.last_words import LastWords
 from app.call.exits.redirect import Redirect

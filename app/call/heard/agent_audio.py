@@ -2,8 +2,8 @@
 
 from collections import deque
 
-from app.call.caller.clocks import NEVER
 from app.call.commands import ClearAudio, Command, PauseModel, PlayAudio, ResumeModel, SendMark
+from app.call.deadlines import NEVER
 from app.call.heard.ledger import BYTES_PER_MS, Cut, PlaybackLedger
 
 MARK_EVERY_BYTES = 1000 * BYTES_PER_MS  # a mark a second; more only makes traffic

@@ -1,6 +1,6 @@
 """The way to the model: opened, configured, lost, opened again, given up."""
 
-from app.call.caller.clocks import NEVER
+from app.call.deadlines import NEVER
 
 CONFIGURE_MS = 12_000.0
 RETRY_MS = (0.0, 200.0, 400.0, 800.0, 1600.0)

@@ -6,7 +6,7 @@ is audio, text for an external voice, or a tool call.
 
 from enum import IntEnum
 
-from app.call.caller.clocks import NEVER
+from app.call.deadlines import NEVER
 
 SECOND_TRY_MS = 3000.0
 LEAST_MS = 2000.0  # for each try

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from app.audio import fade_out
-from app.call.caller.clocks import NEVER
 from app.call.commands import Command, DropSynthesis, Synthesize
+from app.call.deadlines import NEVER
 from app.call.heard.agent_audio import AgentAudio
 from app.call.heard.conversation import Turn
 from app.call.heard.ledger import BYTES_PER_MS

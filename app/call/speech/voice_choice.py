@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from app.call.caller.clocks import NEVER
+from app.call.deadlines import NEVER
 
 TRIES = 2
 REST_MS = 60_000.0  # a voice that failed is left alone for so long

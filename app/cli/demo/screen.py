@@ -8,10 +8,10 @@ from rich.text import Text
 
 from app.call import commands as do
 from app.call import events as ev
-from app.records.recorder import CallInfo
 from app.records.report.call_report import CallReport
 from app.records.report.terminal import facts, transcript
 from app.records.visible import one_line, visible
+from app.wires.twilio.call import CallInfo
 from app.wires.voices.voice import Voice
 
 

@@ -11,12 +11,13 @@ from typing import Protocol
 from pydantic import SecretStr
 
 from app.config.agent.file import LoadedAgent, load_agent
-from app.config.agent.voice import ProviderForm, VoiceSecrets, VoiceSettings, label
+from app.config.agent.voice import ProviderForm
 from app.errors import ConfigError
 from app.simulator.voices.http import HttpStandIn
 from app.simulator.voices.mouth import Mouth, Plan, espeak
 from app.simulator.voices.qwen import QwenStandIn
 from app.simulator.voices.volcengine import VolcengineStandIn
+from app.wires.voices.providers import VoiceSecrets, VoiceSettings, label
 
 _OTHER_MOUTH = "+m3"  # an espeak-ng variant: neither the embedded model nor our caller has it
 

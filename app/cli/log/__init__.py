@@ -8,12 +8,11 @@ import threading
 import traceback
 from typing import Any
 
-from app.cli.log.lines import TRACE, Format
+from app.cli.log.lines import Format
 from app.cli.log.queue import LogQueue, to_stderr
 from app.records.redaction import redact, redact_foreign
 
 __all__ = [
-    "TRACE",
     "catch_unseen",
     "close_logging",
     "configure_logging",

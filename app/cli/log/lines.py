@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from app.records.redaction import redact, redact_foreign
+from app.records.redaction import TRACE, redact, redact_foreign
 from app.records.visible import visible
 
 LONGEST_VALUE = 2000  # characters of what stands beside a message
 LONGEST_TRACE = 20_000
-TRACE = "trace"  # the extra that holds a traceback as text
 
 _STANDARD = {*logging.makeLogRecord({}).__dict__, "message", "asctime", "taskName", "color_message"}
 _OURS = ("app", "app.")

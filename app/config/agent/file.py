@@ -25,12 +25,13 @@ from app.config.agent.forms import (
     TurnsForm,
 )
 from app.config.agent.transfer import DestinationForm, TransferForm
-from app.config.agent.voice import ProviderForm, VoiceForm, VoiceSettings, label
+from app.config.agent.voice import ProviderForm, VoiceForm
 from app.config.toml_lines import KeyPath, read_toml, shown
 from app.errors import ConfigError
 from app.tools.builtin import END_CALL, SEND_DIGITS, TRANSFER_TO_HUMAN, transfer_to_human
 from app.tools.loading import load_tools
 from app.tools.registry import ToolRegistry
+from app.wires.voices.providers import VoiceSettings, label
 
 BUILT_IN_AGENT = Path(__file__).with_name("receptionist.toml")
 _SOMEBODY = Destination("human", "", "a person who can help with whatever you cannot")

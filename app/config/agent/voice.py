@@ -1,8 +1,6 @@
 """The agent file's [voice]: who speaks, the model or an external voice, and who stands in."""
 
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -10,15 +8,13 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from app.call.agent import Voice as OwnVoice
-from app.call.words.blank import is_blank, stripped
 from app.config.agent.forms import Form, Text, fault
 from app.errors import ConfigError
-from app.wires.voices.http import HttpSettings, HttpVoice
-from app.wires.voices.qwen.voice import QwenSettings, QwenVoice
-from app.wires.voices.voice import Voice, is_here
-from app.wires.voices.volcengine.voice import VolcengineSettings, VolcengineVoice
-
-VoiceSettings = QwenSettings | VolcengineSettings | HttpSettings
+from app.wires.voices.http import HttpSettings
+from app.wires.voices.providers import VoiceSettings
+from app.wires.voices.qwen.voice import QwenSettings
+from app.wires.voices.voice import is_here
+from app.wires.voices.volcengine.voice import VolcengineSettings
 
 _OPENAI, _QWEN, _VOLCENGINE, _HTTP = PROVIDERS = ("openai", "qwen", "volcengine", "http")
 _OWN = OwnVoice()
@@ -78,7 +74,6 @@ _QWEN_LANGUAGES = {
     "fr": "French",
     "ru": "Russian",
 }
-_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _V1_ONLY = ("operation", "cluster", "pitch", "extra_param", "language")
 _V3_ONLY = ("resource_id", "additions")
 
@@ -283,84 +278,3 @@ def _expected(what: str) -> PydanticCustomError:
 
 def _percent(ratio: float | None) -> int | None:
     return None if ratio is None else round((ratio - 1) * 100)
-
-
-# --- voices that can speak ------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class VoiceSecrets:
-    """What the environment says about providers."""
-
-    dashscope_api_key: str = field(default="", repr=False)
-    volcengine_app_id: str = field(default="", repr=False)
-    volcengine_access_token: str = field(default="", repr=False)
-    volcengine_api_key: str = field(default="", repr=False)
-    http_voice_token: str = field(default="", repr=False)
-    http_voice_headers: str = field(default="", repr=False)
-
-
-def open_voices(voices: tuple[VoiceSettings, ...], secrets: VoiceSecrets) -> tuple[Voice, ...]:
-    """The voices, with their credentials. Nothing is connected before somebody is to hear them.
-
-    Raises:
-        ConfigError: a credential is missing.
-    """
-    problems = dict.fromkeys(line for each in voices for line in _missing(each, secrets))
-    if problems:
-        raise ConfigError(*problems)
-    return tuple(_open(each, secrets) for each in voices)
-
-
-def _open(settings: VoiceSettings, secrets: VoiceSecrets) -> Voice:
-    match settings:
-        case QwenSettings():
-            return QwenVoice(replace(settings, api_key=secrets.dashscope_api_key))
-        case VolcengineSettings():
-            return VolcengineVoice(
-                replace(
-                    settings,
-                    app_id=secrets.volcengine_app_id,
-                    access_token=secrets.volcengine_access_token,
-                    api_key=secrets.volcengine_api_key if settings.transport == "v3" else "",
-                )
-            )
-        case HttpSettings():
-            headers = _headers(secrets.http_voice_headers)
-            return HttpVoice(replace(settings, token=secrets.http_voice_token, headers=headers))
-
-
-def _headers(text: str) -> tuple[tuple[str, str], ...]:
-    """`Name: value; Name: value` taken apart."""
-    pairs = [part.partition(":") for part in text.split(";") if not is_blank(part)]
-    named = tuple((stripped(name), stripped(value)) for name, _, value in pairs)
-    if not all(_HEADER.fullmatch(name) and value for name, value in named):
-        raise ConfigError("HTTP_VOICE_HEADERS: expected Name: value, several with ; between them")
-    return named
-
-
-def _missing(settings: VoiceSettings, secrets: VoiceSecrets) -> Iterator[str]:
-    speaks = label(settings)
-    because = f"expected a value, because the agent file's [voice] names {speaks}"
-    for name in missing_credentials(settings, secrets):
-        yield f"{name}: {because}"
-
-
-def missing_credentials(settings: VoiceSettings, secrets: VoiceSecrets) -> list[str]:
-    """The variables that a voice needs and the environment does not have."""
-    needed: Mapping[str, str] = {}
-    if isinstance(settings, QwenSettings):
-        needed = {"DASHSCOPE_API_KEY": secrets.dashscope_api_key}
-    elif isinstance(settings, VolcengineSettings):
-        needed = {
-            "VOLCENGINE_APP_ID": secrets.volcengine_app_id,
-            "VOLCENGINE_ACCESS_TOKEN": secrets.volcengine_access_token,
-        }
-        if settings.transport == "v3" and not any(needed.values()):
-            needed = {"VOLCENGINE_API_KEY": secrets.volcengine_api_key}
-    return [name for name, value in needed.items() if not value]
-
-
-def label(settings: VoiceSettings) -> str:
-    """What people call the voice."""
-    return _open(settings, VoiceSecrets()).label

@@ -5,18 +5,19 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from app.bridge.dialling_rules import NUMBER_PATTERN
 from app.bridge.outbound import Outbound, OutboundRefused
 from app.bridge.services import Services
 from app.bridge.switchboard import Switchboard
 from app.call.events import Event, HangUpRequested, SayRequested, TransferRequested
 from app.call.words.blank import NOT_BLANK, stripped
+from app.config.phone_number import NUMBER_PATTERN
 from app.errors import TwilioError
-from app.records.store import TERMINAL, Store
+from app.records.store import Store
 from app.web.api.calls import Sid, find_call
 from app.web.api_token import TokenRoute, require_token
 from app.web.problems import documented
 from app.web.twilio.request import Gate
+from app.wires.twilio.call import TERMINAL
 
 router = APIRouter(
     prefix="/calls",

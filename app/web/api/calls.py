@@ -9,9 +9,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.records.store import CallRow, CallStatus, Store
+from app.records.store import CallRow, Store
 from app.web.api_token import TokenRoute, require_token
 from app.web.problems import documented
+from app.wires.twilio.call import CallStatus
 
 router = APIRouter(
     prefix="/calls",

@@ -17,13 +17,12 @@ from app.bridge.transfers.transfers import Transfers
 from app.bridge.way_back import WayBack
 from app.call.commands import PlayDigits
 from app.errors import ProtocolError
-from app.records.recorder import CallInfo
-from app.records.store import TERMINAL, CallStatus
 from app.web import authenticated
 from app.web.twilio.answer_in_time import Form, answered, apology, nothing_to_say, once_more
 from app.web.twilio.refused_stream import refused
 from app.web.twilio.request import Gate, base_of, rendered, twiml
 from app.web.twilio.signed_route import SignedRoute
+from app.wires.twilio.call import TERMINAL, CallInfo, CallStatus
 from app.wires.twilio.media_stream import Start, decode
 from app.wires.twilio.twiml import KEYS, one_moment, say_language, stream_urls
 

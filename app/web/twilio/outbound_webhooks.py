@@ -8,11 +8,12 @@ from app.bridge.services import Services
 from app.bridge.switchboard import Switchboard
 from app.bridge.way_back import WRITTEN_S, WayBack
 from app.call.events import VoicemailReached
-from app.records.store import TERMINAL, Store, StoreUnavailable
+from app.records.store import Store, StoreUnavailable
 from app.web.twilio.answer_in_time import Form, answered, nothing_to_say, once_more
 from app.web.twilio.call_webhooks import call_info, ended
 from app.web.twilio.request import base_of, rendered
 from app.web.twilio.signed_route import SignedRoute
+from app.wires.twilio.call import TERMINAL
 from app.wires.twilio.twiml import stream_urls
 
 router = APIRouter(include_in_schema=False, route_class=SignedRoute)

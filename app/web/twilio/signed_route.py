@@ -12,9 +12,10 @@ from app.bridge.deadlines import within
 from app.bridge.outbound import Outbound
 from app.bridge.switchboard import Switchboard
 from app.bridge.transfers.transfers import Transfers
-from app.records.store import TERMINAL, Store, StoreUnavailable
+from app.records.store import Store, StoreUnavailable
 from app.web.api_token import where
 from app.web.twilio.request import form_of, rendered
+from app.wires.twilio.call import TERMINAL
 
 logger = logging.getLogger(__name__)
 

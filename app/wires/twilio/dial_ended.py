@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from app.records.schema import TERMINAL
+from app.wires.twilio.call import TERMINAL
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 
 import pytest
 
-from app.call.caller.clocks import NEVER
 from app.call.caller.keypad import (
     ASKED_PAUSE_MS,
     LONGEST_ENTRY,
@@ -15,6 +14,7 @@ from app.call.caller.keypad import (
     Entry,
     Keypad,
 )
+from app.call.deadlines import NEVER
 
 TIMEOUT_MS = 30_000.0
 

@@ -7,9 +7,9 @@ import pytest
 
 from app.call.agent import Voice
 from app.config.agent.file import LoadedAgent, load_agent
-from app.config.agent.voice import VoiceSecrets, open_voices
 from app.errors import ConfigError
 from app.wires.voices.http import HttpSettings
+from app.wires.voices.providers import VoiceSecrets, open_voices
 from app.wires.voices.qwen.voice import QwenSettings
 from app.wires.voices.volcengine.voice import VolcengineSettings
 
