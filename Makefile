@@ -7,7 +7,7 @@ COMPAT := .venv-compat
 COMPAT_INSTALLED := $(COMPAT)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve demo test fuzz check format bench truth sound voices strangers silences lines house compat constraints clean
+.PHONY: help setup serve demo test fuzz check format bench truth sound voices strangers silences lines compat constraints clean
 
 help: ## List the targets.
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -66,9 +66,6 @@ silences: $(INSTALLED) ## What becomes of callers whose agent has no sound; four
 
 lines: $(INSTALLED) ## What becomes of callers whose line breaks; eight minutes.
 	$(BIN)/python -m bench lines
-
-house: $(INSTALLED) ## Draw docs/house.svg and docs/transfer.svg.
-	$(BIN)/python -m house
 
 # Everything that is needed is in the lock: pip has nothing to resolve.
 $(COMPAT_INSTALLED): pyproject.toml compat/requirements.txt

@@ -22,7 +22,7 @@ from app.bridge.services import Services
 from app.call import commands as do
 from app.call import events as ev
 from app.config.agent.file import load_agent
-from app.config.agent.forms import Recording
+from app.config.agent.forms import RecordingRules
 from app.config.settings import Settings
 from app.main import create_app
 from app.simulator.realtime import RealtimeServer, Reply, Turn
@@ -94,7 +94,7 @@ async def measure(seconds: float, folder: Path) -> Alignment:
     books = Books()
     agent_file = folder / "agent.toml"
     agent_file.write_text(AGENT)
-    agent = replace(load_agent(agent_file), recording=Recording(enabled=True, announcement=""))
+    agent = replace(load_agent(agent_file), recording=RecordingRules(enabled=True, announcement=""))
     listener = bind("127.0.0.1", 0)
     webhook_url = f"http://127.0.0.1:{listener.getsockname()[1]}/incoming-call"
     async with (

@@ -19,7 +19,7 @@ from app.errors import TwilioError
 from app.records.store import Store
 from app.wires.twilio.rest import CallOrder, TwilioRest
 
-__all__ = ["Outbound", "OutboundRefused", "Placed"]
+__all__ = ["Outbound", "OutboundRefused", "PlacedCall"]
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ LONGEST_CALL_S = 4 * 3600
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class PlacedCall:
     """A call that we placed. `greeting`, `voicemail`: in place of the agent's own if not empty.
     `context`: what the agent has to know about it. `call_sid`: empty until Twilio told it.
     `answered_by`: in Twilio's words, empty until it is found out."""
@@ -49,7 +49,7 @@ class Placed:
 class _Slot:
     """`over_s`: the call is over then even if nobody tells."""
 
-    placed: Placed
+    placed: PlacedCall
     over_s: float
     answered: bool = False
 
@@ -129,7 +129,7 @@ class Outbound:
             rest, from_number, url = self._ready(base_url)
             check_number(to, from_number, self._prefixes)
             self._check_load(to, room, now_s)
-            placed = Placed(secrets.token_urlsafe(24), to, greeting, voicemail, context)
+            placed = PlacedCall(secrets.token_urlsafe(24), to, greeting, voicemail, context)
             order = CallOrder(
                 to,
                 from_number,
@@ -144,7 +144,9 @@ class Outbound:
             logger.warning("outbound call refused", extra={"reason": refused.reason})
             raise
 
-    async def _order(self, rest: TwilioRest, order: CallOrder, placed: Placed, now_s: float) -> str:
+    async def _order(
+        self, rest: TwilioRest, order: CallOrder, placed: PlacedCall, now_s: float
+    ) -> str:
         token = placed.token
         slot = self._slots[token] = _Slot(placed, now_s + self._ring_s + GRACE_S)
         self._last_s[placed.to] = now_s
@@ -176,7 +178,7 @@ class Outbound:
             self.ended(slot.placed.call_sid)
         return slot.placed.call_sid
 
-    def answered(self, token: str, call_sid: str) -> Placed | None:
+    def answered(self, token: str, call_sid: str) -> PlacedCall | None:
         """The callee answered, and Twilio asks what is next. The token is good for one call, as
         often as Twilio asks, until that is over; None: hang up."""
         slot = self._slot_of(token, call_sid)
@@ -188,7 +190,7 @@ class Outbound:
             slot.over_s = self._clock() + self._longest_call_s + GRACE_S
         return slot.placed
 
-    def detected(self, token: str, call_sid: str, answered_by: str) -> Placed | None:
+    def detected(self, token: str, call_sid: str, answered_by: str) -> PlacedCall | None:
         """Who answered, in Twilio's words; it may be told before `answered` is. None: no such call,
         or it is over."""
         slot = self._slot_of(token, call_sid)
@@ -216,7 +218,7 @@ class Outbound:
             slot is None or slot.placed.call_sid == call_sid or not (slot.placed.call_sid or live)
         )
 
-    def placed(self, call_sid: str) -> Placed | None:
+    def placed(self, call_sid: str) -> PlacedCall | None:
         """What this call is for; None when we did not place it, or it is over."""
         token = self._tokens.get(call_sid)
         return self._slots[token].placed if token is not None else None

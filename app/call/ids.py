@@ -12,7 +12,7 @@ class Ids:
         self._own = 0
         self._after = 0
 
-    def after(self, told: int) -> None:
+    def offset(self, told: int) -> None:
         """So much was told of the call before this leg: its own ids differ from those of before."""
         self._after = told
 

@@ -11,7 +11,7 @@ from app.call import prompts
 from app.call.agent import Agent
 from app.call.deadlines import NEVER, next_after
 from app.call.destinations import route_to
-from app.call.exits.transfer import TRANSFER, Handing
+from app.call.exits.transfer import TRANSFER, TransferRequest
 from app.call.heard.conversation import Conversation, Turn
 from app.call.model.first_sound import Stage
 from app.call.model.responses import Wish
@@ -229,7 +229,7 @@ class CallMachine:
 
     def _leg_opened(self, event: ev.LegOpened, now_ms: float) -> None:
         self._opened, self._opened_ms = event, now_ms
-        self._ids.after(len(event.history) + bool(event.tool))
+        self._ids.offset(len(event.history) + bool(event.tool))
         if event.paces:
             self._speech.synthesis.paces[:] = event.paces
         self._claim_by_ms = now_ms + UNCLAIMED_MS
@@ -251,9 +251,9 @@ class CallMachine:
         destinations, at_s = self.agent.destinations, self._clock_s(now_ms)
         if any(each.name == destination for each in destinations):
             route = dict.fromkeys((destination, *route_to(destination, destinations, at_s)))
-            self._hand_over(Handing(tuple(route)), now_ms)
+            self._hand_over(TransferRequest(tuple(route)), now_ms)
 
-    def _hand_over(self, handing: Handing, now_ms: float) -> bool:
+    def _hand_over(self, handing: TransferRequest, now_ms: float) -> bool:
         """Hand the caller over though no model asked for it. False when that cannot be now."""
         call_id = self._ids.own("transfer")
         self._tools.begin_own(call_id, TRANSFER)
@@ -286,7 +286,7 @@ class CallMachine:
         self._speech.synthesis.settle(now_ms)
         self._settle_entries(now_ms)
         self._session.settle(now_ms, connected=self._connected)
-        self._answers.keep(self.agent.limits.tool_ms, now_ms)
+        self._answers.expire_overdue(self.agent.limits.tool_ms, now_ms)
         if now_ms >= self._floor.answer_by_ms:  # turn detection did not ask for it, so we do
             self._floor.answer_by_ms = NEVER
             if not self._leaving.under_way:
@@ -341,7 +341,7 @@ class CallMachine:
         return (
             not self._link.ready
             or not self._responses.idle
-            or self._audio.owed
+            or self._audio.synthesizing
             or self._floor.answer_by_ms != NEVER
             or bool(self._tools.working())
             or self._leaving.keeps_waiting

@@ -12,7 +12,7 @@ from app.call.commands import (
     ReportDecision,
 )
 from app.call.events import LegOpened, ModelFaulted
-from app.call.exits.exits import Leaving
+from app.call.exits.exits import Exits
 from app.call.ids import Ids
 from app.call.model.connection import ModelLink
 from app.call.model.responses import Responses, Wanted, Wish
@@ -33,7 +33,7 @@ class ModelSession:
         speech: AgentSpeech,
         responses: Responses,
         answers: ToolAnswers,
-        leaving: Leaving,
+        leaving: Exits,
         floor: Floor,
         ids: Ids,
     ) -> None:

@@ -5,7 +5,7 @@ answer counts as given when audio of it plays, when a voice is at its text, or w
 """
 
 from app.call.caller.floor import Floor
-from app.call.caller.idle_and_hold import Patience
+from app.call.caller.idle_and_hold import IdleAndHold
 from app.call.commands import CancelResponse, Command, ReportDecision
 from app.call.deadlines import NEVER
 from app.call.events import ResponseDone
@@ -35,7 +35,7 @@ class OwedAnswers:
         calls: ToolCalls,
         floor: Floor,
         session: ModelSession,
-        patience: Patience,
+        patience: IdleAndHold,
         ids: Ids,
         *,
         limit_ms: float,

@@ -68,9 +68,9 @@ class ResponseFlow:
         else:
             self._owed.moved(now_ms)
         if isinstance(event, ev.TranscriptReceived):
-            self._speech.says(event.item_id, event.text, now_ms)
+            self._speech.transcript_delta(event.item_id, event.text, now_ms)
             return
-        self._speech.writes(event.item_id, event.text, now_ms)
+        self._speech.text_delta(event.item_id, event.text, now_ms)
         if self._responses.active_id is not None:
             self._owed.writes(self._responses.active_id)
 
@@ -131,6 +131,6 @@ class ResponseFlow:
         if event.name not in BUILT_IN:
             self._out.append(do.RunTool(call_id, event.name, event.arguments))
             return
-        self._tools.keep(call_id)
+        self._tools.drop_deadline(call_id)
         cut = self._items.is_cut(response_id, event.item_id)
         self._leaving.tool_called(event, now_ms, cut=cut, at_s=at_s)

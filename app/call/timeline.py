@@ -46,7 +46,7 @@ _PIECE = {
 
 
 @dataclass(slots=True)
-class Entry:
+class TimelineEntry:
     """One thing that happened or was ordered, or a run of them. `order`: its place in the leg.
     `at_ms`: monotonic, from the leg's beginning. A run has `pieces` of (order, at_ms, value)."""
 
@@ -63,7 +63,9 @@ class Entry:
         return {**data, "pieces": self.pieces} if self.pieces else data
 
     @classmethod
-    def from_data(cls, at_ms: float, kind: Kind, name: str, data: Mapping[str, Any]) -> "Entry":
+    def from_data(
+        cls, at_ms: float, kind: Kind, name: str, data: Mapping[str, Any]
+    ) -> "TimelineEntry":
         """The entry again, from what was stored of it."""
         rest = dict(data)
         order, pieces = rest.pop("order"), rest.pop("pieces", ())
@@ -75,8 +77,8 @@ class Timeline:
 
     def __init__(self, after: int = 0) -> None:
         self._order = after
-        self._entries: list[Entry] = []
-        self._runs: dict[tuple[str, str], Entry] = {}
+        self._entries: list[TimelineEntry] = []
+        self._runs: dict[tuple[str, str], TimelineEntry] = {}
         self.dropped = 0
 
     def event(self, event: ev.Event, now_ms: float) -> None:
@@ -87,7 +89,7 @@ class Timeline:
     def command(self, command: do.Command, now_ms: float) -> None:
         self._add("command", command, now_ms)
 
-    def take(self) -> list[Entry]:
+    def take(self) -> list[TimelineEntry]:
         """What came since the last take."""
         entries, self._entries = self._entries, []
         self._runs.clear()
@@ -105,12 +107,14 @@ class Timeline:
                 data = _fields(message)
                 data.pop("payload", None)
                 del data[value_name]
-                run = self._runs[of] = self._append(Entry(self._order, now_ms, kind, name, data))
+                run = self._runs[of] = self._append(
+                    TimelineEntry(self._order, now_ms, kind, name, data)
+                )
             run.pieces.append((self._order, now_ms, getattr(message, value_name)))
         else:
-            self._append(Entry(self._order, now_ms, kind, name, _fields(message)))
+            self._append(TimelineEntry(self._order, now_ms, kind, name, _fields(message)))
 
-    def _append(self, entry: Entry) -> Entry:
+    def _append(self, entry: TimelineEntry) -> TimelineEntry:
         if len(self._entries) >= MOST_ENTRIES:
             del self._entries[0]
             self.dropped += 1
@@ -136,7 +140,9 @@ def _fields(message: ev.Event | do.Command) -> dict[str, Any]:
     return data
 
 
-def _expand(entries: Iterable[Entry], kind: Kind) -> list[tuple[int, float, str, dict[str, Any]]]:
+def _expand(
+    entries: Iterable[TimelineEntry], kind: Kind
+) -> list[tuple[int, float, str, dict[str, Any]]]:
     """Single messages in their order: (order, at_ms, name, fields)."""
     single = []
     for entry in entries:
@@ -169,12 +175,12 @@ def _event(name: str, data: dict[str, Any]) -> ev.Event:
 Ordered = list[tuple[float, str, dict[str, Any]]]
 
 
-def ordered(entries: Iterable[Entry]) -> Ordered:
+def ordered(entries: Iterable[TimelineEntry]) -> Ordered:
     """The commands that a timeline recorded: (at_ms, name, fields), without audio."""
     return [(at_ms, name, data) for _, at_ms, name, data in _expand(entries, "command")]
 
 
-def replay(agent: Agent, entries: Iterable[Entry]) -> Ordered:
+def replay(agent: Agent, entries: Iterable[TimelineEntry]) -> Ordered:
     """Give the recorded events to a fresh machine, one for each leg; returns the commands that it
     answers with, to be compared with `ordered` of the same entries."""
     machine, again = CallMachine(agent), Timeline()

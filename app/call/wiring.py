@@ -17,12 +17,12 @@ Each file says the rules of its part; `machine` says what they have to do with o
 from collections.abc import Callable
 
 from app.call.agent import Agent
-from app.call.caller.digit_entries import Entries
+from app.call.caller.digit_entries import DigitEntries
 from app.call.caller.floor import Floor
-from app.call.caller.idle_and_hold import Patience
+from app.call.caller.idle_and_hold import IdleAndHold
 from app.call.commands import Command
-from app.call.exits.exits import Leaving
-from app.call.exits.transfer import Handing
+from app.call.exits.exits import Exits
+from app.call.exits.transfer import TransferRequest
 from app.call.heard.agent_audio import AgentAudio
 from app.call.heard.conversation import Conversation
 from app.call.ids import Ids
@@ -46,7 +46,7 @@ class Parts:
         agent: Agent,
         out: list[Command],
         conversation: Conversation,
-        hand_over: Callable[[Handing, float], bool],
+        hand_over: Callable[[TransferRequest, float], bool],
     ) -> None:
         self.ids = Ids()
         self.audio = AgentAudio(out)
@@ -72,8 +72,8 @@ class Parts:
             self.ids,
             lambda: not self.leaving.under_way,
         )
-        self.leaving = Leaving(out, agent, self.audio, self.responses, self.answers.answer)
-        self.entries = Entries(
+        self.leaving = Exits(out, agent, self.audio, self.responses, self.answers.answer)
+        self.entries = DigitEntries(
             out,
             agent,
             self.audio,
@@ -105,7 +105,7 @@ class Parts:
             self.floor,
             self.ids,
         )
-        self.patience = Patience(agent.limits, self.audio, self.responses, self.leaving.farewell)
+        self.patience = IdleAndHold(agent.limits, self.audio, self.responses, self.leaving.farewell)
         self.owed = OwedAnswers(
             out,
             self.audio,

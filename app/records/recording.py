@@ -94,7 +94,7 @@ def _silence(samples: int) -> bytes:
     return silence(1)[:1] * samples
 
 
-class Sound:
+class CallSound:
     """Both sides of a call. Told what came and what was sent, with the timeline's time.
 
     The caller's frames are laid by Twilio's own time stamps, which keep their places when the
@@ -191,7 +191,7 @@ class Recording:
     def __init__(self, folder: Path, call_sid: str) -> None:
         self.path: Path | None = None
         self._stem = folder / (_NOT_IN_NAMES.sub("_", call_sid) or "call")
-        self._sound = Sound()
+        self._sound = CallSound()
         self._data_bytes = 0
         self._writing = asyncio.Lock()
         self._file_lock = threading.Lock()  # a write that nobody waits for any more goes on

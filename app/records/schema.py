@@ -34,7 +34,7 @@ class CallChanges(TypedDict, total=False):
 
 
 Transfers = Sequence[Mapping[str, Any]]
-"""What a call's record tells of its transfers, one after the other: see `Handover.records`."""
+"""The transfers in a call's record, in their order: see `TransferAttempts.records`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from app.bridge.outbound import GRACE_S, Outbound, OutboundRefused, Placed
+from app.bridge.outbound import GRACE_S, Outbound, OutboundRefused, PlacedCall
 from app.records.store import Store
 from app.wires.twilio.rest import TwilioRest
 from tests.wires.twilio.twilio_stand_in import (
@@ -119,7 +119,7 @@ async def test_a_call_is_placed_and_its_record_is_there_before_it_rings(world: W
 async def test_whoever_answers_is_spoken_to_about_what_the_call_is_for(world: World) -> None:
     await world.place(ANN, greeting="Hello Ann", voicemail="Call us back", context="her table")
     token = world.token()
-    placed = Placed(token, ANN, "Hello Ann", "Call us back", "her table", "CA1")
+    placed = PlacedCall(token, ANN, "Hello Ann", "Call us back", "her table", "CA1")
     assert world.outbound.placed("CA1") == placed
     assert world.outbound.answered(token, "CA1") == placed
     assert world.outbound.answered(token, "CA1") == placed  # Twilio repeats its webhooks

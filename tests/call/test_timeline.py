@@ -10,14 +10,14 @@ from app.call import events as ev
 from app.call import timeline as timelines
 from app.call.caller.keypad import MASK
 from app.call.exits.transfer import TRANSFER
-from app.call.timeline import Entry, Timeline, ordered, replay
+from app.call.timeline import Timeline, TimelineEntry, ordered, replay
 from app.call.usage import Usage
 from app.call.words.pause_alignment import Pace
 from tests.call.humans import HUMANS, MONDAY_NOON_S, hand_over, staffed
 from tests.call.scene import Scene, agent
 
 
-def long_story() -> tuple[Scene, list[Entry]]:
+def long_story() -> tuple[Scene, list[TimelineEntry]]:
     """A call, and its timeline taken in two pieces, as when it is stored while it lasts."""
     scene = Scene(agent(greeting="Hello."), up_ms=30, down_ms=40, jitter_ms=15)
     scene.feed(ev.LegOpened())
@@ -53,10 +53,10 @@ def test_a_call_played_again_gives_the_same_commands() -> None:
     assert replay(scene.agent, entries) == recorded
 
 
-def stored(entry: Entry) -> Entry:
+def stored(entry: TimelineEntry) -> TimelineEntry:
     """The entry as it comes back from a store that keeps JSON."""
     data = json.loads(json.dumps(entry.as_data()))
-    return Entry.from_data(entry.at_ms, entry.kind, entry.name, data)
+    return TimelineEntry.from_data(entry.at_ms, entry.kind, entry.name, data)
 
 
 def handed_over() -> Scene:

@@ -15,7 +15,7 @@ import pytest
 from app.audio import ulaw_encode
 from app.call import commands as do
 from app.call import events as ev
-from app.records.recording import Recording, Sound
+from app.records.recording import CallSound, Recording
 from app.simulator.twilio.media.playback import PlaybackClock
 
 FRAME_MS = 20
@@ -40,13 +40,13 @@ def sides(pcm: bytes) -> tuple[list[int], list[int]]:
 
 def height(number: int) -> int:
     """What `marked` sounds like after µ-law."""
-    sound = Sound()
+    sound = CallSound()
     sound.ordered(do.PlayAudio("i", payload(marked(number, 8)), 8), 0)
     return sides(sound.take(1))[1][0]
 
 
 def test_the_callers_frames_lie_where_they_came() -> None:
-    sound = Sound()
+    sound = CallSound()
     sound.stream_started(100)
     for number in range(3):
         sound.heard(payload(marked(number)), str(number * FRAME_MS), 100 + number * FRAME_MS)
@@ -62,7 +62,7 @@ def test_three_minutes_of_late_frames_lie_where_they_were_said() -> None:
     """Delays from 30 to 70 ms, and the line stuck for half a second now and then."""
     said_from_ms, frames = 1000, 180_000 // FRAME_MS
     rng = random.Random(3)
-    sound, pcm = Sound(), b""
+    sound, pcm = CallSound(), b""
     sound.stream_started(said_from_ms + 70)
     arrived_ms = 0.0
     for number in range(frames):
@@ -80,7 +80,7 @@ def test_three_minutes_of_late_frames_lie_where_they_were_said() -> None:
 
 
 def test_a_lost_frame_leaves_its_gap() -> None:
-    sound = Sound()
+    sound = CallSound()
     sound.stream_started(0)
     sound.heard(payload(marked(1)), "0", 0)
     sound.heard(payload(marked(3)), "40", 40)
@@ -90,7 +90,7 @@ def test_a_lost_frame_leaves_its_gap() -> None:
 
 @pytest.mark.parametrize("timestamp", ["", "soon", None, "9" * 40, "99999999999", -5])
 def test_time_stamps_that_say_nothing_are_done_without(timestamp: object) -> None:
-    sound = Sound()
+    sound = CallSound()
     sound.stream_started(0)
     sound.heard(payload(marked(1)), "0", 0)
     sound.heard(payload(marked(2)), timestamp, 25)
@@ -100,7 +100,7 @@ def test_time_stamps_that_say_nothing_are_done_without(timestamp: object) -> Non
 
 
 def test_the_next_stream_has_a_clock_of_its_own() -> None:
-    sound = Sound()
+    sound = CallSound()
     sound.stream_started(0)
     sound.heard(payload(marked(1)), "0", 0)
     sound.stream_started(5000)
@@ -113,7 +113,7 @@ def test_the_next_stream_has_a_clock_of_its_own() -> None:
 def test_the_agents_side_is_what_the_line_played(seed: int) -> None:
     """Three minutes of answers, faster than they play, cut at any moment."""
     rng = random.Random(seed)
-    sound, line, now_ms, pcm = Sound(), PlaybackClock(), 0.0, b""
+    sound, line, now_ms, pcm = CallSound(), PlaybackClock(), 0.0, b""
     while now_ms < 180_000:
         for _ in range(rng.randint(1, 40)):
             ulaw = marked(rng.randrange(60), rng.randint(1, 1600))
@@ -140,13 +140,13 @@ def test_the_agents_side_is_what_the_line_played(seed: int) -> None:
 
 
 def sides_of(ulaw: bytes) -> list[int]:
-    sound = Sound()
+    sound = CallSound()
     sound.ordered(do.PlayAudio("i", payload(ulaw), len(ulaw)), 0)
     return sides(sound.take(len(ulaw) / 8))[1]
 
 
 def test_a_cut_keeps_what_the_ledger_says_was_heard() -> None:
-    sound = Sound()
+    sound = CallSound()
     sound.ordered(do.PlayAudio("item", payload(marked(1, 8000)), 8000), 0)
     sound.ordered(do.ClearAudio(dropped_bytes=5000), 400)  # the clock alone would say 4800
     _, right = sides(sound.take(1000))
@@ -154,7 +154,7 @@ def test_a_cut_keeps_what_the_ledger_says_was_heard() -> None:
 
 
 def test_what_a_dead_line_never_played_is_not_kept_however_long_ago_it_was_sent() -> None:
-    sound = Sound()
+    sound = CallSound()
     sound.ordered(do.PlayAudio("item", payload(marked(1, 8000)), 8000), 0)
     sound.ordered(do.PlayAudio("item", payload(marked(2, 8000)), 8000), 3000)
     sound.ordered(do.EndLeg("line", dropped_bytes=15000), 9000)  # no mark came back
@@ -163,7 +163,7 @@ def test_what_a_dead_line_never_played_is_not_kept_however_long_ago_it_was_sent(
 
 
 def test_a_clear_counts_back_from_the_end_whatever_was_cut_before() -> None:
-    sound = Sound()
+    sound = CallSound()
     sound.ordered(do.PlayAudio("item", payload(marked(1, 8000)), 8000), 0)
     sound.ordered(do.PlayAudio("next", payload(marked(2, 8000)), 8000), 5000)  # nothing was cleared
     sound.ordered(do.ClearAudio(dropped_bytes=4000), 5500)
@@ -172,7 +172,7 @@ def test_a_clear_counts_back_from_the_end_whatever_was_cut_before() -> None:
 
 
 def test_a_slow_beginning_is_not_believed_for_ever() -> None:
-    sound = Sound()
+    sound = CallSound()
     sound.stream_started(0)
     for number in range(200):
         late_ms = 300 if number < 70 else 0
@@ -183,7 +183,7 @@ def test_a_slow_beginning_is_not_believed_for_ever() -> None:
 
 
 def test_stamps_that_jump_ahead_do_not_lead_into_the_future() -> None:
-    sound = Sound()
+    sound = CallSound()
     sound.stream_started(0)
     for number in range(100):
         jumped_ms = 8000 if number > 60 else 0
@@ -193,7 +193,7 @@ def test_stamps_that_jump_ahead_do_not_lead_into_the_future() -> None:
 
 
 def test_what_would_still_play_when_the_call_ends_is_not_kept() -> None:
-    sound = Sound()
+    sound = CallSound()
     sound.ordered(do.PlayAudio("item", payload(marked(1, 8000)), 8000), 0)
     sound.ordered(do.EndLeg("caller", dropped_bytes=6000), 250)
     _, right = sides(sound.take(1000))

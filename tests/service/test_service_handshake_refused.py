@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.call.timeline import Entry, ordered, replay
+from app.call.timeline import TimelineEntry, ordered, replay
 from app.config.agent.file import load_agent
 from app.simulator.realtime import RealtimeServer, Reply, Script
 from app.simulator.twilio import Call, Callee
@@ -92,7 +92,7 @@ async def test_a_stream_that_works_late_brings_the_whole_greeting_of_the_first_s
         assert [each for each, _ in decisions(record)] == ["media stream tried again"] * 2
         assert w.settings.agent_file is not None
         rows = await w.store.timeline(call.call_sid)
-        entries = [Entry.from_data(row.at_ms, row.kind, row.name, row.data) for row in rows]
+        entries = [TimelineEntry.from_data(row.at_ms, row.kind, row.name, row.data) for row in rows]
         assert replay(load_agent(w.settings.agent_file).agent, entries) == ordered(entries)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from app.call.agent import Agent
-from app.call.timeline import Entry, ordered, replay
+from app.call.timeline import TimelineEntry, ordered, replay
 from app.config.agent.file import load_agent
 from app.simulator.realtime import Fault, Options, RealtimeServer, Reply, Turn
 from app.simulator.twilio import Call, Network
@@ -165,7 +165,9 @@ class Seen:
 async def check_replay(w: World, call: Call, loaded: Agent, seen: Seen) -> None:
     """What was stored of a call replays to the same commands."""
     row, rows = await w.store.get_call(call.call_sid), await w.store.timeline(call.call_sid)
-    entries = [Entry.from_data(each.at_ms, each.kind, each.name, each.data) for each in rows]
+    entries = [
+        TimelineEntry.from_data(each.at_ms, each.kind, each.name, each.data) for each in rows
+    ]
     commands = ordered(entries)
     assert commands and commands[-1][1] == "EndLeg"
     assert replay(loaded, entries) == commands

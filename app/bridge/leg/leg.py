@@ -17,7 +17,7 @@ from app.bridge.leg.caller_side import CallerAudio
 from app.bridge.leg.model_side import ModelSide
 from app.bridge.leg.state import LegState
 from app.bridge.leg.surplus import Surplus
-from app.bridge.leg.timer import Alarm
+from app.bridge.leg.timer import DeadlineTimer
 from app.bridge.leg.tool_side import ToolRuns
 from app.bridge.leg.voice_side import VoiceSide
 from app.bridge.services import Services
@@ -103,7 +103,7 @@ class Leg(LegState):
         self._record_finished = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._tools: dict[str, asyncio.Task[None]] = {}
-        self._alarm = Alarm(
+        self._alarm = DeadlineTimer(
             self._now_ms,
             lambda: self._machine.next_deadline_ms,
             lambda: self.feed(ev.TimerFired()),

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 
-class Alarm:
+class DeadlineTimer:
     """`due_ms()`: when something is due, on the clock `now_ms()`; `ring()` is called then."""
 
     def __init__(

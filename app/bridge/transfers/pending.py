@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from app.bridge.leg.leg import Leg
 from app.call.destinations import Destination
-from app.call.exits.attempts import Handover
+from app.call.exits.attempts import TransferAttempts
 from app.config.phone_number import is_number
 from app.wires.twilio.rest import CallOrder
 from app.wires.twilio.twiml import render, say_language
@@ -16,14 +16,14 @@ Record = Mapping[str, object]
 
 
 @dataclass(slots=True)
-class Away:
+class PendingTransfer:
     """`past`: records of the call's transfers before. `our_number`: who calls, where the caller's
     own number cannot be shown. `hold_music`: a URL, or empty for Twilio's. `said`: what the caller
     hears first. `returns`: whether they go back to the agent when nobody takes the call.
     `callee_sid`: the call to the human, when it is one of its own."""
 
     leg: Leg
-    handover: Handover
+    handover: TransferAttempts
     past: list[Record]
     our_number: str
     hold_music: str

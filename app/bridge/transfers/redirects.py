@@ -12,7 +12,7 @@ from app.wires.twilio.rest import TwilioRest
 ANSWER_S = 0.1  # the answer may be on its way when Twilio is seen to obey; a repetition is not
 
 
-class LiveOrders:
+class CallRedirects:
     """At most one for each call at a time."""
 
     def __init__(self) -> None:

@@ -18,8 +18,8 @@ from app.wires.twilio.twiml import render, stream_urls
 
 
 class StoredAttempts:
-    """By call and number; see `Handover.records`. Everything raises StoreUnavailable when the store
-    is away, but `caller_back`."""
+    """By call and number; see `TransferAttempts.records`. Everything but `caller_back` raises
+    StoreUnavailable when the store is away."""
 
     def __init__(self, store: Store, switchboard: Switchboard, way_back: WayBack) -> None:
         self._store = store

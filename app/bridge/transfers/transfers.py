@@ -1,8 +1,8 @@
 """Calls that are away from the agent: being handed to a human, or while Twilio presses keys.
 
 The leg is over, and the call is not. Here is what Twilio is told meanwhile, until a human takes the
-call, the caller hangs up, or the call comes back to the agent in another leg. `Handover` decides
-who is rung; this carries it out, over TwiML, and over REST where Twilio does not ask.
+call, the caller hangs up, or the call comes back to the agent in another leg. `TransferAttempts`
+decides who is rung; this carries it out, over TwiML, and over REST where Twilio does not ask.
 """
 
 import asyncio
@@ -16,14 +16,14 @@ from typing import Any
 from app.bridge.leg.leg import Leg
 from app.bridge.services import Services
 from app.bridge.switchboard import Switchboard
-from app.bridge.transfers.pending import Away, Record, accepted, whisper
-from app.bridge.transfers.redirects import LiveOrders
+from app.bridge.transfers.pending import PendingTransfer, Record, accepted, whisper
+from app.bridge.transfers.redirects import CallRedirects
 from app.bridge.transfers.stored import StoredAttempts
 from app.bridge.way_back import WayBack
 from app.call.commands import PlayDigits, TransferCall
 from app.call.destinations import Destination
 from app.call.events import Returned, StreamEnded
-from app.call.exits.attempts import CALLER_GONE, FAILED, RINGING, TAKEN, Handover
+from app.call.exits.attempts import CALLER_GONE, FAILED, RINGING, TAKEN, TransferAttempts
 from app.call.exits.transfer import TRANSFER, anybody
 from app.errors import TwilioError
 from app.wires.twilio.call import TERMINAL, CallInfo
@@ -52,12 +52,12 @@ class Transfers:
         self._switchboard = switchboard
         self._way_back = way_back
         self._services = services
-        self._away: dict[str, Away] = {}
+        self._away: dict[str, PendingTransfer] = {}
         self._past: dict[str, list[Record]] = {}  # transfers of live calls that are over
         self._told: dict[str, str] = {}  # the TwiML that took a caller away last, or back
         self._orders: dict[str, asyncio.Task[None]] = {}
         self._questions: dict[str, asyncio.Lock] = {}  # one at a time for each call
-        self._live_orders = LiveOrders()
+        self._live_orders = CallRedirects()
         self._stored = StoredAttempts(services.store, switchboard, way_back)
         self._tasks: set[asyncio.Task[None]] = set()
         switchboard.redirect = self.redirect
@@ -122,13 +122,15 @@ class Transfers:
 
     def _begin(
         self, leg: Leg, route: Sequence[str], call_id: str, reason: str, summary: str = ""
-    ) -> Away:
+    ) -> PendingTransfer:
         by_name = {each.name: each for each in self._services.agent.agent.destinations}
         past = self._past.setdefault(leg.call.call_sid, leg.earlier_transfers)
         humans = [by_name[name] for name in route]
-        handover = Handover(humans, call_id, reason, summary, numbered_from=len(past))
+        handover = TransferAttempts(humans, call_id, reason, summary, numbered_from=len(past))
         services = self._services
-        away = Away(leg, handover, past, services.phone_number, services.agent.hold_music)
+        away = PendingTransfer(
+            leg, handover, past, services.phone_number, services.agent.hold_music
+        )
         self._away[leg.call.call_sid] = away
         return away
 
@@ -247,7 +249,7 @@ class Transfers:
         return await self._after(away, number, end)
 
     @staticmethod
-    def _left_room(handover: Handover, number: int, end: DialEnded) -> int:
+    def _left_room(handover: TransferAttempts, number: int, end: DialEnded) -> int:
         """The caller is in the waiting room no more. Returns which attempt that was: they may have
         gone there for somebody before."""
         present = handover.number
@@ -258,7 +260,7 @@ class Transfers:
             handover.ended(present, "completed" if accepted else FAILED)
         return present
 
-    async def _after(self, away: Away, number: int, end: DialEnded) -> str:
+    async def _after(self, away: PendingTransfer, number: int, end: DialEnded) -> str:
         """What the caller's call goes on with after the attempt of this number."""
         handover = away.handover
         if end.caller_gone:
@@ -284,7 +286,7 @@ class Transfers:
 
     # --- who is next ----------------------------------------------------------------------------
 
-    async def _next(self, away: Away) -> str:
+    async def _next(self, away: PendingTransfer) -> str:
         """TwiML for the caller, whom nobody has taken yet."""
         destination = away.handover.next()
         self._save(away)
@@ -308,7 +310,7 @@ class Transfers:
         )
         return self._told[away.call_sid]
 
-    async def _go_on(self, away: Away) -> None:
+    async def _go_on(self, away: PendingTransfer) -> None:
         """Nobody took the call, and the caller hears music: Twilio does not ask what is next."""
         upcoming = away.handover.upcoming
         if upcoming is not None and upcoming.warm:
@@ -318,7 +320,7 @@ class Transfers:
         else:
             await self._fetch(away)
 
-    async def _fetch(self, away: Away, after_s: float = 0.0) -> None:
+    async def _fetch(self, away: PendingTransfer, after_s: float = 0.0) -> None:
         """Get the caller out of the waiting room, if they are still there after a while."""
         call_sid, rest = away.call_sid, self._services.rest
         await asyncio.sleep(after_s)
@@ -339,7 +341,7 @@ class Transfers:
             if self._away.get(call_sid) is not away:
                 return
 
-    async def _ring(self, away: Away, destination: Destination) -> None:
+    async def _ring(self, away: PendingTransfer, destination: Destination) -> None:
         """Call a human who is to be briefed while the caller waits."""
         number, rest = away.handover.number, self._services.rest
         away.callee_sid = ""  # of the attempt before
@@ -363,10 +365,10 @@ class Transfers:
 
     # --- the books ------------------------------------------------------------------------------
 
-    def _save(self, away: Away) -> None:
+    def _save(self, away: PendingTransfer) -> None:
         away.leg.handed_over(away.records())
 
-    def _finish(self, away: Away) -> None:
+    def _finish(self, away: PendingTransfer) -> None:
         """No more is to be expected of this handover."""
         self._save(away)
         self._past[away.call_sid] = away.records()
@@ -391,7 +393,7 @@ class Transfers:
         for kept in (self._past, self._told, self._questions):
             kept.pop(call_sid, None)
 
-    async def _release(self, rest: TwilioRest, away: Away) -> None:
+    async def _release(self, rest: TwilioRest, away: PendingTransfer) -> None:
         """Nobody waits for this human any more."""
         try:
             await rest.hang_up(away.callee_sid)

@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 from app.call import prompts
 from app.call.agent import Agent
-from app.call.caller.keypad import Entry, Keypad
+from app.call.caller.keypad import DigitEntry, Keypad
 from app.call.commands import Command, GiveDigits, MuteCaller, UnmuteCaller
 from app.call.deadlines import NEVER
 from app.call.events import EntryAsked
-from app.call.exits.transfer import Handing, anybody
+from app.call.exits.transfer import TransferRequest, anybody
 from app.call.heard.agent_audio import AgentAudio
 from app.call.heard.conversation import Conversation
 from app.call.ids import Ids
@@ -17,10 +17,10 @@ from app.call.model.tool_answers import ToolAnswers
 
 TELL_MS = 30_000.0  # for a prompt that never comes or never ends
 
-CallHuman = Callable[[Handing, float], bool]
+CallHuman = Callable[[TransferRequest, float], bool]
 
 
-class Entries:
+class DigitEntries:
     """`call_human(handing, now_ms)`: the caller pressed a lone 0, and somebody is there. Returns
     False when the caller cannot be handed over now."""
 
@@ -54,7 +54,7 @@ class Entries:
         if self.keypad.asked or event.call_id not in calls.open():
             self._out.append(GiveDigits(event.call_id, ""))
             return
-        calls.keep(event.call_id)
+        calls.drop_deadline(event.call_id)
         self.keypad.ask(
             event.call_id, event.length, now_ms, secret=event.secret, timeout_ms=event.timeout_ms
         )
@@ -87,7 +87,7 @@ class Entries:
             self._responses.withdraw(self._prompt)
             self._prompt = None
 
-    def _entered(self, entry: Entry, now_ms: float, at_s: float) -> None:
+    def _entered(self, entry: DigitEntry, now_ms: float, at_s: float) -> None:
         if entry.call_id:
             self._forget_prompt()
             self._answers.calls.resume(entry.call_id, now_ms)
@@ -100,7 +100,7 @@ class Entries:
             if not route:
                 opens = min(filter(None, (each.hours.opens_next(at_s) for each in destinations)))
                 text = prompts.nobody_for_zero(opens)
-            elif self._call_human(Handing(route, "The caller pressed 0."), now_ms):
+            elif self._call_human(TransferRequest(route, "The caller pressed 0."), now_ms):
                 return
         item_id = self._ids.own("keys")
         self._conversation.typed(item_id, text, now_ms)

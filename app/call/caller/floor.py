@@ -1,9 +1,9 @@
 """Who has the floor: the caller who speaks or types, the agent who answers, or a machine's tape."""
 
-from app.call.caller.digit_entries import Entries
+from app.call.caller.digit_entries import DigitEntries
 from app.call.commands import CancelResponse, Command
 from app.call.deadlines import NEVER
-from app.call.exits.exits import Leaving
+from app.call.exits.exits import Exits
 from app.call.ids import Ids
 from app.call.model.responses import Responses, Wish
 from app.call.model.session_items import SessionItems
@@ -26,8 +26,8 @@ class Floor:
         items: SessionItems,
         speech: AgentSpeech,
         responses: Responses,
-        leaving: Leaving,
-        entries: Entries,
+        leaving: Exits,
+        entries: DigitEntries,
         ids: Ids,
         *,
         interruptible: bool,
@@ -135,7 +135,7 @@ class Floor:
         self.response_moved(response_id)
         self._items.response_created()
         self._responses.created(response_id, answers_all=answers_all)
-        if self.records and (ours is None or ours.wish not in (Wish.GOODBYE, Wish.REST)):
+        if self.records and (ours is None or ours.wish not in (Wish.GOODBYE, Wish.UNSPOKEN)):
             # to the machine's own words, or to what was said before it
             self._items.mute_response(response_id)
             self._cancel(response_id)

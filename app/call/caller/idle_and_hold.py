@@ -10,7 +10,7 @@ from app.call.heard.agent_audio import OWN_SOUND, AgentAudio
 from app.call.model.responses import Responses, Wish
 
 
-class Patience:
+class IdleAndHold:
     """While the caller speaks or types no clock runs; while they wait, the hold clock; while the
     agent listens, the idle clock. Both run from the end of what plays."""
 

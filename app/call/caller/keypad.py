@@ -19,7 +19,7 @@ TAIL_MS = 500.0  # a key may sound on after Twilio told of it
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class DigitEntry:
     """Keys that belong together. `call_id`: the tool call that asked for them, or empty. `lone`:
     nothing was pressed for a pause before it, and no # ended it."""
 
@@ -122,14 +122,14 @@ class Keypad:
         if strays:
             self._silent_until_ms = max(self._stray_until_ms, now_ms + TAIL_MS)
 
-    def settle(self, now_ms: float) -> Entry | None:
+    def settle(self, now_ms: float) -> DigitEntry | None:
         """The entry that is complete by now, once."""
         if now_ms < self._complete_ms():
             return None
         asked, digits, ended = self._asked, self._digits, self._ended
         self._asked, self._digits, self._ended = None, "", False
         if asked is None:
-            return Entry(digits, lone=self._lone and not ended)
+            return DigitEntry(digits, lone=self._lone and not ended)
         full = bool(asked.length) and len(digits) >= asked.length
         if full and not ended:
             self._full_until_ms = now_ms + PAUSE_MS
@@ -140,7 +140,7 @@ class Keypad:
                 self._stray_until_ms = now_ms + STRAY_MS
             elif not ended:
                 self._stray_until_ms = now_ms + PAUSE_MS
-        return Entry(digits, asked.call_id)
+        return DigitEntry(digits, asked.call_id)
 
     def next_ms(self, now_ms: float) -> float:
         return next_after(now_ms, self._complete_ms(), self._silent_until_ms, self._stray_until_ms)

@@ -36,7 +36,7 @@ class Attempt:
     seconds: float | None = None
 
 
-class Handover:
+class TransferAttempts:
     """`route`: whom to try, in this order. `call_id`: the tool call that asked for it. `summary`:
     what the human is told. `numbered_from`: how many attempts there were on this call before; each
     attempt is known to Twilio by its number."""

@@ -9,22 +9,23 @@ from app.call.agent import Agent
 from app.call.commands import Command
 from app.call.deadlines import next_after
 from app.call.events import OutputItemDone
-from app.call.exits.farewell import AnswerTool, Farewell
+from app.call.exits.farewell import Farewell
 from app.call.exits.redirect import Redirect
 from app.call.exits.tones import SEND_DIGITS, Tones
-from app.call.exits.transfer import TRANSFER, Handing, NoTransfer, Transfer, read_handing
+from app.call.exits.transfer import TRANSFER, NoTransfer, Transfer, TransferRequest, read_handing
 from app.call.heard.agent_audio import AgentAudio
 from app.call.model.responses import Responses, Wanted, Wish
+from app.call.model.tool_answers import AnswerTool
 
 END_CALL = "end_call"
 BUILT_IN = (END_CALL, TRANSFER, SEND_DIGITS)
 
-_AT_THE_END = (Wish.GOODBYE, Wish.REST)
-_BEFORE_A_TRANSFER = (Wish.ANNOUNCEMENT, Wish.HOLD, Wish.REST)
+_AT_THE_END = (Wish.GOODBYE, Wish.UNSPOKEN)
+_BEFORE_A_TRANSFER = (Wish.ANNOUNCEMENT, Wish.HOLD, Wish.UNSPOKEN)
 _IN_BETWEEN = tuple(wish for wish in Wish if wish not in (Wish.GOODBYE, Wish.ANNOUNCEMENT))
 
 
-class Leaving:
+class Exits:
     """Told of what the agent and the caller say. `answer_tool(call_id, output, now_ms)` tells the
     model how it went."""
 
@@ -99,7 +100,9 @@ class Leaving:
             else:
                 self.transfer.begin(call_id, handing, now_ms, response_id=response_id)
 
-    def hand_over(self, call_id: str, handing: Handing, now_ms: float, *, announce: bool) -> bool:
+    def hand_over(
+        self, call_id: str, handing: TransferRequest, now_ms: float, *, announce: bool
+    ) -> bool:
         """Hand the caller over though no model asked for it. False when it is too late, or under
         way."""
         self.farewell.caller_spoke(now_ms)

@@ -1,6 +1,5 @@
 """How a call ends from our side: a goodbye, heard to its last mark, then the hang-up."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.call import prompts
@@ -9,11 +8,10 @@ from app.call.deadlines import NEVER
 from app.call.exits.last_words import LastWords
 from app.call.heard.agent_audio import AgentAudio
 from app.call.model.responses import Responses, Wanted, Wish
+from app.call.model.tool_answers import AnswerTool
 
 HANG_UP_MS = 12_000.0  # for a hang-up that changes nothing, retries over REST included
 CLOSE_MS = 5000.0  # for closing the stream
-
-AnswerTool = Callable[[str, str, float], None]
 
 
 @dataclass(slots=True)

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Callable
 
 from app.audio import base64_size, dtmf_tones, tones_ms
 from app.call import prompts
@@ -10,12 +9,11 @@ from app.call.commands import PlayDigits
 from app.call.deadlines import NEVER
 from app.call.exits.redirect import Redirect
 from app.call.heard.agent_audio import OWN_SOUND, AgentAudio
+from app.call.model.tool_answers import AnswerTool
 
 SEND_DIGITS = "send_digits"
 LONGEST_TONES_MS = 10_000  # on the stream; what takes longer is left to Twilio's <Play digits>
 _DIGITS = re.compile("[0-9A-D*#wW]{1,200}")
-
-AnswerTool = Callable[[str, str, float], None]
 
 
 class Tones:
@@ -55,7 +53,7 @@ class Tones:
 
     def _begin(self, now_ms: float) -> None:
         """Press them, when what is said before them has been made."""
-        if self._audio.owed or not self._digits:
+        if self._audio.synthesizing or not self._digits:
             return
         digits, self._digits = self._digits, ""
         if tones_ms(digits) > LONGEST_TONES_MS:

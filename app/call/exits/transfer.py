@@ -5,7 +5,7 @@ the call, the next leg begins with what became of it.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.call import prompts
@@ -16,14 +16,13 @@ from app.call.exits.last_words import LastWords
 from app.call.exits.redirect import Redirect
 from app.call.heard.agent_audio import AgentAudio
 from app.call.model.responses import Responses, Wanted, Wish
+from app.call.model.tool_answers import AnswerTool
 
 TRANSFER = "transfer_to_human"
 
-AnswerTool = Callable[[str, str, float], None]
-
 
 @dataclass(frozen=True, slots=True)
-class Handing:
+class TransferRequest:
     """What is asked of a transfer. `route`: names, tried in this order. `reason`, `summary`: as the
     model wrote them."""
 
@@ -36,7 +35,9 @@ class NoTransfer(Exception):
     """There is nobody to hand the caller to. The message is for the model."""
 
 
-def read_handing(arguments: str, destinations: Sequence[Destination], at_s: float) -> Handing:
+def read_handing(
+    arguments: str, destinations: Sequence[Destination], at_s: float
+) -> TransferRequest:
     """What the model asks for. `arguments`: JSON text as it wrote it; `at_s`: Unix time.
 
     Raises:
@@ -56,7 +57,7 @@ def read_handing(arguments: str, destinations: Sequence[Destination], at_s: floa
         text.encode(errors="replace").decode() if isinstance(text, str) else ""
         for text in (reason, summary)
     ]
-    return Handing(route, *texts)
+    return TransferRequest(route, *texts)
 
 
 def find_route(name: object, destinations: Sequence[Destination], at_s: float) -> tuple[str, ...]:
@@ -86,7 +87,7 @@ def anybody(destinations: Sequence[Destination], at_s: float) -> tuple[str, ...]
 @dataclass(slots=True)
 class _Decided:
     call_id: str
-    handing: Handing
+    handing: TransferRequest
     words: LastWords
 
 
@@ -114,7 +115,7 @@ class Transfer:
     def begin(
         self,
         call_id: str,
-        handing: Handing,
+        handing: TransferRequest,
         now_ms: float,
         *,
         response_id: str = "",
@@ -130,7 +131,7 @@ class Transfer:
         if announce:
             self._announce(handing)
 
-    def _announce(self, handing: Handing) -> None:
+    def _announce(self, handing: TransferRequest) -> None:
         self._responses.want(Wish.ANNOUNCEMENT, prompts.announcement(handing.route[0]))
 
     def response_ended(self, response_id: str, was: Wanted | None, *, spoke: bool) -> None:
@@ -161,7 +162,7 @@ class Transfer:
             return
         if not model_ready:  # no one else will announce it; what plays is heard out
             decided.words.waived = True
-            if self._responses.owes(Wish.ANNOUNCEMENT, Wish.REST):
+            if self._responses.owes(Wish.ANNOUNCEMENT, Wish.UNSPOKEN):
                 decided.words.said = False
         if now_ms >= decided.words.over_ms(self._audio, self._responses, now_ms):
             handing = decided.handing

@@ -4,7 +4,7 @@ from collections import deque
 
 from app.call.commands import ClearAudio, Command, PauseModel, PlayAudio, ResumeModel, SendMark
 from app.call.deadlines import NEVER
-from app.call.heard.ledger import BYTES_PER_MS, Cut, PlaybackLedger
+from app.call.heard.ledger import BYTES_PER_MS, HeardPart, PlaybackLedger
 
 MARK_EVERY_BYTES = 1000 * BYTES_PER_MS  # a mark a second; more only makes traffic
 HELD_MOST_BYTES = 4 << 20  # past this the model is read no further
@@ -25,7 +25,7 @@ class AgentAudio:
         self._held: deque[PlayAudio] = deque()
         self._held_bytes = 0
         self._model_paused = False
-        self.owed = False  # a voice is still at what is to be played
+        self.synthesizing = False  # a voice is still at what is to be played
 
     def open(self, now_ms: float) -> None:
         """The stream takes audio, for the first time or again."""
@@ -59,7 +59,7 @@ class AgentAudio:
         self.ledger.completed(item_id)
         self._mark_end(now_ms)
 
-    def interrupt(self, now_ms: float) -> list[Cut]:
+    def interrupt(self, now_ms: float) -> list[HeardPart]:
         """Stop at once what plays or waits. Returns what was cut; empty, and no clear sent, when
         everything had been heard."""
         if not self.ledger.interrupts(now_ms):
@@ -89,7 +89,7 @@ class AgentAudio:
         """When to stop waiting for the last mark: now if it came, else a while after its time.
         Never while audio is held back or owed: a stream that stays stuck ends the leg, a voice that
         is stuck fails."""
-        if self._held or self.owed:
+        if self._held or self.synthesizing:
             return NEVER
         if self.ledger.all_surely_heard:
             return now_ms

@@ -68,7 +68,7 @@ class Turn:
             length = min(length, int(len(self.text) * self.heard_bytes / self.generated_bytes))
         return whole_words(self.text, length)
 
-    def says(self, text: str, generated_bytes: int) -> None:
+    def append(self, text: str, generated_bytes: int) -> None:
         """More of what an agent's turn says has come, behind so much of its audio."""
         if not self.text:
             text = text.lstrip()
@@ -76,7 +76,7 @@ class Turn:
             self.knots.append((len(self.text), generated_bytes))
         self.text += text
 
-    def said(self, text: str) -> None:
+    def complete(self, text: str) -> None:
         """This is all that the turn says, if it speaks for itself."""
         if self.utterances is not None:
             return

@@ -20,7 +20,7 @@ SAMPLES = 9
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class HeardPart:
     """An item that was interrupted. `heard_bytes` <= `generated_bytes`."""
 
     item_id: str
@@ -145,14 +145,14 @@ class PlaybackLedger:
         self._sure = max(self._sure, mark.position)
         return True
 
-    def cleared(self, now_ms: float) -> list[Cut]:
+    def cleared(self, now_ms: float) -> list[HeardPart]:
         """Twilio's buffer is dropped now. Returns the items that lose something by it: those with
         unheard audio, and those that the model had not finished. Oldest first."""
         cuts = []
         for item_id, item in self._items.items():
             heard = self.heard_bytes(item_id, now_ms)
             if heard < item.generated_bytes or not item.complete:
-                cuts.append(Cut(item_id, heard, item.generated_bytes))
+                cuts.append(HeardPart(item_id, heard, item.generated_bytes))
         self._epoch += 1
         self._items.clear()
         self._segments.clear()

@@ -60,5 +60,5 @@ class MissingIds:
         if isinstance(event, ev.CallerTurnCommitted | ev.CallerTranscribed):
             known = self._conversation.latest("user", without_text=True)
         elif isinstance(event, _OF_AGENT_ITEMS) and not isinstance(event, ev.OutputItemAdded):
-            known = next(reversed(self._items.of_active), "")
+            known = next(reversed(self._items.active_item_ids), "")
         return known or self._ids.own("item")

@@ -24,7 +24,7 @@ class Wish(StrEnum):
     NUDGE = "nudge"  # the caller says nothing
     WARNING = "warning"  # the longest call is near
     SAY = "say"  # words that somebody else chose
-    REST = "rest"  # words that no voice of ours could say
+    UNSPOKEN = "unspoken"  # words that no voice of ours could say
     ANNOUNCEMENT = "announcement"  # of a transfer
     GOODBYE = "goodbye"
 
@@ -59,8 +59,8 @@ class Responses:
         wanted = Wanted(wish, direction)
         if wanted in self._queue:
             return
-        if wish is Wish.REST:  # the end of what was begun comes first
-            begun = sum(each.wish is Wish.REST for each in self._queue)
+        if wish is Wish.UNSPOKEN:  # the end of what was begun comes first
+            begun = sum(each.wish is Wish.UNSPOKEN for each in self._queue)
             self._queue.insert(begun, wanted)
         elif wish is Wish.SAY or all(each.wish is not wish for each in self._queue):
             self._queue.append(wanted)
@@ -208,7 +208,7 @@ class Responses:
 
     def again(self, wanted: Wanted, not_before_ms: float) -> None:
         """Ask for this before everything else, from `not_before_ms` on."""
-        if wanted.wish in (Wish.SAY, Wish.REST):
+        if wanted.wish in (Wish.SAY, Wish.UNSPOKEN):
             self.withdraw(wanted)
         else:
             self.unwant(wanted.wish)

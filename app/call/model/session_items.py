@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 
 from app.call.commands import AddMessage, Command, DeleteItem, TruncateItem
-from app.call.heard.ledger import Cut
+from app.call.heard.ledger import HeardPart
 from app.call.ids import Ids
 
 # OpenAI: "Audio content of 1200ms is already shorter than 1500ms".
@@ -35,7 +35,7 @@ class SessionItems:
             self._of_active.append(item_id)
 
     @property
-    def of_active(self) -> list[str]:
+    def active_item_ids(self) -> list[str]:
         """The items of the active response, or of the last one."""
         return self._of_active
 
@@ -48,14 +48,14 @@ class SessionItems:
         """Whether nothing of this response is to be heard any more."""
         return response_id in self._cut_responses
 
-    def is_news(self, response_id: str, item_id: str) -> bool:
+    def needs_deletion(self, response_id: str, item_id: str) -> bool:
         """Whether a muted response made an item that the model was not yet told to be unheard."""
         return response_id in self._cut_responses and item_id not in self._cut_items
 
     def mute_response(self, response_id: str) -> None:
         self._cut_responses.add(response_id)
 
-    def cut(self, cut: Cut) -> None:
+    def cut(self, cut: HeardPart) -> None:
         """Tell the model how much of an item was heard: truncate it there, or delete it when
         nothing was (a truncation to 0 is refused before any audio, and says less)."""
         self._cut_items.add(cut.item_id)
@@ -87,7 +87,7 @@ class SessionItems:
             self._known.discard(item_id)  # there is nothing left to replace
         self._out.append(DeleteItem(self._ids.event(), present_id))
 
-    def told_anew(self, item_id: str) -> str:
+    def restate(self, item_id: str) -> str:
         """A new session is told of an item that is still being said. Returns the id to do it with:
         what of it is not heard after all can then be taken back."""
         self._known.add(item_id)

@@ -10,6 +10,9 @@ from app.call.model.connection import ModelLink
 from app.call.model.responses import Responses, Wish
 from app.call.model.tool_calls import ToolCalls
 
+AnswerTool = Callable[[str, str, float], None]
+"""Answers a tool call: its id, its output, and `now_ms`."""
+
 
 class ToolAnswers:
     """The calls with their clocks are `calls`. `may_reply`: whether a reply is wanted at all; not
@@ -78,7 +81,7 @@ class ToolAnswers:
         if self.calls.settled(response_id) and self._may_reply():
             self._responses.want(Wish.REPLY)
 
-    def keep(self, limit_ms: float, now_ms: float) -> None:
+    def expire_overdue(self, limit_ms: float, now_ms: float) -> None:
         """Answer for the tools that take too long."""
         for call_id in self.calls.overdue(now_ms):
             reason = f"{self.calls.name(call_id)} took longer than {limit_ms / 1000:g} s"

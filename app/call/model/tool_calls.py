@@ -34,7 +34,7 @@ class ToolCalls:
         """This call was never made."""
         del self._calls[call_id]
 
-    def keep(self, call_id: str) -> None:
+    def drop_deadline(self, call_id: str) -> None:
         """This call is answered whenever it is ready, and waits for nobody: it has no limit."""
         if call_id in self._calls:
             self._calls[call_id].due_ms = float("inf")

@@ -9,7 +9,7 @@ from app.call.commands import Command, ConfigureSession
 from app.call.events import AudioReceived
 from app.call.heard.agent_audio import AgentAudio
 from app.call.heard.conversation import Conversation, Turn
-from app.call.heard.ledger import Cut
+from app.call.heard.ledger import HeardPart
 from app.call.ids import Ids
 from app.call.model.responses import Responses, Wish
 from app.call.model.session_items import SessionItems
@@ -54,8 +54,8 @@ class AgentSpeech:
         if len(self._items_of) > MOST_RESPONSES:
             del self._items_of[next(iter(self._items_of))]
         self._items.added(item_id)
-        if not turn.finished and self._items.is_news(response_id, item_id):
-            self._cut([Cut(item_id, 0, 0)], now_ms)
+        if not turn.finished and self._items.needs_deletion(response_id, item_id):
+            self._cut([HeardPart(item_id, 0, 0)], now_ms)
         return turn
 
     def play(self, event: AudioReceived, now_ms: float) -> None:
@@ -75,25 +75,25 @@ class AgentSpeech:
         self._begin_unannounced(item_id, now_ms)
         turn = self._conversation.turn("assistant", item_id, now_ms)
         if not self.synthesis.model_speaks and turn.utterances is None:
-            self.writes(item_id, text, now_ms)
-        turn.said(text)
+            self.text_delta(item_id, text, now_ms)
+        turn.complete(text)
 
-    def writes(self, item_id: str, text: str, now_ms: float) -> None:
+    def text_delta(self, item_id: str, text: str, now_ms: float) -> None:
         """More of an item that is text alone, for a voice to say."""
         self._begin_unannounced(item_id, now_ms)
         if not self.synthesis.voices:
-            self.says(item_id, text, now_ms)
+            self.transcript_delta(item_id, text, now_ms)
         elif not self._items.is_cut("", item_id):
             self.synthesis.text(self._conversation.turn("assistant", item_id, now_ms), text, now_ms)
             if not self._responses.in_flight:  # nobody will say that it is over
                 self.synthesis.text_over(item_id, now_ms)
 
-    def says(self, item_id: str, text: str, now_ms: float) -> None:
+    def transcript_delta(self, item_id: str, text: str, now_ms: float) -> None:
         """More of an item's transcript."""
         self._begin_unannounced(item_id, now_ms)
         turn = self._conversation.turn("assistant", item_id, now_ms)
         generated = turn.generated_bytes or self._audio.ledger.generated_bytes(item_id)
-        turn.says(text, generated)
+        turn.append(text, generated)
 
     def _begin_unannounced(self, item_id: str, now_ms: float) -> None:
         """Servers may leave out that a response began an item."""
@@ -123,7 +123,7 @@ class AgentSpeech:
             and not self._audio.ledger.generated_bytes(turn.item_id)
             and not turn.heard_bytes
         ]
-        self._cut([Cut(item_id, 0, 0) for item_id in unheard], now_ms)
+        self._cut([HeardPart(item_id, 0, 0) for item_id in unheard], now_ms)
 
     def _turns_of(self, response_id: str) -> list[Turn]:
         """What this response says."""
@@ -165,7 +165,7 @@ class AgentSpeech:
         for turn in self._conversation:
             as_heard = heard.get(turn.item_id)
             if turn.utterances and not turn.cut and (as_heard is None or as_heard.cut):
-                told.append(("assistant", turn.text, self._items.told_anew(turn.item_id)))
+                told.append(("assistant", turn.text, self._items.restate(turn.item_id)))
             elif as_heard is not None:
                 told += [(role, text, "") for role, text in prompts.as_messages([as_heard])]
         return told
@@ -180,8 +180,8 @@ class AgentSpeech:
         cut_ids = {cut.item_id for cut in cuts}
         # Begun, but no audio of it came yet:
         unheard = [item_id for item_id in dict.fromkeys(unsaid) if item_id not in cut_ids]
-        self._cut([*cuts, *(Cut(item_id, 0, 0) for item_id in unheard)], now_ms)
-        self._responses.unwant(Wish.REST)
+        self._cut([*cuts, *(HeardPart(item_id, 0, 0) for item_id in unheard)], now_ms)
+        self._responses.unwant(Wish.UNSPOKEN)
 
     def end(self, now_ms: float) -> int:
         """The leg is over: what still plays was heard up to here. Returns how many bytes that were
@@ -191,7 +191,7 @@ class AgentSpeech:
             self._conversation.was_cut(cut.item_id, cut.heard_bytes, cut.generated_bytes)
         return unplayed_bytes
 
-    def _cut(self, cuts: list[Cut], now_ms: float) -> None:
+    def _cut(self, cuts: list[HeardPart], now_ms: float) -> None:
         for cut in cuts:
             self.synthesis.drop(cut.item_id, now_ms)
             self._conversation.was_cut(cut.item_id, cut.heard_bytes, cut.generated_bytes)
@@ -212,7 +212,7 @@ class AgentSpeech:
         self._items.replace(item_id, turn.text)
         if text and self._rests < MOST_RESTS:
             self._rests += 1
-            self._responses.want(Wish.REST, prompts.say(text))
+            self._responses.want(Wish.UNSPOKEN, prompts.say(text))
             self._spoke.update(of for of, ids in self._items_of.items() if item_id in ids)
         elif text:
             self._responses.give_up()
@@ -223,5 +223,7 @@ class AgentSpeech:
 
     def _unfinished(self) -> list[str]:
         """The spoken items of the active response, or of the last one, that are not complete."""
-        turns = [(item_id, self._conversation.find(item_id)) for item_id in self._items.of_active]
+        turns = [
+            (item_id, self._conversation.find(item_id)) for item_id in self._items.active_item_ids
+        ]
         return [item_id for item_id, turn in turns if turn is not None and not turn.finished]

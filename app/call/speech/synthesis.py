@@ -128,7 +128,7 @@ class Synthesis:
         if item is None:
             item = self._items[turn.item_id] = _Item(turn)
             turn.utterances = []
-            self._audio.owed = True
+            self._audio.synthesizing = True
         self._add(item, item.cutter.feed(text))
         self._settle_ms = now_ms + SETTLE_MS if item.cutter.may_end else NEVER
         self.settle(now_ms)
@@ -313,7 +313,7 @@ class Synthesis:
         if item.over and not item.waiting:
             item_id = item.turn.item_id
             del self._items[item_id]
-            self._audio.owed = bool(self._items)
+            self._audio.synthesizing = bool(self._items)
             if item.unsaid or item.left_out:
                 self._unsaid(item_id, "".join(item.unsaid).strip(), now_ms)
             self._said(item_id, now_ms)
@@ -392,7 +392,7 @@ class Synthesis:
         """Nothing more of this item is to be said."""
         if self._items.pop(item_id, None) is None:
             return
-        self._audio.owed = bool(self._items)
+        self._audio.synthesizing = bool(self._items)
         job = self._job
         if job is not None and job.utterance.item_id == item_id:
             self._out.append(DropSynthesis(job.utterance.id))

@@ -118,7 +118,7 @@ class Script:
         self.no_pause = [0.0, *accumulate(-math.log(1 - each) for each in pausing)]
 
 
-class Sound:
+class SoundRuns:
     """A sound as runs without a pause in them. `voiced`: how much of it was no pause before each
     run, and in all; `ended`: it is whole."""
 
@@ -171,7 +171,7 @@ class Sound:
         return pace.word_by_word or (1 / 1.7 < off < 1.7 if pace.rate else 0.4 < off < 2.5)
 
 
-def match(script: Script, sound: Sound, pace: Pace) -> tuple[float, list[Anchor]]:
+def match(script: Script, sound: SoundRuns, pace: Pace) -> tuple[float, list[Anchor]]:
     """The rate that fits best, in bytes a letter, and the likeliest match, in order, from (0, 0):
     to the end when the sound has ended."""
     rate = pace.rate
@@ -190,7 +190,7 @@ def match(script: Script, sound: Sound, pace: Pace) -> tuple[float, list[Anchor]
     return best[1], best[2]
 
 
-def _fit(script: Script, sound: Sound, rate: float | None) -> tuple[float, float, list[Anchor]]:
+def _fit(script: Script, sound: SoundRuns, rate: float | None) -> tuple[float, float, list[Anchor]]:
     """The least cost, with the rate and the match that have it."""
     if sound.ended:
         measured = sound.voiced[-1] / script.letters[-1]
@@ -214,7 +214,7 @@ _Ways = list[dict[int, tuple[float, Anchor]]]
 """For each pause, the parts that may end there: at what cost, and after which anchor."""
 
 
-def _align(script: Script, sound: Sound, rate: float) -> tuple[float, list[Anchor]]:
+def _align(script: Script, sound: SoundRuns, rate: float) -> tuple[float, list[Anchor]]:
     """The likeliest match at this rate, and its cost."""
     last = len(sound.runs)
     ways: _Ways = [{0: (0.0, (0, 0))}]
@@ -237,7 +237,7 @@ def _align(script: Script, sound: Sound, rate: float) -> tuple[float, list[Ancho
 
 
 def _ways_to(
-    script: Script, sound: Sound, rate: float, ways: _Ways, run: int
+    script: Script, sound: SoundRuns, rate: float, ways: _Ways, run: int
 ) -> dict[int, tuple[float, Anchor]]:
     """What may end where this run does, after at most so many pauses that end nothing."""
     letters, squares = script.letters, script.squares
@@ -280,7 +280,7 @@ def _ways_to(
     return found
 
 
-def _open_end(script: Script, sound: Sound, rate: float, ways: _Ways) -> tuple[float, Anchor]:
+def _open_end(script: Script, sound: SoundRuns, rate: float, ways: _Ways) -> tuple[float, Anchor]:
     """The last pause that ends a part, when the sound goes on behind it."""
     best = math.inf, (0, 0)
     for run, found in enumerate(ways):

@@ -11,7 +11,7 @@ sound; a `Pause` is (start, end) of a silence in it, and they come in order.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from app.call.words.pause_alignment import Pace, Pause, Script, Sound, match
+from app.call.words.pause_alignment import Pace, Pause, Script, SoundRuns, match
 from app.call.words.word_lengths import MARK, Word, words
 
 UNKNOWN = Pace()  # of a voice that nobody has heard yet
@@ -24,7 +24,7 @@ _LATE = 60 * 8
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class WordBoundary:
     """A place to end a text: after its first `words` words, at `at_byte` of its sound."""
 
     words: int
@@ -51,13 +51,13 @@ class WordTimes:
             for begin, end in zip(self.begins, self.ends, strict=True)
         )
 
-    def boundary(self, from_byte: int, to_byte: int) -> Cut:
+    def boundary(self, from_byte: int, to_byte: int) -> WordBoundary:
         """The best place from `from_byte` to `to_byte` to end the text. At the last pause behind a
         mark, for there it is sure which word was said; else where the first word ends, for the
         longer the sound, the less sure it is; before the first word, if that begins there. If there
         is no such place, the word at `to_byte` is cut, and counts as said when most of it was."""
         places = [
-            (Cut(number, end), paused and word.mark >= MARK)
+            (WordBoundary(number, end), paused and word.mark >= MARK)
             for number, (word, end, paused) in enumerate(
                 zip(self.words, self.ends, self.paused, strict=True), 1
             )
@@ -66,11 +66,11 @@ class WordTimes:
         if sure := [cut for cut, is_sure in places if is_sure]:
             return sure[-1]
         if self.begins and from_byte <= self.begins[0] <= to_byte:
-            return Cut(0, self.begins[0])
+            return WordBoundary(0, self.begins[0])
         if not places:
-            return Cut(self._words_over(to_byte, _MOST), to_byte)
+            return WordBoundary(self._words_over(to_byte, _MOST), to_byte)
         first = places[0][0]
-        return Cut(first.words, min(first.at_byte + _LATE, to_byte))
+        return WordBoundary(first.words, min(first.at_byte + _LATE, to_byte))
 
 
 def complete(
@@ -78,7 +78,7 @@ def complete(
 ) -> WordTimes:
     """The words of a text that was said to its end in so many bytes."""
     script = Script(words(text))
-    sound = Sound(total_bytes, pauses, ended=True)
+    sound = SoundRuns(total_bytes, pauses, ended=True)
     if script.words and pace.rate:
         script.stretch_numbers(script.numbers_to_fit(sound.voiced[-1] / pace.rate))
     return _times(script, sound, pace)
@@ -90,13 +90,13 @@ def so_far(
     """The words of a text of which so much has come and more will. Those to come follow behind
     `received_bytes`, at the rate of those that did. `pauses`: the one at the end too, if it is
     silent there."""
-    return _times(_script(text, pace), Sound(received_bytes, pauses, ended=False), pace)
+    return _times(_script(text, pace), SoundRuns(received_bytes, pauses, ended=False), pace)
 
 
 def learn(pace: Pace, text: str, total_bytes: int, pauses: Sequence[Pause]) -> Pace:
     """What is known of a voice after it said this text, too, to its end."""
     script = _script(text, pace)
-    sound = Sound(total_bytes, pauses, ended=True)
+    sound = SoundRuns(total_bytes, pauses, ended=True)
     if len(script.words) < SHORTEST_TELLING or not sound.voiced[-1]:
         return pace
     pace = replace(pace, word_by_word=sound.paces(script, pace))
@@ -117,7 +117,7 @@ def _script(text: str, pace: Pace) -> Script:
     return script
 
 
-def _times(script: Script, sound: Sound, pace: Pace) -> WordTimes:
+def _times(script: Script, sound: SoundRuns, pace: Pace) -> WordTimes:
     """Each word by its letters, between the anchors around it."""
     if not script.words:
         return WordTimes((), (), (), ())

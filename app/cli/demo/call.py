@@ -27,7 +27,7 @@ from app.cli.demo.screen import Screen
 from app.cli.demo.voices import DemoVoice, speaker, with_voices_of
 from app.cli.embedded_model import embedded_model
 from app.config.agent.file import load_agent
-from app.config.agent.forms import Recording
+from app.config.agent.forms import RecordingRules
 from app.config.settings import Settings, load_settings
 from app.errors import BridgeError, ConfigError
 from app.main import create_app
@@ -222,7 +222,7 @@ async def hold_call(
     Raises:
         ConfigError: the agent file or its voices cannot be used, or the extra `demo` is missing.
     """
-    loaded = replace(load_agent(agent_file, HUMAN), recording=Recording(enabled=True))
+    loaded = replace(load_agent(agent_file, HUMAN), recording=RecordingRules(enabled=True))
     if voices_of is not None:
         loaded = with_voices_of(loaded, voices_of)
     human = loaded.agent.destinations[0]

@@ -17,8 +17,8 @@ from app.config.agent.forms import (
     Form,
     LimitsForm,
     OutboundForm,
-    Recording,
     RecordingForm,
+    RecordingRules,
     Text,
     TextOrNone,
     TranscriptionForm,
@@ -48,7 +48,7 @@ class LoadedAgent:
     agent: Agent
     tools: ToolRegistry
     path: Path
-    recording: Recording = Recording()
+    recording: RecordingRules = RecordingRules()
     demo: Demo = Demo()
     hold_music: str = ""
     summary: bool = False

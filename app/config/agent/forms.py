@@ -26,7 +26,7 @@ LONGEST_ANNOUNCEMENT_BYTES = 250  # of UTF-8: some 15 s of English, 25 s of Chin
 
 
 @dataclass(frozen=True, slots=True)
-class Recording:
+class RecordingRules:
     """Whether calls are recorded. `announcement`: said to callers before the agent answers, empty
     for nothing."""
 
@@ -211,8 +211,8 @@ class RecordingForm(Form):
             raise ValueError
         return value
 
-    def recording(self) -> Recording:
-        return Recording(self.enabled, self.announcement)
+    def recording(self) -> RecordingRules:
+        return RecordingRules(self.enabled, self.announcement)
 
 
 def _ms(seconds: float) -> int:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
-from app.call.timeline import Entry
+from app.call.timeline import TimelineEntry
 from app.records.report.absences import Absence, absence_text, absences_of, handed_over_text
 from app.records.report.levels import Levels, RecordingUnreadable, read_levels
 from app.records.report.trace import (
@@ -154,7 +154,9 @@ def report_of(
     levels: Levels | None = None,
 ) -> CallReport:
     """The report of a record. `levels`: the loudness of its recording, if it was recorded."""
-    traced = trace(Entry.from_data(row.at_ms, row.kind, row.name, row.data) for row in timeline)
+    traced = trace(
+        TimelineEntry.from_data(row.at_ms, row.kind, row.name, row.data) for row in timeline
+    )
     rows = {row.item_id: row for row in turns}
     spoken = [
         _agents_turn(speech, rows.get(speech.item_id), levels)

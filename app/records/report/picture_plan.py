@@ -18,7 +18,15 @@ from app.records.report.call_report import (
     tool_caption,
     tool_text,
 )
-from app.records.report.picture_text import Block, Pen, Placed, Strip, Style, best_block, shortened
+from app.records.report.picture_text import (
+    Block,
+    Pen,
+    PlacedText,
+    Strip,
+    Style,
+    best_block,
+    shortened,
+)
 from app.records.report.trace import Span
 
 WIDTH = 900
@@ -123,7 +131,7 @@ class Note:
     words: Block
     words_x: float
     bar: tuple[float, float]
-    place: Placed
+    place: PlacedText
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +140,7 @@ class Plan:
     notes and the agent's words need."""
 
     row: Row
-    words: dict[str, list[tuple[Block, Placed]]]
+    words: dict[str, list[tuple[Block, PlacedText]]]
     notes: list[Note]
     depths: tuple[float, float, float]
 
@@ -166,7 +174,7 @@ class Planner:
         row = max(self.rows, key=lambda row: row.shared_ms(from_ms, to_ms))
         return row if row.shared_ms(from_ms, to_ms) >= 0 else None
 
-    def _words(self, row: Row, role: str) -> list[tuple[Block, Placed]]:
+    def _words(self, row: Row, role: str) -> list[tuple[Block, PlacedText]]:
         """What somebody said in this row. What began in a row before comes first."""
         strip = Strip(gap=9)
         homes = zip(self._report.turns, self._homes, strict=True)

@@ -238,7 +238,7 @@ def _written_by(manager: Any, path: str) -> frozenset[int]:
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class PlacedText:
     """Where something lies: from `x0` to `x1`, its near edge `near` away from the lane."""
 
     x0: float
@@ -252,23 +252,23 @@ class Strip:
 
     def __init__(self, gap: float = 6.0) -> None:
         self._gap = gap
-        self._placed: list[Placed] = []
+        self._placed: list[PlacedText] = []
 
     @property
     def depth(self) -> float:
         """How far the outermost thing reaches."""
         return max((each.far for each in self._placed), default=0.0)
 
-    def room(self, x0: float, width: float, height: float) -> Placed:
+    def room(self, x0: float, width: float, height: float) -> PlacedText:
         """The nearest free place for something from `x0` on; it is not taken by asking."""
         near, x1 = 0.0, x0 + width
         beside = [e for e in self._placed if e.x0 < x1 + self._gap and x0 < e.x1 + self._gap]
         for other in sorted(beside, key=lambda each: each.near):
             if other.near < near + height and near < other.far:
                 near = other.far
-        return Placed(x0, x1, near, near + height)
+        return PlacedText(x0, x1, near, near + height)
 
-    def take(self, place: Placed) -> Placed:
+    def take(self, place: PlacedText) -> PlacedText:
         self._placed.append(place)
         return place
 
@@ -281,11 +281,11 @@ def best_block(
     before: float,
     edges: tuple[float, float],
     most_lines: int,
-) -> tuple[Block, Placed]:
+) -> tuple[Block, PlacedText]:
     """Wrap text and lay it into a strip where it reads best: flat, beginning at `at`, and ending
     `before` the next one begins. `edges`: between which it must stay."""
     left, right = edges
-    choices: list[tuple[float, Block, Placed]] = []
+    choices: list[tuple[float, Block, PlacedText]] = []
     for wanted in _WIDTHS:
         if wanted > right - left:
             break

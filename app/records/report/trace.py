@@ -12,7 +12,7 @@ from statistics import median
 from typing import Any
 
 from app.call.heard.ledger import BYTES_PER_MS
-from app.call.timeline import Entry
+from app.call.timeline import TimelineEntry
 from app.records.report.absences import Away, Aways
 
 
@@ -128,7 +128,7 @@ class CallTrace:
         return median(trips) if trips else None
 
 
-def trace(entries: Iterable[Entry]) -> CallTrace:
+def trace(entries: Iterable[TimelineEntry]) -> CallTrace:
     """Read a whole timeline, leg after leg."""
     reader = _Reader()
     for at_ms, name, data, value in _messages(entries):
@@ -136,7 +136,7 @@ def trace(entries: Iterable[Entry]) -> CallTrace:
     return reader.finish()
 
 
-def _messages(entries: Iterable[Entry]) -> list[tuple[float, str, dict[str, Any], Any]]:
+def _messages(entries: Iterable[TimelineEntry]) -> list[tuple[float, str, dict[str, Any], Any]]:
     """Single messages in their order: (at_ms, name, fields, what differs from piece to piece)."""
     single: list[tuple[int, float, str, dict[str, Any], Any]] = []
     for entry in entries:

@@ -57,7 +57,7 @@ class NewCall(_Body):
     )
 
 
-class Placed(BaseModel):
+class PlacedCall(BaseModel):
     """The call that was placed."""
 
     call_sid: str
@@ -84,7 +84,7 @@ class Accepted(BaseModel):
 
 
 @router.post("", status_code=201, summary="Place a call", responses=documented(403, 409, 502, 504))
-async def place_call(request: Request, response: Response, call: NewCall) -> Placed:
+async def place_call(request: Request, response: Response, call: NewCall) -> PlacedCall:
     """Call somebody. The number has to be allowed (OUTBOUND_PREFIXES), and must not have been
     called just now (OUTBOUND_REPEAT_SECONDS)."""
     outbound: Outbound = request.app.state.outbound
@@ -105,7 +105,7 @@ async def place_call(request: Request, response: Response, call: NewCall) -> Pla
         headers = None if wait_s is None else {"Retry-After": str(wait_s)}
         raise HTTPException(refused.status, str(refused), headers) from refused
     response.headers["Location"] = f"/calls/{call_sid}"
-    return Placed(call_sid=call_sid)
+    return PlacedCall(call_sid=call_sid)
 
 
 _ON_A_CALL: dict[str, Any] = {"status_code": 202, "responses": documented(404, 409)}

@@ -44,7 +44,7 @@ WRITE_MS = 60
 
 _SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]]*\s|[。！？]")
 
-Cut = Callable[[str], list[str]]
+SplitText = Callable[[str], list[str]]
 """Cuts a long text into pieces to be said one after the other; together they are the text."""
 
 
@@ -67,7 +67,7 @@ class StreamAudio:
         token: str,
         content_type: str = "audio/mpeg",
         most_at_once: int = 8,
-        cut: Cut = whole,
+        cut: SplitText = whole,
     ) -> None:
         self.content_type = content_type
         self.most_at_once = most_at_once

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request, Response
 
 from app.bridge.deadlines import within
-from app.bridge.outbound import Outbound, Placed
+from app.bridge.outbound import Outbound, PlacedCall
 from app.bridge.services import Services
 from app.bridge.switchboard import Switchboard
 from app.bridge.way_back import WRITTEN_S, WayBack
@@ -32,7 +32,7 @@ async def outgoing_call(request: Request, form: Form) -> Response:
     placed = outbound.answered(token, call.call_sid)
     known = placed is not None
     if placed is None and await _was_ours(request, call.call_sid):
-        placed = Placed(token, call.to_number, call_sid=call.call_sid)
+        placed = PlacedCall(token, call.to_number, call_sid=call.call_sid)
     if placed is None:
         return rendered("unavailable")
     agent = services.agent.agent.calling(placed.greeting, placed.context)
@@ -67,11 +67,13 @@ async def answering_machine(request: Request, form: Form) -> Response:
     if call_sid and answered_by:
         store.save_call(call_sid, answered_by=answered_by)
         placed = outbound.detected(token, call_sid, answered_by)
-        _tell_who_answered(request, call_sid, placed or Placed(token, "", answered_by=answered_by))
+        _tell_who_answered(
+            request, call_sid, placed or PlacedCall(token, "", answered_by=answered_by)
+        )
     return Response(status_code=204)
 
 
-def _tell_who_answered(request: Request, call_sid: str, placed: Placed) -> None:
+def _tell_who_answered(request: Request, call_sid: str, placed: PlacedCall) -> None:
     """Twilio tells of a machine when its greeting is over, so that it records now."""
     switchboard: Switchboard = request.app.state.switchboard
     services: Services = request.app.state.services

@@ -11,7 +11,7 @@ from app.call.caller.keypad import (
     PAUSE_MS,
     STRAY_MS,
     TAIL_MS,
-    Entry,
+    DigitEntry,
     Keypad,
 )
 from app.call.deadlines import NEVER
@@ -25,7 +25,7 @@ class Typist:
     def __init__(self) -> None:
         self.keypad = Keypad()
         self.now_ms = 0.0
-        self.entries: list[tuple[float, Entry]] = []
+        self.entries: list[tuple[float, DigitEntry]] = []
 
     def run(self, ms: float) -> None:
         until_ms = self.now_ms + ms
@@ -50,7 +50,7 @@ class Typist:
             self.entries.append((self.now_ms, entry))
 
     @property
-    def typed(self) -> list[Entry]:
+    def typed(self) -> list[DigitEntry]:
         return [entry for _, entry in self.entries]
 
 
@@ -68,13 +68,13 @@ def test_keys_belong_together_until_a_pause_of_two_seconds(caller: Typist) -> No
     caller.run(1999)
     assert caller.typed == []
     caller.run(1)
-    assert caller.typed == [Entry("123", lone=True)]
+    assert caller.typed == [DigitEntry("123", lone=True)]
     assert not caller.typed[0].calls_human
 
 
 def test_a_hash_ends_an_entry_at_once_and_is_no_part_of_it(caller: Typist) -> None:
     caller.press("12#", 100)
-    assert caller.entries == [(200.0, Entry("12"))]
+    assert caller.entries == [(200.0, DigitEntry("12"))]
     caller.run(60_000)
     assert len(caller.typed) == 1
 
@@ -82,7 +82,7 @@ def test_a_hash_ends_an_entry_at_once_and_is_no_part_of_it(caller: Typist) -> No
 def test_a_hash_alone_is_an_entry(caller: Typist) -> None:
     caller.press("#", 0)
     caller.run(PAUSE_MS)
-    assert caller.typed == [Entry("#", lone=True)]
+    assert caller.typed == [DigitEntry("#", lone=True)]
 
 
 def test_two_entries_are_two(caller: Typist) -> None:
@@ -151,7 +151,7 @@ def test_a_lone_zero_calls_every_time(caller: Typist) -> None:
 def test_a_zero_that_a_tool_asked_for_goes_to_the_tool(caller: Typist) -> None:
     caller.ask()
     caller.press("0", PAUSE_MS)
-    assert caller.typed == [Entry("0", "call_1")] and human(caller) == [False]
+    assert caller.typed == [DigitEntry("0", "call_1")] and human(caller) == [False]
 
 
 @pytest.mark.parametrize("keys", ["0", "0#"])
@@ -161,13 +161,13 @@ def test_a_zero_of_one_key_that_a_tool_asked_for_goes_to_the_tool(
     caller.ask(1)
     caller.press(keys, 100)
     caller.run(30_000)
-    assert caller.typed == [Entry("0", "call_1")]
+    assert caller.typed == [DigitEntry("0", "call_1")]
 
 
 def test_an_entry_of_the_asked_length_is_complete_at_once(caller: Typist) -> None:
     caller.ask(4)
     caller.press("1234", 0)
-    assert caller.entries == [(0.0, Entry("1234", "call_1"))]
+    assert caller.entries == [(0.0, DigitEntry("1234", "call_1"))]
 
 
 def test_an_entry_of_a_known_length_gives_five_seconds_for_each_key(caller: Typist) -> None:
@@ -176,21 +176,21 @@ def test_an_entry_of_a_known_length_gives_five_seconds_for_each_key(caller: Typi
     assert caller.typed == []
     caller.press("3", 0)
     caller.run(ASKED_PAUSE_MS)
-    assert caller.typed == [Entry("123", "call_1")]
+    assert caller.typed == [DigitEntry("123", "call_1")]
 
 
 def test_an_entry_of_any_length_ends_with_a_pause_of_two_seconds(caller: Typist) -> None:
     caller.ask()
     caller.press("12", 1000)
     caller.run(1000)
-    assert caller.typed == [Entry("12", "call_1")]
+    assert caller.typed == [DigitEntry("12", "call_1")]
 
 
 @pytest.mark.parametrize(("keys", "digits"), [("#", ""), ("12#", "12")])
 def test_a_hash_ends_what_a_tool_asked_for(caller: Typist, keys: str, digits: str) -> None:
     caller.ask(4)
     caller.press(keys, 0)
-    assert caller.typed == [Entry(digits, "call_1")]
+    assert caller.typed == [DigitEntry(digits, "call_1")]
 
 
 def test_a_caller_who_types_nothing_gives_an_empty_entry(caller: Typist) -> None:
@@ -198,7 +198,7 @@ def test_a_caller_who_types_nothing_gives_an_empty_entry(caller: Typist) -> None
     caller.run(TIMEOUT_MS - 1)
     assert caller.typed == []
     caller.run(1)
-    assert caller.typed == [Entry("", "call_1")] and not caller.keypad.asked
+    assert caller.typed == [DigitEntry("", "call_1")] and not caller.keypad.asked
     caller.run(60_000)
     assert len(caller.typed) == 1
 
@@ -209,14 +209,14 @@ def test_a_caller_who_is_told_for_long_has_their_time_afterwards(caller: Typist)
     caller.run(TIMEOUT_MS + 19_999)
     assert caller.typed == []
     caller.run(1)
-    assert caller.typed == [Entry("", "call_1")]
+    assert caller.typed == [DigitEntry("", "call_1")]
 
 
 def test_what_was_pressed_before_is_no_part_of_what_a_tool_asks_for(caller: Typist) -> None:
     caller.press("99", 100)
     caller.ask(2)
     caller.press("12", 100)
-    assert caller.typed == [Entry("12", "call_1")]
+    assert caller.typed == [DigitEntry("12", "call_1")]
 
 
 @pytest.mark.parametrize("secret", [False, True])
@@ -228,7 +228,7 @@ def test_a_hash_behind_an_entry_that_was_long_enough_belongs_to_it(
     caller.press("1234", 300)
     assert caller.keypad.ignores("#", caller.now_ms)
     caller.press("#", 5000)
-    assert caller.typed == [Entry("1234", "call_1")]
+    assert caller.typed == [DigitEntry("1234", "call_1")]
 
 
 def test_a_hash_behind_one_entry_does_not_end_the_next(caller: Typist) -> None:
@@ -254,7 +254,7 @@ def test_a_tool_that_gave_up_leaves_the_keys_to_the_agent(caller: Typist) -> Non
     caller.keypad.drop("call_1", caller.now_ms)
     assert not caller.keypad.asked and not caller.keypad.typing
     caller.press("2", 2000)
-    assert caller.typed == [Entry("2")]
+    assert caller.typed == [DigitEntry("2")]
 
 
 def test_a_timeout_comes_though_a_secret_was_typed_shortly_before(caller: Typist) -> None:
@@ -264,7 +264,7 @@ def test_a_timeout_comes_though_a_secret_was_typed_shortly_before(caller: Typist
     caller.run(1000)
     caller.ask(2, call_id="call_2")
     caller.run(TIMEOUT_MS)
-    assert caller.typed[-1] == Entry("", "call_2")
+    assert caller.typed[-1] == DigitEntry("", "call_2")
 
 
 # --- secrets ------------------------------------------------------------------------------------
@@ -284,7 +284,7 @@ def test_an_entry_that_is_no_secret_is_neither_masked_nor_muted(caller: Typist) 
 def test_the_caller_is_heard_again_when_the_last_key_has_sounded(caller: Typist) -> None:
     caller.ask(4, secret=True)
     caller.press(MASK * 4, 0)
-    assert caller.typed == [Entry(MASK * 4, "call_1")]
+    assert caller.typed == [DigitEntry(MASK * 4, "call_1")]
     caller.run(TAIL_MS - 1)
     assert caller.keypad.muted(caller.now_ms)
     assert caller.keypad.next_ms(caller.now_ms) == caller.now_ms + 1
@@ -324,7 +324,7 @@ def test_the_rest_of_a_secret_that_was_cut_short_goes_nowhere(caller: Typist, le
     caller.ask(length, secret=True)
     caller.press(MASK * 2, 0)
     caller.run(6000)  # the card fell down
-    assert caller.typed == [Entry(MASK * 2, "call_1")]
+    assert caller.typed == [DigitEntry(MASK * 2, "call_1")]
     for _ in range(3):
         assert caller.keypad.secret(caller.now_ms) and caller.keypad.muted(caller.now_ms)
         caller.press(MASK, 3000)
@@ -350,7 +350,7 @@ def test_a_secret_that_nobody_began_in_time_stays_one_for_a_while(caller: Typist
     assert caller.keypad.secret(caller.now_ms)
     caller.press(MASK * 4, 500)
     caller.run(60_000)
-    assert caller.typed == [Entry("", "call_1")]
+    assert caller.typed == [DigitEntry("", "call_1")]
 
 
 @pytest.mark.parametrize("begun", [True, False])
@@ -372,7 +372,7 @@ def test_a_question_that_is_no_secret_gets_its_digits_though_a_secret_was_cut_sh
     caller.ask(2, call_id="call_2")
     assert not caller.keypad.secret(caller.now_ms)
     caller.press("12", 100)
-    assert caller.typed[-1] == Entry("12", "call_2")
+    assert caller.typed[-1] == DigitEntry("12", "call_2")
 
 
 @pytest.mark.parametrize(

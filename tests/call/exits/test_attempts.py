@@ -5,26 +5,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.call.destinations import Destination
-from app.call.exits.attempts import Handover
+from app.call.exits.attempts import TransferAttempts
 
 DESK = Destination("desk", "+14155550111")
 SALES = Destination("sales", "+14155550112", warm=True)
 NIGHT = Destination("night", "sip:night@example.com")
 
 
-def handover(*route: Destination, numbered_from: int = 0) -> Handover:
+def handover(*route: Destination, numbered_from: int = 0) -> TransferAttempts:
     """One whose first human is being rung."""
-    made = Handover(route or (DESK,), "call_1", "a price", "Ann wants chairs.", numbered_from)
+    made = TransferAttempts(
+        route or (DESK,), "call_1", "a price", "Ann wants chairs.", numbered_from
+    )
     made.next()
     return made
 
 
-def outcomes(made: Handover) -> list[object]:
+def outcomes(made: TransferAttempts) -> list[object]:
     return [record["outcome"] for record in made.records()]
 
 
 def test_they_are_rung_in_their_order_until_nobody_is_left() -> None:
-    made = Handover((DESK, SALES), "call_1")
+    made = TransferAttempts((DESK, SALES), "call_1")
     assert made.upcoming is DESK and made.number == -1 and not made.attempts
     assert made.next() is DESK and made.upcoming is SALES
     assert made.next() is SALES and made.upcoming is None
@@ -151,7 +153,7 @@ TOLD = st.tuples(
 
 @given(st.lists(TOLD, max_size=15))
 def test_whatever_is_told_in_whatever_order_an_outcome_is_final(told: list[Told]) -> None:
-    made = Handover((DESK, SALES, NIGHT), "call_1", numbered_from=1)
+    made = TransferAttempts((DESK, SALES, NIGHT), "call_1", numbered_from=1)
     before: list[str] = []
     for what, number, word, bridged in told:
         if what == "ended":

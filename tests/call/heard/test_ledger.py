@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.call.heard.ledger import Cut, PlaybackLedger
+from app.call.heard.ledger import HeardPart, PlaybackLedger
 
 SECOND = 8000  # bytes
 
@@ -74,7 +74,7 @@ def test_marks_echoed_by_a_clear_are_not_heard(ledger: PlaybackLedger) -> None:
     say(ledger, "a", 10 * SECOND, now_ms=0)
     ledger.completed("a")
     flushed = ledger.mark_sent(0)
-    assert ledger.cleared(1000) == [Cut("a", SECOND, 10 * SECOND)]
+    assert ledger.cleared(1000) == [HeardPart("a", SECOND, 10 * SECOND)]
     say(ledger, "b", 5 * SECOND, now_ms=1010)
     behind_b = ledger.mark_sent(1010)
     assert flushed != behind_b
@@ -91,9 +91,9 @@ def test_a_cut_names_what_loses_something_and_only_that(ledger: PlaybackLedger) 
     ledger.generated("held back", SECOND)
     assert ledger.interrupts(1500)
     assert ledger.cleared(1500) == [
-        Cut("playing", 4000, SECOND),
-        Cut("waiting", 0, SECOND),
-        Cut("held back", 0, SECOND),
+        HeardPart("playing", 4000, SECOND),
+        HeardPart("waiting", 0, SECOND),
+        HeardPart("held back", 0, SECOND),
     ]
     assert not ledger.interrupts(1500) and ledger.cleared(1500) == []
 
@@ -190,7 +190,7 @@ def test_items_heard_out_are_forgotten(ledger: PlaybackLedger) -> None:
     ledger.echoed(ledger.mark_sent(0), 1000)
     say(ledger, "b", SECOND, now_ms=5000)
     assert ledger.generated_bytes("a") == ledger.heard_bytes("a", 5000) == 0
-    assert ledger.cleared(5500) == [Cut("b", 4000, SECOND)]
+    assert ledger.cleared(5500) == [HeardPart("b", 4000, SECOND)]
 
 
 def test_a_pause_in_the_middle_of_an_item_loses_nothing_of_it(ledger: PlaybackLedger) -> None:
@@ -199,7 +199,7 @@ def test_a_pause_in_the_middle_of_an_item_loses_nothing_of_it(ledger: PlaybackLe
     ledger.echoed(ledger.mark_sent(0), 1000)
     say(ledger, "a", SECOND, now_ms=2000)
     assert ledger.heard_bytes("a", 2500) == SECOND + 4000
-    assert ledger.cleared(2500) == [Cut("a", SECOND + 4000, 2 * SECOND)]
+    assert ledger.cleared(2500) == [HeardPart("a", SECOND + 4000, 2 * SECOND)]
 
 
 def test_a_sound_in_the_middle_of_an_item_is_no_part_of_it(ledger: PlaybackLedger) -> None:

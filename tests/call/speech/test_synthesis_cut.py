@@ -226,4 +226,4 @@ def test_what_was_complete_before_is_said_to_its_end() -> None:
 
     assert scene.heard_words() == STORY.split()
     assert not any("more" in each.command.text for each in scene.said)
-    assert not scene.machine._audio.owed, "nobody waits for what will never come"
+    assert not scene.machine._audio.synthesizing, "nobody waits for what will never come"

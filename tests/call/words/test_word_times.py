@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.call.words.pause_alignment import Pace, Pause
-from app.call.words.word_times import Cut, WordTimes, complete, learn, so_far
+from app.call.words.word_times import WordBoundary, WordTimes, complete, learn, so_far
 
 
 def ms(*places: int) -> list[int]:
@@ -86,7 +86,7 @@ def test_signs_without_spaces_between_them_are_words_as_well() -> None:
 def test_nothing_to_say_has_no_words() -> None:
     for times in (complete("...", 8000, []), so_far("", 0, [])):
         assert times.words_heard(8000) == 0
-        assert times.boundary(0, 8000) == Cut(0, 8000)
+        assert times.boundary(0, 8000) == WordBoundary(0, 8000)
 
 
 def test_a_text_that_made_no_sound_has_its_words_at_the_end() -> None:
@@ -111,26 +111,26 @@ def test_a_word_is_heard_when_about_half_of_it_was() -> None:
 
 
 def test_a_text_is_best_ended_at_a_pause_behind_a_mark() -> None:
-    assert TIMES.boundary(500, 3500) == Cut(3, 3000)
-    assert TIMES.boundary(500, 4000) == Cut(3, 3000)
+    assert TIMES.boundary(500, 3500) == WordBoundary(3, 3000)
+    assert TIMES.boundary(500, 4000) == WordBoundary(3, 3000)
 
 
 def test_a_text_without_one_is_ended_behind_the_next_word() -> None:
     """A pause behind no mark may lie within a word; and the longer the sound, the less sure it is
     which word it says."""
     late = 480
-    assert TIMES.boundary(500, 2500) == Cut(1, 1000 + late)
-    assert TIMES.boundary(1200, 2500) == Cut(2, 2000 + late)
-    assert TIMES.boundary(1200, 2100) == Cut(2, 2100), "no more than there is"
+    assert TIMES.boundary(500, 2500) == WordBoundary(1, 1000 + late)
+    assert TIMES.boundary(1200, 2500) == WordBoundary(2, 2000 + late)
+    assert TIMES.boundary(1200, 2100) == WordBoundary(2, 2100), "no more than there is"
 
 
 def test_a_text_of_which_no_word_is_whole_is_ended_before_the_first() -> None:
-    assert TIMES.boundary(0, 900) == Cut(0, 100)
+    assert TIMES.boundary(0, 900) == WordBoundary(0, 100)
 
 
 def test_a_word_is_cut_when_there_is_no_other_way() -> None:
-    assert TIMES.boundary(2100, 2600) == Cut(2, 2600)
-    assert TIMES.boundary(2100, 2900) == Cut(3, 2900), "most of it was heard"
+    assert TIMES.boundary(2100, 2600) == WordBoundary(2, 2600)
+    assert TIMES.boundary(2100, 2900) == WordBoundary(3, 2900), "most of it was heard"
 
 
 # --- a sentence that still goes on ----------------------------------------------------------------
@@ -161,7 +161,7 @@ def test_a_pause_that_still_goes_on_ends_a_word() -> None:
     times = so_far(TEXT, 2100 * 8, pauses_ms((1900, 2100)))
     assert near_ms((times.ends[7],)) == [1900]
     assert times.begins[8] >= 2100 * 8
-    assert times.boundary(1000 * 8, 2100 * 8) == Cut(8, 1900 * 8)
+    assert times.boundary(1000 * 8, 2100 * 8) == WordBoundary(8, 1900 * 8)
 
 
 def test_three_pauses_alike_are_those_of_a_voice_that_speaks_word_by_word() -> None:

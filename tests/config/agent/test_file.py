@@ -7,7 +7,7 @@ import pytest
 
 from app.call.agent import Agent, Limits, Transcription, TurnTaking, Voice
 from app.config.agent.file import BUILT_IN_AGENT, load_agent
-from app.config.agent.forms import Recording
+from app.config.agent.forms import RecordingRules
 from app.errors import ConfigError
 from app.tools.builtin import END_CALL, SEND_DIGITS
 
@@ -128,10 +128,10 @@ async def test_the_pizzeria_takes_an_order() -> None:
 
 def test_calls_are_not_recorded_unless_the_file_says_so() -> None:
     agent_of(HEAD)
-    assert load_agent(Path("agent.toml")).recording == Recording(False, "")
+    assert load_agent(Path("agent.toml")).recording == RecordingRules(False, "")
     agent_of(HEAD + '[recording]\nenabled = true\nannouncement = " This call is recorded. "\n')
     recording = load_agent(Path("agent.toml")).recording
-    assert recording == Recording(True, "This call is recorded.")
+    assert recording == RecordingRules(True, "This call is recorded.")
 
 
 def test_tools_lie_beside_the_agent_file(tmp_path: Path) -> None:

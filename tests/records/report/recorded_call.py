@@ -20,7 +20,7 @@ from app.call import commands as do
 from app.call import events as ev
 from app.call.agent import Agent
 from app.call.destinations import Destination
-from app.call.exits.attempts import Handover
+from app.call.exits.attempts import TransferAttempts
 from app.call.exits.transfer import TRANSFER
 from app.call.heard.conversation import Turn
 from app.call.machine import CallMachine
@@ -69,7 +69,7 @@ class Story:
         self._machine = CallMachine(AGENT)
         self._earlier: list[Turn] = []  # of the legs before
         self._ordered: do.TransferCall | None = None
-        self._handover: Handover | None = None
+        self._handover: TransferAttempts | None = None
         self._transfers: list[dict[str, object]] = []
         self._timeline = Timeline()
         self._due: list[tuple[float, int, Callable[[], None]]] = []
@@ -257,7 +257,7 @@ class Story:
         order, self._ordered = self._ordered, None
         assert order is not None
         route = [each for name in order.route for each in AGENT.destinations if each.name == name]
-        self._handover = Handover(route, order.call_id, order.reason, order.summary)
+        self._handover = TransferAttempts(route, order.call_id, order.reason, order.summary)
         self.feed(ev.CallRedirected())
         self.feed(ev.StreamEnded("stop"))
 

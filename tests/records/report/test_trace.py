@@ -1,16 +1,16 @@
-from app.call.timeline import Entry
+from app.call.timeline import TimelineEntry
 from app.records.report.trace import CallTrace, Span, trace
 from app.records.schema import TimelineRow
 from tests.records.report.recorded_call import ROUND_TRIP_MS, Story
 
 
 def traced(rows: list[TimelineRow]) -> CallTrace:
-    return trace(Entry.from_data(row.at_ms, row.kind, row.name, row.data) for row in rows)
+    return trace(TimelineEntry.from_data(row.at_ms, row.kind, row.name, row.data) for row in rows)
 
 
-def entry(order: int, at_ms: float, name: str, *pieces: object, **data: object) -> Entry:
+def entry(order: int, at_ms: float, name: str, *pieces: object, **data: object) -> TimelineEntry:
     """One command or event as it is stored; `pieces`: what a run of it holds."""
-    made = Entry(order, at_ms, "command", name, data)
+    made = TimelineEntry(order, at_ms, "command", name, data)
     made.pieces = [(order, at_ms, piece) for piece in pieces]
     return made
 

@@ -42,7 +42,7 @@ _muted = logging.getLogger(f"{__name__}.socket")
 _muted.setLevel(logging.WARNING)
 
 
-class Session:
+class QwenConnection:
     """One text at a time: `hand_over` it, take `event` by event, then `rest` or `say_goodbye`.
 
     `hz`: of its sound. `opened_ms`: how long it took to open. `alive`: it can be given a text.
@@ -56,7 +56,7 @@ class Session:
         session_id: str,
         hz: int,
         opened_ms: float,
-        on_lost: Callable[["Session"], None],
+        on_lost: Callable[["QwenConnection"], None],
     ) -> None:
         self.session_id = session_id
         self.hz = hz
@@ -176,7 +176,9 @@ class _Connect(connect):
         return exc
 
 
-async def open_session(settings: QwenSettings, on_lost: Callable[[Session], None]) -> Session:
+async def open_session(
+    settings: QwenSettings, on_lost: Callable[[QwenConnection], None]
+) -> QwenConnection:
     """Connect, have the settings taken, and believe the server about which they are.
 
     Raises:
@@ -200,7 +202,7 @@ async def open_session(settings: QwenSettings, on_lost: Callable[[Session], None
                 kind="fatal",
             )
         opened_ms = (time.monotonic() - started_s) * 1000
-        return Session(socket, events, created.session.id or "", hz, opened_ms, on_lost)
+        return QwenConnection(socket, events, created.session.id or "", hz, opened_ms, on_lost)
     except BaseException as error:
         # Nothing was said on it yet: there is nobody to take leave of.
         socket.transport.abort()

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from app.call.words.blank import is_blank
 from app.errors import VoiceError
 from app.wires.voices.qwen.codec import QwenSettings, Speech
-from app.wires.voices.qwen.session import Session, open_session
+from app.wires.voices.qwen.session import QwenConnection, open_session
 from app.wires.voices.voice import Sound, Sounds, file_in
 
 __all__ = ["QwenLine", "QwenSettings", "QwenVoice"]
@@ -72,9 +72,9 @@ class QwenLine:
         self.session_id = ""
         self._voice = voice
         self._mode = voice.settings.mode
-        self._spare: asyncio.Task[Session] | None = None  # it opens, or waits for a text
-        self._rested: Session | None = None  # said a text, and can say another
-        self._in_use: set[Session] = set()
+        self._spare: asyncio.Task[QwenConnection] | None = None  # it opens, or waits for a text
+        self._rested: QwenConnection | None = None  # said a text, and can say another
+        self._in_use: set[QwenConnection] = set()
         self._lost_spares = 0
         self._closed = False
 
@@ -126,7 +126,7 @@ class QwenLine:
         self._rested = self._spare = None
         self._in_use.clear()
 
-    async def _take(self) -> Session:
+    async def _take(self) -> QwenConnection:
         """A session for one text: the one that said the last, the spare, or a new one.
 
         Raises:
@@ -156,23 +156,23 @@ class QwenLine:
             if fresh:
                 raise VoiceError("Qwen closed the session before a text was handed over")
 
-    def _can_rest(self, session: Session) -> bool:
+    def _can_rest(self, session: QwenConnection) -> bool:
         return session.alive and self._rested is None
 
-    def _let_go(self, session: Session) -> None:
+    def _let_go(self, session: QwenConnection) -> None:
         session.drop()
         self._voice.own(session.say_goodbye())
 
     # --- the spare ---
 
-    def _opening(self) -> asyncio.Task[Session]:
+    def _opening(self) -> asyncio.Task[QwenConnection]:
         """The spare, opened now if there is none."""
         if self._spare is None:
             self._spare = self._voice.own(open_session(self._voice.settings, self._lost))
             self._spare.add_done_callback(self._opened)
         return self._spare
 
-    def _opened(self, opening: asyncio.Task[Session]) -> None:
+    def _opened(self, opening: asyncio.Task[QwenConnection]) -> None:
         if opening.cancelled():
             return
         failure = opening.exception()
@@ -181,7 +181,7 @@ class QwenLine:
             if self._spare is opening:
                 self._spare = None
 
-    def _lost(self, session: Session) -> None:
+    def _lost(self, session: QwenConnection) -> None:
         """It ended while it rested."""
         logger.debug("a session at Qwen ended", extra={"session_id": session.session_id})
         self._let_go(session)
@@ -193,13 +193,13 @@ class QwenLine:
                 self._lost_spares += 1
                 self._opening()
 
-    def _let_go_of_spare(self, spare: asyncio.Task[Session]) -> None:
+    def _let_go_of_spare(self, spare: asyncio.Task[QwenConnection]) -> None:
         session = _opened_by(spare)
         if session is not None:
             self._let_go(session)
         spare.cancel()
 
-    def _log(self, session: Session, *, waited_ms: float) -> None:
+    def _log(self, session: QwenConnection, *, waited_ms: float) -> None:
         logger.debug(
             "Qwen speaks",
             extra={
@@ -211,7 +211,7 @@ class QwenLine:
         )
 
 
-def _opened_by(opening: asyncio.Task[Session]) -> Session | None:
+def _opened_by(opening: asyncio.Task[QwenConnection]) -> QwenConnection | None:
     """The session, once there is one."""
     if not opening.done() or opening.cancelled() or opening.exception() is not None:
         return None

@@ -50,11 +50,11 @@ class Sessions:
             raise
         return connection
 
-    def synthesis(self, connection: Connection, text: str, uid: str) -> "Session":
-        return Session(self._settings, connection, text, uid)
+    def synthesis(self, connection: Connection, text: str, uid: str) -> "TtsSession":
+        return TtsSession(self._settings, connection, text, uid)
 
 
-class Session:
+class TtsSession:
     """One text on a connection. `begin`, then `more` until it gives None, or `cancel`."""
 
     def __init__(

@@ -1,1 +1,0 @@
-"""The house: the rooms of app/ and their order, which one test checks and one picture shows."""

@@ -1,0 +1,109 @@
+"""Imports run downwards between the entries of app/ and in no circle; every kind of import counts."""
+
+import ast
+import re
+import sys
+import tomllib
+from graphlib import CycleError, TopologicalSorter
+from importlib.metadata import packages_distributions
+
+import pytest
+
+from docs.imports import APP, IMPORTS, OWN, ROOT, TREES, between, entries, entry_of
+
+ENTRIES = list(entries())
+MODULES = [name for name in TREES if name not in ("app", "app.__main__")]
+FOLDERS = sorted({name.rpartition(".")[0] for name in MODULES})
+
+MOST_ENTRIES = 12
+SEE_SETTINGS = ("app.cli", "app.main", "app.bridge.services")
+# What runs calls without an account is no part of the service.
+SEE_SIMULATOR = ("app.cli", "app.simulator")
+# What needs the extra `demo`, and says so where it is not installed.
+NEED_DEMO = ("app.cli", "app.records.report", "app.simulator")
+PURE = {"binascii", "base64", "collections", "collections.abc", "dataclasses", "enum", "functools"}
+PURE |= {"datetime", "itertools", "json", "math", "re", "statistics", "typing", "zoneinfo"}
+COMES_WITH = {"pydantic-core": "pydantic", "starlette": "fastapi", "yarl": "aiohttp"}
+# ... are parts of the interface of what they come with.
+
+
+def test_app_has_the_entries_that_it_lists_and_no_more() -> None:
+    there = {path.stem for path in APP.iterdir() if not path.name.startswith(("_", "."))}
+
+    assert there == set(ENTRIES) and len(ENTRIES) <= MOST_ENTRIES
+
+
+def test_every_module_says_what_it_is_for_in_a_sentence() -> None:
+    for name, tree in TREES.items():
+        sentence = (ast.get_docstring(tree) or "").split("\n\n")[0]
+        assert sentence.endswith(".") or name == "app.__main__", name
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_run_downwards(name: str) -> None:
+    for imported in OWN[name] - {"app"}:
+        here, there = ENTRIES.index(entry_of(name)), ENTRIES.index(entry_of(imported))
+        assert here <= there, f"{name} imports {imported}"
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_no_import_leads_back(folder: str) -> None:
+    """Not between what is directly in a folder, folders taken as one."""
+    try:
+        TopologicalSorter(between(folder)).prepare()
+    except CycleError as error:
+        pytest.fail(f"{folder}: {' -> '.join(error.args[1])}")
+
+
+def test_wires_do_not_know_each_other() -> None:
+    wires = between("app.wires")
+
+    for name in ("twilio", "realtime", "voices"):
+        assert wires[name] <= {"retry_after"}, name
+
+
+def test_few_see_the_settings() -> None:
+    seeing = [name for name, imported in OWN.items() if "app.config.settings" in imported]
+
+    assert [name for name in seeing if not name.startswith(SEE_SETTINGS)] == []
+
+
+def test_the_simulator_knows_nothing_of_the_bridge_and_the_bridge_nothing_of_it() -> None:
+    for name, imported in OWN.items():
+        entries = {entry_of(each) for each in imported - {"app"}}
+        if name.startswith("app.simulator"):
+            assert entries <= {"simulator", "audio"}, f"{name} imports from {entries}"
+        elif not name.startswith(SEE_SIMULATOR):
+            assert "simulator" not in entries, f"{name} imports the simulator"
+
+
+def test_the_call_is_pure() -> None:
+    for name, imported in IMPORTS.items():
+        if name.startswith("app.call"):
+            own = {each for each in imported if each.startswith("app")}
+            assert {entry_of(each) for each in own} <= {"call", "audio", "errors"}, name
+            assert imported - own <= PURE, f"{name} imports {imported - own - PURE}"
+
+
+def test_audio_and_errors_import_nothing_of_ours() -> None:
+    assert OWN["app.audio"] == OWN["app.errors"] == set()
+
+
+def test_every_imported_package_is_a_declared_dependency() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = {_distribution(each) for each in project["dependencies"]}
+    demo = {_distribution(each) for each in project["optional-dependencies"]["demo"]}
+    owners = packages_distributions()
+    for name, imported in IMPORTS.items():
+        allowed = declared | demo if name.startswith(NEED_DEMO) else declared
+        for package in {each.split(".")[0] for each in imported} - {"app"}:
+            if package not in sys.stdlib_module_names:
+                found = {_distribution(each) for each in owners.get(package, [package])}
+                found |= {COMES_WITH[each] for each in found & COMES_WITH.keys()}
+                assert found & allowed, f"{name} imports {package}: declare it in pyproject.toml"
+
+
+def _distribution(requirement: str) -> str:
+    found = re.match("[A-Za-z0-9._-]+", requirement)
+    assert found is not None
+    return found[0].lower().replace("_", "-")
