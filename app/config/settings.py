@@ -18,10 +18,9 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
 
 from app.call.words.blank import is_blank, stripped
+from app.config.database_url import EXPECTED_URL, parse_database_url
 from app.config.phone_number import EXPECTED_NUMBER, Number
 from app.errors import ConfigError
 
@@ -35,13 +34,6 @@ _HOST_AND_PORT = re.compile(r"[A-Za-z0-9._:\[\]-]+")
 _PRINTABLE = re.compile(r"[!-~]+")
 _EVERYBODY: tuple[Network, ...] = (IPv4Network("0.0.0.0/0"), IPv6Network("::/0"))
 _LOOPBACK: tuple[Network, ...] = (IPv4Network("127.0.0.1"), IPv6Network("::1"))
-
-# What asyncpg takes from a URL through SQLAlchemy. Hosting companies hand out libpq's names:
-# `sslmode` is asyncpg's `ssl`, and asyncpg has nothing for `channel_binding`.
-_POSTGRES_OPTIONS = {"ssl", "sslmode", "channel_binding", "host", "port"} | {
-    "prepared_statement_cache_size"
-}
-_SSL_MODES = {"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}
 
 
 def _address(*schemes: str) -> Callable[[str], str]:
@@ -96,53 +88,11 @@ def _redis(value: SecretStr | None) -> SecretStr | None:
 
 
 def _database(value: SecretStr) -> SecretStr:
-    _async_url(value.get_secret_value())
-    return value
-
-
-def _async_url(value: str) -> URL:
     try:
-        url = make_url(value)
-    except ArgumentError:
-        raise ValueError from None  # its text shows the URL, and that may hold a password
-    if url.drivername == "sqlite":
-        return _sqlite_url(url)
-    if url.drivername in ("postgresql", "postgres"):
-        return _postgres_url(url)
-    raise ValueError
-
-
-def _sqlite_url(url: URL) -> URL:
-    if not url.database or url.host or url.query:
-        raise ValueError
-    file = Path(url.database)
-    if file.is_dir():
-        raise PydanticCustomError("expected", "a file, and this is a directory")
-    if not file.parent.is_dir():
-        raise PydanticCustomError("expected", "a file in a directory that exists; create it first")
-    return url.set(drivername="sqlite+aiosqlite")
-
-
-def _postgres_url(url: URL) -> URL:
-    if not url.database:
-        raise ValueError
-    unknown = sorted(set(url.query) - _POSTGRES_OPTIONS)
-    if unknown:
-        raise PydanticCustomError(
-            "expected",
-            "no '{name}' after the ?; it takes {known}",
-            {"name": unknown[0], "known": ", ".join(sorted(_POSTGRES_OPTIONS))},
-        )
-    query = dict(url.query)
-    query.pop("channel_binding", None)
-    ssl = query.pop("sslmode", None) or query.pop("ssl", None)
-    if ssl is not None:
-        if ssl not in _SSL_MODES:
-            raise PydanticCustomError(
-                "expected", "an sslmode of {modes}", {"modes": ", ".join(sorted(_SSL_MODES))}
-            )
-        query["ssl"] = ssl
-    return url.set(drivername="postgresql+asyncpg", query=query)
+        parse_database_url(value.get_secret_value())
+    except ConfigError as error:
+        raise PydanticCustomError("fault", "{said}", {"said": str(error)}) from None
+    return value
 
 
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)]
@@ -222,9 +172,7 @@ class Settings(BaseSettings):
     )
 
     database_url: Annotated[SecretStr, AfterValidator(_database)] = Field(
-        default=SecretStr("sqlite:///calls.db"),
-        description="sqlite:///file, sqlite:////directory/file or "
-        "postgresql://user:password@host/database",
+        default=SecretStr("sqlite:///calls.db"), description=EXPECTED_URL
     )
     recordings_dir: Path = Field(default=Path("recordings"), description="the path of a directory")
     redis_url: Annotated[SecretStr | None, AfterValidator(_redis)] = Field(
@@ -243,11 +191,6 @@ class Settings(BaseSettings):
     def realtime_url(self) -> str:
         """Where Realtime sockets are opened, without the `?model=` part."""
         return re.sub("^http", "ws", self.openai_base_url) + "/realtime"
-
-    @property
-    def database_async_url(self) -> URL:
-        """The database's address for `create_async_engine`, with the driver that we chose."""
-        return _async_url(self.database_url.get_secret_value())
 
     @model_validator(mode="wrap")
     @classmethod
@@ -310,6 +253,8 @@ def _missing_partners(values: Mapping[str, Any]) -> list[str]:
 
 
 def _problem(error: ErrorDetails) -> str:
+    if error["type"] == "fault":
+        return error["msg"]
     name = str(error["loc"][0])
     field = Settings.model_fields[name]
     expected = error["msg"] if error["type"] == "expected" else field.description

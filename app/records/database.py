@@ -8,19 +8,26 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
 
-from app.errors import BridgeError, ConfigError
+from app.config.database_url import parse_database_url
+from app.errors import BridgeError
 from app.records.private_files import narrow, new_private_file
 
 OUTAGES = (sa.exc.SQLAlchemyError, sqlite3.Error, OSError, TimeoutError)
-"""What a database raises that is away, or that cannot do as it is told."""
+"""What a database raises that cannot be reached, or that cannot carry out a statement."""
+
+CANNOT_OPEN = (*OUTAGES, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError)
+"""What opening a database raises: asyncpg's own errors come unwrapped while it connects, and it
+raises ValueError for a PGPORT or a certificate that it cannot use."""
 
 to_json = partial(json.dumps, default=str)
 
+_POSTGRES_DEADLINES_S = {"timeout": 5, "command_timeout": 10}
 _COMPANIONS = ("-wal", "-shm", "-journal")
 _SCHEMA_LOCK = 0x70686F6E  # any number: replicas that start together change the schema in turn
 
@@ -31,7 +38,7 @@ class StoreUnavailable(BridgeError):
 
 @contextmanager
 def reachable() -> Iterator[None]:
-    """Turns what a database raises that is away into a StoreUnavailable."""
+    """Turn an outage of the database into a StoreUnavailable."""
     try:
         yield
     except OUTAGES as error:
@@ -41,36 +48,31 @@ def reachable() -> Iterator[None]:
 
 
 def open_engine(database_url: str, busy_timeout_ms: int) -> AsyncEngine:
-    try:
-        url = sa.make_url(database_url)
-    except ArgumentError:
-        raise ConfigError(
-            "DATABASE_URL is no URL; use sqlite:///calls.db or postgresql://…"
-        ) from None
+    """An engine for a DATABASE_URL. It connects when it is first used.
+
+    `busy_timeout_ms`: how long a statement waits for SQLite's lock.
+
+    Raises:
+        ConfigError: see `parse_database_url`.
+    """
+    database = parse_database_url(database_url)
     # Parameters are transcripts and numbers: they stay out of every error's text.
     common: dict[str, Any] = {
         "hide_parameters": True,
         "pool_timeout": 5,
         "json_serializer": to_json,
     }
-    if url.get_backend_name() == "postgresql":
-        if sslmode := url.query.get("sslmode"):  # libpq's word; asyncpg calls it ssl
-            url = url.difference_update_query(["sslmode"]).update_query_dict({"ssl": sslmode})
-        deadlines_s = {"timeout": 5, "command_timeout": 10}
+    if database.url.get_backend_name() == "postgresql":
         return create_async_engine(
-            url.set(drivername="postgresql+asyncpg"),
+            database.url,
             pool_pre_ping=True,
-            connect_args=deadlines_s,
+            connect_args={**_POSTGRES_DEADLINES_S, **database.connect_args},
             **common,
         )
-    if url.get_backend_name() != "sqlite":
-        raise ConfigError("DATABASE_URL must begin with sqlite:// or postgresql://")
-    if url.database in (None, "", ":memory:"):  # one connection is the whole database
+    if database.file is None:  # one connection is the whole database
         common |= {"poolclass": sa.AsyncAdaptedQueuePool, "pool_size": 1, "max_overflow": 0}
     engine = create_async_engine(
-        url.set(drivername="sqlite+aiosqlite"),
-        connect_args={"timeout": busy_timeout_ms / 1000},
-        **common,
+        database.url, connect_args={"timeout": busy_timeout_ms / 1000}, **common
     )
 
     @sa.event.listens_for(engine.sync_engine, "connect")
@@ -83,18 +85,18 @@ def open_engine(database_url: str, busy_timeout_ms: int) -> AsyncEngine:
 
 
 def prepare_file(path: str) -> None:
-    """Open an SQLite file once, before aiosqlite does: when that fails to, its thread may outlive
-    the event loop and say so on stderr.
+    """Open an SQLite file once, before aiosqlite does: when aiosqlite fails to open it, its thread
+    may outlive the event loop and print a traceback on stderr.
 
-    The file and its companions are their owner's alone: SQLite gives those the mode of the file.
+    Only the owner may read the file and its companions: SQLite gives those the mode of the file.
     """
-    file = None if path == ":memory:" or path.startswith("file:") else Path(path)
+    file = None if path == ":memory:" else Path(path)
     if file is not None:
         with suppress(FileExistsError):
             new_private_file(file)
-    with closing(sqlite3.connect(path, uri=path.startswith("file:"))) as connection:
-        # WAL: readers and the writer do not wait for each other. The file remembers it, so it does
-        # not matter that SQLite refuses at once while another connection is switching.
+    with closing(sqlite3.connect(path)) as connection:
+        # WAL: readers and the writer do not wait for each other. The file remembers the mode, so
+        # SQLite may refuse it here, as it does while another connection is switching.
         with suppress(sqlite3.OperationalError):
             connection.execute("PRAGMA journal_mode = WAL")
         if file is not None:  # and it is a database
@@ -138,7 +140,7 @@ def _missing_columns(connection: sa.Connection, metadata: sa.MetaData) -> list[s
 
 
 def blames_data(error: Exception) -> bool:
-    """Whether another try can only fail again: a row is at fault, not the database."""
+    """Whether a retry can only fail again: a row is at fault, not the database."""
     if not isinstance(error, DBAPIError):
         return not isinstance(error, (OSError, TimeoutError, sa.exc.TimeoutError))
     at_fault = sa.exc.IntegrityError, sa.exc.DataError, sa.exc.InterfaceError

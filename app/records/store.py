@@ -20,7 +20,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.records.database import (
-    OUTAGES,
+    CANNOT_OPEN,
     StoreUnavailable,
     blames_data,
     complete_schema,
@@ -125,13 +125,13 @@ class Store:
     ) -> "Store":
         """Connect and create the tables and columns that are missing.
 
-        `database_url`: `sqlite:///…` or `postgresql://…`, with or without a driver's name.
+        `database_url`: as DATABASE_URL holds it.
         `busy_timeout_ms`: how long one try waits for SQLite's lock.
-        `most_waiting_entries`: timeline entries kept in memory while the database is away; the
-        oldest make room.
+        `most_waiting_entries`: timeline entries kept in memory while the database cannot be
+        reached; the oldest make room.
 
         Raises:
-            ConfigError: the URL is none that we can use.
+            ConfigError: the URL cannot be used; see `parse_database_url`.
             StoreUnavailable: the database cannot be opened.
         """
         engine = open_engine(database_url, busy_timeout_ms)
@@ -141,11 +141,12 @@ class Store:
             await complete_schema(engine, metadata)
         except BaseException as error:
             await engine.dispose()
-            if not isinstance(error, OUTAGES):
+            if not isinstance(error, CANNOT_OPEN):
                 raise
             cause = getattr(error, "orig", None) or error
+            said = " ".join(str(cause).split()) or repr(cause)
             raise StoreUnavailable(
-                f"cannot open the database {engine.url!r}: {str(cause) or repr(cause)}; "
+                f"cannot open the database {engine.url!r}: {said}; "
                 "check DATABASE_URL, and that the database is up and may be written"
             ) from error
         return cls(engine, most_waiting_entries)

@@ -278,7 +278,7 @@ async def test_closing_writes_what_is_pending(file: Path) -> None:
     store.save_call("CA1")
     await store.aclose()
 
-    again = await Store.open(f"sqlite+aiosqlite:///{file}")
+    again = await Store.open(f"sqlite:///{file}")
     assert [call.call_sid for call in await again.list_calls()] == ["CA1"]
     await again.aclose()
 
@@ -311,7 +311,7 @@ async def test_deleting_a_call_deletes_all_of_it(store: Store, file: Path) -> No
 
 
 async def test_a_database_in_memory_lets_nobody_undo_the_writer() -> None:
-    store = await Store.open("sqlite://")
+    store = await Store.open("sqlite:///:memory:")
     for number in range(5):
         store.save_call(f"CA{number}")
         flushed = asyncio.create_task(store.flush())
@@ -330,20 +330,10 @@ async def test_reading_says_that_the_database_is_away(store: Store, file: Path) 
         await store.get_call("CA1")
 
 
-@pytest.mark.parametrize("url", ["", "calls.db", "mysql://127.0.0.1/calls"])
-async def test_a_url_that_names_no_database_of_ours_is_a_fault_of_configuration(url: str) -> None:
+@pytest.mark.parametrize("url", ["mysql://127.0.0.1/calls", "sqlite:////nowhere/at/all/calls.db"])
+async def test_a_url_that_names_no_database_is_a_fault_of_configuration(url: str) -> None:
     with pytest.raises(ConfigError, match="DATABASE_URL"):
         await Store.open(url)
-
-
-@pytest.mark.parametrize(
-    "url", ["sqlite:////nowhere/at/all/calls.db", "postgresql://me:hidden@127.0.0.1:1/calls"]
-)
-async def test_a_database_that_cannot_be_opened_names_the_fix_and_no_password(url: str) -> None:
-    with pytest.raises(StoreUnavailable, match="check DATABASE_URL") as raised:
-        await Store.open(url)
-
-    assert "hidden" not in str(raised.value)
 
 
 def test_a_file_that_is_no_database_is_left_alone(file: Path) -> None:
