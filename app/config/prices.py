@@ -2,46 +2,70 @@
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from datetime import date, datetime
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from app.call.usage import Usage
+from app.config.agent.forms import Form
 from app.config.toml_lines import KeyPath, read_toml, shown
 from app.errors import ConfigError
 
 BUILT_IN_PRICES = Path(__file__).with_name("prices.toml")
 
-_TOKENS = tuple(each.name for each in fields(Usage) if each.name.startswith(("input_", "output_")))
-_LINE = ("inbound", "outbound", "media_stream")
 _PER_TOKENS = Decimal(1_000_000)
 _PER_CHARACTERS_PRICED = Decimal(10_000)
 _SMALLEST = Decimal("0.000001")  # of a dollar; what an amount is rounded to
 _SNAPSHOT = re.compile(r"(-\d{4}-\d{2}-\d{2})?")
-_HIGHEST = 1_000_000  # dollars; far more is a slip of the pen
-_PER_MILLION = f"a price per 1M tokens from 0 to {_HIGHEST}"
-_PER_MINUTE = f"a price per minute from 0 to {_HIGHEST}"
-_PER_CHARACTERS = f"a price per 10,000 characters from 0 to {_HIGHEST}"
-_KEYS = ("as_of", "currency", "models", "transcription", "voices", "line")
+_HIGHEST = 1_000_000  # dollars; more is a typing mistake
 
 _Price = TypeVar("_Price")
-_Table = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Prices:
-    """Prices in US dollars. `models`: per 1M tokens, by the names of `Usage`. `transcription`: per
-    minute of audio. `voices`: per 10,000 characters, by an external voice's label or by its
-    provider. `line`: per started minute. `as_of`: the day they were looked up."""
+def _decimal(value: object) -> object:
+    return Decimal(value) if type(value) is int else value
 
+
+Dollars = Annotated[Decimal, BeforeValidator(_decimal), Field(ge=0, le=_HIGHEST)]
+
+
+class ModelPrices(Form):
+    """Dollars per 1M tokens, by the names of `Usage`."""
+
+    input_text: Dollars
+    input_audio: Dollars
+    input_text_cached: Dollars
+    input_audio_cached: Dollars
+    output_text: Dollars
+    output_audio: Dollars
+
+
+class LinePrices(Form):
+    """Dollars per started minute of a call at Twilio."""
+
+    inbound: Dollars
+    outbound: Dollars
+    media_stream: Dollars
+
+
+class Prices(Form):
+    """A file of prices, in US dollars."""
+
+    #: The day on which the prices were looked up.
     as_of: date
-    models: Mapping[str, Mapping[str, Decimal]]
-    transcription: Mapping[str, Decimal]
-    voices: Mapping[str, Decimal]
-    line: Mapping[str, Decimal]
+    currency: Literal["USD"] = "USD"
+    #: By the model's name.
+    models: dict[str, ModelPrices]
+    #: Dollars per minute of audio, by the model's name.
+    transcription: dict[str, Dollars]
+    #: Dollars per 10,000 characters, by an external voice's label or by its provider.
+    voices: dict[str, Dollars] = {}
+    line: LinePrices
 
     def of(
         self,
@@ -55,22 +79,20 @@ class Prices:
         voice: str = "",
         dialed_seconds: Sequence[float | None] = (),
     ) -> dict[str, Any]:
-        """The cost of a call, ready for JSON: amounts in dollars, to a millionth.
+        """The cost of a call, ready for JSON: amounts in dollars, rounded to a millionth.
 
-        A part whose price or measure is not known is None and stands in `unknown`; `total` is None
-        then too, because a sum that leaves something out is too small.
+        A part whose price or measure is unknown is None, and `unknown` lists it; `total` is None
+        then too, because the sum of the other parts would be too small.
 
         Args:
             model: the model's name, with or without the date of a snapshot.
-            seconds: how long the line was open. Each started minute counts, and one that was never
-                open costs nothing.
+            seconds: how long the call was connected. Each started minute counts; 0 costs nothing.
             direction: in Twilio's words: inbound, outbound-api, outbound-dial.
-            transcription: the model that wrote down what the caller said; empty: that is no part of
-                the result.
-            transcribed_seconds: how much audio it was given; None: not known.
+            transcription: the model that transcribed the caller; empty: the result has no such
+                part.
+            transcribed_seconds: how much audio was transcribed; None: unknown.
             voice: the label of the external voice that spoke.
-            dialed_seconds: how long each human was on the line to whom the caller was handed, or
-                who picked up; None: not known.
+            dialed_seconds: how long each callee of a transfer was connected; None: unknown.
         """
         parts = {"model": self._model(usage, model), "line": self._line(seconds, direction)}
         if transcription:
@@ -104,12 +126,12 @@ class Prices:
         new_text = max(0, usage.input_text - usage.input_text_cached)
         new_audio = max(0, usage.input_audio - usage.input_audio_cached)
         amount = (
-            new_text * price["input_text"]
-            + usage.input_text_cached * price["input_text_cached"]
-            + new_audio * price["input_audio"]
-            + usage.input_audio_cached * price["input_audio_cached"]
-            + usage.output_text * price["output_text"]
-            + usage.output_audio * price["output_audio"]
+            new_text * price.input_text
+            + usage.input_text_cached * price.input_text_cached
+            + new_audio * price.input_audio
+            + usage.input_audio_cached * price.input_audio_cached
+            + usage.output_text * price.output_text
+            + usage.output_audio * price.output_audio
         )
         return amount / _PER_TOKENS
 
@@ -120,7 +142,8 @@ class Prices:
         # https://support.twilio.com/hc/en-us/articles/223132307: 1 min 20 s of a call, and of its
         # media stream, are billed as 2 minutes.
         started_minutes = math.ceil(max(0.0, seconds) / 60)
-        return started_minutes * (self.line[way] + self.line["media_stream"])
+        price = self.line.inbound if way == "inbound" else self.line.outbound
+        return started_minutes * (price + self.line.media_stream)
 
     def _dialed(self, dialed_seconds: Sequence[float | None]) -> Decimal | None:
         minutes = Decimal(0)
@@ -128,11 +151,11 @@ class Prices:
             if seconds is None:
                 return None
             minutes += math.ceil(max(0.0, seconds) / 60)
-        return minutes * self.line["outbound"]
+        return minutes * self.line.outbound
 
     def _voice(self, usage: Usage, label: str) -> Decimal | None:
         price = self.voices.get(label, self.voices.get(label.partition("/")[0]))
-        if price is None or usage.fallback_characters:  # others have other prices
+        if price is None or usage.fallback_characters:  # the fallbacks have other prices
             return None
         return price * usage.voice_characters / _PER_CHARACTERS_PRICED
 
@@ -144,19 +167,28 @@ class Prices:
 
 
 def load_prices(path: Path | None) -> Prices:
-    """The built-in prices, and over them what the file at `path` says otherwise.
+    """The built-in prices, and over them those of the file at `path`.
 
     Raises:
         ConfigError: one line per fault, `file:line: key: what is expected, what was found`.
     """
-    prices = _read(BUILT_IN_PRICES, Prices(date.min, {}, {}, {}, {}))
-    return prices if path is None else _read(path, prices)
+    built_in, lines = read_toml(BUILT_IN_PRICES, parse_float=Decimal)
+    if path is None:
+        return _validated(BUILT_IN_PRICES, built_in, lines)
+    try:
+        own, lines = read_toml(path, parse_float=Decimal)
+    except OSError as error:
+        raise ConfigError(
+            f"PRICES_FILE: cannot read {path}: {error.strerror}; set it to a TOML file of prices, "
+            "or leave it out for the built-in ones"
+        ) from None
+    return _validated(path, _merged(built_in, own), lines)
 
 
 def _named(name: str, prices: Mapping[str, _Price]) -> _Price | None:
-    """The price of a model: of its whole name first, then of the name without its snapshot's date.
+    """The price of a model, by its whole name or by its name without the date of a snapshot.
 
-    No shorter beginning will do: gpt-realtime-2.1-mini is not gpt-realtime-2.1 at its price.
+    No shorter prefix counts: gpt-realtime-2.1-mini does not cost what gpt-realtime-2.1 costs.
     """
     for known in sorted(prices, key=len, reverse=True):
         if name.startswith(known) and _SNAPSHOT.fullmatch(name, len(known)):
@@ -166,96 +198,60 @@ def _named(name: str, prices: Mapping[str, _Price]) -> _Price | None:
 
 # --- the file -------------------------------------------------------------------------------------
 
+_TABLES: dict[str, type[Form]] = {"models": ModelPrices, "line": LinePrices}
+_PER_MINUTE = f"a price per minute from 0 to {_HIGHEST}"
+_EXPECTED = {
+    "as_of": "a day such as 2026-11-21",
+    "currency": "'USD', which all prices are in",
+    "models": f"a price per 1M tokens from 0 to {_HIGHEST}",
+    "transcription": _PER_MINUTE,
+    "voices": f"a price per 10,000 characters from 0 to {_HIGHEST}",
+    "line": _PER_MINUTE,
+}
 
-def _read(path: Path, below: Prices) -> Prices:
-    """The prices of a file, laid over those that are known."""
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Two files as one. What both have is the one above's; tables are merged key by key."""
+    merged = {**below, **above}
+    for key in below.keys() & above.keys():
+        if isinstance(below[key], dict) and isinstance(above[key], dict):
+            merged[key] = _merged(below[key], above[key])
+    return merged
+
+
+def _validated(path: Path, data: Mapping[str, Any], lines: Mapping[KeyPath, int]) -> Prices:
     try:
-        data, lines = read_toml(path, parse_float=Decimal)
-    except OSError as error:
-        raise ConfigError(
-            f"PRICES_FILE: cannot read {path}: {error.strerror}; set it to a TOML file of prices, "
-            "or leave it out for the built-in ones"
-        ) from None
-    reader = _Reader(lines)
-    prices = reader.prices(data, below)
-    if reader.faults:
-        raise ConfigError(*(f"{path}:{line}: {said}" for line, said in sorted(reader.faults)))
-    return prices
+        return Prices.model_validate(data)
+    except ValidationError as error:
+        found = [(_line(place, lines), place, said) for place, said in _faults(error.errors())]
+    faults = [(line, f"{_key(place)}: {said}") for line, place, said in found]
+    raise ConfigError(*(f"{path}:{line}: {said}" for line, said in sorted(faults)))
 
 
-class _Reader:
-    """Takes a file's data apart. `faults`: each with its line; what it made is of no use then."""
+def _faults(errors: Sequence[ErrorDetails]) -> Iterator[tuple[KeyPath, str]]:
+    """Each fault in words, with its place in the file. Keys that a table lacks are one fault."""
+    missing: dict[KeyPath, list[str]] = {}
+    for error in errors:
+        place = tuple(map(str, error["loc"]))
+        match error["type"]:
+            case "missing":
+                missing.setdefault(place[:-1], []).append(place[-1])
+            case "extra_forbidden":
+                known = _TABLES.get(place[0], Prices).model_fields
+                yield place, f"unknown key; known here: {', '.join(known)}"
+            case "model_type" | "dict_type":
+                yield place, f"expected a table, got {shown(error['input'])}"
+            case _:
+                yield place, f"expected {_EXPECTED[place[0]]}, got {shown(error['input'])}"
+    for place, keys in missing.items():
+        yield place, f"missing; expected {', '.join(keys)}"
 
-    def __init__(self, lines: Mapping[KeyPath, int]) -> None:
-        self.faults: list[tuple[int, str]] = []
-        self._lines = lines
 
-    def prices(self, data: _Table, below: Prices) -> Prices:
-        self._no_others(data, _KEYS, ())
-        as_of = data.get("as_of", below.as_of)
-        if not isinstance(as_of, date) or isinstance(as_of, datetime):
-            self._expected("a day such as 2026-11-21", as_of, ("as_of",))
-        if (currency := data.get("currency", "USD")) != "USD":
-            self._expected("'USD', which all prices are in", currency, ("currency",))
-        models = dict(below.models)
-        for name in self._table(data, ("models",)):
-            place = ("models", name)
-            models[name] = self._filled(data["models"], place, models.get(name, {}), _TOKENS)
-        minutes = self._table(data, ("transcription",))
-        return Prices(
-            as_of=as_of,
-            models=models,
-            transcription={
-                **below.transcription,
-                **self._numbers(minutes, _PER_MINUTE, ("transcription",)),
-            },
-            voices={
-                **below.voices,
-                **self._numbers(self._table(data, ("voices",)), _PER_CHARACTERS, ("voices",)),
-            },
-            line=self._filled(data, ("line",), below.line, _LINE),
-        )
+def _line(place: KeyPath, lines: Mapping[KeyPath, int]) -> int:
+    """The line of a key, or of the table that it is missing from."""
+    within = (place[:length] for length in range(len(place), 0, -1))
+    return next((lines[path] for path in within if path in lines), 1)
 
-    def _filled(
-        self, data: _Table, place: KeyPath, below: Mapping[str, Decimal], needed: tuple[str, ...]
-    ) -> dict[str, Decimal]:
-        """A table laid over what is known; together they have every price that is needed."""
-        table = self._table(data, place)
-        self._no_others(table, needed, place)
-        missing = [key for key in needed if key not in table and key not in below]
-        if missing and isinstance(data.get(place[-1], {}), dict):
-            self._fault(f"missing; expected {', '.join(missing)}", place)
-        named = {key: table[key] for key in needed if key in table}
-        expected = _PER_MINUTE if needed is _LINE else _PER_MILLION
-        return {**below, **self._numbers(named, expected, place)}
 
-    def _table(self, data: _Table, place: KeyPath) -> _Table:
-        table = data.get(place[-1], {})
-        if isinstance(table, dict):
-            return table
-        self._expected("a table", table, place)
-        return {}
-
-    def _numbers(self, table: _Table, expected: str, place: KeyPath) -> dict[str, Decimal]:
-        numbers = {}
-        for key, value in table.items():
-            is_number = isinstance(value, int | Decimal) and not isinstance(value, bool)
-            if is_number and Decimal(value).is_finite() and 0 <= value <= _HIGHEST:
-                numbers[key] = Decimal(value)
-            else:
-                self._expected(expected, value, (*place, key))
-        return numbers
-
-    def _no_others(self, table: _Table, known: Iterable[str], place: KeyPath) -> None:
-        for key in table:
-            if key not in known:
-                self._fault(f"unknown key; known here: {', '.join(known)}", (*place, key))
-
-    def _expected(self, what: str, found: object, place: KeyPath) -> None:
-        self._fault(f"expected {what}, got {shown(found)}", place)
-
-    def _fault(self, said: str, place: KeyPath) -> None:
-        within = (place[:length] for length in range(len(place), 0, -1))
-        line = next((self._lines[path] for path in within if path in self._lines), 1)
-        key = ".".join(f'"{part}"' if "." in part else part for part in place)
-        self.faults.append((line, f"{key}: {said}"))
+def _key(place: KeyPath) -> str:
+    return ".".join(f'"{part}"' if "." in part else part for part in place)

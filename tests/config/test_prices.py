@@ -175,7 +175,7 @@ def test_the_built_in_prices_name_the_default_model_and_their_day() -> None:
 
     assert Settings.model_fields["openai_realtime_model"].default in prices.models
     assert prices.as_of >= date(2026, 11, 21)
-    assert prices.models["gpt-realtime-2.1"]["output_audio"] == Decimal(64)
+    assert prices.models["gpt-realtime-2.1"].output_audio == Decimal(64)
 
 
 def test_every_built_in_price_says_where_it_is_from() -> None:
@@ -192,11 +192,10 @@ def test_a_file_of_ones_own_has_to_hold_only_what_differs(own: Prices) -> None:
     built_in = load_prices(None)
 
     assert own.as_of == date(2027, 2, 3)
-    assert own.models["gpt-realtime-2.1"] == {
-        **built_in.models["gpt-realtime-2.1"],
-        "output_audio": Decimal("50.00"),
-    }
-    assert own.line == {**built_in.line, "inbound": Decimal("0.01")}
+    assert own.models["gpt-realtime-2.1"] == built_in.models["gpt-realtime-2.1"].model_copy(
+        update={"output_audio": Decimal("50.00")}
+    )
+    assert own.line == built_in.line.model_copy(update={"inbound": Decimal("0.01")})
     assert own.transcription == built_in.transcription
     assert own.models.keys() == built_in.models.keys() | {"my-model"}
 
