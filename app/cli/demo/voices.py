@@ -11,7 +11,13 @@ from typing import Protocol
 from pydantic import SecretStr
 
 from app.config.agent.file import LoadedAgent, load_agent
-from app.config.agent.voice import ProviderForm
+from app.config.agent.voice_providers import (
+    ExternalForm,
+    HttpForm,
+    QwenForm,
+    VolcengineV1Form,
+    VolcengineV3Form,
+)
 from app.errors import ConfigError
 from app.simulator.voices.http import HttpStandIn
 from app.simulator.voices.mouth import Mouth, Plan, espeak
@@ -128,16 +134,12 @@ def _stand_in(voice: DemoVoice, mouth: Mouth) -> AbstractAsyncContextManager[_St
     return VolcengineStandIn(mouth, _as_a_provider_would)
 
 
-def _form(voice: DemoVoice, url: str) -> ProviderForm:
+def _form(voice: DemoVoice, url: str) -> ExternalForm:
     """What would stand in the agent file's [voice]."""
     if voice is DemoVoice.QWEN:
-        return ProviderForm(provider="qwen", url=url, sample_rate=24000)
+        return QwenForm(url=url, sample_rate=24000)
     if voice is DemoVoice.HTTP:
-        return ProviderForm(provider="http", url=url, name="demo", sample_rate=16000)
-    return ProviderForm(
-        provider="volcengine",
-        transport="v3" if voice is DemoVoice.VOLCENGINE_V3 else "v1",
-        url=url,
-        name="demo",
-        sample_rate=24000,
-    )
+        return HttpForm(url=url, name="demo", sample_rate=16000)
+    if voice is DemoVoice.VOLCENGINE_V3:
+        return VolcengineV3Form(transport="v3", url=url, name="demo", sample_rate=24000)
+    return VolcengineV1Form(url=url, name="demo", sample_rate=24000)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import Field, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from app.call.agent import Agent, ToolSpec, Transcription, TurnTaking
@@ -25,7 +26,7 @@ from app.config.agent.forms import (
     TurnsForm,
 )
 from app.config.agent.transfer import DestinationForm, TransferForm
-from app.config.agent.voice import ProviderForm, VoiceForm
+from app.config.agent.voice import VOICE_KEYS, VoiceForm
 from app.config.toml_lines import KeyPath, read_toml, shown
 from app.errors import ConfigError
 from app.tools.builtin import END_CALL, SEND_DIGITS, TRANSFER_TO_HUMAN, transfer_to_human
@@ -163,17 +164,18 @@ class AgentForm(Form):
 
 # --- saying what is wrong -------------------------------------------------------------------------
 
-_TABLES: dict[str, type[Form]] = {
-    name: field.annotation
-    for name, field in AgentForm.model_fields.items()
-    if isinstance(field.annotation, type) and issubclass(field.annotation, Form)
-}
-_FORMS: dict[KeyPath, type[Form]] = {
-    (): AgentForm,
-    **{(name,): form for name, form in _TABLES.items()},
-    ("demo", "lines"): DemoLineForm,
-    ("transfer", "destinations"): DestinationForm,
-    ("voice", "fallback"): ProviderForm,
+_Keys = Mapping[str, FieldInfo]
+_TABLES: dict[KeyPath, _Keys] = {
+    (): AgentForm.model_fields,
+    **{
+        (name,): field.annotation.model_fields
+        for name, field in AgentForm.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Form)
+    },
+    ("demo", "lines"): DemoLineForm.model_fields,
+    ("transfer", "destinations"): DestinationForm.model_fields,
+    ("voice",): {**VOICE_KEYS, "fallback": VoiceForm.model_fields["fallback"]},
+    ("voice", "fallback"): VOICE_KEYS,
 }
 
 
@@ -183,18 +185,18 @@ def _problem(error: ErrorDetails, lines: Mapping[KeyPath, int]) -> tuple[int, st
     # Which one of several is meant is told by the line.
     path = tuple(part for part in error["loc"] if isinstance(part, str))
     key = ".".join(path)
-    form = _FORMS.get(path[:-1], _FORMS.get(path[:2], AgentForm))
+    keys = _TABLES.get(path[:-1], _TABLES.get(path[:2], AgentForm.model_fields))
     match error["type"]:
         case "extra_forbidden":
-            return line, f"{key}: unknown key; {_advice(path, form)}"
+            return line, f"{key}: unknown key; {_advice(path, keys)}"
         case "fault":
             return line, f"{key}: {error['msg']}"
         case "missing":
-            return line, f"{key}: missing; expected {form.model_fields[path[-1]].description}"
+            return line, f"{key}: missing; expected {keys[path[-1]].description}"
         case "expected":
             expected: str | None = error["msg"]
         case _:
-            expected = form.model_fields[path[-1]].description
+            expected = keys[path[-1]].description
     return line, f"{key}: expected {expected}, got {shown(error['input'])}"
 
 
@@ -262,13 +264,13 @@ def _misfits(tool: ToolSpec, arguments: Mapping[str, object]) -> Iterator[str]:
             yield f"{tool.name} needs the argument '{name}'"
 
 
-def _advice(path: KeyPath, form: type[Form]) -> str:
+def _advice(path: KeyPath, keys: _Keys) -> str:
     key = path[-1]
-    known = list(form.model_fields)
+    known = list(keys)
     near = difflib.get_close_matches(key, known, n=1)
     if near:
         return f"did you mean '{near[0]}'?"
-    owners = [place for place, table in _FORMS.items() if key in table.model_fields]
+    owners = [place for place, table in _TABLES.items() if key in table]
     owners.sort(key=lambda place: place[:1] != path[:1])  # those of this table come first
     if owners and not owners[0]:
         return "it belongs at the top of the file, above the first [table]"

@@ -160,7 +160,7 @@ def test_tools_lie_beside_the_agent_file(tmp_path: Path) -> None:
             "6: turns.threshold: expected a number from 0.0 to 1.0, got nan",
         ),
         ("[voice]\nspeed = 1.6\n", "7: voice.speed: expected a number from 0.25 to 1.5, got 1.6"),
-        ("[voice]\nspeed = true\n", "7: voice.speed: expected a number, 1.0 for normal, got true"),
+        ("[voice]\nspeed = true\n", "7: voice.speed: expected a number from 0.25 to 1.5, got true"),
         (
             '[voice]\nname = " "\n',
             "7: voice.name: expected a voice's name, such as 'marin', got ' '",
