@@ -1,7 +1,7 @@
-"""What a request for speech says, by the custom HTTP text-to-speech standard.
+"""The body of a request for speech, by the custom HTTP text-to-speech standard.
 
-Its pages disagree with each other: most say form, the sample parses JSON, and the ExtendData that
-they print is neither JSON nor Python. So whatever can be understood is.
+The standard's pages disagree with each other: most say form, the sample parses JSON, and the
+ExtendData that they print is neither JSON nor Python. Every form that can be read is accepted.
 """
 
 import json
@@ -9,15 +9,17 @@ import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from email.message import Message
-from email.parser import BytesHeaderParser
-from email.utils import collapse_rfc2231_value
 from typing import Any
 from urllib.parse import parse_qsl
+
+from python_multipart import FormParser
+from python_multipart.multipart import File, parse_options_header
 
 from app.call.words.blank import is_blank, stripped
 
 logger = logging.getLogger(__name__)
+# It logs what peers send that have not been authenticated.
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 
 RATES_HZ = (8000, 16000, 24000, 48000)
 LONGEST_CHARACTERS = 2000
@@ -29,21 +31,23 @@ _IDS = {"InstanceId": "instance_id", "ChannelId": "channel_id", "SentenceId": "s
 
 @dataclass(frozen=True, slots=True)
 class SpeechRequest:
-    """A text to be said. `hz`: the rate that the caller wants. `voice_id`: empty for any. `ids`:
-    the caller's own names for it, for the log."""
+    """A text to synthesize."""
 
     text: str = field(repr=False)
+    #: The sample rate that the client asks for.
     hz: int
+    #: Empty: any voice.
     voice_id: str
+    #: The client's own names for the request, for the log.
     ids: Mapping[str, str]
 
 
 def fields_of(body: bytes, content_type: str) -> Mapping[str, Any]:
-    """The fields of a body, JSON or either kind of form. Of a body that is not said to be any of
-    these: whatever it can be read as, and no fields if it is nothing.
+    """The fields of a body: JSON or either kind of form. A body of another content type is tried as
+    JSON, then as a form; one that is neither has no fields.
 
     Raises:
-        ValueError: it is not what it is said to be. The message names no value of it.
+        ValueError: the body does not match its content type. The message shows no part of it.
     """
     match content_type.partition(";")[0].strip().lower():
         case _ if not body.strip():
@@ -63,13 +67,13 @@ def fields_of(body: bytes, content_type: str) -> Mapping[str, Any]:
 
 
 def token_of(fields: Mapping[str, Any]) -> str:
-    """What the caller proves itself with; empty if there is nothing."""
+    """The client's token; empty: it sent none."""
     token = fields.get("Token")
     return token if isinstance(token, str) else ""
 
 
 def speech_request(fields: Mapping[str, Any]) -> SpeechRequest:
-    """What is to be said, and how.
+    """The text and how to synthesize it.
 
     Raises:
         ValueError: a field is missing or wrong; the message names it.
@@ -84,24 +88,24 @@ def speech_request(fields: Mapping[str, Any]) -> SpeechRequest:
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise ValueError("Text: expected what is to be said")
+        raise ValueError("Text: expected text to synthesize")
     text = stripped(value)
     if len(text) > LONGEST_CHARACTERS:
         raise ValueError(f"Text: expected at most {LONGEST_CHARACTERS} characters, got {len(text)}")
     if any("\ud800" <= character <= "\udfff" for character in text):
         raise ValueError("Text: expected whole characters, got half of one")
     if not is_speakable(text):
-        raise ValueError("Text: expected what is to be said; there is no letter and no digit in it")
+        raise ValueError("Text: expected text to synthesize; there is no letter and no digit in it")
     return text
 
 
 def is_speakable(text: str) -> bool:
-    """Whether there is anything in it that a voice can say."""
+    """Whether a voice can say anything of it."""
     return any(map(str.isalnum, text))
 
 
 def _rate(value: object) -> int:
-    """Forms have only text. There is no default: the sample's own, 48000, would be a guess."""
+    """A form has only text. There is no default: the standard's sample, 48000, would be a guess."""
     if isinstance(value, str) and _DIGITS.fullmatch(stripped(value)):
         value = int(value)
     if type(value) is not int or value not in RATES_HZ:
@@ -116,7 +120,7 @@ def _voice_id(value: object) -> str:
 
 
 def _ids(extended: object) -> dict[str, str]:
-    """Out of ExtendData, as an object, its JSON, or nothing. What cannot be read is not missed."""
+    """The names in ExtendData: an object, the JSON of one, or nothing. Others are ignored."""
     if isinstance(extended, str):
         try:
             extended = {} if is_blank(extended) else _loaded(extended)
@@ -125,7 +129,7 @@ def _ids(extended: object) -> dict[str, str]:
     if extended is None:
         return {}
     if not isinstance(extended, dict):
-        logger.warning("request for speech with an ExtendData that is no JSON object")
+        logger.warning("request for speech whose ExtendData is no JSON object")
         return {}
     return {
         told: str(extended[name])[:_LONGEST_ID]
@@ -170,26 +174,34 @@ def _form(body: bytes) -> dict[str, str]:
 
 
 def _multipart(body: bytes, content_type: str) -> dict[str, str]:
-    """RFC 7578. Nothing in a part is split again, as a mail parser would: a deep nest takes it
-    long."""
-    kind = Message()
-    kind["Content-Type"] = content_type
-    boundary = kind.get_boundary()
+    """RFC 7578. A part with a file name is a field like any other."""
+    _, options = parse_options_header(content_type)
+    boundary = options.get(b"boundary")
     if not boundary:
         raise ValueError("body: expected a boundary in the Content-Type of multipart/form-data")
-    parts = (b"\r\n" + body).split(b"\r\n--" + boundary.encode("latin-1", "replace"))
-    if len(parts) > _MOST_FIELDS + 2 or len(parts) < 2 or not parts[-1].startswith(b"--"):
+    parts: list[tuple[bytes | None, bytes]] = []
+    ends: list[bool] = []
+    parser = FormParser(
+        "multipart/form-data",
+        lambda field: parts.append((field.field_name, field.value or b"")),
+        lambda file: parts.append((file.field_name, _content(file))),
+        lambda: ends.append(True),
+        boundary,
+    )
+    try:
+        parser.write(b"\r\n" + body)  # the line break lets text come before the first part
+        fields = {(name or b"").decode(): value.decode() for name, value in parts}
+    except UnicodeDecodeError:
+        raise ValueError("body: expected multipart/form-data in UTF-8") from None
+    except ValueError:  # python-multipart's errors are ValueErrors
+        fields = {}
+    if not ends or not fields or len(parts) > _MOST_FIELDS:
         raise ValueError(
-            f"body: expected multipart/form-data, whole, with at most {_MOST_FIELDS} fields"
+            f"body: expected multipart/form-data, whole, with 1 to {_MOST_FIELDS} named fields"
         )
-    fields = {}
-    for part in parts[1:-1]:
-        head, _, content = part.partition(b"\r\n\r\n")
-        headers = BytesHeaderParser().parsebytes(head.lstrip())
-        name = headers.get_param("name", header="content-disposition")
-        if name is not None:
-            try:
-                fields[collapse_rfc2231_value(name)] = content.decode()
-            except UnicodeDecodeError:
-                raise ValueError("body: expected multipart/form-data in UTF-8") from None
     return fields
+
+
+def _content(file: File) -> bytes:
+    file.file_object.seek(0)
+    return file.file_object.read()
