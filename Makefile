@@ -5,29 +5,35 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 COMPAT := .venv-compat
 COMPAT_INSTALLED := $(COMPAT)/.installed
+# What the tests run on; `make matrix` skips those that are not installed.
+PYTHONS := 3.11 3.12 3.13
+# The least that tests have to cover, in percent of lines and branches.
+LEAST_OF_APP := 90
+LEAST_OF_CALL := 98
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve demo test fuzz check format bench truth sound voices strangers silences lines compat constraints clean
+.PHONY: help setup serve demo test pytest matrix coverage fuzz check format bench truth sound voices \
+  strangers silences lines compat constraints release clean
 
 help: ## List the targets.
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-$(INSTALLED): pyproject.toml constraints.txt
+$(INSTALLED): pyproject.toml setup.py constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(not (3, 11) <= v < (3, 14))' || \
-	  { echo "Python 3.11, 3.12 or 3.13 is needed; name one with make PYTHON=python3.12 ..."; exit 1; }
+	  { echo "Python 3.11, 3.12 or 3.13 is needed; choose one with make PYTHON=python3.12 ..."; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
-	  { echo "No virtual environment could be made; on Debian: apt install python3-venv"; exit 1; }
+	  { echo "Cannot create a virtual environment; on Debian: apt install python3-venv"; exit 1; }
 	@echo "Installing into $(VENV); about a minute ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	  --constraint constraints.txt --editable '.[demo,dev]'
 	@touch $@
 
-setup: $(INSTALLED) ## Make .venv with everything in it.
+setup: $(INSTALLED) ## Create .venv and install everything into it.
 
 serve: $(INSTALLED) ## Answer calls.
 	$(BIN)/python -m app serve
 
-demo: $(INSTALLED) ## Watch a whole call, with no account at all.
+demo: $(INSTALLED) ## Watch a whole call; no account is needed.
 	$(BIN)/python -m app demo
 
 check: $(INSTALLED) ## Lint and types.
@@ -35,50 +41,69 @@ check: $(INSTALLED) ## Lint and types.
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Most of a test's time is waiting, so more of them run side by side than there are cores.
-test: check ## Lint, types, tests.
+test: check pytest ## Lint, types, tests.
+
+# Tests spend most of their time waiting, so more of them run in parallel than there are cores.
+pytest: $(INSTALLED)
 	$(BIN)/pytest --numprocesses 4
 
-fuzz: $(INSTALLED) ## Made-up requests and messages by the thousand, others each time; ten minutes.
+matrix: ## The tests on each installed Python from 3.11 to 3.13, each in its own .venv-3.x.
+	@for version in $(PYTHONS); do \
+	  if python$$version --version >/dev/null 2>&1; then \
+	    echo "Python $$version"; \
+	    $(MAKE) --no-print-directory PYTHON=python$$version VENV=.venv-$$version pytest || exit 1; \
+	  else \
+	    echo "Python $$version is not installed; skipped"; \
+	  fi; \
+	done
+
+coverage: $(INSTALLED) ## Which lines and branches the tests reach; fails below the floor.
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest --numprocesses 4
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --skip-covered --fail-under=$(LEAST_OF_APP)
+	$(BIN)/coverage report --skip-covered --include='app/call/*' --fail-under=$(LEAST_OF_CALL)
+
+fuzz: $(INSTALLED) ## Random requests and messages by the thousand, others each time; ten minutes.
 	FUZZ=1 $(BIN)/pytest -m 'fuzz or hypothesis' --timeout 3600
 
-format: $(INSTALLED) ## Put the code into shape.
+format: $(INSTALLED) ## Format the code.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 bench: $(INSTALLED) ## What a call costs, beside a bare relay; three minutes.
 	$(BIN)/python -m bench
 
-truth: $(INSTALLED) ## What the model is told of interruptions; three minutes.
+truth: $(INSTALLED) ## How exactly the model learns what an interrupted caller heard; three minutes.
 	$(BIN)/python -m bench truth
 
-sound: $(INSTALLED) ## Where a recording holds what was heard; three minutes.
+sound: $(INSTALLED) ## How exactly a recording holds what the caller heard; three minutes.
 	$(BIN)/python -m bench sound
 
-voices: $(INSTALLED) ## What external voices add, cost, and are heard to say; eight minutes.
+voices: $(INSTALLED) ## Latency, cost and heard text of external voices; eight minutes.
 	$(BIN)/python -m bench voices
 
-strangers: $(INSTALLED) ## What attacks at the port cost those who talk; eleven minutes, Linux.
+strangers: $(INSTALLED) ## What floods at the port cost the calls that go on; eleven minutes, Linux.
 	$(BIN)/python -m bench strangers
 
-silences: $(INSTALLED) ## What becomes of callers whose agent has no sound; four minutes.
+silences: $(INSTALLED) ## How long callers wait when answers have no audio; four minutes.
 	$(BIN)/python -m bench silences
 
-lines: $(INSTALLED) ## What becomes of callers whose line breaks; eight minutes.
+lines: $(INSTALLED) ## What callers hear when their media stream breaks; eight minutes.
 	$(BIN)/python -m bench lines
 
-# Everything that is needed is in the lock: pip has nothing to resolve.
-$(COMPAT_INSTALLED): pyproject.toml compat/requirements.txt
+# The lock lists every package: pip has nothing to resolve.
+$(COMPAT_INSTALLED): pyproject.toml setup.py compat/requirements.txt
 	@test -x $(COMPAT)/bin/python || $(PYTHON) -m venv $(COMPAT)
 	@echo "Installing into $(COMPAT); about a minute ..."
 	@$(COMPAT)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile \
 	  --no-deps --requirement compat/requirements.txt --editable .
 	@touch $@
 
-compat: $(COMPAT_INSTALLED) ## Clients that nobody here wrote, on our phone line and our model.
+compat: $(COMPAT_INSTALLED) ## Other projects' clients against the simulated line and model.
 	$(COMPAT)/bin/python -m pytest --config-file compat/pytest.ini compat
 
-constraints: $(INSTALLED) ## Renew what is installed, for every Python and platform.
+constraints: $(INSTALLED) ## Upgrade the pinned versions, for every Python and platform.
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
 	  --no-annotate --no-header --all-extras --upgrade pyproject.toml --output-file constraints.txt
@@ -86,5 +111,8 @@ constraints: $(INSTALLED) ## Renew what is installed, for every Python and platf
 	  --no-annotate --no-header --extra demo --upgrade --excludes compat/excludes.txt \
 	  pyproject.toml compat/requirements.in --output-file compat/requirements.txt
 
-clean: ## Remove what the other targets made; call records stay.
-	rm -rf $(VENV) $(COMPAT) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+release: $(INSTALLED) ## Test, build and tag a version: make release VERSION=1.2.3
+	@$(BIN)/python scripts/release.py '$(VERSION)'
+
+clean: ## Remove what the other targets created; call records stay.
+	rm -rf $(VENV) $(COMPAT) .venv-3.* build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -11,9 +11,10 @@ from app.audio import silence
 from app.call import commands as do
 from app.call import events as ev
 from app.call.destinations import Destination
-from app.cli.demo.call import A_PERSON, AGENT_FILE, CALLER_VOICE, ONCE_MORE, tell_of_humans
+from app.cli.demo.call import A_PERSON, CALLER_VOICE, ONCE_MORE, tell_of_humans
 from app.cli.demo.screen import Screen
 from app.cli.root import cli
+from app.config.agent.example import EXAMPLE_AGENT
 from app.config.agent.file import load_agent
 from app.simulator.receptionist.grammar import Grammar
 from app.simulator.receptionist.recognizer import Recognizer
@@ -79,7 +80,7 @@ async def test_a_human_who_does_not_answer_is_shown_so() -> None:
 
 @pytest.mark.parametrize("asked", [A_PERSON, ONCE_MORE])
 def test_the_embedded_model_understands_that_the_caller_wants_a_person(asked: str) -> None:
-    demo = load_agent(AGENT_FILE).demo
+    demo = load_agent(EXAMPLE_AGENT).demo
     (line,) = (line for line in demo.lines if line.tool == "transfer_to_human")
     phrases = [phrase for each in demo.lines for phrase in each.hears]
     keywords = [keyword for each in demo.lines for keyword in each.keywords]

@@ -8,9 +8,10 @@ import pytest
 from rich.console import Console
 
 from app.audio import ULAW_BYTES_PER_MS, pcm16_dbfs
-from app.cli.demo.call import AGENT_FILE, CALLER_VOICE, hold_call
+from app.cli.demo.call import CALLER_VOICE, hold_call
 from app.cli.demo.screen import Screen
 from app.cli.demo.voices import DemoVoice, speaker
+from app.config.agent.example import EXAMPLE_AGENT
 from app.config.agent.file import LoadedAgent, load_agent
 from app.errors import ConfigError
 from app.simulator.speech import speak
@@ -46,7 +47,7 @@ def with_voice(tmp_path: Path, voice: str) -> LoadedAgent:
 
 @pytest.mark.parametrize("voice", STAND_INS)
 async def test_each_providers_stand_in_speaks_for_the_agent(voice: DemoVoice) -> None:
-    async with speaker(load_agent(AGENT_FILE), voice) as speaking:
+    async with speaker(load_agent(EXAMPLE_AGENT), voice) as speaking:
         assert "local stand-in" in speaking.told and speaking.agent.agent.voices[0] in speaking.told
         given = {name: secret.get_secret_value() for name, secret in speaking.secrets.items()}
         (opened,) = open_voices(speaking.agent.voices, VoiceSecrets(**given))
@@ -61,7 +62,7 @@ async def test_each_providers_stand_in_speaks_for_the_agent(voice: DemoVoice) ->
 async def test_without_a_voice_the_model_speaks_and_the_files_voices_are_said_to_rest(
     tmp_path: Path,
 ) -> None:
-    async with speaker(load_agent(AGENT_FILE), None) as speaking:
+    async with speaker(load_agent(EXAMPLE_AGENT), None) as speaking:
         assert not speaking.agent.voices and not speaking.secrets and not speaking.told
     loaded = with_voice(tmp_path, '[voice]\nprovider = "qwen"')
     async with speaker(loaded, None) as speaking:
@@ -80,7 +81,7 @@ async def test_the_files_own_voices_speak_with_the_credentials_of_the_environmen
 
 async def test_a_file_without_voices_has_none_that_could_speak() -> None:
     with pytest.raises(ConfigError, match="--voice own: .*pizzeria.toml names no voice"):
-        async with speaker(load_agent(AGENT_FILE), DemoVoice.OWN):
+        async with speaker(load_agent(EXAMPLE_AGENT), DemoVoice.OWN):
             pass
 
 

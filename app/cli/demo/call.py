@@ -26,6 +26,7 @@ from app.call.destinations import Destination
 from app.cli.demo.screen import Screen
 from app.cli.demo.voices import DemoVoice, speaker, with_voices_of
 from app.cli.embedded_model import embedded_model
+from app.config.agent.example import EXAMPLE_AGENT
 from app.config.agent.file import load_agent
 from app.config.agent.forms import RecordingRules
 from app.config.settings import Settings, load_settings
@@ -49,7 +50,6 @@ from app.simulator.twilio import (
 )
 from app.web.server import Server, bind
 
-AGENT_FILE = Path(__file__).parents[3] / "examples" / "pizzeria.toml"
 ACCOUNT_SID = "AC" + "0" * 32
 HUMAN = "+15550100042"  # where an agent file names nobody
 NETWORK = Network(delay_ms=40, jitter_ms=5, seed=1)  # a usual way to Twilio's edge and back
@@ -178,7 +178,7 @@ async def run_demo(
             caller,
             screen,
             Path(folder),
-            agent_file if agent_file and wav else AGENT_FILE,
+            agent_file if agent_file and wav else EXAMPLE_AGENT,
             voice,
             voices_of,
         )

@@ -162,5 +162,5 @@ def twiml(document: str) -> Response:
 
 
 def rendered(template: str, **values: str) -> Response:
-    """One of twiml/ as an answer; see `render`."""
+    """One of the TwiML templates as an answer; see `render`."""
     return twiml(render(template, **values))

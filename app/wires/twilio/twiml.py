@@ -1,7 +1,7 @@
-"""The TwiML documents that Twilio is answered with, filled in from the templates in twiml/.
+"""The TwiML documents that answer Twilio, filled in from the XML files in `templates/`.
 
-Twilio: TwiML. Templates are plain XML with `$name` for what changes, so that whoever runs the
-service can edit what callers hear without touching code.
+Twilio: TwiML. Templates are plain XML with `$name` for what changes, so that the owner can edit
+what callers hear without touching code.
 """
 
 import re
@@ -14,7 +14,7 @@ from app.errors import BridgeError
 
 KEYS = "/keys"  # the document had Twilio press keys: they are not to be pressed again
 
-_FOLDER = Path(__file__).resolve().parents[3] / "twiml"
+_FOLDER = Path(__file__).with_name("templates")
 # White space in an attribute would reach Twilio as spaces.
 _ESCAPES = {'"': "&quot;", "'": "&apos;", "\t": "&#9;", "\n": "&#10;", "\r": "&#13;"}
 # Twilio: <Say>, languages of the default voice
@@ -39,7 +39,7 @@ _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 def render(template_name: str, **values: str) -> str:
     """A TwiML document, ready to be sent as text/xml.
 
-    `template_name`: the file in twiml/ without `.xml`. `values`: exactly the template's
+    `template_name`: the file in `templates/` without `.xml`. `values`: exactly the template's
     placeholders; they are escaped for text and attributes alike, and characters that XML cannot
     hold become U+FFFD. An attribute or an element that holds nothing but an empty value is left
     out.
@@ -49,9 +49,9 @@ def render(template_name: str, **values: str) -> str:
     template = _template(template_name)
     placeholders = set(template.get_identifiers())
     if missing := placeholders - values.keys():
-        raise BridgeError(f"twiml/{template_name}.xml: no value for {_names(missing)}")
+        raise BridgeError(f"templates/{template_name}.xml: no value for {_names(missing)}")
     if unknown := values.keys() - placeholders:
-        raise BridgeError(f"twiml/{template_name}.xml has no placeholder {_names(unknown)}")
+        raise BridgeError(f"templates/{template_name}.xml has no placeholder {_names(unknown)}")
     text = template.template
     for name in placeholders:
         if not values[name]:
@@ -89,9 +89,9 @@ def _template(name: str) -> Template:
     try:
         template = Template((_FOLDER / f"{name}.xml").read_text(encoding="utf-8"))
     except OSError as error:
-        raise BridgeError(f"twiml/{name}.xml cannot be read ({error.strerror})") from None
+        raise BridgeError(f"templates/{name}.xml cannot be read ({error.strerror})") from None
     if not template.is_valid():
-        raise BridgeError(f"twiml/{name}.xml has a $ that names nothing; write $$ for a dollar")
+        raise BridgeError(f"templates/{name}.xml has a $ that names nothing; write $$ for a dollar")
     return template
 
 

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from twilio.twiml import voice_response
 
 from app.errors import BridgeError
+from app.wires.twilio import twiml
 from app.wires.twilio.twiml import _SAY_REGIONS, one_moment, render, say_language
 
-FOLDER = Path(__file__).parents[3] / "twiml"
+FOLDER = Path(twiml.__file__).with_name("templates")
 NAMES = sorted(path.stem for path in FOLDER.glob("*.xml"))
 LONG_URL = "https://a-rather-long-name.of-a-tunnel.example.com/some/prefix/stream-ended?a=1&b=2"
 STREAM = {
@@ -216,7 +217,7 @@ def test_a_value_without_a_placeholder_is_named() -> None:
 
 
 def test_a_missing_document_is_named() -> None:
-    with pytest.raises(BridgeError, match=r"twiml/farewell\.xml cannot be read"):
+    with pytest.raises(BridgeError, match=r"templates/farewell\.xml cannot be read"):
         render("farewell")
 
 
