@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from python_multipart import FormParser
+from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import File, parse_options_header
 
 from app.call.words.blank import is_blank, stripped
@@ -25,6 +26,7 @@ RATES_HZ = (8000, 16000, 24000, 48000)
 LONGEST_CHARACTERS = 2000
 _DIGITS = re.compile("[0-9]{1,6}")
 _MOST_FIELDS = 100
+_LONGEST_HEADER_BYTES = 1024  # of a part
 _LONGEST_ID = 64
 _IDS = {"InstanceId": "instance_id", "ChannelId": "channel_id", "SentenceId": "sentence_id"}
 
@@ -181,21 +183,28 @@ def _multipart(body: bytes, content_type: str) -> dict[str, str]:
         raise ValueError("body: expected a boundary in the Content-Type of multipart/form-data")
     parts: list[tuple[bytes | None, bytes]] = []
     ends: list[bool] = []
-    parser = FormParser(
-        "multipart/form-data",
-        lambda field: parts.append((field.field_name, field.value or b"")),
-        lambda file: parts.append((file.field_name, _content(file))),
-        lambda: ends.append(True),
-        boundary,
-    )
+
+    def keep(name: bytes | None, value: bytes | None) -> None:
+        if len(parts) == _MOST_FIELDS:  # whatever else comes is not worth the time
+            raise FormParserError
+        parts.append((name, value or b""))
+
     try:
+        parser = FormParser(
+            "multipart/form-data",
+            lambda field: keep(field.field_name, field.value),
+            lambda file: keep(file.field_name, _content(file)),
+            lambda: ends.append(True),
+            boundary,
+            config={"MAX_HEADER_SIZE": _LONGEST_HEADER_BYTES},
+        )
         parser.write(b"\r\n" + body)  # the line break lets text come before the first part
         fields = {(name or b"").decode(): value.decode() for name, value in parts}
     except UnicodeDecodeError:
         raise ValueError("body: expected multipart/form-data in UTF-8") from None
-    except ValueError:  # python-multipart's errors are ValueErrors
+    except FormParserError:
         fields = {}
-    if not ends or not fields or len(parts) > _MOST_FIELDS:
+    if not ends or not fields:
         raise ValueError(
             f"body: expected multipart/form-data, whole, with 1 to {_MOST_FIELDS} named fields"
         )

@@ -42,6 +42,13 @@ def test_a_form_is_read_whatever_it_is_called(kind: str) -> None:
     assert fields_of(urlencoded(), kind) == FIELDS
 
 
+def test_a_part_with_a_file_name_is_a_field() -> None:
+    head = b'--end\r\nContent-Disposition: form-data; name="Text"; filename="text.txt"\r\n\r\n'
+    kind = "multipart/form-data; boundary=end"
+
+    assert fields_of(head + TEXT.encode() + b"\r\n--end--", kind) == {"Text": TEXT}
+
+
 async def test_a_form_in_parts_is_read_as_other_programs_write_it() -> None:
     writer = MultipartWriter("form-data", boundary="a b'c")
     for name, value in FIELDS.items():
@@ -69,6 +76,8 @@ async def test_a_form_in_parts_is_read_as_other_programs_write_it() -> None:
         (b"--edge\r\nContent-Disposition: form-data; name=Text\r\n\r\ncut", EDGE),
         (b"--edge\r\nContent-Disposition: form-data; name=Text\r\n\r\n\xff\r\n--edge--", EDGE),
         (b"--edge\r\n\r\n\r\n" * 200 + b"--edge--", EDGE),
+        (b"--edge\r\nContent-Disposition: form-data; name=a\r\n\r\n\r\n" * 101 + b"--edge--", EDGE),
+        (b"--edge--", KINDS[2] + "; boundary=" + "e" * 300),
     ],
 )
 def test_a_body_that_is_not_what_it_is_called_is_refused(body: bytes, kind: str) -> None:
