@@ -1,5 +1,7 @@
-"""Whom the clients talk with: the embedded model, as the pizzeria of the examples. And the kitchen
-that they ask for it: tools that write down how they were called."""
+"""The model that the clients talk with: the embedded one, with the pizzeria of the examples.
+
+Its tools record how they were called.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -90,7 +92,7 @@ def spoken_items(session: Session) -> list[Item]:
 
 async def understood(session: Session, turn: int, word: str) -> None:
     """Wait until the model knows what the caller said, in the turn with this number, the first one
-    being 1. Raises AssertionError if it is something else, so that nobody waits for the answer."""
+    being 1. Raises AssertionError at once if it understood something else."""
     await session.until(lambda _: len(_understood(session)) >= turn)
     text = _understood(session)[turn - 1]
     assert word in text.lower(), f"the model understood {text!r}"

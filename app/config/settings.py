@@ -232,7 +232,7 @@ def _is_blank(value: object) -> bool:
 
 
 def _missing_partners(values: Mapping[str, Any]) -> list[str]:
-    """Credentials that are of no use alone: who is missing, and because of whom."""
+    """Credentials that only work in pairs: one line for each whose partner is missing."""
     needs = {
         "twilio_account_sid": ["twilio_auth_token"],
         "twilio_auth_token": ["twilio_account_sid"],

@@ -80,7 +80,7 @@ def test_a_started_minute_of_the_line_is_a_minute(
 @pytest.mark.parametrize(
     ("direction", "voice"), [("inbound", 0.0085), ("outbound-api", 0.014), ("outbound-dial", 0.014)]
 )
-def test_calling_out_costs_more_than_being_called(direction: str, voice: float) -> None:
+def test_outbound_calls_cost_more_than_inbound_ones(direction: str, voice: float) -> None:
     cost = load_prices(None).of(Usage(), model="embedded", seconds=30, direction=direction)
 
     assert cost["line"] == round(voice + 0.0044, 6)
@@ -146,7 +146,7 @@ def test_a_snapshot_with_prices_of_its_own_is_found_first(file: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "gpt-realtime-3", "gpt-realtime-2.10", "gpt-realtime-2.1-x"])
-def test_a_model_that_nobody_knows_is_unknown_and_not_for_nothing(name: str) -> None:
+def test_a_model_without_a_price_is_unknown_and_not_free(name: str) -> None:
     cost = load_prices(None).of(USAGE, model=name, seconds=1, direction="inbound")
 
     assert (cost["model"], cost["total"], cost["unknown"]) == (None, None, ["model"])
@@ -188,7 +188,7 @@ def test_every_built_in_price_says_where_it_is_from() -> None:
         assert "https://" in block or "UNVERIFIED" in block or "costs nothing" in block, block
 
 
-def test_a_file_of_ones_own_has_to_hold_only_what_differs(own: Prices) -> None:
+def test_an_owner_s_file_needs_to_hold_only_what_differs(own: Prices) -> None:
     built_in = load_prices(None)
 
     assert own.as_of == date(2027, 2, 3)
@@ -307,7 +307,7 @@ def test_every_fault_is_named_with_its_line(file: Path, text: str, faults: list[
         (b"as_of = 2026-01-01\n\xff", ":2: not UTF-8 text; save the file again as UTF-8"),
     ],
 )
-def test_what_is_no_toml_is_named_with_its_line(file: Path, content: bytes, said: str) -> None:
+def test_a_syntax_error_is_named_with_its_line(file: Path, content: bytes, said: str) -> None:
     file.write_bytes(content)
 
     with pytest.raises(ConfigError) as caught:

@@ -30,7 +30,7 @@ from app.wires.voices.providers import VoiceSettings
 
 
 class _UnknownForm(Form):
-    """A voice whose provider does not exist: nothing else of it can be judged."""
+    """A voice whose provider does not exist. Its other keys are not checked."""
 
     model_config = ConfigDict(extra="ignore")
     provider: Literal["openai", "qwen", "volcengine", "http"] = Field(description=EXPECTED_PROVIDER)
@@ -48,7 +48,7 @@ _TRANSPORTS = {"volcengine": "v1", "volcengine v3": "v3"}
 
 
 def _tag(table: Any) -> str | None:
-    """Which of the forms a table of the file is for; None: it is no table."""
+    """The form for a table of the file; None: the value is no table."""
     if isinstance(table, Form):
         return next(tag for tag, form in _FORMS.items() if isinstance(table, form))
     if not isinstance(table, dict):
@@ -99,7 +99,7 @@ class VoiceForm(Form):
             raise ValidationError.from_exception_data("voice", details) from None
         voices = [form.first, *form.fallback]
         if any(isinstance(each, OpenAIForm) for each in voices[:-1]):
-            raise fault("nothing can stand in for provider = 'openai': put it last, or remove it")
+            raise fault("no voice takes over from provider = 'openai'; put it last, or remove it")
         return form
 
     def own_voice(self) -> OwnVoice:
@@ -122,7 +122,7 @@ VOICE_KEYS = {key: field for form in _FORMS.values() for key, field in form.mode
 
 
 def _in_the_file(error: ErrorDetails) -> InitErrorDetails:
-    """A fault of the form, with the place in the file that it is about."""
+    """A fault of a form as a fault at its place in the file."""
     place, tag, key = _place(error["loc"])
     whole = (*place, key) if key else place
     said: PydanticCustomError | str
@@ -148,14 +148,14 @@ def _in_the_file(error: ErrorDetails) -> InitErrorDetails:
 
 
 def _place(loc: tuple[int | str, ...]) -> tuple[tuple[int | str, ...], str, str]:
-    """Where a table stands below [voice], the tag of its form, and the key; empty: none."""
+    """The place of a table below [voice], the tag of its form, and the key; empty: none."""
     place, rest = ((), loc[1:]) if loc[:1] == ("first",) else (loc[:2], loc[2:])
     tag, key, *_ = (*map(str, rest), "", "")
     return place, tag, key
 
 
 def _owner_of(key: str, tag: str) -> dict[str, str] | None:
-    """Who takes a key that the form `tag` does not take; None: no provider does."""
+    """The providers that take a key which the form `tag` does not take; None: there is none."""
     tags = [each for each, form in _FORMS.items() if key in form.model_fields]
     if tag in _TRANSPORTS and (others := [each for each in tags if each in _TRANSPORTS]):
         return {"owner": f"transport = '{_TRANSPORTS[others[0]]}'", "what": "transport"}

@@ -1,4 +1,4 @@
-"""The [voice] of an agent file as its author meets it: voices out of it, or lines to mend."""
+"""The [voice] of an agent file: the voices that it makes, or its faults line by line."""
 
 from pathlib import Path
 from typing import Any
@@ -28,13 +28,13 @@ def load(text: str, *, before: str = "") -> LoadedAgent:
 
 
 def faults(text: str) -> list[str]:
-    """What is said of a broken table, each line from its number on."""
+    """The faults of a wrong table, each from its line number on."""
     with pytest.raises(ConfigError) as caught:
         load(text)
     return [line.removeprefix("agent.toml:") for line in caught.value.problems]
 
 
-def test_the_model_speaks_itself_where_nothing_is_said() -> None:
+def test_the_model_speaks_without_a_provider() -> None:
     loaded = load("")
     assert loaded.voices == () and loaded.agent.voices == ()
     assert loaded.agent.voice == Voice("marin", 1.0)
@@ -85,7 +85,7 @@ def test_every_key_reaches_qwen() -> None:
 @pytest.mark.parametrize(
     ("language", "theirs"), [("en", "English"), ("zh", "Chinese"), ("tr", "Auto")]
 )
-def test_qwen_is_told_the_agent_s_language(language: str, theirs: str) -> None:
+def test_qwen_gets_the_agent_s_language(language: str, theirs: str) -> None:
     (found,) = load('provider = "qwen"\n', before=f'language = "{language}"\n').voices
     assert isinstance(found, QwenSettings) and found.language_type == theirs
 
@@ -130,7 +130,7 @@ def test_every_key_reaches_volcengine() -> None:
     )
 
 
-def test_the_newer_wire_of_volcengine_counts_in_percent() -> None:
+def test_volcengine_v3_counts_in_percent() -> None:
     (found,) = load(
         'provider = "volcengine"\nname = "her"\ntransport = "v3"\nspeed = 1.25\nvolume = 0.8\n'
         'resource_id = "seed-tts-2.0"\nadditions = "{}"\n'
@@ -160,7 +160,7 @@ def test_every_key_reaches_a_speech_server() -> None:
     )
 
 
-def test_who_stands_in_comes_in_the_order_of_the_file() -> None:
+def test_fallbacks_keep_the_order_of_the_file() -> None:
     loaded = load(
         'provider = "qwen"\n'
         '[[voice.fallback]]\nprovider = "http"\nurl = "https://tts.example.com/x"\n'
@@ -170,7 +170,7 @@ def test_who_stands_in_comes_in_the_order_of_the_file() -> None:
     assert loaded.agent.voice == Voice("cedar")
 
 
-def test_a_provider_s_name_is_enough_to_stand_in() -> None:
+def test_a_provider_s_name_is_enough_for_a_fallback() -> None:
     loaded = load('provider = "http"\nurl = "https://tts.example.com/x"\nfallback = ["qwen"]\n')
     assert loaded.agent.voices == ("http/tts.example.com", "qwen/Cherry")
 
@@ -235,7 +235,7 @@ def test_a_provider_s_name_is_enough_to_stand_in() -> None:
         ),
         (
             'fallback = ["qwen"]\n',
-            "3: voice: nothing can stand in for provider = 'openai': put it last, or remove it",
+            "3: voice: no voice takes over from provider = 'openai'; put it last, or remove it",
         ),
         (
             'provider = "qwen"\n[[voice.fallback]]\nprovider = "http"\n',
@@ -247,7 +247,7 @@ def test_a_provider_s_name_is_enough_to_stand_in() -> None:
         ),
     ],
 )
-def test_a_fault_is_one_line_with_its_place_and_its_cure(text: str, said: str) -> None:
+def test_a_fault_is_one_line_with_its_place_and_the_fix(text: str, said: str) -> None:
     assert faults(text) == [said]
 
 
