@@ -156,7 +156,7 @@ def test_the_call_can_be_played_again_from_its_timeline() -> None:
     scene.feed(ev.StreamEnded("stop"))
     entries = scene.timeline.take()
 
-    assert replay(scene.agent, entries) == ordered(entries)
+    assert replay(lambda _: scene.agent, entries) == ordered(entries)
 
 
 def test_a_new_session_is_told_all_that_a_voice_still_says() -> None:
