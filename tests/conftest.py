@@ -1,7 +1,7 @@
 """For every test: hypothesis tries the same examples each time, and counts no seconds.
 
-FUZZ, set by `make fuzz`: other examples each time, and more of them. SHUFFLE, set by `make shuffle`:
-a number that the tests' order is drawn with.
+FUZZ, set by `make fuzz`: other examples each time, and more of them. SHUFFLE, set by `make
+shuffle`: a number that the tests' order is drawn with.
 """
 
 import os
