@@ -64,7 +64,7 @@ class ModelLink:
         """Whether it is time to do without the model."""
         return bool(self.fatal) or (not self.ready and now_ms >= self._down_since_ms + GIVE_UP_MS)
 
-    def why_not(self, now_ms: float) -> str:
+    def failure(self, now_ms: float) -> str:
         """Why the model is given up; empty while it is not."""
         if self.fatal or not self.gave_up(now_ms):
             return self.fatal

@@ -87,7 +87,7 @@ class Responses:
     def in_flight(self) -> bool:
         return self.active_id is not None or self.requested is not None
 
-    def owes(self, *wishes: Wish) -> bool:
+    def pending(self, *wishes: Wish) -> bool:
         """Whether something of this is asked for, said, or waits to be asked for."""
         waiting = (self.requested, self.active, *self._queue)
         return any(wanted is not None and wanted.wish in wishes for wanted in waiting)
@@ -158,7 +158,7 @@ class Responses:
                 self._failures += 1
             needless = served or refused.wish in (Wish.HOLD, Wish.NUDGE, Wish.GREETING)
             if not (busy and needless):
-                self.again(refused, now_ms + self._pause_ms)
+                self.retry(refused, now_ms + self._pause_ms)
         return True
 
     def done(
@@ -172,10 +172,10 @@ class Responses:
         was, self.active_id, self.active = self.active, None, None
         if failed:
             self._failures += 1
-            self.again(was or Wanted(Wish.REPLY), now_ms + self._pause_ms)
+            self.retry(was or Wanted(Wish.REPLY), now_ms + self._pause_ms)
         elif empty:
             self._empty += 1
-            self.again(was or Wanted(Wish.REPLY), now_ms + (RETRY_MS if self._empty > 1 else 0))
+            self.retry(was or Wanted(Wish.REPLY), now_ms + (RETRY_MS if self._empty > 1 else 0))
         else:
             self._failures = self._stalls = 0
         return was
@@ -206,7 +206,7 @@ class Responses:
     def _pause_ms(self) -> float:
         return RETRY_MS * float(2 ** max(0, self._failures - 1))
 
-    def again(self, wanted: Wanted, not_before_ms: float) -> None:
+    def retry(self, wanted: Wanted, not_before_ms: float) -> None:
         """Ask for this before everything else, from `not_before_ms` on."""
         if wanted.wish in (Wish.SAY, Wish.UNSPOKEN):
             self.withdraw(wanted)

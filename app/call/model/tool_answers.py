@@ -68,7 +68,7 @@ class ToolAnswers:
         if response_id != self._responses.active_id:
             self.want_reply(response_id)
 
-    def tell(self, item_id: str, text: str) -> None:
+    def add_caller_text(self, item_id: str, text: str) -> None:
         """The caller said this without speaking, and gets a reply."""
         if self._link.ready:
             self._not_taken.add(item_id)

@@ -70,7 +70,7 @@ class AgentSpeech:
         """The caller hears the agent: what could not be said before is behind them."""
         self._rests = 0
 
-    def completes(self, item_id: str, text: str, now_ms: float) -> None:
+    def transcript_completed(self, item_id: str, text: str, now_ms: float) -> None:
         """All that an item says, cut or not. Servers may leave out the pieces of a text."""
         self._begin_unannounced(item_id, now_ms)
         turn = self._conversation.turn("assistant", item_id, now_ms)
@@ -101,7 +101,7 @@ class AgentSpeech:
         if active_id is not None and self._conversation.find(item_id) is None:
             self.begin(active_id, item_id, now_ms)
 
-    def lists(self, response_id: str, item_id: str, now_ms: float) -> None:
+    def message_listed(self, response_id: str, item_id: str, now_ms: float) -> None:
         """The end of a response names an item. One that is new can only be unheard."""
         if self._conversation.find(item_id) is None:
             self.begin(response_id, item_id, now_ms)
@@ -154,7 +154,7 @@ class AgentSpeech:
             self.synthesis.leave_open_items()
         self.finish_all(now_ms)
 
-    def retold(self, now_ms: float) -> list[tuple[str, str, str]]:
+    def session_history(self, now_ms: float) -> list[tuple[str, str, str]]:
         """What a new session is told of this leg: (role, text, id of ours or empty). Of what a
         voice is still saying it is told all, for that is on its way to the caller; what is not
         heard after all is taken back when it is cut."""

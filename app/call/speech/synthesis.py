@@ -145,7 +145,7 @@ class Synthesis:
 
     def _add(self, item: _Item, pieces: list[str]) -> None:
         for piece in pieces:
-            text = item.cleaner.say(piece)
+            text = item.cleaner.clean(piece)
             spaced = item.ends_in_space or piece[:1].isspace()
             item.ends_in_space = piece[-1:].isspace() or (spaced and not text)
             if not text:

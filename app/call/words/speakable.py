@@ -74,7 +74,7 @@ class Cleaner:
         self._begun = False
         self._fence = ""  # what opened the code that no line closed yet
 
-    def say(self, raw_piece: str) -> str:
+    def clean(self, raw_piece: str) -> str:
         """What a voice may say of the next piece; empty if nothing. Space in it is single."""
         goes_on, self._begun = self._begun, True
         first, *lines = _LINE_END.split(raw_piece)
@@ -103,8 +103,8 @@ class Cleaner:
 def speakable(raw: str) -> str:
     """What a voice may say of a text that stands for itself; empty if nothing. Space in it is
     single, and what was cleaned once stays as it is."""
-    said = Cleaner().say(raw)
-    while (again := Cleaner().say(said)) != said:
+    said = Cleaner().clean(raw)
+    while (again := Cleaner().clean(said)) != said:
         said = again
     return said
 

@@ -18,7 +18,7 @@ def heard(deltas: Iterable[str]) -> list[str]:
     """What of a text that streams in reaches the voice."""
     cutter, cleaner = SentenceCutter(), Cleaner()
     pieces = [piece for delta in deltas for piece in cutter.feed(delta)]
-    said = [cleaner.say(piece) for piece in pieces + cutter.finish()]
+    said = [cleaner.clean(piece) for piece in pieces + cutter.finish()]
     return [text for text in said if text]
 
 
@@ -123,7 +123,7 @@ def test_markers_whose_other_half_is_in_another_sentence_are_not_read_out() -> N
 def test_marks_that_belong_to_the_sentence_before_are_not_said_alone() -> None:
     assert heard("「好的。」他说。真的？！是。") == ["「好的。", "他说。", "真的？", "是。"]
     cleaner = Cleaner()
-    assert [cleaner.say(each) for each in ("Well.", ".. so", ") Yes")] == ["Well.", "so", "Yes"]
+    assert [cleaner.clean(each) for each in ("Well.", ".. so", ") Yes")] == ["Well.", "so", "Yes"]
 
 
 def test_a_sign_begins_a_list_or_a_heading_only_where_a_line_begins() -> None:
