@@ -1,4 +1,4 @@
-"""Imports run downwards between the entries of app/ and in no circle; every kind of import counts."""
+"""Imports run downwards between the entries of app/, and in no circle; all kinds count."""
 
 import ast
 import re

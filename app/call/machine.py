@@ -150,7 +150,7 @@ class CallMachine:
                 self._speech.synthesis.take(event, now_ms)
                 self._owed.voice_moved(sounds=isinstance(event, ev.VoiceReceived))
             case ev.TranscriptCompleted(item_id, text):
-                self._speech.completes(item_id, text, now_ms)
+                self._speech.transcript_completed(item_id, text, now_ms)
             case ev.MarkEchoed(name):
                 if self._audio.ledger.echoed(name, now_ms) and self._audio.ledger.all_surely_heard:
                     self.conversation.revision += 1  # what was said is heard

@@ -70,7 +70,7 @@ class ModelSession:
             self._responses.want(Wish.GREETING, prompts.greeting(self._agent))
         self._link.configured(now_ms)
         history = [(role, text, "") for role, text in opened.history]
-        history += self._speech.retold(now_ms)
+        history += self._speech.session_history(now_ms)
         for role, text, item_id in history:
             self._add_message(role, text, item_id)
         for name in self._answers.calls.working():
@@ -131,6 +131,6 @@ class ModelSession:
             self._out.append(OpenModel())
         leaves = self._leaving.under_way or self._leaving.redirect.ordered
         if connected and not leaves and self.gave_up(now_ms):
-            why = self._link.why_not(now_ms) or "the model answers nothing that can be heard"
+            why = self._link.failure(now_ms) or "the model answers nothing that can be heard"
             self._out.append(ReportDecision("do without the model", why))
             self._leaving.farewell.close("model", now_ms)

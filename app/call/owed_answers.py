@@ -156,7 +156,7 @@ class OwedAnswers:
             was = self._abandon(now_ms)
             self._replace_session(f"{reason}, nor of the second try", now_ms)
             if was is not None:
-                self._responses.again(was, now_ms)
+                self._responses.retry(was, now_ms)
         else:
             self._abandon(now_ms)
             self._responses.give_up()
@@ -164,7 +164,7 @@ class OwedAnswers:
     def _ask_again(self, now_ms: float) -> None:
         was = self._abandon(now_ms)
         if was is not None:
-            self._responses.again(was, now_ms)
+            self._responses.retry(was, now_ms)
 
     def _abandon(self, now_ms: float) -> Wanted | None:
         """Wait no longer for what is said or asked for. Returns what that was."""
@@ -186,7 +186,7 @@ class OwedAnswers:
         self._responses.stalled()
         self._session.lost(reason, now_ms, fatal=False)
         if was is not None and was.wish is Wish.NUDGE:  # it was begun: it is owed now
-            self._responses.again(was, now_ms)
+            self._responses.retry(was, now_ms)
 
     def _report(self, decision: str, reason: str) -> None:
         self._out.append(ReportDecision(decision, reason))

@@ -100,7 +100,7 @@ class ResponseFlow:
         if response_id == self._responses.active_id:
             self._speech.finish_all(now_ms)
         for item_id in event.messages:
-            self._speech.lists(response_id, item_id, now_ms)
+            self._speech.message_listed(response_id, item_id, now_ms)
         empty = self._owed.is_empty(event)
         self._speech.drop_unheard(response_id, now_ms)
         was = self._responses.done(response_id, now_ms, failed=failed, empty=empty)

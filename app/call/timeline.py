@@ -3,9 +3,12 @@
 A run of audio or of transcript is one entry with its pieces, each with its own time, so that an
 answer of a hundred deltas stays readable and yet replays exactly. Audio itself is not in here, only
 its size.
+
+Each leg begins with its `LegOpened`, which carries the timeline's format and the leg's agent: what
+a replay needs beside the events. A timeline of format 1 has neither.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
@@ -16,6 +19,8 @@ from app.call.machine import CallMachine
 from app.call.usage import Usage
 from app.call.words.pause_alignment import Pace
 
+FORMAT = 2
+"""Raise it when events or commands are renamed or lose a field, and let `_event` read the older."""
 MOST_ENTRIES = 20_000  # kept in memory between two takes; past it the oldest go
 
 Kind = Literal["event", "command"]
@@ -73,9 +78,16 @@ class TimelineEntry:
 
 
 class Timeline:
-    """Told of every event and command, in order. `after`: how many entries the call has already."""
+    """Takes every event and command, in order.
 
-    def __init__(self, after: int = 0) -> None:
+    Args:
+        after: the order of the call's last entry so far, 0 if it has none.
+        agent: of the first leg; set `agent` before the next leg opens.
+    """
+
+    def __init__(self, after: int = 0, agent: Agent | None = None) -> None:
+        #: The agent that is stored with the next `LegOpened`.
+        self.agent = agent
         self._order = after
         self._entries: list[TimelineEntry] = []
         self._runs: dict[tuple[str, str], TimelineEntry] = {}
@@ -112,7 +124,10 @@ class Timeline:
                 )
             run.pieces.append((self._order, now_ms, getattr(message, value_name)))
         else:
-            self._append(TimelineEntry(self._order, now_ms, kind, name, _fields(message)))
+            data = _fields(message)
+            if isinstance(message, ev.LegOpened) and self.agent is not None:
+                data |= {"format": FORMAT, "agent": asdict(self.agent)}
+            self._append(TimelineEntry(self._order, now_ms, kind, name, data))
 
     def _append(self, entry: TimelineEntry) -> TimelineEntry:
         if len(self._entries) >= MOST_ENTRIES:
@@ -168,6 +183,7 @@ def _event(name: str, data: dict[str, Any]) -> ev.Event:
             Pace(**{**pace, "rates": tuple(pace["rates"])}) for pace in data.get("paces", ())
         )
         data = {**data, "history": history, "paces": paces}
+        data = {key: value for key, value in data.items() if key not in ("format", "agent")}
     event: ev.Event = _EVENTS[name](**data)
     return event
 
@@ -180,13 +196,25 @@ def ordered(entries: Iterable[TimelineEntry]) -> Ordered:
     return [(at_ms, name, data) for _, at_ms, name, data in _expand(entries, "command")]
 
 
-def replay(agent: Agent, entries: Iterable[TimelineEntry]) -> Ordered:
-    """Give the recorded events to a fresh machine, one for each leg; returns the commands that it
-    answers with, to be compared with `ordered` of the same entries."""
-    machine, again = CallMachine(agent), Timeline()
+AgentOf = Callable[[Mapping[str, Any]], Agent]
+"""The agent of a leg, by what was stored of its `LegOpened`."""
+
+
+def replay(agent_of: AgentOf, entries: Iterable[TimelineEntry]) -> Ordered:
+    """Give the recorded events to fresh machines, one for each leg.
+
+    Returns:
+        The commands that they answer with; compare them with `ordered` of the same entries.
+
+    Raises:
+        KeyError, TypeError: an event is not one of this version's, or its fields are not.
+    """
+    machine: CallMachine | None = None
+    again = Timeline()
     for _, at_ms, name, data in _expand(entries, "event"):
-        if name == "LegOpened" and machine.over:
-            machine = CallMachine(agent)
-        for command in machine.handle(_event(name, data), at_ms):
-            again.command(command, at_ms)
+        if name == "LegOpened" and (machine is None or machine.over or "format" in data):
+            machine = CallMachine(agent_of(data))  # the leg before ended, or its process did
+        if machine is not None:  # else it happened to a call that no agent has had yet
+            for command in machine.handle(_event(name, data), at_ms):
+                again.command(command, at_ms)
     return ordered(again.take())

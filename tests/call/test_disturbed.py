@@ -114,7 +114,7 @@ def check(scene: Disturbed) -> None:
         return
     helped = scene.machine.over or bool(scene.all(do.CloseStream))
     entries = scene.timeline.take()
-    assert replay(scene.agent, entries) == ordered(entries)
+    assert replay(lambda _: scene.agent, entries) == ordered(entries)
     end_ms = min([scene.now_ms, *scene.when(do.CloseStream)])
     if not helped:
         assert scene.line.clock.media, "nothing was ever heard"

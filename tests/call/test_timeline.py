@@ -50,7 +50,7 @@ def test_a_call_played_again_gives_the_same_commands() -> None:
     scene, entries = long_story()
     recorded = ordered(entries)
     assert len(recorded) == len(scene.commands) > 30
-    assert replay(scene.agent, entries) == recorded
+    assert replay(lambda _: scene.agent, entries) == recorded
 
 
 def stored(entry: TimelineEntry) -> TimelineEntry:
@@ -107,7 +107,7 @@ def test_a_call_that_was_handed_over_played_again_gives_the_same_commands() -> N
     names = {name for _, name, _ in recorded}
     assert {"TransferCall", "MuteCaller", "UnmuteCaller", "GiveDigits", "HangUp"} <= names
     assert len(recorded) == len(scene.commands)
-    assert replay(scene.agent, entries) == recorded
+    assert replay(lambda _: scene.agent, entries) == recorded
 
 
 @pytest.mark.parametrize("kind", get_args(ev.Event), ids=lambda kind: kind.__name__)
@@ -138,7 +138,7 @@ def test_a_secret_is_in_no_entry() -> None:
 
 def test_a_change_in_what_is_done_shows() -> None:
     _, entries = long_story()
-    assert replay(agent(greeting="Good evening."), entries) != ordered(entries)
+    assert replay(lambda _: agent(greeting="Good evening."), entries) != ordered(entries)
 
 
 def test_a_run_of_audio_is_one_entry_with_its_pieces() -> None:

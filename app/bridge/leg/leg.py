@@ -84,14 +84,14 @@ class Leg(LegState):
         self._loop = asyncio.get_running_loop()
         history: tuple[tuple[str, str], ...] = past.history if past else ()
         if after is None:
-            self._recorder = services.recorder(call, past)
+            self._recorder = services.recorder(call, self._agent, past)
             # finer than the loop's clock, which uvloop rounds to 1 ms
             self._began_s = monotonic() - (past.age_s if past else 0)
         else:
             after.finish_record()
             self._recorder, self._began_s = after._recorder, after._began_s
             history = after._machine.history(self._now_ms())
-            self._recorder.next_leg(after._machine)
+            self._recorder.next_leg(after._machine, self._agent)
         self._opened = ev.LegOpened(
             history,
             time(),

@@ -104,4 +104,4 @@ class DigitEntries:
                 return
         item_id = self._ids.own("keys")
         self._conversation.typed(item_id, text, now_ms)
-        self._answers.tell(item_id, text)
+        self._answers.add_caller_text(item_id, text)

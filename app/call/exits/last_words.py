@@ -38,7 +38,7 @@ class LastWords:
     def over_ms(self, audio: AgentAudio, responses: Responses, now_ms: float) -> float:
         """When nothing more has to be waited for. To be asked again whenever something happened."""
         heard_out_ms = audio.heard_out_ms(now_ms)
-        pending = not self.waived and responses.owes(self.wish, Wish.UNSPOKEN)
+        pending = not self.waived and responses.pending(self.wish, Wish.UNSPOKEN)
         if not (self.said or self.waived) or responses.in_flight or pending:
             least_ms = max(self.begun_ms + UNSAID_MS, heard_out_ms)
             return min(least_ms, self.begun_ms + LONGEST_MS)

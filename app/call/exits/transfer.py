@@ -162,7 +162,7 @@ class Transfer:
             return
         if not model_ready:  # no one else will announce it; what plays is heard out
             decided.words.waived = True
-            if self._responses.owes(Wish.ANNOUNCEMENT, Wish.UNSPOKEN):
+            if self._responses.pending(Wish.ANNOUNCEMENT, Wish.UNSPOKEN):
                 decided.words.said = False
         if now_ms >= decided.words.over_ms(self._audio, self._responses, now_ms):
             handing = decided.handing

@@ -1,4 +1,4 @@
-"""An answer is what was heard: whatever was wanted of the model, and however it brings no sound."""
+"""A response without audible sound is no answer: it is retried, then the caller gets help."""
 
 from collections.abc import Callable
 
@@ -59,7 +59,7 @@ def say(scene: Answering) -> None:
 
 
 def until_asked(scene: Answering) -> None:
-    """Let time pass until the model is asked for something."""
+    """Let time pass until a response is requested."""
     connect(scene)
     while not scene.asked_ms:
         scene.run(100)
@@ -111,7 +111,7 @@ NAMES = [f"{'voice' if voices else 'native'}: {name}" for name, _, voices in FOR
 
 @pytest.mark.parametrize("wish", WISHES)
 @pytest.mark.parametrize(("name", "form", "voices"), FORMS, ids=NAMES)
-def test_an_answer_without_sound_is_asked_for_again_and_the_second_is_heard(
+def test_an_answer_without_sound_is_requested_again_and_the_second_is_heard(
     wish: str, name: str, form: Form, voices: tuple[str, ...]
 ) -> None:
     who, begin = WISHES[wish]
@@ -137,7 +137,7 @@ def test_a_caller_of_a_model_without_sound_hears_something_and_is_helped(
     asked_ms = scene.asked_ms[0]
     while not scene.all(do.CloseStream) and not scene.all(do.TransferCall):
         scene.run(100)
-        assert scene.now_ms - asked_ms < 14_000, "nothing is done for the caller"
+        assert scene.now_ms - asked_ms < 14_000, "the caller gets no help"
     assert max(scene.line.silences_ms(asked_ms, scene.now_ms)) <= 8000
     assert scene.unheard() == [] and not scene.all(do.HangUp)
     if wish == "announcement":
@@ -148,8 +148,8 @@ def test_a_caller_of_a_model_without_sound_hears_something_and_is_helped(
 
 
 @pytest.mark.parametrize("wish", WISHES)
-def test_a_voice_that_makes_no_sound_gives_way_to_the_models_own(wish: str) -> None:
-    """It says that it spoke, and sends nothing."""
+def test_a_voice_that_sends_no_audio_is_replaced_by_the_models_own(wish: str) -> None:
+    """It reports success and sends no audio."""
     who, begin = WISHES[wish]
 
     def form(number: int) -> Form:
@@ -163,8 +163,8 @@ def test_a_voice_that_makes_no_sound_gives_way_to_the_models_own(wish: str) -> N
 
 
 @pytest.mark.parametrize("wish", WISHES)
-def test_neither_a_voice_nor_the_model_makes_a_sound_and_the_caller_is_helped(wish: str) -> None:
-    """The model's words were taken for said while the voice was at them."""
+def test_without_sound_of_a_voice_or_of_the_model_the_caller_is_helped(wish: str) -> None:
+    """The text counted as an answer while the voice was working on it."""
     who, begin = WISHES[wish]
 
     def form(number: int) -> Form:
@@ -181,7 +181,7 @@ def test_neither_a_voice_nor_the_model_makes_a_sound_and_the_caller_is_helped(wi
 
 
 @pytest.mark.parametrize("voices", [(), ("first",)], ids=["native", "voice"])
-def test_answers_that_break_off_again_and_again_lead_to_help(voices: tuple[str, ...]) -> None:
+def test_responses_that_stall_again_and_again_lead_to_help(voices: tuple[str, ...]) -> None:
     broken_off = Form(lambda r, i: WRITTEN.events(r, i)[:3], ends=False) if voices else STALLING
     scene = Answering(someone(), lambda _: broken_off, voices=voices)
     reply(scene)
@@ -199,7 +199,7 @@ def test_an_answer_that_was_not_announced_is_an_answer() -> None:
 
 
 @pytest.mark.parametrize("wish", WISHES)
-def test_words_that_break_off_are_said_in_a_fresh_session(wish: str) -> None:
+def test_a_response_that_stalls_is_requested_again_in_a_fresh_session(wish: str) -> None:
     who, begin = WISHES[wish]
     scene = Answering(who, lambda number: SPOKEN if number else STALLING)
     begin(scene)
@@ -209,7 +209,7 @@ def test_words_that_break_off_are_said_in_a_fresh_session(wish: str) -> None:
     assert not scene.all(do.CloseStream)
 
 
-def test_an_answer_that_stops_amid_a_sentence_is_gone_on_with_in_a_fresh_session() -> None:
+def test_an_answer_that_stalls_in_mid_sentence_is_continued_in_a_fresh_session() -> None:
     scene = Answering(someone(), lambda number: SPOKEN if number else STALLING)
     reply(scene)
     scene.run(12_000)
@@ -227,7 +227,7 @@ def test_a_second_try_that_brings_nothing_is_followed_by_a_fresh_session() -> No
     assert 7000 <= scene.first_words_ms() - scene.asked_ms[0] <= 8000
 
 
-def test_a_caller_who_asks_hello_into_the_silence_does_not_wait_longer_for_it() -> None:
+def test_a_caller_who_asks_hello_does_not_restart_the_deadline_for_an_answer() -> None:
     scene = Answering(someone(), lambda _: SILENT["nothing"])
     reply(scene)
     asked_ms = scene.asked_ms[0]
@@ -238,8 +238,8 @@ def test_a_caller_who_asks_hello_into_the_silence_does_not_wait_longer_for_it() 
     assert scene.when(do.CloseStream)[0] - asked_ms < 20_000
 
 
-def test_a_late_tool_call_of_an_answer_that_was_given_up_is_not_run() -> None:
-    """The second try asks for it as well: it would be done twice."""
+def test_a_late_tool_call_of_an_abandoned_response_is_not_run() -> None:
+    """The second try calls the tool as well: it would run twice."""
     scene = Answering(someone(), lambda number: SILENT["created, then nothing"])
     reply(scene)
     scene.run(4500)
@@ -249,7 +249,7 @@ def test_a_late_tool_call_of_an_answer_that_was_given_up_is_not_run() -> None:
     assert [run.call_id for run in scene.all(do.RunTool)] == ["call_again"]
 
 
-def test_a_caller_who_interrupts_is_owed_nothing_but_the_answer_to_their_words() -> None:
+def test_an_interrupted_answer_is_not_requested_again() -> None:
     scene = Answering(someone(), lambda _: SPOKEN)
     reply(scene)
     scene.run(300)
@@ -258,9 +258,7 @@ def test_a_caller_who_interrupts_is_owed_nothing_but_the_answer_to_their_words()
     assert len(scene.asked_ms) == 1 and scene.decisions == []
 
 
-def test_noises_of_an_answering_machine_do_not_keep_its_message_from_being_asked_for_again() -> (
-    None
-):
+def test_noise_of_an_answering_machine_does_not_prevent_a_retry_of_the_message() -> None:
     scene = Answering(someone(), lambda number: SPOKEN if number else SILENT["nothing"])
     voicemail(scene)
     scene.run(1000)
@@ -269,11 +267,11 @@ def test_noises_of_an_answering_machine_do_not_keep_its_message_from_being_asked
     assert scene.first_words_ms() - scene.asked_ms[0] <= 6000
 
 
-def test_a_model_that_is_silent_before_the_caller_is_there_is_asked_again_without_a_tone() -> None:
+def test_a_greeting_is_retried_without_a_hold_tone_before_the_caller_is_connected() -> None:
     who, _ = WISHES["greeting"]
     scene = Answering(who, lambda number: SPOKEN if number else SILENT["nothing"])
     scene.feed(ev.LegOpened())
-    scene.run(8000)  # an announcement is said by Twilio meanwhile
+    scene.run(8000)  # Twilio speaks an announcement meanwhile
     scene.feed(ev.StreamStarted("MZ1"))
     scene.run(2000)
     assert scene.line.item_ids == ["item_1"]

@@ -1,4 +1,4 @@
-"""An external voice speaks for the agent: sentence by sentence, ahead of time and not too far."""
+"""An external voice speaks for the agent: sentence by sentence, and only a little ahead."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from tests.call.speaking import Speaking, Way
 TWO = "We are open until nine tonight. Shall I book a table for you?"
 
 
-def test_with_an_external_voice_the_session_is_asked_to_write() -> None:
+def test_with_an_external_voice_the_session_produces_text() -> None:
     scene = Speaking()
     scene.feed(ev.LegOpened())
     scene.configure()
@@ -19,7 +19,7 @@ def test_with_an_external_voice_the_session_is_asked_to_write() -> None:
     assert [each.speaks for each in scene.all(do.ConfigureSession)] == [False]
 
 
-def test_the_model_speaks_for_itself_where_there_is_no_other_voice() -> None:
+def test_without_an_external_voice_the_session_produces_audio() -> None:
     scene = Speaking(voices=())
     scene.feed(ev.LegOpened())
     scene.configure()
@@ -27,7 +27,7 @@ def test_the_model_speaks_for_itself_where_there_is_no_other_voice() -> None:
     assert [each.speaks for each in scene.all(do.ConfigureSession)] == [True]
 
 
-def test_a_sentence_is_asked_for_with_the_delta_that_completes_it() -> None:
+def test_a_sentence_is_requested_with_the_delta_that_completes_it() -> None:
     scene = Speaking()
     scene.connect()
     scene.begin()
@@ -38,7 +38,7 @@ def test_a_sentence_is_asked_for_with_the_delta_that_completes_it() -> None:
     assert isinstance(ordered[0], do.Synthesize)
 
 
-def test_a_sentence_that_may_go_on_is_asked_for_when_it_does_not() -> None:
+def test_a_sentence_that_may_continue_is_requested_when_it_does_not() -> None:
     scene = Speaking()
     scene.connect()
     scene.begin()
@@ -49,7 +49,7 @@ def test_a_sentence_that_may_go_on_is_asked_for_when_it_does_not() -> None:
     assert [each.text for each in scene.all(do.Synthesize)] == ["We are open."]
 
 
-def test_all_of_it_is_heard_in_its_order_and_written_down() -> None:
+def test_the_whole_answer_is_heard_in_order_and_stored() -> None:
     scene = Speaking()
     scene.connect()
     scene.write(TWO)
@@ -59,7 +59,7 @@ def test_all_of_it_is_heard_in_its_order_and_written_down() -> None:
     assert scene.heard() == [("assistant", TWO)]
 
 
-def test_what_is_for_the_eye_alone_reaches_no_voice() -> None:
+def test_markdown_and_emoji_reach_no_voice() -> None:
     scene = Speaking()
     scene.connect()
     scene.write("**Great** choice 🍕! See [our menu](https://example.com/menu).")
@@ -69,7 +69,7 @@ def test_what_is_for_the_eye_alone_reaches_no_voice() -> None:
     assert scene.heard() == [("assistant", "Great choice! See our menu.")]
 
 
-def test_the_next_sentence_is_made_while_one_plays_but_not_all_of_them() -> None:
+def test_the_next_sentence_is_synthesized_while_one_plays_but_not_all_of_them() -> None:
     text = " ".join(f"This is sentence number {n} of a rather long answer." for n in range(9))
     scene = Speaking()
     scene.connect()
@@ -84,7 +84,7 @@ def test_the_next_sentence_is_made_while_one_plays_but_not_all_of_them() -> None
     assert max(silences) == 0, "no gap between two sentences"
 
 
-def test_the_greeting_is_made_before_the_caller_is_there() -> None:
+def test_the_greeting_is_synthesized_before_the_caller_is_connected() -> None:
     scene = Speaking(agent(greeting="Good morning."))
     scene.feed(ev.LegOpened())
     scene.configure()
@@ -97,30 +97,30 @@ def test_the_greeting_is_made_before_the_caller_is_there() -> None:
     assert scene.heard_words() == "Good morning. What can I do for you?".split()
 
 
-def test_an_item_is_over_for_the_call_when_its_last_sentence_is() -> None:
-    """Until then nobody nudges the caller, and no goodbye counts as heard."""
+def test_an_item_is_complete_when_its_last_sentence_is() -> None:
+    """Until then the caller gets no nudge, and no goodbye counts as heard."""
     scene = Speaking(
         agent(limits=Limits(idle_ms=3000, longest_call_ms=0)), way=lambda _: Way(delay_ms=3500)
     )
     scene.connect()
     scene.write(TWO)
     scene.run(3400)
-    assert not scene.asked(), "nobody asks whether the caller is there before they heard anything"
+    assert not scene.asked(), "no nudge before the caller heard anything"
     spoken_ms = (len(scene.said[0].sound) + 0) / BYTES_PER_MS
     scene.run(spoken_ms)
     assert not scene.asked()
 
 
-def test_the_caller_hears_something_while_a_voice_takes_its_time() -> None:
+def test_the_caller_hears_the_hold_tone_while_a_voice_is_slow() -> None:
     scene = Speaking(way=lambda _: Way(delay_ms=9000))
     scene.connect()
     scene.write("One moment. I look it up.")
     scene.run(8000)
 
-    assert [each.item_id for each in scene.all(do.PlayAudio)] == [""], "the tone of who waits"
+    assert [each.item_id for each in scene.all(do.PlayAudio)] == [""], "the hold tone"
 
 
-def test_a_goodbye_is_heard_to_its_end_before_the_call_is() -> None:
+def test_a_goodbye_is_heard_to_its_end_before_the_call_is_hung_up() -> None:
     scene = Speaking()
     scene.connect()
     scene.begin()
@@ -136,7 +136,7 @@ def test_a_goodbye_is_heard_to_its_end_before_the_call_is() -> None:
 
 
 @pytest.mark.parametrize("interruptible", [True, False])
-def test_a_response_that_was_cancelled_says_nothing_more(interruptible: bool) -> None:
+def test_a_cancelled_response_is_not_spoken_any_further(interruptible: bool) -> None:
     scene = Speaking(agent(interruptible=interruptible))
     scene.connect()
     scene.begin()
@@ -153,7 +153,7 @@ def test_a_response_that_was_cancelled_says_nothing_more(interruptible: bool) ->
     assert scene.asked_of(0) == asked
 
 
-def test_an_answer_is_said_behind_the_one_before_it() -> None:
+def test_an_answer_is_spoken_after_the_one_before_it() -> None:
     scene = Speaking()
     scene.connect()
     scene.write("Let me look.", "item_1", "resp_1")
@@ -164,7 +164,7 @@ def test_an_answer_is_said_behind_the_one_before_it() -> None:
     assert [text for _, text in scene.heard()] == ["Let me look.", "We have a table at eight."]
 
 
-def test_what_a_lost_session_wrote_is_said_all_the_same() -> None:
+def test_a_complete_text_of_a_lost_session_is_spoken_to_its_end() -> None:
     scene = Speaking()
     scene.connect()
     scene.write(TWO)
@@ -174,7 +174,7 @@ def test_what_a_lost_session_wrote_is_said_all_the_same() -> None:
     assert scene.heard_words() == TWO.split()
 
 
-def test_a_voice_that_goes_on_about_what_was_dropped_is_not_listened_to() -> None:
+def test_late_audio_of_a_dropped_utterance_is_ignored() -> None:
     scene = Speaking()
     scene.connect()
     scene.write(TWO)
