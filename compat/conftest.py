@@ -1,4 +1,4 @@
-"""Other projects' clients, on the loopback only, and which of them passed."""
+"""Clients that nobody here wrote, on the loopback only, and which of them passed."""
 
 import ipaddress
 import os
@@ -63,7 +63,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         for report in terminalreporter.stats.get(outcome, ()):
             module = report.nodeid.partition("::")[0].rpartition("/")[2]
             outcomes.setdefault(module, []).append(outcome)
-    terminalreporter.section("other projects' clients")
+    terminalreporter.section("clients that nobody here wrote")
     for module, package in CLIENTS.items():
         found = outcomes.get(module, [])
         counts = ", ".join(f"{found.count(each)} {each}" for each in dict.fromkeys(found))

@@ -1,4 +1,4 @@
-"""Serves a FastAPI application on the loopback for as long as a test needs it."""
+"""Serves somebody's FastAPI application on the loopback for as long as a test needs it."""
 
 import asyncio
 import socket
@@ -21,7 +21,7 @@ _GRACE_S = 2
 @asynccontextmanager
 async def hosted(app: FastAPI) -> AsyncIterator[str]:
     """Serve `app`; gives its base URL. Leaving waits until its connections are closed."""
-    # Listening before uvicorn starts: clients can connect at once.
+    # Listening before uvicorn starts: nobody needs to wait for it.
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(
         uvicorn.Config(

@@ -1,7 +1,5 @@
-"""The model that the clients talk with: the embedded one, with the pizzeria of the examples.
-
-Its tools record how they were called.
-"""
+"""Whom the clients talk with: the embedded model, as the pizzeria of the examples. And the kitchen
+that they ask for it: tools that write down how they were called."""
 
 from pathlib import Path
 from typing import Any
@@ -92,7 +90,7 @@ def spoken_items(session: Session) -> list[Item]:
 
 async def understood(session: Session, turn: int, word: str) -> None:
     """Wait until the model knows what the caller said, in the turn with this number, the first one
-    being 1. Raises AssertionError at once if it understood something else."""
+    being 1. Raises AssertionError if it is something else, so that nobody waits for the answer."""
     await session.until(lambda _: len(_understood(session)) >= turn)
     text = _understood(session)[turn - 1]
     assert word in text.lower(), f"the model understood {text!r}"

@@ -29,7 +29,6 @@ from app.cli.log import (
     keep_standard_files,
     say,
 )
-from app.config.agent.example import EXAMPLE_AGENT
 from app.config.agent.file import LoadedAgent, load_agent
 from app.config.phone_number import calling_code
 from app.config.settings import EMBEDDED, Settings, load_settings
@@ -162,7 +161,7 @@ def first_steps(settings: Settings, agent: LoadedAgent, *, token_given: bool) ->
             f"It understands what [demo] in {agent.path} tells it, and nothing else."
             if agent.demo.lines
             else f"It knows a few phrases only: {agent.path} has no [[demo.lines]]; "
-            f"{EXAMPLE_AGENT} shows some.",
+            "examples/pizzeria.toml shows some.",
             "For the real model put a key from https://platform.openai.com/api-keys into .env",
         ]
     else:
