@@ -1,9 +1,8 @@
 """The agent file's [voice]: who speaks, the model or an external voice, and who takes over."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import (
-    ConfigDict,
     Discriminator,
     Field,
     ModelWrapValidatorHandler,
@@ -28,27 +27,18 @@ from app.config.agent.voice_providers import (
 )
 from app.wires.voices.providers import VoiceSettings
 
-
-class _UnknownForm(Form):
-    """A voice whose provider does not exist. Its other keys are not checked."""
-
-    model_config = ConfigDict(extra="ignore")
-    provider: Literal["openai", "qwen", "volcengine", "http"] = Field(description=EXPECTED_PROVIDER)
-
-
 _FORMS: dict[str, type[Form]] = {
     "openai": OpenAIForm,
     "qwen": QwenForm,
     "volcengine": VolcengineV1Form,
     "volcengine v3": VolcengineV3Form,
     "http": HttpForm,
-    "unknown": _UnknownForm,
 }
 _TRANSPORTS = {"volcengine": "v1", "volcengine v3": "v3"}
 
 
 def _tag(table: Any) -> str | None:
-    """The form for a table of the file; None: the value is no table."""
+    """The form for a table of the file; None: it is no table, or its provider does not exist."""
     if isinstance(table, Form):
         return next(tag for tag, form in _FORMS.items() if isinstance(table, form))
     if not isinstance(table, dict):
@@ -56,7 +46,7 @@ def _tag(table: Any) -> str | None:
     provider = table.get("provider", "openai")
     if provider == "volcengine" and table.get("transport") == "v3":
         return "volcengine v3"
-    return provider if provider in PROVIDERS else "unknown"
+    return provider if provider in PROVIDERS else None
 
 
 AnyVoice = Annotated[
@@ -64,9 +54,10 @@ AnyVoice = Annotated[
     | Annotated[QwenForm, Tag("qwen")]
     | Annotated[VolcengineV1Form, Tag("volcengine")]
     | Annotated[VolcengineV3Form, Tag("volcengine v3")]
-    | Annotated[HttpForm, Tag("http")]
-    | Annotated[_UnknownForm, Tag("unknown")],
-    Discriminator(_tag),
+    | Annotated[HttpForm, Tag("http")],
+    Discriminator(
+        _tag, custom_error_type="provider", custom_error_message=f"expected {EXPECTED_PROVIDER}"
+    ),
 ]
 """A voice by its provider; each provider takes keys of its own."""
 
@@ -124,11 +115,14 @@ VOICE_KEYS = {key: field for form in _FORMS.values() for key, field in form.mode
 def _in_the_file(error: ErrorDetails) -> InitErrorDetails:
     """A fault of a form as a fault at its place in the file."""
     place, tag, key = _place(error["loc"])
-    whole = (*place, key) if key else place
+    whole, found = (*place, key) if key else place, error["input"]
     said: PydanticCustomError | str
     match error["type"]:
         case "fault" | "expected":
             said = PydanticCustomError(error["type"], "{said}", {"said": error["msg"]})
+        case "provider" if isinstance(found, dict):
+            whole, found = (*place, "provider"), found["provider"]
+            said = PydanticCustomError("expected", "{said}", {"said": EXPECTED_PROVIDER})
         case "missing":
             whole, provider = place, tag.split()[0]
             expected = _FORMS[tag].model_fields[key].description or ""
@@ -144,7 +138,7 @@ def _in_the_file(error: ErrorDetails) -> InitErrorDetails:
             fields = _FORMS[tag].model_fields if tag else VoiceForm.model_fields
             field = fields.get(key) or VoiceForm.model_fields["fallback"]
             said = PydanticCustomError("expected", "{said}", {"said": field.description})
-    return InitErrorDetails(type=said, loc=whole, input=error["input"])
+    return InitErrorDetails(type=said, loc=whole, input=found)
 
 
 def _place(loc: tuple[int | str, ...]) -> tuple[tuple[int | str, ...], str, str]:

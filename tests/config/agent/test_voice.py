@@ -183,6 +183,29 @@ def test_a_provider_s_name_is_enough_for_a_fallback() -> None:
             "4: voice.provider: expected 'openai', 'qwen', 'volcengine' or 'http', got 'qwem'",
         ),
         (
+            "provider = 5\nspeed = true\n",
+            "4: voice.provider: expected 'openai', 'qwen', 'volcengine' or 'http', got 5",
+        ),
+        (
+            'provider = "volcengine"\nname = "her"\ntransport = "v2"\n',
+            "6: voice.transport: expected 'v1' or 'v3', got 'v2'",
+        ),
+        (
+            'provider = "qwen"\nfallback = "http"\n',
+            "5: voice.fallback: expected an array of providers' names or tables: "
+            "[[voice.fallback]], got 'http'",
+        ),
+        (
+            'provider = "qwen"\nfallback = [5]\n',
+            "5: voice.fallback: expected an array of providers' names or tables: "
+            "[[voice.fallback]], got 5",
+        ),
+        (
+            'provider = "qwen"\nfallback = ["qwem"]\n',
+            "5: voice.fallback.provider: expected 'openai', 'qwen', 'volcengine' or 'http', "
+            "got 'qwem'",
+        ),
+        (
             'provider = "http"\n',
             "3: voice: provider = 'http' needs a url: the address of your speech server",
         ),
