@@ -82,7 +82,7 @@ from app.call.words.pause_alignment import Pace
 
 
 @dataclass(frozen=True, slots=True)
-class Returned:
+class ResumeCause:
     """What took the caller away from the agent, and what became of it: a tool's name, the call of
     it, and its output."""
 
@@ -91,7 +91,7 @@ class Returned:
     output: str = ""
 
 
-BY_ACCIDENT = Returned()  # nothing did, but that the stream was lost
+STREAM_LOST = ResumeCause()  # nothing did, but that the stream was lost
 
 
 @dataclass(frozen=True, slots=True)

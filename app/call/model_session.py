@@ -65,7 +65,7 @@ class ModelSession:
         """The settings were taken: tell it what was said, and what it is to do first."""
         opened, was_ready = self._opened, self._link.was_ready
         if not was_ready and (opened.history or opened.tool):
-            self._responses.want(Wish.GREETING, prompts.back_again(opened.tool))
+            self._responses.want(Wish.GREETING, prompts.resumed(opened.tool))
         elif not was_ready and self._agent.greeting:
             self._responses.want(Wish.GREETING, prompts.greeting(self._agent))
         self._link.configured(now_ms)
@@ -77,7 +77,7 @@ class ModelSession:
             self._add_message("system", prompts.tool_running(name))
         if history or self._speech.heard_anything(now_ms):
             returns = opened.tool and not was_ready
-            told = prompts.SESSION_RETURNED if returns else prompts.SESSION_RENEWED
+            told = prompts.SESSION_RESUMED if returns else prompts.SESSION_RENEWED
             self._add_message("system", told)
 
     def _add_message(self, role: str, text: str, item_id: str = "") -> None:

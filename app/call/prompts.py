@@ -74,7 +74,7 @@ SESSION_RENEWED = (
     "transcript. The caller may have said something that is missing here. Go on where it stopped, "
     "and do not greet the caller again."
 )
-SESSION_RETURNED = (
+SESSION_RESUMED = (
     "This is the conversation so far, restored from its transcript. It goes on now; do not greet "
     "the caller again."
 )
@@ -111,7 +111,7 @@ DIGITS_UNREADABLE = (
 DIGITS_BUSY = "Nothing was sent: other keys are still being pressed."
 
 
-def back_again(tool: str) -> str:
+def resumed(tool: str) -> str:
     """What the agent is to do in the first breath of a stream that is not the call's first.
     `tool`: what took the caller away; empty: nothing did."""
     return {"transfer_to_human": _NOT_REACHED, "send_digits": _KEYS_PRESSED}.get(tool, _RESUMED)

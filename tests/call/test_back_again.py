@@ -37,8 +37,8 @@ def test_an_agent_whose_caller_is_back_knows_what_was_said_and_what_became_of_th
     scene = back()
     scene.configure()
     result = ("system", prompts.tool_result(TRANSFER, NO_ANSWER))
-    assert scene.messages() == [*SAID, result, ("system", prompts.SESSION_RETURNED)]
-    assert scene.asked() == [prompts.back_again(TRANSFER)]
+    assert scene.messages() == [*SAID, result, ("system", prompts.SESSION_RESUMED)]
+    assert scene.asked() == [prompts.resumed(TRANSFER)]
     order = [type(command) for _, command in scene.commands]
     assert order.index(do.CreateResponse) > order.index(do.AddMessage)
 
@@ -79,7 +79,7 @@ def test_a_caller_who_had_said_nothing_before_is_not_greeted_as_new(greeting: st
     """They pressed 0 while the model was down: nothing was said, but they waited for a human."""
     scene = back(history=(), greeting=greeting)
     scene.configure()
-    assert scene.asked() == [prompts.back_again(TRANSFER)]
+    assert scene.asked() == [prompts.resumed(TRANSFER)]
 
 
 def test_a_model_that_comes_late_still_says_what_became_of_the_caller() -> None:
@@ -90,7 +90,7 @@ def test_a_model_that_comes_late_still_says_what_became_of_the_caller() -> None:
         scene.run(3500)
     assert max(scene.line.silences_ms(begun_ms, scene.now_ms)) <= 8000
     scene.configure()
-    assert scene.asked() == [prompts.back_again(TRANSFER)]
+    assert scene.asked() == [prompts.resumed(TRANSFER)]
 
 
 def test_a_session_lost_before_a_word_of_it_was_heard_is_asked_again() -> None:
@@ -98,7 +98,7 @@ def test_a_session_lost_before_a_word_of_it_was_heard_is_asked_again() -> None:
     scene.configure()
     scene.feed(ev.ModelLost("gone"))
     scene.configure()
-    assert scene.asked()[-1] == prompts.back_again(TRANSFER)
+    assert scene.asked()[-1] == prompts.resumed(TRANSFER)
 
 
 def test_a_caller_who_is_back_may_be_handed_over_again() -> None:
@@ -127,13 +127,13 @@ def test_ids_of_our_own_differ_from_leg_to_leg_though_nothing_was_said() -> None
 def test_a_caller_who_is_back_after_keys_were_pressed_is_told_to_go_on() -> None:
     scene = back(tool="send_digits", output=prompts.DIGITS_SENT)
     scene.configure()
-    assert scene.asked() == [prompts.back_again("send_digits")]
+    assert scene.asked() == [prompts.resumed("send_digits")]
     assert ("system", prompts.tool_result("send_digits", prompts.DIGITS_SENT)) in (scene.messages())
 
 
 def test_a_caller_whose_line_was_lost_is_told_of_that_only() -> None:
     scene = back(tool="", output="", call_id="")
     scene.configure()
-    assert scene.asked() == [prompts.back_again("")]
+    assert scene.asked() == [prompts.resumed("")]
     assert [role for role, _ in scene.messages()] == ["assistant", "user", "assistant", "system"]
     assert turns(scene) == []

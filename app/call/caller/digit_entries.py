@@ -8,7 +8,7 @@ from app.call.caller.keypad import DigitEntry, Keypad
 from app.call.commands import Command, GiveDigits, MuteCaller, UnmuteCaller
 from app.call.deadlines import NEVER
 from app.call.events import EntryAsked
-from app.call.exits.transfer import TransferRequest, anybody
+from app.call.exits.transfer import TransferRequest, open_destinations
 from app.call.heard.agent_audio import AgentAudio
 from app.call.heard.conversation import Conversation
 from app.call.ids import Ids
@@ -96,7 +96,7 @@ class DigitEntries:
         text = prompts.keys_pressed(entry.digits)
         destinations = self._agent.destinations
         if entry.calls_human and destinations:
-            route = anybody(destinations, at_s)
+            route = open_destinations(destinations, at_s)
             if not route:
                 opens = min(filter(None, (each.hours.opens_next(at_s) for each in destinations)))
                 text = prompts.nobody_for_zero(opens)

@@ -52,7 +52,7 @@ def read_handing(
         raise NoTransfer(prompts.TRANSFER_UNREADABLE)
     reason, summary = (given.get(key) for key in ("reason", "summary"))
     route = find_route(given.get("destination"), destinations, at_s)
-    # Half a character is no text that anybody could store or send.
+    # Half a surrogate pair is text that cannot be stored or sent.
     texts = [
         text.encode(errors="replace").decode() if isinstance(text, str) else ""
         for text in (reason, summary)
@@ -79,7 +79,7 @@ def find_route(name: object, destinations: Sequence[Destination], at_s: float) -
     return route_to(name, destinations, at_s)
 
 
-def anybody(destinations: Sequence[Destination], at_s: float) -> tuple[str, ...]:
+def open_destinations(destinations: Sequence[Destination], at_s: float) -> tuple[str, ...]:
     """Who is tried for nobody in particular: all who are there."""
     return tuple(each.name for each in destinations if each.hours.is_open(at_s))
 
