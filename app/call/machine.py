@@ -36,7 +36,7 @@ class CallMachine:
         self.conversation = Conversation()
         self.next_deadline_ms = NEVER
         self._out: list[do.Command] = []
-        parts = Parts(agent, self._out, self.conversation, self._hand_over)
+        parts = Parts(agent, self._out, self.conversation, self._request_transfer)
         self._ids = parts.ids
         self._audio = parts.audio
         self._items = parts.items
@@ -45,12 +45,12 @@ class CallMachine:
         self._link = parts.link
         self._tools = parts.tools
         self._answers = parts.answers
-        self._leaving = parts.leaving
+        self._exits = parts.exits
         self._entries = parts.entries
         self._floor = parts.floor
         self._session = parts.session
-        self._patience = parts.patience
-        self._owed = parts.owed
+        self._idle_and_hold = parts.idle_and_hold
+        self._owed_answers = parts.owed_answers
         self._missing = parts.missing
         self._flow = ResponseFlow(self._out, parts)
         self._opened = ev.LegOpened()
@@ -86,27 +86,27 @@ class CallMachine:
     @property
     def redirecting(self) -> bool:
         """Whether Twilio was told to go on with other TwiML: the stream's end is not the call's."""
-        return self._leaving.redirecting
+        return self._exits.redirecting
 
     @property
     def leaving(self) -> bool:
         """Whether the caller is being handed over, or let go of."""
-        return self._leaving.under_way
+        return self._exits.under_way
 
     @property
     def hanging_up(self) -> bool:
         """Whether the goodbye is past the point where anything could take it back."""
-        return self._leaving.farewell.hanging_up
+        return self._exits.farewell.hanging_up
 
     @property
     def without_model(self) -> bool:
         """Whether the caller has to be helped without the model."""
-        return bool(self._link.fatal) or self._leaving.farewell.reason == "model"
+        return bool(self._link.fatal) or self._exits.farewell.reason == "model"
 
     @property
     def last_words(self) -> str:
         """What Twilio has to say to the caller before it hangs up, because the model did not."""
-        return self._leaving.farewell.last_words
+        return self._exits.farewell.last_words
 
     @property
     def paces(self) -> list[Pace]:
@@ -148,22 +148,22 @@ class CallMachine:
                 self._flow.written(event, now_ms)
             case ev.VoiceReceived() | ev.VoicePaused() | ev.VoiceFinished() | ev.VoiceFailed():
                 self._speech.synthesis.take(event, now_ms)
-                self._owed.voice_moved(sounds=isinstance(event, ev.VoiceReceived))
+                self._owed_answers.voice_moved(sounds=isinstance(event, ev.VoiceReceived))
             case ev.TranscriptCompleted(item_id, text):
                 self._speech.completes(item_id, text, now_ms)
             case ev.MarkEchoed(name):
                 if self._audio.ledger.echoed(name, now_ms) and self._audio.ledger.all_surely_heard:
                     self.conversation.revision += 1  # what was said is heard
             case ev.SpeechStarted(item_id):
-                self._patience.caller_spoke()
+                self._idle_and_hold.caller_spoke()
                 self.conversation.turn("user", item_id, now_ms)
-                self._floor.caller_began(now_ms)
+                self._floor.speech_started(now_ms)
                 if self._floor.caller_acts:
-                    self._owed.clock.caller_spoke(now_ms)
+                    self._owed_answers.clock.caller_spoke(now_ms)
             case ev.SpeechStopped():
-                self._caller_stopped(now_ms)
+                self._speech_stopped(now_ms)
             case ev.CallerTurnCommitted(item_id, previous_item_id):
-                self._caller_stopped(now_ms)
+                self._speech_stopped(now_ms)
                 self.conversation.committed(item_id, previous_item_id, now_ms)
             case ev.CallerTranscribed(item_id, text, audio_ms):
                 self._flow.usage += Usage(transcribed_ms=audio_ms, transcripts=1)
@@ -198,7 +198,7 @@ class CallMachine:
                 self._session.faulted(event, now_ms)
             case ev.StreamStarted():
                 self._connected, self._claim_by_ms = True, NEVER
-                self._patience.start(now_ms)
+                self._idle_and_hold.start(now_ms)
                 self._audio.open(now_ms)
             case ev.StreamBlocked():
                 self._unstick_by_ms = now_ms + STUCK_MS
@@ -208,22 +208,22 @@ class CallMachine:
                 self._audio.open(now_ms)
             case ev.StreamEnded(_, lost):
                 # A line lost amid a goodbye or an announcement ends nothing: the caller is there.
-                reason = "" if lost and not self._leaving.decided else self._leaving.reason
+                reason = "" if lost and not self._exits.decided else self._exits.reason
                 self._end_leg(reason or ("line" if lost else "caller"), now_ms)
             case ev.CallRedirected():
-                self._leaving.redirect.taken(now_ms)
+                self._exits.redirect.taken(now_ms)
             case ev.RedirectFailed(reason):
-                self._leaving.redirect.refused(reason, now_ms)
+                self._exits.redirect.refused(reason, now_ms)
             case ev.TransferRequested(destination):
                 self._order_transfer(destination, now_ms)
             case ev.SayRequested(text):
                 self._responses.want(Wish.SAY, prompts.say(text))
             case ev.VoicemailReached(message):
-                self._floor.machine_records(message, now_ms)
+                self._floor.voicemail_reached(message, now_ms)
             case ev.HangUpRequested(reason):
-                self._leaving.hang_up(reason, now_ms)
+                self._exits.hang_up(reason, now_ms)
             case ev.HangUpFailed(reason):
-                self._leaving.farewell.close(reason, now_ms)
+                self._exits.farewell.close(reason, now_ms)
             case _:
                 pass  # told for the timeline's sake, or because the clocks want to be looked at
 
@@ -243,7 +243,7 @@ class CallMachine:
 
     def _key_pressed(self, digit: str, now_ms: float) -> None:
         self._settle_entries(now_ms)  # a key behind a pause is no part of what was before it
-        self._patience.caller_spoke()
+        self._idle_and_hold.caller_spoke()
         self._floor.key_pressed(digit, now_ms)
 
     def _order_transfer(self, destination: str, now_ms: float) -> None:
@@ -251,21 +251,21 @@ class CallMachine:
         destinations, at_s = self.agent.destinations, self._clock_s(now_ms)
         if any(each.name == destination for each in destinations):
             route = dict.fromkeys((destination, *route_to(destination, destinations, at_s)))
-            self._hand_over(TransferRequest(tuple(route)), now_ms)
+            self._request_transfer(TransferRequest(tuple(route)), now_ms)
 
-    def _hand_over(self, handing: TransferRequest, now_ms: float) -> bool:
+    def _request_transfer(self, request: TransferRequest, now_ms: float) -> bool:
         """Hand the caller over though no model asked for it. False when that cannot be now."""
         call_id = self._ids.own("transfer")
         self._tools.begin_own(call_id, TRANSFER)
-        begun = self._leaving.hand_over(call_id, handing, now_ms, announce=self._link.ready)
+        begun = self._exits.request_transfer(call_id, request, now_ms, announce=self._link.ready)
         if not begun:
             self._tools.forget(call_id)
         return begun
 
-    def _caller_stopped(self, now_ms: float) -> None:
-        self._floor.caller_stopped(now_ms)
+    def _speech_stopped(self, now_ms: float) -> None:
+        self._floor.speech_stopped(now_ms)
         if self._floor.answer_by_ms != NEVER:
-            self._owed.clock.start(now_ms)
+            self._owed_answers.clock.start(now_ms)
 
     # --- time ---------------------------------------------------------------------------------
 
@@ -278,10 +278,10 @@ class CallMachine:
             self._end_leg("unclaimed" if unclaimed else "stuck", now_ms)
             return
         self._floor.settle(now_ms)
-        self._owed.settle(now_ms, due=self._answer_due)
+        self._owed_answers.settle(now_ms, due=self._answer_due)
         gone = self._session.gave_up(now_ms)
-        if self._leaving.settle(now_ms, model_ready=self._link.ready, model_gone=gone):
-            self._end_leg(self._leaving.reason, now_ms)
+        if self._exits.settle(now_ms, model_ready=self._link.ready, model_gone=gone):
+            self._end_leg(self._exits.reason, now_ms)
             return
         self._speech.synthesis.settle(now_ms)
         self._settle_entries(now_ms)
@@ -289,17 +289,17 @@ class CallMachine:
         self._answers.expire_overdue(self.agent.limits.tool_ms, now_ms)
         if now_ms >= self._floor.answer_by_ms:  # turn detection did not ask for it, so we do
             self._floor.answer_by_ms = NEVER
-            if not self._leaving.under_way:
+            if not self._exits.under_way:
                 self._responses.want(Wish.REPLY)
         if self._connected:
-            busy = bool(self._tools.working()) or self._leaving.redirect.ordered
-            self._patience.settle(
+            busy = bool(self._tools.working()) or self._exits.redirect.ordered
+            self._idle_and_hold.settle(
                 now_ms,
                 # Without a model nobody hears what they say or type: they wait.
                 caller_acts=self._link.ready and (self._floor.caller_acts or self._is_to_type),
                 waits=self._waits(),
                 model_can_speak=self._link.ready and busy,
-                leaves=self._leaving.transfer.under_way,
+                leaves=self._exits.transfer.under_way,
             )
         self._ask_model(now_ms)
         # What is due already was done above, or waits for something else to happen.
@@ -307,32 +307,32 @@ class CallMachine:
             now_ms,
             self._claim_by_ms,
             self._unstick_by_ms,
-            self._leaving.next_ms(now_ms),
+            self._exits.next_ms(now_ms),
             self._entries.keypad.next_ms(now_ms),
             self._link.next_ms(),
             self._tools.next_due_ms(),
-            self._patience.next_ms(now_ms),
+            self._idle_and_hold.next_ms(now_ms),
             self._floor.next_ms(),
-            self._owed.next_ms(),
+            self._owed_answers.next_ms(),
             self._responses.next_ms(),
             self._speech.synthesis.next_ms(now_ms),
         )
 
     def _settle_entries(self, now_ms: float) -> None:
-        self._entries.settle(now_ms, at_s=self._clock_s(now_ms), muted=self._floor.records)
+        self._entries.settle(now_ms, at_s=self._clock_s(now_ms), muted=self._floor.voicemail)
 
     @property
     def _is_to_type(self) -> bool:
         """Whether the caller was told what to type, and may take their time."""
         told = self._link.ready and self._responses.idle
-        return self._entries.keypad.asked and told and not self._leaving.under_way
+        return self._entries.keypad.asked and told and not self._exits.under_way
 
     @property
     def _answer_due(self) -> bool:
         """Whether the caller waits for words of the model's, and for nothing else."""
-        if self._floor.caller_acts or self._leaving.decided:
+        if self._floor.caller_acts or self._exits.decided:
             return False
-        if not self._link.ready and self._owed.clock.stage is Stage.ASKED:
+        if not self._link.ready and self._owed_answers.clock.stage is Stage.ASKED:
             return False  # the session is what is waited for
         return not self._responses.idle or self._floor.answer_by_ms != NEVER
 
@@ -344,21 +344,21 @@ class CallMachine:
             or self._audio.synthesizing
             or self._floor.answer_by_ms != NEVER
             or bool(self._tools.working())
-            or self._leaving.keeps_waiting
+            or self._exits.keeps_waiting
         )
 
     def _ask_model(self, now_ms: float) -> None:
         """Ask for the next response, if one may be asked for now."""
-        if not self._link.ready or self._floor.caller_acts or self._leaving.farewell.hanging_up:
+        if not self._link.ready or self._floor.caller_acts or self._exits.farewell.hanging_up:
             return
         if self._floor.answer_by_ms != NEVER:
             return  # turn detection is about to ask for one
-        self._responses.keep_only(self._leaving.in_season)
+        self._responses.keep_only(self._exits.allowed_wishes)
         wanted = self._responses.next(now_ms)
         if wanted is not None:
             event_id = self._ids.event()
             self._responses.asked(event_id)
-            self._owed.asked(now_ms)
+            self._owed_answers.asked(now_ms)
             self._out.append(do.CreateResponse(event_id, wanted.direction))
 
     # --- the end ------------------------------------------------------------------------------

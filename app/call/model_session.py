@@ -33,7 +33,7 @@ class ModelSession:
         speech: AgentSpeech,
         responses: Responses,
         answers: ToolAnswers,
-        leaving: Exits,
+        exits: Exits,
         floor: Floor,
         ids: Ids,
     ) -> None:
@@ -44,7 +44,7 @@ class ModelSession:
         self._speech = speech
         self._responses = responses
         self._answers = answers
-        self._leaving = leaving
+        self._exits = exits
         self._floor = floor
         self._ids = ids
         self._opened = LegOpened()
@@ -98,7 +98,7 @@ class ModelSession:
             self._responses.want(was.wish, was.direction)
         if response_id:
             spoke = self._speech.spoke(response_id)
-            self._leaving.response_ended(response_id, None, now_ms, spoke=spoke)
+            self._exits.response_ended(response_id, None, now_ms, spoke=spoke)
         self._floor.session_lost()
         self._answers.session_lost()
         self._items.forget()
@@ -114,8 +114,9 @@ class ModelSession:
         elif not self._items.refused(cause, event.message):
             busy = event.code == "conversation_already_has_active_response"
             refused = self._responses.refused(cause, now_ms, busy=busy)
-            if self._floor.records and refused and self._responses.active_id is not None:
-                self._floor.cut_in(now_ms)  # what is said instead of ours answers the machine
+            if self._floor.voicemail and refused and self._responses.active_id is not None:
+                # The active response answers the answering machine's own words.
+                self._floor.interrupt_agent(now_ms)
 
     def gave_up(self, now_ms: float) -> bool:
         """Whether the model is of no use to this call any more."""
@@ -129,8 +130,8 @@ class ModelSession:
         if self._link.must_open(now_ms):
             self._link.opening()
             self._out.append(OpenModel())
-        leaves = self._leaving.under_way or self._leaving.redirect.ordered
+        leaves = self._exits.under_way or self._exits.redirect.ordered
         if connected and not leaves and self.gave_up(now_ms):
             why = self._link.why_not(now_ms) or "the model answers nothing that can be heard"
             self._out.append(ReportDecision("do without the model", why))
-            self._leaving.farewell.close("model", now_ms)
+            self._exits.farewell.close("model", now_ms)

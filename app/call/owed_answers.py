@@ -35,7 +35,7 @@ class OwedAnswers:
         calls: ToolCalls,
         floor: Floor,
         session: ModelSession,
-        patience: IdleAndHold,
+        idle_and_hold: IdleAndHold,
         ids: Ids,
         *,
         limit_ms: float,
@@ -49,7 +49,7 @@ class OwedAnswers:
         self._calls = calls
         self._floor = floor
         self._session = session
-        self._patience = patience
+        self._idle_and_hold = idle_and_hold
         self._ids = ids
         self._limit_ms = limit_ms
         self._moved_ms = 0.0  # when something last came of the response in flight
@@ -151,7 +151,7 @@ class OwedAnswers:
         if stage is Stage.SECOND_TRY:
             self._report("ask again", reason)
             self._ask_again(now_ms)
-            self._patience.comfort(now_ms)
+            self._idle_and_hold.comfort(now_ms)
         elif stage is Stage.FRESH_SESSION:
             was = self._abandon(now_ms)
             self._replace_session(f"{reason}, nor of the second try", now_ms)

@@ -154,7 +154,7 @@ def keys_pressed(digits: str) -> str:
     return f"(The caller pressed on the telephone's keypad: {digits})"
 
 
-def nobody_for_zero(opens: datetime) -> str:
+def closed_for_zero(opens: datetime) -> str:
     return (
         "(The caller pressed 0 on the telephone's keypad to reach a human, but nobody is there "
         f"before {opens:%A, %H:%M})"

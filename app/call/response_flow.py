@@ -25,9 +25,9 @@ class ResponseFlow:
         self._speech = parts.speech
         self._tools = parts.tools
         self._answers = parts.answers
-        self._leaving = parts.leaving
+        self._exits = parts.exits
         self._floor = parts.floor
-        self._owed = parts.owed
+        self._owed_answers = parts.owed_answers
 
     # --- a response ---------------------------------------------------------------------------
 
@@ -45,34 +45,34 @@ class ResponseFlow:
             self._items.mute_response(event.response_id)
 
     def _began(self, response_id: str, now_ms: float) -> None:
-        self._owed.moved(now_ms)
+        self._owed_answers.moved(now_ms)
         self._floor.response_began(response_id, answers_all=self._answers.all_taken)
 
     def moved(self, response_id: str, now_ms: float) -> None:
         """Something came of a response. One that is due need not be announced."""
         if self._responses.expects(response_id) and self._expects_answer:
             self._began(response_id, now_ms)
-        self._owed.moved(now_ms)
+        self._owed_answers.moved(now_ms)
         self._floor.response_moved(response_id)
 
     def audio(self, event: ev.AudioReceived, now_ms: float) -> None:
         """A piece of the agent's speech came."""
         self.moved(event.response_id, now_ms)
         self._speech.play(event, now_ms)
-        self._owed.sounds(event.response_id)
+        self._owed_answers.sounds(event.response_id)
 
     def written(self, event: ev.TranscriptReceived | ev.TextReceived, now_ms: float) -> None:
         """More came of what an item says, beside its audio or as text alone."""
         if event.response_id:
             self.moved(event.response_id, now_ms)
         else:
-            self._owed.moved(now_ms)
+            self._owed_answers.moved(now_ms)
         if isinstance(event, ev.TranscriptReceived):
             self._speech.transcript_delta(event.item_id, event.text, now_ms)
             return
         self._speech.text_delta(event.item_id, event.text, now_ms)
         if self._responses.active_id is not None:
-            self._owed.writes(self._responses.active_id)
+            self._owed_answers.writes(self._responses.active_id)
 
     def item_began(self, event: ev.OutputItemAdded, now_ms: float) -> None:
         """A response began a message or a tool call."""
@@ -80,7 +80,7 @@ class ResponseFlow:
         if event.kind == "message":
             self._speech.begin(event.response_id, event.item_id, now_ms)
         elif event.kind == "function_call":
-            self._owed.calls_tool(event.response_id, complete=False)
+            self._owed_answers.calls_tool(event.response_id, complete=False)
 
     def item_ended(self, event: ev.OutputItemDone, now_ms: float, *, at_s: float) -> None:
         """An item is complete or was cut. `at_s`: Unix time."""
@@ -101,27 +101,27 @@ class ResponseFlow:
             self._speech.finish_all(now_ms)
         for item_id in event.messages:
             self._speech.lists(response_id, item_id, now_ms)
-        empty = self._owed.is_empty(event)
+        empty = self._owed_answers.is_empty(event)
         self._speech.drop_unheard(response_id, now_ms)
         was = self._responses.done(response_id, now_ms, failed=failed, empty=empty)
-        self._owed.ended(event, was, empty=empty)
+        self._owed_answers.ended(event, was, empty=empty)
         self._floor.response_ended(now_ms)
         self._answers.want_reply(response_id)
         cut_off = event.status == "cancelled" or self._items.is_muted(response_id)
         if was is not None and not failed and cut_off and was.wish in _LASTING:
-            if was.wish in self._leaving.in_season:
+            if was.wish in self._exits.allowed_wishes:
                 self._responses.want(was.wish, was.direction)
         if failed or cut_off or empty:
             was = None  # it was not said: asked for again, or taken back
         spoke = self._speech.spoke(response_id)
-        self._leaving.response_ended(response_id, was, now_ms, spoke=spoke)
+        self._exits.response_ended(response_id, was, now_ms, spoke=spoke)
 
     # --- the tools that it calls --------------------------------------------------------------
 
     def _call_tool(self, event: ev.OutputItemDone, now_ms: float, at_s: float) -> None:
         call_id, response_id = event.call_id, event.response_id
         complete = event.status == "completed"
-        if not complete or not self._owed.calls_tool(response_id, complete=True):
+        if not complete or not self._owed_answers.calls_tool(response_id, complete=True):
             # Cut short, so that its arguments may be a fragment, or of a response that was given
             # up: another one was asked for in its place.
             self._items.drop(event.item_id)
@@ -133,4 +133,4 @@ class ResponseFlow:
             return
         self._tools.drop_deadline(call_id)
         cut = self._items.is_cut(response_id, event.item_id)
-        self._leaving.tool_called(event, now_ms, cut=cut, at_s=at_s)
+        self._exits.tool_called(event, now_ms, cut=cut, at_s=at_s)

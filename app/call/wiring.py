@@ -38,15 +38,15 @@ from app.call.speech.agent_speech import AgentSpeech
 
 
 class Parts:
-    """`out`: where all of them put their commands. `hand_over(handing, now_ms)`: hands the caller
-    over unasked."""
+    """`out`: where all of them put their commands. `request_transfer(request, now_ms)`:
+    transfers the caller unasked."""
 
     def __init__(
         self,
         agent: Agent,
         out: list[Command],
         conversation: Conversation,
-        hand_over: Callable[[TransferRequest, float], bool],
+        request_transfer: Callable[[TransferRequest, float], bool],
     ) -> None:
         self.ids = Ids()
         self.audio = AgentAudio(out)
@@ -70,9 +70,9 @@ class Parts:
             self.responses,
             self.link,
             self.ids,
-            lambda: not self.leaving.under_way,
+            lambda: not self.exits.under_way,
         )
-        self.leaving = Exits(out, agent, self.audio, self.responses, self.answers.answer)
+        self.exits = Exits(out, agent, self.audio, self.responses, self.answers.answer)
         self.entries = DigitEntries(
             out,
             agent,
@@ -80,7 +80,7 @@ class Parts:
             self.answers,
             conversation,
             self.responses,
-            hand_over,
+            request_transfer,
             self.ids,
         )
         self.floor = Floor(
@@ -88,7 +88,7 @@ class Parts:
             self.items,
             self.speech,
             self.responses,
-            self.leaving,
+            self.exits,
             self.entries,
             self.ids,
             interruptible=agent.turns.interruptible,
@@ -101,12 +101,14 @@ class Parts:
             self.speech,
             self.responses,
             self.answers,
-            self.leaving,
+            self.exits,
             self.floor,
             self.ids,
         )
-        self.patience = IdleAndHold(agent.limits, self.audio, self.responses, self.leaving.farewell)
-        self.owed = OwedAnswers(
+        self.idle_and_hold = IdleAndHold(
+            agent.limits, self.audio, self.responses, self.exits.farewell
+        )
+        self.owed_answers = OwedAnswers(
             out,
             self.audio,
             self.items,
@@ -115,7 +117,7 @@ class Parts:
             self.tools,
             self.floor,
             self.session,
-            self.patience,
+            self.idle_and_hold,
             self.ids,
             limit_ms=agent.limits.first_sound_ms,
         )

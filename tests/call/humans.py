@@ -30,7 +30,7 @@ def staffed(who: Agent = HUMANS, *, up_ms: float = 50.0, down_ms: float = 50.0) 
     return scene
 
 
-def hand_over(
+def call_transfer(
     scene: Scene,
     announcement_ms: int = 2000,
     *,

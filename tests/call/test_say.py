@@ -5,7 +5,7 @@ import pytest
 from app.call import commands as do
 from app.call import events as ev
 from app.call import prompts
-from tests.call.humans import hand_over, staffed
+from tests.call.humans import call_transfer, staffed
 from tests.call.scene import Scene, agent
 
 WORDS = "Your taxi is there."
@@ -69,7 +69,7 @@ def test_words_whose_session_is_lost_are_said_by_the_next(scene: Scene) -> None:
 
 def test_words_are_not_said_into_a_transfer_nor_into_a_goodbye() -> None:
     scene = staffed()
-    hand_over(scene)
+    call_transfer(scene)
     scene.feed(ev.SayRequested(WORDS))
     scene.run(5000)
     assert len(scene.all(do.TransferCall)) == 1 and scene.asked() == []

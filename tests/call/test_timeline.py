@@ -13,7 +13,7 @@ from app.call.exits.transfer import TRANSFER
 from app.call.timeline import Timeline, TimelineEntry, ordered, replay
 from app.call.usage import Usage
 from app.call.words.pause_alignment import Pace
-from tests.call.humans import HUMANS, MONDAY_NOON_S, hand_over, staffed
+from tests.call.humans import HUMANS, MONDAY_NOON_S, call_transfer, staffed
 from tests.call.scene import Scene, agent
 
 
@@ -74,7 +74,7 @@ def handed_over() -> Scene:
     scene.feed(ev.ToolReturned("call_1", "welcome"), ev.ToolOutputTaken("call_1"))
     scene.respond()
     scene.run(3000)
-    hand_over(scene, call_id="call_2", item_id="item_2", response_id="resp_2")
+    call_transfer(scene, call_id="call_2", item_id="item_2", response_id="resp_2")
     scene.run(3000)
     scene.feed(ev.RedirectFailed("status 503"), ev.ToolOutputTaken("call_2"))
     scene.respond()

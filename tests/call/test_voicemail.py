@@ -8,7 +8,7 @@ from app.call import commands as do
 from app.call import events as ev
 from app.call import prompts
 from app.call.exits.last_words import GUARD_MS
-from tests.call.humans import HUMANS, hand_over, staffed
+from tests.call.humans import HUMANS, call_transfer, staffed
 from tests.call.scene import Scene, agent
 
 MESSAGE = "Your table is booked. Goodbye."
@@ -266,7 +266,7 @@ def goodbye(scene: Scene) -> None:
 
 
 def transferring(scene: Scene) -> None:
-    hand_over(scene, 3000)
+    call_transfer(scene, 3000)
 
 
 def typing(scene: Scene) -> None:
@@ -294,7 +294,7 @@ def test_a_message_is_left_whatever_was_going_on(moment: Callable[[Scene], None]
 
 def test_a_transfer_is_not_made_to_a_machine_that_is_hung_up_on() -> None:
     scene = staffed()
-    hand_over(scene)
+    call_transfer(scene)
     scene.run(500)
     assert do.HangUp("voicemail") in scene.feed(ev.VoicemailReached())
     assert scene.outputs() == [prompts.END_ALREADY]

@@ -15,14 +15,13 @@ from app.call.ids import Ids
 from app.call.model.responses import Responses, Wanted, Wish
 from app.call.model.tool_answers import ToolAnswers
 
-TELL_MS = 30_000.0  # for a prompt that never comes or never ends
+PROMPT_MS = 30_000.0  # for a prompt that never comes or never ends
 
-CallHuman = Callable[[TransferRequest, float], bool]
+RequestTransfer = Callable[[TransferRequest, float], bool]
 
 
 class DigitEntries:
-    """`call_human(handing, now_ms)`: the caller pressed a lone 0, and somebody is there. Returns
-    False when the caller cannot be handed over now."""
+    """Digit entries of one leg."""
 
     def __init__(
         self,
@@ -32,7 +31,7 @@ class DigitEntries:
         answers: ToolAnswers,
         conversation: Conversation,
         responses: Responses,
-        call_human: CallHuman,
+        request_transfer: RequestTransfer,
         ids: Ids,
     ) -> None:
         self.keypad = Keypad()
@@ -42,11 +41,11 @@ class DigitEntries:
         self._answers = answers
         self._conversation = conversation
         self._responses = responses
-        self._call_human = call_human
+        self._request_transfer = request_transfer
         self._ids = ids
         self._muted = False
         self._prompt: Wanted | None = None
-        self._tell_by_ms = -NEVER  # until then the caller may be told, and their time waits
+        self._prompt_by_ms = -NEVER  # until then the caller may be told, and their time waits
 
     def asked(self, event: EntryAsked, now_ms: float) -> None:
         """A tool wants digits."""
@@ -58,7 +57,7 @@ class DigitEntries:
         self.keypad.ask(
             event.call_id, event.length, now_ms, secret=event.secret, timeout_ms=event.timeout_ms
         )
-        self._tell_by_ms, self._prompt = now_ms + TELL_MS, None
+        self._prompt_by_ms, self._prompt = now_ms + PROMPT_MS, None
         if event.prompt:
             self._prompt = Wanted(Wish.SAY, prompts.say(event.prompt))
             self._responses.want(self._prompt.wish, self._prompt.direction)
@@ -70,10 +69,10 @@ class DigitEntries:
 
     def settle(self, now_ms: float, *, at_s: float, muted: bool) -> None:
         """Do what is due. `at_s`: Unix time. `muted`: there is another reason not to listen."""
-        if self.keypad.asked and now_ms < self._tell_by_ms:
-            self.keypad.told(min(max(now_ms, self._audio.ledger.ends_ms), self._tell_by_ms))
+        if self.keypad.asked and now_ms < self._prompt_by_ms:
+            self.keypad.told(min(max(now_ms, self._audio.ledger.ends_ms), self._prompt_by_ms))
             if self._responses.idle and self._audio.heard_out_ms(now_ms) <= now_ms:
-                self._tell_by_ms = now_ms
+                self._prompt_by_ms = now_ms
         if (entry := self.keypad.settle(now_ms)) is not None:
             self._entered(entry, now_ms, at_s)
         muted = muted or self.keypad.muted(now_ms)
@@ -99,8 +98,8 @@ class DigitEntries:
             route = open_destinations(destinations, at_s)
             if not route:
                 opens = min(filter(None, (each.hours.opens_next(at_s) for each in destinations)))
-                text = prompts.nobody_for_zero(opens)
-            elif self._call_human(TransferRequest(route, "The caller pressed 0."), now_ms):
+                text = prompts.closed_for_zero(opens)
+            elif self._request_transfer(TransferRequest(route, "The caller pressed 0."), now_ms):
                 return
         item_id = self._ids.own("keys")
         self._conversation.typed(item_id, text, now_ms)

@@ -26,7 +26,7 @@ class Floor:
         items: SessionItems,
         speech: AgentSpeech,
         responses: Responses,
-        leaving: Exits,
+        exits: Exits,
         entries: DigitEntries,
         ids: Ids,
         *,
@@ -34,14 +34,14 @@ class Floor:
     ) -> None:
         self.caller_speaks = False
         self.answer_by_ms = NEVER
-        self.records = False
+        self.voicemail = False
         self._speaks_until_ms = NEVER
         self._answer_pending = False  # the caller spoke again before the answer to a turn began
         self._out = out
         self._items = items
         self._speech = speech
         self._responses = responses
-        self._leaving = leaving
+        self._exits = exits
         self._entries = entries
         self._ids = ids
         self._interruptible = interruptible
@@ -49,7 +49,7 @@ class Floor:
     @property
     def caller_acts(self) -> bool:
         """Whether the caller speaks or types."""
-        return not self.records and (self.caller_speaks or self._entries.keypad.typing)
+        return not self.voicemail and (self.caller_speaks or self._entries.keypad.typing)
 
     @property
     def listens(self) -> bool:
@@ -58,7 +58,7 @@ class Floor:
 
     @property
     def _may_be_interrupted(self) -> bool:
-        uninterrupted = self._leaving.decided or self._leaving.tones.sounding or self.records
+        uninterrupted = self._exits.decided or self._exits.tones.sounding or self.voicemail
         return self._interruptible and not uninterrupted
 
     @property
@@ -68,7 +68,7 @@ class Floor:
 
     # --- the caller -----------------------------------------------------------------------------
 
-    def caller_began(self, now_ms: float) -> None:
+    def speech_started(self, now_ms: float) -> None:
         if not self.caller_speaks:
             self._answer_pending = self.answer_by_ms != NEVER
         self.caller_speaks, self.answer_by_ms = True, NEVER
@@ -76,35 +76,35 @@ class Floor:
         if self.listens:
             # The response is cancelled by the model's turn detection (interrupt_response).
             self._speech.interrupt(self._responses.active_id, now_ms)
-            self._leaving.caller_spoke(now_ms)
+            self._exits.caller_spoke(now_ms)
 
-    def caller_stopped(self, now_ms: float) -> None:
+    def speech_stopped(self, now_ms: float) -> None:
         self.caller_speaks, self._speaks_until_ms = False, NEVER
-        self.answer_by_ms = NEVER if self.records else now_ms + ANSWER_MS
+        self.answer_by_ms = NEVER if self.voicemail else now_ms + ANSWER_MS
 
     def settle(self, now_ms: float) -> None:
         """Do what is due."""
         if now_ms >= self._speaks_until_ms:
-            self.caller_stopped(now_ms)
+            self.speech_stopped(now_ms)
 
     def next_ms(self) -> float:
         return min(self._speaks_until_ms, self.answer_by_ms)
 
     def key_pressed(self, digit: str, now_ms: float) -> None:
-        if self._leaving.transfer.under_way or self._leaving.decided or self.records:
+        if self._exits.transfer.under_way or self._exits.decided or self.voicemail:
             return
         keypad = self._entries.keypad
         if self._may_be_interrupted and not keypad.ignores(digit, now_ms):
-            self.cut_in(now_ms)
-            self._leaving.caller_spoke(now_ms)
+            self.interrupt_agent(now_ms)
+            self._exits.caller_spoke(now_ms)
         keypad.pressed(digit, now_ms)
 
-    def machine_records(self, message: str, now_ms: float) -> None:
+    def voicemail_reached(self, message: str, now_ms: float) -> None:
         """An answering machine records: say what it is to keep, without minding its noises."""
-        if not self._leaving.farewell.hanging_up and not self.records:
-            self.cut_in(now_ms)
-            self.records, self.caller_speaks, self.answer_by_ms = True, False, NEVER
-            self._leaving.leave_message(message, now_ms)
+        if not self._exits.farewell.hanging_up and not self.voicemail:
+            self.interrupt_agent(now_ms)
+            self.voicemail, self.caller_speaks, self.answer_by_ms = True, False, NEVER
+            self._exits.leave_message(message, now_ms)
 
     def session_lost(self) -> None:
         """Whoever spoke, the session that heard it is gone."""
@@ -113,7 +113,7 @@ class Floor:
 
     # --- the agent ------------------------------------------------------------------------------
 
-    def cut_in(self, now_ms: float) -> None:
+    def interrupt_agent(self, now_ms: float) -> None:
         """Stop what the agent says, where no turn detection does it."""
         active_id = self._responses.active_id
         if active_id is not None and not self._items.is_muted(active_id):
@@ -135,7 +135,7 @@ class Floor:
         self.response_moved(response_id)
         self._items.response_created()
         self._responses.created(response_id, answers_all=answers_all)
-        if self.records and (ours is None or ours.wish not in (Wish.GOODBYE, Wish.UNSPOKEN)):
+        if self.voicemail and (ours is None or ours.wish not in (Wish.GOODBYE, Wish.UNSPOKEN)):
             # to the machine's own words, or to what was said before it
             self._items.mute_response(response_id)
             self._cancel(response_id)

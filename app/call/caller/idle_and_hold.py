@@ -64,7 +64,7 @@ class IdleAndHold:
             self._length.ended = True
             if not self._farewell.under_way:
                 self._farewell.begin("limit", now_ms, direction=prompts.GOODBYE_LIMIT)
-            self._farewell.insist()
+            self._farewell.make_final()
         elif now_ms >= self._length.warning_due_ms:
             self._length.warned = True
             if not self._farewell.under_way:

@@ -12,7 +12,13 @@ from app.call.events import OutputItemDone
 from app.call.exits.farewell import Farewell
 from app.call.exits.redirect import Redirect
 from app.call.exits.tones import SEND_DIGITS, Tones
-from app.call.exits.transfer import TRANSFER, NoTransfer, Transfer, TransferRequest, read_handing
+from app.call.exits.transfer import (
+    TRANSFER,
+    Transfer,
+    TransferRefused,
+    TransferRequest,
+    read_request,
+)
 from app.call.heard.agent_audio import AgentAudio
 from app.call.model.responses import Responses, Wanted, Wish
 from app.call.model.tool_answers import AnswerTool
@@ -70,7 +76,7 @@ class Exits:
         return self.redirect.ordered and not self.farewell.hanging_up
 
     @property
-    def in_season(self) -> tuple[Wish, ...]:
+    def allowed_wishes(self) -> tuple[Wish, ...]:
         """What may be said at this point of the call."""
         if self.farewell.under_way:
             return _AT_THE_END
@@ -94,21 +100,21 @@ class Exits:
             self.farewell.begin("agent", now_ms, call_id=call_id, response_id=response_id)
         else:
             try:
-                handing = read_handing(event.arguments, self._agent.destinations, at_s)
-            except NoTransfer as refusal:
+                request = read_request(event.arguments, self._agent.destinations, at_s)
+            except TransferRefused as refusal:
                 self._answer_tool(call_id, str(refusal), now_ms)
             else:
-                self.transfer.begin(call_id, handing, now_ms, response_id=response_id)
+                self.transfer.begin(call_id, request, now_ms, response_id=response_id)
 
-    def hand_over(
-        self, call_id: str, handing: TransferRequest, now_ms: float, *, announce: bool
+    def request_transfer(
+        self, call_id: str, request: TransferRequest, now_ms: float, *, announce: bool
     ) -> bool:
         """Hand the caller over though no model asked for it. False when it is too late, or under
         way."""
         self.farewell.caller_spoke(now_ms)
         if self.under_way or self.tones.under_way:
             return False
-        self.transfer.begin(call_id, handing, now_ms, announce=announce)
+        self.transfer.begin(call_id, request, now_ms, announce=announce)
         return True
 
     def hang_up(self, reason: str, now_ms: float) -> None:

@@ -88,7 +88,7 @@ class Farewell:
         if direction:
             self._responses.want(Wish.GOODBYE, direction)
 
-    def insist(self) -> None:
+    def make_final(self) -> None:
         """From now on the caller's speech does not take it back."""
         if self._ending is not None:
             self._ending.final = True

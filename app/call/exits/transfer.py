@@ -31,25 +31,24 @@ class TransferRequest:
     summary: str = ""
 
 
-class NoTransfer(Exception):
+class TransferRefused(Exception):
     """There is nobody to hand the caller to. The message is for the model."""
 
 
-def read_handing(
+def read_request(
     arguments: str, destinations: Sequence[Destination], at_s: float
 ) -> TransferRequest:
     """What the model asks for. `arguments`: JSON text as it wrote it; `at_s`: Unix time.
 
     Raises:
-        NoTransfer: the destination is none of ours, a telephone number for example, or nobody is
-            there now.
+        TransferRefused: the destination is unknown (a telephone number, for example) or closed.
     """
     try:
         given = json.loads(arguments or "{}")
     except (ValueError, RecursionError):
         given = None
     if not isinstance(given, dict):
-        raise NoTransfer(prompts.TRANSFER_UNREADABLE)
+        raise TransferRefused(prompts.TRANSFER_UNREADABLE)
     reason, summary = (given.get(key) for key in ("reason", "summary"))
     route = find_route(given.get("destination"), destinations, at_s)
     # Half a surrogate pair is text that cannot be stored or sent.
@@ -64,18 +63,18 @@ def find_route(name: object, destinations: Sequence[Destination], at_s: float) -
     """Who is tried for this name, in order. The only destination needs no name.
 
     Raises:
-        NoTransfer: there is no such destination, or it is closed.
+        TransferRefused: there is no such destination, or it is closed.
     """
     by_name = {each.name: each for each in destinations}
     if not name and len(by_name) == 1:
         name = next(iter(by_name))
     if not isinstance(name, str) or name not in by_name:
-        raise NoTransfer(prompts.no_destination(by_name))
+        raise TransferRefused(prompts.no_destination(by_name))
     wanted = by_name[name]
     opens = wanted.hours.opens_next(at_s)
     if opens is not None:
         others = [each.name for each in destinations if each.hours.is_open(at_s)]
-        raise NoTransfer(prompts.closed(name, opens, others))
+        raise TransferRefused(prompts.closed(name, opens, others))
     return route_to(name, destinations, at_s)
 
 
@@ -87,7 +86,7 @@ def open_destinations(destinations: Sequence[Destination], at_s: float) -> tuple
 @dataclass(slots=True)
 class _Decided:
     call_id: str
-    handing: TransferRequest
+    request: TransferRequest
     words: LastWords
 
 
@@ -115,7 +114,7 @@ class Transfer:
     def begin(
         self,
         call_id: str,
-        handing: TransferRequest,
+        request: TransferRequest,
         now_ms: float,
         *,
         response_id: str = "",
@@ -126,29 +125,29 @@ class Transfer:
         there is none."""
         words = LastWords(Wish.ANNOUNCEMENT, now_ms, response_id)
         words.waived = not announce and not response_id
-        self._decided = _Decided(call_id, handing, words)
+        self._decided = _Decided(call_id, request, words)
         self._responses.unwant(Wish.NUDGE, Wish.HOLD, Wish.WARNING, Wish.REPLY)
         if announce:
-            self._announce(handing)
+            self._announce(request)
 
-    def _announce(self, handing: TransferRequest) -> None:
-        self._responses.want(Wish.ANNOUNCEMENT, prompts.announcement(handing.route[0]))
+    def _announce(self, request: TransferRequest) -> None:
+        self._responses.want(Wish.ANNOUNCEMENT, prompts.announcement(request.route[0]))
 
     def response_ended(self, response_id: str, was: Wanted | None, *, spoke: bool) -> None:
         """A response ended, and `spoke` or not: was it the announcement?"""
         decided = self._decided
         if decided is not None and decided.words.response_ended(response_id, was, spoke=spoke):
-            self._announce(decided.handing)
+            self._announce(decided.request)
 
     def caller_spoke(self, now_ms: float) -> None:
         """The caller spoke before the announcement was over: it is for the model to decide anew."""
-        self._let_go(prompts.TRANSFER_SUSPENDED, now_ms)
+        self._drop(prompts.TRANSFER_SUSPENDED, now_ms)
 
     def call_ends(self, now_ms: float) -> None:
         """The call is to end, which comes first."""
-        self._let_go(prompts.END_ALREADY, now_ms)
+        self._drop(prompts.END_ALREADY, now_ms)
 
-    def _let_go(self, output: str, now_ms: float) -> None:
+    def _drop(self, output: str, now_ms: float) -> None:
         decided = self._decided
         if decided is not None and not self._redirect.ordered:
             self._decided = None
@@ -165,12 +164,12 @@ class Transfer:
             if self._responses.owes(Wish.ANNOUNCEMENT, Wish.UNSPOKEN):
                 decided.words.said = False
         if now_ms >= decided.words.over_ms(self._audio, self._responses, now_ms):
-            handing = decided.handing
+            request = decided.request
             command = TransferCall(
                 decided.call_id,
-                handing.route,
-                handing.reason,
-                handing.summary,
+                request.route,
+                request.reason,
+                request.summary,
                 announced=decided.words.said,
             )
             self._responses.unwant(Wish.ANNOUNCEMENT)
@@ -180,7 +179,7 @@ class Transfer:
         """The call stays with the agent."""
         decided, self._decided = self._decided, None
         if decided is not None:
-            output = prompts.transfer_failed(decided.handing.route[0], why)
+            output = prompts.transfer_failed(decided.request.route[0], why)
             self._answer_tool(decided.call_id, output, now_ms)
 
     def next_ms(self, now_ms: float) -> float:

@@ -6,7 +6,7 @@ from app.call import commands as do
 from app.call import events as ev
 from app.call import prompts
 from app.call.agent import Limits
-from app.call.caller.digit_entries import TELL_MS
+from app.call.caller.digit_entries import PROMPT_MS
 from app.call.caller.keypad import ASKED_PAUSE_MS, MASK, STRAY_MS, TAIL_MS
 from tests.call.scene import Scene, agent
 
@@ -122,7 +122,7 @@ def test_a_prompt_that_never_ends_does_not_keep_the_tool_for_ever(scene: Scene) 
     for _ in range(60):
         scene.audio(1500, "item_2", "resp_2")
         scene.run(1000)
-    assert scene.when(do.GiveDigits) == [asked_ms + TELL_MS + TIMEOUT_MS]
+    assert scene.when(do.GiveDigits) == [asked_ms + PROMPT_MS + TIMEOUT_MS]
 
 
 def test_a_caller_who_types_nothing_lets_the_tool_answer(scene: Scene) -> None:

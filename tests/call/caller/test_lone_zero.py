@@ -8,7 +8,7 @@ from app.call import prompts
 from app.call.caller.keypad import PAUSE_MS
 from app.call.exits.last_words import GUARD_MS
 from app.call.exits.transfer import TRANSFER
-from tests.call.humans import CLERK, HUMANS, MONDAY_NOON_S, NIGHT, SUPPORT, hand_over, staffed
+from tests.call.humans import CLERK, HUMANS, MONDAY_NOON_S, NIGHT, SUPPORT, call_transfer, staffed
 from tests.call.scene import Scene, agent
 
 REASON = "The caller pressed 0."
@@ -132,7 +132,7 @@ def test_a_zero_takes_the_agents_goodbye_back(scene: Scene) -> None:
 
 
 def test_a_zero_during_a_transfer_is_not_another_one(scene: Scene) -> None:
-    hand_over(scene)
+    call_transfer(scene)
     pressed_zero(scene)
     scene.run(60_000)
     assert len(scene.all(do.TransferCall)) == 1 and scene.messages() == []
@@ -142,7 +142,7 @@ def test_a_zero_that_waited_for_its_pause_when_the_agent_transferred_is_not_anot
     scene: Scene,
 ) -> None:
     scene.press("0")
-    hand_over(scene, announcement_ms=0)  # cut: the caller typed
+    call_transfer(scene, announcement_ms=0)  # cut: the caller typed
     scene.run(PAUSE_MS)
     assert scene.outputs() == [prompts.TRANSFER_SUSPENDED]
     scene.respond(500)

@@ -11,7 +11,7 @@ from app.call import prompts
 from app.call.exits.last_words import GUARD_MS, LONGEST_MS, UNSAID_MS
 from app.call.exits.transfer import TRANSFER
 from app.call.heard.agent_audio import MARK_GRACE_MS
-from tests.call.humans import HUMANS, MONDAY_NOON_S, NIGHT, hand_over, staffed
+from tests.call.humans import HUMANS, MONDAY_NOON_S, NIGHT, call_transfer, staffed
 from tests.call.scene import Scene, agent
 
 TO_SALES = do.TransferCall("call_1", ("Sales", "Support"), "a price", "Wants 40 chairs.", True)
@@ -28,7 +28,7 @@ def scene() -> Scene:
 
 def test_an_announcement_is_heard_to_its_last_mark_before_the_transfer(scene: Scene) -> None:
     begun_ms = scene.now_ms
-    hand_over(scene)
+    call_transfer(scene)
     assert scene.all(do.RunTool) == [] and scene.asked() == []
     scene.run(2100 + GUARD_MS - 1)
     assert scene.all(do.TransferCall) == []
@@ -75,14 +75,14 @@ def test_every_byte_of_a_hundred_announcements_is_heard_before_the_transfer() ->
 def test_a_last_mark_that_never_comes_is_waited_for_two_seconds_longer(scene: Scene) -> None:
     scene.line.echoes = False
     begun_ms = scene.now_ms
-    hand_over(scene)
+    call_transfer(scene)
     scene.run(10_000)
     assert scene.when(do.TransferCall) == [begun_ms + 2000 + 100 + MARK_GRACE_MS + GUARD_MS]
 
 
 def test_an_announcement_that_waits_behind_a_blocked_stream_is_not_cut(scene: Scene) -> None:
     scene.feed(ev.StreamBlocked())
-    hand_over(scene)
+    call_transfer(scene)
     scene.run(8000)
     assert not scene.all(do.TransferCall)
     scene.feed(ev.StreamUnblocked())
@@ -92,7 +92,7 @@ def test_an_announcement_that_waits_behind_a_blocked_stream_is_not_cut(scene: Sc
 
 
 def test_an_agent_that_says_nothing_is_asked_for_an_announcement(scene: Scene) -> None:
-    hand_over(scene, announcement_ms=0)
+    call_transfer(scene, announcement_ms=0)
     assert scene.asked() == [ANNOUNCEMENT] and scene.outputs() == []
     scene.respond(1000)
     scene.run(1100 + GUARD_MS - 1)
@@ -102,7 +102,7 @@ def test_an_agent_that_says_nothing_is_asked_for_an_announcement(scene: Scene) -
 
 
 def test_an_announcement_that_fails_is_asked_for_again(scene: Scene) -> None:
-    hand_over(scene, announcement_ms=0)
+    call_transfer(scene, announcement_ms=0)
     scene.feed(ev.ResponseCreated("resp_2"), ev.ResponseDone("resp_2", "failed"))
     scene.run(400)
     assert scene.asked() == [ANNOUNCEMENT] * 2 and not scene.all(do.TransferCall)
@@ -125,7 +125,7 @@ def test_an_announcement_that_never_comes_does_not_keep_the_caller_from_a_human(
     scene: Scene,
 ) -> None:
     begun_ms = scene.now_ms
-    hand_over(scene, announcement_ms=0)
+    call_transfer(scene, announcement_ms=0)
     scene.run(20_000)
     (at_ms,) = scene.when(do.TransferCall)
     assert at_ms - begun_ms < UNSAID_MS
@@ -135,7 +135,7 @@ def test_an_announcement_that_never_comes_does_not_keep_the_caller_from_a_human(
 
 def test_an_announcement_that_never_ends_is_cut_off_after_a_minute(scene: Scene) -> None:
     begun_ms = scene.now_ms
-    hand_over(scene, announcement_ms=0)
+    call_transfer(scene, announcement_ms=0)
     scene.begin("item_2", "resp_2")
     for _ in range(70):
         scene.audio(1500, "item_2", "resp_2")
@@ -146,7 +146,7 @@ def test_an_announcement_that_never_ends_is_cut_off_after_a_minute(scene: Scene)
 def test_an_answer_that_turn_detection_began_meanwhile_is_heard_out_too(scene: Scene) -> None:
     """An agent that is not interrupted may be asked something while it announces."""
     scene = staffed(agent(interruptible=False, destinations=HUMANS.destinations))
-    hand_over(scene)
+    call_transfer(scene)
     scene.run(500)
     scene.speak()
     scene.fall_silent()
@@ -158,7 +158,7 @@ def test_an_answer_that_turn_detection_began_meanwhile_is_heard_out_too(scene: S
 
 def test_an_agent_that_is_not_interrupted_transfers_through_the_callers_words() -> None:
     scene = staffed(agent(interruptible=False, destinations=HUMANS.destinations))
-    hand_over(scene)
+    call_transfer(scene)
     scene.run(700)
     scene.speak()
     scene.run(1400 + GUARD_MS)
@@ -166,7 +166,7 @@ def test_an_agent_that_is_not_interrupted_transfers_through_the_callers_words() 
 
 
 def test_keys_do_not_interrupt_the_announcement(scene: Scene) -> None:
-    hand_over(scene)
+    call_transfer(scene)
     scene.run(500)
     scene.press("0#1")
     scene.run(1600 + GUARD_MS)
@@ -232,7 +232,7 @@ def test_a_transfer_during_a_goodbye_is_none(scene: Scene) -> None:
 
 
 def test_an_operator_who_hangs_up_during_the_announcement_is_faster(scene: Scene) -> None:
-    hand_over(scene)
+    call_transfer(scene)
     scene.run(500)
     ordered = scene.feed(ev.HangUpRequested("operator"))
     assert [type(command) for command in ordered] == [do.AddToolOutput, do.HangUp]
@@ -245,7 +245,7 @@ def test_an_operator_who_hangs_up_during_the_announcement_is_faster(scene: Scene
 
 def test_an_answer_of_another_tool_is_not_told_over_the_announcement(scene: Scene) -> None:
     scene.tool_response("call_0", response_id="resp_0")
-    hand_over(scene)
+    call_transfer(scene)
     scene.feed(ev.ToolReturned("call_0", "42"))
     scene.run(2100 + GUARD_MS)
     assert scene.outputs() == ["42"] and scene.asked() == []

@@ -17,7 +17,7 @@ from tests.call.humans import (
     NIGHT,
     SALES,
     SUPPORT,
-    hand_over,
+    call_transfer,
     staffed,
 )
 from tests.call.scene import Scene, agent
@@ -105,7 +105,7 @@ def test_an_agent_without_humans_says_so() -> None:
 
 def test_a_destination_names_who_is_tried_next() -> None:
     scene = staffed()
-    hand_over(scene)
+    call_transfer(scene)
     scene.run(2100 + GUARD_MS)
     assert routes(scene) == [("Sales", "Support")]
 
@@ -113,7 +113,7 @@ def test_a_destination_names_who_is_tried_next() -> None:
 def test_whoever_is_tried_next_has_hours_too() -> None:
     sales = Destination("Sales", "+493090182002", then=("Night watch", "Support"))
     scene = staffed(agent(destinations=(sales, NIGHT, SUPPORT)))
-    hand_over(scene)
+    call_transfer(scene)
     scene.run(2100 + GUARD_MS)
     assert routes(scene) == [("Sales", "Support")]
 
@@ -130,12 +130,14 @@ def test_the_hours_go_by_the_time_of_the_call_not_of_its_beginning() -> None:
     closes_soon = Destination("Clerk", "+493090182004", hours=Hours("UTC", ((0, 0, 12 * 60 + 1),)))
     scene = staffed(agent(destinations=(closes_soon,)))
     scene.run(58_000)
-    hand_over(scene, destination="Clerk")
+    call_transfer(scene, destination="Clerk")
     scene.run(2100 + GUARD_MS)
     scene.feed(ev.RedirectFailed("busy"), ev.ToolOutputTaken("call_1"))
     scene.respond()
     scene.run(2000)
-    hand_over(scene, call_id="call_2", item_id="item_2", response_id="resp_2", destination="Clerk")
+    call_transfer(
+        scene, call_id="call_2", item_id="item_2", response_id="resp_2", destination="Clerk"
+    )
     scene.run(5000)
     assert len(routes(scene)) == 1 and "closed until Monday, 00:00" in scene.outputs()[-1]
 
@@ -149,14 +151,16 @@ def test_a_transfer_is_possible_on_the_next_working_day() -> None:
     assert "closed until Monday, 09:00" in scene.outputs()[0] and routes(scene) == []
     scene.respond()
     scene.run(2 * DAY_MS)
-    hand_over(scene, call_id="call_2", item_id="item_2", response_id="resp_2", destination="Clerk")
+    call_transfer(
+        scene, call_id="call_2", item_id="item_2", response_id="resp_2", destination="Clerk"
+    )
     scene.run(2000 + GUARD_MS)
     assert routes(scene) == [("Clerk",)]
 
 
 def test_the_addresses_are_in_no_command() -> None:
     scene = staffed(HUMANS)
-    hand_over(scene)
+    call_transfer(scene)
     scene.run(2100 + GUARD_MS)
     scene.feed(ev.RedirectFailed("status 503"))
     assert routes(scene) and "+49" not in repr(scene.commands)

@@ -11,7 +11,7 @@ from app.call.agent import Limits
 from app.call.exits.last_words import GUARD_MS
 from app.call.exits.redirect import ORDER_MS, STOP_MS, UNANSWERED
 from app.call.exits.transfer import TRANSFER
-from tests.call.humans import HUMANS, hand_over, staffed
+from tests.call.humans import HUMANS, call_transfer, staffed
 from tests.call.scene import Scene, agent
 
 ORDERED_MS = 2100 + GUARD_MS
@@ -21,7 +21,7 @@ ORDERED_MS = 2100 + GUARD_MS
 def ordered() -> Scene:
     """The announcement was heard, and the transfer ordered just now."""
     scene = staffed()
-    hand_over(scene)
+    call_transfer(scene)
     scene.run(ORDERED_MS)
     assert len(scene.all(do.TransferCall)) == 1
     scene.take()
@@ -113,7 +113,7 @@ def test_an_order_that_fails_is_told_once(ordered: Scene) -> None:
 
 def test_a_transfer_that_failed_may_be_asked_for_again(ordered: Scene) -> None:
     ordered.feed(ev.RedirectFailed("status 503"), ev.ToolOutputTaken("call_1"))
-    hand_over(ordered, call_id="call_2", item_id="item_2", response_id="resp_2")
+    call_transfer(ordered, call_id="call_2", item_id="item_2", response_id="resp_2")
     ordered.run(ORDERED_MS)
     assert [order.call_id for order in ordered.all(do.TransferCall)] == ["call_1", "call_2"]
 
@@ -166,7 +166,7 @@ def test_a_caller_hears_something_every_eight_seconds_while_the_order_takes_fort
 ) -> None:
     patient = Limits(idle_ms=15_000, longest_call_ms=0)
     scene = staffed(agent(limits=patient, destinations=HUMANS.destinations))
-    hand_over(scene)
+    call_transfer(scene)
     scene.run(ORDERED_MS)
     passes(scene, 40_000)
     assert set(scene.asked()) == {prompts.HOLD} and not scene.machine.over
@@ -208,7 +208,7 @@ def test_a_model_lost_during_the_announcement_leaves_what_was_said_to_be_heard()
 
 def test_a_model_lost_before_it_announced_anything_is_not_waited_for() -> None:
     scene = staffed()
-    hand_over(scene, announcement_ms=0)
+    call_transfer(scene, announcement_ms=0)
     scene.feed(ev.ModelLost("gone"))
     scene.run(GUARD_MS)
     assert [order.announced for order in scene.all(do.TransferCall)] == [False]
@@ -216,7 +216,7 @@ def test_a_model_lost_before_it_announced_anything_is_not_waited_for() -> None:
 
 def test_a_model_lost_for_good_does_not_lose_the_transfer() -> None:
     scene = staffed()
-    hand_over(scene)
+    call_transfer(scene)
     scene.run(300)
     scene.feed(ev.ModelLost("no money left", fatal=True))
     scene.run(ORDERED_MS)
@@ -263,7 +263,7 @@ def test_the_longest_call_is_over_while_the_caller_is_handed_over(end_ms: float)
     scene.answers_ms = 100
     scene.run_until(60_000 - end_ms)
     begun_ms = scene.now_ms
-    hand_over(scene)
+    call_transfer(scene)
     scene.run(30_000)
     assert len(scene.all(do.TransferCall)) == 1 and not scene.all(do.HangUp)
     assert prompts.GOODBYE_LIMIT not in scene.asked()

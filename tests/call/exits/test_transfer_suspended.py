@@ -11,7 +11,7 @@ from app.call import events as ev
 from app.call import prompts
 from app.call.exits.last_words import GUARD_MS
 from app.call.exits.transfer import TRANSFER
-from tests.call.humans import HUMANS, hand_over, staffed
+from tests.call.humans import HUMANS, call_transfer, staffed
 from tests.call.scene import Scene
 
 ANNOUNCEMENT_MS = 2000
@@ -54,7 +54,7 @@ def test_an_announcement_interrupted_at_any_of_fifty_moments_transfers_nobody(
     random = Random(50)
     for number in range(50):
         scene = staffed()
-        hand_over(scene, ANNOUNCEMENT_MS)
+        call_transfer(scene, ANNOUNCEMENT_MS)
         scene.run(random.uniform(0, ORDERED_MS - 1))
         scene.speak()
         assert scene.outputs() == SUSPENDED, f"moment {number}"
@@ -126,12 +126,12 @@ def test_a_call_for_a_human_that_comes_after_the_interruption_transfers_nobody(
 
 
 def test_a_suspended_transfer_that_the_model_asks_for_again_happens(scene: Scene) -> None:
-    hand_over(scene)
+    call_transfer(scene)
     scene.run(900)
     scene.speak()
     scene.fall_silent(text="Yes, please do.")
     scene.feed(ev.ToolOutputTaken("call_1"))
-    hand_over(scene, 800, call_id="call_2", item_id="item_2", response_id="resp_2")
+    call_transfer(scene, 800, call_id="call_2", item_id="item_2", response_id="resp_2")
     scene.run(900 + GUARD_MS)
     (order,) = scene.all(do.TransferCall)
     assert order.call_id == "call_2" and scene.outputs() == SUSPENDED
@@ -141,7 +141,7 @@ def test_a_suspended_transfer_that_the_model_asks_for_again_happens(scene: Scene
 
 
 def test_an_announcement_asked_for_is_not_said_once_the_caller_spoke(scene: Scene) -> None:
-    hand_over(scene, announcement_ms=0)
+    call_transfer(scene, announcement_ms=0)
     scene.feed(ev.ResponseCreated("resp_2"))
     scene.speak()
     scene.feed(ev.ResponseDone("resp_2", "failed", "server_error"))
@@ -153,7 +153,7 @@ def test_an_announcement_asked_for_is_not_said_once_the_caller_spoke(scene: Scen
 
 def test_a_transfer_asked_for_again_is_announced_once(scene: Scene) -> None:
     """The announcement that was cut off is not said in front of the next transfer."""
-    hand_over(scene, announcement_ms=0)
+    call_transfer(scene, announcement_ms=0)
     scene.begin("item_2", "resp_2")
     scene.audio(1000, "item_2", "resp_2")
     scene.run(200)
@@ -161,14 +161,14 @@ def test_a_transfer_asked_for_again_is_announced_once(scene: Scene) -> None:
     scene.finish("item_2", "resp_2", "cancelled")
     scene.fall_silent()
     scene.feed(ev.ToolOutputTaken("call_1"))
-    hand_over(scene, 800, call_id="call_2", item_id="item_3", response_id="resp_3")
+    call_transfer(scene, 800, call_id="call_2", item_id="item_3", response_id="resp_3")
     scene.run(5000)
     assert scene.asked() == [prompts.announcement("Sales")]
     assert [order.call_id for order in scene.all(do.TransferCall)] == ["call_2"]
 
 
 def test_an_announcement_that_was_cut_off_is_not_said_for_somebody_else(scene: Scene) -> None:
-    hand_over(scene, announcement_ms=0)
+    call_transfer(scene, announcement_ms=0)
     scene.begin("item_2", "resp_2")
     scene.audio(1000, "item_2", "resp_2")
     scene.speak()
@@ -187,17 +187,17 @@ def before(scene: Scene) -> None:
 
 
 def announcing(scene: Scene) -> None:
-    hand_over(scene)
+    call_transfer(scene)
     scene.run(800)
 
 
 def heard(scene: Scene) -> None:
-    hand_over(scene)
+    call_transfer(scene)
     scene.run(ORDERED_MS - 10)
 
 
 def asking(scene: Scene) -> None:
-    hand_over(scene, announcement_ms=0)
+    call_transfer(scene, announcement_ms=0)
 
 
 def suspended(scene: Scene) -> None:
@@ -206,7 +206,7 @@ def suspended(scene: Scene) -> None:
 
 
 def ordered(scene: Scene) -> None:
-    hand_over(scene)
+    call_transfer(scene)
     scene.run(ORDERED_MS + 300)
 
 

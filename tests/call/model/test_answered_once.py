@@ -7,7 +7,7 @@ from random import Random
 from app.call import commands as do
 from app.call import events as ev
 from app.call import prompts
-from tests.call.humans import hand_over, staffed
+from tests.call.humans import call_transfer, staffed
 from tests.call.scene import Scene
 
 BUSY = "conversation_already_has_active_response"
@@ -161,7 +161,7 @@ def test_a_suspended_transfer_gets_one_reply_whenever_the_caller_spoke() -> None
     for number in range(100):
         scene = staffed()
         model = Model(scene, random)
-        hand_over(scene)
+        call_transfer(scene)
         model.run(random.uniform(0, 1900))
         for burst in range(random.randrange(1, 4)):
             heard = partial(model.hear, f"user_{burst}", random.uniform(60, 900))
