@@ -130,7 +130,7 @@ class AddMessage:
     #: system, user or assistant.
     role: str
     text: str
-    #: The message's id, to be truncated or deleted by, and confirmed by `MessageTaken`; empty: the
+    #: The message's id, to be deleted by and confirmed with, see `MessageTaken`; empty: the
     #: server gives it one.
     item_id: str = ""
     #: The item that it follows; empty: the last one of the conversation.
@@ -232,8 +232,8 @@ class GiveDigits:
     """Give a tool the digits that it asked for (`EntryAsked`): the entry is over."""
 
     call_id: str
-    #: Masked when the entry is secret. Empty: the caller pressed no key in time, or another tool's
-    #: entry is still open.
+    #: Masked when the entry is secret. Empty: the caller pressed no digit in time, or another
+    #: tool's entry is still open.
     digits: str
 
 

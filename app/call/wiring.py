@@ -1,17 +1,20 @@
-"""The parts of a call's machine, put together.
+"""Wiring: creates the parts of the call machine and connects them.
 
-    speech      what the agent says: audio, items, synthesis, conversation
-    responses   what the model is asked
-    answers     what it is told of its tools
-    session     the model's session: opened, configured, lost, replaced
-    floor       who may speak
-    leaving     a goodbye, a transfer, tones
-    entries     the caller's keys
-    patience    idle, hold, the longest call
-    owed        answers that have to be heard, and soon
-    missing     ids that the model's server leaves out
+    audio           what plays, and what the caller heard: the playback ledger
+    items           the session's items: truncated, deleted, replaced
+    responses       the queue of responses, and the one in flight
+    speech          the agent's speech: audio, items, synthesis, conversation
+    link            the connection to the model: opened, configured, lost, retried
+    tools, answers  tool calls, and their answers to the model
+    exits           goodbye, transfer, redirect, tones
+    entries         the caller's keys
+    floor           who may speak; barge-in
+    session         the model's session: configured, lost, replaced
+    idle_and_hold   idle prompts, hold tones, the longest call
+    owed_answers    responses that owe the caller sound: deadlines and retries
+    missing         ids that the model's server leaves out
 
-Each file says the rules of its part; `machine` says what they have to do with one another.
+Each part's file holds its own rules; `machine` holds the rules between parts.
 """
 
 from collections.abc import Callable
@@ -38,8 +41,7 @@ from app.call.speech.agent_speech import AgentSpeech
 
 
 class Parts:
-    """`out`: where all of them put their commands. `request_transfer(request, now_ms)`:
-    transfers the caller unasked."""
+    """The parts of one machine."""
 
     def __init__(
         self,
@@ -48,6 +50,12 @@ class Parts:
         conversation: Conversation,
         request_transfer: Callable[[TransferRequest, float], bool],
     ) -> None:
+        """
+        Args:
+            out: Takes the commands of all parts, in order.
+            request_transfer: `CallMachine`'s way to transfer the caller without a tool call; takes
+                the request and `now_ms`, returns whether the transfer began.
+        """
         self.ids = Ids()
         self.audio = AgentAudio(out)
         self.items = SessionItems(out, self.ids)
