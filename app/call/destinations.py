@@ -62,7 +62,7 @@ class Hours:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A human, or a team of them, to whom callers can be transferred."""
+    """A human, or a team of them, that callers can be transferred to."""
 
     #: What the model knows it by.
     name: str

@@ -1,4 +1,4 @@
-"""The timeline of a leg: every event and command with its time, and how to replay it.
+"""The timeline of a call: every event and command with its time, and how to replay it.
 
 A run of audio or of transcript is one entry with its pieces, each with its own time, so that an
 answer of a hundred deltas stays readable and yet replays exactly. The timeline keeps the size of
@@ -78,13 +78,13 @@ class TimelineEntry:
 
 
 class Timeline:
-    """Records a leg. Call `event` and `command` with every event and command, in order, and `take`
-    from time to time."""
+    """Records the legs of a call. Call `event` and `command` with every event and command, in
+    order, and `take` every few seconds."""
 
     def __init__(self, after: int = 0) -> None:
         """
         Args:
-            after: `order` of the last entry of the call's earlier legs.
+            after: The last `order` of what an earlier process recorded of the call; 0: nothing.
         """
         self._order = after
         self._entries: list[TimelineEntry] = []

@@ -1,4 +1,4 @@
-"""What the caller's keys lead to: a tool's answer, a human, or words for the agent."""
+"""Digit entries: they go to the tool that asked, reach a human (a lone 0), or go to the model."""
 
 from collections.abc import Callable
 
@@ -15,13 +15,14 @@ from app.call.ids import Ids
 from app.call.model.responses import Responses, Wanted, Wish
 from app.call.model.tool_answers import ToolAnswers
 
-PROMPT_MS = 30_000.0  # for a prompt that never comes or never ends
+#: Deadline for the prompt of an entry to be heard; then the caller's time to type begins.
+PROMPT_MS = 30_000.0
 
 RequestTransfer = Callable[[TransferRequest, float], bool]
 
 
 class DigitEntries:
-    """Digit entries of one leg."""
+    """Passes on the entries that the keypad completes, and mutes the caller for secret ones."""
 
     def __init__(
         self,
@@ -34,6 +35,11 @@ class DigitEntries:
         request_transfer: RequestTransfer,
         ids: Ids,
     ) -> None:
+        """
+        Args:
+            request_transfer: Transfers the caller without a tool call; takes the request and
+                `now_ms`, returns whether the transfer began.
+        """
         self.keypad = Keypad()
         self._out = out
         self._agent = agent
@@ -45,10 +51,10 @@ class DigitEntries:
         self._ids = ids
         self._muted = False
         self._prompt: Wanted | None = None
-        self._prompt_by_ms = -NEVER  # until then the caller may be told, and their time waits
+        self._prompt_by_ms = -NEVER  # until then the prompt may be heard
 
     def asked(self, event: EntryAsked, now_ms: float) -> None:
-        """A tool wants digits."""
+        """A tool asks for digits. One entry at a time: a second tool gets none."""
         calls = self._answers.calls
         if self.keypad.asked or event.call_id not in calls.open():
             self._out.append(GiveDigits(event.call_id, ""))
@@ -63,14 +69,21 @@ class DigitEntries:
             self._responses.want(self._prompt.wish, self._prompt.direction)
 
     def dropped(self, call_id: str, now_ms: float) -> None:
-        """This tool wants no digits any more."""
+        """The tool ended, so its entry does too, if it had one."""
         self.keypad.drop(call_id, now_ms)
         self._forget_prompt()
 
     def settle(self, now_ms: float, *, at_s: float, muted: bool) -> None:
-        """Do what is due. `at_s`: Unix time. `muted`: there is another reason not to listen."""
+        """Pass on the entry that is complete, and mute or unmute the caller.
+
+        Args:
+            at_s: Unix time, in seconds.
+            muted: The caller is muted for another reason.
+        """
         if self.keypad.asked and now_ms < self._prompt_by_ms:
-            self.keypad.told(min(max(now_ms, self._audio.ledger.ends_ms), self._prompt_by_ms))
+            self.keypad.prompt_ends(
+                min(max(now_ms, self._audio.ledger.ends_ms), self._prompt_by_ms)
+            )
             if self._responses.idle and self._audio.heard_out_ms(now_ms) <= now_ms:
                 self._prompt_by_ms = now_ms
         if (entry := self.keypad.settle(now_ms)) is not None:
@@ -81,7 +94,7 @@ class DigitEntries:
             self._out.append(MuteCaller() if muted else UnmuteCaller())
 
     def _forget_prompt(self) -> None:
-        """What was typed, or is not wanted any more, need not be asked for."""
+        """Withdraw the prompt of an entry that is over."""
         if self._prompt is not None and not self.keypad.asked:
             self._responses.withdraw(self._prompt)
             self._prompt = None

@@ -1,4 +1,4 @@
-"""How a call ends from our side: a goodbye, heard to its last mark, then the hang-up."""
+"""The goodbye: said by the model, heard to its last mark, then the hang-up over REST."""
 
 from dataclasses import dataclass
 
@@ -10,28 +10,37 @@ from app.call.heard.agent_audio import AgentAudio
 from app.call.model.responses import Responses, Wanted, Wish
 from app.call.model.tool_answers import AnswerTool
 
-HANG_UP_MS = 12_000.0  # for a hang-up that changes nothing, retries over REST included
-CLOSE_MS = 5000.0  # for closing the stream
+#: Deadline for the stream to end after a hang-up, REST retries included.
+HANG_UP_MS = 12_000.0
+#: Deadline for the stream to end after its socket was closed.
+CLOSE_MS = 5000.0
 
 
 @dataclass(slots=True)
 class _Ending:
-    """Decided, but not done. `call_id`: the end_call to be answered, if the agent decided it.
-    `final`: speech does not take it back. `in_text`: what Twilio says if the model does not."""
+    """A goodbye that is under way."""
 
+    #: Becomes `CallMachine.ended_by`.
     reason: str
     words: LastWords
+    #: The end_call that is not answered yet; empty: none, or answered.
     call_id: str
+    #: A barge-in does not take it back.
     final: bool
+    #: What Twilio says if the model does not.
     in_text: str
+    #: When the hang-up was ordered.
     hung_up_ms: float = NEVER
+    #: When the stream was closed.
     closed_ms: float = NEVER
 
 
 class Farewell:
-    """Decision, goodbye, last mark, hang-up over REST; if that changes nothing, the stream is
-    closed, and Twilio goes on with what its TwiML says next. A goodbye that the model does not say
-    is left to TwiML as well: see `last_words`."""
+    """Ends the call: goodbye, last mark, hang-up over REST.
+
+    If the hang-up has no effect, it closes the stream, and Twilio requests the `<Connect>` action
+    URL. The same when the model does not say the goodbye: then TwiML says `last_words`.
+    """
 
     def __init__(
         self,
@@ -47,7 +56,8 @@ class Farewell:
         self._answer_tool = answer_tool
         self._language = language
         self._ending: _Ending | None = None
-        self.last_words = ""  # what Twilio has to say before it hangs up
+        #: The goodbye that TwiML has to say before it hangs up; empty: none.
+        self.last_words = ""
 
     @property
     def under_way(self) -> bool:
@@ -59,7 +69,7 @@ class Farewell:
 
     @property
     def hanging_up(self) -> bool:
-        """Past the point where anything could take it back."""
+        """Whether the hang-up or the close is ordered: nothing takes it back."""
         ending = self._ending
         return ending is not None and min(ending.hung_up_ms, ending.closed_ms) != NEVER
 
@@ -74,12 +84,20 @@ class Farewell:
         final: bool = False,
         in_text: str = "",
     ) -> None:
-        """Decide to end the call. With a `direction` a goodbye is asked for; without one, it is
-        expected in the response `response_id`, and asked for if it is not in there. `in_text`: what
-        Twilio says if the model does not; empty for a plain goodbye."""
+        """Decide to end the call. Next: `settle` hangs up when the goodbye was heard.
+
+        Args:
+            reason: Becomes `CallMachine.ended_by`.
+            direction: Request a goodbye with this direction; empty: expect it in `response_id`.
+            call_id: The end_call to answer.
+            response_id: The response that calls end_call. If it has no audio, a goodbye is
+                requested.
+            final: A barge-in does not take it back.
+            in_text: What Twilio says if the model does not; empty: a plain goodbye.
+        """
         if self.hanging_up:
             return
-        if self._ending is not None:  # whoever wanted it first is still owed an answer
+        if self._ending is not None:  # the first end_call still needs its answer
             call_id = call_id or self._ending.call_id
         words = LastWords(Wish.GOODBYE, now_ms, response_id)
         in_text = in_text or prompts.goodbye_in(self._language)
@@ -89,21 +107,21 @@ class Farewell:
             self._responses.want(Wish.GOODBYE, direction)
 
     def make_final(self) -> None:
-        """From now on the caller's speech does not take it back."""
+        """From now on a barge-in does not take the goodbye back."""
         if self._ending is not None:
             self._ending.final = True
 
     def response_ended(
         self, response_id: str, was: Wanted | None, now_ms: float, *, spoke: bool
     ) -> None:
-        """A response ended, and `spoke` or not: was it the goodbye?"""
+        """A response ended. If it should have been the goodbye and had no audio, request one."""
         ending = self._ending
         if ending is not None and ending.words.response_ended(response_id, was, spoke=spoke):
             self._answer(ending, prompts.END_UNSPOKEN, now_ms)
             self._responses.want(Wish.GOODBYE, prompts.GOODBYE)
 
-    def caller_spoke(self, now_ms: float) -> None:
-        """The caller spoke before the goodbye was over: the call goes on, unless it must end."""
+    def take_back(self, now_ms: float) -> None:
+        """Barge-in before the goodbye was heard: the call goes on, unless the goodbye is final."""
         ending = self._ending
         if ending is None or ending.final or self.hanging_up:
             return
@@ -131,7 +149,7 @@ class Farewell:
             self.close(ending.reason, now_ms)
 
     def close(self, reason: str, now_ms: float) -> None:
-        """Close the stream: the hang-up failed, or the caller is to be helped by TwiML."""
+        """Close the stream: the hang-up failed, or TwiML has to help the caller."""
         if self._ending is None:
             self.begin(reason, now_ms, final=True)
         if self._ending is not None and self._ending.closed_ms == NEVER:
@@ -139,8 +157,14 @@ class Farewell:
             self._out.append(CloseStream(reason))
 
     def settle(self, now_ms: float, *, model_gone: bool) -> bool:
-        """Do what is due. `model_gone`: the model will not say anything any more. Returns True when
-        nothing more can be done but to let go."""
+        """Do what is due.
+
+        Args:
+            model_gone: The model is given up for this call.
+
+        Returns:
+            True when the stream should have ended by now: end the leg.
+        """
         ending = self._ending
         if ending is None:
             return False

@@ -1,7 +1,7 @@
-"""Handing the caller to a human: the announcement, heard to its last mark, then the order.
+"""The transfer to a human: the announcement, heard to its last mark, then the redirect.
 
-What follows the order, no machine lives to see: the leg ends with its stream, and if no human takes
-the call, the next leg begins with what became of it.
+The leg ends with the redirect: `exits/attempts` takes over. If no human accepts, the call resumes
+with a new leg, and `LegOpened` says what became of the transfer.
 """
 
 import json
@@ -18,30 +18,36 @@ from app.call.heard.agent_audio import AgentAudio
 from app.call.model.responses import Responses, Wanted, Wish
 from app.call.model.tool_answers import AnswerTool
 
+#: Name of the tool.
 TRANSFER = "transfer_to_human"
 
 
 @dataclass(frozen=True, slots=True)
 class TransferRequest:
-    """What is asked of a transfer. `route`: names, tried in this order. `reason`, `summary`: as the
-    model wrote them."""
+    """A transfer that is asked for."""
 
+    #: Names of the destinations, in the order of the attempts; at least one.
     route: tuple[str, ...]
+    #: As the model wrote them.
     reason: str = ""
     summary: str = ""
 
 
 class TransferRefused(Exception):
-    """There is nobody to hand the caller to. The message is for the model."""
+    """The transfer is impossible. The message is the tool's answer for the model."""
 
 
 def read_request(
     arguments: str, destinations: Sequence[Destination], at_s: float
 ) -> TransferRequest:
-    """What the model asks for. `arguments`: JSON text as it wrote it; `at_s`: Unix time.
+    """Read the arguments of transfer_to_human.
+
+    Args:
+        arguments: JSON text as the model wrote it.
+        at_s: Unix time, in seconds.
 
     Raises:
-        TransferRefused: the destination is unknown (a telephone number, for example) or closed.
+        TransferRefused: The arguments are no JSON object, or see `find_route`.
     """
     try:
         given = json.loads(arguments or "{}")
@@ -51,7 +57,7 @@ def read_request(
         raise TransferRefused(prompts.TRANSFER_UNREADABLE)
     reason, summary = (given.get(key) for key in ("reason", "summary"))
     route = find_route(given.get("destination"), destinations, at_s)
-    # Half a surrogate pair is text that cannot be stored or sent.
+    # JSON may contain half a surrogate pair, which can be neither stored nor sent.
     texts = [
         text.encode(errors="replace").decode() if isinstance(text, str) else ""
         for text in (reason, summary)
@@ -60,10 +66,14 @@ def read_request(
 
 
 def find_route(name: object, destinations: Sequence[Destination], at_s: float) -> tuple[str, ...]:
-    """Who is tried for this name, in order. The only destination needs no name.
+    """The route to the destination that the model names, see `route_to`.
+
+    Args:
+        name: As the model wrote it. An agent with one destination needs no name.
+        at_s: Unix time, in seconds.
 
     Raises:
-        TransferRefused: there is no such destination, or it is closed.
+        TransferRefused: There is no such destination (a telephone number is none), or it is closed.
     """
     by_name = {each.name: each for each in destinations}
     if not name and len(by_name) == 1:
@@ -79,20 +89,23 @@ def find_route(name: object, destinations: Sequence[Destination], at_s: float) -
 
 
 def open_destinations(destinations: Sequence[Destination], at_s: float) -> tuple[str, ...]:
-    """Who is tried for nobody in particular: all who are there."""
+    """Names of all destinations that are open: the route of a lone 0. `at_s`: Unix time."""
     return tuple(each.name for each in destinations if each.hours.is_open(at_s))
 
 
 @dataclass(slots=True)
 class _Decided:
+    """A transfer that is under way."""
+
     call_id: str
     request: TransferRequest
     words: LastWords
 
 
 class Transfer:
-    """One at a time. Interrupted before it is ordered, it is forgotten: it never fires by itself
-    later. `answer_tool(call_id, output, now_ms)` tells the model what became of it."""
+    """At most one transfer at a time. A barge-in before the redirect is ordered suspends it: the
+    model gets that as the tool's answer and may call the tool again. It never happens by itself
+    later."""
 
     def __init__(
         self,
@@ -101,6 +114,10 @@ class Transfer:
         redirect: Redirect,
         answer_tool: AnswerTool,
     ) -> None:
+        """
+        Args:
+            answer_tool: Gives the model the answer to transfer_to_human.
+        """
         self._audio = audio
         self._responses = responses
         self._redirect = redirect
@@ -120,9 +137,15 @@ class Transfer:
         response_id: str = "",
         announce: bool = False,
     ) -> None:
-        """Decide to hand the caller over. The announcement is expected in the response
-        `response_id`, and asked for if it is not in there; `announce` asks for it now; with neither
-        there is none."""
+        """Decide to transfer the caller. Next: `settle` orders the redirect when the announcement
+        was heard.
+
+        Args:
+            call_id: The tool call to answer if the transfer fails or is suspended.
+            response_id: The response that calls the tool; an announcement is requested if it has no
+                audio. Empty, and not `announce`: no announcement.
+            announce: Request an announcement now.
+        """
         words = LastWords(Wish.ANNOUNCEMENT, now_ms, response_id)
         words.waived = not announce and not response_id
         self._decided = _Decided(call_id, request, words)
@@ -134,17 +157,17 @@ class Transfer:
         self._responses.want(Wish.ANNOUNCEMENT, prompts.announcement(request.route[0]))
 
     def response_ended(self, response_id: str, was: Wanted | None, *, spoke: bool) -> None:
-        """A response ended, and `spoke` or not: was it the announcement?"""
+        """A response ended. If the announcement was due in it and it had no audio, request one."""
         decided = self._decided
         if decided is not None and decided.words.response_ended(response_id, was, spoke=spoke):
             self._announce(decided.request)
 
-    def caller_spoke(self, now_ms: float) -> None:
-        """The caller spoke before the announcement was over: it is for the model to decide anew."""
+    def suspend(self, now_ms: float) -> None:
+        """Barge-in before the announcement was heard: the model decides anew."""
         self._drop(prompts.TRANSFER_SUSPENDED, now_ms)
 
     def call_ends(self, now_ms: float) -> None:
-        """The call is to end, which comes first."""
+        """The call ends instead."""
         self._drop(prompts.END_ALREADY, now_ms)
 
     def _drop(self, output: str, now_ms: float) -> None:
@@ -155,11 +178,11 @@ class Transfer:
             self._answer_tool(decided.call_id, output, now_ms)
 
     def settle(self, now_ms: float, *, model_ready: bool) -> None:
-        """Order it when the announcement is over."""
+        """Order the redirect, once the announcement was heard."""
         decided = self._decided
         if decided is None or self._redirect.ordered:
             return
-        if not model_ready:  # no one else will announce it; what plays is heard out
+        if not model_ready:  # it cannot be announced; what plays is heard out
             decided.words.waived = True
             if self._responses.owes(Wish.ANNOUNCEMENT, Wish.UNSPOKEN):
                 decided.words.said = False
@@ -176,7 +199,7 @@ class Transfer:
             self._redirect.order(command, "transfer", self._failed, now_ms)
 
     def _failed(self, why: str, now_ms: float) -> None:
-        """The call stays with the agent."""
+        """The redirect failed: the caller stays with the agent."""
         decided, self._decided = self._decided, None
         if decided is not None:
             output = prompts.transfer_failed(decided.request.route[0], why)

@@ -205,7 +205,7 @@ def test_a_caller_who_types_nothing_gives_an_empty_entry(caller: Typist) -> None
 
 def test_a_caller_who_is_told_for_long_has_their_time_afterwards(caller: Typist) -> None:
     caller.ask(4)
-    caller.keypad.told(20_000)
+    caller.keypad.prompt_ends(20_000)
     caller.run(TIMEOUT_MS + 19_999)
     assert caller.typed == []
     caller.run(1)
