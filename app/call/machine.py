@@ -63,7 +63,7 @@ class CallMachine:
         self._floor = parts.floor
         self._session = parts.session
         self._idle_and_hold = parts.idle_and_hold
-        self._owed_answers = parts.owed_answers
+        self._deadlines = parts.deadlines
         self._missing = parts.missing
         self._flow = ResponseFlow(self._out, parts)
         self._opened = ev.LegOpened()
@@ -169,7 +169,7 @@ class CallMachine:
                 self._flow.written(event, now_ms)
             case ev.VoiceReceived() | ev.VoicePaused() | ev.VoiceFinished() | ev.VoiceFailed():
                 self._speech.synthesis.take(event, now_ms)
-                self._owed_answers.voice_event(audio=isinstance(event, ev.VoiceReceived))
+                self._deadlines.voice_event(audio=isinstance(event, ev.VoiceReceived))
             case ev.TranscriptCompleted(item_id, text):
                 self._speech.completes(item_id, text, now_ms)
             case ev.MarkEchoed(name):
@@ -180,7 +180,7 @@ class CallMachine:
                 self.conversation.turn("user", item_id, now_ms)
                 self._floor.speech_started(now_ms)
                 if self._floor.caller_acts:
-                    self._owed_answers.clock.caller_spoke(now_ms)
+                    self._deadlines.clock.caller_spoke(now_ms)
             case ev.SpeechStopped():
                 self._speech_stopped(now_ms)
             case ev.CallerTurnCommitted(item_id, previous_item_id):
@@ -286,7 +286,7 @@ class CallMachine:
     def _speech_stopped(self, now_ms: float) -> None:
         self._floor.speech_stopped(now_ms)
         if self._floor.answer_by_ms != NEVER:
-            self._owed_answers.clock.start(now_ms)
+            self._deadlines.clock.start(now_ms)
 
     # --- time ---------------------------------------------------------------------------------
 
@@ -299,7 +299,7 @@ class CallMachine:
             self._end_leg("unclaimed" if unclaimed else "stuck", now_ms)
             return
         self._floor.settle(now_ms)
-        self._owed_answers.settle(now_ms, due=self._answer_due)
+        self._deadlines.settle(now_ms, due=self._answer_due)
         gone = self._session.gave_up(now_ms)
         if self._exits.settle(now_ms, model_ready=self._link.ready, model_gone=gone):
             self._end_leg(self._exits.reason, now_ms)
@@ -334,7 +334,7 @@ class CallMachine:
             self._tools.next_due_ms(),
             self._idle_and_hold.next_ms(now_ms),
             self._floor.next_ms(),
-            self._owed_answers.next_ms(),
+            self._deadlines.next_ms(),
             self._responses.next_ms(),
             self._speech.synthesis.next_ms(now_ms),
         )
@@ -353,7 +353,7 @@ class CallMachine:
         """Whether the caller waits for a response of the model, and for nothing else."""
         if self._floor.caller_acts or self._exits.decided:
             return False
-        if not self._link.ready and self._owed_answers.clock.stage is Stage.ASKED:
+        if not self._link.ready and self._deadlines.clock.stage is Stage.ASKED:
             return False  # the caller waits for the session
         return not self._responses.idle or self._floor.answer_by_ms != NEVER
 
@@ -379,7 +379,7 @@ class CallMachine:
         if wanted is not None:
             event_id = self._ids.event()
             self._responses.asked(event_id)
-            self._owed_answers.requested(now_ms)
+            self._deadlines.requested(now_ms)
             self._out.append(do.CreateResponse(event_id, wanted.direction))
 
     # --- the end ------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ class ResponseFlow:
         self._answers = parts.answers
         self._exits = parts.exits
         self._floor = parts.floor
-        self._owed_answers = parts.owed_answers
+        self._deadlines = parts.deadlines
 
     # --- a response ---------------------------------------------------------------------------
 
@@ -50,34 +50,34 @@ class ResponseFlow:
             self._items.mute_response(event.response_id)
 
     def _begin(self, response_id: str, now_ms: float) -> None:
-        self._owed_answers.progressed(now_ms)
+        self._deadlines.progressed(now_ms)
         self._floor.response_created(response_id, answers_all=self._answers.all_taken)
 
     def progressed(self, response_id: str, now_ms: float) -> None:
         """An event of a response came. If it is due and was not announced, it begins now."""
         if self._responses.expects(response_id) and self._expects_answer:
             self._begin(response_id, now_ms)
-        self._owed_answers.progressed(now_ms)
+        self._deadlines.progressed(now_ms)
         self._floor.response_progressed(response_id)
 
     def audio(self, event: ev.AudioReceived, now_ms: float) -> None:
         """Audio of the agent came."""
         self.progressed(event.response_id, now_ms)
         self._speech.play(event, now_ms)
-        self._owed_answers.audio_received(event.response_id)
+        self._deadlines.audio_received(event.response_id)
 
     def written(self, event: ev.TranscriptReceived | ev.TextReceived, now_ms: float) -> None:
         """More of an item's transcript came, or of an item that is text alone."""
         if event.response_id:
             self.progressed(event.response_id, now_ms)
         else:
-            self._owed_answers.progressed(now_ms)
+            self._deadlines.progressed(now_ms)
         if isinstance(event, ev.TranscriptReceived):
             self._speech.transcript_delta(event.item_id, event.text, now_ms)
             return
         self._speech.text_delta(event.item_id, event.text, now_ms)
         if self._responses.active_id is not None:
-            self._owed_answers.text_received(self._responses.active_id)
+            self._deadlines.text_received(self._responses.active_id)
 
     def item_added(self, event: ev.OutputItemAdded, now_ms: float) -> None:
         """A response began an item: a message or a tool call."""
@@ -85,7 +85,7 @@ class ResponseFlow:
         if event.kind == "message":
             self._speech.begin(event.response_id, event.item_id, now_ms)
         elif event.kind == "function_call":
-            self._owed_answers.calls_tool(event.response_id, complete=False)
+            self._deadlines.calls_tool(event.response_id, complete=False)
 
     def item_done(self, event: ev.OutputItemDone, now_ms: float, *, at_s: float) -> None:
         """An item is complete or was interrupted. `at_s`: Unix time, in seconds."""
@@ -106,10 +106,10 @@ class ResponseFlow:
             self._speech.finish_all(now_ms)
         for item_id in event.messages:
             self._speech.lists(response_id, item_id, now_ms)
-        empty = self._owed_answers.is_empty(event)
+        empty = self._deadlines.is_empty(event)
         self._speech.drop_unheard(response_id, now_ms)
         was = self._responses.done(response_id, now_ms, failed=failed, empty=empty)
-        self._owed_answers.ended(event, was, empty=empty)
+        self._deadlines.ended(event, was, empty=empty)
         self._floor.response_ended(now_ms)
         self._answers.want_reply(response_id)
         interrupted = event.status == "cancelled" or self._items.is_muted(response_id)
@@ -126,7 +126,7 @@ class ResponseFlow:
     def _call_tool(self, event: ev.OutputItemDone, now_ms: float, at_s: float) -> None:
         call_id, response_id = event.call_id, event.response_id
         complete = event.status == "completed"
-        if not complete or not self._owed_answers.calls_tool(response_id, complete=True):
+        if not complete or not self._deadlines.calls_tool(response_id, complete=True):
             # Interrupted, so its arguments may be a fragment; or its response was given up, and
             # another one was requested in its place.
             self._items.drop(event.item_id)

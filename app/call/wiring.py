@@ -11,7 +11,7 @@
     floor           who may speak; barge-in
     session         the model's session: configured, lost, replaced
     idle_and_hold   idle prompts, hold tones, the longest call
-    owed_answers    responses that owe the caller sound: deadlines and retries
+    deadlines       responses that owe the caller sound: deadlines and retries
     missing         ids that the model's server leaves out
 
 Each part's file holds its own rules; `machine` holds the rules between parts.
@@ -36,7 +36,7 @@ from app.call.model.session_items import SessionItems
 from app.call.model.tool_answers import ToolAnswers
 from app.call.model.tool_calls import ToolCalls
 from app.call.model_session import ModelSession
-from app.call.owed_answers import OwedAnswers
+from app.call.response_deadlines import ResponseDeadlines
 from app.call.speech.agent_speech import AgentSpeech
 
 
@@ -116,7 +116,7 @@ class Parts:
         self.idle_and_hold = IdleAndHold(
             agent.limits, self.audio, self.responses, self.exits.farewell
         )
-        self.owed_answers = OwedAnswers(
+        self.deadlines = ResponseDeadlines(
             out,
             self.audio,
             self.items,

@@ -24,7 +24,7 @@ STALLED_MS = 4000.0
 CALLING_MS = 15_000.0
 
 
-class OwedAnswers:
+class ResponseDeadlines:
     """The deadlines of the response that the caller waits for, and what to do when one passes.
 
     Call the methods of the first section with the events of a response, and `settle` with the time.
