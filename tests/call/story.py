@@ -13,8 +13,8 @@ from app.call.exits.redirect import ORDER_MS
 from app.call.exits.tones import SEND_DIGITS
 from app.call.exits.transfer import TRANSFER
 from app.call.model.first_sound import LEAST_MS
-from tests.call.humans import CLERK, MONDAY_NOON_S, NIGHT, SALES, SUPPORT
 from tests.call.scene import Scene, agent
+from tests.call.transfer_scene import CLERK, MONDAY_NOON_S, NIGHT, SALES, SUPPORT
 
 LONGEST_CALL_MS = 600_000
 BUSY = "conversation_already_has_active_response"

@@ -7,8 +7,8 @@ from app.call import events as ev
 from app.call import prompts
 from app.call.exits.transfer import TRANSFER
 from app.call.heard.conversation import Turn
-from tests.call.humans import HUMANS, MONDAY_NOON_S
 from tests.call.scene import Scene, agent
+from tests.call.transfer_scene import HUMANS, MONDAY_NOON_S
 
 NO_ANSWER = "Sales: no answer. Support: busy. Nobody took the call."
 SAID = (("assistant", "Hello."), ("user", "A human, please."), ("assistant", "One moment."))

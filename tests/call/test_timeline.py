@@ -13,8 +13,8 @@ from app.call.exits.transfer import TRANSFER
 from app.call.timeline import Timeline, TimelineEntry, ordered, replay
 from app.call.usage import Usage
 from app.call.words.pause_alignment import Pace
-from tests.call.humans import HUMANS, MONDAY_NOON_S, call_transfer, staffed
 from tests.call.scene import Scene, agent
+from tests.call.transfer_scene import HUMANS, MONDAY_NOON_S, call_transfer, transfer_scene
 
 
 def long_story() -> tuple[Scene, list[TimelineEntry]]:
@@ -61,7 +61,7 @@ def stored(entry: TimelineEntry) -> TimelineEntry:
 
 def handed_over() -> Scene:
     """Two legs: keys, a secret, a transfer that fails, one that is taken, and the way back."""
-    scene = staffed()
+    scene = transfer_scene()
     scene.feed(ev.SayRequested("Hello."))
     scene.respond()
     scene.press("42#", 200)

@@ -8,8 +8,8 @@ from app.call import commands as do
 from app.call import events as ev
 from app.call import prompts
 from app.call.exits.last_words import GUARD_MS
-from tests.call.humans import HUMANS, call_transfer, staffed
 from tests.call.scene import Scene, agent
+from tests.call.transfer_scene import HUMANS, call_transfer, transfer_scene
 
 MESSAGE = "Your table is booked. Goodbye."
 MESSAGE_DIRECTION = prompts.voicemail(MESSAGE)
@@ -249,7 +249,7 @@ def test_an_error_of_something_else_does_not_cut_the_message(scene: Scene) -> No
 
 
 def test_nobody_at_a_machine_is_asked_whether_they_are_there() -> None:
-    scene = staffed()
+    scene = transfer_scene()
     scene.feed(REACHED)
     scene.run(3000)
     assert scene.asked() == [MESSAGE_DIRECTION]
@@ -279,7 +279,7 @@ def tool(scene: Scene) -> None:
 
 @pytest.mark.parametrize("moment", [goodbye, transferring, typing, tool])
 def test_a_message_is_left_whatever_was_going_on(moment: Callable[[Scene], None]) -> None:
-    scene = staffed(HUMANS)
+    scene = transfer_scene(HUMANS)
     moment(scene)
     scene.run(500)
     scene.feed(REACHED)
@@ -293,7 +293,7 @@ def test_a_message_is_left_whatever_was_going_on(moment: Callable[[Scene], None]
 
 
 def test_a_transfer_is_not_made_to_a_machine_that_is_hung_up_on() -> None:
-    scene = staffed()
+    scene = transfer_scene()
     call_transfer(scene)
     scene.run(500)
     assert do.HangUp("voicemail") in scene.feed(ev.VoicemailReached())

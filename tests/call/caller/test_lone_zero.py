@@ -8,15 +8,23 @@ from app.call import prompts
 from app.call.caller.keypad import PAUSE_MS
 from app.call.exits.last_words import GUARD_MS
 from app.call.exits.transfer import TRANSFER
-from tests.call.humans import CLERK, HUMANS, MONDAY_NOON_S, NIGHT, SUPPORT, call_transfer, staffed
 from tests.call.scene import Scene, agent
+from tests.call.transfer_scene import (
+    CLERK,
+    HUMANS,
+    MONDAY_NOON_S,
+    NIGHT,
+    SUPPORT,
+    call_transfer,
+    transfer_scene,
+)
 
 REASON = "The caller pressed 0."
 
 
 @pytest.fixture
 def scene() -> Scene:
-    return staffed()
+    return transfer_scene()
 
 
 def pressed_zero(scene: Scene) -> None:
@@ -96,7 +104,7 @@ def test_a_zero_without_a_model_that_fails_leaves_the_caller_with_the_agent(scen
 
 
 def test_an_agent_without_humans_is_told_of_the_zero() -> None:
-    scene = staffed(agent())
+    scene = transfer_scene(agent())
     pressed_zero(scene)
     assert scene.messages() == [("user", prompts.keys_pressed("0"))]
     assert scene.asked() == [""] and not scene.all(do.TransferCall)
@@ -114,7 +122,7 @@ def test_a_zero_when_everybody_is_closed_says_when_somebody_is_there() -> None:
 
 
 def test_a_zero_skips_who_is_closed() -> None:
-    scene = staffed(agent(destinations=(NIGHT, SUPPORT)))
+    scene = transfer_scene(agent(destinations=(NIGHT, SUPPORT)))
     pressed_zero(scene)
     assert scene.asked() == [prompts.announcement("Support")]
 
@@ -174,7 +182,7 @@ def test_a_caller_who_speaks_after_the_zero_is_answered_and_may_press_it_again(
 
 def test_a_zero_while_the_agents_own_keys_sound_is_told_to_the_agent() -> None:
     """The agent is in a menu: what comes back is another machine's key, and no cry for help."""
-    scene = staffed()
+    scene = transfer_scene()
     scene.feed(ev.ResponseCreated("resp_1"))
     scene.call_tool("call_1", "send_digits", arguments='{"digits": "' + "1" * 40 + '"}')
     scene.feed(ev.ResponseDone("resp_1", "completed"))

@@ -12,7 +12,7 @@ SALES = Destination("sales", "+14155550112", warm=True)
 NIGHT = Destination("night", "sip:night@example.com")
 
 
-def handover(*route: Destination, numbered_from: int = 0) -> TransferAttempts:
+def transfer(*route: Destination, numbered_from: int = 0) -> TransferAttempts:
     """One whose first human is being rung."""
     made = TransferAttempts(
         route or (DESK,), "call_1", "a price", "Ann wants chairs.", numbered_from
@@ -33,8 +33,8 @@ def test_they_are_rung_in_their_order_until_nobody_is_left() -> None:
     assert made.next() is None and made.number == 1
 
 
-def test_a_second_handover_of_a_call_counts_on() -> None:
-    made = handover(DESK, SALES, numbered_from=2)
+def test_a_second_transfer_of_a_call_counts_on() -> None:
+    made = transfer(DESK, SALES, numbered_from=2)
     assert made.number == 2
     assert made.ended(0, "busy") == "" and made.ended(2, "busy") == "busy"
     made.next()
@@ -43,7 +43,7 @@ def test_a_second_handover_of_a_call_counts_on() -> None:
 
 @pytest.mark.parametrize("status", ["busy", "no-answer", "failed"])
 def test_a_human_who_is_not_reached_has_twilios_word_for_an_outcome(status: str) -> None:
-    made = handover()
+    made = transfer()
     assert made.ended(0, status) == status and outcomes(made) == [status]
     assert not made.over_for_good
 
@@ -51,12 +51,12 @@ def test_a_human_who_is_not_reached_has_twilios_word_for_an_outcome(status: str)
 @pytest.mark.parametrize("status", ["completed", "answered"])
 def test_one_who_picked_up_and_pressed_nothing_did_not_take_the_call(status: str) -> None:
     """Twilio calls a call completed that a voicemail answered."""
-    made = handover()
+    made = transfer()
     assert made.ended(0, status) == "not-accepted" and not made.over_for_good
 
 
 def test_one_who_pressed_1_took_the_call() -> None:
-    made = handover()
+    made = transfer()
     assert outcomes(made) == ["ringing"]
     assert made.pressed(0, "1") and outcomes(made) == ["in-progress"]
     assert made.ended(0, "completed") == "completed" and made.over_for_good
@@ -64,7 +64,7 @@ def test_one_who_pressed_1_took_the_call() -> None:
 
 @pytest.mark.parametrize("keys", ["", "2", "0", "11", "1#", "*"])
 def test_no_other_key_takes_it(keys: str) -> None:
-    made = handover()
+    made = transfer()
     assert not made.pressed(0, keys)
     assert made.ended(0, "completed") == "not-accepted"
 
@@ -73,18 +73,18 @@ def test_no_other_key_takes_it(keys: str) -> None:
 @pytest.mark.parametrize("accepted", [True, False])
 def test_twilio_knows_best_whether_they_talked(bridged: bool, outcome: str, accepted: bool) -> None:
     """The key may have been told to another process, or its answer come too late."""
-    made = handover()
+    made = transfer()
     if accepted:
         made.pressed(0, "1")
     assert made.ended(0, "completed", bridged=bridged) == outcome
 
 
 def test_an_empty_status_is_a_failure() -> None:
-    assert handover().ended(0, "") == "failed"
+    assert transfer().ended(0, "") == "failed"
 
 
 def test_what_is_told_twice_or_too_late_changes_nothing() -> None:
-    made = handover(DESK, SALES)
+    made = transfer(DESK, SALES)
     assert made.ended(0, "busy") == "busy" and made.ended(0, "completed") == ""
     made.next()
     assert made.ended(0, "no-answer") == "" and not made.pressed(0, "1")
@@ -93,28 +93,28 @@ def test_what_is_told_twice_or_too_late_changes_nothing() -> None:
 
 
 def test_a_caller_who_hangs_up_ends_it_all() -> None:
-    made = handover(DESK, SALES)
+    made = transfer(DESK, SALES)
     made.caller_gone()
     assert outcomes(made) == ["canceled"] and made.over_for_good
     assert made.next() is None and made.ended(0, "busy") == ""
 
 
 def test_a_caller_who_hangs_up_in_the_talk_was_served() -> None:
-    made = handover()
+    made = transfer()
     made.pressed(0, "1")
     made.caller_gone()
     assert outcomes(made) == ["completed"]
 
 
 def test_a_caller_who_hangs_up_between_two_leaves_the_first_as_it_was() -> None:
-    made = handover(DESK, SALES)
+    made = transfer(DESK, SALES)
     made.ended(0, "busy")
     made.caller_gone()
     assert outcomes(made) == ["busy"] and made.over_for_good and made.upcoming is None
 
 
 def test_the_model_is_told_of_each_of_them() -> None:
-    made = handover(DESK, SALES, NIGHT)
+    made = transfer(DESK, SALES, NIGHT)
     made.ended(0, "busy")
     made.next()
     made.ended(1, "completed")
@@ -128,7 +128,7 @@ def test_the_model_is_told_of_each_of_them() -> None:
 
 
 def test_the_records_say_whom_why_and_how() -> None:
-    made = handover(SALES)
+    made = transfer(SALES)
     assert made.records() == [
         {
             "destination": "sales",

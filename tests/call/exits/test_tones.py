@@ -13,15 +13,15 @@ from app.call.exits.redirect import ORDER_MS, STOP_MS, UNANSWERED
 from app.call.exits.tones import LONGEST_TONES_MS, SEND_DIGITS
 from app.call.exits.transfer import TRANSFER
 from app.call.heard.agent_audio import MARK_GRACE_MS
-from tests.call.humans import staffed
 from tests.call.scene import Scene
+from tests.call.transfer_scene import transfer_scene
 
 LONG = "1" * (LONGEST_TONES_MS // 200 + 1)
 
 
 @pytest.fixture
 def scene() -> Scene:
-    return staffed()
+    return transfer_scene()
 
 
 def press(
@@ -145,7 +145,7 @@ def test_every_key_and_pause_can_be_pressed(scene: Scene, digits: str) -> None:
 
 
 def test_a_caller_is_not_asked_whether_they_are_there_while_keys_are_pressed() -> None:
-    scene = staffed()
+    scene = transfer_scene()
     press(scene, "w" * 19)
     scene.run(9000)
     assert scene.asked() == [] and len(tones(scene)) == 1

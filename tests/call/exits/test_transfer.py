@@ -11,8 +11,8 @@ from app.call import prompts
 from app.call.exits.last_words import GUARD_MS, LONGEST_MS, UNSAID_MS
 from app.call.exits.transfer import TRANSFER
 from app.call.heard.agent_audio import MARK_GRACE_MS
-from tests.call.humans import HUMANS, MONDAY_NOON_S, NIGHT, call_transfer, staffed
 from tests.call.scene import Scene, agent
+from tests.call.transfer_scene import HUMANS, MONDAY_NOON_S, NIGHT, call_transfer, transfer_scene
 
 TO_SALES = do.TransferCall("call_1", ("Sales", "Support"), "a price", "Wants 40 chairs.", True)
 ANNOUNCEMENT = prompts.announcement("Sales")
@@ -20,7 +20,7 @@ ANNOUNCEMENT = prompts.announcement("Sales")
 
 @pytest.fixture
 def scene() -> Scene:
-    return staffed()
+    return transfer_scene()
 
 
 # --- the announcement ---------------------------------------------------------------------------
@@ -145,7 +145,7 @@ def test_an_announcement_that_never_ends_is_cut_off_after_a_minute(scene: Scene)
 
 def test_an_answer_that_turn_detection_began_meanwhile_is_heard_out_too(scene: Scene) -> None:
     """An agent that is not interrupted may be asked something while it announces."""
-    scene = staffed(agent(interruptible=False, destinations=HUMANS.destinations))
+    scene = transfer_scene(agent(interruptible=False, destinations=HUMANS.destinations))
     call_transfer(scene)
     scene.run(500)
     scene.speak()
@@ -157,7 +157,7 @@ def test_an_answer_that_turn_detection_began_meanwhile_is_heard_out_too(scene: S
 
 
 def test_an_agent_that_is_not_interrupted_transfers_through_the_callers_words() -> None:
-    scene = staffed(agent(interruptible=False, destinations=HUMANS.destinations))
+    scene = transfer_scene(agent(interruptible=False, destinations=HUMANS.destinations))
     call_transfer(scene)
     scene.run(700)
     scene.speak()
@@ -284,7 +284,7 @@ def test_an_operators_transfer_without_a_model_is_not_announced(scene: Scene) ->
 
 
 def test_an_operator_may_wake_somebody_who_is_closed() -> None:
-    scene = staffed(agent(destinations=(NIGHT,)))
+    scene = transfer_scene(agent(destinations=(NIGHT,)))
     scene.feed(ev.TransferRequested("Night watch"))
     scene.respond(500)
     scene.run(1000)

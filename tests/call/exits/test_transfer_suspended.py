@@ -11,17 +11,17 @@ from app.call import events as ev
 from app.call import prompts
 from app.call.exits.last_words import GUARD_MS
 from app.call.exits.transfer import TRANSFER
-from tests.call.humans import HUMANS, call_transfer, staffed
 from tests.call.scene import Scene
+from tests.call.transfer_scene import HUMANS, call_transfer, transfer_scene
 
 ANNOUNCEMENT_MS = 2000
-ORDERED_MS = ANNOUNCEMENT_MS + 100 + GUARD_MS  # with the round trip of `staffed`
+ORDERED_MS = ANNOUNCEMENT_MS + 100 + GUARD_MS  # with the round trip of `transfer_scene`
 SUSPENDED = [prompts.TRANSFER_SUSPENDED]
 
 
 @pytest.fixture
 def scene() -> Scene:
-    return staffed()
+    return transfer_scene()
 
 
 def told_then_asked(scene: Scene) -> None:
@@ -53,7 +53,7 @@ def test_an_announcement_interrupted_at_any_of_fifty_moments_transfers_nobody(
 ) -> None:
     random = Random(50)
     for number in range(50):
-        scene = staffed()
+        scene = transfer_scene()
         call_transfer(scene, ANNOUNCEMENT_MS)
         scene.run(random.uniform(0, ORDERED_MS - 1))
         scene.speak()
@@ -73,7 +73,7 @@ def test_a_live_announcement_interrupted_at_any_of_fifty_moments_transfers_nobod
     """The model is still at it, so what it would have sent after the interruption never comes."""
     random, reached = Random(51), 0
     for number in range(50):
-        scene = staffed()
+        scene = transfer_scene()
         begun_ms, speaks_ms = scene.now_ms, random.uniform(1, ORDERED_MS + 500)
 
         def unless_cut(*events: ev.Event, scene: Scene = scene, until: float = speaks_ms) -> None:
@@ -225,7 +225,7 @@ def taken(scene: Scene) -> None:
 def test_a_stream_that_stops_at_any_moment_of_a_transfer_ends_the_leg_once(
     moment: Callable[[Scene], None], ended_by: str
 ) -> None:
-    scene = staffed(HUMANS)
+    scene = transfer_scene(HUMANS)
     moment(scene)
     orders = len(scene.all(do.TransferCall))
     redirecting = scene.machine.redirecting

@@ -7,8 +7,8 @@ from random import Random
 from app.call import commands as do
 from app.call import events as ev
 from app.call import prompts
-from tests.call.humans import call_transfer, staffed
 from tests.call.scene import Scene
+from tests.call.transfer_scene import call_transfer, transfer_scene
 
 BUSY = "conversation_already_has_active_response"
 VAD_MS = 500.0
@@ -159,7 +159,7 @@ def test_keys_get_one_reply_however_often_turn_detection_interferes() -> None:
 def test_a_suspended_transfer_gets_one_reply_whenever_the_caller_spoke() -> None:
     random = Random(43)
     for number in range(100):
-        scene = staffed()
+        scene = transfer_scene()
         model = Model(scene, random)
         call_transfer(scene)
         model.run(random.uniform(0, 1900))

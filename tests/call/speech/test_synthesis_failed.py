@@ -7,7 +7,7 @@ import pytest
 from app.call import commands as do
 from app.call import events as ev
 from tests.call.scene import BYTES_PER_MS
-from tests.call.speaking import Speaking, Way
+from tests.call.voice_scene import VoiceScene, Way
 
 STORY = (
     "We are open from nine in the morning until ten at night, every day except Monday. "
@@ -17,7 +17,7 @@ STORY = (
 
 def test_before_its_first_sound_a_voice_is_asked_once_more() -> None:
     ways = iter([Way(fails="passing")])
-    scene = Speaking(voices=("first", "second"), way=lambda _: next(ways, Way()))
+    scene = VoiceScene(voices=("first", "second"), way=lambda _: next(ways, Way()))
     scene.connect()
     scene.write(STORY)
     scene.run(20_000)
@@ -30,7 +30,7 @@ def test_then_the_other_voice_says_the_same_sentence_and_the_next_ones() -> None
     def way(command: do.Synthesize) -> Way:
         return Way(fails="passing") if command.voice == 0 else Way()
 
-    scene = Speaking(voices=("first", "second"), way=way)
+    scene = VoiceScene(voices=("first", "second"), way=way)
     scene.connect()
     scene.write(STORY)
     scene.run(20_000)
@@ -45,7 +45,7 @@ def test_a_voice_that_failed_is_tried_again_after_a_while() -> None:
     def way(command: do.Synthesize) -> Way:
         return Way(fails="passing") if command.voice == 0 and broken else Way()
 
-    scene = Speaking(voices=("first", "second"), way=way)
+    scene = VoiceScene(voices=("first", "second"), way=way)
     scene.connect()
     scene.write("Good morning.")
     scene.run(61_000)
@@ -60,7 +60,7 @@ def test_a_voice_with_wrong_credentials_is_not_asked_again() -> None:
     def way(command: do.Synthesize) -> Way:
         return Way(fails="fatal") if command.voice == 0 else Way()
 
-    scene = Speaking(voices=("first", "second"), way=way)
+    scene = VoiceScene(voices=("first", "second"), way=way)
     scene.connect()
     scene.write("Good morning.")
     scene.run(600_000)
@@ -81,7 +81,7 @@ def test_broken_in_mid_sentence_the_other_voice_goes_on_with_the_next_word(seed:
             broken = command.voice == 0 and command.utterance_id == "utterance_2"
             return Way(fails="passing", after_bytes=cut, speed=speed) if broken else Way()
 
-        scene = Speaking(voices=("first", "second"), way=way, random=random)
+        scene = VoiceScene(voices=("first", "second"), way=way, random=random)
         scene.connect()
         scene.write("Good evening, this is the Trattoria. " + STORY)
         scene.run(30_000)
@@ -98,7 +98,7 @@ def test_a_break_in_the_first_sentence_of_all_is_mended_too() -> None:
         def way(command: do.Synthesize, cut: int = after_ms * BYTES_PER_MS) -> Way:
             return Way(fails="passing", after_bytes=cut) if command.voice == 0 else Way()
 
-        scene = Speaking(voices=("first", "second"), way=way)
+        scene = VoiceScene(voices=("first", "second"), way=way)
         scene.connect()
         scene.write(STORY)
         scene.run(30_000)
@@ -108,7 +108,7 @@ def test_a_break_in_the_first_sentence_of_all_is_mended_too() -> None:
 
 def test_without_another_voice_the_same_one_goes_on() -> None:
     ways = iter([Way(fails="passing", after_bytes=1500 * BYTES_PER_MS)])
-    scene = Speaking(way=lambda _: next(ways, Way()))
+    scene = VoiceScene(way=lambda _: next(ways, Way()))
     scene.connect()
     scene.write(STORY)
     scene.run(30_000)
@@ -118,7 +118,7 @@ def test_without_another_voice_the_same_one_goes_on() -> None:
 
 def test_when_all_fail_the_model_says_the_rest_itself() -> None:
     ways = iter([Way(), Way(fails="fatal")])
-    scene = Speaking(way=lambda _: next(ways))
+    scene = VoiceScene(way=lambda _: next(ways))
     scene.connect()
     scene.write("Good evening. Our kitchen closes at ten. Shall I book a table?")
     scene.run(4000)
@@ -136,7 +136,7 @@ def test_when_all_fail_the_model_says_the_rest_itself() -> None:
 
 
 def test_from_then_on_the_model_speaks() -> None:
-    scene = Speaking(way=lambda _: Way(fails="fatal"))
+    scene = VoiceScene(way=lambda _: Way(fails="fatal"))
     scene.connect()
     scene.write("Good evening. How are you?")
     scene.run(1000)
@@ -150,7 +150,7 @@ def test_from_then_on_the_model_speaks() -> None:
 
 
 def test_what_was_being_written_when_the_voices_failed_is_said_as_well() -> None:
-    scene = Speaking(way=lambda _: Way(fails="fatal"))
+    scene = VoiceScene(way=lambda _: Way(fails="fatal"))
     scene.connect()
     scene.begin()
     scene.feed(ev.TextReceived("item_1", "Our kitchen closes at ten. "))
@@ -164,7 +164,7 @@ def test_what_was_being_written_when_the_voices_failed_is_said_as_well() -> None
 
 
 def test_a_model_that_keeps_writing_is_not_asked_for_ever() -> None:
-    scene = Speaking(way=lambda _: Way(fails="fatal"))
+    scene = VoiceScene(way=lambda _: Way(fails="fatal"))
     scene.connect()
     for number in range(9):
         scene.write("Good evening.", f"item_{number}", f"resp_{number}")
@@ -174,7 +174,7 @@ def test_a_model_that_keeps_writing_is_not_asked_for_ever() -> None:
 
 
 def test_a_caller_who_speaks_is_not_told_the_rest() -> None:
-    scene = Speaking(way=lambda _: Way(fails="fatal"))
+    scene = VoiceScene(way=lambda _: Way(fails="fatal"))
     scene.connect()
     scene.speak()
     scene.fall_silent()
@@ -191,7 +191,7 @@ def test_a_text_that_no_voice_can_say_is_left_out_and_the_model_knows() -> None:
     def way(command: do.Synthesize) -> Way:
         return Way(fails="text") if "Xyzzy" in command.text else Way()
 
-    scene = Speaking(voices=("first", "second"), way=way)
+    scene = VoiceScene(voices=("first", "second"), way=way)
     scene.connect()
     scene.write("Good evening. Xyzzy. How are you?")
     scene.run(10_000)
@@ -208,7 +208,7 @@ def test_cut_in_the_voice_that_stood_in_the_model_is_told_of_both() -> None:
             return Way(fails="passing", after_bytes=2000 * BYTES_PER_MS)
         return Way()
 
-    scene = Speaking(voices=("first", "second"), way=way)
+    scene = VoiceScene(voices=("first", "second"), way=way)
     scene.connect()
     scene.write(STORY)
     scene.run(4000)
@@ -224,7 +224,7 @@ def test_a_voice_that_is_late_is_not_waited_for_twice() -> None:
     def way(command: do.Synthesize) -> Way:
         return Way(delay_ms=3000, fails="late") if command.voice == 0 else Way()
 
-    scene = Speaking(voices=("first", "second"), way=way)
+    scene = VoiceScene(voices=("first", "second"), way=way)
     scene.connect()
     scene.write(STORY)
     scene.run(4000)
@@ -237,7 +237,7 @@ def test_a_caller_who_speaks_into_the_silence_of_a_voice_does_not_hear_it_again(
     def way(command: do.Synthesize) -> Way:
         return Way(delay_ms=3000, fails="late") if command.voice == 0 else Way()
 
-    scene = Speaking(voices=("first", "second"), way=way)
+    scene = VoiceScene(voices=("first", "second"), way=way)
     scene.connect()
     scene.write(STORY)
     scene.run(2000)
@@ -257,7 +257,7 @@ def test_the_record_tells_which_voices_spoke() -> None:
             return Way(fails="fatal")
         return Way()
 
-    scene = Speaking(voices=("first", "second"), way=way)
+    scene = VoiceScene(voices=("first", "second"), way=way)
     scene.connect()
     scene.write("Good evening to you all. We are closed on Monday.")
     scene.run(20_000)
@@ -269,7 +269,7 @@ def test_the_record_tells_which_voices_spoke() -> None:
 @pytest.mark.parametrize("text", ["Good evening.", "Good evening. How are you? Are you there?"])
 def test_voices_that_refuse_every_text_are_of_no_use(text: str) -> None:
     """Otherwise the caller would hear nothing at all, and nobody would know."""
-    scene = Speaking(voices=("first", "second"), way=lambda _: Way(fails="text"))
+    scene = VoiceScene(voices=("first", "second"), way=lambda _: Way(fails="text"))
     scene.connect()
     scene.write(text)
     scene.run(2000)

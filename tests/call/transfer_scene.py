@@ -19,7 +19,7 @@ CLERK = Destination("Clerk", "+493090182004", hours=OFFICE)
 HUMANS = agent(destinations=(SALES, SUPPORT))
 
 
-def staffed(who: Agent = HUMANS, *, up_ms: float = 50.0, down_ms: float = 50.0) -> Scene:
+def transfer_scene(who: Agent = HUMANS, *, up_ms: float = 50.0, down_ms: float = 50.0) -> Scene:
     """A caller on the line of an agent that has humans to hand over to, on a Monday at noon."""
     scene = Scene(who, up_ms=up_ms, down_ms=down_ms)
     scene.feed(ev.LegOpened(at_s=MONDAY_NOON_S))

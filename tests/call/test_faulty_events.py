@@ -13,9 +13,9 @@ from app.call import commands as do
 from app.call import events as ev
 from app.call.agent import Limits
 from app.call.timeline import ordered, replay
-from tests.call.answering import SPOKEN, WRITTEN, Answering, Form
-from tests.call.humans import SUPPORT
+from tests.call.model_scene import SPOKEN, WRITTEN, Form, ModelScene
 from tests.call.scene import agent
+from tests.call.transfer_scene import SUPPORT
 
 LATE_MS = 1700.0
 GREETED = agent(greeting="Hello.", limits=Limits(idle_ms=0), destinations=(SUPPORT,))
@@ -26,7 +26,7 @@ SETTLES_MS = 40_000.0
 Disturb = Callable[[ev.Event], Sequence[tuple[float, ev.Event]]]
 
 
-class Disturbed(Answering):
+class FaultyEvents(ModelScene):
     """`what`, for its `number`-th time, comes in this `way`; `seen` counts how often it came."""
 
     def __init__(self, what: type[ev.Event], number: int, way: str, voices: tuple[str, ...]):
@@ -108,7 +108,7 @@ CASES = [
 ]
 
 
-def check(scene: Disturbed) -> None:
+def check(scene: FaultyEvents) -> None:
     if not scene.all(do.SendMark):  # its beginning is lost: there is no line at all
         assert scene.machine.ended_by == "unclaimed"
         return
@@ -141,7 +141,7 @@ def test_each_event_of_a_call_lost_doubled_late_or_out_of_order(
     for kind, number, each_way, of in CASES:
         if each_way != way or of != voices:
             continue
-        scene = Disturbed(kind, number, way, voices)
+        scene = FaultyEvents(kind, number, way, voices)
         try:
             scene.hold()
             check(scene)

@@ -8,7 +8,7 @@ from app.call import commands as do
 from app.call import events as ev
 from app.call.agent import Agent
 from tests.call.scene import BYTES_PER_MS
-from tests.call.speaking import Speaking, Way
+from tests.call.voice_scene import VoiceScene, Way
 
 OPENS_MS, CONFIGURES_MS, ANSWERS_MS = 150.0, 30.0, 120.0
 WORDS = "Yes, of course."
@@ -112,7 +112,7 @@ class Session:
     active: str = ""
 
 
-class Answering(Speaking):
+class ModelScene(VoiceScene):
     """`form(number)`: how the model answers when it is asked for the time of this number, from 0
     on, by us or by its turn detection."""
 

@@ -11,8 +11,8 @@ from app.call.agent import Limits
 from app.call.exits.last_words import GUARD_MS
 from app.call.exits.redirect import ORDER_MS, STOP_MS, UNANSWERED
 from app.call.exits.transfer import TRANSFER
-from tests.call.humans import HUMANS, call_transfer, staffed
 from tests.call.scene import Scene, agent
+from tests.call.transfer_scene import HUMANS, call_transfer, transfer_scene
 
 ORDERED_MS = 2100 + GUARD_MS
 
@@ -20,7 +20,7 @@ ORDERED_MS = 2100 + GUARD_MS
 @pytest.fixture
 def ordered() -> Scene:
     """The announcement was heard, and the transfer ordered just now."""
-    scene = staffed()
+    scene = transfer_scene()
     call_transfer(scene)
     scene.run(ORDERED_MS)
     assert len(scene.all(do.TransferCall)) == 1
@@ -141,14 +141,14 @@ def test_an_order_that_was_taken_after_all_is_no_hang_up(ordered: Scene, late_ms
 
 
 def test_a_word_of_an_order_that_nobody_gave_changes_nothing() -> None:
-    scene = staffed()
+    scene = transfer_scene()
     assert scene.feed(ev.CallRedirected(), ev.RedirectFailed("no")) == []
     scene.run(60_000)
     assert not scene.machine.over and not scene.machine.redirecting
 
 
 def test_an_operators_order_that_fails_is_told_in_words() -> None:
-    scene = staffed()
+    scene = transfer_scene()
     scene.feed(ev.TransferRequested("Sales"))
     scene.respond(500)
     scene.run(1000)
@@ -165,7 +165,7 @@ def test_a_caller_hears_something_every_eight_seconds_while_the_order_takes_fort
     passes: Callable[[Scene, float], None],
 ) -> None:
     patient = Limits(idle_ms=15_000, longest_call_ms=0)
-    scene = staffed(agent(limits=patient, destinations=HUMANS.destinations))
+    scene = transfer_scene(agent(limits=patient, destinations=HUMANS.destinations))
     call_transfer(scene)
     scene.run(ORDERED_MS)
     passes(scene, 40_000)
@@ -178,7 +178,7 @@ def test_a_caller_hears_something_every_eight_seconds_while_the_order_takes_fort
 
 
 def test_a_caller_without_a_model_hears_tones_while_the_order_takes_forty_seconds() -> None:
-    scene = staffed()
+    scene = transfer_scene()
     scene.feed(ev.ModelLost("no money left", fatal=False))
     scene.feed(ev.TransferRequested("Sales"))
     begun_ms = scene.now_ms
@@ -194,7 +194,7 @@ def test_a_caller_without_a_model_hears_tones_while_the_order_takes_forty_second
 
 
 def test_a_model_lost_during_the_announcement_leaves_what_was_said_to_be_heard() -> None:
-    scene = staffed()
+    scene = transfer_scene()
     scene.begin()
     scene.audio(2000)
     scene.call_tool("call_1", TRANSFER, arguments='{"destination": "Sales"}')
@@ -207,7 +207,7 @@ def test_a_model_lost_during_the_announcement_leaves_what_was_said_to_be_heard()
 
 
 def test_a_model_lost_before_it_announced_anything_is_not_waited_for() -> None:
-    scene = staffed()
+    scene = transfer_scene()
     call_transfer(scene, announcement_ms=0)
     scene.feed(ev.ModelLost("gone"))
     scene.run(GUARD_MS)
@@ -215,7 +215,7 @@ def test_a_model_lost_before_it_announced_anything_is_not_waited_for() -> None:
 
 
 def test_a_model_lost_for_good_does_not_lose_the_transfer() -> None:
-    scene = staffed()
+    scene = transfer_scene()
     call_transfer(scene)
     scene.run(300)
     scene.feed(ev.ModelLost("no money left", fatal=True))
@@ -259,7 +259,7 @@ def test_an_operator_may_hang_up_while_the_order_is_out(ordered: Scene) -> None:
 def test_the_longest_call_is_over_while_the_caller_is_handed_over(end_ms: float) -> None:
     """That ends the call with the agent just as well; if it fails, the goodbye is still due."""
     longest = Limits(idle_ms=0, longest_call_ms=60_000, warning_ms=10_000)
-    scene = staffed(agent(limits=longest, destinations=HUMANS.destinations))
+    scene = transfer_scene(agent(limits=longest, destinations=HUMANS.destinations))
     scene.answers_ms = 100
     scene.run_until(60_000 - end_ms)
     begun_ms = scene.now_ms
