@@ -1,7 +1,7 @@
-"""A whole call, and each of its events lost, doubled, late or out of order, one at a time.
+"""A whole call, with each of its events lost, doubled, late or out of order, one at a time.
 
-Whatever is disturbed: the promises of the story hold, a waiting caller hears something every eight
-seconds, and in the end the caller has either an answer to their last words or help.
+Whatever the fault: a waiting caller hears something every eight seconds, and in the end the caller
+has either an answer to their last words, or help without the model.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,14 +20,14 @@ from tests.call.transfer_scene import SUPPORT
 LATE_MS = 1700.0
 GREETED = agent(greeting="Hello.", limits=Limits(idle_ms=0), destinations=(SUPPORT,))
 WAYS = ("lost", "doubled", "late", "swapped")
-UNTOUCHED = (ev.LegOpened, ev.TimerFired)  # the leg itself: no wire is in between
+UNTOUCHED = (ev.LegOpened, ev.TimerFired)  # the leg itself: no network in between
 SETTLES_MS = 40_000.0
 
 Disturb = Callable[[ev.Event], Sequence[tuple[float, ev.Event]]]
 
 
 class FaultyEvents(ModelScene):
-    """`what`, for its `number`-th time, comes in this `way`; `seen` counts how often it came."""
+    """One event is faulty: the `number`-th of type `what` comes in this `way`."""
 
     def __init__(self, what: type[ev.Event], number: int, way: str, voices: tuple[str, ...]):
         self._what, self._number, self._comes = what, number, way
@@ -75,7 +75,7 @@ class FaultyEvents(ModelScene):
     # --- the call ---------------------------------------------------------------------------------
 
     def hold(self) -> None:
-        """Greeting, a turn, an interruption, a key entry, a tool, and a last question."""
+        """Greeting, a turn, a barge-in, a digit entry, a tool, and a last question."""
         self.feed(ev.LegOpened())
         self.run(400)
         self.feed(ev.StreamStarted("MZ1"))

@@ -1,4 +1,4 @@
-"""Words that somebody else chose: the agent says exactly these, when it is its turn."""
+"""SayRequested: the agent says exactly these words, when it is its turn."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A stage with humans on it, and an agent that hands callers over to them."""
+"""A scene with destinations, and an agent that transfers callers to them."""
 
 import json
 
@@ -20,7 +20,7 @@ HUMANS = agent(destinations=(SALES, SUPPORT))
 
 
 def transfer_scene(who: Agent = HUMANS, *, up_ms: float = 50.0, down_ms: float = 50.0) -> Scene:
-    """A caller on the line of an agent that has humans to hand over to, on a Monday at noon."""
+    """A connected call of an agent that has destinations, on a Monday at noon."""
     scene = Scene(who, up_ms=up_ms, down_ms=down_ms)
     scene.feed(ev.LegOpened(at_s=MONDAY_NOON_S))
     scene.configure()
@@ -39,7 +39,7 @@ def call_transfer(
     response_id: str = "resp_1",
     destination: object = "Sales",
 ) -> None:
-    """The agent announces a transfer, or not, and asks for it in the same response."""
+    """The agent announces a transfer, or not, and calls the tool in the same response."""
     scene.feed(ev.ResponseCreated(response_id))
     if announcement_ms:
         scene.feed(ev.OutputItemAdded(response_id, item_id, "message"))

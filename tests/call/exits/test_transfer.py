@@ -1,4 +1,4 @@
-"""The announcement is heard to its last mark, and then the call is handed over."""
+"""A transfer: the announcement is heard to its last mark, then the call is redirected."""
 
 from collections import Counter
 from random import Random
@@ -80,7 +80,7 @@ def test_a_last_mark_that_never_comes_is_waited_for_two_seconds_longer(scene: Sc
     assert scene.when(do.TransferCall) == [begun_ms + 2000 + 100 + MARK_GRACE_MS + GUARD_MS]
 
 
-def test_an_announcement_that_waits_behind_a_blocked_stream_is_not_cut(scene: Scene) -> None:
+def test_an_announcement_held_back_by_a_blocked_stream_is_not_cut(scene: Scene) -> None:
     scene.feed(ev.StreamBlocked())
     call_transfer(scene)
     scene.run(8000)
@@ -143,8 +143,10 @@ def test_an_announcement_that_never_ends_is_cut_off_after_a_minute(scene: Scene)
     assert scene.when(do.TransferCall) == [begun_ms + LONGEST_MS]
 
 
-def test_an_answer_that_turn_detection_began_meanwhile_is_heard_out_too(scene: Scene) -> None:
-    """An agent that is not interrupted may be asked something while it announces."""
+def test_a_response_that_turn_detection_began_meanwhile_is_heard_to_its_end_too(
+    scene: Scene,
+) -> None:
+    """The caller may ask something while an agent that is not interruptible announces."""
     scene = transfer_scene(agent(interruptible=False, destinations=HUMANS.destinations))
     call_transfer(scene)
     scene.run(500)
@@ -156,7 +158,7 @@ def test_an_answer_that_turn_detection_began_meanwhile_is_heard_out_too(scene: S
     assert scene.line.heard_bytes("item_2", at_ms) == 24_000
 
 
-def test_an_agent_that_is_not_interrupted_transfers_through_the_callers_words() -> None:
+def test_an_agent_that_is_not_interruptible_transfers_while_the_caller_speaks() -> None:
     scene = transfer_scene(agent(interruptible=False, destinations=HUMANS.destinations))
     call_transfer(scene)
     scene.run(700)
@@ -175,8 +177,8 @@ def test_keys_do_not_interrupt_the_announcement(scene: Scene) -> None:
 
 
 def test_a_goodbye_tone_of_other_keys_does_not_lose_the_announcement(scene: Scene) -> None:
-    """While our own tones sound, nobody suspends the transfer; its announcement may still be cut
-    off by the model's turn detection, and is then asked for again."""
+    """While the agent's own tones sound, no barge-in suspends the transfer. Turn detection may
+    still cancel its announcement, which is then requested again."""
     scene.feed(ev.ResponseCreated("resp_1"))
     scene.call_tool("call_1", "send_digits", arguments='{"digits": "123456789"}')
     scene.call_tool("call_2", TRANSFER, arguments='{"destination": "Sales"}')
@@ -193,7 +195,7 @@ def test_a_goodbye_tone_of_other_keys_does_not_lose_the_announcement(scene: Scen
     assert [order.announced for order in scene.all(do.TransferCall)] == [True]
 
 
-# --- who is in the way --------------------------------------------------------------------------
+# --- other exits --------------------------------------------------------------------------------
 
 
 def test_two_transfers_at_once_are_one(scene: Scene) -> None:
@@ -243,7 +245,7 @@ def test_an_operator_who_hangs_up_during_the_announcement_is_faster(scene: Scene
     assert scene.machine.ended_by == "operator"
 
 
-def test_an_answer_of_another_tool_is_not_told_over_the_announcement(scene: Scene) -> None:
+def test_the_answer_of_another_tool_gets_no_response_during_the_announcement(scene: Scene) -> None:
     scene.tool_response("call_0", response_id="resp_0")
     call_transfer(scene)
     scene.feed(ev.ToolReturned("call_0", "42"))
@@ -283,7 +285,7 @@ def test_an_operators_transfer_without_a_model_is_not_announced(scene: Scene) ->
     assert not order.announced and scene.asked() == []
 
 
-def test_an_operator_may_wake_somebody_who_is_closed() -> None:
+def test_an_operator_may_transfer_to_a_closed_destination() -> None:
     scene = transfer_scene(agent(destinations=(NIGHT,)))
     scene.feed(ev.TransferRequested("Night watch"))
     scene.respond(500)
@@ -291,8 +293,10 @@ def test_an_operator_may_wake_somebody_who_is_closed() -> None:
     assert [order.route for order in scene.all(do.TransferCall)] == [("Night watch",)]
 
 
-@pytest.mark.parametrize("name", ["Nobody", "", "+493090182002"])
-def test_an_operators_transfer_to_nobody_we_know_is_none(scene: Scene, name: str) -> None:
+@pytest.mark.parametrize("name", ["Unknown", "", "+493090182002"])
+def test_an_operators_transfer_to_an_unknown_destination_is_ignored(
+    scene: Scene, name: str
+) -> None:
     assert scene.feed(ev.TransferRequested(name)) == []
     scene.run(30_000)
     assert not scene.all(do.TransferCall) and scene.asked() == []
@@ -339,4 +343,4 @@ def test_a_caller_who_speaks_over_an_operators_announcement_is_answered(scene: S
     scene.answer(500, "item_2", "resp_2")
     scene.run(60_000)
     assert not scene.all(do.TransferCall)
-    assert len(scene.asked()) == 1  # the announcement; the answer was turn detection's
+    assert len(scene.asked()) == 1  # the announcement; turn detection requested the answer

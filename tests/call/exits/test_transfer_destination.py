@@ -1,4 +1,4 @@
-"""Whom the model may hand a caller to: names that we know, in their hours, and nobody else."""
+"""Destinations that the model may transfer to: known names, in their opening hours."""
 
 import json
 
@@ -54,7 +54,7 @@ def routes(scene: Scene) -> list[tuple[str, ...]]:
         {"name": "Sales"},
     ],
 )
-def test_a_destination_that_is_none_is_never_dialled(destination: object) -> None:
+def test_an_unknown_destination_is_never_dialled(destination: object) -> None:
     scene = transfer_scene()
     ask(scene, json.dumps({"destination": destination, "reason": "a price"}))
     assert scene.outputs() == [KNOWN] and "Sales" in KNOWN and "+49" not in KNOWN
@@ -67,7 +67,7 @@ def test_a_destination_that_is_none_is_never_dialled(destination: object) -> Non
     "arguments",
     ["Sales", "[]", '"Sales"', "null", "7", '{"destination": "Sales"', "\x00", "[" * 100_000],
 )
-def test_arguments_that_are_no_object_are_told_so(arguments: str) -> None:
+def test_arguments_that_are_no_object_are_answered_with_the_reason(arguments: str) -> None:
     scene = transfer_scene()
     ask(scene, arguments)
     assert scene.outputs() == [prompts.TRANSFER_UNREADABLE] and scene.asked() == [""]
@@ -97,20 +97,20 @@ def test_one_of_several_destinations_has_to_be_named() -> None:
     assert scene.outputs() == [KNOWN] and routes(scene) == []
 
 
-def test_an_agent_without_humans_says_so() -> None:
+def test_an_agent_without_destinations_says_so() -> None:
     scene = transfer_scene(agent())
     ask(scene, '{"destination": "Sales"}')
     assert scene.outputs() == [prompts.no_destination([])]
 
 
-def test_a_destination_names_who_is_tried_next() -> None:
+def test_a_destination_names_the_next_ones_of_its_route() -> None:
     scene = transfer_scene()
     call_transfer(scene)
     scene.run(2100 + GUARD_MS)
     assert routes(scene) == [("Sales", "Support")]
 
 
-def test_whoever_is_tried_next_has_hours_too() -> None:
+def test_the_next_destinations_of_a_route_have_hours_too() -> None:
     sales = Destination("Sales", "+493090182002", then=("Night watch", "Support"))
     scene = transfer_scene(agent(destinations=(sales, NIGHT, SUPPORT)))
     call_transfer(scene)
@@ -118,7 +118,7 @@ def test_whoever_is_tried_next_has_hours_too() -> None:
     assert routes(scene) == [("Sales", "Support")]
 
 
-def test_a_destination_that_is_closed_says_when_it_opens_and_who_is_there() -> None:
+def test_a_closed_destination_says_when_it_opens_and_which_ones_are_open() -> None:
     scene = transfer_scene(agent(destinations=(SALES, SUPPORT, NIGHT)))
     ask(scene, '{"destination": "Night watch"}')
     (told,) = scene.outputs()
@@ -126,7 +126,7 @@ def test_a_destination_that_is_closed_says_when_it_opens_and_who_is_there() -> N
     assert scene.asked() == [""] and routes(scene) == []
 
 
-def test_the_hours_go_by_the_time_of_the_call_not_of_its_beginning() -> None:
+def test_the_hours_go_by_the_time_of_the_transfer_not_of_the_calls_beginning() -> None:
     closes_soon = Destination("Clerk", "+493090182004", hours=Hours("UTC", ((0, 0, 12 * 60 + 1),)))
     scene = transfer_scene(agent(destinations=(closes_soon,)))
     scene.run(58_000)

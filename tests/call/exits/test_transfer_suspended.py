@@ -1,4 +1,4 @@
-"""The caller has the last word: a transfer that they speak over is for the model to decide anew."""
+"""A barge-in suspends a transfer: the model decides anew, and it never happens by itself later."""
 
 from collections.abc import Callable
 from functools import partial
@@ -25,14 +25,14 @@ def scene() -> Scene:
 
 
 def told_then_asked(scene: Scene) -> None:
-    """The model has the tool's answer when its turn detection asks for the reply."""
+    """The model has the tool's answer when turn detection requests the reply."""
     scene.fall_silent(text="Actually, wait.")
     scene.feed(ev.ToolOutputTaken("call_1"))
     scene.answer(600, "item_2", "resp_2")
 
 
 def asked_then_told(scene: Scene) -> None:
-    """The reply was begun before the model had the tool's answer, so it does not count."""
+    """The reply began before the model had the tool's answer, so it does not count."""
     scene.fall_silent(text="Actually, wait.")
     scene.begin("item_2", "resp_2")
     scene.feed(ev.ToolOutputTaken("call_1"))
@@ -41,14 +41,14 @@ def asked_then_told(scene: Scene) -> None:
 
 
 def not_asked(scene: Scene) -> None:
-    """Turn detection takes a cough for no words."""
+    """Turn detection requests no response to a cough."""
     scene.fall_silent(text="")
 
 
 @pytest.mark.parametrize(
     ("reply", "ours"), [(told_then_asked, 0), (asked_then_told, 1), (not_asked, 1)]
 )
-def test_an_announcement_interrupted_at_any_of_fifty_moments_transfers_nobody(
+def test_an_announcement_interrupted_at_any_of_fifty_moments_is_no_transfer(
     reply: Callable[[Scene], None], ours: int
 ) -> None:
     random = Random(50)
@@ -59,7 +59,7 @@ def test_an_announcement_interrupted_at_any_of_fifty_moments_transfers_nobody(
         scene.speak()
         assert scene.outputs() == SUSPENDED, f"moment {number}"
         scene.run(random.uniform(200, 4000))
-        assert scene.asked() == []  # not into the caller's words
+        assert scene.asked() == []  # not while the caller speaks
         scene.answers_ms = 700
         reply(scene)
         scene.run(6000)
@@ -69,8 +69,8 @@ def test_an_announcement_interrupted_at_any_of_fifty_moments_transfers_nobody(
         assert not scene.all(do.TransferCall) and not scene.all(do.HangUp)
 
 
-def test_a_live_announcement_interrupted_at_any_of_fifty_moments_transfers_nobody() -> None:
-    """The model is still at it, so what it would have sent after the interruption never comes."""
+def test_a_streaming_announcement_interrupted_at_any_of_fifty_moments_is_no_transfer() -> None:
+    """The model still sends it, so what would have followed the barge-in never comes."""
     random, reached = Random(51), 0
     for number in range(50):
         scene = transfer_scene()
@@ -109,7 +109,7 @@ def test_a_live_announcement_interrupted_at_any_of_fifty_moments_transfers_nobod
     assert 10 < reached < 40
 
 
-def test_a_call_for_a_human_that_comes_after_the_interruption_transfers_nobody(
+def test_a_tool_call_that_comes_after_the_barge_in_is_no_transfer(
     scene: Scene,
 ) -> None:
     """It was on its way when the caller began to speak."""
@@ -125,7 +125,7 @@ def test_a_call_for_a_human_that_comes_after_the_interruption_transfers_nobody(
     assert not scene.all(do.TransferCall) and scene.asked() == []
 
 
-def test_a_suspended_transfer_that_the_model_asks_for_again_happens(scene: Scene) -> None:
+def test_a_suspended_transfer_that_the_model_requests_again_happens(scene: Scene) -> None:
     call_transfer(scene)
     scene.run(900)
     scene.speak()
@@ -140,7 +140,7 @@ def test_a_suspended_transfer_that_the_model_asks_for_again_happens(scene: Scene
     assert scene.machine.ended_by == "transfer"
 
 
-def test_an_announcement_asked_for_is_not_said_once_the_caller_spoke(scene: Scene) -> None:
+def test_a_requested_announcement_is_not_said_after_a_barge_in(scene: Scene) -> None:
     call_transfer(scene, announcement_ms=0)
     scene.feed(ev.ResponseCreated("resp_2"))
     scene.speak()
@@ -151,8 +151,8 @@ def test_an_announcement_asked_for_is_not_said_once_the_caller_spoke(scene: Scen
     assert not scene.all(do.TransferCall)
 
 
-def test_a_transfer_asked_for_again_is_announced_once(scene: Scene) -> None:
-    """The announcement that was cut off is not said in front of the next transfer."""
+def test_a_transfer_requested_again_is_announced_once(scene: Scene) -> None:
+    """The interrupted announcement is not said before the next transfer."""
     call_transfer(scene, announcement_ms=0)
     scene.begin("item_2", "resp_2")
     scene.audio(1000, "item_2", "resp_2")
@@ -167,7 +167,7 @@ def test_a_transfer_asked_for_again_is_announced_once(scene: Scene) -> None:
     assert [order.call_id for order in scene.all(do.TransferCall)] == ["call_2"]
 
 
-def test_an_announcement_that_was_cut_off_is_not_said_for_somebody_else(scene: Scene) -> None:
+def test_an_interrupted_announcement_is_not_said_for_another_destination(scene: Scene) -> None:
     call_transfer(scene, announcement_ms=0)
     scene.begin("item_2", "resp_2")
     scene.audio(1000, "item_2", "resp_2")
