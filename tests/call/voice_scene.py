@@ -66,7 +66,7 @@ def by_letters(word: str) -> tuple[float, float]:
     return 60.0 * max(1, letters) + 30, {",": 120.0, ".": 200.0}.get(word[-1:], 0.0)
 
 
-class Speaking(Scene):
+class VoiceScene(Scene):
     """A scene whose voices say what they are asked to."""
 
     PIECE_BYTES = 100 * BYTES_PER_MS
