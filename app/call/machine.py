@@ -198,7 +198,7 @@ class CallMachine:
             case ev.ResponseDone():
                 self._flow.ended(event, now_ms, at_s=self._clock_s(now_ms))
             case ev.ToolReturned(call_id, output) | ev.ToolFailed(call_id, output):
-                self._entries.dropped(call_id, now_ms)
+                self._entries.tool_ended(call_id, now_ms)
                 self._answers.answer(call_id, output, now_ms)
             case ev.ToolOutputTaken(taken_id) | ev.MessageTaken(taken_id):
                 self._answers.taken(taken_id)
@@ -229,7 +229,7 @@ class CallMachine:
                 self._audio.open(now_ms)
             case ev.StreamEnded(_, lost):
                 # A stream lost during a goodbye or an announcement: the caller may still be there.
-                reason = "" if lost and not self._exits.decided else self._exits.reason
+                reason = "" if lost and not self._exits.ordered else self._exits.reason
                 self._end_leg(reason or ("line" if lost else "caller"), now_ms)
             case ev.CallRedirected():
                 self._exits.redirect.accepted(now_ms)
@@ -351,7 +351,7 @@ class CallMachine:
     @property
     def _answer_due(self) -> bool:
         """Whether the caller waits for a response of the model, and for nothing else."""
-        if self._floor.caller_acts or self._exits.decided:
+        if self._floor.caller_acts or self._exits.ordered:
             return False
         if not self._link.ready and self._deadlines.clock.stage is Stage.ASKED:
             return False  # the caller waits for the session
@@ -365,7 +365,7 @@ class CallMachine:
             or self._audio.synthesizing
             or self._floor.answer_by_ms != NEVER
             or bool(self._tools.working())
-            or self._exits.keeps_waiting
+            or self._exits.caller_waits
         )
 
     def _request_response(self, now_ms: float) -> None:

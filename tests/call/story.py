@@ -229,7 +229,7 @@ class Story(Scene):
             case do.TransferCall(_, route):
                 self._redirects()
                 assert route and set(route) <= {each.name for each in HUMANS}
-                self._heard_out(answer)
+                self._heard_to_end(answer)
             case do.PlayDigits():
                 self._redirects()
             case do.MuteCaller() | do.UnmuteCaller():
@@ -249,7 +249,7 @@ class Story(Scene):
         assert not under_way, "two redirects under way"
         self.redirect_ms = self.now_ms
 
-    def _heard_out(self, answer: list[do.Command]) -> None:
+    def _heard_to_end(self, answer: list[do.Command]) -> None:
         """All audio sent and not interrupted was heard to its end, unless it never ends."""
         begun_ms, self.leaving_ms = self.leaving_ms, None
         assert begun_ms is not None, "a transfer that was not requested"

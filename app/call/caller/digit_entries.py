@@ -68,7 +68,7 @@ class DigitEntries:
             self._prompt = Wanted(Wish.SAY, prompts.say(event.prompt))
             self._responses.want(self._prompt.wish, self._prompt.direction)
 
-    def dropped(self, call_id: str, now_ms: float) -> None:
+    def tool_ended(self, call_id: str, now_ms: float) -> None:
         """The tool ended, so its entry does too, if it had one."""
         self.keypad.drop(call_id, now_ms)
         self._forget_prompt()
@@ -84,7 +84,7 @@ class DigitEntries:
             self.keypad.prompt_ends(
                 min(max(now_ms, self._audio.ledger.ends_ms), self._prompt_by_ms)
             )
-            if self._responses.idle and self._audio.heard_out_ms(now_ms) <= now_ms:
+            if self._responses.idle and self._audio.heard_to_end_ms(now_ms) <= now_ms:
                 self._prompt_by_ms = now_ms
         if (entry := self.keypad.settle(now_ms)) is not None:
             self._entered(entry, now_ms, at_s)

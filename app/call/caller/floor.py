@@ -66,7 +66,7 @@ class Floor:
 
     @property
     def _may_be_interrupted(self) -> bool:
-        uninterrupted = self._exits.decided or self._exits.tones.sounding or self.voicemail
+        uninterrupted = self._exits.ordered or self._exits.tones.sounding or self.voicemail
         return self._interruptible and not uninterrupted
 
     @property
@@ -89,7 +89,7 @@ class Floor:
     def key_pressed(self, digit: str, now_ms: float) -> None:
         """The caller presses a key: a barge-in, unless the agent may not be interrupted now or the
         key is the rest of an entry that is over."""
-        if self._exits.transfer.under_way or self._exits.decided or self.voicemail:
+        if self._exits.transfer.under_way or self._exits.ordered or self.voicemail:
             return
         keypad = self._entries.keypad
         if self._may_be_interrupted and not keypad.ignores(digit, now_ms):

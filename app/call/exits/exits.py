@@ -60,12 +60,12 @@ class Exits:
         return self.farewell.under_way or self.transfer.under_way
 
     @property
-    def decided(self) -> bool:
+    def ordered(self) -> bool:
         """Whether a hang-up or a redirect is ordered: no barge-in takes it back."""
         return self.farewell.hanging_up or self.redirect.ordered
 
     @property
-    def keeps_waiting(self) -> bool:
+    def caller_waits(self) -> bool:
         """Whether the caller waits for an exit or for tones."""
         return self.under_way or self.tones.sounding
 
@@ -158,7 +158,7 @@ class Exits:
 
         Args:
             was: What it was requested for; None: turn detection requested it, or it was not said.
-            spoke: It had audio.
+            spoke: Something of it was played, or will be.
         """
         self.farewell.response_ended(response_id, was, now_ms, spoke=spoke)
         self.transfer.response_ended(response_id, was, spoke=spoke)

@@ -29,7 +29,7 @@ class LastWords:
     response_id: str = ""
     #: The exit does not wait for them: no model is there to say them.
     waived: bool = False
-    #: All their audio has come; it may still be playing.
+    #: All of them have come, as audio or as text for a voice; they may still be playing.
     said: bool = False
     _heard_ms: float = NEVER
 
@@ -38,10 +38,10 @@ class LastWords:
 
         Args:
             was: What it was requested for.
-            spoke: It had audio.
+            spoke: Something of it was played, or will be.
 
         Returns:
-            True when it should have contained the words and had no audio: request them.
+            True when it should have contained the words and said nothing: request them.
         """
         if self.said:
             return False
@@ -54,17 +54,17 @@ class LastWords:
 
     def over_ms(self, audio: AgentAudio, responses: Responses, now_ms: float) -> float:
         """When the exit may be ordered. Changes with every event: call it again after each."""
-        heard_out_ms = audio.heard_out_ms(now_ms)
+        heard_to_end_ms = audio.heard_to_end_ms(now_ms)
         pending = not self.waived and responses.owes(self.wish, Wish.UNSPOKEN)
         if not (self.said or self.waived) or responses.in_flight or pending:
-            least_ms = max(self.begun_ms + UNSAID_MS, heard_out_ms)
+            least_ms = max(self.begun_ms + UNSAID_MS, heard_to_end_ms)
             return min(least_ms, self.begun_ms + LONGEST_MS)
-        if heard_out_ms > now_ms:
+        if heard_to_end_ms > now_ms:
             self._heard_ms = NEVER
-            return heard_out_ms
+            return heard_to_end_ms
         self._heard_ms = min(self._heard_ms, now_ms)
         return self._heard_ms + GUARD_MS
 
     def heard(self, audio: AgentAudio, now_ms: float) -> bool:
         """Whether the caller heard them to their end."""
-        return self.said and now_ms >= audio.heard_out_ms(now_ms)
+        return self.said and now_ms >= audio.heard_to_end_ms(now_ms)

@@ -83,7 +83,7 @@ class Tones:
     def next_ms(self, now_ms: float) -> float:
         if not self.sounding or self._redirect.ordered:
             return NEVER
-        return self._audio.heard_out_ms(now_ms)
+        return self._audio.heard_to_end_ms(now_ms)
 
     def _failed(self, why: str, now_ms: float) -> None:
         self._answer(prompts.digits_failed(why), now_ms)

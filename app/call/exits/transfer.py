@@ -94,7 +94,7 @@ def open_destinations(destinations: Sequence[Destination], at_s: float) -> tuple
 
 
 @dataclass(slots=True)
-class _Decided:
+class _DecidedTransfer:
     """A transfer that is under way."""
 
     call_id: str
@@ -122,11 +122,11 @@ class Transfer:
         self._responses = responses
         self._redirect = redirect
         self._answer_tool = answer_tool
-        self._decided: _Decided | None = None
+        self._pending: _DecidedTransfer | None = None
 
     @property
     def under_way(self) -> bool:
-        return self._decided is not None
+        return self._pending is not None
 
     def begin(
         self,
@@ -142,13 +142,13 @@ class Transfer:
 
         Args:
             call_id: The tool call to answer if the transfer fails or is suspended.
-            response_id: The response that calls the tool; an announcement is requested if it has no
-                audio. Empty, and not `announce`: no announcement.
+            response_id: The response that calls the tool; an announcement is requested if it says
+                nothing. Empty, and not `announce`: no announcement.
             announce: Request an announcement now.
         """
         words = LastWords(Wish.ANNOUNCEMENT, now_ms, response_id)
         words.waived = not announce and not response_id
-        self._decided = _Decided(call_id, request, words)
+        self._pending = _DecidedTransfer(call_id, request, words)
         self._responses.unwant(Wish.NUDGE, Wish.HOLD, Wish.WARNING, Wish.REPLY)
         if announce:
             self._announce(request)
@@ -157,10 +157,10 @@ class Transfer:
         self._responses.want(Wish.ANNOUNCEMENT, prompts.announcement(request.route[0]))
 
     def response_ended(self, response_id: str, was: Wanted | None, *, spoke: bool) -> None:
-        """A response ended. If the announcement was due in it and it had no audio, request one."""
-        decided = self._decided
-        if decided is not None and decided.words.response_ended(response_id, was, spoke=spoke):
-            self._announce(decided.request)
+        """A response ended. If the announcement was due in it and it said nothing, request one."""
+        pending = self._pending
+        if pending is not None and pending.words.response_ended(response_id, was, spoke=spoke):
+            self._announce(pending.request)
 
     def suspend(self, now_ms: float) -> None:
         """Barge-in before the announcement was heard: the model decides anew."""
@@ -171,42 +171,42 @@ class Transfer:
         self._drop(prompts.END_ALREADY, now_ms)
 
     def _drop(self, output: str, now_ms: float) -> None:
-        decided = self._decided
-        if decided is not None and not self._redirect.ordered:
-            self._decided = None
+        pending = self._pending
+        if pending is not None and not self._redirect.ordered:
+            self._pending = None
             self._responses.unwant(Wish.ANNOUNCEMENT)
-            self._answer_tool(decided.call_id, output, now_ms)
+            self._answer_tool(pending.call_id, output, now_ms)
 
     def settle(self, now_ms: float, *, model_ready: bool) -> None:
         """Order the redirect, once the announcement was heard."""
-        decided = self._decided
-        if decided is None or self._redirect.ordered:
+        pending = self._pending
+        if pending is None or self._redirect.ordered:
             return
         if not model_ready:  # it cannot be announced; what plays is heard out
-            decided.words.waived = True
+            pending.words.waived = True
             if self._responses.owes(Wish.ANNOUNCEMENT, Wish.UNSPOKEN):
-                decided.words.said = False
-        if now_ms >= decided.words.over_ms(self._audio, self._responses, now_ms):
-            request = decided.request
+                pending.words.said = False
+        if now_ms >= pending.words.over_ms(self._audio, self._responses, now_ms):
+            request = pending.request
             command = TransferCall(
-                decided.call_id,
+                pending.call_id,
                 request.route,
                 request.reason,
                 request.summary,
-                announced=decided.words.said,
+                announced=pending.words.said,
             )
             self._responses.unwant(Wish.ANNOUNCEMENT)
             self._redirect.order(command, "transfer", self._failed, now_ms)
 
     def _failed(self, why: str, now_ms: float) -> None:
         """The redirect failed: the caller stays with the agent."""
-        decided, self._decided = self._decided, None
-        if decided is not None:
-            output = prompts.transfer_failed(decided.request.route[0], why)
-            self._answer_tool(decided.call_id, output, now_ms)
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            output = prompts.transfer_failed(pending.request.route[0], why)
+            self._answer_tool(pending.call_id, output, now_ms)
 
     def next_ms(self, now_ms: float) -> float:
-        decided = self._decided
-        if decided is None or self._redirect.ordered:
+        pending = self._pending
+        if pending is None or self._redirect.ordered:
             return NEVER
-        return decided.words.over_ms(self._audio, self._responses, now_ms)
+        return pending.words.over_ms(self._audio, self._responses, now_ms)

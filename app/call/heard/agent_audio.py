@@ -99,7 +99,7 @@ class AgentAudio:
         """How much audio plays before what `play` is given now."""
         return self._held_bytes + self.ledger.unplayed_bytes(now_ms)
 
-    def heard_out_ms(self, now_ms: float) -> float:
+    def heard_to_end_ms(self, now_ms: float) -> float:
         """When all audio counts as heard to its end: now if the last mark came back, else
         `MARK_GRACE_MS` after its time. NEVER while audio is held back or being synthesized: the leg
         ends if the stream stays blocked, and a voice that sends nothing fails."""
