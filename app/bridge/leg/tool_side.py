@@ -1,8 +1,6 @@
-"""The tools that run on a call, and the digits that they ask the caller for.
+"""Tools at work on a call, and the digits that they ask its caller for.
 
-The leg passes the keys of a secret entry through `masked` before the machine, the timeline and the
-record get them. Their digits are kept here and by the tool that asked: `ToolRun` has them too, to
-strike them out of what the tool returns and raises.
+This is the one place where the digits of a secret entry are not masked.
 """
 
 import asyncio
