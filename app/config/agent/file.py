@@ -112,7 +112,7 @@ class AgentForm(Form):
     #: greeting says it.
     name: Text = Field(description="the agent's name")
     #: The model's instructions.
-    instructions: Text = Field(description="what the agent is told about its work")
+    instructions: Text = Field(description="the model's instructions")
     #: What the agent says first on an incoming call.
     greeting: TextOrNone = Field(default="", description="text, or '' to let the caller begin")
     #: The language of the agent, for transcription, Twilio's own sentences and external voices.
