@@ -12,11 +12,8 @@ from docs.agent_file import VOICE_KEYS, Table, tables
 from docs.imports import ROOT, between, entries, reduced
 from docs.layers import picture
 
-PAGES = [
-    path
-    for path in sorted(ROOT.rglob("*.md"))
-    if not any(part.startswith(".") for part in path.relative_to(ROOT).parts)
-]
+FOLDERS = [each for each in ROOT.iterdir() if each.is_dir() and not each.name.startswith(".")]
+PAGES = sorted([*ROOT.glob("*.md"), *(page for each in FOLDERS for page in each.rglob("*.md"))])
 LINK = re.compile(r"!?\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 HEADING = re.compile(r"^#+ (?P<title>.+)$", re.MULTILINE)
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
