@@ -21,6 +21,9 @@ _TYPES = {str: "text", int: "integer", float: "number", bool: "boolean", dict: "
 #: Descriptions that say no more than the type does.
 _PLAIN = ("text", "true or false", "a number")
 
+#: Fields that the file has no table for: their keys are those of the table around them.
+_INLINE = ("first",)
+
 #: Meanings of voice keys whose field has no `#:` comment.
 VOICE_KEYS = {
     "provider": "Who speaks: the model itself (`openai`) or an external voice.",
@@ -100,28 +103,22 @@ class Table:
 
 def page() -> str:
     """The reference as Markdown: one section for each table, in the order of the file."""
-    shown: dict[tuple[Key, ...], str] = {}
-    return "\n\n".join(_section(table, shown) for table in tables())
+    return "\n\n".join(map(_section, tables()))
 
 
 def tables() -> Iterator[Table]:
     """Every table of the agent file."""
-    yield from _tables(AgentForm, "", "These keys come first, above every table.")
+    yield from _tables(AgentForm, "", "These keys come first, above every table.", {})
 
 
-def _section(table: Table, shown: dict[tuple[Key, ...], str]) -> str:
-    """`shown`: the keys that have been written, and the header that they are under."""
+def _section(table: Table) -> str:
     title = f"`{table.header}`" if table.header else "Top of the file"
     lines = [f"### {title}", "", table.meaning]
-    if table.keys in shown:
-        return "\n".join([*lines, "", f"It takes the keys of `{shown[table.keys]}`."])
-    shown[table.keys] = table.header
-    rows = [
-        f"| `{key.name}` | {key.type} | {key.default} | {_cell(key.meaning)} |"
-        for key in table.keys
-    ]
-    head = ["| key | type | default | meaning |", "| --- | --- | --- | --- |"]
-    return "\n".join([*lines, "", *head, *rows])
+    if table.keys:
+        lines += ["", "| key | type | default | meaning |", "| --- | --- | --- | --- |"]
+    for key in table.keys:
+        lines.append(f"| `{key.name}` | {key.type} | {key.default} | {_cell(key.meaning)} |")
+    return "\n".join(lines)
 
 
 def _cell(text: str) -> str:
@@ -131,25 +128,32 @@ def _cell(text: str) -> str:
 # --- from the forms -------------------------------------------------------------------------------
 
 
-def _tables(form: type[BaseModel], header: str, meaning: str, kind: str = "") -> Iterator[Table]:
-    """The table of a form and those inside it. `kind`: which of several forms it is, if any."""
+def _tables(
+    form: type[BaseModel], header: str, meaning: str, shown: dict[type[BaseModel], str]
+) -> Iterator[Table]:
+    """The table of a form and those inside it. `shown`: by form, the header of its table so far."""
+    shown |= {cls: header for cls in form.__mro__ if issubclass(cls, BaseModel)}
     meanings = _meanings(form)
     inner = {name: _forms(field.annotation) for name, field in form.model_fields.items()}
-    keys = tuple(
-        _key(name, field, meanings[name])
-        for name, field in form.model_fields.items()
-        if not inner[name]
-    )
-    title = f"{header} {kind}".strip()
-    if keys:
-        yield Table(title, meaning, keys)
-    path = header.strip("[]")
+    fields = [(name, field) for name, field in form.model_fields.items() if not inner[name]]
+    if fields:
+        keys = tuple(_key(name, field, meanings[name]) for name, field in fields)
+        which = _which(form)
+        said = (inspect.getdoc(form) or meaning) if which else meaning
+        yield Table(f"{header} {which}".strip(), said, keys)
     for name, field in form.model_fields.items():
-        below = f"{path}.{name}" if path else name
-        whole = f"[[{below}]]" if _is_array(field.annotation) else f"[{below}]"
+        below = header if name in _INLINE else _header(header, name, field.annotation)
+        if inner[name] and all(each in shown for each in inner[name]):
+            taken = shown[inner[name][0]]
+            yield Table(below, f"{meanings[name]} It takes the keys of `{taken}`.", ())
+            continue
         for each in inner[name]:
-            which = _discriminator(each) if len(inner[name]) > 1 else ""
-            yield from _tables(each, whole, meanings[name], which)
+            yield from _tables(each, below, meanings[name], shown)
+
+
+def _header(above: str, name: str, annotation: Any) -> str:
+    path = ".".join(filter(None, (above.strip("[]"), name)))
+    return f"[[{path}]]" if _is_array(annotation) else f"[{path}]"
 
 
 def _key(name: str, field: FieldInfo, meaning: str) -> Key:
@@ -180,7 +184,8 @@ def _parts(annotation: Any) -> tuple[Any, ...]:
 
 
 def _forms(annotation: Any) -> list[type[BaseModel]]:
-    return [p for p in _parts(annotation) if isinstance(p, type) and issubclass(p, BaseModel)]
+    found = [p for p in _parts(annotation) if isinstance(p, type) and issubclass(p, BaseModel)]
+    return [form for form in found if not form.__name__.startswith("_")]
 
 
 def _is_array(annotation: Any) -> bool:
@@ -189,8 +194,8 @@ def _is_array(annotation: Any) -> bool:
     return get_origin(annotation) is list
 
 
-def _discriminator(form: type[BaseModel]) -> str:
-    """What tells one form of a union from the others, such as `provider = "qwen"`."""
+def _which(form: type[BaseModel]) -> str:
+    """What selects this form among several, such as `with provider = "qwen"`."""
     said = [
         f'{name} = "{get_args(field.annotation)[0]}"'
         for name, field in form.model_fields.items()
@@ -201,9 +206,16 @@ def _discriminator(form: type[BaseModel]) -> str:
 
 def _type(annotation: Any) -> str:
     kinds = [part for part in _parts(annotation) if part is not type(None)]
-    names = list(dict.fromkeys(_TYPES.get(get_origin(k) or k, "text") for k in kinds))
+    names = dict.fromkeys(_TYPES.get(_class(kind), "text") for kind in kinds)
     name = " or ".join(names)
     return f"array of {name}s" if _is_array(annotation) else name
+
+
+def _class(kind: Any) -> type:
+    if get_origin(kind) is Literal:
+        return type(get_args(kind)[0])
+    found: type = get_origin(kind) or kind
+    return found
 
 
 def _default(field: FieldInfo) -> str:
