@@ -1,14 +1,19 @@
-"""The pages in docs/ are current: generated parts, links."""
+"""The documentation is current: generated parts, links, and what the pages name."""
 
 import re
 from pathlib import Path
 
 import pytest
+import typer
+from starlette.routing import Match
 
+from app.cli.root import cli
 from app.config.agent.file import AgentForm
+from app.config.settings import Settings
+from app.main import app
 from docs import diagrams, sequences
 from docs.agent_file import VOICE_KEYS, Table, tables
-from docs.imports import ROOT, between, entries, reduced
+from docs.imports import APP, ROOT, between, entries, reduced
 from docs.layers import picture
 
 FOLDERS = [each for each in ROOT.iterdir() if each.is_dir() and not each.name.startswith(".")]
@@ -62,6 +67,66 @@ def test_the_command_renews_a_page_and_keeps_what_is_written_by_hand(tmp_path: P
     text = page.read_text(encoding="utf-8")
     assert text.startswith("Before.\n<!-- generated: layers -->\n```mermaid\nflowchart TD\n")
     assert text.endswith("```\n<!-- end: layers -->\nAfter.\n")
+
+
+# --- what the pages name ----------------------------------------------------------------------
+
+GUIDES = [page for page in PAGES if page.parent in (ROOT, ROOT / "docs")]
+#: Names in capitals that are no settings of the service.
+OTHER_NAMES = {"DIR", "GET", "NUMBER", "POST", "SIGTERM", "TEXT"}
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.name)
+def test_every_setting_that_a_page_names_exists(page: Path) -> None:
+    known = {name.upper() for name in Settings.model_fields}
+    named = re.findall(r"`([A-Z][A-Z_]+)(?:=[^`]*)?`", page.read_text(encoding="utf-8"))
+
+    assert set(named) - OTHER_NAMES - known - {"CALLS", "BUILT_IN", "RESERVED_NAMES"} == set()
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.name)
+def test_every_log_line_that_a_page_quotes_is_in_the_source(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    source = "".join(path.read_text(encoding="utf-8") for path in APP.rglob("*.py"))
+    quoted = [
+        message
+        for line in re.findall(
+            r"^\| Log: .*|^\| .*Log: .*|^- `call decision`.*", text, re.MULTILINE
+        )
+        for message in re.findall(r"`([a-z][a-z' ]+ [a-z' ]+)`", line)
+    ]
+
+    assert [message for message in quoted if f'"{message}"' not in source] == []
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.name)
+def test_every_route_that_a_page_names_exists(page: Path) -> None:
+    named = re.findall(r"(GET|POST) (/[\w/{}.-]+)", page.read_text(encoding="utf-8"))
+
+    assert [f"{method} {path}" for method, path in named if not _exists(method, path)] == []
+
+
+def _exists(method: str, path: str) -> bool:
+    asked = re.sub(r"\{[^}]*\}", "CA1", path)
+    scope = {"type": "http", "method": method, "path": asked, "root_path": "", "headers": []}
+    return any(route.matches(scope)[0] is Match.FULL for route in app.routes)
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.name)
+def test_every_command_that_a_page_names_exists(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    targets = re.findall(
+        r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    commands = {*cli_commands()}
+
+    assert set(re.findall(r"python -m app (\w+)", text)) <= commands
+    assert set(re.findall(r"(?:`|^)make ([a-z]+)", text, re.MULTILINE)) <= set(targets)
+
+
+def cli_commands() -> list[str]:
+    """The commands of `python -m app`."""
+    return [*typer.main.get_group(cli).commands]
 
 
 # --- the pictures -----------------------------------------------------------------------------

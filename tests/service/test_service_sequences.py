@@ -95,13 +95,13 @@ async def run(monkeypatch: pytest.MonkeyPatch, greeting: bytes = HELLO) -> Async
     async with world(brain, agent=FILE, line=quick) as w:
         runs.append(Run(w))
         w.switchboard._services.watchers.append(runs[0].watch)
-        whole = twiml._template
+        template = twiml._template
 
-        def told(name: str) -> Template:
+        def recorded(name: str) -> Template:
             runs[0].templates.append(name)
-            return whole(name)
+            return template(name)
 
-        monkeypatch.setattr(twiml, "_template", told)
+        monkeypatch.setattr(twiml, "_template", recorded)
         yield runs[0]
 
 
