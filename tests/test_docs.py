@@ -77,6 +77,13 @@ OTHER_NAMES = {"DIR", "GET", "NUMBER", "POST", "SIGTERM", "TEXT"}
 
 
 @pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.name)
+def test_every_source_file_that_a_page_names_exists(page: Path) -> None:
+    named = re.findall(r"`((?:app|docs|examples|tests)/[^`]*)`", page.read_text(encoding="utf-8"))
+
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.name)
 def test_every_setting_that_a_page_names_exists(page: Path) -> None:
     known = {name.upper() for name in Settings.model_fields}
     named = re.findall(r"`([A-Z][A-Z_]+)(?:=[^`]*)?`", page.read_text(encoding="utf-8"))
