@@ -151,7 +151,7 @@ class LimitsForm(Form):
         description="a number of seconds from 0.1 to 120",
     )
     #: How long a caller who waits for an answer hears nothing before the agent says that it is
-    #: still working.
+    #: still working, or a tone sounds if the model cannot speak.
     hold_seconds: float = Field(
         default=_LIMITS.hold_ms / 1000,
         ge=1,
