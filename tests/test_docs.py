@@ -11,6 +11,7 @@ from app.cli.root import cli
 from app.config.agent.file import AgentForm
 from app.config.settings import Settings
 from app.main import app
+from app.web.api.calls import Call, Transfer
 from docs import diagrams, sequences
 from docs.agent_file import VOICE_KEYS, Table, tables
 from docs.imports import APP, ROOT, between, entries, reduced
@@ -111,6 +112,13 @@ def test_every_route_that_a_page_names_exists(page: Path) -> None:
     named = re.findall(r"(GET|POST) (/[\w/{}.-]+)", page.read_text(encoding="utf-8"))
 
     assert [f"{method} {path}" for method, path in named if not _exists(method, path)] == []
+
+
+def test_the_api_page_describes_every_field_of_the_record() -> None:
+    text = (ROOT / "docs" / "http-api.md").read_text(encoding="utf-8")
+    for model in (Call, Transfer):
+        for field in model.model_json_schema(mode="serialization")["properties"]:
+            assert f"`{field}`" in text, f"{field} of {model.__name__}"
 
 
 def _exists(method: str, path: str) -> bool:
