@@ -21,7 +21,7 @@ from app.web import health, problems
 from app.web.api import call_actions, calls, openapi
 from app.web.api import stream_audio as speech
 from app.web.api.stream_audio import StreamAudio
-from app.web.paths import Paths, WithoutSlash
+from app.web.paths import KnownPaths, StripTrailingSlash
 from app.web.twilio import call_webhooks, outbound_webhooks, transfer_webhooks
 from app.web.twilio.call_webhooks import Announcement
 from app.web.twilio.request import Gate
@@ -97,12 +97,12 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     )
     twilio = (call_webhooks, transfer_webhooks, outbound_webhooks)
     doors = (*twilio, calls, call_actions, speech, health, openapi)
-    known = Paths(*(door.router for door in doors))
-    app.add_middleware(WithoutSlash)
-    problems.install(app, known.check_lock)
+    known = KnownPaths(*(door.router for door in doors))
+    app.add_middleware(StripTrailingSlash)
+    problems.install(app, known.check_access)
     for door in doors:
         app.include_router(door.router)
-    app.router.routes.append(known.no_such_stream())
+    app.router.routes.append(known.unknown_websocket())
     return app
 
 

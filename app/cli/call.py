@@ -24,7 +24,7 @@ MOST_FAILED_LOOKS = 30  # one after the other; a record may come a moment after 
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "::1": "[::1]"}
 
 
-class NotPlaced(BridgeError):
+class ServiceError(BridgeError):
     """The service did not do what it was asked. `status`: that the command ends with."""
 
     def __init__(self, message: str, status: int = NOT_REACHED) -> None:
@@ -68,7 +68,7 @@ def call(
     except KeyboardInterrupt:
         screen.stopped(service.url if service else "")
         raise typer.Exit(STOPPED) from None
-    except NotPlaced as error:
+    except ServiceError as error:
         _fail(error, error.status)
     except BridgeError as error:
         _fail(error, WRONG_SETTINGS)
@@ -93,13 +93,13 @@ async def place_and_watch(
     `wait`, whether it was placed.
 
     Raises:
-        NotPlaced: it was not, or the service can no longer tell.
+        ServiceError: it was not, or the service can no longer tell.
     """
     async with service:
         placed = await service.ask("POST", "/calls", order, within_s=PLACE_S)
         call_sid = placed.get("call_sid")
         if not isinstance(call_sid, str):
-            raise service.stranger()
+            raise service.not_this_service()
         screen.placed(call_sid, order["to"])
         if not wait:
             return True
@@ -112,10 +112,10 @@ async def _watch(service: "Service", call_sid: str, screen: Screen, look_every_s
     while True:
         try:
             record = await service.ask("GET", f"/calls/{quote(call_sid, safe='')}", within_s=LOOK_S)
-        except NotPlaced as error:
+        except ServiceError as error:
             failed += 1
             if failed > MOST_FAILED_LOOKS or error.status == WRONG_SETTINGS and failed > 3:
-                raise NotPlaced(f"{error}\nThe call may go on: python -m app calls") from None
+                raise ServiceError(f"{error}\nThe call may go on: python -m app calls") from None
         else:
             failed = 0
             status = str(record.get("status"))
@@ -135,7 +135,7 @@ def service_at(url: str | None, token: str | None) -> "Service":
 
     Raises:
         ConfigError: the settings are wrong.
-        NotPlaced: there is no token.
+        ServiceError: there is no token.
     """
     if url is None or token is None:
         settings = load_settings()
@@ -143,7 +143,7 @@ def service_at(url: str | None, token: str | None) -> "Service":
         if token is None and settings.api_token is not None:
             token = settings.api_token.get_secret_value()
     if not token:
-        raise NotPlaced(
+        raise ServiceError(
             "API_TOKEN is empty; set it in .env for the service and for this, or give the one that "
             "the service printed at its start with --token",
             WRONG_SETTINGS,
@@ -172,7 +172,7 @@ class Service:
         """The JSON object that it answers.
 
         Raises:
-            NotPlaced: it refuses, or there is no answer.
+            ServiceError: it refuses, or there is no answer.
         """
         try:
             async with self._session.request(
@@ -184,32 +184,34 @@ class Service:
             ) as answer:
                 status, said = answer.status, await _json(answer)
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
-            raise NotPlaced(
+            raise ServiceError(
                 f"{self.url}: expected an address such as http://127.0.0.1:5050", WRONG_SETTINGS
             ) from None
         except aiohttp.ClientConnectorError:
-            raise NotPlaced(
+            raise ServiceError(
                 f"nothing answers at {self.url}; start it with: python -m app serve",
                 WRONG_SETTINGS,
             ) from None
         except (aiohttp.ClientError, TimeoutError) as error:
             lost = type(error).__name__
-            raise NotPlaced(f"no answer came from {self.url} ({lost}); look at its log") from None
+            raise ServiceError(
+                f"no answer came from {self.url} ({lost}); look at its log"
+            ) from None
         if status == HTTPStatus.UNAUTHORIZED:
-            raise NotPlaced(
+            raise ServiceError(
                 f"the service at {self.url} has another API_TOKEN; set API_TOKEN here to the same, "
                 "or give it with --token",
                 WRONG_SETTINGS,
             )
         if said is None:
-            raise self.stranger()
+            raise self.not_this_service()
         if status >= HTTPStatus.BAD_REQUEST:
-            raise NotPlaced(str(said.get("detail") or f"the service answered {status}"))
+            raise ServiceError(str(said.get("detail") or f"the service answered {status}"))
         return said
 
-    def stranger(self) -> NotPlaced:
+    def not_this_service(self) -> ServiceError:
         """What answers is something else."""
-        return NotPlaced(f"what answers at {self.url} is not this service; check --url and PORT")
+        return ServiceError(f"what answers at {self.url} is not this service; check --url and PORT")
 
 
 async def _json(answer: aiohttp.ClientResponse) -> dict[str, Any] | None:

@@ -25,7 +25,7 @@ _MOST_HELD = 256  # messages that nobody took yet; then the socket is read no fu
 
 
 @dataclass(frozen=True, slots=True)
-class OwnVoiceSettings:
+class ModelVoiceSettings:
     """`url`: ws(s) address of the Realtime endpoint, without query. `name`, `speed`: as in the
     agent file's [voice]."""
 
@@ -36,19 +36,19 @@ class OwnVoiceSettings:
     speed: float = 1.0
 
 
-class OwnVoice:
+class ModelVoice:
     """See `Voice`. Each line has a session of its own."""
 
-    def __init__(self, settings: OwnVoiceSettings) -> None:
+    def __init__(self, settings: ModelVoiceSettings) -> None:
         self._settings = settings
-        self._lines: set[OwnVoiceLine] = set()
+        self._lines: set[ModelVoiceLine] = set()
 
     @property
     def label(self) -> str:
         return f"openai/{self._settings.name}"
 
     def line(self) -> VoiceLine:
-        line = OwnVoiceLine(self._settings, self._lines)
+        line = ModelVoiceLine(self._settings, self._lines)
         self._lines.add(line)
         return line
 
@@ -57,11 +57,11 @@ class OwnVoice:
             await line.aclose()
 
 
-class OwnVoiceLine:
+class ModelVoiceLine:
     """See `VoiceLine`. A session says text after text; one that was told to stop is closed, and the
     next text gets another."""
 
-    def __init__(self, settings: OwnVoiceSettings, lines: "set[OwnVoiceLine]") -> None:
+    def __init__(self, settings: ModelVoiceSettings, lines: "set[ModelVoiceLine]") -> None:
         self._settings = settings
         self._lines = lines  # it is among them until it is closed
         self._session: _Session | None = None
@@ -151,7 +151,7 @@ class _Session:
         self._held: deque[bytes] = deque()
         self._news = asyncio.Event()
 
-    async def open(self, settings: OwnVoiceSettings) -> None:
+    async def open(self, settings: ModelVoiceSettings) -> None:
         try:
             async with asyncio.timeout(CONFIGURED_S):
                 await connect(
@@ -221,7 +221,7 @@ class _Session:
         self._news.set()
 
 
-def _session(settings: OwnVoiceSettings) -> dict[str, Any]:
+def _session(settings: ModelVoiceSettings) -> dict[str, Any]:
     output: dict[str, Any] = {
         "format": {"type": "audio/pcm", "rate": HZ},
         "voice": settings.name,

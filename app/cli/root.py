@@ -23,10 +23,10 @@ from app.cli.demo.call import run_demo
 from app.cli.demo.voices import DemoVoice
 from app.cli.embedded_model import embedded_model
 from app.cli.log import (
-    catch_unseen,
     close_logging,
     configure_logging,
-    keep_standard_files,
+    log_unhandled,
+    reserve_standard_descriptors,
     say,
 )
 from app.config.agent.file import LoadedAgent, load_agent
@@ -37,7 +37,7 @@ from app.main import create_app
 from app.simulator.realtime import RealtimeServer
 from app.web.server import Limits, Server, bind
 from app.web.server.descriptors import raise_limit
-from app.web.server.signals import stops_the_start
+from app.web.server.signals import cancel_on_signal
 
 cli = typer.Typer(
     help="Joins Twilio phone calls to the OpenAI Realtime API.",
@@ -99,7 +99,7 @@ def serve(
 
     Settings come from the environment and from .env; .env.example lists every one.
     """
-    keep_standard_files()
+    reserve_standard_descriptors()
     try:
         settings = load_settings()
         settings = settings.model_copy(
@@ -122,11 +122,11 @@ def serve(
 async def _serve(
     settings: Settings, agent: LoadedAgent, embedded: RealtimeServer | None, listener: socket.socket
 ) -> None:
-    catch_unseen(asyncio.get_running_loop())
+    log_unhandled(asyncio.get_running_loop())
     token_given = settings.api_token is not None
     if not token_given:
         settings = settings.model_copy(update={"api_token": SecretStr(secrets.token_urlsafe(24))})
-    with stops_the_start():
+    with cancel_on_signal():
         async with AsyncExitStack() as opened:
             if embedded is not None:
                 opened.push_async_callback(embedded.close)

@@ -19,7 +19,7 @@ from rich.text import Text
 from app.audio import ULAW_HZ
 from app.bridge.services import voice_secrets
 from app.cli.embedded_model import embedded_model
-from app.cli.model_voice import OwnVoice, OwnVoiceSettings
+from app.cli.model_voice import ModelVoice, ModelVoiceSettings
 from app.cli.voice_sample import Sample, record, sentences_of
 from app.config.agent.file import LoadedAgent, load_agent
 from app.config.settings import EMBEDDED, Settings, load_settings
@@ -76,12 +76,12 @@ def voices(
     """
     console = _console()
     try:
-        house = _House.load(agent)
+        setup = _Setup.load(agent)
         if say is None and voice is None and out is None and not all_ and not phone:
-            console.print(house.listing())
+            console.print(setup.listing())
             return
-        order = _Order.of(house, say, voice, out, everybody=all_, phone=phone)
-        samples, faults = asyncio.run(_speak(house, order, console))
+        order = _Job.of(setup, say, voice, out, everybody=all_, phone=phone)
+        samples, faults = asyncio.run(_speak(setup, order, console))
     except BridgeError as error:
         _fail([error])
     if samples:
@@ -123,14 +123,14 @@ class _Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class _House:
+class _Setup:
     """What was set up: the service's settings and its agent."""
 
     settings: Settings
     agent: LoadedAgent
 
     @classmethod
-    def load(cls, agent_file: Path | None) -> "_House":
+    def load(cls, agent_file: Path | None) -> "_Setup":
         settings = load_settings()
         agent = load_agent(agent_file or settings.agent_file, settings.transfer_number)
         return cls(settings, agent)
@@ -169,11 +169,11 @@ class _House:
             if choice.settings is not None:
                 (voice,) = open_voices((choice.settings,), self.secrets)
             else:
-                voice = OwnVoice(await self._own(stack))
+                voice = ModelVoice(await self._own(stack))
             stack.push_async_callback(voice.aclose)
             yield voice
 
-    async def _own(self, stack: AsyncExitStack) -> OwnVoiceSettings:
+    async def _own(self, stack: AsyncExitStack) -> ModelVoiceSettings:
         own, secret = self.agent.agent.voice, self.settings.openai_api_key
         key = secret.get_secret_value() if secret else ""
         url, model = self.settings.realtime_url, self.settings.openai_realtime_model
@@ -185,7 +185,7 @@ class _House:
                 EMBEDDED,
                 EMBEDDED,
             )
-        return OwnVoiceSettings(url, model, key, own.name, own.speed)
+        return ModelVoiceSettings(url, model, key, own.name, own.speed)
 
     # --- the list ---
 
@@ -249,7 +249,7 @@ def _table(*names: str) -> Table:
 
 
 @dataclass(frozen=True, slots=True)
-class _Order:
+class _Job:
     """What is to be said by whom, and where it goes."""
 
     sentences: tuple[str, ...]
@@ -259,24 +259,24 @@ class _Order:
     @classmethod
     def of(
         cls,
-        house: _House,
+        setup: _Setup,
         say: str | None,
         voice: str | None,
         out: Path | None,
         *,
         everybody: bool,
         phone: bool,
-    ) -> "_Order":
+    ) -> "_Job":
         """Raises ConfigError: it cannot be done."""
         if everybody and (voice or out):
             option = "--voice" if voice else "--out"
             raise ConfigError(f"{option}: --all has every voice speak into its own file; leave one")
-        text = say if say is not None else house.agent.agent.greeting or SOMETHING
+        text = say if say is not None else setup.agent.agent.greeting or SOMETHING
         sentences = sentences_of(text)
         if not sentences:
             raise ConfigError("--say: there is nothing in the text that a voice could say")
         chosen = (
-            house.choices if everybody else [house.choose(voice)] if voice else house.choices[:1]
+            setup.choices if everybody else [setup.choose(voice)] if voice else setup.choices[:1]
         )
         paths = [out] if out else [*_file_names(chosen)]
         for path in paths:
@@ -295,16 +295,16 @@ def _file_names(choices: Sequence[_Choice]) -> Iterator[Path]:
 
 
 async def _speak(
-    house: _House, order: _Order, console: Console
+    setup: _Setup, order: _Job, console: Console
 ) -> tuple[list[tuple[Sample, Path]], list[BridgeError]]:
     """Voice after voice. Returns what was written, and what went wrong."""
     samples: list[tuple[Sample, Path]] = []
     faults: list[BridgeError] = []
     for choice, path in order.choices:
-        if choice.settings is None and house.settings.openai_api_key is None:
+        if choice.settings is None and setup.settings.openai_api_key is None:
             console.print(f"{_KEYLESS}.", style="yellow", markup=False)
         try:
-            async with house.opened(choice) as voice:
+            async with setup.opened(choice) as voice:
                 sample = await _record(voice, order.sentences, console)
             sample = sample.on_the_phone() if order.phone else sample
             await asyncio.to_thread(sample.write_wav, path)

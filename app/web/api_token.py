@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Scope
 
 from app.web import authenticated
-from app.web.token_brake import Brake
+from app.web.token_rate_limit import TokenRateLimit
 
 logger = logging.getLogger(__name__)
 
@@ -46,10 +46,11 @@ def check_token(request: Request) -> None:
         return
     reason = "the token is wrong" if given else "there is no token"
     logger.warning(
-        "request without the API's token refused", extra={**where(request), "reason": reason}
+        "request without the API's token refused",
+        extra={**request_fields(request), "reason": reason},
     )
     if given:
-        hold_up(request)
+        count_wrong_token(request)
     raise HTTPException(
         401,
         "send the header Authorization: Bearer with the value of API_TOKEN",
@@ -57,31 +58,31 @@ def check_token(request: Request) -> None:
     )
 
 
-def hold_up(request: Request) -> None:
+def count_wrong_token(request: Request) -> None:
     """A wrong token came. Raises HTTPException 429 when this peer sent too many of them; one that
     is right is not to get here."""
     state = request.app.state
-    if not hasattr(state, "brake"):
-        state.brake = Brake()
-    brake: Brake = state.brake
-    if wait_s := brake.failed(peer_of(request.app, request.scope)):
+    if not hasattr(state, "token_rate_limit"):
+        state.token_rate_limit = TokenRateLimit()
+    rate_limit: TokenRateLimit = state.token_rate_limit
+    if wait_s := rate_limit.failed(peer_of(request.app, request.scope)):
         raise HTTPException(
             429,
             f"too many wrong tokens came from your address; try again in {wait_s} s",
             headers={"Retry-After": str(wait_s)},
         )
-    authenticated.passed(request.scope)
+    authenticated.mark_authenticated(request.scope)
 
 
 def peer_of(app: FastAPI, scope: Scope) -> str:
-    """Who sent a request, for the log and the brake: an address."""
+    """Who sent a request, for the log and the rate_limit: an address."""
     gate = getattr(app.state, "gate", None)
     if gate is not None:
         return str(gate.peer(scope))
     return str((scope.get("client") or ("",))[0])
 
 
-def where(request: Request) -> dict[str, str]:
+def request_fields(request: Request) -> dict[str, str]:
     """What the log tells of a request that is refused."""
     return {
         "method": request.method,
@@ -114,7 +115,9 @@ class TokenRoute(APIRoute):
                 if isinstance(error.__cause__, ClientDisconnect):
                     raise error.__cause__ from None
                 if error.status_code in (400, 413):
-                    logger.warning("request that cannot be read refused", extra=where(request))
+                    logger.warning(
+                        "request that cannot be read refused", extra=request_fields(request)
+                    )
                 if error.status_code != 400:
                     raise
                 # FastAPI's word for a body that is no UTF-8, or nested too deep to be parsed.

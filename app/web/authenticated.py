@@ -6,10 +6,10 @@ have passed none are closed first when too many are open (app/web/server/registr
 
 from starlette.types import Scope
 
-EXTENSION = "lock.passed"
+EXTENSION = "connection.authenticated"
 
 
-def passed(scope: Scope) -> None:
+def mark_authenticated(scope: Scope) -> None:
     """The request's signature, token or ticket was valid. Does nothing on other servers."""
     tell = scope.get("extensions", {}).get(EXTENSION)
     if tell is not None:

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.web.api.stream_audio import SPEECH, check_speech_token
 from app.web.api_token import TokenRoute, check_token, peer_of
-from app.web.twilio.refused_stream import refused
+from app.web.twilio.refused_stream import report_refused_stream
 from app.web.twilio.request import Gate, form_of
 from app.web.twilio.signed_route import SignedRoute
 
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 MEDIA = "media-stream"
 
 
-class WithoutSlash:
+class StripTrailingSlash:
     """A path with a slash at its end is the one without: a redirect would cost a webhook its form,
     and many of Twilio's users type the slash. What was signed stays in `raw_path`."""
 
@@ -34,7 +34,7 @@ class WithoutSlash:
         await self._app(scope, receive, send)
 
 
-class Paths:
+class KnownPaths:
     """The paths of these routers, for requests that fit none of them."""
 
     def __init__(self, *routers: APIRouter) -> None:
@@ -42,9 +42,9 @@ class Paths:
         self._api = {_head(each.path) for each in routes if isinstance(each, TokenRoute)}
         self._twilios = {_head(each.path) for each in routes if isinstance(each, SignedRoute)}
 
-    async def check_lock(self, request: Request) -> None:
+    async def check_access(self, request: Request) -> None:
         """A request that fits no route, or none of its method: whoever may not use what lies there
-        is not told so. Logs it.
+        is not fields so. Logs it.
 
         Raises:
             HTTPException: 401 or 403, as the routes beside it answer; 426 at the media stream.
@@ -58,39 +58,39 @@ class Paths:
             check_speech_token(request)
         if head in self._twilios:
             await form_of(request)
-        extra = self._told(request.scope)
+        extra = self._log_fields(request.scope)
         logger.warning("request for a path that does not exist", extra=extra)
 
-    def no_such_stream(self) -> WebSocketRoute:
+    def unknown_websocket(self) -> WebSocketRoute:
         """Takes the WebSockets that no other route does, and refuses them."""
-        return WebSocketRoute("/{path:path}", _NoSuchStream(self._told))
+        return WebSocketRoute("/{path:path}", _UnknownWebSocket(self._log_fields))
 
-    def _told(self, scope: Scope) -> dict[str, str]:
+    def _log_fields(self, scope: Scope) -> dict[str, str]:
         """What the log tells: the path, who asked, and the path that was probably meant."""
-        told = {"method": str(scope.get("method", "GET")), "path": str(scope["path"])}
+        fields = {"method": str(scope.get("method", "GET")), "path": str(scope["path"])}
         known = [f"/{head}" for head in (*self._twilios, *self._api, MEDIA, SPEECH.strip("/"))]
         near = difflib.get_close_matches(f"/{_head(scope['path'])}", known, n=1)
         if near and near[0] != scope["path"]:
-            told["near"] = near[0]
-        return told | {"peer": peer_of(scope["app"], scope)}
+            fields["near"] = near[0]
+        return fields | {"peer": peer_of(scope["app"], scope)}
 
 
 def _no_upgrade(request: Request) -> NoReturn:
     gate: Gate = request.app.state.gate
-    refused(request.scope, request.url.path.removeprefix(f"/{MEDIA}").strip("/"))
+    report_refused_stream(request.scope, request.url.path.removeprefix(f"/{MEDIA}").strip("/"))
     if not gate.admits_stream({**request.scope, "type": "websocket"}):
         raise HTTPException(403, "the request is not signed by this service's Twilio account")
     headers = {"Upgrade": "websocket", "Connection": "Upgrade"}
     raise HTTPException(426, "media streams are WebSockets", headers)
 
 
-class _NoSuchStream:
-    def __init__(self, told: Callable[[Scope], dict[str, str]]) -> None:
-        self._told = told
+class _UnknownWebSocket:
+    def __init__(self, fields: Callable[[Scope], dict[str, str]]) -> None:
+        self._log_fields = fields
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # websocket.connect
-        extra = self._told(scope) | {"reason": "there is no such path"}
+        extra = self._log_fields(scope) | {"reason": "there is no such path"}
         logger.warning("media socket refused", extra=extra)
         await send({"type": "websocket.close", "code": 1008})
 

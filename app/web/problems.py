@@ -49,15 +49,15 @@ def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) 
     return ProblemResponse(body.model_dump(), status, headers)
 
 
-Lock = Callable[[Request], Awaitable[None]]
+AccessCheck = Callable[[Request], Awaitable[None]]
 """Asked about a request that fits no route. Raises HTTPException for whoever is not to know."""
 
 
-async def _open(_request: Request) -> None:
+async def _allow(_request: Request) -> None:
     pass
 
 
-def install(app: FastAPI, lock: Lock = _open) -> None:
+def install(app: FastAPI, check_access: AccessCheck = _allow) -> None:
     """Make every error that `app` answers a problem."""
 
     @app.exception_handler(HTTPException)
@@ -66,11 +66,11 @@ def install(app: FastAPI, lock: Lock = _open) -> None:
         no_route = error.status_code == HTTPStatus.NOT_FOUND and "endpoint" not in request.scope
         if no_method or no_route:
             try:
-                await lock(request)
+                await check_access(request)
             except ClientDisconnect:
-                return await left(request)
-            except HTTPException as locked:
-                return problem(locked.status_code, str(locked.detail), locked.headers)
+                return await client_disconnected(request)
+            except HTTPException as denied:
+                return problem(denied.status_code, str(denied.detail), denied.headers)
         if not no_method:
             return problem(error.status_code, str(error.detail), error.headers)
         allowed = ", ".join(_methods(app, request))
@@ -90,14 +90,14 @@ def install(app: FastAPI, lock: Lock = _open) -> None:
 
     @app.exception_handler(ClientDisconnect)
     async def gone(request: Request, _error: ClientDisconnect) -> Response:
-        return await left(request)
+        return await client_disconnected(request)
 
     @app.exception_handler(Exception)  # the server logs it after this answer
     async def failed(_request: Request, _error: Exception) -> ProblemResponse:
         return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "something failed here; see the log")
 
 
-async def left(request: Request) -> Response:
+async def client_disconnected(request: Request) -> Response:
     """The client went away amid its request: there is no one to answer, and nothing is wrong."""
     extra = {"method": request.method, "path": request.url.path}
     logger.debug("client went away amid its request", extra=extra)

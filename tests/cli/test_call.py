@@ -17,7 +17,7 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from app.cli import call as call_cli
-from app.cli.call import NotPlaced, Service, place_and_watch
+from app.cli.call import Service, ServiceError, place_and_watch
 from app.cli.call_screen import Screen
 from tests.ports import free_port
 
@@ -175,7 +175,7 @@ async def test_a_service_that_fails_for_a_while_is_waited_for(terminal: Terminal
 
 async def test_a_service_that_can_no_longer_tell_is_given_up(terminal: Terminal) -> None:
     phone = Phone(record("ringing"), 503)
-    with pytest.raises(NotPlaced, match="not now\nThe call may go on: python -m app calls"):
+    with pytest.raises(ServiceError, match="not now\nThe call may go on: python -m app calls"):
         await watch(phone, terminal)
     assert phone.looked == 2 + call_cli.MOST_FAILED_LOOKS
 
@@ -192,14 +192,14 @@ async def test_who_does_not_wait_gets_the_sid(terminal: Terminal) -> None:
 async def test_a_refusal_is_told_in_the_service_s_words(terminal: Terminal) -> None:
     phone = Phone(OVER)
     phone.placing = problem(403, "add the beginning of this one to OUTBOUND_PREFIXES")
-    with pytest.raises(NotPlaced, match="^add the beginning .* OUTBOUND_PREFIXES$") as refused:
+    with pytest.raises(ServiceError, match="^add the beginning .* OUTBOUND_PREFIXES$") as refused:
         await watch(phone, terminal)
     assert refused.value.status == 1 and terminal.lines == []
 
 
 async def test_a_wrong_token_is_named(terminal: Terminal) -> None:
     phone = Phone(OVER)
-    with pytest.raises(NotPlaced, match="API_TOKEN") as refused:
+    with pytest.raises(ServiceError, match="API_TOKEN") as refused:
         await watch(phone, terminal, token="other")
     assert refused.value.status == 2 and not phone.orders
 
@@ -218,7 +218,7 @@ async def test_another_server_on_the_port_is_told_from_the_service(
 ) -> None:
     phone = Phone(OVER)
     phone.placing = answer
-    with pytest.raises(NotPlaced, match="not this service"):
+    with pytest.raises(ServiceError, match="not this service"):
         await watch(phone, terminal)
 
 

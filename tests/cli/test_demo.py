@@ -11,7 +11,7 @@ from app.audio import silence
 from app.call import commands as do
 from app.call import events as ev
 from app.call.destinations import Destination
-from app.cli.demo.call import A_PERSON, AGENT_FILE, CALLER_VOICE, ONCE_MORE, tell_of_humans
+from app.cli.demo.call import A_PERSON, AGENT_FILE, CALLER_VOICE, ONCE_MORE, show_humans
 from app.cli.demo.screen import Screen
 from app.cli.root import cli
 from app.config.agent.file import load_agent
@@ -48,7 +48,7 @@ async def told(bridge: TinyBridge, callee: Callee) -> list[str]:
     ) as line:
         line.callees[MANAGER.address] = callee
         call = await line.call()
-        await tell_of_humans(call, MANAGER, Screen(console))
+        await show_humans(call, MANAGER, Screen(console))
         await call.wait_ended()
     return lines(console)
 

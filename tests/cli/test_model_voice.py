@@ -5,7 +5,7 @@ from contextlib import aclosing, asynccontextmanager
 
 import pytest
 
-from app.cli.model_voice import HZ, OwnVoice, OwnVoiceSettings
+from app.cli.model_voice import HZ, ModelVoice, ModelVoiceSettings
 from app.errors import VoiceError
 from app.simulator.realtime import Fault, Options, RealtimeServer, Reply, Script
 from app.wires.voices.voice import VoiceLine
@@ -15,9 +15,9 @@ from tests.service.wire_types import check_client_event
 KEY = "the model's key"
 
 
-def voice_at(base_url: str, key: str = KEY, speed: float = 1.0) -> OwnVoice:
+def voice_at(base_url: str, key: str = KEY, speed: float = 1.0) -> ModelVoice:
     url = base_url.replace("http", "ws", 1) + "/realtime"
-    return OwnVoice(OwnVoiceSettings(url, "gpt-realtime", key, "marin", speed))
+    return ModelVoice(ModelVoiceSettings(url, "gpt-realtime", key, "marin", speed))
 
 
 @asynccontextmanager

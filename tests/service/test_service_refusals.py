@@ -9,7 +9,7 @@ import pytest
 
 from app.simulator.realtime import Reply, Script
 from app.simulator.twilio import signature
-from app.web.token_brake import MOST_FAILURES
+from app.web.token_rate_limit import MOST_FAILURES
 from tests.service.api import api
 from tests.service.raw_twilio import CALL_SID, call_form, raw_stream, refusal, request
 from tests.service.world import API_TOKEN, AUTH_TOKEN, PUBLIC_URL, World, noise, world

@@ -253,7 +253,7 @@ async def hold_call(
                 line.callee = SOMEBODY
                 line.callees[human.address] = SOMEBODY if caller else NOBODY
                 call = await line.call(caller=caller or the_caller(line, human.address))
-                await tell_of_humans(call, human, screen)
+                await show_humans(call, human, screen)
                 await call.wait_ended()
                 return await _read_back(services.store, call.call_sid)
             finally:
@@ -279,7 +279,7 @@ def _settings(model_url: str, rest_url: str, auth_token: str, folder: Path) -> S
     )
 
 
-async def tell_of_humans(call: Call, human: Destination, screen: Screen) -> None:
+async def show_humans(call: Call, human: Destination, screen: Screen) -> None:
     """Show what the line does beside the bridge, until the call is over."""
     told: list[tuple[str, str]] = []
 

@@ -13,10 +13,10 @@ from app.cli.log.queue import LogQueue, to_stderr
 from app.records.redaction import redact, redact_foreign
 
 __all__ = [
-    "catch_unseen",
+    "log_unhandled",
     "close_logging",
     "configure_logging",
-    "keep_standard_files",
+    "reserve_standard_descriptors",
     "redact",
     "redact_foreign",
     "say",
@@ -74,7 +74,7 @@ def close_logging() -> None:
         each.stop()
 
 
-def keep_standard_files() -> None:
+def reserve_standard_descriptors() -> None:
     """Call it before anything is opened: a service that was started with stderr closed would write
     its last words into whatever got that number, its database for one."""
     for number in (0, 1, 2):
@@ -87,7 +87,7 @@ def keep_standard_files() -> None:
 # --- the last net ---------------------------------------------------------------------------------
 
 
-def catch_unseen(loop: asyncio.AbstractEventLoop) -> None:
+def log_unhandled(loop: asyncio.AbstractEventLoop) -> None:
     """What no code saw to its end is one line, wherever it fell: in a future, a callback, a thread,
     a destructor. Otherwise Python writes a page of it to stderr, and waits until that is read."""
 

@@ -57,7 +57,7 @@ class LogQueue(QueueHandler):
         except queue.Full:
             self._lost += 1
 
-    def held_back(self, *, all_of_it: bool = False) -> list[Line]:
+    def take_summaries(self, *, all_of_it: bool = False) -> list[Line]:
         """What was summed up and is due."""
         with self._counting:
             found = self._repeats.due(time.monotonic(), all_of_them=all_of_it)
@@ -105,27 +105,27 @@ class _Writer(QueueListener):
         while True:
             with suppress(queue.Empty):
                 return self._log.queue.get(block, TICK_S)
-            self._tell_what_is_missing()
+            self._write_summaries()
 
     def handle(self, record: Any) -> None:
         if isinstance(record, threading.Event):
-            self._tell_what_is_missing(all_of_it=True)
+            self._write_summaries(all_of_it=True)
             record.set()
             return
-        self._put_down(record)
+        self._write_line(record)
         if time.monotonic() - self._looked_s >= TICK_S:
-            self._tell_what_is_missing()
+            self._write_summaries()
 
-    def _tell_what_is_missing(self, *, all_of_it: bool = False) -> None:
+    def _write_summaries(self, *, all_of_it: bool = False) -> None:
         self._looked_s = time.monotonic()
-        for line in self._log.held_back(all_of_it=all_of_it):
-            self._put_down(line)
+        for line in self._log.take_summaries(all_of_it=all_of_it):
+            self._write_line(line)
         if lost := self._log.take_lost():
             told = Line(time.time(), "WARNING", _NAME, "log lines lost", {"lines": lost})
-            if not self._put_down(told):
+            if not self._write_line(told):
                 self._log.lose(lost - 1)
 
-    def _put_down(self, line: Line) -> bool:
+    def _write_line(self, line: Line) -> bool:
         """Write a line. Whatever goes wrong, the thread goes on."""
         try:
             self._write(written(line, self._form))

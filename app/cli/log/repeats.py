@@ -11,7 +11,7 @@ _WHOSE = ("call_sid", "request_id")
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Common:
     """What lines of one kind have in common."""
 
     logger: str
@@ -24,14 +24,14 @@ class Said:
 class Summary:
     """How often a line was not written."""
 
-    said: Said
+    said: Common
     repeated: int
     seconds: float
 
 
 @dataclass(slots=True)
 class _Kind:
-    said: Said
+    said: Common
     began_s: float
     passed: int = 0
     held: int = 0
@@ -94,9 +94,9 @@ def _key(record: logging.LogRecord) -> Hashable:
     return record.name, record.levelno, said.partition("\n")[0], raised, extras
 
 
-def _said(record: logging.LogRecord) -> Said:
+def _said(record: logging.LogRecord) -> Common:
     message = record.getMessage().partition("\n")[0]
-    return Said(record.name, record.levelname, message, _extras(record))
+    return Common(record.name, record.levelname, message, _extras(record))
 
 
 def _extras(record: logging.LogRecord) -> dict[str, str]:

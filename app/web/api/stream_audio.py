@@ -28,7 +28,7 @@ from app.web.api.speech_request import (
     speech_request,
     token_of,
 )
-from app.web.api_token import bearer_of, hold_up, token_matches, where
+from app.web.api_token import bearer_of, count_wrong_token, request_fields, token_matches
 from app.web.problems import problem
 from app.wires.voices.resampler import Resampler
 from app.wires.voices.voice import LONGEST_TEXT, Sound, Voice, timed
@@ -138,10 +138,13 @@ def check_speech_token(request: Request) -> None:
 
 def _refuse(request: Request, given: str, more: str = "") -> NoReturn:
     """`given`: the wrong token, or empty. Raises HTTPException, 401 or 429."""
-    extra = {**where(request), "reason": "the token is wrong" if given else "there is no token"}
+    extra = {
+        **request_fields(request),
+        "reason": "the token is wrong" if given else "there is no token",
+    }
     logger.warning("request for speech without the token refused", extra=extra)
     if given:
-        hold_up(request)
+        count_wrong_token(request)
     detail = "send the token as Token in the body, or in the header Authorization: Bearer"
     headers = {"WWW-Authenticate": "Bearer"}
     raise HTTPException(401, f"{detail} ({more})" if more else detail, headers)
@@ -161,7 +164,7 @@ async def stream_audio(request: Request) -> Response:
         unreadable = str(error)
     if not speaker.admits(authorization, token_of(fields)):
         _refuse(request, bearer_of(request) or token_of(fields), unreadable)
-    authenticated.passed(request.scope)
+    authenticated.mark_authenticated(request.scope)
     if not speaker.voices:
         raise HTTPException(404, "nobody speaks here; set provider under [voice] in the agent file")
     try:

@@ -2,7 +2,7 @@
 
 It is the transport's protocol all the time. The protocol inside, HTTP first and a WebSocket after a
 handshake, uses it as its transport. It bounds what is read in a turn of the loop, what has to
-happen by when, and how long an answer may wait to be read; what bytes mean is for the inside.
+happen by when, and how long an answer may wait to be read; what bytes mean is for the protocol inside.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from typing import Any, Protocol, cast
 
 from app.web.server.limits import READ_BYTES, Limits
 from app.web.server.registry import Registry
-from app.web.server.watch import Deadline, Reader, in_kernel
+from app.web.server.timeouts import Deadline, WriteTimeout, in_kernel
 
 REFUSED = "connections refused"
 NOT_READ = "its answer was not read"
@@ -28,7 +28,7 @@ _RESET = struct.pack("ii", 1, 0)
 _SHARED = bytearray(READ_BYTES)
 
 
-class Inside(Protocol):
+class InnerProtocol(Protocol):
     """What speaks HTTP or WebSocket on a connection."""
 
     @property
@@ -43,7 +43,7 @@ class Inside(Protocol):
         ...
 
     def data_received(self, data: bytes | bytearray) -> None: ...
-    def overdue(self, why: str) -> None:
+    def deadline_passed(self, why: str) -> None:
         """What was expected has not come in time."""
         ...
 
@@ -54,7 +54,7 @@ class Inside(Protocol):
     def resume_writing(self) -> None: ...
 
 
-class _Gone:
+class _Closed:
     """What is inside of a connection that was lost."""
 
     carries_call = False
@@ -62,7 +62,7 @@ class _Gone:
     input_unfinished = False
 
     def data_received(self, data: bytes | bytearray) -> None: ...
-    def overdue(self, why: str) -> None: ...
+    def deadline_passed(self, why: str) -> None: ...
     def shutdown(self) -> None: ...
     def eof_received(self) -> None: ...
     def connection_lost(self, exc: Exception | None) -> None: ...
@@ -70,7 +70,7 @@ class _Gone:
     def resume_writing(self) -> None: ...
 
 
-_GONE = _Gone()
+_CLOSED = _Closed()
 
 
 def _nowhere(_data: bytes) -> None:
@@ -78,7 +78,7 @@ def _nowhere(_data: bytes) -> None:
 
 
 class Connection(asyncio.BufferedProtocol):
-    """`speaks`: makes the protocol inside, once the transport is there."""
+    """`protocol_factory`: makes the protocol inside, once the transport is there."""
 
     write: Callable[[bytes], None]  # the transport's own, while there is one who reads
     get_extra_info: Callable[..., Any]
@@ -86,17 +86,17 @@ class Connection(asyncio.BufferedProtocol):
     def __init__(
         self,
         registry: Registry,
-        speaks: "Callable[[Connection], Inside]",
+        protocol_factory: "Callable[[Connection], InnerProtocol]",
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self.registry = registry
         self.limits: Limits = registry.limits
         self.loop = loop
         self.peer = ""
-        self.passed = False
+        self.authenticated = False
         self.held_bytes = 0
-        self.inside: Inside
-        self._speaks = speaks
+        self.protocol: InnerProtocol
+        self._protocol_factory = protocol_factory
         self._transport: asyncio.Transport
         self._buffer = _SHARED if sys.platform != "win32" else bytearray(READ_BYTES)
         self._view = memoryview(self._buffer)
@@ -105,26 +105,28 @@ class Connection(asyncio.BufferedProtocol):
         self._lost = False
         self._lingering = False
         self._discarded_bytes = 0
-        self._deadline = Deadline(loop, self._overdue)
+        self._deadline = Deadline(loop, self._deadline_passed)
         self._why = ""  # something is expected
         limits = self.limits
-        self._reader = Reader(loop, limits.stuck_s, limits.stuck_bytes, self._unread, self._stuck)
+        self._write_timeout = WriteTimeout(
+            loop, limits.stuck_s, limits.stuck_bytes, self._unread, self._stuck
+        )
 
     # --- the lock ---------------------------------------------------------------------------------
 
-    def lock_passed(self) -> None:
+    def mark_authenticated(self) -> None:
         """A request on it bore a valid signature, token or ticket."""
-        if not self.passed:
-            self.passed = True
-            self.registry.passed(self)
+        if not self.authenticated:
+            self.authenticated = True
+            self.registry.authenticated(self)
 
     @property
     def carries_call(self) -> bool:
-        return self.inside.carries_call
+        return self.protocol.carries_call
 
     @property
     def idle(self) -> bool:
-        return self.inside.idle
+        return self.protocol.idle
 
     def held(self, size_bytes: int) -> None:
         """So many bytes of an unfinished request came. May abort this connection."""
@@ -136,7 +138,7 @@ class Connection(asyncio.BufferedProtocol):
         if self.held_bytes:
             self.held(-self.held_bytes)
         if not self.is_closing():
-            self._reader.watch()
+            self._write_timeout.data_written()
 
     # --- as the transport's protocol --------------------------------------------------------------
 
@@ -146,7 +148,7 @@ class Connection(asyncio.BufferedProtocol):
         self.get_extra_info = transport.get_extra_info
         peer = transport.get_extra_info("peername")
         self.peer = str(peer[0]) if isinstance(peer, (tuple, list)) and peer else ""
-        self.inside = self._speaks(self)
+        self.protocol = self._protocol_factory(self)
         self.registry.opened(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -157,19 +159,19 @@ class Connection(asyncio.BufferedProtocol):
             self._discard(nbytes)
             return
         data = self._buffer[:nbytes]
-        if not self.passed and not self.registry.turn_for(self):
+        if not self.authenticated and not self.registry.may_read(self):
             self._kept = data
             self.pause("turn")
             return
         if nbytes == READ_BYTES:
             self._rest_a_turn()
-        self.inside.data_received(data)
+        self.protocol.data_received(data)
 
     def take_turn(self) -> None:
         """Go on with what was read when strangers had had their part of the turn."""
         kept, self._kept = self._kept, bytearray()
         if not self._lost:
-            self.inside.data_received(kept)
+            self.protocol.data_received(kept)
             self.resume("turn")
 
     def _rest_a_turn(self) -> None:
@@ -180,31 +182,34 @@ class Connection(asyncio.BufferedProtocol):
     def eof_received(self) -> None:
         """The peer is through, and the transport closes."""
         if not self._lingering:
-            self.inside.eof_received()
+            self.protocol.eof_received()
         self.write = _nowhere
 
     def pause_writing(self) -> None:
-        self.inside.pause_writing()
-        self._reader.watch()
+        self.protocol.pause_writing()
+        self._write_timeout.data_written()
 
     def resume_writing(self) -> None:
-        self.inside.resume_writing()
+        self.protocol.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = True
         self._deadline.stop()
-        self._reader.stop()
+        self._write_timeout.stop()
         self.registry.closed(self)
-        inside, self.inside = self.inside, _GONE  # no circle is left: memory is free at once
-        inside.connection_lost(exc)
+        protocol, self.protocol = (
+            self.protocol,
+            _CLOSED,
+        )  # no circle is left: memory is free at once
+        protocol.connection_lost(exc)
 
     # --- as the transport of what is inside -------------------------------------------------------
 
-    def becomes(self, inside: Inside) -> None:
-        """From now on this is inside."""
-        self.inside = inside
+    def set_protocol(self, protocol: InnerProtocol) -> None:
+        """From now on this is the protocol inside."""
+        self.protocol = protocol
         self.held(-self.held_bytes)
-        if inside.carries_call:
+        if protocol.carries_call:
             self.registry.carries_call(self)
 
     def is_closing(self) -> bool:
@@ -236,19 +241,19 @@ class Connection(asyncio.BufferedProtocol):
         it can read the answer."""
         if self.is_closing():
             return
-        if lingers and self.inside.input_unfinished:
+        if lingers and self.protocol.input_unfinished:
             self._linger()
             return
         self.expect_nothing()
         self.write = _nowhere
         self._transport.close()
         if self._transport.get_write_buffer_size():
-            self._reader.watch()
+            self._write_timeout.data_written()
 
     def shutdown(self) -> None:
         """The server stops."""
         if not self.is_closing():
-            self.inside.shutdown()
+            self.protocol.shutdown()
         elif self._lingering and not self._transport.get_write_buffer_size():
             self.abort()
 
@@ -261,18 +266,18 @@ class Connection(asyncio.BufferedProtocol):
     # --- deadlines --------------------------------------------------------------------------------
 
     def expect(self, within_s: float, why: str) -> None:
-        """Unless `expect` or `expect_nothing` is called before, the inside is `overdue` then."""
+        """Unless `expect` or `expect_nothing` is called before, the inside is `deadline_passed` then."""
         self._why = why
         self._deadline.expect(within_s)
 
     def expect_nothing(self) -> None:
         self._deadline.expect_nothing()
 
-    def _overdue(self) -> None:
+    def _deadline_passed(self) -> None:
         if self._lingering or self._transport.is_closing():
             self.abort()
         else:
-            self.inside.overdue(self._why)
+            self.protocol.deadline_passed(self._why)
 
     # --- the ends ---------------------------------------------------------------------------------
 

@@ -63,9 +63,9 @@ class Http(HttpToolsProtocol):
         self._answering: RequestResponseCycle | None = None
         self._waiting = bytearray()  # behind a request that is not answered
         self._pipelined = 0
-        self._deaf = False
+        self._ignores_input = False
         self._to_websocket = False
-        self._extensions = {authenticated.EXTENSION: connection.lock_passed}
+        self._extensions = {authenticated.EXTENSION: connection.mark_authenticated}
         self.connection_made(cast(asyncio.Transport, connection))
         connection.expect(self.limits.head_s, NO_REQUEST)
 
@@ -77,14 +77,14 @@ class Http(HttpToolsProtocol):
 
     @property
     def input_unfinished(self) -> bool:
-        return self._deaf or self._receiving == "body" or self._head_bytes > 0
+        return self._ignores_input or self._receiving == "body" or self._head_bytes > 0
 
     @property
     def _unanswered(self) -> bool:
         answering = self._answering
         return bool(self.pipeline) or (answering is not None and not answering.response_complete)
 
-    def overdue(self, why: str) -> None:
+    def deadline_passed(self, why: str) -> None:
         if why != NO_REQUEST:
             self._refuse(408, why, lingers=False)
         elif self._head_bytes:
@@ -112,7 +112,7 @@ class Http(HttpToolsProtocol):
     def data_received(self, data: bytes | bytearray) -> None:
         self._unset_keepalive_if_required()
         start = 0
-        while start < len(data) and not self._deaf and not self.connection.is_closing():
+        while start < len(data) and not self._ignores_input and not self.connection.is_closing():
             if self._receiving == "nothing":
                 if self._unanswered:
                     self._waiting += data[start:]
@@ -268,7 +268,7 @@ class Http(HttpToolsProtocol):
         """Answer what is being received with an error, and close."""
         self.connection.refused(why, detail=detail)
         self.connection.expect_nothing()
-        self._deaf = True
+        self._ignores_input = True
         answering = self._answering if self._unanswered else None
         if answering is not None and not self._receives_body_of(answering):
             # The request before it is good: its answer is sent, as the last one.

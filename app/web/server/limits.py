@@ -7,7 +7,7 @@ READ_BYTES = 4096
 the smallest headers, chunks and frames take about a millisecond. The rest waits in the kernel."""
 
 
-STRANGERS_A_TURN = 8
+UNAUTHENTICATED_PER_TURN = 8
 """Connections without a lock that are read in one turn of the loop, and accepted in one."""
 
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 from app.errors import ConfigError
-from app.web.server.limits import STRANGERS_A_TURN
+from app.web.server.limits import UNAUTHENTICATED_PER_TURN
 from app.web.server.registry import Registry
 
 BACKLOG = 2048
@@ -58,13 +58,13 @@ class Listener:
     def __init__(
         self,
         listening: socket.socket,
-        speaks: Callable[[], asyncio.BufferedProtocol],
+        protocol_factory: Callable[[], asyncio.BufferedProtocol],
         registry: Registry,
         *,
         has_readers: bool = sys.platform != "win32",
     ) -> None:
         self._socket = listening
-        self._speaks = speaks
+        self._protocol_factory = protocol_factory
         self._registry = registry
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -87,7 +87,7 @@ class Listener:
 
     def _accept_some(self) -> None:
         """There are connections: take so many in this turn of the loop."""
-        for _ in range(STRANGERS_A_TURN):
+        for _ in range(UNAUTHENTICATED_PER_TURN):
             try:
                 accepted, _address = self._socket.accept()
             except (BlockingIOError, InterruptedError):
@@ -122,7 +122,7 @@ class Listener:
 
     async def _open(self, accepted: socket.socket) -> None:
         try:
-            await self._loop.connect_accepted_socket(self._speaks, accepted)
+            await self._loop.connect_accepted_socket(self._protocol_factory, accepted)
         except OSError:  # reset meanwhile
             accepted.close()
         except asyncio.CancelledError:

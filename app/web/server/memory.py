@@ -14,7 +14,7 @@ def _trim() -> Callable[[int], int] | None:
     return found
 
 
-def give_back() -> None:
+def release_free_memory() -> None:
     """Return free memory, where the C library keeps it otherwise. Takes about a millisecond."""
     trim = _trim()
     if trim is not None:

@@ -79,10 +79,10 @@ class Server(uvicorn.Server):
             await self.main_loop()
         finally:
             self._at_once = True  # signals change nothing any more
-            await self._whatever_happens("calls were not hung up", self._hang_up())
+            await self._log_failure("calls were not hung up", self._hang_up())
             for listener in listeners:
                 listener.close()
-            await self._whatever_happens("connections were not closed", self._close_connections())
+            await self._log_failure("connections were not closed", self._close_connections())
             self.refusals.flush()
 
     def connection(self, loop: asyncio.AbstractEventLoop | None = None) -> Connection:
@@ -147,7 +147,7 @@ class Server(uvicorn.Server):
         if tasks:
             await asyncio.wait(tasks, timeout=CANCELLED_S)
 
-    async def _whatever_happens(self, otherwise: str, work: Awaitable[Any]) -> None:
+    async def _log_failure(self, otherwise: str, work: Awaitable[Any]) -> None:
         try:
             await work
         except Exception as error:

@@ -10,7 +10,7 @@ STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def stops_the_start() -> Generator[None, None, None]:
+def cancel_on_signal() -> Generator[None, None, None]:
     """Around the present task: the first signal cancels it, and its cancellation ends here; further
     ones change nothing, because what is open is being closed by then."""
     loop = asyncio.get_running_loop()

@@ -61,7 +61,7 @@ class WebSocket(WebSocketsSansIOProtocol):
         """Begin with a handshake that the HTTP parser has read. `early`: bytes behind it; like all
         that follow they wait until the application has accepted it."""
         self._early = early
-        self.connection.becomes(self)
+        self.connection.set_protocol(self)
         self.connection_made(cast(asyncio.Transport, self.connection))
         self.connection.pause("handshake")
         self.connection.expect(self.connection.limits.handshake_s, NOT_ANSWERED)
@@ -78,7 +78,7 @@ class WebSocket(WebSocketsSansIOProtocol):
             self.scope["headers"] = headers
             self._extensions = cast(dict[str, Any], self.scope["extensions"])
             self._extensions["media.direct"] = {"deliver_to": self.deliver_to}
-            self._extensions[authenticated.EXTENSION] = self.connection.lock_passed
+            self._extensions[authenticated.EXTENSION] = self.connection.mark_authenticated
         else:
             self.connection.refused(HANDSHAKE, detail=_fault(self.conn.handshake_exc))
 
@@ -105,7 +105,7 @@ class WebSocket(WebSocketsSansIOProtocol):
         self.app = self._application  # no circle is left
         self._extensions.clear()
 
-    def overdue(self, why: str) -> None:
+    def deadline_passed(self, why: str) -> None:
         self.connection.refused(why)
         self.send_500_response()
         self.connection.close(lingers=False)

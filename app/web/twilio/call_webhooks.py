@@ -18,10 +18,10 @@ from app.bridge.way_back import WayBack
 from app.call.commands import PlayDigits
 from app.errors import ProtocolError
 from app.web import authenticated
-from app.web.twilio.answer_in_time import Form, answered, apology, nothing_to_say, once_more
-from app.web.twilio.refused_stream import refused
+from app.web.twilio.refused_stream import report_refused_stream
 from app.web.twilio.request import Gate, base_of, rendered, twiml
 from app.web.twilio.signed_route import SignedRoute
+from app.web.twilio.webhook_deadline import Form, acknowledge, apology, ask_again, webhook
 from app.wires.twilio.call import TERMINAL, CallInfo, CallStatus
 from app.wires.twilio.media_stream import Start, decode
 from app.wires.twilio.twiml import KEYS, one_moment, say_language, stream_urls
@@ -56,13 +56,13 @@ def call_info(form: Mapping[str, str]) -> CallInfo:
 
 
 @router.api_route("/incoming-call", methods=["GET", "POST"])
-@answered(next_best=once_more)
+@webhook(fallback=ask_again)
 async def incoming_call(request: Request, form: Form) -> Response:
     """A call comes in: TwiML that joins it to a media stream."""
     way_back: WayBack = request.app.state.way_back
     announcement: Announcement = request.app.state.announcement
     call, base_url = call_info(form), base_of(request)
-    if ended(request, form):
+    if call_is_over(request, form):
         return rendered("goodbye")
     ticket = await way_back.answer(call, base_url)
     if ticket is None:
@@ -73,24 +73,24 @@ async def incoming_call(request: Request, form: Form) -> Response:
     return rendered("announced-call", **said, **stream_urls(base_url, ticket))
 
 
-async def with_a_fresh_agent(request: Request, form: Form) -> Response:
+async def new_agent(request: Request, form: Form) -> Response:
     """The record of a call cannot be read, which this process does not know: an agent all the
     same."""
     switchboard: Switchboard = request.app.state.switchboard
     way_back: WayBack = request.app.state.way_back
     call, base_url = call_info(form), base_of(request)
     if switchboard.leg(call.call_sid) is not None:
-        return await once_more(request, form)
+        return await ask_again(request, form)
     leg = await way_back.take_over(call, base_url)
     return rendered("incoming-call", **stream_urls(base_url, switchboard.ticket(leg)))
 
 
 @router.post("/stream-ended")
-@answered(next_best=with_a_fresh_agent)
+@webhook(fallback=new_agent)
 async def stream_ended(request: Request, form: Form) -> Response:
     """The stream is over and the call is not: what now?"""
     transfers: Transfers = request.app.state.transfers
-    if ended(request, form):
+    if call_is_over(request, form):
         return rendered("goodbye")
     if (told := transfers.current(form.get("CallSid", ""))) is not None:
         return twiml(told)
@@ -98,12 +98,12 @@ async def stream_ended(request: Request, form: Form) -> Response:
 
 
 @router.post("/stream-ended" + KEYS)
-@answered(next_best=with_a_fresh_agent)
+@webhook(fallback=new_agent)
 async def keys_pressed(request: Request, form: Form) -> Response:
     """The same, of the stream after Twilio pressed keys for the agent. It may not have come."""
     switchboard: Switchboard = request.app.state.switchboard
     transfers: Transfers = request.app.state.transfers
-    if ended(request, form):
+    if call_is_over(request, form):
         return rendered("goodbye")
     leg = switchboard.leg(form.get("CallSid", ""))
     away_for_keys = leg is not None and leg.away and isinstance(leg.left_with, PlayDigits)
@@ -142,7 +142,7 @@ async def _next_stream(request: Request, form: Form) -> Response:
 
 
 @router.api_route("/call-status", methods=["GET", "POST"])
-@answered(next_best=nothing_to_say)
+@webhook(fallback=acknowledge)
 async def call_status(request: Request, form: Form) -> Response:
     """How a call stands, in Twilio's words. Callbacks may be repeated and out of order."""
     switchboard: Switchboard = request.app.state.switchboard
@@ -152,7 +152,7 @@ async def call_status(request: Request, form: Form) -> Response:
     return Response(status_code=204)
 
 
-def ended(request: Request, form: Form) -> bool:
+def call_is_over(request: Request, form: Form) -> bool:
     """Whether Twilio says with its question that the call is over: then let go of it."""
     switchboard: Switchboard = request.app.state.switchboard
     status = _STATUSES.get(form.get("CallStatus", ""))
@@ -173,7 +173,7 @@ async def media_stream(scope: Scope, receive: Receive, send: Send) -> None:
     ticket: str = scope["path_params"].get("ticket", "")
     await receive()  # websocket.connect
     if not gate.admits_stream(scope) or not switchboard.knows(ticket):
-        refused(scope, ticket)
+        report_refused_stream(scope, ticket)
         await send({"type": "websocket.close", "code": 1008})
         return
     await send({"type": "websocket.accept"})
@@ -188,10 +188,10 @@ async def media_stream(scope: Scope, receive: Receive, send: Send) -> None:
         cause = switchboard.ticket_fault(ticket) or other
     leg = switchboard.claim(ticket, start.call_sid) if start else None
     if start is None or leg is None:
-        refused(scope, ticket, cause, "media socket without a good start closed")
+        report_refused_stream(scope, ticket, cause, "media socket without a good start closed")
         await _close(send, 1008)
         return
-    authenticated.passed(scope)
+    authenticated.mark_authenticated(scope)
     direct = scope.get("extensions", {}).get("media.direct", {})
     await leg.carry(start, receive, send, direct.get("deliver_to"))
     await _close(send, 1000)

@@ -9,10 +9,10 @@ from app.bridge.switchboard import Switchboard
 from app.bridge.way_back import WRITTEN_S, WayBack
 from app.call.events import VoicemailReached
 from app.records.store import Store, StoreUnavailable
-from app.web.twilio.answer_in_time import Form, answered, nothing_to_say, once_more
-from app.web.twilio.call_webhooks import call_info, ended
+from app.web.twilio.call_webhooks import call_info, call_is_over
 from app.web.twilio.request import base_of, rendered
 from app.web.twilio.signed_route import SignedRoute
+from app.web.twilio.webhook_deadline import Form, acknowledge, ask_again, webhook
 from app.wires.twilio.call import TERMINAL
 from app.wires.twilio.twiml import stream_urls
 
@@ -20,14 +20,14 @@ router = APIRouter(include_in_schema=False, route_class=SignedRoute)
 
 
 @router.post("/outgoing-call/{token}")
-@answered(next_best=once_more)
+@webhook(fallback=ask_again)
 async def outgoing_call(request: Request, form: Form) -> Response:
     """Somebody answered our call: TwiML that joins them to a media stream."""
     way_back: WayBack = request.app.state.way_back
     outbound: Outbound = request.app.state.outbound
     services: Services = request.app.state.services
     call, base_url, token = call_info(form), base_of(request), request.path_params["token"]
-    if ended(request, form):
+    if call_is_over(request, form):
         return rendered("goodbye")
     placed = outbound.answered(token, call.call_sid)
     known = placed is not None
@@ -56,7 +56,7 @@ async def _was_ours(request: Request, call_sid: str) -> bool:
 
 
 @router.post("/answering-machine/{token}")
-@answered(next_best=nothing_to_say)
+@webhook(fallback=acknowledge)
 async def answering_machine(request: Request, form: Form) -> Response:
     """Who answered our call, in Twilio's words. It is found out while the agent talks already, or
     before Twilio has asked what is to be said."""

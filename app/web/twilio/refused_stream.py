@@ -5,7 +5,7 @@ import logging
 from starlette.types import Scope
 
 from app.bridge.switchboard import Switchboard
-from app.web.twilio.request import Gate, told
+from app.web.twilio.request import Gate, fault_fields
 from app.wires.twilio.signature import Fault
 
 logger = logging.getLogger(__name__)
@@ -17,7 +17,7 @@ NO_UPGRADE = Fault(
 _GOOD_ONCE = "every stream URL is good once, in the process that made it, and for 30 s"
 
 
-def refused(
+def report_refused_stream(
     scope: Scope, ticket: str, cause: str = "", message: str = "media socket refused"
 ) -> None:
     """Log why a handshake was refused, and tell the call whose ticket it bore. `cause`: empty for
@@ -32,5 +32,5 @@ def refused(
         fault = gate.fault(scope)
     else:
         fault = Fault(switchboard.ticket_fault(ticket), _GOOD_ONCE)
-    logger.warning(message, extra={"peer": gate.peer(scope), **told(fault)})
+    logger.warning(message, extra={"peer": gate.peer(scope), **fault_fields(fault)})
     switchboard.handshake_refused(ticket, "; ".join(filter(None, (fault.reason, fault.fix))))

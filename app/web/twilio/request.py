@@ -13,7 +13,7 @@ from starlette.types import Scope
 
 from app.errors import ProtocolError
 from app.web import authenticated
-from app.web.api_token import bearer_of, hold_up, token_matches, where
+from app.web.api_token import bearer_of, count_wrong_token, request_fields, token_matches
 from app.wires.twilio.signature import Fault, SignatureChecker, parse_form
 from app.wires.twilio.twiml import render
 
@@ -61,7 +61,7 @@ class Gate:
             scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
             admitted = scheme.lower() == "bearer" and token_matches(token, self._api_token)
         if admitted:
-            authenticated.passed(scope)
+            authenticated.mark_authenticated(scope)
         return admitted
 
     def admits_stream(self, scope: Scope) -> bool:
@@ -74,7 +74,7 @@ class Gate:
             return True
         admitted = self._signatures.is_valid(scope)
         if admitted:
-            authenticated.passed(scope)
+            authenticated.mark_authenticated(scope)
         return admitted
 
     def fault(self, scope: Scope) -> Fault:
@@ -93,10 +93,10 @@ class Gate:
         """The address that a request came from, as far as proxies are trusted."""
         return self._signatures.peer(scope)
 
-    def hold_up(self, request: Request) -> None:
+    def count_wrong_token(self, request: Request) -> None:
         """Where tokens open webhooks, wrong ones are braked. Raises HTTPException 429."""
         if not self._signed and bearer_of(request):
-            hold_up(request)
+            count_wrong_token(request)
 
 
 def _is_here(url: str) -> bool:
@@ -131,9 +131,9 @@ async def _read_form(request: Request) -> Mapping[str, str]:
     except TimeoutError:
         raise HTTPException(408, "the request's body did not come") from None
     if not gate.admits(request.scope, body):
-        extra = {**where(request), **told(gate.fault(request.scope))}
+        extra = {**request_fields(request), **fault_fields(gate.fault(request.scope))}
         logger.warning("webhook without a valid signature refused", extra=extra)
-        gate.hold_up(request)
+        gate.count_wrong_token(request)
         raise HTTPException(403, "the request is not signed by this service's Twilio account")
     try:
         return dict(parse_form(body)) if body else dict(request.query_params)
@@ -141,7 +141,7 @@ async def _read_form(request: Request) -> Mapping[str, str]:
         raise HTTPException(400, str(error)) from None
 
 
-def told(fault: Fault) -> dict[str, str]:
+def fault_fields(fault: Fault) -> dict[str, str]:
     """A fault as a log line tells it."""
     found = {"reason": fault.reason, "url_checked": fault.url_checked, "fix": fault.fix}
     return {name: value for name, value in found.items() if value}

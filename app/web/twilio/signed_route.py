@@ -13,7 +13,7 @@ from app.bridge.outbound import Outbound
 from app.bridge.switchboard import Switchboard
 from app.bridge.transfers.transfers import Transfers
 from app.records.store import Store, StoreUnavailable
-from app.web.api_token import where
+from app.web.api_token import request_fields
 from app.web.twilio.request import form_of, rendered
 from app.wires.twilio.call import TERMINAL
 
@@ -63,7 +63,11 @@ def _check_same_call(request: Request, form: Mapping[str, str]) -> None:
     else:
         fits = True
     if not fits:
-        extra = {**where(request), "call_sid": call_sid, "reason": "CallSid is of another call"}
+        extra = {
+            **request_fields(request),
+            "call_sid": call_sid,
+            "reason": "CallSid is of another call",
+        }
         logger.warning("webhook that names another call refused", extra=extra)
         raise HTTPException(403, "CallSid is not of the call that this URL is about")
 

@@ -7,10 +7,10 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from app.bridge.services import Services
 from app.bridge.transfers import pending
 from app.bridge.transfers.transfers import Transfers
-from app.web.twilio.answer_in_time import Form, answered, nothing_to_say, once_more
 from app.web.twilio.call_webhooks import call_info
 from app.web.twilio.request import base_of, rendered, twiml
 from app.web.twilio.signed_route import SignedRoute
+from app.web.twilio.webhook_deadline import Form, acknowledge, ask_again, webhook
 from app.wires.twilio.dial_ended import DialEnded
 
 router = APIRouter(
@@ -34,14 +34,14 @@ async def whisper_no_summary(request: Request, form: Form) -> Response:
 
 
 @router.post("/whisper")
-@answered(next_best=whisper_no_summary)
+@webhook(fallback=whisper_no_summary)
 async def whisper(request: Request, form: Form) -> Response:
     """A human picked up."""
     transfers: Transfers = request.app.state.transfers
     return twiml(await transfers.whisper(*_attempt(request), base_of(request)))
 
 
-async def take_their_word(request: Request, form: Form) -> Response:
+async def accept_without_record(request: Request, form: Form) -> Response:
     """The human pressed a key about a transfer that cannot be looked up: 1 takes the call. Who is
     rung beside the caller's dial is on a call of their own."""
     if form.get("Digits") != "1":
@@ -51,7 +51,7 @@ async def take_their_word(request: Request, form: Form) -> Response:
 
 
 @router.post("/pressed")
-@answered(next_best=take_their_word)
+@webhook(fallback=accept_without_record)
 async def pressed(request: Request, form: Form) -> Response:
     """The human pressed a key."""
     transfers: Transfers = request.app.state.transfers
@@ -65,7 +65,7 @@ async def caller_back(request: Request, form: Form) -> Response:
     call_sid, _ = _attempt(request)
     call, end = replace(call_info(form), call_sid=call_sid), DialEnded.of(form)
     if transfers.knows(call_sid) and not (end.bridged or end.caller_gone):
-        return await once_more(request, form)
+        return await ask_again(request, form)
     return twiml(await transfers.caller_back(call, base_of(request), end))
 
 
@@ -77,28 +77,28 @@ async def _asked(question: str, request: Request, form: Form) -> Response:
 
 
 @router.post("/ended")
-@answered(next_best=caller_back)
+@webhook(fallback=caller_back)
 async def ended(request: Request, form: Form) -> Response:
     """The caller's dial is over: what now?"""
     return await _asked("ended", request, form)
 
 
 @router.post("/left")
-@answered(next_best=caller_back)
+@webhook(fallback=caller_back)
 async def left(request: Request, form: Form) -> Response:
     """The caller's time in the waiting room is over: what now?"""
     return await _asked("left", request, form)
 
 
 @router.post("/fetched")
-@answered(next_best=caller_back)
+@webhook(fallback=caller_back)
 async def fetched(request: Request, form: Form) -> Response:
     """The caller was got out of the waiting room: what now?"""
     return await _asked("fetched", request, form)
 
 
 @router.post("/status")
-@answered(next_best=nothing_to_say)
+@webhook(fallback=acknowledge)
 async def status(request: Request, form: Form) -> Response:
     """How the call to a human stands who is briefed on it."""
     transfers: Transfers = request.app.state.transfers

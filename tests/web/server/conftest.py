@@ -4,6 +4,6 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-def untold(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+def no_log_while_counting(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     if request.path.stem != "test_refusals":
         monkeypatch.setattr("app.web.server.refusals.FIRST_S", 3600.0)

@@ -9,7 +9,7 @@ import pytest
 
 from app.web.server import Server, bind
 from app.web.server.listener import NO_DESCRIPTOR, Listener
-from tests.web.server.wire import stage
+from tests.web.server.fake_transport import stage
 
 HELLO = b"GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 

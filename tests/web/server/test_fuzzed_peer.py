@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from tests.web.server.fake_transport import HELLO, Wire, stage
 from tests.web.server.test_websocket_limits import frame, handshake
-from tests.web.server.wire import HELLO, Wire, stage
 
 PIECES = [
     HELLO, b"GET ", b"POST ", b"/hello", b"/waits", b"/body", b"/late", b"/refused", b"/media",
@@ -40,23 +40,23 @@ async def play(steps: list[tuple[Any, ...]]) -> None:
                 break
             match step:
                 case ("says", data):
-                    await wire.says(data)
+                    await wire.sends(data)
                 case ("pauses", seconds):
-                    await s.clock.passes(seconds)
+                    await s.clock.advance(seconds)
                 case ("reads",):
                     reads(wire)
                 case ("does not read",):
                     wire.unread = 100_000
                     wire.connection.pause_writing()
                 case ("leaves",):
-                    await wire.leaves()
+                    await wire.disconnects()
                 case ("application",):
                     s.go_on.set()
                 case ("stop",):
                     wire.connection.shutdown()
                     wire.connection.shutdown()
         s.go_on.set()
-        await s.clock.passes(500)
+        await s.clock.advance(500)
         assert wire.ended in ("closed", "aborted")
         assert not s.server.registry.members and not s.server.server_state.connections
         assert s.server.registry._held_bytes == 0 and s.server.registry._calls == 0

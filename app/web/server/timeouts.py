@@ -15,13 +15,15 @@ def _nothing() -> None: ...
 
 class Deadline:
     """One timer for all that is expected, one thing at a time: it finds out when it rings whether
-    that is due, or something later. `overdue` is called then."""
+    that is due, or something later. `deadline_passed` is called then."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, overdue: Callable[[], None]) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, deadline_passed: Callable[[], None]
+    ) -> None:
         self._loop = loop
-        self._overdue = overdue
+        self._deadline_passed = deadline_passed
         self._timer: asyncio.TimerHandle | None = None
-        self._rings_s = inf
+        self._fires_s = inf
         self._due_s = inf
         self._left_s = inf  # while it is held
         self._held = False
@@ -33,8 +35,8 @@ class Deadline:
             return
         now_s = self._loop.time()
         self._due_s = now_s + within_s
-        if self._due_s < self._rings_s:
-            self._wake_at(self._due_s, now_s)
+        if self._due_s < self._fires_s:
+            self._set_timer(self._due_s, now_s)
 
     def expect_nothing(self) -> None:
         self._due_s = self._left_s = inf
@@ -56,30 +58,30 @@ class Deadline:
     def stop(self) -> None:
         """Nothing will be expected any more."""
         self.expect_nothing()
-        self._overdue = _nothing  # no circle is left
+        self._deadline_passed = _nothing  # no circle is left
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _wake_at(self, at_s: float, now_s: float) -> None:
+    def _set_timer(self, at_s: float, now_s: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._rings_s = at_s
-        self._timer = self._loop.call_later(at_s - now_s, self._ring)
+        self._fires_s = at_s
+        self._timer = self._loop.call_later(at_s - now_s, self._timer_fired)
 
-    def _ring(self) -> None:
-        self._timer, self._rings_s = None, inf
+    def _timer_fired(self) -> None:
+        self._timer, self._fires_s = None, inf
         if self._due_s == inf:
             return
         now_s = self._loop.time()
         if now_s + SLACK_S < self._due_s:
-            self._wake_at(self._due_s, now_s)
+            self._set_timer(self._due_s, now_s)
         else:
             self._due_s = inf
-            self._overdue()
+            self._deadline_passed()
 
 
-class Reader:
+class WriteTimeout:
     """Whether the peer takes what is written: `unread()` says how many bytes it has not. `stuck` is
     called when it has taken less than `least_bytes` of them in `within_s`."""
 
@@ -100,11 +102,11 @@ class Reader:
         self._since_s = 0.0
         self._unread_bytes = 0
 
-    def watch(self) -> None:
+    def data_written(self) -> None:
         """Something was written."""
         self._since_s, self._unread_bytes = self._loop.time(), self._unread()
         if self._timer is None:
-            self._timer = self._loop.call_later(self._within_s, self._look)
+            self._timer = self._loop.call_later(self._within_s, self._check)
 
     def stop(self) -> None:
         """Nothing is watched any more."""
@@ -113,11 +115,11 @@ class Reader:
             self._timer.cancel()
             self._timer = None
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         self._timer = None
         left_s = self._since_s + self._within_s - self._loop.time()
         if left_s > SLACK_S:  # more was written since
-            self._timer = self._loop.call_later(left_s, self._look)
+            self._timer = self._loop.call_later(left_s, self._check)
             return
         unread_bytes = self._unread()
         if not unread_bytes:
@@ -125,7 +127,7 @@ class Reader:
         if self._unread_bytes - unread_bytes < self._least_bytes:
             self._stuck()
         else:
-            self.watch()
+            self.data_written()
 
 
 def in_kernel(connected: socket.socket | None) -> int:

@@ -30,7 +30,7 @@ class _Timer:
     def cancel(self) -> None:
         self.cancelled = True
 
-    def ring(self) -> None:
+    def fire(self) -> None:
         if not self.cancelled:
             self._callback(*self._args)
 
@@ -58,13 +58,13 @@ class Clock:
     def create_task(self, work: Any) -> "asyncio.Task[Any]":
         return self._real.create_task(work)
 
-    async def passes(self, seconds: float) -> None:
+    async def advance(self, seconds: float) -> None:
         """Let time pass, and everything happen that is due on the way."""
         until_s = self.now_s + seconds
         await settled()
         while self._timers and self._timers[0][0] <= until_s:
             self.now_s, _, timer = heapq.heappop(self._timers)
-            timer.ring()
+            timer.fire()
             await settled()
         self.now_s = until_s
         await settled()
@@ -95,7 +95,7 @@ class Wire:
 
     # --- what the peer does
 
-    async def says(self, data: bytes) -> int:
+    async def sends(self, data: bytes) -> int:
         """Send this, as much as is read; returns how much that was."""
         done = 0
         while done < len(data) and not self.ended.startswith(("closed", "aborted")):
@@ -111,7 +111,7 @@ class Wire:
         await settled()
         return done
 
-    async def leaves(self) -> None:
+    async def disconnects(self) -> None:
         self.connection.eof_received()
         self.close()
         await settled()
@@ -216,12 +216,12 @@ class Stage:
 
         @app.get("/signed")
         async def signed(request: Request) -> str:
-            request.scope["extensions"]["lock.passed"]()
+            request.scope["extensions"]["connection.authenticated"]()
             return "known"
 
         @app.websocket("/media")
         async def media(socket: WebSocket) -> None:
-            socket.scope["extensions"]["lock.passed"]()
+            socket.scope["extensions"]["connection.authenticated"]()
             await socket.accept()
             socket.scope["extensions"]["media.direct"]["deliver_to"](self.messages.append)
             while (message := await socket.receive())["type"] == "websocket.receive":

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.cli.log import catch_unseen
+from app.cli.log import log_unhandled
 
 MESSAGE = "fault that no code handled"
 
@@ -40,7 +40,7 @@ async def test_a_fault_that_no_code_handles_is_one_line(
     caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     loop = asyncio.get_running_loop()
-    catch_unseen(loop)
+    log_unhandled(loop)
     future = loop.create_future()
     future.set_exception(KeyError("of a future"))
     del future

@@ -22,16 +22,18 @@ from app.wires.twilio.twiml import one_moment
 logger = logging.getLogger(__name__)
 
 ANSWER_S = 2.5  # so that the next best, which takes no more than a moment, comes within 3
-NEXT_BEST_S = 2.0
-MOST_TIMES = 2  # that Twilio is asked to come again, before the caller is helped without the agent
+FALLBACK_S = 2.0
+MOST_REPEATS = (
+    2  # that Twilio is asked to come again, before the caller is helped without the agent
+)
 
 Form = Mapping[str, str]
 Handler = Callable[[Request, Form], Coroutine[Any, Any, Response]]
 
 
-def answered(next_best: Handler) -> Callable[[Handler], Callable[[Request], Awaitable[Response]]]:
+def webhook(fallback: Handler) -> Callable[[Handler], Callable[[Request], Awaitable[Response]]]:
     """Makes a route of a webhook's handler, which gets the form once that is known to be Twilio's.
-    `next_best`: answers in its place when it fails or takes too long."""
+    `fallback`: answers in its place when it fails or takes too long."""
 
     def decorate(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:
@@ -43,7 +45,7 @@ def answered(next_best: Handler) -> Callable[[Handler], Callable[[Request], Awai
             except Exception as error:  # the boundary of a webhook: the call goes on
                 _log(request, form, error)
             try:
-                return await within(NEXT_BEST_S, next_best(request, form))
+                return await within(FALLBACK_S, fallback(request, form))
             except HTTPException:
                 raise
             except Exception as error:
@@ -65,17 +67,17 @@ def _log(request: Request, form: Form, error: Exception) -> None:
         logger.error("webhook failed", exc_info=error, extra=extra)
 
 
-async def nothing_to_say(request: Request, form: Form) -> Response:
+async def acknowledge(request: Request, form: Form) -> Response:
     """For what Twilio only tells."""
     return Response(status_code=204)
 
 
-async def once_more(request: Request, form: Form) -> Response:
+async def ask_again(request: Request, form: Form) -> Response:
     """Twilio is to come again in a moment, and the caller is asked to wait; in the end they are
     helped without the agent."""
     services: Services = request.app.state.services
     times = request.query_params.get("again", "0")
-    if times not in map(str, range(MOST_TIMES)):
+    if times not in map(str, range(MOST_REPEATS)):
         return await apology(request, form)
     base_url = base_of(request)
     prefix, path = urlsplit(base_url).path, request.url.path

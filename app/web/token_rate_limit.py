@@ -1,4 +1,4 @@
-"""A brake on guesses: whoever sends wrong tokens again and again is asked to wait.
+"""A rate_limit on guesses: whoever sends wrong tokens again and again is asked to wait.
 
 It is for failures only. The right token is never held up, though it comes from the same address as
 a stranger's guesses: behind a proxy all do.
@@ -15,7 +15,7 @@ MOST_PEERS = 10_000
 _IPV6_PREFIX = 64  # what one subscriber has
 
 
-class Brake:
+class TokenRateLimit:
     """Counts wrong tokens by peer. `clock`: monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
