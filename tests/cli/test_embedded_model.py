@@ -133,7 +133,7 @@ async def test_an_agent_without_lines_answers_all_the_same() -> None:
         assert await caller.says("Thank you.") == "You are welcome."
 
 
-# --- what stands in the way -----------------------------------------------------------------------
+# --- faults ---------------------------------------------------------------------------------------
 
 
 def test_without_the_extra_the_one_error_names_what_to_install(

@@ -1,4 +1,4 @@
-"""What a log line looks like, and what it does not show."""
+"""The format of log lines, and what is redacted from them."""
 
 import json
 import logging
@@ -26,7 +26,7 @@ def loggers_as_they_were() -> Iterator[None]:
 
 
 def err_of(capsys: pytest.CaptureFixture[str]) -> str:
-    """What was written to stderr, once everything is."""
+    """Everything logged so far, as written to stderr."""
     assert settle(10)
     return capsys.readouterr().err
 

@@ -1,4 +1,4 @@
-"""What no code saw to its end is one line of the log, and no page on stderr."""
+"""An unhandled exception is one line of the log, not a traceback on stderr."""
 
 import asyncio
 import gc
@@ -36,7 +36,7 @@ def fails() -> None:
     raise OSError("in a thread")
 
 
-async def test_a_fault_that_no_code_handles_is_one_line(
+async def test_each_unhandled_exception_is_one_line(
     caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     loop = asyncio.get_running_loop()
@@ -62,7 +62,7 @@ async def test_a_fault_that_no_code_handles_is_one_line(
     lines = [record.__dict__ for record in caplog.records if record.message == MESSAGE]
     assert {line["error"] for line in lines} >= {
         "KeyError('of a future')",
-        "ValueError('0171 2345678')",  # hidden by the formatter
+        "ValueError('0171 2345678')",  # redacted when it is formatted
         "OSError('in a thread')",
         "RuntimeError('stays')",
     }
