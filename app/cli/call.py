@@ -82,8 +82,8 @@ def call(
     """
     screen = Screen(Console(highlight=False))
     order = {"to": re.sub(r"[ ().-]", "", to)}
-    told = {"context": context, "greeting": greeting, "voicemail": voicemail}
-    order |= {name: text for name, text in told.items() if text}
+    texts = {"context": context, "greeting": greeting, "voicemail": voicemail}
+    order |= {name: text for name, text in texts.items() if text}
     service: Service | None = None
     try:
         service = service_at(url, token)

@@ -323,8 +323,8 @@ async def _speak(
             sample = sample.on_the_phone() if job.phone else sample
             await asyncio.to_thread(sample.write_wav, path)
         except VoiceError as error:
-            told = str(error)
-            named = told if choice.label in told else f"{choice.label}: {told}"
+            message = str(error)
+            named = message if choice.label in message else f"{choice.label}: {message}"
             faults.append(VoiceError(named, kind=error.kind))
         except ConfigError as error:
             faults.append(error)

@@ -1,4 +1,4 @@
-"""Which paths there are, as strangers and proxies spell them, and a line for each that is none."""
+"""Requests for paths that do not exist: access checks, and a log line with the likely path."""
 
 import difflib
 import logging
@@ -21,8 +21,11 @@ MEDIA = "media-stream"
 
 
 class StripTrailingSlash:
-    """A path with a slash at its end is the one without: a redirect would cost a webhook its form,
-    and many of Twilio's users type the slash. What was signed stays in `raw_path`."""
+    """Middleware: serves `/path/` like `/path`.
+
+    A redirect would lose a webhook's form, and users often type the slash in Twilio's console.
+    `raw_path` keeps the path that Twilio signed.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -35,7 +38,7 @@ class StripTrailingSlash:
 
 
 class KnownPaths:
-    """The paths of these routers, for requests that fit none of them."""
+    """The paths of these routers, and what happens to requests that match none of them."""
 
     def __init__(self, *routers: APIRouter) -> None:
         routes = [route for router in routers for route in router.routes]
@@ -43,11 +46,12 @@ class KnownPaths:
         self._twilios = {_head(each.path) for each in routes if isinstance(each, SignedRoute)}
 
     async def check_access(self, request: Request) -> None:
-        """A request that fits no route, or none of its method: whoever may not use what lies there
-        is not fields so. Logs it.
+        """Demand the credentials of the routes next to a request that matches no route or method.
+
+        Without them, a client cannot find out which paths exist. Logs the request if it has them.
 
         Raises:
-            HTTPException: 401 or 403, as the routes beside it answer; 426 at the media stream.
+            HTTPException: 401 or 403, as the routes next to it answer; 426 for the media stream.
         """
         head = _head(request.url.path)
         if head == MEDIA:
@@ -62,11 +66,11 @@ class KnownPaths:
         logger.warning("request for a path that does not exist", extra=extra)
 
     def unknown_websocket(self) -> WebSocketRoute:
-        """Takes the WebSockets that no other route does, and refuses them."""
+        """The last route: refuses every WebSocket that no other route takes."""
         return WebSocketRoute("/{path:path}", _UnknownWebSocket(self._log_fields))
 
     def _log_fields(self, scope: Scope) -> dict[str, str]:
-        """What the log tells: the path, who asked, and the path that was probably meant."""
+        """The log fields: the path, the peer, and in `near` the path that was probably meant."""
         fields = {"method": str(scope.get("method", "GET")), "path": str(scope["path"])}
         known = [f"/{head}" for head in (*self._twilios, *self._api, MEDIA, SPEECH.strip("/"))]
         near = difflib.get_close_matches(f"/{_head(scope['path'])}", known, n=1)
@@ -76,6 +80,7 @@ class KnownPaths:
 
 
 def _no_upgrade(request: Request) -> NoReturn:
+    """Refuse an HTTP request for the media stream: probably a proxy dropped its Upgrade header."""
     gate: Gate = request.app.state.gate
     report_refused_stream(request.scope, request.url.path.removeprefix(f"/{MEDIA}").strip("/"))
     if not gate.admits_stream({**request.scope, "type": "websocket"}):
@@ -96,5 +101,5 @@ class _UnknownWebSocket:
 
 
 def _head(path: str) -> str:
-    """The first part of a path."""
+    """The first segment of a path."""
     return path[:100].split("/")[1] if path.startswith("/") else ""

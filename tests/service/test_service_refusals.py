@@ -193,7 +193,7 @@ async def test_a_stream_url_without_upgrade_says_what_the_proxy_lacks(
         async with w.http.get(f"{w.url}{path}", headers=headers) as answer:
             assert answer.status == status
         line = why(w, "media socket refused")
-        assert line["reason"] == "the request is no WebSocket handshake"
+        assert line["reason"] == "the request is not a WebSocket handshake"
         assert "Upgrade" in line["fix"]
         await over(w)
 

@@ -137,7 +137,7 @@ async def test_a_database_that_hangs_leaves_the_caller_with_a_fresh_agent(
             may_ask.set()
             await call.wait_connected(2)
             await call.wait_heard(2 * 480)
-        (logged,) = w.log.of("webhook answered with the next best")
+        (logged,) = w.log.of("webhook answered with its fallback")
         assert (logged["call_sid"], logged["path"]) == (call.call_sid, "/stream-ended")
 
 

@@ -48,8 +48,9 @@ class Repeats:
     different calls are different kinds, so that no call suppresses the lines of another.
 
     `MOST` lines of each kind pass in `WINDOW_S`. The rest is counted; `due` returns the counts once
-    the window is over. At most `MOST_KINDS` kinds are kept; the oldest one makes room. `now_s`: monotonic
-    seconds.
+    the window is over. At most `MOST_KINDS` kinds are kept; the oldest one makes room.
+
+    `now_s`: monotonic seconds.
     """
 
     def __init__(self) -> None:
