@@ -1,4 +1,4 @@
-"""Wrong tokens are counted by peer, for a minute, within bounds."""
+"""Wrong tokens are counted by peer, for a minute, in bounded memory."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def guesses(rate_limit: TokenRateLimit, peer: str, count: int) -> list[int]:
     return [rate_limit.failed(peer) for _ in range(count)]
 
 
-def test_the_first_failures_are_free_and_the_next_one_waits_for_the_minutes_end(
+def test_past_the_first_failures_a_peer_waits_for_the_end_of_the_minute(
     clock: Clock,
 ) -> None:
     rate_limit = TokenRateLimit(clock)
@@ -32,7 +32,7 @@ def test_the_first_failures_are_free_and_the_next_one_waits_for_the_minutes_end(
     assert rate_limit.failed("203.0.113.1") == 0
 
 
-def test_each_peer_has_its_own_and_a_subscribers_ipv6_network_is_one(clock: Clock) -> None:
+def test_an_ipv4_address_is_a_peer_and_so_is_an_ipv6_network(clock: Clock) -> None:
     rate_limit = TokenRateLimit(clock)
     guesses(rate_limit, "203.0.113.1", MOST_FAILURES)
     assert rate_limit.failed("203.0.113.2") == 0
@@ -44,12 +44,12 @@ def test_each_peer_has_its_own_and_a_subscribers_ipv6_network_is_one(clock: Cloc
 
 
 @pytest.mark.parametrize("peer", ["", "no address", "fe80::1%eth0", "x" * 10_000])
-def test_whatever_a_peer_is_called_it_is_counted(clock: Clock, peer: str) -> None:
+def test_any_text_is_counted_as_a_peer(clock: Clock, peer: str) -> None:
     rate_limit = TokenRateLimit(clock)
     assert any(guesses(rate_limit, peer, MOST_FAILURES + 1))
 
 
-def test_memory_is_bounded_and_the_last_to_fail_are_kept(clock: Clock) -> None:
+def test_memory_is_bounded_and_the_latest_failures_are_kept(clock: Clock) -> None:
     rate_limit = TokenRateLimit(clock)
     guesses(rate_limit, "203.0.113.1", MOST_FAILURES)
     for number in range(MOST_PEERS + 100):

@@ -1,4 +1,4 @@
-"""What an HTTP connection may take before anything about its peer is known."""
+"""The limits of an HTTP connection, before its peer is authenticated."""
 
 import pytest
 
@@ -21,11 +21,11 @@ async def test_requests_are_answered_one_after_the_other_on_a_kept_connection() 
         assert not wire.ended and not s.refusals()
 
 
-# --- how much -------------------------------------------------------------------------------------
+# --- sizes ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [READ_BYTES, 300 << 20])
-async def test_a_head_without_end_is_refused_at_its_limit(size: int) -> None:
+async def test_an_endless_head_is_refused_at_its_limit(size: int) -> None:
     async with stage(head_bytes=1000) as s:
         wire = s.wire()
         line = b"X-Long: " + b"v" * 100 + b"\r\n"
@@ -46,7 +46,7 @@ async def test_a_head_is_counted_to_the_byte(more: int) -> None:
 
 
 @pytest.mark.parametrize("where", ["a request line", "an empty header", "blank lines before"])
-async def test_no_part_of_a_head_is_free(where: str) -> None:
+async def test_every_part_of_a_head_counts(where: str) -> None:
     endless = {
         "a request line": b"GET /" + b"a" * 9000,
         "an empty header": b"GET / HTTP/1.1\r\nX: " + b" " * 9000,
@@ -58,7 +58,7 @@ async def test_no_part_of_a_head_is_free(where: str) -> None:
         assert wire.status == 431
 
 
-async def test_headers_are_counted_before_they_are_kept() -> None:
+async def test_headers_are_counted_before_they_are_stored() -> None:
     async with stage() as s:
         wire = s.wire()
         taken = await wire.sends(b"GET /hello HTTP/1.1\r\n" + b"a:\r\n" * 200)
@@ -66,7 +66,7 @@ async def test_headers_are_counted_before_they_are_kept() -> None:
         assert taken and s.refusals() == {"a request has at most 100 header lines": 1}
 
 
-async def test_lines_behind_a_chunked_body_count_as_headers_and_change_none() -> None:
+async def test_trailers_count_as_headers_and_change_none() -> None:
     async with stage(headers=10) as s:
         good, bad = s.wire(), s.wire()
         await good.sends(CHUNKED + b"1\r\na\r\n0\r\n" + b"Authorization: b\r\n" * 5 + b"\r\n")
@@ -76,7 +76,7 @@ async def test_lines_behind_a_chunked_body_count_as_headers_and_change_none() ->
 
 
 @pytest.mark.parametrize("endless", [b"1\r\na\r\n" * 9000, b"1;" + b"e" * 9000])
-async def test_chunks_and_what_frames_them_have_a_limit(endless: bytes) -> None:
+async def test_chunks_and_their_headers_have_a_limit(endless: bytes) -> None:
     async with stage(body_bytes=8000) as s:
         wire = s.wire()
         await wire.sends(CHUNKED + endless)
@@ -89,14 +89,16 @@ async def test_a_body_that_is_not_read_does_not_hold_the_connection() -> None:
         wire = s.wire()
         await wire.sends(POST % (b"refused", 10_000_000) + b"a" * 5000)
         assert wire.status == 200 and b"connection: close" in wire.sent
-        assert wire.ended == "half"  # what still comes is discarded, and the answer can be read
+        assert (
+            wire.ended == "half"
+        )  # further input is discarded, so that the client can read the answer
         await wire.sends(b"a" * 50_000)
         await s.clock.advance(s.server.registry.limits.linger_s)
         assert wire.ended == "aborted"
 
 
 @pytest.mark.parametrize("reads", [True, False])
-async def test_who_waits_for_100_continue_is_told_to_go_on_or_answered(reads: bool) -> None:
+async def test_expect_100_continue_gets_100_or_the_final_answer(reads: bool) -> None:
     async with stage() as s:
         wire = s.wire()
         path = b"body" if reads else b"refused"
@@ -121,7 +123,7 @@ async def test_pipelined_requests_wait_in_the_kernel() -> None:
         assert b" 429 " in wire.sent and wire.ended == "half"
 
 
-async def test_what_is_wrong_behind_a_good_request_does_not_cost_its_answer() -> None:
+async def test_a_good_request_is_answered_though_the_next_one_is_wrong() -> None:
     async with stage() as s:
         wire = s.wire()
         good = POST % (b"body", 2) + b"ab"
@@ -132,10 +134,10 @@ async def test_what_is_wrong_behind_a_good_request_does_not_cost_its_answer() ->
         assert wire.ended == "half"
 
 
-# --- how long -------------------------------------------------------------------------------------
+# --- deadlines ------------------------------------------------------------------------------------
 
 
-async def test_a_connection_that_says_nothing_is_closed_after_ten_seconds() -> None:
+async def test_a_connection_without_a_request_is_closed_after_ten_seconds() -> None:
     async with stage() as s:
         wire = s.wire()
         await s.clock.advance(9.9)
@@ -146,7 +148,7 @@ async def test_a_connection_that_says_nothing_is_closed_after_ten_seconds() -> N
 
 
 @pytest.mark.parametrize("first", [b"", HELLO])
-async def test_a_trickled_head_has_ten_seconds_altogether(first: bytes) -> None:
+async def test_a_trickled_head_has_ten_seconds_in_total(first: bytes) -> None:
     async with stage() as s:
         wire = s.wire()
         await wire.sends(first)
@@ -170,7 +172,7 @@ async def test_a_kept_connection_is_closed_when_no_request_follows() -> None:
 
 
 @pytest.mark.parametrize("trickled", [True, False])
-async def test_a_body_has_twenty_seconds_altogether(trickled: bool) -> None:
+async def test_a_body_has_twenty_seconds_in_total(trickled: bool) -> None:
     async with stage() as s:
         wire = s.wire()
         await wire.sends(POST % (b"body", 100))
@@ -181,10 +183,10 @@ async def test_a_body_has_twenty_seconds_altogether(trickled: bool) -> None:
         await s.clock.advance(1.1)
         assert (wire.status, wire.ended, s.bodies) == (408, "closed", [])
         assert s.refusals() == {BODY_LATE: 1}
-        assert not s.server.server_state.tasks  # the application was told that it will not come
+        assert not s.server.server_state.tasks  # the application received http.disconnect
 
 
-async def test_the_time_that_we_take_counts_for_no_client() -> None:
+async def test_the_services_own_time_does_not_count_against_a_client() -> None:
     async with stage() as s:
         slow, late = s.wire(), s.wire()
         await slow.sends(b"GET /waits HTTP/1.1\r\n\r\n")
@@ -198,7 +200,7 @@ async def test_the_time_that_we_take_counts_for_no_client() -> None:
         assert (slow.status, late.status, s.bodies) == (200, 200, [200_000])
 
 
-async def test_a_request_behind_another_has_time_limits_of_its_own() -> None:
+async def test_a_pipelined_request_has_its_own_deadlines() -> None:
     async with stage() as s:
         wire = s.wire()
         await wire.sends(b"GET /waits HTTP/1.1\r\n\r\nGET /hel")
@@ -216,7 +218,7 @@ async def test_an_answer_that_is_not_read_ends_the_connection_after_thirty_secon
         wire.unread = 100_000
         wire.connection.pause_writing()
         await wire.sends(HELLO)
-        for _ in range(4):  # a slow reader is no offender
+        for _ in range(4):  # a slow reader is not disconnected
             await s.clock.advance(29)
             wire.unread -= 20_000
             await s.clock.advance(1.1)
@@ -226,7 +228,7 @@ async def test_an_answer_that_is_not_read_ends_the_connection_after_thirty_secon
         assert not s.server.server_state.tasks
 
 
-async def test_a_connection_that_is_closed_and_not_read_is_reset_in_the_end() -> None:
+async def test_a_closed_connection_whose_answer_is_not_read_is_reset() -> None:
     async with stage() as s:
         wire = s.wire()
         wire.unread = 5000
@@ -236,7 +238,7 @@ async def test_a_connection_that_is_closed_and_not_read_is_reset_in_the_end() ->
         assert wire.ended == "aborted" and len(s.server.registry) == 0
 
 
-async def test_who_does_not_read_a_refusal_is_gone_after_two_seconds() -> None:
+async def test_a_client_that_does_not_read_a_refusal_is_disconnected_after_two_seconds() -> None:
     async with stage() as s:
         wire = s.wire()
         wire.unread = 5000
@@ -246,7 +248,7 @@ async def test_who_does_not_read_a_refusal_is_gone_after_two_seconds() -> None:
         assert wire.ended == "aborted" and len(s.server.registry) == 0
 
 
-# --- what -----------------------------------------------------------------------------------------
+# --- malformed requests ---------------------------------------------------------------------------
 
 WRONG = {
     "TLS": (bytes.fromhex("16030100c8010000c40303") + bytes(100), 400),
@@ -271,7 +273,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("sent", "status"), WRONG.values(), ids=WRONG)
-async def test_what_is_no_request_is_refused_in_one_line(sent: bytes, status: int) -> None:
+async def test_a_malformed_request_is_refused_in_one_line(sent: bytes, status: int) -> None:
     async with stage() as s:
         wire = s.wire()
         await wire.sends(sent)
@@ -283,7 +285,7 @@ async def test_what_is_no_request_is_refused_in_one_line(sent: bytes, status: in
             assert list(s.refusals()) == [TLS]
 
 
-async def test_an_offer_of_another_protocol_is_answered_as_http() -> None:
+async def test_an_upgrade_to_another_protocol_is_answered_as_http() -> None:
     offer = HELLO.replace(b"Host", b"Connection: Upgrade\r\nUpgrade: h2c\r\nHost")
     async with stage() as s:
         wire = s.wire()
@@ -295,7 +297,7 @@ async def test_an_offer_of_another_protocol_is_answered_as_http() -> None:
         assert with_body.status == 400
 
 
-async def test_a_client_that_leaves_amid_its_request_is_no_fault(
+async def test_a_client_that_disconnects_during_its_request_is_not_an_error(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with stage() as s:
@@ -308,7 +310,7 @@ async def test_a_client_that_leaves_amid_its_request_is_no_fault(
     assert not [record for record in caplog.records if record.levelname in ("ERROR", "CRITICAL")]
 
 
-async def test_an_upgrade_behind_an_unanswered_request_is_refused() -> None:
+async def test_a_handshake_pipelined_after_an_unanswered_request_is_refused() -> None:
     async with stage() as s:
         wire = s.wire()
         await wire.sends(POST % (b"late", 2) + b"abGET /media HTTP/1.1\r\n" + UPGRADE + b"\r\n")

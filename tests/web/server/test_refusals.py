@@ -1,4 +1,4 @@
-"""A flood of refusals in the log."""
+"""Refusals are summarized in the log."""
 
 import logging
 
@@ -8,7 +8,7 @@ from app.web.server.refusals import Refusals
 from tests.web.server.fake_transport import Clock
 
 
-async def test_a_flood_is_a_few_lines_that_tell_how_many(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_flood_is_a_few_lines_with_their_counts(caplog: pytest.LogCaptureFixture) -> None:
     clock = Clock()
     refusals = Refusals(clock.as_loop)
     for second in range(300):
@@ -26,7 +26,7 @@ async def test_a_flood_is_a_few_lines_that_tell_how_many(caplog: pytest.LogCaptu
     assert len(caplog.records) == len(lines) + 1
 
 
-async def test_what_is_rare_is_told_within_a_second(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_rare_refusal_is_logged_within_a_second(caplog: pytest.LogCaptureFixture) -> None:
     clock = Clock()
     refusals = Refusals(clock.as_loop)
     for expected in (1, 2):

@@ -1,4 +1,4 @@
-"""What a WebSocket may take: its handshake, its frames, and its end."""
+"""The limits of a WebSocket: its handshake, its frames, and its close."""
 
 import struct
 
@@ -17,7 +17,7 @@ def handshake(path: str = "/media", *headers: bytes) -> bytes:
 
 
 def frame(opcode: int, data: bytes = b"", *, fin: bool = True) -> bytes:
-    """As a client sends it; the mask is zero."""
+    """A frame as a client sends it, masked with zeros."""
     size = len(data)
     if size < 126:
         length = bytes([0x80 | size])
@@ -29,7 +29,7 @@ def frame(opcode: int, data: bytes = b"", *, fin: bool = True) -> bytes:
 
 
 def close_code(wire: Wire) -> int:
-    """Of the close frame that the service sent last."""
+    """The code of the last close frame that the service sent."""
     at = wire.sent.rindex(b"\x88")
     return int.from_bytes(wire.sent[at + 2 : at + 4], "big")
 
@@ -53,7 +53,7 @@ async def media(s: Stage) -> Wire:
         [b"X-Latin: \xfc"],
     ],
 )
-async def test_headers_that_have_nothing_to_do_with_the_handshake_do_not_harm_it(
+async def test_other_headers_do_not_harm_a_handshake(
     headers: list[bytes],
 ) -> None:
     async with stage() as s:
@@ -89,13 +89,13 @@ async def test_a_wrong_handshake_is_refused_in_one_line(
         await wire.sends(sent)
         assert (wire.status, wire.ended) == (status, "half")
         assert list(s.refusals().values()) == [1]
-        await s.clock.advance(2.1)  # its client neither reads nor closes
+        await s.clock.advance(2.1)  # the client neither reads nor closes
         assert not len(s.server.registry)
         assert not s.server.server_state.connections
     assert not [r for r in caplog.records if r.exc_info or r.levelname == "ERROR"]
 
 
-async def test_a_handshake_that_the_application_does_not_answer_ends() -> None:
+async def test_a_handshake_that_the_application_does_not_answer_times_out() -> None:
     async with stage() as s:
         wire = s.wire()
         await wire.sends(handshake("/never"))
@@ -109,7 +109,7 @@ async def test_a_handshake_that_the_application_does_not_answer_ends() -> None:
 
 
 @pytest.mark.parametrize("gone", [True, False])
-async def test_a_refused_handshake_is_closed_though_its_client_stays(gone: bool) -> None:
+async def test_a_refused_handshake_is_closed_whether_or_not_the_client_closes(gone: bool) -> None:
     async with stage() as s:
         wire = s.wire()
         await wire.sends(handshake("/nowhere") + b"more than that")
@@ -121,7 +121,7 @@ async def test_a_refused_handshake_is_closed_though_its_client_stays(gone: bool)
         assert not len(s.server.registry)
 
 
-async def test_what_is_sent_before_the_handshake_is_answered_waits() -> None:
+async def test_frames_sent_before_the_handshake_is_answered_wait() -> None:
     async with stage() as s:
         wire = s.wire()
         await wire.sends(handshake() + frame(TEXT, b"early") + frame(TEXT, b"again"))
@@ -150,18 +150,18 @@ async def test_a_flood_of_frames_closes_the_socket(flood: bytes) -> None:
         assert s.refusals() == {FLOOD: 1}
 
 
-async def test_a_burst_after_a_stall_of_a_minute_is_no_flood() -> None:
+async def test_a_burst_after_a_stall_of_a_minute_is_allowed() -> None:
     async with stage() as s:
         wire = await media(s)
         message = frame(TEXT, b"m" * 400)
         await wire.sends(message * 3000)
-        for _ in range(600):  # and on it goes, twice as fast as any stream
+        for _ in range(600):  # then twice as fast as any media stream
             await wire.sends(message * 10)
             s.clock.now_s += 0.1
         assert len(s.messages) == 9000 and not wire.ended
 
 
-async def test_a_turn_of_the_loop_reads_so_much_of_a_socket_and_no_more() -> None:
+async def test_one_turn_of_the_loop_reads_one_buffer_of_a_socket() -> None:
     async with stage() as s:
         wire = await media(s)
         wire.connection.get_buffer(-1)[:] = (frame(TEXT, b"x" * 10) * READ_BYTES)[:READ_BYTES]
@@ -196,7 +196,7 @@ async def test_fragments_become_one_message() -> None:
         (frame(TEXT, b"x" * (1 << 20), fin=False) + frame(CONT, b"x"), 1009),
     ],
 )
-async def test_a_broken_rule_closes_the_socket_and_its_client_can_read_why(
+async def test_a_protocol_violation_closes_the_socket_with_its_code(
     sent: bytes, code: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with stage() as s:
@@ -210,7 +210,7 @@ async def test_a_broken_rule_closes_the_socket_and_its_client_can_read_why(
 
 
 @pytest.mark.parametrize("answers", [True, False])
-async def test_a_socket_that_the_application_leaves_is_closed_though_its_client_is_silent(
+async def test_at_shutdown_a_socket_is_closed_though_its_client_is_silent(
     answers: bool,
 ) -> None:
     async with stage() as s:
@@ -221,7 +221,7 @@ async def test_a_socket_that_the_application_leaves_is_closed_though_its_client_
         assert wire.ended == "closed" and not len(s.server.registry)
 
 
-async def test_a_stop_amid_a_closing_handshake_is_no_fault() -> None:
+async def test_a_shutdown_during_a_closing_handshake_is_not_an_error() -> None:
     async with stage() as s:
         closing, failed, refused = await media(s), await media(s), s.wire()
         for wire in (closing, failed, refused):
