@@ -39,7 +39,7 @@ def test_a_line_says_when_what_and_with_which_data(capsys: pytest.CaptureFixture
     line = err_of(capsys)
 
     assert re.fullmatch(
-        r"\d\d:\d\d:\d\d\.\d{3} INFO  app\.bridge call started call_sid=CA1 count=3 "
+        r"\d\d:\d\d:\d\d\.\d{3} INFO  app\.bridge\.leg\.leg call started call_sid=CA1 count=3 "
         r'why="said \\"no\\"" empty="" list="\[1, null\]"\n',
         line,
     )
