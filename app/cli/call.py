@@ -77,8 +77,8 @@ def call(
     python -m app call +14155550123
     python -m app call +14155550123 --context "Ask for her order number."
 
-    Exit status 0: the callee answered (with --no-wait: the call was placed); 1: they did not, or
-    the service refused; 2: a setting is wrong, or the service cannot be reached; 130: Ctrl-C.
+    Exit status 0: the call was answered (with --no-wait: placed); 1: it was not, or the service
+    refused; 2: a setting is wrong, or the service cannot be reached; 130: Ctrl-C.
     """
     screen = Screen(Console(highlight=False))
     order = {"to": re.sub(r"[ ().-]", "", to)}

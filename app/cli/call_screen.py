@@ -112,5 +112,5 @@ class Screen:
 
 
 def _text(words: str, style: str = "") -> Text:
-    """Text from the service, with control characters escaped: the terminal obeys none."""
+    """Text from the service, with its control characters escaped."""
     return Text(one_line(words), style)

@@ -72,8 +72,9 @@ def voices(
 ) -> None:
     """List the agent's voices, or record them into WAV files.
 
-    Without an option: list the voices in the order in which they take over, with their credentials.
-    With --say, --voice, --all, --out or --phone: say a text, and measure how fast it comes.
+    Without an option: list the voices in the order in which they take over, and whether their
+    credentials are set. With --say, --voice, --all, --out or --phone: say a text, and measure how
+    fast it comes.
 
     \b
     python -m app voices

@@ -42,8 +42,8 @@ class Line:
 
 
 def line_of(record: logging.LogRecord) -> Line:
-    """Copy a record. Mutable values become text now; reading source lines and redaction, which are
-    slow, happen in `formatted`."""
+    """Copy a record, mutable values included. Reading source lines and redaction, which are slow,
+    happen in `formatted`."""
     extras = {k: _fixed(v) for k, v in record.__dict__.items() if k not in _STANDARD}
     trace: traceback.TracebackException | str = str(extras.pop(TRACE, ""))
     if record.exc_info and record.exc_info[1] is not None:

@@ -44,8 +44,8 @@ class _Kind:
 
 
 class Repeats:
-    """Counts lines by kind: the same logger, level, message, reason and type of exception. Lines of
-    different calls are different kinds, so that no call suppresses the lines of another.
+    """Counts lines by kind: the same logger, level, message, reason, decision and exception type.
+    Lines of different calls are different kinds, so that no call suppresses the lines of another.
 
     `MOST` lines of each kind pass in `WINDOW_S`. The rest is counted; `due` returns the counts once
     the window is over. At most `MOST_KINDS` kinds are kept; the oldest one makes room.

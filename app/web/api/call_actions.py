@@ -87,8 +87,8 @@ class Accepted(BaseModel):
 
 @router.post("", status_code=201, summary="Place a call", responses=documented(403, 409, 502, 504))
 async def place_call(request: Request, response: Response, call: NewCall) -> PlacedCall:
-    """Call a number. It has to begin with one of OUTBOUND_PREFIXES, and must not have been called
-    in the last OUTBOUND_REPEAT_SECONDS."""
+    """Call a number. It has to begin with one of OUTBOUND_PREFIXES (default: the calling code of
+    TWILIO_PHONE_NUMBER), and must not have been called in the last OUTBOUND_REPEAT_SECONDS."""
     outbound: Outbound = request.app.state.outbound
     switchboard: Switchboard = request.app.state.switchboard
     gate: Gate = request.app.state.gate

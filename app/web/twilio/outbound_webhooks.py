@@ -76,8 +76,8 @@ async def answering_machine(request: Request, form: Form) -> Response:
 
 
 def _report_voicemail(request: Request, call_sid: str, placed: PlacedCall) -> None:
-    """If a machine answered, tell the agent. Twilio reports it after the machine's greeting, so the
-    machine is recording now."""
+    """Tell the agent if a machine answered. Twilio reports it after the machine's greeting: it is
+    recording now."""
     switchboard: Switchboard = request.app.state.switchboard
     services: Services = request.app.state.services
     if placed.answered_by.startswith("machine"):
