@@ -1,6 +1,7 @@
-"""`python -m app calls`: list the calls of the database, or show one of them."""
+"""`python -m app calls`: list the calls of the database, show one, or replay one."""
 
 import asyncio
+import json
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -8,13 +9,16 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from app.cli.terminal import WRONG_SETTINGS, console, fail
+from app.config.agent.file import load_agent
 from app.config.settings import load_settings
 from app.errors import BridgeError
+from app.records.replays import Command, events_in, replay_call
 from app.records.report.call_report import CallReport, read_call
 from app.records.report.files import keep_call, record_of
 from app.records.report.terminal import facts, listing, transcript
-from app.records.schema import CallRow
+from app.records.schema import CallRow, TimelineRow
 from app.records.store import Store
+from app.records.visible import visible
 
 calls = typer.Typer(
     invoke_without_command=True,
@@ -22,6 +26,7 @@ calls = typer.Typer(
     pretty_exceptions_enable=False,
 )
 NO_SUCH_CALL = 1
+DIFFERS, NOT_REPLAYABLE = 1, 2
 _PAGE = 200
 
 Result = TypeVar("Result")
@@ -36,13 +41,14 @@ def list_calls(
     context: typer.Context,
     limit: Annotated[int, typer.Option(min=1, help="How many calls to list.")] = 20,
 ) -> None:
-    """List the calls in the database, or show one.
+    """List the calls in the database, show one, or replay one.
 
     \b
     python -m app calls                     the newest 20
     python -m app calls --limit 100
     python -m app calls show last           the newest call, with its transcript
     python -m app calls show CA12ab --keep DIR
+    python -m app calls replay last         compare this version with the recorded commands
 
     This reads the database of DATABASE_URL; the service need not be running.
     """
@@ -95,6 +101,71 @@ def show(
         )
 
 
+@calls.command()
+def replay(
+    call: Annotated[
+        str,
+        typer.Argument(
+            metavar="SID|FILE",
+            help="The call's SID, the beginning of it, 'last', or a call.json from a bug report.",
+        ),
+    ],
+    agent_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--agent",
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="An agent file, in place of the recorded agent.",
+        ),
+    ] = None,
+) -> None:
+    """Replay a call: does this version give the same commands as the one that recorded it?
+
+    Passes the recorded events to the call's state machine, and compares the commands.
+
+    \b
+    python -m app calls replay last
+    python -m app calls replay call.json --agent agent.toml
+
+    Exit status 0: all commands are the same; 1: one differs, or there is no such call; 2: the call
+    cannot be replayed.
+    """
+    try:
+        agent = load_agent(agent_file).agent if agent_file else None
+        rows = events_in(Path(call)) if call.endswith(".json") else _run(_timeline(call))
+        result = replay_call(rows, agent)
+    except BridgeError as error:
+        fail(error, NOT_REPLAYABLE)
+    terminal = console()
+    terminal.print(
+        f"{result.events} events in {_counted(result.legs, 'leg')}, "
+        f"{_counted(result.commands, 'command')}; format {result.format}."
+    )
+    if result.difference is None:
+        terminal.print("All commands are as recorded.")
+        return
+    number, recorded, replayed = result.difference
+    terminal.print(f"Command {number} differs; those before it are as recorded.")
+    for label, command in (("recorded", recorded), ("replayed", replayed)):
+        terminal.print(
+            f"  {label}: {_text(command)}", soft_wrap=True, highlight=False, markup=False
+        )
+    raise typer.Exit(DIFFERS)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _text(command: Command | None) -> str:
+    if command is None:
+        return "no more commands"
+    at_ms, name, data = command
+    return visible(f"{at_ms / 1000:.3f} s  {name} {json.dumps(data, ensure_ascii=False)}")
+
+
 # --- from the store ---------------------------------------------------------------------------
 
 
@@ -127,6 +198,14 @@ async def _one(sid: str) -> tuple[CallReport, dict[str, Any]]:
         if report is None:
             raise _NoSuchCall(f"there is no record of the call {sid}")
         return report, await record_of(store, report)
+    finally:
+        await store.aclose()
+
+
+async def _timeline(sid: str) -> list[TimelineRow]:
+    store = await _open()
+    try:
+        return await store.timeline(await _whole_sid(store, sid))
     finally:
         await store.aclose()
 

@@ -80,7 +80,7 @@ class Sample:
 def sentences_of(text: str) -> list[str]:
     """The speakable part of a text, in the sentences that a call would send to a voice."""
     cleaner = Cleaner()
-    return [said for said in map(cleaner.say, sentences(text)) if said]
+    return [said for said in map(cleaner.clean, sentences(text)) if said]
 
 
 async def record(
