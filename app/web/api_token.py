@@ -39,7 +39,8 @@ def bearer_of(request: Request) -> str:
 
 
 def check_token(request: Request) -> None:
-    """Demand `request.app.state.api_token` in the Authorization header.
+    """Demand `request.app.state.api_token` in the Authorization header. The right token marks the
+    connection as authenticated.
 
     Raises:
         HTTPException: 401 without it, 429 after too many wrong tokens.
@@ -47,6 +48,7 @@ def check_token(request: Request) -> None:
     expected: str = request.app.state.api_token
     given = bearer_of(request)
     if token_matches(given, expected):
+        authenticated.mark_authenticated(request.scope)
         return
     reason = "the token is wrong" if given else "there is no token"
     logger.warning(
@@ -78,7 +80,6 @@ def count_wrong_token(request: Request) -> None:
             f"too many wrong tokens came from your address; try again in {wait_s} s",
             headers={"Retry-After": str(wait_s)},
         )
-    authenticated.mark_authenticated(request.scope)
 
 
 def peer_of(app: FastAPI, scope: Scope) -> str:
