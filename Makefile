@@ -11,9 +11,12 @@ PYTHONS := 3.11 3.12 3.13
 LEAST_OF_APP := 90
 LEAST_OF_CALL := 98
 
+# Compiled files are kept: most of the time of a test worker's start is compiling.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup serve demo test pytest matrix coverage fuzz check format bench truth sound voices \
-  strangers silences lines compat constraints release clean
+  strangers silences lines compat constraints diagrams release clean
 
 help: ## List the targets.
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -110,6 +113,9 @@ constraints: $(INSTALLED) ## Upgrade the pinned versions, for every Python and p
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
 	  --no-annotate --no-header --extra demo --upgrade --excludes compat/excludes.txt \
 	  pyproject.toml compat/requirements.in --output-file compat/requirements.txt
+
+diagrams: $(INSTALLED) ## Write the generated parts of the documentation.
+	$(BIN)/python -m docs.diagrams
 
 release: $(INSTALLED) ## Test, build and tag a version: make release VERSION=1.2.3
 	@$(BIN)/python scripts/release.py '$(VERSION)'

@@ -24,7 +24,7 @@ from app.bridge.services import Services
 from app.call import commands as do
 from app.call import events as ev
 from app.call.agent import Agent
-from app.call.events import BY_ACCIDENT, Returned
+from app.call.events import STREAM_LOST, ResumeCause
 from app.call.machine import CallMachine
 from app.errors import ProtocolError, TwilioError
 from app.records.recorder import Past
@@ -69,7 +69,7 @@ class Leg(LegState):
         agent: Agent | None = None,
         after: "Leg | None" = None,
         past: Past | None = None,
-        returned: Returned = BY_ACCIDENT,
+        returned: ResumeCause = STREAM_LOST,
     ) -> None:
         self._agent: Agent = agent or (after._agent if after else services.agent.agent)
         super().__init__(CallMachine(self._agent))

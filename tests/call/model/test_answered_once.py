@@ -7,8 +7,8 @@ from random import Random
 from app.call import commands as do
 from app.call import events as ev
 from app.call import prompts
-from tests.call.humans import hand_over, staffed
 from tests.call.scene import Scene
+from tests.call.transfer_scene import call_transfer, transfer_scene
 
 BUSY = "conversation_already_has_active_response"
 VAD_MS = 500.0
@@ -161,9 +161,9 @@ def test_keys_get_one_reply_however_often_turn_detection_interferes() -> None:
 def test_a_suspended_transfer_gets_one_reply_whenever_the_caller_spoke() -> None:
     random = Random(43)
     for number in range(100):
-        scene = staffed()
+        scene = transfer_scene()
         model = Model(scene, random)
-        hand_over(scene)
+        call_transfer(scene)
         model.run(random.uniform(0, 1900))
         for burst in range(random.randrange(1, 4)):
             heard = partial(model.hear, f"user_{burst}", random.uniform(60, 900))

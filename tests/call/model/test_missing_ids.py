@@ -9,7 +9,7 @@ from app.call import commands as do
 from app.call import events as ev
 from app.wires.realtime.codec import decode
 from tests.call.scene import Scene
-from tests.call.speaking import Speaking
+from tests.call.voice_scene import VoiceScene
 
 SPEECH = "////" * 800  # base64 of 2400 bytes
 
@@ -125,7 +125,7 @@ def test_a_tool_call_that_was_cut_short_is_not_run_from_the_end_of_its_response(
 
 
 def test_a_text_without_deltas_is_spoken_by_the_voice() -> None:
-    scene = Speaking()
+    scene = VoiceScene()
     scene.connect()
     scene.speak()
     scene.fall_silent()

@@ -5,7 +5,7 @@ import pytest
 from app.call import commands as do
 from app.call import events as ev
 from app.call import prompts
-from app.call.owed_answers import STALLED_MS
+from app.call.response_deadlines import STALLED_MS
 from app.call.usage import Usage
 from tests.call.scene import Scene, agent
 

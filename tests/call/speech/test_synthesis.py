@@ -6,13 +6,13 @@ from app.call import commands as do
 from app.call import events as ev
 from app.call.agent import Limits
 from tests.call.scene import BYTES_PER_MS, agent
-from tests.call.speaking import Speaking, Way
+from tests.call.voice_scene import VoiceScene, Way
 
 TWO = "We are open until nine tonight. Shall I book a table for you?"
 
 
 def test_with_an_external_voice_the_session_produces_text() -> None:
-    scene = Speaking()
+    scene = VoiceScene()
     scene.feed(ev.LegOpened())
     scene.configure()
 
@@ -20,7 +20,7 @@ def test_with_an_external_voice_the_session_produces_text() -> None:
 
 
 def test_without_an_external_voice_the_session_produces_audio() -> None:
-    scene = Speaking(voices=())
+    scene = VoiceScene(voices=())
     scene.feed(ev.LegOpened())
     scene.configure()
 
@@ -28,7 +28,7 @@ def test_without_an_external_voice_the_session_produces_audio() -> None:
 
 
 def test_a_sentence_is_requested_with_the_delta_that_completes_it() -> None:
-    scene = Speaking()
+    scene = VoiceScene()
     scene.connect()
     scene.begin()
     assert not scene.feed(ev.TextReceived("item_1", "We are open until nine"))
@@ -39,7 +39,7 @@ def test_a_sentence_is_requested_with_the_delta_that_completes_it() -> None:
 
 
 def test_a_sentence_that_may_continue_is_requested_when_it_does_not() -> None:
-    scene = Speaking()
+    scene = VoiceScene()
     scene.connect()
     scene.begin()
     scene.feed(ev.TextReceived("item_1", "We are open."))
@@ -50,7 +50,7 @@ def test_a_sentence_that_may_continue_is_requested_when_it_does_not() -> None:
 
 
 def test_the_whole_answer_is_heard_in_order_and_stored() -> None:
-    scene = Speaking()
+    scene = VoiceScene()
     scene.connect()
     scene.write(TWO)
     scene.run(20_000)
@@ -60,7 +60,7 @@ def test_the_whole_answer_is_heard_in_order_and_stored() -> None:
 
 
 def test_markdown_and_emoji_reach_no_voice() -> None:
-    scene = Speaking()
+    scene = VoiceScene()
     scene.connect()
     scene.write("**Great** choice 🍕! See [our menu](https://example.com/menu).")
     scene.run(20_000)
@@ -71,7 +71,7 @@ def test_markdown_and_emoji_reach_no_voice() -> None:
 
 def test_the_next_sentence_is_synthesized_while_one_plays_but_not_all_of_them() -> None:
     text = " ".join(f"This is sentence number {n} of a rather long answer." for n in range(9))
-    scene = Speaking()
+    scene = VoiceScene()
     scene.connect()
     scene.write(text)
     scene.run(1000)
@@ -85,7 +85,7 @@ def test_the_next_sentence_is_synthesized_while_one_plays_but_not_all_of_them() 
 
 
 def test_the_greeting_is_synthesized_before_the_caller_is_connected() -> None:
-    scene = Speaking(agent(greeting="Good morning."))
+    scene = VoiceScene(agent(greeting="Good morning."))
     scene.feed(ev.LegOpened())
     scene.configure()
     scene.write("Good morning. What can I do for you?", "greeting", "resp_greeting")
@@ -99,7 +99,7 @@ def test_the_greeting_is_synthesized_before_the_caller_is_connected() -> None:
 
 def test_an_item_is_complete_when_its_last_sentence_is() -> None:
     """Until then the caller gets no nudge, and no goodbye counts as heard."""
-    scene = Speaking(
+    scene = VoiceScene(
         agent(limits=Limits(idle_ms=3000, longest_call_ms=0)), way=lambda _: Way(delay_ms=3500)
     )
     scene.connect()
@@ -112,7 +112,7 @@ def test_an_item_is_complete_when_its_last_sentence_is() -> None:
 
 
 def test_the_caller_hears_the_hold_tone_while_a_voice_is_slow() -> None:
-    scene = Speaking(way=lambda _: Way(delay_ms=9000))
+    scene = VoiceScene(way=lambda _: Way(delay_ms=9000))
     scene.connect()
     scene.write("One moment. I look it up.")
     scene.run(8000)
@@ -121,7 +121,7 @@ def test_the_caller_hears_the_hold_tone_while_a_voice_is_slow() -> None:
 
 
 def test_a_goodbye_is_heard_to_its_end_before_the_call_is_hung_up() -> None:
-    scene = Speaking()
+    scene = VoiceScene()
     scene.connect()
     scene.begin()
     scene.feed(
@@ -137,7 +137,7 @@ def test_a_goodbye_is_heard_to_its_end_before_the_call_is_hung_up() -> None:
 
 @pytest.mark.parametrize("interruptible", [True, False])
 def test_a_cancelled_response_is_not_spoken_any_further(interruptible: bool) -> None:
-    scene = Speaking(agent(interruptible=interruptible))
+    scene = VoiceScene(agent(interruptible=interruptible))
     scene.connect()
     scene.begin()
     scene.feed(ev.TextReceived("item_1", "Let me tell you. "))
@@ -154,7 +154,7 @@ def test_a_cancelled_response_is_not_spoken_any_further(interruptible: bool) -> 
 
 
 def test_an_answer_is_spoken_after_the_one_before_it() -> None:
-    scene = Speaking()
+    scene = VoiceScene()
     scene.connect()
     scene.write("Let me look.", "item_1", "resp_1")
     scene.write("We have a table at eight.", "item_2", "resp_2")
@@ -165,7 +165,7 @@ def test_an_answer_is_spoken_after_the_one_before_it() -> None:
 
 
 def test_a_complete_text_of_a_lost_session_is_spoken_to_its_end() -> None:
-    scene = Speaking()
+    scene = VoiceScene()
     scene.connect()
     scene.write(TWO)
     scene.feed(ev.ModelLost("gone"))
@@ -175,7 +175,7 @@ def test_a_complete_text_of_a_lost_session_is_spoken_to_its_end() -> None:
 
 
 def test_late_audio_of_a_dropped_utterance_is_ignored() -> None:
-    scene = Speaking()
+    scene = VoiceScene()
     scene.connect()
     scene.write(TWO)
     scene.run(200)

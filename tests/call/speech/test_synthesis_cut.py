@@ -9,7 +9,7 @@ from app.call import commands as do
 from app.call import events as ev
 from app.call.timeline import ordered, replay
 from tests.call.scene import agent
-from tests.call.speaking import Speaking, Way
+from tests.call.voice_scene import VoiceScene, Way
 
 STORY = (
     "We are open from nine in the morning until ten at night, every day except Monday. "
@@ -23,13 +23,13 @@ def _at(way: Way, _: do.Synthesize) -> Way:
     return way
 
 
-def replaced(scene: Speaking) -> list[str]:
+def replaced(scene: VoiceScene) -> list[str]:
     """The texts that replaced interrupted items, in order."""
     return [each.text for each in scene.all(do.AddMessage) if each.after]
 
 
 def test_a_barge_in_replaces_the_item_by_the_text_that_was_heard() -> None:
-    scene = Speaking()
+    scene = VoiceScene()
     scene.connect()
     scene.write(STORY)
     scene.run(3000)
@@ -48,7 +48,7 @@ def test_a_barge_in_replaces_the_item_by_the_text_that_was_heard() -> None:
 
 
 def test_an_item_of_which_nothing_was_heard_is_deleted() -> None:
-    scene = Speaking(way=lambda _: Way(delay_ms=400))
+    scene = VoiceScene(way=lambda _: Way(delay_ms=400))
     scene.connect()
     scene.write(STORY)
     scene.run(100)
@@ -60,7 +60,7 @@ def test_an_item_of_which_nothing_was_heard_is_deleted() -> None:
 
 
 def test_an_item_that_was_heard_to_its_end_stays() -> None:
-    scene = Speaking()
+    scene = VoiceScene()
     scene.connect()
     scene.write("We are open until nine.")
     scene.run(10_000)
@@ -83,7 +83,7 @@ def test_the_replacement_is_what_was_heard_within_one_word(seed: int) -> None:
             return (58.0 * letters * random.uniform(0.85, 1.15) + 30) * jitter, pause * jitter
 
         speed = random.choice([1.4, 3.0, 20.0])
-        scene = Speaking(
+        scene = VoiceScene(
             tempo=tempo,
             way=partial(_at, Way(delay_ms=60, speed=speed)),
             up_ms=random.uniform(5, 80),
@@ -106,7 +106,7 @@ def test_the_replacement_is_what_was_heard_within_one_word(seed: int) -> None:
 
 
 def test_the_transcript_and_the_next_session_hold_the_same_text() -> None:
-    scene = Speaking()
+    scene = VoiceScene()
     scene.connect()
     scene.write(STORY)
     scene.run(4000)
@@ -120,7 +120,7 @@ def test_the_transcript_and_the_next_session_hold_the_same_text() -> None:
 
 
 def test_a_key_interrupts_as_speech_does() -> None:
-    scene = Speaking()
+    scene = VoiceScene()
     scene.connect()
     scene.write(STORY)
     scene.run(3000)
@@ -130,7 +130,7 @@ def test_a_key_interrupts_as_speech_does() -> None:
 
 
 def test_a_replacement_without_a_place_goes_to_the_end_of_the_conversation() -> None:
-    scene = Speaking()
+    scene = VoiceScene()
     scene.connect()
     scene.write(STORY)
     scene.run(3000)
@@ -144,7 +144,7 @@ def test_a_replacement_without_a_place_goes_to_the_end_of_the_conversation() -> 
 
 
 def test_the_call_can_be_replayed_from_its_timeline() -> None:
-    scene = Speaking(agent(greeting="Hello."), voices=("first", "second"))
+    scene = VoiceScene(agent(greeting="Hello."), voices=("first", "second"))
     scene.connect()
     scene.write(STORY)
     scene.run(3000)
@@ -160,7 +160,7 @@ def test_the_call_can_be_replayed_from_its_timeline() -> None:
 
 
 def test_a_new_session_gets_the_whole_text_that_a_voice_still_speaks() -> None:
-    scene = Speaking()
+    scene = VoiceScene()
     scene.connect()
     scene.write(STORY)
     scene.run(2000)
@@ -175,7 +175,7 @@ def test_a_new_session_gets_the_whole_text_that_a_voice_still_speaks() -> None:
 
 
 def test_a_barge_in_corrects_what_a_new_session_got() -> None:
-    scene = Speaking()
+    scene = VoiceScene()
     scene.connect()
     scene.write(STORY)
     scene.run(50)  # nothing was heard yet
@@ -196,7 +196,7 @@ def test_a_barge_in_corrects_what_a_new_session_got() -> None:
 
 def test_a_session_lost_during_an_answer_stops_the_voice() -> None:
     """The next session continues the answer, and would repeat the rest."""
-    scene = Speaking()
+    scene = VoiceScene()
     scene.connect()
     scene.begin()
     scene.feed(ev.TextReceived("item_1", STORY[:200]))
@@ -214,7 +214,7 @@ def test_a_session_lost_during_an_answer_stops_the_voice() -> None:
 
 
 def test_an_answer_that_was_complete_before_is_spoken_to_its_end() -> None:
-    scene = Speaking()
+    scene = VoiceScene()
     scene.connect()
     scene.write(STORY, "item_1", "resp_1")
     scene.begin("item_2", "resp_2")

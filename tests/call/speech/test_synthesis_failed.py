@@ -7,7 +7,7 @@ import pytest
 from app.call import commands as do
 from app.call import events as ev
 from tests.call.scene import BYTES_PER_MS
-from tests.call.speaking import Speaking, Way
+from tests.call.voice_scene import VoiceScene, Way
 
 STORY = (
     "We are open from nine in the morning until ten at night, every day except Monday. "
@@ -17,7 +17,7 @@ STORY = (
 
 def test_a_voice_that_fails_before_its_first_sound_is_retried_once() -> None:
     ways = iter([Way(fails="passing")])
-    scene = Speaking(voices=("first", "second"), way=lambda _: next(ways, Way()))
+    scene = VoiceScene(voices=("first", "second"), way=lambda _: next(ways, Way()))
     scene.connect()
     scene.write(STORY)
     scene.run(20_000)
@@ -30,7 +30,7 @@ def test_then_the_other_voice_speaks_the_same_sentence_and_the_next_ones() -> No
     def way(command: do.Synthesize) -> Way:
         return Way(fails="passing") if command.voice == 0 else Way()
 
-    scene = Speaking(voices=("first", "second"), way=way)
+    scene = VoiceScene(voices=("first", "second"), way=way)
     scene.connect()
     scene.write(STORY)
     scene.run(20_000)
@@ -45,7 +45,7 @@ def test_a_voice_that_failed_is_used_again_after_a_minute() -> None:
     def way(command: do.Synthesize) -> Way:
         return Way(fails="passing") if command.voice == 0 and broken else Way()
 
-    scene = Speaking(voices=("first", "second"), way=way)
+    scene = VoiceScene(voices=("first", "second"), way=way)
     scene.connect()
     scene.write("Good morning.")
     scene.run(61_000)
@@ -60,7 +60,7 @@ def test_a_voice_with_wrong_credentials_is_not_used_again() -> None:
     def way(command: do.Synthesize) -> Way:
         return Way(fails="fatal") if command.voice == 0 else Way()
 
-    scene = Speaking(voices=("first", "second"), way=way)
+    scene = VoiceScene(voices=("first", "second"), way=way)
     scene.connect()
     scene.write("Good morning.")
     scene.run(600_000)
@@ -81,7 +81,7 @@ def test_after_a_failure_in_mid_sentence_the_other_voice_continues(seed: int) ->
             broken = command.voice == 0 and command.utterance_id == "utterance_2"
             return Way(fails="passing", after_bytes=cut, speed=speed) if broken else Way()
 
-        scene = Speaking(voices=("first", "second"), way=way, random=random)
+        scene = VoiceScene(voices=("first", "second"), way=way, random=random)
         scene.connect()
         scene.write("Good evening, this is the Trattoria. " + STORY)
         scene.run(30_000)
@@ -98,7 +98,7 @@ def test_a_failure_in_the_very_first_sentence_is_continued_too() -> None:
         def way(command: do.Synthesize, cut: int = after_ms * BYTES_PER_MS) -> Way:
             return Way(fails="passing", after_bytes=cut) if command.voice == 0 else Way()
 
-        scene = Speaking(voices=("first", "second"), way=way)
+        scene = VoiceScene(voices=("first", "second"), way=way)
         scene.connect()
         scene.write(STORY)
         scene.run(30_000)
@@ -108,7 +108,7 @@ def test_a_failure_in_the_very_first_sentence_is_continued_too() -> None:
 
 def test_without_another_voice_the_same_one_continues() -> None:
     ways = iter([Way(fails="passing", after_bytes=1500 * BYTES_PER_MS)])
-    scene = Speaking(way=lambda _: next(ways, Way()))
+    scene = VoiceScene(way=lambda _: next(ways, Way()))
     scene.connect()
     scene.write(STORY)
     scene.run(30_000)
@@ -118,7 +118,7 @@ def test_without_another_voice_the_same_one_continues() -> None:
 
 def test_when_all_voices_fail_the_model_speaks_the_rest() -> None:
     ways = iter([Way(), Way(fails="fatal")])
-    scene = Speaking(way=lambda _: next(ways))
+    scene = VoiceScene(way=lambda _: next(ways))
     scene.connect()
     scene.write("Good evening. Our kitchen closes at ten. Shall I book a table?")
     scene.run(4000)
@@ -136,7 +136,7 @@ def test_when_all_voices_fail_the_model_speaks_the_rest() -> None:
 
 
 def test_from_then_on_the_model_speaks() -> None:
-    scene = Speaking(way=lambda _: Way(fails="fatal"))
+    scene = VoiceScene(way=lambda _: Way(fails="fatal"))
     scene.connect()
     scene.write("Good evening. How are you?")
     scene.run(1000)
@@ -150,7 +150,7 @@ def test_from_then_on_the_model_speaks() -> None:
 
 
 def test_text_that_arrives_after_the_voices_failed_is_spoken_as_well() -> None:
-    scene = Speaking(way=lambda _: Way(fails="fatal"))
+    scene = VoiceScene(way=lambda _: Way(fails="fatal"))
     scene.connect()
     scene.begin()
     scene.feed(ev.TextReceived("item_1", "Our kitchen closes at ten. "))
@@ -164,7 +164,7 @@ def test_text_that_arrives_after_the_voices_failed_is_spoken_as_well() -> None:
 
 
 def test_a_model_that_only_writes_is_given_up_after_three_tries() -> None:
-    scene = Speaking(way=lambda _: Way(fails="fatal"))
+    scene = VoiceScene(way=lambda _: Way(fails="fatal"))
     scene.connect()
     for number in range(9):
         scene.write("Good evening.", f"item_{number}", f"resp_{number}")
@@ -174,7 +174,7 @@ def test_a_model_that_only_writes_is_given_up_after_three_tries() -> None:
 
 
 def test_a_barge_in_drops_the_rest_that_the_model_was_to_speak() -> None:
-    scene = Speaking(way=lambda _: Way(fails="fatal"))
+    scene = VoiceScene(way=lambda _: Way(fails="fatal"))
     scene.connect()
     scene.speak()
     scene.fall_silent()
@@ -191,7 +191,7 @@ def test_a_text_that_every_voice_refuses_is_left_out_and_the_model_knows() -> No
     def way(command: do.Synthesize) -> Way:
         return Way(fails="text") if "Xyzzy" in command.text else Way()
 
-    scene = Speaking(voices=("first", "second"), way=way)
+    scene = VoiceScene(voices=("first", "second"), way=way)
     scene.connect()
     scene.write("Good evening. Xyzzy. How are you?")
     scene.run(10_000)
@@ -208,7 +208,7 @@ def test_a_barge_in_on_the_second_voice_keeps_the_words_of_both() -> None:
             return Way(fails="passing", after_bytes=2000 * BYTES_PER_MS)
         return Way()
 
-    scene = Speaking(voices=("first", "second"), way=way)
+    scene = VoiceScene(voices=("first", "second"), way=way)
     scene.connect()
     scene.write(STORY)
     scene.run(4000)
@@ -224,7 +224,7 @@ def test_a_voice_that_missed_a_deadline_is_not_retried() -> None:
     def way(command: do.Synthesize) -> Way:
         return Way(delay_ms=3000, fails="late") if command.voice == 0 else Way()
 
-    scene = Speaking(voices=("first", "second"), way=way)
+    scene = VoiceScene(voices=("first", "second"), way=way)
     scene.connect()
     scene.write(STORY)
     scene.run(4000)
@@ -237,7 +237,7 @@ def test_a_voice_that_was_silent_when_the_caller_spoke_is_not_used_next() -> Non
     def way(command: do.Synthesize) -> Way:
         return Way(delay_ms=3000, fails="late") if command.voice == 0 else Way()
 
-    scene = Speaking(voices=("first", "second"), way=way)
+    scene = VoiceScene(voices=("first", "second"), way=way)
     scene.connect()
     scene.write(STORY)
     scene.run(2000)
@@ -257,7 +257,7 @@ def test_the_record_names_the_voices_that_spoke() -> None:
             return Way(fails="fatal")
         return Way()
 
-    scene = Speaking(voices=("first", "second"), way=way)
+    scene = VoiceScene(voices=("first", "second"), way=way)
     scene.connect()
     scene.write("Good evening to you all. We are closed on Monday.")
     scene.run(20_000)
@@ -269,7 +269,7 @@ def test_the_record_names_the_voices_that_spoke() -> None:
 @pytest.mark.parametrize("text", ["Good evening.", "Good evening. How are you? Are you there?"])
 def test_voices_that_refuse_every_text_are_given_up(text: str) -> None:
     """Otherwise the caller would hear nothing, and no failure would show."""
-    scene = Speaking(voices=("first", "second"), way=lambda _: Way(fails="text"))
+    scene = VoiceScene(voices=("first", "second"), way=lambda _: Way(fails="text"))
     scene.connect()
     scene.write(text)
     scene.run(2000)

@@ -3,12 +3,12 @@
 from app.call import commands as do
 from app.call import events as ev
 from app.call.heard.agent_audio import OWN_SOUND
-from tests.call.speaking import Speaking
+from tests.call.voice_scene import VoiceScene
 
 
-def pressing(digits: str) -> Speaking:
+def pressing(digits: str) -> VoiceScene:
     """The model has written an answer, and called `send_digits` after it."""
-    scene = Speaking()
+    scene = VoiceScene()
     scene.connect()
     scene.begin()
     scene.feed(ev.TextReceived("item_1", "I press the key for you now, it is the one. "))
