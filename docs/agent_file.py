@@ -24,60 +24,6 @@ _PLAIN = ("text", "true or false", "a number")
 #: Fields that the file has no table for: their keys are those of the table around them.
 _INLINE = ("first",)
 
-#: Meanings of voice keys whose field has no `#:` comment.
-VOICE_KEYS = {
-    "provider": "Who speaks: the model itself (`openai`) or an external voice.",
-    "name": "The voice. Volcengine calls it `voice_type` and requires it.",
-    "speed": (
-        "How fast the voice speaks; 1.0 is normal. `openai`: 0.25 to 1.5. `qwen`, `volcengine`: "
-        "0.5 to 2.0."
-    ),
-    "url": (
-        "The server. `qwen` and `volcengine` have one by default (a Qwen key belongs to a region: "
-        "name the region's server); `http` requires it."
-    ),
-    "sample_rate": (
-        "The rate in Hz that the provider sends: 8000, 16000, 24000, or 48000 (not `volcengine`). "
-        "With 8000 nothing is resampled."
-    ),
-    "model": "The provider's model. `qwen`, `volcengine`.",
-    "language": (
-        "The language as the provider names it. `qwen`: default is the agent's language. "
-        '`volcengine`: only `transport = "v1"`.'
-    ),
-    "volume": (
-        "How loud the voice is. `qwen`: a whole number from 0 to 100. `volcengine`: 0.5 to 2.0."
-    ),
-    "pitch": (
-        "How high the voice is. `qwen`: 0.5 to 2.0. `volcengine`: 0.1 to 3.0, only "
-        '`transport = "v1"`.'
-    ),
-    "emotion": "The emotion. `http`: `neutral`, `happy` or `sad`. `volcengine`: the voice's own.",
-    "mode": (
-        "`qwen`: `commit` synthesizes each sentence on its own; with `server_commit` the provider "
-        "decides when to synthesize."
-    ),
-    "workspace": "`qwen`: the workspace that the request belongs to.",
-    "instructions": "`qwen`: how to speak, in words.",
-    "optimize_instructions": "`qwen`: whether the provider rewrites `instructions`.",
-    "enable_tn": "`qwen`: whether the provider normalizes text such as numbers and dates.",
-    "transport": "`volcengine`: the API version.",
-    "operation": '`volcengine`, `transport = "v1"`: `submit` streams, `query` does not.',
-    "cluster": '`volcengine`, `transport = "v1"`: the cluster.',
-    "resource_id": '`volcengine`, `transport = "v3"`: the resource.',
-    "enable_emotion": "`volcengine`: whether `emotion` applies.",
-    "emotion_scale": "`volcengine`: how strong the emotion is.",
-    "extra_param": '`volcengine`, `transport = "v1"`: further parameters.',
-    "additions": '`volcengine`, `transport = "v3"`: further parameters.',
-    "gzip": "`volcengine`: whether messages are compressed.",
-    "user_data": "`http`: passed to your server as it is.",
-    "allow_http": "`http`: whether `url` may be plain http to a server on another machine.",
-    "fallback": (
-        "The voices that take over, in this order, when the one before fails. The model's own "
-        "voice is always the last."
-    ),
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Key:
@@ -165,7 +111,7 @@ def _key(name: str, field: FieldInfo, meaning: str) -> Key:
 
 def _meanings(form: type[BaseModel]) -> dict[str, str]:
     """The `#:` comments of a form and of those that it extends, by field."""
-    found = dict(VOICE_KEYS)
+    found: dict[str, str] = {}
     for cls in reversed(form.__mro__):
         if issubclass(cls, BaseModel) and cls is not BaseModel:
             for match in _FIELD.finditer(inspect.getsource(cls)):

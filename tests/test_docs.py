@@ -13,7 +13,7 @@ from app.config.settings import Settings
 from app.main import app
 from app.web.api.calls import Call, Transfer
 from docs import diagrams, sequences
-from docs.agent_file import VOICE_KEYS, Table, tables
+from docs.agent_file import Table, tables
 from docs.imports import APP, ROOT, between, entries, reduced
 from docs.layers import picture
 
@@ -205,9 +205,3 @@ def test_the_reference_has_every_table_and_key_of_the_agent_file() -> None:
 def test_every_key_has_a_type_and_a_meaning(table: Table) -> None:
     for key in table.keys:
         assert key.type and len(key.meaning) > len(key.name), key.name
-
-
-def test_no_voice_key_is_described_that_does_not_exist() -> None:
-    known = {key.name for table in tables() if "voice" in table.header for key in table.keys}
-
-    assert VOICE_KEYS.keys() - {"fallback"} <= known
