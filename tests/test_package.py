@@ -68,8 +68,9 @@ async def demo(site: Path) -> None:
 async def answer_a_call(site: Path) -> None:
     """The caller is greeted, says something, and is answered; then the service is stopped."""
     port = free_port()
-    hello, answer = (Reply(text, audio=noise(100, text), speed=INF) for text in ("Hello.", "Yes."))
-    async with RealtimeServer(Script(hello, answer)) as model:
+    hello, answer = noise(100, "hello"), noise(100, "answer")
+    script = Script(Reply("Hello.", audio=hello, speed=INF), Reply("Yes.", audio=answer, speed=INF))
+    async with RealtimeServer(script) as model:
         variables = {"OPENAI_API_KEY": "a key", "OPENAI_BASE_URL": model.base_url}
         process = Process(
             await asyncio.create_subprocess_exec(
@@ -89,10 +90,10 @@ async def answer_a_call(site: Path) -> None:
                 call = await line.call()
                 await call.wait_connected()
                 await call.wait_quiet()
-                assert call.heard == hello.audio
+                assert call.heard == hello
                 call.say(speak("What time is it, please?"))
-                await call.wait_heard(len(hello.audio) + len(answer.audio))
-                assert call.heard == hello.audio + answer.audio
+                await call.wait_heard(len(hello) + len(answer))
+                assert call.heard == hello + answer
             process.signal(SIGTERM)
             assert await process.exit_status() == 0
         finally:
