@@ -47,10 +47,10 @@ class ToolRun:
             task.cancel()
 
     def without_secrets(self, text: str) -> str:
-        return without(self.secrets, text)
+        return redact(self.secrets, text)
 
 
-def without(secrets: Iterable[str], text: str) -> str:
+def redact(secrets: Iterable[str], text: str) -> str:
     """The text, with these digits struck out."""
     for secret in secrets:
         if len(secret) >= _FEWEST_SECRET:

@@ -106,7 +106,7 @@ def _refusal(data: str | bytes, error: Exception) -> ProtocolError:
     return UnknownMessage(type_)
 
 
-def append(payload: str) -> bytes:
+def append_audio(payload: str) -> bytes:
     """The event that sends the caller's audio on. `payload`: base64 µ-law, checked already."""
     return f'{{"type":"input_audio_buffer.append","audio":"{payload}"}}'.encode()
 

@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape
 
 from app.errors import BridgeError
 
-KEYS = "/keys"  # the document had Twilio press keys: they are not to be pressed again
+DIGITS_PLAYED = "/keys"  # the document had Twilio press keys: they are not to be pressed again
 
 _FOLDER = Path(__file__).resolve().parents[3] / "twiml"
 # White space in an attribute would reach Twilio as spaces.
@@ -63,7 +63,7 @@ def render(template_name: str, **values: str) -> str:
 def stream_urls(base_url: str, ticket: str, after: str = "") -> dict[str, str]:
     """Where a call's media stream goes, and what comes after it. Twilio opens streams over TLS
     only, and takes no query string (Twilio: <Stream>). `after`: what the same document does before
-    it opens the stream, see `KEYS`."""
+    it opens the stream, see `DIGITS_PLAYED`."""
     return {
         "stream_url": f"wss://{base_url.partition('://')[2]}/media-stream/{ticket}",
         "action_url": f"{base_url}/stream-ended{after}",

@@ -86,7 +86,9 @@ def file_in(sound: bytes) -> str:
     return next((name for magic, name in _FILES.items() if sound.startswith(magic)), "")
 
 
-async def timed(sounds: Sounds, *, first_s: float = FIRST_SOUND_S, gap_s: float = GAP_S) -> Sounds:
+async def with_deadlines(
+    sounds: Sounds, *, first_s: float = FIRST_SOUND_S, gap_s: float = GAP_S
+) -> Sounds:
     """The same sounds, with a deadline for the first and between any two.
 
     Raises:

@@ -24,7 +24,7 @@ from app.web.api.stream_audio import StreamAudio
 from app.web.server import Server, bind
 from app.wires.voices.http import HttpSettings, HttpVoice
 from app.wires.voices.resampler import Resampler
-from app.wires.voices.voice import LONGEST_TEXT, Sound, Sounds, Voice, timed
+from app.wires.voices.voice import LONGEST_TEXT, Sound, Sounds, Voice, with_deadlines
 
 TOKEN = "the voices' token"
 TEXT = "One moment please, I will look that up for you."
@@ -465,7 +465,7 @@ async def test_a_voice_that_says_nothing_has_failed() -> None:
 
 
 async def test_a_voice_that_never_begins_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream_audio, "timed", partial(timed, first_s=0.02))
+    monkeypatch.setattr(stream_audio, "with_deadlines", partial(with_deadlines, first_s=0.02))
     voice = Puppet("qwen/a", waits())
     async with offering(voice) as (url, _):
         assert (await refusal(url, json=body()))[0] == 504

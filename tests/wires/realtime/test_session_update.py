@@ -23,7 +23,7 @@ from app.call.commands import (
     ToModel,
     TruncateItem,
 )
-from app.wires.realtime.codec import append, encode
+from app.wires.realtime.codec import append_audio, encode
 from app.wires.realtime.session_update import session_update
 
 MODELS: dict[str, type[BaseModel]] = {
@@ -251,7 +251,7 @@ def test_the_session_is_configured_by_a_command() -> None:
 @given(st.binary(min_size=1, max_size=1000))
 def test_audio_is_appended_as_it_came(audio: bytes) -> None:
     payload = b64encode(audio).decode()
-    event = check(append(payload))
+    event = check(append_audio(payload))
     assert event == {"type": "input_audio_buffer.append", "audio": payload}
 
 

@@ -15,7 +15,7 @@ from app.errors import VoiceError
 from app.simulator.voices.http import HttpStandIn
 from app.simulator.voices.mouth import Plan, tones
 from app.wires.voices.http import HttpSettings, HttpVoice
-from app.wires.voices.voice import Sounds, VoiceLine, timed
+from app.wires.voices.voice import Sounds, VoiceLine, with_deadlines
 
 TEXT = "One moment please, I will look that up for you."
 PCM = tones(TEXT, 8000).pcm
@@ -31,7 +31,7 @@ async def voice_at(url: str, **settings: Any) -> AsyncIterator[HttpVoice]:
 
 
 async def heard(line: VoiceLine, text: str = TEXT) -> bytes:
-    return b"".join([sound.pcm async for sound in timed(line.say(text))])
+    return b"".join([sound.pcm async for sound in with_deadlines(line.say(text))])
 
 
 # --- what is sent ---------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from app.simulator.voices.mouth import Plan, PlanFor, always, tones
 from app.simulator.voices.qwen import QwenSession, QwenStandIn
 from app.wires.voices.qwen.codec import Mode
 from app.wires.voices.qwen.voice import QwenLine, QwenSettings, QwenVoice
-from app.wires.voices.voice import VoiceLine, timed
+from app.wires.voices.voice import VoiceLine, with_deadlines
 
 KEY = "sk-not-to-be-told"
 MODES: list[Mode] = ["commit", "server_commit"]
@@ -321,7 +321,7 @@ async def test_a_text_dropped_before_its_session_was_open_costs_nothing() -> Non
 async def test_a_text_that_stalls_is_given_up_by_who_asked_for_it() -> None:
     async with scene(plan=broken(STORY, Plan(fault="stall", fault_after_bytes=800))) as this:
         with pytest.raises(VoiceError, match="more sound"):
-            async for _ in timed(this.line.say(STORY), gap_s=0.05):
+            async for _ in with_deadlines(this.line.say(STORY), gap_s=0.05):
                 pass
         assert await sound_of(this.line, SORRY) == said(SORRY)
 

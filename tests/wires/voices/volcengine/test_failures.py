@@ -10,7 +10,7 @@ from websockets.http11 import Request, Response
 
 from app.errors import VoiceError
 from app.simulator.voices.mouth import Plan, tones
-from app.wires.voices.voice import timed
+from app.wires.voices.voice import with_deadlines
 from tests.wires.voices.volcengine.volcengine_line import (
     APP,
     BOTH,
@@ -51,7 +51,7 @@ async def test_a_service_that_falls_silent_fails_in_time(transport: Transport) -
         line_to(stand_in.url, transport) as line,
     ):
         with pytest.raises(VoiceError, match="more sound came within"):
-            await spoken(timed(line.say(HELLO), gap_s=0.05))
+            await spoken(with_deadlines(line.say(HELLO), gap_s=0.05))
         await stand_in.until(lambda heard: heard.said[0].dropped)
 
 
