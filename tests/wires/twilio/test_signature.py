@@ -304,7 +304,7 @@ def test_the_public_url_wins_over_all_headers() -> None:
 
 @pytest.mark.parametrize("entry", ["", "localhost", "10.0.0.0/99", "1.2.3"])
 def test_a_wrong_proxy_is_named_at_the_start(entry: str) -> None:
-    with pytest.raises(ConfigError, match="trusted proxy"):
+    with pytest.raises(ConfigError, match="TRUSTED_PROXIES"):
         SignatureChecker(TOKEN, None, [entry])
 
 
