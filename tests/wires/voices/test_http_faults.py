@@ -42,7 +42,7 @@ def with_status(status: int) -> Answer:
         (401, "fatal", "the token was rejected"),
         (403, "fatal", "the token was rejected"),
         (404, "fatal", "check the path"),
-        (405, "fatal", "takes a POST"),
+        (405, "fatal", "POST is not allowed"),
         (410, "fatal", "HTTP 410"),
         (302, "fatal", "set url to its target"),
         (308, "fatal", "set url to its target"),

@@ -58,7 +58,7 @@ def done(response_id: str = "resp_1", status: str = "completed") -> str:
 
 def heard(speech: Speech, *frames: str) -> bytes:
     events = [decode(frame) for frame in frames]
-    return b"".join(speech.take(each) for each in events if each is not None)
+    return b"".join(speech.feed(each) for each in events if each is not None)
 
 
 def failed(code: str | int | None, message: str | None) -> Failed:
@@ -86,9 +86,9 @@ def test_every_byte_of_a_recorded_session_is_heard(mode: Mode) -> None:
         read = decode(frame)
         if read is None or (mode == "commit" and isinstance(read, Failed)):
             continue  # the recording provokes an error between two texts
-        if not speech.over:
-            texts[-1] += speech.take(read)
-        if speech.over and mode == "commit" and isinstance(read, ResponseDone):
+        if not speech.finished:
+            texts[-1] += speech.feed(read)
+        if speech.finished and mode == "commit" and isinstance(read, ResponseDone):
             speech = Speech(mode)
             texts.append(b"")
         if mode == "commit" and len(texts) == 3:
@@ -96,7 +96,7 @@ def test_every_byte_of_a_recorded_session_is_heard(mode: Mode) -> None:
     deltas = [json.loads(frame).get("delta", "") for frame in from_server(mode)]
     assert b"".join(texts) == b"".join(b64decode(each) for each in deltas)
     assert len([text for text in texts if text]) == (2 if mode == "commit" else 1)
-    assert speech.over is (mode == "server_commit")
+    assert speech.finished is (mode == "server_commit")
 
 
 @pytest.mark.parametrize("mode", ["commit", "server_commit"])
@@ -149,23 +149,23 @@ def test_half_a_sample_waits_for_its_other_half() -> None:
     assert heard(speech, delta(b"\4")) == b"\3\4"
     assert heard(speech, delta(b""), delta(b"\5")) == b""
     assert heard(speech, delta(b"\6\7\x08\x09")) == b"\5\6\7\x08"
-    assert heard(speech, done()) == b"" and speech.over
+    assert heard(speech, done()) == b"" and speech.finished
 
 
 def test_the_sound_of_another_text_is_not_heard() -> None:
     speech = Speech("commit")
     assert heard(speech, delta(b"\1\1", "resp_0"), done("resp_0")) == b""
     assert heard(speech, created(), delta(b"\1\1", "resp_0"), delta(b"\2\2")) == b"\2\2"
-    assert not speech.over
+    assert not speech.finished
 
 
 def test_segments_of_one_text_are_heard_until_the_session_is_finished() -> None:
     speech = Speech("server_commit")
     first = heard(speech, created(), delta(b"\1\1\1"), done())
-    assert first == b"\1\1" and not speech.over
+    assert first == b"\1\1" and not speech.finished
     assert heard(speech, created("resp_2"), delta(b"\2\2", "resp_2"), done("resp_2")) == b"\2\2"
-    assert not speech.over
-    assert heard(speech, event("session.finished")) == b"" and speech.over
+    assert not speech.finished
+    assert heard(speech, event("session.finished")) == b"" and speech.finished
 
 
 @pytest.mark.parametrize("status", ["failed", "incomplete", "in_progress", "cancelled", ""])
@@ -260,7 +260,7 @@ def test_no_frame_raises_anything_but_its_own_error(frame: str | bytes) -> None:
     if read is not None:
         for mode in ("commit", "server_commit"):
             try:
-                assert len(Speech(mode).take(read)) % 2 == 0
+                assert len(Speech(mode).feed(read)) % 2 == 0
             except VoiceError:
                 pass
         if isinstance(read, Failed):

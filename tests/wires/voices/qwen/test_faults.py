@@ -196,7 +196,7 @@ async def test_late_sound_of_one_text_is_not_heard_in_the_next() -> None:
 async def test_a_server_that_takes_no_goodbye_is_left_all_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(qwen_session, "GOODBYE_S", 0.05)
+    monkeypatch.setattr(qwen_session, "CLOSE_S", 0.05)
 
     async def deaf(socket: ServerConnection) -> None:
         await settle(socket)

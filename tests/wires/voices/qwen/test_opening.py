@@ -74,7 +74,7 @@ async def test_a_refused_connection_says_whether_another_try_may_help(
 async def test_a_wrong_key_is_named_but_not_told() -> None:
     async with QwenStandIn(api_key="sk-another") as qwen, line_to(qwen.url) as line:
         error = await failure(line)
-        assert error.kind == "fatal" and "API key" in str(error)
+        assert error.kind == "fatal" and "DASHSCOPE_API_KEY" in str(error)
 
 
 async def test_the_key_follows_no_redirect() -> None:
