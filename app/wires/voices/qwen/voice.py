@@ -23,7 +23,7 @@ _T = TypeVar("_T")
 
 
 class QwenVoice:
-    """A configured Qwen voice; see `Voice`. `aclose` waits for the close handshakes, about `CLOSE_S`
+    """A configured Qwen voice; see `Voice`. `aclose` waits for the close handshakes, about a second
     at most."""
 
     def __init__(self, settings: QwenSettings) -> None:

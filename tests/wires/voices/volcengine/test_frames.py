@@ -167,9 +167,9 @@ def test_a_frame_that_would_fill_the_memory_is_refused() -> None:
 def test_gzip_that_is_cut_off_or_falsified_is_refused() -> None:
     packed = gzip.compress(b"hello there" * 9)
     for broken in (packed[:-1], packed[:5], b"no gzip", packed[:-8] + bytes(8)):
-        with pytest.raises(ProtocolError, match="gzip is"):
+        with pytest.raises(ProtocolError, match="gzip data is"):
             v1.parse(audio(broken, 1, compression=1))
-    with pytest.raises(ProtocolError, match="unknown way, 15"):
+    with pytest.raises(ProtocolError, match="unknown compression 15"):
         v1.parse(audio(b"ab", 1, compression=15))
 
 
