@@ -89,13 +89,13 @@ async def test_a_changed_file_is_read_anew(tmp_path: Path) -> None:
     ("source", "said"),
     [
         ("x = 1\ndef broken(:\n", "2: invalid syntax"),
-        ("import os\n\n1 / 0\n", "3: importing it failed: ZeroDivisionError: division by zero"),
-        ("def f():\n    int('x')\n\nf()\n", "2: importing it failed: ValueError: invalid literal"),
-        ("import sys\nsys.exit(3)\n", "2: importing it failed: SystemExit: 3"),
-        ("import not_there_at_all\n", "1: importing it failed: ModuleNotFoundError: No module"),
-        ("from app.tools import tool\n@tool\nclass X: ...\n", "2: importing it failed: TypeError"),
-        ("def forgotten(): ...\n", "1: no function in it is a tool; write 'from app.tools import"),
-        ("", "1: no function in it is a tool"),
+        ("import os\n\n1 / 0\n", "3: import failed: ZeroDivisionError: division by zero"),
+        ("def f():\n    int('x')\n\nf()\n", "2: import failed: ValueError: invalid literal"),
+        ("import sys\nsys.exit(3)\n", "2: import failed: SystemExit: 3"),
+        ("import not_there_at_all\n", "1: import failed: ModuleNotFoundError: No module"),
+        ("from app.tools import tool\n@tool\nclass X: ...\n", "2: import failed: TypeError"),
+        ("def forgotten(): ...\n", "1: expected a function with @tool, found none; write"),
+        ("", "1: expected a function with @tool"),
     ],
 )
 def test_a_broken_file_is_one_line_with_its_place(tmp_path: Path, source: str, said: str) -> None:

@@ -361,7 +361,7 @@ def test_the_decorator_leaves_the_function_as_it_is() -> None:
 
     assert plain(2) == 4
     assert [spec.name for spec in ToolRegistry([plain, other]).specs] == ["plain", "renamed"]
-    with pytest.raises(TypeError, match="marks a plain function"):
+    with pytest.raises(TypeError, match="expects a function"):
         tool(Table)
 
 

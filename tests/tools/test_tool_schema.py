@@ -167,7 +167,7 @@ def test_types_that_have_no_schema_are_faults() -> None:
     def tree(tree: Tree) -> None: ...
     def unknown(thing: "Nowhere") -> None: ...  # type: ignore[name-defined]  # noqa: F821 - what is tested
 
-    assert faults_of(positional) == ["parameter 'size' stands before a /; remove the /"]
+    assert faults_of(positional) == ["parameter 'size' is positional-only; remove the /"]
     (fault,) = faults_of(plain)
     assert "Plain, which cannot be described to the model; use str, int" in fault
     (fault,) = faults_of(tree)
@@ -186,8 +186,8 @@ def test_names_and_kinds_that_cannot_be_tools_are_faults() -> None:
 
     def fine() -> None: ...
 
-    assert faults_of(stream) == ["it yields; a tool returns its result once"]
-    assert faults_of(trickle) == ["it yields; a tool returns its result once"]
+    assert faults_of(stream) == ["a tool cannot yield; return the result"]
+    assert faults_of(trickle) == ["a tool cannot yield; return the result"]
     (fault,) = faults_of(fine, "open hours!")
     assert fault.startswith("a tool's name has 1 to 64 letters")
     (fault,) = faults_of(fine, "x" * 65)
