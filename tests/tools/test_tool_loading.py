@@ -94,7 +94,10 @@ async def test_a_changed_file_is_read_anew(tmp_path: Path) -> None:
         ("import sys\nsys.exit(3)\n", "2: import failed: SystemExit: 3"),
         ("import not_there_at_all\n", "1: import failed: ModuleNotFoundError: No module"),
         ("from app.tools import tool\n@tool\nclass X: ...\n", "2: import failed: TypeError"),
-        ("def forgotten(): ...\n", "1: expected a function with @tool, found none; write"),
+        (
+            "def forgotten(): ...\n",
+            "1: expected a function with @tool, found none; write 'from app.tools import tool'",
+        ),
         ("", "1: expected a function with @tool"),
     ],
 )

@@ -100,15 +100,15 @@ LINE = '[[demo.lines]]\nhears = ["one {name}"]\n'
         ("[demo]\nlines = 3\n", "9: demo.lines: expected tables: [[demo.lines]], got 3"),
         (
             "[[demo.lines]]\nsays = 'Hello.'\n",
-            "8: demo.lines: hears nothing; give it hears = ['…'] or keywords = ['…']",
+            "8: demo.lines: needs hears = ['…'] or keywords = ['…']; add one of them",
         ),
         (
             "[[demo.lines]]\nhears = ['hello']\n",
-            "8: demo.lines: does nothing; give it says = '…' or tool = '…'",
+            "8: demo.lines: needs says = '…' or tool = '…'; add one of them",
         ),
         (
             LINE + "tool = 'book'\n",
-            "8: demo.lines: calls book and says nothing of its answer; give it then = '…'",
+            "8: demo.lines: calls book and does not say its result; add then = '…'",
         ),
         (
             "[[demo.lines]]\nhears = ['hello']\nsays = 'Hi.'\n[[demo.lines]]\nhears = 'bye'\n",
@@ -136,7 +136,7 @@ LINE = '[[demo.lines]]\nhears = ["one {name}"]\n'
         ),
         (
             LINE.replace("one", "{name}") + "says = 'Hi.'\n",
-            "9: demo.lines.hears: the slot {name} is there twice",
+            "9: demo.lines.hears: the slot {name} is used twice",
         ),
         (
             LINE.replace("{name}", "{result:a|b}") + "says = 'Hi.'\n",
@@ -148,23 +148,23 @@ LINE = '[[demo.lines]]\nhears = ["one {name}"]\n'
         ),
         (
             LINE + "says = 'Hi {nam}.'\n",
-            "10: demo.lines.says: no phrase of this line has {nam}; known here: {name}",
+            "10: demo.lines.says: no phrase of this line has the slot {nam}; known here: {name}",
         ),
         (
             "[[demo.lines]]\nkeywords = ['hello']\nsays = 'Hi {name}.'\n",
-            "10: demo.lines.says: no phrase of this line has {name}; they have no slots at all",
+            "10: demo.lines.says: no phrase of this line has the slot {name}; they have no slots",
         ),
         (
             LINE + "says = 'It is {result}.'\n",
-            "10: demo.lines.says: no phrase of this line has {result}; known here: {name}",
+            "10: demo.lines.says: no phrase of this line has the slot {result}; known here: {name}",
         ),
         (
             LINE + "says = 'Hi {name:loud}.'\n",
-            "10: demo.lines.says: {name:loud} cannot be read so; known: price, digits",
+            "10: demo.lines.says: {name:loud} has an unknown format; known: price, digits",
         ),
         (
             LINE + "says = 'Hi {name.'\n",
-            "10: demo.lines.says: a brace without its other half in 'Hi {name.'",
+            "10: demo.lines.says: unmatched brace in 'Hi {name.'",
         ),
         (
             LINE + "says = 'Hi.'\nthen = 'Done.'\n",
@@ -172,16 +172,17 @@ LINE = '[[demo.lines]]\nhears = ["one {name}"]\n'
         ),
         (
             LINE + "tool = 'book'\narguments.notes = ['{nam}']\nthen = 'Done.'\n",
-            "11: demo.lines.arguments: no phrase of this line has {nam}; known here: {name}",
+            "11: demo.lines.arguments: no phrase of this line has the slot {nam}; known here: "
+            "{name}",
         ),
         (
             LINE + "tool = 'book'\narguments.name = '{name:digits}'\nthen = 'Done.'\n",
-            "11: demo.lines.arguments: {name:digits} cannot be read so; write {name}",
+            "11: demo.lines.arguments: {name:digits}: arguments have no format; write {name}",
         ),
         (
             LINE + "tool = 'book'\narguments.name = '{name}'\nthen = '{results}'\n",
-            "12: demo.lines.then: no phrase of this line has {results}; known here: {name}, "
-            "{result}",
+            "12: demo.lines.then: no phrase of this line has the slot {results}; known here: "
+            "{name}, {result}",
         ),
         (
             LINE + "tool = 'boko'\nthen = 'Done.'\n",
@@ -210,11 +211,11 @@ LINE = '[[demo.lines]]\nhears = ["one {name}"]\n'
         ),
         (
             LINE + "says = 'Hi.'\n" + LINE.replace("one", "ONE") + "says = 'Hi again.'\n",
-            "12: demo.lines.hears: a line above hears 'ONE {name}' already; this one never will",
+            "12: demo.lines.hears: a line above has 'ONE {name}' already; remove one of them",
         ),
         (
             "demo.lines = [\n{ hears = ['a'], says = 'b' },\n{ says = 'b' } ]\n",
-            "8: demo.lines: hears nothing; give it hears = ['…'] or keywords = ['…']",
+            "8: demo.lines: needs hears = ['…'] or keywords = ['…']; add one of them",
         ),
     ],
 )

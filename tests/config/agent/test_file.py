@@ -285,7 +285,7 @@ def test_a_file_that_cannot_be_read_names_the_variable(path: str) -> None:
 def test_a_missing_tools_file_names_the_line_that_asks_for_it() -> None:
     (line,) = faults(HEAD + 'tools = "none.py"\n')
     assert line.startswith("6: tools: cannot read none.py: ")
-    assert line.endswith("; name a Python file beside this one")
+    assert line.endswith("; expected a Python file, relative to the agent file")
 
 
 def test_a_broken_tools_file_speaks_for_itself() -> None:

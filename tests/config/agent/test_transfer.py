@@ -181,8 +181,8 @@ ZONE = "timezone = 'UTC'\n"
         ("[transfer]\nhold_music = 'https:///a'\n", f"4: hold_music: {MUSIC} 'https:///a'"),
         ("transfer.destinations = 'desk'\n", "3: destinations: expected tables: "
          "[[transfer.destinations]], got 'desk'"),
-        ("[transfer.destinations]\nname = 'desk'\n", "3: destinations: there may be several; write "
-         "[[transfer.destinations]], with two brackets"),
+        ("[transfer.destinations]\nname = 'desk'\n", "3: destinations: expected an array of "
+         "tables; write [[transfer.destinations]], with two brackets"),
         ("[[transfer.destinations]]\nnumber = '+14155550101'\n",
          "3: destinations.name: missing; expected 1 to 64 letters, digits, spaces, - or _"),
         (DESK.replace("desk", "desk/1"), "4: destinations.name: expected 1 to 64 letters, digits, "
@@ -193,17 +193,17 @@ ZONE = "timezone = 'UTC'\n"
         (DESK.replace("5550101", ""), f"5: destinations.number: {NUMBER} '+1415'"),
         (DESK.replace("number", "sip"), f"5: destinations.sip: {SIP} '+14155550101'"),
         (DESK + "sip = 'sip:desk@example.com'\n",
-         "3: destinations: has both a number and a sip; remove one of them"),
-        ("[[transfer.destinations]]\nname = 'desk'\n", "3: destinations: cannot be reached; give "
-         "it number = '+14155550100' or sip = 'sip:…'"),
+         "3: destinations: has both number and sip; remove one of them"),
+        ("[[transfer.destinations]]\nname = 'desk'\n", "3: destinations: needs number = "
+         "'+14155550100' or sip = 'sip:…'; add one of them"),
         (DESK + "ring_seconds = 4\n",
          "6: destinations.ring_seconds: expected a whole number of seconds from 5 to 120, got 4"),
         (DESK + "ring_seconds = 120.5\n",
          "6: destinations.ring_seconds: expected a whole number of seconds from 5 to 120, got "
          "120.5"),
         (DESK + "warm = 1\n", "6: destinations.warm: expected true or false, got 1"),
-        (DESK + "hours = ['Mon 09:00-12:00']\n", "3: destinations: has hours and no time zone; "
-         "give it timezone = 'Europe/Berlin'"),
+        (DESK + "hours = ['Mon 09:00-12:00']\n", "3: destinations: has hours but no time zone; "
+         "add timezone = 'Europe/Berlin'"),
         (DESK + "timezone = 'Europe/Berlni'\n", "6: destinations.timezone: there is no time zone "
          "'Europe/Berlni'; did you mean 'Europe/Berlin'?"),
         (DESK + "timezone = '+2'\n", "6: destinations.timezone: there is no time zone '+2'; write "
@@ -219,19 +219,22 @@ ZONE = "timezone = 'UTC'\n"
         (DESK + ZONE + "hours = ['Mon 09:00-24:01']\n",
          f"7: destinations.hours: {OPEN} got 'Mon 09:00-24:01'"),
         (DESK + ZONE + "hours = ['Mon 09:00-09:00']\n", "7: destinations.hours: 'Mon 09:00-09:00' "
-         "ends when it begins; a whole day is 00:00-24:00"),
-        (DESK + DESK, "7: destinations.name: a destination above is called 'desk' already"),
+         "begins and ends at the same time; write 00:00-24:00 for a whole day"),
+        (DESK + DESK, "7: destinations.name: a destination above has the name 'desk' "
+         "already; change one of them"),
         (DESK + DESK.replace("desk", "Desk"),
-         "7: destinations.name: a destination above is called 'Desk' already"),
+         "7: destinations.name: a destination above has the name 'Desk' "
+         "already; change one of them"),
         (DESK + "then = ['desk']\n",
          "6: destinations.then: 'desk' is this destination itself; remove it"),
         (DESK + "then = ['front']\n", "6: destinations.then: there is no destination 'front'; "
-         "this one is the only one"),
+         "there is no other one"),
         (TWO + "then = ['dekk']\n",
          "9: destinations.then: there is no destination 'dekk'; did you mean 'desk'?"),
         (TWO + "then = ['zzz']\n",
          "9: destinations.then: there is no destination 'zzz'; known here: 'desk'"),
-        (TWO + "then = ['desk', 'desk']\n", "9: destinations.then: 'desk' is there twice"),
+        (TWO + "then = ['desk', 'desk']\n",
+         "9: destinations.then: 'desk' is listed twice; remove one"),
         (TWO + "then = 'desk'\n", "9: destinations.then: expected an array of other destinations' "
          "names, such as ['front desk'], got 'desk'"),
         (DESK + "nummber = '+1'\n",

@@ -37,7 +37,7 @@ from app.call.events import (
 )
 from app.call.usage import Usage
 from app.errors import ProtocolError
-from app.wires.realtime.codec import UnknownMessage, decode
+from app.wires.realtime.codec import UnknownEvent, decode
 
 TRAFFIC = Path(__file__).parents[2] / "traffic" / "realtime_examples.jsonl"
 EXAMPLES = {json.loads(line)["type"]: line for line in TRAFFIC.read_text().splitlines()}
@@ -120,7 +120,7 @@ def test_every_type_that_openai_documents_is_known(type: str) -> None:
     try:
         decode(event(type))
     except ProtocolError as error:
-        assert not isinstance(error, UnknownMessage)  # its fields are missing, no more
+        assert not isinstance(error, UnknownEvent)  # its fields are missing, no more
 
 
 @pytest.mark.parametrize(
@@ -140,12 +140,12 @@ def test_names_of_the_beta_are_understood(beta: str, now: str) -> None:
 
 
 def test_an_unknown_event_is_told_apart_from_a_malformed_one() -> None:
-    with pytest.raises(UnknownMessage) as unknown:
+    with pytest.raises(UnknownEvent) as unknown:
         decode(event("response.dance.started"))
     assert unknown.value.type == "response.dance.started"
     with pytest.raises(ProtocolError, match=r"malformed response\.created") as malformed:
         decode(event("response.created"))
-    assert not isinstance(malformed.value, UnknownMessage)
+    assert not isinstance(malformed.value, UnknownEvent)
 
 
 # --- audio ----------------------------------------------------------------------------------------
@@ -387,7 +387,7 @@ NASTY: list[str | bytes] = [
 def test_garbage_is_a_protocol_error_and_nothing_else(message: str | bytes) -> None:
     with pytest.raises(ProtocolError) as refused:
         decode(message)
-    assert not isinstance(refused.value, UnknownMessage)
+    assert not isinstance(refused.value, UnknownEvent)
     assert len(str(refused.value)) < 400
 
 

@@ -388,7 +388,7 @@ async def test_no_log_line_holds_the_key_or_the_text(
         await sound_of(this.line, secret_text)
         assert KEY not in repr(this.voice.settings)
     ours = [each for each in caplog.records if each.name.startswith("app.wires.voices")]
-    assert any(record.message == "Qwen speaks" for record in ours)
+    assert any(record.message == "Qwen first sound" for record in ours)
     for record in ours:
         told = str(record.__dict__)
         assert KEY not in told and "Rumpel" not in told
