@@ -56,12 +56,8 @@ VALUES = {
     },
     "whisper": {"action_url": LONG_URL, "summary": "Ann & Bob, <waiting>", "language": "de-DE"},
 }
-CONTINUED = {
-    "accepted",
-    "fetch",
-    "join",
-    "once-more",
-}  # to the talk, to another document, to the room
+# Documents after which the call goes on: to the conversation, to another document, to a conference.
+CONTINUED = {"accepted", "fetch", "join", "once-more"}
 INLINE_LIMIT_CHARS = 4000  # Twilio: error 32018
 
 # What XML 1.0 can hold.

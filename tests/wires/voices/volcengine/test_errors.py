@@ -1,4 +1,4 @@
-"""Volcengine's errors: which kind they are of, and that they give nothing away."""
+"""Volcengine's errors: their kinds, and that their messages reveal no secret."""
 
 import json
 
@@ -14,7 +14,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize(("kind", "codes"), KINDS.items())
-def test_a_code_is_of_one_kind(kind: str, codes: list[int]) -> None:
+def test_every_code_has_a_kind(kind: str, codes: list[int]) -> None:
     for code in codes:
         refused = service_error(code, "whatever", private=())
         assert (refused.kind, refused.code) == (kind, code)
@@ -33,7 +33,7 @@ def test_a_code_is_of_one_kind(kind: str, codes: list[int]) -> None:
         ("quota", None),
     ],
 )
-def test_a_message_knows_better_than_its_code(message: str, kind: str | None) -> None:
+def test_a_message_takes_precedence_over_its_code(message: str, kind: str | None) -> None:
     for code, otherwise in ((3031, "passing"), (3001, "fatal"), (45000000, "fatal")):
         for raw in (message, json.dumps({"message": message, "code": code})):
             assert service_error(code, raw, private=()).kind == (kind or otherwise)
@@ -44,20 +44,20 @@ def test_a_message_knows_better_than_its_code(message: str, kind: str | None) ->
     [(400, "fatal"), (401, "fatal"), (403, "fatal"), (404, "fatal"), (302, "fatal")]
     + [(408, "passing"), (429, "passing"), (500, "passing"), (503, "passing")],
 )
-def test_a_closed_door_is_of_one_kind(status: int, kind: str) -> None:
+def test_every_handshake_status_has_a_kind(status: int, kind: str) -> None:
     assert handshake_error(status, "", private=()).kind == kind
 
 
-def test_a_door_that_is_closed_for_too_many_may_open_again() -> None:
+def test_a_403_for_too_many_requests_is_passing() -> None:
     body = json.dumps({"error": "quota exceeded for types: concurrency"})
     assert handshake_error(403, body, private=()).kind == "passing"
 
 
-def test_an_error_is_told_with_all_that_support_asks_for() -> None:
-    told = str(
+def test_an_error_has_the_ids_for_support() -> None:
+    text = str(
         service_error(3050, "no voice", private=("secret",), logid="L1", reqid="R1", session="")
     )
-    assert told == (
+    assert text == (
         "volcengine: there is no such voice; check voice_type "
         "(code 3050, 'no voice', logid L1, reqid R1)"
     )
@@ -73,17 +73,17 @@ def test_an_error_is_told_with_all_that_support_asks_for() -> None:
         r"broken json {\u0048ello there",
     ],
 )
-def test_a_message_that_repeats_a_secret_is_not_told(raw: str) -> None:
-    told = str(service_error(3031, raw, private=("Hello there, caller.", "s3cret-t0ken")))
-    assert told == "volcengine: the service failed (code 3031)"
+def test_a_message_with_a_secret_is_not_quoted(raw: str) -> None:
+    text = str(service_error(3031, raw, private=("Hello there, caller.", "s3cret-t0ken")))
+    assert text == "volcengine: the service failed (code 3031)"
 
 
-def test_a_message_is_told_on_one_line_and_not_at_length() -> None:
-    told = str(service_error(3031, "bad\n\tluck " + "x" * 999, private=("",)))
-    assert "'bad luck xxx" in told
-    assert len(told) < 300
+def test_a_quoted_message_is_one_short_line() -> None:
+    text = str(service_error(3031, "bad\n\tluck " + "x" * 999, private=("",)))
+    assert "'bad luck xxx" in text
+    assert len(text) < 300
 
 
 @pytest.mark.parametrize("raw", ["", "[", "[]", "7", '{"code":"3001"}', "[" * 100_000])
-def test_a_body_without_a_code_has_none(raw: str) -> None:
+def test_a_body_without_a_code_gives_0(raw: str) -> None:
     assert code_in(raw) == 0
