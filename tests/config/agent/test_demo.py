@@ -1,4 +1,4 @@
-"""The agent file's [demo] as its author meets it: lines for the embedded model, or what to mend."""
+"""The agent file's [demo]: lines for the embedded model, and the errors for faulty ones."""
 
 import sys
 from pathlib import Path
@@ -30,14 +30,14 @@ def loaded(text: str) -> LoadedAgent:
 
 
 def faults(text: str) -> list[str]:
-    """What is said of a broken file, each line from its number on."""
+    """The error messages for a file, each from its line number on."""
     with pytest.raises(ConfigError) as caught:
         loaded(text)
     assert not any("\n" in line for line in caught.value.problems)
     return [line.removeprefix("agent.toml:") for line in caught.value.problems]
 
 
-def test_the_embedded_model_gets_its_voice_its_names_and_its_lines() -> None:
+def test_every_key_of_demo_reaches_the_embedded_model() -> None:
     assert loaded(HEAD).demo == Demo("en-us+f3", (), ())
     Path("my_tools.py").write_text(TOOLS)
     demo = loaded(
@@ -82,7 +82,7 @@ LINE = '[[demo.lines]]\nhears = ["one {name}"]\n'
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("[recording]\nenabled = 1\n", "9: recording.enabled: expected true or false, got 1"),
         (
@@ -219,12 +219,12 @@ LINE = '[[demo.lines]]\nhears = ["one {name}"]\n'
         ),
     ],
 )
-def test_a_fault_in_the_demo_is_found_in_its_line(text: str, said: str) -> None:
+def test_a_fault_of_demo_names_its_line(text: str, message: str) -> None:
     Path("my_tools.py").write_text(TOOLS)
-    assert faults(HEAD + 'tools = "my_tools.py"\n\n' + text) == [said]
+    assert faults(HEAD + 'tools = "my_tools.py"\n\n' + text) == [message]
 
 
-def test_a_line_may_hear_its_keyword_as_a_phrase_too() -> None:
+def test_a_keyword_may_also_be_a_phrase_of_its_line() -> None:
     text = "[[demo.lines]]\nhears = ['goodbye']\nkeywords = ['goodbye']\nends_call = true\n"
     (line,) = loaded(HEAD + text).demo.lines
     assert line.hears == line.keywords == ("goodbye",)
