@@ -3,18 +3,19 @@
     from app.tools import CallContext, ToolError, tool
 
     @tool
-    async def opening_hours(day: str, call: CallContext) -> str:
-        '''Tell when the shop is open.
+    async def order_status(city: str, call: CallContext) -> dict[str, str]:
+        '''Tell where an order is. The caller enters its number on the keypad.
 
         Args:
-            day: A day of the week, in English.
+            city: Where the order was placed.
         '''
-        if day.lower() == "sunday":
-            raise ToolError("The shop is closed on Sundays.")
-        return "9 to 18"
+        number = await call.ask_digits(6, prompt="Ask for the six digits of the order.")
+        if number not in ORDERS:
+            raise ToolError("There is no such order. Ask for the number again.")
+        return ORDERS[number]
 
-`@tool` marks the function, its types and docstring become the schema that the model sees,
-`ToolError` reports a failure to the model, and `CallContext` tells which call the tool runs for.
+`@tool` marks the function; its types and docstring become the schema that the model sees.
+`CallContext` is the call that the tool runs for. `ToolError` reports a failure to the model.
 """
 
 from app.errors import ToolError
