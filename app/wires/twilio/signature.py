@@ -138,7 +138,7 @@ class SignatureChecker:
             reason = "the signature is missing"
             fix = "Twilio signs every request; a proxy must pass X-Twilio-Signature on"
         else:
-            reason = "the signature does not match the URL and the auth token"
+            reason = "the signature does not match the URL and the token"
             fix = (
                 "TWILIO_AUTH_TOKEN must be the account's primary auth token; "
                 f"{self._url_fix(scope)}"
