@@ -41,7 +41,7 @@ SEND_DIGITS = ToolSpec(
     description=(
         "Press keys on this phone line, as on a keypad. Use it when another telephone system "
         "answers you and asks for a choice or an extension. It is not for numbers that the caller "
-        "is to enter: callers press their own keys, and what they enter is told to you."
+        "is to enter: callers press their own keys, and you get what they enter."
     ),
     parameters=_takes(
         digits={
@@ -67,8 +67,8 @@ def transfer_to_human(destinations: Sequence[Destination]) -> ToolSpec:
         "instructions say so; do not promise a connection before you call it. In the same answer, "
         "before the call, say one short sentence: that you are connecting the caller. It is heard "
         "to its end, and then the human's telephone rings. Say nothing after it. If the caller "
-        "interrupts that sentence, nobody is called, and the result says so: listen to what they "
-        "want, and call this again if they still want the human. If nobody takes the call, the "
+        "interrupts that sentence, no one is called, and the result says so: listen to what they "
+        "want, and call this again if they still want the human. If no one takes the call, the "
         "caller is back with you, and the result says what happened."
     )
     reason = {

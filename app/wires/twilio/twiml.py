@@ -13,8 +13,8 @@ from xml.sax.saxutils import escape
 from app.errors import BridgeError
 
 DIGITS_PLAYED = "/keys"
-"""Path suffix of the <Connect action> in a document that also plays DTMF digits (`send_digits`). It
-tells the handler that Twilio has played them, so that they are not played twice."""
+"""Path suffix of the <Connect action> in a document that also plays DTMF digits (`send_digits`), so
+that its handler does not play them again."""
 
 _FOLDER = Path(__file__).resolve().parents[3] / "twiml"
 # XML parsers turn unescaped white space in an attribute into spaces.
