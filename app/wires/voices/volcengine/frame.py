@@ -17,8 +17,8 @@ LARGEST_INFLATED_BYTES = 8 << 20
 GZIP_WINDOW = 31
 
 
-class Kind(IntEnum):
-    """Message types."""
+class MessageType(IntEnum):
+    """The message type in a frame's header."""
 
     REQUEST = 0x1
     ANSWER = 0x9  # v3 only; deprecated in v1
@@ -43,7 +43,7 @@ _PLAIN, _GZIP = 0, 1
 
 def request(flags: Flags, fields: bytes, payload: bytes, *, compress: bool) -> bytes:
     """A client frame with a JSON payload. `fields`: the bytes between header and payload."""
-    header = bytes((0x11, Kind.REQUEST << 4 | flags, _JSON << 4 | compress, 0))
+    header = bytes((0x11, MessageType.REQUEST << 4 | flags, _JSON << 4 | compress, 0))
     return header + fields + sized(gzip.compress(payload) if compress else payload)
 
 
@@ -56,8 +56,8 @@ def sized(data: bytes) -> bytes:
 class Reader:
     """Reads a frame's fields in order, from the end of its header."""
 
-    #: The message type; may be none of `Kind`.
-    kind: int
+    #: May be none of `MessageType`.
+    message_type: int
     #: May be none of `Flags`.
     flags: int
     _compression: int

@@ -6,7 +6,7 @@ Volcengine: online speech synthesis, WebSocket. v3's frames differ: they carry e
 from dataclasses import dataclass
 
 from app.errors import ProtocolError
-from app.wires.voices.volcengine.frame import Flags, Kind, Reader, request
+from app.wires.voices.volcengine.frame import Flags, MessageType, Reader, request
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +57,15 @@ def parse(frame: bytes) -> Frame:
         ProtocolError: it is not a valid v1 frame.
     """
     reader = Reader.of(frame)
-    match reader.kind:
-        case Kind.AUDIO:
+    match reader.message_type:
+        case MessageType.AUDIO:
             return _audio(reader)
-        case Kind.ERROR:
+        case MessageType.ERROR:
             code = reader.number()
             return Failed(code, reader.payload().decode("utf-8", "replace"))
-        case Kind.FRONTEND:
+        case MessageType.FRONTEND:
             return Frontend(reader.payload())
-    raise ProtocolError(f"a frame of v1 has the unexpected message type {reader.kind:#x}")
+    raise ProtocolError(f"a frame of v1 has the unexpected message type {reader.message_type:#x}")
 
 
 def _audio(reader: Reader) -> Acknowledged | Audio:

@@ -7,7 +7,7 @@ sequence numbers.
 from dataclasses import dataclass
 
 from app.errors import ProtocolError
-from app.wires.voices.volcengine.frame import Flags, Kind, Reader, request, sized
+from app.wires.voices.volcengine.frame import Flags, MessageType, Reader, request, sized
 
 START_CONNECTION = 1
 FINISH_CONNECTION = 2
@@ -74,15 +74,17 @@ def parse(frame: bytes) -> Frame:
         ProtocolError: it is not a valid v3 frame.
     """
     reader = Reader.of(frame)
-    if reader.kind == Kind.ERROR:
+    if reader.message_type == MessageType.ERROR:
         code = reader.number()
         if reader.flags == Flags.EVENT:  # some servers add an event and its id
             _, _, payload = _event(reader)
         else:
             payload = reader.payload()
         return Failed(code, payload.decode("utf-8", "replace"))
-    if reader.kind not in (Kind.ANSWER, Kind.AUDIO):
-        raise ProtocolError(f"a frame of v3 has the unexpected message type {reader.kind:#x}")
+    if reader.message_type not in (MessageType.ANSWER, MessageType.AUDIO):
+        raise ProtocolError(
+            f"a frame of v3 has the unexpected message type {reader.message_type:#x}"
+        )
     if reader.flags != Flags.EVENT:
         raise ProtocolError(f"a frame of v3 has the flags {reader.flags} and no event")
     return Event(*_event(reader))
