@@ -48,7 +48,7 @@ TextOrNone = Annotated[str, AfterValidator(stripped)]
 
 
 class Form(BaseModel):
-    """A table of the agent file. Unknown keys are errors, and types are not converted."""
+    """A table of the agent file. Unknown keys are errors; no type is converted but int to float."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
