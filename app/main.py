@@ -9,10 +9,10 @@ from fastapi import FastAPI
 
 from app import __version__
 from app.bridge.outbound import Outbound
+from app.bridge.reconnects import WayBack
 from app.bridge.services import Services
 from app.bridge.switchboard import Switchboard
 from app.bridge.transfers.transfers import Transfers
-from app.bridge.way_back import WayBack
 from app.call.words.sentences import sentences
 from app.config.settings import EMBEDDED, Settings, load_settings
 from app.records.after_call import AfterCall

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
+from app.bridge.expiry import Waiting
 from app.bridge.leg.leg import Leg, Redirect
-from app.bridge.legless_calls import LeglessCalls
-from app.bridge.line_tries import LineTries, TryLimits
+from app.bridge.records_without_leg import LeglessCalls
 from app.bridge.services import Services
+from app.bridge.stream_retries import LineTries, TryLimits
 from app.bridge.tickets import Tickets
-from app.bridge.waiting import Waiting
 from app.call import prompts
 from app.call.agent import Agent
 from app.call.commands import PlayDigits, TransferCall

@@ -7,7 +7,7 @@ import pytest
 from app.simulator.realtime import RealtimeServer, Reply, Turn
 from app.simulator.twilio import Callee, Fault
 from tests.service.api import api
-from tests.service.handing import (
+from tests.service.transfer_world import (
     ANNOUNCEMENT,
     ANSWER,
     DESK,

@@ -11,7 +11,7 @@ from app.simulator.realtime import RealtimeServer, Reply, Script, Turn
 from app.simulator.twilio import Callee
 from tests.records.after_call_scene import Owner, VirtualClock, an_owner, becomes, put_off_by
 from tests.service.api import ANN, OURS, place
-from tests.service.handing import (
+from tests.service.transfer_world import (
     ANNOUNCEMENT,
     BACK,
     DESK,

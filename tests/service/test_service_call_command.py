@@ -14,8 +14,8 @@ from app.simulator.realtime import RealtimeServer
 from app.simulator.twilio import Callee
 from tests.ports import free_port
 from tests.service.api import ANN, OURS
-from tests.service.handing import HELLO, Agent
 from tests.service.process import ROOT
+from tests.service.transfer_world import HELLO, Agent
 from tests.service.world import API_TOKEN, World, world
 
 NUMBER = "+1 (415) 555-0123"

@@ -10,7 +10,7 @@ from app.config.agent.file import load_agent
 from app.simulator.realtime import RealtimeServer, Reply, Script
 from app.simulator.twilio import Call, Callee
 from app.web.twilio import call_webhooks
-from tests.service.broken_lines import (
+from tests.service.broken_streams import (
     Handshake,
     Spoils,
     no_websockets,
@@ -18,8 +18,8 @@ from tests.service.broken_lines import (
     unknown_ticket,
     wrong_signature,
 )
-from tests.service.handing import DESK, desk
 from tests.service.raw_twilio import CALL_SID, Answer, call_form, raw_stream, request
+from tests.service.transfer_world import DESK, desk
 from tests.service.twiml_check import check_twiml
 from tests.service.world import AGENT, World, decisions, noise, world
 

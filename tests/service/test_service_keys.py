@@ -11,8 +11,9 @@ import pytest
 from app.audio import ulaw_decode
 from app.simulator.realtime import Reply
 from app.simulator.twilio import Callee, Fault
-from tests.service import gate
-from tests.service.handing import (
+from tests.service import tool_gate
+from tests.service.test_service_recording import read
+from tests.service.transfer_world import (
     ANNOUNCEMENT,
     ANSWER,
     DESK,
@@ -29,7 +30,6 @@ from tests.service.handing import (
     size,
     told,
 )
-from tests.service.test_service_recording import read
 from tests.service.world import AGENT, World, noise
 
 ONE = desk(name="desk", number=DESK)
@@ -175,7 +175,7 @@ async def test_a_0_while_twilio_refuses_the_transfer_leaves_the_caller_with_the_
 
 TOOLS = '''
 from app.tools import CallContext, tool
-from tests.service import gate
+from tests.service import tool_gate
 
 typed = []
 
@@ -207,7 +207,7 @@ def later() -> str:
 @tool
 async def choose(call: CallContext) -> str:
     """Takes a choice."""
-    gate.begun(call.call_sid)
+    tool_gate.begun(call.call_sid)
     return f"They chose {await call.ask_digits(timeout_s=20)}."
 '''
 PROMPT = Reply("Please type your card.", audio=noise(60, "prompt"), speed=INF)
@@ -310,13 +310,13 @@ async def test_a_tool_that_fails_over_a_secret_tells_it_to_no_one() -> None:
 
 
 async def test_what_a_tool_asks_for_in_the_open_is_told() -> None:
-    gate.arm()
+    tool_gate.arm()
     agent = Till()
     async with handing(agent, f'tools = "tools.py"\n{AGENT}', tools=TOOLS) as w:
         (caller,) = await callers(w, agent)
         await caller.greeted()
         caller.says("Let me choose.")
-        await gate.running(caller.call.call_sid)
+        await tool_gate.running(caller.call.call_sid)
         press(caller, "30#")
         await answered(caller)
         assert outputs(caller.session) == ["They chose 30."]

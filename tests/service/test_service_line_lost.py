@@ -4,13 +4,13 @@ import asyncio
 
 import pytest
 
-from app.bridge.line_tries import TryLimits
+from app.bridge.stream_retries import TryLimits
 from app.call.events import StreamBlocked, StreamEnded, StreamStarted
 from app.simulator.realtime import RealtimeServer, Reply, Script
 from app.simulator.twilio import Callee
 from app.wires.twilio.call import CallInfo
-from tests.service.handing import DESK, Agent, callers, desk, handing, outcomes
 from tests.service.raw_twilio import CALL_SID, RawStream, call_form, raw_stream, request
+from tests.service.transfer_world import DESK, Agent, callers, desk, handing, outcomes
 from tests.service.twiml_check import check_twiml
 from tests.service.world import AGENT, PUBLIC_URL, decisions, noise, world
 

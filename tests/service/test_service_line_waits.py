@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from app.bridge.waiting import WaitLimits
+from app.bridge.expiry import WaitLimits
 from app.call.events import StreamEnded
 from app.simulator.realtime import RealtimeServer, Reply, Script, Session, Turn
 from app.simulator.twilio import Call, Callee, Fault
 from tests.service.api import ANN, OURS, place
-from tests.service.broken_lines import asks_late
-from tests.service.handing import DESK, desk
+from tests.service.broken_streams import asks_late
 from tests.service.raw_twilio import CALL_SID, call_form, raw_stream, request
+from tests.service.transfer_world import DESK, desk
 from tests.service.twiml_check import check_twiml
 from tests.service.world import World, decisions, names, noise, restarted, world
 

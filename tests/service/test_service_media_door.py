@@ -5,7 +5,7 @@ import base64
 
 import pytest
 
-from app.bridge.waiting import WaitLimits
+from app.bridge.expiry import WaitLimits
 from app.simulator.realtime import Reply, Script
 from app.simulator.twilio import signature
 from app.web.twilio import call_webhooks

@@ -17,7 +17,7 @@ from app.bridge.switchboard import Switchboard
 from app.simulator.realtime import Reply, Script
 from tests.ports import free_port
 from tests.service.process import ROOT, serve
-from tests.service.strangers import UNFINISHED, strangers
+from tests.service.raw_clients import UNFINISHED, strangers
 from tests.service.test_service_process import EXIT_S, HELLO, KEY, check_whole, office
 from tests.service.world import World, noise, world
 

@@ -16,8 +16,8 @@ from app.simulator.realtime import Reply, Script
 from app.web.server import Limits
 from app.web.server.listener import NO_DESCRIPTOR
 from app.web.server.registry import MADE_ROOM, TOO_MANY
+from tests.service.raw_clients import HANDSHAKE, UNFINISHED, Stranger, strangers
 from tests.service.raw_twilio import CALL_SID, RawStream, raw_stream, request
-from tests.service.strangers import HANDSHAKE, UNFINISHED, Stranger, strangers
 from tests.service.test_service_process import HELLO as SAID
 from tests.service.test_service_process import office
 from tests.service.world import World, noise, world

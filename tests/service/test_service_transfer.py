@@ -11,7 +11,7 @@ from aiohttp import web
 from app.simulator.realtime import Reply
 from app.simulator.twilio import Callee, Network
 from app.simulator.twilio.rest import RestServer
-from tests.service.handing import (
+from tests.service.transfer_world import (
     ANNOUNCEMENT,
     ANSWER,
     DESK,

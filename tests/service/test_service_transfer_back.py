@@ -8,7 +8,7 @@ import pytest
 
 from app.simulator.realtime import Reply
 from app.simulator.twilio import Callee, Fault
-from tests.service.handing import (
+from tests.service.transfer_world import (
     ANNOUNCEMENT,
     ANSWER,
     BACK,

@@ -9,6 +9,7 @@ from string import Template
 from urllib.parse import urlsplit
 
 import pytest
+from house.sequence import ANNOUNCED, BACK, RUNG, TAKEN, Part
 
 from app.call import commands as do
 from app.call import events as ev
@@ -16,7 +17,6 @@ from app.simulator.realtime import Reply, Turn
 from app.simulator.twilio import Call, Callee
 from app.wires.twilio import twiml
 from app.wires.twilio.call import CallInfo
-from house.sequence import ANNOUNCED, BACK, RUNG, TAKEN, Part
 from tests.service.world import AGENT, World, noise, world
 
 SALES, SUPPORT = "+14155550112", "+14155550111"

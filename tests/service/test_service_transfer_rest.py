@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from app.simulator.twilio import Callee, Fault
-from tests.service.handing import (
+from tests.service.transfer_world import (
     ANNOUNCEMENT,
     ANSWER,
     BACK_WITHIN_MS,

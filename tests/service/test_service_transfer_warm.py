@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from app.simulator.twilio import Callee, Conference, Fault, OutgoingCall
-from tests.service.handing import (
+from tests.service.transfer_world import (
     BACK,
     BACK_WITHIN_MS,
     DESK,

@@ -12,9 +12,9 @@ from app.records.store import StoreUnavailable
 from app.simulator.realtime import RealtimeServer, Reply, Turn
 from app.simulator.twilio import Call, Callee
 from tests.service.api import ANN, OURS, place
-from tests.service.broken_lines import asks_late
-from tests.service.handing import DESK, Agent, callers, desk, handing, outcomes
+from tests.service.broken_streams import asks_late
 from tests.service.raw_twilio import CALL_SID, call_form, request
+from tests.service.transfer_world import DESK, Agent, callers, desk, handing, outcomes
 from tests.service.twiml_check import check_twiml
 from tests.service.world import AGENT, World, decisions, noise, restarted, world
 

@@ -22,8 +22,8 @@ from typing import Any, Self
 import aiohttp
 
 import app
+from app.bridge.reconnects import WayBack
 from app.bridge.switchboard import Switchboard
-from app.bridge.way_back import WayBack
 from app.config.settings import Settings
 from app.main import create_app
 from app.records.store import Store

@@ -13,10 +13,10 @@ from time import monotonic, time
 from typing import Any
 
 from app.bridge.decisions import log_decision
-from app.bridge.leg.caller_side import CallerAudio
+from app.bridge.leg.caller_audio import CallerAudio
+from app.bridge.leg.inbound_limits import Surplus
 from app.bridge.leg.model_side import ModelSide
 from app.bridge.leg.state import LegState
-from app.bridge.leg.surplus import Surplus
 from app.bridge.leg.timer import DeadlineTimer
 from app.bridge.leg.tool_side import ToolRuns
 from app.bridge.leg.voice_side import VoiceSide

@@ -5,8 +5,8 @@ caller's call goes on with.
 from typing import Any
 
 from app.bridge.decisions import log_decision
+from app.bridge.reconnects import WRITTEN_S, WayBack
 from app.bridge.switchboard import Switchboard
-from app.bridge.way_back import WRITTEN_S, WayBack
 from app.call.events import Returned
 from app.call.exits.attempts import CALLER_GONE, FAILED, NOT_TAKEN, RINGING, TAKEN, TALKING
 from app.call.exits.transfer import TRANSFER

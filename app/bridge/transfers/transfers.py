@@ -14,12 +14,12 @@ from itertools import chain, repeat
 from typing import Any
 
 from app.bridge.leg.leg import Leg
+from app.bridge.reconnects import WayBack
 from app.bridge.services import Services
 from app.bridge.switchboard import Switchboard
 from app.bridge.transfers.pending import PendingTransfer, Record, accepted, whisper
 from app.bridge.transfers.redirects import CallRedirects
 from app.bridge.transfers.stored import StoredAttempts
-from app.bridge.way_back import WayBack
 from app.call.commands import PlayDigits, TransferCall
 from app.call.destinations import Destination
 from app.call.events import Returned, StreamEnded

@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 
 from app.call.timeline import TimelineEntry
-from app.records.report.absences import Absence, absence_text, absences_of, handed_over_text
+from app.records.report.gaps import Absence, absence_text, absences_of, handed_over_text
 from app.records.report.levels import Levels, RecordingUnreadable, read_levels
 from app.records.report.trace import (
     CallerSpeech,

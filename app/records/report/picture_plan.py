@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from app.records.report.absences import absence_text
 from app.records.report.call_report import (
     CallReport,
     cost_text,
@@ -18,6 +17,7 @@ from app.records.report.call_report import (
     tool_caption,
     tool_text,
 )
+from app.records.report.gaps import absence_text
 from app.records.report.picture_text import (
     Block,
     Pen,

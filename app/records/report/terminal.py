@@ -6,7 +6,6 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from app.records.report.absences import in_words
 from app.records.report.call_report import (
     CallReport,
     SpokenTurn,
@@ -16,6 +15,7 @@ from app.records.report.call_report import (
     ending,
     tool_text,
 )
+from app.records.report.gaps import in_words
 from app.records.schema import CallRow
 from app.records.visible import one_line
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from app.call.heard.ledger import BYTES_PER_MS
 from app.call.timeline import TimelineEntry
-from app.records.report.absences import Away, Aways
+from app.records.report.gaps import Away, Aways
 
 
 @dataclass(frozen=True, slots=True)

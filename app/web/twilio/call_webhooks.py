@@ -11,10 +11,10 @@ from starlette.routing import WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
 from app.bridge.decisions import log_decision
+from app.bridge.reconnects import WayBack
 from app.bridge.services import Services
 from app.bridge.switchboard import Switchboard
 from app.bridge.transfers.transfers import Transfers
-from app.bridge.way_back import WayBack
 from app.call.commands import PlayDigits
 from app.errors import ProtocolError
 from app.web import authenticated

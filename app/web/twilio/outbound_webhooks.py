@@ -4,9 +4,9 @@ from fastapi import APIRouter, Request, Response
 
 from app.bridge.deadlines import within
 from app.bridge.outbound import Outbound, PlacedCall
+from app.bridge.reconnects import WRITTEN_S, WayBack
 from app.bridge.services import Services
 from app.bridge.switchboard import Switchboard
-from app.bridge.way_back import WRITTEN_S, WayBack
 from app.call.events import VoicemailReached
 from app.records.store import Store, StoreUnavailable
 from app.web.twilio.answer_in_time import Form, answered, nothing_to_say, once_more

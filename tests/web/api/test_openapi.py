@@ -15,7 +15,7 @@ from app.simulator.realtime import RealtimeServer
 from app.simulator.twilio import Call, Callee
 from tests.conftest import FUZZ
 from tests.service.api import OURS, api
-from tests.service.handing import (
+from tests.service.transfer_world import (
     ANSWER,
     DESK,
     HELLO,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.bridge.leg.surplus import KEYS_PER_S, MOST_KEYS, MOST_LINES, Surplus
+from app.bridge.leg.inbound_limits import KEYS_PER_S, MOST_KEYS, MOST_LINES, Surplus
 from app.errors import ProtocolError
 
 

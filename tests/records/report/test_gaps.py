@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from app.call import events as ev
-from app.records.report.absences import Attempt
 from app.records.report.call_report import CallReport, ending, report_of, transcript_text
+from app.records.report.gaps import Attempt
 from app.records.report.levels import read_levels
 from app.records.report.picture import draw
 from app.records.report.picture_plan import LONGEST_AWAY_MS, axis_of, rows_of

@@ -1,6 +1,6 @@
 """When a line that fails is tried again, and when it is given up."""
 
-from app.bridge.line_tries import LineTries, TryLimits
+from app.bridge.stream_retries import LineTries, TryLimits
 
 MINUTE_S = 60.0
 

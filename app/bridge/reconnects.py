@@ -6,8 +6,8 @@ from time import monotonic
 
 from app.bridge.deadlines import within
 from app.bridge.leg.leg import Leg
-from app.bridge.line_tries import NO_HANDSHAKE
 from app.bridge.services import Services
+from app.bridge.stream_retries import NO_HANDSHAKE
 from app.bridge.switchboard import Switchboard, keys_pressed
 from app.call.agent import Agent
 from app.call.events import BY_ACCIDENT, Returned, StreamEnded

@@ -12,17 +12,17 @@ TOOLS = '''
 import asyncio
 
 from app.tools import CallContext, tool
-from tests.service import gate
+from tests.service import tool_gate
 
 
 @tool
 async def wait_for_ever(call: CallContext) -> str:
     """Never answers."""
-    gate.begun(call.call_sid)
+    tool_gate.begun(call.call_sid)
     try:
         await asyncio.Event().wait()
     except asyncio.CancelledError:
-        gate.cancelled.add(call.call_sid)
+        tool_gate.cancelled.add(call.call_sid)
         raise
     return "never"
 
@@ -30,21 +30,21 @@ async def wait_for_ever(call: CallContext) -> str:
 @tool
 def hang_in_a_thread(call: CallContext) -> str:
     """Answers when the gate opens."""
-    gate.begun(call.call_sid)
-    gate.release.wait()
+    tool_gate.begun(call.call_sid)
+    tool_gate.release.wait()
     return "late"
 
 
 @tool
 async def hold_on(call: CallContext) -> str:
     """Will not be cancelled before the gate opens."""
-    gate.begun(call.call_sid)
-    opened = asyncio.ensure_future(asyncio.to_thread(gate.release.wait))
+    tool_gate.begun(call.call_sid)
+    opened = asyncio.ensure_future(asyncio.to_thread(tool_gate.release.wait))
     while not opened.done():
         try:
             await asyncio.shield(opened)
         except asyncio.CancelledError:
-            gate.cancelled.add(call.call_sid)
+            tool_gate.cancelled.add(call.call_sid)
     return "late"
 '''
 
