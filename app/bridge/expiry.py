@@ -12,27 +12,29 @@ from app.bridge.leg.leg import Leg
 
 
 @dataclass(frozen=True, slots=True)
-class WaitLimits:
+class ExpiryLimits:
     """Seconds, from the end of the leg."""
 
     #: A call whose line was lost counts as live for so long,
     slot_s: float = 30.0
     #: and its record is closed if Twilio says nothing about the call for so long.
-    forget_s: float = 600.0
+    expire_s: float = 600.0
     #: For an order to go on with other TwiML which Twilio never confirmed, nor asked about.
-    ordered_s: float = 120.0
+    redirect_s: float = 120.0
     #: For a caller who is with a human (Twilio: <Dial> ends after four hours).
-    away_s: float = 4.1 * 3600
+    transfer_s: float = 4.1 * 3600
 
 
-class Waiting:
-    """`on_slot_free(call_sid)`: the call does not count as live any more. `on_over(leg)`: nothing
+class Expiry:
+    """`on_slot_freed(call_sid)`: the call does not count as live any more. `on_over(leg)`: nothing
     was heard of the call of this leg, its last one."""
 
-    def __init__(self, on_slot_free: Callable[[str], None], on_over: Callable[[Leg], None]) -> None:
-        self.limits = WaitLimits()
+    def __init__(
+        self, on_slot_freed: Callable[[str], None], on_over: Callable[[Leg], None]
+    ) -> None:
+        self.limits = ExpiryLimits()
         self.absent: set[str] = set()  # calls that are waited for, and count as live no more
-        self._on_slot_free = on_slot_free
+        self._on_slot_free = on_slot_freed
         self._on_over = on_over
         self._timers: dict[str, list[asyncio.TimerHandle]] = {}
 
@@ -42,17 +44,17 @@ class Waiting:
         call_sid, limits = leg.call.call_sid, self.limits
         self.found(call_sid)
         self._after(limits.slot_s if holds_slot else 0.0, leg, self._free_slot)
-        self._after(limits.forget_s, leg, self._give_up)
+        self._after(limits.expire_s, leg, self._give_up)
 
     def for_away(self, leg: Leg) -> None:
         """The leg's call goes on with other TwiML."""
         self.found(leg.call.call_sid)
-        self._after(self.limits.ordered_s, leg, self._look_after)
+        self._after(self.limits.redirect_s, leg, self._look_after)
 
     def heard_of(self, leg: Leg) -> None:
         """Twilio said something about the leg's call, but not that it is over."""
         call_sid = leg.call.call_sid
-        if call_sid in self._timers and not leg.away:
+        if call_sid in self._timers and not leg.on_other_twiml:
             self.for_lost(leg, holds_slot=call_sid not in self.absent)
 
     def found(self, call_sid: str) -> None:
@@ -75,8 +77,8 @@ class Waiting:
 
     def _look_after(self, leg: Leg) -> None:
         """Twilio took the order, and is busy with it; or the call's line was lost before."""
-        if leg.redirected:
-            leg.redirected = False  # whoever hears of the call again sets it
-            self._after(self.limits.away_s, leg, self._look_after)
+        if leg.redirect_confirmed:
+            leg.redirect_confirmed = False  # whoever hears of the call again sets it
+            self._after(self.limits.transfer_s, leg, self._look_after)
         else:
             self.for_lost(leg, holds_slot=False)

@@ -11,7 +11,7 @@ from app.bridge.stream_retries import NO_HANDSHAKE
 from app.bridge.switchboard import Switchboard, keys_pressed
 from app.call.agent import Agent
 from app.call.events import BY_ACCIDENT, Returned, StreamEnded
-from app.records.recorder import CallIsOver, Past, forgotten, read_past
+from app.records.recorder import CallIsOver, StoredCall, read_stored_call, unreadable_call
 from app.records.store import StoreUnavailable
 from app.wires.twilio.call import CallInfo
 
@@ -28,7 +28,7 @@ class NextStream:
     pause_s: int = 0
 
 
-class WayBack:
+class Reconnects:
     """Opens the next leg of a call at the switchboard. Every question may come twice."""
 
     def __init__(self, switchboard: Switchboard, services: Services) -> None:
@@ -45,7 +45,7 @@ class WayBack:
     ) -> str | None:
         """A call comes in, see `Switchboard.answer`; unless `is_new`, another process may have had
         it."""
-        past: Past | None = None
+        past: StoredCall | None = None
         if not is_new and self._switchboard.leg(call.call_sid) is None:
             try:
                 past = await self._recorded(call.call_sid)
@@ -53,14 +53,16 @@ class WayBack:
                 return None
         ticket = await self._switchboard.answer(call, base_url, agent, past=past)
         if past is not None and ticket is not None:
-            self._switchboard.note(call.call_sid, "call taken over", "another process had it")
+            self._switchboard.note_decision(
+                call.call_sid, "call taken over", "another process had it"
+            )
         return ticket
 
-    async def _recorded(self, call_sid: str) -> Past | None:
+    async def _recorded(self, call_sid: str) -> StoredCall | None:
         """What another process wrote of a call; None when it is new, as far as can be told at
         once. Raises CallIsOver."""
         try:
-            found = await within(KNOWN_S, read_past(self._services.store, call_sid))
+            found = await within(KNOWN_S, read_stored_call(self._services.store, call_sid))
         except (StoreUnavailable, TimeoutError):
             return None
         return found[1] if found else None
@@ -75,7 +77,7 @@ class WayBack:
     ) -> NextStream | None:
         """The stream was lost, or never came, and the caller is still there: the next stream of the
         call, whose agent knows what was said. None if there is nothing to go on with: see
-        `Leg.needs_help` and `Leg.let_go`. `stream_sid`: which stream it was, if Twilio says so.
+        `Leg.needs_fallback` and `Leg.let_go`. `stream_sid`: which stream it was, if Twilio says so.
 
         Raises:
             StoreUnavailable: this process does not know the call, and its record cannot be read.
@@ -83,28 +85,30 @@ class WayBack:
         board = self._switchboard
         leg = board.leg(call.call_sid)
         if leg is None:
-            leg = await self.adopt(call, base_url, returned)
+            leg = await self.take_over(call, base_url, returned)
             return NextStream(board.ticket(leg)) if leg is not None else None
         if not leg.over and leg.line.claimed:
             if leg.line.stream_sid and stream_sid not in ("", leg.line.stream_sid):
                 return NextStream(board.ticket(leg))  # an old question: the stream after it is here
             # Twilio may know of the loss before we do.
             leg.feed(StreamEnded("Twilio asks what comes after the stream", lost=True))
-        if leg.needs_help or leg.let_go or (leg.over and not leg.goes_on):
+        if leg.needs_fallback or leg.past_goodbye or (leg.over and not leg.call_continues):
             return None
-        keys, tries = keys_pressed(leg), board.tries(call.call_sid)
+        keys, tries = keys_pressed(leg), board.stream_retries(call.call_sid)
         came = leg.line.claimed and keys is None
         cause = leg.line.lost_because if came else tries.cause or NO_HANDSHAKE
         pause_s = tries.failed(monotonic(), leg.carried_s if came else 0.0)
         if pause_s is None:
             leg.give_up("line" if came else "handshake", cause)
             return None
-        leg.decided("call goes on in another stream" if came else "media stream tried again", cause)
+        leg.record_decision(
+            "call goes on in another stream" if came else "media stream tried again", cause
+        )
         if leg.over:
             leg = await board.open_next(leg, keys or returned)
         return NextStream(board.ticket(leg, pause_s), pause_s)
 
-    async def back(self, leg: Leg, returned: Returned) -> str | None:
+    async def resume_after_transfer(self, leg: Leg, returned: Returned) -> str | None:
         """A call that was away from the agent is back: a ticket for its next stream. None when it
         has ended."""
         present = self._switchboard.leg(leg.call.call_sid)
@@ -112,7 +116,7 @@ class WayBack:
             present = await self._switchboard.open_next(leg, returned)
         return self._switchboard.ticket(present) if present is not None else None
 
-    async def adopt(
+    async def take_over(
         self, call: CallInfo, base_url: str, returned: Returned = BY_ACCIDENT
     ) -> Leg | None:
         """Go on with a call that another process had, from what the store knows of it. None when it
@@ -125,27 +129,27 @@ class WayBack:
             return None
         await self._services.store.flush(WRITTEN_S)
         try:
-            found = await read_past(self._services.store, call.call_sid)
+            found = await read_stored_call(self._services.store, call.call_sid)
         except CallIsOver:
             return None
         if found is None:
-            return await self.take_over(call, base_url, returned)
+            return await self.take_over_without_record(call, base_url, returned)
         return await self._open(*found, base_url, returned, "another process had it")
 
-    async def take_over(
+    async def take_over_without_record(
         self, call: CallInfo, base_url: str, returned: Returned = BY_ACCIDENT
     ) -> Leg:
         """Go on with a call of which no record can be read, with a fresh agent: better than to
         hang up. Give its stream a ticket."""
-        past = forgotten(time.time())
+        past = unreadable_call(time.time())
         return await self._open(call, past, base_url, returned, "its record cannot be read")
 
     async def _open(
-        self, call: CallInfo, past: Past, base_url: str, returned: Returned, reason: str
+        self, call: CallInfo, past: StoredCall, base_url: str, returned: Returned, reason: str
     ) -> Leg:
         present = self._switchboard.leg(call.call_sid)
         if present is not None:  # it was asked for twice
             return present
         leg = await self._switchboard.open(call, base_url, past=past, returned=returned)
-        self._switchboard.decided(leg, "call taken over", reason)
+        self._switchboard.record_decision(leg, "call taken over", reason)
         return leg

@@ -15,7 +15,7 @@ from app.config.agent.file import LoadedAgent, load_agent
 from app.config.prices import Prices, load_prices
 from app.config.settings import EMBEDDED, Settings
 from app.errors import ConfigError
-from app.records.recorder import Past, Recorder, Watcher
+from app.records.recorder import Recorder, StoredCall, Watcher
 from app.records.recording import Recording, check_folder
 from app.records.schema import Transfers
 from app.records.store import Store
@@ -88,7 +88,7 @@ class Services:
             [UNKNOWN] * len(voices),
         )
 
-    def recorder(self, call: CallInfo, past: Past | None = None) -> Recorder:
+    def recorder(self, call: CallInfo, past: StoredCall | None = None) -> Recorder:
         """Who writes this call down: its sound too, if the agent's calls are recorded. `past`: of a
         call that another process had."""
         agent = self.agent

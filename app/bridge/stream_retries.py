@@ -10,7 +10,7 @@ NO_HANDSHAKE = "no WebSocket handshake arrived; does the proxy pass WebSockets o
 
 
 @dataclass(frozen=True, slots=True)
-class TryLimits:
+class RetryLimits:
     """When a line counts as broken for good. Seconds."""
 
     #: A stream that carried the call so long has worked.
@@ -27,10 +27,10 @@ class TryLimits:
 
 
 @dataclass(slots=True)
-class LineTries:
+class StreamRetries:
     """The failures of one call's line. A minute that went well makes up for all before it."""
 
-    limits: TryLimits = field(default_factory=TryLimits)
+    limits: RetryLimits = field(default_factory=RetryLimits)
     #: Why the present handshake failed, as far as the media door said.
     cause: str = ""
     _lost_s: list[float] = field(default_factory=list)

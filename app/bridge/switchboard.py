@@ -6,11 +6,11 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
-from app.bridge.expiry import Waiting
+from app.bridge.expiry import Expiry
 from app.bridge.leg.leg import Leg, Redirect
-from app.bridge.records_without_leg import LeglessCalls
+from app.bridge.records_without_leg import RecordsWithoutLeg
 from app.bridge.services import Services
-from app.bridge.stream_retries import LineTries, TryLimits
+from app.bridge.stream_retries import RetryLimits, StreamRetries
 from app.bridge.tickets import Tickets
 from app.call import prompts
 from app.call.agent import Agent
@@ -25,7 +25,7 @@ from app.call.events import (
 )
 from app.call.exits.tones import SEND_DIGITS
 from app.errors import TwilioError
-from app.records.recorder import Past
+from app.records.recorder import StoredCall
 from app.wires.twilio.call import TERMINAL, CallInfo, CallStatus
 
 logger = logging.getLogger(__name__)
@@ -42,30 +42,30 @@ async def _nowhere(leg: Leg, command: TransferCall | PlayDigits) -> None:
 class Switchboard:
     """Legs by their tickets and call SIDs.
 
-    `redirect`: replaces the TwiML of a leg's call. `on_call_over`: told of each call that has
-    ended, once everything about it is in the store. `on_slot_free`: told of each call whose line
+    `redirect`: replaces the TwiML of a leg's call. `on_call_ended`: told of each call that has
+    ended, once everything about it is in the store. `on_slot_freed`: told of each call whose line
     has been lost for so long that it counts as live no more; it may come back. `also_live`: say how
     many calls there are that have no leg yet. `waiting`: calls whose leg is over, and its limits.
-    `try_limits`: of lines that fail.
+    `retry_limits`: of lines that fail.
     """
 
     def __init__(self, services: Services, max_calls: int = 0) -> None:
         self.draining = False
         self.redirect: Redirect = _nowhere
-        self.on_call_over: list[Callable[[str], None]] = []
-        self.on_slot_free: list[Callable[[str], None]] = []
+        self.on_call_ended: list[Callable[[str], None]] = []
+        self.on_slot_freed: list[Callable[[str], None]] = []
         self.also_live: list[Callable[[], int]] = []
-        self.waiting = Waiting(self._slot_free, self._waited_enough)
-        self.try_limits = TryLimits()
+        self.expiry = Expiry(self._slot_freed, self._expire)
+        self.retry_limits = RetryLimits()
         self._services = services
         self._max_calls = max_calls
         self._legs: dict[asyncio.Task[None], Leg] = {}
         self._by_call: dict[str, Leg] = {}
-        self._tries: dict[str, LineTries] = {}
+        self._tries: dict[str, StreamRetries] = {}
         self._tickets = Tickets()
         self._ended_s: dict[str, float] = {}  # calls that Twilio said have ended lately, and when
         self._closed_s: dict[str, float] = {}  # calls whose records were closed lately
-        self._legless = LeglessCalls(services, self.is_live, self._tell_over)
+        self._without_leg = RecordsWithoutLeg(services, self.is_live, self._call_ended)
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -75,7 +75,7 @@ class Switchboard:
     def live_calls(self) -> int:
         """Calls that have not ended, with the agent or with a human."""
         calls = {leg.call.call_sid for leg in self._legs.values()} | self._by_call.keys()
-        return len(calls - self.waiting.absent)
+        return len(calls - self.expiry.absent)
 
     @property
     def room(self) -> int | None:
@@ -114,7 +114,7 @@ class Switchboard:
         base_url: str,
         agent: Agent | None = None,
         *,
-        past: Past | None = None,
+        past: StoredCall | None = None,
     ) -> str | None:
         """Take a call: opens the model's session ahead and waits for it a moment. Returns the
         ticket for its stream, or None when no new call is taken. A webhook that Twilio repeats
@@ -127,12 +127,12 @@ class Switchboard:
         if leg is None:
             if self.full and agent is None and past is None:
                 reason = "the service is shutting down" if self.draining else "MAX_CALLS is reached"
-                self._legless.turned_away(call, reason)
+                self._without_leg.call_rejected(call, reason)
                 return None
             leg = await self.open(call, base_url, agent=agent, past=past)
-        elif leg.over and not leg.goes_on:
+        elif leg.over and not leg.call_continues:
             return None
-        elif leg.over and not leg.away:
+        elif leg.over and not leg.on_other_twiml:
             leg = await self.open_next(leg, agent=agent)
         elif not leg.over and not leg.line.claimed:
             await self._wait_until_ready(leg)
@@ -180,7 +180,7 @@ class Switchboard:
         leg.begin()
         task = asyncio.create_task(leg.run(), name=f"leg {leg.call.call_sid}")
         self._legs[task] = self._by_call[leg.call.call_sid] = leg
-        self.waiting.found(leg.call.call_sid)
+        self.expiry.found(leg.call.call_sid)
         self._empty.clear()
         task.add_done_callback(self._leg_ended)
         return leg
@@ -191,7 +191,9 @@ class Switchboard:
         """A ticket for a stream of this leg, or of the one after it. `before_s`: how long Twilio is
         busy before it opens the stream."""
         # Half a second for each key that it presses, at the most.
-        keys_s = len(leg.left_with.digits) if isinstance(leg.left_with, PlayDigits) else 0
+        keys_s = (
+            len(leg.redirect_command.digits) if isinstance(leg.redirect_command, PlayDigits) else 0
+        )
         return self._tickets.give(leg, before_s + keys_s)
 
     def knows(self, ticket: str) -> bool:
@@ -203,8 +205,8 @@ class Switchboard:
         record of its call says why, if there is such a call."""
         leg = self._tickets.find(ticket)
         if leg is not None and leg.call.call_sid in self._by_call:
-            self.tries(leg.call.call_sid).cause = cause
-            self.decided(leg, "media socket refused", cause)
+            self.stream_retries(leg.call.call_sid).cause = cause
+            self.record_decision(leg, "media socket refused", cause)
 
     def ticket_fault(self, ticket: str) -> str:
         """Why this ticket is not good; empty if it is."""
@@ -221,7 +223,7 @@ class Switchboard:
         leg = self._by_call.get(call_sid)
         if taken is None or leg is None or taken.call.call_sid != call_sid:
             return None
-        if leg.over and (leg.needs_help or not leg.goes_on):
+        if leg.over and (leg.needs_fallback or not leg.call_continues):
             return None
         if leg.line.claimed or leg.over:
             leg.feed(StreamEnded("another stream took the call over", lost=True))
@@ -229,9 +231,9 @@ class Switchboard:
         leg.line.claimed = True
         return leg
 
-    def tries(self, call_sid: str) -> LineTries:
+    def stream_retries(self, call_sid: str) -> StreamRetries:
         """How often the line of a live call failed lately."""
-        return self._tries.setdefault(call_sid, LineTries(self.try_limits))
+        return self._tries.setdefault(call_sid, StreamRetries(self.retry_limits))
 
     # --- the end --------------------------------------------------------------------------------
 
@@ -241,66 +243,68 @@ class Switchboard:
             extra = {"call_sid": leg.call.call_sid}
             logger.error("leg failed at its end", exc_info=error, extra=extra)
         present = self._by_call.get(leg.call.call_sid)
-        if present is leg and leg.away:
-            self.waiting.for_away(leg)
-        elif present is leg and leg.goes_on:
-            self._wait_for_twilio(leg)
+        if present is leg and leg.on_other_twiml:
+            self.expiry.for_away(leg)
+        elif present is leg and leg.call_continues:
+            self._await_reconnect(leg)
         elif present in (leg, None):
-            self._over(leg)
-        self._look_whether_empty()
+            self._close(leg)
+        self._update_empty()
 
-    def _wait_for_twilio(self, leg: Leg) -> None:
+    def _await_reconnect(self, leg: Leg) -> None:
         """The leg is over, and the call is not, as far as is known."""
         if leg.line_lost and not leg.given_up:
             reason = leg.line.lost_because or "no media stream came"
-            leg.decided("line lost, waiting for Twilio", reason)
-        self.waiting.for_lost(leg, holds_slot=leg.line.claimed or bool(leg.given_up))
+            leg.record_decision("line lost, waiting for Twilio", reason)
+        self.expiry.for_lost(leg, holds_slot=leg.line.claimed or bool(leg.given_up))
 
-    def handed_over(self, leg: Leg) -> None:
+    def fallback_started(self, leg: Leg) -> None:
         """Twilio is told to hand the leg's caller to a human, though the agent did not."""
-        leg.rescued = leg.redirected = True
+        leg.fallback_transfer = leg.redirect_confirmed = True
         if leg not in self._legs.values():
-            self.waiting.for_away(leg)
+            self.expiry.for_away(leg)
 
-    def _slot_free(self, call_sid: str) -> None:
-        for tell in self.on_slot_free:
+    def _slot_freed(self, call_sid: str) -> None:
+        for tell in self.on_slot_freed:
             tell(call_sid)
-        self._look_whether_empty()
+        self._update_empty()
 
-    def _waited_enough(self, leg: Leg) -> None:
+    def _expire(self, leg: Leg) -> None:
         """Twilio has said nothing about this leg's call for so long that it must be over."""
         if self._by_call.get(leg.call.call_sid) is leg:
-            minutes = self.waiting.limits.forget_s / 60
-            leg.decided("record closed", f"Twilio said nothing about the call for {minutes:g} min")
+            minutes = self.expiry.limits.expire_s / 60
+            leg.record_decision(
+                "record closed", f"Twilio said nothing about the call for {minutes:g} min"
+            )
             leg.finish_record()
-            leg.call_over(at_its_end=True)
-            self._over(leg)
+            leg.close_record(at_leg_end=True)
+            self._close(leg)
 
-    def call_over(self, call_sid: str) -> None:
+    def end_call(self, call_sid: str) -> None:
         """The call has ended: no leg of it is waited for any more."""
         leg = self._by_call.get(call_sid)
         if leg is not None and leg.over:
             leg.finish_record()
-            leg.call_over()
-            self._over(leg)
+            leg.close_record()
+            self._close(leg)
         elif leg is not None:
             leg.feed(StreamEnded("the call is over"))
 
-    def _over(self, leg: Leg) -> None:
+    def _close(self, leg: Leg) -> None:
         call_sid = leg.call.call_sid
         self._by_call.pop(call_sid, None)
         self._tries.pop(call_sid, None)
-        self.waiting.found(call_sid)
+        self.expiry.found(call_sid)
         if not any(each.call.call_sid == call_sid for each in self._legs.values()):
-            self._tell_over(call_sid)
+            self._call_ended(call_sid)
 
-    def _tell_over(self, call_sid: str) -> None:
+    def _call_ended(self, call_sid: str) -> None:
         self._closed_s = _with_now(self._closed_s, call_sid)
-        for tell in self.on_call_over:
+        for tell in self.on_call_ended:
             tell(call_sid)
-        self._look_whether_empty()
+        self._update_empty()
 
-    def _look_whether_empty(self) -> None:
+    def _update_empty(self) -> None:
         if self.live_calls or any(count() for count in self.also_live):
             self._empty.clear()
         else:
@@ -319,7 +323,7 @@ class Switchboard:
         if status in TERMINAL:
             self.ended(call_sid, status)
         elif leg is not None:
-            self.waiting.heard_of(leg)
+            self.expiry.heard_of(leg)
 
     def ended(self, call_sid: str, status: CallStatus) -> None:
         """Twilio says that a call is over."""
@@ -327,43 +331,43 @@ class Switchboard:
         leg = self._by_call.get(call_sid)
         if leg is None:
             if not self.is_live(call_sid) and call_sid not in self._closed_s:
-                self._legless.close_record(call_sid, status)
+                self._without_leg.close_record(call_sid, status)
             return
         self._services.store.save_call(call_sid, status=status)
         if leg.over:
-            self.call_over(call_sid)
+            self.end_call(call_sid)
         else:
             leg.feed(StreamEnded(f"call {status}"))
 
-    def take_leave(self, call_sid: str) -> None:
+    def twiml_ended(self, call_sid: str) -> None:
         """Twilio asks what is next, and it is the end."""
         leg = self._by_call.get(call_sid)
         if leg is not None and not leg.over:
             leg.feed(StreamEnded("Twilio is told to end the call"))
-        if leg is not None and leg.goes_on:
-            self.call_over(call_sid)
+        if leg is not None and leg.call_continues:
+            self.end_call(call_sid)
 
     # --- what is decided ------------------------------------------------------------------------
 
-    def decided(self, leg: Leg, decision: str, reason: str) -> None:
+    def record_decision(self, leg: Leg, decision: str, reason: str) -> None:
         """Record and log what the service decided by itself about the call of this leg, the present
         one or not."""
-        (self._by_call.get(leg.call.call_sid) or leg).decided(decision, reason)
+        (self._by_call.get(leg.call.call_sid) or leg).record_decision(decision, reason)
 
-    def note(self, call_sid: str, decision: str, reason: str) -> None:
+    def note_decision(self, call_sid: str, decision: str, reason: str) -> None:
         """The same about a call that may have no leg in this process."""
         leg = self._by_call.get(call_sid)
         if leg is not None:
-            leg.decided(decision, reason)
+            leg.record_decision(decision, reason)
         else:
-            self._legless.note(call_sid, decision, reason)
+            self._without_leg.note_decision(call_sid, decision, reason)
 
     # --- the process stops ----------------------------------------------------------------------
 
     async def drain(self, within_s: float) -> None:
         """Take no new calls; returns when the last one has ended or the time is over."""
         self.draining = True
-        self._look_whether_empty()
+        self._update_empty()
         logger.info("draining", extra={"live_calls": self.live_calls})
         try:
             async with asyncio.timeout(within_s):
@@ -387,18 +391,20 @@ class Switchboard:
                 task.cancel()
             await asyncio.gather(*self._legs, return_exceptions=True)
         for leg in list(self._by_call.values()):
-            if leg.let_go:
-                self.call_over(leg.call.call_sid)
-            elif not leg.away:
-                leg.decided("record left open", "the service stops while the call's line is lost")
+            if leg.past_goodbye:
+                self.end_call(leg.call.call_sid)
+            elif not leg.on_other_twiml:
+                leg.record_decision(
+                    "record left open", "the service stops while the call's line is lost"
+                )
                 self._by_call.pop(leg.call.call_sid)
-            self.waiting.found(leg.call.call_sid)
-        await self._legless.aclose()
+            self.expiry.found(leg.call.call_sid)
+        await self._without_leg.aclose()
 
 
 def keys_pressed(leg: Leg) -> Returned | None:
     """What the agent is told when Twilio has pressed its keys, if the leg left for that."""
-    pressed = leg.left_with if leg.away else None
+    pressed = leg.redirect_command if leg.on_other_twiml else None
     if not isinstance(pressed, PlayDigits):
         return None
     return Returned(SEND_DIGITS, pressed.call_id, prompts.DIGITS_SENT)

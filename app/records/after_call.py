@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from app.call.usage import Usage
-from app.records.report_queue import OwedReport
+from app.records.report_queue import DueReport
 from app.records.schema import Transfers
 from app.records.store import CallRow, Store, StoreUnavailable, TurnRow
 from app.records.summary import Summary
@@ -100,7 +100,7 @@ class AfterCall:
         self._store.reports = True
         self._running = asyncio.create_task(self._run(), name="after calls")
 
-    def call_over(self, call_sid: str) -> None:
+    def call_ended(self, call_sid: str) -> None:
         """All that this process has to say of a call is saved. Never waits."""
         self._over[call_sid] = None
         self._wake.set()
@@ -180,7 +180,7 @@ class AfterCall:
 
     # --- one call -------------------------------------------------------------------------------
 
-    async def _attend(self, report: OwedReport) -> None:
+    async def _attend(self, report: DueReport) -> None:
         extra = {"call_sid": report.call_sid}
         try:
             await self._settle(report)
@@ -197,7 +197,7 @@ class AfterCall:
                     await self._queue.put_off(report, self._clock.now())
             raise
 
-    async def _settle(self, report: OwedReport) -> None:
+    async def _settle(self, report: DueReport) -> None:
         call = await self._store.get_call(report.call_sid)
         if call is None:
             return  # somebody deleted it
@@ -208,7 +208,7 @@ class AfterCall:
         if self._webhook is None:
             await self._queue.settle(report, "kept")
             return
-        body = call_ended(call, turns, report.since)
+        body = call_ended_body(call, turns, report.since)
         answer = await self._webhook.send(f"call_{call.call_sid}", body, self._clock.now())
         if answer.taken:
             await self._queue.settle(report, "delivered")
@@ -218,7 +218,7 @@ class AfterCall:
             await self._put_off(report, answer)
 
     async def _sum_up(
-        self, summarise: Summarise, report: OwedReport, call: CallRow, turns: Sequence[TurnRow]
+        self, summarise: Summarise, report: DueReport, call: CallRow, turns: Sequence[TurnRow]
     ) -> None:
         summary: Summary | None = None
         try:
@@ -236,7 +236,7 @@ class AfterCall:
                 )
         await self._queue.keep_summary(report, **found)
 
-    async def _put_off(self, report: OwedReport, answer: Answer) -> None:
+    async def _put_off(self, report: DueReport, answer: Answer) -> None:
         """Try again later, unless it has been long enough, or nobody wants it."""
         now = self._clock.now()
         wait_s = _retry_s(report.tries)
@@ -273,7 +273,7 @@ def _usage(call: CallRow) -> Usage:
 # --- the report -----------------------------------------------------------------------------------
 
 
-def call_ended(call: CallRow, turns: Sequence[TurnRow], since: datetime) -> bytes:
+def call_ended_body(call: CallRow, turns: Sequence[TurnRow], since: datetime) -> bytes:
     """The body of a report, which tells a call in the words of the HTTP API. `since`: when it was
     known to be over. The same record makes the same bytes."""
     data = asdict(call)

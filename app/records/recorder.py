@@ -20,7 +20,7 @@ from app.wires.twilio.call import TERMINAL, CallInfo, CallStatus
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class StoredCall:
     """What is known of a call that another process had. `age_s`: since its first ring."""
 
     history: tuple[tuple[str, str], ...] = ()
@@ -37,7 +37,7 @@ class CallIsOver(BridgeError):
     """The record says that the call has ended."""
 
 
-async def read_past(store: Store, call_sid: str) -> tuple[CallInfo, Past] | None:
+async def read_stored_call(store: Store, call_sid: str) -> tuple[CallInfo, StoredCall] | None:
     """A call that goes on, as it is recorded; None when no agent ever had it, as far as is known.
 
     Raises:
@@ -56,7 +56,7 @@ async def read_past(store: Store, call_sid: str) -> tuple[CallInfo, Past] | None
         Turn(turn.role, turn.item_id, turn.at_ms, text=turn.text, detail=turn.extra)
         for turn in turns
     )
-    past = Past(
+    past = StoredCall(
         history=tuple(as_messages(spoken)),
         turns=turns[-1].position + 1 if turns else 0,
         entries=_last_order_of(entries),
@@ -70,11 +70,11 @@ async def read_past(store: Store, call_sid: str) -> tuple[CallInfo, Past] | None
     return call, past
 
 
-def forgotten(now_s: float) -> Past:
+def unreadable_call(now_s: float) -> StoredCall:
     """Of a call whose record cannot be read. What is written from now on lies beyond whatever
     the record holds. `now_s`: Unix time."""
     beyond = (1 + int(now_s / 60) % 2000) * 1_000_000
-    return Past(history=(("system", HISTORY_LOST),), turns=beyond, entries=beyond)
+    return StoredCall(history=(("system", HISTORY_LOST),), turns=beyond, entries=beyond)
 
 
 async def note_decision(store: Store, call_sid: str, decision: str, reason: str) -> None:
@@ -89,7 +89,7 @@ async def note_decision(store: Store, call_sid: str, decision: str, reason: str)
     store.append_timeline(call_sid, [entry])
 
 
-def record_turned_away(store: Store, call: CallInfo, agent_name: str, reason: str) -> None:
+def record_rejected_call(store: Store, call: CallInfo, agent_name: str, reason: str) -> None:
     """Write down a call that was not taken: all of its record."""
     store.save_call(
         call.call_sid,
@@ -113,7 +113,7 @@ Cost = Callable[[Usage, float, str, Transfers], dict[str, Any]]
 the humans whom it was handed to."""
 
 
-def close_record(store: Store, row: CallRow, status: CallStatus, cost: Cost) -> None:
+def close_stored_record(store: Store, row: CallRow, status: CallStatus, cost: Cost) -> None:
     """Write the end of a call that no recorder is at any more."""
     ended_at, started_at = datetime.now(UTC), row.started_at
     duration_s = (ended_at - started_at).total_seconds() if started_at else None
@@ -163,7 +163,7 @@ class Recorder:
         cost: Cost,
         recording: Recording | None = None,
         watchers: Iterable[Watcher] = (),
-        past: Past | None = None,
+        past: StoredCall | None = None,
     ) -> None:
         self._store = store
         self._cost = cost
@@ -192,7 +192,7 @@ class Recorder:
             status="ringing",
         )
 
-    def handed_over(self, transfers: Transfers) -> None:
+    def save_transfers(self, transfers: Transfers) -> None:
         """The call was handed to these humans so far, or was to be."""
         self._transfers = transfers
         records = [dict(each) for each in transfers]
@@ -276,9 +276,9 @@ class Recorder:
         )
 
     def finish(
-        self, machine: CallMachine, now_ms: float, *, ended_by: str, call_goes_on: bool
+        self, machine: CallMachine, now_ms: float, *, ended_by: str, call_continues: bool
     ) -> None:
-        """Store the end of the leg. `call_goes_on`: it is not known to be the call's."""
+        """Store the end of the leg. `call_continues`: it is not known to be the call's."""
         self.save(machine, now_ms)
         self._left_at = datetime.now(UTC)
         self._usage = self._earlier_usage + machine.usage
@@ -288,18 +288,18 @@ class Recorder:
             usage=asdict(self._usage),
             timings=self._timings,
         )
-        if not call_goes_on:
-            self.call_over()
+        if not call_continues:
+            self.close_record()
 
     def ended_by(self, ended_by: str) -> None:
         """The leg that ended was the last one with the agent, for this cause."""
         self._store.save_call(self._call.call_sid, ended_by=ended_by)
 
-    def call_over(self, *, at_its_end: bool = False) -> None:
-        """Nothing comes after the leg that ended. `at_its_end`: the call is known of until then."""
+    def close_record(self, *, at_leg_end: bool = False) -> None:
+        """Nothing comes after the leg that ended. `at_leg_end`: the call is known of until then."""
         self.save_timeline()
         ended_at, started_at = datetime.now(UTC), self._started_at
-        if at_its_end and self._left_at is not None:
+        if at_leg_end and self._left_at is not None:
             ended_at = self._left_at
         duration_s = (ended_at - started_at).total_seconds() if started_at else None
         self._store.save_call(

@@ -24,7 +24,7 @@ up. kept: there was nobody to send it to."""
 _Row = dict[str, Any]
 
 
-def newly_owed(now: datetime) -> _Row:
+def newly_due(now: datetime) -> _Row:
     """The columns of a call that is over since `now`."""
     return {
         "report_state": "due",
@@ -35,7 +35,7 @@ def newly_owed(now: datetime) -> _Row:
 
 
 def once(new: Mapping[str, Any]) -> _Row:
-    """Those of `newly_owed` among an upsert's values, such that a call that was over already keeps
+    """Those of `newly_due` among an upsert's values, such that a call that was over already keeps
     what it has: Twilio repeats itself, and a report that was delivered is owed no more."""
     over = CALLS.c.status.in_(TERMINAL)
     return {
@@ -46,7 +46,7 @@ def once(new: Mapping[str, Any]) -> _Row:
 
 
 @dataclass(frozen=True, slots=True)
-class OwedReport:
+class DueReport:
     """A report that is ours to make until the time it was claimed for.
 
     `since`: when the call was over, in UTC. `tries`: this one included. `ready`: the summary was
@@ -91,7 +91,7 @@ class ReportQueue:
 
     async def claim(
         self, call_sid: str, now: datetime, until: datetime, *, ahead: bool = False
-    ) -> OwedReport | None:
+    ) -> DueReport | None:
         """Take a report that is due, for as long as `until`; None when it is not due, or somebody
         else has it. `ahead`: the call was ours, so nobody else has it before it was tried once."""
         due = CALLS.c.report_due_at <= now
@@ -113,22 +113,22 @@ class ReportQueue:
                 since, tries, state = (
                     await connection.execute(sa.select(*columns).where(this))
                 ).one()
-        return OwedReport(call_sid, since, tries, state == "ready")
+        return DueReport(call_sid, since, tries, state == "ready")
 
-    async def keep_summary(self, report: OwedReport, **found: Any) -> None:
+    async def keep_summary(self, report: DueReport, **found: Any) -> None:
         """The summary is behind us: it will not be made again. `found`: columns of the call that
         came of it."""
         await self._change(CALLS.c.call_sid == report.call_sid, report_state="ready", **found)
 
-    async def put_off(self, report: OwedReport, until: datetime) -> None:
+    async def put_off(self, report: DueReport, until: datetime) -> None:
         """It was in vain; try again later."""
         await self._change(_still(report), report_due_at=until)
 
-    async def give_up(self, report: OwedReport) -> None:
+    async def give_up(self, report: DueReport) -> None:
         """It was in vain, and will not be tried again."""
         await self._change(_still(report), report_state="failed", report_due_at=None)
 
-    async def settle(self, report: OwedReport, state: Literal["delivered", "kept"]) -> None:
+    async def settle(self, report: DueReport, state: Literal["delivered", "kept"]) -> None:
         """Nothing is owed any more."""
         this = CALLS.c.call_sid == report.call_sid
         await self._change(this, report_state=state, report_due_at=None)
@@ -147,7 +147,7 @@ class ReportQueue:
                 await connection.execute(sa.update(CALLS).where(where).values(**values))
 
 
-def _still(report: OwedReport) -> sa.ColumnElement[bool]:
+def _still(report: DueReport) -> sa.ColumnElement[bool]:
     """Nobody claimed it since, and it is owed."""
     this = CALLS.c.call_sid == report.call_sid
     return sa.and_(this, CALLS.c.report_tries == report.tries, CALLS.c.report_due_at.is_not(None))

@@ -128,7 +128,7 @@ class _Text(sa.TypeDecorator[str]):
 # it may be null or has a `server_default`: replicas that do not know it yet go on inserting rows.
 metadata = sa.MetaData()
 # Looked at all day long, and nearly always empty.
-_owed = sa.Index(
+_due_reports = sa.Index(
     "ix_calls_report_due_at",
     "report_due_at",
     sqlite_where=sa.text("report_due_at IS NOT NULL"),
@@ -164,7 +164,7 @@ CALLS = sa.Table(
     # Lists go by creation: a call that nobody answered never started.
     sa.Index("ix_calls_created_at", "created_at", "call_sid"),
     sa.Index("ix_calls_status_created_at", "status", "created_at", "call_sid"),
-    _owed,
+    _due_reports,
 )
 
 

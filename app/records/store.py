@@ -29,7 +29,7 @@ from app.records.database import (
     reachable,
     to_json,
 )
-from app.records.report_queue import ReportQueue, newly_owed, once
+from app.records.report_queue import ReportQueue, newly_due, once
 from app.records.schema import (
     CALLS,
     TIMELINE,
@@ -170,7 +170,7 @@ class Store:
         if _rank(changes.get("status")) <= _rank(row.get("status")):
             changes.pop("status", None)
         elif self.reports and changes["status"] in TERMINAL:
-            row.update(newly_owed(datetime.now(UTC)))
+            row.update(newly_due(datetime.now(UTC)))
         row.update(changes)
         self._work.set()
 

@@ -67,7 +67,7 @@ async def test_a_call_that_is_over_is_reported_in_the_words_of_the_api(
 ) -> None:
     async with after_calls(store, owner.url, clock, secret="a secret") as after:
         await a_call(store)
-        after.call_over("CA1")
+        after.call_ended("CA1")
         report = await owner.told()
         await becomes(store, clock, "CA1", "delivered")
 
@@ -128,7 +128,7 @@ async def test_a_call_that_is_still_written_down_is_not_reported_yet(
 
         store.save_turns("CA1", [TurnRow(0, "user", "the last word")])
         live.clear()
-        after.call_over("CA1")
+        after.call_ended("CA1")
         last = await owner.told()
 
     assert [turn["text"] for turn in last["data"]["transcript"]] == ["the last word"]
@@ -141,7 +141,7 @@ async def test_a_call_that_goes_on_elsewhere_is_reported_when_it_has_ended(
     async with after_calls(store, owner.url, clock) as after:
         store.save_call("CA1", status="in-progress")
         await clock.rest()
-        after.call_over("CA1")  # the agent's part of it
+        after.call_ended("CA1")  # the agent's part of it
         await clock.rest()
         assert await store.report_queue.state("CA1") is None
 
@@ -160,7 +160,7 @@ async def test_many_calls_that_end_at_once_are_reported_a_few_at_a_time(
     async with after_calls(store, owner.url, clock) as after:
         await ended(store, *sids[: AT_ONCE - 1])
         for call_sid in sids[: AT_ONCE - 1]:
-            after.call_over(call_sid)
+            after.call_ended(call_sid)
         for _ in range(AT_ONCE):
             await owner.told()
         assert owner.at_once == AT_ONCE
@@ -183,7 +183,7 @@ async def test_an_owner_who_is_down_is_asked_again_with_the_same_report(
     waits = []
     async with after_calls(store, owner.url, clock) as after:
         await a_call(store)
-        after.call_over("CA1")
+        after.call_ended("CA1")
         for _ in planned:
             waits.append(await put_off_by(store, owner, clock))
             clock.pass_(waits[-1])
@@ -206,7 +206,7 @@ async def test_a_report_that_nobody_takes_for_a_day_is_given_up(
     began = clock.now()
     async with after_calls(store, owner.url, clock) as after:
         await ended(store, "CA1")
-        after.call_over("CA1")
+        after.call_ended("CA1")
         while wait_s := await put_off_by(store, owner, clock):
             clock.pass_(wait_s)
         assert await store.report_queue.state("CA1") == "failed"
@@ -225,7 +225,7 @@ async def test_an_owner_who_wants_no_more_reports_is_left_in_peace(
     owner.statuses = [410]
     async with after_calls(store, owner.url, clock) as after:
         await ended(store, "CA1")
-        after.call_over("CA1")
+        after.call_ended("CA1")
         await becomes(store, clock, "CA1", "failed")
 
     assert len(owner.requests) == 1
@@ -240,7 +240,7 @@ async def test_an_owner_who_asks_for_time_gets_it_within_bounds(
     owner.statuses, owner.headers = [429], {"Retry-After": asked}
     async with after_calls(store, owner.url, clock) as after:
         await ended(store, "CA1")
-        after.call_over("CA1")
+        after.call_ended("CA1")
         assert await put_off_by(store, owner, clock) == pytest.approx(wait_s, rel=0.11)
 
 
@@ -252,7 +252,7 @@ async def test_the_log_holds_neither_the_address_nor_what_was_said(
     url = owner.url.replace("://", "://me:hidden@")
     async with after_calls(store, url, clock) as after:
         await a_call(store)
-        after.call_over("CA1")
+        after.call_ended("CA1")
         clock.pass_(await put_off_by(store, owner, clock))
         await becomes(store, clock, "CA1", "delivered")
 

@@ -102,7 +102,7 @@ async def test_a_stop_amid_a_delivery_leaves_the_report_to_the_next_start(
     owner.held.clear()
     async with after_calls(store, owner.url, clock) as after:
         await ended(store, "CA1")
-        after.call_over("CA1")
+        after.call_ended("CA1")
         await owner.told()
     assert await store.report_queue.overdue(clock.now(), 9) == ["CA1"]
 
@@ -121,7 +121,7 @@ async def test_the_last_calls_before_a_stop_are_still_reported(
     async with after_calls(store, owner.url, clock) as after:
         for call_sid in sids:
             store.save_call(call_sid, status="completed")
-            after.call_over(call_sid)
+            after.call_ended(call_sid)
         await after.aclose(within_s=15)
 
     assert sorted(owner.ids) == [f"call_{call_sid}" for call_sid in sids]
@@ -182,8 +182,8 @@ async def test_a_report_that_cannot_be_written_holds_up_no_other(
     monkeypatch.setattr("app.records.after_call.call_ended", stumbles)
     async with after_calls(store, owner.url, clock) as after:
         await ended(store, "CA1", "CA2")
-        after.call_over("CA1")
-        after.call_over("CA2")
+        after.call_ended("CA1")
+        after.call_ended("CA2")
         wait_s = await put_off_by(store, owner, clock)
         assert owner.ids == ["call_CA2"]
         monkeypatch.undo()
@@ -227,7 +227,7 @@ async def test_a_summary_is_kept_counted_and_reported(
     url = owner.url if reported else None
     async with after_calls(store, url, clock, summarise=writer, cost=cost) as after:
         await a_call(store)
-        after.call_over("CA1")
+        after.call_ended("CA1")
         await becomes(store, clock, "CA1", "delivered" if reported else "kept")
 
     call = await store.get_call("CA1")
@@ -251,7 +251,7 @@ async def test_a_report_does_not_wait_for_a_summary_that_cannot_be_made(
     owner.statuses = [500, 204]
     async with after_calls(store, owner.url, clock, summarise=writer, cost=cost) as after:
         await a_call(store)
-        after.call_over("CA1")
+        after.call_ended("CA1")
         clock.pass_(await put_off_by(store, owner, clock))
         await becomes(store, clock, "CA1", "delivered")
 
@@ -306,7 +306,7 @@ async def test_what_a_call_cost_is_not_made_up_where_its_end_was_never_written(
     store.save_turns("CA1", TURNS)
     async with after_calls(store, None, clock, summarise=Writer(TWO_PIZZAS), cost=cost) as after:
         await ended(store, "CA1")  # by Twilio's word, for its process was killed
-        after.call_over("CA1")
+        after.call_ended("CA1")
         await becomes(store, clock, "CA1", "kept")
 
     call = await store.get_call("CA1")

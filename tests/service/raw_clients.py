@@ -30,7 +30,7 @@ UNFINISHED = [
 ]
 
 
-class Stranger:
+class RawClient:
     """One connection, by a plain socket."""
 
     def __init__(self, port: int) -> None:
@@ -39,7 +39,7 @@ class Stranger:
         self._port = port
         self._loop = asyncio.get_running_loop()
 
-    async def says(self, data: bytes) -> "Stranger":
+    async def says(self, data: bytes) -> "RawClient":
         """Connect if need be, and send this, or as much as is taken before the connection ends."""
         try:
             if self.socket.getsockname()[1] == 0:
@@ -66,9 +66,9 @@ class Stranger:
 
 
 @asynccontextmanager
-async def strangers(port: int, *said: bytes) -> AsyncIterator[list[Stranger]]:
+async def raw_clients(port: int, *said: bytes) -> AsyncIterator[list[RawClient]]:
     """So many connections, each of which has said its piece."""
-    here = [Stranger(port) for _ in said]
+    here = [RawClient(port) for _ in said]
     try:
         await asyncio.gather(*(s.says(data) for s, data in zip(here, said, strict=True)))
         yield here

@@ -20,8 +20,8 @@ from tests.service.transfer_world import (
     Agent,
     callers,
     desk,
-    handing,
     outcomes,
+    transfer_world,
 )
 from tests.service.world import AGENT, World, world
 
@@ -58,12 +58,12 @@ async def test_a_call_that_was_handed_over_is_reported_once_and_when_all_is_over
 ) -> None:
     agent = Agent()
     async with an_owner() as owner:
-        async with handing(agent, ONE, **told_to(owner)) as w:
+        async with transfer_world(agent, ONE, **told_to(owner)) as w:
             w.line.callee = callee
             (caller,) = await callers(w, agent)
-            await caller.handed_over()
+            await caller.transferred()
             if outcome != "completed":
-                await caller.is_back()
+                await caller.resumed()
                 caller.call.hang_up()
             await caller.call.wait_ended()
             record = await only_report(owner, w, caller.call.call_sid)
@@ -168,11 +168,11 @@ async def test_a_summary_knows_of_the_human_and_is_made_once_the_call_is_over() 
     agent = SumsUp()
     async with an_owner() as owner:
         file = desk(name="desk", number=DESK, agent=SUMS_UP)
-        async with handing(agent, file, **told_to(owner)) as w:
+        async with transfer_world(agent, file, **told_to(owner)) as w:
             w.line.callee = Callee("busy")
             (caller,) = await callers(w, agent)
-            await caller.handed_over()
-            await caller.is_back()
+            await caller.transferred()
+            await caller.resumed()
             assert not given
             caller.call.hang_up()
             await caller.call.wait_ended()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.bridge.stream_retries import TryLimits
+from app.bridge.stream_retries import RetryLimits
 from app.simulator.realtime import Fault, RealtimeServer, Reply, Script, Session, Turn
 from app.simulator.twilio import Call
 from tests.service import tool_gate
@@ -108,7 +108,7 @@ ENDED_BY = {"hang up": "caller", "drop": "line"}
 
 @pytest.mark.parametrize("how", ENDED_BY)
 async def test_nothing_stays_behind(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.bridge.switchboard.TryLimits", partial(TryLimits, most_failures=1))
+    monkeypatch.setattr("app.bridge.switchboard.RetryLimits", partial(RetryLimits, most_failures=1))
     tool_gate.arm()
     scripts = Scripts()
     server = RealtimeServer(scripts.brain)
@@ -169,7 +169,7 @@ def check_record(record: dict[str, Any], call: Call, moment: Moment) -> None:
 
 @pytest.mark.parametrize("how", ENDED_BY)
 async def test_a_handshake_that_hangs_is_let_go(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.bridge.switchboard.TryLimits", partial(TryLimits, most_failures=1))
+    monkeypatch.setattr("app.bridge.switchboard.RetryLimits", partial(RetryLimits, most_failures=1))
     async with world(Script()) as w:
         w.model.hang()
         tasks_before = tasks_of_calls()
@@ -227,5 +227,5 @@ async def test_a_tool_that_will_not_be_cancelled_keeps_no_leg_open() -> None:
             assert (await w.record(call.call_sid))["ended_by"] == "caller"
         finally:
             tool_gate.release.set()
-        tool = [task for task in asyncio.all_tasks() if "ToolRuns.run" in str(task.get_coro())]
+        tool = [task for task in asyncio.all_tasks() if "ToolSide.run" in str(task.get_coro())]
         await asyncio.wait(tool)

@@ -1,9 +1,9 @@
 """Callers who are handed over, one or by the dozen, and what has to be true of every one of them.
 
-    async with handing(agent, desk(name="desk", number=DESK)) as w:
+    async with transfer_world(agent, desk(name="desk", number=DESK)) as w:
         (caller,) = await callers(w, agent)
-        await caller.handed_over()
-        await caller.is_back()
+        await caller.transferred()
+        await caller.resumed()
 
 When it is left, every TwiML that was produced and every REST request has been checked.
 """
@@ -42,7 +42,7 @@ def desk(*tables: str, agent: str = AGENT, **one: Any) -> str:
     return agent + "".join(f"\n[[transfer.destinations]]\n{table}\n" for table in tables)
 
 
-def hands_over(announcement: Reply = ANNOUNCEMENT, **arguments: Any) -> Reply:
+def transfer_reply(announcement: Reply = ANNOUNCEMENT, **arguments: Any) -> Reply:
     """A reply that announces a transfer and asks for it. `announcement`: its words and sound."""
     given = {"reason": REASON, "summary": SUMMARY, **arguments}
     return Reply(
@@ -55,11 +55,11 @@ def hands_over(announcement: Reply = ANNOUNCEMENT, **arguments: Any) -> Reply:
 
 @dataclass
 class Agent:
-    """What the model says to every caller. `handing`: to one who asks for a human, or to what they
+    """What the model says to every caller. `transfer`: to one who asks for a human, or to what they
     say word for word; `answer`: to everything else, and to a tool's result; `back`: when a caller
     is back."""
 
-    handing: Reply | Mapping[str, Reply] = field(default_factory=hands_over)
+    transfer: Reply | Mapping[str, Reply] = field(default_factory=transfer_reply)
     hello: Reply = HELLO
     back: Reply = BACK
     answer: Reply = ANSWER
@@ -70,9 +70,9 @@ class Agent:
             return self.back if returned else self._direct(turn)
         if turn.tool_outputs:
             return self.answer
-        if isinstance(self.handing, Reply):
-            return self.handing if "human" in turn.transcript else self.answer
-        return self.handing.get(turn.transcript, self.answer)
+        if isinstance(self.transfer, Reply):
+            return self.transfer if "human" in turn.transcript else self.answer
+        return self.transfer.get(turn.transcript, self.answer)
 
     def _direct(self, turn: Turn) -> Reply:
         """The greeting, or an announcement that somebody else asked for."""
@@ -110,18 +110,18 @@ class Caller:
         session.start_speech()
         session.stop_speech(text)
 
-    async def is_away(self, times: int = 1) -> None:
+    async def dialed(self, times: int = 1) -> None:
         """Until Twilio dials for the caller, so many times in all."""
         await self.call.wait_for(lambda: len(self.call.dialed) >= times)
         self._heard_bytes = len(self.call.heard)
 
-    async def handed_over(self) -> None:
+    async def transferred(self) -> None:
         """The caller is greeted, asks for a human, and Twilio dials."""
         await self.greeted()
         self.says(self.request)
-        await self.is_away()
+        await self.dialed()
 
-    async def is_back(self) -> Session:
+    async def resumed(self) -> Session:
         """Until the agent speaks with them again; the session that it has now."""
         await self.call.wait_heard(self._heard_bytes + 1)
         await self.call.wait_quiet(30)
@@ -153,7 +153,7 @@ class Caller:
         """What Twilio asked on this call whose URL ends like this."""
         return [r for r in self.call.requests if r.url.endswith(ending)]
 
-    def away_ms(self, ending: str = "/ended") -> float:
+    def resume_ms(self, ending: str = "/ended") -> float:
         """How long it took from Twilio's last such request until the agent was heard again, without
         the time that a busy machine added."""
         asked_ms = self.asked(ending)[-1].sent_ms
@@ -220,7 +220,7 @@ def outcomes(record: Mapping[str, Any]) -> list[str]:
 
 
 @asynccontextmanager
-async def handing(
+async def transfer_world(
     agent: Agent, file: str, *, line: Mapping[str, Any] | None = None, **more: Any
 ) -> AsyncIterator[World]:
     """A world whose wires are checked in the end. `file`: the agent's."""

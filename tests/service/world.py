@@ -22,7 +22,7 @@ from typing import Any, Self
 import aiohttp
 
 import app
-from app.bridge.reconnects import WayBack
+from app.bridge.reconnects import Reconnects
 from app.bridge.switchboard import Switchboard
 from app.config.settings import Settings
 from app.main import create_app
@@ -124,8 +124,8 @@ class World:
         return found
 
     @property
-    def way_back(self) -> WayBack:
-        found: WayBack = self._state.way_back
+    def reconnects(self) -> Reconnects:
+        found: Reconnects = self._state.reconnects
         return found
 
     @property

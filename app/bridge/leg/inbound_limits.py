@@ -15,7 +15,7 @@ KEYS_PER_S = 20.0  # such machines press about twelve
 MOST_LINES = 500  # of the log, about messages that are none
 
 
-class Surplus:
+class InboundLimits:
     """Tell it of each mark sent; ask it whether a mark or key that came may be one of the call's.
     Call `tell` at the leg's end."""
 

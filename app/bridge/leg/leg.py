@@ -14,11 +14,11 @@ from typing import Any
 
 from app.bridge.decisions import log_decision
 from app.bridge.leg.caller_audio import CallerAudio
-from app.bridge.leg.inbound_limits import Surplus
+from app.bridge.leg.inbound_limits import InboundLimits
 from app.bridge.leg.model_side import ModelSide
 from app.bridge.leg.state import LegState
 from app.bridge.leg.timer import DeadlineTimer
-from app.bridge.leg.tool_side import ToolRuns
+from app.bridge.leg.tool_side import ToolSide
 from app.bridge.leg.voice_side import VoiceSide
 from app.bridge.services import Services
 from app.call import commands as do
@@ -27,7 +27,7 @@ from app.call.agent import Agent
 from app.call.events import BY_ACCIDENT, Returned
 from app.call.machine import CallMachine
 from app.errors import ProtocolError, TwilioError
-from app.records.recorder import Past
+from app.records.recorder import StoredCall
 from app.records.recording import OPEN_MS
 from app.records.schema import Transfers
 from app.wires.realtime import codec as realtime
@@ -68,7 +68,7 @@ class Leg(LegState):
         *,
         agent: Agent | None = None,
         after: "Leg | None" = None,
-        past: Past | None = None,
+        past: StoredCall | None = None,
         returned: Returned = BY_ACCIDENT,
     ) -> None:
         self._agent: Agent = agent or (after._agent if after else services.agent.agent)
@@ -108,12 +108,12 @@ class Leg(LegState):
             lambda: self._machine.next_deadline_ms,
             lambda: self.feed(ev.TimerFired()),
         )
-        self._surplus = Surplus(call.call_sid)
+        self._surplus = InboundLimits(call.call_sid)
         self._voice = VoiceSide(call.call_sid, services.voices, self.feed)
         self._model = ModelSide(
             services.model, self.feed, self._send_early, self._surplus.bad_message
         )
-        self._runs = ToolRuns(call, services.agent.tools, self.feed)
+        self._runs = ToolSide(call, services.agent.tools, self.feed)
         self._outbox: MediaOutbox | None = None
         self._encoder = Encoder("")
         self._audio = CallerAudio()
@@ -131,27 +131,27 @@ class Leg(LegState):
                 self._machine,
                 self._now_ms(),
                 ended_by=self.ended_by,
-                call_goes_on=self.goes_on,
+                call_continues=self.call_continues,
             )
 
-    def handed_over(self, transfers: Transfers) -> None:
+    def save_transfers(self, transfers: Transfers) -> None:
         """The call was handed to these humans so far, or was to be."""
-        self._recorder.handed_over(transfers)
+        self._recorder.save_transfers(transfers)
 
-    def call_over(self, *, at_its_end: bool = False) -> None:
-        """Nothing comes after this leg. `at_its_end`: the call is known of until the leg ended."""
-        self._recorder.call_over(at_its_end=at_its_end)
+    def close_record(self, *, at_leg_end: bool = False) -> None:
+        """Nothing comes after this leg. `at_leg_end`: the call is known of until the leg ended."""
+        self._recorder.close_record(at_leg_end=at_leg_end)
 
     def give_up(self, ended_by: str, reason: str) -> None:
         """End the leg, whose call goes on without the agent: with a human, or an apology.
         `ended_by`: what the record says that the call ended by."""
-        self.decided("line given up", reason)
+        self.record_decision("line given up", reason)
         self.given_up = ended_by
         if self._record_finished:
             self._recorder.ended_by(ended_by)
         self.feed(ev.StreamEnded(reason, lost=True))
 
-    def decided(self, decision: str, reason: str) -> None:
+    def record_decision(self, decision: str, reason: str) -> None:
         """Record and log what the service decided about this call by itself, also when the leg is
         over. Of a call's legs only the last one may be told."""
         event = ev.DecisionMade(decision, reason)
@@ -224,7 +224,7 @@ class Leg(LegState):
 
     # --- the caller's side ----------------------------------------------------------------------
 
-    async def carry(
+    async def attach(
         self, start: Start, receive: Receive, send: Send, deliver_to: DeliverTo | None = None
     ) -> None:
         """Join an accepted media socket, past its `start`; returns when it or the leg has ended.
@@ -355,7 +355,7 @@ class Leg(LegState):
             case do.MuteCaller() | do.UnmuteCaller():
                 self._audio.muted = isinstance(command, do.MuteCaller)
             case do.TransferCall() | do.PlayDigits():
-                self.left_with = command
+                self.redirect_command = command
                 self._start(self._leave(command))
             case do.HangUp():
                 self._start(self._hang_up())

@@ -50,9 +50,9 @@ class LegState:
 
     def __init__(self, machine: CallMachine) -> None:
         self.line = LineState()
-        self.left_with: do.TransferCall | do.PlayDigits | None = None
-        self.redirected = False
-        self.rescued = False
+        self.redirect_command: do.TransferCall | do.PlayDigits | None = None
+        self.redirect_confirmed = False
+        self.fallback_transfer = False
         self.given_up = ""
         self._machine = machine
         self._over = asyncio.Event()
@@ -65,7 +65,7 @@ class LegState:
         await self._over.wait()
 
     @property
-    def needs_help(self) -> bool:
+    def needs_fallback(self) -> bool:
         """Whether the caller has to be helped without the agent: no model or no line to be had, or
         a fault."""
         machine = self._machine
@@ -82,9 +82,9 @@ class LegState:
         return self._machine.ended_by in _LINE_LOST
 
     @property
-    def let_go(self) -> bool:
+    def past_goodbye(self) -> bool:
         """Whether the agent was past its goodbye: the call ends, and does not go on."""
-        return self._machine.hanging_up and not self.needs_help
+        return self._machine.hanging_up and not self.needs_fallback
 
     @property
     def last_words(self) -> str:
@@ -102,13 +102,13 @@ class LegState:
         return self._machine.leaving
 
     @property
-    def away(self) -> bool:
+    def on_other_twiml(self) -> bool:
         """Whether the leg ended because its call goes on with other TwiML."""
-        return self.over and (self.redirecting or self.rescued)
+        return self.over and (self.redirecting or self.fallback_transfer)
 
     @property
-    def goes_on(self) -> bool:
+    def call_continues(self) -> bool:
         """Whether the leg's end is not the call's, as far as is known: Twilio will ask."""
-        if self.needs_help or self.line_lost or self.away or self.last_words:
+        if self.needs_fallback or self.line_lost or self.on_other_twiml or self.last_words:
             return True
-        return self.let_go and not self.line.ended_by_twilio
+        return self.past_goodbye and not self.line.ended_by_twilio

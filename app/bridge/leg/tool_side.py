@@ -20,7 +20,7 @@ from app.wires.twilio.call import CallInfo
 logger = logging.getLogger(__name__)
 
 
-class ToolRuns:
+class ToolSide:
     """`feed` tells the machine what happened."""
 
     def __init__(self, call: CallInfo, tools: ToolRegistry, feed: Callable[[Event], None]) -> None:

@@ -5,7 +5,7 @@ caller's call goes on with.
 from typing import Any
 
 from app.bridge.decisions import log_decision
-from app.bridge.reconnects import WRITTEN_S, WayBack
+from app.bridge.reconnects import WRITTEN_S, Reconnects
 from app.bridge.switchboard import Switchboard
 from app.call.events import Returned
 from app.call.exits.attempts import CALLER_GONE, FAILED, NOT_TAKEN, RINGING, TAKEN, TALKING
@@ -18,13 +18,13 @@ from app.wires.twilio.twiml import render, stream_urls
 
 
 class StoredAttempts:
-    """By call and number; see `TransferAttempts.records`. Everything but `caller_back` raises
-    StoreUnavailable when the store is away."""
+    """By call and number; see `TransferAttempts.records`. Everything but `resume_without_record`
+    raises StoreUnavailable when the store is away."""
 
-    def __init__(self, store: Store, switchboard: Switchboard, way_back: WayBack) -> None:
+    def __init__(self, store: Store, switchboard: Switchboard, reconnects: Reconnects) -> None:
         self._store = store
         self._switchboard = switchboard
-        self._way_back = way_back
+        self._reconnects = reconnects
 
     async def record(self, call_sid: str, number: int) -> dict[str, Any] | None:
         """What is known of an attempt."""
@@ -35,29 +35,31 @@ class StoredAttempts:
         """The human pressed 1."""
         await self._change(call_sid, number, outcome=TALKING)
 
-    async def asked(self, call: CallInfo, number: int, base_url: str, end: DialEnded) -> str:
+    async def next_twiml(self, call: CallInfo, number: int, base_url: str, end: DialEnded) -> str:
         """What comes after the attempt for the caller: the end, or the agent. TwiML."""
         outcome = await self._ended(call.call_sid, number, end)
         if outcome == TAKEN or end.caller_gone:
-            return self._call_over(call.call_sid)
+            return self._end_call(call.call_sid)
         return await self._to_the_agent(call, base_url, outcome)
 
-    async def caller_back(self, call: CallInfo, base_url: str, end: DialEnded) -> str:
+    async def resume_without_record(self, call: CallInfo, base_url: str, end: DialEnded) -> str:
         """The same, as far as it can be told without the store."""
         if end.bridged or end.caller_gone:
-            return self._call_over(call.call_sid)
-        leg = await self._way_back.take_over(call, base_url, _returned(end.status or FAILED))
+            return self._end_call(call.call_sid)
+        leg = await self._reconnects.take_over_without_record(
+            call, base_url, _returned(end.status or FAILED)
+        )
         return render("incoming-call", **stream_urls(base_url, self._switchboard.ticket(leg)))
 
-    def _call_over(self, call_sid: str) -> str:
+    def _end_call(self, call_sid: str) -> str:
         if self._switchboard.is_live(call_sid):
-            self._switchboard.call_over(call_sid)
+            self._switchboard.end_call(call_sid)
         else:
             self._switchboard.ended(call_sid, "completed")
         return render("goodbye")
 
     async def _to_the_agent(self, call: CallInfo, base_url: str, outcome: str) -> str:
-        following = await self._way_back.resume(call, base_url, _returned(outcome))
+        following = await self._reconnects.resume(call, base_url, _returned(outcome))
         if following is None:
             reason = "its record says that it is over"
             log_decision(call.call_sid, "call ended with an apology", reason)

@@ -14,7 +14,7 @@ from itertools import chain, repeat
 from typing import Any
 
 from app.bridge.leg.leg import Leg
-from app.bridge.reconnects import WayBack
+from app.bridge.reconnects import Reconnects
 from app.bridge.services import Services
 from app.bridge.switchboard import Switchboard
 from app.bridge.transfers.pending import PendingTransfer, Record, accepted, whisper
@@ -48,9 +48,11 @@ class Transfers:
     """Between the switchboard, whose legs it takes over from, and the doors for Twilio. Every
     question may come twice, and get the same answer."""
 
-    def __init__(self, switchboard: Switchboard, way_back: WayBack, services: Services) -> None:
+    def __init__(
+        self, switchboard: Switchboard, reconnects: Reconnects, services: Services
+    ) -> None:
         self._switchboard = switchboard
-        self._way_back = way_back
+        self._reconnects = reconnects
         self._services = services
         self._away: dict[str, PendingTransfer] = {}
         self._past: dict[str, list[Record]] = {}  # transfers of live calls that are over
@@ -58,10 +60,10 @@ class Transfers:
         self._orders: dict[str, asyncio.Task[None]] = {}
         self._questions: dict[str, asyncio.Lock] = {}  # one at a time for each call
         self._live_orders = CallRedirects()
-        self._stored = StoredAttempts(services.store, switchboard, way_back)
+        self._stored = StoredAttempts(services.store, switchboard, reconnects)
         self._tasks: set[asyncio.Task[None]] = set()
         switchboard.redirect = self.redirect
-        switchboard.on_call_over.append(self._call_over)
+        switchboard.on_call_ended.append(self._call_ended)
 
     # --- the way out --------------------------------------------------------------------------
 
@@ -84,7 +86,7 @@ class Transfers:
             del self._orders[call_sid]
         error = None if order.cancelled() else order.exception()
         if isinstance(error, TwilioError):  # the leg hears of it too
-            self._switchboard.decided(leg, "call not redirected", str(error))
+            self._switchboard.record_decision(leg, "call not redirected", str(error))
         elif error is not None:
             logger.error("order failed", exc_info=error, extra={"call_sid": call_sid})
 
@@ -94,7 +96,7 @@ class Transfers:
             urls = stream_urls(leg.base_url, self._switchboard.ticket(leg), KEYS)
             self._told[call_sid] = render("play-digits", digits=command.digits, **urls)
             answered = await self._live_orders.tell(rest, call_sid, self._told[call_sid], leg)
-            leg.redirected = leg.redirected or answered
+            leg.redirect_confirmed = leg.redirect_confirmed or answered
             return
         away = self._begin(leg, command.route, command.call_id, command.reason, command.summary)
         away.said = "" if command.announced else PLEASE_HOLD
@@ -105,15 +107,17 @@ class Transfers:
         try:
             answered = await self._live_orders.tell(rest, call_sid, self._told[call_sid], leg)
         except TwilioError as error:
-            if not leg.redirected and (not leg.over or error.call_is_over):
+            if not leg.redirect_confirmed and (not leg.over or error.call_is_over):
                 away.handover.ended(number, FAILED)
                 self._finish(away)
                 if leg.over:
-                    self._switchboard.call_over(call_sid)
+                    self._switchboard.end_call(call_sid)
                 raise
-            self._switchboard.decided(leg, "order taken as obeyed, the stream ended", str(error))
+            self._switchboard.record_decision(
+                leg, "order taken as obeyed, the stream ended", str(error)
+            )
         else:
-            leg.redirected = leg.redirected or answered
+            leg.redirect_confirmed = leg.redirect_confirmed or answered
         logger.info("caller handed over", extra={"call_sid": call_sid})
         if self._away.get(call_sid) is away and away.handover.attempt(number) is not None:
             self._save(away)
@@ -134,7 +138,7 @@ class Transfers:
         self._away[leg.call.call_sid] = away
         return away
 
-    async def rescue(self, call_sid: str) -> str | None:
+    async def fallback(self, call_sid: str) -> str | None:
         """The agent could not go on: TwiML that hands the caller to whoever is there, or None."""
         leg = self._switchboard.leg(call_sid)
         route = anybody(self._services.agent.agent.destinations, time.time())
@@ -142,24 +146,26 @@ class Transfers:
             return None
         if call_sid in self._away:  # asked twice
             return self._told.get(call_sid)
-        leg.decided("caller handed to a human", f"the agent could not go on: {', '.join(route)}")
-        self._switchboard.handed_over(leg)
+        leg.record_decision(
+            "caller handed to a human", f"the agent could not go on: {', '.join(route)}"
+        )
+        self._switchboard.fallback_started(leg)
         away = self._begin(leg, route, "", HELPLESS)
         away.said, away.returns = SORRY, False
         return await self._next(away)
 
-    def knows(self, call_sid: str) -> bool:
+    def is_pending(self, call_sid: str) -> bool:
         """Whether this process is handing the caller over."""
         return call_sid in self._away
 
-    def current(self, call_sid: str) -> str | None:
+    def twiml_after_stream(self, call_sid: str) -> str | None:
         """Twilio asks what comes after a stream that was taken away: what it is told by REST."""
         leg = self._switchboard.leg(call_sid)
         if leg is None or not leg.redirecting:
             return None
         if not leg.over:  # Twilio may know of the stream's end before we do
             leg.feed(StreamEnded("Twilio asks what is next"))
-        leg.redirected = call_sid in self._told
+        leg.redirect_confirmed = call_sid in self._told
         self._live_orders.seen(call_sid)
         return self._told.get(call_sid)
 
@@ -171,7 +177,7 @@ class Transfers:
         if record is None or record["outcome"] != RINGING:
             return render("goodbye")
         if leg is not None:  # whatever became of the order: it took effect
-            leg.redirected = True
+            leg.redirect_confirmed = True
             self._live_orders.seen(call_sid)
         summary, language = (
             record["summary"] or record["reason"],
@@ -215,7 +221,7 @@ class Transfers:
 
     # --- the caller -----------------------------------------------------------------------------
 
-    async def asked(
+    async def next_twiml(
         self, question: str, call: CallInfo, number: int, base_url: str, end: DialEnded
     ) -> str:
         """What comes next for the caller: their dial `ended`, they `left` the waiting room, or were
@@ -267,7 +273,7 @@ class Transfers:
             handover.caller_gone()
         if handover.over_for_good:
             self._save(away)
-            self._switchboard.call_over(away.call_sid)
+            self._switchboard.end_call(away.call_sid)
             return render("goodbye")
         if number == handover.number and handover.attempts[-1].outcome:
             return await self._next(away)
@@ -278,11 +284,11 @@ class Transfers:
         leg = self._switchboard.leg(call.call_sid)
         if leg is not None and not leg.over and call.call_sid in self._told and not end.caller_gone:
             return self._told[call.call_sid]  # it is back with the agent: asked twice
-        return await self._stored.asked(call, number, base_url, end)
+        return await self._stored.next_twiml(call, number, base_url, end)
 
-    async def caller_back(self, call: CallInfo, base_url: str, end: DialEnded) -> str:
+    async def resume_without_record(self, call: CallInfo, base_url: str, end: DialEnded) -> str:
         """What comes next for a caller of whose transfer nothing can be found out now. TwiML."""
-        return await self._stored.caller_back(call, base_url, end)
+        return await self._stored.resume_without_record(call, base_url, end)
 
     # --- who is next ----------------------------------------------------------------------------
 
@@ -298,11 +304,11 @@ class Transfers:
         self._finish(away)
         if not away.returns:
             reason = f"the agent could not go on, and no human took the call: {away.outcomes()}"
-            away.leg.decided("call ended with an apology", reason)
-            self._switchboard.call_over(away.call_sid)
+            away.leg.record_decision("call ended with an apology", reason)
+            self._switchboard.end_call(away.call_sid)
             return render("unavailable")
         returned = Returned(TRANSFER, away.handover.call_id, away.handover.in_words())
-        ticket = await self._way_back.back(away.leg, returned)
+        ticket = await self._reconnects.resume_after_transfer(away.leg, returned)
         if ticket is None:
             return render("unavailable")
         self._told[away.call_sid] = render(
@@ -333,9 +339,9 @@ class Transfers:
                     await self._live_orders.tell(rest, call_sid, twiml)
                 return
             except TwilioError as error:
-                away.leg.decided("caller not fetched from the waiting room", str(error))
+                away.leg.record_decision("caller not fetched from the waiting room", str(error))
                 if error.call_is_over:
-                    self._switchboard.call_over(call_sid)
+                    self._switchboard.end_call(call_sid)
                     return
             await asyncio.sleep(wait_s)
             if self._away.get(call_sid) is not away:
@@ -351,7 +357,7 @@ class Transfers:
             away.callee_sid = await rest.place(away.call_to(destination))
         except TwilioError as error:
             reason = f"{destination.name}: {error}"
-            self._switchboard.decided(away.leg, "human could not be rung", reason)
+            self._switchboard.record_decision(away.leg, "human could not be rung", reason)
             if error.unsure:  # their telephone may ring all the same
                 await asyncio.sleep(destination.ring_ms / 1000 + BRIEFING_S)
             attempt = away.handover.attempt(number)
@@ -366,7 +372,7 @@ class Transfers:
     # --- the books ------------------------------------------------------------------------------
 
     def _save(self, away: PendingTransfer) -> None:
-        away.leg.handed_over(away.records())
+        away.leg.save_transfers(away.records())
 
     def _finish(self, away: PendingTransfer) -> None:
         """No more is to be expected of this handover."""
@@ -382,7 +388,7 @@ class Transfers:
         records = away.records()
         return records[number] if 0 <= number < len(records) else None
 
-    def _call_over(self, call_sid: str) -> None:
+    def _call_ended(self, call_sid: str) -> None:
         """The call has ended, whoever ended it."""
         away, rest = self._away.get(call_sid), self._services.rest
         if away is not None:
@@ -399,7 +405,7 @@ class Transfers:
             await rest.hang_up(away.callee_sid)
         except TwilioError as error:
             if not error.call_is_over:
-                self._switchboard.decided(away.leg, "human not released", str(error))
+                self._switchboard.record_decision(away.leg, "human not released", str(error))
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 
 from app.call.timeline import TimelineEntry
-from app.records.report.gaps import Absence, absence_text, absences_of, handed_over_text
+from app.records.report.gaps import AgentGap, agent_gaps, gap_reason, transferred_text
 from app.records.report.levels import Levels, RecordingUnreadable, read_levels
 from app.records.report.trace import (
     CallerSpeech,
@@ -93,7 +93,7 @@ class CallReport:
     greeted_ms: float | None
     hung_up_ms: float | None
     ended_ms: float
-    absences: tuple[Absence, ...] = ()
+    gaps: tuple[AgentGap, ...] = ()
     wav: Path | None = None
     recording_fault: str = ""
 
@@ -176,30 +176,30 @@ def report_of(
     ]
     spoken.sort(key=lambda turn: turn.from_ms)
     sounding = [turn.from_ms for turn in spoken if turn.role == "assistant" and turn.spans]
-    absences = tuple(absences_of(call, traced.aways, traced.connected_ms))
-    ends_ms = [turn.to_ms for turn in spoken] + [absence.to_ms for absence in absences]
+    gaps = tuple(agent_gaps(call, traced.leg_gaps, traced.connected_ms))
+    ends_ms = [turn.to_ms for turn in spoken] + [gap.to_ms for gap in gaps]
     return CallReport(
         call=call,
         turns=tuple(spoken),
         answers=tuple(_answers(spoken, traced, sound)),
         interruptions=tuple(traced.interruptions),
-        tools=tuple(_with_outcome(tool, absences) for tool in traced.tools),
+        tools=tuple(_with_outcome(tool, gaps) for tool in traced.tools),
         marks=tuple(traced.marks),
         round_trip_ms=traced.round_trip_ms,
         connected_ms=traced.connected_ms,
         greeted_ms=min(sounding, default=None),
         hung_up_ms=traced.hung_up_ms,
         ended_ms=max([traced.ended_ms, *ends_ms]),
-        absences=absences,
+        gaps=gaps,
     )
 
 
-def _with_outcome(tool: Tool, absences: Sequence[Absence]) -> Tool:
+def _with_outcome(tool: Tool, gaps: Sequence[AgentGap]) -> Tool:
     """A transfer that was taken has no answer: no agent was there to be told."""
     if tool.outcome == "open":
-        for absence in absences:
-            if absence.call_id == tool.call_id:
-                return replace(tool, result=absence_text(absence))
+        for gap in gaps:
+            if gap.call_id == tool.call_id:
+                return replace(tool, result=gap_reason(gap))
     return tool
 
 
@@ -282,7 +282,7 @@ def _answers(
 def transcript_text(report: CallReport) -> str:
     """The call to be read: times, who, what was heard, what was not, the tools, and absences."""
     lines = [(turn.from_ms, f"{_WHO[turn.role]}  {_words(turn)}") for turn in report.turns]
-    lines += [(each.from_ms, f"line    {away_text(each)}") for each in report.absences]
+    lines += [(each.from_ms, f"line    {gap_text(each)}") for each in report.gaps]
     lines += [(tool.from_ms, f"tool    {tool_text(tool)}") for tool in report.tools]
     if report.call.ended_by:
         lines.append((report.ended_ms, f"line    {ending(report.call)}"))
@@ -311,15 +311,15 @@ def _words(turn: SpokenTurn) -> str:
     return " ".join(words) or "[no words]"
 
 
-def away_text(absence: Absence) -> str:
-    """An absence in a line: `Sales: no answer; back with the agent after 15.2 s`."""
-    then = "back with the agent" if absence.returned else "the call was over"
-    return f"{absence_text(absence)}; {then} after {lasted(absence)}"
+def gap_text(gap: AgentGap) -> str:
+    """A gap in a line: `Sales: no answer; back with the agent after 15.2 s`."""
+    then = "back with the agent" if gap.returned else "the call was over"
+    return f"{gap_reason(gap)}; {then} after {lasted(gap)}"
 
 
-def lasted(absence: Absence) -> str:
+def lasted(gap: AgentGap) -> str:
     """How long it was: `15.2 s`, `3:04 min`."""
-    seconds = (absence.to_ms - absence.from_ms) / 1000
+    seconds = (gap.to_ms - gap.from_ms) / 1000
     if seconds < 99:
         return f"{seconds:.1f} s"
     return f"{seconds // 60:.0f}:{seconds % 60:02.0f} min"
@@ -383,7 +383,7 @@ def ending(call: CallRow) -> str:
         "shutdown": "the service stopped",
         "operator": "it was ended from outside",
         "voicemail": "an answering machine had picked up",
-        "transfer": handed_over_text(call),
+        "transfer": transferred_text(call),
         "": "the call goes on" if call.ended_at is None else "ended",
     }
     reason = call.ended_by or ""

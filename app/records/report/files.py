@@ -32,7 +32,7 @@ async def record_of(store: Store, report: CallReport) -> dict[str, Any]:
         "interruptions": [asdict(cut) for cut in report.interruptions],
         "turns": [asdict(turn) for turn in report.turns],
         "tools": [asdict(tool) for tool in report.tools],
-        "absences": [asdict(absence) for absence in report.absences],
+        "absences": [asdict(gap) for gap in report.gaps],
     }
     return {
         **asdict(report.call),

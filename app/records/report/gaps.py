@@ -22,7 +22,7 @@ _OUTCOMES = {
 
 
 @dataclass(slots=True)
-class Away:
+class LegGap:
     """The call went on without a leg. `reason`: what the leg had ended for. `call_id`: the tool
     call that was the cause, if one was. `route`: who was to be rung. `refused`: how many orders to
     ring somebody Twilio had refused before. `to_ms`: None when no leg followed."""
@@ -35,12 +35,12 @@ class Away:
     to_ms: float | None = None
 
 
-class Aways:
+class LegGapReader:
     """Reads them from the messages of a timeline, in order."""
 
     def __init__(self) -> None:
-        self._found: list[Away] = []
-        self._open: Away | None = None
+        self._found: list[LegGap] = []
+        self._open: LegGap | None = None
         self._connected = False
         self._refused = 0
         self._route: tuple[str, ...] = ()
@@ -56,7 +56,7 @@ class Aways:
             case "EndLeg" | "LegOpened" if self._connected and self._open is None:
                 # A leg that another process had may have left no word of its end.
                 why = data.get("reason") or (_TRANSFER if self._route else _LOST)
-                self._open = Away(at_ms, str(why), self.call_id, self._route, self._refused)
+                self._open = LegGap(at_ms, str(why), self.call_id, self._route, self._refused)
                 self._refused = 0
             case "StreamStarted":
                 self._connected = True
@@ -65,7 +65,7 @@ class Aways:
                     self._found.append(self._open)
                 self._open, self.call_id, self._route = None, "", ()
 
-    def finish(self) -> list[Away]:
+    def finish(self) -> list[LegGap]:
         """All of them; the last may be the end of the call."""
         return [*self._found, *([self._open] if self._open is not None else [])]
 
@@ -79,7 +79,7 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Absence:
+class AgentGap:
     """The caller was without the agent. `reason`: transfer, send_digits, line, or what the agent
     was lost for. `attempts`: who was rung meanwhile, one after the other. `returned`: the agent had
     the caller back then, and else the call was over."""
@@ -92,19 +92,21 @@ class Absence:
     returned: bool
 
 
-def absences_of(call: CallRow, aways: list[Away], connected_ms: float | None) -> Iterator[Absence]:
+def agent_gaps(
+    call: CallRow, leg_gaps: list[LegGap], connected_ms: float | None
+) -> Iterator[AgentGap]:
     """With the humans of the call's record."""
     left = [Attempt(str(e.get("destination")), str(e.get("outcome"))) for e in call.transfers]
-    for away in aways:
+    for away in leg_gaps:
         del left[: away.refused]
         if away.to_ms is None:
             if away.reason == _TRANSFER or left:
                 to_ms = max(away.from_ms, _ended_ms(call, connected_ms))
                 attempts, returned = tuple(left), False
-                yield Absence(away.from_ms, to_ms, away.reason, away.call_id, attempts, returned)
+                yield AgentGap(away.from_ms, to_ms, away.reason, away.call_id, attempts, returned)
         else:
             rung, left = left[: len(away.route)], left[len(away.route) :]
-            yield Absence(
+            yield AgentGap(
                 away.from_ms, away.to_ms, away.reason, away.call_id, tuple(rung), returned=True
             )
 
@@ -114,12 +116,12 @@ def _ended_ms(call: CallRow, connected_ms: float | None) -> float:
     return (connected_ms or 0.0) + (call.duration_s or 0.0) * 1000
 
 
-def absence_text(absence: Absence) -> str:
+def gap_reason(gap: AgentGap) -> str:
     """`Sales: no answer, Support: took the call`, or why else nobody talked with the agent."""
-    if absence.attempts:
-        return attempts_text(absence.attempts)
+    if gap.attempts:
+        return attempts_text(gap.attempts)
     known = {_KEYS: "keys were pressed", _LOST: "the line was lost", _TRANSFER: "handed over"}
-    return known.get(absence.reason, f"away: {absence.reason}")
+    return known.get(gap.reason, f"away: {gap.reason}")
 
 
 def attempts_text(attempts: tuple[Attempt, ...]) -> str:
@@ -130,7 +132,7 @@ def in_words(outcome: str) -> str:
     return _OUTCOMES.get(outcome, outcome)
 
 
-def handed_over_text(call: CallRow) -> str:
+def transferred_text(call: CallRow) -> str:
     """How a call ended that the agent handed over."""
     if not call.transfers:
         return "handed over"

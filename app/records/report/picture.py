@@ -180,9 +180,9 @@ class _Picture:
 
     def _draw_absences(self, row: Row, top: float, bottom: float) -> None:
         """The caller was away from the agent; with a gap where the middle of it is left out."""
-        for absence in self._report.absences:
-            if row.shared_ms(absence.from_ms, absence.to_ms) > 0:
-                x0, x1 = row.x(absence.from_ms), row.x(absence.to_ms)
+        for gap in self._report.gaps:
+            if row.shared_ms(gap.from_ms, gap.to_ms) > 0:
+                x0, x1 = row.x(gap.from_ms), row.x(gap.to_ms)
                 size = bottom - top
                 self._box(x0, x1, top, size, _AWAY, zorder=1.6, hatch=_AWAY_HATCH, ink=_AWAY_INK)
         for cut in row.axis.cuts:
@@ -254,7 +254,7 @@ class _Picture:
         if any(mark.echoed_ms is not None and mark.flushed for mark in report.marks):
             self._line((x, x), (y - 6, y - 2), UNHEARD, 1.0, zorder=2)
             x = self._text(x + 6, y, "marks that the clear flushed", _TICK) + 18
-        if report.absences:
+        if report.gaps:
             self._box(x, x + 22, y - 9, 10, _AWAY, zorder=2, hatch=_AWAY_HATCH, ink=_AWAY_INK)
             x = self._text(x + 27, y, "away from the agent", _TICK) + 18
 

@@ -17,7 +17,7 @@ from app.records.report.call_report import (
     tool_caption,
     tool_text,
 )
-from app.records.report.gaps import absence_text
+from app.records.report.gaps import gap_reason
 from app.records.report.picture_text import (
     Block,
     Pen,
@@ -79,7 +79,7 @@ class Axis:
 def axis_of(report: CallReport) -> Axis:
     """The middle of a long absence is not drawn."""
     half_ms = LONGEST_AWAY_MS / 2
-    long = [e for e in report.absences if e.to_ms - e.from_ms > LONGEST_AWAY_MS]
+    long = [e for e in report.gaps if e.to_ms - e.from_ms > LONGEST_AWAY_MS]
     return Axis(tuple(Span(each.from_ms + half_ms, each.to_ms - half_ms) for each in long))
 
 
@@ -206,11 +206,11 @@ class Planner:
     def _absences(self, row: Row, strip: Strip) -> Iterator[Note]:
         """Who the caller was with, in the middle of the time away."""
         style = NOTE_STYLE["away"]
-        for absence in self._report.absences:
-            if row is not self._home(absence.from_ms, absence.to_ms):
+        for gap in self._report.gaps:
+            if row is not self._home(gap.from_ms, gap.to_ms):
                 continue
-            bar = row.x(absence.from_ms), row.x(absence.to_ms)
-            runs = [(f"{absence_text(absence)} ({lasted(absence)})", style)]
+            bar = row.x(gap.from_ms), row.x(gap.to_ms)
+            runs = [(f"{gap_reason(gap)} ({lasted(gap)})", style)]
             words = self._pen.wrap(runs, max(_AWAY_WIDTH, bar[1] - bar[0] - 10), _AWAY_LINES)
             x = inside(sum(bar) / 2 - words.width / 2, words.width)
             place = strip.take(strip.room(x, words.width, words.height))
@@ -228,7 +228,7 @@ class Planner:
         ]
         if report.call.ended_by:
             at_ms = report.ended_ms if report.hung_up_ms is None else report.hung_up_ms
-            with_human = report.absences and not report.absences[-1].returned  # who says it all
+            with_human = report.gaps and not report.gaps[-1].returned  # who says it all
             text = "the call is over" if with_human else ending(report.call)
             moments.append(("end", text, at_ms))
         moments = [each for each in moments if row is self._home(each[2], each[2])]
@@ -312,5 +312,5 @@ def subheadings(report: CallReport) -> list[str]:
 def texts(report: CallReport) -> Sequence[str]:
     """Everything that is written on the picture."""
     spoken = [turn.heard + turn.unheard for turn in report.turns]
-    away = map(absence_text, report.absences)
+    away = map(gap_reason, report.gaps)
     return [*spoken, *map(tool_text, report.tools), *away, heading(report), *subheadings(report)]

@@ -9,10 +9,10 @@ from rich.text import Text
 from app.records.report.call_report import (
     CallReport,
     SpokenTurn,
-    away_text,
     clock,
     cost_text,
     ending,
+    gap_text,
     tool_text,
 )
 from app.records.report.gaps import in_words
@@ -120,7 +120,7 @@ def transcript(report: CallReport) -> Table:
     table.add_column()
     lines = [(turn.from_ms, *_spoken(turn)) for turn in report.turns]
     lines += [(tool.from_ms, "tool", _text(tool_text(tool), "green")) for tool in report.tools]
-    lines += [(each.from_ms, "line", _text(away_text(each), "yellow")) for each in report.absences]
+    lines += [(each.from_ms, "line", _text(gap_text(each), "yellow")) for each in report.gaps]
     for at_ms, who, words in sorted(lines, key=lambda line: line[0]):
         table.add_row(clock(at_ms), who, words)
     return table

@@ -13,7 +13,7 @@ from typing import Any
 
 from app.call.heard.ledger import BYTES_PER_MS
 from app.call.timeline import TimelineEntry
-from app.records.report.gaps import Away, Aways
+from app.records.report.gaps import LegGap, LegGapReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ class CallTrace:
     tools: list[Tool] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
     interruptions: list[Interruption] = field(default_factory=list)
-    aways: list[Away] = field(default_factory=list)
+    leg_gaps: list[LegGap] = field(default_factory=list)
 
     @property
     def round_trip_ms(self) -> float | None:
@@ -187,7 +187,7 @@ class _Reader:
         self._marks: dict[str, _Sent] = {}
         self._flushed: dict[str, _Sent] = {}
         self._tools: dict[str, tuple[str, str, float]] = {}
-        self._aways = Aways()
+        self._leg_gaps = LegGapReader()
         self._cut: set[str] = set()
         self._whose: dict[str, str] = {}  # item ids by utterance
         self._replaced: set[str] = set()  # items that a message with the heard text stands in for
@@ -197,7 +197,7 @@ class _Reader:
 
     def take(self, at_ms: float, name: str, data: dict[str, Any], value: Any) -> None:
         self._now_ms = at_ms
-        self._aways.take(at_ms, name, data)
+        self._leg_gaps.take(at_ms, name, data)
         if name in _ENDS_OF_ITEMS or name in _CUTS:
             self._voice_left_it = name in _ENDS_OF_ITEMS
         match name:
@@ -245,7 +245,7 @@ class _Reader:
                 self._tool_over(data["call_id"], str(data["message"]), "failed")
             case "AddToolOutput":  # of what is no tool of ours to run: end_call
                 self._tool_over(data["call_id"], str(data["output"]), "returned")
-            case "CancelTool" if data["call_id"] != self._aways.call_id:
+            case "CancelTool" if data["call_id"] != self._leg_gaps.call_id:
                 self._tool_over(data["call_id"], "", "given up")
             case "LegOpened":
                 self._leg_over()
@@ -262,7 +262,7 @@ class _Reader:
         self._leg_over()
         for call_id in list(self._tools):
             self._tool_over(call_id, "", "open")
-        self._trace.aways = self._aways.finish()
+        self._trace.leg_gaps = self._leg_gaps.finish()
         speeches = self._trace.speeches
         for item_id in self._cut & speeches.keys():
             speeches[item_id].interrupted = True
@@ -393,7 +393,7 @@ class _Reader:
         for sent in self._flushed.values():
             self._mark_over(sent, None, flushed=False)
         self._flushed.clear()
-        for call_id in self._tools.keys() - {self._aways.call_id}:
+        for call_id in self._tools.keys() - {self._leg_gaps.call_id}:
             self._tool_over(call_id, "", "open")
 
 

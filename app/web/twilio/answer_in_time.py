@@ -90,11 +90,11 @@ async def apology(request: Request, form: Form) -> Response:
     transfers: Transfers = request.app.state.transfers
     call_sid = form.get("CallSid", "")
     leg = switchboard.leg(call_sid)
-    if leg is not None and not leg.needs_help:
+    if leg is not None and not leg.needs_fallback:
         leg.give_up("error", "the service failed at a question of Twilio's")
-    if rescue := await transfers.rescue(call_sid):
+    if rescue := await transfers.fallback(call_sid):
         return twiml(rescue)
     reason = "the agent could not go on, and there is no human to hand the caller to"
-    switchboard.note(call_sid, "call ended with an apology", reason)
-    switchboard.take_leave(call_sid)
+    switchboard.note_decision(call_sid, "call ended with an apology", reason)
+    switchboard.twiml_ended(call_sid)
     return rendered("unavailable")

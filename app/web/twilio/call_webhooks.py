@@ -11,7 +11,7 @@ from starlette.routing import WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
 from app.bridge.decisions import log_decision
-from app.bridge.reconnects import WayBack
+from app.bridge.reconnects import Reconnects
 from app.bridge.services import Services
 from app.bridge.switchboard import Switchboard
 from app.bridge.transfers.transfers import Transfers
@@ -59,12 +59,12 @@ def call_info(form: Mapping[str, str]) -> CallInfo:
 @answered(next_best=once_more)
 async def incoming_call(request: Request, form: Form) -> Response:
     """A call comes in: TwiML that joins it to a media stream."""
-    way_back: WayBack = request.app.state.way_back
+    reconnects: Reconnects = request.app.state.reconnects
     announcement: Announcement = request.app.state.announcement
     call, base_url = call_info(form), base_of(request)
     if ended(request, form):
         return rendered("goodbye")
-    ticket = await way_back.answer(call, base_url)
+    ticket = await reconnects.answer(call, base_url)
     if ticket is None:
         return rendered("busy")
     if not announcement.text:
@@ -77,11 +77,11 @@ async def with_a_fresh_agent(request: Request, form: Form) -> Response:
     """The record of a call cannot be read, which this process does not know: an agent all the
     same."""
     switchboard: Switchboard = request.app.state.switchboard
-    way_back: WayBack = request.app.state.way_back
+    reconnects: Reconnects = request.app.state.reconnects
     call, base_url = call_info(form), base_of(request)
     if switchboard.leg(call.call_sid) is not None:
         return await once_more(request, form)
-    leg = await way_back.take_over(call, base_url)
+    leg = await reconnects.take_over_without_record(call, base_url)
     return rendered("incoming-call", **stream_urls(base_url, switchboard.ticket(leg)))
 
 
@@ -92,7 +92,7 @@ async def stream_ended(request: Request, form: Form) -> Response:
     transfers: Transfers = request.app.state.transfers
     if ended(request, form):
         return rendered("goodbye")
-    if (told := transfers.current(form.get("CallSid", ""))) is not None:
+    if (told := transfers.twiml_after_stream(form.get("CallSid", ""))) is not None:
         return twiml(told)
     return await _next_stream(request, form)
 
@@ -106,8 +106,13 @@ async def keys_pressed(request: Request, form: Form) -> Response:
     if ended(request, form):
         return rendered("goodbye")
     leg = switchboard.leg(form.get("CallSid", ""))
-    away_for_keys = leg is not None and leg.away and isinstance(leg.left_with, PlayDigits)
-    if not away_for_keys and (told := transfers.current(form.get("CallSid", ""))) is not None:
+    away_for_keys = (
+        leg is not None and leg.on_other_twiml and isinstance(leg.redirect_command, PlayDigits)
+    )
+    if (
+        not away_for_keys
+        and (told := transfers.twiml_after_stream(form.get("CallSid", ""))) is not None
+    ):
         return twiml(told)
     return await _next_stream(request, form)
 
@@ -115,11 +120,11 @@ async def keys_pressed(request: Request, form: Form) -> Response:
 async def _next_stream(request: Request, form: Form) -> Response:
     """The agent in another stream, or how the call ends without."""
     switchboard: Switchboard = request.app.state.switchboard
-    way_back: WayBack = request.app.state.way_back
+    reconnects: Reconnects = request.app.state.reconnects
     services: Services = request.app.state.services
     call, base_url = call_info(form), base_of(request)
     language = services.agent.agent.language
-    following = await way_back.resume(call, base_url, stream_sid=form.get("StreamSid", ""))
+    following = await reconnects.resume(call, base_url, stream_sid=form.get("StreamSid", ""))
     if following is not None:
         urls = stream_urls(base_url, following.ticket)
         if not following.pause_s:
@@ -127,16 +132,16 @@ async def _next_stream(request: Request, form: Form) -> Response:
         pause = str(following.pause_s)
         return rendered("one-moment", **one_moment(language), pause_seconds=pause, **urls)
     leg = switchboard.leg(call.call_sid)
-    if leg is None or (leg.over and not leg.goes_on):
+    if leg is None or (leg.over and not leg.call_continues):
         reason = "its record says that it is over" if leg is None else "Twilio stopped its stream"
         log_decision(call.call_sid, "call ended with an apology", reason)
         return rendered("unavailable")
     if leg.last_words:
         words = {"words": leg.last_words, "language": say_language(language)}
-        switchboard.take_leave(call.call_sid)
+        switchboard.twiml_ended(call.call_sid)
         return rendered("last-words", **words)
-    if leg.let_go:
-        switchboard.take_leave(call.call_sid)
+    if leg.past_goodbye:
+        switchboard.twiml_ended(call.call_sid)
         return rendered("unavailable" if leg.ended_by == "shutdown" else "goodbye")
     return await apology(request, form)
 
@@ -193,7 +198,7 @@ async def media_stream(scope: Scope, receive: Receive, send: Send) -> None:
         return
     authenticated.passed(scope)
     direct = scope.get("extensions", {}).get("media.direct", {})
-    await leg.carry(start, receive, send, direct.get("deliver_to"))
+    await leg.attach(start, receive, send, direct.get("deliver_to"))
     await _close(send, 1000)
 
 

@@ -244,7 +244,7 @@ class Story:
 
     # --- humans -------------------------------------------------------------------------------
 
-    def hands_over(self, destination: str) -> None:
+    def orders_transfer(self, destination: str) -> None:
         """The agent announces a transfer, and Twilio is told to ring."""
         asked = {"destination": destination, "reason": "a price", "summary": "40 chairs"}
         self.agent_says("I am connecting you.", 1500, tool=(TRANSFER, json.dumps(asked)))
@@ -252,7 +252,7 @@ class Story:
         self.feed(ev.TimerFired())
         assert self._ordered is not None
 
-    def is_away(self) -> None:
+    def stream_ends(self) -> None:
         """Twilio took the order."""
         order, self._ordered = self._ordered, None
         assert order is not None
@@ -279,7 +279,7 @@ class Story:
         self._transfers += [dict(record) for record in handover.records()]
         self.go(self.now_ms + ms)
 
-    def is_back(self) -> None:
+    def resumes(self) -> None:
         """The next leg begins, and 60 ms later its stream."""
         handover = self._handover
         assert handover is not None
@@ -399,7 +399,7 @@ def _clip(value: float) -> int:
     return max(-32768, min(32767, round(value)))
 
 
-def handed_over_call() -> Story:
+def transferred_call() -> Story:
     """Two humans who are not reached, the agent again, and one who takes the call and talks."""
     story = Story()
     story.connect()
@@ -408,17 +408,17 @@ def handed_over_call() -> Story:
     story.quiet(700)
     story.caller_says("A human, please.", 1200)
     story.go(story.now_ms + 200)
-    story.hands_over("Sales")
-    story.is_away()
+    story.orders_transfer("Sales")
+    story.stream_ends()
     story.rings("no-answer", "busy", ms=5000)
-    story.is_back()
+    story.resumes()
     story.go(story.now_ms + 300)
     story.agent_says("Nobody is there just now.", 1700)
     story.quiet(500)
     story.caller_says("Once more, please.", 1300)
     story.go(story.now_ms + 200)
-    story.hands_over("Support")
-    story.is_away()
+    story.orders_transfer("Support")
+    story.stream_ends()
     story.rings("completed", ms=30_000)
     return story
 

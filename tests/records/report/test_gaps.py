@@ -14,7 +14,7 @@ from app.records.report.levels import read_levels
 from app.records.report.picture import draw
 from app.records.report.picture_plan import LONGEST_AWAY_MS, axis_of, rows_of
 from app.records.report.terminal import facts, transcript
-from tests.records.report.recorded_call import Story, handed_over_call
+from tests.records.report.recorded_call import Story, transferred_call
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -41,15 +41,15 @@ def printed(table: object) -> str:
 
 
 def test_a_caller_whom_nobody_took_was_away_until_the_next_stream() -> None:
-    first = reported(handed_over_call()).absences[0]
+    first = reported(transferred_call()).gaps[0]
     assert first.attempts == (Attempt("Sales", "no-answer"), Attempt("Support", "busy"))
     assert first.returned
     assert first.to_ms - first.from_ms == pytest.approx(5060, abs=1)
 
 
 def test_a_caller_whom_a_human_took_was_away_to_the_end_of_the_call() -> None:
-    report = reported(handed_over_call())
-    first, last = report.absences
+    report = reported(transferred_call())
+    first, last = report.gaps
     assert last.attempts == (Attempt("Support", "completed"),)
     assert not last.returned and last.from_ms > first.to_ms
     assert report.ended_ms == last.to_ms
@@ -60,18 +60,18 @@ def test_an_order_that_twilio_refused_is_no_absence_and_takes_no_later_ones_outc
     story = Story()
     story.connect()
     story.go(300)
-    story.hands_over("Sales")
+    story.orders_transfer("Sales")
     story.is_refused()
     story.agent_says("That did not work. Once more.", 1000)
     story.quiet(500)
-    story.hands_over("Support")
-    story.is_away()
+    story.orders_transfer("Support")
+    story.stream_ends()
     story.rings("busy", ms=1000)
-    story.is_back()
+    story.resumes()
     story.hang_up()
     report = reported(story)
-    (absence,) = report.absences
-    assert absence.attempts == (Attempt("Support", "busy"),)
+    (gap,) = report.gaps
+    assert gap.attempts == (Attempt("Support", "busy"),)
     assert [tool.outcome for tool in report.tools] == ["returned", "returned"]
 
 
@@ -79,12 +79,12 @@ def test_a_caller_who_hung_up_while_somebody_was_rung() -> None:
     story = Story()
     story.connect()
     story.go(300)
-    story.hands_over("Support")
-    story.is_away()
+    story.orders_transfer("Support")
+    story.stream_ends()
     story.rings("canceled", ms=3000)
     report = reported(story)
-    (absence,) = report.absences
-    assert not absence.returned
+    (gap,) = report.gaps
+    assert not gap.returned
     assert ending(report.call) == "the caller hung up while Support was rung"
     assert "line    Support: the caller hung up; the call was over after 3." in transcript_text(
         report
@@ -96,7 +96,7 @@ def test_a_call_without_a_transfer_has_no_absence() -> None:
     story.connect()
     story.go(2000)
     story.hang_up()
-    assert reported(story).absences == ()
+    assert reported(story).gaps == ()
 
 
 def test_a_line_that_was_lost_and_found_again() -> None:
@@ -108,8 +108,8 @@ def test_a_line_that_was_lost_and_found_again() -> None:
     story.feed(ev.LegOpened())
     story.feed(ev.StreamStarted("MZ2"))
     report = reported(story)
-    (absence,) = report.absences
-    assert (absence.reason, absence.attempts, absence.returned) == ("line", (), True)
+    (gap,) = report.gaps
+    assert (gap.reason, gap.attempts, gap.returned) == ("line", (), True)
     assert "0:02.0  line    the line was lost; back with the agent after 0.4 s\n" in (
         transcript_text(report)
     )
@@ -120,7 +120,7 @@ def test_a_line_that_was_lost_for_good_is_the_end_of_the_call() -> None:
     story.connect()
     story.go(2000)
     story.feed(ev.StreamEnded("media socket closed", lost=True))
-    assert reported(story).absences == ()
+    assert reported(story).gaps == ()
 
 
 def test_humans_who_were_rung_because_the_model_was_gone_are_told() -> None:
@@ -137,9 +137,9 @@ def test_humans_who_were_rung_because_the_model_was_gone_are_told() -> None:
         transfers=[{"destination": "Support", "outcome": "completed"}],
     )
     report = report_of(call, story.turns(), story.timeline())
-    (absence,) = report.absences
-    assert absence.attempts == (Attempt("Support", "completed"),)
-    assert absence.to_ms == pytest.approx(20_060)
+    (gap,) = report.gaps
+    assert gap.attempts == (Attempt("Support", "completed"),)
+    assert gap.to_ms == pytest.approx(20_060)
 
 
 # --- what is said of it -----------------------------------------------------------------------
@@ -147,7 +147,7 @@ def test_humans_who_were_rung_because_the_model_was_gone_are_told() -> None:
 
 def test_the_tool_has_its_answer_from_the_next_leg_or_from_the_record() -> None:
     """The leg that called it is over when it is known, and of a human who took it none is told."""
-    first, second = reported(handed_over_call()).tools
+    first, second = reported(transferred_call()).tools
     assert first.name == second.name == "transfer_to_human"
     assert first.outcome == "returned"
     assert first.result.startswith("Nobody took the call. Sales: no-answer")
@@ -155,7 +155,7 @@ def test_the_tool_has_its_answer_from_the_next_leg_or_from_the_record() -> None:
 
 
 def test_the_transcript_says_who_was_rung_and_what_came_of_it() -> None:
-    text = transcript_text(reported(handed_over_call()))
+    text = transcript_text(reported(transferred_call()))
     rung, taken = (line for line in text.splitlines() if "  line    S" in line and ";" in line)
     assert "Sales: no answer, Support: busy; back with the agent after 5.1 s" in rung
     assert "Support: took the call; the call was over after 30.1 s" in taken
@@ -168,7 +168,7 @@ def test_the_transcript_says_who_was_rung_and_what_came_of_it() -> None:
 
 
 def test_the_terminal_lists_every_human_that_was_rung() -> None:
-    report = reported(handed_over_call())
+    report = reported(transferred_call())
     told = printed(facts(report))
     assert "transfer Sales: no answer; a price; told: 40 chairs" in told
     assert "transfer Support: busy; a price; told: 40 chairs" in told
@@ -179,7 +179,7 @@ def test_the_terminal_lists_every_human_that_was_rung() -> None:
 
 
 def test_words_and_latencies_of_both_legs_are_there(tmp_path: Path) -> None:
-    story = handed_over_call()
+    story = transferred_call()
     wav = story.write_wav(tmp_path / "call.wav")
     report = reported(story, wav)
     assert [turn.heard for turn in report.turns] == [
@@ -197,19 +197,19 @@ def test_words_and_latencies_of_both_legs_are_there(tmp_path: Path) -> None:
 
 
 def test_the_picture_says_who_had_the_caller_meanwhile(tmp_path: Path) -> None:
-    text = drawn(reported(handed_over_call()), tmp_path)
+    text = drawn(reported(transferred_call()), tmp_path)
     for words in ("Sales: no answer", "Support: busy", "(5.1 s)", "Support: took the call",
                   "(30.1 s)", "away from the agent", "the call is over"):  # fmt: skip
         assert words in text, words
 
 
 def test_of_a_long_talk_with_a_human_the_middle_is_left_out(tmp_path: Path) -> None:
-    story = handed_over_call()
+    story = transferred_call()
     story.go(story.now_ms + 2 * 3600 * 1000)
     report = reported(story)
     axis = axis_of(report)
     (cut,) = axis.cuts
-    last = report.absences[-1]
+    last = report.gaps[-1]
     assert (cut.from_ms - last.from_ms) + (last.to_ms - cut.to_ms) == LONGEST_AWAY_MS
     assert len(rows_of(report.ended_ms, axis)) == 2
     text = drawn(report, tmp_path)
@@ -219,7 +219,7 @@ def test_of_a_long_talk_with_a_human_the_middle_is_left_out(tmp_path: Path) -> N
 
 
 def test_what_is_drawn_behind_a_gap_is_where_its_moment_is() -> None:
-    story = handed_over_call()
+    story = transferred_call()
     story.go(story.now_ms + 600_000)
     report = reported(story)
     axis = axis_of(report)
