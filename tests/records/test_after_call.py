@@ -17,7 +17,7 @@ from app.records.after_call import (
     LAST_RETRY_S,
     LOOK_EVERY_S,
     RETRIES_S,
-    call_ended,
+    call_ended_body,
 )
 from app.records.report_queue import HEAD_START_S
 from app.records.store import CallRow, Store, TurnRow
@@ -108,7 +108,7 @@ def test_half_a_character_does_not_spoil_a_report() -> None:
     nobody: dict[str, Any] = {f.name: None for f in fields(CallRow)}
     call = CallRow(**{**nobody, "call_sid": "CA1", "created_at": now, "transfers": []})
 
-    body = call_ended(call, [TurnRow(0, "tool", "a", extra={"arguments": "half \ud83d"})], now)
+    body = call_ended_body(call, [TurnRow(0, "tool", "a", extra={"arguments": "half \ud83d"})], now)
 
     told = json.loads(body.decode())
     assert told["data"]["transcript"][0]["extra"] == {"arguments": "half ?"}

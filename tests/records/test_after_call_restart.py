@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from app.call.usage import Usage
-from app.records.after_call import AT_ONCE, LEASE_S, LOOK_EVERY_S, call_ended
+from app.records.after_call import AT_ONCE, LEASE_S, LOOK_EVERY_S, call_ended_body
 from app.records.report_queue import HEAD_START_S
 from app.records.store import CallRow, Store, TurnRow
 from app.records.summary import Summary
@@ -177,9 +177,9 @@ async def test_a_report_that_cannot_be_written_holds_up_no_other(
     def stumbles(call: CallRow, turns: Sequence[TurnRow], since: datetime) -> bytes:
         if call.call_sid == "CA1":
             raise RuntimeError("a bug")
-        return call_ended(call, turns, since)
+        return call_ended_body(call, turns, since)
 
-    monkeypatch.setattr("app.records.after_call.call_ended", stumbles)
+    monkeypatch.setattr("app.records.after_call.call_ended_body", stumbles)
     async with after_calls(store, owner.url, clock) as after:
         await ended(store, "CA1", "CA2")
         after.call_ended("CA1")
