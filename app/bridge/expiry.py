@@ -1,7 +1,7 @@
-"""Calls that have no leg now: how long each of them is waited for.
+"""Timers of calls that have no running leg: when their slot is freed, and when they expire.
 
-A lost line is no end of the call: it is over when Twilio says so, or after ten minutes without a
-word from it. Its slot is free long before.
+A lost stream does not end the call. The call ends when Twilio reports its end, or expires when
+Twilio has reported nothing for ten minutes. Its slot in MAX_CALLS is freed long before.
 """
 
 import asyncio
@@ -13,53 +13,57 @@ from app.bridge.leg.leg import Leg
 
 @dataclass(frozen=True, slots=True)
 class ExpiryLimits:
-    """Seconds, from the end of the leg."""
+    """Seconds from the end of the leg."""
 
-    #: A call whose line was lost counts as live for so long,
+    #: A call whose stream was lost counts as live for this long.
     slot_s: float = 30.0
-    #: and its record is closed if Twilio says nothing about the call for so long.
+    #: Then, if Twilio reports nothing about the call for this long, its record is closed.
     expire_s: float = 600.0
-    #: For an order to go on with other TwiML which Twilio never confirmed, nor asked about.
+    #: A redirect that Twilio neither confirmed nor asked about counts as a lost stream after this.
     redirect_s: float = 120.0
-    #: For a caller who is with a human (Twilio: <Dial> ends after four hours).
+    #: And a confirmed redirect after this. Twilio ends a <Dial> after four hours.
     transfer_s: float = 4.1 * 3600
 
 
 class Expiry:
-    """`on_slot_freed(call_sid)`: the call does not count as live any more. `on_over(leg)`: nothing
-    was heard of the call of this leg, its last one."""
+    """One set of timers for each call.
+
+    `on_slot_freed(call_sid)`: the call does not count as live any more. `on_expired(leg)`: Twilio
+    reported nothing about the call of this leg; close it.
+    """
 
     def __init__(
-        self, on_slot_freed: Callable[[str], None], on_over: Callable[[Leg], None]
+        self, on_slot_freed: Callable[[str], None], on_expired: Callable[[Leg], None]
     ) -> None:
         self.limits = ExpiryLimits()
-        self.absent: set[str] = set()  # calls that are waited for, and count as live no more
-        self._on_slot_free = on_slot_freed
-        self._on_over = on_over
+        #: Calls that have not ended and do not count as live.
+        self.without_slot: set[str] = set()
+        self._on_slot_freed = on_slot_freed
+        self._on_expired = on_expired
         self._timers: dict[str, list[asyncio.TimerHandle]] = {}
 
-    def for_lost(self, leg: Leg, *, holds_slot: bool = True) -> None:
-        """The line of the leg's call was lost. `holds_slot`: False when it counted as live for long
-        enough already."""
+    def stream_lost(self, leg: Leg, *, holds_slot: bool = True) -> None:
+        """Start the timers of a call whose stream was lost. `holds_slot`: False frees its slot at
+        once."""
         call_sid, limits = leg.call.call_sid, self.limits
-        self.found(call_sid)
+        self.cancel(call_sid)
         self._after(limits.slot_s if holds_slot else 0.0, leg, self._free_slot)
-        self._after(limits.expire_s, leg, self._give_up)
+        self._after(limits.expire_s, leg, self._expire)
 
-    def for_away(self, leg: Leg) -> None:
-        """The leg's call goes on with other TwiML."""
-        self.found(leg.call.call_sid)
-        self._after(self.limits.redirect_s, leg, self._look_after)
+    def redirected(self, leg: Leg) -> None:
+        """Start the timer of a call that goes on with other TwiML."""
+        self.cancel(leg.call.call_sid)
+        self._after(self.limits.redirect_s, leg, self._check_redirect)
 
-    def heard_of(self, leg: Leg) -> None:
-        """Twilio said something about the leg's call, but not that it is over."""
+    def restart(self, leg: Leg) -> None:
+        """Twilio reported a status of the call that is not terminal: `expire_s` starts again."""
         call_sid = leg.call.call_sid
         if call_sid in self._timers and not leg.on_other_twiml:
-            self.for_lost(leg, holds_slot=call_sid not in self.absent)
+            self.stream_lost(leg, holds_slot=call_sid not in self.without_slot)
 
-    def found(self, call_sid: str) -> None:
-        """The call is over, or it has a leg again: it is not waited for."""
-        self.absent.discard(call_sid)
+    def cancel(self, call_sid: str) -> None:
+        """The call has ended, or has a leg again."""
+        self.without_slot.discard(call_sid)
         for timer in self._timers.pop(call_sid, ()):
             timer.cancel()
 
@@ -68,17 +72,16 @@ class Expiry:
         self._timers.setdefault(leg.call.call_sid, []).append(timer)
 
     def _free_slot(self, leg: Leg) -> None:
-        self.absent.add(leg.call.call_sid)
-        self._on_slot_free(leg.call.call_sid)
+        self.without_slot.add(leg.call.call_sid)
+        self._on_slot_freed(leg.call.call_sid)
 
-    def _give_up(self, leg: Leg) -> None:
-        self.found(leg.call.call_sid)
-        self._on_over(leg)
+    def _expire(self, leg: Leg) -> None:
+        self.cancel(leg.call.call_sid)
+        self._on_expired(leg)
 
-    def _look_after(self, leg: Leg) -> None:
-        """Twilio took the order, and is busy with it; or the call's line was lost before."""
+    def _check_redirect(self, leg: Leg) -> None:
         if leg.redirect_confirmed:
-            leg.redirect_confirmed = False  # whoever hears of the call again sets it
-            self._after(self.limits.transfer_s, leg, self._look_after)
-        else:
-            self.for_lost(leg, holds_slot=False)
+            leg.redirect_confirmed = False  # a later request of Twilio's confirms it again
+            self._after(self.limits.transfer_s, leg, self._check_redirect)
+        else:  # Twilio never ran the TwiML: the stream may have been lost before
+            self.stream_lost(leg, holds_slot=False)

@@ -1,4 +1,8 @@
-"""How a call comes back to the agent: its line was lost, it was away, or another process had it."""
+"""How a call comes back to the agent: after a lost stream, after a transfer, from another process.
+
+Twilio asks `<Connect action>` what follows a stream, and `<Dial action>` what follows a transfer.
+The answers open the next leg of the call, which starts from what was said before.
+"""
 
 import time
 from dataclasses import dataclass
@@ -8,28 +12,29 @@ from app.bridge.deadlines import within
 from app.bridge.leg.leg import Leg
 from app.bridge.services import Services
 from app.bridge.stream_retries import NO_HANDSHAKE
-from app.bridge.switchboard import Switchboard, keys_pressed
+from app.bridge.switchboard import Switchboard
 from app.call.agent import Agent
 from app.call.events import BY_ACCIDENT, Returned, StreamEnded
 from app.records.recorder import CallIsOver, StoredCall, read_stored_call, unreadable_call
 from app.records.store import StoreUnavailable
 from app.wires.twilio.call import CallInfo
 
-KNOWN_S = 0.3  # the caller hears ringing so long at most until the store says whether a call is new
-WRITTEN_S = 0.5  # until what this process wrote of a call can be read
+KNOWN_S = 0.3  # the webhook waits this long for the record of a call; the caller hears ringing
+WRITTEN_S = 0.5  # a read waits this long for the writes of this process
 
 
 @dataclass(frozen=True, slots=True)
 class NextStream:
-    """The call goes on in another stream. `pause_s`: what Twilio is to wait before it opens it, a
-    few words first; 0: it opens it at once."""
+    """The call goes on in another stream."""
 
+    #: For the stream's URL.
     ticket: str
+    #: Seconds that Twilio waits, after a few words, before it opens the stream. 0: at once.
     pause_s: int = 0
 
 
 class Reconnects:
-    """Opens the next leg of a call at the switchboard. Every question may come twice."""
+    """Opens the next leg of a call. A repeated request of Twilio's gets the same leg."""
 
     def __init__(self, switchboard: Switchboard, services: Services) -> None:
         self._switchboard = switchboard
@@ -43,24 +48,24 @@ class Reconnects:
         *,
         is_new: bool = False,
     ) -> str | None:
-        """A call comes in, see `Switchboard.answer`; unless `is_new`, another process may have had
-        it."""
-        past: StoredCall | None = None
+        """Answer an incoming call, see `Switchboard.answer`. Unless `is_new`, the record is read
+        first: another process may have had the call."""
+        stored: StoredCall | None = None
         if not is_new and self._switchboard.leg(call.call_sid) is None:
             try:
-                past = await self._recorded(call.call_sid)
+                stored = await self._read(call.call_sid)
             except CallIsOver:
                 return None
-        ticket = await self._switchboard.answer(call, base_url, agent, past=past)
-        if past is not None and ticket is not None:
+        ticket = await self._switchboard.answer(call, base_url, agent, stored=stored)
+        if stored is not None and ticket is not None:
             self._switchboard.note_decision(
                 call.call_sid, "call taken over", "another process had it"
             )
         return ticket
 
-    async def _recorded(self, call_sid: str) -> StoredCall | None:
-        """What another process wrote of a call; None when it is new, as far as can be told at
-        once. Raises CallIsOver."""
+    async def _read(self, call_sid: str) -> StoredCall | None:
+        """What another process stored of a call. None: the call is new, or the store did not answer
+        within `KNOWN_S`. Raises CallIsOver."""
         try:
             found = await within(KNOWN_S, read_stored_call(self._services.store, call_sid))
         except (StoreUnavailable, TimeoutError):
@@ -75,9 +80,16 @@ class Reconnects:
         *,
         stream_sid: str = "",
     ) -> NextStream | None:
-        """The stream was lost, or never came, and the caller is still there: the next stream of the
-        call, whose agent knows what was said. None if there is nothing to go on with: see
-        `Leg.needs_fallback` and `Leg.let_go`. `stream_sid`: which stream it was, if Twilio says so.
+        """Resume a call whose stream was lost or never opened, in the leg after it.
+
+        Args:
+            base_url: where Twilio reaches this service.
+            returned: why the caller left the agent.
+            stream_sid: the stream that ended; empty when Twilio does not name it.
+
+        Returns:
+            The next stream. None: the call cannot be resumed. Look at `Leg.needs_fallback`,
+            `Leg.last_words` and `Leg.past_goodbye` for how to end it.
 
         Raises:
             StoreUnavailable: this process does not know the call, and its record cannot be read.
@@ -89,38 +101,37 @@ class Reconnects:
             return NextStream(board.ticket(leg)) if leg is not None else None
         if not leg.over and leg.line.claimed:
             if leg.line.stream_sid and stream_sid not in ("", leg.line.stream_sid):
-                return NextStream(board.ticket(leg))  # an old question: the stream after it is here
-            # Twilio may know of the loss before we do.
+                return NextStream(board.ticket(leg))  # a late request: the next stream is open
+            # Twilio may notice the lost stream before this process does.
             leg.feed(StreamEnded("Twilio asks what comes after the stream", lost=True))
         if leg.needs_fallback or leg.past_goodbye or (leg.over and not leg.call_continues):
             return None
-        keys, tries = keys_pressed(leg), board.stream_retries(call.call_sid)
-        came = leg.line.claimed and keys is None
-        cause = leg.line.lost_because if came else tries.cause or NO_HANDSHAKE
-        pause_s = tries.failed(monotonic(), leg.carried_s if came else 0.0)
+        keys, retries = leg.keys_played, board.stream_retries(call.call_sid)
+        carried = leg.line.claimed and keys is None
+        cause = leg.line.lost_because if carried else retries.cause or NO_HANDSHAKE
+        pause_s = retries.failed(monotonic(), leg.carried_s if carried else 0.0)
         if pause_s is None:
-            leg.give_up("line" if came else "handshake", cause)
+            leg.give_up("line" if carried else "handshake", cause)
             return None
-        leg.record_decision(
-            "call goes on in another stream" if came else "media stream tried again", cause
-        )
+        decision = "call goes on in another stream" if carried else "media stream tried again"
+        leg.record_decision(decision, cause)
         if leg.over:
             leg = await board.open_next(leg, keys or returned)
         return NextStream(board.ticket(leg, pause_s), pause_s)
 
     async def resume_after_transfer(self, leg: Leg, returned: Returned) -> str | None:
-        """A call that was away from the agent is back: a ticket for its next stream. None when it
-        has ended."""
-        present = self._switchboard.leg(leg.call.call_sid)
-        if present is leg:
-            present = await self._switchboard.open_next(leg, returned)
-        return self._switchboard.ticket(present) if present is not None else None
+        """Resume a call that no human accepted: the ticket for its next stream. None: the call has
+        ended. `leg`: the leg that ordered the transfer."""
+        last = self._switchboard.leg(leg.call.call_sid)
+        if last is leg:
+            last = await self._switchboard.open_next(leg, returned)
+        return self._switchboard.ticket(last) if last is not None else None
 
     async def take_over(
         self, call: CallInfo, base_url: str, returned: Returned = BY_ACCIDENT
     ) -> Leg | None:
-        """Go on with a call that another process had, from what the store knows of it. None when it
-        has ended. Give its stream a ticket.
+        """Resume a call of another process from its record. None: the call has ended. Then call
+        `Switchboard.ticket` for its stream.
 
         Raises:
             StoreUnavailable: the record cannot be read.
@@ -139,17 +150,17 @@ class Reconnects:
     async def take_over_without_record(
         self, call: CallInfo, base_url: str, returned: Returned = BY_ACCIDENT
     ) -> Leg:
-        """Go on with a call of which no record can be read, with a fresh agent: better than to
-        hang up. Give its stream a ticket."""
-        past = unreadable_call(time.time())
-        return await self._open(call, past, base_url, returned, "its record cannot be read")
+        """Resume a call that has no readable record, with an agent that knows nothing of it: better
+        than to hang up. Then call `Switchboard.ticket` for its stream."""
+        stored = unreadable_call(time.time())
+        return await self._open(call, stored, base_url, returned, "its record cannot be read")
 
     async def _open(
-        self, call: CallInfo, past: StoredCall, base_url: str, returned: Returned, reason: str
+        self, call: CallInfo, stored: StoredCall, base_url: str, returned: Returned, reason: str
     ) -> Leg:
-        present = self._switchboard.leg(call.call_sid)
-        if present is not None:  # it was asked for twice
-            return present
-        leg = await self._switchboard.open(call, base_url, past=past, returned=returned)
+        last = self._switchboard.leg(call.call_sid)
+        if last is not None:  # a repeated request opened it meanwhile
+            return last
+        leg = await self._switchboard.open(call, base_url, stored=stored, returned=returned)
         self._switchboard.record_decision(leg, "call taken over", reason)
         return leg

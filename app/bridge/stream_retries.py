@@ -1,7 +1,7 @@
-"""How often the line of a call failed lately, and when it is tried again.
+"""How often the stream of a call failed lately, and how long to wait before the next one.
 
-Pure: time is an argument. A line fails when Twilio asks what comes after a stream though the call
-goes on: its handshake was refused, it never came, or it was lost.
+Pure: time is an argument. A stream fails when Twilio asks what comes after it though the call goes
+on: its handshake was refused, or never came, or the stream was lost.
 """
 
 from dataclasses import dataclass, field
@@ -11,42 +11,49 @@ NO_HANDSHAKE = "no WebSocket handshake arrived; does the proxy pass WebSockets o
 
 @dataclass(frozen=True, slots=True)
 class RetryLimits:
-    """When a line counts as broken for good. Seconds."""
+    """When to give a call's stream up."""
 
-    #: A stream that carried the call so long has worked.
+    #: A stream that carried the call for this long has worked.
     works_s: float = 3.0
-    #: So many streams that worked and were lost within `window_s` are too many.
+    #: Give up at this many streams that worked and were lost within `window_s`.
     most_losses: int = 5
     window_s: float = 60.0
-    #: So many failures in a row without a stream that worked are too many,
+    #: Give up at this many failures in a row without a stream that worked,
     most_failures: int = 5
-    #: and so is one that comes so long after the first of them.
+    #: and at a failure that comes this long after the first of them.
     give_up_s: float = 12.0
-    #: Waits before the next try, one after the other, while no stream works.
+    #: Waits before each retry while no stream works, in seconds.
     pauses_s: tuple[int, ...] = (1, 2, 4, 6)
 
 
 @dataclass(slots=True)
 class StreamRetries:
-    """The failures of one call's line. A minute that went well makes up for all before it."""
+    """The failures of one call's streams. After `window_s` without a failure they are forgotten."""
 
     limits: RetryLimits = field(default_factory=RetryLimits)
-    #: Why the present handshake failed, as far as the media door said.
+    #: Why the handshake was refused last; empty: unknown. `failed` clears it.
     cause: str = ""
     _lost_s: list[float] = field(default_factory=list)
     _failed_s: list[float] = field(default_factory=list)  # since a stream worked last
 
     def failed(self, now_s: float, carried_s: float) -> int | None:
-        """The line failed once more. `carried_s`: how long its stream carried the call, 0 if it
-        never began. Returns how many seconds to wait before the next try (0: try at once, without
-        a word), or None: give it up."""
+        """Count one more failure.
+
+        Args:
+            now_s: monotonic seconds.
+            carried_s: how long the stream carried the call; 0 if it never started.
+
+        Returns:
+            Seconds to wait before the next stream, 0: open it at once, without a word to the
+            caller. None: give up.
+        """
         limits, self.cause = self.limits, ""
-        forgotten_s = now_s - limits.window_s
+        too_old_s = now_s - limits.window_s
         if carried_s >= limits.works_s:
             self._failed_s.clear()
-            self._lost_s = [at_s for at_s in self._lost_s if at_s > forgotten_s] + [now_s]
+            self._lost_s = [at_s for at_s in self._lost_s if at_s > too_old_s] + [now_s]
             return 0 if len(self._lost_s) < limits.most_losses else None
-        if self._failed_s and self._failed_s[-1] <= forgotten_s:
+        if self._failed_s and self._failed_s[-1] <= too_old_s:
             self._failed_s.clear()
         self._failed_s.append(now_s)
         count = len(self._failed_s)

@@ -152,7 +152,7 @@ async def test_a_fault_of_ours_costs_the_voice_and_not_the_call(
 
     with caplog.at_level(logging.ERROR):
         ear = await heard(says)
-    assert ear.events == [ev.VoiceFailed("utterance_1", "a fault of ours", "fatal")]
+    assert ear.events == [ev.VoiceFailed("utterance_1", "a fault of the service", "fatal")]
     assert [record.getMessage() for record in caplog.records] == ["fault in a voice"]
 
 

@@ -151,7 +151,7 @@ async def test_a_human_who_was_perhaps_not_called_is_not_waited_for_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
-        "app.bridge.transfers.transfers.BRIEFING_S", -19.8
+        "app.bridge.transfers.warm.BRIEFING_S", -19.8
     )  # of the twenty that it rings
     agent = Agent()
     async with transfer_world(agent, WARM, line=PATIENT) as w:
@@ -167,7 +167,7 @@ async def test_a_human_who_was_perhaps_not_called_is_not_waited_for_for_ever(
 async def test_a_caller_is_fetched_from_the_music_as_often_as_it_takes(
     times: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.bridge.transfers.transfers.FETCH_AGAIN_S", (0.01,))
+    monkeypatch.setattr("app.bridge.transfers.warm.FETCH_AGAIN_S", (0.01,))
     agent = Agent()
     async with transfer_world(agent, WARM) as w:
         w.line.callee = Callee(presses="2")
