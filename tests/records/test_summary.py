@@ -17,7 +17,7 @@ from app.records.report.call_report import read_call
 from app.records.report.terminal import facts
 from app.records.schema import CallRow, TurnRow
 from app.records.store import Store
-from app.records.summary import LONGEST_TRANSCRIPT_BYTES, Summariser, written_down
+from app.records.summary import LONGEST_TRANSCRIPT_BYTES, Summariser, as_text
 from app.simulator.realtime import Fault, Options, RealtimeServer, Reply, Script, Session
 from tests.ports import free_port
 from tests.records.report.recorded_call import pizza_call
@@ -262,7 +262,7 @@ def test_a_very_long_call_keeps_its_beginning_and_its_end() -> None:
         TurnRow(n, "user" if n % 2 else "assistant", f"turn {n}, " + "x" * 200) for n in range(900)
     ]
 
-    record = written_down(call_row(), turns)
+    record = as_text(call_row(), turns)
 
     lines = record.splitlines()
     assert len(record.encode()) < LONGEST_TRANSCRIPT_BYTES + 100
@@ -278,7 +278,7 @@ def test_a_very_long_call_keeps_its_beginning_and_its_end() -> None:
 def test_a_document_that_a_tool_answered_with_does_not_push_the_call_out() -> None:
     turns = [TurnRow(0, "tool", "word " * 50_000), TurnRow(1, "user", "Thanks \ud83d")]
 
-    record = written_down(call_row(), turns)
+    record = as_text(call_row(), turns)
 
     assert len(record) < 2_100
     assert record.splitlines()[0].endswith("[…]")

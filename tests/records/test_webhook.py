@@ -78,7 +78,7 @@ async def test_a_report_verifies_with_the_secret_and_with_no_other(
 ) -> None:
     answer = await send(owner.url, secret)
 
-    assert answer.taken
+    assert answer.accepted
     ((headers, body),) = owner.requests
     assert headers["content-type"] == "application/json"
     assert headers["webhook-id"] == "call_CA1"
@@ -90,7 +90,7 @@ async def test_a_report_verifies_with_the_secret_and_with_no_other(
 
 
 async def test_without_a_secret_nothing_claims_to_be_signed(owner: Owner) -> None:
-    assert (await send(owner.url)).taken
+    assert (await send(owner.url)).accepted
 
     ((headers, _),) = owner.requests
     assert headers["webhook-id"] == "call_CA1"
@@ -117,7 +117,7 @@ async def test_only_a_2xx_takes_a_report(
 
     answer = await send(owner.url)
 
-    assert (answer.status, answer.taken, answer.unwanted) == (status, taken, unwanted)
+    assert (answer.status, answer.accepted, answer.gone) == (status, taken, unwanted)
 
 
 async def test_a_redirect_is_not_followed(owner: Owner) -> None:
@@ -125,12 +125,12 @@ async def test_a_redirect_is_not_followed(owner: Owner) -> None:
 
     answer = await send(owner.url, SECRET)
 
-    assert not answer.taken
+    assert not answer.accepted
     assert len(owner.requests) == 1
 
 
 async def test_credentials_in_the_url_go_into_a_header(owner: Owner) -> None:
-    assert (await send(owner.url.replace("://", "://me:hidden@"))).taken
+    assert (await send(owner.url.replace("://", "://me:hidden@"))).accepted
 
     ((headers, _),) = owner.requests
     assert headers["authorization"] == f"Basic {base64.b64encode(b'me:hidden').decode()}"

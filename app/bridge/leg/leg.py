@@ -150,7 +150,7 @@ class Leg(LegState):
                         await self._over.wait()
                 if not self._record_finished:  # else the next leg has the recorder
                     self._recorder.save(self._machine, self._now_ms())
-                await self._recorder.save_sound(self._now_ms() - OPEN_MS)
+                await self._recorder.save_recording(self._now_ms() - OPEN_MS)
         finally:
             self._over.set()
             self.ready.set()
@@ -163,7 +163,7 @@ class Leg(LegState):
                 await asyncio.wait(self._tasks, timeout=RELEASE_S)
             with suppress(TimeoutError):  # a disk may hang: store the record without it
                 async with asyncio.timeout(SAVE_RECORDING_S):
-                    await self._recorder.save_sound(self._now_ms())
+                    await self._recorder.save_recording(self._now_ms())
             self.finish_record()
             self._limits.log_dropped()
             self._services.paces[:] = self._machine.paces
@@ -245,8 +245,8 @@ class Leg(LegState):
         """A frame of the caller's: record it, and forward it to the model."""
         if self._audio.muted:
             media = self._audio.silenced(media)
-        if self._recorder.keeps_sound:
-            self._recorder.heard(media.payload, media.timestamp, self._now_ms())
+        if self._recorder.records_audio:
+            self._recorder.caller_frame(media.payload, media.timestamp, self._now_ms())
         model = self._model.socket
         if model is not None and self._machine.hears_caller and model.writable:
             self._audio.forward(media, model)
