@@ -196,8 +196,8 @@ class Store:
         self._work.set()
 
     async def flush(self, within_s: float | None = None) -> bool:
-        """Wait until everything saved so far is committed, or the store is closed. False: `within_s`
-        passed before."""
+        """Wait until everything saved so far is committed or the store is closed. False: that took
+        longer than `within_s`."""
         batch = self._pending if self._work.is_set() else self._writing
         if batch and not self._writer.done():
             try:

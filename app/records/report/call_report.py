@@ -7,14 +7,13 @@ hides the silence that turn detection waited for; how long that was is in no eve
 """
 
 import asyncio
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
 from app.call.timeline import TimelineEntry
-from app.records.report.gaps import AgentGap, agent_gaps, gap_reason, transferred_text
+from app.records.report.gaps import AgentGap, agent_gaps, gap_reason
 from app.records.report.levels import Levels, RecordingUnreadable, read_levels
 from app.records.report.trace import (
     CallerSpeech,
@@ -24,11 +23,10 @@ from app.records.report.trace import (
     Span,
     Speech,
     Tool,
-    trace,
 )
+from app.records.report.trace_reader import read_trace
 from app.records.schema import CallRow, TimelineRow, TurnRow
 from app.records.store import Store
-from app.records.visible import one_line
 
 _REST_MS = 160.0  # of the end of a caller's turn: turn detection waited for longer than that
 
@@ -154,7 +152,7 @@ def report_of(
     levels: Levels | None = None,
 ) -> CallReport:
     """The report of a record. `levels`: the loudness of its recording, if it was recorded."""
-    traced = trace(
+    traced = read_trace(
         TimelineEntry.from_data(row.at_ms, row.kind, row.name, row.data) for row in timeline
     )
     rows = {row.item_id: row for row in turns}
@@ -274,134 +272,3 @@ def _answers(
             from_ms = span.to_ms if span else speech.to_ms
             answers.append(Answer(speech.item_id, from_ms, first.from_ms, span is not None))
     return answers
-
-
-# --- as text ----------------------------------------------------------------------------------
-
-
-def transcript_text(report: CallReport) -> str:
-    """The call to be read: times, who, what was heard, what was not, the tools, and absences."""
-    lines = [(turn.from_ms, f"{_WHO[turn.role]}  {_words(turn)}") for turn in report.turns]
-    lines += [(each.from_ms, f"line    {gap_text(each)}") for each in report.gaps]
-    lines += [(tool.from_ms, f"tool    {tool_text(tool)}") for tool in report.tools]
-    if report.call.ended_by:
-        lines.append((report.ended_ms, f"line    {ending(report.call)}"))
-    lines.sort(key=lambda line: line[0])
-    return "".join(f"{clock(at_ms)}  {one_line(text)}\n" for at_ms, text in lines)
-
-
-_WHO = {"user": "caller", "assistant": "agent "}
-
-
-def clock(at_ms: float) -> str:
-    """`1:02.5`: minutes and seconds."""
-    minutes, ms = divmod(round(at_ms / 100) * 100, 60_000)
-    return f"{minutes}:{ms / 1000:04.1f}"
-
-
-def _words(turn: SpokenTurn) -> str:
-    if turn.role == "user":
-        return turn.heard or "[not understood]"
-    words = [turn.heard] if turn.heard else []
-    why = "interrupted; " if turn.interrupted else ""
-    if turn.cut and turn.unheard:
-        words.append(f"[{why}not heard: {turn.unheard}]")
-    elif turn.interrupted:
-        words.append("[interrupted]")
-    return " ".join(words) or "[no words]"
-
-
-def gap_text(gap: AgentGap) -> str:
-    """A gap in a line: `Sales: no answer; back with the agent after 15.2 s`."""
-    then = "back with the agent" if gap.returned else "the call was over"
-    return f"{gap_reason(gap)}; {then} after {lasted(gap)}"
-
-
-def lasted(gap: AgentGap) -> str:
-    """How long it was: `15.2 s`, `3:04 min`."""
-    seconds = (gap.to_ms - gap.from_ms) / 1000
-    if seconds < 99:
-        return f"{seconds:.1f} s"
-    return f"{seconds // 60:.0f}:{seconds % 60:02.0f} min"
-
-
-def tool_text(tool: Tool) -> str:
-    """A tool call in a line: `menu(size="large") → {"margherita":11.0}`."""
-    answer = " ".join(tool.result.split()) or tool.outcome
-    failed = "failed: " if tool.outcome == "failed" else ""
-    return f"{tool.name}({_arguments(tool.arguments)}) → {failed}{answer}"
-
-
-def _arguments(text: str) -> str:
-    try:
-        arguments = json.loads(text or "{}")
-    except (ValueError, RecursionError):
-        return " ".join(text.split())
-    if not isinstance(arguments, dict):
-        return " ".join(text.split())
-    parts = (f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in arguments.items())
-    return ", ".join(parts)
-
-
-def tool_caption(tool: Tool) -> tuple[str, str]:
-    """A tool call for people, question and answer: `menu(size: large)`, `→ margherita: 11.0`."""
-    answer = _plain(tool.result) or tool.outcome
-    failed = "failed: " if tool.outcome == "failed" else ""
-    return f"{tool.name}({_plain(tool.arguments)})", f"→ {failed}{answer}"
-
-
-def _plain(text: str) -> str:
-    try:
-        return _spoken(json.loads(text)) if text else ""
-    except (ValueError, RecursionError):
-        return " ".join(text.split())
-
-
-def _spoken(value: object) -> str:
-    """JSON without its marks."""
-    if isinstance(value, dict):
-        return ", ".join(f"{key}: {_spoken(each)}" for key, each in value.items())
-    if isinstance(value, list):
-        return ", ".join(map(_spoken, value))
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def ending(call: CallRow) -> str:
-    """How a call ended, in words."""
-    known = {
-        "agent": "the agent hung up",
-        "caller": "the caller hung up",
-        "line": "the line was lost",
-        "handshake": "no media stream could be opened",
-        "unclaimed": "no media stream came",
-        "stuck": "the line took no more",
-        "busy": "the service took no more calls",
-        "error": "the service failed",
-        "limit": "the longest call was reached",
-        "idle": "the caller said nothing any more",
-        "model": "the model was lost",
-        "shutdown": "the service stopped",
-        "operator": "it was ended from outside",
-        "voicemail": "an answering machine had picked up",
-        "transfer": transferred_text(call),
-        "": "the call goes on" if call.ended_at is None else "ended",
-    }
-    reason = call.ended_by or ""
-    return known.get(reason, f"ended: {reason}")
-
-
-_COST_PARTS = ("model", "line", "transcription")
-
-
-def cost_text(call: CallRow) -> str:
-    """What a call cost, in money: `0.0208 USD`. With a price that nobody knows, what is known of
-    it: `0.0085 USD + model, price unknown`. Empty when there is no record of it."""
-    cost = call.cost
-    if not cost:
-        return ""
-    unknown = [str(name) for name in cost.get("unknown") or ()]
-    total = cost.get("total")
-    if total is None:
-        total = sum(cost.get(name) or 0.0 for name in _COST_PARTS)
-    text = f"{total:.4f} {cost.get('currency', '')}".strip()
-    return f"{text} + {' and '.join(unknown)}, price unknown" if unknown else text

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from app.records.private_files import fresh_private_file, private_folder
-from app.records.report.call_report import CallReport, transcript_text
+from app.records.report.call_report import CallReport
+from app.records.report.call_text import transcript_text
 from app.records.report.picture import draw
 from app.records.store import Store
 from app.records.visible import visible_json

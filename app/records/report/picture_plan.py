@@ -9,14 +9,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from app.records.report.call_report import (
-    CallReport,
-    cost_text,
-    ending,
-    lasted,
-    tool_caption,
-    tool_text,
-)
+from app.records.report.call_report import CallReport
+from app.records.report.call_text import cost_text, ending, lasted, tool_caption, tool_text
 from app.records.report.gaps import gap_reason
 from app.records.report.picture_text import (
     Block,

@@ -6,15 +6,8 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from app.records.report.call_report import (
-    CallReport,
-    SpokenTurn,
-    clock,
-    cost_text,
-    ending,
-    gap_text,
-    tool_text,
-)
+from app.records.report.call_report import CallReport, SpokenTurn
+from app.records.report.call_text import clock, cost_text, ending, gap_text, tool_text
 from app.records.report.gaps import in_words
 from app.records.schema import CallRow
 from app.records.visible import one_line

@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from app.call import events as ev
-from app.records.report.call_report import CallReport, ending, report_of, transcript_text
+from app.records.report.call_report import CallReport, report_of
+from app.records.report.call_text import ending, transcript_text
 from app.records.report.gaps import Attempt
 from app.records.report.levels import read_levels
 from app.records.report.picture import draw

@@ -4,16 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from app.records.report.call_report import (
-    CallReport,
-    cost_text,
-    ending,
-    read_call,
-    report_of,
-    tool_caption,
-    tool_text,
-    transcript_text,
-)
+from app.records.report.call_report import CallReport, read_call, report_of
+from app.records.report.call_text import cost_text, ending, tool_caption, tool_text, transcript_text
 from app.records.report.levels import read_levels
 from app.records.store import Store
 from tests.records.report.recorded_call import ROUND_TRIP_MS, SILENCE_MS, Story, pizza_call
