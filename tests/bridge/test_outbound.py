@@ -385,5 +385,5 @@ async def test_the_books_stay_small(world: World) -> None:
         world.clock.now_s += REPEAT_S
     books = {name: value for name, value in vars(world.outbound).items() if type(value) is dict}
     assert {name: len(value) for name, value in books.items()} == {
-        "_slots": 0, "_tokens": 0, "_last_s": 1, "_orders": 0,
+        "_slots": 0, "_tokens": 0, "_last_s": 1, "_in_flight": 0,
     }  # fmt: skip

@@ -1,7 +1,7 @@
 """What is measured in the timeline of a call: speech, interruptions, tools, marks.
 
-All times are milliseconds of the timeline, which is the bridge's clock. They do not include the delay
-of the line.
+All times are milliseconds of the timeline, which is the clock of the bridge: the delay of the line
+is not in them.
 """
 
 from dataclasses import dataclass, field
