@@ -10,7 +10,7 @@ from app.records.visible import one_line
 
 
 def transcript_text(report: CallReport) -> str:
-    """The call to be read: times, who, what was heard, what was not, the tools, and absences."""
+    """The transcript: a line for each turn, gap and tool call, and for the end of the call."""
     lines = [(turn.from_ms, f"{_WHO[turn.role]}  {_words(turn)}") for turn in report.turns]
     lines += [(each.from_ms, f"line    {gap_text(each)}") for each in report.gaps]
     lines += [(tool.from_ms, f"tool    {tool_text(tool)}") for tool in report.tools]
@@ -48,7 +48,7 @@ def gap_text(gap: AgentGap) -> str:
 
 
 def lasted(gap: AgentGap) -> str:
-    """How long it was: `15.2 s`, `3:04 min`."""
+    """How long a gap was: `15.2 s`, `3:04 min`."""
     seconds = (gap.to_ms - gap.from_ms) / 1000
     if seconds < 99:
         return f"{seconds:.1f} s"
@@ -74,7 +74,7 @@ def _arguments(text: str) -> str:
 
 
 def tool_caption(tool: Tool) -> tuple[str, str]:
-    """A tool call for people, question and answer: `menu(size: large)`, `→ margherita: 11.0`."""
+    """A tool call without JSON, in two parts: `menu(size: large)`, `→ margherita: 11.0`."""
     answer = _plain(tool.result) or tool.outcome
     failed = "failed: " if tool.outcome == "failed" else ""
     return f"{tool.name}({_plain(tool.arguments)})", f"→ {failed}{answer}"
@@ -88,7 +88,7 @@ def _plain(text: str) -> str:
 
 
 def _spoken(value: object) -> str:
-    """JSON without its marks."""
+    """A JSON value without braces and quotes."""
     if isinstance(value, dict):
         return ", ".join(f"{key}: {_spoken(each)}" for key, each in value.items())
     if isinstance(value, list):
@@ -124,8 +124,8 @@ _COST_PARTS = ("model", "line", "transcription")
 
 
 def cost_text(call: CallRow) -> str:
-    """What a call cost, in money: `0.0208 USD`. With a price that nobody knows, what is known of
-    it: `0.0085 USD + model, price unknown`. Empty when there is no record of it."""
+    """What a call cost: `0.0208 USD`. If a price is unknown, the sum of the known parts:
+    `0.0085 USD + model, price unknown`. Empty: the record has no cost."""
     cost = call.cost
     if not cost:
         return ""

@@ -1,7 +1,7 @@
-"""When a call was away from the agent: handed to humans, while keys were pressed, or lost.
+"""Gaps between the legs of a call: transferred, while Twilio plays keys, or after a lost stream.
 
-The timeline says when, the call's record says with whom. How long each of several humans was rung
-is in neither: they share the time.
+The timeline says when a gap was, the call's record which humans were tried in it. How long each of
+several attempts took is in neither: they share the time.
 """
 
 from collections.abc import Iterator
@@ -23,20 +23,25 @@ _OUTCOMES = {
 
 @dataclass(slots=True)
 class LegGap:
-    """The call went on without a leg. `reason`: what the leg had ended for. `call_id`: the tool
-    call that was the cause, if one was. `route`: who was to be rung. `refused`: how many orders to
-    ring somebody Twilio had refused before. `to_ms`: None when no leg followed."""
+    """A gap between two legs, as the timeline has it."""
 
+    #: The end of a leg, in ms.
     from_ms: float
+    #: Why the leg ended: transfer, send_digits, or a record's `ended_by`.
     reason: str
+    #: The tool call that ordered the redirect; empty: none did.
     call_id: str = ""
+    #: Names of the destinations to try.
     route: tuple[str, ...] = ()
+    #: Transfers before this one that Twilio refused: each has an attempt in the call's record.
     refused: int = 0
+    #: When the next stream started; None: none did.
     to_ms: float | None = None
 
 
 class LegGapReader:
-    """Reads them from the messages of a timeline, in order."""
+    """Finds the gaps in a timeline. Give it every message in order with `take`, then call
+    `finish`."""
 
     def __init__(self) -> None:
         self._found: list[LegGap] = []
@@ -44,7 +49,8 @@ class LegGapReader:
         self._connected = False
         self._refused = 0
         self._route: tuple[str, ...] = ()
-        self.call_id = ""  # the tool call that took the caller away, or is about to
+        #: The tool call that ordered the redirect in progress; empty: none.
+        self.call_id = ""
 
     def take(self, at_ms: float, name: str, data: dict[str, Any]) -> None:
         match name:
@@ -54,7 +60,7 @@ class LegGapReader:
                 self._refused += bool(self._route)
                 self.call_id, self._route = "", ()
             case "EndLeg" | "LegOpened" if self._connected and self._open is None:
-                # A leg that another process had may have left no word of its end.
+                # A leg of another process may have recorded no end.
                 why = data.get("reason") or (_TRANSFER if self._route else _LOST)
                 self._open = LegGap(at_ms, str(why), self.call_id, self._route, self._refused)
                 self._refused = 0
@@ -66,62 +72,65 @@ class LegGapReader:
                 self._open, self.call_id, self._route = None, "", ()
 
     def finish(self) -> list[LegGap]:
-        """All of them; the last may be the end of the call."""
+        """All gaps. The last one may be the end of the call."""
         return [*self._found, *([self._open] if self._open is not None else [])]
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A human was rung. `outcome`: Twilio's word, or not-accepted of one who picked up only."""
+    """One human who was tried."""
 
     destination: str
+    #: Twilio's DialCallStatus, or not-accepted for a human who picked up and did not press 1.
     outcome: str
 
 
 @dataclass(frozen=True, slots=True)
 class AgentGap:
-    """The caller was without the agent. `reason`: transfer, send_digits, line, or what the agent
-    was lost for. `attempts`: who was rung meanwhile, one after the other. `returned`: the agent had
-    the caller back then, and else the call was over."""
+    """A time in which the caller was without the agent."""
 
     from_ms: float
     to_ms: float
+    #: See `LegGap.reason`.
     reason: str
+    #: The tool call that ordered the redirect; empty: none did.
     call_id: str
+    #: The humans who were tried, in their order.
     attempts: tuple[Attempt, ...]
+    #: True: the call resumed with the agent. False: it ended.
     returned: bool
 
 
 def agent_gaps(
     call: CallRow, leg_gaps: list[LegGap], connected_ms: float | None
 ) -> Iterator[AgentGap]:
-    """With the humans of the call's record."""
+    """The gaps of a timeline, with the attempts of the call's record."""
     left = [Attempt(str(e.get("destination")), str(e.get("outcome"))) for e in call.transfers]
-    for away in leg_gaps:
-        del left[: away.refused]
-        if away.to_ms is None:
-            if away.reason == _TRANSFER or left:
-                to_ms = max(away.from_ms, _ended_ms(call, connected_ms))
+    for gap in leg_gaps:
+        del left[: gap.refused]
+        if gap.to_ms is None:
+            if gap.reason == _TRANSFER or left:
+                to_ms = max(gap.from_ms, _ended_ms(call, connected_ms))
                 attempts, returned = tuple(left), False
-                yield AgentGap(away.from_ms, to_ms, away.reason, away.call_id, attempts, returned)
+                yield AgentGap(gap.from_ms, to_ms, gap.reason, gap.call_id, attempts, returned)
         else:
-            rung, left = left[: len(away.route)], left[len(away.route) :]
+            tried, left = left[: len(gap.route)], left[len(gap.route) :]
             yield AgentGap(
-                away.from_ms, away.to_ms, away.reason, away.call_id, tuple(rung), returned=True
+                gap.from_ms, gap.to_ms, gap.reason, gap.call_id, tuple(tried), returned=True
             )
 
 
 def _ended_ms(call: CallRow, connected_ms: float | None) -> float:
-    """When the call was over: a human may have talked on after the timeline's end."""
+    """When the call ended: caller and human may have talked on after the timeline's end."""
     return (connected_ms or 0.0) + (call.duration_s or 0.0) * 1000
 
 
 def gap_reason(gap: AgentGap) -> str:
-    """`Sales: no answer, Support: took the call`, or why else nobody talked with the agent."""
+    """`Sales: no answer, Support: took the call`, or why else the agent was not on the call."""
     if gap.attempts:
         return attempts_text(gap.attempts)
-    known = {_KEYS: "keys were pressed", _LOST: "the line was lost", _TRANSFER: "handed over"}
-    return known.get(gap.reason, f"away: {gap.reason}")
+    known = {_KEYS: "keys were pressed", _LOST: "the line was lost", _TRANSFER: "transferred"}
+    return known.get(gap.reason, f"without the agent: {gap.reason}")
 
 
 def attempts_text(attempts: tuple[Attempt, ...]) -> str:
@@ -133,9 +142,9 @@ def in_words(outcome: str) -> str:
 
 
 def transferred_text(call: CallRow) -> str:
-    """How a call ended that the agent handed over."""
+    """How a call ended that the agent transferred."""
     if not call.transfers:
-        return "handed over"
+        return "transferred"
     last = call.transfers[-1]
     name = last.get("destination")
     known = {

@@ -1,4 +1,4 @@
-"""A call on the terminal: its facts and its words, for rich."""
+"""Tables for the terminal: a list of calls, the facts of a call, its transcript."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -32,7 +32,7 @@ def listing(rows: list[CallRow]) -> Table:
 
 
 def _text(words: str, style: str = "") -> Text:
-    """Words of others: neither the terminal nor rich takes orders from them."""
+    """Foreign text: with neither control characters for the terminal nor markup for rich."""
     return Text(one_line(words), style)
 
 
@@ -97,11 +97,11 @@ def _latency(report: CallReport) -> str:
 
 
 def _transfer(record: Mapping[str, Any]) -> str:
-    """`Sales: no answer; a price; told: Wants 40 chairs.`"""
+    """`Sales: no answer; a price; told: Wants 40 chairs`: outcome, reason, summary."""
     outcome = in_words(str(record.get("outcome")))
     warm = " (briefed while the caller waited)" if record.get("warm") else ""
-    said = str(record.get("reason") or ""), str(record.get("summary") or "")
-    reason, summary = (text.strip() for text in said)
+    texts = str(record.get("reason") or ""), str(record.get("summary") or "")
+    reason, summary = (text.strip() for text in texts)
     parts = f"{record.get('destination')}: {outcome}{warm}", reason, summary and f"told: {summary}"
     return "; ".join(part for part in parts if part)
 

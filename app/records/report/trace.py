@@ -19,16 +19,15 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A tool that the model called. `arguments` and `result` are text as they came, mostly JSON.
-
-    `outcome`: returned, failed, given up (it took too long, or the call ended), or open (the record
-    ends first, or the agent never had the caller back). `to_ms`: when it was over.
-    """
+    """One tool call of the model's."""
 
     call_id: str
     name: str
+    #: As the model wrote them, mostly JSON.
     arguments: str
+    #: What the tool returned, mostly JSON, or the error; empty: none.
     result: str
+    #: returned; failed; given up: cancelled; open: the leg or the record ended first.
     outcome: str
     from_ms: float
     to_ms: float
@@ -36,18 +35,20 @@ class Tool:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A mark. `echoed_ms`: None when Twilio never sent it back. `flushed`: a clear took it, so the
-    echo tells nothing of what was heard."""
+    """One mark on the media stream."""
 
     name: str
     sent_ms: float
+    #: None: Twilio never echoed it.
     echoed_ms: float | None
+    #: A clear flushed it: its echo does not mean that the audio before it was heard.
     flushed: bool
+    #: Nothing was left to play when it was sent, so its echo measures the round trip.
     on_empty_buffer: bool
 
     @property
     def round_trip_ms(self) -> float | None:
-        """To Twilio and back, for a mark that found nothing to wait for."""
+        """To Twilio and back; None: this mark does not measure it."""
         if self.echoed_ms is None or self.flushed or not self.on_empty_buffer:
             return None
         return self.echoed_ms - self.sent_ms
@@ -55,26 +56,33 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Interruption:
-    """The caller spoke over the agent. `item_id`: what was cut. `heard_ms` of `generated_ms`: how
-    much of it was heard; `dropped_ms`: what the clear took out of Twilio's buffer."""
+    """A barge-in: the caller spoke over the agent, or pressed a key."""
 
     at_ms: float
+    #: The first item that was cut.
     item_id: str
+    #: How much of the item was heard,
     heard_ms: float
+    #: and how much of it was generated.
     generated_ms: float
+    #: How much audio the clear removed from Twilio's buffer.
     dropped_ms: float
 
 
 @dataclass(slots=True)
 class Speech:
-    """What an item of the agent's was: all its text, all its audio, and where it sounded.
-    `interrupted`: the caller spoke before it had been heard."""
+    """One item of the agent's."""
 
     item_id: str
+    #: When its first text or audio arrived.
     begun_ms: float
+    #: All its text, heard or not.
     text: str = ""
+    #: All its audio, in bytes of µ-law.
     generated_bytes: int = 0
+    #: A barge-in cut it.
     interrupted: bool = False
+    #: When it was heard; more than one span when audio arrived slower than it plays.
     spans: list[Span] = field(default_factory=list)
 
     @property
@@ -88,28 +96,31 @@ class Speech:
 
 @dataclass(slots=True)
 class CallerSpeech:
-    """When turn detection heard the caller speak.
-
-    `from_ms` includes the padding that turn detection puts before it, and `to_ms`, None while it
-    lasts, the silence that it waited for (OpenAI: audio_start_ms, audio_end_ms).
-    `noticed_ms`: when it said so.
-    """
+    """One turn of the caller's, by the model's turn detection (OpenAI: audio_start_ms,
+    audio_end_ms)."""
 
     item_id: str
+    #: Includes the padding that turn detection adds before the speech.
     from_ms: float
+    #: When the event of its start arrived.
     noticed_ms: float
+    #: Includes the silence that turn detection waits for; None: the turn has not ended.
     to_ms: float | None = None
 
 
 @dataclass(slots=True)
 class CallTrace:
-    """All of it. `connected_ms`: the caller was on the line. `hung_up_ms`: we hung up.
-    `ended_ms`: the last leg was over, or what was written last of a call that goes on."""
+    """What `read_trace` finds in the timeline of one call."""
 
+    #: When the first media stream started; None: none did.
     connected_ms: float | None = None
+    #: When the service hung up; None: it did not.
     hung_up_ms: float | None = None
+    #: The last entry of the timeline.
     ended_ms: float = 0.0
+    #: By item id.
     speeches: dict[str, Speech] = field(default_factory=dict)
+    #: By item id.
     caller: dict[str, CallerSpeech] = field(default_factory=dict)
     tools: list[Tool] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
@@ -118,6 +129,6 @@ class CallTrace:
 
     @property
     def round_trip_ms(self) -> float | None:
-        """To Twilio and back, in the median of the marks that found an empty buffer."""
+        """To Twilio and back: the median of the marks that measure it; None: no mark does."""
         trips = [trip for mark in self.marks if (trip := mark.round_trip_ms) is not None]
         return median(trips) if trips else None

@@ -23,7 +23,7 @@ from app.records.report.trace import (
 
 
 def read_trace(entries: Iterable[TimelineEntry]) -> CallTrace:
-    """Read a whole timeline, leg after leg."""
+    """Read the timeline of a call, with all its legs."""
     reader = _Reader()
     for at_ms, name, data, value in _messages(entries):
         reader.take(at_ms, name, data, value)
@@ -31,7 +31,7 @@ def read_trace(entries: Iterable[TimelineEntry]) -> CallTrace:
 
 
 def _messages(entries: Iterable[TimelineEntry]) -> list[tuple[float, str, dict[str, Any], Any]]:
-    """Single messages in their order: (at_ms, name, fields, what differs from piece to piece)."""
+    """Single messages in their order: (at_ms, name, fields, value). `value`: of a run's piece."""
     single: list[tuple[int, float, str, dict[str, Any], Any]] = []
     for entry in entries:
         if entry.pieces:
@@ -43,7 +43,7 @@ def _messages(entries: Iterable[TimelineEntry]) -> list[tuple[float, str, dict[s
 
 @dataclass(slots=True)
 class _Piece:
-    """Audio in Twilio's buffer, or played."""
+    """Audio that was sent: in Twilio's buffer, or played."""
 
     item_id: str
     from_ms: float
@@ -56,15 +56,16 @@ class _Piece:
 
 @dataclass(slots=True)
 class _Sent:
-    """A mark under way. `behind_bytes`: sent since the last clear."""
+    """A mark that was not echoed yet."""
 
     name: str
     at_ms: float
+    #: Audio sent before it since the last clear.
     behind_bytes: int
     on_empty_buffer: bool
 
 
-# What an item is dropped or replaced upon: the caller cut it, or else no voice could say it.
+# An item is deleted or replaced after one of these: a barge-in, or the failure of every voice.
 _CUTS = {"SpeechStarted", "DigitPressed", "OutputItemAdded", "VoicemailReached"}
 _ENDS_OF_ITEMS = {"VoiceFailed", "OutputItemDone", "ResponseDone"}
 
@@ -74,18 +75,18 @@ class _Reader:
 
     def __init__(self) -> None:
         self._trace = CallTrace()
-        self._played: list[_Piece] = []  # for ever
+        self._played: list[_Piece] = []  # of the whole call
         self._since_clear: list[_Piece] = []
-        self._sent_bytes = self._sure_bytes = 0  # since the last clear
-        self._until_ms = 0.0
+        self._sent_bytes = self._sure_bytes = 0  # since the last clear; sure: a mark was echoed
+        self._until_ms = 0.0  # when what was sent has played
         self._marks: dict[str, _Sent] = {}
         self._flushed: dict[str, _Sent] = {}
-        self._tools: dict[str, tuple[str, str, float]] = {}
+        self._tools: dict[str, tuple[str, str, float]] = {}  # running: name, arguments, from_ms
         self._leg_gaps = LegGapReader()
         self._cut: set[str] = set()
-        self._whose: dict[str, str] = {}  # item ids by utterance
-        self._replaced: set[str] = set()  # items that a message with the heard text stands in for
-        self._voice_left_it = False  # an item that is dropped now: no voice could say it
+        self._item_ids: dict[str, str] = {}  # by utterance_id
+        self._replaced: set[str] = set()  # items replaced by a message with the heard text
+        self._voice_failed = False  # an item that is deleted now was not cut by the caller
         self._forwarded_bytes = 0  # of the caller's audio, in this session
         self._now_ms = 0.0
 
@@ -93,16 +94,16 @@ class _Reader:
         self._now_ms = at_ms
         self._leg_gaps.take(at_ms, name, data)
         if name in _ENDS_OF_ITEMS or name in _CUTS:
-            self._voice_left_it = name in _ENDS_OF_ITEMS
+            self._voice_failed = name in _ENDS_OF_ITEMS
         match name:
             case "PlayAudio":
                 self._play(str(data["item_id"]), int(value))
             case "AudioReceived":
                 self._speech(data["item_id"]).generated_bytes += int(value)
             case "Synthesize":
-                self._whose[data["utterance_id"]] = data["item_id"]
+                self._item_ids[data["utterance_id"]] = data["item_id"]
             case "VoiceReceived":
-                if item_id := self._whose.get(data["utterance_id"]):
+                if item_id := self._item_ids.get(data["utterance_id"]):
                     self._speech(item_id).generated_bytes += int(value)
             case "TranscriptReceived" | "TextReceived":
                 speech = self._speech(data["item_id"])
@@ -120,10 +121,10 @@ class _Reader:
                 self._was_cut(data["item_id"], float(data["audio_end_ms"]))
             case "AddMessage" if data.get("after") in self._trace.speeches:
                 self._replaced.add(data["after"])
-                if not self._voice_left_it:
+                if not self._voice_failed:
                     self._was_replaced(data["after"])
             case "DeleteItem" if data["item_id"] in self._trace.speeches.keys() - self._replaced:
-                if self._voice_left_it:
+                if self._voice_failed:
                     del self._trace.speeches[data["item_id"]]
                 else:
                     self._was_cut(data["item_id"], 0.0)
@@ -137,7 +138,7 @@ class _Reader:
                 self._tool_over(data["call_id"], str(data["output"]), "returned")
             case "ToolFailed":
                 self._tool_over(data["call_id"], str(data["message"]), "failed")
-            case "AddToolOutput":  # of what is no tool of ours to run: end_call
+            case "AddToolOutput":  # of built-in tools, which the call runs itself
                 self._tool_over(data["call_id"], str(data["output"]), "returned")
             case "CancelTool" if data["call_id"] != self._leg_gaps.call_id:
                 self._tool_over(data["call_id"], "", "given up")
@@ -152,7 +153,7 @@ class _Reader:
                 self._leg_over(data.get("dropped_bytes"))
 
     def finish(self) -> CallTrace:
-        """What was read."""
+        """The trace. Call it once, after the last message."""
         self._leg_over()
         for call_id in list(self._tools):
             self._tool_over(call_id, "", "open")
@@ -166,7 +167,7 @@ class _Reader:
         self._trace.interruptions = [
             replace(cut, generated_ms=speeches[cut.item_id].generated_ms)
             for cut in self._trace.interruptions
-            if cut.item_id in speeches  # else it was a sound of our own
+            if cut.item_id in speeches  # else the cut audio was not the model's
         ]
         self._trace.marks.sort(key=lambda mark: mark.sent_ms)
         self._trace.tools.sort(key=lambda tool: tool.from_ms)
@@ -192,7 +193,7 @@ class _Reader:
         flushed = self._flushed.pop(name, None)
         sent = flushed or self._marks.pop(name, None)
         if sent is None:
-            return  # of a leg before, or nobody's
+            return  # of a leg before, or unknown
         if not flushed:
             self._sure_bytes = max(self._sure_bytes, sent.behind_bytes)
         self._mark_over(sent, self._now_ms, flushed=bool(flushed))
@@ -202,9 +203,9 @@ class _Reader:
         self._trace.marks.append(mark)
 
     def _take_back(self, dropped_bytes: int | None) -> tuple[str, int]:
-        """The last of what was sent was not heard. `dropped_bytes`: None in records of before it
-        was told; then the clock says it. Returns the first item that lost something, and how much
-        was taken back."""
+        """The last of what was sent was not heard. `dropped_bytes`: None: an older version wrote the
+        record without it, so the clock decides. Returns the first item that was cut, and how many
+        bytes were."""
         left, taken, first_cut = dropped_bytes, 0, ""
         for piece in reversed(self._since_clear):
             keep = int((self._now_ms - piece.from_ms) * BYTES_PER_MS)
@@ -218,8 +219,8 @@ class _Reader:
             piece.size_bytes = keep
         return first_cut, taken
 
-    def _cleared(self, told_bytes: int | None) -> None:
-        first_cut, dropped_bytes = self._take_back(told_bytes)
+    def _cleared(self, recorded_bytes: int | None) -> None:
+        first_cut, dropped_bytes = self._take_back(recorded_bytes)
         heard_bytes = sum(p.size_bytes for p in self._since_clear if p.item_id == first_cut)
         heard_ms, dropped_ms = heard_bytes / BYTES_PER_MS, dropped_bytes / BYTES_PER_MS
         self._forget_buffer()
@@ -235,8 +236,8 @@ class _Reader:
         self._until_ms = self._now_ms
 
     def _was_cut(self, item_id: str, heard_ms: float) -> None:
-        """The model is told; also of an item that it had not finished when all of it that was sent
-        had been heard, and then nothing was cleared."""
+        """The item was truncated or deleted at the model. That happens without a clear if the model
+        was not done with it, and all that was sent of it had been heard."""
         cuts = self._trace.interruptions
         if cuts and cuts[-1].item_id == item_id and cuts[-1].at_ms == self._now_ms:
             cuts[-1] = replace(cuts[-1], heard_ms=heard_ms)
@@ -245,29 +246,29 @@ class _Reader:
         self._cut.add(item_id)
 
     def _was_replaced(self, item_id: str) -> None:
-        """The model is told of text alone: how much was heard, the buffer knows."""
+        """The item was replaced by text: how much of it was heard follows from the buffer."""
         heard_bytes = sum(each.size_bytes for each in self._played if each.item_id == item_id)
-        if item_id not in self._cut:  # nothing was cleared: it was unfinished, and all was heard
+        if item_id not in self._cut:  # without a clear, see `_was_cut`
             self._was_cut(item_id, heard_bytes / BYTES_PER_MS)
 
     # --- the rest -----------------------------------------------------------------------------
 
     def _caller(self, name: str, data: dict[str, Any]) -> None:
-        """Audio times count what was appended in this session, so they are turned into ours by how
-        much had been appended when we were told."""
+        """Turn detection counts time in the audio appended to its session. How much was appended
+        when its event arrived gives the time on the timeline."""
         if name == "ModelOpened":
             self._forwarded_bytes = 0
         elif name == "CallerAudioForwarded":
             self._forwarded_bytes += int(data["size_bytes"])
         elif name == "SpeechStarted":
-            from_ms = self._ours(float(data["audio_start_ms"]))
+            from_ms = self._timeline_ms(float(data["audio_start_ms"]))
             heard = CallerSpeech(data["item_id"], from_ms, self._now_ms)
             self._trace.caller.setdefault(data["item_id"], heard)
         elif speech := self._trace.caller.get(data["item_id"]):
-            ended_ms = self._ours(float(data["audio_end_ms"]))
+            ended_ms = self._timeline_ms(float(data["audio_end_ms"]))
             speech.to_ms = max(speech.from_ms, ended_ms)
 
-    def _ours(self, audio_ms: float) -> float:
+    def _timeline_ms(self, audio_ms: float) -> float:
         behind_ms = max(0.0, self._forwarded_bytes / BYTES_PER_MS - audio_ms)
         return max(0.0, self._now_ms - behind_ms)
 
@@ -278,7 +279,7 @@ class _Reader:
             self._trace.tools.append(tool)
 
     def _leg_over(self, dropped_bytes: int | None = None) -> None:
-        """What was still in the buffer was not heard, and no mark comes back."""
+        """What is in the buffer is not heard any more, and its marks are not echoed."""
         for sent in self._flushed.values():
             self._mark_over(sent, None, flushed=True)
         self._flushed.clear()
@@ -292,7 +293,7 @@ class _Reader:
 
 
 def _extend(spans: list[Span], piece: _Piece) -> None:
-    """Pieces that follow one another without a pause are one span."""
+    """Join a piece to the last span, if no pause is between them."""
     if spans and piece.from_ms - spans[-1].to_ms < 1.0:
         spans[-1] = Span(spans[-1].from_ms, piece.to_ms)
     else:

@@ -134,7 +134,7 @@ def test_the_same_call_gives_the_same_file(tmp_path: Path, suffix: str) -> None:
 
 def test_a_call_in_which_nothing_happened(tmp_path: Path) -> None:
     story = Story()
-    assert "A call in which nobody spoke" in words(svg(reported(story), tmp_path))
+    assert "A call without a word" in words(svg(reported(story), tmp_path))
 
 
 def test_a_call_without_an_answer(tmp_path: Path) -> None:
