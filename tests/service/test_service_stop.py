@@ -54,7 +54,7 @@ async def test_whatever_hangs_on_the_port_the_stop_is_clean(tmp_path: Path, how:
     ):
         calls = [await o.call() for _ in range(3)]
         for stranger in many[:5]:
-            stranger.resets()
+            stranger.reset()
         o.process.signal(SIGTERM if how != "SIGINT" else SIGINT)
         if how != "SIGINT":
             await o.draining()

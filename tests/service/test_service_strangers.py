@@ -91,8 +91,8 @@ async def test_without_descriptors_the_service_says_so_and_accepts_again_when_th
             with pytest.raises(OSError, match="Too many open files"):
                 while True:  # another part of the process takes them
                     taken.append(socket.socket())
-            await stranger.says(b"")
-            await caller.says(GET)
+            await stranger.send(b"")
+            await caller.send(GET)
             await said.wait()
         finally:
             for held in taken:
@@ -121,7 +121,7 @@ async def test_refusals_can_be_read_though_their_clients_had_much_more_to_send()
             GET * 2000: 200,
         }
         async with raw_clients(port_of(w), *wanted) as here:
-            heard = await asyncio.gather(*(stranger.hears() for stranger in here))
+            heard = await asyncio.gather(*(stranger.receive() for stranger in here))
         assert [int(answer[9:12]) for answer in heard] == list(wanted.values())
         assert heard[-1].count(b" 200 ") == 17 and b" 429 " in heard[-1]
 
@@ -221,18 +221,18 @@ def nonsense(rng: random.Random) -> list[bytes]:
 async def says_nonsense(port: int, rng: random.Random) -> None:
     stranger = RawClient(port)
     for portion in nonsense(rng):
-        await stranger.says(portion)
+        await stranger.send(portion)
     match rng.randrange(4):
         case 0:
-            stranger.resets()
+            stranger.reset()
         case 1:
             try:
                 stranger.socket.shutdown(socket.SHUT_WR)
             except OSError:
                 pass
-            await stranger.hears()
+            await stranger.receive()
         case 2:
-            await stranger.hears()
+            await stranger.receive()
     stranger.socket.close()
 
 

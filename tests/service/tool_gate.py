@@ -1,4 +1,7 @@
-"""Where the tools of a test's agent and the test meet: a tool says that it runs, and waits."""
+"""Tools that report that they run, and block until the test releases them.
+
+A test calls `arm` first, then `running`, and sets `release`.
+"""
 
 import asyncio
 import threading
@@ -17,7 +20,7 @@ from tests.service import tool_gate
 
 @tool
 async def wait_for_ever(call: CallContext) -> str:
-    """Never answers."""
+    """Never returns."""
     tool_gate.begun(call.call_sid)
     try:
         await asyncio.Event().wait()
@@ -29,7 +32,7 @@ async def wait_for_ever(call: CallContext) -> str:
 
 @tool
 def hang_in_a_thread(call: CallContext) -> str:
-    """Answers when the gate opens."""
+    """Blocks its thread until the release."""
     tool_gate.begun(call.call_sid)
     tool_gate.release.wait()
     return "late"
@@ -37,7 +40,7 @@ def hang_in_a_thread(call: CallContext) -> str:
 
 @tool
 async def hold_on(call: CallContext) -> str:
-    """Will not be cancelled before the gate opens."""
+    """Ignores its cancellation until the release."""
     tool_gate.begun(call.call_sid)
     opened = asyncio.ensure_future(asyncio.to_thread(tool_gate.release.wait))
     while not opened.done():
@@ -50,7 +53,7 @@ async def hold_on(call: CallContext) -> str:
 
 
 def arm() -> None:
-    """Before a test: nothing runs yet."""
+    """Reset everything before a test."""
     global _loop
     _loop = asyncio.get_running_loop()
     _running.clear()
@@ -59,7 +62,7 @@ def arm() -> None:
 
 
 def begun(call_sid: str) -> None:
-    """A tool says that it runs, from whichever thread."""
+    """A tool runs for this call. From any thread."""
     assert _loop is not None
     _loop.call_soon_threadsafe(lambda: _event(call_sid).set())
 

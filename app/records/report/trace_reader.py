@@ -203,9 +203,9 @@ class _Reader:
         self._trace.marks.append(mark)
 
     def _take_back(self, dropped_bytes: int | None) -> tuple[str, int]:
-        """The last of what was sent was not heard. `dropped_bytes`: None: an older version wrote the
-        record without it, so the clock decides. Returns the first item that was cut, and how many
-        bytes were."""
+        """The last of what was sent was not heard. `dropped_bytes`: None: an older version did not
+        record it, so the clock decides. Returns the first item that was cut, and how many bytes
+        were."""
         left, taken, first_cut = dropped_bytes, 0, ""
         for piece in reversed(self._since_clear):
             keep = int((self._now_ms - piece.from_ms) * BYTES_PER_MS)

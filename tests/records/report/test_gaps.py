@@ -147,7 +147,7 @@ def test_humans_who_were_rung_because_the_model_was_lost_are_listed() -> None:
 
 
 def test_the_tool_has_its_answer_from_the_next_leg_or_from_the_record() -> None:
-    """The leg that called the tool ends before the outcome; an accepted transfer has no next leg."""
+    """The leg that called the tool ends first, and after an accepted transfer no leg follows."""
     first, second = reported(transferred_call()).tools
     assert first.name == second.name == "transfer_to_human"
     assert first.outcome == "returned"
