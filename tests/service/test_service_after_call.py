@@ -36,7 +36,7 @@ def told_to(owner: Owner) -> dict[str, Any]:
 
 async def only_report(owner: Owner, w: World, call_sid: str) -> dict[str, Any]:
     """The one report of a call: signed, and as the API tells it."""
-    report = await owner.told()
+    report = await owner.report()
     record = await w.record(call_sid)
     del record["events"]
     assert report["data"] == record
@@ -108,7 +108,7 @@ async def test_an_owner_who_is_down_is_told_later(monkeypatch: pytest.MonkeyPatc
             call_sid = await one_short_call(w)
             for _ in ("503", "500"):
                 clock.pass_(await put_off_by(w.store, owner, clock))
-            await owner.told()
+            await owner.report()
             await becomes(w.store, clock, call_sid, "delivered")
 
     assert owner.ids == [f"call_{call_sid}"] * 3
@@ -128,7 +128,7 @@ async def test_a_report_that_was_owed_when_the_service_ended_is_made_by_the_next
             wait_s = await put_off_by(w.store, owner, clock)
         clock.pass_(wait_s)
         async with world(Script(), database_url=database_url, **told_to(owner)) as w:
-            report = await owner.told()
+            report = await owner.report()
             await becomes(w.store, clock, call_sid, "delivered")
             record = await w.record(call_sid)
 
@@ -146,7 +146,7 @@ async def test_an_owner_who_was_told_is_not_told_again_by_the_next_one(
     async with an_owner() as owner:
         async with world(Script("Hello."), database_url=database_url, **told_to(owner)) as w:
             call_sid = await one_short_call(w)
-            await owner.told()
+            await owner.report()
             await becomes(w.store, clock, call_sid, "delivered")
         clock.pass_(3600)
         async with world(Script(), database_url=database_url, **told_to(owner)) as w:

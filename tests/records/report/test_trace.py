@@ -71,7 +71,7 @@ def test_an_interruption_says_what_was_heard_and_what_was_dropped() -> None:
     assert call.speeches[item_id].interrupted
 
 
-def test_a_record_of_before_the_clear_told_its_position_is_cut_by_the_clock() -> None:
+def test_an_old_record_without_dropped_bytes_is_cut_by_the_clock() -> None:
     entries = [
         entry(1, 0, "AudioReceived", 16_000, response_id="r", item_id="a"),
         entry(2, 1000, "PlayAudio", 16_000, item_id="a"),
@@ -84,7 +84,7 @@ def test_a_record_of_before_the_clear_told_its_position_is_cut_by_the_clock() ->
     assert call.interruptions[0].dropped_ms == 1500
 
 
-def test_a_clear_that_took_only_a_sound_of_ours_is_no_interruption() -> None:
+def test_a_clear_of_audio_that_is_not_the_models_is_no_interruption() -> None:
     entries = [
         entry(1, 1000, "PlayAudio", 2400, item_id=""),
         entry(2, 1100, "ClearAudio", dropped_bytes=1600),
@@ -138,7 +138,7 @@ def test_marks_echoed_by_a_clear_are_flushed() -> None:
     assert {mark.round_trip_ms for mark in flushed} == {None}
 
 
-def test_a_mark_that_never_came_back_is_known() -> None:
+def test_a_mark_that_was_never_echoed_is_listed() -> None:
     story = answered()
     story.agent_says("Goodbye.", 3000)
     story.go(1700)
@@ -147,7 +147,7 @@ def test_a_mark_that_never_came_back_is_known() -> None:
     assert lost and not any(mark.flushed for mark in lost)
 
 
-def test_tools_have_their_question_their_answer_and_their_time() -> None:
+def test_a_tool_has_its_arguments_its_result_and_its_times() -> None:
     story = answered()
     call_id = story.calls_tool("menu", '{"size": "large"}')
     story.go(740)
@@ -165,7 +165,7 @@ def test_tools_have_their_question_their_answer_and_their_time() -> None:
     assert (order.result, order.outcome) == ("No such pizza.", "failed")
 
 
-def test_a_tool_that_nobody_waits_for_any_more_is_given_up() -> None:
+def test_a_cancelled_tool_is_given_up() -> None:
     story = answered()
     story.calls_tool("menu", "{}")
     story.go(900)
@@ -174,7 +174,7 @@ def test_a_tool_that_nobody_waits_for_any_more_is_given_up() -> None:
     assert (tool.outcome, tool.to_ms) == ("given up", 900)
 
 
-def test_the_callers_speech_is_on_our_clock_though_the_model_counts_its_own() -> None:
+def test_the_callers_speech_is_on_the_timelines_clock() -> None:
     """A session that replaced a lost one has heard less of the call than we have."""
     entries = [
         entry(0, 4000, "CallerAudioForwarded", frames=200, size_bytes=32_000),
