@@ -34,7 +34,7 @@ ORDERS = [("hangup", None), ("say", {"text": WORDS}), ("transfer", {"destination
 
 
 class Talker:
-    """Says what it is told to."""
+    """Says what the test wants."""
 
     def __init__(self) -> None:
         self.turns: list[Turn] = []
@@ -150,7 +150,7 @@ async def test_a_hang_up_that_twilio_does_not_do_says_so() -> None:
         (TWO, {"destination": "sales"}, SALES),
     ],
 )
-async def test_a_caller_is_told_and_handed_over(
+async def test_a_caller_hears_the_announcement_and_is_transferred(
     file: str, body: dict[str, str], number: str
 ) -> None:
     agent = Agent()

@@ -1,4 +1,4 @@
-"""What the owner is told when a call is over: once, of every kind of call, come what may."""
+"""The report to the owner after a call has ended: once, for every kind of call."""
 
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ async def only_report(owner: Owner, w: World, call_sid: str) -> dict[str, Any]:
         (Callee("no-answer"), "no-answer"),
     ],
 )
-async def test_a_call_that_was_handed_over_is_reported_once_and_when_all_is_over(
+async def test_a_transferred_call_is_reported_once_when_it_has_ended(
     callee: Callee, outcome: str
 ) -> None:
     agent = Agent()
@@ -161,7 +161,7 @@ async def test_a_summary_knows_of_the_human_and_is_made_once_the_call_is_over() 
         def brain(self, turn: Turn) -> Reply:
             if "You write for the owner" in turn.instructions:
                 given.append(turn.items[0].text or "")
-                return Reply("Ann wants chairs, and nobody was there.")
+                return Reply("Ann wants chairs, and no human was there.")
             return super().brain(turn)
 
     given: list[str] = []
@@ -180,7 +180,7 @@ async def test_a_summary_knows_of_the_human_and_is_made_once_the_call_is_over() 
             written = w.model.sessions[-1]
             await written.closed.wait()
 
-    assert record["summary"] == "Ann wants chairs, and nobody was there."
+    assert record["summary"] == "Ann wants chairs, and no human was there."
     (told,) = given
     assert told.endswith("Handed to a human: destination desk, outcome busy")
     assert written.config["output_modalities"] == ["text"] and not written.heard

@@ -1,5 +1,4 @@
-"""How calls end from our side: a goodbye that is heard, then the hang-up, whatever stands against
-it."""
+"""Calls that the agent ends: the goodbye is heard, then the service hangs up, whatever fails."""
 
 import json
 from typing import Any

@@ -223,7 +223,7 @@ TOOL_OF = {
 
 
 class Till(Agent):
-    """Calls a tool when it is told to, and says what the tool wants said."""
+    """Calls a tool when the test wants it, and says what the tool returns."""
 
     def brain(self, turn: Any) -> Reply:
         if turn.kind == "direct" and "Please type" in turn.instructions:
@@ -432,7 +432,7 @@ async def test_many_keys_that_twilio_refuses_are_told_of() -> None:
 
 @pytest.mark.parametrize("times", [1, 3])
 async def test_keys_that_twilio_pressed_unseen_are_pressed_once(times: int) -> None:
-    """The answer to the order was lost; given again, it would take the new stream away."""
+    """The REST response was lost; a retry would replace the new stream."""
     digits = "12w34" * 20
     agent = pressing(digits)
     agent.back = agent.answer

@@ -111,7 +111,7 @@ async def test_a_line_that_breaks_again_and_again_is_given_up_with_words(human: 
         made = [each for each, _ in decisions(record)]
         assert made[-2:] == [
             "line given up",
-            "caller handed to a human" if human else "call ended with an apology",
+            "caller transferred to a human" if human else "call ended with an apology",
         ]
 
 

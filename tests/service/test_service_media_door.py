@@ -182,7 +182,7 @@ async def test_while_draining_new_calls_are_turned_away_and_live_ones_served() -
         await new.wait_ended()
         assert len(new.said) == 1 and "busy" in new.said[0]
 
-        assert (await request(w)).status == 200  # repeated by Twilio: a call of ours
+        assert (await request(w)).status == 200  # repeated by Twilio: a call of this process
         async with raw_stream(w, ringing.stream_url) as stream:
             await stream.start()
             assert (await stream.receive())["event"] in ("mark", "media")

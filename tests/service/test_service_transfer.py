@@ -1,4 +1,4 @@
-"""A caller is handed to a human: the announcement is heard, then Twilio dials, and nobody else."""
+"""A caller is transferred: the announcement is heard, then Twilio dials, once."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""Twilio's REST API fails while a caller is to be handed over: it is not the caller who pays."""
+"""Twilio's REST API fails during a transfer, and the caller is not lost."""
 
 import asyncio
 from dataclasses import dataclass, replace

@@ -58,7 +58,7 @@ def unreadable(w: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @contextmanager
 def hanging(w: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The database takes every question and answers none, nor lets go when it is told to."""
+    """The database accepts queries, answers none, and ignores their cancellation."""
     over = asyncio.Event()
 
     async def hangs(call_sid: str) -> None:
@@ -223,7 +223,7 @@ async def test_what_twilio_only_tells_is_always_taken(monkeypatch: pytest.Monkey
             assert answer.status == 204
 
 
-# --- a fault of ours ------------------------------------------------------------------------------
+# --- a bug ----------------------------------------------------------------------------------------
 
 
 class Fault:
@@ -236,12 +236,12 @@ class Fault:
     async def __call__(self, *args: Any, **more: Any) -> Any:
         self._times -= 1
         if self._times >= 0:
-            raise RuntimeError("a fault of ours")
+            raise RuntimeError("a bug")
         return await self._method(*args, **more)
 
 
 def _fails(*_: object) -> None:
-    raise RuntimeError("a fault of ours")
+    raise RuntimeError("a bug")
 
 
 async def test_a_caller_is_asked_to_wait_when_the_webhook_fails_and_is_answered_then() -> None:

@@ -159,7 +159,7 @@ class Transfers:
         if call_sid in self._pending:  # a repeated request
             return self._twiml.get(call_sid)
         reason = f"the agent could not go on: {', '.join(route)}"
-        leg.record_decision("caller handed to a human", reason)
+        leg.record_decision("caller transferred to a human", reason)
         self._switchboard.fallback_started(leg)
         pending = self._begin(leg, route, "", FALLBACK_REASON)
         pending.announcement, pending.resumes = SORRY, False
