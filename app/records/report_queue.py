@@ -35,7 +35,7 @@ def newly_due(now: datetime) -> _Row:
     }
 
 
-def once(new: Mapping[str, Any]) -> _Row:
+def unless_ended(new: Mapping[str, Any]) -> _Row:
     """The columns of `newly_due` for an upsert that leaves a call alone which had ended before:
     Twilio repeats status callbacks, and a delivered report must not become due again."""
     had_ended = CALLS.c.status.in_(TERMINAL)

@@ -29,7 +29,7 @@ from app.records.database import (
     reachable,
     to_json,
 )
-from app.records.report_queue import ReportQueue, newly_due, once
+from app.records.report_queue import ReportQueue, newly_due, unless_ended
 from app.records.schema import (
     CALLS,
     TIMELINE,
@@ -283,7 +283,7 @@ class Store:
             as_late = [status for status in _RANK if _rank(status) >= _rank(row["status"])]
             latched = CALLS.c.status.in_(as_late)
             new["status"] = sa.case((latched, CALLS.c.status), else_=new["status"])
-            new |= once(new)
+            new |= unless_ended(new)
         return insert.on_conflict_do_update(index_elements=["call_sid"], set_=new)
 
     # --- reading ---
