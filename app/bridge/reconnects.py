@@ -14,7 +14,7 @@ from app.bridge.services import Services
 from app.bridge.stream_retries import NO_HANDSHAKE
 from app.bridge.switchboard import Switchboard
 from app.call.agent import Agent
-from app.call.events import BY_ACCIDENT, Returned, StreamEnded
+from app.call.events import STREAM_LOST, ResumeCause, StreamEnded
 from app.records.recorder import CallIsOver, StoredCall, read_stored_call, unreadable_call
 from app.records.store import StoreUnavailable
 from app.wires.twilio.call import CallInfo
@@ -76,7 +76,7 @@ class Reconnects:
         self,
         call: CallInfo,
         base_url: str,
-        returned: Returned = BY_ACCIDENT,
+        resume_cause: ResumeCause = STREAM_LOST,
         *,
         stream_sid: str = "",
     ) -> NextStream | None:
@@ -84,7 +84,7 @@ class Reconnects:
 
         Args:
             base_url: where Twilio reaches this service.
-            returned: why the caller left the agent.
+            resume_cause: why the caller left the agent.
             stream_sid: the stream that ended; empty when Twilio does not name it.
 
         Returns:
@@ -97,7 +97,7 @@ class Reconnects:
         board = self._switchboard
         leg = board.leg(call.call_sid)
         if leg is None:
-            leg = await self.take_over(call, base_url, returned)
+            leg = await self.take_over(call, base_url, resume_cause)
             return NextStream(board.ticket(leg)) if leg is not None else None
         if not leg.over and leg.line.claimed:
             if leg.line.stream_sid and stream_sid not in ("", leg.line.stream_sid):
@@ -116,19 +116,19 @@ class Reconnects:
         decision = "call goes on in another stream" if carried else "media stream tried again"
         leg.record_decision(decision, cause)
         if leg.over:
-            leg = await board.open_next(leg, keys or returned)
+            leg = await board.open_next(leg, keys or resume_cause)
         return NextStream(board.ticket(leg, pause_s), pause_s)
 
-    async def resume_after_transfer(self, leg: Leg, returned: Returned) -> str | None:
+    async def resume_after_transfer(self, leg: Leg, resume_cause: ResumeCause) -> str | None:
         """Resume a call that no human accepted: the ticket for its next stream. None: the call has
         ended. `leg`: the leg that ordered the transfer."""
         last = self._switchboard.leg(leg.call.call_sid)
         if last is leg:
-            last = await self._switchboard.open_next(leg, returned)
+            last = await self._switchboard.open_next(leg, resume_cause)
         return self._switchboard.ticket(last) if last is not None else None
 
     async def take_over(
-        self, call: CallInfo, base_url: str, returned: Returned = BY_ACCIDENT
+        self, call: CallInfo, base_url: str, resume_cause: ResumeCause = STREAM_LOST
     ) -> Leg | None:
         """Resume a call of another process from its record. None: the call has ended. Then call
         `Switchboard.ticket` for its stream.
@@ -144,23 +144,28 @@ class Reconnects:
         except CallIsOver:
             return None
         if found is None:
-            return await self.take_over_without_record(call, base_url, returned)
-        return await self._open(*found, base_url, returned, "another process had it")
+            return await self.take_over_without_record(call, base_url, resume_cause)
+        return await self._open(*found, base_url, resume_cause, "another process had it")
 
     async def take_over_without_record(
-        self, call: CallInfo, base_url: str, returned: Returned = BY_ACCIDENT
+        self, call: CallInfo, base_url: str, resume_cause: ResumeCause = STREAM_LOST
     ) -> Leg:
         """Resume a call that has no readable record, with an agent that knows nothing of it: better
         than to hang up. Then call `Switchboard.ticket` for its stream."""
         stored = unreadable_call(time.time())
-        return await self._open(call, stored, base_url, returned, "its record cannot be read")
+        return await self._open(call, stored, base_url, resume_cause, "its record cannot be read")
 
     async def _open(
-        self, call: CallInfo, stored: StoredCall, base_url: str, returned: Returned, reason: str
+        self,
+        call: CallInfo,
+        stored: StoredCall,
+        base_url: str,
+        resume_cause: ResumeCause,
+        reason: str,
     ) -> Leg:
         last = self._switchboard.leg(call.call_sid)
         if last is not None:  # a repeated request opened it meanwhile
             return last
-        leg = await self._switchboard.open(call, base_url, stored=stored, returned=returned)
+        leg = await self._switchboard.open(call, base_url, stored=stored, resume_cause=resume_cause)
         self._switchboard.record_decision(leg, "call taken over", reason)
         return leg

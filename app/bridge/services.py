@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from app.call.agent import Agent
 from app.call.exits.attempts import NOT_TAKEN, TAKEN
 from app.call.usage import Usage
 from app.call.words.pause_alignment import Pace
@@ -93,16 +94,17 @@ class Services:
             [UNKNOWN] * len(voices),
         )
 
-    def recorder(self, call: CallInfo, stored: StoredCall | None = None) -> Recorder:
-        """The recorder of a new call, with a recording if the agent file enables it. `stored`: what
-        another process recorded of the call."""
-        agent = self.agent
+    def recorder(self, call: CallInfo, agent: Agent, stored: StoredCall | None = None) -> Recorder:
+        """The recorder of a call, with a recording if the agent file enables it.
+
+        Args:
+            agent: of the call's first leg in this process.
+            stored: what another process recorded of the call.
+        """
         # The file that the other process wrote is kept: this one gets another name.
         name = f"{call.call_sid}-{stored.turns}" if stored else call.call_sid
-        recording = Recording(self.recordings, name) if agent.recording.enabled else None
-        return Recorder(
-            self.store, call, agent.agent.name, self.cost, recording, self.watchers, stored
-        )
+        recording = Recording(self.recordings, name) if self.agent.recording.enabled else None
+        return Recorder(self.store, call, agent, self.cost, recording, self.watchers, stored)
 
     def cost(
         self, usage: Usage, seconds: float, direction: str, transfers: Transfers = ()

@@ -15,7 +15,7 @@ from app.bridge.stream_retries import RetryLimits, StreamRetries
 from app.bridge.tickets import Tickets
 from app.call.agent import Agent
 from app.call.commands import PlayDigits, TransferCall
-from app.call.events import BY_ACCIDENT, Event, Returned, StreamEnded, VoicemailReached
+from app.call.events import STREAM_LOST, Event, ResumeCause, StreamEnded, VoicemailReached
 from app.errors import TwilioError
 from app.records.recorder import StoredCall
 from app.wires.twilio.call import TERMINAL, CallInfo, CallStatus
@@ -145,10 +145,10 @@ class Switchboard:
         return leg
 
     async def open_next(
-        self, leg: Leg, returned: Returned = BY_ACCIDENT, agent: Agent | None = None
+        self, leg: Leg, resume_cause: ResumeCause = STREAM_LOST, agent: Agent | None = None
     ) -> Leg:
-        """Open the leg after this one likewise. `returned`: why the caller left the agent."""
-        following = self._start(self._next_leg(leg, returned, agent))
+        """Open the leg after this one likewise. `resume_cause`: why the caller left the agent."""
+        following = self._start(self._next_leg(leg, resume_cause, agent))
         await self._wait_until_ready(following)
         return following
 
@@ -160,7 +160,7 @@ class Switchboard:
             logger.info("model not ready at the webhook", extra={"call_sid": leg.call.call_sid})
 
     def _next_leg(
-        self, leg: Leg, returned: Returned = BY_ACCIDENT, agent: Agent | None = None
+        self, leg: Leg, resume_cause: ResumeCause = STREAM_LOST, agent: Agent | None = None
     ) -> Leg:
         leg.feed(StreamEnded("the call goes on in another stream", lost=True))  # ignored once over
         return Leg(
@@ -170,7 +170,7 @@ class Switchboard:
             self.redirect,
             agent=agent,
             after=leg,
-            returned=returned,
+            resume_cause=resume_cause,
         )
 
     def _start(self, leg: Leg) -> Leg:
@@ -221,7 +221,7 @@ class Switchboard:
             return None
         if leg.line.claimed or leg.over:
             leg.feed(StreamEnded("another stream took the call over", lost=True))
-            leg = self._start(self._next_leg(leg, leg.keys_played or BY_ACCIDENT))
+            leg = self._start(self._next_leg(leg, leg.keys_played or STREAM_LOST))
         leg.line.claimed = True
         return leg
 

@@ -1,6 +1,7 @@
 """`python -m app calls`: the calls that were held, and everything about one of them."""
 
 import asyncio
+import json
 import os
 from collections.abc import Coroutine
 from pathlib import Path
@@ -9,22 +10,25 @@ from typing import Annotated, Any, NoReturn, TypeVar
 import typer
 from rich.console import Console
 
+from app.config.agent.file import load_agent
 from app.config.settings import load_settings
 from app.errors import BridgeError
+from app.records.replays import Command, events_in, replay_call
 from app.records.report.call_report import CallReport, read_call
 from app.records.report.files import keep_call, record_of
 from app.records.report.terminal import facts, listing, transcript
-from app.records.schema import CallRow
+from app.records.schema import CallRow, TimelineRow
 from app.records.store import Store
 from app.records.visible import visible
 
 calls = typer.Typer(
-    help="List the calls that were held, or show one.",
+    help="List the calls that were held, show one, or replay one.",
     invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 NO_SUCH_CALL, WRONG_SETTINGS = 1, 2
+DIFFERS, NOT_REPLAYABLE = 1, 2
 _PAGE = 200
 
 Result = TypeVar("Result")
@@ -79,6 +83,63 @@ def show(
         )
 
 
+@calls.command()
+def replay(
+    call: Annotated[
+        str,
+        typer.Argument(
+            metavar="SID|FILE",
+            help="A call's SID, or its beginning, or 'last'; or a call.json from a bug report.",
+        ),
+    ],
+    agent_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--agent",
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="Replay with this agent, not with the recorded one.",
+        ),
+    ] = None,
+) -> None:
+    """Replay a call: does this version order the same as the one that recorded it?
+
+    Gives the recorded events to the call's state machine and compares the commands. Exit status: 0
+    all are the same, 1 one differs, 2 the call cannot be replayed.
+    """
+    try:
+        agent = load_agent(agent_file).agent if agent_file else None
+        rows = events_in(Path(call)) if call.endswith(".json") else _run(_timeline(call))
+        result = replay_call(rows, agent)
+    except BridgeError as error:
+        _fail(str(error), NOT_REPLAYABLE)
+    console = _console()
+    console.print(
+        f"{result.events} events in {_counted(result.legs, 'leg')}, "
+        f"{_counted(result.commands, 'command')}; format {result.format}."
+    )
+    if result.difference is None:
+        console.print("All commands are as recorded.")
+        return
+    number, recorded, replayed = result.difference
+    console.print(f"Command {number} differs; those before it are as recorded.")
+    for label, command in (("recorded", recorded), ("replayed", replayed)):
+        console.print(f"  {label}: {_told(command)}", soft_wrap=True, highlight=False, markup=False)
+    raise typer.Exit(DIFFERS)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _told(command: Command | None) -> str:
+    if command is None:
+        return "no more commands"
+    at_ms, name, data = command
+    return visible(f"{at_ms / 1000:.3f} s  {name} {json.dumps(data, ensure_ascii=False)}")
+
+
 # --- from the store ---------------------------------------------------------------------------
 
 
@@ -117,6 +178,14 @@ async def _one(sid: str) -> tuple[CallReport, dict[str, Any]]:
         if report is None:
             raise _NoSuchCall(f"there is no record of the call {sid}")
         return report, await record_of(store, report)
+    finally:
+        await store.aclose()
+
+
+async def _timeline(sid: str) -> list[TimelineRow]:
+    store = await _open()
+    try:
+        return await store.timeline(await _whole_sid(store, sid))
     finally:
         await store.aclose()
 

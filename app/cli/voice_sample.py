@@ -81,7 +81,7 @@ class Sample:
 def sentences_of(text: str) -> list[str]:
     """What of a text is to be said, in the pieces in which a call would have it said."""
     cleaner = Cleaner()
-    return [said for said in map(cleaner.say, sentences(text)) if said]
+    return [said for said in map(cleaner.clean, sentences(text)) if said]
 
 
 async def record(

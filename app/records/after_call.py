@@ -205,6 +205,7 @@ class AfterCall:
             raise
 
     async def _report(self, report: DueReport) -> None:
+        await self._store.flush()  # the call may have ended a moment ago: its last turns count
         call = await self._store.get_call(report.call_sid)
         if call is None:
             return  # deleted meanwhile

@@ -10,6 +10,7 @@ from typing import Any
 
 from app.call import commands as do
 from app.call import events as ev
+from app.call.agent import Agent
 from app.call.heard.conversation import Turn
 from app.call.machine import CallMachine
 from app.call.prompts import HISTORY_LOST, as_messages
@@ -174,7 +175,7 @@ class Recorder:
         self,
         store: Store,
         call: CallInfo,
-        agent_name: str,
+        agent: Agent,
         cost: Cost,
         recording: Recording | None = None,
         watchers: Iterable[Watcher] = (),
@@ -188,7 +189,7 @@ class Recorder:
         self.records_audio = recording is not None
         self._watchers = tuple(watchers)
         self._call = call
-        self._timeline = Timeline(stored.entries if stored else 0)
+        self._timeline = Timeline(stored.entries if stored else 0, agent)
         self._timings: dict[str, float] = dict(stored.timings) if stored else {}
         self._saved_revision = 0
         self._saved_turns: dict[int, TurnRow] = {}
@@ -204,7 +205,7 @@ class Recorder:
             direction=call.direction,
             from_number=call.from_number,
             to_number=call.to_number,
-            agent_name=agent_name,
+            agent_name=agent.name,
             status="ringing",
         )
 
@@ -214,8 +215,9 @@ class Recorder:
         records = [dict(each) for each in transfers]
         self._store.save_call(self._call.call_sid, transfers=records)
 
-    def next_leg(self, ended: CallMachine) -> None:
-        """Another leg begins. `ended`: the machine of the leg before."""
+    def next_leg(self, ended: CallMachine, agent: Agent) -> None:
+        """Another leg begins, with this agent. `ended`: the machine of the leg before."""
+        self._timeline.agent = agent
         self._earlier_turns = max([self._earlier_turns - 1, *self._saved_turns]) + 1
         self._earlier_usage += ended.usage
         self._saved_revision = 0

@@ -150,6 +150,21 @@ async def test_a_call_that_another_process_continues_is_reported_when_it_has_end
         assert (await owner.report())["data"]["status"] == "completed"
 
 
+async def test_a_call_that_ends_while_reports_are_looked_for_is_reported_with_its_last_words(
+    store: Store, clock: VirtualClock, owner: Owner
+) -> None:
+    def ends_now(call_sid: str) -> bool:
+        store.save_turns(call_sid, [TurnRow(0, "user", "the last word")])
+        return False
+
+    async with after_calls(store, owner.url, clock, is_live=ends_now):
+        await ended(store, "CA1")
+        clock.pass_(LOOK_EVERY_S)
+        report = await owner.report()
+
+    assert [turn["text"] for turn in report["data"]["transcript"]] == ["the last word"]
+
+
 async def test_many_calls_that_end_at_once_are_reported_a_few_at_a_time(
     store: Store, clock: VirtualClock, owner: Owner
 ) -> None:

@@ -25,7 +25,7 @@ from app.bridge.services import Services
 from app.call import commands as do
 from app.call import events as ev
 from app.call.agent import Agent
-from app.call.events import BY_ACCIDENT, Returned
+from app.call.events import STREAM_LOST, ResumeCause
 from app.call.machine import CallMachine
 from app.errors import TwilioError
 from app.records.recorder import StoredCall
@@ -64,7 +64,7 @@ class Leg(LegState):
         agent: None: the agent of the leg before, or else of the agent file.
         after: the leg before, whose call this one resumes.
         stored: the record of the call, when another process had it.
-        returned: why the caller left the agent before.
+        resume_cause: why the caller left the agent before.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Leg(LegState):
         agent: Agent | None = None,
         after: "Leg | None" = None,
         stored: StoredCall | None = None,
-        returned: Returned = BY_ACCIDENT,
+        resume_cause: ResumeCause = STREAM_LOST,
     ) -> None:
         self._agent: Agent = agent or (after._agent if after else services.agent.agent)
         super().__init__(CallMachine(self._agent))
@@ -93,20 +93,20 @@ class Leg(LegState):
         self._redirect = redirect
         history: tuple[tuple[str, str], ...] = stored.history if stored else ()
         if after is None:
-            self._recorder = services.recorder(call, stored)
+            self._recorder = services.recorder(call, self._agent, stored)
             # Finer than the loop's clock, which uvloop rounds to 1 ms.
             self._began_s = monotonic() - (stored.age_s if stored else 0)
         else:
             after.finish_record()
             self._recorder, self._began_s = after._recorder, after._began_s
             history = after._machine.history(self._now_ms())
-            self._recorder.next_leg(after._machine)
+            self._recorder.next_leg(after._machine, self._agent)
         self._opened = ev.LegOpened(
             history,
             time(),
-            returned.tool,
-            returned.call_id,
-            returned.output,
+            resume_cause.tool,
+            resume_cause.call_id,
+            resume_cause.output,
             tuple(services.paces),
         )
         self._record_finished = False

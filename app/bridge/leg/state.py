@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from app.call import commands as do
 from app.call import events as ev
 from app.call import prompts
-from app.call.events import Returned
+from app.call.events import ResumeCause
 from app.call.exits.tones import SEND_DIGITS
 from app.call.machine import CallMachine
 
@@ -113,13 +113,13 @@ class LegState:
         return self.over and (self.redirecting or self.fallback_transfer)
 
     @property
-    def keys_played(self) -> Returned | None:
+    def keys_played(self) -> ResumeCause | None:
         """What the next leg's agent learns when this one ended for Twilio to play keys. None: it
         did not."""
         command = self.redirect_command if self.on_other_twiml else None
         if not isinstance(command, do.PlayDigits):
             return None
-        return Returned(SEND_DIGITS, command.call_id, prompts.DIGITS_SENT)
+        return ResumeCause(SEND_DIGITS, command.call_id, prompts.DIGITS_SENT)
 
     @property
     def call_continues(self) -> bool:

@@ -5,7 +5,7 @@ from typing import Any
 from app.bridge.decisions import log_decision
 from app.bridge.reconnects import WRITTEN_S, Reconnects
 from app.bridge.switchboard import Switchboard
-from app.call.events import Returned
+from app.call.events import ResumeCause
 from app.call.exits.attempts import CALLER_GONE, FAILED, NOT_TAKEN, RINGING, TAKEN, TALKING
 from app.call.exits.transfer import TRANSFER
 from app.call.ids import OURS
@@ -46,7 +46,7 @@ class StoredAttempts:
         if end.bridged or end.caller_gone:
             return self._end_call(call.call_sid)
         leg = await self._reconnects.take_over_without_record(
-            call, base_url, _returned(end.status or FAILED)
+            call, base_url, _resume_cause(end.status or FAILED)
         )
         return render("incoming-call", **stream_urls(base_url, self._switchboard.ticket(leg)))
 
@@ -58,7 +58,7 @@ class StoredAttempts:
         return render("goodbye")
 
     async def _resume(self, call: CallInfo, base_url: str, outcome: str) -> str:
-        following = await self._reconnects.resume(call, base_url, _returned(outcome))
+        following = await self._reconnects.resume(call, base_url, _resume_cause(outcome))
         if following is None:
             reason = "its record says that it is over"
             log_decision(call.call_sid, "call ended with an apology", reason)
@@ -92,7 +92,7 @@ class StoredAttempts:
             self._store.save_call(call_sid, transfers=records)
 
 
-def _returned(outcome: str) -> Returned:
+def _resume_cause(outcome: str) -> ResumeCause:
     """What the agent of the next leg learns."""
     output = f"Nobody took the call: {outcome}. The caller is back with you."
-    return Returned(TRANSFER, f"{OURS}transfer", output)
+    return ResumeCause(TRANSFER, f"{OURS}transfer", output)

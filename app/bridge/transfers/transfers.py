@@ -21,9 +21,9 @@ from app.bridge.transfers.redirects import CallRedirects
 from app.bridge.transfers.stored import StoredAttempts
 from app.bridge.transfers.warm import WarmTransfers
 from app.call.commands import PlayDigits, TransferCall
-from app.call.events import Returned, StreamEnded
+from app.call.events import ResumeCause, StreamEnded
 from app.call.exits.attempts import CALLER_GONE, FAILED, RINGING, TAKEN, TransferAttempts
-from app.call.exits.transfer import TRANSFER, anybody
+from app.call.exits.transfer import TRANSFER, open_destinations
 from app.errors import TwilioError
 from app.wires.twilio.call import TERMINAL, CallInfo
 from app.wires.twilio.dial_ended import DialEnded
@@ -153,7 +153,7 @@ class Transfers:
         """The agent cannot go on: TwiML that transfers the caller to any human who is there. None:
         there is none; apologise and hang up."""
         leg = self._switchboard.leg(call_sid)
-        route = anybody(self._services.agent.agent.destinations, time.time())
+        route = open_destinations(self._services.agent.agent.destinations, time.time())
         if leg is None or not route:
             return None
         if call_sid in self._pending:  # a repeated request
@@ -327,8 +327,8 @@ class Transfers:
             pending.leg.record_decision("call ended with an apology", reason)
             self._switchboard.end_call(call_sid)
             return render("unavailable")
-        returned = Returned(TRANSFER, pending.attempts.call_id, pending.attempts.in_words())
-        ticket = await self._reconnects.resume_after_transfer(pending.leg, returned)
+        resume_cause = ResumeCause(TRANSFER, pending.attempts.call_id, pending.attempts.in_words())
+        ticket = await self._reconnects.resume_after_transfer(pending.leg, resume_cause)
         if ticket is None:
             return render("unavailable")
         urls = stream_urls(pending.leg.base_url, ticket)
