@@ -42,7 +42,7 @@ def check_number(to: str, from_number: str, prefixes: tuple[str, ...]) -> None:
         )
     if not is_number(to):
         raise OutboundRefused(
-            403, "no such number", "no numbering plan has this number; check its digits"
+            403, "no such number", "no numbering plan has this number; check the digits"
         )
     number = phonenumbers.parse(to)
     if to == from_number:
