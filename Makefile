@@ -6,6 +6,9 @@ INSTALLED := $(VENV)/.installed
 COMPAT := .venv-compat
 COMPAT_INSTALLED := $(COMPAT)/.installed
 
+# Compiled files are kept: most of the time of a test worker's start is compiling.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup serve demo test fuzz check format bench truth sound voices strangers silences lines compat constraints diagrams clean
 
