@@ -7,7 +7,7 @@ KEPT_S = 60.0
 
 
 class RecentCalls:
-    """Remembers call SIDs for `KEPT_S`. `clock`: monotonic seconds."""
+    """Remembers call SIDs for `KEPT_S` at least. `clock`: monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
