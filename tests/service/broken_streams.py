@@ -1,4 +1,4 @@
-"""What goes wrong between Twilio and the service: streams do not come, questions come late."""
+"""Faults between Twilio and the service: media streams that fail to open, late requests."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from tests.service.world import World
 
 
 def asks_late(w: World) -> asyncio.Event:
-    """From now on Twilio asks what comes after a stream only once this is set."""
+    """Hold Twilio's requests for what follows a stream, until the returned event is set."""
     client = w.line._open.client
     ask, may = client.request, asyncio.Event()
 
@@ -25,7 +25,7 @@ Spoils = Callable[[Handshake], Handshake]
 
 
 def no_websockets(handshake: Handshake) -> Handshake:
-    """A proxy that does not know WebSockets: the service never sees the handshake as one."""
+    """A proxy without WebSockets: the handshake does not reach the media route."""
     url, headers = handshake
     return url.partition("/media-stream")[0] + "/healthz", headers
 
@@ -41,7 +41,8 @@ def unknown_ticket(handshake: Handshake) -> Handshake:
 
 
 def spoil(w: World, spoils: Spoils, times: int = 1000) -> list[str]:
-    """The next so many handshakes of media sockets go wrong. Returns their URLs, which grow."""
+    """Spoil the next `times` handshakes of media sockets. Returns the list that their URLs are
+    appended to."""
     client = w.line._open.client
     handshake = client.handshake
     tried: list[str] = []

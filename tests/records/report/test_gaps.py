@@ -1,4 +1,4 @@
-"""Callers who were away from the agent: with whom, for how long, and what is said of it."""
+"""Gaps in which callers are without the agent: the attempts in them, their length, their words."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,13 +8,14 @@ import pytest
 from rich.console import Console
 
 from app.call import events as ev
-from app.records.report.absences import Attempt
-from app.records.report.call_report import CallReport, ending, report_of, transcript_text
+from app.records.report.call_report import CallReport, report_of
+from app.records.report.call_text import ending, transcript_text
+from app.records.report.gaps import Attempt
 from app.records.report.levels import read_levels
 from app.records.report.picture import draw
-from app.records.report.picture_plan import LONGEST_AWAY_MS, axis_of, rows_of
+from app.records.report.picture_plan import LONGEST_GAP_MS, axis_of, rows_of
 from app.records.report.terminal import facts, transcript
-from tests.records.report.recorded_call import Story, handed_over_call
+from tests.records.report.recorded_call import Story, transferred_call
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -37,69 +38,69 @@ def printed(table: object) -> str:
     return " ".join(capture.get().split())
 
 
-# --- when, and with whom ----------------------------------------------------------------------
+# --- when, and which attempts -----------------------------------------------------------------
 
 
-def test_a_caller_whom_nobody_took_was_away_until_the_next_stream() -> None:
-    first = reported(handed_over_call()).absences[0]
+def test_a_transfer_that_no_human_accepted_lasts_until_the_next_stream() -> None:
+    first = reported(transferred_call()).gaps[0]
     assert first.attempts == (Attempt("Sales", "no-answer"), Attempt("Support", "busy"))
     assert first.returned
     assert first.to_ms - first.from_ms == pytest.approx(5060, abs=1)
 
 
-def test_a_caller_whom_a_human_took_was_away_to_the_end_of_the_call() -> None:
-    report = reported(handed_over_call())
-    first, last = report.absences
+def test_a_transfer_that_a_human_accepted_lasts_to_the_end_of_the_call() -> None:
+    report = reported(transferred_call())
+    first, last = report.gaps
     assert last.attempts == (Attempt("Support", "completed"),)
     assert not last.returned and last.from_ms > first.to_ms
     assert report.ended_ms == last.to_ms
     assert last.to_ms - last.from_ms == pytest.approx(30_000, abs=100)
 
 
-def test_an_order_that_twilio_refused_is_no_absence_and_takes_no_later_ones_outcome() -> None:
+def test_a_transfer_that_twilio_refused_is_no_gap_and_takes_no_later_outcome() -> None:
     story = Story()
     story.connect()
     story.go(300)
-    story.hands_over("Sales")
+    story.orders_transfer("Sales")
     story.is_refused()
     story.agent_says("That did not work. Once more.", 1000)
     story.quiet(500)
-    story.hands_over("Support")
-    story.is_away()
+    story.orders_transfer("Support")
+    story.stream_ends()
     story.rings("busy", ms=1000)
-    story.is_back()
+    story.resumes()
     story.hang_up()
     report = reported(story)
-    (absence,) = report.absences
-    assert absence.attempts == (Attempt("Support", "busy"),)
+    (gap,) = report.gaps
+    assert gap.attempts == (Attempt("Support", "busy"),)
     assert [tool.outcome for tool in report.tools] == ["returned", "returned"]
 
 
-def test_a_caller_who_hung_up_while_somebody_was_rung() -> None:
+def test_a_caller_who_hung_up_while_a_human_was_rung() -> None:
     story = Story()
     story.connect()
     story.go(300)
-    story.hands_over("Support")
-    story.is_away()
+    story.orders_transfer("Support")
+    story.stream_ends()
     story.rings("canceled", ms=3000)
     report = reported(story)
-    (absence,) = report.absences
-    assert not absence.returned
+    (gap,) = report.gaps
+    assert not gap.returned
     assert ending(report.call) == "the caller hung up while Support was rung"
     assert "line    Support: the caller hung up; the call was over after 3." in transcript_text(
         report
     )
 
 
-def test_a_call_without_a_transfer_has_no_absence() -> None:
+def test_a_call_without_a_transfer_has_no_gap() -> None:
     story = Story()
     story.connect()
     story.go(2000)
     story.hang_up()
-    assert reported(story).absences == ()
+    assert reported(story).gaps == ()
 
 
-def test_a_line_that_was_lost_and_found_again() -> None:
+def test_a_lost_stream_that_reconnected_is_a_gap() -> None:
     story = Story()
     story.connect()
     story.go(2000)
@@ -108,23 +109,23 @@ def test_a_line_that_was_lost_and_found_again() -> None:
     story.feed(ev.LegOpened())
     story.feed(ev.StreamStarted("MZ2"))
     report = reported(story)
-    (absence,) = report.absences
-    assert (absence.reason, absence.attempts, absence.returned) == ("line", (), True)
+    (gap,) = report.gaps
+    assert (gap.reason, gap.attempts, gap.returned) == ("line", (), True)
     assert "0:02.0  line    the line was lost; back with the agent after 0.4 s\n" in (
         transcript_text(report)
     )
 
 
-def test_a_line_that_was_lost_for_good_is_the_end_of_the_call() -> None:
+def test_a_stream_that_was_lost_for_good_is_the_end_of_the_call() -> None:
     story = Story()
     story.connect()
     story.go(2000)
     story.feed(ev.StreamEnded("media socket closed", lost=True))
-    assert reported(story).absences == ()
+    assert reported(story).gaps == ()
 
 
-def test_humans_who_were_rung_because_the_model_was_gone_are_told() -> None:
-    """No tool and no order of the agent's: the TwiML's own continuation rings them."""
+def test_humans_who_were_rung_because_the_model_was_lost_are_listed() -> None:
+    """The agent ordered no transfer: the TwiML behind the stream is the fallback."""
     story = Story()
     story.connect()
     story.go(2000)
@@ -137,25 +138,25 @@ def test_humans_who_were_rung_because_the_model_was_gone_are_told() -> None:
         transfers=[{"destination": "Support", "outcome": "completed"}],
     )
     report = report_of(call, story.turns(), story.timeline())
-    (absence,) = report.absences
-    assert absence.attempts == (Attempt("Support", "completed"),)
-    assert absence.to_ms == pytest.approx(20_060)
+    (gap,) = report.gaps
+    assert gap.attempts == (Attempt("Support", "completed"),)
+    assert gap.to_ms == pytest.approx(20_060)
 
 
-# --- what is said of it -----------------------------------------------------------------------
+# --- its words --------------------------------------------------------------------------------
 
 
 def test_the_tool_has_its_answer_from_the_next_leg_or_from_the_record() -> None:
-    """The leg that called it is over when it is known, and of a human who took it none is told."""
-    first, second = reported(handed_over_call()).tools
+    """The leg that called the tool ends first, and after an accepted transfer no leg follows."""
+    first, second = reported(transferred_call()).tools
     assert first.name == second.name == "transfer_to_human"
     assert first.outcome == "returned"
     assert first.result.startswith("Nobody took the call. Sales: no-answer")
     assert second.result == "Support: took the call"
 
 
-def test_the_transcript_says_who_was_rung_and_what_came_of_it() -> None:
-    text = transcript_text(reported(handed_over_call()))
+def test_the_transcript_has_each_attempt_and_its_outcome() -> None:
+    text = transcript_text(reported(transferred_call()))
     rung, taken = (line for line in text.splitlines() if "  line    S" in line and ";" in line)
     assert "Sales: no answer, Support: busy; back with the agent after 5.1 s" in rung
     assert "Support: took the call; the call was over after 30.1 s" in taken
@@ -168,18 +169,18 @@ def test_the_transcript_says_who_was_rung_and_what_came_of_it() -> None:
 
 
 def test_the_terminal_lists_every_human_that_was_rung() -> None:
-    report = reported(handed_over_call())
-    told = printed(facts(report))
-    assert "transfer Sales: no answer; a price; told: 40 chairs" in told
-    assert "transfer Support: busy; a price; told: 40 chairs" in told
-    assert "transfer Support: took the call; a price; told: 40 chairs" in told
+    report = reported(transferred_call())
+    listed = printed(facts(report))
+    assert "transfer Sales: no answer; a price; told: 40 chairs" in listed
+    assert "transfer Support: busy; a price; told: 40 chairs" in listed
+    assert "transfer Support: took the call; a price; told: 40 chairs" in listed
     assert "line Sales: no answer, Support: busy; back with the agent" in printed(
         transcript(report)
     )
 
 
 def test_words_and_latencies_of_both_legs_are_there(tmp_path: Path) -> None:
-    story = handed_over_call()
+    story = transferred_call()
     wav = story.write_wav(tmp_path / "call.wav")
     report = reported(story, wav)
     assert [turn.heard for turn in report.turns] == [
@@ -196,21 +197,21 @@ def test_words_and_latencies_of_both_legs_are_there(tmp_path: Path) -> None:
 # --- on the picture ---------------------------------------------------------------------------
 
 
-def test_the_picture_says_who_had_the_caller_meanwhile(tmp_path: Path) -> None:
-    text = drawn(reported(handed_over_call()), tmp_path)
+def test_the_picture_names_the_attempts_of_each_gap(tmp_path: Path) -> None:
+    text = drawn(reported(transferred_call()), tmp_path)
     for words in ("Sales: no answer", "Support: busy", "(5.1 s)", "Support: took the call",
-                  "(30.1 s)", "away from the agent", "the call is over"):  # fmt: skip
+                  "(30.1 s)", "without the agent", "the call is over"):  # fmt: skip
         assert words in text, words
 
 
-def test_of_a_long_talk_with_a_human_the_middle_is_left_out(tmp_path: Path) -> None:
-    story = handed_over_call()
+def test_the_middle_of_a_long_talk_with_a_human_is_not_drawn(tmp_path: Path) -> None:
+    story = transferred_call()
     story.go(story.now_ms + 2 * 3600 * 1000)
     report = reported(story)
     axis = axis_of(report)
     (cut,) = axis.cuts
-    last = report.absences[-1]
-    assert (cut.from_ms - last.from_ms) + (last.to_ms - cut.to_ms) == LONGEST_AWAY_MS
+    last = report.gaps[-1]
+    assert (cut.from_ms - last.from_ms) + (last.to_ms - cut.to_ms) == LONGEST_GAP_MS
     assert len(rows_of(report.ended_ms, axis)) == 2
     text = drawn(report, tmp_path)
     assert "Only the first" not in text
@@ -219,7 +220,7 @@ def test_of_a_long_talk_with_a_human_the_middle_is_left_out(tmp_path: Path) -> N
 
 
 def test_what_is_drawn_behind_a_gap_is_where_its_moment_is() -> None:
-    story = handed_over_call()
+    story = transferred_call()
     story.go(story.now_ms + 600_000)
     report = reported(story)
     axis = axis_of(report)

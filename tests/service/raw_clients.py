@@ -1,4 +1,4 @@
-"""Strangers at the port: sockets that say what the test wants, and may never read or close."""
+"""Plain TCP clients, which send what the test wants and may never read or close."""
 
 import asyncio
 import socket
@@ -11,7 +11,7 @@ HANDSHAKE = (
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 )
 
-# What is begun and goes no further.
+# Requests that are started and never finished.
 UNFINISHED = [
     b"",
     b"GET / HT",
@@ -30,8 +30,8 @@ UNFINISHED = [
 ]
 
 
-class Stranger:
-    """One connection, by a plain socket."""
+class RawClient:
+    """One connection."""
 
     def __init__(self, port: int) -> None:
         self.socket = socket.socket()
@@ -39,8 +39,8 @@ class Stranger:
         self._port = port
         self._loop = asyncio.get_running_loop()
 
-    async def says(self, data: bytes) -> "Stranger":
-        """Connect if need be, and send this, or as much as is taken before the connection ends."""
+    async def send(self, data: bytes) -> "RawClient":
+        """Connect if necessary, and send this, or as much as the peer takes before it closes."""
         try:
             if self.socket.getsockname()[1] == 0:
                 await self._loop.sock_connect(self.socket, ("127.0.0.1", self._port))
@@ -49,29 +49,29 @@ class Stranger:
             pass
         return self
 
-    async def hears(self) -> bytes:
+    async def receive(self) -> bytes:
         """Everything that the service sends, until it closes or resets the connection."""
-        heard = b""
+        received = b""
         try:
             while data := await self._loop.sock_recv(self.socket, 1 << 16):
-                heard += data
+                received += data
         except OSError:
             pass
-        return heard
+        return received
 
-    def resets(self) -> None:
-        """Go without a goodbye."""
+    def reset(self) -> None:
+        """Close with a TCP reset."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()
 
 
 @asynccontextmanager
-async def strangers(port: int, *said: bytes) -> AsyncIterator[list[Stranger]]:
-    """So many connections, each of which has said its piece."""
-    here = [Stranger(port) for _ in said]
+async def raw_clients(port: int, *sent: bytes) -> AsyncIterator[list[RawClient]]:
+    """One client for each of `sent`, which it has sent."""
+    clients = [RawClient(port) for _ in sent]
     try:
-        await asyncio.gather(*(s.says(data) for s, data in zip(here, said, strict=True)))
-        yield here
+        await asyncio.gather(*(c.send(data) for c, data in zip(clients, sent, strict=True)))
+        yield clients
     finally:
-        for stranger in here:
-            stranger.socket.close()
+        for client in clients:
+            client.socket.close()

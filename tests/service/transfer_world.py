@@ -1,11 +1,11 @@
-"""Callers who are handed over, one or by the dozen, and what has to be true of every one of them.
+"""A service whose agent transfers callers, one or by the dozen, and checks of every transfer.
 
-    async with handing(agent, desk(name="desk", number=DESK)) as w:
+    async with transfer_world(agent, desk(name="desk", number=DESK)) as w:
         (caller,) = await callers(w, agent)
-        await caller.handed_over()
-        await caller.is_back()
+        await caller.transferred()
+        await caller.resumed()
 
-When it is left, every TwiML that was produced and every REST request has been checked.
+On leaving, it checks every TwiML document that Twilio got, and every REST request.
 """
 
 import asyncio
@@ -36,14 +36,14 @@ REASON, SUMMARY = "a price", "Ann wants forty chairs."
 
 
 def desk(*tables: str, agent: str = AGENT, **one: Any) -> str:
-    """An agent file with these destinations, each the text of a table; without any, with one that
-    has these values."""
+    """The text of an agent file with these destinations, each the text of a table; without any,
+    with one destination that has the values `one`."""
     tables = tables or ("\n".join(f"{key} = {json.dumps(value)}" for key, value in one.items()),)
     return agent + "".join(f"\n[[transfer.destinations]]\n{table}\n" for table in tables)
 
 
-def hands_over(announcement: Reply = ANNOUNCEMENT, **arguments: Any) -> Reply:
-    """A reply that announces a transfer and asks for it. `announcement`: its words and sound."""
+def transfer_reply(announcement: Reply = ANNOUNCEMENT, **arguments: Any) -> Reply:
+    """A reply that announces a transfer and calls the tool. `announcement`: its words and audio."""
     given = {"reason": REASON, "summary": SUMMARY, **arguments}
     return Reply(
         announcement.text,
@@ -55,13 +55,14 @@ def hands_over(announcement: Reply = ANNOUNCEMENT, **arguments: Any) -> Reply:
 
 @dataclass
 class Agent:
-    """What the model says to every caller. `handing`: to one who asks for a human, or to what they
-    say word for word; `answer`: to everything else, and to a tool's result; `back`: when a caller
-    is back."""
+    """What the model says to every caller."""
 
-    handing: Reply | Mapping[str, Reply] = field(default_factory=hands_over)
+    #: To a caller who asks for a human; or by the words that the caller says.
+    transfer: Reply | Mapping[str, Reply] = field(default_factory=transfer_reply)
     hello: Reply = HELLO
+    #: When the call resumes after a transfer.
     back: Reply = BACK
+    #: To everything else, and to a tool's output.
     answer: Reply = ANSWER
 
     def brain(self, turn: Turn) -> Reply:
@@ -70,22 +71,22 @@ class Agent:
             return self.back if returned else self._direct(turn)
         if turn.tool_outputs:
             return self.answer
-        if isinstance(self.handing, Reply):
-            return self.handing if "human" in turn.transcript else self.answer
-        return self.handing.get(turn.transcript, self.answer)
+        if isinstance(self.transfer, Reply):
+            return self.transfer if "human" in turn.transcript else self.answer
+        return self.transfer.get(turn.transcript, self.answer)
 
     def _direct(self, turn: Turn) -> Reply:
-        """The greeting, or an announcement that somebody else asked for."""
+        """The greeting, or the announcement of a transfer that the API ordered."""
         return self.hello if "first time" in turn.instructions else ANNOUNCEMENT
 
 
 def request_of(number: int) -> str:
-    """What the caller of this number says to be handed over."""
+    """What the caller of this number says to be transferred."""
     return f"This is Caller {number:03}, a human please."
 
 
 class Caller:
-    """A call, the session that the model first had for it, and the name that the caller goes by."""
+    """One call. `session`: its first model session. `number`: makes the caller's name."""
 
     def __init__(self, w: World, call: Call, session: Session, number: int, agent: Agent) -> None:
         self.w = w
@@ -93,11 +94,11 @@ class Caller:
         self.session = session
         self.name = f"Caller {number:03}"
         self._agent = agent
-        self._heard_bytes = 0  # before they were handed over
+        self._heard_bytes = 0  # before the transfer
 
     @property
     def request(self) -> str:
-        """What they say to be handed over."""
+        """What the caller says to be transferred."""
         return request_of(int(self.name.split()[1]))
 
     async def greeted(self) -> None:
@@ -105,65 +106,64 @@ class Caller:
         await self.call.wait_quiet()
 
     def says(self, text: str) -> None:
-        """The caller says this, as the model's ears have it."""
+        """The model hears the caller say this."""
         session = self.present_session
         session.start_speech()
         session.stop_speech(text)
 
-    async def is_away(self, times: int = 1) -> None:
-        """Until Twilio dials for the caller, so many times in all."""
+    async def dialed(self, times: int = 1) -> None:
+        """Wait until Twilio has dialled for the caller, this many times in all."""
         await self.call.wait_for(lambda: len(self.call.dialed) >= times)
         self._heard_bytes = len(self.call.heard)
 
-    async def handed_over(self) -> None:
+    async def transferred(self) -> None:
         """The caller is greeted, asks for a human, and Twilio dials."""
         await self.greeted()
         self.says(self.request)
-        await self.is_away()
+        await self.dialed()
 
-    async def is_back(self) -> Session:
-        """Until the agent speaks with them again; the session that it has now."""
+    async def resumed(self) -> Session:
+        """Wait until the caller hears the agent again. Returns the call's present session."""
         await self.call.wait_heard(self._heard_bytes + 1)
         await self.call.wait_quiet(30)
         return self.present_session
 
     @property
     def present_session(self) -> Session:
-        """The last one that was told of this caller, or the first."""
+        """The last session whose items name this caller, or the first."""
         knowing = [s for s in self.w.model.sessions if self.name in str(told(s))]
         return knowing[-1] if knowing else self.session
 
     async def hangs_up(self) -> dict[str, Any]:
-        """The end; the call's record."""
+        """Hang up. Returns the call's record."""
         self.call.hang_up()
         return await self.ended()
 
     async def ended(self) -> dict[str, Any]:
-        """Wait for the end; the call's record."""
+        """Wait for the end. Returns the call's record."""
         await self.call.wait_ended()
         await self.w.settled()
         return await self.w.record(self.call.call_sid)
 
     @property
     def orders(self) -> list[RestRequest]:
-        """What Twilio was ordered about this call."""
+        """The REST requests about this call."""
         return [r for r in self.w.line.rest_requests if self.call.call_sid in r.path]
 
     def asked(self, ending: str) -> list[Exchange]:
-        """What Twilio asked on this call whose URL ends like this."""
+        """Twilio's requests for this call whose URL ends like this."""
         return [r for r in self.call.requests if r.url.endswith(ending)]
 
-    def away_ms(self, ending: str = "/ended") -> float:
-        """How long it took from Twilio's last such request until the agent was heard again, without
-        the time that a busy machine added."""
+    def resume_ms(self, ending: str = "/ended") -> float:
+        """The time from Twilio's last such request to the agent's first audio, without the time
+        that a busy machine added."""
         asked_ms = self.asked(ending)[-1].sent_ms
         heard_ms = min(m.starts_ms for m in self.call.playback.media if m.starts_ms > asked_ms)
         return heard_ms - asked_ms - LATENESS.between_ms(asked_ms, heard_ms)
 
 
 class Lateness:
-    """How late the event loop was: other programs that use its core, and its own work, but no wait
-    of the service's for anything."""
+    """How late the event loop ran its timers, because of other programs and of its own work."""
 
     def __init__(self) -> None:
         self._late: list[tuple[float, float]] = []
@@ -182,7 +182,7 @@ LATENESS = Lateness()
 
 
 async def all_hang_up(everybody: list[Caller]) -> list[dict[str, Any]]:
-    """The end of all calls; their records."""
+    """Hang all calls up. Returns their records."""
     for caller in everybody:
         caller.call.hang_up()
     return [await caller.ended() for caller in everybody]
@@ -193,7 +193,7 @@ def size(*replies: Reply) -> int:
 
 
 def told(session: Session) -> list[tuple[str, str]]:
-    """What a session was told of the conversation so far: (role, text)."""
+    """The messages that were added to a session: (role, text)."""
     items = [event["item"] for event in session.events_of("conversation.item.create")]
     return [
         (item["role"], item["content"][0]["text"]) for item in items if item["type"] == "message"
@@ -201,13 +201,13 @@ def told(session: Session) -> list[tuple[str, str]]:
 
 
 def outputs(session: Session) -> list[str]:
-    """What the tools of a session were answered with."""
+    """The tool outputs that were added to a session."""
     items = [event["item"] for event in session.events_of("conversation.item.create")]
     return [item["output"] for item in items if item["type"] == "function_call_output"]
 
 
 async def callers(w: World, agent: Agent, count: int = 1, **ring: Any) -> list[Caller]:
-    """So many calls, one after the other, and the session of each."""
+    """Ring `count` times, one call after the other, and wait for the session of each."""
     found = []
     for number in range(len(w.model.sessions), len(w.model.sessions) + count):
         call = w.line.ring(**ring)
@@ -220,10 +220,10 @@ def outcomes(record: Mapping[str, Any]) -> list[str]:
 
 
 @asynccontextmanager
-async def handing(
+async def transfer_world(
     agent: Agent, file: str, *, line: Mapping[str, Any] | None = None, **more: Any
 ) -> AsyncIterator[World]:
-    """A world whose wires are checked in the end. `file`: the agent's."""
+    """A world that checks all TwiML and REST requests on leaving. `file`: the agent file."""
     quick = {"ring_scale": 0.02, "gather_scale": 0.02, "hold_ms": 20.0, **(line or {})}
     async with world(RealtimeServer(agent.brain), agent=file, line=quick, **more) as w:
         watching = asyncio.create_task(LATENESS.watch())
@@ -235,7 +235,7 @@ async def handing(
 
 
 def check_wires(w: World) -> None:
-    """Every TwiML is Twilio's, and short enough where it was sent."""
+    """Every TwiML document is valid, and short enough where it was sent over REST."""
     for call in (*w.line.calls.values(), *w.line.children.values()):
         for document in call.twiml_history:
             check_twiml(document)

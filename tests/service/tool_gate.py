@@ -1,4 +1,7 @@
-"""Where the tools of a test's agent and the test meet: a tool says that it runs, and waits."""
+"""Tools that report that they run, and block until the test releases them.
+
+A test calls `arm` first, then `running`, and sets `release`.
+"""
 
 import asyncio
 import threading
@@ -12,45 +15,45 @@ TOOLS = '''
 import asyncio
 
 from app.tools import CallContext, tool
-from tests.service import gate
+from tests.service import tool_gate
 
 
 @tool
 async def wait_for_ever(call: CallContext) -> str:
-    """Never answers."""
-    gate.begun(call.call_sid)
+    """Never returns."""
+    tool_gate.begun(call.call_sid)
     try:
         await asyncio.Event().wait()
     except asyncio.CancelledError:
-        gate.cancelled.add(call.call_sid)
+        tool_gate.cancelled.add(call.call_sid)
         raise
     return "never"
 
 
 @tool
 def hang_in_a_thread(call: CallContext) -> str:
-    """Answers when the gate opens."""
-    gate.begun(call.call_sid)
-    gate.release.wait()
+    """Blocks its thread until the release."""
+    tool_gate.begun(call.call_sid)
+    tool_gate.release.wait()
     return "late"
 
 
 @tool
 async def hold_on(call: CallContext) -> str:
-    """Will not be cancelled before the gate opens."""
-    gate.begun(call.call_sid)
-    opened = asyncio.ensure_future(asyncio.to_thread(gate.release.wait))
+    """Ignores its cancellation until the release."""
+    tool_gate.begun(call.call_sid)
+    opened = asyncio.ensure_future(asyncio.to_thread(tool_gate.release.wait))
     while not opened.done():
         try:
             await asyncio.shield(opened)
         except asyncio.CancelledError:
-            gate.cancelled.add(call.call_sid)
+            tool_gate.cancelled.add(call.call_sid)
     return "late"
 '''
 
 
 def arm() -> None:
-    """Before a test: nothing runs yet."""
+    """Reset everything before a test."""
     global _loop
     _loop = asyncio.get_running_loop()
     _running.clear()
@@ -59,7 +62,7 @@ def arm() -> None:
 
 
 def begun(call_sid: str) -> None:
-    """A tool says that it runs, from whichever thread."""
+    """A tool runs for this call. From any thread."""
     assert _loop is not None
     _loop.call_soon_threadsafe(lambda: _event(call_sid).set())
 
