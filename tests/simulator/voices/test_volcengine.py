@@ -1,11 +1,10 @@
-"""The stand-in for Volcengine, met by the vendor's own demo and by frames written by hand."""
+"""The stand-in for Volcengine, against a client of v1 and frames written by hand."""
 
 import gzip
 import json
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -15,62 +14,75 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from app.simulator.voices.mouth import Plan, Spoken, tones
 from app.simulator.voices.volcengine import VolcengineStandIn
-from tests.simulator.voices import volcengine_demo as demo
+from tests.simulator.voices import volcengine_client as client
 
 TRAFFIC = Path(__file__).parents[2] / "traffic" / "volcengine.json"
 VECTORS: list[dict[str, Any]] = json.loads(TRAFFIC.read_text(encoding="utf-8"))["vectors"]
 V1, V3 = "/api/v1/tts/ws_binary", "/api/v3/tts/bidirection"
-BEARER = {"Authorization": f"Bearer; {demo.TOKEN}"}
 HELLO = "Hello there, caller."
 
 
 def volcengine(**changes: Any) -> VolcengineStandIn:
-    return VolcengineStandIn(**{"token": demo.TOKEN, "app_id": demo.APPID} | changes)
+    return VolcengineStandIn(**{"token": client.TOKEN, "app_id": client.APPID} | changes)
 
 
-# --- the vendor's demo ----------------------------------------------------------------------------
+# --- a client of v1 -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "vector",
-    [vector for vector in VECTORS if "seed_parser_wrote_hex" in vector],
+    [
+        vector
+        for vector in VECTORS
+        if vector["direction"] == "server->client" and vector.get("protocol") != "v3"
+    ],
     ids=lambda vector: vector["name"],
 )
-def test_the_demo_is_transcribed_as_the_vectors_know_it(vector: dict[str, Any]) -> None:
-    file = BytesIO()
-    if "seed_parser_raises" in vector:
-        with pytest.raises(KeyError):
-            demo.parse_response(bytes.fromhex(vector["hex"]), file)
-    else:
-        returned = demo.parse_response(bytes.fromhex(vector["hex"]), file)
-        assert returned is vector["seed_parser_returns"]
-    assert file.getvalue().hex() == vector["seed_parser_wrote_hex"]
+def test_the_client_reads_a_frame_as_its_vector_says(vector: dict[str, Any]) -> None:
+    frame = bytes.fromhex(vector["hex"])
+    if vector.get("expect") == "protocol_error" or vector.get("v3"):
+        with pytest.raises(ValueError):
+            client.read(frame)
+        return
+    read = client.read(frame)
+    assert read.last is vector.get("final", False)
+    assert read.number == vector.get("sequence", vector.get("code"))
+    meant = vector["message"].encode() if "message" in vector else vector.get("payload_hex", "")
+    assert read.payload == (meant if isinstance(meant, bytes) else bytes.fromhex(meant))
 
 
-async def test_the_vendors_demo_gets_a_text_as_a_stream() -> None:
+async def test_a_client_gets_a_text_as_a_stream() -> None:
     async with volcengine() as stand_in:
-        mp3 = await demo.submit(stand_in.url + V1)
-        pcm = await demo.submit(stand_in.url + V1, encoding="pcm", rate=8000, text=HELLO)
+        mp3 = await client.speech(stand_in.url + V1, encoding="mp3", rate=None)
+        pcm = await client.speech(stand_in.url + V1, text=HELLO)
 
     assert mp3.startswith(b"ID3")
-    assert mp3.endswith(tones("字节跳动语音合成。", 24000).pcm)
+    assert mp3.endswith(tones(client.TEXT, 24000).pcm)
     assert pcm == tones(HELLO, 8000).pcm
     assert [said.whole for said in stand_in.heard.said] == [True, True]
 
 
-async def test_the_vendors_demo_gets_a_text_whole() -> None:
+async def test_a_client_gets_a_text_in_one_frame() -> None:
     async with volcengine() as stand_in:
-        assert (await demo.query(stand_in.url + V1)).startswith(b"ID3")
-        pcm = await demo.query(stand_in.url + V1, encoding="pcm", rate=16000, text=HELLO)
+        mp3 = await client.speech(stand_in.url + V1, "query", encoding="mp3")
+        pcm = await client.speech(stand_in.url + V1, "query", rate=16000, text=HELLO)
 
+    assert mp3.startswith(b"ID3")
     assert pcm == tones(HELLO, 16000).pcm
 
 
-async def test_the_vendors_demo_passes_over_timestamps() -> None:
-    async with volcengine() as stand_in:
-        pcm = await demo.submit(stand_in.url + V1, encoding="pcm", rate=8000, with_timestamp=1)
+async def test_a_query_is_answered_with_a_single_frame() -> None:
+    async with volcengine() as stand_in, v1_socket(stand_in) as socket:
+        await socket.send(client.request("query"))
+        (only,) = await frames(socket)
+    assert client.read(only).payload == tones(client.TEXT, 8000).pcm
 
-    assert pcm == tones("字节跳动语音合成。", 8000).pcm
+
+async def test_a_client_skips_timestamps() -> None:
+    async with volcengine() as stand_in:
+        pcm = await client.speech(stand_in.url + V1, text="好的,请稍等。", with_timestamp=1)
+
+    assert pcm == tones("好的,请稍等。", 8000).pcm
 
 
 # --- v1 -------------------------------------------------------------------------------------------
@@ -78,7 +90,9 @@ async def test_the_vendors_demo_passes_over_timestamps() -> None:
 
 @asynccontextmanager
 async def v1_socket(stand_in: VolcengineStandIn) -> AsyncIterator[ClientConnection]:
-    async with connect(stand_in.url + V1, additional_headers=BEARER, max_size=None) as socket:
+    async with connect(
+        stand_in.url + V1, additional_headers=client.BEARER, max_size=None
+    ) as socket:
         yield socket
 
 
@@ -96,7 +110,7 @@ async def test_an_acknowledgment_comes_first_and_the_last_number_is_negative() -
     plan = Plan(chunk_ms=200)
     async with volcengine(plan=lambda _: plan) as stand_in, v1_socket(stand_in) as socket:
         assert socket.response is not None and socket.response.headers["X-Tt-Logid"]
-        await socket.send(demo.full_client_request("submit", encoding="pcm", rate=8000, text=HELLO))
+        await socket.send(client.request(text=HELLO))
         ack, *rest = await frames(socket)
 
     assert ack == b"\x11\xb0\x00\x00"
@@ -108,9 +122,9 @@ async def test_an_acknowledgment_comes_first_and_the_last_number_is_negative() -
     assert set(sizes[:-1]) == {200 * 16}
 
 
-async def test_answers_are_compressed_if_they_shall_be() -> None:
+async def test_answers_are_compressed_when_configured() -> None:
     async with volcengine(gzip=True) as stand_in, v1_socket(stand_in) as socket:
-        request = demo.full_client_request("submit", encoding="pcm", with_timestamp=1, text=HELLO)
+        request = client.request(rate=None, with_timestamp=1, text=HELLO)
         await socket.send(request)
         _, frontend, *rest = await frames(socket)
 
@@ -129,7 +143,7 @@ REFUSED: list[tuple[int, dict[str, Any]]] = [
     (3001, {"text_type": "html"}),
     (3001, {"voice_type": ""}),
     (3001, {"reqid": 7}),
-    (3050, {"voice_type": "nobody"}),
+    (3050, {"voice_type": "unknown"}),
     (3010, {"text": "字" * 342}),
     (3011, {"text": "。。!? 👋"}),
     (3011, {"text": ""}),
@@ -138,9 +152,8 @@ REFUSED: list[tuple[int, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("code", "changes"), REFUSED, ids=str)
 async def test_a_wrong_request_is_refused_with_its_code(code: int, changes: dict[str, Any]) -> None:
-    async with volcengine(voices=[demo.VOICE]) as stand_in, v1_socket(stand_in) as socket:
-        arguments = {"operation": "submit"} | changes
-        await socket.send(demo.full_client_request(**arguments))
+    async with volcengine(voices=[client.VOICE]) as stand_in, v1_socket(stand_in) as socket:
+        await socket.send(client.request(**changes))
         (error,) = await frames(socket)
         assert json.loads(error[12:])["code"] == code
         assert int.from_bytes(error[4:8], "big") == code
@@ -150,7 +163,7 @@ async def test_a_wrong_request_is_refused_with_its_code(code: int, changes: dict
 
 
 async def test_a_request_id_is_taken_once() -> None:
-    request = demo.full_client_request("submit")
+    request = client.request()
     async with volcengine() as stand_in:
         for code in (None, 3006):
             async with v1_socket(stand_in) as socket:
@@ -159,9 +172,9 @@ async def test_a_request_id_is_taken_once() -> None:
                 assert code is None or int.from_bytes(last[4:8], "big") == code
 
 
-async def test_another_application_is_refused_as_the_vendor_does() -> None:
+async def test_another_application_is_refused_with_the_services_own_words() -> None:
     async with volcengine(app_id="another") as stand_in, v1_socket(stand_in) as socket:
-        await socket.send(demo.full_client_request("submit"))
+        await socket.send(client.request())
         (error,) = await frames(socket)
     assert b"requested grant not found" in error
 
@@ -176,13 +189,13 @@ async def test_what_is_no_request_is_refused(broken: bytes | str) -> None:
 @pytest.mark.parametrize(
     "header", ["Bearer TOKEN_PLACEHOLDER", "Bearer; wrong", "Bearer;", "", "TOKEN_PLACEHOLDER"]
 )
-async def test_nobody_comes_in_without_the_semicolon_and_the_token(header: str) -> None:
+async def test_a_v1_handshake_without_the_semicolon_and_the_token_gets_401(header: str) -> None:
     async with volcengine() as stand_in:
         with pytest.raises(InvalidStatus) as refused:
             await connect(stand_in.url + V1, additional_headers={"Authorization": header})
         assert refused.value.response.status_code == 401
         with pytest.raises(InvalidStatus) as lost:
-            await connect(stand_in.url + "/elsewhere", additional_headers=BEARER)
+            await connect(stand_in.url + "/elsewhere", additional_headers=client.BEARER)
         assert lost.value.response.status_code == 404
     assert stand_in.heard.connections == 0
 
@@ -190,9 +203,9 @@ async def test_nobody_comes_in_without_the_semicolon_and_the_token(header: str) 
 async def test_a_second_request_before_the_first_has_ended_is_refused() -> None:
     async with volcengine(plan=lambda _: Plan(speed=0.01)) as stand_in:
         async with v1_socket(stand_in) as socket:
-            await socket.send(demo.full_client_request("submit"))
+            await socket.send(client.request())
             await stand_in.until(lambda heard: heard.said and heard.said[0].sent_bytes)
-            await socket.send(demo.full_client_request("submit"))
+            await socket.send(client.request())
             assert b"one request at a time" in (await frames(socket))[-1]
         await stand_in.until(lambda heard: heard.said[0].dropped)
 
@@ -200,16 +213,16 @@ async def test_a_second_request_before_the_first_has_ended_is_refused() -> None:
 async def test_requests_follow_each_other_on_a_connection() -> None:
     async with volcengine() as stand_in, v1_socket(stand_in) as socket:
         for _ in range(3):
-            await socket.send(demo.full_client_request("submit"))
+            await socket.send(client.request())
             assert (await frames(socket))[-1][1] == 0xB3
     assert stand_in.heard.connections == 1
     assert len(stand_in.heard.said) == 3
 
 
-async def test_who_hangs_up_in_mid_speech_is_noted() -> None:
+async def test_a_client_that_disconnects_in_mid_speech_is_noted() -> None:
     async with volcengine(plan=lambda _: Plan(speed=0.01)) as stand_in:
         async with v1_socket(stand_in) as socket:
-            await socket.send(demo.full_client_request("submit"))
+            await socket.send(client.request())
             await stand_in.until(lambda heard: heard.said and heard.said[0].sent_bytes)
         await stand_in.until(lambda heard: heard.said[0].dropped)
         (said,) = stand_in.heard.said
@@ -218,12 +231,11 @@ async def test_who_hangs_up_in_mid_speech_is_noted() -> None:
 
 
 async def test_a_plan_that_fails_fails_where_it_says() -> None:
-    request = {"encoding": "pcm", "rate": 8000, "text": HELLO}
     for fault, code in (("refuse", 3003), ("error", 3031), ("drop", None)):
         plan = Plan(fault=fault, fault_after_bytes=1000)  # type: ignore[arg-type]
         async with volcengine(plan=lambda _, plan=plan: plan) as stand_in:
             async with v1_socket(stand_in) as socket:
-                await socket.send(demo.full_client_request("submit", **request))
+                await socket.send(client.request(text=HELLO))
                 if code is None:
                     with pytest.raises(ConnectionClosed):
                         await frames(socket)
@@ -233,13 +245,13 @@ async def test_a_plan_that_fails_fails_where_it_says() -> None:
         assert sent == ([] if fault == "refuse" else [1000])
 
 
-async def test_a_mouth_that_breaks_is_no_secret() -> None:
+async def test_an_exception_of_the_mouth_is_raised_to_the_test() -> None:
     def mute(_text: str, _hz: int) -> Spoken:
         raise OSError("no espeak here")
 
     with pytest.raises(OSError, match="no espeak here"):
         async with volcengine(mouth=mute) as stand_in, v1_socket(stand_in) as socket:
-            await socket.send(demo.full_client_request("submit"))
+            await socket.send(client.request())
             with pytest.raises(ConnectionClosed):
                 await frames(socket)
 
@@ -247,12 +259,12 @@ async def test_a_mouth_that_breaks_is_no_secret() -> None:
 # --- v3 -------------------------------------------------------------------------------------------
 
 KEYS = {
-    "X-Api-App-Key": demo.APPID,
-    "X-Api-Access-Key": demo.TOKEN,
+    "X-Api-App-Key": client.APPID,
+    "X-Api-Access-Key": client.TOKEN,
     "X-Api-Resource-Id": "seed-tts-2.0",
     "X-Api-Connect-Id": "00000000-0000-4000-8000-000000000001",
 }
-PARAMS = {"speaker": demo.VOICE, "audio_params": {"format": "pcm", "sample_rate": 8000}}
+PARAMS = {"speaker": client.VOICE, "audio_params": {"format": "pcm", "sample_rate": 8000}}
 
 
 def event(number: int, session: str = "", **body: Any) -> bytes:
@@ -331,7 +343,7 @@ async def test_a_canceled_session_says_nothing_more_and_leaves_room_for_another(
 
 
 async def test_the_new_consoles_key_is_enough() -> None:
-    only = {"X-Api-Key": demo.TOKEN, "X-Api-Resource-Id": "seed-tts-1.0"}
+    only = {"X-Api-Key": client.TOKEN, "X-Api-Resource-Id": "seed-tts-1.0"}
     async with volcengine() as stand_in:
         async with connect(stand_in.url + V3, additional_headers=only) as socket:
             await socket.send(event(1))
@@ -347,7 +359,9 @@ async def test_the_new_consoles_key_is_enough() -> None:
         ({"X-Api-Resource-Id": ""}, 400),
     ],
 )
-async def test_nobody_comes_in_without_the_keys(wrong: dict[str, str], status: int) -> None:
+async def test_a_v3_handshake_without_the_keys_is_refused(
+    wrong: dict[str, str], status: int
+) -> None:
     async with volcengine() as stand_in:
         with pytest.raises(InvalidStatus) as refused:
             await connect(stand_in.url + V3, additional_headers=KEYS | wrong)
