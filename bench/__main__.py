@@ -11,22 +11,18 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from bench import (
-    lifetimes,
-    load,
-    lost_lines,
-    omissions,
-    report,
-    silences,
-    sound,
-    strangers,
-    truth,
-    voices,
-    voices_cost,
-)
-from bench.attacks import ATTACKS
-from bench.load import Measurement, Plan
+from bench import sound, truth
+from bench.load import report
+from bench.load import run as load
+from bench.load.run import Measurement, Plan
 from bench.process import CORES, RELAY, SERVICE, Subject, pin
+from bench.silences import lost_lines, omissions
+from bench.silences import run as silences
+from bench.strangers import lifetimes
+from bench.strangers import run as strangers
+from bench.strangers.attacks import ATTACKS
+from bench.voices import cost as voices_cost
+from bench.voices import run as voices
 
 WIDE = 250  # characters
 BARGE_IN = Plan(calls=50, seconds=20)
@@ -36,9 +32,9 @@ Puts calls on the service and on a bare relay, one after the other, and compares
 
 The load plays both ends: N telephones at Twilio and the Realtime model, over loopback, without
 TLS. Every caller sends a frame each 20 ms, is answered every 4 s, and interrupts every third
-answer. The relay (bench/relay.py) is the least that a Python process can do as a bridge, so a ratio
-says what the service's own work costs, on any machine. Each run starts its subject afresh on a
-core of its own; compare figures of one run only, and let nothing else work meanwhile.
+answer. The relay (bench/load/relay.py) is the least that a Python process can do as a bridge, so a
+ratio says what the service's own work costs, on any machine. Each run starts its subject afresh on
+a core of its own; compare figures of one run only, and let nothing else work meanwhile.
 """
 
 LIMITS = f"""\

@@ -57,7 +57,7 @@ class Subject:
 
 RELAY = Subject(
     "relay",
-    ("-m", "bench.relay", "--port", "{port}")
+    ("-m", "bench.load.relay", "--port", "{port}")
     + ("--model-url", "ws://127.0.0.1:{model_port}/v1/realtime?model=bench"),
     webhook=False,
 )

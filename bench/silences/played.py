@@ -16,7 +16,7 @@ from picows import WSListener, WSUpgradeRequest
 from bench import stamps
 from bench.ledger import Ledger
 from bench.model import ClientEvent, Model, new_id, now_ms
-from bench.voices_model import Piece, WritingSession
+from bench.voices.model import Piece, WritingSession
 
 SPEECH_MS = 300.0
 WORD_MS = 20.0

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 
-from bench.attacks import ANSWER_UNREAD, FORM, GET, UPGRADE, WHOLE
-from bench.door import Door
 from bench.process import SERVICE, ready, running
-from bench.talk import TalkLedger, TalkModel
+from bench.strangers.attacks import ANSWER_UNREAD, FORM, GET, UPGRADE, WHOLE
+from bench.strangers.door import Door
+from bench.strangers.talk import TalkLedger, TalkModel
 
 EACH = 3
 MOST_ASKED = 200  # times 500

@@ -23,9 +23,9 @@ from bench.line import ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL
 from bench.process import ready, running
 from bench.samples import percentile
 from bench.truth import CONDITIONS
-from bench.voices_stories import by_heart, learn, length_ms, stories
-from bench.voices_ways import Way
-from bench.voices_words import (
+from bench.voices.stories import by_heart, learn, length_ms, stories
+from bench.voices.ways import Way
+from bench.voices.words import (
     Piece,
     foreign_bytes,
     pieces_by_text,

@@ -1,7 +1,7 @@
 """Every wish for words, met by every form of an answer without sound: what becomes of the caller.
 
 Each cell is a call of its own; the services, one for each agent that is needed, take them side by
-side. The Realtime server is bench/played.py; an external voice is a stand-in that hums.
+side. The Realtime server is bench/silences/played.py; an external voice is a stand-in that hums.
 """
 
 import asyncio
@@ -11,11 +11,11 @@ from math import inf
 
 import msgspec
 
-from bench import stage
-from bench.forms import FORMS, Speaker
-from bench.played import Cell
-from bench.silent_calls import Outcome, Place, hold
-from bench.wishes import WISHES, Phone
+from bench.silences import stage
+from bench.silences.calls import Outcome, Place, hold
+from bench.silences.forms import FORMS, Speaker
+from bench.silences.played import Cell
+from bench.silences.wishes import WISHES, Phone
 
 AT_ONCE = 100
 NEW_EVERY_S = 0.05

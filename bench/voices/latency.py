@@ -20,8 +20,8 @@ from bench.line import Line, Metronome, ProbedLine
 from bench.model import now_ms
 from bench.process import Process, busy_s, ready, running, weigh
 from bench.samples import percentile
-from bench.voices_model import END_MS, PROBE, WritingModel, WritingSession, hum
-from bench.voices_ways import Way
+from bench.voices.model import END_MS, PROBE, WritingModel, WritingSession, hum
+from bench.voices.ways import Way
 
 LIMIT_MS = 15.0
 BESIDE = 20  # calls that talk, in the second half

@@ -9,11 +9,11 @@ from math import inf
 from typing import Any
 
 from app.simulator.twilio import Call, CallEnded
-from bench import stage
 from bench.model import new_id, now_ms
-from bench.played import Cell, PlayedSession, Step, words_of
-from bench.silent_calls import LOOK_S, first_words_ms, read_record
-from bench.wishes import Phone, greeted, ring, spoken_to
+from bench.silences import stage
+from bench.silences.calls import LOOK_S, first_words_ms, read_record
+from bench.silences.played import Cell, PlayedSession, Step, words_of
+from bench.silences.wishes import Phone, greeted, ring, spoken_to
 
 WITHIN_MS = 4000.0
 HEADINGS = ("a server that leaves out", "what has to happen", "ms", "")

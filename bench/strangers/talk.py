@@ -6,12 +6,12 @@ from array import array
 import aiohttp
 from picows import WSListener, WSUpgradeRequest
 
-from bench.gaps import Span, Stalls, gap_ms
 from bench.ledger import Answer, Call, Ledger
 from bench.line import Line, Metronome, ProbedLine
 from bench.model import Model, ModelSession, now_ms
 from bench.samples import Samples
 from bench.stamps import FRAME_BYTES
+from bench.strangers.gaps import Span, Stalls, gap_ms
 
 ANSWER_FRAMES = 125  # 2.5 s of every 4
 STALLED_MS = 2.0  # the load's own timers are not blamed for less

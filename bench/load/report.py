@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from bench.load import Measurement
+from bench.load.run import Measurement
 
 CPU_RATIO = 3.5
 P50_MS = 0.5

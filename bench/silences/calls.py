@@ -13,11 +13,11 @@ import aiohttp
 from app.simulator.twilio import Call, CallEnded
 from app.simulator.twilio.media.playback import PlayedMedia
 from bench import stamps
-from bench.forms import Form, Speaker
 from bench.model import now_ms
-from bench.played import Cell, PlayedSession, is_unspoken
 from bench.process import API_TOKEN
-from bench.wishes import Phone, Wish
+from bench.silences.forms import Form, Speaker
+from bench.silences.played import Cell, PlayedSession, is_unspoken
+from bench.silences.wishes import Phone, Wish
 
 WORDS_MS = 6000.0  # where the second try answers
 SOUND_MS = 8000.0  # where none does

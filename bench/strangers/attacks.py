@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
 
-from bench.door import Connection, Door
 from bench.line import PUBLIC_URL, Line
+from bench.strangers.door import Connection, Door
 
 MANY = 300  # sockets at once ...
 FEW_DESCRIPTORS = 256  # ... for a service that may have so many files and sockets

@@ -1,5 +1,5 @@
 """Answers without sound: every form in which a Realtime server, or a voice, leaves a caller in
-silence. Each is played by a session (bench/played.py) in place of the response that is asked for.
+silence. Each is played by a session (bench/silences/played.py) in place of the response that is asked for.
 """
 
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from math import inf
 from typing import Literal
 
 from bench.model import now_ms
-from bench.played import UNSPOKEN, PlayedSession, Step, words_of
+from bench.silences.played import UNSPOKEN, PlayedSession, Step, words_of
 
 WORDS = f"{UNSPOKEN} words of the agent."
 BROKEN_OFF_TENTHS = 3

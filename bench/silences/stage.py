@@ -16,14 +16,14 @@ from app.simulator.speech import Word
 from app.simulator.twilio import PhoneLine
 from app.simulator.voices.http import HttpStandIn
 from app.simulator.voices.mouth import Mouth, Spoken
-from bench.forms import Speaker
 from bench.ledger import Ledger
 from bench.line import ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL
-from bench.played import Cell, PlayedModel
 from bench.process import AGENT_FILE, SERVICE, free_port, ready, running
-from bench.proxy import Proxy
-from bench.voices_ways import SECRET
-from bench.wishes import AGENT, PROFILES, SETTINGS, TOOLS, Phone
+from bench.silences.forms import Speaker
+from bench.silences.played import Cell, PlayedModel
+from bench.silences.proxy import Proxy
+from bench.silences.wishes import AGENT, PROFILES, SETTINGS, TOOLS, Phone
+from bench.voices.ways import SECRET
 
 TONE_HZ, TONE_MS = 1000, 1200
 

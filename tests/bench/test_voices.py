@@ -7,13 +7,13 @@ import pytest
 from app.audio import ulaw_encode
 from app.simulator.speech import Word
 from app.simulator.voices.mouth import Said, Spoken, tones
-from bench import voices_cost
-from bench.voices_cost import Cost
-from bench.voices_heard import Heard
-from bench.voices_latency import Added
-from bench.voices_model import ANSWER_MS, PROBE, PROBE_MS, WRITTEN, hum
-from bench.voices_stories import stories
-from bench.voices_words import (
+from bench.voices import cost as voices_cost
+from bench.voices.cost import Cost
+from bench.voices.heard import Heard
+from bench.voices.latency import Added
+from bench.voices.model import ANSWER_MS, PROBE, PROBE_MS, WRITTEN, hum
+from bench.voices.stories import stories
+from bench.voices.words import (
     Piece,
     foreign_bytes,
     piece,

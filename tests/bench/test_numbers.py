@@ -3,8 +3,9 @@
 import msgspec
 import pytest
 
-from bench import line, report
-from bench.load import Measurement
+from bench import line
+from bench.load import report
+from bench.load.run import Measurement
 from bench.process import cpu_seconds
 from bench.samples import Samples, Summary, percentile
 

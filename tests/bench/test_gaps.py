@@ -4,7 +4,7 @@ from math import inf
 
 import pytest
 
-from bench.gaps import Stalls, gap_ms
+from bench.strangers.gaps import Stalls, gap_ms
 
 EVER = (-inf, 10_000.0)
 

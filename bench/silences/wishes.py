@@ -10,8 +10,8 @@ import aiohttp
 
 from app.simulator.twilio import Call, Callee, PhoneLine
 from app.simulator.twilio.media.stream import CallerVoice
-from bench.played import Cell, PlayedSession, Step
 from bench.process import API_TOKEN
+from bench.silences.played import Cell, PlayedSession, Step
 from bench.stamps import silent_frame
 
 HUMAN = "+14155550111"

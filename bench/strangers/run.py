@@ -1,7 +1,7 @@
 """What strangers at the port cost those who talk: each attack beside 20 live calls, and the same
 run without it; then a stop, with all that the stranger left hanging on the port.
 
-The attacker is a process of its own, at the lowest priority (bench/attacker.py). In the undisturbed
+The attacker is a process of its own, at the lowest priority (bench/strangers/attacker.py). In the undisturbed
 window it sends the same to itself, so that the machine has the same to do.
 """
 
@@ -16,9 +16,6 @@ from pathlib import Path
 
 import msgspec
 
-from bench.attacker import Sockets
-from bench.attacks import Attack
-from bench.desk import Desk
 from bench.ledger import Call
 from bench.line import Line
 from bench.model import now_ms
@@ -37,7 +34,10 @@ from bench.process import (
     running,
     weigh,
 )
-from bench.talk import Newcomers, TalkLedger, TalkMetronome, TalkModel, dial
+from bench.strangers.attacker import Sockets
+from bench.strangers.attacks import Attack
+from bench.strangers.desk import Desk
+from bench.strangers.talk import Newcomers, TalkLedger, TalkMetronome, TalkModel, dial
 
 CALLS = 20
 SETTLE_S = 2.0
@@ -173,7 +173,7 @@ class Attacker:
 @asynccontextmanager
 async def attacking(attack: Attack, port: int, *, innocent: bool) -> AsyncIterator[Attacker]:
     """An attack that begins now. Its sockets are gone with the context."""
-    arguments = ["-m", "bench.attacker", attack.name, "--port", str(port)]
+    arguments = ["-m", "bench.strangers.attacker", attack.name, "--port", str(port)]
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *arguments,

@@ -12,13 +12,13 @@ from math import inf
 import aiohttp
 
 from app.simulator.twilio import Call, CallEnded
-from bench import stage
 from bench.ledger import Ledger
 from bench.model import now_ms
-from bench.played import Cell, PlayedModel, PlayedSession, words_of
-from bench.proxy import Manner, Proxy
-from bench.silent_calls import LOOK_S, first_words_ms, read_record
-from bench.wishes import Phone, spoken_to
+from bench.silences import stage
+from bench.silences.calls import LOOK_S, first_words_ms, read_record
+from bench.silences.played import Cell, PlayedModel, PlayedSession, words_of
+from bench.silences.proxy import Manner, Proxy
+from bench.silences.wishes import Phone, spoken_to
 
 ASKS_AFTER_S = (0.5, 2.5, 5.0, 20.0, 62.0)
 CUTS, GOOD_S = 7, 62.0  # a limit on failures counts those of a minute

@@ -5,11 +5,12 @@ from base64 import b64decode
 import pytest
 
 from app.audio import HOLD_TONE, silence, tone, ulaw_encode
-from bench import forms, stage, stamps, wishes
-from bench.forms import FORMS
-from bench.played import UNSPOKEN, is_unspoken
-from bench.silent_calls import Outcome, Place, is_speech
-from bench.wishes import WISHES
+from bench import stamps
+from bench.silences import forms, stage, wishes
+from bench.silences.calls import Outcome, Place, is_speech
+from bench.silences.forms import FORMS
+from bench.silences.played import UNSPOKEN, is_unspoken
+from bench.silences.wishes import WISHES
 
 REPLY = next(wish for wish in WISHES if wish.name == "reply")
 SILENT = FORMS[0]

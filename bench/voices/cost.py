@@ -20,8 +20,8 @@ from app.simulator.voices.mouth import Plan
 from bench.ledger import Call, Ledger
 from bench.line import NO_ANSWER, Line, Metronome
 from bench.process import busy_s, ready, running, weigh
-from bench.voices_model import WritingModel, hum
-from bench.voices_ways import HTTP_WIDE, NATIVE, WAYS, Way
+from bench.voices.model import WritingModel, hum
+from bench.voices.ways import HTTP_WIDE, NATIVE, WAYS, Way
 
 CALLS = 50
 SECONDS = 6.0

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.attacker import Sockets
-from bench.attacks import ATTACKS
-from bench.strangers import CALLS, Outcome, Window, complete_records
-from bench.talk import Newcomers, TalkLedger
+from bench.strangers.attacker import Sockets
+from bench.strangers.attacks import ATTACKS
+from bench.strangers.run import CALLS, Outcome, Window, complete_records
+from bench.strangers.talk import Newcomers, TalkLedger
 
 
 def window(*, gap_ms: float = 5, answered_ms: float = 20, log_bytes: int = 5000) -> Window:

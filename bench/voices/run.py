@@ -11,9 +11,11 @@ from dataclasses import dataclass
 
 import uvloop
 
-from bench import voices_cost, voices_heard, voices_latency
 from bench.process import CORES, pin
-from bench.voices_ways import WAYS
+from bench.voices import cost as voices_cost
+from bench.voices import heard as voices_heard
+from bench.voices import latency as voices_latency
+from bench.voices.ways import WAYS
 
 PARTS = ("heard", "added", "cost")
 RUNS = 2

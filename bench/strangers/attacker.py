@@ -1,4 +1,4 @@
-"""`python -m bench.attacker NAME --port PORT`: one attack, in a process of its own.
+"""`python -m bench.strangers.attacker NAME --port PORT`: one attack, in a process of its own.
 
 Prints "done" when the attack is over, keeps its sockets, says how they are for each line on stdin,
 and goes at the end of stdin. `--innocent` sends the same to a sink in this process.
@@ -14,9 +14,9 @@ from contextlib import suppress
 import msgspec
 import uvloop
 
-from bench import sink
-from bench.attacks import ATTACKS, Attack
-from bench.door import Door
+from bench.strangers import sink
+from bench.strangers.attacks import ATTACKS, Attack
+from bench.strangers.door import Door
 
 MOST_S = 12.0
 
