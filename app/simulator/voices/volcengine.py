@@ -1,4 +1,4 @@
-"""A stand-in for Volcengine's speech service on the loopback: both of its wires on one port.
+"""A stand-in for Volcengine's speech service on the loopback: v1 and v3 on one port.
 
 async with VolcengineStandIn(token="t0ken") as volcengine:
     ...  # point the voice's url at volcengine.url
@@ -31,12 +31,20 @@ _library_logger.setLevel(logging.INFO)
 
 
 class VolcengineStandIn:
-    """Listens inside `async with`. `app_id`, `token`: what a client must show (`X-Api-Key` is the
-    token, too); empty takes anything. `port`: 0 takes a free one. `gzip`: answers are compressed.
-    `encoding`: answers are in this one whatever was asked for. `voices`: those that there are;
-    empty has every one. `once`: a connection takes one text, as some of the vendor's pages say.
+    """Listens inside `async with`.
 
-    Leaving `async with` without another error raises the first thing that `mouth` or `plan` raised.
+    Leaving `async with` without another error raises the first exception of `mouth` or `plan`.
+
+    Args:
+        mouth: the voice.
+        plan: how each text is said.
+        token: the access token, also accepted as `X-Api-Key`; empty: every token.
+        app_id: the application; empty: every application.
+        port: 0 takes a free one.
+        gzip: compress answers.
+        encoding: the encoding of all answers; empty: the requested one.
+        voices: the voices that exist; empty: every one.
+        once: close a connection after one text, as some pages of the documentation say.
     """
 
     def __init__(
@@ -63,13 +71,13 @@ class VolcengineStandIn:
 
     @property
     def url(self) -> str:
-        """Where it listens; clients add the path of a wire."""
+        """The URL without a path; clients add the path of v1 or v3."""
         if self._server is None:
-            raise RuntimeError("the stand-in does not listen; enter it with async with")
+            raise RuntimeError("the stand-in does not listen; use it in `async with`")
         return f"ws://{_HOST}:{next(iter(self._server.sockets)).getsockname()[1]}"
 
     async def until(self, condition: Callable[[Heard], object]) -> None:
-        """Wait until something holds, looked at after every change."""
+        """Wait for a condition, checked after every change of `heard`."""
         while not condition(self.heard):
             await self._desk.news()
 
@@ -108,7 +116,7 @@ class VolcengineStandIn:
         await talk(socket, self._desk, once=self._once).run()
 
     def _door(self, socket: ServerConnection, request: Request) -> Response | None:
-        """An HTTP answer for whoever may not come in."""
+        """The HTTP response that refuses a handshake; None: it is accepted."""
         if request.path not in (V1_PATH, V3_PATH):
             return socket.respond(HTTPStatus.NOT_FOUND, "no such path\n")
         known = self._known_v1(request) if request.path == V1_PATH else self._known_v3(request)

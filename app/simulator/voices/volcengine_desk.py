@@ -1,6 +1,6 @@
-"""What both wires of the Volcengine stand-in share: what is said, how fast, and the faults.
+"""What v1 and v3 of the Volcengine stand-in share: the sound, its pace and its faults.
 
-A wire brings the frames; the desk brings the sound to put into them.
+The wires build frames; the desk supplies the sound for them.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ _TO_BE_SAID = re.compile(r"[^\W_]")
 
 
 class Refusal(Exception):
-    """A request that the service does not take. `code`: as the wire in question has it."""
+    """A request that the service refuses. `code`: an error code of the wire."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
@@ -30,7 +30,7 @@ class Refusal(Exception):
 
 
 class Broken(Exception):
-    """The plan's fault is due: error or drop."""
+    """The fault of the plan is due: error or drop."""
 
     def __init__(self, fault: str) -> None:
         super().__init__(fault)
@@ -39,9 +39,7 @@ class Broken(Exception):
 
 @dataclass(slots=True)
 class Desk:
-    """`app_id`, `token`: what a client must show; empty takes anything. `gzip`: answers are
-    compressed. `encoding`: answers are in this one whatever was asked for. `voices`: those that
-    there are; empty has every one. `failures`: what went wrong in the stand-in itself."""
+    """The stand-in's settings and its record; see `VolcengineStandIn`."""
 
     mouth: Mouth
     plan: PlanFor
@@ -51,22 +49,24 @@ class Desk:
     encoding: str
     voices: frozenset[str]
     heard: Heard = field(default_factory=Heard)
+    #: Exceptions of `mouth` and `plan`.
     failures: list[Exception] = field(default_factory=list)
+    #: Request ids and session ids, each valid once.
     used_ids: set[str] = field(default_factory=set)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def tell(self) -> None:
-        """Something has changed in `heard`."""
+        """Wake those who wait in `news`: `heard` has changed."""
         self._news.set()
 
     async def news(self) -> None:
-        """Wait for the next change."""
+        """Wait for the next change of `heard`."""
         self._news.clear()
         await self._news.wait()
 
     async def listen(self, text: str, hz: int) -> Said:
-        """Note a text, and think of its sound."""
-        # in a thread, because espeak takes its time
+        """Record a text and synthesize its sound."""
+        # In a thread, because espeak-ng would block the event loop.
         spoken = await asyncio.to_thread(self.mouth, _TAG.sub("", text), hz)
         said = Said(text, spoken, hz)
         self.heard.said.append(said)
@@ -82,11 +82,13 @@ class Desk:
         *,
         at_once: bool = False,
     ) -> None:
-        """Send the sound as planned, with whether it was the last of it. `at_once`: in one piece,
-        when all of it is made. A stall lasts until somebody ends it.
+        """Send the sound as planned. A stall lasts until the task is cancelled.
+
+        `send`: takes a chunk and whether it is the last one. `at_once`: send one chunk, when all of
+        the sound is ready.
 
         Raises:
-            Broken: a fault.
+            Broken: a fault of the plan; end the request with it.
         """
         loop = asyncio.get_running_loop()
         pcm = said.spoken.pcm
@@ -123,17 +125,18 @@ class Desk:
 
 
 def nothing_to_say(text: str) -> bool:
+    """Whether the text has no letter and no digit outside of tags."""
     return _TO_BE_SAID.search(_TAG.sub("", text)) is None
 
 
 def within(value: object, low: float, high: float) -> bool:
-    """Whether it is a number, and not too small or too large."""
+    """Whether it is a number between `low` and `high`."""
     return isinstance(value, int | float) and low <= value <= high
 
 
 def container(encoding: str, hz: int, size: int) -> bytes:
-    """What stands in front of the sound. Only `pcm` and `wav` are what they should be; what the
-    others hold behind their first bytes is PCM again, for nobody to play."""
+    """The bytes before the sound. `pcm` and `wav` are valid; the other encodings are PCM behind the
+    first bytes of such a file, which no player can play."""
     match encoding:
         case "wav":
             head = struct.pack("<4sI4s4sIHHIIHH", b"RIFF", 36 + size, b"WAVE", b"fmt ", 16, 1, 1,

@@ -1,6 +1,6 @@
-"""The stand-in's side of Volcengine's `ws_binary`: strict about requests, one after the other.
+"""Volcengine's v1 (`ws_binary`), the server's side: strict about requests, one after the other.
 
-Written from the vendor's documentation alone and shares nothing with the bridge's own codec.
+Written from the protocol alone; it shares no code with the bridge's codec.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ _ACK = b"\x11\xb0\x00\x00"
 
 
 class RequestTalk:
-    """One connection. `once`: it takes a single request, and then is closed."""
+    """One connection. `once`: close it after one request."""
 
     def __init__(self, socket: ServerConnection, desk: Desk, *, once: bool) -> None:
         self._socket = socket
@@ -95,7 +95,7 @@ class RequestTalk:
             raise Refusal(3003, "quota exceeded for types: concurrency")
         said = self._said = await self._desk.listen(request["text"], sound.get("rate", 24000))
         query = request["operation"] == "query"
-        if not query:  # the demo's query reads a single frame
+        if not query:  # a query is answered with a single frame
             await self._socket.send(_ACK)
         if request.get("with_timestamp"):
             await self._socket.send(self._frame(0xC0, 1, b"", json.dumps(_timestamps(said))))
@@ -125,7 +125,7 @@ class RequestTalk:
             await self._socket.close()
 
     def _checked(self, body: dict[str, Any]) -> dict[str, Any]:
-        """The request, if there is nothing to say against it."""
+        """The request. Raises Refusal if it is wrong."""
         desk = self._desk
         app, user, sound, request = (
             _section(body, name) for name in ("app", "user", "audio", "request")

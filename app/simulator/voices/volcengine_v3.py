@@ -1,6 +1,6 @@
-"""The stand-in's side of Volcengine's `bidirection`: sessions, strict about their order.
+"""Volcengine's v3 (`bidirection`), the server's side: sessions, strict about the order of events.
 
-Written from the vendor's documentation alone and shares nothing with the bridge's own codec.
+Written from the protocol alone; it shares no code with the bridge's codec.
 """
 
 import asyncio
@@ -35,18 +35,19 @@ _SERVER = 55000000
 
 @dataclass(slots=True)
 class _Session:
-    """`texts`: to be said, None behind the last one."""
+    """A session: texts in, sound out."""
 
     id: str
     hz: int
     encoding: str
+    #: What to say; None after the last text.
     texts: asyncio.Queue[str | None] = field(default_factory=asyncio.Queue)
     speaking: asyncio.Task[None] | None = None
     finishing: bool = False
 
 
 class SessionTalk:
-    """One connection. `once`: it takes a single session, and then is closed."""
+    """One connection. `once`: close it after one session."""
 
     def __init__(self, socket: ServerConnection, desk: Desk, *, once: bool) -> None:
         self._socket = socket
@@ -110,7 +111,7 @@ class SessionTalk:
         self._session.speaking = asyncio.create_task(self._speak(self._session))
 
     def _params(self, event: int, body: dict[str, Any]) -> dict[str, Any]:
-        """`req_params`, if there is nothing to say against them."""
+        """The `req_params` of an event. Raises Refusal if they are wrong."""
         params = body.get("req_params")
         user = body.get("user")
         if not isinstance(user, dict) or not user.get("uid"):
@@ -188,7 +189,7 @@ class SessionTalk:
         await self._tell(351, session.id, {"text": text})
 
     async def _silence(self) -> None:
-        """End the session that there is."""
+        """End the current session, if any, without sending an event."""
         session, self._session = self._session, None
         if session is not None and session.speaking is not None:
             session.speaking.cancel()
@@ -213,7 +214,7 @@ class SessionTalk:
 
 
 def _read(frame: str | bytes) -> tuple[int, str, dict[str, Any]]:
-    """An event, its session and its JSON."""
+    """The number, session id and JSON of an event. Raises Refusal if it cannot be read."""
     if isinstance(frame, str) or frame[:2] != b"\x11\x14" or frame[2:4] not in _HEADS:
         raise Refusal(_INVALID, "not the header of an event")
     try:

@@ -405,7 +405,7 @@ AGENT = Agent(name="Mia", instructions=INSTRUCTIONS, greeting="Pizzeria Bella, t
         (prompts.GOODBYE, "Goodbye!"),
         (prompts.back_again(""), "the line was gone"),
         (prompts.announcement("shift manager"), "I am connecting you."),
-        (prompts.back_again("transfer_to_human"), "nobody could take your call"),
+        (prompts.back_again("transfer_to_human"), "no one could take your call"),
         ("Greet the caller.", "Hello!"),
         ("Do something nobody thought of.", "What else can I do for you?"),
     ],

@@ -1,4 +1,4 @@
-"""<Connect><Stream>: one media stream from its URL in the TwiML to its last status callback."""
+"""<Connect><Stream>: a media stream, from its URL in the TwiML to its last status callback."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from app.simulator.twilio.verbs.stage import Stage
 
 
 class Connect:
-    """Executes <Connect>. `closed()` must be awaited in the end."""
+    """Executes <Connect>. Await `closed()` in the end."""
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
@@ -20,17 +20,17 @@ class Connect:
 
     @property
     def stream(self) -> MediaStream | None:
-        """The stream that was opened last, over or not."""
+        """The last stream, ended or not."""
         return self._opened[-1] if self._opened else None
 
     async def closed(self) -> None:
-        """Waits until no stream has a socket any more."""
+        """Wait until the sockets of all streams are closed."""
         for stream in self._opened:
             await stream.closed()
 
     async def execute(self, verb: Element, base: str) -> Source | None:
-        """Runs the stream to its end, then leads to the action. Cancelled, it stops the stream:
-        `stop`, then close."""
+        """Run the stream to its end. Returns the action. Cancelled, it ends the stream: `stop`,
+        then close."""
         noun = verb.find("Stream")
         if noun is None:
             self._call.error(12200, "<Connect> without <Stream>")
@@ -56,7 +56,7 @@ class Connect:
                 raise fault
         except StreamFault as fault:
             self._call.error(fault.code, fault.text)
-            if fault.code != 31921:  # the bridge closed its socket, which it may
+            if fault.code != 31921:  # the bridge may close its socket
                 self._report(stream, noun, base, "stream-error", fault)
         finally:
             stream.stop()

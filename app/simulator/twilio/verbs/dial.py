@@ -1,4 +1,4 @@
-"""<Dial>: rings somebody, lets them talk, and tells the action how it went."""
+"""<Dial>: rings its targets, bridges the first that answers, and reports to its action."""
 
 import asyncio
 import re
@@ -22,8 +22,10 @@ _TALK_S = 4 * 3600.0
 
 
 class Dial:
-    """Executes <Dial>. `hold`: executes the document of a conference's waiting room over and over.
-    `closed()` must be awaited in the end."""
+    """Executes <Dial>. Await `closed()` in the end.
+
+    `hold`: executes the `waitUrl` document of a conference again and again, until cancelled.
+    """
 
     def __init__(self, stage: Stage, hold: Callable[[Source], Awaitable[None]]) -> None:
         self._stage = stage
@@ -32,14 +34,14 @@ class Dial:
         self._legs: dict[str, LiveCall] = {}
 
     async def closed(self) -> None:
-        """Waits until every call that it made is over, but for those taken out of their <Dial>."""
+        """Wait until every call that it made has ended, except those redirected out of it."""
         for leg in self._legs.values():
             if not leg.pulled_out:
                 await leg.wait_ended()
 
     async def execute(self, verb: Element, base: str) -> Source | None:
-        """Dials until nobody is left to talk with, then leads to the action. Cancelled, it hangs
-        up whom it dialled."""
+        """Dial the targets and wait until the talk ends, or none answers. Returns the action.
+        Cancelled, it hangs up the calls that it made."""
         entries: list[Dialed] = []
         try:
             await self._dial(verb, base, entries)
@@ -125,7 +127,7 @@ class Dial:
         return Detection(mode, self._stage.public(url, base) if url else "", method)
 
     async def _reached(self, verb: Element, entries: list[Dialed]) -> bool:
-        """Waits until one of them picked up and is done with, or none will. Whether one did."""
+        """Wait until a target answered and its talk ended, or none can. Returns whether one did."""
         legs = {entry.call_sid: entry.leg for entry in entries if entry.leg is not None}
 
         def answered() -> list[tuple[float, Dialed]]:
@@ -162,7 +164,7 @@ class Dial:
         return self._stage.number(verb, "timeLimit", _TALK_S) * self._stage.trunk.manners.ring_scale
 
     def _close(self, entries: list[Dialed]) -> None:
-        """Hangs up whoever is still there, and says how each went."""
+        """Hang up the targets that are left, and set the status of each."""
         for entry in entries:
             if entry.status:
                 continue

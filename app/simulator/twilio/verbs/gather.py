@@ -1,6 +1,6 @@
-"""<Gather>: keys that whoever is on the call presses while Twilio asks, and after it.
+"""<Gather>: the keys pressed during its prompt and after it.
 
-Twilio: TwiML <Gather>. Keys only: what is said to one with speech in its `input` is not understood.
+Keys only: speech is not recognized, whatever `input` says. (Twilio: TwiML <Gather>)
 """
 
 import asyncio
@@ -15,7 +15,7 @@ _PATIENCE_S = 5.0
 
 
 class _Keys:
-    """What is pressed for one <Gather>. The prompt is over with the first key."""
+    """The keys pressed for one <Gather>. The first one ends the prompt."""
 
     def __init__(self, finish_on: str, most: int | None) -> None:
         self.digits = ""
@@ -45,8 +45,11 @@ class Gather:
         self._stage = stage
 
     async def execute(self, verb: Element, base: str) -> Source | None:
-        """Says the prompt and waits for keys: the action with `Digits`, or nothing when none were
-        pressed in time. An action that is not named is the document's own URL."""
+        """Say the prompt and wait for keys.
+
+        Returns the action with `Digits`, or None when no key was pressed in time. Without an
+        `action`, it is the document's own URL.
+        """
         most = self._stage.number(verb, "numDigits", 0.0)
         keys = _Keys(verb.get("finishOnKey", "#"), int(most) or None)
         call = self._stage.call
@@ -85,7 +88,7 @@ class Gather:
 
 
 async def _key(keys: _Keys, at_most_s: float) -> bool:
-    """Waits for a key, so long at most. Whether one came."""
+    """Wait for a key, at most `at_most_s`. Returns whether one was pressed."""
     with suppress(TimeoutError):
         async with asyncio.timeout(at_most_s):
             await keys.came.wait()
@@ -93,4 +96,4 @@ async def _key(keys: _Keys, at_most_s: float) -> bool:
 
 
 def _lost(digit: str) -> None:
-    """A key that nothing listens to."""
+    """Drop a key: this <Gather> takes speech only."""

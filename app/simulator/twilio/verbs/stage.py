@@ -1,4 +1,4 @@
-"""A call as the verbs see it: URLs that they name, words that they say, requests that they make."""
+"""What verbs share: the URLs that they name, the words they say, the requests they make."""
 
 from collections.abc import Mapping
 from xml.etree.ElementTree import Element
@@ -13,8 +13,10 @@ _FOREVER_S = 86_400.0
 
 
 class Stage:
-    """What verbs are executed with. `heard`: where it is written down what Twilio says; `say_ms`:
-    how long that takes."""
+    """The call on which verbs are executed.
+
+    `heard`: the record of what Twilio says. `say_ms`: how long a <Say> or <Play> takes.
+    """
 
     def __init__(
         self, call: CallRecord, trunk: Trunk, callbacks: Callbacks, heard: list[Said], say_ms: float
@@ -28,7 +30,7 @@ class Stage:
     # --- URLs and requests ---------------------------------------------------------------------
 
     def public(self, url: str, base: str) -> str:
-        """`url` as the world knows it, resolved against `base`."""
+        """The public form of `url`, resolved against `base`."""
         return self.trunk.client.public(url, base)
 
     def source(
@@ -39,25 +41,26 @@ class Stage:
         parameters: Mapping[str, str] | None = None,
         method: str = "method",
     ) -> Source:
-        """The document at a URL that a verb or noun names; `method`: its attribute for that."""
+        """The document at a URL of a verb or noun. `method`: the attribute with the method."""
         verb = element.get(method, "POST").upper()
         return Source(self.public(url, base), verb, parameters or {})
 
     def action(self, verb: Element, base: str, parameters: Mapping[str, str]) -> Source | None:
-        """The document that a verb's `action` leads to, if it has one."""
+        """The document at a verb's `action`; None if it has none."""
         action = verb.get("action")
         return self.source(action, verb, base, parameters) if action else None
 
     async def fetch(self, source: Source) -> Exchange:
-        """Requests a document."""
+        """Request a document."""
         params = {**self.call.parameters(), **source.parameters}
         exchange = await self.trunk.client.request(source.url, params, source.method)
         self.call.requests.append(exchange)
         return exchange
 
     def ask_after_all(self, action: Source | None, *, after_hangup: bool) -> None:
-        """Requests the action of a verb that was broken off, and ignores the answer: after a REST
-        update if the line is told so, after a hang-up if Twilio does that for this verb."""
+        """Request the action of a cancelled verb and ignore the answer: after a REST update if
+        `asks_when_replaced`, after a hang-up if `asks_after_hangup` and the verb's own
+        `after_hangup` are set."""
         manners = self.trunk.manners
         if self.call.is_live:
             wanted = manners.asks_when_replaced
@@ -70,7 +73,7 @@ class Stage:
     # --- words and silence ---------------------------------------------------------------------
 
     def utter(self, verb: Element) -> float:
-        """Begins a <Say> or <Play> and gives the seconds that it takes; endless with loop="0"."""
+        """Begin a <Say> or <Play>. Returns the seconds that it takes; loop="0" does not end."""
         words = verb.get("digits") or twiml.text(verb)
         self._heard.append(Said(verb.tag, words, now_ms()))
         self.call.changed()
@@ -82,7 +85,7 @@ class Stage:
         return self.number(verb, "length", 1.0) * self.trunk.manners.pause_scale
 
     def number(self, element: Element, name: str, default: float) -> float:
-        """An attribute that is a number; `default` if it is missing or none (12200)."""
+        """An attribute that is a number; `default` if it is missing or not a number (12200)."""
         written = element.get(name)
         try:
             return default if written is None else float(written)
