@@ -50,7 +50,7 @@ def background() -> set[asyncio.Task[Any]]:
         task
         for task in asyncio.all_tasks()
         if inspect.iscoroutine(coroutine := task.get_coro())
-        and "/app/voices/" in coroutine.cr_code.co_filename
+        and "/app/wires/voices/" in coroutine.cr_code.co_filename
     }
 
 
