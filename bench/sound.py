@@ -1,8 +1,8 @@
-"""The recording of a call against its timeline, and against what the line really heard and played.
+"""The recording of a call, compared with its timeline and with what the line heard and played.
 
-The service runs in this process, so that all clocks are one. The caller and the agent make short
-tones; where each begins and ends in the WAV is compared with the moment at which the timeline says
-that it did, and with the simulated line's own books.
+The service runs in this process, so that there is one clock. Caller and agent make short tones.
+Where each begins and ends in the WAV is compared with the times in the call's timeline and with
+those of the simulated line.
 """
 
 import asyncio
@@ -43,21 +43,25 @@ idle_seconds = 0
 longest_call_seconds = 0
 """
 ANSWER_MS, CALLER_MS = 700, 240
-LOUD = 300  # a sample's height; the tones are far above, a line's silence below
+LOUD = 300  # amplitude of a sample: tones are far above, silence is below
 PAUSE_SAMPLES = 400
-HEADINGS = ("what lies where", "compared", "median off ms", "worst ms", "")
+HEADINGS = ("place in the recording", "compared", "median off ms", "worst ms", "")
 
 
 @dataclass(slots=True)
 class Books:
-    """What happened when, in ms of the timeline; `zero_ms`: its beginning on the line's clock."""
+    """When things happened, in ms of the call's timeline unless a field says otherwise."""
 
+    #: The begin of the timeline, on the line's clock.
     zero_ms: float = 0.0
-    played_ms: list[float] = field(default_factory=list)  # a run of the agent's began to play
+    #: When each answer of the agent began to play.
+    played_ms: list[float] = field(default_factory=list)
     cleared_ms: list[float] = field(default_factory=list)
-    stopped_ms: list[float] = field(default_factory=list)  # the caller's tone was over, as appended
+    #: When each of the caller's tones ended, by turn detection.
+    stopped_ms: list[float] = field(default_factory=list)
     stream_ms: float = 0.0
-    said_until_ms: list[float] = field(default_factory=list)  # on the line's clock
+    #: When each of the caller's tones was sent, on the line's clock.
+    said_until_ms: list[float] = field(default_factory=list)
     _busy_until_ms: float = 0.0
 
     def watch(self, _call: CallInfo, message: ev.Event | do.Command, at_ms: float) -> None:
@@ -79,9 +83,10 @@ class Books:
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """What came out, per comparison: its name and how far off each place is, in ms."""
+    """The result."""
 
     seconds: float
+    #: By comparison: the error of each place.
     offs_ms: dict[str, list[float]]
 
     @property
@@ -90,7 +95,7 @@ class Alignment:
 
 
 async def measure(seconds: float, folder: Path) -> Alignment:
-    """Hold one call of so many seconds, and compare."""
+    """Make one call of `seconds`, and compare."""
     books = Books()
     agent_file = folder / "agent.toml"
     agent_file.write_text(AGENT)
@@ -134,7 +139,7 @@ def _answer(_turn: Turn) -> Reply:
 
 
 async def _talk(call: Call, books: Books, seconds: float) -> None:
-    """Tones from both sides; every third answer is interrupted."""
+    """Make tones on both sides; about every third answer is interrupted."""
     rng = random.Random(1)
     until_ms = now_ms() + 1000 * seconds
     while now_ms() < until_ms:
@@ -189,7 +194,7 @@ def _sides(path: Path) -> tuple[memoryview, memoryview]:
 
 
 def _sounds(samples: memoryview) -> list[tuple[float, float]]:
-    """From when to when there is sound, in ms."""
+    """Begin and end of each sound, in ms."""
     found: list[list[int]] = []
     for n, sample in enumerate(samples.tolist()):
         if abs(sample) > LOUD:
@@ -202,7 +207,7 @@ def _sounds(samples: memoryview) -> list[tuple[float, float]]:
 
 def _offs(found: Sequence[float], expected: Sequence[float]) -> list[float]:
     if len(found) != len(expected):
-        raise RuntimeError(f"{len(found)} sounds in the WAV, {len(expected)} in the books")
+        raise RuntimeError(f"{len(found)} sounds in the WAV, {len(expected)} expected")
     return [a - b for a, b in zip(found, expected, strict=True)]
 
 
@@ -211,7 +216,7 @@ def _nearest(wanted: Sequence[float], found: Sequence[float]) -> list[float]:
 
 
 def _centred(offs: Sequence[float]) -> list[float]:
-    """Without the line's own delay, which is in all of them."""
+    """Errors without the delay of the line, which all of them include."""
     return [off - median(offs) for off in offs]
 
 

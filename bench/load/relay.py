@@ -1,8 +1,8 @@
-"""The least a Python process can do as a bridge: a payload is cut out and spliced in elsewhere.
+"""The least work that a Python process can do as a bridge: it copies payloads between the sockets.
 
-picows on both sides, no JSON parser, no webhook, no checks, no log. It clears and truncates by
-clock when the caller speaks, so that the same script can be played to it. What the service costs
-is told as a multiple of this.
+picows on both sides, no JSON parser, no webhook, no checks, no log. When the caller speaks it
+clears and truncates by the clock, so that it can run the same script as the service. The service's
+cost is given as a multiple of the relay's.
 """
 
 import argparse
@@ -32,7 +32,7 @@ def value_of(message: bytes, key: bytes) -> bytes:
 
 
 class ModelSide(WSListener):
-    """The socket to the model: deltas go to the caller, speech clears and truncates."""
+    """The socket to the model: forwards deltas; at speech it clears and truncates."""
 
     def __init__(self, caller: "CallerSide") -> None:
         self.caller = caller
@@ -112,7 +112,7 @@ class CallerSide(WSListener):
             self.model.disconnect()
 
     async def dial(self) -> None:
-        """Open the model's socket and deliver what was said meanwhile."""
+        """Open the model's socket and forward the payloads that arrived meanwhile."""
         self.model, _ = await ws_connect(lambda: ModelSide(self), self.model_url)
         for payload in self.early:
             self.model.send(TEXT, APPEND % payload)

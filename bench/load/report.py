@@ -1,4 +1,4 @@
-"""What the runs say together: a row for each thing measured, its limit, and whether it is kept."""
+"""The table of the runs: a row for each measured value, with its limit and verdict."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,18 +16,20 @@ Field = Callable[[Measurement], float]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table. `kept` is None when there is no limit."""
+    """One line of the table."""
 
     name: str
+    #: None: not measured with the relay.
     relay: float | None
     service: float
     limit: str = ""
+    #: None: there is no limit.
     kept: bool | None = None
     digits: int = 2
 
     @property
     def cells(self) -> tuple[str, str, str, str, str, str]:
-        """Name, relay, service, ratio, limit and verdict, for people."""
+        """Name, relay, service, ratio, limit and verdict, as text."""
         ratio = f"{self.service / self.relay:.1f}" if self.relay else ""
         relay = "" if self.relay is None else f"{self.relay:.{self.digits}f}"
         verdict = {None: "", True: "PASS", False: "FAIL"}[self.kept]
@@ -35,7 +37,7 @@ class Row:
 
 
 class Comparison:
-    """Runs of both, under the same load."""
+    """Runs of relay and service under the same load."""
 
     def __init__(self, relay: Sequence[Measurement], service: Sequence[Measurement]) -> None:
         self._relay, self._service = relay, service
@@ -46,7 +48,7 @@ class Comparison:
         return Row(name, relay, service, digits=digits)
 
     def total(self, name: str, field: Field) -> Row:
-        """What must not happen in any run, added up."""
+        """The sum over the runs, for what must not happen."""
         return Row(name, sum(map(field, self._relay)), sum(map(field, self._service)), digits=0)
 
 
@@ -56,12 +58,12 @@ def keep(row: Row, limit: str, kept: bool) -> Row:
 
 
 def at_most(row: Row, limit: float, unit: str = " ms") -> Row:
-    """The service's value has a limit."""
+    """The row with an upper limit on the service's value."""
     return keep(row, f"≤ {limit:g}{unit}", row.service <= limit)
 
 
 def load_rows(runs: Comparison) -> list[Row]:
-    """What is asked of the service under full load."""
+    """The rows of the full load."""
     cpu = runs.typical("CPU, s per call-minute", lambda m: m.cpu_s_per_call_minute, 3)
     rows = [keep(cpu, f"≤ {CPU_RATIO} x relay", cpu.service <= CPU_RATIO * (cpu.relay or 0))]
     frames: list[tuple[str, Field, Field]] = [
@@ -103,10 +105,10 @@ def load_rows(runs: Comparison) -> list[Row]:
 
 
 def barge_in_rows(runs: Comparison, calls: int) -> list[Row]:
-    """What is asked of the service when callers interrupt, under a moderate load."""
+    """The rows of interruptions under a moderate load."""
     p50 = runs.typical(f"speech to clear at {calls}, p50 ms", lambda m: m.clear_ms.p50)
     p99 = runs.typical(f"speech to clear at {calls}, p99 ms", lambda m: m.clear_ms.p99)
-    # The relay decides nothing, so what the service needs beyond it is spent inside.
+    # The relay only forwards: the difference is the service's own time.
     inside_ms = [row.service - (row.relay or 0) for row in (p50, p99)]
     return [
         p50,
@@ -117,7 +119,7 @@ def barge_in_rows(runs: Comparison, calls: int) -> list[Row]:
 
 
 def remarks(measurements: Iterable[Measurement]) -> list[str]:
-    """What casts doubt on the runs, and what went wrong in them."""
+    """Reasons to doubt the runs, and their faults."""
     said = []
     for number, run in enumerate(measurements, 1):
         said += [f"run {number} ({run.subject}), doubtful: {doubt}" for doubt in run.doubts]

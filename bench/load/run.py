@@ -1,4 +1,4 @@
-"""One run: start a subject, put calls on it, measure a window, hang up, count what is left."""
+"""One run: start a subject, make calls, measure a window, hang up, count open sockets."""
 
 import asyncio
 import gc
@@ -26,14 +26,14 @@ MOST_FAULTS = 20
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How many calls, and for how long they are measured."""
+    """How many calls to make, and how long to measure."""
 
     calls: int
     seconds: float
 
 
 class Measurement(msgspec.Struct, frozen=True, kw_only=True):
-    """What one run found. Times in ms unless the name says otherwise."""
+    """The result of one run. Times are in ms unless the name says otherwise."""
 
     subject: str
     calls: int
@@ -65,7 +65,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def doubts(self) -> list[str]:
-        """Why the latencies of this run may not be the subject's own."""
+        """Reasons why the latencies may include delays of the load or of other processes."""
         doubts = []
         if self.load_core_percent > 80:
             doubts.append(f"the load used {self.load_core_percent:.0f} % of its core")
@@ -80,7 +80,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class _Meters:
-    """What was used up to a moment, in seconds of one processor."""
+    """Resources used so far. Seconds of one processor."""
 
     at_s: float
     subject: Weight
@@ -93,10 +93,10 @@ class _Meters:
 
 
 async def run(subject: Subject, plan: Plan, say: Callable[[str], None]) -> Measurement:
-    """Measure a subject once. `say` is told each phase; it is not called while measuring.
+    """Measure a subject once. `say` gets the name of each phase, never during the measurement.
 
-    Raises RuntimeError, with the subject's last words, when it does not start or ends early, and
-    CancelledError at SIGTERM; the subject is stopped in any case.
+    Raises RuntimeError with the end of the subject's log if it does not start or ends early, and
+    CancelledError at SIGTERM. The subject is stopped in every case.
     """
     if task := asyncio.current_task():
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
@@ -168,7 +168,7 @@ async def run(subject: Subject, plan: Plan, say: Callable[[str], None]) -> Measu
 
 
 async def _dial(lines: list[Line], port: int, webhook: bool) -> None:
-    """Put all calls through, evenly, and wait until the model hears each of them."""
+    """Make all calls, evenly spaced, and wait until the model hears each of them."""
     loop = asyncio.get_running_loop()
     async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as calls:
         began_s = loop.time()
@@ -183,7 +183,7 @@ async def _dial(lines: list[Line], port: int, webhook: bool) -> None:
 
 
 async def _hang_up(lines: list[Line], metronome: Metronome, model: Model) -> int:
-    """All callers hang up; gives how many model sockets are open after a while."""
+    """Hang up all calls. Returns how many model sockets are open after `LEFT_OPEN_AFTER_S`."""
     model.rest()
     metronome.stop()
     for line in lines:

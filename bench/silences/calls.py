@@ -1,5 +1,4 @@
-"""One cell of the table: a call in which the agent is asked for words and has none, and what became
-of the caller."""
+"""One cell of the table: a call in which a response has no sound, and what the caller heard."""
 
 import asyncio
 from collections.abc import Iterator
@@ -19,61 +18,67 @@ from bench.silences.forms import Form, Speaker
 from bench.silences.played import Cell, PlayedSession, is_unspoken
 from bench.silences.wishes import Phone, Wish
 
-WORDS_MS = 6000.0  # where the second try answers
-SOUND_MS = 8000.0  # where none does
+WORDS_MS = 6000.0  # if the second try answers
+SOUND_MS = 8000.0  # if no try does
 HELP_MS = 15_000.0
 WAITS_MS = 20_000.0
 ASKED_WITHIN_MS = 25_000.0
 LOOK_S = 0.05
 PAUSE_MS = 50.0  # shorter ones do not end a sentence
-SETTLES_MS = 700.0  # after the first words ...
-SETTLES_LATE_MS = 6000.0  # ... that came of the first try: it must stay the only one
+SETTLES_MS = 700.0  # after the first words
+SETTLES_LATE_MS = 6000.0  # after those of the first try, which must stay the only one
 ENDED_WITHIN_S = 4.0
-UNHEARD_MS = 200.0  # of an item: a mark under way
-TOLERANCE_MS = 50.0  # a moment is known to one look, and another process told it
+UNHEARD_MS = 200.0  # of an item: its mark may be on its way
+TOLERANCE_MS = 50.0  # one `LOOK_S`: times are polled
 
-HZ_PERIOD_BYTES = 8  # of the tone that stands for an external voice: 1000 Hz
+HZ_PERIOD_BYTES = 8  # of the tone of the external voice: 1000 Hz
 LEAST_TONE_BYTES = 80
 _SILENT = frozenset(b"\xff\x7f")
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A cell's place in the table. `never`: no try ever answers; else the second does."""
+    """A cell's place in the table."""
 
     wish: Wish
     form: Form
     speaker: Speaker
+    #: No try answers; False: the second one does.
     never: bool
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of the caller, in ms from the moment at which the answer was due; infinity: it
-    did not come. `help_ms`: a human is dialled, or Twilio says something. `let_go`: the call ended,
-    or went to a human, without any of it. `left`: what the model, or the record, takes for said and
-    no caller heard."""
+    """What the caller heard. Times count from when the answer was due; infinity: never."""
 
     place: Place
+    #: Until the agent's words.
     words_ms: float = inf
+    #: Until any sound.
     sound_ms: float = inf
+    #: Until a human is dialled or Twilio says something.
     help_ms: float = inf
+    #: The call ended, or went to a human, without words or help.
     let_go: bool = False
+    #: Texts in the conversation or the record that the caller did not hear.
     left: list[str] = field(default_factory=list)
+    #: Responses that were created for the answer.
     tries: int = 0
     status: str = ""
     ended_by: str = ""
+    #: The decisions in the record, with their reasons.
     decisions: list[str] = field(default_factory=list)
+    #: Why the cell could not be measured.
     fault: str = ""
 
     @property
     def answers(self) -> bool:
-        """Whether words must come."""
+        """Whether the caller must hear words."""
         return self.place.form.sounds or not self.place.never
 
     @property
     def broken(self) -> list[str]:
-        """Which limits do not hold."""
+        """The limits that are not kept."""
         if self.fault:
             return [self.fault]
         broken = []
@@ -106,7 +111,7 @@ class Outcome:
 
 
 async def hold(place: Place, cell: Cell, phone: Phone) -> Outcome:
-    """Make the call, and watch what becomes of it."""
+    """Make the call of a cell, and record what the caller hears."""
     outcome, call = Outcome(place), None
     try:
         began_ms = now_ms()
@@ -128,7 +133,7 @@ async def hold(place: Place, cell: Cell, phone: Phone) -> Outcome:
 
 
 def _due_ms(place: Place, cell: Cell, call: Call) -> float:
-    """When the words were due: asked for, or when the sound of those that broke off was over."""
+    """When the words were due: when the response was created, or when a broken-off one ended."""
     if cell.broke_off_ms:
         return _end_of_words_ms(call, cell.asked_ms[0]) or cell.broke_off_ms
     if place.wish.from_call:
@@ -137,7 +142,7 @@ def _due_ms(place: Place, cell: Cell, call: Call) -> float:
 
 
 def _end_of_words_ms(call: Call, from_ms: float) -> float:
-    """When the first uninterrupted words since then were over; 0 if there were none."""
+    """When the first words since then ended; 0: there were none."""
     end_ms = 0.0
     for media in _heard(call, from_ms):
         if end_ms and media.starts_ms > end_ms + PAUSE_MS:
@@ -148,7 +153,7 @@ def _end_of_words_ms(call: Call, from_ms: float) -> float:
 
 
 def _over(place: Place, cell: Cell, call: Call, began_ms: float) -> bool:
-    """Whether there is nothing more to wait for."""
+    """Whether the call can end: there is nothing more to measure."""
     if not call.is_live:
         return True
     if not cell.asked_ms:
@@ -175,7 +180,7 @@ def _read(outcome: Outcome, cell: Cell, call: Call) -> None:
     helped_ms = _helped(place, call, due_ms)
     outcome.words_ms = first_words_ms(call, due_ms) - due_ms
     outcome.sound_ms = min(_first_sound_ms(call, due_ms), helped_ms) - due_ms
-    # A caller who waits for a tool is helped by its answer; that is due when the tool has it.
+    # A caller who waits for a tool gets its answer, which is due when the tool returns.
     outcome.help_ms = helped_ms - max(due_ms, cell.tool_ms)
     heard = min(outcome.words_ms, outcome.help_ms)
     gone = not call.is_live or (place.wish.needs_words and bool(call.dialed))
@@ -187,7 +192,7 @@ def _read(outcome: Outcome, cell: Cell, call: Call) -> None:
 
 
 def _helped(place: Place, call: Call, due_ms: float) -> float:
-    """When help came: a human is dialled, or Twilio speaks."""
+    """When a human was dialled or Twilio spoke; infinity: never."""
     moments = [each.at_ms for each in call.spoken_by_twilio if each.verb == "Say"]
     if not place.wish.needs_words:
         moments += [each.at_ms for each in call.dialed]
@@ -198,12 +203,12 @@ def _helped(place: Place, call: Call, due_ms: float) -> float:
 
 
 def first_words_ms(call: Call, from_ms: float = -inf) -> float:
-    """When the first of the agent's words was heard since, or infinity."""
+    """When the caller heard the agent's first words since then; infinity: never."""
     return next((each.starts_ms for each in _heard(call, from_ms) if is_speech(each.payload)), inf)
 
 
 def _first_sound_ms(call: Call, from_ms: float) -> float:
-    """When the first sound of any kind was heard since, or infinity."""
+    """When the caller heard the first sound since then; infinity: never."""
     heard = _heard(call, from_ms)
     return next((each.starts_ms for each in heard if not _SILENT.issuperset(each.payload)), inf)
 
@@ -214,8 +219,8 @@ def _heard(call: Call, from_ms: float) -> Iterator[PlayedMedia]:
 
 
 def is_speech(ulaw: bytes) -> bool:
-    """Whether this is the model's own voice, which is stamped, or an external one, which is a tone
-    of 1000 Hz."""
+    """Whether audio is the agent's voice: the model's, which is stamped, or the external one, a
+    tone of 1000 Hz."""
     if stamps.AGENT in ulaw:
         return True
     tone = ulaw[: len(ulaw) // HZ_PERIOD_BYTES * HZ_PERIOD_BYTES][-LEAST_TONE_BYTES:]
@@ -225,7 +230,7 @@ def is_speech(ulaw: bytes) -> bool:
 
 
 def _unheard(session: PlayedSession, call: Call) -> list[str]:
-    """What the model believes of its own sound, and the caller did not hear."""
+    """Items in the conversation whose audio the caller did not hear."""
     heard: dict[int, int] = {}
     for media in call.playback.media:
         stamp = stamps.unpack(media.payload)
@@ -243,7 +248,7 @@ def _unheard(session: PlayedSession, call: Call) -> list[str]:
 
 
 async def read_record(phone: Phone, call: Call) -> dict[str, Any]:
-    """The call's record as the service tells it; empty while it has none."""
+    """The call's record from the HTTP API; empty while there is none."""
     headers = {"Authorization": f"Bearer {API_TOKEN}"}
     async with phone.http.get(f"{phone.url}/calls/{call.call_sid}", headers=headers) as answer:
         record: dict[str, Any] = await answer.json() if answer.status == 200 else {}
@@ -251,7 +256,7 @@ async def read_record(phone: Phone, call: Call) -> dict[str, Any]:
 
 
 async def _judge_record(outcome: Outcome, call: Call, phone: Phone) -> None:
-    """What a record says of a call that is over."""
+    """Read the record of an ended call into the outcome."""
     record: dict[str, Any] = {}
     for _ in range(int(ENDED_WITHIN_S / LOOK_S)):
         record = await read_record(phone, call)

@@ -1,5 +1,6 @@
-"""Answers without sound: every form in which a Realtime server, or a voice, leaves a caller in
-silence. Each is played by a session (bench/silences/played.py) in place of the response that is asked for.
+"""The forms of a response without sound, by a Realtime server or an external voice.
+
+A `PlayedSession` plays a form in place of the response that the service created.
 """
 
 from dataclasses import dataclass
@@ -17,14 +18,17 @@ Speaker = Literal["native", "external"]
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """`speakers`: where it can happen. `sounds`: the caller should hear it. `fresh`: only another
-    session can answer. `deaf`: what comes of it is the voice's affair."""
+    """One form."""
 
     name: str
     play: Step
+    #: The voices with which it can happen.
     speakers: tuple[Speaker, ...] = ("native", "external")
+    #: The caller should hear it.
     sounds: bool = False
+    #: Only a new session can answer.
     fresh: bool = False
+    #: The voice, not the model, has no sound.
     deaf: bool = False
 
 
@@ -100,7 +104,7 @@ def _content(session: PlayedSession, text: str) -> dict[str, str]:
     return {"type": "output_audio", "transcript": text}
 
 
-# --- a response that does not end, or was never heard of ------------------------------------------
+# --- a response that does not end, or was not announced -------------------------------------------
 
 
 def refused(session: PlayedSession) -> None:
@@ -166,7 +170,7 @@ def bare_audio(session: PlayedSession) -> None:
 
 
 def _speak(session: PlayedSession) -> dict[str, str]:
-    """The deltas of an answer as it should be; gives the part that they make."""
+    """Send the deltas of a normal answer. Returns its content part."""
     assert session.cell is not None
     text = "".join(words_of(session.cell.index))
     if session.writes:
@@ -178,7 +182,7 @@ def _speak(session: PlayedSession) -> dict[str, str]:
 
 
 def deaf(session: PlayedSession) -> None:
-    """The words are there; the voice answers without sound, and the model's own is no help."""
+    """The model writes the words, and the external voice returns no sound for them."""
     assert session.cell is not None
     if session.writes:
         session.cell.deaf = inf if session.cell.never else 1

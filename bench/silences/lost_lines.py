@@ -1,5 +1,5 @@
-"""Lines that break between Twilio and the service: whether the caller comes back to an agent who
-knows the conversation, or to a human, and what the record says meanwhile."""
+"""Media streams that break between Twilio and the service: whether the caller gets back to an agent
+that knows the conversation, or to a human, and what the record says meanwhile."""
 
 import asyncio
 import re
@@ -21,7 +21,7 @@ from bench.silences.proxy import Manner, Proxy
 from bench.silences.wishes import Phone, spoken_to
 
 ASKS_AFTER_S = (0.5, 2.5, 5.0, 20.0, 62.0)
-CUTS, GOOD_S = 7, 62.0  # a limit on failures counts those of a minute
+CUTS, GOOD_S = 7, 62.0  # over a minute apart: a limit counts the failures of a minute
 CUT_NOTICED_S = 0.3
 BACK_MS = 6000.0
 QUIET_MS = 300.0
@@ -40,11 +40,14 @@ Story = Callable[[Phone, Cell, Proxy], Coroutine[None, None, "Lost"]]
 
 @dataclass(slots=True)
 class Lost:
-    """What became of a caller. `broken`: what should not have been."""
+    """The result of one story."""
 
     what: str
+    #: What the caller got: the agent, a human, silence.
     became: str = ""
+    #: The record meanwhile, or its reasons.
     record: str = ""
+    #: What is wrong.
     broken: list[str] = field(default_factory=list)
 
     @property
@@ -54,7 +57,7 @@ class Lost:
 
 
 async def measure() -> list[Lost]:
-    """All lines side by side; those that refuse handshakes each with a service of its own."""
+    """Run all stories at once; each that refuses handshakes has a service of its own."""
     lost: list[Story] = [partial(_lost, after_s=after_s) for after_s in ASKS_AFTER_S]
     stories: list[tuple[Manner, list[Story]]] = [("good", [*lost, _cuts])]
     stories += [(manner, [partial(_refused, manner=manner)]) for manner in MANNERS]
@@ -81,7 +84,7 @@ async def measure() -> list[Lost]:
         model.stop()
 
 
-# --- a line that breaks ---------------------------------------------------------------------------
+# --- a stream that breaks -------------------------------------------------------------------------
 
 
 async def _lost(phone: Phone, cell: Cell, proxy: Proxy, *, after_s: float) -> Lost:
@@ -100,7 +103,7 @@ async def _lost(phone: Phone, cell: Cell, proxy: Proxy, *, after_s: float) -> Lo
 
 
 async def _talked(phone: Phone, cell: Cell) -> Call:
-    """A call in which the caller has heard the greeting, and an answer."""
+    """A call in which the caller has heard the greeting and an answer."""
     call = await spoken_to(phone, cell)
     await asyncio.sleep(BEGINS_S)
     await call.wait_quiet(QUIET_MS)
@@ -113,7 +116,7 @@ async def _cut(call: Call, proxy: Proxy, after_s: float) -> None:
 
 
 async def _judge_return(lost: Lost, cell: Cell, call: Call) -> None:
-    """Whether the caller hears the agent again, who knows what was said, or a human."""
+    """Judge whether the caller hears the agent again, with the conversation, or gets a human."""
     asked_ms, streams = now_ms(), len(call.streams)
     while now_ms() < asked_ms + BACK_MS and call.is_live and not call.dialed:
         if len(call.streams) > streams and first_words_ms(call, asked_ms) < inf:

@@ -1,4 +1,4 @@
-"""Servers that leave out what the call does not need: it must go on as if nothing was missing."""
+"""Realtime servers that omit fields or events: the call must go on as with the complete ones."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -24,21 +24,25 @@ Happened = Callable[[Phone, Cell, Call], Awaitable[bool]]
 
 @dataclass(frozen=True, slots=True)
 class Omission:
-    """`steps`: what the model says. `begin`: makes the call; what it has to lead to, `happened`,
-    is looked for from then on."""
+    """What a server omits, and what must happen nevertheless."""
 
     name: str
+    #: What must happen, in words.
     wanted: str
+    #: The responses of the model.
     steps: tuple[Step, ...]
+    #: Makes the call, up to the omission.
     begin: Callable[[Phone, Cell], Awaitable[Call]]
+    #: Whether it has happened; polled after `begin`.
     happened: Happened
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """`ms`: until it happened; None: it did not."""
+    """The result of one omission."""
 
     omission: Omission
+    #: Until it happened; None: it did not.
     ms: float | None
 
     @property
@@ -52,7 +56,7 @@ class Result:
 
 
 async def measure() -> list[Result]:
-    """A call for each, side by side."""
+    """Make a call for each omission, all at once."""
     cells = {
         index: Cell(index, PlayedSession.speak, never=False, steps=list(each.steps))
         for index, each in enumerate(OMISSIONS)
@@ -80,7 +84,7 @@ async def _try(omission: Omission, phone: Phone, cell: Cell) -> Result:
     return Result(omission, took_ms)
 
 
-# --- what is left out -----------------------------------------------------------------------------
+# --- what is omitted ------------------------------------------------------------------------------
 
 
 async def _interrupted(phone: Phone, cell: Cell, **left: Any) -> Call:
@@ -91,7 +95,7 @@ async def _interrupted(phone: Phone, cell: Cell, **left: Any) -> Call:
 
 
 def _without_ids(session: PlayedSession) -> None:
-    """An answer whose transcript does not say whose it is."""
+    """An answer whose transcript events have no ids."""
     assert session.cell is not None
     session.begin()
     item, text = session.message(), "".join(words_of(session.cell.index))
@@ -104,7 +108,7 @@ def _without_ids(session: PlayedSession) -> None:
 
 
 def _anonymous_audio(session: PlayedSession) -> None:
-    """An answer whose audio does not say whose it is."""
+    """An answer whose audio deltas have no ids."""
     session.begin()
     item = session.message()
     session.sound(session.deltas, named=False)
@@ -113,7 +117,7 @@ def _anonymous_audio(session: PlayedSession) -> None:
 
 
 def _tool_in_done(session: PlayedSession, name: str) -> None:
-    """A tool call that is nowhere but in the end of its response."""
+    """A function call that appears in `response.done` only."""
     assert session.cell is not None
     session.begin()
     call = {"type": "function_call", "name": name, "call_id": new_id("call"), "arguments": "{}"}
@@ -130,7 +134,7 @@ async def _heard_without_id(phone: Phone, cell: Cell) -> Call:
     return call
 
 
-# --- what has to happen ---------------------------------------------------------------------------
+# --- what must happen -----------------------------------------------------------------------------
 
 
 async def _cleared(_phone: Phone, _cell: Cell, call: Call) -> bool:

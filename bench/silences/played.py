@@ -1,9 +1,9 @@
-"""A Realtime server that plays to each call what a cell of the table says: a form of silence, or an
-answer. Raw JSON over a WebSocket, and nothing of the product's own simulator.
+"""A Realtime server that plays the script of each call: normal answers, and a form of silence.
 
-A session learns its call from the caller's stamped silence, or from the number in a message for an
-answering machine, which nobody listens to; what is asked of it before, waits for that. A call's
-script is in its `Cell`, so that a fresh session goes on with it.
+It sends raw JSON over a WebSocket and does not use the project's own simulator. A session learns
+its call from the caller's stamped silence, or from the number in the message for an answering
+machine; earlier responses wait until then. The script is in the call's `Cell`, so that a new
+session of the call continues it.
 """
 
 import re
@@ -20,38 +20,41 @@ from bench.voices.model import Piece, WritingSession
 
 SPEECH_MS = 300.0
 WORD_MS = 20.0
-UNSPOKEN = "Unspoken"  # in every text that no caller hears
+UNSPOKEN = "Unspoken"  # in every text that must not be heard
 
 Step = Callable[["PlayedSession"], None]
 
 
 @dataclass(slots=True)
 class Cell:
-    """One call's script. `index`: of its call, and in its answers' words. `steps`: what the next
-    responses are, before the one that counts: from then on the `form` is played, to the first try
-    alone or, with `never`, to each; with `fresh`, to each of the first session.
+    """One call's script, and what happened. Times are monotonic ms; 0: it has not happened."""
 
-    `asked_ms`: when each try was asked for. `broke_off_ms`: when the model fell silent amid words.
-    `called_ms`: when it called a tool. `tool_ms`: when a tool's answer came. `deaf`: how many texts
-    a voice answers without sound. `left`: texts that no caller heard and that were in the
-    conversation when another try was asked for.
-    """
-
+    #: Of the call; also in the words of its answers.
     index: int
+    #: Played in place of the answer that counts, which follows `steps`.
     form: Step
+    #: Play the form at every try; False: at the first one only.
     never: bool
+    #: Play the form at every try of the first session.
     fresh: bool = False
+    #: The responses before the one that counts.
     steps: list[Step] = field(default_factory=list)
+    #: When the service created each try.
     asked_ms: list[float] = field(default_factory=list)
+    #: When an answer stopped in the middle of its words.
     broke_off_ms: float = 0.0
+    #: When the model called a tool.
     called_ms: float = 0.0
+    #: When a tool's output arrived.
     tool_ms: float = 0.0
+    #: How many texts the external voice answers without sound.
     deaf: float = 0.0
+    #: Texts without sound that were in the conversation when the next try was created.
     left: list[str] = field(default_factory=list)
     sessions: list["PlayedSession"] = field(default_factory=list)
 
     def next(self, session: "PlayedSession") -> Step:
-        """What the response is that is asked for now."""
+        """The step that plays the response that the service creates now."""
         if self.steps:
             return self.steps.pop(0)
         if self.asked_ms:
@@ -62,8 +65,7 @@ class Cell:
 
 
 class PlayedSession(WritingSession):
-    """One connection. `items`: the conversation by id, in its order. `hung`: it never says anything
-    again."""
+    """One connection."""
 
     deltas = 12
     interrupts = False
@@ -71,15 +73,17 @@ class PlayedSession(WritingSession):
     def __init__(self, ledger: Ledger, cells: Mapping[int, Cell]) -> None:
         super().__init__(ledger, probes=False)
         self.cell: Cell | None = None
+        #: The conversation by id, in order.
         self.items: dict[str, dict[str, Any]] = {}
+        #: It ignores every client event from now on.
         self.hung = False
         self._cells = cells
         self._begun = False  # a response of a form is active
-        self._waiting = 0  # responses that were asked for before the call was known
+        self._waiting = 0  # responses created before the call was known
 
     @property
     def texts(self) -> dict[str, str]:
-        """What the agent is believed to have said, by item."""
+        """The text of the agent's items in the conversation, by id."""
         return {
             key: " ".join(str(c.get("text") or c.get("transcript") or "") for c in item["content"])
             for key, item in self.items.items()
@@ -88,7 +92,7 @@ class PlayedSession(WritingSession):
 
     @property
     def unspoken(self) -> list[str]:
-        """Texts in the conversation that no caller can have heard."""
+        """The texts in the conversation that the caller cannot have heard."""
         return [text for text in self.texts.values() if is_unspoken(text)]
 
     # --- client events --------------------------------------------------------------------------
@@ -147,15 +151,15 @@ class PlayedSession(WritingSession):
             self.items[fields["item"]["id"]] = fields["item"]
         super().send(kind, **fields)
 
-    # --- what is played -------------------------------------------------------------------------
+    # --- steps ----------------------------------------------------------------------------------
 
     @property
     def writes(self) -> bool:
-        """Whether it writes for another voice."""
+        """Whether it writes text for an external voice."""
         return self._writes
 
     def turn(self) -> None:
-        """The caller says something, and the model hears the end of it now."""
+        """The caller says something."""
         self.speech_item = new_id("item")
         start = {"item_id": self.speech_item, "audio_start_ms": 1000}
         self.send("input_audio_buffer.speech_started", **start)
@@ -166,12 +170,12 @@ class PlayedSession(WritingSession):
         self.speech_stops(self.call)
 
     def respond(self) -> None:
-        """Turn detection wants an answer."""
+        """Turn detection creates a response."""
         if self.cell is not None:
             self.cell.next(self)(self)
 
     def speak(self) -> None:
-        """An answer as it should be."""
+        """Play a normal answer."""
         super().respond()
 
     def word(self, number: int) -> str:
@@ -183,7 +187,7 @@ class PlayedSession(WritingSession):
         return [(WORD_MS, text) for text in (*words_of(self.cell.index), "")]
 
     def call_tool(self, name: str) -> None:
-        """A response that is a function call and nothing else."""
+        """Play a response with a function call only."""
         assert self.cell is not None
         self.begin()
         call = {"type": "function_call", "name": name, "call_id": new_id("call")}
@@ -199,14 +203,14 @@ class PlayedSession(WritingSession):
     # --- the parts of a form --------------------------------------------------------------------
 
     def begin(self, *, announced: bool = True) -> None:
-        """A response begins. `announced`: with response.created."""
+        """Start a response. `announced`: send response.created."""
         self.response_id = new_id("resp")
         if announced:
             self._begun = True
             self.send("response.created", response=self.response("in_progress"))
 
     def message(self, *, announced: bool = True) -> dict[str, Any]:
-        """It begins a message."""
+        """Start a message. `announced`: send its events."""
         assert self.call is not None
         self.said = self.ledger.answer_begun(new_id("item"), self.call)
         item = self.item(self.said, "in_progress", [])
@@ -218,16 +222,16 @@ class PlayedSession(WritingSession):
         return item
 
     def part(self, kind: str) -> None:
-        """The message begins a part: audio or text."""
+        """Start a content part. `kind`: audio or text."""
         empty = {"type": kind, "transcript" if kind == "audio" else "text": ""}
         self.send("response.content_part.added", part=empty, **self.place(self.said))
 
     def delta(self, kind: str, text: str) -> None:
-        """A piece of the part. `kind`: such as output_text."""
+        """Send a delta. `kind`: such as output_text."""
         self.send(f"response.{kind}.delta", delta=text, **self.place(self.said))
 
     def sound(self, pieces: int, *, named: bool = True) -> None:
-        """So many tenths of a second of audio, at once. `named`: they say whose they are."""
+        """Send `pieces` deltas of 100 ms of audio, at once. `named`: with ids."""
         for number in range(pieces):
             self.said.sent_ms.append(now_ms())
             audio = stamps.agent_delta(self.said.number, number, self.ledger.delta_bytes)
@@ -235,7 +239,7 @@ class PlayedSession(WritingSession):
             self.send("response.output_audio.delta", delta=audio.decode(), **place)
 
     def complete(self, item: dict[str, Any], *content: dict[str, str]) -> dict[str, Any]:
-        """The message is complete."""
+        """Complete a message, and return its item."""
         done = {**item, "status": "completed", "content": list(content)}
         of_response = {"response_id": self.response_id, "output_index": 0}
         self.send("response.output_item.done", item=done, **of_response)
@@ -244,7 +248,7 @@ class PlayedSession(WritingSession):
         return done
 
     def end(self, status: str, *output: dict[str, Any], reason: str = "") -> None:
-        """The response ends."""
+        """Send response.done."""
         self._begun = False
         details = {"type": status, "reason": reason} if reason else None
         ended = self.response(status, output=list(output), status_details=details)
@@ -252,23 +256,23 @@ class PlayedSession(WritingSession):
 
 
 def words_of(index: int) -> list[str]:
-    """What an answer says, on which call."""
+    """The words of an answer on a call, as text deltas."""
     return [f"Line {index} ", "has your ", "answer ", "here."]
 
 
 def numbered_in(instructions: str) -> int | None:
-    """Which call a message is for, as the wish for a voicemail numbers it."""
+    """The number of the call in the message for a voicemail, or None."""
     number = re.search(r"\bCall (\d+):", instructions)
     return int(number[1]) if number else None
 
 
 def is_unspoken(text: str) -> bool:
-    """Whether a text is one that was not heard, or nothing that could be said at all."""
+    """Whether a text was not heard: it is marked so, or has no letter and no digit."""
     return UNSPOKEN in text or (bool(text.strip()) and not any(map(str.isalnum, text)))
 
 
 class PlayedModel(Model):
-    """The server. `cells`: every call's script, by its index."""
+    """The server. `cells`: the script of each call, by its index."""
 
     def __init__(self, ledger: Ledger, cells: Mapping[int, Cell]) -> None:
         super().__init__(ledger)

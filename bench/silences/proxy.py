@@ -1,5 +1,5 @@
-"""What stands between Twilio and the service, and can break: a TCP proxy that cuts media streams on
-the service's side alone, or has its own way with WebSocket handshakes."""
+"""A TCP proxy between Twilio and the service that breaks media streams, on the service's side
+first, and refuses or alters WebSocket handshakes."""
 
 import asyncio
 import re
@@ -15,21 +15,26 @@ _SIGNATURE = re.compile(rb"\r\n(x-twilio-signature): [^\r]*", re.IGNORECASE)
 
 @dataclass(slots=True)
 class _Stream:
-    """`path`: of its handshake. `parted`: the service's side is gone, and Twilio's is not."""
+    """One media stream."""
 
+    #: The path of its handshake.
     path: str
     client: asyncio.StreamWriter
     server: asyncio.StreamWriter
+    #: The service's side is closed, Twilio's is still open.
     parted: bool = False
 
 
 class Proxy:
-    """Listens on `port`, and passes everything on to `to_port`, once that is set. `manner`: what
-    becomes of WebSocket handshakes: passed on, answered with a status, or their signature taken out
-    or spoilt. `handshakes`: how many there were."""
+    """Listens on `port` and forwards everything to `to_port`, which must be set first.
+
+    `manner`: what happens to WebSocket handshakes: forwarded, answered with a status, or their
+    signature removed or altered.
+    """
 
     def __init__(self, manner: Manner = "good") -> None:
         self.port = self.to_port = 0
+        #: How many WebSocket handshakes arrived.
         self.handshakes = 0
         self._manner = manner
         self._streams: list[_Stream] = []
@@ -47,8 +52,10 @@ class Proxy:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def cut(self, path: str, notices_after_s: float) -> None:
-        """Break the stream of this handshake's path on the service's side; Twilio notices so much
-        later, which is when this returns."""
+        """Break the stream with this path on the service's side, then on Twilio's side.
+
+        `notices_after_s`: the time in between. Returns when both sides are closed.
+        """
         stream = next(each for each in reversed(self._streams) if each.path == path)
         stream.parted = True
         stream.server.transport.abort()
@@ -90,7 +97,7 @@ class Proxy:
     async def _pass_on(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, stream: _Stream | None
     ) -> None:
-        """One direction to its end. A parted stream goes on taking, and passes nothing on."""
+        """Forward one direction until it ends. A parted stream is read and not forwarded."""
         with suppress(OSError):
             while data := await reader.read(1 << 16):
                 if stream is None or not stream.parted:

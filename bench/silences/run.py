@@ -1,7 +1,9 @@
-"""Every wish for words, met by every form of an answer without sound: what becomes of the caller.
+"""Everything that an agent has to say, with every form of a response without sound: what the caller
+hears.
 
-Each cell is a call of its own; the services, one for each agent that is needed, take them side by
-side. The Realtime server is bench/silences/played.py; an external voice is a stand-in that hums.
+Each cell of the table is a call of its own. There is a service for each agent, and its calls run at
+once. The Realtime server is bench/silences/played.py; the external voice is a stand-in that plays a
+tone.
 """
 
 import asyncio
@@ -22,14 +24,14 @@ NEW_EVERY_S = 0.05
 SPEAKERS: tuple[Speaker, ...] = ("native", "external")
 HEADINGS = ("voice", "form", "answers", *(wish.name for wish in WISHES), "")
 LEGEND = (
-    "Seconds from the moment at which the words were due. Where the second try answers: to the "
-    "words. Where none does: to the first sound, and to a human or <Say>. "
-    "-: never; g: let go without a word; u: unheard text left; ?: never came so far; !: broken."
+    "Seconds from when the words were due. If the second try answers: to the words. If no try "
+    "does: to the first sound, and to a human or <Say>. "
+    "-: never; g: ended without a word; u: unheard text left; ?: not measured; !: broken."
 )
 
 
 def places(text: str = "") -> list[Place]:
-    """Every cell of the table. `text`: only those with this in the name of the wish or the form."""
+    """The cells of the table. `text`: only those with this in the name of wish or form."""
     return [
         Place(wish, form, speaker, never)
         for speaker in SPEAKERS
@@ -42,7 +44,7 @@ def places(text: str = "") -> list[Place]:
 
 
 async def measure(wanted: Sequence[Place]) -> list[Outcome]:
-    """Hold all calls, and say what became of each."""
+    """Make all calls. Returns the outcome of each."""
     cells = {
         index: Cell(
             index,
@@ -63,7 +65,7 @@ async def _hold_all(
     cells: Mapping[int, Cell],
     phones: Mapping[tuple[Speaker, str], Phone],
 ) -> list[Outcome]:
-    """Some at once; in any order, so that no service has them all."""
+    """Make `AT_ONCE` calls at a time, shuffled, so that all services are busy."""
     outcomes: dict[int, Outcome] = {}
     room = asyncio.Semaphore(AT_ONCE)
 
@@ -85,7 +87,7 @@ async def _hold_all(
 
 
 def rows(outcomes: Sequence[Outcome]) -> list[tuple[str, ...]]:
-    """A line for each voice, form, and whether a try answers; a column for each wish."""
+    """The table: a line for each voice, form, and which try answers; a column for each wish."""
     return list(_rows(outcomes))
 
 
@@ -103,7 +105,7 @@ def _rows(outcomes: Sequence[Outcome]) -> Iterator[tuple[str, ...]]:
 
 
 def remarks(outcomes: Sequence[Outcome]) -> list[str]:
-    """What is broken, in how many cells and for which wishes."""
+    """The broken limits, with the number of cells and their wishes."""
     broken: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
         for what in outcome.broken:
@@ -116,7 +118,7 @@ def remarks(outcomes: Sequence[Outcome]) -> list[str]:
 
 
 def as_json(outcomes: Sequence[Outcome]) -> bytes:
-    """Every cell with all that is known of it."""
+    """Every cell, as JSON."""
     cells = [
         {
             "wish": each.place.wish.name,

@@ -1,5 +1,5 @@
-"""What the calls of a table need: a model that plays their scripts, an external voice that hums,
-and for each agent a service with a telephone line.
+"""The stage of the calls: a model that plays their scripts, an external voice, and for each agent a
+service with a phone line.
 """
 
 import re
@@ -28,7 +28,7 @@ from bench.voices.ways import SECRET
 TONE_HZ, TONE_MS = 1000, 1200
 
 Agent = tuple[Speaker, str]
-"""Who speaks, and the profile of the agent's limits."""
+"""The speaker, and the profile of the agent's limits."""
 
 _LINE = re.compile(r"Line (\d+) ")
 
@@ -37,7 +37,7 @@ _LINE = re.compile(r"Line (\d+) ")
 async def phones(
     cells: Mapping[int, Cell], agents: Iterable[Agent]
 ) -> AsyncIterator[dict[Agent, Phone]]:
-    """A telephone for each agent, for the calls of these cells."""
+    """Start a service and a phone line for each agent, for the calls of these cells."""
     model = PlayedModel(Ledger(len(cells)), cells)
     port = await model.start()
     try:
@@ -53,7 +53,7 @@ async def phones(
 
 
 def agent_file(speaker: Speaker, profile: str, voice_url: str = "") -> str:
-    """What an agent is. `voice_url`: where its voice is, if that is an external one."""
+    """The agent file. `voice_url`: the address of its external voice."""
     voice = f'\n[voice]\nprovider = "http"\nurl = "{voice_url}"\n'
     return AGENT + PROFILES[profile] + (voice if speaker == "external" else "")
 
@@ -67,8 +67,10 @@ async def line_up(
     proxy: Proxy | None = None,
     say_ms: float = 5.0,
 ) -> Phone:
-    """A service of its own for an agent, and a telephone line to it. `proxy`: what the line goes
-    through; `say_ms`: how long Twilio speaks."""
+    """Start a service for an agent and a phone line to it, on `stack`.
+
+    `proxy`: between the line and the service. `say_ms`: how long a <Say> takes.
+    """
     port = free_port()
     url = door = f"http://127.0.0.1:{port}"
     if proxy is not None:
@@ -99,7 +101,7 @@ async def line_up(
 
 
 def _mouth(cells: Mapping[int, Cell]) -> Mouth:
-    """An external voice: a steady tone; without sound for a call whose cell wants that."""
+    """The external voice: a steady tone, or no sound for a cell whose `deaf` is not 0."""
 
     def say(text: str, hz: int) -> Spoken:
         found = _LINE.search(text)
@@ -114,6 +116,6 @@ def _mouth(cells: Mapping[int, Cell]) -> Mouth:
 
 @cache
 def tone(hz: int) -> bytes:
-    """What an external voice says, as PCM."""
+    """The tone of the external voice, as PCM."""
     period = [round(8000 * sin(2 * pi * n * TONE_HZ / hz)) for n in range(hz // TONE_HZ)]
     return array("h", period * TONE_MS).tobytes()

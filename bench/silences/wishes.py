@@ -1,4 +1,4 @@
-"""What a caller is owed: each thing that an agent is asked to say, and how a call gets there."""
+"""Everything that an agent has to say to a caller, and how a call gets there."""
 
 import asyncio
 import base64
@@ -16,10 +16,10 @@ from bench.stamps import silent_frame
 
 HUMAN = "+14155550111"
 OWN_NUMBER = "+14155550100"
-BETWEEN_MS = 300.0  # from the greeting's end to what comes next
+BETWEEN_MS = 300.0  # from the end of the greeting to the next step
 GREETED_WITHIN_S = 10.0
 MACHINE_GREETS_MS = 1500.0
-TOOL_S = 11.0  # of the slow one: longer than the hold clock, shorter than the limit of tools
+TOOL_S = 11.0  # of the slow tool: longer than the hold clock, shorter than the tools' limit
 
 TOOLS = f"""\
 import asyncio
@@ -61,7 +61,7 @@ SETTINGS = {
     "OUTBOUND_REPEAT_SECONDS": "0",
 }
 
-# What the agent file says under [limits], by profile. All but what is measured is switched off.
+# The [limits] of the agent file, by profile. All clocks but the measured one are off.
 PROFILES: Mapping[str, str] = {
     "talk": "idle_seconds = 0\nlongest_call_seconds = 0\n",
     "nudge": "idle_seconds = 3\nidle_nudges = 1\nlongest_call_seconds = 0\n",
@@ -73,14 +73,15 @@ PROFILES: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Phone:
-    """Where calls are made: a line, and the API of the service that it is of."""
+    """A phone line to a service, and the service's HTTP API."""
 
     line: PhoneLine
     http: aiohttp.ClientSession
+    #: The base URL of the HTTP API.
     url: str
 
     async def order(self, path: str, **body: str) -> dict[str, str]:
-        """An order over the API."""
+        """POST to the HTTP API."""
         headers = {"Authorization": f"Bearer {API_TOKEN}"}
         async with self.http.post(f"{self.url}{path}", json=body, headers=headers) as answer:
             answer.raise_for_status()
@@ -89,7 +90,7 @@ class Phone:
 
 
 class StampedVoice(CallerVoice):
-    """A caller who says nothing but who they are, in silence."""
+    """A silent caller whose silence is stamped."""
 
     def __init__(self, index: int) -> None:
         super().__init__()
@@ -104,20 +105,23 @@ Begin = Callable[[Phone, Cell], Awaitable[Call]]
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """`steps`: the responses before the one that counts. `begin`: makes the call, up to where the
-    answer is due by itself. `from_call`: it is due as soon as the model has called the tool.
-    `needs_words`: a human who is dialled without a word to the caller is no help."""
+    """Something that an agent has to say."""
 
     name: str
+    #: A key of `PROFILES`.
     profile: str
+    #: The responses before the one that counts.
     steps: tuple[Step, ...]
+    #: Makes the call, up to where the answer is due.
     begin: Begin
+    #: The answer is due as soon as the model has called the tool.
     from_call: bool = False
+    #: The caller must hear words: dialling a human alone does not help.
     needs_words: bool = False
 
 
 async def ring(phone: Phone, cell: Cell) -> Call:
-    """Call, and be connected."""
+    """Call, and wait until the stream has started."""
     call = phone.line.ring(from_=f"+1415{2_000_000 + cell.index}")
     call.voice = StampedVoice(cell.index)
     await call.wait_connected()
@@ -125,7 +129,7 @@ async def ring(phone: Phone, cell: Cell) -> Call:
 
 
 async def greeted(phone: Phone, cell: Cell) -> Call:
-    """Call, and hear the greeting."""
+    """Call, and wait until the greeting has played."""
     call = await ring(phone, cell)
     async with asyncio.timeout(GREETED_WITHIN_S):
         await call.wait_quiet(BETWEEN_MS)
@@ -133,7 +137,7 @@ async def greeted(phone: Phone, cell: Cell) -> Call:
 
 
 async def spoken_to(phone: Phone, cell: Cell) -> Call:
-    """Call, hear the greeting, and say something."""
+    """Call, wait until the greeting has played, and say something."""
     call = await greeted(phone, cell)
     cell.sessions[-1].turn()
     return call

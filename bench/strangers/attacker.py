@@ -1,7 +1,8 @@
 """`python -m bench.strangers.attacker NAME --port PORT`: one attack, in a process of its own.
 
-Prints "done" when the attack is over, keeps its sockets, says how they are for each line on stdin,
-and goes at the end of stdin. `--innocent` sends the same to a sink in this process.
+Prints "done" when the attack is over and keeps its sockets open. It answers each line on stdin with
+the state of its sockets, and exits at the end of stdin. `--innocent` attacks a sink in this process
+instead.
 """
 
 import argparse
@@ -22,12 +23,14 @@ MOST_S = 12.0
 
 
 class Sockets(msgspec.Struct):
-    """`opened`, and those of them that are `open` still. `refused`: how many could not be had.
-    `longest_s`: how long the one that was closed last had lived."""
+    """The state of the attacker's sockets."""
 
     opened: int
+    #: Of those opened: still open.
     open: int
+    #: Connections that failed.
     refused: int
+    #: The longest time until the service closed one.
     longest_s: float
 
 
@@ -55,7 +58,7 @@ async def main(attack: Attack, port: int, *, innocent: bool) -> None:
     await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, sys.stdin)
     while await reader.readline():
         print(msgspec.json.encode(sockets(door)).decode(), flush=True)
-    os._exit(0)  # the sockets go with the process, all at once
+    os._exit(0)  # closes all sockets at once
 
 
 if __name__ == "__main__":
@@ -65,6 +68,6 @@ if __name__ == "__main__":
     parser.add_argument("--innocent", action="store_true")
     arguments = parser.parse_args()
     os.nice(19)
-    logging.getLogger("picows").setLevel(logging.ERROR)  # that a flood fills its buffers is no news
+    logging.getLogger("picows").setLevel(logging.ERROR)  # full buffers are expected
     chosen = next(attack for attack in ATTACKS if attack.name == arguments.name)
     uvloop.run(main(chosen, arguments.port, innocent=arguments.innocent))

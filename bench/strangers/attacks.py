@@ -1,7 +1,7 @@
-"""What strangers do at the service's port: each for a few seconds, all of it bounded.
+"""Attacks at the service's port: each takes a few seconds, and all of them are bounded.
 
-A deed gets the door (bench/door.py); what it leaves open stays open until the attacker's process
-ends. `ATTACKS` has them by name.
+An attack connects through its `Door`. Sockets that it leaves open stay open until the attacker's
+process ends. `ATTACKS` lists them by name.
 """
 
 import asyncio
@@ -13,12 +13,12 @@ from itertools import count
 from bench.line import PUBLIC_URL, Line
 from bench.strangers.door import Connection, Door
 
-MANY = 300  # sockets at once ...
-FEW_DESCRIPTORS = 256  # ... for a service that may have so many files and sockets
+MANY = 300  # sockets at once
+FEW_DESCRIPTORS = 256  # a limit on the service's files and sockets below that
 TICKETS = 20
-LASTS_S = 5.0  # what would go on for ever
-TRICKLE_S = 0.2  # for a byte
-PER_S = 300.0  # requests, so that the attacker does not eat a core
+LASTS_S = 5.0  # of an attack without an end of its own
+TRICKLE_S = 0.2  # per byte
+PER_S = 300.0  # requests; more would use a whole core
 SEND_AT_ONCE_BYTES = 1 << 18
 
 _HOST = f"Host: {PUBLIC_URL.removeprefix('https://')}\r\n".encode()
@@ -40,19 +40,21 @@ Deed = Callable[[Door], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """`descriptors`: how many the service has; 0: plenty. `reads_log`: its log is read."""
+    """One attack, and the service that it meets."""
 
     name: str
     deed: Deed
+    #: The service's limit on files and sockets; 0: that of this process.
     descriptors: int = 0
+    #: False: the service's log is a pipe that fills up.
     reads_log: bool = True
 
 
-# --- heads that are too much ----------------------------------------------------------------------
+# --- heads that are too large ---------------------------------------------------------------------
 
 
 async def nothing(_door: Door) -> None:
-    """No attack at all: what the calls look like without one."""
+    """No attack: the calls without one."""
 
 
 async def header_lines(door: Door) -> None:
@@ -75,7 +77,7 @@ async def _pour(door: Door, begin: bytes, piece: bytes, times: int) -> None:
                 return
 
 
-# --- heads and bodies that do not come ------------------------------------------------------------
+# --- heads and bodies that do not arrive ----------------------------------------------------------
 
 
 async def idle(door: Door) -> None:
@@ -153,7 +155,7 @@ async def wrong_tokens(door: Door) -> None:
 
 
 async def noise(door: Door) -> None:
-    """Whatever a service might write a line about."""
+    """Requests that a service might log."""
     said = (
         b"GET /no/such/path HTTP/1.1\r\n" + _HOST + b"\r\n",
         FORM + b"a" * 1000,
@@ -170,7 +172,7 @@ async def noise(door: Door) -> None:
 
 
 async def _paced() -> AsyncIterator[int]:
-    """Numbers, so many a second."""
+    """Numbers, `PER_S` each second."""
     began_s = time.monotonic()
     for number in range(int(LASTS_S * PER_S)):
         await asyncio.sleep(max(0.0, began_s + number / PER_S - time.monotonic()))
@@ -235,7 +237,7 @@ async def big_frames(door: Door) -> None:
 
 
 def _texts(line: Line, body: bytes, times: int) -> bytes:
-    """So many text frames, masked with zeros as the standard allows."""
+    """Text frames, masked with zeros, which RFC 6455 permits."""
     frames = []
     for number in range(times):
         sid = line.stream_sid.encode()
@@ -245,9 +247,9 @@ def _texts(line: Line, body: bytes, times: int) -> bytes:
 
 
 async def _write(line: Line, data: bytes) -> None:
-    """Bytes as they are, as fast as they are taken."""
+    """Write raw bytes, as fast as the service reads them."""
     if not hasattr(line, "transport"):
-        return  # no stream was to be had
+        return  # the stream was refused
     transport = line.transport.underlying_transport
     sent = 0
     while sent < len(data) and not transport.is_closing():

@@ -1,5 +1,5 @@
-"""The two servers that a service calls by itself: Twilio's REST API, which ends calls, and whoever
-wants the reports."""
+"""The two servers that the service calls: Twilio's REST API, which ends calls, and the receiver of
+the call webhook."""
 
 import json
 from collections.abc import Mapping
@@ -11,17 +11,18 @@ from bench.line import ACCOUNT_SID, Line
 
 
 class Desk:
-    """`lines`: whose calls can be ended by REST, by SID. `reported`: the SIDs of calls that were
-    reported as over, each as often as it was."""
+    """Both servers on one port."""
 
     def __init__(self) -> None:
+        #: The lines whose calls REST can end, by SID.
         self.lines: dict[str, Line] = {}
+        #: The SIDs of calls that the webhook reported as ended, repetitions included.
         self.reported: list[str] = []
         self.url = ""
 
     @property
     def settings(self) -> Mapping[str, str]:
-        """What makes the service come here."""
+        """The service's settings that point here."""
         return {"TWILIO_API_BASE_URL": self.url, "CALL_WEBHOOK_URL": f"{self.url}/reports"}
 
     async def __aenter__(self) -> Self:

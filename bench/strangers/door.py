@@ -1,4 +1,4 @@
-"""The service's port as a stranger meets it: raw sockets, kept open, watched until they close."""
+"""Connections to the service's port: raw sockets, kept open and watched until they close."""
 
 import asyncio
 import socket
@@ -12,26 +12,27 @@ from bench.ledger import Call, Ledger
 from bench.line import Line
 
 CONNECT_S = 3.0
-STUCK_S = 4.0  # for a write that the other side does not take
+STUCK_S = 4.0  # for a write that the service does not read
 ANSWER_S = 3.0
 KEPT_BYTES = 400  # of an answer
 SMALL_BUFFER_BYTES = 4096  # of a client that reads no answer
-FIRST_CALL = 100_000  # ticket holders are no calls that are measured
+FIRST_CALL = 100_000  # the calls of ticket holders are not measured
 
 
 class Connection:
-    """One socket. `closed_s`: when the other side closed it, on `time.monotonic`; None: not yet."""
+    """One socket. Times are monotonic seconds."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.opened_s = time.monotonic()
+        #: When the service closed it; None: it is open.
         self.closed_s: float | None = None
         self._sock = sock
         self._answer = b""
-        self._heard = asyncio.Event()  # something came, or the end
+        self._heard = asyncio.Event()  # data or the end arrived
         self._watcher: asyncio.Task[None] | None = None
 
     def watch(self) -> None:
-        """Read what comes, and notice the end."""
+        """Read in the background, and record the close."""
         self._watcher = asyncio.create_task(self._read())
 
     async def _read(self) -> None:
@@ -50,7 +51,7 @@ class Connection:
         self._heard.set()
 
     async def send(self, data: bytes) -> bool:
-        """Send all of it. False when the other side has closed, or takes no more."""
+        """Send all data. Returns False if the service has closed the socket or stopped reading."""
         try:
             async with asyncio.timeout(STUCK_S):
                 await asyncio.get_running_loop().sock_sendall(self._sock, data)
@@ -62,7 +63,7 @@ class Connection:
         return True
 
     async def answered(self) -> bytes:
-        """Wait for the next that comes, for a while. Returns it; nothing if nothing came."""
+        """Wait for data, at most `ANSWER_S`. Returns it, or nothing."""
         with suppress(TimeoutError):
             async with asyncio.timeout(ANSWER_S):
                 await self._heard.wait()
@@ -72,35 +73,37 @@ class Connection:
 
     @property
     def port(self) -> int:
-        """Ours."""
+        """The port of this side."""
         port: int = self._sock.getsockname()[1]
         return port
 
     def reset(self) -> None:
-        """Go away without a word: the other side gets a reset."""
+        """Close the connection with a TCP reset."""
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close()
 
     def close(self) -> None:
-        """Let go of the socket."""
+        """Close the socket."""
         if self._watcher is not None:
             self._watcher.cancel()
         self._sock.close()
 
 
 class Door:
-    """Where connections are made. `connections`: those that are kept; `refused`: how many could not
-    be had. `lines`: media streams of ticket holders."""
+    """Opens connections to one port, and keeps them."""
 
     def __init__(self, port: int) -> None:
         self.port = port
+        #: Connections that are kept open.
         self.connections: list[Connection] = []
+        #: Connections that failed.
         self.refused = 0
+        #: The media streams of ticket holders.
         self.lines: list[Line] = []
         self._ledger = Ledger(0)
 
     async def connect(self, *, reads: bool = True, keep: bool = True) -> Connection | None:
-        """A connection; None when none is to be had. `reads`: answers are read."""
+        """Connect. Returns None on failure. `reads`: read answers. `keep`: keep it open."""
         sock = socket.socket()
         sock.setblocking(False)
         if not reads:
@@ -121,20 +124,20 @@ class Door:
 
     @property
     def ports(self) -> list[int]:
-        """This side's, of everything that is open here."""
+        """The ports of this side, of all connections and streams."""
         streams = (line.transport.underlying_transport for line in self.lines)
         names = [stream.get_extra_info("sockname")[1] for stream in streams]
         return [*(connection.port for connection in self.connections), *names]
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Close all connections and streams."""
         for connection in self.connections:
             connection.close()
         for line in self.lines:
             line.transport.disconnect(False)
 
     async def each(self, count: int, data: bytes) -> list[Connection]:
-        """So many connections that say the same."""
+        """Open `count` connections and send the same data on each."""
         opened = []
         for _ in range(count):
             connection = await self.connect()
@@ -143,7 +146,7 @@ class Door:
         return opened
 
     async def ticket_holder(self, *, starts: bool = True) -> Line:
-        """The media stream of a call that Twilio announced. `starts`: it says which call it is."""
+        """Open the media stream of a call, with its ticket. `starts`: send `start`."""
         call = Call(FIRST_CALL + len(self.lines))
         line = Line(call, self._ledger) if starts else SilentLine(call, self._ledger)
         self.lines.append(line)
@@ -153,7 +156,7 @@ class Door:
 
 
 class SilentLine(Line):
-    """A media stream that never says which call it is."""
+    """A media stream that never sends `start`."""
 
     def start(self, parameters: dict[str, str]) -> None:
         self.call.stream_open = True

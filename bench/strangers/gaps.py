@@ -1,4 +1,4 @@
-"""How long the agent's audio stood still on its way to the caller, by what both ends saw. Pure."""
+"""Gaps in the agent's audio, from the times at both ends. Pure."""
 
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -8,21 +8,21 @@ Span = tuple[float, float]
 
 
 class Stalls:
-    """When the load itself did not run, told by timers that came late: what was held up then was
-    not held up by the service. Moments in ms, in order."""
+    """When the load itself did not run, from timers that fired late: delays at these times are not
+    the service's. Times are in ms, in order."""
 
     def __init__(self) -> None:
         self._spans: list[Span] = []
 
     def late(self, at_ms: float, late_ms: float) -> None:
-        """A timer came `late_ms` late, at `at_ms`."""
+        """Record a timer that fired `late_ms` late, at `at_ms`."""
         start_ms = at_ms - late_ms
         if self._spans and start_ms <= self._spans[-1][1]:
             start_ms = min(start_ms, self._spans.pop()[0])
         self._spans.append((start_ms, at_ms))
 
     def within(self, from_ms: float, to_ms: float) -> float:
-        """How much of this time the load did not run."""
+        """How long the load did not run in this span."""
         total_ms = 0.0
         for start_ms, end_ms in self._spans[bisect_left(self._spans, from_ms, key=_end) :]:
             if start_ms >= to_ms:
@@ -31,7 +31,7 @@ class Stalls:
         return total_ms
 
     def longest_ms(self, from_ms: float, to_ms: float) -> float:
-        """The longest of them that touches this time."""
+        """The longest stall that overlaps this span."""
         spans = [each for each in self._spans if each[1] > from_ms and each[0] < to_ms]
         return max((end - start for start, end in spans), default=0.0)
 
@@ -43,12 +43,15 @@ def _end(span: Span) -> float:
 def gap_ms(
     sent_ms: Sequence[float], arrived_ms: Sequence[float], stalls: Stalls, window: Span
 ) -> float:
-    """The longest that a caller waited for the next frame of one answer beyond what the model took
-    to send it. `sent_ms`, `arrived_ms`: of each frame, in order; frames that have not arrived are
-    missing at the end of `arrived_ms`, and are waited for until the end of the window. Only what
-    arrives, or is waited for, within the window counts."""
+    """The longest wait of a caller for the next frame of one answer, beyond the time that the model
+    took to send it.
+
+    `sent_ms`, `arrived_ms`: of each frame, in order. Frames that have not arrived are missing at
+    the end of `arrived_ms`: the wait for them lasts until the end of the window. Only waits that
+    end in the window count.
+    """
     start_ms, end_ms = window
-    # The first frame has none before it: it is measured from when it was sent.
+    # The first frame is measured from the time at which it was sent.
     arrived = [sent_ms[0], *arrived_ms] if sent_ms else []
     sent = [sent_ms[0], *sent_ms] if sent_ms else []
     if len(arrived) < len(sent) and sent[len(arrived)] < end_ms:

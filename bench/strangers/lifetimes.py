@@ -1,5 +1,7 @@
-"""How long the service keeps a stranger's socket that does not get on: against the clock, by the
-kernel's own list of sockets (Linux), since who reads no answer does not see the end either.
+"""How long the service keeps the socket of a client that makes no progress.
+
+Read from the kernel's list of sockets (Linux), because a client that does not read does not see the
+close.
 """
 
 import asyncio
@@ -15,7 +17,7 @@ from bench.strangers.door import Door
 from bench.strangers.talk import TalkLedger, TalkModel
 
 EACH = 3
-MOST_ASKED = 200  # times 500
+MOST_ASKED = 200  # times 500 requests
 TRICKLE_S = 1.0
 WATCHED_S = 36.0
 SPARE_S = 2.0
@@ -27,20 +29,23 @@ Begin = Callable[[Door], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """`begin`: opens EACH sockets of it. `more`: is sent byte by byte then. `limit_s`: how long the
-    service may keep them."""
+    """A kind of client that makes no progress."""
 
     name: str
+    #: How long the service may keep its sockets.
     limit_s: float
+    #: Opens `EACH` sockets.
     begin: Begin
+    #: Sent byte by byte afterwards.
     more: bytes = b""
 
 
 @dataclass(slots=True)
 class Lifetime:
-    """How long the one that lived longest did."""
+    """How long the sockets of a kind stayed open."""
 
     kind: Kind
+    #: Until the last one was closed; infinity: longer than it was watched.
     longest_s: float
 
     @property
@@ -55,7 +60,7 @@ class Lifetime:
 
 
 async def measure() -> list[Lifetime]:
-    """All kinds at once, on a service that has nothing else to do."""
+    """Measure all kinds at once, on a service without calls."""
     model = TalkModel(TalkLedger(0))
     port = await model.start()
     try:
@@ -90,7 +95,7 @@ async def _trickle(door: Door, text: bytes) -> None:
 
 
 def held(port: int, clients: Sequence[int]) -> int:
-    """How many of these clients' sockets a server on this port has open. `clients`: their ports."""
+    """How many of these clients' sockets the server on `port` has open. `clients`: their ports."""
     count = 0
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         fields = line.split()
@@ -117,7 +122,7 @@ async def _unread(door: Door) -> None:
         connection = await door.connect(reads=False)
         for _ in range(MOST_ASKED):
             if connection is None or not await connection.send(ANSWER_UNREAD * 500):
-                break  # it takes no more
+                break  # the service stopped reading
 
 
 async def _no_start(door: Door) -> None:

@@ -1,8 +1,8 @@
-"""What strangers at the port cost those who talk: each attack beside 20 live calls, and the same
-run without it; then a stop, with all that the stranger left hanging on the port.
+"""What attacks at the port cost the live calls: each attack beside 20 calls, compared with a window
+without it; then a stop, while the attacker's sockets are still open.
 
-The attacker is a process of its own, at the lowest priority (bench/strangers/attacker.py). In the undisturbed
-window it sends the same to itself, so that the machine has the same to do.
+The attacker is a process of its own, at the lowest priority (bench/strangers/attacker.py). In the
+undisturbed window it attacks itself, so that the machine has the same load.
 """
 
 import asyncio
@@ -48,8 +48,8 @@ EXIT_WITHIN_S = 20.0
 
 GAP_MS = 40.0  # beyond the undisturbed window
 PEAK_MIB = 30.0
-BACK_MIB = 15.0  # of what an attack took, when it is over
-NEW_CALL_MS = 1000.0  # to the stream, the slowest beyond the undisturbed window
+BACK_MIB = 15.0  # left of an attack's memory afterwards
+NEW_CALL_MS = 1000.0  # the slowest, until its stream is open, beyond the undisturbed window
 LOG_KIB = 64.0
 STOP_S = DRAIN_S + 5.0
 
@@ -70,17 +70,20 @@ HEADINGS = (
 
 @dataclass(slots=True)
 class Window:
-    """A few seconds of calls. `stall_ms`: the longest that the load itself stood still."""
+    """A few seconds of calls."""
 
+    #: The longest gap in the agent's audio.
     gap_ms: float
     newcomers: Newcomers
+    #: What the service logged.
     log_bytes: int
+    #: The longest stall of the load itself.
     stall_ms: float
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of one attack. Memory in MiB; `status` None: it had to be killed."""
+    """The result of one attack."""
 
     attack: Attack
     without: Window
@@ -88,18 +91,25 @@ class Outcome:
     before_mib: float
     peak_mib: float
     after_mib: float
+    #: Calls that are still open.
     held: int
     sockets: Sockets
+    #: Of a core.
     attacker_percent: float
+    #: The end of the service's log.
     last_words: str = ""
+    #: The service's exit status; None: it had to be killed.
     status: int | None = None
     stop_s: float = 0.0
+    #: Calls with a complete record.
     records: int = 0
+    #: Calls that the webhook reported.
     reports: int = 0
+    #: The limits that are not kept.
     broken: list[str] = field(default_factory=list)
 
     def judge(self) -> None:
-        """Say which limits do not hold."""
+        """Set `broken`."""
         without, during, new = self.without, self.during, self.during.newcomers
         slowest_ms = new.answered_ms.summary().max - without.newcomers.answered_ms.summary().max
         limits = {
@@ -138,14 +148,14 @@ class Outcome:
 
     @property
     def remarks(self) -> list[str]:
-        """What broke, and what casts doubt on it."""
+        """The broken limits, and reasons to doubt them."""
         said = []
         if self.broken:
             failures = dict.fromkeys(self.during.newcomers.failures)
             said.append(f"{self.attack.name}: {', '.join(self.broken)}")
             said += [f"    {failure}" for failure in list(failures)[:3]]
         if self.status != 0 and self.last_words:
-            said.append("    last words: " + self.last_words.splitlines()[-1][:200])
+            said.append("    end of its log: " + self.last_words.splitlines()[-1][:200])
         stall_ms = max(self.without.stall_ms, self.during.stall_ms)
         if stall_ms > GAP_MS:
             said.append(f"{self.attack.name}, doubtful: the load stood still for {stall_ms:.0f} ms")
@@ -153,7 +163,7 @@ class Outcome:
 
 
 class Attacker:
-    """The process that attacks, or does the same to itself."""
+    """The attacker's process."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdin is not None and process.stdout is not None
@@ -161,18 +171,18 @@ class Attacker:
         self._stdin, self._stdout = process.stdin, process.stdout
 
     async def done(self) -> None:
-        """Wait until the attack is over; what it opened stays open."""
+        """Wait until the attack is over; its sockets stay open."""
         await self._stdout.readline()
 
     async def sockets(self) -> Sockets:
-        """How its sockets are."""
+        """The state of its sockets."""
         self._stdin.write(b"\n")
         return msgspec.json.decode(await self._stdout.readline(), type=Sockets)
 
 
 @asynccontextmanager
 async def attacking(attack: Attack, port: int, *, innocent: bool) -> AsyncIterator[Attacker]:
-    """An attack that begins now. Its sockets are gone with the context."""
+    """Start an attack. Leaving the context closes its sockets."""
     arguments = ["-m", "bench.strangers.attacker", attack.name, "--port", str(port)]
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -193,7 +203,7 @@ async def attacking(attack: Attack, port: int, *, innocent: bool) -> AsyncIterat
 
 
 async def measure(attack: Attack) -> Outcome:
-    """One attack on a service of its own."""
+    """Measure one attack, on a service of its own."""
     ledger = TalkLedger(CALLS)
     lines = [Line(call, ledger) for call in ledger.calls[:CALLS]]
     model, metronome = TalkModel(ledger), TalkMetronome(lines, ledger)
@@ -254,7 +264,7 @@ async def _attack(attack: Attack, service: Process, ledger: TalkLedger, desk: De
         )
         outcome.stop_s = await end(service, EXIT_WITHIN_S)
         outcome.status = service.status
-    await asyncio.sleep(0.1)  # for a report that is on its way
+    await asyncio.sleep(0.1)  # for a webhook request that is on its way
     outcome.last_words = service.last_words()
     outcome.records = complete_records(service.directory / DATABASE, list(desk.lines))
     outcome.reports = len(desk.lines.keys() & set(desk.reported))
@@ -265,7 +275,7 @@ async def _attack(attack: Attack, service: Process, ledger: TalkLedger, desk: De
 async def _window(
     service: Process, ledger: TalkLedger, attacker: Attacker, spare: list[Call]
 ) -> Window:
-    """Calls keep coming until the attack is over, and for WINDOW_S at least."""
+    """Make new calls until the attack is over, and for `WINDOW_S` at least."""
     newcomers = Newcomers(ledger, service.port, API_TOKEN)
     start_ms, log_bytes = now_ms(), service.log_bytes
     attack = asyncio.create_task(attacker.done())
@@ -279,7 +289,7 @@ async def _window(
 
 
 def complete_records(database: Path, call_sids: Sequence[str]) -> int:
-    """How many of these calls have a record that says how they ended."""
+    """How many of these calls have a record with their end."""
     places = ", ".join("?" * len(call_sids))
     query = f"""SELECT count(*) FROM calls WHERE call_sid IN ({places})
         AND status = 'completed' AND ended_at IS NOT NULL AND ended_by IS NOT NULL"""

@@ -1,4 +1,4 @@
-"""Calls in which the agent speaks often and in real time, and callers who keep coming."""
+"""Calls in which the agent speaks often and in real time, and a stream of new callers."""
 
 import asyncio
 from array import array
@@ -14,7 +14,7 @@ from bench.stamps import FRAME_BYTES
 from bench.strangers.gaps import Span, Stalls, gap_ms
 
 ANSWER_FRAMES = 125  # 2.5 s of every 4
-STALLED_MS = 2.0  # the load's own timers are not blamed for less
+STALLED_MS = 2.0  # a later timer of the load counts as a stall
 NEW_EVERY_S = 0.25
 ANSWERED_WITHIN_S = 2.0  # webhook and stream
 HEARD_WITHIN_S = 3.0  # and the greeting
@@ -23,8 +23,10 @@ MOST_NEW = 400
 
 
 class TalkLedger(Ledger):
-    """Knows when each frame of the agent's arrived. `talking`: how many calls are measured, the
-    first ones; those who come later are not."""
+    """Records when each frame of the agent arrived.
+
+    `talking`: the number of calls to measure, the first ones; new callers are not measured.
+    """
 
     def __init__(self, talking: int) -> None:
         super().__init__(talking + MOST_NEW, FRAME_BYTES)
@@ -37,7 +39,7 @@ class TalkLedger(Ledger):
         super().delta_arrived(call, answer, number, now_ms)
 
     def longest_gap_ms(self, window: Span) -> float:
-        """The longest gap in what the agent said on the calls that are measured."""
+        """The longest gap in the agent's audio on the measured calls."""
         return max(
             (
                 gap_ms(each.sent_ms, self._arrived_ms.get(each.number, ()), self.stalls, window)
@@ -50,7 +52,7 @@ class TalkLedger(Ledger):
 
 
 class TalkMetronome(Metronome):
-    """Notes when the load itself did not run."""
+    """Records when the load itself did not run."""
 
     def late(self, at_ms: float, late_ms: float) -> None:
         super().late(at_ms, late_ms)
@@ -59,7 +61,7 @@ class TalkMetronome(Metronome):
 
 
 class TalkSession(ModelSession):
-    """Speaks as fast as it is heard, and is never interrupted."""
+    """Sends audio in real time, and is never interrupted."""
 
     deltas = ANSWER_FRAMES
     interrupts = False
@@ -72,20 +74,23 @@ class TalkModel(Model):
 
 
 class Newcomers:
-    """A new caller each quarter of a second, who hears the greeting and hangs up. `answered_ms`:
-    from the webhook's request to the stream, of each that was answered; `heard_ms`: to the first
-    sound. `failures`: what became of the others, and of an operator who lists the calls."""
+    """New callers, four each second, who hear the greeting and hang up; and an operator who lists
+    the calls."""
 
     def __init__(self, ledger: TalkLedger, port: int, token: str) -> None:
-        self.answered_ms, self.heard_ms = Samples(), Samples()
+        #: From the webhook's request to the open stream.
+        self.answered_ms = Samples()
+        #: From the webhook's request to the first sound.
+        self.heard_ms = Samples()
+        #: Callers without an answer, and failed requests of the operator.
         self.failures: list[str] = []
         self.count = 0
         self._ledger, self._port, self._token = ledger, port, token
         self._calls: set[asyncio.Task[None]] = set()
 
     async def come(self, calls: list[Call], seconds: float) -> None:
-        """Let them come for so long, and wait for the last. `calls`: whose turn it is, each used
-        once."""
+        """Make calls for `seconds`, and wait for the last one. `calls`: unused calls, taken from
+        the end."""
         loop = asyncio.get_running_loop()
         began_s = loop.time()
         while loop.time() < began_s + seconds:
@@ -95,7 +100,7 @@ class Newcomers:
         await asyncio.gather(*self._calls)
 
     async def _one(self, call: Call) -> None:
-        # A connection of its own each, as from a proxy that keeps none.
+        # A connection for each, as from a proxy without keep-alive.
         connector = aiohttp.TCPConnector(force_close=True)
         async with aiohttp.ClientSession(connector=connector) as http:
             await self._call(http, call)
@@ -133,7 +138,7 @@ class Newcomers:
 
 
 async def dial(lines: list[Line], port: int) -> None:
-    """Put calls through one after the other. Raises RuntimeError when one is not answered."""
+    """Make the calls one after the other. Raises RuntimeError if one is not answered."""
     async with aiohttp.ClientSession() as http:
         for line in lines:
             await line.dial(http, port, webhook=True)

@@ -1,1 +1,1 @@
-"""External voices: what the model is told of them, what they add, what they cost."""
+"""External voices: what the model learns about interruptions, added latency, and cost."""

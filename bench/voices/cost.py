@@ -1,9 +1,9 @@
-"""What a call costs the service when a voice of its own says what the model writes.
+"""What a call costs the service when an external voice says what the model writes.
 
-The same load as `python -m bench` puts on the service: the same turns, the same interruptions, as
-much sound. Natively the model sends it; else a provider's stand-in does, three times faster than it
-plays. Every run starts a service afresh; the ways take turns, so that a change of the machine's
-mood meets all of them.
+The load is that of `python -m bench`: the same turns, interruptions and amount of audio. The
+native voice is the model's; the other audio comes from a provider's stand-in, three times faster
+than real time. Every run starts a new service. The ways alternate, so that a slow phase of the
+machine affects all of them.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ CALLS = 50
 SECONDS = 6.0
 SPEED = 3.0
 SETTLE_S = 3.0
-BUSY_LOAD, BUSY_OTHERS = 0.9, 0.1  # of a core; more casts doubt on a run
+BUSY_LOAD, BUSY_OTHERS = 0.9, 0.1  # of a core; above it a run is doubtful
 SUBJECTS: tuple[Way | None, ...] = (None, *WAYS, HTTP_WIDE)
 HEADINGS = (
     "voice",
@@ -41,23 +41,26 @@ HEADINGS = (
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """One run. `cpu_s`: of the service, per call and minute; `heard_s`: of the agent's sound, per
-    call and minute. `faults`: why the run is not worth anything; `doubts`: why it may not be."""
+    """One run."""
 
     name: str
+    #: The service's CPU time per call and minute.
     cpu_s: float
+    #: The agent's sound per call and minute.
     heard_s: float
+    #: Why the run is invalid.
     faults: tuple[str, ...]
+    #: Why the run may be wrong.
     doubts: tuple[str, ...]
 
 
 def name(way: Way | None) -> str:
-    """What the way is called; None is the model's own voice."""
+    """The name of a way; None is the native voice."""
     return f"{way.name}, {way.hz // 1000} kHz" if way else NATIVE.name
 
 
 async def measure(way: Way | None, calls: int, seconds: float) -> Cost:
-    """One run of so many calls, measured for so many seconds."""
+    """One run with `calls`, measured for `seconds`."""
     ledger = Ledger(calls)
     model = WritingModel(ledger)
     lines = [Line(call, ledger) for call in ledger.calls]
@@ -108,7 +111,7 @@ async def measure(way: Way | None, calls: int, seconds: float) -> Cost:
 
 
 def _heard_s(calls: Sequence[Call]) -> float:
-    """How much of the agent's sound all callers have been given by now, in seconds."""
+    """The agent's sound that all callers have received so far, in seconds."""
     ms = 0.0
     for call in calls:
         ms += call.playback.heard_ms(NO_ANSWER)
@@ -117,7 +120,7 @@ def _heard_s(calls: Sequence[Call]) -> float:
 
 
 def rows(costs: Sequence[Cost]) -> list[tuple[str, ...]]:
-    """A line of the table for each voice: medians of its runs, beside the native voice's."""
+    """A line of the table for each voice: medians of its runs, and their ratio to the native."""
     found: dict[str, list[Cost]] = {}
     for cost in costs:
         found.setdefault(cost.name, []).append(cost)
@@ -136,7 +139,7 @@ def rows(costs: Sequence[Cost]) -> list[tuple[str, ...]]:
 
 
 def remarks(costs: Sequence[Cost]) -> list[str]:
-    """What went wrong in the runs, and what casts doubt on them."""
+    """The faults of the runs, and reasons to doubt them."""
     return [
         *(f"{cost.name}: {fault}" for cost in costs for fault in cost.faults),
         *(f"{cost.name}, doubtful: {doubt}" for cost in costs for doubt in cost.doubts),

@@ -1,9 +1,10 @@
-"""What the model was told that callers heard of an external voice, against what had been played.
+"""The words of an external voice that the conversation keeps at an interruption, compared with the
+words that had played.
 
 The service runs as a process between simulated phone lines, whose playback clocks are the truth,
-the scripted model, and a provider's stand-in that speaks as espeak-ng does. Some calls are near and
-some far away; callers interrupt at random moments, and each time the model is told by an item that
-takes the place of the one that was cut.
+the scripted model, and a provider's stand-in that speaks with espeak-ng. Calls have short and long
+delays. Callers interrupt at random times, and each time the service replaces the interrupted item
+with one that has the heard words only.
 """
 
 import asyncio
@@ -36,7 +37,7 @@ from bench.voices.words import (
 
 EACH = 2  # interruptions of a call, one after the other
 EARLIEST_MS, BEFORE_END_MS = 60, 600  # when a story is interrupted
-SPEED = 3.0  # how much faster than it plays a provider sends
+SPEED = 3.0  # how many times faster than real time a provider sends
 MISSED_AFTER_S = 3.0
 LIMIT_WORDS = 1
 HEADINGS = (
@@ -54,24 +55,26 @@ HEADINGS = (
 
 @dataclass(slots=True)
 class Heard:
-    """What came out for one way. `off`: words told minus words played. `missed`: interruptions
-    that were not told of, or not told to Twilio. `misplaced`: items that were not replaced where
-    they stood, or not deleted. `untrue`: words told that are not the answer's first ones.
-    `foreign_bytes`: sound that was no part of the answer, such as the rest of one that was cut.
-    `remarks`: what was wrong, call by call."""
+    """The result of one way of speaking."""
 
     way: str
     interruptions: int = 0
+    #: Words in the new item, minus words played.
     off: list[int] = field(default_factory=list)
+    #: Interruptions after which no item was deleted, or the line was not cleared.
     missed: int = 0
+    #: Items that were not deleted, or not replaced in their place.
     misplaced: int = 0
+    #: New items whose words are not the first words of the answer.
     untrue: int = 0
+    #: Audio that is not part of the answer, such as the rest of an interrupted one.
     foreign_bytes: int = 0
+    #: The errors, call by call.
     remarks: list[str] = field(default_factory=list)
 
     @property
     def kept(self) -> bool:
-        """Whether every limit holds."""
+        """Whether all limits are kept."""
         faults = self.missed + self.misplaced + self.untrue + self.foreign_bytes
         return bool(self.off) and faults == 0 and max(map(abs, self.off)) <= LIMIT_WORDS
 
@@ -93,7 +96,7 @@ class Heard:
 
 
 async def measure(way: Way, interruptions: int, seed: int) -> Heard:
-    """Interrupt so often, over some calls at once, in every condition in turn."""
+    """Make `interruptions`, over several calls at once, their networks alternating."""
     heard, chance = Heard(f"{way.name}, {way.hz // 1000} kHz"), random.Random(seed)
     calls = -(-interruptions // EACH)
     plenty = stories(interruptions + calls, seed=0)
@@ -124,7 +127,7 @@ async def measure(way: Way, interruptions: int, seed: int) -> Heard:
                 talk = Talk(call, await model.session(number), teller)
                 times = min(EACH, interruptions - number * EACH)
                 early = chance.random()
-                offsets = (early, 1 - early)[:times]  # so that no call takes long
+                offsets = (early, 1 - early)[:times]  # all calls take as long
                 group.create_task(_interrupt(talk, offsets, way.hz, heard))
                 talks.append(talk)
         known = pieces_by_text(provider.heard.said)
@@ -134,9 +137,10 @@ async def measure(way: Way, interruptions: int, seed: int) -> Heard:
 
 
 class Teller:
-    """The model: a story for every answer. `told`: those of each session, in order."""
+    """The model: it answers each turn with a story."""
 
     def __init__(self, stories: Iterable[str]) -> None:
+        #: The stories of each session, in order.
         self.told: defaultdict[str, list[str]] = defaultdict(list)
         self._stories = iter(stories)
 
@@ -147,26 +151,27 @@ class Teller:
 
 @dataclass(slots=True)
 class Talk:
-    """One call. `cut`: the items that were interrupted, in order."""
+    """One call."""
 
     call: Call
     session: Session
     teller: Teller
+    #: The interrupted items, in order.
     cut: list[Item] = field(default_factory=list)
 
     @property
     def stories(self) -> list[str]:
-        """What the agent told, or was about to."""
+        """The stories of this call's answers."""
         return self.teller.told[self.session.id]
 
     @property
     def answers(self) -> list[Item]:
-        """The model's own items, those that were deleted too."""
+        """The items that the model generated, deleted ones included."""
         return [item for item in self.session.items if item.role == "assistant" and item.part]
 
     @property
     def told_of(self) -> dict[str, tuple[str, str]]:
-        """What took the place of each item: its id, and what was told."""
+        """The replacement of each item, by the item's id: its own id and its text."""
         return {
             str(event["previous_item_id"]): (
                 event["item"]["id"],
@@ -178,7 +183,7 @@ class Talk:
 
 
 async def _interrupt(talk: Talk, offsets: Sequence[float], hz: int, heard: Heard) -> None:
-    """Interrupt an answer for each offset, which is a share of its length, and hang up."""
+    """Interrupt an answer for each offset, a share of the answer's length, and hang up."""
     call, session = talk.call, talk.session
     for offset in offsets:
         before = call.playback.heard_bytes(now_ms())
@@ -211,10 +216,10 @@ def _was_cleared(call: Call, times: int) -> bool:
 
 
 def _compare(talk: Talk, known: Mapping[str, Piece], heard: Heard) -> None:
-    """What the model was told of each answer against what was played of it."""
+    """Compare the replacement of each interrupted answer with what played of it."""
     clears = [clear.at_ms for clear in talk.call.playback.clears]
     if len(clears) != len(talk.cut):
-        return  # counted as missed; whose sound is whose cannot be told
+        return  # counted as missed; the audio cannot be assigned to answers
     told_of = talk.told_of
     for story, item, begin_ms, end_ms in zip_longest(
         talk.stories, talk.cut, [-inf, *clears], [*clears, inf]
@@ -223,7 +228,7 @@ def _compare(talk: Talk, known: Mapping[str, Piece], heard: Heard) -> None:
         pieces = pieces_of(story or "", known)
         heard.foreign_bytes += foreign_bytes(b"".join(m.payload for m in media), pieces)
         if item is None:
-            continue  # the answer that nobody interrupted
+            continue  # the last answer was not interrupted
         told = told_of[item.id][1] if item.id in told_of else ""
         count = words_told(story, told)
         if count is None:
@@ -233,14 +238,14 @@ def _compare(talk: Talk, known: Mapping[str, Piece], heard: Heard) -> None:
         played = words_played(pieces, heard_bytes)
         heard.off.append(count - played)
         if abs(count - played) > LIMIT_WORDS:
-            what = f"told {count} words, {played} were played in {heard_bytes / 8:.0f} ms"
+            what = f"kept {count} words, {played} were played in {heard_bytes / 8:.0f} ms"
             heard.remarks.append(f"{what} of {story!r}")
     heard.misplaced += _misplaced(talk)
 
 
 def _misplaced(talk: Talk) -> int:
-    """How many of the cut items were not deleted, or whose words do not stand where they stood:
-    before the caller's that interrupted them."""
+    """How many interrupted items were not deleted, or have a replacement that is not right before
+    the caller's item that interrupted them."""
     told_of = talk.told_of
     callers = [item.id for item in talk.session.items if item.role == "user"]
     order = [item.id for item in talk.session.conversation]

@@ -1,8 +1,8 @@
-"""How much later callers hear an answer because a voice of ours says it: the time that we add.
+"""The latency that an external voice adds inside the service.
 
-It runs from the model's text delta that completes the first sentence to the first sound of it at
-Twilio's side, with a provider that answers at once. Model, provider and Twilio are in this process,
-so that all clocks are one; what the stand-in needs to answer counts as ours.
+It is measured from the model's text delta that completes the first sentence to the first sound of
+that sentence at Twilio, with a provider that answers at once. Model, provider and Twilio run in
+this process, so that there is one clock; the time of the stand-in is included.
 """
 
 import asyncio
@@ -24,13 +24,13 @@ from bench.voices.model import END_MS, PROBE, WritingModel, WritingSession, hum
 from bench.voices.ways import Way
 
 LIMIT_MS = 15.0
-BESIDE = 20  # calls that talk, in the second half
-EACH = 10  # probes of a call, behind its greeting
-SPEED = 3.0  # how much faster than it plays a provider sends to those that talk
+BESIDE = 20  # other calls, in the second half
+EACH = 10  # probes of a call, after its greeting
+SPEED = 3.0  # how many times faster than real time a provider sends to the other calls
 SETTLE_S = 3.0
-LATEST_S = 5.0  # what is not heard by then is not heard at all
+LATEST_S = 5.0  # later sound counts as missing
 BUSY_OTHERS = 0.1  # of a core
-REST_MS = 20.0  # between two probes, when the first has been played
+REST_MS = 20.0  # from the end of one probe to the next
 HEADINGS = (
     "way",
     "calls beside",
@@ -48,31 +48,34 @@ HEADINGS = (
 
 @dataclass(slots=True)
 class Added:
-    """What came out for one way, beside so many calls; all in ms. `first`: greetings, whose
-    connection was opened with the call. `spaced`, `bare`: later answers, of which the space behind
-    the first sentence came with its full stop or did not come. `texts`: of `spaced`, until the
-    provider had the text. `faults`: why it is not worth anything; `others`: how much of a core all
-    other processes used meanwhile, which makes the slowest slower."""
+    """The result of one way of speaking. Latencies are in ms."""
 
     way: str
+    #: The number of other calls.
     beside: int
+    #: Greetings: their connection was opened with the call.
     first: list[float] = field(default_factory=list)
+    #: Later answers whose full stop was sent with the space after it.
     spaced: list[float] = field(default_factory=list)
+    #: Later answers without that space.
     bare: list[float] = field(default_factory=list)
+    #: Of `spaced`: until the provider had the text.
     texts: list[float] = field(default_factory=list)
+    #: Why the result is invalid.
     faults: list[str] = field(default_factory=list)
+    #: How much of a core all other processes used, which slows the slowest answers.
     others: float = 0.0
 
     @property
     def remarks(self) -> list[str]:
-        """What went wrong, and what casts doubt on it."""
+        """The faults, and reasons to doubt the result."""
         if self.others <= BUSY_OTHERS:
             return self.faults
         return [*self.faults, f"doubtful: other processes used {self.others:.0%} of a core"]
 
     @property
     def kept(self) -> bool:
-        """Whether the limit holds, for 99 of 100 answers."""
+        """Whether 99 of 100 answers keep the limit."""
         return not self.faults and max(_p99(self.spaced), _p99(self.bare)) <= LIMIT_MS
 
     @property
@@ -99,9 +102,9 @@ def _p99(values: list[float]) -> float:
 
 @dataclass(slots=True)
 class Pace:
-    """A provider's plan: probes at once, anything else as a provider would. `asked_ms`: when it was
-    asked for a probe last."""
+    """A provider's plan: probes at once, other texts at a provider's speed."""
 
+    #: When the last probe's text arrived.
     asked_ms: float = 0.0
 
     def plan(self, text: str) -> Plan:
@@ -112,7 +115,7 @@ class Pace:
 
 
 async def measure(way: Way, probes: int) -> list[Added]:
-    """So many probes with no other call, and as many beside those that talk."""
+    """Measure `probes` without other calls, and as many beside `BESIDE` other calls."""
     calls = -(-probes // EACH)
     ledger, pace = Ledger(BESIDE + 2 * calls), Pace()
     model = WritingModel(ledger)
@@ -148,7 +151,7 @@ async def measure(way: Way, probes: int) -> list[Added]:
 
 @dataclass(slots=True)
 class Prober:
-    """Asks for probes, one call after the other. `added`: what came out."""
+    """Measures probes, one call after the other, into `added`."""
 
     ledger: Ledger
     model: WritingModel
@@ -158,13 +161,13 @@ class Prober:
     added: Added
 
     async def probe(self, calls: Sequence[Call], probes: int) -> None:
-        """So many probes, spread over these calls, behind their greetings."""
+        """Measure `probes`, spread over these calls, after their greetings."""
         began_s, before_s = time.perf_counter(), self._others_s()
         await self._probe(calls, probes)
         self.added.others = (self._others_s() - before_s) / (time.perf_counter() - began_s)
 
     def _others_s(self) -> float:
-        """Seconds that processors worked so far for nobody of ours."""
+        """Busy seconds of the processors so far, without this process and the service."""
         return busy_s() - time.process_time() - weigh(self.service.pid).cpu_s
 
     async def _probe(self, calls: Sequence[Call], probes: int) -> None:
@@ -178,7 +181,7 @@ class Prober:
             finally:
                 metronome.stop()
                 line.hang_up()
-                if self.model.newest is not None:  # no call disturbs the next one
+                if self.model.newest is not None:  # so that no call disturbs the next one
                     async with asyncio.timeout(LATEST_S):
                         await self.model.newest.closed.wait()
 
@@ -203,6 +206,6 @@ class Prober:
                 self.added.texts.append(self.pace.asked_ms - session.completed_ms)
 
     async def _heard(self, sound: asyncio.Future[float], session: WritingSession) -> float:
-        """How long the sound was on its way, in ms."""
+        """The time from the completed text to its sound, in ms."""
         async with asyncio.timeout(LATEST_S):
             return await sound - session.completed_ms

@@ -1,7 +1,7 @@
-"""The load's model when a voice of the service's speaks: it writes, where it was told to.
+"""The load's model for external voices: it writes text if the session's output modality is text.
 
-The script of bench/model.py stays as it is, turn by turn; only what an answer is made of differs.
-`hum` says an answer that was written in the time of one that is spoken.
+The turns are those of bench/model.py; only the answers differ. `hum` speaks a written answer in the
+time of a spoken one.
 """
 
 import asyncio
@@ -20,19 +20,19 @@ from bench.stamps import DELTA_BYTES
 
 WRITTEN = ("Your table is booked for eight.", " Is there more?")
 ANSWER_MS = ANSWER_DELTAS * DELTA_BYTES / 8
-PROBE = "One moment please."  # said by a call of which the first sound is waited for
+PROBE = "One moment please."  # the answer whose first sound is measured
 PROBE_MS = 60.0
-THINKING_MS = 250.0  # before a greeting; its stream is open by then
+THINKING_MS = 250.0  # before a greeting, so that its stream is open
 LAST_PIECE_MS = 20.0  # before the full stop of a probe ...
 END_MS = 40.0  # ... and after it, before the end of its item
 
 Piece = tuple[float, str]
-"""Of a text: how many ms after the one before it comes. The empty one is its end."""
+"""A text delta, with its delay after the one before in ms. An empty one ends the text."""
 
 
 @cache
 def hum(text: str, hz: int) -> Spoken:
-    """A mouth: each text by its share of an answer, a probe in a moment."""
+    """A mouth: a text takes its share of an answer's time, a probe `PROBE_MS`."""
     ms = PROBE_MS if text == PROBE else ANSWER_MS * len(text) / sum(map(len, WRITTEN))
     step = 2 * math.pi * 440 / hz
     samples = (round(6000 * math.sin(step * n)) for n in range(round(hz * ms / 1000)))
@@ -40,21 +40,26 @@ def hum(text: str, hz: int) -> Spoken:
 
 
 class WritingSession(ModelSession):
-    """A session that answers in writing if it was told to. With `probes` it says nothing else, and
-    only when asked: `ask`. `completed_ms`: when the last text was complete. `closed`: set
-    when the socket is gone."""
+    """A session that writes its answers if the output modality is text.
+
+    `probes`: it answers with `PROBE` only, and only to `ask`.
+    """
 
     def __init__(self, ledger: Ledger, *, probes: bool) -> None:
         super().__init__(ledger)
+        #: When the last text delta was sent.
         self.completed_ms = 0.0
+        #: Set when the socket is closed.
         self.closed = asyncio.Event()
         self._probes = probes
         self._full_stop = "."
         self._text = ""
 
     def ask(self, *, spaced: bool) -> None:
-        """The caller says something short, and is answered with a probe. `spaced`: the space behind
-        it comes with its full stop; else nothing tells at once that the sentence is over."""
+        """The caller says something short, and the session answers with a probe.
+
+        `spaced`: send the full stop with a space, which shows at once that the sentence ends.
+        """
         assert self.call is not None, "the call has not been heard yet"
         self._full_stop = ". " if spaced else "."
         self.speech_item = new_id("item")
@@ -102,13 +107,13 @@ class WritingSession(ModelSession):
         return [(DELTA_EVERY_MS, word) for word in [words[0].lstrip(), *words[1:], ""]]
 
     def _write_on(self, answer: Answer, pieces: list[Piece], at_ms: float) -> None:
-        """The next piece of an answer is due behind `at_ms`."""
+        """Send the next piece of an answer after its delay from `at_ms`."""
         wait_ms, text = pieces[0]
         self.at(at_ms + wait_ms, self._write, answer, text, pieces[1:], at_ms + wait_ms)
 
     def _write(self, answer: Answer, text: str, rest: list[Piece], at_ms: float) -> None:
         if answer is not self.answer:
-            return  # it was cancelled meanwhile
+            return  # it was cancelled
         if not rest:
             self.finish("completed")
             return
@@ -153,11 +158,13 @@ class WritingSession(ModelSession):
 
 
 class WritingModel(Model):
-    """The server. `probing`: sessions that open now say probes, and nothing else."""
+    """The server."""
 
     def __init__(self, ledger: Ledger) -> None:
         super().__init__(ledger)
+        #: New sessions answer with probes only.
         self.probing = False
+        #: The last session that opened.
         self.newest: WritingSession | None = None
 
     def accept(self, request: WSUpgradeRequest) -> WSListener:

@@ -1,8 +1,8 @@
-"""External voices, measured in three ways: what the model is told of them, what they add, what
-they cost.
+"""External voices, measured in three parts: what the model learns about interruptions, the added
+latency, and the cost.
 
-The provider is a stand-in on the loopback, in the process of the load; the service is a process of
-its own, started afresh for each way of speaking.
+The provider is a stand-in on the loopback, in the process of the load. The service is a process of
+its own, started anew for each way of speaking.
 """
 
 import logging
@@ -23,13 +23,14 @@ RUNS = 2
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one kind of measurement found. `kept`: whether its limits hold. `remarks`: what went
-    wrong, and what casts doubt on it."""
+    """The result of one part."""
 
     title: str
     headings: tuple[str, ...]
     rows: list[tuple[str, ...]]
+    #: Its limits are kept.
     kept: bool
+    #: Its faults, and reasons to doubt it.
     remarks: list[str]
 
 
@@ -40,14 +41,16 @@ def measure(
     runs: int,
     say: Callable[[str], None],
 ) -> Iterator[Part]:
-    """Each part as it is done. `samples`: interruptions and answers for each way of speaking;
-    `seconds`, `runs`: of what is measured of costs. `say` is told what is done now.
+    """Measure parts, and yield each when it is done.
 
-    Raises RuntimeError, with its last words, when a service does not start or ends early.
+    `samples`: interruptions and answers for each way of speaking. `seconds`, `runs`: of the cost.
+    `say`: gets the progress.
+
+    Raises RuntimeError with the end of its log if a service does not start or ends early.
     """
     if CORES:
         pin(0, CORES[1])
-    # Callers who interrupt make clients go away, of which aiohttp's server has much to say.
+    # An interruption disconnects a client, and aiohttp's server would log each.
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     makers = {"heard": _heard, "added": _added, "cost": _cost}
     for part in parts:

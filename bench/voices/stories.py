@@ -1,6 +1,7 @@
-"""Stories for an agent to tell, three to five sentences each, and a mouth that knows them by heart.
+"""Stories for an agent to tell, of three to five sentences, and a mouth with a cache.
 
-No sentence comes twice, so that its text tells whose it is; the same text always sounds alike.
+No sentence repeats, so that a text identifies its story. The cache gives a text the same sound each
+time.
 """
 
 from collections.abc import Iterable
@@ -55,7 +56,7 @@ SENTENCES = (
 
 
 def stories(count: int, seed: int) -> list[str]:
-    """So many stories, always the same ones for a seed."""
+    """Make `count` stories, the same ones for the same seed."""
     random, told = Random(seed), set[str]()
     found = []
     for _ in range(count):
@@ -86,23 +87,23 @@ def _sentence(random: Random) -> str:
 
 @cache
 def by_heart(text: str, hz: int) -> Spoken:
-    """A mouth: espeak's sound of a text, thought of once, because it would flutter."""
+    """A mouth: the sound of a text by espeak-ng, cached, because espeak-ng varies it."""
     return espeak(text, hz)
 
 
 def learn(texts: Iterable[str], hz: int) -> None:
-    """Think of the sound of texts beforehand: nothing else is done in the meantime."""
+    """Fill the cache of `by_heart`, because synthesis blocks the event loop."""
     for text in texts:
         for piece in pieces(text):
             by_heart(piece, hz)
 
 
 def pieces(text: str) -> list[str]:
-    """How the service is likely to cut a text."""
+    """The sentences into which the service cuts a text."""
     cutter = SentenceCutter()
     return [piece.strip() for piece in [*cutter.feed(text), *cutter.finish()]]
 
 
 def length_ms(text: str, hz: int) -> float:
-    """How long a text sounds."""
+    """The length of a text's sound."""
     return sum(len(by_heart(piece, hz).pcm) for piece in pieces(text)) / (hz * 2 / 1000)

@@ -1,4 +1,4 @@
-"""The ways in which an agent can speak: what its file says, and the stand-in that answers it."""
+"""The ways in which an agent can speak: the keys of its file, and the provider's stand-in."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -11,7 +11,7 @@ from app.simulator.voices.qwen import QwenStandIn
 from app.simulator.voices.volcengine import VolcengineStandIn
 from bench.process import AGENT_FILE, SERVICE, Subject
 
-SECRET = "bench"  # what every stand-in demands, under each name that a provider has for it
+SECRET = "bench"  # the credential of every stand-in, whatever its provider calls it
 AGENT = """\
 name = "Teller"
 instructions = "Tell the caller how things are."
@@ -30,12 +30,12 @@ SETTINGS = {
 
 
 def speaking(name: str, voice: str) -> Subject:
-    """The service with an agent that speaks so. `voice`: the keys under [voice]."""
+    """The service with an agent that has this voice. `voice`: the keys under [voice]."""
     return replace(SERVICE, name=name, files={AGENT_FILE: AGENT + voice}, settings=SETTINGS)
 
 
 class StandIn(Protocol):
-    """A provider, as its server behaves, on the loopback."""
+    """A provider's server on the loopback."""
 
     @property
     def heard(self) -> Heard: ...
@@ -49,15 +49,17 @@ Provider = Callable[[Mouth, PlanFor], AbstractAsyncContextManager[StandIn]]
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """`voice`: the keys under [voice], but for the address. `hz`: what the provider sends."""
+    """One way of speaking."""
 
     name: str
+    #: The keys under [voice], without sample_rate and url.
     voice: str
+    #: The rate of the provider's sound.
     hz: int
     provider: Provider
 
     def subject(self, url: str) -> Subject:
-        """The service that speaks in this way, with a provider at `url`."""
+        """The service with this voice, from a provider at `url`."""
         keys = f'{self.voice}\nsample_rate = {self.hz}\nurl = "{url}"\n'
         return speaking(self.name, keys)
 
@@ -76,7 +78,7 @@ def _http(mouth: Mouth, plan: PlanFor) -> AbstractAsyncContextManager[StandIn]:
 
 _VOLCENGINE = 'provider = "volcengine"\nname = "her"'
 
-# Both rates, so that the resampler has its share; 8000 Hz is what the service asks for by itself.
+# Both rates, so that resampling is measured; 8000 Hz is the service's default.
 WAYS = (
     Way("qwen commit", 'provider = "qwen"', 24000, _qwen),
     Way("qwen server_commit", 'provider = "qwen"\nmode = "server_commit"', 8000, _qwen),

@@ -1,7 +1,7 @@
-"""Which words of an answer were played, told from the sound itself, against those that were told.
+"""Which words of an answer were played, found in the sound itself.
 
-Places are bytes of µ-law at 8000 Hz, one for each sample, from where something begins. An answer is
-said in pieces, one after the other; to each the service adds what it lacks to whole frames of 20 ms
+Places are bytes of µ-law at 8000 Hz, one for each sample, from the begin of a piece or answer. An
+answer is said in pieces; the service pads each to whole frames of 20 ms
 (app/bridge/leg/voice_side.py).
 """
 
@@ -15,28 +15,29 @@ from app.audio import ULAW_HZ, resample_pcm16, ulaw_decode
 from app.simulator.voices.mouth import Said, Spoken
 from bench.stamps import FRAME_BYTES
 
-QUIET = 0.02  # of the loudest sample of its text: below it nothing sounds
-BLOCK_BYTES = 200 * ULAW_HZ // 1000  # as much is compared at a time
-ALIKE = 0.7  # correlation; another rate on the way costs a little, another sound nearly all
-LAGS = range(-3, 4)  # bytes: resamplers do not agree to the sample
+QUIET = 0.02  # of the loudest sample of a text: samples below are silence
+BLOCK_BYTES = 200 * ULAW_HZ // 1000  # compared at a time
+ALIKE = 0.7  # least correlation: resampling costs a little, another sound nearly all
+LAGS = range(-3, 4)  # bytes: resamplers differ by some samples
 
 Samples = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A text that was said in one go, as the telephone has it. `words`: where each begins to sound
-    and ends to. `samples`: its sound, `size_bytes` of them."""
+    """A text that was said in one request, as it sounds on the phone."""
 
     text: str
     size_bytes: int
+    #: Begin and end of each word.
     words: tuple[tuple[int, int], ...]
+    #: `size_bytes` samples.
     samples: Samples
 
 
 def piece(text: str, spoken: Spoken, hz: int) -> Piece:
-    """What the mouth said at `hz`, as the telephone has it. What it says in one breath, such as "of
-    the", is given to the words in it by their letters."""
+    """The sound of a mouth at `hz`, as it sounds on the phone. Words that the mouth joins, such as
+    "of the", share their sound by their number of letters."""
     samples = np.frombuffer(spoken.pcm, "<i2").astype(np.float64)
     loud = np.flatnonzero(np.abs(samples) > QUIET * np.abs(samples).max(initial=1.0))
     offsets = [word.offset_bytes // 2 for word in spoken.words] + [len(samples)]
@@ -63,7 +64,7 @@ def _shared(words: Sequence[str], begin: int, end: int) -> list[tuple[int, int]]
 
 
 def pieces_by_text(all_said: Iterable[Said]) -> dict[str, Piece]:
-    """What a stand-in has said, each text once; its mouth must always say it alike."""
+    """The pieces that a stand-in said, by text. Its mouth must say a text the same each time."""
     found: dict[str, Piece] = {}
     for said in all_said:
         if said.text.strip() not in found:
@@ -72,8 +73,8 @@ def pieces_by_text(all_said: Iterable[Said]) -> dict[str, Piece]:
 
 
 def pieces_of(text: str, known: Mapping[str, Piece]) -> list[Piece]:
-    """The pieces in which this text was said, as far as it was. No piece of one text may begin as
-    another text goes on."""
+    """The pieces in which a text was said, as far as it was. A piece of one text must not match the
+    continuation of another."""
     pieces: list[Piece] = []
     rest = text.lstrip()
     while rest:
@@ -86,8 +87,8 @@ def pieces_of(text: str, known: Mapping[str, Piece]) -> list[Piece]:
 
 
 def words_played(pieces: Sequence[Piece], heard_bytes: int) -> int:
-    """How many words were played when so much of the pieces' sound was: those of which at least
-    half was."""
+    """How many words were played with `heard_bytes` of the pieces: those at least half of which was
+    heard."""
     count = start = 0
     for each in pieces:
         count += sum(start + (begin + end) / 2 <= heard_bytes for begin, end in each.words)
@@ -96,15 +97,17 @@ def words_played(pieces: Sequence[Piece], heard_bytes: int) -> int:
 
 
 def words_told(text: str, told: str) -> int | None:
-    """How many words of a text somebody was told; None when they are not its first ones."""
+    """The number of words in `told`; None if they are not the first words of `text`."""
     words = told.split()
     return len(words) if text.split()[: len(words)] == words else None
 
 
 def foreign_bytes(ulaw: bytes, pieces: Sequence[Piece]) -> int:
-    """How much of a sound, looked at block by block, is not what the pieces sound like there. What
-    lies past their end is foreign too, unless it is silent; so is everything behind a sound that
-    does not belong, because it is not in its place."""
+    """How much of a sound differs from the pieces at its place, compared block by block.
+
+    Sound past their end is foreign, unless it is silent. So is everything after a foreign sound,
+    because it is out of place.
+    """
     samples = np.frombuffer(ulaw_decode(ulaw), "<i2").astype(np.float64)
     expected = np.concatenate([np.zeros(0), *(each.samples for each in pieces)])
     expected = np.pad(expected, (0, max(0, len(samples) - len(expected))))
@@ -117,7 +120,7 @@ def foreign_bytes(ulaw: bytes, pieces: Sequence[Piece]) -> int:
 
 
 def _alike(got: Samples, expected: Samples, start: int) -> bool:
-    """Whether it is what is expected there, or both are silent."""
+    """Whether a block is the expected sound, or both are silent."""
     silent = 300.0 * len(got) ** 0.5  # 40 dB below full scale
     best = 0.0
     for lag in LAGS:

@@ -123,7 +123,7 @@ async def test_keys_and_marks_share_the_sequence_with_the_audio(
     assert dtmf["streamSid"] == mark["streamSid"] == call.stream_sid
     sequence = [message["sequenceNumber"] for message in leg.messages[1:]]
     assert sequence == [str(number) for number in range(1, len(sequence) + 1)]
-    with pytest.raises(ValueError, match="no key"):
+    with pytest.raises(ValueError, match="not a key"):
         call.press("12")
 
 
