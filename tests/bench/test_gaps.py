@@ -1,4 +1,4 @@
-"""A gap is what the service held up: not what the model took to send, nor what the load slept."""
+"""A gap is a delay of the service: not of the model, and not of the load itself."""
 
 from math import inf
 
@@ -27,7 +27,7 @@ def test_the_first_frame_counts_from_when_it_was_sent() -> None:
     assert gap_ms(frames(0, 20), frames(300, 301), Stalls(), EVER) == pytest.approx(300)
 
 
-def test_a_pause_of_the_models_is_no_gap() -> None:
+def test_a_pause_of_the_model_is_not_a_gap() -> None:
     assert gap_ms(frames(0, 20, 900), frames(1, 21, 902), Stalls(), EVER) == pytest.approx(1)
 
 
@@ -46,13 +46,13 @@ def test_gaps_outside_the_window_do_not_count() -> None:
     assert gap_ms(sent, arrived, Stalls(), (2000, 3000)) == 0
 
 
-def test_what_the_load_slept_is_taken_off() -> None:
+def test_stalls_of_the_load_are_subtracted() -> None:
     stalls = Stalls()
     stalls.late(at_ms=90, late_ms=60)
     assert gap_ms(frames(0, 20), frames(1, 91), stalls, EVER) == pytest.approx(10)
 
 
-def test_timers_that_catch_up_tell_of_one_stall() -> None:
+def test_timers_that_catch_up_are_one_stall() -> None:
     stalls = Stalls()
     for at_ms, late_ms in ((100, 50), (101, 46), (102, 42), (300, 5)):
         stalls.late(at_ms, late_ms)

@@ -1,4 +1,4 @@
-"""The ledger judges a bridge by what both ends saw."""
+"""The ledger: what it measures from both ends of a call."""
 
 import pytest
 
@@ -41,7 +41,7 @@ def test_a_delta_is_lost_unless_its_answer_was_interrupted(ledger: Ledger) -> No
     assert ledger.lost() == (0, 0, 1)
 
 
-def test_a_truncation_is_as_wrong_as_it_is_far_from_what_played(ledger: Ledger) -> None:
+def test_the_error_of_a_truncation_is_its_distance_from_what_played(ledger: Ledger) -> None:
     call = ledger.calls[0]
     cut = answer(ledger, call)
     ledger.speech_started(call, 301)
@@ -55,7 +55,7 @@ def test_a_truncation_is_as_wrong_as_it_is_far_from_what_played(ledger: Ledger) 
     assert (ledger.interruptions, ledger.missing_clears, ledger.needless_clears) == (1, 0, 0)
 
 
-def test_an_interruption_that_changes_nothing_is_missed_twice(ledger: Ledger) -> None:
+def test_an_interruption_without_clear_and_truncate_counts_as_two_misses(ledger: Ledger) -> None:
     call = ledger.calls[0]
     answer(ledger, call)
     ledger.speech_started(call, 301)

@@ -1,4 +1,4 @@
-"""Percentiles, process times, signatures, and the verdict."""
+"""Percentiles, process times, signatures and verdicts."""
 
 import msgspec
 import pytest
@@ -17,7 +17,7 @@ def test_percentiles_are_values_that_were_measured() -> None:
     assert percentile([1, 2, 3], 50) == 2
 
 
-def test_a_summary_of_nothing_says_so() -> None:
+def test_a_summary_without_values_is_zero() -> None:
     assert Samples().summary() == Summary(count=0, p50=0, p99=0, max=0)
     assert Samples([3, 1, 2]).summary() == Summary(count=3, p50=2, p99=3, max=3)
 
@@ -111,7 +111,7 @@ def test_one_slow_run_of_three_is_not_the_median() -> None:
     ]
 
 
-def test_a_load_that_was_late_casts_doubt() -> None:
+def test_a_late_load_makes_a_run_doubtful() -> None:
     run = measurement("service", 0.2, load_core_percent=81.0, frames_sent=900)
     assert len(report.remarks([run])) == 2
     assert report.remarks([measurement("relay", 0.1)]) == []

@@ -1,4 +1,4 @@
-"""The playback buffer: what was heard, and which marks come back when."""
+"""The playback buffer: what was heard, and when marks are echoed."""
 
 from math import inf
 
@@ -43,7 +43,7 @@ def test_a_clear_of_silence_changes_nothing() -> None:
     assert playback.end_ms == 10
 
 
-def test_a_mark_comes_back_when_what_was_sent_before_it_has_played() -> None:
+def test_a_mark_is_due_when_the_audio_before_it_has_played() -> None:
     playback = PlaybackBuffer()
     playback.play(1, 80, now_ms=0)
     playback.mark("end of the first", now_ms=1)

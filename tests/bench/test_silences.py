@@ -1,4 +1,4 @@
-"""What counts as words, as silence, and as a broken promise."""
+"""What counts as words, as silence, and as a broken limit."""
 
 from base64 import b64decode
 
@@ -34,12 +34,12 @@ def test_both_voices_are_words() -> None:
 
 
 @pytest.mark.parametrize("text", [f"{UNSPOKEN} words.", "\U0001f642", "**\n```\n"])
-def test_text_that_no_caller_heard_is_known(text: str) -> None:
+def test_a_text_that_was_not_heard_is_recognized(text: str) -> None:
     assert is_unspoken(text)
 
 
 @pytest.mark.parametrize("text", ["", " \n", "Line 3 has your answer here.", "8"])
-def test_text_that_was_heard_or_is_none_is_no_fault(text: str) -> None:
+def test_a_heard_or_empty_text_is_not_a_fault(text: str) -> None:
     assert not is_unspoken(text)
 
 
@@ -63,19 +63,19 @@ def outcome(form: forms.Form, *, never: bool, **ms: float) -> Outcome:
         (outcome(SOUNDING, never=False, words_ms=10), []),
     ],
 )
-def test_each_limit_holds_where_it_is_due(came: Outcome, broken: list[str]) -> None:
+def test_each_limit_applies_in_its_cells(came: Outcome, broken: list[str]) -> None:
     assert came.broken == broken
     assert came.text.endswith("!") is bool(broken)
 
 
-def test_a_caller_who_is_let_go_without_a_word_and_a_believed_text_are_broken_promises() -> None:
+def test_a_call_that_ends_without_words_and_unheard_text_break_limits() -> None:
     gone = outcome(SILENT, never=False, words_ms=100)
     gone.let_go, gone.left = True, ["Unspoken words."]
     assert gone.broken == ["let go without a word", "unheard text left"]
     assert gone.text == "0.1gu!"
 
 
-def test_words_that_came_of_the_first_try_are_not_asked_for_again() -> None:
+def test_words_of_the_first_try_must_not_be_requested_again() -> None:
     twice = outcome(SOUNDING, never=False, words_ms=10)
     twice.tries = 2  # as when a tool's answer follows, or a goodbye
     assert twice.broken == []
@@ -83,10 +83,10 @@ def test_words_that_came_of_the_first_try_are_not_asked_for_again() -> None:
     assert twice.broken == ["asked for again though it was heard"]
 
 
-def test_what_never_came_is_not_told_as_a_figure() -> None:
+def test_infinite_times_are_not_shown_as_numbers() -> None:
     assert outcome(SILENT, never=True, sound_ms=1000).text == "1.0 -!"
     assert outcome(SILENT, never=True).text == "- -!"
 
 
-def test_every_profile_that_a_wish_needs_is_there() -> None:
+def test_every_profile_of_a_wish_exists() -> None:
     assert {wish.profile for wish in WISHES} <= wishes.PROFILES.keys()

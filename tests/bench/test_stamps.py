@@ -1,4 +1,4 @@
-"""Every frame is known by its stamp, however a bridge packs it."""
+"""Stamps identify every frame, however a bridge packs it."""
 
 from base64 import b64decode, b64encode
 
@@ -20,13 +20,13 @@ def test_a_delta_is_a_tenth_of_a_second_and_names_its_answer() -> None:
     assert stamps.read(delta) == Stamp(AGENT, 3, 24)
 
 
-def test_frames_that_a_bridge_joined_are_told_apart() -> None:
+def test_joined_frames_are_identified_one_by_one() -> None:
     audio = b"".join(b64decode(stamps.caller_frame(1, number)) for number in range(3))
     joined = b64encode(audio).decode()
     assert [stamp.number for stamp in stamps.read_frames(joined)] == [0, 1, 2]
 
 
-def test_audio_of_somebody_else_has_no_stamp() -> None:
+def test_audio_from_elsewhere_has_no_stamp() -> None:
     silence = b64encode(b"\xff" * stamps.FRAME_BYTES).decode()
     assert stamps.read(silence) is None
     assert stamps.read_frames(silence) == []
@@ -39,7 +39,7 @@ def test_the_size_of_a_payload_is_known_without_decoding_it() -> None:
         assert stamps.size_bytes(b64encode(bytes(size)).decode()) == size
 
 
-def test_a_silent_caller_says_who_they_are_and_is_not_heard() -> None:
+def test_stamped_silence_identifies_its_caller() -> None:
     frame = stamps.silent_frame(70_123)
     assert len(frame) == stamps.FRAME_BYTES
     assert not any(ulaw_decode(frame))

@@ -1,4 +1,4 @@
-"""When an attack has cost those who talk too much."""
+"""The limits on what an attack costs the live calls."""
 
 import sqlite3
 from pathlib import Path
@@ -58,12 +58,12 @@ def test_an_attack_that_costs_nothing_passes() -> None:
         (outcome(reports=19), "reports"),
     ],
 )
-def test_each_limit_is_looked_at(costly: Outcome, broken: str) -> None:
+def test_each_limit_is_checked(costly: Outcome, broken: str) -> None:
     assert costly.broken == [broken]
     assert costly.row[-1] == "FAIL"
 
 
-def test_a_caller_who_was_not_answered_breaks_it() -> None:
+def test_an_unanswered_caller_breaks_a_limit() -> None:
     during = window()
     during.newcomers.failures.append("a new caller was not answered in time")
     assert outcome(during).broken == ["new calls"]

@@ -1,4 +1,4 @@
-"""Which words were played is told from the sound; what the tables say follows from it."""
+"""Played words are found in the sound, and the tables follow from them."""
 
 from array import array
 
@@ -27,12 +27,12 @@ FIRST, SECOND = "One two three.", "Four five."
 
 
 def said(text: str, hz: int = 8000) -> Piece:
-    """100 ms of sound for each letter or mark, and 200 ms of silence behind each word."""
+    """100 ms of sound for each letter or mark, and 200 ms of silence after each word."""
     return piece(text, tones(text, hz, ms_per_character=100, gap_ms=200), hz)
 
 
 def sound_of(*texts: str) -> bytes:
-    """What the telephone gets of these."""
+    """These sounds on the phone, in order."""
     pcm = (tones(text, 8000, ms_per_character=100, gap_ms=200).pcm for text in texts)
     return b"".join(ulaw_encode(each) for each in pcm)
 
@@ -45,19 +45,19 @@ def test_a_word_sounds_from_its_first_sound_to_its_last(hz: int) -> None:
         assert (begin / 8, end / 8) == pytest.approx((begin_ms, end_ms), abs=2)
 
 
-def test_words_that_are_said_in_one_breath_share_it_by_their_letters() -> None:
+def test_joined_words_share_their_sound_by_their_letters() -> None:
     pcm = array("h", [0] * 800 + [9000] * 6400 + [0] * 800).tobytes()
     words = piece("of the house", Spoken(pcm, (Word("of the house", 0),)), 8000).words
     assert words == ((800, 2080), (2080, 4000), (4000, 7200))
 
 
-def test_a_piece_is_filled_up_to_whole_frames() -> None:
+def test_a_piece_is_padded_to_whole_frames() -> None:
     pcm = array("h", [9000] * 161).tobytes()
     assert piece("Hm.", Spoken(pcm, (Word("Hm.", 0),)), 8000).size_bytes == 320
     assert piece("Hm.", Spoken(pcm, (Word("Hm.", 0),)), 24000).size_bytes == 160
 
 
-def test_a_word_was_played_when_half_of_it_was() -> None:
+def test_a_word_counts_as_played_when_half_of_it_was() -> None:
     pieces = [said(FIRST), said(SECOND)]
     first_ms = pieces[0].size_bytes / 8
     half_of_four = first_ms + 200
@@ -66,7 +66,7 @@ def test_a_word_was_played_when_half_of_it_was() -> None:
     assert played == [0, 0, 1, 1, 1, 2, 3, 3, 4, 5]
 
 
-def test_what_was_told_is_the_beginning_of_what_was_written_or_worth_nothing() -> None:
+def test_kept_words_must_be_the_first_words_of_the_text() -> None:
     text = f"{FIRST} {SECOND}"
     assert words_told(text, "") == 0
     assert words_told(text, "One two") == 2
@@ -84,25 +84,25 @@ def test_a_text_was_said_in_pieces_as_far_as_it_was() -> None:
     assert pieces_of("Nobody said that.", known) == []
 
 
-def test_sound_that_belongs_to_the_answer_is_known_wherever_it_is_cut() -> None:
+def test_audio_of_the_answer_is_recognized_wherever_it_is_cut() -> None:
     pieces, sound = [said(FIRST), said(SECOND)], sound_of(FIRST, SECOND)
     for size in (0, 1, 999, 8000, len(sound)):
         assert foreign_bytes(sound[:size], pieces) == 0
     assert foreign_bytes(sound + bytes([0xFF]) * 1600, pieces) == 0  # silence at its end
 
 
-def test_sound_of_another_rate_is_still_the_answer_s() -> None:
+def test_resampled_audio_still_matches_the_answer() -> None:
     assert foreign_bytes(sound_of(FIRST), [said(FIRST, 24000)]) == 0
 
 
-def test_the_rest_of_an_answer_that_was_cut_is_foreign_to_the_next_one() -> None:
+def test_the_rest_of_an_interrupted_answer_is_foreign_to_the_next_one() -> None:
     late, answer = sound_of(FIRST)[4000:4960], sound_of(SECOND)
     assert foreign_bytes(late + answer, [said(SECOND)]) > len(late)
     assert foreign_bytes(answer + late, [said(SECOND)]) > 0
     assert foreign_bytes(late, []) == len(late)
 
 
-def test_stories_have_three_to_five_sentences_and_none_comes_twice() -> None:
+def test_stories_have_three_to_five_sentences_and_none_repeats() -> None:
     told = stories(150, seed=3)
     assert told == stories(150, seed=3)
     sentences = [each for story in told for each in story.replace("!", ".").split(". ")]
@@ -116,7 +116,7 @@ def test_a_written_answer_is_as_long_as_a_spoken_one() -> None:
     assert len(hum(PROBE, 8000).pcm) / 16 == pytest.approx(PROBE_MS, abs=1)
 
 
-def test_one_word_off_is_kept_and_two_are_not() -> None:
+def test_an_error_of_one_word_keeps_the_limit_and_two_break_it() -> None:
     assert Heard("a way", off=[0, 1, -1]).kept
     assert not Heard("a way", off=[0, 0, -2]).kept
     assert not Heard("a way").kept, "nothing was measured"
@@ -126,7 +126,7 @@ def test_one_word_off_is_kept_and_two_are_not() -> None:
     assert row[1:6] == ("3", "0", "1", "1 (≤ 1)", "2 of 3")
 
 
-def test_ninety_nine_answers_of_a_hundred_are_in_time() -> None:
+def test_ninety_nine_of_a_hundred_answers_must_keep_the_limit() -> None:
     added = Added("a way", 0, first=[30.0], spaced=[2.0] * 50, bare=[11.0] * 99 + [40.0])
     added.texts = [1.0]
     assert added.kept and added.row[-1] == "PASS"
@@ -136,7 +136,7 @@ def test_ninety_nine_answers_of_a_hundred_are_in_time() -> None:
     assert not added.kept
 
 
-def test_a_cost_is_told_beside_the_native_voice_s() -> None:
+def test_a_cost_is_shown_with_its_ratio_to_the_native_voice() -> None:
     def cost(name: str, cpu_s: float, *faults: str) -> Cost:
         return Cost(name, cpu_s, heard_s=35.0, faults=faults, doubts=())
 

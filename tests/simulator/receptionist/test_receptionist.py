@@ -1,4 +1,4 @@
-"""Conversations with the embedded model, over a real socket; only its ears are made up here."""
+"""Conversations with the embedded model over a real socket, with a fake recognizer."""
 
 import asyncio
 import json
@@ -78,7 +78,7 @@ GOODBYE = Said("goodbye", "goodbye")
 
 
 class Ears:
-    """Hears what the number in a turn's first byte stands for."""
+    """Recognizes the turn whose number is in the first byte."""
 
     def __init__(self, *said: Said | None) -> None:
         self._said = said
@@ -98,13 +98,13 @@ class Caller:
         self.client = client
 
     async def says(self, number: int) -> str:
-        """Say the turn with this number; returns the answer."""
+        """Say the turn with this number. Returns the answer."""
         await self.client.append(turn_audio(number))
         await self.client.send("input_audio_buffer.commit")
         return await self.asks()
 
     async def asks(self, **response: Any) -> str:
-        """Ask for a response; returns what it said, to its end."""
+        """Create a response, and wait until it is done. Returns its text."""
         self.client.seen.clear()
         await self.client.send("response.create", **({"response": response} if response else {}))
         done = await self.client.until("response.done")
@@ -116,7 +116,7 @@ class Caller:
         )
 
     def calls(self) -> list[tuple[str, Any]]:
-        """The tools that the last response called, and with what."""
+        """The tools that the last response called, with their arguments."""
         return [
             (event["item"]["name"], json.loads(event["item"]["arguments"]))
             for event in self.client.of("response.output_item.done")
@@ -124,7 +124,7 @@ class Caller:
         ]
 
     async def answers_tool(self, output: Any) -> str:
-        """Answer the tool that the last response called; returns what is said of it."""
+        """Answer the tool that the last response called. Returns the next answer."""
         await self.outputs(output)
         return await self.asks()
 
@@ -211,7 +211,7 @@ async def test_a_keyword_without_what_the_line_needs_asks_for_the_whole_phrase()
         assert caller.calls() == []
 
 
-async def test_before_anybody_spoke_it_greets() -> None:
+async def test_a_response_before_the_first_turn_is_a_greeting() -> None:
     async with conversation() as caller:
         assert await caller.asks() == "Hello! How can I help you?"
 
@@ -227,7 +227,7 @@ async def test_an_answer_that_was_given_is_not_given_again() -> None:
 # --- what it cannot do ----------------------------------------------------------------------------
 
 
-async def test_noise_gets_help_and_never_the_same_twice() -> None:
+async def test_noise_gets_a_different_example_each_time() -> None:
     async with conversation(None) as caller:
         answers = [await caller.says(0) for _ in range(5)]
         assert len(set(answers)) == 5
@@ -275,7 +275,7 @@ async def test_a_tool_that_failed_is_not_read_out(said: Said, output: Any, answe
         assert (await caller.answers_tool(output)).startswith(answer)
 
 
-async def test_an_agent_without_lines_has_some_of_its_own() -> None:
+async def test_an_agent_without_lines_has_the_built_in_ones() -> None:
     lines = [
         Said("my name is Bo", "my name is {name}", {"name": "Bo"}),
         Said("are you a robot", "are you a robot"),
@@ -294,7 +294,7 @@ async def test_an_agent_without_lines_has_some_of_its_own() -> None:
         assert (await caller.says(4)).startswith("Sorry, once more please.")
 
 
-async def test_every_agent_says_honestly_what_it_is() -> None:
+async def test_every_agent_says_that_it_is_not_a_person() -> None:
     async with conversation(Said("are you a machine", "are you a machine")) as caller:
         assert "I am not a person" in await caller.says(0)
 
@@ -371,7 +371,7 @@ async def test_a_result_and_a_question_that_came_together_are_both_answered() ->
         assert await caller.says(1) == "Done, Ada. Be here at nine fifteen. I heard 9 1 1."
 
 
-async def test_two_tools_in_flight_get_each_its_own_words() -> None:
+async def test_two_pending_tools_get_their_own_answers() -> None:
     other = Said("one funghi for Bo", ORDERS.phrase, {**ORDERS.slots, "name": "Bo"})
     async with conversation(ORDERS, other) as caller:
         await caller.says(0)
@@ -407,10 +407,10 @@ AGENT = Agent(name="Mia", instructions=INSTRUCTIONS, greeting="Pizzeria Bella, t
         (prompts.announcement("shift manager"), "I am connecting you."),
         (prompts.back_again("transfer_to_human"), "no one could take your call"),
         ("Greet the caller.", "Hello!"),
-        ("Do something nobody thought of.", "What else can I do for you?"),
+        ("Do something else.", "What else can I do for you?"),
     ],
 )
-async def test_a_direction_is_followed_whatever_the_agent_is_told(
+async def test_a_direction_is_followed_whatever_the_agents_instructions(
     direction: str, said: str
 ) -> None:
     async with conversation() as caller:
@@ -423,7 +423,7 @@ def test_a_greeting_of_two_paragraphs_is_said_whole() -> None:
     assert directed("Be nice.\n\n" + prompts.greeting(agent)) == "Good day.\n\nI am Mia."
 
 
-async def test_a_goodbye_without_words_is_said_when_it_is_asked_for() -> None:
+async def test_an_end_call_without_words_is_followed_by_a_goodbye_on_request() -> None:
     lines = (Line(hears=("goodbye",), ends_call=True),)
     async with conversation(GOODBYE, lines=lines) as caller:
         assert await caller.says(0) == ""
@@ -431,7 +431,7 @@ async def test_a_goodbye_without_words_is_said_when_it_is_asked_for() -> None:
         assert await caller.answers_tool(prompts.END_UNSPOKEN) == "Goodbye!"
 
 
-async def test_a_goodbye_that_was_spoken_into_is_taken_back() -> None:
+async def test_an_interrupted_goodbye_continues_the_call() -> None:
     async with conversation(GOODBYE, ASKS_MENU) as caller:
         await caller.says(0)
         await caller.outputs(prompts.END_TAKEN_BACK)
@@ -442,7 +442,7 @@ async def test_a_goodbye_that_was_spoken_into_is_taken_back() -> None:
         assert "still here" in await caller.answers_tool(prompts.END_TAKEN_BACK)
 
 
-async def test_an_answer_beside_the_conversation_is_plain_and_calls_nothing() -> None:
+async def test_an_out_of_band_response_is_plain_and_calls_no_tool() -> None:
     async with conversation(ASKS_MENU) as caller:
         await caller.client.append(turn_audio(0))
         await caller.client.send("input_audio_buffer.commit")
@@ -467,7 +467,7 @@ async def message(caller: Caller, role: str, text: str) -> None:
         ("My number is 555-1234.", "I heard 5 5 5, 1 2 3 4."),
     ],
 )
-async def test_what_is_typed_is_understood_as_if_it_were_said(text: str, answer: str) -> None:
+async def test_typed_text_is_understood_like_speech(text: str, answer: str) -> None:
     async with conversation() as caller:
         await message(caller, "user", text)
         assert await caller.asks() == answer
@@ -499,7 +499,7 @@ async def test_a_restored_conversation_does_not_order_twice() -> None:
             assert caller.calls() == []
 
 
-async def test_what_sessions_leave_behind_is_bounded() -> None:
+async def test_the_memory_of_old_sessions_is_bounded() -> None:
     model = Receptionist(LINES, recognizer=Ears(ORDERS))
     heard = await model.transcribe(turn_audio(0))
 
@@ -524,7 +524,7 @@ async def test_what_sessions_leave_behind_is_bounded() -> None:
     for _ in range(20):
         model._answer(turn("s1099"))
     assert len(model._called["s1099"]) == 8
-    # One that was forgotten is still answered: what the caller said tells what was meant.
+    # A dropped call is still answered: the caller's words have its meaning.
     call = Item("c", "function_call", name="place_order", call_id="c", arguments="{}")
     output = ToolOutput("c", "place_order", '{"ready_at": "9:15"}')
     assert model._answer(turn("s0", output, news=(call,))).text == (

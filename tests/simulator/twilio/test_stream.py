@@ -95,7 +95,7 @@ async def test_silence_flows_in_numbered_frames_of_20_ms(
         }
 
 
-async def test_speech_goes_out_in_frames_and_the_last_one_is_filled_up(
+async def test_speech_is_sent_in_frames_and_the_last_one_is_padded(
     line: PhoneLine, bridge: TinyBridge
 ) -> None:
     call, leg = await connected(line, bridge)
@@ -127,7 +127,7 @@ async def test_keys_and_marks_share_the_sequence_with_the_audio(
         call.press("12")
 
 
-async def test_a_mark_comes_back_once_its_audio_was_heard(
+async def test_a_mark_is_echoed_once_its_audio_has_played(
     line: PhoneLine, bridge: TinyBridge
 ) -> None:
     call, leg = await connected(line, bridge)
@@ -182,7 +182,9 @@ async def test_hanging_up_sends_stop_and_closes(line: PhoneLine, bridge: TinyBri
         await call.wait_heard(80_000)
 
 
-async def test_a_dropped_socket_says_nothing(line: PhoneLine, bridge: TinyBridge) -> None:
+async def test_a_dropped_socket_sends_no_stop_and_no_close_frame(
+    line: PhoneLine, bridge: TinyBridge
+) -> None:
     call, leg = await connected(line, bridge)
     await call.drop()
     await leg.closed.wait()
@@ -192,7 +194,7 @@ async def test_a_dropped_socket_says_nothing(line: PhoneLine, bridge: TinyBridge
     assert call.error_codes == [31903]
 
 
-async def test_a_call_that_closes_its_stream_goes_on_with_the_next_verb(
+async def test_a_bridge_that_closes_the_stream_continues_with_the_next_verb(
     line: PhoneLine, bridge: TinyBridge
 ) -> None:
     bridge.answer("/incoming-call", CONNECT + "<Say>Please hold</Say>" + CONNECT)
@@ -226,7 +228,7 @@ MEDIA = {"event": "media", "media": {"payload": "/w=="}}
         {**MEDIA, "streamSid": "MZother"},
     ],
 )
-async def test_what_twilio_does_not_know_breaks_the_stream(
+async def test_an_invalid_message_ends_the_stream(
     line: PhoneLine, bridge: TinyBridge, message: str | dict[str, Any]
 ) -> None:
     call, leg = await connected(line, bridge)
@@ -239,7 +241,7 @@ async def test_what_twilio_does_not_know_breaks_the_stream(
     assert call.error_codes == [31924]
 
 
-async def test_media_of_any_size_and_unknown_keys_are_fine(
+async def test_media_of_any_size_and_unknown_keys_are_accepted(
     line: PhoneLine, bridge: TinyBridge
 ) -> None:
     call, leg = await connected(line, bridge)
@@ -299,7 +301,7 @@ async def test_a_refused_handshake(line: PhoneLine, bridge: TinyBridge) -> None:
     assert len(bridge.requested("/done")) == 1
 
 
-async def test_a_handshake_without_answer_can_be_hung_up_on(
+async def test_hanging_up_during_a_handshake_without_answer(
     line: PhoneLine, bridge: TinyBridge
 ) -> None:
     bridge.hold_handshakes = True
@@ -340,7 +342,7 @@ async def test_hanging_up_while_it_rings(line: PhoneLine, bridge: TinyBridge) ->
     assert call.duration_s() == 0
 
 
-async def test_a_bridge_that_is_gone() -> None:
+async def test_a_bridge_that_does_not_listen() -> None:
     async with tiny_bridge() as bridge:
         url = bridge.url
     async with PhoneLine(url) as line:

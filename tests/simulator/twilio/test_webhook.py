@@ -1,4 +1,4 @@
-"""Requests to the bridge: their parameters, their signature, and which answers Twilio takes."""
+"""Requests to the bridge: parameters, signature, and the answers that Twilio accepts."""
 
 from collections.abc import AsyncIterator
 
@@ -90,7 +90,7 @@ async def test_without_a_public_url_the_webhook_is_signed_as_it_is(bridge: TinyB
     assert request.headers["X-Forwarded-Proto"] == "http"
 
 
-async def test_the_softphone_brings_its_token_and_no_signature(bridge: TinyBridge) -> None:
+async def test_the_softphone_sends_its_token_and_no_signature(bridge: TinyBridge) -> None:
     async with PhoneLine(bridge.url, api_token="let-me-in") as line:
         await (await line.call()).wait_ended()
     (request,) = bridge.requests

@@ -97,7 +97,7 @@ async def v1_socket(stand_in: VolcengineStandIn) -> AsyncIterator[ClientConnecti
 
 
 async def frames(socket: ClientConnection) -> list[bytes]:
-    """All until the last one."""
+    """Read frames until the last one."""
     got: list[bytes] = []
     while not got or got[-1][1] not in (0xB3, 0xF0):
         frame = await socket.recv()
@@ -180,7 +180,7 @@ async def test_another_application_is_refused_with_the_services_own_words() -> N
 
 
 @pytest.mark.parametrize("broken", [b"", b"\x11\x10\x10\x00\x00\x00\x00\x09{}", b"{}{}{}{}", "{}"])
-async def test_what_is_no_request_is_refused(broken: bytes | str) -> None:
+async def test_an_invalid_frame_is_refused(broken: bytes | str) -> None:
     async with volcengine() as stand_in, v1_socket(stand_in) as socket:
         await socket.send(broken)
         assert (await frames(socket))[0][4:8] == (3001).to_bytes(4, "big")
@@ -230,7 +230,7 @@ async def test_a_client_that_disconnects_in_mid_speech_is_noted() -> None:
         assert 0 < said.sent_bytes < len(said.spoken.pcm)
 
 
-async def test_a_plan_that_fails_fails_where_it_says() -> None:
+async def test_each_fault_of_a_plan_happens_after_its_bytes() -> None:
     for fault, code in (("refuse", 3003), ("error", 3031), ("drop", None)):
         plan = Plan(fault=fault, fault_after_bytes=1000)  # type: ignore[arg-type]
         async with volcengine(plan=lambda _, plan=plan: plan) as stand_in:
@@ -280,7 +280,7 @@ def session_event(number: int, session: str, **changes: Any) -> bytes:
 
 
 async def answer(socket: ClientConnection) -> tuple[int, str, bytes]:
-    """The next event, its id and payload; the code of an error frame, negative."""
+    """The next event's number, id and payload. The number of an error is its negative code."""
     frame = await socket.recv()
     assert isinstance(frame, bytes)
     (number,) = struct.unpack_from(">i", frame, 4)
@@ -342,7 +342,7 @@ async def test_a_canceled_session_says_nothing_more_and_leaves_room_for_another(
         assert {name for _, name, _ in got[ended + 1 :]} == {"two"}
 
 
-async def test_the_new_consoles_key_is_enough() -> None:
+async def test_x_api_key_alone_is_accepted() -> None:
     only = {"X-Api-Key": client.TOKEN, "X-Api-Resource-Id": "seed-tts-1.0"}
     async with volcengine() as stand_in:
         async with connect(stand_in.url + V3, additional_headers=only) as socket:
@@ -387,7 +387,7 @@ async def test_a_v3_handshake_without_the_keys_is_refused(
     ],
     ids=str,
 )
-async def test_what_is_out_of_order_or_out_of_range_is_refused(wrong: list[bytes]) -> None:
+async def test_events_out_of_order_or_out_of_range_are_refused(wrong: list[bytes]) -> None:
     async with volcengine() as stand_in, v3_socket(stand_in) as socket:
         for frame in wrong:
             await socket.send(frame)
