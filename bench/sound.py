@@ -49,7 +49,7 @@ HEADINGS = ("place in the recording", "compared", "median off ms", "worst ms", "
 
 
 @dataclass(slots=True)
-class Books:
+class Observed:
     """When things happened, in ms of the call's timeline unless a field says otherwise."""
 
     #: The begin of the timeline, on the line's clock.
@@ -96,7 +96,7 @@ class Alignment:
 
 async def measure(seconds: float, folder: Path) -> Alignment:
     """Make one call of `seconds`, and compare."""
-    books = Books()
+    observed = Observed()
     agent_file = folder / "agent.toml"
     agent_file.write_text(AGENT)
     agent = replace(load_agent(agent_file), recording=RecordingRules(enabled=True, announcement=""))
@@ -119,37 +119,37 @@ async def measure(seconds: float, folder: Path) -> Alignment:
             recordings_dir=folder,
         )
         services = await Services.open(settings, agent)
-        services.watchers.append(books.watch)
+        services.watchers.append(observed.watch)
         server = Server(create_app(settings, services), drain_s=5)
         running = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             call = await line.call()
             await call.wait_connected()
-            await _talk(call, books, seconds)
+            await _talk(call, observed, seconds)
             call.hang_up()
             await call.wait_ended()
         finally:
             server.should_exit = True
             await running
-    return Alignment(seconds, _compare(folder / f"{call.call_sid}.wav", call, books))
+    return Alignment(seconds, _compare(folder / f"{call.call_sid}.wav", call, observed))
 
 
 def _answer(_turn: Turn) -> Reply:
     return Reply("Tone.", audio=tone([440], note_ms=ANSWER_MS, level_dbfs=-12, fade_ms=1))
 
 
-async def _talk(call: Call, books: Books, seconds: float) -> None:
+async def _talk(call: Call, observed: Observed, seconds: float) -> None:
     """Make tones on both sides; about every third answer is interrupted."""
     rng = random.Random(1)
     until_ms = now_ms() + 1000 * seconds
     while now_ms() < until_ms:
-        await _say(call, books)
+        await _say(call, observed)
         before = len(call.heard)
         await call.wait_heard(before + 1)
         if rng.random() < 1 / 3:
             await call.wait_heard(before + 8 * rng.randint(50, 300))
-            cleared = len(books.cleared_ms) + 1
-            await _say(call, books)
+            cleared = len(observed.cleared_ms) + 1
+            await _say(call, observed)
             await call.wait_for(partial(_was_cleared, call, cleared))
             await call.wait_heard(len(call.heard) + 1)
         await call.wait_quiet(rng.randint(300, 1500))
@@ -159,30 +159,30 @@ def _was_cleared(call: Call, times: int) -> bool:
     return len(call.playback.clears) >= times
 
 
-async def _say(call: Call, books: Books) -> None:
+async def _say(call: Call, observed: Observed) -> None:
     call.say(tone([600], note_ms=CALLER_MS, level_dbfs=-12, fade_ms=1))
     await call.wait_spoken()
-    books.said_until_ms.append(now_ms())
+    observed.said_until_ms.append(now_ms())
 
 
-def _compare(path: Path, call: Call, books: Books) -> dict[str, list[float]]:
+def _compare(path: Path, call: Call, observed: Observed) -> dict[str, list[float]]:
     caller, agent = (_sounds(side) for side in _sides(path))
     starts = [media.starts_ms for media in call.playback.media if media.kept_bytes]
     ends = [media.ends_ms for media in call.playback.media if media.kept_bytes]
     line_began = starts[:1] + [b for a, b in zip(ends, starts[1:], strict=False) if b - a > 50]
     return {
-        "agent began, WAV against timeline": _offs([s[0] for s in agent], books.played_ms),
+        "agent began, WAV against timeline": _offs([s[0] for s in agent], observed.played_ms),
         "agent interrupted, WAV against timeline": _nearest(
-            books.cleared_ms, [s[1] for s in agent]
+            observed.cleared_ms, [s[1] for s in agent]
         ),
         "agent began, WAV against line": _centred(
-            _offs([s[0] for s in agent], [at - books.zero_ms for at in line_began])
+            _offs([s[0] for s in agent], [at - observed.zero_ms for at in line_began])
         ),
         "caller ended, WAV against timeline": _offs(
-            [s[1] for s in caller], [at - 200 for at in books.stopped_ms]
+            [s[1] for s in caller], [at - 200 for at in observed.stopped_ms]
         ),
         "caller ended, WAV against line": _centred(
-            _offs([s[1] for s in caller], [at - books.zero_ms for at in books.said_until_ms])
+            _offs([s[1] for s in caller], [at - observed.zero_ms for at in observed.said_until_ms])
         ),
     }
 

@@ -17,7 +17,7 @@ import uvloop
 
 from bench.strangers import sink
 from bench.strangers.attacks import ATTACKS, Attack
-from bench.strangers.door import Door
+from bench.strangers.target import Target
 
 MOST_S = 12.0
 
@@ -34,13 +34,13 @@ class Sockets(msgspec.Struct):
     longest_s: float
 
 
-def sockets(door: Door) -> Sockets:
-    lived = [each.closed_s - each.opened_s for each in door.connections if each.closed_s]
-    lines = [line.call.stream_open for line in door.lines]
+def sockets(target: Target) -> Sockets:
+    lived = [each.closed_s - each.opened_s for each in target.connections if each.closed_s]
+    lines = [line.call.stream_open for line in target.lines]
     return Sockets(
-        opened=len(door.connections) + len(lines),
-        open=len(door.connections) - len(lived) + sum(lines),
-        refused=door.refused,
+        opened=len(target.connections) + len(lines),
+        open=len(target.connections) - len(lived) + sum(lines),
+        refused=target.refused,
         longest_s=round(max(lived, default=0.0), 1),
     )
 
@@ -48,16 +48,16 @@ def sockets(door: Door) -> Sockets:
 async def main(attack: Attack, port: int, *, innocent: bool) -> None:
     if innocent:
         server, port = await sink.listen()
-    door = Door(port)
+    target = Target(port)
     with suppress(TimeoutError):
         async with asyncio.timeout(MOST_S):
-            await attack.deed(door)
+            await attack.action(target)
     print("done", flush=True)
     reader = asyncio.StreamReader()
     protocol = asyncio.StreamReaderProtocol(reader)
     await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, sys.stdin)
     while await reader.readline():
-        print(msgspec.json.encode(sockets(door)).decode(), flush=True)
+        print(msgspec.json.encode(sockets(target)).decode(), flush=True)
     os._exit(0)  # closes all sockets at once
 
 

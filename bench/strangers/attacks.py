@@ -1,6 +1,6 @@
 """Attacks at the service's port: each takes a few seconds, and all of them are bounded.
 
-An attack connects through its `Door`. Sockets that it leaves open stay open until the attacker's
+An attack connects through its `Target`. Sockets that it leaves open stay open until the attacker's
 process ends. `ATTACKS` lists them by name.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from bench.line import PUBLIC_URL, Line
-from bench.strangers.door import Connection, Door
+from bench.strangers.target import Connection, Target
 
 MANY = 300  # sockets at once
 FEW_DESCRIPTORS = 256  # a limit on the service's files and sockets below that
@@ -35,7 +35,7 @@ UPGRADE = (
     b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
 )
 
-Deed = Callable[[Door], Awaitable[None]]
+Action = Callable[[Target], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Attack:
     """One attack, and the service that it meets."""
 
     name: str
-    deed: Deed
+    action: Action
     #: The service's limit on files and sockets; 0: that of this process.
     descriptors: int = 0
     #: False: the service's log is a pipe that fills up.
@@ -53,24 +53,24 @@ class Attack:
 # --- heads that are too large ---------------------------------------------------------------------
 
 
-async def nothing(_door: Door) -> None:
+async def nothing(_target: Target) -> None:
     """No attack: the calls without one."""
 
 
-async def header_lines(door: Door) -> None:
-    await _pour(door, GET, (b"X-Padding: " + b"a" * 1011 + b"\r\n") * 1024, 300)
+async def header_lines(target: Target) -> None:
+    await _pour(target, GET, (b"X-Padding: " + b"a" * 1011 + b"\r\n") * 1024, 300)
 
 
-async def tiny_headers(door: Door) -> None:
-    await _pour(door, GET, b"a:b\r\n" * 20_000, 84)
+async def tiny_headers(target: Target) -> None:
+    await _pour(target, GET, b"a:b\r\n" * 20_000, 84)
 
 
-async def request_line(door: Door) -> None:
-    await _pour(door, b"GET /", b"a" * (1 << 20), 64)
+async def request_line(target: Target) -> None:
+    await _pour(target, b"GET /", b"a" * (1 << 20), 64)
 
 
-async def _pour(door: Door, begin: bytes, piece: bytes, times: int) -> None:
-    connection = await door.connect()
+async def _pour(target: Target, begin: bytes, piece: bytes, times: int) -> None:
+    connection = await target.connect()
     if connection is not None and await connection.send(begin):
         for _ in range(times):
             if connection.closed_s or not await connection.send(piece):
@@ -80,26 +80,26 @@ async def _pour(door: Door, begin: bytes, piece: bytes, times: int) -> None:
 # --- heads and bodies that do not arrive ----------------------------------------------------------
 
 
-async def idle(door: Door) -> None:
-    await door.each(MANY, b"")
+async def idle(target: Target) -> None:
+    await target.each(MANY, b"")
 
 
-async def trickled_head(door: Door) -> None:
-    await _trickle(await door.each(MANY, b"G"), b"ET /healthz HTTP/1.1\r\nHost: " + b"a" * 1000)
+async def trickled_head(target: Target) -> None:
+    await _trickle(await target.each(MANY, b"G"), b"ET /healthz HTTP/1.1\r\nHost: " + b"a" * 1000)
 
 
-async def second_request(door: Door) -> None:
-    for connection in await door.each(MANY, WHOLE):
+async def second_request(target: Target) -> None:
+    for connection in await target.each(MANY, WHOLE):
         await connection.answered()
         await connection.send(GET)
 
 
-async def no_body(door: Door) -> None:
-    await door.each(MANY, FORM)
+async def no_body(target: Target) -> None:
+    await target.each(MANY, FORM)
 
 
-async def trickled_body(door: Door) -> None:
-    await _trickle(await door.each(MANY, FORM), b"a" * 1000)
+async def trickled_body(target: Target) -> None:
+    await _trickle(await target.each(MANY, FORM), b"a" * 1000)
 
 
 async def _trickle(connections: Sequence[Connection], text: bytes) -> None:
@@ -117,44 +117,44 @@ async def _trickle(connections: Sequence[Connection], text: bytes) -> None:
 # --- requests without end -------------------------------------------------------------------------
 
 
-async def pipelined(door: Door) -> None:
-    connection = await door.connect(reads=False)
+async def pipelined(target: Target) -> None:
+    connection = await target.connect(reads=False)
     if connection is not None:
         for _ in range(200):
             if not await connection.send(WHOLE * 2000):
                 return
 
 
-async def unread_answers(door: Door) -> None:
+async def unread_answers(target: Target) -> None:
     until_s = time.monotonic() + LASTS_S
     ask = ANSWER_UNREAD * 20
-    connections = [each for _ in range(50) if (each := await door.connect(reads=False))]
+    connections = [each for _ in range(50) if (each := await target.connect(reads=False))]
     while time.monotonic() < until_s:
         await asyncio.gather(*(each.send(ask) for each in connections if not each.closed_s))
         await asyncio.sleep(TRICKLE_S)
 
 
-async def resets(door: Door) -> None:
+async def resets(target: Target) -> None:
     halves = (GET, FORM + b"CallSid=", UPGRADE, FORM + b"a" * 1000)
     async for number in _paced():
-        connection = await door.connect(keep=False)
+        connection = await target.connect(keep=False)
         if connection is not None:
             await connection.send(halves[number % len(halves)])
             connection.reset()
 
 
-async def wrong_tokens(door: Door) -> None:
+async def wrong_tokens(target: Target) -> None:
     connection = None
     async for number in _paced():
         if connection is None or connection.closed_s:
-            connection = await door.connect(keep=False)
+            connection = await target.connect(keep=False)
         if connection is not None:
             token = f"Authorization: Bearer guess-{number}\r\n\r\n".encode()
             await connection.send(b"GET /calls HTTP/1.1\r\n" + _HOST + token)
             await connection.answered()
 
 
-async def noise(door: Door) -> None:
+async def noise(target: Target) -> None:
     """Requests that a service might log."""
     said = (
         b"GET /no/such/path HTTP/1.1\r\n" + _HOST + b"\r\n",
@@ -164,7 +164,7 @@ async def noise(door: Door) -> None:
         b"\x16\x03\x01\x02\x00 this is TLS\r\n\r\n",
     )
     async for number in _paced():
-        connection = await door.connect(keep=False)
+        connection = await target.connect(keep=False)
         if connection is not None:
             await connection.send(said[number % len(said)])
             await connection.answered()
@@ -184,56 +184,56 @@ async def _paced() -> AsyncIterator[int]:
 # --- handshakes -----------------------------------------------------------------------------------
 
 
-async def refused_handshakes(door: Door) -> None:
-    await door.each(MANY, UPGRADE + b"\r\n")
+async def refused_handshakes(target: Target) -> None:
+    await target.each(MANY, UPGRADE + b"\r\n")
 
 
-async def half_handshakes(door: Door) -> None:
-    await door.each(MANY, UPGRADE)
+async def half_handshakes(target: Target) -> None:
+    await target.each(MANY, UPGRADE)
 
 
-async def crowded_handshakes(door: Door) -> None:
+async def crowded_handshakes(target: Target) -> None:
     headers = b"".join(b"X-%d: 1\r\n" % number for number in range(200))
-    await door.each(MANY, UPGRADE + headers + b"\r\n")
+    await target.each(MANY, UPGRADE + headers + b"\r\n")
 
 
-async def long_handshakes(door: Door) -> None:
-    await door.each(MANY, UPGRADE + b"Cookie: " + b"a" * 9000 + b"\r\n\r\n")
+async def long_handshakes(target: Target) -> None:
+    await target.each(MANY, UPGRADE + b"Cookie: " + b"a" * 9000 + b"\r\n\r\n")
 
 
-async def handshakes_with_body(door: Door) -> None:
-    await door.each(MANY, UPGRADE + b"Content-Length: 10\r\n\r\n")
+async def handshakes_with_body(target: Target) -> None:
+    await target.each(MANY, UPGRADE + b"Content-Length: 10\r\n\r\n")
 
 
 # --- ticket holders -------------------------------------------------------------------------------
 
 
-async def no_start(door: Door) -> None:
+async def no_start(target: Target) -> None:
     for _ in range(TICKETS):
-        await door.ticket_holder(starts=False)
+        await target.ticket_holder(starts=False)
 
 
-async def fragments(door: Door) -> None:
-    line = await door.ticket_holder()
+async def fragments(target: Target) -> None:
+    line = await target.ticket_holder()
     begin, more = b"\x01\x80" + bytes(4), b"\x00\x80" + bytes(4)
     await _write(line, begin + more * 1_999_999)
 
 
-async def marks(door: Door) -> None:
-    line = await door.ticket_holder()
+async def marks(target: Target) -> None:
+    line = await target.ticket_holder()
     await _write(line, _texts(line, b'"event":"mark","mark":{"name":"m%d"}', 50_000))
 
 
-async def keys(door: Door) -> None:
-    line = await door.ticket_holder()
+async def keys(target: Target) -> None:
+    line = await target.ticket_holder()
     key = b'"event":"dtmf","dtmf":{"track":"inbound_track","digit":"5"},"n":"%d"'
     await _write(line, _texts(line, key, 20_000))
 
 
-async def big_frames(door: Door) -> None:
+async def big_frames(target: Target) -> None:
     frame = b"\x81\xff" + (8 << 20).to_bytes(8, "big") + bytes(4) + b"a" * (8 << 20)
     for number in range(8):
-        await _write(await door.ticket_holder(starts=number % 2 == 0), frame)
+        await _write(await target.ticket_holder(starts=number % 2 == 0), frame)
 
 
 def _texts(line: Line, body: bytes, times: int) -> bytes:

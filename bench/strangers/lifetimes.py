@@ -13,8 +13,8 @@ from pathlib import Path
 
 from bench.process import SERVICE, ready, running
 from bench.strangers.attacks import ANSWER_UNREAD, FORM, GET, UPGRADE, WHOLE
-from bench.strangers.door import Door
 from bench.strangers.talk import TalkLedger, TalkModel
+from bench.strangers.target import Target
 
 EACH = 3
 MOST_ASKED = 200  # times 500 requests
@@ -24,7 +24,7 @@ SPARE_S = 2.0
 LOOK_S = 0.25
 HEADINGS = ("a socket that", "closed after, s", "")
 
-Begin = Callable[[Door], Awaitable[None]]
+Begin = Callable[[Target], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,30 +66,30 @@ async def measure() -> list[Lifetime]:
     try:
         with running(SERVICE, port) as service:
             await ready(service)
-            return await asyncio.gather(*(_live(kind, Door(service.port)) for kind in KINDS))
+            return await asyncio.gather(*(_live(kind, Target(service.port)) for kind in KINDS))
     finally:
         model.stop()
 
 
-async def _live(kind: Kind, door: Door) -> Lifetime:
-    await kind.begin(door)
+async def _live(kind: Kind, target: Target) -> Lifetime:
+    await kind.begin(target)
     began_s = time.monotonic()
-    tickles = asyncio.create_task(_trickle(door, kind.more))
-    ports = door.ports
+    tickles = asyncio.create_task(_trickle(target, kind.more))
+    ports = target.ports
     longest_s = inf
     while time.monotonic() < began_s + WATCHED_S:
         await asyncio.sleep(LOOK_S)
-        if not held(door.port, ports):
+        if not held(target.port, ports):
             longest_s = time.monotonic() - began_s
             break
     tickles.cancel()
-    door.close()
+    target.close()
     return Lifetime(kind, longest_s)
 
 
-async def _trickle(door: Door, text: bytes) -> None:
+async def _trickle(target: Target, text: bytes) -> None:
     for at in range(len(text)):
-        for connection in door.connections:
+        for connection in target.connections:
             await connection.send(text[at : at + 1])
         await asyncio.sleep(TRICKLE_S)
 
@@ -105,29 +105,29 @@ def held(port: int, clients: Sequence[int]) -> int:
 
 
 def _say(data: bytes) -> Begin:
-    async def begin(door: Door) -> None:
-        await door.each(EACH, data)
+    async def begin(target: Target) -> None:
+        await target.each(EACH, data)
 
     return begin
 
 
-async def _second(door: Door) -> None:
-    for connection in await door.each(EACH, WHOLE):
+async def _second(target: Target) -> None:
+    for connection in await target.each(EACH, WHOLE):
         await connection.answered()
         await connection.send(GET)
 
 
-async def _unread(door: Door) -> None:
+async def _unread(target: Target) -> None:
     for _ in range(EACH):
-        connection = await door.connect(reads=False)
+        connection = await target.connect(reads=False)
         for _ in range(MOST_ASKED):
             if connection is None or not await connection.send(ANSWER_UNREAD * 500):
                 break  # the service stopped reading
 
 
-async def _no_start(door: Door) -> None:
+async def _no_start(target: Target) -> None:
     for _ in range(EACH):
-        await door.ticket_holder(starts=False)
+        await target.ticket_holder(starts=False)
 
 
 KINDS = (

@@ -36,7 +36,7 @@ from bench.process import (
 )
 from bench.strangers.attacker import Sockets
 from bench.strangers.attacks import Attack
-from bench.strangers.desk import Desk
+from bench.strangers.backends import Backends
 from bench.strangers.talk import Newcomers, TalkLedger, TalkMetronome, TalkModel, dial
 
 CALLS = 20
@@ -211,10 +211,10 @@ async def measure(attack: Attack) -> Outcome:
     gc.collect()
     gc.disable()
     try:
-        async with Desk() as desk:
-            desk.lines = {line.call_sid: line for line in lines}
+        async with Backends() as backends:
+            backends.lines = {line.call_sid: line for line in lines}
             settings = {
-                **desk.settings,
+                **backends.settings,
                 "LOG_LEVEL": "info",
                 "DRAIN_SECONDS": f"{DRAIN_S:g}",
             }
@@ -229,14 +229,16 @@ async def measure(attack: Attack) -> Outcome:
                 metronome.start()
                 await dial(lines, service.port)
                 await asyncio.sleep(SETTLE_S)
-                return await _attack(attack, service, ledger, desk)
+                return await _attack(attack, service, ledger, backends)
     finally:
         metronome.stop()
         model.stop()
         gc.enable()
 
 
-async def _attack(attack: Attack, service: Process, ledger: TalkLedger, desk: Desk) -> Outcome:
+async def _attack(
+    attack: Attack, service: Process, ledger: TalkLedger, backends: Backends
+) -> Outcome:
     spare = ledger.calls[CALLS:]
     async with attacking(attack, service.port, innocent=True) as innocent:
         without = await _window(service, ledger, innocent, spare)
@@ -258,7 +260,7 @@ async def _attack(attack: Attack, service: Process, ledger: TalkLedger, desk: De
             before_mib,
             memory_kb(service.pid, "VmHWM") / 1024,
             memory_kb(service.pid, "VmRSS") / 1024,
-            sum(line.call.stream_open for line in desk.lines.values()),
+            sum(line.call.stream_open for line in backends.lines.values()),
             sockets,
             percent,
         )
@@ -266,8 +268,8 @@ async def _attack(attack: Attack, service: Process, ledger: TalkLedger, desk: De
         outcome.status = service.status
     await asyncio.sleep(0.1)  # for a webhook request that is on its way
     outcome.last_words = service.last_words()
-    outcome.records = complete_records(service.directory / DATABASE, list(desk.lines))
-    outcome.reports = len(desk.lines.keys() & set(desk.reported))
+    outcome.records = complete_records(service.directory / DATABASE, list(backends.lines))
+    outcome.reports = len(backends.lines.keys() & set(backends.reported))
     outcome.judge()
     return outcome
 

@@ -30,7 +30,7 @@ from app.simulator.twilio.network import Network, Pacer
 from app.simulator.twilio.outgoing import OutgoingCall
 from app.simulator.twilio.record import CallEnded
 from app.simulator.twilio.rest import Fault, RestRequest, RestServer
-from app.simulator.twilio.trunk import CallOrder, Manners, Source, StatusReport, Trunk
+from app.simulator.twilio.trunk import CallOrder, LineOptions, Source, StatusReport, Trunk
 from app.simulator.twilio.webhook import BridgeClient, Delivery
 
 _PATIENCE_S = 5.0
@@ -118,7 +118,7 @@ class PhoneLine:
         self._timeout_s = webhook_timeout_s
         self._call_sids = call_sids or _random_sid
         self._delivery = Delivery(callbacks, random.Random(f"{seed} callbacks"))
-        self._manners = Manners(
+        self._options = LineOptions(
             pause_scale=pause_scale,
             gather_scale=gather_scale,
             ring_scale=ring_scale,
@@ -155,7 +155,7 @@ class PhoneLine:
             self._call_sids,
             Conferences(self.account_sid, client),
             self._delivery,
-            self._manners,
+            self._options,
         )
         await self._rest.start()
         return self

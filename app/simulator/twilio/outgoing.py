@@ -83,7 +83,7 @@ class OutgoingCall(Call):
         self.status = "initiated"
         self._progress.tell("initiated")
         callee = self.callee
-        longest_ms = self._order.timeout_s * self._trunk.manners.ring_scale * 1000
+        longest_ms = self._order.timeout_s * self._trunk.options.ring_scale * 1000
         if callee.goes in ("answers", "no-answer"):
             self.status = "ringing"
             self.changed()
@@ -109,14 +109,14 @@ class OutgoingCall(Call):
         with suppress(CallEnded):
             await self.wait_for(lambda: self.answered_ms is not None)
             async with asyncio.TaskGroup() as group:
-                for deed in self._deeds():
-                    group.create_task(self._until_ended(deed))
+                for action in self._actions():
+                    group.create_task(self._until_ended(action))
 
-    async def _until_ended(self, deed: Awaitable[None]) -> None:
+    async def _until_ended(self, action: Awaitable[None]) -> None:
         with suppress(CallEnded):
-            await deed
+            await action
 
-    def _deeds(self) -> Iterator[Awaitable[None]]:
+    def _actions(self) -> Iterator[Awaitable[None]]:
         callee, order = self.callee, self._order
         yield self._press_keys()
         if callee.hangs_up_after_ms is not None:
@@ -128,7 +128,7 @@ class OutgoingCall(Call):
         if callee.script is not None:
             yield callee.script(self)
         if order.time_limit_s is not None:
-            yield self._leave_after(order.time_limit_s * self._trunk.manners.ring_scale * 1000)
+            yield self._leave_after(order.time_limit_s * self._trunk.options.ring_scale * 1000)
         if order.detection and order.detection.is_async and not order.send_digits:
             yield self._detect(order.detection)
 

@@ -13,7 +13,7 @@ CALL_EVENTS = ("initiated", "ringing", "answered", "completed")
 
 
 @dataclass(frozen=True, slots=True)
-class Manners:
+class LineOptions:
     """How long verbs take, and Twilio's behaviour where it is not documented: the arguments of
     `PhoneLine` with the same names."""
 
@@ -65,7 +65,7 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class CallOrder:
-    """A call to make. Seconds are Twilio's: `Manners.ring_scale` turns them into real ones."""
+    """A call to make. Seconds are Twilio's: `LineOptions.ring_scale` turns them into real ones."""
 
     to: str
     from_: str
@@ -109,6 +109,6 @@ class Trunk:
     new_call_sid: Callable[[str], str]
     conferences: Conferences
     delivery: Delivery
-    manners: Manners
+    options: LineOptions
     #: How many media streams were created.
     streams: int = 0

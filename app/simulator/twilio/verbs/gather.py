@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element
 
 from app.simulator.twilio.trunk import Source
 from app.simulator.twilio.verbs import twiml
-from app.simulator.twilio.verbs.stage import Stage
+from app.simulator.twilio.verbs.context import VerbContext
 
 _PATIENCE_S = 5.0
 
@@ -41,8 +41,8 @@ class _Keys:
 class Gather:
     """Executes <Gather>."""
 
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
+    def __init__(self, context: VerbContext) -> None:
+        self._context = context
 
     async def execute(self, verb: Element, base: str) -> Source | None:
         """Say the prompt and wait for keys.
@@ -50,9 +50,9 @@ class Gather:
         Returns the action with `Digits`, or None when no key was pressed in time. Without an
         `action`, it is the document's own URL.
         """
-        most = self._stage.number(verb, "numDigits", 0.0)
+        most = self._context.number(verb, "numDigits", 0.0)
         keys = _Keys(verb.get("finishOnKey", "#"), int(most) or None)
-        call = self._stage.call
+        call = self._context.call
         takes_keys = "dtmf" in verb.get("input", "dtmf").split()
         call.key_sink = keys.press if takes_keys else _lost
         try:
@@ -67,20 +67,22 @@ class Gather:
         params = {"Digits": keys.digits}
         if keys.finished_on:
             params["FinishedOnKey"] = keys.finished_on
-        return self._stage.source(verb.get("action") or base, verb, base, params)
+        return self._context.source(verb.get("action") or base, verb, base, params)
 
     async def _prompt(self, verb: Element, keys: _Keys) -> None:
         for said in verb:
             if said.tag not in twiml.CHILDREN["Gather"] or keys.came.is_set():
                 continue
-            takes_s = self._stage.pause_s(said) if said.tag == "Pause" else self._stage.utter(said)
+            takes_s = (
+                self._context.pause_s(said) if said.tag == "Pause" else self._context.utter(said)
+            )
             await _key(keys, takes_s)
 
     async def _collect(self, verb: Element, keys: _Keys) -> None:
         patience_s = _PATIENCE_S
         if verb.get("timeout") != "auto":
-            patience_s = self._stage.number(verb, "timeout", _PATIENCE_S)
-        patience_s *= self._stage.trunk.manners.gather_scale
+            patience_s = self._context.number(verb, "timeout", _PATIENCE_S)
+        patience_s *= self._context.trunk.options.gather_scale
         while not keys.are_complete:
             if not await _key(keys, patience_s):
                 return

@@ -11,9 +11,9 @@ from app.simulator.twilio.record import CallRecord
 from app.simulator.twilio.trunk import Source, Trunk
 from app.simulator.twilio.verbs import twiml
 from app.simulator.twilio.verbs.connect import Connect
+from app.simulator.twilio.verbs.context import VerbContext
 from app.simulator.twilio.verbs.dial import Dial
 from app.simulator.twilio.verbs.gather import Gather
-from app.simulator.twilio.verbs.stage import Stage
 from app.simulator.twilio.webhook import Callbacks
 
 _UNHEARD = frozenset({"Reject", "Pause", "Redirect"})  # these do not answer a ringing call
@@ -45,28 +45,28 @@ class Interpreter:
     def __init__(
         self, call: CallRecord, trunk: Trunk, callbacks: Callbacks, role: Role = Role.CALL
     ) -> None:
-        manners = trunk.manners
+        options = trunk.options
         holds = role is Role.HOLD
         self._call = call
         self._trunk = trunk
         self._callbacks = callbacks
         self._role = role
-        self._stage = Stage(
+        self._context = VerbContext(
             call,
             trunk,
             callbacks,
             call.hold if holds else call.spoken_by_twilio,
-            manners.hold_ms if holds else manners.say_ms,
+            options.hold_ms if holds else options.say_ms,
         )
-        self._connect = Connect(self._stage)
-        self._dial = Dial(self._stage, self._hold)
+        self._connect = Connect(self._context)
+        self._dial = Dial(self._context, self._hold)
         self._verbs: dict[str, Callable[[Element, str], Awaitable[Source | None]]] = {
             "Connect": self._connect.execute,
             "Say": self._say,
             "Play": self._say,
             "Pause": self._pause,
             "Redirect": self._redirect,
-            "Gather": Gather(self._stage).execute,
+            "Gather": Gather(self._context).execute,
             "Hangup": self._hang_up,
             "Reject": self._reject,
             "Dial": self._dial.execute,
@@ -128,7 +128,7 @@ class Interpreter:
     async def _fetch(self, source: Source) -> str:
         if source.inline is not None:
             return source.inline
-        exchange = await self._stage.fetch(source)
+        exchange = await self._context.fetch(source)
         if self._role is Role.HOLD and exchange.content_type.startswith("audio/"):
             return f'<Response><Play loop="0">{escape(source.url)}</Play></Response>'
         if error := exchange.document_error:
@@ -150,18 +150,18 @@ class Interpreter:
         while True:
             if await music.run(source):
                 return
-            await asyncio.sleep(self._trunk.manners.hold_ms / 1000)  # or an empty one would spin
+            await asyncio.sleep(self._trunk.options.hold_ms / 1000)  # or an empty one would spin
 
     # --- small verbs ---------------------------------------------------------------------------
 
     async def _say(self, verb: Element, base: str) -> None:
-        await asyncio.sleep(self._stage.utter(verb))
+        await asyncio.sleep(self._context.utter(verb))
 
     async def _pause(self, verb: Element, base: str) -> None:
-        await asyncio.sleep(self._stage.pause_s(verb))
+        await asyncio.sleep(self._context.pause_s(verb))
 
     async def _redirect(self, verb: Element, base: str) -> Source:
-        return self._stage.source(twiml.text(verb), verb, base)
+        return self._context.source(twiml.text(verb), verb, base)
 
     async def _hang_up(self, verb: Element, base: str) -> None:
         raise _Finished

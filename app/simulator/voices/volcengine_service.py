@@ -1,6 +1,6 @@
 """What v1 and v3 of the Volcengine stand-in share: the sound, its pace and its faults.
 
-The wires build frames; the desk supplies the sound for them.
+The wires build frames; the service supplies the sound for them.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ class Broken(Exception):
 
 
 @dataclass(slots=True)
-class Desk:
+class Service:
     """The stand-in's settings and its record; see `VolcengineStandIn`."""
 
     mouth: Mouth

@@ -12,7 +12,7 @@ from app.simulator.twilio.webhook import Callbacks, Exchange
 _FOREVER_S = 86_400.0
 
 
-class Stage:
+class VerbContext:
     """The call on which verbs are executed.
 
     `heard`: the record of what Twilio says. `say_ms`: how long a <Say> or <Play> takes.
@@ -61,11 +61,11 @@ class Stage:
         """Request the action of a cancelled verb and ignore the answer: after a REST update if
         `asks_when_replaced`, after a hang-up if `asks_after_hangup` and the verb's own
         `after_hangup` are set."""
-        manners = self.trunk.manners
+        options = self.trunk.options
         if self.call.is_live:
-            wanted = manners.asks_when_replaced
+            wanted = options.asks_when_replaced
         else:
-            wanted = after_hangup and manners.asks_after_hangup
+            wanted = after_hangup and options.asks_after_hangup
         if action is not None and wanted:
             params = {**self.call.parameters(), **action.parameters}
             self.callbacks.post(action.url, params, action.method)
@@ -82,7 +82,7 @@ class Stage:
 
     def pause_s(self, verb: Element) -> float:
         """The seconds that a <Pause> takes."""
-        return self.number(verb, "length", 1.0) * self.trunk.manners.pause_scale
+        return self.number(verb, "length", 1.0) * self.trunk.options.pause_scale
 
     def number(self, element: Element, name: str, default: float) -> float:
         """An attribute that is a number; `default` if it is missing or not a number (12200)."""

@@ -89,7 +89,7 @@ class Connection:
         self._sock.close()
 
 
-class Door:
+class Target:
     """Opens connections to one port, and keeps them."""
 
     def __init__(self, port: int) -> None:

@@ -10,7 +10,7 @@ from aiohttp import web
 from bench.line import ACCOUNT_SID, Line
 
 
-class Desk:
+class Backends:
     """Both servers on one port."""
 
     def __init__(self) -> None:
