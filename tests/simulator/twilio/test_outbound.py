@@ -39,18 +39,6 @@ async def line(bridge: TinyBridge) -> AsyncIterator[PhoneLine]:
         yield line
 
 
-@pytest.fixture
-async def http(line: PhoneLine) -> AsyncIterator[HttpClient]:
-    http = HttpClient(line.rest_url)
-    yield http
-    await http.close()
-
-
-@pytest.fixture
-def client(line: PhoneLine, http: HttpClient) -> Client:
-    return Client(line.account_sid, TOKEN, http_client=http)
-
-
 async def place(line: PhoneLine, client: Client, **fields: Any) -> OutgoingCall:
     if "twiml" not in fields:
         fields.setdefault("url", f"{PUBLIC}/outbound")
@@ -192,11 +180,6 @@ async def test_status_callbacks_that_arrive_out_of_order(bridge: TinyBridge) -> 
     assert all(set(order) == {"0", "1", "2", "3"} for order in orders), "none is lost"
     assert any(order != sorted(order) for order in orders), "some come too late"
     assert any(len(order) > 4 for order in orders), "some come twice"
-
-
-def test_an_unknown_delivery_of_callbacks_is_refused() -> None:
-    with pytest.raises(ValueError, match="shuffled"):
-        PhoneLine("http://127.0.0.1:1/", callbacks="lost")
 
 
 @pytest.mark.parametrize(

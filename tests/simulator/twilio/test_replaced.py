@@ -37,13 +37,6 @@ async def line(bridge: TinyBridge) -> AsyncIterator[PhoneLine]:
         yield line
 
 
-@pytest.fixture
-async def client(line: PhoneLine) -> AsyncIterator[Client]:
-    http = HttpClient(line.rest_url)
-    yield Client(line.account_sid, TOKEN, http_client=http)
-    await http.close()
-
-
 async def talking(line: PhoneLine) -> tuple[Call, Call]:
     call = await line.call()
     await call.wait_for(lambda: call.talking_ms is not None)

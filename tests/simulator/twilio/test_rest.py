@@ -40,18 +40,6 @@ async def line(bridge: TinyBridge) -> AsyncIterator[PhoneLine]:
         yield line
 
 
-@pytest.fixture
-async def http(line: PhoneLine) -> AsyncIterator[HttpClient]:
-    http = HttpClient(line.rest_url)
-    yield http
-    await http.close()
-
-
-@pytest.fixture
-def client(line: PhoneLine, http: HttpClient) -> Client:
-    return Client(line.account_sid, TOKEN, http_client=http)
-
-
 async def connected(line: PhoneLine, bridge: TinyBridge) -> tuple[Call, Leg]:
     call = await line.call()
     leg = await bridge.leg()

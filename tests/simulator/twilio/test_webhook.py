@@ -176,3 +176,8 @@ async def test_a_webhook_must_be_plain_http() -> None:
     with pytest.raises(ValueError, match="http://host:port/path"):
         async with PhoneLine("https://bridge.example.com/incoming-call"):
             pass
+
+
+def test_an_unknown_delivery_of_callbacks_is_refused() -> None:
+    with pytest.raises(ValueError, match="shuffled"):
+        PhoneLine("http://127.0.0.1:1/", callbacks="lost")
