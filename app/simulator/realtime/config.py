@@ -37,7 +37,7 @@ def default_config(model: str) -> dict[str, Any]:
         "type": "realtime",
         "model": model,
         "output_modalities": ["audio"],
-        "instructions": "You are a helpful, witty, and friendly AI.",
+        "instructions": "Help the user.",
         "tools": [],
         "tool_choice": "auto",
         "max_output_tokens": "inf",

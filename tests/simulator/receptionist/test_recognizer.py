@@ -65,17 +65,14 @@ def pizzeria() -> Recognizer:
 def noise(size: int, rms: float, colour: str, seed: int) -> bytes:
     """PCM of noise: white, or pink like a room full of people."""
     draw = random.Random(seed)
-    samples, slow = [], [0.0, 0.0, 0.0]
-    for _ in range(size):
-        white = draw.gauss(0, 1)
-        if colour == "pink":  # Paul Kellet's economy filter
-            slow = [
-                0.99765 * slow[0] + white * 0.0990460,
-                0.96300 * slow[1] + white * 0.2965164,
-                0.57000 * slow[2] + white * 1.0526913,
-            ]
-            white = sum(slow) + white * 0.1848
-        samples.append(white)
+    samples, octaves = [], [0.0] * 10
+    for n in range(size):
+        sample = draw.gauss(0, 1)
+        if colour == "pink":  # as much power in each octave: one value changes every 2 ** k samples
+            k = min(len(octaves), (n & -n).bit_length()) - 1
+            octaves[k] = draw.gauss(0, 1)
+            sample += sum(octaves)
+        samples.append(sample)
     scale = rms / math.sqrt(sum(each * each for each in samples) / size)
     return array("h", (round(each * scale) for each in samples)).tobytes()
 
