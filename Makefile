@@ -6,8 +6,11 @@ INSTALLED := $(VENV)/.installed
 COMPAT := .venv-compat
 COMPAT_INSTALLED := $(COMPAT)/.installed
 
+# Compiled files are kept: most of the time of a test worker's start is compiling.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
-.PHONY: help setup serve demo test fuzz check format bench truth sound voices strangers silences lines compat constraints clean
+.PHONY: help setup serve demo test fuzz check format bench truth sound voices strangers silences lines compat constraints diagrams clean
 
 help: ## List the targets.
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -85,6 +88,9 @@ constraints: $(INSTALLED) ## Renew what is installed, for every Python and platf
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
 	  --no-annotate --no-header --extra demo --upgrade --excludes compat/excludes.txt \
 	  pyproject.toml compat/requirements.in --output-file compat/requirements.txt
+
+diagrams: $(INSTALLED) ## Write the generated parts of the documentation.
+	$(BIN)/python -m docs.diagrams
 
 clean: ## Remove what the other targets made; call records stay.
 	rm -rf $(VENV) $(COMPAT) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -1,4 +1,4 @@
-"""`python -m app`."""
+"""`python -m app COMMAND`: signals while Python still imports, then the command line."""
 
 import os
 import signal
@@ -6,8 +6,8 @@ import sys
 from types import FrameType
 
 
-def _leave(number: int, _frame: FrameType | None) -> None:
-    """While modules are imported nothing is open yet: go, without a traceback."""
+def _exit(number: int, _frame: FrameType | None) -> None:
+    """End without a traceback: nothing is open while modules are imported."""
     os._exit(0 if _serves() else 128 + number)
 
 
@@ -17,16 +17,16 @@ def _serves() -> bool:
 
 def main() -> None:
     numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, _leave) for number in numbers}
+    before = {number: signal.signal(number, _exit) for number in numbers}
     from app.cli.root import cli  # takes a second
 
-    if not _serves():  # which goes on opening things for a while
+    if not _serves():  # serve installs its own handlers, a moment later
         for number, handler in before.items():
             signal.signal(number, handler)
     try:
         cli()
     finally:
-        if _serves():  # all is closed: nothing is left to stop, and the exit status stands
+        if _serves():  # everything is closed: a late signal must not change the exit status
             for number in numbers:
                 signal.signal(number, signal.SIG_IGN)
 

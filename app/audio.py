@@ -18,46 +18,46 @@ _ULAW_SILENCE = b"\xff"
 
 
 def ulaw_ms(size_bytes: int) -> float:
-    """How long so many bytes of µ-law play."""
+    """How long this many bytes of µ-law play, in milliseconds."""
     return size_bytes / ULAW_BYTES_PER_MS
 
 
 def base64_size(payload: str) -> int:
     """How many bytes a base64 text decodes to, without decoding it.
 
-    Right for padded base64 without line breaks, which is what both wires carry.
+    `payload`: padded base64 without line breaks, as Twilio and OpenAI send it.
     """
     return len(payload) // 4 * 3 - payload.count("=", -2)
 
 
 def ulaw_encode(pcm16: bytes) -> bytes:
-    """PCM to µ-law, sample by sample: the rate stays."""
+    """PCM to µ-law at the same sample rate."""
     return audioop.lin2ulaw(pcm16, 2)
 
 
 def ulaw_decode(ulaw: bytes) -> bytes:
-    """µ-law to PCM, sample by sample: the rate stays."""
+    """µ-law to PCM at the same sample rate."""
     return audioop.ulaw2lin(ulaw, 2)
 
 
 def pcm16_dbfs(pcm16: bytes) -> float:
-    """How loud PCM is: its RMS in dB below full scale; `-inf` for silence or nothing."""
+    """The RMS level of PCM in dBFS: 0 is full scale, `-inf` is digital silence or no samples."""
     rms = audioop.rms(pcm16, 2) if pcm16 else 0
     return 20 * math.log10(rms / _PCM_FULL_SCALE) if rms else -math.inf
 
 
 def rms_dbfs(ulaw: bytes) -> float:
-    """How loud µ-law is: its RMS in dB below full scale; `-inf` for silence or nothing.
+    """The RMS level of µ-law in dBFS: 0 is full scale, `-inf` is digital silence or no samples.
 
-    Speech on the telephone is about -30 to -15, a quiet line below -55.
+    Speech on the telephone is at about -30 to -15 dBFS, a quiet line below -55.
     """
     return pcm16_dbfs(ulaw_decode(ulaw))
 
 
 def resample_pcm16(pcm: bytes, from_hz: int, to_hz: int) -> bytes:
-    """Change the rate of PCM. Good enough for demos and tests, not for music.
+    """Convert PCM from one sample rate to another. Good enough for speech, not for music.
 
-    On the way down a one-pole low-pass goes first, which softens what would fold back as noise.
+    When the rate gets lower, a one-pole low-pass filter comes first, to reduce aliasing.
     """
     if from_hz == to_hz:
         return pcm
@@ -66,7 +66,7 @@ def resample_pcm16(pcm: bytes, from_hz: int, to_hz: int) -> bytes:
 
 
 def fade_out(ulaw: bytes, ms: int) -> bytes:
-    """The same sound, silent at its end: cut off in the middle, it would click."""
+    """Fade out the last `ms` milliseconds of µ-law, so that audio cut short does not click."""
     samples = array("h", ulaw_decode(ulaw))
     length = min(len(samples), ms * ULAW_BYTES_PER_MS)
     for n in range(length):
@@ -75,14 +75,14 @@ def fade_out(ulaw: bytes, ms: int) -> bytes:
 
 
 def silence(ms: int) -> bytes:
-    """µ-law silence."""
+    """µ-law silence of `ms` milliseconds."""
     return _ULAW_SILENCE * (ms * ULAW_BYTES_PER_MS)
 
 
 def tone(notes_hz: Sequence[float], *, note_ms: int, level_dbfs: float, fade_ms: int = 20) -> bytes:
-    """Sine notes one after the other as µ-law, each faded in and out so that nothing clicks.
+    """Sine notes, one after another, as µ-law. Each is faded in and out so that it does not click.
 
-    `level_dbfs`: RMS of a note between its fades.
+    `note_ms`: the length of each note. `level_dbfs`: its RMS level between the fades.
     """
     peak = _PCM_FULL_SCALE * 10 ** (level_dbfs / 20) * math.sqrt(2)
     length = note_ms * ULAW_BYTES_PER_MS
@@ -95,28 +95,30 @@ def tone(notes_hz: Sequence[float], *, note_ms: int, level_dbfs: float, fade_ms:
     return ulaw_encode(samples.tobytes())
 
 
-# ITU-T Q.23: a low and a high tone for each key.
+# ITU-T Q.23: each key has a low and a high frequency.
 _LOW_HZ, _HIGH_HZ = (697, 770, 852, 941), (1209, 1336, 1477, 1633)
 _KEYS = {
     key: (_LOW_HZ[row], _HIGH_HZ[column])
     for row, keys in enumerate(("123A", "456B", "789C", "*0#D"))
     for column, key in enumerate(keys)
 }
-_KEY_MS, _KEY_GAP_MS = 100, 100  # Q.24 asks for 40 and more of each
+_KEY_MS, _KEY_GAP_MS = 100, 100  # ITU-T Q.24 requires at least 40 of each
 _KEY_DBFS = -15.0  # both tones together
 _PAUSES_MS = {"w": 500, "W": 1000}
 
 
 def tones_ms(digits: str) -> int:
-    """How long keys sound, with their pauses; see `dtmf_tones`."""
+    """The length of the audio that `dtmf_tones` makes for these keys, in milliseconds."""
     return sum(_PAUSES_MS.get(key, _KEY_MS + _KEY_GAP_MS) for key in digits)
 
 
 def dtmf_tones(digits: str) -> str:
-    """Keys as a telephone sounds them (DTMF), base64 of µ-law.
+    """The DTMF tones of these keys, as base64 of µ-law.
 
     `digits`: 0-9 A-D * #, and w or W for a pause of 500 or 1000 ms, as in Twilio's <Play digits>.
-    Raises KeyError for anything else.
+
+    Raises:
+        KeyError: `digits` holds another character.
     """
     pieces = []
     for key in digits:
@@ -140,4 +142,4 @@ def _key(low_hz: int, high_hz: int) -> bytes:
 
 
 HOLD_TONE = base64.b64encode(tone((440, 480), note_ms=150, level_dbfs=-24)).decode("ascii")
-"""What a waiting caller hears: a soft "still here" of 300 ms, base64 of µ-law."""
+"""The tone that a waiting caller hears: two soft notes, 300 ms in all, as base64 of µ-law."""

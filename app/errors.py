@@ -1,17 +1,18 @@
-"""What can go wrong, named for where it went wrong. Imports nothing of ours."""
+"""The exceptions of this project, named for where the fault is. Imports nothing of the project."""
 
 from typing import Literal
 
 
 class BridgeError(Exception):
-    """The parent of every error this project raises on purpose. The message names the fix."""
+    """The base class of the errors that this project raises. Their messages name the fix."""
 
 
 class ConfigError(BridgeError):
-    """A setting or the agent file is wrong. `problems` holds one line per fault."""
+    """A setting or the agent file is wrong."""
 
     def __init__(self, *problems: str) -> None:
         super().__init__("\n".join(problems))
+        #: One text for each fault.
         self.problems = problems
 
 
@@ -20,11 +21,7 @@ class ProtocolError(BridgeError):
 
 
 class TwilioError(BridgeError):
-    """Twilio refused a REST request or could not be reached.
-
-    `status`: HTTP status, or None when no answer came. `code`: Twilio's error code, or None.
-    `unsure`: Twilio may have done it all the same.
-    """
+    """Twilio refused a REST request, or could not be reached."""
 
     def __init__(
         self,
@@ -35,13 +32,17 @@ class TwilioError(BridgeError):
         unsure: bool = False,
     ) -> None:
         super().__init__(message)
+        #: The HTTP status; None without an answer from Twilio.
         self.status = status
+        #: Twilio's error code (https://www.twilio.com/docs/api/errors); None if there was none.
         self.code = code
+        #: The request may have taken effect all the same.
         self.unsure = unsure
 
     @property
     def call_is_over(self) -> bool:
-        """Whether the call that it was about is not there to act on: ended, or not answered yet."""
+        """Whether the request failed because its call is not in progress: ended, not answered yet,
+        or unknown to Twilio (errors 20404 and 21220)."""
         return self.status == 404 or self.code in (20404, 21220)
 
 
@@ -50,29 +51,28 @@ class ModelError(BridgeError):
 
 
 class VoiceError(BridgeError):
-    """An external voice failed.
-
-    `kind`: passing (another try may help), late (it did not answer in time, which another try would
-    only add to), text (this text cannot be said by it, another one can), or fatal (its credentials
-    or its settings are wrong: it is of no use in this call).
-    """
+    """An external voice failed."""
 
     def __init__(
         self, message: str, *, kind: Literal["passing", "late", "text", "fatal"] = "passing"
     ) -> None:
         super().__init__(message)
+        #: What to do next. passing: retry. late: it missed a deadline, so prefer another
+        #: voice. text: it refuses this text and may speak others. fatal: its credentials or its
+        #: settings are wrong, so do not use it again in this call.
         self.kind = kind
 
 
 class ToolError(BridgeError):
-    """A tool cannot be run as asked. The message is shown to the model: a tool that wants to tell
-    it something raises this."""
+    """A tool cannot do what the model asked for. The model gets the message: raise this in a tool
+    to tell it why."""
 
 
 class ToolFault(ToolError):
-    """A tool raised something else. The model learns only that it failed: the exception was
-    not worded for it. `trace`: its traceback, for the log."""
+    """A tool raised another exception. The model learns only that the tool failed, because that
+    exception's text was not written for it."""
 
     def __init__(self, trace: str) -> None:
         super().__init__("The tool failed.")
+        #: The traceback, for the log.
         self.trace = trace

@@ -1,4 +1,4 @@
-"""The ASGI application: routes, and what they need, opened and closed with it."""
+"""The ASGI application: its routes, and the services that open and close with it."""
 
 import logging
 import secrets
@@ -21,7 +21,7 @@ from app.web import health, problems
 from app.web.api import call_actions, calls, openapi
 from app.web.api import stream_audio as speech
 from app.web.api.stream_audio import StreamAudio
-from app.web.paths import Paths, WithoutSlash
+from app.web.paths import KnownPaths, StripTrailingSlash
 from app.web.twilio import call_webhooks, outbound_webhooks, transfer_webhooks
 from app.web.twilio.call_webhooks import Announcement
 from app.web.twilio.request import Gate
@@ -31,8 +31,11 @@ logger = logging.getLogger(__name__)
 
 
 def create_app(settings: Settings | None = None, services: Services | None = None) -> FastAPI:
-    """The service as an ASGI application. What is not given is read and opened at its start;
-    services are closed at its end in any case."""
+    """Make the ASGI application.
+
+    Its lifespan loads `settings` and opens `services` if they are not given. It closes the services
+    in both cases.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -97,25 +100,25 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     )
     twilio = (call_webhooks, transfer_webhooks, outbound_webhooks)
     doors = (*twilio, calls, call_actions, speech, health, openapi)
-    known = Paths(*(door.router for door in doors))
-    app.add_middleware(WithoutSlash)
-    problems.install(app, known.check_lock)
+    known = KnownPaths(*(door.router for door in doors))
+    app.add_middleware(StripTrailingSlash)
+    problems.install(app, known.check_access)
     for door in doors:
         app.include_router(door.router)
-    app.router.routes.append(known.no_such_stream())
+    app.router.routes.append(known.unknown_websocket())
     return app
 
 
 def _build_routes(app: FastAPI) -> None:
-    """FastAPI builds what a router needs when it is first asked for a path: for a tenth of a second
-    in which no call would be served."""
-    nothing = {"type": "http", "method": "GET", "path": "/", "root_path": "", "headers": []}
+    """Match a request once, so that FastAPI builds its routers now. Left to the first request, that
+    would block the event loop, and so every call, for a tenth of a second."""
+    request = {"type": "http", "method": "GET", "path": "/", "root_path": "", "headers": []}
     for route in app.routes:
-        route.matches(nothing)
+        route.matches(request)
 
 
 async def _close(part: str, closing: Callable[[], Awaitable[None]]) -> None:
-    """Close a part; the others are closed though this one fails."""
+    """Close a part of the service; log a failure, so that the other parts are closed too."""
     try:
         await closing()
     except Exception as error:
@@ -140,7 +143,7 @@ def _gate(settings: Settings, api_token: str) -> Gate:
 def _after_call(
     settings: Settings, services: Services, switchboard: Switchboard
 ) -> AfterCall | None:
-    """Who reports calls and sums them up, if anybody wants either."""
+    """Reports and summaries of ended calls; None if neither is configured."""
     agent, secret = services.agent, settings.call_webhook_secret
     summarises = agent.summary and services.model.model != EMBEDDED
     if not settings.call_webhook_url and not summarises:

@@ -21,7 +21,7 @@ TREES = {
 
 
 def _imports_of(name: str, tree: ast.Module) -> Iterator[str]:
-    """The full names of what a module imports: at its top, inside functions, and for types."""
+    """Every module that `name` imports: at its top, inside functions, and for types."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -39,29 +39,28 @@ def _imports_of(name: str, tree: ast.Module) -> Iterator[str]:
 
 
 IMPORTS = {name: set(_imports_of(name, tree)) for name, tree in TREES.items()}
-"""What each module imports."""
+"""By module: every module that it imports."""
 
 OWN = {
     name: {each for each in imported if each.split(".")[0] == "app"}
     for name, imported in IMPORTS.items()
 }
-"""What each module imports of `app/`."""
+"""By module: the modules of `app/` that it imports."""
 
 
 def entries() -> dict[str, str]:
-    """The entries of `app/` from the top down, each with its sentence, as `app/__init__.py` lists
-    them."""
+    """The entries of `app/` with their sentences, in the order of `app/__init__.py`: top first."""
     listed = ast.get_docstring(TREES["app"]) or ""
     return dict(re.findall(r"^ {4}(\w+) +(\S.*)$", listed, re.MULTILINE))
 
 
 def entry_of(module: str) -> str:
-    """The entry of `app/` that a module is in, such as `call`."""
+    """The entry of `app/` that contains a module, such as `call`."""
     return module.split(".")[1]
 
 
 def between(folder: str) -> dict[str, set[str]]:
-    """The imports between what is directly in a folder. `folder`: dotted, such as `app.call`."""
+    """The imports between the children of a package. `folder`: dotted, such as `app.call`."""
     arrows: dict[str, set[str]] = {}
     for name, imported in OWN.items():
         here = _child(folder, name)
@@ -77,7 +76,7 @@ def _child(folder: str, module: str) -> str:
 
 
 def reduced(arrows: Mapping[str, set[str]]) -> dict[str, set[str]]:
-    """The arrows that no longer way implies. There must be no circle."""
+    """The arrows without those that a longer path implies. `arrows` must have no cycle."""
     reached: dict[str, set[str]] = {}
 
     def reach(name: str) -> set[str]:

@@ -1,4 +1,4 @@
-"""Telephone audio as arithmetic."""
+"""Telephone audio: µ-law, PCM, tones, and their lengths."""
 
 import base64
 import math
@@ -24,7 +24,7 @@ def test_base64_length_is_known_without_decoding(data: bytes) -> None:
 
 
 @given(st.binary(max_size=400))
-def test_ulaw_survives_the_way_through_pcm(ulaw: bytes) -> None:
+def test_ulaw_survives_a_round_trip_through_pcm(ulaw: bytes) -> None:
     # 0x7f and 0xff are both zero
     assert audio.ulaw_encode(audio.ulaw_decode(ulaw)) == ulaw.replace(b"\x7f", b"\xff")
 
@@ -65,7 +65,7 @@ def test_resampling_keeps_length_and_loudness_of_a_low_note(from_hz: int, to_hz:
     assert audio.pcm16_dbfs(resampled) == pytest.approx(audio.pcm16_dbfs(pcm), abs=0.5)
 
 
-def test_resampling_down_softens_what_would_fold_back() -> None:
+def test_resampling_down_reduces_aliasing() -> None:
     samples = [round(8000 * math.sin(2 * math.pi * 7000 * n / 24000)) for n in range(24000)]
     pcm = b"".join(sample.to_bytes(2, "little", signed=True) for sample in samples)
     assert audio.pcm16_dbfs(audio.resample_pcm16(pcm, 24000, 8000)) < audio.pcm16_dbfs(pcm) - 4
@@ -117,7 +117,7 @@ def test_a_key_sounds_its_two_frequencies_and_no_other(key: str) -> None:
     assert abs(levels[low_hz] - levels[high_hz]) < 0.5  # no twist
     others = [level for hz, level in levels.items() if hz not in (low_hz, high_hz)]
     assert max(others) < levels[low_hz] - 25
-    for hz in (low_hz, high_hz):  # nor their second harmonics, which a decoder looks at
+    for hz in (low_hz, high_hz):  # nor their second harmonics, which a decoder checks
         assert level_dbfs(samples, 2 * hz) < levels[low_hz] - 25
 
 
@@ -143,7 +143,7 @@ def test_keys_have_a_silence_between_them() -> None:
 
 
 def test_a_key_does_not_click() -> None:
-    """It begins and ends softly, and never jumps further than its own waves do."""
+    """It fades in and out, and no step between samples exceeds that of its own waves."""
     for key, pair in KEYS_HZ.items():
         samples = pcm(heard(key))[:810]
         assert samples[0] == 0 and abs(samples[799]) < 300
@@ -167,6 +167,6 @@ def test_the_length_of_keys_is_known_without_making_them(digits: str) -> None:
 
 
 @pytest.mark.parametrize("digits", ["e", "1 2", "a", "+"])
-def test_a_key_that_no_telephone_has_makes_no_sound(digits: str) -> None:
+def test_a_key_that_no_telephone_has_is_refused(digits: str) -> None:
     with pytest.raises(KeyError):
         audio.dtmf_tones(digits)

@@ -1,4 +1,4 @@
-"""Imports run downwards between the entries of app/ and in no circle; every kind of import counts."""
+"""Imports between the entries of app/ run downwards and in no cycle; every kind counts."""
 
 import ast
 import re

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from app.call.agent import Agent
 from app.call.exits.attempts import NOT_TAKEN, TAKEN
 from app.call.usage import Usage
 from app.call.words.pause_alignment import Pace
@@ -88,13 +89,16 @@ class Services:
             [UNKNOWN] * len(voices),
         )
 
-    def recorder(self, call: CallInfo, past: Past | None = None) -> Recorder:
-        """Who writes this call down: its sound too, if the agent's calls are recorded. `past`: of a
-        call that another process had."""
-        agent = self.agent
+    def recorder(self, call: CallInfo, agent: Agent, past: Past | None = None) -> Recorder:
+        """The call's recorder, with its sound if the agent's calls are recorded.
+
+        Args:
+            agent: of the call's first leg.
+            past: of a call that another process had.
+        """
         name = f"{call.call_sid}-{past.turns}" if past else call.call_sid  # the first part is kept
-        sound = Recording(self.recordings, name) if agent.recording.enabled else None
-        return Recorder(self.store, call, agent.agent.name, self.cost, sound, self.watchers, past)
+        sound = Recording(self.recordings, name) if self.agent.recording.enabled else None
+        return Recorder(self.store, call, agent, self.cost, sound, self.watchers, past)
 
     def cost(
         self, usage: Usage, seconds: float, direction: str, transfers: Transfers = ()

@@ -16,10 +16,10 @@ from app.call import prompts
 from app.call.agent import Agent
 from app.call.commands import PlayDigits, TransferCall
 from app.call.events import (
-    BY_ACCIDENT,
+    STREAM_LOST,
     Event,
     HangUpRequested,
-    Returned,
+    ResumeCause,
     StreamEnded,
     VoicemailReached,
 )
@@ -148,7 +148,7 @@ class Switchboard:
         return leg
 
     async def open_next(
-        self, leg: Leg, returned: Returned = BY_ACCIDENT, agent: Agent | None = None
+        self, leg: Leg, returned: ResumeCause = STREAM_LOST, agent: Agent | None = None
     ) -> Leg:
         """The same for the leg after this one."""
         following = self._begin(self._next_leg(leg, returned, agent))
@@ -163,7 +163,7 @@ class Switchboard:
             logger.info("model not ready at the webhook", extra={"call_sid": leg.call.call_sid})
 
     def _next_leg(
-        self, leg: Leg, returned: Returned = BY_ACCIDENT, agent: Agent | None = None
+        self, leg: Leg, returned: ResumeCause = STREAM_LOST, agent: Agent | None = None
     ) -> Leg:
         leg.feed(StreamEnded("the call goes on in another stream", lost=True))  # if it has not
         return Leg(
@@ -225,7 +225,7 @@ class Switchboard:
             return None
         if leg.line.claimed or leg.over:
             leg.feed(StreamEnded("another stream took the call over", lost=True))
-            leg = self._begin(self._next_leg(leg, keys_pressed(leg) or BY_ACCIDENT))
+            leg = self._begin(self._next_leg(leg, keys_pressed(leg) or STREAM_LOST))
         leg.line.claimed = True
         return leg
 
@@ -396,12 +396,12 @@ class Switchboard:
         await self._legless.aclose()
 
 
-def keys_pressed(leg: Leg) -> Returned | None:
+def keys_pressed(leg: Leg) -> ResumeCause | None:
     """What the agent is told when Twilio has pressed its keys, if the leg left for that."""
     pressed = leg.left_with if leg.away else None
     if not isinstance(pressed, PlayDigits):
         return None
-    return Returned(SEND_DIGITS, pressed.call_id, prompts.DIGITS_SENT)
+    return ResumeCause(SEND_DIGITS, pressed.call_id, prompts.DIGITS_SENT)
 
 
 def _with_now(times_s: dict[str, float], call_sid: str) -> dict[str, float]:

@@ -10,7 +10,7 @@ from app.bridge.line_tries import NO_HANDSHAKE
 from app.bridge.services import Services
 from app.bridge.switchboard import Switchboard, keys_pressed
 from app.call.agent import Agent
-from app.call.events import BY_ACCIDENT, Returned, StreamEnded
+from app.call.events import STREAM_LOST, ResumeCause, StreamEnded
 from app.records.recorder import CallIsOver, Past, forgotten, read_past
 from app.records.store import StoreUnavailable
 from app.wires.twilio.call import CallInfo
@@ -69,7 +69,7 @@ class WayBack:
         self,
         call: CallInfo,
         base_url: str,
-        returned: Returned = BY_ACCIDENT,
+        returned: ResumeCause = STREAM_LOST,
         *,
         stream_sid: str = "",
     ) -> NextStream | None:
@@ -104,7 +104,7 @@ class WayBack:
             leg = await board.open_next(leg, keys or returned)
         return NextStream(board.ticket(leg, pause_s), pause_s)
 
-    async def back(self, leg: Leg, returned: Returned) -> str | None:
+    async def back(self, leg: Leg, returned: ResumeCause) -> str | None:
         """A call that was away from the agent is back: a ticket for its next stream. None when it
         has ended."""
         present = self._switchboard.leg(leg.call.call_sid)
@@ -113,7 +113,7 @@ class WayBack:
         return self._switchboard.ticket(present) if present is not None else None
 
     async def adopt(
-        self, call: CallInfo, base_url: str, returned: Returned = BY_ACCIDENT
+        self, call: CallInfo, base_url: str, returned: ResumeCause = STREAM_LOST
     ) -> Leg | None:
         """Go on with a call that another process had, from what the store knows of it. None when it
         has ended. Give its stream a ticket.
@@ -133,7 +133,7 @@ class WayBack:
         return await self._open(*found, base_url, returned, "another process had it")
 
     async def take_over(
-        self, call: CallInfo, base_url: str, returned: Returned = BY_ACCIDENT
+        self, call: CallInfo, base_url: str, returned: ResumeCause = STREAM_LOST
     ) -> Leg:
         """Go on with a call of which no record can be read, with a fresh agent: better than to
         hang up. Give its stream a ticket."""
@@ -141,7 +141,7 @@ class WayBack:
         return await self._open(call, past, base_url, returned, "its record cannot be read")
 
     async def _open(
-        self, call: CallInfo, past: Past, base_url: str, returned: Returned, reason: str
+        self, call: CallInfo, past: Past, base_url: str, returned: ResumeCause, reason: str
     ) -> Leg:
         present = self._switchboard.leg(call.call_sid)
         if present is not None:  # it was asked for twice

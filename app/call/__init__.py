@@ -1,4 +1,5 @@
 """The call itself, pure: events in, commands out, time as a number.
 
-Nothing in here knows a clock, a socket, a task or a log.
+No clock, socket, task or log in here. Read `events`, `commands` and `machine` first; barge-in is in
+`caller/floor`, and what the caller heard in `heard/ledger`.
 """

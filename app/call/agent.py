@@ -1,4 +1,4 @@
-"""Who answers the phone: the agent as the call sees it. Plain values, read from the agent file."""
+"""The agent as the call sees it: plain values, which `config/agent/` reads from the agent file."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -8,107 +8,115 @@ from app.call.destinations import Destination
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """The model's own voice. `speed`: 0.25 to 1.5, 1.0 is normal."""
+    """The voice of the Realtime model itself."""
 
     name: str = "marin"
+    #: 0.25 to 1.5; 1.0 is normal.
     speed: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class TurnTaking:
-    """When the model decides that the caller began or finished to speak.
+    """How the model detects the caller's turns, and whether the caller may barge in.
 
-    `threshold`, `prefix_padding_ms`, `silence_ms` belong to `server_vad`, `eagerness` to
-    `semantic_vad` (protocol: session.audio.input.turn_detection). `interruptible`: whether the
-    caller's speech stops the agent's.
+    OpenAI: Realtime API, session.audio.input.turn_detection.
     """
 
     detection: Literal["server_vad", "semantic_vad"] = "server_vad"
+    #: For server_vad: how loud speech is, 0 to 1.
     threshold: float = 0.5
+    #: For server_vad: audio kept from before the speech.
     prefix_padding_ms: int = 300
+    #: For server_vad: silence that ends a turn.
     silence_ms: int = 500
+    #: For semantic_vad: how soon a turn counts as ended.
     eagerness: Literal["auto", "low", "medium", "high"] = "auto"
+    #: Barge-in: the caller's speech or key interrupts the agent.
     interruptible: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Transcription:
-    """How the caller's speech is written down. `model` empty: not at all."""
+    """How the caller's speech is transcribed."""
 
+    #: Transcription model; empty: no transcription.
     model: str = "gpt-transcribe"
     prompt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long things may take, all in milliseconds. 0 switches a limit off where it says so.
+    """How long things may take, in milliseconds."""
 
-    `idle_ms`: silence while listening before the agent asks whether anybody is there (0: never);
-    `idle_nudges`: how often it asks before it says goodbye. `longest_call_ms` (0: no limit), with a
-    spoken warning `warning_ms` before it. `tool_ms`: a tool that takes longer is answered for.
-    `hold_ms`: a caller who waits for an answer hears something at least this often.
-    `first_sound_ms`: how long an answer may take to its first audio, text or tool call before it is
-    asked for again.
-    """
-
+    #: Silence of the caller after which the agent asks whether they are still there; 0: never.
     idle_ms: int = 15_000
+    #: How often the agent asks before it says goodbye.
     idle_nudges: int = 2
+    #: Longest call; 0: no limit.
     longest_call_ms: int = 30 * 60_000
+    #: The agent warns the caller this long before the longest call ends.
     warning_ms: int = 60_000
+    #: Deadline of a tool; then the model gets an error as its answer.
     tool_ms: int = 15_000
+    #: A caller who waits for an answer hears something at least this often.
     hold_ms: int = 7_000
+    #: Deadline for the first audio, text or tool call of a response; then it is requested again.
     first_sound_ms: int = 4_000
 
 
 @dataclass(frozen=True, slots=True)
 class ToolSpec:
-    """A tool as the model sees it. `parameters`: a JSON schema of type object."""
+    """A tool as the model sees it."""
 
     name: str
     description: str
+    #: JSON schema of type object.
     parameters: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Outbound:
-    """What is different when the agent calls somebody. `greeting`: what is said first, in place of
-    the agent's own if not empty. `voicemail`: what is said after the beep of an answering machine,
-    or empty to hang up on it."""
+    """What differs on an outbound call."""
 
+    #: What the agent says first; empty: `Agent.greeting`.
     greeting: str = ""
+    #: What the agent says after the beep of an answering machine; empty: hang up.
     voicemail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """Everything that a call needs to know about its agent.
-
-    `greeting`: what is said first, or empty to let the caller begin. `language`: ISO 639-1 code.
-    `tools`: every tool offered to the model, built-in ones included. `destinations`: the humans
-    whom a caller can be handed to, in the order in which they are tried for nobody in particular.
-    `voices`: the labels of the external voices that speak, first the one that is to, then those
-    that stand in for it; with none, or when all fail, the model speaks with its own `voice`.
-    """
+    """Everything that a call needs to know about its agent."""
 
     name: str
     instructions: str
+    #: What the agent says first; empty: the caller begins.
     greeting: str = ""
+    #: ISO 639-1 code.
     language: str = "en"
+    #: The model's own voice: speaks when there are no external voices, or when all of them fail.
     voice: Voice = Voice()
+    #: Labels of the external voices: the preferred one, then its fallbacks in order.
     voices: tuple[str, ...] = ()
     turns: TurnTaking = TurnTaking()
     transcription: Transcription = Transcription()
     limits: Limits = Limits()
+    #: Every tool that the model is offered, built-in ones included.
     tools: tuple[ToolSpec, ...] = field(default=())
+    #: Where callers can be transferred, in the order in which a lone 0 tries them.
     destinations: tuple[Destination, ...] = ()
     outbound: Outbound = Outbound()
 
     def calling(self, greeting: str = "", context: str = "") -> "Agent":
-        """This agent when it calls somebody. `greeting`: for this call; `context`: what it has to
-        know about it."""
-        told = f"{self.instructions}\n\nYou are calling somebody yourself now."
+        """This agent on an outbound call.
+
+        Args:
+            greeting: What it says first on this call; empty: as `Outbound.greeting` says.
+            context: What it has to know about this call; becomes part of its instructions.
+        """
+        instructions = f"{self.instructions}\n\nYou are calling somebody yourself now."
         return replace(
             self,
             greeting=greeting or self.outbound.greeting or self.greeting,
-            instructions=f"{told} About this call: {context}" if context else told,
+            instructions=f"{instructions} About this call: {context}" if context else instructions,
         )

@@ -1,7 +1,10 @@
-"""What the call wants done: everything the machine orders, in the imperative.
+"""The commands of a call: everything that `CallMachine.handle` returns, in the imperative.
 
-Commands are performed in the order given, and performing one never waits. Ids named `event_id` are
-ours: the model names them when it refuses (`error.event_id`).
+Perform commands in the order in which they are returned, and without waiting: what takes time
+becomes a task, and its outcome an event. `event_id` is the client event's id, which the Realtime
+server names when it refuses the event (`error.event_id`).
+
+Command and field names are stored with the record of a call, as its timeline: do not rename them.
 """
 
 from dataclasses import dataclass
@@ -11,72 +14,80 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class PlayAudio:
-    """Send this to the caller. `item_id`: the model's item, or empty for a sound of our own."""
+    """Send audio to the caller (Twilio: `media`)."""
 
+    #: The model's item; empty (`OWN_SOUND`) for the hold tone and for DTMF tones.
     item_id: str
+    #: Base64 of µ-law, 8000 Hz.
     payload: str
+    #: Decoded size of `payload`; 8 bytes are 1 ms.
     size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class SendMark:
-    """Ask Twilio to say when it has played everything sent so far."""
+    """Have Twilio report when it has played everything sent so far (Twilio: `mark`). Answered by
+    `MarkEchoed`."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class ClearAudio:
-    """Drop what Twilio has not played yet. `dropped_bytes`: how much that is, by the ledger: the
-    last of what was sent."""
+    """Drop the audio that Twilio has not played yet (Twilio: `clear`). Sent at a barge-in."""
 
+    #: How much that is by the playback ledger: the tail of what was sent.
     dropped_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class CloseStream:
-    """Close the media socket; Twilio goes on with what its TwiML says next."""
+    """Close the media socket. Twilio then requests the `<Connect>` action URL."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class HangUp:
-    """End the call over REST; answered by HangUpConfirmed or HangUpFailed."""
+    """End the call over REST. Answered by `HangUpConfirmed` or `HangUpFailed`."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class TransferCall:
-    """Replace the call's TwiML over REST: the humans of `route` are tried in this order. Answered
-    by CallRedirected or RedirectFailed. `call_id`: the tool call that it answers, or a name of our
-    own. `reason`, `summary`: as the model wrote them. `announced`: the caller was told."""
+    """Transfer the call: redirect it over REST to TwiML that dials a human. Answered by
+    `CallRedirected` or `RedirectFailed`."""
 
+    #: The tool call that asked for it, or an id that begins with `ids.OURS`.
     call_id: str
+    #: Names of the destinations, tried in this order.
     route: tuple[str, ...]
+    #: As the model wrote them; empty when it did not ask for the transfer.
     reason: str
     summary: str
+    #: The agent told the caller about the transfer, to its last word.
     announced: bool
 
 
 @dataclass(frozen=True, slots=True)
 class PlayDigits:
-    """Replace the call's TwiML over REST: keys are pressed by Twilio, then another stream follows.
-    Answered by CallRedirected or RedirectFailed."""
+    """Have Twilio press keys: redirect the call over REST to `<Play digits>`, followed by a new
+    stream. Answered by `CallRedirected` or `RedirectFailed`."""
 
+    #: The tool call that asked for it.
     call_id: str
     digits: str
 
 
 @dataclass(frozen=True, slots=True)
 class MuteCaller:
-    """From now on silence stands in for the caller's sound: to the model and in the recording."""
+    """Replace the caller's audio by silence, for the model and in the recording."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnmuteCaller:
-    """The caller is heard again."""
+    """Pass the caller's audio on again."""
 
 
 # --- to the model -------------------------------------------------------------------------------
@@ -84,15 +95,15 @@ class UnmuteCaller:
 
 @dataclass(frozen=True, slots=True)
 class OpenModel:
-    """Open a Realtime session; answered by ModelOpened or ModelLost."""
+    """Open a Realtime session. Answered by `ModelOpened` or `ModelLost`."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigureSession:
-    """Send the agent's settings; answered by SessionConfigured. `speaks`: the model is to speak
-    itself; otherwise it writes, and a voice of ours speaks."""
+    """Send the agent's settings (`session.update`). Answered by `SessionConfigured`."""
 
     event_id: str
+    #: The model's output is audio; False: text, for an external voice to say.
     speaks: bool = True
 
 
@@ -103,7 +114,7 @@ class CloseModel:
 
 @dataclass(frozen=True, slots=True)
 class PauseModel:
-    """Read no more from the model until ResumeModel: the caller's side is full."""
+    """Stop reading from the model until `ResumeModel`: too much audio waits for the stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,20 +124,22 @@ class ResumeModel:
 
 @dataclass(frozen=True, slots=True)
 class AddMessage:
-    """Put text into the conversation. `role`: system, user or assistant. `item_id`: given when the
-    model is to say that it has it, by MessageTaken. `after`: the item that it follows, or empty for
-    the end of the conversation."""
+    """Add a text message to the conversation (`conversation.item.create`)."""
 
     event_id: str
+    #: system, user or assistant.
     role: str
     text: str
+    #: The message's id, to be deleted by and confirmed with, see `MessageTaken`; empty: the
+    #: server gives it one.
     item_id: str = ""
+    #: The item that it follows; empty: the last one of the conversation.
     after: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class AddToolOutput:
-    """Answer a tool call."""
+    """Add a tool's answer to the conversation. Confirmed by `ToolOutputTaken`."""
 
     event_id: str
     call_id: str
@@ -135,16 +148,17 @@ class AddToolOutput:
 
 @dataclass(frozen=True, slots=True)
 class CreateResponse:
-    """Ask for a response. `direction`: what it is to do, said on top of the agent's instructions,
-    or empty for a plain answer; with a direction no tool may be called."""
+    """Request a response (`response.create`)."""
 
     event_id: str
+    #: What to say, added to the agent's instructions for this response, which may call no tool;
+    #: empty: a plain answer.
     direction: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class CancelResponse:
-    """Stop an active response."""
+    """Cancel the active response (`response.cancel`)."""
 
     event_id: str
     response_id: str
@@ -152,16 +166,19 @@ class CancelResponse:
 
 @dataclass(frozen=True, slots=True)
 class TruncateItem:
-    """Tell the model how much of an item was heard. `audio_end_ms` > 0 and within the item."""
+    """Truncate an item to what the caller heard of it (`conversation.item.truncate`). Answered by
+    `ItemTruncated`, or by `ModelFaulted` when the item is shorter."""
 
     event_id: str
     item_id: str
+    #: The heard length, in ms: more than 0, and no more than the item's length.
     audio_end_ms: int
 
 
 @dataclass(frozen=True, slots=True)
 class DeleteItem:
-    """Tell the model that nothing of an item was heard."""
+    """Delete an item of which the caller heard nothing, or that is of no use any more
+    (`conversation.item.delete`). Answered by `ItemDeleted`."""
 
     event_id: str
     item_id: str
@@ -172,68 +189,70 @@ class DeleteItem:
 
 @dataclass(frozen=True, slots=True)
 class Synthesize:
-    """Have a voice say this; answered by VoiceReceived, VoicePaused, then VoiceFinished or
-    VoiceFailed. One at a time. `voice`: which of the agent's voices, by its place. `item_id`: the
-    model's item that it is of."""
+    """Have an external voice say an utterance. Answered by `VoiceReceived` and `VoicePaused`, any
+    number of times, then by `VoiceFinished` or `VoiceFailed`; the next one follows only then."""
 
     utterance_id: str
+    #: The model's item that the text belongs to.
     item_id: str
     text: str
+    #: Index into `Agent.voices`.
     voice: int
 
 
 @dataclass(frozen=True, slots=True)
 class DropSynthesis:
-    """Nobody wants the rest of this utterance."""
+    """Cancel the synthesis of this utterance."""
 
     utterance_id: str
 
 
-# --- to the rest of the house -------------------------------------------------------------------
+# --- to the rest of the bridge ------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class RunTool:
-    """Run a tool off the audio path; answered by ToolReturned or ToolFailed."""
+    """Run a tool in a task of its own. Answered by `ToolReturned` or `ToolFailed`."""
 
     call_id: str
     name: str
+    #: JSON text as the model wrote it.
     arguments: str
 
 
 @dataclass(frozen=True, slots=True)
 class CancelTool:
-    """Nobody waits for this tool any more."""
+    """Cancel a tool: its deadline has passed, or the leg ends."""
 
     call_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class GiveDigits:
-    """The entry that a tool asked for is over. `digits`: masked if it was secret; empty when
-    nothing came in time."""
+    """Give a tool the digits that it asked for (`EntryAsked`): the entry is over."""
 
     call_id: str
+    #: Masked when the entry is secret. Empty: the caller pressed no digit in time, or another
+    #: tool's entry is still open.
     digits: str
 
 
 @dataclass(frozen=True, slots=True)
 class ReportDecision:
-    """Log what the machine decided by itself, as one warning; the timeline keeps it.
+    """Log what the machine decided by itself, as one warning; the timeline keeps it."""
 
-    `decision`: what it does, in a few words; `reason`: why.
-    """
-
+    #: What the machine does, in a few words.
     decision: str
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class EndLeg:
-    """The leg is over: let go of everything. `dropped_bytes`: how much of what was sent nobody
-    heard, by the ledger: the last of it."""
+    """The leg is over: release everything that belongs to it. Always the last command."""
 
+    #: `CallMachine.ended_by`.
     reason: str
+    #: How much of the audio sent was not played by the playback ledger: the tail of it.
     dropped_bytes: int = 0
 
 

@@ -1,9 +1,10 @@
-"""Deadlines: moments in monotonic milliseconds, and the next of them."""
+"""Deadlines: monotonic milliseconds, and the next one."""
 
+#: No deadline.
 NEVER = float("inf")
 
 
 def next_after(now_ms: float, *moments_ms: float) -> float:
-    """The next of these moments that is still to come. One that is past waits for something else to
-    happen, and must not hide the others."""
+    """The earliest of these deadlines after `now_ms`; NEVER if there is none. A deadline that has
+    passed waits for an event, not for the timer, so it must not hide the later ones."""
     return min((at_ms for at_ms in moments_ms if at_ms > now_ms), default=NEVER)

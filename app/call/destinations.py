@@ -1,4 +1,4 @@
-"""The humans whom a caller can be handed to: who they are, when they are in, whom to try next."""
+"""Destinations of a transfer: their addresses, their opening hours, and the order of attempts."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,20 +9,21 @@ _DAY_MINUTES = 24 * 60
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _WEEK_DAYS = len(_DAYS)
 
+#: (weekday, from, until): Monday is 0; minutes since midnight, up to 1440. Lies within its day.
 Span = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Hours:
-    """Opening hours, week after week. `zone`: an IANA time zone. `spans`: (weekday, from, until):
-    Monday is 0, and minutes since midnight up to 1440; a span lies within its day. None at all:
-    always open."""
+    """Opening hours, the same every week."""
 
+    #: IANA time zone.
     zone: str = "UTC"
+    #: When it is open; empty: always.
     spans: tuple[Span, ...] = ()
 
     def is_open(self, at_s: float) -> bool:
-        """Whether it is open at this moment. `at_s`: Unix time."""
+        """Whether it is open. `at_s`: Unix time, in seconds."""
         if not self.spans:
             return True
         here = datetime.fromtimestamp(at_s, ZoneInfo(self.zone))
@@ -30,7 +31,8 @@ class Hours:
         return any(day == here.weekday() and a <= minute < b for day, a, b in self.spans)
 
     def opens_next(self, at_s: float) -> datetime | None:
-        """When it opens again, by its own clocks; None while it is open."""
+        """When it opens next, in its own time zone; None while it is open. `at_s`: Unix time, in
+        seconds."""
         if self.is_open(at_s):
             return None
         here = datetime.fromtimestamp(at_s, ZoneInfo(self.zone))
@@ -44,8 +46,8 @@ class Hours:
         return min(moment for moment in moments if moment > here)
 
     def in_words(self) -> str:
-        """ "Monday to Friday 09:00 to 17:30, Saturday 10:00 to 14:00 (time zone Europe/Berlin)";
-        nothing when it is always open."""
+        """For the model: "Monday to Friday 09:00 to 17:30, Saturday 10:00 to 14:00 (time zone
+        Europe/Berlin)"; empty when it is always open."""
         if not self.spans:
             return ""
         times: dict[int, list[str]] = {}
@@ -60,41 +62,54 @@ class Hours:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A human, or a team of them. `address`: an E.164 number or a `sip:` URI, which the model never
-    sees; `description`: what the model is told beside the name. `ring_ms`: how long their telephone
-    rings. `then`: names of those who are tried next, in this order, when nobody takes the call.
-    `warm`: they are briefed while the caller waits in a conference."""
+    """A human, or a team of them, that callers can be transferred to."""
 
+    #: What the model knows it by.
     name: str
+    #: E.164 number or `sip:` URI. The model never sees it.
     address: str
+    #: For the model, beside the name.
     description: str = ""
     hours: Hours = Hours()
+    #: How long the telephone rings.
     ring_ms: int = 20_000
+    #: Names of the destinations that are tried next, in this order, if this one does not accept.
     then: tuple[str, ...] = ()
+    #: Warm transfer: the human hears the summary while the caller waits in a conference.
     warm: bool = False
 
 
 def route_to(name: str, destinations: Sequence[Destination], at_s: float) -> tuple[str, ...]:
-    """Who is tried for this destination, in order: itself, then those that it names, without those
-    who are closed at `at_s`. Empty when nobody is there."""
+    """The route to a destination: itself, then its `then`, without those that are closed.
+
+    Args:
+        name: One of `destinations`.
+        at_s: Unix time, in seconds.
+
+    Returns:
+        Names in the order of the attempts; empty when all of them are closed.
+
+    Raises:
+        KeyError: `name` is none of `destinations`.
+    """
     known = {each.name: each for each in destinations}
     names = dict.fromkeys((name, *known[name].then))
     return tuple(each for each in names if known[each].hours.is_open(at_s))
 
 
 def _over_midnight(spans: Sequence[Span]) -> Iterable[Span]:
-    """The spans with the two halves of a night as one, on the day when it begins."""
-    left = set(spans)
+    """The spans, with two that meet at midnight joined to one on the day when it begins."""
+    unjoined = set(spans)
     for day, begin, end in sorted(spans):
-        morning = next((each for each in left if each[:2] == ((day + 1) % _WEEK_DAYS, 0)), None)
+        morning = next((each for each in unjoined if each[:2] == ((day + 1) % _WEEK_DAYS, 0)), None)
         if end == _DAY_MINUTES and morning and morning[2] < begin:
-            left -= {(day, begin, end), morning}
-            left.add((day, begin, morning[2]))
-    return sorted(left)
+            unjoined -= {(day, begin, end), morning}
+            unjoined.add((day, begin, morning[2]))
+    return sorted(unjoined)
 
 
 def _days_in_words(days: Sequence[int]) -> str:
-    """Some days of the week, three or more in a row from the first to the last."""
+    """Days of the week in words; three or more in a row as "Monday to Wednesday"."""
     if len(days) == _WEEK_DAYS:
         return "every day"
     said = []

@@ -1,7 +1,14 @@
-"""What happened on a call: everything the machine is told, in the past tense.
+"""The events of a call: everything that `CallMachine.handle` takes, named in the past tense.
 
-Times are not in here: they come beside the event, as monotonic milliseconds. Sizes are bytes of
-µ-law at 8000 Hz, so 8 bytes are 1 ms. `payload` is base64 and never decoded on its way.
+An event carries no time: the caller of `handle` passes monotonic milliseconds beside it. Sizes are
+bytes of µ-law at 8000 Hz, so 8 bytes are 1 ms.
+
+`payload` is base64. The model's audio reaches Twilio as the model encoded it: the call counts its
+bytes (`size_bytes`) and does not decode it. Three places do handle the bytes: the bridge's voice
+side encodes what an external voice sends, `call/speech/` decodes the piece at which it cuts an
+utterance whose voice failed, and a recording decodes a copy of what is played.
+
+Event and field names are stored with the record of a call, as its timeline: do not rename them.
 """
 
 from dataclasses import dataclass
@@ -82,99 +89,106 @@ from app.call.words.pause_alignment import Pace
 
 
 @dataclass(frozen=True, slots=True)
-class Returned:
-    """What took the caller away from the agent, and what became of it: a tool's name, the call of
-    it, and its output."""
+class ResumeCause:
+    """Why a later leg of a call begins: the tool that ended the earlier media stream, or a stream
+    that was lost (`STREAM_LOST`). The bridge copies it into `LegOpened`."""
 
+    #: The built-in tool that took the stream away: transfer_to_human or send_digits.
     tool: str = ""
+    #: The tool call that this answers: the model's id, or one of the bridge's.
     call_id: str = ""
+    #: The tool's answer for the model, such as why no human accepted the transfer.
     output: str = ""
 
 
-BY_ACCIDENT = Returned()  # nothing did, but that the stream was lost
+#: No tool ended the earlier stream: Twilio's connection was lost.
+STREAM_LOST = ResumeCause()
 
 
 @dataclass(frozen=True, slots=True)
 class LegOpened:
-    """The leg exists: its webhook was answered. `at_s`: Unix time of it. `history`: (role, text) of
-    what was said on the call before, when this is not its first stream. `tool`: what took the
-    caller away from the agent, `call_id` of it and `output`, what became of it; empty when the
-    stream was lost. `paces`: how the agent's voices spoke on calls before, in their order."""
+    """The leg exists: the bridge answers the webhook of its media stream."""
 
+    #: What the caller heard and said on the call's earlier legs, as (role, text); empty on the
+    #: first leg.
     history: tuple[tuple[str, str], ...] = ()
+    #: Unix time, in seconds. Opening hours are judged by it.
     at_s: float = 0.0
+    #: Why the call resumes, see `ResumeCause`. All three are empty on a call's first leg, and when
+    #: the earlier stream was lost.
     tool: str = ""
     call_id: str = ""
     output: str = ""
+    #: How the agent's external voices spoke on earlier calls, in the order of `Agent.voices`.
     paces: tuple[Pace, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class TimerFired:
-    """`CallMachine.next_deadline_ms` has come."""
+    """The time `CallMachine.next_deadline_ms` is reached."""
 
 
 @dataclass(frozen=True, slots=True)
 class HangUpRequested:
-    """Somebody outside the conversation wants the call to end now (an operator, a shutdown)."""
+    """An operator or a shutdown ends the call now, without a goodbye."""
 
+    #: Becomes `CallMachine.ended_by`: operator or shutdown.
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class HangUpConfirmed:
-    """Twilio took the order to end the call, or said that it had ended already."""
+    """Twilio accepted the hang-up, or answered that the call had ended already."""
 
 
 @dataclass(frozen=True, slots=True)
 class HangUpFailed:
-    """The order to end the call failed for good, retries included."""
+    """The hang-up failed, and its retries are used up."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class CallRedirected:
-    """Twilio took the order to go on with other TwiML: the stream ends, the call does not."""
+    """Twilio accepted the redirect to other TwiML: the stream ends, the call goes on."""
 
 
 @dataclass(frozen=True, slots=True)
 class RedirectFailed:
-    """The order to go on with other TwiML failed for good, retries included: the stream goes on."""
+    """The redirect failed, and its retries are used up: the stream goes on."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class TransferRequested:
-    """Somebody outside the conversation wants the caller handed over. `destination`: a name."""
+    """An operator transfers the caller."""
 
+    #: Name of one of the agent's destinations; an unknown one is ignored.
     destination: str
 
 
 @dataclass(frozen=True, slots=True)
 class SayRequested:
-    """Somebody outside the conversation wants the agent to say exactly this."""
+    """An operator has the agent say exactly this text."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class VoicemailReached:
-    """An answering machine took our call and records now. `message`: what is to be left on it, or
-    empty to hang up."""
+    """An answering machine answered the outbound call, and records from now on."""
 
+    #: What the agent says for the machine to record; empty: hang up.
     message: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionMade:
-    """The bridge decided something about the call by itself. Changes nothing here: it is part of
-    the timeline, so that the record names the cause.
+    """The bridge decided something about the call by itself. The machine ignores this event; it
+    puts the cause into the timeline."""
 
-    `decision`: what it does, in a few words; `reason`: why.
-    """
-
+    #: What the bridge does, in a few words.
     decision: str
     reason: str
 
@@ -184,48 +198,52 @@ class DecisionMade:
 
 @dataclass(frozen=True, slots=True)
 class StreamStarted:
-    """The caller is connected: from now on audio can be played."""
+    """Twilio's `start` message came: the caller is connected, and audio can be played."""
 
     stream_sid: str
 
 
 @dataclass(frozen=True, slots=True)
 class StreamEnded:
-    """The stream stopped or its socket closed; whichever came first. `lost`: Twilio did not stop
-    it, so the caller may still be there."""
+    """Twilio stopped the stream, or its socket closed, whichever came first."""
 
     reason: str
+    #: The socket closed without Twilio's `stop`, so the caller may still be on the line.
     lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class StreamBlocked:
-    """The stream's socket takes no more for now: what is played now would wait in our memory."""
+    """The stream's outbox is full: audio sent now would wait in memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamUnblocked:
-    """The stream's socket takes messages again."""
+    """The stream's outbox has room again."""
 
 
 @dataclass(frozen=True, slots=True)
 class MarkEchoed:
-    """Twilio reached a mark, or a clear flushed it."""
+    """Twilio played everything before a mark, or a `clear` flushed the mark."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class DigitPressed:
-    """The caller pressed a key: one of 0-9 * # A-D. In a secret entry digits are masked, as
-    `keypad.MASK`: which ones they were, nobody is told but the tool that asked."""
+    """The caller pressed a key. Barge-in: see `Floor.key_pressed`.
 
+    While a tool asks for a secret entry, the bridge masks the keys: only that tool gets the digits.
+    """
+
+    #: One of 0-9 * # A-D, or `keypad.MASK`.
     digit: str
 
 
 @dataclass(frozen=True, slots=True)
 class CallerAudioForwarded:
-    """How much of the caller's audio went to the model since this was last said."""
+    """The caller's audio that went to the model since the last such event. The machine ignores it;
+    the timeline keeps it."""
 
     frames: int
     size_bytes: int
@@ -236,30 +254,34 @@ class CallerAudioForwarded:
 
 @dataclass(frozen=True, slots=True)
 class ToolReturned:
-    """A tool finished. `output`: what the model is told, free text or JSON text."""
+    """A tool returned."""
 
     call_id: str
+    #: The tool's answer for the model: free text or JSON text.
     output: str
 
 
 @dataclass(frozen=True, slots=True)
 class ToolFailed:
-    """A tool raised, or its arguments did not fit. `message` is what the model is told."""
+    """A tool raised, or its arguments did not fit."""
 
     call_id: str
+    #: The error text for the model.
     message: str
 
 
 @dataclass(frozen=True, slots=True)
 class EntryAsked:
-    """A running tool wants digits from the caller. `length`: how many, 0 for as many as come until
-    # or a pause. `prompt`: what the caller is to be asked first, or empty. `timeout_ms`: how long
-    the caller may take to begin."""
+    """A running tool asks the caller for digits. Answered by `GiveDigits`."""
 
     call_id: str
+    #: Number of digits; 0: as many as the caller presses until # or a pause.
     length: int
+    #: The digits are for the tool alone: the machine sees them masked.
     secret: bool
+    #: What the agent says first; empty: nothing.
     prompt: str
+    #: How long the caller may take to press the first key, from the end of the prompt.
     timeout_ms: float
 
 

@@ -1,27 +1,35 @@
-"""Names for what nobody else names: our events, our items, our calls of tools."""
+"""Ids that the bridge makes: of client events, of items, of tool calls that no model made."""
 
+#: Prefix of every id that the bridge makes.
 OURS = "bridge_"
-"""What the ids that we make up begin with."""
 
 
 class Ids:
-    """Those of one leg."""
+    """The ids of one leg."""
 
     def __init__(self) -> None:
         self._events = 0
         self._own = 0
         self._after = 0
 
-    def offset(self, told: int) -> None:
-        """So much was told of the call before this leg: its own ids differ from those of before."""
-        self._after = told
+    def offset(self, turns: int) -> None:
+        """Make the ids differ from those of the call's earlier legs.
+
+        Args:
+            turns: How many turns of the call its earlier legs had; grows from leg to leg.
+        """
+        self._after = turns
 
     def event(self) -> str:
-        """For a client event, which the model names when it refuses it."""
+        """Id of a client event. The server names it in the `error` event that refuses it."""
         self._events += 1
         return f"{OURS}{self._events}"
 
     def own(self, what: str) -> str:
-        """For something else, unlike those of the call's earlier legs."""
+        """Id of something else, different from those of the call's earlier legs.
+
+        Args:
+            what: What it names, such as keys or transfer; becomes part of the id.
+        """
         self._own += 1
         return f"{OURS}{what}_{self._after}_{self._own}"

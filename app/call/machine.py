@@ -1,8 +1,9 @@
 """The call: events in, commands out, time as a number.
 
-`CallMachine.handle(event, now_ms)` is told one thing that happened and answers with what is to be
-done, in order. Then `next_deadline_ms` says when it wants to be told `TimerFired` if nothing else
-happens before. Every rule about who speaks when is in here or in its `parts`.
+`CallMachine.handle(event, now_ms)` takes one event and returns the commands to perform, in order.
+Afterwards `next_deadline_ms` is the time at which the bridge must pass `TimerFired`, if no other
+event comes before. Every rule about who speaks when is here or in the parts that `wiring` creates;
+barge-in is in `caller/floor`.
 """
 
 from app.call import commands as do
@@ -20,10 +21,18 @@ from app.call.usage import Usage
 from app.call.wiring import Parts
 from app.call.words.pause_alignment import Pace
 
-# More of what is under way brings nothing nearer, so the other clocks can wait.
-_MORE = (ev.AudioReceived, ev.TranscriptReceived, ev.TextReceived, ev.VoiceReceived, ev.VoicePaused)
+# Deltas of what is under way move no deadline but the voice's, so the others are not computed anew.
+_DELTAS = (
+    ev.AudioReceived,
+    ev.TranscriptReceived,
+    ev.TextReceived,
+    ev.VoiceReceived,
+    ev.VoicePaused,
+)
 
+#: Deadline for the media stream of a leg to start.
 UNCLAIMED_MS = 30_000.0
+#: Deadline for a blocked stream to take messages again.
 STUCK_MS = 30_000.0
 
 
@@ -32,11 +41,15 @@ class CallMachine:
 
     def __init__(self, agent: Agent) -> None:
         self.agent = agent
-        self.ended_by = ""  # who or what ended the leg, once it is over
+        #: Who or what ended the leg, such as caller, agent, idle, limit, transfer, model, line,
+        #: stuck, unclaimed, or the reason of `HangUpRequested`; empty while the leg lives.
+        self.ended_by = ""
+        #: Every turn of the leg. `transcript` cuts it to what was heard.
         self.conversation = Conversation()
+        #: When to pass `TimerFired`; NEVER: not at all.
         self.next_deadline_ms = NEVER
         self._out: list[do.Command] = []
-        parts = Parts(agent, self._out, self.conversation, self._hand_over)
+        parts = Parts(agent, self._out, self.conversation, self._request_transfer)
         self._ids = parts.ids
         self._audio = parts.audio
         self._items = parts.items
@@ -45,12 +58,12 @@ class CallMachine:
         self._link = parts.link
         self._tools = parts.tools
         self._answers = parts.answers
-        self._leaving = parts.leaving
+        self._exits = parts.exits
         self._entries = parts.entries
         self._floor = parts.floor
         self._session = parts.session
-        self._patience = parts.patience
-        self._owed = parts.owed
+        self._idle_and_hold = parts.idle_and_hold
+        self._deadlines = parts.deadlines
         self._missing = parts.missing
         self._flow = ResponseFlow(self._out, parts)
         self._opened = ev.LegOpened()
@@ -62,7 +75,7 @@ class CallMachine:
 
     @property
     def usage(self) -> Usage:
-        """What the leg used up so far."""
+        """What the leg has used so far."""
         first, *others = self._speech.synthesis.characters or [0]
         return self._flow.usage + Usage(
             voice_characters=first + sum(others), fallback_characters=sum(others)
@@ -75,61 +88,69 @@ class CallMachine:
 
     @property
     def over(self) -> bool:
-        """Whether the leg has ended. Events change nothing any more."""
+        """Whether the leg has ended: `handle` ignores all events from then on."""
         return self._over
 
     @property
     def hears_caller(self) -> bool:
-        """Whether the session is there and understands the caller's audio."""
+        """Whether the session is configured: forward the caller's audio to it."""
         return self._link.ready
 
     @property
     def redirecting(self) -> bool:
-        """Whether Twilio was told to go on with other TwiML: the stream's end is not the call's."""
-        return self._leaving.redirecting
+        """Whether a redirect to other TwiML is ordered: the stream ends, the call does not."""
+        return self._exits.redirecting
 
     @property
     def leaving(self) -> bool:
-        """Whether the caller is being handed over, or let go of."""
-        return self._leaving.under_way
+        """Whether the agent says goodbye or transfers the caller: nothing else may begin."""
+        return self._exits.under_way
 
     @property
     def hanging_up(self) -> bool:
-        """Whether the goodbye is past the point where anything could take it back."""
-        return self._leaving.farewell.hanging_up
+        """Whether the hang-up is ordered: nothing takes it back."""
+        return self._exits.farewell.hanging_up
 
     @property
     def without_model(self) -> bool:
-        """Whether the caller has to be helped without the model."""
-        return bool(self._link.fatal) or self._leaving.farewell.reason == "model"
+        """Whether the model is given up: the bridge has to help the caller without it."""
+        return bool(self._link.fatal) or self._exits.farewell.reason == "model"
 
     @property
     def last_words(self) -> str:
-        """What Twilio has to say to the caller before it hangs up, because the model did not."""
-        return self._leaving.farewell.last_words
+        """The goodbye that TwiML has to say, because the model did not; empty: none."""
+        return self._exits.farewell.last_words
 
     @property
     def paces(self) -> list[Pace]:
-        """How the agent's voices speak, in their order."""
+        """How the agent's external voices speak, in the order of `Agent.voices`."""
         return self._speech.synthesis.paces
 
     def masks_keys(self, now_ms: float) -> bool:
-        """Whether the keys that are pressed now are for a tool alone."""
+        """Whether a key pressed now belongs to a secret entry: mask it before `handle` takes it."""
         return self._entries.keypad.secret(now_ms)
 
     def transcript(self, now_ms: float) -> list[Turn]:
-        """What was heard until now."""
+        """The turns of this leg, as heard by now."""
         return self.conversation.heard(self._audio.ledger, now_ms)
 
     def history(self, now_ms: float) -> tuple[tuple[str, str], ...]:
-        """What a session that knows nothing of the call has to be told: (role, text)."""
+        """The whole call so far, for a session that knows nothing of it: (role, text)."""
         return (*self._opened.history, *prompts.as_messages(self.transcript(now_ms)))
 
     def handle(self, event: ev.Event, now_ms: float) -> list[do.Command]:
-        """Take what happened at `now_ms` (monotonic, never before the last); returns what to do."""
+        """Take an event.
+
+        Args:
+            event: What happened.
+            now_ms: When, in monotonic milliseconds; never less than in the call before.
+
+        Returns:
+            The commands to perform, in order. Then pass `TimerFired` at `next_deadline_ms`.
+        """
         if not self._over:
             self._take(self._missing.fill(event), now_ms)
-        if not self._over and isinstance(event, _MORE) and now_ms < self.next_deadline_ms:
+        if not self._over and isinstance(event, _DELTAS) and now_ms < self.next_deadline_ms:
             due_ms = self._speech.synthesis.next_ms(now_ms)
             self.next_deadline_ms = min(self.next_deadline_ms, due_ms)
         elif not self._over:
@@ -138,7 +159,7 @@ class CallMachine:
         self._out.clear()
         return commands
 
-    # --- what happened ------------------------------------------------------------------------
+    # --- events -------------------------------------------------------------------------------
 
     def _take(self, event: ev.Event, now_ms: float) -> None:
         match event:
@@ -148,22 +169,22 @@ class CallMachine:
                 self._flow.written(event, now_ms)
             case ev.VoiceReceived() | ev.VoicePaused() | ev.VoiceFinished() | ev.VoiceFailed():
                 self._speech.synthesis.take(event, now_ms)
-                self._owed.voice_moved(sounds=isinstance(event, ev.VoiceReceived))
+                self._deadlines.voice_event(audio=isinstance(event, ev.VoiceReceived))
             case ev.TranscriptCompleted(item_id, text):
-                self._speech.completes(item_id, text, now_ms)
+                self._speech.transcript_completed(item_id, text, now_ms)
             case ev.MarkEchoed(name):
                 if self._audio.ledger.echoed(name, now_ms) and self._audio.ledger.all_surely_heard:
-                    self.conversation.revision += 1  # what was said is heard
+                    self.conversation.revision += 1  # all of it was heard
             case ev.SpeechStarted(item_id):
-                self._patience.caller_spoke()
+                self._idle_and_hold.caller_spoke()
                 self.conversation.turn("user", item_id, now_ms)
-                self._floor.caller_began(now_ms)
+                self._floor.speech_started(now_ms)
                 if self._floor.caller_acts:
-                    self._owed.clock.caller_spoke(now_ms)
+                    self._deadlines.clock.caller_spoke(now_ms)
             case ev.SpeechStopped():
-                self._caller_stopped(now_ms)
+                self._speech_stopped(now_ms)
             case ev.CallerTurnCommitted(item_id, previous_item_id):
-                self._caller_stopped(now_ms)
+                self._speech_stopped(now_ms)
                 self.conversation.committed(item_id, previous_item_id, now_ms)
             case ev.CallerTranscribed(item_id, text, audio_ms):
                 self._flow.usage += Usage(transcribed_ms=audio_ms, transcripts=1)
@@ -171,13 +192,13 @@ class CallMachine:
             case ev.ResponseCreated():
                 self._flow.created(event, now_ms)
             case ev.OutputItemAdded():
-                self._flow.item_began(event, now_ms)
+                self._flow.item_added(event, now_ms)
             case ev.OutputItemDone():
-                self._flow.item_ended(event, now_ms, at_s=self._clock_s(now_ms))
+                self._flow.item_done(event, now_ms, at_s=self._clock_s(now_ms))
             case ev.ResponseDone():
                 self._flow.ended(event, now_ms, at_s=self._clock_s(now_ms))
             case ev.ToolReturned(call_id, output) | ev.ToolFailed(call_id, output):
-                self._entries.dropped(call_id, now_ms)
+                self._entries.tool_ended(call_id, now_ms)
                 self._answers.answer(call_id, output, now_ms)
             case ev.ToolOutputTaken(taken_id) | ev.MessageTaken(taken_id):
                 self._answers.taken(taken_id)
@@ -198,7 +219,7 @@ class CallMachine:
                 self._session.faulted(event, now_ms)
             case ev.StreamStarted():
                 self._connected, self._claim_by_ms = True, NEVER
-                self._patience.start(now_ms)
+                self._idle_and_hold.start(now_ms)
                 self._audio.open(now_ms)
             case ev.StreamBlocked():
                 self._unstick_by_ms = now_ms + STUCK_MS
@@ -207,25 +228,25 @@ class CallMachine:
                 self._unstick_by_ms = NEVER
                 self._audio.open(now_ms)
             case ev.StreamEnded(_, lost):
-                # A line lost amid a goodbye or an announcement ends nothing: the caller is there.
-                reason = "" if lost and not self._leaving.decided else self._leaving.reason
+                # A stream lost during a goodbye or an announcement: the caller may still be there.
+                reason = "" if lost and not self._exits.ordered else self._exits.reason
                 self._end_leg(reason or ("line" if lost else "caller"), now_ms)
             case ev.CallRedirected():
-                self._leaving.redirect.taken(now_ms)
+                self._exits.redirect.accepted(now_ms)
             case ev.RedirectFailed(reason):
-                self._leaving.redirect.refused(reason, now_ms)
+                self._exits.redirect.failed(reason, now_ms)
             case ev.TransferRequested(destination):
                 self._order_transfer(destination, now_ms)
             case ev.SayRequested(text):
                 self._responses.want(Wish.SAY, prompts.say(text))
             case ev.VoicemailReached(message):
-                self._floor.machine_records(message, now_ms)
+                self._floor.voicemail_reached(message, now_ms)
             case ev.HangUpRequested(reason):
-                self._leaving.hang_up(reason, now_ms)
+                self._exits.hang_up(reason, now_ms)
             case ev.HangUpFailed(reason):
-                self._leaving.farewell.close(reason, now_ms)
+                self._exits.farewell.close(reason, now_ms)
             case _:
-                pass  # told for the timeline's sake, or because the clocks want to be looked at
+                pass  # recorded in the timeline; the deadlines below are checked
 
     def _leg_opened(self, event: ev.LegOpened, now_ms: float) -> None:
         self._opened, self._opened_ms = event, now_ms
@@ -238,39 +259,39 @@ class CallMachine:
             self.conversation.tool_answered(event.call_id, event.tool, event.output, now_ms)
 
     def _clock_s(self, now_ms: float) -> float:
-        """What time it is, as Unix time."""
+        """Unix time, in seconds."""
         return self._opened.at_s + (now_ms - self._opened_ms) / 1000
 
     def _key_pressed(self, digit: str, now_ms: float) -> None:
-        self._settle_entries(now_ms)  # a key behind a pause is no part of what was before it
-        self._patience.caller_spoke()
+        self._settle_entries(now_ms)  # a pause before this key completes the entry before it
+        self._idle_and_hold.caller_spoke()
         self._floor.key_pressed(digit, now_ms)
 
     def _order_transfer(self, destination: str, now_ms: float) -> None:
-        """Somebody wants the caller handed over to this one, in its hours or not."""
+        """An operator transfers the caller to this destination, whether it is open or not."""
         destinations, at_s = self.agent.destinations, self._clock_s(now_ms)
         if any(each.name == destination for each in destinations):
             route = dict.fromkeys((destination, *route_to(destination, destinations, at_s)))
-            self._hand_over(TransferRequest(tuple(route)), now_ms)
+            self._request_transfer(TransferRequest(tuple(route)), now_ms)
 
-    def _hand_over(self, handing: TransferRequest, now_ms: float) -> bool:
-        """Hand the caller over though no model asked for it. False when that cannot be now."""
+    def _request_transfer(self, request: TransferRequest, now_ms: float) -> bool:
+        """Transfer the caller without a tool call. Returns False if that is impossible now."""
         call_id = self._ids.own("transfer")
         self._tools.begin_own(call_id, TRANSFER)
-        begun = self._leaving.hand_over(call_id, handing, now_ms, announce=self._link.ready)
+        begun = self._exits.request_transfer(call_id, request, now_ms, announce=self._link.ready)
         if not begun:
             self._tools.forget(call_id)
         return begun
 
-    def _caller_stopped(self, now_ms: float) -> None:
-        self._floor.caller_stopped(now_ms)
+    def _speech_stopped(self, now_ms: float) -> None:
+        self._floor.speech_stopped(now_ms)
         if self._floor.answer_by_ms != NEVER:
-            self._owed.clock.start(now_ms)
+            self._deadlines.clock.start(now_ms)
 
     # --- time ---------------------------------------------------------------------------------
 
     def _settle(self, now_ms: float) -> None:
-        """Do what is due by now, and say when to look again."""
+        """Do what is due at `now_ms`, and compute the next deadline."""
         if now_ms >= min(self._claim_by_ms, self._unstick_by_ms):
             unclaimed = self._claim_by_ms <= now_ms
             why = "no stream came for the call" if unclaimed else "the stream took nothing"
@@ -278,93 +299,93 @@ class CallMachine:
             self._end_leg("unclaimed" if unclaimed else "stuck", now_ms)
             return
         self._floor.settle(now_ms)
-        self._owed.settle(now_ms, due=self._answer_due)
+        self._deadlines.settle(now_ms, due=self._answer_due)
         gone = self._session.gave_up(now_ms)
-        if self._leaving.settle(now_ms, model_ready=self._link.ready, model_gone=gone):
-            self._end_leg(self._leaving.reason, now_ms)
+        if self._exits.settle(now_ms, model_ready=self._link.ready, model_gone=gone):
+            self._end_leg(self._exits.reason, now_ms)
             return
         self._speech.synthesis.settle(now_ms)
         self._settle_entries(now_ms)
         self._session.settle(now_ms, connected=self._connected)
         self._answers.expire_overdue(self.agent.limits.tool_ms, now_ms)
-        if now_ms >= self._floor.answer_by_ms:  # turn detection did not ask for it, so we do
+        if now_ms >= self._floor.answer_by_ms:  # turn detection did not request the response
             self._floor.answer_by_ms = NEVER
-            if not self._leaving.under_way:
+            if not self._exits.under_way:
                 self._responses.want(Wish.REPLY)
         if self._connected:
-            busy = bool(self._tools.working()) or self._leaving.redirect.ordered
-            self._patience.settle(
+            busy = bool(self._tools.working()) or self._exits.redirect.ordered
+            self._idle_and_hold.settle(
                 now_ms,
-                # Without a model nobody hears what they say or type: they wait.
-                caller_acts=self._link.ready and (self._floor.caller_acts or self._is_to_type),
+                # Without a model, speech and keys reach no one: the caller waits.
+                caller_acts=self._link.ready and (self._floor.caller_acts or self._may_type),
                 waits=self._waits(),
                 model_can_speak=self._link.ready and busy,
-                leaves=self._leaving.transfer.under_way,
+                leaves=self._exits.transfer.under_way,
             )
-        self._ask_model(now_ms)
-        # What is due already was done above, or waits for something else to happen.
+        self._request_response(now_ms)
+        # What is due already was done above, or waits for an event.
         self.next_deadline_ms = next_after(
             now_ms,
             self._claim_by_ms,
             self._unstick_by_ms,
-            self._leaving.next_ms(now_ms),
+            self._exits.next_ms(now_ms),
             self._entries.keypad.next_ms(now_ms),
             self._link.next_ms(),
             self._tools.next_due_ms(),
-            self._patience.next_ms(now_ms),
+            self._idle_and_hold.next_ms(now_ms),
             self._floor.next_ms(),
-            self._owed.next_ms(),
+            self._deadlines.next_ms(),
             self._responses.next_ms(),
             self._speech.synthesis.next_ms(now_ms),
         )
 
     def _settle_entries(self, now_ms: float) -> None:
-        self._entries.settle(now_ms, at_s=self._clock_s(now_ms), muted=self._floor.records)
+        self._entries.settle(now_ms, at_s=self._clock_s(now_ms), muted=self._floor.voicemail)
 
     @property
-    def _is_to_type(self) -> bool:
-        """Whether the caller was told what to type, and may take their time."""
-        told = self._link.ready and self._responses.idle
-        return self._entries.keypad.asked and told and not self._leaving.under_way
+    def _may_type(self) -> bool:
+        """Whether the caller heard the prompt of an entry, and may take their time to type."""
+        prompted = self._link.ready and self._responses.idle
+        return self._entries.keypad.asked and prompted and not self._exits.under_way
 
     @property
     def _answer_due(self) -> bool:
-        """Whether the caller waits for words of the model's, and for nothing else."""
-        if self._floor.caller_acts or self._leaving.decided:
+        """Whether the caller waits for a response of the model, and for nothing else."""
+        if self._floor.caller_acts or self._exits.ordered:
             return False
-        if not self._link.ready and self._owed.clock.stage is Stage.ASKED:
-            return False  # the session is what is waited for
+        if not self._link.ready and self._deadlines.clock.stage is Stage.ASKED:
+            return False  # the caller waits for the session
         return not self._responses.idle or self._floor.answer_by_ms != NEVER
 
     def _waits(self) -> bool:
-        """Whether the caller waits for something of ours."""
+        """Whether the caller waits for the agent, a tool, a transfer or a session."""
         return (
             not self._link.ready
             or not self._responses.idle
             or self._audio.synthesizing
             or self._floor.answer_by_ms != NEVER
             or bool(self._tools.working())
-            or self._leaving.keeps_waiting
+            or self._exits.caller_waits
         )
 
-    def _ask_model(self, now_ms: float) -> None:
-        """Ask for the next response, if one may be asked for now."""
-        if not self._link.ready or self._floor.caller_acts or self._leaving.farewell.hanging_up:
+    def _request_response(self, now_ms: float) -> None:
+        """Request the next response, if one may be requested now."""
+        if not self._link.ready or self._floor.caller_acts or self._exits.farewell.hanging_up:
             return
         if self._floor.answer_by_ms != NEVER:
-            return  # turn detection is about to ask for one
-        self._responses.keep_only(self._leaving.in_season)
+            return  # turn detection is about to request one
+        self._responses.keep_only(self._exits.allowed_wishes)
         wanted = self._responses.next(now_ms)
         if wanted is not None:
             event_id = self._ids.event()
             self._responses.asked(event_id)
-            self._owed.asked(now_ms)
+            self._deadlines.requested(now_ms)
             self._out.append(do.CreateResponse(event_id, wanted.direction))
 
     # --- the end ------------------------------------------------------------------------------
 
     def _end_leg(self, reason: str, now_ms: float) -> None:
-        """Let go of everything."""
+        """End the leg: `EndLeg` is its last command."""
         self.ended_by = reason
         unplayed_bytes = self._speech.end(now_ms)
         self._out.extend(do.CancelTool(call_id) for call_id in self._tools.open())

@@ -1,70 +1,77 @@
-"""What the model tells the call: its session, the caller as it hears them, its answers."""
+"""Events of the OpenAI Realtime session: the session itself, the caller's speech, the responses.
+
+Named after the Realtime server events; `wires/realtime/` decodes one into the other.
+"""
 
 from dataclasses import dataclass, field
 
 from app.call.usage import Usage
 
-# --- the model's session --------------------------------------------------------------------
+# --- the session ----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class ModelOpened:
-    """The Realtime socket is open; the session still has its defaults."""
+    """The Realtime socket is open. Next: send the settings, `ConfigureSession`."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionCreated:
-    """The model's side named the session. `expires_at_s`: Unix time of its end, if it says so."""
+    """`session.created`: the session has an id. The machine ignores it; the timeline keeps it."""
 
     session_id: str
+    #: Unix time, in seconds, at which the session expires; None: the server did not say.
     expires_at_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SessionConfigured:
-    """The session took our settings, audio formats included."""
+    """`session.updated`: the settings are in force, audio formats included."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelLost:
-    """The Realtime socket could not be opened, or closed. `fatal`: another try cannot help
-    (a wrong key, no money left)."""
+    """The Realtime socket closed, or could not be opened."""
 
     reason: str
+    #: A retry cannot help: the key is wrong, or the account has no credit.
     fatal: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFaulted:
-    """An `error` event. `cause_event_id`: the client event that caused it, if the model says so."""
+    """`error`: the server refused a client event, or failed. The session stays open."""
 
     code: str
     message: str
+    #: Id of the client event that caused it (`error.event_id`); None: the server did not say.
     cause_event_id: str | None = None
 
 
-# --- the caller, as the model hears them ------------------------------------------------------
+# --- the caller's speech ----------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class SpeechStarted:
-    """The caller began to speak. `audio_start_ms` counts appended audio, not wall clock."""
+    """`speech_started`: the caller begins to speak. Barge-in: see `Floor.speech_started`."""
 
     item_id: str
+    #: Position in the audio appended to the session, in ms; not a time of the call.
     audio_start_ms: int
 
 
 @dataclass(frozen=True, slots=True)
 class SpeechStopped:
-    """The caller fell silent."""
+    """`speech_stopped`: the caller stopped speaking."""
 
     item_id: str
+    #: Position in the audio appended to the session, in ms.
     audio_end_ms: int
 
 
 @dataclass(frozen=True, slots=True)
 class CallerTurnCommitted:
-    """The caller's speech is an item of the conversation; an answer is due."""
+    """`input_audio_buffer.committed`: the caller's turn is an item; turn detection answers it."""
 
     item_id: str
     previous_item_id: str | None
@@ -72,77 +79,79 @@ class CallerTurnCommitted:
 
 @dataclass(frozen=True, slots=True)
 class CallerTranscribed:
-    """The caller's words. May come before or after the answer to them. `audio_ms`: how much audio
-    is billed for them, 0 when nobody says."""
+    """The transcription of the caller's turn. Comes before or after the response to it."""
 
     item_id: str
     text: str
+    #: Billed audio, in ms; 0: the server did not say.
     audio_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class CallerTranscriptionFailed:
-    """The caller's words could not be written down."""
+    """The caller's turn could not be transcribed. The machine ignores it; the timeline keeps it."""
 
     item_id: str
     reason: str
 
 
-# --- the model's answers ----------------------------------------------------------------------
+# --- responses --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class ResponseCreated:
-    """The model began a response, ours or one that its turn detection asked for.
-
-    `in_conversation`: False when the model says that it belongs to no conversation.
-    """
+    """`response.created`: a response began, requested by `CreateResponse` or by turn detection."""
 
     response_id: str
+    #: False: the server names no conversation for it (`conversation_id` is null).
     in_conversation: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class OutputItemAdded:
-    """A response began an item. `kind`: message or function_call."""
+    """`response.output_item.added`: a response began an item."""
 
     response_id: str
     item_id: str
+    #: message or function_call; other kinds are ignored.
     kind: str
 
 
 @dataclass(frozen=True, slots=True)
 class AudioReceived:
-    """A piece of the agent's speech. `payload`: base64 µ-law of `size_bytes` decoded bytes."""
+    """`response.output_audio.delta`: more of the agent's speech."""
 
     response_id: str
     item_id: str
+    #: Base64 of µ-law, 8000 Hz.
     payload: str
+    #: Decoded size of `payload`; 8 bytes are 1 ms.
     size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class TextReceived:
-    """More of an item that is text alone: a voice of ours is to say it. `response_id`: empty when
-    the server does not say."""
+    """`response.output_text.delta`: more of an item without audio, for an external voice to say."""
 
     item_id: str
     text: str
+    #: Empty: the server did not say.
     response_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class TranscriptReceived:
-    """More of what an item says. `response_id`: empty when the server does not say."""
+    """`response.output_audio_transcript.delta`: more of the transcript of an item's audio."""
 
     item_id: str
     text: str
+    #: Empty: the server did not say.
     response_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class TranscriptCompleted:
-    """All that an item says, cut or not."""
+    """The whole text or transcript of an item, as the model wrote it, interrupted or not."""
 
     item_id: str
     text: str
@@ -150,39 +159,41 @@ class TranscriptCompleted:
 
 @dataclass(frozen=True, slots=True)
 class OutputItemDone:
-    """An item is complete, or was cut by the model's own turn detection.
-
-    `status`: completed or incomplete. The last three are set for kind function_call only;
-    `arguments` is JSON text as the model wrote it.
-    """
+    """`response.output_item.done`: an item is complete, or its response was interrupted."""
 
     response_id: str
     item_id: str
+    #: message or function_call.
     kind: str
+    #: completed or incomplete.
     status: str
+    #: Id of the tool call; this and the next two are set for kind function_call only.
     call_id: str = ""
+    #: Name of the tool.
     name: str = ""
+    #: JSON text as the model wrote it.
     arguments: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ResponseDone:
-    """A response ended. `status`: completed, cancelled, incomplete or failed; `reason`: such as
-    turn_detected, client_cancelled, or the error code of a failed one. `calls`: the tool calls that
-    it lists, and `messages`: the ids of its messages, for servers that announce them nowhere else.
-    """
+    """`response.done`: a response ended."""
 
     response_id: str
+    #: completed, cancelled, incomplete or failed.
     status: str
+    #: Such as turn_detected or client_cancelled; the error code of a failed response.
     reason: str = ""
     usage: Usage = field(default=Usage())
+    #: The tool calls that the response lists. Some servers announce them nowhere else.
     calls: tuple[OutputItemDone, ...] = ()
+    #: Item ids of the messages that the response lists, for the same servers.
     messages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ItemTruncated:
-    """The model took a truncation."""
+    """`conversation.item.truncated`: answers `TruncateItem`."""
 
     item_id: str
     audio_end_ms: int
@@ -190,20 +201,20 @@ class ItemTruncated:
 
 @dataclass(frozen=True, slots=True)
 class ItemDeleted:
-    """The model took a deletion."""
+    """`conversation.item.deleted`: answers `DeleteItem`."""
 
     item_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class ToolOutputTaken:
-    """The model has a tool's answer: responses created from here on know it."""
+    """The session has a tool's answer: responses created from now on know it."""
 
     call_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class MessageTaken:
-    """The model has a message of ours that had an id: responses created from here on know it."""
+    """The session has an `AddMessage` that had an id: responses created from now on know it."""
 
     item_id: str

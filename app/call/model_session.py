@@ -1,4 +1,8 @@
-"""The model's session: opened, configured, told of the call so far, lost, and replaced."""
+"""The Realtime session over the length of a leg: configured, seeded, lost, replaced.
+
+To seed a session is to add the call so far to it, as messages: what was said, as heard, and the
+answers of tools.
+"""
 
 from app.call import prompts
 from app.call.agent import Agent
@@ -22,7 +26,7 @@ from app.call.speech.agent_speech import AgentSpeech
 
 
 class ModelSession:
-    """The caller stays whatever becomes of a session, and what plays goes on playing."""
+    """Keeps a session ready. When it is lost, the caller stays and what plays goes on playing."""
 
     def __init__(
         self,
@@ -33,7 +37,7 @@ class ModelSession:
         speech: AgentSpeech,
         responses: Responses,
         answers: ToolAnswers,
-        leaving: Exits,
+        exits: Exits,
         floor: Floor,
         ids: Ids,
     ) -> None:
@@ -44,47 +48,53 @@ class ModelSession:
         self._speech = speech
         self._responses = responses
         self._answers = answers
-        self._leaving = leaving
+        self._exits = exits
         self._floor = floor
         self._ids = ids
         self._opened = LegOpened()
-        self._configuration = ""  # event id of the settings sent last
+        self._configuration = ""  # event id of the last session.update
 
     def leg_opened(self, event: LegOpened, now_ms: float) -> None:
         self._opened = event
         self._link.start(now_ms)
 
     def opened(self, now_ms: float) -> None:
-        """The socket is open."""
+        """The socket is open: send the settings."""
         self._link.opened(now_ms)
         self._configuration = self._ids.event()
         speaks = self._speech.synthesis.model_speaks
         self._out.append(ConfigureSession(self._configuration, speaks=speaks))
 
     def configured(self, now_ms: float) -> None:
-        """The settings were taken: tell it what was said, and what it is to do first."""
+        """The settings are in force: request the first response, and seed the session."""
         opened, was_ready = self._opened, self._link.was_ready
         if not was_ready and (opened.history or opened.tool):
-            self._responses.want(Wish.GREETING, prompts.back_again(opened.tool))
+            self._responses.want(Wish.GREETING, prompts.resumed(opened.tool))
         elif not was_ready and self._agent.greeting:
             self._responses.want(Wish.GREETING, prompts.greeting(self._agent))
         self._link.configured(now_ms)
         history = [(role, text, "") for role, text in opened.history]
-        history += self._speech.retold(now_ms)
+        history += self._speech.session_history(now_ms)
         for role, text, item_id in history:
             self._add_message(role, text, item_id)
         for name in self._answers.calls.working():
             self._add_message("system", prompts.tool_running(name))
         if history or self._speech.heard_anything(now_ms):
-            returns = opened.tool and not was_ready
-            told = prompts.SESSION_RETURNED if returns else prompts.SESSION_RENEWED
-            self._add_message("system", told)
+            resumed = opened.tool and not was_ready
+            text = prompts.SESSION_RESUMED if resumed else prompts.SESSION_RENEWED
+            self._add_message("system", text)
 
     def _add_message(self, role: str, text: str, item_id: str = "") -> None:
         self._out.append(AddMessage(self._ids.event(), role, text, item_id))
 
     def lost(self, reason: str, now_ms: float, *, fatal: bool) -> None:
-        """The next session is told what was heard, and goes on with what the lost one owed."""
+        """The session is lost. The next one is seeded with what was heard, and says what this one
+        owed.
+
+        Args:
+            reason: For the log and the record.
+            fatal: A retry cannot help.
+        """
         amid_answer = self._responses.active_id is not None
         self._speech.session_lost(now_ms, amid_answer=amid_answer)
         response_id = self._responses.active_id or ""
@@ -92,13 +102,13 @@ class ModelSession:
         if was is None or was.wish is Wish.NUDGE:
             was = Wanted(Wish.REPLY) if self._floor.owes_answer else None
         elif was.wish is Wish.GREETING and self._speech.heard_anything(now_ms):
-            was = Wanted(Wish.REPLY)  # a part was heard: go on, don't begin again
+            was = Wanted(Wish.REPLY)  # a part was heard: go on, do not greet again
         waits = self._answers.calls.waited_for(response_id)
         if was is not None and not (was.wish is Wish.REPLY and waits):
             self._responses.want(was.wish, was.direction)
         if response_id:
             spoke = self._speech.spoke(response_id)
-            self._leaving.response_ended(response_id, None, now_ms, spoke=spoke)
+            self._exits.response_ended(response_id, None, now_ms, spoke=spoke)
         self._floor.session_lost()
         self._answers.session_lost()
         self._items.forget()
@@ -106,7 +116,7 @@ class ModelSession:
         self._link.lost(reason, now_ms, fatal=fatal)
 
     def faulted(self, event: ModelFaulted, now_ms: float) -> None:
-        """No error of the model's is fatal by itself; some ask for another try."""
+        """The server refused a client event: retry where that helps. No error ends the call."""
         cause = event.cause_event_id or ""
         if cause and cause == self._configuration and not self._link.ready:
             self._out.append(ReportDecision("replace the session", "it refused the settings"))
@@ -114,23 +124,28 @@ class ModelSession:
         elif not self._items.refused(cause, event.message):
             busy = event.code == "conversation_already_has_active_response"
             refused = self._responses.refused(cause, now_ms, busy=busy)
-            if self._floor.records and refused and self._responses.active_id is not None:
-                self._floor.cut_in(now_ms)  # what is said instead of ours answers the machine
+            if self._floor.voicemail and refused and self._responses.active_id is not None:
+                # The active response answers the answering machine's own words.
+                self._floor.interrupt_agent(now_ms)
 
     def gave_up(self, now_ms: float) -> bool:
-        """Whether the model is of no use to this call any more."""
+        """Whether the model is given up for this call."""
         return self._link.gave_up(now_ms) or self._responses.gave_up
 
     def settle(self, now_ms: float, *, connected: bool) -> None:
-        """Open the next one when it is time, and give up when it was tried for too long."""
+        """Open the next session when it is due; give the model up when its retries are used up.
+
+        Args:
+            connected: The caller is on the line.
+        """
         if self._link.is_stuck(now_ms):
             self._out.append(ReportDecision("replace the session", "it took no settings in time"))
             self.lost("settings not taken in time", now_ms, fatal=False)
         if self._link.must_open(now_ms):
             self._link.opening()
             self._out.append(OpenModel())
-        leaves = self._leaving.under_way or self._leaving.redirect.ordered
+        leaves = self._exits.under_way or self._exits.redirect.ordered
         if connected and not leaves and self.gave_up(now_ms):
-            why = self._link.why_not(now_ms) or "the model answers nothing that can be heard"
+            why = self._link.failure(now_ms) or "the model answers nothing that can be heard"
             self._out.append(ReportDecision("do without the model", why))
-            self._leaving.farewell.close("model", now_ms)
+            self._exits.farewell.close("model", now_ms)

@@ -1,4 +1,8 @@
-"""What the agent is told to do when it is not the caller's turn that asks for it."""
+"""Every text that a call sends to the model, but for the agent's own instructions.
+
+Directions of responses that no turn of the caller's asks for (`CreateResponse.direction`), system
+messages about the session, and the answers to the built-in tools. And the goodbye that Twilio says.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
@@ -34,7 +38,8 @@ _GOODBYES = {
 
 
 def goodbye_in(language: str) -> str:
-    """What Twilio says when the model does not. `language`: ISO 639-1; English where unknown."""
+    """The goodbye that Twilio says when the model does not. `language`: ISO 639-1; English where
+    unknown."""
     return _GOODBYES.get(language, _GOODBYES["en"])
 
 
@@ -74,7 +79,7 @@ SESSION_RENEWED = (
     "transcript. The caller may have said something that is missing here. Go on where it stopped, "
     "and do not greet the caller again."
 )
-SESSION_RETURNED = (
+SESSION_RESUMED = (
     "This is the conversation so far, restored from its transcript. It goes on now; do not greet "
     "the caller again."
 )
@@ -84,7 +89,7 @@ HISTORY_LOST = (
     "cannot be read."
 )
 
-# What tool calls are answered with when the machine itself answers them.
+# Answers to the built-in tools.
 END_TAKEN_BACK = (
     "The call was not ended: the caller spoke before the goodbye was over. Listen and go on; call "
     "end_call again when the conversation is over."
@@ -111,9 +116,12 @@ DIGITS_UNREADABLE = (
 DIGITS_BUSY = "Nothing was sent: other keys are still being pressed."
 
 
-def back_again(tool: str) -> str:
-    """What the agent is to do in the first breath of a stream that is not the call's first.
-    `tool`: what took the caller away; empty: nothing did."""
+def resumed(tool: str) -> str:
+    """The direction of the first response of a leg that resumes a call.
+
+    Args:
+        tool: `ResumeCause.tool`: transfer_to_human or send_digits; empty: the stream was lost.
+    """
     return {"transfer_to_human": _NOT_REACHED, "send_digits": _KEYS_PRESSED}.get(tool, _RESUMED)
 
 
@@ -154,7 +162,7 @@ def keys_pressed(digits: str) -> str:
     return f"(The caller pressed on the telephone's keypad: {digits})"
 
 
-def nobody_for_zero(opens: datetime) -> str:
+def closed_for_zero(opens: datetime) -> str:
     return (
         "(The caller pressed 0 on the telephone's keypad to reach a human, but nobody is there "
         f"before {opens:%A, %H:%M})"
@@ -173,7 +181,7 @@ def tool_result(name: str, output: str) -> str:
 
 
 def as_messages(turns: Iterable[Turn]) -> Iterator[tuple[str, str]]:
-    """Turns, as heard, the way a session is told of them: (role, text)."""
+    """Turns, as heard, as messages for a new session: (role, text)."""
     for turn in turns:
         if turn.role == "tool":
             yield "system", tool_result(turn.detail["name"], turn.text)

@@ -1,11 +1,14 @@
-"""The timeline of a leg: every event and command with its time, and how to play it again.
+"""The timeline of a call: every event and command with its time, and how to replay it.
 
 A run of audio or of transcript is one entry with its pieces, each with its own time, so that an
 answer of a hundred deltas stays readable and yet replays exactly. Audio itself is not in here, only
 its size.
+
+Each leg begins with its `LegOpened`, which carries the timeline's format and the leg's agent: what
+a replay needs beside the events. A timeline of format 1 has neither.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
@@ -16,6 +19,8 @@ from app.call.machine import CallMachine
 from app.call.usage import Usage
 from app.call.words.pause_alignment import Pace
 
+FORMAT = 2
+"""Raise it when events or commands are renamed or lose a field, and let `_event` read the older."""
 MOST_ENTRIES = 20_000  # kept in memory between two takes; past it the oldest go
 
 Kind = Literal["event", "command"]
@@ -24,7 +29,7 @@ _EVENTS = {cls.__name__: cls for cls in get_args(ev.Event)}
 _FIELDS = {
     cls: tuple(f.name for f in fields(cls)) for cls in (*get_args(ev.Event), *get_args(do.Command))
 }
-# These don't end a run:
+# Events that do not end a run.
 _IN_RUNS = (
     ev.AudioReceived,
     ev.TranscriptReceived,
@@ -33,7 +38,7 @@ _IN_RUNS = (
     ev.VoicePaused,
     ev.MarkEchoed,
 )
-# What comes in runs, and which of its fields differs from piece to piece.
+# What is recorded as runs, and the field that differs from piece to piece.
 _PIECE = {
     "AudioReceived": "size_bytes",
     "TranscriptReceived": "text",
@@ -47,18 +52,22 @@ _PIECE = {
 
 @dataclass(slots=True)
 class TimelineEntry:
-    """One thing that happened or was ordered, or a run of them. `order`: its place in the leg.
-    `at_ms`: monotonic, from the leg's beginning. A run has `pieces` of (order, at_ms, value)."""
+    """One event or command, or a run of them."""
 
+    #: Its place among the events and commands of the call, from 1 on.
     order: int
+    #: Monotonic ms, as passed to `Timeline.event` and `Timeline.command`.
     at_ms: float
     kind: Kind
+    #: Class name of the event or command.
     name: str
+    #: Its fields, without `payload`; of a run, the fields that all its pieces share.
     data: dict[str, Any]
+    #: The pieces of a run: (order, at_ms, value); empty for a single event or command.
     pieces: list[tuple[int, float, Any]] = field(default_factory=list)
 
     def as_data(self) -> dict[str, Any]:
-        """What is stored beside time, kind and name."""
+        """What is stored beside time, kind and name, as JSON data. See `from_data`."""
         data = {"order": self.order, **self.data}
         return {**data, "pieces": self.pieces} if self.pieces else data
 
@@ -66,19 +75,27 @@ class TimelineEntry:
     def from_data(
         cls, at_ms: float, kind: Kind, name: str, data: Mapping[str, Any]
     ) -> "TimelineEntry":
-        """The entry again, from what was stored of it."""
+        """The entry from what `as_data` stored."""
         rest = dict(data)
         order, pieces = rest.pop("order"), rest.pop("pieces", ())
         return cls(order, at_ms, kind, name, rest, [(o, at, value) for o, at, value in pieces])
 
 
 class Timeline:
-    """Told of every event and command, in order. `after`: how many entries the call has already."""
+    """Takes every event and command, in order.
 
-    def __init__(self, after: int = 0) -> None:
+    Args:
+        after: the order of the call's last entry so far, 0 if it has none.
+        agent: of the first leg; set `agent` before the next leg opens.
+    """
+
+    def __init__(self, after: int = 0, agent: Agent | None = None) -> None:
+        #: The agent that is stored with the next `LegOpened`.
+        self.agent = agent
         self._order = after
         self._entries: list[TimelineEntry] = []
         self._runs: dict[tuple[str, str], TimelineEntry] = {}
+        #: Entries dropped past `MOST_ENTRIES`.
         self.dropped = 0
 
     def event(self, event: ev.Event, now_ms: float) -> None:
@@ -90,7 +107,7 @@ class Timeline:
         self._add("command", command, now_ms)
 
     def take(self) -> list[TimelineEntry]:
-        """What came since the last take."""
+        """The entries since the last call; they leave memory. A run is not continued past it."""
         entries, self._entries = self._entries, []
         self._runs.clear()
         return entries
@@ -100,19 +117,21 @@ class Timeline:
         name = type(message).__name__
         value_name = _PIECE.get(name)
         if value_name is not None:
-            whose = getattr(message, "item_id", "") or getattr(message, "utterance_id", "")
-            of = (name, whose)
-            run = self._runs.get(of)
+            source = getattr(message, "item_id", "") or getattr(message, "utterance_id", "")
+            run = self._runs.get((name, source))
             if run is None:
                 data = _fields(message)
                 data.pop("payload", None)
                 del data[value_name]
-                run = self._runs[of] = self._append(
+                run = self._runs[name, source] = self._append(
                     TimelineEntry(self._order, now_ms, kind, name, data)
                 )
             run.pieces.append((self._order, now_ms, getattr(message, value_name)))
         else:
-            self._append(TimelineEntry(self._order, now_ms, kind, name, _fields(message)))
+            data = _fields(message)
+            if isinstance(message, ev.LegOpened) and self.agent is not None:
+                data |= {"format": FORMAT, "agent": asdict(self.agent)}
+            self._append(TimelineEntry(self._order, now_ms, kind, name, data))
 
     def _append(self, entry: TimelineEntry) -> TimelineEntry:
         if len(self._entries) >= MOST_ENTRIES:
@@ -123,27 +142,27 @@ class Timeline:
 
 
 def _fields(message: ev.Event | do.Command) -> dict[str, Any]:
-    """What a message says. Few are nested; `asdict` would copy everything, at ten times the
-    cost."""
+    """The fields of an event or command, as JSON data. `asdict` would copy every nested value, at
+    ten times the cost; few values are nested."""
     names = _FIELDS[type(message)]
     data = {name: getattr(message, name) for name in names}
     if isinstance(message, ev.ResponseDone):
         data["usage"] = asdict(message.usage)
         data["calls"] = [asdict(call) for call in message.calls]
         if not message.calls:
-            del data["calls"]  # as nearly always
+            del data["calls"]  # empty for nearly every response
         data["messages"] = list(message.messages)
     elif isinstance(message, ev.LegOpened):
         data["paces"] = [asdict(pace) for pace in message.paces]
     elif isinstance(message, do.TransferCall):
-        data["route"] = list(message.route)  # as it comes back from JSON
+        data["route"] = list(message.route)  # JSON has no tuples, and `replay` compares
     return data
 
 
 def _expand(
     entries: Iterable[TimelineEntry], kind: Kind
 ) -> list[tuple[int, float, str, dict[str, Any]]]:
-    """Single messages in their order: (order, at_ms, name, fields)."""
+    """Single events or commands in their order: (order, at_ms, name, fields)."""
     single = []
     for entry in entries:
         if entry.kind != kind:
@@ -168,6 +187,7 @@ def _event(name: str, data: dict[str, Any]) -> ev.Event:
             Pace(**{**pace, "rates": tuple(pace["rates"])}) for pace in data.get("paces", ())
         )
         data = {**data, "history": history, "paces": paces}
+        data = {key: value for key, value in data.items() if key not in ("format", "agent")}
     event: ev.Event = _EVENTS[name](**data)
     return event
 
@@ -176,17 +196,29 @@ Ordered = list[tuple[float, str, dict[str, Any]]]
 
 
 def ordered(entries: Iterable[TimelineEntry]) -> Ordered:
-    """The commands that a timeline recorded: (at_ms, name, fields), without audio."""
+    """The commands that a timeline recorded: (at_ms, name, fields), without audio payloads."""
     return [(at_ms, name, data) for _, at_ms, name, data in _expand(entries, "command")]
 
 
-def replay(agent: Agent, entries: Iterable[TimelineEntry]) -> Ordered:
-    """Give the recorded events to a fresh machine, one for each leg; returns the commands that it
-    answers with, to be compared with `ordered` of the same entries."""
-    machine, again = CallMachine(agent), Timeline()
+AgentOf = Callable[[Mapping[str, Any]], Agent]
+"""The agent of a leg, by what was stored of its `LegOpened`."""
+
+
+def replay(agent_of: AgentOf, entries: Iterable[TimelineEntry]) -> Ordered:
+    """Give the recorded events to fresh machines, one for each leg.
+
+    Returns:
+        The commands that they answer with; compare them with `ordered` of the same entries.
+
+    Raises:
+        KeyError, TypeError: an event is not one of this version's, or its fields are not.
+    """
+    machine: CallMachine | None = None
+    again = Timeline()
     for _, at_ms, name, data in _expand(entries, "event"):
-        if name == "LegOpened" and machine.over:
-            machine = CallMachine(agent)
-        for command in machine.handle(_event(name, data), at_ms):
-            again.command(command, at_ms)
+        if name == "LegOpened" and (machine is None or machine.over or "format" in data):
+            machine = CallMachine(agent_of(data))  # the leg before ended, or its process did
+        if machine is not None:  # else it happened to a call that no agent has had yet
+            for command in machine.handle(_event(name, data), at_ms):
+                again.command(command, at_ms)
     return ordered(again.take())

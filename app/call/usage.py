@@ -1,24 +1,28 @@
-"""What a response cost, in tokens."""
+"""What a call uses that is billed: tokens, transcribed audio, synthesized characters."""
 
 from dataclasses import dataclass, fields
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one response, or of a whole call. Cached ones are a part of the input ones
-    (protocol: response.done usage). `transcribed_ms`: the caller's audio that was written down,
-    which is billed by itself, and `transcripts` how often. `voice_characters`: what external voices
-    were given to say, and `fallback_characters`, what of it those were that stood in."""
+    """The usage of one response, or of a whole call. Tokens unless a field says otherwise (OpenAI:
+    response.done, usage)."""
 
     input_text: int = 0
     input_audio: int = 0
+    #: Part of `input_text`.
     input_text_cached: int = 0
+    #: Part of `input_audio`.
     input_audio_cached: int = 0
     output_text: int = 0
     output_audio: int = 0
+    #: The caller's audio that was transcribed, in ms; billed apart from the tokens.
     transcribed_ms: int = 0
+    #: Number of transcriptions.
     transcripts: int = 0
+    #: Characters that external voices were given to say, retries included.
     voice_characters: int = 0
+    #: Part of `voice_characters`: given to a fallback voice.
     fallback_characters: int = 0
 
     def __add__(self, other: "Usage") -> "Usage":

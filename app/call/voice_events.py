@@ -1,41 +1,47 @@
-"""What external voices tell the call: everything that becomes of an utterance."""
+"""Events of the external voices, which synthesize the agent's text one utterance at a time.
+
+Answers to the command `Synthesize`, until `VoiceFinished` or `VoiceFailed` ends the utterance.
+"""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class VoiceReceived:
-    """A piece of what a voice makes of an utterance. `payload`: base64 µ-law of `size_bytes`
-    decoded bytes."""
+    """More audio of an utterance."""
 
     utterance_id: str
+    #: Base64 of µ-law, 8000 Hz.
     payload: str
+    #: Decoded size of `payload`; 8 bytes are 1 ms.
     size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class VoicePaused:
-    """The voice pauses in what came of an utterance: from `start` to `end`, bytes of its µ-law."""
+    """The voice pauses within an utterance: words end there."""
 
     utterance_id: str
+    #: First byte of the pause, and the first byte after it, in the µ-law of the utterance.
     start: int
     end: int
 
 
 @dataclass(frozen=True, slots=True)
 class VoiceFinished:
-    """All of an utterance has come."""
+    """All audio of an utterance has come."""
 
     utterance_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class VoiceFailed:
-    """Nothing more comes of an utterance. `kind`: passing (another try may help), late (it
-    would only take longer), text (not with this text) or fatal (not in this call)."""
+    """The voice failed: no more audio of this utterance comes."""
 
     utterance_id: str
     reason: str
+    #: passing: a retry may help. late: a retry takes too long. text: this text cannot be
+    #: synthesized. fatal: the voice cannot be used on this call.
     kind: str = "passing"
 
 

@@ -1,17 +1,20 @@
-"""The parts of a call's machine, put together.
+"""Wiring: creates the parts of the call machine and connects them.
 
-    speech      what the agent says: audio, items, synthesis, conversation
-    responses   what the model is asked
-    answers     what it is told of its tools
-    session     the model's session: opened, configured, lost, replaced
-    floor       who may speak
-    leaving     a goodbye, a transfer, tones
-    entries     the caller's keys
-    patience    idle, hold, the longest call
-    owed        answers that have to be heard, and soon
-    missing     ids that the model's server leaves out
+    audio           what plays, and what the caller heard: the playback ledger
+    items           the session's items: truncated, deleted, replaced
+    responses       the queue of responses, and the one in flight
+    speech          the agent's speech: audio, items, synthesis, conversation
+    link            the connection to the model: opened, configured, lost, retried
+    tools, answers  tool calls, and their answers to the model
+    exits           goodbye, transfer, redirect, tones
+    entries         the caller's keys
+    floor           who may speak; barge-in
+    session         the model's session: configured, lost, replaced
+    idle_and_hold   idle prompts, hold tones, the longest call
+    deadlines       responses that owe the caller sound: deadlines and retries
+    missing         ids that the model's server leaves out
 
-Each file says the rules of its part; `machine` says what they have to do with one another.
+Each part's file holds its own rules; `machine` holds the rules between parts.
 """
 
 from collections.abc import Callable
@@ -33,21 +36,26 @@ from app.call.model.session_items import SessionItems
 from app.call.model.tool_answers import ToolAnswers
 from app.call.model.tool_calls import ToolCalls
 from app.call.model_session import ModelSession
-from app.call.owed_answers import OwedAnswers
+from app.call.response_deadlines import ResponseDeadlines
 from app.call.speech.agent_speech import AgentSpeech
 
 
 class Parts:
-    """`out`: where all of them put their commands. `hand_over(handing, now_ms)`: hands the caller
-    over unasked."""
+    """The parts of one machine."""
 
     def __init__(
         self,
         agent: Agent,
         out: list[Command],
         conversation: Conversation,
-        hand_over: Callable[[TransferRequest, float], bool],
+        request_transfer: Callable[[TransferRequest, float], bool],
     ) -> None:
+        """
+        Args:
+            out: Takes the commands of all parts, in order.
+            request_transfer: `CallMachine`'s way to transfer the caller without a tool call; takes
+                the request and `now_ms`, returns whether the transfer began.
+        """
         self.ids = Ids()
         self.audio = AgentAudio(out)
         self.items = SessionItems(out, self.ids)
@@ -70,9 +78,9 @@ class Parts:
             self.responses,
             self.link,
             self.ids,
-            lambda: not self.leaving.under_way,
+            lambda: not self.exits.under_way,
         )
-        self.leaving = Exits(out, agent, self.audio, self.responses, self.answers.answer)
+        self.exits = Exits(out, agent, self.audio, self.responses, self.answers.answer)
         self.entries = DigitEntries(
             out,
             agent,
@@ -80,7 +88,7 @@ class Parts:
             self.answers,
             conversation,
             self.responses,
-            hand_over,
+            request_transfer,
             self.ids,
         )
         self.floor = Floor(
@@ -88,7 +96,7 @@ class Parts:
             self.items,
             self.speech,
             self.responses,
-            self.leaving,
+            self.exits,
             self.entries,
             self.ids,
             interruptible=agent.turns.interruptible,
@@ -101,12 +109,14 @@ class Parts:
             self.speech,
             self.responses,
             self.answers,
-            self.leaving,
+            self.exits,
             self.floor,
             self.ids,
         )
-        self.patience = IdleAndHold(agent.limits, self.audio, self.responses, self.leaving.farewell)
-        self.owed = OwedAnswers(
+        self.idle_and_hold = IdleAndHold(
+            agent.limits, self.audio, self.responses, self.exits.farewell
+        )
+        self.deadlines = ResponseDeadlines(
             out,
             self.audio,
             self.items,
@@ -115,7 +125,7 @@ class Parts:
             self.tools,
             self.floor,
             self.session,
-            self.patience,
+            self.idle_and_hold,
             self.ids,
             limit_ms=agent.limits.first_sound_ms,
         )

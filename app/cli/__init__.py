@@ -1,1 +1,1 @@
-"""The command line: serve, call, calls, voices, demo."""
+"""The command line: serve, call, calls, voices, demo, and the log of the service."""

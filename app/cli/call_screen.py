@@ -1,4 +1,4 @@
-"""A call on the terminal while it goes on: its states, and the words as they are heard."""
+"""A live call on the terminal: its status, and the transcript as it grows."""
 
 import time
 from collections.abc import Mapping
@@ -17,7 +17,10 @@ _ENDED_BY = {"caller": "the callee", "agent": "the agent"}
 
 
 class Screen:
-    """Shows one call: a line for every change, and on a terminal one that lives below them."""
+    """Prints a line for every change of one call, and below them a line with the current status.
+
+    Call `placed` first, then `show` with every reading of the record inside `watching()`.
+    """
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -26,19 +29,21 @@ class Screen:
         self._status = ""
         self._since_s = 0.0
         self._answered_by = ""
-        self._turns: list[Mapping[str, Any]] = []  # as they were at the last look
-        self._said: list[str] = []  # what was shown of each
+        #: The transcript of the last reading.
+        self._turns: list[Mapping[str, Any]] = []
+        #: The text of each turn that is printed already.
+        self._printed: list[str] = []
 
     def placed(self, call_sid: str, to: str) -> None:
         self._call_sid = call_sid
         self._print(_text(call_sid, "bold").append(one_line(f" to {to}"), "not bold"))
 
     def watching(self) -> Status:
-        """The line that lives; a context."""
+        """The status line, for `with`: shown inside the block."""
         return self._line
 
     def show(self, record: Mapping[str, Any], *, last: bool) -> None:
-        """A look at the call's record. `last`: there is no other."""
+        """Print what changed in the record. `last`: print all turns, and how the call ended."""
         if (status := str(record.get("status"))) != self._status:
             self._status, self._since_s = status, time.monotonic()
             if status not in TERMINAL:
@@ -54,17 +59,20 @@ class Screen:
             self._show_end(record)
 
     def _show_turns(self, turns: list[Mapping[str, Any]], last: bool) -> None:
-        """Those that are settled: one that is still being heard grows from look to look."""
+        """Print turns that are complete and did not change since the last reading.
+
+        The text of a turn grows while the caller still hears it.
+        """
         for number, turn in enumerate(turns):
             settled = number < len(self._turns) and self._turns[number] == turn
             if not last and not (settled and turn.get("complete")):
                 break
             text = " ".join(str(turn.get("text", "")).split())
-            if number == len(self._said):
-                self._said.append("")
-            shown = self._said[number]
+            if number == len(self._printed):
+                self._printed.append("")
+            shown = self._printed[number]
             if text and text != shown:
-                self._said[number] = text
+                self._printed[number] = text
                 rest = text.removeprefix(shown) if shown else text
                 self._print_turn(turn, rest.strip(), more=bool(shown))
         self._turns = turns
@@ -79,8 +87,8 @@ class Screen:
 
     def _show_end(self, record: Mapping[str, Any]) -> None:
         for transfer in record.get("transfers") or []:
-            told = ", ".join(f"{name}: {value}" for name, value in transfer.items())
-            self._print(_text(f"transfer  {told}"))
+            fields = ", ".join(f"{name}: {value}" for name, value in transfer.items())
+            self._print(_text(f"transfer  {fields}"))
         end = _text(self._status, "bold")
         if (seconds := record.get("duration_s")) is not None:
             end.append(f" after {clock(1000 * float(seconds))}")
@@ -89,18 +97,20 @@ class Screen:
         self._print(end)
 
     def stopped(self, url: str) -> None:
-        """Nobody looks any more."""
+        """Ctrl-C: print how to end the call, which goes on. `url`: the service's address."""
         if self._call_sid:
             self._print(Text("No longer watching; the call goes on. To end it:"))
             hang_up = f"{url}/calls/{self._call_sid}/hangup"
             self._print(_text(f'  curl -X POST -H "Authorization: Bearer $API_TOKEN" {hang_up}'))
         else:
-            self._print(Text("Stopped; whether the call was placed, python -m app calls tells."))
+            self._print(
+                Text("Stopped. The call may have been placed: python -m app calls lists it.")
+            )
 
     def _print(self, line: Text) -> None:
         self._console.print(line, soft_wrap=True)  # so that a pipe gets whole lines
 
 
 def _text(words: str, style: str = "") -> Text:
-    """What the service said: the terminal takes no orders from it."""
+    """Text from the service, with its control characters escaped."""
     return Text(one_line(words), style)

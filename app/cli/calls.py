@@ -1,82 +1,169 @@
-"""`python -m app calls`: the calls that were held, and everything about one of them."""
+"""`python -m app calls`: list the calls of the database, show one, or replay one."""
 
 import asyncio
-import os
+import json
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
-from rich.console import Console
 
+from app.cli.terminal import WRONG_SETTINGS, console, fail
+from app.config.agent.file import load_agent
 from app.config.settings import load_settings
 from app.errors import BridgeError
+from app.records.replays import Command, events_in, replay_call
 from app.records.report.call_report import CallReport, read_call
 from app.records.report.files import keep_call, record_of
 from app.records.report.terminal import facts, listing, transcript
-from app.records.schema import CallRow
+from app.records.schema import CallRow, TimelineRow
 from app.records.store import Store
 from app.records.visible import visible
 
 calls = typer.Typer(
-    help="List the calls that were held, or show one.",
     invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-NO_SUCH_CALL, WRONG_SETTINGS = 1, 2
+NO_SUCH_CALL = 1
+DIFFERS, NOT_REPLAYABLE = 1, 2
 _PAGE = 200
 
 Result = TypeVar("Result")
 
 
 class _NoSuchCall(BridgeError):
-    """There is no record of this call, or it is not clear which one is meant."""
+    """No call has this SID, or several SIDs begin with it."""
 
 
 @calls.callback()
 def list_calls(
     context: typer.Context,
-    limit: Annotated[int, typer.Option(min=1, help="How many calls, the newest first.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="How many calls to list.")] = 20,
 ) -> None:
-    """List the calls that were held, the newest first; `calls show SID` shows one."""
+    """List the calls in the database, show one, or replay one.
+
+    \b
+    python -m app calls                     the newest 20
+    python -m app calls --limit 100
+    python -m app calls show last           the newest call, with its transcript
+    python -m app calls show CA12ab --keep DIR
+    python -m app calls replay last         compare this version with the recorded commands
+
+    This reads the database of DATABASE_URL; the service need not be running.
+    """
     if context.invoked_subcommand is None:
         rows = _run(_newest(limit))
-        console = _console()
         if rows:
-            console.print(listing(rows))
+            console().print(listing(rows))
         else:
-            console.print("No calls yet. (What the demo leaves is in demo-call/.)")
+            console().print("No calls yet. (The demo keeps its call in demo-call/, not here.)")
 
 
 @calls.command()
 def show(
     sid: Annotated[
-        str, typer.Argument(help="The call's SID, or its beginning; 'last' is the newest call.")
+        str,
+        typer.Argument(
+            metavar="SID", help="The call's SID, the beginning of it, or 'last' for the newest."
+        ),
     ],
     keep: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Also write call.wav, transcript.txt, timeline.png and call.json into DIR.",
+            help="Also write transcript.txt, timeline.png, call.json and, if the call was "
+            "recorded, call.wav into DIR.",
         ),
     ] = None,
 ) -> None:
-    """Show a call: how it went and what was heard."""
+    """Show a call: its figures, and the transcript of what was heard.
+
+    \b
+    python -m app calls show last
+    python -m app calls show CA12ab --keep kept-call
+
+    Exit status 1: there is no such call, or DIR cannot be written; 2: a setting is wrong.
+    """
     report, record = _run(_one(sid))
-    console = _console()
-    console.print(facts(report))
-    console.print(transcript(report))
+    terminal = console()
+    terminal.print(facts(report))
+    terminal.print(transcript(report))
     if keep is not None:
         try:
             kept = [path.name for path in keep_call(report, record, keep)]
         except OSError as error:
-            _fail(f"{error.filename or keep}: cannot be written: {error.strerror}", NO_SUCH_CALL)
+            fail(f"{error.filename or keep}: cannot be written: {error.strerror}", NO_SUCH_CALL)
         except BridgeError as error:
-            _fail(f"{keep}: timeline.png is missing, the rest is there; {error}", NO_SUCH_CALL)
-        console.print(
+            fail(f"{keep}: timeline.png is missing, the rest is there; {error}", NO_SUCH_CALL)
+        terminal.print(
             f"Kept in {keep}: {', '.join(kept)}", soft_wrap=True, highlight=False, markup=False
         )
+
+
+@calls.command()
+def replay(
+    call: Annotated[
+        str,
+        typer.Argument(
+            metavar="SID|FILE",
+            help="The call's SID, the beginning of it, 'last', or a call.json from a bug report.",
+        ),
+    ],
+    agent_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--agent",
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="An agent file, in place of the recorded agent.",
+        ),
+    ] = None,
+) -> None:
+    """Replay a call: does this version give the same commands as the one that recorded it?
+
+    Passes the recorded events to the call's state machine, and compares the commands.
+
+    \b
+    python -m app calls replay last
+    python -m app calls replay call.json --agent agent.toml
+
+    Exit status 0: all commands are the same; 1: one differs, or there is no such call; 2: the call
+    cannot be replayed.
+    """
+    try:
+        agent = load_agent(agent_file).agent if agent_file else None
+        rows = events_in(Path(call)) if call.endswith(".json") else _run(_timeline(call))
+        result = replay_call(rows, agent)
+    except BridgeError as error:
+        fail(error, NOT_REPLAYABLE)
+    terminal = console()
+    terminal.print(
+        f"{result.events} events in {_counted(result.legs, 'leg')}, "
+        f"{_counted(result.commands, 'command')}; format {result.format}."
+    )
+    if result.difference is None:
+        terminal.print("All commands are as recorded.")
+        return
+    number, recorded, replayed = result.difference
+    terminal.print(f"Command {number} differs; those before it are as recorded.")
+    for label, command in (("recorded", recorded), ("replayed", replayed)):
+        terminal.print(
+            f"  {label}: {_text(command)}", soft_wrap=True, highlight=False, markup=False
+        )
+    raise typer.Exit(DIFFERS)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _text(command: Command | None) -> str:
+    if command is None:
+        return "no more commands"
+    at_ms, name, data = command
+    return visible(f"{at_ms / 1000:.3f} s  {name} {json.dumps(data, ensure_ascii=False)}")
 
 
 # --- from the store ---------------------------------------------------------------------------
@@ -86,15 +173,9 @@ def _run(work: Coroutine[Any, Any, Result]) -> Result:
     try:
         return asyncio.run(work)
     except _NoSuchCall as error:
-        _fail(str(error), NO_SUCH_CALL)
+        fail(error, NO_SUCH_CALL)
     except BridgeError as error:
-        _fail(str(error), WRONG_SETTINGS)
-
-
-def _fail(message: str, status: int) -> NoReturn:
-    for line in message.splitlines():
-        typer.echo(visible(line), err=True)
-    raise typer.Exit(status) from None
+        fail(error, WRONG_SETTINGS)
 
 
 async def _open() -> Store:
@@ -121,8 +202,16 @@ async def _one(sid: str) -> tuple[CallReport, dict[str, Any]]:
         await store.aclose()
 
 
+async def _timeline(sid: str) -> list[TimelineRow]:
+    store = await _open()
+    try:
+        return await store.timeline(await _whole_sid(store, sid))
+    finally:
+        await store.aclose()
+
+
 async def _whole_sid(store: Store, sid: str) -> str:
-    """The SID of the one call that begins so."""
+    """The full SID of the one call whose SID begins with `sid`."""
     if sid == "last":
         newest = await store.list_calls(1)
         if not newest:
@@ -140,9 +229,3 @@ async def _whole_sid(store: Store, sid: str) -> str:
     if len(found) > 1:
         raise _NoSuchCall(f"{len(found)} calls begin with {sid}; give more of it")
     return found[0]
-
-
-def _console() -> Console:
-    """The terminal; a pipe or a file gets long lines, not those of 80 columns."""
-    console = Console()
-    return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=160)

@@ -1,6 +1,7 @@
-"""The embedded model: who answers on the telephone where there is no OpenAI key.
+"""The embedded model: it answers calls when OPENAI_API_KEY is not set.
 
-A Realtime server on the loopback, with ears of its own, the lines of the agent file, and a voice.
+A Realtime server on the loopback with its own speech recognition and voice. It knows the phrases of
+the agent file's [demo].
 """
 
 from app.config.agent.file import LoadedAgent
@@ -16,15 +17,15 @@ from app.simulator.speech import SpeechUnavailable, speak
 def embedded_model(
     agent: LoadedAgent, *, thinking_ms: int = 0, remembers: bool = True
 ) -> RealtimeServer:
-    """A model that knows this agent's [demo] lines. It does not listen yet: use it in `async with`,
-    or `start` it, and point OPENAI_BASE_URL at its `base_url`.
+    """Build the model for this agent's [demo] lines. The server does not listen yet: use it in
+    `async with`, or call `start`, and connect to its `base_url`.
 
-    This takes a moment, in which its ears learn the phrases. `thinking_ms`: time before each
-    answer, as a large model takes it. `remembers`: what clients sent is kept, which is for tests.
+    This takes a moment: the recognizer compiles the phrases. `thinking_ms`: a delay before each
+    answer, as a large model has. `remembers`: keep the clients' events, for tests.
 
     Raises:
-        ConfigError: the extra `demo` is not installed or does not work here, or the agent's [demo]
-            asks for a voice that does not exist, or for a phrase that nobody can say.
+        ConfigError: the extra `demo` is not installed or does not work here, or [demo] names a
+            voice that does not exist, or holds an invalid phrase.
     """
     demo = agent.demo
     lines = [
@@ -41,12 +42,13 @@ def embedded_model(
         for line in demo.lines
     ]
     try:
-        SileroDetector()  # what is missing is told now, and not to the first caller
+        SileroDetector()  # fails now if a package is missing, instead of at the first call
         _check_voice(agent)
         model = Receptionist(lines, voice=demo.voice, names=demo.names, thinking_ms=thinking_ms)
     except (HearingUnavailable, SpeechUnavailable) as error:
         raise ConfigError(
-            f"the embedded model, which answers without OPENAI_API_KEY, cannot be had: {error}"
+            "OPENAI_API_KEY is not set, and the embedded model that would answer in its place is "
+            f"not available: {error}"
         ) from error
     except PhraseError as error:
         raise ConfigError(f"{agent.path}: demo.lines: {error}") from error

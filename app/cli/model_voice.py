@@ -1,7 +1,7 @@
-"""The model's own voice as one voice among others: a Realtime session that only says texts.
+"""The model's own voice as a `Voice`: a Realtime session that only says given texts.
 
-OpenAI: Realtime API, WebSocket. In a call nobody needs it, because there the model that thinks also
-speaks; it is for who wants to hear that voice, or to compare it with others.
+For `python -m app voices`, which records voices and compares them. A call does not use it: there
+the model speaks in the session that holds the conversation. OpenAI: Realtime API, WebSocket.
 """
 
 import asyncio
@@ -21,34 +21,35 @@ from app.wires.voices.voice import Sound, Sounds, VoiceLine
 
 HZ = 24000  # OpenAI: the only rate of audio/pcm
 CONFIGURED_S = 8.0
-_MOST_HELD = 256  # messages that nobody took yet; then the socket is read no further
+_MOST_HELD = 256  # messages that `next` has not returned; then the socket is no longer read
 
 
 @dataclass(frozen=True, slots=True)
-class OwnVoiceSettings:
-    """`url`: ws(s) address of the Realtime endpoint, without query. `name`, `speed`: as in the
-    agent file's [voice]."""
+class ModelVoiceSettings:
+    """Where the model is, and how it speaks."""
 
+    #: ws(s) address of the Realtime endpoint, without query.
     url: str
     model: str
     api_key: str = field(repr=False)
+    #: `name` and `speed` as in the agent file's [voice].
     name: str
     speed: float = 1.0
 
 
-class OwnVoice:
-    """See `Voice`. Each line has a session of its own."""
+class ModelVoice:
+    """The model's voice; implements `Voice`. Each line has its own Realtime session."""
 
-    def __init__(self, settings: OwnVoiceSettings) -> None:
+    def __init__(self, settings: ModelVoiceSettings) -> None:
         self._settings = settings
-        self._lines: set[OwnVoiceLine] = set()
+        self._lines: set[ModelVoiceLine] = set()
 
     @property
     def label(self) -> str:
         return f"openai/{self._settings.name}"
 
     def line(self) -> VoiceLine:
-        line = OwnVoiceLine(self._settings, self._lines)
+        line = ModelVoiceLine(self._settings, self._lines)
         self._lines.add(line)
         return line
 
@@ -57,13 +58,13 @@ class OwnVoice:
             await line.aclose()
 
 
-class OwnVoiceLine:
-    """See `VoiceLine`. A session says text after text; one that was told to stop is closed, and the
-    next text gets another."""
+class ModelVoiceLine:
+    """One line; implements `VoiceLine`. A session says one text after the other. If a text is
+    stopped before its end, the session is closed, and the next text opens another."""
 
-    def __init__(self, settings: OwnVoiceSettings, lines: "set[OwnVoiceLine]") -> None:
+    def __init__(self, settings: ModelVoiceSettings, lines: "set[ModelVoiceLine]") -> None:
         self._settings = settings
-        self._lines = lines  # it is among them until it is closed
+        self._lines = lines  # of its voice; `aclose` removes this one
         self._session: _Session | None = None
 
     async def prepare(self) -> None:
@@ -97,10 +98,10 @@ class OwnVoiceLine:
             self._session = None
 
     async def _opened(self) -> "_Session":
-        """The session, past its settings.
+        """The session, configured; opens one if there is none, or if it was lost.
 
         Raises:
-            VoiceError: there is none to be had.
+            VoiceError: the session cannot be opened.
         """
         if self._session is None or self._session.lost:
             session = _Session()
@@ -143,15 +144,21 @@ class _Message(msgspec.Struct):
 
 
 class _Session:
-    """A connection, its settings, and the messages that came and were not taken yet."""
+    """One Realtime session, and the messages that `next` has not returned yet."""
 
     def __init__(self) -> None:
-        self.lost = ""  # why, once it is
+        #: Why the connection ended; empty while it is open.
+        self.lost = ""
         self._socket: RealtimeSocket | None = None
         self._held: deque[bytes] = deque()
         self._news = asyncio.Event()
 
-    async def open(self, settings: OwnVoiceSettings) -> None:
+    async def open(self, settings: ModelVoiceSettings) -> None:
+        """Connect, and wait for `session.updated`. Call `close` if this raises.
+
+        Raises:
+            VoiceError: no connection, or no `session.updated` within `CONFIGURED_S`.
+        """
         try:
             async with asyncio.timeout(CONFIGURED_S):
                 await connect(
@@ -172,7 +179,7 @@ class _Session:
             raise VoiceError(str(error)) from None
         except TimeoutError:
             raise VoiceError(
-                f"the model took no settings within {CONFIGURED_S:g} s; try again"
+                f"the model did not accept its settings within {CONFIGURED_S:g} s; try again"
             ) from None
 
     def send(self, event: dict[str, Any]) -> None:
@@ -180,10 +187,10 @@ class _Session:
             self._socket.send(to_text(event).encode())
 
     async def next(self) -> _Message:
-        """The next message; one that is an error is raised.
+        """The next message from the model.
 
         Raises:
-            VoiceError: an error, nonsense, or there are no more.
+            VoiceError: it is an error event, it is malformed, or the connection ended.
         """
         while not self._held:
             if self.lost:
@@ -221,7 +228,7 @@ class _Session:
         self._news.set()
 
 
-def _session(settings: OwnVoiceSettings) -> dict[str, Any]:
+def _session(settings: ModelVoiceSettings) -> dict[str, Any]:
     output: dict[str, Any] = {
         "format": {"type": "audio/pcm", "rate": HZ},
         "voice": settings.name,
@@ -250,7 +257,7 @@ def _samples(delta: object) -> bytes:
 
 
 def _check(message: _Message) -> None:
-    """Raises VoiceError for a response that did not come to its end."""
+    """Raises VoiceError for a response that is not completed."""
     try:
         response = msgspec.json.decode(message.response, type=_Response)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""A text said by a voice outside any call, sentence by sentence as a call would, and measured."""
+"""Record a voice outside a call, sentence by sentence as in a call, and measure how fast it is."""
 
 import audioop
 import math
@@ -22,18 +22,17 @@ SAMPLE_BYTES = 2
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What a voice made of a text. `sentences`: the sound of each, mono, signed 16 bits,
-    little-endian, at `hz`.
-
-    `connect_ms`: until the line was ready. `first_sound_ms`, `whole_ms`: from handing the first
-    sentence over until the first and the last sound came.
-    """
+    """The recording of a text by one voice."""
 
     label: str
     hz: int
+    #: The audio of each sentence: PCM, mono, signed 16 bits, little-endian, at `hz`.
     sentences: tuple[bytes, ...]
+    #: Until the line was ready.
     connect_ms: float
+    #: From the request for the first sentence until its first audio.
     first_sound_ms: float
+    #: From the request for the first sentence until the last audio of the last one.
     whole_ms: float
 
     @property
@@ -47,7 +46,7 @@ class Sample:
 
     @property
     def real_time_factor(self) -> float:
-        """How long it took to make, as a share of how long it plays: below 1 nobody waits."""
+        """`whole_ms` by the playing time; below 1 the audio comes faster than it plays."""
         return self.whole_ms / self.sound_ms
 
     @property
@@ -62,7 +61,7 @@ class Sample:
         return pcm16_dbfs(self.pcm)
 
     def on_the_phone(self) -> "Sample":
-        """The same as a caller hears it: at 8000 Hz, by way of µ-law."""
+        """The recording as a caller hears it: 8000 Hz, encoded as µ-law and decoded again."""
         return replace(self, hz=ULAW_HZ, sentences=tuple(map(self._phoned, self.sentences)))
 
     def _phoned(self, pcm: bytes) -> bytes:
@@ -70,7 +69,7 @@ class Sample:
         return ulaw_decode(phone.feed(pcm, self.hz) + phone.finish())
 
     def write_wav(self, path: Path) -> None:
-        """Raises OSError."""
+        """Write a mono 16-bit WAV. Raises OSError."""
         with wave.open(str(path), "wb") as file:
             file.setnchannels(1)
             file.setsampwidth(SAMPLE_BYTES)
@@ -79,19 +78,21 @@ class Sample:
 
 
 def sentences_of(text: str) -> list[str]:
-    """What of a text is to be said, in the pieces in which a call would have it said."""
+    """The speakable part of a text, in the sentences that a call would send to a voice."""
     cleaner = Cleaner()
-    return [said for said in map(cleaner.say, sentences(text)) if said]
+    return [said for said in map(cleaner.clean, sentences(text)) if said]
 
 
 async def record(
     voice: Voice, texts: Sequence[str], on_sound: Callable[[int, float], None]
 ) -> Sample:
-    """Have a voice say these sentences, on a line of its own. `on_sound` is told how many of them
-    are whole and how many ms of sound there are, whenever there is more.
+    """Let a voice say these sentences, on a new line.
+
+    `on_sound(sentences, sound_ms)`: called as audio comes, with the number of sentences that are
+    complete and the audio so far.
 
     Raises:
-        VoiceError: it failed, or is too slow for a call.
+        VoiceError: the voice failed, is too slow for a call, or changed its sample rate.
     """
     line = voice.line()
     spoken: list[bytes] = []
@@ -99,7 +100,7 @@ async def record(
     try:
         began_s = monotonic()
         await line.prepare()
-        handed_s = monotonic()
+        requested_s = monotonic()
         for text in texts:
             said = bytearray()
             async with aclosing(timed(line.say(text))) as sounds:
@@ -119,7 +120,7 @@ async def record(
         voice.label,
         hz,
         tuple(spoken),
-        connect_ms=(handed_s - began_s) * 1000,
-        first_sound_ms=(first_s - handed_s) * 1000,
-        whole_ms=(last_s - handed_s) * 1000,
+        connect_ms=(requested_s - began_s) * 1000,
+        first_sound_ms=(first_s - requested_s) * 1000,
+        whole_ms=(last_s - requested_s) * 1000,
     )

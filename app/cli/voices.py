@@ -1,7 +1,6 @@
-"""`python -m app voices`: which voices the agent has, and what they sound like."""
+"""`python -m app voices`: list the agent's voices, or record what they sound like."""
 
 import asyncio
-import os
 import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -19,12 +18,13 @@ from rich.text import Text
 from app.audio import ULAW_HZ
 from app.bridge.services import voice_secrets
 from app.cli.embedded_model import embedded_model
-from app.cli.model_voice import OwnVoice, OwnVoiceSettings
+from app.cli.model_voice import ModelVoice, ModelVoiceSettings
+from app.cli.terminal import WRONG_SETTINGS, console, fail
 from app.cli.voice_sample import Sample, record, sentences_of
 from app.config.agent.file import LoadedAgent, load_agent
 from app.config.settings import EMBEDDED, Settings, load_settings
 from app.errors import BridgeError, ConfigError, VoiceError
-from app.records.visible import one_line, visible
+from app.records.visible import one_line
 from app.wires.voices.http import HttpSettings
 from app.wires.voices.providers import (
     VoiceSecrets,
@@ -37,34 +37,44 @@ from app.wires.voices.qwen.voice import QwenSettings
 from app.wires.voices.voice import Voice
 from app.wires.voices.volcengine.voice import VolcengineSettings
 
-VOICE_FAILED, WRONG_SETTINGS = 1, 2
-SOMETHING = "Hello! This is how I sound on the telephone. Is there anything that I can do for you?"
+VOICE_FAILED = 1
+DEFAULT_TEXT = (
+    "Hello! This is how I sound on the telephone. Is there anything that I can do for you?"
+)
 _KEYLESS = "OPENAI_API_KEY is missing: the embedded model speaks"
 
 
 def voices(
     agent: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="An agent file, in place of AGENT_FILE.")
+        Path | None, typer.Option(metavar="FILE", help="The agent file. Default: AGENT_FILE.")
     ] = None,
     say: Annotated[
         str | None,
-        typer.Option(metavar="TEXT", help="What to say; the agent's greeting if you only choose."),
+        typer.Option(metavar="TEXT", help="The text to say. Default: the agent's greeting."),
     ] = None,
     voice: Annotated[
         str | None,
-        typer.Option(metavar="VOICE", help="Who says it: a provider or a label of the list."),
+        typer.Option(
+            metavar="VOICE", help="The voice to use: a provider, or a label from the list."
+        ),
     ] = None,
     all_: Annotated[
-        bool, typer.Option("--all", help="Have every voice say it, and compare them.")
+        bool, typer.Option("--all", help="Let every voice say it, and compare them.")
     ] = False,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The WAV file, in place of voice-….wav.")
+        Path | None,
+        typer.Option(metavar="FILE", help="The WAV file to write. Default: voice-LABEL.wav."),
     ] = None,
     phone: Annotated[
-        bool, typer.Option("--phone", help="Write it as the caller hears it: 8000 Hz, µ-law.")
+        bool,
+        typer.Option("--phone", help="Write what a caller would hear: 8000 Hz, by way of µ-law."),
     ] = False,
 ) -> None:
-    """List the agent's voices, or have them say something into WAV files.
+    """List the agent's voices, or record them into WAV files.
+
+    Without an option: list the voices in the order in which they take over, and whether their
+    credentials are set. With --say, --voice, --all, --out or --phone: say a text, and measure how
+    fast it comes.
 
     \b
     python -m app voices
@@ -72,49 +82,42 @@ def voices(
     python -m app voices --voice qwen --phone --out greeting.wav
     python -m app voices --all --say "Your table is ready."
 
-    Status 1: a voice failed; 2: a setting or the agent file is wrong.
+    Exit status 1: a voice failed; 2: a setting, an option or the agent file is wrong.
     """
-    console = _console()
+    terminal = console()
     try:
-        house = _House.load(agent)
+        setup = _Setup.load(agent)
         if say is None and voice is None and out is None and not all_ and not phone:
-            console.print(house.listing())
+            terminal.print(setup.listing())
             return
-        order = _Order.of(house, say, voice, out, everybody=all_, phone=phone)
-        samples, faults = asyncio.run(_speak(house, order, console))
+        job = _Job.of(setup, say, voice, out, every_voice=all_, phone=phone)
+        samples, faults = asyncio.run(_speak(setup, job, terminal))
     except BridgeError as error:
-        _fail([error])
+        _fail_with([error])
     if samples:
-        console.print(_comparison(samples))
+        terminal.print(_comparison(samples))
         for sample, path in samples:
             kept = f"Kept: {path} ({sample.hz} Hz, 16 bits, mono)"
-            console.print(kept, highlight=False, markup=False, soft_wrap=True)
+            terminal.print(kept, highlight=False, markup=False, soft_wrap=True)
     if faults:
-        _fail(faults)
+        _fail_with(faults)
 
 
-def _fail(faults: Sequence[BridgeError]) -> NoReturn:
-    for fault in faults:
-        for line in str(fault).splitlines():
-            typer.echo(visible(line), err=True)
+def _fail_with(faults: Sequence[BridgeError]) -> NoReturn:
     failed = any(isinstance(each, VoiceError) for each in faults)
-    raise typer.Exit(VOICE_FAILED if failed else WRONG_SETTINGS) from None
+    fail("\n".join(map(str, faults)), VOICE_FAILED if failed else WRONG_SETTINGS)
 
 
-def _console() -> Console:
-    """The terminal; a pipe or a file gets long lines, not those of 80 columns."""
-    console = Console()
-    return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=160)
-
-
-# --- which voices there are -----------------------------------------------------------------------
+# --- the configured voices ------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class _Choice:
-    """A voice of the agent's. `settings`: None for the model's own."""
+    """One of the agent's voices."""
 
+    #: `provider/name`, as in the agent file and the list.
     label: str
+    #: None for the model's own voice.
     settings: VoiceSettings | None = None
 
     @property
@@ -123,26 +126,30 @@ class _Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class _House:
-    """What was set up: the service's settings and its agent."""
+class _Setup:
+    """The configuration: the service's settings and its agent."""
 
     settings: Settings
     agent: LoadedAgent
 
     @classmethod
-    def load(cls, agent_file: Path | None) -> "_House":
+    def load(cls, agent_file: Path | None) -> "_Setup":
         settings = load_settings()
         agent = load_agent(agent_file or settings.agent_file, settings.transfer_number)
         return cls(settings, agent)
 
     @property
     def choices(self) -> list[_Choice]:
-        """Every voice in its order, the model's own one at the end."""
+        """Every voice in the order in which they take over; the model's own is the last."""
         own = _Choice(f"openai/{self.agent.agent.voice.name}")
         return [*(_Choice(label(each), each) for each in self.agent.voices), own]
 
     def choose(self, wanted: str) -> _Choice:
-        """Raises ConfigError: there is no such voice."""
+        """The voice with this label, else the first one of this provider; case does not matter.
+
+        Raises:
+            ConfigError: there is no such voice.
+        """
         choices = self.choices
         for known in ([each.label for each in choices], [each.provider for each in choices]):
             names = [each.lower() for each in known]
@@ -160,20 +167,20 @@ class _House:
 
     @asynccontextmanager
     async def opened(self, choice: _Choice) -> AsyncIterator[Voice]:
-        """The voice, while it is needed.
+        """Open a voice; closes it, and the embedded model if it speaks, at the end.
 
         Raises:
-            ConfigError: a credential is missing, or the embedded model cannot be had.
+            ConfigError: a credential is missing, or the embedded model is not available.
         """
         async with AsyncExitStack() as stack:
             if choice.settings is not None:
                 (voice,) = open_voices((choice.settings,), self.secrets)
             else:
-                voice = OwnVoice(await self._own(stack))
+                voice = ModelVoice(await self._model_voice(stack))
             stack.push_async_callback(voice.aclose)
             yield voice
 
-    async def _own(self, stack: AsyncExitStack) -> OwnVoiceSettings:
+    async def _model_voice(self, stack: AsyncExitStack) -> ModelVoiceSettings:
         own, secret = self.agent.agent.voice, self.settings.openai_api_key
         key = secret.get_secret_value() if secret else ""
         url, model = self.settings.realtime_url, self.settings.openai_realtime_model
@@ -185,7 +192,7 @@ class _House:
                 EMBEDDED,
                 EMBEDDED,
             )
-        return OwnVoiceSettings(url, model, key, own.name, own.speed)
+        return ModelVoiceSettings(url, model, key, own.name, own.speed)
 
     # --- the list ---
 
@@ -195,14 +202,14 @@ class _House:
             if not number:
                 role = "speaks"
             else:
-                role = "stands in" if choice.settings else "speaks when all fail"
+                role = "fallback" if choice.settings else "last fallback"
             model, hz, host = self._facts(choice)
             cells = role, choice.label, model, str(hz), host, self._credentials(choice)
             table.add_row(*(Text(one_line(cell)) for cell in cells))
         return table
 
     def _facts(self, choice: _Choice) -> tuple[str, int, str]:
-        """Its model and its ways, its rate in a call in Hz, and the host where it is."""
+        """Its model and protocol, its sample rate in a call in Hz, and the host that serves it."""
         match choice.settings:
             case QwenSettings() as qwen:
                 hz = int(qwen.session["sample_rate"])
@@ -225,19 +232,20 @@ class _House:
 
     def _credentials(self, choice: _Choice) -> str:
         if choice.settings is None:
-            return "there" if self.settings.openai_api_key else _KEYLESS
+            return "set" if self.settings.openai_api_key else _KEYLESS
         if isinstance(choice.settings, HttpSettings):
-            return "there" if self.secrets.http_voice_token else "HTTP_VOICE_TOKEN is not set"
+            return "set" if self.secrets.http_voice_token else "HTTP_VOICE_TOKEN is not set"
         missing = missing_credentials(choice.settings, self.secrets)
-        return f"missing: {', '.join(missing)}" if missing else "there"
+        return f"missing: {', '.join(missing)}" if missing else "set"
 
 
 def _host(url: str) -> str:
+    """Without the query, which may hold a credential."""
     return urlsplit(url).hostname or ""
 
 
 def _table(*names: str) -> Table:
-    """`>` in front of a name: numbers, so to the right."""
+    """A table with these columns; `>` in front of a name aligns the column to the right."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in names:
         justify = "right" if name.startswith(">") else "left"
@@ -249,34 +257,41 @@ def _table(*names: str) -> Table:
 
 
 @dataclass(frozen=True, slots=True)
-class _Order:
-    """What is to be said by whom, and where it goes."""
+class _Job:
+    """A text to record: which voices say it, and into which files."""
 
     sentences: tuple[str, ...]
     choices: tuple[tuple[_Choice, Path], ...]
+    #: Write what a caller would hear: 8000 Hz, by way of µ-law.
     phone: bool
 
     @classmethod
     def of(
         cls,
-        house: _House,
+        setup: _Setup,
         say: str | None,
         voice: str | None,
         out: Path | None,
         *,
-        everybody: bool,
+        every_voice: bool,
         phone: bool,
-    ) -> "_Order":
-        """Raises ConfigError: it cannot be done."""
-        if everybody and (voice or out):
+    ) -> "_Job":
+        """The job that the command's options ask for; see `voices`.
+
+        Raises:
+            ConfigError: the options contradict each other, or one of them is wrong.
+        """
+        if every_voice and (voice or out):
             option = "--voice" if voice else "--out"
-            raise ConfigError(f"{option}: --all has every voice speak into its own file; leave one")
-        text = say if say is not None else house.agent.agent.greeting or SOMETHING
+            raise ConfigError(
+                f"{option}: --all has every voice speak into its own file; drop one of the two"
+            )
+        text = say if say is not None else setup.agent.agent.greeting or DEFAULT_TEXT
         sentences = sentences_of(text)
         if not sentences:
             raise ConfigError("--say: there is nothing in the text that a voice could say")
         chosen = (
-            house.choices if everybody else [house.choose(voice)] if voice else house.choices[:1]
+            setup.choices if every_voice else [setup.choose(voice)] if voice else setup.choices[:1]
         )
         paths = [out] if out else [*_file_names(chosen)]
         for path in paths:
@@ -286,7 +301,7 @@ class _Order:
 
 
 def _file_names(choices: Sequence[_Choice]) -> Iterator[Path]:
-    """`voice-qwen-Cherry.wav`; a second one of that label gets a number."""
+    """`voice-qwen-Cherry.wav`; further ones with the same label get a number."""
     taken: dict[str, int] = {}
     for choice in choices:
         name = re.sub(r"[^\w.-]+", "-", choice.label)
@@ -295,22 +310,22 @@ def _file_names(choices: Sequence[_Choice]) -> Iterator[Path]:
 
 
 async def _speak(
-    house: _House, order: _Order, console: Console
+    setup: _Setup, job: _Job, console: Console
 ) -> tuple[list[tuple[Sample, Path]], list[BridgeError]]:
-    """Voice after voice. Returns what was written, and what went wrong."""
+    """Record one voice after the other. Returns the written files, and the errors of the rest."""
     samples: list[tuple[Sample, Path]] = []
     faults: list[BridgeError] = []
-    for choice, path in order.choices:
-        if choice.settings is None and house.settings.openai_api_key is None:
+    for choice, path in job.choices:
+        if choice.settings is None and setup.settings.openai_api_key is None:
             console.print(f"{_KEYLESS}.", style="yellow", markup=False)
         try:
-            async with house.opened(choice) as voice:
-                sample = await _record(voice, order.sentences, console)
-            sample = sample.on_the_phone() if order.phone else sample
+            async with setup.opened(choice) as voice:
+                sample = await _record(voice, job.sentences, console)
+            sample = sample.on_the_phone() if job.phone else sample
             await asyncio.to_thread(sample.write_wav, path)
         except VoiceError as error:
-            told = str(error)
-            named = told if choice.label in told else f"{choice.label}: {told}"
+            message = str(error)
+            named = message if choice.label in message else f"{choice.label}: {message}"
             faults.append(VoiceError(named, kind=error.kind))
         except ConfigError as error:
             faults.append(error)

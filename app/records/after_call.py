@@ -198,9 +198,10 @@ class AfterCall:
             raise
 
     async def _settle(self, report: OwedReport) -> None:
+        await self._store.flush()  # the call may have ended a moment ago: its last words count
         call = await self._store.get_call(report.call_sid)
         if call is None:
-            return  # somebody deleted it
+            return  # its record was deleted
         turns = await self._store.turns(report.call_sid)
         if self._summarise is not None and not report.ready:
             await self._sum_up(self._summarise, report, call, turns)

@@ -7,6 +7,7 @@ from typing import Any
 
 from app.call import commands as do
 from app.call import events as ev
+from app.call.agent import Agent
 from app.call.heard.conversation import Turn
 from app.call.machine import CallMachine
 from app.call.prompts import HISTORY_LOST, as_messages
@@ -159,7 +160,7 @@ class Recorder:
         self,
         store: Store,
         call: CallInfo,
-        agent_name: str,
+        agent: Agent,
         cost: Cost,
         recording: Recording | None = None,
         watchers: Iterable[Watcher] = (),
@@ -172,7 +173,7 @@ class Recorder:
         self.keeps_sound = recording is not None  # whether the caller's frames are wanted
         self._watchers = tuple(watchers)
         self._call = call
-        self._timeline = Timeline(past.entries if past else 0)
+        self._timeline = Timeline(past.entries if past else 0, agent)
         self._timings: dict[str, float] = dict(past.timings) if past else {}
         self._saved_revision = 0
         self._saved_turns: dict[int, TurnRow] = {}
@@ -188,7 +189,7 @@ class Recorder:
             direction=call.direction,
             from_number=call.from_number,
             to_number=call.to_number,
-            agent_name=agent_name,
+            agent_name=agent.name,
             status="ringing",
         )
 
@@ -198,8 +199,9 @@ class Recorder:
         records = [dict(each) for each in transfers]
         self._store.save_call(self._call.call_sid, transfers=records)
 
-    def next_leg(self, ended: CallMachine) -> None:
-        """The call goes on in another leg."""
+    def next_leg(self, ended: CallMachine, agent: Agent) -> None:
+        """The call goes on in another leg, whose agent this is."""
+        self._timeline.agent = agent
         self._earlier_turns = max([self._earlier_turns - 1, *self._saved_turns]) + 1
         self._earlier_usage += ended.usage
         self._saved_revision = 0

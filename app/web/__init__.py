@@ -1,1 +1,1 @@
-"""Every door: Twilio's webhooks and media socket, the HTTP API, health."""
+"""Every entrance: Twilio's webhooks and media socket, the HTTP API, health, and the server."""

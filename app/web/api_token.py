@@ -1,4 +1,4 @@
-"""Who may use the HTTP API: whoever holds the token."""
+"""The bearer token of the HTTP API: how it is compared, demanded and rate limited."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Scope
 
 from app.web import authenticated
-from app.web.token_brake import Brake
+from app.web.token_rate_limit import TokenRateLimit
 
 logger = logging.getLogger(__name__)
 
@@ -23,9 +23,9 @@ _bearer = HTTPBearer(auto_error=False, description="the value of API_TOKEN")
 
 
 def token_matches(given: str, expected: str) -> bool:
-    """Whether `given` is the token, in a time that does not tell how much of it is right.
+    """Whether `given` is the expected token, compared in constant time.
 
-    An empty `expected` matches nothing. `given` comes from a header, one character a byte.
+    An empty `expected` matches nothing. `given`: from a header, so one character per byte.
     """
     return bool(expected) and compare_digest(
         given.encode("latin-1", "replace"), expected.encode("utf-8")
@@ -33,23 +33,30 @@ def token_matches(given: str, expected: str) -> bool:
 
 
 def bearer_of(request: Request) -> str:
-    """The token in the request's Authorization header; empty if there is none."""
+    """The bearer token of the request's Authorization header; empty if there is none."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def check_token(request: Request) -> None:
-    """Raises HTTPException, 401 or 429, unless the request bears `request.app.state.api_token`."""
+    """Demand `request.app.state.api_token` in the Authorization header. The right token marks the
+    connection as authenticated.
+
+    Raises:
+        HTTPException: 401 without it, 429 after too many wrong tokens.
+    """
     expected: str = request.app.state.api_token
     given = bearer_of(request)
     if token_matches(given, expected):
+        authenticated.mark_authenticated(request.scope)
         return
     reason = "the token is wrong" if given else "there is no token"
     logger.warning(
-        "request without the API's token refused", extra={**where(request), "reason": reason}
+        "request without the API's token refused",
+        extra={**request_fields(request), "reason": reason},
     )
     if given:
-        hold_up(request)
+        count_wrong_token(request)
     raise HTTPException(
         401,
         "send the header Authorization: Bearer with the value of API_TOKEN",
@@ -57,32 +64,34 @@ def check_token(request: Request) -> None:
     )
 
 
-def hold_up(request: Request) -> None:
-    """A wrong token came. Raises HTTPException 429 when this peer sent too many of them; one that
-    is right is not to get here."""
+def count_wrong_token(request: Request) -> None:
+    """Count a wrong token. Do not call this for a right one.
+
+    Raises:
+        HTTPException: 429 when this peer has sent too many.
+    """
     state = request.app.state
-    if not hasattr(state, "brake"):
-        state.brake = Brake()
-    brake: Brake = state.brake
-    if wait_s := brake.failed(peer_of(request.app, request.scope)):
+    if not hasattr(state, "token_rate_limit"):
+        state.token_rate_limit = TokenRateLimit()
+    rate_limit: TokenRateLimit = state.token_rate_limit
+    if wait_s := rate_limit.failed(peer_of(request.app, request.scope)):
         raise HTTPException(
             429,
             f"too many wrong tokens came from your address; try again in {wait_s} s",
             headers={"Retry-After": str(wait_s)},
         )
-    authenticated.passed(request.scope)
 
 
 def peer_of(app: FastAPI, scope: Scope) -> str:
-    """Who sent a request, for the log and the brake: an address."""
+    """The address of the client that sent a request, for the log and the rate limit."""
     gate = getattr(app.state, "gate", None)
     if gate is not None:
         return str(gate.peer(scope))
     return str((scope.get("client") or ("",))[0])
 
 
-def where(request: Request) -> dict[str, str]:
-    """What the log tells of a request that is refused."""
+def request_fields(request: Request) -> dict[str, str]:
+    """The log fields of a refused request."""
     return {
         "method": request.method,
         "path": request.url.path,
@@ -94,14 +103,14 @@ async def require_token(
     request: Request,
     _credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> None:
-    """A route's dependency: 401 without the token, if `TokenRoute` has not said so. `_bearer` is
-    how OpenAPI learns of it."""
+    """A route's dependency that demands the token. `TokenRoute` checks it earlier; `_bearer` puts
+    it into the OpenAPI description."""
     check_token(request)
 
 
 class TokenRoute(APIRoute):
-    """A route of the API: nothing of a request is read, and nothing is said about it, without the
-    token. FastAPI would parse the body before it asks a dependency."""
+    """A route of the API. It checks the token before it reads the body or answers anything else:
+    FastAPI parses the body before it calls a dependency."""
 
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
         answer = super().get_route_handler()
@@ -114,16 +123,19 @@ class TokenRoute(APIRoute):
                 if isinstance(error.__cause__, ClientDisconnect):
                     raise error.__cause__ from None
                 if error.status_code in (400, 413):
-                    logger.warning("request that cannot be read refused", extra=where(request))
+                    logger.warning(
+                        "request that cannot be read refused", extra=request_fields(request)
+                    )
                 if error.status_code != 400:
                     raise
-                # FastAPI's word for a body that is no UTF-8, or nested too deep to be parsed.
+                # FastAPI answers 400 for a body that is not UTF-8, or nested too deeply.
                 raise HTTPException(422, "body: expected a flat JSON object in UTF-8") from error
 
         return guarded
 
 
 def _bounded(request: Request) -> Callable[[], Awaitable[Message]]:
+    """The request's `receive`; raises HTTPException 413 past `LARGEST_BODY_BYTES`."""
     size_bytes = 0
 
     async def receive() -> Message:

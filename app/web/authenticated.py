@@ -1,16 +1,16 @@
-"""A request that has passed a lock says so to the connection that it came on.
+"""Tell the connection of a request that it is authenticated.
 
-Locks are Twilio's signature, the API's tokens and the ticket of a media stream. Connections that
-have passed none are closed first when too many are open (app/web/server/registry.py).
+A valid Twilio signature, API token or media stream ticket authenticates it. Unauthenticated
+connections are closed first when too many are open (app/web/server/registry.py).
 """
 
 from starlette.types import Scope
 
-EXTENSION = "lock.passed"
+EXTENSION = "connection.authenticated"
 
 
-def passed(scope: Scope) -> None:
-    """The request's signature, token or ticket was valid. Does nothing on other servers."""
-    tell = scope.get("extensions", {}).get(EXTENSION)
-    if tell is not None:
-        tell()
+def mark_authenticated(scope: Scope) -> None:
+    """A request's signature, token or ticket is valid. Does nothing on other servers."""
+    mark = scope.get("extensions", {}).get(EXTENSION)
+    if mark is not None:
+        mark()

@@ -1,4 +1,4 @@
-"""Whether the process lives, and whether it takes new calls."""
+"""Liveness and readiness: `GET /healthz` and `GET /readyz`."""
 
 from typing import Literal
 
@@ -22,7 +22,7 @@ async def healthz() -> Health:
 
 @router.get("/readyz", summary="Does it take new calls?", responses={503: {"model": Health}})
 async def readyz(request: Request, response: Response) -> Health:
-    """200 while new calls are taken, 503 once the service is stopping."""
+    """200 while the service takes new calls, 503 once it is stopping."""
     if not request.app.state.draining():
         return Health(status="ok")
     response.status_code = 503

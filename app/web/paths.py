@@ -1,4 +1,4 @@
-"""Which paths there are, as strangers and proxies spell them, and a line for each that is none."""
+"""Requests for paths that do not exist: access checks, and a log line with the likely path."""
 
 import difflib
 import logging
@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.web.api.stream_audio import SPEECH, check_speech_token
 from app.web.api_token import TokenRoute, check_token, peer_of
-from app.web.twilio.refused_stream import refused
+from app.web.twilio.refused_stream import report_refused_stream
 from app.web.twilio.request import Gate, form_of
 from app.web.twilio.signed_route import SignedRoute
 
@@ -20,9 +20,12 @@ logger = logging.getLogger(__name__)
 MEDIA = "media-stream"
 
 
-class WithoutSlash:
-    """A path with a slash at its end is the one without: a redirect would cost a webhook its form,
-    and many of Twilio's users type the slash. What was signed stays in `raw_path`."""
+class StripTrailingSlash:
+    """Middleware: serves `/path/` like `/path`.
+
+    A redirect would lose a webhook's form, and users often type the slash in Twilio's console.
+    `raw_path` keeps the path that Twilio signed.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -34,20 +37,21 @@ class WithoutSlash:
         await self._app(scope, receive, send)
 
 
-class Paths:
-    """The paths of these routers, for requests that fit none of them."""
+class KnownPaths:
+    """The paths of these routers, and what happens to requests that match none of them."""
 
     def __init__(self, *routers: APIRouter) -> None:
         routes = [route for router in routers for route in router.routes]
         self._api = {_head(each.path) for each in routes if isinstance(each, TokenRoute)}
         self._twilios = {_head(each.path) for each in routes if isinstance(each, SignedRoute)}
 
-    async def check_lock(self, request: Request) -> None:
-        """A request that fits no route, or none of its method: whoever may not use what lies there
-        is not told so. Logs it.
+    async def check_access(self, request: Request) -> None:
+        """Demand the credentials of the routes next to a request that matches no route or method.
+
+        Without them, a client cannot find out which paths exist. Logs the request if it has them.
 
         Raises:
-            HTTPException: 401 or 403, as the routes beside it answer; 426 at the media stream.
+            HTTPException: 401 or 403, as the routes next to it answer; 426 for the media stream.
         """
         head = _head(request.url.path)
         if head == MEDIA:
@@ -58,43 +62,44 @@ class Paths:
             check_speech_token(request)
         if head in self._twilios:
             await form_of(request)
-        extra = self._told(request.scope)
+        extra = self._log_fields(request.scope)
         logger.warning("request for a path that does not exist", extra=extra)
 
-    def no_such_stream(self) -> WebSocketRoute:
-        """Takes the WebSockets that no other route does, and refuses them."""
-        return WebSocketRoute("/{path:path}", _NoSuchStream(self._told))
+    def unknown_websocket(self) -> WebSocketRoute:
+        """The last route: refuses every WebSocket that no other route takes."""
+        return WebSocketRoute("/{path:path}", _UnknownWebSocket(self._log_fields))
 
-    def _told(self, scope: Scope) -> dict[str, str]:
-        """What the log tells: the path, who asked, and the path that was probably meant."""
-        told = {"method": str(scope.get("method", "GET")), "path": str(scope["path"])}
+    def _log_fields(self, scope: Scope) -> dict[str, str]:
+        """The log fields: the path, the peer, and in `near` the path that was probably meant."""
+        fields = {"method": str(scope.get("method", "GET")), "path": str(scope["path"])}
         known = [f"/{head}" for head in (*self._twilios, *self._api, MEDIA, SPEECH.strip("/"))]
         near = difflib.get_close_matches(f"/{_head(scope['path'])}", known, n=1)
         if near and near[0] != scope["path"]:
-            told["near"] = near[0]
-        return told | {"peer": peer_of(scope["app"], scope)}
+            fields["near"] = near[0]
+        return fields | {"peer": peer_of(scope["app"], scope)}
 
 
 def _no_upgrade(request: Request) -> NoReturn:
+    """Refuse an HTTP request for the media stream: probably a proxy dropped its Upgrade header."""
     gate: Gate = request.app.state.gate
-    refused(request.scope, request.url.path.removeprefix(f"/{MEDIA}").strip("/"))
+    report_refused_stream(request.scope, request.url.path.removeprefix(f"/{MEDIA}").strip("/"))
     if not gate.admits_stream({**request.scope, "type": "websocket"}):
         raise HTTPException(403, "the request is not signed by this service's Twilio account")
     headers = {"Upgrade": "websocket", "Connection": "Upgrade"}
     raise HTTPException(426, "media streams are WebSockets", headers)
 
 
-class _NoSuchStream:
-    def __init__(self, told: Callable[[Scope], dict[str, str]]) -> None:
-        self._told = told
+class _UnknownWebSocket:
+    def __init__(self, fields: Callable[[Scope], dict[str, str]]) -> None:
+        self._log_fields = fields
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # websocket.connect
-        extra = self._told(scope) | {"reason": "there is no such path"}
+        extra = self._log_fields(scope) | {"reason": "there is no such path"}
         logger.warning("media socket refused", extra=extra)
         await send({"type": "websocket.close", "code": 1008})
 
 
 def _head(path: str) -> str:
-    """The first part of a path."""
+    """The first segment of a path."""
     return path[:100].split("/")[1] if path.startswith("/") else ""

@@ -1,4 +1,4 @@
-"""Errors of the HTTP API, as problem details (RFC 9457)."""
+"""The errors of the HTTP API as problem details (RFC 9457)."""
 
 import json
 import logging
@@ -21,8 +21,9 @@ logger = logging.getLogger(__name__)
 
 
 class Problem(BaseModel):
-    """What went wrong. `type` is always about:blank: `status` and `title` say it all."""
+    """An error. `detail` says what to do about it."""
 
+    #: Always about:blank, so that `title` is the phrase of `status` (RFC 9457, 4.2.1).
     type: str = "about:blank"
     title: str
     status: int
@@ -33,32 +34,32 @@ class ProblemResponse(JSONResponse):
     media_type = "application/problem+json"
 
     def render(self, content: Any) -> bytes:
-        """A detail may quote what was sent, half a character too."""
+        """Encode as JSON. `detail` may quote the request, with lone surrogates too."""
         return json.dumps(content, ensure_ascii=False).encode(errors="replace")
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of a route or router that answers these statuses with a problem."""
+    """`responses` for a route or router that answers these statuses with a problem."""
     content = {ProblemResponse.media_type: {"schema": Problem.model_json_schema()}}
     return {s: {"description": HTTPStatus(s).phrase, "content": content} for s in statuses}
 
 
 def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> ProblemResponse:
-    """One problem as a response. `detail` says what to do about it."""
+    """A problem as a response. `detail` says what to do about it."""
     body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)
     return ProblemResponse(body.model_dump(), status, headers)
 
 
-Lock = Callable[[Request], Awaitable[None]]
-"""Asked about a request that fits no route. Raises HTTPException for whoever is not to know."""
+#: Called for a request that matches no route. Raises HTTPException if the client may not know that.
+AccessCheck = Callable[[Request], Awaitable[None]]
 
 
-async def _open(_request: Request) -> None:
+async def _allow(_request: Request) -> None:
     pass
 
 
-def install(app: FastAPI, lock: Lock = _open) -> None:
-    """Make every error that `app` answers a problem."""
+def install(app: FastAPI, check_access: AccessCheck = _allow) -> None:
+    """Make `app` answer every error with a problem."""
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:
@@ -66,11 +67,11 @@ def install(app: FastAPI, lock: Lock = _open) -> None:
         no_route = error.status_code == HTTPStatus.NOT_FOUND and "endpoint" not in request.scope
         if no_method or no_route:
             try:
-                await lock(request)
+                await check_access(request)
             except ClientDisconnect:
-                return await left(request)
-            except HTTPException as locked:
-                return problem(locked.status_code, str(locked.detail), locked.headers)
+                return await client_disconnected(request)
+            except HTTPException as denied:
+                return problem(denied.status_code, str(denied.detail), denied.headers)
         if not no_method:
             return problem(error.status_code, str(error.detail), error.headers)
         allowed = ", ".join(_methods(app, request))
@@ -85,27 +86,27 @@ def install(app: FastAPI, lock: Lock = _open) -> None:
         return problem(HTTPStatus.UNPROCESSABLE_ENTITY, faults)
 
     @app.exception_handler(StoreUnavailable)
-    async def store_away(_request: Request, error: StoreUnavailable) -> ProblemResponse:
+    async def store_unavailable(_request: Request, error: StoreUnavailable) -> ProblemResponse:
         return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), {"Retry-After": "5"})
 
     @app.exception_handler(ClientDisconnect)
     async def gone(request: Request, _error: ClientDisconnect) -> Response:
-        return await left(request)
+        return await client_disconnected(request)
 
-    @app.exception_handler(Exception)  # the server logs it after this answer
+    @app.exception_handler(Exception)  # the server logs the exception after this answer
     async def failed(_request: Request, _error: Exception) -> ProblemResponse:
-        return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "something failed here; see the log")
+        return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the service failed; its log says why")
 
 
-async def left(request: Request) -> Response:
-    """The client went away amid its request: there is no one to answer, and nothing is wrong."""
+async def client_disconnected(request: Request) -> Response:
+    """The client disconnected during its request: no one reads the answer, and nothing is wrong."""
     extra = {"method": request.method, "path": request.url.path}
-    logger.debug("client went away amid its request", extra=extra)
+    logger.debug("client disconnected during its request", extra=extra)
     return Response(status_code=HTTPStatus.BAD_REQUEST)
 
 
 def _methods(app: FastAPI, request: Request) -> list[str]:
-    """What a path takes; the router tells only what the first of its routes does."""
+    """The methods of a path; Starlette's own answer names only those of its first route."""
     return [
         method
         for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -117,16 +118,17 @@ def _methods(app: FastAPI, request: Request) -> list[str]:
 
 
 def _fault(error: Mapping[str, Any]) -> str:
+    """One of Pydantic's validation errors as text."""
     if error["type"] == "json_invalid":
         return f"body: expected JSON; {error['ctx']['error']} at character {error['loc'][-1]}"
     place = ".".join(map(str, error["loc"]))
     match error["type"]:
         case "model_attributes_type" | "dict_type":
-            said = "expected a JSON object, sent with Content-Type: application/json"
+            message = "expected a JSON object, sent with Content-Type: application/json"
         case "missing":
-            said = "missing"
+            message = "missing"
         case "extra_forbidden":
-            said = "unknown; see /openapi.json for what there is"
+            message = "unknown; /openapi.json lists the known ones"
         case _:
-            said = error["msg"]
-    return f"{place}: {said}"
+            message = error["msg"]
+    return f"{place}: {message}"

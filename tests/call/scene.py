@@ -1,4 +1,4 @@
-"""A stage for the call machine: a virtual clock, a virtual Twilio, and words for what happens."""
+"""A scene for the call machine: a virtual clock, a virtual Twilio, and a method for each event."""
 
 import heapq
 from collections.abc import Callable
@@ -21,7 +21,7 @@ DELTA_MS = 100
 ANSWERS_AFTER_MS = 50
 
 AGENT = Agent("Ada", "Be kind.", limits=Limits(idle_ms=0, longest_call_ms=0))
-"""An agent that leaves the caller alone, so that a story has nothing in it but its own events."""
+"""An agent without idle prompts and longest call, so that only the test's own events count."""
 
 C = TypeVar("C", bound=do.Command)
 
@@ -38,17 +38,18 @@ def agent(
 
 
 class Line:
-    """Twilio at the end of a network: plays what arrives, echoes marks, in virtual time.
-
-    `up_ms`, `down_ms`: one-way delays to Twilio and back; `jitter_ms`: by how much each message may
-    differ from them, though none overtakes another. `echoes`: False loses every mark.
-    """
+    """Twilio at the end of a network: plays what arrives, echoes marks, in virtual time."""
 
     def __init__(self, up_ms: float, down_ms: float, jitter_ms: float, random: Random) -> None:
+        """
+        Args:
+            up_ms, down_ms: One-way delays to Twilio and back.
+            jitter_ms: By how much the delay of a message may differ. No message overtakes another.
+        """
         self.clock = PlaybackClock()
         self.item_ids: list[str] = []  # whose audio each of `clock.media` is
         self.cleared_ms = 0.0  # when the last clear took effect
-        self.echoes = True
+        self.echoes = True  # False: every mark is lost
         self.up_ms, self._down_ms, self._jitter_ms = up_ms, down_ms, jitter_ms
         self._random = random
         self._last_up_ms = self._last_down_ms = 0.0
@@ -80,7 +81,7 @@ class Line:
         return self.clock.due_marks(now_ms)
 
     def heard_bytes(self, item_id: str, at_ms: float) -> int:
-        """How much of an item the caller really heard by then."""
+        """How much of an item the caller heard by then."""
         media = zip(self.item_ids, self.clock.media, strict=True)
         return sum(piece.heard_bytes(at_ms) for whose, piece in media if whose == item_id)
 
@@ -111,8 +112,8 @@ class Scene:
         self.line = Line(up_ms, down_ms, jitter_ms, random or Random(0))
         self.now_ms = 0.0
         self.commands: list[tuple[float, do.Command]] = []
-        self.decisions: list[do.ReportDecision] = []  # kept apart: they are for the log
-        self.answers_ms: int | None = None  # the model answers each request with so much speech
+        self.decisions: list[do.ReportDecision] = []  # kept apart: they go to the log
+        self.answers_ms: int | None = None  # the model responds to each request with so much speech
         self._taken = 0
         self._pending: list[tuple[float, int, Callable[[], object]]] = []
         self._order = count()
@@ -122,7 +123,7 @@ class Scene:
     # --- time -----------------------------------------------------------------------------------
 
     def feed(self, *events: ev.Event) -> list[do.Command]:
-        """These events happen now, in this order. Returns the commands that they bring about."""
+        """These events happen now, in this order. Returns the commands that the machine returns."""
         ordered: list[do.Command] = []
         for event in events:
             self.timeline.event(event, self.now_ms)
@@ -147,13 +148,13 @@ class Scene:
         self.run_until(self.now_ms + ms)
 
     def run_until(self, at_ms: float) -> None:
-        """Let time pass: messages arrive, and the timer fires whenever the machine wants it."""
+        """Let time pass: messages arrive, and the timer fires whenever it is due."""
         while True:
             pending_ms = self._pending[0][0] if self._pending else float("inf")
             due_ms = min(pending_ms, self.machine.next_deadline_ms)
             if due_ms > at_ms:
                 break
-            assert due_ms >= self.now_ms, "the machine wants a timer in the past"
+            assert due_ms >= self.now_ms, "a deadline in the past"
             self.now_ms = due_ms
             if pending_ms <= due_ms:
                 heapq.heappop(self._pending)[2]()
@@ -206,11 +207,11 @@ class Scene:
         return [at_ms for at_ms, command in self.commands if isinstance(command, kind)]
 
     def asked(self) -> list[str]:
-        """The directions of all responses asked for; empty ones are plain answers."""
+        """The directions of all requested responses; empty ones are plain answers."""
         return [request.direction for request in self.all(do.CreateResponse)]
 
     def outputs(self) -> list[str]:
-        """What the model was told of its tools by their calls, in order."""
+        """The outputs of tool calls that the model got, in order."""
         return [answer.output for answer in self.all(do.AddToolOutput)]
 
     def messages(self) -> list[tuple[str, str]]:
@@ -224,7 +225,7 @@ class Scene:
         return self.feed(ev.ModelOpened(), ev.SessionConfigured())
 
     def connect(self) -> "Scene":
-        """Until the caller is on the line and the model is ready, with the round trip measured."""
+        """Connect the caller and configure the session, and let the round trip be measured."""
         self.feed(ev.LegOpened())
         self.configure()
         self.feed(ev.StreamStarted("MZ1"))
@@ -276,7 +277,7 @@ class Scene:
         response_id: str = "resp_1",
         arguments: str = "{}",
     ) -> list[do.Command]:
-        """The response under way asks for a tool."""
+        """The response under way calls a tool."""
         item_id = f"item_{call_id}"
         return self.feed(
             ev.OutputItemAdded(response_id, item_id, "function_call"),
@@ -286,7 +287,7 @@ class Scene:
         )
 
     def tool_response(self, *call_ids: str, response_id: str = "resp_1") -> list[do.Command]:
-        """A response that asks for these tools and nothing else."""
+        """A response that calls these tools and nothing else."""
         commands = self.feed(ev.ResponseCreated(response_id))
         for call_id in call_ids:
             commands += self.call_tool(call_id, response_id=response_id)
@@ -311,7 +312,7 @@ class Scene:
         return commands + (self.feed(ev.CallerTranscribed(item_id, text)) if text else [])
 
     def respond(self, ms: int = 500) -> None:
-        """Answer the response that was asked for last with so much speech."""
+        """Respond to the last request with so much speech."""
         number = next(self._numbers)
         self.answer(ms, f"said_{number}", f"resp_said_{number}")
 

@@ -1,4 +1,4 @@
-"""A scene that checks every promise of the call at every step, and what can happen in it."""
+"""A scene that checks every invariant of a call at every step, and the steps of random calls."""
 
 from collections import Counter
 from dataclasses import replace
@@ -13,8 +13,8 @@ from app.call.exits.redirect import ORDER_MS
 from app.call.exits.tones import SEND_DIGITS
 from app.call.exits.transfer import TRANSFER
 from app.call.model.first_sound import LEAST_MS
-from tests.call.humans import CLERK, MONDAY_NOON_S, NIGHT, SALES, SUPPORT
 from tests.call.scene import Scene, agent
+from tests.call.transfer_scene import CLERK, MONDAY_NOON_S, NIGHT, SALES, SUPPORT
 
 LONGEST_CALL_MS = 600_000
 BUSY = "conversation_already_has_active_response"
@@ -34,19 +34,19 @@ BACK = ev.LegOpened((("user", "A human, please."),), MONDAY_NOON_S, TRANSFER, "c
 CALLED = {
     "end call": ("end_call", "{}"),
     "transfer": (TRANSFER, '{"destination": "Sales", "summary": "Chairs."}'),
-    "transfer to nobody": (TRANSFER, '{"destination": "+493090182002"}'),
+    "unknown destination": (TRANSFER, '{"destination": "+493090182002"}'),
     "press keys": (SEND_DIGITS, '{"digits": "12#"}'),
     "press many keys": (SEND_DIGITS, '{"digits": "' + "1" * 99 + '"}'),
 }
 KEYS = "0#17"
-NAMES = ("Sales", "Support", "Night watch", "Nobody")
+NAMES = ("Sales", "Support", "Night watch", "Unknown")
 
-NOBODY = -1  # asks for a tool before there is a session that could
+NO_SESSION = -1  # a tool call before there is a session that could make it
 
 VOICE_MS = 4000  # a voice that is silent for so long has failed
 TEXTS = ("Yes. ", "I can do that, Dr. Lee, for $4.50", " or so! **Really**", "? 好的。", "\n\n")
 
-SETTLES_MS = 120_000  # for an entry that is asked for, told, not typed, and then the tool
+SETTLES_MS = 120_000  # for a prompt, an entry that is not typed, and then the tool
 
 Step = tuple[float, str, int, int]
 
@@ -59,7 +59,7 @@ STEPS = [
     *["model opened", "configured", "session comes", "session comes", "model lost"],
     *["blocked", "unblocked", "unblocked", "mark", "digit", "timer", "transcribed"],
     *["transfer", "transfer", "press keys", "entry asked", "entry asked", "digit", "digit"],
-    *["transfer to nobody", "press many keys", "operator transfers", "redirect failed", "say"],
+    *["unknown destination", "press many keys", "operator transfers", "redirect failed", "say"],
     *["keys taken", "zero", "written", "written", "text", "text item done", "voice sounds"],
     *["voice sounds", "voice pauses", "voice is done", "voice is done", "voice fails"],
     *["voice cannot say it", "addition refused"],
@@ -76,7 +76,7 @@ SIZES = [1, 7, 160, 800, 8000, 30_000, 200_000]
 
 
 class Story(Scene):
-    """A scene that checks every promise at every step.
+    """A scene that checks every invariant at every step.
 
     Ids belong to a session, as the model's do: the events of a session end with it.
     """
@@ -96,20 +96,20 @@ class Story(Scene):
         self.tool_calls: dict[str, int] = {}  # completed ones and their session
         self.ends = 0
         self._sent = 0  # pieces of audio, before the answer to the last event
-        self.checked = 0  # transfers, for what was heard before them
+        self.checked = 0  # transfers whose last words were checked
         self._calls = count()
         self._faulted: set[str] = set()
         self.muted = False
         self.hung_up = False
-        self.redirect_ms: float | None = None  # when the order that is under way was given
-        self.leaving_ms: float | None = None  # when somebody first wanted the transfer
-        self.records = False  # a machine took the call
-        self.forged = False  # a mark came back that was not reached
+        self.redirect_ms: float | None = None  # when the pending redirect was ordered
+        self.leaving_ms: float | None = None  # when the transfer was first requested
+        self.records = False  # an answering machine records
+        self.forged = False  # a mark came back before it was reached
         self.asked_for: Counter[str] = Counter()  # entries, by tool call
         self.given: Counter[str] = Counter()
         self.secrets: dict[str, bool] = {}
         self.whose: dict[str, str] = {}  # item ids by utterance
-        self.speaking = ""  # the utterance that a voice is at
+        self.speaking = ""  # the utterance that a voice synthesizes
         self.sounded_ms = 0.0
         self.stand_ins: set[str] = set()  # items that replaced others
 
@@ -134,12 +134,12 @@ class Story(Scene):
         return commands
 
     def _is_late(self, event: ev.Event) -> bool:
-        """Whether it is of a session that was closed a moment ago: the shell stopped listening."""
+        """Whether it is of a closed session: the bridge does not pass it on."""
         of = str(getattr(event, "response_id", "") or getattr(event, "item_id", ""))
         return of[:1].isdigit() and not self.belongs(of)
 
     def _announced(self, event: ev.Event) -> None:
-        """What comes of an unknown response is of the one that was asked for."""
+        """An event of an unknown response belongs to the requested one."""
         response_id = getattr(event, "response_id", "")
         if response_id and not isinstance(event, ev.ResponseCreated):
             if self.requested and not self.active and response_id not in self.known:
@@ -165,7 +165,7 @@ class Story(Scene):
                 self.speaking = "" if utterance_id == self.speaking else self.speaking
             case ev.OutputItemDone(kind="function_call", status="completed", call_id=call_id):
                 if not self.machine.over:
-                    session = self.session if self.machine.hears_caller else NOBODY
+                    session = self.session if self.machine.hears_caller else NO_SESSION
                     self.tool_calls.setdefault(call_id, session)
                 if event.name == TRANSFER and self.leaving_ms is None:
                     self.leaving_ms = self.now_ms
@@ -221,7 +221,7 @@ class Story(Scene):
             case do.AddMessage(role="assistant", item_id=stand_in) if stand_in:
                 self.stand_ins.add(stand_in)
             case do.AddToolOutput(_, call_id):
-                assert self.tool_calls[call_id] in (self.session, NOBODY), "of a lost session"
+                assert self.tool_calls[call_id] in (self.session, NO_SESSION), "of a lost session"
             case do.EndLeg():
                 self.ends += 1
             case do.HangUp():
@@ -229,7 +229,7 @@ class Story(Scene):
             case do.TransferCall(_, route):
                 self._redirects()
                 assert route and set(route) <= {each.name for each in HUMANS}
-                self._heard_out(answer)
+                self._heard_to_end(answer)
             case do.PlayDigits():
                 self._redirects()
             case do.MuteCaller() | do.UnmuteCaller():
@@ -240,19 +240,19 @@ class Story(Scene):
                 assert self.given[call_id] <= self.asked_for[call_id], "digits given twice"
                 assert MASK not in digits or self.secrets[call_id]
             case do.AddMessage(_, _, text):
-                assert MASK not in text, "a secret is told"
+                assert MASK not in text, "a secret in a message"
 
     def _redirects(self) -> None:
-        """Twilio is told to go on with other TwiML: once at a time, and not behind a hang-up."""
-        assert not self.hung_up, "an order behind the hang-up"
+        """A redirect to other TwiML: one at a time, and none after a hang-up."""
+        assert not self.hung_up, "a redirect after the hang-up"
         under_way = self.redirect_ms is not None and self.now_ms < self.redirect_ms + ORDER_MS
-        assert not under_way, "two orders under way"
+        assert not under_way, "two redirects under way"
         self.redirect_ms = self.now_ms
 
-    def _heard_out(self, answer: list[do.Command]) -> None:
-        """Whatever was sent to the caller and not cut was heard, unless it never ends."""
+    def _heard_to_end(self, answer: list[do.Command]) -> None:
+        """All audio sent and not interrupted was heard to its end, unless it never ends."""
         begun_ms, self.leaving_ms = self.leaving_ms, None
-        assert begun_ms is not None, "a transfer that nobody wanted"
+        assert begun_ms is not None, "a transfer that was not requested"
         if not self.forged and self.now_ms < begun_ms + LONGEST_MS:
             before = takewhile(lambda each: not isinstance(each, do.TransferCall), answer)
             sent = self._sent + sum(isinstance(each, do.PlayAudio) for each in before)
@@ -261,11 +261,11 @@ class Story(Scene):
             self.checked += 1
 
     def belongs(self, item_id: str) -> bool:
-        """Whether the present session knows this item."""
+        """Whether the current session knows this item."""
         return item_id.removeprefix("item_").startswith(f"{self.session}.")
 
     def _voice_times_out(self) -> None:
-        """The shell's promise: whoever is asked to speak ends, in success or not."""
+        """The bridge ends every utterance, with success or not."""
         if not self.speaking:
             return
         if self.now_ms >= self.sounded_ms + VOICE_MS:
@@ -279,14 +279,14 @@ class Story(Scene):
         gap_ms, what, number, size = step
         self.run(gap_ms)
         if what == "leg opened again" and self.machine.over:
-            return  # that is another leg, with a machine of its own
+            return  # another leg has a machine of its own
         if what in ("answer", "answer in full", "caller turn") and number < 3:
-            self.turn += 1  # else it is one that there was already
+            self.turn += 1  # else an id that came already
         turn = self.turn - number // 2
         response_id = f"{self.session}.resp_{turn}"
         item_id = f"{self.session}.item_{turn}{'ab'[number % 2]}"
         user_id = f"{self.session}.user_{turn}"
-        if self.records:  # from here on it matters which response is which: none comes twice
+        if self.records:  # from now on no response id comes twice
             response_id, item_id = (f"{of}.{next(self._calls)}" for of in (response_id, item_id))
         match what:
             case "answer in full":
@@ -300,9 +300,9 @@ class Story(Scene):
                 self.fall_silent(user_id, "Well.")
             case "tool" | "end call" | "press keys" | "press many keys":
                 self._call(what, number, size, response_id)
-            case "transfer" | "transfer to nobody":
+            case "transfer" | "unknown destination":
                 self._call(what, number, size, response_id)
-                if number > 1:  # the response is over, and the caller listens to it
+                if number > 1:  # the response is over, and still plays
                     self.feed(ev.ResponseDone(self.active or response_id, "completed"))
                     self.run(size / 8)
             case "zero":
@@ -343,7 +343,7 @@ class Story(Scene):
         self.call_tool(call_id, name, self.active or response_id, arguments)
 
     def _masked(self, key: str) -> str:
-        """A key as the machine may be told of it."""
+        """A key as the bridge passes it on."""
         return MASK if key != "#" and self.machine.masks_keys(self.now_ms) else key
 
     def _refuse_truncation(self) -> None:
@@ -414,10 +414,10 @@ class Story(Scene):
         }
         return events[what]
 
-    # --- what must be true of the whole ---------------------------------------------------------
+    # --- invariants of the whole call -----------------------------------------------------------
 
     def check_tools(self) -> None:
-        """Each call was answered once: to the session that asked, or in words to a later one."""
+        """Each call was answered once: to its own session, or as a message to a later one."""
         outputs = Counter(answer.call_id for answer in self.all(do.AddToolOutput))
         assert all(times == 1 for times in outputs.values())
         said = " ".join(message.text for message in self.all(do.AddMessage))
@@ -427,7 +427,7 @@ class Story(Scene):
             if self.machine.over or not answers:
                 continue
             if session == self.session:
-                assert outputs[call_id] == 1, "its own session was never told"
+                assert outputs[call_id] == 1, "its own session has no answer"
             elif self.machine.hears_caller and not outputs[call_id]:
                 name, text = answers[0].detail["name"], answers[0].text
-                assert f"Result of {name}: {text}" in said, "no session was told"
+                assert f"Result of {name}: {text}" in said, "no session has the answer"

@@ -1,4 +1,4 @@
-"""The caller speaks while the agent does: it stops, and the model learns what was heard."""
+"""Barge-in: the caller speaks, the agent stops, and the session is truncated to what was heard."""
 
 import pytest
 
@@ -25,7 +25,7 @@ def cuts(commands: list[do.Command]) -> list[tuple[str, int]]:
     ]
 
 
-def test_the_caller_interrupts_and_the_model_is_told_what_was_heard(scene: Scene) -> None:
+def test_a_barge_in_clears_twilio_and_truncates_to_what_was_heard(scene: Scene) -> None:
     scene.begin()
     scene.audio(5000)
     scene.run(1230)
@@ -34,7 +34,7 @@ def test_the_caller_interrupts_and_the_model_is_told_what_was_heard(scene: Scene
     assert cuts(stopped) == [("item_1", 1230)]
 
 
-def test_an_answer_is_cut_long_after_the_model_was_done_with_it(scene: Scene) -> None:
+def test_a_response_is_truncated_long_after_it_was_done(scene: Scene) -> None:
     scene.answer(20_000)
     scene.run(12_345)
     stopped = scene.speak()
@@ -42,7 +42,7 @@ def test_an_answer_is_cut_long_after_the_model_was_done_with_it(scene: Scene) ->
     assert cuts(stopped) == [("item_1", 12_345)]
 
 
-def test_each_queued_item_is_cut_where_it_was(scene: Scene) -> None:
+def test_each_queued_item_is_truncated_or_deleted(scene: Scene) -> None:
     scene.answer(1000)
     scene.answer(1000, "item_2", "resp_2")
     scene.answer(1000, "item_3", "resp_3")
@@ -52,7 +52,7 @@ def test_each_queued_item_is_cut_where_it_was(scene: Scene) -> None:
     assert cuts(stopped) == [("item_2", 500), ("item_3", 0)]
 
 
-def test_nothing_is_sent_when_everything_was_heard(scene: Scene) -> None:
+def test_nothing_is_cleared_when_everything_was_heard(scene: Scene) -> None:
     scene.answer(1000)
     scene.run(1500)
     assert scene.speak() == []
@@ -96,7 +96,7 @@ def test_an_item_that_was_begun_but_has_no_audio_is_deleted(scene: Scene) -> Non
     assert scene.audio(300) == []
 
 
-def test_an_unfinished_item_is_cut_though_its_audio_ran_dry(scene: Scene) -> None:
+def test_an_incomplete_item_is_truncated_though_all_its_audio_played(scene: Scene) -> None:
     scene.begin()
     scene.audio(1000)
     scene.run(4000)
@@ -105,7 +105,7 @@ def test_an_unfinished_item_is_cut_though_its_audio_ran_dry(scene: Scene) -> Non
     assert scene.audio(500) == []
 
 
-def test_a_second_interruption_cuts_only_what_came_since(scene: Scene) -> None:
+def test_a_second_barge_in_truncates_only_what_came_since(scene: Scene) -> None:
     scene.answer(5000)
     scene.run(1000)
     scene.speak()
@@ -115,7 +115,7 @@ def test_a_second_interruption_cuts_only_what_came_since(scene: Scene) -> None:
     assert cuts(scene.speak("user_2")) == [("item_2", 700)]
 
 
-def test_speech_said_twice_to_begin_cuts_once(scene: Scene) -> None:
+def test_a_repeated_speech_started_truncates_once(scene: Scene) -> None:
     scene.answer(5000)
     scene.run(1000)
     scene.speak()
@@ -140,8 +140,8 @@ def test_a_response_created_after_the_caller_began_is_cancelled() -> None:
     assert created == [do.CancelResponse("bridge_3", "resp_1")]
 
 
-def test_what_a_cancelled_response_says_before_it_hears_of_it_is_deleted() -> None:
-    """The cancellation is on its way while the first words come: nobody hears them."""
+def test_what_a_response_says_before_its_cancellation_arrives_is_deleted() -> None:
+    """The cancellation is on its way while the first words come: the caller does not hear them."""
     scene = Scene(agent(greeting="Hello."), up_ms=0, down_ms=0).connect()
     scene.speak()
     begun = scene.begin()
@@ -200,7 +200,7 @@ def test_a_caller_who_cannot_interrupt_is_answered_when_the_agent_has_ended() ->
     assert scene.all(do.CreateResponse) == [do.CreateResponse("bridge_2")]
 
 
-def test_a_truncation_that_is_too_long_is_asked_for_again_at_the_length_it_names(
+def test_a_truncation_beyond_the_audio_is_retried_at_the_length_that_the_error_names(
     scene: Scene,
 ) -> None:
     scene.answer(5000)
@@ -217,7 +217,7 @@ def test_a_truncation_that_is_too_long_is_asked_for_again_at_the_length_it_names
     "message",
     ["Audio content of 0ms is already shorter than 1500ms", "Only model output audio messages …"],
 )
-def test_a_truncation_refused_for_another_reason_is_left_alone(scene: Scene, message: str) -> None:
+def test_a_truncation_refused_for_another_reason_is_not_retried(scene: Scene, message: str) -> None:
     scene.answer(5000)
     scene.run(1500)
     truncation = scene.speak()[-1]
@@ -226,14 +226,14 @@ def test_a_truncation_refused_for_another_reason_is_left_alone(scene: Scene, mes
     assert not scene.machine.over
 
 
-@pytest.mark.parametrize("cause", [None, "", "bridge_1", "nobody"])
-def test_no_error_of_the_model_ends_the_call(scene: Scene, cause: str | None) -> None:
+@pytest.mark.parametrize("cause", [None, "", "bridge_1", "unknown"])
+def test_no_error_event_ends_the_call(scene: Scene, cause: str | None) -> None:
     scene.answer(1000)
     assert scene.feed(ev.ModelFaulted("server_error", "sorry", cause)) == []
     assert scene.machine.hears_caller and not scene.machine.over
 
 
-def test_what_the_model_confirms_changes_nothing(scene: Scene) -> None:
+def test_confirmations_of_the_session_change_nothing(scene: Scene) -> None:
     scene.answer(1000)
     assert scene.feed(ev.ItemTruncated("item_1", 500), ev.ItemDeleted("item_1")) == []
     assert scene.feed(ev.SessionCreated("sess_1", 1), ev.CallerAudioForwarded(50, 8000)) == []

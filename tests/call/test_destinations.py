@@ -1,4 +1,4 @@
-"""When the humans are in, and whom to try when one of them is not."""
+"""Opening hours of destinations, and the route of a transfer when one of them is closed."""
 
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -20,7 +20,7 @@ def at(day: int, clock: str, month: int = 1) -> float:
     return datetime(2029, month, day, hour, minute, tzinfo=BERLIN).timestamp()
 
 
-def test_somebody_without_hours_is_always_in() -> None:
+def test_a_destination_without_hours_is_always_open() -> None:
     assert Hours().is_open(at(7, "03:00"))
     assert Hours().opens_next(at(7, "03:00")) is None
     assert Hours().in_words() == ""
@@ -68,13 +68,13 @@ def test_a_bar_is_open_past_midnight() -> None:
         (7, "23:59", "Monday 09:00"),
     ],
 )
-def test_who_is_closed_says_when_they_open(day: int, clock: str, opens: str) -> None:
+def test_a_closed_destination_says_when_it_opens(day: int, clock: str, opens: str) -> None:
     moment = OFFICE.opens_next(at(day, clock))
     assert moment is not None
     assert f"{moment:%A %H:%M}" == opens
 
 
-def test_who_opens_once_a_week_opens_a_week_later() -> None:
+def test_a_destination_that_opens_once_a_week_opens_a_week_later() -> None:
     moment = Hours("Europe/Berlin", ((0, 540, 600),)).opens_next(at(1, "10:00"))
     assert moment is not None
     assert moment.timestamp() == at(8, "09:00")
@@ -105,17 +105,17 @@ def test_who_opens_once_a_week_opens_a_week_later() -> None:
         ),
     ],
 )
-def test_hours_are_told_as_people_tell_them(hours: Hours, words: str) -> None:
+def test_hours_are_told_in_words(hours: Hours, words: str) -> None:
     assert hours.in_words() == words
 
 
-def test_those_who_are_closed_are_not_tried() -> None:
+def test_a_route_skips_closed_destinations() -> None:
     orders = Destination("orders", "+14155550101", hours=OFFICE, then=("bar", "front desk"))
     bar = Destination("bar", "+14155550102", hours=BAR, then=("orders",))
     desk = Destination("front desk", "sip:desk@example.com")
-    everybody = (desk, orders, bar)
-    assert route_to("orders", everybody, at(1, "10:00")) == ("orders", "front desk")
-    assert route_to("orders", everybody, at(5, "23:00")) == ("bar", "front desk")
-    assert route_to("bar", everybody, at(1, "10:00")) == ("orders",)
-    assert route_to("bar", everybody, at(7, "12:00")) == ()
-    assert route_to("front desk", everybody, at(7, "12:00")) == ("front desk",)
+    everyone = (desk, orders, bar)
+    assert route_to("orders", everyone, at(1, "10:00")) == ("orders", "front desk")
+    assert route_to("orders", everyone, at(5, "23:00")) == ("bar", "front desk")
+    assert route_to("bar", everyone, at(1, "10:00")) == ("orders",)
+    assert route_to("bar", everyone, at(7, "12:00")) == ()
+    assert route_to("front desk", everyone, at(7, "12:00")) == ("front desk",)

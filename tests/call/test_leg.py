@@ -1,4 +1,4 @@
-"""A leg begins once, ends once, and lets go of everything."""
+"""A leg begins once, ends once, and releases everything."""
 
 from collections.abc import Callable
 
@@ -100,7 +100,7 @@ def test_a_stream_that_ends_at_any_moment_ends_the_leg_once(
     assert len(scene.all(do.EndLeg)) == 1
 
 
-def test_a_leg_that_nobody_claims_ends_after_half_a_minute() -> None:
+def test_a_leg_whose_stream_never_starts_ends_after_half_a_minute() -> None:
     scene = Scene(agent(greeting="Hello."))
     scene.feed(ev.LegOpened())
     scene.configure()
@@ -112,7 +112,7 @@ def test_a_leg_that_nobody_claims_ends_after_half_a_minute() -> None:
     assert scene.machine.transcript(scene.now_ms) == []
 
 
-def test_a_leg_that_nobody_claims_and_no_model_serves_still_ends() -> None:
+def test_a_leg_without_a_stream_and_without_a_model_still_ends() -> None:
     scene = Scene()
     scene.feed(ev.LegOpened())
     for _ in range(100):
@@ -134,5 +134,5 @@ def test_the_caller_ended_it() -> None:
     assert scene.machine.ended_by == "caller" and not scene.machine.without_model
 
 
-def test_nothing_waits_when_nothing_is_due() -> None:
+def test_there_is_no_deadline_when_nothing_is_due() -> None:
     assert Scene().connect().machine.next_deadline_ms == NEVER

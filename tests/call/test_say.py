@@ -1,12 +1,12 @@
-"""Words that somebody else chose: the agent says exactly these, when it is its turn."""
+"""SayRequested: the agent says exactly these words, when it is its turn."""
 
 import pytest
 
 from app.call import commands as do
 from app.call import events as ev
 from app.call import prompts
-from tests.call.humans import hand_over, staffed
 from tests.call.scene import Scene, agent
+from tests.call.transfer_scene import call_transfer, transfer_scene
 
 WORDS = "Your taxi is there."
 SAY = prompts.say(WORDS)
@@ -68,12 +68,12 @@ def test_words_whose_session_is_lost_are_said_by_the_next(scene: Scene) -> None:
 
 
 def test_words_are_not_said_into_a_transfer_nor_into_a_goodbye() -> None:
-    scene = staffed()
-    hand_over(scene)
+    scene = transfer_scene()
+    call_transfer(scene)
     scene.feed(ev.SayRequested(WORDS))
     scene.run(5000)
     assert len(scene.all(do.TransferCall)) == 1 and scene.asked() == []
-    scene = staffed()
+    scene = transfer_scene()
     scene.begin()
     scene.audio(1000)
     scene.call_tool("call_1", "end_call")

@@ -1,4 +1,4 @@
-"""The timeline tells the call, and played again it gives the same commands."""
+"""The timeline records the call, and its replay gives the same commands."""
 
 import json
 from typing import Any, get_args
@@ -13,8 +13,8 @@ from app.call.exits.transfer import TRANSFER
 from app.call.timeline import Timeline, TimelineEntry, ordered, replay
 from app.call.usage import Usage
 from app.call.words.pause_alignment import Pace
-from tests.call.humans import HUMANS, MONDAY_NOON_S, hand_over, staffed
 from tests.call.scene import Scene, agent
+from tests.call.transfer_scene import HUMANS, MONDAY_NOON_S, call_transfer, transfer_scene
 
 
 def long_story() -> tuple[Scene, list[TimelineEntry]]:
@@ -46,11 +46,11 @@ def long_story() -> tuple[Scene, list[TimelineEntry]]:
     return scene, entries + scene.timeline.take()
 
 
-def test_a_call_played_again_gives_the_same_commands() -> None:
+def test_a_replayed_call_gives_the_same_commands() -> None:
     scene, entries = long_story()
     recorded = ordered(entries)
     assert len(recorded) == len(scene.commands) > 30
-    assert replay(scene.agent, entries) == recorded
+    assert replay(lambda _: scene.agent, entries) == recorded
 
 
 def stored(entry: TimelineEntry) -> TimelineEntry:
@@ -59,9 +59,9 @@ def stored(entry: TimelineEntry) -> TimelineEntry:
     return TimelineEntry.from_data(entry.at_ms, entry.kind, entry.name, data)
 
 
-def handed_over() -> Scene:
-    """Two legs: keys, a secret, a transfer that fails, one that is taken, and the way back."""
-    scene = staffed()
+def transferred() -> Scene:
+    """Two legs: keys, a secret entry, a transfer that fails, one that is accepted, and a resume."""
+    scene = transfer_scene()
     scene.feed(ev.SayRequested("Hello."))
     scene.respond()
     scene.press("42#", 200)
@@ -74,7 +74,7 @@ def handed_over() -> Scene:
     scene.feed(ev.ToolReturned("call_1", "welcome"), ev.ToolOutputTaken("call_1"))
     scene.respond()
     scene.run(3000)
-    hand_over(scene, call_id="call_2", item_id="item_2", response_id="resp_2")
+    call_transfer(scene, call_id="call_2", item_id="item_2", response_id="resp_2")
     scene.run(3000)
     scene.feed(ev.RedirectFailed("status 503"), ev.ToolOutputTaken("call_2"))
     scene.respond()
@@ -100,14 +100,14 @@ def handed_over() -> Scene:
     return scene
 
 
-def test_a_call_that_was_handed_over_played_again_gives_the_same_commands() -> None:
-    scene = handed_over()
+def test_a_replayed_call_with_a_transfer_gives_the_same_commands() -> None:
+    scene = transferred()
     entries = [stored(entry) for entry in scene.timeline.take()]
     recorded = ordered(entries)
     names = {name for _, name, _ in recorded}
     assert {"TransferCall", "MuteCaller", "UnmuteCaller", "GiveDigits", "HangUp"} <= names
     assert len(recorded) == len(scene.commands)
-    assert replay(scene.agent, entries) == recorded
+    assert replay(lambda _: scene.agent, entries) == recorded
 
 
 @pytest.mark.parametrize("kind", get_args(ev.Event), ids=lambda kind: kind.__name__)
@@ -131,14 +131,14 @@ def test_every_event_comes_back_from_the_store_as_it_was(kind: type[ev.Event]) -
 
 
 def test_a_secret_is_in_no_entry() -> None:
-    scene = handed_over()
+    scene = transferred()
     pressed = [e.data["digit"] for e in scene.timeline.take() if e.name == "DigitPressed"]
     assert pressed == [*"42#", *MASK * 4, "0"]
 
 
-def test_a_change_in_what_is_done_shows() -> None:
+def test_a_replay_shows_a_changed_command() -> None:
     _, entries = long_story()
-    assert replay(agent(greeting="Good evening."), entries) != ordered(entries)
+    assert replay(lambda _: agent(greeting="Good evening."), entries) != ordered(entries)
 
 
 def test_a_run_of_audio_is_one_entry_with_its_pieces() -> None:
@@ -159,7 +159,7 @@ def test_a_run_of_audio_is_one_entry_with_its_pieces() -> None:
     assert [piece[0] for piece in marks.pieces] == [3, 6, 9]
 
 
-def test_something_else_ends_a_run() -> None:
+def test_another_event_ends_a_run() -> None:
     timeline = Timeline()
     piece = ev.TranscriptReceived("item_1", "Hel")
     timeline.event(piece, 1.0)
@@ -179,7 +179,7 @@ def test_no_audio_is_kept_only_its_size() -> None:
     assert "c2VjcmV0" not in repr(timeline.take())
 
 
-def test_what_was_taken_is_gone_and_what_follows_stands_alone() -> None:
+def test_taken_entries_are_gone_and_the_next_run_is_a_new_entry() -> None:
     timeline = Timeline()
     timeline.event(ev.AudioReceived("resp_1", "item_1", "", 800), 1.0)
     assert len(timeline.take()) == 1 and timeline.take() == []
@@ -187,7 +187,7 @@ def test_what_was_taken_is_gone_and_what_follows_stands_alone() -> None:
     assert [entry.pieces for entry in timeline.take()] == [[(2, 2.0, 160)]]
 
 
-def test_a_timeline_that_nobody_takes_stays_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_timeline_that_is_never_taken_stays_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timelines, "MOST_ENTRIES", 3)
     timeline = Timeline()
     for digit in "12345":

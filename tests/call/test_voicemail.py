@@ -1,4 +1,4 @@
-"""An answering machine took the call: it keeps our message, or we hang up; it is no caller."""
+"""An answering machine answered: the agent leaves a message or hangs up, and ignores its sounds."""
 
 from collections.abc import Callable
 
@@ -8,8 +8,8 @@ from app.call import commands as do
 from app.call import events as ev
 from app.call import prompts
 from app.call.exits.last_words import GUARD_MS
-from tests.call.humans import HUMANS, hand_over, staffed
 from tests.call.scene import Scene, agent
+from tests.call.transfer_scene import HUMANS, call_transfer, transfer_scene
 
 MESSAGE = "Your table is booked. Goodbye."
 MESSAGE_DIRECTION = prompts.voicemail(MESSAGE)
@@ -29,7 +29,7 @@ def leave(scene: Scene, ms: int = 3000, number: int = 9) -> None:
 
 
 def assert_left(scene: Scene, ms: int = 3000, number: int = 9) -> None:
-    """The whole message was heard, and nothing else behind the beep; then the call was ended."""
+    """The whole message was heard, and nothing else after the beep; then the call was hung up."""
     (at_ms,) = scene.when(do.HangUp)
     assert scene.all(do.HangUp) == [do.HangUp("voicemail")]
     assert scene.line.heard_bytes(f"message_{number}", at_ms) == ms * 8
@@ -55,7 +55,7 @@ def test_a_message_is_heard_to_its_last_mark_before_the_hang_up(scene: Scene) ->
     assert scene.machine.ended_by == "voicemail"
 
 
-def test_a_verdict_before_the_stream_leaves_the_message_when_it_is_there() -> None:
+def test_a_voicemail_verdict_before_the_stream_leaves_the_message_when_it_is_there() -> None:
     scene = Scene(agent(greeting="Hello."), up_ms=50, down_ms=50)
     scene.feed(ev.LegOpened(), REACHED)
     scene.configure()
@@ -68,7 +68,7 @@ def test_a_verdict_before_the_stream_leaves_the_message_when_it_is_there() -> No
     assert_left(scene)
 
 
-def test_a_verdict_during_the_greeting_cuts_it() -> None:
+def test_a_voicemail_verdict_during_the_greeting_cuts_it() -> None:
     scene = Scene(agent(greeting="Hello."), up_ms=50, down_ms=50).connect()
     scene.begin()
     scene.audio(4000)
@@ -84,7 +84,7 @@ def test_a_verdict_during_the_greeting_cuts_it() -> None:
     assert scene.line.heard_bytes("item_1", scene.now_ms) < 1200 * 8
 
 
-def test_a_greeting_that_was_asked_for_before_the_verdict_is_not_heard_behind_the_beep() -> None:
+def test_a_greeting_that_was_asked_for_before_the_verdict_is_not_heard_after_the_beep() -> None:
     scene = Scene(agent(greeting="Hello."), up_ms=50, down_ms=50).connect()
     assert len(scene.asked()) == 1
     scene.feed(REACHED)
@@ -96,7 +96,7 @@ def test_a_greeting_that_was_asked_for_before_the_verdict_is_not_heard_behind_th
     assert scene.line.heard_bytes("item_1", scene.now_ms) == 0
 
 
-def test_a_verdict_in_the_middle_of_an_answer_cuts_it(scene: Scene) -> None:
+def test_a_voicemail_verdict_in_the_middle_of_an_answer_cuts_it(scene: Scene) -> None:
     scene.speak()
     scene.fall_silent(text="You have reached the Smiths.")
     scene.begin()
@@ -109,19 +109,21 @@ def test_a_verdict_in_the_middle_of_an_answer_cuts_it(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("message", ["", MESSAGE])
-def test_a_verdict_after_the_hang_up_changes_nothing(scene: Scene, message: str) -> None:
+def test_a_voicemail_verdict_after_the_hang_up_changes_nothing(scene: Scene, message: str) -> None:
     scene.feed(ev.HangUpRequested("operator"))
     assert scene.feed(ev.VoicemailReached(message)) == []
     scene.feed(ev.StreamEnded("stop"))
     assert scene.machine.ended_by == "operator"
 
 
-def test_a_verdict_after_the_end_changes_nothing(scene: Scene) -> None:
+def test_a_voicemail_verdict_after_the_end_changes_nothing(scene: Scene) -> None:
     scene.feed(ev.StreamEnded("stop"))
     assert scene.feed(REACHED) == []
 
 
-def test_a_verdict_that_comes_twice_does_not_begin_the_message_again(scene: Scene) -> None:
+def test_a_voicemail_verdict_that_comes_twice_does_not_begin_the_message_again(
+    scene: Scene,
+) -> None:
     scene.feed(REACHED)
     scene.answer(3000, "message_9", "resp_9")
     scene.run(1500)
@@ -147,7 +149,7 @@ def test_no_message_before_the_stream_is_a_hang_up_at_once() -> None:
     assert scene.asked() == []
 
 
-# --- the machine is no caller -------------------------------------------------------------------
+# --- the answering machine is no caller ---------------------------------------------------------
 
 
 def test_the_machines_sound_is_kept_from_the_model(scene: Scene) -> None:
@@ -179,13 +181,13 @@ def test_the_machines_keys_do_not_cut_the_message(scene: Scene) -> None:
 
 
 def test_an_answer_to_the_machines_words_is_never_heard(scene: Scene) -> None:
-    """Its greeting was still being heard when the verdict came."""
+    """Its greeting was still playing when VoicemailReached came."""
     scene.speak()
     scene.feed(REACHED)
     scene.fall_silent(text="Please leave a message after the beep.")
-    assert scene.asked() == [MESSAGE_DIRECTION]  # the beep is behind us: no time to lose
+    assert scene.asked() == [MESSAGE_DIRECTION]  # it records already: request the message at once
     request = scene.all(do.CreateResponse)[-1]
-    scene.feed(ev.ResponseCreated("resp_1"))  # turn detection's, taken for ours for a moment
+    scene.feed(ev.ResponseCreated("resp_1"))  # turn detection's, mistaken for it
     scene.feed(ev.ModelFaulted(BUSY, "busy", request.event_id))
     assert [cancel.response_id for cancel in scene.all(do.CancelResponse)] == ["resp_1"]
     scene.audio(1000)
@@ -248,8 +250,8 @@ def test_an_error_of_something_else_does_not_cut_the_message(scene: Scene) -> No
     assert_left(scene)
 
 
-def test_nobody_at_a_machine_is_asked_whether_they_are_there() -> None:
-    scene = staffed()
+def test_an_answering_machine_is_not_asked_whether_it_is_there() -> None:
+    scene = transfer_scene()
     scene.feed(REACHED)
     scene.run(3000)
     assert scene.asked() == [MESSAGE_DIRECTION]
@@ -266,7 +268,7 @@ def goodbye(scene: Scene) -> None:
 
 
 def transferring(scene: Scene) -> None:
-    hand_over(scene, 3000)
+    call_transfer(scene, 3000)
 
 
 def typing(scene: Scene) -> None:
@@ -279,7 +281,7 @@ def tool(scene: Scene) -> None:
 
 @pytest.mark.parametrize("moment", [goodbye, transferring, typing, tool])
 def test_a_message_is_left_whatever_was_going_on(moment: Callable[[Scene], None]) -> None:
-    scene = staffed(HUMANS)
+    scene = transfer_scene(HUMANS)
     moment(scene)
     scene.run(500)
     scene.feed(REACHED)
@@ -293,8 +295,8 @@ def test_a_message_is_left_whatever_was_going_on(moment: Callable[[Scene], None]
 
 
 def test_a_transfer_is_not_made_to_a_machine_that_is_hung_up_on() -> None:
-    scene = staffed()
-    hand_over(scene)
+    scene = transfer_scene()
+    call_transfer(scene)
     scene.run(500)
     assert do.HangUp("voicemail") in scene.feed(ev.VoicemailReached())
     assert scene.outputs() == [prompts.END_ALREADY]
@@ -305,7 +307,7 @@ def test_a_transfer_is_not_made_to_a_machine_that_is_hung_up_on() -> None:
 # --- the model is down --------------------------------------------------------------------------
 
 
-def test_a_message_waits_for_a_model_that_comes_back(scene: Scene) -> None:
+def test_a_message_waits_for_a_model_that_reconnects(scene: Scene) -> None:
     scene.feed(ev.ModelLost("gone"), REACHED)
     scene.run(1500)
     scene.configure()

@@ -17,7 +17,7 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from app.cli import call as call_cli
-from app.cli.call import NotPlaced, Service, place_and_watch
+from app.cli.call import Service, ServiceError, place_and_watch
 from app.cli.call_screen import Screen
 from tests.ports import free_port
 
@@ -43,18 +43,18 @@ OVER = record(
 )
 
 
-class Phone:
-    """Answers `POST /calls`, and then each look at the call with the next of `looks`, the last one
-    again and again: a record, or a status that it fails with."""
+class FakeService:
+    """Answers `POST /calls`, and each `GET` of the call with the next of `answers`: a record, or an
+    error status. The last one repeats."""
 
-    def __init__(self, *looks: dict[str, Any] | int) -> None:
-        self.looks = list(looks)
+    def __init__(self, *answers: dict[str, Any] | int) -> None:
+        self.answers = list(answers)
         self.placing: web.Response | None = None
         self.orders: list[dict[str, Any]] = []
-        self.looked = 0
+        self.polls = 0
         self.app = web.Application()
         self.app.router.add_post("/calls", self._place)
-        self.app.router.add_get("/calls/{sid}", self._look)
+        self.app.router.add_get("/calls/{sid}", self._get)
 
     async def _place(self, request: web.Request) -> web.Response:
         if request.headers.get("Authorization") != f"Bearer {TOKEN}":
@@ -62,11 +62,11 @@ class Phone:
         self.orders.append(await request.json())
         return self.placing or web.json_response({"call_sid": "CA1"}, status=201)
 
-    async def _look(self, request: web.Request) -> web.Response:
+    async def _get(self, request: web.Request) -> web.Response:
         assert request.match_info["sid"] == "CA1"
-        self.looked += 1
-        look = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
-        return problem(look, "not now") if isinstance(look, int) else web.json_response(look)
+        self.polls += 1
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        return problem(answer, "not now") if isinstance(answer, int) else web.json_response(answer)
 
 
 def problem(status: int, detail: str) -> web.Response:
@@ -75,7 +75,7 @@ def problem(status: int, detail: str) -> web.Response:
 
 
 class Terminal:
-    """A screen and what stands on it."""
+    """A screen, and the lines on it."""
 
     def __init__(self) -> None:
         self._file = io.StringIO()
@@ -91,20 +91,24 @@ def terminal() -> Terminal:
     return Terminal()
 
 
-async def watch(phone: Phone, terminal: Terminal, *, token: str = TOKEN, **options: Any) -> bool:
+async def watch(
+    service: FakeService, terminal: Terminal, *, token: str = TOKEN, **options: Any
+) -> bool:
     order = {"to": NUMBER}
-    async with TestServer(phone.app) as server:
-        service = Service(str(server.make_url("/")), token)
-        return await place_and_watch(service, order, terminal.screen, look_every_s=0, **options)
+    async with TestServer(service.app) as server:
+        client = Service(str(server.make_url("/")), token)
+        return await place_and_watch(client, order, terminal.screen, poll_every_s=0, **options)
 
 
-# --- watched --------------------------------------------------------------------------------------
+# --- following a call -----------------------------------------------------------------------------
 
 
-async def test_a_call_is_shown_from_the_first_ring_to_the_last_word(terminal: Terminal) -> None:
+async def test_a_call_is_shown_from_queued_to_completed(terminal: Terminal) -> None:
     talking = record("in-progress", HELLO, answered_by="human")
-    phone = Phone(404, record("queued"), record("ringing"), record("ringing"), talking, OVER)
-    assert await watch(phone, terminal)
+    service = FakeService(
+        404, record("queued"), record("ringing"), record("ringing"), talking, OVER
+    )
+    assert await watch(service, terminal)
     assert terminal.lines == [
         f"CA1 to {NUMBER}",
         "queued",
@@ -118,8 +122,8 @@ async def test_a_call_is_shown_from_the_first_ring_to_the_last_word(terminal: Te
     ]
 
 
-async def test_what_is_still_being_said_waits_until_it_is_said(terminal: Terminal) -> None:
-    phone = Phone(
+async def test_a_turn_that_is_still_heard_is_shown_when_it_is_complete(terminal: Terminal) -> None:
+    service = FakeService(
         record("in-progress", turn("assistant", "Hello", 3900.0, cut=True)),
         record("in-progress", turn("assistant", "Hello Ann,", 3900.0, cut=True)),
         record("in-progress", HELLO, turn("user", "", 6100.0, complete=False)),
@@ -127,7 +131,7 @@ async def test_what_is_still_being_said_waits_until_it_is_said(terminal: Termina
         record("in-progress", HELLO, THANKS),
         OVER,
     )
-    await watch(phone, terminal)
+    await watch(service, terminal)
     said = [line for line in terminal.lines if line.startswith("0:")]
     assert said[:2] == [
         "0:03.9 agent Hello Ann, your table is ready.",
@@ -135,73 +139,75 @@ async def test_what_is_still_being_said_waits_until_it_is_said(terminal: Termina
     ]
 
 
-async def test_words_after_a_long_breath_are_shown_too(terminal: Terminal) -> None:
+async def test_a_turn_that_grows_after_a_pause_is_continued(terminal: Terminal) -> None:
     begun = record("in-progress", turn("assistant", "Hello Ann,", 3900.0))
-    phone = Phone(begun, begun, OVER)
-    await watch(phone, terminal)
+    service = FakeService(begun, begun, OVER)
+    await watch(service, terminal)
     assert "0:03.9 agent Hello Ann," in terminal.lines
     assert "0:03.9 agent …your table is ready." in terminal.lines
 
 
 @pytest.mark.parametrize("status", ["busy", "no-answer", "failed", "canceled"])
-async def test_a_call_that_nobody_takes_says_so(terminal: Terminal, status: str) -> None:
-    phone = Phone(record("ringing"), record(status))
-    assert not await watch(phone, terminal)
+async def test_a_call_that_is_not_answered_shows_its_status(
+    terminal: Terminal, status: str
+) -> None:
+    service = FakeService(record("ringing"), record(status))
+    assert not await watch(service, terminal)
     assert terminal.lines[-2:] == ["ringing", status]
 
 
-async def test_the_last_words_come_after_the_end(terminal: Terminal) -> None:
-    phone = Phone(record("completed", HELLO), OVER)
-    await watch(phone, terminal)
+async def test_turns_written_after_the_end_of_the_call_are_shown(terminal: Terminal) -> None:
+    service = FakeService(record("completed", HELLO), OVER)
+    await watch(service, terminal)
     assert "0:06.1 callee Thank you!" in terminal.lines
     assert terminal.lines.count("completed after 0:12.2, ended by the agent") == 1
 
 
 async def test_a_transfer_is_shown(terminal: Terminal) -> None:
     handed = record("completed", transfers=[{"destination": "kitchen", "outcome": "accepted"}])
-    await watch(Phone(handed), terminal)
+    await watch(FakeService(handed), terminal)
     assert "transfer destination: kitchen, outcome: accepted" in terminal.lines
 
 
-async def test_words_are_no_markup(terminal: Terminal) -> None:
-    await watch(Phone(record("completed", turn("user", "[bold]so[/] [/x]", 0.0))), terminal)
+async def test_brackets_in_a_transcript_are_not_markup(terminal: Terminal) -> None:
+    await watch(FakeService(record("completed", turn("user", "[bold]so[/] [/x]", 0.0))), terminal)
     assert "0:00.0 callee [bold]so[/] [/x]" in terminal.lines
 
 
-async def test_a_service_that_fails_for_a_while_is_waited_for(terminal: Terminal) -> None:
-    failing = [503] * call_cli.MOST_FAILED_LOOKS
-    assert await watch(Phone(*failing, record("ringing"), *failing, OVER), terminal)
+async def test_failed_polls_are_retried(terminal: Terminal) -> None:
+    failing = [503] * call_cli.MOST_FAILED_POLLS
+    assert await watch(FakeService(*failing, record("ringing"), *failing, OVER), terminal)
 
 
-async def test_a_service_that_can_no_longer_tell_is_given_up(terminal: Terminal) -> None:
-    phone = Phone(record("ringing"), 503)
-    with pytest.raises(NotPlaced, match="not now\nThe call may go on: python -m app calls"):
-        await watch(phone, terminal)
-    assert phone.looked == 2 + call_cli.MOST_FAILED_LOOKS
+async def test_after_too_many_failed_polls_the_command_gives_up(terminal: Terminal) -> None:
+    service = FakeService(record("ringing"), 503)
+    with pytest.raises(ServiceError, match="not now\nThe call may go on: python -m app calls"):
+        await watch(service, terminal)
+    assert service.polls == 2 + call_cli.MOST_FAILED_POLLS
 
 
-async def test_who_does_not_wait_gets_the_sid(terminal: Terminal) -> None:
-    phone = Phone(500)
-    assert await watch(phone, terminal, wait=False)
-    assert terminal.lines == [f"CA1 to {NUMBER}"] and phone.looked == 0
+async def test_without_wait_only_the_sid_is_shown(terminal: Terminal) -> None:
+    service = FakeService(500)
+    assert await watch(service, terminal, wait=False)
+    assert terminal.lines == [f"CA1 to {NUMBER}"] and service.polls == 0
 
 
 # --- refused --------------------------------------------------------------------------------------
 
 
-async def test_a_refusal_is_told_in_the_service_s_words(terminal: Terminal) -> None:
-    phone = Phone(OVER)
-    phone.placing = problem(403, "add the beginning of this one to OUTBOUND_PREFIXES")
-    with pytest.raises(NotPlaced, match="^add the beginning .* OUTBOUND_PREFIXES$") as refused:
-        await watch(phone, terminal)
+async def test_a_refusal_is_shown_in_the_services_words(terminal: Terminal) -> None:
+    service = FakeService(OVER)
+    service.placing = problem(403, "add the beginning of this one to OUTBOUND_PREFIXES")
+    with pytest.raises(ServiceError, match="^add the beginning .* OUTBOUND_PREFIXES$") as refused:
+        await watch(service, terminal)
     assert refused.value.status == 1 and terminal.lines == []
 
 
 async def test_a_wrong_token_is_named(terminal: Terminal) -> None:
-    phone = Phone(OVER)
-    with pytest.raises(NotPlaced, match="API_TOKEN") as refused:
-        await watch(phone, terminal, token="other")
-    assert refused.value.status == 2 and not phone.orders
+    service = FakeService(OVER)
+    with pytest.raises(ServiceError, match="API_TOKEN") as refused:
+        await watch(service, terminal, token="other")
+    assert refused.value.status == 2 and not service.orders
 
 
 @pytest.mark.parametrize(
@@ -213,13 +219,13 @@ async def test_a_wrong_token_is_named(terminal: Terminal) -> None:
         web.Response(status=302, headers={"Location": "/login"}),
     ],
 )
-async def test_another_server_on_the_port_is_told_from_the_service(
+async def test_another_server_on_the_port_is_recognized(
     terminal: Terminal, answer: web.Response
 ) -> None:
-    phone = Phone(OVER)
-    phone.placing = answer
-    with pytest.raises(NotPlaced, match="not this service"):
-        await watch(phone, terminal)
+    service = FakeService(OVER)
+    service.placing = answer
+    with pytest.raises(ServiceError, match="not this service"):
+        await watch(service, terminal)
 
 
 # --- the command ----------------------------------------------------------------------------------
@@ -240,14 +246,14 @@ def run(*arguments: str) -> Result:
 
 
 @contextmanager
-def running(phone: Phone) -> Iterator[int]:
+def running(service: FakeService) -> Iterator[int]:
     """The service in a thread of its own; gives its port."""
     ports: list[int] = []
     up, down = threading.Event(), asyncio.Event()
     loop = asyncio.new_event_loop()
 
     async def serve() -> None:
-        async with TestServer(phone.app) as server:
+        async with TestServer(service.app) as server:
             assert server.port is not None
             ports.append(server.port)
             up.set()
@@ -265,39 +271,39 @@ def running(phone: Phone) -> Iterator[int]:
 
 
 def test_the_command_finds_the_service_by_its_settings(settings: pytest.MonkeyPatch) -> None:
-    phone = Phone(OVER)
-    with running(phone) as port:
+    service = FakeService(OVER)
+    with running(service) as port:
         settings.setenv("PORT", str(port))
         settings.setenv("HOST", "0.0.0.0")
         result = run("+1 (415) 555-0123", "--context", "her table", "--voicemail", "call back")
     assert result.exit_code == 0, result.output
-    assert phone.orders == [{"to": NUMBER, "context": "her table", "voicemail": "call back"}]
+    assert service.orders == [{"to": NUMBER, "context": "her table", "voicemail": "call back"}]
     assert result.stdout.splitlines()[-1] == "completed after 0:12.2, ended by the agent"
 
 
-def test_the_command_needs_no_settings_when_it_is_told_all(settings: pytest.MonkeyPatch) -> None:
+def test_with_url_and_token_no_settings_are_read(settings: pytest.MonkeyPatch) -> None:
     settings.setenv("PORT", "wrong")
-    phone = Phone(record("busy"))
-    with running(phone) as port:
+    service = FakeService(record("busy"))
+    with running(service) as port:
         url = f"http://127.0.0.1:{port}/"
         result = run(NUMBER, "--url", url, "--token", TOKEN, "--greeting", "Hello")
     assert result.exit_code == 1
-    assert phone.orders == [{"to": NUMBER, "greeting": "Hello"}]
+    assert service.orders == [{"to": NUMBER, "greeting": "Hello"}]
 
 
 def test_ctrl_c_stops_watching_and_not_the_call() -> None:
-    class Impatient(Phone):
-        async def _look(self, request: web.Request) -> web.Response:
+    class Impatient(FakeService):
+        async def _get(self, request: web.Request) -> web.Response:
             main = threading.main_thread().ident
             assert main is not None
             signal.pthread_kill(main, signal.SIGINT)
-            return await super()._look(request)
+            return await super()._get(request)
 
-    phone = Impatient(record("ringing"))
-    # As in a terminal: what runs in the background of a shell may have been told to ignore it.
+    service = Impatient(record("ringing"))
+    # As in a terminal: a shell may start background jobs with SIGINT ignored.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        with running(phone) as port:
+        with running(service) as port:
             result = run(NUMBER, "--url", f"http://127.0.0.1:{port}")
     finally:
         signal.signal(signal.SIGINT, before)
@@ -308,7 +314,7 @@ def test_ctrl_c_stops_watching_and_not_the_call() -> None:
     assert "Traceback" not in result.output
 
 
-def test_nobody_there_names_the_command_that_starts_it() -> None:
+def test_a_service_that_is_not_running_names_the_command_that_starts_it() -> None:
     url = f"http://127.0.0.1:{free_port()}"
     result = run(NUMBER, "--url", url)
     assert result.exit_code == 2
@@ -316,7 +322,7 @@ def test_nobody_there_names_the_command_that_starts_it() -> None:
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:5050", "ftp://127.0.0.1", "http://"])
-def test_an_address_that_is_none_is_named(url: str) -> None:
+def test_an_invalid_url_is_named(url: str) -> None:
     result = run(NUMBER, "--url", url)
     assert result.exit_code == 2
     assert (
@@ -324,7 +330,7 @@ def test_an_address_that_is_none_is_named(url: str) -> None:
     )
 
 
-def test_without_a_token_nothing_is_asked(settings: pytest.MonkeyPatch) -> None:
+def test_without_a_token_no_request_is_sent(settings: pytest.MonkeyPatch) -> None:
     settings.delenv("API_TOKEN")
     result = run(NUMBER)
     assert result.exit_code == 2

@@ -1,3 +1,5 @@
+"""`python -m app calls`, against a database of recorded calls."""
+
 import asyncio
 import json
 import sys
@@ -56,11 +58,11 @@ def test_the_newest_call_is_listed_first(database: str) -> None:
     assert len(run("--limit", "1").stdout.splitlines()) == 2
 
 
-def test_before_the_first_call_there_is_nothing_to_list(database: str) -> None:
+def test_an_empty_database_lists_no_calls(database: str) -> None:
     result = run()
     assert (result.exit_code, result.stdout) == (
         0,
-        "No calls yet. (What the demo leaves is in demo-call/.)\n",
+        "No calls yet. (The demo keeps its call in demo-call/, not here.)\n",
     )
     result = run("show", "last")
     assert (result.exit_code, result.stderr) == (1, "no calls yet\n")
@@ -81,7 +83,7 @@ def test_a_call_is_shown_with_its_figures_and_its_words(database: str) -> None:
         assert fact in text, fact
 
 
-def test_the_humans_that_were_rung_are_shown(database: str) -> None:
+def test_the_transfers_of_a_call_are_shown(database: str) -> None:
     keep(database, handed_over_call())
     result = run("show", "last")
     assert result.exit_code == 0
@@ -96,7 +98,7 @@ def test_the_humans_that_were_rung_are_shown(database: str) -> None:
         assert fact in text, fact
 
 
-def test_words_in_brackets_are_words(database: str) -> None:
+def test_brackets_in_a_transcript_are_not_markup(database: str) -> None:
     """Rich would read them as its markup."""
     story = Story()
     story.connect()
@@ -107,7 +109,7 @@ def test_words_in_brackets_are_words(database: str) -> None:
     assert "press [bold]one[/bold] or [/x]" in run("show", "last").stdout
 
 
-def test_a_sid_may_be_shortened_while_it_is_clear_which_is_meant(database: str) -> None:
+def test_a_sid_may_be_shortened_as_long_as_it_is_unique(database: str) -> None:
     keep(database, story_of("CAaaaa1111"), story_of("CAaabb2222"), story_of("CAaabb"))
     assert "CAaaaa1111" in run("show", "CAaaa").stdout
     assert "CAaabb2222" in run("show", "CAaabb2").stdout
@@ -119,7 +121,7 @@ def test_a_sid_may_be_shortened_while_it_is_clear_which_is_meant(database: str) 
 
 
 @pytest.mark.parametrize("sid", ["CA9", "", "%", "CA1_"])
-def test_a_call_that_is_not_there_is_one_line_and_status_1(database: str, sid: str) -> None:
+def test_an_unknown_call_is_one_line_and_status_1(database: str, sid: str) -> None:
     keep(database, pizza_call())
     result = run("show", sid)
     assert (result.exit_code, result.stdout) == (1, "")
@@ -140,7 +142,7 @@ def test_prefixes_are_looked_for_among_all_calls(
 def test_wrong_settings_are_one_line_and_status_2(
     database: str, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
 ) -> None:
-    monkeypatch.setenv("DATABASE_URL", "mysql://nobody@nowhere/nothing")
+    monkeypatch.setenv("DATABASE_URL", "mysql://user@host/calls")
     result = run(*arguments)
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith("DATABASE_URL: expected")
@@ -165,7 +167,7 @@ def test_everything_about_a_call_can_be_kept(database: str, tmp_path: Path) -> N
     assert record["transcript"][0]["text"].startswith("Pizzeria Bella")
     assert {"PlayAudio", "ClearAudio"} <= {event["name"] for event in record["events"]}
     assert record["measured"]["median_ms"] == pytest.approx(890, abs=15)
-    assert run("show", "last", "--keep", str(folder)).exit_code == 0  # once more, into the same
+    assert run("show", "last", "--keep", str(folder)).exit_code == 0  # again, into the same
 
 
 def test_a_call_without_a_recording_keeps_the_rest(database: str, tmp_path: Path) -> None:
@@ -175,7 +177,7 @@ def test_a_call_without_a_recording_keeps_the_rest(database: str, tmp_path: Path
     assert names == {"transcript.txt", "call.json", "timeline.png"}
 
 
-def test_a_recording_that_is_gone_is_said(database: str, tmp_path: Path) -> None:
+def test_a_missing_recording_is_reported(database: str, tmp_path: Path) -> None:
     keep(database, pizza_call(), recording=tmp_path / "gone.wav")
     result = run("show", "last", "--keep", str(tmp_path / "kept"))
     assert result.exit_code == 0

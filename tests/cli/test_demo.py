@@ -1,4 +1,4 @@
-"""What the demo's terminal says: of a caller who is handed to a human, of who speaks."""
+"""What the demo prints: of a caller who is transferred to a human, of the voices that speak."""
 
 import io
 from pathlib import Path
@@ -11,7 +11,7 @@ from app.audio import silence
 from app.call import commands as do
 from app.call import events as ev
 from app.call.destinations import Destination
-from app.cli.demo.call import A_PERSON, AGENT_FILE, CALLER_VOICE, ONCE_MORE, tell_of_humans
+from app.cli.demo.call import AGENT_FILE, ASK_AGAIN, ASK_FOR_HUMAN, CALLER_VOICE, show_humans
 from app.cli.demo.screen import Screen
 from app.cli.root import cli
 from app.config.agent.file import load_agent
@@ -38,7 +38,7 @@ def lines(console: Console) -> list[str]:
 
 
 async def told(bridge: TinyBridge, callee: Callee) -> list[str]:
-    """Of a call that is handed to the manager, if this is how they are."""
+    """What is printed of a call that is transferred to the manager, who behaves like `callee`."""
     bridge.answer("/incoming-call", DIAL)
     bridge.answer("/whisper", WHISPER)
     bridge.answer("/pressed", "")
@@ -48,7 +48,7 @@ async def told(bridge: TinyBridge, callee: Callee) -> list[str]:
     ) as line:
         line.callees[MANAGER.address] = callee
         call = await line.call()
-        await tell_of_humans(call, MANAGER, Screen(console))
+        await show_humans(call, MANAGER, Screen(console))
         await call.wait_ended()
     return lines(console)
 
@@ -72,12 +72,12 @@ async def test_a_human_who_does_not_answer_is_shown_so() -> None:
         said = await told(bridge, Callee(goes="no-answer"))
     assert said == [
         "line +15550100042 rings, shift manager",
-        "line nobody took the call (no-answer)",
+        "line not accepted (no-answer)",
         "line the call is over",
     ]
 
 
-@pytest.mark.parametrize("asked", [A_PERSON, ONCE_MORE])
+@pytest.mark.parametrize("asked", [ASK_FOR_HUMAN, ASK_AGAIN])
 def test_the_embedded_model_understands_that_the_caller_wants_a_person(asked: str) -> None:
     demo = load_agent(AGENT_FILE).demo
     (line,) = (line for line in demo.lines if line.tool == "transfer_to_human")
@@ -88,7 +88,7 @@ def test_the_embedded_model_understands_that_the_caller_wants_a_person(asked: st
     assert heard is not None and heard.phrase in (*line.hears, *line.keywords)
 
 
-def test_a_caller_who_comes_back_is_shown_with_what_the_agent_is_told() -> None:
+def test_a_caller_who_returns_from_a_transfer_is_shown_with_the_tools_result() -> None:
     console = recorded()
     screen = Screen(console)
     messages: list[ev.Event | do.Command] = [
@@ -96,7 +96,7 @@ def test_a_caller_who_comes_back_is_shown_with_what_the_agent_is_told() -> None:
         ev.StreamStarted("MZ1"),
         do.TransferCall("call_1", ("shift manager", "owner"), "", "", announced=True),
         do.EndLeg("transfer"),
-        ev.LegOpened((), 0.0, "transfer_to_human", "call_1", "Nobody took the call."),
+        ev.LegOpened((), 0.0, "transfer_to_human", "call_1", "No human took the call."),
         do.AddMessage("e1", "user", "Hello."),
         do.AddMessage("e2", "assistant", "Good day."),
         do.CreateResponse("e3", "Say what happened."),
@@ -108,11 +108,10 @@ def test_a_caller_who_comes_back_is_shown_with_what_the_agent_is_told() -> None:
         screen.watch(CallInfo("CA1"), message, 1000.0)
     assert lines(console) == [
         "line the caller is connected",
-        "bridge the announcement was heard to its last mark; Twilio is told to ring shift manager, "
-        "owner",
+        "bridge the announcement was heard to its last mark; Twilio rings shift manager, owner",
         "line the stream is over (transfer)",
-        "tool → Nobody took the call.",
-        "bridge the new session is told the conversation, in 2 messages",
+        "tool → No human took the call.",
+        "bridge the new session gets the conversation, in 2 messages",
         "line the caller is back with the agent, in a new stream",
         "line the stream is over (caller)",
     ]
@@ -124,7 +123,7 @@ HERE = "http://127.0.0.1/stream-audio"
 VOICES = [HttpVoice(HttpSettings(HERE, voice_id=name)) for name in ("Ann", "Bob")]
 
 
-def test_it_is_shown_who_speaks_who_takes_over_and_what_was_heard_of_it() -> None:
+def test_it_shows_which_voice_speaks_which_takes_over_and_what_was_heard() -> None:
     console = recorded()
     screen = Screen(console)
     screen.begin("Mia", "pizzeria.toml", VOICES, "It speaks as http/Ann.")
@@ -145,12 +144,12 @@ def test_it_is_shown_who_speaks_who_takes_over_and_what_was_heard_of_it() -> Non
         "voice http/Ann speaks",
         "voice http/Ann at 127.0.0.1: nothing came for 5 s",
         "voice http/Bob speaks",
-        "bridge the model is told that this much of its answer was heard: “One moment. Two”",
+        "bridge its answer in the conversation becomes what was heard: “One moment. Two”",
         "bridge no voice is left: the model speaks itself",
     ]
 
 
-def test_a_model_that_always_speaks_itself_is_no_news() -> None:
+def test_a_model_that_speaks_itself_from_the_start_is_not_announced() -> None:
     console = recorded()
     screen = Screen(console)
     screen.begin("Mia", "pizzeria.toml", [], "")
@@ -159,9 +158,9 @@ def test_a_model_that_always_speaks_itself_is_no_news() -> None:
 
 
 @pytest.mark.parametrize(
-    ("voice", "told"), [("own", "--voice own: "), ("nobody", "'nobody' is not one of 'qwen'")]
+    ("voice", "told"), [("own", "--voice own: "), ("unknown", "'unknown' is not one of 'qwen'")]
 )
-def test_a_voice_that_cannot_be_had_is_said_and_status_2(
+def test_a_voice_that_is_not_available_is_named_with_status_2(
     tmp_path: Path, voice: str, told: str
 ) -> None:
     result = CliRunner().invoke(cli, ["demo", "--voice", voice, "--keep", str(tmp_path)])

@@ -1,4 +1,4 @@
-"""Who speaks for the agent in the demo, and a call with a stand-in's voice that is interrupted."""
+"""The agent's voice in the demo, and a call in which a stand-in's voice is interrupted."""
 
 import io
 from contextlib import aclosing
@@ -47,7 +47,7 @@ def with_voice(tmp_path: Path, voice: str) -> LoadedAgent:
 @pytest.mark.parametrize("voice", STAND_INS)
 async def test_each_providers_stand_in_speaks_for_the_agent(voice: DemoVoice) -> None:
     async with speaker(load_agent(AGENT_FILE), voice) as speaking:
-        assert "local stand-in" in speaking.told and speaking.agent.agent.voices[0] in speaking.told
+        assert "local stand-in" in speaking.note and speaking.agent.agent.voices[0] in speaking.note
         given = {name: secret.get_secret_value() for name, secret in speaking.secrets.items()}
         (opened,) = open_voices(speaking.agent.voices, VoiceSecrets(**given))
         line = opened.line()
@@ -58,15 +58,15 @@ async def test_each_providers_stand_in_speaks_for_the_agent(voice: DemoVoice) ->
     assert -40 < pcm16_dbfs(pcm) < -10
 
 
-async def test_without_a_voice_the_model_speaks_and_the_files_voices_are_said_to_rest(
+async def test_without_a_voice_the_model_speaks_and_a_note_says_so(
     tmp_path: Path,
 ) -> None:
     async with speaker(load_agent(AGENT_FILE), None) as speaking:
-        assert not speaking.agent.voices and not speaking.secrets and not speaking.told
+        assert not speaking.agent.voices and not speaking.secrets and not speaking.note
     loaded = with_voice(tmp_path, '[voice]\nprovider = "qwen"')
     async with speaker(loaded, None) as speaking:
         assert not speaking.agent.voices and not speaking.agent.agent.voices
-        assert "agent.toml" in speaking.told and "--voice own" in speaking.told
+        assert "agent.toml" in speaking.note and "--voice own" in speaking.note
 
 
 async def test_the_files_own_voices_speak_with_the_credentials_of_the_environment(
@@ -75,16 +75,16 @@ async def test_the_files_own_voices_speak_with_the_credentials_of_the_environmen
     loaded = with_voice(tmp_path, '[voice]\nprovider = "qwen"\nfallback = ["openai"]')
     async with speaker(loaded, DemoVoice.OWN) as speaking:
         assert speaking.agent is loaded and not speaking.secrets
-        assert speaking.told == "It speaks with the voices of agent.toml: qwen/Cherry."
+        assert speaking.note == "It speaks with the voices of agent.toml: qwen/Cherry."
 
 
-async def test_a_file_without_voices_has_none_that_could_speak() -> None:
+async def test_a_file_without_external_voices_is_a_fault() -> None:
     with pytest.raises(ConfigError, match="--voice own: .*pizzeria.toml names no voice"):
         async with speaker(load_agent(AGENT_FILE), DemoVoice.OWN):
             pass
 
 
-async def test_a_credential_that_is_missing_is_told_before_anything_else(
+async def test_a_missing_credential_is_named_before_anything_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -96,7 +96,7 @@ async def test_a_credential_that_is_missing_is_told_before_anything_else(
     assert not console.export_text()
 
 
-async def test_a_caller_interrupts_the_stand_ins_voice_and_the_model_knows_what_was_heard(
+async def test_a_caller_interrupts_the_stand_ins_voice_and_the_model_gets_the_heard_text(
     tmp_path: Path,
 ) -> None:
     async def caller(call: Call) -> None:
@@ -124,6 +124,6 @@ async def test_a_caller_interrupts_the_stand_ins_voice_and_the_model_knows_what_
     assert 1000 < cut.heard_ms < cut.generated_ms
     (turn,) = (turn for turn in report.turns if turn.interrupted and turn.role == "assistant")
     assert turn.heard and turn.unheard and f"{turn.heard} {turn.unheard}" == STORY
-    assert f"this much of its answer was heard: “{turn.heard}”" in shown
+    assert f"becomes what was heard: “{turn.heard}”" in shown
     texts = [said["text"] for said in record["transcript"] if said["role"] == "assistant"]
     assert texts[:2] == [GREETING, turn.heard]

@@ -1,4 +1,4 @@
-"""A spoken conversation with the embedded model, which really hears and really speaks."""
+"""A spoken conversation with the embedded model: speech recognition, tools and voice included."""
 
 import base64
 import importlib
@@ -26,12 +26,12 @@ TURN_OVER_MS = 700
 
 
 class Call:
-    """A caller of flesh and blood, and the agent's tools behind the line."""
+    """A caller with a synthetic voice, and the agent's tools."""
 
     def __init__(self, client: Client, agent: LoadedAgent) -> None:
         self._client = client
         self._agent = agent
-        self.heard = ""  # what the model made of the caller's last words
+        self.heard = ""  # the model's transcript of the caller's last words
         self.tools: list[tuple[str, Any]] = []
         self.ended = False
 
@@ -54,7 +54,7 @@ class Call:
         return await self.hears()
 
     async def interrupts(self, text: str) -> None:
-        """Speak into the answer once some of it was heard; returns when the model fell silent."""
+        """Interrupt the answer once some of it was heard; returns when the model has stopped."""
         await self._client.until("response.output_audio.delta")
         await self._client.append(speak(text, voice=CALLER_VOICE) + silence(TURN_OVER_MS))
         done = await self._client.until("response.done")
@@ -72,7 +72,7 @@ class Call:
         await self._client.send("response.create")
 
     def sound(self) -> bytes:
-        """What was heard of the last answer."""
+        """The audio of the last answer."""
         deltas = self._client.of("response.output_audio.delta")
         return b"".join(base64.b64decode(event["delta"]) for event in deltas)
 
@@ -126,14 +126,14 @@ async def test_the_receptionist_tells_the_time_and_takes_a_number() -> None:
         assert answer == "I heard 5 5 5, 1 2 3 4. Is that right?"
 
 
-async def test_an_agent_without_lines_answers_all_the_same() -> None:
+async def test_an_agent_without_demo_lines_answers_too() -> None:
     agent = replace(load_agent(None), demo=Demo())
     async with call(agent) as caller:
         assert "not a person" in await caller.says("Are you a robot?")
         assert await caller.says("Thank you.") == "You are welcome."
 
 
-# --- what stands in the way -----------------------------------------------------------------------
+# --- faults ---------------------------------------------------------------------------------------
 
 
 def test_without_the_extra_the_one_error_names_what_to_install(
@@ -165,14 +165,14 @@ def test_a_voice_that_does_not_exist_is_named_with_the_file() -> None:
         embedded_model(replace(agent, demo=replace(agent.demo, voice="nowhere")))
 
 
-def test_a_phrase_that_nobody_can_say_is_named_with_the_file() -> None:
+def test_an_invalid_phrase_is_named_with_the_file() -> None:
     agent = load_agent(None)
     demo = Demo(lines=(DemoLine(hears=("[please]", "{shoe}"), says="Yes."),))
     with pytest.raises(ConfigError, match=r"receptionist\.toml: demo\.lines: .*shoe"):
         embedded_model(replace(agent, demo=demo))
 
 
-def test_a_server_that_runs_for_days_can_be_told_to_forget() -> None:
+def test_a_server_that_runs_for_days_can_forget_its_clients_events() -> None:
     agent = load_agent(None)
     assert embedded_model(agent).options.remembers
     assert not embedded_model(agent, remembers=False).options.remembers

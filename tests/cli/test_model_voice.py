@@ -1,11 +1,11 @@
-"""The model's own voice, in sessions that only say texts, against the scripted server."""
+"""The model's own voice in sessions that only say texts, against the scripted server."""
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
 import pytest
 
-from app.cli.model_voice import HZ, OwnVoice, OwnVoiceSettings
+from app.cli.model_voice import HZ, ModelVoice, ModelVoiceSettings
 from app.errors import VoiceError
 from app.simulator.realtime import Fault, Options, RealtimeServer, Reply, Script
 from app.wires.voices.voice import VoiceLine
@@ -15,9 +15,9 @@ from tests.service.wire_types import check_client_event
 KEY = "the model's key"
 
 
-def voice_at(base_url: str, key: str = KEY, speed: float = 1.0) -> OwnVoice:
+def voice_at(base_url: str, key: str = KEY, speed: float = 1.0) -> ModelVoice:
     url = base_url.replace("http", "ws", 1) + "/realtime"
-    return OwnVoice(OwnVoiceSettings(url, "gpt-realtime", key, "marin", speed))
+    return ModelVoice(ModelVoiceSettings(url, "gpt-realtime", key, "marin", speed))
 
 
 @asynccontextmanager
@@ -34,12 +34,12 @@ async def said(line: VoiceLine, text: str) -> bytes:
 
 
 def characters(pcm: bytes) -> int:
-    """How long the text is that this was made up for: 60 ms for each."""
+    """The length of the text that the server made this audio for: 60 ms per character."""
     return round(len(pcm) / 2 / HZ * 1000 / 60)
 
 
 async def refusal(server: RealtimeServer, key: str = KEY) -> VoiceError:
-    """Why it says nothing."""
+    """The error of a text that fails."""
     voice = voice_at(server.base_url, key)
     with pytest.raises(VoiceError) as failed:
         await said(voice.line(), "Hello.")
@@ -70,7 +70,7 @@ async def test_texts_are_said_one_after_the_other_in_one_session() -> None:
     ]
 
 
-async def test_a_line_that_is_prepared_has_its_session_and_nothing_said_yet() -> None:
+async def test_a_prepared_line_has_a_session_without_a_response() -> None:
     async with model("Hello.") as server:
         voice = voice_at(server.base_url)
         line = voice.line()
@@ -82,7 +82,7 @@ async def test_a_line_that_is_prepared_has_its_session_and_nothing_said_yet() ->
         await voice.aclose()
 
 
-async def test_a_text_that_is_dropped_ends_its_session_and_the_next_gets_another() -> None:
+async def test_a_stopped_text_ends_its_session_and_the_next_opens_another() -> None:
     async with model(Reply("A long story. " * 20, speed=1.0), "Hello.") as server:
         voice = voice_at(server.base_url)
         line = voice.line()
@@ -94,7 +94,7 @@ async def test_a_text_that_is_dropped_ends_its_session_and_the_next_gets_another
         await voice.aclose()
 
 
-async def test_a_session_that_was_lost_between_two_texts_is_replaced() -> None:
+async def test_a_session_lost_between_two_texts_is_replaced() -> None:
     async with model("Hello.", "Goodbye.") as server:
         voice = voice_at(server.base_url)
         line = voice.line()
@@ -112,26 +112,24 @@ async def test_a_session_that_was_lost_between_two_texts_is_replaced() -> None:
         (Reply("Hel", status="incomplete"), "incomplete"),
     ],
 )
-async def test_a_response_that_does_not_come_to_its_end_is_no_speech(
-    reply: Reply, told: str
-) -> None:
+async def test_a_response_that_is_not_completed_is_an_error(reply: Reply, told: str) -> None:
     async with model(reply) as server:
         assert told in str(await refusal(server))
 
 
-async def test_a_key_that_is_not_taken_is_of_no_use_and_not_shown() -> None:
+async def test_a_rejected_key_is_fatal_and_not_shown() -> None:
     async with model() as server:
         error = await refusal(server, key="another key")
     assert error.kind == "fatal"
     assert "OPENAI_API_KEY" in str(error) and "another key" not in str(error)
 
 
-async def test_a_server_that_is_busy_may_be_asked_again() -> None:
+async def test_a_busy_server_is_a_passing_error() -> None:
     async with model(fault=Fault(refuse_status=503)) as server:
         assert (await refusal(server)).kind == "passing"
 
 
-async def test_a_model_that_breaks_off_says_so() -> None:
+async def test_a_connection_lost_amid_a_text_is_an_error() -> None:
     async with model(Reply("A long story. " * 20, speed=1.0)) as server:
         voice = voice_at(server.base_url)
         with pytest.raises(VoiceError, match="connection ended"):
@@ -141,7 +139,7 @@ async def test_a_model_that_breaks_off_says_so() -> None:
         await voice.aclose()
 
 
-async def test_a_model_that_is_not_there_fails_when_it_is_to_speak_and_not_before() -> None:
+async def test_an_unreachable_model_fails_when_it_should_speak_and_not_in_prepare() -> None:
     voice = voice_at(f"http://127.0.0.1:{free_port()}/v1")
     line = voice.line()
     await line.prepare()

@@ -1,4 +1,4 @@
-"""A text said by a voice outside any call: its sound, its figures, its file."""
+"""Recording a voice outside a call: its audio, its figures, its file."""
 
 import asyncio
 import math
@@ -16,7 +16,7 @@ from app.wires.voices.voice import Sound, Sounds, VoiceLine
 
 
 class Speaker:
-    """A voice and its only line. It says each sentence as a piece at each of these rates."""
+    """A voice and its only line. It says each sentence once at each of these sample rates."""
 
     label = "test/speaker"
 
@@ -51,7 +51,7 @@ def test_a_text_is_cut_into_sentences_and_cleaned_as_in_a_call() -> None:
     assert sentences_of("😀 ***") == []
 
 
-async def test_the_line_is_ready_before_the_first_sentence_is_handed_over() -> None:
+async def test_the_line_is_prepared_before_the_first_sentence_is_requested() -> None:
     speaker, told = Speaker(16000), list[tuple[int, float]]()
     made = await record(speaker, ["One.", "Two."], lambda *news: told.append(news))
     assert speaker.asked == ["ready?", "One.", "Two."] and speaker.closed
@@ -62,14 +62,14 @@ async def test_the_line_is_ready_before_the_first_sentence_is_handed_over() -> N
     assert 0 < made.first_sound_ms <= made.whole_ms and made.connect_ms >= 0
 
 
-async def test_a_voice_that_is_silent_or_changes_its_rate_has_failed() -> None:
+async def test_a_silent_voice_or_a_changed_sample_rate_is_an_error() -> None:
     for speaker, told in ((Speaker(), "without any sound"), (Speaker(8000, 16000), "16000 Hz")):
         with pytest.raises(VoiceError, match=told):
             await record(speaker, ["One."], lambda *_: None)
         assert speaker.closed
 
 
-def test_a_second_of_sound_made_in_a_tenth_has_the_factor_of_a_tenth() -> None:
+def test_a_second_of_audio_made_in_a_tenth_has_a_real_time_factor_of_0_1() -> None:
     second = sample(bytes(24000), bytes(24000))
     assert second.sound_ms == 1000.0 and second.real_time_factor == 0.1
 
@@ -84,7 +84,7 @@ def test_a_full_sine_peaks_at_0_dbfs_and_its_level_is_3_db_below() -> None:
     assert sample(bytes(480)).peak_dbfs == sample(bytes(480)).level_dbfs == -math.inf
 
 
-def test_on_the_phone_each_sentence_is_what_a_call_would_send() -> None:
+def test_on_the_phone_each_sentence_sounds_as_in_a_call() -> None:
     sentences = tones("One.", 24000).pcm, tones("Two, three.", 24000).pcm
     phoned = sample(*sentences).on_the_phone()
     assert phoned.hz == 8000 and phoned.whole_ms == 100.0

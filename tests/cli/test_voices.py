@@ -23,7 +23,7 @@ from app.simulator.voices.volcengine import VolcengineStandIn
 
 T = TypeVar("T")
 
-TOKEN = "t0ken-that-nobody-sees"
+TOKEN = "t0ken-that-is-never-shown"
 TEXT = "Your table is ready. See you soon!"
 SENTENCES = ["Your table is ready.", "See you soon!"]
 CREDENTIALS = (
@@ -94,7 +94,7 @@ def rows(result: Result) -> list[list[str]]:
     return [[cell.strip() for cell in line if cell.strip()] for line in lines]
 
 
-def test_the_command_says_how_it_is_used() -> None:
+def test_help_shows_examples() -> None:
     result = CliRunner().invoke(cli, ["voices", "--help"])
     assert result.exit_code == 0
     lines = [line.strip() for line in result.stdout.splitlines()]
@@ -126,26 +126,26 @@ name = "cedar"
 """
 
 
-def test_the_voices_are_listed_in_the_order_in_which_they_speak() -> None:
+def test_the_voices_are_listed_in_the_order_in_which_they_take_over() -> None:
     result = run("--agent", agent(ALL_FOUR))
     assert result.exit_code == 0, result.output
     assert rows(result) == [
         [
             "speaks", "qwen/Ethan", "qwen3-tts-flash-realtime, server_commit", "24000",
-            "dashscope.aliyuncs.com", "there",
+            "dashscope.aliyuncs.com", "set",
         ],
         [
-            "stands in", "volcengine/BV001", "v3, seed-tts-2.0", "8000",
-            "openspeech.bytedance.com", "there",
+            "fallback", "volcengine/BV001", "v3, seed-tts-2.0", "8000",
+            "openspeech.bytedance.com", "set",
         ],
         [
-            "stands in", "volcengine/BV002", "v1, submit, volcano_tts", "8000",
-            "speech.example.com", "there",
+            "fallback", "volcengine/BV002", "v1, submit, volcano_tts", "8000",
+            "speech.example.com", "set",
         ],
-        ["stands in", "http/tts.example.com", "8000", "tts.example.com", "there"],
+        ["fallback", "http/tts.example.com", "8000", "tts.example.com", "set"],
         [
-            "speaks when all fail", "openai/cedar", "gpt-realtime-2.1", "8000",
-            "api.openai.com", "there",
+            "last fallback", "openai/cedar", "gpt-realtime-2.1", "8000",
+            "api.openai.com", "set",
         ],
     ]  # fmt: skip
     assert "hidden" not in result.output
@@ -224,7 +224,7 @@ def test_without_a_text_the_greeting_is_said() -> None:
         run("--agent", greeting, "--voice", "http")
     said = [each.text for each in server.heard.said]
     assert said[0] == "Hello, this is Mia."
-    assert " ".join(said[1:]) == voices_cli.SOMETHING
+    assert " ".join(said[1:]) == voices_cli.DEFAULT_TEXT
 
 
 @pytest.mark.parametrize("wanted", ["http/Bob", "HTTP/bob", "volcengine", "volcengine/v"])
@@ -271,7 +271,7 @@ def test_all_voices_say_it_and_are_compared(monkeypatch: pytest.MonkeyPatch) -> 
     assert hz == 24000 and len(pcm) / 48 == pytest.approx(60 * sum(map(len, SENTENCES)), abs=5)
 
 
-def test_without_a_key_the_embedded_model_speaks_and_that_is_said(
+def test_without_a_key_the_embedded_model_speaks_and_the_terminal_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("OPENAI_API_KEY")
@@ -282,7 +282,7 @@ def test_without_a_key_the_embedded_model_speaks_and_that_is_said(
     assert hz == 24000 and len(pcm) > 24000
 
 
-# --- what stands in the way -----------------------------------------------------------------------
+# --- faults ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -296,9 +296,7 @@ def test_without_a_key_the_embedded_model_speaks_and_that_is_said(
         (("--out", "."), "expected a file in a directory that exists"),
     ],
 )
-def test_what_cannot_be_done_is_one_line_and_status_2(
-    arguments: tuple[str, ...], told: str
-) -> None:
+def test_a_wrong_option_is_one_line_and_status_2(arguments: tuple[str, ...], told: str) -> None:
     with listening(HttpStandIn()) as server:
         result = run("--agent", agent(f"[voice]\n{http_voice(server.url)}"), *arguments)
     assert (result.exit_code, result.stdout) == (2, "")
@@ -315,7 +313,7 @@ def test_a_credential_that_is_missing_is_named_and_status_2(
     assert result.stderr.startswith("DASHSCOPE_API_KEY: expected a value")
 
 
-def test_an_agent_file_that_is_wrong_is_told_by_its_line() -> None:
+def test_a_fault_in_the_agent_file_is_reported_with_its_line() -> None:
     result = run("--agent", agent('[voice]\nprovider = "kwen"\n'))
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith("agent.toml:5: voice.provider: expected")
@@ -344,7 +342,7 @@ def test_a_voice_that_fails_is_one_line_and_status_1(plan: Plan) -> None:
     assert not Path("voice-http-Ann.wav").exists()
 
 
-def test_a_token_that_is_not_taken_is_said_without_showing_it() -> None:
+def test_a_rejected_token_is_reported_without_showing_it() -> None:
     with listening(HttpStandIn(token="another")) as server:
         file = agent(f"[voice]\n{http_voice(server.url)}")
         result = run("--agent", file, "--say", TEXT)
@@ -373,7 +371,7 @@ def test_one_voice_that_fails_does_not_keep_the_others_from_speaking(
     assert rows(result)[0][0] == "http/Ann" and Path("voice-http-Ann.wav").exists()
 
 
-def test_a_file_that_cannot_be_written_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_cannot_be_written_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 

@@ -135,6 +135,21 @@ async def test_a_call_that_is_still_written_down_is_not_reported_yet(
     assert owner.ids == ["call_CA2", "call_CA1"]
 
 
+async def test_a_call_that_ends_while_reports_are_looked_for_is_reported_with_its_last_words(
+    store: Store, clock: VirtualClock, owner: Owner
+) -> None:
+    def ends_now(call_sid: str) -> bool:
+        store.save_turns(call_sid, [TurnRow(0, "user", "the last word")])
+        return False
+
+    async with after_calls(store, owner.url, clock, is_live=ends_now):
+        await ended(store, "CA1")
+        clock.pass_(LOOK_EVERY_S)
+        report = await owner.told()
+
+    assert [turn["text"] for turn in report["data"]["transcript"]] == ["the last word"]
+
+
 async def test_a_call_that_goes_on_elsewhere_is_reported_when_it_has_ended(
     store: Store, clock: VirtualClock, owner: Owner
 ) -> None:

@@ -131,7 +131,7 @@ async def test_nobody_is_called_twice_in_a_row() -> None:
 
 
 async def test_the_token_comes_before_anything_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.web.token_brake.MOST_FAILURES", 1000)
+    monkeypatch.setattr("app.web.token_rate_limit.MOST_FAILURES", 1000)
     bodies = (None, b"{", b'{"to": "+1', b"\xff" * 400_000)
     async with calling() as w:
         asked = 0

@@ -9,7 +9,7 @@ import pytest
 
 from app.simulator.realtime import Reply, Script
 from app.simulator.twilio import signature
-from app.web.token_brake import MOST_FAILURES
+from app.web.token_rate_limit import MOST_FAILURES
 from tests.service.api import api
 from tests.service.raw_twilio import CALL_SID, call_form, raw_stream, refusal, request
 from tests.service.world import API_TOKEN, AUTH_TOKEN, PUBLIC_URL, World, noise, world
@@ -193,7 +193,7 @@ async def test_a_stream_url_without_upgrade_says_what_the_proxy_lacks(
         async with w.http.get(f"{w.url}{path}", headers=headers) as answer:
             assert answer.status == status
         line = why(w, "media socket refused")
-        assert line["reason"] == "the request is no WebSocket handshake"
+        assert line["reason"] == "the request is not a WebSocket handshake"
         assert "Upgrade" in line["fix"]
         await over(w)
 

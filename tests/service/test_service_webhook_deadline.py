@@ -70,7 +70,7 @@ def hanging(w: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     with monkeypatch.context() as patched:
         patched.setattr(w.store, "get_call", hangs)
-        patched.setattr("app.web.twilio.answer_in_time.ANSWER_S", 0.2)
+        patched.setattr("app.web.twilio.webhook_deadline.ANSWER_S", 0.2)
         try:
             yield
         finally:
@@ -137,7 +137,7 @@ async def test_a_database_that_hangs_leaves_the_caller_with_a_fresh_agent(
             may_ask.set()
             await call.wait_connected(2)
             await call.wait_heard(2 * 480)
-        (logged,) = w.log.of("webhook answered with the next best")
+        (logged,) = w.log.of("webhook answered with its fallback")
         assert (logged["call_sid"], logged["path"]) == (call.call_sid, "/stream-ended")
 
 
@@ -146,7 +146,7 @@ async def test_a_call_that_is_new_is_answered_while_the_database_hangs(
 ) -> None:
     async with world(RealtimeServer(brain)) as w:
         with hanging(w, monkeypatch), monkeypatch.context() as patched:
-            patched.setattr("app.web.twilio.answer_in_time.ANSWER_S", 2.5)
+            patched.setattr("app.web.twilio.webhook_deadline.ANSWER_S", 2.5)
             call = await w.connected()
             await call.wait_quiet()
             assert call.heard == HELLO.audio and not call.said
@@ -157,7 +157,7 @@ async def test_a_callee_is_spoken_to_though_nothing_is_known_of_their_call(
 ) -> None:
     async with world(RealtimeServer(brain), twilio_phone_number=OURS) as w:
         with hanging(w, monkeypatch), monkeypatch.context() as patched:
-            patched.setattr("app.web.twilio.answer_in_time.ANSWER_S", 2.5)
+            patched.setattr("app.web.twilio.webhook_deadline.ANSWER_S", 2.5)
             form = call_form(CallStatus="in-progress", Direction="outbound-api", To=ANN)
             answer = await request(w, "/outgoing-call/of-another-process", form)
             assert check_twiml(answer.body) == ["Connect", "Hangup"]

@@ -1,10 +1,12 @@
+"""`/healthz` and `/readyz`."""
+
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
 
 from app.web import health
 
 
-async def test_a_draining_process_lives_but_takes_no_new_calls() -> None:
+async def test_a_draining_process_is_alive_but_not_ready() -> None:
     draining = False
     app = FastAPI()
     app.state.draining = lambda: draining

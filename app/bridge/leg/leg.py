@@ -24,7 +24,7 @@ from app.bridge.services import Services
 from app.call import commands as do
 from app.call import events as ev
 from app.call.agent import Agent
-from app.call.events import BY_ACCIDENT, Returned
+from app.call.events import STREAM_LOST, ResumeCause
 from app.call.machine import CallMachine
 from app.errors import ProtocolError, TwilioError
 from app.records.recorder import Past
@@ -69,7 +69,7 @@ class Leg(LegState):
         agent: Agent | None = None,
         after: "Leg | None" = None,
         past: Past | None = None,
-        returned: Returned = BY_ACCIDENT,
+        returned: ResumeCause = STREAM_LOST,
     ) -> None:
         self._agent: Agent = agent or (after._agent if after else services.agent.agent)
         super().__init__(CallMachine(self._agent))
@@ -84,14 +84,14 @@ class Leg(LegState):
         self._loop = asyncio.get_running_loop()
         history: tuple[tuple[str, str], ...] = past.history if past else ()
         if after is None:
-            self._recorder = services.recorder(call, past)
+            self._recorder = services.recorder(call, self._agent, past)
             # finer than the loop's clock, which uvloop rounds to 1 ms
             self._began_s = monotonic() - (past.age_s if past else 0)
         else:
             after.finish_record()
             self._recorder, self._began_s = after._recorder, after._began_s
             history = after._machine.history(self._now_ms())
-            self._recorder.next_leg(after._machine)
+            self._recorder.next_leg(after._machine, self._agent)
         self._opened = ev.LegOpened(
             history,
             time(),

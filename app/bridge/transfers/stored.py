@@ -7,7 +7,7 @@ from typing import Any
 from app.bridge.decisions import log_decision
 from app.bridge.switchboard import Switchboard
 from app.bridge.way_back import WRITTEN_S, WayBack
-from app.call.events import Returned
+from app.call.events import ResumeCause
 from app.call.exits.attempts import CALLER_GONE, FAILED, NOT_TAKEN, RINGING, TAKEN, TALKING
 from app.call.exits.transfer import TRANSFER
 from app.call.ids import OURS
@@ -91,7 +91,7 @@ class StoredAttempts:
             self._store.save_call(call_sid, transfers=records)
 
 
-def _returned(outcome: str) -> Returned:
+def _returned(outcome: str) -> ResumeCause:
     """What the agent is told, which has the caller back."""
     output = f"Nobody took the call: {outcome}. The caller is back with you."
-    return Returned(TRANSFER, f"{OURS}transfer", output)
+    return ResumeCause(TRANSFER, f"{OURS}transfer", output)

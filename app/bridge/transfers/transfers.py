@@ -22,9 +22,9 @@ from app.bridge.transfers.stored import StoredAttempts
 from app.bridge.way_back import WayBack
 from app.call.commands import PlayDigits, TransferCall
 from app.call.destinations import Destination
-from app.call.events import Returned, StreamEnded
+from app.call.events import ResumeCause, StreamEnded
 from app.call.exits.attempts import CALLER_GONE, FAILED, RINGING, TAKEN, TransferAttempts
-from app.call.exits.transfer import TRANSFER, anybody
+from app.call.exits.transfer import TRANSFER, open_destinations
 from app.errors import TwilioError
 from app.wires.twilio.call import TERMINAL, CallInfo
 from app.wires.twilio.dial_ended import DialEnded
@@ -137,7 +137,7 @@ class Transfers:
     async def rescue(self, call_sid: str) -> str | None:
         """The agent could not go on: TwiML that hands the caller to whoever is there, or None."""
         leg = self._switchboard.leg(call_sid)
-        route = anybody(self._services.agent.agent.destinations, time.time())
+        route = open_destinations(self._services.agent.agent.destinations, time.time())
         if leg is None or not route:
             return None
         if call_sid in self._away:  # asked twice
@@ -301,7 +301,7 @@ class Transfers:
             away.leg.decided("call ended with an apology", reason)
             self._switchboard.call_over(away.call_sid)
             return render("unavailable")
-        returned = Returned(TRANSFER, away.handover.call_id, away.handover.in_words())
+        returned = ResumeCause(TRANSFER, away.handover.call_id, away.handover.in_words())
         ticket = await self._way_back.back(away.leg, returned)
         if ticket is None:
             return render("unavailable")

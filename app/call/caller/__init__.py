@@ -1,1 +1,1 @@
-"""The caller: who has the floor, their keys, and how long they are left alone."""
+"""The caller: who has the floor, barge-in, keys, idle prompts and hold tones."""

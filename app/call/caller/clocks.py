@@ -1,13 +1,17 @@
-"""How long a caller is left alone: the idle clock, the hold clock, and the longest call."""
+"""Three clocks of a call: the caller is idle, the caller is on hold, the longest call."""
 
 from app.call.agent import Limits
 from app.call.deadlines import NEVER, next_after
 
-HOLD_SPEECH_MS = 1200.0  # how long the model gets to say that it is still at it, before a tone does
+#: How long the model has to say that it is still working on it, before the hold tone sounds.
+HOLD_SPEECH_MS = 1200.0
 
 
 class IdleClock:
-    """Runs only while the agent listens; counts how often it asked whether anybody is there."""
+    """The caller is silent. Runs only while the agent listens, and counts the idle prompts.
+
+    When `due_ms` has passed, call `fire`.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self._limit_ms = float(limits.idle_ms) or NEVER
@@ -16,7 +20,7 @@ class IdleClock:
         self.nudges = 0
 
     def run(self, from_ms: float) -> None:
-        """The agent listens, from `from_ms` on."""
+        """The agent listens from `from_ms` on; without effect on a clock that runs."""
         if self._since_ms is None:
             self._since_ms = from_ms
 
@@ -32,15 +36,19 @@ class IdleClock:
         return NEVER if self._since_ms is None else self._since_ms + self._limit_ms
 
     def fire(self) -> bool:
-        """Time to ask: True; asked often enough: False. Starts afresh."""
+        """True: ask the caller whether they are still there; False: the prompts are used up. Stops
+        the clock."""
         self.stop()
         self.nudges += 1
         return self.nudges <= self._most_nudges
 
 
 class HoldClock:
-    """Runs while the caller waits and hears nothing. First the model says that it is still at it;
-    if it does not, a tone."""
+    """The caller waits and hears nothing. First the model may say that it is still working on it;
+    if it does not, the hold tone sounds.
+
+    When `due_ms` has passed, call `fire`.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self._limit_ms = float(limits.hold_ms)
@@ -48,7 +56,7 @@ class HoldClock:
         self._asked_model = False
 
     def run(self, now_ms: float, heard_until_ms: float) -> None:
-        """The caller waits. `heard_until_ms`: the end of the last thing heard, also if to come."""
+        """The caller waits. `heard_until_ms`: when the last audio ends or ended."""
         since_ms = now_ms if self._since_ms is None else self._since_ms
         self._since_ms = max(since_ms, heard_until_ms)
         if self._since_ms != since_ms:
@@ -65,8 +73,7 @@ class HoldClock:
         return self._since_ms + self._limit_ms - (0 if self._asked_model else HOLD_SPEECH_MS)
 
     def fire(self, *, model_can_speak: bool) -> bool:
-        """The limit is near or here: True when a tone has to sound now, False when the model is to
-        say something."""
+        """True: play the hold tone now; False: have the model say something."""
         if model_can_speak and not self._asked_model:
             self._asked_model = True
             return False
@@ -74,16 +81,19 @@ class HoldClock:
 
 
 class CallLength:
-    """The longest call: a warning before its end, a goodbye at it."""
+    """The longest call: a warning before it, a goodbye at its end."""
 
     def __init__(self, limits: Limits) -> None:
         self._longest_ms = float(limits.longest_call_ms) or NEVER
         self._warning_ms = float(limits.warning_ms)
         self._started_ms = NEVER
+        #: Set by the owner of the clock when it gave the warning.
         self.warned = False
+        #: Set by the owner of the clock when it began the goodbye.
         self.ended = False
 
     def start(self, now_ms: float) -> None:
+        """The call begins."""
         self._started_ms = now_ms
 
     @property

@@ -1,4 +1,4 @@
-"""What the caller's keys lead to: a tool's answer, a human, or words for the agent."""
+"""Digit entries: they go to the tool that asked, reach a human (a lone 0), or go to the model."""
 
 from collections.abc import Callable
 
@@ -8,21 +8,21 @@ from app.call.caller.keypad import DigitEntry, Keypad
 from app.call.commands import Command, GiveDigits, MuteCaller, UnmuteCaller
 from app.call.deadlines import NEVER
 from app.call.events import EntryAsked
-from app.call.exits.transfer import TransferRequest, anybody
+from app.call.exits.transfer import TransferRequest, open_destinations
 from app.call.heard.agent_audio import AgentAudio
 from app.call.heard.conversation import Conversation
 from app.call.ids import Ids
 from app.call.model.responses import Responses, Wanted, Wish
 from app.call.model.tool_answers import ToolAnswers
 
-TELL_MS = 30_000.0  # for a prompt that never comes or never ends
+#: Deadline for the prompt of an entry to be heard; then the caller's time to type begins.
+PROMPT_MS = 30_000.0
 
-CallHuman = Callable[[TransferRequest, float], bool]
+RequestTransfer = Callable[[TransferRequest, float], bool]
 
 
 class DigitEntries:
-    """`call_human(handing, now_ms)`: the caller pressed a lone 0, and somebody is there. Returns
-    False when the caller cannot be handed over now."""
+    """Passes on the entries that the keypad completes, and mutes the caller for secret ones."""
 
     def __init__(
         self,
@@ -32,9 +32,14 @@ class DigitEntries:
         answers: ToolAnswers,
         conversation: Conversation,
         responses: Responses,
-        call_human: CallHuman,
+        request_transfer: RequestTransfer,
         ids: Ids,
     ) -> None:
+        """
+        Args:
+            request_transfer: Transfers the caller without a tool call; takes the request and
+                `now_ms`, returns whether the transfer began.
+        """
         self.keypad = Keypad()
         self._out = out
         self._agent = agent
@@ -42,14 +47,14 @@ class DigitEntries:
         self._answers = answers
         self._conversation = conversation
         self._responses = responses
-        self._call_human = call_human
+        self._request_transfer = request_transfer
         self._ids = ids
         self._muted = False
         self._prompt: Wanted | None = None
-        self._tell_by_ms = -NEVER  # until then the caller may be told, and their time waits
+        self._prompt_by_ms = -NEVER  # until then the prompt may be heard
 
     def asked(self, event: EntryAsked, now_ms: float) -> None:
-        """A tool wants digits."""
+        """A tool asks for digits. One entry at a time: a second tool gets none."""
         calls = self._answers.calls
         if self.keypad.asked or event.call_id not in calls.open():
             self._out.append(GiveDigits(event.call_id, ""))
@@ -58,22 +63,29 @@ class DigitEntries:
         self.keypad.ask(
             event.call_id, event.length, now_ms, secret=event.secret, timeout_ms=event.timeout_ms
         )
-        self._tell_by_ms, self._prompt = now_ms + TELL_MS, None
+        self._prompt_by_ms, self._prompt = now_ms + PROMPT_MS, None
         if event.prompt:
             self._prompt = Wanted(Wish.SAY, prompts.say(event.prompt))
             self._responses.want(self._prompt.wish, self._prompt.direction)
 
-    def dropped(self, call_id: str, now_ms: float) -> None:
-        """This tool wants no digits any more."""
+    def tool_ended(self, call_id: str, now_ms: float) -> None:
+        """The tool ended, so its entry does too, if it had one."""
         self.keypad.drop(call_id, now_ms)
         self._forget_prompt()
 
     def settle(self, now_ms: float, *, at_s: float, muted: bool) -> None:
-        """Do what is due. `at_s`: Unix time. `muted`: there is another reason not to listen."""
-        if self.keypad.asked and now_ms < self._tell_by_ms:
-            self.keypad.told(min(max(now_ms, self._audio.ledger.ends_ms), self._tell_by_ms))
-            if self._responses.idle and self._audio.heard_out_ms(now_ms) <= now_ms:
-                self._tell_by_ms = now_ms
+        """Pass on the entry that is complete, and mute or unmute the caller.
+
+        Args:
+            at_s: Unix time, in seconds.
+            muted: The caller is muted for another reason.
+        """
+        if self.keypad.asked and now_ms < self._prompt_by_ms:
+            self.keypad.prompt_ends(
+                min(max(now_ms, self._audio.ledger.ends_ms), self._prompt_by_ms)
+            )
+            if self._responses.idle and self._audio.heard_to_end_ms(now_ms) <= now_ms:
+                self._prompt_by_ms = now_ms
         if (entry := self.keypad.settle(now_ms)) is not None:
             self._entered(entry, now_ms, at_s)
         muted = muted or self.keypad.muted(now_ms)
@@ -82,7 +94,7 @@ class DigitEntries:
             self._out.append(MuteCaller() if muted else UnmuteCaller())
 
     def _forget_prompt(self) -> None:
-        """What was typed, or is not wanted any more, need not be asked for."""
+        """Withdraw the prompt of an entry that is over."""
         if self._prompt is not None and not self.keypad.asked:
             self._responses.withdraw(self._prompt)
             self._prompt = None
@@ -96,12 +108,12 @@ class DigitEntries:
         text = prompts.keys_pressed(entry.digits)
         destinations = self._agent.destinations
         if entry.calls_human and destinations:
-            route = anybody(destinations, at_s)
+            route = open_destinations(destinations, at_s)
             if not route:
                 opens = min(filter(None, (each.hours.opens_next(at_s) for each in destinations)))
-                text = prompts.nobody_for_zero(opens)
-            elif self._call_human(TransferRequest(route, "The caller pressed 0."), now_ms):
+                text = prompts.closed_for_zero(opens)
+            elif self._request_transfer(TransferRequest(route, "The caller pressed 0."), now_ms):
                 return
         item_id = self._ids.own("keys")
         self._conversation.typed(item_id, text, now_ms)
-        self._answers.tell(item_id, text)
+        self._answers.add_caller_text(item_id, text)

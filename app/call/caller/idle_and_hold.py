@@ -1,4 +1,4 @@
-"""What happens when nothing happens: the caller is asked, comforted, warned, and let go."""
+"""Silence and time: idle prompts, hold tones, and the warning and goodbye of the longest call."""
 
 from app.audio import HOLD_TONE, base64_size
 from app.call import prompts
@@ -11,8 +11,8 @@ from app.call.model.responses import Responses, Wish
 
 
 class IdleAndHold:
-    """While the caller speaks or types no clock runs; while they wait, the hold clock; while the
-    agent listens, the idle clock. Both run from the end of what plays."""
+    """Runs one clock at a time: the hold clock while the caller waits, the idle clock while the
+    agent listens, none while the caller speaks or types. Both count from the end of what plays."""
 
     def __init__(
         self, limits: Limits, audio: AgentAudio, responses: Responses, farewell: Farewell
@@ -30,6 +30,7 @@ class IdleAndHold:
         self._length.start(now_ms)
 
     def caller_spoke(self) -> None:
+        """The caller spoke or pressed a key: the idle prompts count from 0 again."""
         self._idle.caller_spoke()
 
     def settle(
@@ -41,8 +42,14 @@ class IdleAndHold:
         model_can_speak: bool,
         leaves: bool,
     ) -> None:
-        """Do what is due. `model_can_speak`: whether the model could say that it is still at it.
-        `leaves`: the caller is being handed over, which ends the longest call as well."""
+        """Do what is due.
+
+        Args:
+            caller_acts: The caller speaks or types.
+            waits: The caller waits for the agent.
+            model_can_speak: The model could say that it is still working on it.
+            leaves: A transfer is under way; it ends the agent's part of the call as well.
+        """
         if not self._farewell.hanging_up and not leaves:
             self._keep_length(now_ms)
         if caller_acts or self._farewell.hanging_up:
@@ -64,7 +71,7 @@ class IdleAndHold:
             self._length.ended = True
             if not self._farewell.under_way:
                 self._farewell.begin("limit", now_ms, direction=prompts.GOODBYE_LIMIT)
-            self._farewell.insist()
+            self._farewell.make_final()
         elif now_ms >= self._length.warning_due_ms:
             self._length.warned = True
             if not self._farewell.under_way:
@@ -80,7 +87,7 @@ class IdleAndHold:
             self._responses.want(Wish.HOLD, prompts.HOLD)
 
     def comfort(self, now_ms: float) -> None:
-        """Let the caller hear now that they are not forgotten, unless they hear something."""
+        """Play the hold tone now, unless something plays."""
         if self._audio.is_open and not self._audio.ledger.playing(now_ms):
             self._play_tone(now_ms)
 

@@ -1,34 +1,44 @@
-"""The caller's keys: which of them belong together, what they mean, and whom they are for.
+"""The keypad: collects the caller's keys into entries.
 
-Keys belong together until # or a pause. A lone 0 calls for a human. What a tool asked for goes to
-that tool; a secret entry is masked before it gets here, and so is what follows it too closely.
+Keys belong to one entry until #, the length that a tool asked for, or a pause. A lone 0 asks for a
+human. The keys of a secret entry come masked (`secret`), and so do those that follow it closely,
+because they may be its rest.
 """
 
 from dataclasses import dataclass
 
 from app.call.deadlines import NEVER, next_after
 
+#: Takes the place of a key of a secret entry.
 MASK = "•"
 END_KEY = "#"
 HUMAN_KEY = "0"
+#: A pause this long ends an entry.
 PAUSE_MS = 2000.0
-ASKED_PAUSE_MS = 5000.0  # for an entry of a known length: people look their card up
-STRAY_MS = 10_000.0  # what comes this soon after a secret that was cut short is the rest of it
-LONGEST_ENTRY = 256  # keys; what is pressed after them is dropped
-TAIL_MS = 500.0  # a key may sound on after Twilio told of it
+#: The same for an entry of a known length: callers stop to read the next digits off a card.
+ASKED_PAUSE_MS = 5000.0
+#: Keys this soon after an incomplete secret entry are its rest.
+STRAY_MS = 10_000.0
+#: Keys of an entry; later ones are dropped.
+LONGEST_ENTRY = 256
+#: A key's tone may last this long after Twilio's `dtmf` message.
+TAIL_MS = 500.0
 
 
 @dataclass(frozen=True, slots=True)
 class DigitEntry:
-    """Keys that belong together. `call_id`: the tool call that asked for them, or empty. `lone`:
-    nothing was pressed for a pause before it, and no # ended it."""
+    """Keys that belong together."""
 
+    #: Without the # that ended them.
     digits: str
+    #: The tool call that asked for them; empty: none did.
     call_id: str = ""
+    #: No key was pressed for a pause before it, and no # ended it.
     lone: bool = False
 
     @property
     def calls_human(self) -> bool:
+        """Whether it is a lone 0."""
         return self.lone and self.digits == HUMAN_KEY
 
 
@@ -42,7 +52,8 @@ class _Asked:
 
 
 class Keypad:
-    """Told of keys and of what tools ask for; `settle` gives the entries that are complete."""
+    """Call `pressed` for every key, and `ask` when a tool asks for digits. Call `settle` at
+    `next_ms`: it returns the entry that is complete."""
 
     def __init__(self) -> None:
         self._digits = ""
@@ -50,50 +61,55 @@ class Keypad:
         self._lone = True
         self._pressed_ms = -NEVER
         self._asked: _Asked | None = None
-        self._full_until_ms = -NEVER  # a # still belongs to the entry that was long enough
-        self._stray_until_ms = -NEVER  # a key still belongs to the secret that is over
-        self._silent_until_ms = -NEVER  # the caller's sound may still hold a secret
+        self._full_until_ms = -NEVER  # a # belongs to the entry that is complete
+        self._stray_until_ms = -NEVER  # a key belongs to the secret entry that is over
+        self._silent_until_ms = -NEVER  # tones of a secret entry may sound
 
     @property
     def typing(self) -> bool:
-        """Whether an entry is begun."""
+        """Whether an entry has begun."""
         return bool(self._digits)
 
     @property
     def asked(self) -> bool:
-        """Whether a tool waits for an entry."""
+        """Whether a tool waits for digits."""
         return self._asked is not None
 
     def secret(self, now_ms: float) -> bool:
-        """Whether keys have to be masked."""
+        """Whether a key pressed now must be masked."""
         return self._asked.secret if self._asked is not None else now_ms < self._stray_until_ms
 
     def ignores(self, digit: str, now_ms: float) -> bool:
-        """Whether this key, pressed now, is the rest of an entry that is over, and for nobody."""
+        """Whether this key, pressed now, is the rest of an entry that is over: it is dropped."""
         if digit == END_KEY and not self._digits and now_ms < self._full_until_ms:
             return True
         return self._asked is None and now_ms < self._stray_until_ms
 
     def muted(self, now_ms: float) -> bool:
-        """Whether the caller's sound may hold a secret."""
-        wanted = self._asked is not None and self._asked.secret
-        return wanted or now_ms < self._silent_until_ms
+        """Whether the caller's audio may contain the tones of a secret entry."""
+        asked = self._asked is not None and self._asked.secret
+        return asked or now_ms < self._silent_until_ms
 
     def ask(
         self, call_id: str, length: int, now_ms: float, *, secret: bool, timeout_ms: float
     ) -> None:
-        """A tool wants an entry. What was pressed before is no part of it."""
+        """A tool asks for digits. Keys pressed before are dropped.
+
+        Args:
+            length: Number of digits; 0: until # or a pause.
+            secret: The keys come masked.
+            timeout_ms: Deadline for the first key.
+        """
         self._digits, self._ended = "", False
         self._asked = _Asked(call_id, length, secret, timeout_ms, now_ms + timeout_ms)
 
-    def told(self, at_ms: float) -> None:
-        """The caller knows only at this moment what is wanted: from then on they may take their
-        time."""
+    def prompt_ends(self, at_ms: float) -> None:
+        """The prompt ends at `at_ms`: the caller's time for the first key begins then."""
         if self._asked is not None:
             self._asked.begin_by_ms = at_ms + self._asked.timeout_ms
 
     def drop(self, call_id: str, now_ms: float) -> None:
-        """What this tool asked for is for nobody any more."""
+        """Drop the entry of this tool call, if it is the open one."""
         asked = self._asked
         if asked is not None and asked.call_id == call_id:
             self._asked, self._digits, self._ended = None, "", False
@@ -101,6 +117,7 @@ class Keypad:
                 self._stray_until_ms = self._silent_until_ms = now_ms + STRAY_MS
 
     def pressed(self, digit: str, now_ms: float) -> None:
+        """The caller presses a key, masked if `secret` says so."""
         since_ms = now_ms - self._pressed_ms
         self._pressed_ms = now_ms
         if self.ignores(digit, now_ms):
@@ -115,7 +132,7 @@ class Keypad:
 
     def _ignore(self, digit: str, now_ms: float) -> None:
         strays = self._asked is None and now_ms < self._stray_until_ms
-        if digit == END_KEY:  # nothing follows it
+        if digit == END_KEY:  # it ends the entry for good
             self._full_until_ms = self._stray_until_ms = -NEVER
         elif strays:
             self._stray_until_ms = now_ms + STRAY_MS
@@ -123,7 +140,7 @@ class Keypad:
             self._silent_until_ms = max(self._stray_until_ms, now_ms + TAIL_MS)
 
     def settle(self, now_ms: float) -> DigitEntry | None:
-        """The entry that is complete by now, once."""
+        """The entry that is complete by now, returned once; None: none is."""
         if now_ms < self._complete_ms():
             return None
         asked, digits, ended = self._asked, self._digits, self._ended

@@ -1,7 +1,7 @@
-"""After the order to hand the caller over: who is rung, one after the other, and what became of it.
+"""The attempts of a transfer: which destination is dialled next, and how each attempt ended.
 
-Pure, like the machine, and alive between two legs of a call: told of what Twilio reports, it says
-who is next. Twilio may report twice, and late.
+Pure, like the machine, and alive between two legs of a call. The bridge passes on what Twilio's
+webhooks report, which may come twice, and late.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,11 +9,20 @@ from dataclasses import dataclass
 
 from app.call.destinations import Destination
 
+# Outcomes of an attempt, beside Twilio's busy and no-answer. They are stored in the call's record.
+#: The human accepted, and the call with them is over.
 TAKEN = "completed"
+#: Someone or an answering machine answered, and did not accept.
 NOT_TAKEN = "not-accepted"
+#: The caller hung up first.
 CALLER_GONE = "canceled"
+#: The destination could not be dialled.
 FAILED = "failed"
+
+# In the record, of an attempt that has no outcome yet.
+#: The telephone rings.
 RINGING = "ringing"
+#: The human accepted, and talks with the caller.
 TALKING = "in-progress"
 
 _IN_WORDS = {
@@ -26,20 +35,23 @@ _IN_WORDS = {
 
 @dataclass(slots=True)
 class Attempt:
-    """One destination rung. `outcome`: TAKEN, NOT_TAKEN, CALLER_GONE, FAILED or Twilio's busy or
-    no-answer; empty while it is under way. `accepted`: the human pressed 1. `seconds`: how long
-    they were on the line, None while nobody says."""
+    """One destination, dialled once."""
 
     destination: Destination
+    #: The human pressed 1.
     accepted: bool = False
+    #: TAKEN, NOT_TAKEN, CALLER_GONE, FAILED, or Twilio's busy or no-answer; empty while under way.
     outcome: str = ""
+    #: Duration of the call with the destination; None: Twilio did not say.
     seconds: float | None = None
 
 
 class TransferAttempts:
-    """`route`: whom to try, in this order. `call_id`: the tool call that asked for it. `summary`:
-    what the human is told. `numbered_from`: how many attempts there were on this call before; each
-    attempt is known to Twilio by its number."""
+    """The attempts of one transfer.
+
+    Call `next` to begin an attempt. Pass on what Twilio reports of it, with its number: `pressed`,
+    `ended`. If its outcome is not TAKEN and `upcoming` is not None, call `next` again.
+    """
 
     def __init__(
         self,
@@ -49,13 +61,22 @@ class TransferAttempts:
         summary: str = "",
         numbered_from: int = 0,
     ) -> None:
+        """
+        Args:
+            route: The destinations, in the order of the attempts.
+            call_id: The tool call that asked for the transfer.
+            reason: As the model wrote it.
+            summary: As the model wrote it; the human hears it.
+            numbered_from: How many attempts the call has had before. Webhook URLs name an attempt
+                by its number.
+        """
         self.call_id = call_id
         self.reason = reason
         self.summary = summary
-        self._left = list(route)
+        self._untried = list(route)
         self._first = numbered_from
         self._attempts: list[Attempt] = []
-        self._gone = False
+        self._caller_gone = False
 
     @property
     def number(self) -> int:
@@ -68,29 +89,29 @@ class TransferAttempts:
 
     @property
     def over_for_good(self) -> bool:
-        """Whether a human took the call, or the caller is gone."""
-        return self._gone or any(each.outcome == TAKEN for each in self._attempts)
+        """Whether a human accepted, or the caller hung up: the agent does not resume."""
+        return self._caller_gone or any(each.outcome == TAKEN for each in self._attempts)
 
     @property
     def upcoming(self) -> Destination | None:
-        """Who would be rung next."""
-        return self._left[0] if self._left else None
+        """The destination that `next` would dial; None: none is left."""
+        return self._untried[0] if self._untried else None
 
     def next(self) -> Destination | None:
-        """Ring the next one; None when nobody is left."""
-        if not self._left:
+        """Begin the next attempt. Returns its destination; None: none is left."""
+        if not self._untried:
             return None
-        destination = self._left.pop(0)
+        destination = self._untried.pop(0)
         self._attempts.append(Attempt(destination))
         return destination
 
     def attempt(self, number: int) -> Attempt | None:
-        """The attempt of this number, while it is under way."""
+        """The attempt of this number, if it is under way."""
         last = self._attempts[-1] if self._attempts else None
         return last if last is not None and number == self.number and not last.outcome else None
 
     def pressed(self, number: int, digits: str) -> bool:
-        """The human pressed these keys when asked. Returns whether they take the call."""
+        """The human answered the whisper with these keys. Returns whether they accept (1)."""
         attempt = self.attempt(number)
         if attempt is None or digits != "1":
             return False
@@ -105,9 +126,16 @@ class TransferAttempts:
         bridged: bool | None = None,
         seconds: float | None = None,
     ) -> str:
-        """The dial ended. `status`: Twilio's DialCallStatus, which says completed of a human who
-        refused too; `bridged`: Twilio's DialBridged, None when it does not say; `seconds`: its
-        DialCallDuration. Returns the outcome, or nothing for an attempt that is not under way."""
+        """The attempt ended (Twilio: `<Dial action>`).
+
+        Args:
+            status: DialCallStatus; completed also when the human did not accept.
+            bridged: DialBridged; None: not sent.
+            seconds: DialCallDuration.
+
+        Returns:
+            The outcome; empty: this attempt is not under way.
+        """
         attempt = self.attempt(number)
         if attempt is None:
             return ""
@@ -121,24 +149,24 @@ class TransferAttempts:
         return attempt.outcome
 
     def caller_gone(self) -> None:
-        """The caller hung up: what is under way is over."""
+        """The caller hung up: end the attempt that is under way."""
         last = self._attempts[-1] if self._attempts else None
-        self._gone = True
-        self._left.clear()
+        self._caller_gone = True
+        self._untried.clear()
         if last is not None and not last.outcome:
             last.outcome = TAKEN if last.accepted else CALLER_GONE
 
     def in_words(self) -> str:
-        """What the model is told when nobody took the call."""
-        told = "; ".join(
+        """The tool's answer for the model when no human accepted."""
+        outcomes = "; ".join(
             f"{each.destination.name}: {each.outcome} "
             f"({_IN_WORDS.get(each.outcome, _IN_WORDS[FAILED])})"
             for each in self._attempts
         )
-        return f"Nobody took the call. {told}. The caller is back with you."
+        return f"Nobody took the call. {outcomes}. The caller is back with you."
 
     def records(self) -> list[Mapping[str, object]]:
-        """The attempts as the call's record tells them."""
+        """The attempts as the call's record stores them."""
         return [
             {
                 "destination": each.destination.name,

@@ -1,7 +1,7 @@
-"""How the caller leaves the agent: by a goodbye, to a human, or while Twilio presses keys.
+"""The exits of a call: a goodbye, a transfer to a human, or a redirect for Twilio to press keys.
 
-The built-in tools end up here, and whoever else may end or hand over a call. One way at a time; the
-goodbye comes first.
+The built-in tools lead here, and so do the orders of an operator. One exit at a time; a goodbye
+goes before a transfer.
 """
 
 from app.call import prompts
@@ -12,7 +12,13 @@ from app.call.events import OutputItemDone
 from app.call.exits.farewell import Farewell
 from app.call.exits.redirect import Redirect
 from app.call.exits.tones import SEND_DIGITS, Tones
-from app.call.exits.transfer import TRANSFER, NoTransfer, Transfer, TransferRequest, read_handing
+from app.call.exits.transfer import (
+    TRANSFER,
+    Transfer,
+    TransferRefused,
+    TransferRequest,
+    read_request,
+)
 from app.call.heard.agent_audio import AgentAudio
 from app.call.model.responses import Responses, Wanted, Wish
 from app.call.model.tool_answers import AnswerTool
@@ -20,14 +26,14 @@ from app.call.model.tool_answers import AnswerTool
 END_CALL = "end_call"
 BUILT_IN = (END_CALL, TRANSFER, SEND_DIGITS)
 
+# Which responses may be requested, by the exit that is under way.
 _AT_THE_END = (Wish.GOODBYE, Wish.UNSPOKEN)
 _BEFORE_A_TRANSFER = (Wish.ANNOUNCEMENT, Wish.HOLD, Wish.UNSPOKEN)
 _IN_BETWEEN = tuple(wish for wish in Wish if wish not in (Wish.GOODBYE, Wish.ANNOUNCEMENT))
 
 
 class Exits:
-    """Told of what the agent and the caller say. `answer_tool(call_id, output, now_ms)` tells the
-    model how it went."""
+    """Begins the exits, lets a barge-in take them back, and performs them when they are due."""
 
     def __init__(
         self,
@@ -37,6 +43,10 @@ class Exits:
         responses: Responses,
         answer_tool: AnswerTool,
     ) -> None:
+        """
+        Args:
+            answer_tool: Gives the model the answer to a built-in tool.
+        """
         self._agent = agent
         self._answer_tool = answer_tool
         self.farewell = Farewell(out, agent.language, audio, responses, answer_tool)
@@ -46,39 +56,43 @@ class Exits:
 
     @property
     def under_way(self) -> bool:
-        """Whether the conversation is about to end or to pause: nothing else is to be begun."""
+        """Whether a goodbye or a transfer is under way: nothing else may begin."""
         return self.farewell.under_way or self.transfer.under_way
 
     @property
-    def decided(self) -> bool:
-        """Past the point where the caller's speech could change anything."""
+    def ordered(self) -> bool:
+        """Whether a hang-up or a redirect is ordered: no barge-in takes it back."""
         return self.farewell.hanging_up or self.redirect.ordered
 
     @property
-    def keeps_waiting(self) -> bool:
-        """Whether the caller waits for it."""
+    def caller_waits(self) -> bool:
+        """Whether the caller waits for an exit or for tones."""
         return self.under_way or self.tones.sounding
 
     @property
     def reason(self) -> str:
-        """What the end of the stream is due to, if it is due to us."""
+        """Why the stream ends, if an exit ends it; empty: none does."""
         return self.redirect.reason if self.redirecting else self.farewell.reason
 
     @property
     def redirecting(self) -> bool:
-        """Whether Twilio was told to go on with other TwiML: the stream's end is not the call's."""
+        """Whether a redirect to other TwiML is ordered: the stream ends, the call does not."""
         return self.redirect.ordered and not self.farewell.hanging_up
 
     @property
-    def in_season(self) -> tuple[Wish, ...]:
-        """What may be said at this point of the call."""
+    def allowed_wishes(self) -> tuple[Wish, ...]:
+        """Which responses may be requested now."""
         if self.farewell.under_way:
             return _AT_THE_END
         return _BEFORE_A_TRANSFER if self.transfer.under_way else _IN_BETWEEN
 
     def tool_called(self, event: OutputItemDone, now_ms: float, *, cut: bool, at_s: float) -> None:
-        """The model calls a built-in tool. `cut`: the caller spoke over that response. `at_s`: Unix
-        time."""
+        """The model calls a built-in tool.
+
+        Args:
+            cut: A barge-in interrupted the response that calls it.
+            at_s: Unix time, in seconds.
+        """
         call_id, response_id = event.call_id, event.response_id
         if self.farewell.under_way:
             self._answer_tool(call_id, prompts.END_ALREADY, now_ms)
@@ -94,52 +108,71 @@ class Exits:
             self.farewell.begin("agent", now_ms, call_id=call_id, response_id=response_id)
         else:
             try:
-                handing = read_handing(event.arguments, self._agent.destinations, at_s)
-            except NoTransfer as refusal:
+                request = read_request(event.arguments, self._agent.destinations, at_s)
+            except TransferRefused as refusal:
                 self._answer_tool(call_id, str(refusal), now_ms)
             else:
-                self.transfer.begin(call_id, handing, now_ms, response_id=response_id)
+                self.transfer.begin(call_id, request, now_ms, response_id=response_id)
 
-    def hand_over(
-        self, call_id: str, handing: TransferRequest, now_ms: float, *, announce: bool
+    def request_transfer(
+        self, call_id: str, request: TransferRequest, now_ms: float, *, announce: bool
     ) -> bool:
-        """Hand the caller over though no model asked for it. False when it is too late, or under
-        way."""
-        self.farewell.caller_spoke(now_ms)
+        """Transfer the caller without a tool call of the model. Takes back a goodbye if it can.
+
+        Args:
+            call_id: The id under which the model gets to know what became of it.
+            announce: Have the model announce it.
+
+        Returns:
+            False when a goodbye, a transfer or tones are under way.
+        """
+        self.farewell.take_back(now_ms)
         if self.under_way or self.tones.under_way:
             return False
-        self.transfer.begin(call_id, handing, now_ms, announce=announce)
+        self.transfer.begin(call_id, request, now_ms, announce=announce)
         return True
 
     def hang_up(self, reason: str, now_ms: float) -> None:
-        """End the call now."""
+        """End the call now, without a goodbye."""
         self.transfer.call_ends(now_ms)
         self.farewell.begin(reason, now_ms, final=True)
         self.farewell.hang_up(now_ms)
 
     def leave_message(self, message: str, now_ms: float) -> None:
-        """Say this to an answering machine, or nothing, and hang up."""
+        """Say this to an answering machine, then hang up. `message`: empty: hang up at once."""
         self.transfer.call_ends(now_ms)
         direction = message and prompts.voicemail(message)
         self.farewell.begin("voicemail", now_ms, direction=direction, final=True, in_text=message)
         if not message:
             self.farewell.hang_up(now_ms)
 
-    def caller_spoke(self, now_ms: float) -> None:
-        """The caller spoke or typed while the agent did not expect it."""
-        self.farewell.caller_spoke(now_ms)
-        self.transfer.caller_spoke(now_ms)
+    def barge_in(self, now_ms: float) -> None:
+        """Barge-in: take back a goodbye, suspend a transfer."""
+        self.farewell.take_back(now_ms)
+        self.transfer.suspend(now_ms)
 
     def response_ended(
         self, response_id: str, was: Wanted | None, now_ms: float, *, spoke: bool
     ) -> None:
-        """A response ended, and `spoke` or not: was it what the caller had to hear?"""
+        """A response ended: it may have been the goodbye or the announcement.
+
+        Args:
+            was: What it was requested for; None: turn detection requested it, or it was not said.
+            spoke: Something of it was played, or will be.
+        """
         self.farewell.response_ended(response_id, was, now_ms, spoke=spoke)
         self.transfer.response_ended(response_id, was, spoke=spoke)
 
     def settle(self, now_ms: float, *, model_ready: bool, model_gone: bool) -> bool:
-        """Do what is due. `model_gone`: the model is of no use to this call any more. Returns True
-        when nothing more can be done but to let go."""
+        """Do what is due.
+
+        Args:
+            model_ready: A session is configured.
+            model_gone: The model is given up for this call.
+
+        Returns:
+            True when the stream should have ended by now: end the leg.
+        """
         if self.farewell.settle(now_ms, model_gone=model_gone) or self.redirect.settle(now_ms):
             return True
         if not self.farewell.under_way:

@@ -1,4 +1,4 @@
-"""How a call ends from our side: a goodbye, heard to its last mark, then the hang-up."""
+"""The goodbye: said by the model, heard to its last mark, then the hang-up over REST."""
 
 from dataclasses import dataclass
 
@@ -10,28 +10,37 @@ from app.call.heard.agent_audio import AgentAudio
 from app.call.model.responses import Responses, Wanted, Wish
 from app.call.model.tool_answers import AnswerTool
 
-HANG_UP_MS = 12_000.0  # for a hang-up that changes nothing, retries over REST included
-CLOSE_MS = 5000.0  # for closing the stream
+#: Deadline for the stream to end after a hang-up, REST retries included.
+HANG_UP_MS = 12_000.0
+#: Deadline for the stream to end after its socket was closed.
+CLOSE_MS = 5000.0
 
 
 @dataclass(slots=True)
-class _Ending:
-    """Decided, but not done. `call_id`: the end_call to be answered, if the agent decided it.
-    `final`: speech does not take it back. `in_text`: what Twilio says if the model does not."""
+class _PendingGoodbye:
+    """A goodbye that is under way."""
 
+    #: Becomes `CallMachine.ended_by`.
     reason: str
     words: LastWords
+    #: The end_call that is not answered yet; empty: none, or answered.
     call_id: str
+    #: A barge-in does not take it back.
     final: bool
+    #: What Twilio says if the model does not.
     in_text: str
+    #: When the hang-up was ordered.
     hung_up_ms: float = NEVER
+    #: When the stream was closed.
     closed_ms: float = NEVER
 
 
 class Farewell:
-    """Decision, goodbye, last mark, hang-up over REST; if that changes nothing, the stream is
-    closed, and Twilio goes on with what its TwiML says next. A goodbye that the model does not say
-    is left to TwiML as well: see `last_words`."""
+    """Ends the call: goodbye, last mark, hang-up over REST.
+
+    If the hang-up has no effect, it closes the stream, and Twilio requests the `<Connect>` action
+    URL. The same when the model does not say the goodbye: then TwiML says `last_words`.
+    """
 
     def __init__(
         self,
@@ -46,22 +55,23 @@ class Farewell:
         self._responses = responses
         self._answer_tool = answer_tool
         self._language = language
-        self._ending: _Ending | None = None
-        self.last_words = ""  # what Twilio has to say before it hangs up
+        self._pending: _PendingGoodbye | None = None
+        #: The goodbye that TwiML has to say before it hangs up; empty: none.
+        self.last_words = ""
 
     @property
     def under_way(self) -> bool:
-        return self._ending is not None
+        return self._pending is not None
 
     @property
     def reason(self) -> str:
-        return self._ending.reason if self._ending else ""
+        return self._pending.reason if self._pending else ""
 
     @property
     def hanging_up(self) -> bool:
-        """Past the point where anything could take it back."""
-        ending = self._ending
-        return ending is not None and min(ending.hung_up_ms, ending.closed_ms) != NEVER
+        """Whether the hang-up or the close is ordered: nothing takes it back."""
+        pending = self._pending
+        return pending is not None and min(pending.hung_up_ms, pending.closed_ms) != NEVER
 
     def begin(
         self,
@@ -74,103 +84,117 @@ class Farewell:
         final: bool = False,
         in_text: str = "",
     ) -> None:
-        """Decide to end the call. With a `direction` a goodbye is asked for; without one, it is
-        expected in the response `response_id`, and asked for if it is not in there. `in_text`: what
-        Twilio says if the model does not; empty for a plain goodbye."""
+        """Decide to end the call. Next: `settle` hangs up when the goodbye was heard.
+
+        Args:
+            reason: Becomes `CallMachine.ended_by`.
+            direction: Request a goodbye with this direction; empty: expect it in `response_id`.
+            call_id: The end_call to answer.
+            response_id: The response that calls end_call. If it says nothing, a goodbye is
+                requested.
+            final: A barge-in does not take it back.
+            in_text: What Twilio says if the model does not; empty: a plain goodbye.
+        """
         if self.hanging_up:
             return
-        if self._ending is not None:  # whoever wanted it first is still owed an answer
-            call_id = call_id or self._ending.call_id
+        if self._pending is not None:  # the first end_call still needs its answer
+            call_id = call_id or self._pending.call_id
         words = LastWords(Wish.GOODBYE, now_ms, response_id)
         in_text = in_text or prompts.goodbye_in(self._language)
-        self._ending = _Ending(reason, words, call_id, final, in_text)
+        self._pending = _PendingGoodbye(reason, words, call_id, final, in_text)
         self._responses.unwant(Wish.NUDGE, Wish.HOLD, Wish.WARNING, Wish.REPLY)
         if direction:
             self._responses.want(Wish.GOODBYE, direction)
 
-    def insist(self) -> None:
-        """From now on the caller's speech does not take it back."""
-        if self._ending is not None:
-            self._ending.final = True
+    def make_final(self) -> None:
+        """From now on a barge-in does not take the goodbye back."""
+        if self._pending is not None:
+            self._pending.final = True
 
     def response_ended(
         self, response_id: str, was: Wanted | None, now_ms: float, *, spoke: bool
     ) -> None:
-        """A response ended, and `spoke` or not: was it the goodbye?"""
-        ending = self._ending
-        if ending is not None and ending.words.response_ended(response_id, was, spoke=spoke):
-            self._answer(ending, prompts.END_UNSPOKEN, now_ms)
+        """A response ended. If it should have been the goodbye and said nothing, request one."""
+        pending = self._pending
+        if pending is not None and pending.words.response_ended(response_id, was, spoke=spoke):
+            self._answer(pending, prompts.END_UNSPOKEN, now_ms)
             self._responses.want(Wish.GOODBYE, prompts.GOODBYE)
 
-    def caller_spoke(self, now_ms: float) -> None:
-        """The caller spoke before the goodbye was over: the call goes on, unless it must end."""
-        ending = self._ending
-        if ending is None or ending.final or self.hanging_up:
+    def take_back(self, now_ms: float) -> None:
+        """Barge-in before the goodbye was heard: the call goes on, unless the goodbye is final."""
+        pending = self._pending
+        if pending is None or pending.final or self.hanging_up:
             return
-        self._ending = None
+        self._pending = None
         self._responses.unwant(Wish.GOODBYE)
-        self._answer(ending, prompts.END_TAKEN_BACK, now_ms)
+        self._answer(pending, prompts.END_TAKEN_BACK, now_ms)
 
     def hang_up(self, now_ms: float) -> None:
         """End the call now."""
-        ending = self._ending
-        if ending is not None and not self.hanging_up:
-            heard = ending.words.heard(self._audio, now_ms)
+        pending = self._pending
+        if pending is not None and not self.hanging_up:
+            heard = pending.words.heard(self._audio, now_ms)
             answer = prompts.END_DONE if heard else prompts.END_FORCED
-            self._answer(ending, answer, now_ms)
-            ending.hung_up_ms = now_ms
-            self._out.append(HangUp(ending.reason))
+            self._answer(pending, answer, now_ms)
+            pending.hung_up_ms = now_ms
+            self._out.append(HangUp(pending.reason))
 
     def leave_to_twilio(self, why: str, now_ms: float) -> None:
         """The model does not say the goodbye: close the stream, and have TwiML say it."""
-        ending = self._ending
-        if ending is not None and not self.hanging_up:
-            self.last_words = ending.in_text
-            self._answer(ending, prompts.END_FORCED, now_ms)
+        pending = self._pending
+        if pending is not None and not self.hanging_up:
+            self.last_words = pending.in_text
+            self._answer(pending, prompts.END_FORCED, now_ms)
             self._out.append(ReportDecision("let Twilio say the goodbye", why))
-            self.close(ending.reason, now_ms)
+            self.close(pending.reason, now_ms)
 
     def close(self, reason: str, now_ms: float) -> None:
-        """Close the stream: the hang-up failed, or the caller is to be helped by TwiML."""
-        if self._ending is None:
+        """Close the stream: the hang-up failed, or TwiML has to help the caller."""
+        if self._pending is None:
             self.begin(reason, now_ms, final=True)
-        if self._ending is not None and self._ending.closed_ms == NEVER:
-            self._ending.closed_ms = now_ms
+        if self._pending is not None and self._pending.closed_ms == NEVER:
+            self._pending.closed_ms = now_ms
             self._out.append(CloseStream(reason))
 
     def settle(self, now_ms: float, *, model_gone: bool) -> bool:
-        """Do what is due. `model_gone`: the model will not say anything any more. Returns True when
-        nothing more can be done but to let go."""
-        ending = self._ending
-        if ending is None:
+        """Do what is due.
+
+        Args:
+            model_gone: The model is given up for this call.
+
+        Returns:
+            True when the stream should have ended by now: end the leg.
+        """
+        pending = self._pending
+        if pending is None:
             return False
         if self.hanging_up:
-            if now_ms >= ending.hung_up_ms + HANG_UP_MS and ending.closed_ms == NEVER:
+            if now_ms >= pending.hung_up_ms + HANG_UP_MS and pending.closed_ms == NEVER:
                 self._out.append(ReportDecision("close the stream", "hang-up without effect"))
                 self.close("hang-up without effect", now_ms)
-            return now_ms >= ending.closed_ms + CLOSE_MS
+            return now_ms >= pending.closed_ms + CLOSE_MS
         if model_gone:
-            if not ending.words.said or not self._responses.idle:
+            if not pending.words.said or not self._responses.idle:
                 self.leave_to_twilio("the model answers nothing that can be heard", now_ms)
                 return False
-        if now_ms >= ending.words.over_ms(self._audio, self._responses, now_ms):
-            if ending.words.said:
+        if now_ms >= pending.words.over_ms(self._audio, self._responses, now_ms):
+            if pending.words.said:
                 self.hang_up(now_ms)
             else:
                 self.leave_to_twilio("the model did not say it in time", now_ms)
         return False
 
     def next_ms(self, now_ms: float) -> float:
-        ending = self._ending
-        if ending is None:
+        pending = self._pending
+        if pending is None:
             return NEVER
-        if ending.closed_ms != NEVER:
-            return ending.closed_ms + CLOSE_MS
-        if ending.hung_up_ms != NEVER:
-            return ending.hung_up_ms + HANG_UP_MS
-        return ending.words.over_ms(self._audio, self._responses, now_ms)
+        if pending.closed_ms != NEVER:
+            return pending.closed_ms + CLOSE_MS
+        if pending.hung_up_ms != NEVER:
+            return pending.hung_up_ms + HANG_UP_MS
+        return pending.words.over_ms(self._audio, self._responses, now_ms)
 
-    def _answer(self, ending: _Ending, output: str, now_ms: float) -> None:
-        if ending.call_id:
-            call_id, ending.call_id = ending.call_id, ""
+    def _answer(self, pending: _PendingGoodbye, output: str, now_ms: float) -> None:
+        if pending.call_id:
+            call_id, pending.call_id = pending.call_id, ""
             self._answer_tool(call_id, output, now_ms)

@@ -1,4 +1,4 @@
-"""Keys that the agent presses: as tones on the stream, or by Twilio when they are many."""
+"""The keys of send_digits: DTMF tones on the stream, or a redirect to `<Play digits>` if many."""
 
 import json
 import re
@@ -12,20 +12,25 @@ from app.call.heard.agent_audio import OWN_SOUND, AgentAudio
 from app.call.model.tool_answers import AnswerTool
 
 SEND_DIGITS = "send_digits"
-LONGEST_TONES_MS = 10_000  # on the stream; what takes longer is left to Twilio's <Play digits>
+#: Tones that take longer are left to Twilio's `<Play digits>`.
+LONGEST_TONES_MS = 10_000
 _DIGITS = re.compile("[0-9A-D*#wW]{1,200}")
 
 
 class Tones:
-    """One row of keys at a time. The caller's speech does not stop them: the machine at the other
-    end talks all the time. `answer_tool(call_id, output, now_ms)` tells the model how it went."""
+    """Presses the keys of one send_digits at a time. No barge-in stops them: the menu at the other
+    end talks all the time."""
 
     def __init__(self, audio: AgentAudio, redirect: Redirect, answer_tool: AnswerTool) -> None:
+        """
+        Args:
+            answer_tool: Gives the model the answer to send_digits.
+        """
         self._audio = audio
         self._redirect = redirect
         self._answer_tool = answer_tool
         self._call_id = ""
-        self._digits = ""  # not pressed yet: a voice still says what comes before them
+        self._digits = ""  # not pressed yet: a voice still synthesizes what comes before
 
     @property
     def under_way(self) -> bool:
@@ -33,11 +38,16 @@ class Tones:
 
     @property
     def sounding(self) -> bool:
-        """Whether they are being pressed, and nobody's speech may cut them."""
+        """Whether the tones are playing, or Twilio presses the keys: no barge-in now."""
         return bool(self._call_id) and not self._digits
 
     def press(self, call_id: str, arguments: str, now_ms: float) -> None:
-        """`arguments`: JSON text with `digits`: 0-9 A-D * #, w and W for 500 and 1000 ms."""
+        """The model calls send_digits: press the keys, or answer why not.
+
+        Args:
+            arguments: JSON text as the model wrote it; `digits` in it: 0-9 A-D * #, and w and W for
+                pauses of 500 and 1000 ms.
+        """
         try:
             given = json.loads(arguments or "{}")
             digits = given["digits"]
@@ -52,7 +62,7 @@ class Tones:
             self._begin(now_ms)
 
     def _begin(self, now_ms: float) -> None:
-        """Press them, when what is said before them has been made."""
+        """Press the keys, once what the agent says before them is synthesized."""
         if self._audio.synthesizing or not self._digits:
             return
         digits, self._digits = self._digits, ""
@@ -65,7 +75,7 @@ class Tones:
             self._audio.finish(OWN_SOUND, now_ms)
 
     def settle(self, now_ms: float) -> None:
-        """Press them, and tell the model when they were heard."""
+        """Press the keys, and answer the model when they were heard."""
         self._begin(now_ms)
         if now_ms >= self.next_ms(now_ms):
             self._answer(prompts.DIGITS_SENT, now_ms)
@@ -73,7 +83,7 @@ class Tones:
     def next_ms(self, now_ms: float) -> float:
         if not self.sounding or self._redirect.ordered:
             return NEVER
-        return self._audio.heard_out_ms(now_ms)
+        return self._audio.heard_to_end_ms(now_ms)
 
     def _failed(self, why: str, now_ms: float) -> None:
         self._answer(prompts.digits_failed(why), now_ms)

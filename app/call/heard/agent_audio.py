@@ -1,4 +1,4 @@
-"""The agent's side of the line: what is played, held back, marked and cut."""
+"""The agent's audio: played to the stream, held back, marked, and interrupted at a barge-in."""
 
 from collections import deque
 
@@ -6,32 +6,42 @@ from app.call.commands import ClearAudio, Command, PauseModel, PlayAudio, Resume
 from app.call.deadlines import NEVER
 from app.call.heard.ledger import BYTES_PER_MS, HeardPart, PlaybackLedger
 
-MARK_EVERY_BYTES = 1000 * BYTES_PER_MS  # a mark a second; more only makes traffic
-HELD_MOST_BYTES = 4 << 20  # past this the model is read no further
+#: One mark a second; more of them would only add traffic.
+MARK_EVERY_BYTES = 1000 * BYTES_PER_MS
+#: Above this much held audio, reading from the model pauses ...
+HELD_MOST_BYTES = 4 << 20
+#: ... until less than this is held.
 HELD_LITTLE_BYTES = 1 << 20
-MARK_GRACE_MS = 2000.0  # a last mark this late is not waited for any longer
+#: How much later than planned the last mark may come back.
+MARK_GRACE_MS = 2000.0
 
-OWN_SOUND = ""  # the item id of sounds that are not the model's
+#: The item id of hold tones and DTMF tones, which are no items of the model.
+OWN_SOUND = ""
 
 
 class AgentAudio:
-    """Plays audio while the stream takes it, holds it back while there is none or it is stuck, and
-    keeps the ledger. Methods append the commands to be performed to `out`."""
+    """Plays audio while the stream takes it, holds it back while there is no stream or it is
+    blocked, and keeps the playback ledger."""
 
     def __init__(self, out: list[Command]) -> None:
+        """
+        Args:
+            out: Takes the commands.
+        """
         self.ledger = PlaybackLedger()
         self._out = out
         self._open = False
         self._held: deque[PlayAudio] = deque()
         self._held_bytes = 0
         self._model_paused = False
-        self.synthesizing = False  # a voice is still at what is to be played
+        #: An external voice still makes audio that is to be played.
+        self.synthesizing = False
 
     def open(self, now_ms: float) -> None:
         """The stream takes audio, for the first time or again."""
         self._open = True
         if not self._held and self.ledger.all_surely_heard:
-            self._mark(now_ms)  # on an empty buffer: it measures the round trip
+            self._mark(now_ms)  # on an empty buffer, so it measures the round trip
         while self._held:
             audio = self._held.popleft()
             self._held_bytes -= audio.size_bytes
@@ -40,11 +50,11 @@ class AgentAudio:
         self._pace_model()
 
     def hold(self) -> None:
-        """The stream takes no more for now."""
+        """The stream is blocked: hold audio back until `open`."""
         self._open = False
 
     def play(self, item_id: str, payload: str, size_bytes: int, now_ms: float) -> None:
-        """Play a piece of an item after everything before it."""
+        """Play more of an item, after all audio before it. Call `finish` when it is complete."""
         self.ledger.generated(item_id, size_bytes)
         audio = PlayAudio(item_id, payload, size_bytes)
         if self._open:
@@ -55,13 +65,17 @@ class AgentAudio:
             self._pace_model()
 
     def finish(self, item_id: str, now_ms: float) -> None:
-        """The model will add nothing to this item: mark its end."""
+        """The item is complete: mark its end."""
         self.ledger.completed(item_id)
         self._mark_end(now_ms)
 
     def interrupt(self, now_ms: float) -> list[HeardPart]:
-        """Stop at once what plays or waits. Returns what was cut; empty, and no clear sent, when
-        everything had been heard."""
+        """Barge-in: clear Twilio's buffer, and drop the audio that is held back.
+
+        Returns:
+            The items that were interrupted, oldest first, with what was heard of them: truncate or
+            delete them in the session. Empty, and no clear sent, if everything was heard.
+        """
         if not self.ledger.interrupts(now_ms):
             return []
         if self.ledger.playing(now_ms) or not self.ledger.all_surely_heard:
@@ -69,7 +83,7 @@ class AgentAudio:
         self._held.clear()
         self._held_bytes = 0
         self._pace_model()
-        return [cut for cut in self.ledger.cleared(now_ms) if cut.item_id != OWN_SOUND]
+        return [part for part in self.ledger.cleared(now_ms) if part.item_id != OWN_SOUND]
 
     @property
     def is_open(self) -> bool:
@@ -82,13 +96,13 @@ class AgentAudio:
         return bool(self._held)
 
     def ahead_bytes(self, now_ms: float) -> int:
-        """How much there is to play before anything that is played now."""
+        """How much audio plays before what `play` is given now."""
         return self._held_bytes + self.ledger.unplayed_bytes(now_ms)
 
-    def heard_out_ms(self, now_ms: float) -> float:
-        """When to stop waiting for the last mark: now if it came, else a while after its time.
-        Never while audio is held back or owed: a stream that stays stuck ends the leg, a voice that
-        is stuck fails."""
+    def heard_to_end_ms(self, now_ms: float) -> float:
+        """When all audio counts as heard to its end: now if the last mark came back, else
+        `MARK_GRACE_MS` after its time. NEVER while audio is held back or being synthesized: the leg
+        ends if the stream stays blocked, and a voice that sends nothing fails."""
         if self._held or self.synthesizing:
             return NEVER
         if self.ledger.all_surely_heard:

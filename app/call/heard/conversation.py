@@ -1,4 +1,7 @@
-"""What was said, as it was heard: the transcript of a leg, and the seed of the next session."""
+"""The conversation, as heard: the transcript of a leg, and what the next session is seeded with.
+
+What was not heard because of a barge-in, or because the call ended, is cut off.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -9,37 +12,42 @@ from app.call.words.utterance import Utterance, heard_text
 
 Role = Literal["user", "assistant", "tool"]
 
-# Where text and audio come in step, the first word comes before any sound and the last with its
-# own, give or take a word. A short turn, or one whose text came in few pieces, proves nothing.
-A_WORD_BYTES = 600 * BYTES_PER_MS
-TELLING_BYTES, TELLING_KNOTS = 2500 * BYTES_PER_MS, 5
+# Text and audio come in step if the first word comes at the beginning of the audio and the last one
+# at its end, give or take one word.
+#: The length of a word.
+WORD_BYTES = 600 * BYTES_PER_MS
+#: A shorter turn, or one whose text came in fewer pieces, does not show whether they are in step.
+IN_STEP_LEAST_BYTES, IN_STEP_LEAST_KNOTS = 2500 * BYTES_PER_MS, 5
 
 
 @dataclass(slots=True)
 class Turn:
-    """One thing said, or one thing a tool answered.
-
-    `role`: user, assistant or tool. `text`: all of it, as the model wrote it; what was heard of it
-    is `heard_text`. `heard_bytes` of `generated_bytes`: how much of an agent's turn was heard, set
-    once it was cut or complete. Where the text of native audio is cut is an estimate, for its
-    transcript has no times. `knots`: (characters, bytes) that had come before a piece of the text;
-    they make the estimate better where text and audio come `in_step`. `unfinished`: the model was
-    still at it when it was cut. `utterances`: of a turn that an external voice says, whose text is
-    cut where the words of each end; None for native audio.
-    """
+    """One turn of the caller or the agent, or the answer of a tool."""
 
     role: Role
+    #: The model's item; of a tool's answer, the id of the tool call.
     item_id: str
+    #: When it began, in monotonic ms.
     at_ms: float
+    #: All of it, heard or not. See `heard_text`.
     text: str = ""
+    #: Nothing is added to it any more.
     finished: bool = False
+    #: The caller did not hear all of it: interrupted, or the call ended.
     cut: bool = False
+    #: How much of the agent's turn was heard, of `generated_bytes`; set when it is cut or finished.
     heard_bytes: int = 0
+    #: The audio of the agent's turn, as far as it was generated.
     generated_bytes: int = 0
+    #: Of native audio: (characters, bytes) that had come before each piece of the text.
     knots: list[tuple[int, int]] = field(default_factory=list)
+    #: The text comes in step with the audio: `knots` say where it was when it was cut.
     in_step: bool = False
+    #: It was cut before the model had completed it.
     unfinished: bool = False
+    #: name: of the tool. by: keypad, when the caller typed it.
     detail: dict[str, str] = field(default_factory=dict)
+    #: What an external voice says of it, with the times of its words; None: native audio.
     utterances: list[Utterance] | None = None
 
     @property
@@ -48,7 +56,11 @@ class Turn:
 
     @property
     def heard_text(self) -> str:
-        """The text in proportion to the heard audio, down to a whole word."""
+        """What was heard of the text, cut down to a whole word.
+
+        Of native audio this is an estimate in proportion to the heard audio, because the transcript
+        has no times.
+        """
         if not self.cut:
             return self.text
         if self.utterances is not None:
@@ -64,12 +76,12 @@ class Turn:
         share = (self.heard_bytes - before[1]) / max(1, after[1] - before[1])
         last_word_ends = len(self.text[: after[0]].rstrip())
         length = int(before[0] + share * (last_word_ends - before[0]))
-        if self.unfinished:  # what came last is perhaps not in step: claim no more than a share
+        if self.unfinished:  # its last piece may not be in step: claim no more than a share
             length = min(length, int(len(self.text) * self.heard_bytes / self.generated_bytes))
         return whole_words(self.text, length)
 
     def append(self, text: str, generated_bytes: int) -> None:
-        """More of what an agent's turn says has come, behind so much of its audio."""
+        """More text of the agent's turn came. `generated_bytes`: its audio that came before."""
         if not self.text:
             text = text.lstrip()
         if not self.knots or generated_bytes > self.knots[-1][1]:
@@ -77,7 +89,7 @@ class Turn:
         self.text += text
 
     def complete(self, text: str) -> None:
-        """This is all that the turn says, if it speaks for itself."""
+        """The whole text of the turn came. Ignored if an external voice says the turn."""
         if self.utterances is not None:
             return
         if text.strip() != self.text.strip():
@@ -86,8 +98,8 @@ class Turn:
 
 
 def whole_words(text: str, length: int) -> str:
-    """The first `length` characters of a text, cut down to a whole word. Scripts without spaces are
-    cut at the character."""
+    """The first `length` characters of a text, cut down to a whole word; to the character in
+    scripts without spaces."""
     if length >= len(text):
         return text
     head = text[:length]
@@ -97,14 +109,18 @@ def whole_words(text: str, length: int) -> str:
 
 
 class Conversation:
-    """The turns of one leg, in the order of the conversation and not of arrival: transcriptions may
-    come before or after the answers to them (OpenAI: input_audio_transcription.completed)."""
+    """The turns of one leg, in the order of the conversation.
+
+    That is not the order of the events: a transcription may come before or after the response to it
+    (OpenAI: conversation.item.input_audio_transcription.completed).
+    """
 
     def __init__(self) -> None:
         self._turns: list[Turn] = []
         self._by_item: dict[str, Turn] = {}
-        self._in_step: bool | None = None  # whether text comes in step with audio; None: who knows
-        self.revision = 0  # grows with every change worth storing
+        self._in_step: bool | None = None  # whether text comes in step with audio; None: unknown
+        #: Grows with every change that is worth storing.
+        self.revision = 0
 
     def __iter__(self) -> Iterator[Turn]:
         return iter(self._turns)
@@ -113,7 +129,7 @@ class Conversation:
         return len(self._turns)
 
     def turn(self, role: Role, item_id: str, now_ms: float) -> Turn:
-        """The turn of this item, begun now if it is new."""
+        """The turn of this item; a new one if there is none."""
         turn = self._by_item.get(item_id)
         if turn is None:
             turn = self._by_item[item_id] = Turn(role, item_id, now_ms)
@@ -124,15 +140,19 @@ class Conversation:
         return self._by_item.get(item_id)
 
     def latest(self, role: Role, *, without_text: bool = False) -> str:
-        """The item of the newest turn of this role, or of the newest that has no text yet; empty
-        when there is none. For servers that leave out which item they mean."""
+        """The item id of the newest turn of this role; empty: there is none. For servers that leave
+        out the item id.
+
+        Args:
+            without_text: The newest turn that has no text yet.
+        """
         for turn in reversed(self._turns):
             if turn.role == role and not (without_text and turn.text):
                 return turn.item_id
         return ""
 
     def committed(self, item_id: str, previous_item_id: str | None, now_ms: float) -> None:
-        """The caller's turn has its place in the conversation."""
+        """The caller's turn was committed: put it behind its previous item."""
         turn = self.turn("user", item_id, now_ms)
         previous = self._by_item.get(previous_item_id or "")
         if previous is not None and previous is not turn:
@@ -142,24 +162,24 @@ class Conversation:
         self.revision += 1
 
     def transcribed(self, item_id: str, text: str, now_ms: float) -> None:
-        """The caller's words are known."""
+        """The caller's turn was transcribed."""
         self.turn("user", item_id, now_ms).text = text.strip()
         self.revision += 1
 
     def typed(self, item_id: str, text: str, now_ms: float) -> None:
-        """The caller's keys, which mean something to the agent."""
+        """The caller typed an entry that is for the agent."""
         turn = self.turn("user", item_id, now_ms)
         turn.text, turn.finished, turn.detail = text, True, {"by": "keypad"}
         self.revision += 1
 
     def tool_answered(self, call_id: str, name: str, output: str, now_ms: float) -> None:
-        """A tool's answer, kept so that a new session knows it too."""
+        """A tool returned. Its answer is a turn, so that a new session is seeded with it."""
         turn = self.turn("tool", call_id, now_ms)
         turn.text, turn.finished, turn.detail = output, True, {"name": name}
         self.revision += 1
 
     def was_cut(self, item_id: str, heard_bytes: int, generated_bytes: int) -> None:
-        """An agent's turn was interrupted, or ended with the call before it was heard out."""
+        """The agent's turn was interrupted by a barge-in, or by the end of the call."""
         turn = self._by_item.get(item_id)
         if turn is not None:
             turn.unfinished = not turn.finished
@@ -169,7 +189,7 @@ class Conversation:
             self.revision += 1
 
     def was_finished(self, item_id: str, generated_bytes: int) -> None:
-        """An agent's turn is complete, though perhaps not heard yet."""
+        """The agent's turn is complete, though it may still be playing."""
         turn = self._by_item.get(item_id)
         if turn is not None and not turn.finished:
             turn.finished = True
@@ -178,19 +198,19 @@ class Conversation:
             self.revision += 1
 
     def _compare(self, turn: Turn) -> None:
-        """Learn from a complete turn whether this model's text comes in step with its audio. Most
-        models are ahead with the text, and then it tells nothing about where a word sounds."""
-        if not turn.knots or turn.generated_bytes < TELLING_BYTES:
+        """Learn from a complete turn whether this model's text comes in step with its audio. With
+        most models the text is ahead, and then it does not show where a word sounds."""
+        if not turn.knots or turn.generated_bytes < IN_STEP_LEAST_BYTES:
             return
         first_bytes, last_bytes = turn.knots[0][1], turn.generated_bytes - turn.knots[-1][1]
-        if max(first_bytes, last_bytes) > A_WORD_BYTES:
+        if max(first_bytes, last_bytes) > WORD_BYTES:
             self._in_step = False
-        elif len(turn.knots) >= TELLING_KNOTS and self._in_step is None:
+        elif len(turn.knots) >= IN_STEP_LEAST_KNOTS and self._in_step is None:
             self._in_step = True
 
     def heard(self, ledger: PlaybackLedger, now_ms: float) -> list[Turn]:
-        """The turns as heard until now: what still plays is cut where it is, and what nobody heard
-        anything of is left out."""
+        """The turns as heard by now. What still plays is cut where it is; turns of the agent of
+        which nothing was heard are left out."""
         turns = []
         for turn in self._turns:
             if turn.role == "assistant":
@@ -205,7 +225,7 @@ class Conversation:
         generated = ledger.generated_bytes(turn.item_id)
         heard = ledger.heard_bytes(turn.item_id, now_ms)
         if turn.cut or (turn.generated_bytes and not generated):
-            return turn  # its end is known: cut, or heard out and forgotten by the ledger
+            return turn  # its end is known: cut, or heard to its end and dropped by the ledger
         if generated and heard >= generated and (turn.finished or turn.utterances is None):
             return turn
         in_step = bool(self._in_step)

@@ -1,13 +1,13 @@
-"""What the caller heard: the playback ledger of one media stream.
+"""The playback ledger of one media stream: what the caller heard. A barge-in truncates by it.
 
-Audio reaches Twilio several times faster than it plays. The ledger knows, per item of the model's,
-how much was generated, how much was sent, how much was surely heard (a mark behind it came back)
-and how much was probably heard by now.
+Audio reaches Twilio several times faster than it plays. For each item of the model, the ledger
+knows how much was generated, how much was sent, how much was surely heard (a mark after it came
+back), and how much was probably heard by now.
 
-All positions are bytes of µ-law since the last clear; 8 bytes play in 1 ms. The clock is ours: a
-byte sent at t on an empty buffer counts as played from t on. That hides the network's delay, and
-rightly so: a clear travels as long as the audio did, so what had played when the clear takes effect
-is what the ledger says at the moment of sending it.
+Positions are bytes of µ-law since the last clear; 8 bytes play in 1 ms. A byte that is sent at time
+t to an empty buffer counts as played from t on. This ignores the delay of the network, and has to:
+a clear travels as long as the audio did, so what has played when the clear takes effect is what the
+ledger says when it is sent.
 """
 
 from collections import deque
@@ -15,15 +15,18 @@ from dataclasses import dataclass
 from statistics import median
 
 BYTES_PER_MS = 8
-SLACK_MS = 60.0  # marks that come back within this much of their time don't move the clock
+#: A mark that comes back within this much of its time does not move the clock.
+SLACK_MS = 60.0
+#: How many round trips and lags are kept for their medians.
 SAMPLES = 9
 
 
 @dataclass(frozen=True, slots=True)
 class HeardPart:
-    """An item that was interrupted. `heard_bytes` <= `generated_bytes`."""
+    """An item that a clear interrupted, and how much of it was heard."""
 
     item_id: str
+    #: At most `generated_bytes`.
     heard_bytes: int
     generated_bytes: int
 
@@ -34,6 +37,8 @@ class HeardPart:
 
 @dataclass(slots=True)
 class _Item:
+    """The audio of one item since the last clear."""
+
     generated_bytes: int = 0
     sent_bytes: int = 0
     complete: bool = False
@@ -50,16 +55,19 @@ class _Segment:
 
 @dataclass(slots=True)
 class _Mark:
+    """A mark that was sent and did not come back yet."""
+
     position: int
     sent_ms: float
     on_empty_buffer: bool
 
 
 class PlaybackLedger:
-    """Feed it what is generated, sent and echoed; ask it what was heard.
+    """Call the methods of the first section with what is generated, sent, echoed and cleared; the
+    second section then says what was heard.
 
-    Twilio echoes the marks that a clear flushes as well (Twilio: media streams, mark message), so
-    names carry an epoch and echoes of an older one count for nothing.
+    Twilio also echoes the marks that a clear flushes (Twilio: media streams, mark message). So mark
+    names carry an epoch, which each clear raises, and echoes of an older epoch are ignored.
     """
 
     def __init__(self) -> None:
@@ -71,26 +79,27 @@ class PlaybackLedger:
         self._sent = 0  # bytes sent since the last clear
         self._sure = 0  # of these, surely played
         self._marked = 0  # position of the last mark
-        self._run_start = 0  # where the present unbroken run of playback began ...
-        self._run_start_ms = 0.0  # ... and when it was sent
-        self._lag_ms = 0.0  # how much later than sent this run really plays
+        self._run_start = 0  # where the current run of unbroken playback begins ...
+        self._run_start_ms = 0.0  # ... and when that was sent
+        self._lag_ms = 0.0  # how much later than sent this run plays
         self._lags_ms: deque[float] = deque(maxlen=SAMPLES)
         self._round_trips_ms: deque[float] = deque(maxlen=SAMPLES)
-        self.round_trip_ms = 0.0  # to Twilio and back, by marks that found an empty buffer
+        #: To Twilio and back: median of the marks sent to an empty buffer.
+        self.round_trip_ms = 0.0
 
-    # --- told ---------------------------------------------------------------------------------
+    # --- what happens -------------------------------------------------------------------------
 
     def generated(self, item_id: str, size_bytes: int) -> None:
-        """The model made this much more of an item."""
+        """This much more audio of an item was generated."""
         self._items.setdefault(item_id, _Item()).generated_bytes += size_bytes
 
     def completed(self, item_id: str) -> None:
-        """The model will add nothing to this item."""
+        """The item is complete: no more audio of it comes."""
         if item := self._items.get(item_id):
             item.complete = True
 
     def sent(self, item_id: str, size_bytes: int, now_ms: float) -> None:
-        """This much more of an item went to Twilio. What is sent must have been generated."""
+        """This much more of an item goes to Twilio. Call `generated` with it first."""
         if self.position(now_ms) >= self._sent:
             self._forget_heard()
             self._run_start, self._run_start_ms = self._sent, now_ms
@@ -105,7 +114,7 @@ class PlaybackLedger:
         self._items[item_id].sent_bytes += size_bytes
 
     def _forget_heard(self) -> None:
-        """Let go of items that were surely heard to their end, so that a long call stays small."""
+        """Drop the items that were surely heard to their end: bounds the memory of a long call."""
         if not self.all_surely_heard:
             return
         self._items = {i: item for i, item in self._items.items() if not self._fully_sent(item)}
@@ -116,7 +125,7 @@ class PlaybackLedger:
         return item.complete and item.sent_bytes == item.generated_bytes
 
     def mark_sent(self, now_ms: float) -> str:
-        """A mark goes out behind everything sent so far. Returns the name to give it."""
+        """A mark goes out after everything sent so far. Returns the name to send it with."""
         self._mark_count += 1
         name = f"{self._epoch}:{self._mark_count}"
         self._marks[name] = _Mark(self._sent, now_ms, on_empty_buffer=self.all_surely_heard)
@@ -124,20 +133,20 @@ class PlaybackLedger:
         return name
 
     def echoed(self, name: str, now_ms: float) -> bool:
-        """A mark came back. False for a flushed, repeated or unknown one."""
+        """A mark came back. Returns False if it is flushed by a clear, repeated or unknown."""
         mark = self._marks.get(name)
         if mark is None:
             return False
-        while next(iter(self._marks)) != name:  # marks come back in order: these are lost
+        while next(iter(self._marks)) != name:  # marks come back in order, so these are lost
             del self._marks[next(iter(self._marks))]
         del self._marks[name]
         planned_ms = self._run_start_ms + (mark.position - self._run_start) / BYTES_PER_MS
-        if mark.on_empty_buffer:  # it came back at once, so this is the round trip
+        if mark.on_empty_buffer:  # it comes back at once, so this is the round trip
             self._round_trips_ms.append(now_ms - mark.sent_ms)
             self.round_trip_ms = median(self._round_trips_ms)
         elif mark.position > self._run_start and mark.sent_ms <= planned_ms:
-            # A mark sent behind audio that was over by then tells when it was sent, not when that
-            # audio played.
+            # A mark sent after its audio had played says when the mark was sent, not when the audio
+            # played; it does not get here.
             lag_ms = now_ms - self.round_trip_ms - planned_ms
             self._lags_ms.append(lag_ms)
             if abs(lag_ms - self._lag_ms) > SLACK_MS:
@@ -146,25 +155,29 @@ class PlaybackLedger:
         return True
 
     def cleared(self, now_ms: float) -> list[HeardPart]:
-        """Twilio's buffer is dropped now. Returns the items that lose something by it: those with
-        unheard audio, and those that the model had not finished. Oldest first."""
-        cuts = []
+        """A clear goes out: Twilio drops its buffer, and a new epoch begins.
+
+        Returns:
+            The interrupted items, oldest first: those with audio that was not heard, and those that
+            are not complete. At a barge-in, truncate each of them to what was heard.
+        """
+        interrupted = []
         for item_id, item in self._items.items():
             heard = self.heard_bytes(item_id, now_ms)
             if heard < item.generated_bytes or not item.complete:
-                cuts.append(HeardPart(item_id, heard, item.generated_bytes))
+                interrupted.append(HeardPart(item_id, heard, item.generated_bytes))
         self._epoch += 1
         self._items.clear()
         self._segments.clear()
         self._marks.clear()
         self._sent = self._sure = self._marked = self._run_start = 0
-        return cuts
+        return interrupted
 
-    # --- asked --------------------------------------------------------------------------------
+    # --- what was heard -----------------------------------------------------------------------
 
     def position(self, now_ms: float) -> int:
-        """How far playback has probably come. Never before a sure point, never past what was sent,
-        and never far past a mark that should long have come back."""
+        """How far playback has probably come: not before the last mark that came back, not past
+        what was sent, and not far past a mark that is overdue."""
         elapsed_ms = now_ms - self._run_start_ms - self._lag_ms
         position = self._run_start + max(0, int(elapsed_ms * BYTES_PER_MS))
         if self._marks and self._round_trips_ms:
@@ -199,21 +212,21 @@ class PlaybackLedger:
         return self.position(now_ms) < self._sent
 
     def interrupts(self, now_ms: float) -> bool:
-        """Whether a clear now would take anything away, or stop an unfinished item."""
+        """Whether a clear now would interrupt an item: one that plays, or is not complete."""
         return self.playing(now_ms) or not all(map(self._fully_sent, self._items.values()))
 
     @property
     def all_surely_heard(self) -> bool:
-        """Whether a mark behind the last byte sent has come back."""
+        """Whether the mark after the last byte sent has come back."""
         return self._sure == self._sent
 
     @property
     def unmarked_bytes(self) -> int:
-        """Sent since the last mark."""
+        """Bytes sent since the last mark."""
         return self._sent - self._marked
 
     @property
     def ends_ms(self) -> float:
-        """When everything sent will probably have been played, or was."""
+        """When everything sent will probably have been played, or was, in monotonic ms."""
         left = self._sent - self._run_start
         return self._run_start_ms + self._lag_ms + left / BYTES_PER_MS

@@ -1,1 +1,1 @@
-"""The model's work: its connection, responses, items of the session, tool calls."""
+"""The model's side of a call: its connection, responses, session items and tool calls."""

@@ -1,7 +1,8 @@
-"""Ids that a compatible server leaves out, filled in from what the call knows.
+"""Fills in the ids that a compatible server leaves out of its events.
 
-OpenAI names the item and the response in each event; servers that follow it loosely do not. What
-they mean is nearly always plain: the response under way, its last item, the caller's last turn.
+OpenAI names the item and the response in each event; some compatible servers do not. The id is
+nearly always clear from the call's state: the active response, its last item, the caller's last
+turn.
 """
 
 from dataclasses import replace
@@ -28,7 +29,7 @@ _NAMED = frozenset((*_OF_RESPONSES, *_OF_AGENT_ITEMS, *_OF_CALLER_ITEMS))
 
 
 class MissingIds:
-    """Call `fill` with every event before anything else looks at it."""
+    """Completes events. Pass every event through `fill` before anything else handles it."""
 
     def __init__(
         self, ids: Ids, conversation: Conversation, responses: Responses, items: SessionItems
@@ -39,15 +40,17 @@ class MissingIds:
         self._items = items
 
     def fill(self, event: ev.Event) -> ev.Event:
-        """The event with all its ids; the same object when it has them."""
+        """Returns the event with its missing ids filled in; the same object if none is missing.
+
+        A text delta keeps an empty `response_id`: it needs none."""
         if type(event) not in _NAMED:
             return event
-        told: dict[str, Any] = {}
+        found: dict[str, Any] = {}
         if getattr(event, "response_id", None) == "" and type(event) not in _OF_TEXTS:
-            told["response_id"] = self._response_id(event)
+            found["response_id"] = self._response_id(event)
         if getattr(event, "item_id", None) == "":
-            told["item_id"] = self._item_id(event)
-        return replace(event, **told) if told else event
+            found["item_id"] = self._item_id(event)
+        return replace(event, **found) if found else event
 
     def _response_id(self, event: ev.Event) -> str:
         active_id = self._responses.active_id

@@ -1,8 +1,8 @@
 """Responses: one in flight, the rest in a queue.
 
-Only one response may write to the conversation at a time; asking for a second one is answered with
-an error alone (OpenAI: conversation_already_has_active_response). And a response may be begun by
-the model's own turn detection at any time, which serves whoever waited for a plain answer.
+Only one response at a time may write to the conversation: OpenAI answers a second `response.create`
+with `conversation_already_has_active_response`. The server's turn detection may begin a response at
+any time; it then also serves requests that wait for a plain reply.
 """
 
 from collections.abc import Iterable
@@ -11,124 +11,139 @@ from enum import StrEnum
 
 RETRY_MS = 400.0  # doubled with each failure
 TRIES = 4
-MOST_STALLS = 2  # answers in a row that broke off amid their words
-MOST_EMPTY = 2  # answers in a row without sound that are asked for again
+MOST_STALLS = 2  # stalled responses in a row before the model is given up
+MOST_EMPTY = 2  # responses without sound, in a row, that are retried
 
 
 class Wish(StrEnum):
-    """What a response is wanted for."""
+    """What a response is for."""
 
     GREETING = "greeting"
-    REPLY = "reply"  # to the caller, or to a tool's answer
+    REPLY = "reply"  # to the caller, or to a tool's output
     HOLD = "hold"  # the caller waits for a tool
-    NUDGE = "nudge"  # the caller says nothing
-    WARNING = "warning"  # the longest call is near
-    SAY = "say"  # words that somebody else chose
-    UNSPOKEN = "unspoken"  # words that no voice of ours could say
+    NUDGE = "nudge"  # the caller is silent
+    WARNING = "warning"  # the call is close to its longest duration
+    SAY = "say"  # a text given from outside the conversation
+    UNSPOKEN = "unspoken"  # a text that every external voice failed to speak
     ANNOUNCEMENT = "announcement"  # of a transfer
     GOODBYE = "goodbye"
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A response to ask for. `direction`: what it is to do; empty for a plain answer."""
+    """A response to request."""
 
     wish: Wish
+    #: The instructions for this response alone; empty for a plain reply.
     direction: str = ""
 
 
 class Responses:
-    """What the model is asked to say and what it is saying."""
+    """The queue of responses to request, and the state of the one in flight.
+
+    When `next` returns a response, send `response.create` and call `asked`. Report what the server
+    makes of it: `created`, `refused`, `done`, or `abandon` and `lost` when it does not answer.
+    """
 
     def __init__(self) -> None:
+        #: The id of the response that the server is generating.
         self.active_id: str | None = None
-        self.active: Wanted | None = None  # what the active one was asked for; None: not by us
+        #: What the active response was requested for; None if turn detection began it.
+        self.active: Wanted | None = None
+        #: What was requested and not created yet.
         self.requested: Wanted | None = None
         self._event_id = ""
-        self._unanswered = False  # a request was given up that may still be answered
+        self._unanswered = False  # an abandoned request may still be answered
         self._queue: list[Wanted] = []
         self._failures = 0
         self._not_before_ms = 0.0
         self._empty = 0
         self._stalls = 0
-        self._known: set[str] = set()  # responses of this session, over or not
-        self._answers_all = False  # whether the active one knew every tool's answer
+        self._known: set[str] = set()  # ids of this session's responses, ended ones included
+        self._answers_all = False  # whether the active one was created with every tool output known
 
     def want(self, wish: Wish, direction: str = "") -> None:
-        """Ask for a response as soon as it can be had; once per wish, and per words to say."""
+        """Queue a response. A wish is queued once; `SAY` and `UNSPOKEN` once per text."""
         wanted = Wanted(wish, direction)
         if wanted in self._queue:
             return
-        if wish is Wish.UNSPOKEN:  # the end of what was begun comes first
+        if wish is Wish.UNSPOKEN:  # first, because it completes what the caller is hearing
             begun = sum(each.wish is Wish.UNSPOKEN for each in self._queue)
             self._queue.insert(begun, wanted)
         elif wish is Wish.SAY or all(each.wish is not wish for each in self._queue):
             self._queue.append(wanted)
 
     def unwant(self, *wishes: Wish) -> None:
+        """Remove these wishes from the queue."""
         if self._queue:
             self._queue = [wanted for wanted in self._queue if wanted.wish not in wishes]
 
     def withdraw(self, wanted: Wanted) -> None:
-        """These words are not wanted any more."""
+        """Remove this one from the queue: the same wish with the same direction."""
         self._queue = [each for each in self._queue if each != wanted]
 
     def keep_only(self, wishes: Iterable[Wish]) -> None:
-        """No response is wanted but for these."""
+        """Remove everything but these wishes from the queue."""
         if self._queue:
             self._queue = [wanted for wanted in self._queue if wanted.wish in wishes]
 
     @property
     def idle(self) -> bool:
-        """Nothing is said, asked for or queued."""
+        """Whether no response is active, requested or queued."""
         return not self.in_flight and not self._queue
 
     @property
     def in_flight(self) -> bool:
+        """Whether a response is active or requested."""
         return self.active_id is not None or self.requested is not None
 
-    def owes(self, *wishes: Wish) -> bool:
-        """Whether something of this is asked for, said, or waits to be asked for."""
+    def pending(self, *wishes: Wish) -> bool:
+        """Whether a response for one of these is active, requested or queued."""
         waiting = (self.requested, self.active, *self._queue)
         return any(wanted is not None and wanted.wish in wishes for wanted in waiting)
 
     @property
     def gave_up(self) -> bool:
-        """Response after response failed, or had no sound."""
+        """Whether so many responses failed, stalled or were empty that no retry follows."""
         tried = self._failures >= TRIES or self._stalls >= MOST_STALLS
         return tried or self._empty > MOST_EMPTY
 
     def expects(self, response_id: str) -> bool:
-        """Whether this may be the response that was asked for, though nothing announced it."""
+        """Whether this may be the requested response: none is active, and this id is new. For
+        servers that send no `response.created`."""
         return self.active_id is None and response_id not in self._known
 
     def next(self, now_ms: float) -> Wanted | None:
-        """What to ask for now, if anything may be asked for."""
+        """The response to request now, or None. When it is requested, call `asked`."""
         if self.in_flight or not self._queue or self.gave_up or now_ms < self._not_before_ms:
             return None
         return self._queue[0]
 
     def next_ms(self) -> float:
-        """When a response that failed may be asked for again."""
+        """When `next` may return something again after a pause."""
         return self._not_before_ms if self._queue and not self.in_flight else float("inf")
 
     def stalled(self) -> None:
-        """The response in flight broke off, and never ended."""
+        """The response in flight stopped coming and has no end."""
         self._stalls += 1
 
     def give_up(self) -> None:
-        """No other try can help."""
+        """Request nothing more: no retry can help."""
         self._failures = TRIES
 
     def asked(self, event_id: str) -> None:
-        """The first of the queue was asked for under this event id."""
+        """The first response of the queue was requested, by a `response.create` of this id."""
         self.requested = self._queue.pop(0)
         self._event_id = event_id
 
     def created(self, response_id: str, *, answers_all: bool) -> None:
-        """A response began. Whether it is ours cannot be told for sure; if it is not, the refusal
-        of ours follows. One that the caller's words brought about makes others needless, a plain
-        reply only if it `answers_all`: if the model knew every tool's answer before it began."""
+        """A response began.
+
+        It counts as the requested one if there is one. If turn detection began it instead, the
+        request's refusal follows (`refused`). A response that turn detection began removes the
+        greeting, the hold and the nudge from the queue, and a plain reply if it `answers_all`: if
+        the server knew every tool output when it created the response.
+        """
         self.active_id, self._answers_all = response_id, answers_all
         self._known.add(response_id)
         self.active, self.requested = self.requested, None
@@ -138,14 +153,17 @@ class Responses:
                 self.unwant(Wish.REPLY)
 
     def refused(self, event_id: str, now_ms: float, *, busy: bool) -> bool:
-        """The request with this event id was refused. `busy`: another response was active, which
-        only a request for a response is told, with its id or without. Returns whether there was
-        such a request."""
+        """The server refused the event of this id. Returns whether that was our `response.create`;
+        if so, it is queued again unless the active response serves it.
+
+        `busy`: the refusal is `conversation_already_has_active_response`. Only a `response.create`
+        gets it, so it counts without an `event_id` as well.
+        """
         ours = event_id == self._event_id or (busy and not event_id)
         if not ours or not self._event_id:
             return False
         if busy and self._unanswered and self.requested is None:
-            # The request that was given up was heard after all: what is active is its response.
+            # The server did receive the abandoned request: the active response is its answer.
             self._event_id, self._unanswered = "", False
             return True
         refused, served = self.requested, False
@@ -158,34 +176,37 @@ class Responses:
                 self._failures += 1
             needless = served or refused.wish in (Wish.HOLD, Wish.NUDGE, Wish.GREETING)
             if not (busy and needless):
-                self.again(refused, now_ms + self._pause_ms)
+                self.retry(refused, now_ms + self._pause_ms)
         return True
 
     def done(
         self, response_id: str, now_ms: float, *, failed: bool = False, empty: bool = False
     ) -> Wanted | None:
-        """A response ended. Returns what it was asked for. One that failed is asked for again, and
-        so is one that owed sound and brought none (`empty`), until `gave_up`."""
+        """A response ended. Returns what it was requested for.
+
+        A failed one is queued again, and so is one without sound (`empty`), until `gave_up`.
+        """
         self._known.add(response_id)
         if response_id != self.active_id:
             return None
         was, self.active_id, self.active = self.active, None, None
         if failed:
             self._failures += 1
-            self.again(was or Wanted(Wish.REPLY), now_ms + self._pause_ms)
+            self.retry(was or Wanted(Wish.REPLY), now_ms + self._pause_ms)
         elif empty:
             self._empty += 1
-            self.again(was or Wanted(Wish.REPLY), now_ms + (RETRY_MS if self._empty > 1 else 0))
+            self.retry(was or Wanted(Wish.REPLY), now_ms + (RETRY_MS if self._empty > 1 else 0))
         else:
             self._failures = self._stalls = 0
         return was
 
     def sounded(self) -> None:
-        """The model made a sound or called a tool."""
+        """The caller hears a response, or it called a tool: it is not empty."""
         self._empty, self._unanswered = 0, False
 
     def abandon(self, now_ms: float) -> Wanted | None:
-        """What is said and asked for is waited for no longer. Returns what that was."""
+        """Stop waiting for the response in flight. Returns what it is for; to request it again,
+        call `retry`."""
         was = self.requested or self.active
         if was is None and self.active_id is not None:
             was = Wanted(Wish.REPLY)
@@ -196,7 +217,8 @@ class Responses:
         return was
 
     def lost(self, now_ms: float) -> Wanted | None:
-        """The session is gone, and with it what was said and asked for. Returns what that was."""
+        """The session is lost, and the response in flight with it. Returns what it was for; the
+        queue stays."""
         was = self.abandon(now_ms)
         self._known.clear()
         self._unanswered = False
@@ -206,8 +228,8 @@ class Responses:
     def _pause_ms(self) -> float:
         return RETRY_MS * float(2 ** max(0, self._failures - 1))
 
-    def again(self, wanted: Wanted, not_before_ms: float) -> None:
-        """Ask for this before everything else, from `not_before_ms` on."""
+    def retry(self, wanted: Wanted, not_before_ms: float) -> None:
+        """Queue this response before all others, and request nothing before `not_before_ms`."""
         if wanted.wish in (Wish.SAY, Wish.UNSPOKEN):
             self.withdraw(wanted)
         else:

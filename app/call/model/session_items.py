@@ -1,4 +1,4 @@
-"""The agent's items as the present session knows them, and how it is told what was not heard."""
+"""Keeps the session's items in step with what the caller heard: truncate, delete, replace."""
 
 import re
 from dataclasses import replace
@@ -12,24 +12,27 @@ _SHORTER = re.compile(r"Audio content of (\d+) ?ms is already shorter than")
 
 
 class SessionItems:
-    """Item ids live and die with a session, so all of this is forgotten with it."""
+    """The agent's items in the present session. Item ids mean nothing to the next session, so call
+    `forget` when the session is lost.
+    """
 
     def __init__(self, out: list[Command], ids: Ids) -> None:
         self._out = out
         self._ids = ids
-        self._known: set[str] = set()
+        self._known: set[str] = set()  # items that the session contains
         self._of_active: list[str] = []
         self._cut_items: set[str] = set()
         self._cut_responses: set[str] = set()
         self._truncations: dict[str, str] = {}  # event id -> item id, until answered
-        self._standing_in: dict[str, str] = {}  # item id -> id of what stands in its place now
+        self._replacements: dict[str, str] = {}  # item id -> id of the message in its place
         self._additions: dict[str, AddMessage] = {}  # by event id
 
     def response_created(self) -> None:
+        """A response began: its items follow."""
         self._of_active = []
 
     def added(self, item_id: str) -> None:
-        """The active response began an item."""
+        """The active response began this item. May be called more than once."""
         if item_id not in self._known:
             self._known.add(item_id)
             self._of_active.append(item_id)
@@ -40,27 +43,28 @@ class SessionItems:
         return self._of_active
 
     def is_cut(self, response_id: str, item_id: str) -> bool:
-        """Whether audio of this item must not be played any more: deltas may still come after an
+        """Whether to ignore further audio of this item: deltas may still arrive after an
         interruption."""
         return item_id in self._cut_items or response_id in self._cut_responses
 
     def is_muted(self, response_id: str) -> bool:
-        """Whether nothing of this response is to be heard any more."""
+        """Whether to play nothing more of this response."""
         return response_id in self._cut_responses
 
     def needs_deletion(self, response_id: str, item_id: str) -> bool:
-        """Whether a muted response made an item that the model was not yet told to be unheard."""
+        """Whether this item of a muted response is still to be deleted from the session."""
         return response_id in self._cut_responses and item_id not in self._cut_items
 
     def mute_response(self, response_id: str) -> None:
+        """Play nothing more of this response. Its items are cut by `cut` or `replace`."""
         self._cut_responses.add(response_id)
 
     def cut(self, cut: HeardPart) -> None:
-        """Tell the model how much of an item was heard: truncate it there, or delete it when
-        nothing was (a truncation to 0 is refused before any audio, and says less)."""
+        """Truncate an audio item to what the caller heard, or delete it if they heard nothing:
+        the server refuses a truncation of an item without audio."""
         self._cut_items.add(cut.item_id)
         if cut.item_id not in self._known:
-            return  # an item of a session that is gone
+            return  # an item of an earlier session
         event_id = self._ids.event()
         if cut.heard_ms > 0:
             self._truncations[event_id] = cut.item_id
@@ -69,40 +73,42 @@ class SessionItems:
             self._out.append(DeleteItem(event_id, cut.item_id))
 
     def replace(self, item_id: str, heard_text: str) -> None:
-        """Tell the model what was heard of an item that is text alone: a message with that text
-        takes its place, or nothing does. (Only audio can be truncated: protocol, section 9.)"""
+        """Replace a text item by a message with the text that the caller heard; delete it if they
+        heard nothing. (OpenAI truncates audio only: conversation.item.truncate.)"""
         self._cut_items.add(item_id)
         if item_id not in self._known:
             return
-        present_id = self._standing_in.get(item_id, item_id)
+        present_id = self._replacements.get(item_id, item_id)
         if heard_text:
             event_id = self._ids.event()
-            self._standing_in[item_id] = self._ids.own("heard")
+            self._replacements[item_id] = self._ids.own("heard")
             added = AddMessage(
-                event_id, "assistant", heard_text, self._standing_in[item_id], present_id
+                event_id, "assistant", heard_text, self._replacements[item_id], present_id
             )
             self._additions[event_id] = added
             self._out.append(added)
         else:
-            self._known.discard(item_id)  # there is nothing left to replace
+            self._known.discard(item_id)  # nothing is left to replace
         self._out.append(DeleteItem(self._ids.event(), present_id))
 
     def restate(self, item_id: str) -> str:
-        """A new session is told of an item that is still being said. Returns the id to do it with:
-        what of it is not heard after all can then be taken back."""
+        """Returns the item id under which to add this item to a new session while a voice still
+        speaks it: `replace` can then correct the text when the caller interrupts."""
         self._known.add(item_id)
-        self._standing_in[item_id] = self._ids.own("told")
-        return self._standing_in[item_id]
+        self._replacements[item_id] = self._ids.own("told")
+        return self._replacements[item_id]
 
     def drop(self, item_id: str) -> None:
-        """Delete an item that is of no use: a tool call that was cut short."""
+        """Delete a tool call that was cut short: its arguments may be incomplete."""
         self._cut_items.add(item_id)
         self._out.append(DeleteItem(self._ids.event(), item_id))
 
     def refused(self, event_id: str, message: str) -> bool:
-        """The model refused what this event asked for. A truncation beyond the audio is asked for
-        once more, at the length that the answer names; a text that cannot take its place goes to
-        the end. Returns whether it was one of ours."""
+        """The server refused the event of this id. Returns whether this class had sent it.
+
+        A truncation beyond the audio is retried once, at the length that the error names. A
+        message whose place is gone is added at the end of the conversation.
+        """
         if added := self._additions.pop(event_id, None):
             if added.after:
                 self._out.append(replace(added, event_id=self._ids.event(), after=""))
@@ -116,9 +122,9 @@ class SessionItems:
         return True
 
     def forget(self) -> None:
-        """The session is gone."""
+        """The session is lost: its items do not exist in the next one."""
         for known in (self._known, self._cut_items, self._cut_responses):
             known.clear()
-        for answers in (self._truncations, self._standing_in, self._additions):
+        for answers in (self._truncations, self._replacements, self._additions):
             answers.clear()
         self._of_active = []

@@ -1,4 +1,4 @@
-"""What the model is told of its tools: every call is answered once, and the answers get a reply."""
+"""Sends tool outputs to the model: one for every call, and then a request for a reply."""
 
 from collections.abc import Callable
 
@@ -11,12 +11,14 @@ from app.call.model.responses import Responses, Wish
 from app.call.model.tool_calls import ToolCalls
 
 AnswerTool = Callable[[str, str, float], None]
-"""Answers a tool call: its id, its output, and `now_ms`."""
+"""Answers a tool call: takes its `call_id`, its output, and `now_ms`."""
 
 
 class ToolAnswers:
-    """The calls with their clocks are `calls`. `may_reply`: whether a reply is wanted at all; not
-    at the end of a call."""
+    """Answers the tool calls of a leg.
+
+    `may_reply`: whether to request a reply at all; False while the call ends or is transferred.
+    """
 
     def __init__(
         self,
@@ -28,6 +30,7 @@ class ToolAnswers:
         ids: Ids,
         may_reply: Callable[[], bool],
     ) -> None:
+        #: The tool calls and their deadlines.
         self.calls = calls
         self._out = out
         self._conversation = conversation
@@ -35,29 +38,36 @@ class ToolAnswers:
         self._link = link
         self._ids = ids
         self._may_reply = may_reply
-        self._not_taken: set[str] = set()  # what the model may not know yet, by call or item id
+        self._not_taken: set[str] = set()  # sent and not confirmed, by call or item id
 
     @property
     def all_taken(self) -> bool:
-        """Whether a response created now knows every answer."""
+        """Whether the server has confirmed every output, so that a response which begins now knows
+        them all."""
         return not self._not_taken
 
     def taken(self, id_: str) -> None:
-        """The model has this answer, or this message."""
+        """The server confirmed the output of this call, or the message of this item id."""
         self._not_taken.discard(id_)
 
     def session_lost(self) -> None:
-        """The next session is told of everything from the conversation."""
+        """The session is lost. The next one gets the outputs with the stored conversation."""
         self.calls.session_lost()
         self._not_taken.clear()
 
     def answer(self, call_id: str, output: str, now_ms: float) -> None:
+        """Send a tool's output to the model and store it, then request a reply when the response
+        has ended and all its tools have answered. A second answer to a call is ignored.
+
+        A call of a lost session, or of the call machine itself, is answered by a system message:
+        the present session does not know its `call_id`.
+        """
         if not self.calls.answer(call_id):
             return
         name = self.calls.name(call_id)
         self._conversation.tool_answered(call_id, name, output, now_ms)
         if not self._link.ready:
-            pass  # the next session learns it from the conversation
+            pass  # the next session gets it with the stored conversation
         elif self.calls.known_to_model(call_id):
             self._not_taken.add(call_id)
             self._out.append(AddToolOutput(self._ids.event(), call_id, output))
@@ -68,8 +78,9 @@ class ToolAnswers:
         if response_id != self._responses.active_id:
             self.want_reply(response_id)
 
-    def tell(self, item_id: str, text: str) -> None:
-        """The caller said this without speaking, and gets a reply."""
+    def add_caller_text(self, item_id: str, text: str) -> None:
+        """Add what the caller typed on the keypad as a user message, and request a reply.
+        Without a session, the next one gets it with the stored conversation."""
         if self._link.ready:
             self._not_taken.add(item_id)
             self._out.append(AddMessage(self._ids.event(), "user", text, item_id))
@@ -77,12 +88,14 @@ class ToolAnswers:
             self._responses.want(Wish.REPLY)
 
     def want_reply(self, response_id: str) -> None:
-        """One reply for all the tools that a response called, when it is over and they are."""
+        """Request one reply for all the tools that a response called, if all have answered. Call
+        this when the response has ended, too."""
         if self.calls.settled(response_id) and self._may_reply():
             self._responses.want(Wish.REPLY)
 
     def expire_overdue(self, limit_ms: float, now_ms: float) -> None:
-        """Answer for the tools that take too long."""
+        """Cancel the tools that missed their deadline, and answer their calls with an error text.
+        `limit_ms`: for that text."""
         for call_id in self.calls.overdue(now_ms):
             reason = f"{self.calls.name(call_id)} took longer than {limit_ms / 1000:g} s"
             self._out.append(ReportDecision("answer for the tool", reason))

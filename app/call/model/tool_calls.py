@@ -1,4 +1,4 @@
-"""Tool calls: each is run once, answered once, and never waited for longer than its limit."""
+"""Tool calls: each runs once, is answered once, and has a deadline."""
 
 from dataclasses import dataclass
 
@@ -6,46 +6,50 @@ from dataclasses import dataclass
 @dataclass(slots=True)
 class _ToolCall:
     name: str
+    #: The response that made the call; empty for a call of the machine itself.
     response_id: str
+    #: The deadline, monotonic ms; infinite when the call has none.
     due_ms: float
     answered: bool = False
+    #: The present session does not know the `call_id`.
     of_lost_session: bool = False
 
 
 class ToolCalls:
-    """The calls of a leg by their `call_id`."""
+    """The tool calls of a leg, by `call_id`. `limit_ms`: how long a tool may take."""
 
     def __init__(self, limit_ms: float) -> None:
         self._limit_ms = limit_ms
         self._calls: dict[str, _ToolCall] = {}
 
     def begin(self, call_id: str, name: str, response_id: str, now_ms: float) -> bool:
-        """A response asks for a tool. False if this call is known already."""
+        """A response called a tool. Returns False if this call is known already: do not run it."""
         if call_id in self._calls:
             return False
         self._calls[call_id] = _ToolCall(name, response_id, now_ms + self._limit_ms)
         return True
 
     def begin_own(self, call_id: str, name: str) -> None:
-        """A call that no model made: its answer is told as a message."""
+        """The machine itself starts a call, which the model did not make. It has no deadline, and
+        its output reaches the model as a message."""
         self._calls[call_id] = _ToolCall(name, "", float("inf"), of_lost_session=True)
 
     def forget(self, call_id: str) -> None:
-        """This call was never made."""
+        """Remove a call that could not be started."""
         del self._calls[call_id]
 
     def drop_deadline(self, call_id: str) -> None:
-        """This call is answered whenever it is ready, and waits for nobody: it has no limit."""
+        """Remove the deadline of this call: it is answered when it is ready."""
         if call_id in self._calls:
             self._calls[call_id].due_ms = float("inf")
 
     def resume(self, call_id: str, now_ms: float) -> None:
-        """This call works again, and its limit begins anew."""
+        """This call runs again: its deadline starts anew."""
         if call_id in self._calls:
             self._calls[call_id].due_ms = now_ms + self._limit_ms
 
     def answer(self, call_id: str) -> bool:
-        """True exactly once per call: when its answer may go to the model."""
+        """Returns True for the first answer to a known call: send its output to the model."""
         call = self._calls.get(call_id)
         if call is None or call.answered:
             return False
@@ -59,16 +63,16 @@ class ToolCalls:
         return self._calls[call_id].response_id
 
     def open(self) -> list[str]:
-        """The calls without an answer."""
+        """The ids of the calls without an answer."""
         return [call_id for call_id, call in self._calls.items() if not call.answered]
 
     def working(self) -> list[str]:
-        """The names of the tools that run: the caller waits for them."""
+        """The names of the tools that run with a deadline: the caller waits for them."""
         calls = self._calls.values()
         return [c.name for c in calls if not c.answered and c.due_ms != float("inf")]
 
     def waited_for(self, response_id: str | None) -> bool:
-        """Whether a call of this response has no answer yet."""
+        """Whether any call of this response has no answer yet."""
         return any(not c.answered for c in self._calls.values() if c.response_id == response_id)
 
     def has_calls_of(self, response_id: str) -> bool:
@@ -76,11 +80,12 @@ class ToolCalls:
         return any(call.response_id == response_id for call in self._calls.values())
 
     def settled(self, response_id: str) -> bool:
-        """Whether every call of a response has its answer; False if it made none."""
+        """Whether a response called tools and all of them have answered."""
         calls = [c for c in self._calls.values() if c.response_id == response_id]
         return bool(calls) and all(call.answered for call in calls)
 
     def overdue(self, now_ms: float) -> list[str]:
+        """The ids of the calls that missed their deadline."""
         return [
             call_id
             for call_id, call in self._calls.items()
@@ -88,12 +93,14 @@ class ToolCalls:
         ]
 
     def next_due_ms(self) -> float:
+        """The next deadline; infinite if there is none."""
         return min((c.due_ms for c in self._calls.values() if not c.answered), default=float("inf"))
 
     def session_lost(self) -> None:
-        """The session that made these calls is gone: its successor does not know their ids."""
+        """The session is lost: the next one does not know the ids of these calls."""
         for call in self._calls.values():
             call.of_lost_session = True
 
     def known_to_model(self, call_id: str) -> bool:
+        """Whether the present session knows this `call_id`: then answer it by its id."""
         return not self._calls[call_id].of_lost_session

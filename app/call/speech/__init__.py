@@ -1,1 +1,1 @@
-"""What the agent says: the model's voice, external voices, and the choice between them."""
+"""What the agent says: the model's own audio, external voices, and which of these speaks."""

@@ -1,7 +1,7 @@
-"""What the agent says, item by item: played or synthesized, finished, cut.
+"""What the agent says, item by item: played or synthesized, finished, interrupted.
 
-Three books are kept of it, and here they are kept in step: the ledger (what was heard), the
-session's items (what the model is told), and the conversation (what is written down).
+It keeps three records in step: the playback ledger (what the caller heard), the session's items
+(what the model knows), and the conversation (what is stored).
 """
 
 from app.call import prompts
@@ -15,12 +15,16 @@ from app.call.model.responses import Responses, Wish
 from app.call.model.session_items import SessionItems
 from app.call.speech.synthesis import Synthesis
 
-MOST_RESPONSES = 8  # whose items are remembered: those that may still be at it
-MOST_RESTS = 3  # how often in a row the model is asked to say itself what no voice could
+MOST_RESPONSES = 8  # whose items are remembered: the latest ones, which may still add to them
+MOST_UNSPOKEN = 3  # how often in a row the model is asked to speak what no voice could
 
 
 class AgentSpeech:
-    """Told what the model makes of its items, and when the caller or the end of the leg cuts it."""
+    """The agent's items. Tell it what the model adds to them, and when a barge-in (`interrupt`),
+    the loss of the session or the end of the leg cuts them.
+
+    `voices`: the labels of the external voices; empty if the model speaks itself.
+    """
 
     def __init__(
         self,
@@ -41,14 +45,15 @@ class AgentSpeech:
         self._ids = ids
         self._spoke: set[str] = set()  # responses that had audio, or will have
         self._items_of: dict[str, dict[str, None]] = {}  # by response, in their order
-        self._rests = 0
+        self._unspoken = 0
+        #: The text that external voices speak, and how far they are.
         self.synthesis = Synthesis(
-            out, audio, voices, self._was_said, self._was_unsaid, self._model_speaks
+            out, audio, voices, self._item_done, self._item_unspoken, self._voices_gave_up
         )
 
     def begin(self, response_id: str, item_id: str, now_ms: float) -> Turn:
-        """A response began to say this, or goes on with it. What a muted one begins is deleted:
-        it may go on for a while, until it hears that it was cancelled."""
+        """A response began this item, or adds to it. An item of a muted response is deleted: the
+        server may still begin some before it handles the cancellation."""
         turn = self._conversation.turn("assistant", item_id, now_ms)
         self._items_of.setdefault(response_id, {})[item_id] = None
         if len(self._items_of) > MOST_RESPONSES:
@@ -59,19 +64,20 @@ class AgentSpeech:
         return turn
 
     def play(self, event: AudioReceived, now_ms: float) -> None:
+        """Play the model's own audio, unless its item or its response was interrupted."""
         turn = self.begin(event.response_id, event.item_id, now_ms)
         if self._items.is_cut(event.response_id, event.item_id):
-            turn.generated_bytes += event.size_bytes  # keeps the share of the text true
+            turn.generated_bytes += event.size_bytes  # keeps the heard share of the text right
             return
         self._spoke.add(event.response_id)
         self._audio.play(event.item_id, event.payload, event.size_bytes, now_ms)
 
     def heard(self) -> None:
-        """The caller hears the agent: what could not be said before is behind them."""
-        self._rests = 0
+        """The caller hears the agent: `MOST_UNSPOKEN` is counted anew."""
+        self._unspoken = 0
 
-    def completes(self, item_id: str, text: str, now_ms: float) -> None:
-        """All that an item says, cut or not. Servers may leave out the pieces of a text."""
+    def transcript_completed(self, item_id: str, text: str, now_ms: float) -> None:
+        """The whole text of an item, interrupted or not. Some servers send no deltas before it."""
         self._begin_unannounced(item_id, now_ms)
         turn = self._conversation.turn("assistant", item_id, now_ms)
         if not self.synthesis.model_speaks and turn.utterances is None:
@@ -79,30 +85,31 @@ class AgentSpeech:
         turn.complete(text)
 
     def text_delta(self, item_id: str, text: str, now_ms: float) -> None:
-        """More of an item that is text alone, for a voice to say."""
+        """More of an item that is text alone: an external voice speaks it."""
         self._begin_unannounced(item_id, now_ms)
         if not self.synthesis.voices:
             self.transcript_delta(item_id, text, now_ms)
         elif not self._items.is_cut("", item_id):
             self.synthesis.text(self._conversation.turn("assistant", item_id, now_ms), text, now_ms)
-            if not self._responses.in_flight:  # nobody will say that it is over
+            if not self._responses.in_flight:  # no response.done will end this item
                 self.synthesis.text_over(item_id, now_ms)
 
     def transcript_delta(self, item_id: str, text: str, now_ms: float) -> None:
-        """More of an item's transcript."""
+        """More of the transcript of an audio item."""
         self._begin_unannounced(item_id, now_ms)
         turn = self._conversation.turn("assistant", item_id, now_ms)
         generated = turn.generated_bytes or self._audio.ledger.generated_bytes(item_id)
         turn.append(text, generated)
 
     def _begin_unannounced(self, item_id: str, now_ms: float) -> None:
-        """Servers may leave out that a response began an item."""
+        """Begin an item that the active response did not announce: some servers leave it out."""
         active_id = self._responses.active_id
         if active_id is not None and self._conversation.find(item_id) is None:
             self.begin(active_id, item_id, now_ms)
 
-    def lists(self, response_id: str, item_id: str, now_ms: float) -> None:
-        """The end of a response names an item. One that is new can only be unheard."""
+    def message_listed(self, response_id: str, item_id: str, now_ms: float) -> None:
+        """`response.done` lists this message. If it is new, it had no audio: call `drop_unheard`
+        next, which deletes it."""
         if self._conversation.find(item_id) is None:
             self.begin(response_id, item_id, now_ms)
 
@@ -113,8 +120,8 @@ class AgentSpeech:
         )
 
     def drop_unheard(self, response_id: str, now_ms: float) -> None:
-        """A response ended, or is given up: what it wrote and no caller can hear leaves the
-        session."""
+        """A response ended, or was abandoned: delete its items that have no audio, since the caller
+        cannot hear them."""
         unheard = [
             turn.item_id
             for turn in self._turns_of(response_id)
@@ -126,66 +133,72 @@ class AgentSpeech:
         self._cut([HeardPart(item_id, 0, 0) for item_id in unheard], now_ms)
 
     def _turns_of(self, response_id: str) -> list[Turn]:
-        """What this response says."""
+        """The turns of a response, in order."""
         item_ids = self._items_of.get(response_id, ())
         return [turn for item_id in item_ids if (turn := self._conversation.find(item_id))]
 
     def heard_anything(self, now_ms: float) -> bool:
-        """Whether anything was said by now, by either side."""
+        """Whether the caller or the agent has said anything so far."""
         turns = self._conversation.heard(self._audio.ledger, now_ms)
         return any(turn.role != "tool" for turn in turns)
 
     def finish(self, item_id: str, now_ms: float) -> None:
-        """Nothing is added to this item any more."""
+        """The model adds nothing more to this item."""
         if self.synthesis.has(item_id):
             self.synthesis.text_over(item_id, now_ms)
         else:
-            self._was_said(item_id, now_ms)
+            self._item_done(item_id, now_ms)
 
     def finish_all(self, now_ms: float) -> None:
-        """Nothing comes of the active response any more."""
+        """The active response adds nothing more to any item."""
         for item_id in dict.fromkeys([*self._unfinished(), *self.synthesis.open_items]):
             self.finish(item_id, now_ms)
 
     def session_lost(self, now_ms: float, *, amid_answer: bool) -> None:
-        """Nothing more comes of what the session was at. `amid_answer`: it was at an answer, which
-        the next one goes on with."""
+        """The session is lost, so its items are complete. `amid_answer`: a response was active; the
+        next session continues it, so no voice speaks more of it."""
         if amid_answer:
             self.synthesis.leave_open_items()
         self.finish_all(now_ms)
 
-    def retold(self, now_ms: float) -> list[tuple[str, str, str]]:
-        """What a new session is told of this leg: (role, text, id of ours or empty). Of what a
-        voice is still saying it is told all, for that is on its way to the caller; what is not
-        heard after all is taken back when it is cut."""
+    def session_history(self, now_ms: float) -> list[tuple[str, str, str]]:
+        """The leg so far, for a new session: (role, text, item id or empty).
+
+        An item that a voice still speaks is given whole and with an id, because the caller is about
+        to hear it; a barge-in replaces it by what was heard.
+        """
         heard = {
             turn.item_id: turn for turn in self._conversation.heard(self._audio.ledger, now_ms)
         }
-        told = []
+        history = []
         for turn in self._conversation:
             as_heard = heard.get(turn.item_id)
             if turn.utterances and not turn.cut and (as_heard is None or as_heard.cut):
-                told.append(("assistant", turn.text, self._items.restate(turn.item_id)))
+                history.append(("assistant", turn.text, self._items.restate(turn.item_id)))
             elif as_heard is not None:
-                told += [(role, text, "") for role, text in prompts.as_messages([as_heard])]
-        return told
+                history += [(role, text, "") for role, text in prompts.as_messages([as_heard])]
+        return history
 
     def interrupt(self, active_id: str | None, now_ms: float) -> None:
-        """Stop at once, and mute the active response."""
-        unsaid = self.synthesis.interrupt(now_ms)
+        """Barge-in: stop playback and synthesis at once, mute the active response, and truncate or
+        replace each item that the caller did not hear to its end.
+
+        It does not cancel the response: turn detection or `Floor` does.
+        """
+        unfinished = self.synthesis.interrupt(now_ms)
         cuts = self._audio.interrupt(now_ms)
         if active_id is not None:
             self._items.mute_response(active_id)
-            unsaid += self._unfinished()
+            unfinished += self._unfinished()
         cut_ids = {cut.item_id for cut in cuts}
-        # Begun, but no audio of it came yet:
-        unheard = [item_id for item_id in dict.fromkeys(unsaid) if item_id not in cut_ids]
+        # Begun, but without any audio so far:
+        unheard = [item_id for item_id in dict.fromkeys(unfinished) if item_id not in cut_ids]
         self._cut([*cuts, *(HeardPart(item_id, 0, 0) for item_id in unheard)], now_ms)
         self._responses.unwant(Wish.UNSPOKEN)
 
     def end(self, now_ms: float) -> int:
-        """The leg is over: what still plays was heard up to here. Returns how many bytes that were
-        sent were not."""
+        """The leg is over: what still plays counts as heard up to now. Returns how many bytes were
+        sent and not heard."""
         unplayed_bytes = self._audio.ledger.unplayed_bytes(now_ms)
         for cut in self._audio.ledger.cleared(now_ms):
             self._conversation.was_cut(cut.item_id, cut.heard_bytes, cut.generated_bytes)
@@ -201,28 +214,29 @@ class AgentSpeech:
             else:
                 self._items.cut(cut)
 
-    def _was_said(self, item_id: str, now_ms: float) -> None:
-        """All that will be heard of an item is there."""
+    def _item_done(self, item_id: str, now_ms: float) -> None:
+        """All audio of an item has arrived: mark its end."""
         self._audio.finish(item_id, now_ms)
         self._conversation.was_finished(item_id, self._audio.ledger.generated_bytes(item_id))
 
-    def _was_unsaid(self, item_id: str, text: str, now_ms: float) -> None:
-        """No voice said all of an item. The model is to know that, and to say `text` itself."""
+    def _item_unspoken(self, item_id: str, text: str, now_ms: float) -> None:
+        """The voices could not speak all of an item: replace it by what they spoke, and ask the
+        model to speak `text`, if there is any."""
         turn = self._conversation.turn("assistant", item_id, now_ms)
         self._items.replace(item_id, turn.text)
-        if text and self._rests < MOST_RESTS:
-            self._rests += 1
+        if text and self._unspoken < MOST_UNSPOKEN:
+            self._unspoken += 1
             self._responses.want(Wish.UNSPOKEN, prompts.say(text))
             self._spoke.update(of for of, ids in self._items_of.items() if item_id in ids)
         elif text:
             self._responses.give_up()
 
-    def _model_speaks(self) -> None:
-        """No voice is left, so the session is to speak from now on."""
+    def _voices_gave_up(self) -> None:
+        """No external voice is left: the session has to produce audio from now on."""
         self._out.append(ConfigureSession(self._ids.event(), speaks=True))
 
     def _unfinished(self) -> list[str]:
-        """The spoken items of the active response, or of the last one, that are not complete."""
+        """The messages of the active response, or of the last one, that are not complete."""
         turns = [
             (item_id, self._conversation.find(item_id)) for item_id in self._items.active_item_ids
         ]

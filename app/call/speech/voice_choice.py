@@ -1,37 +1,45 @@
-"""Which of the voices says a text: the first one that may, after what became of it with others."""
+"""Which voice speaks a text: the first one that is neither resting nor unfit for it."""
 
 from dataclasses import dataclass, field
 
 from app.call.deadlines import NEVER
 
 TRIES = 2
-REST_MS = 60_000.0  # a voice that failed is left alone for so long
+REST_MS = 60_000.0  # how long a voice that failed is not used
 
 
 @dataclass(slots=True)
 class Attempts:
-    """How it went with a text. `voice`: which one was asked last; `tries`: by voice; `unfit`: those
-    that cannot say this text."""
+    """How voices failed at one text. Voices are named by their place in the agent's list."""
 
+    #: The voice that was asked last.
     voice: int = 0
+    #: How many times each voice failed.
     tries: dict[int, int] = field(default_factory=dict)
+    #: The voices that refused this text.
     unfit: set[int] = field(default_factory=set)
 
 
 class VoiceChoice:
-    """Voices are named by their place, the first before the others."""
+    """Chooses among `count` voices, which are named by their place: lower ones are preferred.
+
+    When the chosen voice fails or is slow, call `failed` or `was_slow`, then `choose` again.
+    """
 
     def __init__(self, count: int) -> None:
-        self._rested_ms = [0.0] * count  # until then a voice is left alone
+        self._rested_ms = [0.0] * count  # until when a voice is not used
 
     def choose(self, attempts: Attempts, now_ms: float) -> int | None:
-        """Who is to say it now; None when nobody may."""
+        """The voice to ask now; None if none is left for this text."""
         voices = range(len(self._rested_ms))
         return next((voice for voice in voices if self._may(voice, attempts, now_ms)), None)
 
     def failed(self, attempts: Attempts, kind: str, now_ms: float, *, began: bool) -> None:
-        """The voice that was asked failed, in the way of `kind` (see `VoiceFailed`), or broke off
-        what it `began`. It gets another try, if nobody else is there to go on at once."""
+        """The voice that was asked failed. `kind`: see `VoiceError`. `began`: a part was played.
+
+        It rests after its last try; at once if it was late or a part was played, and another voice
+        can take over; and for the whole call if the failure is fatal.
+        """
         voice, others = attempts.voice, self._others(attempts, now_ms)
         attempts.tries[voice] = attempts.tries.get(voice, 0) + 1
         if kind == "fatal":
@@ -42,7 +50,7 @@ class VoiceChoice:
             self._rested_ms[voice] = now_ms + REST_MS
 
     def was_slow(self, attempts: Attempts, now_ms: float) -> None:
-        """The caller spoke into the silence of the voice that was asked."""
+        """The caller spoke before the voice made a sound: it rests if there is another voice."""
         if self._others(attempts, now_ms):
             self._rested_ms[attempts.voice] = now_ms + REST_MS
 
@@ -50,6 +58,6 @@ class VoiceChoice:
         return now_ms >= self._rested_ms[voice] and voice not in attempts.unfit
 
     def _others(self, attempts: Attempts, now_ms: float) -> bool:
-        """Whether another voice than the one that was asked may say it."""
+        """Whether another voice than the one that was asked can speak this text now."""
         voices = range(len(self._rested_ms))
         return any(self._may(each, attempts, now_ms) for each in voices if each != attempts.voice)

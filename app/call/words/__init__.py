@@ -1,1 +1,1 @@
-"""Text as it is spoken: sentences, words, and when each of them sounds."""
+"""The agent's text as speech: sentences, words, and when each word sounds."""

@@ -1,12 +1,12 @@
-"""Which pause in a sound stands behind which word of its text: the likeliest match of all.
+"""Aligns the pauses in an utterance's audio with the words of its text: finds the likeliest match.
 
-A text is parts of words, each so many letters long; a sound is runs between pauses. Dynamic
-programming over pauses and parts finds the match that costs least. A cost is -ln of how likely a
-thing is: that a voice pauses behind this word, or does not; that a pause lies within a part; that
-words of so many letters take so long. The chances are those of espeak-ng's voices in four
-languages, made a little blunter for voices that nobody measured.
+The text is a list of parts of words, with a length in letters each; the audio is a list of runs of
+sound between pauses. Dynamic programming over pauses and parts finds the match of lowest cost. A
+cost is -ln of a probability: that a voice pauses behind this word, or does not; that a pause lies
+within a part; that a run of sound of this length holds words of so many letters. The probabilities
+were measured with espeak-ng's voices in four languages, and widened a little for other voices.
 
-Lengths are bytes of µ-law: 8 are a millisecond.
+Lengths of audio are bytes of µ-law: 8 are a millisecond.
 """
 
 import math
@@ -18,56 +18,71 @@ from statistics import median
 from app.call.words.word_lengths import LONG_MARK, MARK, WEAK_MARK, Word
 
 Pause = tuple[int, int]
-Anchor = tuple[int, int]  # behind this run of sound ends this part
+Anchor = tuple[int, int]  # (run, part): the first `run` runs hold the first `part` parts
 
-USUAL_RATE = 49.0 * 8  # bytes a letter: a voice that nobody has heard yet
-TEMPO_UNKNOWN, TEMPO_KNOWN = 0.2, 0.08  # how far off a rate is, as a share: a standard deviation
-_WORD_LETTERS = 1.5  # what every word takes, however short
-_FINAL_LETTERS = 1.7  # how much longer a word sounds before a mark or the end
-_NUMBERS_VARY = 0.4  # how far off the length of a number is, as a share
+USUAL_RATE = 49.0 * 8  # bytes per letter, for a voice that has not spoken yet
+TEMPO_UNKNOWN, TEMPO_KNOWN = 0.2, 0.08  # the standard deviation of a rate, as a share of it
+_WORD_LETTERS = 1.5  # added to every word, however short
+_FINAL_LETTERS = 1.7  # added to a word before a punctuation mark or the end
+_NUMBERS_VARY = 0.4  # the standard deviation of the length of a number, as a share of it
 
-_SHORTEST_RUN = 40 * 8  # between two pauses: less is a breath or a click
+_SHORTEST_RUN = 40 * 8  # a shorter run between two pauses is a breath or a click
 _LONG_PAUSE = 100 * 8
-_ALIKE = 30 * 8  # pauses that differ by no more
+_ALIKE = 30 * 8  # pauses that differ by no more are equal
 
+# How likely a voice pauses.
 _PAUSES_BEHIND = {LONG_MARK: 0.96, MARK: 0.85, WEAK_MARK: 0.35, 0: 0.06}
 _PAUSES_BETWEEN_PARTS = 0.1  # as in "$12.50"
-_PAUSES_BEHIND_EACH = 0.98  # a voice that speaks word by word ...
-_SPEAKS_WORD_BY_WORD = 3.0  # ... and what it costs to think it one
-_STRAY = math.log(1500 * 8)  # a pause within a part: a short one comes once in so many bytes ...
+_PAUSES_BEHIND_EACH = 0.98  # for a voice that speaks word by word
+_SPEAKS_WORD_BY_WORD = 3.0  # the cost of assuming such a voice
+_STRAY = math.log(1500 * 8)  # the cost of a pause within a part: one in so many bytes of sound
 _LONG_STRAY = math.log(60_000 * 8)
 _MOST_STRAYS = 4  # in a row
 
-_SPREAD = 0.12  # how much a part's length differs from what it should be: as a share of it ...
+_SPREAD = 0.12  # the standard deviation of a part's length: as a share of it ...
 _JITTER = 60 * 8.0  # ... and in bytes
-_DRIFT = 0.08  # how much the tempo of a whole run differs, as a share
-_OUTLIER = 8.0  # the cost from which on it hardly matters how far off a length is
-_WIDEST, _SLACK = 2.2, 3.0  # a run is at most so many times off, and so many letters more
-_HOPELESS = 8.0  # what costs so much more than another way is not followed
-_BEAM = 6  # how many ways to go on are kept at each pause
+_DRIFT = 0.08  # the standard deviation of the tempo of a whole run, as a share
+_OUTLIER = 8.0  # a deviation in length that costs more than this grows slowly
+_WIDEST, _SLACK = 2.2, 3.0  # a run is off by this factor at most, and by this many letters
+_HOPELESS = 8.0  # an alignment that costs so much more than the best one is not continued
+_BEAM = 6  # how many alignments are kept at each pause
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """What is known of how a voice speaks, from texts that it said before. `rates`: of the last
-    few, in bytes a letter; `numbers`: how long its numbers sound beside what is expected of them;
-    `word_by_word`: it pauses behind every word."""
+    """How a voice speaks, learned from earlier utterances."""
 
+    #: The rates of the last few utterances, in bytes per letter.
     rates: tuple[float, ...] = ()
+    #: How long its numbers sound, as a factor of the expected length.
     numbers: float = 1.0
+    #: It pauses behind every word.
     word_by_word: bool = False
 
     @property
     def rate(self) -> float | None:
+        """Its usual rate in bytes per letter; None if it has not spoken yet."""
         return median(self.rates) if self.rates else None
 
 
 class Script:
-    """A text as parts of words. Index i in its lists stands for the place behind the first i parts;
-    `word_ends`: the places behind words."""
+    """A text as parts of words, with how long each part is and how likely a pause follows it.
+
+    Index i of its lists is the place behind the first i parts.
+    """
+
+    #: The length of the text up to each place, in letters.
+    letters: list[float]
+    #: The same sum of the squares of the parts.
+    squares: list[float]
+    #: The cost of a pause at each place.
+    pause: list[float]
+    #: The cost of no pause at any place before this one.
+    no_pause: list[float]
 
     def __init__(self, said: tuple[Word, ...]) -> None:
         self.words = said
+        #: The places behind words.
         self.word_ends: list[int] = []
         self._parts: list[float] = []
         self._numbers: list[int] = []
@@ -87,13 +102,13 @@ class Script:
         self._expect(pausing)
 
     def stretch_numbers(self, by: float) -> None:
-        """Numbers sound so many times longer than expected."""
+        """Multiply the length of the numbers."""
         for each in self._numbers:
             self._parts[each] *= by
         self._sum()
 
-    def numbers_to_fit(self, letters: float) -> float:
-        """How many times longer the numbers probably sound, when the whole text is so long."""
+    def number_stretch(self, letters: float) -> float:
+        """By which factor the numbers are probably longer, if the whole text is `letters` long."""
         numbers = sum(self._parts[each] for each in self._numbers)
         if not numbers:
             return 1.0
@@ -103,7 +118,7 @@ class Script:
         return min(max(stretch, 0.15), 2.5)
 
     def speak_word_by_word(self) -> None:
-        """Take it for the words of a voice that pauses behind each."""
+        """Expect a pause behind every word."""
         pausing = [_PAUSES_BETWEEN_PARTS] * (self.size + 1)
         for end in self.word_ends:
             pausing[end] = _PAUSES_BEHIND_EACH
@@ -119,8 +134,7 @@ class Script:
 
 
 class SoundRuns:
-    """A sound as runs without a pause in them. `voiced`: how much of it was no pause before each
-    run, and in all; `ended`: it is whole."""
+    """The audio of an utterance as runs of sound between pauses."""
 
     def __init__(self, size_bytes: int, pauses: Sequence[Pause], *, ended: bool) -> None:
         edges = [0]
@@ -132,17 +146,21 @@ class SoundRuns:
         edges.append(size_bytes)
         if ended and len(edges) > 2 and edges[-1] - edges[-2] < _SHORTEST_RUN:
             del edges[-2:]
+        #: The audio is complete.
         self.ended = ended
+        #: Where each run starts and ends.
         self.runs = list(zip(edges[::2], edges[1::2], strict=True))
+        #: How much sound, without the pauses, comes before each run; last, all of it.
         self.voiced = [0, *accumulate(end - begin for begin, end in self.runs)]
         self._gaps = [b[0] - a[1] for a, b in zip(self.runs, self.runs[1:], strict=False)]
+        #: The cost of all pauses before each run, if each lies within a part.
         self.strays = [
             0.0, *accumulate(_LONG_STRAY if gap >= _LONG_PAUSE else _STRAY for gap in self._gaps)
         ]  # fmt: skip
 
     def at(self, voiced: float, *, begins: bool) -> int:
-        """The place behind so much sound; where a pause is, its end for what begins there, its
-        start for what ends."""
+        """The position in the audio behind this much sound. At a pause, that is the end of the
+        pause for a word that `begins` there, and its start for a word that ends."""
         run = 0
         while run + 1 < len(self.runs) and (
             self.voiced[run + 1] < voiced or (begins and self.voiced[run + 1] == voiced)
@@ -150,12 +168,15 @@ class SoundRuns:
             run += 1
         return round(self.runs[run][0] + voiced - self.voiced[run])
 
-    def paces(self, script: Script, pace: Pace) -> bool:
-        """Whether there surely is a pause behind every word, and nowhere else: as many as words,
-        and all alike that are behind no mark. When it has not ended, enough of them must be there,
-        unless the voice is known for it, and about as fast as the voice is."""
+    def is_word_by_word(self, script: Script, pace: Pace) -> bool:
+        """Whether there surely is one pause behind every word, and no other.
+
+        It needs a pause between each two words, of equal length where there is no punctuation.
+        While the audio still arrives, it needs several pauses and a plausible rate, unless the
+        voice is known to speak word by word.
+        """
         pauses = len(self._gaps)
-        # A pause that still goes on is as long as it will be only by chance.
+        # A pause at the end of audio that still arrives may not be over.
         whole = self._gaps[:-1] if self.runs[-1][0] == self.runs[-1][1] else self._gaps
         pairs = zip(script.words, whole, strict=False)
         plain = [gap for word, gap in pairs if word.mark < WEAK_MARK]
@@ -171,13 +192,13 @@ class SoundRuns:
         return pace.word_by_word or (1 / 1.7 < off < 1.7 if pace.rate else 0.4 < off < 2.5)
 
 
-def match(script: Script, sound: SoundRuns, pace: Pace) -> tuple[float, list[Anchor]]:
-    """The rate that fits best, in bytes a letter, and the likeliest match, in order, from (0, 0):
-    to the end when the sound has ended."""
+def align(script: Script, sound: SoundRuns, pace: Pace) -> tuple[float, list[Anchor]]:
+    """Returns the rate that fits best, in bytes per letter, and the likeliest anchors: in order,
+    from (0, 0), and up to the end of the text if the audio is complete."""
     rate = pace.rate
     if not sound.voiced[-1]:
         return 0.0 if sound.ended else rate or USUAL_RATE, [(0, 0)]
-    if sound.paces(script, pace):
+    if sound.is_word_by_word(script, pace):
         pauses = len(sound.runs) - (not sound.ended)
         paced = [(0, 0), *enumerate(script.word_ends[:pauses], 1)]
         return rate or sound.voiced[pauses] / script.letters[paced[-1][1]], paced
@@ -191,16 +212,16 @@ def match(script: Script, sound: SoundRuns, pace: Pace) -> tuple[float, list[Anc
 
 
 def _fit(script: Script, sound: SoundRuns, rate: float | None) -> tuple[float, float, list[Anchor]]:
-    """The least cost, with the rate and the match that have it."""
+    """The lowest cost, with its rate and its anchors."""
     if sound.ended:
         measured = sound.voiced[-1] / script.letters[-1]
-        cost, anchors = _align(script, sound, measured)
+        cost, anchors = _align_at(script, sound, measured)
         return cost, measured, anchors
     doubt = TEMPO_KNOWN if rate else TEMPO_UNKNOWN
 
     def fit(deviations: float) -> tuple[float, float, list[Anchor]]:
         guess = (rate or USUAL_RATE) * math.exp(deviations * doubt)
-        cost, anchors = _align(script, sound, guess)
+        cost, anchors = _align_at(script, sound, guess)
         return cost + deviations**2 / 2, guess, anchors
 
     tried = {deviations: fit(deviations) for deviations in (-1.4, -0.7, 0.0, 0.7, 1.4)}
@@ -211,11 +232,11 @@ def _fit(script: Script, sound: SoundRuns, rate: float | None) -> tuple[float, f
 
 
 _Ways = list[dict[int, tuple[float, Anchor]]]
-"""For each pause, the parts that may end there: at what cost, and after which anchor."""
+"""For each run, the places in the text where it may end: the cost, and the anchor before it."""
 
 
-def _align(script: Script, sound: SoundRuns, rate: float) -> tuple[float, list[Anchor]]:
-    """The likeliest match at this rate, and its cost."""
+def _align_at(script: Script, sound: SoundRuns, rate: float) -> tuple[float, list[Anchor]]:
+    """The lowest cost at this rate, and its anchors."""
     last = len(sound.runs)
     ways: _Ways = [{0: (0.0, (0, 0))}]
     for run in range(1, last):
@@ -239,12 +260,13 @@ def _align(script: Script, sound: SoundRuns, rate: float) -> tuple[float, list[A
 def _ways_to(
     script: Script, sound: SoundRuns, rate: float, ways: _Ways, run: int
 ) -> dict[int, tuple[float, Anchor]]:
-    """What may end where this run does, after at most so many pauses that end nothing."""
+    """The places in the text where this run may end. Up to `_MOST_STRAYS` pauses before it may lie
+    within parts."""
     letters, squares = script.letters, script.squares
     pause, no_pause, log = script.pause, script.no_pause, math.log
     own = (_SPREAD * rate) ** 2
     at_end = sound.ended and run == len(sound.runs)
-    # A run that is still to come must find words:
+    # Leave words for the runs that follow:
     last = script.size - (sound.ended and not at_end)
     found: dict[int, tuple[float, Anchor]] = {}
     least = math.inf
@@ -281,7 +303,7 @@ def _ways_to(
 
 
 def _open_end(script: Script, sound: SoundRuns, rate: float, ways: _Ways) -> tuple[float, Anchor]:
-    """The last pause that ends a part, when the sound goes on behind it."""
+    """The likeliest last anchor of audio that still arrives: sound follows behind it."""
     best = math.inf, (0, 0)
     for run, found in enumerate(ways):
         strays = sound.strays[-1] - sound.strays[run]

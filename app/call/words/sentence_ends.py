@@ -1,20 +1,20 @@
-"""What ends a sentence in running text, and what only looks like it: numbers, names, addresses.
+"""Tells the end of a sentence from what only looks like one: numbers, abbreviations, addresses.
 
-Looks at the end of a text and at the little that follows it; `app.call.words.sentences` cuts.
+It judges the end of a text and what follows it; `app.call.words.sentences` does the cutting.
 """
 
 import re
 from enum import Enum
 
-ENDS_AT_ONCE = frozenset("。！？；｡")  # no space follows these, so there is nothing to wait for
-MARKS = frozenset(".!?…．؟۔।॥")  # what follows these decides
-WIDE = re.compile(  # a character stands for about a syllable, and no spaces part the words
+ENDS_AT_ONCE = frozenset("。！？；｡")  # no space follows these, so the sentence ends here
+MARKS = frozenset(".!?…．؟۔।॥")  # what follows these decides whether a sentence ends
+WIDE = re.compile(  # a character is about a syllable, and no spaces separate the words
     "[\u1100-\u11ff\u2e80-\u9fff\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\ufe30-\ufe4f"
     "\uff00-\uff60\uffe0-\uffe6\U00020000-\U0003ffff]"
 )
 SAYABLE = re.compile(r"[^\W_]")
 
-# Behind a sentence these still belong to it: quotes, brackets, markdown's markers, emoji.
+# These belong to the sentence that they follow: quotes, brackets, Markdown's markers, emoji.
 _CLOSERS = frozenset("\"'”’“‘«›‹)]}*_~`」』）】》〉〕］｝")
 _OPENERS = "\"'“‘„‚«»‹›([{*_~`「『（【《〈〔［｛¿¡#>-+•| \t\r\n"
 _EMOJI = re.compile(
@@ -23,13 +23,14 @@ _EMOJI = re.compile(
 _TAG = re.compile(r"</?[A-Za-z][^<>]*>")
 _LONGEST_TAG = 40
 
-# Without their last point. Lower-case ones are met in any case, the others only as they stand.
+# Abbreviations that end no sentence, without their last period. Those in lower case match in any
+# case, the others only as written.
 _NEVER_LAST = frozenset(
     """Ph Dr Mr Mrs Ms Mx Prof Rev Hon Gen Col Sgt Capt Lt Gov Sen St Mt Messrs e.g i.e eg ie vs cf
     approx ca Hr Fr Nr nr Str bzw ggf evtl inkl exkl zzgl bspw vgl sog Dipl Sr Sra Sres Srta Dra Ud
     Uds Vd Avda núm aprox Mme Mmes Mlle Mlles Mgr MM""".split()
 )
-_MAYBE_LAST = frozenset(  # they end the sentence when a capital follows
+_MAYBE_LAST = frozenset(  # these end the sentence when a capital follows
     """etc a.m p.m U.S U.K U.S.A U.N E.U D.C N.Y Ph.D M.D B.A M.A Inc Ltd Co Corp Bros Jr Jan Feb
     Mar Apr Jun Jul Aug Sep Sept Oct Nov Dec Mon Tue Tues Wed Thu Thur Thurs Fri Sat Sun Ave Blvd Rd
     Ln Apt no No vol ext dept tel tél sec min max hr hrs mins lb lbs oz ft usw uvm Std Min
@@ -37,7 +38,7 @@ _MAYBE_LAST = frozenset(  # they end the sentence when a capital follows
 )
 _DOTTED = re.compile(r"(?<![^\s\"'“„«(\[*_])(?:[^\W\d_]\.\s?)*[^\W\d_]$")  # "J", "z. B", "p.m"
 _LONGEST_DOTTED = 24
-_ADDRESS = re.compile(r"://|@|_|\\|^www\b|[^\W_][.．][^\W_]")  # or a file, a version, an IP address
+_ADDRESS = re.compile(r"://|@|_|\\|^www\b|[^\W_][.．][^\W_]")  # also a file, a version, an IP
 
 _ORDINAL = re.compile(r"\d{1,2}")
 _BEFORE_ORDINAL = re.compile(
@@ -55,17 +56,17 @@ _AFTER_ORDINAL = frozenset(
 class End(Enum):
     """How a text ends that may be a whole sentence. All but `SURE` depend on the next word."""
 
-    SURE = "a space behind it settles it"
-    CLOSED = "with a quote, a bracket or a marker: small letters would go on with it"
-    TRAILING_OFF = "with an ellipsis: small letters would go on with it"
-    ADDRESS = "behind an address, which may go on, or small letters would go on with it"
-    ABBREVIATION = "behind one that ends a sentence when a capital follows"
-    NUMBER = "behind a number: more digits or small letters would go on with it"
-    ORDINAL = "behind a small number: as with a number, or a noun in German"
+    SURE = "followed by a space, it is a sentence"
+    CLOSED = "a quote, a bracket or a marker; a word in lower case continues the sentence"
+    TRAILING_OFF = "an ellipsis; a word in lower case continues the sentence"
+    ADDRESS = "an address, which may continue; or a word in lower case continues the sentence"
+    ABBREVIATION = "an abbreviation that ends a sentence when a capital follows"
+    NUMBER = "a number; digits or a word in lower case continue the sentence"
+    ORDINAL = "a number of one or two digits; as NUMBER, and a German noun continues the sentence"
 
 
 def end_of(text: str) -> End | None:
-    """How this text ends, if a sentence may end there. `text`: without space behind it."""
+    """How this text ends; None if no sentence can end there. `text`: without space at its end."""
     body = len(text)
     while body and (shorter := _without_closer(text, body)) < body:
         body = shorter
@@ -86,9 +87,9 @@ def end_of(text: str) -> End | None:
 
 
 def _without_closer(text: str, end: int) -> int:
-    """Where the last closer of `text[:end]` begins; `end` if there is none."""
+    """Where the last closer (see `_CLOSERS`) of `text[:end]` begins; `end` if there is none."""
     last = text[end - 1]
-    if last == "»":  # which French parts with a space
+    if last == "»":  # French puts a space before it
         return len(text[: end - 1].rstrip())
     if last in _CLOSERS or _EMOJI.match(last):
         return end - 1
@@ -109,7 +110,7 @@ def _last_word(head: str) -> str:
 def _numbered(head: str, word: str) -> End | None:
     before = head.removesuffix(word)
     if not before.strip(_OPENERS):
-        return None  # the number of a list's entry
+        return None  # the number of a list item
     if not _ORDINAL.fullmatch(word):
         return End.NUMBER
     return None if _BEFORE_ORDINAL.search(before[-_LONGEST_DOTTED:]) else End.ORDINAL
@@ -126,8 +127,8 @@ def _lettered(head: str, word: str, plain: End) -> End | None:
 
 
 def is_end(end: End, follows: str, *, over: bool = False) -> bool | None:
-    """Whether the sentence ends there; None as long as more has to follow to tell. `over`: nothing
-    more will."""
+    """Whether the sentence ends there, by the text that follows; None if that is too short to tell.
+    `over`: no more text follows."""
     if end is End.SURE:
         return True
     word = re.search(r"[¿¡]|[^\W_]+", follows)

@@ -1,24 +1,24 @@
 """Cuts the agent's text into sentences while it streams in, so that a voice can begin early.
 
-What is cut depends on the text alone, not on the deltas it came in: every character is judged when
-it arrives, by what came before it. Only `settle` knows of time.
+The result depends on the text alone, not on its deltas: each character is judged when it arrives,
+by the text before it. Only `take_sentence` depends on time.
 """
 
 import re
 
 from app.call.words.sentence_ends import ENDS_AT_ONCE, MARKS, SAYABLE, WIDE, End, end_of, is_end
 
-LONG = 60  # from this width on the first sentence of a text is not waited for
-CLAUSE = 30  # the least width that is cut off at the end of a clause
+LONG = 60  # a first sentence that reaches this width is cut at the end of a clause
+CLAUSE = 30  # the least width of a piece that is cut there
 
 _NEWLINES = frozenset("\n\r\v\f\x85\u2028\u2029")
-_CLAUSE_MARKS = frozenset(",;:،؛")  # a space follows them
+_CLAUSE_MARKS = frozenset(",;:،؛")  # followed by a space
 _WIDE_CLAUSE_MARKS = frozenset("，、：")
 _DASHES = frozenset({"–", "—", "-", "--"})
 _QUOTES = "\"'”’“»)]*_"
 _OPENING, _CLOSING = frozenset("([{（【"), frozenset(")]}）】")
 _OF_NUMBERS = frozenset("()+-/")
-# Nothing is cut in front of these: what they belong to comes before.
+# These belong to the character before them: never cut between.
 _CLINGS = re.compile(
     "[\u0300-\u036f\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u200d\u20e3\u3099\u309a\ufe00-\ufe0f"
     "\U0001f3fb-\U0001f3ff，、：。！？；…」』）】》〉”’!?.,;:)]"
@@ -26,31 +26,31 @@ _CLINGS = re.compile(
 
 
 class SentenceCutter:
-    """One text after another: `feed` its deltas, then `finish`.
+    """Cuts one text after another: `feed` its deltas, then call `finish`.
 
-    All pieces together are exactly the text; a piece begins with the space that parts it from the
-    one before. Each holds something to be said, except what is left over at the end and what alone
-    is longer than `longest` characters, which no piece is.
+    All pieces together are exactly the text; a piece begins with the space that separates it from
+    the one before. No piece is longer than `longest` characters. Each contains a letter or a digit,
+    except the last one, and the pieces of a run without any that is longer than `longest`.
     """
 
     def __init__(self, longest: int = 300) -> None:
         self._longest = longest
-        self._first = True  # nothing of this text was given away yet
+        self._first = True  # no piece of this text was returned yet
         self._hold("")
 
     def _hold(self, text: str) -> None:
         self._held = text
         self._width = 0  # a wide character counts as two
         self._depth = 0  # of open parentheses
-        self._maybe: tuple[int, End] | None = None  # where a sentence ends if the next word says so
-        self._clause = 0  # where one ended last, wide enough to be cut off
-        self._space = 0  # the last one that may be cut at
-        self._any_space = 0
+        self._maybe: tuple[int, End] | None = None  # where a sentence ends if the next word allows
+        self._clause = 0  # where the last clause ended, if it is wide enough for a piece
+        self._space = 0  # the last space at which to cut
+        self._any_space = 0  # the last space, even within a number
 
-    # --- told ---------------------------------------------------------------------------------
+    # --- the text -----------------------------------------------------------------------------
 
     def feed(self, delta: str) -> list[str]:
-        """More of the text. Returns the pieces that are complete by it."""
+        """More of the text. Returns the pieces that it completes."""
         pieces: list[str] = []
         for character in delta:
             self._take(character, pieces)
@@ -58,22 +58,22 @@ class SentenceCutter:
 
     @property
     def may_end(self) -> bool:
-        """What is held back looks like a whole sentence, and only what follows could tell that it
-        is none. When nothing follows for a moment: `settle`."""
+        """Whether the text held back looks like a whole sentence. Only the text that follows could
+        show that it is not: if none follows for a moment, call `take_sentence`."""
         text = self._held.rstrip()
         if end_of(text) not in (End.SURE, End.CLOSED) or not SAYABLE.search(text):
             return False
-        return self._depth == 0 and not _in_quotes(text)  # else what closes them follows
+        return self._depth == 0 and not _in_quotes(text)  # else the closing ones follow
 
-    def settle(self) -> list[str]:
-        """Nothing followed for a moment: takes a sentence that `may_end`."""
+    def take_sentence(self) -> list[str]:
+        """Returns the sentence held back if it `may_end`, when no text follows for a moment."""
         pieces: list[str] = []
         if self.may_end:
             self._cut(len(self._held.rstrip()), "", pieces)
         return pieces
 
     def finish(self) -> list[str]:
-        """The text is over. Returns what is left of it; the next `feed` begins another."""
+        """The text is complete. Returns the rest of it; the next `feed` begins another text."""
         pieces: list[str] = []
         if self._maybe is not None:
             at, end = self._maybe
@@ -106,7 +106,7 @@ class SentenceCutter:
             self._cut(len(self._held), "", pieces)
 
     def _cut(self, at: int, character: str, pieces: list[str]) -> None:
-        """Give away what is held up to there, and look anew at the rest."""
+        """Take the held text up to `at` as a piece, and judge the rest anew."""
         pieces.append(self._held[:at])
         rest = self._held[at:] + character
         self._first = False
@@ -123,7 +123,7 @@ class SentenceCutter:
             self._depth = max(0, self._depth - 1)
 
     def _sentence_end(self, character: str) -> int:
-        """Where in what is held a sentence ends, now that this follows it; 0 if none does."""
+        """Where a sentence ends in the held text, given the next character; 0 if none does."""
         held = self._held
         at = len(held)
         if character in _NEWLINES:
@@ -150,8 +150,8 @@ class SentenceCutter:
 
     @staticmethod
     def _ends_before_wide(held: str) -> bool:
-        """A mark of another script ends a sentence in front of a wide letter too, if it is not the
-        point of an address or of a number."""
+        """Whether a mark such as "." or "?" ends a sentence directly before a wide character: not
+        if it is the period of an address or a number."""
         body = held.rstrip("".join(MARKS))
         if held.endswith(".") and not held.endswith("..") and not WIDE.match(body[-1:]):
             return False
@@ -160,7 +160,7 @@ class SentenceCutter:
     # --- where else to cut --------------------------------------------------------------------
 
     def _note(self, character: str) -> None:
-        """Remember the place in front of this character, if it is one to cut at."""
+        """Remember the place before this character, if a piece can be cut there."""
         held = self._held
         if not held:
             return
@@ -182,14 +182,14 @@ class SentenceCutter:
 
     @staticmethod
     def _in_number(before: str, after: str) -> bool:
-        """Whether a space between these two may part the digits of one number."""
+        """Whether a space between these two may be within a number, such as a telephone number."""
         return (before.isdigit() or before in _OF_NUMBERS) and (
             after.isdigit() or after in _OF_NUMBERS
         )
 
     @staticmethod
     def _ends_clause(text: str, character: str) -> bool:
-        """Whether a clause ends with `text`, with a space and this character behind it."""
+        """Whether a clause ends with `text`, when a space and this character follow."""
         head, word = ["", *text.rsplit(None, 1)][-2:]
         if word in _DASHES:
             return not head[-1:].isdigit()
@@ -199,7 +199,7 @@ class SentenceCutter:
 
     @staticmethod
     def _ends_clause_unspaced(text: str, character: str) -> bool:
-        """The same with nothing between."""
+        """Whether a clause ends with `text`, when this character follows without a space."""
         before = text[-2:-1]
         if text[-1] == "—":
             return before.isalpha() and character.isalpha()
@@ -208,14 +208,14 @@ class SentenceCutter:
         return not (before.isdigit() and character.isdigit())
 
     def _last_space(self, character: str) -> int:
-        """Where to cut what has no end of a clause: at a space, else where it hurts least."""
+        """Where to cut a text without the end of a clause: at a space, or between characters."""
         held = self._held
         if character.isspace() and not held[-1].isspace():
             return len(held)
         return self._space or self._any_space or self._no_space(held + character)
 
     def _no_space(self, text: str) -> int:
-        """The last place between two wide characters, or a wide one and others; else the end."""
+        """Where to cut a text without a space: beside a wide character, or near the end."""
         for at in range(self._longest, self._longest // 2, -1):
             before, after = text[at - 1], text[at]
             wide = WIDE.match(before) or WIDE.match(after)
@@ -228,6 +228,7 @@ class SentenceCutter:
 
 
 def _in_quotes(text: str) -> bool:
+    """Whether a quotation is open at the end of the text."""
     if text.count('"') % 2 or text.rfind("«") > text.rfind("»"):
         return True
     opened, closed = ("„", "“") if "„" in text else ("“", "”")
@@ -235,6 +236,6 @@ def _in_quotes(text: str) -> bool:
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences of a text that is all there; together they are the text."""
+    """The sentences of a complete text; together they are exactly the text."""
     cutter = SentenceCutter()
     return [*cutter.feed(text), *cutter.finish()]

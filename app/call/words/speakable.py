@@ -1,7 +1,7 @@
-"""What a voice may say of a text that was written to be read: no markdown, no emoji, no code.
+"""Removes what a voice should not speak from the model's text: Markdown, emoji, code.
 
-Markdown is told from text much as CommonMark tells it; where a piece was cut out of a longer text,
-the markers that lost their other half go as well. What is no markdown stays as it is written.
+Markdown is recognized much as CommonMark does it. In a piece that was cut out of a longer text,
+markers that lost their other half are removed, too. Everything else stays as it is written.
 """
 
 import re
@@ -11,14 +11,14 @@ _LINE_END = re.compile("\r\n|[\n\r\v\f\x85\u2028\u2029]")
 _SAYABLE = re.compile(r"[^\W_]")
 _MARKS = frozenset(".,;:!?…)]}”»，。、！？；：」』）】")  # no space in front of these
 
-# Neither seen nor heard: controls, zero-width characters, directions, fillers, lone surrogates,
+# Invisible: control characters, zero-width characters, direction marks, fillers, lone surrogates,
 # private use.
 _UNSEEN = re.compile(
     "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u034f\u061c\u115f\u1160\u180b-\u180f\u200b-\u200f"
     "\u202a-\u202e\u2060-\u206f\u2800\u3164\ud800-\udfff\ue000-\uf8ff\ufdd0-\ufdef\ufe00-\ufe0e"
     "\ufeff\uffa0\ufff9-\uffff\U000e0000-\U0010ffff]"
 )
-_VARIANT = "\ufe0f"  # behind a character: its picture is meant
+_VARIANT = "\ufe0f"  # shows the character before it as an emoji
 _KEYCAP = re.compile(f"([0-9#*]){_VARIANT}?\u20e3")
 _PICTURES = re.compile(
     f" ?(?:[©®™ℹ]{_VARIANT}|[\u20e3\u2190-\u23ff\u24c2\u2500-\u27bf\u2900-\u297f\u2b00-\u2bff\u3030"
@@ -28,7 +28,7 @@ _PICTURED_MARKS = str.maketrans("‼⁉", "!?")
 
 _FENCE = re.compile(r"\s*(?P<fence>`{3,}(?=[^`]*$)|~{3,})(?P<info>.*)")
 
-# What a piece may begin with that belongs to the one before, and what a line may begin with.
+# What a piece may begin with that belongs to the piece before, and what a line may begin with.
 _LEFT_OVER_PATTERN = r"[\s」』】》〉〕）”)\]}，、。；：！？]|[.,;:!?…]+(?=\s|$)"
 _LEFT_OVER = re.compile(rf"(?:{_LEFT_OVER_PATTERN})+")
 _BEGINNING = re.compile(
@@ -54,7 +54,7 @@ _TARGET = r"\((?:[^()]|\([^()]*\))*\)"
 _LINK = re.compile(rf"!?\[([^\[\]]*)\](?:{_TARGET}|\[[^\[\]]*\])")
 _HALF_LINK = re.compile(rf"\](?:{_TARGET}|\([^\s()]*\)?)")
 _ESCAPE = re.compile(r"\\([!-/:-@\[-`{-~])")
-_MARKERS = re.compile(  # addresses first: they keep what looks like a marker
+_MARKERS = re.compile(  # addresses first, because they may contain marker characters
     r"(?P<address>(?:https?://|\bwww\.)[^\s<>*`]*[^\s<>*`_~.,;:!?)\]}'\"]"
     r"|(?<![\w.+-])[^\W_][\w.+-]*@(?:[^\W_]+(?:-+[^\W_]+)*\.)+[^\W_]+)"
     r"|`+|~~+|\*+|_+"
@@ -62,20 +62,21 @@ _MARKERS = re.compile(  # addresses first: they keep what looks like a marker
 _CLOSING_STAR = re.compile(r"[^\s*]\*")
 _SIGNS = re.compile(r"[\\<>|\[\]*_`~#&]")
 
-DEEPEST = 8  # markers under markers
-LONGEST_KEYS = 100  # characters in which a star that opens something is closed
+DEEPEST = 8  # levels of nested markers
+LONGEST_KEYS = 100  # characters: a star before a digit is a marker if one closes it so near
 
 
 class Cleaner:
-    """Cleans the pieces of one text, in their order: it knows whether code is open, and whether a
-    piece begins a line."""
+    """Cleans the pieces of one text, in order: it remembers whether a code block is open, and
+    whether a piece begins a line."""
 
     def __init__(self) -> None:
         self._begun = False
-        self._fence = ""  # what opened the code that no line closed yet
+        self._fence = ""  # the fence that opened a code block which is still open
 
-    def say(self, raw_piece: str) -> str:
-        """What a voice may say of the next piece; empty if nothing. Space in it is single."""
+    def clean(self, raw_piece: str) -> str:
+        """The part of the next piece that a voice should speak; empty if there is none. Runs of
+        white space become one space."""
         goes_on, self._begun = self._begun, True
         first, *lines = _LINE_END.split(raw_piece)
         parts = []
@@ -88,7 +89,7 @@ class Cleaner:
         return said if _SAYABLE.search(said) else ""
 
     def _prose(self, lines: Iterable[str]) -> Iterable[str]:
-        """The lines that are no code."""
+        """The lines outside code blocks."""
         for line in lines:
             found = _FENCE.fullmatch(line)
             if not self._fence:
@@ -101,17 +102,17 @@ class Cleaner:
 
 
 def speakable(raw: str) -> str:
-    """What a voice may say of a text that stands for itself; empty if nothing. Space in it is
-    single, and what was cleaned once stays as it is."""
-    said = Cleaner().say(raw)
-    while (again := Cleaner().say(said)) != said:
+    """The part of a complete text that a voice should speak; empty if there is none. Cleaning the
+    result again does not change it."""
+    said = Cleaner().clean(raw)
+    while (again := Cleaner().clean(said)) != said:
         said = again
     return said
 
 
 def _stable(line: str, *, begins_line: bool) -> str:
-    """The line without its markdown. What stood under a marker may be one itself, so it is looked
-    at until nothing goes any more; what is nested deeper than people write loses all its signs."""
+    """The line without its Markdown. Removing a marker may reveal another one, so this repeats
+    until nothing changes; a line nested deeper than `DEEPEST` loses all its marker characters."""
     for _ in range(DEEPEST):
         said = _once(line, begins_line)
         if said == line:
@@ -137,29 +138,31 @@ def _once(line: str, begins_line: bool) -> str:
 
 
 def _seen(line: str) -> str:
-    """The line without pictures and without what nobody sees."""
+    """The line without emoji and without invisible characters."""
     line = _KEYCAP.sub(r"\1", _UNSEEN.sub("", line)).translate(_PICTURED_MARKS)
     return _PICTURES.sub(_gap, line).replace(_VARIANT, "")
 
 
 def _gap(picture: re.Match[str]) -> str:
+    """What replaces emoji: a space, unless punctuation follows."""
     behind = picture.string[picture.end() : picture.end() + 1]
     return "" if behind in _MARKS else " "
 
 
 def _inline(text: str) -> str:
+    """The text without the Markdown and HTML that occur within a line."""
     text = _BARE_ADDRESS.sub(r"\1", _COMMENT.sub("", text))
     text = _TAG.sub(lambda tag: "" if tag[1].lower() in _TAGS_IN_WORDS else " ", text)
     text = _ENTITY.sub(lambda entity: _ENTITIES[entity[1]], text)
     text = _HALF_LINK.sub("", _LINK.sub(r"\1", _FOOTNOTE.sub("", text)))
-    closed, bracket, opened = text.rpartition("]")  # what opens behind it, another piece closes
+    closed, bracket, opened = text.rpartition("]")  # a later piece closes those
     text = closed + bracket + opened.replace("![", "").replace("[", "")
     return _MARKERS.sub(_without_marker, _ESCAPE.sub(r"\1", text))
 
 
 def _without_marker(found: re.Match[str]) -> str:
-    """What remains of an address, or of a run of markers. Signs that are meant as such stay: 5 * 3,
-    snake_case, the star key."""
+    """The replacement for an address, which stays, or for a run of marker characters. Those that
+    mark nothing stay: 5 * 3, snake_case, the star key."""
     run = found[0]
     if found["address"]:
         return run

@@ -1,4 +1,4 @@
-"""An utterance: a piece of what the agent says, as an external voice says it."""
+"""An utterance: a piece of the agent's text that an external voice speaks in one request."""
 
 from dataclasses import dataclass, field
 
@@ -9,55 +9,61 @@ from app.call.words.word_times import UNKNOWN, WordTimes, complete, so_far
 
 @dataclass(slots=True)
 class Utterance:
-    """`text`: what a voice is to say. `before`: what stands between it and the utterance before.
-    `size_bytes` of µ-law came of it so far, `given_bytes` of these were given to be played;
-    `pauses`: where the voice pauses in them. `pace`: how its voice spoke
-    before.
-    """
+    """A text, and how much of its audio has arrived and was played. Sizes are bytes of µ-law."""
 
     id: str
     item_id: str
+    #: The text for the voice. It gets shorter when the utterance is cut.
     text: str
+    #: What separates it from the utterance before: a space, or nothing.
     before: str = ""
+    #: How much audio has arrived.
     size_bytes: int = 0
-    given_bytes: int = 0
+    #: How much of that was passed on to be played.
+    released_bytes: int = 0
+    #: All of its audio has arrived.
     complete: bool = False
+    #: How its voice spoke earlier utterances.
     pace: Pace = UNKNOWN
+    #: The silences in its audio, in order: start and end in bytes.
     pauses: list[tuple[int, int]] = field(default_factory=list)
     _times: tuple[tuple[str, int, bool], WordTimes] | None = None
 
     def word_times(self) -> WordTimes:
-        """Where each of its words sounds, as far as can be told."""
+        """When each of its words sounds: an estimate, by what has arrived so far."""
         known = self.text, self.size_bytes, self.complete
         if self._times is None or self._times[0] != known:
             estimate = complete if self.complete else so_far
             self._times = known, estimate(self.text, self.size_bytes, self.pauses, self.pace)
         return self._times[1]
 
+    def first_words(self, count: int) -> str:
+        """The text up to the end of its first `count` words."""
+        return self.text[: words(self.text)[count - 1].end] if count else ""
+
     def heard_text(self, heard_bytes: int) -> str:
-        """What was heard of it, to the word."""
+        """The words that a caller heard who heard this much of the audio."""
         if self.complete and heard_bytes >= self.size_bytes:
             return self.text
         if heard_bytes <= 0 or not self.text:
             return ""
-        count = self.word_times().words_heard(heard_bytes)
-        return self.text[: words(self.text)[count - 1].end] if count else ""
+        return self.first_words(self.word_times().words_heard(heard_bytes))
 
 
 def text_of(utterances: list[Utterance]) -> str:
-    """What they say together."""
+    """The text of all utterances of an item."""
     return "".join(each.before + each.text for each in utterances).lstrip()
 
 
 def heard_text(utterances: list[Utterance], heard_bytes: int) -> str:
-    """What was heard of them, one after the other, when so much of their sound was."""
-    said: list[str] = []
+    """The words of an item that a caller heard who heard this much of its audio."""
+    heard_texts: list[str] = []
     begins = 0
     for each in utterances:
         heard = each.heard_text(heard_bytes - begins)
         if heard:
-            said.append(each.before + heard)
+            heard_texts.append(each.before + heard)
         if heard != each.text:
             break
-        begins += each.given_bytes
-    return "".join(said).lstrip()
+        begins += each.released_bytes
+    return "".join(heard_texts).lstrip()

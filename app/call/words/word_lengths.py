@@ -1,26 +1,25 @@
-"""The words of a text, and how long each takes to say beside the others.
+"""The words of a text, and how long each one sounds relative to the others.
 
-A length is counted in letters: of all that can be seen in a text, they tell best how long a word
-sounds, in every alphabet (measured with espeak-ng; syllables add little). What is written shorter
-than it is said, such as numbers, is spelt out in English first, whatever the language: others are
-about as long.
+A length is counted in letters: of everything in a text, they predict best how long a word sounds,
+in every alphabet (measured with espeak-ng; syllables add little). Numbers and symbols count as many
+letters as their English words, whatever the language: in other languages they are about as long.
 """
 
 import re
 from dataclasses import dataclass
 
-# Unicode blocks of scripts that put no space between words: each sign stands for itself.
+# Unicode blocks of scripts without spaces between words: each sign counts as a word.
 _HAN = "\u2e80-\u303a\u303d-\u303f\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _KANA = "\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fd-\u30ff\u31f0-\u31ff\uff66-\uff9d"
 _INDOCHINA = "\u0e01-\u0e2e\u0e40-\u0e44\u0e81-\u0eae\u0ec0-\u0ec4\u1000-\u1021\u1780-\u17b3"
-# ... and what belongs to the sign before: small kana, the long mark, vowel and tone signs.
+# These belong to the sign before them: small kana, the long vowel mark, vowel and tone signs.
 _ATTACHED = (
     "\u3041\u3043\u3045\u3047\u3049\u3063\u3083\u3085\u3087\u308e\u3099-\u309c"
     "\u30a1\u30a3\u30a5\u30a7\u30a9\u30c3\u30e3\u30e5\u30e7\u30ee\u30fc\ufe00-\ufe0f"
     "\u0e2f-\u0e3a\u0e45-\u0e4e\u0eaf-\u0ebd\u0ec5-\u0ecd\u102b-\u109f\u17b4-\u17dd"
 )
 _NO_SPACES = f"{_HAN}{_KANA}{_INDOCHINA}"
-_CJK_MARKS = "\u3000-\u3004\u3008-\u3020\u3030"  # of the first block, these are no words
+_CJK_MARKS = "\u3000-\u3004\u3008-\u3020\u3030"  # punctuation in the first block of `_HAN`
 _SIGN = re.compile(f"(?![{_CJK_MARKS}])[{_NO_SPACES}][{_ATTACHED}]*")
 _OPENING = "([{<«„“‘¿¡「『（《〈【〔"
 _CLOSING = "\"'”’»›*_」』）》〉】〕"
@@ -47,7 +46,7 @@ _CURRENCY = "$€£¥"
 _SOUNDING = frozenset(_SYMBOLS) | frozenset(_CURRENCY)
 _DOLLARS, _AND_CENTS, _POINT, _DOT, _ORDINAL_LETTERS, _LETTER_NAME = 7, 8, 5, 3, 2, 3
 _HAN_LETTERS, _KANA_LETTERS, _INDOCHINESE_LETTERS = 3.5, 2.3, 1.5
-LONGEST_NUMBER = 6  # digits; a longer one is read out digit by digit
+LONGEST_NUMBER = 6  # digits; a longer number is spoken digit by digit
 
 LONG_MARK, MARK, WEAK_MARK = 3, 2, 1
 _LONG_MARKS, _MARKS, _WEAK_MARKS = ".!?。！？؟।۔…\n", ",;:，、；：،؛–—", "-/"
@@ -55,25 +54,26 @@ _LONG_MARKS, _MARKS, _WEAK_MARKS = ".!?。！？؟।۔…\n", ",;:，、；：�
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word with the punctuation around it, `text[start:end]`; without the space after it.
+    """A word with the punctuation around it, and without the space behind it."""
 
-    `letters`: how long it sounds, part by part: a number has several, and a voice may pause between
-    them. `mark`: how surely a voice pauses after it: `LONG_MARK`, `MARK`, `WEAK_MARK`, or 0.
-    """
-
+    #: The same as `text[start:end]` of the whole text.
     text: str
     start: int
     end: int
+    #: How long each part of it sounds. A number has several, and a voice may pause between them.
     letters: tuple[float, ...]
+    #: How surely a voice pauses behind it: `LONG_MARK`, `MARK`, `WEAK_MARK`, or 0.
     mark: int
 
 
 def words(text: str) -> tuple[Word, ...]:
-    """The words of a text in their order: what stands between spaces; where a script has none, its
-    single signs. Dashes and the like that make no sound belong to the word before, or to the first.
-    Empty when nothing can be said."""
+    """The words of a text, in order; empty if a voice has nothing to speak.
+
+    Words are separated by spaces; in scripts without spaces, each sign is a word. A piece without
+    any sound, such as a dash, belongs to the word before it, or to the first word.
+    """
     places: list[tuple[int, int]] = []
-    opened: int | None = None  # where what belongs to the next word begins
+    opened: int | None = None  # where the next word begins, if an opening mark is part of it
     for piece in _PIECE.finditer(text):
         start, end = piece.span()
         if any(each.isalnum() or each in _SOUNDING for each in piece[0]):
@@ -95,7 +95,7 @@ def words(text: str) -> tuple[Word, ...]:
 
 
 def _mark(text: str, start: int, end: int, then: int) -> int:
-    """What stands behind a word that begins and ends here, when the next one begins at `then`."""
+    """The punctuation behind the word `text[start:end]`, when the next word begins at `then`."""
     word = text[start:end]
     sounding = word.rstrip("".join({*_LONG_MARKS, *_MARKS, *_WEAK_MARKS, *_CLOSING}))
     behind = word[len(sounding) :] + text[end:then]
@@ -114,7 +114,7 @@ def _mark(text: str, start: int, end: int, then: int) -> int:
 
 
 def _letters(word: str) -> tuple[float, ...]:
-    """How long a word sounds, part by part."""
+    """How long each part of a word sounds."""
     parts: list[float] = []
     currency = any(each in _CURRENCY for each in word)
     by_digit = _TELEPHONE.search(word) is not None
@@ -149,7 +149,7 @@ def _sign_letters(sign: str) -> float:
 
 
 def _join(parts: list[float], letters: float, *, apart: bool = False) -> None:
-    """Say this in one breath with what stands before, or apart from it."""
+    """Add this length to the last part, or as a part of its own (`apart`)."""
     if parts and not apart:
         parts[-1] += letters
     else:
@@ -157,9 +157,10 @@ def _join(parts: list[float], letters: float, *, apart: bool = False) -> None:
 
 
 def _number(written: str, *, currency: bool, by_digit: bool) -> list[float]:
+    """The parts of a number: the whole, or its digits, and the fraction."""
     thousands = _THOUSANDS.fullmatch(written)
     plain = thousands or _PLAIN.fullmatch(written)
-    assert plain is not None, "a number is one of both"
+    assert plain is not None, "a number matches one of the two"
     whole, fraction = plain.groups()
     whole = re.sub(r"\D", "", whole)
     long = len(whole) > LONGEST_NUMBER and not thousands
@@ -177,7 +178,7 @@ def _number(written: str, *, currency: bool, by_digit: bool) -> list[float]:
 
 
 def _cardinal(digits: str) -> float:
-    """The letters of a number in words, such as twenty for "two thousand twenty-six"."""
+    """How many letters a number has in words: 20 for 2026, "two thousand twenty six"."""
     value = int(digits)
     letters = 0
     for size, name in ((10**9, 7), (10**6, 7), (10**3, 8)):
@@ -195,11 +196,12 @@ def _cardinal(digits: str) -> float:
 
 
 def _spelled(letters: str) -> float:
+    """The length of a run of letters: a word, an ordinal's ending, or an acronym."""
     if letters in _ORDINALS:
         return _ORDINAL_LETTERS
     if _is_acronym(letters):
         return _LETTER_NAME * len(letters)
-    # Semitic scripts leave most vowels out
+    # Arabic and Hebrew omit most vowels.
     return sum(1.5 if "\u0590" <= each <= "\u077f" else 1.0 for each in letters)
 
 

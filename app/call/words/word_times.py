@@ -1,48 +1,52 @@
-"""When each word of a text sounds, estimated from the pauses in its sound.
+"""When each word of a text sounds, estimated from the pauses in its audio.
 
-External voices give sound and no word times. What is known is the text, how long the sound is, and
-where it pauses. Pauses are matched with ends of words; between two of them the words share the time
-by their letters. That is mostly right to the word, and exact where a pause follows every word.
+Some speech services can send word timestamps (Volcengine: `request.with_timestamp`), others cannot,
+and this project asks none of them. It knows the text, the length of the audio, and its pauses. The
+pauses are matched with ends of words; between two of them, the words share the time in proportion
+to their letters. The estimate is mostly right to the word, and exact if a pause follows every word.
 
-All places and lengths are bytes of µ-law (8 are a millisecond) from the beginning of the text's
-sound; a `Pause` is (start, end) of a silence in it, and they come in order.
+All positions and lengths are bytes of µ-law (8 are a millisecond) from the start of the utterance's
+audio. A `Pause` is the (start, end) of a silence in it; they come in order.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from app.call.words.pause_alignment import Pace, Pause, Script, SoundRuns, match
+from app.call.words.pause_alignment import Pace, Pause, Script, SoundRuns, align
 from app.call.words.word_lengths import MARK, Word, words
 
-UNKNOWN = Pace()  # of a voice that nobody has heard yet
-SHORTEST_TELLING = 4  # words: a shorter text tells nothing of a voice ...
-LESSONS = 5  # ... and so many of the last ones are kept
-_HEARD = 0.45  # of a word, when it counts as heard
-_MOST = 0.75  # ... and when it need not be said again
-# The first end behind a place is mostly one that was estimated too early (measured: 30 to 75 ms).
+UNKNOWN = Pace()  # of a voice that has not spoken yet
+LEAST_WORDS = 4  # a shorter text says nothing about its voice
+MOST_RATES = 5  # how many of the latest rates of a voice are kept
+_HEARD = 0.45  # the share of a word that counts as heard
+_MOST = 0.75  # the share of a word that another voice does not repeat
+# The first end of a word behind a position is mostly estimated too early (measured: 30 to 75 ms).
 _LATE = 60 * 8
 
 
 @dataclass(frozen=True, slots=True)
 class WordBoundary:
-    """A place to end a text: after its first `words` words, at `at_byte` of its sound."""
+    """Where to cut an utterance."""
 
+    #: How many words come before the cut.
     words: int
+    #: Where the cut is in the audio.
     at_byte: int
 
 
 @dataclass(frozen=True, slots=True)
 class WordTimes:
-    """When each word of a text sounds: in order, never overlapping. `paused`: whether a pause was
-    found behind it."""
+    """When each word of a text sounds: in order, never overlapping. One value per word each."""
 
     words: tuple[Word, ...]
     begins: tuple[int, ...]
     ends: tuple[int, ...]
+    #: Whether a pause was found behind the word.
     paused: tuple[bool, ...]
 
     def words_heard(self, heard_bytes: float) -> int:
-        """How many words somebody heard who heard so much: those that were about half over."""
+        """How many words a caller heard who heard this much audio: a word counts when about half of
+        it was heard."""
         return self._words_over(heard_bytes, _HEARD)
 
     def _words_over(self, heard_bytes: float, share: float) -> int:
@@ -52,10 +56,14 @@ class WordTimes:
         )
 
     def boundary(self, from_byte: int, to_byte: int) -> WordBoundary:
-        """The best place from `from_byte` to `to_byte` to end the text. At the last pause behind a
-        mark, for there it is sure which word was said; else where the first word ends, for the
-        longer the sound, the less sure it is; before the first word, if that begins there. If there
-        is no such place, the word at `to_byte` is cut, and counts as said when most of it was."""
+        """The best place between `from_byte` and `to_byte` to cut the utterance.
+
+        It is the last pause behind a punctuation mark, because there it is sure which word was
+        spoken. Without one: before the first word of the text, if that begins in this range. Else
+        behind the first word that ends in it, because the estimate gets worse with the length of
+        the audio. If no word ends in it, the word at `to_byte` is cut in two; it counts as spoken
+        if most of it was.
+        """
         places = [
             (WordBoundary(number, end), paused and word.mark >= MARK)
             for number, (word, end, paused) in enumerate(
@@ -76,39 +84,40 @@ class WordTimes:
 def complete(
     text: str, total_bytes: int, pauses: Sequence[Pause], pace: Pace = UNKNOWN
 ) -> WordTimes:
-    """The words of a text that was said to its end in so many bytes."""
+    """When each word sounds in the complete audio of a text."""
     script = Script(words(text))
     sound = SoundRuns(total_bytes, pauses, ended=True)
     if script.words and pace.rate:
-        script.stretch_numbers(script.numbers_to_fit(sound.voiced[-1] / pace.rate))
+        script.stretch_numbers(script.number_stretch(sound.voiced[-1] / pace.rate))
     return _times(script, sound, pace)
 
 
 def so_far(
     text: str, received_bytes: int, pauses: Sequence[Pause], pace: Pace = UNKNOWN
 ) -> WordTimes:
-    """The words of a text of which so much has come and more will. Those to come follow behind
-    `received_bytes`, at the rate of those that did. `pauses`: the one at the end too, if it is
-    silent there."""
+    """When each word sounds while the audio still arrives. Words that have not arrived are placed
+    behind `received_bytes`, at the rate of those that have.
+
+    `pauses`: including the one at the end, if the audio is silent there so far.
+    """
     return _times(_script(text, pace), SoundRuns(received_bytes, pauses, ended=False), pace)
 
 
 def learn(pace: Pace, text: str, total_bytes: int, pauses: Sequence[Pause]) -> Pace:
-    """What is known of a voice after it said this text, too, to its end."""
+    """What is known about a voice after it spoke this text, too. `pace`: what was known before."""
     script = _script(text, pace)
     sound = SoundRuns(total_bytes, pauses, ended=True)
-    if len(script.words) < SHORTEST_TELLING or not sound.voiced[-1]:
+    if len(script.words) < LEAST_WORDS or not sound.voiced[-1]:
         return pace
-    pace = replace(pace, word_by_word=sound.paces(script, pace))
+    pace = replace(pace, word_by_word=sound.is_word_by_word(script, pace))
     if not any(map(str.isdigit, text)):
         rate = sound.voiced[-1] / script.letters[-1]
-        return replace(pace, rates=(*pace.rates, rate)[-LESSONS:])
+        return replace(pace, rates=(*pace.rates, rate)[-MOST_RATES:])
     if pace.rate is None:
         return pace
-    stretch = script.numbers_to_fit(sound.voiced[-1] / pace.rate)
-    return replace(
-        pace, numbers=pace.numbers * stretch**0.5
-    )  # half of it: no two numbers are alike
+    stretch = script.number_stretch(sound.voiced[-1] / pace.rate)
+    # Only a part of the stretch, because numbers differ.
+    return replace(pace, numbers=pace.numbers * stretch**0.5)
 
 
 def _script(text: str, pace: Pace) -> Script:
@@ -118,10 +127,10 @@ def _script(text: str, pace: Pace) -> Script:
 
 
 def _times(script: Script, sound: SoundRuns, pace: Pace) -> WordTimes:
-    """Each word by its letters, between the anchors around it."""
+    """Places each word by its letters, between the anchors around it."""
     if not script.words:
         return WordTimes((), (), (), ())
-    rate, anchors = match(script, sound, pace)
+    rate, anchors = align(script, sound, pace)
     voiced = [0.0]
     for (before, begin), (run, end) in zip(anchors, anchors[1:], strict=False):
         bytes_each = (sound.voiced[run] - sound.voiced[before]) / (
@@ -140,7 +149,7 @@ def _times(script: Script, sound: SoundRuns, pace: Pace) -> WordTimes:
 
 
 def _spread(script: Script, start: float, begin: int, end: int, rate: float) -> list[float]:
-    """Where the parts behind `begin` end, up to `end`, in voiced bytes."""
+    """Where the parts from `begin` to `end` end, in bytes of sound without pauses."""
     return [
         start + (script.letters[part] - script.letters[begin]) * rate
         for part in range(begin + 1, end + 1)

@@ -1,1 +1,1 @@
-"""The demo: a whole call on this machine, with no account."""
+"""`python -m app demo`: a whole call on this machine, without any account."""

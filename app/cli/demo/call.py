@@ -1,9 +1,9 @@
-"""A whole call on this machine, with no account at all.
+"""The demo's call: its caller, its simulated outside, and the report that is kept.
 
-A spoken caller, a simulated line and the embedded model; the bridge in the middle is the real one,
-with real sockets to both sides. The caller asks, interrupts the answer, orders, and wants a person:
-nobody answers at first, and the second time somebody does. What is left of it are a recording, a
-transcript and a picture.
+The caller's voice, the phone line and the model are simulated; the bridge between them is the real
+one, with real sockets to both sides. The caller asks, interrupts the answer, orders, and asks for a
+human: the first transfer is not answered, the second one is. The demo keeps a recording, a
+transcript, a picture and the record.
 """
 
 import asyncio
@@ -51,27 +51,29 @@ from app.web.server import Server, bind
 
 AGENT_FILE = Path(__file__).parents[3] / "examples" / "pizzeria.toml"
 ACCOUNT_SID = "AC" + "0" * 32
-HUMAN = "+15550100042"  # where an agent file names nobody
-NETWORK = Network(delay_ms=40, jitter_ms=5, seed=1)  # a usual way to Twilio's edge and back
+HUMAN = "+15550100042"  # for an agent file without destinations
+NETWORK = Network(delay_ms=40, jitter_ms=5, seed=1)  # a typical path to Twilio's edge
 CALLER_VOICE = "en-gb-x-rp"
 
 QUESTION = "Hello! What pizzas do you have?"
 INTERRUPTION = "One large margherita please, for Ada."
-A_PERSON = "Can I speak to a person, please?"
-ONCE_MORE = "Please try the manager again."
+ASK_FOR_HUMAN = "Can I speak to a person, please?"
+ASK_AGAIN = "Please try the manager again."
 INTERRUPT_AFTER_MS = 5000.0
-QUIET_MS = 1500.0  # nobody goes on after such a pause
+QUIET_MS = 1500.0  # after such a pause the agent has finished
 LONGEST_RECORDING_S = 600
 
-RING_MS = 2000.0  # as long as we let it ring, whatever the agent file says
-SENTENCE_MS = 700.0  # what a sentence of Twilio's own takes
-NOBODY = Callee(goes="no-answer")
-SOMEBODY = Callee(answers_after_ms=900, presses="1", presses_after_ms=400, talks_ms=3000)
+RING_MS = 2000.0  # in place of the agent file's ring time
+SENTENCE_MS = 700.0  # how long Twilio's <Say> takes for a sentence
+NO_ANSWER = Callee(goes="no-answer")
+ACCEPTS = Callee(answers_after_ms=900, presses="1", presses_after_ms=400, talks_ms=3000)
 
 
-def the_caller(line: PhoneLine, human: str) -> Caller:
-    """Ask, interrupt, order, and ask for a person, who is there the second time. `human`: the
-    number that is rung then."""
+def built_in_caller(line: PhoneLine, human: str) -> Caller:
+    """A caller who asks, interrupts, orders, and asks twice for a human.
+
+    `human`: the number of the transfer's destination, which answers the second time.
+    """
 
     async def caller(call: Call) -> None:
         await call.wait_connected()
@@ -82,18 +84,18 @@ def the_caller(line: PhoneLine, human: str) -> Caller:
         await call.wait_heard(heard_before + int(INTERRUPT_AFTER_MS * ULAW_BYTES_PER_MS))
         call.say(speak(INTERRUPTION, voice=CALLER_VOICE))
         await _answered(call)  # longer than the agent takes to place the order
-        call.say(speak(A_PERSON, voice=CALLER_VOICE))
+        call.say(speak(ASK_FOR_HUMAN, voice=CALLER_VOICE))
         await call.wait_connected(streams=2)
-        line.callees[human] = SOMEBODY
+        line.callees[human] = ACCEPTS
         await call.wait_heard(len(call.heard) + 1)
         await call.wait_quiet(600)
-        call.say(speak(ONCE_MORE, voice=CALLER_VOICE))
+        call.say(speak(ASK_AGAIN, voice=CALLER_VOICE))
 
     return caller
 
 
 async def _answered(call: Call) -> None:
-    """Until what was said is answered, and nobody is rung or talks on the line."""
+    """Wait until the agent has answered, the line is quiet, and no transfer is under way."""
     await call.wait_spoken()
     await call.wait_heard(len(call.heard) + 1)
     await call.wait_quiet(2 * QUIET_MS)
@@ -104,17 +106,17 @@ async def _answered(call: Call) -> None:
 
 
 def caller_from(wav: Path) -> Caller:
-    """A caller who says what was recorded, after the greeting, and hangs up when all is answered.
+    """A caller who plays a recording after the greeting, and hangs up after the answer.
 
     Raises:
-        ConfigError: the file is no WAV that we can read.
+        ConfigError: the file is not a readable WAV.
     """
-    said = _telephone_audio(wav)
+    recorded = _telephone_audio(wav)
 
     async def caller(call: Call) -> None:
         await call.wait_connected()
         await call.wait_quiet(600)
-        call.say(said)
+        call.say(recorded)
         await _answered(call)
         call.hang_up()
 
@@ -122,14 +124,14 @@ def caller_from(wav: Path) -> Caller:
 
 
 def _telephone_audio(path: Path) -> bytes:
-    """A WAV of any rate, width and number of channels as µ-law."""
+    """A WAV of any sample rate, width and number of channels, as µ-law at 8000 Hz."""
     try:
         with wave.open(str(path), "rb") as file:
             channels, width, rate_hz = file.getnchannels(), file.getsampwidth(), file.getframerate()
             pcm = file.readframes(LONGEST_RECORDING_S * rate_hz)
         pcm = pcm[: len(pcm) // (width * channels) * width * channels]
         if width == 1:
-            pcm = audioop.bias(pcm, 1, -128)  # unsigned there, signed everywhere else
+            pcm = audioop.bias(pcm, 1, -128)  # in a WAV only 8-bit samples are unsigned
         pcm = audioop.lin2lin(pcm, width, 2)
         if channels == 2:
             pcm = audioop.tomono(pcm, 2, 0.5, 0.5)
@@ -155,9 +157,10 @@ async def run_demo(
     agent_file: Path | None = None,
     voice: DemoVoice | None = None,
 ) -> bool:
-    """Hold the call and keep what is left of it in the folder `keep`. Returns whether it went as it
-    should. `wav`: a recording that speaks in place of the caller; `agent_file`: another agent's,
-    who needs such a recording; `voice`: who speaks for the agent, None for the model.
+    """Run the call, and write its files into `keep`. Returns whether it went as expected.
+
+    `wav`: a recording in place of the built-in caller. `agent_file`: another agent; needs `wav`, or
+    `DemoVoice.OWN`. `voice`: the agent's voice, None for the model's.
 
     Raises:
         ConfigError: a file or `keep` cannot be used, or the extra `demo` is not installed.
@@ -167,8 +170,8 @@ async def run_demo(
         voices_of = agent_file or load_settings().agent_file
     if wav is None and voices_of is None and agent_file is not None:
         raise ConfigError(
-            "--agent: our caller only knows the pizzeria; let one speak with --wav, or try that "
-            "agent's voices with --voice own"
+            "--agent: the built-in caller only knows the pizzeria; record another one for --wav, "
+            "or try that agent's voices with --voice own"
         )
     caller = None if wav is None else caller_from(wav)
     await _check_keep(keep)
@@ -187,15 +190,15 @@ async def run_demo(
             for path in keep_call(report, record, keep):
                 console.print(f"Kept: {path}", highlight=False, markup=False, soft_wrap=True)
         except PictureUnavailable as error:
-            told = f"timeline.png is missing, the rest is there; {error}"
-            console.print(told, style="red", markup=False)
+            missing = f"timeline.png is missing, the rest is there; {error}"
+            console.print(missing, style="red", markup=False)
         except OSError as error:
             raise ConfigError(f"--keep: cannot write to {keep}: {error.strerror}") from None
     ended_well = report.call.status == "completed" and report.call.ended_by != "shutdown"
     talked = ended_well and bool(report.answers)
     outcomes = [transfer["outcome"] for transfer in report.call.transfers]
-    as_told = bool(report.interruptions) and outcomes == ["no-answer", "completed"]
-    return talked and (wav is not None or as_told)
+    as_scripted = bool(report.interruptions) and outcomes == ["no-answer", "completed"]
+    return talked and (wav is not None or as_scripted)
 
 
 async def _check_keep(keep: Path) -> None:
@@ -215,9 +218,10 @@ async def hold_call(
     voice: DemoVoice | None = None,
     voices_of: Path | None = None,
 ) -> tuple[CallReport, dict[str, Any]]:
-    """A call to its end; returns the report of it and its record. `caller`: None for ours.
-    `folder`: for its database and its recording. `voices_of`: whose voices speak for the agent, if
-    its own file does not say.
+    """Run a call to its end; returns its report and its record.
+
+    `caller`: None for the built-in one. `folder`: for the database and the recording. `voices_of`:
+    another agent file, whose voices replace the agent's own.
 
     Raises:
         ConfigError: the agent file or its voices cannot be used, or the extra `demo` is missing.
@@ -246,14 +250,14 @@ async def hold_call(
             settings = settings.model_copy(update=speaking.secrets)
             services = await Services.open(settings, speaking.agent)
             services.watchers.append(screen.watch)
-            screen.begin(loaded.agent.name, agent_file.name, services.voices, speaking.told)
+            screen.begin(loaded.agent.name, agent_file.name, services.voices, speaking.note)
             bridge = Server(create_app(settings, services), drain_s=5)
             running = asyncio.create_task(bridge.serve(sockets=[listener]))
             try:
-                line.callee = SOMEBODY
-                line.callees[human.address] = SOMEBODY if caller else NOBODY
-                call = await line.call(caller=caller or the_caller(line, human.address))
-                await tell_of_humans(call, human, screen)
+                line.callee = ACCEPTS
+                line.callees[human.address] = ACCEPTS if caller else NO_ANSWER
+                call = await line.call(caller=caller or built_in_caller(line, human.address))
+                await show_humans(call, human, screen)
                 await call.wait_ended()
                 return await _read_back(services.store, call.call_sid)
             finally:
@@ -262,7 +266,7 @@ async def hold_call(
 
 
 def _settings(model_url: str, rest_url: str, auth_token: str, folder: Path) -> Settings:
-    """Those of a service whose model and whose Twilio are on this machine."""
+    """The settings of a service whose model and Twilio are simulated on this machine."""
     return Settings(
         openai_api_key=SecretStr("demo"),
         openai_base_url=model_url,
@@ -279,25 +283,25 @@ def _settings(model_url: str, rest_url: str, auth_token: str, folder: Path) -> S
     )
 
 
-async def tell_of_humans(call: Call, human: Destination, screen: Screen) -> None:
-    """Show what the line does beside the bridge, until the call is over."""
-    told: list[tuple[str, str]] = []
+async def show_humans(call: Call, human: Destination, screen: Screen) -> None:
+    """Show what happens on the line beside the bridge, until the call is over."""
+    shown: list[tuple[str, str]] = []
 
     def news() -> list[tuple[str, str]]:
         steps = [step for dialed in call.dialed for step in _steps(dialed, human.name)]
-        return steps[len(told) :]
+        return steps[len(shown) :]
 
     with suppress(CallEnded):
         while True:
             await call.wait_for(lambda: bool(news()))
             for step in news():
                 screen.line_says(now_ms() - call.created_ms, *step)
-                told.append(step)
+                shown.append(step)
     screen.line_says(now_ms() - call.created_ms, "line", "the call is over")
 
 
 def _steps(dialed: Dialed, name: str) -> Iterator[tuple[str, str]]:
-    """What has become of somebody who was rung: who did it, and what."""
+    """What happened to a dialed number so far, as (actor, action)."""
     yield "line", f"{dialed.target} rings, {name}"
     if dialed.answered_ms is not None:
         yield "human", "picks up, and hears:"
@@ -308,7 +312,7 @@ def _steps(dialed: Dialed, name: str) -> Iterator[tuple[str, str]]:
     if dialed.bridged_ms is not None:
         yield "line", f"the caller and the {name} talk"
     if dialed.status:
-        ended = f"the {name} hangs up" if dialed.bridged_ms is not None else "nobody took the call"
+        ended = f"the {name} hangs up" if dialed.bridged_ms is not None else "not accepted"
         yield "line", f"{ended} ({dialed.status})"
 
 
@@ -316,6 +320,6 @@ async def _read_back(store: Store, call_sid: str) -> tuple[CallReport, dict[str,
     await store.flush()
     report = await read_call(store, call_sid)
     if report is None:
-        raise BridgeError(f"the call {call_sid} left no record; its log is above")
+        raise BridgeError(f"the call {call_sid} has no record; see the log above")
     record = await record_of(store, report)
     return report, record | {"recording": KEPT_SOUND}

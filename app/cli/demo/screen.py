@@ -1,4 +1,4 @@
-"""The demo's terminal: what happens, as it happens, and how well it went."""
+"""The demo on the terminal: the call's events as they happen, and its figures at the end."""
 
 from collections.abc import Sequence
 
@@ -16,24 +16,24 @@ from app.wires.voices.voice import Voice
 
 
 class Screen:
-    """`watch` is a watcher of the service's, `line_says` is for what the service does not see;
-    `summary` comes after the call."""
+    """Prints the call. `watch` goes into `Services.watchers`; `line_says` shows what the service
+    does not see; call `summary` after the call."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._turn_ended_ms: float | None = None
         self._away = False
-        self._messages = 0  # that a new session was told of the conversation before it
+        self._messages = 0  # of the earlier conversation, added to a new session
         self._voices: Sequence[str] = ()
-        self._voice: int | None = None  # which of them spoke last
+        self._voice: int | None = None  # index of the one that spoke last
 
-    def begin(self, agent: str, file: str, voices: Sequence[Voice], told: str) -> None:
-        """Before the call. `voices`: that speak in the model's place; `told`: what there is to say
-        about them."""
+    def begin(self, agent: str, file: str, voices: Sequence[Voice], note: str) -> None:
+        """Call it before the call. `voices`: the external voices, in the order in which they take
+        over. `note`: a sentence about them."""
         self._voices = [voice.label for voice in voices]
-        self.say(f"A spoken caller rings {agent} of {file} …")
-        self.say("The line and the humans on it are simulated, and their waits are shortened.")
-        self.say(f"{told}\n" if told else "")
+        self.say(f"A simulated caller rings {agent} of {file} …")
+        self.say("The line and the humans on it are simulated too, with shortened waits.")
+        self.say(f"{note}\n" if note else "")
 
     def watch(self, _call: CallInfo, message: ev.Event | do.Command, now_ms: float) -> None:
         match message:
@@ -49,12 +49,12 @@ class Screen:
             case ev.VoiceFailed(_, reason):
                 self._line(now_ms, "voice", reason, "red")
             case do.AddMessage(_, "assistant", text, item_id) if item_id:
-                note = f"the model is told that this much of its answer was heard: “{text}”"
+                note = f"its answer in the conversation becomes what was heard: “{text}”"
                 self._line(now_ms, "bridge", note, "yellow")
             case do.AddMessage():
                 self._messages += 1
             case do.CreateResponse() if self._messages:
-                note = f"the new session is told the conversation, in {self._messages} messages"
+                note = f"the new session gets the conversation, in {self._messages} messages"
                 self._line(now_ms, "bridge", note, "yellow")
                 self._messages = 0
             case ev.StreamStarted():
@@ -76,7 +76,7 @@ class Screen:
             case do.ClearAudio():
                 self._line(now_ms, "bridge", "interrupted: Twilio's buffer cleared", "yellow")
             case do.TruncateItem(_, _, audio_end_ms):
-                note = f"the model is told that {audio_end_ms} ms of its answer were heard"
+                note = f"its answer is truncated to the {audio_end_ms} ms that were heard"
                 self._line(now_ms, "bridge", note, "yellow")
             case do.RunTool(_, name, arguments):
                 self._line(now_ms, "tool", f"{name} {arguments}", "blue")
@@ -86,7 +86,7 @@ class Screen:
                 note = f"the goodbye was heard to its last mark; hanging up ({reason})"
                 self._line(now_ms, "bridge", note, "yellow")
             case do.TransferCall(route=route):
-                note = "the announcement was heard to its last mark; Twilio is told to ring "
+                note = "the announcement was heard to its last mark; Twilio rings "
                 self._line(now_ms, "bridge", note + ", ".join(route), "yellow")
             case do.EndLeg(reason):
                 self._away = reason == "transfer"
@@ -95,11 +95,11 @@ class Screen:
                 self._line(now_ms, "bridge", f"model lost: {reason}", "red")
 
     def line_says(self, now_ms: float, who: str, what: str) -> None:
-        """Something that happened on the line. `now_ms`: since the call began."""
+        """Show something that happened on the line. `now_ms`: since the call began."""
         self._line(now_ms, who, what, "green")
 
     def say(self, text: str) -> None:
-        """Something about the whole of it."""
+        """Print a note about the demo as a whole."""
         self._console.print(
             "\n".join(map(visible, text.split("\n"))), highlight=False, markup=False
         )
@@ -115,13 +115,13 @@ class Screen:
         self._console.print(row)
 
     def summary(self, report: CallReport) -> None:
-        """What was heard, how fast, and what it would have cost."""
-        self._console.print("\nWhat the two heard of each other:\n", style="bold")
+        """Print the transcript, the response times, and what the call would have cost."""
+        self._console.print("\nWhat both sides heard:\n", style="bold")
         self._console.print(transcript(report))
         self._console.print()
         self._console.print(facts(report))
-        beside = "; what the voice costs is not in it" if self._voices else ""
+        beside = "; without the price of the external voice" if self._voices else ""
         self._console.print(
-            f"The cost is what OpenAI and Twilio would have asked for such a call{beside}.\n",
+            f"The cost is what OpenAI and Twilio would charge for such a call{beside}.\n",
             style="dim",
         )

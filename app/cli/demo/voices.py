@@ -1,4 +1,4 @@
-"""Who speaks for the agent in the demo: the model, a provider's stand-in, or the file's voices."""
+"""The agent's voice in the demo: the model's, a provider's stand-in, or those of an agent file."""
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -19,11 +19,11 @@ from app.simulator.voices.qwen import QwenStandIn
 from app.simulator.voices.volcengine import VolcengineStandIn
 from app.wires.voices.providers import VoiceSecrets, VoiceSettings, label
 
-_OTHER_MOUTH = "+m3"  # an espeak-ng variant: neither the embedded model nor our caller has it
+_VARIANT = "+m3"  # of espeak-ng: neither the embedded model nor the caller sounds like it
 
 
 class DemoVoice(StrEnum):
-    """Who is to speak. `OWN`: the voices of the agent file, as they are."""
+    """`demo --voice`: a provider's protocol, or `own` for the real voices of an agent file."""
 
     QWEN = "qwen"
     VOLCENGINE = "volcengine"
@@ -34,62 +34,63 @@ class DemoVoice(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Speaker:
-    """`agent`: with the voices that are to speak. `secrets`: settings of the service that they
-    need. `told`: what is to be said about them beforehand."""
+    """An agent with its voices for the demo."""
 
     agent: LoadedAgent
+    #: Settings that the voices need, by name; see `Settings`.
     secrets: dict[str, SecretStr]
-    told: str
+    #: A sentence about the voices for the terminal; empty if there is nothing to say.
+    note: str
 
 
 @asynccontextmanager
 async def speaker(agent: LoadedAgent, voice: DemoVoice | None) -> AsyncIterator[Speaker]:
-    """The agent as it is to speak; a stand-in listens on the loopback meanwhile. `voice`: None for
-    the embedded model's own.
+    """Give the agent its voice. A stand-in of a provider runs on the loopback inside the block.
+
+    `voice`: None for the embedded model's own.
 
     Raises:
-        ConfigError: the agent file is to say who speaks, and says nothing.
+        ConfigError: `DemoVoice.OWN`, and the agent file names no external voice.
     """
     names = ", ".join(agent.agent.voices)
     if voice is None:
-        told = f"(The voices of {agent.path.name} are not used here; --voice own is for them.)"
-        yield Speaker(_speaking(agent), {}, told if names else "")
+        note = f"(The voices of {agent.path.name} are not used; --voice own uses them.)"
+        yield Speaker(_speaking(agent), {}, note if names else "")
     elif voice is DemoVoice.OWN:
         if not names:
             raise ConfigError(
                 f"--voice own: {agent.path} names no voice of another provider; put one into its "
-                "[voice], or take --voice qwen"
+                "[voice], or try --voice qwen"
             )
         yield Speaker(agent, {}, f"It speaks with the voices of {agent.path.name}: {names}.")
     else:
-        mouth = partial(espeak, voice=agent.demo.voice.partition("+")[0] + _OTHER_MOUTH)
+        mouth = partial(espeak, voice=agent.demo.voice.partition("+")[0] + _VARIANT)
         async with _stand_in(voice, mouth) as provider:
             settings = _form(voice, provider.url).settings(agent.agent.language)
-            told = (
-                f"It speaks as {label(settings)}. That is a local stand-in, and no voice of the "
-                f"provider's: it speaks {_WIRES[voice]} at {provider.url} and sounds like "
-                "espeak-ng."
+            note = (
+                f"It speaks as {label(settings)}. That is a local stand-in, not the provider's "
+                f"voice: it serves {_WIRES[voice]} at {provider.url}, and sounds like espeak-ng."
             )
-            yield Speaker(_speaking(agent, settings), _PLACEHOLDERS, told)
+            yield Speaker(_speaking(agent, settings), _PLACEHOLDERS, note)
 
 
 def with_voices_of(agent: LoadedAgent, path: Path) -> LoadedAgent:
-    """The agent with the external voices of another agent's file.
+    """The agent with the external voices of another agent file.
 
     Raises:
-        ConfigError: that file is wrong, or names none.
+        ConfigError: that file is wrong, or names no external voice.
     """
     other = load_agent(path)
     if not other.voices:
         raise ConfigError(
             f"--voice own: {path} names no voice of another provider; put one into its [voice], "
-            "or take --voice qwen"
+            "or try --voice qwen"
         )
     return _speaking(agent, *other.voices)
 
 
 def _speaking(agent: LoadedAgent, *voices: VoiceSettings) -> LoadedAgent:
-    """The agent with these external voices and no others."""
+    """The agent with exactly these external voices."""
     labels = tuple(map(label, voices))
     return replace(agent, voices=voices, agent=replace(agent.agent, voices=labels))
 
@@ -116,7 +117,7 @@ _PLACEHOLDERS = {
 
 
 def _as_a_provider_would(_text: str) -> Plan:
-    """A moment until the first sound, then several times faster than it plays."""
+    """First audio after 150 ms, then five times faster than it plays."""
     return Plan(delay_ms=150, speed=5)
 
 
@@ -129,7 +130,7 @@ def _stand_in(voice: DemoVoice, mouth: Mouth) -> AbstractAsyncContextManager[_St
 
 
 def _form(voice: DemoVoice, url: str) -> ProviderForm:
-    """What would stand in the agent file's [voice]."""
+    """The [voice] of an agent file for this stand-in."""
     if voice is DemoVoice.QWEN:
         return ProviderForm(provider="qwen", url=url, sample_rate=24000)
     if voice is DemoVoice.HTTP:

@@ -1,4 +1,4 @@
-"""What a log line holds, taken at the moment it is logged, and how it is written down later."""
+"""A log line: copied from its record when it is logged, formatted and redacted later."""
 
 import json
 import logging
@@ -12,15 +12,15 @@ from typing import Any, Literal
 from app.records.redaction import TRACE, redact, redact_foreign
 from app.records.visible import visible
 
-LONGEST_VALUE = 2000  # characters of what stands beside a message
+LONGEST_VALUE = 2000  # characters of a message, or of one of its extras
 LONGEST_TRACE = 20_000
 
 _STANDARD = {*logging.makeLogRecord({}).__dict__, "message", "asctime", "taskName", "color_message"}
-_OURS = ("app", "app.")
-# What stands beside our messages in words of others.
+_OWN = ("app", "app.")
+# Extras of this project's records that quote libraries and peers: redacted more strictly.
 _FOREIGN_WORDS = {"error", "cause", "reason", "fault", "faults", "detail", "code", "tool", TRACE}
 _NEEDS_QUOTES = re.compile(r'[\s"=]|[^ -~]|^$')
-_ELLIPSIS = re.compile(r"(?<!\\)((?:\\\\)*)\\u2026")  # what redaction leaves, readable in JSON too
+_ELLIPSIS = re.compile(r"(?<!\\)((?:\\\\)*)\\u2026")  # from redaction; stays readable in JSON
 _SOURCE_LINE = re.compile(r'^\s*File "')
 
 Format = Literal["text", "json"]
@@ -28,21 +28,22 @@ Format = Literal["text", "json"]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A record as it was when it was logged: nothing in it changes any more. `plain`: `message` is
-    all there is to it, and is written as it is."""
+    """A copy of a record from the moment it was logged; nothing in it changes any more."""
 
+    #: Seconds since the epoch.
     created: float
     level: str
     logger: str
     message: str
     extras: Mapping[str, Any] = field(default_factory=dict)
     trace: traceback.TracebackException | str = ""
+    #: Write `message` as it is, and nothing else.
     plain: bool = False
 
 
-def taken(record: logging.LogRecord) -> Line:
-    """A record as it is now. What may change after it is turned into text; what takes long, source
-    lines and redaction, is left for later."""
+def line_of(record: logging.LogRecord) -> Line:
+    """Copy a record, mutable values included. Reading source lines and redaction, which are slow,
+    happen in `formatted`."""
     extras = {k: _fixed(v) for k, v in record.__dict__.items() if k not in _STANDARD}
     trace: traceback.TracebackException | str = str(extras.pop(TRACE, ""))
     if record.exc_info and record.exc_info[1] is not None:
@@ -71,12 +72,12 @@ def _cut(text: str, longest: int = LONGEST_VALUE) -> str:
     return f"{text[:longest]}… ({len(text)} characters)"
 
 
-def written(line: Line, form: Format) -> str:
-    """A line as text, redacted, with its line end."""
+def formatted(line: Line, form: Format) -> str:
+    """A line as redacted text, with its line end."""
     if line.plain:
         return f"{line.message}\n"
-    ours = line.logger.startswith(_OURS[1]) or line.logger == _OURS[0]
-    message = line.message if ours else redact_foreign(line.message)
+    own = line.logger.startswith(_OWN[1]) or line.logger == _OWN[0]
+    message = line.message if own else redact_foreign(line.message)
     extras = {
         name: _foreign(value) if name in _FOREIGN_WORDS else value
         for name, value in line.extras.items()
@@ -103,16 +104,16 @@ def _text_line(line: Line, message: str, extras: Mapping[str, Any], trace: str) 
 
 def _json_line(line: Line, message: str, extras: Mapping[str, Any], trace: str) -> str:
     """One JSON object a line; `at` is UTC."""
-    told: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "at": datetime.fromtimestamp(line.created, UTC).isoformat(timespec="milliseconds"),
         "level": line.level,
         "logger": line.logger,
         "message": message,
     }
-    told = {**extras, **told}  # an extra never hides what every line has
+    fields = {**extras, **fields}  # an extra never replaces a standard field
     if trace:
-        told["exception"] = trace
-    return _ELLIPSIS.sub(r"\1…", _json(told))
+        fields["exception"] = trace
+    return _ELLIPSIS.sub(r"\1…", _json(fields))
 
 
 def _trace(trace: traceback.TracebackException | str) -> str:
@@ -120,7 +121,7 @@ def _trace(trace: traceback.TracebackException | str) -> str:
     if len(text) > LONGEST_TRACE:
         half = LONGEST_TRACE // 2
         text = f"{text[:half]}\n… {len(text) - 2 * half} characters …\n{text[-half:]}"
-    # Paths are ours, and hold dates and ids.
+    # Source paths hold no personal data, but digits that redaction would take for numbers.
     return "\n".join(
         visible(each if _SOURCE_LINE.match(each) else redact_foreign(each))
         for each in text.rstrip("\n").split("\n")
@@ -134,7 +135,7 @@ def _quoted(text: str) -> str:
 def _json(value: object) -> str:
     try:
         return json.dumps(value, default=repr)
-    except (TypeError, ValueError):  # a key that is no string, a circle
+    except (TypeError, ValueError):  # a key that is not a string, or a reference cycle
         flat = {str(k): str(v) for k, v in value.items()} if isinstance(value, dict) else str(value)
         return json.dumps(flat)
     except RecursionError:

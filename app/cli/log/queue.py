@@ -1,5 +1,7 @@
-"""The way from a logger to stderr: a bounded queue, and a thread that writes. Logging never blocks
-on stderr, be it a pipe that is not read or a full disk."""
+"""From loggers to stderr: a bounded queue, and a thread that writes.
+
+Logging never blocks the caller, even if stderr is a pipe that is not read, or a full disk.
+"""
 
 import logging
 import os
@@ -13,20 +15,20 @@ from contextlib import suppress
 from logging.handlers import QueueHandler, QueueListener
 from typing import Any
 
-from app.cli.log.lines import Format, Line, taken, written
+from app.cli.log.lines import Format, Line, formatted, line_of
 from app.cli.log.repeats import Repeats, Summary
 
 MOST_WAITING = 5000  # lines
-TICK_S = 1.0  # how often what was held back is looked at
+TICK_S = 1.0  # how often summaries of repeated lines are written
 _NAME = "app.cli.log"
 
 Write = Callable[[str], None]
-"""Writes text, and may take as long as it likes. Raises OSError or ValueError when it cannot."""
+"""Writes text; may block. Raises OSError or ValueError if it cannot write."""
 
 
 class LogQueue(QueueHandler):
-    """Takes records and never blocks: what finds no room is counted as lost. `settle` waits until
-    what was taken is written."""
+    """A handler that never blocks: when the queue is full, lines are counted as lost. Call `settle`
+    to wait until everything is written, then `stop`."""
 
     queue: "queue.Queue[Any]"
 
@@ -42,12 +44,12 @@ class LogQueue(QueueHandler):
         with self._counting:
             try:
                 if self._repeats.passes(record, time.monotonic()):
-                    self._put(taken(record))
-            except Exception:  # no line is worth a fault; `handleError` would print it, and wait
+                    self._put(line_of(record))
+            except Exception:  # `handleError` would print to stderr, and block
                 self._lost += 1
 
     def say(self, text: str) -> None:
-        """Write a line as it is."""
+        """Queue a line that is written as it is."""
         with self._counting:
             self._put(Line(time.time(), "INFO", _NAME, text, plain=True))
 
@@ -57,26 +59,26 @@ class LogQueue(QueueHandler):
         except queue.Full:
             self._lost += 1
 
-    def held_back(self, *, all_of_it: bool = False) -> list[Line]:
-        """What was summed up and is due."""
+    def take_summaries(self, *, all_of_it: bool = False) -> list[Line]:
+        """The summaries of repeated lines that are due."""
         with self._counting:
             found = self._repeats.due(time.monotonic(), all_of_them=all_of_it)
             return [_line_of(each) for each in found]
 
     def take_lost(self) -> int:
-        """How many lines were lost since this was asked last."""
+        """How many lines were lost since the last call."""
         with self._counting:
             lost, self._lost = self._lost, 0
             return lost
 
     def lose(self, lines: int) -> None:
-        """These could not be written."""
+        """Count lines that could not be written."""
         with self._counting:
             self._lost += lines
 
     def settle(self, within_s: float) -> bool:
-        """Wait until all that was logged so far is written, what was held back included, but no
-        longer than this. Returns whether it is."""
+        """Wait until everything logged so far is written, summaries of repeated lines included, for
+        `within_s` seconds at most. Returns whether it is."""
         done = threading.Event()
         until_s = time.monotonic() + within_s
         try:
@@ -86,66 +88,66 @@ class LogQueue(QueueHandler):
         return done.wait(max(0.0, until_s - time.monotonic()))
 
     def stop(self) -> None:
-        """Let the thread go, without waiting for it."""
+        """Stop the thread, without waiting for it."""
         with suppress(queue.Full):
             self.queue.put_nowait(None)
 
 
 class _Writer(QueueListener):
-    """The thread. It is a daemon: one that hangs in a write keeps no process alive."""
+    """The writing thread: a daemon, so that a blocked write does not keep the process alive."""
 
     def __init__(self, log: LogQueue, write: Write, form: Format) -> None:
         super().__init__(log.queue)
         self._log = log
         self._write = write
         self._form: Format = form
-        self._looked_s = 0.0
+        self._summarized_s = 0.0
 
     def dequeue(self, block: bool) -> Any:
         while True:
             with suppress(queue.Empty):
                 return self._log.queue.get(block, TICK_S)
-            self._tell_what_is_missing()
+            self._write_summaries()
 
     def handle(self, record: Any) -> None:
         if isinstance(record, threading.Event):
-            self._tell_what_is_missing(all_of_it=True)
+            self._write_summaries(all_of_it=True)
             record.set()
             return
-        self._put_down(record)
-        if time.monotonic() - self._looked_s >= TICK_S:
-            self._tell_what_is_missing()
+        self._write_line(record)
+        if time.monotonic() - self._summarized_s >= TICK_S:
+            self._write_summaries()
 
-    def _tell_what_is_missing(self, *, all_of_it: bool = False) -> None:
-        self._looked_s = time.monotonic()
-        for line in self._log.held_back(all_of_it=all_of_it):
-            self._put_down(line)
+    def _write_summaries(self, *, all_of_it: bool = False) -> None:
+        self._summarized_s = time.monotonic()
+        for line in self._log.take_summaries(all_of_it=all_of_it):
+            self._write_line(line)
         if lost := self._log.take_lost():
-            told = Line(time.time(), "WARNING", _NAME, "log lines lost", {"lines": lost})
-            if not self._put_down(told):
+            report = Line(time.time(), "WARNING", _NAME, "log lines lost", {"lines": lost})
+            if not self._write_line(report):
                 self._log.lose(lost - 1)
 
-    def _put_down(self, line: Line) -> bool:
-        """Write a line. Whatever goes wrong, the thread goes on."""
+    def _write_line(self, line: Line) -> bool:
+        """Write a line. Returns whether it was written; no error ends the thread."""
         try:
-            self._write(written(line, self._form))
-        except Exception:  # no stderr, a full disk, a value whose repr fails
+            self._write(formatted(line, self._form))
+        except Exception:  # stderr is closed, the disk is full, a repr fails
             self._log.lose(1)
             return False
         return True
 
 
 def _line_of(summary: Summary) -> Line:
-    said = summary.said
-    extras = {**said.extras, "repeated": summary.repeated, "seconds": round(summary.seconds, 1)}
-    return Line(time.time(), said.level, said.logger, said.message, extras)
+    common = summary.common
+    extras = {**common.extras, "repeated": summary.repeated, "seconds": round(summary.seconds, 1)}
+    return Line(time.time(), common.level, common.logger, common.message, extras)
 
 
 def to_stderr() -> Write:
-    """How stderr is written to: past Python's buffer, whose lock a thread that hangs would hold
-    while the interpreter ends."""
+    """Write to the file descriptor of stderr, past Python's buffer: a blocked thread would hold the
+    buffer's lock, and block the interpreter at its end."""
     stream, first = sys.stderr, sys.__stderr__
-    if stream is None:  # pythonw, or started with it closed
+    if stream is None:  # pythonw, or stderr was closed at the start
         return lambda _: None
     if first is None or stream is not first:
 
@@ -161,7 +163,7 @@ def to_stderr() -> Write:
         while data:
             try:
                 data = data[os.write(number, data) :]
-            except BlockingIOError:  # whoever started us left it so
+            except BlockingIOError:  # the parent process made it non-blocking
                 select.select([], [number], [])
 
     return write

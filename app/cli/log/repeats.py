@@ -1,4 +1,4 @@
-"""Lines that say the same again and again: the first ones pass, then they are summed up."""
+"""Repeated log lines: the first few pass, the rest are counted and summarized."""
 
 import logging
 from collections.abc import Hashable, Iterable, Mapping
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 MOST = 5  # lines of one kind in a window
 WINDOW_S = 10.0
 MOST_KINDS = 1000
-_WHOSE = ("call_sid", "request_id")
+_OWNER = ("call_sid", "request_id")
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What lines of one kind have in common."""
+class Common:
+    """What the lines of one kind have in common."""
 
     logger: str
     level: str
@@ -22,31 +22,35 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """How often a line was not written."""
+    """How often a line was repeated without being written."""
 
-    said: Said
+    common: Common
     repeated: int
+    #: The time over which they were counted.
     seconds: float
 
 
 @dataclass(slots=True)
 class _Kind:
-    said: Said
+    common: Common
+    #: When its window began, in monotonic seconds.
     began_s: float
     passed: int = 0
+    #: Lines counted for the next summary.
     held: int = 0
 
     def summary(self, now_s: float) -> Summary:
-        return Summary(self.said, self.held, now_s - self.began_s)
+        return Summary(self.common, self.held, now_s - self.began_s)
 
 
 class Repeats:
-    """Counts lines by what they say: the same logger, level, message, reason and kind of exception.
-    Lines of different calls are different ones, so none of a call's is lost for another call's.
+    """Counts lines by kind: the same logger, level, message, reason, decision and exception type.
+    Lines of different calls are different kinds, so that no call suppresses the lines of another.
 
-    Of each kind `MOST` pass in `WINDOW_S`; the others are counted, and `due` tells how many when
-    the window is over, as long as there are any. At most `MOST_KINDS` are kept; the oldest makes
-    room. `now_s`: monotonic seconds.
+    `MOST` lines of each kind pass in `WINDOW_S`. The rest is counted; `due` returns the counts once
+    the window is over. At most `MOST_KINDS` kinds are kept; the oldest one makes room.
+
+    `now_s`: monotonic seconds.
     """
 
     def __init__(self) -> None:
@@ -54,13 +58,13 @@ class Repeats:
         self._made_room: list[Summary] = []
 
     def passes(self, record: logging.LogRecord, now_s: float) -> bool:
-        """Whether this line is to be written."""
+        """Whether to write this line; if not, it is counted."""
         key = _key(record)
         kind = self._kinds.get(key)
         if kind is None or (now_s - kind.began_s >= WINDOW_S and not kind.held):
             self._kinds.pop(key, None)
             self._make_room(now_s)
-            kind = self._kinds[key] = _Kind(_said(record), now_s)
+            kind = self._kinds[key] = _Kind(_common(record), now_s)
         if kind.passed < MOST:
             kind.passed += 1
             return True
@@ -68,7 +72,7 @@ class Repeats:
         return False
 
     def due(self, now_s: float, *, all_of_them: bool = False) -> Iterable[Summary]:
-        """What was held back in windows that are over, or in all windows."""
+        """The summaries of windows that are over, or of all windows."""
         found, self._made_room = self._made_room, []
         for key, kind in [*self._kinds.items()]:
             if not all_of_them and now_s - kind.began_s < WINDOW_S:
@@ -88,17 +92,17 @@ class Repeats:
 
 
 def _key(record: logging.LogRecord) -> Hashable:
-    said = record.msg if isinstance(record.msg, str) else str(record.msg)
+    message = record.msg if isinstance(record.msg, str) else str(record.msg)
     raised = record.exc_info[0] if record.exc_info else None
     extras = tuple(_extras(record).items())
-    return record.name, record.levelno, said.partition("\n")[0], raised, extras
+    return record.name, record.levelno, message.partition("\n")[0], raised, extras
 
 
-def _said(record: logging.LogRecord) -> Said:
+def _common(record: logging.LogRecord) -> Common:
     message = record.getMessage().partition("\n")[0]
-    return Said(record.name, record.levelname, message, _extras(record))
+    return Common(record.name, record.levelname, message, _extras(record))
 
 
 def _extras(record: logging.LogRecord) -> dict[str, str]:
-    found = ((name, record.__dict__.get(name)) for name in (*_WHOSE, "reason", "decision"))
+    found = ((name, record.__dict__.get(name)) for name in (*_OWNER, "reason", "decision"))
     return {name: value for name, value in found if isinstance(value, str)}

@@ -110,17 +110,26 @@ def _texts_in(value: Any) -> Iterable[str]:
 
 
 class DemoLineForm(Form):
+    #: Phrases that this line answers. `{name}`, `{number}`, `{digits}` and choices such as
+    #: `{size:small|large}` are slots; words in `[brackets]` are optional.
     hears: list[Annotated[str, AfterValidator(_phrase)]] = Field(
         default=[], description="an array of phrases, such as ['what is on the menu']"
     )
+    #: Words that select this line in any other sentence.
     keywords: list[Annotated[str, AfterValidator(_keyword)]] = Field(
         default=[], description="an array of words, such as ['menu']"
     )
+    #: The answer, or what is said before the tool runs. Slots are filled in.
     says: TextOrNone = Field(default="", description="text")
+    #: The tool that this line calls.
     tool: TextOrNone = Field(default="", description="the name of a tool")
+    #: The tool's arguments. Slots are filled in.
     arguments: dict[str, Any] = Field(default={}, description="a table: { name = '{name}' }")
+    #: What is said about the tool's result, such as `{result.price:price}`.
     then: TextOrNone = Field(default="", description="text")
+    #: What is said when the result does not fit `then`.
     otherwise: TextOrNone = Field(default="", description="text")
+    #: Whether the call ends after `says`.
     ends_call: bool = Field(default=False, description="true or false")
 
     @field_validator("arguments", "then", "otherwise")
@@ -189,10 +198,13 @@ def _check_field(found: str, heard: set[str], key: str) -> None:
 
 
 class DemoForm(Form):
+    #: The voice of the embedded model.
     voice: Text = Field(default=_DEMO_VOICE, description="an espeak-ng voice, such as 'en-us+f3'")
+    #: First names that `{name}` recognises, in addition to the common ones.
     names: list[Annotated[str, AfterValidator(_first_name)]] = Field(
         default=[], description="an array of first names, such as ['Ada']"
     )
+    #: What callers may say, and what the embedded model answers.
     lines: list[DemoLineForm] = Field(default=[], description="tables: [[demo.lines]]")
 
     def demo(self) -> Demo:

@@ -108,26 +108,42 @@ def load_agent(path: Path | None, transfer_number: str | None = None) -> LoadedA
 
 
 class AgentForm(Form):
+    #: The agent's name, for records, the log and the terminal. Callers do not hear it unless the
+    #: greeting says it.
     name: Text = Field(description="the agent's name")
-    instructions: Text = Field(description="what the agent is told about its work")
+    #: The model's instructions.
+    instructions: Text = Field(description="the model's instructions")
+    #: What the agent says first on an incoming call.
     greeting: TextOrNone = Field(default="", description="text, or '' to let the caller begin")
+    #: The language of the agent, for transcription, Twilio's own sentences and external voices.
     language: str = Field(
         default="en", pattern="^[a-z]{2}$", description="a two-letter ISO 639-1 code such as 'en'"
     )
+    #: A Python file with `@tool` functions. Its path is relative to the agent file.
     tools: Text | None = Field(default=None, description="the name of a Python file")
+    #: Who speaks: the model, or an external voice.
     voice: VoiceForm = Field(default=VoiceForm(), description="a table: [voice]")
+    #: When the caller's turn begins and ends.
     turns: TurnsForm = Field(default=TurnsForm(), description="a table: [turns]")
+    #: How the caller's speech is transcribed.
     transcription: TranscriptionForm = Field(
         default=TranscriptionForm(), description="a table: [transcription]"
     )
+    #: How long things may take.
     limits: LimitsForm = Field(default=LimitsForm(), description="a table: [limits]")
+    #: Which built-in tools the model has.
     builtin_tools: BuiltinToolsForm = Field(
         default=BuiltinToolsForm(), description="a table: [builtin_tools]"
     )
+    #: The humans that callers can be transferred to.
     transfer: TransferForm = Field(default=TransferForm(), description="a table: [transfer]")
+    #: What differs when the agent places the call.
     outbound: OutboundForm = Field(default=OutboundForm(), description="a table: [outbound]")
+    #: What happens after the call.
     after_call: AfterCallForm = Field(default=AfterCallForm(), description="a table: [after_call]")
+    #: Whether calls are recorded.
     recording: RecordingForm = Field(default=RecordingForm(), description="a table: [recording]")
+    #: What the embedded model knows, for `demo` and for `serve` without OPENAI_API_KEY.
     demo: DemoForm = Field(default=DemoForm(), description="a table: [demo]")
 
     def agent(self, tools: tuple[ToolSpec, ...], transfer_number: str | None) -> Agent:

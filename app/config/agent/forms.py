@@ -56,27 +56,35 @@ def fault(message: str, **values: str) -> PydanticCustomError:
 
 
 class TurnsForm(Form):
+    #: How the model finds the end of the caller's turn: `server_vad` by silence, `semantic_vad` by
+    #: what was said.
     detection: Literal["server_vad", "semantic_vad"] = Field(
         default=_TURNS.detection, description="'server_vad' or 'semantic_vad'"
     )
+    #: How loud speech has to be, for `server_vad`. Higher ignores more noise.
     threshold: float = Field(
         default=_TURNS.threshold, ge=0, le=1, description="a number from 0.0 to 1.0"
     )
+    #: How much audio before the detected speech belongs to the turn, for `server_vad`.
     prefix_padding_ms: int = Field(
         default=_TURNS.prefix_padding_ms,
         ge=0,
         le=10_000,
         description="a whole number of milliseconds from 0 to 10000",
     )
+    #: How much silence ends the caller's turn, for `server_vad`. Lower answers faster and
+    #: interrupts pauses more often.
     silence_ms: int = Field(
         default=_TURNS.silence_ms,
         ge=0,
         le=10_000,
         description="a whole number of milliseconds from 0 to 10000",
     )
+    #: How soon the model takes its turn, for `semantic_vad`.
     eagerness: Literal["auto", "low", "medium", "high"] = Field(
         default=_TURNS.eagerness, description="'auto', 'low', 'medium' or 'high'"
     )
+    #: Whether the caller's speech interrupts the agent (barge-in).
     interruptible: bool = Field(default=_TURNS.interruptible, description="true or false")
 
     @field_validator("threshold", "prefix_padding_ms", "silence_ms", "eagerness")
@@ -92,9 +100,12 @@ class TurnsForm(Form):
 
 
 class TranscriptionForm(Form):
+    #: The model that transcribes the caller's speech. Without one, records have no text of the
+    #: caller.
     model: TextOrNone = Field(
         default=_TRANSCRIPTION.model, description="a model's name, or '' for no transcripts"
     )
+    #: Words and names that the transcription should expect.
     prompt: TextOrNone = Field(default=_TRANSCRIPTION.prompt, description="text")
 
     @field_validator("prompt")
@@ -106,39 +117,49 @@ class TranscriptionForm(Form):
 
 
 class LimitsForm(Form):
+    #: Silence from the caller, while the agent listens, before the agent asks whether they are
+    #: still there.
     idle_seconds: float = Field(
         default=_LIMITS.idle_ms / 1000,
         ge=0,
         le=_DAY_SECONDS,
         description=f"a number of seconds from 0 (never) to {_DAY_SECONDS}",
     )
+    #: How often the agent asks before it says goodbye and ends the call.
     idle_nudges: int = Field(
         default=_LIMITS.idle_nudges, ge=0, le=100, description="a whole number from 0 to 100"
     )
+    #: How long a call may last. The agent then says goodbye.
     longest_call_seconds: float = Field(
         default=_LIMITS.longest_call_ms / 1000,
         ge=0,
         le=_DAY_SECONDS,
         description=f"a number of seconds from 0 (no limit) to {_DAY_SECONDS}",
     )
+    #: How long before that end the agent warns the caller.
     warning_seconds: float = Field(
         default=_LIMITS.warning_ms / 1000,
         ge=0,
         le=_DAY_SECONDS,
         description=f"a number of seconds from 0 to {_DAY_SECONDS}",
     )
+    #: How long a tool may run. The model then learns that the tool did not answer.
     tool_seconds: float = Field(
         default=_LIMITS.tool_ms / 1000,
         ge=0.1,
         le=120,
         description="a number of seconds from 0.1 to 120",
     )
+    #: How long a caller who waits for an answer hears nothing before the agent says that it is
+    #: still working, or a tone sounds if the model cannot speak.
     hold_seconds: float = Field(
         default=_LIMITS.hold_ms / 1000,
         ge=1,
         le=8,
         description="a number of seconds from 1 to 8",
     )
+    #: How long an answer may take to its first audio, text or tool call. The service then asks for
+    #: the answer again.
     first_sound_seconds: float = Field(
         default=_LIMITS.first_sound_ms / 1000,
         ge=1,
@@ -175,15 +196,20 @@ class LimitsForm(Form):
 
 
 class BuiltinToolsForm(Form):
+    #: Whether the agent can hang up.
     end_call: bool = Field(default=True, description="true or false")
+    #: Whether the agent can transfer the caller. The tool exists only if there is a destination.
     transfer_to_human: bool = Field(default=True, description="true or false")
+    #: Whether the agent can press keys, for the menus of other telephone systems.
     send_digits: bool = Field(default=True, description="true or false")
 
 
 class OutboundForm(Form):
+    #: What the agent says first when it places the call.
     greeting: TextOrNone = Field(
         default=_OUTBOUND.greeting, description="text, or '' for the agent's usual greeting"
     )
+    #: What the agent says after the beep of an answering machine.
     voicemail: TextOrNone = Field(
         default=_OUTBOUND.voicemail, description="text, or '' to hang up on answering machines"
     )
@@ -193,12 +219,15 @@ class OutboundForm(Form):
 
 
 class AfterCallForm(Form):
+    #: Whether the model summarises each call after its end, in a session of its own.
     summary: bool = Field(default=False, description="true or false")
 
 
 class RecordingForm(Form):
+    #: Whether calls are recorded, as stereo WAV files in RECORDINGS_DIR.
     enabled: bool = Field(default=False, description="true or false")
     # Longer, and the ticket of the call's stream could run out while Twilio speaks.
+    #: What Twilio says to the caller before the agent answers.
     announcement: TextOrNone = Field(
         default="",
         description=f"text of {LONGEST_ANNOUNCEMENT_BYTES} bytes at most, or '' for none",

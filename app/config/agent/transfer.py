@@ -130,31 +130,40 @@ def _merged(spans: Iterable[Span]) -> tuple[Span, ...]:
 
 
 class DestinationForm(Form):
+    #: What the model and the HTTP API call this destination.
     name: Annotated[str, AfterValidator(_name)] = Field(
         description="1 to 64 letters, digits, spaces, - or _"
     )
+    #: What the model knows about it, beside the name and the hours.
     description: TextOrNone = Field(default=_DEFAULT.description, description="text")
+    #: The telephone number to dial. The model never sees it.
     number: Number | None = Field(default=None, description=EXPECTED_NUMBER)
+    #: The SIP address to dial, in place of a number.
     sip: Annotated[str, AfterValidator(_sip)] | None = Field(
         default=None, description="a SIP address such as 'sip:desk@example.com'"
     )
+    #: When the destination is open. Outside these hours it is not dialled.
     hours: list[Annotated[str, AfterValidator(_opening)]] = Field(
         default=[],
         description="an array of opening hours, such as ['Mon-Fri 09:00-17:30'], "
         "or nothing for always",
     )
+    #: The time zone of `hours`.
     timezone: Annotated[str, AfterValidator(_zone)] | None = Field(
         default=None, description="an IANA time zone such as 'Europe/Berlin'"
     )
+    #: How long the destination rings before the next one is tried.
     ring_seconds: int = Field(
         default=_DEFAULT.ring_ms // 1000,
         ge=5,
         le=120,
         description="a whole number of seconds from 5 to 120",
     )
+    #: The destinations that are tried next, in this order, when this one does not take the call.
     then: list[Text] = Field(
         default=[], description="an array of other destinations' names, such as ['front desk']"
     )
+    #: Whether the human is briefed while the caller hears music, and joins the caller after that.
     warm: bool = Field(default=_DEFAULT.warm, description="true or false")
 
     @field_validator("hours")
@@ -188,9 +197,11 @@ class DestinationForm(Form):
 
 
 class TransferForm(Form):
+    #: What the caller hears during a warm transfer.
     hold_music: Annotated[str, AfterValidator(_music)] = Field(
         default="", description="an https address of a sound file, or '' for Twilio's own music"
     )
+    #: The humans that callers can be transferred to. Without any, TRANSFER_NUMBER is the only one.
     destinations: list[DestinationForm] = Field(
         default=[], description="tables: [[transfer.destinations]]"
     )

@@ -1,1 +1,1 @@
-"""What people and programs call: the HTTP API, and our voices for others."""
+"""The HTTP API for people and programs, and the agent's voices as a text-to-speech server."""

@@ -1,4 +1,4 @@
-"""The HTTP API's orders: place a call, hand it over, hang it up, say something on it."""
+"""The HTTP API's actions: place a call; transfer it, hang it up, say something on it."""
 
 from typing import Annotated, Any
 
@@ -29,7 +29,7 @@ router = APIRouter(
 
 LONGEST_TEXT = 2000
 
-_Text = Annotated[str, AfterValidator(stripped)]  # blank: as if it were not given
+_Text = Annotated[str, AfterValidator(stripped)]  # blank counts as empty
 
 
 class _Body(BaseModel):
@@ -37,7 +37,7 @@ class _Body(BaseModel):
 
 
 class NewCall(_Body):
-    """Whom to call, and what about."""
+    """A call to place."""
 
     to: str = Field(
         description="the number to call, E.164",
@@ -45,15 +45,17 @@ class NewCall(_Body):
         json_schema_extra={"pattern": NUMBER_PATTERN},  # checked by `Outbound`, in plain words
     )
     greeting: _Text = Field(
-        "", max_length=LONGEST_TEXT, description="said first; empty: as the agent file says"
+        "",
+        max_length=LONGEST_TEXT,
+        description="the agent's first words; empty: the agent file's greeting",
     )
     voicemail: _Text = Field(
         "",
         max_length=LONGEST_TEXT,
-        description="said after the beep of an answering machine; empty: as the agent file says",
+        description="the message after an answering machine's beep; empty: the agent file's",
     )
     context: _Text = Field(
-        "", max_length=20_000, description="what the agent has to know about this call"
+        "", max_length=20_000, description="what the agent should know about this call"
     )
 
 
@@ -64,29 +66,29 @@ class PlacedCall(BaseModel):
 
 
 class TransferOrder(_Body):
-    """Whom to hand the caller to."""
+    """Where to transfer the caller."""
 
     destination: str = Field(
-        "", description="a name of the agent file; not needed where there is only one"
+        "", description="a destination's name in the agent file; optional if there is only one"
     )
 
 
 class Words(_Body):
-    """What the agent is to say."""
+    """The agent says this."""
 
     text: _Text = Field(min_length=1, max_length=LONGEST_TEXT, pattern=NOT_BLANK)
 
 
 class Accepted(BaseModel):
-    """The order was taken; the call's record tells what comes of it."""
+    """The action was accepted; the call's record shows its outcome."""
 
     call_sid: str
 
 
 @router.post("", status_code=201, summary="Place a call", responses=documented(403, 409, 502, 504))
 async def place_call(request: Request, response: Response, call: NewCall) -> PlacedCall:
-    """Call somebody. The number has to be allowed (OUTBOUND_PREFIXES), and must not have been
-    called just now (OUTBOUND_REPEAT_SECONDS)."""
+    """Call a number. It has to begin with one of OUTBOUND_PREFIXES (default: the calling code of
+    TWILIO_PHONE_NUMBER), and must not have been called in the last OUTBOUND_REPEAT_SECONDS."""
     outbound: Outbound = request.app.state.outbound
     switchboard: Switchboard = request.app.state.switchboard
     gate: Gate = request.app.state.gate
@@ -111,20 +113,18 @@ async def place_call(request: Request, response: Response, call: NewCall) -> Pla
 _ON_A_CALL: dict[str, Any] = {"status_code": 202, "responses": documented(404, 409)}
 
 
-@router.post("/{call_sid}/transfer", summary="Hand the caller to a human", **_ON_A_CALL)
+@router.post("/{call_sid}/transfer", summary="Transfer the caller to a human", **_ON_A_CALL)
 async def transfer(request: Request, call_sid: Sid, order: TransferOrder) -> Accepted:
-    """The agent announces it, and the caller is handed over when they have heard that."""
+    """The agent announces the transfer; it begins when the caller has heard the announcement."""
     switchboard: Switchboard = request.app.state.switchboard
     services: Services = request.app.state.services
     names = [each.name for each in services.agent.agent.destinations]
     await _check_live(request, call_sid)
     if services.rest is None:
-        raise HTTPException(
-            409, "there is no Twilio account that could dial; set TWILIO_ACCOUNT_SID"
-        )
+        raise HTTPException(409, "a transfer needs a Twilio account; set TWILIO_ACCOUNT_SID")
     if not names:
         raise HTTPException(
-            409, "there is nobody to hand callers to; see [transfer], or set TRANSFER_NUMBER"
+            409, "no transfer destination is configured; see [transfer], or set TRANSFER_NUMBER"
         )
     name = order.destination or (names[0] if len(names) == 1 else "")
     if name not in names:
@@ -133,9 +133,9 @@ async def transfer(request: Request, call_sid: Sid, order: TransferOrder) -> Acc
     return Accepted(call_sid=call_sid)
 
 
-@router.post("/{call_sid}/say", summary="Let the agent say something", **_ON_A_CALL)
+@router.post("/{call_sid}/say", summary="Make the agent say something", **_ON_A_CALL)
 async def say(request: Request, call_sid: Sid, words: Words) -> Accepted:
-    """The agent says exactly this as soon as it is its turn."""
+    """The agent says exactly this text, at its next turn."""
     switchboard: Switchboard = request.app.state.switchboard
     await _check_live(request, call_sid)
     _tell(switchboard, call_sid, SayRequested(words.text))
@@ -147,14 +147,14 @@ async def say(request: Request, call_sid: Sid, words: Words) -> Accepted:
     responses=documented(404, 409, 502),
 )  # fmt: skip
 async def hangup(request: Request, call_sid: Sid) -> Accepted:
-    """The call ends at once, whoever the caller talks with."""
+    """The call ends at once, even while the caller talks with a human."""
     switchboard: Switchboard = request.app.state.switchboard
     services: Services = request.app.state.services
     await _check_live(request, call_sid)
     if not switchboard.tell(call_sid, HangUpRequested("operator")):
         if services.rest is None:
             raise HTTPException(
-                409, "there is no Twilio account that could end the call; set TWILIO_ACCOUNT_SID"
+                409, "ending this call needs a Twilio account; set TWILIO_ACCOUNT_SID"
             )
         try:
             await services.rest.hang_up(call_sid)
@@ -166,18 +166,19 @@ async def hangup(request: Request, call_sid: Sid) -> Accepted:
 
 
 def _tell(switchboard: Switchboard, call_sid: str, event: Event) -> None:
-    """Tell the agent. Raises HTTPException 409 when it has better to do, or is not there."""
+    """Pass an event to the call's leg. Raises HTTPException 409 when the agent is ending or
+    transferring the call, or does not talk with the caller."""
     leg = switchboard.leg(call_sid)
     if leg is not None and leg.redirecting:
-        raise HTTPException(409, "the caller is being handed over already")
+        raise HTTPException(409, "the call is being transferred, or Twilio is playing digits on it")
     if leg is not None and leg.leaving and not leg.over:
-        raise HTTPException(409, "the agent is taking leave of the caller")
+        raise HTTPException(409, "the agent is ending or transferring the call")
     if not switchboard.tell(call_sid, event):
-        raise HTTPException(409, "the call does not talk with the agent now")
+        raise HTTPException(409, "the caller does not talk with the agent now")
 
 
 async def _check_live(request: Request, call_sid: str) -> None:
-    """Raises HTTPException: 404 when there is no such call, 409 when it has ended."""
+    """Raises HTTPException: 404 if there is no such call, 409 if it has ended."""
     switchboard: Switchboard = request.app.state.switchboard
     if switchboard.is_live(call_sid):
         return

@@ -1,4 +1,4 @@
-"""The HTTP API's view of calls, live and past."""
+"""`GET /calls` and `GET /calls/{call_sid}`: the records of live and past calls."""
 
 import asyncio
 from contextlib import suppress
@@ -22,7 +22,7 @@ router = APIRouter(
     responses=documented(401, 422, 429, 503),
 )
 
-WRITTEN_S = 2.0  # a record is written a moment after its call has begun
+WRITTEN_S = 2.0  # for the store to write the record of a call that has just begun
 Sid = Annotated[str, Path(description="the call's SID at Twilio", examples=["CA" + "0" * 32])]
 
 
@@ -31,7 +31,7 @@ class _Record(BaseModel):
 
 
 class CallSummary(_Record):
-    """A call at a glance. Times are UTC."""
+    """A call without its transcript and events. Times are UTC."""
 
     call_sid: str
     status: str = Field(description="in Twilio's words, such as in-progress or completed")
@@ -50,10 +50,12 @@ class Turn(_Record):
     """One turn of the conversation."""
 
     role: str = Field(description="user, assistant or tool")
-    text: str = Field(description="what was heard")
-    cut: bool = Field(description="the caller spoke over it, so the rest was not heard")
-    estimated: bool = Field(description="text was cut in proportion to the audio that was heard")
-    complete: bool = Field(description="nothing more will come")
+    text: str = Field(description="what was heard on the phone")
+    cut: bool = Field(description="the caller interrupted it; the rest was not heard")
+    estimated: bool = Field(
+        description="`text` is estimated in proportion to the audio that was heard"
+    )
+    complete: bool = Field(description="the turn does not change any more")
     at_ms: float
     heard_ms: float | None = Field(description="how much of the agent's audio was heard")
     item_id: str
@@ -61,18 +63,18 @@ class Turn(_Record):
 
 
 class Transfer(BaseModel):
-    """One human whom the caller was to be handed to."""
+    """One attempt to transfer the caller to a human."""
 
     destination: str
     outcome: str = Field(
-        description="completed: they talked; busy, no-answer, failed, canceled in Twilio's words; "
-        "not-accepted: somebody or a machine picked up and did not press 1; ringing or in-progress "
-        "while it lasts"
+        description="completed: the human accepted, and they talked; busy, no-answer, failed, "
+        "canceled: as Twilio reports; not-accepted: the call was answered, possibly by a machine, "
+        "but 1 was not pressed; ringing or in-progress until then"
     )
     reason: str = ""
     summary: str = ""
-    warm: bool = Field(False, description="they were briefed while the caller heard music")
-    seconds: float | None = Field(None, description="how long they were on the line, if known")
+    warm: bool = Field(False, description="the human was briefed while the caller heard music")
+    seconds: float | None = Field(None, description="how long the human was on the line, if known")
 
 
 class TimelineEntry(_Record):
@@ -85,7 +87,7 @@ class TimelineEntry(_Record):
 
 
 class Call(CallSummary):
-    """All that is kept of a call."""
+    """The whole record of a call."""
 
     ended_by: str | None = Field(description="such as caller, agent or limit")
     transcript: list[Turn]
@@ -95,9 +97,9 @@ class Call(CallSummary):
     transfers: list[Transfer]
     summary: str | None = Field(description="made after the call, if the agent file asks for it")
     cost: dict[str, Any] = Field(
-        description="money, by list prices: `model`, `line` and their `total`, in `currency`; what "
-        "has no known price is null and stands in `unknown`; `as_of`: the day of the prices; empty "
-        "until the call is over",
+        description="by list prices: `model`, `line` and their `total`, in `currency`; a part "
+        "without a known price is null and listed in `unknown`; `as_of`: the date of the prices; "
+        "empty until the call is over",
         examples=[
             {
                 "currency": "USD",
@@ -110,13 +112,13 @@ class Call(CallSummary):
         ],
     )
     recording: str | None = Field(
-        description="where the WAV is, on the machine that took the call; null when the call was "
-        "not recorded"
+        description="path of the WAV file, on the machine that answered the call; null if the "
+        "call was not recorded"
     )
 
 
 class CallPage(BaseModel):
-    """Calls, the newest first. `next`: what `before` is for the page after; null on the last."""
+    """Calls, the newest first. `next`: `before` of the next page; null on the last page."""
 
     calls: list[CallSummary]
     next: str | None
@@ -126,7 +128,7 @@ class CallPage(BaseModel):
 async def list_calls(
     request: Request,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    before: Annotated[str | None, Query(description="`next` of the page before")] = None,
+    before: Annotated[str | None, Query(description="`next` of the previous page")] = None,
     status: CallStatus | None = None,
 ) -> CallPage:
     """Live and past calls, the newest first."""
@@ -134,14 +136,15 @@ async def list_calls(
     try:
         rows = await store.list_calls(limit + 1, before, status)
     except LookupError as error:
-        detail = f"query.before: {error}; give it the `next` of a page"
+        detail = f"query.before: {error}; pass the `next` of a page"
         raise HTTPException(404, detail) from error
     calls = [CallSummary.model_validate(row) for row in rows[:limit]]
     return CallPage(calls=calls, next=calls[-1].call_sid if len(rows) > limit else None)
 
 
 async def find_call(store: Store, call_sid: str) -> CallRow:
-    """The record of a call, of one that has just begun too. Raises HTTPException 404."""
+    """The record of a call; if there is none yet, flushes the store and looks again. Raises
+    HTTPException 404."""
     row = await store.get_call(call_sid)
     if row is None:
         with suppress(TimeoutError):

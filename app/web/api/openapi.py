@@ -1,4 +1,4 @@
-"""The HTTP API described by itself, for whoever holds the token."""
+"""`GET /openapi.json`: the description of the HTTP API, behind the token."""
 
 from copy import deepcopy
 from typing import Any
@@ -15,7 +15,7 @@ router = APIRouter(
 
 @router.get("/openapi.json")
 async def openapi(request: Request) -> dict[str, Any]:
-    """OpenAPI 3.1. It names the humans whom this agent's callers can be handed to."""
+    """OpenAPI 3.1, with this agent's transfer destinations as an enum."""
     services: Services = request.app.state.services
     described: dict[str, Any] = deepcopy(request.app.openapi())
     names = [each.name for each in services.agent.agent.destinations]

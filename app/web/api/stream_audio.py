@@ -1,8 +1,8 @@
-"""Our voices for others: the custom HTTP text-to-speech standard, as its server.
+"""`POST /stream-audio`: the agent's voices for other programs, by the custom HTTP text-to-speech
+standard.
 
-It is the one route whose token may come in the body, because the standard has it there. A body that
-is cut is all that tells the caller of a failure once sound was sent, and closing the connection is
-all that tells us to stop.
+The standard puts the token into the body; no other route accepts it there. Once audio was sent, a
+failure shows only as a truncated body, and the client stops the speech by closing the connection.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from app.web.api.speech_request import (
     speech_request,
     token_of,
 )
-from app.web.api_token import bearer_of, hold_up, token_matches, where
+from app.web.api_token import bearer_of, count_wrong_token, request_fields, token_matches
 from app.web.problems import problem
 from app.wires.voices.resampler import Resampler
 from app.wires.voices.voice import LONGEST_TEXT, Sound, Voice, timed
@@ -38,27 +38,30 @@ router = APIRouter(include_in_schema=False)
 
 SPEECH = "/stream-audio"
 LARGEST_BODY_BYTES = 64 << 10
-BODY_S = 20.0  # where the server has no limit of its own
-STUCK_S = 30.0  # a caller who takes nothing for so long is gone
-WRITE_MS = 60
+BODY_S = 20.0  # for servers without a limit of their own
+STUCK_S = 30.0  # a client that takes no audio for so long is disconnected
+WRITE_MS = 60  # of audio per chunk of the body
 
 _SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]]*\s|[。！？]")
 
+#: Splits a long text into pieces that are said one after the other.
 SplitText = Callable[[str], list[str]]
-"""Cuts a long text into pieces to be said one after the other; together they are the text."""
 
 
 def whole(text: str) -> list[str]:
-    """A text in one piece."""
+    """The `SplitText` that does not split."""
     return [text]
 
 
 class StreamAudio:
-    """Who says what others ask for. `voices`: those there are, the first for who names none.
-    `token`: what every request has to bear; an empty one lets nobody in. `content_type`: what the
-    PCM is called; the published sample has audio/mpeg. `most_at_once`: texts; others are asked to
-    come back. `cut`: takes texts longer than `LONGEST_TEXT` apart; what it leaves too long is cut
-    at its last sentence, space or character that fits."""
+    """The voices of `/stream-audio`, and who may use them.
+
+    `voices`: in the order in which they take over, for a request that names none. `token`: required
+    of every request; an empty one admits no request. `content_type`: of the PCM; the standard's
+    sample sends audio/mpeg. `most_at_once`: texts; further requests get 503. `cut`: splits texts
+    longer than `LONGEST_TEXT`; pieces that are still too long are cut at the last sentence end,
+    space or character that fits.
+    """
 
     def __init__(
         self,
@@ -77,7 +80,7 @@ class StreamAudio:
         self._cut = cut
 
     def admits(self, authorization: str, token: str) -> bool:
-        """Whether a request may be answered. `authorization`: its header. `token`: its body's."""
+        """Whether a request has the token: its header `authorization`, or its body's `token`."""
         scheme, _, bearer = authorization.partition(" ")
         if scheme.lower() == "bearer" and token_matches(bearer.strip(), self._token):
             return True
@@ -85,10 +88,11 @@ class StreamAudio:
         return bool(self._token) and compare_digest(given, self._token.encode())
 
     def voices_for(self, voice_id: str) -> Sequence[Voice]:
-        """Who may say a text, in order: one of that label, or of that part of it, or anybody.
+        """The voices that may say a text, in order: all for an empty `voice_id`, else the one whose
+        label, name or provider it is.
 
         Raises:
-            LookupError: there is none like that; the message names those there are.
+            LookupError: no voice matches; the message names the known ones.
         """
         if not voice_id:
             return self.voices
@@ -100,7 +104,7 @@ class StreamAudio:
         raise LookupError(f"VoiceId: expected one of {known}, or none")
 
     def pieces_of(self, text: str) -> list[str]:
-        """A text as its voice is given it, piece by piece."""
+        """The speakable pieces of a text, each short enough for a voice."""
         cut = self._cut(text) if len(text) > LONGEST_TEXT else [text]
         pieces = (stripped(piece) for each in cut for piece in _fitting(each))
         return [piece for piece in pieces if is_speakable(piece)]
@@ -130,18 +134,25 @@ def _fitting(text: str) -> list[str]:
 
 
 def check_speech_token(request: Request) -> None:
-    """Raises HTTPException 401 unless the request bears the token in its header."""
+    """Demand the token in the Authorization header. Raises HTTPException 401 or 429."""
     speaker: StreamAudio = request.app.state.stream_audio
     if not speaker.admits(request.headers.get("authorization", ""), ""):
         _refuse(request, bearer_of(request))
 
 
 def _refuse(request: Request, given: str, more: str = "") -> NoReturn:
-    """`given`: the wrong token, or empty. Raises HTTPException, 401 or 429."""
-    extra = {**where(request), "reason": "the token is wrong" if given else "there is no token"}
+    """Refuse a request without the token.
+
+    `given`: the wrong token, or empty. `more`: why the body could not be read. Raises
+    HTTPException, 401 or 429.
+    """
+    extra = {
+        **request_fields(request),
+        "reason": "the token is wrong" if given else "there is no token",
+    }
     logger.warning("request for speech without the token refused", extra=extra)
     if given:
-        hold_up(request)
+        count_wrong_token(request)
     detail = "send the token as Token in the body, or in the header Authorization: Bearer"
     headers = {"WWW-Authenticate": "Bearer"}
     raise HTTPException(401, f"{detail} ({more})" if more else detail, headers)
@@ -149,7 +160,7 @@ def _refuse(request: Request, given: str, more: str = "") -> NoReturn:
 
 @router.post(SPEECH)
 async def stream_audio(request: Request) -> Response:
-    """Say a text, sound by sound as it is made."""
+    """Say a text; the body streams the audio as the voice makes it."""
     speaker: StreamAudio = request.app.state.stream_audio
     body = await _body(request)
     authorization = request.headers.get("authorization", "")
@@ -161,9 +172,11 @@ async def stream_audio(request: Request) -> Response:
         unreadable = str(error)
     if not speaker.admits(authorization, token_of(fields)):
         _refuse(request, bearer_of(request) or token_of(fields), unreadable)
-    authenticated.passed(request.scope)
+    authenticated.mark_authenticated(request.scope)
     if not speaker.voices:
-        raise HTTPException(404, "nobody speaks here; set provider under [voice] in the agent file")
+        raise HTTPException(
+            404, "this agent has no external voice; set provider under [voice] in the agent file"
+        )
     try:
         if unreadable:
             raise ValueError(unreadable)
@@ -189,10 +202,10 @@ async def _body(request: Request) -> bytes:
 
 
 class _Speech(Response):
-    """One text on its way. Its status waits for its first sound.
+    """The response to one text. Its status is sent with the first audio.
 
-    Not Starlette's StreamingResponse: that sends its status before there is any sound, and hears of
-    a caller who left only where the server speaks an ASGI older than 2.4.
+    Starlette's StreamingResponse would send the status before any audio. With ASGI 2.4 it also
+    notices a disconnected client only when it sends.
     """
 
     def __init__(
@@ -218,18 +231,21 @@ class _Speech(Response):
         try:
             async with asyncio.TaskGroup() as group:
                 speaking = group.create_task(self._speak(scope, receive, send))
-                leaving = group.create_task(_left(receive))
-                # The end of the answer looks the same to it, and a line may be closing then.
+                leaving = group.create_task(_disconnected(receive))
+                # `http.disconnect` also follows a complete answer, while its line is closing.
                 leaving.add_done_callback(lambda _: self._whole or speaking.cancel())
                 speaking.add_done_callback(lambda _: leaving.cancel())
         finally:
             speaker.busy -= 1
         if speaking.cancelled():
-            self._log("the caller left, and its speech was dropped")
+            self._log("speech stopped: the client disconnected")
 
     async def _speak(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Say it with the first voice that can. Left without the body's end once sound was sent,
-        the server closes the connection, and the caller reads a cut body."""
+        """Say the text with the first voice that works.
+
+        If a voice fails after audio was sent, return without ending the body: the server then
+        closes the connection, and the client sees a truncated body.
+        """
         failed = VoiceError("there is no voice")
         for voice in self._voices:
             self._extra["voice"] = voice.label
@@ -242,7 +258,7 @@ class _Speech(Response):
                     return
                 failed = error
             except TimeoutError:
-                self._log("the caller takes nothing, and its speech was dropped")
+                self._log("speech stopped: the client does not read it")
                 return
             else:
                 self._log("speech sent")
@@ -250,7 +266,7 @@ class _Speech(Response):
         await _refusal(failed)(scope, receive, send)
 
     async def _say_with(self, voice: Voice, send: Send) -> None:
-        """Raises VoiceError, or TimeoutError when the caller takes nothing."""
+        """Raises VoiceError, or TimeoutError if the client does not read the audio."""
         line, rate = voice.line(), _Rate(self._wanted.hz)
         try:
             for piece in self._speaker.pieces_of(self._wanted.text):
@@ -276,41 +292,44 @@ class _Speech(Response):
             self._sent_bytes += len(part)
             async with asyncio.timeout(STUCK_S):
                 await send({"type": "http.response.body", "body": part, "more_body": True})
-            await asyncio.sleep(0)  # a burst may not hold up the calls, nor news of who left
+            await asyncio.sleep(0)  # let calls run during a burst, and notice a disconnect
 
     def _start(self) -> Message:
         headers = [
             (b"content-type", self._speaker.content_type.encode("latin-1")),
             (b"cache-control", b"no-store"),
-            (b"x-accel-buffering", b"no"),  # a proxy that collects the sound holds it back
+            (b"x-accel-buffering", b"no"),  # a buffering proxy would delay the audio
         ]
         return {"type": "http.response.start", "status": 200, "headers": headers}
 
-    def _log(self, what: str) -> None:
-        told = {
+    def _log(self, message: str) -> None:
+        figures = {
             "hz": self._wanted.hz,
             "characters": len(self._wanted.text),
             "first_sound_ms": self._first_ms,
             "sent_bytes": self._sent_bytes,
         }
-        logger.info(what, extra={**self._extra, **told})
+        logger.info(message, extra={**self._extra, **figures})
 
 
 def _refusal(error: VoiceError) -> Response:
-    # A deadline that passed in a voice's own code counts as one as well.
+    # A timeout inside a voice's own code is one as well.
     if isinstance(error.__context__, TimeoutError):
         return problem(504, "the voice gave no sound in time; try again")
     details = {
         "passing": "the voice failed; try again",
-        "text": "the voice cannot say this text; say it otherwise",
+        "text": "the voice cannot say this text; change it",
         "fatal": "the voice cannot be used; the log of this service says why",
     }
     return problem(502, details[error.kind])
 
 
 class _Rate:
-    """Everything that is said for a request, at its rate. One Resampler for all of it: a new one
-    for each piece would be heard where they meet."""
+    """Converts all audio of a request to its sample rate.
+
+    It keeps one Resampler as long as the voice's rate does not change: a new one for each piece
+    would be audible at the seams.
+    """
 
     def __init__(self, hz: int) -> None:
         self._hz = hz
@@ -318,7 +337,7 @@ class _Rate:
         self._resampler: Resampler | None = None
 
     def feed(self, sound: Sound) -> bytes:
-        """What can be sent by now."""
+        """Convert a sound; returns the PCM that is ready."""
         before = b""
         if self._resampler is None or sound.hz != self._from_hz:
             before = self.finish()
@@ -327,11 +346,11 @@ class _Rate:
         return before + self._resampler.feed(sound.pcm)
 
     def finish(self) -> bytes:
-        """What was held back."""
+        """The PCM that the resampler still held back."""
         return self._resampler.finish() if self._resampler is not None else b""
 
 
-async def _left(receive: Receive) -> None:
-    """Wait until the caller is gone."""
+async def _disconnected(receive: Receive) -> None:
+    """Wait until the client disconnects."""
     while (await receive())["type"] != "http.disconnect":
         pass

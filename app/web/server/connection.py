@@ -1,8 +1,9 @@
-"""One TCP connection from its acceptance to its end: what it may take, and when it is closed.
+"""One TCP connection: its read limits, its deadlines, and how it is closed.
 
-It is the transport's protocol all the time. The protocol inside, HTTP first and a WebSocket after a
-handshake, uses it as its transport. It bounds what is read in a turn of the loop, what has to
-happen by when, and how long an answer may wait to be read; what bytes mean is for the inside.
+A `Connection` sits between asyncio's transport and an inner protocol: HTTP first, a WebSocket after
+a handshake. To the transport it is the protocol, to the inner protocol it is the transport. It
+limits how much is read in one turn of the event loop, how long the peer may take to send, and how
+long it may take to read an answer. The inner protocol parses the bytes.
 """
 
 import asyncio
@@ -16,35 +17,39 @@ from typing import Any, Protocol, cast
 
 from app.web.server.limits import READ_BYTES, Limits
 from app.web.server.registry import Registry
-from app.web.server.watch import Deadline, Reader, in_kernel
+from app.web.server.timeouts import Deadline, WriteTimeout, in_kernel
 
 REFUSED = "connections refused"
-NOT_READ = "its answer was not read"
+NOT_READ = "the client did not read its answer"
 
 _RESET = struct.pack("ii", 1, 0)
 
-# All reads go through one buffer, because what is in it is used before the next read. Not so on
-# Windows, whose loop reads ahead.
+# All connections read into one buffer: its bytes are used before the next read. On Windows each has
+# its own, because that loop reads ahead.
 _SHARED = bytearray(READ_BYTES)
 
 
-class Inside(Protocol):
-    """What speaks HTTP or WebSocket on a connection."""
+class InnerProtocol(Protocol):
+    """The protocol on a connection: `Http` or `WebSocket`."""
 
     @property
-    def carries_call(self) -> bool: ...
+    def carries_call(self) -> bool:
+        """Whether this is a WebSocket, which only media streams use."""
+        ...
 
     @property
-    def idle(self) -> bool: ...
+    def idle(self) -> bool:
+        """Whether the connection waits for a next request, with none in progress."""
+        ...
 
     @property
     def input_unfinished(self) -> bool:
-        """Whether the peer is likely to be sending still."""
+        """Whether the peer is probably still sending."""
         ...
 
     def data_received(self, data: bytes | bytearray) -> None: ...
-    def overdue(self, why: str) -> None:
-        """What was expected has not come in time."""
+    def deadline_passed(self, why: str) -> None:
+        """The deadline set by `Connection.expect` passed. `why`: its reason."""
         ...
 
     def shutdown(self) -> None: ...
@@ -54,15 +59,15 @@ class Inside(Protocol):
     def resume_writing(self) -> None: ...
 
 
-class _Gone:
-    """What is inside of a connection that was lost."""
+class _Closed:
+    """The inner protocol of a lost connection: ignores everything."""
 
     carries_call = False
     idle = False
     input_unfinished = False
 
     def data_received(self, data: bytes | bytearray) -> None: ...
-    def overdue(self, why: str) -> None: ...
+    def deadline_passed(self, why: str) -> None: ...
     def shutdown(self) -> None: ...
     def eof_received(self) -> None: ...
     def connection_lost(self, exc: Exception | None) -> None: ...
@@ -70,83 +75,89 @@ class _Gone:
     def resume_writing(self) -> None: ...
 
 
-_GONE = _Gone()
+_CLOSED = _Closed()
 
 
 def _nowhere(_data: bytes) -> None:
-    """Where an answer goes that its client will not read."""
+    """Discards what is written after the connection was closed."""
 
 
 class Connection(asyncio.BufferedProtocol):
-    """`speaks`: makes the protocol inside, once the transport is there."""
+    """The connection of one peer. `protocol_factory`: makes the first inner protocol."""
 
-    write: Callable[[bytes], None]  # the transport's own, while there is one who reads
+    #: The transport's `write`; `_nowhere` once the connection closes.
+    write: Callable[[bytes], None]
     get_extra_info: Callable[..., Any]
 
     def __init__(
         self,
         registry: Registry,
-        speaks: "Callable[[Connection], Inside]",
+        protocol_factory: "Callable[[Connection], InnerProtocol]",
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self.registry = registry
         self.limits: Limits = registry.limits
         self.loop = loop
+        #: The peer's IP address; empty if unknown.
         self.peer = ""
-        self.passed = False
+        #: Whether any request on it had a valid signature, token or ticket.
+        self.authenticated = False
+        #: Received bytes of an unfinished request; see `Registry.held`.
         self.held_bytes = 0
-        self.inside: Inside
-        self._speaks = speaks
+        self.protocol: InnerProtocol
+        self._protocol_factory = protocol_factory
         self._transport: asyncio.Transport
         self._buffer = _SHARED if sys.platform != "win32" else bytearray(READ_BYTES)
         self._view = memoryview(self._buffer)
-        self._paused: set[str] = set()  # who paused it
-        self._kept = bytearray()  # read, and not parsed yet
+        self._paused: set[str] = set()  # the reasons for which reading is paused
+        self._kept = bytearray()  # read, but not parsed yet
         self._lost = False
         self._lingering = False
         self._discarded_bytes = 0
-        self._deadline = Deadline(loop, self._overdue)
-        self._why = ""  # something is expected
+        self._deadline = Deadline(loop, self._deadline_passed)
+        self._why = ""  # the reason of the current deadline
         limits = self.limits
-        self._reader = Reader(loop, limits.stuck_s, limits.stuck_bytes, self._unread, self._stuck)
+        self._write_timeout = WriteTimeout(
+            loop, limits.stuck_s, limits.stuck_bytes, self._unread, self._stuck
+        )
 
-    # --- the lock ---------------------------------------------------------------------------------
+    # --- for the registry -------------------------------------------------------------------------
 
-    def lock_passed(self) -> None:
-        """A request on it bore a valid signature, token or ticket."""
-        if not self.passed:
-            self.passed = True
-            self.registry.passed(self)
+    def mark_authenticated(self) -> None:
+        """A request on this connection had a valid signature, token or ticket."""
+        if not self.authenticated:
+            self.authenticated = True
+            self.registry.authenticated(self)
 
     @property
     def carries_call(self) -> bool:
-        return self.inside.carries_call
+        return self.protocol.carries_call
 
     @property
     def idle(self) -> bool:
-        return self.inside.idle
+        return self.protocol.idle
 
     def held(self, size_bytes: int) -> None:
-        """So many bytes of an unfinished request came. May abort this connection."""
+        """`size_bytes` more of an unfinished request were received. May abort this connection."""
         if not self._lost:
             self.registry.held(self, size_bytes)
 
     def finished(self) -> None:
-        """The request is answered: nothing of it is held any more."""
+        """The request is answered: its bytes no longer count as held."""
         if self.held_bytes:
             self.held(-self.held_bytes)
         if not self.is_closing():
-            self._reader.watch()
+            self._write_timeout.data_written()
 
     # --- as the transport's protocol --------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's have a line of their own
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
         self.write = self._transport.write
         self.get_extra_info = transport.get_extra_info
         peer = transport.get_extra_info("peername")
         self.peer = str(peer[0]) if isinstance(peer, (tuple, list)) and peer else ""
-        self.inside = self._speaks(self)
+        self.protocol = self._protocol_factory(self)
         self.registry.opened(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -157,103 +168,109 @@ class Connection(asyncio.BufferedProtocol):
             self._discard(nbytes)
             return
         data = self._buffer[:nbytes]
-        if not self.passed and not self.registry.turn_for(self):
+        if not self.authenticated and not self.registry.may_read(self):
             self._kept = data
             self.pause("turn")
             return
         if nbytes == READ_BYTES:
             self._rest_a_turn()
-        self.inside.data_received(data)
+        self.protocol.data_received(data)
 
     def take_turn(self) -> None:
-        """Go on with what was read when strangers had had their part of the turn."""
+        """Parse what `buffer_updated` kept, because `Registry.may_read` had returned False."""
         kept, self._kept = self._kept, bytearray()
         if not self._lost:
-            self.inside.data_received(kept)
+            self.protocol.data_received(kept)
             self.resume("turn")
 
     def _rest_a_turn(self) -> None:
-        """There is more: the others first."""
+        """The buffer was full, so there is probably more: read it after the other connections."""
         self.pause("turn")
         self.loop.call_soon(self.resume, "turn")
 
     def eof_received(self) -> None:
-        """The peer is through, and the transport closes."""
+        """The peer sends no more. The transport closes."""
         if not self._lingering:
-            self.inside.eof_received()
+            self.protocol.eof_received()
         self.write = _nowhere
 
     def pause_writing(self) -> None:
-        self.inside.pause_writing()
-        self._reader.watch()
+        self.protocol.pause_writing()
+        self._write_timeout.data_written()
 
     def resume_writing(self) -> None:
-        self.inside.resume_writing()
+        self.protocol.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = True
         self._deadline.stop()
-        self._reader.stop()
+        self._write_timeout.stop()
         self.registry.closed(self)
-        inside, self.inside = self.inside, _GONE  # no circle is left: memory is free at once
-        inside.connection_lost(exc)
+        protocol, self.protocol = (
+            self.protocol,
+            _CLOSED,
+        )  # breaks the reference cycle
+        protocol.connection_lost(exc)
 
-    # --- as the transport of what is inside -------------------------------------------------------
+    # --- as the transport of the inner protocol ---------------------------------------------------
 
-    def becomes(self, inside: Inside) -> None:
-        """From now on this is inside."""
-        self.inside = inside
+    def set_protocol(self, protocol: InnerProtocol) -> None:
+        """Replace the inner protocol (HTTP 101 Switching Protocols)."""
+        self.protocol = protocol
         self.held(-self.held_bytes)
-        if inside.carries_call:
+        if protocol.carries_call:
             self.registry.carries_call(self)
 
     def is_closing(self) -> bool:
         return self._lost or self._lingering or self._transport.is_closing()
 
     def pause_reading(self) -> None:
-        """The inside takes no more for now. What is expected of the peer waits as well."""
+        """The inner protocol takes no more for now. The peer's deadline is suspended as well."""
         self._deadline.hold()
-        self.pause("inside")
+        self.pause("protocol")
 
     def resume_reading(self) -> None:
         self._deadline.release()
-        self.resume("inside")
+        self.resume("protocol")
 
-    def pause(self, who: str) -> None:
-        """Stop reading, until each `who` has resumed."""
+    def pause(self, reason: str) -> None:
+        """Stop reading until `resume` was called for every reason."""
         if not self._paused and not self.is_closing():
             self._transport.pause_reading()
-        self._paused.add(who)
+        self._paused.add(reason)
 
-    def resume(self, who: str) -> None:
-        if who in self._paused:
-            self._paused.discard(who)
+    def resume(self, reason: str) -> None:
+        if reason in self._paused:
+            self._paused.discard(reason)
             if not self._paused and not self._lost and not self._transport.is_closing():
                 self._transport.resume_reading()
 
     def close(self, *, lingers: bool = True) -> None:
-        """Close once everything is written. `lingers`: to a peer that is likely to send on, so that
-        it can read the answer."""
+        """Close once everything is written.
+
+        `lingers`: if the peer is probably still sending, read and discard that for a while, so that
+        it can read the answer.
+        """
         if self.is_closing():
             return
-        if lingers and self.inside.input_unfinished:
+        if lingers and self.protocol.input_unfinished:
             self._linger()
             return
         self.expect_nothing()
         self.write = _nowhere
         self._transport.close()
         if self._transport.get_write_buffer_size():
-            self._reader.watch()
+            self._write_timeout.data_written()
 
     def shutdown(self) -> None:
-        """The server stops."""
+        """The server stops: finish the answer in progress, then close."""
         if not self.is_closing():
-            self.inside.shutdown()
+            self.protocol.shutdown()
         elif self._lingering and not self._transport.get_write_buffer_size():
             self.abort()
 
     def abort(self) -> None:
-        """Close at once."""
+        """Close at once; unsent data is lost."""
         if not self._lost:
             self.write = _nowhere
             self._transport.abort()
@@ -261,30 +278,34 @@ class Connection(asyncio.BufferedProtocol):
     # --- deadlines --------------------------------------------------------------------------------
 
     def expect(self, within_s: float, why: str) -> None:
-        """Unless `expect` or `expect_nothing` is called before, the inside is `overdue` then."""
+        """Call the inner protocol's `deadline_passed(why)` in `within_s` seconds. Replaces the
+        current deadline; `expect_nothing` cancels it."""
         self._why = why
         self._deadline.expect(within_s)
 
     def expect_nothing(self) -> None:
         self._deadline.expect_nothing()
 
-    def _overdue(self) -> None:
+    def _deadline_passed(self) -> None:
         if self._lingering or self._transport.is_closing():
             self.abort()
         else:
-            self.inside.overdue(self._why)
+            self.protocol.deadline_passed(self._why)
 
-    # --- the ends ---------------------------------------------------------------------------------
+    # --- closing ----------------------------------------------------------------------------------
 
     def refused(
         self, why: str, message: str = REFUSED, level: int = logging.WARNING, detail: str = ""
     ) -> None:
-        """Log that something on this connection was refused, see `Refusals.add`."""
+        """Log that something on this connection was refused; see `Refusals.add`."""
         self.registry.refusals.add(message, why, self.peer, level, detail)
 
     def _linger(self) -> None:
-        """Write what is left, and discard what the peer still sends: closed with unread input, the
-        kernel would reset the connection, and the answer would be lost."""
+        """Write what is left, and discard what the peer still sends, within limits.
+
+        If a socket is closed with unread input, the kernel resets the connection, and the peer
+        loses the answer.
+        """
         self._lingering = True
         self.write = _nowhere
         if not self._transport.can_write_eof():
@@ -310,7 +331,7 @@ class Connection(asyncio.BufferedProtocol):
     def _stuck(self) -> None:
         self.refused(NOT_READ)
         connected = self.get_extra_info("socket")
-        if connected is not None:  # what the kernel holds for it is dropped as well
+        if connected is not None:  # a reset also frees the kernel's send buffer
             with suppress(OSError):
                 connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self.abort()

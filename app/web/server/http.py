@@ -1,4 +1,4 @@
-"""HTTP on a connection: uvicorn's, within limits, and each refusal with its reason."""
+"""HTTP on a connection: uvicorn's protocol with limits; every refusal is logged with its reason."""
 
 import asyncio
 import logging
@@ -23,16 +23,16 @@ logger = logging.getLogger(__name__)
 NO_REQUEST = "no request came in time"
 HEAD_LATE = "the request's head did not come in time"
 BODY_LATE = "the request's body did not come in time"
-NO_HTTP = "no HTTP/1.1"
-LEFT = "requests not answered"
-TLS = "TLS, and this port speaks plain HTTP: let a proxy or tunnel end TLS before it"
+NO_HTTP = "not HTTP/1.1"
+DISCONNECTED = "requests not answered"
+TLS = "TLS, and this port speaks plain HTTP: let a proxy or tunnel terminate TLS before it"
 
 _BLANK_LINE = b"\r\n\r\n"
 _TLS_HANDSHAKE = b"\x16\x03"
 
 
 class _Refused(Exception):
-    """Raised in the parser's callbacks, where it stops the parser."""
+    """Raised in the parser's callbacks to stop the parser; `_refuse_for` answers it."""
 
     def __init__(self, status: int, why: str) -> None:
         super().__init__(why)
@@ -41,10 +41,10 @@ class _Refused(Exception):
 
 
 class Http(HttpToolsProtocol):
-    """Requests, one after the other: what follows a request that is not answered stays unread.
+    """Reads one request after the other: while one is not answered, the next is not parsed.
 
-    Input is parsed in pieces that end at a blank line. So no piece holds two heads, and a head is
-    counted to the byte.
+    Input is fed to the parser in pieces that end at a blank line. So no piece holds two heads, and
+    the size of a head is counted to the byte.
     """
 
     carries_call = False
@@ -55,21 +55,21 @@ class Http(HttpToolsProtocol):
         super().__init__(config, state, app_state, connection.loop)
         self.connection = connection
         self.limits = connection.limits
-        self.timeout_keep_alive = connection.limits.idle_s  # type: ignore[assignment] # float will do
-        self._receiving = "head"  # or "body", or "nothing" after the end of a request
+        self.timeout_keep_alive = connection.limits.idle_s  # type: ignore[assignment] # a float
+        self._receiving = "head"  # or "body", or "nothing" between two requests
         self._head_bytes = 0
         self._body_bytes = 0
         self._header_count = 0
         self._answering: RequestResponseCycle | None = None
-        self._waiting = bytearray()  # behind a request that is not answered
+        self._waiting = bytearray()  # received after a request that is not answered yet
         self._pipelined = 0
-        self._deaf = False
+        self._ignores_input = False
         self._to_websocket = False
-        self._extensions = {authenticated.EXTENSION: connection.lock_passed}
+        self._extensions = {authenticated.EXTENSION: connection.mark_authenticated}
         self.connection_made(cast(asyncio.Transport, connection))
         connection.expect(self.limits.head_s, NO_REQUEST)
 
-    # --- what the connection asks -----------------------------------------------------------------
+    # --- as the connection's inner protocol -------------------------------------------------------
 
     @property
     def idle(self) -> bool:
@@ -77,26 +77,26 @@ class Http(HttpToolsProtocol):
 
     @property
     def input_unfinished(self) -> bool:
-        return self._deaf or self._receiving == "body" or self._head_bytes > 0
+        return self._ignores_input or self._receiving == "body" or self._head_bytes > 0
 
     @property
     def _unanswered(self) -> bool:
         answering = self._answering
         return bool(self.pipeline) or (answering is not None and not answering.response_complete)
 
-    def overdue(self, why: str) -> None:
+    def deadline_passed(self, why: str) -> None:
         if why != NO_REQUEST:
             self._refuse(408, why, lingers=False)
         elif self._head_bytes:
             self._refuse(408, HEAD_LATE, lingers=False)
-        else:  # browsers open connections ahead, too
+        else:  # INFO: browsers open connections in advance
             self.connection.refused(why, level=logging.INFO)
             self.connection.close()
 
     def shutdown(self) -> None:
-        """An answer under way is sent; a request that has not come is not waited for."""
+        """Finish the answer in progress; do not wait for the rest of an unfinished request."""
         if self.input_unfinished and (not self._unanswered or self._receiving == "body"):
-            self._client_left(self._answering)
+            self._disconnect(self._answering)
             self.connection.abort()
         else:
             super().shutdown()
@@ -105,14 +105,14 @@ class Http(HttpToolsProtocol):
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
         self._waiting.clear()
-        self._client_left(self._answering)
+        self._disconnect(self._answering)
 
     # --- input ------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes | bytearray) -> None:
         self._unset_keepalive_if_required()
         start = 0
-        while start < len(data) and not self._deaf and not self.connection.is_closing():
+        while start < len(data) and not self._ignores_input and not self.connection.is_closing():
             if self._receiving == "nothing":
                 if self._unanswered:
                     self._waiting += data[start:]
@@ -124,7 +124,7 @@ class Http(HttpToolsProtocol):
             start = self._feed(data, start, end if end >= len(_BLANK_LINE) else len(data))
 
     def _feed(self, data: bytes | bytearray, start: int, end: int) -> int:
-        """Parse a piece. Returns where the next one begins."""
+        """Parse `data[start:end]`. Returns where the next piece begins."""
         self.connection.held(end - start)
         try:
             self._count(end - start)
@@ -134,7 +134,7 @@ class Http(HttpToolsProtocol):
             if self._to_websocket:
                 self._become_websocket(bytes(data[begin:]))
                 return len(data)
-            # To anything else: the request was answered as HTTP/1.1, and so is the next one.
+            # An upgrade to anything else is ignored: HTTP/1.1 goes on, with a new parser.
             self.parser = httptools.HttpRequestParser(self)
             return begin
         except (httptools.HttpParserError, _Refused) as error:
@@ -153,7 +153,7 @@ class Http(HttpToolsProtocol):
                 raise _Refused(413, f"a request's body has at most {self.limits.body_bytes} bytes")
 
     def _go_on(self) -> None:
-        """The request before what waits is answered."""
+        """The request before `_waiting` is answered: parse what waits."""
         waiting, self._waiting = self._waiting, bytearray()
         if self.connection.is_closing():
             return
@@ -172,7 +172,7 @@ class Http(HttpToolsProtocol):
         self.scope["extensions"] = self._extensions  # type: ignore[typeddict-item]
         self._header_count = 0
         self._to_websocket = False
-        if self._receiving == "nothing":  # right behind a body
+        if self._receiving == "nothing":  # it came directly after a body
             self._receiving = "head"
             self.connection.expect(self.limits.head_s, HEAD_LATE)
 
@@ -180,7 +180,7 @@ class Http(HttpToolsProtocol):
         self._header_count += 1
         if self._header_count > self.limits.headers:
             raise _Refused(431, f"a request has at most {self.limits.headers} header lines")
-        if self._receiving == "head":  # those behind a chunked body are ignored
+        if self._receiving == "head":  # trailers of a chunked body are ignored
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -205,14 +205,14 @@ class Http(HttpToolsProtocol):
             self._pipelined = 0
 
     def _check_upgrade(self) -> None:
-        """The parser takes what follows this head for another protocol's.
+        """Check a request with `Connection: Upgrade`: the parser stops after its head.
 
         Raises:
-            _Refused: it cannot be that.
+            _Refused: it is a CONNECT, has a body, or is an invalid WebSocket handshake.
         """
         method = self.parser.get_method()
         if method == b"CONNECT":
-            raise _Refused(405, "CONNECT: this is no proxy")
+            raise _Refused(405, "CONNECT: this is not a proxy")
         if any(
             name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0 "))
             for name, value in self.headers
@@ -238,14 +238,14 @@ class Http(HttpToolsProtocol):
     ) -> None:
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start" and self._receives_body_of(cycle):
-                cycle.keep_alive = False  # the rest of the body is not waited for
+                cycle.keep_alive = False  # do not wait for the rest of the body
             await send(message)
 
         try:
             await app(scope, receive, sending)
         except ClientDisconnect:
-            self.connection.refused("their clients left", LEFT, logging.INFO)
-        except asyncio.CancelledError:  # the server stops; uvicorn would log it as a failure
+            self.connection.refused("the client disconnected", DISCONNECTED, logging.INFO)
+        except asyncio.CancelledError:  # the server stops; uvicorn would log a failure
             cycle.disconnected = True
             self.connection.abort()
 
@@ -261,27 +261,26 @@ class Http(HttpToolsProtocol):
         elif cause is None or isinstance(cause, (httptools.HttpParserError, UnicodeError)):
             self._refuse(400, NO_HTTP, str(cause or error))
         else:
-            logger.error("request could not be begun", exc_info=cause)
-            self._refuse(500, "a request could not be begun")
+            logger.error("request could not be started", exc_info=cause)
+            self._refuse(500, "the request could not be started")
 
     def _refuse(self, status: int, why: str, detail: str = "", *, lingers: bool = True) -> None:
-        """Answer what is being received with an error, and close."""
+        """Answer the request that is being received with an error, and close the connection."""
         self.connection.refused(why, detail=detail)
         self.connection.expect_nothing()
-        self._deaf = True
+        self._ignores_input = True
         answering = self._answering if self._unanswered else None
         if answering is not None and not self._receives_body_of(answering):
-            # The request before it is good: its answer is sent, as the last one.
+            # The request before it is valid: send its answer first, as the last one.
             self.pipeline.clear()
             answering.keep_alive = False
             self.connection.pause("answer")
             return
-        self._client_left(answering)
+        self._disconnect(answering)
         if answering is not None and answering.response_started:
             self.connection.abort()
             return
-        told = f"{why}: {detail}" if detail else why
-        answer = problem(status, told, {"Connection": "close"})
+        answer = problem(status, f"{why}: {detail}" if detail else why, {"Connection": "close"})
         head = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode()]
         for name, value in [*self.server_state.default_headers, *answer.raw_headers]:
             head.append(name + b": " + value)
@@ -289,7 +288,8 @@ class Http(HttpToolsProtocol):
         self.connection.close(lingers=lingers)
 
     @staticmethod
-    def _client_left(answering: RequestResponseCycle | None) -> None:
+    def _disconnect(answering: RequestResponseCycle | None) -> None:
+        """Let the application receive `http.disconnect`."""
         if answering is not None and not answering.response_complete:
             answering.disconnected = True
             answering.message_event.set()
@@ -297,7 +297,7 @@ class Http(HttpToolsProtocol):
     # --- the handshake ----------------------------------------------------------------------------
 
     def _become_websocket(self, early: bytes) -> None:
-        """`early`: what came behind the handshake already."""
+        """Hand the connection over to a WebSocket. `early`: bytes received after the handshake."""
         try:
             url = httptools.parse_url(self.url)
         except httptools.HttpParserError as error:
@@ -308,4 +308,4 @@ class Http(HttpToolsProtocol):
         WebSocket(self.connection, self.config, self.server_state, self.app_state).open(
             path, self.headers, early
         )
-        self.parser = None  # type: ignore[assignment] # no circle is left
+        self.parser = None  # type: ignore[assignment] # breaks the reference cycle

@@ -1,7 +1,8 @@
-"""The listening socket: accepted one by one here, because the loops' own ways lose callers.
+"""The listening socket. This module accepts connections itself, instead of the event loop.
 
-Without a descriptor left, uvloop accepts connections and closes them, without a word; asyncio logs
-a traceback for every try. Both strike callers and strangers alike.
+When file descriptors run out, uvloop accepts connections and closes them without a log line, and
+asyncio logs a traceback for every attempt; both lose callers. Here an unauthenticated connection is
+closed to make room.
 """
 
 import asyncio
@@ -14,23 +15,24 @@ from contextlib import suppress
 from typing import Any
 
 from app.errors import ConfigError
-from app.web.server.limits import STRANGERS_A_TURN
+from app.web.server.limits import UNAUTHENTICATED_PER_TURN
 from app.web.server.registry import Registry
 
 BACKLOG = 2048
-SOON_S = 0.01  # until what was closed has given its descriptor back
-LATER_S = 0.25
+RETRY_S = 0.01  # after a connection was closed: its descriptor is free by then
+LATE_RETRY_S = 0.25  # when no connection could be closed
 
 NO_DESCRIPTOR = "no file descriptor is left for connections"
 RAISE_IT = "raise the limit: ulimit -n, or LimitNOFILE= of a systemd unit"
 
-_SHORT = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+_OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Take the port before anything else is opened.
+    """Listen on this address. Call it before anything else is opened.
 
-    Raises ConfigError when it cannot be had.
+    Raises:
+        ConfigError: the address is wrong, or the port is in use.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -41,30 +43,33 @@ def bind(host: str, port: int) -> socket.socket:
         ) from None
     except OSError as error:
         if error.errno == errno.EADDRNOTAVAIL:
-            raise ConfigError(f"HOST: {host} is no address of this machine") from None
+            raise ConfigError(f"HOST: {host} is not an address of this machine") from None
         raise ConfigError(
             f"PORT: {host}:{port} cannot be listened on ({error.strerror}); "
             "end the program that holds it, or set PORT (and HOST) to something else"
         ) from None
-    # Inherited by each connection: asyncio's own loop does it only for sockets that it made.
+    # Accepted connections inherit it. asyncio sets it only on sockets that it accepts itself.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 
 
 class Listener:
-    """Accepts connections from its making to `close`. `speaks`: makes a connection's protocol.
-    `has_readers`: the loop tells of sockets that can be read; Windows' does not."""
+    """Accepts connections until `close`.
+
+    `protocol_factory`: makes a connection's protocol. `has_readers`: whether the loop supports
+    `add_reader`; that of Windows does not.
+    """
 
     def __init__(
         self,
         listening: socket.socket,
-        speaks: Callable[[], asyncio.BufferedProtocol],
+        protocol_factory: Callable[[], asyncio.BufferedProtocol],
         registry: Registry,
         *,
         has_readers: bool = sys.platform != "win32",
     ) -> None:
         self._socket = listening
-        self._speaks = speaks
+        self._protocol_factory = protocol_factory
         self._registry = registry
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -76,7 +81,7 @@ class Listener:
             self._start(self._accept_each())
 
     def close(self) -> None:
-        """Accept no more. Connections that the kernel took and that were not accepted are reset."""
+        """Stop accepting. The kernel resets the connections in its backlog."""
         with suppress(NotImplementedError):
             self._loop.remove_reader(self._socket)
         if self._retry is not None:
@@ -86,18 +91,18 @@ class Listener:
         self._socket.close()
 
     def _accept_some(self) -> None:
-        """There are connections: take so many in this turn of the loop."""
-        for _ in range(STRANGERS_A_TURN):
+        """The socket is readable: accept a few connections in this turn of the loop."""
+        for _ in range(UNAUTHENTICATED_PER_TURN):
             try:
                 accepted, _address = self._socket.accept()
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
-                if error.errno in _SHORT:
+                if error.errno in _OUT_OF_RESOURCES:
                     self._loop.remove_reader(self._socket)
                     self._retry = self._loop.call_later(self._make_room(error), self._go_on)
                     return
-                continue  # that one was gone before it was accepted
+                continue  # the peer disconnected before it was accepted
             accepted.setblocking(False)
             self._start(self._open(accepted))
 
@@ -110,7 +115,7 @@ class Listener:
             try:
                 accepted, _address = await self._loop.sock_accept(self._socket)
             except OSError as error:
-                if error.errno in _SHORT:
+                if error.errno in _OUT_OF_RESOURCES:
                     await asyncio.sleep(self._make_room(error))
                 continue
             self._start(self._open(accepted))
@@ -122,16 +127,16 @@ class Listener:
 
     async def _open(self, accepted: socket.socket) -> None:
         try:
-            await self._loop.connect_accepted_socket(self._speaks, accepted)
-        except OSError:  # reset meanwhile
+            await self._loop.connect_accepted_socket(self._protocol_factory, accepted)
+        except OSError:  # reset by the peer
             accepted.close()
         except asyncio.CancelledError:
             accepted.close()
             raise
 
     def _make_room(self, error: OSError) -> float:
-        """Strangers make room for who waits; if there are none, another part of the process holds
-        the descriptors, and lets go of them or not. Returns when to try again, in seconds."""
+        """Close the connection that matters least, to free a descriptor. Returns the seconds until
+        the next attempt: longer if no connection could be closed."""
         why = f"{error.strerror}; {RAISE_IT}"
         self._registry.refusals.add(NO_DESCRIPTOR, why, level=logging.ERROR)
-        return SOON_S if self._registry.close_one(NO_DESCRIPTOR) else LATER_S
+        return RETRY_S if self._registry.close_one(NO_DESCRIPTOR) else LATE_RETRY_S

@@ -1,4 +1,4 @@
-"""Memory that a flood took goes back to the system."""
+"""Return free memory to the operating system after a flood of connections."""
 
 import ctypes
 from collections.abc import Callable
@@ -14,8 +14,8 @@ def _trim() -> Callable[[int], int] | None:
     return found
 
 
-def give_back() -> None:
-    """Return free memory, where the C library keeps it otherwise. Takes about a millisecond."""
+def release_free_memory() -> None:
+    """Call glibc's `malloc_trim`, if there is one. Takes about a millisecond."""
     trim = _trim()
     if trim is not None:
         trim(0)

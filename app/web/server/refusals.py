@@ -1,4 +1,4 @@
-"""What was refused at the port, summed up: a flood of strangers is a few lines of the log."""
+"""Refused connections and requests, summarized: a flood makes only a few log lines."""
 
 import asyncio
 import logging
@@ -12,6 +12,9 @@ LONGEST_S = 60.0
 
 @dataclass(slots=True)
 class _Kind:
+    """One message and reason, since its last log line."""
+
+    #: Seconds until the next log line.
     window_s: float
     count: int = 0
     peer: str = ""
@@ -20,11 +23,11 @@ class _Kind:
 
 
 class Refusals:
-    """Counts refusals by message and reason. The first line of a kind comes a second after its
-    first refusal, later ones at growing distances up to a minute. Call `flush` at the end.
+    """Counts refusals by level, message and reason, and logs one line for many.
 
-    Reasons are sentences of this service: what a peer sent has no place in them, or there would be
-    as many kinds as peers like.
+    The first line of a kind is logged a second after its first refusal, later ones at intervals
+    that double up to a minute. Call `flush` at the end. Reasons must not contain anything that a
+    peer sent: every reason makes a kind of its own.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
@@ -39,8 +42,8 @@ class Refusals:
         level: int = logging.WARNING,
         detail: str = "",
     ) -> None:
-        """`peer`: the address, `detail`: more about the reason; a line has the last ones of those
-        that it sums up."""
+        """Count a refusal. `why`: the reason. `peer`: the address. `detail`: more about the reason,
+        possibly from the peer. A log line has the last peer and detail of those it counts."""
         key = (level, message, why)
         kind = self._kinds.get(key)
         if kind is None:
@@ -48,26 +51,26 @@ class Refusals:
         kind.count += 1
         kind.peer, kind.detail = peer, detail
         if kind.timer is None:
-            kind.timer = self._loop.call_later(kind.window_s, self._tell, key)
+            kind.timer = self._loop.call_later(kind.window_s, self._log_due, key)
 
     def flush(self) -> None:
-        """Log what has not been logged."""
+        """Log the counts that have not been logged."""
         for key, kind in self._kinds.items():
             if kind.timer is not None:
                 kind.timer.cancel()
-            self._line(key, kind)
+            self._log(key, kind)
         self._kinds.clear()
 
-    def _tell(self, key: tuple[int, str, str]) -> None:
+    def _log_due(self, key: tuple[int, str, str]) -> None:
         kind = self._kinds[key]
-        if not kind.count:  # it has stopped: the next one gets its line within a second again
+        if not kind.count:  # none since the last line: the next one is logged within a second
             del self._kinds[key]
             return
-        self._line(key, kind)
+        self._log(key, kind)
         kind.window_s = min(2 * kind.window_s, LONGEST_S)
-        kind.timer = self._loop.call_later(kind.window_s, self._tell, key)
+        kind.timer = self._loop.call_later(kind.window_s, self._log_due, key)
 
-    def _line(self, key: tuple[int, str, str], kind: _Kind) -> None:
+    def _log(self, key: tuple[int, str, str], kind: _Kind) -> None:
         if kind.count:
             level, message, why = key
             extra = {"why": why, "detail": kind.detail, "count": kind.count, "peer": kind.peer}

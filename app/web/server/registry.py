@@ -1,4 +1,4 @@
-"""All connections of the process, and which of them makes room when there are too many."""
+"""All connections of the process, and which one is closed when there are too many."""
 
 import asyncio
 import logging
@@ -8,45 +8,46 @@ from typing import Protocol
 from app.web.server.limits import (
     DESCRIPTORS_PER_CALL,
     RESERVED_DESCRIPTORS,
-    STRANGERS_A_TURN,
+    UNAUTHENTICATED_PER_TURN,
     Limits,
 )
-from app.web.server.memory import give_back
+from app.web.server.memory import release_free_memory
 from app.web.server.refusals import Refusals
 
-FEWEST = 8
-FLOOD = 100  # connections without a lock
-EBB = 10
-GIVE_BACK_S = 1.0  # after the flood
+FEWEST = 8  # connections that are allowed, however few descriptors there are
+FLOOD = 100  # unauthenticated connections
+EBB = 10  # unauthenticated connections: the flood is over
+RELEASE_S = 1.0  # from the end of a flood until free memory is released
 
 MADE_ROOM = "connections closed to make room"
-TOO_MANY = "too many connections are open; the oldest that has passed no lock is closed first"
-TOO_MUCH = "unfinished requests take too much memory; the oldest without a lock is closed first"
+TOO_MANY = "too many connections are open; the oldest unauthenticated one is closed first"
+TOO_MUCH = "unfinished requests take too much memory; the oldest unauthenticated is closed first"
 NO_ROOM = (
-    "all others are calls or busy clients that have passed a lock; raise the limit of open files "
+    "all others are calls or busy authenticated clients; raise the limit of open files "
     "(ulimit -n, or LimitNOFILE= of a systemd unit), or set MAX_CALLS to what it allows"
 )
 
 
 class Member(Protocol):
-    """A connection, as far as the registry needs to know it."""
+    """What the registry needs of a connection; see `Connection`."""
 
     peer: str
-    passed: bool
+    authenticated: bool
+    #: Received bytes of an unfinished request. The registry counts them.
     held_bytes: int
 
     @property
     def carries_call(self) -> bool:
-        """Whether it is a media socket with a call on it."""
+        """Whether it is a media socket."""
         ...
 
     @property
     def idle(self) -> bool:
-        """Whether it is kept and has no request under way: closing it harms no client."""
+        """Whether it is kept without a request in progress: closing it harms no client."""
         ...
 
     def take_turn(self) -> None:
-        """Go on after `Registry.turn_for` said no."""
+        """Continue: `Registry.may_read` returned False before."""
         ...
 
     def shutdown(self) -> None: ...
@@ -54,89 +55,95 @@ class Member(Protocol):
 
 
 class Registry:
-    """Tell it of every connection: `opened`, `passed` once it has passed a lock, `held` as its
-    unfinished request grows, `closed`. It may abort another connection in any of these, or the one
-    itself.
+    """Counts connections, and aborts some of them when there are too many.
 
-    `descriptors`: how many files the process may open.
+    Call `opened` and `closed` for every connection, `authenticated` after its first valid
+    signature, token or ticket, `held` as its unfinished request grows, and `may_read` before
+    reading from an unauthenticated one. Any of these may abort other connections, or this one.
+
+    `descriptors`: how many file descriptors the process may open.
     """
 
     def __init__(self, limits: Limits, refusals: Refusals, descriptors: int) -> None:
         self.limits = limits
         self.refusals = refusals
         self._descriptors = descriptors
-        self._strangers: dict[Member, None] = {}
-        self._known: dict[Member, None] = {}
+        self._unauthenticated: dict[Member, None] = {}
+        self._authenticated: dict[Member, None] = {}
         self._calls = 0
         self._held_bytes = 0
-        self._reads = 0  # of strangers, in this turn of the loop
+        self._reads = 0  # of unauthenticated connections, in this turn of the loop
         self._queue: deque[Member] = deque()
         self._flooded = False
         self._empty = asyncio.Event()
         self._empty.set()
 
     def __len__(self) -> int:
-        return len(self._strangers) + len(self._known)
+        return len(self._unauthenticated) + len(self._authenticated)
 
     @property
     def members(self) -> list[Member]:
-        return [*self._strangers, *self._known]
+        return [*self._unauthenticated, *self._authenticated]
 
     @property
     def room(self) -> int:
-        """How many connections there may be now. Calls need descriptors beside their media sockets,
-        the next one's are kept free."""
+        """How many connections there may be now. Calls need descriptors beside their media sockets;
+        those of the next call are kept free."""
         kept = RESERVED_DESCRIPTORS + DESCRIPTORS_PER_CALL * (self._calls + 1)
         return max(FEWEST, min(self.limits.connections, self._descriptors - kept))
 
     def opened(self, member: Member) -> None:
-        self._strangers[member] = None
+        self._unauthenticated[member] = None
         self._empty.clear()
-        self._flooded = self._flooded or len(self._strangers) > FLOOD
+        self._flooded = self._flooded or len(self._unauthenticated) > FLOOD
         while len(self) > self.room:
             if not self.close_one(TOO_MANY, spare=member):
                 self._close(member, NO_ROOM, logging.ERROR)
                 return
 
-    def passed(self, member: Member) -> None:
-        """It has passed a lock."""
-        if member in self._strangers:
-            del self._strangers[member]
-            self._known[member] = None
+    def authenticated(self, member: Member) -> None:
+        """A request on this connection had a valid signature, token or ticket."""
+        if member in self._unauthenticated:
+            del self._unauthenticated[member]
+            self._authenticated[member] = None
             self._held_bytes -= member.held_bytes
             if member.carries_call:
                 self._calls += 1
                 self._make_room()
 
     def carries_call(self, member: Member) -> None:
-        """A connection that had passed a lock before has become a media socket."""
-        if member in self._known:
+        """An authenticated connection became a media socket."""
+        if member in self._authenticated:
             self._calls += 1
             self._make_room()
 
     def held(self, member: Member, size_bytes: int) -> None:
-        """So many bytes of an unfinished request came; less than nothing: it is finished."""
+        """`size_bytes` of an unfinished request were received; negative: it is finished."""
         member.held_bytes += size_bytes
-        if member not in self._strangers:
+        if member not in self._unauthenticated:
             return
         self._held_bytes += size_bytes
-        while self._held_bytes > self.limits.held_bytes and self._strangers:
-            self._close(next(iter(self._strangers)), TOO_MUCH)
+        while self._held_bytes > self.limits.held_bytes and self._unauthenticated:
+            self._close(next(iter(self._unauthenticated)), TOO_MUCH)
 
-    def turn_for(self, member: Member) -> bool:
-        """Whether a connection that has passed no lock may be read now. If not, its `take_turn` is
-        called in one of the next turns of the loop: so many strangers at a time leave the rest of
-        each turn to the calls."""
+    def may_read(self, member: Member) -> bool:
+        """Whether an unauthenticated connection may be read in this turn of the event loop.
+
+        If not, keep what was read: `take_turn` is called in a later turn. The limit leaves most of
+        each turn to the calls.
+        """
         if self._reads == 0:
             asyncio.get_running_loop().call_soon(self._next_turn)
         self._reads += 1
-        if self._reads <= STRANGERS_A_TURN:
+        if self._reads <= UNAUTHENTICATED_PER_TURN:
             return True
         self._queue.append(member)
         return False
 
     def _next_turn(self) -> None:
-        turn = [self._queue.popleft() for _ in range(min(STRANGERS_A_TURN, len(self._queue)))]
+        turn = [
+            self._queue.popleft() for _ in range(min(UNAUTHENTICATED_PER_TURN, len(self._queue)))
+        ]
         self._reads = len(turn)
         if turn:
             asyncio.get_running_loop().call_soon(self._next_turn)
@@ -144,35 +151,35 @@ class Registry:
             member.take_turn()
 
     def closed(self, member: Member) -> None:
-        if member in self._strangers:
-            del self._strangers[member]
+        if member in self._unauthenticated:
+            del self._unauthenticated[member]
             self._held_bytes -= member.held_bytes
-        elif member in self._known:
-            del self._known[member]
+        elif member in self._authenticated:
+            del self._authenticated[member]
             self._calls -= member.carries_call
         if not len(self):
             self._empty.set()
-        if self._flooded and len(self._strangers) < EBB:
+        if self._flooded and len(self._unauthenticated) < EBB:
             self._flooded = False
-            asyncio.get_running_loop().call_later(GIVE_BACK_S, give_back)
+            asyncio.get_running_loop().call_later(RELEASE_S, release_free_memory)
 
     async def wait_empty(self) -> None:
         """Wait until no connection is left."""
         await self._empty.wait()
 
     def close_one(self, why: str, spare: Member | None = None) -> bool:
-        """Close the connection that is missed least: the oldest stranger, else a known one that is
-        idle. False when there is none but `spare`."""
-        victim = next((each for each in self._strangers if each is not spare), None)
+        """Close the connection that matters least: the oldest unauthenticated one, else an idle
+        one. Returns False if there is none besides `spare`."""
+        victim = next((each for each in self._unauthenticated if each is not spare), None)
         if victim is None:
-            victim = next((each for each in self._known if each.idle), None)
+            victim = next((each for each in self._authenticated if each.idle), None)
         if victim is None:
             return False
         self._close(victim, why)
         return True
 
     def _make_room(self) -> None:
-        """A call has begun, and wants descriptors of its own."""
+        """A call began: free the descriptors that it is going to open."""
         while len(self) > self.room and self.close_one(TOO_MANY):
             pass
 

@@ -1,4 +1,4 @@
-"""The production server: uvicorn with everything that matters pinned, and a drain of its own."""
+"""The production server: uvicorn with its options pinned, and a drain of live calls."""
 
 import asyncio
 import logging
@@ -26,22 +26,26 @@ from app.web.server.websocket import WebSocket
 logger = logging.getLogger(__name__)
 
 PING_S = 20.0
-CLOSE_S = 2.0  # for calls to be hung up
-ANSWERS_S = 1.0  # for answers under way, and for clients to read them
-CANCELLED_S = 0.5  # for tasks that were cancelled
+CLOSE_S = 2.0  # for hanging up calls
+ANSWERS_S = 1.0  # for answers in progress, and for clients to read them
+CANCELLED_S = 0.5  # for cancelled tasks
 DEFAULT_LIMITS = Limits()
 
 
 class Server(uvicorn.Server):
-    """SIGTERM drains: no new calls, live ones go on until they end or the time is over. A second
-    one, or Ctrl-C, hangs up at once. However it ends, calls are hung up, their records are written
-    and the application is closed by `serve` itself."""
+    """Serves `app` until a signal.
+
+    SIGTERM drains: no new calls; live ones go on until they end, or for `drain_s` seconds. A second
+    SIGTERM, or SIGINT (Ctrl-C), hangs up at once. Before `serve` returns or raises, it hangs up
+    calls, writes their records and closes the application.
+    """
 
     def __init__(self, app: FastAPI, drain_s: float, limits: Limits = DEFAULT_LIMITS) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
-                # A quarter of the cost of a call each; compression would cost more than it saves.
+                # uvloop saves a fifth of the cost of a call; uvicorn's sansio WebSocket, instead of
+                # its legacy one, a quarter. Compression costs more than it saves.
                 loop="uvloop" if sys.platform != "win32" else "asyncio",
                 http=Http,
                 ws=WebSocket,
@@ -49,7 +53,7 @@ class Server(uvicorn.Server):
                 ws_max_size=limits.message_bytes,
                 ws_ping_interval=PING_S,
                 ws_ping_timeout=PING_S,
-                proxy_headers=False,  # forwarded headers are ours to judge (PUBLIC_URL)
+                proxy_headers=False,  # `SignatureChecker` decides about forwarded headers
                 server_header=False,
                 access_log=False,
                 log_config=None,
@@ -67,7 +71,7 @@ class Server(uvicorn.Server):
         self._at_once = False
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve on these sockets, which are listening, until a signal or `should_exit`."""
+        """Serve on these listening sockets until a signal, or until `should_exit` is set."""
         with self.capture_signals():
             async with self._app.router.lifespan_context(self._app):
                 await self._serve(sockets)
@@ -78,15 +82,15 @@ class Server(uvicorn.Server):
         try:
             await self.main_loop()
         finally:
-            self._at_once = True  # signals change nothing any more
-            await self._whatever_happens("calls were not hung up", self._hang_up())
+            self._at_once = True  # ignore further signals
+            await self._log_failure("calls were not hung up", self._hang_up())
             for listener in listeners:
                 listener.close()
-            await self._whatever_happens("connections were not closed", self._close_connections())
+            await self._log_failure("connections were not closed", self._close_connections())
             self.refusals.flush()
 
     def connection(self, loop: asyncio.AbstractEventLoop | None = None) -> Connection:
-        """What is to be a new transport's protocol. `loop`: if it is not the running one."""
+        """A protocol for a new transport. `loop`: instead of the running one, for tests."""
         return Connection(self.registry, self._http, loop or self._loop)
 
     def _http(self, connection: Connection) -> Http:
@@ -95,12 +99,13 @@ class Server(uvicorn.Server):
     # --- signals ----------------------------------------------------------------------------------
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """A signal came. uvicorn would raise it again at its end, and so lose exit status 0."""
+        """Handle a signal. uvicorn's own handler would raise it again at the end, and so change the
+        exit status from 0."""
         self._loop.call_soon_threadsafe(self._stop, sig)
 
     def _stop(self, sig: int) -> None:
         if self._at_once:
-            return  # it cannot go faster
+            return  # it is stopping at once already
         self._at_once = sig == signal.SIGINT or self._stopping is not None
         if self._stopping is not None:
             self._stopping.cancel()
@@ -111,17 +116,17 @@ class Server(uvicorn.Server):
             if self._switchboard is not None and not self._at_once:
                 await self._switchboard.drain(self._drain_s)
             await self._hang_up()
-        except asyncio.CancelledError:  # by a second signal, whose task goes on from here
+        except asyncio.CancelledError:  # by a second signal; its task continues
             raise
         except Exception as error:
             logger.error("service could not be drained", exc_info=error)
         self.should_exit = True
 
-    # --- the end ----------------------------------------------------------------------------------
+    # --- shutdown ---------------------------------------------------------------------------------
 
     @property
     def _switchboard(self) -> Switchboard | None:
-        """The application's calls, once it is open."""
+        """The application's switchboard; None before its lifespan began."""
         return getattr(self._app.state, "switchboard", None)
 
     async def _hang_up(self) -> None:
@@ -129,12 +134,12 @@ class Server(uvicorn.Server):
             await self._switchboard.close(CLOSE_S)
 
     async def _close_connections(self) -> None:
-        """Let answers under way be sent, for a moment, then close whatever is there."""
+        """Let answers in progress be sent for `ANSWERS_S`, then abort all connections and tasks."""
         for connection in self.registry.members:
             try:
                 connection.shutdown()
             except Exception as error:
-                logger.error("connection was not closed in order", exc_info=error)
+                logger.error("connection was not shut down", exc_info=error)
                 connection.abort()
         with suppress(TimeoutError):
             async with asyncio.timeout(ANSWERS_S):
@@ -147,8 +152,9 @@ class Server(uvicorn.Server):
         if tasks:
             await asyncio.wait(tasks, timeout=CANCELLED_S)
 
-    async def _whatever_happens(self, otherwise: str, work: Awaitable[Any]) -> None:
+    async def _log_failure(self, message: str, work: Awaitable[Any]) -> None:
+        """Await `work`; log an exception with `message` instead of raising it."""
         try:
             await work
         except Exception as error:
-            logger.error(otherwise, exc_info=error)
+            logger.error(message, exc_info=error)

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM while the service opens and closes. While it serves, the server has them."""
+"""SIGINT and SIGTERM while the service starts and closes; `Server` handles them in between."""
 
 import asyncio
 import signal
@@ -10,18 +10,18 @@ STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def stops_the_start() -> Generator[None, None, None]:
-    """Around the present task: the first signal cancels it, and its cancellation ends here; further
-    ones change nothing, because what is open is being closed by then."""
+def cancel_on_signal() -> Generator[None, None, None]:
+    """While the block runs, the first signal cancels the current task; the block then ends without
+    an exception. Further signals are ignored, because the service is closing already."""
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
     assert task is not None
-    came = False
+    signalled = False
 
     def stop() -> None:
-        nonlocal came
-        if not came:
-            came = True
+        nonlocal signalled
+        if not signalled:
+            signalled = True
             task.cancel()
 
     def handle(_number: int, _frame: FrameType | None) -> None:
@@ -32,7 +32,7 @@ def stops_the_start() -> Generator[None, None, None]:
     try:
         yield
     except asyncio.CancelledError:
-        if not came:
+        if not signalled:
             raise
     finally:
         for number, handler in before.items():

@@ -1,4 +1,4 @@
-"""A WebSocket on a connection: uvicorn's, as media streams need it, and within limits."""
+"""A WebSocket on a connection: uvicorn's protocol with limits, made fast for media streams."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,25 +16,26 @@ from websockets.protocol import State
 from app.web import authenticated
 from app.web.server.connection import Connection
 
-MOST_UNREAD = 100  # messages of one socket: two seconds of a caller
+MOST_UNREAD = 100  # messages of one socket: two seconds of the caller's audio
 
 NOT_ANSWERED = "a WebSocket handshake was not answered in time"
 HANDSHAKE = "a WebSocket handshake is wrong"
-BROKEN = "a WebSocket's client broke its rules, and it was closed"
-FLOOD = "a WebSocket had more frames than a media stream has, and was closed"
+BROKEN = "a WebSocket was closed: the client violated the protocol"
+FLOOD = "a WebSocket was closed: it had more frames than a media stream has"
 
 
 def is_about(name: bytes) -> bool:
-    """Whether a header of this name takes part in the handshake."""
+    """Whether a header of this name belongs to the handshake."""
     return name in (b"connection", b"upgrade", b"origin") or name.startswith(b"sec-websocket-")
 
 
 class WebSocket(WebSocketsSansIOProtocol):
-    """Messages go to the application as they are, and, once it asks for that, straight to it.
+    """Passes messages to the application as bytes, or directly to the function given to
+    `deliver_to`.
 
-    uvicorn would take a task's turn for each of them, stop and start reading around it, which costs
-    more than decoding it, and close the socket over text that is not UTF-8, where a call should go
-    on.
+    uvicorn's own protocol needs a task switch for each message, and pauses and resumes reading
+    around it, which costs more than decoding it. It also closes the socket on text that is not
+    UTF-8, where a call should go on.
     """
 
     carries_call = True
@@ -58,14 +59,17 @@ class WebSocket(WebSocketsSansIOProtocol):
         self._counted_s = self.loop.time()
 
     def open(self, path: bytes, headers: list[tuple[bytes, bytes]], early: bytes) -> None:
-        """Begin with a handshake that the HTTP parser has read. `early`: bytes behind it; like all
-        that follow they wait until the application has accepted it."""
+        """Start with a handshake that the HTTP parser has read.
+
+        `early`: bytes received after it. They, and all that follow, wait until the application
+        accepts the handshake.
+        """
         self._early = early
-        self.connection.becomes(self)
+        self.connection.set_protocol(self)
         self.connection_made(cast(asyncio.Transport, self.connection))
         self.connection.pause("handshake")
         self.connection.expect(self.connection.limits.handshake_s, NOT_ANSWERED)
-        # The library wants to read a head: this one is short, and gets the real one's headers.
+        # websockets only parses a head itself: give it a short one, then set the real headers.
         self.conn.receive_data(b"GET / HTTP/1.1\r\n\r\n")
         (request,) = self.conn.events_received()
         assert isinstance(request, Request)
@@ -78,40 +82,40 @@ class WebSocket(WebSocketsSansIOProtocol):
             self.scope["headers"] = headers
             self._extensions = cast(dict[str, Any], self.scope["extensions"])
             self._extensions["media.direct"] = {"deliver_to": self.deliver_to}
-            self._extensions[authenticated.EXTENSION] = self.connection.lock_passed
+            self._extensions[authenticated.EXTENSION] = self.connection.mark_authenticated
         else:
             self.connection.refused(HANDSHAKE, detail=_fault(self.conn.handshake_exc))
 
     def deliver_to(self, taker: Callable[[bytes], None]) -> None:
-        """From now on messages go to `taker`, and only the end of the socket to `receive`."""
+        """Call `taker` with each message from now on; `receive` only returns the disconnect."""
         self._taker = taker
 
     async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await self._application(scope, receive, send)
-        except asyncio.CancelledError:  # the server stops; uvicorn would log it as a failure
+        except asyncio.CancelledError:  # the server stops; uvicorn would log a failure
             self.handshake_complete = True
             self.connection.abort()
 
-    # --- what the connection asks -----------------------------------------------------------------
+    # --- as the connection's inner protocol -------------------------------------------------------
 
     @property
     def input_unfinished(self) -> bool:
-        """A client that is refused may have sent more than its handshake."""
+        """A client whose handshake is refused may have sent more already."""
         return not self._accepted or self._failed
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self.app = self._application  # no circle is left
+        self.app = self._application  # breaks the reference cycle
         self._extensions.clear()
 
-    def overdue(self, why: str) -> None:
+    def deadline_passed(self, why: str) -> None:
         self.connection.refused(why)
         self.send_500_response()
         self.connection.close(lingers=False)
 
     def shutdown(self) -> None:
-        if self._accepted and self.conn.state is not State.OPEN:  # the close is on its way already
+        if self._accepted and self.conn.state is not State.OPEN:  # the closing handshake has begun
             self.stop_keepalive()
             self.connection.close()
         else:
@@ -120,7 +124,7 @@ class WebSocket(WebSocketsSansIOProtocol):
     # --- messages ---------------------------------------------------------------------------------
 
     def start_keepalive(self) -> None:
-        """uvicorn calls this when the application has accepted the handshake."""
+        """uvicorn calls this when the application accepts the handshake."""
         super().start_keepalive()
         self._accepted = True
         self.connection.expect_nothing()
@@ -164,7 +168,7 @@ class WebSocket(WebSocketsSansIOProtocol):
                 self.handle_close(frame)
 
     def _refilled(self) -> bool:
-        """Whether the time that passed allows for the frames that came."""
+        """Add the frames that the elapsed time allows. Returns whether the limit is kept."""
         now_s = self.loop.time()
         earned = (now_s - self._counted_s) * self._frames_per_s
         self._frames_left = min(self._most_frames, self._frames_left + earned)
@@ -183,14 +187,14 @@ class WebSocket(WebSocketsSansIOProtocol):
             self.transport.pause_reading()
 
     def _fail(self, code: CloseCode, reason: str) -> None:
-        """Close over a fault of the client's, and read no more of what it sends."""
+        """Close because the client violated a rule, and ignore what it still sends."""
         self.conn.fail(code, reason)
         self._failed = True
         self.handle_parser_exception()
 
 
 def _fault(error: Exception | None) -> str:
-    """What is wrong with a handshake, without what its client wrote."""
+    """What is wrong with a handshake, without quoting the client."""
     if isinstance(error, InvalidHeader):
         return f"wrong or missing {error.name}"
     return type(error).__name__

@@ -1,1 +1,1 @@
-"""What Twilio calls: the webhooks of calls and transfers, and the media socket."""
+"""The routes that Twilio calls: webhooks of calls and transfers, and the media socket."""

@@ -1,4 +1,4 @@
-"""What Twilio calls: the webhooks of a number, and the media socket."""
+"""The webhooks of a phone number, and the media socket."""
 
 import asyncio
 import logging
@@ -18,10 +18,10 @@ from app.bridge.way_back import WayBack
 from app.call.commands import PlayDigits
 from app.errors import ProtocolError
 from app.web import authenticated
-from app.web.twilio.answer_in_time import Form, answered, apology, nothing_to_say, once_more
-from app.web.twilio.refused_stream import refused
+from app.web.twilio.refused_stream import report_refused_stream
 from app.web.twilio.request import Gate, base_of, rendered, twiml
 from app.web.twilio.signed_route import SignedRoute
+from app.web.twilio.webhook_deadline import Form, acknowledge, apology, ask_again, webhook
 from app.wires.twilio.call import TERMINAL, CallInfo, CallStatus
 from app.wires.twilio.media_stream import Start, decode
 from app.wires.twilio.twiml import KEYS, one_moment, say_language, stream_urls
@@ -29,21 +29,23 @@ from app.wires.twilio.twiml import KEYS, one_moment, say_language, stream_urls
 logger = logging.getLogger(__name__)
 router = APIRouter(include_in_schema=False, route_class=SignedRoute)
 
-START_S = 10.0  # a media socket that has not said which call it is by then is closed
-MOST_BEFORE_START = 100
+START_S = 10.0  # from the accepted handshake of a media socket to its `start` message
+MOST_BEFORE_START = 100  # messages
 _STATUSES: dict[str, CallStatus] = {status: status for status in get_args(CallStatus)}
 
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """What a caller hears before the agent answers, if anything, in a language (ISO 639-1)."""
+    """What Twilio says before the agent answers; see [recording] in the agent file."""
 
+    #: Empty: nothing is said.
     text: str = ""
+    #: ISO 639-1.
     language: str = "en"
 
 
 def call_info(form: Mapping[str, str]) -> CallInfo:
-    """Whose call it is. Raises HTTPException 400 when the form does not say."""
+    """The call that a webhook is about. Raises HTTPException 400 without a CallSid."""
     if not form.get("CallSid"):
         raise HTTPException(400, "CallSid is missing")
     return CallInfo(
@@ -56,13 +58,13 @@ def call_info(form: Mapping[str, str]) -> CallInfo:
 
 
 @router.api_route("/incoming-call", methods=["GET", "POST"])
-@answered(next_best=once_more)
+@webhook(fallback=ask_again)
 async def incoming_call(request: Request, form: Form) -> Response:
-    """A call comes in: TwiML that joins it to a media stream."""
+    """A call comes in: TwiML that connects it to a media stream."""
     way_back: WayBack = request.app.state.way_back
     announcement: Announcement = request.app.state.announcement
     call, base_url = call_info(form), base_of(request)
-    if ended(request, form):
+    if call_is_over(request, form):
         return rendered("goodbye")
     ticket = await way_back.answer(call, base_url)
     if ticket is None:
@@ -73,47 +75,47 @@ async def incoming_call(request: Request, form: Form) -> Response:
     return rendered("announced-call", **said, **stream_urls(base_url, ticket))
 
 
-async def with_a_fresh_agent(request: Request, form: Form) -> Response:
-    """The record of a call cannot be read, which this process does not know: an agent all the
-    same."""
+async def new_agent(request: Request, form: Form) -> Response:
+    """The fallback for a call whose record cannot be read: a new agent, without the conversation
+    so far. `ask_again` if this process knows the call."""
     switchboard: Switchboard = request.app.state.switchboard
     way_back: WayBack = request.app.state.way_back
     call, base_url = call_info(form), base_of(request)
     if switchboard.leg(call.call_sid) is not None:
-        return await once_more(request, form)
+        return await ask_again(request, form)
     leg = await way_back.take_over(call, base_url)
     return rendered("incoming-call", **stream_urls(base_url, switchboard.ticket(leg)))
 
 
 @router.post("/stream-ended")
-@answered(next_best=with_a_fresh_agent)
+@webhook(fallback=new_agent)
 async def stream_ended(request: Request, form: Form) -> Response:
-    """The stream is over and the call is not: what now?"""
+    """`<Connect action>`: the stream ended, and the call goes on."""
     transfers: Transfers = request.app.state.transfers
-    if ended(request, form):
+    if call_is_over(request, form):
         return rendered("goodbye")
-    if (told := transfers.current(form.get("CallSid", ""))) is not None:
-        return twiml(told)
+    if (current := transfers.current(form.get("CallSid", ""))) is not None:
+        return twiml(current)
     return await _next_stream(request, form)
 
 
 @router.post("/stream-ended" + KEYS)
-@answered(next_best=with_a_fresh_agent)
+@webhook(fallback=new_agent)
 async def keys_pressed(request: Request, form: Form) -> Response:
-    """The same, of the stream after Twilio pressed keys for the agent. It may not have come."""
+    """The same, after Twilio played digits for the agent. That TwiML may not have run."""
     switchboard: Switchboard = request.app.state.switchboard
     transfers: Transfers = request.app.state.transfers
-    if ended(request, form):
+    if call_is_over(request, form):
         return rendered("goodbye")
     leg = switchboard.leg(form.get("CallSid", ""))
     away_for_keys = leg is not None and leg.away and isinstance(leg.left_with, PlayDigits)
-    if not away_for_keys and (told := transfers.current(form.get("CallSid", ""))) is not None:
-        return twiml(told)
+    if not away_for_keys and (current := transfers.current(form.get("CallSid", ""))) is not None:
+        return twiml(current)
     return await _next_stream(request, form)
 
 
 async def _next_stream(request: Request, form: Form) -> Response:
-    """The agent in another stream, or how the call ends without."""
+    """TwiML for another stream with the agent, or for the end of the call."""
     switchboard: Switchboard = request.app.state.switchboard
     way_back: WayBack = request.app.state.way_back
     services: Services = request.app.state.services
@@ -142,9 +144,9 @@ async def _next_stream(request: Request, form: Form) -> Response:
 
 
 @router.api_route("/call-status", methods=["GET", "POST"])
-@answered(next_best=nothing_to_say)
+@webhook(fallback=acknowledge)
 async def call_status(request: Request, form: Form) -> Response:
-    """How a call stands, in Twilio's words. Callbacks may be repeated and out of order."""
+    """The status of a call changed. Callbacks may be repeated, and come out of order."""
     switchboard: Switchboard = request.app.state.switchboard
     call_sid, status = form.get("CallSid", ""), _STATUSES.get(form.get("CallStatus", ""))
     if call_sid and status:
@@ -152,8 +154,8 @@ async def call_status(request: Request, form: Form) -> Response:
     return Response(status_code=204)
 
 
-def ended(request: Request, form: Form) -> bool:
-    """Whether Twilio says with its question that the call is over: then let go of it."""
+def call_is_over(request: Request, form: Form) -> bool:
+    """Whether a webhook's CallStatus is terminal. If it is, ends the call in the switchboard."""
     switchboard: Switchboard = request.app.state.switchboard
     status = _STATUSES.get(form.get("CallStatus", ""))
     if status not in TERMINAL or status is None:
@@ -163,21 +165,21 @@ def ended(request: Request, form: Form) -> bool:
 
 
 async def media_stream(scope: Scope, receive: Receive, send: Send) -> None:
-    """The media socket, bare ASGI: at fifty frames a second and call each layer counts.
+    """The media socket. Plain ASGI: with 50 frames a second per call, every layer costs.
 
-    Refused before it is accepted, unless its handshake and its ticket are good; closed, unless its
-    start names the call that the ticket is for.
+    The handshake is refused unless its signature and its ticket are valid. The accepted socket is
+    closed unless its `start` message names the call that the ticket was made for.
     """
     gate: Gate = scope["app"].state.gate
     switchboard: Switchboard = scope["app"].state.switchboard
     ticket: str = scope["path_params"].get("ticket", "")
     await receive()  # websocket.connect
     if not gate.admits_stream(scope) or not switchboard.knows(ticket):
-        refused(scope, ticket)
+        report_refused_stream(scope, ticket)
         await send({"type": "websocket.close", "code": 1008})
         return
     await send({"type": "websocket.accept"})
-    cause = "the socket closed, or said too much, before its start"
+    cause = "the socket closed, or sent too many messages, before its start"
     try:
         async with asyncio.timeout(START_S):
             start = await _wait_for_start(receive)
@@ -188,18 +190,18 @@ async def media_stream(scope: Scope, receive: Receive, send: Send) -> None:
         cause = switchboard.ticket_fault(ticket) or other
     leg = switchboard.claim(ticket, start.call_sid) if start else None
     if start is None or leg is None:
-        refused(scope, ticket, cause, "media socket without a good start closed")
+        report_refused_stream(scope, ticket, cause, "media socket without a good start closed")
         await _close(send, 1008)
         return
-    authenticated.passed(scope)
+    authenticated.mark_authenticated(scope)
     direct = scope.get("extensions", {}).get("media.direct", {})
     await leg.carry(start, receive, send, direct.get("deliver_to"))
     await _close(send, 1000)
 
 
 async def _wait_for_start(receive: Receive) -> Start | None:
-    """The stream's start; None when the socket closes before it, or says too much else."""
-    told = False
+    """The stream's `start`; None if the socket closes first, or sends too many other messages."""
+    warned = False
     for _ in range(MOST_BEFORE_START):
         message: Mapping[str, Any] = await receive()
         if message["type"] == "websocket.disconnect":
@@ -207,9 +209,9 @@ async def _wait_for_start(receive: Receive) -> Start | None:
         try:
             decoded = decode(message.get("text") or message.get("bytes") or b"")
         except ProtocolError as error:
-            if not told:
+            if not warned:
                 logger.warning("message before the start ignored", extra={"error": str(error)})
-            told = True
+            warned = True
             continue
         if isinstance(decoded, Start):
             return decoded
@@ -217,7 +219,7 @@ async def _wait_for_start(receive: Receive) -> Start | None:
 
 
 async def _close(send: Send, code: int) -> None:
-    """Close the socket, which may be closed already; servers say so in different ways."""
+    """Close the socket. If it is closed already, servers raise different exceptions."""
     try:
         await send({"type": "websocket.close", "code": code})
     except (OSError, RuntimeError):
@@ -225,7 +227,7 @@ async def _close(send: Send, code: int) -> None:
 
 
 class _MediaStream:
-    """Starlette takes an object for ASGI and a function for a handler of its own."""
+    """An object, because Starlette calls objects as ASGI, but wraps functions as handlers."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await media_stream(scope, receive, send)

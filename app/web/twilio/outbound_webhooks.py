@@ -1,4 +1,4 @@
-"""What Twilio asks about calls that we placed: somebody answered, and who that was."""
+"""The webhooks of outbound calls: the callee answered, and whether that is a human."""
 
 from fastapi import APIRouter, Request, Response
 
@@ -9,10 +9,10 @@ from app.bridge.switchboard import Switchboard
 from app.bridge.way_back import WRITTEN_S, WayBack
 from app.call.events import VoicemailReached
 from app.records.store import Store, StoreUnavailable
-from app.web.twilio.answer_in_time import Form, answered, nothing_to_say, once_more
-from app.web.twilio.call_webhooks import call_info, ended
+from app.web.twilio.call_webhooks import call_info, call_is_over
 from app.web.twilio.request import base_of, rendered
 from app.web.twilio.signed_route import SignedRoute
+from app.web.twilio.webhook_deadline import Form, acknowledge, ask_again, webhook
 from app.wires.twilio.call import TERMINAL
 from app.wires.twilio.twiml import stream_urls
 
@@ -20,18 +20,18 @@ router = APIRouter(include_in_schema=False, route_class=SignedRoute)
 
 
 @router.post("/outgoing-call/{token}")
-@answered(next_best=once_more)
+@webhook(fallback=ask_again)
 async def outgoing_call(request: Request, form: Form) -> Response:
-    """Somebody answered our call: TwiML that joins them to a media stream."""
+    """The callee answered: TwiML that connects them to a media stream."""
     way_back: WayBack = request.app.state.way_back
     outbound: Outbound = request.app.state.outbound
     services: Services = request.app.state.services
     call, base_url, token = call_info(form), base_of(request), request.path_params["token"]
-    if ended(request, form):
+    if call_is_over(request, form):
         return rendered("goodbye")
     placed = outbound.answered(token, call.call_sid)
     known = placed is not None
-    if placed is None and await _was_ours(request, call.call_sid):
+    if placed is None and await _was_placed_earlier(request, call.call_sid):
         placed = PlacedCall(token, call.to_number, call_sid=call.call_sid)
     if placed is None:
         return rendered("unavailable")
@@ -39,14 +39,16 @@ async def outgoing_call(request: Request, form: Form) -> Response:
     ticket = await way_back.answer(call, base_url, agent, is_new=known)
     if ticket is None:
         return rendered("goodbye")
-    _tell_who_answered(request, call.call_sid, placed)
+    _report_voicemail(request, call.call_sid, placed)
     return rendered("incoming-call", **stream_urls(base_url, ticket))
 
 
-async def _was_ours(request: Request, call_sid: str) -> bool:
-    """Whether a process before this one placed the call. What it was about is not known any more,
-    but whoever answers is spoken to, also when the store cannot tell: Twilio asks here only about
-    calls that were placed."""
+async def _was_placed_earlier(request: Request, call_sid: str) -> bool:
+    """Whether an earlier process of this service placed the call. Its greeting and context are
+    lost, but the agent still talks to the callee.
+
+    True as well if the store does not answer: Twilio requests this URL only for placed calls.
+    """
     store: Store = request.app.state.store
     try:
         row = await within(WRITTEN_S, store.get_call(call_sid))
@@ -56,10 +58,10 @@ async def _was_ours(request: Request, call_sid: str) -> bool:
 
 
 @router.post("/answering-machine/{token}")
-@answered(next_best=nothing_to_say)
+@webhook(fallback=acknowledge)
 async def answering_machine(request: Request, form: Form) -> Response:
-    """Who answered our call, in Twilio's words. It is found out while the agent talks already, or
-    before Twilio has asked what is to be said."""
+    """Twilio's answering machine detection: `AnsweredBy`. It may come while the agent is speaking,
+    or before the request for the call's TwiML."""
     outbound: Outbound = request.app.state.outbound
     store: Store = request.app.state.store
     token = request.path_params["token"]
@@ -67,14 +69,15 @@ async def answering_machine(request: Request, form: Form) -> Response:
     if call_sid and answered_by:
         store.save_call(call_sid, answered_by=answered_by)
         placed = outbound.detected(token, call_sid, answered_by)
-        _tell_who_answered(
+        _report_voicemail(
             request, call_sid, placed or PlacedCall(token, "", answered_by=answered_by)
         )
     return Response(status_code=204)
 
 
-def _tell_who_answered(request: Request, call_sid: str, placed: PlacedCall) -> None:
-    """Twilio tells of a machine when its greeting is over, so that it records now."""
+def _report_voicemail(request: Request, call_sid: str, placed: PlacedCall) -> None:
+    """Tell the agent if a machine answered. Twilio reports it after the machine's greeting: it is
+    recording now."""
     switchboard: Switchboard = request.app.state.switchboard
     services: Services = request.app.state.services
     if placed.answered_by.startswith("machine"):

@@ -1,27 +1,30 @@
-"""Why a media socket was not let in: told in one line, and to the call that it was for."""
+"""Report a refused media socket: in the log, and to the call that its ticket belongs to."""
 
 import logging
 
 from starlette.types import Scope
 
 from app.bridge.switchboard import Switchboard
-from app.web.twilio.request import Gate, told
+from app.web.twilio.request import Gate, fault_fields
 from app.wires.twilio.signature import Fault
 
 logger = logging.getLogger(__name__)
 
 NO_UPGRADE = Fault(
-    "the request is no WebSocket handshake",
-    "a proxy in front must pass the headers Upgrade and Connection on",
+    "the request is not a WebSocket handshake",
+    "a proxy in front must forward the headers Upgrade and Connection",
 )
-_GOOD_ONCE = "every stream URL is good once, in the process that made it, and for 30 s"
+_VALID_ONCE = "every stream URL is valid once, in the process that made it, for 30 s"
 
 
-def refused(
+def report_refused_stream(
     scope: Scope, ticket: str, cause: str = "", message: str = "media socket refused"
 ) -> None:
-    """Log why a handshake was refused, and tell the call whose ticket it bore. `cause`: empty for
-    what is wrong with the handshake itself."""
+    """Log why a media socket was refused, and tell the call of its ticket.
+
+    `cause`: the reason; empty to find out what is wrong with the handshake. `message`: the log
+    message.
+    """
     gate: Gate = scope["app"].state.gate
     switchboard: Switchboard = scope["app"].state.switchboard
     if cause:
@@ -31,6 +34,6 @@ def refused(
     elif not gate.admits_stream(scope):
         fault = gate.fault(scope)
     else:
-        fault = Fault(switchboard.ticket_fault(ticket), _GOOD_ONCE)
-    logger.warning(message, extra={"peer": gate.peer(scope), **told(fault)})
+        fault = Fault(switchboard.ticket_fault(ticket), _VALID_ONCE)
+    logger.warning(message, extra={"peer": gate.peer(scope), **fault_fields(fault)})
     switchboard.handshake_refused(ticket, "; ".join(filter(None, (fault.reason, fault.fix))))

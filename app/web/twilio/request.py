@@ -1,4 +1,4 @@
-"""What every webhook of Twilio's goes through: is it Twilio's, what does it say, and an answer."""
+"""A webhook request of Twilio's: check its signature, read its form, answer with TwiML."""
 
 import asyncio
 import logging
@@ -13,19 +13,23 @@ from starlette.types import Scope
 
 from app.errors import ProtocolError
 from app.web import authenticated
-from app.web.api_token import bearer_of, hold_up, token_matches, where
+from app.web.api_token import bearer_of, count_wrong_token, request_fields, token_matches
 from app.wires.twilio.signature import Fault, SignatureChecker, parse_form
 from app.wires.twilio.twiml import render
 
 logger = logging.getLogger(__name__)
 
 LARGEST_FORM_BYTES = 64 << 10
-FORM_S = 20.0  # where the server has no limit of its own
+FORM_S = 20.0  # for servers without a limit of their own
 
 
 class Gate:
-    """Lets Twilio in, and nobody else. `api_token` opens it when Twilio has no account here;
-    `signed`: it has one. `stream_signature`: require or if-present. `rest_url`: where Twilio is."""
+    """Admits webhooks and media sockets of this service's Twilio account, and no others.
+
+    `signed`: there is an account, so that requests must be signed; otherwise `api_token` must come
+    as bearer token. `stream_signature`: TWILIO_STREAM_SIGNATURE, "require" or "if-present".
+    `rest_url`: TWILIO_API_BASE_URL.
+    """
 
     def __init__(
         self,
@@ -40,45 +44,48 @@ class Gate:
         self._api_token = api_token
         self._signed = signed
         self._stream_signature = stream_signature
-        self._rest_is_here = _is_here(rest_url)
+        self._rest_is_local = _is_loopback(rest_url)
 
     def base_url(self, scope: Scope) -> str | None:
-        """Where Twilio reaches this service, or None when the request does not tell."""
+        """The address at which Twilio reaches this service; None if the request has no Host."""
         return self._signatures.base_url(scope)
 
     def url_for_twilio(self, scope: Scope) -> str | None:
-        """The same, for Twilio to ask first: None for an address that means this machine to it."""
+        """The same, for a URL given to Twilio's REST API: None for a loopback address, which Twilio
+        cannot reach (unless its REST API is a simulator on this machine)."""
         base_url = self.base_url(scope)
-        if base_url is None or (_is_here(base_url) and not self._rest_is_here):
+        if base_url is None or (_is_loopback(base_url) and not self._rest_is_local):
             return None
         return base_url
 
     def admits(self, scope: Scope, body: bytes) -> bool:
-        """Whether a webhook comes from whom it should."""
+        """Whether a webhook is signed by Twilio, or carries the token if there is no account."""
         if self._signed:
             admitted = self._signatures.is_valid(scope, body)
         else:
             scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
             admitted = scheme.lower() == "bearer" and token_matches(token, self._api_token)
         if admitted:
-            authenticated.passed(scope)
+            authenticated.mark_authenticated(scope)
         return admitted
 
     def admits_stream(self, scope: Scope) -> bool:
-        """Whether a media socket's handshake may go on; its ticket decides the rest. That Twilio
-        signs every handshake is not documented, so a missing signature can be allowed; a wrong
-        one never is."""
+        """Whether the signature of a media socket's handshake is acceptable. Check its ticket next.
+
+        Twilio does not document that it signs every handshake: "if-present" accepts a missing
+        signature. A wrong one is never accepted.
+        """
         if not self._signed:
             return True
         if self._stream_signature == "if-present" and not self._signatures.is_signed(scope):
             return True
         admitted = self._signatures.is_valid(scope)
         if admitted:
-            authenticated.passed(scope)
+            authenticated.mark_authenticated(scope)
         return admitted
 
     def fault(self, scope: Scope) -> Fault:
-        """Why a request or a handshake was not admitted, for the log."""
+        """Why a webhook or handshake was not admitted, for the log."""
         if not self._signed:
             fix = "set TWILIO_AUTH_TOKEN, or send Authorization: Bearer with API_TOKEN"
             return Fault(
@@ -90,17 +97,17 @@ class Gate:
         return fault
 
     def peer(self, scope: Scope) -> str:
-        """The address that a request came from, as far as proxies are trusted."""
+        """The address of the client; forwarded headers count from trusted proxies only."""
         return self._signatures.peer(scope)
 
-    def hold_up(self, request: Request) -> None:
-        """Where tokens open webhooks, wrong ones are braked. Raises HTTPException 429."""
+    def count_wrong_token(self, request: Request) -> None:
+        """Count a wrong bearer token, if webhooks need one. Raises HTTPException 429."""
         if not self._signed and bearer_of(request):
-            hold_up(request)
+            count_wrong_token(request)
 
 
-def _is_here(url: str) -> bool:
-    """Whether a URL means whatever machine it is used on."""
+def _is_loopback(url: str) -> bool:
+    """Whether a URL points to the machine on which it is used."""
     host = urlsplit(url).hostname or ""
     try:
         return ip_address(host).is_loopback
@@ -109,9 +116,11 @@ def _is_here(url: str) -> bool:
 
 
 async def form_of(request: Request) -> Mapping[str, str]:
-    """The webhook's parameters, once it is sure that they are Twilio's.
+    """The webhook's parameters, after its signature was checked. Later calls return the same.
 
-    Raises HTTPException: 403 when they are not, 413 when they are too many.
+    Raises:
+        HTTPException: 403 for a wrong signature, 400 for a malformed form, 413 for one that is too
+            large, 408 for one that does not come in time.
     """
     if not hasattr(request.state, "form"):
         request.state.form = await _read_form(request)
@@ -127,13 +136,13 @@ async def _read_form(request: Request) -> Mapping[str, str]:
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > LARGEST_FORM_BYTES:
-                    raise HTTPException(413, "a webhook of Twilio's is smaller than this")
+                    raise HTTPException(413, f"send at most {LARGEST_FORM_BYTES} bytes")
     except TimeoutError:
         raise HTTPException(408, "the request's body did not come") from None
     if not gate.admits(request.scope, body):
-        extra = {**where(request), **told(gate.fault(request.scope))}
+        extra = {**request_fields(request), **fault_fields(gate.fault(request.scope))}
         logger.warning("webhook without a valid signature refused", extra=extra)
-        gate.hold_up(request)
+        gate.count_wrong_token(request)
         raise HTTPException(403, "the request is not signed by this service's Twilio account")
     try:
         return dict(parse_form(body)) if body else dict(request.query_params)
@@ -141,14 +150,14 @@ async def _read_form(request: Request) -> Mapping[str, str]:
         raise HTTPException(400, str(error)) from None
 
 
-def told(fault: Fault) -> dict[str, str]:
-    """A fault as a log line tells it."""
+def fault_fields(fault: Fault) -> dict[str, str]:
+    """A fault as log fields, without the empty ones."""
     found = {"reason": fault.reason, "url_checked": fault.url_checked, "fix": fault.fix}
     return {name: value for name, value in found.items() if value}
 
 
 def base_of(request: Request) -> str:
-    """Where Twilio reaches this service. Raises HTTPException 400 when nobody knows."""
+    """The address at which Twilio reaches this service. Raises HTTPException 400 without a Host."""
     gate: Gate = request.app.state.gate
     base_url = gate.base_url(request.scope)
     if base_url is None:
@@ -157,10 +166,10 @@ def base_of(request: Request) -> str:
 
 
 def twiml(document: str) -> Response:
-    """A TwiML document as an answer."""
+    """A TwiML document as a response."""
     return Response(document, media_type="text/xml")
 
 
 def rendered(template: str, **values: str) -> Response:
-    """One of twiml/ as an answer; see `render`."""
+    """A template of twiml/ as a response; see `render`."""
     return twiml(render(template, **values))

@@ -1,4 +1,4 @@
-"""What Twilio asks while a caller is handed to a human: of the human, and of the caller."""
+"""The webhooks of a transfer: for the call to the human, and for the caller who waits."""
 
 from dataclasses import replace
 
@@ -7,10 +7,10 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from app.bridge.services import Services
 from app.bridge.transfers import pending
 from app.bridge.transfers.transfers import Transfers
-from app.web.twilio.answer_in_time import Form, answered, nothing_to_say, once_more
 from app.web.twilio.call_webhooks import call_info
 from app.web.twilio.request import base_of, rendered, twiml
 from app.web.twilio.signed_route import SignedRoute
+from app.web.twilio.webhook_deadline import Form, acknowledge, ask_again, webhook
 from app.wires.twilio.dial_ended import DialEnded
 
 router = APIRouter(
@@ -19,7 +19,8 @@ router = APIRouter(
 
 
 def _attempt(request: Request) -> tuple[str, int]:
-    """Which attempt is asked about: the call's SID, and its number. Raises HTTPException 404."""
+    """The attempt that a URL names: the caller's SID, and the attempt's number. Raises
+    HTTPException 404."""
     call_sid, number = request.path_params["call_sid"], request.path_params["number"]
     if not (number.isascii() and number.isdigit() and len(number) < 10):
         raise HTTPException(404, "there is no such transfer")
@@ -27,23 +28,25 @@ def _attempt(request: Request) -> tuple[str, int]:
 
 
 async def whisper_no_summary(request: Request, form: Form) -> Response:
-    """A human picked up, and what the caller wants cannot be read."""
+    """The fallback for `whisper`: the same prompt, without the summary."""
     services: Services = request.app.state.services
     language = services.agent.agent.language
     return twiml(pending.whisper(*_attempt(request), base_of(request), "", language))
 
 
 @router.post("/whisper")
-@answered(next_best=whisper_no_summary)
+@webhook(fallback=whisper_no_summary)
 async def whisper(request: Request, form: Form) -> Response:
-    """A human picked up."""
+    """The human answered: TwiML with the summary, and the prompt to press 1."""
     transfers: Transfers = request.app.state.transfers
     return twiml(await transfers.whisper(*_attempt(request), base_of(request)))
 
 
-async def take_their_word(request: Request, form: Form) -> Response:
-    """The human pressed a key about a transfer that cannot be looked up: 1 takes the call. Who is
-    rung beside the caller's dial is on a call of their own."""
+async def accept_without_record(request: Request, form: Form) -> Response:
+    """The fallback for `pressed`, if the transfer's record cannot be read: 1 accepts the call.
+
+    A warm transfer's callee is on an outbound call of their own.
+    """
     if form.get("Digits") != "1":
         return rendered("goodbye")
     call_sid, _ = _attempt(request)
@@ -51,7 +54,7 @@ async def take_their_word(request: Request, form: Form) -> Response:
 
 
 @router.post("/pressed")
-@answered(next_best=take_their_word)
+@webhook(fallback=accept_without_record)
 async def pressed(request: Request, form: Form) -> Response:
     """The human pressed a key."""
     transfers: Transfers = request.app.state.transfers
@@ -59,13 +62,13 @@ async def pressed(request: Request, form: Form) -> Response:
 
 
 async def caller_back(request: Request, form: Form) -> Response:
-    """What became of a transfer cannot be found out: the caller goes back to an agent, unless they
-    talked with a human."""
+    """The fallback for the caller's requests, if the transfer's outcome cannot be read: resume with
+    an agent, unless the caller was bridged to a human or hung up."""
     transfers: Transfers = request.app.state.transfers
     call_sid, _ = _attempt(request)
     call, end = replace(call_info(form), call_sid=call_sid), DialEnded.of(form)
     if transfers.knows(call_sid) and not (end.bridged or end.caller_gone):
-        return await once_more(request, form)
+        return await ask_again(request, form)
     return twiml(await transfers.caller_back(call, base_of(request), end))
 
 
@@ -77,30 +80,30 @@ async def _asked(question: str, request: Request, form: Form) -> Response:
 
 
 @router.post("/ended")
-@answered(next_best=caller_back)
+@webhook(fallback=caller_back)
 async def ended(request: Request, form: Form) -> Response:
-    """The caller's dial is over: what now?"""
+    """`<Dial action>`: the caller's dial ended."""
     return await _asked("ended", request, form)
 
 
 @router.post("/left")
-@answered(next_best=caller_back)
+@webhook(fallback=caller_back)
 async def left(request: Request, form: Form) -> Response:
-    """The caller's time in the waiting room is over: what now?"""
+    """`<Dial action>`: the caller's dial of the waiting room, a conference, ended."""
     return await _asked("left", request, form)
 
 
 @router.post("/fetched")
-@answered(next_best=caller_back)
+@webhook(fallback=caller_back)
 async def fetched(request: Request, form: Form) -> Response:
-    """The caller was got out of the waiting room: what now?"""
+    """The caller's call was redirected out of the waiting room."""
     return await _asked("fetched", request, form)
 
 
 @router.post("/status")
-@answered(next_best=nothing_to_say)
+@webhook(fallback=acknowledge)
 async def status(request: Request, form: Form) -> Response:
-    """How the call to a human stands who is briefed on it."""
+    """The status of a warm transfer's call to the human changed."""
     transfers: Transfers = request.app.state.transfers
     await transfers.callee_status(*_attempt(request), form.get("CallStatus", ""))
     return Response(status_code=204)

@@ -1,4 +1,4 @@
-"""Digits that a tool asked for: they go to that tool, and secret ones to nobody else."""
+"""Digits that a tool asked for go to that tool; secret ones to that tool alone."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from app.call import commands as do
 from app.call import events as ev
 from app.call import prompts
 from app.call.agent import Limits
-from app.call.caller.digit_entries import TELL_MS
+from app.call.caller.digit_entries import PROMPT_MS
 from app.call.caller.keypad import ASKED_PAUSE_MS, MASK, STRAY_MS, TAIL_MS
 from tests.call.scene import Scene, agent
 
@@ -29,7 +29,7 @@ def ask(
     call_id: str = "call_1",
     response_id: str = "resp_1",
 ) -> list[do.Command]:
-    """A tool runs and wants digits."""
+    """A tool runs and asks for digits."""
     scene.tool_response(call_id, response_id=response_id)
     return scene.feed(ev.EntryAsked(call_id, length, secret, prompt, TIMEOUT_MS))
 
@@ -84,7 +84,7 @@ def test_a_prompt_is_not_said_after_the_digits_are_there(scene: Scene) -> None:
     assert given(scene) == [("call_1", "1234")] and scene.asked() == []
 
 
-def test_a_prompt_of_a_tool_that_gave_up_is_not_said(scene: Scene) -> None:
+def test_a_prompt_of_a_tool_that_failed_is_not_said(scene: Scene) -> None:
     scene.begin()
     scene.call_tool()
     scene.feed(ev.EntryAsked("call_1", 4, False, PROMPT, TIMEOUT_MS))
@@ -93,7 +93,7 @@ def test_a_prompt_of_a_tool_that_gave_up_is_not_said(scene: Scene) -> None:
     assert scene.asked() == [""]
 
 
-def test_the_callers_time_begins_when_the_prompt_was_heard(scene: Scene) -> None:
+def test_the_deadline_of_an_entry_starts_when_the_prompt_was_heard(scene: Scene) -> None:
     ask(scene, prompt=PROMPT)
     scene.run(1500)  # the model takes its time
     scene.answer(6000, "item_2", "resp_2")
@@ -122,7 +122,7 @@ def test_a_prompt_that_never_ends_does_not_keep_the_tool_for_ever(scene: Scene) 
     for _ in range(60):
         scene.audio(1500, "item_2", "resp_2")
         scene.run(1000)
-    assert scene.when(do.GiveDigits) == [asked_ms + TELL_MS + TIMEOUT_MS]
+    assert scene.when(do.GiveDigits) == [asked_ms + PROMPT_MS + TIMEOUT_MS]
 
 
 def test_a_caller_who_types_nothing_lets_the_tool_answer(scene: Scene) -> None:
@@ -133,7 +133,7 @@ def test_a_caller_who_types_nothing_lets_the_tool_answer(scene: Scene) -> None:
     assert scene.outputs() == ["the caller typed nothing"] and scene.asked() == [""]
 
 
-def test_a_tools_time_stands_still_while_the_caller_types() -> None:
+def test_the_deadline_of_a_tool_pauses_while_the_caller_types() -> None:
     limits = Limits(idle_ms=5000, longest_call_ms=0, tool_ms=10_000)
     scene = Scene(agent(limits=limits), up_ms=0, down_ms=0).connect()
     ask(scene, 16)
@@ -161,7 +161,7 @@ def test_a_caller_who_is_to_type_is_neither_nudged_nor_put_on_hold() -> None:
     assert scene.asked() == [prompts.HOLD]
 
 
-def test_a_caller_whom_nobody_tells_what_to_type_hears_that_somebody_is_there(
+def test_a_caller_without_a_prompt_hears_hold_tones(
     scene: Scene,
 ) -> None:
     begun_ms = scene.now_ms
@@ -200,7 +200,7 @@ def test_a_tool_may_ask_twice(scene: Scene) -> None:
     assert given(scene) == [("call_1", "12"), ("call_1", "34")]
 
 
-def test_a_session_that_is_renewed_does_not_cost_the_entry(scene: Scene) -> None:
+def test_a_replaced_session_does_not_lose_the_entry(scene: Scene) -> None:
     ask(scene, 4)
     scene.press("12")
     scene.feed(ev.ModelLost("gone"))
@@ -244,7 +244,7 @@ def test_no_key_of_a_secret_is_in_any_command(scene: Scene) -> None:
     assert "user" not in {role for role, _ in scene.heard()}
 
 
-def test_the_rest_of_a_secret_that_was_cut_short_goes_nowhere(scene: Scene) -> None:
+def test_the_rest_of_an_incomplete_secret_is_dropped(scene: Scene) -> None:
     ask(scene, 16, secret=True)
     scene.press(MASK * 3)
     scene.run(ASKED_PAUSE_MS)
@@ -262,7 +262,7 @@ def test_the_rest_of_a_secret_that_was_cut_short_goes_nowhere(scene: Scene) -> N
     assert len(scene.all(do.MuteCaller)) == len(scene.all(do.UnmuteCaller)) == 1
 
 
-def test_a_caller_is_heard_again_though_nothing_else_happens(scene: Scene) -> None:
+def test_a_caller_is_unmuted_by_the_timer_alone(scene: Scene) -> None:
     ask(scene, 4, secret=True)
     scene.press(MASK)
     pressed_ms = scene.now_ms
@@ -270,7 +270,7 @@ def test_a_caller_is_heard_again_though_nothing_else_happens(scene: Scene) -> No
     assert scene.when(do.UnmuteCaller) == [pressed_ms + ASKED_PAUSE_MS + STRAY_MS]
 
 
-def test_a_secret_whose_tool_gave_up_is_not_told_to_the_agent(scene: Scene) -> None:
+def test_a_secret_whose_tool_failed_does_not_reach_the_agent(scene: Scene) -> None:
     ask(scene, 4, secret=True)
     scene.press(MASK * 2, 200)
     scene.feed(ev.ToolFailed("call_1", "the bank is down"))

@@ -1,4 +1,4 @@
-"""The caller's keys that nobody asked for: words for the agent, which answers them once."""
+"""Keys that no tool asked for: text for the agent, which answers it once."""
 
 import pytest
 
@@ -23,7 +23,7 @@ def taken(scene: Scene) -> ev.MessageTaken:
     return ev.MessageTaken(scene.all(do.AddMessage)[-1].item_id)
 
 
-# --- words for the agent ------------------------------------------------------------------------
+# --- text for the agent -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_two_entries_have_ids_of_their_own(scene: Scene) -> None:
     )
 
 
-def test_a_key_interrupts_the_agent(scene: Scene) -> None:
+def test_a_key_is_a_barge_in(scene: Scene) -> None:
     scene.begin()
     scene.audio(3000)
     scene.run(1000)
@@ -67,7 +67,7 @@ def test_a_key_interrupts_the_agent(scene: Scene) -> None:
         do.ClearAudio,
         do.TruncateItem,
     ]
-    assert scene.audio(500) == []  # it may go on for a while
+    assert scene.audio(500) == []  # it may go on until its cancellation arrives
     scene.finish(status="cancelled")
     scene.run(PAUSE_MS)
     assert scene.messages() == [keys("1")] and scene.asked() == [""]
@@ -80,7 +80,7 @@ def test_a_key_interrupts_an_answer_that_is_complete_but_still_plays(scene: Scen
     assert [type(command) for command in cut] == [do.ClearAudio, do.TruncateItem]
 
 
-def test_more_keys_interrupt_no_more(scene: Scene) -> None:
+def test_the_next_keys_are_no_further_barge_in(scene: Scene) -> None:
     scene.begin()
     scene.audio(3000)
     scene.run(1000)
@@ -136,15 +136,15 @@ def test_a_key_takes_the_agents_goodbye_back(scene: Scene) -> None:
     assert not scene.all(do.HangUp) and scene.asked() == [""]
 
 
-def test_keys_after_the_hang_up_are_for_nobody(scene: Scene) -> None:
+def test_keys_after_the_hang_up_are_dropped(scene: Scene) -> None:
     scene.feed(ev.HangUpRequested("operator"))
     assert scene.press("0123") == []
     scene.run(5000)
     assert scene.messages() == []
 
 
-def test_a_key_behind_the_pause_is_a_new_entry_though_the_timer_was_late(scene: Scene) -> None:
-    """An event loop under load tells of the key before it tells that time is up."""
+def test_a_key_after_the_pause_is_a_new_entry_though_the_timer_was_late(scene: Scene) -> None:
+    """Under load the event loop may deliver the key before the timer that was due earlier."""
     scene.press("0")
     scene.now_ms += PAUSE_MS + 5
     scene.press("7#")
@@ -208,7 +208,7 @@ def test_a_reply_that_turn_detection_was_faster_than_without_the_text_is_given(
     assert len(scene.asked()) == 2
 
 
-def test_a_model_that_is_down_learns_the_keys_when_it_is_back(scene: Scene) -> None:
+def test_a_lost_model_gets_the_keys_when_it_reconnects(scene: Scene) -> None:
     scene.feed(ev.ModelLost("gone"))
     scene.press("42#")
     assert scene.messages() == [] and scene.asked() == []

@@ -1,4 +1,4 @@
-"""What happens when nothing happens: the caller is asked, comforted, warned, and let go."""
+"""Idle prompts while the caller is silent, hold tones while they wait, and the longest call."""
 
 import pytest
 
@@ -31,10 +31,10 @@ def tones(scene: Scene) -> list[float]:
     ]
 
 
-# --- nobody says anything -----------------------------------------------------------------------
+# --- the caller is silent -----------------------------------------------------------------------
 
 
-def test_a_silent_caller_is_asked_twice_then_told_goodbye_then_let_go() -> None:
+def test_a_silent_caller_is_asked_twice_then_hears_a_goodbye_and_the_hang_up() -> None:
     scene = idle_scene()
     for expected in (prompts.NUDGE, prompts.NUDGE, prompts.GOODBYE_IDLE):
         scene.run(15_000)
@@ -92,13 +92,13 @@ def test_a_caller_who_answers_the_goodbye_keeps_the_call() -> None:
     assert not scene.all(do.HangUp) and asked(scene) == [prompts.GOODBYE_IDLE]
 
 
-def test_a_limit_of_nothing_asks_nobody() -> None:
+def test_an_idle_limit_of_zero_never_asks() -> None:
     scene = idle_scene(idle_ms=0)
     scene.run(600_000)
     assert asked(scene) == [] and tones(scene) == []
 
 
-def test_nobody_is_asked_while_a_tool_runs() -> None:
+def test_the_caller_is_not_asked_while_a_tool_runs() -> None:
     scene = idle_scene(tool_ms=60_000, hold_ms=60_000)
     scene.tool_response("call_1")
     scene.run(50_000)
@@ -108,7 +108,7 @@ def test_nobody_is_asked_while_a_tool_runs() -> None:
 # --- the caller waits ---------------------------------------------------------------------------
 
 
-def test_a_caller_who_waits_for_a_tool_is_told_that_it_goes_on() -> None:
+def test_a_caller_who_waits_for_a_tool_hears_that_it_still_runs() -> None:
     scene = idle_scene(tool_ms=60_000)
     scene.tool_response("call_1")
     scene.run(5799)
@@ -122,7 +122,7 @@ def test_a_caller_who_waits_for_a_tool_is_told_that_it_goes_on() -> None:
     assert asked(scene) == [prompts.HOLD] * 2
 
 
-def test_a_model_that_is_asked_and_says_nothing_is_helped_by_a_tone() -> None:
+def test_a_hold_tone_sounds_when_the_model_says_nothing() -> None:
     scene = idle_scene(tool_ms=60_000)
     scene.tool_response("call_1")
     begun_ms = scene.now_ms
@@ -143,7 +143,7 @@ def test_a_waiting_caller_hears_something_every_eight_seconds(tool_speaks_ms: in
         if tool_speaks_ms and second % 13 == 5:
             scene.answer(tool_speaks_ms, f"item_{second}", f"resp_{second}")
         if scene.all(do.CloseStream):
-            break  # a model that never answers is done without
+            break  # a model that never answers is given up
     assert (tool_speaks_ms == 0) == bool(scene.all(do.CloseStream))
     assert max(scene.line.silences_ms(begun_ms, scene.now_ms)) <= 8000
 
@@ -157,7 +157,7 @@ def test_a_caller_without_a_model_hears_tones() -> None:
 
 
 @pytest.mark.parametrize("every_ms", [1500, 3500, 30_000])
-def test_keys_that_nobody_reads_do_not_silence_the_tones(every_ms: int) -> None:
+def test_keys_without_a_model_do_not_silence_the_hold_tones(every_ms: int) -> None:
     scene = Scene()
     scene.feed(ev.LegOpened(), ev.StreamStarted("MZ1"))
     begun_ms = scene.now_ms
@@ -171,7 +171,7 @@ def test_keys_that_nobody_reads_do_not_silence_the_tones(every_ms: int) -> None:
 def test_a_caller_whose_answer_takes_long_to_begin_hears_tones() -> None:
     scene = idle_scene()
     scene.speak()
-    scene.run(20_000)  # a long story needs no tone
+    scene.run(20_000)  # an answer that plays needs no tone
     assert tones(scene) == []
     scene.fall_silent()
     scene.feed(ev.ResponseCreated("resp_1"))
@@ -180,7 +180,7 @@ def test_a_caller_whose_answer_takes_long_to_begin_hears_tones() -> None:
     assert max(scene.line.silences_ms(begun_ms, scene.now_ms)) <= 8000
 
 
-def test_no_tone_is_piled_up_behind_a_blocked_stream() -> None:
+def test_no_tones_pile_up_while_the_stream_is_blocked() -> None:
     scene = idle_scene(tool_ms=60_000)
     scene.feed(ev.StreamBlocked())
     scene.tool_response("call_1")
@@ -206,7 +206,7 @@ def long_scene() -> Scene:
     return Scene(agent(limits=limits), up_ms=0, down_ms=0).connect()
 
 
-def test_the_longest_call_is_warned_told_goodbye_and_ended() -> None:
+def test_the_longest_call_ends_with_a_warning_a_goodbye_and_a_hang_up() -> None:
     scene = long_scene()
     scene.run_until(539_999)
     assert asked(scene) == []
@@ -220,7 +220,7 @@ def test_the_longest_call_is_warned_told_goodbye_and_ended() -> None:
     assert scene.all(do.HangUp) == [do.HangUp("limit")]
 
 
-def test_a_warning_that_the_caller_talked_over_is_said_again() -> None:
+def test_a_warning_interrupted_by_a_barge_in_is_said_again() -> None:
     scene = long_scene()
     scene.run_until(540_000)
     scene.begin()
@@ -232,7 +232,7 @@ def test_a_warning_that_the_caller_talked_over_is_said_again() -> None:
     assert asked(scene) == [prompts.warning(60_000)] * 2
 
 
-def test_the_last_goodbye_is_not_taken_back_by_the_caller() -> None:
+def test_a_barge_in_does_not_take_back_the_goodbye_of_the_longest_call() -> None:
     scene = long_scene()
     scene.run_until(540_000)
     scene.respond(500)
@@ -275,7 +275,7 @@ def test_noise_that_holds_turn_detection_open_does_not_silence_the_agent_for_eve
     assert asked(scene) == [""]
 
 
-def test_an_end_that_is_under_way_is_final_once_the_longest_call_is_over() -> None:
+def test_a_goodbye_under_way_is_final_once_the_longest_call_is_over() -> None:
     scene = long_scene()
     scene.run_until(540_000)
     scene.respond(500)

@@ -1,4 +1,4 @@
-"""Keys alone: which belong together, which are for whom, and which are nobody's."""
+"""The keypad: which keys belong to one entry, whose entry it is, and which keys are dropped."""
 
 from collections.abc import Iterable
 
@@ -20,7 +20,7 @@ TIMEOUT_MS = 30_000.0
 
 
 class Typist:
-    """A caller at a keypad, and somebody who looks at it whenever it wants to be looked at."""
+    """A caller at a keypad that is settled whenever it is due."""
 
     def __init__(self) -> None:
         self.keypad = Keypad()
@@ -36,7 +36,7 @@ class Typist:
         self.now_ms = until_ms
 
     def press(self, digits: Iterable[str], gap_ms: float = 300.0) -> None:
-        """These keys, and a gap behind each."""
+        """These keys, and a gap after each."""
         for digit in digits:
             self.keypad.pressed(digit, self.now_ms)
             self._settle()
@@ -59,7 +59,7 @@ def caller() -> Typist:
     return Typist()
 
 
-# --- keys that nobody asked for -----------------------------------------------------------------
+# --- keys that no tool asked for ----------------------------------------------------------------
 
 
 def test_keys_belong_together_until_a_pause_of_two_seconds(caller: Typist) -> None:
@@ -91,7 +91,7 @@ def test_two_entries_are_two(caller: Typist) -> None:
     assert [entry.digits for entry in caller.typed] == ["1", "2"]
 
 
-def test_an_idle_keypad_wants_nothing(caller: Typist) -> None:
+def test_an_idle_keypad_has_no_deadline(caller: Typist) -> None:
     assert caller.keypad.next_ms(0) == NEVER
     caller.press("7#", 0)
     caller.run(1)
@@ -115,7 +115,7 @@ def test_a_lone_zero_calls_for_a_human(caller: Typist) -> None:
 
 
 @pytest.mark.parametrize("keys", ["00", "01", "10", "0#", "*0", "0*", "0A"])
-def test_a_zero_among_other_keys_calls_nobody(caller: Typist, keys: str) -> None:
+def test_a_zero_among_other_keys_does_not_call_a_human(caller: Typist, keys: str) -> None:
     caller.press(keys, 1000)
     caller.run(10_000)
     assert human(caller) == [False]
@@ -132,7 +132,7 @@ def test_a_zero_is_lone_two_seconds_after_the_last_key(
     assert human(caller) == [False, called]
 
 
-def test_a_zero_behind_an_entry_that_was_long_enough_is_not_lone(caller: Typist) -> None:
+def test_a_zero_after_a_complete_entry_is_not_lone(caller: Typist) -> None:
     caller.ask(2)
     caller.press("12", 500)
     caller.press("0", 0)
@@ -203,9 +203,9 @@ def test_a_caller_who_types_nothing_gives_an_empty_entry(caller: Typist) -> None
     assert len(caller.typed) == 1
 
 
-def test_a_caller_who_is_told_for_long_has_their_time_afterwards(caller: Typist) -> None:
+def test_the_deadline_of_an_entry_starts_after_a_long_prompt(caller: Typist) -> None:
     caller.ask(4)
-    caller.keypad.told(20_000)
+    caller.keypad.prompt_ends(20_000)
     caller.run(TIMEOUT_MS + 19_999)
     assert caller.typed == []
     caller.run(1)
@@ -220,10 +220,8 @@ def test_what_was_pressed_before_is_no_part_of_what_a_tool_asks_for(caller: Typi
 
 
 @pytest.mark.parametrize("secret", [False, True])
-def test_a_hash_behind_an_entry_that_was_long_enough_belongs_to_it(
-    caller: Typist, secret: bool
-) -> None:
-    """Who types a PIN ends it with # out of habit."""
+def test_a_hash_after_a_complete_entry_belongs_to_it(caller: Typist, secret: bool) -> None:
+    """Callers end a PIN with # out of habit."""
     caller.ask(4, secret=secret)
     caller.press("1234", 300)
     assert caller.keypad.ignores("#", caller.now_ms)
@@ -231,7 +229,7 @@ def test_a_hash_behind_an_entry_that_was_long_enough_belongs_to_it(
     assert caller.typed == [DigitEntry("1234", "call_1")]
 
 
-def test_a_hash_behind_one_entry_does_not_end_the_next(caller: Typist) -> None:
+def test_a_hash_after_one_entry_does_not_end_the_next(caller: Typist) -> None:
     caller.ask(2)
     caller.press("12", 300)
     caller.ask(2, call_id="call_2")
@@ -246,7 +244,7 @@ def test_a_second_hash_is_a_key(caller: Typist) -> None:
     assert [entry.digits for entry in caller.typed] == ["12", "#"]
 
 
-def test_a_tool_that_gave_up_leaves_the_keys_to_the_agent(caller: Typist) -> None:
+def test_keys_after_a_tool_failed_are_for_the_agent(caller: Typist) -> None:
     caller.ask(4)
     caller.press("1", 100)
     caller.keypad.drop("call_9", caller.now_ms)
@@ -270,7 +268,7 @@ def test_a_timeout_comes_though_a_secret_was_typed_shortly_before(caller: Typist
 # --- secrets ------------------------------------------------------------------------------------
 
 
-def test_a_secret_is_masked_and_muted_from_the_question_on(caller: Typist) -> None:
+def test_a_secret_is_masked_and_muted_from_the_prompt_on(caller: Typist) -> None:
     assert not caller.keypad.secret(0) and not caller.keypad.muted(0)
     caller.ask(4, secret=True)
     assert caller.keypad.secret(0) and caller.keypad.muted(0)
@@ -281,7 +279,7 @@ def test_an_entry_that_is_no_secret_is_neither_masked_nor_muted(caller: Typist) 
     assert not caller.keypad.secret(0) and not caller.keypad.muted(0)
 
 
-def test_the_caller_is_heard_again_when_the_last_key_has_sounded(caller: Typist) -> None:
+def test_the_caller_is_unmuted_after_the_tone_of_the_last_key(caller: Typist) -> None:
     caller.ask(4, secret=True)
     caller.press(MASK * 4, 0)
     assert caller.typed == [DigitEntry(MASK * 4, "call_1")]
@@ -292,7 +290,7 @@ def test_the_caller_is_heard_again_when_the_last_key_has_sounded(caller: Typist)
     assert not caller.keypad.muted(caller.now_ms)
 
 
-def test_a_key_too_many_of_a_secret_is_masked_and_for_nobody(caller: Typist) -> None:
+def test_a_key_too_many_of_a_secret_is_masked_and_dropped(caller: Typist) -> None:
     caller.ask(4, secret=True)
     caller.press(MASK * 4, 300)
     assert caller.keypad.secret(caller.now_ms) and caller.keypad.ignores("5", caller.now_ms)
@@ -302,7 +300,7 @@ def test_a_key_too_many_of_a_secret_is_masked_and_for_nobody(caller: Typist) -> 
     assert len(caller.typed) == 1
 
 
-def test_a_key_two_seconds_after_a_secret_is_the_agents_again(caller: Typist) -> None:
+def test_a_key_two_seconds_after_a_secret_is_for_the_agent_again(caller: Typist) -> None:
     caller.ask(4, secret=True)
     caller.press(MASK * 4, 0)
     caller.run(PAUSE_MS)
@@ -320,10 +318,10 @@ def test_a_secret_ended_by_a_hash_is_over(caller: Typist) -> None:
 
 
 @pytest.mark.parametrize("length", [0, 4])
-def test_the_rest_of_a_secret_that_was_cut_short_goes_nowhere(caller: Typist, length: int) -> None:
+def test_the_rest_of_an_incomplete_secret_is_dropped(caller: Typist, length: int) -> None:
     caller.ask(length, secret=True)
     caller.press(MASK * 2, 0)
-    caller.run(6000)  # the card fell down
+    caller.run(6000)  # the caller drops the card
     assert caller.typed == [DigitEntry(MASK * 2, "call_1")]
     for _ in range(3):
         assert caller.keypad.secret(caller.now_ms) and caller.keypad.muted(caller.now_ms)
@@ -344,7 +342,7 @@ def test_a_hash_ends_the_rest_of_a_secret(caller: Typist) -> None:
     assert caller.typed[-1].digits == "7"
 
 
-def test_a_secret_that_nobody_began_in_time_stays_one_for_a_while(caller: Typist) -> None:
+def test_a_secret_not_begun_in_time_stays_masked_for_a_while(caller: Typist) -> None:
     caller.ask(4, secret=True)
     caller.run(TIMEOUT_MS)
     assert caller.keypad.secret(caller.now_ms)
@@ -354,7 +352,7 @@ def test_a_secret_that_nobody_began_in_time_stays_one_for_a_while(caller: Typist
 
 
 @pytest.mark.parametrize("begun", [True, False])
-def test_a_secret_whose_tool_gave_up_stays_one_for_a_while(caller: Typist, begun: bool) -> None:
+def test_a_secret_whose_tool_failed_stays_masked_for_a_while(caller: Typist, begun: bool) -> None:
     caller.ask(4, secret=True)
     caller.press(MASK * 2 if begun else "", 300)
     caller.keypad.drop("call_1", caller.now_ms)
@@ -364,7 +362,7 @@ def test_a_secret_whose_tool_gave_up_stays_one_for_a_while(caller: Typist, begun
     assert caller.typed == [] and not caller.keypad.muted(caller.now_ms)
 
 
-def test_a_question_that_is_no_secret_gets_its_digits_though_a_secret_was_cut_short(
+def test_an_open_entry_gets_its_digits_after_an_incomplete_secret(
     caller: Typist,
 ) -> None:
     caller.ask(4, secret=True)
@@ -382,7 +380,7 @@ def test_a_question_that_is_no_secret_gets_its_digits_though_a_secret_was_cut_sh
         (MASK * 2, [ASKED_PAUSE_MS, ASKED_PAUSE_MS + STRAY_MS]),
     ],
 )
-def test_every_clock_behind_a_secret_is_looked_at_in_its_time(
+def test_every_deadline_after_a_secret_is_met(
     caller: Typist, keys: str, clocks_ms: list[float]
 ) -> None:
     caller.ask(4, secret=True)

@@ -1,4 +1,4 @@
-"""A lone 0 reaches a human: with a model, without one, and says so when nobody is there."""
+"""A lone 0 transfers to a human: with a model, without one, and not when all are closed."""
 
 import pytest
 
@@ -8,15 +8,23 @@ from app.call import prompts
 from app.call.caller.keypad import PAUSE_MS
 from app.call.exits.last_words import GUARD_MS
 from app.call.exits.transfer import TRANSFER
-from tests.call.humans import CLERK, HUMANS, MONDAY_NOON_S, NIGHT, SUPPORT, hand_over, staffed
 from tests.call.scene import Scene, agent
+from tests.call.transfer_scene import (
+    CLERK,
+    HUMANS,
+    MONDAY_NOON_S,
+    NIGHT,
+    SUPPORT,
+    call_transfer,
+    transfer_scene,
+)
 
 REASON = "The caller pressed 0."
 
 
 @pytest.fixture
 def scene() -> Scene:
-    return staffed()
+    return transfer_scene()
 
 
 def pressed_zero(scene: Scene) -> None:
@@ -24,17 +32,17 @@ def pressed_zero(scene: Scene) -> None:
     scene.run(PAUSE_MS)
 
 
-def test_a_lone_zero_is_announced_and_reaches_whoever_is_there(scene: Scene) -> None:
+def test_a_lone_zero_is_announced_and_tries_all_open_destinations(scene: Scene) -> None:
     pressed_zero(scene)
     assert scene.asked() == [prompts.announcement("Sales")]
     scene.respond(1000)
     scene.run(1100 + GUARD_MS)
     (order,) = scene.all(do.TransferCall)
     assert (order.route, order.reason, order.announced) == (("Sales", "Support"), REASON, True)
-    assert scene.messages() == []  # it is no word for the agent
+    assert scene.messages() == []  # it is no text for the agent
 
 
-def test_a_zero_followed_by_a_key_within_two_seconds_reaches_nobody(scene: Scene) -> None:
+def test_a_zero_followed_by_a_key_within_two_seconds_is_no_transfer(scene: Scene) -> None:
     scene.press("01", 1999)
     scene.run(60_000)
     assert scene.messages() == [("user", prompts.keys_pressed("01"))]
@@ -57,7 +65,7 @@ def test_a_zero_that_a_tool_asked_for_reaches_the_tool(scene: Scene) -> None:
     assert not scene.all(do.TransferCall)
 
 
-def test_a_zero_interrupts_the_agent_first(scene: Scene) -> None:
+def test_a_zero_is_a_barge_in_first(scene: Scene) -> None:
     scene.answer(8000)
     scene.run(1000)
     pressed_zero(scene)
@@ -95,14 +103,14 @@ def test_a_zero_without_a_model_that_fails_leaves_the_caller_with_the_agent(scen
     assert scene.asked() == [""]
 
 
-def test_an_agent_without_humans_is_told_of_the_zero() -> None:
-    scene = staffed(agent())
+def test_an_agent_without_destinations_gets_the_zero_as_text() -> None:
+    scene = transfer_scene(agent())
     pressed_zero(scene)
     assert scene.messages() == [("user", prompts.keys_pressed("0"))]
     assert scene.asked() == [""] and not scene.all(do.TransferCall)
 
 
-def test_a_zero_when_everybody_is_closed_says_when_somebody_is_there() -> None:
+def test_a_zero_when_all_destinations_are_closed_says_when_one_opens() -> None:
     scene = Scene(agent(destinations=(NIGHT, CLERK)), up_ms=0, down_ms=0)
     scene.feed(ev.LegOpened(at_s=MONDAY_NOON_S - 86_400))  # a Sunday
     scene.configure()
@@ -113,8 +121,8 @@ def test_a_zero_when_everybody_is_closed_says_when_somebody_is_there() -> None:
     assert scene.asked() == [""] and not scene.all(do.TransferCall)
 
 
-def test_a_zero_skips_who_is_closed() -> None:
-    scene = staffed(agent(destinations=(NIGHT, SUPPORT)))
+def test_a_zero_skips_closed_destinations() -> None:
+    scene = transfer_scene(agent(destinations=(NIGHT, SUPPORT)))
     pressed_zero(scene)
     assert scene.asked() == [prompts.announcement("Support")]
 
@@ -132,7 +140,7 @@ def test_a_zero_takes_the_agents_goodbye_back(scene: Scene) -> None:
 
 
 def test_a_zero_during_a_transfer_is_not_another_one(scene: Scene) -> None:
-    hand_over(scene)
+    call_transfer(scene)
     pressed_zero(scene)
     scene.run(60_000)
     assert len(scene.all(do.TransferCall)) == 1 and scene.messages() == []
@@ -142,7 +150,7 @@ def test_a_zero_that_waited_for_its_pause_when_the_agent_transferred_is_not_anot
     scene: Scene,
 ) -> None:
     scene.press("0")
-    hand_over(scene, announcement_ms=0)  # cut: the caller typed
+    call_transfer(scene, announcement_ms=0)  # interrupted: the caller typed
     scene.run(PAUSE_MS)
     assert scene.outputs() == [prompts.TRANSFER_SUSPENDED]
     scene.respond(500)
@@ -172,9 +180,9 @@ def test_a_caller_who_speaks_after_the_zero_is_answered_and_may_press_it_again(
     assert len(scene.all(do.TransferCall)) == 1
 
 
-def test_a_zero_while_the_agents_own_keys_sound_is_told_to_the_agent() -> None:
-    """The agent is in a menu: what comes back is another machine's key, and no cry for help."""
-    scene = staffed()
+def test_a_zero_while_the_agents_own_tones_sound_is_text_for_the_agent() -> None:
+    """The agent is in a menu: the key comes from a machine, not from a caller who needs help."""
+    scene = transfer_scene()
     scene.feed(ev.ResponseCreated("resp_1"))
     scene.call_tool("call_1", "send_digits", arguments='{"digits": "' + "1" * 40 + '"}')
     scene.feed(ev.ResponseDone("resp_1", "completed"))

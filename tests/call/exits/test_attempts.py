@@ -1,4 +1,4 @@
-"""Who is rung after the order to hand a caller over, and what is made of what Twilio reports."""
+"""The attempts of a transfer: their order, and their outcomes from what Twilio reports."""
 
 import pytest
 from hypothesis import given
@@ -12,8 +12,8 @@ SALES = Destination("sales", "+14155550112", warm=True)
 NIGHT = Destination("night", "sip:night@example.com")
 
 
-def handover(*route: Destination, numbered_from: int = 0) -> TransferAttempts:
-    """One whose first human is being rung."""
+def transfer(*route: Destination, numbered_from: int = 0) -> TransferAttempts:
+    """A transfer whose first attempt is under way."""
     made = TransferAttempts(
         route or (DESK,), "call_1", "a price", "Ann wants chairs.", numbered_from
     )
@@ -25,7 +25,7 @@ def outcomes(made: TransferAttempts) -> list[object]:
     return [record["outcome"] for record in made.records()]
 
 
-def test_they_are_rung_in_their_order_until_nobody_is_left() -> None:
+def test_destinations_are_tried_in_their_order_until_none_is_left() -> None:
     made = TransferAttempts((DESK, SALES), "call_1")
     assert made.upcoming is DESK and made.number == -1 and not made.attempts
     assert made.next() is DESK and made.upcoming is SALES
@@ -33,8 +33,8 @@ def test_they_are_rung_in_their_order_until_nobody_is_left() -> None:
     assert made.next() is None and made.number == 1
 
 
-def test_a_second_handover_of_a_call_counts_on() -> None:
-    made = handover(DESK, SALES, numbered_from=2)
+def test_a_second_transfer_of_a_call_numbers_on() -> None:
+    made = transfer(DESK, SALES, numbered_from=2)
     assert made.number == 2
     assert made.ended(0, "busy") == "" and made.ended(2, "busy") == "busy"
     made.next()
@@ -43,48 +43,50 @@ def test_a_second_handover_of_a_call_counts_on() -> None:
 
 @pytest.mark.parametrize("status", ["busy", "no-answer", "failed"])
 def test_a_human_who_is_not_reached_has_twilios_word_for_an_outcome(status: str) -> None:
-    made = handover()
+    made = transfer()
     assert made.ended(0, status) == status and outcomes(made) == [status]
     assert not made.over_for_good
 
 
 @pytest.mark.parametrize("status", ["completed", "answered"])
-def test_one_who_picked_up_and_pressed_nothing_did_not_take_the_call(status: str) -> None:
+def test_a_human_who_answered_and_pressed_nothing_did_not_accept(status: str) -> None:
     """Twilio calls a call completed that a voicemail answered."""
-    made = handover()
+    made = transfer()
     assert made.ended(0, status) == "not-accepted" and not made.over_for_good
 
 
-def test_one_who_pressed_1_took_the_call() -> None:
-    made = handover()
+def test_a_human_who_pressed_1_accepted() -> None:
+    made = transfer()
     assert outcomes(made) == ["ringing"]
     assert made.pressed(0, "1") and outcomes(made) == ["in-progress"]
     assert made.ended(0, "completed") == "completed" and made.over_for_good
 
 
 @pytest.mark.parametrize("keys", ["", "2", "0", "11", "1#", "*"])
-def test_no_other_key_takes_it(keys: str) -> None:
-    made = handover()
+def test_no_other_key_accepts(keys: str) -> None:
+    made = transfer()
     assert not made.pressed(0, keys)
     assert made.ended(0, "completed") == "not-accepted"
 
 
 @pytest.mark.parametrize(("bridged", "outcome"), [(True, "completed"), (False, "not-accepted")])
 @pytest.mark.parametrize("accepted", [True, False])
-def test_twilio_knows_best_whether_they_talked(bridged: bool, outcome: str, accepted: bool) -> None:
-    """The key may have been told to another process, or its answer come too late."""
-    made = handover()
+def test_dial_bridged_decides_whether_they_talked(
+    bridged: bool, outcome: str, accepted: bool
+) -> None:
+    """Another replica may have got the key, or its answer may have come too late."""
+    made = transfer()
     if accepted:
         made.pressed(0, "1")
     assert made.ended(0, "completed", bridged=bridged) == outcome
 
 
 def test_an_empty_status_is_a_failure() -> None:
-    assert handover().ended(0, "") == "failed"
+    assert transfer().ended(0, "") == "failed"
 
 
-def test_what_is_told_twice_or_too_late_changes_nothing() -> None:
-    made = handover(DESK, SALES)
+def test_a_repeated_or_late_webhook_changes_nothing() -> None:
+    made = transfer(DESK, SALES)
     assert made.ended(0, "busy") == "busy" and made.ended(0, "completed") == ""
     made.next()
     assert made.ended(0, "no-answer") == "" and not made.pressed(0, "1")
@@ -92,29 +94,29 @@ def test_what_is_told_twice_or_too_late_changes_nothing() -> None:
     assert outcomes(made) == ["busy", "ringing"]
 
 
-def test_a_caller_who_hangs_up_ends_it_all() -> None:
-    made = handover(DESK, SALES)
+def test_a_caller_who_hangs_up_ends_the_transfer() -> None:
+    made = transfer(DESK, SALES)
     made.caller_gone()
     assert outcomes(made) == ["canceled"] and made.over_for_good
     assert made.next() is None and made.ended(0, "busy") == ""
 
 
-def test_a_caller_who_hangs_up_in_the_talk_was_served() -> None:
-    made = handover()
+def test_a_caller_who_hangs_up_after_the_human_accepted_completes_the_transfer() -> None:
+    made = transfer()
     made.pressed(0, "1")
     made.caller_gone()
     assert outcomes(made) == ["completed"]
 
 
-def test_a_caller_who_hangs_up_between_two_leaves_the_first_as_it_was() -> None:
-    made = handover(DESK, SALES)
+def test_a_caller_who_hangs_up_between_two_attempts_leaves_the_first_as_it_was() -> None:
+    made = transfer(DESK, SALES)
     made.ended(0, "busy")
     made.caller_gone()
     assert outcomes(made) == ["busy"] and made.over_for_good and made.upcoming is None
 
 
-def test_the_model_is_told_of_each_of_them() -> None:
-    made = handover(DESK, SALES, NIGHT)
+def test_the_answer_for_the_model_names_each_attempt() -> None:
+    made = transfer(DESK, SALES, NIGHT)
     made.ended(0, "busy")
     made.next()
     made.ended(1, "completed")
@@ -127,8 +129,8 @@ def test_the_model_is_told_of_each_of_them() -> None:
     )
 
 
-def test_the_records_say_whom_why_and_how() -> None:
-    made = handover(SALES)
+def test_the_records_say_destination_reason_and_outcome() -> None:
+    made = transfer(SALES)
     assert made.records() == [
         {
             "destination": "sales",
@@ -152,7 +154,7 @@ TOLD = st.tuples(
 
 
 @given(st.lists(TOLD, max_size=15))
-def test_whatever_is_told_in_whatever_order_an_outcome_is_final(told: list[Told]) -> None:
+def test_an_outcome_is_final_whatever_webhooks_come_in_whatever_order(told: list[Told]) -> None:
     made = TransferAttempts((DESK, SALES, NIGHT), "call_1", numbered_from=1)
     before: list[str] = []
     for what, number, word, bridged in told:

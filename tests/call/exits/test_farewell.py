@@ -1,4 +1,4 @@
-"""The goodbye is heard to its last mark, and then the call ends. Or it does not."""
+"""The goodbye is heard to its last mark, then the call is hung up; a barge-in takes it back."""
 
 import pytest
 
@@ -79,7 +79,7 @@ def test_an_agent_that_ends_without_a_word_is_asked_for_a_goodbye(scene: Scene) 
     assert tool_answers(scene) == [prompts.END_UNSPOKEN]
 
 
-def test_the_caller_speaks_over_the_goodbye_and_the_call_goes_on(scene: Scene) -> None:
+def test_a_barge_in_takes_the_goodbye_back_and_the_call_goes_on(scene: Scene) -> None:
     end_call(scene)
     scene.run(800)
     scene.speak()
@@ -92,7 +92,7 @@ def test_the_caller_speaks_over_the_goodbye_and_the_call_goes_on(scene: Scene) -
     assert tool_answers(scene) == [prompts.END_TAKEN_BACK]
 
 
-def test_an_end_taken_back_can_be_decided_again(scene: Scene) -> None:
+def test_a_goodbye_taken_back_can_be_decided_again(scene: Scene) -> None:
     end_call(scene)
     scene.speak()
     scene.fall_silent()
@@ -105,7 +105,7 @@ def test_an_end_taken_back_can_be_decided_again(scene: Scene) -> None:
     assert tool_answers(scene) == [prompts.END_TAKEN_BACK, prompts.END_DONE]
 
 
-def test_a_goodbye_asked_for_is_not_said_after_the_caller_took_it_back(scene: Scene) -> None:
+def test_a_requested_goodbye_is_not_said_after_a_barge_in(scene: Scene) -> None:
     end_call(scene, goodbye_ms=0)
     scene.feed(ev.ResponseCreated("resp_2"))
     scene.speak()
@@ -116,7 +116,7 @@ def test_a_goodbye_asked_for_is_not_said_after_the_caller_took_it_back(scene: Sc
     assert asked(scene) == [prompts.GOODBYE] and not scene.all(do.HangUp)
 
 
-def test_an_end_decided_while_the_caller_speaks_is_taken_back_at_once(scene: Scene) -> None:
+def test_a_goodbye_decided_while_the_caller_speaks_is_taken_back_at_once(scene: Scene) -> None:
     scene.begin()
     scene.audio(2000)
     scene.speak()
@@ -128,7 +128,7 @@ def test_an_end_decided_while_the_caller_speaks_is_taken_back_at_once(scene: Sce
     assert not scene.all(do.HangUp)
 
 
-def test_two_decisions_to_end_are_one(scene: Scene) -> None:
+def test_two_calls_of_end_call_are_one_goodbye(scene: Scene) -> None:
     scene.begin()
     scene.audio(1000)
     scene.call_tool("call_1", "end_call")
@@ -191,11 +191,11 @@ def test_a_goodbye_that_never_ends_is_cut_off_after_a_minute(scene: Scene) -> No
 def test_an_operator_ends_the_call_at_once(scene: Scene) -> None:
     scene.answer(5000)
     assert scene.feed(ev.HangUpRequested("operator")) == [do.HangUp("operator")]
-    assert scene.feed(ev.HangUpRequested("shutdown")) == []  # asked for twice, done once
+    assert scene.feed(ev.HangUpRequested("shutdown")) == []  # requested twice, done once
     assert scene.feed(ev.StreamEnded("stop"))[-1] == do.EndLeg("operator", 40000)
 
 
-def test_an_operator_who_is_faster_than_the_goodbye_owes_the_agent_its_answer(
+def test_an_operator_who_is_faster_than_the_goodbye_leaves_end_call_answered(
     scene: Scene,
 ) -> None:
     end_call(scene)
@@ -215,7 +215,7 @@ def test_a_hang_up_that_fails_closes_the_stream_and_then_the_leg(scene: Scene) -
     assert scene.take()[-1] == do.EndLeg("agent")
 
 
-def test_a_hang_up_that_changes_nothing_closes_the_stream(scene: Scene) -> None:
+def test_a_hang_up_without_effect_closes_the_stream(scene: Scene) -> None:
     scene.feed(ev.HangUpRequested("operator"), ev.HangUpConfirmed())
     scene.take()
     scene.run(11_999)
@@ -226,7 +226,7 @@ def test_a_hang_up_that_changes_nothing_closes_the_stream(scene: Scene) -> None:
     assert scene.take()[-1] == do.EndLeg("operator")
 
 
-def test_nothing_is_asked_of_the_model_once_the_call_is_hung_up(scene: Scene) -> None:
+def test_no_response_is_requested_once_the_call_is_hung_up(scene: Scene) -> None:
     scene.tool_response("call_1")
     scene.feed(ev.HangUpRequested("operator"), ev.ToolReturned("call_1", "42"))
     scene.run(8000)
@@ -244,14 +244,14 @@ def test_a_goodbye_whose_session_is_lost_is_still_heard(scene: Scene) -> None:
     assert scene.line.heard_bytes("item_1", scene.now_ms) == 16_000
 
 
-def test_a_goodbye_that_a_lost_session_owed_is_asked_of_the_next(scene: Scene) -> None:
+def test_a_goodbye_that_a_lost_session_owed_is_requested_from_the_next(scene: Scene) -> None:
     scene.feed(ev.ResponseCreated("resp_1"))
     scene.call_tool("call_1", "end_call")
     scene.feed(ev.ModelLost("closed"))
     scene.configure()
     assert asked(scene) == [prompts.GOODBYE]
     scene.respond(500)
-    scene.feed(ev.ModelLost("closed"))  # it was said: what plays is heard out
+    scene.feed(ev.ModelLost("closed"))  # it was said: it plays to its end
     scene.run(600 + GUARD_MS)
     assert len(scene.all(do.HangUp)) == 1
 
@@ -279,17 +279,17 @@ def test_an_agent_that_is_not_interruptible_keeps_its_goodbye() -> None:
     assert len(scene.all(do.HangUp)) == 1 and tool_answers(scene) == [prompts.END_DONE]
 
 
-# --- the line is lost -----------------------------------------------------------------------------
+# --- the stream is lost ---------------------------------------------------------------------------
 
 
-def test_a_line_lost_amid_the_goodbye_does_not_end_the_call(scene: Scene) -> None:
+def test_a_stream_lost_during_the_goodbye_does_not_end_the_call(scene: Scene) -> None:
     end_call(scene)
     scene.run(800)
     scene.feed(ev.StreamEnded("the socket broke", lost=True))
     assert scene.machine.ended_by == "line" and not scene.machine.hanging_up
 
 
-def test_a_line_lost_after_the_goodbye_was_heard_is_the_end(scene: Scene) -> None:
+def test_a_stream_lost_after_the_goodbye_was_heard_ends_the_call(scene: Scene) -> None:
     end_call(scene)
     scene.run(2100 + GUARD_MS)
     assert scene.all(do.HangUp) and scene.machine.hanging_up
@@ -297,7 +297,7 @@ def test_a_line_lost_after_the_goodbye_was_heard_is_the_end(scene: Scene) -> Non
     assert scene.machine.ended_by == "agent"
 
 
-def test_a_caller_who_hangs_up_amid_the_goodbye_is_not_waited_for(scene: Scene) -> None:
+def test_a_caller_who_hangs_up_during_the_goodbye_ends_the_call(scene: Scene) -> None:
     end_call(scene)
     scene.run(800)
     scene.feed(ev.StreamEnded("stop"))

@@ -1,4 +1,4 @@
-"""Keys that the agent presses: heard to their end, then told; many of them are left to Twilio."""
+"""send_digits: tones are heard to their end, then the tool is answered; many keys go to Twilio."""
 
 import json
 
@@ -13,15 +13,15 @@ from app.call.exits.redirect import ORDER_MS, STOP_MS, UNANSWERED
 from app.call.exits.tones import LONGEST_TONES_MS, SEND_DIGITS
 from app.call.exits.transfer import TRANSFER
 from app.call.heard.agent_audio import MARK_GRACE_MS
-from tests.call.humans import staffed
 from tests.call.scene import Scene
+from tests.call.transfer_scene import transfer_scene
 
 LONG = "1" * (LONGEST_TONES_MS // 200 + 1)
 
 
 @pytest.fixture
 def scene() -> Scene:
-    return staffed()
+    return transfer_scene()
 
 
 def press(
@@ -34,11 +34,11 @@ def press(
 
 
 def tones(scene: Scene) -> list[str]:
-    """What was played of our own."""
+    """The tones that were played."""
     return [played.payload for played in scene.all(do.PlayAudio) if not played.item_id]
 
 
-def test_keys_are_pressed_as_tones_and_told_when_they_were_heard(scene: Scene) -> None:
+def test_keys_are_played_as_tones_and_answered_when_they_were_heard(scene: Scene) -> None:
     begun_ms = scene.now_ms
     press(scene, "12#")
     assert tones(scene) == [dtmf_tones("12#")] and scene.outputs() == []
@@ -63,7 +63,7 @@ def test_keys_sound_after_what_the_agent_says(scene: Scene) -> None:
     assert scene.outputs() == [prompts.DIGITS_SENT]
 
 
-def test_tones_whose_mark_never_comes_are_told_two_seconds_later(scene: Scene) -> None:
+def test_tones_whose_mark_never_comes_are_answered_two_seconds_later(scene: Scene) -> None:
     scene.line.echoes = False
     press(scene, "5")
     scene.run(200 + 100 + MARK_GRACE_MS - 1)
@@ -72,7 +72,7 @@ def test_tones_whose_mark_never_comes_are_told_two_seconds_later(scene: Scene) -
     assert scene.outputs() == [prompts.DIGITS_SENT]
 
 
-def test_speech_at_the_other_end_does_not_cut_the_tones(scene: Scene) -> None:
+def test_speech_does_not_interrupt_the_tones(scene: Scene) -> None:
     press(scene, "123456")
     scene.run(300)
     scene.speak()
@@ -82,7 +82,7 @@ def test_speech_at_the_other_end_does_not_cut_the_tones(scene: Scene) -> None:
     assert scene.line.heard_bytes("", scene.now_ms) == 6 * 200 * 8
 
 
-def test_keys_at_the_other_end_do_not_cut_the_tones(scene: Scene) -> None:
+def test_keys_do_not_interrupt_the_tones(scene: Scene) -> None:
     press(scene, "123456")
     scene.run(300)
     scene.press("9")
@@ -90,7 +90,7 @@ def test_keys_at_the_other_end_do_not_cut_the_tones(scene: Scene) -> None:
     assert not scene.all(do.ClearAudio) and scene.outputs() == [prompts.DIGITS_SENT]
 
 
-def test_speech_after_the_tones_interrupts_again(scene: Scene) -> None:
+def test_speech_after_the_tones_is_a_barge_in_again(scene: Scene) -> None:
     press(scene, "1")
     scene.run(400)
     scene.feed(ev.ToolOutputTaken("call_1"))
@@ -130,7 +130,7 @@ def test_keys_that_no_telephone_has_are_not_pressed(scene: Scene, digits: object
 @pytest.mark.parametrize(
     "arguments", ["", "12", "[]", '"1"', "null", "{}", '{"digits"', '{"digit": "1"}', "[" * 100_000]
 )
-def test_arguments_that_name_no_keys_are_told_so(scene: Scene, arguments: str) -> None:
+def test_arguments_without_keys_are_answered_with_the_reason(scene: Scene, arguments: str) -> None:
     scene.feed(ev.ResponseCreated("resp_1"))
     scene.call_tool("call_1", SEND_DIGITS, arguments=arguments)
     scene.feed(ev.ResponseDone("resp_1", "completed"))
@@ -145,13 +145,13 @@ def test_every_key_and_pause_can_be_pressed(scene: Scene, digits: str) -> None:
 
 
 def test_a_caller_is_not_asked_whether_they_are_there_while_keys_are_pressed() -> None:
-    scene = staffed()
+    scene = transfer_scene()
     press(scene, "w" * 19)
     scene.run(9000)
     assert scene.asked() == [] and len(tones(scene)) == 1
 
 
-def test_tones_before_the_caller_is_on_the_line_are_told_when_they_were_heard() -> None:
+def test_tones_before_the_stream_starts_are_answered_when_they_were_heard() -> None:
     scene = Scene(up_ms=0, down_ms=0)
     scene.feed(ev.LegOpened())
     scene.configure()
@@ -196,14 +196,14 @@ def test_many_keys_are_left_to_twilio(scene: Scene) -> None:
     assert scene.machine.ended_by == SEND_DIGITS and scene.outputs() == []
 
 
-def test_a_stream_that_does_not_stop_for_many_keys_is_let_go(scene: Scene) -> None:
+def test_a_stream_that_does_not_stop_for_many_keys_ends_the_leg(scene: Scene) -> None:
     press(scene, LONG)
     scene.feed(ev.CallRedirected())
     scene.run(STOP_MS)
     assert scene.machine.over and scene.machine.ended_by == SEND_DIGITS
 
 
-def test_many_keys_that_twilio_refuses_are_told_and_the_call_goes_on(scene: Scene) -> None:
+def test_many_keys_that_twilio_refuses_are_answered_and_the_call_goes_on(scene: Scene) -> None:
     press(scene, LONG)
     scene.feed(ev.RedirectFailed("status 503"))
     assert scene.outputs() == [prompts.digits_failed("status 503")] and scene.asked() == [""]
@@ -216,7 +216,7 @@ def test_many_keys_that_twilio_refuses_are_told_and_the_call_goes_on(scene: Scen
     assert scene.outputs()[-1] == prompts.DIGITS_SENT
 
 
-def test_many_keys_that_twilio_does_not_answer_for_are_told(scene: Scene) -> None:
+def test_many_keys_whose_redirect_expires_are_answered(scene: Scene) -> None:
     press(scene, LONG)
     ordered_ms, answered = scene.now_ms, 0
     while scene.now_ms < ordered_ms + ORDER_MS:
@@ -229,7 +229,7 @@ def test_many_keys_that_twilio_does_not_answer_for_are_told(scene: Scene) -> Non
 
 
 def test_a_goodbye_while_twilio_presses_keys_is_not_the_end_of_the_call(scene: Scene) -> None:
-    """The stream stops for the keys, and the caller comes back in another."""
+    """The stream stops for the keys, and the call resumes with another."""
     press(scene, LONG)
     scene.begin("item_2", "resp_2")
     scene.audio(2000, "item_2", "resp_2")
@@ -266,10 +266,10 @@ def test_an_operator_who_hangs_up_meanwhile_is_not_followed_by_a_transfer(scene:
     assert scene.all(do.HangUp) == [do.HangUp("operator")] and not scene.all(do.TransferCall)
 
 
-def test_a_model_that_does_not_come_back_while_twilio_presses_keys_is_waited_for(
+def test_a_model_that_does_not_reconnect_while_twilio_presses_keys_is_not_given_up(
     scene: Scene,
 ) -> None:
-    """Closing the stream now would let Twilio go on with the old TwiML."""
+    """Closing the stream now would have Twilio go on with the old TwiML."""
     press(scene, LONG)
     scene.feed(ev.ModelLost("no money left", fatal=True))
     scene.run(5000)

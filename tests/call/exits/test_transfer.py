@@ -1,4 +1,4 @@
-"""The announcement is heard to its last mark, and then the call is handed over."""
+"""A transfer: the announcement is heard to its last mark, then the call is redirected."""
 
 from collections import Counter
 from random import Random
@@ -11,8 +11,8 @@ from app.call import prompts
 from app.call.exits.last_words import GUARD_MS, LONGEST_MS, UNSAID_MS
 from app.call.exits.transfer import TRANSFER
 from app.call.heard.agent_audio import MARK_GRACE_MS
-from tests.call.humans import HUMANS, MONDAY_NOON_S, NIGHT, hand_over, staffed
 from tests.call.scene import Scene, agent
+from tests.call.transfer_scene import HUMANS, MONDAY_NOON_S, NIGHT, call_transfer, transfer_scene
 
 TO_SALES = do.TransferCall("call_1", ("Sales", "Support"), "a price", "Wants 40 chairs.", True)
 ANNOUNCEMENT = prompts.announcement("Sales")
@@ -20,7 +20,7 @@ ANNOUNCEMENT = prompts.announcement("Sales")
 
 @pytest.fixture
 def scene() -> Scene:
-    return staffed()
+    return transfer_scene()
 
 
 # --- the announcement ---------------------------------------------------------------------------
@@ -28,7 +28,7 @@ def scene() -> Scene:
 
 def test_an_announcement_is_heard_to_its_last_mark_before_the_transfer(scene: Scene) -> None:
     begun_ms = scene.now_ms
-    hand_over(scene)
+    call_transfer(scene)
     assert scene.all(do.RunTool) == [] and scene.asked() == []
     scene.run(2100 + GUARD_MS - 1)
     assert scene.all(do.TransferCall) == []
@@ -75,14 +75,14 @@ def test_every_byte_of_a_hundred_announcements_is_heard_before_the_transfer() ->
 def test_a_last_mark_that_never_comes_is_waited_for_two_seconds_longer(scene: Scene) -> None:
     scene.line.echoes = False
     begun_ms = scene.now_ms
-    hand_over(scene)
+    call_transfer(scene)
     scene.run(10_000)
     assert scene.when(do.TransferCall) == [begun_ms + 2000 + 100 + MARK_GRACE_MS + GUARD_MS]
 
 
-def test_an_announcement_that_waits_behind_a_blocked_stream_is_not_cut(scene: Scene) -> None:
+def test_an_announcement_held_back_by_a_blocked_stream_is_not_cut(scene: Scene) -> None:
     scene.feed(ev.StreamBlocked())
-    hand_over(scene)
+    call_transfer(scene)
     scene.run(8000)
     assert not scene.all(do.TransferCall)
     scene.feed(ev.StreamUnblocked())
@@ -92,7 +92,7 @@ def test_an_announcement_that_waits_behind_a_blocked_stream_is_not_cut(scene: Sc
 
 
 def test_an_agent_that_says_nothing_is_asked_for_an_announcement(scene: Scene) -> None:
-    hand_over(scene, announcement_ms=0)
+    call_transfer(scene, announcement_ms=0)
     assert scene.asked() == [ANNOUNCEMENT] and scene.outputs() == []
     scene.respond(1000)
     scene.run(1100 + GUARD_MS - 1)
@@ -102,7 +102,7 @@ def test_an_agent_that_says_nothing_is_asked_for_an_announcement(scene: Scene) -
 
 
 def test_an_announcement_that_fails_is_asked_for_again(scene: Scene) -> None:
-    hand_over(scene, announcement_ms=0)
+    call_transfer(scene, announcement_ms=0)
     scene.feed(ev.ResponseCreated("resp_2"), ev.ResponseDone("resp_2", "failed"))
     scene.run(400)
     assert scene.asked() == [ANNOUNCEMENT] * 2 and not scene.all(do.TransferCall)
@@ -125,7 +125,7 @@ def test_an_announcement_that_never_comes_does_not_keep_the_caller_from_a_human(
     scene: Scene,
 ) -> None:
     begun_ms = scene.now_ms
-    hand_over(scene, announcement_ms=0)
+    call_transfer(scene, announcement_ms=0)
     scene.run(20_000)
     (at_ms,) = scene.when(do.TransferCall)
     assert at_ms - begun_ms < UNSAID_MS
@@ -135,7 +135,7 @@ def test_an_announcement_that_never_comes_does_not_keep_the_caller_from_a_human(
 
 def test_an_announcement_that_never_ends_is_cut_off_after_a_minute(scene: Scene) -> None:
     begun_ms = scene.now_ms
-    hand_over(scene, announcement_ms=0)
+    call_transfer(scene, announcement_ms=0)
     scene.begin("item_2", "resp_2")
     for _ in range(70):
         scene.audio(1500, "item_2", "resp_2")
@@ -143,10 +143,12 @@ def test_an_announcement_that_never_ends_is_cut_off_after_a_minute(scene: Scene)
     assert scene.when(do.TransferCall) == [begun_ms + LONGEST_MS]
 
 
-def test_an_answer_that_turn_detection_began_meanwhile_is_heard_out_too(scene: Scene) -> None:
-    """An agent that is not interrupted may be asked something while it announces."""
-    scene = staffed(agent(interruptible=False, destinations=HUMANS.destinations))
-    hand_over(scene)
+def test_a_response_that_turn_detection_began_meanwhile_is_heard_to_its_end_too(
+    scene: Scene,
+) -> None:
+    """The caller may ask something while an agent that is not interruptible announces."""
+    scene = transfer_scene(agent(interruptible=False, destinations=HUMANS.destinations))
+    call_transfer(scene)
     scene.run(500)
     scene.speak()
     scene.fall_silent()
@@ -156,9 +158,9 @@ def test_an_answer_that_turn_detection_began_meanwhile_is_heard_out_too(scene: S
     assert scene.line.heard_bytes("item_2", at_ms) == 24_000
 
 
-def test_an_agent_that_is_not_interrupted_transfers_through_the_callers_words() -> None:
-    scene = staffed(agent(interruptible=False, destinations=HUMANS.destinations))
-    hand_over(scene)
+def test_an_agent_that_is_not_interruptible_transfers_while_the_caller_speaks() -> None:
+    scene = transfer_scene(agent(interruptible=False, destinations=HUMANS.destinations))
+    call_transfer(scene)
     scene.run(700)
     scene.speak()
     scene.run(1400 + GUARD_MS)
@@ -166,7 +168,7 @@ def test_an_agent_that_is_not_interrupted_transfers_through_the_callers_words() 
 
 
 def test_keys_do_not_interrupt_the_announcement(scene: Scene) -> None:
-    hand_over(scene)
+    call_transfer(scene)
     scene.run(500)
     scene.press("0#1")
     scene.run(1600 + GUARD_MS)
@@ -175,8 +177,8 @@ def test_keys_do_not_interrupt_the_announcement(scene: Scene) -> None:
 
 
 def test_a_goodbye_tone_of_other_keys_does_not_lose_the_announcement(scene: Scene) -> None:
-    """While our own tones sound, nobody suspends the transfer; its announcement may still be cut
-    off by the model's turn detection, and is then asked for again."""
+    """While the agent's own tones sound, no barge-in suspends the transfer. Turn detection may
+    still cancel its announcement, which is then requested again."""
     scene.feed(ev.ResponseCreated("resp_1"))
     scene.call_tool("call_1", "send_digits", arguments='{"digits": "123456789"}')
     scene.call_tool("call_2", TRANSFER, arguments='{"destination": "Sales"}')
@@ -193,7 +195,7 @@ def test_a_goodbye_tone_of_other_keys_does_not_lose_the_announcement(scene: Scen
     assert [order.announced for order in scene.all(do.TransferCall)] == [True]
 
 
-# --- who is in the way --------------------------------------------------------------------------
+# --- other exits --------------------------------------------------------------------------------
 
 
 def test_two_transfers_at_once_are_one(scene: Scene) -> None:
@@ -232,7 +234,7 @@ def test_a_transfer_during_a_goodbye_is_none(scene: Scene) -> None:
 
 
 def test_an_operator_who_hangs_up_during_the_announcement_is_faster(scene: Scene) -> None:
-    hand_over(scene)
+    call_transfer(scene)
     scene.run(500)
     ordered = scene.feed(ev.HangUpRequested("operator"))
     assert [type(command) for command in ordered] == [do.AddToolOutput, do.HangUp]
@@ -243,9 +245,9 @@ def test_an_operator_who_hangs_up_during_the_announcement_is_faster(scene: Scene
     assert scene.machine.ended_by == "operator"
 
 
-def test_an_answer_of_another_tool_is_not_told_over_the_announcement(scene: Scene) -> None:
+def test_the_answer_of_another_tool_gets_no_response_during_the_announcement(scene: Scene) -> None:
     scene.tool_response("call_0", response_id="resp_0")
-    hand_over(scene)
+    call_transfer(scene)
     scene.feed(ev.ToolReturned("call_0", "42"))
     scene.run(2100 + GUARD_MS)
     assert scene.outputs() == ["42"] and scene.asked() == []
@@ -283,16 +285,18 @@ def test_an_operators_transfer_without_a_model_is_not_announced(scene: Scene) ->
     assert not order.announced and scene.asked() == []
 
 
-def test_an_operator_may_wake_somebody_who_is_closed() -> None:
-    scene = staffed(agent(destinations=(NIGHT,)))
+def test_an_operator_may_transfer_to_a_closed_destination() -> None:
+    scene = transfer_scene(agent(destinations=(NIGHT,)))
     scene.feed(ev.TransferRequested("Night watch"))
     scene.respond(500)
     scene.run(1000)
     assert [order.route for order in scene.all(do.TransferCall)] == [("Night watch",)]
 
 
-@pytest.mark.parametrize("name", ["Nobody", "", "+493090182002"])
-def test_an_operators_transfer_to_nobody_we_know_is_none(scene: Scene, name: str) -> None:
+@pytest.mark.parametrize("name", ["Unknown", "", "+493090182002"])
+def test_an_operators_transfer_to_an_unknown_destination_is_ignored(
+    scene: Scene, name: str
+) -> None:
     assert scene.feed(ev.TransferRequested(name)) == []
     scene.run(30_000)
     assert not scene.all(do.TransferCall) and scene.asked() == []
@@ -339,4 +343,4 @@ def test_a_caller_who_speaks_over_an_operators_announcement_is_answered(scene: S
     scene.answer(500, "item_2", "resp_2")
     scene.run(60_000)
     assert not scene.all(do.TransferCall)
-    assert len(scene.asked()) == 1  # the announcement; the answer was turn detection's
+    assert len(scene.asked()) == 1  # the announcement; turn detection requested the answer

@@ -1,4 +1,4 @@
-"""The caller has the last word: a transfer that they speak over is for the model to decide anew."""
+"""A barge-in suspends a transfer: the model decides anew, and it never happens by itself later."""
 
 from collections.abc import Callable
 from functools import partial
@@ -11,28 +11,28 @@ from app.call import events as ev
 from app.call import prompts
 from app.call.exits.last_words import GUARD_MS
 from app.call.exits.transfer import TRANSFER
-from tests.call.humans import HUMANS, hand_over, staffed
 from tests.call.scene import Scene
+from tests.call.transfer_scene import HUMANS, call_transfer, transfer_scene
 
 ANNOUNCEMENT_MS = 2000
-ORDERED_MS = ANNOUNCEMENT_MS + 100 + GUARD_MS  # with the round trip of `staffed`
+ORDERED_MS = ANNOUNCEMENT_MS + 100 + GUARD_MS  # with the round trip of `transfer_scene`
 SUSPENDED = [prompts.TRANSFER_SUSPENDED]
 
 
 @pytest.fixture
 def scene() -> Scene:
-    return staffed()
+    return transfer_scene()
 
 
 def told_then_asked(scene: Scene) -> None:
-    """The model has the tool's answer when its turn detection asks for the reply."""
+    """The model has the tool's answer when turn detection requests the reply."""
     scene.fall_silent(text="Actually, wait.")
     scene.feed(ev.ToolOutputTaken("call_1"))
     scene.answer(600, "item_2", "resp_2")
 
 
 def asked_then_told(scene: Scene) -> None:
-    """The reply was begun before the model had the tool's answer, so it does not count."""
+    """The reply began before the model had the tool's answer, so it does not count."""
     scene.fall_silent(text="Actually, wait.")
     scene.begin("item_2", "resp_2")
     scene.feed(ev.ToolOutputTaken("call_1"))
@@ -41,25 +41,25 @@ def asked_then_told(scene: Scene) -> None:
 
 
 def not_asked(scene: Scene) -> None:
-    """Turn detection takes a cough for no words."""
+    """Turn detection requests no response to a cough."""
     scene.fall_silent(text="")
 
 
 @pytest.mark.parametrize(
     ("reply", "ours"), [(told_then_asked, 0), (asked_then_told, 1), (not_asked, 1)]
 )
-def test_an_announcement_interrupted_at_any_of_fifty_moments_transfers_nobody(
+def test_an_announcement_interrupted_at_any_of_fifty_moments_is_no_transfer(
     reply: Callable[[Scene], None], ours: int
 ) -> None:
     random = Random(50)
     for number in range(50):
-        scene = staffed()
-        hand_over(scene, ANNOUNCEMENT_MS)
+        scene = transfer_scene()
+        call_transfer(scene, ANNOUNCEMENT_MS)
         scene.run(random.uniform(0, ORDERED_MS - 1))
         scene.speak()
         assert scene.outputs() == SUSPENDED, f"moment {number}"
         scene.run(random.uniform(200, 4000))
-        assert scene.asked() == []  # not into the caller's words
+        assert scene.asked() == []  # not while the caller speaks
         scene.answers_ms = 700
         reply(scene)
         scene.run(6000)
@@ -69,11 +69,11 @@ def test_an_announcement_interrupted_at_any_of_fifty_moments_transfers_nobody(
         assert not scene.all(do.TransferCall) and not scene.all(do.HangUp)
 
 
-def test_a_live_announcement_interrupted_at_any_of_fifty_moments_transfers_nobody() -> None:
-    """The model is still at it, so what it would have sent after the interruption never comes."""
+def test_a_streaming_announcement_interrupted_at_any_of_fifty_moments_is_no_transfer() -> None:
+    """The model still sends it, so what would have followed the barge-in never comes."""
     random, reached = Random(51), 0
     for number in range(50):
-        scene = staffed()
+        scene = transfer_scene()
         begun_ms, speaks_ms = scene.now_ms, random.uniform(1, ORDERED_MS + 500)
 
         def unless_cut(*events: ev.Event, scene: Scene = scene, until: float = speaks_ms) -> None:
@@ -109,7 +109,7 @@ def test_a_live_announcement_interrupted_at_any_of_fifty_moments_transfers_nobod
     assert 10 < reached < 40
 
 
-def test_a_call_for_a_human_that_comes_after_the_interruption_transfers_nobody(
+def test_a_tool_call_that_comes_after_the_barge_in_is_no_transfer(
     scene: Scene,
 ) -> None:
     """It was on its way when the caller began to speak."""
@@ -125,13 +125,13 @@ def test_a_call_for_a_human_that_comes_after_the_interruption_transfers_nobody(
     assert not scene.all(do.TransferCall) and scene.asked() == []
 
 
-def test_a_suspended_transfer_that_the_model_asks_for_again_happens(scene: Scene) -> None:
-    hand_over(scene)
+def test_a_suspended_transfer_that_the_model_requests_again_happens(scene: Scene) -> None:
+    call_transfer(scene)
     scene.run(900)
     scene.speak()
     scene.fall_silent(text="Yes, please do.")
     scene.feed(ev.ToolOutputTaken("call_1"))
-    hand_over(scene, 800, call_id="call_2", item_id="item_2", response_id="resp_2")
+    call_transfer(scene, 800, call_id="call_2", item_id="item_2", response_id="resp_2")
     scene.run(900 + GUARD_MS)
     (order,) = scene.all(do.TransferCall)
     assert order.call_id == "call_2" and scene.outputs() == SUSPENDED
@@ -140,8 +140,8 @@ def test_a_suspended_transfer_that_the_model_asks_for_again_happens(scene: Scene
     assert scene.machine.ended_by == "transfer"
 
 
-def test_an_announcement_asked_for_is_not_said_once_the_caller_spoke(scene: Scene) -> None:
-    hand_over(scene, announcement_ms=0)
+def test_a_requested_announcement_is_not_said_after_a_barge_in(scene: Scene) -> None:
+    call_transfer(scene, announcement_ms=0)
     scene.feed(ev.ResponseCreated("resp_2"))
     scene.speak()
     scene.feed(ev.ResponseDone("resp_2", "failed", "server_error"))
@@ -151,9 +151,9 @@ def test_an_announcement_asked_for_is_not_said_once_the_caller_spoke(scene: Scen
     assert not scene.all(do.TransferCall)
 
 
-def test_a_transfer_asked_for_again_is_announced_once(scene: Scene) -> None:
-    """The announcement that was cut off is not said in front of the next transfer."""
-    hand_over(scene, announcement_ms=0)
+def test_a_transfer_requested_again_is_announced_once(scene: Scene) -> None:
+    """The interrupted announcement is not said before the next transfer."""
+    call_transfer(scene, announcement_ms=0)
     scene.begin("item_2", "resp_2")
     scene.audio(1000, "item_2", "resp_2")
     scene.run(200)
@@ -161,14 +161,14 @@ def test_a_transfer_asked_for_again_is_announced_once(scene: Scene) -> None:
     scene.finish("item_2", "resp_2", "cancelled")
     scene.fall_silent()
     scene.feed(ev.ToolOutputTaken("call_1"))
-    hand_over(scene, 800, call_id="call_2", item_id="item_3", response_id="resp_3")
+    call_transfer(scene, 800, call_id="call_2", item_id="item_3", response_id="resp_3")
     scene.run(5000)
     assert scene.asked() == [prompts.announcement("Sales")]
     assert [order.call_id for order in scene.all(do.TransferCall)] == ["call_2"]
 
 
-def test_an_announcement_that_was_cut_off_is_not_said_for_somebody_else(scene: Scene) -> None:
-    hand_over(scene, announcement_ms=0)
+def test_an_interrupted_announcement_is_not_said_for_another_destination(scene: Scene) -> None:
+    call_transfer(scene, announcement_ms=0)
     scene.begin("item_2", "resp_2")
     scene.audio(1000, "item_2", "resp_2")
     scene.speak()
@@ -187,17 +187,17 @@ def before(scene: Scene) -> None:
 
 
 def announcing(scene: Scene) -> None:
-    hand_over(scene)
+    call_transfer(scene)
     scene.run(800)
 
 
 def heard(scene: Scene) -> None:
-    hand_over(scene)
+    call_transfer(scene)
     scene.run(ORDERED_MS - 10)
 
 
 def asking(scene: Scene) -> None:
-    hand_over(scene, announcement_ms=0)
+    call_transfer(scene, announcement_ms=0)
 
 
 def suspended(scene: Scene) -> None:
@@ -206,7 +206,7 @@ def suspended(scene: Scene) -> None:
 
 
 def ordered(scene: Scene) -> None:
-    hand_over(scene)
+    call_transfer(scene)
     scene.run(ORDERED_MS + 300)
 
 
@@ -225,7 +225,7 @@ def taken(scene: Scene) -> None:
 def test_a_stream_that_stops_at_any_moment_of_a_transfer_ends_the_leg_once(
     moment: Callable[[Scene], None], ended_by: str
 ) -> None:
-    scene = staffed(HUMANS)
+    scene = transfer_scene(HUMANS)
     moment(scene)
     orders = len(scene.all(do.TransferCall))
     redirecting = scene.machine.redirecting

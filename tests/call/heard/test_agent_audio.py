@@ -1,4 +1,4 @@
-"""What plays: held until it can, marked, and no more than the line takes."""
+"""The agent's audio: held back until the stream takes it, marked, and bounded."""
 
 from app.call import commands as do
 from app.call import events as ev
@@ -93,7 +93,7 @@ def test_a_stream_that_stays_blocked_for_half_a_minute_ends_the_leg() -> None:
     assert scene.take()[-1] == do.EndLeg("stuck")
 
 
-def test_the_model_is_read_no_further_while_too_much_is_held_back() -> None:
+def test_reading_from_the_model_pauses_while_too_much_audio_is_held_back() -> None:
     out: list[do.Command] = []
     audio = AgentAudio(out)
     for _ in range(HELD_MOST_BYTES >> 20):
@@ -106,7 +106,7 @@ def test_the_model_is_read_no_further_while_too_much_is_held_back() -> None:
     assert out.count(do.ResumeModel()) == 1 and isinstance(out[-1], do.ResumeModel)
 
 
-def test_an_interruption_lets_the_model_be_read_again() -> None:
+def test_a_barge_in_resumes_reading_from_the_model() -> None:
     scene = Scene().connect()
     scene.begin()
     scene.feed(ev.StreamBlocked())

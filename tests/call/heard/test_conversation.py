@@ -1,4 +1,4 @@
-"""What was said, in the order of the conversation, and as much of it as was heard."""
+"""The turns in the order of the conversation, cut to what was heard."""
 
 import pytest
 
@@ -39,7 +39,7 @@ def test_a_turn_has_its_place_by_what_came_before_it() -> None:
     assert len(conversation) == 4
 
 
-def test_a_turn_that_follows_itself_or_nobody_stays_where_it_is() -> None:
+def test_a_turn_that_follows_itself_or_an_unknown_item_stays_where_it_is() -> None:
     conversation = Conversation()
     for item_id in ("user_1", "user_2"):
         conversation.turn("user", item_id, 0)
@@ -48,7 +48,7 @@ def test_a_turn_that_follows_itself_or_nobody_stays_where_it_is() -> None:
     assert [turn.item_id for turn in conversation] == ["user_1", "user_2"]
 
 
-def test_words_that_come_after_the_answer_to_them_stand_before_it() -> None:
+def test_a_transcription_that_comes_after_the_response_is_placed_before_it() -> None:
     scene = Scene().connect()
     scene.speak()
     scene.fall_silent()
@@ -98,7 +98,7 @@ def test_an_interrupted_turn_keeps_what_was_heard_whatever_comes_later() -> None
     assert (turn.heard_text, turn.heard_ms, turn.generated_bytes) == ("one two", 1000, 32_000)
 
 
-def test_a_turn_heard_out_long_ago_stays_heard() -> None:
+def test_a_turn_heard_to_its_end_long_ago_stays_heard() -> None:
     scene = Scene().connect()
     scene.answer(1000, text="Hello.")
     scene.run(3000)
@@ -108,14 +108,14 @@ def test_a_turn_heard_out_long_ago_stays_heard() -> None:
     assert scene.heard() == [("assistant", "Hello."), ("assistant", "Who is there?")]
 
 
-def test_what_nobody_heard_is_left_out() -> None:
+def test_a_turn_that_was_not_heard_is_left_out() -> None:
     scene = Scene().connect()
     scene.answer(5000, text="Hello.")
     scene.speak()
     assert scene.heard() == [("user", "")]
 
 
-def test_the_end_of_the_call_cuts_what_played() -> None:
+def test_the_end_of_the_call_cuts_what_still_played() -> None:
     scene = Scene().connect()
     scene.begin()
     scene.feed(ev.TranscriptReceived("item_1", "one two three four"))
@@ -143,10 +143,10 @@ def test_every_change_worth_storing_is_counted() -> None:
     conversation.turn("assistant", "item_1", 0)
     conversation.was_finished("item_1", 800)
     conversation.was_finished("item_1", 0)  # said twice: nothing new
-    conversation.was_cut("nobody", 0, 0)
+    conversation.was_cut("unknown", 0, 0)
     conversation.tool_answered("call_1", "look_up", "42", 0)
     assert conversation.revision == before + 2
-    assert conversation.find("item_1") is not None and conversation.find("nobody") is None
+    assert conversation.find("item_1") is not None and conversation.find("unknown") is None
     assert [turn.role for turn in conversation.heard(PlaybackLedger(), 0)] == ["tool"]
 
 

@@ -1,4 +1,4 @@
-"""The ledger knows what was heard, from what was sent, when, and which marks came back."""
+"""The playback ledger: what was heard, from what was sent, when, and which marks came back."""
 
 import pytest
 
@@ -82,7 +82,7 @@ def test_marks_echoed_by_a_clear_are_not_heard(ledger: PlaybackLedger) -> None:
     assert ledger.heard_bytes("b", 1050) == 320
 
 
-def test_a_cut_names_what_loses_something_and_only_that(ledger: PlaybackLedger) -> None:
+def test_a_clear_returns_the_interrupted_items_and_only_those(ledger: PlaybackLedger) -> None:
     say(ledger, "heard out", SECOND, now_ms=0)
     ledger.completed("heard out")
     say(ledger, "playing", SECOND, now_ms=0)
@@ -98,7 +98,7 @@ def test_a_cut_names_what_loses_something_and_only_that(ledger: PlaybackLedger) 
     assert not ledger.interrupts(1500) and ledger.cleared(1500) == []
 
 
-def test_an_unfinished_item_is_cut_though_all_that_came_of_it_was_heard(
+def test_an_incomplete_item_is_interrupted_though_all_its_audio_was_heard(
     ledger: PlaybackLedger,
 ) -> None:
     say(ledger, "a", SECOND, now_ms=0)
@@ -113,7 +113,7 @@ def test_a_mark_on_an_empty_buffer_measures_the_round_trip(ledger: PlaybackLedge
     assert ledger.round_trip_ms == 90  # the median: one slow trip changes little
 
 
-def test_a_mark_behind_audio_does_not_measure_the_round_trip(ledger: PlaybackLedger) -> None:
+def test_a_mark_after_audio_does_not_measure_the_round_trip(ledger: PlaybackLedger) -> None:
     say(ledger, "a", SECOND, now_ms=0)
     ledger.echoed(ledger.mark_sent(0), 1040)
     assert ledger.round_trip_ms == 0
@@ -153,7 +153,7 @@ def test_a_lag_seen_three_times_is_expected_of_the_next_answer(ledger: PlaybackL
 
 
 def test_a_mark_sent_after_its_audio_was_over_is_no_lag(ledger: PlaybackLedger) -> None:
-    """The end of an item is sometimes said long after its last audio."""
+    """The end of an item sometimes comes long after its last audio."""
     round_trip(ledger, 40)
     for turn in range(3):
         at_ms = 10_000.0 * turn
@@ -184,7 +184,7 @@ def test_a_lost_mark_does_not_stop_the_clock_for_ever(ledger: PlaybackLedger) ->
     assert not ledger.echoed(lost, 6000)
 
 
-def test_items_heard_out_are_forgotten(ledger: PlaybackLedger) -> None:
+def test_items_heard_to_their_end_are_dropped(ledger: PlaybackLedger) -> None:
     say(ledger, "a", SECOND, now_ms=0)
     ledger.completed("a")
     ledger.echoed(ledger.mark_sent(0), 1000)

@@ -1,4 +1,4 @@
-"""How well the model is told what was heard: the reported length against what Twilio had played.
+"""Accuracy of truncation at a barge-in: the reported length against what Twilio had played.
 
 All in virtual time, so the numbers are the same on every machine.
 """
@@ -17,7 +17,7 @@ INTERRUPTIONS = 200
 TURNS_OF_A_CALL = 10
 JITTER_MS = 20.0
 ROUNDING_MS = 1.0  # a report is in whole milliseconds
-NOBODY_NOTICES_MS = ROUNDING_MS + 4 * JITTER_MS  # the round trip and the audio may both be off
+UNNOTICED_MS = ROUNDING_MS + 4 * JITTER_MS  # the round trip and the audio may both be off
 
 
 class Answer:
@@ -44,7 +44,7 @@ class Answer:
             self.scene.later(pace_ms, partial(self._go_on, pace_ms))
 
     def cancel(self) -> None:
-        """The caller speaks: the model stops a while later."""
+        """The caller barges in: the model stops a while later."""
         if self.received_ms == self.length_ms:
             return
         self.scene.audio(100, self.item_id, self.response_id)  # was on its way
@@ -57,11 +57,13 @@ class Answer:
 
 @dataclass
 class Measured:
-    """`errors_ms`: reported minus really played. `missed_ms`: what was still to come when the
-    caller's speech changed nothing. `needless`: cuts of what was heard to its end."""
+    """The results of many barge-ins."""
 
+    #: Reported minus played length.
     errors_ms: list[float] = field(default_factory=list)
+    #: What was still to be played when a barge-in truncated nothing.
     missed_ms: list[float] = field(default_factory=list)
+    #: Truncations of items that were heard to their end.
     needless: int = 0
 
 
@@ -127,6 +129,6 @@ def test_a_jittery_network_costs_no_more_than_its_jitter(delay_ms: float) -> Non
     measured = measure(delay_ms, JITTER_MS)
     assert median(map(abs, measured.errors_ms)) <= 20
     assert p99(measured.errors_ms) <= 20 + 2 * JITTER_MS
-    assert max(measured.missed_ms) <= NOBODY_NOTICES_MS
+    assert max(measured.missed_ms) <= UNNOTICED_MS
     # A clear that was late by its own jitter may find an answer that has just ended.
     assert measured.needless <= INTERRUPTIONS * 0.02

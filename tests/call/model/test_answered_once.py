@@ -1,4 +1,4 @@
-"""However often turn detection interferes: what the caller typed gets one reply, which knows it."""
+"""Keypad input gets exactly one reply that knows it, however often turn detection interferes."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -7,8 +7,8 @@ from random import Random
 from app.call import commands as do
 from app.call import events as ev
 from app.call import prompts
-from tests.call.humans import hand_over, staffed
 from tests.call.scene import Scene
+from tests.call.transfer_scene import call_transfer, transfer_scene
 
 BUSY = "conversation_already_has_active_response"
 VAD_MS = 500.0
@@ -17,16 +17,18 @@ VAD_MS = 500.0
 @dataclass
 class Response:
     id: str
+    #: We requested it; False if turn detection began it.
     ours: bool
+    #: The ids of the messages and tool outputs in the session when it was created.
     knows: frozenset[str]
     status: str = "in_progress"
 
 
 class Model:
-    """The model's side of the wire, as OpenAI describes it: one response at a time, begun when it
-    is asked for or when the caller falls silent, and cancelled when the caller begins to speak.
+    """The model's side of the wire, as OpenAI describes it: one response at a time. It begins when
+    it is requested or when the caller falls silent, and is cancelled when the caller speaks.
 
-    `delay_ms`: how long a message takes each way.
+    Messages take a random time each way, the same in both directions.
     """
 
     def __init__(self, scene: Scene, random: Random) -> None:
@@ -107,7 +109,7 @@ class Model:
             )
 
     def hear(self, user_id: str, speech_ms: float) -> None:
-        """The caller makes a sound now that is taken for speech."""
+        """Voice activity detection takes a sound of the caller's for speech."""
         if self._speaks:
             return
         self._speaks = True
@@ -124,7 +126,7 @@ class Model:
 
 
 def answers_to(model: Model, id_: str) -> tuple[int, int]:
-    """How many complete replies knew this, and how many of ours were begun when one had."""
+    """How many completed replies knew this, and how many of our requests came after one."""
     knowing, needless, answered = 0, 0, False
     for response in model.responses:
         needless += response.ours and answered
@@ -150,7 +152,7 @@ def test_keys_get_one_reply_however_often_turn_detection_interferes() -> None:
         texts = [message for message in scene.all(do.AddMessage) if message.item_id]
         assert [text.text for text in texts] == [prompts.keys_pressed("42")]
         knowing, needless = answers_to(model, texts[0].item_id)
-        assert knowing >= 1, f"story {number}: nobody answered"
+        assert knowing >= 1, f"story {number}: no reply knew it"
         assert needless == 0, f"story {number}: answered twice"
         interfered += any(not response.ours for response in model.responses)
     assert interfered > 80
@@ -159,9 +161,9 @@ def test_keys_get_one_reply_however_often_turn_detection_interferes() -> None:
 def test_a_suspended_transfer_gets_one_reply_whenever_the_caller_spoke() -> None:
     random = Random(43)
     for number in range(100):
-        scene = staffed()
+        scene = transfer_scene()
         model = Model(scene, random)
-        hand_over(scene)
+        call_transfer(scene)
         model.run(random.uniform(0, 1900))
         for burst in range(random.randrange(1, 4)):
             heard = partial(model.hear, f"user_{burst}", random.uniform(60, 900))

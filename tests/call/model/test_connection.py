@@ -1,4 +1,4 @@
-"""A lost model keeps its caller: the next session knows what was heard and what is owed."""
+"""The model's session is lost, the call is not: the next one knows what was heard and is due."""
 
 import pytest
 
@@ -14,7 +14,7 @@ LOST = ev.ModelLost("closed with code 1006")
 @pytest.fixture
 def scene() -> Scene:
     scene = Scene(up_ms=0, down_ms=0).connect()
-    scene.run(10_000)  # a session that has proved itself
+    scene.run(10_000)  # longer than STEADY_MS
     return scene
 
 
@@ -41,10 +41,10 @@ def test_a_session_is_opened_with_the_leg_and_configured_before_it_is_used() -> 
 def test_a_lost_session_is_replaced_at_once(scene: Scene) -> None:
     assert scene.feed(LOST) == [do.CloseModel(), do.OpenModel()]
     assert not scene.machine.hears_caller
-    assert scene.configure() == [do.ConfigureSession("bridge_2")]  # nothing to tell, nothing owed
+    assert scene.configure() == [do.ConfigureSession("bridge_2")]  # no history, no pending response
 
 
-def test_a_session_that_does_not_come_is_tried_with_growing_pauses(scene: Scene) -> None:
+def test_a_session_that_cannot_be_opened_is_retried_with_growing_pauses(scene: Scene) -> None:
     lost_ms = scene.now_ms
     scene.feed(LOST)
     for _ in range(6):
@@ -56,7 +56,7 @@ def test_a_session_that_does_not_come_is_tried_with_growing_pauses(scene: Scene)
     assert opened_ms == [0, 200, 600, 1400, 3000, 4600, 6200]
 
 
-def test_a_model_that_does_not_come_for_twenty_seconds_is_done_without(scene: Scene) -> None:
+def test_a_model_that_is_unreachable_for_twenty_seconds_is_given_up(scene: Scene) -> None:
     lost_ms = scene.now_ms
     scene.feed(LOST)
     scene.run(19_999)
@@ -69,7 +69,7 @@ def test_a_model_that_does_not_come_for_twenty_seconds_is_done_without(scene: Sc
     assert scene.machine.ended_by == "model"
 
 
-def test_a_session_that_comes_only_to_go_is_no_model(scene: Scene) -> None:
+def test_sessions_that_are_lost_soon_after_opening_count_as_failed_tries(scene: Scene) -> None:
     for _ in range(100):
         scene.feed(LOST)
         scene.run(500)
@@ -83,7 +83,7 @@ def test_a_session_that_comes_only_to_go_is_no_model(scene: Scene) -> None:
     assert times_ms[-1] - times_ms[-2] >= 1000  # not a hot loop
 
 
-def test_a_session_that_lasted_is_replaced_at_once_again(scene: Scene) -> None:
+def test_a_steady_session_that_is_lost_is_replaced_without_a_pause(scene: Scene) -> None:
     for _ in range(5):
         assert scene.feed(LOST)[-1] == do.OpenModel()
         scene.configure()
@@ -91,7 +91,7 @@ def test_a_session_that_lasted_is_replaced_at_once_again(scene: Scene) -> None:
     assert not scene.all(do.CloseStream)
 
 
-def test_a_wrong_key_is_not_tried_twice(scene: Scene) -> None:
+def test_a_wrong_key_is_not_retried(scene: Scene) -> None:
     assert scene.feed(ev.ModelLost("invalid_api_key", fatal=True)) == [
         do.CloseModel(),
         do.CloseStream("model"),
@@ -99,7 +99,7 @@ def test_a_wrong_key_is_not_tried_twice(scene: Scene) -> None:
     assert scene.machine.without_model
 
 
-def test_a_wrong_key_waits_for_the_caller_to_be_helped() -> None:
+def test_with_a_wrong_key_the_stream_is_closed_once_the_caller_is_connected() -> None:
     scene = Scene()
     scene.feed(ev.LegOpened())
     assert scene.feed(ev.ModelLost("invalid_api_key", fatal=True)) == [do.CloseModel()]
@@ -108,7 +108,7 @@ def test_a_wrong_key_waits_for_the_caller_to_be_helped() -> None:
     assert scene.feed(ev.StreamStarted("MZ1"))[-1] == do.CloseStream("model")
 
 
-def test_settings_that_are_refused_lose_the_session() -> None:
+def test_a_session_that_refuses_the_settings_is_replaced() -> None:
     scene = Scene()
     scene.feed(ev.LegOpened(), ev.ModelOpened())
     lost = scene.feed(ev.ModelFaulted("invalid_value", "no such voice", "bridge_1"))
@@ -117,7 +117,7 @@ def test_settings_that_are_refused_lose_the_session() -> None:
     assert len(scene.all(do.OpenModel)) == 2
 
 
-def test_settings_that_nobody_takes_lose_the_session() -> None:
+def test_a_session_that_misses_the_deadline_for_its_settings_is_replaced() -> None:
     scene = Scene()
     scene.feed(ev.LegOpened(), ev.ModelOpened())
     scene.run(11_999)
@@ -126,11 +126,11 @@ def test_settings_that_nobody_takes_lose_the_session() -> None:
     assert len(scene.all(do.CloseModel)) == 1
     scene.run(200)
     assert len(scene.all(do.OpenModel)) == 2
-    assert scene.feed(ev.SessionConfigured()) == []  # of the session that was given up
+    assert scene.feed(ev.SessionConfigured()) == []  # of the abandoned session
     assert not scene.machine.hears_caller
 
 
-def test_settings_taken_twice_tell_the_conversation_once(scene: Scene) -> None:
+def test_settings_accepted_twice_send_the_conversation_once(scene: Scene) -> None:
     scene.answer(500, text="Hello.")
     scene.run(1000)
     scene.feed(LOST)
@@ -138,7 +138,7 @@ def test_settings_taken_twice_tell_the_conversation_once(scene: Scene) -> None:
     assert scene.feed(ev.SessionConfigured()) == []
 
 
-def test_the_next_session_is_told_what_was_heard(scene: Scene) -> None:
+def test_the_next_session_gets_what_was_heard(scene: Scene) -> None:
     scene.speak()
     scene.fall_silent(text="A table for two, please.")
     scene.answer(4000, text="one two three four five six")
@@ -152,17 +152,17 @@ def test_the_next_session_is_told_what_was_heard(scene: Scene) -> None:
     ]
 
 
-def test_the_next_session_is_told_what_the_tools_said(scene: Scene) -> None:
+def test_the_next_session_gets_the_tool_outputs(scene: Scene) -> None:
     scene.tool_response("call_1")
     scene.feed(ev.ToolReturned("call_1", "42"))
     scene.feed(LOST)
     told = messages(scene.configure())
     assert told == [("system", "Result of look_up: 42"), RENEWED]
-    assert asked(scene) == ["", ""]  # the reply that the lost session was asked for
+    assert asked(scene) == ["", ""]  # the reply that was requested of the lost session
 
 
 def test_text_without_audio_was_not_heard(scene: Scene) -> None:
-    """Transcripts run ahead of the speech that they belong to."""
+    """Transcripts arrive ahead of their audio."""
     scene.speak()
     scene.fall_silent(text="Hello?")
     scene.begin()
@@ -173,7 +173,7 @@ def test_text_without_audio_was_not_heard(scene: Scene) -> None:
     assert asked(scene) == [""]
 
 
-def test_a_turn_whose_words_are_unknown_is_not_told_but_owed(scene: Scene) -> None:
+def test_a_turn_without_a_transcript_is_answered_by_the_next_session(scene: Scene) -> None:
     scene.speak()
     scene.fall_silent()
     scene.feed(LOST)
@@ -181,14 +181,14 @@ def test_a_turn_whose_words_are_unknown_is_not_told_but_owed(scene: Scene) -> No
     assert asked(scene) == [""]
 
 
-def test_a_caller_who_spoke_when_the_model_was_lost_is_answered(scene: Scene) -> None:
+def test_a_caller_who_spoke_when_the_session_was_lost_is_answered(scene: Scene) -> None:
     scene.speak()
     scene.feed(LOST)
     scene.configure()
     assert asked(scene) == [""]
 
 
-def test_a_response_that_was_lost_is_owed(scene: Scene) -> None:
+def test_a_response_that_was_lost_is_requested_again(scene: Scene) -> None:
     scene.begin()
     scene.audio(1000)
     scene.feed(LOST)
@@ -199,7 +199,7 @@ def test_a_response_that_was_lost_is_owed(scene: Scene) -> None:
     assert scene.line.heard_bytes("item_1", scene.now_ms) == 8000  # what plays goes on playing
 
 
-def test_a_greeting_of_which_nothing_was_heard_is_said_again() -> None:
+def test_a_greeting_of_which_nothing_was_heard_is_requested_again() -> None:
     scene = Scene(agent(greeting="Hello."), up_ms=0, down_ms=0).connect()
     scene.feed(LOST)
     scene.run(200)
@@ -207,7 +207,7 @@ def test_a_greeting_of_which_nothing_was_heard_is_said_again() -> None:
     assert asked(scene) == [prompts.greeting(scene.agent)] * 2
 
 
-def test_a_greeting_that_was_begun_is_not_begun_again() -> None:
+def test_a_greeting_of_which_a_part_was_heard_is_continued() -> None:
     scene = Scene(agent(greeting="Hello."), up_ms=0, down_ms=0).connect()
     scene.begin()
     scene.feed(ev.TranscriptReceived("item_1", "Hello and welcome to us."))
@@ -219,7 +219,7 @@ def test_a_greeting_that_was_begun_is_not_begun_again() -> None:
     assert asked(scene)[1:] == [""]
 
 
-def test_nobody_is_asked_again_whether_they_are_there() -> None:
+def test_a_nudge_that_was_lost_is_not_repeated() -> None:
     limits = Limits(idle_ms=5000, longest_call_ms=0)
     scene = Scene(agent(limits=limits), up_ms=0, down_ms=0).connect()
     scene.run(5000)
@@ -229,7 +229,7 @@ def test_nobody_is_asked_again_whether_they_are_there() -> None:
     assert asked(scene) == [prompts.NUDGE]
 
 
-def test_a_tool_that_answers_while_there_is_no_session_is_told_to_the_next(scene: Scene) -> None:
+def test_a_tool_that_answers_without_a_session_reaches_the_next_one(scene: Scene) -> None:
     scene.tool_response("call_1")
     scene.feed(LOST)
     assert scene.feed(ev.ToolReturned("call_1", "42")) == []
@@ -237,7 +237,7 @@ def test_a_tool_that_answers_while_there_is_no_session_is_told_to_the_next(scene
     assert asked(scene) == [""] and scene.all(do.AddToolOutput) == []
 
 
-def test_a_tool_that_outlives_its_session_answers_the_next_in_words(scene: Scene) -> None:
+def test_a_tool_that_outlives_its_session_answers_the_next_one_by_a_message(scene: Scene) -> None:
     scene.tool_response("call_1")
     scene.feed(LOST)
     assert messages(scene.configure()) == [("system", prompts.tool_running("look_up"))]
@@ -248,7 +248,7 @@ def test_a_tool_that_outlives_its_session_answers_the_next_in_words(scene: Scene
 
 
 def test_a_tool_whose_response_was_lost_is_not_called_again(scene: Scene) -> None:
-    """A reply asked for now would call it a second time: the table would be booked twice."""
+    """A reply requested now would call it a second time, and book the table twice."""
     scene.feed(ev.ResponseCreated("resp_1"))
     scene.call_tool()
     scene.feed(LOST)
@@ -269,7 +269,7 @@ def test_ids_of_a_lost_session_are_not_used_in_the_next(scene: Scene) -> None:
     assert scene.heard() == [("assistant", "one two"), ("user", "")]
 
 
-def test_a_session_lost_while_nobody_waits_owes_nothing(scene: Scene) -> None:
+def test_a_session_lost_while_no_answer_is_due_requests_nothing(scene: Scene) -> None:
     scene.answer(500)
     scene.run(2000)
     scene.feed(LOST)

@@ -1,11 +1,11 @@
-"""One response in flight, the rest in a queue, and what becomes of those that fail."""
+"""One response is in flight, the rest in a queue; failed and refused ones are retried."""
 
 import pytest
 
 from app.call import commands as do
 from app.call import events as ev
 from app.call import prompts
-from app.call.owed_answers import STALLED_MS
+from app.call.response_deadlines import STALLED_MS
 from app.call.usage import Usage
 from tests.call.scene import Scene, agent
 
@@ -15,25 +15,25 @@ GREETING = prompts.greeting(agent(greeting="Hello."))
 
 @pytest.fixture
 def greeted() -> Scene:
-    """The greeting was asked for, under the event id bridge_2."""
+    """The greeting is requested, with the event id bridge_2."""
     scene = Scene(agent(greeting="Hello.")).connect()
     assert scene.all(do.CreateResponse) == [do.CreateResponse("bridge_2", GREETING)]
     return scene
 
 
 def asked(scene: Scene) -> list[str]:
-    """The directions of all responses asked for."""
+    """The directions of all responses requested."""
     return [request.direction for request in scene.all(do.CreateResponse)]
 
 
-def test_no_greeting_no_request() -> None:
+def test_without_a_greeting_nothing_is_requested() -> None:
     assert Scene().connect().all(do.CreateResponse) == []
 
 
 def test_a_tool_is_answered_after_the_response_that_is_active() -> None:
     scene = Scene().connect()
     scene.tool_response("call_1")
-    scene.begin("item_2", "resp_2")  # the caller asked something else meanwhile
+    scene.begin("item_2", "resp_2")  # turn detection answered the caller meanwhile
     assert scene.feed(ev.ToolReturned("call_1", "42")) == [
         do.AddToolOutput("bridge_2", "call_1", "42")
     ]
@@ -41,7 +41,7 @@ def test_a_tool_is_answered_after_the_response_that_is_active() -> None:
     assert scene.finish("item_2", "resp_2")[-1] == do.CreateResponse("bridge_3")
 
 
-def test_nothing_is_asked_for_while_one_is_requested(greeted: Scene) -> None:
+def test_nothing_is_requested_while_a_request_is_pending(greeted: Scene) -> None:
     greeted.tool_response("call_1", response_id="resp_unexpected")
     greeted.feed(ev.ToolReturned("call_1", "42"))
     assert len(asked(greeted)) == 2
@@ -50,19 +50,19 @@ def test_nothing_is_asked_for_while_one_is_requested(greeted: Scene) -> None:
     assert len(asked(greeted)) == 2
 
 
-def test_a_busy_model_is_asked_again_when_it_is_through() -> None:
+def test_a_request_refused_as_busy_is_repeated_after_the_active_response() -> None:
     scene = Scene().connect()
     scene.tool_response("call_1")
     request = scene.feed(ev.ToolReturned("call_1", "42"))[-1]
     assert isinstance(request, do.CreateResponse)
-    scene.begin("item_2", "resp_2")  # turn detection was faster
+    scene.begin("item_2", "resp_2")  # turn detection began one first
     assert scene.feed(ev.ModelFaulted(BUSY, "busy", request.event_id)) == []
     scene.run(1000)
     scene.audio(100, "item_2", "resp_2")
     assert scene.finish("item_2", "resp_2")[-1] == do.CreateResponse("bridge_4")
 
 
-def test_a_model_busy_with_something_unseen_is_not_asked_without_a_pause() -> None:
+def test_a_model_busy_with_an_unknown_response_is_asked_again_after_a_pause() -> None:
     scene = Scene().connect()
     scene.tool_response("call_1")
     scene.feed(ev.ToolReturned("call_1", "42"))
@@ -75,7 +75,7 @@ def test_a_model_busy_with_something_unseen_is_not_asked_without_a_pause() -> No
     assert all(b - a == 400 for a, b in zip(times_ms, times_ms[1:], strict=False))
 
 
-def test_a_greeting_is_not_asked_again_when_the_caller_was_faster(greeted: Scene) -> None:
+def test_a_greeting_is_not_requested_again_when_the_caller_spoke_first(greeted: Scene) -> None:
     greeted.begin()
     greeted.feed(ev.ModelFaulted(BUSY, "busy", "bridge_2"))
     greeted.audio(100)
@@ -84,13 +84,13 @@ def test_a_greeting_is_not_asked_again_when_the_caller_was_faster(greeted: Scene
     assert asked(greeted) == [GREETING]
 
 
-def test_a_refusal_of_something_else_frees_nothing(greeted: Scene) -> None:
+def test_an_error_of_another_event_does_not_free_the_request(greeted: Scene) -> None:
     greeted.feed(ev.ModelFaulted(BUSY, "busy", "bridge_99"))
-    greeted.run(2999)  # asked for a second before the caller was there
+    greeted.run(2999)  # requested a second before the caller was connected
     assert asked(greeted) == [GREETING]
 
 
-def test_a_busy_model_that_leaves_out_what_it_refuses_is_asked_again() -> None:
+def test_a_busy_error_without_an_event_id_is_retried() -> None:
     scene = Scene().connect()
     scene.tool_response("call_1")
     scene.feed(ev.ToolReturned("call_1", "42"), ev.ModelFaulted(BUSY, "busy"))
@@ -98,7 +98,7 @@ def test_a_busy_model_that_leaves_out_what_it_refuses_is_asked_again() -> None:
     assert asked(scene) == ["", ""]
 
 
-def test_a_refusal_is_taken_once(greeted: Scene) -> None:
+def test_a_refusal_that_comes_twice_counts_once(greeted: Scene) -> None:
     greeted.feed(ev.ModelFaulted("server_error", "sorry", "bridge_2"))
     greeted.feed(ev.ModelFaulted("server_error", "sorry", "bridge_2"))
     greeted.run(399)
@@ -140,7 +140,7 @@ def test_a_failed_response_is_retried_with_growing_pauses_then_given_up() -> Non
     assert scene.all(do.CloseStream) == [do.CloseStream("model")]
 
 
-def test_a_response_that_works_forgives_those_that_failed(greeted: Scene) -> None:
+def test_a_completed_response_resets_the_count_of_failures(greeted: Scene) -> None:
     for number in range(10):
         response_id = f"resp_{number}"
         greeted.feed(ev.ResponseCreated(response_id), ev.ResponseDone(response_id, "failed"))
@@ -151,14 +151,14 @@ def test_a_response_that_works_forgives_those_that_failed(greeted: Scene) -> Non
     assert not greeted.all(do.CloseStream)
 
 
-def test_a_failed_response_that_nobody_knows_is_not_retried() -> None:
+def test_an_unknown_response_that_failed_is_not_retried() -> None:
     scene = Scene().connect()
     scene.feed(ev.ResponseDone("resp_unknown", "failed"))
     scene.run(10_000)
     assert asked(scene) == []
 
 
-def test_a_response_that_stops_coming_costs_the_session_not_the_call() -> None:
+def test_a_response_that_stalls_ends_the_session_and_not_the_call() -> None:
     scene = Scene().connect()
     scene.speak()
     scene.fall_silent()
@@ -173,7 +173,7 @@ def test_a_response_that_stops_coming_costs_the_session_not_the_call() -> None:
     assert asked(scene) == [""]
 
 
-def test_the_callers_next_answer_serves_whoever_waited_for_a_plain_one() -> None:
+def test_an_answer_to_the_caller_also_serves_a_pending_reply() -> None:
     scene = Scene().connect()
     scene.tool_response("call_1")
     scene.speak()
@@ -184,19 +184,19 @@ def test_the_callers_next_answer_serves_whoever_waited_for_a_plain_one() -> None
     assert asked(scene) == []
 
 
-def test_an_answer_begun_before_the_model_knew_the_tools_result_does_not_serve_it() -> None:
+def test_an_answer_begun_before_the_tool_output_was_known_does_not_serve_it() -> None:
     scene = Scene().connect()
     scene.tool_response("call_1")
     scene.speak()
     scene.fall_silent()
-    scene.feed(ev.ToolReturned("call_1", "42"))  # on its way when turn detection asks
+    scene.feed(ev.ToolReturned("call_1", "42"))  # not confirmed when turn detection begins
     scene.begin("item_2", "resp_2")
     scene.feed(ev.ToolOutputTaken("call_1"))
     scene.audio(500, "item_2", "resp_2")
     assert scene.finish("item_2", "resp_2")[-1] == do.CreateResponse("bridge_3")
 
 
-def test_turn_detection_that_asks_for_no_answer_is_helped() -> None:
+def test_a_turn_that_turn_detection_does_not_answer_is_answered_on_request() -> None:
     scene = Scene().connect()
     scene.speak()
     scene.fall_silent()
@@ -206,7 +206,7 @@ def test_turn_detection_that_asks_for_no_answer_is_helped() -> None:
     assert asked(scene) == [""]
 
 
-def test_nothing_is_asked_for_while_the_caller_speaks() -> None:
+def test_nothing_is_requested_while_the_caller_speaks() -> None:
     scene = Scene().connect()
     scene.tool_response("call_1")
     scene.speak()
@@ -218,7 +218,7 @@ def test_nothing_is_asked_for_while_the_caller_speaks() -> None:
     assert asked(scene) == [""]
 
 
-def test_a_text_that_is_longer_than_its_response_is_incomplete_not_failed() -> None:
+def test_an_incomplete_response_is_not_retried() -> None:
     scene = Scene().connect()
     scene.begin()
     scene.audio(500)
@@ -227,7 +227,7 @@ def test_a_text_that_is_longer_than_its_response_is_incomplete_not_failed() -> N
     assert asked(scene) == []
 
 
-def test_a_usage_of_every_response_is_added_up() -> None:
+def test_the_usage_of_all_responses_is_added_up() -> None:
     scene = Scene().connect()
     for number in range(2):
         usage = Usage(input_audio=10, output_audio=5, output_text=number)

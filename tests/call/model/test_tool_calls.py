@@ -1,4 +1,4 @@
-"""Tools: run once, answered once, and the caller hears of it once."""
+"""Each tool call runs once, is answered once, and gets one reply."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def outputs(scene: Scene) -> list[tuple[str, str]]:
     return [(answer.call_id, answer.output) for answer in scene.all(do.AddToolOutput)]
 
 
-def test_a_tool_is_run_and_the_caller_told_its_answer(scene: Scene) -> None:
+def test_a_tool_runs_and_the_model_is_asked_for_a_reply(scene: Scene) -> None:
     scene.feed(ev.ResponseCreated("resp_1"))
     assert scene.call_tool(arguments='{"day":"friday"}') == [
         do.RunTool("call_1", "look_up", '{"day":"friday"}')
@@ -30,7 +30,7 @@ def test_a_tool_is_run_and_the_caller_told_its_answer(scene: Scene) -> None:
     assert scene.heard() == [("tool", "42")]
 
 
-def test_a_tool_that_is_faster_than_its_response_waits_for_it(scene: Scene) -> None:
+def test_a_tool_that_answers_before_its_response_ends_gets_its_reply_after_it(scene: Scene) -> None:
     scene.feed(ev.ResponseCreated("resp_1"))
     scene.call_tool()
     assert scene.feed(ev.ToolReturned("call_1", "42")) == [
@@ -56,29 +56,29 @@ def test_two_tools_of_one_response_get_one_reply(scene: Scene) -> None:
     assert len(scene.all(do.CreateResponse)) == 1
 
 
-def test_a_tool_answers_once(scene: Scene) -> None:
+def test_a_second_answer_to_a_call_is_ignored(scene: Scene) -> None:
     scene.tool_response("call_1")
     scene.feed(ev.ToolReturned("call_1", "42"))
     assert scene.feed(ev.ToolReturned("call_1", "43"), ev.ToolFailed("call_1", "late")) == []
     assert outputs(scene) == [("call_1", "42")]
 
 
-def test_an_answer_that_nobody_asked_for_is_ignored(scene: Scene) -> None:
+def test_an_answer_to_an_unknown_call_is_ignored(scene: Scene) -> None:
     assert scene.feed(ev.ToolReturned("call_9", "42"), ev.ToolOutputTaken("call_9")) == []
 
 
-def test_a_call_that_comes_twice_is_run_once(scene: Scene) -> None:
+def test_a_call_that_arrives_twice_runs_once(scene: Scene) -> None:
     scene.feed(ev.ResponseCreated("resp_1"))
     scene.call_tool()
     assert scene.call_tool() == []
     assert len(scene.all(do.RunTool)) == 1
 
 
-def test_a_tool_that_takes_too_long_is_answered_for(scene: Scene) -> None:
+def test_a_tool_that_misses_its_deadline_is_cancelled_and_answered(scene: Scene) -> None:
     scene.tool_response("call_1")
     begun_ms = scene.now_ms
     scene.run(10_000)
-    scene.respond()  # "still on it"
+    scene.respond()  # the hold
     scene.run_until(begun_ms + 14_999)
     assert outputs(scene) == []
     scene.run(1)
@@ -89,7 +89,7 @@ def test_a_tool_that_takes_too_long_is_answered_for(scene: Scene) -> None:
     assert ("tool", late) in scene.heard()
 
 
-def test_a_call_that_was_cut_short_is_not_run_but_deleted(scene: Scene) -> None:
+def test_an_incomplete_call_is_deleted_and_not_run(scene: Scene) -> None:
     scene.feed(ev.ResponseCreated("resp_1"), ev.OutputItemAdded("resp_1", "f1", "function_call"))
     fragment = ev.OutputItemDone(
         "resp_1", "f1", "function_call", "incomplete", "call_1", "pay", '{"a'
@@ -98,7 +98,7 @@ def test_a_call_that_was_cut_short_is_not_run_but_deleted(scene: Scene) -> None:
     assert scene.feed(ev.ResponseDone("resp_1", "cancelled")) == []
 
 
-def test_an_interruption_does_not_delete_the_call_that_is_being_written(scene: Scene) -> None:
+def test_a_barge_in_does_not_delete_a_call_that_is_being_generated(scene: Scene) -> None:
     scene.begin()
     scene.audio(1000)
     scene.feed(
@@ -110,7 +110,7 @@ def test_an_interruption_does_not_delete_the_call_that_is_being_written(scene: S
     assert [type(command) for command in cut] == [do.ClearAudio, do.TruncateItem]
 
 
-def test_a_call_completed_before_the_interruption_is_run_and_answered(scene: Scene) -> None:
+def test_a_call_completed_before_the_barge_in_runs_and_is_answered(scene: Scene) -> None:
     scene.begin()
     scene.audio(1000)
     scene.call_tool()

@@ -1,4 +1,4 @@
-"""An external voice speaks for the agent: sentence by sentence, ahead of time and not too far."""
+"""An external voice speaks for the agent: sentence by sentence, and only a little ahead."""
 
 import pytest
 
@@ -6,29 +6,29 @@ from app.call import commands as do
 from app.call import events as ev
 from app.call.agent import Limits
 from tests.call.scene import BYTES_PER_MS, agent
-from tests.call.speaking import Speaking, Way
+from tests.call.voice_scene import VoiceScene, Way
 
 TWO = "We are open until nine tonight. Shall I book a table for you?"
 
 
-def test_with_an_external_voice_the_session_is_asked_to_write() -> None:
-    scene = Speaking()
+def test_with_an_external_voice_the_session_produces_text() -> None:
+    scene = VoiceScene()
     scene.feed(ev.LegOpened())
     scene.configure()
 
     assert [each.speaks for each in scene.all(do.ConfigureSession)] == [False]
 
 
-def test_the_model_speaks_for_itself_where_there_is_no_other_voice() -> None:
-    scene = Speaking(voices=())
+def test_without_an_external_voice_the_session_produces_audio() -> None:
+    scene = VoiceScene(voices=())
     scene.feed(ev.LegOpened())
     scene.configure()
 
     assert [each.speaks for each in scene.all(do.ConfigureSession)] == [True]
 
 
-def test_a_sentence_is_asked_for_with_the_delta_that_completes_it() -> None:
-    scene = Speaking()
+def test_a_sentence_is_requested_with_the_delta_that_completes_it() -> None:
+    scene = VoiceScene()
     scene.connect()
     scene.begin()
     assert not scene.feed(ev.TextReceived("item_1", "We are open until nine"))
@@ -38,8 +38,8 @@ def test_a_sentence_is_asked_for_with_the_delta_that_completes_it() -> None:
     assert isinstance(ordered[0], do.Synthesize)
 
 
-def test_a_sentence_that_may_go_on_is_asked_for_when_it_does_not() -> None:
-    scene = Speaking()
+def test_a_sentence_that_may_continue_is_requested_when_it_does_not() -> None:
+    scene = VoiceScene()
     scene.connect()
     scene.begin()
     scene.feed(ev.TextReceived("item_1", "We are open."))
@@ -49,8 +49,8 @@ def test_a_sentence_that_may_go_on_is_asked_for_when_it_does_not() -> None:
     assert [each.text for each in scene.all(do.Synthesize)] == ["We are open."]
 
 
-def test_all_of_it_is_heard_in_its_order_and_written_down() -> None:
-    scene = Speaking()
+def test_the_whole_answer_is_heard_in_order_and_stored() -> None:
+    scene = VoiceScene()
     scene.connect()
     scene.write(TWO)
     scene.run(20_000)
@@ -59,8 +59,8 @@ def test_all_of_it_is_heard_in_its_order_and_written_down() -> None:
     assert scene.heard() == [("assistant", TWO)]
 
 
-def test_what_is_for_the_eye_alone_reaches_no_voice() -> None:
-    scene = Speaking()
+def test_markdown_and_emoji_reach_no_voice() -> None:
+    scene = VoiceScene()
     scene.connect()
     scene.write("**Great** choice 🍕! See [our menu](https://example.com/menu).")
     scene.run(20_000)
@@ -69,9 +69,9 @@ def test_what_is_for_the_eye_alone_reaches_no_voice() -> None:
     assert scene.heard() == [("assistant", "Great choice! See our menu.")]
 
 
-def test_the_next_sentence_is_made_while_one_plays_but_not_all_of_them() -> None:
+def test_the_next_sentence_is_synthesized_while_one_plays_but_not_all_of_them() -> None:
     text = " ".join(f"This is sentence number {n} of a rather long answer." for n in range(9))
-    scene = Speaking()
+    scene = VoiceScene()
     scene.connect()
     scene.write(text)
     scene.run(1000)
@@ -84,8 +84,8 @@ def test_the_next_sentence_is_made_while_one_plays_but_not_all_of_them() -> None
     assert max(silences) == 0, "no gap between two sentences"
 
 
-def test_the_greeting_is_made_before_the_caller_is_there() -> None:
-    scene = Speaking(agent(greeting="Good morning."))
+def test_the_greeting_is_synthesized_before_the_caller_is_connected() -> None:
+    scene = VoiceScene(agent(greeting="Good morning."))
     scene.feed(ev.LegOpened())
     scene.configure()
     scene.write("Good morning. What can I do for you?", "greeting", "resp_greeting")
@@ -97,31 +97,31 @@ def test_the_greeting_is_made_before_the_caller_is_there() -> None:
     assert scene.heard_words() == "Good morning. What can I do for you?".split()
 
 
-def test_an_item_is_over_for_the_call_when_its_last_sentence_is() -> None:
-    """Until then nobody nudges the caller, and no goodbye counts as heard."""
-    scene = Speaking(
+def test_an_item_is_complete_when_its_last_sentence_is() -> None:
+    """Until then the caller gets no nudge, and no goodbye counts as heard."""
+    scene = VoiceScene(
         agent(limits=Limits(idle_ms=3000, longest_call_ms=0)), way=lambda _: Way(delay_ms=3500)
     )
     scene.connect()
     scene.write(TWO)
     scene.run(3400)
-    assert not scene.asked(), "nobody asks whether the caller is there before they heard anything"
+    assert not scene.asked(), "no nudge before the caller heard anything"
     spoken_ms = (len(scene.said[0].sound) + 0) / BYTES_PER_MS
     scene.run(spoken_ms)
     assert not scene.asked()
 
 
-def test_the_caller_hears_something_while_a_voice_takes_its_time() -> None:
-    scene = Speaking(way=lambda _: Way(delay_ms=9000))
+def test_the_caller_hears_the_hold_tone_while_a_voice_is_slow() -> None:
+    scene = VoiceScene(way=lambda _: Way(delay_ms=9000))
     scene.connect()
     scene.write("One moment. I look it up.")
     scene.run(8000)
 
-    assert [each.item_id for each in scene.all(do.PlayAudio)] == [""], "the tone of who waits"
+    assert [each.item_id for each in scene.all(do.PlayAudio)] == [""], "the hold tone"
 
 
-def test_a_goodbye_is_heard_to_its_end_before_the_call_is() -> None:
-    scene = Speaking()
+def test_a_goodbye_is_heard_to_its_end_before_the_call_is_hung_up() -> None:
+    scene = VoiceScene()
     scene.connect()
     scene.begin()
     scene.feed(
@@ -136,8 +136,8 @@ def test_a_goodbye_is_heard_to_its_end_before_the_call_is() -> None:
 
 
 @pytest.mark.parametrize("interruptible", [True, False])
-def test_a_response_that_was_cancelled_says_nothing_more(interruptible: bool) -> None:
-    scene = Speaking(agent(interruptible=interruptible))
+def test_a_cancelled_response_is_not_spoken_any_further(interruptible: bool) -> None:
+    scene = VoiceScene(agent(interruptible=interruptible))
     scene.connect()
     scene.begin()
     scene.feed(ev.TextReceived("item_1", "Let me tell you. "))
@@ -153,8 +153,8 @@ def test_a_response_that_was_cancelled_says_nothing_more(interruptible: bool) ->
     assert scene.asked_of(0) == asked
 
 
-def test_an_answer_is_said_behind_the_one_before_it() -> None:
-    scene = Speaking()
+def test_an_answer_is_spoken_after_the_one_before_it() -> None:
+    scene = VoiceScene()
     scene.connect()
     scene.write("Let me look.", "item_1", "resp_1")
     scene.write("We have a table at eight.", "item_2", "resp_2")
@@ -164,8 +164,8 @@ def test_an_answer_is_said_behind_the_one_before_it() -> None:
     assert [text for _, text in scene.heard()] == ["Let me look.", "We have a table at eight."]
 
 
-def test_what_a_lost_session_wrote_is_said_all_the_same() -> None:
-    scene = Speaking()
+def test_a_complete_text_of_a_lost_session_is_spoken_to_its_end() -> None:
+    scene = VoiceScene()
     scene.connect()
     scene.write(TWO)
     scene.feed(ev.ModelLost("gone"))
@@ -174,8 +174,8 @@ def test_what_a_lost_session_wrote_is_said_all_the_same() -> None:
     assert scene.heard_words() == TWO.split()
 
 
-def test_a_voice_that_goes_on_about_what_was_dropped_is_not_listened_to() -> None:
-    scene = Speaking()
+def test_late_audio_of_a_dropped_utterance_is_ignored() -> None:
+    scene = VoiceScene()
     scene.connect()
     scene.write(TWO)
     scene.run(200)

@@ -1,4 +1,4 @@
-"""The caller speaks over an external voice: the model is told what was heard, to the word."""
+"""Barge-in while an external voice speaks: the model learns what was heard, to the word."""
 
 from functools import partial
 from random import Random
@@ -9,7 +9,7 @@ from app.call import commands as do
 from app.call import events as ev
 from app.call.timeline import ordered, replay
 from tests.call.scene import agent
-from tests.call.speaking import Speaking, Way
+from tests.call.voice_scene import VoiceScene, Way
 
 STORY = (
     "We are open from nine in the morning until ten at night, every day except Monday. "
@@ -23,13 +23,13 @@ def _at(way: Way, _: do.Synthesize) -> Way:
     return way
 
 
-def replaced(scene: Speaking) -> list[str]:
-    """What the model was told of the items that were cut, in order."""
+def replaced(scene: VoiceScene) -> list[str]:
+    """The texts that replaced interrupted items, in order."""
     return [each.text for each in scene.all(do.AddMessage) if each.after]
 
 
-def test_the_item_gives_way_to_what_was_heard_of_it() -> None:
-    scene = Speaking()
+def test_a_barge_in_replaces_the_item_by_the_text_that_was_heard() -> None:
+    scene = VoiceScene()
     scene.connect()
     scene.write(STORY)
     scene.run(3000)
@@ -47,8 +47,8 @@ def test_the_item_gives_way_to_what_was_heard_of_it() -> None:
     assert not scene.all(do.TruncateItem), "there is no audio to truncate"
 
 
-def test_of_what_nobody_heard_nothing_stands_in() -> None:
-    scene = Speaking(way=lambda _: Way(delay_ms=400))
+def test_an_item_of_which_nothing_was_heard_is_deleted() -> None:
+    scene = VoiceScene(way=lambda _: Way(delay_ms=400))
     scene.connect()
     scene.write(STORY)
     scene.run(100)
@@ -59,8 +59,8 @@ def test_of_what_nobody_heard_nothing_stands_in() -> None:
     assert [text for role, text in scene.heard() if role == "assistant"] == []
 
 
-def test_what_was_heard_out_stands() -> None:
-    scene = Speaking()
+def test_an_item_that_was_heard_to_its_end_stays() -> None:
+    scene = VoiceScene()
     scene.connect()
     scene.write("We are open until nine.")
     scene.run(10_000)
@@ -70,7 +70,7 @@ def test_what_was_heard_out_stands() -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_what_the_model_is_told_is_what_was_heard_within_a_word(seed: int) -> None:
+def test_the_replacement_is_what_was_heard_within_one_word(seed: int) -> None:
     random = Random(seed)
     for _ in range(25):
         jitter = random.uniform(0.75, 1.25)
@@ -83,7 +83,7 @@ def test_what_the_model_is_told_is_what_was_heard_within_a_word(seed: int) -> No
             return (58.0 * letters * random.uniform(0.85, 1.15) + 30) * jitter, pause * jitter
 
         speed = random.choice([1.4, 3.0, 20.0])
-        scene = Speaking(
+        scene = VoiceScene(
             tempo=tempo,
             way=partial(_at, Way(delay_ms=60, speed=speed)),
             up_ms=random.uniform(5, 80),
@@ -105,8 +105,8 @@ def test_what_the_model_is_told_is_what_was_heard_within_a_word(seed: int) -> No
         assert scene.heard()[0] in (("assistant", " ".join(told)), ("user", ""))
 
 
-def test_the_transcript_and_the_next_session_know_the_same() -> None:
-    scene = Speaking()
+def test_the_transcript_and_the_next_session_hold_the_same_text() -> None:
+    scene = VoiceScene()
     scene.connect()
     scene.write(STORY)
     scene.run(4000)
@@ -119,8 +119,8 @@ def test_the_transcript_and_the_next_session_know_the_same() -> None:
     assert said[-1] == replaced(scene)[-1] == scene.heard()[0][1]
 
 
-def test_a_key_cuts_as_speech_does() -> None:
-    scene = Speaking()
+def test_a_key_interrupts_as_speech_does() -> None:
+    scene = VoiceScene()
     scene.connect()
     scene.write(STORY)
     scene.run(3000)
@@ -129,8 +129,8 @@ def test_a_key_cuts_as_speech_does() -> None:
     assert len(replaced(scene)) == 1
 
 
-def test_an_item_that_has_no_place_any_more_goes_to_the_end() -> None:
-    scene = Speaking()
+def test_a_replacement_without_a_place_goes_to_the_end_of_the_conversation() -> None:
+    scene = VoiceScene()
     scene.connect()
     scene.write(STORY)
     scene.run(3000)
@@ -143,8 +143,8 @@ def test_an_item_that_has_no_place_any_more_goes_to_the_end() -> None:
     ] == [(added.text, added.item_id, "")]
 
 
-def test_the_call_can_be_played_again_from_its_timeline() -> None:
-    scene = Speaking(agent(greeting="Hello."), voices=("first", "second"))
+def test_the_call_can_be_replayed_from_its_timeline() -> None:
+    scene = VoiceScene(agent(greeting="Hello."), voices=("first", "second"))
     scene.connect()
     scene.write(STORY)
     scene.run(3000)
@@ -156,11 +156,11 @@ def test_the_call_can_be_played_again_from_its_timeline() -> None:
     scene.feed(ev.StreamEnded("stop"))
     entries = scene.timeline.take()
 
-    assert replay(scene.agent, entries) == ordered(entries)
+    assert replay(lambda _: scene.agent, entries) == ordered(entries)
 
 
-def test_a_new_session_is_told_all_that_a_voice_still_says() -> None:
-    scene = Speaking()
+def test_a_new_session_gets_the_whole_text_that_a_voice_still_speaks() -> None:
+    scene = VoiceScene()
     scene.connect()
     scene.write(STORY)
     scene.run(2000)
@@ -174,8 +174,8 @@ def test_a_new_session_is_told_all_that_a_voice_still_says() -> None:
     assert scene.heard_words() == STORY.split()
 
 
-def test_what_of_it_is_cut_after_all_is_taken_back() -> None:
-    scene = Speaking()
+def test_a_barge_in_corrects_what_a_new_session_got() -> None:
+    scene = VoiceScene()
     scene.connect()
     scene.write(STORY)
     scene.run(50)  # nothing was heard yet
@@ -194,9 +194,9 @@ def test_what_of_it_is_cut_after_all_is_taken_back() -> None:
     assert abs(len(added.text.split()) - len(scene.heard_words())) <= 1
 
 
-def test_a_session_lost_amid_an_answer_does_not_leave_the_voice_talking() -> None:
-    """The next session goes on with it, and would say the same again."""
-    scene = Speaking()
+def test_a_session_lost_during_an_answer_stops_the_voice() -> None:
+    """The next session continues the answer, and would repeat the rest."""
+    scene = VoiceScene()
     scene.connect()
     scene.begin()
     scene.feed(ev.TextReceived("item_1", STORY[:200]))
@@ -210,11 +210,11 @@ def test_a_session_lost_amid_an_answer_does_not_leave_the_voice_talking() -> Non
     assert len(scene.said) == asked
     heard = scene.heard_words()
     assert abs(len(told.split()) - len(heard)) <= 1
-    assert set(scene.asked()) == {""}, "it is to go on"
+    assert set(scene.asked()) == {""}, "the next session continues the answer"
 
 
-def test_what_was_complete_before_is_said_to_its_end() -> None:
-    scene = Speaking()
+def test_an_answer_that_was_complete_before_is_spoken_to_its_end() -> None:
+    scene = VoiceScene()
     scene.connect()
     scene.write(STORY, "item_1", "resp_1")
     scene.begin("item_2", "resp_2")
@@ -226,4 +226,4 @@ def test_what_was_complete_before_is_said_to_its_end() -> None:
 
     assert scene.heard_words() == STORY.split()
     assert not any("more" in each.command.text for each in scene.said)
-    assert not scene.machine._audio.synthesizing, "nobody waits for what will never come"
+    assert not scene.machine._audio.synthesizing, "nothing is still expected"

@@ -1,4 +1,4 @@
-"""A voice that fails: another try, another voice, at last the model's own; every word once."""
+"""A voice fails: a retry, another voice, at last the model's own; each word is heard once."""
 
 from random import Random
 
@@ -7,7 +7,7 @@ import pytest
 from app.call import commands as do
 from app.call import events as ev
 from tests.call.scene import BYTES_PER_MS
-from tests.call.speaking import Speaking, Way
+from tests.call.voice_scene import VoiceScene, Way
 
 STORY = (
     "We are open from nine in the morning until ten at night, every day except Monday. "
@@ -15,9 +15,9 @@ STORY = (
 )
 
 
-def test_before_its_first_sound_a_voice_is_asked_once_more() -> None:
+def test_a_voice_that_fails_before_its_first_sound_is_retried_once() -> None:
     ways = iter([Way(fails="passing")])
-    scene = Speaking(voices=("first", "second"), way=lambda _: next(ways, Way()))
+    scene = VoiceScene(voices=("first", "second"), way=lambda _: next(ways, Way()))
     scene.connect()
     scene.write(STORY)
     scene.run(20_000)
@@ -26,11 +26,11 @@ def test_before_its_first_sound_a_voice_is_asked_once_more() -> None:
     assert scene.heard_words() == STORY.split()
 
 
-def test_then_the_other_voice_says_the_same_sentence_and_the_next_ones() -> None:
+def test_then_the_other_voice_speaks_the_same_sentence_and_the_next_ones() -> None:
     def way(command: do.Synthesize) -> Way:
         return Way(fails="passing") if command.voice == 0 else Way()
 
-    scene = Speaking(voices=("first", "second"), way=way)
+    scene = VoiceScene(voices=("first", "second"), way=way)
     scene.connect()
     scene.write(STORY)
     scene.run(20_000)
@@ -39,13 +39,13 @@ def test_then_the_other_voice_says_the_same_sentence_and_the_next_ones() -> None
     assert scene.heard_words() == STORY.split()
 
 
-def test_a_voice_that_failed_is_tried_again_after_a_while() -> None:
+def test_a_voice_that_failed_is_used_again_after_a_minute() -> None:
     broken = True
 
     def way(command: do.Synthesize) -> Way:
         return Way(fails="passing") if command.voice == 0 and broken else Way()
 
-    scene = Speaking(voices=("first", "second"), way=way)
+    scene = VoiceScene(voices=("first", "second"), way=way)
     scene.connect()
     scene.write("Good morning.")
     scene.run(61_000)
@@ -56,11 +56,11 @@ def test_a_voice_that_failed_is_tried_again_after_a_while() -> None:
     assert [each.command.voice for each in scene.said] == [0, 0, 1, 0]
 
 
-def test_a_voice_with_wrong_credentials_is_not_asked_again() -> None:
+def test_a_voice_with_wrong_credentials_is_not_used_again() -> None:
     def way(command: do.Synthesize) -> Way:
         return Way(fails="fatal") if command.voice == 0 else Way()
 
-    scene = Speaking(voices=("first", "second"), way=way)
+    scene = VoiceScene(voices=("first", "second"), way=way)
     scene.connect()
     scene.write("Good morning.")
     scene.run(600_000)
@@ -71,7 +71,7 @@ def test_a_voice_with_wrong_credentials_is_not_asked_again() -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_broken_in_mid_sentence_the_other_voice_goes_on_with_the_next_word(seed: int) -> None:
+def test_after_a_failure_in_mid_sentence_the_other_voice_continues(seed: int) -> None:
     random = Random(seed)
     for number in range(10):
         after_bytes = int(random.uniform(100, 5200) * BYTES_PER_MS)
@@ -81,7 +81,7 @@ def test_broken_in_mid_sentence_the_other_voice_goes_on_with_the_next_word(seed:
             broken = command.voice == 0 and command.utterance_id == "utterance_2"
             return Way(fails="passing", after_bytes=cut, speed=speed) if broken else Way()
 
-        scene = Speaking(voices=("first", "second"), way=way, random=random)
+        scene = VoiceScene(voices=("first", "second"), way=way, random=random)
         scene.connect()
         scene.write("Good evening, this is the Trattoria. " + STORY)
         scene.run(30_000)
@@ -91,14 +91,14 @@ def test_broken_in_mid_sentence_the_other_voice_goes_on_with_the_next_word(seed:
         assert scene.heard() == [("assistant", " ".join(whole))]
 
 
-def test_a_break_in_the_first_sentence_of_all_is_mended_too() -> None:
-    """Nobody knows yet how fast this voice speaks."""
+def test_a_failure_in_the_very_first_sentence_is_continued_too() -> None:
+    """The rate of this voice is not known yet."""
     for after_ms in range(200, 5000, 240):
 
         def way(command: do.Synthesize, cut: int = after_ms * BYTES_PER_MS) -> Way:
             return Way(fails="passing", after_bytes=cut) if command.voice == 0 else Way()
 
-        scene = Speaking(voices=("first", "second"), way=way)
+        scene = VoiceScene(voices=("first", "second"), way=way)
         scene.connect()
         scene.write(STORY)
         scene.run(30_000)
@@ -106,9 +106,9 @@ def test_a_break_in_the_first_sentence_of_all_is_mended_too() -> None:
         assert scene.heard_words() == STORY.split(), after_ms
 
 
-def test_without_another_voice_the_same_one_goes_on() -> None:
+def test_without_another_voice_the_same_one_continues() -> None:
     ways = iter([Way(fails="passing", after_bytes=1500 * BYTES_PER_MS)])
-    scene = Speaking(way=lambda _: next(ways, Way()))
+    scene = VoiceScene(way=lambda _: next(ways, Way()))
     scene.connect()
     scene.write(STORY)
     scene.run(30_000)
@@ -116,9 +116,9 @@ def test_without_another_voice_the_same_one_goes_on() -> None:
     assert scene.heard_words() == STORY.split()
 
 
-def test_when_all_fail_the_model_says_the_rest_itself() -> None:
+def test_when_all_voices_fail_the_model_speaks_the_rest() -> None:
     ways = iter([Way(), Way(fails="fatal")])
-    scene = Speaking(way=lambda _: next(ways))
+    scene = VoiceScene(way=lambda _: next(ways))
     scene.connect()
     scene.write("Good evening. Our kitchen closes at ten. Shall I book a table?")
     scene.run(4000)
@@ -136,7 +136,7 @@ def test_when_all_fail_the_model_says_the_rest_itself() -> None:
 
 
 def test_from_then_on_the_model_speaks() -> None:
-    scene = Speaking(way=lambda _: Way(fails="fatal"))
+    scene = VoiceScene(way=lambda _: Way(fails="fatal"))
     scene.connect()
     scene.write("Good evening. How are you?")
     scene.run(1000)
@@ -149,8 +149,8 @@ def test_from_then_on_the_model_speaks() -> None:
     assert [each.speaks for each in scene.all(do.ConfigureSession)] == [False, True, True]
 
 
-def test_what_was_being_written_when_the_voices_failed_is_said_as_well() -> None:
-    scene = Speaking(way=lambda _: Way(fails="fatal"))
+def test_text_that_arrives_after_the_voices_failed_is_spoken_as_well() -> None:
+    scene = VoiceScene(way=lambda _: Way(fails="fatal"))
     scene.connect()
     scene.begin()
     scene.feed(ev.TextReceived("item_1", "Our kitchen closes at ten. "))
@@ -163,8 +163,8 @@ def test_what_was_being_written_when_the_voices_failed_is_said_as_well() -> None
     assert asked.endswith(": Our kitchen closes at ten. Shall I book a table?")
 
 
-def test_a_model_that_keeps_writing_is_not_asked_for_ever() -> None:
-    scene = Speaking(way=lambda _: Way(fails="fatal"))
+def test_a_model_that_only_writes_is_given_up_after_three_tries() -> None:
+    scene = VoiceScene(way=lambda _: Way(fails="fatal"))
     scene.connect()
     for number in range(9):
         scene.write("Good evening.", f"item_{number}", f"resp_{number}")
@@ -173,8 +173,8 @@ def test_a_model_that_keeps_writing_is_not_asked_for_ever() -> None:
     assert len(scene.asked()) <= 3
 
 
-def test_a_caller_who_speaks_is_not_told_the_rest() -> None:
-    scene = Speaking(way=lambda _: Way(fails="fatal"))
+def test_a_barge_in_drops_the_rest_that_the_model_was_to_speak() -> None:
+    scene = VoiceScene(way=lambda _: Way(fails="fatal"))
     scene.connect()
     scene.speak()
     scene.fall_silent()
@@ -187,11 +187,11 @@ def test_a_caller_who_speaks_is_not_told_the_rest() -> None:
     assert not any("Good evening" in each for each in scene.asked())
 
 
-def test_a_text_that_no_voice_can_say_is_left_out_and_the_model_knows() -> None:
+def test_a_text_that_every_voice_refuses_is_left_out_and_the_model_knows() -> None:
     def way(command: do.Synthesize) -> Way:
         return Way(fails="text") if "Xyzzy" in command.text else Way()
 
-    scene = Speaking(voices=("first", "second"), way=way)
+    scene = VoiceScene(voices=("first", "second"), way=way)
     scene.connect()
     scene.write("Good evening. Xyzzy. How are you?")
     scene.run(10_000)
@@ -202,13 +202,13 @@ def test_a_text_that_no_voice_can_say_is_left_out_and_the_model_knows() -> None:
     assert added.text == "Good evening. How are you?"
 
 
-def test_cut_in_the_voice_that_stood_in_the_model_is_told_of_both() -> None:
+def test_a_barge_in_on_the_second_voice_keeps_the_words_of_both() -> None:
     def way(command: do.Synthesize) -> Way:
         if command.voice == 0:
             return Way(fails="passing", after_bytes=2000 * BYTES_PER_MS)
         return Way()
 
-    scene = Speaking(voices=("first", "second"), way=way)
+    scene = VoiceScene(voices=("first", "second"), way=way)
     scene.connect()
     scene.write(STORY)
     scene.run(4000)
@@ -220,11 +220,11 @@ def test_cut_in_the_voice_that_stood_in_the_model_is_told_of_both() -> None:
     assert abs(len(told) - len(scene.heard_words())) <= 1
 
 
-def test_a_voice_that_is_late_is_not_waited_for_twice() -> None:
+def test_a_voice_that_missed_a_deadline_is_not_retried() -> None:
     def way(command: do.Synthesize) -> Way:
         return Way(delay_ms=3000, fails="late") if command.voice == 0 else Way()
 
-    scene = Speaking(voices=("first", "second"), way=way)
+    scene = VoiceScene(voices=("first", "second"), way=way)
     scene.connect()
     scene.write(STORY)
     scene.run(4000)
@@ -233,11 +233,11 @@ def test_a_voice_that_is_late_is_not_waited_for_twice() -> None:
     assert scene.heard_words()
 
 
-def test_a_caller_who_speaks_into_the_silence_of_a_voice_does_not_hear_it_again() -> None:
+def test_a_voice_that_was_silent_when_the_caller_spoke_is_not_used_next() -> None:
     def way(command: do.Synthesize) -> Way:
         return Way(delay_ms=3000, fails="late") if command.voice == 0 else Way()
 
-    scene = Speaking(voices=("first", "second"), way=way)
+    scene = VoiceScene(voices=("first", "second"), way=way)
     scene.connect()
     scene.write(STORY)
     scene.run(2000)
@@ -251,13 +251,13 @@ def test_a_caller_who_speaks_into_the_silence_of_a_voice_does_not_hear_it_again(
     assert scene.heard_words() == ["I", "am", "here."]
 
 
-def test_the_record_tells_which_voices_spoke() -> None:
+def test_the_record_names_the_voices_that_spoke() -> None:
     def way(command: do.Synthesize) -> Way:
         if command.voice == 0 and "Monday" in command.text:
             return Way(fails="fatal")
         return Way()
 
-    scene = Speaking(voices=("first", "second"), way=way)
+    scene = VoiceScene(voices=("first", "second"), way=way)
     scene.connect()
     scene.write("Good evening to you all. We are closed on Monday.")
     scene.run(20_000)
@@ -267,9 +267,9 @@ def test_the_record_tells_which_voices_spoke() -> None:
 
 
 @pytest.mark.parametrize("text", ["Good evening.", "Good evening. How are you? Are you there?"])
-def test_voices_that_refuse_every_text_are_of_no_use(text: str) -> None:
-    """Otherwise the caller would hear nothing at all, and nobody would know."""
-    scene = Speaking(voices=("first", "second"), way=lambda _: Way(fails="text"))
+def test_voices_that_refuse_every_text_are_given_up(text: str) -> None:
+    """Otherwise the caller would hear nothing, and no failure would show."""
+    scene = VoiceScene(voices=("first", "second"), way=lambda _: Way(fails="text"))
     scene.connect()
     scene.write(text)
     scene.run(2000)

@@ -3,12 +3,12 @@
 from app.call import commands as do
 from app.call import events as ev
 from app.call.heard.agent_audio import OWN_SOUND
-from tests.call.speaking import Speaking
+from tests.call.voice_scene import VoiceScene
 
 
-def pressing(digits: str) -> Speaking:
-    """Until the model has written an answer, and pressed keys behind it."""
-    scene = Speaking()
+def pressing(digits: str) -> VoiceScene:
+    """The model has written an answer, and called `send_digits` after it."""
+    scene = VoiceScene()
     scene.connect()
     scene.begin()
     scene.feed(ev.TextReceived("item_1", "I press the key for you now, it is the one. "))
@@ -18,7 +18,7 @@ def pressing(digits: str) -> Speaking:
     return scene
 
 
-def test_the_words_come_before_the_keys() -> None:
+def test_the_answer_is_heard_before_the_keys() -> None:
     scene = pressing("12")
     scene.run(20_000)
 
@@ -27,9 +27,9 @@ def test_the_words_come_before_the_keys() -> None:
     assert scene.outputs() and scene.heard_words()[-1] == "one."
 
 
-def test_the_words_can_be_interrupted_and_the_keys_follow() -> None:
+def test_the_answer_can_be_interrupted_and_the_keys_follow() -> None:
     scene = pressing("12")
-    scene.run(150)  # the voice is still at them
+    scene.run(150)  # the voice is still speaking
     scene.speak()
 
     assert scene.all(do.ClearAudio)
@@ -37,7 +37,7 @@ def test_the_words_can_be_interrupted_and_the_keys_follow() -> None:
     assert scene.all(do.PlayAudio)[-1].item_id == OWN_SOUND
 
 
-def test_many_keys_wait_for_the_words_as_well() -> None:
+def test_many_keys_wait_for_the_answer_as_well() -> None:
     scene = pressing("1" * 99)
     assert not scene.all(do.PlayDigits)
     scene.run(1500)

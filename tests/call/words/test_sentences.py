@@ -1,4 +1,4 @@
-"""Sentences go to a voice one by one, as soon as each is whole, and in nothing but whole pieces."""
+"""The agent's text is cut into sentences, each as soon as it is whole."""
 
 from collections.abc import Iterable, Sequence
 
@@ -67,7 +67,7 @@ JAPANESE = [
 
 
 @pytest.mark.parametrize("story", [*ENGLISH, *GERMAN, *FRENCH, *SPANISH, *CHINESE, *JAPANESE])
-def test_the_agent_s_words_are_cut_between_sentences(story: str) -> None:
+def test_a_text_is_cut_between_sentences(story: str) -> None:
     pieces = story.split("|")
     text = "".join(pieces)
     assert cut([text]) == cut(text) == pieces
@@ -78,7 +78,7 @@ def test_each_line_of_a_table_is_a_piece() -> None:
     assert cut("".join(pieces)) == pieces
 
 
-def test_a_sentence_is_given_away_with_the_delta_that_completes_it() -> None:
+def test_a_sentence_is_returned_with_the_delta_that_completes_it() -> None:
     cutter = SentenceCutter()
     assert [cutter.feed(each) for each in ("Sure", ".", " I", " can", "!", "\n", "Then")] == [
         *[[], [], ["Sure."], [], [], [" I can!"], []]
@@ -87,14 +87,14 @@ def test_a_sentence_is_given_away_with_the_delta_that_completes_it() -> None:
     assert cutter.finish() == []
 
 
-def test_the_next_text_begins_anew() -> None:
+def test_a_cutter_is_ready_for_the_next_text() -> None:
     cutter = SentenceCutter()
     assert cutter.feed("Hello") + cutter.finish() == ["Hello"]
     assert cutter.feed("You. ") + cutter.finish() == ["You.", " "]
     assert cutter.feed("") + cutter.finish() == []
 
 
-def test_what_cannot_be_said_goes_with_the_sentence_that_follows_or_else_with_the_last() -> None:
+def test_a_run_without_words_joins_the_next_sentence_or_the_last_one() -> None:
     assert cut(["🎉 *** Hello."]) == ["🎉 *** Hello."]
     assert cut(["Bye at 7. Thanks"]) == ["Bye at 7.", " Thanks"]
     assert cut(["---\n\n- \n"]) == ["---\n\n- \n"]
@@ -102,7 +102,7 @@ def test_what_cannot_be_said_goes_with_the_sentence_that_follows_or_else_with_th
     assert cutter.feed("Call Dr. No at 5. 👍") == [] and cutter.finish() == ["Call Dr. No at 5. 👍"]
 
 
-# --- the point that may go on --------------------------------------------------------------------
+# --- a sentence that may continue ----------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -119,10 +119,10 @@ def test_what_cannot_be_said_goes_with_the_sentence_that_follows_or_else_with_th
         "„Ja.“",
     ],
 )
-def test_a_sentence_that_nothing_follows_for_a_moment_is_taken(text: str) -> None:
+def test_a_sentence_is_taken_when_nothing_follows_for_a_moment(text: str) -> None:
     cutter = SentenceCutter()
     assert cutter.feed(text) == [] and cutter.may_end
-    assert cutter.settle() == [text.rstrip()] and not cutter.may_end
+    assert cutter.take_sentence() == [text.rstrip()] and not cutter.may_end
     assert cutter.feed(" Next. ") == [text[len(text.rstrip()) :] + " Next."]
 
 
@@ -132,16 +132,16 @@ https://x.example/?|jo@x.|www.|x.example.|my_file.|1.|...|!|😊.|U.S.|z. B.|Am 
 
 
 @pytest.mark.parametrize("text", ["", *UNSURE.replace("\n", "|").split("|")])
-def test_what_may_be_a_number_an_address_or_a_quotation_is_waited_for(text: str) -> None:
+def test_a_number_an_address_or_a_quotation_that_may_continue_is_not_taken(text: str) -> None:
     cutter = SentenceCutter()
     cutter.feed(text)
-    assert not cutter.may_end and cutter.settle() == []
+    assert not cutter.may_end and cutter.take_sentence() == []
     assert "".join(cutter.finish()) == text
 
 
-def test_nothing_is_lost_or_said_twice_when_a_taken_sentence_goes_on_after_all() -> None:
+def test_a_taken_sentence_that_continues_loses_and_repeats_nothing() -> None:
     cutter = SentenceCutter()
-    pieces = cutter.feed("See example.") + cutter.settle()
+    pieces = cutter.feed("See example.") + cutter.take_sentence()
     pieces += cutter.feed('com". Ok') + cutter.finish()
     assert pieces == ["See example.", 'com".', " Ok"]
 
@@ -151,7 +151,7 @@ def test_nothing_is_lost_or_said_twice_when_a_taken_sentence_goes_on_after_all()
 LONG = "Sure, I can help you with that, and I will look it up right now, if you hold on"
 
 
-def test_a_long_first_sentence_goes_out_at_the_end_of_a_clause() -> None:
+def test_a_long_first_sentence_is_cut_at_the_end_of_a_clause() -> None:
     cutter = SentenceCutter()
     at = 60
     assert cutter.feed(LONG[:at]) == []
@@ -160,7 +160,7 @@ def test_a_long_first_sentence_goes_out_at_the_end_of_a_clause() -> None:
     assert cutter.finish() == [LONG[31:]]
 
 
-def test_later_sentences_are_said_whole() -> None:
+def test_later_sentences_are_not_cut_at_clauses() -> None:
     assert cut(["Hi. ", LONG, "."]) == ["Hi.", f" {LONG}."]
 
 
@@ -180,11 +180,11 @@ def test_later_sentences_are_said_whole() -> None:
         ["Between us, it all begins with a sentence without any clause for a long time"],
     ],
 )
-def test_the_first_clause_is_cut_off_where_one_ends(pieces: Sequence[str]) -> None:
+def test_a_first_sentence_is_cut_only_where_a_clause_ends(pieces: Sequence[str]) -> None:
     assert cut("".join(pieces)) == pieces
 
 
-def test_what_is_too_long_is_cut_at_a_clause_a_space_or_anywhere() -> None:
+def test_a_piece_that_is_too_long_is_cut_at_a_clause_a_space_or_anywhere() -> None:
     clause = "Hi. " + "word " * 8 + "end, " + "word " * 10
     assert cut([clause], 80)[1] == " " + "word " * 8 + "end,"
     assert cut(["word " * 50], 80)[:2] == ["word " * 15 + "word", " word" * 16]
@@ -195,7 +195,7 @@ def test_what_is_too_long_is_cut_at_a_clause_a_space_or_anywhere() -> None:
     assert cut(["Ok. " + "👍" * 79 + "👍🏽x"], 80)[1] == " " + "👍" * 79
 
 
-# --- whatever comes ------------------------------------------------------------------------------
+# --- any text ------------------------------------------------------------------------------------
 
 ATOMS = ["+1 555 0100", "1.000,50", "$4.50", "12:30", "1,000", "https://x.example/a.b?c=d,e;f"]
 ATOMS += [
@@ -281,20 +281,20 @@ def test_the_pieces_are_the_text_whatever_the_deltas(
 
 
 @given(texts, st.lists(st.booleans(), min_size=1))
-def test_nothing_is_lost_however_often_it_settles(text: str, settles: list[bool]) -> None:
+def test_nothing_is_lost_however_often_a_sentence_is_taken(text: str, takes: list[bool]) -> None:
     cutter, pieces = SentenceCutter(), []
     for number, character in enumerate(text):
         pieces += cutter.feed(character)
-        if settles[number % len(settles)]:
+        if takes[number % len(takes)]:
             may_end = cutter.may_end
-            taken = cutter.settle()
+            taken = cutter.take_sentence()
             assert len(taken) == may_end
             pieces += taken
     assert "".join(pieces + cutter.finish()) == text
 
 
 @given(texts)
-def test_every_piece_but_the_last_holds_something_to_say(text: str) -> None:
+def test_every_piece_but_the_last_contains_a_word(text: str) -> None:
     assert all(any(map(str.isalnum, piece)) for piece in cut([text])[:-1])
 
 

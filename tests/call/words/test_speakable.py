@@ -1,4 +1,4 @@
-"""What was written to be read is said as a person would say it: nothing of its markup is heard."""
+"""No markup, emoji or code of the model's text is read out."""
 
 from collections.abc import Iterable
 from unicodedata import category
@@ -15,10 +15,10 @@ ADDRESSES = "Go to https://x.example/a_b or me@x.example."
 
 
 def heard(deltas: Iterable[str]) -> list[str]:
-    """What of a text that streams in reaches the voice."""
+    """What reaches the voice of a text that streams in."""
     cutter, cleaner = SentenceCutter(), Cleaner()
     pieces = [piece for delta in deltas for piece in cutter.feed(delta)]
-    said = [cleaner.say(piece) for piece in pieces + cutter.finish()]
+    said = [cleaner.clean(piece) for piece in pieces + cutter.finish()]
     return [text for text in said if text]
 
 
@@ -47,7 +47,7 @@ def heard(deltas: Iterable[str]) -> list[str]:
         ("Fish &amp; chips &lt; $5,&nbsp;it&#39;s", "Fish & chips < $5, it's"),
         ("Yes:\n```python\nprint('no')\n```\nThat.", "Yes: That."),
         ("~~~\nno\n```\nno\n~~~\nyes", "yes"),
-        ("```\nnobody closed this", ""),
+        ("```\nno line closes this", ""),
         ("```all on a line``` and more", "all on a line and more"),
     ],
 )
@@ -64,7 +64,7 @@ No.|1. First|C:\\new|https://x.example/a_b/_c?d=~e#f|www.x.example/__init__.py|j
 
 
 @pytest.mark.parametrize("text", PLAIN.replace("\n", "|").split("|"))
-def test_what_is_no_markdown_stays_as_it_is(text: str) -> None:
+def test_text_without_markdown_stays_as_it_is(text: str) -> None:
     assert speakable(text) == text
 
 
@@ -85,7 +85,7 @@ def test_what_is_no_markdown_stays_as_it_is(text: str) -> None:
         ("a \u00a0\u202f\u3000\t\n\r\n b\u2028c", "a b c"),
     ],
 )
-def test_emoji_and_what_nobody_sees_are_not_read_out(written: str, said: str) -> None:
+def test_emoji_and_invisible_characters_are_not_read_out(written: str, said: str) -> None:
     assert speakable(written) == said
 
 
@@ -101,7 +101,7 @@ def test_no_emoji_of_unicode_is_read_out() -> None:
 @pytest.mark.parametrize(
     "written", ["", " \n", "**", "---", "- ", "...", "?!", "😊", "|---|", "“”。", "<br>"]
 )
-def test_nothing_is_said_of_what_has_no_word(written: str) -> None:
+def test_a_text_without_words_is_not_read_out(written: str) -> None:
     assert speakable(written) == ""
 
 
@@ -120,25 +120,25 @@ def test_markers_whose_other_half_is_in_another_sentence_are_not_read_out() -> N
     assert heard("<b>Hello. World</b> ~~yes. no~~") == ["Hello.", "World yes.", "no"]
 
 
-def test_marks_that_belong_to_the_sentence_before_are_not_said_alone() -> None:
+def test_punctuation_left_over_from_the_sentence_before_is_removed() -> None:
     assert heard("「好的。」他说。真的？！是。") == ["「好的。", "他说。", "真的？", "是。"]
     cleaner = Cleaner()
-    assert [cleaner.say(each) for each in ("Well.", ".. so", ") Yes")] == ["Well.", "so", "Yes"]
+    assert [cleaner.clean(each) for each in ("Well.", ".. so", ") Yes")] == ["Well.", "so", "Yes"]
 
 
-def test_a_sign_begins_a_list_or_a_heading_only_where_a_line_begins() -> None:
+def test_a_marker_of_a_list_or_heading_counts_only_where_a_line_begins() -> None:
     keys = "Yes. # ends the call. * repeats. > is not used. - Or so."
     assert heard(keys) == ["Yes.", "# ends the call.", "* repeats.", "> is not used.", "- Or so."]
     assert heard("# Yes.\n- So.\n> Or so.") == ["Yes.", "So.", "Or so."]
 
 
-def test_code_is_skipped_over_all_its_pieces() -> None:
+def test_a_code_block_is_skipped_across_pieces() -> None:
     text = "Here. It is:\n\n```json\n{'a': 'Hello. World'}\nSo. On\n```\nDone. Ok?\n~~~\nx\n~~~\n"
     assert heard(text) == heard([text]) == ["Here.", "It is:", "Done.", "Ok?"]
     assert heard("```\none\n\n``\ntwo\n````\nthree") == ["three"]
 
 
-def test_an_answer_as_models_write_it_is_said_as_people_speak() -> None:
+def test_a_typical_answer_of_a_model_is_read_out_as_plain_sentences() -> None:
     answer = """Sure! 😊 Here's what we have **today**:
 
     1. **Margherita** – $9.50
@@ -161,7 +161,7 @@ def test_an_answer_as_models_write_it_is_said_as_people_speak() -> None:
     ]
 
 
-# --- whatever comes ------------------------------------------------------------------------------
+# --- any text ------------------------------------------------------------------------------------
 
 MARKUP = [
     "*",
@@ -217,14 +217,14 @@ texts = st.lists(st.sampled_from(MARKUP + PICTURES + WORDS), max_size=40).map(""
 
 
 @given(texts)
-def test_what_was_cleaned_is_clean(text: str) -> None:
+def test_cleaning_a_clean_text_changes_nothing(text: str) -> None:
     said = speakable(text)
     assert speakable(said) == said == " ".join(said.split())
     assert not said or any(map(str.isalnum, said))
 
 
 @given(texts, st.booleans())
-def test_no_marker_and_no_picture_is_ever_said(text: str, is_stream: bool) -> None:
+def test_no_marker_and_no_emoji_is_ever_read_out(text: str, is_stream: bool) -> None:
     for said in heard(text) if is_stream else [speakable(text)]:
         bare = said.replace("https://x.example/a_b", "").replace("me_@x.example", "")
         for marker in ("**", "`", "~~~", "](", "<b>", "</b>", "```", "[^1]", *PICTURES):
@@ -235,7 +235,7 @@ def test_no_marker_and_no_picture_is_ever_said(text: str, is_stream: bool) -> No
 
 
 @given(texts)
-def test_no_more_is_said_than_was_written(text: str) -> None:
+def test_cleaning_adds_no_letters(text: str) -> None:
     letters = [character for character in text if character.isalnum()]
     rest = iter(letters)
     assert all(character in rest for character in speakable(text) if character.isalnum())
@@ -278,6 +278,6 @@ UNITS += [
 
 
 @pytest.mark.parametrize("unit", UNITS)
-def test_a_long_text_full_of_markers_is_no_trap(unit: str) -> None:
+def test_a_long_text_full_of_markers_takes_no_longer(unit: str) -> None:
     for text in (unit * (20_000 // len(unit)), unit * (20_000 // len(unit)) + "x"):
         assert len(speakable(text)) <= len(text)

@@ -1,4 +1,4 @@
-"""The words of a text, and how long each is when it is said."""
+"""The words of a text, and how long each one sounds."""
 
 import pytest
 from hypothesis import given
@@ -15,19 +15,19 @@ def letters(text: str) -> float:
     return sum(sum(word.letters) for word in words(text))
 
 
-def test_words_stand_between_spaces_with_their_punctuation() -> None:
+def test_words_are_separated_by_spaces_and_keep_their_punctuation() -> None:
     assert texts(' "Yes,"  he said. ') == ['"Yes,"', "he", "said."]
     assert [(word.start, word.end) for word in words(" a  bc.")] == [(1, 2), (4, 7)]
 
 
-def test_what_makes_no_sound_belongs_to_the_word_before_or_to_the_first() -> None:
+def test_a_piece_without_sound_belongs_to_the_word_before_or_to_the_first() -> None:
     assert texts("Well – fine … !") == ["Well –", "fine … !"]
     assert texts("- – hi") == ["- – hi"]
     assert texts("¿ Qué ?") == ["¿ Qué ?"]
     assert texts("... – !") == texts("") == texts("😀 :-)") == []
 
 
-def test_scripts_without_spaces_are_taken_sign_by_sign() -> None:
+def test_in_scripts_without_spaces_each_sign_is_a_word() -> None:
     assert texts("你好，我是「前台」。") == ["你", "好，", "我", "是", "「前", "台」。"]
     assert texts("使用iPhone手机") == ["使", "用", "iPhone", "手", "机"]
     assert texts("ちょっと、スーパー") == ["ちょっ", "と、", "スー", "パー"]
@@ -67,7 +67,7 @@ def test_a_voice_may_pause_within_a_number() -> None:
     assert len(number.letters) == 9
 
 
-def test_punctuation_tells_where_a_voice_pauses() -> None:
+def test_punctuation_shows_where_a_voice_pauses() -> None:
     marks = [
         word.mark for word in words('Well, "yes": so – ask Mr. Kay in the U.S. (now). Ok? 5. Bye')
     ]

@@ -1,4 +1,4 @@
-"""How far off the estimated words are, by voices that tell where each really is."""
+"""How far off the estimated word times are, for voices whose real word times are known."""
 
 import random
 from collections.abc import Callable
@@ -19,11 +19,11 @@ from tests.call.words.word_times_speech import (
     without_numbers,
 )
 
-# espeak-ng flutters, so no two runs measure quite the same: every bound leaves room for that.
+# espeak-ng varies a little from run to run: every bound leaves room for that.
 
 
 @pytest.mark.parametrize("voice", VOICES)
-def test_a_caller_who_interrupts_a_whole_sentence_heard_the_words_that_we_think(voice: str) -> None:
+def test_the_words_heard_of_complete_audio_are_mostly_right_within_one(voice: str) -> None:
     chance = random.Random(1)
     said = [by_espeak(text, voice=voice) for text in VOICES[voice]]
     errors = interrupted(said, chance)
@@ -34,7 +34,7 @@ def test_a_caller_who_interrupts_a_whole_sentence_heard_the_words_that_we_think(
 
 
 @pytest.mark.parametrize("words_per_minute", [130, 220])
-def test_slow_and_hasty_voices_are_followed_as_well(words_per_minute: int) -> None:
+def test_slow_and_fast_voices_are_estimated_as_well(words_per_minute: int) -> None:
     said = [
         by_espeak(text, voice="en-us", words_per_minute=words_per_minute) for text in ENGLISH[::2]
     ]
@@ -43,14 +43,14 @@ def test_slow_and_hasty_voices_are_followed_as_well(words_per_minute: int) -> No
 
 
 @pytest.mark.parametrize("voice", ["en-us", "en-gb-x-rp", "de"])
-def test_a_voice_that_was_heard_before_is_followed_while_it_still_speaks(voice: str) -> None:
+def test_a_known_voice_is_estimated_while_its_audio_still_arrives(voice: str) -> None:
     said = [by_espeak(text, voice=voice) for text in VOICES[voice]]
     before, now = said[::2], said[1::2]
     errors = interrupted_early(now, random.Random(3), pace=learnt(before))
     assert errors.within_one(errors.half) >= 0.94, errors
 
 
-def test_a_voice_that_nobody_heard_before_is_mostly_followed() -> None:
+def test_an_unknown_voice_is_mostly_estimated_right() -> None:
     said = [by_espeak(text, voice="en-us") for text in ENGLISH[::2]]
     errors = interrupted_early(said, random.Random(4))
     assert errors.within_one(errors.half) >= 0.90, errors
@@ -59,7 +59,7 @@ def test_a_voice_that_nobody_heard_before_is_mostly_followed() -> None:
 @pytest.mark.parametrize("jitter", [0.0, 0.3])
 @pytest.mark.parametrize("gap_ms", [60, 100, 250])
 @pytest.mark.parametrize("ms_of", [by_characters, all_alike])
-def test_pauses_behind_every_word_leave_no_doubt(
+def test_pauses_behind_every_word_give_the_words_within_one(
     ms_of: Callable[[str], float], gap_ms: int, jitter: float
 ) -> None:
     chance = random.Random(5)
@@ -74,7 +74,7 @@ def test_pauses_behind_every_word_leave_no_doubt(
 
 
 @pytest.mark.parametrize("ms_of", [by_characters, all_alike])
-def test_a_voice_known_to_pause_behind_every_word_leaves_no_doubt_in_mid_sentence(
+def test_a_voice_known_to_pause_behind_every_word_is_estimated_in_mid_sentence(
     ms_of: Callable[[str], float],
 ) -> None:
     chance = random.Random(6)
@@ -85,7 +85,7 @@ def test_a_voice_known_to_pause_behind_every_word_leaves_no_doubt_in_mid_sentenc
     assert errors.within_one(errors.half) >= 0.99, errors
 
 
-def test_words_that_last_as_they_are_written_are_told_without_any_pause() -> None:
+def test_words_as_long_as_their_letters_are_estimated_without_any_pause() -> None:
     chance = random.Random(7)
     texts = list(short(without_numbers(ENGLISH)))
     said = [by_rule(text, by_characters, chance=chance) for text in texts]
@@ -98,7 +98,7 @@ def test_words_that_last_as_they_are_written_are_told_without_any_pause() -> Non
     assert errors.within_one(errors.half) >= 0.98, errors
 
 
-def test_words_that_all_last_alike_are_mostly_told_without_any_pause() -> None:
+def test_words_of_equal_length_are_mostly_estimated_without_any_pause() -> None:
     chance = random.Random(8)
     texts = list(short(without_numbers(ENGLISH)))
     said = [by_rule(text, all_alike, chance=chance) for text in texts]
@@ -106,7 +106,7 @@ def test_words_that_all_last_alike_are_mostly_told_without_any_pause() -> None:
     assert errors.within_one(errors.half) >= 0.96, errors
 
 
-def test_a_voice_that_reads_numbers_as_they_are_written_is_found_out() -> None:
+def test_a_voice_that_reads_numbers_faster_than_expected_is_learned() -> None:
     chance = random.Random(9)
     before = [by_rule(text, by_characters, chance=chance) for text in without_numbers(ENGLISH)]
     texts = [text for text in short(ENGLISH) if text not in without_numbers(ENGLISH)]

@@ -1,4 +1,4 @@
-"""What phone agents say, as espeak-ng says it, and how far an estimate of its words is off."""
+"""Sentences of phone agents spoken by espeak-ng, and how far estimated word times are off."""
 
 import random
 import re
@@ -116,16 +116,17 @@ VOICES = {
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A text as it was said, with the truth about it: where each of its words begins and ends."""
+    """A text as it was spoken, with the real times of its words in bytes of µ-law."""
 
     text: str
     total_bytes: int
     pauses: tuple[Pause, ...]
+    #: Where each word really begins, and ends.
     begins: tuple[int, ...]
     ends: tuple[int, ...]
 
     def cut(self, at_byte: int) -> tuple[Pause, ...]:
-        """The pauses that were found when so much had come."""
+        """The pauses known when this much audio has arrived."""
         found = [(start, min(end, at_byte)) for start, end in self.pauses]
         return tuple((start, end) for start, end in found if end - start >= SHORTEST_BYTES)
 
@@ -135,7 +136,7 @@ def by_espeak(text: str, *, voice: str, words_per_minute: int = 165) -> Said:
     total = len(utterance.ulaw)
     listener = Pauses()
     pauses = tuple(listener.feed(ulaw_decode(utterance.ulaw)) + listener.finish())
-    chunks, at = [], 0  # what espeak-ng says as one: from and to in the text, and where it begins
+    chunks, at = [], 0  # what espeak-ng speaks as one: from and to in the text, and its offset
     for spoken in utterance.words:
         chunks.append((at, at + len(spoken.text), spoken.offset_bytes))
         at += len(spoken.text)
@@ -151,7 +152,7 @@ def by_espeak(text: str, *, voice: str, words_per_minute: int = 165) -> Said:
 
 
 def _silent_from(byte: int, pauses: Sequence[Pause]) -> int:
-    """Where the pause begins that ends about there."""
+    """Where the pause begins that ends near `byte`."""
     near = [start for start, end in pauses if start < byte <= end + 40 * ULAW_BYTES_PER_MS]
     return near[-1] if near else byte
 
@@ -165,8 +166,8 @@ def by_rule(
     jitter: float = 0.0,
     chance: random.Random,
 ) -> Said:
-    """Said by a voice whose words last as a rule says, give or take so much, with a pause behind
-    each, and another behind commas and the like."""
+    """Spoken by a voice whose words last as `ms_of` says, give or take the share `jitter`, with a
+    pause of `gap_ms` behind each word, and `mark_ms` more behind punctuation."""
     at, begins, ends, pauses = 0, [], [], []
     for word in words(text):
         begins.append(at)
@@ -189,11 +190,13 @@ def all_alike(word: str) -> float:
 
 @dataclass(slots=True)
 class Errors:
-    """By how many words estimates were off: from those that were half heard, those that had begun,
-    and those that were over."""
+    """By how many words the estimates were off, and how often."""
 
+    #: Compared with the words of which half was heard.
     half: Counter[int] = field(default_factory=Counter)
+    #: Compared with the words that had begun.
     begun: Counter[int] = field(default_factory=Counter)
+    #: Compared with the words that were over.
     over: Counter[int] = field(default_factory=Counter)
 
     def add(self, said: Said, times: WordTimes, heard_bytes: int) -> None:
@@ -217,7 +220,7 @@ class Errors:
 def interrupted(
     all_said: Sequence[Said], chance: random.Random, *, times: int = 20, pace: Pace | None = None
 ) -> Errors:
-    """Each text was said to its end, and interrupted here or there."""
+    """Each text is interrupted at random places after all its audio has arrived."""
     errors = Errors()
     for said in all_said:
         estimate = complete(said.text, said.total_bytes, said.pauses, pace or Pace())
@@ -229,7 +232,7 @@ def interrupted(
 def interrupted_early(
     all_said: Sequence[Said], chance: random.Random, *, times: int = 8, pace: Pace | None = None
 ) -> Errors:
-    """Each text was still being said: heard up to what had come, or less."""
+    """Each text is interrupted while its audio still arrives: heard up to there, or less."""
     errors = Errors()
     for said in all_said:
         for _ in range(times):
@@ -241,7 +244,7 @@ def interrupted_early(
 
 
 def learnt(all_said: Sequence[Said]) -> Pace:
-    """What is known of a voice that said these."""
+    """What is known about a voice that spoke these."""
     pace = Pace()
     for said in all_said:
         pace = learn(pace, said.text, said.total_bytes, said.pauses)
@@ -249,7 +252,7 @@ def learnt(all_said: Sequence[Said]) -> Pace:
 
 
 def short(texts: Sequence[str], most: int = 25) -> Iterator[str]:
-    """The texts, each up to so many words."""
+    """The texts, each cut to its first `most` words."""
     for text in texts:
         said = words(text)
         yield text[: said[min(most, len(said)) - 1].end]

@@ -1,4 +1,4 @@
-"""What a log line looks like, and what it does not show."""
+"""The format of log lines, and what is redacted from them."""
 
 import json
 import logging
@@ -26,7 +26,7 @@ def loggers_as_they_were() -> Iterator[None]:
 
 
 def err_of(capsys: pytest.CaptureFixture[str]) -> str:
-    """What was written to stderr, once everything is."""
+    """Everything logged so far, as written to stderr."""
     assert settle(10)
     return capsys.readouterr().err
 
@@ -39,7 +39,7 @@ def test_a_line_says_when_what_and_with_which_data(capsys: pytest.CaptureFixture
     line = err_of(capsys)
 
     assert re.fullmatch(
-        r"\d\d:\d\d:\d\d\.\d{3} INFO  app\.bridge call started call_sid=CA1 count=3 "
+        r"\d\d:\d\d:\d\d\.\d{3} INFO  app\.bridge\.leg\.leg call started call_sid=CA1 count=3 "
         r'why="said \\"no\\"" empty="" list="\[1, null\]"\n',
         line,
     )

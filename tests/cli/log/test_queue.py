@@ -1,4 +1,4 @@
-"""Logging never blocks on stderr: it may be a pipe that is not read, or lie on a full disk."""
+"""Logging never blocks on stderr, even if that is a pipe that is not read, or a full disk."""
 
 import errno
 import json
@@ -16,7 +16,7 @@ PATIENCE_S = 30
 
 
 class Stderr:
-    """Takes lines, when it may."""
+    """Takes lines while `open` is set."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -49,7 +49,7 @@ def test_a_pipe_that_is_not_read_blocks_no_caller_and_lost_lines_are_counted() -
     stderr = Stderr()
     with queue(stderr.write, most=10) as (log, logger):
         stderr.open.clear()
-        for number in range(1000):  # a writer that were waited for would hang here
+        for number in range(1000):  # waiting for the writer would hang here
             logger.info("line %s", number, extra={"request_id": str(number)})
         log.say("a plain line")
         assert not log.settle(0.05)

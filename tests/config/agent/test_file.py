@@ -244,7 +244,7 @@ def test_faults_are_told_together_in_the_order_of_the_file() -> None:
 def test_missing_keys_are_asked_for() -> None:
     assert faults('greeting = "Hi"\n') == [
         "1: name: missing; expected the agent's name",
-        "1: instructions: missing; expected what the agent is told about its work",
+        "1: instructions: missing; expected the model's instructions",
     ]
     assert len(faults("")) == 2
 

@@ -45,7 +45,7 @@ async def api(app: FastAPI) -> AsyncIterator[AsyncClient]:
 
 
 def problem_of(response: Response) -> dict[str, Any]:
-    """The problem that a response holds, its frame checked."""
+    """The body of a problem response, after checking its headers and fixed fields."""
     assert response.headers["Content-Type"] == "application/problem+json"
     problem: dict[str, Any] = response.json()
     assert problem["type"] == "about:blank"
@@ -54,7 +54,7 @@ def problem_of(response: Response) -> dict[str, Any]:
     return problem
 
 
-async def test_a_live_call_shows_what_was_said_so_far(api: AsyncClient, store: Store) -> None:
+async def test_a_live_call_shows_its_transcript_so_far(api: AsyncClient, store: Store) -> None:
     store.save_call(
         "CA1", status="in-progress", from_number="+15551230001", to_number="+15551230002",
         agent_name="Ada", answered_by="human", started_at=datetime(2025, 6, 1, 12, tzinfo=UTC),
@@ -138,9 +138,7 @@ async def test_a_list_is_read_page_by_page(api: AsyncClient, store: Store) -> No
 
 @pytest.mark.parametrize("authorization", [None, "", "Bearer", "Bearer wrong", f"Basic {TOKEN}"])
 @pytest.mark.parametrize("path", ["/calls", "/calls/CA1"])
-async def test_nobody_reads_calls_without_the_token(
-    api: AsyncClient, path: str, authorization: str | None
-) -> None:
+async def test_calls_need_the_token(api: AsyncClient, path: str, authorization: str | None) -> None:
     del api.headers["Authorization"]
     headers = {} if authorization is None else {b"Authorization": authorization.encode()}
 
@@ -151,7 +149,7 @@ async def test_nobody_reads_calls_without_the_token(
     assert "API_TOKEN" in problem_of(response)["detail"]
 
 
-async def test_an_empty_token_opens_to_nobody(api: AsyncClient, app: FastAPI) -> None:
+async def test_an_empty_api_token_admits_no_request(api: AsyncClient, app: FastAPI) -> None:
     app.state.api_token = ""
 
     response = await api.get("/calls", headers={"Authorization": "Bearer "})
@@ -168,7 +166,7 @@ async def test_an_empty_token_opens_to_nobody(api: AsyncClient, app: FastAPI) ->
         ("status=gone", "query.status"),
     ],
 )
-async def test_a_wrong_query_is_told_which_field_is_wrong(
+async def test_the_wrong_field_of_a_query_is_named(
     api: AsyncClient, query: str, field: str
 ) -> None:
     response = await api.get(f"/calls?{query}")
@@ -177,28 +175,28 @@ async def test_a_wrong_query_is_told_which_field_is_wrong(
     assert field in problem_of(response)["detail"]
 
 
-async def test_a_page_before_no_call_is_not_there(api: AsyncClient) -> None:
+async def test_a_page_before_an_unknown_call_is_not_found(api: AsyncClient) -> None:
     response = await api.get("/calls?before=CA9")
 
     assert response.status_code == 404
     assert "query.before" in problem_of(response)["detail"]
 
 
-async def test_a_call_that_has_just_begun_is_there_at_once(api: AsyncClient, store: Store) -> None:
+async def test_a_call_that_has_just_begun_is_found_at_once(api: AsyncClient, store: Store) -> None:
     store.save_call("CA1", status="queued")
 
     assert (await api.get("/calls/CA1")).json()["status"] == "queued"
 
 
 @pytest.mark.parametrize("path", ["/calls/CA9", "/calls/%00", "/nothing"])
-async def test_what_is_unknown_is_a_problem(api: AsyncClient, path: str) -> None:
+async def test_an_unknown_path_or_call_is_a_problem(api: AsyncClient, path: str) -> None:
     response = await api.get(path)
 
     assert response.status_code == 404
     assert problem_of(response)["title"] == "Not Found"
 
 
-async def test_a_method_that_a_path_does_not_take_is_a_problem(api: AsyncClient) -> None:
+async def test_a_method_that_a_path_does_not_allow_is_a_problem(api: AsyncClient) -> None:
     response = await api.delete("/calls/CA1")
 
     assert response.status_code == 405
@@ -206,9 +204,7 @@ async def test_a_method_that_a_path_does_not_take_is_a_problem(api: AsyncClient)
     problem_of(response)
 
 
-async def test_a_database_that_is_away_is_a_passing_problem(
-    api: AsyncClient, tmp_path: Path
-) -> None:
+async def test_an_unavailable_database_is_a_503(api: AsyncClient, tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "calls.db")) as vandal:
         vandal.execute("DROP TABLE calls")
 
@@ -219,7 +215,7 @@ async def test_a_database_that_is_away_is_a_passing_problem(
     problem_of(response)
 
 
-async def test_a_fault_of_ours_shows_nothing_of_the_inside(api: AsyncClient, app: FastAPI) -> None:
+async def test_an_unexpected_exception_shows_no_details(api: AsyncClient, app: FastAPI) -> None:
     @app.get("/broken")
     async def broken() -> None:
         raise RuntimeError("inner secret")
@@ -231,7 +227,7 @@ async def test_a_fault_of_ours_shows_nothing_of_the_inside(api: AsyncClient, app
     problem_of(response)
 
 
-async def test_the_api_documents_its_answers_and_its_problems(api: AsyncClient) -> None:
+async def test_the_api_documents_its_responses_and_problems(api: AsyncClient) -> None:
     document = (await api.get("/openapi.json")).json()
 
     answers = document["paths"]["/calls/{call_sid}"]["get"]["responses"]

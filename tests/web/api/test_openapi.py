@@ -1,4 +1,4 @@
-"""The HTTP API as it describes itself: the description is right, and what it promises is kept."""
+"""/openapi.json: it describes every route, and the API answers as described."""
 
 import asyncio
 import sys
@@ -32,7 +32,7 @@ from tests.service.world import AGENT, API_TOKEN, World, world
 ONE = desk(name="desk", number=DESK)
 TWO = desk(f'name = "desk"\nnumber = "{DESK}"', f'name = "sales"\nnumber = "{SALES}"')
 PROBLEM = "application/problem+json"
-# The statuses of each route, beside the 401, the 429 and the 503 of all that need the token.
+# The statuses of each route, besides 401, 429 and 503 of all routes that need the token.
 ROUTES = {
     ("get", "/calls"): {200, 404, 422},
     ("post", "/calls"): {201, 403, 409, 413, 422, 502, 504},
@@ -73,7 +73,7 @@ async def test_every_route_is_described_with_its_problems() -> None:
     assert told - ROUTES.keys() == {("get", "/healthz"), ("get", "/readyz")}
 
 
-async def test_every_schema_is_one_and_its_examples_fit() -> None:
+async def test_every_schema_is_valid_and_its_examples_match() -> None:
     async with world(RealtimeServer(Agent().brain), agent=TWO) as w:
         document = await described(w)
 
@@ -91,7 +91,7 @@ async def test_every_schema_is_one_and_its_examples_fit() -> None:
     assert examples >= 2
 
 
-async def test_nobody_reads_the_description_without_the_token() -> None:
+async def test_the_description_needs_the_token() -> None:
     async with world(RealtimeServer(Agent().brain)) as w:
         for token in (None, "", "wrong"):
             assert (await api(w, "GET", "/openapi.json", token=token)).status == 401
@@ -103,7 +103,7 @@ async def test_nobody_reads_the_description_without_the_token() -> None:
     ("file", "names", "needed"),
     [(AGENT, None, False), (ONE, ["", "desk"], False), (TWO, ["desk", "sales"], True)],
 )
-async def test_it_names_whom_callers_can_be_handed_to(
+async def test_it_lists_the_transfer_destinations(
     file: str, names: list[str] | None, needed: bool
 ) -> None:
     async with world(RealtimeServer(Agent().brain), agent=file) as w:
@@ -113,10 +113,10 @@ async def test_it_names_whom_callers_can_be_handed_to(
     assert ("destination" in order.get("required", [])) is needed
 
 
-# --- what it promises -----------------------------------------------------------------------------
+# --- responses ------------------------------------------------------------------------------------
 
 
-async def test_calls_of_every_kind_are_told_as_it_is_described() -> None:
+async def test_records_of_every_kind_of_call_match_their_schemas() -> None:
     agent = Agent()
     async with handing(agent, ONE) as w:
         w.line.callee = Callee(presses="1", talks_ms=30)
@@ -204,7 +204,7 @@ class Settled:
 
 
 async def over(w: World, call: Call) -> None:
-    """Until the service knows that a call has ended."""
+    """Wait until the service knows that a call has ended."""
     await call.wait_ended()
     known = asyncio.Event()
     w.switchboard.on_call_over.append(lambda sid: known.set() if sid == call.call_sid else None)
@@ -224,7 +224,7 @@ async def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
         RealtimeServer(agent.brain),
         agent=f"{TWO}[limits]\nidle_seconds = 0\n",
         twilio_phone_number=OURS,
-        outbound_repeat_seconds=3600,  # not over before the run is
+        outbound_repeat_seconds=3600,  # longer than the run
         line={
             "gather_scale": 0.02,
             "ring_scale": 60,
@@ -241,7 +241,7 @@ async def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
         agent.handing = {handed.request: hands_over(destination="desk")}
         await handed.handed_over()
         await handed.call.wait_for(lambda: handed.call.dialed[0].bridged_ms is not None)
-        w.line.callee = Callee("no-answer")  # rings on
+        w.line.callee = Callee("no-answer")  # keeps ringing
         await w.store.flush()
         w.server.config.loaded_app = settled = Settled(w, w.server.config.loaded_app)
 
@@ -257,7 +257,7 @@ async def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
 
 
 async def run(w: World, folder: Path) -> tuple[int, str]:
-    """Schemathesis as people run it; its status, and what it says."""
+    """Run the schemathesis command; returns its exit status and output."""
     how = ["--max-examples", "300"] if FUZZ else ["--max-examples", "20"]
     if not FUZZ:
         how += ["--generation-deterministic", "--suppress-health-check", "too_slow"]

@@ -1,4 +1,4 @@
-"""Our voices for others, over a socket: called by a client that knows the standard alone."""
+"""`/stream-audio` over a socket, called by a client that knows only the standard."""
 
 import asyncio
 import json
@@ -31,11 +31,11 @@ TEXT = "One moment please, I will look that up for you."
 WIDE = 24000
 
 
-# --- a client, from the standard alone ------------------------------------------------------------
+# --- a client, written from the standard ----------------------------------------------------------
 
 
 def body(**changes: Any) -> dict[str, Any]:
-    """A request as the standard has it; a change to None takes its field out."""
+    """A request as in the standard, with changes; None removes a field."""
     extended = {"InstanceId": "inst-0001", "ChannelId": "chan-0001", "SentenceId": 3}
     whole = {
         "Text": TEXT,
@@ -48,7 +48,7 @@ def body(**changes: Any) -> dict[str, Any]:
 
 
 async def speech(url: str, **changes: Any) -> tuple[str, bytes]:
-    """What a text sounds like: the Content-Type, and raw PCM, read as the standard's callers do."""
+    """The Content-Type and the PCM of a text, read as the standard's clients do."""
     async with aiohttp.ClientSession() as http:
         async with http.post(url, json=body(**changes)) as answer:
             assert answer.status == 200, await answer.text()
@@ -64,46 +64,48 @@ async def refusal(url: str, **request: Any) -> tuple[int, str]:
         return answer.status, told["detail"]
 
 
-# --- voices, and a service that offers them -------------------------------------------------------
+# --- voices, and a service that has them ----------------------------------------------------------
 
 
 @dataclass
-class Puppet:
-    """A voice that says what it is told to. `said`: the texts. `dropped`: set when one was dropped
-    before its end; `open_lines`: those that nobody let go of."""
+class FakeVoice:
+    """A voice that makes the sounds of `speak`."""
 
     label: str
     speak: Callable[[str], Sounds]
+    #: The texts that it was given.
     said: list[str] = field(default_factory=list)
+    #: Lines that were not closed yet.
     open_lines: int = 0
+    #: Set when a text was cancelled before its end.
     dropped: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def line(self) -> "PuppetLine":
+    def line(self) -> "FakeLine":
         self.open_lines += 1
-        return PuppetLine(self)
+        return FakeLine(self)
 
     async def aclose(self) -> None: ...
 
 
 @dataclass
-class PuppetLine:
-    puppet: Puppet
+class FakeLine:
+    fake_voice: FakeVoice
 
     async def prepare(self) -> None: ...
 
     async def say(self, text: str, *, answer: int = 0) -> Sounds:
-        self.puppet.said.append(text)
+        self.fake_voice.said.append(text)
         try:
-            async for sound in self.puppet.speak(text):
+            async for sound in self.fake_voice.speak(text):
                 yield sound
         except (asyncio.CancelledError, GeneratorExit):
-            self.puppet.dropped.set()
+            self.fake_voice.dropped.set()
             raise
 
     async def aclose(self) -> None:
-        for _ in range(5):  # whatever happens meanwhile
+        for _ in range(5):  # other tasks run while a line closes
             await asyncio.sleep(0)
-        self.puppet.open_lines -= 1
+        self.fake_voice.open_lines -= 1
 
 
 def says(*pieces: bytes, hz: int = 8000) -> Callable[[str], Sounds]:
@@ -118,7 +120,7 @@ Kind = Literal["passing", "text", "fatal"]
 
 
 def fails(*pieces: bytes, late: bool = False, kind: Kind = "passing") -> Callable[[str], Sounds]:
-    """After some sound."""
+    """A voice that fails after some sound."""
 
     async def speak(_: str) -> Sounds:
         for pcm in pieces:
@@ -132,7 +134,7 @@ def fails(*pieces: bytes, late: bool = False, kind: Kind = "passing") -> Callabl
 
 
 def waits(*pieces: bytes) -> Callable[[str], Sounds]:
-    """After some sound, for ever."""
+    """A voice that hangs after some sound."""
 
     async def speak(_: str) -> Sounds:
         for pcm in pieces:
@@ -142,15 +144,15 @@ def waits(*pieces: bytes) -> Callable[[str], Sounds]:
     return speak
 
 
-def puppet(label: str = "qwen/Cherry", *pieces: bytes) -> Puppet:
-    return Puppet(label, says(*pieces or (b"\1\0" * 800,)))
+def fake_voice(label: str = "qwen/Cherry", *pieces: bytes) -> FakeVoice:
+    return FakeVoice(label, says(*pieces or (b"\1\0" * 800,)))
 
 
 @asynccontextmanager
-async def offering(
+async def serving_voices(
     *voices: Voice, token: str = TOKEN, **values: Any
 ) -> AsyncIterator[tuple[str, StreamAudio]]:
-    """The route's address, on the production server's HTTP."""
+    """Serve the route with the production server; gives its URL."""
     app = FastAPI(openapi_url=None)
     problems.install(app)
     app.include_router(stream_audio.router)
@@ -163,40 +165,40 @@ async def offering(
     finally:
         server.should_exit = True
         await serving
-    assert all(each.open_lines == 0 for each in voices if isinstance(each, Puppet))
+    assert all(each.open_lines == 0 for each in voices if isinstance(each, FakeVoice))
     assert speaker.busy == 0
 
 
 async def test_the_standards_client_hears_a_voice() -> None:
     pieces = [random.Random(n).randbytes(2 * n) for n in (1, 333, 4096, 20000)]
-    voice = puppet("qwen/Cherry", *pieces)
-    async with offering(voice) as (url, _):
+    voice = fake_voice("qwen/Cherry", *pieces)
+    async with serving_voices(voice) as (url, _):
         kind, pcm = await speech(url)
 
     assert (kind, pcm) == ("audio/mpeg", b"".join(pieces))
     assert voice.said == [TEXT]
 
 
-async def test_the_content_type_is_the_owners_choice() -> None:
-    async with offering(puppet(), content_type="audio/pcm") as (url, _):
+async def test_the_content_type_can_be_chosen() -> None:
+    async with serving_voices(fake_voice(), content_type="audio/pcm") as (url, _):
         assert (await speech(url))[0] == "audio/pcm"
 
 
 @pytest.mark.parametrize("form", ["urlencoded", "multipart"])
-async def test_forms_are_understood_as_well(form: str) -> None:
+async def test_forms_are_read_as_well_as_json(form: str) -> None:
     text = "Grüß Gott & 你好, 50 % + x"
-    voice = puppet()
+    voice = fake_voice()
     data = aiohttp.FormData(default_to_multipart=form == "multipart")
     for name, value in body(Text=text).items():
         data.add_field(name, str(value))
-    async with offering(voice) as (url, _), aiohttp.ClientSession() as http:
+    async with serving_voices(voice) as (url, _), aiohttp.ClientSession() as http:
         async with http.post(url, data=data) as answer:
             assert answer.status == 200
             assert await answer.read() == b"\1\0" * 800
     assert voice.said == [text]
 
 
-async def test_sound_comes_as_it_is_made_and_not_before_there_is_any() -> None:
+async def test_audio_streams_as_it_is_made_and_the_status_waits_for_it() -> None:
     begun, first, more = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def speak(_: str) -> Sounds:
@@ -206,8 +208,8 @@ async def test_sound_comes_as_it_is_made_and_not_before_there_is_any() -> None:
         await more.wait()
         yield Sound(b"\2\0" * 160, 8000)
 
-    voices = Puppet("a/b", speak), puppet("c/d")
-    async with offering(*voices) as (url, _), aiohttp.ClientSession() as http:
+    voices = FakeVoice("a/b", speak), fake_voice("c/d")
+    async with serving_voices(*voices) as (url, _), aiohttp.ClientSession() as http:
         asking = asyncio.create_task(http.post(url, json=body()))
         await begun.wait()
         await speech(url, VoiceId="c")  # headers would have come in that time
@@ -226,11 +228,11 @@ async def test_sound_comes_as_it_is_made_and_not_before_there_is_any() -> None:
 
 @pytest.mark.parametrize("hz", [8000, 16000, 24000, 48000])
 @pytest.mark.parametrize("given", [int, str])
-async def test_the_voices_rate_becomes_the_callers(hz: int, given: type) -> None:
+async def test_audio_is_resampled_to_the_requested_rate(hz: int, given: type) -> None:
     said = tones("Hello there, it is me.", WIDE).pcm
     cuts = [0, 2, 1000, 1002, 30000, len(said)]
     pieces = [said[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
-    async with offering(Puppet("qwen/Cherry", says(*pieces, hz=WIDE))) as (url, _):
+    async with serving_voices(FakeVoice("qwen/Cherry", says(*pieces, hz=WIDE))) as (url, _):
         _, heard = await speech(url, SampleRate=given(hz))
 
     resampler = Resampler(WIDE, hz)
@@ -239,7 +241,7 @@ async def test_the_voices_rate_becomes_the_callers(hz: int, given: type) -> None
 
 
 async def test_a_long_text_is_said_in_pieces_without_a_seam() -> None:
-    """Each piece is a part of one sine: a second resampler would be heard where they meet."""
+    """Each piece is a part of one sine: a second resampler would be audible at the seam."""
     turn = 2 * np.pi * 440 / WIDE
     sine = np.rint(9000 * np.sin(turn * np.arange(WIDE))).astype("<i2").tobytes()
     text = "This is a sentence of some length. " * 25
@@ -250,8 +252,8 @@ async def test_a_long_text_is_said_in_pieces_without_a_seam() -> None:
         yield Sound(sine[at : at + 9002], WIDE)
         at += 9002
 
-    voice = Puppet("qwen/Cherry", speak)
-    async with offering(voice) as (url, _):
+    voice = FakeVoice("qwen/Cherry", speak)
+    async with serving_voices(voice) as (url, _):
         _, heard = await speech(url, Text=text)
 
     assert len(voice.said) == 4 and all(len(each) <= LONGEST_TEXT for each in voice.said)
@@ -273,8 +275,8 @@ async def test_a_long_text_is_said_in_pieces_without_a_seam() -> None:
     ],
 )
 async def test_nothing_of_a_long_text_is_lost_and_no_piece_is_too_long(text: str) -> None:
-    voice = puppet()
-    async with offering(voice) as (url, _):
+    voice = fake_voice()
+    async with serving_voices(voice) as (url, _):
         await speech(url, Text=text)
 
     assert len(voice.said) > 1
@@ -284,10 +286,10 @@ async def test_nothing_of_a_long_text_is_lost_and_no_piece_is_too_long(text: str
         assert " ".join(voice.said).split() == text.split()
 
 
-async def test_long_texts_are_cut_by_who_knows_how_to() -> None:
-    voice = puppet()
+async def test_long_texts_are_split_by_the_given_function() -> None:
+    voice = fake_voice()
     cut = ["a" * 200, " -- ", "b" * 400]
-    async with offering(voice, cut=lambda _: cut) as (url, _):
+    async with serving_voices(voice, cut=lambda _: cut) as (url, _):
         await speech(url, Text="a" * 200 + " -- " + "b" * 400)
         await speech(url, Text="short")
 
@@ -309,33 +311,33 @@ async def test_long_texts_are_cut_by_who_knows_how_to() -> None:
         ("tts.example.com", "http/tts.example.com"),
     ],
 )
-async def test_a_voice_goes_by_its_label_or_a_part_of_it(voice_id: str, label: str) -> None:
-    voices = [puppet(each) for each in ("qwen/Cherry", "qwen/Ethan", "http/tts.example.com")]
-    async with offering(*voices) as (url, _):
+async def test_a_voice_is_chosen_by_its_label_or_a_part_of_it(voice_id: str, label: str) -> None:
+    voices = [fake_voice(each) for each in ("qwen/Cherry", "qwen/Ethan", "http/tts.example.com")]
+    async with serving_voices(*voices) as (url, _):
         await speech(url, VoiceId=voice_id)
     assert [each.label for each in voices if each.said] == [label]
 
 
-async def test_a_voice_that_is_not_there_is_answered_with_those_that_are() -> None:
-    async with offering(puppet(), puppet("http/a")) as (url, _):
+async def test_an_unknown_voice_is_refused_with_the_known_ones() -> None:
+    async with serving_voices(fake_voice(), fake_voice("http/a")) as (url, _):
         status, detail = await refusal(url, json=body(VoiceId="Bob"))
     assert (status, detail) == (400, "VoiceId: expected one of qwen/Cherry, http/a, or none")
 
 
-async def test_without_a_voice_it_is_said_what_to_configure() -> None:
-    async with offering() as (url, _):
+async def test_without_any_voice_the_answer_says_what_to_configure() -> None:
+    async with serving_voices() as (url, _):
         status, detail = await refusal(url, json=body())
         assert (status, "[voice]" in detail) == (404, True)
         assert (await refusal(url, json=body(Token="x")))[0] == 401
 
 
-# --- who may ask ----------------------------------------------------------------------------------
+# --- the token ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("token", [None, "", "wrong", 5, TOKEN.upper(), "é\ud800"])
-async def test_nobody_is_spoken_to_without_the_token(token: object) -> None:
-    voice = puppet()
-    async with offering(voice) as (url, _):
+async def test_a_request_without_the_token_is_refused(token: object) -> None:
+    voice = fake_voice()
+    async with serving_voices(voice) as (url, _):
         status, detail = await refusal(url, json=body(Token=token))
         assert (status, "Token" in detail) == (401, True)
     assert voice.said == []
@@ -345,14 +347,14 @@ async def test_nobody_is_spoken_to_without_the_token(token: object) -> None:
 @pytest.mark.parametrize(
     "kind", ["application/json", "application/x-www-form-urlencoded", "multipart/form-data", "x"]
 )
-async def test_whatever_else_is_sent_the_token_is_asked_for_first(data: bytes, kind: str) -> None:
-    async with offering(puppet()) as (url, _):
+async def test_the_token_is_checked_before_anything_else(data: bytes, kind: str) -> None:
+    async with serving_voices(fake_voice()) as (url, _):
         status, _ = await refusal(url, data=data, headers={"Content-Type": kind})
     assert status == 401
 
 
-async def test_a_service_without_a_token_lets_nobody_in() -> None:
-    async with offering(puppet(), token="") as (url, _):
+async def test_an_empty_token_admits_no_request() -> None:
+    async with serving_voices(fake_voice(), token="") as (url, _):
         for token in (None, "", "x"):
             assert (await refusal(url, json=body(Token=token)))[0] == 401
         headers = {"Authorization": "Bearer "}
@@ -360,8 +362,8 @@ async def test_a_service_without_a_token_lets_nobody_in() -> None:
 
 
 async def test_the_token_may_come_in_the_header() -> None:
-    voice = puppet()
-    async with offering(voice) as (url, _), aiohttp.ClientSession() as http:
+    voice = fake_voice()
+    async with serving_voices(voice) as (url, _), aiohttp.ClientSession() as http:
         headers = {"Authorization": f"Bearer {TOKEN}"}
         async with http.post(url, json=body(Token=None), headers=headers) as answer:
             assert answer.status == 200
@@ -370,7 +372,7 @@ async def test_the_token_may_come_in_the_header() -> None:
     assert voice.said == [TEXT]
 
 
-# --- requests that are wrong ----------------------------------------------------------------------
+# --- wrong requests -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -393,25 +395,25 @@ async def test_the_token_may_come_in_the_header() -> None:
         ({"VoiceId": 5}, "VoiceId"),
     ],
 )
-async def test_a_field_that_is_wrong_is_named(changes: dict[str, Any], told: str) -> None:
-    voice = puppet()
-    async with offering(voice) as (url, _):
+async def test_a_wrong_field_is_named(changes: dict[str, Any], told: str) -> None:
+    voice = fake_voice()
+    async with serving_voices(voice) as (url, _):
         status, detail = await refusal(url, json=body(**changes))
     assert (status, told in detail) == (400, True)
     assert voice.said == []
 
 
-async def test_a_body_that_cannot_be_read_is_told_to_who_has_the_token() -> None:
+async def test_a_malformed_body_with_the_token_in_the_header_is_a_400() -> None:
     headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
-    async with offering(puppet()) as (url, _):
+    async with serving_voices(fake_voice()) as (url, _):
         for data in (b'{"Text": "Hello",', b"[" * 30000, b"\xff", b"[]", b"5"):
             status, detail = await refusal(url, data=data, headers=headers)
             assert (status, "JSON" in detail) == (400, True)
 
 
 async def test_a_text_of_2000_characters_is_said_and_a_body_over_64_kib_is_not() -> None:
-    voice = puppet()
-    async with offering(voice) as (url, _):
+    voice = fake_voice()
+    async with serving_voices(voice) as (url, _):
         await speech(url, Text="a " * 999 + "ab")
         status, _ = await refusal(url, json=body(Padding="x" * (64 << 10)))
         assert status == 413
@@ -434,8 +436,8 @@ async def test_a_text_of_2000_characters_is_said_and_a_body_over_64_kib_is_not()
         7,
     ],
 )
-async def test_it_speaks_whatever_the_extend_data_is(extended: object) -> None:
-    async with offering(puppet()) as (url, _):
+async def test_any_extend_data_is_accepted(extended: object) -> None:
+    async with serving_voices(fake_voice()) as (url, _):
         assert (await speech(url, ExtendData=extended))[1] == b"\1\0" * 800
 
 
@@ -451,49 +453,51 @@ async def test_it_speaks_whatever_the_extend_data_is(extended: object) -> None:
         ("fatal", False, 502, "the log of this service"),
     ],
 )
-async def test_a_voice_that_fails_before_any_sound_has_a_status(
+async def test_a_voice_that_fails_before_any_audio_is_an_error_status(
     kind: Kind, late: bool, expected: int, told: str
 ) -> None:
-    async with offering(Puppet("qwen/a", fails(late=late, kind=kind))) as (url, _):
+    async with serving_voices(FakeVoice("qwen/a", fails(late=late, kind=kind))) as (url, _):
         status, detail = await refusal(url, json=body())
     assert (status, told in detail, "secret" in detail) == (expected, True, False)
 
 
-async def test_a_voice_that_says_nothing_has_failed() -> None:
-    async with offering(Puppet("qwen/a", says())) as (url, _):
+async def test_a_voice_without_any_audio_has_failed() -> None:
+    async with serving_voices(FakeVoice("qwen/a", says())) as (url, _):
         assert (await refusal(url, json=body()))[0] == 502
 
 
-async def test_a_voice_that_never_begins_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_voice_that_hangs_before_any_audio_is_a_504(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(stream_audio, "timed", partial(timed, first_s=0.02))
-    voice = Puppet("qwen/a", waits())
-    async with offering(voice) as (url, _):
+    voice = FakeVoice("qwen/a", waits())
+    async with serving_voices(voice) as (url, _):
         assert (await refusal(url, json=body()))[0] == 504
     assert voice.dropped.is_set()
 
 
-async def test_the_next_voice_says_it_when_nobody_was_asked_for() -> None:
-    first, second = Puppet("qwen/a", fails()), puppet("http/b")
-    async with offering(first, second) as (url, _):
+async def test_the_next_voice_takes_over_if_the_request_names_none() -> None:
+    first, second = FakeVoice("qwen/a", fails()), fake_voice("http/b")
+    async with serving_voices(first, second) as (url, _):
         assert (await speech(url))[1] == b"\1\0" * 800
         assert (await refusal(url, json=body(VoiceId="qwen")))[0] == 502
     assert (len(first.said), len(second.said)) == (2, 1)
 
 
-async def test_sound_that_was_held_back_of_a_voice_that_failed_is_not_heard() -> None:
-    """The resampler had it, and had nothing to send yet."""
-    first = Puppet("qwen/a", fails(b"\x55\x55" * 40))
-    async with offering(first, puppet("http/b")) as (url, _):
+async def test_audio_buffered_from_a_failed_voice_is_not_sent() -> None:
+    """The resampler had buffered it, and sent nothing yet."""
+    first = FakeVoice("qwen/a", fails(b"\x55\x55" * 40))
+    async with serving_voices(first, fake_voice("http/b")) as (url, _):
         _, heard = await speech(url, SampleRate=24000)
     resampler = Resampler(8000, 24000)
     assert heard == resampler.feed(b"\1\0" * 800) + resampler.finish()
 
 
-async def test_a_failure_amid_the_sound_is_a_body_that_is_cut(
+async def test_a_failure_after_some_audio_is_a_truncated_body(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    second = puppet("http/b")
-    async with offering(Puppet("qwen/a", fails(b"\7\0" * 800)), second) as (url, _):
+    second = fake_voice("http/b")
+    async with serving_voices(FakeVoice("qwen/a", fails(b"\7\0" * 800)), second) as (url, _):
         async with aiohttp.ClientSession() as http, http.post(url, json=body()) as answer:
             assert answer.status == 200
             heard = b""
@@ -507,9 +511,9 @@ async def test_a_failure_amid_the_sound_is_a_body_that_is_cut(
     assert not [record for record in caplog.records if record.exc_info]
 
 
-async def test_when_all_are_busy_the_caller_is_asked_to_come_back() -> None:
-    voice = Puppet("qwen/a", waits(b"\1\0" * 160))
-    async with offering(voice, most_at_once=2) as (url, _), aiohttp.ClientSession() as http:
+async def test_past_the_limit_of_texts_the_answer_is_503_with_retry_after() -> None:
+    voice = FakeVoice("qwen/a", waits(b"\1\0" * 160))
+    async with serving_voices(voice, most_at_once=2) as (url, _), aiohttp.ClientSession() as http:
         talking = [await http.post(url, json=body()) for _ in range(2)]
         async with http.post(url, json=body()) as answer:
             assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
@@ -517,18 +521,18 @@ async def test_when_all_are_busy_the_caller_is_asked_to_come_back() -> None:
         talking[0].close()
         await voice.dropped.wait()
         while (answer := await http.post(url, json=body())).status == 503:
-            answer.close()  # the place is free some turns of the loop later
+            answer.close()  # its place is free a few turns of the loop later
         assert answer.status == 200
         talking.append(answer)
         for each in talking:
             each.close()
 
 
-# --- callers who leave ----------------------------------------------------------------------------
+# --- clients that disconnect ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("when", ["before any sound", "amid the sound", "while it pours"])
-async def test_a_caller_who_leaves_ends_the_synthesis(when: str) -> None:
+async def test_a_client_that_disconnects_ends_the_synthesis(when: str) -> None:
     begun = asyncio.Event()
 
     async def speak(_: str) -> Sounds:
@@ -536,11 +540,11 @@ async def test_a_caller_who_leaves_ends_the_synthesis(when: str) -> None:
         if when == "amid the sound":
             yield Sound(b"\1\0" * 160, 8000)
         while when == "while it pours":
-            yield Sound(b"\1\0" * 16000, 8000)  # more than the caller reads, which reads nothing
+            yield Sound(b"\1\0" * 16000, 8000)  # the client reads none of it
         await asyncio.Event().wait()
 
-    voice = Puppet("qwen/a", speak)
-    async with offering(voice) as (url, _), aiohttp.ClientSession() as http:
+    voice = FakeVoice("qwen/a", speak)
+    async with serving_voices(voice) as (url, _), aiohttp.ClientSession() as http:
         asking = asyncio.create_task(http.post(url, json=body()))
         await begun.wait()
         if when == "before any sound":
@@ -553,25 +557,25 @@ async def test_a_caller_who_leaves_ends_the_synthesis(when: str) -> None:
         await voice.dropped.wait()
 
 
-async def test_a_caller_who_takes_nothing_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_client_that_reads_nothing_is_disconnected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream_audio, "STUCK_S", 0.05)
 
     async def pours(_: str) -> Sounds:
         while True:
             yield Sound(b"\1\0" * 16000, 8000)
 
-    voice = Puppet("qwen/a", pours)
-    async with offering(voice) as (url, _), aiohttp.ClientSession() as http:
+    voice = FakeVoice("qwen/a", pours)
+    async with serving_voices(voice) as (url, _), aiohttp.ClientSession() as http:
         async with http.post(url, json=body()):
             await voice.dropped.wait()
 
 
-async def test_a_caller_who_leaves_is_noticed_by_the_voices_provider() -> None:
-    """To the last wire: the provider's connection breaks off as well."""
+async def test_a_client_that_disconnects_ends_the_request_at_the_provider() -> None:
+    """The provider's connection is closed as well."""
     stalled = Plan(fault="stall", fault_after_bytes=3200)
     async with HttpStandIn(plan=lambda _: stalled) as provider:
         voice = HttpVoice(HttpSettings(provider.url))
-        async with offering(voice) as (url, _), aiohttp.ClientSession() as http:
+        async with serving_voices(voice) as (url, _), aiohttp.ClientSession() as http:
             answer = await http.post(url, json=body())
             await answer.content.readexactly(3200)
             answer.close()
@@ -580,15 +584,17 @@ async def test_a_caller_who_leaves_is_noticed_by_the_voices_provider() -> None:
         await voice.aclose()
 
 
-# --- what is told ---------------------------------------------------------------------------------
+# --- the log --------------------------------------------------------------------------------------
 
 
-async def test_nothing_of_the_text_and_no_token_is_in_the_log(
+async def test_neither_text_nor_token_is_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG)
     extended = '{"InstanceId":"inst-1","SentenceId":3,"UserData":"s3cret"}'
-    async with offering(Puppet("qwen/a", fails()), puppet("http/b"), token="s3cret") as (url, _):
+    async with serving_voices(
+        FakeVoice("qwen/a", fails()), fake_voice("http/b"), token="s3cret"
+    ) as (url, _):
         request = {"Token": "s3cret", "Text": "s3cret", "ExtendData": extended}
         await speech(url, **request)
         await refusal(url, json=body(**{**request, "VoiceId": "s3cret"}))
@@ -605,13 +611,13 @@ async def test_nothing_of_the_text_and_no_token_is_in_the_log(
     assert sent[0]["request_id"] != sent[1]["request_id"]
 
 
-# --- all the way ----------------------------------------------------------------------------------
+# --- end to end -----------------------------------------------------------------------------------
 
 
-async def test_our_client_hears_a_voice_through_our_server_as_it_is() -> None:
+async def test_this_services_own_client_gets_the_voice_unchanged() -> None:
     async with HttpStandIn() as provider:
         voice = HttpVoice(HttpSettings(provider.url, sample_rate=16000))
-        async with offering(voice) as (url, _):
+        async with serving_voices(voice) as (url, _):
             ours = HttpVoice(HttpSettings(url, token=TOKEN, sample_rate=16000, emotion="sad"))
             line = ours.line()
             await line.prepare()

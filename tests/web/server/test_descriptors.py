@@ -1,4 +1,4 @@
-"""How many files the process may open."""
+"""The limit of open file descriptors."""
 
 import resource
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from app.web.server import descriptors
 
 @pytest.fixture
 def limits(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, int]]:
-    """The process's limits, which the test may set."""
+    """A fake limit of the process; the test may set it."""
     now = {"soft": 256, "hard": 100_000}
 
     def setrlimit(_kind: int, wanted: tuple[int, int]) -> None:
@@ -39,14 +39,14 @@ def test_the_soft_limit_is_raised_as_far_as_the_hard_one_allows(
     assert (limits["soft"], limits["hard"], descriptors.limit()) == (then, hard, then)
 
 
-def test_no_limit_at_all_is_enough(limits: dict[str, int]) -> None:
+def test_an_unlimited_process_keeps_its_limit(limits: dict[str, int]) -> None:
     limits.update(soft=resource.RLIM_INFINITY, hard=resource.RLIM_INFINITY)
     descriptors.raise_limit()
     assert limits["soft"] == resource.RLIM_INFINITY
     assert descriptors.limit() == descriptors.ENOUGH
 
 
-def test_a_limit_that_cannot_be_raised_has_to_do(
+def test_a_limit_that_cannot_be_raised_is_kept(
     limits: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(_kind: int, _wanted: tuple[int, int]) -> None:

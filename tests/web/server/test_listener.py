@@ -1,4 +1,4 @@
-"""Connections are accepted, also where descriptors were short for a while."""
+"""Accepting connections, also after file descriptors ran out for a while."""
 
 import asyncio
 import errno
@@ -9,7 +9,7 @@ import pytest
 
 from app.web.server import Server, bind
 from app.web.server.listener import NO_DESCRIPTOR, Listener
-from tests.web.server.wire import stage
+from tests.web.server.fake_transport import stage
 
 HELLO = b"GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 
@@ -23,8 +23,8 @@ async def answer(listening: socket.socket) -> bytes:
     return heard
 
 
-class Short:
-    """A listening socket whose process has no descriptor left, so many times."""
+class ExhaustedSocket:
+    """A listening socket whose `accept` fails `times` times with the error `code`."""
 
     def __init__(self, listening: socket.socket, code: int, times: int) -> None:
         self.code = code
@@ -34,7 +34,7 @@ class Short:
     def accept(self) -> tuple[socket.socket, Any]:
         if self.times:
             self.times -= 1
-            raise OSError(self.code, "short of it")
+            raise OSError(self.code, "out of resources")
         return self._listening.accept()
 
     def __getattr__(self, name: str) -> Any:
@@ -50,7 +50,7 @@ def has_readers(request: pytest.FixtureRequest) -> bool:
     return bool(request.param)
 
 
-async def test_many_at_once_are_all_answered(has_readers: bool) -> None:
+async def test_many_connections_at_once_are_all_answered(has_readers: bool) -> None:
     async with stage() as s:
         listening = bind("127.0.0.1", 0)
         listener = running(s.server, listening, has_readers)
@@ -61,24 +61,22 @@ async def test_many_at_once_are_all_answered(has_readers: bool) -> None:
 
 
 @pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ECONNABORTED])
-async def test_an_accept_that_fails_is_tried_again_and_said_aloud(
-    has_readers: bool, code: int
-) -> None:
+async def test_a_failed_accept_is_retried_and_logged(has_readers: bool, code: int) -> None:
     async with stage() as s:
         listening = bind("127.0.0.1", 0)
-        short = Short(listening, code, times=3)
-        listener = running(s.server, short, has_readers)
+        exhausted = ExhaustedSocket(listening, code, times=3)
+        listener = running(s.server, exhausted, has_readers)
         assert b'"hello"' in await answer(listening)
-        said = s.refusals(NO_DESCRIPTOR)
+        refusals = s.refusals(NO_DESCRIPTOR)
         if code == errno.ECONNABORTED:
-            assert not said
+            assert not refusals
         else:
-            assert list(said.values()) == [3] and "ulimit -n" in "".join(said)
+            assert list(refusals.values()) == [3] and "ulimit -n" in "".join(refusals)
         await s.server.registry.wait_empty()
         listener.close()
 
 
-async def test_a_connection_that_is_reset_before_it_is_open_is_no_fault(has_readers: bool) -> None:
+async def test_a_connection_reset_before_it_is_accepted_is_not_an_error(has_readers: bool) -> None:
     async with stage() as s:
         listening = bind("127.0.0.1", 0)
         listener = running(s.server, listening, has_readers)

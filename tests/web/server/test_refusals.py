@@ -1,14 +1,14 @@
-"""A flood of refusals in the log."""
+"""Refusals are summarized in the log."""
 
 import logging
 
 import pytest
 
 from app.web.server.refusals import Refusals
-from tests.web.server.wire import Clock
+from tests.web.server.fake_transport import Clock
 
 
-async def test_a_flood_is_a_few_lines_that_tell_how_many(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_flood_is_a_few_lines_with_their_counts(caplog: pytest.LogCaptureFixture) -> None:
     clock = Clock()
     refusals = Refusals(clock.as_loop)
     for second in range(300):
@@ -16,7 +16,7 @@ async def test_a_flood_is_a_few_lines_that_tell_how_many(caplog: pytest.LogCaptu
             refusals.add("connections refused", "no HTTP", f"198.51.100.{n}")
         if second == 100:
             refusals.add("connections refused", "another reason")
-        await clock.passes(1)
+        await clock.advance(1)
     refusals.flush()
 
     lines = [record for record in caplog.records if record.__dict__["why"] == "no HTTP"]
@@ -26,13 +26,13 @@ async def test_a_flood_is_a_few_lines_that_tell_how_many(caplog: pytest.LogCaptu
     assert len(caplog.records) == len(lines) + 1
 
 
-async def test_what_is_rare_is_told_within_a_second(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_rare_refusal_is_logged_within_a_second(caplog: pytest.LogCaptureFixture) -> None:
     clock = Clock()
     refusals = Refusals(clock.as_loop)
     for expected in (1, 2):
         refusals.add("no file descriptor is left", "raise the limit", level=logging.ERROR)
-        await clock.passes(1)
+        await clock.advance(1)
         assert [record.levelname for record in caplog.records] == ["ERROR"] * expected
-        await clock.passes(600)
+        await clock.advance(600)
     refusals.flush()
     assert len(caplog.records) == 2

@@ -1,4 +1,4 @@
-"""What a WebSocket may take: its handshake, its frames, and its end."""
+"""The limits of a WebSocket: its handshake, its frames, and its close."""
 
 import struct
 
@@ -6,7 +6,7 @@ import pytest
 
 from app.web.server.limits import READ_BYTES
 from app.web.server.websocket import FLOOD, NOT_ANSWERED
-from tests.web.server.wire import HELLO, UPGRADE, Stage, Wire, settled, stage
+from tests.web.server.fake_transport import HELLO, UPGRADE, Stage, Wire, settled, stage
 
 CONT, TEXT, CLOSE, PING = 0, 1, 8, 9
 
@@ -17,7 +17,7 @@ def handshake(path: str = "/media", *headers: bytes) -> bytes:
 
 
 def frame(opcode: int, data: bytes = b"", *, fin: bool = True) -> bytes:
-    """As a client sends it; the mask is zero."""
+    """A frame as a client sends it, masked with zeros."""
     size = len(data)
     if size < 126:
         length = bytes([0x80 | size])
@@ -29,14 +29,14 @@ def frame(opcode: int, data: bytes = b"", *, fin: bool = True) -> bytes:
 
 
 def close_code(wire: Wire) -> int:
-    """Of the close frame that the service sent last."""
+    """The code of the last close frame that the service sent."""
     at = wire.sent.rindex(b"\x88")
     return int.from_bytes(wire.sent[at + 2 : at + 4], "big")
 
 
 async def media(s: Stage) -> Wire:
     wire = s.wire()
-    await wire.says(handshake())
+    await wire.sends(handshake())
     assert wire.status == 101
     return wire
 
@@ -53,14 +53,14 @@ async def media(s: Stage) -> Wire:
         [b"X-Latin: \xfc"],
     ],
 )
-async def test_headers_that_have_nothing_to_do_with_the_handshake_do_not_harm_it(
+async def test_other_headers_do_not_harm_a_handshake(
     headers: list[bytes],
 ) -> None:
     async with stage() as s:
         wire = s.wire()
-        await wire.says(handshake("/media", *headers))
+        await wire.sends(handshake("/media", *headers))
         assert wire.status == 101
-        await wire.says(frame(TEXT, b"hello"))
+        await wire.sends(frame(TEXT, b"hello"))
         assert s.messages == [b"hello"]
 
 
@@ -86,45 +86,45 @@ async def test_a_wrong_handshake_is_refused_in_one_line(
 ) -> None:
     async with stage() as s:
         wire = s.wire()
-        await wire.says(sent)
+        await wire.sends(sent)
         assert (wire.status, wire.ended) == (status, "half")
         assert list(s.refusals().values()) == [1]
-        await s.clock.passes(2.1)  # its client neither reads nor closes
+        await s.clock.advance(2.1)  # the client neither reads nor closes
         assert not len(s.server.registry)
         assert not s.server.server_state.connections
     assert not [r for r in caplog.records if r.exc_info or r.levelname == "ERROR"]
 
 
-async def test_a_handshake_that_the_application_does_not_answer_ends() -> None:
+async def test_a_handshake_that_the_application_does_not_answer_times_out() -> None:
     async with stage() as s:
         wire = s.wire()
-        await wire.says(handshake("/never"))
-        await s.clock.passes(9.9)
+        await wire.sends(handshake("/never"))
+        await s.clock.advance(9.9)
         assert not wire.sent
-        await s.clock.passes(0.2)
+        await s.clock.advance(0.2)
         assert (wire.status, wire.ended) == (500, "closed")
         assert s.refusals() == {NOT_ANSWERED: 1}
-        await s.clock.passes(2.1)
+        await s.clock.advance(2.1)
         assert not len(s.server.registry)
 
 
 @pytest.mark.parametrize("gone", [True, False])
-async def test_a_refused_handshake_is_closed_though_its_client_stays(gone: bool) -> None:
+async def test_a_refused_handshake_is_closed_whether_or_not_the_client_closes(gone: bool) -> None:
     async with stage() as s:
         wire = s.wire()
-        await wire.says(handshake("/nowhere") + b"more than that")
+        await wire.sends(handshake("/nowhere") + b"more than that")
         assert (wire.status, wire.ended) == (403, "half")
         if gone:
-            await wire.leaves()
+            await wire.disconnects()
         else:
-            await s.clock.passes(2.1)
+            await s.clock.advance(2.1)
         assert not len(s.server.registry)
 
 
-async def test_what_is_sent_before_the_handshake_is_answered_waits() -> None:
+async def test_frames_sent_before_the_handshake_is_answered_wait() -> None:
     async with stage() as s:
         wire = s.wire()
-        await wire.says(handshake() + frame(TEXT, b"early") + frame(TEXT, b"again"))
+        await wire.sends(handshake() + frame(TEXT, b"early") + frame(TEXT, b"again"))
         assert b" 101 " in wire.sent and s.messages == [b"early", b"again"]
 
 
@@ -144,24 +144,24 @@ async def test_what_is_sent_before_the_handshake_is_answered_waits() -> None:
 async def test_a_flood_of_frames_closes_the_socket(flood: bytes) -> None:
     async with stage() as s:
         wire = await media(s)
-        await wire.says(flood)
+        await wire.sends(flood)
         assert (wire.ended, close_code(wire)) == ("half", 1008)
         assert len(s.messages) <= s.server.registry.limits.frames
         assert s.refusals() == {FLOOD: 1}
 
 
-async def test_a_burst_after_a_stall_of_a_minute_is_no_flood() -> None:
+async def test_a_burst_after_a_stall_of_a_minute_is_allowed() -> None:
     async with stage() as s:
         wire = await media(s)
         message = frame(TEXT, b"m" * 400)
-        await wire.says(message * 3000)
-        for _ in range(600):  # and on it goes, twice as fast as any stream
-            await wire.says(message * 10)
+        await wire.sends(message * 3000)
+        for _ in range(600):  # then twice as fast as any media stream
+            await wire.sends(message * 10)
             s.clock.now_s += 0.1
         assert len(s.messages) == 9000 and not wire.ended
 
 
-async def test_a_turn_of_the_loop_reads_so_much_of_a_socket_and_no_more() -> None:
+async def test_one_turn_of_the_loop_reads_one_buffer_of_a_socket() -> None:
     async with stage() as s:
         wire = await media(s)
         wire.connection.get_buffer(-1)[:] = (frame(TEXT, b"x" * 10) * READ_BYTES)[:READ_BYTES]
@@ -174,8 +174,8 @@ async def test_a_turn_of_the_loop_reads_so_much_of_a_socket_and_no_more() -> Non
 async def test_fragments_become_one_message() -> None:
     async with stage() as s:
         wire = await media(s)
-        await wire.says(frame(TEXT, b"he", fin=False) + frame(PING, b"?"))
-        await wire.says(frame(CONT, fin=False) + frame(CONT, b"llo"))
+        await wire.sends(frame(TEXT, b"he", fin=False) + frame(PING, b"?"))
+        await wire.sends(frame(CONT, fin=False) + frame(CONT, b"llo"))
         assert s.messages == [b"hello"] and wire.sent.endswith(b"\x8a\x01?")
 
 
@@ -196,41 +196,41 @@ async def test_fragments_become_one_message() -> None:
         (frame(TEXT, b"x" * (1 << 20), fin=False) + frame(CONT, b"x"), 1009),
     ],
 )
-async def test_a_broken_rule_closes_the_socket_and_its_client_can_read_why(
+async def test_a_protocol_violation_closes_the_socket_with_its_code(
     sent: bytes, code: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with stage() as s:
         wire = await media(s)
-        await wire.says(sent + bytes(100_000))
+        await wire.sends(sent + bytes(100_000))
         assert (wire.ended, close_code(wire)) == ("half", code)
         assert list(s.refusals().values()) == [1]
-        await s.clock.passes(2.1)
+        await s.clock.advance(2.1)
         assert not len(s.server.registry)
     assert not [r for r in caplog.records if r.exc_info or r.levelname == "ERROR"]
 
 
 @pytest.mark.parametrize("answers", [True, False])
-async def test_a_socket_that_the_application_leaves_is_closed_though_its_client_is_silent(
+async def test_at_shutdown_a_socket_is_closed_though_its_client_is_silent(
     answers: bool,
 ) -> None:
     async with stage() as s:
         wire = await media(s)
         wire.connection.shutdown()
         assert close_code(wire) == 1012
-        await s.clock.passes(0)
+        await s.clock.advance(0)
         assert wire.ended == "closed" and not len(s.server.registry)
 
 
-async def test_a_stop_amid_a_closing_handshake_is_no_fault() -> None:
+async def test_a_shutdown_during_a_closing_handshake_is_not_an_error() -> None:
     async with stage() as s:
         closing, failed, refused = await media(s), await media(s), s.wire()
         for wire in (closing, failed, refused):
             wire.unread = 10
-        await closing.says(frame(CLOSE, b"\x03\xe8"))
-        await failed.says(frame(3))
-        await refused.says(handshake("/never"))
+        await closing.sends(frame(CLOSE, b"\x03\xe8"))
+        await failed.sends(frame(3))
+        await refused.sends(handshake("/never"))
         for member in s.server.registry.members:
             member.shutdown()
         assert [wire.ended for wire in (closing, failed)] == ["closed", "half"]
-        await s.clock.passes(31)
+        await s.clock.advance(31)
         assert not len(s.server.registry)

@@ -1,4 +1,4 @@
-"""What no code saw to its end is one line of the log, and no page on stderr."""
+"""An unhandled exception is one line of the log, not a traceback on stderr."""
 
 import asyncio
 import gc
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.cli.log import catch_unseen
+from app.cli.log import log_unhandled
 
 MESSAGE = "fault that no code handled"
 
@@ -36,11 +36,11 @@ def fails() -> None:
     raise OSError("in a thread")
 
 
-async def test_a_fault_that_no_code_handles_is_one_line(
+async def test_each_unhandled_exception_is_one_line(
     caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     loop = asyncio.get_running_loop()
-    catch_unseen(loop)
+    log_unhandled(loop)
     future = loop.create_future()
     future.set_exception(KeyError("of a future"))
     del future
@@ -62,7 +62,7 @@ async def test_a_fault_that_no_code_handles_is_one_line(
     lines = [record.__dict__ for record in caplog.records if record.message == MESSAGE]
     assert {line["error"] for line in lines} >= {
         "KeyError('of a future')",
-        "ValueError('0171 2345678')",  # hidden by the formatter
+        "ValueError('0171 2345678')",  # redacted when it is formatted
         "OSError('in a thread')",
         "RuntimeError('stays')",
     }

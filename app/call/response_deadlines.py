@@ -1,7 +1,7 @@
-"""An answer owes sound: it is asked for again when it brings none, or none in time.
+"""Retries: a response that brings no sound, or none in time, is requested again.
 
-The protocol's `completed` says that a response is over, not that anything of it can be heard. So an
-answer counts as given when audio of it plays, when a voice is at its text, or when it calls a tool.
+A response that ends `completed` is over; that says nothing about sound. A response counts as an
+answer when its audio plays, when an external voice synthesizes its text, or when it calls a tool.
 """
 
 from app.call.caller.floor import Floor
@@ -18,12 +18,17 @@ from app.call.model.tool_calls import ToolCalls
 from app.call.model_session import ModelSession
 from app.call.speech.agent_speech import AgentSpeech
 
-STALLED_MS = 4000.0  # for an answer that stops coming, from the end of what plays of it
-CALLING_MS = 15_000.0  # for the arguments of a tool call, which come without any event of their own
+#: Deadline for the next event of a response, from the end of what plays of it.
+STALLED_MS = 4000.0
+#: Deadline for the arguments of a tool call, whose deltas are no events of the call.
+CALLING_MS = 15_000.0
 
 
-class OwedAnswers:
-    """Told what comes of responses. `clock`: how long the present answer is waited for."""
+class ResponseDeadlines:
+    """The deadlines of the response that the caller waits for, and what to do when one passes.
+
+    Call the methods of the first section with the events of a response, and `settle` with the time.
+    """
 
     def __init__(
         self,
@@ -35,11 +40,16 @@ class OwedAnswers:
         calls: ToolCalls,
         floor: Floor,
         session: ModelSession,
-        patience: IdleAndHold,
+        idle_and_hold: IdleAndHold,
         ids: Ids,
         *,
         limit_ms: float,
     ) -> None:
+        """
+        Args:
+            limit_ms: `Limits.first_sound_ms`.
+        """
+        #: Deadline for the first sound of the response, and the stage of its retries.
         self.clock = FirstSound(limit_ms)
         self._out = out
         self._audio = audio
@@ -49,41 +59,41 @@ class OwedAnswers:
         self._calls = calls
         self._floor = floor
         self._session = session
-        self._patience = patience
+        self._idle_and_hold = idle_and_hold
         self._ids = ids
         self._limit_ms = limit_ms
-        self._moved_ms = 0.0  # when something last came of the response in flight
-        self._plays_until_ms = 0.0  # the end of what plays of it; hold tones are no part of it
-        self._calling = False  # a tool call of it has begun
-        self._abandoned: set[str] = set()
+        self._moved_ms = 0.0  # last event of the response in flight
+        self._plays_until_ms = 0.0  # the end of its audio, without hold tones
+        self._calling = False  # it has begun a tool call
+        self._abandoned: set[str] = set()  # responses that were given up
 
-    # --- what comes -----------------------------------------------------------------------------
+    # --- events of a response -------------------------------------------------------------------
 
-    def moved(self, now_ms: float) -> None:
-        """Something came of the response in flight."""
+    def progressed(self, now_ms: float) -> None:
+        """An event of the response in flight came."""
         self._moved_ms = now_ms
 
-    def asked(self, now_ms: float) -> None:
-        """A response was asked for."""
+    def requested(self, now_ms: float) -> None:
+        """A response was requested."""
         self._moved_ms, self._calling = now_ms, False
         self.clock.start(now_ms)
 
-    def sounds(self, response_id: str) -> None:
-        """Audio of a response came, and was played unless the response is muted."""
+    def audio_received(self, response_id: str) -> None:
+        """Audio of a response came, and is played unless the response is muted."""
         if not self._items.is_muted(response_id):
             self._plays_until_ms = self._audio.ledger.ends_ms
             if self.clock.running:
                 self._heard()
 
-    def writes(self, response_id: str) -> None:
-        """Text of a response came: a sign of it where a voice says the text."""
+    def text_received(self, response_id: str) -> None:
+        """Text of a response came: stop its first deadline where an external voice says it."""
         if not (self._speech.synthesis.model_speaks or self._items.is_muted(response_id)):
             self.clock.stop()
 
-    def voice_moved(self, *, sounds: bool) -> None:
-        """Something came of a voice, or its utterance is over."""
+    def voice_event(self, *, audio: bool) -> None:
+        """An event of an external voice came. `audio`: it was audio."""
         self._plays_until_ms = self._audio.ledger.ends_ms
-        if sounds:
+        if audio:
             self._heard()
 
     def _heard(self) -> None:
@@ -92,7 +102,14 @@ class OwedAnswers:
         self._speech.heard()
 
     def calls_tool(self, response_id: str, *, complete: bool) -> bool:
-        """A response calls a tool. False when it is one that was given up: its call is void."""
+        """A response calls a tool.
+
+        Args:
+            complete: All its arguments are there; False: the call has begun.
+
+        Returns:
+            False when the response was given up: ignore its call.
+        """
         if response_id in self._abandoned:
             return False
         self._calling = not complete
@@ -103,7 +120,7 @@ class OwedAnswers:
         return True
 
     def is_empty(self, event: ResponseDone) -> bool:
-        """Whether a response that ended owed sound and brought none."""
+        """Whether a response that ended owed the caller sound and brought none."""
         response_id = event.response_id
         given = (
             event.status in ("failed", "cancelled")
@@ -114,7 +131,12 @@ class OwedAnswers:
         return response_id == self._responses.active_id and not given
 
     def ended(self, event: ResponseDone, was: Wanted | None, *, empty: bool) -> None:
-        """A response ended. `was`: what it was asked for."""
+        """A response ended: report that it is requested again, if it is.
+
+        Args:
+            was: What it was requested for; None: turn detection requested it.
+            empty: `is_empty(event)`, called before `Responses.done`.
+        """
         self._calling = False
         wish = was.wish if was else Wish.REPLY
         if empty:
@@ -125,8 +147,11 @@ class OwedAnswers:
     # --- time -----------------------------------------------------------------------------------
 
     def settle(self, now_ms: float, *, due: bool) -> None:
-        """Do what is due. `due`: whether the caller waits for an answer now, and not for anything
-        else, such as their own words."""
+        """Retry, if a deadline has passed.
+
+        Args:
+            due: Whether the caller waits for a response now. False while the caller acts.
+        """
         if not due:
             self.clock.stop()
         elif now_ms >= self.clock.due_ms:
@@ -138,9 +163,9 @@ class OwedAnswers:
         return min(self.clock.due_ms, self._stalled_ms())
 
     def _stalled_ms(self) -> float:
-        """When the response in flight counts as stalled, once it gave a sign."""
+        """When the response in flight counts as stalled; NEVER before its first sign."""
         if self.clock.running or not self._responses.in_flight or self._audio.waiting:
-            return NEVER  # while audio is held back the model is read no further
+            return NEVER  # while audio is held back, reading from the model may be paused
         if self._calling or self._speech.synthesis.busy:
             return self._moved_ms + CALLING_MS
         return max(self._moved_ms, self._plays_until_ms) + STALLED_MS
@@ -151,12 +176,12 @@ class OwedAnswers:
         if stage is Stage.SECOND_TRY:
             self._report("ask again", reason)
             self._ask_again(now_ms)
-            self._patience.comfort(now_ms)
+            self._idle_and_hold.comfort(now_ms)
         elif stage is Stage.FRESH_SESSION:
             was = self._abandon(now_ms)
             self._replace_session(f"{reason}, nor of the second try", now_ms)
             if was is not None:
-                self._responses.again(was, now_ms)
+                self._responses.retry(was, now_ms)
         else:
             self._abandon(now_ms)
             self._responses.give_up()
@@ -164,10 +189,11 @@ class OwedAnswers:
     def _ask_again(self, now_ms: float) -> None:
         was = self._abandon(now_ms)
         if was is not None:
-            self._responses.again(was, now_ms)
+            self._responses.retry(was, now_ms)
 
     def _abandon(self, now_ms: float) -> Wanted | None:
-        """Wait no longer for what is said or asked for. Returns what that was."""
+        """Give up the response in flight or requested. Returns what it was requested for; None if
+        there is none."""
         active_id = self._responses.active_id
         if active_id is not None:
             self._abandoned.add(active_id)
@@ -185,8 +211,8 @@ class OwedAnswers:
         was = self._responses.active
         self._responses.stalled()
         self._session.lost(reason, now_ms, fatal=False)
-        if was is not None and was.wish is Wish.NUDGE:  # it was begun: it is owed now
-            self._responses.again(was, now_ms)
+        if was is not None and was.wish is Wish.NUDGE:  # a nudge that has begun is owed
+            self._responses.retry(was, now_ms)
 
     def _report(self, decision: str, reason: str) -> None:
         self._out.append(ReportDecision(decision, reason))

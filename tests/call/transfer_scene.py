@@ -1,4 +1,4 @@
-"""A stage with humans on it, and an agent that hands callers over to them."""
+"""A scene with destinations, and an agent that transfers callers to them."""
 
 import json
 
@@ -19,8 +19,8 @@ CLERK = Destination("Clerk", "+493090182004", hours=OFFICE)
 HUMANS = agent(destinations=(SALES, SUPPORT))
 
 
-def staffed(who: Agent = HUMANS, *, up_ms: float = 50.0, down_ms: float = 50.0) -> Scene:
-    """A caller on the line of an agent that has humans to hand over to, on a Monday at noon."""
+def transfer_scene(who: Agent = HUMANS, *, up_ms: float = 50.0, down_ms: float = 50.0) -> Scene:
+    """A connected call of an agent that has destinations, on a Monday at noon."""
     scene = Scene(who, up_ms=up_ms, down_ms=down_ms)
     scene.feed(ev.LegOpened(at_s=MONDAY_NOON_S))
     scene.configure()
@@ -30,7 +30,7 @@ def staffed(who: Agent = HUMANS, *, up_ms: float = 50.0, down_ms: float = 50.0) 
     return scene
 
 
-def hand_over(
+def call_transfer(
     scene: Scene,
     announcement_ms: int = 2000,
     *,
@@ -39,7 +39,7 @@ def hand_over(
     response_id: str = "resp_1",
     destination: object = "Sales",
 ) -> None:
-    """The agent announces a transfer, or not, and asks for it in the same response."""
+    """The agent announces a transfer, or not, and calls the tool in the same response."""
     scene.feed(ev.ResponseCreated(response_id))
     if announcement_ms:
         scene.feed(ev.OutputItemAdded(response_id, item_id, "message"))

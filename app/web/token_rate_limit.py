@@ -1,7 +1,7 @@
-"""A brake on guesses: whoever sends wrong tokens again and again is asked to wait.
+"""A rate limit on wrong tokens, against guessing.
 
-It is for failures only. The right token is never held up, though it comes from the same address as
-a stranger's guesses: behind a proxy all do.
+It only counts failures. The right token is never refused, even from an address that sent wrong
+ones: behind a proxy, all clients have the same address.
 """
 
 import math
@@ -12,29 +12,33 @@ from time import monotonic
 MOST_FAILURES = 30
 WINDOW_S = 60.0
 MOST_PEERS = 10_000
-_IPV6_PREFIX = 64  # what one subscriber has
+_IPV6_PREFIX = 64  # the network of one subscriber
 
 
-class Brake:
-    """Counts wrong tokens by peer. `clock`: monotonic seconds."""
+class TokenRateLimit:
+    """Counts wrong tokens by peer, `MOST_PEERS` at most. `clock`: monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
-        self._failures: dict[str, tuple[float, int]] = {}  # by peer: since when, and how many
+        self._failures: dict[str, tuple[float, int]] = {}  # by network: window start, count
 
     def failed(self, peer: str) -> int:
-        """A wrong token came. Returns how many seconds the peer has to wait; 0 for not at all."""
+        """Count a wrong token. Returns 0, or the seconds until the peer may try again.
+
+        Answer 429 with Retry-After if it is not 0.
+        """
         now_s, key = self._clock(), _network(peer)
         since_s, count = self._failures.pop(key, (now_s, 0))
         if now_s - since_s >= WINDOW_S:
             since_s, count = now_s, 0
         while len(self._failures) >= MOST_PEERS:
             del self._failures[next(iter(self._failures))]
-        self._failures[key] = since_s, count + 1  # the last to be forgotten
+        self._failures[key] = since_s, count + 1  # now the newest entry: removed last
         return math.ceil(since_s + WINDOW_S - now_s) if count >= MOST_FAILURES else 0
 
 
 def _network(peer: str) -> str:
+    """What counts as one peer: an IPv4 address, or an IPv6 network."""
     try:
         address = ip_address(peer.partition("%")[0])
     except ValueError:

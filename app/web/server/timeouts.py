@@ -1,4 +1,4 @@
-"""The two clocks of a connection: what its peer has to do by when, and whether it reads."""
+"""The two timeouts of a connection: for what its peer must send, and for reading the answer."""
 
 import asyncio
 import socket
@@ -14,74 +14,78 @@ def _nothing() -> None: ...
 
 
 class Deadline:
-    """One timer for all that is expected, one thing at a time: it finds out when it rings whether
-    that is due, or something later. `overdue` is called then."""
+    """One deadline at a time; `deadline_passed` is called when it passes.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, overdue: Callable[[], None]) -> None:
+    Moving a deadline later costs no timer: when the timer fires early, it is set again.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, deadline_passed: Callable[[], None]
+    ) -> None:
         self._loop = loop
-        self._overdue = overdue
+        self._deadline_passed = deadline_passed
         self._timer: asyncio.TimerHandle | None = None
-        self._rings_s = inf
+        self._fires_s = inf
         self._due_s = inf
-        self._left_s = inf  # while it is held
+        self._left_s = inf  # remaining time, while held
         self._held = False
 
     def expect(self, within_s: float) -> None:
-        """From now on this is expected, and nothing else."""
+        """Set the deadline, in place of any before."""
         if self._held:
             self._left_s = within_s
             return
         now_s = self._loop.time()
         self._due_s = now_s + within_s
-        if self._due_s < self._rings_s:
-            self._wake_at(self._due_s, now_s)
+        if self._due_s < self._fires_s:
+            self._set_timer(self._due_s, now_s)
 
     def expect_nothing(self) -> None:
         self._due_s = self._left_s = inf
 
     def hold(self) -> None:
-        """Time does not pass for the peer, who has to wait for us."""
+        """Stop the clock: the peer waits for this service."""
         if not self._held:
             self._held = True
             if self._due_s != inf:
                 self._left_s, self._due_s = self._due_s - self._loop.time(), inf
 
     def release(self) -> None:
-        """Time passes again."""
+        """Let the clock go on."""
         self._held = False
         left_s, self._left_s = self._left_s, inf
         if left_s != inf:
             self.expect(left_s)
 
     def stop(self) -> None:
-        """Nothing will be expected any more."""
+        """Cancel for good."""
         self.expect_nothing()
-        self._overdue = _nothing  # no circle is left
+        self._deadline_passed = _nothing  # breaks the reference cycle
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _wake_at(self, at_s: float, now_s: float) -> None:
+    def _set_timer(self, at_s: float, now_s: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._rings_s = at_s
-        self._timer = self._loop.call_later(at_s - now_s, self._ring)
+        self._fires_s = at_s
+        self._timer = self._loop.call_later(at_s - now_s, self._timer_fired)
 
-    def _ring(self) -> None:
-        self._timer, self._rings_s = None, inf
+    def _timer_fired(self) -> None:
+        self._timer, self._fires_s = None, inf
         if self._due_s == inf:
             return
         now_s = self._loop.time()
         if now_s + SLACK_S < self._due_s:
-            self._wake_at(self._due_s, now_s)
+            self._set_timer(self._due_s, now_s)
         else:
             self._due_s = inf
-            self._overdue()
+            self._deadline_passed()
 
 
-class Reader:
-    """Whether the peer takes what is written: `unread()` says how many bytes it has not. `stuck` is
-    called when it has taken less than `least_bytes` of them in `within_s`."""
+class WriteTimeout:
+    """Calls `stuck` when the peer takes less than `least_bytes` of what is written in `within_s`
+    seconds. `unread()`: how many written bytes it has not taken."""
 
     def __init__(
         self,
@@ -100,24 +104,24 @@ class Reader:
         self._since_s = 0.0
         self._unread_bytes = 0
 
-    def watch(self) -> None:
-        """Something was written."""
+    def data_written(self) -> None:
+        """Something was written: start the timeout anew."""
         self._since_s, self._unread_bytes = self._loop.time(), self._unread()
         if self._timer is None:
-            self._timer = self._loop.call_later(self._within_s, self._look)
+            self._timer = self._loop.call_later(self._within_s, self._check)
 
     def stop(self) -> None:
-        """Nothing is watched any more."""
-        self._stuck, self._unread = _nothing, int  # no circle is left
+        """Cancel for good."""
+        self._stuck, self._unread = _nothing, int  # breaks the reference cycle
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         self._timer = None
         left_s = self._since_s + self._within_s - self._loop.time()
-        if left_s > SLACK_S:  # more was written since
-            self._timer = self._loop.call_later(left_s, self._look)
+        if left_s > SLACK_S:  # `data_written` was called since
+            self._timer = self._loop.call_later(left_s, self._check)
             return
         unread_bytes = self._unread()
         if not unread_bytes:
@@ -125,14 +129,14 @@ class Reader:
         if self._unread_bytes - unread_bytes < self._least_bytes:
             self._stuck()
         else:
-            self.watch()
+            self.data_written()
 
 
 def in_kernel(connected: socket.socket | None) -> int:
-    """How many bytes the kernel still has to bring to the peer; 0 where it does not say."""
+    """How many bytes in the kernel's send buffer the peer has not acknowledged; 0 if unknown."""
     if connected is None or sys.platform != "linux":
         return 0
-    import fcntl  # these two are not there on Windows
+    import fcntl  # neither is available on Windows
     import termios
 
     try:

@@ -1,4 +1,4 @@
-"""A transfer goes as docs/transfer.svg shows it: its messages, requests and TwiML, in order."""
+"""Calls and transfers go as docs/sequences.py draws them: messages, requests and TwiML in order."""
 
 import asyncio
 import re
@@ -16,7 +16,7 @@ from app.simulator.realtime import Reply, Turn
 from app.simulator.twilio import Call, Callee
 from app.wires.twilio import twiml
 from app.wires.twilio.call import CallInfo
-from house.sequence import ANNOUNCED, BACK, RUNG, TAKEN, Part
+from docs.sequences import ACCEPTED, ANNOUNCED, CALL, DIALLED, RESUMED, Part
 from tests.service.world import AGENT, World, noise, world
 
 SALES, SUPPORT = "+14155550112", "+14155550111"
@@ -30,29 +30,32 @@ name = "support"
 number = "{SUPPORT}"
 """
 HELLO, CONNECTING, SORRY = (noise(80, seed) for seed in ("hello", "connecting", "sorry"))
+LONG_HELLO = noise(3000, "long hello")
 ASKED = {"destination": "sales", "reason": "a price", "summary": "Wants forty chairs."}
 
 
 @dataclass
 class Run:
-    """A call whose caller asks for a human. `messages`: the bridge's, from then on; `templates`:
-    the TwiML that was made, from the first on."""
+    """One call, and what the service did for it."""
 
     w: World
+    #: The events and commands of the call, in their order.
     messages: list[type[ev.Event | do.Command]] = field(default_factory=list)
+    #: The TwiML templates that were rendered, in their order.
     templates: list[str] = field(default_factory=list)
-    back: asyncio.Event = field(default_factory=asyncio.Event)
+    #: Set when the caller has a new stream after the transfer.
+    resumed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def watch(self, _call: CallInfo, message: ev.Event | do.Command, _now_ms: float) -> None:
         if isinstance(message, ev.SpeechStopped):
-            self.messages.clear()
+            self.messages.clear()  # the transfer begins with the caller's question
         if isinstance(message, ev.StreamStarted) and do.EndLeg in self.messages:
-            self.back.set()
+            self.resumed.set()
         if not (isinstance(message, ev.OutputItemDone) and message.kind == "message"):
             self.messages.append(type(message))
 
     async def asks(self, sales: Callee, support: Callee) -> Call:
-        """The caller asks for a human, with these at the telephones."""
+        """The caller asks for a human; `sales` and `support` are the destinations' telephones."""
         self.w.line.callees.update({SALES: sales, SUPPORT: support})
         call = await self.w.connected()
         await call.wait_heard(len(HELLO))
@@ -62,7 +65,7 @@ class Run:
         return call
 
     def routes(self, call: Call) -> list[str]:
-        """Whither Twilio posted about the transfer, for the call and those it dialled."""
+        """The routes that Twilio requested for the transfer, for the caller and the callees."""
         exchanges = sorted(
             (each for one in (call, *self.w.line.children.values()) for each in one.requests),
             key=lambda each: each.sent_ms,
@@ -75,7 +78,7 @@ class Run:
 
 
 @asynccontextmanager
-async def run(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Run]:
+async def run(monkeypatch: pytest.MonkeyPatch, greeting: bytes = HELLO) -> AsyncIterator[Run]:
     monkeypatch.setattr("app.bridge.switchboard.READY_S", 10.0)  # however slow this machine is
     runs: list[Run] = []
 
@@ -84,21 +87,21 @@ async def run(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Run]:
             calls = [("transfer_to_human", ASKED)]
             return Reply("I am connecting you.", audio=CONNECTING, tool_calls=calls)
         if "was to be handed" not in turn.instructions:
-            return Reply("Hello.", audio=HELLO)
-        await runs[0].back.wait()
-        return Reply("Nobody could take your call.", audio=SORRY)
+            return Reply("Hello.", audio=greeting)
+        await runs[0].resumed.wait()
+        return Reply("I could not reach anyone.", audio=SORRY)
 
     quick = {"ring_scale": 0.01, "gather_scale": 0.02}
     async with world(brain, agent=FILE, line=quick) as w:
         runs.append(Run(w))
         w.switchboard._services.watchers.append(runs[0].watch)
-        whole = twiml._template
+        template = twiml._template
 
-        def told(name: str) -> Template:
+        def recorded(name: str) -> Template:
             runs[0].templates.append(name)
-            return whole(name)
+            return template(name)
 
-        monkeypatch.setattr(twiml, "_template", told)
+        monkeypatch.setattr(twiml, "_template", recorded)
         yield runs[0]
 
 
@@ -107,7 +110,7 @@ def messages_of(*parts: Part) -> list[type[ev.Event | do.Command]]:
 
 
 def in_order(wanted: Iterable[object], seen: Iterable[object]) -> list[object]:
-    """Those of the wanted that were not seen, or not in this order."""
+    """The items of `wanted` that `seen` lacks, or has in another order."""
     rest = iter(seen)
     return [each for each in wanted if each not in rest]
 
@@ -120,11 +123,29 @@ def templates_of(*parts: Part) -> list[str]:
     return [step.template for part in parts for step in part.steps if step.template]
 
 
-async def test_a_human_takes_the_call_as_on_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+def to_model(*parts: Part) -> list[str]:
+    return [step.to_model for part in parts for step in part.steps if step.to_model]
+
+
+async def test_a_caller_interrupts_the_agent_as_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with run(monkeypatch, greeting=LONG_HELLO) as seen:
+        call = await seen.w.connected()
+        await call.wait_heard(len(LONG_HELLO) // 10)
+        session = await seen.w.model.session(0)
+        session.start_speech()
+        await session.received("conversation.item.truncate")
+        assert in_order(messages_of(*CALL), seen.messages) == []
+        assert [urlsplit(each.url).path for each in call.requests] == routes_of(*CALL)
+        assert seen.templates == templates_of(*CALL)
+        sent = [event["type"] for event in session.client_events]
+        assert in_order(to_model(*CALL), sent) == []
+
+
+async def test_a_human_accepts_the_transfer_as_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     async with run(monkeypatch) as seen:
         call = await seen.asks(Callee(goes="no-answer"), Callee(presses="1", talks_ms=20))
         await call.wait_ended()
-        parts = (ANNOUNCED, RUNG, TAKEN)
+        parts = (ANNOUNCED, DIALLED, ACCEPTED)
         assert in_order(messages_of(*parts), seen.messages) == []
         assert seen.routes(call) == routes_of(*parts)
         assert seen.templates == ["incoming-call", *templates_of(*parts)]
@@ -134,15 +155,16 @@ async def test_a_human_takes_the_call_as_on_the_picture(monkeypatch: pytest.Monk
         assert second.pressed == ["1"] and second.bridged_ms is not None
 
 
-async def test_nobody_takes_the_call_as_on_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_call_that_no_human_accepts_resumes_as_drawn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async with run(monkeypatch) as seen:
         call = await seen.asks(Callee(goes="no-answer"), Callee(presses=""))
         await call.wait_heard(len(HELLO + CONNECTING + SORRY))
-        parts = (ANNOUNCED, RUNG, BACK)
+        parts = (ANNOUNCED, DIALLED, RESUMED)
         assert in_order(messages_of(*parts), seen.messages) == []
         assert seen.routes(call) == routes_of(*parts)
         assert seen.templates == ["incoming-call", *templates_of(*parts)]
         session = await seen.w.model.session(1)
         sent = [event["type"] for event in session.client_events]
-        wanted = [step.to_model for part in parts for step in part.steps if step.to_model]
-        assert wanted and in_order(wanted, sent) == []
+        assert in_order(to_model(*parts), sent) == []

@@ -1,5 +1,5 @@
-"""A stage for agents with external voices: voices in virtual time, and what was heard of them, told
-from the sound itself."""
+"""A scene with external voices in virtual time. What the caller heard is read from the audio: each
+word has bytes of its own."""
 
 import base64
 from collections import Counter
@@ -20,9 +20,10 @@ FADED_RUN = 20
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word in a voice's sound: bytes `start` to `end` of the utterance, each of value `mark`."""
+    """A word in a voice's audio: bytes `start` to `end` of the utterance."""
 
     text: str
+    #: The value of each of its bytes.
     mark: int
     start: int
     end: int
@@ -30,20 +31,22 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How a voice says an utterance. `delay_ms`: before the first piece; `speed`: how many times
-    faster than it plays. `fails`, behind `after_bytes`: passing, text or fatal. `mute`: it says
-    that it spoke, and sends no sound."""
+    """How a voice says an utterance."""
 
+    #: Before the first piece.
     delay_ms: float = 40.0
+    #: How many times faster than it plays.
     speed: float = 10.0
+    #: It fails after `after_bytes`: passing, text or fatal; empty: it does not fail.
     fails: str = ""
     after_bytes: int = 0
+    #: It finishes without sending audio.
     mute: bool = False
 
 
 @dataclass(slots=True)
 class Said:
-    """What a voice was asked for, and how far it came."""
+    """An utterance that a voice says, and how far it is."""
 
     command: do.Synthesize
     words: list[Word]
@@ -54,17 +57,17 @@ class Said:
 
 
 Tempo = Callable[[str], tuple[float, float]]
-"""How long a word is said, and how long the voice pauses behind it, both in ms."""
+"""How long a word is, and how long the voice pauses after it, both in ms."""
 
 
 def by_letters(word: str) -> tuple[float, float]:
-    """60 ms a letter; at punctuation the voice breathes."""
+    """60 ms a letter; the voice pauses at punctuation."""
     letters = sum(map(str.isalnum, word))
     return 60.0 * max(1, letters) + 30, {",": 120.0, ".": 200.0}.get(word[-1:], 0.0)
 
 
-class Speaking(Scene):
-    """`way(command)`: how each utterance is said; every voice says what it is asked to."""
+class VoiceScene(Scene):
+    """A scene whose voices say what they are asked to."""
 
     PIECE_BYTES = 100 * BYTES_PER_MS
 
@@ -79,9 +82,16 @@ class Speaking(Scene):
         down_ms: float = 20.0,
         random: Random | None = None,
     ) -> None:
+        """
+        Args:
+            way: How an utterance is said.
+            tempo: How long its words and pauses are.
+        """
         super().__init__(replace(agent, voices=voices), up_ms=up_ms, down_ms=down_ms, random=random)
         self.said: list[Said] = []
-        self.loses_ends = False  # whether the machine may not know that an utterance is over
+        self.loses_ends = (
+            False  # events may be lost: the machine may drop an utterance that is over
+        )
         self._way, self._tempo = way, tempo
         self._marks = 0
         self._sounds: list[bytes] = []  # of each of the line's media
@@ -166,7 +176,7 @@ class Speaking(Scene):
         return [s.command.text for s in self.said if s.command.voice == voice]
 
     def heard_words(self, at_ms: float | None = None) -> list[str]:
-        """The words of which the caller really heard more than half, told by the sound."""
+        """The words of which the caller heard more than half, read from the audio."""
         at_ms = self.now_ms if at_ms is None else at_ms
         heard: Counter[int] = Counter()  # also the order in which they were heard
         for media, sound in zip(self.line.clock.media, self._sounds, strict=False):

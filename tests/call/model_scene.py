@@ -1,4 +1,4 @@
-"""A stage with a model on it, which opens sessions, keeps their items, and answers in any form."""
+"""A scene with a scripted model: it opens sessions, keeps their items, and responds in any form."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from app.call import commands as do
 from app.call import events as ev
 from app.call.agent import Agent
 from tests.call.scene import BYTES_PER_MS
-from tests.call.speaking import Speaking, Way
+from tests.call.voice_scene import VoiceScene, Way
 
 OPENS_MS, CONFIGURES_MS, ANSWERS_MS = 150.0, 30.0, 120.0
 WORDS = "Yes, of course."
@@ -17,15 +17,16 @@ SPEECH_MS = 600
 
 @dataclass(slots=True)
 class Form:
-    """How a response comes: its events, for a response and an item of these ids. `ends`: whether a
-    cancellation is answered."""
+    """How a response comes."""
 
+    #: Its events, for a response id and an item id.
     events: Callable[[str, str], Sequence[ev.Event]]
+    #: Whether a cancellation is answered by `ResponseDone`.
     ends: bool = True
 
 
 def message(*said: Callable[[str, str], ev.Event], status: str = "completed") -> Form:
-    """A response with one message, which says this."""
+    """A response with one message, made of these events."""
 
     def events(response_id: str, item_id: str) -> Iterator[ev.Event]:
         yield ev.ResponseCreated(response_id)
@@ -98,7 +99,7 @@ STALLING = Form(lambda r, i: SPOKEN.events(r, i)[:4], ends=False)
 
 @dataclass(slots=True)
 class Item:
-    """An assistant's item of the present session."""
+    """An item of the assistant in the current session."""
 
     text: str = ""
     size_bytes: int = 0
@@ -112,9 +113,8 @@ class Session:
     active: str = ""
 
 
-class Answering(Speaking):
-    """`form(number)`: how the model answers when it is asked for the time of this number, from 0
-    on, by us or by its turn detection."""
+class ModelScene(VoiceScene):
+    """A scene whose model responds whenever a response is requested."""
 
     def __init__(
         self,
@@ -124,10 +124,17 @@ class Answering(Speaking):
         voices: tuple[str, ...] = (),
         way: Callable[[do.Synthesize], Way] = lambda _: Way(),
     ) -> None:
+        """
+        Args:
+            form: How the model responds to the request of this number, from 0 on, whether the
+                machine or turn detection makes it.
+        """
         super().__init__(agent, voices=voices, way=way)
         self.form = form
         self.session = Session()
-        self.asked_ms: list[float] = []  # when the model was asked, in any way
+        self.asked_ms: list[
+            float
+        ] = []  # when a response was requested, by the machine or by turn detection
 
     def feed(self, *events: ev.Event) -> list[do.Command]:
         for event in events:
@@ -171,7 +178,7 @@ class Answering(Speaking):
                 session.items[item_id] = Item(text)
 
     def ask(self) -> None:
-        """The model is to answer."""
+        """A response is requested."""
         number = len(self.asked_ms)
         self.asked_ms.append(self.now_ms)
         self.later(ANSWERS_MS, partial(self._answer, self.session, self.form(number), number))
@@ -183,25 +190,25 @@ class Answering(Speaking):
             self._tell(session, event)
 
     def _tell(self, session: Session, event: ev.Event) -> None:
-        if session is self.session:  # else nobody listens to it any more
+        if session is self.session:  # else the session was closed
             self.feed(event)
 
     def turn(self, item_id: str = "user_1") -> None:
-        """The caller says something, and turn detection asks for an answer."""
+        """The caller says something, and turn detection requests a response."""
         self.speak(item_id)
         self.run(400)
         self.fall_silent(item_id, "Are you open?")
         self.ask()
 
-    # --- what came of it --------------------------------------------------------------------------
+    # --- what was heard ---------------------------------------------------------------------------
 
     def first_words_ms(self) -> float:
-        """When the caller first heard words of the agent's."""
+        """When the caller first heard the agent speak."""
         media = zip(self.line.item_ids, self.line.clock.media, strict=True)
         return min((each.starts_ms for item_id, each in media if item_id), default=float("inf"))
 
     def unheard(self) -> list[str]:
-        """What the session's model believes to have said, and the caller did not hear."""
+        """What the session contains as said by the agent, and the caller did not hear."""
         heard = set(self.line.item_ids)
         return [
             item.text or item_id

@@ -1,4 +1,4 @@
-"""An answer is what was heard: whatever was wanted of the model, and however it brings no sound."""
+"""A response without audible sound is no answer: it is retried, then the caller gets help."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ import pytest
 from app.call import commands as do
 from app.call import events as ev
 from app.call.agent import Agent, Limits
-from tests.call.answering import (
+from tests.call.model_scene import (
     EMPTY_NATIVE,
     EMPTY_VOICED,
     SILENT,
@@ -15,12 +15,12 @@ from tests.call.answering import (
     STALLING,
     UNANNOUNCED,
     WRITTEN,
-    Answering,
     Form,
+    ModelScene,
 )
-from tests.call.humans import SUPPORT
 from tests.call.scene import agent
-from tests.call.speaking import Way
+from tests.call.transfer_scene import SUPPORT
+from tests.call.voice_scene import Way
 
 MESSAGE = "Your table is booked."
 CALM = Limits(idle_ms=0, longest_call_ms=0)
@@ -31,58 +31,58 @@ def someone(**changes: int) -> Agent:
     return agent(limits=Limits(**limits), destinations=(SUPPORT,))
 
 
-def connect(scene: Answering) -> None:
+def connect(scene: ModelScene) -> None:
     scene.feed(ev.LegOpened())
     scene.run(300)
     scene.feed(ev.StreamStarted("MZ1"))
     scene.run(200)
 
 
-def greeting(scene: Answering) -> None:
+def greeting(scene: ModelScene) -> None:
     connect(scene)
 
 
-def reply(scene: Answering) -> None:
+def reply(scene: ModelScene) -> None:
     connect(scene)
     scene.turn()
 
 
-def reply_to_tool(scene: Answering) -> None:
+def reply_to_tool(scene: ModelScene) -> None:
     connect(scene)
     scene.tool_response("call_1", response_id="resp_tool")
     scene.feed(ev.ToolReturned("call_1", "42"))
 
 
-def say(scene: Answering) -> None:
+def say(scene: ModelScene) -> None:
     connect(scene)
     scene.feed(ev.SayRequested("The taxi is there."))
 
 
-def until_asked(scene: Answering) -> None:
-    """Let time pass until the model is asked for something."""
+def until_asked(scene: ModelScene) -> None:
+    """Let time pass until a response is requested."""
     connect(scene)
     while not scene.asked_ms:
         scene.run(100)
 
 
-def announcement(scene: Answering) -> None:
+def announcement(scene: ModelScene) -> None:
     connect(scene)
     scene.feed(ev.TransferRequested("Support"))
 
 
-def goodbye(scene: Answering) -> None:
+def goodbye(scene: ModelScene) -> None:
     connect(scene)
     scene.feed(ev.ResponseCreated("resp_end"))
     scene.call_tool("call_1", "end_call", "resp_end")
     scene.feed(ev.ResponseDone("resp_end", "completed"))
 
 
-def voicemail(scene: Answering) -> None:
+def voicemail(scene: ModelScene) -> None:
     connect(scene)
     scene.feed(ev.VoicemailReached(MESSAGE))
 
 
-Wish = tuple[Agent, Callable[[Answering], None]]
+Wish = tuple[Agent, Callable[[ModelScene], None]]
 WISHES: dict[str, Wish] = {
     "greeting": (agent(greeting="Hello.", limits=CALM), greeting),
     "reply": (someone(), reply),
@@ -111,12 +111,12 @@ NAMES = [f"{'voice' if voices else 'native'}: {name}" for name, _, voices in FOR
 
 @pytest.mark.parametrize("wish", WISHES)
 @pytest.mark.parametrize(("name", "form", "voices"), FORMS, ids=NAMES)
-def test_an_answer_without_sound_is_asked_for_again_and_the_second_is_heard(
+def test_an_answer_without_sound_is_requested_again_and_the_second_is_heard(
     wish: str, name: str, form: Form, voices: tuple[str, ...]
 ) -> None:
     who, begin = WISHES[wish]
     good = WRITTEN if voices else SPOKEN
-    scene = Answering(who, lambda number: good if number else form, voices=voices)
+    scene = ModelScene(who, lambda number: good if number else form, voices=voices)
     begin(scene)
     scene.run(6000)
     assert scene.first_words_ms() - scene.asked_ms[0] <= 6000
@@ -132,12 +132,12 @@ def test_a_caller_of_a_model_without_sound_hears_something_and_is_helped(
     wish: str, name: str, form: Form, voices: tuple[str, ...]
 ) -> None:
     who, begin = WISHES[wish]
-    scene = Answering(who, lambda number: form, voices=voices)
+    scene = ModelScene(who, lambda number: form, voices=voices)
     begin(scene)
     asked_ms = scene.asked_ms[0]
     while not scene.all(do.CloseStream) and not scene.all(do.TransferCall):
         scene.run(100)
-        assert scene.now_ms - asked_ms < 14_000, "nothing is done for the caller"
+        assert scene.now_ms - asked_ms < 14_000, "the caller gets no help"
     assert max(scene.line.silences_ms(asked_ms, scene.now_ms)) <= 8000
     assert scene.unheard() == [] and not scene.all(do.HangUp)
     if wish == "announcement":
@@ -148,14 +148,14 @@ def test_a_caller_of_a_model_without_sound_hears_something_and_is_helped(
 
 
 @pytest.mark.parametrize("wish", WISHES)
-def test_a_voice_that_makes_no_sound_gives_way_to_the_models_own(wish: str) -> None:
-    """It says that it spoke, and sends nothing."""
+def test_a_voice_that_sends_no_audio_is_replaced_by_the_models_own(wish: str) -> None:
+    """It reports success and sends no audio."""
     who, begin = WISHES[wish]
 
     def form(number: int) -> Form:
         return SPOKEN if scene.all(do.ConfigureSession)[-1].speaks else WRITTEN
 
-    scene = Answering(who, form, voices=("first", "second"), way=lambda _: Way(mute=True))
+    scene = ModelScene(who, form, voices=("first", "second"), way=lambda _: Way(mute=True))
     begin(scene)
     scene.run(6000)
     assert scene.first_words_ms() - scene.asked_ms[0] <= 6000
@@ -163,14 +163,14 @@ def test_a_voice_that_makes_no_sound_gives_way_to_the_models_own(wish: str) -> N
 
 
 @pytest.mark.parametrize("wish", WISHES)
-def test_neither_a_voice_nor_the_model_makes_a_sound_and_the_caller_is_helped(wish: str) -> None:
-    """The model's words were taken for said while the voice was at them."""
+def test_without_sound_of_a_voice_or_of_the_model_the_caller_is_helped(wish: str) -> None:
+    """The text counted as an answer while the voice was working on it."""
     who, begin = WISHES[wish]
 
     def form(number: int) -> Form:
         return EMPTY_NATIVE["no output"] if number else WRITTEN
 
-    scene = Answering(who, form, voices=("first",), way=lambda _: Way(mute=True))
+    scene = ModelScene(who, form, voices=("first",), way=lambda _: Way(mute=True))
     begin(scene)
     scene.run(10_000)
     assert not scene.all(do.HangUp)
@@ -181,9 +181,9 @@ def test_neither_a_voice_nor_the_model_makes_a_sound_and_the_caller_is_helped(wi
 
 
 @pytest.mark.parametrize("voices", [(), ("first",)], ids=["native", "voice"])
-def test_answers_that_break_off_again_and_again_lead_to_help(voices: tuple[str, ...]) -> None:
+def test_responses_that_stall_again_and_again_lead_to_help(voices: tuple[str, ...]) -> None:
     broken_off = Form(lambda r, i: WRITTEN.events(r, i)[:3], ends=False) if voices else STALLING
-    scene = Answering(someone(), lambda _: broken_off, voices=voices)
+    scene = ModelScene(someone(), lambda _: broken_off, voices=voices)
     reply(scene)
     scene.run(15_000)
     assert scene.when(do.CloseStream)[0] - scene.asked_ms[0] < 12_000
@@ -191,7 +191,7 @@ def test_answers_that_break_off_again_and_again_lead_to_help(voices: tuple[str, 
 
 
 def test_an_answer_that_was_not_announced_is_an_answer() -> None:
-    scene = Answering(someone(), lambda _: UNANNOUNCED)
+    scene = ModelScene(someone(), lambda _: UNANNOUNCED)
     reply(scene)
     scene.run(60_000)
     assert len(scene.asked_ms) == 1 and scene.first_words_ms() - scene.asked_ms[0] < 500
@@ -199,9 +199,9 @@ def test_an_answer_that_was_not_announced_is_an_answer() -> None:
 
 
 @pytest.mark.parametrize("wish", WISHES)
-def test_words_that_break_off_are_said_in_a_fresh_session(wish: str) -> None:
+def test_a_response_that_stalls_is_requested_again_in_a_fresh_session(wish: str) -> None:
     who, begin = WISHES[wish]
-    scene = Answering(who, lambda number: SPOKEN if number else STALLING)
+    scene = ModelScene(who, lambda number: SPOKEN if number else STALLING)
     begin(scene)
     scene.run(6000)
     assert 4000 <= scene.asked_ms[1] - scene.asked_ms[0] <= 5500
@@ -209,8 +209,8 @@ def test_words_that_break_off_are_said_in_a_fresh_session(wish: str) -> None:
     assert not scene.all(do.CloseStream)
 
 
-def test_an_answer_that_stops_amid_a_sentence_is_gone_on_with_in_a_fresh_session() -> None:
-    scene = Answering(someone(), lambda number: SPOKEN if number else STALLING)
+def test_an_answer_that_stalls_in_mid_sentence_is_continued_in_a_fresh_session() -> None:
+    scene = ModelScene(someone(), lambda number: SPOKEN if number else STALLING)
     reply(scene)
     scene.run(12_000)
     assert [each.decision for each in scene.decisions] == ["replace the session"]
@@ -220,15 +220,15 @@ def test_an_answer_that_stops_amid_a_sentence_is_gone_on_with_in_a_fresh_session
 
 def test_a_second_try_that_brings_nothing_is_followed_by_a_fresh_session() -> None:
     silent = SILENT["created, then nothing"]
-    scene = Answering(someone(), lambda number: SPOKEN if number == 2 else silent)
+    scene = ModelScene(someone(), lambda number: SPOKEN if number == 2 else silent)
     reply(scene)
     scene.run(9000)
     assert [each.decision for each in scene.decisions] == ["ask again", "replace the session"]
     assert 7000 <= scene.first_words_ms() - scene.asked_ms[0] <= 8000
 
 
-def test_a_caller_who_asks_hello_into_the_silence_does_not_wait_longer_for_it() -> None:
-    scene = Answering(someone(), lambda _: SILENT["nothing"])
+def test_a_caller_who_asks_hello_does_not_restart_the_deadline_for_an_answer() -> None:
+    scene = ModelScene(someone(), lambda _: SILENT["nothing"])
     reply(scene)
     asked_ms = scene.asked_ms[0]
     for number in range(6):
@@ -238,9 +238,9 @@ def test_a_caller_who_asks_hello_into_the_silence_does_not_wait_longer_for_it() 
     assert scene.when(do.CloseStream)[0] - asked_ms < 20_000
 
 
-def test_a_late_tool_call_of_an_answer_that_was_given_up_is_not_run() -> None:
-    """The second try asks for it as well: it would be done twice."""
-    scene = Answering(someone(), lambda number: SILENT["created, then nothing"])
+def test_a_late_tool_call_of_an_abandoned_response_is_not_run() -> None:
+    """The second try calls the tool as well: it would run twice."""
+    scene = ModelScene(someone(), lambda number: SILENT["created, then nothing"])
     reply(scene)
     scene.run(4500)
     scene.call_tool("call_late", "book", "resp_0")
@@ -249,8 +249,8 @@ def test_a_late_tool_call_of_an_answer_that_was_given_up_is_not_run() -> None:
     assert [run.call_id for run in scene.all(do.RunTool)] == ["call_again"]
 
 
-def test_a_caller_who_interrupts_is_owed_nothing_but_the_answer_to_their_words() -> None:
-    scene = Answering(someone(), lambda _: SPOKEN)
+def test_an_interrupted_answer_is_not_requested_again() -> None:
+    scene = ModelScene(someone(), lambda _: SPOKEN)
     reply(scene)
     scene.run(300)
     scene.speak("user_2")
@@ -258,10 +258,8 @@ def test_a_caller_who_interrupts_is_owed_nothing_but_the_answer_to_their_words()
     assert len(scene.asked_ms) == 1 and scene.decisions == []
 
 
-def test_noises_of_an_answering_machine_do_not_keep_its_message_from_being_asked_for_again() -> (
-    None
-):
-    scene = Answering(someone(), lambda number: SPOKEN if number else SILENT["nothing"])
+def test_noise_of_an_answering_machine_does_not_prevent_a_retry_of_the_message() -> None:
+    scene = ModelScene(someone(), lambda number: SPOKEN if number else SILENT["nothing"])
     voicemail(scene)
     scene.run(1000)
     scene.speak("beep")
@@ -269,11 +267,11 @@ def test_noises_of_an_answering_machine_do_not_keep_its_message_from_being_asked
     assert scene.first_words_ms() - scene.asked_ms[0] <= 6000
 
 
-def test_a_model_that_is_silent_before_the_caller_is_there_is_asked_again_without_a_tone() -> None:
+def test_a_greeting_is_retried_without_a_hold_tone_before_the_caller_is_connected() -> None:
     who, _ = WISHES["greeting"]
-    scene = Answering(who, lambda number: SPOKEN if number else SILENT["nothing"])
+    scene = ModelScene(who, lambda number: SPOKEN if number else SILENT["nothing"])
     scene.feed(ev.LegOpened())
-    scene.run(8000)  # an announcement is said by Twilio meanwhile
+    scene.run(8000)  # Twilio speaks an announcement meanwhile
     scene.feed(ev.StreamStarted("MZ1"))
     scene.run(2000)
     assert scene.line.item_ids == ["item_1"]

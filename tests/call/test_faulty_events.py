@@ -1,7 +1,7 @@
-"""A whole call, and each of its events lost, doubled, late or out of order, one at a time.
+"""A whole call, with each of its events lost, doubled, late or out of order, one at a time.
 
-Whatever is disturbed: the promises of the story hold, a waiting caller hears something every eight
-seconds, and in the end the caller has either an answer to their last words or help.
+Whatever the fault: a waiting caller hears something every eight seconds, and in the end the caller
+has either an answer to their last words, or help without the model.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,21 +13,21 @@ from app.call import commands as do
 from app.call import events as ev
 from app.call.agent import Limits
 from app.call.timeline import ordered, replay
-from tests.call.answering import SPOKEN, WRITTEN, Answering, Form
-from tests.call.humans import SUPPORT
+from tests.call.model_scene import SPOKEN, WRITTEN, Form, ModelScene
 from tests.call.scene import agent
+from tests.call.transfer_scene import SUPPORT
 
 LATE_MS = 1700.0
 GREETED = agent(greeting="Hello.", limits=Limits(idle_ms=0), destinations=(SUPPORT,))
 WAYS = ("lost", "doubled", "late", "swapped")
-UNTOUCHED = (ev.LegOpened, ev.TimerFired)  # the leg itself: no wire is in between
+UNTOUCHED = (ev.LegOpened, ev.TimerFired)  # the leg itself: no network in between
 SETTLES_MS = 40_000.0
 
 Disturb = Callable[[ev.Event], Sequence[tuple[float, ev.Event]]]
 
 
-class Disturbed(Answering):
-    """`what`, for its `number`-th time, comes in this `way`; `seen` counts how often it came."""
+class FaultyEvents(ModelScene):
+    """One event is faulty: the `number`-th of type `what` comes in this `way`."""
 
     def __init__(self, what: type[ev.Event], number: int, way: str, voices: tuple[str, ...]):
         self._what, self._number, self._comes = what, number, way
@@ -75,7 +75,7 @@ class Disturbed(Answering):
     # --- the call ---------------------------------------------------------------------------------
 
     def hold(self) -> None:
-        """Greeting, a turn, an interruption, a key entry, a tool, and a last question."""
+        """Greeting, a turn, a barge-in, a digit entry, a tool, and a last question."""
         self.feed(ev.LegOpened())
         self.run(400)
         self.feed(ev.StreamStarted("MZ1"))
@@ -108,13 +108,13 @@ CASES = [
 ]
 
 
-def check(scene: Disturbed) -> None:
+def check(scene: FaultyEvents) -> None:
     if not scene.all(do.SendMark):  # its beginning is lost: there is no line at all
         assert scene.machine.ended_by == "unclaimed"
         return
     helped = scene.machine.over or bool(scene.all(do.CloseStream))
     entries = scene.timeline.take()
-    assert replay(scene.agent, entries) == ordered(entries)
+    assert replay(lambda _: scene.agent, entries) == ordered(entries)
     end_ms = min([scene.now_ms, *scene.when(do.CloseStream)])
     if not helped:
         assert scene.line.clock.media, "nothing was ever heard"
@@ -141,7 +141,7 @@ def test_each_event_of_a_call_lost_doubled_late_or_out_of_order(
     for kind, number, each_way, of in CASES:
         if each_way != way or of != voices:
             continue
-        scene = Disturbed(kind, number, way, voices)
+        scene = FaultyEvents(kind, number, way, voices)
         try:
             scene.hold()
             check(scene)

@@ -1,4 +1,4 @@
-"""Whatever a peer does: it ends, nothing of it is left, and nothing in the service has failed."""
+"""Fuzzing one peer: its connection always ends, leaves nothing behind, and logs no error."""
 
 import asyncio
 import logging
@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from tests.web.server.fake_transport import HELLO, Wire, stage
 from tests.web.server.test_websocket_limits import frame, handshake
-from tests.web.server.wire import HELLO, Wire, stage
 
 PIECES = [
     HELLO, b"GET ", b"POST ", b"/hello", b"/waits", b"/body", b"/late", b"/refused", b"/media",
@@ -23,11 +23,11 @@ PIECES = [
     b"\xff\x00", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"GET /waits HTTP/1.1\r\n\r\n",
 ]  # fmt: skip
 
-SAID = st.lists(st.sampled_from(PIECES) | st.binary(max_size=8), min_size=1, max_size=9)
+SENT = st.lists(st.sampled_from(PIECES) | st.binary(max_size=8), min_size=1, max_size=9)
 STEPS = st.one_of(
-    st.tuples(st.just("says"), SAID.map(b"".join)),
-    st.tuples(st.just("pauses"), st.sampled_from([0.5, 5.0, 11.0, 80.0])),
-    st.tuples(st.sampled_from(["reads", "does not read", "leaves", "application", "stop"])),
+    st.tuples(st.just("sends"), SENT.map(b"".join)),
+    st.tuples(st.just("waits"), st.sampled_from([0.5, 5.0, 11.0, 80.0])),
+    st.tuples(st.sampled_from(["reads", "does not read", "disconnects", "application", "stop"])),
 )
 
 
@@ -39,24 +39,24 @@ async def play(steps: list[tuple[Any, ...]]) -> None:
             if wire.ended in ("closed", "aborted"):
                 break
             match step:
-                case ("says", data):
-                    await wire.says(data)
-                case ("pauses", seconds):
-                    await s.clock.passes(seconds)
+                case ("sends", data):
+                    await wire.sends(data)
+                case ("waits", seconds):
+                    await s.clock.advance(seconds)
                 case ("reads",):
                     reads(wire)
                 case ("does not read",):
                     wire.unread = 100_000
                     wire.connection.pause_writing()
-                case ("leaves",):
-                    await wire.leaves()
+                case ("disconnects",):
+                    await wire.disconnects()
                 case ("application",):
                     s.go_on.set()
                 case ("stop",):
                     wire.connection.shutdown()
                     wire.connection.shutdown()
         s.go_on.set()
-        await s.clock.passes(500)
+        await s.clock.advance(500)
         assert wire.ended in ("closed", "aborted")
         assert not s.server.registry.members and not s.server.server_state.connections
         assert s.server.registry._held_bytes == 0 and s.server.registry._calls == 0
@@ -86,10 +86,10 @@ class _Failures(logging.Handler):
     suppress_health_check=[HealthCheck.too_slow],
 )
 @given(st.lists(STEPS, min_size=1, max_size=8))
-@example([("says", handshake() + frame(8, b"\x03\xe8") + frame(8))])
-@example([("does not read",), ("says", HELLO * 9), ("stop",)])
-@example([("says", handshake()), ("does not read",), ("says", frame(9, b"?") * 60), ("stop",)])
-def test_any_peer_comes_to_an_end_and_leaves_nothing(steps: list[tuple[Any, ...]]) -> None:
+@example([("sends", handshake() + frame(8, b"\x03\xe8") + frame(8))])
+@example([("does not read",), ("sends", HELLO * 9), ("stop",)])
+@example([("sends", handshake()), ("does not read",), ("sends", frame(9, b"?") * 60), ("stop",)])
+def test_every_connection_ends_and_leaves_nothing_behind(steps: list[tuple[Any, ...]]) -> None:
     failures = _Failures()
     logging.getLogger().addHandler(failures)
     try:

@@ -1,4 +1,4 @@
-"""The order is given: Twilio takes it, refuses it, or says nothing. The caller is never left."""
+"""The redirect of a transfer: Twilio accepts it, refuses it, or never answers."""
 
 from collections.abc import Callable
 
@@ -11,17 +11,17 @@ from app.call.agent import Limits
 from app.call.exits.last_words import GUARD_MS
 from app.call.exits.redirect import ORDER_MS, STOP_MS, UNANSWERED
 from app.call.exits.transfer import TRANSFER
-from tests.call.humans import HUMANS, hand_over, staffed
 from tests.call.scene import Scene, agent
+from tests.call.transfer_scene import HUMANS, call_transfer, transfer_scene
 
 ORDERED_MS = 2100 + GUARD_MS
 
 
 @pytest.fixture
 def ordered() -> Scene:
-    """The announcement was heard, and the transfer ordered just now."""
-    scene = staffed()
-    hand_over(scene)
+    """The announcement was heard, and the redirect is ordered just now."""
+    scene = transfer_scene()
+    call_transfer(scene)
     scene.run(ORDERED_MS)
     assert len(scene.all(do.TransferCall)) == 1
     scene.take()
@@ -29,7 +29,7 @@ def ordered() -> Scene:
 
 
 def wait(scene: Scene, ms: float) -> None:
-    """So much time passes, and the model says that it is still at it whenever it is asked to."""
+    """So much time passes, and the model answers each request for a hold message."""
     until_ms, answered = scene.now_ms + ms, len(scene.asked())
     while scene.now_ms < until_ms:
         scene.run(min(100, until_ms - scene.now_ms))
@@ -42,10 +42,10 @@ def failed(why: str) -> str:
     return prompts.transfer_failed("Sales", why)
 
 
-# --- taken --------------------------------------------------------------------------------------
+# --- accepted -----------------------------------------------------------------------------------
 
 
-def test_a_stream_that_stops_after_the_order_was_taken_ended_by_the_transfer(
+def test_a_stream_that_stops_after_the_redirect_was_accepted_ends_by_the_transfer(
     ordered: Scene,
 ) -> None:
     assert ordered.feed(ev.CallRedirected()) == []
@@ -54,7 +54,7 @@ def test_a_stream_that_stops_after_the_order_was_taken_ended_by_the_transfer(
     assert ordered.machine.ended_by == "transfer" and ordered.machine.redirecting
 
 
-def test_a_stream_that_stops_before_the_order_is_said_to_be_taken_is_no_hang_up(
+def test_a_stream_that_stops_before_the_redirect_is_confirmed_is_no_hang_up(
     ordered: Scene,
 ) -> None:
     ordered.run(200)
@@ -62,7 +62,7 @@ def test_a_stream_that_stops_before_the_order_is_said_to_be_taken_is_no_hang_up(
     assert ordered.machine.ended_by == "transfer" and ordered.machine.redirecting
 
 
-def test_a_stream_that_does_not_stop_once_the_order_was_taken_is_let_go(ordered: Scene) -> None:
+def test_a_stream_that_does_not_stop_after_the_redirect_ends_the_leg(ordered: Scene) -> None:
     ordered.feed(ev.CallRedirected())
     ordered.run(STOP_MS - 1)
     assert not ordered.machine.over
@@ -71,7 +71,7 @@ def test_a_stream_that_does_not_stop_once_the_order_was_taken_is_let_go(ordered:
     assert [type(c) for c in ordered.take()[-2:]] == [do.CloseModel, do.EndLeg]
 
 
-def test_an_order_taken_twice_is_taken_once(ordered: Scene) -> None:
+def test_a_repeated_confirmation_of_the_redirect_changes_nothing(ordered: Scene) -> None:
     ordered.feed(ev.CallRedirected())
     ordered.run(STOP_MS / 2)
     ordered.feed(ev.CallRedirected(), ev.RedirectFailed("late"))
@@ -79,7 +79,7 @@ def test_an_order_taken_twice_is_taken_once(ordered: Scene) -> None:
     assert ordered.machine.over and ordered.outputs() == []
 
 
-def test_the_caller_s_words_after_the_order_change_nothing(ordered: Scene) -> None:
+def test_the_callers_words_after_the_redirect_change_nothing(ordered: Scene) -> None:
     assert ordered.speak() == []
     ordered.fall_silent(text="Wait.")
     ordered.answer(500, "item_2", "resp_2")
@@ -89,7 +89,7 @@ def test_the_caller_s_words_after_the_order_change_nothing(ordered: Scene) -> No
 # --- refused ------------------------------------------------------------------------------------
 
 
-def test_an_order_that_fails_is_told_to_the_model_and_the_call_goes_on(ordered: Scene) -> None:
+def test_a_redirect_that_fails_is_the_tools_answer_and_the_call_goes_on(ordered: Scene) -> None:
     told = ordered.feed(ev.RedirectFailed("status 503"))
     assert [type(command) for command in told] == [do.AddToolOutput, do.CreateResponse]
     assert ordered.outputs() == [failed("status 503")] and ordered.asked() == [""]
@@ -98,27 +98,27 @@ def test_an_order_that_fails_is_told_to_the_model_and_the_call_goes_on(ordered: 
     ordered.respond(1500)
     ordered.run(120_000)
     assert ordered.asked() == [""] and len(ordered.all(do.TransferCall)) == 1
-    ordered.speak("user_2")  # interrupts again, is answered again
+    ordered.speak("user_2")  # a barge-in again, answered again
     ordered.fall_silent("user_2")
     ordered.answer(500, "item_3", "resp_3")
     ordered.feed(ev.StreamEnded("stop"))
     assert ordered.machine.ended_by == "caller"
 
 
-def test_an_order_that_fails_is_told_once(ordered: Scene) -> None:
+def test_a_redirect_that_fails_is_answered_once(ordered: Scene) -> None:
     ordered.feed(ev.RedirectFailed("status 503"))
     assert ordered.feed(ev.RedirectFailed("status 503")) == []
     assert ordered.outputs() == [failed("status 503")]
 
 
-def test_a_transfer_that_failed_may_be_asked_for_again(ordered: Scene) -> None:
+def test_a_transfer_that_failed_may_be_requested_again(ordered: Scene) -> None:
     ordered.feed(ev.RedirectFailed("status 503"), ev.ToolOutputTaken("call_1"))
-    hand_over(ordered, call_id="call_2", item_id="item_2", response_id="resp_2")
+    call_transfer(ordered, call_id="call_2", item_id="item_2", response_id="resp_2")
     ordered.run(ORDERED_MS)
     assert [order.call_id for order in ordered.all(do.TransferCall)] == ["call_1", "call_2"]
 
 
-def test_an_order_that_is_never_answered_has_failed(ordered: Scene) -> None:
+def test_a_redirect_that_is_never_answered_has_failed(ordered: Scene) -> None:
     wait(ordered, ORDER_MS - 1)
     assert ordered.outputs() == []
     wait(ordered, 1)
@@ -127,8 +127,10 @@ def test_an_order_that_is_never_answered_has_failed(ordered: Scene) -> None:
 
 
 @pytest.mark.parametrize("late_ms", [0, 800, 20_000])
-def test_an_order_that_was_taken_after_all_is_no_hang_up(ordered: Scene, late_ms: float) -> None:
-    """Twilio's word came too late, and so the model was told of a failure. The stream ends."""
+def test_a_redirect_that_was_accepted_after_all_is_no_hang_up(
+    ordered: Scene, late_ms: float
+) -> None:
+    """Twilio's answer came past the deadline, so the tool had failed already. The stream ends."""
     wait(ordered, ORDER_MS)
     assert ordered.outputs() == [failed(UNANSWERED)]
     ordered.respond(700)
@@ -140,15 +142,15 @@ def test_an_order_that_was_taken_after_all_is_no_hang_up(ordered: Scene, late_ms
     assert ordered.machine.ended_by == "transfer"
 
 
-def test_a_word_of_an_order_that_nobody_gave_changes_nothing() -> None:
-    scene = staffed()
+def test_an_outcome_of_a_redirect_that_was_never_ordered_changes_nothing() -> None:
+    scene = transfer_scene()
     assert scene.feed(ev.CallRedirected(), ev.RedirectFailed("no")) == []
     scene.run(60_000)
     assert not scene.machine.over and not scene.machine.redirecting
 
 
-def test_an_operators_order_that_fails_is_told_in_words() -> None:
-    scene = staffed()
+def test_an_operators_redirect_that_fails_is_a_system_message() -> None:
+    scene = transfer_scene()
     scene.feed(ev.TransferRequested("Sales"))
     scene.respond(500)
     scene.run(1000)
@@ -161,12 +163,12 @@ def test_an_operators_order_that_fails_is_told_in_words() -> None:
 
 
 @pytest.mark.parametrize("passes", [Scene.run, wait])
-def test_a_caller_hears_something_every_eight_seconds_while_the_order_takes_forty(
+def test_a_caller_hears_something_every_eight_seconds_while_the_redirect_takes_forty(
     passes: Callable[[Scene, float], None],
 ) -> None:
     patient = Limits(idle_ms=15_000, longest_call_ms=0)
-    scene = staffed(agent(limits=patient, destinations=HUMANS.destinations))
-    hand_over(scene)
+    scene = transfer_scene(agent(limits=patient, destinations=HUMANS.destinations))
+    call_transfer(scene)
     scene.run(ORDERED_MS)
     passes(scene, 40_000)
     assert set(scene.asked()) == {prompts.HOLD} and not scene.machine.over
@@ -177,8 +179,8 @@ def test_a_caller_hears_something_every_eight_seconds_while_the_order_takes_fort
         assert scene.asked()[-1] == "" and scene.outputs() == [failed("status 503")]
 
 
-def test_a_caller_without_a_model_hears_tones_while_the_order_takes_forty_seconds() -> None:
-    scene = staffed()
+def test_a_caller_without_a_model_hears_tones_while_the_redirect_takes_forty_seconds() -> None:
+    scene = transfer_scene()
     scene.feed(ev.ModelLost("no money left", fatal=False))
     scene.feed(ev.TransferRequested("Sales"))
     begun_ms = scene.now_ms
@@ -193,8 +195,8 @@ def test_a_caller_without_a_model_hears_tones_while_the_order_takes_forty_second
 # --- the model is lost --------------------------------------------------------------------------
 
 
-def test_a_model_lost_during_the_announcement_leaves_what_was_said_to_be_heard() -> None:
-    scene = staffed()
+def test_a_model_lost_during_the_announcement_leaves_what_was_said_to_play() -> None:
+    scene = transfer_scene()
     scene.begin()
     scene.audio(2000)
     scene.call_tool("call_1", TRANSFER, arguments='{"destination": "Sales"}')
@@ -206,17 +208,17 @@ def test_a_model_lost_during_the_announcement_leaves_what_was_said_to_be_heard()
     assert scene.line.heard_bytes("item_1", scene.now_ms) == 16_000
 
 
-def test_a_model_lost_before_it_announced_anything_is_not_waited_for() -> None:
-    scene = staffed()
-    hand_over(scene, announcement_ms=0)
+def test_a_model_lost_before_the_announcement_does_not_delay_the_transfer() -> None:
+    scene = transfer_scene()
+    call_transfer(scene, announcement_ms=0)
     scene.feed(ev.ModelLost("gone"))
     scene.run(GUARD_MS)
     assert [order.announced for order in scene.all(do.TransferCall)] == [False]
 
 
 def test_a_model_lost_for_good_does_not_lose_the_transfer() -> None:
-    scene = staffed()
-    hand_over(scene)
+    scene = transfer_scene()
+    call_transfer(scene)
     scene.run(300)
     scene.feed(ev.ModelLost("no money left", fatal=True))
     scene.run(ORDERED_MS)
@@ -225,17 +227,17 @@ def test_a_model_lost_for_good_does_not_lose_the_transfer() -> None:
     assert scene.machine.ended_by == "transfer"
 
 
-def test_a_model_renewed_while_the_order_is_out_learns_of_its_failure(ordered: Scene) -> None:
+def test_a_session_replaced_during_the_redirect_learns_of_its_failure(ordered: Scene) -> None:
     ordered.feed(ev.ModelLost("gone"))
     ordered.configure()
-    assert not ordered.all(do.CreateResponse)  # nothing is said into the transfer
+    assert not ordered.all(do.CreateResponse)  # no response during the transfer
     ordered.feed(ev.RedirectFailed("status 503"))
     result = prompts.tool_result(TRANSFER, failed("status 503"))
     assert ordered.messages()[-1] == ("system", result)
     assert ordered.outputs() == [] and ordered.asked() == [""]
 
 
-def test_a_model_lost_while_the_order_fails_learns_of_it_in_its_next_session(
+def test_a_session_lost_while_the_redirect_fails_tells_the_next_one(
     ordered: Scene,
 ) -> None:
     ordered.feed(ev.ModelLost("gone"), ev.RedirectFailed("status 503"))
@@ -248,7 +250,7 @@ def test_a_model_lost_while_the_order_fails_learns_of_it_in_its_next_session(
 # --- other ends ---------------------------------------------------------------------------------
 
 
-def test_an_operator_may_hang_up_while_the_order_is_out(ordered: Scene) -> None:
+def test_an_operator_may_hang_up_during_the_redirect(ordered: Scene) -> None:
     assert ordered.feed(ev.HangUpRequested("operator")) == [do.HangUp("operator")]
     ordered.feed(ev.RedirectFailed("status 404"), ev.HangUpConfirmed(), ev.StreamEnded("stop"))
     assert ordered.machine.ended_by == "operator" and not ordered.machine.redirecting
@@ -256,14 +258,14 @@ def test_an_operator_may_hang_up_while_the_order_is_out(ordered: Scene) -> None:
 
 
 @pytest.mark.parametrize("end_ms", [1500, ORDERED_MS + 3000])
-def test_the_longest_call_is_over_while_the_caller_is_handed_over(end_ms: float) -> None:
+def test_the_longest_call_is_over_during_the_transfer(end_ms: float) -> None:
     """That ends the call with the agent just as well; if it fails, the goodbye is still due."""
     longest = Limits(idle_ms=0, longest_call_ms=60_000, warning_ms=10_000)
-    scene = staffed(agent(limits=longest, destinations=HUMANS.destinations))
+    scene = transfer_scene(agent(limits=longest, destinations=HUMANS.destinations))
     scene.answers_ms = 100
     scene.run_until(60_000 - end_ms)
     begun_ms = scene.now_ms
-    hand_over(scene)
+    call_transfer(scene)
     scene.run(30_000)
     assert len(scene.all(do.TransferCall)) == 1 and not scene.all(do.HangUp)
     assert prompts.GOODBYE_LIMIT not in scene.asked()

@@ -1,4 +1,4 @@
-"""A connection without a network: the test is its transport, its clock and its application."""
+"""A server without sockets: fake transports, a fake clock, and a small application."""
 
 import asyncio
 import heapq
@@ -30,13 +30,13 @@ class _Timer:
     def cancel(self) -> None:
         self.cancelled = True
 
-    def ring(self) -> None:
+    def fire(self) -> None:
         if not self.cancelled:
             self._callback(*self._args)
 
 
 class Clock:
-    """A loop whose time passes when the test says so. All else is the running loop's."""
+    """An event loop whose time only passes in `advance`. The rest is the running loop's."""
 
     def __init__(self) -> None:
         self.now_s = 1000.0
@@ -58,13 +58,13 @@ class Clock:
     def create_task(self, work: Any) -> "asyncio.Task[Any]":
         return self._real.create_task(work)
 
-    async def passes(self, seconds: float) -> None:
-        """Let time pass, and everything happen that is due on the way."""
+    async def advance(self, seconds: float) -> None:
+        """Let time pass, and fire the timers that are due meanwhile."""
         until_s = self.now_s + seconds
         await settled()
         while self._timers and self._timers[0][0] <= until_s:
             self.now_s, _, timer = heapq.heappop(self._timers)
-            timer.ring()
+            timer.fire()
             await settled()
         self.now_s = until_s
         await settled()
@@ -75,28 +75,30 @@ class Clock:
 
 
 async def settled() -> None:
-    """Let the loop do all that can be done now."""
+    """Let the loop run everything that is ready."""
     for _ in range(30):
         await asyncio.sleep(0)
 
 
 class Wire:
-    """The peer of one connection, which is its transport as well. `sent`: what the service wrote.
-    `unread`: how much of that counts as not taken yet."""
+    """The peer of one connection, and the transport between them."""
 
     def __init__(self, server: Server, clock: Clock, peer: str = "203.0.113.9") -> None:
+        #: What the service wrote.
         self.sent = b""
+        #: How many written bytes the peer has not read.
         self.unread = 0
-        self.ended = ""  # closed, aborted or half: the service sends no more
+        #: "half" once the service sends no more, "closed", "aborted", or empty.
+        self.ended = ""
         self.paused = False
         self._peer = peer
         self.connection: Connection = server.connection(clock.as_loop)
         self.connection.connection_made(cast(asyncio.BaseTransport, self))
 
-    # --- what the peer does
+    # --- as the peer
 
-    async def says(self, data: bytes) -> int:
-        """Send this, as much as is read; returns how much that was."""
+    async def sends(self, data: bytes) -> int:
+        """Send this, until the service pauses reading. Returns how many bytes it read."""
         done = 0
         while done < len(data) and not self.ended.startswith(("closed", "aborted")):
             if self.paused:
@@ -111,7 +113,7 @@ class Wire:
         await settled()
         return done
 
-    async def leaves(self) -> None:
+    async def disconnects(self) -> None:
         self.connection.eof_received()
         self.close()
         await settled()
@@ -121,10 +123,10 @@ class Wire:
 
     @property
     def status(self) -> int:
-        """Of the first answer; 0 without one."""
+        """The status of the first answer; 0 without one."""
         return int(self.sent.split(b" ", 2)[1]) if self.sent else 0
 
-    # --- what its transport does
+    # --- as the transport
 
     def write(self, data: bytes) -> None:
         assert not self.ended
@@ -168,10 +170,11 @@ class Wire:
 
 
 class Stage:
-    """A server with an application, and a clock. `events`: what the application waits for."""
+    """A server with an application and a fake clock."""
 
     def __init__(self, limits: Limits, descriptors: int) -> None:
         self.clock = Clock()
+        #: What `/waits` and `/late` wait for.
         self.go_on = asyncio.Event()
         self.bodies: list[int] = []
         self.messages: list[bytes] = []
@@ -179,11 +182,11 @@ class Stage:
         self.server.registry._descriptors = descriptors
 
     def wire(self) -> Wire:
-        """A peer connects."""
+        """Connect a new peer."""
         return Wire(self.server, self.clock)
 
     def refusals(self, message: str = "connections refused") -> dict[str, int]:
-        """Why peers were refused, and how often."""
+        """Reasons of refusals, with their counts."""
         kinds = self.server.refusals._kinds
         return {why: kind.count for (_, said, why), kind in kinds.items() if said == message}
 
@@ -216,12 +219,12 @@ class Stage:
 
         @app.get("/signed")
         async def signed(request: Request) -> str:
-            request.scope["extensions"]["lock.passed"]()
+            request.scope["extensions"]["connection.authenticated"]()
             return "known"
 
         @app.websocket("/media")
         async def media(socket: WebSocket) -> None:
-            socket.scope["extensions"]["lock.passed"]()
+            socket.scope["extensions"]["connection.authenticated"]()
             await socket.accept()
             socket.scope["extensions"]["media.direct"]["deliver_to"](self.messages.append)
             while (message := await socket.receive())["type"] == "websocket.receive":
@@ -236,7 +239,7 @@ class Stage:
 
 @asynccontextmanager
 async def stage(*, descriptors: int = 4096, **limits: Any) -> AsyncIterator[Stage]:
-    """A server without a port. When it is left, nothing of it runs any more."""
+    """A server without a port; checks at the end that no task of it is left."""
     here = Stage(Limits(**limits), descriptors)
     try:
         yield here

@@ -1,7 +1,7 @@
-"""Every webhook of Twilio's is answered in time: well, or else with the next best.
+"""A deadline and a fallback for every webhook of Twilio's.
 
-Twilio waits 15 seconds for an answer, and then ends the call. A database that is locked, or a fault
-of ours, must not cost a caller that.
+Twilio waits 15 seconds for an answer, then ends the call. A locked database, or an exception in a
+handler, must not cost the caller the call.
 """
 
 import logging
@@ -21,17 +21,20 @@ from app.wires.twilio.twiml import one_moment
 
 logger = logging.getLogger(__name__)
 
-ANSWER_S = 2.5  # so that the next best, which takes no more than a moment, comes within 3
-NEXT_BEST_S = 2.0
-MOST_TIMES = 2  # that Twilio is asked to come again, before the caller is helped without the agent
+ANSWER_S = 2.5  # the fallback usually takes a moment, so that Twilio gets it within 3
+FALLBACK_S = 2.0
+MOST_REPEATS = 2  # of one request by `ask_again`; after that, `apology`
 
 Form = Mapping[str, str]
 Handler = Callable[[Request, Form], Coroutine[Any, Any, Response]]
 
 
-def answered(next_best: Handler) -> Callable[[Handler], Callable[[Request], Awaitable[Response]]]:
-    """Makes a route of a webhook's handler, which gets the form once that is known to be Twilio's.
-    `next_best`: answers in its place when it fails or takes too long."""
+def webhook(fallback: Handler) -> Callable[[Handler], Callable[[Request], Awaitable[Response]]]:
+    """Make a route from a webhook's handler, with a deadline of `ANSWER_S`.
+
+    The handler gets the form after its signature was checked. `fallback`: answers in its place if
+    it raises or takes too long; if that fails too within `FALLBACK_S`, the caller hears an apology.
+    """
 
     def decorate(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:
@@ -43,7 +46,7 @@ def answered(next_best: Handler) -> Callable[[Handler], Callable[[Request], Awai
             except Exception as error:  # the boundary of a webhook: the call goes on
                 _log(request, form, error)
             try:
-                return await within(NEXT_BEST_S, next_best(request, form))
+                return await within(FALLBACK_S, fallback(request, form))
             except HTTPException:
                 raise
             except Exception as error:
@@ -60,22 +63,24 @@ def _log(request: Request, form: Form, error: Exception) -> None:
     extra = {"path": request.url.path, "call_sid": form.get("CallSid", "")}
     if isinstance(error, (StoreUnavailable, TimeoutError)):
         extra["cause"] = str(error)
-        logger.warning("webhook answered with the next best", extra=extra)
+        logger.warning("webhook answered with its fallback", extra=extra)
     else:
         logger.error("webhook failed", exc_info=error, extra=extra)
 
 
-async def nothing_to_say(request: Request, form: Form) -> Response:
-    """For what Twilio only tells."""
+async def acknowledge(request: Request, form: Form) -> Response:
+    """The fallback for callbacks that expect no TwiML: 204."""
     return Response(status_code=204)
 
 
-async def once_more(request: Request, form: Form) -> Response:
-    """Twilio is to come again in a moment, and the caller is asked to wait; in the end they are
-    helped without the agent."""
+async def ask_again(request: Request, form: Form) -> Response:
+    """The fallback that asks the caller to wait, and redirects Twilio to the same URL.
+
+    After `MOST_REPEATS` redirects it gives up with `apology`.
+    """
     services: Services = request.app.state.services
     times = request.query_params.get("again", "0")
-    if times not in map(str, range(MOST_TIMES)):
+    if times not in map(str, range(MOST_REPEATS)):
         return await apology(request, form)
     base_url = base_of(request)
     prefix, path = urlsplit(base_url).path, request.url.path
@@ -85,16 +90,16 @@ async def once_more(request: Request, form: Form) -> Response:
 
 
 async def apology(request: Request, form: Form) -> Response:
-    """The agent cannot go on: a human, or an apology and the end."""
+    """The agent cannot go on: transfer the caller to a human, else apologize and end the call."""
     switchboard: Switchboard = request.app.state.switchboard
     transfers: Transfers = request.app.state.transfers
     call_sid = form.get("CallSid", "")
     leg = switchboard.leg(call_sid)
     if leg is not None and not leg.needs_help:
-        leg.give_up("error", "the service failed at a question of Twilio's")
+        leg.give_up("error", "the service failed to answer a webhook")
     if rescue := await transfers.rescue(call_sid):
         return twiml(rescue)
-    reason = "the agent could not go on, and there is no human to hand the caller to"
+    reason = "the agent could not go on, and there is no human to transfer the caller to"
     switchboard.note(call_sid, "call ended with an apology", reason)
     switchboard.take_leave(call_sid)
     return rendered("unavailable")
