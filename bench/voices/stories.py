@@ -40,7 +40,7 @@ SENTENCES = (
     "Let me put {name} down for {day} at {hour}, then.",
     "Both seats to {place} are together, and {name} sits by the window.",
     "{name} will need the insurance papers, a photograph, and the key to the {place} flat.",
-    "Nobody in {place} has seen {name} since {day}.",
+    "No one in {place} has seen {name} since {day}.",
     "The warranty that {name} took out in {place} lasts another {small} months.",
     "Right, {name}, the meeting in {place} was moved to {hour} on {day}!",
     "It is {price} miles from {place} to where {name} lives now.",

@@ -81,7 +81,7 @@ def test_a_text_was_said_in_pieces_as_far_as_it_was() -> None:
     known = pieces_by_text(Said(text, tones(text, 8000), 8000) for text in texts)
     story = f"{FIRST} {SECOND} Six, seven, eight and nine. Ten."
     assert [each.text for each in pieces_of(story, known)] == [FIRST, SECOND, "Six, seven, eight"]
-    assert pieces_of("Nobody said that.", known) == []
+    assert pieces_of("No one said that.", known) == []
 
 
 def test_audio_of_the_answer_is_recognized_wherever_it_is_cut() -> None:
