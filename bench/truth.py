@@ -157,7 +157,7 @@ async def _interrupt(
         truth.interruptions += 1
         try:
             async with asyncio.timeout(MISSED_AFTER_S):
-                await session.until(partial(_was_told, interruption))
+                await session.until(partial(_was_truncated, interruption))
                 await call.wait_for(partial(_was_cleared, call, interruption))
         except TimeoutError:
             truth.missed += 1
@@ -171,9 +171,9 @@ async def _interrupt(
     _compare(call, session, cut, truth)
 
 
-def _was_told(times: int, session: Session) -> bool:
-    told = ("conversation.item.truncate", "conversation.item.delete")
-    return sum(len(session.events_of(kind)) for kind in told) >= times
+def _was_truncated(times: int, session: Session) -> bool:
+    kinds = ("conversation.item.truncate", "conversation.item.delete")
+    return sum(len(session.events_of(kind)) for kind in kinds) >= times
 
 
 def _was_cleared(call: Call, times: int) -> bool:
@@ -181,7 +181,7 @@ def _was_cleared(call: Call, times: int) -> bool:
 
 
 def _compare(call: Call, session: Session, cut: Sequence[Item], truth: Truth) -> None:
-    """What the model was told of each item against what was played of it."""
+    """Compare the truncation of each item with what played of it."""
     assistant = [item for item in session.items if item.role == "assistant"]
     owner = {
         bytes(item.audio[start : start + STAMP_BYTES]): item
@@ -201,12 +201,12 @@ def _compare(call: Call, session: Session, cut: Sequence[Item], truth: Truth) ->
         if media.arrived_ms > cleared_of.get(item.id, float("inf")):
             truth.heard_after_clear_bytes += media.kept_bytes
     for item in assistant:
-        told_ms = item.truncations[-1].audio_end_ms if item.truncations else 0
+        truncated_ms = item.truncations[-1].audio_end_ms if item.truncations else 0
         if item not in cut:
             truth.needless += bool(item.truncations or item.deleted_at_s)
         elif item.truncations or item.deleted_at_s:
-            truth.errors_ms.append(told_ms - played.get(item.id, 0) / BYTES_PER_MS)
-            truth.beyond += told_ms * BYTES_PER_MS > len(item.audio)
+            truth.errors_ms.append(truncated_ms - played.get(item.id, 0) / BYTES_PER_MS)
+            truth.beyond += truncated_ms * BYTES_PER_MS > len(item.audio)
 
 
 async def _read_timings(service: Process, line: PhoneLine, truth: Truth) -> None:
