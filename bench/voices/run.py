@@ -63,7 +63,7 @@ def _heard(samples: int, _seconds: float, _runs: int, say: Callable[[str], None]
         say(f"{way.name}: {samples} interruptions …")
         done.append(uvloop.run(voices_heard.measure(way, samples, seed=number)))
     return Part(
-        "What the model was told that callers heard, against what was played",
+        "Words that the conversation keeps at interruptions, compared with the words played",
         voices_heard.HEADINGS,
         [each.row for each in done],
         all(each.kept for each in done),
