@@ -36,7 +36,7 @@ class CallerAudio:
         """Give it to the model, after all that waits."""
         if self._early:
             self.forward_early(model)
-        model.send(realtime.append(media.payload))
+        model.send(realtime.append_audio(media.payload))
         self.frames += 1
         self._size_bytes += media.size_bytes
 
@@ -45,7 +45,7 @@ class CallerAudio:
         while self._early and model.writable:
             media = self._early.popleft()
             self._early_bytes -= media.size_bytes
-            model.send(realtime.append(media.payload))
+            model.send(realtime.append_audio(media.payload))
             self.frames += 1
             self._size_bytes += media.size_bytes
 

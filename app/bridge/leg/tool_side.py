@@ -14,7 +14,7 @@ from app.call.events import DigitPressed, EntryAsked, Event, ToolFailed, ToolRet
 from app.errors import ToolError, ToolFault
 from app.records.redaction import TRACE
 from app.tools import CallContext, ToolRegistry
-from app.tools.context import without
+from app.tools.context import redact
 from app.wires.twilio.call import CallInfo
 
 logger = logging.getLogger(__name__)
@@ -41,11 +41,11 @@ class ToolRuns:
         try:
             output = await self._tools.run(name, arguments, context)
         except ToolFault as fault:
-            trace = without(self._secrets, fault.trace)
+            trace = redact(self._secrets, fault.trace)
             logger.error("tool failed", extra={**extra, TRACE: trace})
             self._feed(ToolFailed(call_id, str(fault)))
         except ToolError as error:
-            error_told = without(self._secrets, str(error))
+            error_told = redact(self._secrets, str(error))
             logger.warning("tool failed", extra={**extra, "error": error_told})
             self._feed(ToolFailed(call_id, str(error)))
         else:

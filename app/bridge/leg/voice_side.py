@@ -13,7 +13,7 @@ from app.call.events import Event, VoiceFailed, VoiceFinished, VoicePaused, Voic
 from app.errors import VoiceError
 from app.wires.voices.pauses import Pauses
 from app.wires.voices.resampler import Resampler
-from app.wires.voices.voice import Voice, VoiceLine, timed
+from app.wires.voices.voice import Voice, VoiceLine, with_deadlines
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class VoiceSide:
         answer = self._answers.setdefault(command.item_id, len(self._answers) + 1)
         phone = PhoneSound()
         try:
-            async with aclosing(timed(line.say(command.text, answer=answer))) as sounds:
+            async with aclosing(with_deadlines(line.say(command.text, answer=answer))) as sounds:
                 async for sound in sounds:
                     self._give(utterance_id, phone, phone.feed(sound.pcm, sound.hz))
             self._give(utterance_id, phone, phone.finish())

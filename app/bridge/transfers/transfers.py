@@ -29,7 +29,7 @@ from app.errors import TwilioError
 from app.wires.twilio.call import TERMINAL, CallInfo
 from app.wires.twilio.dial_ended import DialEnded
 from app.wires.twilio.rest import TwilioRest
-from app.wires.twilio.twiml import KEYS, render, stream_urls
+from app.wires.twilio.twiml import DIGITS_PLAYED, render, stream_urls
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ class Transfers:
     async def _order(self, rest: TwilioRest, leg: Leg, command: TransferCall | PlayDigits) -> None:
         call_sid = leg.call.call_sid
         if isinstance(command, PlayDigits):
-            urls = stream_urls(leg.base_url, self._switchboard.ticket(leg), KEYS)
+            urls = stream_urls(leg.base_url, self._switchboard.ticket(leg), DIGITS_PLAYED)
             self._told[call_sid] = render("play-digits", digits=command.digits, **urls)
             answered = await self._live_orders.tell(rest, call_sid, self._told[call_sid], leg)
             leg.redirected = leg.redirected or answered

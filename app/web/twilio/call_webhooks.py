@@ -24,7 +24,7 @@ from app.web.twilio.signed_route import SignedRoute
 from app.web.twilio.webhook_deadline import Form, acknowledge, apology, ask_again, webhook
 from app.wires.twilio.call import TERMINAL, CallInfo, CallStatus
 from app.wires.twilio.media_stream import Start, decode
-from app.wires.twilio.twiml import KEYS, one_moment, say_language, stream_urls
+from app.wires.twilio.twiml import DIGITS_PLAYED, one_moment, say_language, stream_urls
 
 logger = logging.getLogger(__name__)
 router = APIRouter(include_in_schema=False, route_class=SignedRoute)
@@ -99,7 +99,7 @@ async def stream_ended(request: Request, form: Form) -> Response:
     return await _next_stream(request, form)
 
 
-@router.post("/stream-ended" + KEYS)
+@router.post("/stream-ended" + DIGITS_PLAYED)
 @webhook(fallback=new_agent)
 async def keys_pressed(request: Request, form: Form) -> Response:
     """The same, after Twilio played digits for the agent. That TwiML may not have run."""
