@@ -15,7 +15,7 @@ from app.simulator.voices.http import HttpStandIn
 from app.simulator.voices.mouth import Mouth, Plan, tones
 from app.simulator.voices.qwen import QwenStandIn
 from app.simulator.voices.volcengine import VolcengineStandIn
-from bench.voices_words import foreign_bytes, pieces_by_text, pieces_of, words_played, words_told
+from bench.voices.words import foreign_bytes, pieces_by_text, pieces_of, words_played, words_told
 from tests.service.voices import WAYS, speaking_with
 from tests.service.world import World
 

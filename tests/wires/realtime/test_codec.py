@@ -45,7 +45,7 @@ AUDIO = b64encode(b"\xff\x7f\xfe\x7e" * 40).decode()
 TRANSCRIPTION = "conversation.item.input_audio_transcription"
 
 EXPECTED: dict[str, Event | None] = {
-    "session.created": SessionCreated("sess_1", 1756324625),
+    "session.created": SessionCreated("sess_1", 1790000000),
     "session.updated": SessionConfigured(),
     "input_audio_buffer.speech_started": SpeechStarted("item_U", 1000),
     "input_audio_buffer.speech_stopped": SpeechStopped("item_U", 2400),
@@ -58,7 +58,7 @@ EXPECTED: dict[str, Event | None] = {
     "conversation.item.deleted": ItemDeleted("item_A"),
     "conversation.item.retrieved": None,
     f"{TRANSCRIPTION}.delta": None,
-    f"{TRANSCRIPTION}.completed": CallerTranscribed("item_U", "Hey, can you hear me?", 1300),
+    f"{TRANSCRIPTION}.completed": CallerTranscribed("item_U", "Is this the pizzeria?", 1300),
     f"{TRANSCRIPTION}.failed": CallerTranscriptionFailed("item_U", "…"),
     "response.created": ResponseCreated("resp_1"),
     "response.output_item.added": OutputItemAdded("resp_1", "item_A", "message"),
@@ -84,7 +84,7 @@ EXPECTED: dict[str, Event | None] = {
     "rate_limits.updated": None,
     "error": ModelFaulted("invalid_event", "The 'type' field is missing.", "client_evt"),
     "response.done": ResponseDone(
-        "resp_1", "completed", "", Usage(119, 13, 64, 0, 30, 91), messages=("item_A",)
+        "resp_1", "completed", "", Usage(180, 20, 150, 0, 25, 75), messages=("item_A",)
     ),
 }
 

@@ -22,7 +22,7 @@ from app.wires.twilio.media_stream import (
 )
 
 CALL = (Path(__file__).parents[2] / "traffic" / "twilio_call.jsonl").read_text().splitlines()
-STREAM_SID = "MZ18ad3ab5a668481ce02b83e7395059f0"
+STREAM_SID = "MZ00112233445566778899aabbccddeeff"
 
 
 def media(payload: object, track: object = "inbound") -> str:

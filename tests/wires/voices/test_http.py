@@ -4,7 +4,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from app.simulator.voices.http import HttpStandIn
 from app.simulator.voices.mouth import Plan, tones
 from app.wires.voices.http import HttpSettings, HttpVoice
 from app.wires.voices.voice import Sounds, VoiceLine, with_deadlines
+from tests.wires.voices.bare_http_server import bare_server
 
 TEXT = "One moment please, I will look that up for you."
 PCM = tones(TEXT, 8000).pcm
@@ -293,69 +293,24 @@ async def test_a_voice_that_is_closed_leaves_no_task_and_no_connection() -> None
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-# --- the sample that the standard was published with ----------------------------------------------
-
-SAMPLE = """
-from aiohttp import web
-
-async def stream_audio(request):
-    data = await request.json()
-    text = data.get('Text', "")
-    token = data.get('Token', None)
-    sample_rate = data.get('SampleRate', 48000)
-    extend_data = data.get('ExtendData', "")
-    print(f"text:{text}, token:{token}, sample_rate:{sample_rate}, extend_data:{extend_data}")
-    # TODO: Periksa apakah token valid.
-    response = web.StreamResponse(
-        status=200,
-        reason='OK',
-        headers={'Content-Type': 'audio/mpeg'}
-    )
-    # Mulai tanggapan.
-    await response.prepare(request)
-    # generate_tts_data adalah Korutin yang menghasilkan data audio.
-    async for chunk in generate_tts_data(text, sample_rate):
-        await response.write(chunk)
-    # Selesaikan tanggapan.
-    await response.write_eof()
-    return response
-
-async def generate_tts_data(text: str, sample_rate: int):
-    # TODO: Panggil layanan TTS untuk menghasilkan data audio dengan laju sampel yang sesuai.
-    # Contoh: Baca data audio dari file.
-    file_path = '/your_dir/sample.pcm'
-    with open(file_path, 'rb') as f:
-        while True:
-            chunk = f.read(4096) # Baca data sebesar 4 KB setiap kali.
-            if not chunk:
-                break
-            yield chunk
-
-app = web.Application()
-app.add_routes([web.post('/stream-audio', stream_audio)])
-if __name__ == '__main__':
-    web.run_app(app)
-"""
+# --- a server that shares no code with ours -------------------------------------------------------
 
 
-async def test_the_published_sample_speaks_to_us(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = tmp_path / "sample.pcm"
-    file.write_bytes(PCM)
-    sample: dict[str, Any] = {"__name__": "sample"}
-    exec(SAMPLE.replace("/your_dir/sample.pcm", str(file)), sample)
-
-    async with TestServer(sample["app"]) as server:
-        url = str(server.make_url("/stream-audio"))
-        async with voice_at(url, token="the token", emotion="sad", user_data="é") as voice:
+async def test_a_server_written_to_the_standard_alone_speaks_to_us() -> None:
+    async with bare_server(PCM) as server:
+        more = {"token": "the token", "emotion": "sad", "user_data": "é"}
+        async with voice_at(server.url, **more) as voice:
             line = voice.line()
             await line.prepare()
             for _ in range(2):
                 assert await heard(line, "你好") == PCM
-    printed = capsys.readouterr().out.splitlines()
-    assert len(printed) == 2
-    assert printed[0].startswith('text:你好, token:the token, sample_rate:8000, extend_data:{"')
+
+    assert server.connections == 1
+    asked = [(each["Text"], each["Token"], each["SampleRate"]) for each in server.requests]
+    assert asked == [("你好", "the token", 8000)] * 2
+    for request in server.requests:
+        extended = json.loads(request["ExtendData"])
+        assert (extended["Emotion"], extended["UserData"]) == ("sad", "é")
 
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
