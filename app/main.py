@@ -9,10 +9,10 @@ from fastapi import FastAPI
 
 from app import __version__
 from app.bridge.outbound import Outbound
+from app.bridge.reconnects import Reconnects
 from app.bridge.services import Services
 from app.bridge.switchboard import Switchboard
 from app.bridge.transfers.transfers import Transfers
-from app.bridge.way_back import WayBack
 from app.call.words.sentences import sentences
 from app.config.settings import EMBEDDED, Settings, load_settings
 from app.records.after_call import AfterCall
@@ -49,8 +49,8 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         shared = services or await Services.open(chosen)
         parts.push_async_callback(_close, "services", shared.aclose)
         switchboard = Switchboard(shared, chosen.max_calls)
-        way_back = WayBack(switchboard, shared)
-        transfers = Transfers(switchboard, way_back, shared)
+        reconnects = Reconnects(switchboard, shared)
+        transfers = Transfers(switchboard, reconnects, shared)
         outbound = Outbound(
             shared.rest,
             shared.store,
@@ -59,13 +59,13 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
             most_calls=chosen.outbound_max_calls,
             repeat_s=chosen.outbound_repeat_seconds,
         )
-        switchboard.on_call_over.append(outbound.ended)
-        switchboard.on_slot_free.append(outbound.ended)
-        outbound.on_decision = switchboard.note
+        switchboard.on_call_ended.append(outbound.ended)
+        switchboard.on_slot_freed.append(outbound.ended)
+        outbound.on_decision = switchboard.note_decision
         switchboard.also_live.append(lambda: outbound.live_calls)
         after_call = _after_call(chosen, shared, switchboard)
         if after_call is not None:
-            switchboard.on_call_over.append(after_call.call_over)
+            switchboard.on_call_ended.append(after_call.call_ended)
             after_call.start()
             parts.push_async_callback(_close, "reports", after_call.aclose)
         parts.push_async_callback(_close, "transfers", transfers.aclose)
@@ -76,7 +76,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         state.api_token = token or secrets.token_urlsafe(24)
         state.services, state.store = shared, shared.store
         state.switchboard, state.transfers, state.outbound = switchboard, transfers, outbound
-        state.way_back = way_back
+        state.reconnects = reconnects
         state.draining = lambda: switchboard.draining
         state.gate = _gate(chosen, state.api_token)
         speech_token = chosen.stream_audio_token

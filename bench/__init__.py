@@ -1,1 +1,1 @@
-"""Measures the service beside the least that a Python process can do: `python -m bench`."""
+"""Benchmarks of the service as a process, from both ends of its calls: `python -m bench`."""

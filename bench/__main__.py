@@ -1,4 +1,4 @@
-"""`python -m bench`: the service beside a bare relay; and, one word each, what else is measured."""
+"""`python -m bench`: the service compared with a bare relay, and the other measurements by name."""
 
 import argparse
 import asyncio
@@ -11,22 +11,18 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from bench import (
-    lifetimes,
-    load,
-    lost_lines,
-    omissions,
-    report,
-    silences,
-    sound,
-    strangers,
-    truth,
-    voices,
-    voices_cost,
-)
-from bench.attacks import ATTACKS
-from bench.load import Measurement, Plan
+from bench import sound, truth
+from bench.load import report
+from bench.load import run as load
+from bench.load.run import Measurement, Plan
 from bench.process import CORES, RELAY, SERVICE, Subject, pin
+from bench.silences import lost_lines, omissions
+from bench.silences import run as silences
+from bench.strangers import lifetimes
+from bench.strangers import run as strangers
+from bench.strangers.attacks import ATTACKS
+from bench.voices import cost as voices_cost
+from bench.voices import run as voices
 
 WIDE = 250  # characters
 BARGE_IN = Plan(calls=50, seconds=20)
@@ -36,9 +32,9 @@ Puts calls on the service and on a bare relay, one after the other, and compares
 
 The load plays both ends: N telephones at Twilio and the Realtime model, over loopback, without
 TLS. Every caller sends a frame each 20 ms, is answered every 4 s, and interrupts every third
-answer. The relay (bench/relay.py) is the least that a Python process can do as a bridge, so a ratio
-says what the service's own work costs, on any machine. Each run starts its subject afresh on a
-core of its own; compare figures of one run only, and let nothing else work meanwhile.
+answer. The relay (bench/load/relay.py) is the least that a Python process can do as a bridge, so a
+ratio says what the service's own work costs, on any machine. Each run starts its subject afresh on
+a core of its own; compare figures of one run only, and let nothing else work meanwhile.
 """
 
 LIMITS = f"""\
@@ -65,10 +61,10 @@ def arguments() -> argparse.Namespace:
         nargs="?",
         choices=["load", *OTHERS],
         default="load",
-        help="load: what a call costs; truth: what the model is told of interruptions; sound: "
-        "where a recording holds what was heard; voices: the same for external voices, and what "
-        "they add; strangers: what attacks at the port cost those who talk; silences: what becomes "
-        "of callers whose agent answers without sound; lines: and whose line breaks (load)",
+        help="load: what a call costs; truth: truncations at interruptions; sound: where a "
+        "recording has what was heard; voices: truncation, latency and cost of external voices; "
+        "strangers: attacks at the port beside live calls; silences: responses without sound; "
+        "lines: media streams that break (default: load)",
     )
     add("--interruptions", type=positive, default=200, metavar="N", help="for truth (200)")
     add(
@@ -82,15 +78,15 @@ def arguments() -> argparse.Namespace:
         "--seconds",
         type=positive,
         metavar="S",
-        help="measured in each run (15; for sound 180, for voices 6)",
+        help="length of each run (15; for sound 180, for voices 6)",
     )
     add("--runs", type=positive, metavar="R", help="of each, interleaved (3; for voices 2)")
-    add("--part", choices=voices.PARTS, help="for voices: this one alone")
+    add("--part", choices=voices.PARTS, help="for voices: only this part")
     add(
         "--only",
         metavar="TEXT",
         default="",
-        help="for strangers, silences: what has this in its name",
+        help="for strangers, silences: only those with this in their name",
     )
     add("--json", type=Path, metavar="FILE", help="write every run's figures")
     add("--markdown", type=Path, metavar="FILE", help="write the table for a README")
@@ -105,9 +101,9 @@ def positive(text: str) -> int:
 
 
 def measure(todo: list[tuple[Subject, Plan]], console: Console) -> list[Measurement]:
-    """Run one after the other, telling how far it is.
+    """Run one after the other, and show the progress.
 
-    The bar is drawn between phases only: a thread that draws would be measured too.
+    The bar is drawn between phases only: a drawing thread would disturb the measurement.
     """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     done = []
@@ -129,7 +125,7 @@ def measure(todo: list[tuple[Subject, Plan]], console: Console) -> list[Measurem
 
 
 def show(rows: list[report.Row], caption: str, console: Console) -> None:
-    """The table on the terminal."""
+    """Print the table."""
     table = Table(caption=caption, caption_justify="left")
     for number, heading in enumerate(report.HEADINGS):
         table.add_column(heading, justify="right" if 0 < number < 4 else "left")
@@ -139,7 +135,7 @@ def show(rows: list[report.Row], caption: str, console: Console) -> None:
 
 
 def tell_truth(options: argparse.Namespace, console: Console) -> int:
-    """Interrupt, compare, judge. The exit status."""
+    """Measure truncations. Returns the exit status."""
     done = []
     for number, condition in enumerate(truth.CONDITIONS):
         console.print(f"{condition.name}: {options.interruptions} interruptions …")
@@ -151,14 +147,14 @@ def tell_truth(options: argparse.Namespace, console: Console) -> int:
 def show_limits_kept(
     headings: tuple[str, ...], rows: list[tuple[str, ...]], options: argparse.Namespace
 ) -> None:
-    """A table whose last column says PASS or FAIL, on the terminal and as the options say."""
+    """Print a table whose last column is PASS or FAIL, and write it if the options say."""
     show_verdicts(headings, rows)
     if options.markdown:
         options.markdown.write_text(markdown_of(headings, rows))
 
 
 def show_verdicts(headings: tuple[str, ...], rows: list[tuple[str, ...]], title: str = "") -> None:
-    """A table whose last column says PASS or FAIL, or nothing where there is no limit."""
+    """Print a table whose last column is PASS, FAIL, or empty where there is no limit."""
     table = Table(*headings, title=title or None, title_justify="left")
     for row in rows:
         table.add_row(*row, style={"PASS": "green", "FAIL": "bold red"}.get(row[-1], ""))
@@ -166,7 +162,7 @@ def show_verdicts(headings: tuple[str, ...], rows: list[tuple[str, ...]], title:
 
 
 def new_console() -> Console:
-    """Plain text, wide where nobody's screen is in the way."""
+    """A console for plain text, `WIDE` unless it is a terminal."""
     console = Console(markup=False, highlight=False)
     if not console.is_terminal:
         console.width = WIDE
@@ -179,7 +175,7 @@ def markdown_of(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 
 def hear_sound(options: argparse.Namespace, console: Console) -> int:
-    """Record, compare, judge. The exit status."""
+    """Measure a recording. Returns the exit status."""
     seconds = options.seconds or 180
     console.print(f"One call of {seconds} s, recorded …")
     done = uvloop.run(sound.run(seconds))
@@ -188,7 +184,7 @@ def hear_sound(options: argparse.Namespace, console: Console) -> int:
 
 
 def compare_voices(options: argparse.Namespace, console: Console) -> int:
-    """Measure external voices, judge. The exit status."""
+    """Measure external voices. Returns the exit status."""
     parts = (options.part,) if options.part else voices.PARTS
     seconds, runs = options.seconds or voices_cost.SECONDS, options.runs or voices.RUNS
     kept, written = True, []
@@ -204,7 +200,7 @@ def compare_voices(options: argparse.Namespace, console: Console) -> int:
 
 
 def meet_strangers(options: argparse.Namespace, console: Console) -> int:
-    """Attack the service in each way, judge. The exit status."""
+    """Run all attacks. Returns the exit status."""
     chosen = [attack for attack in ATTACKS if options.only in attack.name]
     if CORES:
         pin(0, CORES[1])
@@ -228,7 +224,7 @@ def meet_strangers(options: argparse.Namespace, console: Console) -> int:
 
 
 def meet_silences(options: argparse.Namespace, console: Console) -> int:
-    """Answer without sound in each way, judge. The exit status."""
+    """Play all forms of responses without sound. Returns the exit status."""
     if CORES:
         pin(0, CORES[1])
     wanted = silences.places(options.only)
@@ -246,7 +242,7 @@ def meet_silences(options: argparse.Namespace, console: Console) -> int:
 
 
 def lose_lines(options: argparse.Namespace, console: Console) -> int:
-    """Break lines in each way, judge. The exit status."""
+    """Break media streams in each way. Returns the exit status."""
     if CORES:
         pin(0, CORES[1])
     console.print(f"{lost_lines.CUTS} minutes …")
@@ -266,7 +262,7 @@ OTHERS = {
 
 
 def main() -> int:
-    """Measure, compare, judge. The exit status."""
+    """Run the measurement that the command line names. Returns the exit status."""
     options = arguments()
     console = new_console()
     if options.what in OTHERS:

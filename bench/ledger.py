@@ -1,4 +1,4 @@
-"""What both ends of the load know of a run, and what it measures. Pure: time as a number."""
+"""What both ends of the load record of a run, and what it measures. Pure: time as a number."""
 
 from array import array
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from bench.playback import BYTES_PER_MS, PlaybackBuffer
 from bench.samples import Samples
 from bench.stamps import DELTA_BYTES
 
-# Nearer than one frame to the end of an answer, whether it was interrupted is a matter of taste.
+# Within one frame of the end of an answer it may count as interrupted or not.
 GRACE_MS = 20
 
 
@@ -16,18 +16,25 @@ GRACE_MS = 20
 class Answer:
     """One audio item of the model."""
 
+    #: The index in `Ledger.answers`.
     number: int
     item_id: str
+    #: None: the session's call is not known yet.
     call: "Call | None"
+    #: The audio in each delta.
     delta_bytes: int = DELTA_BYTES
-    sent_ms: list[float] = field(default_factory=list)  # when each delta was sent
-    arrived: set[int] = field(default_factory=set)  # deltas that came to the caller's end
+    #: When each delta was sent.
+    sent_ms: list[float] = field(default_factory=list)
+    #: The numbers of the deltas that arrived at the caller.
+    arrived: set[int] = field(default_factory=set)
+    #: None: it was not interrupted.
     interrupted_ms: float | None = None
-    truncated_to_ms: float | None = None  # 0 when the item was deleted
+    #: None: it was not truncated; 0: it was deleted.
+    truncated_to_ms: float | None = None
 
     @property
     def length_ms(self) -> float:
-        """How long the model believes that the item is."""
+        """The length of the item in the model's conversation."""
         if self.truncated_to_ms is not None:
             return self.truncated_to_ms
         return len(self.sent_ms) * self.delta_bytes / BYTES_PER_MS
@@ -38,19 +45,26 @@ class Call:
 
     def __init__(self, index: int) -> None:
         self.index = index
-        self.sent_ms = array("d")  # when each caller's frame was sent
-        self.arrived = bytearray()  # 1 for each that the model got
+        #: When each of the caller's frames was sent.
+        self.sent_ms = array("d")
+        #: 1 for each frame that arrived at the model.
+        self.arrived = bytearray()
         self.playback = PlaybackBuffer()
         self.answers: list[Answer] = []
-        self.speech_ms = -inf  # the last speech_started
-        self.clear_due: bool | None = None  # None: too near to the end to say
-        self.clear_open = False  # no clear has come since
+        #: When the last speech_started was sent.
+        self.speech_ms = -inf
+        #: Whether it needs a clear; None: too close to the end of the answer to say.
+        self.clear_due: bool | None = None
+        #: No clear has arrived since.
+        self.clear_open = False
         self.stream_open = self.model_open = False
 
 
 class Ledger:
-    """The run's samples. Only what was sent in the window [start_ms, end_ms) counts. `delta_bytes`:
-    how much audio the model sends at a time."""
+    """The run's samples. Only what was sent in the window [start_ms, end_ms) counts.
+
+    `delta_bytes`: the audio in each of the model's deltas.
+    """
 
     def __init__(self, calls: int, delta_bytes: int = DELTA_BYTES) -> None:
         self.delta_bytes = delta_bytes
@@ -65,19 +79,19 @@ class Ledger:
         self.faults: list[str] = []
 
     def within(self, at_ms: float) -> bool:
-        """Whether a moment belongs to the measured window."""
+        """Whether a time is in the measured window."""
         return self.start_ms <= at_ms < self.end_ms
 
     # --- the caller's audio ---------------------------------------------------------------------
 
     def frame_sent(self, call: Call, now_ms: float) -> int:
-        """The number of the caller's frame that is sent now."""
+        """Record a frame of the caller that is sent now. Returns its number."""
         call.sent_ms.append(now_ms)
         call.arrived.append(0)
         return len(call.arrived) - 1
 
     def frame_arrived(self, call: Call, number: int, now_ms: float) -> None:
-        """The model got a caller's frame."""
+        """Record a frame of the caller that arrived at the model."""
         call.arrived[number] = 1
         if self.within(call.sent_ms[number]):
             self.uplink_ms.add(now_ms - call.sent_ms[number])
@@ -85,7 +99,7 @@ class Ledger:
     # --- the agent's audio ----------------------------------------------------------------------
 
     def answer_begun(self, item_id: str, call: Call | None) -> Answer:
-        """The model begins an item; the call may be unknown yet (a greeting asked for early)."""
+        """The model starts an item. `call`: None for a greeting before the first frame."""
         answer = Answer(len(self.answers), item_id, call, self.delta_bytes)
         self.answers.append(answer)
         if call:
@@ -93,7 +107,7 @@ class Ledger:
         return answer
 
     def delta_arrived(self, call: Call, answer: Answer, number: int, now_ms: float) -> None:
-        """A delta came to the caller's end and begins to play as soon as it can."""
+        """A delta arrived at the caller's end and is queued for playback."""
         call.playback.play(answer.number, answer.delta_bytes, now_ms)
         sent_ms = answer.sent_ms[number]
         if self.within(sent_ms) and number not in answer.arrived:
@@ -105,7 +119,7 @@ class Ledger:
     # --- barge-in -------------------------------------------------------------------------------
 
     def speech_started(self, call: Call, now_ms: float) -> None:
-        """The model says that the caller speaks: what has not been heard is interrupted."""
+        """The model sends speech_started: answers that have not played out are interrupted."""
         self._miss_clear(call)
         left_ms = call.playback.end_ms - now_ms
         call.speech_ms, call.clear_open = now_ms, True
@@ -117,7 +131,7 @@ class Ledger:
                 self.interruptions += self.within(now_ms)
 
     def cleared(self, call: Call, now_ms: float) -> None:
-        """A clear came to the caller's end; the playback buffer is told apart."""
+        """A clear arrived at the caller's end. Clear the playback buffer as well."""
         if not self.within(now_ms):
             pass
         elif call.clear_open and call.clear_due:
@@ -131,7 +145,7 @@ class Ledger:
             self.missing_clears += 1
 
     def truncated(self, call: Call, item_id: str, to_ms: float, now_ms: float) -> bool:
-        """The bridge says how much of an item was heard. False: the model refuses it."""
+        """The bridge truncates an item to `to_ms`. Returns False if the model refuses."""
         answer = next((a for a in reversed(call.answers) if a.item_id == item_id), None)
         if answer is None or not 0 <= to_ms <= answer.length_ms:
             self.refused_truncates += self.within(now_ms)
@@ -145,7 +159,7 @@ class Ledger:
     # --- after the run --------------------------------------------------------------------------
 
     def judge_truncations(self) -> tuple[Samples, int]:
-        """How far each truncation was from what had played, and how many never came."""
+        """The error of each truncation against what had played, and how many are missing."""
         errors_ms, missing = Samples(), 0
         for call in self.calls:
             self._miss_clear(call)
@@ -160,7 +174,7 @@ class Ledger:
         return errors_ms, missing
 
     def lost(self) -> tuple[int, int, int]:
-        """Caller's frames sent and lost, and deltas lost of answers that nobody interrupted."""
+        """The caller's frames sent and lost, and lost deltas of answers without interruption."""
         sent = lost = deltas = 0
         for call in self.calls:
             for sent_ms, arrived in zip(call.sent_ms, call.arrived, strict=True):

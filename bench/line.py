@@ -22,7 +22,7 @@ PUBLIC_URL = "https://bridge.example.test"
 AUTH_TOKEN = "secret"
 ACCOUNT_SID = "AC" + "0" * 32
 FRAME_MS = 20
-NO_ANSWER = 0xFFFFFFFF  # audio in the playback buffer that the model did not make
+NO_ANSWER = 0xFFFFFFFF  # the number of audio that is not from the model
 MEDIA = (
     b'{"event":"media","sequenceNumber":"%d","media":{"track":"inbound","chunk":"%d",'
     b'"timestamp":"%d","payload":"%b"},"streamSid":"%b"}'
@@ -30,19 +30,19 @@ MEDIA = (
 
 
 class Media(msgspec.Struct):
-    """Audio for the caller, base64."""
+    """Audio for the caller, in base64."""
 
     payload: str
 
 
 class Mark(msgspec.Struct):
-    """A mark to be echoed once it has played."""
+    """A mark to echo once the media before it have played."""
 
     name: str
 
 
 class BridgeMessage(msgspec.Struct):
-    """What a bridge may send: media, mark or clear; Twilio breaks the stream for anything else."""
+    """A message of the bridge: media, mark or clear. Twilio ends the stream for any other."""
 
     event: str
     streamSid: str
@@ -62,7 +62,7 @@ def signature(url: str, form: dict[str, str]) -> str:
 
 
 class Line(WSListener):
-    """One caller on the telephone."""
+    """One caller and the Twilio end of their media stream."""
 
     def __init__(self, call: Call, ledger: Ledger) -> None:
         self.call, self.ledger = call, ledger
@@ -75,9 +75,10 @@ class Line(WSListener):
     # --- calling --------------------------------------------------------------------------------
 
     async def dial(self, http: aiohttp.ClientSession, port: int, webhook: bool) -> None:
-        """Call the bridge on a loopback port: webhook, TwiML, media stream. Notes what fails.
+        """Call the bridge on a loopback port: webhook, TwiML, media stream. A failure becomes a
+        fault of the ledger.
 
-        `webhook` False: the bridge has none, its stream is opened right away.
+        `webhook`: False opens the stream at once, for a bridge without a webhook.
         """
         try:
             url = f"wss://{urlsplit(PUBLIC_URL).netloc}/media-stream"
@@ -91,7 +92,7 @@ class Line(WSListener):
         self.start(parameters)
 
     def start(self, parameters: dict[str, str]) -> None:
-        """Say which call it is. `parameters`: those of the TwiML."""
+        """Send `connected` and `start`. `parameters`: the <Parameter>s of the TwiML."""
         self._send(event="connected", protocol="Call", version="1.0.0")
         details = {
             "accountSid": ACCOUNT_SID,
@@ -124,7 +125,7 @@ class Line(WSListener):
         try:
             stream = ElementTree.fromstring(twiml).find("Connect/Stream")
         except ElementTree.ParseError as error:
-            raise ValueError(f"the TwiML is no XML: {error}") from error
+            raise ValueError(f"the TwiML is not XML: {error}") from error
         if stream is None:
             raise ValueError(f"the TwiML has no <Connect><Stream>: {twiml}")
         parameters = {p.get("name", ""): p.get("value", "") for p in stream.iter("Parameter")}
@@ -170,7 +171,7 @@ class Line(WSListener):
         self.transport.send(WSMsgType.TEXT, MEDIA % (*counters, payload, self._sid))
 
     def hang_up(self) -> None:
-        """The caller hangs up: stop, then Twilio closes the socket."""
+        """Hang up: send `stop`, then close the socket."""
         if self.call.stream_open:
             self.call.stream_open = False
             details = {"accountSid": ACCOUNT_SID, "callSid": self.call_sid}
@@ -200,7 +201,7 @@ class Line(WSListener):
             self.ledger.cleared(self.call, at_ms)
             self._echo(playback.clear(at_ms))
         else:
-            fault = f"call {self.call.index}: Twilio knows no message {message.event!r}"
+            fault = f"call {self.call.index}: Twilio has no message {message.event!r}"
             self.ledger.faults.append(fault)
 
     def _play(self, payload: str, at_ms: float) -> None:
@@ -222,7 +223,7 @@ class Line(WSListener):
         self._echo(self.call.playback.reached_marks(now_ms()))
         wait_ms = self.call.playback.next_mark_ms - now_ms()
         if wait_ms < float("inf"):
-            # A timer may fire up to a millisecond early; then this is simply done again.
+            # A timer may fire up to a millisecond early: then this method runs again.
             delay_s = max(wait_ms, 0.5) / 1000
             self._timer = asyncio.get_running_loop().call_later(delay_s, self._echo_reached)
 
@@ -234,10 +235,10 @@ class Line(WSListener):
 
 
 class ProbedLine(Line):
-    """A caller of whom it is known when the next sound comes."""
+    """A line that measures when the next sound arrives."""
 
     def listen(self) -> asyncio.Future[float]:
-        """When the next sound comes, once it has, in ms."""
+        """A future that is done when the next sound arrives, with the time in ms."""
         self._sound = asyncio.get_running_loop().create_future()
         return self._sound
 
@@ -251,8 +252,8 @@ class ProbedLine(Line):
 class Metronome:
     """Sends every caller's frames at absolute deadlines, the calls spread evenly over the 20 ms.
 
-    Deadlines are whole milliseconds, and so are uvloop's timers: less than half a one is no wait at
-    all, so that the loop stays awake for the rest and is not late by it.
+    Deadlines are whole milliseconds, as uvloop's timers are: for less than half a millisecond the
+    loop does not sleep, so it is not late.
     """
 
     def __init__(self, lines: list[Line], ledger: Ledger) -> None:
@@ -261,18 +262,18 @@ class Metronome:
         self._handle: asyncio.Handle | None = None
 
     def start(self) -> None:
-        """Begin; lines speak as soon as their streams are open."""
+        """Start: a line sends frames as soon as its stream is open."""
         self._loop = asyncio.get_running_loop()
         self._began_ms = now_ms()
         self._tick()
 
     def stop(self) -> None:
-        """Send no more frames."""
+        """Stop sending frames."""
         if self._handle:
             self._handle.cancel()
 
     def late(self, at_ms: float, late_ms: float) -> None:
-        """A frame was sent, so late."""
+        """Record that a frame was sent `late_ms` late."""
         if self._ledger.within(at_ms):
             self._ledger.late_ms.add(late_ms)
 
@@ -288,5 +289,5 @@ class Metronome:
         if line.call.stream_open:
             line.send_frame()
             self.late(now_ms(), late_ms)
-        # One frame at a time: what came meanwhile is read, and its time taken, in between.
+        # One frame at a time: messages are read, and timed, in between.
         self._handle = self._loop.call_soon(self._tick)

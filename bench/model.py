@@ -1,8 +1,8 @@
-"""The Realtime model's end of the load: a server that plays a script to each session.
+"""The model's end of the load: a Realtime server that plays a script to each session.
 
 Every 4 s the caller "speaks" for 1.2 s and is answered with 2.5 s of audio, sent five times faster
-than it plays; every third answer is interrupted 0.2 to 1.9 s after it begins, sometimes while it
-is still being sent. Event shapes and their order: OpenAI Realtime API (GA).
+than real time; every third answer is interrupted 0.2 to 1.9 s after it begins, sometimes while it
+is still being sent. Events and their order: OpenAI Realtime API (GA).
 """
 
 import asyncio
@@ -34,7 +34,7 @@ INTERRUPT_AFTER_MS = (200, 1900)
 
 
 class ClientEvent(msgspec.Struct):
-    """What a bridge sends; fields that the load does not use are skipped."""
+    """A client event, with the fields that the load uses."""
 
     type: str
     event_id: str | None = None
@@ -53,17 +53,17 @@ new_number = count(1)
 
 
 def new_id(prefix: str) -> str:
-    """An id as the API makes them: a prefix and 20 characters."""
+    """An id in the API's form: a prefix and 20 characters."""
     return f"{prefix}_{next(new_number):020d}"
 
 
 def now_ms() -> float:
-    """The one clock of both ends."""
+    """Monotonic milliseconds: the clock of both ends."""
     return time.perf_counter() * 1000
 
 
 def merge(into: dict[str, Any], update: dict[str, Any]) -> None:
-    """session.update changes the keys that are present; a format is replaced as a whole."""
+    """Apply a session.update: it changes the keys that it has, and replaces a format as a whole."""
     for key, value in update.items():
         if isinstance(value, dict) and isinstance(into.get(key), dict) and key != "format":
             merge(into[key], value)
@@ -72,7 +72,7 @@ def merge(into: dict[str, Any], update: dict[str, Any]) -> None:
 
 
 def default_session() -> dict[str, Any]:
-    """What a session is before its first session.update."""
+    """The session before its first session.update."""
     pcm = {"type": "audio/pcm", "rate": 24000}
     turns = {"type": "server_vad", "create_response": True, "interrupt_response": True}
     return {
@@ -93,21 +93,24 @@ def default_session() -> dict[str, Any]:
 
 
 class ModelSession(WSListener):
-    """One connection of the bridge. It learns its call from the first stamp that arrives. `deltas`:
-    how many an answer has; `interrupts`: whether callers speak into answers."""
+    """One connection of the bridge. It learns its call from the first stamp that arrives."""
 
+    #: The number of audio deltas in an answer.
     deltas = ANSWER_DELTAS
+    #: Callers interrupt answers.
     interrupts = True
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
         self.call: Call | None = None
         self.session = default_session()
-        self.answer: Answer | None = None  # the one being generated
+        #: The answer that is being generated.
+        self.answer: Answer | None = None
         self.response_id = ""
         self.speech_item = ""
         self.last_item: str | None = None
-        self.unclaimed: list[Answer] = []  # answers made before the call was known
+        #: Answers generated before the call was known.
+        self.unclaimed: list[Answer] = []
         self.turns = self.words = 0
         self.timers: set[asyncio.TimerHandle] = set()
 
@@ -125,7 +128,7 @@ class ModelSession(WSListener):
         self.rest()
 
     def rest(self) -> None:
-        """Neither caller nor model says anything more."""
+        """Stop the script: neither caller nor model speaks again."""
         for timer in self.timers:
             timer.cancel()
 
@@ -136,12 +139,12 @@ class ModelSession(WSListener):
             self.transport.send(WSMsgType.TEXT, encode(event))
 
     def refuse(self, cause: ClientEvent, code: str, message: str) -> None:
-        """Answer a client event with an error; the session goes on."""
+        """Answer a client event with an `error` event; the session stays open."""
         fault = {"type": "invalid_request_error", "code": code, "message": message, "param": None}
         self.send("error", error={**fault, "event_id": cause.event_id})
 
     def at(self, when_ms: float, action: Callable[..., None], *args: Any) -> None:
-        """Do something later, unless the session ends before."""
+        """Call `action` at `when_ms`, unless the session ends before."""
 
         def act() -> None:
             self.timers.discard(timer)
@@ -195,7 +198,7 @@ class ModelSession(WSListener):
                 self.add_item({"id": new_id("item"), "status": "completed", **event.item})
 
     def claim(self, call: Call) -> None:
-        """This session belongs to that call."""
+        """Assign this session to a call."""
         if self.call is call:
             return
         if self.call or call.model_open:
@@ -211,6 +214,7 @@ class ModelSession(WSListener):
         self.at(now_ms() + 500 + call.index * 0.618 % 1 * TURN_MS, self.speech_starts)
 
     def truncate(self, event: ClientEvent, at_ms: float) -> None:
+        """Truncate an item, or refuse to."""
         to_ms = event.audio_end_ms
         if self.call and self.ledger.truncated(self.call, event.item_id, to_ms, at_ms):
             end = {"content_index": 0, "audio_end_ms": to_ms}
@@ -221,7 +225,7 @@ class ModelSession(WSListener):
     # --- the script -----------------------------------------------------------------------------
 
     def speech_starts(self) -> None:
-        """The caller begins to speak, perhaps into an answer."""
+        """The caller starts to speak, and may interrupt an answer."""
         if self.call is None:
             return
         at_ms, detection = now_ms(), self.session["audio"]["input"]["turn_detection"] or {}
@@ -239,7 +243,7 @@ class ModelSession(WSListener):
         self.at(at_ms + next_ms, self.speech_starts)
 
     def speech_stops(self, call: Call) -> None:
-        """The caller falls silent; the turn is committed and answered."""
+        """The caller stops speaking: commit the turn and answer it."""
         item = {"item_id": self.speech_item}
         audio = self.session["audio"]["input"]
         self.send("input_audio_buffer.speech_stopped", audio_end_ms=len(call.sent_ms) * 20, **item)
@@ -254,7 +258,7 @@ class ModelSession(WSListener):
             self.respond()
 
     def add_item(self, item: dict[str, Any]) -> None:
-        """An item is in the conversation at once and complete."""
+        """Add a complete item to the conversation."""
         item["object"] = "realtime.item"
         for kind in ("conversation.item.added", "conversation.item.done"):
             self.send(kind, previous_item_id=self.last_item, item=item)
@@ -272,7 +276,7 @@ class ModelSession(WSListener):
         return {**known, "status_details": None, "output": [], "usage": None, **kept, **fields}
 
     def respond(self) -> None:
-        """Begin an answer."""
+        """Start an answer."""
         answer = self.ledger.answer_begun(new_id("item"), self.call)
         if self.call is None:
             self.unclaimed.append(answer)
@@ -292,7 +296,7 @@ class ModelSession(WSListener):
         return {**ids, "output_index": 0, "content_index": 0}
 
     def send_delta(self, answer: Answer, at_ms: float) -> None:
-        """The next 100 ms of an answer, unless it was cancelled meanwhile."""
+        """Send the next delta of an answer, unless it was cancelled."""
         if answer is not self.answer:
             return
         number, place = len(answer.sent_ms), self.place(answer)
@@ -310,11 +314,11 @@ class ModelSession(WSListener):
             self.at(at_ms, self.send_delta, answer, at_ms)
 
     def word(self, _number: int) -> str:
-        """The next word of an answer, from 0."""
+        """A word of an answer's transcript, by its number from 0."""
         return " word"
 
     def finish(self, status: str, reason: str = "") -> None:
-        """End the answer that is being generated. `status`: completed or cancelled."""
+        """End the current answer. `status`: completed or cancelled."""
         if (answer := self.answer) is None:
             return
         self.answer = None
@@ -345,7 +349,7 @@ class ModelSession(WSListener):
 
 
 class Model:
-    """The server. `port` is known once it is started."""
+    """The server."""
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
@@ -357,18 +361,18 @@ class Model:
         return session
 
     async def start(self) -> int:
-        """Listen on a free port of the loopback interface, and give it."""
+        """Listen on a free port of the loopback interface. Returns the port."""
         self.server = await ws_create_server(self.accept, "127.0.0.1", 0, backlog=2048)
         port: int = self.server.sockets[0].getsockname()[1]
         return port
 
     def rest(self) -> None:
-        """Play no more of the script: a bridge has to notice by itself that a call is over."""
+        """Stop all scripts: the bridge must find out by itself that a call has ended."""
         for session in self.sessions:
             session.rest()
 
     def stop(self) -> None:
-        """Close every socket that is still open."""
+        """Stop listening and disconnect every socket."""
         self.server.close()
         for session in self.sessions:
             session.transport.disconnect(False)

@@ -1,7 +1,7 @@
-"""Twilio's playback buffer: what a caller has really heard, time as a number.
+"""Twilio's playback buffer: what a caller has heard, with time as a number.
 
-It plays 8 bytes per millisecond, says when a mark was reached, and drops the rest on `clear`,
-echoing every outstanding mark (Twilio: media streams websocket messages).
+It plays 8 bytes per millisecond, echoes a mark when the media before it have played, and on `clear`
+drops the rest and echoes all pending marks. (Twilio: Media Streams, WebSocket messages)
 """
 
 from collections import deque
@@ -11,31 +11,32 @@ BYTES_PER_MS = 8
 
 
 class PlaybackBuffer:
-    """One caller's ear. `now_ms`: monotonic milliseconds, never going back."""
+    """One caller's playback buffer. `now_ms`: monotonic milliseconds, never decreasing."""
 
     def __init__(self) -> None:
-        self.end_ms = -inf  # when all that was sent will have played
+        #: When all buffered audio will have played.
+        self.end_ms = -inf
         self._spans: dict[int, list[tuple[float, float]]] = {}
         self._marks: deque[tuple[float, str]] = deque()
 
     def play(self, answer: int, size_bytes: int, now_ms: float) -> None:
-        """Queue audio of an answer (any number of ours for audio that belongs to none)."""
+        """Queue audio. `answer`: the number of its answer, or another number for other audio."""
         start_ms = max(now_ms, self.end_ms)
         self.end_ms = start_ms + size_bytes / BYTES_PER_MS
         self._spans.setdefault(answer, []).append((start_ms, self.end_ms))
 
     def heard_ms(self, answer: int, now_ms: float = inf) -> float:
-        """How much of an answer has played by `now_ms`; without it: will have played."""
+        """How much of an answer has played by `now_ms`; by default, how much will have played."""
         spans = self._spans.get(answer, ())
         return sum(min(end, now_ms) - start for start, end in spans if start < now_ms)
 
     def ended_ms(self, answer: int) -> float:
-        """When an answer fell silent, or will; minus infinity when none of it came."""
+        """When the last audio of an answer ends; minus infinity if none arrived."""
         spans = self._spans.get(answer)
         return spans[-1][1] if spans else -inf
 
     def mark(self, name: str, now_ms: float) -> None:
-        """Take a mark; it is due once everything before it has played."""
+        """Queue a mark: it is due when all audio before it has played."""
         self._marks.append((max(now_ms, self.end_ms), name))
 
     @property
@@ -44,14 +45,14 @@ class PlaybackBuffer:
         return self._marks[0][0] if self._marks else inf
 
     def reached_marks(self, now_ms: float) -> list[str]:
-        """Take out the marks that are due."""
+        """Remove the marks that are due, and return their names."""
         names = []
         while self._marks and self._marks[0][0] <= now_ms:
             names.append(self._marks.popleft()[1])
         return names
 
     def clear(self, now_ms: float) -> list[str]:
-        """Drop what has not played; gives the marks that are echoed for it."""
+        """Drop audio that has not played. Returns the names of all pending marks."""
         if self.end_ms > now_ms:
             for answer, spans in self._spans.items():
                 if spans[-1][1] > now_ms:

@@ -1,4 +1,4 @@
-"""The system under test as a process: started on a core of its own, weighed, stopped by its pid."""
+"""The subject under test as a process: started on its own core, measured, stopped by its pid."""
 
 import asyncio
 import fcntl
@@ -31,22 +31,24 @@ AGENT_FILE = "agent.toml"
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is measured. `arguments` after the interpreter, with {port} and {model_port} in them;
-    `webhook`: whether it answers /incoming-call and /healthz, or only opens streams. `files`: put
-    where it starts, by name; an `agent.toml` is its agent. `settings`: its environment, beside what
-    every run has. `descriptors`: how many files and sockets it may have open; 0: as many as this
-    process. `reads_log`: False gives it a small pipe for its log; see `LogPipe`."""
+    """A program to measure, and how to start it."""
 
     name: str
+    #: After the interpreter; {port} and {model_port} are filled in.
     arguments: tuple[str, ...]
+    #: It answers /incoming-call and /healthz. False: it only accepts streams.
     webhook: bool
+    #: Files in its working directory, by name; an `agent.toml` is its agent file.
     files: Mapping[str, str] = field(default_factory=dict)
+    #: Environment variables beside those of every run.
     settings: Mapping[str, str] = field(default_factory=dict)
+    #: The limit on open files and sockets; 0: that of this process.
     descriptors: int = 0
+    #: False: its log goes to a small pipe, see `LogPipe`.
     reads_log: bool = True
 
     def command(self, port: int, model_port: int) -> list[str]:
-        """What to start."""
+        """The command line."""
         values = {"port": port, "model_port": model_port}
         command = [sys.executable, *(part.format(**values) for part in self.arguments)]
         if self.descriptors:
@@ -57,7 +59,7 @@ class Subject:
 
 RELAY = Subject(
     "relay",
-    ("-m", "bench.relay", "--port", "{port}")
+    ("-m", "bench.load.relay", "--port", "{port}")
     + ("--model-url", "ws://127.0.0.1:{model_port}/v1/realtime?model=bench"),
     webhook=False,
 )
@@ -66,14 +68,16 @@ SERVICE = Subject("service", ("-m", "app", "serve"), webhook=True)
 
 @dataclass(frozen=True, slots=True)
 class Weight:
-    """What a process and its children used so far: seconds of CPU, and memory now."""
+    """The resources of a process and its children."""
 
+    #: CPU time so far.
     cpu_s: float
+    #: Memory now.
     rss_kb: float
 
 
 def cpu_seconds(clock: str) -> float:
-    """Seconds of a `ps` time, [[days-]hours:]minutes:seconds with a fraction or without."""
+    """The seconds of a `ps` time: [[days-]hours:]minutes:seconds, with or without a fraction."""
     days, _, rest = clock.rpartition("-")
     seconds = 0.0
     for part in rest.split(":"):
@@ -94,7 +98,7 @@ def _weigh_linux(pid: int) -> Weight:
             status = (process / "status").read_text().partition("VmRSS:")[2]
             rss_kb += float(status.split()[0])
         except OSError:
-            continue  # it ended meanwhile
+            continue  # the process has ended
     return Weight(ticks / os.sysconf("SC_CLK_TCK"), rss_kb)
 
 
@@ -121,19 +125,19 @@ def _cores() -> tuple[int, int] | None:
     return (available[0], available[-1]) if len(available) > 1 else None
 
 
-# A core for the system under test and one for the load, where processes can be pinned. Looked up
-# once: after the load has been pinned there is only one left to see.
+#: The core of the subject and the core of the load; None where processes cannot be pinned. Computed
+#: once: after `pin` this process sees only its own core.
 CORES = _cores()
 
 
 def pin(pid: int, core: int) -> None:
-    """Keep a process (0: this one) on one core."""
+    """Pin a process to a core. `pid`: 0 is this process."""
     if sys.platform == "linux":
         os.sched_setaffinity(pid, {core})
 
 
 def busy_s() -> float:
-    """Seconds that all processors worked so far, a hypervisor's theft included; 0 if unknown."""
+    """Busy seconds of all processors so far, stolen time included; 0 if unknown."""
     if sys.platform != "linux":
         return 0.0
     user, nice, system, _idle, _iowait, *others = Path("/proc/stat").read_text().split()[1:9]
@@ -141,8 +145,8 @@ def busy_s() -> float:
 
 
 def free_port() -> int:
-    """A port of the loopback interface that is free, and is not given to clients' sockets either,
-    where there are such: it is still free when the subject takes it."""
+    """A free port of the loopback interface, on Linux outside the range of clients' ports: it is
+    still free when the subject takes it."""
     if sys.platform == "linux":
         lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
         candidates = random.sample(range(10_000, max(lowest, 20_000)), 50)
@@ -160,8 +164,11 @@ def free_port() -> int:
 
 
 class Process:
-    """A running subject. `directory`: where it runs, with its database `bench.sqlite`. `pipe`: what
-    it writes its log to, if not to a file."""
+    """A running subject.
+
+    `directory`: its working directory, with the database. `pipe`: where it writes its log; None: to
+    a file.
+    """
 
     def __init__(
         self,
@@ -175,30 +182,30 @@ class Process:
         self.pid = popen.pid
 
     def check(self) -> None:
-        """Raises RuntimeError with what it printed last when it has ended."""
+        """Raises RuntimeError with the end of its log if the process has ended."""
         if self._popen.poll() is not None:
             raise RuntimeError(f"it ended with {self._popen.returncode}: {self.last_words()}")
 
     def last_words(self) -> str:
-        """The end of what it printed."""
+        """The end of its log."""
         return self._log.read_text(errors="replace")[-2000:].strip()
 
     @property
     def log_bytes(self) -> int:
-        """How much it printed so far."""
+        """The size of its log so far."""
         return self._log.stat().st_size
 
     @property
     def status(self) -> int | None:
-        """Its exit status; None while it runs, minus the signal's number if one ended it."""
+        """Its exit status; None while it runs; negative: the signal that ended it."""
         return self._popen.poll()
 
     def signal(self, order: signal.Signals) -> None:
-        """Send it a signal, if it still runs."""
+        """Send a signal, if the process still runs."""
         self._popen.send_signal(order)
 
     def stop(self) -> None:
-        """SIGTERM, then SIGKILL when it does not go."""
+        """Send SIGTERM, then SIGKILL if the process does not end."""
         for order in (signal.SIGTERM, signal.SIGKILL):
             if self._popen.poll() is None:
                 self._popen.send_signal(order)
@@ -209,13 +216,15 @@ class Process:
 
 
 def reset_peak(pid: int) -> None:
-    """From now on `memory_kb` tells the peak since now. Linux."""
+    """Reset the peak that `memory_kb` returns for VmHWM. Linux."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
 def memory_kb(pid: int, field: str) -> float:
-    """A process's memory, without its children's; infinity when it is gone. `field`: VmRSS, now, or
-    VmHWM, at its peak."""
+    """The memory of a process without its children; infinity if it has ended.
+
+    `field`: VmRSS is the memory now, VmHWM the peak.
+    """
     try:
         status = Path(f"/proc/{pid}/status").read_text()
         return float(status.partition(f"{field}:")[2].split()[0])
@@ -224,9 +233,9 @@ def memory_kb(pid: int, field: str) -> float:
 
 
 async def ready(process: Process, *, webhook: bool = True) -> None:
-    """Wait until it takes calls. `webhook`: it has a health check, see `Subject`.
+    """Wait until a subject accepts calls. `webhook`: see `Subject`.
 
-    Raises RuntimeError with its last words when it ends instead.
+    Raises RuntimeError with the end of its log if it ends instead.
     """
     async with asyncio.timeout(READY_WITHIN_S), aiohttp.ClientSession() as http:
         while True:
@@ -245,8 +254,8 @@ async def ready(process: Process, *, webhook: bool = True) -> None:
 
 
 async def end(process: Process, within_s: float) -> float:
-    """SIGTERM, and wait until it has ended. Returns how long that took, in seconds; infinity if it
-    still runs after `within_s`."""
+    """Send SIGTERM and wait until the process has ended. Returns the seconds that it took; infinity
+    if it still runs after `within_s`."""
     began_s = time.monotonic()
     process.signal(signal.SIGTERM)
     while time.monotonic() < began_s + within_s:
@@ -258,8 +267,10 @@ async def end(process: Process, within_s: float) -> float:
 
 @contextmanager
 def running(subject: Subject, model_port: int, port: int = 0) -> Iterator[Process]:
-    """Start a subject afresh, in an empty directory and with no settings but these and its own.
-    `port`: where it listens; 0: on a free one."""
+    """Start a subject in an empty directory, with these settings and its own only.
+
+    `port`: where it listens; 0 takes a free port.
+    """
     with tempfile.TemporaryDirectory(prefix="bench-") as name, ExitStack() as stack:
         port, directory = port or free_port(), Path(name)
         environment = {
@@ -290,7 +301,7 @@ def running(subject: Subject, model_port: int, port: int = 0) -> Iterator[Proces
             env={**environment, **subject.settings},
             stdout=log,
             stderr=pipe.write_fd if pipe else log,
-            start_new_session=True,  # Ctrl-C reaches us alone, and we stop it
+            start_new_session=True,  # Ctrl-C reaches this process only, which stops it
         )
         process = Process(popen, port, directory, pipe)
         if CORES:
@@ -302,7 +313,7 @@ def running(subject: Subject, model_port: int, port: int = 0) -> Iterator[Proces
 
 
 class LogPipe:
-    """A small pipe for a log, read by a thread until that is told to stop: then it is soon full."""
+    """A small pipe for a log. A thread reads it until `stop_reading`: soon it is full then."""
 
     def __init__(self) -> None:
         self._read_fd, self.write_fd = os.pipe()
@@ -318,12 +329,12 @@ class LogPipe:
                 os.read(self._read_fd, 1 << 16)
 
     def stop_reading(self) -> None:
-        """From now on nothing is read, and the pipe stays open."""
+        """Stop reading; the pipe stays open."""
         self._wanted = False
         self._reader.join()
 
     def close(self) -> None:
-        """Let go of both ends."""
+        """Stop reading and close both ends."""
         self.stop_reading()
         os.close(self._read_fd)
         os.close(self.write_fd)

@@ -1,4 +1,4 @@
-"""Latency samples and what is said of them."""
+"""Latency samples and their summary."""
 
 from array import array
 from collections.abc import Iterable, Sequence
@@ -8,7 +8,7 @@ import msgspec
 
 
 def percentile(ordered: Sequence[float], percent: float) -> float:
-    """The nearest-rank percentile of sorted values; there must be one at least."""
+    """The nearest-rank percentile of sorted values, at least one."""
     return ordered[max(0, ceil(len(ordered) * percent / 100) - 1)]
 
 
@@ -29,7 +29,7 @@ class Samples:
         self.add = self._values.append
 
     def summary(self) -> Summary:
-        """What the values say, rounded to a microsecond."""
+        """The summary of the values, rounded to a microsecond."""
         ordered = sorted(self._values)
         if not ordered:
             return Summary()

@@ -1,8 +1,8 @@
-"""The recording of a call against its timeline, and against what the line really heard and played.
+"""The recording of a call, compared with its timeline and with what the line heard and played.
 
-The service runs in this process, so that all clocks are one. The caller and the agent make short
-tones; where each begins and ends in the WAV is compared with the moment at which the timeline says
-that it did, and with the simulated line's own books.
+The service runs in this process, so that there is one clock. Caller and agent make short tones.
+Where each begins and ends in the WAV is compared with the times in the call's timeline and with
+those of the simulated line.
 """
 
 import asyncio
@@ -43,21 +43,25 @@ idle_seconds = 0
 longest_call_seconds = 0
 """
 ANSWER_MS, CALLER_MS = 700, 240
-LOUD = 300  # a sample's height; the tones are far above, a line's silence below
+LOUD = 300  # amplitude of a sample: tones are far above, silence is below
 PAUSE_SAMPLES = 400
-HEADINGS = ("what lies where", "compared", "median off ms", "worst ms", "")
+HEADINGS = ("place in the recording", "compared", "median off ms", "worst ms", "")
 
 
 @dataclass(slots=True)
-class Books:
-    """What happened when, in ms of the timeline; `zero_ms`: its beginning on the line's clock."""
+class Observed:
+    """When things happened, in ms of the call's timeline unless a field says otherwise."""
 
+    #: The begin of the timeline, on the line's clock.
     zero_ms: float = 0.0
-    played_ms: list[float] = field(default_factory=list)  # a run of the agent's began to play
+    #: When each answer of the agent began to play.
+    played_ms: list[float] = field(default_factory=list)
     cleared_ms: list[float] = field(default_factory=list)
-    stopped_ms: list[float] = field(default_factory=list)  # the caller's tone was over, as appended
+    #: When each of the caller's tones ended, by turn detection.
+    stopped_ms: list[float] = field(default_factory=list)
     stream_ms: float = 0.0
-    said_until_ms: list[float] = field(default_factory=list)  # on the line's clock
+    #: When each of the caller's tones was sent, on the line's clock.
+    said_until_ms: list[float] = field(default_factory=list)
     _busy_until_ms: float = 0.0
 
     def watch(self, _call: CallInfo, message: ev.Event | do.Command, at_ms: float) -> None:
@@ -79,9 +83,10 @@ class Books:
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """What came out, per comparison: its name and how far off each place is, in ms."""
+    """The result."""
 
     seconds: float
+    #: By comparison: the error of each place.
     offs_ms: dict[str, list[float]]
 
     @property
@@ -90,8 +95,8 @@ class Alignment:
 
 
 async def measure(seconds: float, folder: Path) -> Alignment:
-    """Hold one call of so many seconds, and compare."""
-    books = Books()
+    """Make one call of `seconds`, and compare."""
+    observed = Observed()
     agent_file = folder / "agent.toml"
     agent_file.write_text(AGENT)
     agent = replace(load_agent(agent_file), recording=RecordingRules(enabled=True, announcement=""))
@@ -114,37 +119,37 @@ async def measure(seconds: float, folder: Path) -> Alignment:
             recordings_dir=folder,
         )
         services = await Services.open(settings, agent)
-        services.watchers.append(books.watch)
+        services.watchers.append(observed.watch)
         server = Server(create_app(settings, services), drain_s=5)
         running = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             call = await line.call()
             await call.wait_connected()
-            await _talk(call, books, seconds)
+            await _talk(call, observed, seconds)
             call.hang_up()
             await call.wait_ended()
         finally:
             server.should_exit = True
             await running
-    return Alignment(seconds, _compare(folder / f"{call.call_sid}.wav", call, books))
+    return Alignment(seconds, _compare(folder / f"{call.call_sid}.wav", call, observed))
 
 
 def _answer(_turn: Turn) -> Reply:
     return Reply("Tone.", audio=tone([440], note_ms=ANSWER_MS, level_dbfs=-12, fade_ms=1))
 
 
-async def _talk(call: Call, books: Books, seconds: float) -> None:
-    """Tones from both sides; every third answer is interrupted."""
+async def _talk(call: Call, observed: Observed, seconds: float) -> None:
+    """Make tones on both sides; about every third answer is interrupted."""
     rng = random.Random(1)
     until_ms = now_ms() + 1000 * seconds
     while now_ms() < until_ms:
-        await _say(call, books)
+        await _say(call, observed)
         before = len(call.heard)
         await call.wait_heard(before + 1)
         if rng.random() < 1 / 3:
             await call.wait_heard(before + 8 * rng.randint(50, 300))
-            cleared = len(books.cleared_ms) + 1
-            await _say(call, books)
+            cleared = len(observed.cleared_ms) + 1
+            await _say(call, observed)
             await call.wait_for(partial(_was_cleared, call, cleared))
             await call.wait_heard(len(call.heard) + 1)
         await call.wait_quiet(rng.randint(300, 1500))
@@ -154,30 +159,30 @@ def _was_cleared(call: Call, times: int) -> bool:
     return len(call.playback.clears) >= times
 
 
-async def _say(call: Call, books: Books) -> None:
+async def _say(call: Call, observed: Observed) -> None:
     call.say(tone([600], note_ms=CALLER_MS, level_dbfs=-12, fade_ms=1))
     await call.wait_spoken()
-    books.said_until_ms.append(now_ms())
+    observed.said_until_ms.append(now_ms())
 
 
-def _compare(path: Path, call: Call, books: Books) -> dict[str, list[float]]:
+def _compare(path: Path, call: Call, observed: Observed) -> dict[str, list[float]]:
     caller, agent = (_sounds(side) for side in _sides(path))
     starts = [media.starts_ms for media in call.playback.media if media.kept_bytes]
     ends = [media.ends_ms for media in call.playback.media if media.kept_bytes]
     line_began = starts[:1] + [b for a, b in zip(ends, starts[1:], strict=False) if b - a > 50]
     return {
-        "agent began, WAV against timeline": _offs([s[0] for s in agent], books.played_ms),
+        "agent began, WAV against timeline": _offs([s[0] for s in agent], observed.played_ms),
         "agent interrupted, WAV against timeline": _nearest(
-            books.cleared_ms, [s[1] for s in agent]
+            observed.cleared_ms, [s[1] for s in agent]
         ),
         "agent began, WAV against line": _centred(
-            _offs([s[0] for s in agent], [at - books.zero_ms for at in line_began])
+            _offs([s[0] for s in agent], [at - observed.zero_ms for at in line_began])
         ),
         "caller ended, WAV against timeline": _offs(
-            [s[1] for s in caller], [at - 200 for at in books.stopped_ms]
+            [s[1] for s in caller], [at - 200 for at in observed.stopped_ms]
         ),
         "caller ended, WAV against line": _centred(
-            _offs([s[1] for s in caller], [at - books.zero_ms for at in books.said_until_ms])
+            _offs([s[1] for s in caller], [at - observed.zero_ms for at in observed.said_until_ms])
         ),
     }
 
@@ -189,7 +194,7 @@ def _sides(path: Path) -> tuple[memoryview, memoryview]:
 
 
 def _sounds(samples: memoryview) -> list[tuple[float, float]]:
-    """From when to when there is sound, in ms."""
+    """Begin and end of each sound, in ms."""
     found: list[list[int]] = []
     for n, sample in enumerate(samples.tolist()):
         if abs(sample) > LOUD:
@@ -202,7 +207,7 @@ def _sounds(samples: memoryview) -> list[tuple[float, float]]:
 
 def _offs(found: Sequence[float], expected: Sequence[float]) -> list[float]:
     if len(found) != len(expected):
-        raise RuntimeError(f"{len(found)} sounds in the WAV, {len(expected)} in the books")
+        raise RuntimeError(f"{len(found)} sounds in the WAV, {len(expected)} expected")
     return [a - b for a, b in zip(found, expected, strict=True)]
 
 
@@ -211,7 +216,7 @@ def _nearest(wanted: Sequence[float], found: Sequence[float]) -> list[float]:
 
 
 def _centred(offs: Sequence[float]) -> list[float]:
-    """Without the line's own delay, which is in all of them."""
+    """Errors without the delay of the line, which all of them include."""
     return [off - median(offs) for off in offs]
 
 

@@ -1,7 +1,7 @@
-"""What the model was told of each interruption, against what the line had really played by then.
+"""Truncations at interruptions, compared with what the line had played by then.
 
 The service runs as a process between the simulated phone line, whose playback clock is the truth,
-and the scripted model. Delays and jitter are the line's; the interruptions come at random moments.
+and the scripted model. The line has delay and jitter; interruptions come at random times.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ MS_PER_CHARACTER = 100
 EARLIEST_MS, LATEST_MS = 60, 3700  # after an answer begins to play
 BYTES_PER_MS = 8
 DELTA_BYTES = 100 * BYTES_PER_MS
-STAMP_BYTES = 24  # enough of made-up audio to know it by
+STAMP_BYTES = 24  # of made-up audio, enough to identify its item
 MISSED_AFTER_S = 3.0
 STARTED_WITHIN_S = 30.0
 
@@ -35,11 +35,13 @@ CLOSED_MS = 1000.0
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """How far away Twilio is, and how far off the model may be told, in ms."""
+    """A network, and the limits on the errors of truncations there."""
 
     name: str
     network: Network
+    #: The largest median error.
     median_ms: float
+    #: The largest error of 99 in 100.
     p99_ms: float
 
 
@@ -66,17 +68,25 @@ HEADINGS = (
 
 @dataclass(slots=True)
 class Truth:
-    """What came out under one condition. Errors are reported minus played, in ms."""
+    """The result under one condition."""
 
     condition: Condition
+    #: Truncated to, minus played.
     errors_ms: list[float] = field(default_factory=list)
     interruptions: int = 0
+    #: Interruptions without a truncation or without a clear.
     missed: int = 0
+    #: Truncations of items that were not interrupted.
     needless: int = 0
+    #: Truncations to more audio than the item has.
     beyond: int = 0
+    #: Audio of an interrupted item that played after its clear.
     heard_after_clear_bytes: int = 0
+    #: From the stream's start or the greeting's first delta, the later one, to the first media.
     first_media_ms: list[float] = field(default_factory=list)
+    #: How long the webhook took.
     webhook_ms: list[float] = field(default_factory=list)
+    #: From the hang-up to the close of the model's session.
     closed_ms: list[float] = field(default_factory=list)
 
     @property
@@ -101,12 +111,12 @@ class Truth:
 
 
 def answer(_turn: Turn) -> Reply:
-    """Four seconds of audio, made up by the server: each item has bytes of its own."""
+    """Four seconds of made-up audio: the bytes of each item are unique."""
     return Reply("x" * (ANSWER_MS // MS_PER_CHARACTER))
 
 
 async def measure(condition: Condition, interruptions: int, seed: int) -> Truth:
-    """Interrupt so often, over some calls at once, under one condition."""
+    """Make `interruptions`, over several calls at once, under one condition."""
     truth, rng = Truth(condition), random.Random(seed)
     async with RealtimeServer(answer, options=Options(ms_per_character=MS_PER_CHARACTER)) as model:
         with running(SERVICE, model.port) as service:
@@ -134,7 +144,7 @@ async def measure(condition: Condition, interruptions: int, seed: int) -> Truth:
 async def _interrupt(
     call: Call, session: Session, offsets_ms: Sequence[float], truth: Truth
 ) -> None:
-    """One call: interrupt each answer, hang up, and compare."""
+    """One call: interrupt each answer, hang up, compare."""
     cut: list[Item] = []
     for offset_ms in offsets_ms:
         before = len(call.heard)
@@ -147,7 +157,7 @@ async def _interrupt(
         truth.interruptions += 1
         try:
             async with asyncio.timeout(MISSED_AFTER_S):
-                await session.until(partial(_was_told, interruption))
+                await session.until(partial(_was_truncated, interruption))
                 await call.wait_for(partial(_was_cleared, call, interruption))
         except TimeoutError:
             truth.missed += 1
@@ -161,9 +171,9 @@ async def _interrupt(
     _compare(call, session, cut, truth)
 
 
-def _was_told(times: int, session: Session) -> bool:
-    told = ("conversation.item.truncate", "conversation.item.delete")
-    return sum(len(session.events_of(kind)) for kind in told) >= times
+def _was_truncated(times: int, session: Session) -> bool:
+    kinds = ("conversation.item.truncate", "conversation.item.delete")
+    return sum(len(session.events_of(kind)) for kind in kinds) >= times
 
 
 def _was_cleared(call: Call, times: int) -> bool:
@@ -171,7 +181,7 @@ def _was_cleared(call: Call, times: int) -> bool:
 
 
 def _compare(call: Call, session: Session, cut: Sequence[Item], truth: Truth) -> None:
-    """What the model was told of each item against what was played of it."""
+    """Compare the truncation of each item with what played of it."""
     assistant = [item for item in session.items if item.role == "assistant"]
     owner = {
         bytes(item.audio[start : start + STAMP_BYTES]): item
@@ -191,16 +201,16 @@ def _compare(call: Call, session: Session, cut: Sequence[Item], truth: Truth) ->
         if media.arrived_ms > cleared_of.get(item.id, float("inf")):
             truth.heard_after_clear_bytes += media.kept_bytes
     for item in assistant:
-        told_ms = item.truncations[-1].audio_end_ms if item.truncations else 0
+        truncated_ms = item.truncations[-1].audio_end_ms if item.truncations else 0
         if item not in cut:
             truth.needless += bool(item.truncations or item.deleted_at_s)
         elif item.truncations or item.deleted_at_s:
-            truth.errors_ms.append(told_ms - played.get(item.id, 0) / BYTES_PER_MS)
-            truth.beyond += told_ms * BYTES_PER_MS > len(item.audio)
+            truth.errors_ms.append(truncated_ms - played.get(item.id, 0) / BYTES_PER_MS)
+            truth.beyond += truncated_ms * BYTES_PER_MS > len(item.audio)
 
 
 async def _read_timings(service: Process, line: PhoneLine, truth: Truth) -> None:
-    """The service's own record of each greeting: stream start and first delta to first media."""
+    """Read the time from stream start or first delta to first media from each call's record."""
     headers = {"Authorization": "Bearer bench"}
     async with aiohttp.ClientSession(headers=headers) as http:
         for call_sid in line.calls:

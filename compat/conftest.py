@@ -1,4 +1,4 @@
-"""Clients that nobody here wrote, on the loopback only, and which of them passed."""
+"""Third-party clients, on the loopback only, and a summary of their tests."""
 
 import ipaddress
 import os
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-# Before the packages are imported: they would report to their makers otherwise.
+# Before the packages are imported, to switch off their telemetry.
 os.environ["OPENAI_AGENTS_DISABLE_TRACING"] = "1"
 os.environ["TAC_ANALYTICS_DISABLED"] = "true"
 os.environ["LOGURU_LEVEL"] = "ERROR"
@@ -26,7 +26,7 @@ _strayed: list[str] = []
 
 
 def _watch(event: str, arguments: tuple[Any, ...]) -> None:
-    """An audit hook: refuses every connection that would leave the machine, and every look-up."""
+    """An audit hook that refuses every connection and look-up of another machine."""
     if event == "socket.connect":
         address = arguments[1]
         host = address[0] if isinstance(address, tuple) else None  # else a Unix socket
@@ -63,7 +63,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         for report in terminalreporter.stats.get(outcome, ()):
             module = report.nodeid.partition("::")[0].rpartition("/")[2]
             outcomes.setdefault(module, []).append(outcome)
-    terminalreporter.section("clients that nobody here wrote")
+    terminalreporter.section("third-party clients")
     for module, package in CLIENTS.items():
         found = outcomes.get(module, [])
         counts = ", ".join(f"{found.count(each)} {each}" for each in dict.fromkeys(found))

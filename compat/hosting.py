@@ -1,4 +1,4 @@
-"""Serves somebody's FastAPI application on the loopback for as long as a test needs it."""
+"""Serves a FastAPI application on the loopback during a test."""
 
 import asyncio
 import socket
@@ -9,19 +9,19 @@ import uvicorn
 from fastapi import FastAPI
 
 PUBLIC_HOST = "phone.example.com"
-"""What the application takes for its public host; the phone line sends everything home."""
+"""The application's public host; the phone line connects to the loopback all the same."""
 
 LIMIT_S = 20
-"""What a conversation may take. Some clients swallow a cancelled task, so that a test which just
-breaks off would hang: it gives up inside, and hangs up."""
+"""The longest conversation. Some clients swallow cancellation, so an outer timeout would hang: each
+test has this timeout inside, and hangs up."""
 
 _GRACE_S = 2
 
 
 @asynccontextmanager
 async def hosted(app: FastAPI) -> AsyncIterator[str]:
-    """Serve `app`; gives its base URL. Leaving waits until its connections are closed."""
-    # Listening before uvicorn starts: nobody needs to wait for it.
+    """Serve `app`, and yield its base URL. Leaving waits until its connections are closed."""
+    # The socket listens before uvicorn starts: clients can connect at once.
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(
         uvicorn.Config(

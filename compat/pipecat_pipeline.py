@@ -1,5 +1,5 @@
-"""A whole voice agent of pipecat's: its Twilio serializer, transport and pipeline, with its OpenAI
-Realtime service, put together as its own examples do."""
+"""A voice agent on pipecat: its Twilio serializer, transport and pipeline, with its OpenAI Realtime
+service."""
 
 import asyncio
 from typing import Any
@@ -35,14 +35,16 @@ from compat.sound import LINE_HZ
 
 
 class PipelineBot:
-    """Answers calls with a pipeline each. `errors`: what went wrong in it. `over`: a call ended."""
+    """Answers each call with a pipeline."""
 
     def __init__(self, model_url: str, kitchen: Kitchen, twiml: str) -> None:
         self.app = FastAPI()
         self.app.post("/incoming-call")(self._answer)
         self.app.websocket("/media-stream")(self._take)
         self.context = LLMContext(tools=ToolsSchema([_schema(tool) for tool in TOOLS]))
+        #: The pipeline's errors.
         self.errors: list[str] = []
+        #: Set when a call has ended.
         self.over = asyncio.Event()
         self._model_url = model_url
         self._kitchen = kitchen
@@ -68,7 +70,7 @@ class PipelineBot:
         )
         aggregators = LLMContextAggregatorPair(
             self.context,
-            # The server tells turns. Without this the default would load a turn model first.
+            # The server detects turns. The default would load a turn model.
             user_params=LLMUserAggregatorParams(user_turn_strategies=ExternalUserTurnStrategies()),
         )
         worker = PipelineWorker(

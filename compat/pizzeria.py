@@ -1,5 +1,5 @@
-"""Whom the clients talk with: the embedded model, as the pizzeria of the examples. And the kitchen
-that they ask for it: tools that write down how they were called."""
+"""The other side of the clients' conversations: the embedded model with the lines of the example
+pizzeria, and tools that record their calls."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from app.config.agent.file import load_agent
 from app.simulator.realtime import Item, RealtimeServer, Session
 
 MODEL = "gpt-realtime"
-VOICE = "en-us+f3"  # as the agent file has it
+VOICE = "en-us+f3"  # of the agent file
 INSTRUCTIONS = "You take orders on the telephone at Pizzeria Bella."
 
 ASKS_FOR_THE_MENU = "What is on the menu?"
@@ -30,10 +30,10 @@ def pizzeria() -> RealtimeServer:
 
 
 class Kitchen:
-    """The tools' side of it. `calls`: names and arguments, in order. Its prices are its own, so
-    that whoever names them has them from here."""
+    """The tools. A spoken price proves a call: the prices differ from those of the example."""
 
     def __init__(self) -> None:
+        #: Names and arguments, in order.
         self.calls: list[tuple[str, dict[str, Any]]] = []
 
     def menu(self, size: str) -> dict[str, float]:
@@ -84,13 +84,15 @@ TOOLS: list[dict[str, Any]] = [
 
 
 def spoken_items(session: Session) -> list[Item]:
-    """What the model said aloud, in order."""
+    """The items that the model spoke, in order."""
     return [item for item in session.items if item.part == "output_audio"]
 
 
 async def understood(session: Session, turn: int, word: str) -> None:
-    """Wait until the model knows what the caller said, in the turn with this number, the first one
-    being 1. Raises AssertionError if it is something else, so that nobody waits for the answer."""
+    """Wait for the transcript of a turn. `turn`: 1 is the first.
+
+    Raises AssertionError if `word` is not in it, so that the test does not wait for the answer.
+    """
     await session.until(lambda _: len(_understood(session)) >= turn)
     text = _understood(session)[turn - 1]
     assert word in text.lower(), f"the model understood {text!r}"

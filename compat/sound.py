@@ -1,4 +1,4 @@
-"""What callers say in these tests, and whether what was heard is what was said."""
+"""The callers' speech, and how similar a sound is to it."""
 
 import numpy as np
 
@@ -8,11 +8,11 @@ from app.simulator.speech import speak
 MODEL_HZ = 24000
 LINE_HZ = 8000
 PAUSE = b"\xff" * 8 * 900
-"""900 ms of µ-law silence: longer than any turn detection here waits."""
+"""900 ms of µ-law silence: longer than the silence_duration_ms of every test."""
 
 
 def said(text: str, voice: str = "en-us") -> bytes:
-    """A caller says `text` and waits for an answer: µ-law, 8000 Hz."""
+    """A caller's turn: `text`, and silence after it. µ-law, 8000 Hz."""
     return speak(text, voice=voice) + PAUSE
 
 
@@ -22,8 +22,8 @@ def as_pcm(ulaw: bytes, hz: int = MODEL_HZ) -> bytes:
 
 
 def likeness(heard: bytes, spoken: bytes) -> float:
-    """How well µ-law `spoken` is found again in µ-law `heard`, wherever it lies: 1 is perfect,
-    different speech stays below 0.3. Both are long enough to hold speech."""
+    """How similar µ-law `spoken` is to the best matching part of µ-law `heard`: 1 is identical,
+    other speech stays below 0.3. Both must be long enough to have speech."""
     whole, part = (_samples(each) for each in (heard, spoken))
     size = 1 << (len(whole) + len(part)).bit_length()
     spectrum = np.fft.rfft(whole, size) * np.conj(np.fft.rfft(part, size))

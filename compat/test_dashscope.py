@@ -1,12 +1,11 @@
-"""The vendor's own Qwen client on our stand-in of Qwen, and then ours on the same: the stand-in is
-not made to our measure, and we hear the same bytes."""
+"""The dashscope package's Qwen client against our stand-in of Qwen, and then our client against the
+same: both hear the same bytes."""
 
 import asyncio
 import base64
 import gc
 import threading
 from contextlib import aclosing
-from pathlib import Path
 from typing import Any
 
 import dashscope
@@ -25,16 +24,10 @@ from compat.hosting import LIMIT_S
 KEY = "sk-test"
 OLD_MODEL, MODEL = "qwen-tts-realtime", "qwen3-tts-flash-realtime"
 
-# The texts of the vendor's quick starts.
-CHUNKS = [
-    "对吧~我就特别喜欢这种超市,",
-    "尤其是过年的时候",
-    "去逛超市",
-    "就会觉得",
-    "超级超级开心!",
-    "想买好多好多的东西呢!",
-]
-SENTENCES = ["这是第一句话。", "这是第二句话。", "这是第三句话。"]
+# One answer of a call in pieces, as a language model writes it: two sentences.
+DELTAS = ["您好,", "这里是贝拉披萨店!", "玛格丽特", "披萨二十分钟后就好。"]
+# An answer sentence by sentence.
+SENTENCES = ["一份大玛格丽特披萨。", "一共十七欧元五十分。", "六点二十分可以来取。"]
 
 RESPONSE_BEGINS = [
     "response.created",
@@ -49,92 +42,62 @@ RESPONSE_ENDS = [
 ]
 
 
-class Callback(QwenTtsRealtimeCallback):  # type: ignore[misc]
-    """As in the quick starts: a file for what is waited for, and the event that says it is whole.
-    `ends`: the server's event that does. `types`: of the events that came."""
+class Recorder(QwenTtsRealtimeCallback):  # type: ignore[misc]
+    """Keeps what the client reports; its methods are called in the client's own thread."""
 
-    def __init__(self, folder: Path, ends: str) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.ends = ends
-        self.complete = threading.Event()
-        self.closed = threading.Event()
+        #: The types of all events, in order.
         self.types: list[str] = []
-        self.problems: list[str] = []
-        self._folder = folder
-        self._responses = 0
-        self._file = (folder / "result_0.pcm").open("wb")
-
-    def reset_event(self) -> None:
-        self._file.close()
-        self._responses += 1
-        self._file = (self._folder / f"result_{self._responses}.pcm").open("wb")
-        self.complete = threading.Event()
-
-    def on_close(self, close_status_code: int | None, close_msg: str | None) -> None:
-        self._file.close()
-        self.closed.set()
+        #: The messages of `error` events.
+        self.errors: list[str] = []
+        #: PCM by response, in order.
+        self.pcm: list[bytearray] = []
+        self.closed = threading.Event()
+        self._arrived = threading.Condition()
 
     def on_event(self, response: dict[str, Any]) -> None:
-        type_ = response["type"]
-        self.types.append(type_)
-        if type_ == "error":
-            self.problems.append(response["error"]["message"])
-        if type_ == "response.audio.delta":
-            self._file.write(base64.b64decode(response["delta"]))
-        if type_ == self.ends:
-            self.complete.set()
+        with self._arrived:
+            self.types.append(response["type"])
+            match response["type"]:
+                case "response.created":
+                    self.pcm.append(bytearray())
+                case "response.audio.delta":
+                    self.pcm[-1] += base64.b64decode(response["delta"])
+                case "error":
+                    self.errors.append(response["error"]["message"])
+            self._arrived.notify_all()
 
-    def wait(self) -> None:
-        assert self.complete.wait(LIMIT_S / 2), self.types
+    def on_close(self, close_status_code: int | None, close_msg: str | None) -> None:
+        self.closed.set()
 
-    def results(self) -> list[bytes]:
-        files = sorted(self._folder.glob("result_*.pcm"))
-        return [file.read_bytes() for file in files]
-
-
-def server_commit_quick_start(
-    url: str, model: str, callback: Callback, more: dict[str, Any]
-) -> QwenTtsRealtime:
-    tts = QwenTtsRealtime(model=model, callback=callback, url=url)
-    tts.connect()
-    tts.update_session(
-        voice="Cherry",
-        response_format=AudioFormat.PCM_24000HZ_MONO_16BIT,
-        mode="server_commit",
-        **more,
-    )
-    for chunk in CHUNKS:
-        tts.append_text(chunk)
-    tts.finish()
-    callback.wait()
-    return tts
+    def wait_for(self, type_: str, count: int = 1) -> None:
+        """Block until `count` events of this type have arrived."""
+        with self._arrived:
+            arrived = self._arrived.wait_for(
+                lambda: self.types.count(type_) >= count, timeout=LIMIT_S / 2
+            )
+        assert arrived, self.types
 
 
-def commit_quick_start(
-    url: str, model: str, callback: Callback, more: dict[str, Any]
-) -> QwenTtsRealtime:
-    tts = QwenTtsRealtime(model=model, callback=callback, url=url)
-    tts.connect()
-    tts.update_session(
-        voice="Cherry",
-        response_format=AudioFormat.PCM_24000HZ_MONO_16BIT,
-        mode="commit",
-        **more,
-    )
-    for number, sentence in enumerate(SENTENCES):
-        if number:
-            callback.reset_event()
-        tts.append_text(sentence)
-        tts.commit()
-        callback.wait()
-    tts.finish()
-    return tts
-
-
-QUICK_STARTS: dict[Mode, Any] = {
-    "server_commit": (server_commit_quick_start, "session.finished"),
-    "commit": (commit_quick_start, "response.done"),
-}
+def speak(url: str, model: str, mode: Mode, recorder: Recorder, more: dict[str, Any]) -> Any:
+    """One session of the package's client, from its connection to the end of its sound."""
+    client = QwenTtsRealtime(model=model, callback=recorder, url=url)
+    client.connect()
+    pcm = AudioFormat.PCM_24000HZ_MONO_16BIT
+    client.update_session(voice="Cherry", response_format=pcm, mode=mode, **more)
+    if mode == "commit":
+        for number, sentence in enumerate(SENTENCES, 1):
+            client.append_text(sentence)
+            client.commit()
+            recorder.wait_for("response.done", number)
+        client.finish()
+    else:
+        for delta in DELTAS:
+            client.append_text(delta)
+        client.finish()
+        recorder.wait_for("session.finished")
+    return client
 
 
 # its WebSocket library leaves its socket to the garbage collector
@@ -142,33 +105,31 @@ QUICK_STARTS: dict[Mode, Any] = {
 @pytest.mark.parametrize(
     ("model", "more"),
     [
-        (OLD_MODEL, {}),  # as published
+        (OLD_MODEL, {}),
         (MODEL, {"sample_rate": 8000, "language_type": "Chinese", "speech_rate": 1.0}),
     ],
 )
 @pytest.mark.parametrize("mode", ["server_commit", "commit"])
-async def test_its_quick_start_completes_and_ours_hears_the_same(
+async def test_its_client_completes_and_ours_hears_the_same(
     mode: Mode,
     model: str,
     more: dict[str, Any],
-    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(dashscope, "api_key", KEY)
-    quick_start, ends = QUICK_STARTS[mode]
-    callback = Callback(tmp_path, ends)
+    recorder = Recorder()
     async with asyncio.timeout(LIMIT_S), QwenStandIn(api_key=KEY) as qwen:
-        theirs = await asyncio.to_thread(quick_start, qwen.url, model, callback, more)
-        await asyncio.to_thread(callback.closed.wait, LIMIT_S / 2)
+        theirs = await asyncio.to_thread(speak, qwen.url, model, mode, recorder, more)
+        await asyncio.to_thread(recorder.closed.wait, LIMIT_S / 2)
         await asyncio.to_thread(theirs.thread.join, LIMIT_S / 2)
-        assert callback.problems == qwen.sessions[0].errors == []
+        assert recorder.errors == qwen.sessions[0].errors == []
         assert theirs.get_session_id() == qwen.sessions[0].id
         assert theirs.get_last_response_id().startswith("resp_")
         assert theirs.get_first_audio_delay() >= 0
         del theirs
         gc.collect()
 
-        texts = SENTENCES if mode == "commit" else ["".join(CHUNKS)]
+        texts = SENTENCES if mode == "commit" else ["".join(DELTAS)]
         voice = QwenVoice(QwenSettings(KEY, model=model, mode=mode, url=qwen.url, **more))
         line = voice.line()
         ours = [await said(line, text) for text in texts]
@@ -179,7 +140,8 @@ async def test_its_quick_start_completes_and_ours_hears_the_same(
 
     # the same sound, to the byte
     hz = more.get("sample_rate", 24000)
-    assert [pcm for pcm, _ in ours] == callback.results()
+    recorded = [bytes(pcm) for pcm in recorder.pcm]
+    assert [pcm for pcm, _ in ours] == (recorded if mode == "commit" else [b"".join(recorded)])
     assert {rate for _, rate in ours} == {hz}
     assert sum(len(pcm) for pcm, _ in ours) > hz  # half a second
     words = [each.text for each in qwen.heard.said if each.whole]
@@ -188,7 +150,7 @@ async def test_its_quick_start_completes_and_ours_hears_the_same(
 
     # the same events in the same order; in commit mode ours keeps the session for another text
     told_theirs, told_ours = qwen.sessions[0].sent, qwen.sessions[1].sent
-    assert callback.types == told_theirs
+    assert recorder.types == told_theirs
     assert told_theirs == told_ours + (["session.finished"] if mode == "commit" else [])
     assert without_repeats(told_theirs) == documented(mode)
 
@@ -201,7 +163,10 @@ async def said(line: Any, text: str) -> tuple[bytes, int]:
 
 
 def documented(mode: Mode) -> list[str]:
-    """The order of the vendor's reference, with one delta for any number of them."""
+    """The order of events in the API reference, with one delta for any number of them.
+
+    (DashScope: Qwen-TTS Realtime API, server events)
+    """
     response = [*RESPONSE_BEGINS, "response.audio.delta", *RESPONSE_ENDS]
     opened = ["session.created", "session.updated"]
     if mode == "commit":

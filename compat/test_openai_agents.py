@@ -37,7 +37,7 @@ class Pizza(TypedDict):
 
 
 def tools_of(kitchen: Kitchen) -> list[Any]:
-    """The kitchen's tools as the package makes them: schemas from signatures, run by the runner."""
+    """The kitchen's tools, as the package makes them from signatures."""
 
     @function_tool
     def menu(size: str) -> str:
@@ -53,9 +53,10 @@ def tools_of(kitchen: Kitchen) -> list[Any]:
 
 
 class Listener:
-    """Takes a session's events, and speaks for the caller. `audio`: PCM by item."""
+    """Handles a session's events, and sends the caller's speech."""
 
     def __init__(self, session: RealtimeSession) -> None:
+        #: PCM by item.
         self.audio: dict[str, bytearray] = {}
         self.interrupted: list[str] = []
         self.turns_ended = 0
@@ -66,7 +67,7 @@ class Listener:
         self._news = asyncio.Event()
 
     async def run(self) -> None:
-        """Take events until the session is closed."""
+        """Handle events until the session is closed."""
         async for event in self._session:
             match event.type:
                 case "error":
@@ -91,7 +92,7 @@ class Listener:
             await self._news.wait()
 
     async def say(self, ulaw: bytes) -> None:
-        """The caller speaks, faster than people do: turn detection counts audio, not time."""
+        """Send the caller's speech at once: turn detection counts audio, not time."""
         pcm = as_pcm(ulaw)
         self.appended += pcm
         size = CHUNK_MS * BYTES_PER_MS
@@ -122,7 +123,7 @@ async def test_its_runner_talks_with_the_embedded_model_and_is_interrupted() -> 
             ours = await server.session()
             await listener.say(said(ASKS_FOR_THE_MENU))
             await understood(ours, 1, "menu")
-            # "Let me see.", the tool, and then three prices: a second of those is enough
+            # "Let me see.", the tool, and then three prices: wait for a second of those
             await listener.until(
                 lambda: (
                     listener.turns_ended == 1
@@ -147,7 +148,7 @@ async def test_its_runner_talks_with_the_embedded_model_and_is_interrupted() -> 
     items = spoken_items(ours)
     assert [item.status for item in items] == [
         "completed",
-        "incomplete",  # the prices, which the caller did not wait for
+        "incomplete",  # the prices, which the caller interrupted
         "completed",
         "completed",
         "completed",
@@ -156,14 +157,14 @@ async def test_its_runner_talks_with_the_embedded_model_and_is_interrupted() -> 
     assert "seventeen fifty euros" in agent_said[3]
     assert "goodbye" in agent_said[4].lower()
 
-    # the sound itself: sent as it was made, played as it was sent
+    # The audio arrived unchanged in both directions.
     assert ours.heard == listener.appended
     for item in items:
         heard = bytes(listener.audio[item.id])
         assert pcm16_dbfs(heard) > -35
         assert heard == bytes(item.audio) if item is not items[1] else item.audio.startswith(heard)
 
-    # what the package says was heard is what the model keeps
+    # The model keeps what the package truncated to.
     assert listener.interrupted[0] == items[1].id
     assert items[1].kept_ms == items[1].truncations[0].audio_end_ms < items[1].audio_ms
     assert ours.errors_sent == []

@@ -34,16 +34,16 @@ CHUNK_MS = 100
 
 
 class Talker:
-    """An application on the client: plays what comes, runs tools, and stops when the caller speaks.
-
-    `heard`: PCM by item. `done`: every response that ended.
-    """
+    """An application on the client: plays audio, runs tools, and truncates when interrupted."""
 
     def __init__(self, connection: AsyncRealtimeConnection, kitchen: Kitchen) -> None:
+        #: All the audio that the caller sent.
         self.appended = b""
+        #: PCM by item.
         self.heard: dict[str, bytearray] = {}
         self.caller_said: list[str] = []
         self.agent_said: dict[str, str] = {}
+        #: Every response that is done.
         self.done: list[Any] = []
         self.truncated: list[Any] = []
         self._connection = connection
@@ -52,8 +52,8 @@ class Talker:
         self._news = asyncio.Event()
 
     async def run(self) -> None:
-        """Take events until the socket is closed. Each must be one that the package knows in full:
-        the client itself would let anything pass."""
+        """Handle events until the socket is closed, and check each against the package's types,
+        which the client itself does not do."""
         while True:
             raw = await self._connection.recv_bytes()
             check_server_event(json.loads(raw))
@@ -66,7 +66,7 @@ class Talker:
             await self._news.wait()
 
     async def say(self, ulaw: bytes) -> None:
-        """The caller speaks, faster than people do: turn detection counts audio, not time."""
+        """Send the caller's speech at once: turn detection counts audio, not time."""
         pcm = as_pcm(ulaw)
         self.appended += pcm
         size = CHUNK_MS * BYTES_PER_MS
@@ -96,7 +96,7 @@ class Talker:
                 await self._run_tools(event.response)
 
     async def _stop_playing(self) -> None:
-        """Tell the model how much of its last words was played by now."""
+        """Truncate the item that is playing to what has played."""
         if not self.heard:
             return
         item_id, audio = list(self.heard.items())[-1]
@@ -148,7 +148,7 @@ async def test_it_talks_with_the_embedded_model_and_interrupts_it() -> None:
         session = await server.session()
         await talker.say(said(ASKS_FOR_THE_MENU))
         await understood(session, 1, "menu")
-        # "Let me see.", the tool, and then three prices: a second of those is enough
+        # "Let me see.", the tool, and then three prices: wait for a second of those
         await talker.until(
             lambda: (
                 len(talker.done) == 1
@@ -167,7 +167,7 @@ async def test_it_talks_with_the_embedded_model_and_interrupts_it() -> None:
     assert kitchen.calls == [("menu", {"size": "large"}), ("place_order", ORDERED)]
     assert [response.status for response in talker.done] == [
         "completed",  # "Let me see.", and the tool
-        "cancelled",  # the prices, which the caller did not wait for
+        "cancelled",  # the prices, which the caller interrupted
         "completed",  # "One moment.", and the tool
         "completed",
         "completed",
@@ -180,7 +180,7 @@ async def test_it_talks_with_the_embedded_model_and_interrupts_it() -> None:
     assert "seventeen fifty euros" in told[3]
     assert "goodbye" in told[4].lower()
 
-    # the sound itself: sent as it was made, played as it was sent
+    # The audio arrived unchanged in both directions.
     assert session.heard == talker.appended
     items = spoken_items(session)
     assert [item.text for item in items] == told
@@ -190,7 +190,7 @@ async def test_it_talks_with_the_embedded_model_and_interrupts_it() -> None:
     whole = len(as_pcm(speak(told[3], voice=VOICE)))
     assert abs(len(talker.heard[items[3].id]) / whole - 1) < 0.05
 
-    # what the client says was heard is what the model keeps
+    # The model keeps what the client truncated to.
     assert talker.truncated[0].item_id == items[1].id
     assert items[1].status == "incomplete"
     assert items[1].kept_ms == talker.truncated[0].audio_end_ms < items[1].audio_ms

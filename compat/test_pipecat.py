@@ -1,5 +1,5 @@
-"""pipecat-ai on our phone line: its Twilio serializer alone, and a whole pipeline of its own with
-its OpenAI Realtime service on our model's server."""
+"""pipecat-ai on the simulated phone line: its Twilio serializer alone, and a pipeline with its
+OpenAI Realtime service on the embedded model."""
 
 import asyncio
 from typing import Any
@@ -41,10 +41,7 @@ TWIML = f"""<?xml version="1.0" encoding="UTF-8"?>
 
 
 class SerializerBot:
-    """Answers a call through pipecat's serializer, and does what the test says.
-
-    `hang_up_with`: where Twilio's REST API is, and who asks; empty: it never hangs up by itself.
-    """
+    """Answers a call through pipecat's serializer; a test drives it."""
 
     def __init__(self) -> None:
         self.app = FastAPI()
@@ -53,6 +50,7 @@ class SerializerBot:
         self.frames: list[Frame] = []
         self.call: Any = None
         self.started, self.over = asyncio.Event(), asyncio.Event()
+        #: The address and credentials of Twilio's REST API; empty: it does not hang up by itself.
         self.hang_up_with: dict[str, str] = {}
         self._news = asyncio.Event()
 
@@ -76,7 +74,7 @@ class SerializerBot:
             await self._news.wait()
 
     async def say(self, pcm: bytes) -> None:
-        """Send PCM of 8000 Hz in frames of 20 ms, as fast as the line takes them."""
+        """Send PCM of 8000 Hz in frames of 20 ms, at once."""
         size = LINE_HZ // 50 * 2
         for start in range(0, len(pcm), size):
             await self._send(OutputAudioRawFrame(pcm[start : start + size], LINE_HZ, 1))
@@ -156,7 +154,7 @@ async def test_its_serializer_takes_a_call_is_interrupted_and_hears_the_hang_up(
 
         await bot.say(ulaw_decode(second))
         await call.wait_heard(cut + len(second))
-        # µ-law has two zeros, so bytes may differ where the sound does not
+        # µ-law has two zeros: the bytes may differ where the sound does not.
         assert ulaw_decode(call.heard) == ulaw_decode(answer[:cut] + second)
         assert rms_dbfs(call.heard) > -35
         call.hang_up()
@@ -168,7 +166,7 @@ async def test_its_serializer_takes_a_call_is_interrupted_and_hears_the_hang_up(
 
 async def test_its_serializer_hangs_up_over_rest() -> None:
     bot = SerializerBot()
-    account = {"account_sid": "AC" + "1" * 32, "auth_token": "a-token-of-ours"}
+    account = {"account_sid": "AC" + "1" * 32, "auth_token": "a-token"}
     async with (
         asyncio.timeout(LIMIT_S),
         hosted(bot.app) as url,
@@ -201,7 +199,7 @@ async def test_its_pipeline_and_our_model_hold_a_conversation_on_our_line() -> N
             call.say(said(ASKS_FOR_THE_MENU))
             model = await server.session()
             await understood(model, 1, "menu")
-            # "Let me see.", the tool, and then three prices: a second of those is enough
+            # "Let me see.", the tool, and then three prices: wait for a second of those
             await model.until(lambda session: len(spoken_items(session)) == 3)
             await call.wait_heard(len(call.heard) + 8 * 1500)
             call.say(said(SAYS_GOODBYE))
@@ -226,7 +224,7 @@ async def test_its_pipeline_and_our_model_hold_a_conversation_on_our_line() -> N
     assert "menu" in said_by_caller[0] and "goodbye" in said_by_caller[1]
     assert messages[-1]["content"] == goodbye.text
 
-    # the caller heard what the model said, and of the cut answer what pipecat told the model
+    # The caller heard the model's answers, and of the interrupted one what pipecat truncated to.
     for item in (greeting, let_me_see, goodbye):
         assert likeness(heard, item.audio_format.to_ulaw(bytes(item.audio))) > 0.9
     told = prices.audio_format.to_ulaw(bytes(prices.audio))

@@ -1,5 +1,5 @@
-"""Twilio Agent Connect, Twilio's own bridge, between our phone line and the embedded model: its
-FastAPI server, its signature check, and its OpenAI Realtime provider over Media Streams."""
+"""Twilio Agent Connect, Twilio's own bridge, between the simulated phone line and the embedded
+model: its FastAPI server, signature check, and OpenAI Realtime provider over Media Streams."""
 
 import asyncio
 from collections.abc import Callable
@@ -35,7 +35,7 @@ from compat.pizzeria import (
 )
 from compat.sound import said
 
-AUTH_TOKEN = "a-token-of-ours"
+AUTH_TOKEN = "a-token"
 STATUS_PATH = "/twilio/call-events/status"
 OPENAI = "wss://api.openai.com/v1"
 
@@ -50,7 +50,7 @@ def tools_of(kitchen: Kitchen) -> list[TACTool]:
 
 
 class Agent:
-    """An application on TAC. `ended`: the conversation when it is over."""
+    """An application on TAC."""
 
     def __init__(self, kitchen: Kitchen, account_sid: str) -> None:
         tools = tools_of(kitchen)
@@ -59,7 +59,7 @@ class Agent:
                 account_sid=account_sid,
                 auth_token=AUTH_TOKEN,
                 api_key="SK" + "0" * 32,
-                api_secret="a-secret-of-ours",
+                api_secret="a-secret",
                 phone_number="+15550109999",
                 voice_public_domain=PUBLIC_HOST,
                 log_level="ERROR",
@@ -88,6 +88,7 @@ class Agent:
             ),
         )
         self.app = TACFastAPIServer(tac, voice_channel=channel, config=TACServerConfig()).app
+        #: The conversation, when it has ended.
         self.ended: asyncio.Future[ConversationSession] = asyncio.Future()
         self.statuses: list[CallStatusEvent] = []
         tac.on_conversation_ended(self.ended.set_result)
@@ -98,7 +99,7 @@ class Agent:
 
 
 def redirected(to: str) -> Callable[..., Any]:
-    """`websockets.connect` for a client whose address of OpenAI is written into it."""
+    """`websockets.connect` for a client with a hard-coded address of OpenAI."""
     connect = websockets.connect
 
     def connect_here(url: str, **options: Any) -> Any:
@@ -132,13 +133,13 @@ async def test_it_joins_our_line_to_our_model(monkeypatch: pytest.MonkeyPatch) -
         call.say(said(ASKS_FOR_THE_MENU))
         model = await server.session()
         await understood(model, 1, "menu")
-        # "Let me see.", the tool, and then three prices: a second of those is enough
+        # "Let me see.", the tool, and then three prices: wait for a second of those
         await model.until(lambda session: len(spoken_items(session)) == 3)
         greeting, let_me_see, prices = spoken_items(model)
         before = len(greeting.audio) + len(let_me_see.audio)
         await call.wait_heard(before + 8 * 1000)
         call.say(said(SAYS_GOODBYE))
-        # the first one was for his question, with nothing left to clear
+        # The first clear was for the question, with an empty buffer.
         await call.wait_for(lambda: len(call.playback.clears) == 2)
         already = len(call.heard)
         await understood(model, 2, "goodbye")
@@ -152,7 +153,7 @@ async def test_it_joins_our_line_to_our_model(monkeypatch: pytest.MonkeyPatch) -
         conversation = await agent.ended
         assert (call.status, call.errors) == ("completed", [])
 
-    # to the byte: what the model said, and of the cut answer what was played before the clear
+    # Byte for byte the model's answers, and of the interrupted one what played before the clear.
     cut = len(heard) - len(greeting.audio + let_me_see.audio + goodbye.audio)
     assert heard == bytes(greeting.audio + let_me_see.audio + prices.audio[:cut] + goodbye.audio)
     assert rms_dbfs(heard) > -35
@@ -161,9 +162,9 @@ async def test_it_joins_our_line_to_our_model(monkeypatch: pytest.MonkeyPatch) -
 
     assert kitchen.calls == [("menu", {"size": "large"})]
     assert prices.status == "incomplete" and "oven" not in (prices.text or "")
-    # It says that all it sent was heard, which is more than the line played; that is its affair.
+    # TAC truncates to all it sent, which is more than the line played.
     assert prices.truncations[0].audio_end_ms == prices.audio_ms > ulaw_ms(cut)
-    # The server cancels by itself when the caller speaks; TAC cancels all the same, and knows it.
+    # The server cancels by itself when the caller speaks; TAC cancels again and ignores the error.
     assert {error["code"] for error in model.errors_sent} <= {"response_cancel_not_active"}
     told = [(each["role"], each["text"]) for each in conversation.metadata["transcript"]]
     assert [text for role, text in told if role == "assistant"] == [
@@ -183,7 +184,7 @@ async def test_it_turns_away_a_webhook_that_twilio_did_not_sign() -> None:
         asyncio.timeout(LIMIT_S),
         hosted(agent.app) as url,
         PhoneLine(
-            f"{url}/twiml", public_url=f"https://{PUBLIC_HOST}", auth_token="somebody-else's"
+            f"{url}/twiml", public_url=f"https://{PUBLIC_HOST}", auth_token="another-token"
         ) as line,
     ):
         call = await line.call()

@@ -1,4 +1,4 @@
-"""What Mia of the pizzeria can do: read the menu, place an order, look one up."""
+"""The tools of Mia at the pizzeria: read the menu, place an order, look one up."""
 
 import asyncio
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Order:
     ready_at: str
 
 
-orders: dict[str, Order] = {}  # by lower-case name; a real shop would ask its till
+orders: dict[str, Order] = {}  # by name in lower case; a real shop uses its order system
 
 
 def price_of(pizza: str, size: str) -> float:
@@ -52,12 +52,12 @@ async def place_order(name: str, items: list[Item], call: CallContext) -> Order:
     """Send an order to the kitchen. Only after the caller has agreed to it and to its price.
 
     Args:
-        name: Whom the order is for.
+        name: The name that the order is for.
         items: The pizzas, one entry for each kind and size.
     """
     if not items or any(item.quantity < 1 for item in items):
         raise ToolError("There is no pizza in this order. Ask which pizzas the caller wants.")
-    await asyncio.sleep(1)  # the kitchen's printer takes its time; the call goes on meanwhile
+    await asyncio.sleep(1)  # a slow printer in the kitchen; the call continues meanwhile
     order = Order(
         name=name,
         pizzas=[f"{item.quantity} {item.size} {item.pizza}" for item in items],

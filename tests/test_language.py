@@ -11,7 +11,7 @@ DECODED = re.compile(
     r"\b(nobody|somebody|whom|is\s+told|are\s+told|of\s+ours|stands)\b", re.IGNORECASE
 )
 #: Where nothing else would do: a file, and what the sentence says around the word.
-ALLOWED: set[tuple[str, str]] = set()
+ALLOWED: set[tuple[str, str]] = {("app/simulator/receptionist/grammar.py", "who's whom whose")}
 MOST_ALLOWED = 15
 
 

@@ -1,4 +1,4 @@
-"""A deadline that holds even for work that takes long to be cancelled."""
+"""A deadline that holds even for work that is slow to be cancelled."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -10,11 +10,11 @@ _late: set[asyncio.Task[Any]] = set()  # cancelled, and not done yet
 
 
 async def within(seconds: float, work: Coroutine[Any, Any, _Result]) -> _Result:
-    """The result of `work`. Past the deadline it is cancelled and not waited for: a database's
-    driver may need a second to let go of what it is doing.
+    """Run `work` and return its result. At the deadline it is cancelled and this returns at once:
+    a database driver may need a second more to abort a query.
 
     Raises:
-        TimeoutError: it took longer.
+        TimeoutError: `work` took longer.
     """
     task = asyncio.create_task(work)
     try:
@@ -31,10 +31,10 @@ async def within(seconds: float, work: Coroutine[Any, Any, _Result]) -> _Result:
 def _abandon(task: asyncio.Task[Any]) -> None:
     task.cancel()
     _late.add(task)
-    task.add_done_callback(_let_go)
+    task.add_done_callback(_done)
 
 
-def _let_go(task: asyncio.Task[Any]) -> None:
+def _done(task: asyncio.Task[Any]) -> None:
     _late.discard(task)
     if not task.cancelled():
-        task.exception()  # its own fault comes too late to matter
+        task.exception()  # mark it as retrieved: the caller has a TimeoutError already

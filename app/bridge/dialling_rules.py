@@ -1,4 +1,4 @@
-"""Which numbers may be dialled: in an allowed range, and of no kind that never is."""
+"""Which numbers outbound calls may dial: allowed by prefix, neither short nor premium-rate."""
 
 import re
 
@@ -12,38 +12,37 @@ ANYBODY = ("*",)
 
 
 class OutboundRefused(BridgeError):
-    """No call was placed; with status 504 it is not sure.
-
-    `status`: what it is in HTTP. `reason`: in a word or two. `retry_after_s`: whole seconds until
-    the same would not be refused for this reason, where that is known.
-    """
+    """No call was placed. With status 504 Twilio did not answer: it may have placed the call."""
 
     def __init__(
         self, status: int, reason: str, message: str, retry_after_s: int | None = None
     ) -> None:
         super().__init__(message)
+        #: The HTTP status to answer with.
         self.status = status
+        #: In two or three words, for the log.
         self.reason = reason
+        #: Whole seconds until this reason no longer holds; None: unknown.
         self.retry_after_s = retry_after_s
 
 
 def check_number(to: str, from_number: str, prefixes: tuple[str, ...]) -> None:
-    """`prefixes`: what a number may begin with, or `ANYBODY`.
+    """Check that `to` may be dialled. `prefixes`: what a number may begin with, or `ANYBODY`.
 
-    Short numbers, such as those of the emergency services, are never dialled, and premium-rate
-    numbers only when the whole of one is a prefix: whoever got hold of the token could earn by
-    calls to them.
+    Short numbers, such as those of the emergency services, are never dialled. A premium-rate number
+    is dialled only if the whole of it is one of the prefixes: the owner of such a number earns by
+    each call, and might have stolen the API token.
 
     Raises:
-        OutboundRefused: `to` may not be dialled, or is no number.
+        OutboundRefused: `to` is not allowed, or is not a valid E.164 number.
     """
     if not re.fullmatch(NUMBER_PATTERN, to):
         raise OutboundRefused(
-            422, "no number", f"this is no number to call; expected {EXPECTED_NUMBER}"
+            422, "no number", f"this is not a number to call; expected {EXPECTED_NUMBER}"
         )
     if not is_number(to):
         raise OutboundRefused(
-            403, "no such number", "no country's numbers look so; check the digits, and how many"
+            403, "no such number", "no numbering plan has this number; check the digits"
         )
     number = phonenumbers.parse(to)
     if to == from_number:

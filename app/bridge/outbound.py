@@ -1,7 +1,7 @@
-"""Calls that we place: whom we may call, how many at once, and what each of them is for.
+"""Outbound calls: which numbers may be called, how many calls at a time, and what each is for.
 
-Twilio may tell of a call before it has answered the order that made it, and tell of its end first
-of all; so a call is known by a token of ours in its TwiML's address until it has a SID.
+Twilio may request a call's TwiML, and report its end, before it answers the REST request that
+placed the call. So a token in the TwiML's URL identifies the call until its SID is known.
 """
 
 import logging
@@ -24,47 +24,52 @@ __all__ = ["Outbound", "OutboundRefused", "PlacedCall"]
 logger = logging.getLogger(__name__)
 
 RING_S = 30
-# What a call takes beyond its ring time before it must have been answered: Twilio rings up to 5 s
-# longer, and queues calls that are ordered faster than the account may place them.
+# Added to the ring time before an unanswered call counts as over: Twilio rings up to 5 s longer,
+# and queues calls that come faster than the account may place them.
 GRACE_S = 120.0
 LONGEST_CALL_S = 4 * 3600
 
 
 @dataclass(frozen=True, slots=True)
 class PlacedCall:
-    """A call that we placed. `greeting`, `voicemail`: in place of the agent's own if not empty.
-    `context`: what the agent has to know about it. `call_sid`: empty until Twilio told it.
-    `answered_by`: in Twilio's words, empty until it is found out."""
+    """An outbound call of this process."""
 
+    #: Identifies the call in the URLs that Twilio requests.
     token: str
     to: str
+    #: Replaces the agent's greeting; empty: the agent's own.
     greeting: str = ""
+    #: Replaces what the agent leaves on an answering machine; empty: the agent's own.
     voicemail: str = ""
+    #: What the agent needs to know about this call.
     context: str = ""
+    #: Empty until Twilio names it.
     call_sid: str = ""
+    #: Twilio's AnsweredBy; empty until Twilio detected it.
     answered_by: str = ""
 
 
 @dataclass(slots=True)
 class _Slot:
-    """`over_s`: the call is over then even if nobody tells."""
-
     placed: PlacedCall
-    over_s: float
+    #: Monotonic seconds: the slot is freed then, even if Twilio never reported the call's end.
+    expires_s: float
     answered: bool = False
 
 
 class Outbound:
-    """Places calls, guards them, and keeps the books of those that are not over.
+    """Places calls, checks limits first, and keeps a slot for each call until it has ended.
 
-    `rest`: None without credentials. `from_number`: TWILIO_PHONE_NUMBER. `prefixes`: what a number
-    may begin with, see `check_number`; none: the calling code of `from_number`. `most_calls`: at a
-    time; 0: none at all. `repeat_s`: that must have passed since the last call to the same number.
-    `ring_s`, `longest_call_s`: Twilio's bounds for each call, and ours for its slot. `clock`:
-    monotonic seconds.
-
-    Set `draining` when nothing new is to begin. `on_decision(call_sid, decision, reason)`: told of
-    what is decided about a call.
+    Args:
+        rest: None without Twilio credentials.
+        from_number: TWILIO_PHONE_NUMBER.
+        prefixes: what a number may begin with, see `check_number`. Empty: the calling code of
+            `from_number`.
+        most_calls: outbound calls at a time; 0: none.
+        repeat_s: least time between two calls to the same number.
+        ring_s: how long Twilio rings.
+        longest_call_s: Twilio ends a call after this.
+        clock: monotonic seconds.
     """
 
     def __init__(
@@ -80,7 +85,9 @@ class Outbound:
         longest_call_s: int = LONGEST_CALL_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        #: Set it when the process stops: `place` then refuses.
         self.draining = False
+        #: Called with (call_sid, decision, reason) to record a decision about a call.
         self.on_decision: Callable[[str, str, str], None] = log_decision
         self._rest = rest
         self._store = store
@@ -96,11 +103,12 @@ class Outbound:
         self._slots: dict[str, _Slot] = {}  # by token
         self._tokens: dict[str, str] = {}  # by call SID
         self._last_s: dict[str, float] = {}  # by number: when it was called last
-        self._orders: dict[str, set[str]] = {}  # by token: the calls that end while Twilio answers
+        # By token: the SIDs of calls that ended while the REST request is in flight.
+        self._in_flight: dict[str, set[str]] = {}
 
     @property
     def live_calls(self) -> int:
-        """How many of our calls are not over: ordered, ringing or answered."""
+        """Outbound calls that have not ended: requested, ringing or answered."""
         return len(self._slots)
 
     async def place(
@@ -113,18 +121,24 @@ class Outbound:
         context: str = "",
         room: int | None = None,
     ) -> str:
-        """Call somebody; returns the call's SID, whose record exists from then on.
+        """Place a call. Returns its SID; its record exists from then on.
 
-        When they answer, Twilio asks `base_url`/outgoing-call/<token> for TwiML (`answered`); it
-        tells `base_url`/call-status how the call stands, and `base_url`/answering-machine/<token>
-        who answered (`detected`). `base_url`: PUBLIC_URL. `room`: how many calls more this process
-        takes, those that ring not counted; None: no limit.
+        When the callee answers, Twilio requests TwiML from `base_url`/outgoing-call/<token>: call
+        `answered`. It posts the status to `base_url`/call-status: call `ended` at a terminal one.
+        It posts who answered to `base_url`/answering-machine/<token>: call `detected`.
+
+        Args:
+            to: E.164 number of the callee.
+            base_url: PUBLIC_URL.
+            greeting, voicemail, context: see `PlacedCall`.
+            room: how many more calls this process accepts, not counting calls that ring; None: no
+                limit.
 
         Raises:
-            OutboundRefused: a guard or Twilio refuses. It is logged.
+            OutboundRefused: a limit or Twilio refuses the call. Logged.
         """
         now_s = self._clock()
-        self._prune(now_s)
+        self._expire(now_s)
         try:
             rest, from_number, url = self._ready(base_url)
             check_number(to, from_number, self._prefixes)
@@ -139,24 +153,24 @@ class Outbound:
                 detect_machine_callback=f"{url}/answering-machine/{placed.token}",
                 time_limit_s=self._longest_call_s,
             )
-            return await self._order(rest, order, placed, now_s)
+            return await self._place(rest, order, placed, now_s)
         except OutboundRefused as refused:
             logger.warning("outbound call refused", extra={"reason": refused.reason})
             raise
 
-    async def _order(
+    async def _place(
         self, rest: TwilioRest, order: CallOrder, placed: PlacedCall, now_s: float
     ) -> str:
         token = placed.token
         slot = self._slots[token] = _Slot(placed, now_s + self._ring_s + GRACE_S)
         self._last_s[placed.to] = now_s
-        ended = self._orders[token] = set()
+        ended = self._in_flight[token] = set()
         try:
             call_sid = await rest.place(order)
         except TwilioError as error:
-            if slot.placed.call_sid:  # Twilio has told of the call, whatever it answers now
+            if slot.placed.call_sid:  # Twilio requested its TwiML, so the call exists
                 return slot.placed.call_sid
-            if error.unsure:  # so it counts as placed, and whoever answers is spoken to
+            if error.unsure:  # the slot stays: a callee who answers gets the agent
                 fix = "the telephone may ring all the same; look at GET /calls before you try again"
                 raise OutboundRefused(504, "no answer from Twilio", f"{error}; {fix}") from error
             del self._slots[token]
@@ -164,9 +178,9 @@ class Outbound:
                 del self._last_s[placed.to]
             raise OutboundRefused(502, "refused by Twilio", str(error)) from error
         finally:
-            del self._orders[token]
+            del self._in_flight[token]
         if not slot.placed.call_sid:
-            self._name(slot, call_sid)
+            self._set_sid(slot, call_sid)
         elif slot.placed.call_sid != call_sid:
             self.on_decision(
                 slot.placed.call_sid, "call of the same order ended", f"it made {call_sid} too"
@@ -179,20 +193,20 @@ class Outbound:
         return slot.placed.call_sid
 
     def answered(self, token: str, call_sid: str) -> PlacedCall | None:
-        """The callee answered, and Twilio asks what is next. The token is good for one call, as
-        often as Twilio asks, until that is over; None: hang up."""
+        """The callee answered, and Twilio requests TwiML. A repeated request gets the same answer
+        until the call has ended. None: the token belongs to no such call; hang up."""
         slot = self._slot_of(token, call_sid)
         if slot is None:
             logger.warning("no such outbound call", extra={"call_sid": call_sid})
             return None
         if not slot.answered:
             slot.answered = True
-            slot.over_s = self._clock() + self._longest_call_s + GRACE_S
+            slot.expires_s = self._clock() + self._longest_call_s + GRACE_S
         return slot.placed
 
     def detected(self, token: str, call_sid: str, answered_by: str) -> PlacedCall | None:
-        """Who answered, in Twilio's words; it may be told before `answered` is. None: no such call,
-        or it is over."""
+        """Twilio detected who answered, before or after it requested the TwiML. None: the token
+        belongs to no such call, or the call has ended."""
         slot = self._slot_of(token, call_sid)
         if slot is None:
             return None
@@ -204,37 +218,37 @@ class Outbound:
         if slot is None or not call_sid or slot.placed.call_sid not in ("", call_sid):
             return None
         if not slot.placed.call_sid:
-            self._name(slot, call_sid)
+            self._set_sid(slot, call_sid)
         return slot
 
     def may_be(self, token: str, call_sid: str, *, live: bool) -> bool:
-        """Whether a call may be the one that this token was made for, as far as is known here.
-        `live`: the call has a leg."""
+        """Whether a call may be the one with this token. True as well for a token of another
+        process. `live`: the call has a leg."""
         slot, other = self._slots.get(token), self._tokens.get(call_sid)
         if other is not None:
             return other == token
-        # A call that has a leg before its token has a SID is another one.
+        # A leg is opened after the token has its SID: a live call is another one.
         return (
             slot is None or slot.placed.call_sid == call_sid or not (slot.placed.call_sid or live)
         )
 
     def placed(self, call_sid: str) -> PlacedCall | None:
-        """What this call is for; None when we did not place it, or it is over."""
+        """The outbound call with this SID. None: this process did not place it, or it has ended."""
         token = self._tokens.get(call_sid)
         return self._slots[token].placed if token is not None else None
 
     def ended(self, call_sid: str) -> None:
-        """A call is over; any call, as often as it is told, before its order is answered too."""
+        """A call has ended. For any call, repeatedly, and before the REST request is answered."""
         token = self._tokens.pop(call_sid, None)
         if token is not None:
             del self._slots[token]
-        for ended in self._orders.values():
+        for ended in self._in_flight.values():
             ended.add(call_sid)
 
-    # --- the books ---
+    # --- slots ---
 
-    def _name(self, slot: _Slot, call_sid: str) -> None:
-        """The call has a SID; whoever asks for it finds a record."""
+    def _set_sid(self, slot: _Slot, call_sid: str) -> None:
+        """Twilio named the call's SID: create its record."""
         slot.placed = replace(slot.placed, call_sid=call_sid)
         self._tokens[call_sid] = slot.placed.token
         self._store.save_call(
@@ -246,9 +260,9 @@ class Outbound:
             status="queued",
         )
 
-    def _prune(self, now_s: float) -> None:
-        for slot in [each for each in self._slots.values() if each.over_s <= now_s]:
-            if slot.placed.token not in self._orders:
+    def _expire(self, now_s: float) -> None:
+        for slot in [each for each in self._slots.values() if each.expires_s <= now_s]:
+            if slot.placed.token not in self._in_flight:
                 reason = "Twilio never said how the call that was placed ended"
                 if slot.placed.call_sid:
                     self.on_decision(slot.placed.call_sid, "slot of the call freed", reason)
@@ -256,7 +270,7 @@ class Outbound:
                 del self._slots[slot.placed.token]
         self._last_s = {n: s for n, s in self._last_s.items() if s > now_s - self._repeat_s}
 
-    # --- the guards ---
+    # --- limits ---
 
     def _ready(self, base_url: str | None) -> tuple[TwilioRest, str, str]:
         if self._rest is None:

@@ -1,4 +1,4 @@
-"""What all calls share: opened once, closed once."""
+"""What all calls share, opened and closed once: agent, store, REST client, voices, prices."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from app.config.agent.file import LoadedAgent, load_agent
 from app.config.prices import Prices, load_prices
 from app.config.settings import EMBEDDED, Settings
 from app.errors import ConfigError
-from app.records.recorder import Past, Recorder, Watcher
+from app.records.recorder import Recorder, StoredCall, Watcher
 from app.records.recording import Recording, check_folder
 from app.records.schema import Transfers
 from app.records.store import Store
@@ -31,27 +31,32 @@ from app.wires.voices.voice import Voice
 class ModelAddress:
     """Where Realtime sessions are opened."""
 
+    #: ws(s) URL without query.
     url: str
     model: str
+    #: Empty: the embedded model needs none.
     api_key: str
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The shared things. `rest`: None without Twilio credentials; calls then end by their TwiML.
-    `recordings`: the folder of the calls' sound. `phone_number`: our own at Twilio, or empty.
-    `voices`: the external ones that speak for the agent, in the order of `agent.voices`;
-    `paces`: how each of them speaks, as far as calls told."""
+    """Open them with `Services.open`, close them with `aclose`."""
 
     agent: LoadedAgent
     model: ModelAddress
     store: Store
+    #: None without Twilio credentials: then calls end by their TwiML, and are not transferred.
     rest: TwilioRest | None
     prices: Prices
+    #: The folder of the recordings.
     recordings: Path
+    #: TWILIO_PHONE_NUMBER; empty: not set.
     phone_number: str = ""
+    #: External voices in the order of `agent.voices`. Empty: the model speaks itself.
     voices: tuple[Voice, ...] = ()
+    #: The pace of each voice, as measured in the calls so far. A leg writes it when it ends.
     paces: list[Pace] = field(default_factory=list)
+    #: Called with the events and commands of every call.
     watchers: list[Watcher] = field(default_factory=list)
 
     @classmethod
@@ -59,8 +64,8 @@ class Services:
         """Open what the settings name.
 
         Raises:
-            ConfigError: the agent file, the prices file or a secret is wrong, or calls are to be
-                recorded where nothing can be written.
+            ConfigError: the agent file, the prices file or a secret is wrong, or the folder of the
+                recordings is not writable.
             StoreUnavailable: the database cannot be opened.
         """
         loaded = agent or load_agent(settings.agent_file, settings.transfer_number)
@@ -89,37 +94,39 @@ class Services:
             [UNKNOWN] * len(voices),
         )
 
-    def recorder(self, call: CallInfo, agent: Agent, past: Past | None = None) -> Recorder:
-        """The call's recorder, with its sound if the agent's calls are recorded.
+    def recorder(self, call: CallInfo, agent: Agent, stored: StoredCall | None = None) -> Recorder:
+        """The recorder of a call, with a recording if the agent file enables it.
 
         Args:
-            agent: of the call's first leg.
-            past: of a call that another process had.
+            agent: of the call's first leg in this process.
+            stored: what another process recorded of the call.
         """
-        name = f"{call.call_sid}-{past.turns}" if past else call.call_sid  # the first part is kept
-        sound = Recording(self.recordings, name) if self.agent.recording.enabled else None
-        return Recorder(self.store, call, agent, self.cost, sound, self.watchers, past)
+        # The file that the other process wrote is kept: this one gets another name.
+        name = f"{call.call_sid}-{stored.turns}" if stored else call.call_sid
+        recording = Recording(self.recordings, name) if self.agent.recording.enabled else None
+        return Recorder(self.store, call, agent, self.cost, recording, self.watchers, stored)
 
     def cost(
         self, usage: Usage, seconds: float, direction: str, transfers: Transfers = ()
     ) -> dict[str, Any]:
-        """What a call cost: by its usage, its seconds on the line, its direction, and the humans
-        whom it was handed to. What a conference costs is not known."""
+        """The price of a call, see `Prices.of`. `seconds`: on the line. `transfers`: those that a
+        human answered are priced; the price of a conference is not known."""
         answered = [each for each in transfers if each.get("outcome") in (TAKEN, NOT_TAKEN)]
         model = self.model.model
-        told = usage.transcribed_ms > 0 or not usage.transcripts
+        has_length = usage.transcribed_ms > 0 or not usage.transcripts
         return self.prices.of(
             usage,
             model=model,
             seconds=seconds,
             direction=direction,
             transcription="" if model == EMBEDDED else self.agent.agent.transcription.model,
-            transcribed_seconds=usage.transcribed_ms / 1000 if told else None,
+            transcribed_seconds=usage.transcribed_ms / 1000 if has_length else None,
             voice=next(iter(self.agent.agent.voices), ""),
             dialed_seconds=[None if each.get("warm") else each.get("seconds") for each in answered],
         )
 
     async def aclose(self) -> None:
+        """Close all of them, the store last."""
         if self.rest is not None:
             await self.rest.aclose()
         for voice in self.voices:
@@ -138,18 +145,18 @@ async def _check_recordings(folder: Path) -> None:
 
 
 def voice_secrets(settings: Settings) -> VoiceSecrets:
-    """What the settings say about the providers of voices."""
+    """The credentials of voice providers from the settings."""
 
-    def said(secret: SecretStr | None) -> str:
+    def text(secret: SecretStr | None) -> str:
         return secret.get_secret_value() if secret else ""
 
     return VoiceSecrets(
-        said(settings.dashscope_api_key),
-        said(settings.volcengine_app_id),
-        said(settings.volcengine_access_token),
-        said(settings.volcengine_api_key),
-        said(settings.http_voice_token),
-        said(settings.http_voice_headers),
+        text(settings.dashscope_api_key),
+        text(settings.volcengine_app_id),
+        text(settings.volcengine_access_token),
+        text(settings.volcengine_api_key),
+        text(settings.http_voice_token),
+        text(settings.http_voice_headers),
     )
 
 

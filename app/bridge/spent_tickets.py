@@ -1,4 +1,4 @@
-"""Tickets that are good no more, and why: what a refused media socket's line in the log tells."""
+"""Tickets that are used or expired, and why: for the log line of a refused media socket."""
 
 from collections.abc import Callable
 from time import monotonic
@@ -8,14 +8,14 @@ MOST_KEPT = 10_000
 
 
 class SpentTickets:
-    """`clock`: monotonic seconds."""
+    """Remembers tickets for `KEPT_S`, the last `MOST_KEPT` at most. `clock`: monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
         self._spent: dict[str, tuple[float, str]] = {}
 
     def add(self, ticket: str, why: str) -> None:
-        """This one is good no more."""
+        """Remember that this ticket is not good any more."""
         now_s = self._clock()
         for name in [*self._spent]:
             if len(self._spent) < MOST_KEPT and self._spent[name][0] > now_s - KEPT_S:
@@ -24,7 +24,7 @@ class SpentTickets:
         self._spent[ticket] = now_s, why
 
     def why(self, ticket: str) -> str:
-        """Why a ticket is not good; that it was never given out, if nothing else is known."""
+        """Why a ticket is not good; "unknown" for one that is not remembered."""
         _, why = self._spent.get(ticket, (0.0, ""))
         if why:
             return why

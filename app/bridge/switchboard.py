@@ -3,102 +3,93 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from time import monotonic
 from typing import Any
 
+from app.bridge.expiry import Expiry
 from app.bridge.leg.leg import Leg, Redirect
-from app.bridge.legless_calls import LeglessCalls
-from app.bridge.line_tries import LineTries, TryLimits
+from app.bridge.legs import Legs
+from app.bridge.recent_calls import RecentCalls
+from app.bridge.records_without_leg import RecordsWithoutLeg
 from app.bridge.services import Services
+from app.bridge.stream_retries import RetryLimits, StreamRetries
 from app.bridge.tickets import Tickets
-from app.bridge.waiting import Waiting
-from app.call import prompts
 from app.call.agent import Agent
 from app.call.commands import PlayDigits, TransferCall
-from app.call.events import (
-    STREAM_LOST,
-    Event,
-    HangUpRequested,
-    ResumeCause,
-    StreamEnded,
-    VoicemailReached,
-)
-from app.call.exits.tones import SEND_DIGITS
+from app.call.events import STREAM_LOST, Event, ResumeCause, StreamEnded, VoicemailReached
 from app.errors import TwilioError
-from app.records.recorder import Past
+from app.records.recorder import StoredCall
 from app.wires.twilio.call import TERMINAL, CallInfo, CallStatus
 
 logger = logging.getLogger(__name__)
 
-RELEASE_S = 1.0
-LATELY_S = 60.0  # a webhook may be overtaken by the end of its call
-READY_S = 0.35  # the caller hears ringing so long at most while the session is opened
+READY_S = 0.35  # the webhook waits this long for the model; the caller hears ringing meanwhile
 
 
-async def _nowhere(leg: Leg, command: TransferCall | PlayDigits) -> None:
+async def _no_redirect(leg: Leg, command: TransferCall | PlayDigits) -> None:
     raise TwilioError("calls cannot be redirected here")
 
 
 class Switchboard:
-    """Legs by their tickets and call SIDs.
+    """Opens, finds and ends the calls of this process.
 
-    `redirect`: replaces the TwiML of a leg's call. `on_call_over`: told of each call that has
-    ended, once everything about it is in the store. `on_slot_free`: told of each call whose line
-    has been lost for so long that it counts as live no more; it may come back. `also_live`: say how
-    many calls there are that have no leg yet. `waiting`: calls whose leg is over, and its limits.
-    `try_limits`: of lines that fail.
+    `max_calls`: most live calls; 0: no limit.
     """
 
     def __init__(self, services: Services, max_calls: int = 0) -> None:
+        #: Set when the process stops: new calls are rejected, live calls go on.
         self.draining = False
-        self.redirect: Redirect = _nowhere
-        self.on_call_over: list[Callable[[str], None]] = []
-        self.on_slot_free: list[Callable[[str], None]] = []
+        #: Replaces the TwiML of a leg's call. `Transfers` sets it.
+        self.redirect: Redirect = _no_redirect
+        #: Called with the SID of each call that has ended, once the store has its whole record.
+        self.on_call_ended: list[Callable[[str], None]] = []
+        #: Called with the SID of each call whose stream has been lost for `ExpiryLimits.slot_s`. It
+        #: does not count as live any more, and may still reconnect.
+        self.on_slot_freed: list[Callable[[str], None]] = []
+        #: Each returns how many live calls have no leg yet: outbound calls that ring.
         self.also_live: list[Callable[[], int]] = []
-        self.waiting = Waiting(self._slot_free, self._waited_enough)
-        self.try_limits = TryLimits()
+        #: Timers of calls that have no running leg.
+        self.expiry = Expiry(self._slot_freed, self._expire)
+        #: How often a call may open another stream.
+        self.retry_limits = RetryLimits()
         self._services = services
         self._max_calls = max_calls
-        self._legs: dict[asyncio.Task[None], Leg] = {}
-        self._by_call: dict[str, Leg] = {}
-        self._tries: dict[str, LineTries] = {}
+        self._legs = Legs(self._leg_ended)
+        self._retries: dict[str, StreamRetries] = {}
         self._tickets = Tickets()
-        self._ended_s: dict[str, float] = {}  # calls that Twilio said have ended lately, and when
-        self._closed_s: dict[str, float] = {}  # calls whose records were closed lately
-        self._legless = LeglessCalls(services, self.is_live, self._tell_over)
+        self._ended = RecentCalls()  # Twilio reported a terminal status
+        self._closed = RecentCalls()  # the record was closed
+        self._without_leg = RecordsWithoutLeg(services, self.is_live, self._call_ended)
         self._empty = asyncio.Event()
         self._empty.set()
 
-    # --- what there is ------------------------------------------------------------------------
+    # --- which calls there are ------------------------------------------------------------------
 
     @property
     def live_calls(self) -> int:
         """Calls that have not ended, with the agent or with a human."""
-        calls = {leg.call.call_sid for leg in self._legs.values()} | self._by_call.keys()
-        return len(calls - self.waiting.absent)
+        return len(self._legs.call_sids - self.expiry.without_slot)
 
     @property
     def room(self) -> int | None:
-        """How many calls more are taken; None: as many as come."""
+        """How many more calls are accepted; None: no limit."""
         return max(0, self._max_calls - self.live_calls) if self._max_calls else None
 
     @property
     def full(self) -> bool:
-        """Whether no new call is taken."""
+        """Whether new calls are rejected."""
         return self.draining or self.room == 0
 
     def is_live(self, call_sid: str) -> bool:
-        """Whether this process has the call."""
-        legs = self._legs.values()
-        return call_sid in self._by_call or any(leg.call.call_sid == call_sid for leg in legs)
+        """Whether this process has the call, which has not ended."""
+        return call_sid in self._legs.call_sids
 
     def leg(self, call_sid: str) -> Leg | None:
-        """The present leg of a call, or its last one while the call goes on without it."""
-        return self._by_call.get(call_sid)
+        """The current leg of a call, or its last leg while the call goes on without one."""
+        return self._legs.last(call_sid)
 
     def tell(self, call_sid: str, event: Event) -> bool:
-        """Tell a live call something. False when it does not talk with the agent now."""
-        leg = self._by_call.get(call_sid)
+        """Feed an event to the running leg of a call. False: the call has none."""
+        leg = self._legs.last(call_sid)
         if leg is not None and isinstance(event, VoicemailReached):
             leg.voicemail = event  # for the next leg too
         if leg is None or leg.over:
@@ -106,7 +97,7 @@ class Switchboard:
         leg.feed(event)
         return True
 
-    # --- the way in -----------------------------------------------------------------------------
+    # --- opening legs ---------------------------------------------------------------------------
 
     async def answer(
         self,
@@ -114,44 +105,50 @@ class Switchboard:
         base_url: str,
         agent: Agent | None = None,
         *,
-        past: Past | None = None,
+        stored: StoredCall | None = None,
     ) -> str | None:
-        """Take a call: opens the model's session ahead and waits for it a moment. Returns the
-        ticket for its stream, or None when no new call is taken. A webhook that Twilio repeats
-        gets the same leg; one that comes after the call's end gets none. `base_url`: where Twilio
-        reaches this service. `agent`: who speaks on a call that we placed, which is never turned
-        away. `past`: what the store knows of the call, when another process had it."""
+        """Answer a webhook: open the call's leg and its model session, and wait up to `READY_S`.
+
+        A repeated webhook gets a ticket for the same leg.
+
+        Args:
+            base_url: where Twilio reaches this service.
+            agent: for an outbound call, which is never rejected.
+            stored: the record of the call, when another process had it.
+
+        Returns:
+            The ticket for the stream's URL. None: the call is rejected, or has ended.
+        """
         if self.has_ended(call.call_sid):
             return None
-        leg = self._by_call.get(call.call_sid)
+        leg = self._legs.last(call.call_sid)
         if leg is None:
-            if self.full and agent is None and past is None:
+            if self.full and agent is None and stored is None:
                 reason = "the service is shutting down" if self.draining else "MAX_CALLS is reached"
-                self._legless.turned_away(call, reason)
+                self._without_leg.call_rejected(call, reason)
                 return None
-            leg = await self.open(call, base_url, agent=agent, past=past)
-        elif leg.over and not leg.goes_on:
+            leg = await self.open(call, base_url, agent=agent, stored=stored)
+        elif leg.over and not leg.call_continues:
             return None
-        elif leg.over and not leg.away:
+        elif leg.over and not leg.on_other_twiml:
             leg = await self.open_next(leg, agent=agent)
         elif not leg.over and not leg.line.claimed:
             await self._wait_until_ready(leg)
-        # else the next stream takes the call over, should Twilio mean it
+        # else: `claim` opens the next leg, if Twilio opens another stream with this ticket
         return self.ticket(leg)
 
     async def open(self, call: CallInfo, base_url: str, **options: Any) -> Leg:
-        """Open the first leg of a call in this process, and its model's session; wait a moment for
-        that. `options`: see `Leg`. Give its stream a ticket."""
-        leg = Leg(call, self._services, base_url, self.redirect, **options)
-        self._begin(leg)
+        """Open the first leg of a call in this process, and wait up to `READY_S` for its model
+        session. `options`: see `Leg`. Call `ticket` for its stream."""
+        leg = self._start(Leg(call, self._services, base_url, self.redirect, **options))
         await self._wait_until_ready(leg)
         return leg
 
     async def open_next(
-        self, leg: Leg, returned: ResumeCause = STREAM_LOST, agent: Agent | None = None
+        self, leg: Leg, resume_cause: ResumeCause = STREAM_LOST, agent: Agent | None = None
     ) -> Leg:
-        """The same for the leg after this one."""
-        following = self._begin(self._next_leg(leg, returned, agent))
+        """Open the leg after this one likewise. `resume_cause`: why the caller left the agent."""
+        following = self._start(self._next_leg(leg, resume_cause, agent))
         await self._wait_until_ready(following)
         return following
 
@@ -163,9 +160,9 @@ class Switchboard:
             logger.info("model not ready at the webhook", extra={"call_sid": leg.call.call_sid})
 
     def _next_leg(
-        self, leg: Leg, returned: ResumeCause = STREAM_LOST, agent: Agent | None = None
+        self, leg: Leg, resume_cause: ResumeCause = STREAM_LOST, agent: Agent | None = None
     ) -> Leg:
-        leg.feed(StreamEnded("the call goes on in another stream", lost=True))  # if it has not
+        leg.feed(StreamEnded("the call goes on in another stream", lost=True))  # ignored once over
         return Leg(
             leg.call,
             self._services,
@@ -173,25 +170,23 @@ class Switchboard:
             self.redirect,
             agent=agent,
             after=leg,
-            returned=returned,
+            resume_cause=resume_cause,
         )
 
-    def _begin(self, leg: Leg) -> Leg:
-        leg.begin()
-        task = asyncio.create_task(leg.run(), name=f"leg {leg.call.call_sid}")
-        self._legs[task] = self._by_call[leg.call.call_sid] = leg
-        self.waiting.found(leg.call.call_sid)
+    def _start(self, leg: Leg) -> Leg:
+        self._legs.start(leg)
+        self.expiry.cancel(leg.call.call_sid)
         self._empty.clear()
-        task.add_done_callback(self._leg_ended)
         return leg
 
-    # --- the media door -------------------------------------------------------------------------
+    # --- tickets of media sockets ---------------------------------------------------------------
 
     def ticket(self, leg: Leg, before_s: float = 0.0) -> str:
-        """A ticket for a stream of this leg, or of the one after it. `before_s`: how long Twilio is
-        busy before it opens the stream."""
-        # Half a second for each key that it presses, at the most.
-        keys_s = len(leg.left_with.digits) if isinstance(leg.left_with, PlayDigits) else 0
+        """A ticket for a stream of this leg, or of the one after it. `before_s`: how long Twilio
+        runs other verbs before it opens the stream."""
+        # A second for each character: the longest is `W`, a pause of 1000 ms.
+        keys = leg.redirect_command
+        keys_s = len(keys.digits) if isinstance(keys, PlayDigits) else 0
         return self._tickets.give(leg, before_s + keys_s)
 
     def knows(self, ticket: str) -> bool:
@@ -199,171 +194,167 @@ class Switchboard:
         return self._tickets.is_good(ticket)
 
     def handshake_refused(self, ticket: str, cause: str) -> None:
-        """A media socket with this ticket was refused, or closed before its stream had begun: the
-        record of its call says why, if there is such a call."""
+        """A media socket with this ticket was refused, or closed before its `start`. The record of
+        the call gets the cause, if the call is live."""
         leg = self._tickets.find(ticket)
-        if leg is not None and leg.call.call_sid in self._by_call:
-            self.tries(leg.call.call_sid).cause = cause
-            self.decided(leg, "media socket refused", cause)
+        if leg is not None and self._legs.last(leg.call.call_sid) is not None:
+            self.stream_retries(leg.call.call_sid).cause = cause
+            self.record_decision(leg, "media socket refused", cause)
 
     def ticket_fault(self, ticket: str) -> str:
-        """Why this ticket is not good; empty if it is."""
+        """Why this ticket is refused; empty: it is good."""
         if self.knows(ticket):
             return ""
         return self._tickets.why_not(ticket)
 
     def claim(self, ticket: str, call_sid: str) -> Leg | None:
-        """The leg that the ticket is for, once; None if it is not good, or for another call."""
+        """Use up a ticket: the leg for the stream that named this call in its `start`. None: the
+        ticket is not good, or for another call, or the call has ended. Then `attach` the socket."""
         found = self._tickets.find(ticket)
         if found is not None and found.call.call_sid != call_sid:
             self.handshake_refused(ticket, "the stream's start names another call")
         taken = self._tickets.take(ticket)
-        leg = self._by_call.get(call_sid)
+        leg = self._legs.last(call_sid)
         if taken is None or leg is None or taken.call.call_sid != call_sid:
             return None
-        if leg.over and (leg.needs_help or not leg.goes_on):
+        if leg.over and (leg.needs_fallback or not leg.call_continues):
             return None
         if leg.line.claimed or leg.over:
             leg.feed(StreamEnded("another stream took the call over", lost=True))
-            leg = self._begin(self._next_leg(leg, keys_pressed(leg) or STREAM_LOST))
+            leg = self._start(self._next_leg(leg, leg.keys_played or STREAM_LOST))
         leg.line.claimed = True
         return leg
 
-    def tries(self, call_sid: str) -> LineTries:
-        """How often the line of a live call failed lately."""
-        return self._tries.setdefault(call_sid, LineTries(self.try_limits))
+    def stream_retries(self, call_sid: str) -> StreamRetries:
+        """How often the stream of a live call failed lately."""
+        return self._retries.setdefault(call_sid, StreamRetries(self.retry_limits))
 
-    # --- the end --------------------------------------------------------------------------------
+    # --- the end of legs and calls --------------------------------------------------------------
 
-    def _leg_ended(self, task: asyncio.Task[None]) -> None:
-        leg = self._legs.pop(task)
-        if not task.cancelled() and (error := task.exception()):
-            extra = {"call_sid": leg.call.call_sid}
-            logger.error("leg failed at its end", exc_info=error, extra=extra)
-        present = self._by_call.get(leg.call.call_sid)
-        if present is leg and leg.away:
-            self.waiting.for_away(leg)
-        elif present is leg and leg.goes_on:
-            self._wait_for_twilio(leg)
-        elif present in (leg, None):
-            self._over(leg)
-        self._look_whether_empty()
+    def _leg_ended(self, leg: Leg) -> None:
+        last = self._legs.last(leg.call.call_sid)
+        if last is leg and leg.on_other_twiml:
+            self.expiry.redirected(leg)
+        elif last is leg and leg.call_continues:
+            self._await_reconnect(leg)
+        elif last in (leg, None):
+            self._close(leg)
+        self._update_empty()
 
-    def _wait_for_twilio(self, leg: Leg) -> None:
-        """The leg is over, and the call is not, as far as is known."""
+    def _await_reconnect(self, leg: Leg) -> None:
         if leg.line_lost and not leg.given_up:
             reason = leg.line.lost_because or "no media stream came"
-            leg.decided("line lost, waiting for Twilio", reason)
-        self.waiting.for_lost(leg, holds_slot=leg.line.claimed or bool(leg.given_up))
+            leg.record_decision("line lost, waiting for Twilio", reason)
+        self.expiry.stream_lost(leg, holds_slot=leg.line.claimed or bool(leg.given_up))
 
-    def handed_over(self, leg: Leg) -> None:
-        """Twilio is told to hand the leg's caller to a human, though the agent did not."""
-        leg.rescued = leg.redirected = True
-        if leg not in self._legs.values():
-            self.waiting.for_away(leg)
+    def fallback_started(self, leg: Leg) -> None:
+        """Twilio gets TwiML that transfers the leg's caller, because the agent cannot go on."""
+        leg.fallback_transfer = leg.redirect_confirmed = True
+        if not self._legs.is_running(leg):
+            self.expiry.redirected(leg)
 
-    def _slot_free(self, call_sid: str) -> None:
-        for tell in self.on_slot_free:
-            tell(call_sid)
-        self._look_whether_empty()
+    def _slot_freed(self, call_sid: str) -> None:
+        for callback in self.on_slot_freed:
+            callback(call_sid)
+        self._update_empty()
 
-    def _waited_enough(self, leg: Leg) -> None:
-        """Twilio has said nothing about this leg's call for so long that it must be over."""
-        if self._by_call.get(leg.call.call_sid) is leg:
-            minutes = self.waiting.limits.forget_s / 60
-            leg.decided("record closed", f"Twilio said nothing about the call for {minutes:g} min")
+    def _expire(self, leg: Leg) -> None:
+        """Twilio reported nothing about this leg's call for `ExpiryLimits.expire_s`: close it."""
+        if self._legs.last(leg.call.call_sid) is leg:
+            minutes = self.expiry.limits.expire_s / 60
+            reason = f"Twilio said nothing about the call for {minutes:g} min"
+            leg.record_decision("record closed", reason)
             leg.finish_record()
-            leg.call_over(at_its_end=True)
-            self._over(leg)
+            leg.close_record(at_leg_end=True)
+            self._close(leg)
 
-    def call_over(self, call_sid: str) -> None:
-        """The call has ended: no leg of it is waited for any more."""
-        leg = self._by_call.get(call_sid)
+    def end_call(self, call_sid: str) -> None:
+        """The call has ended: end its leg, and open no other."""
+        leg = self._legs.last(call_sid)
         if leg is not None and leg.over:
             leg.finish_record()
-            leg.call_over()
-            self._over(leg)
+            leg.close_record()
+            self._close(leg)
         elif leg is not None:
             leg.feed(StreamEnded("the call is over"))
 
-    def _over(self, leg: Leg) -> None:
+    def _close(self, leg: Leg) -> None:
         call_sid = leg.call.call_sid
-        self._by_call.pop(call_sid, None)
-        self._tries.pop(call_sid, None)
-        self.waiting.found(call_sid)
-        if not any(each.call.call_sid == call_sid for each in self._legs.values()):
-            self._tell_over(call_sid)
+        self._legs.forget(call_sid)
+        self._retries.pop(call_sid, None)
+        self.expiry.cancel(call_sid)
+        if not self._legs.runs_one_of(call_sid):
+            self._call_ended(call_sid)
 
-    def _tell_over(self, call_sid: str) -> None:
-        self._closed_s = _with_now(self._closed_s, call_sid)
-        for tell in self.on_call_over:
-            tell(call_sid)
-        self._look_whether_empty()
+    def _call_ended(self, call_sid: str) -> None:
+        self._closed.add(call_sid)
+        for callback in self.on_call_ended:
+            callback(call_sid)
+        self._update_empty()
 
-    def _look_whether_empty(self) -> None:
+    def _update_empty(self) -> None:
         if self.live_calls or any(count() for count in self.also_live):
             self._empty.clear()
         else:
             self._empty.set()
 
     def has_ended(self, call_sid: str) -> bool:
-        """Whether Twilio said lately that the call is over."""
-        return call_sid in self._ended_s
+        """Whether Twilio reported the call's end within the last minute."""
+        return call_sid in self._ended
 
     def status_changed(self, call_sid: str, status: CallStatus, answered_by: str | None) -> None:
-        """Twilio says how a call stands. A call that has ended needs its leg no more."""
+        """Twilio's status callback: store the status, and end the call if it is terminal."""
         self._services.store.save_call(call_sid, status=status)
         if answered_by:
             self._services.store.save_call(call_sid, answered_by=answered_by)
-        leg = self._by_call.get(call_sid)
+        leg = self._legs.last(call_sid)
         if status in TERMINAL:
             self.ended(call_sid, status)
         elif leg is not None:
-            self.waiting.heard_of(leg)
+            self.expiry.restart(leg)
 
     def ended(self, call_sid: str, status: CallStatus) -> None:
-        """Twilio says that a call is over."""
-        self._ended_s = _with_now(self._ended_s, call_sid)
-        leg = self._by_call.get(call_sid)
+        """Twilio reports that a call has ended, with this terminal status."""
+        self._ended.add(call_sid)
+        leg = self._legs.last(call_sid)
         if leg is None:
-            if not self.is_live(call_sid) and call_sid not in self._closed_s:
-                self._legless.close_record(call_sid, status)
+            if not self.is_live(call_sid) and call_sid not in self._closed:
+                self._without_leg.close_record(call_sid, status)
             return
         self._services.store.save_call(call_sid, status=status)
         if leg.over:
-            self.call_over(call_sid)
+            self.end_call(call_sid)
         else:
             leg.feed(StreamEnded(f"call {status}"))
 
-    def take_leave(self, call_sid: str) -> None:
-        """Twilio asks what is next, and it is the end."""
-        leg = self._by_call.get(call_sid)
+    def twiml_ended(self, call_sid: str) -> None:
+        """The TwiML that Twilio gets now ends the call."""
+        leg = self._legs.last(call_sid)
         if leg is not None and not leg.over:
-            leg.feed(StreamEnded("Twilio is told to end the call"))
-        if leg is not None and leg.goes_on:
-            self.call_over(call_sid)
+            leg.feed(StreamEnded("the TwiML ends the call"))
+        if leg is not None and leg.call_continues:
+            self.end_call(call_sid)
 
-    # --- what is decided ------------------------------------------------------------------------
+    # --- decisions ------------------------------------------------------------------------------
 
-    def decided(self, leg: Leg, decision: str, reason: str) -> None:
-        """Record and log what the service decided by itself about the call of this leg, the present
-        one or not."""
-        (self._by_call.get(leg.call.call_sid) or leg).decided(decision, reason)
+    def record_decision(self, leg: Leg, decision: str, reason: str) -> None:
+        """Record and log a decision about the call of this leg, which may have a later leg."""
+        (self._legs.last(leg.call.call_sid) or leg).record_decision(decision, reason)
 
-    def note(self, call_sid: str, decision: str, reason: str) -> None:
-        """The same about a call that may have no leg in this process."""
-        leg = self._by_call.get(call_sid)
+    def note_decision(self, call_sid: str, decision: str, reason: str) -> None:
+        """Record and log a decision about a call that may have no leg in this process."""
+        leg = self._legs.last(call_sid)
         if leg is not None:
-            leg.decided(decision, reason)
+            leg.record_decision(decision, reason)
         else:
-            self._legless.note(call_sid, decision, reason)
+            self._without_leg.note_decision(call_sid, decision, reason)
 
-    # --- the process stops ----------------------------------------------------------------------
+    # --- shutdown -------------------------------------------------------------------------------
 
     async def drain(self, within_s: float) -> None:
-        """Take no new calls; returns when the last one has ended or the time is over."""
+        """Reject new calls; returns when the last call has ended, or after `within_s`."""
         self.draining = True
-        self._look_whether_empty()
+        self._update_empty()
         logger.info("draining", extra={"live_calls": self.live_calls})
         try:
             async with asyncio.timeout(within_s):
@@ -372,39 +363,18 @@ class Switchboard:
             logger.warning("time to drain is over", extra={"live_calls": self.live_calls})
 
     async def close(self, within_s: float = 3.0) -> None:
-        """Hang up what is left, and let go of every leg. Who talks with a human goes on, and the
-        record of a call whose line is lost stays open: another process may get the caller back."""
+        """Hang up the remaining calls and end every leg.
+
+        A caller who talks with a human is not hung up. The record of a call whose stream is lost
+        stays open: another process may take the call over.
+        """
         self.draining = True
-        for leg in self._legs.values():
-            leg.feed(HangUpRequested("shutdown"))
-        if self._legs:
-            await asyncio.wait(self._legs, timeout=within_s)
-        if self._legs:
-            for leg in self._legs.values():  # one that came back meanwhile was not hung up
-                leg.feed(StreamEnded("shutdown", lost=not leg.leaving))
-            await asyncio.wait(self._legs, timeout=RELEASE_S)
-            for task in self._legs:
-                task.cancel()
-            await asyncio.gather(*self._legs, return_exceptions=True)
-        for leg in list(self._by_call.values()):
-            if leg.let_go:
-                self.call_over(leg.call.call_sid)
-            elif not leg.away:
-                leg.decided("record left open", "the service stops while the call's line is lost")
-                self._by_call.pop(leg.call.call_sid)
-            self.waiting.found(leg.call.call_sid)
-        await self._legless.aclose()
-
-
-def keys_pressed(leg: Leg) -> ResumeCause | None:
-    """What the agent is told when Twilio has pressed its keys, if the leg left for that."""
-    pressed = leg.left_with if leg.away else None
-    if not isinstance(pressed, PlayDigits):
-        return None
-    return ResumeCause(SEND_DIGITS, pressed.call_id, prompts.DIGITS_SENT)
-
-
-def _with_now(times_s: dict[str, float], call_sid: str) -> dict[str, float]:
-    """What happened lately, this too."""
-    now_s = monotonic()
-    return {s: t for s, t in times_s.items() if t > now_s - LATELY_S} | {call_sid: now_s}
+        for leg in await self._legs.stop(within_s):
+            if leg.past_goodbye:
+                self.end_call(leg.call.call_sid)
+            elif not leg.on_other_twiml:
+                reason = "the service stops while the call's line is lost"
+                leg.record_decision("record left open", reason)
+                self._legs.forget(leg.call.call_sid)
+            self.expiry.cancel(leg.call.call_sid)
+        await self._without_leg.aclose()

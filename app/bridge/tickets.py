@@ -1,6 +1,6 @@
-"""Tickets: what a media socket proves with that it belongs to a call that this service answered.
+"""Tickets prove that a media socket belongs to a call that this service answered.
 
-Random, short-lived, for one call, used once.
+A ticket is random, for one call, good once, and expires.
 """
 
 import secrets
@@ -22,7 +22,7 @@ class _Ticket:
 
 
 class Tickets:
-    """`clock`: monotonic seconds."""
+    """The tickets of this process. `clock`: monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
@@ -30,8 +30,8 @@ class Tickets:
         self._spent = SpentTickets(clock)
 
     def give(self, leg: Leg, before_s: float = 0.0) -> str:
-        """A ticket for a stream of this leg's call. `before_s`: how long Twilio is busy with other
-        verbs before it opens the stream."""
+        """A new ticket for a stream of this leg's call, good for `TICKET_S`. `before_s`: how long
+        Twilio runs other verbs before it opens the stream; added to that."""
         now_s = self._clock()
         for name in [n for n, t in self._tickets.items() if t.expires_s < now_s - TICKET_S]:
             del self._tickets[name]
@@ -46,8 +46,8 @@ class Tickets:
         return found is not None and found.expires_s >= self._clock()
 
     def find(self, name: str) -> Leg | None:
-        """The leg that a ticket was given for, good or lately expired; the ticket stays as it
-        is."""
+        """The leg of a ticket that is good, or expired less than `TICKET_S` ago. The ticket is not
+        used up."""
         found = self._tickets.get(name)
         return found.leg if found is not None else None
 
@@ -56,7 +56,7 @@ class Tickets:
         return EXPIRED if name in self._tickets else self._spent.why(name)
 
     def take(self, name: str) -> Leg | None:
-        """The leg that a good ticket was given for. It is used up by this."""
+        """Use a ticket up. Returns its leg; None: the ticket is not good."""
         found = self._tickets.pop(name, None)
         self._spent.add(name, "the ticket was used already")
         return found.leg if found is not None and found.expires_s >= self._clock() else None

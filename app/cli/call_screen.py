@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
-from app.records.report.call_report import clock
+from app.records.report.call_text import clock
 from app.records.visible import one_line
 from app.wires.twilio.call import TERMINAL
 

@@ -14,7 +14,7 @@ from app.bridge.leg.voice_side import PhoneSound
 from app.call.words.sentences import sentences
 from app.call.words.speakable import Cleaner
 from app.errors import VoiceError
-from app.wires.voices.voice import Voice, timed
+from app.wires.voices.voice import Voice, with_deadlines
 
 _FULL_SCALE = 32768
 SAMPLE_BYTES = 2
@@ -103,7 +103,7 @@ async def record(
         requested_s = monotonic()
         for text in texts:
             said = bytearray()
-            async with aclosing(timed(line.say(text))) as sounds:
+            async with aclosing(with_deadlines(line.say(text))) as sounds:
                 async for sound in sounds:
                     last_s = monotonic()
                     first_s, hz = first_s or last_s, hz or sound.hz

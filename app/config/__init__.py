@@ -1,1 +1,1 @@
-"""What the owner writes: environment, agent file, prices; each fault with its line."""
+"""Configuration: environment, agent file, prices. Every fault names its variable or its line."""

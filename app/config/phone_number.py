@@ -1,4 +1,4 @@
-"""What a telephone number is: E.164, in a form that the number plans allow."""
+"""Telephone numbers: validates E.164 numbers."""
 
 import re
 from typing import Annotated
@@ -9,20 +9,20 @@ from pydantic import AfterValidator
 _E164 = re.compile(r"\+[1-9][0-9]{1,14}")
 
 NUMBER_PATTERN = r"^\+[1-9][0-9]{1,14}$"
-"""What a number to call looks like; whether the number plans know such numbers, it cannot say."""
+"""E.164 as a regular expression, for JSON schemas. It accepts more numbers than `e164` does."""
 EXPECTED_NUMBER = (
     "an E.164 number such as +14155550100 (a plus, the country, the number, digits only)"
 )
 
 
 def e164(value: str) -> str:
-    """The number itself.
+    """Returns the number if it is a possible E.164 number.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not.
     """
-    # Possible, not valid: numbers kept for tests and fiction (+15005550006) are in no range that
-    # the number plans call valid.
+    # "Possible", not "valid": numbers reserved for tests and fiction, such as +15005550006, are in
+    # no valid range.
     try:
         possible = phonenumbers.is_possible_number(phonenumbers.parse(value))
     except phonenumbers.NumberParseException:
@@ -33,8 +33,8 @@ def e164(value: str) -> str:
 
 
 def is_number(value: str) -> bool:
-    """Whether it is a telephone number in E.164 form, and no `client:` or `sip:` address, and not
-    what stands for a number that is withheld."""
+    """Whether Twilio's `From` or `To` is an E.164 number, and neither a `client:` or `sip:` address
+    nor the placeholder of a withheld number."""
     try:
         e164(value)
     except ValueError:
@@ -43,7 +43,8 @@ def is_number(value: str) -> bool:
 
 
 def calling_code(number: str) -> str:
-    """What the numbers of its country begin with. All the countries of +1 share one."""
+    """The country calling code of an E.164 number, such as `+44`. The countries of the North
+    American plan share `+1`."""
     return f"+{phonenumbers.parse(number).country_code}"
 
 

@@ -1,4 +1,4 @@
-"""What the environment says: every setting of the service, checked once at the start."""
+"""The service's settings, read from the environment and validated once at the start."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -28,11 +28,11 @@ Network = IPv4Network | IPv6Network
 
 _PREFIX = re.compile(r"\+[1-9][0-9]{0,13}")
 EMBEDDED = "embedded"
-"""The embedded model's name, where OpenAI's have one such as gpt-realtime."""
+"""The embedded model's name, in place of a Realtime model's such as gpt-realtime."""
 
 _HOST_AND_PORT = re.compile(r"[A-Za-z0-9._:\[\]-]+")
 _PRINTABLE = re.compile(r"[!-~]+")
-_EVERYBODY: tuple[Network, ...] = (IPv4Network("0.0.0.0/0"), IPv6Network("::/0"))
+_ALL_NETWORKS: tuple[Network, ...] = (IPv4Network("0.0.0.0/0"), IPv6Network("::/0"))
 _LOOPBACK: tuple[Network, ...] = (IPv4Network("127.0.0.1"), IPv6Network("::1"))
 
 
@@ -61,7 +61,7 @@ def _networks(value: object) -> object:
     if not isinstance(value, str):
         return value
     if stripped(value) == "*":
-        return _EVERYBODY
+        return _ALL_NETWORKS
     return tuple(ip_network(stripped(part), strict=False) for part in value.split(","))
 
 
@@ -100,13 +100,14 @@ _ANY = "a value"
 
 
 class Settings(BaseSettings):
-    """Every setting of the service. The environment comes before `.env` in the working directory.
+    """Every setting of the service.
 
-    A variable is the field's name in capitals; set but blank, it counts as absent. A field's
-    description is what a fault says was expected. Secrets are hidden in `repr`.
+    A variable's name is the field's in upper case. The environment takes precedence over `.env` in
+    the working directory. A blank variable counts as not set. A field's description is the
+    "expected" part of its error message. Secrets are hidden in `repr`.
 
     Raises:
-        ConfigError: one line per fault. No line shows a secret.
+        ConfigError: one line per fault, `VARIABLE: expected …`. No line shows a secret.
     """
 
     model_config = SettingsConfigDict(
@@ -147,11 +148,11 @@ class Settings(BaseSettings):
     )
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)] = Field(
         default=_LOOPBACK,
-        description="IP addresses or ranges such as 10.0.0.0/8 with commas between them, or *",
+        description="IP addresses or ranges such as 10.0.0.0/8, separated by commas, or *",
     )
     transfer_number: Number | None = Field(default=None, description=EXPECTED_NUMBER)
     outbound_prefixes: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_prefixes)] = Field(
-        default=(), description="beginnings of numbers such as +1 with commas between them, or *"
+        default=(), description="prefixes of numbers such as +1, separated by commas, or *"
     )
     outbound_max_calls: int = Field(default=10, ge=0, description="a whole number, 0 or more")
     outbound_repeat_seconds: float = Field(
@@ -189,7 +190,7 @@ class Settings(BaseSettings):
 
     @property
     def realtime_url(self) -> str:
-        """Where Realtime sockets are opened, without the `?model=` part."""
+        """The URL of the Realtime WebSocket, without `?model=`."""
         return re.sub("^http", "ws", self.openai_base_url) + "/realtime"
 
     @model_validator(mode="wrap")
@@ -213,10 +214,10 @@ class Settings(BaseSettings):
 
 
 def load_settings() -> Settings:
-    """Read the environment and `.env`.
+    """Read the settings from the environment and `.env`.
 
     Raises:
-        ConfigError: one line per fault, each naming its variable and what is expected.
+        ConfigError: one line per fault, `VARIABLE: expected …`.
     """
     try:
         return Settings()
@@ -232,7 +233,7 @@ def _is_blank(value: object) -> bool:
 
 
 def _missing_partners(values: Mapping[str, Any]) -> list[str]:
-    """Credentials that only work in pairs: one line for each whose partner is missing."""
+    """One line for each credential that is missing although its partner is set."""
     needs = {
         "twilio_account_sid": ["twilio_auth_token"],
         "twilio_auth_token": ["twilio_account_sid"],
@@ -261,6 +262,6 @@ def _problem(error: ErrorDetails) -> str:
     line = f"{name.upper()}: expected {expected}"
     value = error["input"]
     types = (field.annotation, *get_args(field.annotation))
-    # A password may stand before the @ of any address.
+    # Any URL may have a password before its @.
     hidden = SecretStr in types or not isinstance(value, str) or "@" in value
     return line if hidden else f"{line}, got {value!r}"

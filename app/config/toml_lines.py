@@ -1,4 +1,4 @@
-"""TOML files whose faults can be named by their line: tomllib does not tell where a key stands."""
+"""Reads TOML files with the line number of every key, which tomllib does not provide."""
 
 import re
 import tomllib
@@ -11,12 +11,11 @@ from app.errors import ConfigError
 KeyPath = tuple[str, ...]
 
 _MOST_SHOWN_CHARACTERS = 60
-_MOST_NESTED = (
-    64  # tables and arrays within each other; tomllib gives up, or never ends, far beyond
-)
+#: Levels of tables and arrays. Far beyond, tomllib raises RecursionError or takes very long.
+_DEEPEST = 64
 
 _TOKEN = re.compile(
-    r'"""(?:\\.|[^\\])*?"""(?:"{0,2})'  # a multi-line string may end in quotes of its own
+    r'"""(?:\\.|[^\\])*?"""(?:"{0,2})'  # a multi-line string may end with up to two more quotes
     r"|'''.*?'''(?:'{0,2})"
     r'|"(?:\\.|[^"\\\n])*"'
     r"|'[^'\n]*'"
@@ -30,21 +29,23 @@ _TOKEN = re.compile(
 def read_toml(
     path: Path, *, parse_float: Callable[[str], Any] = float
 ) -> tuple[dict[str, Any], dict[KeyPath, int]]:
-    """What a TOML file says, and on which line each key of it stands; see `key_lines`.
+    """A TOML file's contents, and the line of each of its keys; see `key_lines`.
+
+    `parse_float`: as for `tomllib.loads`.
 
     Raises:
-        ConfigError: it is no TOML, with the line.
-        OSError: it cannot be read.
+        ConfigError: the file is not valid TOML. The message begins with `file:line:`.
+        OSError: the file cannot be read.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise ConfigError(f"{path}:{line}: not UTF-8 text; save the file again as UTF-8") from None
-    if deep := _too_deep(text):
+    if line := _too_deep(text):
         raise ConfigError(
-            f"{path}:{deep}: nested too deep; at most {_MOST_NESTED} tables and arrays may lie "
-            "within each other"
+            f"{path}:{line}: nested too deep; expected at most {_DEEPEST} levels of tables and "
+            "arrays"
         )
     try:
         return tomllib.loads(text, parse_float=parse_float), key_lines(text)
@@ -52,9 +53,9 @@ def read_toml(
         raise ConfigError(_syntax_problem(path, text, str(error))) from None
 
 
-def _syntax_problem(path: Path, text: str, said: str) -> str:
-    place = re.search(r" \(at (?:line (\d+), column (\d+)|end of document)\)$", said)
-    what = said[: place.start()] if place else said
+def _syntax_problem(path: Path, text: str, message: str) -> str:
+    place = re.search(r" \(at (?:line (\d+), column (\d+)|end of document)\)$", message)
+    what = message[: place.start()] if place else message
     if place is None or place[1] is None:
         return (
             f"{path}:{len(text.splitlines()) or 1}: not valid TOML: {what} at the end of the file"
@@ -63,7 +64,7 @@ def _syntax_problem(path: Path, text: str, said: str) -> str:
 
 
 def _too_deep(text: str) -> int:
-    """The line on which something is nested too deep; 0 if nothing is."""
+    """The line on which the nesting passes `_DEEPEST`; 0 if it does not."""
     line, depth, dots, in_value = 1, 0, 0, False
     for found in _TOKEN.finditer(text):
         token = found[0]
@@ -77,14 +78,14 @@ def _too_deep(text: str) -> int:
         elif token[0] not in "\"'#":
             _, comma, rest = token.rpartition(",")
             dots = rest.count(".") + (0 if comma else dots)
-        if depth > _MOST_NESTED or dots > _MOST_NESTED:
+        if depth > _DEEPEST or dots > _DEEPEST:
             return line
         line += token.count("\n")
     return 0
 
 
 def shown(value: object) -> str:
-    """A value as a fault shows it, short."""
+    """A value for an error message, shortened."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, dict):
@@ -96,13 +97,14 @@ def shown(value: object) -> str:
 
 
 def key_lines(text: str) -> dict[KeyPath, int]:
-    """The line of each table header and of each `key =` of a valid TOML document, from 1.
+    """The line, from 1, of each table header and each `key =` of a valid TOML document.
 
-    A table of an array of tables stands under its number, from 0: `("array", "0", "key")`. Keys
-    inside an inline table or an inline array are not listed: they stand in their key's value.
+    The path of a table in an array of tables has its index, from 0: `("array", "0", "key")`. Keys
+    within inline tables and inline arrays are not listed; use the line of the key that holds them.
     """
     lines: dict[KeyPath, int] = {}
-    counts: dict[KeyPath, int] = {}  # tables so far of each array of tables
+    #: How many tables each array of tables has so far.
+    counts: dict[KeyPath, int] = {}
     table: KeyPath = ()
     for statement, line in _statements(text):
         path = _path(statement)
@@ -123,12 +125,12 @@ def key_lines(text: str) -> dict[KeyPath, int]:
 
 
 def _newest(path: KeyPath, counts: dict[KeyPath, int]) -> KeyPath:
-    """What a header below `path` means by it: of an array of tables, the last one so far."""
+    """`path`, with the index of its latest table if it is an array of tables."""
     return (*path, str(counts[path] - 1)) if path in counts else path
 
 
 def _statements(text: str) -> Iterator[tuple[str, int]]:
-    """Each header, and each key up to its `=`, with its line."""
+    """Each table header, and each key up to its `=`, with its line."""
     head, head_line, line, depth = "", 1, 1, 0
     in_value = False
     for token in _TOKEN.findall(text):
@@ -152,7 +154,7 @@ def _statements(text: str) -> Iterator[tuple[str, int]]:
 
 
 def _path(statement: str) -> KeyPath:
-    # tomllib itself undoes the quotes and the dots.
+    # tomllib parses quoted and dotted keys.
     node: Any = tomllib.loads(statement if statement.startswith("[") else f"{statement} = 0")
     path: list[str] = []
     while isinstance(node, (dict, list)) and node:

@@ -1,7 +1,7 @@
-"""What is owed once a call is over: its summary, and its report to the owner, until it is taken.
+"""After a call has ended: writes its summary, and delivers its report to the owner, with retries.
 
-What is owed is in the database (app/records/report_queue.py), so it outlives this process. A report
-may arrive twice, with the same id; it is not lost.
+Due reports are in the database (app/records/report_queue.py), so they outlive this process. A
+report may be delivered twice, with the same id; it is given up after a day.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from app.call.usage import Usage
-from app.records.report_queue import OwedReport
+from app.records.report_queue import DueReport
 from app.records.schema import Transfers
 from app.records.store import CallRow, Store, StoreUnavailable, TurnRow
 from app.records.summary import Summary
@@ -23,24 +23,24 @@ from app.records.webhook import Answer, Webhook
 
 logger = logging.getLogger(__name__)
 
-RETRIES_S = (5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0)
-LAST_RETRY_S = 7200.0  # and again, and again
+RETRIES_S = (5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0)  # wait after each failed delivery
+LAST_RETRY_S = 7200.0  # and after each later one
 GIVE_UP_S = 86_400.0  # after the end of the call
-LOOK_EVERY_S = 30.0  # for calls of other processes
-LEASE_S = 120.0  # longer than two tries at a summary, and one at a report
-AT_ONCE = 4
-GIVE_BACK_S = 1.0
+LOOK_EVERY_S = 30.0  # for due reports of other processes
+LEASE_S = 120.0  # of a claim: longer than two tries at a summary and one delivery
+AT_ONCE = 4  # reports that are worked on at the same time
+GIVE_BACK_S = 1.0  # to release a claim at shutdown
 _PAGE = 100
 
 Summarise = Callable[[CallRow, Sequence[TurnRow]], Awaitable[Summary | None]]
-"""Sums a call up, or says None. Must have a deadline; `Summariser` has one."""
+"""Writes the summary of a call; None: there is none. It must have a deadline of its own."""
 
 Cost = Callable[[Usage, float, str, Transfers], dict[str, Any]]
-"""What a call cost: by its usage, its seconds on the line, its direction, and its transfers."""
+"""Computes a call's cost from its usage, seconds on the line, direction and transfers."""
 
 
 class Clock(Protocol):
-    """What time it is, and how to let it pass."""
+    """The time, and a wait; tests pass their own."""
 
     def now(self) -> datetime: ...
 
@@ -60,14 +60,18 @@ class WallClock:
 
 
 class AfterCall:
-    """Works off what is owed, a few calls at a time, between `start` and `aclose`.
+    """Works on due reports. Call `start`, and `aclose` before the store is closed.
 
-    `url`: where reports go; None: nowhere, so the summary is all that is owed. `secret`: signs
-    them, see `Webhook`. `is_live`: whether a call of this process still writes its record. `cost`:
-    the price of a call, for the summary's tokens join its usage.
+    Args:
+        url: where reports are posted; None: only summaries are written.
+        secret: signs the reports, see `Webhook`.
+        is_live: whether this process still records the call.
+        summarise: None: no summaries.
+        cost: computes the cost anew, since a summary's tokens are added to the usage.
+        clock: for tests.
 
     Raises:
-        ConfigError: the secret is none.
+        ConfigError: the secret is malformed.
     """
 
     def __init__(
@@ -88,26 +92,26 @@ class AfterCall:
         self._summarise = summarise
         self._cost = cost
         self._clock = clock or WallClock()
-        self._over: dict[str, None] = {}  # calls that may be reported now, in their order
-        self._attending: set[asyncio.Task[None]] = set()
+        self._ended: dict[str, None] = {}  # calls of this process to report now, in their order
+        self._working: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._closing = False
-        self._away = False
+        self._failing = False  # the last look failed, which was logged
         self._running: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """From now on a report is owed of every call that ends; what was owed before is too."""
+        """Start on due reports. From now on the end of a call makes its report due."""
         self._store.reports = True
         self._running = asyncio.create_task(self._run(), name="after calls")
 
-    def call_over(self, call_sid: str) -> None:
-        """All that this process has to say of a call is saved. Never waits."""
-        self._over[call_sid] = None
+    def call_ended(self, call_sid: str) -> None:
+        """A call of this process has ended, and the store has its record. Returns at once."""
+        self._ended[call_sid] = None
         self._wake.set()
 
     async def aclose(self, within_s: float = 2.0) -> None:
-        """Finish what was begun, and the calls that were just over, for `within_s` at most. The
-        rest stays owed: the next start goes on with it. The store must be closed after this."""
+        """Finish the reports that are worked on, and those of calls that just ended, within
+        `within_s`. The rest stays due: the next process goes on with it. Close the store after."""
         self._closing = True
         self._wake.set()
         if self._running is not None:
@@ -118,76 +122,79 @@ class AfterCall:
         if self._webhook is not None:
             await self._webhook.aclose()
 
-    # --- looking for what is owed ---------------------------------------------------------------
+    # --- looking for due reports ----------------------------------------------------------------
 
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as group:
             while True:
                 self._wake.clear()
                 rest_s = await self._look(group)
-                if self._closing and not self._over:
-                    break  # the group waits for those that were begun
+                if self._closing and not self._ended:
+                    break  # the group waits for its tasks
                 await self._clock.wait(self._wake, rest_s)
 
     async def _look(self, group: asyncio.TaskGroup) -> float:
-        """Begin with what is due, as many as may be. Returns how long to rest after it, in s."""
+        """Start due reports, `AT_ONCE` at most. Returns the seconds until the next look."""
         try:
-            await self._begin_those_over(group)
+            await self._start_ended(group)
             if self._closing:
                 return LOOK_EVERY_S
             now = self._clock.now()
             for call_sid in await self._queue.overdue(now, _PAGE):
                 if not self._is_live(call_sid):
-                    await self._begin(group, call_sid)
+                    await self._claim_and_start(group, call_sid)
             next_at = await self._queue.next_due_at(now)
-        except Exception as error:  # whatever it is, the next look may do better
-            if not self._away:
-                ours = isinstance(error, StoreUnavailable)
-                extra = {"error": str(error)} if ours else {}
-                logger.error("call reports wait", exc_info=None if ours else error, extra=extra)
-            self._away = True
+        except Exception as error:  # the next look tries again
+            if not self._failing:
+                expected = isinstance(error, StoreUnavailable)
+                extra = {"error": str(error)} if expected else {}
+                trace = None if expected else error
+                logger.error("call reports wait", exc_info=trace, extra=extra)
+            self._failing = True
             return LOOK_EVERY_S
-        self._away = False
+        self._failing = False
         if next_at is None:
             return LOOK_EVERY_S
         return min(LOOK_EVERY_S, max(0.0, (next_at - self._clock.now()).total_seconds()))
 
-    async def _begin_those_over(self, group: asyncio.TaskGroup) -> None:
-        if not self._over:
+    async def _start_ended(self, group: asyncio.TaskGroup) -> None:
+        if not self._ended:
             return
-        await self._store.flush()  # of a call that is over, all is to be read
-        for call_sid in list(self._over):
-            if len(self._attending) >= AT_ONCE:
+        await self._store.flush()  # then their whole records can be read
+        for call_sid in list(self._ended):
+            if len(self._working) >= AT_ONCE:
                 break
-            del self._over[call_sid]
+            del self._ended[call_sid]
             if not self._is_live(call_sid):
-                await self._begin(group, call_sid, ahead=True)
+                await self._claim_and_start(group, call_sid, ahead=True)
 
-    async def _begin(self, group: asyncio.TaskGroup, call_sid: str, *, ahead: bool = False) -> None:
-        if len(self._attending) >= AT_ONCE:
-            return  # the next one that is through wakes us
+    async def _claim_and_start(
+        self, group: asyncio.TaskGroup, call_sid: str, *, ahead: bool = False
+    ) -> None:
+        if len(self._working) >= AT_ONCE:
+            return  # `_done` wakes the next look
         now = self._clock.now()
         until = now + timedelta(seconds=LEASE_S)
         report = await self._queue.claim(call_sid, now, until, ahead=ahead)
         if report is not None:
-            task = group.create_task(self._attend(report))
-            self._attending.add(task)
-            task.add_done_callback(self._through)
+            task = group.create_task(self._work_on(report))
+            self._working.add(task)
+            task.add_done_callback(self._done)
 
-    def _through(self, task: asyncio.Task[None]) -> None:
-        self._attending.discard(task)
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._working.discard(task)
         self._wake.set()
 
     # --- one call -------------------------------------------------------------------------------
 
-    async def _attend(self, report: OwedReport) -> None:
+    async def _work_on(self, report: DueReport) -> None:
         extra = {"call_sid": report.call_sid}
         try:
-            await self._settle(report)
+            await self._report(report)
         except StoreUnavailable:
-            # The claim runs out by itself, and somebody tries again.
+            # The claim expires, and this or another process tries again.
             logger.warning("call report waits for the database", extra=extra)
-        except Exception as error:  # the boundary of a call: the others are attended to
+        except Exception as error:  # the boundary of a report
             logger.error("call report failed", exc_info=error, extra=extra)
             with suppress(StoreUnavailable):
                 await self._put_off(report, Answer(None, type(error).__name__))
@@ -197,11 +204,11 @@ class AfterCall:
                     await self._queue.put_off(report, self._clock.now())
             raise
 
-    async def _settle(self, report: OwedReport) -> None:
-        await self._store.flush()  # the call may have ended a moment ago: its last words count
+    async def _report(self, report: DueReport) -> None:
+        await self._store.flush()  # the call may have ended a moment ago: its last turns count
         call = await self._store.get_call(report.call_sid)
         if call is None:
-            return  # its record was deleted
+            return  # deleted meanwhile
         turns = await self._store.turns(report.call_sid)
         if self._summarise is not None and not report.ready:
             await self._sum_up(self._summarise, report, call, turns)
@@ -209,9 +216,9 @@ class AfterCall:
         if self._webhook is None:
             await self._queue.settle(report, "kept")
             return
-        body = call_ended(call, turns, report.since)
+        body = call_ended_body(call, turns, report.since)
         answer = await self._webhook.send(f"call_{call.call_sid}", body, self._clock.now())
-        if answer.taken:
+        if answer.accepted:
             await self._queue.settle(report, "delivered")
             extra = {"call_sid": call.call_sid, "tries": report.tries}
             logger.info("call reported", extra=extra)
@@ -219,26 +226,26 @@ class AfterCall:
             await self._put_off(report, answer)
 
     async def _sum_up(
-        self, summarise: Summarise, report: OwedReport, call: CallRow, turns: Sequence[TurnRow]
+        self, summarise: Summarise, report: DueReport, call: CallRow, turns: Sequence[TurnRow]
     ) -> None:
         summary: Summary | None = None
         try:
             summary = await summarise(call, turns)
-        except Exception as error:  # the report does not suffer for it
+        except Exception as error:  # the report is delivered without a summary
             extra = {"call_sid": call.call_sid}
             logger.error("summary failed", exc_info=error, extra=extra)
         found: dict[str, Any] = {}
         if summary is not None:
             usage = _usage(call) + summary.usage
             found = {"summary": summary.text, "usage": asdict(usage)}
-            if self._cost is not None and call.cost:  # none: the call's own end was never written
+            if self._cost is not None and call.cost:  # empty: the end of the call was not recorded
                 found["cost"] = self._cost(
                     usage, call.duration_s or 0.0, call.direction, call.transfers
                 )
         await self._queue.keep_summary(report, **found)
 
-    async def _put_off(self, report: OwedReport, answer: Answer) -> None:
-        """Try again later, unless it has been long enough, or nobody wants it."""
+    async def _put_off(self, report: DueReport, answer: Answer) -> None:
+        """Retry later, unless the report is too old, or the owner answered 410 Gone."""
         now = self._clock.now()
         wait_s = _retry_s(report.tries)
         if answer.retry_after_s is not None:
@@ -251,7 +258,7 @@ class AfterCall:
             "status": answer.status,
             "fault": answer.fault,
         }
-        if answer.unwanted or too_late:
+        if answer.gone or too_late:
             logger.error("call report given up", extra=extra)
             await self._queue.give_up(report)
             return
@@ -260,13 +267,13 @@ class AfterCall:
 
 
 def _retry_s(tries: int) -> float:
-    """How long to wait after so many tries; not to the second, lest all come back at once."""
+    """How long to wait after this many deliveries, with jitter, so that retries spread out."""
     wait_s = RETRIES_S[tries - 1] if tries <= len(RETRIES_S) else LAST_RETRY_S
     return wait_s * random.uniform(0.9, 1.1)
 
 
 def _usage(call: CallRow) -> Usage:
-    """As the record has it, whichever version wrote it."""
+    """The usage of a record, which an older or newer version may have written."""
     known = {each.name for each in fields(Usage)}
     return Usage(**{name: count for name, count in call.usage.items() if name in known})
 
@@ -274,19 +281,19 @@ def _usage(call: CallRow) -> Usage:
 # --- the report -----------------------------------------------------------------------------------
 
 
-def call_ended(call: CallRow, turns: Sequence[TurnRow], since: datetime) -> bytes:
-    """The body of a report, which tells a call in the words of the HTTP API. `since`: when it was
-    known to be over. The same record makes the same bytes."""
+def call_ended_body(call: CallRow, turns: Sequence[TurnRow], since: datetime) -> bytes:
+    """The body of a report, with the field names of the HTTP API. `since`: when the call ended, if
+    its record does not say. The same record gives the same bytes."""
     data = asdict(call)
     del data["account_sid"]
-    for ours, told in (("from_number", "from"), ("to_number", "to"), ("agent_name", "agent")):
-        data[told] = data.pop(ours)
+    for column, field in (("from_number", "from"), ("to_number", "to"), ("agent_name", "agent")):
+        data[field] = data.pop(column)
     data["transcript"] = [asdict(turn) for turn in turns]
     for turn in data["transcript"]:
         del turn["position"]
     event = {"type": "call.ended", "timestamp": call.ended_at or since, "data": data}
-    return json.dumps(event, ensure_ascii=False, default=_told).encode(errors="replace")
+    return json.dumps(event, ensure_ascii=False, default=_encode).encode(errors="replace")
 
 
-def _told(value: object) -> str:
+def _encode(value: object) -> str:
     return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else str(value)

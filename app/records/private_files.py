@@ -1,6 +1,7 @@
-"""Files and folders that only their owner may look into: people talk in them.
+"""Files and folders that only their owner may read: they hold what people said on the phone.
 
-What is new is made so from the start, and not changed afterwards: in between, others could open it.
+New ones are created with those permissions, not changed afterwards: in between, others could open
+them.
 """
 
 import logging
@@ -15,7 +16,7 @@ _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def private_folder(folder: Path) -> None:
-    """Make a folder that is missing, with those above it; one that is there stays as it is. Raises
+    """Create a missing folder and its parents. Existing ones keep their permissions. Raises
     OSError."""
     missing = [each for each in (folder, *folder.parents) if not each.is_dir()]
     for each in reversed(missing):
@@ -27,21 +28,21 @@ def private_folder(folder: Path) -> None:
 
 
 def new_private_file(path: Path) -> None:
-    """Make an empty file. Raises FileExistsError, and any other OSError."""
+    """Create an empty file. Raises FileExistsError, and any other OSError."""
     flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0)
     os.close(os.open(path, flags, 0o600))
 
 
 def fresh_private_file(path: Path) -> None:
-    """An empty file in place of whatever is there: who has that open reads nothing of the new one.
+    """Replace a file by a new empty one: a process that has the old one open cannot read the new.
     Raises OSError."""
     path.unlink(missing_ok=True)
     new_private_file(path)
 
 
 def narrow(paths: Iterable[Path]) -> None:
-    """Take from files that are there what others may do with them, and say so; where that is not
-    ours to change, say who can. A file that is missing is left out."""
+    """Remove the permissions of others from existing files, and log that. Where that is not
+    permitted, log the command that does it. Missing files are ignored."""
     for path in paths:
         try:
             mode = stat.S_IMODE(path.stat().st_mode)

@@ -1,4 +1,7 @@
-"""Writes a leg into the store while it lasts: turns as heard, timeline, usage, timings."""
+"""Records a call in the store while it lasts: turns as heard, timeline, usage, timings, transfers.
+
+The functions here read and write records of calls that have no recorder in this process.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -21,16 +24,22 @@ from app.wires.twilio.call import TERMINAL, CallInfo, CallStatus
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
-    """What is known of a call that another process had. `age_s`: since its first ring."""
+class StoredCall:
+    """The record of a call that another process had, as the next recorder needs it."""
 
+    #: (role, text) of what was said, for the model's session.
     history: tuple[tuple[str, str], ...] = ()
+    #: Position of the next turn.
     turns: int = 0
+    #: Order of the last event or command in the timeline.
     entries: int = 0
     usage: Usage = Usage()
+    #: When the first stream started, UTC; None: none did.
     started_at: datetime | None = None
+    #: Milliseconds, as in `CallRow.timings`.
     timings: dict[str, float] = field(default_factory=dict)
     transfers: list[dict[str, Any]] = field(default_factory=list)
+    #: Seconds since the record was created.
     age_s: float = 0.0
 
 
@@ -38,11 +47,11 @@ class CallIsOver(BridgeError):
     """The record says that the call has ended."""
 
 
-async def read_past(store: Store, call_sid: str) -> tuple[CallInfo, Past] | None:
-    """A call that goes on, as it is recorded; None when no agent ever had it, as far as is known.
+async def read_stored_call(store: Store, call_sid: str) -> tuple[CallInfo, StoredCall] | None:
+    """Read the record of a live call. None: there is none, or no agent has answered it yet.
 
     Raises:
-        CallIsOver: it does not go on.
+        CallIsOver: the call has ended.
         StoreUnavailable: the record cannot be read.
     """
     row = await store.get_call(call_sid)
@@ -57,10 +66,10 @@ async def read_past(store: Store, call_sid: str) -> tuple[CallInfo, Past] | None
         Turn(turn.role, turn.item_id, turn.at_ms, text=turn.text, detail=turn.extra)
         for turn in turns
     )
-    past = Past(
+    stored = StoredCall(
         history=tuple(as_messages(spoken)),
         turns=turns[-1].position + 1 if turns else 0,
-        entries=_last_order_of(entries),
+        entries=_last_order(entries),
         usage=_usage(row),
         started_at=row.started_at,
         timings=row.timings,
@@ -68,30 +77,30 @@ async def read_past(store: Store, call_sid: str) -> tuple[CallInfo, Past] | None
         age_s=_age_s(row),
     )
     call = CallInfo(call_sid, row.account_sid, row.direction, row.from_number, row.to_number)
-    return call, past
+    return call, stored
 
 
-def forgotten(now_s: float) -> Past:
-    """Of a call whose record cannot be read. What is written from now on lies beyond whatever
-    the record holds. `now_s`: Unix time."""
-    beyond = (1 + int(now_s / 60) % 2000) * 1_000_000
-    return Past(history=(("system", HISTORY_LOST),), turns=beyond, entries=beyond)
+def unreadable_call(now_s: float) -> StoredCall:
+    """For a call whose record cannot be read. Positions start beyond those that the record may
+    hold, so that nothing is overwritten. `now_s`: Unix time."""
+    beyond = (1 + int(now_s / 60) % 2000) * 1_000_000  # a block for each minute
+    return StoredCall(history=(("system", HISTORY_LOST),), turns=beyond, entries=beyond)
 
 
 async def note_decision(store: Store, call_sid: str, decision: str, reason: str) -> None:
-    """Add a decision to the record of a call that no recorder is at; nothing if there is none."""
+    """Append a decision to the timeline of a call without a recorder. Ignored without a record."""
     row = await store.get_call(call_sid)
     if row is None:
         return
-    order = _last_order_of(await store.timeline(call_sid)) + 1
+    order = _last_order(await store.timeline(call_sid)) + 1
     at_ms = round(_age_s(row) * 1000, 3)
     data = {"order": order, **asdict(ev.DecisionMade(decision, reason))}
     entry = TimelineRow(order, at_ms, "event", ev.DecisionMade.__name__, data)
     store.append_timeline(call_sid, [entry])
 
 
-def record_turned_away(store: Store, call: CallInfo, agent_name: str, reason: str) -> None:
-    """Write down a call that was not taken: all of its record."""
+def record_rejected_call(store: Store, call: CallInfo, agent_name: str, reason: str) -> None:
+    """Write the whole record of a call that was rejected."""
     store.save_call(
         call.call_sid,
         account_sid=call.account_sid,
@@ -110,12 +119,12 @@ def record_turned_away(store: Store, call: CallInfo, agent_name: str, reason: st
 
 
 Cost = Callable[[Usage, float, str, Transfers], dict[str, Any]]
-"""What a call cost, in money, JSON-ready: by its usage, its seconds on the line, its direction, and
-the humans whom it was handed to."""
+"""Computes a call's cost from its usage, its seconds on the line, its direction and its transfers.
+See `Prices.of`."""
 
 
-def close_record(store: Store, row: CallRow, status: CallStatus, cost: Cost) -> None:
-    """Write the end of a call that no recorder is at any more."""
+def close_stored_record(store: Store, row: CallRow, status: CallStatus, cost: Cost) -> None:
+    """Write the end of a call without a recorder. `status`: Twilio's terminal status."""
     ended_at, started_at = datetime.now(UTC), row.started_at
     duration_s = (ended_at - started_at).total_seconds() if started_at else None
     store.save_call(
@@ -136,8 +145,8 @@ def _age_s(row: CallRow) -> float:
     return max(0.0, (datetime.now(UTC) - row.created_at).total_seconds())
 
 
-def _last_order_of(entries: Sequence[TimelineRow]) -> int:
-    """The order of the last thing in a timeline, whose entries may be runs of them."""
+def _last_order(entries: Sequence[TimelineRow]) -> int:
+    """The highest order in a timeline: of an entry, or of a piece of one."""
     orders = [entry.position for entry in entries]
     for entry in entries:
         orders += [order for order, _, _ in entry.data.get("pieces", [])]
@@ -145,15 +154,21 @@ def _last_order_of(entries: Sequence[TimelineRow]) -> int:
 
 
 Watcher = Callable[[CallInfo, ev.Event | do.Command, float], None]
-"""Told of every event and command as it comes, with its time in ms of the leg. Must not wait."""
+"""Called with every event and command, and its time in ms. It runs on the event loop before the
+command is performed, so it must return at once."""
 
 
 class Recorder:
-    """Told of every event and command of a call, leg after leg. Nothing here waits but
-    `save_sound`: the store takes what it is given and writes it in its own time.
+    """Records one call, leg after leg. Give it every event and command with `event` and `command`.
 
-    `recording`: keeps the sound, None for a call that is not recorded. `cost`: the price of usage
-    and seconds on the line. `past`: of a call that another process had.
+    Only `save_recording` awaits. The rest runs on the event loop between the caller's frames: it
+    must stay cheap, since its time delays them. The store writes later, in a task of its own.
+
+    Args:
+        cost: prices the call at its end.
+        recording: None: the call's audio is not recorded.
+        watchers: called with every event and command.
+        stored: the record of a call that another process had.
     """
 
     def __init__(
@@ -164,24 +179,25 @@ class Recorder:
         cost: Cost,
         recording: Recording | None = None,
         watchers: Iterable[Watcher] = (),
-        past: Past | None = None,
+        stored: StoredCall | None = None,
     ) -> None:
         self._store = store
         self._cost = cost
         self._recording = recording
         self._recording_saved = False
-        self.keeps_sound = recording is not None  # whether the caller's frames are wanted
+        #: Whether to give it the caller's frames.
+        self.records_audio = recording is not None
         self._watchers = tuple(watchers)
         self._call = call
-        self._timeline = Timeline(past.entries if past else 0, agent)
-        self._timings: dict[str, float] = dict(past.timings) if past else {}
+        self._timeline = Timeline(stored.entries if stored else 0, agent)
+        self._timings: dict[str, float] = dict(stored.timings) if stored else {}
         self._saved_revision = 0
         self._saved_turns: dict[int, TurnRow] = {}
-        self._earlier_turns = past.turns if past else 0  # of the legs before
-        self._earlier_usage = past.usage if past else Usage()
+        self._earlier_turns = stored.turns if stored else 0  # of the legs before
+        self._earlier_usage = stored.usage if stored else Usage()
         self._usage = self._earlier_usage
-        self._started_at = past.started_at if past else None
-        self._transfers: Transfers = past.transfers if past else []
+        self._started_at = stored.started_at if stored else None
+        self._transfers: Transfers = stored.transfers if stored else []
         self._left_at: datetime | None = None  # the end of the last leg
         store.save_call(
             call.call_sid,
@@ -193,14 +209,14 @@ class Recorder:
             status="ringing",
         )
 
-    def handed_over(self, transfers: Transfers) -> None:
-        """The call was handed to these humans so far, or was to be."""
+    def save_transfers(self, transfers: Transfers) -> None:
+        """Store all transfers of the call so far."""
         self._transfers = transfers
         records = [dict(each) for each in transfers]
         self._store.save_call(self._call.call_sid, transfers=records)
 
     def next_leg(self, ended: CallMachine, agent: Agent) -> None:
-        """The call goes on in another leg, whose agent this is."""
+        """Another leg begins, with this agent. `ended`: the machine of the leg before."""
         self._timeline.agent = agent
         self._earlier_turns = max([self._earlier_turns - 1, *self._saved_turns]) + 1
         self._earlier_usage += ended.usage
@@ -225,13 +241,13 @@ class Recorder:
                     self._call.call_sid, status="in-progress", started_at=self._started_at
                 )
 
-    def heard(self, payload: str, timestamp: object, now_ms: float) -> None:
-        """A frame of the caller's came."""
+    def caller_frame(self, payload: str, timestamp: object, now_ms: float) -> None:
+        """Record a frame of the caller's. `payload`: base64 µ-law. `timestamp`: Twilio's."""
         if self._recording is not None:
-            self._recording.heard(payload, timestamp, now_ms)
+            self._recording.caller_frame(payload, timestamp, now_ms)
 
-    async def save_sound(self, until_ms: float) -> None:
-        """Write what sounded before `until_ms`."""
+    async def save_recording(self, until_ms: float) -> None:
+        """Write the recording up to `until_ms` of the timeline, in a thread."""
         if self._recording is None:
             return
         await self._recording.write(until_ms)
@@ -241,7 +257,7 @@ class Recorder:
             self._store.save_call(self._call.call_sid, recording=path)
 
     def is_behind(self, machine: CallMachine) -> bool:
-        """Whether something was said since turns were stored."""
+        """Whether the conversation changed since `save_turns`."""
         return machine.conversation.revision != self._saved_revision
 
     def command(self, command: do.Command, now_ms: float) -> None:
@@ -254,7 +270,7 @@ class Recorder:
             self._timings["first_media_ms"] = now_ms
 
     def save_turns(self, machine: CallMachine, now_ms: float) -> None:
-        """Store the turns that changed. One that still plays is stored as far as it was heard."""
+        """Store the turns that changed: of one that still plays, what was heard so far."""
         self._saved_revision = machine.conversation.revision
         rows = _rows(machine.transcript(now_ms), self._earlier_turns)
         changed = [row for row in rows if self._saved_turns.get(row.position) != row]
@@ -263,12 +279,12 @@ class Recorder:
             self._store.save_turns(self._call.call_sid, changed)
 
     def save(self, machine: CallMachine, now_ms: float) -> None:
-        """Store what is new."""
+        """Store the turns that changed, and the new timeline entries."""
         self.save_turns(machine, now_ms)
         self.save_timeline()
 
     def save_timeline(self) -> None:
-        """Store what happened since it was stored last."""
+        """Store the timeline entries since the last call of this."""
         self._store.append_timeline(
             self._call.call_sid,
             [
@@ -278,9 +294,9 @@ class Recorder:
         )
 
     def finish(
-        self, machine: CallMachine, now_ms: float, *, ended_by: str, call_goes_on: bool
+        self, machine: CallMachine, now_ms: float, *, ended_by: str, call_continues: bool
     ) -> None:
-        """Store the end of the leg. `call_goes_on`: it is not known to be the call's."""
+        """Store the end of a leg. Unless `call_continues`, the record is closed too."""
         self.save(machine, now_ms)
         self._left_at = datetime.now(UTC)
         self._usage = self._earlier_usage + machine.usage
@@ -290,18 +306,19 @@ class Recorder:
             usage=asdict(self._usage),
             timings=self._timings,
         )
-        if not call_goes_on:
-            self.call_over()
+        if not call_continues:
+            self.close_record()
 
     def ended_by(self, ended_by: str) -> None:
-        """The leg that ended was the last one with the agent, for this cause."""
+        """Correct the cause that `finish` stored."""
         self._store.save_call(self._call.call_sid, ended_by=ended_by)
 
-    def call_over(self, *, at_its_end: bool = False) -> None:
-        """Nothing comes after the leg that ended. `at_its_end`: the call is known of until then."""
+    def close_record(self, *, at_leg_end: bool = False) -> None:
+        """Store the end of the call: status, duration, cost. It ended now, or `at_leg_end` when
+        its last leg ended."""
         self.save_timeline()
         ended_at, started_at = datetime.now(UTC), self._started_at
-        if at_its_end and self._left_at is not None:
+        if at_leg_end and self._left_at is not None:
             ended_at = self._left_at
         duration_s = (ended_at - started_at).total_seconds() if started_at else None
         self._store.save_call(
@@ -313,7 +330,7 @@ class Recorder:
         )
 
 
-def _rows(turns: Iterable[Turn], after: int) -> list[TurnRow]:
+def _rows(turns: Iterable[Turn], first_position: int) -> list[TurnRow]:
     return [
         TurnRow(
             position=position,
@@ -327,5 +344,5 @@ def _rows(turns: Iterable[Turn], after: int) -> list[TurnRow]:
             complete=turn.finished,
             extra=dict(turn.detail),
         )
-        for position, turn in enumerate(turns, after)
+        for position, turn in enumerate(turns, first_position)
     ]

@@ -1,8 +1,8 @@
-"""A call's sound: one stereo WAV, the caller left and the agent right, both when they sounded.
+"""A call's recording: one stereo WAV file, the caller left, the agent right.
 
-The file's clock is the timeline's: what came from the caller or began to play `at_ms` begins at
-sample `8 * at_ms`, so the line's own delay is in neither side. The agent's side holds what was
-heard of it and nothing else, by the same ledger that the model is told from.
+The file has the timeline's clock: audio that arrived from the caller, or began to play, `at_ms` is
+at sample `8 * at_ms`, so neither side includes the delay of the line. The agent's side holds only
+what the caller heard, by the playback ledger from which the model's items are truncated too.
 """
 
 import asyncio
@@ -23,18 +23,18 @@ from app.records.private_files import new_private_file, private_folder
 
 logger = logging.getLogger(__name__)
 
-OPEN_MS = 10_000  # the newest part is kept in memory: what comes late still finds its place there
-MOST_RUNS = 1000  # of the agent's audio, back to which a clear may reach
-SETTLING_MS = 1000  # of a stream: meanwhile its frames show how fast the line can be
-TOLERANCE_MS = 10  # of the line's jitter, afterwards
+OPEN_MS = 10_000  # the newest part stays in memory, where late frames can still be placed
+MOST_RUNS = 1000  # of the agent's audio: how far back a clear may reach
+SETTLING_MS = 1000  # from the start of a stream: its fastest frame sets the clock offset
+TOLERANCE_MS = 10  # of jitter, afterwards
 _CHANNELS, _SAMPLE_BYTES, _HEADER_BYTES = 2, 2, 44
 _LARGEST_DATA_BYTES = 0xFFFF_FFFF - _HEADER_BYTES
 _NOT_IN_NAMES = re.compile("[^A-Za-z0-9_-]")
 
 
 def check_folder(folder: Path) -> None:
-    """Make the folder if it is missing; only its owner may look into a new one. Raises OSError when
-    nothing can be written there."""
+    """Create the folder if it is missing, readable by its owner alone, and check that files can be
+    written there. Raises OSError."""
     private_folder(folder)
     TemporaryFile(dir=folder).close()
 
@@ -50,7 +50,7 @@ def wav_header(data_bytes: int) -> bytes:
 
 
 class _Side:
-    """µ-law of one side from sample `begin` on, with silence where nothing was put."""
+    """µ-law of one side, from sample `begin` on. Gaps are silence."""
 
     def __init__(self) -> None:
         self.begin = 0
@@ -61,7 +61,7 @@ class _Side:
         return self.begin + len(self._ulaw)
 
     def put(self, at: int, ulaw: bytes) -> None:
-        """Lay audio from sample `at` on. What was taken already is changed no more."""
+        """Place audio at sample `at`. What lies before `begin` is dropped."""
         late = max(0, self.begin - at)
         place = at + late - self.begin
         if place > len(self._ulaw):
@@ -70,19 +70,19 @@ class _Side:
         self._ulaw[place : place + len(fresh)] = fresh
 
     def cut(self, at: int) -> None:
-        """Nothing sounds from sample `at` on."""
+        """Remove everything from sample `at` on."""
         del self._ulaw[max(0, at - self.begin) :]
 
     def pull(self, at: int, samples: int) -> int:
-        """What lies from sample `at` on sounded earlier by so much; returns by how much it could be
-        moved over the silence before it."""
+        """Move everything from sample `at` on to the left by this many samples, over what is before
+        it. Returns how many there was room for."""
         place = max(0, at - self.begin)
         moved = min(samples, place)
         del self._ulaw[place - moved : place]
         return moved
 
     def take(self, until: int) -> bytes:
-        """The samples before `until`; they are let go of."""
+        """Remove and return the samples before `until`."""
         size = max(0, until - self.begin)
         taken = bytes(self._ulaw[:size])
         del self._ulaw[:size]
@@ -95,30 +95,30 @@ def _silence(samples: int) -> bytes:
 
 
 class CallSound:
-    """Both sides of a call. Told what came and what was sent, with the timeline's time.
+    """Both sides of a call, placed on the timeline's clock.
 
-    The caller's frames are laid by Twilio's own time stamps, which keep their places when the
-    network delivers them late (Twilio: media message, `timestamp` in ms from the stream's start).
+    The caller's frames are placed by Twilio's timestamps, so a frame that the network delivers late
+    is not misplaced (Twilio: media message, `timestamp` in ms from the stream's start).
     """
 
     def __init__(self) -> None:
         self.started = False
         self._caller, self._agent = _Side(), _Side()
         self._began_ms = 0.0  # of the present stream
-        self._caller_from = 0  # sample at which its first frame lies
-        self._offset_ms: float | None = None  # from Twilio's time stamps to our clock
-        self._agent_until = 0  # sample at which what was sent is over
+        self._caller_from = 0  # sample of its first frame
+        self._offset_ms: float | None = None  # from Twilio's timestamps to the timeline
+        self._agent_until = 0  # sample at which the sent audio ends
         self._runs: deque[list[int]] = deque(maxlen=MOST_RUNS)  # first sample, samples
 
     def stream_started(self, now_ms: float) -> None:
         self.started = True
         self._began_ms, self._offset_ms = now_ms, None
 
-    def heard(self, payload: str, timestamp: object, now_ms: float) -> None:
-        """A frame of the caller's. `payload`: base64 µ-law. `timestamp`: Twilio's, as it came."""
+    def caller_frame(self, payload: str, timestamp: object, now_ms: float) -> None:
+        """Place a frame of the caller's. `payload`: base64 µ-law. `timestamp`: Twilio's, or any."""
         ulaw = a2b_base64(payload)
         at_ms = self._at_ms(str(timestamp), now_ms)
-        if at_ms is None:  # no time stamp to go by
+        if at_ms is None:  # no usable timestamp
             at = max(self._caller.end, _sample(now_ms))
         else:
             at = _sample(at_ms)
@@ -131,17 +131,17 @@ class CallSound:
         if self._offset_ms is None:
             self._offset_ms, self._caller_from = offset_ms, _sample(now_ms)
         elif offset_ms < self._offset_ms and now_ms < self._began_ms + SETTLING_MS:
-            # This one was faster than all before it, so those were late by at least the difference.
+            # Faster than all frames before it: those were late by the difference at least.
             moved = self._caller.pull(self._caller_from, _sample(self._offset_ms - offset_ms))
             self._caller_from -= moved
             self._offset_ms -= moved / ULAW_BYTES_PER_MS
         elif offset_ms < self._offset_ms - TOLERANCE_MS:
-            self._offset_ms = offset_ms  # it lay in the future; what was laid down stays
+            self._offset_ms = offset_ms  # its place was in the future; earlier frames stay
         at_ms = int(timestamp) + self._offset_ms
         return at_ms if abs(at_ms - now_ms) < OPEN_MS else None
 
-    def ordered(self, command: do.Command, now_ms: float) -> None:
-        """Something was sent, or taken back."""
+    def command(self, command: do.Command, now_ms: float) -> None:
+        """Place audio that was sent, or remove audio that was cleared or never played."""
         match command:
             case do.PlayAudio(_, payload):
                 self._play(a2b_base64(payload), _sample(now_ms))
@@ -158,7 +158,7 @@ class CallSound:
         self._agent_until = at + len(ulaw)
 
     def _take_back(self, dropped_bytes: int) -> None:
-        """The last of what was sent was not heard."""
+        """Remove the last `dropped_bytes` that were sent: they were not heard."""
         while dropped_bytes and self._runs:
             first, samples = self._runs.pop()
             kept = max(0, samples - dropped_bytes)
@@ -167,7 +167,7 @@ class CallSound:
         self._agent.cut(self._agent_until)
 
     def take(self, until_ms: float) -> bytes:
-        """Stereo PCM of 16 bits, little-endian, of all before this that was not taken yet."""
+        """Remove and return everything before `until_ms`: stereo PCM, 16 bits, little-endian."""
         until = _sample(until_ms)
         left, right = (ulaw_decode(side.take(until)) for side in (self._caller, self._agent))
         pcm = audioop.add(audioop.tostereo(left, 2, 1, 0), audioop.tostereo(right, 2, 0, 1), 2)
@@ -182,39 +182,39 @@ def _sample(at_ms: float) -> int:
 
 
 class Recording:
-    """The WAV of one call, which grows while the call lasts and is whole after every write.
+    """The WAV file of one call. It grows during the call, and is valid after every write.
 
-    `path`: where it is, once something was written. A file that cannot be written costs the
-    recording, never the call.
+    A file that cannot be written ends the recording, not the call.
     """
 
     def __init__(self, folder: Path, call_sid: str) -> None:
+        #: None until the file is created.
         self.path: Path | None = None
         self._stem = folder / (_NOT_IN_NAMES.sub("_", call_sid) or "call")
         self._sound = CallSound()
         self._data_bytes = 0
         self._writing = asyncio.Lock()
-        self._file_lock = threading.Lock()  # a write that nobody waits for any more goes on
+        self._file_lock = threading.Lock()  # a cancelled `write` leaves its thread running
         self._failed = False
 
     def event(self, event: ev.Event, now_ms: float) -> None:
         if isinstance(event, ev.StreamStarted):
             self._sound.stream_started(now_ms)
 
-    def heard(self, payload: str, timestamp: object, now_ms: float) -> None:
-        """A frame of the caller's came."""
+    def caller_frame(self, payload: str, timestamp: object, now_ms: float) -> None:
+        """Add a frame of the caller's. `payload`: base64 µ-law. `timestamp`: Twilio's."""
         if not self._failed:
-            self._sound.heard(payload, timestamp, now_ms)
+            self._sound.caller_frame(payload, timestamp, now_ms)
 
     def command(self, command: do.Command, now_ms: float) -> None:
         if not self._failed:
-            self._sound.ordered(command, now_ms)
+            self._sound.command(command, now_ms)
 
     async def write(self, until_ms: float) -> None:
-        """Write what sounded before `until_ms`, off the event loop."""
+        """Write everything before `until_ms` of the timeline, in a thread."""
         async with self._writing:
             if not self._sound.started:
-                return  # nobody was on the line yet, and perhaps never will be
+                return  # no stream has started: create no file
             pcm = self._sound.take(until_ms)
             if self._failed or not pcm:
                 return
@@ -242,7 +242,7 @@ class Recording:
             file.write(wav_header(self._data_bytes))
 
     def _create(self) -> Path:
-        """A new file that only its owner may read; one that is there already stays as it is."""
+        """Create a new file that only its owner may read. Never replace one: number the name."""
         private_folder(self._stem.parent)
         number = 1
         while True:

@@ -1,8 +1,8 @@
-"""What a log line does not show: numbers, addresses and keys.
+"""Redaction of log lines: phone numbers, addresses, keys.
 
-Our own lines are redacted lightly, so that SIDs, ports, bytes and times in them stay readable: of
-them only numbers with a plus and tickets are hidden. Texts from outside (a model's error, a tool's
-exception, a library's message) are hidden whatever looks like a number, an address or a key.
+In the service's own lines only numbers with a plus and tickets are hidden, so that SIDs, ports,
+bytes and times stay readable. In foreign texts (a model's error, a tool's exception, a library's
+message) everything that looks like a number, an address or a key is hidden.
 """
 
 import re
@@ -37,8 +37,7 @@ TRACE = "trace"  # the extra that holds a traceback as text
 
 
 def redact(line: str) -> str:
-    """Hide all but the ends of every number with a plus, and tickets: +15551230001 becomes
-    +1555…01.
+    """Hide the middle of every number with a plus, and tickets: +15551230001 becomes +1555…01.
 
     At least five digits are hidden; the last two stay, so that calls can be told apart.
     """
@@ -51,9 +50,8 @@ def redact(line: str) -> str:
 
 
 def redact_foreign(text: str) -> str:
-    """Hide what a text from outside may hold: numbers of seven digits or more in any national
-    spelling, e-mail and SIP addresses, keys, tokens, passwords. Dates, IP addresses, SIDs and ids
-    stay."""
+    """Hide numbers of seven digits or more in any national format, e-mail and SIP addresses, keys,
+    tokens and passwords. Dates, IP addresses, SIDs and ids stay."""
     return _FOREIGN.sub(_hidden, text)
 
 

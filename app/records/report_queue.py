@@ -1,6 +1,7 @@
-"""Which calls are over and still owe their report: kept beside the calls themselves.
+"""The reports that are due, in columns of the calls' own table.
 
-What is owed is written together with the call's last status, so no crash comes in between.
+A report becomes due in the transaction that stores the call's terminal status, so no crash can lose
+it.
 """
 
 from collections.abc import Mapping
@@ -15,17 +16,17 @@ from app.records.database import reachable
 from app.records.schema import CALLS
 from app.wires.twilio.call import TERMINAL
 
-HEAD_START_S = 10.0  # for the process that had the call: it knows when all is written
+HEAD_START_S = 10.0  # of the process that had the call: it knows when the record is complete
 
 State = Literal["due", "ready", "delivered", "failed", "kept"]
-"""due: all is to be done. ready: the summary is behind us. delivered, failed: it was sent, or given
-up. kept: there was nobody to send it to."""
+"""due: nothing is done yet. ready: the summary is written, or given up. delivered: accepted by the
+owner's URL. failed: given up. kept: no URL is set."""
 
 _Row = dict[str, Any]
 
 
-def newly_owed(now: datetime) -> _Row:
-    """The columns of a call that is over since `now`."""
+def newly_due(now: datetime) -> _Row:
+    """The columns that make the report of a call due, which ended `now`."""
     return {
         "report_state": "due",
         "report_since": now,
@@ -34,43 +35,42 @@ def newly_owed(now: datetime) -> _Row:
     }
 
 
-def once(new: Mapping[str, Any]) -> _Row:
-    """Those of `newly_owed` among an upsert's values, such that a call that was over already keeps
-    what it has: Twilio repeats itself, and a report that was delivered is owed no more."""
-    over = CALLS.c.status.in_(TERMINAL)
+def unless_ended(new: Mapping[str, Any]) -> _Row:
+    """The columns of `newly_due` for an upsert that leaves a call alone which had ended before:
+    Twilio repeats status callbacks, and a delivered report must not become due again."""
+    had_ended = CALLS.c.status.in_(TERMINAL)
     return {
-        name: sa.case((over, CALLS.c[name]), else_=value)
+        name: sa.case((had_ended, CALLS.c[name]), else_=value)
         for name, value in new.items()
         if name.startswith("report_")
     }
 
 
 @dataclass(frozen=True, slots=True)
-class OwedReport:
-    """A report that is ours to make until the time it was claimed for.
-
-    `since`: when the call was over, in UTC. `tries`: this one included. `ready`: the summary was
-    made already, or given up.
-    """
+class DueReport:
+    """A report that this process has claimed."""
 
     call_sid: str
+    #: When the call ended, UTC.
     since: datetime
+    #: How often it was claimed, this time included.
     tries: int
+    #: The summary is written already, or given up.
     ready: bool
 
 
 class ReportQueue:
-    """The reports that are owed. Every method raises StoreUnavailable when the database is away.
+    """The due reports. Every method raises StoreUnavailable when the database is away.
 
-    A report is claimed by moving its time ahead. So it is owed again by itself when the claimer
-    dies, and several processes on one database seldom send it twice.
+    Claiming a report moves its due time ahead. So it becomes due again when the process that
+    claimed it dies, and processes that share a database seldom deliver it twice.
     """
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
     async def overdue(self, now: datetime, limit: int) -> list[str]:
-        """The SIDs of calls whose report is due, the longest due first."""
+        """The SIDs of calls whose report is due, the oldest first."""
         query = (
             sa.select(CALLS.c.call_sid)
             .where(CALLS.c.report_due_at <= now)
@@ -82,7 +82,7 @@ class ReportQueue:
                 return list((await connection.execute(query)).scalars())
 
     async def next_due_at(self, now: datetime) -> datetime | None:
-        """When the next report will be due that is not due yet."""
+        """When the next report becomes due; None: none does."""
         query = sa.select(sa.func.min(CALLS.c.report_due_at)).where(CALLS.c.report_due_at > now)
         with reachable():
             async with self._engine.connect() as connection:
@@ -91,9 +91,10 @@ class ReportQueue:
 
     async def claim(
         self, call_sid: str, now: datetime, until: datetime, *, ahead: bool = False
-    ) -> OwedReport | None:
-        """Take a report that is due, for as long as `until`; None when it is not due, or somebody
-        else has it. `ahead`: the call was ours, so nobody else has it before it was tried once."""
+    ) -> DueReport | None:
+        """Claim a due report `until` then. None: it is not due, or another process has claimed it.
+        `ahead`: claim it before it is due, if it was never claimed; for a call of this process.
+        Then call `settle`, `put_off` or `give_up`."""
         due = CALLS.c.report_due_at <= now
         if ahead:
             due = sa.or_(
@@ -113,28 +114,28 @@ class ReportQueue:
                 since, tries, state = (
                     await connection.execute(sa.select(*columns).where(this))
                 ).one()
-        return OwedReport(call_sid, since, tries, state == "ready")
+        return DueReport(call_sid, since, tries, state == "ready")
 
-    async def keep_summary(self, report: OwedReport, **found: Any) -> None:
-        """The summary is behind us: it will not be made again. `found`: columns of the call that
-        came of it."""
+    async def keep_summary(self, report: DueReport, **found: Any) -> None:
+        """The summary is written or given up: do not try again. `found`: columns of the call to
+        store with that."""
         await self._change(CALLS.c.call_sid == report.call_sid, report_state="ready", **found)
 
-    async def put_off(self, report: OwedReport, until: datetime) -> None:
-        """It was in vain; try again later."""
+    async def put_off(self, report: DueReport, until: datetime) -> None:
+        """Delivery failed: due again at `until`."""
         await self._change(_still(report), report_due_at=until)
 
-    async def give_up(self, report: OwedReport) -> None:
-        """It was in vain, and will not be tried again."""
+    async def give_up(self, report: DueReport) -> None:
+        """Delivery failed for good."""
         await self._change(_still(report), report_state="failed", report_due_at=None)
 
-    async def settle(self, report: OwedReport, state: Literal["delivered", "kept"]) -> None:
-        """Nothing is owed any more."""
+    async def settle(self, report: DueReport, state: Literal["delivered", "kept"]) -> None:
+        """The report is done."""
         this = CALLS.c.call_sid == report.call_sid
         await self._change(this, report_state=state, report_due_at=None)
 
     async def state(self, call_sid: str) -> State | None:
-        """How it stands with a call's report; None when none was ever owed."""
+        """The state of a call's report; None: none was ever due."""
         query = sa.select(CALLS.c.report_state).where(CALLS.c.call_sid == call_sid)
         with reachable():
             async with self._engine.connect() as connection:
@@ -147,7 +148,7 @@ class ReportQueue:
                 await connection.execute(sa.update(CALLS).where(where).values(**values))
 
 
-def _still(report: OwedReport) -> sa.ColumnElement[bool]:
-    """Nobody claimed it since, and it is owed."""
+def _still(report: DueReport) -> sa.ColumnElement[bool]:
+    """The report is due, and was not claimed again since."""
     this = CALLS.c.call_sid == report.call_sid
     return sa.and_(this, CALLS.c.report_tries == report.tries, CALLS.c.report_due_at.is_not(None))

@@ -1,4 +1,4 @@
-"""What a call leaves behind: the records, and the tables that keep them."""
+"""The record of a call: its rows as dataclasses, and the tables that store them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,8 +11,8 @@ from app.wires.twilio.call import CallStatus
 
 
 class CallChanges(TypedDict, total=False):
-    """What `save_call` may set; see `CallRow`. `usage`, `cost`, `timings` and `transfers` replace
-    what was there. Times are aware of their zone."""
+    """The columns that `Store.save_call` sets; see `CallRow`. Each value replaces the one before.
+    Times are aware of their zone."""
 
     account_sid: str
     direction: str
@@ -34,67 +34,86 @@ class CallChanges(TypedDict, total=False):
 
 
 Transfers = Sequence[Mapping[str, Any]]
-"""The transfers in a call's record, in their order: see `TransferAttempts.records`."""
+"""The transfers of a call in their order, see `TransferAttempts.records`."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallRow:
-    """One call. `status`, `direction` and `answered_by` are Twilio's words; `ended_by` is ours
-    (caller, agent, limit, ...). `usage`: token counts. `timings`: milliseconds. `cost`: in money,
-    as `Prices.of` gives it, empty until the call is over. `recording`: the path of the call's WAV,
-    None when it was not recorded. `summary`: what the call came to, None when none was made. Times
-    are UTC."""
+    """One call. Times are UTC."""
 
     call_sid: str
     account_sid: str
+    #: Twilio's Direction.
     direction: str
+    #: E.164, or whatever else Twilio sent; empty: unknown.
     from_number: str
     to_number: str
+    #: Empty: no agent has answered the call.
     agent_name: str
+    #: Twilio's CallStatus.
     status: str
+    #: Twilio's AnsweredBy; None: not detected.
     answered_by: str | None
+    #: When the record was created: at the first webhook, or when the call was placed.
     created_at: datetime
+    #: When the first media stream started; None: none did.
     started_at: datetime | None
     ended_at: datetime | None
+    #: Seconds from `started_at` to `ended_at`; None: no stream started, or the call is live.
     duration_s: float | None
+    #: Who or what ended the call, or its last leg so far: caller, agent, limit, and so on.
     ended_by: str | None
+    #: Counts by name, see `Usage`.
     usage: dict[str, int]
+    #: Milliseconds since the first leg was opened, by name: model_ready_ms and so on.
     timings: dict[str, float]
+    #: See `TransferAttempts.records`.
     transfers: list[dict[str, Any]]
+    #: See `Prices.of`; empty until the call has ended.
     cost: dict[str, Any]
+    #: Path of the WAV file; None: the call was not recorded.
     recording: str | None
+    #: None: no summary was written.
     summary: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TurnRow:
-    """One turn of a call's conversation, numbered by `position` from 0.
+    """One turn of a call's conversation."""
 
-    `text`: what was heard. `cut`: barge-in ended it. `estimated`: `text` was cut by proportion.
-    `heard_ms`: how much of the agent's audio was played, None where there is none. `complete`:
-    nothing more will come. `extra`: a tool's name and arguments, and the like.
-    """
-
+    #: From 0.
     position: int
     role: Literal["user", "assistant", "tool"]
+    #: What was heard of it.
     text: str
+    #: The Realtime item; empty: none.
     item_id: str = ""
+    #: When it began, in ms of the timeline.
     at_ms: float = 0.0
+    #: Not all of it was heard: a barge-in or the end of the call cut it.
     cut: bool = False
+    #: Where `text` is cut is an estimate.
     estimated: bool = False
+    #: How much of the agent's audio was played; None: it has none.
     heard_ms: float | None = None
+    #: False: the turn may still change.
     complete: bool = True
+    #: Of a tool call: name, arguments, and so on.
     extra: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class TimelineRow:
-    """One event or command of a call's timeline, numbered by `position` from 0."""
+    """One entry of a call's timeline: an event, a command, or a run of them."""
 
+    #: Rises with time; entries of a run are counted too, so positions have gaps.
     position: int
+    #: Milliseconds since the first leg was opened.
     at_ms: float
     kind: Literal["event", "command"]
+    #: The class name of the event or command.
     name: str
+    #: Its fields, without audio; see `TimelineEntry.as_data`.
     data: dict[str, Any] = field(default_factory=dict)
 
 
@@ -102,7 +121,7 @@ class TimelineRow:
 
 
 class _Utc(sa.TypeDecorator[datetime]):
-    """A moment in UTC; SQLite forgets the zone."""
+    """A time in UTC; SQLite stores no zone."""
 
     impl = sa.DateTime(timezone=True)
     cache_ok = True
@@ -115,7 +134,7 @@ class _Utc(sa.TypeDecorator[datetime]):
 
 
 class _Text(sa.TypeDecorator[str]):
-    """Text that every database takes: PostgreSQL knows no NUL, UTF-8 no lone surrogates."""
+    """Text that every database accepts: PostgreSQL rejects NUL, UTF-8 has no lone surrogates."""
 
     impl = sa.Text
     cache_ok = True
@@ -124,11 +143,11 @@ class _Text(sa.TypeDecorator[str]):
         return value and value.encode("utf-8", "replace").decode().replace("\0", "?")
 
 
-# A column that joins a table later is added to the tables there are (app/records/database.py). So
-# it may be null or has a `server_default`: replicas that do not know it yet go on inserting rows.
+# A new column is added to existing tables (app/records/database.py). It must be nullable or have a
+# `server_default`: replicas of the version before go on inserting rows without it.
 metadata = sa.MetaData()
-# Looked at all day long, and nearly always empty.
-_owed = sa.Index(
+# Queried every 30 seconds or sooner; nearly all rows have no due report.
+_due_reports = sa.Index(
     "ix_calls_report_due_at",
     "report_due_at",
     sqlite_where=sa.text("report_due_at IS NOT NULL"),
@@ -156,15 +175,15 @@ CALLS = sa.Table(
     sa.Column("cost", sa.JSON, nullable=False, default=dict, server_default="{}"),
     sa.Column("recording", _Text),
     sa.Column("summary", _Text),
-    # What is owed once the call is over, see app/records/report_queue.py.
+    # The report to the owner that is due once the call has ended: app/records/report_queue.py.
     sa.Column("report_state", _Text),
     sa.Column("report_since", _Utc),
     sa.Column("report_due_at", _Utc),
     sa.Column("report_tries", sa.Integer),
-    # Lists go by creation: a call that nobody answered never started.
+    # Lists are ordered by creation: an unanswered call has no `started_at`.
     sa.Index("ix_calls_created_at", "created_at", "call_sid"),
     sa.Index("ix_calls_status_created_at", "status", "created_at", "call_sid"),
-    _owed,
+    _due_reports,
 )
 
 
@@ -189,6 +208,6 @@ TURNS = _part_of_call(
     sa.Column("complete", sa.Boolean, nullable=False),
     sa.Column("extra", sa.JSON, nullable=False),
 )
-# A row for each piece of a timeline, from the position of its first entry on: `entries` is a JSON
-# list of [position, at_ms, kind, name, data]. A row an entry would cost more than the call itself.
+# One row for each batch of entries, at the position of the first: `entries` is a JSON list of
+# [position, at_ms, kind, name, data]. A row for each entry would cost more than the call itself.
 TIMELINE = _part_of_call("timelines", sa.Column("entries", sa.Text, nullable=False))

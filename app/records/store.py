@@ -1,7 +1,7 @@
-"""Where call records are kept: SQLite, or PostgreSQL by URL.
+"""Stores call records in SQLite or PostgreSQL.
 
-Saving never waits and never raises: it changes a batch in memory, which one task writes in one
-transaction, again and again until the database took it. Reading sees what is durable.
+Saving neither awaits nor raises: it changes a batch in memory. One task writes each batch in one
+transaction, and retries until it is committed. Reading returns what is committed.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from app.records.database import (
     reachable,
     to_json,
 )
-from app.records.report_queue import ReportQueue, newly_owed, once
+from app.records.report_queue import ReportQueue, newly_due, unless_ended
 from app.records.schema import (
     CALLS,
     TIMELINE,
@@ -50,7 +50,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 _RANK = {"queued": 0, "initiated": 1, "ringing": 2, "in-progress": 3, **dict.fromkeys(TERMINAL, 4)}
-_GATHER_S = 0.25  # saves that come within it share a transaction: commits cost more than rows
+_GATHER_S = 0.25  # saves within it share a transaction: a commit costs more than rows
 _CHUNK_ROWS = 100  # per statement, so that encoding rows never holds the event loop for long
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.05, 2.0
 
@@ -64,7 +64,7 @@ _CALL_ROW = tuple(CALLS.c[each.name] for each in fields(CallRow))
 
 
 class _Batch:
-    """What is to be written: the newest of every call and turn, and a bounded timeline."""
+    """What to write: the newest state of each call and turn, and a bounded timeline."""
 
     def __init__(self) -> None:
         self.calls: dict[str, _Row] = {}
@@ -73,13 +73,13 @@ class _Batch:
         self.done = asyncio.Event()
 
     def call(self, call_sid: str) -> _Row:
-        """The call's row; turns and entries ask for it too, because they must belong to one."""
+        """The changes of a call. Turns and entries need its row too: their foreign key."""
         return self.calls.setdefault(
             call_sid, {"call_sid": call_sid, "created_at": datetime.now(UTC)}
         )
 
     def work(self) -> _Work:
-        """Every row with its table, calls first."""
+        """All rows with their tables, calls first."""
         pieces: dict[str, _Row] = {}
         entries: dict[str, list[str]] = {}
         for call_sid, position, entry in self.timeline:
@@ -92,18 +92,17 @@ class _Batch:
 
 
 class Store:
-    """Keeps call records. Save from the event loop's thread only; close it with `aclose`.
+    """Open it with `Store.open`, and close it with `aclose`.
 
-    What is saved is handed over: change dicts and lists no more.
-    `reports`: whether a report is owed of every call that ends from now on; those that are owed are
-    in `report_queue`.
-    `dropped_entries`: timeline entries given up because too many waited. `refused_rows`: rows that
-    the database will never take.
+    Save from the event loop's thread only. Do not change dicts and lists after saving them.
     """
 
     def __init__(self, engine: AsyncEngine, most_waiting_entries: int) -> None:
+        #: Timeline entries dropped because too many were waiting.
         self.dropped_entries = 0
+        #: Rows that the database rejected for what they contain.
         self.refused_rows = 0
+        #: Whether the end of a call makes its report due.
         self.reports = False
         self.report_queue = ReportQueue(engine)
         self._engine = engine
@@ -152,7 +151,7 @@ class Store:
         return cls(engine, most_waiting_entries)
 
     async def aclose(self, within_ms: int = 2000) -> None:
-        """Write what is pending, for `within_ms` at most, and close. What is lost is logged."""
+        """Write what is pending within `within_ms`, and close. Log how much is lost."""
         await self.flush(within_ms / 1000)
         self._writer.cancel()
         await asyncio.wait([self._writer])
@@ -166,24 +165,24 @@ class Store:
     # --- writing ---
 
     def save_call(self, call_sid: str, **changes: Unpack[CallChanges]) -> None:
-        """Create or change a call. A status only goes forward, and never leaves a terminal one."""
+        """Create or change a call. Its status never goes back, nor from one terminal to another."""
         row = self._pending.call(call_sid)
         if _rank(changes.get("status")) <= _rank(row.get("status")):
             changes.pop("status", None)
         elif self.reports and changes["status"] in TERMINAL:
-            row.update(newly_owed(datetime.now(UTC)))
+            row.update(newly_due(datetime.now(UTC)))
         row.update(changes)
         self._work.set()
 
     def save_turns(self, call_sid: str, turns: Iterable[TurnRow]) -> None:
-        """Add turns, or replace those of the same position."""
+        """Add turns; a turn replaces the one of the same position."""
         self._pending.call(call_sid)
         for turn in turns:
             self._pending.turns[call_sid, turn.position] = _row(call_sid, turn)
         self._work.set()
 
     def append_timeline(self, call_sid: str, entries: Iterable[TimelineRow]) -> None:
-        """Add entries; one whose position is taken already is left as it was."""
+        """Add entries. If the position of a batch is stored already, the stored batch stays."""
         self._pending.call(call_sid)
         waiting = self._pending.timeline
         for entry in entries:
@@ -198,8 +197,8 @@ class Store:
         self._work.set()
 
     async def flush(self, within_s: float | None = None) -> bool:
-        """Wait until everything saved so far is durable, or the store is closed; for `within_s` at
-        most, if that is given. Returns whether the wait is over and not just the time."""
+        """Wait until everything saved so far is committed or the store is closed. False: that took
+        longer than `within_s`."""
         batch = self._pending if self._work.is_set() else self._writing
         if batch and not self._writer.done():
             try:
@@ -224,7 +223,7 @@ class Store:
         while True:
             try:
                 await self._write(work)
-            except Exception as error:  # the calls go on, and so must their records
+            except Exception as error:  # the calls go on, so retry
                 if lost_at is None:
                     lost_at = monotonic()
                     cause = getattr(error, "orig", None) or error
@@ -239,7 +238,8 @@ class Store:
             logger.warning("database back, records written", extra=extra)
 
     async def _write(self, work: _Work) -> None:
-        """Write all in one transaction; one row at fault is found by halving, and given up."""
+        """Write all rows in one transaction. A row that the database rejects is found by halving,
+        and dropped."""
         try:
             async with self._engine.begin() as connection:
                 for table, group in groupby(work, key=lambda item: item[0]):
@@ -284,7 +284,7 @@ class Store:
             as_late = [status for status in _RANK if _rank(status) >= _rank(row["status"])]
             latched = CALLS.c.status.in_(as_late)
             new["status"] = sa.case((latched, CALLS.c.status), else_=new["status"])
-            new |= once(new)
+            new |= unless_ended(new)
         return insert.on_conflict_do_update(index_elements=["call_sid"], set_=new)
 
     # --- reading ---
@@ -292,7 +292,7 @@ class Store:
     async def list_calls(
         self, limit: int = 50, before: str | None = None, status: CallStatus | None = None
     ) -> list[CallRow]:
-        """Calls, the newest first. `before`: the call_sid of the last one of the page before.
+        """Calls, newest first. `before`: the call_sid of the last call of the previous page.
 
         Raises:
             LookupError: `before` names no call.
@@ -309,16 +309,16 @@ class Store:
         return [CallRow(**row) for row in await self._read(query.limit(limit))]
 
     async def get_call(self, call_sid: str) -> CallRow | None:
-        """One call, or None when there is no record of it."""
+        """One call; None: there is no record of it."""
         rows = await self._read(sa.select(*_CALL_ROW).where(CALLS.c.call_sid == call_sid))
         return CallRow(**rows[0]) if rows else None
 
     async def turns(self, call_sid: str) -> list[TurnRow]:
-        """A call's conversation in its order."""
+        """The turns of a call in their order."""
         return [TurnRow(**row) for row in await self._read(_parts(TURNS, call_sid))]
 
     async def timeline(self, call_sid: str) -> list[TimelineRow]:
-        """A call's events and commands in their order."""
+        """The events and commands of a call in their order."""
         found: dict[int, TimelineRow] = {}
         for piece in await self._read(_parts(TIMELINE, call_sid)):
             for entry in json.loads(piece["entries"]):

@@ -1,9 +1,9 @@
-"""Texts of others, shown as what they are: no terminal and no reader of a file obeys them."""
+"""Escapes control characters in foreign texts, so that no terminal and no viewer obeys them."""
 
 import re
 
-# C0 and C1, DEL; line and paragraph separators; what turns the direction of a line; the rest that
-# shows nothing and is no part of a word; halves of characters.
+# C0, C1, DEL; line and paragraph separators; bidirectional controls; other invisible characters
+# that no word needs; lone surrogates.
 _CONTROL = re.compile(
     "[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff"
     "\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
@@ -12,17 +12,17 @@ _LINE_END = re.compile(" *[\t\r\n][ \t\r\n]*")
 
 
 def visible(text: str) -> str:
-    """The text with control characters written out: ESC becomes \\x1b, a line end \\n."""
+    """Escape control characters: ESC becomes \\x1b, a line end \\n."""
     return _CONTROL.sub(lambda found: _python(found[0]), text)
 
 
 def one_line(text: str) -> str:
-    """The same, for texts of several lines: line ends and tabs become spaces."""
+    """The same in one line: line ends and tabs become spaces."""
     return visible(_LINE_END.sub(" ", text))
 
 
 def visible_json(document: str) -> str:
-    """A JSON document with the control characters in its strings escaped; its line ends stay."""
+    """Escape the control characters in a JSON document's strings; its own line ends stay."""
 
     def escaped(found: re.Match[str]) -> str:
         if found[0] == "\n":

@@ -1,4 +1,4 @@
-"""Sends JSON to the owner's URL, signed as Standard Webhooks has it, once and without retries.
+"""Posts JSON to the owner's URL, signed after Standard Webhooks, once and without retries.
 
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 """
@@ -21,29 +21,33 @@ _GONE = 410
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How a delivery went. `status`: HTTP's, or None when no answer came; `fault` says then why.
-    `retry_after_s`: how long the receiver asks us to wait, None if it does not."""
+    """The outcome of one delivery."""
 
+    #: HTTP status; None: no response came.
     status: int | None
+    #: Why no response came; empty: one did.
     fault: str = ""
+    #: The receiver's Retry-After; None: it sent none.
     retry_after_s: float | None = None
 
     @property
-    def taken(self) -> bool:
+    def accepted(self) -> bool:
         return self.status is not None and 200 <= self.status < 300
 
     @property
-    def unwanted(self) -> bool:
-        """The receiver never wants it."""
+    def gone(self) -> bool:
+        """The receiver wants no retry: 410."""
         return self.status == _GONE
 
 
 class Webhook:
-    """Where reports go. `secret`: `whsec_` and base64, or any other text, whose bytes are the key
-    then; empty: nothing is signed. Close it with `aclose`; connections open with the first report.
+    """The owner's URL. Close it with `aclose`.
+
+    `secret`: `whsec_` and base64, or any other text, whose bytes are the key then. Empty: requests
+    are not signed.
 
     Raises:
-        ConfigError: what follows `whsec_` is no base64.
+        ConfigError: the text after `whsec_` is not base64.
     """
 
     def __init__(self, url: str, secret: str = "", *, deadline_s: float = DEADLINE_S) -> None:
@@ -53,7 +57,8 @@ class Webhook:
         self._session: aiohttp.ClientSession | None = None
 
     async def send(self, webhook_id: str, body: bytes, now: datetime) -> Answer:
-        """POST a JSON body. `webhook_id`: the same for each try, so that the receiver can tell."""
+        """POST a JSON body. `webhook_id`: the same for each retry, so that the receiver can ignore
+        repetitions."""
         headers = {
             "Content-Type": "application/json",
             "webhook-id": webhook_id,
@@ -62,7 +67,7 @@ class Webhook:
         if self._key:
             headers["webhook-signature"] = signature(self._key, headers, body)
         try:
-            # A redirect is no delivery: the secret was agreed with this address.
+            # Redirects are not followed: the secret is agreed with this URL.
             async with self._opened().post(
                 self._url,
                 data=body,
@@ -73,7 +78,7 @@ class Webhook:
                 asked_s = retry_after_s(answer.headers.get("Retry-After"), now)
                 return Answer(answer.status, retry_after_s=asked_s)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            # ValueError: an address that only a resolver finds wrong. No text: it shows the URL.
+            # ValueError: a malformed host. Only the type is kept: the text may contain the URL.
             return Answer(None, fault=type(error).__name__)
 
     def _opened(self) -> aiohttp.ClientSession:
@@ -87,10 +92,10 @@ class Webhook:
 
 
 def signing_key(secret: str) -> bytes:
-    """The bytes to sign with.
+    """The key of a secret.
 
     Raises:
-        ConfigError: what follows `whsec_` is no base64.
+        ConfigError: the text after `whsec_` is not base64.
     """
     if not secret.startswith(_PREFIX):
         return secret.encode()
@@ -108,6 +113,6 @@ def signing_key(secret: str) -> bytes:
 
 
 def signature(key: bytes, headers: dict[str, str], body: bytes) -> str:
-    """The header `webhook-signature`. `headers`: the others of Standard Webhooks."""
+    """The header `webhook-signature`. `headers`: with `webhook-id` and `webhook-timestamp`."""
     signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
     return f"v1,{b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()}"

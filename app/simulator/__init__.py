@@ -1,5 +1,6 @@
-"""A phone line and a Realtime server to test against.
+"""Twilio, the OpenAI Realtime API, voice providers and an embedded model, simulated.
 
-They speak raw JSON over real sockets and import nothing of the bridge but its audio arithmetic, so
-that a wrong wire cannot agree with itself.
+For tests, the demo and a service without an OpenAI key. The simulators speak raw JSON and frames
+over real sockets and import nothing from the bridge but its audio arithmetic: a mistake in the
+bridge's codecs cannot be repeated here and go unnoticed.
 """

@@ -1,10 +1,9 @@
-"""Speech for demos and tests: espeak-ng says a text, and it comes back as telephone audio, with
-the place where each word begins in it.
+"""Speech for demos and tests: espeak-ng says a text as phone audio, with the places of its words.
 
-Needs the extra `demo`: the package espeakng-loader carries the espeak-ng library and its data. That
-library is free software under the GNU General Public License, version 3 or later, so it is loaded
-at run time from its own package, only when something is to be spoken, and never shipped with the
-bridge, which runs without it.
+Needs the extra `demo`: the package espeakng-loader carries the espeak-ng library and its data. The
+library is free software under the GNU General Public License, version 3 or later: it is loaded at
+run time from its own package, with the first text, and never shipped with the bridge, which runs
+without it.
 """
 
 import atexit
@@ -30,7 +29,7 @@ _IPA = 2
 _SEPARATOR_BITS = 8
 _OK = 0
 _EVENTS_END, _EVENT_WORD = 0, 1
-# espeak-ng holds its data path in 160 characters and takes a wrong one in silence when it is longer
+# espeak-ng has 160 characters for its data path and silently truncates a longer one.
 _LONGEST_PATH_BYTES = 140
 
 _TOKEN = re.compile(r"\s*\S+\s*")
@@ -58,34 +57,33 @@ _SAMPLES = ctypes.CFUNCTYPE(
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A piece of a text that begins to sound at one place: a word with the punctuation and the
-    space around it, or a few that espeak-ng says as one.
-
-    `offset_bytes`: where its sound begins in the utterance's µ-law.
-    """
+    """A word with the punctuation and space around it, or a few words that espeak-ng joins."""
 
     text: str
+    #: Where its sound begins in the utterance's µ-law.
     offset_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """A text as it sounds. `ulaw`: 8000 Hz, mono. `words`: in order; together they are the text."""
+    """A spoken text."""
 
+    #: 8000 Hz, mono.
     ulaw: bytes
+    #: In order; together they are the text.
     words: tuple[Word, ...]
 
 
 class SpeechUnavailable(RuntimeError):
-    """There is no espeak-ng to speak with. The message says how to get it."""
+    """espeak-ng is not installed or cannot be loaded. The message says how to fix it."""
 
 
 class _Espeak:
-    """The library, which holds one voice and one output at a time: use it under `_lock`."""
+    """The library. It has one voice and one output at a time: hold `_lock` while using it."""
 
     def __init__(self) -> None:
         try:
-            # optional and untyped: looked up only when somebody wants it, so that nobody else must
+            # Optional and untyped: imported here, so that a service without it starts.
             espeakng_loader = importlib.import_module("espeakng_loader")
         except ImportError as error:
             raise SpeechUnavailable(
@@ -109,7 +107,7 @@ class _Espeak:
         ]  # fmt: skip
         self._heard = bytearray()
         self._places: list[tuple[int, int]] = []
-        self._callback = _SAMPLES(self._take)  # kept: the library calls it for as long as it lives
+        self._callback = _SAMPLES(self._take)  # kept alive: the library calls it
         self.rate_hz = int(
             self._library.espeak_Initialize(_SYNCHRONOUS, 0, os.fsencode(data_path), _DO_NOT_EXIT)
         )
@@ -138,14 +136,16 @@ class _Espeak:
     def say(
         self, text: str, voice: str, words_per_minute: int
     ) -> tuple[bytes, list[tuple[int, int]]]:
-        """PCM at `rate_hz`, and where words begin: (character, ms). Raises ValueError for a voice
-        that espeak-ng does not have."""
+        """PCM at `rate_hz`, and where words begin: (character, ms).
+
+        Raises ValueError for an unknown voice.
+        """
         self._choose(voice)
         self._library.espeak_SetParameter(_RATE, words_per_minute, 0)
         spoken = text.encode()
         self._heard.clear()
         self._places.clear()
-        # Each time: whoever else loaded the library into this process has set their own.
+        # Each time: other code in this process may have set its own callback.
         self._library.espeak_SetSynthCallback(self._callback)
         status = self._library.espeak_Synth(spoken, len(spoken) + 1, 0, 0, 0, _UTF8, None, None)
         if status != _OK or self._library.espeak_Synchronize() != _OK:
@@ -153,7 +153,7 @@ class _Espeak:
         return bytes(self._heard), list(self._places)
 
     def phonemes(self, word: str, voice: str) -> list[str]:
-        """How a voice says a word, in the International Phonetic Alphabet."""
+        """The phonemes of a word, in the International Phonetic Alphabet."""
         self._choose(voice)
         text = ctypes.c_char_p(word.encode())
         mode = _IPA | ord("_") << _SEPARATOR_BITS
@@ -171,21 +171,21 @@ _espeak: _Espeak | None = None
 
 
 def speak(text: str, *, voice: str = "en-us", words_per_minute: int = 165) -> bytes:
-    """Say `text`; returns µ-law, 8000 Hz, mono, with no silence added around it. See `utter`."""
+    """Say `text`. Returns µ-law, 8000 Hz, mono, without silence around it. See `utter`."""
     return utter(text, voice=voice, words_per_minute=words_per_minute).ulaw
 
 
 def utter(text: str, *, voice: str = "en-us", words_per_minute: int = 165) -> Utterance:
-    """Say `text`, and tell where each of its words begins.
+    """Say `text`, with the places where its words begin.
 
-    May be called from any thread; one text is spoken at a time, some hundred times faster than it
-    plays. The voice flutters a little, so the same text gives other bytes each time.
+    May be called from any thread; one text is spoken at a time, about a hundred times faster than
+    real time. The voice varies a little: the same text gives different bytes each time.
 
     `voice`: an espeak-ng voice, such as en-us, en-gb-x-rp, de. `words_per_minute`: 80 to 450.
 
     Raises:
         SpeechUnavailable: the extra `demo` is not installed.
-        ValueError: there is no such voice, or a text or speed that cannot be spoken.
+        ValueError: the voice is unknown, or the text or the speed cannot be spoken.
     """
     if not 80 <= words_per_minute <= 450:
         raise ValueError(f"words_per_minute is {words_per_minute}; use 80 to 450")
@@ -199,9 +199,9 @@ def utter(text: str, *, voice: str = "en-us", words_per_minute: int = 165) -> Ut
 
 
 def phonemes(word: str, *, voice: str = "en-us") -> list[str]:
-    """How a voice says a word, in the International Phonetic Alphabet, sound by sound.
+    """The phonemes of a word, in the International Phonetic Alphabet.
 
-    Raises SpeechUnavailable, and ValueError when there is no such voice.
+    Raises SpeechUnavailable, and ValueError for an unknown voice.
     """
     with _lock:
         return _loaded().phonemes(word, voice)
@@ -216,10 +216,10 @@ def _loaded() -> _Espeak:
 
 
 def _words(text: str, places: Sequence[tuple[int, int]], size_bytes: int) -> tuple[Word, ...]:
-    """Cut a text where its words begin. `places`: (character, ms), as espeak-ng tells them.
+    """Cut a text where its words begin. `places`: (character, ms) from espeak-ng.
 
-    It tells a place more than once for a number that it says in several words, and none for a word
-    that it joins to the one before; and after a dash it may name the dash for the word.
+    espeak-ng reports several places for a number that it says in several words, and none for a word
+    that it joins to the one before; for a word after a dash it may report the dash.
     """
     tokens = list(_TOKEN.finditer(text))
     begins_ms: list[int | None] = [None] * len(tokens)
@@ -234,7 +234,7 @@ def _words(text: str, places: Sequence[tuple[int, int]], size_bytes: int) -> tup
             begins_ms[number + 1], begins_ms[number] = begins_ms[number], None
 
     words: list[Word] = []
-    unsaid = ""  # what stands before the first word that has a place
+    unsaid = ""  # text before the first word with a place
     for token, begin_ms in zip(tokens, begins_ms, strict=True):
         if begin_ms is not None:
             begin = min(begin_ms * ULAW_BYTES_PER_MS, size_bytes)
@@ -252,7 +252,7 @@ def _words(text: str, places: Sequence[tuple[int, int]], size_bytes: int) -> tup
 
 
 def _short_path(path: str) -> str:
-    """The same folder by a name short enough for espeak-ng: a link, when the real one is not."""
+    """The folder by a path short enough for espeak-ng: a symbolic link if its own is too long."""
     if len(os.fsencode(path)) <= _LONGEST_PATH_BYTES:
         return path
     folder = tempfile.mkdtemp(prefix="espeak-")

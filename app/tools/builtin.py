@@ -1,4 +1,4 @@
-"""The tools that every agent has: the call itself carries them out, no function does."""
+"""The built-in tools' specifications. The call executes them itself; they have no function."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,11 +8,11 @@ from app.call.destinations import Destination
 
 TRANSFER_TO_HUMAN = "transfer_to_human"
 RESERVED_NAMES = frozenset({"end_call", TRANSFER_TO_HUMAN, "send_digits"})
-"""Names that no tool of an agent's own may take, switched on or not."""
+"""Names that an agent's own tools cannot have, even if the built-in tool is switched off."""
 
 
 def _takes(**properties: dict[str, Any]) -> dict[str, Any]:
-    """A JSON schema of these properties, all of them required, and no others."""
+    """A JSON schema with these properties, all required, and no others."""
     return {
         "type": "object",
         "properties": properties,
@@ -41,7 +41,7 @@ SEND_DIGITS = ToolSpec(
     description=(
         "Press keys on this phone line, as on a keypad. Use it when another telephone system "
         "answers you and asks for a choice or an extension. It is not for numbers that the caller "
-        "is to enter: callers press their own keys, and what they enter is told to you."
+        "is to enter: callers press their own keys, and you get what they enter."
     ),
     parameters=_takes(
         digits={
@@ -59,15 +59,16 @@ SEND_DIGITS = ToolSpec(
 
 
 def transfer_to_human(destinations: Sequence[Destination]) -> ToolSpec:
-    """The tool that hands the caller over to one of these, one at least. Their numbers are not in
-    it: the model cannot tell, or dial, what it does not know."""
+    """The tool that transfers the caller to one of these destinations, of which there is at least
+    one. It holds their names and hours but not their numbers, so that the model cannot reveal or
+    dial a number."""
     description = (
         "Connect the caller with a human. Call it when the caller asks for a human, or when your "
         "instructions say so; do not promise a connection before you call it. In the same answer, "
         "before the call, say one short sentence: that you are connecting the caller. It is heard "
         "to its end, and then the human's telephone rings. Say nothing after it. If the caller "
-        "interrupts that sentence, nobody is called, and the result says so: listen to what they "
-        "want, and call this again if they still want the human. If nobody takes the call, the "
+        "interrupts that sentence, no one is called, and the result says so: listen to what they "
+        "want, and call this again if they still want the human. If no one takes the call, the "
         "caller is back with you, and the result says what happened."
     )
     reason = {
@@ -82,22 +83,22 @@ def transfer_to_human(destinations: Sequence[Destination]) -> ToolSpec:
         ),
     }
     if len(destinations) == 1:
-        description += f" Who is reached: {_told(destinations[0])}."
+        description += f" Who is reached: {_described(destinations[0])}."
         return ToolSpec(TRANSFER_TO_HUMAN, description, _takes(reason=reason, summary=summary))
     destination = {
         "type": "string",
         "enum": [each.name for each in destinations],
-        "description": "Who is reached. " + "; ".join(map(_told, destinations)) + ".",
+        "description": "Who is reached. " + "; ".join(map(_described, destinations)) + ".",
     }
     parameters = _takes(destination=destination, reason=reason, summary=summary)
     return ToolSpec(TRANSFER_TO_HUMAN, description, parameters)
 
 
-def _told(destination: Destination) -> str:
-    """`name: description, open …`, as far as there is something to tell."""
-    told = destination.name
+def _described(destination: Destination) -> str:
+    """`name: description, open …`, without the parts that the destination does not have."""
+    text = destination.name
     if destination.description:
-        told += f": {destination.description.rstrip('.')}"
+        text += f": {destination.description.rstrip('.')}"
     if hours := destination.hours.in_words():
-        told += f", open {hours}"
-    return told
+        text += f", open {hours}"
+    return text

@@ -1,4 +1,4 @@
-"""The call that a tool runs for: whose it is, and the digits that its caller types."""
+"""The call that a tool runs for, and asking its caller for digits."""
 
 import asyncio
 import re
@@ -10,28 +10,31 @@ from typing import Any
 from app.errors import ToolError
 
 AskDigits = Callable[[int, bool, str, float], Awaitable[str]]
-"""How a call has its caller asked for digits: length, secret, prompt and seconds, as `ask_digits`
-has them. Raises ToolError, with what the model is told, when there are none."""
+"""Asks the caller for digits: length, secret, prompt and seconds as in `CallContext.ask_digits`.
+Raises ToolError, worded for the model, if the caller enters none."""
 
 MOST_DIGITS = 64
 LONGEST_WAIT_S = 120.0
-_FEWEST_SECRET = 3  # one or two digits are in every other text, and no secret
-_OVER = "The call no longer waits for this tool, so its caller cannot be asked."
-_NO_CALL = "There is no call, so nobody can be asked for digits."
+#: A shorter secret is not redacted: one or two digits occur in too many texts.
+_SHORTEST_REDACTED = 3
+_CLOSED = "The call no longer waits for this tool, so its caller cannot be asked."
+_NO_CALL = "There is no call, so there is no caller to ask for digits."
 
 
 class ToolRun:
-    """One run of a tool, on the event loop of its call: the questions that it put to the caller,
-    and the secrets that it was told. `close` it when the run is over."""
+    """One run of a tool, on its call's event loop. `close` it when the run ends."""
 
     def __init__(self) -> None:
+        #: The call's event loop.
         self.loop = asyncio.get_running_loop()
+        #: Secret digits that the caller entered for this run.
         self.secrets: list[str] = []
-        self.over = False
+        #: The run has ended: `ask_digits` raises ToolError from now on.
+        self.closed = False
         self._asking: set[asyncio.Task[Any]] = set()
 
-    async def for_thread(self, ask: Callable[[], Awaitable[str]]) -> str:
-        """Ask what a sync tool's thread waits for, no longer than the run lasts."""
+    async def ask_from_thread(self, ask: Callable[[], Awaitable[str]]) -> str:
+        """Await `ask` for a sync tool's thread. `close` cancels it."""
         task = asyncio.current_task()
         assert task is not None
         self._asking.add(task)
@@ -41,30 +44,38 @@ class ToolRun:
             self._asking.discard(task)
 
     def close(self) -> None:
-        """A thread may run on; whom it asks, and whom it will ask, is let off."""
-        self.over = True
+        """End the run: cancel pending requests for digits, and refuse later ones. The thread of a
+        sync tool may still be running."""
+        self.closed = True
         for task in self._asking:
             task.cancel()
 
-    def without_secrets(self, text: str) -> str:
-        return without(self.secrets, text)
+    def redacted(self, text: str) -> str:
+        """The text without this run's secrets; see `redact`."""
+        return redact(self.secrets, text)
 
 
-def without(secrets: Iterable[str], text: str) -> str:
-    """The text, with these digits struck out."""
+def redact(secrets: Iterable[str], text: str) -> str:
+    """Replaces secret digits by `***`, unless they are part of a longer number."""
     for secret in secrets:
-        if len(secret) >= _FEWEST_SECRET:
+        if len(secret) >= _SHORTEST_REDACTED:
             text = re.sub(rf"(?<!\d){re.escape(secret)}(?!\d)", "***", text)
     return text
 
 
 @dataclass(frozen=True, slots=True)
 class CallContext:
-    """Which call a tool runs for. A tool that has a parameter of this type is given it; the model
-    does not see that parameter. Numbers are as Twilio wrote them, or empty when unknown."""
+    """The call that a tool runs for.
 
+    Declare a parameter of this type, such as `call: CallContext`, and the tool receives it. The
+    model does not see that parameter. Numbers are hidden in `repr`, which may reach a log.
+    """
+
+    #: Twilio's call SID.
     call_sid: str = ""
-    caller_number: str = field(default="", repr=False)  # a log may show a repr
+    #: The caller's number as Twilio writes it, usually E.164; empty if unknown.
+    caller_number: str = field(default="", repr=False)
+    #: The number that was called, likewise.
     called_number: str = field(default="", repr=False)
     _ask: AskDigits | None = field(default=None, repr=False, compare=False)
     _run: ToolRun | None = field(default=None, repr=False, compare=False)
@@ -72,21 +83,26 @@ class CallContext:
     async def ask_digits(
         self, length: int = 0, *, secret: bool = False, prompt: str = "", timeout_s: float = 30.0
     ) -> str:
-        """Have the caller type digits, and wait for them: 0 to 9 and *.
+        """Ask the caller to enter digits on the keypad, and wait for them.
 
-        Secret digits (a card's number, a PIN) reach this tool alone: not the model, the log, the
-        timeline or the record. Keep them out of what the tool returns and raises; where they stand
-        there all the same, three digits or more, they are struck out.
+        Returns the keys without the closing #: digits and `*`. There may be fewer than `length`.
+        Only one tool can ask at a time.
+
+        Secret digits (a card number, a PIN) reach this tool alone: not the model, the log, the
+        timeline or the record. Do not return them or put them into an exception. As a safeguard,
+        three digits or more are replaced by `***` there.
 
         Args:
-            length: How many digits, 64 at most. 0: until the caller types # or pauses for 2 s.
-            secret: Whether they are nobody else's business.
-            prompt: What the agent is told to say first.
-            timeout_s: How long the caller may take, 1 to 120 s.
+            length: The number of digits, at most 64. The entry ends when they are complete, at #,
+                or after a pause of 5 s. With 0, it ends at # or after a pause of 2 s.
+            secret: Whether the digits are secret.
+            prompt: What the agent shall say first. Empty: it has asked already.
+            timeout_s: Seconds to the first digit, 1 to 120, counted from the end of the prompt.
 
         Raises:
-            ToolError: the caller typed nothing in time or spoke, or there is no call. Its message
-                is for the model: let it pass.
+            ToolError: the caller entered nothing in time or spoke, another tool is asking, or there
+                is no call. Its message is worded for the model: let it propagate.
+            ValueError: `length` or `timeout_s` is out of range.
         """
         if not 0 <= length <= MOST_DIGITS:
             raise ValueError(f"length is {length}; expected 0 (until #) to {MOST_DIGITS}")
@@ -94,8 +110,8 @@ class CallContext:
             raise ValueError(f"timeout_s is {timeout_s}; expected 1 to {LONGEST_WAIT_S:g} seconds")
         if self._ask is None:
             raise ToolError(_NO_CALL)
-        if self._run is not None and self._run.over:
-            raise ToolError(_OVER)
+        if self._run is not None and self._run.closed:
+            raise ToolError(_CLOSED)
         digits = await self._ask(length, secret, prompt, timeout_s)
         if secret and self._run is not None:
             self._run.secrets.append(digits)
@@ -104,12 +120,12 @@ class CallContext:
     def ask_digits_sync(
         self, length: int = 0, *, secret: bool = False, prompt: str = "", timeout_s: float = 30.0
     ) -> str:
-        """`ask_digits` for tools that are not async: their thread waits, the call goes on.
+        """`ask_digits` for a tool that is a plain `def`. Its thread waits; the call goes on.
 
         Raises:
-            ToolError: as `ask_digits` does.
-            RuntimeError: it was called in an async function, where the whole call would stand
-                still.
+            ToolError, ValueError: as `ask_digits`.
+            RuntimeError: the tool is async. Waiting here would block the event loop, and with it
+                every call; use `await call.ask_digits(…)`.
         """
         try:
             asyncio.get_running_loop()
@@ -121,10 +137,10 @@ class CallContext:
         if run is None:
             raise ToolError(_NO_CALL)
         ask = partial(self.ask_digits, length, secret=secret, prompt=prompt, timeout_s=timeout_s)
-        waiting = run.for_thread(ask)
+        waiting = run.ask_from_thread(ask)
         try:
             future = asyncio.run_coroutine_threadsafe(waiting, run.loop)
-        except RuntimeError:  # the loop is closed: the service has stopped
+        except RuntimeError:  # the event loop is closed: the service has stopped
             waiting.close()
-            raise ToolError(_OVER) from None
+            raise ToolError(_CLOSED) from None
         return future.result()

@@ -1,4 +1,4 @@
-"""Imports the Python file that holds an agent's tools, and says plainly what is wrong with it."""
+"""Loads the Python file with an agent's tools, and reports its faults by file and line."""
 
 import linecache
 import sys
@@ -11,51 +11,53 @@ from app.tools.registry import ToolRegistry, marked_functions
 
 
 def load_tools(path: Path) -> ToolRegistry:
-    """Run the file and collect its `@tool` functions. Its folder becomes importable for it.
+    """Execute the file and collect its `@tool` functions. It can import modules from its folder,
+    which is added to the end of `sys.path`.
 
     Raises:
-        ConfigError: lines of the form `file:line: what is wrong and how to mend it`.
+        ConfigError: one line per fault, `file:line: what is wrong; how to fix it`.
         OSError: the file cannot be read.
     """
     source = path.read_bytes()
     linecache.checkcache(str(path))
     try:
-        # Compiled here and not by the import system, so that no old bytecode is ever used.
+        # The import system could use outdated bytecode.
         code = compile(source, str(path), "exec", dont_inherit=True)
     except SyntaxError as error:
         raise ConfigError(f"{path}:{error.lineno or 1}: {error.msg}") from None
     except ValueError as error:
-        raise ConfigError(f"{path}:1: not a Python file: {error}") from None
+        raise ConfigError(f"{path}:1: expected Python source: {error}") from None
 
     folder = str(path.parent.resolve())
     if folder not in sys.path:
-        sys.path.append(folder)  # last, so that it hides nothing
+        sys.path.append(folder)  # at the end, so that it shadows no other module
     module = ModuleType(f"agent_tools_{path.stem}")
     module.__file__ = str(path)
-    # Dataclasses and pydantic look their module up there when they read annotations.
+    # Dataclasses and pydantic look up their module here to resolve annotations.
     sys.modules[module.__name__] = module
     try:
         exec(code, module.__dict__)
     except (Exception, SystemExit) as error:
         del sys.modules[module.__name__]
-        raise ConfigError(_where_it_broke(path, error)) from error
+        raise ConfigError(_import_fault(path, error)) from error
 
     functions = marked_functions(module.__dict__)
     if not functions:
         raise ConfigError(
-            f"{path}:1: no function in it is a tool; write 'from app.tools import tool' at the top "
-            "and @tool above each function that the agent may call"
+            f"{path}:1: expected a function with @tool, found none; write "
+            "'from app.tools import tool' at the top and @tool above each function that the agent "
+            "may call"
         )
     return ToolRegistry(functions)
 
 
-def _where_it_broke(path: Path, error: BaseException) -> str:
+def _import_fault(path: Path, error: BaseException) -> str:
     lines = [
         frame.lineno or 1
         for frame in traceback.extract_tb(error.__traceback__)
         if frame.filename == str(path)
     ]
-    said = " ".join(str(error).split())
+    message = " ".join(str(error).split())
     if isinstance(error, NameError) and error.name in ("tool", "CallContext", "ToolError"):
-        said += f"; write at the top: from app.tools import {error.name}"
-    return f"{path}:{[1, *lines][-1]}: importing it failed: {type(error).__name__}: {said}"
+        message += f"; write at the top: from app.tools import {error.name}"
+    return f"{path}:{[1, *lines][-1]}: import failed: {type(error).__name__}: {message}"

@@ -1,4 +1,4 @@
-"""A typed function as the model sees it: name, description and a JSON schema of its arguments."""
+"""Builds a tool's name, description and JSON schema from a typed function and its docstring."""
 
 import inspect
 import linecache
@@ -18,23 +18,22 @@ from app.tools.context import CallContext
 
 Function = Callable[..., Any]
 
-# OpenAI: function names of tools.
+# OpenAI: Realtime API, session.update, a function tool's name.
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _DEF = re.compile(r"\s*(async\s+)?def\s")
 
 
 @dataclass(frozen=True, slots=True)
 class FunctionTool:
-    """A function that the model may call.
-
-    `arguments` validates what the model sends; its field names are ours, `parameters` says which
-    parameter of the function each one is. `context_parameters` take the CallContext.
-    """
+    """A function that the model may call."""
 
     spec: ToolSpec
     function: Function
+    #: Validates the model's arguments. Its field names are made up; see `parameters`.
     arguments: type[BaseModel]
+    #: The function's parameter for each field of `arguments`.
     parameters: dict[str, str]
+    #: The parameters that receive the CallContext.
     context_parameters: tuple[str, ...]
 
 
@@ -42,7 +41,7 @@ def where(function: Function) -> str:
     """`file:line` of a function's `def`."""
     code = inspect.unwrap(function).__code__
     line = code.co_firstlineno
-    # Python counts from the first decorator.
+    # co_firstlineno is the line of the first decorator.
     for number in range(line, line + 50):
         if _DEF.match(linecache.getline(code.co_filename, number)):
             line = number
@@ -51,20 +50,20 @@ def where(function: Function) -> str:
 
 
 def describe(function: Function, name: str) -> FunctionTool:
-    """Read a function's signature and docstring.
+    """Build a tool from a function's signature and docstring.
 
     Raises:
-        ConfigError: the model cannot be told how to call it; one line per fault.
+        ConfigError: one line per fault: no schema can be made of the function.
     """
     faults: list[str] = []
     if not _NAME.fullmatch(name):
         faults.append("a tool's name has 1 to 64 letters, digits, _ or -; use @tool(name=...)")
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        faults.append("it yields; a tool returns its result once")
+        faults.append("a tool cannot yield; return the result")
     hints = _type_hints(function, faults)
 
     doc = _parse_docstring(function)
-    told = {param.arg_name: param.description for param in doc.params}
+    descriptions = {param.arg_name: param.description for param in doc.params}
     fields: dict[str, Any] = {}
     parameters: dict[str, str] = {}
     context_parameters: list[str] = []
@@ -79,10 +78,10 @@ def describe(function: Function, name: str) -> FunctionTool:
         if fault:
             faults.append(fault)
             continue
-        # A field of our own naming: pydantic refuses some names that are fine for a parameter.
+        # A made-up field name: pydantic rejects some names that are valid for a parameter.
         field = f"argument_{len(fields)}"
         default = ... if parameter.default is parameter.empty else parameter.default
-        description = told.get(parameter.name)
+        description = descriptions.get(parameter.name)
         extra: dict[str, Any] = {"description": description} if description else {}
         fields[field] = (hint, Field(default, alias=parameter.name, **extra))
         parameters[field] = parameter.name
@@ -123,7 +122,7 @@ def _parameter_fault(parameter: inspect.Parameter, hint: Any) -> str:
         stars = "*" if parameter.kind is parameter.VAR_POSITIONAL else "**"
         return f"'{stars}{name}' cannot be described to the model; name every parameter"
     if parameter.kind is parameter.POSITIONAL_ONLY:
-        return f"parameter '{name}' stands before a /; remove the /"
+        return f"parameter '{name}' is positional-only; remove the /"
     if parameter.annotation is parameter.empty:
         return f"parameter '{name}' has no type; write for example '{name}: str'"
     try:
@@ -145,7 +144,7 @@ class _SelfReference(Exception):
 
 
 class _PlainJsonSchema(GenerateJsonSchema):
-    # A default that has no JSON form is left out; the function still has it.
+    # A default without a JSON form is omitted from the schema; the function still has it.
     ignored_warning_kinds = {"skipped-choice", "non-serializable-default"}
 
 
@@ -157,7 +156,7 @@ def _json_schema(arguments: type[BaseModel]) -> dict[str, Any]:
 
 
 def _inlined(schema: dict[str, Any]) -> Any:
-    """The schema without references and titles: shorter, and no model need follow a pointer.
+    """The schema with its references resolved and without titles: shorter, and easier for models.
 
     Raises:
         _SelfReference: a type contains itself.

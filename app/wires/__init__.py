@@ -1,1 +1,1 @@
-"""The wires: Twilio, OpenAI Realtime, external voices; each carries and decides nothing."""
+"""Twilio, OpenAI Realtime and external voices: sockets and codecs. Decisions are the call's."""

@@ -1,12 +1,15 @@
-"""What a server means by `Retry-After` (RFC 9110, 10.2.3): `retry_after_s`."""
+"""Reads the `Retry-After` header (RFC 9110, section 10.2.3)."""
 
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 
 def retry_after_s(value: str | None, now: datetime) -> float | None:
-    """Seconds from `now` that the header asks for, given as a number or as a date, which may be
-    past; None when there is none that makes sense."""
+    """Seconds from `now` until the server accepts a retry.
+
+    `value`: the header, a number of seconds or an HTTP date. `now`: timezone-aware. The result is
+    negative for a date that is past, and None for a header that is missing or malformed.
+    """
     if not value:
         return None
     if value.isascii() and value.isdigit():

@@ -1,4 +1,4 @@
-"""A deadline that holds, whatever the work does when it is cancelled."""
+"""A deadline that holds, whatever the work does with its cancellation."""
 
 import asyncio
 
@@ -15,19 +15,19 @@ async def fails() -> str:
     raise ValueError("at once")
 
 
-async def test_what_comes_in_time_is_handed_on_whether_result_or_error() -> None:
+async def test_a_result_or_an_error_in_time_is_passed_on() -> None:
     assert await within(5, answers()) == "in time"
     with pytest.raises(ValueError, match="at once"):
         await within(5, fails())
 
 
-async def test_work_that_will_not_be_cancelled_is_not_waited_for() -> None:
-    let_go, gone = asyncio.Event(), asyncio.Event()
+async def test_work_that_ignores_its_cancellation_does_not_move_the_deadline() -> None:
+    release, gone = asyncio.Event(), asyncio.Event()
 
     async def stubborn() -> None:
-        while not let_go.is_set():
+        while not release.is_set():
             try:
-                await let_go.wait()
+                await release.wait()
             except asyncio.CancelledError:
                 continue
         gone.set()
@@ -36,11 +36,11 @@ async def test_work_that_will_not_be_cancelled_is_not_waited_for() -> None:
     with pytest.raises(TimeoutError):
         await within(0.01, stubborn())
     assert not gone.is_set()
-    let_go.set()
+    release.set()
     await gone.wait()
 
 
-async def test_work_ends_with_the_one_who_waits_for_it() -> None:
+async def test_cancelling_the_caller_cancels_the_work() -> None:
     begun, ended = asyncio.Event(), asyncio.Event()
 
     async def waits() -> None:

@@ -1,4 +1,4 @@
-"""What is a number, and which ones may be dialled."""
+"""Which numbers are valid, and which may be dialled."""
 
 import pytest
 
@@ -40,7 +40,7 @@ def test_a_number_in_an_allowed_range_is_dialled(to: str, prefixes: tuple[str, .
         ("+49112", ANYBODY, 403, "emergency"),
     ],
 )
-def test_a_number_out_of_bounds_is_not(
+def test_a_number_that_is_not_allowed_is_refused(
     to: str, prefixes: tuple[str, ...], status: int, fix: str
 ) -> None:
     with pytest.raises(OutboundRefused, match=fix) as refused:
@@ -54,14 +54,14 @@ def test_a_number_out_of_bounds_is_not(
     ["", "911", "4155550123", "+1 415 555 0123", "+1415555012x", "sip:a@b.example"]
     + ["+14155550123,,1", "client:alice", "+14155550123\n", "+٤٩٣٠١٢٣٤٥٦٧٨"],
 )
-def test_what_is_no_number_is_not_dialled_even_for_anybody(to: str) -> None:
+def test_what_is_not_e164_is_refused_though_every_prefix_is_allowed(to: str) -> None:
     with pytest.raises(OutboundRefused, match="E.164") as refused:
         check_number(to, OURS, ANYBODY)
     assert refused.value.status == 422
 
 
 @pytest.mark.parametrize("to", ["+911", "+1911", "+141555501234", "+999123456789"])
-def test_what_no_number_plan_has_is_not_dialled_even_for_anybody(to: str) -> None:
+def test_a_number_of_no_number_plan_is_refused_though_every_prefix_is_allowed(to: str) -> None:
     with pytest.raises(OutboundRefused, match="check the digits") as refused:
         check_number(to, OURS, ANYBODY)
     assert refused.value.status == 403

@@ -1,4 +1,4 @@
-"""Calls that we place: guards and books, over REST to a stand-in on loopback."""
+"""Outbound calls: limits and slots, over REST to a stand-in on loopback."""
 
 import asyncio
 import logging
@@ -36,7 +36,7 @@ class Clock:
 
 
 class World:
-    """Twilio, which names calls CA1, CA2, …; our books; a clock that a test moves."""
+    """Twilio, whose calls are CA1, CA2, …; the outbound calls; a clock that a test moves."""
 
     def __init__(self, twilio: Twilio, rest: TwilioRest, store: Store) -> None:
         self.twilio = twilio
@@ -66,7 +66,7 @@ class World:
         return await self.outbound.place(to, **({"base_url": BASE} | options))
 
     async def refused(self, to: str, **options: Any) -> OutboundRefused:
-        """Why; and nothing was dialled."""
+        """Place a call that must be refused, without a REST request. Returns the refusal."""
         dialled = len(self.twilio.requests)
         with pytest.raises(OutboundRefused) as refused:
             await self.place(to, **options)
@@ -74,7 +74,7 @@ class World:
         return refused.value
 
     def token(self, number: int = 1) -> str:
-        """The token of the call that was ordered first, second, …"""
+        """The token of the first call that was placed, the second, …"""
         url = self.twilio.forms[number - 1]["Url"][0]
         assert url.startswith(f"{BASE}/outgoing-call/")
         return url.rpartition("/")[2]
@@ -116,7 +116,7 @@ async def test_a_call_is_placed_and_its_record_is_there_before_it_rings(world: W
     assert (row.from_number, row.to_number) == (OURS, ANN)
 
 
-async def test_whoever_answers_is_spoken_to_about_what_the_call_is_for(world: World) -> None:
+async def test_the_callee_gets_the_greeting_and_context_of_the_call(world: World) -> None:
     await world.place(ANN, greeting="Hello Ann", voicemail="Call us back", context="her table")
     token = world.token()
     placed = PlacedCall(token, ANN, "Hello Ann", "Call us back", "her table", "CA1")
@@ -125,7 +125,7 @@ async def test_whoever_answers_is_spoken_to_about_what_the_call_is_for(world: Wo
     assert world.outbound.answered(token, "CA1") == placed  # Twilio repeats its webhooks
 
 
-async def test_nobody_else_s_call_gets_in_with_a_token(world: World) -> None:
+async def test_another_call_is_not_answered_with_the_token(world: World) -> None:
     await world.place(ANN)
     assert world.outbound.answered(world.token(), "CA999") is None
     assert world.outbound.answered(world.token(), "") is None
@@ -134,24 +134,24 @@ async def test_nobody_else_s_call_gets_in_with_a_token(world: World) -> None:
     assert world.outbound.answered(world.token(), "CA1") is not None
 
 
-async def test_tokens_are_not_to_be_guessed(world: World) -> None:
+async def test_tokens_cannot_be_guessed(world: World) -> None:
     await world.place(ANN)
     await world.place(BOB)
     assert world.token(1) != world.token(2)
     assert len(world.token(1)) >= 32
 
 
-async def test_a_call_that_is_over_takes_no_more_questions(world: World) -> None:
+async def test_a_call_that_has_ended_is_not_answered_again(world: World) -> None:
     await world.place(ANN)
     for _ in range(3):  # in any order, as often as Twilio likes
         world.outbound.ended("CA1")
-        world.outbound.ended("CA of somebody who called us")
+        world.outbound.ended("CA of an incoming call")
     assert world.outbound.placed("CA1") is None
     assert world.outbound.answered(world.token(), "CA1") is None
     assert world.outbound.live_calls == 0
 
 
-async def test_twilio_may_ask_for_twiml_before_it_answers_the_order(world: World) -> None:
+async def test_twilio_may_request_twiml_before_it_answers_the_rest_request(world: World) -> None:
     async def answers_late(request: web.Request) -> web.StreamResponse:
         placed = world.outbound.answered(world.token(), "CA1")
         assert placed is not None and placed.call_sid == "CA1"
@@ -164,7 +164,7 @@ async def test_twilio_may_ask_for_twiml_before_it_answers_the_order(world: World
 
 
 @pytest.mark.parametrize("asked_first", [True, False])
-async def test_a_call_may_be_over_before_its_order_is_answered(
+async def test_a_call_may_end_before_its_rest_request_is_answered(
     world: World, asked_first: bool
 ) -> None:
     async def answers_too_late(request: web.Request) -> web.StreamResponse:
@@ -179,7 +179,7 @@ async def test_a_call_may_be_over_before_its_order_is_answered(
     assert world.outbound.placed("CA1") is None
 
 
-async def test_a_late_order_s_answer_does_not_bring_a_status_back(world: World) -> None:
+async def test_a_late_rest_response_does_not_set_a_status_back(world: World) -> None:
     async def answers_late(request: web.Request) -> web.StreamResponse:
         world.store.save_call("CA1", status="ringing")
         return await world.places(request)
@@ -194,7 +194,7 @@ async def test_a_late_order_s_answer_does_not_bring_a_status_back(world: World) 
 # --- how many at once -----------------------------------------------------------------------------
 
 
-async def test_no_more_calls_at_once_than_allowed(world: World) -> None:
+async def test_no_more_calls_at_a_time_than_allowed(world: World) -> None:
     await world.place(ANN)
     await world.place(BOB)
     refused = await world.refused(EVE)
@@ -203,20 +203,20 @@ async def test_no_more_calls_at_once_than_allowed(world: World) -> None:
     assert await world.place(EVE) == "CA3"
 
 
-async def test_calls_ordered_in_the_same_moment_are_counted_too(world: World) -> None:
+async def test_calls_placed_at_the_same_moment_are_counted_too(world: World) -> None:
     results = await asyncio.gather(*map(world.place, (ANN, BOB, EVE)), return_exceptions=True)
     assert set(results[:2]) == {"CA1", "CA2"}
     assert isinstance(results[2], OutboundRefused)
     assert len(world.twilio.requests) == 2
 
 
-async def test_a_limit_of_none_places_none(world: World) -> None:
+async def test_a_limit_of_0_places_no_call(world: World) -> None:
     world.outbound_with(most_calls=0)
     refused = await world.refused(ANN)
     assert refused.status == 403 and "OUTBOUND_MAX_CALLS" in str(refused)
 
 
-async def test_calls_that_ring_take_of_the_room_for_live_calls(world: World) -> None:
+async def test_calls_that_ring_count_against_the_room_for_live_calls(world: World) -> None:
     await world.place(ANN, room=1)
     refused = await world.refused(BOB, room=1)
     assert refused.status == 429 and "MAX_CALLS" in str(refused)
@@ -226,7 +226,9 @@ async def test_calls_that_ring_take_of_the_room_for_live_calls(world: World) -> 
 
 
 @pytest.mark.parametrize("answered", [False, True])
-async def test_a_call_whose_end_nobody_tells_frees_its_slot(world: World, answered: bool) -> None:
+async def test_a_call_whose_end_is_never_reported_frees_its_slot(
+    world: World, answered: bool
+) -> None:
     world.outbound_with(most_calls=1)
     await world.place(ANN)
     if answered:
@@ -245,7 +247,7 @@ async def test_a_call_whose_end_nobody_tells_frees_its_slot(world: World, answer
 # --- the same number again ------------------------------------------------------------------------
 
 
-async def test_nobody_is_called_again_within_a_time(world: World) -> None:
+async def test_a_number_is_not_called_again_within_repeat_s(world: World) -> None:
     await world.place(ANN)
     world.outbound.ended("CA1")
     world.clock.now_s += 12.5
@@ -258,14 +260,14 @@ async def test_nobody_is_called_again_within_a_time(world: World) -> None:
     assert (await world.refused(ANN)).status == 409
 
 
-async def test_the_same_number_twice_in_the_same_moment_is_called_once(world: World) -> None:
+async def test_the_same_number_twice_at_the_same_moment_is_called_once(world: World) -> None:
     results = await asyncio.gather(world.place(ANN), world.place(ANN), return_exceptions=True)
     assert results[0] == "CA1"
     assert isinstance(results[1], OutboundRefused) and results[1].status == 409
     assert len(world.twilio.requests) == 1
 
 
-async def test_a_time_of_none_guards_nobody(world: World) -> None:
+async def test_a_repeat_time_of_0_allows_every_call(world: World) -> None:
     world.outbound_with(repeat_s=0.0)
     assert [await world.place(ANN), await world.place(ANN)] == ["CA1", "CA2"]
 
@@ -283,7 +285,7 @@ async def test_a_call_that_twilio_refused_does_not_count(world: World) -> None:
 # --- Twilio's answer is lost ----------------------------------------------------------------------
 
 
-async def test_a_call_that_may_ring_counts_and_is_served(world: World) -> None:
+async def test_a_call_that_may_ring_keeps_its_slot_and_is_answered(world: World) -> None:
     world.twilio.answers = [breaks_off]
     with pytest.raises(OutboundRefused, match="may ring all the same") as unknown:
         await world.place(ANN, context="her table")
@@ -298,7 +300,7 @@ async def test_a_call_that_may_ring_counts_and_is_served(world: World) -> None:
 
 
 @pytest.mark.parametrize("answer", [breaks_off, says(400, 21211)])
-async def test_a_call_that_twilio_told_of_is_placed_whatever_it_answers(
+async def test_a_call_whose_twiml_was_requested_is_placed_whatever_twilio_responds(
     world: World, answer: Answer
 ) -> None:
     async def tells_first(request: web.Request) -> web.StreamResponse:
@@ -310,7 +312,7 @@ async def test_a_call_that_twilio_told_of_is_placed_whatever_it_answers(
     assert world.outbound.placed("CA1") is not None
 
 
-async def test_of_two_calls_that_one_order_made_the_answered_one_goes_on(world: World) -> None:
+async def test_of_two_calls_that_one_request_placed_the_answered_one_goes_on(world: World) -> None:
     decided: list[tuple[str, str, str]] = []
     world.outbound.on_decision = lambda *told: decided.append(told)
 
@@ -338,7 +340,7 @@ async def test_of_two_calls_that_one_order_made_the_answered_one_goes_on(world: 
         ({}, "", "PUBLIC_URL"),
     ],
 )
-async def test_what_is_missing_for_calls_is_named(
+async def test_a_missing_setting_is_named(
     world: World, options: dict[str, Any], base_url: str | None, fix: str
 ) -> None:
     world.outbound_with(**options)
@@ -346,14 +348,14 @@ async def test_what_is_missing_for_calls_is_named(
     assert refused.status == 409 and fix in str(refused)
 
 
-async def test_a_service_that_drains_calls_nobody_but_serves_whom_it_called(world: World) -> None:
+async def test_a_draining_service_places_no_call_and_answers_those_it_placed(world: World) -> None:
     await world.place(ANN)
     world.outbound.draining = True
     assert (await world.refused(BOB)).status == 503
     assert world.outbound.answered(world.token(), "CA1") is not None
 
 
-async def test_without_prefixes_only_the_own_country_is_called(world: World) -> None:
+async def test_without_prefixes_only_the_own_calling_code_is_allowed(world: World) -> None:
     refused = await world.refused("+493012345678")
     assert refused.status == 403 and "OUTBOUND_PREFIXES" in str(refused)
     world.outbound_with(prefixes=("+49",))
@@ -361,7 +363,7 @@ async def test_without_prefixes_only_the_own_country_is_called(world: World) -> 
     assert (await world.refused(ANN)).status == 403
 
 
-async def test_a_refusal_is_logged_once_and_no_number_with_it(
+async def test_a_refusal_is_logged_once_without_the_number(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     world.twilio.answers = [says(400, 21211)]
@@ -378,12 +380,12 @@ async def test_a_refusal_is_logged_once_and_no_number_with_it(
         assert ANN not in str(vars(record)) and "+4930" not in str(vars(record))
 
 
-async def test_the_books_stay_small(world: World) -> None:
+async def test_ended_calls_leave_nothing_in_memory(world: World) -> None:
     for call in range(1, 6):
         await world.place(f"+1415555020{call}")
         world.outbound.ended(f"CA{call}")
         world.clock.now_s += REPEAT_S
-    books = {name: value for name, value in vars(world.outbound).items() if type(value) is dict}
-    assert {name: len(value) for name, value in books.items()} == {
-        "_slots": 0, "_tokens": 0, "_last_s": 1, "_orders": 0,
+    kept = {name: value for name, value in vars(world.outbound).items() if type(value) is dict}
+    assert {name: len(value) for name, value in kept.items()} == {
+        "_slots": 0, "_tokens": 0, "_last_s": 1, "_in_flight": 0,
     }  # fmt: skip

@@ -1,9 +1,9 @@
-"""What the log can say of a ticket that is good no more, and for how long."""
+"""Why a ticket is not good any more, and for how long that is remembered."""
 
 from app.bridge.spent_tickets import KEPT_S, MOST_KEPT, SpentTickets
 
 
-def test_a_ticket_is_known_by_what_became_of_it_for_a_while() -> None:
+def test_why_a_ticket_is_not_good_is_remembered_for_a_while() -> None:
     now_s = [0.0]
     spent = SpentTickets(lambda: now_s[0])
     spent.add("a", "the ticket was used already")
@@ -19,7 +19,7 @@ def test_a_ticket_is_known_by_what_became_of_it_for_a_while() -> None:
     assert spent.why("b") == "the ticket is expired"
 
 
-def test_no_more_are_kept_than_there_is_room_for() -> None:
+def test_no_more_tickets_are_remembered_than_most_kept() -> None:
     spent = SpentTickets(lambda: 0.0)
     for number in range(MOST_KEPT + 10):
         spent.add(str(number), "used")

@@ -1,4 +1,4 @@
-"""The voices of a leg: utterances in, sound and its end out, whatever a provider does."""
+"""The voices of a leg: utterances in, audio and its end out, however a provider behaves."""
 
 import asyncio
 import base64
@@ -19,7 +19,7 @@ Says = Callable[[str], AsyncGenerator[Sound, None]]
 
 
 class Puppet:
-    """A voice, and its only line, that does what it is told to."""
+    """A voice and its only line, which behaves as the test says."""
 
     label = "puppet/one"
 
@@ -42,7 +42,7 @@ class Puppet:
 
 
 class Ear:
-    """Hears what the machine is told, until an utterance is over."""
+    """Collects the events, until an utterance is over."""
 
     def __init__(self) -> None:
         self.events: list[ev.Event] = []
@@ -73,7 +73,7 @@ async def heard(says: Says) -> Ear:
 
 
 @pytest.mark.parametrize("step", [2, 1000, 3334, 100_000])
-async def test_what_a_voice_says_is_what_the_call_is_given(step: int) -> None:
+async def test_the_audio_of_a_voice_reaches_the_machine_unchanged(step: int) -> None:
     pcm = tones("Good morning.", 8000).pcm
 
     async def says(_: str) -> AsyncGenerator[Sound, None]:
@@ -88,7 +88,7 @@ async def test_what_a_voice_says_is_what_the_call_is_given(step: int) -> None:
     assert max(sizes) <= PIECE_BYTES and sum(sizes) == len(ear.ulaw)
 
 
-async def test_its_pauses_are_told() -> None:
+async def test_pauses_are_events() -> None:
     pcm = tones("one two three", 8000, gap_ms=100).pcm
 
     async def says(_: str) -> AsyncGenerator[Sound, None]:
@@ -99,7 +99,7 @@ async def test_its_pauses_are_told() -> None:
     assert [round(start / 800) for start, _ in pauses] == [2, 5, 9], "behind each word"
 
 
-async def test_a_voice_that_breaks_has_said_what_it_said() -> None:
+async def test_a_voice_that_fails_keeps_what_it_had_said() -> None:
     pcm = tones("Good morning.", 24000).pcm
 
     async def says(_: str) -> AsyncGenerator[Sound, None]:
@@ -113,7 +113,7 @@ async def test_a_voice_that_breaks_has_said_what_it_said() -> None:
     )
 
 
-async def test_nothing_but_silence_is_no_voice() -> None:
+async def test_an_utterance_of_silence_is_a_failure() -> None:
     async def says(_: str) -> AsyncGenerator[Sound, None]:
         yield Sound(bytes(16000), 8000)
 
@@ -121,7 +121,7 @@ async def test_nothing_but_silence_is_no_voice() -> None:
     assert isinstance(end, ev.VoiceFailed) and end.reason.endswith("nothing but silence")
 
 
-async def test_the_pieces_of_an_answer_have_its_number() -> None:
+async def test_utterances_of_one_answer_have_its_number() -> None:
     numbers: list[int] = []
 
     async def says(_: str) -> AsyncGenerator[Sound, None]:
@@ -143,7 +143,7 @@ async def test_the_pieces_of_an_answer_have_its_number() -> None:
     assert numbers == [1, 1, 2, 1]
 
 
-async def test_a_fault_of_ours_costs_the_voice_and_not_the_call(
+async def test_a_bug_in_a_voice_fails_the_utterance_and_not_the_call(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def says(_: str) -> AsyncGenerator[Sound, None]:
@@ -152,11 +152,11 @@ async def test_a_fault_of_ours_costs_the_voice_and_not_the_call(
 
     with caplog.at_level(logging.ERROR):
         ear = await heard(says)
-    assert ear.events == [ev.VoiceFailed("utterance_1", "a fault of ours", "fatal")]
+    assert ear.events == [ev.VoiceFailed("utterance_1", "a fault of the service", "fatal")]
     assert [record.getMessage() for record in caplog.records] == ["fault in a voice"]
 
 
-async def test_what_is_dropped_is_heard_of_no_more_and_the_next_can_begin() -> None:
+async def test_a_dropped_utterance_feeds_no_event_and_the_next_can_start() -> None:
     began, closed = asyncio.Event(), asyncio.Event()
 
     async def says(text: str) -> AsyncGenerator[Sound, None]:
@@ -187,7 +187,7 @@ async def test_what_is_dropped_is_heard_of_no_more_and_the_next_can_begin() -> N
     assert puppet.closed
 
 
-async def test_an_utterance_dropped_before_it_began_is_never_said() -> None:
+async def test_an_utterance_dropped_before_it_started_is_never_said() -> None:
     said: list[str] = []
 
     async def says(text: str) -> AsyncGenerator[Sound, None]:
@@ -205,7 +205,7 @@ async def test_an_utterance_dropped_before_it_began_is_never_said() -> None:
     assert said == ["Good evening."]
 
 
-async def test_an_utterance_may_be_dropped_because_of_its_own_sound() -> None:
+async def test_an_utterance_may_be_dropped_by_its_own_event() -> None:
     async def says(_: str) -> AsyncGenerator[Sound, None]:
         yield Sound(b"\x10\x10" * 800, 8000)
 
@@ -225,7 +225,7 @@ async def test_an_utterance_may_be_dropped_because_of_its_own_sound() -> None:
     assert not any(isinstance(each, ev.VoiceFinished | ev.VoiceFailed) for each in heard)
 
 
-async def test_at_the_end_nothing_is_under_way() -> None:
+async def test_closing_leaves_no_task() -> None:
     began = asyncio.Event()
 
     async def says(_: str) -> AsyncGenerator[Sound, None]:

@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 from app.cli.calls import calls
 from app.records.store import Store
-from tests.records.report.recorded_call import Story, handed_over_call, pizza_call
+from tests.records.report.recorded_call import Story, pizza_call, transferred_call
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_a_call_is_shown_with_its_figures_and_its_words(database: str) -> None:
 
 
 def test_the_transfers_of_a_call_are_shown(database: str) -> None:
-    keep(database, handed_over_call())
+    keep(database, transferred_call())
     result = run("show", "last")
     assert result.exit_code == 0
     text = " ".join(result.stdout.split())

@@ -1,4 +1,4 @@
-"""Settings as an operator meets them: variables in, values or plain faults out."""
+"""The settings: variables in, values or one line per fault out."""
 
 import re
 from ipaddress import ip_network
@@ -28,7 +28,7 @@ def faults(monkeypatch: pytest.MonkeyPatch, **variables: str) -> tuple[str, ...]
     return caught.value.problems
 
 
-def test_nothing_set_is_a_working_configuration() -> None:
+def test_the_defaults_are_a_working_configuration() -> None:
     settings = load_settings()
     assert (settings.host, settings.port, settings.max_calls) == ("127.0.0.1", 5050, 0)
     assert settings.openai_api_key is None
@@ -39,14 +39,16 @@ def test_nothing_set_is_a_working_configuration() -> None:
     assert settings.database_url.get_secret_value() == "sqlite:///calls.db"
 
 
-def test_the_environment_comes_before_the_env_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_overrides_the_env_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     Path(".env").write_text("\ufeffPORT=6001\nMAX_CALLS=7\nSOMETHING_ELSE=1\n", encoding="utf-8")
     monkeypatch.setenv("PORT", "6002")
     settings = load_settings()
     assert (settings.port, settings.max_calls) == (6002, 7)
 
 
-def test_a_blank_variable_counts_as_absent_even_over_the_env_file(
+def test_a_blank_variable_counts_as_not_set_and_hides_the_env_file(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     Path(".env").write_text("OPENAI_API_KEY=sk-file\n")
@@ -139,7 +141,7 @@ def test_numbers_that_are_not_e164_are_faults(monkeypatch: pytest.MonkeyPatch, n
         (" http://127.0.0.1:5050 ", "http://127.0.0.1:5050"),
     ],
 )
-def test_the_public_url_keeps_its_prefix_and_loses_its_last_slash(
+def test_the_public_url_keeps_its_prefix_and_loses_its_trailing_slash(
     monkeypatch: pytest.MonkeyPatch, value: str, kept: str
 ) -> None:
     monkeypatch.setenv("PUBLIC_URL", value)
@@ -181,7 +183,7 @@ def test_a_public_url_twilio_cannot_reach_is_a_fault(
         ("wss://http.example/v1", "wss://http.example/v1/realtime"),
     ],
 )
-def test_the_realtime_socket_hangs_below_the_base_url(
+def test_the_realtime_url_is_below_the_base_url(
     monkeypatch: pytest.MonkeyPatch, base: str, socket: str
 ) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", base)
@@ -247,7 +249,7 @@ def test_a_redis_url_has_its_scheme_and_host(monkeypatch: pytest.MonkeyPatch, va
     assert line == "REDIS_URL: expected redis://host:port/number or rediss://host:port/number"
 
 
-def test_an_address_with_a_password_is_refused_without_showing_it(
+def test_a_url_with_a_password_is_rejected_without_showing_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (line,) = faults(monkeypatch, OPENAI_BASE_URL="https://me:secret@proxy/v1")
@@ -255,7 +257,7 @@ def test_an_address_with_a_password_is_refused_without_showing_it(
     assert "secret" not in line
 
 
-def test_proxies_are_networks_and_a_star_is_everybody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxies_are_networks_and_a_star_is_every_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRUSTED_PROXIES", "10.1.2.3/8, fd00::/8,192.0.2.1")
     assert load_settings().trusted_proxies == tuple(
         map(ip_network, ["10.0.0.0/8", "fd00::/8", "192.0.2.1/32"])
@@ -282,7 +284,7 @@ def test_an_env_file_that_is_not_utf8_is_a_fault() -> None:
         load_settings()
 
 
-def test_settings_made_by_hand_are_checked_too() -> None:
+def test_settings_from_keyword_arguments_are_validated() -> None:
     assert Settings(port=6000, public_url="http://h/").public_url == "http://h"
     with pytest.raises(ConfigError, match="^PORT: expected"):
         Settings(port=0)

@@ -1,4 +1,4 @@
-"""Where each key of a TOML file stands, whatever its values look like."""
+"""The line numbers of a TOML file's keys, whatever its values contain."""
 
 import tomllib
 from pathlib import Path
@@ -59,7 +59,7 @@ def test_every_key_has_its_line() -> None:
     }
 
 
-def test_tables_in_arrays_of_tables_belong_to_the_last_one() -> None:
+def test_a_subtable_belongs_to_the_latest_table_of_its_array() -> None:
     text = """\
 [a]
 [[a.list]]
@@ -108,7 +108,7 @@ def test_a_last_line_without_an_end_counts() -> None:
     assert key_lines("") == {}
 
 
-def test_a_very_long_text_is_read_in_no_time() -> None:
+def test_a_very_long_text_is_read_quickly() -> None:
     text = 'text = """' + 'a "b" \\\\ ' * 200_000 + '"""\nafter = 1\n'
     assert key_lines(text) == {("text",): 1, ("after",): 2}
 
@@ -125,7 +125,7 @@ def test_a_very_long_text_is_read_in_no_time() -> None:
         "a = [" * 70,
     ],
 )
-def test_what_is_nested_too_deep_is_a_fault_with_its_line(tmp_path: Path, deep: str) -> None:
+def test_too_deep_nesting_is_a_fault_with_its_line(tmp_path: Path, deep: str) -> None:
     path = tmp_path / "agent.toml"
     path.write_text(f"name = 'A' # [[[\n\n{deep}\n")
     with pytest.raises(ConfigError) as caught:
@@ -146,7 +146,7 @@ def test_what_is_nested_too_deep_is_a_fault_with_its_line(tmp_path: Path, deep: 
         "a = " + "[" * 64 + "]" * 64,
     ],
 )
-def test_what_is_long_is_not_deep(tmp_path: Path, flat: str) -> None:
+def test_a_long_document_is_not_a_deep_one(tmp_path: Path, flat: str) -> None:
     path = tmp_path / "agent.toml"
     path.write_text(flat)
     assert read_toml(path)[0]

@@ -1,5 +1,4 @@
-"""What tests of the time after a call need: an owner who is told of calls, and a clock that stands
-still."""
+"""An owner who receives reports, and a clock that a test moves."""
 
 import asyncio
 import json
@@ -35,7 +34,7 @@ TRANSFER = {
 
 
 class VirtualClock:
-    """Stands still until a test lets time pass."""
+    """Moves only when a test calls `pass_`."""
 
     def __init__(self) -> None:
         self._now = datetime.now(UTC)
@@ -58,11 +57,11 @@ class VirtualClock:
             woken.cancel()
 
     async def rest(self) -> float:
-        """Wait until the user of this clock rests once more; for how many seconds."""
+        """Wait until the user of this clock waits once more. Returns for how many seconds."""
         return await self._rests.get()
 
     def pass_(self, seconds: float) -> None:
-        """Let time pass. Rests of before are forgotten."""
+        """Let time pass. Earlier results of `rest` are dropped."""
         while not self._rests.empty():
             self._rests.get_nowait()
         self._now += timedelta(seconds=seconds)
@@ -71,8 +70,8 @@ class VirtualClock:
 
 
 class Owner:
-    """Who is told of calls. `statuses`: what is answered, the last one again and again, with
-    `headers`. `held`: nobody is answered before it is set."""
+    """The receiver of reports. `statuses`: of its responses, the last one repeated, with `headers`.
+    `held`: responses wait until it is set."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -84,8 +83,8 @@ class Owner:
         self.requests: list[tuple[dict[str, str], bytes]] = []
         self._news: asyncio.Queue[tuple[dict[str, str], bytes]] = asyncio.Queue()
 
-    async def told(self) -> dict[str, Any]:
-        """Wait for one more report: its body."""
+    async def report(self) -> dict[str, Any]:
+        """Wait for one more report. Returns its body."""
         _, body = await self._news.get()
         report: dict[str, Any] = json.loads(body)
         return report
@@ -95,12 +94,12 @@ class Owner:
         return [headers["webhook-id"] for headers, _ in self.requests]
 
     async def handle(self, request: web.Request) -> web.Response:
-        told = (
+        received = (
             {name.lower(): value for name, value in request.headers.items()},
             await request.read(),
         )
-        self.requests.append(told)
-        self._news.put_nowait(told)
+        self.requests.append(received)
+        self._news.put_nowait(received)
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         try:
@@ -126,7 +125,7 @@ async def an_owner() -> AsyncIterator[Owner]:
 async def after_calls(
     store: Store, url: str | None, clock: VirtualClock, **options: Any
 ) -> AsyncIterator[AfterCall]:
-    """Somebody who works off what is owed. `options`: of `AfterCall`."""
+    """A started `AfterCall`. `options`: its arguments."""
     options = {"is_live": lambda call_sid: False, **options}
     after = AfterCall(store, url, clock=clock, **options)
     after.start()
@@ -143,9 +142,9 @@ async def becomes(store: Store, clock: VirtualClock, call_sid: str, state: State
 
 
 async def put_off_by(store: Store, owner: Owner, clock: VirtualClock) -> float:
-    """Wait until the owner was told of the one call that owes a report, in vain; for how many
-    seconds it rests then. 0: it is owed no more."""
-    await owner.told()
+    """Wait until the owner has refused the one due report. Returns the seconds until it is due
+    again; 0: it is not due any more."""
+    await owner.report()
     while True:
         due_at = await store.report_queue.next_due_at(clock.now())
         wait_s = (due_at - clock.now()).total_seconds() if due_at else 0.0
@@ -155,7 +154,7 @@ async def put_off_by(store: Store, owner: Owner, clock: VirtualClock) -> float:
 
 
 async def a_call(store: Store, call_sid: str = "CA1") -> None:
-    """A call that was held and is over."""
+    """Store a call with an agent that has ended."""
     started = datetime(2026, 3, 14, 9, 26, 53, 500_000, UTC)
     store.save_call(
         call_sid, account_sid="AC1", from_number="+15550100001", to_number="+15550109999",

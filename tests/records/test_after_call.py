@@ -1,4 +1,4 @@
-"""The report of a call that is over: it arrives, signed and whole, whatever comes in between."""
+"""The report of an ended call is delivered, signed and complete, whatever fails meanwhile."""
 
 import json
 import logging
@@ -17,7 +17,7 @@ from app.records.after_call import (
     LAST_RETRY_S,
     LOOK_EVERY_S,
     RETRIES_S,
-    call_ended,
+    call_ended_body,
 )
 from app.records.report_queue import HEAD_START_S
 from app.records.store import CallRow, Store, TurnRow
@@ -62,13 +62,13 @@ async def owner() -> AsyncIterator[Owner]:
 # --- the report -----------------------------------------------------------------------------------
 
 
-async def test_a_call_that_is_over_is_reported_in_the_words_of_the_api(
+async def test_an_ended_call_is_reported_with_the_fields_of_the_api(
     store: Store, clock: VirtualClock, owner: Owner
 ) -> None:
     async with after_calls(store, owner.url, clock, secret="a secret") as after:
         await a_call(store)
-        after.call_over("CA1")
-        report = await owner.told()
+        after.call_ended("CA1")
+        report = await owner.report()
         await becomes(store, clock, "CA1", "delivered")
 
     assert (report["type"], report["timestamp"]) == ("call.ended", "2026-03-14T09:27:13.500000Z")
@@ -86,7 +86,7 @@ async def test_a_call_that_is_over_is_reported_in_the_words_of_the_api(
 
 
 @pytest.mark.parametrize("status", ["busy", "no-answer", "failed", "canceled"])
-async def test_a_call_that_nobody_answered_is_reported_too(
+async def test_an_unanswered_call_is_reported_too(
     store: Store, clock: VirtualClock, owner: Owner, status: CallStatus
 ) -> None:
     before = datetime.now(UTC)
@@ -94,7 +94,7 @@ async def test_a_call_that_nobody_answered_is_reported_too(
     async with after_calls(store, owner.url, clock):
         await ended(store, "CA1", status=status)
         clock.pass_(LOOK_EVERY_S)
-        report = await owner.told()
+        report = await owner.report()
         await becomes(store, clock, "CA1", "delivered")
 
     call = report["data"]
@@ -103,36 +103,51 @@ async def test_a_call_that_nobody_answered_is_reported_too(
     assert before <= datetime.fromisoformat(report["timestamp"]) <= datetime.now(UTC)
 
 
-def test_half_a_character_does_not_spoil_a_report() -> None:
+def test_a_lone_surrogate_does_not_spoil_a_report() -> None:
     now = datetime(2026, 3, 14, tzinfo=UTC)
-    nobody: dict[str, Any] = {f.name: None for f in fields(CallRow)}
-    call = CallRow(**{**nobody, "call_sid": "CA1", "created_at": now, "transfers": []})
+    empty: dict[str, Any] = {f.name: None for f in fields(CallRow)}
+    call = CallRow(**{**empty, "call_sid": "CA1", "created_at": now, "transfers": []})
 
-    body = call_ended(call, [TurnRow(0, "tool", "a", extra={"arguments": "half \ud83d"})], now)
+    body = call_ended_body(call, [TurnRow(0, "tool", "a", extra={"arguments": "half \ud83d"})], now)
 
     told = json.loads(body.decode())
     assert told["data"]["transcript"][0]["extra"] == {"arguments": "half ?"}
     assert told["timestamp"] == "2026-03-14T00:00:00Z"
 
 
-async def test_a_call_that_is_still_written_down_is_not_reported_yet(
+async def test_a_call_that_is_still_recorded_is_not_reported_yet(
     store: Store, clock: VirtualClock, owner: Owner
 ) -> None:
     live = {"CA1"}
     async with after_calls(store, owner.url, clock, is_live=live.__contains__) as after:
         await ended(store, "CA1", "CA2")
         clock.pass_(LOOK_EVERY_S)
-        assert (await owner.told())["data"]["call_sid"] == "CA2"
+        assert (await owner.report())["data"]["call_sid"] == "CA2"
         await becomes(store, clock, "CA2", "delivered")
         assert await store.report_queue.overdue(clock.now(), 9) == ["CA1"]
 
         store.save_turns("CA1", [TurnRow(0, "user", "the last word")])
         live.clear()
-        after.call_over("CA1")
-        last = await owner.told()
+        after.call_ended("CA1")
+        last = await owner.report()
 
     assert [turn["text"] for turn in last["data"]["transcript"]] == ["the last word"]
     assert owner.ids == ["call_CA2", "call_CA1"]
+
+
+async def test_a_call_that_another_process_continues_is_reported_when_it_has_ended(
+    store: Store, clock: VirtualClock, owner: Owner
+) -> None:
+    async with after_calls(store, owner.url, clock) as after:
+        store.save_call("CA1", status="in-progress")
+        await clock.rest()
+        after.call_ended("CA1")  # the agent's part of it
+        await clock.rest()
+        assert await store.report_queue.state("CA1") is None
+
+        await ended(store, "CA1")
+        clock.pass_(LOOK_EVERY_S)
+        assert (await owner.report())["data"]["status"] == "completed"
 
 
 async def test_a_call_that_ends_while_reports_are_looked_for_is_reported_with_its_last_words(
@@ -145,24 +160,9 @@ async def test_a_call_that_ends_while_reports_are_looked_for_is_reported_with_it
     async with after_calls(store, owner.url, clock, is_live=ends_now):
         await ended(store, "CA1")
         clock.pass_(LOOK_EVERY_S)
-        report = await owner.told()
+        report = await owner.report()
 
     assert [turn["text"] for turn in report["data"]["transcript"]] == ["the last word"]
-
-
-async def test_a_call_that_goes_on_elsewhere_is_reported_when_it_has_ended(
-    store: Store, clock: VirtualClock, owner: Owner
-) -> None:
-    async with after_calls(store, owner.url, clock) as after:
-        store.save_call("CA1", status="in-progress")
-        await clock.rest()
-        after.call_over("CA1")  # the agent's part of it
-        await clock.rest()
-        assert await store.report_queue.state("CA1") is None
-
-        await ended(store, "CA1")
-        clock.pass_(LOOK_EVERY_S)
-        assert (await owner.told())["data"]["status"] == "completed"
 
 
 async def test_many_calls_that_end_at_once_are_reported_a_few_at_a_time(
@@ -175,9 +175,9 @@ async def test_many_calls_that_end_at_once_are_reported_a_few_at_a_time(
     async with after_calls(store, owner.url, clock) as after:
         await ended(store, *sids[: AT_ONCE - 1])
         for call_sid in sids[: AT_ONCE - 1]:
-            after.call_over(call_sid)
+            after.call_ended(call_sid)
         for _ in range(AT_ONCE):
-            await owner.told()
+            await owner.report()
         assert owner.at_once == AT_ONCE
         owner.held.set()
         for call_sid in sids:
@@ -190,7 +190,7 @@ async def test_many_calls_that_end_at_once_are_reported_a_few_at_a_time(
 # --- a receiver that fails ------------------------------------------------------------------------
 
 
-async def test_an_owner_who_is_down_is_asked_again_with_the_same_report(
+async def test_an_owner_who_is_down_gets_the_same_report_again(
     store: Store, clock: VirtualClock, owner: Owner, caplog: pytest.LogCaptureFixture
 ) -> None:
     planned = [*RETRIES_S, LAST_RETRY_S, LAST_RETRY_S]
@@ -198,11 +198,11 @@ async def test_an_owner_who_is_down_is_asked_again_with_the_same_report(
     waits = []
     async with after_calls(store, owner.url, clock) as after:
         await a_call(store)
-        after.call_over("CA1")
+        after.call_ended("CA1")
         for _ in planned:
             waits.append(await put_off_by(store, owner, clock))
             clock.pass_(waits[-1])
-        await owner.told()
+        await owner.report()
         await becomes(store, clock, "CA1", "delivered")
 
     assert waits == [pytest.approx(wait_s, rel=0.11) for wait_s in planned]
@@ -214,14 +214,14 @@ async def test_an_owner_who_is_down_is_asked_again_with_the_same_report(
     assert [r.__dict__["status"] for r in vain] == [503] * len(planned)
 
 
-async def test_a_report_that_nobody_takes_for_a_day_is_given_up(
+async def test_a_report_that_is_not_accepted_for_a_day_is_given_up(
     store: Store, clock: VirtualClock, owner: Owner, caplog: pytest.LogCaptureFixture
 ) -> None:
     owner.statuses = [500]
     began = clock.now()
     async with after_calls(store, owner.url, clock) as after:
         await ended(store, "CA1")
-        after.call_over("CA1")
+        after.call_ended("CA1")
         while wait_s := await put_off_by(store, owner, clock):
             clock.pass_(wait_s)
         assert await store.report_queue.state("CA1") == "failed"
@@ -234,13 +234,13 @@ async def test_a_report_that_nobody_takes_for_a_day_is_given_up(
     assert await store.report_queue.next_due_at(began) is None
 
 
-async def test_an_owner_who_wants_no_more_reports_is_left_in_peace(
+async def test_an_owner_who_answers_410_gets_no_retry(
     store: Store, clock: VirtualClock, owner: Owner
 ) -> None:
     owner.statuses = [410]
     async with after_calls(store, owner.url, clock) as after:
         await ended(store, "CA1")
-        after.call_over("CA1")
+        after.call_ended("CA1")
         await becomes(store, clock, "CA1", "failed")
 
     assert len(owner.requests) == 1
@@ -249,17 +249,17 @@ async def test_an_owner_who_wants_no_more_reports_is_left_in_peace(
 @pytest.mark.parametrize(
     ("asked", "wait_s"), [("77", 77), ("999999", LAST_RETRY_S), ("0", RETRIES_S[0])]
 )
-async def test_an_owner_who_asks_for_time_gets_it_within_bounds(
+async def test_retry_after_is_obeyed_within_bounds(
     store: Store, clock: VirtualClock, owner: Owner, asked: str, wait_s: float
 ) -> None:
     owner.statuses, owner.headers = [429], {"Retry-After": asked}
     async with after_calls(store, owner.url, clock) as after:
         await ended(store, "CA1")
-        after.call_over("CA1")
+        after.call_ended("CA1")
         assert await put_off_by(store, owner, clock) == pytest.approx(wait_s, rel=0.11)
 
 
-async def test_the_log_holds_neither_the_address_nor_what_was_said(
+async def test_the_log_has_neither_the_url_nor_the_transcript(
     store: Store, clock: VirtualClock, owner: Owner, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "app")
@@ -267,7 +267,7 @@ async def test_the_log_holds_neither_the_address_nor_what_was_said(
     url = owner.url.replace("://", "://me:hidden@")
     async with after_calls(store, url, clock) as after:
         await a_call(store)
-        after.call_over("CA1")
+        after.call_ended("CA1")
         clock.pass_(await put_off_by(store, owner, clock))
         await becomes(store, clock, "CA1", "delivered")
 

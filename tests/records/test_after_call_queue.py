@@ -1,4 +1,4 @@
-"""Which calls owe a report: written with the call's end, claimed by one process at a time."""
+"""Which reports are due: stored with the call's end, claimed by one process at a time."""
 
 import asyncio
 import sqlite3
@@ -40,20 +40,20 @@ async def over(store: Store, *call_sids: str, status: CallStatus = "completed") 
     await store.flush()
 
 
-async def owed(store: Store) -> list[str]:
+async def due(store: Store) -> list[str]:
     return await store.report_queue.overdue(when_due(), 10)
 
 
 @pytest.mark.parametrize("status", ["completed", "busy", "no-answer", "failed", "canceled"])
-async def test_every_end_of_a_call_owes_a_report(store: Store, status: CallStatus) -> None:
+async def test_every_terminal_status_makes_a_report_due(store: Store, status: CallStatus) -> None:
     store.save_call("CA1", status="in-progress")
     await store.flush()
-    assert await owed(store) == []
+    assert await due(store) == []
 
     await over(store, "CA1", status=status)
 
     assert await store.report_queue.state("CA1") == "due"
-    assert await owed(store) == ["CA1"]
+    assert await due(store) == ["CA1"]
 
 
 async def test_the_process_that_had_the_call_goes_first(store: Store) -> None:
@@ -73,18 +73,18 @@ async def test_the_process_that_had_the_call_goes_first(store: Store) -> None:
     assert before <= mine.since <= now
 
 
-async def test_where_nobody_wants_reports_none_is_owed(store: Store) -> None:
+async def test_without_reports_none_becomes_due(store: Store) -> None:
     store.reports = False
     await over(store, "CA1")
     store.reports = True
     await over(store, "CA1")  # Twilio says so again
 
     assert await store.report_queue.state("CA1") is None
-    assert await owed(store) == []
+    assert await due(store) == []
 
 
 @pytest.mark.parametrize("flushed", [False, True])
-async def test_an_end_that_is_told_twice_is_reported_once(store: Store, flushed: bool) -> None:
+async def test_a_repeated_terminal_status_is_reported_once(store: Store, flushed: bool) -> None:
     await over(store, "CA1")
     now = when_due()
     report = await store.report_queue.claim("CA1", now, now + LATER)
@@ -105,7 +105,7 @@ async def test_an_end_that_is_told_twice_is_reported_once(store: Store, flushed:
     assert (call.status, call.ended_by) == ("completed", "caller")
 
 
-async def test_an_end_that_is_told_again_does_not_put_a_retry_forward(store: Store) -> None:
+async def test_a_repeated_terminal_status_does_not_move_a_retry_forward(store: Store) -> None:
     await over(store, "CA1")
     now = when_due()
     report = await store.report_queue.claim("CA1", now, now + LATER)
@@ -119,7 +119,7 @@ async def test_an_end_that_is_told_again_does_not_put_a_retry_forward(store: Sto
     assert (again.tries, again.since) == (2, report.since)
 
 
-async def test_a_report_has_one_claimer_until_the_claim_runs_out(store: Store, file: Path) -> None:
+async def test_a_report_is_claimed_once_until_the_claim_expires(store: Store, file: Path) -> None:
     other = await Store.open(f"sqlite:///{file}", busy_timeout_ms=15_000)
     await over(store, "CA1")
     now = when_due()
@@ -136,7 +136,7 @@ async def test_a_report_has_one_claimer_until_the_claim_runs_out(store: Store, f
     await other.aclose()
 
 
-async def test_who_was_too_slow_takes_nothing_from_the_next_claimer(store: Store) -> None:
+async def test_an_expired_claim_changes_nothing_of_the_next_one(store: Store) -> None:
     await over(store, "CA1")
     now = when_due()
     queue = store.report_queue
@@ -152,7 +152,7 @@ async def test_who_was_too_slow_takes_nothing_from_the_next_claimer(store: Store
     assert await queue.next_due_at(now) is None
 
 
-async def test_a_summary_is_kept_and_not_asked_for_again(store: Store) -> None:
+async def test_a_summary_is_stored_and_not_written_again(store: Store) -> None:
     await over(store, "CA1")
     now = when_due()
     report = await store.report_queue.claim("CA1", now, now + LATER)
@@ -168,14 +168,14 @@ async def test_a_summary_is_kept_and_not_asked_for_again(store: Store) -> None:
     assert again is not None and again.ready
 
 
-async def test_the_longest_due_comes_first_and_the_page_is_not_exceeded(store: Store) -> None:
+async def test_the_oldest_due_report_comes_first_and_the_limit_holds(store: Store) -> None:
     for number in (3, 1, 2):
         await over(store, f"CA{number}")
 
     assert await store.report_queue.overdue(when_due(), 2) == ["CA3", "CA1"]
 
 
-async def test_looking_for_reports_reads_no_calls_that_owe_none(store: Store, file: Path) -> None:
+async def test_looking_for_due_reports_reads_no_other_calls(store: Store, file: Path) -> None:
     with closing(sqlite3.connect(file)) as reader:
         plan = reader.execute(
             "EXPLAIN QUERY PLAN SELECT call_sid FROM calls "

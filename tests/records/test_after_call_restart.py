@@ -1,4 +1,4 @@
-"""What is owed after a call outlives restarts and kills, and the summary comes first."""
+"""Due reports survive restarts and kills, and the summary is written first."""
 
 import logging
 import sqlite3
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from app.call.usage import Usage
-from app.records.after_call import AT_ONCE, LEASE_S, LOOK_EVERY_S, call_ended
+from app.records.after_call import AT_ONCE, LEASE_S, LOOK_EVERY_S, call_ended_body
 from app.records.report_queue import HEAD_START_S
 from app.records.store import CallRow, Store, TurnRow
 from app.records.summary import Summary
@@ -57,7 +57,7 @@ async def owner() -> AsyncIterator[Owner]:
 # --- what comes in between ------------------------------------------------------------------------
 
 
-async def test_what_was_owed_before_a_restart_is_reported_after_it(
+async def test_a_report_that_was_due_before_a_restart_is_delivered_after_it(
     file: Path, clock: VirtualClock, owner: Owner
 ) -> None:
     before = await Store.open(f"sqlite:///{file}")
@@ -68,7 +68,7 @@ async def test_what_was_owed_before_a_restart_is_reported_after_it(
     clock.pass_(HEAD_START_S + 5)
     store = await Store.open(f"sqlite:///{file}")
     async with after_calls(store, owner.url, clock):
-        assert (await owner.told())["data"]["call_sid"] == "CA1"
+        assert (await owner.report())["data"]["call_sid"] == "CA1"
         await becomes(store, clock, "CA1", "delivered")
     async with after_calls(store, owner.url, clock):  # and after the next one no more
         await clock.rest()
@@ -77,7 +77,7 @@ async def test_what_was_owed_before_a_restart_is_reported_after_it(
     assert len(owner.requests) == 1
 
 
-async def test_a_report_outlives_the_process_that_was_killed_over_it(
+async def test_a_report_is_delivered_after_the_process_that_claimed_it_was_killed(
     store: Store, clock: VirtualClock, owner: Owner
 ) -> None:
     await a_call(store)
@@ -90,25 +90,25 @@ async def test_a_report_outlives_the_process_that_was_killed_over_it(
         assert await clock.rest() == pytest.approx(1)
         assert not owner.requests
         clock.pass_(1)
-        await owner.told()
+        await owner.report()
         await becomes(store, clock, "CA1", "delivered")
 
     assert owner.ids == ["call_CA1"]
 
 
-async def test_a_stop_amid_a_delivery_leaves_the_report_to_the_next_start(
+async def test_a_stop_during_a_delivery_leaves_the_report_to_the_next_start(
     store: Store, clock: VirtualClock, owner: Owner
 ) -> None:
     owner.held.clear()
     async with after_calls(store, owner.url, clock) as after:
         await ended(store, "CA1")
-        after.call_over("CA1")
-        await owner.told()
+        after.call_ended("CA1")
+        await owner.report()
     assert await store.report_queue.overdue(clock.now(), 9) == ["CA1"]
 
     owner.held.set()
     async with after_calls(store, owner.url, clock):
-        await owner.told()
+        await owner.report()
         await becomes(store, clock, "CA1", "delivered")
 
     assert owner.ids == ["call_CA1"] * 2
@@ -121,7 +121,7 @@ async def test_the_last_calls_before_a_stop_are_still_reported(
     async with after_calls(store, owner.url, clock) as after:
         for call_sid in sids:
             store.save_call(call_sid, status="completed")
-            after.call_over(call_sid)
+            after.call_ended(call_sid)
         await after.aclose(within_s=15)
 
     assert sorted(owner.ids) == [f"call_{call_sid}" for call_sid in sids]
@@ -149,16 +149,16 @@ async def test_a_database_that_was_away_is_asked_again(
     store.reports = True
     await ended(store, "CA1")
     clock.pass_(HEAD_START_S + 5)
-    with closing(sqlite3.connect(file, isolation_level=None)) as somebody:
-        somebody.execute("BEGIN IMMEDIATE")
+    with closing(sqlite3.connect(file, isolation_level=None)) as locker:
+        locker.execute("BEGIN IMMEDIATE")
         async with after_calls(store, owner.url, clock):
             for _ in range(3):
                 clock.pass_(await clock.rest())
             await clock.rest()
             assert not owner.requests
-            somebody.execute("COMMIT")
+            locker.execute("COMMIT")
             clock.pass_(LOOK_EVERY_S)
-            await owner.told()
+            await owner.report()
             await becomes(store, clock, "CA1", "delivered")
     await store.aclose()
 
@@ -167,7 +167,7 @@ async def test_a_database_that_was_away_is_asked_again(
     ]
 
 
-async def test_a_report_that_cannot_be_written_holds_up_no_other(
+async def test_a_report_that_cannot_be_built_blocks_no_other(
     store: Store,
     clock: VirtualClock,
     owner: Owner,
@@ -177,13 +177,13 @@ async def test_a_report_that_cannot_be_written_holds_up_no_other(
     def stumbles(call: CallRow, turns: Sequence[TurnRow], since: datetime) -> bytes:
         if call.call_sid == "CA1":
             raise RuntimeError("a bug")
-        return call_ended(call, turns, since)
+        return call_ended_body(call, turns, since)
 
-    monkeypatch.setattr("app.records.after_call.call_ended", stumbles)
+    monkeypatch.setattr("app.records.after_call.call_ended_body", stumbles)
     async with after_calls(store, owner.url, clock) as after:
         await ended(store, "CA1", "CA2")
-        after.call_over("CA1")
-        after.call_over("CA2")
+        after.call_ended("CA1")
+        after.call_ended("CA2")
         wait_s = await put_off_by(store, owner, clock)
         assert owner.ids == ["call_CA2"]
         monkeypatch.undo()
@@ -227,7 +227,7 @@ async def test_a_summary_is_kept_counted_and_reported(
     url = owner.url if reported else None
     async with after_calls(store, url, clock, summarise=writer, cost=cost) as after:
         await a_call(store)
-        after.call_over("CA1")
+        after.call_ended("CA1")
         await becomes(store, clock, "CA1", "delivered" if reported else "kept")
 
     call = await store.get_call("CA1")
@@ -237,21 +237,21 @@ async def test_a_summary_is_kept_counted_and_reported(
     assert call.cost == {"total": 0.009, "of": [20.0, "inbound", 1]}
     assert writer.asked == [("CA1", [turn.text for turn in TURNS])]
     if reported:
-        told = (await owner.told())["data"]
+        told = (await owner.report())["data"]
         assert told == await as_the_api_tells_it(store)
     else:
         assert not owner.requests
 
 
 @pytest.mark.parametrize("failing", [None, RuntimeError("a bug")])
-async def test_a_report_does_not_wait_for_a_summary_that_cannot_be_made(
+async def test_a_report_is_delivered_though_its_summary_fails(
     store: Store, clock: VirtualClock, owner: Owner, failing: Exception | None
 ) -> None:
     writer = Writer(failing)
     owner.statuses = [500, 204]
     async with after_calls(store, owner.url, clock, summarise=writer, cost=cost) as after:
         await a_call(store)
-        after.call_over("CA1")
+        after.call_ended("CA1")
         clock.pass_(await put_off_by(store, owner, clock))
         await becomes(store, clock, "CA1", "delivered")
 
@@ -273,7 +273,7 @@ async def test_a_process_killed_before_the_summary_leaves_it_to_the_next_one(
     clock.pass_(LEASE_S)
     writer = Writer(TWO_PIZZAS)
     async with after_calls(store, owner.url, clock, summarise=writer):
-        told = await owner.told()
+        told = await owner.report()
 
     assert told["data"]["summary"] == "They want two pizzas."
     assert len(writer.asked) == 1
@@ -293,20 +293,20 @@ async def test_a_process_killed_after_the_summary_leaves_only_the_report(
     clock.pass_(LEASE_S)
     writer = Writer(TWO_PIZZAS)
     async with after_calls(store, owner.url, clock, summarise=writer):
-        told = await owner.told()
+        told = await owner.report()
         await becomes(store, clock, "CA1", "delivered")
 
     assert told["data"]["summary"] == "They want two pizzas."
     assert not writer.asked
 
 
-async def test_what_a_call_cost_is_not_made_up_where_its_end_was_never_written(
+async def test_no_cost_is_made_up_for_a_call_whose_end_was_not_recorded(
     store: Store, clock: VirtualClock
 ) -> None:
     store.save_turns("CA1", TURNS)
     async with after_calls(store, None, clock, summarise=Writer(TWO_PIZZAS), cost=cost) as after:
         await ended(store, "CA1")  # by Twilio's word, for its process was killed
-        after.call_over("CA1")
+        after.call_ended("CA1")
         await becomes(store, clock, "CA1", "kept")
 
     call = await store.get_call("CA1")

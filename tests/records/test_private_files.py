@@ -1,4 +1,4 @@
-"""What calls leave behind is for its owner alone, whatever the umask, and from the first moment."""
+"""Files of calls are readable by their owner alone, from the start, whatever the umask."""
 
 import asyncio
 import logging
@@ -61,7 +61,7 @@ async def test_a_database_that_was_open_to_others_is_closed_to_them(
     assert "file was open to others, and is its owner's alone now" in caplog.messages
 
 
-async def test_a_file_of_another_owner_is_warned_about(
+async def test_a_file_of_another_owner_is_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "calls.db"
@@ -88,7 +88,7 @@ def test_folders_are_0700_those_above_them_too(tmp_path: Path) -> None:
         private_folder(tmp_path / "file" / "below")
 
 
-async def test_kept_files_are_0600_and_no_one_reads_them_who_had_the_old_ones_open(
+async def test_kept_files_are_0600_and_are_new_files(
     tmp_path: Path,
 ) -> None:
     folder = tmp_path / "kept"

@@ -1,4 +1,4 @@
-"""The sound of a call: who was heard when, and nothing that was not heard."""
+"""The recording of a call: what was heard, when it was heard, and nothing else."""
 
 import asyncio
 import base64
@@ -41,15 +41,15 @@ def sides(pcm: bytes) -> tuple[list[int], list[int]]:
 def height(number: int) -> int:
     """What `marked` sounds like after µ-law."""
     sound = CallSound()
-    sound.ordered(do.PlayAudio("i", payload(marked(number, 8)), 8), 0)
+    sound.command(do.PlayAudio("i", payload(marked(number, 8)), 8), 0)
     return sides(sound.take(1))[1][0]
 
 
-def test_the_callers_frames_lie_where_they_came() -> None:
+def test_the_callers_frames_are_where_they_arrived() -> None:
     sound = CallSound()
     sound.stream_started(100)
     for number in range(3):
-        sound.heard(payload(marked(number)), str(number * FRAME_MS), 100 + number * FRAME_MS)
+        sound.caller_frame(payload(marked(number)), str(number * FRAME_MS), 100 + number * FRAME_MS)
     left, right = sides(sound.take(200))
     assert left[:800] == [0] * 800
     for number in range(3):
@@ -58,7 +58,7 @@ def test_the_callers_frames_lie_where_they_came() -> None:
     assert left[1280:] == [0] * 320 and right == [0] * 1600
 
 
-def test_three_minutes_of_late_frames_lie_where_they_were_said() -> None:
+def test_three_minutes_of_late_frames_are_where_they_were_spoken() -> None:
     """Delays from 30 to 70 ms, and the line stuck for half a second now and then."""
     said_from_ms, frames = 1000, 180_000 // FRAME_MS
     rng = random.Random(3)
@@ -69,7 +69,7 @@ def test_three_minutes_of_late_frames_lie_where_they_were_said() -> None:
         said_ms = said_from_ms + (number + 1) * FRAME_MS
         stuck_ms = 500 if number % 1000 > 975 else 0
         arrived_ms = max(arrived_ms, said_ms + rng.uniform(30, 70) + stuck_ms)
-        sound.heard(payload(marked(number)), str(number * FRAME_MS), arrived_ms)
+        sound.caller_frame(payload(marked(number)), str(number * FRAME_MS), arrived_ms)
         if number % 250 == 0:
             pcm += sound.take(arrived_ms - 10_000)
     left, _ = sides(pcm + sound.take(arrived_ms))
@@ -82,18 +82,18 @@ def test_three_minutes_of_late_frames_lie_where_they_were_said() -> None:
 def test_a_lost_frame_leaves_its_gap() -> None:
     sound = CallSound()
     sound.stream_started(0)
-    sound.heard(payload(marked(1)), "0", 0)
-    sound.heard(payload(marked(3)), "40", 40)
+    sound.caller_frame(payload(marked(1)), "0", 0)
+    sound.caller_frame(payload(marked(3)), "40", 40)
     left, _ = sides(sound.take(60))
     assert left == [height(1)] * 160 + [0] * 160 + [height(3)] * 160
 
 
 @pytest.mark.parametrize("timestamp", ["", "soon", None, "9" * 40, "99999999999", -5])
-def test_time_stamps_that_say_nothing_are_done_without(timestamp: object) -> None:
+def test_frames_without_a_usable_timestamp_follow_each_other(timestamp: object) -> None:
     sound = CallSound()
     sound.stream_started(0)
-    sound.heard(payload(marked(1)), "0", 0)
-    sound.heard(payload(marked(2)), timestamp, 25)
+    sound.caller_frame(payload(marked(1)), "0", 0)
+    sound.caller_frame(payload(marked(2)), timestamp, 25)
     left, _ = sides(sound.take(60))
     assert left[:200] == [height(1)] * 160 + [0] * 40
     assert left[200:360] == [height(2)] * 160
@@ -102,9 +102,9 @@ def test_time_stamps_that_say_nothing_are_done_without(timestamp: object) -> Non
 def test_the_next_stream_has_a_clock_of_its_own() -> None:
     sound = CallSound()
     sound.stream_started(0)
-    sound.heard(payload(marked(1)), "0", 0)
+    sound.caller_frame(payload(marked(1)), "0", 0)
     sound.stream_started(5000)
-    sound.heard(payload(marked(2)), "0", 5000)
+    sound.caller_frame(payload(marked(2)), "0", 5000)
     left, _ = sides(sound.take(5020))
     assert left[40_000:] == [height(2)] * 160
 
@@ -117,7 +117,7 @@ def test_the_agents_side_is_what_the_line_played(seed: int) -> None:
     while now_ms < 180_000:
         for _ in range(rng.randint(1, 40)):
             ulaw = marked(rng.randrange(60), rng.randint(1, 1600))
-            sound.ordered(do.PlayAudio("item", payload(ulaw), len(ulaw)), now_ms)
+            sound.command(do.PlayAudio("item", payload(ulaw), len(ulaw)), now_ms)
             assert line.play(ulaw, now_ms)
             now_ms += rng.randint(0, 40)
         now_ms += rng.randint(0, 6000)
@@ -125,12 +125,12 @@ def test_the_agents_side_is_what_the_line_played(seed: int) -> None:
             since = line.clears[-1].at_ms if line.clears else -1.0
             after = [media for media in line.media if media.arrived_ms > since]
             unplayed = sum(media.kept_bytes - media.heard_bytes(now_ms) for media in after)
-            sound.ordered(do.ClearAudio(unplayed), now_ms)
+            sound.command(do.ClearAudio(unplayed), now_ms)
             line.clear(now_ms)
             now_ms += 1
         pcm += sound.take(now_ms - 10_000)
     unplayed = sum(media.kept_bytes - media.heard_bytes(now_ms) for media in line.media)
-    sound.ordered(do.EndLeg("caller", unplayed), now_ms)
+    sound.command(do.EndLeg("caller", unplayed), now_ms)
     _, right = sides(pcm + sound.take(now_ms))
     expected = [0] * round(now_ms * 8)
     for media in line.media:
@@ -141,61 +141,61 @@ def test_the_agents_side_is_what_the_line_played(seed: int) -> None:
 
 def sides_of(ulaw: bytes) -> list[int]:
     sound = CallSound()
-    sound.ordered(do.PlayAudio("i", payload(ulaw), len(ulaw)), 0)
+    sound.command(do.PlayAudio("i", payload(ulaw), len(ulaw)), 0)
     return sides(sound.take(len(ulaw) / 8))[1]
 
 
-def test_a_cut_keeps_what_the_ledger_says_was_heard() -> None:
+def test_a_clear_keeps_what_the_ledger_says_was_heard() -> None:
     sound = CallSound()
-    sound.ordered(do.PlayAudio("item", payload(marked(1, 8000)), 8000), 0)
-    sound.ordered(do.ClearAudio(dropped_bytes=5000), 400)  # the clock alone would say 4800
+    sound.command(do.PlayAudio("item", payload(marked(1, 8000)), 8000), 0)
+    sound.command(do.ClearAudio(dropped_bytes=5000), 400)  # the clock alone would say 4800
     _, right = sides(sound.take(1000))
     assert right == [height(1)] * 3000 + [0] * 5000
 
 
-def test_what_a_dead_line_never_played_is_not_kept_however_long_ago_it_was_sent() -> None:
+def test_what_a_lost_stream_never_played_is_removed_however_long_ago_it_was_sent() -> None:
     sound = CallSound()
-    sound.ordered(do.PlayAudio("item", payload(marked(1, 8000)), 8000), 0)
-    sound.ordered(do.PlayAudio("item", payload(marked(2, 8000)), 8000), 3000)
-    sound.ordered(do.EndLeg("line", dropped_bytes=15000), 9000)  # no mark came back
+    sound.command(do.PlayAudio("item", payload(marked(1, 8000)), 8000), 0)
+    sound.command(do.PlayAudio("item", payload(marked(2, 8000)), 8000), 3000)
+    sound.command(do.EndLeg("line", dropped_bytes=15000), 9000)  # no mark came back
     _, right = sides(sound.take(9000))
     assert right == [height(1)] * 1000 + [0] * 71_000
 
 
 def test_a_clear_counts_back_from_the_end_whatever_was_cut_before() -> None:
     sound = CallSound()
-    sound.ordered(do.PlayAudio("item", payload(marked(1, 8000)), 8000), 0)
-    sound.ordered(do.PlayAudio("next", payload(marked(2, 8000)), 8000), 5000)  # nothing was cleared
-    sound.ordered(do.ClearAudio(dropped_bytes=4000), 5500)
+    sound.command(do.PlayAudio("item", payload(marked(1, 8000)), 8000), 0)
+    sound.command(do.PlayAudio("next", payload(marked(2, 8000)), 8000), 5000)  # nothing was cleared
+    sound.command(do.ClearAudio(dropped_bytes=4000), 5500)
     _, right = sides(sound.take(6000))
     assert right == [height(1)] * 8000 + [0] * 32_000 + [height(2)] * 4000 + [0] * 4000
 
 
-def test_a_slow_beginning_is_not_believed_for_ever() -> None:
+def test_a_slow_start_of_a_stream_is_corrected() -> None:
     sound = CallSound()
     sound.stream_started(0)
     for number in range(200):
         late_ms = 300 if number < 70 else 0
-        sound.heard(payload(marked(number)), str(number * 20), number * 20 + late_ms)
+        sound.caller_frame(payload(marked(number)), str(number * 20), number * 20 + late_ms)
     left, _ = sides(sound.take(4000))
     for number in range(90, 200):
         assert left[number * 160 + 80] == height(number)
 
 
-def test_stamps_that_jump_ahead_do_not_lead_into_the_future() -> None:
+def test_timestamps_that_jump_ahead_do_not_place_frames_in_the_future() -> None:
     sound = CallSound()
     sound.stream_started(0)
     for number in range(100):
         jumped_ms = 8000 if number > 60 else 0
-        sound.heard(payload(marked(number)), str(number * 20 + jumped_ms), number * 20)
+        sound.caller_frame(payload(marked(number)), str(number * 20 + jumped_ms), number * 20)
     left, _ = sides(sound.take(2000))
     assert [left[number * 160 + 80] for number in range(100)] == [height(n) for n in range(100)]
 
 
-def test_what_would_still_play_when_the_call_ends_is_not_kept() -> None:
+def test_what_had_not_played_when_the_call_ended_is_removed() -> None:
     sound = CallSound()
-    sound.ordered(do.PlayAudio("item", payload(marked(1, 8000)), 8000), 0)
-    sound.ordered(do.EndLeg("caller", dropped_bytes=6000), 250)
+    sound.command(do.PlayAudio("item", payload(marked(1, 8000)), 8000), 0)
+    sound.command(do.EndLeg("caller", dropped_bytes=6000), 250)
     _, right = sides(sound.take(1000))
     assert right == [height(1)] * 2000 + [0] * 6000
 
@@ -222,11 +222,11 @@ def play(recording: Recording, number: int, now_ms: float, size_bytes: int = 800
     recording.command(audio, now_ms)
 
 
-async def test_the_file_is_whole_after_every_write(tmp_path: Path) -> None:
+async def test_the_file_is_valid_after_every_write(tmp_path: Path) -> None:
     recording = Recording(tmp_path / "kept" / "here", "CA1")
     recording.event(ev.StreamStarted("MZ1"), 0)
     play(recording, 1, 0)
-    recording.heard(payload(marked(2)), "0", 0)
+    recording.caller_frame(payload(marked(2)), "0", 0)
     await recording.write(50)
     assert read(recording.path)[1] == [height(1)] * 400
     await recording.write(120)
@@ -235,13 +235,13 @@ async def test_the_file_is_whole_after_every_write(tmp_path: Path) -> None:
     assert left == [height(2)] * 160 + [0] * 800
 
 
-async def test_a_call_that_nobody_was_connected_to_leaves_no_file(tmp_path: Path) -> None:
+async def test_a_call_without_a_stream_leaves_no_file(tmp_path: Path) -> None:
     recording = Recording(tmp_path, "CA1")
     await recording.write(30_000)
     assert recording.path is None and os.listdir(tmp_path) == []
 
 
-async def test_a_write_that_was_given_up_spoils_nothing(
+async def test_a_cancelled_write_spoils_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow = threading.Event()
@@ -273,21 +273,21 @@ async def test_others_cannot_read_what_was_said(tmp_path: Path) -> None:
     assert stat.S_IMODE(recording.path.parent.stat().st_mode) == 0o700
 
 
-async def test_a_file_that_is_there_already_stays_as_it_is(tmp_path: Path) -> None:
-    (tmp_path / "CA1.wav").write_text("somebody's")
+async def test_an_existing_file_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "CA1.wav").write_text("another")
     recording = started(tmp_path)
     await recording.write(20)
     assert recording.path == tmp_path / "CA1-2.wav"
-    assert (tmp_path / "CA1.wav").read_text() == "somebody's"
+    assert (tmp_path / "CA1.wav").read_text() == "another"
 
 
-async def test_a_sid_leads_to_no_other_folder(tmp_path: Path) -> None:
+async def test_a_call_sid_cannot_leave_the_folder(tmp_path: Path) -> None:
     recording = started(tmp_path / "in", "../../etc/CA1")
     await recording.write(20)
     assert recording.path is not None and recording.path.parent == tmp_path / "in"
 
 
-async def test_a_folder_that_cannot_be_made_costs_the_recording_alone(
+async def test_a_folder_that_cannot_be_created_ends_the_recording_only(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").write_text("")

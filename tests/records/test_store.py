@@ -54,7 +54,7 @@ def entries(*positions: int) -> list[TimelineRow]:
     return [TimelineRow(p, p * 20.0, "event", "MarkEchoed", {"name": f"m{p}"}) for p in positions]
 
 
-async def test_a_call_is_kept_as_it_was_told(store: Store) -> None:
+async def test_a_call_is_stored_as_it_was_saved(store: Store) -> None:
     paris = timezone(timedelta(hours=2))
     started = datetime(2025, 6, 1, 14, 0, 0, 123456, paris)
     store.save_call(
@@ -83,7 +83,7 @@ async def test_a_call_is_kept_as_it_was_told(store: Store) -> None:
     assert await store.get_call("CA2") is None
 
 
-async def test_what_a_call_cost_and_came_to_and_where_its_sound_is_are_kept(store: Store) -> None:
+async def test_cost_summary_and_recording_are_stored(store: Store) -> None:
     store.save_call("CA1", recording="recordings/CA1.wav", cost={"total": 0.01})
     store.save_call("CA1", summary="They want a pizza.")
     await store.flush()
@@ -112,7 +112,7 @@ async def test_a_turn_is_replaced_in_its_place_until_it_is_complete(store: Store
     assert turns == [TurnRow(0, "user", "Weather?", "item_a", 10.5), cut, tool]
 
 
-async def test_a_timeline_keeps_its_order_and_its_first_word(store: Store) -> None:
+async def test_a_timeline_keeps_its_order_and_its_first_entries(store: Store) -> None:
     store.append_timeline("CA1", entries(*range(250)))
     store.append_timeline("CA2", entries(0))
     await store.flush()
@@ -134,7 +134,7 @@ async def test_a_timeline_keeps_its_order_and_its_first_word(store: Store) -> No
         (["queued", "initiated"], "initiated"),
     ],
 )
-async def test_callbacks_out_of_order_never_take_a_status_back(
+async def test_callbacks_out_of_order_never_set_a_status_back(
     store: Store, told: list[CallStatus], kept: str, flushed: bool
 ) -> None:
     for status in told:
@@ -199,9 +199,7 @@ async def test_a_locked_database_delays_records_but_loses_none(
     assert "secret" not in told and "555123" not in told
 
 
-async def test_whoever_waits_for_a_locked_database_may_say_for_how_long(
-    store: Store, file: Path
-) -> None:
+async def test_a_flush_of_a_locked_database_may_have_a_deadline(store: Store, file: Path) -> None:
     with somebody_writes(file):
         store.save_call("CA1", status="ringing")
         assert not await store.flush(within_s=0.05)
@@ -209,7 +207,7 @@ async def test_whoever_waits_for_a_locked_database_may_say_for_how_long(
     assert await store.get_call("CA1") is not None
 
 
-async def test_too_long_an_outage_costs_the_oldest_of_the_timeline_only(file: Path) -> None:
+async def test_a_long_outage_drops_only_the_oldest_timeline_entries(file: Path) -> None:
     store = await Store.open(f"sqlite:///{file}", busy_timeout_ms=1, most_waiting_entries=3)
     with failures() as failed, somebody_writes(file) as other:
         store.append_timeline("CA1", entries(0))
@@ -228,7 +226,7 @@ async def test_too_long_an_outage_costs_the_oldest_of_the_timeline_only(file: Pa
     await store.aclose()
 
 
-async def test_a_row_that_no_database_takes_costs_only_itself(
+async def test_a_rejected_row_is_dropped_alone(
     store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     circle: dict[str, Any] = {}
@@ -244,7 +242,7 @@ async def test_a_row_that_no_database_takes_costs_only_itself(
     assert [r.message for r in caplog.records] == ["record refused by the database"]
 
 
-async def test_odd_characters_and_values_are_written_down_all_the_same(store: Store) -> None:
+async def test_odd_characters_and_values_are_stored(store: Store) -> None:
     data = {"at": datetime(2025, 1, 1), "nul": "\0", "half": "\ud83d"}
     store.save_turns("CA1", [TurnRow(0, "user", "a\0b \ud83d 你好 👋")])
     store.append_timeline("CA1", [TimelineRow(0, 0.0, "event", "Odd", data)])
@@ -310,7 +308,7 @@ async def test_deleting_a_call_deletes_all_of_it(store: Store, file: Path) -> No
     assert await store.timeline("CA1") == []
 
 
-async def test_a_database_in_memory_lets_nobody_undo_the_writer() -> None:
+async def test_no_reader_of_a_memory_database_rolls_the_writer_back() -> None:
     store = await Store.open("sqlite:///:memory:")
     for number in range(5):
         store.save_call(f"CA{number}")
@@ -322,7 +320,7 @@ async def test_a_database_in_memory_lets_nobody_undo_the_writer() -> None:
     await store.aclose()
 
 
-async def test_reading_says_that_the_database_is_away(store: Store, file: Path) -> None:
+async def test_reading_raises_when_the_database_is_away(store: Store, file: Path) -> None:
     with closing(sqlite3.connect(file)) as vandal:
         vandal.execute("DROP TABLE calls")
 

@@ -1,4 +1,4 @@
-"""The summary of a call: asked for in a session of its own, as text, and given up in time."""
+"""The summary of a call: written in a session of its own, as text, and given up in time."""
 
 import asyncio
 import logging
@@ -17,7 +17,7 @@ from app.records.report.call_report import read_call
 from app.records.report.terminal import facts
 from app.records.schema import CallRow, TurnRow
 from app.records.store import Store
-from app.records.summary import LONGEST_TRANSCRIPT_BYTES, Summariser, written_down
+from app.records.summary import LONGEST_TRANSCRIPT_BYTES, Summariser, as_text
 from app.simulator.realtime import Fault, Options, RealtimeServer, Reply, Script, Session
 from tests.ports import free_port
 from tests.records.report.recorded_call import pizza_call
@@ -62,7 +62,7 @@ def summariser(server: RealtimeServer, name: str = "gpt-realtime-2", **options: 
     return Summariser(url, name, KEY, "de", **{"pause_s": 0.0, **options})
 
 
-async def test_a_call_is_summed_up_in_a_text_session_of_its_own() -> None:
+async def test_a_summary_is_written_in_a_text_session_of_its_own() -> None:
     async with model(PIZZA) as server:
         found = await summariser(server)(call_row(), TURNS)
         session = await server.session()
@@ -123,7 +123,7 @@ async def test_every_event_of_a_summary_is_one_that_the_openai_package_knows() -
         [TurnRow(0, "assistant", ""), TurnRow(1, "user", " ")],
     ],
 )
-async def test_a_call_in_which_nobody_spoke_is_not_summed_up(turns: list[TurnRow]) -> None:
+async def test_a_call_without_speech_of_the_caller_has_no_summary(turns: list[TurnRow]) -> None:
     async with model() as server:
         assert await summariser(server)(call_row(), turns) is None
 
@@ -165,7 +165,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_a_summary_that_fails_once_is_asked_for_again(
+async def test_a_summary_that_fails_once_is_retried(
     fault: Fault, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with model(PIZZA) as server:
@@ -201,7 +201,9 @@ async def test_a_summary_that_fails_twice_is_given_up_and_logged_once(
         Reply(" "),
     ],
 )
-async def test_half_a_summary_is_none(reply: Reply, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_incomplete_summary_is_none(
+    reply: Reply, caplog: pytest.LogCaptureFixture
+) -> None:
     async with model(reply, reply) as server:
         assert await summariser(server)(call_row(), TURNS) is None
 
@@ -209,7 +211,7 @@ async def test_half_a_summary_is_none(reply: Reply, caplog: pytest.LogCaptureFix
     assert told.message == "call not summed up"
 
 
-async def test_a_wrong_key_is_not_tried_twice(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_wrong_key_is_not_retried(caplog: pytest.LogCaptureFixture) -> None:
     async with model(fault=Fault(refuse_status=401)) as server:
         assert await summariser(server)(call_row(), TURNS) is None
 
@@ -221,7 +223,7 @@ async def test_a_wrong_key_is_not_tried_twice(caplog: pytest.LogCaptureFixture) 
 @pytest.mark.parametrize(
     "fault", [Fault(mute=True), Fault(on={"response.create": lambda *_: True})]
 )
-async def test_a_model_that_never_answers_is_left_at_the_deadline(
+async def test_a_model_that_never_answers_is_given_up_at_the_deadline(
     fault: Fault, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with model(fault=fault) as server:
@@ -232,7 +234,7 @@ async def test_a_model_that_never_answers_is_left_at_the_deadline(
     assert "within 0.05 s" in told.__dict__["error"]
 
 
-async def test_a_model_out_of_reach_costs_the_summary_alone(
+async def test_an_unreachable_model_costs_only_the_summary(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     url = f"ws://127.0.0.1:{free_port()}/v1/realtime"
@@ -243,7 +245,7 @@ async def test_a_model_out_of_reach_costs_the_summary_alone(
     assert "cannot be reached" in told.__dict__["error"]
 
 
-async def test_who_stops_waiting_leaves_no_session_behind() -> None:
+async def test_a_cancelled_summary_closes_its_session() -> None:
     async with model(fault=Fault(on={"response.create": lambda *_: True})) as server:
         asking = asyncio.create_task(summariser(server)(call_row(), TURNS))
         session = await server.session()
@@ -262,7 +264,7 @@ def test_a_very_long_call_keeps_its_beginning_and_its_end() -> None:
         TurnRow(n, "user" if n % 2 else "assistant", f"turn {n}, " + "x" * 200) for n in range(900)
     ]
 
-    record = written_down(call_row(), turns)
+    record = as_text(call_row(), turns)
 
     lines = record.splitlines()
     assert len(record.encode()) < LONGEST_TRANSCRIPT_BYTES + 100
@@ -275,10 +277,10 @@ def test_a_very_long_call_keeps_its_beginning_and_its_end() -> None:
     assert lines[gap + 1].startswith(f"{gap + 1 + left_out}. ")
 
 
-def test_a_document_that_a_tool_answered_with_does_not_push_the_call_out() -> None:
+def test_a_long_tool_output_is_shortened() -> None:
     turns = [TurnRow(0, "tool", "word " * 50_000), TurnRow(1, "user", "Thanks \ud83d")]
 
-    record = written_down(call_row(), turns)
+    record = as_text(call_row(), turns)
 
     assert len(record) < 2_100
     assert record.splitlines()[0].endswith("[…]")

@@ -1,4 +1,4 @@
-"""What others said or sent is shown as what it is: no terminal obeys it, and no file is forged."""
+"""Control characters in foreign texts are escaped on the terminal and in files."""
 
 import asyncio
 import io
@@ -62,7 +62,7 @@ def evil_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return sid
 
 
-def test_a_call_is_listed_and_shown_without_obeying_it(evil_call: str, tmp_path: Path) -> None:
+def test_control_characters_in_a_listed_call_are_escaped(evil_call: str, tmp_path: Path) -> None:
     for result in (run(), run("show", "last", "--keep", str(tmp_path / "kept"))):
         assert result.exit_code == 0, result.output
         check(result.stdout)
@@ -79,13 +79,13 @@ def test_kept_files_hold_no_control_characters(evil_call: str, tmp_path: Path) -
     assert json.loads(document)["summary"] == EVIL  # and yet it is all there
 
 
-def test_what_a_command_complains_of_is_shown_so(evil_call: str) -> None:
+def test_control_characters_in_an_error_are_escaped(evil_call: str) -> None:
     result = run("show", f"CA9{EVIL}")
     assert result.exit_code == 1
     check(result.stderr)
 
 
-def test_a_call_on_the_terminal_is_shown_so() -> None:
+def test_control_characters_on_the_call_screen_are_escaped() -> None:
     out = io.StringIO()
     screen = Screen(Console(file=out, width=400, highlight=False))
     screen.placed(f"CA{EVIL}", EVIL)
@@ -97,7 +97,7 @@ def test_a_call_on_the_terminal_is_shown_so() -> None:
     check(out.getvalue())
 
 
-def test_the_demo_is_shown_so() -> None:
+def test_control_characters_on_the_demo_screen_are_escaped() -> None:
     out = io.StringIO()
     screen = demo_screen.Screen(Console(file=out, width=400, highlight=False))
     screen.begin(EVIL, EVIL, (), EVIL)
@@ -114,7 +114,7 @@ def test_the_demo_is_shown_so() -> None:
         ("Grüße, 你好 😀 👨\u200d👩 e\u0301", "Grüße, 你好 😀 👨\u200d👩 e\u0301"),
     ],
 )
-def test_controls_are_written_out_and_words_are_left_alone(text: str, shown: str) -> None:
+def test_control_characters_are_escaped_and_words_are_unchanged(text: str, shown: str) -> None:
     assert visible(text) == shown
 
 

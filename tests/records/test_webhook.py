@@ -78,7 +78,7 @@ async def test_a_report_verifies_with_the_secret_and_with_no_other(
 ) -> None:
     answer = await send(owner.url, secret)
 
-    assert answer.taken
+    assert answer.accepted
     ((headers, body),) = owner.requests
     assert headers["content-type"] == "application/json"
     assert headers["webhook-id"] == "call_CA1"
@@ -89,8 +89,8 @@ async def test_a_report_verifies_with_the_secret_and_with_no_other(
         Verifier(known_as).verify(body + b" ", headers)
 
 
-async def test_without_a_secret_nothing_claims_to_be_signed(owner: Owner) -> None:
-    assert (await send(owner.url)).taken
+async def test_without_a_secret_nothing_is_signed(owner: Owner) -> None:
+    assert (await send(owner.url)).accepted
 
     ((headers, _),) = owner.requests
     assert headers["webhook-id"] == "call_CA1"
@@ -98,7 +98,7 @@ async def test_without_a_secret_nothing_claims_to_be_signed(owner: Owner) -> Non
 
 
 @pytest.mark.parametrize("secret", ["whsec_", "whsec_no base64!", "whsec_ü"])
-def test_a_secret_that_was_not_copied_whole_is_a_fault_of_configuration(secret: str) -> None:
+def test_a_truncated_secret_is_a_config_error(secret: str) -> None:
     with pytest.raises(ConfigError, match="CALL_WEBHOOK_SECRET: expected base64") as raised:
         signing_key(secret)
 
@@ -110,14 +110,14 @@ def test_a_secret_that_was_not_copied_whole_is_a_fault_of_configuration(secret: 
     [(200, True, False), (202, True, False), (404, False, False), (410, False, True),
      (500, False, False)],
 )  # fmt: skip
-async def test_only_a_2xx_takes_a_report(
+async def test_only_a_2xx_accepts_a_report(
     owner: Owner, status: int, taken: bool, unwanted: bool
 ) -> None:
     owner.says(status)
 
     answer = await send(owner.url)
 
-    assert (answer.status, answer.taken, answer.unwanted) == (status, taken, unwanted)
+    assert (answer.status, answer.accepted, answer.gone) == (status, taken, unwanted)
 
 
 async def test_a_redirect_is_not_followed(owner: Owner) -> None:
@@ -125,18 +125,18 @@ async def test_a_redirect_is_not_followed(owner: Owner) -> None:
 
     answer = await send(owner.url, SECRET)
 
-    assert not answer.taken
+    assert not answer.accepted
     assert len(owner.requests) == 1
 
 
 async def test_credentials_in_the_url_go_into_a_header(owner: Owner) -> None:
-    assert (await send(owner.url.replace("://", "://me:hidden@"))).taken
+    assert (await send(owner.url.replace("://", "://me:hidden@"))).accepted
 
     ((headers, _),) = owner.requests
     assert headers["authorization"] == f"Basic {base64.b64encode(b'me:hidden').decode()}"
 
 
-async def test_a_receiver_that_is_silent_is_left_at_the_deadline(owner: Owner) -> None:
+async def test_a_silent_receiver_is_given_up_at_the_deadline(owner: Owner) -> None:
     async def never() -> web.Response:
         await asyncio.Event().wait()
         raise AssertionError
@@ -150,14 +150,14 @@ async def test_a_receiver_that_is_silent_is_left_at_the_deadline(owner: Owner) -
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:{port}", "a..b:{port}"])
-async def test_a_receiver_out_of_reach_is_a_fault_without_its_address(host: str) -> None:
+async def test_an_unreachable_receiver_is_a_fault_without_its_url(host: str) -> None:
     answer = await send(f"http://me:hidden@{host.format(port=free_port())}/calls")
 
     assert answer.status is None
     assert answer.fault.isidentifier()
 
 
-async def test_the_receiver_may_ask_for_time(owner: Owner) -> None:
+async def test_the_receiver_may_send_retry_after(owner: Owner) -> None:
     owner.says(429, Retry_After="77")
 
     assert await send(owner.url) == Answer(429, retry_after_s=77.0)

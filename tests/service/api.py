@@ -1,4 +1,4 @@
-"""The HTTP API as a program uses it, beside Twilio's own requests."""
+"""A client of the HTTP API."""
 
 import json
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ OURS, ANN = "+14155550100", "+14155550123"
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the service answered."""
+    """The service's response."""
 
     status: int
     headers: Mapping[str, str]
@@ -20,7 +20,7 @@ class Told:
 
     @property
     def detail(self) -> str:
-        """Of a problem, its frame checked."""
+        """The detail of a problem, after checks of its other fields."""
         assert self.headers["Content-Type"] == "application/problem+json", self.body
         assert self.body.keys() == {"type", "title", "status", "detail"}
         assert (self.body["type"], self.body["status"]) == ("about:blank", self.status)
@@ -38,7 +38,7 @@ async def api(
     raw: bytes | None = None,
     token: str | None = API_TOKEN,
 ) -> Told:
-    """Ask the service. `body`: sent as JSON; `raw`: sent as it is, and called JSON."""
+    """Send a request. `body`: sent as JSON. `raw`: sent unchanged, with the type of JSON."""
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     data = raw if raw is not None else None if body is None else json.dumps(body).encode()
     if data is not None:
@@ -48,5 +48,5 @@ async def api(
 
 
 async def place(w: World, to: str = ANN, **more: str) -> Told:
-    """Have somebody called."""
+    """Place an outbound call."""
     return await api(w, "POST", "/calls", {"to": to, **more})

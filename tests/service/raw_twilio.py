@@ -1,4 +1,4 @@
-"""Twilio by hand: requests and media sockets that may be wrong on purpose."""
+"""Twilio's requests and media sockets by hand, so that a test can make them invalid."""
 
 import json
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -22,7 +22,7 @@ Pairs = Iterable[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the service said to a request."""
+    """The service's response."""
 
     status: int
     content_type: str
@@ -45,7 +45,7 @@ class Answer:
 
 
 def call_form(call_sid: str = CALL_SID, **changes: str) -> dict[str, str]:
-    """What Twilio posts when a call comes in, as far as it matters."""
+    """The form of Twilio's request for an incoming call, as far as the service reads it."""
     usual = {
         "AccountSid": ACCOUNT_SID,
         "CallSid": call_sid,
@@ -69,9 +69,9 @@ async def request(
     signed_form: Mapping[str, str] | Pairs | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Answer:
-    """A request as Twilio makes it. `url`: what is signed, if not the path at the usual public
-    address. `token`: what it is signed with; None: not at all. `signed_form`: signed in place of
-    the form that is sent."""
+    """Send a request as Twilio does. `url`: the one to sign; empty: PUBLIC_URL and the path.
+    `token`: the key of the signature; None: no signature. `signed_form`: signed in place of the
+    form that is sent."""
     pairs = _pairs(call_form() if form is None else form)
     signed = pairs if signed_form is None else _pairs(signed_form)
     url = url or PUBLIC_URL + path
@@ -96,7 +96,7 @@ def _pairs(form: Mapping[str, str] | Pairs) -> list[tuple[str, str]]:
 
 
 class RawStream:
-    """A media socket whose every message is chosen by the test."""
+    """A media socket that sends only what the test says."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self.socket = socket
@@ -126,12 +126,12 @@ class RawStream:
         await self.socket.send_str(json.dumps(message))
 
     async def receive(self) -> dict[str, Any]:
-        """The next message of the service."""
+        """Wait for the service's next message."""
         found: dict[str, Any] = json.loads(await self.socket.receive_str())
         return found
 
     async def close_code(self) -> int:
-        """Wait until the service closes the socket; its code."""
+        """Wait until the service closes the socket. Returns the code."""
         async for _ in self.socket:
             pass
         return self.socket.close_code or 0
@@ -141,7 +141,7 @@ class RawStream:
 async def raw_stream(
     world: World, stream_url: str, *, signed: str | None = None
 ) -> AsyncIterator[RawStream]:
-    """Open a media socket. `signed`: the signature to send; None: a right one, empty: none.
+    """Open a media socket. `signed`: the signature to send; None: the valid one, empty: none.
 
     Raises aiohttp.WSServerHandshakeError when the service refuses it.
     """

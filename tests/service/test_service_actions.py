@@ -7,7 +7,7 @@ import pytest
 from app.simulator.realtime import RealtimeServer, Reply, Turn
 from app.simulator.twilio import Callee, Fault
 from tests.service.api import api
-from tests.service.handing import (
+from tests.service.transfer_world import (
     ANNOUNCEMENT,
     ANSWER,
     DESK,
@@ -16,9 +16,9 @@ from tests.service.handing import (
     Agent,
     callers,
     desk,
-    handing,
     outcomes,
     size,
+    transfer_world,
 )
 from tests.service.world import AGENT, World, noise, world
 
@@ -34,7 +34,7 @@ ORDERS = [("hangup", None), ("say", {"text": WORDS}), ("transfer", {"destination
 
 
 class Talker:
-    """Says what it is told to."""
+    """Says what the test wants."""
 
     def __init__(self) -> None:
         self.turns: list[Turn] = []
@@ -114,10 +114,10 @@ async def test_a_live_call_is_hung_up_at_once() -> None:
 
 async def test_a_call_is_hung_up_while_the_caller_talks_with_a_human() -> None:
     agent = Agent()
-    async with handing(agent, ONE) as w:
+    async with transfer_world(agent, ONE) as w:
         w.line.callee = STAYS
         (caller,) = await callers(w, agent)
-        await caller.handed_over()
+        await caller.transferred()
         await caller.call.wait_for(lambda: caller.call.dialed[0].bridged_ms is not None)
         assert (await order(w, caller.call.call_sid, "hangup")).status == 202
         record = await caller.ended()
@@ -128,10 +128,10 @@ async def test_a_call_is_hung_up_while_the_caller_talks_with_a_human() -> None:
 
 async def test_a_hang_up_that_twilio_does_not_do_says_so() -> None:
     agent = Agent()
-    async with handing(agent, ONE) as w:
+    async with transfer_world(agent, ONE) as w:
         w.line.callee = STAYS
         (caller,) = await callers(w, agent)
-        await caller.handed_over()
+        await caller.transferred()
         w.line.rest_faults.append(Fault(401))
         told = await order(w, caller.call.call_sid, "hangup")
         assert told.status == 502 and "TWILIO_AUTH_TOKEN" in told.detail
@@ -150,11 +150,11 @@ async def test_a_hang_up_that_twilio_does_not_do_says_so() -> None:
         (TWO, {"destination": "sales"}, SALES),
     ],
 )
-async def test_a_caller_is_told_and_handed_over(
+async def test_a_caller_hears_the_announcement_and_is_transferred(
     file: str, body: dict[str, str], number: str
 ) -> None:
     agent = Agent()
-    async with handing(agent, file) as w:
+    async with transfer_world(agent, file) as w:
         w.line.callee = Callee(presses="1", talks_ms=30)
         (caller,) = await callers(w, agent)
         await caller.greeted()
@@ -172,7 +172,7 @@ async def test_a_caller_is_told_and_handed_over(
 
 async def test_nobody_but_a_named_destination_is_dialled() -> None:
     agent = Agent()
-    async with handing(agent, TWO) as w:
+    async with transfer_world(agent, TWO) as w:
         (caller,) = await callers(w, agent)
         await caller.greeted()
         for destination in ("kitchen", "Desk", "", DESK, "+14155550188", "sip:a@b.example"):
@@ -209,10 +209,10 @@ async def test_only_live_calls_are_ordered_about(what: str, body: Any) -> None:
 @pytest.mark.parametrize(("what", "body"), ORDERS[1:])
 async def test_who_talks_with_a_human_hears_nothing_of_the_agent(what: str, body: Any) -> None:
     agent = Agent()
-    async with handing(agent, ONE) as w:
+    async with transfer_world(agent, ONE) as w:
         w.line.callee = STAYS
         (caller,) = await callers(w, agent)
-        await caller.handed_over()
+        await caller.transferred()
         for _ in ("it rings", "they talk"):
             told = await order(w, caller.call.call_sid, what, body)
             assert told.status == 409 and told.detail

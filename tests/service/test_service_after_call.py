@@ -1,4 +1,4 @@
-"""What the owner is told when a call is over: once, of every kind of call, come what may."""
+"""The report to the owner after a call has ended: once, for every kind of call."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from app.simulator.realtime import RealtimeServer, Reply, Script, Turn
 from app.simulator.twilio import Callee
 from tests.records.after_call_scene import Owner, VirtualClock, an_owner, becomes, put_off_by
 from tests.service.api import ANN, OURS, place
-from tests.service.handing import (
+from tests.service.transfer_world import (
     ANNOUNCEMENT,
     BACK,
     DESK,
@@ -20,8 +20,8 @@ from tests.service.handing import (
     Agent,
     callers,
     desk,
-    handing,
     outcomes,
+    transfer_world,
 )
 from tests.service.world import AGENT, World, world
 
@@ -36,7 +36,7 @@ def told_to(owner: Owner) -> dict[str, Any]:
 
 async def only_report(owner: Owner, w: World, call_sid: str) -> dict[str, Any]:
     """The one report of a call: signed, and as the API tells it."""
-    report = await owner.told()
+    report = await owner.report()
     record = await w.record(call_sid)
     del record["events"]
     assert report["data"] == record
@@ -53,17 +53,17 @@ async def only_report(owner: Owner, w: World, call_sid: str) -> dict[str, Any]:
         (Callee("no-answer"), "no-answer"),
     ],
 )
-async def test_a_call_that_was_handed_over_is_reported_once_and_when_all_is_over(
+async def test_a_transferred_call_is_reported_once_when_it_has_ended(
     callee: Callee, outcome: str
 ) -> None:
     agent = Agent()
     async with an_owner() as owner:
-        async with handing(agent, ONE, **told_to(owner)) as w:
+        async with transfer_world(agent, ONE, **told_to(owner)) as w:
             w.line.callee = callee
             (caller,) = await callers(w, agent)
-            await caller.handed_over()
+            await caller.transferred()
             if outcome != "completed":
-                await caller.is_back()
+                await caller.resumed()
                 caller.call.hang_up()
             await caller.call.wait_ended()
             record = await only_report(owner, w, caller.call.call_sid)
@@ -108,7 +108,7 @@ async def test_an_owner_who_is_down_is_told_later(monkeypatch: pytest.MonkeyPatc
             call_sid = await one_short_call(w)
             for _ in ("503", "500"):
                 clock.pass_(await put_off_by(w.store, owner, clock))
-            await owner.told()
+            await owner.report()
             await becomes(w.store, clock, call_sid, "delivered")
 
     assert owner.ids == [f"call_{call_sid}"] * 3
@@ -128,7 +128,7 @@ async def test_a_report_that_was_owed_when_the_service_ended_is_made_by_the_next
             wait_s = await put_off_by(w.store, owner, clock)
         clock.pass_(wait_s)
         async with world(Script(), database_url=database_url, **told_to(owner)) as w:
-            report = await owner.told()
+            report = await owner.report()
             await becomes(w.store, clock, call_sid, "delivered")
             record = await w.record(call_sid)
 
@@ -146,7 +146,7 @@ async def test_an_owner_who_was_told_is_not_told_again_by_the_next_one(
     async with an_owner() as owner:
         async with world(Script("Hello."), database_url=database_url, **told_to(owner)) as w:
             call_sid = await one_short_call(w)
-            await owner.told()
+            await owner.report()
             await becomes(w.store, clock, call_sid, "delivered")
         clock.pass_(3600)
         async with world(Script(), database_url=database_url, **told_to(owner)) as w:
@@ -161,18 +161,18 @@ async def test_a_summary_knows_of_the_human_and_is_made_once_the_call_is_over() 
         def brain(self, turn: Turn) -> Reply:
             if "You write for the owner" in turn.instructions:
                 given.append(turn.items[0].text or "")
-                return Reply("Ann wants chairs, and nobody was there.")
+                return Reply("Ann wants chairs, and no human was there.")
             return super().brain(turn)
 
     given: list[str] = []
     agent = SumsUp()
     async with an_owner() as owner:
         file = desk(name="desk", number=DESK, agent=SUMS_UP)
-        async with handing(agent, file, **told_to(owner)) as w:
+        async with transfer_world(agent, file, **told_to(owner)) as w:
             w.line.callee = Callee("busy")
             (caller,) = await callers(w, agent)
-            await caller.handed_over()
-            await caller.is_back()
+            await caller.transferred()
+            await caller.resumed()
             assert not given
             caller.call.hang_up()
             await caller.call.wait_ended()
@@ -180,7 +180,7 @@ async def test_a_summary_knows_of_the_human_and_is_made_once_the_call_is_over() 
             written = w.model.sessions[-1]
             await written.closed.wait()
 
-    assert record["summary"] == "Ann wants chairs, and nobody was there."
+    assert record["summary"] == "Ann wants chairs, and no human was there."
     (told,) = given
     assert told.endswith("Handed to a human: destination desk, outcome busy")
     assert written.config["output_modalities"] == ["text"] and not written.heard

@@ -157,7 +157,7 @@ async def test_the_webhook_is_answered_while_the_model_hangs() -> None:
         assert call.requests[0].status == 200
         assert check_twiml(call.requests[0].body) == ["Connect", "Hangup"]
         assert w.log.of("model not ready at the webhook")
-        assert not w.model.handshakes  # nobody has answered the bridge so far
+        assert not w.model.handshakes  # the model has not answered so far
 
         await call.wait_connected()
         await w.model.resume()

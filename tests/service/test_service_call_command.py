@@ -1,4 +1,4 @@
-"""`python -m app call`, a process of its own, beside a running service: somebody is called."""
+"""`python -m app call`, a process of its own, beside a running service: an outbound call."""
 
 import asyncio
 import os
@@ -14,8 +14,8 @@ from app.simulator.realtime import RealtimeServer
 from app.simulator.twilio import Callee
 from tests.ports import free_port
 from tests.service.api import ANN, OURS
-from tests.service.handing import HELLO, Agent
 from tests.service.process import ROOT
+from tests.service.transfer_world import HELLO, Agent
 from tests.service.world import API_TOKEN, World, world
 
 NUMBER = "+1 (415) 555-0123"
@@ -115,7 +115,7 @@ async def test_what_is_refused_is_said_in_a_line(tmp_path: Path) -> None:
     elsewhere = str(free_port())
     async with a_service() as w:
         port = port_of(w)
-        prefix, token, nobody = await asyncio.gather(
+        prefix, token, no_service = await asyncio.gather(
             refusal(tmp_path, "+49 30 12345678", PORT=port),
             refusal(tmp_path, NUMBER, "--url", w.url, API_TOKEN="another"),
             refusal(tmp_path, NUMBER, PORT=elsewhere),
@@ -125,7 +125,7 @@ async def test_what_is_refused_is_said_in_a_line(tmp_path: Path) -> None:
         assert len(w.log.of("request without the API's token refused")) == 1
     assert prefix[0] == 1 and "OUTBOUND_PREFIXES" in prefix[1]
     assert token[0] == 2 and "another API_TOKEN" in token[1]
-    assert nobody[0] == 2 and nobody[1].endswith("start it with: python -m app serve\n")
+    assert no_service[0] == 2 and no_service[1].endswith("start it with: python -m app serve\n")
 
 
 async def test_ctrl_c_stops_watching_and_not_the_call(tmp_path: Path) -> None:

@@ -1,5 +1,4 @@
-"""How calls end from our side: a goodbye that is heard, then the hang-up, whatever stands against
-it."""
+"""Calls that the agent ends: the goodbye is heard, then the service hangs up, whatever fails."""
 
 import json
 from typing import Any
@@ -8,7 +7,7 @@ import pytest
 
 from app.simulator.realtime import Reply, Script
 from app.simulator.twilio import Call, Fault, Network
-from tests.service import gate
+from tests.service import tool_gate
 from tests.service.twiml_check import check_twiml
 from tests.service.world import AGENT, World, names, noise, world
 
@@ -270,11 +269,11 @@ def full() -> str:
 
 
 async def test_a_tool_that_hangs_is_given_up_and_holds_up_nobody() -> None:
-    gate.arm()
+    tool_gate.arm()
     agent = f'tools = "tools.py"\n{AGENT}\n[limits]\ntool_seconds = 0.2\n'
     tool = Reply(tool_calls=[("hang_in_a_thread", {}), ("wait_for_ever", {})])
     script = Script(HELLO, tool, SMALL_TALK)
-    async with world(script, agent=agent, tools=gate.TOOLS) as w:
+    async with world(script, agent=agent, tools=tool_gate.TOOLS) as w:
         call = await w.connected()
         await say(w, call, "Look it up.")
         await call.wait_heard(len(audio_of(HELLO, SMALL_TALK)))
@@ -282,5 +281,5 @@ async def test_a_tool_that_hangs_is_given_up_and_holds_up_nobody() -> None:
             "hang_in_a_thread",
             "wait_for_ever",
         ]
-        gate.release.set()
-        assert gate.cancelled == {call.call_sid}
+        tool_gate.release.set()
+        assert tool_gate.cancelled == {call.call_sid}

@@ -69,7 +69,7 @@ def refused(
     assert len(w.log.of("outbound call refused")) == times
 
 
-# --- whom we do not call --------------------------------------------------------------------------
+# --- numbers that are not called ------------------------------------------------------------------
 
 
 async def test_a_number_that_is_not_to_be_called_is_not() -> None:

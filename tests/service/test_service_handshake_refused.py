@@ -9,7 +9,7 @@ from app.records.replays import replay_call
 from app.simulator.realtime import RealtimeServer, Reply, Script
 from app.simulator.twilio import Call, Callee
 from app.web.twilio import call_webhooks
-from tests.service.broken_lines import (
+from tests.service.broken_streams import (
     Handshake,
     Spoils,
     no_websockets,
@@ -17,8 +17,8 @@ from tests.service.broken_lines import (
     unknown_ticket,
     wrong_signature,
 )
-from tests.service.handing import DESK, desk
 from tests.service.raw_twilio import CALL_SID, Answer, call_form, raw_stream, request
+from tests.service.transfer_world import DESK, desk
 from tests.service.twiml_check import check_twiml
 from tests.service.world import AGENT, World, decisions, noise, world
 
@@ -72,7 +72,7 @@ async def test_a_caller_whose_every_stream_is_refused_reaches_a_human_or_an_apol
         made = decisions(record)
         assert [each for each in made if each[0] == "line given up" and cause in each[1]]
         assert made[-1][0] == (
-            "caller handed to a human" if human else "call ended with an apology"
+            "caller transferred to a human" if human else "call ended with an apology"
         )
         logged = [(each["decision"], each["reason"]) for each in w.log.of("call decision")]
         assert logged == made and w.switchboard.live_calls == 0
@@ -124,7 +124,7 @@ async def test_a_handshake_that_hangs_is_no_reason_to_wait_for_ever() -> None:
 
 
 async def tried(w: World, answer: Answer) -> Answer:
-    """What Twilio is told when it asks what comes after that stream."""
+    """The TwiML that Twilio gets when it asks what follows that stream."""
     return await request(w, "/stream-ended", call_form(CallStatus="in-progress"))
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from app.bridge.line_tries import TryLimits
+from app.bridge.stream_retries import RetryLimits
 from app.simulator.realtime import Fault, RealtimeServer, Reply, Script, Session, Turn
 from app.simulator.twilio import Call
-from tests.service import gate
+from tests.service import tool_gate
 from tests.service.raw_twilio import CALL_SID, request
 from tests.service.world import AGENT, names, noise, tasks_of_calls, world
 
@@ -48,7 +48,7 @@ async def _tool(call: Call, session: Session) -> None:
     await call.wait_quiet()
     session.start_speech()
     session.stop_speech("Look it up.")
-    await gate.running(call.call_sid)
+    await tool_gate.running(call.call_sid)
 
 
 async def _silence(call: Call, session: Session) -> None:
@@ -108,12 +108,12 @@ ENDED_BY = {"hang up": "caller", "drop": "line"}
 
 @pytest.mark.parametrize("how", ENDED_BY)
 async def test_nothing_stays_behind(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.bridge.switchboard.TryLimits", partial(TryLimits, most_failures=1))
-    gate.arm()
+    monkeypatch.setattr("app.bridge.switchboard.RetryLimits", partial(RetryLimits, most_failures=1))
+    tool_gate.arm()
     scripts = Scripts()
     server = RealtimeServer(scripts.brain)
     server.faults.extend(moment.fault for moment in MOMENTS.values())
-    async with world(server, agent=TOOL_AGENT, tools=gate.TOOLS) as w:
+    async with world(server, agent=TOOL_AGENT, tools=tool_gate.TOOLS) as w:
         tasks_before = tasks_of_calls()
         calls: dict[str, Call] = {}
         for number, (name, moment) in enumerate(MOMENTS.items()):
@@ -133,8 +133,8 @@ async def test_nothing_stays_behind(how: str, monkeypatch: pytest.MonkeyPatch) -
         await w.settled()
         assert tasks_of_calls() == tasks_before
         assert w.switchboard.live_calls == 0
-        assert gate.cancelled == {calls["tool"].call_sid}
-        gate.release.set()
+        assert tool_gate.cancelled == {calls["tool"].call_sid}
+        tool_gate.release.set()
         for name, call in calls.items():
             record = await w.record(call.call_sid)
             assert (record["status"], record["ended_by"]) == ("completed", ENDED_BY[how])
@@ -169,7 +169,7 @@ def check_record(record: dict[str, Any], call: Call, moment: Moment) -> None:
 
 @pytest.mark.parametrize("how", ENDED_BY)
 async def test_a_handshake_that_hangs_is_let_go(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.bridge.switchboard.TryLimits", partial(TryLimits, most_failures=1))
+    monkeypatch.setattr("app.bridge.switchboard.RetryLimits", partial(RetryLimits, most_failures=1))
     async with world(Script()) as w:
         w.model.hang()
         tasks_before = tasks_of_calls()
@@ -212,9 +212,9 @@ async def test_a_leg_that_nobody_claims_ends_by_itself(monkeypatch: pytest.Monke
 
 
 async def test_a_tool_that_will_not_be_cancelled_keeps_no_leg_open() -> None:
-    gate.arm()
+    tool_gate.arm()
     script = Script(SHORT, calling("hold_on"))
-    async with world(script, agent=TOOL_AGENT, tools=gate.TOOLS) as w:
+    async with world(script, agent=TOOL_AGENT, tools=tool_gate.TOOLS) as w:
         call = await w.connected()
         session = await w.model.session()
         await _tool(call, session)
@@ -223,9 +223,9 @@ async def test_a_tool_that_will_not_be_cancelled_keeps_no_leg_open() -> None:
             await session.closed.wait()
             await call.wait_ended()
             await w.settled()
-            assert gate.cancelled == {call.call_sid}
+            assert tool_gate.cancelled == {call.call_sid}
             assert (await w.record(call.call_sid))["ended_by"] == "caller"
         finally:
-            gate.release.set()
-        tool = [task for task in asyncio.all_tasks() if "ToolRuns.run" in str(task.get_coro())]
+            tool_gate.release.set()
+        tool = [task for task in asyncio.all_tasks() if "ToolSide.run" in str(task.get_coro())]
         await asyncio.wait(tool)

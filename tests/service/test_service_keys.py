@@ -11,8 +11,9 @@ import pytest
 from app.audio import ulaw_decode
 from app.simulator.realtime import Reply
 from app.simulator.twilio import Callee, Fault
-from tests.service import gate
-from tests.service.handing import (
+from tests.service import tool_gate
+from tests.service.test_service_recording import read
+from tests.service.transfer_world import (
     ANNOUNCEMENT,
     ANSWER,
     DESK,
@@ -23,13 +24,12 @@ from tests.service.handing import (
     all_hang_up,
     callers,
     desk,
-    handing,
     outcomes,
     outputs,
     size,
     told,
+    transfer_world,
 )
-from tests.service.test_service_recording import read
 from tests.service.world import AGENT, World, noise
 
 ONE = desk(name="desk", number=DESK)
@@ -62,7 +62,7 @@ async def test_keys_reach_the_agent_as_one_text_and_are_answered_once() -> None:
     """One caller each; a 0 among other keys, or before a #, calls no human."""
     entries = ["123#", "123", "7#", "10#", "102", "0#", "00", "*0", "1234567890"]
     agent = Agent()
-    async with handing(agent, ONE) as w:
+    async with transfer_world(agent, ONE) as w:
         everybody = await callers(w, agent, len(entries))
 
         async def type_in(caller: Caller, keys: str) -> None:
@@ -85,7 +85,7 @@ async def test_keys_reach_the_agent_as_one_text_and_are_answered_once() -> None:
 async def test_keys_cut_the_agent_short() -> None:
     long = Reply("One two three four five six.", audio=noise(2000, "long"), speed=INF)
     agent = Agent({"Read me the list.": long})
-    async with handing(agent, ONE) as w:
+    async with transfer_world(agent, ONE) as w:
         (caller,) = await callers(w, agent)
         await caller.greeted()
         caller.says("Read me the list.")
@@ -101,7 +101,7 @@ async def test_keys_cut_the_agent_short() -> None:
 
 async def test_a_lone_0_reaches_a_human() -> None:
     agent = Agent()
-    async with handing(agent, ONE) as w:
+    async with transfer_world(agent, ONE) as w:
         w.line.callee = TAKES
         (caller,) = await callers(w, agent)
         await caller.greeted()
@@ -121,7 +121,7 @@ async def test_a_lone_0_reaches_a_human_with_the_model_down(
 ) -> None:
     monkeypatch.setattr("app.call.exits.last_words.UNSAID_MS", 300.0)  # for the one that is mute
     agent = Agent()
-    async with handing(agent, ONE) as w:
+    async with transfer_world(agent, ONE) as w:
         w.line.callee = TAKES
         if how == "never there":
             w.model.hang()
@@ -148,7 +148,7 @@ async def test_a_lone_0_reaches_a_human_with_the_model_down(
 async def test_a_0_when_nobody_is_there_is_for_the_agent_to_answer() -> None:
     never = 'hours = ["Mon 00:00-00:01"]\ntimezone = "UTC"'  # but for a minute a week
     agent = Agent()
-    async with handing(agent, desk(f'name = "desk"\nnumber = "{DESK}"\n{never}')) as w:
+    async with transfer_world(agent, desk(f'name = "desk"\nnumber = "{DESK}"\n{never}')) as w:
         (caller,) = await callers(w, agent)
         await caller.greeted()
         caller.call.press("0")
@@ -161,7 +161,7 @@ async def test_a_0_when_nobody_is_there_is_for_the_agent_to_answer() -> None:
 
 async def test_a_0_while_twilio_refuses_the_transfer_leaves_the_caller_with_the_agent() -> None:
     agent = Agent()
-    async with handing(agent, ONE) as w:
+    async with transfer_world(agent, ONE) as w:
         w.line.rest_faults.append(Fault(503, times=3))
         (caller,) = await callers(w, agent)
         await caller.greeted()
@@ -175,7 +175,7 @@ async def test_a_0_while_twilio_refuses_the_transfer_leaves_the_caller_with_the_
 
 TOOLS = '''
 from app.tools import CallContext, tool
-from tests.service import gate
+from tests.service import tool_gate
 
 typed = []
 
@@ -207,7 +207,7 @@ def later() -> str:
 @tool
 async def choose(call: CallContext) -> str:
     """Takes a choice."""
-    gate.begun(call.call_sid)
+    tool_gate.begun(call.call_sid)
     return f"They chose {await call.ask_digits(timeout_s=20)}."
 '''
 PROMPT = Reply("Please type your card.", audio=noise(60, "prompt"), speed=INF)
@@ -223,7 +223,7 @@ TOOL_OF = {
 
 
 class Till(Agent):
-    """Calls a tool when it is told to, and says what the tool wants said."""
+    """Calls a tool when the test wants it, and says what the tool returns."""
 
     def brain(self, turn: Any) -> Reply:
         if turn.kind == "direct" and "Please type" in turn.instructions:
@@ -246,7 +246,7 @@ def everything(w: World, record: object) -> str:
 async def test_a_secret_entry_is_for_its_tool_alone(tmp_path: Path) -> None:
     file = f'tools = "tools.py"\n{AGENT}\n[recording]\nenabled = true\nannouncement = "Recorded."\n'
     agent = Till()
-    async with handing(agent, file, tools=TOOLS, recordings_dir=tmp_path) as w:
+    async with transfer_world(agent, file, tools=TOOLS, recordings_dir=tmp_path) as w:
         (caller,) = await callers(w, agent)
         call, session = caller.call, caller.session
         await caller.greeted()
@@ -289,7 +289,7 @@ async def answers(caller: Caller, count: int) -> None:
 
 async def test_a_tool_that_fails_over_a_secret_tells_it_to_no_one() -> None:
     agent = Till()
-    async with handing(agent, f'tools = "tools.py"\n{AGENT}', tools=TOOLS) as w:
+    async with transfer_world(agent, f'tools = "tools.py"\n{AGENT}', tools=TOOLS) as w:
         (caller,) = await callers(w, agent)
         await caller.greeted()
         for number, (words, name) in enumerate(TOOLS_THAT_FAIL.items(), 1):
@@ -310,13 +310,13 @@ async def test_a_tool_that_fails_over_a_secret_tells_it_to_no_one() -> None:
 
 
 async def test_what_a_tool_asks_for_in_the_open_is_told() -> None:
-    gate.arm()
+    tool_gate.arm()
     agent = Till()
-    async with handing(agent, f'tools = "tools.py"\n{AGENT}', tools=TOOLS) as w:
+    async with transfer_world(agent, f'tools = "tools.py"\n{AGENT}', tools=TOOLS) as w:
         (caller,) = await callers(w, agent)
         await caller.greeted()
         caller.says("Let me choose.")
-        await gate.running(caller.call.call_sid)
+        await tool_gate.running(caller.call.call_sid)
         press(caller, "30#")
         await answered(caller)
         assert outputs(caller.session) == ["They chose 30."]
@@ -366,7 +366,7 @@ async def test_the_keys_that_the_agent_presses_sound_on_the_line() -> None:
     agent = Agent(
         {digits: Reply(tool_calls=[("send_digits", {"digits": digits})]) for digits in rows}
     )
-    async with handing(agent, AGENT) as w:
+    async with transfer_world(agent, AGENT) as w:
         everybody = await callers(w, agent, len(rows))
 
         async def have_pressed(caller: Caller, digits: str) -> None:
@@ -387,7 +387,7 @@ async def test_many_keys_are_pressed_by_twilio_and_the_agent_goes_on() -> None:
     digits = "12w34" * 20
     agent = pressing(digits)
     agent.back = agent.answer
-    async with handing(agent, AGENT) as w:
+    async with transfer_world(agent, AGENT) as w:
         everybody = await callers(w, agent, 4)
 
         async def there_and_back(caller: Caller) -> None:
@@ -418,7 +418,7 @@ async def test_many_keys_are_pressed_by_twilio_and_the_agent_goes_on() -> None:
 
 async def test_many_keys_that_twilio_refuses_are_told_of() -> None:
     agent = pressing("12w34" * 20)
-    async with handing(agent, AGENT) as w:
+    async with transfer_world(agent, AGENT) as w:
         w.line.rest_faults.append(Fault(503, times=3))
         (caller,) = await callers(w, agent)
         await caller.greeted()
@@ -432,11 +432,11 @@ async def test_many_keys_that_twilio_refuses_are_told_of() -> None:
 
 @pytest.mark.parametrize("times", [1, 3])
 async def test_keys_that_twilio_pressed_unseen_are_pressed_once(times: int) -> None:
-    """The answer to the order was lost; given again, it would take the new stream away."""
+    """The REST response was lost; a retry would replace the new stream."""
     digits = "12w34" * 20
     agent = pressing(digits)
     agent.back = agent.answer
-    async with handing(agent, AGENT) as w:
+    async with transfer_world(agent, AGENT) as w:
         w.line.rest_faults.append(Fault(lost=True, times=times))
         (caller,) = await callers(w, agent)
         await caller.greeted()
@@ -451,7 +451,7 @@ async def test_keys_that_twilio_pressed_unseen_are_pressed_once(times: int) -> N
 
 async def test_a_caller_who_hangs_up_while_twilio_presses_keys_leaves_nothing() -> None:
     agent = pressing("12w34" * 20)
-    async with handing(agent, AGENT, line={"say_ms": 5000}) as w:
+    async with transfer_world(agent, AGENT, line={"say_ms": 5000}) as w:
         (caller,) = await callers(w, agent)
         await caller.greeted()
         caller.says("Go on.")

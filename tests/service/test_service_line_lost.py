@@ -4,13 +4,13 @@ import asyncio
 
 import pytest
 
-from app.bridge.line_tries import TryLimits
+from app.bridge.stream_retries import RetryLimits
 from app.call.events import StreamBlocked, StreamEnded, StreamStarted
 from app.simulator.realtime import RealtimeServer, Reply, Script
 from app.simulator.twilio import Callee
 from app.wires.twilio.call import CallInfo
-from tests.service.handing import DESK, Agent, callers, desk, handing, outcomes
 from tests.service.raw_twilio import CALL_SID, RawStream, call_form, raw_stream, request
+from tests.service.transfer_world import DESK, Agent, callers, desk, outcomes, transfer_world
 from tests.service.twiml_check import check_twiml
 from tests.service.world import AGENT, PUBLIC_URL, decisions, noise, world
 
@@ -67,13 +67,13 @@ async def test_the_agent_of_the_next_stream_knows_what_was_said() -> None:
     assert [event["name"] for event in record["events"]].count("StreamStarted") == 2
 
 
-SCALED = TryLimits(works_s=0.01, window_s=0.05)  # a minute is 50 ms
+SCALED = RetryLimits(works_s=0.01, window_s=0.05)  # a minute is 50 ms
 
 
 async def test_a_long_call_with_a_cut_every_minute_goes_on_for_ever() -> None:
     server = RealtimeServer(lambda turn: HELLO)
     async with world(server, agent=AGENT) as w:
-        w.switchboard.try_limits = SCALED
+        w.switchboard.retry_limits = SCALED
         call = await w.connected()
         for streams in range(1, 13):
             await call.wait_connected(streams)
@@ -95,7 +95,7 @@ async def test_a_line_that_breaks_again_and_again_is_given_up_with_words(human: 
     server = RealtimeServer(lambda turn: HELLO)
     file = desk(name="desk", number=DESK) if human else AGENT
     async with world(server, agent=file, line={"gather_scale": 0.02}) as w:
-        w.switchboard.try_limits = TryLimits(works_s=0.01, most_losses=3)
+        w.switchboard.retry_limits = RetryLimits(works_s=0.01, most_losses=3)
         w.line.callee = Callee(answers_after_ms=10, presses="1", talks_ms=10)
         call = await w.connected()
         for streams in (1, 2, 3):
@@ -111,7 +111,7 @@ async def test_a_line_that_breaks_again_and_again_is_given_up_with_words(human: 
         made = [each for each, _ in decisions(record)]
         assert made[-2:] == [
             "line given up",
-            "caller handed to a human" if human else "call ended with an apology",
+            "caller transferred to a human" if human else "call ended with an apology",
         ]
 
 
@@ -233,10 +233,10 @@ async def test_a_question_about_a_stream_that_was_replaced_does_not_touch_the_pr
 
 async def test_a_call_that_comes_in_again_while_a_human_is_rung_opens_no_session() -> None:
     agent = Agent()
-    async with handing(agent, desk(name="desk", number=DESK), line={"ring_scale": 1}) as w:
+    async with transfer_world(agent, desk(name="desk", number=DESK), line={"ring_scale": 1}) as w:
         w.line.callee = Callee(goes="no-answer")
         (caller,) = await callers(w, agent)
-        await caller.handed_over()
+        await caller.transferred()
         await w.settled()
         again = await request(w, form=call_form(caller.call.call_sid))
         assert check_twiml(again.body) == ["Connect", "Hangup"]

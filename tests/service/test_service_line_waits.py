@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from app.bridge.waiting import WaitLimits
+from app.bridge.expiry import ExpiryLimits
 from app.call.events import StreamEnded
 from app.simulator.realtime import RealtimeServer, Reply, Script, Session, Turn
 from app.simulator.twilio import Call, Callee, Fault
 from tests.service.api import ANN, OURS, place
-from tests.service.broken_lines import asks_late
-from tests.service.handing import DESK, desk
+from tests.service.broken_streams import asks_late
 from tests.service.raw_twilio import CALL_SID, call_form, raw_stream, request
+from tests.service.transfer_world import DESK, desk
 from tests.service.twiml_check import check_twiml
 from tests.service.world import World, decisions, names, noise, restarted, world
 
@@ -25,8 +25,8 @@ ANSWER = Reply("We open at nine.", audio=noise(60, "nine"), speed=INF)
 BACK = Reply("Sorry, the line broke.", audio=noise(60, "back"), speed=INF)
 QUESTION = "When do you open?"
 SAID = [("assistant", HELLO.text), ("user", QUESTION), ("assistant", ANSWER.text)]
-SOON = WaitLimits(slot_s=0.05)
-FORGETS = WaitLimits(slot_s=0.05, forget_s=1.2)
+SOON = ExpiryLimits(slot_s=0.05)
+FORGETS = ExpiryLimits(slot_s=0.05, expire_s=1.2)
 
 
 def brain(turn: Turn) -> Reply:
@@ -38,11 +38,11 @@ def brain(turn: Turn) -> Reply:
 class Waits:
     """Waits of the switchboard's own, told by events."""
 
-    def __init__(self, w: World, limits: WaitLimits) -> None:
+    def __init__(self, w: World, limits: ExpiryLimits) -> None:
         self.slot_free, self.over = asyncio.Event(), asyncio.Event()
-        w.switchboard.waiting.limits = limits
-        w.switchboard.on_slot_free.append(lambda _: self.slot_free.set())
-        w.switchboard.on_call_over.append(lambda _: self.over.set())
+        w.switchboard.expiry.limits = limits
+        w.switchboard.on_slot_freed.append(lambda _: self.slot_free.set())
+        w.switchboard.on_call_ended.append(lambda _: self.over.set())
 
 
 async def talked(w: World, call: Call) -> Session:
@@ -153,7 +153,7 @@ async def test_a_stream_that_never_comes_and_is_not_asked_about_is_waited_for(
 ) -> None:
     monkeypatch.setattr("app.call.machine.UNCLAIMED_MS", 100.0)
     async with world(RealtimeServer(brain)) as w:
-        waits = Waits(w, WaitLimits(slot_s=60))
+        waits = Waits(w, ExpiryLimits(slot_s=60))
         answer = await request(w)
         session = await w.model.session()
         await session.closed.wait()

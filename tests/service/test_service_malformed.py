@@ -48,7 +48,7 @@ def bad_twilio(rng: random.Random) -> Message:
 
 
 def bad_realtime(rng: random.Random) -> Message:
-    """An event that the model never sends, or that nobody knows."""
+    """An event that the model never sends, or an unknown one."""
     delta = {
         "type": "response.output_audio.delta",
         "event_id": "e",
@@ -182,7 +182,7 @@ async def test_well_formed_events_about_things_unknown_do_not_end_a_call() -> No
             assert await media_of(stream, len(HELLO.audio or b"")) == HELLO.audio
             for event in unknown:
                 session.send_raw(json.dumps(event))
-            await stream.send({"event": "mark", "mark": {"name": "not one of ours"}})
+            await stream.send({"event": "mark", "mark": {"name": "an unknown mark"}})
             await speak(stream, session, noise(100, "question"))
             session.start_speech()
             session.stop_speech("Are you there?")

@@ -5,7 +5,7 @@ import base64
 
 import pytest
 
-from app.bridge.waiting import WaitLimits
+from app.bridge.expiry import ExpiryLimits
 from app.simulator.realtime import Reply, Script
 from app.simulator.twilio import signature
 from app.web.twilio import call_webhooks
@@ -171,7 +171,7 @@ async def test_past_most_calls_the_line_is_busy() -> None:
 
 async def test_while_draining_new_calls_are_turned_away_and_live_ones_served() -> None:
     async with world(Script(HELLO, HELLO)) as w:
-        w.switchboard.waiting.limits = WaitLimits(slot_s=0.1)
+        w.switchboard.expiry.limits = ExpiryLimits(slot_s=0.1)
         live = await w.connected()
         ringing = await request(w)
         draining = asyncio.create_task(w.switchboard.drain(60))
@@ -182,7 +182,7 @@ async def test_while_draining_new_calls_are_turned_away_and_live_ones_served() -
         await new.wait_ended()
         assert len(new.said) == 1 and "busy" in new.said[0]
 
-        assert (await request(w)).status == 200  # repeated by Twilio: a call of ours
+        assert (await request(w)).status == 200  # repeated by Twilio: a call of this process
         async with raw_stream(w, ringing.stream_url) as stream:
             await stream.start()
             assert (await stream.receive())["event"] in ("mark", "media")

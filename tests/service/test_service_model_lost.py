@@ -30,7 +30,7 @@ async def test_a_lost_session_is_replaced_and_the_call_goes_on(how: str) -> None
         await call.wait_heard(250 * 8)
         await call.wait_quiet()
 
-        w.model.hang()  # nobody answers for a while
+        w.model.hang()  # no answer for a while
         if how == "drop":
             first.drop()
         elif how == "session_expired":

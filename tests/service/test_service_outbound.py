@@ -62,7 +62,7 @@ async def detected(call: OutgoingCall) -> None:
     await call.wait_for(lambda: any("/answering-machine/" in r.url for r in call.requests))
 
 
-# --- somebody answers -----------------------------------------------------------------------------
+# --- the callee answers ---------------------------------------------------------------------------
 
 
 async def test_whoever_answers_talks_with_the_agent_about_what_the_call_is_for() -> None:
@@ -156,7 +156,7 @@ async def test_a_call_that_rings_is_hung_up_by_the_api() -> None:
 
 @pytest.mark.parametrize("seed", range(2))
 async def test_a_voicemail_keeps_the_whole_message_and_then_the_line_is_cut(seed: int) -> None:
-    """Its greeting is talked over by nobody for long: what counts comes after the beep."""
+    """What is said over the machine's greeting does not count: the message follows the beep."""
     agent = Agent()
     async with calling(agent) as w:
         greeting = noise(300, f"machine {seed}")

@@ -60,7 +60,7 @@ async def talk(w: World) -> tuple[Call, dict[str, Any]]:
 def script() -> Script:
     return Script(
         Reply("Hello.", audio=noise(400, "greeting")),
-        Reply("A long answer that nobody hears to its end.", audio=noise(6000, "answer")),
+        Reply("A long answer that is not heard to its end.", audio=noise(6000, "answer")),
         Reply("Yes?", audio=noise(300, "yes")),
         heard=["A question?", "Stop."],
     )
@@ -126,7 +126,7 @@ async def test_a_call_goes_on_when_its_recording_cannot(tmp_path: Path) -> None:
     folder = tmp_path / "recordings"
     async with world(script(), agent=RECORDED, recordings_dir=folder) as w:
         folder.rmdir()
-        folder.write_text("somebody put a file there")
+        folder.write_text("a file, not a folder")
         _, record = await talk(w)
         assert record["status"] == "completed" and record["recording"] is None
         assert len(w.log.of("recording stopped, its file cannot be written")) == 1

@@ -40,12 +40,17 @@ async def over(w: World) -> None:
     ("asked", "settings", "reason", "fix"),
     [
         (UNSIGNED, {}, "the signature is missing", "X-Twilio-Signature"),
-        (FORGED, {}, "the signature fits neither the URL nor the token", "TWILIO_AUTH_TOKEN"),
-        (FORGED, {}, "the signature fits neither the URL nor the token", "PUBLIC_URL"),
+        (
+            FORGED,
+            {},
+            "the signature does not match the URL and the token",
+            "TWILIO_AUTH_TOKEN",
+        ),
+        (FORGED, {}, "the signature does not match the URL and the token", "PUBLIC_URL"),
         (
             FORGED | {"headers": BEHIND},
             {"public_url": None, "trusted_proxies": "10.0.0.0/8"},
-            "the signature fits neither the URL nor the token",
+            "the signature does not match the URL and the token",
             "TRUSTED_PROXIES",
         ),
         (
@@ -158,7 +163,7 @@ async def test_each_refused_handshake_says_why(monkeypatch: pytest.MonkeyPatch) 
         lines = w.log.of("media socket refused")
         reasons = [
             "the signature is missing",
-            "the signature fits neither the URL nor the token",
+            "the signature does not match the URL and the token",
             "the ticket is unknown",
             "the ticket was used already",
             "the ticket is expired",

@@ -27,7 +27,7 @@ async def a_short_call(w: World) -> str:
 
 async def told_of(owner: Owner, w: World) -> None:
     call_sid = await a_short_call(w)
-    report = await owner.told()
+    report = await owner.report()
     record = await w.record(call_sid)
     del record["events"]
     assert report["data"] == record

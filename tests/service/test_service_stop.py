@@ -17,7 +17,7 @@ from app.bridge.switchboard import Switchboard
 from app.simulator.realtime import Reply, Script
 from tests.ports import free_port
 from tests.service.process import ROOT, serve
-from tests.service.strangers import UNFINISHED, strangers
+from tests.service.raw_clients import UNFINISHED, raw_clients
 from tests.service.test_service_process import EXIT_S, HELLO, KEY, check_whole, office
 from tests.service.world import World, noise, world
 
@@ -50,15 +50,15 @@ async def test_whatever_hangs_on_the_port_the_stop_is_clean(tmp_path: Path, how:
     async with (
         owner() as (url, told),
         office(tmp_path, *[HELLO] * 3, CALL_WEBHOOK_URL=url) as o,
-        strangers(o.port, *UNFINISHED * 3) as many,
+        raw_clients(o.port, *UNFINISHED * 3) as many,
     ):
         calls = [await o.call() for _ in range(3)]
         for stranger in many[:5]:
-            stranger.resets()
+            stranger.reset()
         o.process.signal(SIGTERM if how != "SIGINT" else SIGINT)
         if how != "SIGINT":
             await o.draining()
-        async with strangers(o.port, *UNFINISHED):  # some more, while it drains
+        async with raw_clients(o.port, *UNFINISHED):  # some more, while it drains
             if how == "calls end":
                 for call in calls:
                     call.hang_up()

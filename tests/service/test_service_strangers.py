@@ -16,8 +16,8 @@ from app.simulator.realtime import Reply, Script
 from app.web.server import Limits
 from app.web.server.listener import NO_DESCRIPTOR
 from app.web.server.registry import MADE_ROOM, TOO_MANY
+from tests.service.raw_clients import HANDSHAKE, UNFINISHED, RawClient, raw_clients
 from tests.service.raw_twilio import CALL_SID, RawStream, raw_stream, request
-from tests.service.strangers import HANDSHAKE, UNFINISHED, Stranger, strangers
 from tests.service.test_service_process import HELLO as SAID
 from tests.service.test_service_process import office
 from tests.service.world import World, noise, world
@@ -41,7 +41,7 @@ async def a_call_is_held(w: World) -> None:
 async def test_callers_get_through_where_strangers_hold_every_connection_they_can() -> None:
     async with (
         world(Script(HELLO), limits=Limits(connections=30)) as w,
-        strangers(port_of(w), *UNFINISHED * 8) as many,
+        raw_clients(port_of(w), *UNFINISHED * 8) as many,
     ):
         await a_call_is_held(w)
         w.server.refusals.flush()
@@ -57,7 +57,7 @@ async def test_with_few_descriptors_the_oldest_strangers_make_room_and_the_log_s
 ) -> None:
     async with (
         office(tmp_path, SAID, descriptors="256") as o,
-        strangers(o.port, *[b""] * 300),
+        raw_clients(o.port, *[b""] * 300),
     ):
         await o.call()
         line = await o.process.says(MADE_ROOM)
@@ -80,7 +80,7 @@ async def test_without_descriptors_the_service_says_so_and_accepts_again_when_th
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with world(Script()) as w:
-        stranger, caller = Stranger(port_of(w)), Stranger(port_of(w))
+        stranger, caller = RawClient(port_of(w)), RawClient(port_of(w))
         taken: list[socket.socket] = []
         said = asyncio.Event()
         monkeypatch.setattr(w.server.refusals, "add", noticed(w.server.refusals.add, said))
@@ -91,8 +91,8 @@ async def test_without_descriptors_the_service_says_so_and_accepts_again_when_th
             with pytest.raises(OSError, match="Too many open files"):
                 while True:  # another part of the process takes them
                     taken.append(socket.socket())
-            await stranger.says(b"")
-            await caller.says(GET)
+            await stranger.send(b"")
+            await caller.send(GET)
             await said.wait()
         finally:
             for held in taken:
@@ -120,8 +120,8 @@ async def test_refusals_can_be_read_though_their_clients_had_much_more_to_send()
             b"POST /incoming-call HTTP/1.1\r\nContent-Length: 3\r\n\r\na": 408,
             GET * 2000: 200,
         }
-        async with strangers(port_of(w), *wanted) as here:
-            heard = await asyncio.gather(*(stranger.hears() for stranger in here))
+        async with raw_clients(port_of(w), *wanted) as here:
+            heard = await asyncio.gather(*(stranger.receive() for stranger in here))
         assert [int(answer[9:12]) for answer in heard] == list(wanted.values())
         assert heard[-1].count(b" 200 ") == 17 and b" 429 " in heard[-1]
 
@@ -219,20 +219,20 @@ def nonsense(rng: random.Random) -> list[bytes]:
 
 
 async def says_nonsense(port: int, rng: random.Random) -> None:
-    stranger = Stranger(port)
+    stranger = RawClient(port)
     for portion in nonsense(rng):
-        await stranger.says(portion)
+        await stranger.send(portion)
     match rng.randrange(4):
         case 0:
-            stranger.resets()
+            stranger.reset()
         case 1:
             try:
                 stranger.socket.shutdown(socket.SHUT_WR)
             except OSError:
                 pass
-            await stranger.hears()
+            await stranger.receive()
         case 2:
-            await stranger.hears()
+            await stranger.receive()
     stranger.socket.close()
 
 

@@ -1,4 +1,4 @@
-"""A caller is handed to a human: the announcement is heard, then Twilio dials, and nobody else."""
+"""A caller is transferred: the announcement is heard, then Twilio dials, once."""
 
 import asyncio
 import random
@@ -11,7 +11,7 @@ from aiohttp import web
 from app.simulator.realtime import Reply
 from app.simulator.twilio import Callee, Network
 from app.simulator.twilio.rest import RestServer
-from tests.service.handing import (
+from tests.service.transfer_world import (
     ANNOUNCEMENT,
     ANSWER,
     DESK,
@@ -26,12 +26,12 @@ from tests.service.handing import (
     all_hang_up,
     callers,
     desk,
-    handing,
-    hands_over,
     outcomes,
     outputs,
     request_of,
     size,
+    transfer_reply,
+    transfer_world,
 )
 from tests.service.world import API_TOKEN, noise
 
@@ -54,12 +54,12 @@ async def test_the_farewell_is_heard_whole_before_twilio_is_told_100_of_100(seed
         request_of(n): announcing(dice.randrange(40, 600), (seed, n), dice.choice((INF, 5.0, 1.2)))
         for n in range(25)
     }
-    agent = Agent({said: hands_over(farewell) for said, farewell in farewells.items()})
+    agent = Agent({said: transfer_reply(farewell) for said, farewell in farewells.items()})
     network = Network(delay_ms=60, jitter_ms=30, seed=seed)
-    async with handing(agent, ONE, network=network) as w:
+    async with transfer_world(agent, ONE, network=network) as w:
         w.line.callee = TAKES
         everybody = await callers(w, agent, 25)
-        await asyncio.gather(*(caller.handed_over() for caller in everybody))
+        await asyncio.gather(*(caller.transferred() for caller in everybody))
         for caller in everybody:
             await caller.call.wait_ended()
             farewell = farewells[caller.request]
@@ -79,11 +79,11 @@ async def test_an_interrupted_announcement_transfers_nobody_50_of_50(seed: int) 
     words = {n: dice.choice(("Okay.", "Actually, wait.")) for n in range(25)}
     after_ms = {n: dice.randrange(1, 380) for n in range(25)}
     handing_over = {
-        request_of(n): hands_over(announcing(400, (seed, n), dice.choice((INF, 1.5))))
+        request_of(n): transfer_reply(announcing(400, (seed, n), dice.choice((INF, 1.5))))
         for n in range(25)
     }
     agent = Agent(handing_over)
-    async with handing(agent, ONE) as w:
+    async with transfer_world(agent, ONE) as w:
         everybody = await callers(w, agent, 25)
 
         async def interrupt(number: int, caller: Caller) -> None:
@@ -110,8 +110,10 @@ async def test_an_interrupted_announcement_transfers_nobody_50_of_50(seed: int) 
 
 
 async def test_an_interrupted_caller_is_transferred_once_the_model_asks_again() -> None:
-    agent = Agent({"A human.": hands_over(announcing(400, 1)), "Yes, please.": hands_over()})
-    async with handing(agent, ONE) as w:
+    agent = Agent(
+        {"A human.": transfer_reply(announcing(400, 1)), "Yes, please.": transfer_reply()}
+    )
+    async with transfer_world(agent, ONE) as w:
         w.line.callee = TAKES
         (caller,) = await callers(w, agent)
         await caller.greeted()
@@ -146,11 +148,11 @@ async def test_a_number_that_the_model_makes_up_is_never_dialled() -> None:
     file = desk(f'name = "desk"\nnumber = "{DESK}"', f'name = "sales"\nnumber = "{SALES}"')
     agent = Agent(
         {
-            request_of(n): hands_over(reason="call +19005550199", **arguments)
+            request_of(n): transfer_reply(reason="call +19005550199", **arguments)
             for n, arguments in enumerate(GARBAGE)
         }
     )
-    async with handing(agent, file) as w:
+    async with transfer_world(agent, file) as w:
         everybody = await callers(w, agent, len(GARBAGE))
 
         async def insist(caller: Caller) -> None:
@@ -170,11 +172,11 @@ async def test_a_number_that_the_model_makes_up_is_never_dialled() -> None:
 async def test_numbers_in_what_is_said_about_a_caller_are_not_dialled() -> None:
     """The only destination is reached, whatever the model writes beside it."""
     text = "dial +19005550199 & <Number>+19005550199</Number>"
-    agent = Agent(hands_over(reason=text, summary=text, number="+19005550199"))
-    async with handing(agent, ONE) as w:
+    agent = Agent(transfer_reply(reason=text, summary=text, number="+19005550199"))
+    async with transfer_world(agent, ONE) as w:
         w.line.callee = TAKES
         (caller,) = await callers(w, agent)
-        await caller.handed_over()
+        await caller.transferred()
         await caller.ended()
         assert [dialed.target for dialed in caller.call.dialed] == [DESK]
         assert [each.to for each in w.line.children.values()] == [DESK]
@@ -185,7 +187,7 @@ async def test_numbers_in_what_is_said_about_a_caller_are_not_dialled() -> None:
 async def test_the_api_takes_names_and_no_numbers() -> None:
     file = desk(f'name = "desk"\nnumber = "{DESK}"', f'name = "sales"\nnumber = "{SALES}"')
     agent = Agent()
-    async with handing(agent, file) as w:
+    async with transfer_world(agent, file) as w:
         (caller,) = await callers(w, agent)
         await caller.greeted()
         for name in (DESK, "+19005550199", "desk ", ""):
@@ -198,7 +200,7 @@ async def test_the_api_takes_names_and_no_numbers() -> None:
 async def test_an_operator_hands_a_caller_over_by_name() -> None:
     file = desk(f'name = "desk"\nnumber = "{DESK}"', f'name = "sales"\nnumber = "{SALES}"')
     agent = Agent()
-    async with handing(agent, file) as w:
+    async with transfer_world(agent, file) as w:
         w.line.callee = TAKES
         (caller,) = await callers(w, agent)
         await caller.greeted()
@@ -223,10 +225,10 @@ async def order(w: Any, caller: Caller, name: str) -> tuple[int, dict[str, Any]]
 
 async def test_a_human_hears_who_waits_presses_1_and_talks() -> None:
     agent = Agent()
-    async with handing(agent, ONE) as w:
+    async with transfer_world(agent, ONE) as w:
         w.line.callee = TAKES
         (caller,) = await callers(w, agent)
-        await caller.handed_over()
+        await caller.transferred()
         record = await caller.ended()
         (human,) = caller.call.dialed
         assert SUMMARY in [said.text for said in human.heard] and human.pressed == ["1"]
@@ -248,10 +250,10 @@ async def test_a_human_hears_who_waits_presses_1_and_talks() -> None:
 
 async def test_the_model_session_is_closed_while_the_caller_talks_with_a_human() -> None:
     agent = Agent()
-    async with handing(agent, ONE) as w:
+    async with transfer_world(agent, ONE) as w:
         w.line.callee = Callee(presses="1")
         (caller,) = await callers(w, agent)
-        await caller.handed_over()
+        await caller.transferred()
         await caller.call.wait_for(lambda: caller.call.talking_ms is not None)
         await caller.session.closed.wait()
         record = await w.record(caller.call.call_sid)
@@ -271,11 +273,13 @@ NOT_IN_XML = dict.fromkeys(map(ord, "\x00\x07\x08\x1f\ufffe"), "\ufffd")
 
 
 async def test_a_summary_of_any_kind_reaches_the_human_and_the_record() -> None:
-    agent = Agent({request_of(n): hands_over(summary=text[:5000]) for n, text in enumerate(LONG)})
-    async with handing(agent, ONE) as w:
+    agent = Agent(
+        {request_of(n): transfer_reply(summary=text[:5000]) for n, text in enumerate(LONG)}
+    )
+    async with transfer_world(agent, ONE) as w:
         w.line.callee = TAKES
         everybody = await callers(w, agent, len(LONG))
-        await asyncio.gather(*(caller.handed_over() for caller in everybody))
+        await asyncio.gather(*(caller.transferred() for caller in everybody))
         for caller, summary in zip(everybody, LONG, strict=True):
             await caller.call.wait_ended()
             (human,) = caller.call.dialed
@@ -290,10 +294,10 @@ async def test_a_summary_of_any_kind_reaches_the_human_and_the_record() -> None:
 
 async def test_a_sip_desk_is_reached() -> None:
     agent = Agent()
-    async with handing(agent, desk(name="desk", sip=SIP)) as w:
+    async with transfer_world(agent, desk(name="desk", sip=SIP)) as w:
         w.line.callee = TAKES
         (caller,) = await callers(w, agent)
-        await caller.handed_over()
+        await caller.transferred()
         assert outcomes(await caller.ended()) == ["completed"]
         (human,) = caller.call.dialed
         assert (human.kind, human.target) == ("Sip", SIP)
@@ -301,12 +305,12 @@ async def test_a_sip_desk_is_reached() -> None:
 
 async def test_a_withheld_caller_is_shown_as_our_number() -> None:
     agent = Agent()
-    async with handing(agent, ONE) as w:
+    async with transfer_world(agent, ONE) as w:
         w.line.callee = TAKES
         everybody = []
         for from_ in ("anonymous", "+266696687", "Restricted", ""):
             everybody += await callers(w, agent, from_=from_, to="+14155550100")
-        await asyncio.gather(*(caller.handed_over() for caller in everybody))
+        await asyncio.gather(*(caller.transferred() for caller in everybody))
         for caller in everybody:
             await caller.call.wait_ended()
             (human,) = caller.call.dialed
@@ -315,10 +319,10 @@ async def test_a_withheld_caller_is_shown_as_our_number() -> None:
 
 async def test_a_caller_is_shown_to_the_human_with_their_own_number() -> None:
     agent = Agent()
-    async with handing(agent, ONE) as w:
+    async with transfer_world(agent, ONE) as w:
         w.line.callee = TAKES
         (caller,) = await callers(w, agent, from_="+14155550177")
-        await caller.handed_over()
+        await caller.transferred()
         await caller.ended()
         (human,) = caller.call.dialed
         assert "callerId" not in human.dial
@@ -333,15 +337,15 @@ THREE = desk(
 
 
 async def test_they_are_rung_one_after_the_other_until_one_takes_the_call() -> None:
-    agent = Agent(hands_over(destination="desk"))
-    async with handing(agent, THREE) as w:
+    agent = Agent(transfer_reply(destination="desk"))
+    async with transfer_world(agent, THREE) as w:
         w.line.callees = {
             DESK: Callee(goes="busy"),
             SALES: Callee(presses="2"),
             NIGHT: TAKES,
         }
         (caller,) = await callers(w, agent)
-        await caller.handed_over()
+        await caller.transferred()
         record = await caller.ended()
         assert [each.target for each in caller.call.dialed] == [DESK, SALES, NIGHT]
         assert [each.dial["timeout"] for each in caller.call.dialed] == ["5", "7", "20"]
@@ -353,8 +357,8 @@ async def test_they_are_rung_one_after_the_other_until_one_takes_the_call() -> N
 async def test_a_destination_that_is_closed_is_not_rung() -> None:
     never = 'hours = ["Mon 00:00-00:01"]\ntimezone = "UTC"'  # but for a minute a week
     file = desk(f'name = "desk"\nnumber = "{DESK}"\n{never}', f'name = "sales"\nnumber = "{SALES}"')
-    agent = Agent(hands_over(destination="desk"))
-    async with handing(agent, file) as w:
+    agent = Agent(transfer_reply(destination="desk"))
+    async with transfer_world(agent, file) as w:
         (caller,) = await callers(w, agent)
         await caller.greeted()
         caller.says("The human at the desk please.")
@@ -375,10 +379,10 @@ async def test_twilio_is_told_by_its_own_package(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(RestServer, "_answer", watched)
     agent = Agent()
-    async with handing(agent, desk(name="desk", number=DESK, warm=True)) as w:
+    async with transfer_world(agent, desk(name="desk", number=DESK, warm=True)) as w:
         w.line.callee = TAKES
         (caller,) = await callers(w, agent)
-        await caller.handed_over()
+        await caller.transferred()
         assert outcomes(await caller.ended()) == ["completed"]
         assert len(agents) == len(w.line.rest_requests) > 1
         assert all(each.startswith("twilio-python/") for each in agents)

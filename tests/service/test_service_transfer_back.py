@@ -8,7 +8,7 @@ import pytest
 
 from app.simulator.realtime import Reply
 from app.simulator.twilio import Callee, Fault
-from tests.service.handing import (
+from tests.service.transfer_world import (
     ANNOUNCEMENT,
     ANSWER,
     BACK,
@@ -22,12 +22,12 @@ from tests.service.handing import (
     all_hang_up,
     callers,
     desk,
-    handing,
-    hands_over,
     outcomes,
     request_of,
     size,
     told,
+    transfer_reply,
+    transfer_world,
 )
 from tests.service.world import noise, restarted
 
@@ -91,19 +91,19 @@ async def test_a_caller_whom_nobody_takes_is_back_within_1500_ms_100_of_100(seed
             for n in range(25)
         )
     )
-    says = {request_of(n): hands_over(destination=f"d{n}") for n in range(25)}
+    says = {request_of(n): transfer_reply(destination=f"d{n}") for n in range(25)}
     agent = Agent(says)
-    async with handing(agent, file, line={"ring_scale": 0.005}) as w:
+    async with transfer_world(agent, file, line={"ring_scale": 0.005}) as w:
         w.line.callees = {f"+141555503{n:02}": each.callee for n, each in enumerate(fates)}
         everybody = await callers(w, agent, 25)
 
         async def there_and_back(caller: Caller) -> None:
-            await caller.handed_over()
-            await caller.is_back()
+            await caller.transferred()
+            await caller.resumed()
 
         await asyncio.gather(*map(there_and_back, everybody))
         for n, caller in enumerate(everybody):
-            assert caller.away_ms() <= BACK_WITHIN_MS
+            assert caller.resume_ms() <= BACK_WITHIN_MS
             restored(caller, fates[n].outcome, f"d{n}")
             assert caller.call.heard == ALL_HEARD + (BACK.audio or b"")
             assert len(caller.call.streams) == 2 and not caller.call.errors
@@ -123,16 +123,16 @@ THREE = desk(
 
 
 async def test_the_agent_knows_how_it_went_with_each_of_them() -> None:
-    agent = Agent(hands_over(destination="desk"))
-    async with handing(agent, THREE) as w:
+    agent = Agent(transfer_reply(destination="desk"))
+    async with transfer_world(agent, THREE) as w:
         w.line.callees = {
             DESK: BUSY,
             SALES: Callee(machine=True),
             NIGHT: Callee(goes="no-answer"),
         }
         (caller,) = await callers(w, agent)
-        await caller.handed_over()
-        await caller.is_back()
+        await caller.transferred()
+        await caller.resumed()
         for name, outcome in (("desk", "busy"), ("sales", "not-accepted"), ("night", "no-answer")):
             restored(caller, outcome, name)
         record = await caller.hangs_up()
@@ -144,19 +144,19 @@ async def test_the_agent_knows_how_it_went_with_each_of_them() -> None:
 async def test_a_second_transfer_of_the_call_counts_on_from_the_first() -> None:
     again = "Then the other one, please."
     asked = {request_of(0): "desk", again: "sales"}
-    agent = Agent({said: hands_over(destination=name) for said, name in asked.items()})
-    async with handing(agent, THREE) as w:
+    agent = Agent({said: transfer_reply(destination=name) for said, name in asked.items()})
+    async with transfer_world(agent, THREE) as w:
         w.line.callees = {
             DESK: BUSY,
             SALES: Callee(goes="no-answer"),
             NIGHT: Callee(presses="2"),
         }
         (caller,) = await callers(w, agent)
-        await caller.handed_over()
-        await caller.is_back()
+        await caller.transferred()
+        await caller.resumed()
         caller.says(again)
-        await caller.is_away(4)
-        session = await caller.is_back()
+        await caller.dialed(4)
+        session = await caller.resumed()
         assert "sales: no-answer" in str(told(session)) and "desk: busy" in str(told(session))
         w.line.callees[SALES] = TAKES
         caller.says(again)
@@ -186,10 +186,10 @@ async def test_a_caller_who_hangs_up_while_away_leaves_nothing(
         pytest.skip("Twilio would tell of it in no way")
     agent = Agent()
     line = {"ring_scale": 1, "gather_scale": 1, "asks_after_hangup": asks}
-    async with handing(agent, ONE, line={**line, "status_callback_url": status}) as w:
+    async with transfer_world(agent, ONE, line={**line, "status_callback_url": status}) as w:
         w.line.callee = callee
         (caller,) = await callers(w, agent)
-        await caller.handed_over()
+        await caller.transferred()
         (human,) = w.line.children.values()
         if callee.presses:
             await caller.call.wait_for(lambda: caller.call.talking_ms is not None)
@@ -207,27 +207,27 @@ async def test_a_caller_who_hangs_up_while_away_leaves_nothing(
 
 async def test_a_dial_whose_end_is_told_twice_brings_the_caller_back_once() -> None:
     agent = Agent()
-    async with handing(agent, ONE) as w:
+    async with transfer_world(agent, ONE) as w:
         w.line.callee = BUSY
         (caller,) = await callers(w, agent)
-        await caller.handed_over()
+        await caller.transferred()
         await caller.call.wait_connected(2)
         (ended,) = caller.asked("/ended")
         client = w.line._open.client
         again = await asyncio.gather(*(client.request(ended.url, ended.params) for _ in range(3)))
         assert {(each.status, each.body) for each in again} == {(200, ended.body)}
-        await caller.is_back()
+        await caller.resumed()
         assert len(w.model.sessions) == 2 and len(caller.call.streams) == 2
         assert outcomes(await caller.hangs_up()) == ["busy"]
 
 
 async def test_twilio_asking_after_the_replaced_stream_changes_nothing() -> None:
     agent = Agent()
-    async with handing(agent, ONE, line={"asks_when_replaced": True}) as w:
+    async with transfer_world(agent, ONE, line={"asks_when_replaced": True}) as w:
         w.line.callee = BUSY
         (caller,) = await callers(w, agent)
-        await caller.handed_over()
-        await caller.is_back()
+        await caller.transferred()
+        await caller.resumed()
         restored(caller, "busy")
         (asked,) = caller.asked("/stream-ended")
         assert "<Dial" in asked.body
@@ -237,7 +237,7 @@ async def test_twilio_asking_after_the_replaced_stream_changes_nothing() -> None
 
 async def test_a_hang_up_while_the_order_is_out_rings_nobody() -> None:
     agent = Agent()
-    async with handing(agent, ONE) as w:
+    async with transfer_world(agent, ONE) as w:
         w.line.rest_faults.append(Fault(None, delay_s=0.3))
         (caller,) = await callers(w, agent)
         await caller.greeted()
@@ -256,16 +256,16 @@ async def test_a_hang_up_while_the_order_is_out_rings_nobody() -> None:
 
 async def test_a_service_that_drains_waits_for_callers_who_are_away() -> None:
     agent = Agent()
-    async with handing(agent, ONE) as w:
+    async with transfer_world(agent, ONE) as w:
         w.line.callee = Callee(goes="busy", answers_after_ms=300)
         (caller,) = await callers(w, agent)
-        await caller.handed_over()
+        await caller.transferred()
         await caller.session.closed.wait()
         drain = asyncio.create_task(w.switchboard.drain(30))
         refused = await w.line.call()
         await refused.wait_ended()
         assert not refused.streams and not drain.done()
-        await caller.is_back()
+        await caller.resumed()
         restored(caller, "busy")
         assert not drain.done()
         await caller.hangs_up()
@@ -283,13 +283,13 @@ async def test_a_caller_is_back_with_a_service_that_was_restarted_meanwhile(
     callee: Callee, outcome: str
 ) -> None:
     agent = Agent()
-    async with handing(agent, ONE, line={"ring_scale": 1}) as w:
+    async with transfer_world(agent, ONE, line={"ring_scale": 1}) as w:
         w.line.callee = callee
         (caller,) = await callers(w, agent)
-        await caller.handed_over()
+        await caller.transferred()
         await caller.session.closed.wait()
         async with restarted(w):
-            await caller.is_back()
+            await caller.resumed()
             roles = told(caller.present_session)
             assert roles[:3] == [
                 ("assistant", HELLO.text),
@@ -309,10 +309,10 @@ async def test_a_caller_is_back_with_a_service_that_was_restarted_meanwhile(
 
 async def test_a_human_takes_a_call_from_a_service_that_was_restarted_meanwhile() -> None:
     agent = Agent()
-    async with handing(agent, ONE, line={"ring_scale": 1}) as w:
+    async with transfer_world(agent, ONE, line={"ring_scale": 1}) as w:
         w.line.callee = Callee(answers_after_ms=600, presses="1", talks_ms=20)
         (caller,) = await callers(w, agent)
-        await caller.handed_over()
+        await caller.transferred()
         await caller.session.closed.wait()
         async with restarted(w):
             record = await caller.ended()
@@ -323,8 +323,8 @@ async def test_a_human_takes_a_call_from_a_service_that_was_restarted_meanwhile(
 async def test_words_in_between_are_restored_as_far_as_they_were_heard() -> None:
     """An answer cut by the caller is restored as far as it was heard."""
     long = Reply("One two three four five six.", audio=noise(1200, "long"), speed=4.0)
-    agent = Agent({"Read me the list.": long, "Stop, a human.": hands_over()})
-    async with handing(agent, ONE) as w:
+    agent = Agent({"Read me the list.": long, "Stop, a human.": transfer_reply()})
+    async with transfer_world(agent, ONE) as w:
         w.line.callee = BUSY
         (caller,) = await callers(w, agent)
         await caller.greeted()
@@ -333,8 +333,8 @@ async def test_words_in_between_are_restored_as_far_as_they_were_heard() -> None
         caller.says("Read me the list.")
         await caller.call.wait_heard(len(caller.call.heard) + 500 * 8)
         caller.says("Stop, a human.")
-        await caller.is_away()
-        roles = told(await caller.is_back())
+        await caller.dialed()
+        roles = told(await caller.resumed())
         assert [role for role, _ in roles[:7]] == ["assistant", "user"] * 3 + ["assistant"]
         cut = roles[4][1]
         assert cut and long.text.startswith(cut) and cut != long.text

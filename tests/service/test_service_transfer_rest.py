@@ -1,4 +1,4 @@
-"""Twilio's REST API fails while a caller is to be handed over: it is not the caller who pays."""
+"""Twilio's REST API fails during a transfer, and the caller is not lost."""
 
 import asyncio
 from dataclasses import dataclass, replace
@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from app.simulator.twilio import Callee, Fault
-from tests.service.handing import (
+from tests.service.transfer_world import (
     ANNOUNCEMENT,
     ANSWER,
     BACK_WITHIN_MS,
@@ -17,13 +17,13 @@ from tests.service.handing import (
     all_hang_up,
     callers,
     desk,
-    handing,
-    hands_over,
     outcomes,
     outputs,
     request_of,
     size,
     told,
+    transfer_reply,
+    transfer_world,
 )
 from tests.service.world import decisions
 
@@ -54,7 +54,7 @@ async def test_a_caller_who_cannot_be_put_through_stays_with_the_agent() -> None
     """Two callers for each way that Twilio refuses."""
     agent = Agent()
     ways = DOWN * 2
-    async with handing(agent, ONE) as w:
+    async with transfer_world(agent, ONE) as w:
         everybody = await callers(w, agent, len(ways))
         for caller, faults in zip(everybody, ways, strict=True):
             path = caller.call.call_sid
@@ -92,13 +92,13 @@ PASSING = [
 
 async def test_trouble_that_passes_does_not_keep_a_caller_from_the_human() -> None:
     agent = Agent()
-    async with handing(agent, ONE) as w:
+    async with transfer_world(agent, ONE) as w:
         w.line.callee = TAKES
         everybody = await callers(w, agent, len(PASSING))
         for caller, faults in zip(everybody, PASSING, strict=True):
             path = caller.call.call_sid
             w.line.rest_faults.extend(replace(each, path=path) for each in faults)
-        await asyncio.gather(*(caller.handed_over() for caller in everybody))
+        await asyncio.gather(*(caller.transferred() for caller in everybody))
         for caller in everybody:
             await caller.call.wait_ended()
         for caller in everybody:
@@ -131,21 +131,21 @@ async def test_an_order_whose_answer_is_lost_loses_nobody(replaced: bool) -> Non
     """Twilio took the order, and takes it again when it is repeated; one caller for each way."""
     numbers = [f"+141555503{n:02}" for n in range(len(LOST))]
     file = desk(*(f'name = "d{n}"\nnumber = "{each}"' for n, each in enumerate(numbers)))
-    agent = Agent({request_of(n): hands_over(destination=f"d{n}") for n in range(len(LOST))})
+    agent = Agent({request_of(n): transfer_reply(destination=f"d{n}") for n in range(len(LOST))})
     line = {"asks_when_replaced": replaced, "ring_scale": 0.1}
-    async with handing(agent, file, line=line) as w:
+    async with transfer_world(agent, file, line=line) as w:
         w.line.callees = {n: each.callee for n, each in zip(numbers, LOST, strict=True)}
         everybody = await callers(w, agent, len(LOST))
         for caller, each in zip(everybody, LOST, strict=True):
             w.line.rest_faults.append(Fault(lost=True, times=each.times, path=caller.call.call_sid))
 
         async def there_and_back(caller: Caller, each: Lost) -> None:
-            await caller.handed_over()
+            await caller.transferred()
             if each.callee.presses == "1":
                 await caller.call.wait_ended()
                 return
-            await caller.is_back()
-            assert caller.away_ms() <= BACK_WITHIN_MS
+            await caller.resumed()
+            assert caller.resume_ms() <= BACK_WITHIN_MS
             await caller.call.wait_quiet(500)  # an order repeated now would take them away again
             await say_and_hear(caller)
             assert len(caller.call.streams) == 2

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from app.simulator.twilio import Callee, Conference, Fault, OutgoingCall
-from tests.service.handing import (
+from tests.service.transfer_world import (
     BACK,
     BACK_WITHIN_MS,
     DESK,
@@ -18,11 +18,11 @@ from tests.service.handing import (
     all_hang_up,
     callers,
     desk,
-    handing,
-    hands_over,
     outcomes,
     request_of,
     told,
+    transfer_reply,
+    transfer_world,
 )
 from tests.service.world import AGENT, World, decisions
 
@@ -48,22 +48,22 @@ NOT_TAKEN = {
 
 async def room(w: World, caller: Caller) -> Conference:
     """The room that the caller waits in."""
-    await caller.is_away()
+    await caller.dialed()
     (found,) = [each for each in w.line.conferences if each.name.endswith(caller.call.call_sid)]
     return found
 
 
 def brought_back(caller: Caller) -> float:
     """How long it took from Twilio's last question until the agent was heard again, in ms."""
-    return caller.away_ms("/fetched")
+    return caller.resume_ms("/fetched")
 
 
 async def test_a_caller_hears_music_while_the_human_is_briefed_and_then_the_human() -> None:
     agent = Agent()
-    async with handing(agent, WARM) as w:
+    async with transfer_world(agent, WARM) as w:
         w.line.callee = TAKES
         (caller,) = await callers(w, agent, to="+14155550100")
-        await caller.handed_over()
+        await caller.transferred()
         waiting = await room(w, caller)
         human = await w.line.outbound()
         record = await caller.ended()
@@ -82,10 +82,10 @@ async def test_a_caller_hears_music_while_the_human_is_briefed_and_then_the_huma
 
 async def test_the_hold_music_is_the_one_of_the_agent_file() -> None:
     agent = Agent()
-    async with handing(agent, MUSIC, line=PATIENT) as w:
+    async with transfer_world(agent, MUSIC, line=PATIENT) as w:
         w.line.callee = NEVER
         (caller,) = await callers(w, agent)
-        await caller.handed_over()
+        await caller.transferred()
         (dialed,) = caller.call.dialed
         assert dialed.attributes["waitUrl"] == "https://music.example.com/soft.mp3"
         await caller.hangs_up()
@@ -99,14 +99,14 @@ async def test_callers_are_back_when_the_human_is_not_reached(replaced: bool) ->
     file = desk(
         *(f'name = "d{n}"\nnumber = "{each}"\nwarm = true' for n, each in enumerate(numbers))
     )
-    agent = Agent({request_of(n): hands_over(destination=f"d{n}") for n in range(len(ways))})
-    async with handing(agent, file, line={"asks_when_replaced": replaced}) as w:
+    agent = Agent({request_of(n): transfer_reply(destination=f"d{n}") for n in range(len(ways))})
+    async with transfer_world(agent, file, line={"asks_when_replaced": replaced}) as w:
         w.line.callees = {n: callee for n, (callee, _) in zip(numbers, ways, strict=True)}
         everybody = await callers(w, agent, len(ways))
 
         async def there_and_back(caller: Caller) -> None:
-            await caller.handed_over()
-            await caller.is_back()
+            await caller.transferred()
+            await caller.resumed()
 
         await asyncio.gather(*map(there_and_back, everybody))
         for n, (caller, (_, outcome)) in enumerate(zip(everybody, ways, strict=True)):
@@ -123,11 +123,11 @@ async def test_callers_are_back_when_the_human_is_not_reached(replaced: bool) ->
 
 async def test_a_human_whom_twilio_will_not_call_keeps_nobody_waiting() -> None:
     agent = Agent()
-    async with handing(agent, WARM) as w:
+    async with transfer_world(agent, WARM) as w:
         w.line.rest_faults.append(Fault(400, path="Calls.json"))
         (caller,) = await callers(w, agent)
-        await caller.handed_over()
-        session = await caller.is_back()
+        await caller.transferred()
+        session = await caller.resumed()
         assert "desk: failed (" in str(told(session))
         record = await caller.hangs_up()
         ((made, reason),) = decisions(record)
@@ -138,11 +138,11 @@ async def test_a_human_whom_twilio_will_not_call_keeps_nobody_waiting() -> None:
 async def test_a_human_who_may_have_been_called_is_waited_for() -> None:
     """The order to call them took effect and its answer was lost."""
     agent = Agent()
-    async with handing(agent, WARM, line=PATIENT) as w:
+    async with transfer_world(agent, WARM, line=PATIENT) as w:
         w.line.rest_faults.append(Fault(lost=True, path="Calls.json"))
         w.line.callee = Callee(answers_after_ms=400, presses="1", talks_ms=20)
         (caller,) = await callers(w, agent)
-        await caller.handed_over()
+        await caller.transferred()
         assert outcomes(await caller.ended()) == ["completed"]
         assert len([r for r in w.line.rest_requests if r.path.endswith("/Calls.json")]) == 1
 
@@ -151,15 +151,15 @@ async def test_a_human_who_was_perhaps_not_called_is_not_waited_for_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
-        "app.bridge.transfers.transfers.BRIEFING_S", -19.8
+        "app.bridge.transfers.warm.BRIEFING_S", -19.8
     )  # of the twenty that it rings
     agent = Agent()
-    async with handing(agent, WARM, line=PATIENT) as w:
+    async with transfer_world(agent, WARM, line=PATIENT) as w:
         w.line.rest_faults.append(Fault(lost=True, path="Calls.json"))
         w.line.callee = NEVER
         (caller,) = await callers(w, agent)
-        await caller.handed_over()
-        await caller.is_back()
+        await caller.transferred()
+        await caller.resumed()
         assert outcomes(await caller.hangs_up()) == ["failed"]
 
 
@@ -167,14 +167,14 @@ async def test_a_human_who_was_perhaps_not_called_is_not_waited_for_for_ever(
 async def test_a_caller_is_fetched_from_the_music_as_often_as_it_takes(
     times: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.bridge.transfers.transfers.FETCH_AGAIN_S", (0.01,))
+    monkeypatch.setattr("app.bridge.transfers.warm.FETCH_AGAIN_S", (0.01,))
     agent = Agent()
-    async with handing(agent, WARM) as w:
+    async with transfer_world(agent, WARM) as w:
         w.line.callee = Callee(presses="2")
         (caller,) = await callers(w, agent)
-        await caller.handed_over()
+        await caller.transferred()
         w.line.rest_faults.append(Fault(503, times=times, path=caller.call.call_sid))
-        session = await caller.is_back()
+        session = await caller.resumed()
         assert "desk: not-accepted (" in str(told(session))
         assert brought_back(caller) <= BACK_WITHIN_MS
         assert outcomes(await caller.hangs_up()) == ["not-accepted"]
@@ -183,12 +183,12 @@ async def test_a_caller_is_fetched_from_the_music_as_often_as_it_takes(
 @pytest.mark.parametrize("times", [1, 3])
 async def test_a_caller_whose_fetching_was_done_unseen_is_fetched_once(times: int) -> None:
     agent = Agent()
-    async with handing(agent, WARM) as w:
+    async with transfer_world(agent, WARM) as w:
         w.line.callee = Callee(presses="2")
         (caller,) = await callers(w, agent)
-        await caller.handed_over()
+        await caller.transferred()
         w.line.rest_faults.append(Fault(lost=True, times=times, path=caller.call.call_sid))
-        await caller.is_back()
+        await caller.resumed()
         await caller.call.wait_quiet(500)  # an order repeated now would take them away again
         assert len(caller.asked("/fetched")) == 1 and len(caller.call.streams) == 2
         assert outcomes(await caller.hangs_up()) == ["not-accepted"]
@@ -197,11 +197,11 @@ async def test_a_caller_whose_fetching_was_done_unseen_is_fetched_once(times: in
 @pytest.mark.parametrize("times", [1, 3])
 async def test_a_human_is_rung_though_the_order_was_taken_unseen(times: int) -> None:
     agent = Agent()
-    async with handing(agent, WARM) as w:
+    async with transfer_world(agent, WARM) as w:
         w.line.rest_faults.append(Fault(lost=True, times=times))
         w.line.callee = TAKES
         (caller,) = await callers(w, agent)
-        await caller.handed_over()
+        await caller.transferred()
         assert outcomes(await caller.ended()) == ["completed"]
         assert len([r for r in w.line.rest_requests if r.path.endswith("/Calls.json")]) == 1
 
@@ -229,10 +229,10 @@ async def test_a_human_is_let_go_when_the_caller_did_not_wait(
         pytest.skip("Twilio would tell of it in no way")
     agent = Agent()
     line = {**PATIENT, "asks_after_hangup": asks, "status_callback_url": status}
-    async with handing(agent, WARM, line=line) as w:
+    async with transfer_world(agent, WARM, line=line) as w:
         w.line.callee = callee
         (caller,) = await callers(w, agent)
-        await caller.handed_over()
+        await caller.transferred()
         human = await w.line.outbound()
         assert callable(until)
         await until(human)
@@ -246,11 +246,11 @@ async def test_a_human_is_let_go_when_the_caller_did_not_wait(
 
 async def test_a_human_whose_call_was_only_being_placed_is_let_go() -> None:
     agent = Agent()
-    async with handing(agent, WARM, line=PATIENT) as w:
+    async with transfer_world(agent, WARM, line=PATIENT) as w:
         w.line.rest_faults.append(Fault(None, delay_s=0.2, path="Calls.json"))
         w.line.callee = NEVER
         (caller,) = await callers(w, agent)
-        await caller.handed_over()
+        await caller.transferred()
         while not [r for r in w.line.rest_requests if r.path.endswith("/Calls.json")]:
             await w.status_of("/healthz")
         record = await caller.hangs_up()
@@ -261,10 +261,10 @@ async def test_a_human_whose_call_was_only_being_placed_is_let_go() -> None:
 
 async def test_a_caller_who_hangs_up_amid_the_talk_ends_it() -> None:
     agent = Agent()
-    async with handing(agent, WARM) as w:
+    async with transfer_world(agent, WARM) as w:
         w.line.callee = Callee(presses="1")
         (caller,) = await callers(w, agent)
-        await caller.handed_over()
+        await caller.transferred()
         await caller.call.wait_for(lambda: caller.call.talking_ms is not None)
         human = await w.line.outbound()
         record = await caller.hangs_up()
@@ -287,12 +287,12 @@ async def test_the_next_one_is_rung_briefed_or_not(last: str) -> None:
             "sip": f'sip = "{SIP}"\nwarm = true',
         }[last],
     )
-    agent = Agent(hands_over(destination="desk"))
-    async with handing(agent, file) as w:
+    agent = Agent(transfer_reply(destination="desk"))
+    async with transfer_world(agent, file) as w:
         w.line.callees = {DESK: Callee(goes="busy"), SALES: Callee(presses="9")}
         w.line.callee = TAKES
         (caller,) = await callers(w, agent, to="+14155550100")
-        await caller.handed_over()
+        await caller.transferred()
         record = await caller.ended()
         assert outcomes(record) == ["busy", "not-accepted", "completed"]
         assert [each["warm"] for each in record["transfers"]] == [True, True, last != "cold"]
@@ -307,11 +307,11 @@ async def test_a_cold_one_before_a_warm_one_leads_into_the_waiting_room() -> Non
         f'name = "desk"\nnumber = "{DESK}"\nthen = ["sales"]',
         f'name = "sales"\nnumber = "{SALES}"\nwarm = true',
     )
-    agent = Agent(hands_over(destination="desk"))
-    async with handing(agent, file) as w:
+    agent = Agent(transfer_reply(destination="desk"))
+    async with transfer_world(agent, file) as w:
         w.line.callees = {DESK: Callee(goes="busy"), SALES: TAKES}
         (caller,) = await callers(w, agent)
-        await caller.handed_over()
+        await caller.transferred()
         record = await caller.ended()
         assert outcomes(record) == ["busy", "completed"]
         assert [each.kind for each in caller.call.dialed] == ["Number", "Conference"]
@@ -322,15 +322,15 @@ async def test_a_caller_is_back_when_none_of_them_took_the_call() -> None:
         f'name = "desk"\nnumber = "{DESK}"\nwarm = true\nthen = ["sales"]',
         f'name = "sales"\nnumber = "{SALES}"\nwarm = true',
     )
-    agent = Agent(hands_over(destination="desk"))
-    async with handing(agent, file) as w:
+    agent = Agent(transfer_reply(destination="desk"))
+    async with transfer_world(agent, file) as w:
         w.line.callee = Callee(goes="no-answer")
         (caller,) = await callers(w, agent)
-        await caller.handed_over()
-        session = await caller.is_back()
+        await caller.transferred()
+        session = await caller.resumed()
         assert "desk: no-answer" in str(told(session)) and "sales: no-answer" in str(told(session))
         caller.says(caller.request)
-        await caller.is_away(2)
-        await caller.is_back()
+        await caller.dialed(2)
+        await caller.resumed()
         record = await caller.hangs_up()
         assert outcomes(record) == ["no-answer"] * 4

@@ -74,7 +74,7 @@ async def test_a_caller_who_hangs_up_leaves_nothing_behind(way: str) -> None:
         await call.wait_ended()
         await w.settled()
 
-        assert len(provider.heard.said) <= 3, "what nobody will hear is not asked for"
+        assert len(provider.heard.said) <= 3, "what will not be heard is not synthesized"
 
 
 @pytest.mark.parametrize("way", WAYS)

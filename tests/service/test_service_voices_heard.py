@@ -1,4 +1,4 @@
-"""Callers who interrupt an external voice: what the model is told they heard, to the word."""
+"""Callers who interrupt an external voice: the model learns what they heard, to the word."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ from app.simulator.voices.http import HttpStandIn
 from app.simulator.voices.mouth import Mouth, Plan, tones
 from app.simulator.voices.qwen import QwenStandIn
 from app.simulator.voices.volcengine import VolcengineStandIn
-from bench.voices_words import foreign_bytes, pieces_by_text, pieces_of, words_played, words_told
+from bench.voices.words import foreign_bytes, pieces_by_text, pieces_of, words_played, words_told
 from tests.service.voices import WAYS, speaking_with
 from tests.service.world import World
 
@@ -25,13 +25,12 @@ STORY = "Your parcel left today. The driver will ring before noon. Please keep y
 ANSWER = "All right."
 LATE = " And here is something that comes too late. "
 
-# Word by word, as nobody speaks: a word that is told wrong is then a fault, and no misfortune.
+# A pause after each word: then a wrong word is a fault, and not bad luck.
 CLEARLY: Mouth = partial(tones, ms_per_character=45, gap_ms=80)
 
 
 class Stories(Script):
-    """The first caller is introduced, all others are told the story; whatever is said to it has a
-    short answer."""
+    """An introduction for the first caller, the story for all others, then short answers."""
 
     def __init__(self) -> None:
         super().__init__()

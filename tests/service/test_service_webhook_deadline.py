@@ -12,9 +12,9 @@ from app.records.store import StoreUnavailable
 from app.simulator.realtime import RealtimeServer, Reply, Turn
 from app.simulator.twilio import Call, Callee
 from tests.service.api import ANN, OURS, place
-from tests.service.broken_lines import asks_late
-from tests.service.handing import DESK, Agent, callers, desk, handing, outcomes
+from tests.service.broken_streams import asks_late
 from tests.service.raw_twilio import CALL_SID, call_form, request
+from tests.service.transfer_world import DESK, Agent, callers, desk, outcomes, transfer_world
 from tests.service.twiml_check import check_twiml
 from tests.service.world import AGENT, World, decisions, noise, restarted, world
 
@@ -58,7 +58,7 @@ def unreadable(w: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @contextmanager
 def hanging(w: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The database takes every question and answers none, nor lets go when it is told to."""
+    """The database accepts queries, answers none, and ignores their cancellation."""
     over = asyncio.Event()
 
     async def hangs(call_sid: str) -> None:
@@ -172,12 +172,12 @@ ATTEMPT = f"/transfers/{CALL_SID}/0"
 
 async def test_a_transfer_that_memory_knows_goes_on_while_the_database_is_locked() -> None:
     agent = Agent()
-    async with handing(agent, desk(name="desk", number=DESK)) as w:
+    async with transfer_world(agent, desk(name="desk", number=DESK)) as w:
         w.line.callee = Callee(goes="busy", answers_after_ms=20)
         (caller,) = await callers(w, agent)
         with locked(w):
-            await caller.handed_over()
-            await caller.is_back()
+            await caller.transferred()
+            await caller.resumed()
         assert outcomes(await caller.hangs_up()) == ["busy"]
 
 
@@ -223,7 +223,7 @@ async def test_what_twilio_only_tells_is_always_taken(monkeypatch: pytest.Monkey
             assert answer.status == 204
 
 
-# --- a fault of ours ------------------------------------------------------------------------------
+# --- a bug ----------------------------------------------------------------------------------------
 
 
 class Fault:
@@ -236,17 +236,17 @@ class Fault:
     async def __call__(self, *args: Any, **more: Any) -> Any:
         self._times -= 1
         if self._times >= 0:
-            raise RuntimeError("a fault of ours")
+            raise RuntimeError("a bug")
         return await self._method(*args, **more)
 
 
 def _fails(*_: object) -> None:
-    raise RuntimeError("a fault of ours")
+    raise RuntimeError("a bug")
 
 
 async def test_a_caller_is_asked_to_wait_when_the_webhook_fails_and_is_answered_then() -> None:
     async with world(RealtimeServer(brain), line=QUICK, fails=True) as w:
-        w.way_back.answer = Fault(w.way_back.answer, 2)  # type: ignore[method-assign]
+        w.reconnects.answer = Fault(w.reconnects.answer, 2)  # type: ignore[method-assign]
         call = await w.connected()
         await call.wait_quiet()
         assert call.said == [ONE_MOMENT] * 2 and call.heard == HELLO.audio
@@ -261,7 +261,7 @@ async def test_a_caller_is_asked_to_wait_when_the_webhook_fails_and_is_answered_
 
 async def test_a_webhook_that_always_fails_ends_with_an_apology() -> None:
     async with world(RealtimeServer(brain), line=QUICK, fails=True) as w:
-        w.way_back.answer = Fault(w.way_back.answer, 99)  # type: ignore[method-assign]
+        w.reconnects.answer = Fault(w.reconnects.answer, 99)  # type: ignore[method-assign]
         call = await w.line.call()
         await call.wait_ended()
         assert call.said[:2] == [ONE_MOMENT] * 2 and call.said[2].startswith(SORRY)
@@ -275,7 +275,7 @@ async def test_a_question_that_cannot_be_answered_leads_to_a_human_or_an_apology
     file = desk(name="desk", number=DESK) if human else AGENT
     async with world(RealtimeServer(brain), agent=file, line=QUICK, fails=True) as w:
         w.line.callee = Callee(answers_after_ms=10, presses="1", talks_ms=10)
-        w.way_back.resume = Fault(w.way_back.resume, 99)  # type: ignore[method-assign]
+        w.reconnects.resume = Fault(w.reconnects.resume, 99)  # type: ignore[method-assign]
         call = await w.connected()
         await call.wait_quiet()
         await call.drop()
@@ -291,7 +291,7 @@ async def test_a_question_that_cannot_be_answered_leads_to_a_human_or_an_apology
 async def test_a_callee_is_asked_to_wait_when_the_webhook_fails() -> None:
     line = {**QUICK, "ring_scale": 1}
     async with world(RealtimeServer(brain), line=line, fails=True, twilio_phone_number=OURS) as w:
-        w.way_back.answer = Fault(w.way_back.answer, 1)  # type: ignore[method-assign]
+        w.reconnects.answer = Fault(w.reconnects.answer, 1)  # type: ignore[method-assign]
         w.line.callees[ANN] = Callee(talks_ms=60_000)
         await place(w)
         call = await w.line.outbound()
@@ -302,14 +302,14 @@ async def test_a_callee_is_asked_to_wait_when_the_webhook_fails() -> None:
 
 async def test_a_failed_question_about_a_transfer_is_asked_again() -> None:
     agent = Agent()
-    async with handing(agent, desk(name="desk", number=DESK), fails=True) as w:
+    async with transfer_world(agent, desk(name="desk", number=DESK), fails=True) as w:
         application: Any = w.server.config.app
         transfers = application.state.transfers
         w.line.callee = Callee(goes="busy", answers_after_ms=20)
         (caller,) = await callers(w, agent)
         transfers._after = Fault(transfers._after, 1)
-        await caller.handed_over()
-        await caller.is_back()
+        await caller.transferred()
+        await caller.resumed()
         assert caller.call.said[-1] == ONE_MOMENT
         await caller.hangs_up()
 

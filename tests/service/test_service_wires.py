@@ -90,7 +90,7 @@ async def test_what_the_caller_says_before_the_session_is_ready_is_not_lost(
 async def test_what_is_said_while_the_model_is_out_of_reach_is_kept_ten_seconds(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("app.bridge.leg.caller_side.MOST_BYTES", 1600)
+    monkeypatch.setattr("app.bridge.leg.caller_audio.MOST_BYTES", 1600)
     async with world(Script("Hello.", "Yes?")) as w:
         w.model.hang()
         call = w.line.ring()

@@ -1,4 +1,4 @@
-"""A stage for external voices: the service, with the local stand-in of each provider."""
+"""The service with external voices, each provider played by its local stand-in."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -12,7 +12,7 @@ from app.simulator.voices.volcengine import VolcengineStandIn
 from tests.service.world import AGENT, World, world
 
 WAYS = ("qwen", "qwen server_commit", "volcengine", "volcengine query", "volcengine v3", "http")
-"""Every way to an external voice: providers, modes, operations and transports."""
+"""All combinations of provider, mode, operation and transport."""
 
 _PROVIDER = {
     "qwen": 'provider = "qwen"',
@@ -31,7 +31,7 @@ SECRETS = {
 
 
 class StandIn(Protocol):
-    """A provider, as its server behaves."""
+    """The server of a provider."""
 
     heard: Heard
 
@@ -40,7 +40,7 @@ class StandIn(Protocol):
 
 
 def stand_in(way: str, mouth: Mouth = tones, plan: PlanFor = always) -> Any:
-    """The server for this way, to be entered; strict about credentials."""
+    """The server for this way, an async context manager. It checks credentials."""
     if way.startswith("qwen"):
         return QwenStandIn(mouth, plan, api_key=SECRETS["dashscope_api_key"])
     if way.startswith("volcengine"):
@@ -54,7 +54,7 @@ def stand_in(way: str, mouth: Mouth = tones, plan: PlanFor = always) -> Any:
 
 
 def table(way: str, server: StandIn) -> str:
-    """The keys of a [voice] or a [[voice.fallback]] that speaks this way."""
+    """The keys of a [voice] or [[voice.fallback]] table for this way."""
     return f'{_PROVIDER[way]}\nurl = "{server.url}"\n'
 
 
@@ -62,7 +62,7 @@ def table(way: str, server: StandIn) -> str:
 async def speaking(
     script: Script, *servers: tuple[str, StandIn], agent: str = AGENT, **more: Any
 ) -> AsyncIterator[World]:
-    """The service, whose agent speaks with the first of these, and has the others to stand in."""
+    """The service whose agent has the first of these voices; the others are its fallbacks."""
     (way, first), *rest = servers
     text = agent + "\n[voice]\n" + table(way, first)
     text += "".join("[[voice.fallback]]\n" + table(each, server) for each, server in rest)
@@ -74,7 +74,7 @@ async def speaking(
 async def speaking_with(
     way: str, script: Script, mouth: Mouth = tones, plan: PlanFor = always, **more: Any
 ) -> AsyncIterator[tuple[World, StandIn]]:
-    """The service, and the one provider whose voice speaks."""
+    """The service and its one provider."""
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(stand_in(way, mouth, plan))
         here = await stack.enter_async_context(speaking(script, (way, server), **more))

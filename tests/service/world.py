@@ -1,10 +1,9 @@
-"""The service among its neighbours: a phone line before it and a model behind it, on loopback.
+"""The service on loopback, with a simulated phone line and a simulated model.
 
     async with world(Script("Hello."), agent=AGENT) as w:
         call = await w.connected()
 
-When it is left, it has been checked that nothing failed in the log, and that no task and no socket
-is left over.
+On leaving, it checks that the log has no failure, and that no task and no socket is left open.
 """
 
 import asyncio
@@ -22,8 +21,8 @@ from typing import Any, Self
 import aiohttp
 
 import app
+from app.bridge.reconnects import Reconnects
 from app.bridge.switchboard import Switchboard
-from app.bridge.way_back import WayBack
 from app.config.settings import Settings
 from app.main import create_app
 from app.records.store import Store
@@ -45,19 +44,19 @@ greeting = "Hello."
 silence_ms = 100
 """
 
-# asyncio's word for a burst that is sent before the loop has heard of the peer's end.
+# What asyncio logs for a burst that is sent before the loop notices that the peer closed.
 _HARMLESS = "socket.send() raised exception."
 _SERVICE = Path(app.__file__).parent
 _SIMULATOR = _SERVICE / "simulator"
 
 
 def noise(duration_ms: int, seed: object = 0) -> bytes:
-    """µ-law that is loud enough for turn detection, and different for every seed."""
+    """µ-law, loud enough for turn detection, different for each seed."""
     return random.Random(str(seed)).randbytes(duration_ms * 8)
 
 
 class Log(logging.Handler):
-    """What the service logged, record by record."""
+    """The records that the service logged."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)
@@ -67,11 +66,11 @@ class Log(logging.Handler):
         self.records.append(record)
 
     def of(self, message: str) -> list[dict[str, Any]]:
-        """What was said beside this message, each time it was logged."""
+        """The fields of each record with this message."""
         return [record.__dict__ for record in self.records if record.getMessage() == message]
 
     def failures(self) -> list[str]:
-        """Tracebacks, and what came from uvicorn as an error."""
+        """Tracebacks, and errors of uvicorn and asyncio."""
         formatter = logging.Formatter()
         return [
             formatter.format(record)
@@ -98,7 +97,7 @@ class Log(logging.Handler):
 
 
 class World:
-    """One service with everything around it. `url`: where it listens."""
+    """A running service and its simulated peers. `url`: where it listens."""
 
     def __init__(
         self,
@@ -124,8 +123,8 @@ class World:
         return found
 
     @property
-    def way_back(self) -> WayBack:
-        found: WayBack = self._state.way_back
+    def reconnects(self) -> Reconnects:
+        found: Reconnects = self._state.reconnects
         return found
 
     @property
@@ -145,14 +144,14 @@ class World:
         return call
 
     async def settled(self) -> None:
-        """Wait until no leg and no media socket is left."""
+        """Wait until no leg runs and no media socket is open."""
         await _all_of(lambda: {t for t in asyncio.all_tasks() if t.get_name().startswith("leg ")})
         await _all_of(lambda: set(self.server.server_state.tasks))
         while any("WebSocket" in type(c).__name__ for c in self.server.server_state.connections):
             await self.status_of("/healthz")
 
     async def record(self, call_sid: str) -> dict[str, Any]:
-        """All that is kept of a call, as the API tells it."""
+        """The record of a call, as the HTTP API returns it."""
         await self.store.flush()
         headers = {"Authorization": f"Bearer {API_TOKEN}"}
         async with self.http.get(f"{self.url}/calls/{call_sid}", headers=headers) as answer:
@@ -178,7 +177,7 @@ def names(record: Mapping[str, Any], kind: str = "event") -> list[str]:
 
 @asynccontextmanager
 async def restarted(w: World) -> AsyncIterator[None]:
-    """The service was ended, whatever it was at, and is there again, with the same database."""
+    """Stop the service, and start it again with the same database."""
     (serving,) = [task for task in asyncio.all_tasks() if "Server.serve" in str(task.get_coro())]
     w.server.should_exit = True
     await asyncio.wait({serving})
@@ -194,13 +193,13 @@ async def restarted(w: World) -> AsyncIterator[None]:
 
 
 def decisions(record: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What the service decided by itself, and why."""
+    """(decision, reason) of each decision in a record."""
     made = [each["data"] for each in record["events"] if each["name"] == "DecisionMade"]
     return [(each["decision"], each["reason"]) for each in made]
 
 
 def tasks_of_calls() -> set[str]:
-    """The tasks that the service runs for calls now, by their coroutines' names."""
+    """The names of the coroutines that the service runs for calls."""
     found = set()
     for task in asyncio.all_tasks():
         code = getattr(task.get_coro(), "cr_code", None)
@@ -213,7 +212,7 @@ def tasks_of_calls() -> set[str]:
 
 
 def open_sockets() -> int:
-    """How many sockets this process holds."""
+    """How many sockets this process has open."""
     count = 0
     for name in os.listdir("/dev/fd"):
         try:
@@ -236,9 +235,9 @@ async def world(
     limits: Limits | None = None,
     **settings: Any,
 ) -> AsyncIterator[World]:
-    """Everything, running. `agent`, `tools`: the text of the agent's files. `line`: more arguments
-    of the PhoneLine. `fails`: the log may hold failures. `limits`: of connections. `settings`:
-    other than the usual."""
+    """Run the service and its peers. `agent`, `tools`: the text of the agent file and its tools.
+    `line`: arguments of the PhoneLine. `fails`: the log may contain failures. `limits`: of
+    connections. `settings`: in place of the usual ones."""
     tasks_before, sockets_before = tasks_of_calls(), open_sockets()
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))

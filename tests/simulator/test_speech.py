@@ -1,4 +1,4 @@
-"""Speech that demos and tests play down the line."""
+"""Speech for demos and tests."""
 
 import importlib
 import shutil
@@ -20,12 +20,12 @@ def test_a_sentence_becomes_audible_telephone_audio() -> None:
 
 
 def test_speaking_faster_takes_less_time() -> None:
-    line = "Can somebody call me back this afternoon?"
+    line = "Can you call me back this afternoon?"
     slow, fast = speak(line, words_per_minute=120), speak(line, words_per_minute=240)
     assert len(fast) < len(slow) * 0.7
 
 
-def test_voices_differ_and_none_sticks() -> None:
+def test_voices_differ_and_each_text_sets_its_own() -> None:
     # the voice flutters a little: not even the same words give the same bytes twice
     english, german = (len(speak("Good morning, everybody.", voice=v)) for v in ("en-us", "de"))
     assert abs(german - english) > 80
@@ -144,7 +144,7 @@ def test_a_number_of_several_words_is_one_piece() -> None:
     assert pieces == ["It ", "is ", "1250 ", "euros, ", "that's ", "12.50!"]
 
 
-def test_what_espeak_says_of_a_dash_is_meant_for_the_word_after_it() -> None:
+def test_a_place_reported_for_a_dash_belongs_to_the_next_word() -> None:
     words = speech._words("José - that's it", [(0, 0), (5, 500), (14, 900)], 80_000)
     assert [(word.text, word.offset_bytes) for word in words] == [
         ("José - ", 0), ("that's ", 4000), ("it", 7200)

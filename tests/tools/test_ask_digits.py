@@ -1,4 +1,4 @@
-"""Tools that ask their caller for digits, and keep secrets to themselves."""
+"""CallContext.ask_digits: digits for async and sync tools, and the redaction of secrets."""
 
 import asyncio
 import threading
@@ -14,13 +14,13 @@ CARD = "4111111111111111"
 
 
 class Caller:
-    """Types `typed` when asked, or hangs until the call has no more use for it."""
+    """Enters `typed` when asked. None: enters nothing until the question is cancelled."""
 
     def __init__(self, typed: str | None = CARD) -> None:
         self._typed = typed
         self.asked: list[tuple[int, bool, str, float]] = []
         self.is_asked = asyncio.Event()
-        self.let_off = asyncio.Event()
+        self.cancelled = asyncio.Event()
         self.context = CallContext("CA1", "+14155550101", "+14155550102", self._ask)
 
     async def _ask(self, length: int, secret: bool, prompt: str, timeout_s: float) -> str:
@@ -30,7 +30,7 @@ class Caller:
             try:
                 await asyncio.Event().wait()
             finally:
-                self.let_off.set()
+                self.cancelled.set()
         elif not self._typed:
             raise ToolError("The caller typed nothing. Ask whether they have the card at hand.")
         return self._typed or ""
@@ -53,13 +53,13 @@ both = pytest.mark.parametrize("function", [ask, ask_in_thread])
 
 
 @both
-async def test_a_tool_gets_what_the_caller_types(function: Callable[..., Any]) -> None:
+async def test_a_tool_receives_the_callers_digits(function: Callable[..., Any]) -> None:
     caller = Caller("4711")
     assert await caller.runs(function) == "4"
     assert caller.asked == [(4, True, "Ask for the PIN.", 20)]
 
 
-async def test_digits_are_asked_for_until_the_hash_unless_the_tool_says_how_many() -> None:
+async def test_without_a_length_the_entry_ends_at_the_hash() -> None:
     @tool
     async def pay(call: CallContext) -> str:
         return await call.ask_digits()
@@ -70,7 +70,7 @@ async def test_digits_are_asked_for_until_the_hash_unless_the_tool_says_how_many
 
 
 @both
-async def test_a_caller_who_types_nothing_is_reported_to_the_model(
+async def test_an_empty_entry_is_a_tool_error(
     function: Callable[..., Any],
 ) -> None:
     with pytest.raises(ToolError, match="^The caller typed nothing. Ask whether"):
@@ -78,13 +78,13 @@ async def test_a_caller_who_types_nothing_is_reported_to_the_model(
 
 
 @both
-async def test_without_a_call_there_is_nobody_to_ask(function: Callable[..., Any]) -> None:
+async def test_without_a_call_asking_is_a_tool_error(function: Callable[..., Any]) -> None:
     with pytest.raises(ToolError, match="^There is no call"):
         await ToolRegistry([function]).run(function.__name__, "{}")
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         ({"length": -1}, "length is -1; expected 0 (until #) to 64"),
         ({"length": 65}, "length is 65; expected 0 (until #) to 64"),
@@ -93,22 +93,22 @@ async def test_without_a_call_there_is_nobody_to_ask(function: Callable[..., Any
         ({"timeout_s": float("nan")}, "timeout_s is nan; expected 1 to 120 seconds"),
     ],
 )
-async def test_a_tool_that_asks_for_the_impossible_is_told(wrong: Any, said: str) -> None:
+async def test_an_invalid_length_or_timeout_is_a_value_error(wrong: Any, message: str) -> None:
     caller = Caller()
     with pytest.raises(ValueError) as caught:
         await caller.context.ask_digits(**wrong)
-    assert str(caught.value) == said
+    assert str(caught.value) == message
     assert not caller.asked
 
 
 # --- secrets --------------------------------------------------------------------------------------
 
 
-def test_a_context_that_is_logged_gives_nobody_away() -> None:
-    async def nobody(*_: object) -> str:
+def test_the_contexts_repr_shows_no_number() -> None:
+    async def unused(*_: object) -> str:
         return ""
 
-    context = CallContext("CA1", "+14155550101", "+14155550102", nobody)
+    context = CallContext("CA1", "+14155550101", "+14155550102", unused)
     assert repr(context) == "CallContext(call_sid='CA1')"
     assert context == CallContext("CA1", "+14155550101", "+14155550102")
 
@@ -126,7 +126,7 @@ async def test_a_secret_that_a_tool_returns_does_not_reach_the_model(secret: boo
     )
 
 
-async def test_a_secret_at_the_end_of_what_fits_is_not_shown_in_part() -> None:
+async def test_a_secret_at_the_limit_of_a_result_is_redacted_before_truncation() -> None:
     @tool
     async def pay(call: CallContext) -> str:
         return "x" * (32 * 1024 - 70) + await call.ask_digits(16, secret=True) + "y" * 100
@@ -151,7 +151,7 @@ async def test_an_error_does_not_quote_a_secret(in_thread: bool) -> None:
     assert "4 1" not in caught.value.trace and "invalid literal" not in caught.value.trace
 
 
-async def test_a_tool_error_on_purpose_is_shown_without_the_secret() -> None:
+async def test_a_tool_errors_message_is_redacted() -> None:
     @tool
     async def pay(call: CallContext) -> None:
         raise ToolError(f"The bank does not know {await call.ask_digits(secret=True)}. Try cash.")
@@ -160,7 +160,7 @@ async def test_a_tool_error_on_purpose_is_shown_without_the_secret() -> None:
         await Caller().runs(pay)
 
 
-async def test_one_run_does_not_strike_out_the_secrets_of_another() -> None:
+async def test_a_run_does_not_redact_another_runs_secrets() -> None:
     @tool
     async def orders(call: CallContext) -> str:
         return "order 4711"
@@ -170,11 +170,11 @@ async def test_one_run_does_not_strike_out_the_secrets_of_another() -> None:
     assert await caller.runs(orders) == "order 4711"
 
 
-# --- runs that end while they ask -----------------------------------------------------------------
+# --- runs that end during a question --------------------------------------------------------------
 
 
 @both
-async def test_nobody_is_asked_any_more_when_the_tool_is_given_up(
+async def test_cancelling_the_run_cancels_the_question(
     function: Callable[..., Any],
 ) -> None:
     caller = Caller(None)
@@ -183,12 +183,12 @@ async def test_nobody_is_asked_any_more_when_the_tool_is_given_up(
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    await caller.let_off.wait()
+    await caller.cancelled.wait()
 
 
 async def test_a_thread_that_outlives_its_run_cannot_ask() -> None:
-    started, given_up, said = asyncio.Event(), threading.Event(), threading.Event()
-    loop, told = asyncio.get_running_loop(), []
+    started, given_up, finished = asyncio.Event(), threading.Event(), threading.Event()
+    loop, errors = asyncio.get_running_loop(), []
 
     @tool
     def late(call: CallContext) -> None:
@@ -197,8 +197,8 @@ async def test_a_thread_that_outlives_its_run_cannot_ask() -> None:
         try:
             call.ask_digits_sync()
         except ToolError as error:
-            told.append(str(error))
-        said.set()
+            errors.append(str(error))
+        finished.set()
 
     caller = Caller()
     running = asyncio.create_task(caller.runs(late))
@@ -207,8 +207,8 @@ async def test_a_thread_that_outlives_its_run_cannot_ask() -> None:
     with pytest.raises(asyncio.CancelledError):
         await running
     given_up.set()
-    assert await asyncio.to_thread(said.wait, 10)
-    assert told == ["The call no longer waits for this tool, so its caller cannot be asked."]
+    assert await asyncio.to_thread(finished.wait, 10)
+    assert errors == ["The call no longer waits for this tool, so its caller cannot be asked."]
     assert not caller.asked
 
 
@@ -227,7 +227,7 @@ def test_a_thread_that_outlives_the_service_cannot_ask() -> None:
         kept[0].ask_digits_sync()
 
 
-async def test_an_async_tool_that_would_stop_the_call_is_told_what_to_write() -> None:
+async def test_ask_digits_sync_in_an_async_tool_raises_with_the_fix() -> None:
     @tool
     async def wrong(call: CallContext) -> str:
         return call.ask_digits_sync()

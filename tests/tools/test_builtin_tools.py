@@ -1,4 +1,4 @@
-"""The tools that every agent has."""
+"""The built-in tools' specifications."""
 
 import re
 
@@ -23,14 +23,14 @@ def test_end_call_takes_a_reason_and_nothing_else() -> None:
     assert END_CALL.parameters["additionalProperties"] is False
 
 
-def test_only_send_digits_sounds_like_the_keypad() -> None:
+def test_only_send_digits_has_a_name_of_the_keypad() -> None:
     keypad = re.compile("digit|press|dtmf|keypad")
     assert [name for name in sorted(RESERVED_NAMES) if keypad.search(name)] == ["send_digits"]
     names = {END_CALL.name, SEND_DIGITS.name, transfer_to_human((DESK,)).name}
     assert names == RESERVED_NAMES
 
 
-def test_the_model_chooses_between_humans_by_name() -> None:
+def test_the_model_chooses_a_destination_by_name() -> None:
     spec = transfer_to_human((ORDERS, DESK))
     assert spec.parameters["required"] == ["destination", "reason", "summary"]
     destination = spec.parameters["properties"]["destination"]
@@ -41,7 +41,7 @@ def test_the_model_chooses_between_humans_by_name() -> None:
     )
 
 
-def test_the_only_human_need_not_be_chosen() -> None:
+def test_the_only_destination_is_not_a_parameter() -> None:
     spec = transfer_to_human((ORDERS,))
     assert spec.parameters["required"] == ["reason", "summary"]
     assert list(spec.parameters["properties"]) == ["reason", "summary"]
@@ -49,18 +49,18 @@ def test_the_only_human_need_not_be_chosen() -> None:
 
 
 @pytest.mark.parametrize("destinations", [(ORDERS,), (DESK,), (ORDERS, DESK)])
-def test_the_model_is_told_no_number(destinations: tuple[Destination, ...]) -> None:
-    told = str(transfer_to_human(destinations))
-    assert not any(each.address in told for each in destinations)
-    assert "415555" not in told
-    assert "sip" not in told
+def test_the_tool_does_not_hold_a_number(destinations: tuple[Destination, ...]) -> None:
+    spec = str(transfer_to_human(destinations))
+    assert not any(each.address in spec for each in destinations)
+    assert "415555" not in spec
+    assert "sip" not in spec
 
 
 @pytest.mark.parametrize(
     ("digits", "fits"),
     [("1", True), ("1W42#", True), ("ww*9D", True), ("", False), ("1 2", False), ("+1", False)],
 )
-def test_keys_that_a_telephone_has_can_be_sent(digits: str, fits: bool) -> None:
+def test_the_pattern_accepts_every_dtmf_key(digits: str, fits: bool) -> None:
     schema = SEND_DIGITS.parameters["properties"]["digits"]
     assert bool(re.search(schema["pattern"], digits)) is fits
     assert (schema["minLength"], schema["maxLength"]) == (1, 200)

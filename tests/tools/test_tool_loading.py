@@ -1,4 +1,4 @@
-"""A tools file as its author writes it: what is found in it, and what is said of a broken one."""
+"""Loading a tools file: the tools that it defines, and the errors for a faulty file."""
 
 import sys
 from pathlib import Path
@@ -26,7 +26,7 @@ def write(folder: Path, source: str, name: str = "my_tools.py") -> Path:
 
 
 def faults(folder: Path, source: str) -> list[str]:
-    """What is said of a broken file, each line from its number on."""
+    """The error messages for a file, each from its line number on."""
     path = write(folder, source)
     with pytest.raises(ConfigError) as caught:
         load_tools(path)
@@ -49,7 +49,7 @@ def test_only_marked_functions_are_tools_in_the_order_of_the_file(tmp_path: Path
     assert names(path) == ["zebra", "ant"]
 
 
-def test_a_tools_file_may_import_what_lies_beside_it(tmp_path: Path) -> None:
+def test_a_tools_file_may_import_from_its_folder(tmp_path: Path) -> None:
     write(
         tmp_path,
         "from app.tools import tool\n@tool\ndef shared() -> None: ...\n",
@@ -62,7 +62,7 @@ def test_a_tools_file_may_import_what_lies_beside_it(tmp_path: Path) -> None:
         del sys.modules["tools_lying_beside"]
 
 
-def test_a_decorator_above_the_mark_is_kept(tmp_path: Path) -> None:
+def test_a_decorator_above_tool_is_kept(tmp_path: Path) -> None:
     path = write(
         tmp_path,
         "import functools\n"
@@ -79,31 +79,34 @@ def test_a_decorator_above_the_mark_is_kept(tmp_path: Path) -> None:
     assert list(registry.specs[0].parameters["properties"]) == ["name"]
 
 
-async def test_a_changed_file_is_read_anew(tmp_path: Path) -> None:
+async def test_a_changed_file_is_executed_again(tmp_path: Path) -> None:
     source = "from app.tools import tool\n@tool\ndef say() -> str:\n    return '{}'\n"
     assert await load_tools(write(tmp_path, source.format(1))).run("say", "") == "1"
     assert await load_tools(write(tmp_path, source.format(2))).run("say", "") == "2"
 
 
 @pytest.mark.parametrize(
-    ("source", "said"),
+    ("source", "message"),
     [
         ("x = 1\ndef broken(:\n", "2: invalid syntax"),
-        ("import os\n\n1 / 0\n", "3: importing it failed: ZeroDivisionError: division by zero"),
-        ("def f():\n    int('x')\n\nf()\n", "2: importing it failed: ValueError: invalid literal"),
-        ("import sys\nsys.exit(3)\n", "2: importing it failed: SystemExit: 3"),
-        ("import not_there_at_all\n", "1: importing it failed: ModuleNotFoundError: No module"),
-        ("from app.tools import tool\n@tool\nclass X: ...\n", "2: importing it failed: TypeError"),
-        ("def forgotten(): ...\n", "1: no function in it is a tool; write 'from app.tools import"),
-        ("", "1: no function in it is a tool"),
+        ("import os\n\n1 / 0\n", "3: import failed: ZeroDivisionError: division by zero"),
+        ("def f():\n    int('x')\n\nf()\n", "2: import failed: ValueError: invalid literal"),
+        ("import sys\nsys.exit(3)\n", "2: import failed: SystemExit: 3"),
+        ("import not_there_at_all\n", "1: import failed: ModuleNotFoundError: No module"),
+        ("from app.tools import tool\n@tool\nclass X: ...\n", "2: import failed: TypeError"),
+        (
+            "def forgotten(): ...\n",
+            "1: expected a function with @tool, found none; write 'from app.tools import tool'",
+        ),
+        ("", "1: expected a function with @tool"),
     ],
 )
-def test_a_broken_file_is_one_line_with_its_place(tmp_path: Path, source: str, said: str) -> None:
+def test_a_faulty_file_gives_one_line(tmp_path: Path, source: str, message: str) -> None:
     (line,) = faults(tmp_path, source)
-    assert line.startswith(said)
+    assert line.startswith(message)
 
 
-def test_bytes_that_are_no_python_are_one_line(tmp_path: Path) -> None:
+def test_bytes_other_than_python_are_one_line(tmp_path: Path) -> None:
     path = tmp_path / "my_tools.py"
     for content in (b"x = '\xff'\n", b"x = 1\n\0"):
         path.write_bytes(content)
@@ -113,7 +116,7 @@ def test_bytes_that_are_no_python_are_one_line(tmp_path: Path) -> None:
         assert line.startswith(f"{path}:1: ")
 
 
-def test_two_tools_of_one_name_are_found_though_python_keeps_one(tmp_path: Path) -> None:
+def test_two_tools_of_one_name_are_a_fault(tmp_path: Path) -> None:
     source = "from app.tools import tool\n\n@tool\ndef book() -> None: ...\n\n" + (
         "@tool\ndef book(day: str) -> None: ...\n"
     )
@@ -129,6 +132,6 @@ def test_a_parameter_without_a_type_names_the_line_of_its_def(tmp_path: Path) ->
     assert line == "6: x: parameter 'day' has no type; write for example 'day: str'"
 
 
-def test_a_missing_file_is_left_to_the_caller(tmp_path: Path) -> None:
+def test_a_missing_file_raises_oserror(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         load_tools(tmp_path / "none.py")

@@ -1,4 +1,4 @@
-"""Tools as the model calls them: JSON text in, text or a ToolError out."""
+"""Running tools: JSON text in, text or a ToolError out; threads, cancellation, registration."""
 
 import asyncio
 import concurrent.futures
@@ -43,7 +43,7 @@ async def run(function: Callable[..., Any], arguments: str = "{}") -> str:
     return await ToolRegistry([function]).run(function.__name__, arguments)
 
 
-# --- what goes in ---------------------------------------------------------------------------------
+# --- arguments ------------------------------------------------------------------------------------
 
 
 async def test_arguments_arrive_as_the_types_of_the_signature() -> None:
@@ -58,7 +58,7 @@ async def test_arguments_arrive_as_the_types_of_the_signature() -> None:
     assert received == [Table(number=4, day=date(2030, 1, 2)), 3, ["quiet"], True]
 
 
-async def test_a_left_out_argument_keeps_the_functions_own_default() -> None:
+async def test_an_omitted_argument_keeps_the_functions_default() -> None:
     sentinel = object()
 
     @tool
@@ -70,7 +70,7 @@ async def test_a_left_out_argument_keeps_the_functions_own_default() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ("{oops", "Invalid JSON"),
         ('"text"', "Input should be an object"),
@@ -79,7 +79,7 @@ async def test_a_left_out_argument_keeps_the_functions_own_default() -> None:
         ('{"people": 2, "cake": 1}', "cake: Extra inputs are not permitted"),
     ],
 )
-async def test_wrong_arguments_tell_the_model_what_to_correct(arguments: str, said: str) -> None:
+async def test_wrong_arguments_name_what_to_correct(arguments: str, message: str) -> None:
     calls: list[int] = []
 
     @tool
@@ -89,12 +89,12 @@ async def test_wrong_arguments_tell_the_model_what_to_correct(arguments: str, sa
     with pytest.raises(ToolError) as caught:
         await run(book, arguments)
     assert str(caught.value).startswith("book: wrong arguments: ")
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert str(caught.value).endswith("Correct them and call it again.")
     assert calls == []
 
 
-async def test_an_unknown_tool_names_the_known_ones() -> None:
+async def test_the_error_for_an_unknown_tool_names_the_known_ones() -> None:
     @tool
     def menu() -> str:
         return "soup"
@@ -103,7 +103,7 @@ async def test_an_unknown_tool_names_the_known_ones() -> None:
         await ToolRegistry([menu]).run("manu", "{}")
 
 
-async def test_a_tool_may_ask_which_call_it_runs_for() -> None:
+async def test_a_tool_may_take_the_call_context() -> None:
     @tool
     def who(call: CallContext) -> str:
         return call.caller_number
@@ -121,7 +121,7 @@ async def test_a_tool_may_ask_which_call_it_runs_for() -> None:
         await registry.run("maybe", '{"call": {"call_sid": "CA2"}}', context)
 
 
-# --- what comes out -------------------------------------------------------------------------------
+# --- results --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ async def test_results_become_text(result: object, text: str, is_async: bool) ->
     assert await registry.run("give", "{}") == text
 
 
-async def test_a_long_result_is_cut_on_a_whole_character_and_says_so() -> None:
+async def test_a_long_result_is_truncated_at_a_character_with_a_note() -> None:
     @tool
     def exact() -> str:
         return "x" * MAX_RESULT_BYTES
@@ -172,7 +172,7 @@ async def test_a_long_result_is_cut_on_a_whole_character_and_says_so() -> None:
 
 @pytest.mark.parametrize("is_async", [False, True])
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "message"),
     [
         (KeyError("table 9"), "The tool failed."),
         (RuntimeError(), "The tool failed."),
@@ -183,8 +183,8 @@ async def test_a_long_result_is_cut_on_a_whole_character_and_says_so() -> None:
         (ToolError("Ask for another day."), "Ask for another day."),
     ],
 )
-async def test_the_model_is_told_that_a_tool_failed_and_more_only_if_the_tool_says_so(
-    error: BaseException, said: str, is_async: bool
+async def test_the_model_sees_a_tool_errors_message_and_no_other_exceptions(
+    error: BaseException, message: str, is_async: bool
 ) -> None:
     @tool
     def fail() -> None:
@@ -196,14 +196,14 @@ async def test_the_model_is_told_that_a_tool_failed_and_more_only_if_the_tool_sa
 
     with pytest.raises(ToolError) as caught:
         await ToolRegistry([fail_async if is_async else fail]).run("fail", "{}")
-    assert str(caught.value) == said
+    assert str(caught.value) == message
     assert caught.value is error or caught.value.__cause__ is error
-    if isinstance(caught.value, ToolFault):  # the owner learns where, and why
+    if isinstance(caught.value, ToolFault):  # the traceback is for the log
         assert "raise error" in caught.value.trace
         assert f"{type(error).__name__}" in caught.value.trace and str(error) in caught.value.trace
 
 
-async def test_a_sync_tool_may_run_out_of_items() -> None:
+async def test_a_stop_iteration_in_a_sync_tool_is_a_fault() -> None:
     @tool
     def first() -> str:
         return next(iter([]))
@@ -213,7 +213,7 @@ async def test_a_sync_tool_may_run_out_of_items() -> None:
     assert caught.value.trace.endswith("StopIteration\n")
 
 
-async def test_an_argument_type_that_breaks_is_a_tool_error() -> None:
+async def test_a_validator_that_raises_is_a_tool_error() -> None:
     def look_up(value: str) -> str:
         return {"known": "yes"}[value]
 
@@ -236,10 +236,10 @@ async def test_a_result_that_has_no_json_form_is_a_tool_error() -> None:
         await run(give)
 
 
-# --- how it runs ----------------------------------------------------------------------------------
+# --- threads and cancellation ---------------------------------------------------------------------
 
 
-async def test_a_sync_tool_does_not_hold_up_the_loop() -> None:
+async def test_a_sync_tool_does_not_block_the_event_loop() -> None:
     released = threading.Event()
     variable = contextvars.ContextVar("variable", default="unset")
     variable.set("of the call")
@@ -251,7 +251,7 @@ async def test_a_sync_tool_does_not_hold_up_the_loop() -> None:
         return f"{thread.name} {thread.daemon} {variable.get()}"
 
     running = asyncio.create_task(run(wait))
-    asyncio.get_running_loop().call_soon(released.set)  # never comes to it if the loop is held up
+    asyncio.get_running_loop().call_soon(released.set)  # never runs if the event loop is blocked
     assert await running == "tool-wait True of the call"
 
 
@@ -287,7 +287,7 @@ async def test_cancelling_the_run_of_a_sync_tool_drops_its_result() -> None:
     assert await asyncio.to_thread(ended.wait, 10)
 
 
-async def test_cancelling_the_run_of_an_async_tool_passes_through() -> None:
+async def test_cancelling_the_run_cancels_an_async_tool() -> None:
     started, cleaned_up = asyncio.Event(), asyncio.Event()
 
     @tool
@@ -347,10 +347,10 @@ asyncio.run(main())
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "timed out\n", "")
 
 
-# --- marking and collecting -----------------------------------------------------------------------
+# --- the decorator and the registry ---------------------------------------------------------------
 
 
-def test_the_decorator_leaves_the_function_as_it_is() -> None:
+def test_the_decorator_returns_the_function_unchanged() -> None:
     @tool
     def plain(size: int) -> int:
         """Double it."""
@@ -361,12 +361,12 @@ def test_the_decorator_leaves_the_function_as_it_is() -> None:
 
     assert plain(2) == 4
     assert [spec.name for spec in ToolRegistry([plain, other]).specs] == ["plain", "renamed"]
-    with pytest.raises(TypeError, match="marks a plain function"):
+    with pytest.raises(TypeError, match="expects a function"):
         tool(Table)
 
 
 @pytest.mark.parametrize("name", ["end_call", "transfer_to_human", "send_digits"])
-def test_a_built_in_tools_name_is_taken(name: str) -> None:
+def test_a_built_in_tools_name_is_reserved(name: str) -> None:
     @tool(name=name)
     def mine() -> None: ...
 
@@ -374,7 +374,7 @@ def test_a_built_in_tools_name_is_taken(name: str) -> None:
         ToolRegistry([mine])
 
 
-def test_faults_of_several_tools_are_told_together() -> None:
+def test_faults_of_several_tools_are_reported_together() -> None:
     @tool(name="book")
     def first(size) -> None: ...  # type: ignore[no-untyped-def]  # what is tested
 

@@ -1,4 +1,4 @@
-"""What the model is told about a function, and what its author is told when that cannot be."""
+"""The schema that the model sees of a function, and the errors if there can be none."""
 
 import enum
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ class Size(enum.Enum):
 
 
 class Address(BaseModel):
-    """Where somebody lives."""
+    """A postal address."""
 
     street: str
     title: str = ""
@@ -89,7 +89,7 @@ def test_types_defaults_and_docstring_become_the_schema() -> None:
     }
 
 
-def test_nested_types_are_written_out_and_a_property_called_title_survives() -> None:
+def test_nested_types_are_inlined_and_a_property_named_title_is_kept() -> None:
     def invite(guests: list[Guest], title: str, extra: dict[str, int]) -> None:
         """Invite people."""
 
@@ -97,7 +97,7 @@ def test_nested_types_are_written_out_and_a_property_called_title_survives() -> 
     address = properties["guests"]["items"]["properties"]["addresses"]["items"]
     assert address == {
         "type": "object",
-        "description": "Where somebody lives.",
+        "description": "A postal address.",
         "properties": {"street": {"type": "string"}, "title": {"type": "string", "default": ""}},
         "required": ["street"],
         "additionalProperties": False,
@@ -106,7 +106,7 @@ def test_nested_types_are_written_out_and_a_property_called_title_survives() -> 
     assert properties["extra"] == {"type": "object", "additionalProperties": {"type": "integer"}}
 
 
-def test_field_annotations_count_and_names_that_pydantic_refuses_are_fine() -> None:
+def test_field_annotations_are_used_and_any_parameter_name_is_accepted() -> None:
     def rate(
         schema: Annotated[int, Field(ge=1, le=5, description="Stars")], _why: str, copy: int
     ) -> None:
@@ -122,7 +122,7 @@ def test_field_annotations_count_and_names_that_pydantic_refuses_are_fine() -> N
     assert list(properties) == ["schema", "_why", "copy"]
 
 
-def test_a_default_without_json_form_is_left_out() -> None:
+def test_a_default_without_json_form_is_omitted() -> None:
     def look(where: str = object()) -> None:  # type: ignore[assignment]  # what is tested
         """Look something up."""
 
@@ -135,7 +135,7 @@ def test_without_a_docstring_the_name_is_the_description() -> None:
     assert describe(opening_hours, "opening_hours").spec.description == "opening hours"
 
 
-def test_the_call_context_is_not_shown_to_the_model() -> None:
+def test_the_call_context_is_not_in_the_schema() -> None:
     def who(call: CallContext, maybe: CallContext | None = None, loud: bool = False) -> None:
         """Tell who calls."""
 
@@ -144,7 +144,7 @@ def test_the_call_context_is_not_shown_to_the_model() -> None:
     assert described.context_parameters == ("call", "maybe")
 
 
-def test_every_fault_of_a_signature_is_named_with_file_and_line() -> None:
+def test_every_fault_of_a_signature_names_file_and_line() -> None:
     def book(size, *more: int, **rest: str) -> None:  # type: ignore[no-untyped-def]  # what is tested
         """Book a table."""
 
@@ -167,7 +167,7 @@ def test_types_that_have_no_schema_are_faults() -> None:
     def tree(tree: Tree) -> None: ...
     def unknown(thing: "Nowhere") -> None: ...  # type: ignore[name-defined]  # noqa: F821 - what is tested
 
-    assert faults_of(positional) == ["parameter 'size' stands before a /; remove the /"]
+    assert faults_of(positional) == ["parameter 'size' is positional-only; remove the /"]
     (fault,) = faults_of(plain)
     assert "Plain, which cannot be described to the model; use str, int" in fault
     (fault,) = faults_of(tree)
@@ -177,7 +177,7 @@ def test_types_that_have_no_schema_are_faults() -> None:
     ]
 
 
-def test_names_and_kinds_that_cannot_be_tools_are_faults() -> None:
+def test_invalid_names_and_generators_are_faults() -> None:
     def stream() -> Any:
         yield 1
 
@@ -186,8 +186,8 @@ def test_names_and_kinds_that_cannot_be_tools_are_faults() -> None:
 
     def fine() -> None: ...
 
-    assert faults_of(stream) == ["it yields; a tool returns its result once"]
-    assert faults_of(trickle) == ["it yields; a tool returns its result once"]
+    assert faults_of(stream) == ["a tool cannot yield; return the result"]
+    assert faults_of(trickle) == ["a tool cannot yield; return the result"]
     (fault,) = faults_of(fine, "open hours!")
     assert fault.startswith("a tool's name has 1 to 64 letters")
     (fault,) = faults_of(fine, "x" * 65)

@@ -1,63 +1,112 @@
-"""The caller's audio on its way to the model: kept while nobody takes it, counted, and muted."""
+"""A leg's side of the caller: Twilio's media stream, read message by message, written in order."""
 
-import base64
-from collections import deque
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
 
-from app.audio import silence
-from app.call.events import CallerAudioForwarded
-from app.wires.realtime import codec as realtime
-from app.wires.realtime.socket import RealtimeSocket
-from app.wires.twilio.media_stream import Media
+from app.bridge.leg.inbound_limits import InboundLimits
+from app.call import commands as do
+from app.call import events as ev
+from app.errors import ProtocolError
+from app.wires.twilio import media_stream
+from app.wires.twilio.media_socket import MediaOutbox, Send
+from app.wires.twilio.media_stream import Encoder, Media, Start
 
-MOST_BYTES = 10_000 * 8  # ten seconds: what is older answers nothing any more
-_FRAME_BYTES = 160
-_SILENT_FRAME = base64.b64encode(silence(20)).decode("ascii")
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+DeliverTo = Callable[[Callable[[bytes], None]], None]
 
 
-class CallerAudio:
-    """`muted`: silence stands in for what the caller sends, so that time goes on and no sound
-    does."""
+class CallerSide:
+    """`feed`: gives an event to the machine. `hear`: takes each frame of the caller's. `press`:
+    takes each key. `over`: set when the leg has ended."""
 
-    def __init__(self) -> None:
-        self.muted = False
-        self.frames = 0  # that went to the model since this was last told
-        self._size_bytes = 0
-        self._early: deque[Media] = deque()
-        self._early_bytes = 0
+    def __init__(
+        self,
+        feed: Callable[[ev.Event], None],
+        hear: Callable[[Media], None],
+        press: Callable[[ev.DigitPressed], None],
+        limits: InboundLimits,
+        over: asyncio.Event,
+    ) -> None:
+        self._feed = feed
+        self._hear = hear
+        self._press = press
+        self._limits = limits
+        self._over = over
+        self._loop = asyncio.get_running_loop()
+        self._outbox: MediaOutbox | None = None  # None: no stream yet
+        self._encoder = Encoder("")
 
-    def silenced(self, media: Media) -> Media:
-        """Silence of the same length, at the same time."""
-        if media.size_bytes == _FRAME_BYTES:
-            return Media(_SILENT_FRAME, _FRAME_BYTES, media.timestamp)
-        quiet = base64.b64encode(b"\xff" * media.size_bytes).decode("ascii")
-        return Media(quiet, media.size_bytes, media.timestamp)
+    async def attach(
+        self, start: Start, receive: Receive, send: Send, deliver_to: DeliverTo | None
+    ) -> None:
+        """Carry the leg over this stream; returns when the stream or the leg has ended."""
+        self._encoder = Encoder(start.stream_sid)
+        self._outbox = MediaOutbox(
+            send,
+            on_blocked=lambda: self._feed_soon(ev.StreamBlocked()),
+            on_unblocked=lambda: self._feed_soon(ev.StreamUnblocked()),
+        )
+        self._feed(ev.StreamStarted(start.stream_sid))
+        reader = asyncio.create_task(self._read(receive, deliver_to))
+        ends: set[asyncio.Task[Any]] = {
+            reader,
+            asyncio.create_task(self._outbox.run()),
+            asyncio.create_task(self._over.wait()),
+        }
+        try:
+            while True:
+                done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+                if reader in done or self._over.is_set():
+                    break
+                ends -= done  # the outbox has closed the socket: the reader ends next
+                if any(task.exception() for task in done):
+                    break
+        finally:
+            for task in ends:
+                task.cancel()
+            await asyncio.gather(*ends, return_exceptions=True)
+            self._feed(ev.StreamEnded("media socket closed", lost=True))
 
-    def forward(self, media: Media, model: RealtimeSocket) -> None:
-        """Give it to the model, after all that waits."""
-        if self._early:
-            self.forward_early(model)
-        model.send(realtime.append(media.payload))
-        self.frames += 1
-        self._size_bytes += media.size_bytes
+    def send(self, command: do.PlayAudio | do.SendMark | do.ClearAudio) -> None:
+        """Send to Twilio. Without a stream the command is dropped."""
+        if isinstance(command, do.SendMark):
+            self._limits.mark_sent()
+        if self._outbox is not None:
+            self._outbox.put(self._encoder.encode(command))
 
-    def forward_early(self, model: RealtimeSocket) -> None:
-        """Give the model what nobody took, as far as it goes."""
-        while self._early and model.writable:
-            media = self._early.popleft()
-            self._early_bytes -= media.size_bytes
-            model.send(realtime.append(media.payload))
-            self.frames += 1
-            self._size_bytes += media.size_bytes
+    def close(self) -> None:
+        """Close the stream once everything before is sent."""
+        if self._outbox is not None:
+            self._outbox.close()
 
-    def keep(self, media: Media) -> None:
-        """Nobody takes it yet."""
-        self._early.append(media)
-        self._early_bytes += media.size_bytes
-        while self._early_bytes > MOST_BYTES:
-            self._early_bytes -= self._early.popleft().size_bytes
+    async def _read(self, receive: Receive, deliver_to: DeliverTo | None) -> None:
+        """Read until the socket closes. A server that delivers messages directly saves each frame
+        a turn of this task."""
+        if deliver_to is not None:
+            deliver_to(self._take)
+        while (message := await receive())["type"] != "websocket.disconnect":
+            self._take(message.get("text") or message.get("bytes") or b"")
+        reason = f"media socket closed with code {message.get('code')}"
+        self._feed(ev.StreamEnded(reason, lost=True))
 
-    def told(self) -> CallerAudioForwarded:
-        """What went to the model since this was last told."""
-        event = CallerAudioForwarded(self.frames, self._size_bytes)
-        self.frames = self._size_bytes = 0
-        return event
+    def _take(self, message: str | bytes) -> None:
+        try:
+            decoded = media_stream.decode(message)
+            if isinstance(decoded, Media):
+                self._hear(decoded)
+            elif isinstance(decoded, Start):
+                raise ProtocolError("Twilio started the stream twice")
+            elif isinstance(decoded, ev.MarkEchoed):
+                if self._limits.accepts_mark():
+                    self._feed(decoded)
+            elif isinstance(decoded, ev.DigitPressed):
+                self._press(decoded)
+            elif decoded is not None:
+                self._feed(decoded)
+        except ProtocolError as error:
+            self._limits.bad_message("Twilio", error)
+
+    def _feed_soon(self, event: ev.Event) -> None:
+        """The outbox calls this while the machine handles an event: feed after that."""
+        self._loop.call_soon(self._feed, event)

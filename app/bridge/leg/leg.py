@@ -1,24 +1,25 @@
-"""One leg of a call: feeds what happens to the machine, and does what it says.
+"""One leg of a call: feeds events to the machine, and performs the commands that it answers with.
 
-The machine decides, the leg does. Performing a command never waits: what is slow (opening a
-session, a tool, Twilio's REST) is a task that comes back as an event, its failure too. Only the
-caller's frames do not pass the machine: they go straight to the model.
+The machine decides, the leg performs. Performing a command never awaits: what is slow (opening a
+session, a tool, Twilio's REST API) runs in a task whose outcome, failures included, is an event.
+The caller's audio frames are no events: they go to the model directly.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from time import monotonic, time
 from typing import Any
 
 from app.bridge.decisions import log_decision
-from app.bridge.leg.caller_side import CallerAudio
+from app.bridge.leg.caller_audio import CallerAudio
+from app.bridge.leg.caller_side import CallerSide, DeliverTo, Receive
+from app.bridge.leg.inbound_limits import InboundLimits
 from app.bridge.leg.model_side import ModelSide
 from app.bridge.leg.state import LegState
-from app.bridge.leg.surplus import Surplus
 from app.bridge.leg.timer import DeadlineTimer
-from app.bridge.leg.tool_side import ToolRuns
+from app.bridge.leg.tool_side import ToolSide
 from app.bridge.leg.voice_side import VoiceSide
 from app.bridge.services import Services
 from app.call import commands as do
@@ -26,37 +27,44 @@ from app.call import events as ev
 from app.call.agent import Agent
 from app.call.events import STREAM_LOST, ResumeCause
 from app.call.machine import CallMachine
-from app.errors import ProtocolError, TwilioError
-from app.records.recorder import Past
+from app.errors import TwilioError
+from app.records.recorder import StoredCall
 from app.records.recording import OPEN_MS
 from app.records.schema import Transfers
 from app.wires.realtime import codec as realtime
-from app.wires.twilio import media_stream
 from app.wires.twilio.call import CallInfo
-from app.wires.twilio.media_socket import MediaOutbox, Send
-from app.wires.twilio.media_stream import Encoder, Media, Start
+from app.wires.twilio.media_socket import Send
+from app.wires.twilio.media_stream import Media, Start
 
 logger = logging.getLogger(__name__)
 
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Redirect = Callable[["Leg", do.TransferCall | do.PlayDigits], Awaitable[None]]
-DeliverTo = Callable[[Callable[[bytes], None]], None]
 
 SAVE_EVERY_S = 5.0
-SAVE_SOUND_S = 2.0
+SAVE_RECORDING_S = 2.0  # for the last write of the recording
 RELEASE_S = 0.5  # for cancelled tasks to end
 
 
-# Before these the machine is told how much of the caller's audio went to the model.
-_TELLS_FRAMES = (ev.SpeechStarted, ev.SpeechStopped, ev.StreamEnded, ev.ModelLost, ev.TimerFired)
+# Before these the machine must know how much of the caller's audio was forwarded to the model.
+_NEED_AUDIO_COUNT = (
+    ev.SpeechStarted,
+    ev.SpeechStopped,
+    ev.StreamEnded,
+    ev.ModelLost,
+    ev.TimerFired,
+)
 
 
 class Leg(LegState):
-    """Create it, `begin`, start `run` as a task, and give it the media socket with `carry`.
+    """Create it, call `begin`, start `run` as a task, and give it its media socket with `attach`.
 
-    `base_url`: where Twilio reaches this service. `redirect`: replaces the call's TwiML. `after`:
-    the leg before, when this one goes on with its call; `past`: what the store knows of the call,
-    when another process had it; `returned`: why the caller had left the agent, if not by accident.
+    Args:
+        base_url: where Twilio reaches this service.
+        redirect: replaces the call's TwiML.
+        agent: None: the agent of the leg before, or else of the agent file.
+        after: the leg before, whose call this one resumes.
+        stored: the record of the call, when another process had it.
+        resume_cause: why the caller left the agent before.
     """
 
     def __init__(
@@ -68,25 +76,26 @@ class Leg(LegState):
         *,
         agent: Agent | None = None,
         after: "Leg | None" = None,
-        past: Past | None = None,
-        returned: ResumeCause = STREAM_LOST,
+        stored: StoredCall | None = None,
+        resume_cause: ResumeCause = STREAM_LOST,
     ) -> None:
         self._agent: Agent = agent or (after._agent if after else services.agent.agent)
         super().__init__(CallMachine(self._agent))
         self.call = call
         self.base_url = base_url
-        self.earlier_transfers: list[Any] = past.transfers if past else []
-        self.ready = asyncio.Event()  # the session is configured, or will not be
-        #: What is left to an answering machine, if one answered; also on the call's next leg.
+        #: Transfers that another process recorded.
+        self.earlier_transfers: list[Any] = stored.transfers if stored else []
+        #: Set when the session is configured, or cannot be opened.
+        self.ready = asyncio.Event()
+        #: What to leave on the answering machine that answered; also on the call's next leg.
         self.voicemail: ev.VoicemailReached | None = after.voicemail if after else None
         self._services = services
         self._redirect = redirect
-        self._loop = asyncio.get_running_loop()
-        history: tuple[tuple[str, str], ...] = past.history if past else ()
+        history: tuple[tuple[str, str], ...] = stored.history if stored else ()
         if after is None:
-            self._recorder = services.recorder(call, self._agent, past)
-            # finer than the loop's clock, which uvloop rounds to 1 ms
-            self._began_s = monotonic() - (past.age_s if past else 0)
+            self._recorder = services.recorder(call, self._agent, stored)
+            # Finer than the loop's clock, which uvloop rounds to 1 ms.
+            self._began_s = monotonic() - (stored.age_s if stored else 0)
         else:
             after.finish_record()
             self._recorder, self._began_s = after._recorder, after._began_s
@@ -95,33 +104,99 @@ class Leg(LegState):
         self._opened = ev.LegOpened(
             history,
             time(),
-            returned.tool,
-            returned.call_id,
-            returned.output,
+            resume_cause.tool,
+            resume_cause.call_id,
+            resume_cause.output,
             tuple(services.paces),
         )
         self._record_finished = False
         self._tasks: set[asyncio.Task[None]] = set()
-        self._tools: dict[str, asyncio.Task[None]] = {}
-        self._alarm = DeadlineTimer(
+        self._tool_tasks: dict[str, asyncio.Task[None]] = {}  # by call_id
+        self._timer = DeadlineTimer(
             self._now_ms,
             lambda: self._machine.next_deadline_ms,
             lambda: self.feed(ev.TimerFired()),
         )
-        self._surplus = Surplus(call.call_sid)
-        self._voice = VoiceSide(call.call_sid, services.voices, self.feed)
-        self._model = ModelSide(
-            services.model, self.feed, self._send_early, self._surplus.bad_message
-        )
-        self._runs = ToolRuns(call, services.agent.tools, self.feed)
-        self._outbox: MediaOutbox | None = None
-        self._encoder = Encoder("")
+        self._limits = InboundLimits(call.call_sid)
         self._audio = CallerAudio()
+        self._caller = CallerSide(self.feed, self._hear, self._press, self._limits, self._over)
+        self._model = ModelSide(
+            services.model, self.feed, self._forward_buffered, self._limits.bad_message
+        )
+        self._voice = VoiceSide(call.call_sid, services.voices, self.feed)
+        self._tools = ToolSide(call, services.agent.tools, self.feed)
 
     @property
     def carried_s(self) -> float:
-        """How long a stream carried the leg; 0 if none ever did."""
+        """How long a stream carried the leg; 0 if none started."""
         return self.line.carried_s(self._now_ms())
+
+    # --- life of the leg ------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Open the model's session. Start `run` right after it."""
+        self.feed(self._opened)
+        if self.voicemail is not None:
+            self.feed(self.voicemail)
+
+    async def run(self) -> None:
+        """Run until the leg is over; then release everything, and store the end of the leg."""
+        logger.info("leg opened", extra={"call_sid": self.call.call_sid})
+        try:
+            self._voice.prepare()
+            while not self._over.is_set():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(SAVE_EVERY_S):
+                        await self._over.wait()
+                if not self._record_finished:  # else the next leg has the recorder
+                    self._recorder.save(self._machine, self._now_ms())
+                await self._recorder.save_recording(self._now_ms() - OPEN_MS)
+        finally:
+            self._over.set()
+            self.ready.set()
+            self._timer.cancel()
+            self._model.close()
+            for task in self._tasks:
+                task.cancel()
+            await self._voice.aclose()
+            if self._tasks:  # a tool may ignore its cancellation: do not wait for it
+                await asyncio.wait(self._tasks, timeout=RELEASE_S)
+            with suppress(TimeoutError):  # a disk may hang: store the record without it
+                async with asyncio.timeout(SAVE_RECORDING_S):
+                    await self._recorder.save_recording(self._now_ms())
+            self.finish_record()
+            self._limits.log_dropped()
+            self._services.paces[:] = self._machine.paces
+            logger.info(
+                "leg over",
+                extra={"call_sid": self.call.call_sid, "ended_by": self._machine.ended_by},
+            )
+
+    async def attach(
+        self, start: Start, receive: Receive, send: Send, deliver_to: DeliverTo | None = None
+    ) -> None:
+        """Carry the leg over an accepted media socket, after its `start`; returns when the socket
+        or the leg has ended. `deliver_to`: lets the server deliver messages directly."""
+        await self._caller.attach(start, receive, send, deliver_to)
+
+    def feed(self, event: ev.Event) -> None:
+        """Give an event to the machine, and perform its commands. An exception ends this leg
+        alone. Ignored once the leg is over."""
+        if self._over.is_set():
+            return
+        now_ms = self._now_ms()
+        try:
+            if self._audio.frames and isinstance(event, _NEED_AUDIO_COUNT):
+                self._handle(self._audio.take_event(), now_ms)
+            self._handle(event, now_ms)
+            if self._recorder.is_behind(self._machine):
+                self._recorder.save_turns(self._machine, now_ms)
+        except Exception as error:  # the boundary of a call
+            self._fail(error)
+            return
+        self._timer.set(now_ms)
+
+    # --- the record -----------------------------------------------------------------------------
 
     def finish_record(self) -> None:
         """Store the end of the leg, once."""
@@ -131,29 +206,30 @@ class Leg(LegState):
                 self._machine,
                 self._now_ms(),
                 ended_by=self.ended_by,
-                call_goes_on=self.goes_on,
+                call_continues=self.call_continues,
             )
 
-    def handed_over(self, transfers: Transfers) -> None:
-        """The call was handed to these humans so far, or was to be."""
-        self._recorder.handed_over(transfers)
+    def close_record(self, *, at_leg_end: bool = False) -> None:
+        """Store the end of the call: no leg follows. `at_leg_end`: the call ended with the leg, as
+        far as is known, and not now."""
+        self._recorder.close_record(at_leg_end=at_leg_end)
 
-    def call_over(self, *, at_its_end: bool = False) -> None:
-        """Nothing comes after this leg. `at_its_end`: the call is known of until the leg ended."""
-        self._recorder.call_over(at_its_end=at_its_end)
+    def save_transfers(self, transfers: Transfers) -> None:
+        """Store all transfers of the call so far."""
+        self._recorder.save_transfers(transfers)
 
     def give_up(self, ended_by: str, reason: str) -> None:
-        """End the leg, whose call goes on without the agent: with a human, or an apology.
-        `ended_by`: what the record says that the call ended by."""
-        self.decided("line given up", reason)
+        """End the leg because its call must go on without the agent: then transfer the caller, or
+        apologise. `ended_by`: for the record."""
+        self.record_decision("line given up", reason)
         self.given_up = ended_by
         if self._record_finished:
             self._recorder.ended_by(ended_by)
         self.feed(ev.StreamEnded(reason, lost=True))
 
-    def decided(self, decision: str, reason: str) -> None:
-        """Record and log what the service decided about this call by itself, also when the leg is
-        over. Of a call's legs only the last one may be told."""
+    def record_decision(self, decision: str, reason: str) -> None:
+        """Record and log a decision about this call, also after the leg is over. Call it on the
+        last leg of a call only: it has the recorder."""
         event = ev.DecisionMade(decision, reason)
         if self.over:
             self._recorder.event(event, self._now_ms())
@@ -163,148 +239,33 @@ class Leg(LegState):
             self.feed(event)
         log_decision(self.call.call_sid, decision, reason)
 
-    def begin(self) -> None:
-        """Open the model's session. Start `run` right after it."""
-        self.feed(self._opened)
-        if self.voicemail is not None:
-            self.feed(self.voicemail)
-
-    async def run(self) -> None:
-        """Live until the leg is over, then let go of everything and store what is left."""
-        logger.info("leg opened", extra={"call_sid": self.call.call_sid})
-        try:
-            self._voice.prepare()
-            while not self._over.is_set():
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(SAVE_EVERY_S):
-                        await self._over.wait()
-                if not self._record_finished:  # else the recorder is the next leg's
-                    self._recorder.save(self._machine, self._now_ms())
-                await self._recorder.save_sound(self._now_ms() - OPEN_MS)
-        finally:
-            self._over.set()
-            self.ready.set()
-            self._alarm.cancel()
-            self._model.close()
-            for task in self._tasks:
-                task.cancel()
-            await self._voice.aclose()
-            if self._tasks:  # a tool may refuse to go: nobody waits for it
-                await asyncio.wait(self._tasks, timeout=RELEASE_S)
-            with suppress(TimeoutError):  # a disk may hang: the record does not wait for it
-                async with asyncio.timeout(SAVE_SOUND_S):
-                    await self._recorder.save_sound(self._now_ms())
-            self.finish_record()
-            self._surplus.tell()
-            self._services.paces[:] = self._machine.paces
-            logger.info(
-                "leg over",
-                extra={"call_sid": self.call.call_sid, "ended_by": self._machine.ended_by},
-            )
-
-    def feed(self, event: ev.Event) -> None:
-        """Tell the machine, and do what it says. An error in here ends this leg alone."""
-        if self._over.is_set():
-            return
-        now_ms = self._now_ms()
-        try:
-            if self._audio.frames and isinstance(event, _TELLS_FRAMES):
-                self._handle(self._audio.told(), now_ms)
-            self._handle(event, now_ms)
-            if self._recorder.is_behind(self._machine):
-                self._recorder.save_turns(self._machine, now_ms)
-        except Exception as error:  # the boundary of a call: nothing gets past it
-            self._fail(error)
-            return
-        self._alarm.set(now_ms)
-
-    def _later(self, event: ev.Event) -> None:
-        """Tell the machine as soon as it is not being told something else."""
-        self._loop.call_soon(self.feed, event)
-
-    # --- the caller's side ----------------------------------------------------------------------
-
-    async def carry(
-        self, start: Start, receive: Receive, send: Send, deliver_to: DeliverTo | None = None
-    ) -> None:
-        """Join an accepted media socket, past its `start`; returns when it or the leg has ended.
-        `deliver_to`: how the server delivers messages directly, if it can."""
-        self._encoder = Encoder(start.stream_sid)
-        self._outbox = MediaOutbox(
-            send,
-            on_blocked=lambda: self._later(ev.StreamBlocked()),
-            on_unblocked=lambda: self._later(ev.StreamUnblocked()),
-        )
-        self.feed(ev.StreamStarted(start.stream_sid))
-        reader = asyncio.create_task(self._read_stream(receive, deliver_to))
-        ends: set[asyncio.Task[Any]] = {
-            reader,
-            asyncio.create_task(self._outbox.run()),
-            asyncio.create_task(self._over.wait()),
-        }
-        try:
-            while True:
-                done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-                if reader in done or self._over.is_set():
-                    break
-                ends -= done  # the writer is through: the socket closes, and its reader hears of it
-                if any(task.exception() for task in done):
-                    break
-        finally:
-            for task in ends:
-                task.cancel()
-            await asyncio.gather(*ends, return_exceptions=True)
-            self.feed(ev.StreamEnded("media socket closed", lost=True))
-
-    async def _read_stream(self, receive: Receive, deliver_to: DeliverTo | None) -> None:
-        """Read until the socket closes. What a server can deliver directly does not pass
-        `receive`, which takes a task's turn for every frame."""
-        if deliver_to is not None:
-            deliver_to(self._take)
-        while (message := await receive())["type"] != "websocket.disconnect":
-            self._take(message.get("text") or message.get("bytes") or b"")
-        reason = f"media socket closed with code {message.get('code')}"
-        self.feed(ev.StreamEnded(reason, lost=True))
-
-    def _take(self, message: str | bytes) -> None:
-        """A message of Twilio's: frames to the model, everything else to the machine."""
-        try:
-            decoded = media_stream.decode(message)
-            if isinstance(decoded, Media):
-                self._hear(decoded)
-            elif isinstance(decoded, Start):
-                raise ProtocolError("Twilio started the stream twice")
-            elif isinstance(decoded, ev.MarkEchoed):
-                if self._surplus.takes_mark():
-                    self.feed(decoded)
-            elif isinstance(decoded, ev.DigitPressed):
-                now_ms = self._now_ms()
-                if self._surplus.takes_key(now_ms):
-                    secret = self._machine.masks_keys(now_ms)
-                    self.feed(self._runs.masked(decoded) if secret else decoded)
-            elif decoded is not None:
-                self.feed(decoded)
-        except ProtocolError as error:
-            self._surplus.bad_message("Twilio", error)
+    # --- the caller -----------------------------------------------------------------------------
 
     def _hear(self, media: Media) -> None:
+        """A frame of the caller's: record it, and forward it to the model."""
         if self._audio.muted:
             media = self._audio.silenced(media)
-        if self._recorder.keeps_sound:
-            self._recorder.heard(media.payload, media.timestamp, self._now_ms())
+        if self._recorder.records_audio:
+            self._recorder.caller_frame(media.payload, media.timestamp, self._now_ms())
         model = self._model.socket
         if model is not None and self._machine.hears_caller and model.writable:
             self._audio.forward(media, model)
         else:
-            self._audio.keep(media)
+            self._audio.buffer(media)
 
-    def _send_early(self) -> None:
-        """What the caller said while no session took it."""
+    def _forward_buffered(self) -> None:
         model = self._model.socket
         if model is not None and self._machine.hears_caller:
-            self._audio.forward_early(model)
+            self._audio.forward_buffered(model)
 
-    # --- doing what the machine says --------------------------------------------------------------
+    def _press(self, event: ev.DigitPressed) -> None:
+        """A key of the caller's; the machine gets a mask in place of a secret one."""
+        now_ms = self._now_ms()
+        if self._limits.accepts_key(now_ms):
+            secret = self._machine.masks_keys(now_ms)
+            self.feed(self._tools.masked(event) if secret else event)
+
+    # --- performing commands ----------------------------------------------------------------------
 
     def _handle(self, event: ev.Event, now_ms: float) -> None:
         self._recorder.event(event, now_ms)
@@ -315,7 +276,7 @@ class Leg(LegState):
         match event:
             case ev.SessionConfigured():
                 self.ready.set()
-                self._send_early()
+                self._forward_buffered()
             case ev.ModelLost(reason, fatal):
                 extra = {"call_sid": self.call.call_sid, "reason": reason, "fatal": fatal}
                 logger.warning("no model session", extra=extra)
@@ -331,10 +292,7 @@ class Leg(LegState):
     def _perform(self, command: do.Command) -> None:
         match command:
             case do.PlayAudio() | do.SendMark() | do.ClearAudio():
-                if isinstance(command, do.SendMark):
-                    self._surplus.mark_sent()
-                if self._outbox is not None:
-                    self._outbox.put(self._encoder.encode(command))
+                self._caller.send(command)
             case do.OpenModel():
                 self._start(self._model.open())
             case do.CloseModel():
@@ -346,22 +304,21 @@ class Leg(LegState):
             case do.PauseModel() | do.ResumeModel():
                 self._model.pause(isinstance(command, do.PauseModel))
             case do.RunTool(call_id, name, arguments):
-                self._tools[call_id] = self._start(self._runs.run(call_id, name, arguments))
+                self._tool_tasks[call_id] = self._start(self._tools.run(call_id, name, arguments))
             case do.CancelTool(call_id):
-                if call_id in self._tools:
-                    self._tools.pop(call_id).cancel()
+                if call_id in self._tool_tasks:
+                    self._tool_tasks.pop(call_id).cancel()
             case do.GiveDigits():
-                self._runs.give(command)
+                self._tools.give(command)
             case do.MuteCaller() | do.UnmuteCaller():
                 self._audio.muted = isinstance(command, do.MuteCaller)
             case do.TransferCall() | do.PlayDigits():
-                self.left_with = command
-                self._start(self._leave(command))
+                self.redirect_command = command
+                self._start(self._redirect_call(command))
             case do.HangUp():
                 self._start(self._hang_up())
             case do.CloseStream():
-                if self._outbox is not None:
-                    self._outbox.close()
+                self._caller.close()
             case do.ReportDecision(decision, reason):
                 log_decision(self.call.call_sid, decision, reason)
             case do.EndLeg():
@@ -369,7 +326,7 @@ class Leg(LegState):
             case _:
                 self._model.send(realtime.encode(command, self._agent))
 
-    async def _leave(self, command: do.TransferCall | do.PlayDigits) -> None:
+    async def _redirect_call(self, command: do.TransferCall | do.PlayDigits) -> None:
         try:
             await self._redirect(self, command)
         except TwilioError as error:
@@ -385,14 +342,15 @@ class Leg(LegState):
         try:
             await self._services.rest.hang_up(self.call.call_sid)
         except TwilioError as error:
-            # "No such call" of a call whose stream lives is wrong: the stream is right.
+            # Also "no such call": its stream still lives, so the call does too.
             self.feed(ev.HangUpFailed(str(error)))
         else:
             self.feed(ev.HangUpConfirmed())
 
-    # --- the rest ---------------------------------------------------------------------------------
+    # --- clock and tasks --------------------------------------------------------------------------
 
     def _now_ms(self) -> float:
+        """Milliseconds since the first leg of the call was opened."""
         return round((monotonic() - self._began_s) * 1000, 3)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -407,7 +365,7 @@ class Leg(LegState):
             self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
-        """A fault of ours: this leg ends, and Twilio goes on with what its TwiML says next."""
+        """A bug: end this leg. Twilio goes on with the TwiML behind the stream."""
         logger.error("leg failed", exc_info=error, extra={"call_sid": self.call.call_sid})
         self._machine.ended_by = "error"
         self._over.set()

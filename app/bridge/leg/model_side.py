@@ -1,4 +1,4 @@
-"""A leg's side of the model: the Realtime session that it has now, or that is being opened."""
+"""A leg's side of the model: its current Realtime session, or the one that is being opened."""
 
 from collections.abc import Callable
 
@@ -11,24 +11,25 @@ from app.wires.realtime.socket import HandshakeRefused, RealtimeSocket
 
 
 class ModelSide:
-    """`feed` tells the machine what came; `on_writable`: the socket takes audio again; `refuse`: a
-    message was none."""
+    """`feed`: gives an event to the machine. `on_writable`: the socket takes audio again.
+    `bad_message`: counts a malformed message."""
 
     def __init__(
         self,
         address: ModelAddress,
         feed: Callable[[Event], None],
         on_writable: Callable[[], None],
-        refuse: Callable[[str, ProtocolError], None],
+        bad_message: Callable[[str, ProtocolError], None],
     ) -> None:
+        #: None: no session is open.
         self.socket: RealtimeSocket | None = None
         self._address = address
         self._feed = feed
         self._on_writable = on_writable
-        self._refuse = refuse
+        self._bad_message = bad_message
 
     async def open(self) -> None:
-        """Open a session; returns when that was tried."""
+        """Open a session. The outcome is an event: ModelOpened, or ModelLost."""
         try:
             await client.connect(
                 self._address.url,
@@ -44,12 +45,12 @@ class ModelSide:
             self._feed(ModelLost(str(error), fatal))
 
     def send(self, message: str) -> None:
-        """Lost without a session."""
+        """Send a client event. Without a session it is dropped."""
         if self.socket is not None:
             self.socket.send(message.encode())
 
     def pause(self, paused: bool) -> None:
-        """Read no more from the model, or read again."""
+        """Stop reading from the model, or read again."""
         if self.socket is not None and paused:
             self.socket.pause_reading()
         elif self.socket is not None:
@@ -68,7 +69,7 @@ class ModelSide:
         try:
             event = realtime.decode(message)
         except ProtocolError as error:
-            self._refuse("the model", error)
+            self._bad_message("the model", error)
             return
         if event is not None:
             self._feed(event)

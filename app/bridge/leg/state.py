@@ -1,26 +1,29 @@
-"""What the end of a leg means for its call, and what is known of the leg's media stream."""
+"""What the end of a leg means for its call, and the state of the leg's media stream."""
 
 import asyncio
 from dataclasses import dataclass
 
 from app.call import commands as do
 from app.call import events as ev
+from app.call import prompts
+from app.call.events import ResumeCause
+from app.call.exits.tones import SEND_DIGITS
 from app.call.machine import CallMachine
 
-_LINE_LOST = ("line", "unclaimed", "stuck")  # what a leg ended by whose caller may still be there
+_LINE_LOST = ("line", "unclaimed", "stuck")  # causes after which the caller may still be there
 
 
 @dataclass(slots=True)
 class LineState:
-    """Told of every event of its leg."""
+    """The media stream of one leg. Give it every event with `take`."""
 
-    #: A media socket proved that it is this call's.
+    #: A media socket has claimed the leg with a ticket.
     claimed: bool = False
-    #: Of the stream that carries the leg, or did.
+    #: Of the stream that carries the leg, or carried it.
     stream_sid: str = ""
     #: Why the stream ended.
     lost_because: str = ""
-    #: Twilio said that the call is over, or that it ends it.
+    #: Twilio reported that the call is over, or confirmed the hang-up.
     ended_by_twilio: bool = False
     _from_ms: float | None = None
     _to_ms: float | None = None
@@ -36,7 +39,7 @@ class LineState:
                 self.ended_by_twilio = True
 
     def carried_s(self, now_ms: float) -> float:
-        """How long a stream carried the leg; 0 if none ever did."""
+        """How long a stream carried the leg; 0 if none started."""
         if self._from_ms is None:
             return 0.0
         to_ms = now_ms if self._to_ms is None else self._to_ms
@@ -44,71 +47,84 @@ class LineState:
 
 
 class LegState:
-    """`redirected`: Twilio took the order that ends this leg and not the call. `left_with`: that
-    order. `rescued`: Twilio was told to hand the caller to a human, without the agent. `given_up`:
-    what the call ended by, as its record says, once its line is given up."""
+    """Read by the switchboard, transfers and webhooks to decide what follows the leg."""
 
     def __init__(self, machine: CallMachine) -> None:
         self.line = LineState()
-        self.left_with: do.TransferCall | do.PlayDigits | None = None
-        self.redirected = False
-        self.rescued = False
+        #: The command that replaced the call's TwiML, or was to; None: none was given.
+        self.redirect_command: do.TransferCall | do.PlayDigits | None = None
+        #: Twilio accepted the redirect, or was seen to run its TwiML.
+        self.redirect_confirmed = False
+        #: The service transfers the caller, because the agent could not go on.
+        self.fallback_transfer = False
+        #: What the record's `ended_by` says once the service gave the agent up; empty: it did not.
         self.given_up = ""
         self._machine = machine
         self._over = asyncio.Event()
 
     @property
     def over(self) -> bool:
+        """Whether the leg has ended."""
         return self._over.is_set()
 
     async def wait_over(self) -> None:
         await self._over.wait()
 
     @property
-    def needs_help(self) -> bool:
-        """Whether the caller has to be helped without the agent: no model or no line to be had, or
-        a fault."""
+    def needs_fallback(self) -> bool:
+        """Whether the call must go on without the agent: no model session or no stream can be had,
+        or the leg failed. Then transfer the caller, or apologise and hang up."""
         machine = self._machine
         return bool(self.given_up) or machine.without_model or machine.ended_by == "error"
 
     @property
     def ended_by(self) -> str:
-        """Who or what ended the leg, once it is over."""
+        """The record's `ended_by`, once the leg is over."""
         return self.given_up or self._machine.ended_by
 
     @property
     def line_lost(self) -> bool:
-        """Whether the stream never came, or ended at our end: the caller may still be there."""
+        """Whether the stream never came, or was lost: the caller may still be there."""
         return self._machine.ended_by in _LINE_LOST
 
     @property
-    def let_go(self) -> bool:
-        """Whether the agent was past its goodbye: the call ends, and does not go on."""
-        return self._machine.hanging_up and not self.needs_help
+    def past_goodbye(self) -> bool:
+        """Whether the agent was hanging up, its goodbye said: the call must not be resumed."""
+        return self._machine.hanging_up and not self.needs_fallback
 
     @property
     def last_words(self) -> str:
-        """What Twilio has to say before it hangs up, because the model did not; usually empty."""
+        """What Twilio must say before it hangs up, because the model did not; usually empty."""
         return self._machine.last_words
 
     @property
     def redirecting(self) -> bool:
-        """Whether Twilio has been told, or is being told, to go on with other TwiML."""
+        """Whether a redirect was ordered: the call goes on with other TwiML."""
         return self._machine.redirecting
 
     @property
     def leaving(self) -> bool:
-        """Whether the agent is letting go of the caller: nothing else may be asked of it."""
+        """Whether a transfer or the end of the call is under way: no other action is accepted."""
         return self._machine.leaving
 
     @property
-    def away(self) -> bool:
-        """Whether the leg ended because its call goes on with other TwiML."""
-        return self.over and (self.redirecting or self.rescued)
+    def on_other_twiml(self) -> bool:
+        """Whether the leg is over because its call goes on with other TwiML."""
+        return self.over and (self.redirecting or self.fallback_transfer)
 
     @property
-    def goes_on(self) -> bool:
-        """Whether the leg's end is not the call's, as far as is known: Twilio will ask."""
-        if self.needs_help or self.line_lost or self.away or self.last_words:
+    def keys_played(self) -> ResumeCause | None:
+        """What the next leg's agent learns when this one ended for Twilio to play keys. None: it
+        did not."""
+        command = self.redirect_command if self.on_other_twiml else None
+        if not isinstance(command, do.PlayDigits):
+            return None
+        return ResumeCause(SEND_DIGITS, command.call_id, prompts.DIGITS_SENT)
+
+    @property
+    def call_continues(self) -> bool:
+        """Whether the call goes on after this leg, as far as is known: Twilio will request TwiML
+        for it."""
+        if self.needs_fallback or self.line_lost or self.on_other_twiml or self.last_words:
             return True
-        return self.let_go and not self.line.ended_by_twilio
+        return self.past_goodbye and not self.line.ended_by_twilio

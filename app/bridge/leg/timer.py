@@ -1,25 +1,26 @@
-"""A leg's one timer: wakes its machine when something is due."""
+"""A leg's one timer: fires at the machine's next deadline."""
 
 import asyncio
 from collections.abc import Callable
 
 
 class DeadlineTimer:
-    """`due_ms()`: when something is due, on the clock `now_ms()`; `ring()` is called then."""
+    """`now_ms()`: the leg's clock. `due_ms()`: the next deadline on it, infinity for none.
+    `on_due()`: called at the deadline. Call `set` after it."""
 
     def __init__(
-        self, now_ms: Callable[[], float], due_ms: Callable[[], float], ring: Callable[[], None]
+        self, now_ms: Callable[[], float], due_ms: Callable[[], float], on_due: Callable[[], None]
     ) -> None:
         self._now_ms = now_ms
         self._due_ms = due_ms
-        self._ring = ring
+        self._on_due = on_due
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._set_for_ms = 0.0
 
     def set(self, now_ms: float) -> None:
-        """To be called when what is due may have changed. A timer that fires early is left alone:
-        it then looks again."""
+        """Call this when the deadline may have changed. A timer that is set for an earlier time is
+        kept: when it fires, the deadline is read again."""
         due_ms = self._due_ms()
         if self._timer is not None:
             if self._set_for_ms <= due_ms:
@@ -40,4 +41,4 @@ class DeadlineTimer:
         if now_ms < self._due_ms():
             self.set(now_ms)
         else:
-            self._ring()
+            self._on_due()

@@ -1,4 +1,4 @@
-"""A leg's side of the external voices: utterances as tasks, their sound as the telephone's."""
+"""A leg's side of the external voices: runs each synthesis in a task, and converts its audio."""
 
 import asyncio
 import base64
@@ -13,19 +13,19 @@ from app.call.events import Event, VoiceFailed, VoiceFinished, VoicePaused, Voic
 from app.errors import VoiceError
 from app.wires.voices.pauses import Pauses
 from app.wires.voices.resampler import Resampler
-from app.wires.voices.voice import Voice, VoiceLine, timed
+from app.wires.voices.voice import Voice, VoiceLine, with_deadlines
 
 logger = logging.getLogger(__name__)
 
-PIECE_BYTES = 200 * ULAW_HZ // 1000  # of µ-law: what is given to the call at once
+PIECE_BYTES = 200 * ULAW_HZ // 1000  # of µ-law: the longest piece in one event
 FRAME_BYTES = 20 * ULAW_HZ // 1000
-RELEASE_S = 0.5  # for a voice to let go
+RELEASE_S = 0.5  # for cancelled tasks, and for each voice to close
 _QUIET = b"\xff"
 
 
 class VoiceSide:
-    """`voices`: first the one that is to speak. `feed` tells the machine what came of what it asked
-    for; an utterance that was dropped is never heard of again."""
+    """`voices`: the agent's, in the order of its fallbacks. `feed`: gives an event to the machine.
+    A dropped utterance feeds no further event."""
 
     def __init__(
         self, call_sid: str, voices: Sequence[Voice], feed: Callable[[Event], None]
@@ -34,27 +34,30 @@ class VoiceSide:
         self._voices = voices
         self._feed = feed
         self._lines: dict[int, VoiceLine] = {}
-        self._answers: dict[str, int] = {}  # the model's items, counted
-        self._under_way: dict[str, tuple[asyncio.Task[None], int]] = {}  # and whose it is
+        self._answers: dict[str, int] = {}  # item ids, numbered from 1 in their order
+        # By utterance_id: its task, and the index of its voice.
+        self._under_way: dict[str, tuple[asyncio.Task[None], int]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def prepare(self) -> None:
-        """Open ahead what the first utterance needs."""
+        """Open the first voice's connection ahead of the first utterance."""
         if self._voices:
             self._start(self._line(0).prepare())
 
     def say(self, command: Synthesize) -> None:
+        """Start an utterance. Its audio and its end are events: VoiceReceived, VoicePaused, then
+        VoiceFinished or VoiceFailed."""
         self._under_way[command.utterance_id] = self._start(self._say(command)), command.voice
 
     def drop(self, utterance_id: str) -> None:
-        """Nobody wants the rest of this. It may have cost the voice its connection."""
+        """Cancel an utterance. That may have closed the voice's connection: open it again."""
         if saying := self._under_way.pop(utterance_id, None):
             task, voice = saying
             task.cancel()
             self._start(self._line(voice).prepare())
 
     async def aclose(self) -> None:
-        """Let go of everything. A voice that hangs is not waited for."""
+        """Cancel all utterances and close the connections, waiting `RELEASE_S` at most for each."""
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -80,7 +83,7 @@ class VoiceSide:
         answer = self._answers.setdefault(command.item_id, len(self._answers) + 1)
         phone = PhoneSound()
         try:
-            async with aclosing(timed(line.say(command.text, answer=answer))) as sounds:
+            async with aclosing(with_deadlines(line.say(command.text, answer=answer))) as sounds:
                 async for sound in sounds:
                     self._give(utterance_id, phone, phone.feed(sound.pcm, sound.hz))
             self._give(utterance_id, phone, phone.finish())
@@ -98,10 +101,10 @@ class VoiceSide:
             logger.warning("voice failed", extra=extra)
             self._give(utterance_id, phone, phone.finish())
             end = VoiceFailed(utterance_id, f"{label}: {error}", error.kind)
-        except Exception as error:  # a fault of ours: without this voice the call goes on
+        except Exception as error:  # a bug: the call goes on with another voice
             logger.error("fault in a voice", exc_info=error, extra={"call_sid": self._call_sid})
-            end = VoiceFailed(utterance_id, "a fault of ours", "fatal")
-        if self._under_way.pop(utterance_id, None):  # else its own sound led to its being dropped
+            end = VoiceFailed(utterance_id, "a fault of the service", "fatal")
+        if self._under_way.pop(utterance_id, None):  # else its own events led to its being dropped
             self._feed(end)
 
     def _give(self, utterance_id: str, phone: "PhoneSound", ulaw: bytes) -> None:
@@ -114,8 +117,8 @@ class VoiceSide:
 
 
 class PhoneSound:
-    """An utterance's sound on its way to the telephone: one resampler from its first piece to its
-    last, so that nothing clicks where one begins."""
+    """Converts one utterance to the telephone's format. One resampler takes it from its first piece
+    to its last, so that no click is heard between pieces."""
 
     def __init__(self) -> None:
         self._resampler: Resampler | None = None
@@ -124,13 +127,13 @@ class PhoneSound:
         self._size_bytes = 0
 
     def feed(self, pcm: bytes, hz: int) -> bytes:
-        """A piece of PCM at `hz` as µ-law, as far as it can be told by now."""
+        """Convert a piece of PCM, 16 bits, mono, at `hz`. Returns the µ-law that is ready."""
         if self._resampler is None:
             self._resampler = Resampler(hz, ULAW_HZ)
         return self._take(self._resampler.feed(pcm))
 
     def finish(self) -> bytes:
-        """The rest of it, in whole frames. More than once there is nothing more."""
+        """The rest of the utterance, padded with silence to whole frames of 20 ms."""
         ulaw = self._take(self._resampler.finish()) if self._resampler else b""
         self._found += self._pauses.finish()
         missing = -self._size_bytes % FRAME_BYTES
@@ -139,11 +142,11 @@ class PhoneSound:
 
     @property
     def silent(self) -> bool:
-        """Whether nothing could be heard in it."""
+        """Whether the utterance was silent so far."""
         return not self._pauses.voiced
 
     def take_pauses(self) -> list[tuple[int, int]]:
-        """The pauses that came to their end since this was last asked: from, to, in bytes."""
+        """The pauses that ended since the last call: (from, to) in bytes of µ-law."""
         found, self._found = self._found, []
         return found
 

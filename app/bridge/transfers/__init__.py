@@ -1,1 +1,1 @@
-"""Calls away from the agent: transferred to a human, or redirected while Twilio presses keys."""
+"""Calls on other TwiML: transferred to a human, or redirected while Twilio plays keys."""

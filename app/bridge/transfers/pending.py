@@ -1,11 +1,11 @@
-"""A call that is being handed to a human: its leg is over, and it waits for somebody to take it."""
+"""A pending transfer: its leg is over, and its caller waits for a human to accept the call."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.bridge.leg.leg import Leg
 from app.call.destinations import Destination
-from app.call.exits.attempts import TransferAttempts
+from app.call.exits.attempts import Attempt, TransferAttempts
 from app.config.phone_number import is_number
 from app.wires.twilio.rest import CallOrder
 from app.wires.twilio.twiml import render, say_language
@@ -17,40 +17,53 @@ Record = Mapping[str, object]
 
 @dataclass(slots=True)
 class PendingTransfer:
-    """`past`: records of the call's transfers before. `our_number`: who calls, where the caller's
-    own number cannot be shown. `hold_music`: a URL, or empty for Twilio's. `said`: what the caller
-    hears first. `returns`: whether they go back to the agent when nobody takes the call.
-    `callee_sid`: the call to the human, when it is one of its own."""
+    """One transfer of one call, from its first attempt to its end."""
 
+    #: The leg that ordered the transfer, or that could not go on.
     leg: Leg
-    handover: TransferAttempts
-    past: list[Record]
-    our_number: str
+    #: Who is tried, and the outcomes so far.
+    attempts: TransferAttempts
+    #: Records of the call's transfers before this one.
+    earlier: list[Record]
+    #: TWILIO_PHONE_NUMBER: the caller id where the caller's own number cannot be shown.
+    phone_number: str
+    #: URL of the waiting room's music; empty: Twilio's own.
     hold_music: str
-    said: str = ""
-    returns: bool = True
+    #: What Twilio says to the caller before it dials; empty: nothing. `twiml` takes it.
+    announcement: str = ""
+    #: Whether the call resumes with the agent when no human accepts it. False: it ends.
+    resumes: bool = True
+    #: The call to the human of a warm attempt; empty: none is placed.
     callee_sid: str = ""
 
     @property
     def call_sid(self) -> str:
         return self.leg.call.call_sid
 
+    @property
+    def last_attempt(self) -> Attempt:
+        return self.attempts.attempts[-1]
+
     def records(self) -> list[Record]:
-        """All transfers of the call, as its record tells them."""
-        return [*self.past, *self.handover.records()]
+        """All transfers of the call, for its record."""
+        return [*self.earlier, *self.attempts.records()]
+
+    def save(self) -> None:
+        """Store the outcomes so far, before the TwiML that depends on them is returned."""
+        self.leg.save_transfers(self.records())
 
     def outcomes(self) -> str:
-        """What became of each attempt, for the log."""
-        attempts = self.handover.attempts
+        """The outcome of each attempt, for the log."""
+        attempts = self.attempts.attempts
         return ", ".join(f"{each.destination.name} {each.outcome}" for each in attempts)
 
     def url(self, question: str) -> str:
-        """Where Twilio asks something about the present attempt."""
-        return transfer_url(self.leg.base_url, self.call_sid, self.handover.number, question)
+        """The URL that Twilio requests about the last attempt; `question`: see `transfer_url`."""
+        return transfer_url(self.leg.base_url, self.call_sid, self.attempts.number, question)
 
     def twiml(self, destination: Destination) -> str:
-        """What the caller's call goes on with, for the present attempt."""
-        said, self.said = self.said, ""
+        """The caller's TwiML for the last attempt: a dial, or the waiting room for a warm one."""
+        said, self.announcement = self.announcement, ""
         if destination.warm:
             return render(
                 "waiting-room",
@@ -66,42 +79,43 @@ class PendingTransfer:
             action_url=self.url("ended"),
             whisper_url=self.url("whisper"),
             ring_seconds=str(destination.ring_ms // 1000),
-            caller_id="" if is_number(self.leg.call.from_number) else self._ours,
+            caller_id="" if is_number(self.leg.call.from_number) else self._our_number,
             number="" if sip else destination.address,
             sip=destination.address if sip else "",
         )
 
-    def call_to(self, destination: Destination) -> CallOrder:
-        """The call to a human who is briefed while the caller waits."""
+    def callee_order(self, destination: Destination) -> CallOrder:
+        """The call to the human of a warm attempt."""
         return CallOrder(
             to=destination.address,
-            from_number=self._ours,
+            from_number=self._our_number,
             url=self.url("whisper"),
             status_callback=self.url("status"),
             ring_s=destination.ring_ms // 1000,
         )
 
     @property
-    def _ours(self) -> str:
-        """The number that was called, or that called."""
+    def _our_number(self) -> str:
+        """The number of this service that is on the call, if it is a number."""
         call = self.leg.call
-        ours = call.to_number if call.direction == "inbound" else call.from_number
-        return ours if is_number(ours) else self.our_number
+        number = call.to_number if call.direction == "inbound" else call.from_number
+        return number if is_number(number) else self.phone_number
 
 
 def transfer_url(base_url: str, call_sid: str, number: int, question: str) -> str:
-    """Where Twilio asks something about an attempt; see app/web/twilio/transfer_webhooks.py."""
+    """The URL of an attempt. `number`: counts the call's attempts from 0. `question`: the last part
+    of a route in app/web/twilio/transfer_webhooks.py."""
     return f"{base_url}/transfers/{call_sid}/{number}/{question}"
 
 
 def room_of(call_sid: str) -> str:
-    """The name of a call's conference."""
+    """The name of the conference in which the caller waits."""
     return f"transfer-{call_sid}"
 
 
 def whisper(call_sid: str, number: int, base_url: str, summary: str, language: str) -> str:
-    """TwiML for a human who picked up. `summary`: of what the caller wants, in the `language`
-    (ISO 639-1) of the agent; empty if that is not known."""
+    """TwiML for a human who picked up: the summary, and to press 1. `summary`: empty: unknown.
+    `language`: the agent's, ISO 639-1."""
     return render(
         "whisper",
         action_url=transfer_url(base_url, call_sid, number, "pressed"),
@@ -111,5 +125,5 @@ def whisper(call_sid: str, number: int, base_url: str, summary: str, language: s
 
 
 def accepted(call_sid: str, *, warm: bool) -> str:
-    """TwiML for a human who takes the call. `warm`: on a call of their own."""
+    """TwiML for a human who accepted the call: joins the two. `warm`: in the conference."""
     return render("join", room=room_of(call_sid)) if warm else render("accepted")

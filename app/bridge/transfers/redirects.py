@@ -1,7 +1,7 @@
-"""Orders about live calls: repeated until they are taken, and not once more.
+"""Redirects of live calls: a REST request is retried until Twilio obeys, and not after.
 
-Twilio may take an order whose answer is lost on the way. Repeated then, it would take the caller
-away from what came after it.
+Twilio may obey a request whose response is lost. The retry would then replace the TwiML that the
+call has gone on to meanwhile.
 """
 
 import asyncio
@@ -9,48 +9,48 @@ import asyncio
 from app.bridge.leg.leg import Leg
 from app.wires.twilio.rest import TwilioRest
 
-ANSWER_S = 0.1  # the answer may be on its way when Twilio is seen to obey; a repetition is not
+RESPONSE_S = 0.1  # Twilio obeys a moment before its response arrives: wait that long, do not retry
 
 
 class CallRedirects:
-    """At most one for each call at a time."""
+    """One redirect at a time for each call."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, asyncio.Event] = {}
+        self._confirmed: dict[str, asyncio.Event] = {}
 
-    async def tell(
+    async def order(
         self, rest: TwilioRest, call_sid: str, twiml: str, leg: Leg | None = None
     ) -> bool:
-        """Replace a call's TwiML: returns when Twilio answers, or is seen to do it. `leg`: whose
-        stream ends by it. Returns whether Twilio answered.
+        """Replace a call's TwiML; returns when Twilio responds, or `confirm` is called, or the leg
+        ends. `leg`: the one whose stream the redirect ends. Returns whether Twilio responded.
 
         Raises:
-            TwilioError: neither, retries included.
+            TwilioError: the request failed, retries included.
         """
-        seen = self._seen[call_sid] = asyncio.Event()
-        order = asyncio.create_task(rest.redirect(call_sid, twiml))
-        signs: list[asyncio.Task[object]] = [asyncio.create_task(_until(seen))]
+        confirmed = self._confirmed[call_sid] = asyncio.Event()
+        request = asyncio.create_task(rest.redirect(call_sid, twiml))
+        signs: list[asyncio.Task[object]] = [asyncio.create_task(_wait(confirmed))]
         if leg is not None:
             signs.append(asyncio.create_task(leg.wait_over()))
         try:
-            await asyncio.wait({order, *signs}, return_when=asyncio.FIRST_COMPLETED)
-            if not order.done():
-                await asyncio.wait({order}, timeout=ANSWER_S)
-            if order.done():
-                order.result()
-            return order.done()
+            await asyncio.wait({request, *signs}, return_when=asyncio.FIRST_COMPLETED)
+            if not request.done():
+                await asyncio.wait({request}, timeout=RESPONSE_S)
+            if request.done():
+                request.result()
+            return request.done()
         finally:
-            if self._seen.get(call_sid) is seen:
-                del self._seen[call_sid]
-            for task in (order, *signs):
+            if self._confirmed.get(call_sid) is confirmed:
+                del self._confirmed[call_sid]
+            for task in (request, *signs):
                 task.cancel()
-            await asyncio.gather(order, *signs, return_exceptions=True)
+            await asyncio.gather(request, *signs, return_exceptions=True)
 
-    def seen(self, call_sid: str) -> None:
-        """Twilio asks what only comes of the order."""
-        if call_sid in self._seen:
-            self._seen[call_sid].set()
+    def confirm(self, call_sid: str) -> None:
+        """Twilio requested a URL of the new TwiML, or of what follows it: retry no more."""
+        if call_sid in self._confirmed:
+            self._confirmed[call_sid].set()
 
 
-async def _until(event: asyncio.Event) -> None:
+async def _wait(event: asyncio.Event) -> None:
     await event.wait()

@@ -1,8 +1,8 @@
-"""Calls that are away from the agent: being handed to a human, or while Twilio presses keys.
+"""Transfers of calls to humans, and redirects for keys: what Twilio's requests are answered.
 
-The leg is over, and the call is not. Here is what Twilio is told meanwhile, until a human takes the
-call, the caller hangs up, or the call comes back to the agent in another leg. `TransferAttempts`
-decides who is rung; this carries it out, over TwiML, and over REST where Twilio does not ask.
+The leg is over and the call is not, until a human accepts it, the caller hangs up, or it resumes
+with the agent in another leg. `TransferAttempts` decides who is tried next; this answers with TwiML
+for it, and acts over REST where Twilio makes no request.
 """
 
 import asyncio
@@ -10,18 +10,17 @@ import logging
 import time
 from collections.abc import Coroutine, Sequence
 from functools import partial
-from itertools import chain, repeat
 from typing import Any
 
 from app.bridge.leg.leg import Leg
+from app.bridge.reconnects import Reconnects
 from app.bridge.services import Services
 from app.bridge.switchboard import Switchboard
 from app.bridge.transfers.pending import PendingTransfer, Record, accepted, whisper
 from app.bridge.transfers.redirects import CallRedirects
 from app.bridge.transfers.stored import StoredAttempts
-from app.bridge.way_back import WayBack
+from app.bridge.transfers.warm import WarmTransfers
 from app.call.commands import PlayDigits, TransferCall
-from app.call.destinations import Destination
 from app.call.events import ResumeCause, StreamEnded
 from app.call.exits.attempts import CALLER_GONE, FAILED, RINGING, TAKEN, TransferAttempts
 from app.call.exits.transfer import TRANSFER, open_destinations
@@ -29,7 +28,7 @@ from app.errors import TwilioError
 from app.wires.twilio.call import TERMINAL, CallInfo
 from app.wires.twilio.dial_ended import DialEnded
 from app.wires.twilio.rest import TwilioRest
-from app.wires.twilio.twiml import KEYS, render, stream_urls
+from app.wires.twilio.twiml import DIGITS_PLAYED, render, stream_urls
 
 logger = logging.getLogger(__name__)
 
@@ -38,37 +37,48 @@ SORRY = (
     "We are sorry, there is a technical problem. Please hold the line, we are connecting you to a "
     "colleague."
 )
-HELPLESS = "The agent could not go on."
-JOIN_S = 5.0  # for Twilio to close the room of a human who left it, and to ask what is next
-BRIEFING_S = 25.0  # to pick up, to listen, and to press 1
-FETCH_AGAIN_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)  # for a caller who hears music
+FALLBACK_REASON = "The agent could not go on."
+JOIN_S = 5.0  # for Twilio to close the conference of a human who left it, and to ask what follows
 
 
 class Transfers:
-    """Between the switchboard, whose legs it takes over from, and the doors for Twilio. Every
-    question may come twice, and get the same answer."""
+    """The pending transfers of this process. A repeated request of Twilio's gets the same answer.
 
-    def __init__(self, switchboard: Switchboard, way_back: WayBack, services: Services) -> None:
+    Creating it sets `Switchboard.redirect`. Call `aclose` after `Switchboard.close`.
+    """
+
+    def __init__(
+        self, switchboard: Switchboard, reconnects: Reconnects, services: Services
+    ) -> None:
         self._switchboard = switchboard
-        self._way_back = way_back
+        self._reconnects = reconnects
         self._services = services
-        self._away: dict[str, PendingTransfer] = {}
-        self._past: dict[str, list[Record]] = {}  # transfers of live calls that are over
-        self._told: dict[str, str] = {}  # the TwiML that took a caller away last, or back
-        self._orders: dict[str, asyncio.Task[None]] = {}
-        self._questions: dict[str, asyncio.Lock] = {}  # one at a time for each call
-        self._live_orders = CallRedirects()
-        self._stored = StoredAttempts(services.store, switchboard, way_back)
+        # All by call SID:
+        self._pending: dict[str, PendingTransfer] = {}
+        self._earlier: dict[str, list[Record]] = {}  # finished transfers of live calls
+        self._twiml: dict[str, str] = {}  # the last TwiML that redirected or resumed the call
+        self._orders: dict[str, asyncio.Task[None]] = {}  # redirects in flight
+        self._locks: dict[str, asyncio.Lock] = {}  # answers one request at a time
+        self._redirects = CallRedirects()
+        self._stored = StoredAttempts(services.store, switchboard, reconnects)
+        self._warm = WarmTransfers(
+            switchboard,
+            services.rest,
+            self._redirects,
+            lambda pending: self._pending.get(pending.call_sid) is pending,
+        )
         self._tasks: set[asyncio.Task[None]] = set()
         switchboard.redirect = self.redirect
-        switchboard.on_call_over.append(self._call_over)
+        switchboard.on_call_ended.append(self._call_ended)
 
-    # --- the way out --------------------------------------------------------------------------
+    # --- away from the agent --------------------------------------------------------------------
 
     async def redirect(self, leg: Leg, command: TransferCall | PlayDigits) -> None:
-        """Replace the TwiML of a leg's call. The order outlives the leg, whose stream it ends.
+        """Replace the TwiML of a leg's call. That ends the leg's stream, and the leg may end before
+        this does.
 
-        Raises TwilioError when Twilio does not take it: the call goes on as it was.
+        Raises:
+            TwilioError: Twilio refused, or there are no credentials. The call stays with the agent.
         """
         rest = self._services.rest
         if rest is None:
@@ -83,323 +93,272 @@ class Transfers:
         if self._orders.get(call_sid) is order:
             del self._orders[call_sid]
         error = None if order.cancelled() else order.exception()
-        if isinstance(error, TwilioError):  # the leg hears of it too
-            self._switchboard.decided(leg, "call not redirected", str(error))
+        if isinstance(error, TwilioError):  # the leg gets it too, as RedirectFailed
+            self._switchboard.record_decision(leg, "call not redirected", str(error))
         elif error is not None:
-            logger.error("order failed", exc_info=error, extra={"call_sid": call_sid})
+            logger.error("redirect failed", exc_info=error, extra={"call_sid": call_sid})
 
     async def _order(self, rest: TwilioRest, leg: Leg, command: TransferCall | PlayDigits) -> None:
         call_sid = leg.call.call_sid
         if isinstance(command, PlayDigits):
-            urls = stream_urls(leg.base_url, self._switchboard.ticket(leg), KEYS)
-            self._told[call_sid] = render("play-digits", digits=command.digits, **urls)
-            answered = await self._live_orders.tell(rest, call_sid, self._told[call_sid], leg)
-            leg.redirected = leg.redirected or answered
+            urls = stream_urls(leg.base_url, self._switchboard.ticket(leg), DIGITS_PLAYED)
+            self._twiml[call_sid] = render("play-digits", digits=command.digits, **urls)
+            responded = await self._redirects.order(rest, call_sid, self._twiml[call_sid], leg)
+            leg.redirect_confirmed = leg.redirect_confirmed or responded
             return
-        away = self._begin(leg, command.route, command.call_id, command.reason, command.summary)
-        away.said = "" if command.announced else PLEASE_HOLD
-        destination = away.handover.next()
+        pending = self._begin(leg, command.route, command.call_id, command.reason, command.summary)
+        pending.announcement = "" if command.announced else PLEASE_HOLD
+        destination = pending.attempts.next()
         assert destination is not None
-        number = away.handover.number
-        self._told[call_sid] = away.twiml(destination)
+        number = pending.attempts.number
+        self._twiml[call_sid] = pending.twiml(destination)
         try:
-            answered = await self._live_orders.tell(rest, call_sid, self._told[call_sid], leg)
+            responded = await self._redirects.order(rest, call_sid, self._twiml[call_sid], leg)
         except TwilioError as error:
-            if not leg.redirected and (not leg.over or error.call_is_over):
-                away.handover.ended(number, FAILED)
-                self._finish(away)
+            if not leg.redirect_confirmed and (not leg.over or error.call_is_over):
+                pending.attempts.ended(number, FAILED)
+                self._finish(pending)
                 if leg.over:
-                    self._switchboard.call_over(call_sid)
+                    self._switchboard.end_call(call_sid)
                 raise
-            self._switchboard.decided(leg, "order taken as obeyed, the stream ended", str(error))
+            decision = "order taken as obeyed, the stream ended"
+            self._switchboard.record_decision(leg, decision, str(error))
         else:
-            leg.redirected = leg.redirected or answered
-        logger.info("caller handed over", extra={"call_sid": call_sid})
-        if self._away.get(call_sid) is away and away.handover.attempt(number) is not None:
-            self._save(away)
+            leg.redirect_confirmed = leg.redirect_confirmed or responded
+        logger.info("caller transferred", extra={"call_sid": call_sid})
+        still_pending = self._pending.get(call_sid) is pending
+        if still_pending and pending.attempts.attempt(number) is not None:
+            pending.save()
             if destination.warm:
-                await self._ring(away, destination)
+                await self._warm.ring(pending, destination)
 
     def _begin(
         self, leg: Leg, route: Sequence[str], call_id: str, reason: str, summary: str = ""
     ) -> PendingTransfer:
-        by_name = {each.name: each for each in self._services.agent.agent.destinations}
-        past = self._past.setdefault(leg.call.call_sid, leg.earlier_transfers)
-        humans = [by_name[name] for name in route]
-        handover = TransferAttempts(humans, call_id, reason, summary, numbered_from=len(past))
-        services = self._services
-        away = PendingTransfer(
-            leg, handover, past, services.phone_number, services.agent.hold_music
+        services, agent = self._services, self._services.agent
+        by_name = {each.name: each for each in agent.agent.destinations}
+        earlier = self._earlier.setdefault(leg.call.call_sid, leg.earlier_transfers)
+        attempts = TransferAttempts(
+            [by_name[name] for name in route],
+            call_id,
+            reason,
+            summary,
+            numbered_from=len(earlier),
         )
-        self._away[leg.call.call_sid] = away
-        return away
+        pending = PendingTransfer(leg, attempts, earlier, services.phone_number, agent.hold_music)
+        self._pending[leg.call.call_sid] = pending
+        return pending
 
-    async def rescue(self, call_sid: str) -> str | None:
-        """The agent could not go on: TwiML that hands the caller to whoever is there, or None."""
+    async def fallback(self, call_sid: str) -> str | None:
+        """The agent cannot go on: TwiML that transfers the caller to any human who is there. None:
+        there is none; apologise and hang up."""
         leg = self._switchboard.leg(call_sid)
         route = open_destinations(self._services.agent.agent.destinations, time.time())
         if leg is None or not route:
             return None
-        if call_sid in self._away:  # asked twice
-            return self._told.get(call_sid)
-        leg.decided("caller handed to a human", f"the agent could not go on: {', '.join(route)}")
-        self._switchboard.handed_over(leg)
-        away = self._begin(leg, route, "", HELPLESS)
-        away.said, away.returns = SORRY, False
-        return await self._next(away)
+        if call_sid in self._pending:  # a repeated request
+            return self._twiml.get(call_sid)
+        reason = f"the agent could not go on: {', '.join(route)}"
+        leg.record_decision("caller transferred to a human", reason)
+        self._switchboard.fallback_started(leg)
+        pending = self._begin(leg, route, "", FALLBACK_REASON)
+        pending.announcement, pending.resumes = SORRY, False
+        return await self._try_next(pending)
 
-    def knows(self, call_sid: str) -> bool:
-        """Whether this process is handing the caller over."""
-        return call_sid in self._away
+    def is_pending(self, call_sid: str) -> bool:
+        """Whether this process transfers the call now."""
+        return call_sid in self._pending
 
-    def current(self, call_sid: str) -> str | None:
-        """Twilio asks what comes after a stream that was taken away: what it is told by REST."""
+    def twiml_after_stream(self, call_sid: str) -> str | None:
+        """Twilio asks what follows a stream: the TwiML that the call was redirected to. None: the
+        stream ended for another reason."""
         leg = self._switchboard.leg(call_sid)
         if leg is None or not leg.redirecting:
             return None
-        if not leg.over:  # Twilio may know of the stream's end before we do
+        if not leg.over:  # Twilio may know of the stream's end before this process does
             leg.feed(StreamEnded("Twilio asks what is next"))
-        leg.redirected = call_sid in self._told
-        self._live_orders.seen(call_sid)
-        return self._told.get(call_sid)
+        leg.redirect_confirmed = call_sid in self._twiml
+        self._redirects.confirm(call_sid)
+        return self._twiml.get(call_sid)
 
     # --- the human ------------------------------------------------------------------------------
 
     async def whisper(self, call_sid: str, number: int, base_url: str) -> str:
-        """A human picked up: who is waiting, and press 1."""
+        """A human picked up: TwiML with the summary, and to press 1."""
         record, leg = await self._record(call_sid, number), self._switchboard.leg(call_sid)
         if record is None or record["outcome"] != RINGING:
             return render("goodbye")
-        if leg is not None:  # whatever became of the order: it took effect
-            leg.redirected = True
-            self._live_orders.seen(call_sid)
-        summary, language = (
-            record["summary"] or record["reason"],
-            self._services.agent.agent.language,
-        )
-        return whisper(call_sid, number, base_url, str(summary), language)
+        if leg is not None:  # Twilio rings, so it obeyed, whatever it responded
+            leg.redirect_confirmed = True
+            self._redirects.confirm(call_sid)
+        summary = str(record["summary"] or record["reason"])
+        language = self._services.agent.agent.language
+        return whisper(call_sid, number, base_url, summary, language)
 
     async def pressed(self, call_sid: str, number: int, digits: str) -> str:
-        """The human pressed a key: 1 takes the call."""
-        away = self._away.get(call_sid)
+        """The human pressed a key: TwiML. 1 accepts the call."""
+        pending = self._pending.get(call_sid)
         record = await self._record(call_sid, number)
-        if away is not None:
-            taken = away.handover.pressed(number, digits)
-            self._save(away)
-        else:  # another process has the call, or had: what Twilio asks is enough
-            taken = digits == "1"
-            if taken:
+        if pending is not None:
+            accepts = pending.attempts.pressed(number, digits)
+            pending.save()
+        else:  # another process began the transfer
+            accepts = digits == "1"
+            if accepts:
                 await self._stored.accepted(call_sid, number)
-        if not taken or record is None:
+        if not accepts or record is None:
             return render("goodbye")
         return accepted(call_sid, warm=bool(record["warm"]))
 
     async def callee_status(self, call_sid: str, number: int, status: str) -> None:
-        """The call to a human who is briefed on it changed its status."""
-        away = self._away.get(call_sid)
-        if away is not None and status in TERMINAL:
-            outcome = away.handover.ended(number, status)
-            self._save(away)
-            if outcome == TAKEN:  # the room closes, unless they never entered it
-                self._start(self._fetch(away, after_s=JOIN_S))
+        """Twilio's status callback of the call to the human of a warm attempt."""
+        pending = self._pending.get(call_sid)
+        if pending is not None and status in TERMINAL:
+            outcome = pending.attempts.ended(number, status)
+            pending.save()
+            if outcome == TAKEN:  # the conference has ended, unless they never entered it
+                self._start(self._warm.fetch(pending, after_s=JOIN_S))
             elif outcome:
-                self._start(self._go_on(away))
+                self._start(self._warm.try_next(pending))
 
     def callee_sid(self, call_sid: str, number: str) -> str:
-        """The call to a human who is briefed on it, in the attempt of this number; empty: not known
-        here, or there is none."""
-        away = self._away.get(call_sid)
-        if away is None or str(away.handover.number) != number:
+        """The SID of the call to the human of this attempt. Empty: the attempt is not warm, or not
+        the last one, or another process began it."""
+        pending = self._pending.get(call_sid)
+        if pending is None or str(pending.attempts.number) != number:
             return ""
-        return away.callee_sid if away.handover.attempts[-1].destination.warm else ""
+        return pending.callee_sid if pending.last_attempt.destination.warm else ""
 
     # --- the caller -----------------------------------------------------------------------------
 
-    async def asked(
+    async def next_twiml(
         self, question: str, call: CallInfo, number: int, base_url: str, end: DialEnded
     ) -> str:
-        """What comes next for the caller: their dial `ended`, they `left` the waiting room, or were
-        `fetched` from it. TwiML. Raises StoreUnavailable when only the store could say."""
+        """The caller's TwiML after an attempt.
+
+        Args:
+            question: `ended`: the dial ended. `left`: the caller left the conference. `fetched`:
+                the caller was redirected out of it.
+            number: of the attempt.
+            end: the parameters of Twilio's request.
+
+        Raises:
+            StoreUnavailable: another process began the transfer, and the database is away.
+        """
         call_sid = call.call_sid
-        async with self._questions.setdefault(call_sid, asyncio.Lock()):
+        async with self._locks.setdefault(call_sid, asyncio.Lock()):
             try:
                 return await self._answer(question, call, number, base_url, end)
             finally:
                 if not self._switchboard.is_live(call_sid):
-                    self._questions.pop(call_sid, None)
+                    self._locks.pop(call_sid, None)
 
     async def _answer(
         self, question: str, call: CallInfo, number: int, base_url: str, end: DialEnded
     ) -> str:
         call_sid = call.call_sid
-        away = self._away.get(call_sid)
-        if away is not None and end.status == CALLER_GONE and not end.caller_gone:
+        pending = self._pending.get(call_sid)
+        if pending is not None and end.status == CALLER_GONE and not end.caller_gone:
             if question == "ended" and call_sid in self._orders:
-                # Twilio says so of a dial whose place our order took when it was repeated.
-                return self._told[call_sid]
-        if away is not None or question == "fetched":
-            self._live_orders.seen(call_sid)
-        if away is None:
-            return await self._unknown(call, number, base_url, end)
+                # A retried redirect replaced its own dial, which Twilio reports as canceled.
+                return self._twiml[call_sid]
+        if pending is not None or question == "fetched":
+            self._redirects.confirm(call_sid)
+        if pending is None:
+            return await self._answer_unknown(call, number, base_url, end)
         if question == "ended" and (end.bridged or not end.caller_gone):
             status = end.status or FAILED
-            away.handover.ended(number, status, bridged=end.bridged, seconds=end.seconds)
+            pending.attempts.ended(number, status, bridged=end.bridged, seconds=end.seconds)
         elif question == "left":
-            number = self._left_room(away.handover, number, end)
-        return await self._after(away, number, end)
+            number = self._left_conference(pending, number, end)
+        return await self._after(pending, number, end)
 
     @staticmethod
-    def _left_room(handover: TransferAttempts, number: int, end: DialEnded) -> int:
-        """The caller is in the waiting room no more. Returns which attempt that was: they may have
-        gone there for somebody before."""
-        present = handover.number
-        if number > present or not handover.attempts[-1].destination.warm:
+    def _left_conference(pending: PendingTransfer, number: int, end: DialEnded) -> int:
+        """The caller left the conference. Returns the number of the attempt that this ends: the
+        last one, though the caller entered for an earlier one."""
+        last, last_number = pending.last_attempt, pending.attempts.number
+        if number > last_number or not last.destination.warm:
             return number
-        accepted = handover.attempts[-1].accepted
-        if accepted or not end.caller_gone:
-            handover.ended(present, "completed" if accepted else FAILED)
-        return present
+        if last.accepted or not end.caller_gone:
+            pending.attempts.ended(last_number, "completed" if last.accepted else FAILED)
+        return last_number
 
-    async def _after(self, away: PendingTransfer, number: int, end: DialEnded) -> str:
-        """What the caller's call goes on with after the attempt of this number."""
-        handover = away.handover
+    async def _after(self, pending: PendingTransfer, number: int, end: DialEnded) -> str:
+        attempts = pending.attempts
         if end.caller_gone:
-            handover.caller_gone()
-        if handover.over_for_good:
-            self._save(away)
-            self._switchboard.call_over(away.call_sid)
+            attempts.caller_gone()
+        if attempts.over_for_good:
+            pending.save()
+            self._switchboard.end_call(pending.call_sid)
             return render("goodbye")
-        if number == handover.number and handover.attempts[-1].outcome:
-            return await self._next(away)
-        return self._told[away.call_sid]  # asked twice
+        if number == attempts.number and pending.last_attempt.outcome:
+            return await self._try_next(pending)
+        return self._twiml[pending.call_sid]  # a repeated request
 
-    async def _unknown(self, call: CallInfo, number: int, base_url: str, end: DialEnded) -> str:
-        """Twilio asks after a call that this process does not hand over, or no longer."""
-        leg = self._switchboard.leg(call.call_sid)
-        if leg is not None and not leg.over and call.call_sid in self._told and not end.caller_gone:
-            return self._told[call.call_sid]  # it is back with the agent: asked twice
-        return await self._stored.asked(call, number, base_url, end)
+    async def _answer_unknown(
+        self, call: CallInfo, number: int, base_url: str, end: DialEnded
+    ) -> str:
+        """The call has no pending transfer here: it has resumed, or another process began it."""
+        call_sid = call.call_sid
+        leg = self._switchboard.leg(call_sid)
+        if leg is not None and not leg.over and call_sid in self._twiml and not end.caller_gone:
+            return self._twiml[call_sid]  # resumed: a repeated request
+        return await self._stored.next_twiml(call, number, base_url, end)
 
-    async def caller_back(self, call: CallInfo, base_url: str, end: DialEnded) -> str:
-        """What comes next for a caller of whose transfer nothing can be found out now. TwiML."""
-        return await self._stored.caller_back(call, base_url, end)
+    async def resume_without_record(self, call: CallInfo, base_url: str, end: DialEnded) -> str:
+        """The caller's TwiML when `next_twiml` failed, decided from Twilio's request alone."""
+        return await self._stored.resume_without_record(call, base_url, end)
 
-    # --- who is next ----------------------------------------------------------------------------
-
-    async def _next(self, away: PendingTransfer) -> str:
-        """TwiML for the caller, whom nobody has taken yet."""
-        destination = away.handover.next()
-        self._save(away)
+    async def _try_next(self, pending: PendingTransfer) -> str:
+        """The caller's TwiML for the next attempt; after the last one, for the agent or the end."""
+        call_sid = pending.call_sid
+        destination = pending.attempts.next()
+        pending.save()
         if destination is not None:
             if destination.warm:
-                self._start(self._ring(away, destination))
-            self._told[away.call_sid] = away.twiml(destination)
-            return self._told[away.call_sid]
-        self._finish(away)
-        if not away.returns:
-            reason = f"the agent could not go on, and no human took the call: {away.outcomes()}"
-            away.leg.decided("call ended with an apology", reason)
-            self._switchboard.call_over(away.call_sid)
+                self._start(self._warm.ring(pending, destination))
+            self._twiml[call_sid] = pending.twiml(destination)
+            return self._twiml[call_sid]
+        self._finish(pending)
+        if not pending.resumes:
+            outcomes = pending.outcomes()
+            reason = f"the agent could not go on, and no human took the call: {outcomes}"
+            pending.leg.record_decision("call ended with an apology", reason)
+            self._switchboard.end_call(call_sid)
             return render("unavailable")
-        returned = ResumeCause(TRANSFER, away.handover.call_id, away.handover.in_words())
-        ticket = await self._way_back.back(away.leg, returned)
+        resume_cause = ResumeCause(TRANSFER, pending.attempts.call_id, pending.attempts.in_words())
+        ticket = await self._reconnects.resume_after_transfer(pending.leg, resume_cause)
         if ticket is None:
             return render("unavailable")
-        self._told[away.call_sid] = render(
-            "incoming-call", **stream_urls(away.leg.base_url, ticket)
-        )
-        return self._told[away.call_sid]
+        urls = stream_urls(pending.leg.base_url, ticket)
+        self._twiml[call_sid] = render("incoming-call", **urls)
+        return self._twiml[call_sid]
 
-    async def _go_on(self, away: PendingTransfer) -> None:
-        """Nobody took the call, and the caller hears music: Twilio does not ask what is next."""
-        upcoming = away.handover.upcoming
-        if upcoming is not None and upcoming.warm:
-            away.handover.next()
-            self._save(away)
-            await self._ring(away, upcoming)
-        else:
-            await self._fetch(away)
+    # --- ends -----------------------------------------------------------------------------------
 
-    async def _fetch(self, away: PendingTransfer, after_s: float = 0.0) -> None:
-        """Get the caller out of the waiting room, if they are still there after a while."""
-        call_sid, rest = away.call_sid, self._services.rest
-        await asyncio.sleep(after_s)
-        if self._away.get(call_sid) is not away:
-            return
-        twiml = render("fetch", url=away.url("fetched"))
-        for wait_s in chain(FETCH_AGAIN_S, repeat(FETCH_AGAIN_S[-1])):
-            try:
-                if rest is not None:
-                    await self._live_orders.tell(rest, call_sid, twiml)
-                return
-            except TwilioError as error:
-                away.leg.decided("caller not fetched from the waiting room", str(error))
-                if error.call_is_over:
-                    self._switchboard.call_over(call_sid)
-                    return
-            await asyncio.sleep(wait_s)
-            if self._away.get(call_sid) is not away:
-                return
-
-    async def _ring(self, away: PendingTransfer, destination: Destination) -> None:
-        """Call a human who is to be briefed while the caller waits."""
-        number, rest = away.handover.number, self._services.rest
-        away.callee_sid = ""  # of the attempt before
-        try:
-            if rest is None:
-                raise TwilioError("there are no Twilio credentials")
-            away.callee_sid = await rest.place(away.call_to(destination))
-        except TwilioError as error:
-            reason = f"{destination.name}: {error}"
-            self._switchboard.decided(away.leg, "human could not be rung", reason)
-            if error.unsure:  # their telephone may ring all the same
-                await asyncio.sleep(destination.ring_ms / 1000 + BRIEFING_S)
-            attempt = away.handover.attempt(number)
-            if attempt is not None and not attempt.accepted:
-                away.handover.ended(number, FAILED)
-                self._save(away)
-                await self._go_on(away)
-        else:
-            if self._away.get(away.call_sid) is not away:  # the caller did not wait for it
-                await self._release(rest, away)
-
-    # --- the books ------------------------------------------------------------------------------
-
-    def _save(self, away: PendingTransfer) -> None:
-        away.leg.handed_over(away.records())
-
-    def _finish(self, away: PendingTransfer) -> None:
-        """No more is to be expected of this handover."""
-        self._save(away)
-        self._past[away.call_sid] = away.records()
-        self._away.pop(away.call_sid, None)
+    def _finish(self, pending: PendingTransfer) -> None:
+        pending.save()
+        self._earlier[pending.call_sid] = pending.records()
+        self._pending.pop(pending.call_sid, None)
 
     async def _record(self, call_sid: str, number: int) -> Record | None:
-        """What is known of an attempt, by this process or by the store."""
-        away = self._away.get(call_sid)
-        if away is None:
+        """The record of an attempt, of this process or from the store; None: there is none."""
+        pending = self._pending.get(call_sid)
+        if pending is None:
             return await self._stored.record(call_sid, number)
-        records = away.records()
+        records = pending.records()
         return records[number] if 0 <= number < len(records) else None
 
-    def _call_over(self, call_sid: str) -> None:
-        """The call has ended, whoever ended it."""
-        away, rest = self._away.get(call_sid), self._services.rest
-        if away is not None:
-            away.handover.caller_gone()
-            self._finish(away)
-            if away.callee_sid and rest is not None:
-                self._start(self._release(rest, away))
-        for kept in (self._past, self._told, self._questions):
+    def _call_ended(self, call_sid: str) -> None:
+        pending = self._pending.get(call_sid)
+        if pending is not None:
+            pending.attempts.caller_gone()
+            self._finish(pending)
+            if pending.callee_sid:
+                self._start(self._warm.release(pending))
+        for kept in (self._earlier, self._twiml, self._locks):
             kept.pop(call_sid, None)
-
-    async def _release(self, rest: TwilioRest, away: PendingTransfer) -> None:
-        """Nobody waits for this human any more."""
-        try:
-            await rest.hang_up(away.callee_sid)
-        except TwilioError as error:
-            if not error.call_is_over:
-                self._switchboard.decided(away.leg, "human not released", str(error))
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -407,7 +366,7 @@ class Transfers:
         task.add_done_callback(self._tasks.discard)
 
     async def aclose(self) -> None:
-        """Let go of what is under way."""
+        """Cancel redirects, retries and calls to humans that are in flight."""
         tasks = [*self._tasks, *self._orders.values()]
         for task in tasks:
             task.cancel()

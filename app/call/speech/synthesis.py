@@ -181,8 +181,9 @@ class Synthesis:
         if chunks:
             self._refusals = 0
             detail = self._items[item_id].turn.detail
-            if label not in detail.get("voice", ""):
-                detail["voice"] = ", ".join(filter(None, (detail.get("voice"), label)))
+            voices = detail["voice"].split(", ") if "voice" in detail else []
+            if label not in voices:
+                detail["voice"] = ", ".join([*voices, label])
         for payload, size_bytes in chunks:
             self._audio.play(item_id, payload, size_bytes, now_ms)
 

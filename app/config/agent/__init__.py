@@ -1,1 +1,1 @@
-"""Agents that come with the bridge: what answers the phone before you write your own."""
+"""The agent file: its tables as pydantic forms, its loader, and the built-in receptionist."""

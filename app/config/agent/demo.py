@@ -1,4 +1,4 @@
-"""The agent file's [demo]: what the embedded model hears, says and does without an OpenAI key."""
+"""The agent file's [demo]: what the embedded model understands, says and does."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,7 @@ from app.config.agent.forms import Form, Text, TextOrNone, fault
 
 _DEMO_VOICE = "en-us+f3"
 
-# A phrase of the embedded model's: words, {slots} and [optional words].
+# A phrase consists of words, {slots} and [optional words].
 _WORD = r"[^\W\d_]+(?:['’-][^\W\d_]+)*"
 _WORDS = rf"{_WORD}(?: +{_WORD})*"
 _PHRASE_PART = re.compile(rf"{_WORDS}|\[ *{_WORDS} *\]|\{{([^{{}}]*)\}}")
@@ -20,40 +20,42 @@ _CHOICE = re.compile(rf"([a-z_]+): *{_WORDS} *(?:\| *{_WORDS} *)*")
 _SLOT_KINDS = ("name", "number", "digits")
 _FIELD = re.compile(r"\{([^{}]*)\}")
 _RESULT = re.compile(r"result(?:\.\w+)*")
-_READ_AS = ("price", "digits")
+_FORMATS = ("price", "digits")
 
 
 @dataclass(frozen=True, slots=True)
 class DemoLine:
-    """Something that a caller may say to the embedded model, and what it answers and does.
+    """What a caller may say to the embedded model, and its answer."""
 
-    `hears`: phrases with slots such as `{name}`; `keywords`: words that give the wish away. `says`:
-    the answer, or what is said before the `tool` is called; `then`: what is said of its answer,
-    `otherwise` of one that does not fit `then`.
-    """
-
+    #: Phrases that the line answers, with slots such as `{name}`.
     hears: tuple[str, ...] = ()
+    #: Words that select the line in any other sentence.
     keywords: tuple[str, ...] = ()
+    #: The answer, or what is said before the tool runs.
     says: str = ""
+    #: The tool to call; empty for none.
     tool: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    #: What is said after the tool has run, with fields of its result.
     then: str = ""
+    #: Said if the result does not have the fields of `then`.
     otherwise: str = ""
     ends_call: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """What the embedded model says where there is no OpenAI key. `voice`: an espeak-ng voice.
-    `names`: those it hears beside the common ones."""
+    """The embedded model's configuration. It answers calls if OPENAI_API_KEY is not set."""
 
+    #: An espeak-ng voice.
     voice: str = _DEMO_VOICE
+    #: First names that it recognizes, besides the common ones.
     names: tuple[str, ...] = ()
     lines: tuple[DemoLine, ...] = ()
 
 
 def _phrase(value: str) -> str:
-    """Spaces tidied. Raises a fault that says what is wrong in it."""
+    """The phrase with single spaces. Raises a `fault` if it is malformed."""
     value = " ".join(value.split())
     rest = _PHRASE_PART.sub("", value).strip()
     if rest or not value:
@@ -74,7 +76,7 @@ def _phrase(value: str) -> str:
         if choice and choice[1] in (*_SLOT_KINDS, "result"):
             raise fault("a choice cannot be named {name}; choose another name", name=choice[1])
         if len(names) > len(set(names)):
-            raise fault("the slot {{{name}}} is there twice", name=names[-1])
+            raise fault("the slot {{{name}}} is used twice", name=names[-1])
     return value
 
 
@@ -101,7 +103,7 @@ def _first_name(value: str) -> str:
 
 
 def _texts_in(value: Any) -> Iterable[str]:
-    """Every string in an argument, at any depth."""
+    """Every string in a value, at any depth."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict | list):
@@ -141,13 +143,13 @@ class DemoLineForm(Form):
 
     @field_validator("says", "arguments", "then", "otherwise")
     @classmethod
-    def _is_filled_by_what_was_heard(cls, value: Any, info: ValidationInfo) -> Any:
+    def _has_known_fields(cls, value: Any, info: ValidationInfo) -> Any:
         if "hears" not in info.data:
             return value
         heard = _slots(info.data["hears"])
         for text in _texts_in(value):
             if set(_FIELD.sub("", text)) & set("{}") and info.field_name != "arguments":
-                raise fault("a brace without its other half in {text!r}", text=text)
+                raise fault("unmatched brace in {text!r}", text=text)
             for found in _FIELD.findall(text):
                 _check_field(found, heard, str(info.field_name))
         return value
@@ -155,13 +157,11 @@ class DemoLineForm(Form):
     @model_validator(mode="after")
     def _is_whole(self) -> "DemoLineForm":
         if not self.hears and not self.keywords:
-            raise fault("hears nothing; give it hears = ['…'] or keywords = ['…']")
+            raise fault("needs hears = ['…'] or keywords = ['…']; add one of them")
         if not self.says and not self.tool and not self.ends_call:
-            raise fault("does nothing; give it says = '…' or tool = '…'")
+            raise fault("needs says = '…' or tool = '…'; add one of them")
         if self.tool and not self.then:
-            raise fault(
-                "calls {tool} and says nothing of its answer; give it then = '…'", tool=self.tool
-            )
+            raise fault("calls {tool} and does not say its result; add then = '…'", tool=self.tool)
         return self
 
     def line(self) -> DemoLine:
@@ -178,22 +178,27 @@ class DemoLineForm(Form):
 
 
 def _check_field(found: str, heard: set[str], key: str) -> None:
-    """Raise a fault for a field of a text that nothing can fill."""
-    path, colon, way = found.partition(":")
+    """Raises a `fault` if a text's {field} is no slot of the line and no result, or has an unknown
+    format. `key`: the text's key."""
+    path, colon, format_ = found.partition(":")
     if key == "then" and _RESULT.fullmatch(path):
         pass
     elif path not in heard:
         known = [f"{{{slot}}}" for slot in sorted(heard)] + ["{result}"] * (key == "then")
         raise fault(
-            "no phrase of this line has {{{found}}}; {known}",
+            "no phrase of this line has the slot {{{found}}}; {known}",
             found=path,
-            known=f"known here: {', '.join(known)}" if known else "they have no slots at all",
+            known=f"known here: {', '.join(known)}" if known else "they have no slots",
         )
-    if colon and (key == "arguments" or way not in _READ_AS):
+    if colon and key == "arguments":
         raise fault(
-            "{{{found}}} cannot be read so; {known}",
+            "{{{found}}}: arguments have no format; write {{{path}}}", found=found, path=path
+        )
+    if colon and format_ not in _FORMATS:
+        raise fault(
+            "{{{found}}} has an unknown format; known: {known}",
             found=found,
-            known="write {" + path + "}" if key == "arguments" else f"known: {', '.join(_READ_AS)}",
+            known=", ".join(_FORMATS),
         )
 
 

@@ -1,4 +1,4 @@
-"""The agent file: TOML in, an Agent and its tools out, every fault named with its line."""
+"""Loads the agent file: TOML in, an Agent and its tools out. Every fault names its line."""
 
 import difflib
 from collections.abc import Iterator, Mapping
@@ -35,34 +35,39 @@ from app.tools.registry import ToolRegistry
 from app.wires.voices.providers import VoiceSettings, label
 
 BUILT_IN_AGENT = Path(__file__).with_name("receptionist.toml")
-_SOMEBODY = Destination("human", "", "a person who can help with whatever you cannot")
+# The destination of TRANSFER_NUMBER. The model sees its name and description.
+_DEFAULT_DESTINATION = Destination("human", "", "a person who can help with whatever you cannot")
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedAgent:
-    """An agent ready to take calls. `tools` runs the functions of its tools file; built-in tools
-    are in `agent.tools` only. `path`: the file it was read from. `demo`: what the embedded model
-    says in its place. `hold_music`: the https address of what a caller hears who waits for a human,
-    empty for Twilio's own. `summary`: whether a summary is made after each call. `voices`: those
-    of `agent.voices`, without their secrets."""
+    """An agent file's contents, validated."""
 
     agent: Agent
+    #: Runs the functions of the tools file. Built-in tools are in `agent.tools` only.
     tools: ToolRegistry
+    #: The file that it was read from.
     path: Path
     recording: RecordingRules = RecordingRules()
+    #: For the embedded model, if OPENAI_API_KEY is not set.
     demo: Demo = Demo()
+    #: The https URL of the music during a warm transfer. Empty: Twilio's own music.
     hold_music: str = ""
+    #: Whether the model summarizes each call after its end.
     summary: bool = False
+    #: The settings of `agent.voices`, without credentials; see `open_voices`.
     voices: tuple[VoiceSettings, ...] = ()
 
 
 def load_agent(path: Path | None, transfer_number: str | None = None) -> LoadedAgent:
-    """Read an agent file, or the built-in agent's for None. Runs its tools file.
+    """Load an agent file, and execute its tools file.
 
-    `transfer_number`: E.164; whom callers are handed to when the file names no destinations.
+    Args:
+        path: The agent file. None: the built-in agent's.
+        transfer_number: E.164. The only destination of transfers if the file has none.
 
     Raises:
-        ConfigError: one line per fault, `file:line: key: what is expected, what was found`.
+        ConfigError: one line per fault, `file:line: key: expected …, got …`.
     """
     path = path or BUILT_IN_AGENT
     try:
@@ -70,7 +75,7 @@ def load_agent(path: Path | None, transfer_number: str | None = None) -> LoadedA
     except OSError as error:
         raise ConfigError(
             f"AGENT_FILE: cannot read {path}: {error.strerror}; set it to your agent's TOML file, "
-            "or leave it out for the built-in agent"
+            "or remove it to use the built-in agent"
         ) from None
     try:
         form = AgentForm.model_validate(data)
@@ -86,7 +91,7 @@ def load_agent(path: Path | None, transfer_number: str | None = None) -> LoadedA
         except OSError as error:
             raise ConfigError(
                 f"{path}:{lines['tools',]}: tools: cannot read {tools_path}: {error.strerror}; "
-                "name a Python file beside this one"
+                "expected a Python file, relative to the agent file"
             ) from None
     agent = form.agent(tools.specs, transfer_number)
     problems = [*_transfer_problems(form, lines), *_demo_problems(form, agent, lines)]
@@ -148,11 +153,11 @@ class AgentForm(Form):
     demo: DemoForm = Field(default=DemoForm(), description="a table: [demo]")
 
     def agent(self, tools: tuple[ToolSpec, ...], transfer_number: str | None) -> Agent:
-        """`tools`: the agent's own, which come after the built-in ones. `transfer_number`: of the
-        one human whom it knows when the file names none."""
+        """The Agent. `tools`: from the tools file; the built-in tools precede them.
+        `transfer_number`: the only destination if the file has none."""
         destinations = tuple(each.destination() for each in self.transfer.destinations)
         if not destinations and transfer_number:
-            destinations = (replace(_SOMEBODY, address=transfer_number),)
+            destinations = (replace(_DEFAULT_DESTINATION, address=transfer_number),)
         return Agent(
             name=self.name,
             instructions=self.instructions,
@@ -178,7 +183,7 @@ class AgentForm(Form):
             yield SEND_DIGITS
 
 
-# --- saying what is wrong -------------------------------------------------------------------------
+# --- error messages -------------------------------------------------------------------------------
 
 _Keys = Mapping[str, FieldInfo]
 _TABLES: dict[KeyPath, _Keys] = {
@@ -196,9 +201,9 @@ _TABLES: dict[KeyPath, _Keys] = {
 
 
 def _problem(error: ErrorDetails, lines: Mapping[KeyPath, int]) -> tuple[int, str]:
-    """The line of a fault, and the fault in words."""
+    """The line and the message of a validation error."""
     line = _line(tuple(map(str, error["loc"])), lines)
-    # Which one of several is meant is told by the line.
+    # Indexes are omitted from the key: the line identifies the table.
     path = tuple(part for part in error["loc"] if isinstance(part, str))
     key = ".".join(path)
     keys = _TABLES.get(path[:-1], _TABLES.get(path[:2], AgentForm.model_fields))
@@ -221,7 +226,7 @@ def _line(path: KeyPath, lines: Mapping[KeyPath, int]) -> int:
 
 
 def _transfer_problems(form: AgentForm, lines: Mapping[KeyPath, int]) -> Iterator[tuple[int, str]]:
-    """What is wrong between the [[transfer.destinations]], in the order of the file."""
+    """Faults across [[transfer.destinations]], with their lines."""
     for number, key, problem in form.transfer.problems():
         place = ("transfer", "destinations", str(number), key)
         yield _line(place, lines), f"transfer.destinations.{key}: {problem}"
@@ -230,18 +235,18 @@ def _transfer_problems(form: AgentForm, lines: Mapping[KeyPath, int]) -> Iterato
 def _demo_problems(
     form: AgentForm, agent: Agent, lines: Mapping[KeyPath, int]
 ) -> Iterator[tuple[int, str]]:
-    """What [[demo.lines]] asks for that this agent does not have, in the order of the file."""
+    """Faults of [[demo.lines]] against the agent's tools, with their lines."""
     tools = {spec.name: spec for spec in agent.tools}
     if form.builtin_tools.transfer_to_human and not agent.destinations:
-        # Whether there is somebody may be for TRANSFER_NUMBER to say: the lines are fine without.
-        tools[TRANSFER_TO_HUMAN] = transfer_to_human((_SOMEBODY,))
+        # Demo lines may use transfer_to_human although TRANSFER_NUMBER is not set (yet).
+        tools[TRANSFER_TO_HUMAN] = transfer_to_human((_DEFAULT_DESTINATION,))
     taken: set[str] = set()
     for number, line in enumerate(form.demo.lines):
         faults = []
         for key, phrases in (("hears", line.hears), ("keywords", line.keywords)):
             twice = next((each for each in phrases if each.lower() in taken), None)
             if twice is not None:
-                faults.append((key, f"a line above hears {twice!r} already; this one never will"))
+                faults.append((key, f"a line above has {twice!r} already; remove one of them"))
         taken.update(each.lower() for each in (*line.hears, *line.keywords))
         if line.tool == END_CALL.name:
             faults.append(("tool", f"write ends_call = true in place of tool = '{line.tool}'"))
@@ -269,12 +274,13 @@ def _no_tool(name: str, known: list[str]) -> str:
 
 
 def _misfits(tool: ToolSpec, arguments: Mapping[str, object]) -> Iterator[str]:
-    """What the schema of a tool says against these arguments, as far as their names go."""
+    """Arguments that a tool does not have, and required ones that are missing. Values are not
+    validated."""
     known = list(tool.parameters.get("properties", {}))
     for name in arguments:
         if name not in known:
-            said = f"it takes {', '.join(known)}" if known else "it takes none"
-            yield f"{tool.name} has no argument '{name}'; {said}"
+            takes = f"it takes {', '.join(known)}" if known else "it takes none"
+            yield f"{tool.name} has no argument '{name}'; {takes}"
     for name in tool.parameters.get("required", ()):
         if name not in arguments:
             yield f"{tool.name} needs the argument '{name}'"

@@ -1,6 +1,6 @@
-"""The agent file's tables as forms: which keys there are, what each expects, what goes together.
+"""The agent file's tables as pydantic models: keys, types, ranges, and which keys exclude others.
 
-A field's description is what a fault says was expected. A `fault` error says all there is to say.
+A field's description is the "expected" part of its error message. A `fault` is a complete message.
 """
 
 from dataclasses import dataclass
@@ -22,15 +22,16 @@ from app.call.words.blank import stripped
 _TURNS, _TRANSCRIPTION, _LIMITS = TurnTaking(), Transcription(), Limits()
 _OUTBOUND = Outbound()
 _DAY_SECONDS = 86_400
-LONGEST_ANNOUNCEMENT_BYTES = 250  # of UTF-8: some 15 s of English, 25 s of Chinese
+#: UTF-8: about 15 s of English or 25 s of Chinese. The stream's ticket must outlive it.
+LONGEST_ANNOUNCEMENT_BYTES = 250
 
 
 @dataclass(frozen=True, slots=True)
 class RecordingRules:
-    """Whether calls are recorded. `announcement`: said to callers before the agent answers, empty
-    for nothing."""
+    """Whether calls are recorded."""
 
     enabled: bool = False
+    #: Said to the caller before the agent answers. Empty: nothing is said.
     announcement: str = ""
 
 
@@ -43,15 +44,19 @@ def _not_blank(value: str) -> str:
 
 Text = Annotated[str, AfterValidator(_not_blank)]
 TextOrNone = Annotated[str, AfterValidator(stripped)]
-"""Blank means empty."""
+"""Text that may be empty. Surrounding white space is removed."""
 
 
 class Form(BaseModel):
+    """A table of the agent file. Unknown keys are errors; no type is converted but int to float."""
+
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 def fault(message: str, **values: str) -> PydanticCustomError:
-    # typed as literal strings there, for translations that we do not have
+    """An error whose message is complete, unlike "expected …, got …". `values`: format arguments.
+    Raise it in a validator."""
+    # PydanticCustomError wants a literal string as its template.
     return PydanticCustomError("fault", "{said}", {"said": message.format(**values)})
 
 
@@ -90,7 +95,7 @@ class TurnsForm(Form):
     @field_validator("threshold", "prefix_padding_ms", "silence_ms", "eagerness")
     @classmethod
     def _belongs_to_detection(cls, value: Any, info: ValidationInfo) -> Any:
-        # The model would refuse the whole session for a key of the other detection.
+        # The model rejects a session.update with a key of the other detection.
         owner = "semantic_vad" if info.field_name == "eagerness" else "server_vad"
         if info.data.get("detection", owner) != owner:
             raise fault(
@@ -182,7 +187,7 @@ class LimitsForm(Form):
     def limits(self) -> Limits:
         longest, warning = self.longest_call_seconds, self.warning_seconds
         if longest and "warning_seconds" not in self.model_fields_set:
-            # Our own default must not outlast a short call.
+            # The default must not be longer than a short call.
             warning = min(warning, longest / 2)
         return Limits(
             idle_ms=_ms(self.idle_seconds),
@@ -226,7 +231,6 @@ class AfterCallForm(Form):
 class RecordingForm(Form):
     #: Whether calls are recorded, as stereo WAV files in RECORDINGS_DIR.
     enabled: bool = Field(default=False, description="true or false")
-    # Longer, and the ticket of the call's stream could run out while Twilio speaks.
     #: What Twilio says to the caller before the agent answers.
     announcement: TextOrNone = Field(
         default="",
@@ -235,7 +239,7 @@ class RecordingForm(Form):
 
     @field_validator("announcement")
     @classmethod
-    def _is_soon_said(cls, value: str) -> str:
+    def _is_short(cls, value: str) -> str:
         if len(value.encode()) > LONGEST_ANNOUNCEMENT_BYTES:
             raise ValueError
         return value

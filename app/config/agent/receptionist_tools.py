@@ -1,4 +1,4 @@
-"""The built-in receptionist's one tool: what time it is."""
+"""The built-in receptionist's tools."""
 
 from datetime import datetime
 

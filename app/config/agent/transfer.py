@@ -1,4 +1,4 @@
-"""The agent file's [transfer]: the humans whom callers are handed to, with numbers and hours."""
+"""The agent file's [transfer]: destinations with numbers, opening hours and fallbacks."""
 
 import difflib
 import re
@@ -18,11 +18,11 @@ from app.config.phone_number import EXPECTED_NUMBER, Number
 _DEFAULT = Destination("", "")
 _NAME = re.compile(r"[\w -]{1,64}")
 _PRINTABLE = re.compile(r"[!-~]+")
-# A user, a host or an IPv6 address, a port; then parameters, and headers behind a question mark.
+# user@host:port, with the host a name or an IPv6 address; then ;parameters and ?headers.
 _SIP = re.compile(
     r"sips?:[^\s\"'<>@;?]+@([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?([;?][^\s\"'<>]*)?"
 )
-_MOST_SIP_CHARACTERS = 254  # Twilio: below 255, which headers are not part of
+_MOST_SIP_CHARACTERS = 254  # Twilio: below 255, headers not counted
 
 _DAY_NAMES = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAY = f"(?:{'|'.join(_DAY_NAMES)})"
@@ -69,10 +69,10 @@ def _zone(value: str) -> str:
 
 
 def _spans(value: str) -> list[Span]:
-    """'Sat-Mon 20:00-02:00' as spans that each lie within a day.
+    """Parses opening hours such as 'Sat-Mon 20:00-02:00' into spans that each lie within a day.
 
     Raises:
-        ValueError: it is no such text.
+        ValueError: the text has another form.
     """
     found = _OPEN.fullmatch(stripped(value))
     if found is None:
@@ -80,7 +80,10 @@ def _spans(value: str) -> list[Span]:
     days, *clock = found.groups()
     begin, end = _minutes(*clock[:2]), _minutes(*clock[2:])
     if begin == end:
-        raise fault("{value!r} ends when it begins; a whole day is 00:00-24:00", value=value)
+        raise fault(
+            "{value!r} begins and ends at the same time; write 00:00-24:00 for a whole day",
+            value=value,
+        )
     spans: list[Span] = []
     for day in _days(days):
         if begin < end:
@@ -119,7 +122,7 @@ def _opening(value: str) -> str:
 
 
 def _merged(spans: Iterable[Span]) -> tuple[Span, ...]:
-    """Spans in the order of the week, those that overlap or touch as one."""
+    """The spans in the order of the week; those that overlap or adjoin are merged."""
     merged: list[Span] = []
     for day, begin, end in sorted(spans):
         if merged and merged[-1][0] == day and begin <= merged[-1][2]:
@@ -168,19 +171,19 @@ class DestinationForm(Form):
 
     @field_validator("hours")
     @classmethod
-    def _are_some(cls, value: list[str]) -> list[str]:
-        if not value:  # that it is never open is as likely meant as always
+    def _are_not_empty(cls, value: list[str]) -> list[str]:
+        if not value:  # ambiguous: always open, or never
             raise ValueError
         return value
 
     @model_validator(mode="after")
     def _is_whole(self) -> "DestinationForm":
         if self.number is None and self.sip is None:
-            raise fault("cannot be reached; give it number = '+14155550100' or sip = 'sip:…'")
+            raise fault("needs number = '+14155550100' or sip = 'sip:…'; add one of them")
         if self.number is not None and self.sip is not None:
-            raise fault("has both a number and a sip; remove one of them")
+            raise fault("has both number and sip; remove one of them")
         if self.hours and self.timezone is None:
-            raise fault("has hours and no time zone; give it timezone = 'Europe/Berlin'")
+            raise fault("has hours but no time zone; add timezone = 'Europe/Berlin'")
         return self
 
     def destination(self) -> Destination:
@@ -210,31 +213,36 @@ class TransferForm(Form):
     @classmethod
     def _are_tables(cls, value: Any) -> Any:
         if isinstance(value, dict):
-            raise fault("there may be several; write [[transfer.destinations]], with two brackets")
+            raise fault(
+                "expected an array of tables; write [[transfer.destinations]], with two brackets"
+            )
         return value
 
     def problems(self) -> Iterator[tuple[int, str, str]]:
-        """What does not fit together in these destinations: the number of one, from 0, its key,
-        and what is wrong there."""
+        """Faults across destinations: the destination's index, the key, and what is wrong."""
         names = [each.name for each in self.destinations]
-        for number, form in enumerate(self.destinations):
-            if form.name.casefold() in (name.casefold() for name in names[:number]):
-                yield number, "name", f"a destination above is called {form.name!r} already"
+        for index, form in enumerate(self.destinations):
+            if form.name.casefold() in (name.casefold() for name in names[:index]):
+                yield (
+                    index,
+                    "name",
+                    f"a destination above has the name {form.name!r} already; change one of them",
+                )
             for position, name in enumerate(form.then):
                 if problem := _then_problem(name, form, position, names):
-                    yield number, "then", problem
+                    yield index, "then", problem
 
 
 def _then_problem(name: str, form: DestinationForm, position: int, names: list[str]) -> str:
     if name == form.name:
         return f"{name!r} is this destination itself; remove it"
     if name in form.then[:position]:
-        return f"{name!r} is there twice"
+        return f"{name!r} is listed twice; remove one"
     if name in names:
         return ""
     near = difflib.get_close_matches(name, names, n=1)
     others = [repr(each) for each in names if each != form.name]
     if near and near[0] != form.name:
         return f"there is no destination {name!r}; did you mean {near[0]!r}?"
-    known = f"known here: {', '.join(others)}" if others else "this one is the only one"
+    known = f"known here: {', '.join(others)}" if others else "there is no other one"
     return f"there is no destination {name!r}; {known}"

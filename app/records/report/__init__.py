@@ -1,1 +1,1 @@
-"""What people want to know of a call that is over: figures, words, a picture, files."""
+"""The report of a call: figures, transcript, picture, files."""

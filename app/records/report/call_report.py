@@ -1,20 +1,19 @@
-"""What people want to know of a call, read from its record: `read_call` and `transcript_text`.
+"""The report of a call, from its record: turns, latencies, interruptions, tools, gaps.
 
-The figures come from the timeline, and from the recording where there is one. An answer's latency
-is then measured as a person with a stop-watch would: from where the caller's sound ended to where
-the agent's began. Without a recording it counts from the moment that turn detection said so, which
-hides the silence that turn detection waited for; how long that was is in no event.
+The figures come from the timeline and, if there is one, from the recording. With a recording, an
+answer's latency is measured in its sound: from the end of the caller's to the start of the agent's.
+Without one it counts from the event that ended the caller's turn, and leaves out the silence that
+turn detection waited for: no event says how long that was.
 """
 
 import asyncio
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
 from app.call.timeline import TimelineEntry
-from app.records.report.absences import Absence, absence_text, absences_of, handed_over_text
+from app.records.report.gaps import AgentGap, agent_gaps, gap_reason
 from app.records.report.levels import Levels, RecordingUnreadable, read_levels
 from app.records.report.trace import (
     CallerSpeech,
@@ -24,46 +23,49 @@ from app.records.report.trace import (
     Span,
     Speech,
     Tool,
-    trace,
 )
+from app.records.report.trace_reader import read_trace
 from app.records.schema import CallRow, TimelineRow, TurnRow
 from app.records.store import Store
-from app.records.visible import one_line
 
-_REST_MS = 160.0  # of the end of a caller's turn: turn detection waited for longer than that
+_REST_MS = 160.0  # the end of a caller's turn is silent this long: turn detection waited longer
 
 
 @dataclass(frozen=True, slots=True)
 class SpokenTurn:
-    """Somebody spoke, from `from_ms` to `to_ms` as it sounded. `role`: user or assistant.
+    """One turn, of the caller or the agent."""
 
-    `heard`: the words that the other side heard. `unheard`: the rest of what the agent was saying.
-    `cut`: not all of it was heard, and where the words are cut is an estimate. `interrupted`: the
-    caller cut it, not the end of the call. `heard_ms` of `generated_ms`: None for the caller.
-    `spans`: where there was sound; more than one when the model was too slow for it.
-    """
-
+    #: user or assistant.
     role: str
     item_id: str
+    #: When its sound started and ended.
     from_ms: float
     to_ms: float
+    #: The text that was heard.
     heard: str
+    #: The rest of the agent's text.
     unheard: str = ""
+    #: Not all of it was heard; where the text is cut is an estimate.
     cut: bool = False
+    #: The caller cut it, not the end of the call.
     interrupted: bool = False
+    #: Of the agent's audio; None: the caller's turn.
     heard_ms: float | None = None
     generated_ms: float | None = None
+    #: Where there was sound; more than one span when audio arrived slower than it plays.
     spans: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """From the end of the caller's speech to the first of the agent's that was heard, whatever the
-    model did in between. `by_sound`: both were found in the recording."""
+    """The agent's answer to one turn of the caller's."""
 
     caller_item_id: str
+    #: The end of the caller's speech.
     from_ms: float
+    #: The start of the agent's, as it was heard.
     to_ms: float
+    #: Measured in the recording.
     by_sound: bool
 
     @property
@@ -73,14 +75,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class CallReport:
-    """A call. Times are ms of its timeline, whose 0 is the webhook.
-
-    `connected_ms`: the caller was on the line. `ended_ms`: the record ends, or the talk with a
-    human behind it. `hung_up_ms`: we hung up. `greeted_ms`: the agent was first heard.
-    `round_trip_ms`: to Twilio and back, without the telephone network behind it. `absences`: the
-    caller was without the agent, the last time perhaps to the call's end. `recording_fault`: why a
-    recording that should be there was not read, or empty.
-    """
+    """A call. Times are ms of its timeline, which starts at the webhook."""
 
     call: CallRow
     turns: tuple[SpokenTurn, ...]
@@ -88,24 +83,32 @@ class CallReport:
     interruptions: tuple[Interruption, ...]
     tools: tuple[Tool, ...]
     marks: tuple[Mark, ...]
+    #: To Twilio and back, without the telephone network behind it; None: unknown.
     round_trip_ms: float | None
+    #: When the first media stream started; None: none did.
     connected_ms: float | None
+    #: When the agent was first heard; None: it was not.
     greeted_ms: float | None
+    #: When the service hung up; None: it did not.
     hung_up_ms: float | None
+    #: The end of the record, or of the caller's talk with a human after it.
     ended_ms: float
-    absences: tuple[Absence, ...] = ()
+    #: Times without the agent. The last one may last to the end of the call.
+    gaps: tuple[AgentGap, ...] = ()
+    #: None: there is no recording, or it cannot be read.
     wav: Path | None = None
+    #: Why the recording cannot be read; empty: it can, or there is none.
     recording_fault: str = ""
 
     @property
     def by_sound(self) -> bool:
-        """Whether latencies are those of the recording."""
+        """Whether `latencies_ms` are measured in the recording."""
         return any(answer.by_sound for answer in self.answers)
 
     @property
     def latencies_ms(self) -> list[float]:
-        """Of every answer; of those measured by sound alone where there are any, for the others
-        are shorter by what turn detection waited."""
+        """Of the answers measured in the recording, if there are any: the others are shorter by the
+        silence that turn detection waited for. Else of all answers."""
         return [a.latency_ms for a in self.answers if a.by_sound or not self.by_sound]
 
     @property
@@ -117,8 +120,8 @@ class CallReport:
         return max(self.latencies_ms, default=None)
 
     def at_the_ear_ms(self, latency_ms: float) -> float | None:
-        """What the caller waited: their last word needs half a round trip to us and the answer half
-        a round trip back. None when the round trip is not known."""
+        """The latency that the caller perceives: half a round trip before it, and half after it.
+        None: the round trip is unknown."""
         return None if self.round_trip_ms is None else latency_ms + self.round_trip_ms
 
     def turn(self, item_id: str) -> SpokenTurn | None:
@@ -126,11 +129,11 @@ class CallReport:
 
 
 async def read_call(store: Store, call_sid: str) -> CallReport | None:
-    """Everything about one call, or None when there is no record of it. A recording that cannot be
-    read costs the measurement by sound, and is named in `recording_fault`.
+    """The report of one call. None: there is no record of it. If its recording cannot be read,
+    `recording_fault` says why, and nothing is measured in it.
 
     Raises:
-        StoreUnavailable: the database does not answer.
+        StoreUnavailable: the database is away.
     """
     call = await store.get_call(call_sid)
     if call is None:
@@ -153,8 +156,8 @@ def report_of(
     timeline: Sequence[TimelineRow],
     levels: Levels | None = None,
 ) -> CallReport:
-    """The report of a record. `levels`: the loudness of its recording, if it was recorded."""
-    traced = trace(
+    """The report of a record. `levels`: of its recording; None: there is none."""
+    traced = read_trace(
         TimelineEntry.from_data(row.at_ms, row.kind, row.name, row.data) for row in timeline
     )
     rows = {row.item_id: row for row in turns}
@@ -176,35 +179,35 @@ def report_of(
     ]
     spoken.sort(key=lambda turn: turn.from_ms)
     sounding = [turn.from_ms for turn in spoken if turn.role == "assistant" and turn.spans]
-    absences = tuple(absences_of(call, traced.aways, traced.connected_ms))
-    ends_ms = [turn.to_ms for turn in spoken] + [absence.to_ms for absence in absences]
+    gaps = tuple(agent_gaps(call, traced.leg_gaps, traced.connected_ms))
+    ends_ms = [turn.to_ms for turn in spoken] + [gap.to_ms for gap in gaps]
     return CallReport(
         call=call,
         turns=tuple(spoken),
         answers=tuple(_answers(spoken, traced, sound)),
         interruptions=tuple(traced.interruptions),
-        tools=tuple(_with_outcome(tool, absences) for tool in traced.tools),
+        tools=tuple(_with_outcome(tool, gaps) for tool in traced.tools),
         marks=tuple(traced.marks),
         round_trip_ms=traced.round_trip_ms,
         connected_ms=traced.connected_ms,
         greeted_ms=min(sounding, default=None),
         hung_up_ms=traced.hung_up_ms,
         ended_ms=max([traced.ended_ms, *ends_ms]),
-        absences=absences,
+        gaps=gaps,
     )
 
 
-def _with_outcome(tool: Tool, absences: Sequence[Absence]) -> Tool:
-    """A transfer that was taken has no answer: no agent was there to be told."""
+def _with_outcome(tool: Tool, gaps: Sequence[AgentGap]) -> Tool:
+    """A transfer that a human accepted has no result in the timeline: take it from its gap."""
     if tool.outcome == "open":
-        for absence in absences:
-            if absence.call_id == tool.call_id:
-                return replace(tool, result=absence_text(absence))
+        for gap in gaps:
+            if gap.call_id == tool.call_id:
+                return replace(tool, result=gap_reason(gap))
     return tool
 
 
 def _agents_turn(speech: Speech, row: TurnRow | None, levels: Levels | None) -> SpokenTurn:
-    """`row`: None for an answer of which nothing was heard, so that it is in no transcript."""
+    """`row`: None: nothing of it was heard, so the transcript has no turn for it."""
     heard = row.text if row else ""
     cut = row.cut if row else True
     unheard = ""
@@ -243,7 +246,7 @@ def _callers_turn(
 
 
 def _by_sound(speech: CallerSpeech, levels: Levels | None) -> Span | None:
-    """Where the caller really spoke: turn detection adds padding before and silence after."""
+    """Where the caller's sound is, without the padding and the silence of turn detection."""
     if levels is None or speech.to_ms is None:
         return None
     level = levels.caller.level(speech.from_ms, speech.to_ms, rest_ms=_REST_MS)
@@ -257,8 +260,8 @@ def _by_sound(speech: CallerSpeech, levels: Levels | None) -> Span | None:
 def _answers(
     spoken: Sequence[SpokenTurn], traced: CallTrace, sound: Mapping[str, Span | None]
 ) -> list[Answer]:
-    """For each turn of the caller's, the first sound that was sent after it and before the next.
-    What the agent was saying already, over the caller, answers nothing."""
+    """For each turn of the caller's, the agent's first sound after it and before the next. Speech
+    that began before the end of the turn is no answer."""
     answers = []
     heard = [turn for turn in spoken if turn.role == "assistant" and turn.spans]
     callers = sorted(traced.caller.values(), key=lambda speech: speech.noticed_ms)
@@ -274,134 +277,3 @@ def _answers(
             from_ms = span.to_ms if span else speech.to_ms
             answers.append(Answer(speech.item_id, from_ms, first.from_ms, span is not None))
     return answers
-
-
-# --- as text ----------------------------------------------------------------------------------
-
-
-def transcript_text(report: CallReport) -> str:
-    """The call to be read: times, who, what was heard, what was not, the tools, and absences."""
-    lines = [(turn.from_ms, f"{_WHO[turn.role]}  {_words(turn)}") for turn in report.turns]
-    lines += [(each.from_ms, f"line    {away_text(each)}") for each in report.absences]
-    lines += [(tool.from_ms, f"tool    {tool_text(tool)}") for tool in report.tools]
-    if report.call.ended_by:
-        lines.append((report.ended_ms, f"line    {ending(report.call)}"))
-    lines.sort(key=lambda line: line[0])
-    return "".join(f"{clock(at_ms)}  {one_line(text)}\n" for at_ms, text in lines)
-
-
-_WHO = {"user": "caller", "assistant": "agent "}
-
-
-def clock(at_ms: float) -> str:
-    """`1:02.5`: minutes and seconds."""
-    minutes, ms = divmod(round(at_ms / 100) * 100, 60_000)
-    return f"{minutes}:{ms / 1000:04.1f}"
-
-
-def _words(turn: SpokenTurn) -> str:
-    if turn.role == "user":
-        return turn.heard or "[not understood]"
-    words = [turn.heard] if turn.heard else []
-    why = "interrupted; " if turn.interrupted else ""
-    if turn.cut and turn.unheard:
-        words.append(f"[{why}not heard: {turn.unheard}]")
-    elif turn.interrupted:
-        words.append("[interrupted]")
-    return " ".join(words) or "[no words]"
-
-
-def away_text(absence: Absence) -> str:
-    """An absence in a line: `Sales: no answer; back with the agent after 15.2 s`."""
-    then = "back with the agent" if absence.returned else "the call was over"
-    return f"{absence_text(absence)}; {then} after {lasted(absence)}"
-
-
-def lasted(absence: Absence) -> str:
-    """How long it was: `15.2 s`, `3:04 min`."""
-    seconds = (absence.to_ms - absence.from_ms) / 1000
-    if seconds < 99:
-        return f"{seconds:.1f} s"
-    return f"{seconds // 60:.0f}:{seconds % 60:02.0f} min"
-
-
-def tool_text(tool: Tool) -> str:
-    """A tool call in a line: `menu(size="large") → {"margherita":11.0}`."""
-    answer = " ".join(tool.result.split()) or tool.outcome
-    failed = "failed: " if tool.outcome == "failed" else ""
-    return f"{tool.name}({_arguments(tool.arguments)}) → {failed}{answer}"
-
-
-def _arguments(text: str) -> str:
-    try:
-        arguments = json.loads(text or "{}")
-    except (ValueError, RecursionError):
-        return " ".join(text.split())
-    if not isinstance(arguments, dict):
-        return " ".join(text.split())
-    parts = (f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in arguments.items())
-    return ", ".join(parts)
-
-
-def tool_caption(tool: Tool) -> tuple[str, str]:
-    """A tool call for people, question and answer: `menu(size: large)`, `→ margherita: 11.0`."""
-    answer = _plain(tool.result) or tool.outcome
-    failed = "failed: " if tool.outcome == "failed" else ""
-    return f"{tool.name}({_plain(tool.arguments)})", f"→ {failed}{answer}"
-
-
-def _plain(text: str) -> str:
-    try:
-        return _spoken(json.loads(text)) if text else ""
-    except (ValueError, RecursionError):
-        return " ".join(text.split())
-
-
-def _spoken(value: object) -> str:
-    """JSON without its marks."""
-    if isinstance(value, dict):
-        return ", ".join(f"{key}: {_spoken(each)}" for key, each in value.items())
-    if isinstance(value, list):
-        return ", ".join(map(_spoken, value))
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def ending(call: CallRow) -> str:
-    """How a call ended, in words."""
-    known = {
-        "agent": "the agent hung up",
-        "caller": "the caller hung up",
-        "line": "the line was lost",
-        "handshake": "no media stream could be opened",
-        "unclaimed": "no media stream came",
-        "stuck": "the line took no more",
-        "busy": "the service took no more calls",
-        "error": "the service failed",
-        "limit": "the longest call was reached",
-        "idle": "the caller said nothing any more",
-        "model": "the model was lost",
-        "shutdown": "the service stopped",
-        "operator": "it was ended from outside",
-        "voicemail": "an answering machine had picked up",
-        "transfer": handed_over_text(call),
-        "": "the call goes on" if call.ended_at is None else "ended",
-    }
-    reason = call.ended_by or ""
-    return known.get(reason, f"ended: {reason}")
-
-
-_COST_PARTS = ("model", "line", "transcription")
-
-
-def cost_text(call: CallRow) -> str:
-    """What a call cost, in money: `0.0208 USD`. With a price that nobody knows, what is known of
-    it: `0.0085 USD + model, price unknown`. Empty when there is no record of it."""
-    cost = call.cost
-    if not cost:
-        return ""
-    unknown = [str(name) for name in cost.get("unknown") or ()]
-    total = cost.get("total")
-    if total is None:
-        total = sum(cost.get(name) or 0.0 for name in _COST_PARTS)
-    text = f"{total:.4f} {cost.get('currency', '')}".strip()
-    return f"{text} + {' and '.join(unknown)}, price unknown" if unknown else text

@@ -1,4 +1,4 @@
-"""What is kept of a call in a folder: its sound, its words, its picture, its record."""
+"""Writes the files of a kept call: recording, transcript, record, picture."""
 
 import json
 import shutil
@@ -9,17 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from app.records.private_files import fresh_private_file, private_folder
-from app.records.report.call_report import CallReport, transcript_text
+from app.records.report.call_report import CallReport
+from app.records.report.call_text import transcript_text
 from app.records.report.picture import draw
 from app.records.store import Store
 from app.records.visible import visible_json
 
 
 async def record_of(store: Store, report: CallReport) -> dict[str, Any]:
-    """What call.json holds: the record, and what was measured in it.
+    """The contents of call.json: the record, and what was measured in it.
 
     Raises:
-        StoreUnavailable: the database does not answer.
+        StoreUnavailable: the database is away.
     """
     call_sid = report.call.call_sid
     turns, timeline = await store.turns(call_sid), await store.timeline(call_sid)
@@ -32,7 +33,7 @@ async def record_of(store: Store, report: CallReport) -> dict[str, Any]:
         "interruptions": [asdict(cut) for cut in report.interruptions],
         "turns": [asdict(turn) for turn in report.turns],
         "tools": [asdict(tool) for tool in report.tools],
-        "absences": [asdict(absence) for absence in report.absences],
+        "absences": [asdict(gap) for gap in report.gaps],
     }
     return {
         **asdict(report.call),
@@ -46,7 +47,8 @@ KEPT_SOUND = "call.wav"
 
 
 def keep_call(report: CallReport, record: dict[str, Any], folder: Path) -> Iterator[Path]:
-    """Write the call's files into `folder`, the picture last: it may not be possible here.
+    """Write the files of a call into `folder`, and yield their paths. The picture is last, since it
+    may fail.
 
     Raises:
         PictureUnavailable: matplotlib is not installed.
@@ -70,7 +72,7 @@ def keep_call(report: CallReport, record: dict[str, Any], folder: Path) -> Itera
 
 
 def _private(path: Path) -> Path:
-    """An empty file that only its owner may read: people talk in these."""
+    """An empty file that only its owner may read."""
     fresh_private_file(path)
     return path
 

@@ -1,4 +1,4 @@
-"""How loud each side of a recorded call is, ten milliseconds at a time, and where sound begins.
+"""The loudness of each side of a recording, in cells of 10 ms, and where sound starts and ends.
 
 Reads what `app.records.recording` writes: stereo PCM of 16 bits at 8000 Hz, the caller left and the
 agent right, on the timeline's clock. A call of half an hour is 180 000 cells a side, a megabyte.
@@ -19,31 +19,31 @@ _CELL_SAMPLES = HZ * CELL_MS // 1000
 _READ_CELLS = 1000
 _SAMPLE_BYTES = 2
 
-# A line that is digitally silent has no noise to compare with. This is -66 dBFS, the loudness of
-# an office in which nobody speaks.
+# The least noise to compare with, since a line may be digitally silent: -66 dBFS, an empty office.
 _LEAST_QUIET = 16.0
-_LEAST_CONTRAST = 2.0  # 6 dB: with less between loud and quiet, nothing stands out
+_LEAST_CONTRAST = 2.0  # 6 dB: with less between loud and quiet, no sound can be told from noise
 _LEVEL_SHARE = 0.35  # of the way from quiet to loud, in dB: above breath, below a last syllable
 _SOUND_CELLS = 2  # a lone cell is a click
 
 
 class RecordingUnreadable(BridgeError):
-    """The file is none that this project records, or is not there."""
+    """The file is missing, or not in the format of `app.records.recording`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One side, cell after cell from 0 ms on. `rms` and `peak`: 0 to 32768."""
+    """One side, in cells of `CELL_MS` from 0 ms on."""
 
+    #: 0 to 32768, for each cell.
     rms: Sequence[int]
     peak: Sequence[int]
 
     def level(self, from_ms: float, to_ms: float, *, rest_ms: float = 0.0) -> float | None:
-        """What is louder than this is sound, judged by this stretch alone: the noise of one line
-        is louder than speech on another. None when nothing stands out.
+        """The rms above which this stretch is sound. It follows from the stretch alone: the noise
+        of one line is louder than speech on another. None: no sound can be told from noise.
 
-        `rest_ms`: so much of the end is known to hold no speech, which tells noise from speech in
-        a turn without a pause.
+        `rest_ms`: how much of its end is known to be without speech. That tells noise from speech
+        in a turn without a pause.
         """
         cells = sorted(self.rms[_cell(from_ms) : _cell(to_ms)])
         if not cells:
@@ -57,7 +57,7 @@ class Side:
         return float(quiet * (loud / quiet) ** _LEVEL_SHARE)
 
     def first_sound_ms(self, level: float, from_ms: float, to_ms: float) -> float | None:
-        """Where sound begins in a stretch, or None."""
+        """Where sound starts in a stretch; None: there is none."""
         begin, end = _cell(from_ms), min(_cell(to_ms), len(self.rms))
         for cell in range(begin, end - _SOUND_CELLS + 1):
             if self._sounds(cell, level):
@@ -65,7 +65,7 @@ class Side:
         return None
 
     def last_sound_ms(self, level: float, from_ms: float, to_ms: float) -> float | None:
-        """Where the last sound of a stretch ends, or None."""
+        """Where the last sound of a stretch ends; None: there is none."""
         begin, end = _cell(from_ms), min(_cell(to_ms), len(self.rms))
         for cell in range(end - _SOUND_CELLS, begin - 1, -1):
             if self._sounds(cell, level):
@@ -89,10 +89,10 @@ class Levels:
 
 
 def read_levels(wav: Path) -> Levels:
-    """Read a recording. One that still grows is read as far as it goes.
+    """Read a recording. A file that still grows is read up to its present end.
 
     Raises:
-        RecordingUnreadable: it is not there, or not in the format above.
+        RecordingUnreadable: it is missing, or not in the format of `app.records.recording`.
     """
     sides = tuple((array("H"), array("H")) for _ in range(2))
     try:

@@ -1,7 +1,7 @@
-"""A call as a picture: who spoke when, what was heard and what was cut, how long the caller waited.
+"""Draws a call: who spoke when, what was heard and what was cut, how long the caller waited.
 
-Time runs to the right, wrapped into rows. The caller is above and the agent below, as they sounded;
-what happened meanwhile stands between them. Drawn with matplotlib, which is in the extra `demo`.
+Time runs to the right, wrapped into rows. The caller's sound is above, the agent's below, notes are
+between them. Needs matplotlib, which is in the extra `demo`.
 """
 
 import importlib
@@ -39,7 +39,7 @@ __all__ = ["PictureUnavailable", "draw"]
 _DPI = 200  # twice the pixels it is laid out in, for sharp screens
 _LANE, _GAP, _AXIS, _BETWEEN_ROWS, _FOOT = 46.0, 4.0, 22.0, 14.0, 28.0
 
-# Okabe and Ito's blue and vermilion, which everybody can tell apart.
+# Okabe and Ito's blue and vermilion, which colour-blind people can tell apart.
 _CALLER, _AGENT = "#0072B2", "#D55E00"
 _LANE_COLOUR = {_CALLER: "#EDF4F9", _AGENT: "#FCF1E9"}
 _GRID, _WAIT = "#E6E6E6", "#F5F0CE"
@@ -53,12 +53,12 @@ _GHOST = Style(INK, 10)
 
 
 def draw(report: CallReport, wav: Path | None, to: Path) -> None:
-    """Draw a call into the file `to`: an SVG if it is named so, else a PNG. `wav`: the call's
-    recording; without one, bars stand for the sound.
+    """Draw a call into the file `to`: SVG if its name ends so, else PNG. `wav`: the recording;
+    None: bars are drawn in place of the sound.
 
     Raises:
         PictureUnavailable: matplotlib is not installed.
-        RecordingUnreadable: `wav` is not a recording of ours.
+        RecordingUnreadable: `wav` is missing, or not in the format of `app.records.recording`.
         OSError: the file cannot be written.
     """
     try:
@@ -84,7 +84,7 @@ def draw(report: CallReport, wav: Path | None, to: Path) -> None:
 
 
 class _Picture:
-    """Draws the planned rows one below the other. y runs downwards."""
+    """Draws the planned rows, one below the other. y runs downwards."""
 
     def __init__(self, figure: Any, report: CallReport, levels: Levels | None) -> None:
         self.figure = figure
@@ -179,10 +179,10 @@ class _Picture:
         self._axes.fill_between(xs, upper, lower, color=colour, linewidth=0, zorder=2)
 
     def _draw_absences(self, row: Row, top: float, bottom: float) -> None:
-        """The caller was away from the agent; with a gap where the middle of it is left out."""
-        for absence in self._report.absences:
-            if row.shared_ms(absence.from_ms, absence.to_ms) > 0:
-                x0, x1 = row.x(absence.from_ms), row.x(absence.to_ms)
+        """The gaps without the agent, broken where the middle is not drawn."""
+        for gap in self._report.gaps:
+            if row.shared_ms(gap.from_ms, gap.to_ms) > 0:
+                x0, x1 = row.x(gap.from_ms), row.x(gap.to_ms)
                 size = bottom - top
                 self._box(x0, x1, top, size, _AWAY, zorder=1.6, hatch=_AWAY_HATCH, ink=_AWAY_INK)
         for cut in row.axis.cuts:
@@ -254,9 +254,9 @@ class _Picture:
         if any(mark.echoed_ms is not None and mark.flushed for mark in report.marks):
             self._line((x, x), (y - 6, y - 2), UNHEARD, 1.0, zorder=2)
             x = self._text(x + 6, y, "marks that the clear flushed", _TICK) + 18
-        if report.absences:
+        if report.gaps:
             self._box(x, x + 22, y - 9, 10, _AWAY, zorder=2, hatch=_AWAY_HATCH, ink=_AWAY_INK)
-            x = self._text(x + 27, y, "away from the agent", _TICK) + 18
+            x = self._text(x + 27, y, "without the agent", _TICK) + 18
 
     # --- strokes ------------------------------------------------------------------------------
 

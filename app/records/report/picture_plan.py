@@ -1,4 +1,4 @@
-"""What stands where on a call's picture: rows of time, the words of each turn, and notes between.
+"""The layout of a call's picture: rows of time, the words of each turn, notes between them.
 
 Pure arithmetic in pixels of a picture 900 wide; `app.records.report.picture` draws it.
 """
@@ -9,15 +9,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from app.records.report.absences import absence_text
-from app.records.report.call_report import (
-    CallReport,
-    cost_text,
-    ending,
-    lasted,
-    tool_caption,
-    tool_text,
-)
+from app.records.report.call_report import CallReport
+from app.records.report.call_text import cost_text, ending, lasted, tool_caption, tool_text
+from app.records.report.gaps import gap_reason
 from app.records.report.picture_text import (
     Block,
     Pen,
@@ -33,10 +27,8 @@ WIDTH = 900
 LEFT, RIGHT = 62.0, 12.0  # margins of the lanes
 TIER = 15.0  # height of a line of notes
 LONGEST_ROW_MS = 20_000
-MOST_ROWS = 24  # eight minutes; a picture of more nobody reads
-LONGEST_AWAY_MS = (
-    8000.0  # of the caller with a human, of whom nothing is known: the rest is cut out
-)
+MOST_ROWS = 24  # eight minutes: a longer picture would not be read
+LONGEST_GAP_MS = 8000.0  # of a gap without the agent: its middle is not drawn
 
 _TEXT_LINES, _NOTE_WIDTH, _BRACKET = 7, 400.0, 5.0
 _AWAY_WIDTH, _AWAY_LINES = 96.0, 6
@@ -58,17 +50,17 @@ NOTE_STYLE: dict[Kind, Style] = {
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """Time as it is drawn: without what was cut out of it. `cuts`: in their order."""
+    """Maps the time of the call to the time that is drawn: without the `cuts`, in order."""
 
     cuts: tuple[Span, ...] = ()
 
     def drawn(self, at_ms: float) -> float:
-        """Where a moment of the call is drawn."""
+        """The drawn time of a time of the call."""
         before = (min(at_ms, cut.to_ms) - cut.from_ms for cut in self.cuts if cut.from_ms < at_ms)
         return at_ms - sum(before)
 
     def real(self, drawn_ms: float) -> float:
-        """The moment of the call that is drawn there."""
+        """The time of the call at a drawn time."""
         for cut in self.cuts:
             if drawn_ms <= cut.from_ms:
                 break
@@ -77,16 +69,15 @@ class Axis:
 
 
 def axis_of(report: CallReport) -> Axis:
-    """The middle of a long absence is not drawn."""
-    half_ms = LONGEST_AWAY_MS / 2
-    long = [e for e in report.absences if e.to_ms - e.from_ms > LONGEST_AWAY_MS]
+    """Cuts the middle out of every long gap."""
+    half_ms = LONGEST_GAP_MS / 2
+    long = [e for e in report.gaps if e.to_ms - e.from_ms > LONGEST_GAP_MS]
     return Axis(tuple(Span(each.from_ms + half_ms, each.to_ms - half_ms) for each in long))
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A stretch of time and how it maps to pixels. `full_ms`: of every row, as it is drawn, so that
-    all have one scale."""
+    """A stretch of time, and its scale in pixels. `full_ms`: the drawn length of a whole row."""
 
     from_ms: float
     to_ms: float
@@ -99,19 +90,19 @@ class Row:
         return LEFT + drawn_ms / self.full_ms * (WIDTH - LEFT - RIGHT)
 
     def at_ms(self, x: float) -> float:
-        """What is drawn there."""
+        """The time of the call at this x."""
         drawn_ms = (x - LEFT) / (WIDTH - LEFT - RIGHT) * self.full_ms
         return self.axis.real(self.axis.drawn(self.from_ms) + drawn_ms)
 
     def shared_ms(self, from_ms: float, to_ms: float) -> float:
-        """How much of something is drawn in this row; below 0: nothing."""
+        """How much of a stretch is drawn in this row; 0 or less: nothing."""
         drawn = self.axis.drawn
         return drawn(min(to_ms, self.to_ms)) - drawn(max(from_ms, self.from_ms))
 
 
 def rows_of(length_ms: float, axis: Axis = Axis()) -> list[Row]:
-    """The rows of a call, as long as each other but the last. A call that is too long is not drawn
-    to its end."""
+    """The rows of a call. All have the same length but the last. The end of a call that takes more
+    than `MOST_ROWS` is not drawn."""
     drawn_ms = max(axis.drawn(length_ms), 1000.0)
     count = math.ceil(drawn_ms / LONGEST_ROW_MS)
     full_ms = math.ceil(drawn_ms / count / 1000) * 1000.0
@@ -124,8 +115,7 @@ def rows_of(length_ms: float, axis: Axis = Axis()) -> list[Row]:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something between the lanes: words beside a line, or beside a bar from `bar[0]` to `bar[1]`
-    for what lasted."""
+    """A note between the lanes: words beside a line, or beside a bar from `bar[0]` to `bar[1]`."""
 
     kind: Kind
     words: Block
@@ -136,8 +126,8 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a row holds. `words`: of each role. `depths`: how much space the caller's words, the
-    notes and the agent's words need."""
+    """The contents of a row. `words`: by role. `depths`: the height of the caller's words, the
+    notes and the agent's words."""
 
     row: Row
     words: dict[str, list[tuple[Block, PlacedText]]]
@@ -159,7 +149,7 @@ class Planner:
         strip = Strip()
         notes = [
             *self._waits(row, strip),
-            *self._absences(row, strip),
+            *self._gaps(row, strip),
             *self._others(row, strip),
         ]
         depths = (
@@ -170,12 +160,12 @@ class Planner:
         return Plan(row, words, notes, depths)
 
     def _home(self, from_ms: float, to_ms: float) -> Row | None:
-        """The row with most of something; None past the end of the picture."""
+        """The row that shows most of a stretch; None: it is not drawn."""
         row = max(self.rows, key=lambda row: row.shared_ms(from_ms, to_ms))
         return row if row.shared_ms(from_ms, to_ms) >= 0 else None
 
     def _words(self, row: Row, role: str) -> list[tuple[Block, PlacedText]]:
-        """What somebody said in this row. What began in a row before comes first."""
+        """The words of one role in this row, those of the row before first."""
         strip = Strip(gap=9)
         homes = zip(self._report.turns, self._homes, strict=True)
         turns = [turn for turn, home in homes if home is row and turn.role == role]
@@ -203,14 +193,14 @@ class Planner:
             place = strip.take(strip.room(x0, x1 - x0, TIER + _BRACKET))
             yield Note("wait", words, x, bar, place)
 
-    def _absences(self, row: Row, strip: Strip) -> Iterator[Note]:
-        """Who the caller was with, in the middle of the time away."""
+    def _gaps(self, row: Row, strip: Strip) -> Iterator[Note]:
+        """The reason of each gap, in its middle."""
         style = NOTE_STYLE["away"]
-        for absence in self._report.absences:
-            if row is not self._home(absence.from_ms, absence.to_ms):
+        for gap in self._report.gaps:
+            if row is not self._home(gap.from_ms, gap.to_ms):
                 continue
-            bar = row.x(absence.from_ms), row.x(absence.to_ms)
-            runs = [(f"{absence_text(absence)} ({lasted(absence)})", style)]
+            bar = row.x(gap.from_ms), row.x(gap.to_ms)
+            runs = [(f"{gap_reason(gap)} ({lasted(gap)})", style)]
             words = self._pen.wrap(runs, max(_AWAY_WIDTH, bar[1] - bar[0] - 10), _AWAY_LINES)
             x = inside(sum(bar) / 2 - words.width / 2, words.width)
             place = strip.take(strip.room(x, words.width, words.height))
@@ -228,7 +218,7 @@ class Planner:
         ]
         if report.call.ended_by:
             at_ms = report.ended_ms if report.hung_up_ms is None else report.hung_up_ms
-            with_human = report.absences and not report.absences[-1].returned  # who says it all
+            with_human = report.gaps and not report.gaps[-1].returned  # its note says how it ended
             text = "the call is over" if with_human else ending(report.call)
             moments.append(("end", text, at_ms))
         moments = [each for each in moments if row is self._home(each[2], each[2])]
@@ -279,7 +269,7 @@ def inside(x: float, width: float) -> float:
 def heading(report: CallReport) -> str:
     """The picture's title."""
     if report.median_ms is None or report.worst_ms is None:
-        return "A call without an answer" if report.turns else "A call in which nobody spoke"
+        return "A call without an answer" if report.turns else "A call without a word"
     count = len(report.latencies_ms)
     words = f"Answered in {report.median_ms:.0f} ms"
     if count > 1:
@@ -310,7 +300,7 @@ def subheadings(report: CallReport) -> list[str]:
 
 
 def texts(report: CallReport) -> Sequence[str]:
-    """Everything that is written on the picture."""
+    """All texts of the picture."""
     spoken = [turn.heard + turn.unheard for turn in report.turns]
-    away = map(absence_text, report.absences)
+    away = map(gap_reason, report.gaps)
     return [*spoken, *map(tool_text, report.tools), *away, heading(report), *subheadings(report)]

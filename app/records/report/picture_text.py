@@ -1,7 +1,7 @@
 """Words on a picture: measured, wrapped into lines, and laid out so that none covers another.
 
 Lengths are pixels of a picture 900 wide. Text comes from calls and may hold anything: control
-characters go, and what no font on this machine can write is drawn as an empty box.
+characters are replaced, and what no font on this machine has is drawn as an empty box.
 """
 
 import importlib
@@ -20,7 +20,7 @@ FONT = "DejaVu Sans"  # comes with matplotlib
 
 
 class PictureUnavailable(BridgeError):
-    """Pictures need matplotlib, which is not installed. The message holds the line that does it."""
+    """matplotlib is not installed. The message says how to install it."""
 
     def __init__(self) -> None:
         super().__init__(f"a picture of a call needs matplotlib: {INSTALL}")
@@ -79,7 +79,7 @@ def shortened(text: str, most: int) -> str:
 
 
 class Pen:
-    """Knows how wide text is. `texts`: all that it will be asked for, to choose the fonts by.
+    """Measures text. `texts`: all that it will measure, to choose fonts by.
 
     Raises:
         PictureUnavailable: matplotlib is not installed.

@@ -1,4 +1,4 @@
-"""A call on the terminal: its facts and its words, for rich."""
+"""Tables for the terminal: a list of calls, the facts of a call, its transcript."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -6,16 +6,9 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from app.records.report.absences import in_words
-from app.records.report.call_report import (
-    CallReport,
-    SpokenTurn,
-    away_text,
-    clock,
-    cost_text,
-    ending,
-    tool_text,
-)
+from app.records.report.call_report import CallReport, SpokenTurn
+from app.records.report.call_text import clock, cost_text, ending, gap_text, tool_text
+from app.records.report.gaps import in_words
 from app.records.schema import CallRow
 from app.records.visible import one_line
 
@@ -39,7 +32,7 @@ def listing(rows: list[CallRow]) -> Table:
 
 
 def _text(words: str, style: str = "") -> Text:
-    """Words of others: neither the terminal nor rich takes orders from them."""
+    """Foreign text: with neither control characters for the terminal nor markup for rich."""
     return Text(one_line(words), style)
 
 
@@ -104,11 +97,11 @@ def _latency(report: CallReport) -> str:
 
 
 def _transfer(record: Mapping[str, Any]) -> str:
-    """`Sales: no answer; a price; told: Wants 40 chairs.`"""
+    """`Sales: no answer; a price; told: Wants 40 chairs`: outcome, reason, summary."""
     outcome = in_words(str(record.get("outcome")))
     warm = " (briefed while the caller waited)" if record.get("warm") else ""
-    said = str(record.get("reason") or ""), str(record.get("summary") or "")
-    reason, summary = (text.strip() for text in said)
+    texts = str(record.get("reason") or ""), str(record.get("summary") or "")
+    reason, summary = (text.strip() for text in texts)
     parts = f"{record.get('destination')}: {outcome}{warm}", reason, summary and f"told: {summary}"
     return "; ".join(part for part in parts if part)
 
@@ -120,7 +113,7 @@ def transcript(report: CallReport) -> Table:
     table.add_column()
     lines = [(turn.from_ms, *_spoken(turn)) for turn in report.turns]
     lines += [(tool.from_ms, "tool", _text(tool_text(tool), "green")) for tool in report.tools]
-    lines += [(each.from_ms, "line", _text(away_text(each), "yellow")) for each in report.absences]
+    lines += [(each.from_ms, "line", _text(gap_text(each), "yellow")) for each in report.gaps]
     for at_ms, who, words in sorted(lines, key=lambda line: line[0]):
         table.add_row(clock(at_ms), who, words)
     return table

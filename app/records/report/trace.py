@@ -1,19 +1,14 @@
-"""What a timeline tells of its call: what sounded when, what was cut, tools, marks, who spoke.
+"""What is measured in the timeline of a call: speech, interruptions, tools, marks.
 
-Plays the recorded commands through Twilio's buffer once more: a piece of audio sounds when it was
-sent or when what was sent before it is over, until a clear takes away what had not played. All
-times are milliseconds of the timeline, which is the bridge's clock: the line's own delay is not in
-them.
+All times are milliseconds of the timeline, which is the clock of the bridge: the delay of the line
+is not in them.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from statistics import median
-from typing import Any
 
 from app.call.heard.ledger import BYTES_PER_MS
-from app.call.timeline import TimelineEntry
-from app.records.report.absences import Away, Aways
+from app.records.report.gaps import LegGap
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,16 +19,15 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A tool that the model called. `arguments` and `result` are text as they came, mostly JSON.
-
-    `outcome`: returned, failed, given up (it took too long, or the call ended), or open (the record
-    ends first, or the agent never had the caller back). `to_ms`: when it was over.
-    """
+    """One tool call of the model's."""
 
     call_id: str
     name: str
+    #: As the model wrote them, mostly JSON.
     arguments: str
+    #: What the tool returned, mostly JSON, or the error; empty: none.
     result: str
+    #: returned; failed; given up: cancelled; open: the leg or the record ended first.
     outcome: str
     from_ms: float
     to_ms: float
@@ -41,18 +35,20 @@ class Tool:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A mark. `echoed_ms`: None when Twilio never sent it back. `flushed`: a clear took it, so the
-    echo tells nothing of what was heard."""
+    """One mark on the media stream."""
 
     name: str
     sent_ms: float
+    #: None: Twilio never echoed it.
     echoed_ms: float | None
+    #: A clear flushed it: its echo does not mean that the audio before it was heard.
     flushed: bool
+    #: Nothing was left to play when it was sent, so its echo measures the round trip.
     on_empty_buffer: bool
 
     @property
     def round_trip_ms(self) -> float | None:
-        """To Twilio and back, for a mark that found nothing to wait for."""
+        """To Twilio and back; None: this mark does not measure it."""
         if self.echoed_ms is None or self.flushed or not self.on_empty_buffer:
             return None
         return self.echoed_ms - self.sent_ms
@@ -60,26 +56,33 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Interruption:
-    """The caller spoke over the agent. `item_id`: what was cut. `heard_ms` of `generated_ms`: how
-    much of it was heard; `dropped_ms`: what the clear took out of Twilio's buffer."""
+    """A barge-in: the caller spoke over the agent, or pressed a key."""
 
     at_ms: float
+    #: The first item that was cut.
     item_id: str
+    #: How much of the item was heard,
     heard_ms: float
+    #: and how much of it was generated.
     generated_ms: float
+    #: How much audio the clear removed from Twilio's buffer.
     dropped_ms: float
 
 
 @dataclass(slots=True)
 class Speech:
-    """What an item of the agent's was: all its text, all its audio, and where it sounded.
-    `interrupted`: the caller spoke before it had been heard."""
+    """One item of the agent's."""
 
     item_id: str
+    #: When its first text or audio arrived.
     begun_ms: float
+    #: All its text, heard or not.
     text: str = ""
+    #: All its audio, in bytes of µ-law.
     generated_bytes: int = 0
+    #: A barge-in cut it.
     interrupted: bool = False
+    #: When it was heard; more than one span when audio arrived slower than it plays.
     spans: list[Span] = field(default_factory=list)
 
     @property
@@ -93,313 +96,39 @@ class Speech:
 
 @dataclass(slots=True)
 class CallerSpeech:
-    """When turn detection heard the caller speak.
-
-    `from_ms` includes the padding that turn detection puts before it, and `to_ms`, None while it
-    lasts, the silence that it waited for (OpenAI: audio_start_ms, audio_end_ms).
-    `noticed_ms`: when it said so.
-    """
+    """One turn of the caller's, by the model's turn detection (OpenAI: audio_start_ms,
+    audio_end_ms)."""
 
     item_id: str
+    #: Includes the padding that turn detection adds before the speech.
     from_ms: float
+    #: When the event of its start arrived.
     noticed_ms: float
+    #: Includes the silence that turn detection waits for; None: the turn has not ended.
     to_ms: float | None = None
 
 
 @dataclass(slots=True)
 class CallTrace:
-    """All of it. `connected_ms`: the caller was on the line. `hung_up_ms`: we hung up.
-    `ended_ms`: the last leg was over, or what was written last of a call that goes on."""
+    """What `read_trace` finds in the timeline of one call."""
 
+    #: When the first media stream started; None: none did.
     connected_ms: float | None = None
+    #: When the service hung up; None: it did not.
     hung_up_ms: float | None = None
+    #: The last entry of the timeline.
     ended_ms: float = 0.0
+    #: By item id.
     speeches: dict[str, Speech] = field(default_factory=dict)
+    #: By item id.
     caller: dict[str, CallerSpeech] = field(default_factory=dict)
     tools: list[Tool] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
     interruptions: list[Interruption] = field(default_factory=list)
-    aways: list[Away] = field(default_factory=list)
+    leg_gaps: list[LegGap] = field(default_factory=list)
 
     @property
     def round_trip_ms(self) -> float | None:
-        """To Twilio and back, in the median of the marks that found an empty buffer."""
+        """To Twilio and back: the median of the marks that measure it; None: no mark does."""
         trips = [trip for mark in self.marks if (trip := mark.round_trip_ms) is not None]
         return median(trips) if trips else None
-
-
-def trace(entries: Iterable[TimelineEntry]) -> CallTrace:
-    """Read a whole timeline, leg after leg."""
-    reader = _Reader()
-    for at_ms, name, data, value in _messages(entries):
-        reader.take(at_ms, name, data, value)
-    return reader.finish()
-
-
-def _messages(entries: Iterable[TimelineEntry]) -> list[tuple[float, str, dict[str, Any], Any]]:
-    """Single messages in their order: (at_ms, name, fields, what differs from piece to piece)."""
-    single: list[tuple[int, float, str, dict[str, Any], Any]] = []
-    for entry in entries:
-        if entry.pieces:
-            single += [(order, at, entry.name, entry.data, v) for order, at, v in entry.pieces]
-        else:
-            single.append((entry.order, entry.at_ms, entry.name, entry.data, None))
-    return [message[1:] for message in sorted(single, key=lambda message: message[0])]
-
-
-@dataclass(slots=True)
-class _Piece:
-    """Audio in Twilio's buffer, or played."""
-
-    item_id: str
-    from_ms: float
-    size_bytes: int
-
-    @property
-    def to_ms(self) -> float:
-        return self.from_ms + self.size_bytes / BYTES_PER_MS
-
-
-@dataclass(slots=True)
-class _Sent:
-    """A mark under way. `behind_bytes`: sent since the last clear."""
-
-    name: str
-    at_ms: float
-    behind_bytes: int
-    on_empty_buffer: bool
-
-
-# What an item is dropped or replaced upon: the caller cut it, or else no voice could say it.
-_CUTS = {"SpeechStarted", "DigitPressed", "OutputItemAdded", "VoicemailReached"}
-_ENDS_OF_ITEMS = {"VoiceFailed", "OutputItemDone", "ResponseDone"}
-
-
-class _Reader:
-    """One pass over the messages."""
-
-    def __init__(self) -> None:
-        self._trace = CallTrace()
-        self._played: list[_Piece] = []  # for ever
-        self._since_clear: list[_Piece] = []
-        self._sent_bytes = self._sure_bytes = 0  # since the last clear
-        self._until_ms = 0.0
-        self._marks: dict[str, _Sent] = {}
-        self._flushed: dict[str, _Sent] = {}
-        self._tools: dict[str, tuple[str, str, float]] = {}
-        self._aways = Aways()
-        self._cut: set[str] = set()
-        self._whose: dict[str, str] = {}  # item ids by utterance
-        self._replaced: set[str] = set()  # items that a message with the heard text stands in for
-        self._voice_left_it = False  # an item that is dropped now: no voice could say it
-        self._forwarded_bytes = 0  # of the caller's audio, in this session
-        self._now_ms = 0.0
-
-    def take(self, at_ms: float, name: str, data: dict[str, Any], value: Any) -> None:
-        self._now_ms = at_ms
-        self._aways.take(at_ms, name, data)
-        if name in _ENDS_OF_ITEMS or name in _CUTS:
-            self._voice_left_it = name in _ENDS_OF_ITEMS
-        match name:
-            case "PlayAudio":
-                self._play(str(data["item_id"]), int(value))
-            case "AudioReceived":
-                self._speech(data["item_id"]).generated_bytes += int(value)
-            case "Synthesize":
-                self._whose[data["utterance_id"]] = data["item_id"]
-            case "VoiceReceived":
-                if item_id := self._whose.get(data["utterance_id"]):
-                    self._speech(item_id).generated_bytes += int(value)
-            case "TranscriptReceived" | "TextReceived":
-                speech = self._speech(data["item_id"])
-                speech.text += str(value)
-            case "TranscriptCompleted":
-                self._speech(data["item_id"]).text = str(data["text"]).strip()
-            case "SendMark":
-                sure = self._sure_bytes == self._sent_bytes
-                self._marks[str(value)] = _Sent(str(value), at_ms, self._sent_bytes, sure)
-            case "MarkEchoed":
-                self._echoed(str(value))
-            case "ClearAudio":
-                self._cleared(data.get("dropped_bytes"))
-            case "TruncateItem":
-                self._was_cut(data["item_id"], float(data["audio_end_ms"]))
-            case "AddMessage" if data.get("after") in self._trace.speeches:
-                self._replaced.add(data["after"])
-                if not self._voice_left_it:
-                    self._was_replaced(data["after"])
-            case "DeleteItem" if data["item_id"] in self._trace.speeches.keys() - self._replaced:
-                if self._voice_left_it:
-                    del self._trace.speeches[data["item_id"]]
-                else:
-                    self._was_cut(data["item_id"], 0.0)
-            case "SpeechStarted" | "SpeechStopped" | "CallerAudioForwarded" | "ModelOpened":
-                self._caller(name, data)
-            case "OutputItemDone" if data["kind"] == "function_call":
-                if data["status"] == "completed":
-                    call = str(data["name"]), str(data["arguments"]), at_ms
-                    self._tools.setdefault(data["call_id"], call)
-            case "ToolReturned":
-                self._tool_over(data["call_id"], str(data["output"]), "returned")
-            case "ToolFailed":
-                self._tool_over(data["call_id"], str(data["message"]), "failed")
-            case "AddToolOutput":  # of what is no tool of ours to run: end_call
-                self._tool_over(data["call_id"], str(data["output"]), "returned")
-            case "CancelTool" if data["call_id"] != self._aways.call_id:
-                self._tool_over(data["call_id"], "", "given up")
-            case "LegOpened":
-                self._leg_over()
-                self._tool_over(data.get("call_id", ""), str(data.get("output")), "returned")
-            case "StreamStarted" if self._trace.connected_ms is None:
-                self._trace.connected_ms = at_ms
-            case "HangUp":
-                self._trace.hung_up_ms = at_ms
-            case "EndLeg":
-                self._leg_over(data.get("dropped_bytes"))
-
-    def finish(self) -> CallTrace:
-        """What was read."""
-        self._leg_over()
-        for call_id in list(self._tools):
-            self._tool_over(call_id, "", "open")
-        self._trace.aways = self._aways.finish()
-        speeches = self._trace.speeches
-        for item_id in self._cut & speeches.keys():
-            speeches[item_id].interrupted = True
-        for piece in self._played:
-            if piece.item_id in speeches and piece.size_bytes:
-                _extend(speeches[piece.item_id].spans, piece)
-        self._trace.interruptions = [
-            replace(cut, generated_ms=speeches[cut.item_id].generated_ms)
-            for cut in self._trace.interruptions
-            if cut.item_id in speeches  # else it was a sound of our own
-        ]
-        self._trace.marks.sort(key=lambda mark: mark.sent_ms)
-        self._trace.tools.sort(key=lambda tool: tool.from_ms)
-        self._trace.ended_ms = self._now_ms
-        return self._trace
-
-    # --- playback -----------------------------------------------------------------------------
-
-    def _speech(self, item_id: str) -> Speech:
-        speeches = self._trace.speeches
-        if item_id not in speeches:
-            speeches[item_id] = Speech(item_id, self._now_ms)
-        return speeches[item_id]
-
-    def _play(self, item_id: str, size_bytes: int) -> None:
-        piece = _Piece(item_id, max(self._until_ms, self._now_ms), size_bytes)
-        self._played.append(piece)
-        self._since_clear.append(piece)
-        self._sent_bytes += size_bytes
-        self._until_ms = piece.to_ms
-
-    def _echoed(self, name: str) -> None:
-        flushed = self._flushed.pop(name, None)
-        sent = flushed or self._marks.pop(name, None)
-        if sent is None:
-            return  # of a leg before, or nobody's
-        if not flushed:
-            self._sure_bytes = max(self._sure_bytes, sent.behind_bytes)
-        self._mark_over(sent, self._now_ms, flushed=bool(flushed))
-
-    def _mark_over(self, sent: _Sent, echoed_ms: float | None, *, flushed: bool) -> None:
-        mark = Mark(sent.name, sent.at_ms, echoed_ms, flushed, sent.on_empty_buffer)
-        self._trace.marks.append(mark)
-
-    def _take_back(self, dropped_bytes: int | None) -> tuple[str, int]:
-        """The last of what was sent was not heard. `dropped_bytes`: None in records of before it
-        was told; then the clock says it. Returns the first item that lost something, and how much
-        was taken back."""
-        left, taken, first_cut = dropped_bytes, 0, ""
-        for piece in reversed(self._since_clear):
-            keep = int((self._now_ms - piece.from_ms) * BYTES_PER_MS)
-            if left is not None:
-                keep = piece.size_bytes - left
-                left -= min(left, piece.size_bytes)
-            keep = max(0, min(piece.size_bytes, keep))
-            if keep < piece.size_bytes:
-                first_cut = piece.item_id
-            taken += piece.size_bytes - keep
-            piece.size_bytes = keep
-        return first_cut, taken
-
-    def _cleared(self, told_bytes: int | None) -> None:
-        first_cut, dropped_bytes = self._take_back(told_bytes)
-        heard_bytes = sum(p.size_bytes for p in self._since_clear if p.item_id == first_cut)
-        heard_ms, dropped_ms = heard_bytes / BYTES_PER_MS, dropped_bytes / BYTES_PER_MS
-        self._forget_buffer()
-        self._cut.add(first_cut)
-        cut = Interruption(self._now_ms, first_cut, heard_ms, 0, dropped_ms)
-        self._trace.interruptions.append(cut)
-
-    def _forget_buffer(self) -> None:
-        self._flushed |= self._marks
-        self._marks.clear()
-        self._since_clear.clear()
-        self._sent_bytes = self._sure_bytes = 0
-        self._until_ms = self._now_ms
-
-    def _was_cut(self, item_id: str, heard_ms: float) -> None:
-        """The model is told; also of an item that it had not finished when all of it that was sent
-        had been heard, and then nothing was cleared."""
-        cuts = self._trace.interruptions
-        if cuts and cuts[-1].item_id == item_id and cuts[-1].at_ms == self._now_ms:
-            cuts[-1] = replace(cuts[-1], heard_ms=heard_ms)
-        elif item_id not in self._cut and heard_ms > 0:
-            cuts.append(Interruption(self._now_ms, item_id, heard_ms, 0, 0))
-        self._cut.add(item_id)
-
-    def _was_replaced(self, item_id: str) -> None:
-        """The model is told of text alone: how much was heard, the buffer knows."""
-        heard_bytes = sum(each.size_bytes for each in self._played if each.item_id == item_id)
-        if item_id not in self._cut:  # nothing was cleared: it was unfinished, and all was heard
-            self._was_cut(item_id, heard_bytes / BYTES_PER_MS)
-
-    # --- the rest -----------------------------------------------------------------------------
-
-    def _caller(self, name: str, data: dict[str, Any]) -> None:
-        """Audio times count what was appended in this session, so they are turned into ours by how
-        much had been appended when we were told."""
-        if name == "ModelOpened":
-            self._forwarded_bytes = 0
-        elif name == "CallerAudioForwarded":
-            self._forwarded_bytes += int(data["size_bytes"])
-        elif name == "SpeechStarted":
-            from_ms = self._ours(float(data["audio_start_ms"]))
-            heard = CallerSpeech(data["item_id"], from_ms, self._now_ms)
-            self._trace.caller.setdefault(data["item_id"], heard)
-        elif speech := self._trace.caller.get(data["item_id"]):
-            ended_ms = self._ours(float(data["audio_end_ms"]))
-            speech.to_ms = max(speech.from_ms, ended_ms)
-
-    def _ours(self, audio_ms: float) -> float:
-        behind_ms = max(0.0, self._forwarded_bytes / BYTES_PER_MS - audio_ms)
-        return max(0.0, self._now_ms - behind_ms)
-
-    def _tool_over(self, call_id: str, result: str, outcome: str) -> None:
-        if call_id in self._tools:
-            name, arguments, from_ms = self._tools.pop(call_id)
-            tool = Tool(call_id, name, arguments, result, outcome, from_ms, self._now_ms)
-            self._trace.tools.append(tool)
-
-    def _leg_over(self, dropped_bytes: int | None = None) -> None:
-        """What was still in the buffer was not heard, and no mark comes back."""
-        for sent in self._flushed.values():
-            self._mark_over(sent, None, flushed=True)
-        self._flushed.clear()
-        self._take_back(dropped_bytes)
-        self._forget_buffer()
-        for sent in self._flushed.values():
-            self._mark_over(sent, None, flushed=False)
-        self._flushed.clear()
-        for call_id in self._tools.keys() - {self._aways.call_id}:
-            self._tool_over(call_id, "", "open")
-
-
-def _extend(spans: list[Span], piece: _Piece) -> None:
-    """Pieces that follow one another without a pause are one span."""
-    if spans and piece.from_ms - spans[-1].to_ms < 1.0:
-        spans[-1] = Span(spans[-1].from_ms, piece.to_ms)
-    else:
-        spans.append(Span(piece.from_ms, piece.to_ms))

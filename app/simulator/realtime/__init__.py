@@ -1,4 +1,4 @@
-"""A scripted OpenAI Realtime server on the loopback, strict about what it is sent."""
+"""A scripted OpenAI Realtime server on the loopback, strict about client events."""
 
 from app.simulator.realtime.items import Item, Truncation
 from app.simulator.realtime.script import (

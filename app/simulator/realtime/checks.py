@@ -1,17 +1,17 @@
-"""How one JSON value is checked: small checks that are put together into tables.
+"""Checks of one JSON value, from which the tables of `schema` are built.
 
-Codes and wording follow what the Realtime API answers to a malformed client event.
+Error codes and messages follow what the Realtime API answers to a malformed client event.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 Check = Callable[[Any, str], None]
-"""Looks at a value and the path it stands at; raises Refusal."""
+"""Takes a value and its path in the event; raises Refusal."""
 
 
 class Refusal(Exception):
-    """A client event that the server answers with an `error` event and nothing else."""
+    """A client event that the server answers with an `error` event and otherwise ignores."""
 
     def __init__(self, code: str, message: str, param: str | None = None) -> None:
         super().__init__(message)
@@ -36,7 +36,7 @@ def _is_plain(character: str) -> bool:
 
 
 def text(longest: int = 0, marks: str | None = None) -> Check:
-    """A string. `marks`: what it may hold beside ASCII letters and digits; None: anything."""
+    """A string. `marks`: the characters allowed beside ASCII letters and digits; None: all."""
 
     def check(value: Any, path: str) -> None:
         type_of(value, path, str, "a string")
@@ -75,12 +75,12 @@ def boolean(value: Any, path: str) -> None:
 
 
 def json_object(value: Any, path: str) -> None:
-    """An object with whatever keys, such as a JSON schema."""
+    """An object with any keys, such as a JSON schema."""
     type_of(value, path, dict, "an object")
 
 
 def anything(value: Any, path: str) -> None:
-    """A part that is checked elsewhere or not used: every value is taken."""
+    """Accepts every value: the part is checked elsewhere, or not used."""
 
 
 def one_of(*values: Any) -> Check:
@@ -101,7 +101,7 @@ def nullable(inner: Check) -> Check:
 
 
 def constant_or(constant: str, inner: Check) -> Check:
-    """`constant`, or what `inner` takes."""
+    """`constant`, or a value that `inner` accepts."""
 
     def check(value: Any, path: str) -> None:
         if value != constant:
@@ -142,7 +142,7 @@ def obj(required: Mapping[str, Check], optional: Mapping[str, Check] | None = No
 
 
 def tagged(tag: str, variants: Mapping[str, Check]) -> Check:
-    """An object whose key `tag` says which of the variants it is."""
+    """An object whose key `tag` names one of the variants."""
     kinds = one_of(*variants)
 
     def check(value: Any, path: str) -> None:

@@ -1,4 +1,4 @@
-"""A Realtime session's settings: its defaults, how an update changes them, its audio formats."""
+"""The settings of a Realtime session: defaults, updates, audio formats."""
 
 import audioop
 import copy
@@ -31,13 +31,13 @@ _VAD_DEFAULTS: dict[str, dict[str, Any]] = {
 
 
 def default_config(model: str) -> dict[str, Any]:
-    """What a session has before its first update: PCM at 24 kHz, which is noise on a telephone."""
+    """The settings before the first update: PCM at 24 kHz, which is noise on a phone line."""
     pcm = {"type": "audio/pcm", "rate": _PCM_HZ}
     return {
         "type": "realtime",
         "model": model,
         "output_modalities": ["audio"],
-        "instructions": "You are a helpful, witty, and friendly AI.",
+        "instructions": "Help the user.",
         "tools": [],
         "tool_choice": "auto",
         "max_output_tokens": "inf",
@@ -60,10 +60,10 @@ def default_config(model: str) -> dict[str, Any]:
 def updated_config(
     config: dict[str, Any], change: dict[str, Any], *, spoken: bool
 ) -> dict[str, Any]:
-    """The settings after a `session.update` that the schema allows; `config` itself stays.
+    """The settings after a `session.update` that passed the schema; `config` is not changed.
 
-    Keys that are not present stay as they are. `spoken`: the session has put out audio already.
-    Raises Refusal: the model cannot change, nor the voice once it was heard.
+    Keys that the update leaves out keep their values. `spoken`: the session has generated audio.
+    Raises Refusal: the model cannot change, nor the voice once there is audio.
     """
     merged = copy.deepcopy(config)
     if change.get("model", config["model"]) != config["model"]:
@@ -91,7 +91,7 @@ def updated_config(
 
 @dataclass(frozen=True, slots=True)
 class AudioFormat:
-    """One of the three audio formats of a session, and its way to and from µ-law."""
+    """One of the three audio formats of a session, converted to and from µ-law."""
 
     type: str
 
@@ -123,14 +123,15 @@ class AudioFormat:
 
 
 def made_up_audio(seed: str, duration_ms: int) -> bytes:
-    """µ-law bytes that differ from seed to seed, so that a test can tell whose audio it got."""
+    """µ-law bytes that differ from seed to seed, so that a test can tell which item it heard."""
     return random.Random(seed).randbytes(duration_ms * ULAW_HZ // 1000)
 
 
 @dataclass(frozen=True, slots=True)
 class ResponseConfig:
-    """What holds for one response: the session's settings under those of `response.create`."""
+    """The settings of one response: those of `response.create` over those of the session."""
 
+    #: direct: the `response.create` has instructions of its own.
     kind: Literal["direct", "reply"]
     instructions: str
     modality: str
@@ -140,11 +141,12 @@ class ResponseConfig:
     voice: Any
     max_output_tokens: Any
     metadata: dict[str, str] | None
+    #: False: the response is out of band and writes no items to the conversation.
     in_conversation: bool
 
 
 def response_config(config: dict[str, Any], params: dict[str, Any]) -> ResponseConfig:
-    """Put the parameters of a `response.create` over the session's settings."""
+    """The session's settings, overridden by the parameters of a `response.create`."""
     merged = {**config, **params}
     output = {**config["audio"]["output"], **params.get("audio", {}).get("output", {})}
     return ResponseConfig(

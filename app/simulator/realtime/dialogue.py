@@ -1,6 +1,6 @@
-"""What a Realtime session does with events: settings, the caller's turns, items, responses.
+"""What a Realtime session does with client events: settings, the caller's turns, items.
 
-Source of the rules: OpenAI API reference and guide, Realtime conversations.
+(OpenAI: Realtime API reference, client events; guide, Realtime conversations)
 """
 
 import asyncio
@@ -12,23 +12,17 @@ from typing import Any
 
 from app.audio import base64_size
 from app.simulator.realtime.checks import Refusal
-from app.simulator.realtime.config import (
-    AudioFormat,
-    default_config,
-    response_config,
-    updated_config,
-)
+from app.simulator.realtime.config import AudioFormat, default_config, updated_config
 from app.simulator.realtime.items import Conversation, Item, decoded_audio, item_from
 from app.simulator.realtime.response import Response
+from app.simulator.realtime.responses import Responses
 from app.simulator.realtime.schema import LONGEST_APPEND_BYTES, check_event
 from app.simulator.realtime.script import (
     Brain,
     Options,
-    Reply,
     ToolOutput,
     Transcribe,
     TranscriptionFailed,
-    Turn,
 )
 from app.simulator.realtime.transcripts import send_transcript
 from app.simulator.realtime.vad import Detector, InputBuffer
@@ -38,9 +32,10 @@ _LEAST_COMMIT_MS = 100
 
 
 class Dialogue:
-    """Everything between a client's events and the server's. `wire` must be open by `open`.
+    """Everything between a client's events and the server's.
 
-    `failures`: what the script raised. `active`: the response that writes to the conversation now.
+    Open the wire, then call `open`; pass every client event to `handle`, and call `stop` when the
+    socket is closed.
     """
 
     def __init__(
@@ -57,31 +52,46 @@ class Dialogue:
         self.session_id = wire.new_id("sess")
         self.config = default_config(model)
         self.conversation = Conversation(wire.new_id("conv"))
+        #: All the audio that the client appended, if the server remembers it.
         self.heard = bytearray()
-        self.failures: list[Exception] = []
-        self.active: Response | None = None
+        #: What runs for this session now.
         self.tasks: set[asyncio.Task[None]] = set()
+        self._responses = Responses(
+            wire,
+            self.conversation,
+            brain,
+            options,
+            session_id=self.session_id,
+            spawn=self._spawn,
+            on_start=self._stop_idle_timer,
+            on_done=self._start_idle_timer,
+        )
         self._wire = wire
-        self._brain, self._transcribe = brain, transcribe
+        self._transcribe = transcribe
         self._options, self._update_delay_ms = options, update_delay_ms
         self._buffer, self._speech_item_id = InputBuffer(detector), ""
-        self._tool_outputs: list[ToolOutput] = []
-        self._apart: dict[str, Response] = {}  # out-of-band responses by id
-        self._last_heard = asyncio.Event()  # the caller's last words are written down
-        self._last_heard.set()
-        self._response_over = asyncio.Event()
         self._timers: list[asyncio.TimerHandle] = []
         self._idle_timer: asyncio.TimerHandle | None = None
 
+    @property
+    def active(self) -> Response | None:
+        """The response that writes to the conversation now."""
+        return self._responses.active
+
+    @property
+    def failures(self) -> list[Exception]:
+        """What the brain or the transcription raised."""
+        return self._responses.failures
+
     def open(self) -> None:
-        """Begin: the session exists from here on, until it expires."""
+        """Start the session: send `session.created` and set the timer of its expiry."""
         self._expires_at = int(time.time() + self._options.life_s)
         self._later(self._options.life_s, self._expire)
         self._configure(self.config)
         self._wire.send("session.created", session=self._session_object())
 
     def stop(self) -> None:
-        """The socket is gone: let go of everything."""
+        """The socket is closed: cancel every task and timer."""
         for task in self.tasks:
             task.cancel()
         self._stop_idle_timer()
@@ -89,7 +99,11 @@ class Dialogue:
             timer.cancel()
 
     def handle(self, event: Any) -> None:
-        """Take a client event. Raises Refusal for one that is wrong, here or now."""
+        """Take a client event.
+
+        Raises Refusal for an event that the schema or the session's state does not allow: send it
+        as an `error` event.
+        """
         check_event(event)
         _HANDLERS[event["type"]](self, event)
 
@@ -181,15 +195,15 @@ class Dialogue:
         self._wire.send(
             "input_audio_buffer.speech_started", audio_start_ms=at_ms, item_id=self._speech_item_id
         )
-        if self.active is not None and self._detection.get("interrupt_response", True):
-            self.active.cancel("turn_detected")
+        if self._detection.get("interrupt_response", True):
+            self._responses.interrupt()
 
     def _on_speech_stopped(self, at_ms: int, transcript: str | None = None) -> None:
         item_id = self._speech_item_id or self._wire.new_id("item")
         self._wire.send("input_audio_buffer.speech_stopped", audio_end_ms=at_ms, item_id=item_id)
         self._commit(item_id, self._buffer.take(at_ms), transcript)
         if self._detection.get("create_response", True):
-            self._respond_unasked()
+            self._respond_to_turn()
 
     def _commit(self, item_id: str, audio: bytes, transcript: str | None = None) -> None:
         self._speech_item_id = ""
@@ -199,12 +213,12 @@ class Dialogue:
         previous = self.conversation.last_id()
         self._wire.send("input_audio_buffer.committed", previous_item_id=previous, item_id=item_id)
         self._add(item)
-        self._expect_response()
-        self._last_heard = asyncio.Event()
-        self._spawn(self._write_down(item, self._last_heard))
+        self._responses.expect()
+        self._responses.transcribed = asyncio.Event()
+        self._spawn(self._transcribed(item, self._responses.transcribed))
 
-    async def _write_down(self, item: Item, heard: asyncio.Event) -> None:
-        """Get the caller's words, for the brain at once and for the client when it is time."""
+    async def _transcribed(self, item: Item, transcribed: asyncio.Event) -> None:
+        """Transcribe a turn: the brain gets the text at once, the client when the options say."""
         failed: Exception | None = None
         try:
             if item.text is None and self._transcribe is not None:
@@ -215,11 +229,11 @@ class Dialogue:
             if not isinstance(error, TranscriptionFailed):
                 self.failures.append(error)
         finally:
-            heard.set()
+            transcribed.set()
         if self.config["audio"]["input"]["transcription"] is None:
             return
         if self._options.transcript_after_response:
-            await self._response_over.wait()
+            await self._responses.wait_done()
         await asyncio.sleep(self._options.transcript_delay_ms / 1000)
         send_transcript(self._wire, item, failed=failed is not None)
 
@@ -243,7 +257,7 @@ class Dialogue:
             output = ToolOutput(item.call_id, call.name, item.output)
         self._add(item, event.get("previous_item_id"))
         if output is not None:
-            self._tool_outputs.append(output)
+            self._responses.tool_outputs.append(output)
 
     def _on_item_truncate(self, event: dict[str, Any]) -> None:
         place = {key: event[key] for key in ("item_id", "content_index", "audio_end_ms")}
@@ -261,104 +275,26 @@ class Dialogue:
     # --- responses ------------------------------------------------------------------------------
 
     def _on_response_create(self, event: dict[str, Any]) -> None:
-        self._respond(event.get("response") or {})
+        self._responses.create(self.config, event.get("response") or {})
 
     def _on_response_cancel(self, event: dict[str, Any]) -> None:
-        wanted = event.get("response_id")
-        response = self._apart.get(wanted) if wanted else self.active
-        if self.active is not None and wanted == self.active.id:
-            response = self.active
-        if response is None:
-            raise Refusal(
-                "response_cancel_not_active", "Cancellation failed: no active response found"
-            )
-        response.cancel("client_cancelled")
+        self._responses.cancel(event.get("response_id"))
 
-    def _respond_unasked(self) -> None:
-        """Turn detection wants an answer; what stands against it is an error without a cause."""
+    def _respond_to_turn(self) -> None:
+        """Create a response because the caller's turn ended. A refusal has no client event that
+        caused it."""
         try:
-            self._respond({})
+            self._responses.create(self.config, {})
         except Refusal as refusal:
             self._wire.send_error(refusal.code, refusal.message)
 
-    def _respond(self, params: dict[str, Any]) -> None:
-        config = response_config(self.config, params)
-        items = None
-        if "input" in params:
-            items = tuple(
-                self.conversation.find(given["id"], "retrieve")
-                if given["type"] == "item_reference"
-                else item_from(given, self._wire.new_id)
-                for given in params["input"]
-            )
-        if config.in_conversation and self.active is not None:
-            raise Refusal(
-                "conversation_already_has_active_response",
-                f"Conversation already has an active response in progress: {self.active.id}. "
-                "Wait until the response is finished before creating a new one.",
-            )
-        outputs = tuple(self._tool_outputs)
-        response = Response(
-            self._wire,
-            self.conversation,
-            config,
-            ask=partial(self._ask, items=items, outputs=outputs),
-            done=self._on_response_done,
-            spawn=self._spawn,
-            speed=self._options.speed,
-            ms_per_character=self._options.ms_per_character,
-        )
-        if config.in_conversation:
-            if config.kind == "reply":
-                self._tool_outputs.clear()
-            self._stop_idle_timer()
-            self._expect_response()
-            self.active = response
-        else:
-            self._apart[response.id] = response
-        response.start()
-
-    def _expect_response(self) -> None:
-        """What waits for the next `response.done` waits for one that is still to come."""
-        if self._response_over.is_set():
-            self._response_over = asyncio.Event()
-
-    async def _ask(
-        self, response: Response, *, items: tuple[Item, ...] | None, outputs: tuple[ToolOutput, ...]
-    ) -> Reply:
-        if response.config.kind == "reply":
-            await self._last_heard.wait()
-        said = [item.text or "" for item in self.conversation.items if item.role == "user"]
-        config = response.config
-        reply = self._brain(
-            Turn(
-                kind=config.kind,
-                instructions=config.instructions,
-                transcript=said[-1] if said else "",
-                items=self.conversation.items if items is None else items,
-                tool_outputs=outputs,
-                tools=config.tools,
-                tool_choice=config.tool_choice,
-                metadata=config.metadata,
-                in_conversation=config.in_conversation,
-                session_id=self.session_id,
-            )
-        )
-        return await reply if inspect.isawaitable(reply) else reply
-
-    def _on_response_done(self, response: Response, error: Exception | None) -> None:
-        if error is not None:
-            self.failures.append(error)
-        if self._apart.pop(response.id, None) is not None:
-            return
-        self.active = None
-        self._response_over.set()
-        self._start_idle_timer(response)
-
-    # --- the caller says nothing ----------------------------------------------------------------
+    # --- the caller is silent --------------------------------------------------------------------
 
     def _start_idle_timer(self, response: Response) -> None:
-        """`idle_timeout_ms` runs from where the response would have been played to its end."""
+        """Start `idle_timeout_ms`: it counts from when the response would have been played.
+
+        (OpenAI: session.update, `turn_detection.idle_timeout_ms`)
+        """
         timeout_ms = self._detection.get("idle_timeout_ms")
         if timeout_ms is None or self._speech_item_id:
             return
@@ -385,7 +321,7 @@ class Dialogue:
             item_id=item_id,
         )
         self._commit(item_id, self._buffer.take(), "")
-        self._respond_unasked()
+        self._respond_to_turn()
 
 
 _HANDLERS: dict[str, Callable[[Dialogue, dict[str, Any]], None]] = {

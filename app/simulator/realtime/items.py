@@ -1,4 +1,4 @@
-"""The items of a Realtime conversation: their order, their audio, and what became of them."""
+"""The items of a Realtime conversation: their order, audio, truncations and deletion."""
 
 import base64
 import binascii
@@ -15,46 +15,49 @@ _AUDIO_PARTS = ("input_audio", "output_audio")
 
 @dataclass(frozen=True, slots=True)
 class Truncation:
-    """The client said how much of an item was heard. `at_s`: monotonic seconds."""
+    """The client truncated an item to what the caller heard."""
 
     audio_end_ms: int
+    #: Monotonic seconds.
     at_s: float
 
 
 @dataclass(slots=True, eq=False)
 class Item:
-    """One item, with more than the client may know.
-
-    `text`: what a message says, or the caller's transcript, complete or as far as it was generated;
-    it stays here when a truncation takes it out of the conversation. `audio`: all bytes generated
-    or committed, in `audio_format`; never cut. `deleted_at_s`: monotonic seconds.
-    """
+    """One item, with more than the client sees: truncated and deleted parts stay readable."""
 
     id: str
     type: str
     status: str = "completed"
     role: str = ""
+    #: The type of the only content part that the server made: input_audio, output_audio,
+    #: output_text; empty for a client's item and before anything is generated.
     part: str = ""
+    #: The words of a message or the caller's transcript, as far as generated. A truncation removes
+    #: them from the conversation, not from here.
     text: str | None = None
+    #: The content parts of an item that the client created.
     content: list[dict[str, Any]] = field(default_factory=list)
     name: str = ""
     call_id: str = ""
     arguments: str = ""
     output: str = ""
     response_id: str = ""
+    #: All bytes generated or committed, in `audio_format`; a truncation does not cut them.
     audio: bytearray = field(default_factory=bytearray)
     audio_format: AudioFormat = AudioFormat("audio/pcmu")
     truncations: list[Truncation] = field(default_factory=list)
+    #: Monotonic seconds; None: not deleted.
     deleted_at_s: float | None = None
 
     @property
     def audio_ms(self) -> float:
-        """How much audio there is, cuts aside."""
+        """The duration of `audio`, truncations ignored."""
         return len(self.audio) / self.audio_format.bytes_per_ms
 
     @property
     def kept_ms(self) -> float:
-        """How much audio the conversation still holds."""
+        """The duration of audio that the conversation still holds after truncations."""
         return min([self.audio_ms, *(cut.audio_end_ms for cut in self.truncations)])
 
     def wire(self, *, with_audio: bool = False) -> dict[str, Any]:
@@ -92,7 +95,7 @@ class Item:
 
 
 def item_from(given: dict[str, Any], new_id: Callable[[str], str]) -> Item:
-    """The item that a client describes, checked against the schema before. Raises Refusal."""
+    """The item of a client event that passed the schema. Raises Refusal for audio not in base64."""
     content = given.get("content", [])
     for part in content:
         if "audio" in part:
@@ -120,10 +123,11 @@ def decoded_audio(payload: str, param: str) -> bytes:
 
 
 class Conversation:
-    """Items in their order. `all_items` holds the deleted ones too."""
+    """The items of one conversation, in order."""
 
     def __init__(self, conversation_id: str) -> None:
         self.id = conversation_id
+        #: Every item, deleted ones included, in order of creation.
         self.all_items: list[Item] = []
         self._order: list[Item] = []
 
@@ -135,7 +139,7 @@ class Conversation:
         return next((item for item in self._order if item.id == item_id), None)
 
     def find(self, item_id: str, verb: str) -> Item:
-        """Raises Refusal when there is no such item; `verb` is what was asked for."""
+        """The item with this id. Raises Refusal if missing; `verb` names the operation in it."""
         item = self.get(item_id)
         if item is None:
             message = f"Error in {verb}: the item with id '{item_id}' does not exist."
@@ -143,7 +147,10 @@ class Conversation:
         return item
 
     def add(self, item: Item, after: str | None = None) -> None:
-        """Put an item at the end, after another one, or in front ("root"). Raises Refusal."""
+        """Insert an item at the end, after the item with id `after`, or first ("root").
+
+        Raises Refusal: the id is taken, or `after` is missing.
+        """
         if any(known.id == item.id for known in self.all_items):
             message = f"Item with id '{item.id}' already exists."
             raise Refusal("item_create_invalid_item_id", message, "item.id")
@@ -167,7 +174,10 @@ class Conversation:
         return self._order[-1].id if self._order else None
 
     def truncate(self, item_id: str, content_index: int, audio_end_ms: int, now_s: float) -> None:
-        """Raises Refusal for what has no model audio, or less of it than `audio_end_ms`."""
+        """Truncate an item's audio.
+
+        Raises Refusal: the item has no model audio, or less of it than `audio_end_ms`.
+        """
         item = self.find(item_id, "truncate")
         if item.part != "output_audio" or not item.audio:
             raise Refusal(
@@ -187,14 +197,17 @@ class Conversation:
         item.truncations.append(Truncation(audio_end_ms, now_s))
 
     def delete(self, item_id: str, now_s: float) -> None:
-        """Raises Refusal when there is no such item."""
+        """Remove an item from the conversation. Raises Refusal if it is missing."""
         item = self.find(item_id, "delete")
         item.deleted_at_s = now_s
         self._order.remove(item)
 
     def input_tokens(self) -> tuple[int, int]:
-        """Text and audio tokens of everything a response reads. Audio: 1 per 100 ms of the caller,
-        1 per 50 ms of the agent (OpenAI: managing Realtime costs)."""
+        """Text and audio tokens of everything that a response reads.
+
+        Audio: 1 token per 100 ms of the caller, 1 per 50 ms of the agent (OpenAI: guide, Managing
+        costs).
+        """
         text, audio = 0, 0
         for item in self._order:
             if item.audio:

@@ -1,4 +1,4 @@
-"""One response of the scripted model: its items, streamed as the Realtime API streams them."""
+"""One response: its items, streamed with the events and in the order of the Realtime API."""
 
 import asyncio
 import base64
@@ -18,10 +18,15 @@ _ARGUMENTS_PER_DELTA = 12
 
 
 class Response:
-    """A response from `start` to its end, by itself or by `cancel`.
+    """A response, from `start` until it is done or cancelled.
 
-    `ask` gives the reply; `done` is called once, right after `response.done` was sent, with the
-    exception if there was one. `spawn` runs it. `speed` holds where the reply names none.
+    Args:
+        ask: gets the reply from the brain.
+        done: called once, right after `response.done` is sent, with the exception if `ask` or the
+            streaming raised one.
+        spawn: runs the streaming in a task of the session.
+        speed: how many times faster than real time audio is sent, unless the reply says.
+        ms_per_character: the length of made-up audio.
     """
 
     def __init__(
@@ -40,6 +45,7 @@ class Response:
         self.config = config
         self.status: Status = "in_progress"
         self.items: list[Item] = []
+        #: Loop time of the first audio delta; None before it.
         self.first_audio_at_s: float | None = None
         self._wire = wire
         self._conversation = conversation
@@ -55,6 +61,7 @@ class Response:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
+        """Send `response.created` and start to stream the reply."""
         self._input_tokens = self._conversation.input_tokens()
         self._wire.send("response.created", response=self.wire())
         limit = {"name": "tokens", "limit": 50_000, "remaining": 49_950, "reset_seconds": 0.06}
@@ -62,7 +69,7 @@ class Response:
         self._task = self._spawn(self._run())
 
     def cancel(self, reason: Literal["turn_detected", "client_cancelled"]) -> None:
-        """End here: the items so far are closed as incomplete, then the response is done."""
+        """Close the open item as incomplete and send `response.done`, unless it is done already."""
         if self.status == "in_progress":
             if self._task is not None and self._task is not asyncio.current_task():
                 self._task.cancel()
@@ -176,7 +183,7 @@ class Response:
             self._send_in_conversation("conversation.item.added", item)
 
     def _end(self, status: str) -> None:
-        """Close the open item with every `done` event that belongs to it."""
+        """Close the open item: send each of its `done` events. Nothing if no item is open."""
         item, self._open = self._open, None
         if item is None:
             return
@@ -260,7 +267,8 @@ class Response:
         )
 
 
-_Piece = tuple[str, bytes]  # a text delta and the audio delta after it; either may be empty
+# A text delta and the audio delta after it; either may be empty.
+_Piece = tuple[str, bytes]
 
 
 def _words(text: str) -> list[str]:
@@ -270,7 +278,7 @@ def _words(text: str) -> list[str]:
 
 
 def _spread(text: str, audio: bytes, step: int) -> list[_Piece]:
-    """Audio in deltas of `step` bytes, and the words evenly over them: nobody knows better."""
+    """Audio in deltas of `step` bytes; without word times the words are spread evenly over them."""
     words, deltas = _words(text), max(1, math.ceil(len(audio) / step))
     pieces, said = [], 0
     for number in range(deltas):
@@ -281,8 +289,11 @@ def _spread(text: str, audio: bytes, step: int) -> list[_Piece]:
 
 
 def _timed(reply: Reply, audio: bytes, step: int, bytes_per_ms: int) -> list[_Piece]:
-    """Audio cut where words begin, and into deltas of at most `step` bytes. What begins at the
-    same place is one text delta. Raises ValueError for words that are not the reply's text."""
+    """Audio cut where words begin, in deltas of at most `step` bytes.
+
+    Words that begin at the same place share a text delta. Raises ValueError if the words do not
+    add up to the reply's text.
+    """
     if "".join(word for _, word in reply.words) != reply.text:
         raise ValueError(f"the words of the reply {reply.text[:40]!r} are not its text")
     texts: dict[int, str] = {}

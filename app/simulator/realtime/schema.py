@@ -1,7 +1,7 @@
-"""What a Realtime client may send: the GA client events, refused for one unknown key.
+"""The schema of GA client events: an event with one unknown key is refused.
 
-Source: OpenAI API reference, Realtime client events, for keys, values and ranges. The tables are
-our own, so that a mistake in the bridge cannot agree with itself.
+Keys, values and ranges: OpenAI API reference, Realtime client events. The bridge does not use these
+tables, so that a mistake in the bridge is refused here.
 """
 
 from typing import Any
@@ -63,7 +63,7 @@ def _metadata(value: Any, path: str) -> None:
 
 # --- a session's settings -----------------------------------------------------------------------
 
-_TAG = anything  # looked at by `tagged` already
+_TAG = anything  # `tagged` has checked it
 
 _format = tagged(
     "type",
@@ -211,7 +211,7 @@ _part = {
             ),
         },
     ),
-    # output_audio stands in the schema, but a client cannot fill an assistant's audio
+    # The API reference lists output_audio, but a client cannot create an assistant's audio.
     "assistant": tagged("type", {"output_text": obj({"type": _TAG, "text": text()})}),
 }
 _anyhow: dict[str, Check] = {

@@ -1,4 +1,4 @@
-"""What a scripted model is asked and what it answers: turns in, replies out."""
+"""The interface of a scripted model: turns in, replies out."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from app.simulator.realtime.items import Item
 
 @dataclass(frozen=True, slots=True)
 class ToolOutput:
-    """The client answered a function call."""
+    """The client created a `function_call_output` item."""
 
     call_id: str
     name: str
@@ -18,85 +18,91 @@ class ToolOutput:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """The model is to answer.
+    """A response was created: the model answers with a `Reply`."""
 
-    `kind`: direct for a `response.create` with instructions of its own, else reply.
-    `instructions`: those, or the session's. `transcript`: what the caller said last. `items`: the
-    conversation so far. `tool_outputs`: those that came since the last response. `tools`,
-    `tool_choice`: what may be called. `in_conversation`: False for an out-of-band response.
-    """
-
+    #: direct: the `response.create` has instructions of its own; otherwise reply.
     kind: Literal["direct", "reply"]
+    #: The instructions of the `response.create`, else the session's.
     instructions: str
+    #: The text of the caller's last item; empty if there is none.
     transcript: str
+    #: The conversation so far, or the `input` of the `response.create`.
     items: tuple[Item, ...]
+    #: Outputs that arrived since the last reply.
     tool_outputs: tuple[ToolOutput, ...]
     tools: tuple[dict[str, Any], ...]
     tool_choice: Any
     metadata: dict[str, str] | None
+    #: False: an out-of-band response.
     in_conversation: bool
     session_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the model says and does.
-
-    `audio`: µ-law, 8000 Hz; None lets the server make bytes up for `text`. `words`: where pieces of
-    `text` begin in `audio`, as (µ-law bytes before it, piece) in order, together the whole text;
-    each is then told right before the audio that says it, else the text is spread evenly.
-    `tool_calls`: names with arguments. `delay_ms`: thinking time before the first item. `delta_ms`:
-    audio per delta, at the most.
-    `speed`: how many times faster than it plays audio is sent, None for the server's own, infinite
-    for no wait at all. `status` incomplete or failed leaves the last item incomplete; a failed one
-    carries `error_code`, and no usage.
-    """
+    """What the model says and which tools it calls."""
 
     text: str = ""
+    #: µ-law, 8000 Hz; None: the server makes up bytes for `text`.
     audio: bytes | None = None
+    #: (µ-law bytes of `audio` before the piece, piece of `text`), in order; together the whole
+    #: text. Each piece is sent right before its audio. Empty: the text is spread evenly.
     words: Sequence[tuple[int, str]] = ()
+    #: (name, arguments) of each function call.
     tool_calls: Sequence[tuple[str, Mapping[str, Any]]] = ()
+    #: incomplete and failed leave the last item incomplete; failed sends no usage.
     status: Literal["completed", "failed", "incomplete"] = "completed"
+    #: The code of a failed response.
     error_code: str = "server_error"
+    #: Thinking time before the first item.
     delay_ms: float = 0
+    #: The longest audio in one delta.
     delta_ms: int = 100
+    #: How many times faster than real time audio is sent; infinite: at once; None: the server's
+    #: own speed.
     speed: float | None = None
 
 
 class TranscriptionFailed(Exception):
-    """Raised by a `transcribe` that means to: the client gets a transcription.failed event."""
+    """Raise it in a `transcribe`: the client gets `input_audio_transcription.failed`."""
 
 
+#: Answers a turn.
 Brain = Callable[[Turn], Reply | Awaitable[Reply]]
+#: Transcribes µ-law, 8000 Hz, of one turn of the caller.
 Transcribe = Callable[[bytes], str | Awaitable[str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How the server behaves where no reply or fault says otherwise.
+    """How the server behaves unless a reply or a fault says otherwise."""
 
-    `api_key`: the only bearer let in; empty: any. `speed`: how many times faster than it plays
-    audio is sent. `transcript_delay_ms`: from the commit to the caller's transcript;
-    `transcript_after_response` holds it back past the next `response.done`. `life_s`: after that a
-    session expires. `ms_per_character`: how long made-up audio is. `remembers`: what clients sent
-    is kept for tests; False for a server that runs for days.
-    """
-
+    #: The only bearer token that is accepted; empty: every token.
     api_key: str = ""
+    #: How many times faster than real time audio is sent.
     speed: float = 5.0
+    #: From the commit of a turn to its transcript.
     transcript_delay_ms: float = 0
+    #: Hold transcripts back until the next `response.done`.
     transcript_after_response: bool = False
+    #: A session expires after this time.
     life_s: float = 3600
+    #: The length of made-up audio.
     ms_per_character: int = 60
+    #: Keep what clients sent, for tests. Set it to False in a server that runs for days.
     remembers: bool = True
 
 
 class Script:
     """Replies in order, for tests.
 
-    `replies`: a text is short for `Reply(text)`. `direct`: answers every direct turn; without it
-    direct turns take their replies from the list as well. `heard`: the caller's transcripts, in
-    order. A turn too many raises, which fails its response and surfaces when the server closes.
+    A turn without a reply left raises AssertionError: its response fails, and `RealtimeServer`
+    raises the error when it closes.
+
+    Args:
+        replies: a text is short for `Reply(text)`.
+        direct: answers every direct turn; None: direct turns take from `replies` as well.
+        heard: the caller's transcripts, in order.
     """
 
     def __init__(
@@ -105,6 +111,7 @@ class Script:
         direct: Reply | str | None = None,
         heard: Sequence[str] = (),
     ) -> None:
+        #: Every turn that was answered, in order.
         self.turns: list[Turn] = []
         self._replies = [_reply(reply) for reply in replies]
         self._direct = None if direct is None else _reply(direct)
@@ -112,7 +119,7 @@ class Script:
 
     @property
     def unused(self) -> tuple[Reply, ...]:
-        """Replies that nobody asked for yet."""
+        """Replies that no turn has taken yet."""
         return tuple(self._replies)
 
     def brain(self, turn: Turn) -> Reply:

@@ -1,8 +1,7 @@
-"""A scripted OpenAI Realtime server on the loopback, strict about what it is sent.
+"""A scripted OpenAI Realtime server on the loopback, strict about client events.
 
-It speaks the GA protocol as raw JSON over real sockets and knows nothing of the bridge, so that a
-wrong wire cannot agree with itself. Tests and the demo tell it what to answer: see `Reply`,
-`Script`, `Options` and `Fault`.
+It speaks the GA protocol as raw JSON over real sockets and imports nothing from the bridge's wires.
+Tests and the demo script its answers: see `Reply`, `Script`, `Options` and `Fault`.
 
     async with RealtimeServer(Script("Hello!", "Until tomorrow.", heard=["Bye"])) as server:
         ...  # point OPENAI_BASE_URL at server.base_url
@@ -45,22 +44,26 @@ _CLOSE_WAIT_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Handshake:
-    """Somebody asked for a socket. `status`: what they got. `at_s`: monotonic seconds."""
+    """A client's request for a WebSocket."""
 
     path: str
+    #: Names in lower case.
     headers: dict[str, str]
+    #: The HTTP status of the answer; 101: accepted.
     status: int
+    #: Monotonic seconds.
     at_s: float
 
 
 class RealtimeServer:
     """Listens between `start` and `close`, or inside `async with`.
 
-    `brain`: answers every turn; a `Script`, or a list of replies, is the short form for tests.
-    `transcribe`: µ-law of a caller's turn to what was said. `detector`: makes what tells speech
-    from noise in one session. `faults`: one for each connection to come, in order; `fault`: for all
-    others. `sessions`: every session there was. Leaving `async with` without another error raises
-    the first thing that the script raised.
+    Leaving `async with` without another error raises the first exception of the brain.
+
+    Args:
+        brain: answers every turn; a `Script`, or a list of replies, is the short form for tests.
+        transcribe: turns µ-law of one turn of the caller into text.
+        detector: makes the speech detector of one session.
     """
 
     def __init__(
@@ -75,9 +78,13 @@ class RealtimeServer:
             script = brain if isinstance(brain, Script) else Script(*brain)
             brain, transcribe = script.brain, transcribe or script.transcribe
         self.options = options or Options()
+        #: Every session, in order; only the open ones if the server does not remember.
         self.sessions: list[Session] = []
+        #: Every handshake, refused ones included.
         self.handshakes: list[Handshake] = []
+        #: Faults of the next connections, one each, in order.
         self.faults: deque[Fault] = deque()
+        #: The fault of every connection for which `faults` has none.
         self.fault = Fault()
         self._brain, self._transcribe, self._detector = brain, transcribe, detector
         self._socket: socket.socket | None = None
@@ -93,7 +100,7 @@ class RealtimeServer:
 
     @property
     def base_url(self) -> str:
-        """What `OPENAI_BASE_URL` is to be."""
+        """The value for `OPENAI_BASE_URL`."""
         return f"http://{_HOST}:{self.port}/v1"
 
     @property
@@ -102,33 +109,33 @@ class RealtimeServer:
 
     @property
     def failures(self) -> list[Exception]:
-        """What the script raised, in all sessions."""
+        """What the brain, the transcription and interceptors raised, in all sessions."""
         return [failure for session in self.sessions for failure in session.failures]
 
     async def session(self, index: int = 0) -> Session:
-        """Wait for the session with this number, the first one being 0."""
+        """Wait for a session. `index`: 0 is the first one."""
         await self.until(lambda server: len(server.sessions) > index)
         return self.sessions[index]
 
     async def until(self, condition: Callable[["RealtimeServer"], bool]) -> None:
-        """Wait until something holds, looked at after every handshake and every opened session."""
+        """Wait for a condition, checked after every handshake and every opened session."""
         while not condition(self):
             self._news.clear()
             await self._news.wait()
 
     async def start(self, port: int = 0) -> None:
-        """Listen on the loopback; port 0 takes a free one."""
+        """Listen on the loopback. `port`: 0 takes a free one."""
         self._socket = socket.create_server((_HOST, port))
         await self.resume()
 
     def hang(self) -> None:
-        """From now on connections are taken by the kernel and never answered by anybody."""
+        """From now on the kernel accepts connections and the server answers none of them."""
         if self._server is not None:
             self._server.close()
             self._server = None
 
     async def resume(self) -> None:
-        """Answer connections again, those that wait too."""
+        """Answer connections again, pending ones included."""
         if self._socket is not None and self._server is None:
             # a copy, so that closing the server does not close the port (see `hang`)
             self._server = await ws_create_server(
@@ -136,7 +143,7 @@ class RealtimeServer:
             )
 
     async def close(self) -> None:
-        """Close every session, then the port. Returns when nothing runs any more."""
+        """Close every session, then the port. Returns when no task runs any more."""
         self.hang()
         for session in self.open_sessions:
             session.close(1001, "the server goes away")
@@ -202,7 +209,7 @@ class RealtimeServer:
         self._news.set()
 
     def _judge(self, path: str, headers: dict[str, str], fault: Fault) -> tuple[int, str, str]:
-        """HTTP status, error code and message for a handshake; 101 lets it in."""
+        """HTTP status, error code and message for a handshake; 101 accepts it."""
         if fault.refuse_status is not None:
             return fault.refuse_status, "refused", "Refused as the test asked."
         url = urlsplit(path)

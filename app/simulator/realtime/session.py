@@ -1,4 +1,4 @@
-"""One client of the scripted Realtime server: its socket, its faults, and what tests may read."""
+"""One client's session with the scripted server: its socket, its faults, and what tests read."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -17,30 +17,25 @@ from app.simulator.realtime.vad import Detector
 from app.simulator.realtime.wire import Wire
 
 Interceptor = Callable[["Session", dict[str, Any]], bool]
-"""Sees a client event first. True: it dealt with it, and the server does nothing more."""
+"""Gets a client event before the server. True: it handled the event, and the server ignores it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What goes wrong with one connection.
+    """What goes wrong with one connection."""
 
-    `refuse_status`: the handshake is answered with this HTTP status. `mute`: the socket opens, and
-    nothing ever comes. `update_delay_ms`: `session.updated` is late. `on`: interceptors by the type
-    of client event.
-    """
-
+    #: Refuse the handshake with this HTTP status.
     refuse_status: int | None = None
+    #: Accept the handshake and never send anything.
     mute: bool = False
+    #: The delay of `session.updated`.
     update_delay_ms: float = 0
+    #: Interceptors by the type of client event.
     on: Mapping[str, Interceptor] = field(default_factory=dict)
 
 
 class Session(WSListener):
-    """What the server knows of one client.
-
-    `client_events`: all that the client sent, parsed. `closed`: set when the socket is gone;
-    `close_code`: the client's, if it sent one.
-    """
+    """One client's session: read what happened, and make things happen."""
 
     def __init__(
         self,
@@ -73,8 +68,11 @@ class Session(WSListener):
         self._fragments = bytearray()
         self.model = model
         self._remembers = options.remembers
+        #: Every event that the client sent, if the server remembers them.
         self.client_events: list[dict[str, Any]] = []
+        #: Set when the socket is closed.
         self.closed = asyncio.Event()
+        #: The code of the client's close frame; None: it has sent none.
         self.close_code: int | None = None
 
     # --- what happened --------------------------------------------------------------------------
@@ -90,17 +88,17 @@ class Session(WSListener):
 
     @property
     def heard(self) -> bytes:
-        """All the audio that the client appended, in the order it came."""
+        """All the audio that the client appended, in order."""
         return bytes(self._dialogue.heard)
 
     @property
     def items(self) -> list[Item]:
-        """Every item there ever was, deleted ones too, in the order they came to be."""
+        """Every item, deleted ones included, in order of creation."""
         return self._dialogue.conversation.all_items
 
     @property
     def conversation(self) -> tuple[Item, ...]:
-        """The items as the model reads them now."""
+        """The items that the model reads now."""
         return self._dialogue.conversation.items
 
     @property
@@ -120,12 +118,12 @@ class Session(WSListener):
 
     @property
     def failures(self) -> list[Exception]:
-        """What the script raised."""
+        """What the brain, the transcription and interceptors raised."""
         return self._dialogue.failures
 
     @property
     def tasks(self) -> set[asyncio.Task[None]]:
-        """What still runs for this session."""
+        """The tasks that run for this session."""
         return self._dialogue.tasks
 
     def events_of(self, event_type: str) -> list[dict[str, Any]]:
@@ -133,7 +131,7 @@ class Session(WSListener):
         return [event for event in self.client_events if event["type"] == event_type]
 
     async def until(self, condition: Callable[["Session"], bool]) -> None:
-        """Wait until something holds, looked at after every event in or out.
+        """Wait for a condition, checked after every event in or out.
 
         Raises ConnectionError when the socket closes first.
         """
@@ -144,22 +142,22 @@ class Session(WSListener):
             await self._news.wait()
 
     async def received(self, event_type: str, count: int = 1) -> list[dict[str, Any]]:
-        """Wait for so many client events of one type; returns them."""
+        """Wait for `count` client events of one type; returns them."""
         await self.until(lambda session: len(session.events_of(event_type)) >= count)
         return self.events_of(event_type)
 
-    # --- what shall happen ----------------------------------------------------------------------
+    # --- what to do next ------------------------------------------------------------------------
 
     def start_speech(self) -> None:
-        """The caller starts to speak, whatever the audio is like."""
+        """The caller starts to speak, whatever turn detection hears."""
         self._dialogue.start_speech()
 
     def stop_speech(self, transcript: str | None = None) -> None:
-        """The caller stops to speak; `transcript`, if given, is what they said."""
+        """The caller stops speaking. `transcript`: what they said; None: transcribe the audio."""
         self._dialogue.stop_speech(transcript)
 
     def intercept(self, event_type: str, interceptor: Interceptor) -> None:
-        """Let `interceptor` see client events of one type first, from now on."""
+        """Give client events of one type to `interceptor` first, from now on."""
         self._interceptors[event_type] = interceptor
 
     def send_raw(self, data: str | bytes) -> None:
@@ -167,17 +165,17 @@ class Session(WSListener):
         self._wire.send_raw(data)
 
     def send_error(self, code: str, message: str, cause_event_id: str | None = None) -> None:
-        """Send an `error` event out of the blue."""
+        """Send an `error` event that no client event caused."""
         self._wire.send_error(
             code, message, cause_event_id=cause_event_id, error_type="server_error"
         )
 
     def mute(self) -> None:
-        """Never answer again; the socket stays open."""
+        """Send nothing from now on; the socket stays open."""
         self._wire.muted = True
 
     def close(self, code: int = 1000, reason: str = "") -> None:
-        """Close the socket properly."""
+        """Close the socket with a close frame."""
         self._wire.close(code, reason)
 
     def drop(self) -> None:

@@ -1,4 +1,4 @@
-"""The caller's words as the Realtime API tells them: piece by piece, then whole, then billed."""
+"""The transcription events of a caller's turn: deltas, then the whole text with its usage."""
 
 from app.simulator.realtime.items import Item, text_tokens
 from app.simulator.realtime.wire import Wire
@@ -7,7 +7,7 @@ _EVENT = "conversation.item.input_audio_transcription"
 
 
 def send_transcript(wire: Wire, item: Item, *, failed: bool) -> None:
-    """Send the transcription events of a committed item of the caller's."""
+    """Send the transcription events of a committed item of the caller."""
     place = {"item_id": item.id, "content_index": 0}
     if failed:
         error = {

@@ -1,4 +1,4 @@
-"""The input audio buffer: what the client appended, its clock, and who speaks in it."""
+"""The input audio buffer: appended audio, its clock, and turn detection."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,37 +13,42 @@ _SEMANTIC_SILENCE_MS = 600  # semantic_vad is played as a plain wait, whatever i
 
 @dataclass(frozen=True, slots=True)
 class SpeechEdge:
-    """Somebody began or finished to speak. `at_ms` counts appended audio: a start lies before the
-    speech by the prefix padding, an end after it by the silence."""
+    """The caller started or stopped speaking."""
 
     started: bool
+    #: Of appended audio: a start is earlier than the speech by the prefix padding, an end later by
+    #: the silence.
     at_ms: int
 
 
 class Detector(Protocol):
-    """Tells speech from all else, for one session: it is told every window of its audio in turn.
+    """Detects speech in the audio of one session, window by window.
 
-    It is asked on the event loop, so it must be quick. `onset_ms`: so much speech without a gap
-    begins a turn; a multiple of 20.
+    It runs on the event loop, so it must be quick.
     """
 
     @property
-    def onset_ms(self) -> int: ...
+    def onset_ms(self) -> int:
+        """How much speech without a gap starts a turn; a multiple of 20."""
+        ...
 
     def is_speech(self, pcm16: bytes, hz: int, threshold: float) -> bool:
-        """Whether somebody speaks in this window of 20 ms. `threshold`: of the session's
-        `turn_detection`, 0 to 1; the higher, the surer it must be."""
+        """Whether this window of 20 ms is speech.
+
+        `threshold`: of the session's `turn_detection`, 0 to 1; a higher one needs louder or clearer
+        speech.
+        """
         ...
 
     def reset(self) -> None:
-        """What comes next does not follow on what came before."""
+        """Forget the audio so far: the next window does not continue it."""
         ...
 
 
 class Loudness:
-    """Takes what is loud for speech: above -50 dBFS at threshold 0, above -30 dBFS at 1."""
+    """Takes loud windows for speech: above -50 dBFS at threshold 0, above -30 dBFS at 1."""
 
-    onset_ms = 60  # a click on the line is no speech
+    onset_ms = 60  # longer than a click on the line
 
     def is_speech(self, pcm16: bytes, hz: int, threshold: float) -> bool:
         return pcm16_dbfs(pcm16) > -50 + 20 * threshold
@@ -53,12 +58,13 @@ class Loudness:
 
 
 class InputBuffer:
-    """Appended audio that no item holds yet, and turn detection over it.
+    """Appended audio that is not committed yet, and turn detection over it.
 
-    `detector` says of each window of 20 ms whether it is speech; what makes a turn of it is here.
+    The detector judges windows of 20 ms; this class finds where turns start and end.
     """
 
     def __init__(self, detector: Callable[[], Detector] = Loudness) -> None:
+        #: How much audio was appended in all.
         self.end_ms = 0.0
         self._detector = detector()
         self._format = AudioFormat("audio/pcm")
@@ -67,7 +73,7 @@ class InputBuffer:
         self._window = bytearray()
         self._windows_end_ms = 0.0
         self._speaking = self._by_hand = False
-        self._run = 0  # windows in a row that speak for the other state
+        self._run = 0  # consecutive windows that contradict `_speaking`
 
     def configure(self, audio_format: AudioFormat, detection: dict[str, Any] | None) -> None:
         """Take the session's input format and `turn_detection`."""
@@ -80,7 +86,7 @@ class InputBuffer:
             self._detector.reset()
 
     def append(self, data: bytes) -> Iterator[SpeechEdge]:
-        """Add audio. Take every edge, and commit at an end, before asking for the next one."""
+        """Add audio. At each edge that is an end, call `take` before asking for the next edge."""
         self._pending += data
         self.end_ms += len(data) / self._format.bytes_per_ms
         if self._detection is None:
@@ -95,25 +101,26 @@ class InputBuffer:
             if edge is not None:
                 yield edge
         if not self._speaking:
-            # silence that no turn will hold is not kept
+            # Drop silence that is too old for the padding of the next turn.
             self._keep_from(self.end_ms - self._prefix_ms - self._detector.onset_ms - _WINDOW_MS)
 
     def begin_by_hand(self) -> int:
-        """Speech starts here whatever it sounds like, until `end_by_hand`. Returns where, in ms."""
+        """Start speech here, whatever the audio, until `end_by_hand`. Returns where, in ms."""
         self._speaking = self._by_hand = True
         return self._start(self.end_ms)
 
     def end_by_hand(self) -> int:
-        """Speech that was begun by hand, or heard, ends here. Returns where, in ms."""
+        """End speech here, detected or begun by hand. Returns where, in ms."""
         self._speaking = self._by_hand = False
         self._run = 0
         return round(self.end_ms)
 
     def pending_ms(self) -> float:
+        """How much audio a commit would take."""
         return len(self._pending) / self._format.bytes_per_ms
 
     def take(self, until_ms: float | None = None) -> bytes:
-        """Commit: the pending audio up to `until_ms`, in the session's input format."""
+        """Remove and return the pending audio up to `until_ms`, in the session's input format."""
         later_ms = max(0.0, self.end_ms - until_ms) if until_ms is not None else 0.0
         size = max(0, len(self._pending) - round(later_ms) * self._format.bytes_per_ms)
         taken = bytes(self._pending[:size])
@@ -121,7 +128,7 @@ class InputBuffer:
         return taken
 
     def clear(self) -> None:
-        """Forget what is pending; the clock runs on."""
+        """Drop the pending audio; the clock keeps its time."""
         self._pending.clear()
         self._window.clear()
         self._windows_end_ms = self.end_ms
@@ -152,7 +159,7 @@ class InputBuffer:
         return None
 
     def _start(self, onset_ms: float) -> int:
-        """Keep the pending audio from the padded onset on; says where that is."""
+        """Keep the pending audio from the padded onset on. Returns where that is, in ms."""
         self._keep_from(onset_ms - self._prefix_ms)
         return max(0, round(self.end_ms - self.pending_ms()))
 

@@ -1,4 +1,4 @@
-"""One server end of a Realtime socket: it numbers and sends events, and says when it may."""
+"""The server's end of one Realtime socket: it numbers events and sends them."""
 
 import asyncio
 import itertools
@@ -12,9 +12,9 @@ _CLOSE_WAIT_S = 1.0
 
 
 class Wire:
-    """Sends to one client. What is sent on a closed or muted wire goes nowhere.
+    """Sends to one client; drops everything while the socket is closed or muted.
 
-    `after_each` is called after every frame sent.
+    `after_each` is called after every frame that is sent.
     """
 
     def __init__(self, number: int, *, after_each: Callable[[], None]) -> None:
@@ -23,9 +23,12 @@ class Wire:
         self._transport: WSTransport | None = None
         self._after_each = after_each
         self._closing = False
+        #: Drop everything from now on.
         self.muted = False
+        #: Clear while the client reads too slowly: wait for it before generating more.
         self.writable = asyncio.Event()
         self.writable.set()
+        #: The `error` objects of all `error` events.
         self.errors_sent: list[dict[str, Any]] = []
 
     def open(self, transport: WSTransport) -> None:
@@ -37,7 +40,7 @@ class Wire:
         return transport is not None and not self._closing and not transport.is_disconnected
 
     def new_id(self, kind: str) -> str:
-        """An id that no other session of this server has."""
+        """An id that is unique among all sessions of this server."""
         return f"{kind}_{self._number:04d}{next(self._counter):06d}"
 
     def send(self, event_type: str, /, **fields: Any) -> None:
@@ -46,7 +49,7 @@ class Wire:
         self.send_raw(msgspec.json.encode(event), WSMsgType.TEXT)
 
     def send_raw(self, data: str | bytes, kind: WSMsgType | None = None) -> None:
-        """Send whatever: text as a text frame, bytes as a binary one, if `kind` does not say."""
+        """Send any frame. `kind`: None sends text as a text frame and bytes as a binary one."""
         if self._transport is None or not self.is_open or self.muted:
             return
         if kind is None:
@@ -75,16 +78,16 @@ class Wire:
         self.send("error", error=error)
 
     def close(self, code: int = 1000, reason: str = "") -> None:
-        """Close with a close frame, and without further ado if the client does not answer it."""
+        """Send a close frame, and disconnect if the client does not answer it within a second."""
         if self._transport is None or not self.is_open:
             return
         self._closing = True
-        # the enumeration knows the standard codes only; the wire takes any, such as 4000
+        # picows' enumeration has the standard codes only; 4000 and up are legal on the wire.
         self._transport.send_close(cast(WSCloseCode, code), reason.encode())
         asyncio.get_running_loop().call_later(_CLOSE_WAIT_S, self._transport.disconnect)
 
     def answer_close(self, code: WSCloseCode) -> None:
-        """The client sent a close frame: answer it if it began, then hang up."""
+        """The client sent a close frame: answer it unless we sent ours first, then disconnect."""
         if self._transport is not None:
             if not self._closing:
                 self._closing = True

@@ -1,1 +1,1 @@
-"""The embedded model: hears a caller, understands known phrases, and answers."""
+"""The embedded model: it recognizes known phrases of a caller and answers them."""

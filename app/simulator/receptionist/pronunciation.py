@@ -1,14 +1,14 @@
-"""How words sound that no dictionary has: espeak-ng says them, in the phonemes of CMUdict.
+"""Pronunciations of words that the dictionary lacks: from espeak-ng, in the phones of CMUdict.
 
-A name or a dish is often foreign, so that callers read it the English way or the way it is written:
-there is a pronunciation for each.
+Names and dishes are often foreign. Callers read them the English way or as they are written, so a
+word gets a pronunciation for each.
 """
 
 from collections.abc import Iterator
 
 from app.simulator.speech import phonemes
 
-# what espeak-ng writes for a phoneme, and the phones of the acoustic model; the longest first
+# A phoneme as espeak-ng writes it, and the phones of the acoustic model.
 _ARPABET = {
     "aɪə": "AY ER",
     "aɪɚ": "AY ER",
@@ -96,8 +96,8 @@ _VOICES = ("en-us", "it")
 
 
 def pronunciations(word: str) -> list[str]:
-    """How a word may be said, in phones of CMUdict with spaces between them; none for one that
-    espeak-ng cannot say.
+    """The pronunciations of a word: phones of CMUdict, separated by spaces. Empty if espeak-ng
+    cannot say the word.
 
     Raises SpeechUnavailable: the extra `demo` is not installed.
     """
@@ -105,7 +105,7 @@ def pronunciations(word: str) -> list[str]:
     for voice in _VOICES:
         phones: list[str] = []
         for sound in phonemes(word, voice=voice):
-            # Americans say the t of water so, and the dictionary writes it as one
+            # The flap, the American t of water: the dictionary writes it as T.
             phones += _phones(sound.replace("ɾ", "t") if voice == "en-us" else sound)
         if phones:
             found[" ".join(phones)] = None

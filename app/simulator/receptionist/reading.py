@@ -1,7 +1,7 @@
-"""Values as people say them on the telephone, and texts with fields that are filled with them.
+"""Values as people say them on the phone, and texts with fields for such values.
 
-A field is `{name}`: something that was heard, or `{result}`, `{result.price_euros}`: a tool's
-answer. `{result.price_euros:price}` says how it is read; see `READ_AS`.
+A field is the name of a slot, such as `{name}`, or a tool's answer: `{result}`,
+`{result.price_euros}`. `{result.price_euros:price}` says how to read the value; see `READ_AS`.
 """
 
 import re
@@ -15,7 +15,7 @@ _SMALL = (
     "sixteen seventeen eighteen nineteen"
 ).split()
 _TENS = "zero ten twenty thirty forty fifty sixty seventy eighty ninety".split()
-# As people group what they read out: North American numbers 3-3-4, others in threes and fours.
+# How people group digits: North American numbers 3-3-4, others in threes and fours.
 _GROUPS = {
     4: (4,),
     5: (3, 2),
@@ -27,11 +27,11 @@ _GROUPS = {
 
 
 class Unfilled(LookupError):
-    """A field of a text has no value that could be said."""
+    """A field of a text has no value that can be said."""
 
 
 def in_words(number: int) -> str:
-    """12 -> twelve. Beyond 9999 the digits stay as they are."""
+    """12 -> twelve. Numbers above 9999 stay in digits."""
     if not 0 <= number <= 9999:
         return str(number)
     if number >= 1000:
@@ -73,8 +73,7 @@ def as_price(value: object) -> str:
 
 
 def as_said(value: object) -> str:
-    """A value the way one would say it. Raises Unfilled for what cannot be said: nothing, a table
-    of things."""
+    """A value in spoken form. Raises Unfilled for an empty value and for a table."""
     match value:
         case bool():
             return "yes" if value else "no"
@@ -95,11 +94,11 @@ READ_AS: Mapping[str, Callable[[object], str]] = {
     "price": as_price,
     "digits": as_digits,
 }
-"""What may stand behind the colon of a field."""
+"""The ways to read a field, by the word after its colon."""
 
 
 def filled(text: str, slots: Mapping[str, str], result: object = None) -> str:
-    """A text with its fields said aloud. `slots`: what was heard. `result`: a tool's answer.
+    """A text with its fields in spoken form. `slots`: the caller's. `result`: a tool's answer.
 
     Raises Unfilled when a field has no value.
     """
@@ -120,10 +119,10 @@ def filled(text: str, slots: Mapping[str, str], result: object = None) -> str:
 
 
 def arguments_from(template: Any, slots: Mapping[str, str]) -> Any:
-    """A tool's arguments with what was heard in place of the fields, at any depth.
+    """A tool's arguments: a template with its fields replaced by slots, at any depth.
 
-    A string that is a field and nothing else becomes a number when a number was heard, in digits or
-    as a word; `{digits}` stay text, for a telephone number is none. Raises Unfilled.
+    A string that is one field becomes a number when the slot is one, in digits or as a word.
+    `{digits}` stay text, because a phone number may begin with zeros. Raises Unfilled.
     """
     match template:
         case dict():

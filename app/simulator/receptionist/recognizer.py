@@ -1,7 +1,7 @@
-"""Understands what a caller said, when it is one of the phrases that it knows: PocketSphinx.
+"""Recognizes known phrases in a caller's speech, with PocketSphinx.
 
 Needs the extra `demo`: the package pocketsphinx carries an acoustic model and a dictionary of
-American English. It is loaded only when somebody listens with it.
+American English. It is loaded with the first recognizer.
 """
 
 import audioop
@@ -25,10 +25,10 @@ _OPTIONS = {
     "bestpath": False, "topn": 8, "wip": 0.1, "beam": 1e-60, "wbeam": 1e-50, "pbeam": 1e-60,
     "lpbeam": 1e-60, "lponlybeam": 1e-50,
 }  # fmt: skip
-# The mean log-likelihood of a frame, without the silences. One of a hundred phrases that were said
-# is below, and so is a third of other speech that was forced into a phrase.
+# The least mean log-likelihood of a frame, silence excluded. One of a hundred spoken phrases is
+# below it, and a third of other speech that was matched with a phrase.
 _LEAST_FIT = -0.006
-# A telephone passes nothing above 4 kHz, and there is most of an s: so digits sound here besides.
+# A phone line cuts off at 4 kHz and most of an s is above: further pronunciations of digits.
 _ON_THE_TELEPHONE = {
     "zero": ("Z IY R AH",),
     "five": ("F AY",),
@@ -37,20 +37,22 @@ _ON_THE_TELEPHONE = {
     "nine": ("N AY M", "N AY"),
 }
 _WINDOW_BYTES = 320  # 20 ms at 8000 Hz
-_SPEECH_SHARE = 0.056  # of the loudest window: a window that is softer is no speech (-25 dB)
-# Kept around the speech. What was heard badly with one is often heard well with another, because
-# the model's frames then lie differently in the sound.
+_SPEECH_SHARE = 0.056  # of the loudest window: softer windows are not speech (-25 dB)
+# Silence to keep around the speech. Another edge shifts the model's frames in the sound: a phrase
+# that is not recognized with one is often recognized with another.
 _EDGES_MS = (150, 205, 90)
 _SPEECH_RMS, _FLOOR_RMS = 2600, 58  # -22 and -55 dBFS
 
 
 class Recognizer:
-    """The ears for what one agent's callers may say.
+    """Recognizes the phrases of one agent's grammar.
 
-    Made in a fifth of a second; a recognition takes 20 to 40 ms for each second of a turn.
-    `recognize` may be called from any thread, and one turn is listened to at a time.
+    Construction takes a fifth of a second, recognition 20 to 40 ms per second of a turn.
+    `recognize` may be called from any thread; one turn is recognized at a time.
 
-    Raises HearingUnavailable, and SpeechUnavailable for words that no dictionary has.
+    Raises:
+        HearingUnavailable: the extra `demo` is not installed.
+        SpeechUnavailable: the same, for words that need a pronunciation.
     """
 
     def __init__(self, grammar: Grammar) -> None:
@@ -66,7 +68,7 @@ class Recognizer:
                     self._decoder.add_word(name, phones, False)
             for number, phones in enumerate(_ON_THE_TELEPHONE.get(word, ()), 1):
                 self._decoder.add_word(f"{word}(telephone{number})", phones, False)
-        # Words are taken into account when one is added with an update.
+        # Adding a word with an update makes all added words known to the decoder.
         self._decoder.add_word("<unsaid>", "SIL", True)
         transitions = [
             (arc.source, arc.target, arc.weight, *([arc.word] if arc.word else [])) for arc in arcs
@@ -76,9 +78,9 @@ class Recognizer:
         self._decoder.activate_search(_SEARCH)
 
     def recognize(self, ulaw: bytes) -> Heard | None:
-        """What was said; None when it was nothing that is known here.
+        """The phrase that was said; None: none was recognized.
 
-        `ulaw`: one turn of a caller's, 8000 Hz, with the line's noise or without.
+        `ulaw`: one turn of a caller, 8000 Hz, with or without noise.
         """
         pcm = ulaw_decode(ulaw)
         by_keyword: Heard | None = None
@@ -96,7 +98,7 @@ class Recognizer:
         self._decoder.start_utt()
         try:
             self._decoder.process_raw(pcm, full_utt=True)
-        finally:  # one that was not ended would be the last
+        finally:  # otherwise the next start_utt fails
             self._decoder.end_utt()
         segments = self._decoder.seg() if self._decoder.hyp() is not None else ()
         said = [segment for segment in segments if segment.word[0] not in "<[("]
@@ -111,7 +113,7 @@ class Recognizer:
 
 def _decoder() -> Any:
     try:
-        # optional: looked up only when somebody wants it, so that nobody else must install it
+        # Optional: imported here, so that a service without it starts.
         pocketsphinx = importlib.import_module("pocketsphinx")
     except ImportError as error:
         raise HearingUnavailable(
@@ -121,8 +123,8 @@ def _decoder() -> Any:
 
 
 def _for_the_model(pcm: bytes, edge_ms: int) -> bytes:
-    """A telephone's PCM as the model knows speech: at its rate, as loud as it learned it, with
-    little around it, and in a room that is never quite silent, up to 8 kHz."""
+    """PCM of a phone line as the acoustic model expects it: at its rate and level, with soft noise
+    up to 8 kHz, and `edge_ms` of the line around the speech."""
     windows = range(0, len(pcm), _WINDOW_BYTES)
     levels = [audioop.rms(pcm[start : start + _WINDOW_BYTES], 2) for start in windows]
     least = max(levels, default=0) * _SPEECH_SHARE

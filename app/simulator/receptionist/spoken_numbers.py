@@ -1,4 +1,4 @@
-"""Numbers and telephone numbers as callers say them: what may be said, and what it comes to."""
+"""Numbers and phone numbers as callers say them: their words, and the digits of the words."""
 
 from app.simulator.receptionist.word_graph import (
     Chain,
@@ -20,7 +20,7 @@ _VALUES |= {said: 10 * tens for tens, said in enumerate(_TENS, 2)}
 _DIGITS = {**{said: str(value) for value, said in enumerate(_ONES)}, "oh": "0"}
 _TIMES = {"double": 2, "triple": 3}
 _RARE = 1e-10  # "one twenty three" beside "a hundred and twenty three"
-_DIGIT = 1e-8  # each digit has to be earned, or one that was said is heard as two
+_DIGIT = 1e-8  # low, or one spoken digit is recognized as two
 
 
 def number() -> Expression:
@@ -40,7 +40,7 @@ def number() -> Expression:
 
 
 def number_from(spoken: str) -> str:
-    """What `number` says, in digits."""
+    """The digits of words that match `number`."""
     said = spoken.split()
     if len(said) > 1 and said[1] == "hundred":
         hundreds, rest = 1 if said[0] == "a" else _VALUES[said[0]], said[2:]
@@ -60,7 +60,7 @@ def digits() -> Expression:
 
 
 def digits_from(spoken: str) -> str:
-    """What `digits` says, in digits. Raises ValueError when they are too few or too many."""
+    """The digits of words that match `digits`. Raises ValueError for too few or too many."""
     written, times = "", 1
     for said in spoken.split():
         if said in _TIMES:
@@ -73,7 +73,7 @@ def digits_from(spoken: str) -> str:
 
 
 def written_digits(value: str) -> str:
-    """5551234 -> 555 1234: in threes, and one that is left over joins the last three."""
+    """5551234 -> 555 1234: in threes; a single digit that is left joins the last three."""
     groups = [value[start : start + 3] for start in range(0, len(value), 3)]
     if len(groups) > 1 and len(groups[-1]) == 1:
         groups[-2:] = ["".join(groups[-2:])]

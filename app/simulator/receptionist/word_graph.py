@@ -1,5 +1,5 @@
-"""Sequences of words that belong together: written down once as an expression, used as a graph
-that a recognizer walks and as a pattern that takes its words apart again."""
+"""Expressions over words: converted to a graph for a recognizer, and to a pattern that takes the
+recognized words apart again."""
 
 import re
 from collections import defaultdict
@@ -10,9 +10,10 @@ from typing import NamedTuple, TypeAlias
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One word. `weight`: how likely it is beside the others that may stand there, 0 to 1."""
+    """One word."""
 
     text: str
+    #: How likely it is beside the alternatives in its place, 0 to 1.
     weight: float = 1.0
 
 
@@ -28,14 +29,14 @@ class Either:
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
-    """Once or more often."""
+    """One time or more."""
 
     part: "Expression"
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A part that can be asked for by its name once words have matched."""
+    """A part that is a named group of the pattern."""
 
     name: str
     part: "Expression"
@@ -60,7 +61,7 @@ def maybe(part: Expression) -> Either:
 
 
 class Arc(NamedTuple):
-    """A word leads from one state to another; no word: one gets there for nothing."""
+    """A transition of the graph. `word` None: it needs no word."""
 
     source: int
     target: int
@@ -69,7 +70,7 @@ class Arc(NamedTuple):
 
 
 def pattern(expression: Expression) -> str:
-    """A regular expression over words that each have a space behind them."""
+    """A regular expression over words, each followed by a space."""
     match expression:
         case Word(text):
             return re.escape(text) + " "
@@ -86,7 +87,7 @@ def pattern(expression: Expression) -> str:
 def graph(expression: Expression) -> tuple[list[Arc], int]:
     """The arcs from state 0 to the last state, and the number of that state.
 
-    What begins or ends alike shares its states, so that a recognizer walks it once.
+    Common beginnings and ends share their states, so that a recognizer walks them once.
     """
     raw = _Raw()
     start = raw.state()
@@ -97,7 +98,7 @@ def graph(expression: Expression) -> tuple[list[Arc], int]:
     )
     (begin,) = forwards.starts
     last = 1 + max(max(s, t) for s, t, _ in forwards.arcs) if forwards.arcs else 1
-    # the start takes the number 0
+    # The start gets the number 0.
     renumbered = {begin: 0, 0: begin}
     arcs = [
         Arc(renumbered.get(s, s), renumbered.get(t, t), label[1], label[0])
@@ -119,7 +120,7 @@ class _Automaton:
 
 
 class _Raw:
-    """States and arcs as an expression has them, with arcs for nothing among them."""
+    """The states and arcs of an expression before merging; some arcs need no word."""
 
     def __init__(self) -> None:
         self.arcs: list[tuple[int, int, _Label]] = []
@@ -130,7 +131,7 @@ class _Raw:
         return self._states - 1
 
     def add(self, expression: Expression, start: int) -> int:
-        """Returns the state behind the expression."""
+        """Add an expression. Returns the state after it."""
         match expression:
             case Word(text, weight):
                 end = self.state()
@@ -158,9 +159,9 @@ class _Raw:
 def _merged(
     starts: set[int], ends: set[int], arcs: Iterable[tuple[int, int, _Label]]
 ) -> _Automaton:
-    """The same sequences with one start, no arcs for nothing and no state that does a thing twice.
+    """The same sequences, deterministic: one start, and every arc needs a word.
 
-    Done backwards and then forwards, it leaves the fewest states there can be (Brzozowski).
+    Applied backwards and then forwards, it gives the fewest states (Brzozowski).
     """
     leaving: dict[int, list[tuple[_Label, int]]] = defaultdict(list)
     for source, target, label in arcs:

@@ -1,4 +1,4 @@
-"""Twilio as the bridge meets it: a telephone line on real sockets, with raw JSON."""
+"""Twilio, simulated: phone calls on real sockets, with raw JSON and TwiML."""
 
 from app.simulator.twilio.call import Call, Caller
 from app.simulator.twilio.callee import Callee

@@ -1,4 +1,4 @@
-"""One call: the caller's deeds, and its life from ringing to the status callback."""
+"""One call: what the caller does, and its life from ringing to the last status callback."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -13,15 +13,14 @@ from app.simulator.twilio.verbs.verbs import Interpreter
 from app.simulator.twilio.webhook import Callbacks
 
 Caller = Callable[["Call"], Awaitable[None]]
-"""A caller's script: run beside the call from its first ring on, stopped when the call ends."""
+"""A caller's script: it runs beside the call from the first ring until the call ends."""
 
 
 class Call(LiveCall):
-    """A call on the line. What it knows is in `CallRecord`; here is what can be done with it.
+    """A call on the line: `CallRecord` holds its state, and these methods act on it.
 
-    It lives in a task of its own. `wait_ended()` gives back what went wrong in the simulator or
-    in the caller's script; what the bridge did wrong is in `errors`. `document_url`: what relative
-    URLs of inline TwiML start from.
+    It runs in a task of its own. `wait_ended()` raises what failed in the simulator or in the
+    caller's script; the bridge's mistakes are in `errors`.
     """
 
     def __init__(
@@ -37,6 +36,7 @@ class Call(LiveCall):
     ) -> None:
         call_sid = trunk.new_call_sid(direction)
         super().__init__(trunk.account_sid, call_sid, direction, from_, to)
+        #: The base of relative URLs in inline TwiML.
         self.document_url = source.url
         self._trunk = trunk
         self._source: Source | None = source
@@ -50,13 +50,13 @@ class Call(LiveCall):
     # --- what the caller does ----------------------------------------------------------------
 
     def say(self, ulaw: bytes) -> None:
-        """The caller speaks, once all queued before is said. `ulaw`: 8000 Hz, any length."""
+        """Queue the caller's speech. `ulaw`: 8000 Hz, any length."""
         self.voice.say(ulaw)
 
     def press(self, digit: str) -> None:
-        """The caller presses a key: one of 0-9 * # A-D. A <Gather> takes it, or the stream."""
+        """The caller presses a key, one of 0-9 * # A-D: for a <Gather>, else for the stream."""
         if digit not in DIGITS:
-            raise ValueError(f"{digit!r} is no key; press one of 0-9 * # A-D at a time")
+            raise ValueError(f"{digit!r} is not a key; press one of 0-9 * # A-D at a time")
         self.pressed.append(digit)
         if self.key_sink is not None:
             self.key_sink(digit)
@@ -64,48 +64,50 @@ class Call(LiveCall):
             self._interpreter.stream.press(digit)
 
     def hang_up(self) -> None:
-        """The caller hangs up: the stream gets its `stop`, and the call is over."""
+        """The caller hangs up: the stream gets its `stop`, and the call ends."""
         if self.is_live:
             self._finish("no-answer" if self.status in UNANSWERED else "completed")
 
-    # --- what befalls it ---------------------------------------------------------------------
+    # --- what happens to it ------------------------------------------------------------------
 
     async def drop(self) -> None:
-        """The media socket is lost, without `stop` or close frame. The call goes on with what the
-        TwiML says next. Returns once the socket is gone."""
+        """Break the media socket without `stop` or close frame.
+
+        The call continues with the next verb of the TwiML. Returns once the socket is closed.
+        """
         stream = self._interpreter.stream
         if stream is not None:
             stream.drop()
             await stream.closed()
 
     def replace(self, source: Source) -> None:
-        """REST: another document takes the place of what runs now. A stream gets its `stop`."""
+        """REST: replace the document that runs now. A stream gets its `stop`."""
         if self.is_live:
             self._source = source
             self._interrupt()
 
     def complete(self, status: str = "completed") -> None:
-        """REST: the call ends. `status`: completed, or canceled before it is answered."""
+        """REST: end the call. `status`: completed, or canceled before it is answered."""
         if self.is_live:
             self._finish(status)
 
     async def wait_answer(self) -> None:
-        """Waits until the webhook was answered, well or badly, or the caller hung up first."""
+        """Wait until the webhook was answered, with success or not, or the call ended first."""
         await self.wait_for(lambda: bool(self.requests) or not self.is_live)
 
     async def wait_ended(self) -> None:
-        """Waits until the call is over, its sockets closed and its last callback answered."""
+        """Wait until the call has ended, its sockets are closed and its callbacks answered."""
         await asyncio.shield(self._task)
 
     async def close(self, patience_s: float) -> None:
-        """Hangs up and waits, for so long at most, then leaves nothing running."""
+        """Hang up, wait for at most `patience_s`, then cancel what still runs."""
         self.hang_up()
         await asyncio.wait({self._task}, timeout=patience_s)
         self._task.cancel()
         await asyncio.wait({self._task})
 
     def failure(self) -> BaseException | None:
-        """What `wait_ended()` raises, once the call is closed."""
+        """What `wait_ended()` raises; call it after `close()`."""
         return None if self._task.cancelled() else self._task.exception()
 
     # --- its life ----------------------------------------------------------------------------
@@ -116,7 +118,7 @@ class Call(LiveCall):
         self._interrupt()
 
     def _interrupt(self) -> None:
-        # The program first: a stream that stops would otherwise lead it on to the next verb.
+        # The program first: when its stream stops, it would continue with the next verb.
         if self._program is not None:
             self._program.cancel()
         if self._interpreter.stream is not None:
@@ -135,7 +137,7 @@ class Call(LiveCall):
                 while (source := self._source) is not None:
                     self._program = group.create_task(self._perform(source))
                     await asyncio.wait({self._program})
-                    if self._source is source:  # nothing took its place
+                    if self._source is source:  # no other document replaced it
                         self._source = None
                         self._end(self._program.result())
                 talk.cancel()
@@ -147,13 +149,13 @@ class Call(LiveCall):
             await self._interpreter.closed()
 
     async def _perform(self, source: Source) -> str:
-        """Executes a document. Gives the status that the call ends with."""
+        """Execute a document. Returns the status that the call ends with."""
         status = await self._interpreter.run(source)
         if not status:
-            self.answered()  # Twilio picks up even to hang up because the document is over
+            self.answered()  # Twilio answers even a call that an empty document ends at once
         return status or "completed"
 
     async def _talk(self) -> None:
         if self._caller is not None:
-            with suppress(CallEnded):  # a script may wait for what an ended call never does
+            with suppress(CallEnded):  # the script waits for something after the call ended
                 await self._caller(self)

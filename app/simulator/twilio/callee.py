@@ -1,4 +1,4 @@
-"""Who is at a number that is dialled: a person or a machine, and what they do."""
+"""The callee at a number: a person or a machine, and what they do."""
 
 from dataclasses import dataclass
 
@@ -21,24 +21,27 @@ ANSWERED_BY = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Callee:
-    """Who is at a number, and what happens when it is dialled. Times are real milliseconds.
+    """What happens when a number is dialled. Times are real milliseconds.
 
     Args:
-        goes: answers, busy, no-answer or failed. One that would answer after the call's timeout
-            does not answer.
-        answers_after_ms: how long it rings, or how long it takes to be busy or to fail.
-        presses: the keys pressed once the prompt of a <Gather> is over: "1", "12#", nothing. A
-            tuple has them for each <Gather> in turn, and nothing for those after.
-        presses_after_ms: how long after the prompt.
-        hangs_up_after_ms: hangs up so long after it answered, whatever goes on then.
-        talks_ms: hangs up after so long a talk with another call, in a <Dial> or a conference;
-            None: never.
-        machine: a voicemail: it plays its greeting for `greeting_ms`, beeps, records for
-            `record_ms` at most, hangs up, and presses no key ever. `greeting`: what it says then,
-            µ-law at 8000 Hz; nobody hears it on a call without a stream.
-        answered_by: what detection takes it for; empty: what it is. `detected_after_ms`: how long
-            after the answer that is known, unless the end of the greeting is waited for.
-        script: what it does besides, run beside its call from the answer on.
+        goes: answers, busy, no-answer or failed. A callee that would answer after the call's
+            timeout does not answer.
+        answers_after_ms: how long it rings, or how long until it is busy or fails.
+        presses: the keys to press after the prompt of a <Gather>: "1", "12#", or none. A tuple has
+            the keys for each <Gather> in turn, and none for further ones.
+        presses_after_ms: from the end of the prompt to the first key.
+        hangs_up_after_ms: from the answer to the hang-up, whatever happens then; None: never.
+        talks_ms: how long it talks with another call, in a <Dial> or a conference, before it hangs
+            up; None: without end.
+        machine: a voicemail: it plays its greeting, beeps, records for `record_ms` at most, and
+            hangs up. It never presses a key.
+        greeting: µ-law at 8000 Hz; audible on a call with a stream only.
+        greeting_ms: how long the greeting takes.
+        record_ms: the longest message.
+        answered_by: the result of answering machine detection; empty: the truth.
+        detected_after_ms: from the answer to that result, unless detection waits for the end of
+            the greeting.
+        script: runs beside the call from the answer on.
     """
 
     goes: str = "answers"
@@ -63,7 +66,7 @@ class Callee:
             raise ValueError(f"answered_by={self.answered_by!r}: choose one of {choice}")
 
     def keys(self, prompt: int) -> str:
-        """What is pressed after the prompt of this <Gather>. `prompt`: which one, from 1."""
+        """The keys to press after the prompt of a <Gather>. `prompt`: 1 is the first <Gather>."""
         if self.machine:
             return ""
         if isinstance(self.presses, str):
@@ -71,10 +74,10 @@ class Callee:
         return self.presses[prompt - 1] if prompt <= len(self.presses) else ""
 
     def detected(self, detection: Detection) -> tuple[str, float]:
-        """What answering machine detection says, and how many ms after the answer.
+        """The result of answering machine detection, and how many ms after the answer it comes.
 
-        Twilio: answering machine detection. Enable tells a machine when it starts to speak,
-        DetectMessageEnd when its greeting is over.
+        Enable reports a machine when it starts to speak, DetectMessageEnd when its greeting ends.
+        (Twilio: answering machine detection)
         """
         waits = detection.mode == "DetectMessageEnd"
         taken_for = self.answered_by

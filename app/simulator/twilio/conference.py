@@ -1,6 +1,7 @@
-"""Conferences: rooms that calls of the line meet in, and the truth of who was with whom, when.
+"""Conferences: which calls are in them, and which of them heard each other, and when.
 
-Twilio: TwiML <Conference>. A conference starts when two are in it and one of them may start it.
+A conference starts when two participants are in it and one of them has `startConferenceOnEnter`.
+(Twilio: TwiML <Conference>)
 """
 
 import uuid
@@ -13,7 +14,7 @@ from app.simulator.twilio.record import CallRecord, Said
 from app.simulator.twilio.webhook import BridgeClient, Callbacks, Exchange
 
 BUILT_IN_HOLD_MUSIC = "http://twimlets.com/holdmusic?Bucket=com.twilio.music.classical"
-"""What is recorded as played to who waits in a conference without `waitUrl`."""
+"""The hold music of a conference without `waitUrl`."""
 
 _EVENTS = {
     "start": "conference-start",
@@ -25,47 +26,51 @@ _EVENTS = {
 
 @dataclass(slots=True, eq=False)
 class Participant:
-    """Who is or was in a conference. `attributes`: those of its <Conference>. Times are monotonic
-    milliseconds; `left_ms` is None while it is there."""
+    """A call that is or was in a conference. Times are monotonic milliseconds."""
 
     call: CallRecord = field(repr=False)
+    #: The attributes of the call's <Conference> noun.
     attributes: Mapping[str, str]
     joined_ms: float
+    #: None: the call is still in the conference.
     left_ms: float | None = None
 
     @property
     def call_sid(self) -> str:
-        """Whose call it is."""
+        """The SID of the participant's call."""
         return self.call.call_sid
 
     def wants(self, name: str, default: str) -> bool:
-        """Whether a true-or-false attribute is true."""
+        """Whether a boolean attribute is true. `default`: its value if it is missing."""
         return self.attributes.get(name, default) == "true"
 
     def beeps(self, when: str) -> bool:
-        """Whether its coming or going beeps. `when`: onEnter or onExit."""
+        """Whether a beep sounds when it enters or leaves. `when`: onEnter or onExit."""
         return self.attributes.get("beep", "true") in ("true", when)
 
 
 @dataclass(frozen=True, slots=True)
 class EventReport:
-    """Where a conference's events are reported, and which: start, end, join, leave."""
+    """The status callback of a conference."""
 
     url: str
     method: str
+    #: Of start, end, join, leave.
     events: frozenset[str]
 
 
 class Conference:
-    """One conference from its first participant to its end. `started_ms`: None while they wait for
-    each other, or for somebody who may start it. `requests`: every event that was reported."""
+    """One conference, from its first participant to its end."""
 
     def __init__(self, name: str, account_sid: str, client: BridgeClient) -> None:
         self.name = name
         self.conference_sid = "CF" + uuid.uuid4().hex
+        #: Everyone who ever entered, in order.
         self.participants: list[Participant] = []
+        #: None: the conference has not started, and its participants hear hold music.
         self.started_ms: float | None = None
         self.ended_ms: float | None = None
+        #: The request of every status callback.
         self.requests: list[Exchange] = []
         self._account_sid = account_sid
         self._callbacks = Callbacks(client, self.requests.append)
@@ -74,17 +79,17 @@ class Conference:
 
     @property
     def present(self) -> list[Participant]:
-        """Who is in it now."""
+        """The participants that are in it now."""
         return [each for each in self.participants if each.left_ms is None]
 
     @property
     def is_over(self) -> bool:
-        """Whether it has ended: all left, or one whose leaving ends it."""
+        """Whether it has ended: all have left, or one with `endConferenceOnExit` has."""
         return self.ended_ms is not None
 
     def together(self, one: str, other: str) -> list[tuple[float, float]]:
-        """From when to when two calls, by their SIDs, could hear each other in it; what goes on
-        ends now."""
+        """The spans of time in which two calls, by their SIDs, could hear each other. A span that
+        has not ended ends now."""
         if self.started_ms is None:
             return []
         spans = []
@@ -99,7 +104,7 @@ class Conference:
     def enter(
         self, call: CallRecord, attributes: Mapping[str, str], report: EventReport | None
     ) -> Participant:
-        """A call comes in. `report`: only the first one given counts, as with Twilio."""
+        """Add a call. `report`: the status callback; Twilio uses that of the first participant."""
         self._report = self._report or report
         participant = Participant(call, attributes, now_ms())
         self.participants.append(participant)
@@ -115,7 +120,7 @@ class Conference:
         return participant
 
     def leave(self, participant: Participant) -> None:
-        """A call goes out, if it is in; that may end the conference for all."""
+        """Remove a call, if it is still there; that may end the conference for all."""
         if participant.left_ms is not None:
             return
         participant.left_ms = now_ms()
@@ -130,7 +135,7 @@ class Conference:
         self._tell()
 
     async def finish(self) -> None:
-        """Waits until every event that was reported is answered."""
+        """Wait until every status callback is answered."""
         await self._callbacks.finish()
 
     def _stays(self, call_sid: str) -> list[tuple[float, float]]:
@@ -186,16 +191,16 @@ class Conference:
 
 
 class Conferences:
-    """All conferences of a line, the ended ones too. A name that is used again after its conference
-    ended is a new one."""
+    """The conferences of a line. A name used again after its conference ended is a new one."""
 
     def __init__(self, account_sid: str, client: BridgeClient) -> None:
+        #: Every conference, ended ones included.
         self.all: list[Conference] = []
         self._account_sid = account_sid
         self._client = client
 
     def named(self, name: str) -> Conference:
-        """The one of this name that goes on, or a new one."""
+        """The conference of this name that has not ended, or a new one."""
         for conference in self.all:
             if conference.name == name and not conference.is_over:
                 return conference

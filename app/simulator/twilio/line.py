@@ -1,4 +1,4 @@
-"""A telephone line: Twilio, as the bridge meets it, on real sockets and with raw JSON.
+"""A phone line: Twilio's webhooks, media streams and REST API, on real sockets.
 
     async with PhoneLine("http://127.0.0.1:5050/incoming-call", auth_token="secret") as line:
         call = await line.call()
@@ -8,7 +8,7 @@
         call.hang_up()
         await call.wait_ended()
 
-It imports nothing of the bridge, so that a wrong wire cannot agree with itself.
+It imports nothing from the bridge, so that a mistake in the bridge's codecs cannot hide here.
 """
 
 import asyncio
@@ -30,50 +30,47 @@ from app.simulator.twilio.network import Network, Pacer
 from app.simulator.twilio.outgoing import OutgoingCall
 from app.simulator.twilio.record import CallEnded
 from app.simulator.twilio.rest import Fault, RestRequest, RestServer
-from app.simulator.twilio.trunk import CallOrder, Manners, Source, StatusReport, Trunk
+from app.simulator.twilio.trunk import CallOrder, LineOptions, Source, StatusReport, Trunk
 from app.simulator.twilio.webhook import BridgeClient, Delivery
 
 _PATIENCE_S = 5.0
 
 
 class PhoneLine:
-    """A number at Twilio whose calls go to one bridge, the REST API that makes calls and acts on
-    them, and the people who are called.
+    """A Twilio number whose calls go to one bridge, the REST API, and the callees.
+
+    Set `TWILIO_API_BASE_URL` to `rest_url`. Leaving the context hangs up every call, closes every
+    socket, and raises what failed in a caller's or callee's script.
 
     Args:
         webhook_url: where the bridge answers calls, `http://host:port/path`. Every connection goes
-            to that host and port, whatever public URL it is made for.
+            to this host and port, whatever public URL it names.
         auth_token: signs every request. Empty: nothing is signed, and webhooks carry `api_token`
             as a bearer token, as the softphone's do.
-        public_url: the address that the bridge believes to have: a base, to which the webhook's
-            path is added, or the webhook's whole public URL.
-        status_callback_url: gets the number's "Call status changes", relative to the webhook.
+        public_url: the bridge's public address: a base, to which the webhook's path is added, or
+            the webhook's whole public URL.
+        status_callback_url: gets the number's "Call status changes"; relative to the webhook.
         api_key, api_secret: REST credentials beside `account_sid` and `auth_token`.
-        pause_scale: real seconds per second of <Pause>. gather_scale: the same for the `timeout`
-            of <Gather>, ring_scale for how long Twilio lets it ring and talk: `timeout` and
-            `timeLimit` of <Dial>, `Timeout` and `TimeLimit` of a call by REST.
-        say_ms: how long a <Say> or <Play> takes. hold_ms: the same while a conference is waited
-            for, and how long until its document is requested again.
-        webhook_timeout_s, handshake_timeout_s: how long Twilio waits for an answer to a request
-            and to the upgrade of a media socket.
-        network: delays the messages of media sockets, not the requests or the handshake.
-        asks_after_hangup: whether a <Dial>'s action is requested when the caller hangs up amid it.
-        asks_when_replaced: whether the action of a <Connect> or <Dial> is requested when a REST
-            update takes its place. Either way nothing is made of the answer.
-        connects_before_answering: the REST API answers that a call is made only once the callee has
-            picked up and its document has run as far as the stream, if there is one.
-        callbacks: how the reports of a call's progress arrive: "in order", "twice" (each of them),
-            or "shuffled": late, out of order, some of them twice, the same way again for the same
-            `seed`.
-        call_sids: gives each new call its SID, by its direction: "inbound", "outbound-api" or
-            "outbound-dial"; None: they are random.
-
-    `rest_url` goes into `TWILIO_API_BASE_URL`. Leaving the context hangs up every call and closes
-    every socket; what failed in a caller's or callee's script is raised then.
-
-    `callees`: who is at which number or SIP URI, for calls made from now on; `callee`: who is at
-    all others, at first somebody who answers and hangs up again at once. `calls`: every call to the
-    number and every call made by REST, by SID. `children`: those that a <Dial> made.
+        pause_scale: real seconds per second of <Pause>.
+        gather_scale: real seconds per second of a <Gather>'s `timeout`.
+        ring_scale: real seconds per second of `timeout` and `timeLimit` of <Dial>, `Timeout` and
+            `TimeLimit` of a call by REST.
+        say_ms: how long a <Say> or <Play> takes.
+        hold_ms: how long a <Say> or <Play> of a conference's `waitUrl` takes, and how long until
+            that document is requested again.
+        webhook_timeout_s: how long Twilio waits for the answer to a request.
+        handshake_timeout_s: how long Twilio waits for a media socket's handshake.
+        network: delays the messages of media sockets, not requests and handshakes.
+        asks_after_hangup: request the action of a <Dial> when the caller hangs up during it; the
+            answer is ignored.
+        asks_when_replaced: request the action of a <Connect> or <Dial> when a REST update replaces
+            it; the answer is ignored.
+        connects_before_answering: the REST API answers the creation of a call only when the callee
+            has answered and the document has run as far as its stream, if it has one.
+        callbacks: how status callbacks arrive: "in order", "twice", or "shuffled": late, out of
+            order, some of them twice; `seed` repeats the same order.
+        call_sids: makes the SID of a new call from its direction: "inbound", "outbound-api" or
+            "outbound-dial"; None: random SIDs.
     """
 
     def __init__(
@@ -103,9 +100,13 @@ class PhoneLine:
         call_sids: Callable[[str], str] | None = None,
     ) -> None:
         self.account_sid = account_sid or "AC" + uuid.uuid4().hex
+        #: Calls to the number and calls made by REST, by SID.
         self.calls: dict[str, Call] = {}
+        #: Calls that a <Dial> made, by SID.
         self.children: dict[str, OutgoingCall] = {}
+        #: The callees of calls to come, by number or SIP URI.
         self.callees: dict[str, Callee] = {}
+        #: The callee at every other number: answers, and hangs up soon.
         self.callee = Callee(answers_after_ms=20.0, talks_ms=20.0)
         self.connects_before_answering = connects_before_answering
         self._network = network or Network()
@@ -117,7 +118,7 @@ class PhoneLine:
         self._timeout_s = webhook_timeout_s
         self._call_sids = call_sids or _random_sid
         self._delivery = Delivery(callbacks, random.Random(f"{seed} callbacks"))
-        self._manners = Manners(
+        self._options = LineOptions(
             pause_scale=pause_scale,
             gather_scale=gather_scale,
             ring_scale=ring_scale,
@@ -154,7 +155,7 @@ class PhoneLine:
             self._call_sids,
             Conferences(self.account_sid, client),
             self._delivery,
-            self._manners,
+            self._options,
         )
         await self._rest.start()
         return self
@@ -183,17 +184,17 @@ class PhoneLine:
 
     @property
     def rest_requests(self) -> list[RestRequest]:
-        """Every REST request that came."""
+        """Every REST request, in order."""
         return self._rest.requests
 
     @property
     def rest_faults(self) -> list[Fault]:
-        """What the REST API shall do wrong next; append to it."""
+        """The next faults of the REST API; append to it."""
         return self._rest.faults
 
     @property
     def conferences(self) -> list[Conference]:
-        """Every conference that there was, in the order in which they began."""
+        """Every conference, ended ones included, in order of their first participant."""
         return self._open.conferences.all
 
     def ring(
@@ -203,7 +204,7 @@ class PhoneLine:
         to: str = "+15550109999",
         caller: Caller | None = None,
     ) -> Call:
-        """Calls the number and returns while it rings: the webhook is requested by and by."""
+        """Call the number and return at once: the webhook is requested in the background."""
         trunk = self._open
         source = Source(trunk.client.webhook_url)
         url = self._status_callback_url
@@ -219,14 +220,14 @@ class PhoneLine:
         to: str = "+15550109999",
         caller: Caller | None = None,
     ) -> Call:
-        """Calls the number and returns once the webhook answered, well or badly; what it answered
-        is executed beside."""
+        """Call the number and return once the webhook answered, with success or not; its document
+        runs in the background."""
         call = self.ring(from_=from_, to=to, caller=caller)
         await call.wait_answer()
         return call
 
     async def outbound(self, number: int = 1) -> OutgoingCall:
-        """Waits for a call that is made by REST. `number`: which one of the line, from 1."""
+        """Wait for a call made by REST. `number`: 1 is the first one of the line."""
         while len(self._placed) < number:
             self._is_placed.clear()
             await self._is_placed.wait()

@@ -1,4 +1,4 @@
-"""Time and distance between Twilio and the bridge: a clock, a slow but orderly link, a pacer."""
+"""The network between Twilio and the bridge: its clock, delays in order, and the 20 ms pace."""
 
 import asyncio
 import random
@@ -14,19 +14,18 @@ Item = TypeVar("Item")
 
 
 def now_ms() -> float:
-    """Monotonic milliseconds: the one clock that every time of the simulator is taken from."""
+    """Monotonic milliseconds: the clock of every time in the simulator."""
     return time.monotonic() * 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """How far the bridge is from Twilio, one way. The same `seed` gives the same delays again.
-
-    `jitter_ms`: each message takes `delay_ms` plus or minus up to this much.
-    """
+    """The delay between Twilio and the bridge, one way."""
 
     delay_ms: float = 0.0
+    #: Each message takes `delay_ms` plus or minus up to this much.
     jitter_ms: float = 0.0
+    #: The same seed gives the same delays.
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -35,7 +34,7 @@ class Network:
 
 
 class Arrivals:
-    """When messages arrive that were sent one after another: late, but never out of order (TCP)."""
+    """Arrival times of messages: delayed, but never out of order, as with TCP."""
 
     def __init__(self, network: Network, direction: str) -> None:
         self._network = network
@@ -43,7 +42,7 @@ class Arrivals:
         self._last_ms = float("-inf")
 
     def arrival_ms(self, sent_ms: float) -> float:
-        """When a message arrives that is sent now, at `sent_ms`."""
+        """The arrival time of a message that is sent at `sent_ms`. Call it in order of sending."""
         jitter_ms = self._random.uniform(-1, 1) * self._network.jitter_ms
         delay_ms = max(0.0, self._network.delay_ms + jitter_ms)
         self._last_ms = max(self._last_ms, sent_ms + delay_ms)
@@ -51,9 +50,9 @@ class Arrivals:
 
 
 class Link(Generic[Item]):
-    """One direction of a connection: what is sent is handed to `deliver` later, in order.
+    """One direction of a connection: passes messages to `deliver` after their delay, in order.
 
-    One timer for the next arrival; none and no detour at all on a network without delay.
+    One timer waits for the next arrival. Without delay and jitter, `send` delivers at once.
     """
 
     def __init__(self, network: Network, direction: str, deliver: Callable[[Item], None]) -> None:
@@ -64,7 +63,7 @@ class Link(Generic[Item]):
         self._timer: asyncio.TimerHandle | None = None
 
     def send(self, item: Item) -> None:
-        """Puts a message on its way."""
+        """Send a message."""
         if self._instant:
             self._deliver(item)
             return
@@ -73,7 +72,7 @@ class Link(Generic[Item]):
             self._wait()
 
     def close(self) -> None:
-        """Loses what is still under way."""
+        """Drop the messages that have not arrived."""
         self._under_way.clear()
         if self._timer is not None:
             self._timer.cancel()
@@ -84,7 +83,7 @@ class Link(Generic[Item]):
         self._timer = asyncio.get_running_loop().call_later(delay_s, self._arrive)
 
     def _arrive(self) -> None:
-        # A link closed by what it delivers is left alone: close() empties the queue.
+        # deliver() may close the link: the queue is empty then.
         while self._under_way and self._under_way[0][0] <= now_ms():
             self._deliver(self._under_way.popleft()[1])
         self._timer = None
@@ -93,10 +92,10 @@ class Link(Generic[Item]):
 
 
 class Pacer:
-    """Ticks every stream each 20 ms, all of them from one timer, without drift.
+    """Calls every stream each 20 ms, all of them from one timer, without drift.
 
-    Deadlines are absolute: after a stall the missed ticks come at once. Streams sit on a wheel of
-    slots by the time at which they were added, so that a hundred do not all send in one burst.
+    Deadlines are absolute: after a stall the missed ticks follow at once. A timer wheel spreads the
+    streams by the time at which they were added, so that a hundred do not send in one burst.
     """
 
     _SLOTS = 10
@@ -109,7 +108,7 @@ class Pacer:
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, tick: Callable[[], None]) -> None:
-        """Calls `tick` every 20 ms from now on, the first time in 18 to 20 ms."""
+        """Call `tick` every 20 ms from now on, the first time in 18 to 20 ms."""
         position = int((now_ms() - self._origin_ms) / self._SLOT_MS)
         self._slots[position % self._SLOTS].append(tick)
         if self._timer is None:
@@ -117,7 +116,7 @@ class Pacer:
             self._wait()
 
     def remove(self, tick: Callable[[], None]) -> None:
-        """Calls `tick` no more; nothing happens if it was not called."""
+        """Stop calling `tick`; nothing happens if it was not added."""
         for slot in self._slots:
             if tick in slot:
                 slot.remove(tick)

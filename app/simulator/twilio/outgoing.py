@@ -1,4 +1,4 @@
-"""A call to somebody, by <Dial> or by REST: it rings, and who answers does as a `Callee` does."""
+"""An outgoing call, by <Dial> or by REST: it rings, and its `Callee` answers and acts."""
 
 import asyncio
 from collections.abc import Awaitable, Iterator
@@ -18,10 +18,10 @@ _PIECE_BYTES = 800  # the greeting goes out 100 ms at a time, so that it keeps t
 
 
 class OutgoingCall(Call):
-    """A call that was ordered. What the caller does on other calls, `callee` does on this one.
+    """A call to a callee.
 
-    A <Dial>'s call executes its whisper, then waits to be bridged (`ready_ms`) until it is ended or
-    gets a document of its own by REST (`pulled_out`).
+    A <Dial>'s call executes its whisper and is then ready to be bridged (`ready_ms`), until it ends
+    or gets a document of its own by REST (`pulled_out`).
     """
 
     def __init__(self, trunk: Trunk, order: CallOrder, callee: Callee) -> None:
@@ -39,7 +39,7 @@ class OutgoingCall(Call):
         self._order = order
         self._whisper = Interpreter(self, trunk, self._callbacks, Role.WHISPER)
 
-    # --- what befalls it -------------------------------------------------------------------------
+    # --- what happens to it ----------------------------------------------------------------------
 
     def hang_up(self) -> None:
         """The callee hangs up, or declines while it rings."""
@@ -47,18 +47,18 @@ class OutgoingCall(Call):
             self._finish("busy" if self.status in UNANSWERED else "completed")
 
     def complete(self, status: str = "completed") -> None:
-        """Twilio ends the call: what was never answered is canceled, whatever was asked for."""
+        """End the call: canceled if it was not answered, whatever `status` says, else completed."""
         if self.is_live:
             self._finish("canceled" if self.status in UNANSWERED else "completed")
 
     def replace(self, source: Source) -> None:
-        """REST: another document. A dialled call leaves its <Dial> for it."""
+        """REST: another document. A call of a <Dial> leaves that <Dial> for it."""
         if self.is_live:
             self.pulled_out = self._order.parent is not None
         super().replace(source)
 
     def changed(self) -> None:
-        """Who waits on the parent looks, too: its <Dial> lives from what its children do."""
+        """The parent changes as well: its <Dial> waits for what its child calls do."""
         super().changed()
         if self._order.parent is not None:
             self._order.parent.changed()
@@ -83,7 +83,7 @@ class OutgoingCall(Call):
         self.status = "initiated"
         self._progress.tell("initiated")
         callee = self.callee
-        longest_ms = self._order.timeout_s * self._trunk.manners.ring_scale * 1000
+        longest_ms = self._order.timeout_s * self._trunk.options.ring_scale * 1000
         if callee.goes in ("answers", "no-answer"):
             self.status = "ringing"
             self.changed()
@@ -109,14 +109,14 @@ class OutgoingCall(Call):
         with suppress(CallEnded):
             await self.wait_for(lambda: self.answered_ms is not None)
             async with asyncio.TaskGroup() as group:
-                for deed in self._deeds():
-                    group.create_task(self._until_ended(deed))
+                for action in self._actions():
+                    group.create_task(self._until_ended(action))
 
-    async def _until_ended(self, deed: Awaitable[None]) -> None:
+    async def _until_ended(self, action: Awaitable[None]) -> None:
         with suppress(CallEnded):
-            await deed
+            await action
 
-    def _deeds(self) -> Iterator[Awaitable[None]]:
+    def _actions(self) -> Iterator[Awaitable[None]]:
         callee, order = self.callee, self._order
         yield self._press_keys()
         if callee.hangs_up_after_ms is not None:
@@ -128,7 +128,7 @@ class OutgoingCall(Call):
         if callee.script is not None:
             yield callee.script(self)
         if order.time_limit_s is not None:
-            yield self._leave_after(order.time_limit_s * self._trunk.manners.ring_scale * 1000)
+            yield self._leave_after(order.time_limit_s * self._trunk.options.ring_scale * 1000)
         if order.detection and order.detection.is_async and not order.send_digits:
             yield self._detect(order.detection)
 
@@ -164,7 +164,7 @@ class OutgoingCall(Call):
         await self._leave_after(callee.record_ms)
 
     def _utter(self, ulaw: bytes) -> None:
-        """Says it if a stream listens now; it is lost otherwise, as it is on the telephone."""
+        """Say it if a stream runs now; without one the audio is lost."""
         stream = self._interpreter.stream
         if stream is not None and stream in self.streams and not stream.ended.done():
             self.say(ulaw)

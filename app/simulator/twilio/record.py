@@ -1,4 +1,4 @@
-"""What happened on a call, as Twilio knows it: the truth that tests compare the bridge with."""
+"""What happened on a call, as Twilio knows it: tests compare the bridge's view with it."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -23,31 +23,22 @@ _PLACES = tuple(
 
 
 class CallEnded(Exception):
-    """The call ended before that happened which was waited for."""
+    """The call ended before the awaited condition became true."""
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What Twilio let somebody hear. `verb`: Say, Play, or Beep (a conference's). `text`: the
-    words, the URL, or the digits."""
+    """What Twilio itself said or played on a call."""
 
+    #: Say, Play, or Beep (of a conference).
     verb: str
+    #: The words, the URL or the digits; for Beep onEnter or onExit.
     text: str
     at_ms: float
 
 
 class CallRecord:
-    """A call's state and its history. Times are monotonic milliseconds.
-
-    `errors`: what Twilio's debugger would show, as (code, text); 31921 is there for every stream
-    that the bridge closed. `requests`: every HTTP request made to the bridge. `streams`: every
-    media stream that was opened, the last one being the present one. `hold`: what was heard while
-    a conference was waited for. `pressed`: every key, wherever it went. `prompts`: how many
-    <Gather>s have said their prompt. `key_sink`: what takes keys before the stream does.
-    `talking_ms`: since when it talks with another call, None while it does not. `ready_ms`: when
-    a dialled call's whisper was over. `pulled_out`: a dialled call has left its <Dial> for a
-    document of its own. `beeped_ms`: when the machine that answered began to record.
-    """
+    """A call's state and history. Times are monotonic milliseconds; None: it has not happened."""
 
     def __init__(
         self, account_sid: str, call_sid: str, direction: str, from_: str, to: str
@@ -57,32 +48,49 @@ class CallRecord:
         self.from_ = from_
         self.to = to
         self.direction = direction
+        #: The call whose <Dial> made this one; empty for others.
         self.parent_call_sid = ""
+        #: The result of answering machine detection; empty before it and without it.
         self.answered_by = ""
         self.status = "ringing"
         self.created_ms = now_ms()
         self.created_at = datetime.now(UTC)
         self.answered_ms: float | None = None
         self.ended_ms: float | None = None
+        #: Every TwiML document, in order.
         self.twiml_history: list[str] = []
+        #: Every <Say> and <Play>, and the beeps of conferences.
         self.spoken_by_twilio: list[Said] = []
+        #: What was heard while a conference had not started.
         self.hold: list[Said] = []
+        #: Every key, whether a <Gather>, a <Dial> or the stream got it.
         self.pressed: list[str] = []
+        #: How many <Gather>s have finished their prompt.
         self.prompts = 0
+        #: Takes keys instead of the stream; None: the stream gets them.
         self.key_sink: Callable[[str], None] | None = None
+        #: Since when the call talks with another one; None: it does not.
         self.talking_ms: float | None = None
+        #: When the whisper of a <Dial>'s call ended.
         self.ready_ms: float | None = None
+        #: A <Dial>'s call has left it for a document of its own.
         self.pulled_out = False
+        #: When the machine that answered started to record.
         self.beeped_ms: float | None = None
         self.dialed: list[Dialed] = []
+        #: (code, text) as in Twilio's debugger; 31921 is there for every stream that the bridge
+        #: closed.
         self.errors: list[tuple[int, str]] = []
+        #: Every HTTP request to the bridge.
         self.requests: list[Exchange] = []
+        #: Every media stream that started; the last one is the current one.
         self.streams: list[MediaStream] = []
+        #: What the caller hears from the streams.
         self.playback = PlaybackClock()
         self.voice = CallerVoice()
         self._waiters: set[asyncio.Future[None]] = set()
 
-    # --- what it says ------------------------------------------------------------------------
+    # --- its state ---------------------------------------------------------------------------
 
     @property
     def is_live(self) -> bool:
@@ -91,27 +99,27 @@ class CallRecord:
 
     @property
     def stream_sid(self) -> str:
-        """The present or last stream, or empty."""
+        """The SID of the current or last stream; empty without one."""
         return self.streams[-1].stream_sid if self.streams else ""
 
     @property
     def said(self) -> list[str]:
-        """The words of every <Say>."""
+        """The words of every <Say>, in order."""
         return [said.text for said in self.spoken_by_twilio if said.verb == "Say"]
 
     @property
     def played(self) -> list[str]:
-        """The URL or digits of every <Play>."""
+        """The URL or digits of every <Play>, in order."""
         return [said.text for said in self.spoken_by_twilio if said.verb == "Play"]
 
     @property
     def heard(self) -> bytes:
-        """The µ-law that the caller heard from the streams up to now."""
+        """The µ-law that the caller has heard from the streams by now."""
         return self.playback.heard(now_ms())
 
     @property
     def recorded(self) -> bytes:
-        """The µ-law that the machine which answered has recorded since its beep."""
+        """The µ-law that the answering machine has recorded since its beep."""
         if self.beeped_ms is None:
             return b""
         return self.heard[self.playback.heard_bytes(self.beeped_ms) :]
@@ -122,7 +130,7 @@ class CallRecord:
         return [code for code, _ in self.errors]
 
     def duration_s(self) -> int:
-        """How long the call was answered, in whole seconds."""
+        """Whole seconds since the answer, up to now or the end; 0 if it was not answered."""
         if self.answered_ms is None:
             return 0
         end_ms = now_ms() if self.ended_ms is None else self.ended_ms
@@ -162,7 +170,7 @@ class CallRecord:
         return format_datetime(self.created_at + timedelta(milliseconds=at_ms - self.created_ms))
 
     def parameters(self) -> dict[str, str]:
-        """The parameters that every request about this call carries, blank ones included."""
+        """The parameters of every request about this call, empty ones included."""
         some = {"ParentCallSid": self.parent_call_sid, "AnsweredBy": self.answered_by}
         return {
             "AccountSid": self.account_sid,
@@ -181,52 +189,52 @@ class CallRecord:
     # --- what happens to it ------------------------------------------------------------------
 
     def changed(self) -> None:
-        """Something happened: whoever waits looks again."""
+        """Check every `wait_…` again: something happened."""
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
 
     def error(self, code: int, text: str) -> None:
-        """Writes an error or warning down."""
+        """Record an error or warning."""
         self.errors.append((code, text))
         self.changed()
 
     def requested(self, exchange: Exchange) -> None:
-        """Writes down a request whose answer did not matter."""
+        """Record a request whose answer Twilio ignores, and the error if it failed."""
         self.requests.append(exchange)
         if error := exchange.callback_error:
             self.error(*error)
         self.changed()
 
     def answered(self) -> None:
-        """A verb that needs an open line begins: Twilio picks up now, if it has not."""
+        """Answer the call if it rings: a verb that needs an answered call begins."""
         if self.status in UNANSWERED:
             self.status = "in-progress"
             self.answered_ms = now_ms()
             self.changed()
 
-    # --- waiting for it ----------------------------------------------------------------------
+    # --- waiting -----------------------------------------------------------------------------
 
     async def wait_for(self, condition: Callable[[], bool]) -> None:
-        """Waits until the condition holds; it is looked at whenever something happens.
+        """Wait for a condition, checked whenever something happens.
 
         Raises:
-            CallEnded: the call ended and the condition does not hold.
+            CallEnded: the call ended and the condition is false.
         """
         while not condition():
             self._still_live()
             await self._change()
 
     async def wait_connected(self, streams: int = 1) -> None:
-        """Waits until so many streams of this call have started.
+        """Wait until `streams` streams of this call have started.
 
         Raises:
-            CallEnded: the call ended first; the message says what Twilio complained about.
+            CallEnded: the call ended first; the message has the errors.
         """
         await self.wait_for(lambda: len(self.streams) >= streams)
 
     async def wait_spoken(self) -> None:
-        """Waits until the caller has said all that was queued.
+        """Wait until the caller has said everything that was queued.
 
         Raises:
             CallEnded: the call ended first.
@@ -234,7 +242,7 @@ class CallRecord:
         await self.wait_for(lambda: not self.voice.queued_bytes)
 
     async def wait_heard(self, size_bytes: int) -> None:
-        """Waits until the caller has heard this much in all.
+        """Wait until the caller has heard `size_bytes` in all.
 
         Raises:
             CallEnded: the call ended first.
@@ -244,7 +252,7 @@ class CallRecord:
             await self._change(due_ms)
 
     async def wait_quiet(self, silence_ms: float = 0.0) -> None:
-        """Waits until something was heard and then nothing for `silence_ms`.
+        """Wait until something was heard, and then nothing for `silence_ms`.
 
         Raises:
             CallEnded: the call ended first.
@@ -272,39 +280,40 @@ class CallRecord:
 
 @dataclass(slots=True)
 class Dialed:
-    """One target of a <Dial>, and how that went. `dial`, `attributes`: those of the verb and of the
-    noun. `status`: the DialCallStatus, empty while it is under way. `leg`: the call to it, if one
-    was made: none to a conference, none to what is no number.
+    """One target of a <Dial> and its outcome. Times are monotonic milliseconds."""
 
-    `bridged_ms`: when the talk began. `ended_ms`: when this target was done with.
-    """
-
+    #: Number, Sip or Conference.
     kind: str
     target: str
+    #: The attributes of the <Dial>.
     dial: Mapping[str, str]
+    #: The attributes of the noun.
     attributes: Mapping[str, str]
     at_ms: float
+    #: The DialCallStatus; empty until this target has ended.
     status: str = ""
+    #: When the two calls could hear each other.
     bridged_ms: float | None = None
     ended_ms: float | None = None
+    #: The call to the target; None for a conference and for an invalid number.
     leg: CallRecord | None = field(default=None, repr=False)
 
     @property
     def call_sid(self) -> str:
-        """The child call's, or empty."""
+        """The SID of the child call, or empty."""
         return self.leg.call_sid if self.leg else ""
 
     @property
     def answered_ms(self) -> float | None:
-        """When it was picked up."""
+        """When the callee answered."""
         return self.leg.answered_ms if self.leg else None
 
     @property
     def heard(self) -> list[Said]:
-        """What whoever picked up heard before the talk: the whisper."""
+        """What the callee heard from Twilio: the whisper."""
         return self.leg.spoken_by_twilio if self.leg else []
 
     @property
     def pressed(self) -> list[str]:
-        """The keys that whoever picked up pressed."""
+        """The keys that the callee pressed."""
         return self.leg.pressed if self.leg else []

@@ -1,4 +1,4 @@
-"""Twilio's REST API, as far as it makes calls and acts on them, on a loopback port of its own."""
+"""Twilio's REST API for calls, on a loopback port of its own."""
 
 import asyncio
 import base64
@@ -20,30 +20,32 @@ _FAULT_CODES = {429: 20429, 500: 20500, 503: 20503}
 
 @dataclass(slots=True)
 class Fault:
-    """An order to fail the next `times` requests whose path has `path` in it.
+    """What goes wrong with the next requests."""
 
-    `status`: the HTTP status to answer before the request is looked at, or None to answer properly
-    after the delay. `retry_after`: seconds for that header, if any. `lost`: the request takes
-    effect, but the connection is cut before the answer; `status` plays no part then.
-    """
-
+    #: The HTTP status of the answer; the request has no effect. None: answer as usual.
     status: int | None = 503
+    #: Seconds for the Retry-After header; None: no header.
     retry_after: float | None = None
+    #: Wait before answering.
     delay_s: float = 0.0
+    #: How many requests fail.
     times: int = 1
+    #: Only requests whose path contains this.
     path: str = ""
+    #: The request takes effect, but the connection breaks before the answer; `status` is ignored.
     lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class RestRequest:
-    """A request that came, whatever became of it. `form`: the last value of each name; `fields`:
-    all of them, as they came."""
+    """A request that arrived, whatever the answer."""
 
     method: str
     path: str
+    #: The last value of each name.
     form: Mapping[str, str]
     at_ms: float
+    #: Every name and value, in order.
     fields: tuple[tuple[str, str], ...] = ()
 
     def all(self, name: str) -> list[str]:
@@ -55,9 +57,11 @@ class RestServer:
     """Answers `POST /2010-04-01/Accounts/{sid}/Calls.json`, and `GET` and `POST` for
     `…/Calls/{CallSid}.json`.
 
-    `credentials`: the user names and passwords it takes. `find`: the call of a SID. `create`: makes
-    the call that a form asks for and comes back when Twilio answers. `requests`: all that came.
-    `faults`: what to fail next, in order; used up ones are taken out.
+    Args:
+        account_sid: the account of the paths.
+        credentials: passwords by user name.
+        find: the call of a SID, or None.
+        create: makes the call that a form describes, and returns when Twilio would answer.
     """
 
     def __init__(
@@ -68,7 +72,9 @@ class RestServer:
         create: Callable[[Form], Awaitable[Call]],
     ) -> None:
         self.url = ""
+        #: Every request, in order.
         self.requests: list[RestRequest] = []
+        #: What fails next, in order; a fault is removed after its last request.
         self.faults: list[Fault] = []
         self._calls_path = f"/{API_VERSION}/Accounts/{account_sid}/Calls"
         self._credentials = credentials
@@ -77,7 +83,7 @@ class RestServer:
         self._runner: web.ServerRunner | None = None
 
     async def start(self) -> None:
-        """Listens on 127.0.0.1; `url` says where."""
+        """Listen on 127.0.0.1; `url` has the address."""
         self._runner = web.ServerRunner(web.Server(self._answer), shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
@@ -86,7 +92,7 @@ class RestServer:
         self.url = f"http://{host}:{port}"
 
     async def stop(self) -> None:
-        """Stops listening and closes what is open."""
+        """Stop listening and close open connections."""
         if self._runner is not None:
             await self._runner.cleanup()
 

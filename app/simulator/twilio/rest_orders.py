@@ -1,6 +1,6 @@
-"""What a REST request asks for: a form checked as Twilio checks it, and made an order.
+"""The forms of REST requests: checked as Twilio checks them, and turned into orders.
 
-Twilio: Call resource, "Create" and "Update"; the error dictionary for the codes.
+(Twilio: Call resource, "Create a Call resource" and "Update a Call resource"; error dictionary)
 """
 
 import re
@@ -36,7 +36,7 @@ _FIELDS = frozenset(
 
 
 class Refusal(Exception):
-    """Why a request is not obeyed: HTTP status, Twilio's error code, and words."""
+    """Why a request is refused: HTTP status, Twilio's error code, and the message."""
 
     def __init__(self, status: int, code: int, message: str) -> None:
         super().__init__(message)
@@ -45,10 +45,12 @@ class Refusal(Exception):
 
 
 class Form:
-    """A form as it came. `last`: the last value of each name."""
+    """The form of a request."""
 
     def __init__(self, fields: Iterable[tuple[str, str]]) -> None:
+        #: Every name and value, in order.
         self.fields = tuple(fields)
+        #: The last value of each name.
         self.last = dict(self.fields)
 
     def get(self, name: str, default: str = "") -> str:
@@ -60,7 +62,7 @@ class Form:
         return [value for each, value in self.fields if each == name]
 
     def one_of(self, name: str, *values: str) -> str:
-        """The value of a name that may have these values only; the first one if it is missing.
+        """The value of a name, one of `values`; the first of them if it is missing.
 
         Raises:
             Refusal: 20001.
@@ -82,7 +84,7 @@ class Form:
         if not text:
             return None
         if not text.isdecimal() or not 1 <= int(text) <= (at_most or int(text)):
-            raise Refusal(400, 20001, f"{name} {text!r} is no number of seconds that is allowed")
+            raise Refusal(400, 20001, f"{name} {text!r} is not an allowed number of seconds")
         return int(text)
 
     def url(self, name: str, code: int) -> str:
@@ -98,7 +100,7 @@ class Form:
         return url
 
     def inline(self) -> str:
-        """The `Twiml`.
+        """The `Twiml`, or empty.
 
         Raises:
             Refusal: 32018, it is too long.
@@ -110,16 +112,16 @@ class Form:
 
 
 def create(form: Form, base: str) -> CallOrder:
-    """The call that a form asks for. `base`: what relative URLs of inline TwiML start from.
+    """The call that a form describes. `base`: the base of relative URLs in inline TwiML.
 
     Raises:
-        Refusal: Twilio would not make such a call.
+        Refusal: Twilio refuses to make such a call.
     """
     if unknown := form.last.keys() - _FIELDS:
         raise Refusal(400, 20001, f"unknown parameters: {', '.join(sorted(unknown))}")
     send_digits = form.get("SendDigits")
     if send_digits and not _SEND_DIGITS.fullmatch(send_digits):
-        raise Refusal(400, 20001, f"SendDigits {send_digits!r} are no keys that can be sent")
+        raise Refusal(400, 20001, f"SendDigits {send_digits!r} are not keys that can be sent")
     return CallOrder(
         to=_party(form, "To", missing=21201, invalid=21211),
         from_=_party(form, "From", missing=21213, invalid=21212),
@@ -133,10 +135,10 @@ def create(form: Form, base: str) -> CallOrder:
 
 
 def update(call: Call, form: Form) -> None:
-    """Does to a call what a form asks for.
+    """Update a call as a form says.
 
     Raises:
-        Refusal: it cannot be done, and nothing was.
+        Refusal: the update is not possible; the call is unchanged.
     """
     status, inline, url = form.last.get("Status"), form.get("Twiml"), form.get("Url")
     if not call.is_live:
@@ -182,7 +184,9 @@ def _report(form: Form) -> StatusReport | None:
     method = form.one_of("StatusCallbackMethod", "POST", "GET")
     events = frozenset(form.all("StatusCallbackEvent"))
     if unknown := events - set(CALL_EVENTS):
-        raise Refusal(400, 21626, f"StatusCallbackEvent {', '.join(sorted(unknown))} is no event")
+        raise Refusal(
+            400, 21626, f"StatusCallbackEvent {', '.join(sorted(unknown))} is not an event"
+        )
     return StatusReport(url, method, events or frozenset({"completed"})) if url else None
 
 

@@ -1,4 +1,4 @@
-"""The progress of a call as Twilio reports it: its status callbacks, one event after another."""
+"""The status callbacks of a call, one for each event."""
 
 from email.utils import formatdate
 
@@ -8,7 +8,7 @@ from app.simulator.twilio.webhook import Callbacks, Delivery
 
 
 class Progress:
-    """Reports what happens to a call. Twilio: Call resource, "StatusCallback"."""
+    """Reports the progress of a call. (Twilio: Call resource, "StatusCallback")"""
 
     def __init__(
         self,
@@ -24,7 +24,7 @@ class Progress:
         self._sequence = 0
 
     def tell(self, event: str) -> None:
-        """Reports the call as it is now. `event`: one of `CALL_EVENTS`; completed is every end."""
+        """Report the call's state now. `event`: one of `CALL_EVENTS`; every end is completed."""
         report = self._report
         if report is None or event not in report.events:
             return

@@ -1,4 +1,4 @@
-"""Twilio's HTTP client: signed form requests to the bridge, wherever its public URL points."""
+"""Twilio's HTTP client: signed form requests to the bridge, whatever its public URL."""
 
 import asyncio
 import base64
@@ -22,10 +22,10 @@ _LONGEST_DETOUR_S = 0.1
 
 
 def signature(auth_token: str, url: str, params: Iterable[tuple[str, str]] = ()) -> str:
-    """What Twilio puts into X-Twilio-Signature: HMAC-SHA1 over the URL and the sorted form.
+    """The value of X-Twilio-Signature: HMAC-SHA1 over the URL and the sorted form.
 
-    A repeated name counts once per distinct value. Twilio: webhooks security, "Validating
-    signatures"; a media socket's handshake is signed the same way over its wss URL alone.
+    A repeated name counts once per distinct value. The handshake of a media socket is signed the
+    same way, over its wss URL alone. (Twilio: webhooks security, "Validating signatures")
     """
     signed = url + "".join(name + value for name, value in sorted(set(params)))
     digest = hmac.new(auth_token.encode(), signed.encode(), hashlib.sha1).digest()
@@ -34,21 +34,26 @@ def signature(auth_token: str, url: str, params: Iterable[tuple[str, str]] = ())
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One request to the bridge and what came back. `status` 0: no answer, `failure` says why."""
+    """One request to the bridge and its answer."""
 
     method: str
+    #: The public URL.
     url: str
     params: Mapping[str, str]
+    #: Monotonic milliseconds.
     sent_ms: float
     took_ms: float
+    #: The HTTP status; 0: no answer.
     status: int = 0
+    #: Empty: the answer has no Content-Type.
     content_type: str = ""
     body: str = field(default="", repr=False)
+    #: Why there is no answer.
     failure: str = ""
 
     @property
     def callback_error(self) -> tuple[int, str] | None:
-        """What Twilio logs if the answer's body does not matter to it."""
+        """(code, text) of the error if the answer is not a success; Twilio ignores its body."""
         if self.failure:
             return 11200, f"{self.url}: {self.failure}"
         if not 200 <= self.status < 300:
@@ -57,7 +62,7 @@ class Exchange:
 
     @property
     def document_error(self) -> tuple[int, str] | None:
-        """What Twilio logs if the answer has to be TwiML."""
+        """(code, text) of the error if the answer is not a TwiML document."""
         if error := self.callback_error:
             return error
         if self.content_type not in XML_TYPES:
@@ -68,11 +73,11 @@ class Exchange:
 
 
 class BridgeClient:
-    """Requests every URL from the bridge at `webhook_url`, as if it came over `public_url`.
+    """Sends every request to the bridge at `webhook_url`, as if it arrived over `public_url`.
 
-    The connection goes to the host and port of `webhook_url`; path, `Host` header and signature
-    are those of the URL asked for. With an empty `auth_token` nothing is signed, and `api_token`
-    is sent as the bearer instead. Close it when done.
+    The connection goes to the host and port of `webhook_url`; path, `Host` header and signature are
+    those of the requested URL. With an empty `auth_token` nothing is signed, and `api_token` is
+    sent as a bearer token. Call `close` when done.
     """
 
     def __init__(
@@ -102,15 +107,15 @@ class BridgeClient:
         )
 
     def public(self, url: str, base: str = "") -> str:
-        """`url` as the world knows it: absolute, resolved against `base`, a URL of the bridge's
-        own address moved to its public one."""
+        """The public form of `url`: absolute, resolved against `base`, with the bridge's own
+        address replaced by its public one."""
         split = urlsplit(urljoin(base, url))
         if split.netloc == self._origin.netloc:
             split = split._replace(scheme=self._public.scheme, netloc=self._public.netloc)
         return split._replace(fragment="").geturl()
 
     def handshake(self, stream_url: str) -> tuple[str, dict[str, str]]:
-        """Where the socket of a wss URL is really opened, and the headers of its upgrade."""
+        """The local URL of a wss URL, and the headers of its handshake."""
         split = urlsplit(stream_url)
         headers = {
             "Host": split.netloc,
@@ -123,8 +128,8 @@ class BridgeClient:
         return f"ws://{self._origin.netloc}{path}", headers
 
     async def request(self, url: str, params: Mapping[str, str], method: str = "POST") -> Exchange:
-        """Sends the form (in the query for GET) and gives what came back; never raises for a
-        bridge that fails."""
+        """Send the form, in the query for GET, and return the answer. A bridge that does not answer
+        raises nothing: see `Exchange.failure`."""
         split = urlsplit(url)
         headers = {
             "Host": split.netloc,
@@ -150,7 +155,7 @@ class BridgeClient:
         return await self._send(method, url, self._reached_at(split), headers, params, body)
 
     async def close(self) -> None:
-        """Closes every connection."""
+        """Close every connection."""
         await self._session.close()
 
     def _reached_at(self, split: SplitResult) -> URL:
@@ -184,10 +189,12 @@ class BridgeClient:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """How the reports of a call's progress arrive. `kind`: "in order", "twice", or "shuffled":
-    each on its own way of up to 100 ms, and about every other one twice. `dice`: what decides."""
+    """How status callbacks arrive at the bridge."""
 
+    #: "in order", "twice", or "shuffled": each is up to 100 ms late, and about every other one
+    #: arrives twice.
     kind: str = "in order"
+    #: Decides about delays and repetitions.
     dice: random.Random = field(default_factory=random.Random)
 
     def __post_init__(self) -> None:
@@ -196,11 +203,11 @@ class Delivery:
 
     @property
     def keeps_order(self) -> bool:
-        """Whether a report waits for the ones before it."""
+        """Whether a callback waits for the earlier ones."""
         return self.kind != "shuffled"
 
     def delays_s(self) -> list[float]:
-        """How long each copy of the next report is under way."""
+        """The delay of each copy of the next callback."""
         if self.keeps_order:
             return [0.0] * (2 if self.kind == "twice" else 1)
         copies = self.dice.choice((1, 2))
@@ -208,7 +215,7 @@ class Delivery:
 
 
 class Callbacks:
-    """Requests whose answers Twilio ignores: sent beside the call, one after another."""
+    """Requests whose answers Twilio ignores: sent in the background, one after another."""
 
     def __init__(self, client: BridgeClient, sent: Callable[[Exchange], None]) -> None:
         self._client = client
@@ -217,13 +224,13 @@ class Callbacks:
         self._apart: set[asyncio.Task[None]] = set()
 
     def post(self, url: str, params: Mapping[str, str], method: str = "POST") -> None:
-        """Sends it once all earlier ones are answered, and gives the outcome to `sent`."""
+        """Send a request once all earlier ones are answered; its outcome goes to `sent`."""
         self._last = asyncio.create_task(self._after(self._last, url, params, method))
 
     def deliver(
         self, delivery: Delivery, url: str, params: Mapping[str, str], method: str = "POST"
     ) -> None:
-        """Sends a report of progress as the network between has it."""
+        """Send a status callback as `delivery` says."""
         for delay_s in delivery.delays_s():
             if delivery.keeps_order:
                 self.post(url, params, method)
@@ -232,14 +239,14 @@ class Callbacks:
                 self._apart.add(task)
 
     async def finish(self) -> None:
-        """Waits until all are answered."""
+        """Wait until all are answered."""
         if self._last is not None:
             await self._last
         for task in self._apart:
             await task
 
     async def abandon(self) -> None:
-        """Gives up those that are not answered yet."""
+        """Cancel those that are not answered yet."""
         tasks = self._apart | ({self._last} if self._last is not None else set())
         for task in tasks:
             task.cancel()

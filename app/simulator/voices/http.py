@@ -1,5 +1,7 @@
-"""A server of the custom HTTP text-to-speech standard, such as its owner would write: the published
-sample's behaviour, with a mouth, a token and faults.
+"""A server of the custom HTTP text-to-speech standard, as an owner would write it, with a synthetic
+voice, a token and faults.
+
+https://www.alibabacloud.com/help/en/ims/user-guide/tts-configuration
 """
 
 import asyncio
@@ -14,8 +16,9 @@ from aiohttp import web
 from app.simulator.voices.mouth import Heard, Mouth, Plan, PlanFor, Said, always, tones
 
 _RATES_HZ = (8000, 16000, 24000, 48000)
-_WRITE_BYTES = 4096  # as the sample reads its file
-_FIELDS: Mapping[str, tuple[type, bool]] = {  # and whether it is required
+_WRITE_BYTES = 4096
+#: Type of each field, and whether it is required.
+_FIELDS: Mapping[str, tuple[type, bool]] = {
     "Text": (str, True),
     "VoiceId": (str, False),
     "SampleRate": (int, True),
@@ -33,20 +36,22 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class HttpStandIn:
-    """Answers `POST /stream-audio`, JSON alone, with PCM that it calls audio/mpeg.
+    """Answers `POST /stream-audio` with PCM, labelled audio/mpeg as servers of the standard do.
 
-    Stricter than the sample: a field that is missing, unknown or of another type is answered with
-    400 and its name. The headers go out before any sound exists, as the sample's do. Of a plan's
-    faults, refuse is a 503; error is a 500 and, when there was sound before, a body that is cut:
-    the standard has no other way to tell. `token`: what a text must come with; empty, none.
-    `requests`: every body that was taken, ExtendData decoded. `url`: where texts are sent to.
+    It takes JSON only, and answers a missing, unknown or mistyped field with 400 and the field's
+    name. It sends its headers before any sound exists. Of a plan's faults, refuse is a 503; error
+    is a 500, or a cut body after the first sound: the standard has no other way to report it.
+
+    `token`: the token that a text needs; empty: none.
     """
 
     def __init__(
         self, mouth: Mouth = tones, plan: PlanFor = always, token: str = "", port: int = 0
     ) -> None:
         self.heard = Heard()
+        #: Every accepted body, with ExtendData decoded.
         self.requests: list[dict[str, Any]] = []
+        #: Where to send texts.
         self.url = ""
         self._mouth = mouth
         self._plan = plan
@@ -61,7 +66,7 @@ class HttpStandIn:
     async def __aenter__(self) -> Self:
         app = web.Application(middlewares=[self._count])
         app.add_routes([web.post("/stream-audio", self._stream_audio)])
-        # Without it a caller who left is noticed only when there is more to write.
+        # Without handler_cancellation a client that left is noticed at the next write only.
         self._runner = web.AppRunner(
             app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1
         )
@@ -82,7 +87,7 @@ class HttpStandIn:
         await self._runner.cleanup()
 
     async def wait_silent(self) -> None:
-        """Wait until no text is being said: each came to its end, broke, or was dropped."""
+        """Wait until no text is being said: each is complete, broken or dropped."""
         await self._silent.wait()
 
     @web.middleware
@@ -129,11 +134,11 @@ class HttpStandIn:
             if not self._speaking:
                 self._silent.set()
         if not said.whole and request.transport is not None:
-            request.transport.close()  # behind what was said, and without the body's end
+            request.transport.close()  # after what was sent, without the end of the body
         return response
 
     async def _say(self, response: web.StreamResponse, said: Said, plan: Plan) -> bool:
-        """Whether it came to its end; a stall never ends by itself."""
+        """Send the sound. Returns whether all of it was sent; a stall lasts until cancelled."""
         pcm, bytes_per_s = said.spoken.pcm, said.hz * 2
         end = min(plan.fault_after_bytes, len(pcm)) if plan.fault else len(pcm)
         step = max(2, plan.chunk_ms * bytes_per_s // 1000 & ~1)
@@ -154,8 +159,7 @@ class HttpStandIn:
 
 
 def _checked(text: str) -> dict[str, Any]:
-    """The body, every field as the standard has it. Raises ValueError naming the one that is not,
-    or saying that it is no JSON."""
+    """The decoded body. Raises ValueError for invalid JSON, or with the name of a wrong field."""
     body = _object("body", json.loads(text), _FIELDS)
     if body["SampleRate"] not in _RATES_HZ:
         raise ValueError(f"SampleRate: expected one of {_RATES_HZ}")

@@ -1,4 +1,4 @@
-"""What the stand-ins of voice providers say, how fast, and what goes wrong with it."""
+"""What the stand-ins for voice providers say, how fast, and with which faults."""
 
 import math
 import re
@@ -16,19 +16,20 @@ _WORDLIKE = re.compile(r"\w")
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """A text as it sounds. `pcm`: mono, 16 bits, little-endian. `words`: in order, together the
-    text; their offsets count bytes of `pcm`."""
+    """The sound of a text."""
 
+    #: Mono, 16 bits, little-endian.
     pcm: bytes
+    #: In order, together the text; their offsets count bytes of `pcm`.
     words: tuple[Word, ...]
 
 
 Mouth = Callable[[str, int], Spoken]
-"""Says a text at a rate in Hz."""
+"""Synthesizes a text at a rate in Hz."""
 
 
 def espeak(text: str, hz: int, *, voice: str = "en-us") -> Spoken:
-    """As espeak-ng says it. Raises as `speech.utter` does."""
+    """The text said by espeak-ng. Raises as `speech.utter` does."""
     utterance = utter(text, voice=voice)
     pcm = resample_pcm16(ulaw_decode(utterance.ulaw), ULAW_HZ, hz)
     per_ms = hz * 2 / 1000
@@ -40,8 +41,10 @@ def espeak(text: str, hz: int, *, voice: str = "en-us") -> Spoken:
 
 
 def tones(text: str, hz: int, *, ms_per_character: int = 60, gap_ms: int = 0) -> Spoken:
-    """A sine for each word, as long as it is written, higher from word to word: 300 to 1500 Hz, so
-    that it can be told which words were heard. `gap_ms`: of silence after each."""
+    """A sine for each word, 300 to 1500 Hz, so that a test can tell which words were heard.
+
+    `ms_per_character`: the length of a word's tone. `gap_ms`: of silence after each word.
+    """
     pcm, words = array("h"), []
     pieces = [piece[0] for piece in _PIECE.finditer(text)]
     for number, piece in enumerate(pieces):
@@ -55,49 +58,53 @@ def tones(text: str, hz: int, *, ms_per_character: int = 60, gap_ms: int = 0) ->
 
 
 def tone_hz(number: int) -> float:
-    """How high the word of this number is; the same again after forty."""
+    """The frequency of a word's tone, by the number of the word. It repeats after forty words."""
     return 300.0 + 30.0 * (number % 40)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a text is said. `delay_ms`: before the first sound. `speed`: how many times faster than
-    it plays, infinite for at once. `chunk_ms`: how much of it comes in one piece. `fault`, behind
-    `fault_after_bytes` of sound: error (the provider's own message), drop (the connection breaks),
-    stall (nothing more comes); refuse is an error at the door."""
+    """How a text is said, and what goes wrong."""
 
+    #: Before the first sound.
     delay_ms: float = 0
+    #: How many times faster than real time; infinite: at once.
     speed: float = math.inf
+    #: The length of one chunk.
     chunk_ms: int = 100
+    #: refuse: an error before any sound. After `fault_after_bytes`: error, the provider's own
+    #: message; drop, the connection breaks; stall, nothing more is sent.
     fault: Literal["", "refuse", "error", "drop", "stall"] = ""
     fault_after_bytes: int = 0
 
 
 @dataclass(slots=True)
 class Said:
-    """What came of a text. `sent_bytes` of `spoken.pcm` went out; `whole`: to its end; `dropped`:
-    the client went away before."""
+    """A text that a client sent, and how much of its sound was sent back."""
 
     text: str
     spoken: Spoken
     hz: int
+    #: How much of `spoken.pcm` was sent.
     sent_bytes: int = 0
+    #: All of it was sent.
     whole: bool = False
+    #: The client cancelled or left before the end.
     dropped: bool = False
 
 
 PlanFor = Callable[[str], Plan]
-"""How each text is to be said."""
+"""Chooses the plan of a text."""
 
 
 def always(_text: str) -> Plan:
-    """At once, and nothing goes wrong."""
+    """The plan of every text: at once, without a fault."""
     return Plan()
 
 
 @dataclass(slots=True)
 class Heard:
-    """What a stand-in remembers: the texts in their order, and how often it was connected to."""
+    """What a stand-in received: its texts, in order, and the number of connections."""
 
     said: list[Said] = field(default_factory=list)
     connections: int = 0

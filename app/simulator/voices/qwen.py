@@ -1,7 +1,7 @@
-"""A Qwen realtime voice on the loopback, strict about what it is sent.
+"""A Qwen realtime voice on the loopback, strict about client events.
 
-It speaks the wire as raw JSON over real sockets and knows nothing of the bridge, so that a wrong
-wire cannot agree with itself. It sends every event of the documentation, in its order.
+It speaks raw JSON over real sockets and imports nothing from the bridge's wires. It sends every
+documented event, in the documented order.
 
     async with QwenStandIn() as qwen:
         ...  # connect to qwen.url, with ?model=
@@ -31,18 +31,23 @@ _PATH = "/api-ws/v1/realtime"
 
 
 class QwenStandIn:
-    """Listens inside `async with`. `plan`: how each text is said; where it refuses the empty text,
-    whoever connects gets HTTP 503, and any other refused text an error before its first sound.
-    `api_key`: the only one that is let in; empty lets in any.
+    """Listens inside `async with`.
 
-    `sessions`: every one that there was, in order. `refusals`: HTTP statuses of who was not let in.
+    Args:
+        mouth: the voice.
+        plan: how each text is said. A plan that refuses the empty text refuses handshakes with 503;
+            another refused text gets an error before its first sound.
+        api_key: the only key that is accepted; empty: every key.
+        port: 0 takes a free one.
     """
 
     def __init__(
         self, mouth: Mouth = tones, plan: PlanFor = always, api_key: str = "", port: int = 0
     ) -> None:
         self.heard = Heard()
+        #: Every session, in order.
         self.sessions: list[QwenSession] = []
+        #: The HTTP statuses of refused handshakes.
         self.refusals: list[int] = []
         self._mouth, self._plan, self._api_key, self._port = mouth, plan, api_key, port
         self._server: Server | None = None
@@ -56,7 +61,7 @@ class QwenStandIn:
 
     @property
     def url(self) -> str:
-        """Without the model, as clients are given it."""
+        """The URL for clients, which add the model."""
         return f"ws://{_HOST}:{self.port}{_PATH}"
 
     @property
@@ -64,7 +69,7 @@ class QwenStandIn:
         return [session for session in self.sessions if session.open]
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait until something holds, looked at whenever something was sent or came."""
+        """Wait for a condition, checked whenever an event was sent or received."""
         while not condition():
             self._news.clear()
             await self._news.wait()
@@ -100,7 +105,7 @@ class QwenStandIn:
         return connection.respond(status, f"{status.phrase}\n")
 
     def _judge(self, request: Request) -> HTTPStatus | None:
-        """Why somebody is not let in; None for who is."""
+        """The status that refuses a handshake; None: it is accepted."""
         scheme, _, key = (request.headers.get("Authorization") or "").partition(" ")
         if scheme != "Bearer" or not key.strip() or self._api_key not in ("", key):
             return HTTPStatus.UNAUTHORIZED

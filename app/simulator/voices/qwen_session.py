@@ -1,4 +1,4 @@
-"""One session with the stand-in of Qwen's voices: what it takes, what it says, in which order."""
+"""One session with the stand-in for Qwen's voices: client events in, sound and events out."""
 
 import asyncio
 import json
@@ -17,8 +17,8 @@ from websockets.exceptions import ConnectionClosed
 from app.simulator.voices.mouth import Heard, Mouth, PlanFor, Said
 from app.simulator.voices.qwen_settings import DEFAULTS, fault, is_old
 
-# Where server_commit mode cuts. A full stop behind a digit waits for what comes: the number may go
-# on.
+# Where server_commit mode cuts. A full stop after a digit waits for more text: it may be a decimal
+# point.
 _SENTENCE = re.compile(r".*?\w.*?(?:[!?。！？…；\n]+|\.(?=\s)|(?<!\d)\.\Z)\s*", re.DOTALL)
 _LATE = "session already started or finished or failed"
 _FIELDS = {
@@ -31,10 +31,7 @@ _FIELDS = {
 
 
 class QwenSession:
-    """`received`: the client's events. `sent`: the types of ours. `settings`: those that hold.
-    `open`: the socket is. `close_code`: what the client closed it with, None while it is open and
-    1006 when the connection broke.
-    """
+    """One client's session."""
 
     def __init__(
         self,
@@ -49,9 +46,13 @@ class QwenSession:
     ) -> None:
         self.id = f"sess_{number:04d}"
         self.model = model
+        #: The settings in force.
         self.settings: dict[str, Any] = {**DEFAULTS, "model": model}
+        #: The client's events.
         self.received: list[dict[str, Any]] = []
+        #: The types of the server's events.
         self.sent: list[str] = []
+        #: The messages of `error` events.
         self.errors: list[str] = []
         self._connection = connection
         self._heard, self._mouth, self._plan, self._on_news = heard, mouth, plan, on_news
@@ -59,11 +60,11 @@ class QwenSession:
         self._event_ids: set[str] = set()
         self._buffer = ""
         self._configured = self._started = self._over = False
-        self._to_say: asyncio.Queue[str | None] = asyncio.Queue()  # None: nothing more comes
+        self._to_say: asyncio.Queue[str | None] = asyncio.Queue()  # None: the last one
 
     @property
     def headers(self) -> dict[str, str]:
-        """Those of the handshake, in small letters."""
+        """The headers of the handshake, names in lower case."""
         assert self._connection.request is not None
         return {name.lower(): value for name, value in self._connection.request.headers.raw_items()}
 
@@ -73,6 +74,7 @@ class QwenSession:
 
     @property
     def close_code(self) -> int | None:
+        """The code of the close; 1006: the connection broke; None: the socket is open."""
         return self._connection.close_code
 
     def drop(self) -> None:
@@ -80,11 +82,11 @@ class QwenSession:
         self._connection.transport.abort()
 
     async def close(self, code: int = 1000) -> None:
-        """End it, as a server does that was kept waiting."""
+        """Close the socket, as a server does with an idle session."""
         await self._connection.close(code)
 
     async def run(self) -> None:
-        """Serve the client until it goes or the session is finished."""
+        """Serve the client until it leaves or the session is finished."""
         await self._send("session.created", session=self._session())
         async with asyncio.TaskGroup() as group:
             speaking = group.create_task(self._speak())
@@ -94,7 +96,7 @@ class QwenSession:
                     self._on_news()
             speaking.cancel()
 
-    # --- what comes ---
+    # --- client events ---
 
     async def _take(self, frame: str | bytes) -> None:
         if isinstance(frame, bytes):
@@ -159,7 +161,7 @@ class QwenSession:
             self._to_say.put_nowait(self._buffer)
         self._buffer = ""
 
-    # --- what is said ---
+    # --- sound ---
 
     async def _speak(self) -> None:
         with suppress(ConnectionClosed):
@@ -170,7 +172,7 @@ class QwenSession:
             await self._connection.close()
 
     async def _say(self, text: str) -> bool:
-        """One segment. Whether another may follow."""
+        """Say one segment. Returns whether another may follow."""
         plan = self._plan(text)
         if plan.fault == "refuse":
             await self._fail("the text is refused")
@@ -218,7 +220,7 @@ class QwenSession:
     async def _sound(
         self, said: Said, end: int, chunk_ms: int, speed: float, part: dict[str, Any]
     ) -> None:
-        """Its first `end` bytes, in pieces of whole samples, as fast as it is made."""
+        """Send the first `end` bytes, in chunks of whole samples, at the plan's speed."""
         clock = asyncio.get_running_loop().time
         size = max(2, said.hz * chunk_ms // 1000 * 2)
         began_s = clock()
@@ -230,7 +232,7 @@ class QwenSession:
             await asyncio.sleep(max(0.0, began_s + due_s - clock()) if due_s else 0)
 
     def _usage(self, said: Said) -> dict[str, Any]:
-        """What it costs: characters, or 50 tokens for each second of sound on the old model."""
+        """The usage: characters, or with the old model 50 tokens per second of sound."""
         if not is_old(self.model):
             wide = sum(east_asian_width(each) in "WF" for each in said.text)
             return {"characters": len(said.text) + wide}
@@ -243,7 +245,7 @@ class QwenSession:
             "output_tokens_details": {"text_tokens": 0, "audio_tokens": sound},
         }
 
-    # --- what goes out ---
+    # --- server events ---
 
     def _session(self) -> dict[str, Any]:
         return {"object": "realtime.session", **self.settings, "id": self.id}

@@ -1,4 +1,4 @@
-"""Which settings the stand-in of Qwen's voices takes: the ranges of the documentation.
+"""The settings that the stand-in for Qwen's voices accepts, with their documented ranges.
 
 (DashScope: Qwen-TTS Realtime API, session.update)
 """
@@ -23,7 +23,7 @@ _LANGUAGES = (
 
 
 def is_old(model: str) -> bool:
-    """Whether it is the model that knows 24000 Hz only."""
+    """Whether the model is the one with 24000 Hz only."""
     return model == _OLD_MODEL or model.startswith(f"{_OLD_MODEL}-")
 
 
@@ -33,7 +33,7 @@ def _one_of(*allowed: object) -> Callable[[object], bool]:
 
 def _between(low: float, high: float, *kinds: type) -> Callable[[object], bool]:
     def fits(value: object) -> bool:
-        # a bool is an int to Python, and none to JSON
+        # A bool is an int in Python, but not in JSON.
         if isinstance(value, bool) or not isinstance(value, kinds):
             return False
         return isinstance(value, int | float) and low <= value <= high
@@ -52,8 +52,8 @@ def _flag(value: object) -> bool:
 _FITS: dict[str, Callable[[object], bool]] = {
     "voice": _text,
     "mode": _one_of("server_commit", "commit"),
-    "response_format": _one_of("pcm"),  # the others are true of Qwen, and not made here
-    # the reference has four; the vendor's SDK adds 22050 and 44100
+    "response_format": _one_of("pcm"),  # Qwen has others, the stand-in does not
+    # The reference lists four rates; the dashscope package adds 22050 and 44100.
     "sample_rate": _one_of(8000, 16000, 22050, 24000, 44100, 48000),
     "language_type": _one_of(*_LANGUAGES),
     "speech_rate": _between(0.5, 2.0, int, float),
@@ -67,7 +67,7 @@ _FITS: dict[str, Callable[[object], bool]] = {
 
 
 def fault(model: str, asked: dict[str, Any]) -> str | None:
-    """What is wrong with the settings; None if they are taken."""
+    """What is wrong with the settings of a `session.update`; None: they are accepted."""
     if "voice" not in asked:
         return "voice is missing"
     for name, value in asked.items():

@@ -1,4 +1,4 @@
-"""A stand-in for Volcengine's speech service on the loopback: both of its wires on one port.
+"""A stand-in for Volcengine's speech service on the loopback: v1 and v3 on one port.
 
 async with VolcengineStandIn(token="t0ken") as volcengine:
     ...  # point the voice's url at volcengine.url
@@ -16,11 +16,11 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from app.simulator.voices.mouth import Heard, Mouth, PlanFor, always, tones
-from app.simulator.voices.volcengine_desk import Desk
+from app.simulator.voices.volcengine_service import Service
 from app.simulator.voices.volcengine_v1 import PATH as V1_PATH
-from app.simulator.voices.volcengine_v1 import RequestTalk
+from app.simulator.voices.volcengine_v1 import V1Connection
 from app.simulator.voices.volcengine_v3 import PATH as V3_PATH
-from app.simulator.voices.volcengine_v3 import SessionTalk
+from app.simulator.voices.volcengine_v3 import V3Connection
 
 _HOST = "127.0.0.1"
 _GRANT = "authenticate request: load grant: requested grant not found"
@@ -31,12 +31,20 @@ _library_logger.setLevel(logging.INFO)
 
 
 class VolcengineStandIn:
-    """Listens inside `async with`. `app_id`, `token`: what a client must show (`X-Api-Key` is the
-    token, too); empty takes anything. `port`: 0 takes a free one. `gzip`: answers are compressed.
-    `encoding`: answers are in this one whatever was asked for. `voices`: those that there are;
-    empty has every one. `once`: a connection takes one text, as some of the vendor's pages say.
+    """Listens inside `async with`.
 
-    Leaving `async with` without another error raises the first thing that `mouth` or `plan` raised.
+    Leaving `async with` without another error raises the first exception of `mouth` or `plan`.
+
+    Args:
+        mouth: the voice.
+        plan: how each text is said.
+        token: the access token, also accepted as `X-Api-Key`; empty: every token.
+        app_id: the application; empty: every application.
+        port: 0 takes a free one.
+        gzip: compress answers.
+        encoding: the encoding of all answers; empty: the requested one.
+        voices: the voices that exist; empty: every one.
+        once: close a connection after one text, as some pages of the documentation say.
     """
 
     def __init__(
@@ -52,33 +60,33 @@ class VolcengineStandIn:
         voices: Collection[str] = (),
         once: bool = False,
     ) -> None:
-        self._desk = Desk(mouth, plan, app_id, token, gzip, encoding, frozenset(voices))
+        self._service = Service(mouth, plan, app_id, token, gzip, encoding, frozenset(voices))
         self._port = port
         self._once = once
         self._server: Server | None = None
 
     @property
     def heard(self) -> Heard:
-        return self._desk.heard
+        return self._service.heard
 
     @property
     def url(self) -> str:
-        """Where it listens; clients add the path of a wire."""
+        """The URL without a path; clients add the path of v1 or v3."""
         if self._server is None:
-            raise RuntimeError("the stand-in does not listen; enter it with async with")
+            raise RuntimeError("the stand-in does not listen; use it in `async with`")
         return f"ws://{_HOST}:{next(iter(self._server.sockets)).getsockname()[1]}"
 
     async def until(self, condition: Callable[[Heard], object]) -> None:
-        """Wait until something holds, looked at after every change."""
+        """Wait for a condition, checked after every change of `heard`."""
         while not condition(self.heard):
-            await self._desk.news()
+            await self._service.news()
 
     async def __aenter__(self) -> "VolcengineStandIn":
         self._server = await serve(
-            self._talk,
+            self._serve,
             _HOST,
             self._port,
-            process_request=self._door,
+            process_request=self._admit,
             process_response=self._logid,
             compression=None,
             ping_interval=None,
@@ -97,18 +105,18 @@ class VolcengineStandIn:
             self._server.close()
             await self._server.wait_closed()
             self._server = None
-        if error is None and self._desk.failures:
-            raise self._desk.failures[0]
+        if error is None and self._service.failures:
+            raise self._service.failures[0]
 
-    async def _talk(self, socket: ServerConnection) -> None:
+    async def _serve(self, socket: ServerConnection) -> None:
         self.heard.connections += 1
-        self._desk.tell()
+        self._service.tell()
         path = socket.request.path if socket.request is not None else ""
-        talk = RequestTalk if path == V1_PATH else SessionTalk
-        await talk(socket, self._desk, once=self._once).run()
+        connection = V1Connection if path == V1_PATH else V3Connection
+        await connection(socket, self._service, once=self._once).run()
 
-    def _door(self, socket: ServerConnection, request: Request) -> Response | None:
-        """An HTTP answer for whoever may not come in."""
+    def _admit(self, socket: ServerConnection, request: Request) -> Response | None:
+        """The HTTP response that refuses a handshake; None: it is accepted."""
         if request.path not in (V1_PATH, V3_PATH):
             return socket.respond(HTTPStatus.NOT_FOUND, "no such path\n")
         known = self._known_v1(request) if request.path == V1_PATH else self._known_v3(request)
@@ -120,14 +128,16 @@ class VolcengineStandIn:
 
     def _known_v1(self, request: Request) -> bool:
         scheme, semicolon, token = request.headers.get("Authorization", "").partition(";")
-        return scheme == "Bearer" and bool(semicolon) and self._is(token.strip(), self._desk.token)
+        return (
+            scheme == "Bearer" and bool(semicolon) and self._is(token.strip(), self._service.token)
+        )
 
     def _known_v3(self, request: Request) -> bool:
         headers = request.headers
         if "X-Api-Key" in headers:
-            return self._is(headers["X-Api-Key"], self._desk.token)
-        return self._is(headers.get("X-Api-App-Key", ""), self._desk.app_id) and self._is(
-            headers.get("X-Api-Access-Key", ""), self._desk.token
+            return self._is(headers["X-Api-Key"], self._service.token)
+        return self._is(headers.get("X-Api-App-Key", ""), self._service.app_id) and self._is(
+            headers.get("X-Api-Access-Key", ""), self._service.token
         )
 
     @staticmethod

@@ -1,6 +1,6 @@
-"""The stand-in's side of Volcengine's `ws_binary`: strict about requests, one after the other.
+"""Volcengine's v1 (`ws_binary`), the server's side: strict about requests, one after the other.
 
-Written from the vendor's documentation alone and shares nothing with the bridge's own codec.
+Written from the protocol alone; it shares no code with the bridge's codec.
 """
 
 import asyncio
@@ -15,12 +15,12 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
 from app.simulator.voices.mouth import Said
-from app.simulator.voices.volcengine_desk import (
+from app.simulator.voices.volcengine_service import (
     ENCODINGS,
     LARGEST_TEXT_BYTES,
     Broken,
-    Desk,
     Refusal,
+    Service,
     nothing_to_say,
     within,
 )
@@ -38,12 +38,12 @@ _RATIOS = {
 _ACK = b"\x11\xb0\x00\x00"
 
 
-class RequestTalk:
-    """One connection. `once`: it takes a single request, and then is closed."""
+class V1Connection:
+    """One connection. `once`: close it after one request."""
 
-    def __init__(self, socket: ServerConnection, desk: Desk, *, once: bool) -> None:
+    def __init__(self, socket: ServerConnection, service: Service, *, once: bool) -> None:
         self._socket = socket
-        self._desk = desk
+        self._service = service
         self._once = once
         self._said: Said | None = None
 
@@ -81,8 +81,8 @@ class RequestTalk:
         except ConnectionClosed:
             pass
         except Exception as error:
-            self._desk.failures.append(error)
-            self._desk.tell()
+            self._service.failures.append(error)
+            self._service.tell()
             await self._socket.close(1011)
         else:
             if self._once:
@@ -90,12 +90,12 @@ class RequestTalk:
 
     async def _speak(self, body: dict[str, Any]) -> None:
         request, sound = body["request"], body["audio"]
-        plan = self._desk.plan(request["text"])
+        plan = self._service.plan(request["text"])
         if plan.fault == "refuse":
             raise Refusal(3003, "quota exceeded for types: concurrency")
-        said = self._said = await self._desk.listen(request["text"], sound.get("rate", 24000))
+        said = self._said = await self._service.listen(request["text"], sound.get("rate", 24000))
         query = request["operation"] == "query"
-        if not query:  # the demo's query reads a single frame
+        if not query:  # a query is answered with a single frame
             await self._socket.send(_ACK)
         if request.get("with_timestamp"):
             await self._socket.send(self._frame(0xC0, 1, b"", json.dumps(_timestamps(said))))
@@ -108,13 +108,13 @@ class RequestTalk:
             await self._socket.send(self._frame(0xB3 if last else 0xB1, 0, number, piece))
 
         encoding = sound.get("encoding", "pcm")
-        await self._desk.say(said, plan, encoding, send, at_once=query)
+        await self._service.say(said, plan, encoding, send, at_once=query)
 
     def _frame(self, kind: int, serialization: int, fields: bytes, payload: bytes | str) -> bytes:
         data = payload.encode() if isinstance(payload, str) else payload
-        if self._desk.gzip:
+        if self._service.gzip:
             data = gzip.compress(data)
-        head = bytes((0x11, kind, serialization << 4 | self._desk.gzip, 0))
+        head = bytes((0x11, kind, serialization << 4 | self._service.gzip, 0))
         return head + fields + struct.pack(">I", len(data)) + data
 
     async def _fail(self, refusal: Refusal, reqid: str) -> None:
@@ -125,18 +125,18 @@ class RequestTalk:
             await self._socket.close()
 
     def _checked(self, body: dict[str, Any]) -> dict[str, Any]:
-        """The request, if there is nothing to say against it."""
-        desk = self._desk
+        """The request. Raises Refusal if it is wrong."""
+        service = self._service
         app, user, sound, request = (
             _section(body, name) for name in ("app", "user", "audio", "request")
         )
-        if desk.app_id and app.get("appid") != desk.app_id:
+        if service.app_id and app.get("appid") != service.app_id:
             raise Refusal(3001, "authenticate request: load grant: requested grant not found")
         for section, name in ((app, "appid"), (app, "token"), (app, "cluster"), (user, "uid"),
                               (sound, "voice_type"), (request, "reqid")):  # fmt: skip
             if not isinstance(section.get(name), str) or not section[name]:
                 raise Refusal(3001, f"invalid {name}")
-        if desk.voices and sound["voice_type"] not in desk.voices:
+        if service.voices and sound["voice_type"] not in service.voices:
             raise Refusal(3050, "voice type not found")
         if str(sound.get("encoding", "pcm")) not in ENCODINGS:
             raise Refusal(3001, "invalid encoding")
@@ -152,9 +152,9 @@ class RequestTalk:
             raise Refusal(3001, "invalid text_type")
         if not isinstance(request.get("extra_param", ""), str):
             raise Refusal(3001, "extra_param is a string")
-        if request["reqid"] in desk.used_ids:
+        if request["reqid"] in service.used_ids:
             raise Refusal(3006, "duplicated reqid")
-        desk.used_ids.add(request["reqid"])
+        service.used_ids.add(request["reqid"])
         text = request.get("text")
         if not isinstance(text, str) or nothing_to_say(text):
             raise Refusal(3011, "illegal input text!")

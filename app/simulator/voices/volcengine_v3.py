@@ -1,6 +1,6 @@
-"""The stand-in's side of Volcengine's `bidirection`: sessions, strict about their order.
+"""Volcengine's v3 (`bidirection`), the server's side: sessions, strict about the order of events.
 
-Written from the vendor's documentation alone and shares nothing with the bridge's own codec.
+Written from the protocol alone; it shares no code with the bridge's codec.
 """
 
 import asyncio
@@ -16,12 +16,12 @@ from uuid import uuid4
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
-from app.simulator.voices.volcengine_desk import (
+from app.simulator.voices.volcengine_service import (
     ENCODINGS,
     LARGEST_TEXT_BYTES,
     Broken,
-    Desk,
     Refusal,
+    Service,
     nothing_to_say,
     within,
 )
@@ -35,22 +35,23 @@ _SERVER = 55000000
 
 @dataclass(slots=True)
 class _Session:
-    """`texts`: to be said, None behind the last one."""
+    """A session: texts in, sound out."""
 
     id: str
     hz: int
     encoding: str
+    #: What to say; None after the last text.
     texts: asyncio.Queue[str | None] = field(default_factory=asyncio.Queue)
     speaking: asyncio.Task[None] | None = None
     finishing: bool = False
 
 
-class SessionTalk:
-    """One connection. `once`: it takes a single session, and then is closed."""
+class V3Connection:
+    """One connection. `once`: close it after one session."""
 
-    def __init__(self, socket: ServerConnection, desk: Desk, *, once: bool) -> None:
+    def __init__(self, socket: ServerConnection, service: Service, *, once: bool) -> None:
         self._socket = socket
-        self._desk = desk
+        self._service = service
         self._once = once
         self._connection_id = ""
         self._session: _Session | None = None
@@ -81,7 +82,7 @@ class SessionTalk:
             case 100:
                 await self._start(session, body)
             case 200 | 101 | 102 if self._session is None or self._session.id != session:
-                if session not in self._desk.used_ids:
+                if session not in self._service.used_ids:
                     raise Refusal(_INVALID, "no such session")
             case 200:
                 assert self._session is not None
@@ -99,9 +100,9 @@ class SessionTalk:
     async def _start(self, session: str, body: dict[str, Any]) -> None:
         if self._session is not None:
             raise Refusal(_INVALID, "one session at a time")
-        if not session or session in self._desk.used_ids:
+        if not session or session in self._service.used_ids:
             raise Refusal(_INVALID, "a session id is new and not empty")
-        self._desk.used_ids.add(session)
+        self._service.used_ids.add(session)
         sound = self._params(100, body).get("audio_params", {})
         self._session = _Session(
             session, sound.get("sample_rate", 24000), sound.get("format", "mp3")
@@ -110,7 +111,7 @@ class SessionTalk:
         self._session.speaking = asyncio.create_task(self._speak(self._session))
 
     def _params(self, event: int, body: dict[str, Any]) -> dict[str, Any]:
-        """`req_params`, if there is nothing to say against them."""
+        """The `req_params` of an event. Raises Refusal if they are wrong."""
         params = body.get("req_params")
         user = body.get("user")
         if not isinstance(user, dict) or not user.get("uid"):
@@ -122,7 +123,7 @@ class SessionTalk:
         speaker, sound = params.get("speaker"), params.get("audio_params", {})
         if not isinstance(speaker, str) or not speaker:
             raise Refusal(_INVALID, "speaker not found")
-        if self._desk.voices and speaker not in self._desk.voices:
+        if self._service.voices and speaker not in self._service.voices:
             raise Refusal(_INVALID, "speaker not found")
         if str(sound.get("format", "mp3")) not in ENCODINGS - {"wav"}:
             raise Refusal(_INVALID, "invalid format")
@@ -166,8 +167,8 @@ class SessionTalk:
         except ConnectionClosed:
             pass
         except Exception as error:
-            self._desk.failures.append(error)
-            self._desk.tell()
+            self._service.failures.append(error)
+            self._service.tell()
             await self._socket.close(1011)
 
     async def _say(self, session: _Session, text: str) -> None:
@@ -175,20 +176,20 @@ class SessionTalk:
             raise Refusal(_NO_TEXT, "no readable text")
         if len(text.encode()) > LARGEST_TEXT_BYTES:
             raise Refusal(_TOO_LONG, "TTSExceededTextLimit: exceed max limit")
-        plan = self._desk.plan(text)
+        plan = self._service.plan(text)
         if plan.fault == "refuse":
             raise Refusal(_CONCURRENCY, "quota exceeded for types: concurrency")
-        said = await self._desk.listen(text, session.hz)
+        said = await self._service.listen(text, session.hz)
         await self._tell(350, session.id, {"text": text})
 
         async def send(piece: bytes, _last: bool) -> None:
             await self._socket.send(self._frame(0xB4, 0, 352, session.id, piece))
 
-        await self._desk.say(said, plan, session.encoding, send)
+        await self._service.say(said, plan, session.encoding, send)
         await self._tell(351, session.id, {"text": text})
 
     async def _silence(self) -> None:
-        """End the session that there is."""
+        """End the current session, if any, without sending an event."""
         session, self._session = self._session, None
         if session is not None and session.speaking is not None:
             session.speaking.cancel()
@@ -198,22 +199,22 @@ class SessionTalk:
         await self._socket.send(self._frame(0x94, 1, event, name, json.dumps(body).encode()))
 
     def _frame(self, kind: int, serialization: int, event: int, name: str, data: bytes) -> bytes:
-        head = bytes((0x11, kind, serialization << 4 | self._desk.gzip, 0))
+        head = bytes((0x11, kind, serialization << 4 | self._service.gzip, 0))
         return head + struct.pack(">i", event) + _sized(name.encode()) + _sized(self._packed(data))
 
     async def _fail(self, refusal: Refusal) -> None:
         told = self._packed(json.dumps({"error": refusal.message}).encode())
-        head = bytes((0x11, 0xF0, 0x10 | self._desk.gzip, 0)) + struct.pack(">I", refusal.code)
+        head = bytes((0x11, 0xF0, 0x10 | self._service.gzip, 0)) + struct.pack(">I", refusal.code)
         with contextlib.suppress(ConnectionClosed):
             await self._socket.send(head + _sized(told))
             await self._socket.close()
 
     def _packed(self, data: bytes) -> bytes:
-        return gzip.compress(data) if self._desk.gzip else data
+        return gzip.compress(data) if self._service.gzip else data
 
 
 def _read(frame: str | bytes) -> tuple[int, str, dict[str, Any]]:
-    """An event, its session and its JSON."""
+    """The number, session id and JSON of an event. Raises Refusal if it cannot be read."""
     if isinstance(frame, str) or frame[:2] != b"\x11\x14" or frame[2:4] not in _HEADS:
         raise Refusal(_INVALID, "not the header of an event")
     try:

@@ -31,7 +31,7 @@ from app.web.api.speech_request import (
 from app.web.api_token import bearer_of, count_wrong_token, request_fields, token_matches
 from app.web.problems import problem
 from app.wires.voices.resampler import Resampler
-from app.wires.voices.voice import LONGEST_TEXT, Sound, Voice, timed
+from app.wires.voices.voice import LONGEST_TEXT, Sound, Voice, with_deadlines
 
 logger = logging.getLogger(__name__)
 router = APIRouter(include_in_schema=False)
@@ -270,7 +270,7 @@ class _Speech(Response):
         line, rate = voice.line(), _Rate(self._wanted.hz)
         try:
             for piece in self._speaker.pieces_of(self._wanted.text):
-                async with aclosing(timed(line.say(piece))) as sounds:
+                async with aclosing(with_deadlines(line.say(piece))) as sounds:
                     async for sound in sounds:
                         await self._send(rate.feed(sound), send)
             await self._send(rate.finish(), send)

@@ -11,11 +11,10 @@ from starlette.routing import WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
 from app.bridge.decisions import log_decision
+from app.bridge.reconnects import Reconnects
 from app.bridge.services import Services
 from app.bridge.switchboard import Switchboard
 from app.bridge.transfers.transfers import Transfers
-from app.bridge.way_back import WayBack
-from app.call.commands import PlayDigits
 from app.errors import ProtocolError
 from app.web import authenticated
 from app.web.twilio.refused_stream import report_refused_stream
@@ -24,7 +23,7 @@ from app.web.twilio.signed_route import SignedRoute
 from app.web.twilio.webhook_deadline import Form, acknowledge, apology, ask_again, webhook
 from app.wires.twilio.call import TERMINAL, CallInfo, CallStatus
 from app.wires.twilio.media_stream import Start, decode
-from app.wires.twilio.twiml import KEYS, one_moment, say_language, stream_urls
+from app.wires.twilio.twiml import DIGITS_PLAYED, one_moment, say_language, stream_urls
 
 logger = logging.getLogger(__name__)
 router = APIRouter(include_in_schema=False, route_class=SignedRoute)
@@ -61,12 +60,12 @@ def call_info(form: Mapping[str, str]) -> CallInfo:
 @webhook(fallback=ask_again)
 async def incoming_call(request: Request, form: Form) -> Response:
     """A call comes in: TwiML that connects it to a media stream."""
-    way_back: WayBack = request.app.state.way_back
+    reconnects: Reconnects = request.app.state.reconnects
     announcement: Announcement = request.app.state.announcement
     call, base_url = call_info(form), base_of(request)
     if call_is_over(request, form):
         return rendered("goodbye")
-    ticket = await way_back.answer(call, base_url)
+    ticket = await reconnects.answer(call, base_url)
     if ticket is None:
         return rendered("busy")
     if not announcement.text:
@@ -79,11 +78,11 @@ async def new_agent(request: Request, form: Form) -> Response:
     """The fallback for a call whose record cannot be read: a new agent, without the conversation
     so far. `ask_again` if this process knows the call."""
     switchboard: Switchboard = request.app.state.switchboard
-    way_back: WayBack = request.app.state.way_back
+    reconnects: Reconnects = request.app.state.reconnects
     call, base_url = call_info(form), base_of(request)
     if switchboard.leg(call.call_sid) is not None:
         return await ask_again(request, form)
-    leg = await way_back.take_over(call, base_url)
+    leg = await reconnects.take_over_without_record(call, base_url)
     return rendered("incoming-call", **stream_urls(base_url, switchboard.ticket(leg)))
 
 
@@ -94,12 +93,12 @@ async def stream_ended(request: Request, form: Form) -> Response:
     transfers: Transfers = request.app.state.transfers
     if call_is_over(request, form):
         return rendered("goodbye")
-    if (current := transfers.current(form.get("CallSid", ""))) is not None:
+    if (current := transfers.twiml_after_stream(form.get("CallSid", ""))) is not None:
         return twiml(current)
     return await _next_stream(request, form)
 
 
-@router.post("/stream-ended" + KEYS)
+@router.post("/stream-ended" + DIGITS_PLAYED)
 @webhook(fallback=new_agent)
 async def keys_pressed(request: Request, form: Form) -> Response:
     """The same, after Twilio played digits for the agent. That TwiML may not have run."""
@@ -108,8 +107,9 @@ async def keys_pressed(request: Request, form: Form) -> Response:
     if call_is_over(request, form):
         return rendered("goodbye")
     leg = switchboard.leg(form.get("CallSid", ""))
-    away_for_keys = leg is not None and leg.away and isinstance(leg.left_with, PlayDigits)
-    if not away_for_keys and (current := transfers.current(form.get("CallSid", ""))) is not None:
+    played_keys = leg is not None and leg.keys_played is not None
+    current = transfers.twiml_after_stream(form.get("CallSid", "")) if not played_keys else None
+    if current is not None:
         return twiml(current)
     return await _next_stream(request, form)
 
@@ -117,11 +117,11 @@ async def keys_pressed(request: Request, form: Form) -> Response:
 async def _next_stream(request: Request, form: Form) -> Response:
     """TwiML for another stream with the agent, or for the end of the call."""
     switchboard: Switchboard = request.app.state.switchboard
-    way_back: WayBack = request.app.state.way_back
+    reconnects: Reconnects = request.app.state.reconnects
     services: Services = request.app.state.services
     call, base_url = call_info(form), base_of(request)
     language = services.agent.agent.language
-    following = await way_back.resume(call, base_url, stream_sid=form.get("StreamSid", ""))
+    following = await reconnects.resume(call, base_url, stream_sid=form.get("StreamSid", ""))
     if following is not None:
         urls = stream_urls(base_url, following.ticket)
         if not following.pause_s:
@@ -129,16 +129,16 @@ async def _next_stream(request: Request, form: Form) -> Response:
         pause = str(following.pause_s)
         return rendered("one-moment", **one_moment(language), pause_seconds=pause, **urls)
     leg = switchboard.leg(call.call_sid)
-    if leg is None or (leg.over and not leg.goes_on):
+    if leg is None or (leg.over and not leg.call_continues):
         reason = "its record says that it is over" if leg is None else "Twilio stopped its stream"
         log_decision(call.call_sid, "call ended with an apology", reason)
         return rendered("unavailable")
     if leg.last_words:
         words = {"words": leg.last_words, "language": say_language(language)}
-        switchboard.take_leave(call.call_sid)
+        switchboard.twiml_ended(call.call_sid)
         return rendered("last-words", **words)
-    if leg.let_go:
-        switchboard.take_leave(call.call_sid)
+    if leg.past_goodbye:
+        switchboard.twiml_ended(call.call_sid)
         return rendered("unavailable" if leg.ended_by == "shutdown" else "goodbye")
     return await apology(request, form)
 
@@ -195,7 +195,7 @@ async def media_stream(scope: Scope, receive: Receive, send: Send) -> None:
         return
     authenticated.mark_authenticated(scope)
     direct = scope.get("extensions", {}).get("media.direct", {})
-    await leg.carry(start, receive, send, direct.get("deliver_to"))
+    await leg.attach(start, receive, send, direct.get("deliver_to"))
     await _close(send, 1000)
 
 

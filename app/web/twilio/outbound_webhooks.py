@@ -4,9 +4,9 @@ from fastapi import APIRouter, Request, Response
 
 from app.bridge.deadlines import within
 from app.bridge.outbound import Outbound, PlacedCall
+from app.bridge.reconnects import WRITTEN_S, Reconnects
 from app.bridge.services import Services
 from app.bridge.switchboard import Switchboard
-from app.bridge.way_back import WRITTEN_S, WayBack
 from app.call.events import VoicemailReached
 from app.records.store import Store, StoreUnavailable
 from app.web.twilio.call_webhooks import call_info, call_is_over
@@ -23,7 +23,7 @@ router = APIRouter(include_in_schema=False, route_class=SignedRoute)
 @webhook(fallback=ask_again)
 async def outgoing_call(request: Request, form: Form) -> Response:
     """The callee answered: TwiML that connects them to a media stream."""
-    way_back: WayBack = request.app.state.way_back
+    reconnects: Reconnects = request.app.state.reconnects
     outbound: Outbound = request.app.state.outbound
     services: Services = request.app.state.services
     call, base_url, token = call_info(form), base_of(request), request.path_params["token"]
@@ -36,7 +36,7 @@ async def outgoing_call(request: Request, form: Form) -> Response:
     if placed is None:
         return rendered("unavailable")
     agent = services.agent.agent.calling(placed.greeting, placed.context)
-    ticket = await way_back.answer(call, base_url, agent, is_new=known)
+    ticket = await reconnects.answer(call, base_url, agent, is_new=known)
     if ticket is None:
         return rendered("goodbye")
     _report_voicemail(request, call.call_sid, placed)

@@ -67,16 +67,16 @@ async def caller_back(request: Request, form: Form) -> Response:
     transfers: Transfers = request.app.state.transfers
     call_sid, _ = _attempt(request)
     call, end = replace(call_info(form), call_sid=call_sid), DialEnded.of(form)
-    if transfers.knows(call_sid) and not (end.bridged or end.caller_gone):
+    if transfers.is_pending(call_sid) and not (end.bridged or end.caller_gone):
         return await ask_again(request, form)
-    return twiml(await transfers.caller_back(call, base_of(request), end))
+    return twiml(await transfers.resume_without_record(call, base_of(request), end))
 
 
 async def _asked(question: str, request: Request, form: Form) -> Response:
     transfers: Transfers = request.app.state.transfers
     call_sid, number = _attempt(request)
     call, end = replace(call_info(form), call_sid=call_sid), DialEnded.of(form)
-    return twiml(await transfers.asked(question, call, number, base_of(request), end))
+    return twiml(await transfers.next_twiml(question, call, number, base_of(request), end))
 
 
 @router.post("/ended")

@@ -95,11 +95,11 @@ async def apology(request: Request, form: Form) -> Response:
     transfers: Transfers = request.app.state.transfers
     call_sid = form.get("CallSid", "")
     leg = switchboard.leg(call_sid)
-    if leg is not None and not leg.needs_help:
+    if leg is not None and not leg.needs_fallback:
         leg.give_up("error", "the service failed to answer a webhook")
-    if rescue := await transfers.rescue(call_sid):
-        return twiml(rescue)
+    if transferred := await transfers.fallback(call_sid):
+        return twiml(transferred)
     reason = "the agent could not go on, and there is no human to transfer the caller to"
-    switchboard.note(call_sid, "call ended with an apology", reason)
-    switchboard.take_leave(call_sid)
+    switchboard.note_decision(call_sid, "call ended with an apology", reason)
+    switchboard.twiml_ended(call_sid)
     return rendered("unavailable")

@@ -1,1 +1,1 @@
-"""OpenAI's Realtime wire and nothing else."""
+"""The OpenAI Realtime API over WebSocket: socket, codec, server events, session.update, usage."""

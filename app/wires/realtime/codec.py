@@ -1,7 +1,7 @@
-"""The Realtime wire: the server's JSON as the call's events, the call's orders as JSON.
+"""The Realtime codec: decodes server events into the call's events, encodes commands as client
+events.
 
-OpenAI: Realtime API, server events and client events. A codec only: it keeps no state and does
-nothing.
+OpenAI: Realtime API, server events and client events. The codec keeps no state and does no I/O.
 """
 
 from typing import Any, Union
@@ -22,19 +22,19 @@ from app.call.commands import (
 from app.call.events import Event
 from app.call.ids import OURS
 from app.errors import ProtocolError
-from app.wires.realtime.server_events import MESSAGES, Message
+from app.wires.realtime.server_events import SERVER_EVENTS, ServerEvent
 from app.wires.realtime.session_update import session_update, to_text
 
 
-class UnknownMessage(ProtocolError):
-    """A well-formed event of a type that we do not know; `type` is what the model called it."""
+class UnknownEvent(ProtocolError):
+    """A well-formed server event of an unknown type. `type`: its type as received."""
 
     def __init__(self, type: str) -> None:
         super().__init__(f"the model sent an unknown event {type[:80]!r}; it was ignored")
         self.type = type
 
 
-# Known, and nothing that a call needs to hear.
+# Known types that a call has no use for.
 _IGNORED = (
     "conversation.created",
     "conversation.item.done",
@@ -65,81 +65,86 @@ _IGNORED = (
 )
 
 
-class _AnyMessage(msgspec.Struct):
+class _AnyEvent(msgspec.Struct):
     type: str
 
 
-_messages = (
-    *MESSAGES,
-    *(msgspec.defstruct("Ignored", [], bases=(Message,), tag=type_) for type_ in _IGNORED),
+_structs = (
+    *SERVER_EVENTS,
+    *(msgspec.defstruct("Ignored", [], bases=(ServerEvent,), tag=type_) for type_ in _IGNORED),
 )
-_known: msgspec.json.Decoder[Message]
-_known = msgspec.json.Decoder(Union[_messages])  # noqa: UP007 - `|` takes no tuple
-_any = msgspec.json.Decoder(_AnyMessage)
-_TYPES = frozenset(message.__struct_config__.tag for message in _messages)
+_known: msgspec.json.Decoder[ServerEvent]
+_known = msgspec.json.Decoder(Union[_structs])  # noqa: UP007 - `|` takes no tuple
+_any = msgspec.json.Decoder(_AnyEvent)
+_TYPES = frozenset(struct.__struct_config__.tag for struct in _structs)
 # ValueError covers msgspec's own errors, text that is not UTF-8 and lone surrogates.
 _MALFORMED = (ValueError, RecursionError)
 
 
 def decode(data: str | bytes) -> Event | None:
-    """Reads one server event; None for one that says nothing to the call.
+    """Decodes one server event. None: the call has no use for it.
 
     Raises:
-        UnknownMessage: a type that we do not know, to be counted and ignored.
-        ProtocolError: malformed; whatever the bytes were, nothing else is raised.
+        UnknownEvent: the type is unknown; count it and ignore it.
+        ProtocolError: the event is malformed. No input raises anything else.
     """
     try:
-        message = _known.decode(data)
+        server_event = _known.decode(data)
     except _MALFORMED as error:
-        raise _refusal(data, error) from None
-    return message.event()
+        raise _decode_error(data, error) from None
+    return server_event.event()
 
 
-def _refusal(data: str | bytes, error: Exception) -> ProtocolError:
-    """Tells an unknown type from a malformed event; off the hot path, so it reads twice."""
+def _decode_error(data: str | bytes, error: Exception) -> ProtocolError:
+    """Distinguishes an unknown type from a malformed event. It decodes a second time, which is
+    acceptable because errors are rare."""
     try:
         type_ = _any.decode(data).type
     except _MALFORMED:
         return ProtocolError(f"the model sent a malformed event: {error}")
     if type_ in _TYPES:
         return ProtocolError(f"the model sent a malformed {type_}: {error}")
-    return UnknownMessage(type_)
+    return UnknownEvent(type_)
 
 
-def append(payload: str) -> bytes:
-    """The event that sends the caller's audio on. `payload`: base64 µ-law, checked already."""
+def append_audio(payload: str) -> bytes:
+    """An `input_audio_buffer.append` with the caller's audio.
+
+    `payload`: base64 of µ-law. It is not validated here: the media stream codec has done that.
+    """
     return f'{{"type":"input_audio_buffer.append","audio":"{payload}"}}'.encode()
 
 
 def encode(command: ToModel, agent: Agent) -> str:
-    """The client event that carries out a command. `agent`: whose settings and instructions."""
+    """The client event for a command. `agent`: provides the session's settings and instructions."""
     event: dict[str, Any]
     match command:
         case ConfigureSession(event_id, speaks):
             return session_update(agent, event_id, speaks=speaks)
         case AddMessage(event_id, role, text, item_id, after):
-            # OpenAI: what the assistant said is output, whoever writes it into the history.
+            # OpenAI: the content of an assistant message is output_text, also when the client
+            # creates the item.
             kind = "output_text" if role == "assistant" else "input_text"
             content = [{"type": kind, "text": text}]
-            named = {"id": item_id} if item_id else {}
-            event = _new_item(
-                event_id, {**named, "type": "message", "role": role, "content": content}
+            id_field = {"id": item_id} if item_id else {}
+            event = _create_item(
+                event_id, {**id_field, "type": "message", "role": role, "content": content}
             )
             if after:
                 event["previous_item_id"] = after
         case AddToolOutput(event_id, call_id, output):
-            event = _new_item(
+            event = _create_item(
                 event_id, {"type": "function_call_output", "call_id": call_id, "output": output}
             )
         case CreateResponse(event_id, direction):
             event = {"type": "response.create", "event_id": event_id}
             if direction:
-                # OpenAI: these instructions stand in for the session's, they are not added.
+                # OpenAI: a response's instructions replace the session's for that response.
                 instructions = f"{agent.instructions}\n\n{direction}"
                 event["response"] = {"instructions": instructions, "tool_choice": "none"}
         case CancelResponse(event_id, response_id):
             event = {"type": "response.cancel", "event_id": event_id}
-            if not response_id.startswith(OURS):  # else the server did not name it
+            if not response_id.startswith(OURS):  # an id of our own is unknown to the server
                 event["response_id"] = response_id
         case TruncateItem(event_id, item_id, audio_end_ms):
             event = {
@@ -154,5 +159,5 @@ def encode(command: ToModel, agent: Agent) -> str:
     return to_text(event)
 
 
-def _new_item(event_id: str, item: dict[str, Any]) -> dict[str, Any]:
+def _create_item(event_id: str, item: dict[str, Any]) -> dict[str, Any]:
     return {"type": "conversation.item.create", "event_id": event_id, "item": item}

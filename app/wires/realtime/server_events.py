@@ -1,7 +1,7 @@
-"""The Realtime server's events as they come over the wire, and what each means to the call.
+"""The Realtime API's server events as structs, and the call's event that each one becomes.
 
-OpenAI: Realtime API, server events. One struct per type, with the fields that a call needs and no
-more. Names of the beta are understood, because compatible servers still use them.
+OpenAI: Realtime API, server events. One struct per type, with the fields that a call needs. The
+beta's event names are accepted too, because compatible servers still send them.
 """
 
 from binascii import a2b_base64
@@ -38,8 +38,9 @@ from app.call.usage import Usage
 from app.errors import ProtocolError
 from app.wires.realtime.usage import Number, UsageBody, billed_ms, count
 
-_LOST = {"session_expired"}
-_LOST_FOR_GOOD = {
+# Error codes that end the session; with a fatal one a new session would fail as well.
+_SESSION_LOST = {"session_expired"}
+_FATAL = {
     "insufficient_quota",
     "invalid_api_key",
     "account_deactivated",
@@ -48,16 +49,16 @@ _LOST_FOR_GOOD = {
 }
 
 
-class Message(msgspec.Struct, tag_field="type"):
+class ServerEvent(msgspec.Struct, tag_field="type"):
     def event(self) -> Event | None:
-        """What this means to the call; None when it means nothing to it."""
+        """The call's event; None if the call has no use for this server event."""
         return None
 
 
 # --- audio, fifty times a second and more ---------------------------------------------------------
 
 
-class _AudioDelta(Message, tag="response.output_audio.delta", gc=False):
+class _AudioDelta(ServerEvent, tag="response.output_audio.delta", gc=False):
     delta: str
     response_id: str = ""
     item_id: str = ""
@@ -80,7 +81,7 @@ class _CreatedSession(msgspec.Struct):
     expires_at: Number | None = None
 
 
-class _SessionCreated(Message, tag="session.created"):
+class _SessionCreated(ServerEvent, tag="session.created"):
     session: _CreatedSession
 
     def event(self) -> SessionCreated:
@@ -92,28 +93,28 @@ class _Format(msgspec.Struct):
     type: str | None = None
 
 
-class _Direction(msgspec.Struct):
+class _AudioSide(msgspec.Struct):
     format: _Format | None = None
 
 
 class _Audio(msgspec.Struct):
-    input: _Direction | None = None
-    output: _Direction | None = None
+    input: _AudioSide | None = None
+    output: _AudioSide | None = None
 
 
 class _UpdatedSession(msgspec.Struct):
     audio: _Audio | None = None
 
 
-class _SessionUpdated(Message, tag="session.updated"):
+class _SessionUpdated(ServerEvent, tag="session.updated"):
     session: _UpdatedSession
 
     def event(self) -> SessionConfigured | ModelLost:
         audio = self.session.audio
-        for way in (audio.input, audio.output) if audio else ():
-            kind = way.format.type if way and way.format else None
-            if kind and kind != "audio/pcmu":
-                return ModelLost(f"the session speaks {kind[:60]}, a telephone needs audio/pcmu")
+        for side in (audio.input, audio.output) if audio else ():
+            format_ = side.format.type if side and side.format else None
+            if format_ and format_ != "audio/pcmu":
+                return ModelLost(f"the session uses {format_[:60]}, a telephone needs audio/pcmu")
         return SessionConfigured()
 
 
@@ -128,14 +129,14 @@ class _ErrorBody(msgspec.Struct):
         return self.code or self.type or "unknown"
 
 
-class _Error(Message, tag="error"):
+class _Error(ServerEvent, tag="error"):
     error: _ErrorBody
 
     def event(self) -> ModelFaulted | ModelLost:
         error = self.error
-        if error.name in _LOST_FOR_GOOD:
+        if error.name in _FATAL:
             return ModelLost(error.name, fatal=True)
-        if error.name in _LOST:
+        if error.name in _SESSION_LOST:
             return ModelLost(error.name)
         return ModelFaulted(error.name, error.message or "", error.event_id)
 
@@ -143,7 +144,7 @@ class _Error(Message, tag="error"):
 # --- the caller -----------------------------------------------------------------------------------
 
 
-class _SpeechStarted(Message, tag="input_audio_buffer.speech_started"):
+class _SpeechStarted(ServerEvent, tag="input_audio_buffer.speech_started"):
     item_id: str = ""
     audio_start_ms: Number = 0
 
@@ -151,7 +152,7 @@ class _SpeechStarted(Message, tag="input_audio_buffer.speech_started"):
         return SpeechStarted(self.item_id, count(self.audio_start_ms))
 
 
-class _SpeechStopped(Message, tag="input_audio_buffer.speech_stopped"):
+class _SpeechStopped(ServerEvent, tag="input_audio_buffer.speech_stopped"):
     item_id: str = ""
     audio_end_ms: Number = 0
 
@@ -159,7 +160,7 @@ class _SpeechStopped(Message, tag="input_audio_buffer.speech_stopped"):
         return SpeechStopped(self.item_id, count(self.audio_end_ms))
 
 
-class _Committed(Message, tag="input_audio_buffer.committed"):
+class _Committed(ServerEvent, tag="input_audio_buffer.committed"):
     item_id: str = ""
     previous_item_id: str | None = None
 
@@ -170,16 +171,17 @@ class _Committed(Message, tag="input_audio_buffer.committed"):
 _TRANSCRIPTION = "conversation.item.input_audio_transcription"
 
 
-class _Transcribed(Message, tag=f"{_TRANSCRIPTION}.completed"):
+class _Transcribed(ServerEvent, tag=f"{_TRANSCRIPTION}.completed"):
     item_id: str = ""
     transcript: str | None = None
-    usage: Any = None  # only the bill wants it: whatever it is, the words count
+    # Not validated: a malformed usage must not lose the transcript.
+    usage: Any = None
 
     def event(self) -> CallerTranscribed:
         return CallerTranscribed(self.item_id, self.transcript or "", billed_ms(self.usage))
 
 
-class _TranscriptionFailed(Message, tag=f"{_TRANSCRIPTION}.failed"):
+class _TranscriptionFailed(ServerEvent, tag=f"{_TRANSCRIPTION}.failed"):
     item_id: str = ""
     error: _ErrorBody | None = None
 
@@ -196,7 +198,7 @@ class _NewItem(msgspec.Struct):
     call_id: str | None = None
 
 
-class _ConversationItemAdded(Message, tag="conversation.item.added"):
+class _ConversationItemAdded(ServerEvent, tag="conversation.item.added"):
     item: _NewItem
 
     def event(self) -> ToolOutputTaken | MessageTaken | None:
@@ -208,7 +210,7 @@ class _ConversationItemAdded(Message, tag="conversation.item.added"):
         return None
 
 
-class _Truncated(Message, tag="conversation.item.truncated"):
+class _Truncated(ServerEvent, tag="conversation.item.truncated"):
     item_id: str = ""
     audio_end_ms: Number = 0
 
@@ -216,7 +218,7 @@ class _Truncated(Message, tag="conversation.item.truncated"):
         return ItemTruncated(self.item_id, count(self.audio_end_ms))
 
 
-class _Deleted(Message, tag="conversation.item.deleted"):
+class _Deleted(ServerEvent, tag="conversation.item.deleted"):
     item_id: str = ""
 
     def event(self) -> ItemDeleted:
@@ -228,11 +230,11 @@ class _Deleted(Message, tag="conversation.item.deleted"):
 
 class _CreatedResponse(msgspec.Struct):
     id: str = ""
-    # Left out by some servers; null says that the response belongs to no conversation.
+    #: None: an out-of-band response. Some servers omit the field, which counts as in conversation.
     conversation_id: str | None = ""
 
 
-class _ResponseCreated(Message, tag="response.created"):
+class _ResponseCreated(ServerEvent, tag="response.created"):
     response: _CreatedResponse
 
     def event(self) -> ResponseCreated:
@@ -249,12 +251,12 @@ class _Item(msgspec.Struct):
     arguments: str | None = None
 
     @property
-    def is_call(self) -> bool:
-        """Whether it is a tool call that can be run."""
+    def is_tool_call(self) -> bool:
+        """Whether it is a function call with a call_id and a name."""
         return self.type == "function_call" and bool(self.call_id and self.name)
 
     def done(self, response_id: str) -> OutputItemDone:
-        """The item when it is complete or cut."""
+        """The event for the finished item, completed or not."""
         status = self.status or "completed"
         if self.type != "function_call":
             return OutputItemDone(response_id, self.id, self.type, status)
@@ -269,7 +271,7 @@ class _Item(msgspec.Struct):
         )
 
 
-class _ItemAdded(Message, tag="response.output_item.added"):
+class _ItemAdded(ServerEvent, tag="response.output_item.added"):
     item: _Item
     response_id: str = ""
 
@@ -277,19 +279,19 @@ class _ItemAdded(Message, tag="response.output_item.added"):
         return OutputItemAdded(self.response_id, self.item.id, self.item.type)
 
 
-class _ItemDone(Message, tag="response.output_item.done"):
+class _ItemDone(ServerEvent, tag="response.output_item.done"):
     item: _Item
     response_id: str = ""
 
     def event(self) -> OutputItemDone:
         item = self.item
-        cut = item.status not in (None, "completed")
-        if item.type == "function_call" and not (item.is_call or cut):
+        incomplete = item.status not in (None, "completed")
+        if item.type == "function_call" and not (item.is_tool_call or incomplete):
             raise ProtocolError("the model called a tool without a call_id or a name")
         return item.done(self.response_id)
 
 
-class _TranscriptDelta(Message, tag="response.output_audio_transcript.delta"):
+class _TranscriptDelta(ServerEvent, tag="response.output_audio_transcript.delta"):
     delta: str
     item_id: str = ""
     response_id: str = ""
@@ -298,7 +300,7 @@ class _TranscriptDelta(Message, tag="response.output_audio_transcript.delta"):
         return TranscriptReceived(self.item_id, self.delta, self.response_id)
 
 
-class _TextDelta(Message, tag="response.output_text.delta"):
+class _TextDelta(ServerEvent, tag="response.output_text.delta"):
     delta: str
     item_id: str = ""
     response_id: str = ""
@@ -307,7 +309,7 @@ class _TextDelta(Message, tag="response.output_text.delta"):
         return TextReceived(self.item_id, self.delta, self.response_id)
 
 
-class _TranscriptDone(Message, tag="response.output_audio_transcript.done"):
+class _TranscriptDone(ServerEvent, tag="response.output_audio_transcript.done"):
     transcript: str | None = None
     item_id: str = ""
 
@@ -315,7 +317,7 @@ class _TranscriptDone(Message, tag="response.output_audio_transcript.done"):
         return TranscriptCompleted(self.item_id, self.transcript or "")
 
 
-class _TextDone(Message, tag="response.output_text.done"):
+class _TextDone(ServerEvent, tag="response.output_text.done"):
     text: str | None = None
     item_id: str = ""
 
@@ -336,7 +338,7 @@ class _DoneResponse(msgspec.Struct):
     output: list[_Item] | None = None
 
 
-class _ResponseDone(Message, tag="response.done"):
+class _ResponseDone(ServerEvent, tag="response.done"):
     response: _DoneResponse
 
     def event(self) -> ResponseDone:
@@ -346,7 +348,7 @@ class _ResponseDone(Message, tag="response.done"):
         usage = response.usage.usage() if response.usage else Usage()
         status = response.status or "completed"
         output = response.output or ()
-        calls = tuple(item.done(response.id) for item in output if item.is_call)
+        calls = tuple(item.done(response.id) for item in output if item.is_tool_call)
         messages = tuple(item.id for item in output if item.type == "message" and item.id)
         return ResponseDone(response.id, status, reason, usage, calls, messages)
 
@@ -360,7 +362,7 @@ _BETA_NAMES = {
     "response.text.done": _TextDone,
 }
 
-MESSAGES: tuple[type[msgspec.Struct], ...] = (
+SERVER_EVENTS: tuple[type[msgspec.Struct], ...] = (
     _AudioDelta,
     _SessionCreated,
     _SessionUpdated,
@@ -382,8 +384,8 @@ MESSAGES: tuple[type[msgspec.Struct], ...] = (
     _TextDone,
     _ResponseDone,
     *(
-        msgspec.defstruct(message.__name__, [], bases=(message,), tag=name)
-        for name, message in _BETA_NAMES.items()
+        msgspec.defstruct(struct.__name__, [], bases=(struct,), tag=name)
+        for name, struct in _BETA_NAMES.items()
     ),
 )
-"""Every type of event that means something to a call, one struct each, told apart by its tag."""
+"""One struct per server event that a call needs; its tag is the event's type."""

@@ -1,8 +1,8 @@
-"""The agent's settings as a Realtime session: what `session.update` carries.
+"""Builds `session.update` from the agent's settings.
 
-OpenAI: Realtime API, session.update. An update is taken whole or refused whole, and a refused one
-leaves the server's defaults running (24 kHz PCM, somebody else's instructions). So everything that
-a call relies on is said explicitly, and nothing that we did not mean.
+OpenAI: Realtime API, session.update. The server accepts or rejects an update as a whole; after a
+rejection its defaults remain (24 kHz PCM, default instructions). The update therefore sets every
+field that a call relies on, and no other.
 """
 
 import json
@@ -12,16 +12,17 @@ import msgspec
 
 from app.call.agent import Agent, Transcription, TurnTaking
 
-# OpenAI: no `rate` here; the key is refused as unknown.
+# OpenAI: no `rate` here; the server rejects the key as unknown.
 _MULAW = {"type": "audio/pcmu"}
-_TAKE_NO_PROMPT = ("gpt-realtime-whisper", "gpt-4o-transcribe-diarize")
+_MODELS_WITHOUT_PROMPT = ("gpt-realtime-whisper", "gpt-4o-transcribe-diarize")
 
 
 def session_update(agent: Agent, event_id: str, *, speaks: bool = True) -> str:
-    """The event that turns a fresh session into this agent. `event_id`: named by a refusal.
-    `speaks`: with its own voice; otherwise it writes, for another voice.
+    """The `session.update` that configures a new session for this agent, as JSON text.
 
-    It names no model: that is in the socket's URL and cannot be changed.
+    `event_id`: returned in the server's error if it rejects the update. `speaks`: True for audio
+    output, False for text output that an external voice speaks. The model is not part of it: the
+    socket's URL names it, and a session cannot change it.
     """
     output: dict[str, Any] = {"format": _MULAW, "voice": agent.voice.name}
     if agent.voice.speed != 1.0:
@@ -63,7 +64,7 @@ def _transcription(transcription: Transcription, language: str) -> dict[str, Any
     settings: dict[str, Any] = {"model": transcription.model}
     if language:
         settings["language"] = language
-    if transcription.prompt and not transcription.model.startswith(_TAKE_NO_PROMPT):
+    if transcription.prompt and not transcription.model.startswith(_MODELS_WITHOUT_PROMPT):
         settings["prompt"] = transcription.prompt
     return settings
 
@@ -76,7 +77,8 @@ def _turn_detection(turns: TurnTaking) -> dict[str, Any]:
     }
     if turns.detection == "semantic_vad":
         return settings | {"eagerness": turns.eagerness}
-    # No idle_timeout_ms: the server cannot see what Twilio still plays, the call's own clock can.
+    # No idle_timeout_ms: the server does not know what Twilio still plays; the call has its own
+    # idle timer.
     return settings | {
         "threshold": turns.threshold,
         "prefix_padding_ms": turns.prefix_padding_ms,
@@ -85,9 +87,8 @@ def _turn_detection(turns: TurnTaking) -> dict[str, Any]:
 
 
 def to_text(event: dict[str, Any]) -> str:
-    """A client event as JSON text that a server can take, whatever strings a tool came up with."""
+    """A client event as JSON text. Lone surrogates, which a tool's result may hold, become `?`."""
     try:
         return msgspec.json.encode(event).decode()
     except UnicodeEncodeError:
-        # A lone surrogate is no text; a question mark is.
         return json.dumps(event, ensure_ascii=False).encode(errors="replace").decode()

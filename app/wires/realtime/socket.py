@@ -1,7 +1,7 @@
-"""The socket to the model: a seam of a few methods, and picows behind it.
+"""The WebSocket to the Realtime API: the protocol that the bridge uses, implemented with picows.
 
-picows, because sending a frame neither waits nor makes a task, and costs half of what the
-alternatives do at fifty frames a second and call.
+picows sends a frame without waiting and without a task, for about half the CPU time of the
+alternatives at fifty frames per second and call.
 """
 
 import asyncio
@@ -27,26 +27,32 @@ from picows.url import WSParsedURL
 
 from app.errors import ModelError
 
+#: Deadline for the TCP connection, TLS and the WebSocket handshake together.
 CONNECT_S = 8.0
-HAPPY_EYEBALLS_S = 0.25  # before the next address is tried beside the one that does not answer
+#: Delay before the host's next address is tried in parallel (RFC 8305).
+HAPPY_EYEBALLS_S = 0.25
+#: A ping is sent after so long without a frame; its pong is due after the same time.
 IDLE_PING_S = 20.0
-LARGEST_MESSAGE_BYTES = 16 << 20  # a session with a long prompt is echoed whole
-STUCK_S = 10.0  # a socket that takes nothing for so long is lost
+#: `session.updated` repeats the whole session, long instructions included.
+LARGEST_MESSAGE_BYTES = 16 << 20
+#: A socket whose write buffer stays full for so long counts as lost.
+STUCK_S = 10.0
 
-# What it would say of a connection's end is the reason that `on_lost` is given.
+# `on_lost` reports why a connection ended; picows would log it a second time.
 logging.getLogger("picows.realtime").setLevel(logging.CRITICAL)
 
 
 class RealtimeSocket(Protocol):
-    """What the bridge needs of a Realtime connection."""
+    """An open Realtime connection, as the bridge uses it."""
 
     @property
     def writable(self) -> bool:
-        """Whether it takes messages without piling them up."""
+        """False while the write buffer is full. `send` still works then, but messages queue up;
+        wait for `on_writable`."""
         ...
 
     def send(self, message: bytes) -> None:
-        """Send one event, now. Never waits; after the end it does nothing."""
+        """Send one client event without waiting. Does nothing after the connection has ended."""
         ...
 
     def pause_reading(self) -> None: ...
@@ -54,7 +60,7 @@ class RealtimeSocket(Protocol):
     def resume_reading(self) -> None: ...
 
     def close(self) -> None:
-        """Say goodbye and let go. `on_lost` is not called after it."""
+        """Send a close frame and disconnect. `on_lost` is not called afterwards."""
         ...
 
 
@@ -65,7 +71,8 @@ OnWritable = Callable[[], None]
 
 
 class HandshakeRefused(ModelError):
-    """The server answered, but not with a session. `fatal`: asking again cannot help."""
+    """The server answered the WebSocket handshake with an HTTP error. `fatal`: a retry cannot help,
+    because the key, the model or the URL is wrong."""
 
     def __init__(self, status: int) -> None:
         hints = {
@@ -91,14 +98,21 @@ async def connect(
 ) -> None:
     """Open a Realtime connection (OpenAI: Realtime API, WebSocket).
 
-    `url`: ws(s) address of the endpoint, without query. `on_opened` gets the socket before its
-    first message; `on_message` each event whole; `on_lost` is called once if the connection ends
-    before `close`; `on_writable` when a socket that was full takes messages again.
-    There is no `OpenAI-Beta` header: the server refuses it.
+    Returns once the socket is open. Close the socket that `on_opened` receives when the call no
+    longer needs it. There is no `OpenAI-Beta` header: the server rejects it.
+
+    Args:
+        url: The endpoint, ws or wss, without query.
+        model: Sent as `?model=`.
+        api_key: Sent as bearer token.
+        on_opened: Called with the socket, before its first message.
+        on_message: Called with each server event, complete.
+        on_lost: Called once with the reason if the connection ends before `close`.
+        on_writable: Called when the write buffer has room again.
 
     Raises:
-        HandshakeRefused: HTTP status instead of a session.
-        ModelError: unreachable, or no answer in time.
+        HandshakeRefused: the server answered with an HTTP status instead of 101.
+        ModelError: the server is unreachable or did not answer within `CONNECT_S`.
     """
     opening = _PicowsSocket(on_opened, on_message, on_lost, on_writable)
     try:
@@ -121,15 +135,15 @@ async def connect(
             raise ModelError("the model's server does not speak WebSocket") from None
         raise HandshakeRefused(int(error.response.status)) from None
     except TimeoutError:
-        opening.abandon()
+        opening.abort()
         raise ModelError(f"the model did not answer within {CONNECT_S:g} s") from None
-    except (OSError, UnicodeError) as error:  # a host that is no name raises the latter
+    except (OSError, UnicodeError) as error:  # UnicodeError: an invalid host name
         raise ModelError(f"the model cannot be reached: {error}") from None
     except asyncio.CancelledError:
-        opening.abandon()
+        opening.abort()
         raise
-    if not opening.opened:  # picows takes an end amid the handshake for its completion
-        raise ModelError("the model's server closed the connection amid the handshake")
+    if not opening.opened:  # picows returns normally when the peer disconnects mid-handshake
+        raise ModelError("the model's server closed the connection during the handshake")
 
 
 class _PicowsSocket(WSListener):
@@ -149,17 +163,18 @@ class _PicowsSocket(WSListener):
         self._tcp: socket.socket | None = None
         self._fragments = bytearray()
         self._closed = False
-        self._left = False  # by `close` or `abandon`: there is no one left to tell
-        self._ending: asyncio.Task[None] | None = None
+        #: `close` or `abort` was called: `on_lost` is not called any more.
+        self._closed_by_us = False
+        self._reporting: asyncio.Task[None] | None = None
         self._reason = "connection lost"
-        self._stuck: asyncio.TimerHandle | None = None
+        self._stuck_timer: asyncio.TimerHandle | None = None
 
     @property
     def opened(self) -> bool:
         """Whether the handshake was completed."""
         return self._transport is not None
 
-    # --- the seam ---
+    # --- RealtimeSocket ---
 
     def send(self, message: bytes) -> None:
         if self._transport is not None and not self._closed:
@@ -174,7 +189,7 @@ class _PicowsSocket(WSListener):
             self._transport.underlying_transport.resume_reading()
 
     def close(self) -> None:
-        self._left = True
+        self._closed_by_us = True
         if self._closed:
             return
         self._closed = True
@@ -182,20 +197,20 @@ class _PicowsSocket(WSListener):
             self._transport.send_close(WSCloseCode.OK)
             self._transport.disconnect()
 
-    # --- while it opens ---
+    # --- opening ---
 
     async def dial(self, url: WSParsedURL) -> socket.socket:
-        """The TCP connection, kept in sight: picows lets go of nothing when it is cancelled amid a
-        handshake."""
+        """Open the TCP connection for picows, and keep it for `abort`: picows does not close it
+        when the handshake is cancelled."""
         loop = asyncio.get_running_loop()
         addresses = await loop.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
         self._tcp = await start_connection(addresses, happy_eyeballs_delay=HAPPY_EYEBALLS_S)
         self._tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return self._tcp
 
-    def abandon(self) -> None:
-        """End it, however far it has come."""
-        self._closed = self._left = True
+    def abort(self) -> None:
+        """Disconnect without a close frame, during the handshake as well."""
+        self._closed = self._closed_by_us = True
         if self._transport is not None:
             self._transport.disconnect(graceful=False)
         elif self._tcp is not None:
@@ -232,40 +247,40 @@ class _PicowsSocket(WSListener):
         self.resume_writing()
         if not self._closed:
             self._closed = True
-            self._ending = asyncio.create_task(self._tell_lost(transport))
+            self._reporting = asyncio.create_task(self._report_lost(transport))
 
-    async def _tell_lost(self, transport: WSTransport) -> None:
-        """picows knows why it ended the connection as soon as this callback is over, and keeps it
-        in a future: if no one asked, asyncio would complain of that."""
+    async def _report_lost(self, transport: WSTransport) -> None:
+        """Call `on_lost` with the reason. picows sets it on a future after `on_ws_disconnected`
+        returns; the future must be awaited, or asyncio logs its exception as never retrieved."""
         try:
             await transport.wait_disconnected()
         except WSProtocolError as error:
-            self._reason = _why(error)
-        except Exception as error:  # a callback's; those do not raise
+            self._reason = _reason_of(error)
+        except Exception as error:  # raised by one of our callbacks, which is a bug
             self._reason = f"fault at a message: {error!r}"
-        if not self._left:
+        if not self._closed_by_us:
             self._on_lost(self._reason)
 
     def pause_writing(self) -> None:
         self.writable = False
         loop = asyncio.get_running_loop()
-        self._stuck = loop.call_later(STUCK_S, self._give_up)
+        self._stuck_timer = loop.call_later(STUCK_S, self._abort_stuck)
 
     def resume_writing(self) -> None:
         self.writable = True
-        if self._stuck is not None:
-            self._stuck.cancel()
-            self._stuck = None
+        if self._stuck_timer is not None:
+            self._stuck_timer.cancel()
+            self._stuck_timer = None
             if not self._closed:
                 self._on_writable()
 
-    def _give_up(self) -> None:
+    def _abort_stuck(self) -> None:
         self._reason = f"took nothing for {STUCK_S:g} s"
         if self._transport is not None:
             self._transport.disconnect(graceful=False)
 
 
-def _why(error: WSProtocolError) -> str:
+def _reason_of(error: WSProtocolError) -> str:
     code, *words = error.args
     if code is WSCloseCode.MESSAGE_TOO_BIG:
         return f"the model sent a message above the limit of {LARGEST_MESSAGE_BYTES >> 20} MiB"

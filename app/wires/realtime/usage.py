@@ -1,4 +1,7 @@
-"""What the model bills, as its messages tell it: tokens of responses, audio of transcriptions."""
+"""Usage that the Realtime API reports: a response's tokens, a transcription's audio.
+
+OpenAI: Realtime API, `response.done` and `conversation.item.input_audio_transcription.completed`.
+"""
 
 from typing import Annotated, Any
 
@@ -6,12 +9,12 @@ import msgspec
 
 from app.call.usage import Usage
 
-# Servers write numbers as 1000 or 1000.0; what is past any call or bill is refused.
+# Servers write 1000 or 1000.0. The bounds reject values that no call can reach.
 Number = Annotated[float, msgspec.Meta(ge=-1e12, le=1e12)]
 
 
 def count(number: float | None) -> int:
-    """A number of things: whole, and never below 0."""
+    """The number as a whole number of at least 0; None counts as 0."""
     return max(0, int(number or 0))
 
 
@@ -25,7 +28,7 @@ class _InputTokens(_Tokens):
 
 
 class UsageBody(msgspec.Struct):
-    """`usage` of a response.done."""
+    """`usage` of a `response.done`, in tokens."""
 
     input_tokens: Number | None = None
     output_tokens: Number | None = None
@@ -33,23 +36,26 @@ class UsageBody(msgspec.Struct):
     output_token_details: _Tokens | None = None
 
     def usage(self) -> Usage:
-        # A server that does not tell text from audio is taken to mean text.
-        taken = self.input_token_details or _InputTokens(text_tokens=self.input_tokens)
-        cached = taken.cached_tokens_details or _Tokens()
-        given = self.output_token_details or _Tokens(text_tokens=self.output_tokens)
+        # Without details, all tokens count as text.
+        sent = self.input_token_details or _InputTokens(text_tokens=self.input_tokens)
+        cached = sent.cached_tokens_details or _Tokens()
+        received = self.output_token_details or _Tokens(text_tokens=self.output_tokens)
         return Usage(
-            input_text=count(taken.text_tokens),
-            input_audio=count(taken.audio_tokens),
+            input_text=count(sent.text_tokens),
+            input_audio=count(sent.audio_tokens),
             input_text_cached=count(cached.text_tokens),
             input_audio_cached=count(cached.audio_tokens),
-            output_text=count(given.text_tokens),
-            output_audio=count(given.audio_tokens),
+            output_text=count(received.text_tokens),
+            output_audio=count(received.audio_tokens),
         )
 
 
 def billed_ms(usage: Any) -> int:
-    """Audio billed by the second, or by tokens of 100 ms (protocol: input transcription); 0 when
-    nothing that makes sense is said."""
+    """Milliseconds of audio that a transcription is billed for.
+
+    `usage`: as received; the server reports seconds, or audio tokens of 100 ms each. 0: it is
+    missing or malformed.
+    """
     if not isinstance(usage, dict):
         return 0
     details = usage.get("input_token_details")

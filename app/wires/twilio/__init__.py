@@ -1,1 +1,1 @@
-"""Twilio's wire and nothing else."""
+"""Twilio: media streams, REST requests, request signatures, TwiML."""

@@ -1,4 +1,4 @@
-"""A call in Twilio's words: whose it is, and its status."""
+"""A call as Twilio describes it: its status, SIDs, direction and numbers."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -7,15 +7,21 @@ CallStatus = Literal[
     "queued", "initiated", "ringing", "in-progress",
     "completed", "busy", "no-answer", "failed", "canceled",
 ]  # fmt: skip
+"""Twilio's `CallStatus` (Twilio: Call resource)."""
+
 TERMINAL: frozenset[str] = frozenset({"completed", "busy", "no-answer", "failed", "canceled"})
+"""Statuses after which a call never changes again."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallInfo:
-    """Whose call it is, in Twilio's words."""
+    """Identifies a call, with its direction and numbers as Twilio writes them."""
 
     call_sid: str
     account_sid: str = ""
+    #: `inbound`, or Twilio's `outbound-api` and its kin.
     direction: str = "inbound"
+    #: E.164, a `client:` or `sip:` address, or empty if unknown.
     from_number: str = ""
+    #: As `from_number`.
     to_number: str = ""

@@ -1,4 +1,4 @@
-"""What Twilio tells when a caller's <Dial> is over: the parameters of its action."""
+"""The parameters that Twilio sends to a <Dial>'s action URL when the <Dial> has ended."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,17 +8,20 @@ from app.wires.twilio.call import TERMINAL
 
 @dataclass(frozen=True, slots=True)
 class DialEnded:
-    """`status`: DialCallStatus, empty for an action that has none. `bridged`: whether the two
-    talked, None when Twilio does not say. `seconds`: how long the human was on the line, if known.
-    `caller_gone`: the caller has hung up; silence about it is no goodbye."""
+    """How a <Dial> ended (Twilio: <Dial>, action)."""
 
+    #: `DialCallStatus`; empty if the request has none.
     status: str
+    #: `DialBridged`: whether caller and callee were connected. None if the request has none.
     bridged: bool | None
+    #: `DialCallDuration`, seconds. None if the request has none.
     seconds: float | None
+    #: `CallStatus` is terminal: the caller has hung up. False if the request has none.
     caller_gone: bool
 
     @classmethod
     def of(cls, form: Mapping[str, str]) -> "DialEnded":
+        """Reads the form of the request to the action URL."""
         duration = form.get("DialCallDuration", "")
         return cls(
             status=form.get("DialCallStatus", ""),

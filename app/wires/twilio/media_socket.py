@@ -1,8 +1,9 @@
-"""The media socket's sending side: messages go out in order, and a full socket is noticed.
+"""Sends messages to the media socket, in order and without waiting; reports backpressure.
 
-An ASGI server takes messages only with `await send(...)`, and performing a command never waits. So
-a message is given to `send` and taken one step: on a healthy socket that is all it needs. What a
-full socket does not take waits here for the socket's writer.
+An ASGI server takes messages with `await send(...)`, but performing a command must not wait.
+`MediaOutbox.put` therefore runs `send` by hand up to its first suspension: while the socket has
+room, `send` completes there. Otherwise the writer, `MediaOutbox.run`, completes it and sends the
+queued messages.
 """
 
 import asyncio
@@ -12,13 +13,18 @@ from typing import Any
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-FULL_CHARS = 128 * 1024  # waiting for the socket: about twelve seconds of audio
+#: `on_blocked` is called above so many queued characters: about 12 s of audio.
+FULL_CHARS = 128 * 1024
+#: `on_unblocked` is called below so many.
 EMPTY_CHARS = 16 * 1024
 
 
 class MediaOutbox:
-    """What one media stream is still to be told. `on_blocked` and `on_unblocked` are called as the
-    socket stops and begins to take messages."""
+    """The queue of one media stream's outgoing messages.
+
+    Run `run` as a task for as long as the stream lives. `on_blocked` is called when the queue
+    passes `FULL_CHARS`, `on_unblocked` when it has drained below `EMPTY_CHARS`.
+    """
 
     def __init__(
         self, send: Send, on_blocked: Callable[[], None], on_unblocked: Callable[[], None]
@@ -29,35 +35,40 @@ class MediaOutbox:
         self._waiting: deque[str] = deque()
         self._waiting_chars = 0
         self._work = asyncio.Event()
-        self._begun: _Begun | None = None  # a message that the socket did not take at once
+        #: A `send` that is suspended; the writer completes it.
+        self._suspended: _SuspendedSend | None = None
         self._error: Exception | None = None
         self._blocked = False
         self._close_code: int | None = None
 
     def put(self, messages: list[str]) -> None:
-        """Send these after all before them."""
+        """Send messages after all earlier ones, at once if the socket has room. Never waits and
+        never raises: an error of the socket is raised by `run`."""
         for message in messages:
-            if self._work.is_set() or not self._sent_at_once(message):
+            if self._work.is_set():
                 self._waiting.append(message)
                 self._waiting_chars += len(message)
+            else:
+                self._start_sending(message)
         if not self._blocked and self._waiting_chars > FULL_CHARS:
             self._blocked = True
             self._on_blocked()
 
     def close(self, code: int = 1000) -> None:
-        """Close the socket when everything before is sent."""
+        """Close the socket after all earlier messages are sent. `code`: of the close frame."""
         self._close_code = code
         self._work.set()
 
     async def run(self) -> None:
-        """Write what had to wait, until `close` or until the socket fails: that is raised."""
+        """Send queued messages until `close`, then close the socket. Raises the socket's error if
+        sending fails."""
         while True:
             await self._work.wait()
             if self._error is not None:
                 raise self._error
-            if self._begun is not None:
-                await self._begun
-                self._begun = None
+            if self._suspended is not None:
+                await self._suspended
+                self._suspended = None
             while self._waiting:
                 message = self._waiting.popleft()
                 self._waiting_chars -= len(message)
@@ -70,26 +81,25 @@ class MediaOutbox:
                 return
             self._work.clear()
 
-    def _sent_at_once(self, message: str) -> bool:
-        """Whether this message needs no more. If not, the writer has been woken for the rest: a
-        message begun counts as sent, one that could not be begun is to wait."""
+    def _start_sending(self, message: str) -> None:
+        """Run `send` up to its first suspension. If it does not complete there, or fails, wake the
+        writer."""
         sending = self._send(_text(message))
         if not isinstance(sending, Coroutine):  # a server may return any awaitable
             sending = _as_coroutine(sending)
         try:
             waits_for = sending.send(None)
         except StopIteration:
-            return True
+            return
         except Exception as error:
             self._error = error
         else:
-            self._begun = _Begun(sending, waits_for)
+            self._suspended = _SuspendedSend(sending, waits_for)
         self._work.set()
-        return True
 
 
-class _Begun:
-    """The rest of a coroutine that was taken one step by hand, to be awaited."""
+class _SuspendedSend:
+    """A coroutine that was run by hand up to its first suspension. Await it to complete it."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, None], waits_for: object) -> None:
         self._coroutine = coroutine

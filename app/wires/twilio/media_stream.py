@@ -1,8 +1,8 @@
-"""Twilio's media stream messages: text in, typed values out, and back.
+"""The codec of Twilio's media stream: decodes messages, encodes commands.
 
-Twilio: Media Streams, WebSocket messages. A codec only: it keeps no state of the call and does
-nothing. Media, which comes fifty times a second, is a msgspec struct and not a dataclass, because
-that costs a tenth.
+Twilio: Media Streams, WebSocket messages. The codec keeps no state of the call and does no I/O.
+`Media` arrives fifty times a second; it is a msgspec struct because creating one takes a tenth of
+the time of a frozen dataclass.
 """
 
 import json
@@ -17,8 +17,8 @@ from app.call.events import DigitPressed, MarkEchoed, StreamEnded
 from app.errors import ProtocolError
 
 LONGEST_FRAME_BYTES = 7998
-"""The most audio that one message to Twilio carries, decoded: just under a second, and a multiple
-of 3, so that base64 can be cut there without decoding."""
+"""The most audio in one message to Twilio, after decoding: just under a second. A multiple of 3, so
+that base64 text can be split there."""
 
 _LONGEST_FRAME_CHARS = LONGEST_FRAME_BYTES // 3 * 4
 _DIGITS = frozenset("0123456789*#ABCD")
@@ -26,7 +26,7 @@ _CALLER_TRACKS = ("inbound", "inbound_track")
 
 
 class UnknownMessage(ProtocolError):
-    """A well-formed message of a kind that we do not know; `type` is what Twilio called it."""
+    """A well-formed message of an unknown event type. `type`: the event type as received."""
 
     def __init__(self, type: str) -> None:
         super().__init__(f"Twilio sent an unknown media stream event {type[:60]!r}; it was ignored")
@@ -34,28 +34,31 @@ class UnknownMessage(ProtocolError):
 
 
 class Media(msgspec.Struct, frozen=True, gc=False):
-    """A piece of the caller's audio. `payload`: base64 µ-law of `size_bytes` decoded bytes.
-    `timestamp`: ms since the stream began, as Twilio writes it; not checked, because only
-    recordings want it."""
+    """A frame of the caller's audio."""
 
+    #: Base64 of µ-law.
     payload: str
+    #: Length of the decoded payload, above 0. One byte is one sample.
     size_bytes: int
+    #: Milliseconds since the stream started, as Twilio writes it; not validated, because only
+    #: recordings use it.
     timestamp: Any = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The stream began; from here on audio can be sent. The audio is µ-law, 8000 Hz, mono.
-
-    `custom_parameters`: the `<Parameter>` values of the TwiML that opened the stream.
-    """
+    """The stream has started. Messages can be sent from here on: build an `Encoder`."""
 
     stream_sid: str
     call_sid: str
     account_sid: str
+    #: The `<Parameter>` values of the <Stream> in the TwiML.
     custom_parameters: dict[str, str]
+    #: Always `audio/x-mulaw`.
     encoding: str
+    #: Hz, always 8000.
     sample_rate: int
+    #: Always 1.
     channels: int
 
 
@@ -64,7 +67,7 @@ Decoded = Media | Start | StreamEnded | MarkEchoed | DigitPressed | None
 
 class _Message(msgspec.Struct, tag_field="event"):
     def decoded(self) -> Decoded:
-        """What it says about the call; None for nothing."""
+        """The decoded value; None if the call has no use for this message."""
         return None
 
 
@@ -115,11 +118,11 @@ class _Start(_Message, tag="start"):
         if (sound.encoding, sound.sample_rate, sound.channels) != ("audio/x-mulaw", 8000, 1):
             raise ProtocolError(
                 f"Twilio streams {sound.encoding[:60]!r}, {sound.sample_rate:g} Hz, "
-                f"{sound.channels:g} channels; only audio/x-mulaw, 8000 Hz, 1 channel is "
-                "understood: leave audioFormat and sampleRate out of the <Stream>"
+                f"{sound.channels:g} channels; expected audio/x-mulaw, 8000 Hz, 1 channel: "
+                "remove audioFormat and sampleRate from the <Stream>"
             )
         if not (body.stream_sid and body.call_sid):
-            raise ProtocolError("Twilio's start names no stream or no call")
+            raise ProtocolError("Twilio's start message has no streamSid or no callSid")
         return Start(
             stream_sid=body.stream_sid,
             call_sid=body.call_sid,
@@ -151,7 +154,7 @@ class _Dtmf(_Message, tag="dtmf"):
 
     def decoded(self) -> DigitPressed:
         if self.dtmf.digit not in _DIGITS:
-            raise ProtocolError("Twilio sent a dtmf event that is none of 0-9 * # A-D")
+            raise ProtocolError("Twilio sent a dtmf digit other than 0-9 * # A-D")
         return DigitPressed(self.dtmf.digit)
 
 
@@ -168,38 +171,39 @@ _known: msgspec.json.Decoder[_Message] = msgspec.json.Decoder(
     _Media | _Connected | _Start | _Mark | _Dtmf | _Stop
 )
 _any = msgspec.json.Decoder(_AnyMessage)
-_KINDS = frozenset({"media", "connected", "start", "mark", "dtmf", "stop"})
+_EVENTS = frozenset({"media", "connected", "start", "mark", "dtmf", "stop"})
 # ValueError covers msgspec's own errors, text that is not UTF-8 and lone surrogates.
 _MALFORMED = (ValueError, RecursionError)
 
 
 def decode(text: str | bytes) -> Decoded:
-    """Reads one message of Twilio's; None for one that says nothing about the call.
+    """Decodes one message from Twilio. None: the call has no use for it.
 
     Raises:
-        UnknownMessage: a kind of message that we do not know, to be counted and ignored.
-        ProtocolError: malformed; whatever the bytes were, nothing else is raised.
+        UnknownMessage: the event type is unknown; count the message and ignore it.
+        ProtocolError: the message is malformed. No input raises anything else.
     """
     try:
         message = _known.decode(text)
     except _MALFORMED as error:
-        raise _refusal(text, error) from None
+        raise _decode_error(text, error) from None
     return message.decoded()
 
 
-def _refusal(text: str | bytes, error: Exception) -> ProtocolError:
-    """Tells an unknown kind from a malformed message; off the hot path, so it reads twice."""
+def _decode_error(text: str | bytes, error: Exception) -> ProtocolError:
+    """Distinguishes an unknown event type from a malformed message. It decodes a second time, which
+    is acceptable because errors are rare."""
     try:
         event = _any.decode(text).event
     except _MALFORMED:
         return ProtocolError(f"Twilio sent a malformed media stream message: {error}")
-    if event in _KINDS:
+    if event in _EVENTS:
         return ProtocolError(f"Twilio sent a malformed {event} message: {error}")
     return UnknownMessage(event)
 
 
 class Encoder:
-    """Writes what one stream is told. `stream_sid`: from its Start."""
+    """Encodes one stream's outgoing messages. `stream_sid`: from its `Start`."""
 
     def __init__(self, stream_sid: str) -> None:
         sid = json.dumps(stream_sid)
@@ -208,10 +212,10 @@ class Encoder:
         self._clear = f'{{"event":"clear","streamSid":{sid}}}'
 
     def encode(self, command: ToStream) -> list[str]:
-        """The messages of a command, to be sent in order; none for empty audio.
+        """The messages of a command. Send them in order.
 
-        The payload of PlayAudio is base64 already and goes out as it is. Twilio names no limit
-        for a message; ours is LONGEST_FRAME_BYTES.
+        The base64 payload of `PlayAudio` is passed on without decoding, in messages of at most
+        `LONGEST_FRAME_BYTES`; empty audio gives no message. Twilio documents no limit.
         """
         match command:
             case PlayAudio(payload=payload):

@@ -1,7 +1,7 @@
-"""Orders to Twilio over REST: end a call, send it elsewhere, place a new one.
+"""Twilio's REST API: hang up a call, redirect a call, place a call.
 
-Twilio: Call resource. The `twilio` package makes the requests and reads the answers; deadlines,
-retries and the base URL are ours (`rest_http`).
+Twilio: Call resource. The `twilio` package builds the requests and parses the responses;
+`rest_http` adds deadlines, retries and the base URL.
 """
 
 from collections.abc import Awaitable
@@ -14,51 +14,63 @@ from twilio.rest import Client
 from app.errors import BridgeError, TwilioError
 from app.wires.twilio.rest_http import HttpClient
 
-LONGEST_INLINE_TWIML = 4000  # characters (Twilio: error 32018)
+#: Characters of TwiML that Twilio accepts in a request (Twilio: error 32018).
+LONGEST_INLINE_TWIML = 4000
 _LONGEST_RING_S = 600
 
 
 @dataclass(frozen=True, slots=True)
 class CallOrder:
-    """A call that Twilio is to place. Numbers are E.164; `from_number` is the account's own.
-
-    When it is answered Twilio asks `url` for TwiML, or runs `twiml`: exactly one of them is given.
-    `status_callback` is told of `status_events`. `ring_s`: 1 to 600; Twilio may ring 5 s longer.
-    `detect_machine_callback`: told who answered, while the call goes on, a machine only after its
-    greeting; empty: not found out. `time_limit_s`: Twilio ends the call then.
+    """A call for Twilio to place (Twilio: Call resource, create).
 
     Raises:
-        BridgeError: it is no order that Twilio could carry out.
+        BridgeError: a field is invalid.
     """
 
+    #: E.164.
     to: str
+    #: E.164, a number of the account.
     from_number: str
+    #: Where Twilio requests TwiML when the call is answered. Give either `url` or `twiml`.
     url: str = ""
+    #: The TwiML to run when the call is answered.
     twiml: str = ""
+    #: URL that receives `status_events`; empty for none.
     status_callback: str = ""
     status_events: tuple[str, ...] = ("initiated", "ringing", "answered", "completed")
+    #: Seconds, 1 to 600. Twilio may ring up to 5 s longer.
     ring_s: int = 30
+    #: URL that receives the result of answering machine detection; empty disables detection. The
+    #: call goes on meanwhile. A machine is reported at the end of its greeting.
     detect_machine_callback: str = ""
+    #: Seconds after which Twilio ends the call. None for Twilio's own limit.
     time_limit_s: int | None = None
 
     def __post_init__(self) -> None:
-        if bool(self.url) == bool(self.twiml):  # Twilio would ignore `twiml` beside `url`
-            raise BridgeError("a call is placed with either a URL or TwiML; give one of them")
+        if bool(self.url) == bool(self.twiml):  # Twilio ignores `twiml` if `url` is given
+            raise BridgeError("a call needs either a URL or TwiML; give one of them")
         if not 1 <= self.ring_s <= _LONGEST_RING_S:
             raise BridgeError(f"a call rings 1 to {_LONGEST_RING_S} seconds, not {self.ring_s}")
         _check_length(self.twiml)
 
 
 class TwilioRest:
-    """What the bridge orders at Twilio.
+    """The client of Twilio's REST API for one account.
 
-    `username`, `password`: the account SID and its auth token, or an API key and its secret.
-    `base_url`: stands in for https://api.twilio.com. `deadline_s`: for each try. `total_s`: for an
-    order as a whole. `backoff_s`: about the wait before the second try, doubled for the third.
-    `longest_wait_s`: the most that Twilio's Retry-After can make us wait.
+    Every method but `aclose` raises TwilioError if Twilio rejects the request or cannot be
+    reached; retries are over by then. Connections open with the first request; call `aclose` at
+    the end.
 
-    Every order raises TwilioError when Twilio refuses or cannot be reached, retries included.
-    Connections open with the first order; `aclose` them at the end.
+    Args:
+        account_sid: The account whose calls are meant.
+        username: The account SID, or an API key.
+        password: The auth token, or the API key's secret.
+        base_url: Replaces https://api.twilio.com.
+        deadline_s: For each attempt, seconds.
+        total_s: For all attempts of a request and the waits between them, seconds.
+        backoff_s: Wait before the second attempt, seconds, randomized by half; doubled before the
+            third.
+        longest_wait_s: The longest Retry-After that is respected, seconds.
     """
 
     def __init__(
@@ -89,43 +101,39 @@ class TwilioRest:
         self._new = Client(username, password, account_sid, http_client=self._once)
 
     async def hang_up(self, call_sid: str) -> None:
-        """Ends a call, ringing or answered.
+        """Hangs up a call, ringing or answered.
 
-        `TwilioError.call_is_over` says that Twilio knows no such call to end. That is as good as
-        done, unless the call's media stream still lives: the stream is right then.
+        If TwilioError has `call_is_over`, Twilio has no such call in progress: treat the call as
+        ended, unless its media stream is still open.
         """
-        await _carried_out(
-            "to end a call", self._live.calls(call_sid).update_async(status="completed")
-        )
+        await _checked("to end a call", self._live.calls(call_sid).update_async(status="completed"))
 
     async def redirect(self, call_sid: str, twiml: str) -> None:
-        """Replaces what an answered call runs, its media stream included, by `twiml`.
+        """Replaces the TwiML that an answered call runs. This ends the call's media stream.
 
-        `TwilioError.call_is_over` says that there is no such call to act on any more.
+        If TwilioError has `call_is_over`, Twilio has no such call in progress.
 
         Raises:
-            BridgeError: `twiml` is longer than Twilio takes; nothing was sent.
+            BridgeError: `twiml` is longer than `LONGEST_INLINE_TWIML`; nothing was sent.
         """
         _check_length(twiml)
-        await _carried_out(
-            "to redirect a call", self._live.calls(call_sid).update_async(twiml=twiml)
-        )
+        await _checked("to redirect a call", self._live.calls(call_sid).update_async(twiml=twiml))
 
     async def place(self, order: CallOrder) -> str:
-        """Places a call, and returns its SID as soon as Twilio has queued it.
+        """Places a call. Returns its SID as soon as Twilio has queued it.
 
-        It is never ordered a second time unless the first was surely not done.
-        `TwilioError.unsure` says that the telephone may ring all the same.
+        The request is retried only if Twilio certainly did not execute it, so that no telephone
+        rings twice. If TwilioError has `unsure`, the call may have been placed.
         """
-        placed = await _carried_out(
+        placed = await _checked(
             "to place a call", self._new.calls.create_async(**_parameters(order))
         )
         if not isinstance(placed.sid, str) or not placed.sid:
-            raise _not_twilios("to place a call")
+            raise _not_json("to place a call")
         return placed.sid
 
     async def aclose(self) -> None:
-        """Closes the connections. The next order would open new ones."""
+        """Closes all connections. A later request opens new ones."""
         await self._repeatable.aclose()
         await self._once.aclose()
 
@@ -142,36 +150,36 @@ def _parameters(order: CallOrder) -> dict[str, Any]:
         given["status_callback_event"] = list(order.status_events)
     if order.detect_machine_callback:
         given["machine_detection"] = "DetectMessageEnd"
-        given["async_amd"] = "true"  # a string by the SDK's own declaration
+        given["async_amd"] = "true"  # the SDK declares it as a string
         given["async_amd_status_callback"] = order.detect_machine_callback
     if order.time_limit_s is not None:
         given["time_limit"] = order.time_limit_s
     return given
 
 
-async def _carried_out(what: str, order: Awaitable[Any]) -> Any:
-    """The SDK's answer, or its troubles as ours."""
+async def _checked(what: str, request: Awaitable[Any]) -> Any:
+    """Awaits a request of the SDK; its exceptions become TwilioError."""
     try:
-        return await order
+        return await request
     except (TwilioRestException, TwilioServiceException) as error:
-        # The SDK repeats the status as a code when Twilio gave none.
-        known = isinstance(error.code, int) and error.code != error.status
-        raise _refused(what, error.status, error.code if known else None) from None
-    except (ValueError, AttributeError):  # no JSON, or JSON that is no object
-        raise _not_twilios(what) from None
+        # The SDK uses the HTTP status as the code if Twilio sent none.
+        has_code = isinstance(error.code, int) and error.code != error.status
+        raise _refused(what, error.status, error.code if has_code else None) from None
+    except (ValueError, AttributeError):  # not JSON, or JSON but not an object
+        raise _not_json(what) from None
 
 
 def _check_length(twiml: str) -> None:
     if len(twiml) > LONGEST_INLINE_TWIML:
         raise BridgeError(
-            f"TwiML of {len(twiml)} characters, and Twilio takes {LONGEST_INLINE_TWIML} in a "
-            "request; shorten what it says"
+            f"the TwiML has {len(twiml)} characters, and Twilio accepts {LONGEST_INLINE_TWIML}; "
+            "shorten its texts"
         )
 
 
-def _not_twilios(what: str) -> TwilioError:
+def _not_json(what: str) -> TwilioError:
     return TwilioError(
-        f"the answer to an order {what} is not JSON of Twilio's; check TWILIO_API_BASE_URL",
+        f"the response to a request {what} is not JSON from Twilio; check TWILIO_API_BASE_URL",
         unsure=True,
     )
 

@@ -1,6 +1,6 @@
-"""How one REST request reaches Twilio: its deadlines, and when it may be tried again.
+"""The HTTP client for the `twilio` package: deadlines, retries and the base URL.
 
-Nothing is logged but statuses, because URLs, bodies and headers hold numbers and credentials.
+The log gets statuses only, because URLs, bodies and headers hold numbers and credentials.
 """
 
 # The twilio package ships no types:
@@ -23,23 +23,28 @@ from app.wires.retry_after import retry_after_s
 
 logger = logging.getLogger(__name__)
 
-_TRIES = 3
+_ATTEMPTS = 3
 _NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
-_CONNECT_SHARE = 0.8  # of a try's deadline, so that "unreachable" is told from "no answer"
+#: The connect timeout's share of an attempt's deadline. It expires before the deadline does, so
+#: that "no connection" (never sent) can be distinguished from "no response".
+_CONNECT_SHARE = 0.8
 
 
 class HttpClient(AsyncHttpClient):
-    """The SDK's seam for an HTTP client, over one aiohttp session.
+    """Implements the SDK's HTTP client with one aiohttp session.
 
-    `base_url`: stands in for the SDK's host. `deadline_s`: for each try. `total_s`: for all tries
-    of a request and the waits between them. `backoff_s`: about the wait before the second try,
-    doubled for the third. `longest_wait_s`: the most that Twilio's Retry-After can make us wait.
+    The session opens with the first request; call `aclose` at the end.
 
-    `repeatable`: its requests are harmless when they are done twice, and so tried again after
-    every trouble that passes. Those that are not are tried again only when Twilio surely did not
-    do them: after a 429 or a 503, or when no connection could be made.
-
-    The session opens with the first request; `aclose` it at the end.
+    Args:
+        base_url: Replaces the SDK's host.
+        deadline_s: For each attempt, seconds.
+        total_s: For all attempts of a request and the waits between them, seconds.
+        backoff_s: Wait before the second attempt, seconds, randomized by half; doubled before the
+            third.
+        longest_wait_s: The longest Retry-After that is respected, seconds.
+        repeatable: True for idempotent requests: they are retried after 429, every 5xx and every
+            network error. False: a request is retried only if Twilio certainly did not execute it,
+            after 429, 503, or if no connection was made.
     """
 
     def __init__(
@@ -72,17 +77,22 @@ class HttpClient(AsyncHttpClient):
         timeout: float | None = None,  # noqa: ASYNC109 - the SDK passes it by this name
         allow_redirects: bool = False,
     ) -> Response:
-        """Raises TwilioError when there is no answer; one of any status is the SDK's to judge."""
+        """Send a request, with retries. The SDK judges the response's status.
+
+        Raises:
+            TwilioError: there is no response.
+        """
         parts = urlsplit(uri)
         url = f"{self._base_url}{parts.path}" + (f"?{parts.query}" if parts.query else "")
         headers = dict(headers or {})
         if auth:
-            # By hand, because aiohttp's own takes no colon in a name and nothing beyond Latin-1.
+            # aiohttp.BasicAuth accepts no colon in the user name, and Latin-1 only.
             headers["Authorization"] = f"Basic {b64encode(':'.join(auth).encode()).decode()}"
         now_s = asyncio.get_running_loop().time
-        over_s = now_s() + self._total_s
-        for tries_left in reversed(range(_TRIES)):
-            wait_s = self._backoff_s * 2 ** (_TRIES - 1 - tries_left) * random.uniform(0.5, 1.5)
+        end_s = now_s() + self._total_s
+        for attempts_left in reversed(range(_ATTEMPTS)):
+            attempt = _ATTEMPTS - 1 - attempts_left
+            wait_s = self._backoff_s * 2**attempt * random.uniform(0.5, 1.5)
             try:
                 async with self._opened().request(
                     method,
@@ -91,44 +101,44 @@ class HttpClient(AsyncHttpClient):
                     data=data,
                     headers=headers,
                     allow_redirects=allow_redirects,
-                    timeout=self._timeout(over_s - now_s()),
+                    timeout=self._timeout(end_s - now_s()),
                 ) as answer:
                     text = await answer.text(errors="replace")
             except (aiohttp.ClientError, TimeoutError) as error:
                 never_sent = isinstance(error, _NEVER_SENT)
                 again = self._repeatable or never_sent
-                if not again or not tries_left or now_s() + wait_s >= over_s:
+                if not again or not attempts_left or now_s() + wait_s >= end_s:
                     raise TwilioError(
                         f"Twilio's REST API cannot be reached ({type(error).__name__}); "
                         "check the network and TWILIO_API_BASE_URL",
                         unsure=not never_sent,
                     ) from None
-                logger.warning("Twilio did not answer", extra={"tries_left": tries_left})
+                logger.warning("Twilio did not answer", extra={"attempts_left": attempts_left})
             else:
                 if answer.status == 429:
                     asked_s = retry_after_s(answer.headers.get("Retry-After"), datetime.now(UTC))
                     wait_s = wait_s if asked_s is None else min(asked_s, self._longest_wait_s)
-                again = self._passes(answer.status)
-                if not again or not tries_left or now_s() + wait_s >= over_s:
+                again = self._retryable(answer.status)
+                if not again or not attempts_left or now_s() + wait_s >= end_s:
                     return Response(answer.status, text, answer.headers)
                 logger.warning(
-                    "Twilio asked to try again",
-                    extra={"status": answer.status, "tries_left": tries_left},
+                    "Twilio request failed, retrying",
+                    extra={"status": answer.status, "attempts_left": attempts_left},
                 )
             await asyncio.sleep(wait_s)
-        raise AssertionError("the last try returns or raises")
+        raise AssertionError("the last attempt returns or raises")
 
-    def _passes(self, status: int) -> bool:
+    def _retryable(self, status: int) -> bool:
         return status in (429, 503) or (self._repeatable and status >= 500)
 
     def _timeout(self, left_s: float) -> aiohttp.ClientTimeout:
-        total_s = max(min(self._deadline_s, left_s), 0.001)  # 0 would be no deadline at all
+        total_s = max(min(self._deadline_s, left_s), 0.001)  # 0 means no timeout to aiohttp
         return aiohttp.ClientTimeout(total=total_s, connect=total_s * _CONNECT_SHARE)
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None or self._session.closed:
-            # On a connection that Twilio is just closing a request is lost, and nobody can tell
-            # whether it was read. What must not be done twice gets a connection of its own.
+            # If Twilio closes an idle connection while a request is sent on it, whether Twilio read
+            # the request is unknown. A request that must not run twice gets a new connection.
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(force_close=not self._repeatable),
                 cookie_jar=aiohttp.DummyCookieJar(),

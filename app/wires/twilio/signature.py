@@ -1,8 +1,8 @@
-"""Whether a request came from Twilio: its signature, checked against every URL it may have signed.
+"""Checks Twilio's request signature, `X-Twilio-Signature`.
 
-Twilio: webhooks security. Twilio signs the URL that it requested, byte for byte, and we see that
-URL only through tunnels and proxies. So the URL is rebuilt in each spelling that Twilio is known to
-sign, and one that fits is enough: each of them names this service.
+Twilio: webhooks security. Twilio signs the exact URL that it requested. Behind tunnels and proxies
+a server does not see that URL, so the checker rebuilds every form of it that Twilio is known to
+sign. One match is enough: all forms name this service.
 """
 
 import hmac
@@ -30,9 +30,10 @@ _HOST = re.compile(
 
 
 def parse_form(body: bytes) -> list[tuple[str, str]]:
-    """The fields of a form, blank and repeated ones kept: the signature counts them.
+    """Parses a form. Blank and repeated fields are kept, because the signature covers them.
 
-    Raises ProtocolError when the body is no form.
+    Raises:
+        ProtocolError: the body is not a form.
     """
     try:
         return parse_qsl(
@@ -44,22 +45,28 @@ def parse_form(body: bytes) -> list[tuple[str, str]]:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why a request is not taken for Twilio's. `reason`: in a few words. `fix`: the setting that
-    mends it, if it was Twilio's. `url_checked`: what the signature was compared with, without its
-    query."""
+    """Why a signature is invalid, for the log."""
 
     reason: str
+    #: The setting to change if the request did come from Twilio.
     fix: str
+    #: The first URL that the signature was checked against, without its query.
     url_checked: str = ""
 
 
 class SignatureChecker:
-    """Checks requests of one Twilio account.
+    """Checks the signatures of requests from one Twilio account.
 
-    `auth_token`: the account's primary auth token, or the secret of the shared key that Twilio
-    signs with; empty, no request is ever valid. `public_url`: the address that Twilio was given,
-    path prefix included; None derives it from each request. `trusted_proxies`: addresses, CIDR
-    blocks or `*`, whose forwarded headers are believed.
+    Args:
+        auth_token: The account's primary auth token, or the secret of the shared key that Twilio
+            signs with. If it is empty, no request is valid.
+        public_url: The base URL that Twilio requests, with its path prefix. None: derive it from
+            each request.
+        trusted_proxies: Addresses, CIDR blocks or `*`. Forwarded headers are used only in requests
+            from these peers.
+
+    Raises:
+        ConfigError: an entry of `trusted_proxies` is invalid.
     """
 
     def __init__(
@@ -73,10 +80,10 @@ class SignatureChecker:
         self._proxies = _Proxies(trusted_proxies)
 
     def base_url(self, scope: Scope) -> str | None:
-        """The public base URL of this service, `https://host[:port][/prefix]`, no trailing slash.
+        """The public base URL of this service, `https://host[:port][/prefix]`, without a trailing
+        slash. None if the request's headers have no valid host.
 
-        None when the request's headers name no usable host. The base of stream URLs is the same
-        with `wss` for a scheme: Twilio takes no other.
+        Stream URLs have the same base with the scheme `wss`, the only one that Twilio accepts.
         """
         if self._public_url:
             return self._public_url
@@ -91,14 +98,14 @@ class SignatureChecker:
         return f"{'https' if secure else 'http'}://{host}"
 
     def is_signed(self, scope: Scope) -> bool:
-        """Whether there is a signature at all, valid or not."""
+        """Whether the request has a signature, valid or not."""
         return _header(scope, b"x-twilio-signature") is not None
 
     def is_valid(self, scope: Scope, body: bytes = b"") -> bool:
-        """Whether Twilio signed this webhook or WebSocket handshake. Never raises.
+        """Whether Twilio signed this webhook request or WebSocket handshake. Never raises.
 
-        `body`: raw, as received. A form is part of what is signed; of any other body the URL must
-        carry the hash (`bodySHA256`).
+        `body`: as received. The signature covers the fields of a form; for any other body the URL
+        must have its hash, in `bodySHA256`.
         """
         signature = _header(scope, b"x-twilio-signature")
         if self._validator is None or not signature:
@@ -106,8 +113,8 @@ class SignatureChecker:
         try:
             form = self._signed_fields(scope, body)
             wanted = signature.encode()
-            # Both algorithms are keyed with our secret, so the header decides nothing that an
-            # attacker could use; an algorithm that we do not know raises ValueError.
+            # The sender's header chooses the algorithm. That is safe, because both are keyed with
+            # the auth token. An unknown algorithm raises ValueError.
             algorithm = get_signature_algorithm(
                 _header(scope, b"x-twilio-webhooks-signature-settings")
             )
@@ -121,30 +128,34 @@ class SignatureChecker:
             return False
 
     def fault(self, scope: Scope) -> Fault:
-        """Why `is_valid` said no, for the log."""
+        """Why `is_valid` returned False."""
         base = self.base_url(scope)
         if base is None:
-            return Fault("Host is missing or wrong", "set PUBLIC_URL to the address Twilio reaches")
-        if not self.is_signed(scope):
-            why = "the signature is missing"
-            fix = "Twilio signs its requests; a proxy must pass X-Twilio-Signature on"
-        else:
-            why = "the signature fits neither the URL nor the token"
-            fix = (
-                f"TWILIO_AUTH_TOKEN must be the account's primary auth token; {self._where(scope)}"
+            return Fault(
+                "the Host header is missing or invalid", "set PUBLIC_URL to the URL Twilio requests"
             )
-        return Fault(why, fix, next(self._candidates(scope), base).partition("?")[0])
+        if not self.is_signed(scope):
+            reason = "the signature is missing"
+            fix = "Twilio signs every request; a proxy must pass X-Twilio-Signature on"
+        else:
+            reason = "the signature does not match the URL and the token"
+            fix = (
+                "TWILIO_AUTH_TOKEN must be the account's primary auth token; "
+                f"{self._url_fix(scope)}"
+            )
+        return Fault(reason, fix, next(self._candidates(scope), base).partition("?")[0])
 
-    def _where(self, scope: Scope) -> str:
+    def _url_fix(self, scope: Scope) -> str:
         if self._public_url:
-            return "PUBLIC_URL must be the address that Twilio requests"
+            return "PUBLIC_URL must be the URL that Twilio requests"
         forwarded = _header(scope, b"x-forwarded-host") or _header(scope, b"x-forwarded-proto")
         if forwarded and not self._proxies.trust(scope.get("client")):
-            return "TRUSTED_PROXIES must name the proxy, or PUBLIC_URL the address Twilio requests"
-        return "set PUBLIC_URL to the address that Twilio requests"
+            return "TRUSTED_PROXIES must name the proxy, or PUBLIC_URL the URL that Twilio requests"
+        return "set PUBLIC_URL to the URL that Twilio requests"
 
     def peer(self, scope: Scope) -> str:
-        """The address that a request came from: behind a trusted proxy, the one that it names."""
+        """The client's address: the peer's, or the last one in `X-Forwarded-For` that is not a
+        trusted proxy's, if the peer is one."""
         client: Sequence[Any] | None = scope.get("client")
         peer = str(client[0]) if client else ""
         hops = (_header(scope, b"x-forwarded-for") or "").split(",")
@@ -161,14 +172,14 @@ class SignatureChecker:
         query = scope.get("query_string", b"").decode("ascii")
         named = dict(parse_qsl(query)).get("bodySHA256", "")
         if not hmac.compare_digest(sha256(body).hexdigest().encode(), named.lower().encode()):
-            raise ProtocolError("the body does not have the hash that its URL names")
+            raise ProtocolError("the body's SHA-256 is not the URL's bodySHA256")
         return _Form([])
 
     def _candidates(self, scope: Scope) -> Iterator[str]:
-        """Each URL that Twilio may have signed for this request.
+        """Every URL that Twilio may have signed for this request.
 
-        Its port is signed or not, and Twilio is not consistent in it (the twilio package's
-        validator says so); of a stream's URL neither the port nor the trailing slash is sure.
+        Twilio signs the URL with or without its port (the `twilio` package's validator tries both);
+        a stream's URL also with or without a trailing slash, and as wss although the request is ws.
         """
         base = self.base_url(scope)
         if base is None:
@@ -176,7 +187,7 @@ class SignatureChecker:
         scheme, netloc, prefix, _, _ = urlsplit(base)
         paths = [_raw_path(scope)]
         if prefix and paths[0].startswith(f"{prefix}/"):
-            prefix = ""  # the proxy left it in place
+            prefix = ""  # the proxy does not strip it
         schemes = [scheme]
         if scope["type"] == "websocket":
             schemes = ["wss"] if scheme == "https" else ["wss", "ws"]
@@ -191,7 +202,7 @@ class SignatureChecker:
 
 
 class _Form:
-    """Form fields in the shape that the twilio package asks for repeated ones."""
+    """Form fields as a multi-dict, which the `twilio` package needs for repeated fields."""
 
     def __init__(self, pairs: Sequence[tuple[str, str]]) -> None:
         self._values: dict[str, list[str]] = {}
@@ -209,25 +220,25 @@ class _Form:
 
 
 class _Proxies:
-    """Peers whose forwarded headers are believed."""
+    """The peers whose forwarded headers are trusted."""
 
     def __init__(self, trusted: Iterable[str | IPv4Network | IPv6Network]) -> None:
-        self._everyone = False
+        self._trust_all = False
         self._networks: list[IPv4Network | IPv6Network] = []
         for entry in trusted:
             if entry == "*":
-                self._everyone = True
+                self._trust_all = True
                 continue
             try:
                 self._networks.append(ip_network(str(entry), strict=False))
             except ValueError:
                 raise ConfigError(
-                    f"trusted proxy '{entry}' is no address; write an IP address, a CIDR block or *"
+                    f"TRUSTED_PROXIES: expected IP addresses, CIDR blocks or *, got '{entry}'"
                 ) from None
 
     def trust(self, peer: Sequence[Any] | None) -> bool:
-        if self._everyone or not peer or not self._networks:
-            return self._everyone
+        if self._trust_all or not peer or not self._networks:
+            return self._trust_all
         try:
             address = ip_address(str(peer[0]))
         except ValueError:
@@ -238,7 +249,7 @@ class _Proxies:
 
 
 def _header(scope: Scope, name: bytes) -> str | None:
-    """The first header of that name; ASGI has lower-case names and raw values."""
+    """The first header of that name. `name`: in lower case."""
     for key, value in scope.get("headers", ()):
         if key.lower() == name:
             return bytes(value).decode("latin-1").strip()
@@ -246,7 +257,7 @@ def _header(scope: Scope, name: bytes) -> str | None:
 
 
 def _first(value: str | None) -> str:
-    """The first of a comma list: what the outermost proxy saw."""
+    """The first value of a comma-separated list: the one that the outermost proxy added."""
     return (value or "").partition(",")[0].strip()
 
 
@@ -256,13 +267,13 @@ def _is_host(text: str) -> bool:
 
 
 def _raw_path(scope: Scope) -> str:
-    """The path as it was requested: percent-encoding must not be normalised."""
+    """The path as requested. The signature covers its percent-encoding, so it is not decoded."""
     raw = scope.get("raw_path")
     return bytes(raw).decode("ascii") if raw else quote(scope["path"])
 
 
 def _addresses(netloc: str, scheme: str) -> Iterable[str]:
-    """A network location as it is, without its port, and with the default one."""
+    """A network location: unchanged, without its port, and with the scheme's default port."""
     user, at, address = netloc.rpartition("@")
     found = _HOST.fullmatch(address)
     host = found["host"] if found else address

@@ -1,7 +1,7 @@
-"""The TwiML documents that answer Twilio, filled in from the XML files in `templates/`.
+"""Renders TwiML documents from the templates in `templates/`.
 
-Twilio: TwiML. Templates are plain XML with `$name` for what changes, so that the owner can edit
-what callers hear without touching code.
+Twilio: TwiML. A template is XML with `$name` placeholders. An operator can edit what callers hear
+without changing code.
 """
 
 import re
@@ -12,10 +12,12 @@ from xml.sax.saxutils import escape
 
 from app.errors import BridgeError
 
-KEYS = "/keys"  # the document had Twilio press keys: they are not to be pressed again
+DIGITS_PLAYED = "/keys"
+"""Path suffix of the <Connect action> in a document that also plays DTMF digits (`send_digits`), so
+that its handler does not play them again."""
 
 _FOLDER = Path(__file__).with_name("templates")
-# White space in an attribute would reach Twilio as spaces.
+# XML parsers turn unescaped white space in an attribute into spaces.
 _ESCAPES = {'"': "&quot;", "'": "&apos;", "\t": "&#9;", "\n": "&#10;", "\r": "&#13;"}
 # Twilio: <Say>, languages of the default voice
 _SAY_REGIONS = {
@@ -23,7 +25,7 @@ _SAY_REGIONS = {
     "ja": "JP", "ko": "KR", "nb": "NO", "nl": "NL", "pl": "PL", "pt": "BR", "ru": "RU", "sv": "SE",
     "zh": "CN",
 }  # fmt: skip
-# What a caller hears before the next try, in each of them.
+# Said before a retry, in each of these languages.
 _ONE_MOMENT = {
     "ca": "Un moment, si us plau.", "da": "Et øjeblik.", "de": "Einen Moment, bitte.",
     "en": "One moment, please.", "es": "Un momento, por favor.", "fi": "Hetkinen, olkaa hyvä.",
@@ -37,14 +39,16 @@ _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 
 def render(template_name: str, **values: str) -> str:
-    """A TwiML document, ready to be sent as text/xml.
+    """A TwiML document, to be sent as text/xml.
 
-    `template_name`: the file in `templates/` without `.xml`. `values`: exactly the template's
-    placeholders; they are escaped for text and attributes alike, and characters that XML cannot
-    hold become U+FFFD. An attribute or an element that holds nothing but an empty value is left
-    out.
+    Args:
+        template_name: The file in `templates/` without `.xml`.
+        values: One for each placeholder of the template. They are escaped for text and attributes;
+            characters that XML 1.0 does not allow become U+FFFD. If a value is empty, the attribute
+            or element that consists of its placeholder is omitted.
 
-    Raises BridgeError when there is no such template, or when values and placeholders differ.
+    Raises:
+        BridgeError: there is no such template, or values and placeholders differ.
     """
     template = _template(template_name)
     placeholders = set(template.get_identifiers())
@@ -61,9 +65,11 @@ def render(template_name: str, **values: str) -> str:
 
 
 def stream_urls(base_url: str, ticket: str, after: str = "") -> dict[str, str]:
-    """Where a call's media stream goes, and what comes after it. Twilio opens streams over TLS
-    only, and takes no query string (Twilio: <Stream>). `after`: what the same document does before
-    it opens the stream, see `KEYS`."""
+    """The values `stream_url` and `action_url` of a document with <Connect><Stream>.
+
+    Twilio: <Stream>. Its url has the scheme wss and no query string. `after`: a suffix of the
+    action's path, empty or `DIGITS_PLAYED`.
+    """
     return {
         "stream_url": f"wss://{base_url.partition('://')[2]}/media-stream/{ticket}",
         "action_url": f"{base_url}/stream-ended{after}",
@@ -71,15 +77,19 @@ def stream_urls(base_url: str, ticket: str, after: str = "") -> dict[str, str]:
 
 
 def one_moment(language: str) -> dict[str, str]:
-    """The words before another try, and what <Say> calls their language. `language`: as in
-    `say_language`."""
+    """The values `one_moment`, a sentence said before a retry, and `language`, for its <Say>.
+
+    `language`: as for `say_language`.
+    """
     words = _ONE_MOMENT.get(language, _ONE_MOMENT["en"])
     return {"one_moment": words, "language": say_language(language)}
 
 
 def say_language(language: str) -> str:
-    """What <Say> calls a language. `language`: ISO 639-1 code; one that Twilio's default voice does
-    not speak is said in English."""
+    """The `language` attribute of <Say>, such as `en-US`.
+
+    `language`: ISO 639-1. English replaces a language that Twilio's default voice does not speak.
+    """
     language = language if language in _SAY_REGIONS else "en"
     return f"{language}-{_SAY_REGIONS[language]}"
 
@@ -91,7 +101,9 @@ def _template(name: str) -> Template:
     except OSError as error:
         raise BridgeError(f"templates/{name}.xml cannot be read ({error.strerror})") from None
     if not template.is_valid():
-        raise BridgeError(f"templates/{name}.xml has a $ that names nothing; write $$ for a dollar")
+        raise BridgeError(
+            f"templates/{name}.xml has a $ without a name; write $$ for a dollar sign"
+        )
     return template
 
 

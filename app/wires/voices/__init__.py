@@ -1,1 +1,1 @@
-"""External voices: the wires of text-to-speech providers, and nothing else."""
+"""External voices: the clients of text-to-speech providers."""

@@ -1,34 +1,41 @@
-"""Where a sentence pauses: the silences in a voice's sound, found as it comes in."""
+"""Finds the pauses in a sentence's sound while it is received."""
 
 import audioop
 
-FRAME_BYTES = 80  # of µ-law, which are its samples: 10 ms
-SHORTEST_BYTES = 480  # 60 ms: what is shorter is mostly the closed lips of a "p"
-BELOW_PEAK = 10 ** (-35 / 20)  # quieter than the loudest frame so far by so much is silence ...
-FLOOR_RMS = 40  # ... and so is what lies 58 dB below full scale: breath, and what codecs leave
+#: 10 ms, in bytes of µ-law, which is also the number of samples.
+FRAME_BYTES = 80
+#: 60 ms. A shorter silence is mostly the closure of a plosive such as "p".
+SHORTEST_BYTES = 480
+#: A frame is silent if it is quieter than the loudest one so far by 35 dB ...
+BELOW_PEAK = 10 ** (-35 / 20)
+#: ... or 58 dB below full scale: breath and coding noise.
+FLOOR_RMS = 40
 
 
 class Pauses:
-    """Feed it a sentence's sound in order: mono, signed 16 bits, little-endian, 8000 Hz. All
-    places are in bytes of µ-law from the sentence's beginning, one for each sample, to 10 ms.
+    """The pauses of one sentence. `feed` its sound in order, then `finish`.
 
-    What comes out depends on the sound alone, never on how it was cut into chunks.
+    Sound in: mono, signed 16 bits, little-endian, 8000 Hz. Positions out: bytes of µ-law from the
+    sentence's start, one per sample, rounded to 10 ms. They depend on the sound alone, not on how
+    it is divided into chunks.
     """
 
     def __init__(self) -> None:
-        self._rest = b""  # of a frame that is not whole yet
+        #: The beginning of a frame that is not complete yet.
+        self._rest = b""
         self._frames = 0
         self._peak_rms = 0
-        self._quiet_from: int | None = 0  # frame; a sentence begins in silence
+        #: The frame in which the current silence began; None during sound.
+        self._quiet_from: int | None = 0
 
     @property
     def voiced(self) -> bool:
-        """Whether anything could be heard so far."""
+        """Whether any frame so far was louder than `FLOOR_RMS`."""
         return self._peak_rms > FLOOR_RMS
 
     def feed(self, pcm8k: bytes) -> list[tuple[int, int]]:
-        """The pauses that this chunk brought to an end, each as its start and its end. Silence
-        before the first sound is one that starts at 0."""
+        """The pauses that end in this chunk, as (start, end). Silence before the first sound is a
+        pause that starts at 0."""
         pcm = self._rest + pcm8k
         whole = len(pcm) - len(pcm) % (2 * FRAME_BYTES)
         self._rest = pcm[whole:]
@@ -39,8 +46,8 @@ class Pauses:
         ]
 
     def finish(self) -> list[tuple[int, int]]:
-        """Nothing more comes: the pause at the very end, if there is one. A last piece shorter
-        than a frame belongs to it."""
+        """The pause at the end of the sentence, if there is one. It includes a last piece shorter
+        than a frame."""
         end_byte = self._frames * FRAME_BYTES + len(self._rest) // 2
         self._rest = b""
         last = self._pause_until(end_byte)

@@ -1,4 +1,4 @@
-"""The providers of external voices: their settings, credentials, and voices that can speak."""
+"""The providers of external voices: opens voices from their settings and credentials."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -18,21 +18,23 @@ _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 @dataclass(frozen=True, slots=True)
 class VoiceSecrets:
-    """What the environment says about providers."""
+    """The providers' credentials from the environment; empty if a variable is not set."""
 
     dashscope_api_key: str = field(default="", repr=False)
     volcengine_app_id: str = field(default="", repr=False)
     volcengine_access_token: str = field(default="", repr=False)
     volcengine_api_key: str = field(default="", repr=False)
     http_voice_token: str = field(default="", repr=False)
+    #: `Name: value`, several separated by `;`.
     http_voice_headers: str = field(default="", repr=False)
 
 
 def open_voices(voices: tuple[VoiceSettings, ...], secrets: VoiceSecrets) -> tuple[Voice, ...]:
-    """The voices, with their credentials. Nothing is connected before somebody is to hear them.
+    """The voices, with their credentials. No connection is opened before a line needs one. Call
+    `aclose` on each voice at the end.
 
     Raises:
-        ConfigError: a credential is missing.
+        ConfigError: a credential is missing, or a setting is invalid.
     """
     problems = dict.fromkeys(line for each in voices for line in _missing(each, secrets))
     if problems:
@@ -59,23 +61,22 @@ def _open(settings: VoiceSettings, secrets: VoiceSecrets) -> Voice:
 
 
 def _headers(text: str) -> tuple[tuple[str, str], ...]:
-    """`Name: value; Name: value` taken apart."""
+    """Parses `Name: value; Name: value`."""
     pairs = [part.partition(":") for part in text.split(";") if not is_blank(part)]
     named = tuple((stripped(name), stripped(value)) for name, _, value in pairs)
     if not all(_HEADER.fullmatch(name) and value for name, value in named):
-        raise ConfigError("HTTP_VOICE_HEADERS: expected Name: value, several with ; between them")
+        raise ConfigError("HTTP_VOICE_HEADERS: expected Name: value, several separated by ;")
     return named
 
 
 def _missing(settings: VoiceSettings, secrets: VoiceSecrets) -> Iterator[str]:
-    speaks = label(settings)
-    because = f"expected a value, because the agent file's [voice] names {speaks}"
+    expected = f"expected a value, because the agent file's [voice] uses {label(settings)}"
     for name in missing_credentials(settings, secrets):
-        yield f"{name}: {because}"
+        yield f"{name}: {expected}"
 
 
 def missing_credentials(settings: VoiceSettings, secrets: VoiceSecrets) -> list[str]:
-    """The variables that a voice needs and the environment does not have."""
+    """The environment variables that a voice needs and that are not set."""
     needed: Mapping[str, str] = {}
     if isinstance(settings, QwenSettings):
         needed = {"DASHSCOPE_API_KEY": secrets.dashscope_api_key}
@@ -90,5 +91,5 @@ def missing_credentials(settings: VoiceSettings, secrets: VoiceSecrets) -> list[
 
 
 def label(settings: VoiceSettings) -> str:
-    """What people call the voice."""
+    """The voice's name as people see it, such as `qwen/Cherry`."""
     return _open(settings, VoiceSecrets()).label

@@ -1,9 +1,9 @@
-"""Changes the rate of speech that arrives in pieces, without a trace of where they met.
+"""Resamples speech that arrives in chunks.
 
-soxr on float32 gives the same samples for any pieces; on int16 it would add a dither that depends
-on them. On the way to 8000 Hz its quality HQ keeps what lies above the band from folding into it,
-100 dB down, is flat up to 3600 Hz, and holds the first 75 ms of the sound back. (LQ would hold back
-40 ms, and be 8 dB down at 3400 Hz already.)
+soxr on float32 gives the same samples however the input is divided; on int16 it adds dither that
+depends on the chunks. To 8000 Hz its quality HQ suppresses aliasing by 100 dB, is flat up to
+3600 Hz, and delays the first sound by 75 ms. (LQ delays it by 40 ms, but attenuates 3400 Hz by
+8 dB.)
 """
 
 import numpy as np
@@ -13,8 +13,15 @@ _FULL_SCALE = 32768
 
 
 class Resampler:
-    """One text's way from a rate to another, both in Hz. PCM in and out: mono, signed 16 bits,
-    little-endian. Raises ValueError when a rate is not above 0."""
+    """Resamples the sound of one text. `feed` every chunk, then `finish`; use a new Resampler for
+    the next text.
+
+    PCM in and out: mono, signed 16 bits, little-endian. `from_hz`, `to_hz`: sample rates; equal
+    rates pass the sound through.
+
+    Raises:
+        ValueError: a rate is not above 0.
+    """
 
     def __init__(self, from_hz: int, to_hz: int) -> None:
         if from_hz <= 0 or to_hz <= 0:
@@ -26,8 +33,14 @@ class Resampler:
         self._finished = False
 
     def feed(self, pcm: bytes) -> bytes:
-        """What can be said of the new rate by now, whole samples; often less than what came in.
-        `pcm`: cut anywhere, in mid-sample too. Nothing may be fed after `finish`."""
+        """The samples at the new rate that are ready. They lag behind the input by the filter's
+        delay.
+
+        `pcm`: may be divided anywhere, also within a sample.
+
+        Raises:
+            ValueError: `finish` was called before.
+        """
         if self._finished:
             raise ValueError("the text is finished; take another Resampler for the next one")
         data = self._odd + pcm if self._odd else pcm
@@ -36,7 +49,7 @@ class Resampler:
         return self._changed(data[:whole]) if whole else b""
 
     def finish(self) -> bytes:
-        """What was held back: the text is over. Half a sample at its end is dropped."""
+        """The remaining samples at the end of the text. Half a sample at its end is dropped."""
         if self._finished or self._stream is None:
             self._finished = True
             return b""
@@ -48,6 +61,6 @@ class Resampler:
             return pcm
         samples = np.frombuffer(pcm, "<i2").astype(np.float32)
         changed = np.rint(self._stream.resample_chunk(samples, last=last))
-        # Speech at full scale overshoots between its samples.
+        # The filter overshoots near full scale.
         whole: bytes = changed.clip(-_FULL_SCALE, _FULL_SCALE - 1).astype("<i2").tobytes()
         return whole

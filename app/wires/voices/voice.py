@@ -1,4 +1,4 @@
-"""What every external voice promises, whoever provides it."""
+"""The interface of external voices, the same for every provider."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -9,16 +9,19 @@ from typing import Protocol
 
 from app.errors import VoiceError
 
-FIRST_SOUND_S = 3.0  # a caller waits for it
-GAP_S = 2.0  # between two pieces of sound
+#: Deadline for the first sound of a text, while the caller waits.
+FIRST_SOUND_S = 3.0
+#: Deadline between two pieces of sound.
+GAP_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """A piece of speech. `pcm`: mono, signed 16 bits, little-endian, whole samples, at `hz`; never
-    empty. `hz` is the same for every piece of a text."""
+    """A piece of speech."""
 
+    #: Mono, signed 16 bits, little-endian; whole samples, at least one.
     pcm: bytes
+    #: Sample rate; the same for every piece of a text.
     hz: int
 
 
@@ -26,85 +29,97 @@ Sounds = AsyncGenerator[Sound, None]
 
 
 class VoiceLine(Protocol):
-    """One caller's line to a voice. It says one text at a time."""
+    """One call's line to a voice. It says one text at a time. Call `aclose` at the call's end."""
 
     async def prepare(self) -> None:
-        """Open ahead what the next text needs, as far as the provider lets us. Never raises
-        VoiceError: what is wrong shows when something is to be said."""
+        """Open the connection for the next text ahead of time, if the provider allows it. Never
+        raises VoiceError: `say` raises it when it fails as well."""
         ...
 
     def say(self, text: str, *, answer: int = 0) -> Sounds:
-        """The text as sound, piece by piece as it is made; the end of the generator is the end of
-        the text. `text`: at most `LONGEST_TEXT` characters, something to be said in it. `answer`:
-        which of the agent's answers it is a part of, for providers that want to know. Closing the
-        generator (or cancelling who iterates it) drops what is not made yet, at once and without
-        waiting for the network; the line can then say the next text.
+        """The text as sound, in pieces as they are received; the generator ends with the text.
+
+        Close the generator, or cancel the task that iterates it, to drop the rest of the text. That
+        does not wait for the network; the line can say the next text immediately.
+
+        Args:
+            text: 1 to `LONGEST_TEXT` characters, with at least one that can be spoken.
+            answer: The number of the agent's answer that the text is part of. Some providers use
+                it.
 
         Raises:
-            VoiceError: it failed; `kind` says whether another try may help.
+            VoiceError: the text could not be said completely. `kind` tells whether a retry may
+                succeed.
         """
         ...
 
     async def aclose(self) -> None:
-        """Let go of everything, at once."""
+        """Close the line's connections, also while it says a text. Does not wait for the
+        network."""
         ...
 
 
 class Voice(Protocol):
-    """A configured voice of a provider. Lives as long as the service; lines share it."""
+    """A configured voice of a provider. It lives as long as the service; calls share it."""
 
     @property
     def label(self) -> str:
-        """What people call it, such as `qwen/Cherry`. Holds no secret."""
+        """Its name as people see it, such as `qwen/Cherry`. Contains no secret."""
         ...
 
     def line(self) -> VoiceLine:
-        """A line for one caller. Nothing is opened before it is asked to."""
+        """A new line for one call. It opens no connection before `prepare` or `say`."""
         ...
 
-    async def aclose(self) -> None: ...
+    async def aclose(self) -> None:
+        """Close all lines and connections. May wait about a second for the provider."""
+        ...
 
 
-LONGEST_TEXT = 300  # characters: within every provider's limits, in every script
+#: Characters of a text. Within every provider's limit, in any script.
+LONGEST_TEXT = 300
 
 
 def is_here(host: str) -> bool:
-    """Whether it is this machine: nobody listens in between."""
+    """Whether the host is this machine (loopback), to which no TLS is needed."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
 
 
-# What audio files begin with. The sync word of an MP3 is missing: FF FB is a pair of samples too.
+# The magic numbers of audio files. An MP3's sync word, FF FB, is left out: it is a valid sample.
 _FILES = {b"RIFF": "a WAV file", b"ID3": "an MP3 file", b"OggS": "an Ogg file", b"fLaC": "FLAC"}
+#: `file_in` needs so many bytes to decide.
 LONGEST_MAGIC_BYTES = 4
 
 
 def file_in(sound: bytes) -> str:
-    """What file begins a sound that should be raw PCM; empty if it is none."""
+    """The kind of audio file that the sound is, such as `a WAV file`; empty for raw PCM."""
     return next((name for magic, name in _FILES.items() if sound.startswith(magic)), "")
 
 
-async def timed(sounds: Sounds, *, first_s: float = FIRST_SOUND_S, gap_s: float = GAP_S) -> Sounds:
-    """The same sounds, with a deadline for the first and between any two.
+async def with_deadlines(
+    sounds: Sounds, *, first_s: float = FIRST_SOUND_S, gap_s: float = GAP_S
+) -> Sounds:
+    """The same sounds, with a deadline for the first and for each further piece.
 
     Raises:
-        VoiceError: too late, of kind late; or the text came to its end without any sound.
+        VoiceError: of kind `late` if a deadline passes; also if the text ends without any sound.
     """
     async with aclosing(sounds):
-        spoke = False
+        sounded = False
         while True:
-            wait_s = gap_s if spoke else first_s
+            wait_s = gap_s if sounded else first_s
             try:
                 async with asyncio.timeout(wait_s):
                     sound = await anext(sounds)
             except StopAsyncIteration:
                 break
             except TimeoutError:
-                what = "no more sound" if spoke else "no sound"
+                what = "no more sound" if sounded else "no sound"
                 raise VoiceError(f"{what} came within {wait_s:g} s", kind="late") from None
-            spoke = True
+            sounded = True
             yield sound
-        if not spoke:
-            raise VoiceError("the text was answered without any sound")
+        if not sounded:
+            raise VoiceError("the provider ended the text without any sound")

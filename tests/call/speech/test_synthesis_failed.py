@@ -106,6 +106,21 @@ def test_a_failure_in_the_very_first_sentence_is_continued_too() -> None:
         assert scene.heard_words() == STORY.split(), after_ms
 
 
+def test_the_record_names_both_voices_though_one_label_begins_with_the_other() -> None:
+    def way(command: do.Synthesize) -> Way:
+        broken = command.voice == 0 and command.utterance_id == "utterance_2"
+        return Way(fails="passing", after_bytes=8000) if broken else Way()
+
+    labels = ("volcengine/BV001_streaming", "volcengine/BV001")
+    scene = VoiceScene(voices=labels, way=way)
+    scene.connect()
+    scene.write(STORY)
+    scene.run(30_000)
+
+    (turn,) = [each for each in scene.machine.conversation if each.role == "assistant"]
+    assert turn.detail["voice"] == ", ".join(labels)
+
+
 def test_without_another_voice_the_same_one_continues() -> None:
     ways = iter([Way(fails="passing", after_bytes=1500 * BYTES_PER_MS)])
     scene = VoiceScene(way=lambda _: next(ways, Way()))

@@ -1,4 +1,4 @@
-"""The agent file's [demo] as its author meets it: lines for the embedded model, or what to mend."""
+"""The agent file's [demo]: lines for the embedded model, and the errors for faulty ones."""
 
 import sys
 from pathlib import Path
@@ -30,14 +30,14 @@ def loaded(text: str) -> LoadedAgent:
 
 
 def faults(text: str) -> list[str]:
-    """What is said of a broken file, each line from its number on."""
+    """The error messages for a file, each from its line number on."""
     with pytest.raises(ConfigError) as caught:
         loaded(text)
     assert not any("\n" in line for line in caught.value.problems)
     return [line.removeprefix("agent.toml:") for line in caught.value.problems]
 
 
-def test_the_embedded_model_gets_its_voice_its_names_and_its_lines() -> None:
+def test_every_key_of_demo_reaches_the_embedded_model() -> None:
     assert loaded(HEAD).demo == Demo("en-us+f3", (), ())
     Path("my_tools.py").write_text(TOOLS)
     demo = loaded(
@@ -82,7 +82,7 @@ LINE = '[[demo.lines]]\nhears = ["one {name}"]\n'
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("[recording]\nenabled = 1\n", "9: recording.enabled: expected true or false, got 1"),
         (
@@ -100,15 +100,15 @@ LINE = '[[demo.lines]]\nhears = ["one {name}"]\n'
         ("[demo]\nlines = 3\n", "9: demo.lines: expected tables: [[demo.lines]], got 3"),
         (
             "[[demo.lines]]\nsays = 'Hello.'\n",
-            "8: demo.lines: hears nothing; give it hears = ['…'] or keywords = ['…']",
+            "8: demo.lines: needs hears = ['…'] or keywords = ['…']; add one of them",
         ),
         (
             "[[demo.lines]]\nhears = ['hello']\n",
-            "8: demo.lines: does nothing; give it says = '…' or tool = '…'",
+            "8: demo.lines: needs says = '…' or tool = '…'; add one of them",
         ),
         (
             LINE + "tool = 'book'\n",
-            "8: demo.lines: calls book and says nothing of its answer; give it then = '…'",
+            "8: demo.lines: calls book and does not say its result; add then = '…'",
         ),
         (
             "[[demo.lines]]\nhears = ['hello']\nsays = 'Hi.'\n[[demo.lines]]\nhears = 'bye'\n",
@@ -136,7 +136,7 @@ LINE = '[[demo.lines]]\nhears = ["one {name}"]\n'
         ),
         (
             LINE.replace("one", "{name}") + "says = 'Hi.'\n",
-            "9: demo.lines.hears: the slot {name} is there twice",
+            "9: demo.lines.hears: the slot {name} is used twice",
         ),
         (
             LINE.replace("{name}", "{result:a|b}") + "says = 'Hi.'\n",
@@ -148,23 +148,23 @@ LINE = '[[demo.lines]]\nhears = ["one {name}"]\n'
         ),
         (
             LINE + "says = 'Hi {nam}.'\n",
-            "10: demo.lines.says: no phrase of this line has {nam}; known here: {name}",
+            "10: demo.lines.says: no phrase of this line has the slot {nam}; known here: {name}",
         ),
         (
             "[[demo.lines]]\nkeywords = ['hello']\nsays = 'Hi {name}.'\n",
-            "10: demo.lines.says: no phrase of this line has {name}; they have no slots at all",
+            "10: demo.lines.says: no phrase of this line has the slot {name}; they have no slots",
         ),
         (
             LINE + "says = 'It is {result}.'\n",
-            "10: demo.lines.says: no phrase of this line has {result}; known here: {name}",
+            "10: demo.lines.says: no phrase of this line has the slot {result}; known here: {name}",
         ),
         (
             LINE + "says = 'Hi {name:loud}.'\n",
-            "10: demo.lines.says: {name:loud} cannot be read so; known: price, digits",
+            "10: demo.lines.says: {name:loud} has an unknown format; known: price, digits",
         ),
         (
             LINE + "says = 'Hi {name.'\n",
-            "10: demo.lines.says: a brace without its other half in 'Hi {name.'",
+            "10: demo.lines.says: unmatched brace in 'Hi {name.'",
         ),
         (
             LINE + "says = 'Hi.'\nthen = 'Done.'\n",
@@ -172,16 +172,17 @@ LINE = '[[demo.lines]]\nhears = ["one {name}"]\n'
         ),
         (
             LINE + "tool = 'book'\narguments.notes = ['{nam}']\nthen = 'Done.'\n",
-            "11: demo.lines.arguments: no phrase of this line has {nam}; known here: {name}",
+            "11: demo.lines.arguments: no phrase of this line has the slot {nam}; known here: "
+            "{name}",
         ),
         (
             LINE + "tool = 'book'\narguments.name = '{name:digits}'\nthen = 'Done.'\n",
-            "11: demo.lines.arguments: {name:digits} cannot be read so; write {name}",
+            "11: demo.lines.arguments: {name:digits}: arguments have no format; write {name}",
         ),
         (
             LINE + "tool = 'book'\narguments.name = '{name}'\nthen = '{results}'\n",
-            "12: demo.lines.then: no phrase of this line has {results}; known here: {name}, "
-            "{result}",
+            "12: demo.lines.then: no phrase of this line has the slot {results}; known here: "
+            "{name}, {result}",
         ),
         (
             LINE + "tool = 'boko'\nthen = 'Done.'\n",
@@ -210,20 +211,20 @@ LINE = '[[demo.lines]]\nhears = ["one {name}"]\n'
         ),
         (
             LINE + "says = 'Hi.'\n" + LINE.replace("one", "ONE") + "says = 'Hi again.'\n",
-            "12: demo.lines.hears: a line above hears 'ONE {name}' already; this one never will",
+            "12: demo.lines.hears: a line above has 'ONE {name}' already; remove one of them",
         ),
         (
             "demo.lines = [\n{ hears = ['a'], says = 'b' },\n{ says = 'b' } ]\n",
-            "8: demo.lines: hears nothing; give it hears = ['…'] or keywords = ['…']",
+            "8: demo.lines: needs hears = ['…'] or keywords = ['…']; add one of them",
         ),
     ],
 )
-def test_a_fault_in_the_demo_is_found_in_its_line(text: str, said: str) -> None:
+def test_a_fault_of_demo_names_its_line(text: str, message: str) -> None:
     Path("my_tools.py").write_text(TOOLS)
-    assert faults(HEAD + 'tools = "my_tools.py"\n\n' + text) == [said]
+    assert faults(HEAD + 'tools = "my_tools.py"\n\n' + text) == [message]
 
 
-def test_a_line_may_hear_its_keyword_as_a_phrase_too() -> None:
+def test_a_keyword_may_also_be_a_phrase_of_its_line() -> None:
     text = "[[demo.lines]]\nhears = ['goodbye']\nkeywords = ['goodbye']\nends_call = true\n"
     (line,) = loaded(HEAD + text).demo.lines
     assert line.hears == line.keywords == ("goodbye",)

@@ -1,4 +1,4 @@
-"""The agent file as its author meets it: an agent out of it, or lines that say what to mend."""
+"""The agent file: the Agent that it gives, and the errors for a faulty file."""
 
 import sys
 from pathlib import Path
@@ -27,7 +27,7 @@ def agent_of(text: str) -> Agent:
 
 
 def faults(text: str) -> list[str]:
-    """What is said of a broken file, each line from its number on."""
+    """The error messages for a file, each from its line number on."""
     with pytest.raises(ConfigError) as caught:
         agent_of(text)
     assert all(line.startswith("agent.toml:") for line in caught.value.problems)
@@ -35,7 +35,7 @@ def faults(text: str) -> list[str]:
     return [line.removeprefix("agent.toml:") for line in caught.value.problems]
 
 
-# --- agents that work -----------------------------------------------------------------------------
+# --- valid files ----------------------------------------------------------------------------------
 
 
 def test_name_and_instructions_are_enough() -> None:
@@ -86,7 +86,7 @@ def test_semantic_turns_have_their_own_key() -> None:
     assert turns == TurnTaking(detection="semantic_vad", eagerness="low")
 
 
-def test_the_usual_warning_does_not_outlast_a_short_call() -> None:
+def test_the_default_warning_is_shorter_than_a_short_call() -> None:
     limits = agent_of(HEAD + "[limits]\nlongest_call_seconds = 30\n").limits
     assert (limits.longest_call_ms, limits.warning_ms) == (30_000, 15_000)
     limits = agent_of(HEAD + "[limits]\nlongest_call_seconds = 0\nwarning_seconds = 20\n").limits
@@ -98,12 +98,12 @@ def test_a_file_saved_with_a_byte_order_mark_is_read() -> None:
 
 
 @pytest.mark.parametrize("blank", [" ", "\\u0085", "\\u200b\\n", "\\ufeff"])
-def test_a_blank_text_is_none(blank: str) -> None:
+def test_a_blank_text_is_a_fault(blank: str) -> None:
     file = f'{HEAD}greeting = "{blank}"\n[outbound]\nvoicemail = "{blank}"\n'
     agent = agent_of(f'{file}[transcription]\nmodel = "{blank}"\n')
     assert (agent.greeting, agent.outbound.voicemail, agent.transcription.model) == ("", "", "")
-    (said,) = faults(f'name = "{blank}"\ninstructions = "Be brief."\n')
-    assert said.startswith("1: name: expected the agent's name, got ")
+    (message,) = faults(f'name = "{blank}"\ninstructions = "Be brief."\n')
+    assert message.startswith("1: name: expected the agent's name, got ")
 
 
 async def test_the_built_in_agent_works_and_tells_the_time() -> None:
@@ -134,7 +134,7 @@ def test_calls_are_not_recorded_unless_the_file_says_so() -> None:
     assert recording == RecordingRules(True, "This call is recorded.")
 
 
-def test_tools_lie_beside_the_agent_file(tmp_path: Path) -> None:
+def test_the_tools_file_is_relative_to_the_agent_file(tmp_path: Path) -> None:
     (tmp_path / "shop").mkdir()
     source = "from app.tools import tool\n@tool\ndef stock() -> int:\n    return 3\n"
     (tmp_path / "shop" / "my_tools.py").write_text(source)
@@ -145,11 +145,11 @@ def test_tools_lie_beside_the_agent_file(tmp_path: Path) -> None:
     assert [spec.name for spec in loaded.tools.specs] == ["stock"]
 
 
-# --- files that do not ----------------------------------------------------------------------------
+# --- errors ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (
             '[turns]\n# how loud\nthreshold = "high"\n',
@@ -232,16 +232,16 @@ def test_tools_lie_beside_the_agent_file(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_fault_is_one_line_with_its_place_and_its_cure(text: str, said: str) -> None:
-    assert faults(HEAD + text) == [said]
+def test_a_fault_is_one_line_with_its_place_and_its_fix(text: str, message: str) -> None:
+    assert faults(HEAD + text) == [message]
 
 
-def test_faults_are_told_together_in_the_order_of_the_file() -> None:
+def test_faults_are_reported_together_in_the_order_of_the_file() -> None:
     lines = faults(HEAD + "[limits]\nidle_nudges = -1\n[voice]\nspeed = 0\n[turns]\nx = 1\n")
     assert [line.partition(":")[0] for line in lines] == ["7", "9", "11"]
 
 
-def test_missing_keys_are_asked_for() -> None:
+def test_a_missing_key_is_a_fault() -> None:
     assert faults('greeting = "Hi"\n') == [
         "1: name: missing; expected the agent's name",
         "1: instructions: missing; expected the model's instructions",
@@ -249,13 +249,13 @@ def test_missing_keys_are_asked_for() -> None:
     assert len(faults("")) == 2
 
 
-def test_a_long_value_is_shown_in_part() -> None:
+def test_a_long_value_is_shortened() -> None:
     (line,) = faults(HEAD + f'language = "{"x" * 500}"\n')
     assert len(line) < 150
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("greeting = Hello\n", "6: not valid TOML: Invalid value at column 12"),
         (
@@ -265,9 +265,9 @@ def test_a_long_value_is_shown_in_part() -> None:
         ('name = "Again"\n', "6: not valid TOML: Cannot overwrite a value at column"),
     ],
 )
-def test_broken_toml_names_its_line(text: str, said: str) -> None:
+def test_broken_toml_names_its_line(text: str, message: str) -> None:
     (line,) = faults(HEAD + text)
-    assert line.startswith(said)
+    assert line.startswith(message)
 
 
 def test_text_that_is_not_utf8_names_its_line() -> None:
@@ -282,13 +282,13 @@ def test_a_file_that_cannot_be_read_names_the_variable(path: str) -> None:
         load_agent(Path(path))
 
 
-def test_a_missing_tools_file_names_the_line_that_asks_for_it() -> None:
+def test_a_missing_tools_file_names_the_line_of_its_key() -> None:
     (line,) = faults(HEAD + 'tools = "none.py"\n')
     assert line.startswith("6: tools: cannot read none.py: ")
-    assert line.endswith("; name a Python file beside this one")
+    assert line.endswith("; expected a Python file, relative to the agent file")
 
 
-def test_a_broken_tools_file_speaks_for_itself() -> None:
+def test_a_fault_in_the_tools_file_names_that_file() -> None:
     Path("my_tools.py").write_text(
         "from app.tools import tool\n@tool\ndef end_call(): ...\n@tool\ndef book(day): ...\n"
     )

@@ -1,5 +1,4 @@
-"""The agent file's [transfer] as its author meets it: humans to reach, or lines that say what to
-mend."""
+"""The agent file's [transfer] and small tables: what they give, and the errors for faulty ones."""
 
 from pathlib import Path
 
@@ -27,7 +26,7 @@ def loaded(text: str, transfer_number: str | None = None) -> LoadedAgent:
 
 
 def faults(text: str) -> list[str]:
-    """What is said of a broken file, each line from its number on."""
+    """The error messages for a file, each from its line number on."""
     with pytest.raises(ConfigError) as caught:
         loaded(text)
     assert not any("\n" in line for line in caught.value.problems)
@@ -39,7 +38,7 @@ def spans_of(*hours: str) -> tuple[tuple[int, int, int], ...]:
     return desk.hours.spans
 
 
-# --- who can be reached ---------------------------------------------------------------------------
+# --- destinations ---------------------------------------------------------------------------------
 
 
 def test_every_key_reaches_the_agent() -> None:
@@ -87,7 +86,7 @@ def test_every_key_reaches_the_agent() -> None:
     assert agent.agent.tools == offered
 
 
-def test_the_transfer_number_is_the_one_human_of_a_file_without_any() -> None:
+def test_transfer_number_is_the_only_destination_of_a_file_without_any() -> None:
     (human,) = loaded("", "+14155550199").agent.destinations
     assert (human.name, human.address, human.then) == ("human", "+14155550199", ())
     assert human.hours == Hours()
@@ -97,20 +96,20 @@ def test_the_transfer_number_is_the_one_human_of_a_file_without_any() -> None:
     assert desk.address == "+14155550101"
 
 
-def test_where_nobody_can_be_reached_no_transfer_is_offered() -> None:
+def test_without_a_destination_there_is_no_transfer_tool() -> None:
     agent = loaded("").agent
     assert agent.destinations == ()
     assert agent.tools == (END_CALL, SEND_DIGITS)
 
 
-def test_a_file_may_refuse_the_built_in_tools() -> None:
+def test_built_in_tools_can_be_switched_off() -> None:
     off = "[builtin_tools]\ntransfer_to_human = false\nsend_digits = false\n"
     agent = loaded(DESK + off).agent
     assert agent.tools == (END_CALL,)
     assert [each.name for each in agent.destinations] == ["desk"]
 
 
-def test_a_call_is_summed_up_only_when_the_file_says_so() -> None:
+def test_summaries_are_off_by_default() -> None:
     agent = loaded("")
     assert not agent.summary
     assert agent.hold_music == ""
@@ -132,7 +131,7 @@ def test_a_call_is_summed_up_only_when_the_file_says_so() -> None:
         (["Mon 09:00-18:00", "Mon 10:00-11:00"], ((0, 540, 1080),)),
     ],
 )
-def test_hours_are_written_as_people_write_them(
+def test_opening_hours_are_parsed(
     hours: list[str], spans: tuple[tuple[int, int, int], ...]
 ) -> None:
     assert spans_of(*hours) == spans
@@ -147,12 +146,12 @@ def test_hours_are_written_as_people_write_them(
         "sip:desk@[2001:db8::1]:5060",
     ],
 )
-def test_a_human_may_sit_behind_sip(sip: str) -> None:
+def test_a_destination_may_have_a_sip_address(sip: str) -> None:
     text = f'[[transfer.destinations]]\nname = "desk"\nsip = "{sip}"\n'
     assert loaded(text).agent.destinations[0].address == sip
 
 
-def test_the_pizzeria_hands_over_to_its_shift_manager() -> None:
+def test_the_pizzeria_transfers_to_its_shift_manager() -> None:
     pizzeria = load_agent(EXAMPLES / "pizzeria.toml", "+14155550199")
     (manager,) = pizzeria.agent.destinations
     assert (manager.name, manager.ring_ms) == ("shift manager", 15_000)
@@ -160,7 +159,7 @@ def test_the_pizzeria_hands_over_to_its_shift_manager() -> None:
     assert set(line.arguments) == {"reason", "summary"}
 
 
-# --- files that do not ----------------------------------------------------------------------------
+# --- errors ---------------------------------------------------------------------------------------
 
 NUMBER = "expected an E.164 number such as +14155550100 (a plus, the country, the number, digits "
 NUMBER += "only), got"
@@ -175,14 +174,14 @@ ZONE = "timezone = 'UTC'\n"
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("[transfer]\nhold_music = 'http://x.com/a'\n", f"4: hold_music: {MUSIC} 'http://x.com/a'"),
         ("[transfer]\nhold_music = 'https:///a'\n", f"4: hold_music: {MUSIC} 'https:///a'"),
         ("transfer.destinations = 'desk'\n", "3: destinations: expected tables: "
          "[[transfer.destinations]], got 'desk'"),
-        ("[transfer.destinations]\nname = 'desk'\n", "3: destinations: there may be several; write "
-         "[[transfer.destinations]], with two brackets"),
+        ("[transfer.destinations]\nname = 'desk'\n", "3: destinations: expected an array of "
+         "tables; write [[transfer.destinations]], with two brackets"),
         ("[[transfer.destinations]]\nnumber = '+14155550101'\n",
          "3: destinations.name: missing; expected 1 to 64 letters, digits, spaces, - or _"),
         (DESK.replace("desk", "desk/1"), "4: destinations.name: expected 1 to 64 letters, digits, "
@@ -193,17 +192,17 @@ ZONE = "timezone = 'UTC'\n"
         (DESK.replace("5550101", ""), f"5: destinations.number: {NUMBER} '+1415'"),
         (DESK.replace("number", "sip"), f"5: destinations.sip: {SIP} '+14155550101'"),
         (DESK + "sip = 'sip:desk@example.com'\n",
-         "3: destinations: has both a number and a sip; remove one of them"),
-        ("[[transfer.destinations]]\nname = 'desk'\n", "3: destinations: cannot be reached; give "
-         "it number = '+14155550100' or sip = 'sip:…'"),
+         "3: destinations: has both number and sip; remove one of them"),
+        ("[[transfer.destinations]]\nname = 'desk'\n", "3: destinations: needs number = "
+         "'+14155550100' or sip = 'sip:…'; add one of them"),
         (DESK + "ring_seconds = 4\n",
          "6: destinations.ring_seconds: expected a whole number of seconds from 5 to 120, got 4"),
         (DESK + "ring_seconds = 120.5\n",
          "6: destinations.ring_seconds: expected a whole number of seconds from 5 to 120, got "
          "120.5"),
         (DESK + "warm = 1\n", "6: destinations.warm: expected true or false, got 1"),
-        (DESK + "hours = ['Mon 09:00-12:00']\n", "3: destinations: has hours and no time zone; "
-         "give it timezone = 'Europe/Berlin'"),
+        (DESK + "hours = ['Mon 09:00-12:00']\n", "3: destinations: has hours but no time zone; "
+         "add timezone = 'Europe/Berlin'"),
         (DESK + "timezone = 'Europe/Berlni'\n", "6: destinations.timezone: there is no time zone "
          "'Europe/Berlni'; did you mean 'Europe/Berlin'?"),
         (DESK + "timezone = '+2'\n", "6: destinations.timezone: there is no time zone '+2'; write "
@@ -219,19 +218,22 @@ ZONE = "timezone = 'UTC'\n"
         (DESK + ZONE + "hours = ['Mon 09:00-24:01']\n",
          f"7: destinations.hours: {OPEN} got 'Mon 09:00-24:01'"),
         (DESK + ZONE + "hours = ['Mon 09:00-09:00']\n", "7: destinations.hours: 'Mon 09:00-09:00' "
-         "ends when it begins; a whole day is 00:00-24:00"),
-        (DESK + DESK, "7: destinations.name: a destination above is called 'desk' already"),
+         "begins and ends at the same time; write 00:00-24:00 for a whole day"),
+        (DESK + DESK, "7: destinations.name: a destination above has the name 'desk' "
+         "already; change one of them"),
         (DESK + DESK.replace("desk", "Desk"),
-         "7: destinations.name: a destination above is called 'Desk' already"),
+         "7: destinations.name: a destination above has the name 'Desk' "
+         "already; change one of them"),
         (DESK + "then = ['desk']\n",
          "6: destinations.then: 'desk' is this destination itself; remove it"),
         (DESK + "then = ['front']\n", "6: destinations.then: there is no destination 'front'; "
-         "this one is the only one"),
+         "there is no other one"),
         (TWO + "then = ['dekk']\n",
          "9: destinations.then: there is no destination 'dekk'; did you mean 'desk'?"),
         (TWO + "then = ['zzz']\n",
          "9: destinations.then: there is no destination 'zzz'; known here: 'desk'"),
-        (TWO + "then = ['desk', 'desk']\n", "9: destinations.then: 'desk' is there twice"),
+        (TWO + "then = ['desk', 'desk']\n",
+         "9: destinations.then: 'desk' is listed twice; remove one"),
         (TWO + "then = 'desk'\n", "9: destinations.then: expected an array of other destinations' "
          "names, such as ['front desk'], got 'desk'"),
         (DESK + "nummber = '+1'\n",
@@ -244,8 +246,8 @@ ZONE = "timezone = 'UTC'\n"
          "4: name: unknown key; it belongs under [[transfer.destinations]]"),
     ],
 )  # fmt: skip
-def test_a_fault_is_one_line_with_its_place_and_its_cure(text: str, said: str) -> None:
-    line, _, rest = said.partition(": ")
+def test_a_fault_is_one_line_with_its_place_and_its_fix(text: str, message: str) -> None:
+    line, _, rest = message.partition(": ")
     assert faults(text) == [f"{line}: transfer.{rest}"]
 
 
@@ -263,12 +265,12 @@ def test_a_fault_is_one_line_with_its_place_and_its_cure(text: str, said: str) -
         f"sip:{'x' * 255}@example.com",
     ],
 )
-def test_what_is_no_sip_address_is_refused(sip: str) -> None:
+def test_an_invalid_sip_address_is_a_fault(sip: str) -> None:
     (line,) = faults(f"[[transfer.destinations]]\nname = 'desk'\nsip = '{sip}'\n")
     assert line.startswith(f"5: transfer.destinations.sip: {SIP} ")
 
 
-def test_faults_of_destinations_and_of_demo_lines_are_told_in_the_order_of_the_file() -> None:
+def test_faults_are_in_the_order_of_the_file() -> None:
     demo = "[[demo.lines]]\nhears = ['hello']\ntool = 'zzz'\nthen = 'Done.'\n"
     assert faults(demo + DESK + "then = ['desk']\n" + demo.replace("hello", "bye")) == [
         "5: demo.lines.tool: there is no tool 'zzz'; known here: transfer_to_human, send_digits",
@@ -278,7 +280,7 @@ def test_faults_of_destinations_and_of_demo_lines_are_told_in_the_order_of_the_f
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (
             "[outbound]\nvoicemail = true\n",
@@ -297,25 +299,25 @@ def test_faults_of_destinations_and_of_demo_lines_are_told_in_the_order_of_the_f
         ),
     ],
 )
-def test_faults_of_the_small_tables_are_found_too(text: str, said: str) -> None:
-    assert faults(text) == [said]
+def test_faults_of_the_small_tables_are_reported(text: str, message: str) -> None:
+    assert faults(text) == [message]
 
 
-# --- the demo's lines -----------------------------------------------------------------------------
+# --- demo lines that transfer ---------------------------------------------------------------------
 
 ASKS = "[[demo.lines]]\nkeywords = ['human']\ntool = 'transfer_to_human'\nthen = 'Sorry.'\n"
 WHY = "arguments = { reason = 'r', summary = 's' }\n"
 
 
 @pytest.mark.parametrize("who", ["", DESK])
-def test_a_demo_line_may_hand_over_whoever_there_is(who: str) -> None:
-    # Without a destination, TRANSFER_NUMBER may still name somebody.
+def test_a_demo_line_may_transfer_without_a_destination(who: str) -> None:
+    # Without a destination, TRANSFER_NUMBER may still provide one.
     (line,) = loaded(ASKS + WHY + who).demo.lines
     assert line.tool == "transfer_to_human"
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (ASKS + WHY + TWO, "arguments: transfer_to_human needs the argument 'destination'"),
         (ASKS + DESK, "arguments: transfer_to_human needs the argument 'reason'"),
@@ -329,5 +331,5 @@ def test_a_demo_line_may_hand_over_whoever_there_is(who: str) -> None:
         ),
     ],
 )
-def test_a_demo_line_that_cannot_hand_over_is_named(text: str, said: str) -> None:
-    assert faults(text)[0].partition(": demo.lines.")[2] == said
+def test_a_demo_line_without_the_transfer_tool_is_a_fault(text: str, message: str) -> None:
+    assert faults(text)[0].partition(": demo.lines.")[2] == message

@@ -31,7 +31,7 @@ from app.records.store import Store
 ROUND_TRIP_MS = 80.0
 SILENCE_MS = 500  # that turn detection waits for
 PADDING_MS = 300  # that it puts before
-NOTICE_MS = 60  # after which it has noticed somebody
+NOTICE_MS = 60  # after which it has noticed the caller
 CHUNK_MS = 100
 HZ = 8000
 
@@ -42,9 +42,10 @@ AGENT = Agent("Mia", "Sell pizza.", greeting="Hello!", destinations=(SALES, SUPP
 
 @dataclass
 class Sounded:
-    """One side sounded, in truth."""
+    """Real sound of one side, whatever turn detection hears."""
 
-    side: int  # 0 the caller, 1 the agent
+    #: 0: the caller, 1: the agent.
+    side: int
     from_ms: float
     to_ms: float
     level: int = 4000
@@ -69,7 +70,7 @@ class Story:
         self._machine = CallMachine(AGENT)
         self._earlier: list[Turn] = []  # of the legs before
         self._ordered: do.TransferCall | None = None
-        self._handover: TransferAttempts | None = None
+        self._attempts: TransferAttempts | None = None
         self._transfers: list[dict[str, object]] = []
         self._timeline = Timeline()
         self._due: list[tuple[float, int, Callable[[], None]]] = []
@@ -209,7 +210,7 @@ class Story:
         """Turn detection notices the caller, who began to speak now. Returns the item's id."""
         item_id, begun_ms = f"item_{next(self._count)}", self.now_ms
         self.go(begun_ms + NOTICE_MS)
-        self._tell_forwarded()
+        self._feed_forwarded()
         self.feed(ev.SpeechStarted(item_id, int(begun_ms - PADDING_MS)))
         return item_id
 
@@ -219,75 +220,75 @@ class Story:
         self.sounds.append(Sounded(0, begun_ms, begun_ms + ms, level))
         item_id = self.caller_begins()
         self.go(begun_ms + ms + SILENCE_MS)
-        self._tell_forwarded()
+        self._feed_forwarded()
         self.feed(ev.SpeechStopped(item_id, int(self.now_ms)))
         self.feed(ev.CallerTurnCommitted(item_id, None))
         self.feed(ev.CallerTranscribed(item_id, text))
         return item_id
 
-    def _tell_forwarded(self) -> None:
-        """Everything since the webhook was appended, so the model's audio clock is ours."""
+    def _feed_forwarded(self) -> None:
+        """All audio since the webhook is appended, so the model's audio time is the timeline's."""
         size_bytes = round((self.now_ms - self._forwarded_ms) * 8)
         self._forwarded_ms = self.now_ms
         self.feed(ev.CallerAudioForwarded(size_bytes // 160, size_bytes))
 
     def quiet(self, ms: float = 0.0) -> None:
-        """Until all is heard, and then some."""
+        """Wait until all is heard, and `ms` more."""
         self.go(max(self.now_ms, self._generated_ms))
         self.go(max(self.now_ms, self._until_ms) + ms)
 
     def hang_up(self) -> None:
-        """The caller does."""
+        """The caller hangs up."""
         self.feed(ev.StreamEnded("call completed"))
         for piece in self._played:
             piece.to_ms = min(piece.to_ms, max(piece.from_ms, self.now_ms))
 
     # --- humans -------------------------------------------------------------------------------
 
-    def hands_over(self, destination: str) -> None:
-        """The agent announces a transfer, and Twilio is told to ring."""
+    def orders_transfer(self, destination: str) -> None:
+        """The agent announces a transfer, then orders the redirect."""
         asked = {"destination": destination, "reason": "a price", "summary": "40 chairs"}
         self.agent_says("I am connecting you.", 1500, tool=(TRANSFER, json.dumps(asked)))
         self.quiet(1000)
         self.feed(ev.TimerFired())
         assert self._ordered is not None
 
-    def is_away(self) -> None:
-        """Twilio took the order."""
+    def stream_ends(self) -> None:
+        """Twilio accepted the redirect, and ended the stream."""
         order, self._ordered = self._ordered, None
         assert order is not None
         route = [each for name in order.route for each in AGENT.destinations if each.name == name]
-        self._handover = TransferAttempts(route, order.call_id, order.reason, order.summary)
+        self._attempts = TransferAttempts(route, order.call_id, order.reason, order.summary)
         self.feed(ev.CallRedirected())
         self.feed(ev.StreamEnded("stop"))
 
     def is_refused(self) -> None:
-        """Twilio did not take the order."""
+        """Twilio refused the redirect."""
         assert self._ordered is not None
         name, self._ordered = self._ordered.route[0], None
         self._transfers.append({"destination": name, "outcome": "failed"})
         self.feed(ev.RedirectFailed("status 500"))
 
     def rings(self, *outcomes: str, ms: float) -> None:
-        """The humans, one after the other, for so long in all."""
-        handover = self._handover
-        assert handover is not None
+        """One attempt after the other, for `ms` in all."""
+        attempts = self._attempts
+        assert attempts is not None
         for outcome in outcomes:
-            handover.next()
-            handover.pressed(handover.number, "1" if outcome == "completed" else "")
-            handover.ended(handover.number, outcome)
-        self._transfers += [dict(record) for record in handover.records()]
+            attempts.next()
+            attempts.pressed(attempts.number, "1" if outcome == "completed" else "")
+            attempts.ended(attempts.number, outcome)
+        self._transfers += [dict(record) for record in attempts.records()]
         self.go(self.now_ms + ms)
 
-    def is_back(self) -> None:
-        """The next leg begins, and 60 ms later its stream."""
-        handover = self._handover
-        assert handover is not None
+    def resumes(self) -> None:
+        """The next leg is opened, and 60 ms later its stream."""
+        attempts = self._attempts
+        assert attempts is not None
         history = self._machine.history(self.now_ms)
         self._earlier += self._machine.transcript(self.now_ms)
         self._machine = CallMachine(AGENT)
-        told = TRANSFER, handover.call_id, handover.in_words()
-        self.feed(ev.LegOpened(history, 0.0, *told))
+        returned = TRANSFER, attempts.call_id, attempts.in_words()
+        self.feed(ev.LegOpened(history, 0.0, *returned))
         self.feed(ev.ModelOpened())
         self.feed(ev.SessionConfigured())
         self._forwarded_ms = self.now_ms
@@ -399,8 +400,8 @@ def _clip(value: float) -> int:
     return max(-32768, min(32767, round(value)))
 
 
-def handed_over_call() -> Story:
-    """Two humans who are not reached, the agent again, and one who takes the call and talks."""
+def transferred_call() -> Story:
+    """Two attempts that fail, the agent again, and a human who accepts the call and talks."""
     story = Story()
     story.connect()
     story.go(300)
@@ -408,17 +409,17 @@ def handed_over_call() -> Story:
     story.quiet(700)
     story.caller_says("A human, please.", 1200)
     story.go(story.now_ms + 200)
-    story.hands_over("Sales")
-    story.is_away()
+    story.orders_transfer("Sales")
+    story.stream_ends()
     story.rings("no-answer", "busy", ms=5000)
-    story.is_back()
+    story.resumes()
     story.go(story.now_ms + 300)
     story.agent_says("Nobody is there just now.", 1700)
     story.quiet(500)
     story.caller_says("Once more, please.", 1300)
     story.go(story.now_ms + 200)
-    story.hands_over("Support")
-    story.is_away()
+    story.orders_transfer("Support")
+    story.stream_ends()
     story.rings("completed", ms=30_000)
     return story
 

@@ -49,7 +49,7 @@ def test_the_sides_are_told_apart(tmp_path: Path) -> None:
     assert sound.length_ms == 3000
 
 
-def test_in_even_noise_nothing_stands_out(tmp_path: Path) -> None:
+def test_in_even_noise_there_is_no_sound(tmp_path: Path) -> None:
     sound = levels(tmp_path, noise=500)
     assert sound.caller.level(0, 3000) is None
     assert sound.agent.level(0, 3000) is None
@@ -62,7 +62,7 @@ def test_sound_outside_of_the_stretch_is_not_looked_at(tmp_path: Path) -> None:
     assert sound.caller.last_sound_ms(100, 500, 2500) is None
 
 
-def test_a_recording_that_is_none_says_so(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_recording_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecordingUnreadable, match="No such file"):
         read_levels(tmp_path / "gone.wav")
     other = tmp_path / "other.wav"

@@ -1,4 +1,4 @@
-"""What stands on the picture is read back from its SVG, which keeps text as text."""
+"""The texts of the picture, read back from its SVG, which stores text as text."""
 
 import re
 import struct
@@ -132,9 +132,9 @@ def test_the_same_call_gives_the_same_file(tmp_path: Path, suffix: str) -> None:
 # --- short, long and strange calls ------------------------------------------------------------
 
 
-def test_a_call_in_which_nothing_happened(tmp_path: Path) -> None:
+def test_a_call_without_a_word(tmp_path: Path) -> None:
     story = Story()
-    assert "A call in which nobody spoke" in words(svg(reported(story), tmp_path))
+    assert "A call without a word" in words(svg(reported(story), tmp_path))
 
 
 def test_a_call_without_an_answer(tmp_path: Path) -> None:
@@ -241,7 +241,7 @@ def test_no_text_lies_on_another_or_leaves_the_picture(length_ms: float) -> None
             homes += len(placed)
             assert_apart(placed)
         assert_apart([Box(n.place.x0, n.place.x1, n.place.near, n.place.far) for n in plan.notes])
-    assert homes == len(report.turns)  # nobody's words were lost
+    assert homes == len(report.turns)  # each turn is drawn once
 
 
 def assert_apart(boxes: list[Box]) -> None:
@@ -264,12 +264,12 @@ def test_crowded_words_move_away_from_the_lane() -> None:
 
 def test_lines_are_no_wider_than_allowed_and_keep_their_words_and_styles() -> None:
     pen = Pen([])
-    runs = [("Heard words come first,", PLAIN), ("then those nobody heard.", OTHER)]
+    runs = [("Heard words come first,", PLAIN), ("then the unheard ones.", OTHER)]
     block = pen.wrap(runs, 90, 9)
     assert block.whole and len(block.lines) > 2
     assert block.width <= 90
     said = [segment.text.strip() for line in block.lines for segment in line]
-    assert " ".join(said) == "Heard words come first, then those nobody heard."
+    assert " ".join(said) == "Heard words come first, then the unheard ones."
     kinds = [segment.style for line in block.lines for segment in line]
     assert kinds == sorted(kinds, key=[PLAIN, OTHER].index)
 
@@ -297,7 +297,7 @@ def test_what_the_first_font_cannot_write_another_one_may() -> None:
 # --- what can be wrong ------------------------------------------------------------------------
 
 
-def test_without_matplotlib_the_line_that_installs_it_is_said(
+def test_without_matplotlib_the_error_says_how_to_install_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
@@ -305,7 +305,7 @@ def test_without_matplotlib_the_line_that_installs_it_is_said(
         draw(reported(pizza_call()), None, tmp_path / "picture.png")
 
 
-def test_a_recording_that_is_gone_is_no_picture(tmp_path: Path) -> None:
+def test_a_missing_recording_is_an_error(tmp_path: Path) -> None:
     report = replace(reported(pizza_call()), wav=tmp_path / "gone.wav")
     with pytest.raises(RecordingUnreadable):
         draw(report, report.wav, tmp_path / "picture.png")

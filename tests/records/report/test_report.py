@@ -4,16 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from app.records.report.call_report import (
-    CallReport,
-    cost_text,
-    ending,
-    read_call,
-    report_of,
-    tool_caption,
-    tool_text,
-    transcript_text,
-)
+from app.records.report.call_report import CallReport, read_call, report_of
+from app.records.report.call_text import cost_text, ending, tool_caption, tool_text, transcript_text
 from app.records.report.levels import read_levels
 from app.records.store import Store
 from tests.records.report.recorded_call import ROUND_TRIP_MS, SILENCE_MS, Story, pizza_call
@@ -71,7 +63,7 @@ def test_silence_at_the_beginning_of_an_answer_is_waited_for(wav: Path) -> None:
     assert latency_ms == pytest.approx(SILENCE_MS + 300 + 250, abs=15)
 
 
-def test_a_turn_that_nobody_answered_before_the_next_has_no_latency(wav: Path) -> None:
+def test_a_turn_without_an_answer_before_the_next_has_no_latency(wav: Path) -> None:
     story = Story()
     story.connect()
     story.go(1000)
@@ -179,7 +171,7 @@ def test_the_transcript_reads_like_the_call() -> None:
     )
 
 
-def test_a_turn_that_could_not_be_written_down_says_so() -> None:
+def test_a_turn_without_a_transcript_says_so() -> None:
     story = Story()
     story.connect()
     story.go(1000)
@@ -187,7 +179,7 @@ def test_a_turn_that_could_not_be_written_down_says_so() -> None:
     assert "caller  [not understood]" in transcript_text(reported(story))
 
 
-def test_tools_are_told_in_a_line() -> None:
+def test_a_tool_call_is_one_line() -> None:
     (tool,) = reported(pizza_call()).tools
     assert tool_caption(tool) == ("menu(size: large)", "→ margherita: 11.0, funghi: 12.5")
     odd = replace(tool, arguments='{"size', result="one\ntwo", outcome="failed")
@@ -218,11 +210,11 @@ def test_tools_are_told_in_a_line() -> None:
         ({}, ""),
     ],
 )
-def test_a_price_that_nobody_knows_is_not_zero(cost: dict[str, object], text: str) -> None:
+def test_an_unknown_price_is_not_zero(cost: dict[str, object], text: str) -> None:
     assert cost_text(replace(Story().call(), cost=cost)) == text
 
 
-def test_the_end_of_a_call_is_told_in_words() -> None:
+def test_the_end_of_a_call_in_words() -> None:
     call = Story().call()
     assert ending(replace(call, ended_by="agent")) == "the agent hung up"
     assert ending(replace(call, ended_by="strange")) == "ended: strange"
@@ -250,9 +242,7 @@ async def test_a_call_is_read_with_its_recording(store: Store, wav: Path) -> Non
     assert len(report.turns) == 6
 
 
-async def test_a_recording_that_is_gone_is_named_and_the_rest_is_read(
-    store: Store, wav: Path
-) -> None:
+async def test_a_missing_recording_is_named_and_the_rest_is_read(store: Store, wav: Path) -> None:
     story = pizza_call()
     await story.save(store, wav)
     report = await read_call(store, story.sid)

@@ -1,11 +1,14 @@
 from app.call.timeline import TimelineEntry
-from app.records.report.trace import CallTrace, Span, trace
+from app.records.report.trace import CallTrace, Span
+from app.records.report.trace_reader import read_trace
 from app.records.schema import TimelineRow
 from tests.records.report.recorded_call import ROUND_TRIP_MS, Story
 
 
 def traced(rows: list[TimelineRow]) -> CallTrace:
-    return trace(TimelineEntry.from_data(row.at_ms, row.kind, row.name, row.data) for row in rows)
+    return read_trace(
+        TimelineEntry.from_data(row.at_ms, row.kind, row.name, row.data) for row in rows
+    )
 
 
 def entry(order: int, at_ms: float, name: str, *pieces: object, **data: object) -> TimelineEntry:
@@ -38,7 +41,7 @@ def test_audio_that_came_too_late_leaves_a_gap() -> None:
         entry(2, 100, "PlayAudio", 800, item_id="a"),
         entry(3, 500, "PlayAudio", 800, item_id="a"),
     ]
-    assert trace([*entries, entry(4, 900, "EndLeg")]).speeches["a"].spans == [
+    assert read_trace([*entries, entry(4, 900, "EndLeg")]).speeches["a"].spans == [
         Span(100, 200),
         Span(500, 600),
     ]
@@ -68,25 +71,25 @@ def test_an_interruption_says_what_was_heard_and_what_was_dropped() -> None:
     assert call.speeches[item_id].interrupted
 
 
-def test_a_record_of_before_the_clear_told_its_position_is_cut_by_the_clock() -> None:
+def test_an_old_record_without_dropped_bytes_is_cut_by_the_clock() -> None:
     entries = [
         entry(1, 0, "AudioReceived", 16_000, response_id="r", item_id="a"),
         entry(2, 1000, "PlayAudio", 16_000, item_id="a"),
         entry(3, 1500, "ClearAudio"),
         entry(4, 1500, "TruncateItem", event_id="e", item_id="a", audio_end_ms=490),
     ]
-    call = trace(entries)
+    call = read_trace(entries)
     assert call.speeches["a"].spans == [Span(1000, 1500)]
     assert call.interruptions[0].heard_ms == 490  # what the model was told
     assert call.interruptions[0].dropped_ms == 1500
 
 
-def test_a_clear_that_took_only_a_sound_of_ours_is_no_interruption() -> None:
+def test_a_clear_of_audio_that_is_not_the_models_is_no_interruption() -> None:
     entries = [
         entry(1, 1000, "PlayAudio", 2400, item_id=""),
         entry(2, 1100, "ClearAudio", dropped_bytes=1600),
     ]
-    assert trace(entries).interruptions == []
+    assert read_trace(entries).interruptions == []
 
 
 def test_an_unfinished_item_is_cut_even_when_the_buffer_was_empty() -> None:
@@ -96,7 +99,7 @@ def test_an_unfinished_item_is_cut_even_when_the_buffer_was_empty() -> None:
         entry(3, 500, "TruncateItem", event_id="e", item_id="a", audio_end_ms=100),
         entry(4, 600, "TruncateItem", event_id="f", item_id="a", audio_end_ms=90),  # tried again
     ]
-    (cut,) = trace(entries).interruptions
+    (cut,) = read_trace(entries).interruptions
     assert (cut.at_ms, cut.heard_ms, cut.dropped_ms) == (500, 100, 0)
 
 
@@ -135,7 +138,7 @@ def test_marks_echoed_by_a_clear_are_flushed() -> None:
     assert {mark.round_trip_ms for mark in flushed} == {None}
 
 
-def test_a_mark_that_never_came_back_is_known() -> None:
+def test_a_mark_that_was_never_echoed_is_listed() -> None:
     story = answered()
     story.agent_says("Goodbye.", 3000)
     story.go(1700)
@@ -144,7 +147,7 @@ def test_a_mark_that_never_came_back_is_known() -> None:
     assert lost and not any(mark.flushed for mark in lost)
 
 
-def test_tools_have_their_question_their_answer_and_their_time() -> None:
+def test_a_tool_has_its_arguments_its_result_and_its_times() -> None:
     story = answered()
     call_id = story.calls_tool("menu", '{"size": "large"}')
     story.go(740)
@@ -162,7 +165,7 @@ def test_tools_have_their_question_their_answer_and_their_time() -> None:
     assert (order.result, order.outcome) == ("No such pizza.", "failed")
 
 
-def test_a_tool_that_nobody_waits_for_any_more_is_given_up() -> None:
+def test_a_cancelled_tool_is_given_up() -> None:
     story = answered()
     story.calls_tool("menu", "{}")
     story.go(900)
@@ -171,7 +174,7 @@ def test_a_tool_that_nobody_waits_for_any_more_is_given_up() -> None:
     assert (tool.outcome, tool.to_ms) == ("given up", 900)
 
 
-def test_the_callers_speech_is_on_our_clock_though_the_model_counts_its_own() -> None:
+def test_the_callers_speech_is_on_the_timelines_clock() -> None:
     """A session that replaced a lost one has heard less of the call than we have."""
     entries = [
         entry(0, 4000, "CallerAudioForwarded", frames=200, size_bytes=32_000),
@@ -181,7 +184,7 @@ def test_the_callers_speech_is_on_our_clock_though_the_model_counts_its_own() ->
         entry(4, 9000, "CallerAudioForwarded", frames=100, size_bytes=16_000),
         entry(5, 9000, "SpeechStopped", item_id="u", audio_end_ms=3980),
     ]
-    speech = trace(entries).caller["u"]
+    speech = read_trace(entries).caller["u"]
     assert (speech.from_ms, speech.noticed_ms, speech.to_ms) == (6640, 7000, 8980)
 
 
@@ -199,7 +202,7 @@ def test_a_second_leg_begins_with_an_empty_buffer_and_marks_of_its_own() -> None
         entry(10, 1090, "MarkEchoed", "0:1"),
         entry(11, 1500, "EndLeg", reason="caller"),
     ]
-    call = trace(entries)
+    call = read_trace(entries)
     assert call.speeches["a"].spans == [Span(100, 600)]
     assert call.speeches["b"].spans == [Span(1000, 1100)]
     assert [(mark.sent_ms, mark.echoed_ms) for mark in call.marks] == [(100, None), (1000, 1090)]
@@ -207,5 +210,5 @@ def test_a_second_leg_begins_with_an_empty_buffer_and_marks_of_its_own() -> None
 
 
 def test_messages_and_entries_that_are_not_known_change_nothing() -> None:
-    assert trace([entry(1, 5, "SomethingNew", what="ever")]) == CallTrace(ended_ms=5)
-    assert trace([]) == CallTrace()
+    assert read_trace([entry(1, 5, "SomethingNew", what="ever")]) == CallTrace(ended_ms=5)
+    assert read_trace([]) == CallTrace()

@@ -1,4 +1,4 @@
-"""A bare Realtime client for tests. Every server event it reads must fit the openai package."""
+"""A Realtime client for tests. It checks every server event against the openai package's types."""
 
 import asyncio
 import base64
@@ -14,7 +14,7 @@ from app.simulator.realtime import RealtimeServer
 
 Event = dict[str, Any]
 
-# known to the server and to OpenAI's documentation, but not to the package's types
+# In the API reference, but not in the package's types.
 _UNTYPED = {"session.id", "session.object", "session.expires_at"}
 
 _TYPES: dict[str, type[BaseModel]] = {
@@ -46,10 +46,10 @@ PHONE = {
 
 
 def check_server_event(event: Event) -> None:
-    """Raise AssertionError for an event that the openai package would not know in full."""
+    """Raise AssertionError for an event with fields that the openai package does not have."""
     model = _TYPES[event["type"]].model_validate(event)
     unknown = set(_unknown_fields(model, "")) - _UNTYPED
-    assert not unknown, f"{event['type']} has fields nobody knows: {unknown}"
+    assert not unknown, f"{event['type']} has unknown fields: {unknown}"
 
 
 def _unknown_fields(value: Any, path: str) -> list[str]:
@@ -65,10 +65,11 @@ def _unknown_fields(value: Any, path: str) -> list[str]:
 
 
 class Client:
-    """Speaks raw events. `seen`: everything that was read."""
+    """Sends and reads raw events."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self.socket = socket
+        #: Every event that was read.
         self.seen: list[Event] = []
 
     async def send(self, event_type: str, **fields: Any) -> None:
@@ -90,7 +91,7 @@ class Client:
         return event
 
     async def refused(self, event_type: str, **fields: Any) -> Event:
-        """Send what must be answered by an error and nothing else; returns the error object."""
+        """Send an event that must be refused. Returns the error object."""
         await self.send(event_type, event_id="mine", **fields)
         answer = await self.next()
         assert answer["type"] == "error", answer
@@ -99,7 +100,7 @@ class Client:
         return error
 
     def types(self) -> list[str]:
-        """The types read so far, a run of the same type once."""
+        """The types read so far; consecutive equal ones count once."""
         kinds = [event["type"] for event in self.seen]
         return [kind for n, kind in enumerate(kinds) if n == 0 or kinds[n - 1] != kind]
 
@@ -108,7 +109,7 @@ class Client:
 
 
 class PhoneSession:
-    """A client whose session is set up for the telephone: `async with PhoneSession(server)`."""
+    """A client with the settings of a phone call: `async with PhoneSession(server)`."""
 
     def __init__(self, server: RealtimeServer, **changes: Any) -> None:
         self._url = server.base_url.replace("http:", "ws:") + "/realtime?model=gpt-realtime-2"
@@ -136,6 +137,6 @@ class PhoneSession:
 
 
 def phone(**input_changes: Any) -> dict[str, Any]:
-    """The `audio` of a telephone session with another audio.input."""
+    """The settings of a phone call with changes to audio.input."""
     audio: dict[str, Any] = PHONE["audio"]  # type: ignore[assignment] # a JSON literal
     return {"audio": {**audio, "input": {**audio["input"], **input_changes}}}

@@ -1,4 +1,4 @@
-"""What can be made to go wrong at the scripted Realtime server."""
+"""Faults of the scripted Realtime server."""
 
 import asyncio
 import math
@@ -35,7 +35,7 @@ async def status_of(server: RealtimeServer, headers: dict[str, str], **path: str
     return refusal.value.response.status_code
 
 
-async def test_nobody_gets_in_without_the_right_key() -> None:
+async def test_a_handshake_without_the_right_key_is_refused() -> None:
     async with RealtimeServer(options=Options(api_key="sk-right")) as server:
         assert await status_of(server, {}) == 401
         assert await status_of(server, {"Authorization": "Basic abc"}) == 401
@@ -56,7 +56,7 @@ async def test_nobody_gets_in_without_the_right_key() -> None:
         assert len(server.sessions) == 1
 
 
-async def test_the_beta_header_is_turned_away() -> None:
+async def test_the_beta_header_is_refused() -> None:
     async with RealtimeServer() as server:
         headers = {**BEARER, "OpenAI-Beta": "realtime=v1"}
         async with connect(url(server), additional_headers=headers) as socket:
@@ -69,7 +69,7 @@ async def test_the_beta_header_is_turned_away() -> None:
             assert closed.value.rcvd.code == 4000
 
 
-async def test_a_handshake_can_be_refused_and_the_next_one_let_in() -> None:
+async def test_a_handshake_can_be_refused_and_the_next_one_accepted() -> None:
     async with RealtimeServer() as server:
         server.faults.extend([Fault(refuse_status=503), Fault(refuse_status=429)])
         assert await status_of(server, BEARER) == 503
@@ -92,7 +92,7 @@ async def test_a_hanging_server_answers_once_it_resumes() -> None:
         assert len(server.handshakes) == 2
 
 
-async def test_a_mute_server_opens_and_says_nothing() -> None:
+async def test_a_mute_server_opens_and_sends_nothing() -> None:
     async with RealtimeServer() as server:
         server.faults.append(Fault(mute=True))
         async with connect(url(server), additional_headers=BEARER) as socket:
@@ -176,7 +176,7 @@ async def test_an_event_can_be_answered_with_an_error_instead() -> None:
         assert (await client.next())["error"]["event_id"] is None
 
 
-async def test_garbage_is_sent_as_it_is() -> None:
+async def test_raw_frames_are_sent_unchanged() -> None:
     async with RealtimeServer() as server, PhoneSession(server) as client:
         session = await server.session()
         session.send_raw("{not json")
@@ -215,7 +215,7 @@ async def test_silence_after_an_answer_triggers_the_idle_timeout() -> None:
         assert script.turns[1].transcript == ""
 
 
-async def test_words_that_cannot_be_written_down_fail_alone() -> None:
+async def test_a_failed_transcription_fails_alone() -> None:
     def deaf(ulaw: bytes) -> str:
         raise TranscriptionFailed
 
@@ -228,7 +228,7 @@ async def test_words_that_cannot_be_written_down_fail_alone() -> None:
         assert (await client.until("response.done"))["response"]["status"] == "completed"
 
 
-async def test_ears_and_wits_may_take_their_time() -> None:
+async def test_transcription_and_brain_may_be_slow() -> None:
     async def transcribe(ulaw: bytes) -> str:
         await asyncio.sleep(0)
         return f"{len(ulaw)} bytes"
@@ -267,7 +267,7 @@ async def test_a_client_that_does_not_read_stops_the_model() -> None:
         assert session.items[0].audio_ms == 1_000_000
 
 
-async def test_what_is_no_websocket_is_no_session() -> None:
+async def test_a_plain_http_request_opens_no_session() -> None:
     async with RealtimeServer() as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         request = "GET /v1/realtime?model=x HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer x\r\n\r\n"
@@ -286,7 +286,7 @@ async def test_waiting_for_a_session_that_closed_ends() -> None:
             await session.received("response.create")
 
 
-async def test_sixty_callers_are_served_side_by_side() -> None:
+async def test_sixty_sessions_run_at_once() -> None:
     async with RealtimeServer(
         lambda turn: Reply("Hello there", speed=math.inf), transcribe=lambda ulaw: "Hi"
     ) as server:
@@ -302,7 +302,7 @@ async def test_sixty_callers_are_served_side_by_side() -> None:
         assert len(server.sessions) == 60
 
 
-async def test_a_server_that_runs_for_days_keeps_nothing_of_what_was_said() -> None:
+async def test_a_server_that_does_not_remember_keeps_no_events_and_no_audio() -> None:
     options = Options(speed=math.inf, remembers=False)
     async with RealtimeServer(lambda _turn: Reply("Hello."), options=options) as server:
         for _ in range(3):

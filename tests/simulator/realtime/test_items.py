@@ -28,7 +28,7 @@ async def say(client: Client) -> str:
     return str(done["response"]["output"][0]["id"])
 
 
-async def test_history_is_kept_in_the_order_asked_for() -> None:
+async def test_items_are_inserted_after_the_previous_item_id() -> None:
     async with RealtimeServer() as server, PhoneSession(server) as client:
         for text, place in (("b", {}), ("c", {}), ("a", {"previous_item_id": "root"})):
             await client.send(
@@ -46,7 +46,7 @@ async def test_history_is_kept_in_the_order_asked_for() -> None:
         session = await server.session()
         assert [item.text for item in session.conversation] == ["a", "b", "b2", "c"]
         error = await client.refused(
-            "conversation.item.create", item=message("user", "x"), previous_item_id="nobody"
+            "conversation.item.create", item=message("user", "x"), previous_item_id="unknown"
         )
         assert error["param"] == "previous_item_id"
         error = await client.refused(
@@ -55,7 +55,7 @@ async def test_history_is_kept_in_the_order_asked_for() -> None:
         assert error["param"] == "item.id"
 
 
-async def test_truncation_is_taken_up_to_what_was_generated() -> None:
+async def test_truncation_is_accepted_up_to_what_was_generated() -> None:
     reply = Reply("A line", audio=silence(1000))
     async with (
         RealtimeServer([reply], options=AT_ONCE) as server,
@@ -99,7 +99,7 @@ async def test_only_model_audio_can_be_truncated() -> None:
             assert error["code"] == "unsupported_content_type"
             assert error["message"].startswith("Only model output audio messages can be truncated")
         error = await client.refused(
-            "conversation.item.truncate", item_id="nobody", content_index=0, audio_end_ms=0
+            "conversation.item.truncate", item_id="unknown", content_index=0, audio_end_ms=0
         )
         assert error["code"] == "item_truncate_invalid_item_id"
 
@@ -116,7 +116,7 @@ async def test_another_content_part_cannot_be_truncated() -> None:
         assert error["param"] == "content_index"
 
 
-async def test_a_deleted_item_is_gone_for_the_model_and_known_to_the_test() -> None:
+async def test_a_deleted_item_leaves_the_conversation_and_stays_readable() -> None:
     async with (
         RealtimeServer(["One", "Two"], options=AT_ONCE) as server,
         PhoneSession(server) as client,
@@ -134,7 +134,7 @@ async def test_a_deleted_item_is_gone_for_the_model_and_known_to_the_test() -> N
         assert error["code"] == "item_retrieve_invalid_item_id"
 
 
-async def test_each_item_has_audio_of_its_own() -> None:
+async def test_the_made_up_audio_of_each_item_is_unique() -> None:
     async with (
         RealtimeServer(["Same words", "Same words"], options=AT_ONCE) as server,
         PhoneSession(server) as client,

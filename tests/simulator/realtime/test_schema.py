@@ -1,4 +1,4 @@
-"""What the scripted Realtime server refuses to be sent."""
+"""Client events that the scripted Realtime server refuses."""
 
 import copy
 import json
@@ -13,7 +13,7 @@ from tests.simulator.realtime.realtime_client import PHONE, PhoneSession
 
 
 def update(path: str, value: Any) -> dict[str, Any]:
-    """A session.update that is right but for one value."""
+    """A session.update with one wrong value."""
     session: dict[str, Any] = copy.deepcopy(PHONE)
     place, keys = session, path.split(".")
     for key in keys[:-1]:
@@ -209,18 +209,18 @@ TAKEN: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize(("event", "param"), REFUSED, ids=lambda value: json.dumps(value)[-60:])
-def test_a_wrong_event_is_refused_where_it_is_wrong(event: Any, param: str) -> None:
+def test_an_invalid_event_is_refused_with_its_param(event: Any, param: str) -> None:
     with pytest.raises(Refusal) as refusal:
         check_event(event)
     assert (refusal.value.param or "") == param
 
 
 @pytest.mark.parametrize("event", TAKEN, ids=lambda value: json.dumps(value)[-60:])
-def test_a_right_event_is_taken(event: dict[str, Any]) -> None:
+def test_a_valid_event_is_accepted(event: dict[str, Any]) -> None:
     check_event(event)
 
 
-async def test_one_unknown_key_leaves_the_whole_session_as_it_was() -> None:
+async def test_one_unknown_key_refuses_the_whole_session_update() -> None:
     async with RealtimeServer() as server, PhoneSession(server) as client:
         session = await server.session()
         before = copy.deepcopy(session.config)
@@ -231,7 +231,7 @@ async def test_one_unknown_key_leaves_the_whole_session_as_it_was() -> None:
         assert session.config == before
 
 
-async def test_an_update_changes_what_it_names_and_nothing_else() -> None:
+async def test_a_session_update_changes_only_the_keys_it_has() -> None:
     async with RealtimeServer() as server, PhoneSession(server) as client:
         session = await server.session()
         change = {"audio": {"input": {"turn_detection": {**VAD, "threshold": 0.9}}}}
@@ -248,7 +248,7 @@ async def test_an_update_changes_what_it_names_and_nothing_else() -> None:
         assert (await client.next())["session"]["audio"]["input"]["turn_detection"] is None
 
 
-async def test_the_model_never_changes_and_the_voice_not_once_it_was_heard() -> None:
+async def test_the_model_cannot_change_nor_the_voice_once_there_is_audio() -> None:
     async with RealtimeServer(["Hi"]) as server, PhoneSession(server) as client:
         error = await client.refused(
             "session.update", session={"type": "realtime", "model": "gpt-realtime-1.5"}
@@ -270,7 +270,7 @@ async def test_an_event_may_come_in_fragments() -> None:
         assert (await client.next())["type"] == "input_audio_buffer.cleared"
 
 
-async def test_what_is_no_json_or_no_base64_is_refused() -> None:
+async def test_invalid_json_and_invalid_base64_are_refused() -> None:
     async with RealtimeServer() as server, PhoneSession(server) as client:
         for broken in ("{", "[]", '"hi"', b"\xff\xfe"):
             await client.socket.send(broken)

@@ -1,4 +1,4 @@
-"""The scripted Realtime server: a conversation as the GA protocol has it."""
+"""The scripted Realtime server: conversations in the GA protocol."""
 
 import asyncio
 import base64
@@ -21,7 +21,7 @@ def audio_of(client: Client) -> bytes:
     return b"".join(base64.b64decode(delta["delta"]) for delta in deltas)
 
 
-async def test_a_session_begins_with_defaults_that_are_noise_on_a_telephone() -> None:
+async def test_a_session_starts_with_pcm_which_is_noise_on_a_phone_line() -> None:
     async with RealtimeServer() as server, PhoneSession(server):
         session = await server.session()
         assert session.model == "gpt-realtime-2"
@@ -68,7 +68,7 @@ async def test_a_greeting_is_streamed_event_by_event() -> None:
         assert usage["total_tokens"] == usage["input_tokens"] + usage["output_tokens"]
 
 
-async def test_given_audio_arrives_as_it_is_in_pieces_of_the_asked_length() -> None:
+async def test_given_audio_is_sent_unchanged_in_deltas_of_delta_ms() -> None:
     reply = Reply("Two words", audio=SPEECH, delta_ms=250, speed=math.inf)
     async with RealtimeServer([reply]) as server, PhoneSession(server) as client:
         await client.send("response.create")
@@ -80,7 +80,7 @@ async def test_given_audio_arrives_as_it_is_in_pieces_of_the_asked_length() -> N
         assert audio_of(client) == SPEECH
 
 
-async def test_audio_comes_faster_than_it_plays_but_not_at_once() -> None:
+async def test_audio_is_sent_faster_than_real_time_but_not_at_once() -> None:
     reply = Reply("Hm", audio=silence(1000), speed=5)
     async with RealtimeServer([reply]) as server, PhoneSession(server) as client:
         loop = asyncio.get_running_loop()
@@ -114,7 +114,7 @@ async def test_a_text_session_gets_text() -> None:
         ]
 
 
-async def test_a_second_response_gets_only_an_error() -> None:
+async def test_a_second_active_response_is_refused() -> None:
     async with (
         RealtimeServer([Reply("One", delay_ms=50, speed=math.inf), "Two"]) as server,
         PhoneSession(server) as client,
@@ -128,7 +128,7 @@ async def test_a_second_response_gets_only_an_error() -> None:
         assert (await server.session()).errors_sent == [error]
 
 
-async def test_an_out_of_band_response_runs_beside_and_leaves_no_item() -> None:
+async def test_an_out_of_band_response_adds_no_item_to_the_conversation() -> None:
     def brain(turn: Turn) -> Reply:
         return Reply("Aside" if not turn.in_conversation else "Aloud", delay_ms=20, speed=math.inf)
 
@@ -143,7 +143,7 @@ async def test_an_out_of_band_response_runs_beside_and_leaves_no_item() -> None:
         assert [item.text for item in (await server.session()).items] == ["Aloud"]
 
 
-async def test_cancelling_closes_what_was_begun() -> None:
+async def test_cancelling_closes_the_open_item_as_incomplete() -> None:
     async with (
         RealtimeServer([Reply("A long story", audio=silence(60_000))]) as server,
         PhoneSession(server) as client,
@@ -192,7 +192,7 @@ async def test_the_caller_speaks_and_is_answered() -> None:
         assert session.heard == silence(400) + SPEECH + silence(300)
 
 
-async def test_barge_in_cuts_the_answer_short() -> None:
+async def test_barge_in_cancels_the_response() -> None:
     script = Script(Reply("A long story", audio=silence(60_000)), "Yes?", heard=["Stop"])
     async with RealtimeServer(script) as server, PhoneSession(server) as client:
         await client.send("response.create")
@@ -216,7 +216,7 @@ async def test_barge_in_cuts_the_answer_short() -> None:
         assert "response.output_audio.delta" not in client.types()
 
 
-async def test_without_interruption_the_answer_to_speech_may_fail() -> None:
+async def test_without_interrupt_response_the_response_to_speech_may_be_refused() -> None:
     detection = {"type": "server_vad", "silence_duration_ms": 200, "interrupt_response": False}
     async with (
         RealtimeServer([Reply("A long story", audio=silence(60_000))]) as server,
@@ -230,7 +230,7 @@ async def test_without_interruption_the_answer_to_speech_may_fail() -> None:
         assert (await server.session()).active is not None
 
 
-async def test_without_turn_detection_the_client_commits_and_asks() -> None:
+async def test_without_turn_detection_the_client_commits_and_creates_responses() -> None:
     script = Script("Sure.", heard=["Hello"])
     async with (
         RealtimeServer(script, options=AT_ONCE) as server,
@@ -250,7 +250,7 @@ async def test_without_turn_detection_the_client_commits_and_asks() -> None:
         assert script.turns[0].transcript == "Hello"
 
 
-async def test_a_test_may_let_the_caller_speak_by_hand() -> None:
+async def test_a_test_can_start_and_stop_speech_by_hand() -> None:
     script = Script("Of course.")
     async with RealtimeServer(script, options=AT_ONCE) as server, PhoneSession(server) as client:
         session = await server.session()
@@ -266,7 +266,9 @@ async def test_a_test_may_let_the_caller_speak_by_hand() -> None:
         assert script.turns[0].transcript == "Is it open?"
 
 
-async def test_a_tool_call_comes_before_the_response_is_done_and_its_output_comes_back() -> None:
+async def test_a_function_call_is_sent_before_response_done_and_its_output_reaches_the_brain() -> (
+    None
+):
     script = Script(
         Reply("One moment.", tool_calls=[("book_table", {"guests": 2})]),
         Reply("Booked."),
@@ -310,7 +312,7 @@ async def test_a_failed_response_has_no_usage_and_no_error_event() -> None:
         assert not client.of("error")
 
 
-async def test_a_cut_tool_call_is_incomplete() -> None:
+async def test_an_incomplete_response_cuts_its_function_call() -> None:
     reply = Reply(tool_calls=[("book_table", {"guests": 12})], status="incomplete")
     async with RealtimeServer([reply]) as server, PhoneSession(server) as client:
         await client.send("response.create")
@@ -320,7 +322,7 @@ async def test_a_cut_tool_call_is_incomplete() -> None:
         assert response["output"][0]["arguments"] == '{"guest'
 
 
-async def test_transcripts_may_come_after_the_answer() -> None:
+async def test_transcripts_may_arrive_after_the_response() -> None:
     options = Options(speed=math.inf, transcript_after_response=True)
     script = Script(Reply("Sure.", delay_ms=60), heard=["Late words"])
     async with RealtimeServer(script, options=options) as server, PhoneSession(server) as client:

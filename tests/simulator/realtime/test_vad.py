@@ -24,7 +24,7 @@ def buffer(audio_format: str = "audio/pcmu", **changes: Any) -> InputBuffer:
 
 
 def edges(into: InputBuffer, audio: bytes, frame_bytes: int = 160) -> list[SpeechEdge]:
-    """Append audio in frames; a turn is taken where it ends."""
+    """Append audio in frames, and take each turn at its end."""
     found = []
     for start in range(0, len(audio), frame_bytes):
         for edge in into.append(audio[start : start + frame_bytes]):
@@ -56,7 +56,7 @@ def test_frames_of_any_size_give_the_same_turns(frame_bytes: int) -> None:
     assert [edge.started for edge in heard] == [True, False, True, False]
 
 
-def test_a_click_is_no_speech_and_a_short_pause_no_end() -> None:
+def test_a_click_starts_no_turn_and_a_short_pause_ends_none() -> None:
     assert edges(buffer(), silence(200) + sound(40) + silence(800)) == []
     heard = edges(buffer(), sound(300) + silence(400) + sound(300) + silence(600))
     assert [edge.at_ms for edge in heard] == [0, 1500]
@@ -78,14 +78,14 @@ def test_a_turn_holds_its_speech_with_the_padding_before_and_the_silence_after()
     assert into.pending_ms() < 400
 
 
-def test_silence_that_belongs_to_no_turn_is_not_kept() -> None:
+def test_silence_outside_turns_is_dropped() -> None:
     into = buffer()
     edges(into, silence(60_000))
     assert into.pending_ms() <= 400
     assert into.end_ms == 60_000
 
 
-def test_semantic_vad_waits_and_null_hears_nothing() -> None:
+def test_semantic_vad_waits_and_null_detects_nothing() -> None:
     semantic = InputBuffer()
     semantic.configure(AudioFormat("audio/pcmu"), {"type": "semantic_vad", "eagerness": "auto"})
     assert [edge.at_ms for edge in edges(semantic, sound(400) + silence(800))] == [0, 1000]

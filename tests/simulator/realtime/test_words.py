@@ -1,4 +1,4 @@
-"""Words that come with their places: text and audio in step on the wire."""
+"""Replies with word places: text and audio deltas in step."""
 
 import base64
 import math
@@ -20,7 +20,7 @@ AUDIO_DELTA = "response.output_audio.delta"
 
 
 def deltas(client: Client) -> list[str | int]:
-    """What came, in order: texts, and the bytes of audio."""
+    """The deltas in order: texts, and the sizes of audio."""
     return [
         event["delta"] if event["type"] == TEXT_DELTA else len(base64.b64decode(event["delta"]))
         for event in client.seen
@@ -52,7 +52,7 @@ async def said(reply: Reply, **session: Any) -> Client:
         ([(1600, "Back "), (800, "again.")], [800, 800, "Back again.", *[800] * 4]),
     ],
 )
-async def test_a_word_is_told_right_before_its_sound(
+async def test_a_word_is_sent_right_before_its_audio(
     words: list[tuple[int, str]], expected: list[str | int]
 ) -> None:
     text = "".join(word for _, word in words)
@@ -67,7 +67,9 @@ async def test_a_word_is_told_right_before_its_sound(
 @pytest.mark.parametrize(
     ("format_type", "bytes_per_ms"), [("audio/pcm", 48), ("audio/pcma", 8), ("audio/pcmu", 8)]
 )
-async def test_places_hold_in_every_format(format_type: str, bytes_per_ms: int) -> None:
+async def test_word_places_are_right_in_every_audio_format(
+    format_type: str, bytes_per_ms: int
+) -> None:
     audio_format = {"type": format_type} | ({"rate": 24000} if format_type == "audio/pcm" else {})
     session = {"audio": {**PHONE["audio"], "output": {"format": audio_format, "voice": "marin"}}}  # type: ignore[dict-item] # a JSON literal
     words = [(0, "One "), (1001, "two.")]
@@ -95,14 +97,14 @@ async def test_words_that_are_not_the_text_fail_the_response() -> None:
     assert "not its text" in str(failure)
 
 
-async def test_a_text_answer_leaves_the_places_out() -> None:
+async def test_a_text_response_ignores_word_places() -> None:
     reply = Reply("One two.", audio=AUDIO, words=[(0, "One "), (1000, "two.")])
     client = await said(reply, output_modalities=["text"])
     assert [event["delta"] for event in client.of("response.output_text.delta")] == ["One ", "two."]
     assert not client.of(AUDIO_DELTA)
 
 
-async def test_an_utterance_goes_out_word_by_word() -> None:
+async def test_an_utterance_is_sent_word_by_word() -> None:
     utterance = utter("Twelve fifty, please. Thank you!")
     words = [(word.offset_bytes, word.text) for word in utterance.words]
     client = await said(

@@ -1,4 +1,4 @@
-"""Silero's turn detection: speech is found where it is, and noise is none."""
+"""Turn detection with Silero: it finds speech, and noise starts no turn."""
 
 import random
 import sys
@@ -16,11 +16,11 @@ from tests.simulator.receptionist.test_recognizer import SNR_DB, VOICES, noise, 
 DETECTION = {
     "type": "server_vad", "threshold": 0.5, "prefix_padding_ms": 300, "silence_duration_ms": 500,
 }  # fmt: skip
-SPEECH_RMS = 3000  # what a caller's voice comes to, about -21 dBFS
+SPEECH_RMS = 3000  # of a caller's voice, about -21 dBFS
 
 
 def edges(ulaw: bytes, frame_ms: int = 20) -> list[SpeechEdge]:
-    """What turn detection says of audio that comes frame by frame."""
+    """The edges that turn detection finds in audio appended frame by frame."""
     buffer = InputBuffer(SileroDetector)
     buffer.configure(AudioFormat("audio/pcmu"), DETECTION)
     found = []
@@ -53,7 +53,7 @@ def test_speech_in_noise_begins_and_ends_where_it_is(voice: str) -> None:
 DETECTION_PREFIX_MS = 300
 
 
-def test_clicks_are_no_speech() -> None:
+def test_clicks_are_not_speech() -> None:
     draw = random.Random(5)
     clicks = array("h", bytes(2 * 10 * ULAW_HZ))
     for start in range(0, len(clicks) - 80, ULAW_HZ):

@@ -1,4 +1,4 @@
-"""What else sounds on a telephone line, and when Silero's net is asked at all."""
+"""Other sounds on a phone line, and when Silero's net is called."""
 
 import audioop
 import math
@@ -25,14 +25,14 @@ def crackle(ms: int) -> bytes:
 
 
 def slam(tau_ms: int) -> bytes:
-    """A door: a bang that fades."""
+    """A door: a loud noise that fades."""
     bang = array("h", noise(tau_ms * 48, _LOUD_RMS, "white", 6))
     faded = (round(sample * math.exp(-n / (8 * tau_ms))) for n, sample in enumerate(bang))
     return ulaw_encode(array("h", faded).tobytes())
 
 
 def key(low_hz: int, high_hz: int, ms: int) -> bytes:
-    """A key of the telephone."""
+    """A DTMF key."""
     low, high = (
         ulaw_decode(tone((hz,), note_ms=ms, level_dbfs=-18, fade_ms=2)) for hz in (low_hz, high_hz)
     )
@@ -50,12 +50,12 @@ def key(low_hz: int, high_hz: int, ms: int) -> bytes:
         pytest.param(tone((440, 480), note_ms=400, level_dbfs=-20), id="ringing"),
     ],
 )
-def test_what_else_sounds_on_a_line_is_nobody(sound: bytes) -> None:
+def test_other_sounds_on_a_line_are_not_speech(sound: bytes) -> None:
     assert edges(silence(500) + sound + silence(900)) == []
 
 
 class Net:
-    """Answers as told; counts what it was asked."""
+    """Returns given probabilities, and counts its calls."""
 
     def __init__(self, *probabilities: float) -> None:
         self._probabilities = list(probabilities)
@@ -73,7 +73,7 @@ class Net:
 def verdicts(
     net: Net, monkeypatch: pytest.MonkeyPatch, pcm: bytes, threshold: float = 0.5
 ) -> list[bool]:
-    """What a detector says of each chunk at the net's own rate."""
+    """The detector's result for each chunk at the net's own rate."""
     monkeypatch.setattr(ears, "_net", lambda: net)
     detector, size = SileroDetector(), len(_LOUD)
     return [
@@ -82,7 +82,7 @@ def verdicts(
     ]
 
 
-def test_the_threshold_is_a_probability_and_a_fading_voice_is_held_on_to(
+def test_the_threshold_is_a_probability_and_a_fading_voice_continues_a_turn(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fades = (0.45, 0.55, 0.4, 0.3, 0.45)
@@ -92,7 +92,7 @@ def test_the_threshold_is_a_probability_and_a_fading_voice_is_held_on_to(
     assert all(verdicts(Net(*fades), monkeypatch, 5 * _LOUD, 0.1))
 
 
-def test_a_quiet_line_costs_nothing_and_a_sound_brings_what_was_before_it(
+def test_the_net_skips_quiet_chunks_and_gets_those_before_a_sound(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     net = Net()

@@ -1,4 +1,4 @@
-"""What callers may say: phrases taken apart, and words put back into what they mean."""
+"""The grammar: phrases are parsed, and words are matched with them."""
 
 import pytest
 
@@ -11,7 +11,7 @@ def understood(phrase: str, said: str, *names: str) -> Heard | None:
     return Grammar([phrase], names=names).understand(said.split())
 
 
-def test_slots_come_out_as_they_were_written() -> None:
+def test_slots_have_the_written_form() -> None:
     heard = understood(ORDER, "twelve extra large quattro stagioni for anne marie", "Anne-Marie")
     assert heard == Heard(
         "12 extra large Quattro Stagioni for Anne-Marie.",
@@ -20,7 +20,7 @@ def test_slots_come_out_as_they_were_written() -> None:
     )
 
 
-def test_words_in_brackets_may_be_left_out() -> None:
+def test_words_in_brackets_are_optional() -> None:
     phrase = "hello [my dear] friend"
     for said, text in (
         ("hello friend", "Hello friend."),
@@ -43,13 +43,13 @@ def test_words_in_brackets_may_be_left_out() -> None:
         ("I’d like to go", "i'd like to go", "I’d like to go."),
     ],
 )  # fmt: skip
-def test_the_text_is_as_a_person_would_write_it(phrase: str, said: str, text: str) -> None:
+def test_the_text_has_capitals_and_punctuation(phrase: str, said: str, text: str) -> None:
     heard = understood(phrase, said)
     assert heard is not None
     assert heard.text == text
 
 
-def test_digits_are_a_telephone_number_or_nothing() -> None:
+def test_digits_match_3_to_12_digits() -> None:
     assert understood("it is {digits}", "it is one two") is None
     assert understood("it is {digits}", "it is " + "one " * 13) is None
     heard = understood("it is {digits}", "it is oh one triple two")
@@ -57,22 +57,22 @@ def test_digits_are_a_telephone_number_or_nothing() -> None:
     assert heard.slots == {"digits": "01222"}
 
 
-def test_what_fits_several_phrases_is_the_first() -> None:
+def test_the_first_phrase_that_matches_counts() -> None:
     grammar = Grammar(["thank you [goodbye]", "thank you goodbye", "thank you"])
     heard = grammar.understand(["thank", "you"])
     assert heard is not None
     assert heard.phrase == "thank you [goodbye]"
 
 
-def test_the_common_names_are_heard_beside_those_that_were_given() -> None:
+def test_common_names_match_beside_given_ones() -> None:
     for name in ("Siobhan", FIRST_NAMES[0], FIRST_NAMES[-1]):
         heard = understood("this is {name}", f"this is {name.lower()}", "Siobhan")
         assert heard is not None
         assert heard.slots == {"name": name}
-    assert understood("this is {name}", "this is nobody", "Siobhan") is None
+    assert understood("this is {name}", "this is unknown", "Siobhan") is None
 
 
-def test_a_given_name_is_likelier_than_a_common_one() -> None:
+def test_a_given_name_has_more_weight_than_a_common_one() -> None:
     common = FIRST_NAMES[0].lower()
     arcs, _ = Grammar(["this is {name}"], names=["Siobhan"]).graph()
     weights = {arc.word: arc.weight for arc in arcs}
@@ -81,7 +81,7 @@ def test_a_given_name_is_likelier_than_a_common_one() -> None:
     assert alone[common] == alone[FIRST_NAMES[1].lower()] == 1.0
 
 
-def test_a_keyword_gives_a_sentence_away() -> None:
+def test_a_keyword_matches_in_any_sentence() -> None:
     grammar = Grammar(["what is on the menu"], keywords=["opening hours", "menu"])
     heard = grammar.understand("could you tell me your opening hours".split())
     assert heard is not None
@@ -92,7 +92,7 @@ def test_a_keyword_gives_a_sentence_away() -> None:
     assert grammar.understand("could you tell me your opening".split()) is None
 
 
-def test_the_keyword_that_stands_first_wins() -> None:
+def test_the_first_keyword_of_the_grammar_wins() -> None:
     grammar = Grammar([], keywords=["menu", "goodbye"])
     heard = grammar.understand("tell me goodbye menu".split())
     assert heard is not None
@@ -111,7 +111,7 @@ def test_the_keyword_that_stands_first_wins() -> None:
         ("", "no words"),
     ],
 )
-def test_a_phrase_that_nobody_can_say_is_refused(phrase: str, wrong: str) -> None:
+def test_an_invalid_phrase_is_refused(phrase: str, wrong: str) -> None:
     with pytest.raises(PhraseError, match=wrong.replace("{", r"\{")):
         Grammar([phrase])
 

@@ -1,4 +1,4 @@
-"""The embedded model's own lines, and phrases as examples for a caller."""
+"""The embedded model's built-in lines, and examples for a caller."""
 
 from collections.abc import Sequence
 
@@ -21,21 +21,19 @@ SLOTS = {"name": "Ada", "digits": "5551234"}
         ("call {digits} at {number}", (), "call 5 5 5, 1 2 3 4 at two"),
     ],
 )
-def test_a_phrase_is_shown_as_somebody_would_say_it(
-    phrase: str, names: Sequence[str], example: str
-) -> None:
+def test_an_example_has_its_slots_filled(phrase: str, names: Sequence[str], example: str) -> None:
     assert example_of(phrase, names) == example
 
 
 @pytest.mark.parametrize("line", [*GENERIC_LINES, HONEST])
-def test_every_line_of_its_own_hears_something_and_can_be_said(line: Line) -> None:
+def test_every_built_in_line_has_phrases_and_an_answer(line: Line) -> None:
     assert line.hears
     assert line.says or line.then
     for text in (line.says, line.then, line.otherwise):
         assert not text or filled(text, SLOTS, "noon")
 
 
-def test_no_phrase_stands_in_two_lines() -> None:
+def test_no_phrase_is_in_two_lines() -> None:
     phrases = [p for line in (*GENERIC_LINES, HONEST) for p in (*line.hears, *line.keywords)]
     several = {p for p in phrases if phrases.count(p) > 1}
     assert several <= {"goodbye"}  # as a phrase and as a keyword of the same line

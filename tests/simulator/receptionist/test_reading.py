@@ -102,12 +102,12 @@ def test_nothing_and_tables_cannot_be_said(value: object) -> None:
 
 
 @pytest.mark.parametrize("value", ["twelve", None, True])
-def test_what_is_no_number_is_no_price(value: object) -> None:
+def test_a_price_must_be_a_number(value: object) -> None:
     with pytest.raises(Unfilled):
         as_price(value)
 
 
-def test_what_was_heard_is_said_back() -> None:
+def test_slots_fill_a_text() -> None:
     slots = {"name": "Ada", "number": "12", "digits": "5551234", "size": "large"}
     assert filled("{size} for {name}, {number}. {digits}.", slots) == (
         "Large for Ada, twelve. 5 5 5, 1 2 3 4."
@@ -115,7 +115,7 @@ def test_what_was_heard_is_said_back() -> None:
     assert filled("{number:digits}", slots) == "1 2"
 
 
-def test_a_tools_answer_is_said_part_by_part() -> None:
+def test_parts_of_a_tools_answer_fill_a_text() -> None:
     result = {"price": 12.5, "ready": {"at": "18:05"}, "list": ["one", {"deep": 2}]}
     said = filled("{result.price:price} or {result.price} at {result.ready.at}", {}, result)
     assert said == "Twelve fifty or 12.5 at eighteen oh five"

@@ -1,157 +1,30 @@
-"""Conversations with the embedded model, over a real socket; only its ears are made up here."""
+"""Conversations with the embedded model over a real socket, with a fake recognizer."""
 
 import asyncio
-import json
 import math
 import threading
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 from app.call import prompts
-from app.call.agent import Agent
-from app.simulator.realtime import Options, RealtimeServer, Turn
-from app.simulator.realtime.items import Item
-from app.simulator.realtime.script import ToolOutput
-from app.simulator.receptionist.brain import Hearing, Receptionist, directed
-from app.simulator.receptionist.lines import Line
-from tests.simulator.realtime.realtime_client import Client, PhoneSession, phone
-
-LINES = (
-    Line(
-        hears=("what is on the menu",),
-        keywords=("menu",),
-        says="Let me see.",
-        tool="menu",
-        arguments={"size": "large"},
-        then="A Margherita is {result.margherita:price} euros, a Funghi {result.funghi:price}.",
-    ),
-    Line(
-        hears=("{quantity:one|two} {pizza:margherita|funghi} for {name}",),
-        keywords=("pizza",),
-        says="{quantity} {pizza} for {name}. One moment.",
-        tool="place_order",
-        arguments={"name": "{name}", "items": [{"pizza": "{pizza}", "quantity": "{quantity}"}]},
-        then="Done, {name}. Be here at {result.ready_at}.",
-        otherwise="The kitchen is closed, {name}.",
-    ),
-    Line(hears=("my number is {digits}",), says="I heard {digits}."),
-    Line(
-        hears=("what time is it",),
-        tool="current_time",
-        then="It is {result}.",
-        otherwise="I cannot see the clock.",
-    ),
-    Line(hears=("goodbye",), says="See you soon. Goodbye!", ends_call=True),
-    Line(
-        hears=("that is all",),
-        tool="menu",
-        then="Remember: Funghi is {result.funghi:price}. Goodbye!",
-        ends_call=True,
-    ),
+from app.simulator.realtime import Options, RealtimeServer
+from app.simulator.receptionist.brain import Receptionist
+from tests.simulator.realtime.realtime_client import PhoneSession
+from tests.simulator.receptionist.receptionist_caller import (
+    ASKS_MENU,
+    BY_HAND,
+    GOODBYE,
+    LINES,
+    MENU,
+    ORDERS,
+    TOOLS,
+    Caller,
+    Ears,
+    Said,
+    conversation,
+    turn_audio,
 )
-TOOLS = [
-    {"type": "function", "name": name, "description": name, "parameters": {"type": "object"}}
-    for name in ("menu", "place_order", "current_time", "end_call")
-]
-MENU = {"margherita": 11.0, "funghi": 12.5}
-BY_HAND = phone(turn_detection=None)
-
-
-@dataclass(frozen=True)
-class Said:
-    text: str
-    phrase: str
-    slots: dict[str, str] = field(default_factory=dict)
-
-
-ASKS_MENU = Said("what is on the menu", "what is on the menu")
-ORDERS = Said(
-    "two funghi for Ada",
-    "{quantity:one|two} {pizza:margherita|funghi} for {name}",
-    {"quantity": "two", "pizza": "funghi", "name": "Ada"},
-)
-GOODBYE = Said("goodbye", "goodbye")
-
-
-class Ears:
-    """Hears what the number in a turn's first byte stands for."""
-
-    def __init__(self, *said: Said | None) -> None:
-        self._said = said
-
-    def recognize(self, ulaw: bytes) -> Said | None:
-        return self._said[ulaw[0]]
-
-
-def turn_audio(number: int) -> bytes:
-    return bytes([number]) * 1600
-
-
-class Caller:
-    """A client's side of a conversation, turn by turn."""
-
-    def __init__(self, client: Client) -> None:
-        self.client = client
-
-    async def says(self, number: int) -> str:
-        """Say the turn with this number; returns the answer."""
-        await self.client.append(turn_audio(number))
-        await self.client.send("input_audio_buffer.commit")
-        return await self.asks()
-
-    async def asks(self, **response: Any) -> str:
-        """Ask for a response; returns what it said, to its end."""
-        self.client.seen.clear()
-        await self.client.send("response.create", **({"response": response} if response else {}))
-        done = await self.client.until("response.done")
-        assert done["response"]["status"] == "completed", done
-        return "".join(
-            part.get("transcript", part.get("text", ""))
-            for item in done["response"]["output"]
-            for part in item.get("content", ())
-        )
-
-    def calls(self) -> list[tuple[str, Any]]:
-        """The tools that the last response called, and with what."""
-        return [
-            (event["item"]["name"], json.loads(event["item"]["arguments"]))
-            for event in self.client.of("response.output_item.done")
-            if event["item"]["type"] == "function_call"
-        ]
-
-    async def answers_tool(self, output: Any) -> str:
-        """Answer the tool that the last response called; returns what is said of it."""
-        await self.outputs(output)
-        return await self.asks()
-
-    async def outputs(self, output: Any) -> None:
-        called = [
-            event["item"]
-            for event in self.client.of("response.output_item.done")
-            if event["item"]["type"] == "function_call"
-        ]
-        text = output if isinstance(output, str) else json.dumps(output)
-        item = {"type": "function_call_output", "call_id": called[-1]["call_id"], "output": text}
-        await self.client.send("conversation.item.create", item=item)
-
-
-@asynccontextmanager
-async def conversation(
-    *said: Said | None, lines: Sequence[Line] = LINES, ears: Hearing | None = None, **session: Any
-) -> AsyncIterator[Caller]:
-    model = Receptionist(lines, recognizer=ears or Ears(*said), names=("Ada",))
-    async with (
-        RealtimeServer(
-            model.brain, transcribe=model.transcribe, options=Options(speed=math.inf)
-        ) as server,
-        PhoneSession(server, **{"tools": TOOLS, **BY_HAND, **session}) as client,
-    ):
-        yield Caller(client)
-
 
 # --- what it does ---------------------------------------------------------------------------------
 
@@ -211,7 +84,7 @@ async def test_a_keyword_without_what_the_line_needs_asks_for_the_whole_phrase()
         assert caller.calls() == []
 
 
-async def test_before_anybody_spoke_it_greets() -> None:
+async def test_a_response_before_the_first_turn_is_a_greeting() -> None:
     async with conversation() as caller:
         assert await caller.asks() == "Hello! How can I help you?"
 
@@ -227,7 +100,7 @@ async def test_an_answer_that_was_given_is_not_given_again() -> None:
 # --- what it cannot do ----------------------------------------------------------------------------
 
 
-async def test_noise_gets_help_and_never_the_same_twice() -> None:
+async def test_noise_gets_a_different_example_each_time() -> None:
     async with conversation(None) as caller:
         answers = [await caller.says(0) for _ in range(5)]
         assert len(set(answers)) == 5
@@ -275,7 +148,7 @@ async def test_a_tool_that_failed_is_not_read_out(said: Said, output: Any, answe
         assert (await caller.answers_tool(output)).startswith(answer)
 
 
-async def test_an_agent_without_lines_has_some_of_its_own() -> None:
+async def test_an_agent_without_lines_has_the_built_in_ones() -> None:
     lines = [
         Said("my name is Bo", "my name is {name}", {"name": "Bo"}),
         Said("are you a robot", "are you a robot"),
@@ -294,7 +167,7 @@ async def test_an_agent_without_lines_has_some_of_its_own() -> None:
         assert (await caller.says(4)).startswith("Sorry, once more please.")
 
 
-async def test_every_agent_says_honestly_what_it_is() -> None:
+async def test_every_agent_says_that_it_is_not_a_person() -> None:
     async with conversation(Said("are you a machine", "are you a machine")) as caller:
         assert "I am not a person" in await caller.says(0)
 
@@ -371,7 +244,7 @@ async def test_a_result_and_a_question_that_came_together_are_both_answered() ->
         assert await caller.says(1) == "Done, Ada. Be here at nine fifteen. I heard 9 1 1."
 
 
-async def test_two_tools_in_flight_get_each_its_own_words() -> None:
+async def test_two_pending_tools_get_their_own_answers() -> None:
     other = Said("one funghi for Bo", ORDERS.phrase, {**ORDERS.slots, "name": "Bo"})
     async with conversation(ORDERS, other) as caller:
         await caller.says(0)
@@ -382,154 +255,3 @@ async def test_two_tools_in_flight_get_each_its_own_words() -> None:
         assert (await caller.answers_tool({"ready_at": "9:15"})).startswith("Done, Ada.")
         caller.client.seen[:] = second
         assert (await caller.answers_tool({"ready_at": "9:30"})).startswith("Done, Bo.")
-
-
-# --- what a bridge asks for -----------------------------------------------------------------------
-
-INSTRUCTIONS = (
-    "You are Mia. Greet warmly, say goodbye at the end, and ask whether they are still there.\n\n"
-    "Calls end in about 10 seconds."
-)
-AGENT = Agent(name="Mia", instructions=INSTRUCTIONS, greeting="Pizzeria Bella, this is Mia.")
-
-
-@pytest.mark.parametrize(
-    ("direction", "said"),
-    [
-        (prompts.greeting(AGENT), "Pizzeria Bella, this is Mia."),
-        (prompts.NUDGE, "still there?"),
-        (prompts.HOLD, "still on it"),
-        (prompts.warning(45_000), "45 seconds"),
-        (prompts.GOODBYE_IDLE, "cannot hear you any more"),
-        (prompts.GOODBYE_LIMIT, "our time is up"),
-        (prompts.GOODBYE, "Goodbye!"),
-        (prompts.resumed(""), "the line was gone"),
-        (prompts.announcement("shift manager"), "I am connecting you."),
-        (prompts.resumed("transfer_to_human"), "nobody could take your call"),
-        ("Greet the caller.", "Hello!"),
-        ("Do something nobody thought of.", "What else can I do for you?"),
-    ],
-)
-async def test_a_direction_is_followed_whatever_the_agent_is_told(
-    direction: str, said: str
-) -> None:
-    async with conversation() as caller:
-        assert said in await caller.asks(instructions=f"{INSTRUCTIONS}\n\n{direction}")
-        assert said in await caller.asks(instructions=direction)
-
-
-def test_a_greeting_of_two_paragraphs_is_said_whole() -> None:
-    agent = Agent(name="Mia", instructions="x", greeting="Good day.\n\nI am Mia.")
-    assert directed("Be nice.\n\n" + prompts.greeting(agent)) == "Good day.\n\nI am Mia."
-
-
-async def test_a_goodbye_without_words_is_said_when_it_is_asked_for() -> None:
-    lines = (Line(hears=("goodbye",), ends_call=True),)
-    async with conversation(GOODBYE, lines=lines) as caller:
-        assert await caller.says(0) == ""
-        assert caller.calls()[0][0] == "end_call"
-        assert await caller.answers_tool(prompts.END_UNSPOKEN) == "Goodbye!"
-
-
-async def test_a_goodbye_that_was_spoken_into_is_taken_back() -> None:
-    async with conversation(GOODBYE, ASKS_MENU) as caller:
-        await caller.says(0)
-        await caller.outputs(prompts.END_TAKEN_BACK)
-        assert await caller.says(1) == "Let me see."
-        assert caller.calls() == [("menu", {"size": "large"})]
-    async with conversation(GOODBYE) as caller:
-        await caller.says(0)
-        assert "still here" in await caller.answers_tool(prompts.END_TAKEN_BACK)
-
-
-async def test_an_answer_beside_the_conversation_is_plain_and_calls_nothing() -> None:
-    async with conversation(ASKS_MENU) as caller:
-        await caller.client.append(turn_audio(0))
-        await caller.client.send("input_audio_buffer.commit")
-        text = await caller.asks(conversation="none", output_modalities=["text"])
-        assert "I only talk with callers" in text
-        assert caller.calls() == []
-
-
-async def message(caller: Caller, role: str, text: str) -> None:
-    kind = "output_text" if role == "assistant" else "input_text"
-    item = {"type": "message", "role": role, "content": [{"type": kind, "text": text}]}
-    await caller.client.send("conversation.item.create", item=item)
-
-
-@pytest.mark.parametrize(
-    ("text", "answer"),
-    [
-        ("What is on the menu?", "Let me see."),
-        ("Well, tell me about the menu!", "Let me see."),
-        ("Two Funghi for Ada.", "Two funghi for Ada. One moment."),
-        ("2 funghi for Ada", "Two funghi for Ada. One moment."),
-        ("My number is 555-1234.", "I heard 5 5 5, 1 2 3 4."),
-    ],
-)
-async def test_what_is_typed_is_understood_as_if_it_were_said(text: str, answer: str) -> None:
-    async with conversation() as caller:
-        await message(caller, "user", text)
-        assert await caller.asks() == answer
-
-
-async def test_a_restored_conversation_does_not_order_twice() -> None:
-    model = Receptionist(LINES, recognizer=Ears(ORDERS))
-    async with RealtimeServer(
-        model.brain, transcribe=model.transcribe, options=Options(speed=math.inf)
-    ) as server:
-        async with PhoneSession(server, tools=TOOLS, **BY_HAND) as client:
-            caller = Caller(client)
-            await caller.says(0)
-            assert caller.calls()[0][0] == "place_order"
-        async with PhoneSession(server, tools=TOOLS, **BY_HAND) as client:
-            caller = Caller(client)
-            await message(caller, "user", "two funghi for Ada")
-            await message(caller, "system", prompts.tool_running("place_order"))
-            await message(caller, "system", prompts.SESSION_RENEWED)
-            assert "still on it" in await caller.asks()
-            assert caller.calls() == []
-        async with PhoneSession(server, tools=TOOLS, **BY_HAND) as client:
-            caller = Caller(client)
-            await message(caller, "user", "two funghi for Ada")
-            result = prompts.tool_result("place_order", '{"ready_at": "9:15"}')
-            await message(caller, "system", result)
-            await message(caller, "system", prompts.SESSION_RENEWED)
-            assert await caller.asks() == "Done, Ada. Be here at nine fifteen."
-            assert caller.calls() == []
-
-
-async def test_what_sessions_leave_behind_is_bounded() -> None:
-    model = Receptionist(LINES, recognizer=Ears(ORDERS))
-    heard = await model.transcribe(turn_audio(0))
-
-    def turn(session_id: str, *outputs: ToolOutput, news: tuple[Item, ...] = ()) -> Turn:
-        return Turn(
-            kind="reply",
-            instructions="",
-            transcript=heard,
-            items=(Item("u", "message", role="user", text=heard), *news),
-            tool_outputs=outputs,
-            tools=({"name": "place_order"},),
-            tool_choice="auto",
-            metadata=None,
-            in_conversation=True,
-            session_id=session_id,
-        )
-
-    for number in range(1100):
-        reply = model._answer(turn(f"s{number}"))
-        assert reply.tool_calls[0][0] == "place_order"
-    assert len(model._called) == 1000
-    for _ in range(20):
-        model._answer(turn("s1099"))
-    assert len(model._called["s1099"]) == 8
-    # One that was forgotten is still answered: what the caller said tells what was meant.
-    call = Item("c", "function_call", name="place_order", call_id="c", arguments="{}")
-    output = ToolOutput("c", "place_order", '{"ready_at": "9:15"}')
-    assert model._answer(turn("s0", output, news=(call,))).text == (
-        "Done, Ada. Be here at nine fifteen."
-    )
-    for number in range(8):
-        assert model._answer(turn("s1099", output, news=(call,))).text, number
-    assert "s1099" not in model._called

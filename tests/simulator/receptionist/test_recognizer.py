@@ -1,4 +1,4 @@
-"""What the embedded model understands of its phrases, through a telephone and its noise."""
+"""Recognition of phrases through a phone line and its noise."""
 
 import audioop
 import math
@@ -17,7 +17,7 @@ from app.simulator.receptionist.grammar import Grammar, Heard
 from app.simulator.receptionist.recognizer import Recognizer
 from app.simulator.speech import speak
 
-pytestmark = pytest.mark.timeout(300)  # it is all work: on a busy core it takes its time
+pytestmark = pytest.mark.timeout(300)  # CPU-bound, and slow on a busy core
 
 VOICES = ("en-us", "en-gb-x-rp", "en-us+f3", "en-gb-scotland", "en-us+m3")
 SNR_DB = 20
@@ -63,25 +63,22 @@ def pizzeria() -> Recognizer:
 
 
 def noise(size: int, rms: float, colour: str, seed: int) -> bytes:
-    """PCM: white, or pink as a room full of people is."""
+    """PCM of noise: white, or pink like a room full of people."""
     draw = random.Random(seed)
-    samples, slow = [], [0.0, 0.0, 0.0]
-    for _ in range(size):
-        white = draw.gauss(0, 1)
-        if colour == "pink":  # Paul Kellet's economy filter
-            slow = [
-                0.99765 * slow[0] + white * 0.0990460,
-                0.96300 * slow[1] + white * 0.2965164,
-                0.57000 * slow[2] + white * 1.0526913,
-            ]
-            white = sum(slow) + white * 0.1848
-        samples.append(white)
+    samples, octaves = [], [0.0] * 10
+    for n in range(size):
+        sample = draw.gauss(0, 1)
+        if colour == "pink":  # as much power in each octave: one value changes every 2 ** k samples
+            k = min(len(octaves), (n & -n).bit_length()) - 1
+            octaves[k] = draw.gauss(0, 1)
+            sample += sum(octaves)
+        samples.append(sample)
     scale = rms / math.sqrt(sum(each * each for each in samples) / size)
     return array("h", (round(each * scale) for each in samples)).tobytes()
 
 
 def on_the_phone(text: str, voice: str, colour: str = "", seed: int = 1) -> bytes:
-    """A turn as turn detection commits it: speech with 300 ms before it and 500 behind, µ-law."""
+    """A turn as turn detection commits it: speech with 300 ms before and 500 ms after it, µ-law."""
     speech = speak(text, voice=voice)
     pcm = ulaw_decode(silence(300) + speech + silence(500))
     if colour:

@@ -1,4 +1,4 @@
-"""<Dial><Conference>: who waits, who is with whom, and how it ends for each."""
+"""<Dial><Conference>: hold music, who hears each other, and how it ends."""
 
 from collections.abc import AsyncIterator
 
@@ -50,7 +50,9 @@ def _participants(line: PhoneLine) -> list[str]:
     return [each.call_sid for room in line.conferences for each in room.participants]
 
 
-async def test_two_callers_meet_and_part(line: PhoneLine, bridge: TinyBridge) -> None:
+async def test_two_callers_talk_in_a_conference_until_one_leaves(
+    line: PhoneLine, bridge: TinyBridge
+) -> None:
     one = await enter(line, bridge, room())
     assert one.talking_ms is None
     assert [(said.verb, said.text) for said in one.hold] == [("Play", BUILT_IN_HOLD_MUSIC)]
@@ -74,7 +76,7 @@ async def test_two_callers_meet_and_part(line: PhoneLine, bridge: TinyBridge) ->
     assert conference.together(one.call_sid, one.call_sid[::-1]) == []
 
 
-async def test_one_who_may_not_start_it_waits_for_one_who_may(
+async def test_a_participant_who_may_not_start_the_conference_waits_for_one_who_may(
     line: PhoneLine, bridge: TinyBridge
 ) -> None:
     waiting = 'startConferenceOnEnter="false"'
@@ -89,7 +91,7 @@ async def test_one_who_may_not_start_it_waits_for_one_who_may(
     assert all(call.talking_ms is not None for call in (one, two, three))
 
 
-async def test_the_waiting_room_plays_its_document_again_and_again(
+async def test_the_wait_url_document_plays_again_and_again(
     line: PhoneLine, bridge: TinyBridge
 ) -> None:
     bridge.answer("/wait", "<Say>One moment</Say><Play>/music.mp3</Play><Gather/>")
@@ -108,7 +110,7 @@ async def test_the_waiting_room_plays_its_document_again_and_again(
     assert len(call.hold) == heard, "the music stopped when they met"
 
 
-async def test_a_record_as_waiting_room(line: PhoneLine, bridge: TinyBridge) -> None:
+async def test_the_wait_url_may_be_an_audio_file(line: PhoneLine, bridge: TinyBridge) -> None:
     bridge.answer("/incoming-call", room('waitUrl="/music.mp3"'))
     call = await line.call()
     bridge.content_type = "audio/mpeg"
@@ -117,13 +119,13 @@ async def test_a_record_as_waiting_room(line: PhoneLine, bridge: TinyBridge) -> 
     assert call.errors == []
 
 
-async def test_a_waiting_room_can_be_silent(line: PhoneLine, bridge: TinyBridge) -> None:
+async def test_an_empty_wait_url_is_silent(line: PhoneLine, bridge: TinyBridge) -> None:
     call = await enter(line, bridge, room('waitUrl=""'))
     await enter(line, bridge, room())
     assert call.hold == []
 
 
-async def test_who_ends_it_on_leaving_ends_it_for_all(line: PhoneLine, bridge: TinyBridge) -> None:
+async def test_end_conference_on_exit_ends_it_for_all(line: PhoneLine, bridge: TinyBridge) -> None:
     one = await enter(line, bridge, room())
     two = await enter(line, bridge, room('endConferenceOnExit="true"'))
     two.hang_up()
@@ -140,7 +142,9 @@ async def test_who_ends_it_on_leaving_ends_it_for_all(line: PhoneLine, bridge: T
     assert one.dialed[0].status == "answered"
 
 
-async def test_a_name_that_ended_is_a_new_conference(line: PhoneLine, bridge: TinyBridge) -> None:
+async def test_a_name_is_a_new_conference_after_its_conference_ended(
+    line: PhoneLine, bridge: TinyBridge
+) -> None:
     one = await enter(line, bridge, room())
     one.hang_up()
     await one.wait_ended()
@@ -149,18 +153,20 @@ async def test_a_name_that_ended_is_a_new_conference(line: PhoneLine, bridge: Ti
     assert [each.call_sid for each in line.conferences[1].present] == [two.call_sid]
 
 
-async def test_other_names_are_other_rooms(line: PhoneLine, bridge: TinyBridge) -> None:
+async def test_different_names_are_different_conferences(
+    line: PhoneLine, bridge: TinyBridge
+) -> None:
     one = await enter(line, bridge, room(name="room-1"))
     two = await enter(line, bridge, room(name="room-2"))
     assert one.talking_ms is two.talking_ms is None
 
 
-async def test_a_star_leaves_the_conference(line: PhoneLine, bridge: TinyBridge) -> None:
+async def test_hangup_on_star_leaves_the_conference(line: PhoneLine, bridge: TinyBridge) -> None:
     call = await enter(line, bridge, room(dial='action="/dialed" hangupOnStar="true"'))
     call.press("*")
     await call.wait_ended()
     assert call.said == ["Done"]
-    assert bridge.requested("/dialed")[0]["DialBridged"] == "false", "nobody was there"
+    assert bridge.requested("/dialed")[0]["DialBridged"] == "false", "the conference was empty"
 
 
 @pytest.mark.parametrize(
@@ -172,7 +178,7 @@ async def test_a_star_leaves_the_conference(line: PhoneLine, bridge: TinyBridge)
         ("onExit", ["onExit"]),
     ],
 )
-async def test_coming_and_going_beeps(
+async def test_entering_and_leaving_beep(
     line: PhoneLine, bridge: TinyBridge, beep: str, beeps: list[str]
 ) -> None:
     one = await enter(line, bridge, room('beep="false"'))
@@ -247,7 +253,7 @@ async def test_a_replaced_document_leaves_the_conference(
     assert bridge.requested("/dialed") == []
 
 
-async def test_a_talk_in_a_conference_has_a_longest_time(
+async def test_time_limit_ends_a_conference(
     bridge: TinyBridge,
 ) -> None:
     async with PhoneLine(bridge.url, public_url=PUBLIC, ring_scale=0.001) as line:

@@ -1,4 +1,4 @@
-"""<Dial>: who is called, what they hear and press first, and what the action is told."""
+"""<Dial>: whisper, bridge, and the parameters of the action."""
 
 from collections.abc import AsyncIterator
 
@@ -49,7 +49,7 @@ async def run(line: PhoneLine) -> Call:
     return call
 
 
-async def test_a_human_accepts_talks_and_hangs_up(line: PhoneLine, bridge: TinyBridge) -> None:
+async def test_a_callee_accepts_talks_and_hangs_up(line: PhoneLine, bridge: TinyBridge) -> None:
     line.callees[HUMAN] = Callee(answers_after_ms=10, presses="1", talks_ms=600)
     call = await run(line)
     (dialed,) = call.dialed
@@ -93,7 +93,7 @@ async def test_the_whisper_belongs_to_the_child_call(line: PhoneLine, bridge: Ti
     assert child.call_sid not in line.calls
 
 
-async def test_without_a_whisper_the_talk_begins_with_the_answer(
+async def test_without_a_whisper_the_calls_are_bridged_at_the_answer(
     line: PhoneLine, bridge: TinyBridge
 ) -> None:
     bridge.answer("/incoming-call", f'<Dial action="/dialed">{HUMAN}</Dial>')
@@ -104,7 +104,9 @@ async def test_without_a_whisper_the_talk_begins_with_the_answer(
 
 
 @pytest.mark.parametrize("goes", ["busy", "no-answer", "failed"])
-async def test_a_dial_that_reaches_nobody(line: PhoneLine, bridge: TinyBridge, goes: str) -> None:
+async def test_a_dial_that_is_not_answered_reports_why(
+    line: PhoneLine, bridge: TinyBridge, goes: str
+) -> None:
     bridge.answer("/incoming-call", '<Dial action="/dialed"><Sip>sip:bob@example.com</Sip></Dial>')
     line.callees["sip:bob@example.com"] = Callee(goes, presses="1")
     call = await run(line)
@@ -117,7 +119,7 @@ async def test_a_dial_that_reaches_nobody(line: PhoneLine, bridge: TinyBridge, g
     assert call.said == ["Done"]
 
 
-async def test_a_phone_that_nobody_reaches_in_time_does_not_answer(
+async def test_a_callee_who_would_answer_after_the_timeout_does_not_answer(
     line: PhoneLine, bridge: TinyBridge
 ) -> None:
     line.callees[HUMAN] = Callee(answers_after_ms=10_000)
@@ -127,7 +129,9 @@ async def test_a_phone_that_nobody_reaches_in_time_does_not_answer(
     assert dialed.ended_ms is not None and dialed.ended_ms - dialed.at_ms >= 19
 
 
-async def test_a_human_who_refuses_is_not_bridged(line: PhoneLine, bridge: TinyBridge) -> None:
+async def test_a_callee_who_does_not_accept_is_not_bridged(
+    line: PhoneLine, bridge: TinyBridge
+) -> None:
     bridge.answer("/accepted", "<Say>Too bad</Say><Hangup/>")
     line.callees[HUMAN] = Callee(presses="2", presses_after_ms=1, talks_ms=0)
     call = await run(line)
@@ -157,7 +161,7 @@ async def test_a_voicemail_records_and_then_hangs_up(line: PhoneLine, bridge: Ti
     assert child.ended_ms is not None and child.ended_ms - child.beeped_ms >= 19
 
 
-async def test_a_human_hangs_up_amid_the_whisper(line: PhoneLine, bridge: TinyBridge) -> None:
+async def test_a_callee_hangs_up_during_the_whisper(line: PhoneLine, bridge: TinyBridge) -> None:
     bridge.answer("/whisper", '<Say>Listen</Say><Pause length="3600"/>')
     line.callees[HUMAN] = Callee(hangs_up_after_ms=10)
     await run(line)
@@ -165,7 +169,7 @@ async def test_a_human_hangs_up_amid_the_whisper(line: PhoneLine, bridge: TinyBr
     assert (form["DialCallStatus"], form["DialBridged"]) == ("completed", "false")
 
 
-async def test_a_whisper_that_cannot_be_fetched_bridges_nobody(
+async def test_a_whisper_that_cannot_be_fetched_prevents_the_bridge(
     line: PhoneLine, bridge: TinyBridge
 ) -> None:
     bridge.documents["/whisper"] = ["no TwiML"]
@@ -185,7 +189,7 @@ async def test_a_whisper_must_not_dial(line: PhoneLine, bridge: TinyBridge) -> N
     assert bridge.requested("/dialed")[0]["DialBridged"] == "false"
 
 
-async def test_a_whisper_may_go_on_elsewhere(line: PhoneLine, bridge: TinyBridge) -> None:
+async def test_a_whisper_may_redirect(line: PhoneLine, bridge: TinyBridge) -> None:
     bridge.answer("/whisper", "<Redirect>/other</Redirect>")
     bridge.answer("/other", "<Play>/ding.mp3</Play>")
     line.callees[HUMAN] = Callee(talks_ms=0)
@@ -194,7 +198,9 @@ async def test_a_whisper_may_go_on_elsewhere(line: PhoneLine, bridge: TinyBridge
     assert bridge.requested("/dialed")[0]["DialBridged"] == "true"
 
 
-async def test_the_first_of_several_phones_wins(line: PhoneLine, bridge: TinyBridge) -> None:
+async def test_the_first_of_several_numbers_to_answer_wins(
+    line: PhoneLine, bridge: TinyBridge
+) -> None:
     numbers = [f"+1555010001{number}" for number in range(4)]
     nouns = "".join(f"<Number>{number}</Number>" for number in numbers)
     bridge.answer("/incoming-call", f'<Dial action="/dialed">{nouns}</Dial>')
@@ -211,7 +217,9 @@ async def test_the_first_of_several_phones_wins(line: PhoneLine, bridge: TinyBri
     assert bridge.requested("/dialed")[0]["DialCallSid"] == call.dialed[2].call_sid
 
 
-async def test_one_after_the_other_until_one_answers(line: PhoneLine, bridge: TinyBridge) -> None:
+async def test_sequential_dials_one_number_after_the_other_until_one_answers(
+    line: PhoneLine, bridge: TinyBridge
+) -> None:
     numbers = [f"+1555010001{number}" for number in range(3)]
     nouns = "".join(f"<Number>{number}</Number>" for number in numbers)
     bridge.answer("/incoming-call", f'<Dial action="/dialed" sequential="true">{nouns}</Dial>')
@@ -225,12 +233,14 @@ async def test_one_after_the_other_until_one_answers(line: PhoneLine, bridge: Ti
     assert bridge.requested("/dialed")[0]["DialCallSid"] == second.call_sid
 
 
-async def test_a_dial_without_action_goes_on(line: PhoneLine, bridge: TinyBridge) -> None:
+async def test_a_dial_without_action_continues_with_the_next_verb(
+    line: PhoneLine, bridge: TinyBridge
+) -> None:
     bridge.answer("/incoming-call", f"<Dial>{HUMAN}</Dial><Say>Next</Say>")
     assert (await run(line)).said == ["Next"]
 
 
-async def test_a_number_that_is_none_cannot_be_dialed(line: PhoneLine, bridge: TinyBridge) -> None:
+async def test_an_invalid_number_cannot_be_dialed(line: PhoneLine, bridge: TinyBridge) -> None:
     bridge.answer("/incoming-call", '<Dial action="/dialed"><Number>5550100</Number></Dial>')
     call = await run(line)
     assert call.error_codes == [13224]
@@ -239,7 +249,7 @@ async def test_a_number_that_is_none_cannot_be_dialed(line: PhoneLine, bridge: T
     assert bridge.requested("/dialed")[0]["DialCallStatus"] == "failed"
 
 
-async def test_a_talk_has_a_longest_time(line: PhoneLine, bridge: TinyBridge) -> None:
+async def test_time_limit_ends_the_talk_of_a_dial(line: PhoneLine, bridge: TinyBridge) -> None:
     bridge.answer("/incoming-call", f'<Dial action="/dialed" timeLimit="10">{HUMAN}</Dial>')
     line.callees[HUMAN] = Callee()
     call = await run(line)
@@ -250,7 +260,7 @@ async def test_a_talk_has_a_longest_time(line: PhoneLine, bridge: TinyBridge) ->
     assert bridge.requested("/dialed")[0]["DialBridged"] == "true"
 
 
-async def test_the_caller_leaves_the_talk_with_a_star(line: PhoneLine, bridge: TinyBridge) -> None:
+async def test_hangup_on_star_ends_the_talk(line: PhoneLine, bridge: TinyBridge) -> None:
     bridge.answer("/incoming-call", f'<Dial action="/dialed" hangupOnStar="true">{HUMAN}</Dial>')
     line.callees[HUMAN] = Callee()
     call = await line.call()
@@ -262,7 +272,9 @@ async def test_the_caller_leaves_the_talk_with_a_star(line: PhoneLine, bridge: T
     assert call.pressed == ["1", "*"]
 
 
-async def test_a_star_while_it_rings_rings_nobody_else(line: PhoneLine, bridge: TinyBridge) -> None:
+async def test_hangup_on_star_while_it_rings_dials_no_further_number(
+    line: PhoneLine, bridge: TinyBridge
+) -> None:
     bridge.answer(
         "/incoming-call",
         '<Dial action="/dialed" hangupOnStar="true" sequential="true" timeout="10000">'
@@ -276,7 +288,7 @@ async def test_a_star_while_it_rings_rings_nobody_else(line: PhoneLine, bridge: 
     assert [(dialed.target, dialed.status) for dialed in call.dialed] == [(HUMAN, "canceled")]
 
 
-async def test_more_than_ten_phones_do_not_ring(line: PhoneLine, bridge: TinyBridge) -> None:
+async def test_at_most_ten_numbers_ring(line: PhoneLine, bridge: TinyBridge) -> None:
     nouns = "".join(f"<Number>+155501000{number}</Number>" for number in range(10, 21))
     bridge.answer("/incoming-call", f"<Dial>{nouns}</Dial>")
     line.callee = Callee("busy")
@@ -285,7 +297,7 @@ async def test_more_than_ten_phones_do_not_ring(line: PhoneLine, bridge: TinyBri
     assert call.error_codes == [12200]
 
 
-async def test_a_ringing_caller_is_picked_up_when_bridged(
+async def test_answer_on_bridge_answers_the_caller_when_bridged(
     line: PhoneLine, bridge: TinyBridge
 ) -> None:
     bridge.answer("/incoming-call", f'<Dial answerOnBridge="true"><Number>{HUMAN}</Number></Dial>')
@@ -314,7 +326,7 @@ async def test_the_caller_hangs_up_while_it_rings(bridge: TinyBridge, asks: bool
         assert form["DialBridged"] == "false"
 
 
-async def test_the_caller_hangs_up_amid_the_talk(line: PhoneLine, bridge: TinyBridge) -> None:
+async def test_the_caller_hangs_up_during_the_talk(line: PhoneLine, bridge: TinyBridge) -> None:
     line.callees[HUMAN] = Callee(presses="1")
     call = await line.call()
     await call.wait_for(lambda: call.talking_ms is not None)
@@ -327,7 +339,9 @@ async def test_the_caller_hangs_up_amid_the_talk(line: PhoneLine, bridge: TinyBr
     assert call.said == []
 
 
-async def test_the_noun_reports_the_child_s_progress(line: PhoneLine, bridge: TinyBridge) -> None:
+async def test_the_status_callback_of_a_number_reports_its_call(
+    line: PhoneLine, bridge: TinyBridge
+) -> None:
     events = "initiated ringing answered completed"
     bridge.answer(
         "/incoming-call",
@@ -353,7 +367,7 @@ async def test_the_noun_reports_the_child_s_progress(line: PhoneLine, bridge: Ti
     assert gets[0].startswith("/other?") and "CallStatus=canceled" in gets[0]
 
 
-async def test_the_children_see_whether_a_machine_answered(
+async def test_answering_machine_detection_of_a_dialed_number(
     line: PhoneLine, bridge: TinyBridge
 ) -> None:
     bridge.answer(
@@ -368,7 +382,7 @@ async def test_the_children_see_whether_a_machine_answered(
     assert form["CallSid"] == call.dialed[0].call_sid
 
 
-def test_a_callee_does_what_is_known() -> None:
+def test_a_callee_with_an_unknown_outcome_is_refused() -> None:
     with pytest.raises(ValueError, match="busy"):
         Callee("engaged")
     with pytest.raises(ValueError, match="machine_start"):

@@ -1,4 +1,4 @@
-"""<Gather>: keys that a caller presses, and what becomes of them."""
+"""<Gather>: the keys of a caller, and the action that gets them."""
 
 from collections.abc import AsyncIterator
 
@@ -35,7 +35,7 @@ def press(call: Call, keys: str) -> None:
         call.press(key)
 
 
-async def test_so_many_digits_lead_to_the_action(line: PhoneLine, bridge: TinyBridge) -> None:
+async def test_num_digits_leads_to_the_action(line: PhoneLine, bridge: TinyBridge) -> None:
     call = await ask(
         line,
         bridge,
@@ -52,7 +52,9 @@ async def test_so_many_digits_lead_to_the_action(line: PhoneLine, bridge: TinyBr
     assert call.errors == []
 
 
-async def test_a_hash_ends_the_digits_and_is_none(line: PhoneLine, bridge: TinyBridge) -> None:
+async def test_a_hash_ends_the_digits_and_is_not_one_of_them(
+    line: PhoneLine, bridge: TinyBridge
+) -> None:
     call = await ask(line, bridge, '<Gather action="/digits" method="GET" timeout="60"/>')
     press(call, "42#")
     await call.wait_ended()
@@ -61,7 +63,7 @@ async def test_a_hash_ends_the_digits_and_is_none(line: PhoneLine, bridge: TinyB
     assert "FinishedOnKey=%23" in request.path
 
 
-async def test_another_key_can_end_them(line: PhoneLine, bridge: TinyBridge) -> None:
+async def test_finish_on_key_can_be_another_key(line: PhoneLine, bridge: TinyBridge) -> None:
     call = await ask(
         line, bridge, '<Gather action="/digits" finishOnKey="*" numDigits="3" timeout="60"/>'
     )
@@ -70,16 +72,14 @@ async def test_another_key_can_end_them(line: PhoneLine, bridge: TinyBridge) -> 
     assert bridge.requested("/digits")[0]["Digits"] == "1#"
 
 
-async def test_a_pause_ends_the_digits(line: PhoneLine, bridge: TinyBridge) -> None:
+async def test_the_timeout_ends_the_digits(line: PhoneLine, bridge: TinyBridge) -> None:
     call = await ask(line, bridge, '<Gather action="/digits" timeout="0.05"/>')
     press(call, "7")
     await call.wait_ended()
     assert bridge.requested("/digits")[0]["Digits"] == "7"
 
 
-async def test_when_nothing_is_pressed_the_document_goes_on(
-    line: PhoneLine, bridge: TinyBridge
-) -> None:
+async def test_without_a_key_the_document_continues(line: PhoneLine, bridge: TinyBridge) -> None:
     call = await ask(
         line, bridge, '<Gather action="/digits" timeout="0.01"><Play>/menu.mp3</Play></Gather>'
     )
@@ -89,7 +89,7 @@ async def test_when_nothing_is_pressed_the_document_goes_on(
     assert bridge.requested("/digits") == []
 
 
-async def test_an_empty_result_is_told_if_it_is_asked_for(
+async def test_action_on_empty_result_requests_the_action_without_digits(
     line: PhoneLine, bridge: TinyBridge
 ) -> None:
     call = await ask(
@@ -112,7 +112,7 @@ async def test_a_key_stops_the_prompt(line: PhoneLine, bridge: TinyBridge) -> No
     assert call.said == ["Press 1", "Thank you"]
 
 
-async def test_without_an_action_the_document_is_asked_again(
+async def test_without_an_action_the_document_is_requested_again(
     line: PhoneLine, bridge: TinyBridge
 ) -> None:
     bridge.answer("/incoming-call", '<Gather numDigits="1" timeout="60"/>', "<Say>Again</Say>")
@@ -131,7 +131,7 @@ async def test_a_gather_for_speech_takes_no_keys(line: PhoneLine, bridge: TinyBr
     assert call.said == ["Nothing"]
 
 
-async def test_a_stream_gets_the_keys_that_no_gather_takes(
+async def test_the_stream_gets_keys_pressed_outside_a_gather(
     line: PhoneLine, bridge: TinyBridge
 ) -> None:
     bridge.answer("/digits", f"<Connect>{STREAM}</Connect>")
@@ -144,7 +144,9 @@ async def test_a_stream_gets_the_keys_that_no_gather_takes(
     assert [message["dtmf"]["digit"] for message in leg.of("dtmf")] == ["2"]
 
 
-async def test_hanging_up_amid_a_gather_asks_nothing(line: PhoneLine, bridge: TinyBridge) -> None:
+async def test_hanging_up_during_a_gather_requests_nothing(
+    line: PhoneLine, bridge: TinyBridge
+) -> None:
     call = await ask(line, bridge, '<Gather action="/digits" timeout="60"/>')
     call.press("1")
     call.hang_up()

@@ -1,4 +1,4 @@
-"""The network between Twilio and the bridge, and the pacer: late, but in order and on time."""
+"""The network between Twilio and the bridge: delays, order and pace."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ def test_every_message_takes_the_delay() -> None:
     assert arrivals(Network(delay_ms=30), [0, 20, 40]) == [30, 50, 70]
 
 
-def test_jitter_stays_in_its_bounds_and_nothing_overtakes() -> None:
+def test_jitter_stays_in_its_bounds_and_keeps_the_order() -> None:
     sent_ms = [float(at_ms) for at_ms in range(0, 2000, 20)]
     arrived_ms = arrivals(Network(delay_ms=60, jitter_ms=50), sent_ms)
     assert arrived_ms == sorted(arrived_ms)
@@ -70,7 +70,7 @@ async def test_a_link_without_delay_delivers_at_once() -> None:
     assert arrived == [1]
 
 
-async def test_a_closed_link_loses_what_is_under_way() -> None:
+async def test_a_closed_link_drops_what_has_not_arrived() -> None:
     arrived: list[int] = []
     done = asyncio.Event()
     lost = Link(Network(delay_ms=1), "up", arrived.append)

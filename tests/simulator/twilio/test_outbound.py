@@ -1,4 +1,4 @@
-"""Calls made by REST: who answers, what the bridge is told of it, and what it must not ask for."""
+"""Outbound calls: callees, status callbacks, detection, and refused parameters."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -37,18 +37,6 @@ async def line(bridge: TinyBridge) -> AsyncIterator[PhoneLine]:
         bridge.url, auth_token=TOKEN, public_url=PUBLIC, ring_scale=0.001, say_ms=0
     ) as line:
         yield line
-
-
-@pytest.fixture
-async def http(line: PhoneLine) -> AsyncIterator[HttpClient]:
-    http = HttpClient(line.rest_url)
-    yield http
-    await http.close()
-
-
-@pytest.fixture
-def client(line: PhoneLine, http: HttpClient) -> Client:
-    return Client(line.account_sid, TOKEN, http_client=http)
 
 
 async def place(line: PhoneLine, client: Client, **fields: Any) -> OutgoingCall:
@@ -104,9 +92,7 @@ async def test_a_created_call_is_shown_as_queued(
     assert request.path == f"/2010-04-01/Accounts/{line.account_sid}/Calls.json"
 
 
-async def test_a_url_counts_more_than_twiml(
-    line: PhoneLine, bridge: TinyBridge, client: Client
-) -> None:
+async def test_a_url_overrides_twiml(line: PhoneLine, bridge: TinyBridge, client: Client) -> None:
     bridge.answer("/outbound", "<Say>From the URL</Say>")
     call = await place(
         line, client, url=f"{PUBLIC}/outbound", method="GET", twiml=twiml("<Say>Inline</Say>")
@@ -144,7 +130,7 @@ async def test_every_event_is_reported_in_order(
 
 
 @pytest.mark.parametrize("goes", ["busy", "no-answer", "failed"])
-async def test_a_call_that_reaches_nobody_is_completed_by_name(
+async def test_a_call_that_is_not_answered_reports_why(
     line: PhoneLine, bridge: TinyBridge, client: Client, goes: str
 ) -> None:
     line.callees[TO] = Callee(goes)
@@ -157,7 +143,7 @@ async def test_a_call_that_reaches_nobody_is_completed_by_name(
     assert call.answered_ms is None
 
 
-async def test_reports_that_come_twice(bridge: TinyBridge) -> None:
+async def test_status_callbacks_that_arrive_twice(bridge: TinyBridge) -> None:
     async with PhoneLine(bridge.url, auth_token=TOKEN, callbacks="twice") as line:
         http = HttpClient(line.rest_url)
         client = Client(line.account_sid, TOKEN, http_client=http)
@@ -174,7 +160,7 @@ async def test_reports_that_come_twice(bridge: TinyBridge) -> None:
     assert [form["SequenceNumber"] for form in forms] == ["0", "0", "1", "1"]
 
 
-async def test_reports_that_come_out_of_order(bridge: TinyBridge) -> None:
+async def test_status_callbacks_that_arrive_out_of_order(bridge: TinyBridge) -> None:
     orders = []
     async with PhoneLine(bridge.url, auth_token=TOKEN, callbacks="shuffled", seed=5) as line:
         http = HttpClient(line.rest_url)
@@ -196,11 +182,6 @@ async def test_reports_that_come_out_of_order(bridge: TinyBridge) -> None:
     assert any(len(order) > 4 for order in orders), "some come twice"
 
 
-def test_only_known_ways_for_reports() -> None:
-    with pytest.raises(ValueError, match="shuffled"):
-        PhoneLine("http://127.0.0.1:1/", callbacks="lost")
-
-
 @pytest.mark.parametrize(
     ("callee", "mode", "answered_by"),
     [
@@ -217,7 +198,7 @@ def test_only_known_ways_for_reports() -> None:
         (Callee(answered_by="fax"), "Enable", "fax"),
     ],
 )
-async def test_detection_beside_the_call(
+async def test_asynchronous_answering_machine_detection(
     line: PhoneLine,
     bridge: TinyBridge,
     client: Client,
@@ -267,7 +248,7 @@ async def test_a_voicemail_greets_beeps_and_records(
     assert call.voice.spans, "the greeting was said on the stream"
 
 
-async def test_detection_that_the_call_waits_for(
+async def test_synchronous_answering_machine_detection_delays_the_document(
     line: PhoneLine, bridge: TinyBridge, client: Client
 ) -> None:
     bridge.answer("/outbound", "<Say>Hi</Say>")
@@ -280,7 +261,7 @@ async def test_detection_that_the_call_waits_for(
     assert call.requests[0].sent_ms - call.answered_ms >= 29
 
 
-async def test_keys_that_are_sent_switch_detection_off(
+async def test_send_digits_switches_detection_off(
     line: PhoneLine, bridge: TinyBridge, client: Client
 ) -> None:
     line.callees[TO] = Callee(machine=True, detected_after_ms=0)
@@ -298,7 +279,7 @@ async def test_keys_that_are_sent_switch_detection_off(
     assert bridge.requested("/amd") == []
 
 
-async def test_the_stream_can_be_there_before_the_answer(
+async def test_the_stream_can_start_before_the_rest_answer(
     line: PhoneLine, bridge: TinyBridge, client: Client
 ) -> None:
     line.connects_before_answering = True
@@ -315,7 +296,7 @@ async def test_the_stream_can_be_there_before_the_answer(
     assert made.status == "busy"
 
 
-async def test_a_call_that_rings_can_be_canceled(
+async def test_a_ringing_outbound_call_can_be_canceled(
     line: PhoneLine, bridge: TinyBridge, client: Client
 ) -> None:
     line.callees[TO] = Callee("no-answer")
@@ -329,7 +310,7 @@ async def test_a_call_that_rings_can_be_canceled(
     assert bridge.requested("/progress")[0]["CallStatus"] == "canceled"
 
 
-async def test_an_answered_call_gets_another_document_and_an_end(
+async def test_an_answered_call_is_redirected_and_completed(
     line: PhoneLine, bridge: TinyBridge, client: Client
 ) -> None:
     call = await place(line, client)
@@ -342,9 +323,7 @@ async def test_an_answered_call_gets_another_document_and_an_end(
     assert call.status == "completed"
 
 
-async def test_a_call_has_a_longest_time(
-    line: PhoneLine, bridge: TinyBridge, client: Client
-) -> None:
+async def test_time_limit_ends_a_call(line: PhoneLine, bridge: TinyBridge, client: Client) -> None:
     line.callees[TO] = Callee()
     call = await place(line, client, time_limit=20)
     await call.wait_ended()
@@ -381,7 +360,7 @@ async def test_a_callee_can_decline(line: PhoneLine, bridge: TinyBridge, client:
         ({"Colour": "red"}, 20001),
     ],
 )
-async def test_a_call_that_makes_no_sense_is_not_made(
+async def test_invalid_parameters_create_no_call(
     line: PhoneLine, http: HttpClient, form: dict[str, object], code: int
 ) -> None:
     answer = await http.request(

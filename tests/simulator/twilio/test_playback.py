@@ -60,7 +60,7 @@ def test_a_clear_of_an_empty_buffer_drops_nothing() -> None:
     assert clock.heard_bytes(20) == 160
 
 
-def test_a_mark_is_reached_when_all_media_before_it_was_played() -> None:
+def test_a_mark_is_due_when_all_media_before_it_have_played() -> None:
     clock = PlaybackClock()
     clock.play(ulaw(100), 0)
     clock.mark("middle", 5)
@@ -105,7 +105,7 @@ def test_more_than_ten_minutes_are_discarded() -> None:
     assert clock.plays_until_ms == 601_000
 
 
-def test_the_end_of_the_stream_loses_the_buffer_and_its_marks() -> None:
+def test_the_end_of_the_stream_drops_the_buffer_and_its_marks() -> None:
     clock = PlaybackClock()
     clock.play(ulaw(100), 0)
     clock.mark("end", 0)
@@ -116,7 +116,7 @@ def test_the_end_of_the_stream_loses_the_buffer_and_its_marks() -> None:
     assert clock.clears == []
 
 
-def test_it_knows_when_so_much_will_have_been_heard() -> None:
+def test_it_knows_when_a_number_of_bytes_will_have_been_heard() -> None:
     clock = PlaybackClock()
     assert clock.heard_at_ms(1) is None
     clock.play(ulaw(100), 0)

@@ -1,4 +1,4 @@
-"""REST updates amid a <Dial> or a stream, of the call itself and of those that it dialled."""
+"""REST updates during a <Dial> or a stream, of the call and of its child calls."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -37,20 +37,13 @@ async def line(bridge: TinyBridge) -> AsyncIterator[PhoneLine]:
         yield line
 
 
-@pytest.fixture
-async def client(line: PhoneLine) -> AsyncIterator[Client]:
-    http = HttpClient(line.rest_url)
-    yield Client(line.account_sid, TOKEN, http_client=http)
-    await http.close()
-
-
 async def talking(line: PhoneLine) -> tuple[Call, Call]:
     call = await line.call()
     await call.wait_for(lambda: call.talking_ms is not None)
     return call, line.children[call.dialed[0].call_sid]
 
 
-async def test_a_caller_pulled_out_leaves_the_human_alone(
+async def test_redirecting_the_caller_hangs_up_the_callee(
     line: PhoneLine, bridge: TinyBridge, client: Client
 ) -> None:
     call, child = await talking(line)
@@ -61,7 +54,7 @@ async def test_a_caller_pulled_out_leaves_the_human_alone(
     assert bridge.requested("/dialed") == []
 
 
-async def test_a_caller_pulled_out_while_it_rings(
+async def test_redirecting_the_caller_while_it_rings_cancels_the_callee(
     line: PhoneLine, bridge: TinyBridge, client: Client
 ) -> None:
     line.callee = Callee("no-answer")
@@ -73,7 +66,7 @@ async def test_a_caller_pulled_out_while_it_rings(
     assert call.said == ["Never mind"]
 
 
-async def test_a_child_is_shown_with_its_parent(line: PhoneLine, client: Client) -> None:
+async def test_a_child_call_is_shown_with_its_parent(line: PhoneLine, client: Client) -> None:
     call, child = await talking(line)
     shown = await client.calls(child.call_sid).fetch_async()
     assert shown.parent_call_sid == call.call_sid
@@ -82,7 +75,7 @@ async def test_a_child_is_shown_with_its_parent(line: PhoneLine, client: Client)
     assert shown.to == HUMAN
 
 
-async def test_a_child_that_is_ended_ends_the_talk(
+async def test_completing_the_child_call_ends_the_talk(
     line: PhoneLine, bridge: TinyBridge, client: Client
 ) -> None:
     call, child = await talking(line)
@@ -93,7 +86,7 @@ async def test_a_child_that_is_ended_ends_the_talk(
 
 
 @pytest.mark.parametrize("status", ["completed", "canceled"])
-async def test_a_child_that_is_ended_before_it_answers_was_canceled(
+async def test_completing_a_ringing_child_call_cancels_it(
     line: PhoneLine, bridge: TinyBridge, client: Client, status: str
 ) -> None:
     line.callee = Callee("no-answer")
@@ -105,7 +98,7 @@ async def test_a_child_that_is_ended_before_it_answers_was_canceled(
     assert (form["DialCallStatus"], form["DialBridged"]) == ("canceled", "false")
 
 
-async def test_a_child_can_get_a_life_of_its_own(
+async def test_redirecting_the_child_call_takes_it_out_of_the_dial(
     line: PhoneLine, bridge: TinyBridge, client: Client
 ) -> None:
     call, child = await talking(line)
@@ -121,7 +114,9 @@ async def test_a_child_can_get_a_life_of_its_own(
 
 
 @pytest.mark.parametrize("asks", [True, False])
-async def test_the_action_of_a_replaced_stream(bridge: TinyBridge, asks: bool) -> None:
+async def test_the_action_of_a_stream_that_an_update_replaces(
+    bridge: TinyBridge, asks: bool
+) -> None:
     bridge.answer("/incoming-call", f'<Connect action="/ended">{STREAM}</Connect>')
     bridge.answer("/ended", "<Say>Never</Say>")
     async with PhoneLine(
@@ -155,7 +150,9 @@ async def test_an_update_whose_answer_is_lost_takes_effect(line: PhoneLine, clie
     assert line.rest_faults == []
 
 
-async def test_a_call_whose_making_is_not_answered_is_made(line: PhoneLine, client: Client) -> None:
+async def test_a_call_whose_creation_gets_no_answer_is_made(
+    line: PhoneLine, client: Client
+) -> None:
     line.rest_faults.append(Fault(path="/Calls.json", lost=True))
     with pytest.raises(aiohttp.ServerDisconnectedError):
         await client.calls.create_async(to=HUMAN, from_=HUMAN, twiml=twiml("<Say>Hi</Say>"))
@@ -175,7 +172,7 @@ async def test_faults_can_be_for_one_path_only(line: PhoneLine, client: Client) 
     assert refusal.value.status == 503
 
 
-async def test_leaving_the_line_leaves_nobody_on_the_telephone(bridge: TinyBridge) -> None:
+async def test_leaving_the_line_ends_every_call(bridge: TinyBridge) -> None:
     before = asyncio.all_tasks()
     async with PhoneLine(bridge.url, auth_token=TOKEN, public_url=PUBLIC) as line:
         line.callee = Callee()

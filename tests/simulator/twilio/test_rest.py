@@ -1,4 +1,4 @@
-"""The REST API, spoken to by Twilio's own client and, for what that hides, by hand."""
+"""The REST API, used through the twilio package and through raw requests."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -40,18 +40,6 @@ async def line(bridge: TinyBridge) -> AsyncIterator[PhoneLine]:
         yield line
 
 
-@pytest.fixture
-async def http(line: PhoneLine) -> AsyncIterator[HttpClient]:
-    http = HttpClient(line.rest_url)
-    yield http
-    await http.close()
-
-
-@pytest.fixture
-def client(line: PhoneLine, http: HttpClient) -> Client:
-    return Client(line.account_sid, TOKEN, http_client=http)
-
-
 async def connected(line: PhoneLine, bridge: TinyBridge) -> tuple[Call, Leg]:
     call = await line.call()
     leg = await bridge.leg()
@@ -79,7 +67,7 @@ async def test_a_call_is_shown_as_it_is(
     assert shown.end_time >= shown.start_time
 
 
-async def test_completing_a_call_stops_its_stream_and_asks_no_action(
+async def test_completing_a_call_stops_its_stream_and_requests_no_action(
     line: PhoneLine, bridge: TinyBridge, client: Client
 ) -> None:
     call, leg = await connected(line, bridge)
@@ -97,7 +85,7 @@ async def test_completing_a_call_stops_its_stream_and_asks_no_action(
     assert request.form == {"Status": "completed"}
 
 
-async def test_new_twiml_takes_the_place_of_the_stream(
+async def test_new_twiml_replaces_the_stream(
     line: PhoneLine, bridge: TinyBridge, client: Client
 ) -> None:
     bridge.answer("/dialed", "<Say>Back again</Say>")
@@ -114,7 +102,7 @@ async def test_new_twiml_takes_the_place_of_the_stream(
     assert call.said == ["Back again"]
 
 
-async def test_a_new_url_takes_the_place_of_a_pause(
+async def test_a_new_url_replaces_a_pause(
     line: PhoneLine, bridge: TinyBridge, client: Client
 ) -> None:
     bridge.answer("/incoming-call", '<Say>Wait</Say><Pause length="3600"/>')
@@ -159,7 +147,7 @@ async def test_an_ended_or_unknown_call_is_not_found(
         ({"Status": "canceled"}, 21220),
     ],
 )
-async def test_an_update_that_makes_no_sense_changes_nothing(
+async def test_an_invalid_update_changes_nothing(
     line: PhoneLine, bridge: TinyBridge, http: HttpClient, form: dict[str, object], code: int
 ) -> None:
     call, leg = await connected(line, bridge)
@@ -206,9 +194,7 @@ async def test_credentials_are_checked(
     assert body["code" if status == 401 else "sid"] == (20003 if status == 401 else call.call_sid)
 
 
-async def test_faults_come_in_the_order_they_were_given(
-    line: PhoneLine, bridge: TinyBridge, client: Client
-) -> None:
+async def test_faults_apply_in_order(line: PhoneLine, bridge: TinyBridge, client: Client) -> None:
     call, _ = await connected(line, bridge)
     line.rest_faults.append(Fault(status=503, times=2))
     line.rest_faults.append(Fault(status=429, retry_after=1.5))
@@ -229,7 +215,7 @@ async def test_faults_come_in_the_order_they_were_given(
     assert not call.is_live
 
 
-async def test_retry_after_is_told(line: PhoneLine) -> None:
+async def test_a_fault_can_set_retry_after(line: PhoneLine) -> None:
     line.rest_faults.append(Fault(status=429, retry_after=2))
     async with aiohttp.ClientSession() as session, session.post(line.rest_url + "/x") as answer:
         assert answer.status == 429

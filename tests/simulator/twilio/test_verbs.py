@@ -1,4 +1,4 @@
-"""TwiML on a call: verbs from the top down, and what Twilio says of those it does not know."""
+"""TwiML on a call: verbs in order, and warnings about unknown ones."""
 
 from collections.abc import AsyncIterator
 
@@ -28,9 +28,7 @@ async def run(line: PhoneLine) -> Call:
     return call
 
 
-async def test_verbs_run_from_the_top_and_the_end_hangs_up(
-    line: PhoneLine, bridge: TinyBridge
-) -> None:
+async def test_verbs_run_in_order_and_the_end_hangs_up(line: PhoneLine, bridge: TinyBridge) -> None:
     bridge.answer(
         "/incoming-call",
         '<Say voice="Polly.Joanna">Hello <emphasis>there</emphasis>\n you</Say>'
@@ -109,7 +107,7 @@ async def test_no_action_is_requested_when_the_caller_hangs_up(
     assert bridge.requested("/ended") == []
 
 
-async def test_a_stream_reports_its_life(line: PhoneLine, bridge: TinyBridge) -> None:
+async def test_the_status_callback_of_a_stream(line: PhoneLine, bridge: TinyBridge) -> None:
     bridge.answer(
         "/incoming-call",
         '<Connect><Stream url="/media-stream" name="main" statusCallback="/stream"/></Connect>',
@@ -128,7 +126,9 @@ async def test_a_stream_reports_its_life(line: PhoneLine, bridge: TinyBridge) ->
         assert form["CallSid"] == call.call_sid
 
 
-async def test_a_broken_stream_reports_why(line: PhoneLine, bridge: TinyBridge) -> None:
+async def test_the_status_callback_of_a_broken_stream_has_the_error(
+    line: PhoneLine, bridge: TinyBridge
+) -> None:
     bridge.answer(
         "/incoming-call",
         '<Connect><Stream url="/media-stream" statusCallback="/stream"/></Connect>',
@@ -150,7 +150,7 @@ async def test_a_broken_stream_reports_why(line: PhoneLine, bridge: TinyBridge) 
     "document",
     ["", "<Response>", " <?xml version='1.0'?><Response/>", "<Response>a & b</Response>", "<Hi/>"],
 )
-async def test_a_document_that_cannot_be_read(
+async def test_a_document_that_cannot_be_parsed(
     line: PhoneLine, bridge: TinyBridge, document: str
 ) -> None:
     bridge.documents["/incoming-call"] = [document]
@@ -159,7 +159,7 @@ async def test_a_document_that_cannot_be_read(
     assert call.status == "completed"
 
 
-async def test_what_twilio_does_not_know_is_skipped_with_a_warning(
+async def test_unknown_verbs_and_attributes_are_skipped_with_a_warning(
     line: PhoneLine, bridge: TinyBridge
 ) -> None:
     long_value = "v" * 500

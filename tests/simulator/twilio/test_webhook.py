@@ -1,4 +1,4 @@
-"""Requests to the bridge: their parameters, their signature, and which answers Twilio takes."""
+"""Requests to the bridge: parameters, signature, and the answers that Twilio accepts."""
 
 from collections.abc import AsyncIterator
 
@@ -90,7 +90,7 @@ async def test_without_a_public_url_the_webhook_is_signed_as_it_is(bridge: TinyB
     assert request.headers["X-Forwarded-Proto"] == "http"
 
 
-async def test_the_softphone_brings_its_token_and_no_signature(bridge: TinyBridge) -> None:
+async def test_the_softphone_sends_its_token_and_no_signature(bridge: TinyBridge) -> None:
     async with PhoneLine(bridge.url, api_token="let-me-in") as line:
         await (await line.call()).wait_ended()
     (request,) = bridge.requests
@@ -176,3 +176,8 @@ async def test_a_webhook_must_be_plain_http() -> None:
     with pytest.raises(ValueError, match="http://host:port/path"):
         async with PhoneLine("https://bridge.example.com/incoming-call"):
             pass
+
+
+def test_an_unknown_delivery_of_callbacks_is_refused() -> None:
+    with pytest.raises(ValueError, match="shuffled"):
+        PhoneLine("http://127.0.0.1:1/", callbacks="lost")

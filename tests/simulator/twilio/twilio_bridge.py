@@ -1,6 +1,6 @@
-"""The smallest bridge: answers TwiML from a table and lets a test be the media socket's other end.
+"""A minimal bridge: it answers TwiML from a table, and a test drives its end of the media socket.
 
-It is written on aiohttp, while the simulator's sockets are picows: neither can share a fault.
+It uses aiohttp, the simulator picows, so that they cannot share a fault.
 """
 
 import asyncio
@@ -20,13 +20,13 @@ STREAM = '<Stream url="wss://bridge.example.com/media-stream"/>'
 
 
 def twiml(body: str) -> str:
-    """A whole document."""
+    """A TwiML document."""
     return f'<?xml version="1.0" encoding="UTF-8"?><Response>{body}</Response>'
 
 
 @dataclass
 class Leg:
-    """One media socket as the bridge sees it."""
+    """The bridge's end of one media socket."""
 
     socket: web.WebSocketResponse
     headers: dict[str, str]
@@ -71,19 +71,21 @@ class Leg:
 
 @dataclass
 class Request:
-    """A request as it came: `form` in its order."""
+    """A request that arrived."""
 
     method: str
     path: str
     headers: dict[str, str]
+    #: In order.
     form: list[tuple[str, str]]
 
 
 class TinyBridge:
-    """`documents`: what a path answers, a list one after another, its last for ever."""
+    """Answers every path with its documents, and accepts media sockets."""
 
     def __init__(self) -> None:
         self.url = ""
+        #: The documents of a path, one for each request; the last one repeats.
         self.documents: dict[str, list[str]] = {}
         self.content_type = "text/xml"
         self.status = 200
@@ -119,7 +121,7 @@ class TinyBridge:
         return web.Response(text=document, content_type=self.content_type, status=self.status)
 
     def cut_off(self) -> None:
-        """Aborts every handshake that is held."""
+        """Abort every handshake that is held."""
         for transport in self._held:
             transport.abort()
 

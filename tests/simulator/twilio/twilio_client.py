@@ -1,4 +1,4 @@
-"""Carries the requests of Twilio's own client to a line's REST API."""
+"""An HTTP client for the twilio package that sends its requests to a line's REST API."""
 
 import base64
 
@@ -7,8 +7,8 @@ from twilio.http.response import Response
 
 
 class HttpClient:
-    """Carries the requests of Twilio's client to the line. Twilio's own carrier passes `BasicAuth`,
-    which aiohttp 3.14 warns of."""
+    """Sends the twilio package's requests to the line. The package's own HTTP client passes
+    `BasicAuth`, about which aiohttp 3.14 warns."""
 
     is_async = True
 

@@ -1,4 +1,4 @@
-"""The stand-in for somebody's own text-to-speech server, called as the standard says."""
+"""The stand-in for a custom HTTP text-to-speech server."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ EXTENDED = {"InstanceId": "inst-0001", "ChannelId": "chan-0001", "SentenceId": 3
 
 
 def body(**changes: Any) -> dict[str, Any]:
-    """The canonical request; a change to None takes its field out."""
+    """A valid request; a change to None removes the field."""
     whole = {"Text": TEXT, "SampleRate": 8000, "ExtendData": json.dumps(EXTENDED), **changes}
     return {name: value for name, value in whole.items() if value is not None}
 
@@ -32,7 +32,7 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
         yield http
 
 
-async def test_a_text_is_answered_with_raw_pcm_called_mpeg(http: aiohttp.ClientSession) -> None:
+async def test_a_text_is_answered_with_raw_pcm_labelled_mpeg(http: aiohttp.ClientSession) -> None:
     async with HttpStandIn(token="secret") as server:
         async with http.post(server.url, json=body(Token="secret", VoiceId="Ann")) as answer:
             assert answer.status == 200
@@ -73,7 +73,7 @@ async def test_the_rate_is_the_one_that_was_asked_for(http: aiohttp.ClientSessio
         (["Text"], "body: expected an object"),
     ],
 )
-async def test_a_field_that_is_not_the_standards_is_named(
+async def test_a_wrong_field_is_refused_by_name(
     http: aiohttp.ClientSession, wrong: object, told: str
 ) -> None:
     async with HttpStandIn() as server:
@@ -103,7 +103,7 @@ def plan(**values: Any) -> PlanFor:
 
 
 @pytest.mark.parametrize(("fault", "status"), [("refuse", 503), ("error", 500)])
-async def test_what_fails_at_the_beginning_has_a_status(
+async def test_a_fault_before_any_sound_has_a_status(
     http: aiohttp.ClientSession, fault: str, status: int
 ) -> None:
     async with HttpStandIn(plan=plan(fault=fault)) as server:
@@ -116,9 +116,7 @@ async def test_what_fails_at_the_beginning_has_a_status(
 
 
 @pytest.mark.parametrize("fault", ["drop", "error"])
-async def test_what_fails_amid_the_sound_cuts_the_body_behind_it(
-    http: aiohttp.ClientSession, fault: str
-) -> None:
+async def test_a_fault_after_sound_cuts_the_body(http: aiohttp.ClientSession, fault: str) -> None:
     async with HttpStandIn(plan=plan(fault=fault, fault_after_bytes=10001)) as server:
         async with http.post(server.url, json=body()) as answer:
             assert answer.status == 200
@@ -131,7 +129,7 @@ async def test_what_fails_amid_the_sound_cuts_the_body_behind_it(
     assert (said.sent_bytes, said.whole, said.dropped) == (10001, False, False)
 
 
-async def test_a_caller_who_leaves_a_stalled_answer_is_noticed(
+async def test_a_client_that_closes_a_stalled_answer_is_noticed(
     http: aiohttp.ClientSession,
 ) -> None:
     async with HttpStandIn(plan=plan(fault="stall", fault_after_bytes=320)) as server:
@@ -143,7 +141,7 @@ async def test_a_caller_who_leaves_a_stalled_answer_is_noticed(
     assert (said.sent_bytes, said.whole, said.dropped) == (320, False, True)
 
 
-async def test_speech_takes_its_time_if_the_plan_says_so(http: aiohttp.ClientSession) -> None:
+async def test_the_plan_sets_delay_and_speed(http: aiohttp.ClientSession) -> None:
     now_s = asyncio.get_running_loop().time
     text = "Hello there."  # 12 characters of 60 ms without the space: 660 ms
     slow = plan(delay_ms=30, speed=10, chunk_ms=60)

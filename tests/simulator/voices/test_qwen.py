@@ -1,117 +1,36 @@
-"""The stand-in of Qwen's voices: strict about what it is sent, and true to the documentation."""
+"""The stand-in for Qwen's voices: strict about client events, and as documented."""
 
 import asyncio
 import json
 from base64 import b64decode
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
-from itertools import count, groupby
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import pytest
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed
 
 from app.simulator.voices.mouth import Plan, tones
 from app.simulator.voices.qwen import QwenStandIn
+from tests.simulator.voices.qwen_client import (
+    BEARER,
+    COMMITTED,
+    LATE,
+    MODEL,
+    OPENED,
+    PHONE,
+    SEGMENT,
+    status_of,
+    talking,
+)
 
 TRAFFIC = Path(__file__).parents[2] / "traffic"
-BEARER = {"Authorization": "Bearer sk-test"}
-MODEL = "qwen3-tts-flash-realtime"
-PHONE = {
-    "voice": "Cherry",
-    "mode": "commit",
-    "response_format": "pcm",
-    "sample_rate": 8000,
-    "language_type": "Auto",
-}
-OPENED = ["session.created", "session.updated"]
-SEGMENT = [
-    "response.created",
-    "response.output_item.added",
-    "response.content_part.added",
-    "response.audio.delta",
-    "response.audio.done",
-    "response.content_part.done",
-    "response.output_item.done",
-    "response.done",
-]
-COMMITTED = ["input_text_buffer.committed", *SEGMENT]
-LATE = "session already started or finished or failed"
+
+# --- handshakes -----------------------------------------------------------------------------------
 
 
-class Client:
-    """Raw events, one after the other. `events`: those that came."""
-
-    def __init__(self, socket: ClientConnection) -> None:
-        self.socket = socket
-        self.events: list[dict[str, Any]] = []
-        self._numbers = count()
-
-    async def send(self, type_: str, **fields: Any) -> None:
-        event = {"event_id": f"event_{next(self._numbers)}", "type": type_, **fields}
-        await self.socket.send(json.dumps(event))
-
-    async def next(self) -> dict[str, Any]:
-        event = json.loads(await self.socket.recv())
-        self.events.append(event)
-        return dict(event)
-
-    async def until(self, type_: str) -> dict[str, Any]:
-        while True:
-            event = await self.next()
-            if event["type"] == type_:
-                return event
-
-    async def to_the_end(self) -> int:
-        """Everything until the server closes; the code that it closes with."""
-        with pytest.raises(ConnectionClosed) as closed:
-            while True:
-                await self.next()
-        assert closed.value.rcvd is not None
-        return closed.value.rcvd.code
-
-    async def configure(self, **changed: Any) -> None:
-        await self.send("session.update", session={**PHONE, **changed})
-        await self.until("session.updated")
-
-    async def say(self, text: str) -> None:
-        await self.send("input_text_buffer.append", text=text)
-        await self.send("input_text_buffer.commit")
-
-    @property
-    def types(self) -> list[str]:
-        """With one delta for any number in a row."""
-        return [type_ for type_, _ in groupby(event["type"] for event in self.events)]
-
-    @property
-    def sound(self) -> bytes:
-        return b"".join(
-            b64decode(event["delta"])
-            for event in self.events
-            if event["type"] == "response.audio.delta"
-        )
-
-
-@asynccontextmanager
-async def talking(qwen: QwenStandIn, model: str = MODEL) -> AsyncIterator[Client]:
-    address = f"{qwen.url}?model={model}"
-    async with connect(address, additional_headers=BEARER, compression=None) as socket:
-        yield Client(socket)
-
-
-async def status_of(address: str, headers: dict[str, str]) -> int:
-    with pytest.raises(InvalidStatus) as refusal:
-        await connect(address, additional_headers=headers)
-    return refusal.value.response.status_code
-
-
-# --- the door -------------------------------------------------------------------------------------
-
-
-async def test_nobody_gets_in_without_the_key_the_path_and_one_model() -> None:
+async def test_a_handshake_without_key_path_and_model_is_refused() -> None:
     async with QwenStandIn(api_key="sk-test") as qwen:
         right = f"{qwen.url}?model={MODEL}"
         assert await status_of(right, {}) == 401
@@ -126,14 +45,14 @@ async def test_nobody_gets_in_without_the_key_the_path_and_one_model() -> None:
         assert qwen.heard.connections == 1
 
 
-async def test_with_no_key_of_its_own_it_takes_any_but_not_none() -> None:
+async def test_without_an_api_key_it_accepts_every_key_but_none_missing() -> None:
     async with QwenStandIn() as qwen:
         assert await status_of(f"{qwen.url}?model={MODEL}", {}) == 401
         async with talking(qwen) as client:
             assert (await client.next())["session"]["model"] == MODEL
 
 
-async def test_a_plan_can_shut_the_door() -> None:
+async def test_a_plan_can_refuse_handshakes() -> None:
     async with QwenStandIn(plan=lambda text: Plan(fault="" if text else "refuse")) as qwen:
         assert await status_of(f"{qwen.url}?model={MODEL}", BEARER) == 503
 
@@ -187,7 +106,7 @@ async def test_what_was_cleared_is_not_said() -> None:
         assert [said.text for said in qwen.heard.said] == ["This is not."]
 
 
-async def test_an_empty_commit_is_an_error_and_the_session_goes_on() -> None:
+async def test_an_empty_commit_is_an_error_and_the_session_stays_open() -> None:
     async with QwenStandIn() as qwen, talking(qwen) as client:
         await client.configure()
         await client.say("  ")
@@ -208,7 +127,7 @@ async def test_what_is_left_is_said_when_the_session_is_finished() -> None:
 # --- server_commit mode ---------------------------------------------------------------------------
 
 
-async def test_in_server_commit_mode_the_server_speaks_when_a_sentence_is_there() -> None:
+async def test_in_server_commit_mode_each_complete_sentence_is_spoken() -> None:
     async with QwenStandIn() as qwen, talking(qwen) as client:
         await client.configure(mode="server_commit")
         await client.send("input_text_buffer.append", text="It costs 3.")
@@ -222,7 +141,7 @@ async def test_in_server_commit_mode_the_server_speaks_when_a_sentence_is_there(
         assert client.types == [*OPENED, *SEGMENT * 4, "session.finished"]
 
 
-async def test_a_commit_forces_out_what_has_no_end_yet() -> None:
+async def test_a_commit_speaks_an_incomplete_sentence() -> None:
     async with QwenStandIn() as qwen, talking(qwen) as client:
         await client.configure(mode="server_commit")
         await client.say("One moment")
@@ -270,10 +189,10 @@ async def test_settings_outside_of_their_range_are_refused(wrong: dict[str, Any]
         await client.send("session.update", session={**PHONE, **wrong})
         refusal = await client.until("error")
         assert next(iter(wrong)) in refusal["error"]["message"]
-        await client.configure()  # another try may be right
+        await client.configure()  # a later update is accepted
 
 
-async def test_every_setting_is_taken_in_its_range_and_told_back() -> None:
+async def test_every_setting_is_accepted_in_its_range_and_returned() -> None:
     asked = {
         **PHONE,
         "language_type": "German",
@@ -295,7 +214,7 @@ async def test_every_setting_is_taken_in_its_range_and_told_back() -> None:
 @pytest.mark.parametrize(
     "wrong", [{"sample_rate": 8000}, {"volume": 50}, {"speech_rate": 1.0}, {"voice": "Momo"}]
 )
-async def test_the_old_model_knows_less(wrong: dict[str, Any]) -> None:
+async def test_the_old_model_has_fewer_settings(wrong: dict[str, Any]) -> None:
     plain = {**PHONE, "sample_rate": 24000}
     async with QwenStandIn() as qwen, talking(qwen, "qwen-tts-realtime") as client:
         await client.send("session.update", session={**plain, **wrong})
@@ -318,7 +237,7 @@ async def test_settings_come_once_and_before_the_text() -> None:
             assert client.sound == tones("Hello! ", 24000).pcm  # without settings, the defaults
 
 
-# --- what is no right event -----------------------------------------------------------------------
+# --- invalid events -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -338,14 +257,14 @@ async def test_settings_come_once_and_before_the_text() -> None:
         '{"event_id": "a", "type": "session.update", "session": {}}',
     ],
 )
-async def test_what_is_no_event_is_an_error_that_leaves_the_socket_open(frame: str | bytes) -> None:
+async def test_an_invalid_event_is_an_error_that_leaves_the_socket_open(frame: str | bytes) -> None:
     async with QwenStandIn() as qwen, talking(qwen) as client:
         await client.socket.send(frame)
         await client.until("error")
         await client.configure()
 
 
-async def test_an_event_id_serves_once() -> None:
+async def test_an_event_id_is_valid_once() -> None:
     event = json.dumps({"event_id": "a", "type": "input_text_buffer.clear"})
     async with QwenStandIn() as qwen, talking(qwen) as client:
         await client.socket.send(event)
@@ -364,10 +283,10 @@ async def test_nothing_may_follow_a_finish() -> None:
         assert [said.text for said in qwen.heard.said] == ["Hello!"]
 
 
-# --- how it is said -------------------------------------------------------------------------------
+# --- plans and faults -----------------------------------------------------------------------------
 
 
-async def test_what_a_text_costs_is_told_at_its_end() -> None:
+async def test_response_done_has_the_usage() -> None:
     async with QwenStandIn() as qwen:
         async with talking(qwen) as client:
             await client.configure()
@@ -381,7 +300,7 @@ async def test_what_a_text_costs_is_told_at_its_end() -> None:
             assert done["response"]["usage"]["output_tokens_details"]["audio_tokens"] == 21
 
 
-async def test_it_can_be_slow_and_in_small_pieces() -> None:
+async def test_the_plan_sets_delay_speed_and_chunks() -> None:
     plan = Plan(delay_ms=30, speed=8.0, chunk_ms=20)
     async with QwenStandIn(plan=lambda text: plan) as qwen, talking(qwen) as client:
         await client.configure()
@@ -394,7 +313,7 @@ async def test_it_can_be_slow_and_in_small_pieces() -> None:
         assert clock() - began_s >= 0.03 + sum(sizes) / 16000 / 8 - 0.005
 
 
-async def test_each_fault_comes_where_it_was_planned() -> None:
+async def test_each_fault_happens_after_its_bytes() -> None:
     whole = tones("Hello there.", 8000).pcm
     plan = Plan(fault_after_bytes=3001)
 
@@ -430,11 +349,11 @@ async def test_each_fault_comes_where_it_was_planned() -> None:
         assert said.dropped is (fault == "stall")
 
 
-async def test_it_notices_who_goes_away_in_the_middle() -> None:
+async def test_a_client_that_leaves_in_mid_speech_is_noted() -> None:
     async with QwenStandIn(plan=lambda text: Plan(speed=1.0)) as qwen:
         async with talking(qwen) as client:
             await client.configure()
-            await client.say("A long story that nobody wants to hear to its end.")
+            await client.say("A long story that the caller does not hear to its end.")
             await client.until("response.audio.delta")
         await qwen.until(lambda: not qwen.open_sessions)
     said = qwen.heard.said[0]
@@ -447,10 +366,10 @@ async def test_it_notices_who_goes_away_in_the_middle() -> None:
 
 
 @pytest.mark.parametrize("name", ["qwen_commit", "qwen_server_commit"])
-async def test_what_the_vendors_client_once_sent_is_answered_as_the_recording_says(
+async def test_a_recorded_session_of_the_dashscope_client_is_answered_as_recorded(
     name: str,
 ) -> None:
-    """But for the cancel, which the documentation does not have: it is refused here."""
+    """Except for response.cancel, which is not documented: the stand-in refuses it."""
     lines = (TRAFFIC / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
     handshake, *messages = [json.loads(line) for line in lines]
     model = handshake["path"].partition("model=")[2]
@@ -467,7 +386,7 @@ async def test_what_the_vendors_client_once_sent_is_answered_as_the_recording_sa
             elif message["type"].endswith(".done"):
                 if message["type"] == "response.done":
                     await client.until("response.done")
-                    expected += SEGMENT[4:]  # their order is not the same in all documentation
+                    expected += SEGMENT[4:]  # the documentation has two orders
             else:
                 expected.append(message["type"])
     assert client.types == [type_ for type_, _ in groupby(expected)]

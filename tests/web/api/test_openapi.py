@@ -15,7 +15,7 @@ from app.simulator.realtime import RealtimeServer
 from app.simulator.twilio import Call, Callee
 from tests.conftest import FUZZ
 from tests.service.api import OURS, api
-from tests.service.handing import (
+from tests.service.transfer_world import (
     ANSWER,
     DESK,
     HELLO,
@@ -23,9 +23,9 @@ from tests.service.handing import (
     Agent,
     callers,
     desk,
-    handing,
-    hands_over,
     size,
+    transfer_reply,
+    transfer_world,
 )
 from tests.service.world import AGENT, API_TOKEN, World, world
 
@@ -118,11 +118,11 @@ async def test_it_lists_the_transfer_destinations(
 
 async def test_records_of_every_kind_of_call_match_their_schemas() -> None:
     agent = Agent()
-    async with handing(agent, ONE) as w:
+    async with transfer_world(agent, ONE) as w:
         w.line.callee = Callee(presses="1", talks_ms=30)
         (past,) = await callers(w, agent)
-        agent.handing = {past.request: hands_over()}
-        await past.handed_over()
+        agent.transfer = {past.request: transfer_reply()}
+        await past.transferred()
         await past.ended()
         (live,) = await callers(w, agent)
         await live.greeted()
@@ -207,7 +207,7 @@ async def over(w: World, call: Call) -> None:
     """Wait until the service knows that a call has ended."""
     await call.wait_ended()
     known = asyncio.Event()
-    w.switchboard.on_call_over.append(lambda sid: known.set() if sid == call.call_sid else None)
+    w.switchboard.on_call_ended.append(lambda sid: known.set() if sid == call.call_sid else None)
     if w.switchboard.is_live(call.call_sid):
         await known.wait()
 
@@ -238,8 +238,8 @@ async def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
         await over(w, past.call)
         await live.greeted()
         w.line.callee = Callee(presses="1")
-        agent.handing = {handed.request: hands_over(destination="desk")}
-        await handed.handed_over()
+        agent.transfer = {handed.request: transfer_reply(destination="desk")}
+        await handed.transferred()
         await handed.call.wait_for(lambda: handed.call.dialed[0].bridged_ms is not None)
         w.line.callee = Callee("no-answer")  # keeps ringing
         await w.store.flush()

@@ -24,7 +24,7 @@ from app.web.api.stream_audio import StreamAudio
 from app.web.server import Server, bind
 from app.wires.voices.http import HttpSettings, HttpVoice
 from app.wires.voices.resampler import Resampler
-from app.wires.voices.voice import LONGEST_TEXT, Sound, Sounds, Voice, timed
+from app.wires.voices.voice import LONGEST_TEXT, Sound, Sounds, Voice, with_deadlines
 
 TOKEN = "the voices' token"
 TEXT = "One moment please, I will look that up for you."
@@ -469,7 +469,7 @@ async def test_a_voice_without_any_audio_has_failed() -> None:
 async def test_a_voice_that_hangs_before_any_audio_is_a_504(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(stream_audio, "timed", partial(timed, first_s=0.02))
+    monkeypatch.setattr(stream_audio, "with_deadlines", partial(with_deadlines, first_s=0.02))
     voice = FakeVoice("qwen/a", waits())
     async with serving_voices(voice) as (url, _):
         assert (await refusal(url, json=body()))[0] == 504

@@ -1,4 +1,4 @@
-"""The Realtime server's events, read."""
+"""Decoding the Realtime API's server events."""
 
 import json
 from base64 import b64encode
@@ -37,15 +37,15 @@ from app.call.events import (
 )
 from app.call.usage import Usage
 from app.errors import ProtocolError
-from app.wires.realtime.codec import UnknownMessage, decode
+from app.wires.realtime.codec import UnknownEvent, decode
 
 TRAFFIC = Path(__file__).parents[2] / "traffic" / "realtime_examples.jsonl"
 EXAMPLES = {json.loads(line)["type"]: line for line in TRAFFIC.read_text().splitlines()}
 AUDIO = b64encode(b"\xff\x7f\xfe\x7e" * 40).decode()
 TRANSCRIPTION = "conversation.item.input_audio_transcription"
 
-MEANINGS: dict[str, Event | None] = {
-    "session.created": SessionCreated("sess_1", 1756324625),
+EXPECTED: dict[str, Event | None] = {
+    "session.created": SessionCreated("sess_1", 1790000000),
     "session.updated": SessionConfigured(),
     "input_audio_buffer.speech_started": SpeechStarted("item_U", 1000),
     "input_audio_buffer.speech_stopped": SpeechStopped("item_U", 2400),
@@ -58,7 +58,7 @@ MEANINGS: dict[str, Event | None] = {
     "conversation.item.deleted": ItemDeleted("item_A"),
     "conversation.item.retrieved": None,
     f"{TRANSCRIPTION}.delta": None,
-    f"{TRANSCRIPTION}.completed": CallerTranscribed("item_U", "Hey, can you hear me?", 1300),
+    f"{TRANSCRIPTION}.completed": CallerTranscribed("item_U", "Is this the pizzeria?", 1300),
     f"{TRANSCRIPTION}.failed": CallerTranscriptionFailed("item_U", "…"),
     "response.created": ResponseCreated("resp_1"),
     "response.output_item.added": OutputItemAdded("resp_1", "item_A", "message"),
@@ -84,7 +84,7 @@ MEANINGS: dict[str, Event | None] = {
     "rate_limits.updated": None,
     "error": ModelFaulted("invalid_event", "The 'type' field is missing.", "client_evt"),
     "response.done": ResponseDone(
-        "resp_1", "completed", "", Usage(119, 13, 64, 0, 30, 91), messages=("item_A",)
+        "resp_1", "completed", "", Usage(180, 20, 150, 0, 25, 75), messages=("item_A",)
     ),
 }
 
@@ -97,17 +97,17 @@ def example(type: str, /, **changes: Any) -> str:
     return json.dumps(json.loads(EXAMPLES[type]) | changes)
 
 
-# --- what events mean -----------------------------------------------------------------------------
+# --- examples -------------------------------------------------------------------------------------
 
 
-def test_every_example_has_a_meaning() -> None:
-    assert EXAMPLES.keys() == MEANINGS.keys()
+def test_every_example_has_an_expected_event() -> None:
+    assert EXAMPLES.keys() == EXPECTED.keys()
 
 
-@pytest.mark.parametrize("type", MEANINGS)
-def test_an_example_means_what_it_should(type: str) -> None:
-    assert decode(EXAMPLES[type]) == MEANINGS[type]
-    assert decode(EXAMPLES[type].encode()) == MEANINGS[type]
+@pytest.mark.parametrize("type", EXPECTED)
+def test_an_example_decodes_to_the_expected_event(type: str) -> None:
+    assert decode(EXAMPLES[type]) == EXPECTED[type]
+    assert decode(EXAMPLES[type].encode()) == EXPECTED[type]
 
 
 def documented_types() -> list[str]:
@@ -116,11 +116,11 @@ def documented_types() -> list[str]:
 
 
 @pytest.mark.parametrize("type", documented_types())
-def test_every_type_that_openai_documents_is_known(type: str) -> None:
+def test_every_documented_type_is_known(type: str) -> None:
     try:
         decode(event(type))
     except ProtocolError as error:
-        assert not isinstance(error, UnknownMessage)  # its fields are missing, no more
+        assert not isinstance(error, UnknownEvent)  # known, but its fields are missing
 
 
 @pytest.mark.parametrize(
@@ -135,31 +135,31 @@ def test_every_type_that_openai_documents_is_known(type: str) -> None:
         ("conversation.item.created", "conversation.item.added"),
     ],
 )
-def test_names_of_the_beta_are_understood(beta: str, now: str) -> None:
-    assert decode(example(now, type=beta)) == MEANINGS[now]
+def test_the_betas_names_are_accepted(beta: str, now: str) -> None:
+    assert decode(example(now, type=beta)) == EXPECTED[now]
 
 
-def test_an_unknown_event_is_told_apart_from_a_malformed_one() -> None:
-    with pytest.raises(UnknownMessage) as unknown:
+def test_an_unknown_event_is_distinguished_from_a_malformed_one() -> None:
+    with pytest.raises(UnknownEvent) as unknown:
         decode(event("response.dance.started"))
     assert unknown.value.type == "response.dance.started"
     with pytest.raises(ProtocolError, match=r"malformed response\.created") as malformed:
         decode(event("response.created"))
-    assert not isinstance(malformed.value, UnknownMessage)
+    assert not isinstance(malformed.value, UnknownEvent)
 
 
 # --- audio ----------------------------------------------------------------------------------------
 
 
 @given(st.binary(min_size=1, max_size=8000))
-def test_audio_passes_untouched_with_its_size(audio: bytes) -> None:
+def test_audio_is_passed_through_with_its_size(audio: bytes) -> None:
     payload = b64encode(audio).decode()
     assert decode(example("response.output_audio.delta", delta=payload)) == AudioReceived(
         "resp_1", "item_A", payload, len(audio)
     )
 
 
-def test_no_audio_is_nothing() -> None:
+def test_empty_audio_is_ignored() -> None:
     assert decode(example("response.output_audio.delta", delta="")) is None
 
 
@@ -186,12 +186,12 @@ def updated(**audio: Any) -> str:
         event("session.updated", session={"audio": None}),
     ],
 )
-def test_a_session_that_does_not_contradict_is_configured(message: str) -> None:
+def test_a_session_with_the_right_format_is_configured(message: str) -> None:
     assert decode(message) == SessionConfigured()
 
 
 @pytest.mark.parametrize("way", ["input", "output"])
-def test_a_session_that_kept_its_default_format_is_lost(way: str) -> None:
+def test_a_session_with_another_audio_format_is_lost(way: str) -> None:
     lost = decode(updated(**{way: {"format": {"type": "audio/pcm", "rate": 24000}}}))
     assert isinstance(lost, ModelLost)
     assert not lost.fatal
@@ -216,17 +216,17 @@ def error(**fields: Any) -> str:
         "beta_api_shape_disabled",
     ],
 )
-def test_errors_that_no_other_try_can_help_are_fatal(code: str) -> None:
+def test_errors_that_a_retry_cannot_help_are_fatal(code: str) -> None:
     assert decode(error(type="invalid_request_error", code=code)) == ModelLost(code, fatal=True)
 
 
-def test_a_session_that_expired_is_lost_and_may_be_replaced() -> None:
+def test_an_expired_session_is_lost_and_not_fatal() -> None:
     assert decode(error(code="session_expired", message="60 minutes")) == ModelLost(
         "session_expired", fatal=False
     )
 
 
-def test_any_other_error_is_no_end() -> None:
+def test_any_other_error_does_not_end_the_session() -> None:
     assert decode(error(type="server_error", code=None, message="oh")) == ModelFaulted(
         "server_error", "oh", None
     )
@@ -273,7 +273,7 @@ def test_a_response_says_why_it_ended(
         {"output_token_details": {"audio_tokens": -3}},
     ],
 )
-def test_usage_that_says_nothing_counts_nothing(usage: dict[str, Any] | None) -> None:
+def test_missing_usage_counts_as_zero(usage: dict[str, Any] | None) -> None:
     assert decode(done(usage=usage)) == ResponseDone("resp_1", "completed")
 
 
@@ -309,7 +309,7 @@ def test_usage_as_openais_types_write_it_is_counted(counts: tuple[int | None, ..
     assert ended.usage == Usage(*(count or 0 for count in counts))
 
 
-def test_a_tool_call_that_was_cut_keeps_its_fragment_and_says_so() -> None:
+def test_an_incomplete_tool_call_keeps_its_fragment_and_status() -> None:
     item = {"id": "item_F", "type": "function_call", "status": "incomplete", "arguments": '{"ci'}
     assert decode(event("response.output_item.done", response_id="resp_1", item=item)) == (
         OutputItemDone("resp_1", "item_F", "function_call", "incomplete", arguments='{"ci')
@@ -317,7 +317,7 @@ def test_a_tool_call_that_was_cut_keeps_its_fragment_and_says_so() -> None:
 
 
 @pytest.mark.parametrize("missing", ["call_id", "name"])
-def test_a_tool_call_that_cannot_be_answered_is_refused(missing: str) -> None:
+def test_a_tool_call_without_id_or_name_is_malformed(missing: str) -> None:
     item = json.loads(EXAMPLES["response.output_item.done"])["item"]
     del item[missing]
     with pytest.raises(ProtocolError, match="call_id or a name"):
@@ -337,7 +337,7 @@ def test_a_tools_answer_is_acknowledged(type: str) -> None:
     ("written", "read"),
     [("1000", 1000), ("1000.0", 1000), ("999.9", 999), ("-12", 0), ("1e3", 1000)],
 )
-def test_numbers_are_taken_as_servers_write_them(written: str, read: int) -> None:
+def test_numbers_may_be_integers_or_floats(written: str, read: int) -> None:
     message = EXAMPLES["input_audio_buffer.speech_started"].replace("1000", written)
     assert decode(message) == SpeechStarted("item_U", read)
 
@@ -345,7 +345,7 @@ def test_numbers_are_taken_as_servers_write_them(written: str, read: int) -> Non
 @pytest.mark.parametrize(
     "absurd", ["9" * 5000, "1e400", "1e13", "-1e13", '"1000"', "null", "true", "NaN", "[1]"]
 )
-def test_an_absurd_number_is_refused(absurd: str) -> None:
+def test_a_number_out_of_bounds_is_malformed(absurd: str) -> None:
     with pytest.raises(ProtocolError, match="malformed input_audio_buffer|malformed event"):
         decode(EXAMPLES["input_audio_buffer.speech_started"].replace("1000", absurd))
 
@@ -384,10 +384,10 @@ NASTY: list[str | bytes] = [
 
 
 @pytest.mark.parametrize("message", NASTY, ids=range(len(NASTY)))
-def test_garbage_is_a_protocol_error_and_nothing_else(message: str | bytes) -> None:
+def test_garbage_raises_protocol_error(message: str | bytes) -> None:
     with pytest.raises(ProtocolError) as refused:
         decode(message)
-    assert not isinstance(refused.value, UnknownMessage)
+    assert not isinstance(refused.value, UnknownEvent)
     assert len(str(refused.value)) < 400
 
 
@@ -399,7 +399,7 @@ JSON = st.recursive(
 
 
 @given(st.text() | st.binary() | JSON.map(json.dumps))
-def test_no_message_raises_anything_but_a_protocol_error(message: str | bytes) -> None:
+def test_no_event_raises_any_other_error(message: str | bytes) -> None:
     try:
         decode(message)
     except ProtocolError:
@@ -407,7 +407,7 @@ def test_no_message_raises_anything_but_a_protocol_error(message: str | bytes) -
 
 
 def damaged(value: Any, data: st.DataObject) -> Any:
-    """The value with one part of it, at any depth, replaced."""
+    """The value with one part, at any depth, replaced."""
     if isinstance(value, dict) and value and data.draw(st.integers(0, 4)):
         key = data.draw(st.sampled_from(sorted(value)))
         return value | {key: damaged(value[key], data)}
@@ -416,7 +416,7 @@ def damaged(value: Any, data: st.DataObject) -> Any:
 
 @settings(max_examples=300)
 @given(st.data())
-def test_an_event_with_a_wrong_part_does_no_harm(data: st.DataObject) -> None:
+def test_a_damaged_event_raises_no_other_error(data: st.DataObject) -> None:
     example = json.loads(data.draw(st.sampled_from(sorted(EXAMPLES.values()))))
     key = data.draw(st.sampled_from(sorted(example)))
     message = example | {key: damaged(example[key], data)}
@@ -448,6 +448,6 @@ def test_items_of_every_kind_may_be_added() -> None:
         (None, 0),
     ],
 )
-def test_transcribed_audio_is_counted_however_it_is_billed(usage: object, audio_ms: int) -> None:
+def test_transcribed_audio_is_counted_by_seconds_or_tokens(usage: object, audio_ms: int) -> None:
     told = event(f"{TRANSCRIPTION}.completed", item_id="item_U", transcript="Hey", usage=usage)
     assert decode(told) == CallerTranscribed("item_U", "Hey", audio_ms)

@@ -1,4 +1,4 @@
-"""What the Realtime server is told: the session's settings and every other client event."""
+"""Client events of the Realtime API: session.update and all others, checked by openai's types."""
 
 import json
 from base64 import b64encode
@@ -23,7 +23,7 @@ from app.call.commands import (
     ToModel,
     TruncateItem,
 )
-from app.wires.realtime.codec import append, encode
+from app.wires.realtime.codec import append_audio, encode
 from app.wires.realtime.session_update import session_update
 
 MODELS: dict[str, type[BaseModel]] = {
@@ -40,7 +40,8 @@ AGENT = Agent(
 
 
 def unknown_keys(value: Any, path: str = "$") -> list[str]:
-    """Keys at any depth that openai's models do not know: they take them, the server does not."""
+    """Keys at any depth that openai's models do not have. The models accept them; the server
+    rejects them."""
     if isinstance(value, list):
         return [key for each in value for key in unknown_keys(each, f"{path}[]")]
     if not isinstance(value, BaseModel):
@@ -61,10 +62,10 @@ def without_nulls(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def check(text: str | bytes) -> dict[str, Any]:
-    """The event, once openai's own types agree that it is one."""
+    """The event, validated by openai's types."""
     event: dict[str, Any] = json.loads(text)
     assert unknown_keys(MODELS[event["type"]].model_validate(event, strict=True)) == []
-    # openai's typed dicts have no null, though the documentation switches off with one.
+    # openai's typed dicts do not allow null, although the documentation uses it.
     PARAMS.validate_python(without_nulls(event))
     return event
 
@@ -90,7 +91,7 @@ def session(agent: Agent) -> dict[str, Any]:
         ["session", "tools", 0, "strict"],
     ],
 )
-def test_a_key_that_openai_does_not_know_would_be_noticed(path: list[str | int]) -> None:
+def test_the_check_finds_an_unknown_key(path: list[str | int]) -> None:
     event = json.loads(session_update(AGENT, "cfg_1"))
     part: Any = event
     for key in path[:-1]:
@@ -104,7 +105,7 @@ def test_a_key_that_openai_does_not_know_would_be_noticed(path: list[str | int])
 # --- the session ----------------------------------------------------------------------------------
 
 
-def test_a_telephone_session_says_everything_that_a_call_relies_on() -> None:
+def test_session_update_sets_everything_that_a_call_relies_on() -> None:
     assert session(AGENT) == {
         "type": "realtime",
         "output_modalities": ["audio"],
@@ -137,7 +138,7 @@ def test_a_telephone_session_says_everything_that_a_call_relies_on() -> None:
     }
 
 
-def test_a_semantic_session_sends_what_belongs_to_it() -> None:
+def test_semantic_vad_sends_its_own_settings() -> None:
     turns = TurnTaking(detection="semantic_vad", eagerness="low", interruptible=False)
     assert session(replace(AGENT, turns=turns))["audio"]["input"]["turn_detection"] == {
         "type": "semantic_vad",
@@ -169,14 +170,14 @@ def test_a_semantic_session_sends_what_belongs_to_it() -> None:
         ),
     ],
 )
-def test_transcription_sends_only_what_its_model_takes(
+def test_transcription_sends_only_what_its_model_supports(
     transcription: Transcription, language: str, sent: dict[str, str] | None
 ) -> None:
     agent = replace(AGENT, transcription=transcription, language=language)
     assert session(agent)["audio"]["input"]["transcription"] == sent
 
 
-def test_speed_is_sent_when_it_is_not_the_normal_one() -> None:
+def test_speed_is_sent_unless_it_is_1() -> None:
     agent = replace(AGENT, voice=Voice("cedar", 1.25))
     output = session(agent)["audio"]["output"]
     assert output == {"format": {"type": "audio/pcmu"}, "voice": "cedar", "speed": 1.25}
@@ -185,7 +186,7 @@ def test_speed_is_sent_when_it_is_not_the_normal_one() -> None:
 # --- every other event ----------------------------------------------------------------------------
 
 
-def test_events_are_as_openai_documents_them() -> None:
+def test_client_events_are_as_openai_documents_them() -> None:
     sent: dict[ToModel, dict[str, Any]] = {
         AddMessage("m1", "user", "hi"): {
             "type": "conversation.item.create",
@@ -233,7 +234,7 @@ def test_events_are_as_openai_documents_them() -> None:
         assert check(encode(command, AGENT)) == expected
 
 
-def test_a_direction_keeps_the_agents_instructions_and_calls_no_tool() -> None:
+def test_a_directed_response_keeps_the_instructions_and_calls_no_tool() -> None:
     assert check(encode(CreateResponse("r1", "Greet the caller."), AGENT)) == {
         "type": "response.create",
         "event_id": "r1",
@@ -249,13 +250,13 @@ def test_the_session_is_configured_by_a_command() -> None:
 
 
 @given(st.binary(min_size=1, max_size=1000))
-def test_audio_is_appended_as_it_came(audio: bytes) -> None:
+def test_audio_is_appended_unchanged(audio: bytes) -> None:
     payload = b64encode(audio).decode()
-    event = check(append(payload))
+    event = check(append_audio(payload))
     assert event == {"type": "input_audio_buffer.append", "audio": payload}
 
 
-def test_text_that_is_none_is_mended() -> None:
+def test_lone_surrogates_become_question_marks() -> None:
     event = check(encode(AddToolOutput("o1", "call_1", "a\ud800b é"), AGENT))
     assert event["item"]["output"] == "a?b é"
 
@@ -292,11 +293,11 @@ COMMANDS: dict[type[ToModel], st.SearchStrategy[ToModel]] = {
 }
 
 
-def test_every_command_to_the_model_is_checked_below() -> None:
+def test_every_command_to_the_model_is_in_the_next_test() -> None:
     assert set(COMMANDS) == set(get_args(commands.ToModel))
 
 
 @given(st.one_of(*COMMANDS.values()), AGENTS)
-def test_whatever_is_sent_is_what_openai_takes(command: ToModel, agent: Agent) -> None:
+def test_every_client_event_fits_openais_types(command: ToModel, agent: Agent) -> None:
     event = check(encode(command, agent))
     assert event["event_id"] == command.event_id

@@ -1,4 +1,4 @@
-"""The socket to the model, whatever its server does to it: one reason, told once."""
+"""The Realtime socket against broken servers: `on_lost` is called once, with the reason."""
 
 import asyncio
 import gc
@@ -44,8 +44,8 @@ def sends(data: bytes) -> Then:
 
 @asynccontextmanager
 async def server(then: Then, gone: asyncio.Event | None = None) -> AsyncIterator[str]:
-    """A WebSocket server that answers the handshake and then does this. Its address. `gone`: set
-    when the client is."""
+    """A WebSocket server that completes the handshake and then calls `then`. Yields its address.
+    `gone`: set when the client has disconnected."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
@@ -69,16 +69,17 @@ async def server(then: Then, gone: asyncio.Event | None = None) -> AsyncIterator
 
 
 class Peer:
-    """What the bridge learns of a connection. `unseen`: what asyncio would have complained of."""
+    """Records a connection's callbacks."""
 
     def __init__(self) -> None:
         self.messages: list[bytes] = []
         self.lost: list[str] = []
-        self.unseen: list[dict[str, Any]] = []
+        #: Exceptions that asyncio reports as unhandled.
+        self.unhandled: list[dict[str, Any]] = []
         self.socket: RealtimeSocket | None = None
         self._news = asyncio.Event()
         loop = asyncio.get_running_loop()
-        loop.set_exception_handler(lambda _, context: self.unseen.append(context))
+        loop.set_exception_handler(lambda _, context: self.unhandled.append(context))
 
     async def connects(self, url: str) -> None:
         await client.connect(
@@ -91,13 +92,13 @@ class Peer:
             on_writable=lambda: None,
         )
 
-    async def is_told(self) -> str:
-        """Why the connection was lost, once; nothing is left over then."""
+    async def lost_reason(self) -> str:
+        """Wait for `on_lost`. Returns its reason, and checks that no exception is unhandled."""
         await self._news.wait()
         for _ in range(5):
             await asyncio.sleep(0)
         gc.collect()
-        assert not self.unseen
+        assert not self.unhandled
         (reason,) = self.lost
         return reason
 
@@ -124,25 +125,25 @@ class Peer:
     ],
     ids=["big", "fragments", "opcode", "masked", "bad close", "bad ping", "close", "reset", "end"],
 )
-async def test_why_a_session_was_lost_is_told_once(then: Then, reason: str) -> None:
+async def test_on_lost_is_called_once_with_the_reason(then: Then, reason: str) -> None:
     async with server(then) as url:
         peer = Peer()
         await peer.connects(url)
-        told = await peer.is_told()
+        told = await peer.lost_reason()
     assert told == reason if reason is not BROKEN else told.startswith(BROKEN)
     assert peer.messages == []
 
 
-async def test_fragments_make_one_message() -> None:
+async def test_fragments_are_joined_into_one_message() -> None:
     pieces = frame(0x01, b"{") + frame(0x00) * 1000 + frame(0x00, b"}") + frame(0x80)
     async with server(sends(pieces + frame(0x81, b"[]") + b"\x88\x02\x03\xe8")) as url:
         peer = Peer()
         await peer.connects(url)
-        await peer.is_told()
+        await peer.lost_reason()
     assert peer.messages == [b"{}", b"[]"]
 
 
-async def test_a_socket_that_is_closed_here_is_not_lost() -> None:
+async def test_on_lost_is_not_called_after_close() -> None:
     gone = asyncio.Event()
     async with server(sends(frame(0x83, b"{}")), gone) as url:
         peer = Peer()
@@ -153,11 +154,11 @@ async def test_a_socket_that_is_closed_here_is_not_lost() -> None:
         for _ in range(5):
             await asyncio.sleep(0)
         gc.collect()
-    assert (peer.lost, peer.unseen) == ([], [])
+    assert (peer.lost, peer.unhandled) == ([], [])
 
 
 @pytest.mark.parametrize("answer", [b"nonsense\r\n\r\n", b"", b"HTTP/1.1 200 OK\r\n\r\n"])
-async def test_what_is_no_session_is_told_and_leaves_nothing(answer: bytes) -> None:
+async def test_a_failed_handshake_raises_and_leaves_nothing_open(answer: bytes) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(answer)
@@ -169,4 +170,4 @@ async def test_what_is_no_session_is_told_and_leaves_nothing(answer: bytes) -> N
         with pytest.raises(ModelError):
             await peer.connects(f"ws://{host}:{port}")
         gc.collect()
-    assert (peer.lost, peer.unseen) == ([], [])
+    assert (peer.lost, peer.unhandled) == ([], [])

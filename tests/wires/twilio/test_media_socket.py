@@ -1,4 +1,4 @@
-"""The media socket's sending side."""
+"""The media socket's outbox: order, backpressure, errors."""
 
 import asyncio
 from collections.abc import Callable, MutableMapping
@@ -12,7 +12,7 @@ from app.wires.twilio.media_socket import MediaOutbox
 
 
 class Socket:
-    """What an ASGI server is to the outbox: `send` waits while the socket is full."""
+    """An ASGI server's `send`, which waits while the socket is full."""
 
     def __init__(self) -> None:
         self.sent: list[str] = []
@@ -41,14 +41,14 @@ class Socket:
             await self.news.wait()
 
 
-async def test_a_message_is_out_before_put_returns() -> None:
+async def test_a_message_is_sent_before_put_returns() -> None:
     socket = Socket()
     outbox = socket.outbox()
     outbox.put(["a", "b"])
     assert socket.sent == ["a", "b"]
 
 
-async def test_what_a_full_socket_does_not_take_goes_out_later_in_order() -> None:
+async def test_messages_to_a_full_socket_are_queued_and_sent_in_order() -> None:
     socket = Socket()
     outbox = socket.outbox()
     writer = asyncio.create_task(outbox.run())
@@ -64,7 +64,7 @@ async def test_what_a_full_socket_does_not_take_goes_out_later_in_order() -> Non
     assert socket.sent == ["a", "b", "c", "d", "websocket.close"]
 
 
-async def test_a_full_socket_is_noticed_and_so_is_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_backpressure_is_reported_and_so_is_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(media_socket, "FULL_CHARS", 10)
     monkeypatch.setattr(media_socket, "EMPTY_CHARS", 5)
     socket = Socket()
@@ -100,7 +100,7 @@ async def test_a_socket_that_fails_ends_the_writer(full: bool) -> None:
     assert socket.sent == []
 
 
-async def test_a_writer_that_is_cancelled_leaves_nothing_running() -> None:
+async def test_a_cancelled_writer_sends_nothing() -> None:
     socket = Socket()
     outbox = socket.outbox()
     writer = asyncio.create_task(outbox.run())

@@ -1,4 +1,4 @@
-"""Twilio's media stream messages, read and written."""
+"""The media stream codec: decoding Twilio's messages, encoding commands."""
 
 import json
 from base64 import b64decode, b64encode
@@ -22,7 +22,7 @@ from app.wires.twilio.media_stream import (
 )
 
 CALL = (Path(__file__).parents[2] / "traffic" / "twilio_call.jsonl").read_text().splitlines()
-STREAM_SID = "MZ18ad3ab5a668481ce02b83e7395059f0"
+STREAM_SID = "MZ00112233445566778899aabbccddeeff"
 
 
 def media(payload: object, track: object = "inbound") -> str:
@@ -40,7 +40,7 @@ def start(**changes: object) -> str:
 # --- from Twilio ----------------------------------------------------------------------------------
 
 
-def test_a_whole_call_is_read() -> None:
+def test_a_whole_call_is_decoded() -> None:
     heard = [decode(line) for line in CALL]
     assert heard[0] is None
     assert heard[1] == Start(
@@ -59,18 +59,18 @@ def test_a_whole_call_is_read() -> None:
     assert rest == [MarkEchoed("e1:m7"), DigitPressed("1"), StreamEnded("stopped by Twilio")]
 
 
-def test_a_call_read_as_bytes_is_the_same() -> None:
+def test_bytes_and_text_decode_alike() -> None:
     assert [decode(line.encode()) for line in CALL] == [decode(line) for line in CALL]
 
 
 @given(st.binary(min_size=1, max_size=2000))
-def test_audio_passes_untouched_with_its_size(audio: bytes) -> None:
+def test_audio_is_passed_through_with_its_size(audio: bytes) -> None:
     payload = b64encode(audio).decode()
     assert decode(media(payload)) == Media(payload, len(audio))
 
 
 @pytest.mark.parametrize("timestamp", ["160", 160, None, {"no": "number"}])
-def test_a_time_stamp_is_handed_on_as_it_came(timestamp: object) -> None:
+def test_a_timestamp_is_passed_through_unchecked(timestamp: object) -> None:
     body = {"track": "inbound", "payload": "f39/", "timestamp": timestamp}
     assert decode(json.dumps({"event": "media", "media": body})) == Media("f39/", 3, timestamp)
 
@@ -78,7 +78,7 @@ def test_a_time_stamp_is_handed_on_as_it_came(timestamp: object) -> None:
 @pytest.mark.parametrize(
     "message", [media(""), media("f39/", "outbound"), media("f39/", "outbound_track")]
 )
-def test_no_audio_and_our_own_audio_are_not_the_callers(message: str) -> None:
+def test_empty_audio_and_the_outbound_track_are_ignored(message: str) -> None:
     assert decode(message) is None
 
 
@@ -116,12 +116,12 @@ def test_every_key_of_a_telephone_is_known(digit: str) -> None:
 
 
 @pytest.mark.parametrize("digit", ["", "a", "E", "12", "w", "\u0661", "\u00b2"])
-def test_what_is_on_no_telephone_is_refused(digit: str) -> None:
+def test_an_invalid_digit_is_rejected(digit: str) -> None:
     with pytest.raises(ProtocolError, match="dtmf"):
         decode(json.dumps({"event": "dtmf", "dtmf": {"digit": digit}}))
 
 
-def test_an_unknown_event_is_told_apart_from_a_malformed_one() -> None:
+def test_an_unknown_event_is_distinguished_from_a_malformed_one() -> None:
     with pytest.raises(UnknownMessage) as unknown:
         decode('{"event":"weather","weather":{}}')
     assert unknown.value.type == "weather"
@@ -185,7 +185,7 @@ NASTY_BYTES = [
 
 
 @pytest.mark.parametrize("message", [*NASTY, *NASTY_BYTES], ids=range(len(NASTY + NASTY_BYTES)))
-def test_garbage_is_a_protocol_error_and_nothing_else(message: str | bytes) -> None:
+def test_garbage_raises_protocol_error(message: str | bytes) -> None:
     with pytest.raises(ProtocolError) as refused:
         decode(message)
     assert not isinstance(refused.value, UnknownMessage)
@@ -218,12 +218,12 @@ def decodes_or_refuses(message: str | bytes) -> Decoded:
 
 @settings(max_examples=300)
 @given(st.text() | st.binary() | (JSON | LIKELY).map(json.dumps))
-def test_no_message_raises_anything_but_a_protocol_error(message: str | bytes) -> None:
+def test_no_message_raises_any_other_error(message: str | bytes) -> None:
     decodes_or_refuses(message)
 
 
 @given(st.data())
-def test_a_message_damaged_on_its_way_does_no_harm(data: st.DataObject) -> None:
+def test_a_damaged_message_raises_no_other_error(data: st.DataObject) -> None:
     message = bytearray(data.draw(st.sampled_from(CALL)).encode())
     for _ in range(data.draw(st.integers(1, 4))):
         message[data.draw(st.integers(0, len(message) - 1))] = data.draw(st.integers(0, 255))
@@ -237,7 +237,7 @@ def play(audio: bytes) -> PlayAudio:
     return PlayAudio("item_A", b64encode(audio).decode(), len(audio))
 
 
-def test_messages_are_as_twilio_documents_them() -> None:
+def test_messages_are_encoded_as_twilio_documents_them() -> None:
     encoder = Encoder("MZ1")
     assert encoder.encode(PlayAudio("item_A", "f39/fn5+", 6)) == [
         '{"event":"media","streamSid":"MZ1","media":{"payload":"f39/fn5+"}}'
@@ -249,7 +249,7 @@ def test_messages_are_as_twilio_documents_them() -> None:
 
 
 @given(st.text(), st.text())
-def test_names_survive_whatever_is_in_them(stream_sid: str, name: str) -> None:
+def test_names_are_escaped(stream_sid: str, name: str) -> None:
     encoder = Encoder(stream_sid)
     [mark] = map(json.loads, encoder.encode(SendMark(name)))
     [clear] = map(json.loads, encoder.encode(ClearAudio(dropped_bytes=0)))
@@ -258,7 +258,7 @@ def test_names_survive_whatever_is_in_them(stream_sid: str, name: str) -> None:
 
 
 @given(st.integers(1, 30_000))
-def test_long_audio_is_cut_into_frames_and_loses_nothing(size_bytes: int) -> None:
+def test_long_audio_is_split_into_messages_without_loss(size_bytes: int) -> None:
     audio = bytes(index % 251 for index in range(size_bytes))
     frames = [
         b64decode(json.loads(message)["media"]["payload"], validate=True)

@@ -1,4 +1,4 @@
-"""Orders to Twilio over REST, against a server on loopback."""
+"""Hanging up over REST, and what every request has: credentials, retries, deadlines, privacy."""
 
 import asyncio
 import logging
@@ -46,7 +46,7 @@ async def hang_up(url: str, **options: float) -> None:
         await twilio_rest.aclose()
 
 
-async def test_a_call_is_ended(twilio: Twilio) -> None:
+async def test_a_call_is_hung_up(twilio: Twilio) -> None:
     await hang_up(twilio.url)
     credentials = b64encode(f"{ACCOUNT}:{TOKEN}".encode()).decode()
     assert twilio.requests == [("POST", PATH, f"Basic {credentials}", {"Status": "completed"})]
@@ -66,7 +66,7 @@ async def test_a_base_url_may_have_a_path(twilio: Twilio) -> None:
     assert twilio.requests[0][1] == f"/mock/twilio{PATH}"
 
 
-async def test_environment_of_the_sdk_does_not_redirect_orders(
+async def test_the_sdks_environment_variables_do_not_change_the_host(
     twilio: Twilio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TWILIO_EDGE", "sydney")
@@ -76,7 +76,7 @@ async def test_environment_of_the_sdk_does_not_redirect_orders(
 
 
 @pytest.mark.parametrize("answer", [says(404, 20404), says(404), says_html(404), says(400, 21220)])
-async def test_a_call_that_twilio_does_not_know_is_told_from_other_refusals(
+async def test_a_call_that_is_over_is_distinguished_from_other_errors(
     twilio: Twilio, answer: Answer
 ) -> None:
     twilio.answers = [answer]
@@ -95,7 +95,7 @@ async def test_a_call_that_twilio_does_not_know_is_told_from_other_refusals(
         (says_html(400), 400, None, "TWILIO_API_BASE_URL"),
     ],
 )
-async def test_a_refusal_is_not_repeated_and_names_the_fix(
+async def test_a_rejected_request_is_not_retried_and_names_the_fix(
     twilio: Twilio, answer: Answer, status: int, code: int | None, fix: str
 ) -> None:
     twilio.answers = [answer]
@@ -107,14 +107,14 @@ async def test_a_refusal_is_not_repeated_and_names_the_fix(
 
 
 @pytest.mark.parametrize("trouble", [says(500), says(503), says_html(502), says(429), breaks_off])
-async def test_trouble_that_passes_is_outlasted(twilio: Twilio, trouble: Answer) -> None:
+async def test_a_request_is_retried_after_passing_errors(twilio: Twilio, trouble: Answer) -> None:
     twilio.answers = [trouble, trouble, DONE]
     await hang_up(twilio.url)
     assert len(twilio.requests) == 3
 
 
 @pytest.mark.parametrize(("trouble", "status"), [(says(503), 503), (says(429, 20429), 429)])
-async def test_trouble_that_stays_is_reported(twilio: Twilio, trouble: Answer, status: int) -> None:
+async def test_a_lasting_error_is_raised(twilio: Twilio, trouble: Answer, status: int) -> None:
     twilio.answers = [trouble]
     with pytest.raises(TwilioError) as refused:
         await hang_up(twilio.url)
@@ -133,14 +133,14 @@ async def test_retry_after_is_honoured_up_to_a_bound(twilio: Twilio, retry_after
 
 
 @pytest.mark.parametrize("retry_after", ["0", "soon", "-5", "\u00b2", formatdate(0, usegmt=True)])
-async def test_a_retry_after_of_no_use_makes_nobody_wait(twilio: Twilio, retry_after: str) -> None:
+async def test_an_invalid_retry_after_adds_no_wait(twilio: Twilio, retry_after: str) -> None:
     twilio.answers = [says(429, Retry_After=retry_after), DONE]
     async with asyncio.timeout(5):
         await hang_up(twilio.url)
     assert len(twilio.requests) == 2
 
 
-async def test_a_silent_twilio_is_given_up(twilio: Twilio) -> None:
+async def test_a_silent_server_is_a_timeout(twilio: Twilio) -> None:
     released = asyncio.Event()
 
     async def silence(_: web.Request) -> web.StreamResponse:
@@ -155,19 +155,19 @@ async def test_a_silent_twilio_is_given_up(twilio: Twilio) -> None:
     assert len(twilio.requests) == 3
 
 
-async def test_nobody_there_is_reported() -> None:
+async def test_a_refused_connection_is_raised() -> None:
     with pytest.raises(TwilioError, match="TWILIO_API_BASE_URL"):
         await hang_up(f"http://127.0.0.1:{free_port()}")
 
 
 @pytest.mark.parametrize("answer", [says_html(200), says_json(["no call"])])
-async def test_an_answer_that_is_not_twilios_is_reported(twilio: Twilio, answer: Answer) -> None:
+async def test_a_response_that_is_not_twilios_is_raised(twilio: Twilio, answer: Answer) -> None:
     twilio.answers = [answer]
     with pytest.raises(TwilioError, match="not JSON"):
         await hang_up(twilio.url)
 
 
-async def test_orders_share_one_connection_until_it_is_closed(twilio: Twilio) -> None:
+async def test_requests_share_one_connection_until_it_is_closed(twilio: Twilio) -> None:
     peers = []
 
     async def remembers(request: web.Request) -> web.StreamResponse:

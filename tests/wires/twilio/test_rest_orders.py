@@ -1,4 +1,4 @@
-"""Live calls sent elsewhere, and new ones placed: at most once, whatever the network does."""
+"""Redirecting calls and placing calls over REST: no call is placed twice, whatever fails."""
 
 import asyncio
 import logging
@@ -59,7 +59,7 @@ async def place(url: str, order: CallOrder = ORDER, **options: float) -> str:
         await twilio_rest.aclose()
 
 
-# --- a live call is sent elsewhere ----------------------------------------------------------------
+# --- redirect -------------------------------------------------------------------------------------
 
 
 async def test_a_live_call_runs_new_twiml(twilio: Twilio) -> None:
@@ -70,9 +70,7 @@ async def test_a_live_call_runs_new_twiml(twilio: Twilio) -> None:
 
 
 @pytest.mark.parametrize("answer", [says(404, 20404), says_html(404), says(400, 21220)])
-async def test_a_caller_who_hung_up_cannot_be_sent_elsewhere(
-    twilio: Twilio, answer: Answer
-) -> None:
+async def test_a_call_that_has_ended_cannot_be_redirected(twilio: Twilio, answer: Answer) -> None:
     twilio.answers = [answer]
     with pytest.raises(TwilioError, match="redirect a call") as refused:
         await redirect(twilio.url)
@@ -81,7 +79,7 @@ async def test_a_caller_who_hung_up_cannot_be_sent_elsewhere(
 
 
 @pytest.mark.parametrize("answer", [says(400, 12100), says(500), says(401, 20003)])
-async def test_a_refused_redirect_leaves_the_call_where_it_is(
+async def test_a_rejected_redirect_does_not_mean_that_the_call_is_over(
     twilio: Twilio, answer: Answer
 ) -> None:
     twilio.answers = [answer]
@@ -91,7 +89,7 @@ async def test_a_refused_redirect_leaves_the_call_where_it_is(
 
 
 @pytest.mark.parametrize("trouble", [breaks_off, says(500), says(429, Retry_After="0")])
-async def test_a_redirect_outlasts_any_trouble_that_passes(twilio: Twilio, trouble: Answer) -> None:
+async def test_a_redirect_is_retried_after_passing_errors(twilio: Twilio, trouble: Answer) -> None:
     twilio.answers = [trouble, trouble, DONE]
     await redirect(twilio.url)
     assert [form for *_, form in twilio.requests] == [{"Twiml": TWIML}] * 3
@@ -106,10 +104,10 @@ async def test_twiml_that_is_too_long_is_not_sent(twilio: Twilio) -> None:
     assert len(twilio.requests) == 1
 
 
-# --- a new call -----------------------------------------------------------------------------------
+# --- place ----------------------------------------------------------------------------------------
 
 
-async def test_a_call_is_placed_with_all_that_was_asked_for(twilio: Twilio) -> None:
+async def test_a_call_is_placed_with_every_parameter(twilio: Twilio) -> None:
     order = CallOrder(
         "+15550101",
         "+15550199",
@@ -138,7 +136,7 @@ async def test_a_call_is_placed_with_all_that_was_asked_for(twilio: Twilio) -> N
     ]
 
 
-async def test_a_plain_call_asks_for_nothing_more(twilio: Twilio) -> None:
+async def test_a_plain_call_has_no_optional_parameters(twilio: Twilio) -> None:
     await place(twilio.url, CallOrder("+15550101", "+15550199", twiml=TWIML))
     assert twilio.forms == [
         {"To": ["+15550101"], "From": ["+15550199"], "Timeout": ["30"], "Twiml": [TWIML]}
@@ -149,7 +147,7 @@ async def test_a_plain_call_asks_for_nothing_more(twilio: Twilio) -> None:
     "wrong",
     [{}, {"url": "https://x.example", "twiml": TWIML}, {"twiml": "x" * 4001}],
 )
-def test_an_order_with_two_documents_or_none_or_too_long_a_one_is_none(
+def test_a_call_needs_a_url_or_twiml_of_valid_length(
     wrong: dict[str, Any],
 ) -> None:
     with pytest.raises(BridgeError):
@@ -157,13 +155,13 @@ def test_an_order_with_two_documents_or_none_or_too_long_a_one_is_none(
 
 
 @pytest.mark.parametrize("ring_s", [0, 601])
-def test_nobody_rings_for_no_time_or_for_ever(ring_s: int) -> None:
+def test_a_call_rings_for_1_to_600_seconds(ring_s: int) -> None:
     with pytest.raises(BridgeError, match="1 to 600"):
         CallOrder("+15550101", "+15550199", twiml=TWIML, ring_s=ring_s)
 
 
 @pytest.mark.parametrize("trouble", [says(429, Retry_After="0"), says(503)])
-async def test_a_call_that_twilio_surely_did_not_place_is_ordered_again(
+async def test_a_call_that_was_certainly_not_placed_is_retried(
     twilio: Twilio, trouble: Answer
 ) -> None:
     twilio.answers = [trouble, trouble, PLACED]
@@ -174,9 +172,7 @@ async def test_a_call_that_twilio_surely_did_not_place_is_ordered_again(
 @pytest.mark.parametrize(
     "lost", [breaks_off, says(500), says_html(502), says(504), says_html(200), says_json({})]
 )
-async def test_nobody_is_called_twice_because_an_answer_was_lost(
-    twilio: Twilio, lost: Answer
-) -> None:
+async def test_a_call_is_not_retried_after_a_lost_response(twilio: Twilio, lost: Answer) -> None:
     twilio.answers = [lost, PLACED]
     with pytest.raises(TwilioError) as unknown:
         await place(twilio.url)
@@ -184,7 +180,7 @@ async def test_nobody_is_called_twice_because_an_answer_was_lost(
     assert len(twilio.requests) == 1
 
 
-async def test_nobody_is_called_twice_because_twilio_took_its_time(twilio: Twilio) -> None:
+async def test_a_call_is_not_retried_after_a_timeout(twilio: Twilio) -> None:
     released = asyncio.Event()
 
     async def silence(_: web.Request) -> web.StreamResponse:
@@ -200,25 +196,25 @@ async def test_nobody_is_called_twice_because_twilio_took_its_time(twilio: Twili
 
 
 @pytest.mark.parametrize("answer", [says(400, 21211), says(401, 20003), says(429), says(503)])
-async def test_a_refused_call_is_surely_not_placed(twilio: Twilio, answer: Answer) -> None:
+async def test_a_rejected_call_is_certainly_not_placed(twilio: Twilio, answer: Answer) -> None:
     twilio.answers = [answer]
     with pytest.raises(TwilioError, match="place a call") as refused:
         await place(twilio.url)
     assert not refused.value.unsure
 
 
-async def test_without_a_connection_a_call_is_surely_not_placed() -> None:
+async def test_without_a_connection_a_call_is_certainly_not_placed() -> None:
     with pytest.raises(TwilioError, match="cannot be reached") as lost:
         await place(f"http://127.0.0.1:{free_port()}")
     assert not lost.value.unsure
 
 
-async def test_a_connection_that_never_comes_about_is_no_lost_answer() -> None:
+async def test_a_connect_timeout_is_no_lost_response() -> None:
     waiting: list[socket.socket] = []
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))
         deaf.listen(0)
-        for _ in range(3):  # its queue is full then, and the kernel answers nobody else
+        for _ in range(3):  # fills the backlog; the kernel then accepts no further connection
             waiting.append(socket.socket())
             waiting[-1].setblocking(False)
             waiting[-1].connect_ex(deaf.getsockname())
@@ -231,24 +227,24 @@ async def test_a_connection_that_never_comes_about_is_no_lost_answer() -> None:
     assert not lost.value.unsure
 
 
-class _Troubles(logging.Handler):
-    """Hears that a try came to nothing."""
+class _RetryLog(logging.Handler):
+    """Waits for the log line of a failed attempt."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.heard = asyncio.Event()
+        self.logged = asyncio.Event()
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.heard.set()
+        self.logged.set()
 
 
-async def test_a_call_is_ordered_once_twilio_can_be_reached_again() -> None:
-    port, troubles = free_port(), _Troubles()
+async def test_a_call_is_placed_once_twilio_can_be_reached_again() -> None:
+    port, retries = free_port(), _RetryLog()
     rest_logger = logging.getLogger("app.wires.twilio.rest_http")
-    rest_logger.addHandler(troubles)
+    rest_logger.addHandler(retries)
     ordering = asyncio.create_task(place(f"http://127.0.0.1:{port}", backoff_s=0.5))
-    await troubles.heard.wait()
-    rest_logger.removeHandler(troubles)
+    await retries.logged.wait()
+    rest_logger.removeHandler(retries)
     async with await asyncio.start_server(_answers_placed, "127.0.0.1", port):
         assert await ordering == CALL
 
@@ -262,7 +258,7 @@ async def _answers_placed(reader: asyncio.StreamReader, writer: asyncio.StreamWr
     writer.close()
 
 
-async def test_every_new_call_gets_a_connection_of_its_own(twilio: Twilio) -> None:
+async def test_every_placed_call_uses_a_new_connection(twilio: Twilio) -> None:
     peers = []
 
     async def remembers(request: web.Request) -> web.StreamResponse:
@@ -278,7 +274,7 @@ async def test_every_new_call_gets_a_connection_of_its_own(twilio: Twilio) -> No
 
 
 @pytest.mark.parametrize("trouble", [says(429, Retry_After="30"), says(503)])
-async def test_an_order_waits_no_longer_than_it_may_as_a_whole(
+async def test_a_request_and_its_retries_end_within_the_total_deadline(
     twilio: Twilio, trouble: Answer
 ) -> None:
     twilio.answers = [trouble]

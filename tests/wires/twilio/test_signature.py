@@ -1,4 +1,4 @@
-"""Whether a request came from Twilio."""
+"""Twilio's request signatures: forms, other bodies, URLs behind proxies, garbage."""
 
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
@@ -89,7 +89,7 @@ def test_the_documented_handshake_is_valid() -> None:
 
 
 @given(st.dictionaries(st.text(max_size=20), st.text(max_size=40), max_size=8))
-def test_any_form_that_twilio_signs_is_valid(form: dict[str, str]) -> None:
+def test_every_signed_form_is_valid(form: dict[str, str]) -> None:
     request = post("/incoming-call", signed(f"{PUBLIC}/incoming-call", form))
     assert SignatureChecker(TOKEN, PUBLIC).is_valid(request, urlencode(form).encode())
 
@@ -118,7 +118,7 @@ def test_a_form_keeps_blanks_and_order() -> None:
         parse_form(b"&".join([b"a=1"] * 1001))
 
 
-def test_a_get_is_signed_with_its_query_as_it_stands() -> None:
+def test_the_signature_covers_the_raw_query() -> None:
     url = f"{PUBLIC}/incoming-call?b=%2B1&a=x%20y&a="
     request = scope(signature=signed(url), query="b=%2B1&a=x%20y&a=")
     assert SignatureChecker(TOKEN, PUBLIC).is_valid(request)
@@ -131,7 +131,7 @@ def test_percent_encoding_in_the_path_is_kept() -> None:
     assert SignatureChecker(TOKEN, PUBLIC).is_valid(request)
 
 
-def test_a_server_without_raw_paths_will_do() -> None:
+def test_a_scope_without_raw_path_works() -> None:
     path = "/grüße"
     request = {**scope(signature=signed(PUBLIC + quote(path))), "raw_path": None, "path": path}
     assert SignatureChecker(TOKEN, PUBLIC).is_valid(request)
@@ -141,7 +141,7 @@ def test_a_server_without_raw_paths_will_do() -> None:
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "", "multipart/form-data"])
-def test_a_body_that_is_no_form_needs_its_hash(content_type: str) -> None:
+def test_a_body_other_than_a_form_needs_its_hash(content_type: str) -> None:
     body = b'{"event": 1}'
     checker = SignatureChecker(TOKEN, PUBLIC)
 
@@ -159,7 +159,7 @@ def test_a_body_that_is_no_form_needs_its_hash(content_type: str) -> None:
 # --- algorithms -----------------------------------------------------------------------------------
 
 
-def test_the_newer_algorithm_is_honoured_and_an_unknown_one_is_not() -> None:
+def test_the_newer_algorithm_is_accepted_and_an_unknown_one_is_not() -> None:
     url = f"{PUBLIC}/incoming-call"
 
     def is_valid(algorithm: str, named: str) -> bool:
@@ -174,7 +174,7 @@ def test_the_newer_algorithm_is_honoured_and_an_unknown_one_is_not() -> None:
     assert not is_valid("HMAC_SHA1", "NONE")
 
 
-# --- which URL was signed -------------------------------------------------------------------------
+# --- the signed URL -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_the_newer_algorithm_is_honoured_and_an_unknown_one_is_not() -> None:
     ],
 )
 @pytest.mark.parametrize("path", ["/media-stream/t1", "/media-stream/t1/"])
-def test_a_stream_may_be_signed_in_several_spellings(url: str, path: str) -> None:
+def test_a_stream_url_may_be_signed_in_several_forms(url: str, path: str) -> None:
     handshake = scope(path, signed(url), kind="websocket")
     assert SignatureChecker(TOKEN, PUBLIC).is_valid(handshake)
 
@@ -202,7 +202,7 @@ def test_a_stream_may_be_signed_in_several_spellings(url: str, path: str) -> Non
         "wss://voice.example.org/media-stream/t1",
     ],
 )
-def test_another_url_does_not_open_a_stream(url: str) -> None:
+def test_a_signature_of_another_url_is_invalid(url: str) -> None:
     handshake = scope("/media-stream/t1", signed(url), kind="websocket")
     assert not SignatureChecker(TOKEN, PUBLIC).is_valid(handshake)
 
@@ -270,7 +270,7 @@ FORWARDED: Mapping[str, str | bytes] = {
         ([], ("127.0.0.1", 1), False),
     ],
 )
-def test_forwarded_headers_are_believed_from_trusted_proxies_only(
+def test_forwarded_headers_are_used_from_trusted_proxies_only(
     trusted: Sequence[Any], peer: tuple[str, int] | None, believed: bool
 ) -> None:
     checker = SignatureChecker(TOKEN, None, trusted)
@@ -303,8 +303,8 @@ def test_the_public_url_wins_over_all_headers() -> None:
 
 
 @pytest.mark.parametrize("entry", ["", "localhost", "10.0.0.0/99", "1.2.3"])
-def test_a_wrong_proxy_is_named_at_the_start(entry: str) -> None:
-    with pytest.raises(ConfigError, match="trusted proxy"):
+def test_an_invalid_proxy_is_a_config_error(entry: str) -> None:
+    with pytest.raises(ConfigError, match="TRUSTED_PROXIES"):
         SignatureChecker(TOKEN, None, [entry])
 
 
@@ -335,7 +335,7 @@ def test_a_wrong_proxy_is_named_at_the_start(entry: str) -> None:
         "host:\u00b2",
     ],
 )
-def test_a_host_that_is_none_names_no_base(host: str | bytes) -> None:
+def test_an_invalid_host_gives_no_base_url(host: str | bytes) -> None:
     checker = SignatureChecker(TOKEN, None, ["*"])
     assert checker.base_url(scope(host=host)) is None
     if host and host != " ":
@@ -343,7 +343,7 @@ def test_a_host_that_is_none_names_no_base(host: str | bytes) -> None:
     assert not checker.is_valid(scope(signature="x", host=host))
 
 
-def test_no_host_and_a_strange_scheme_name_no_base() -> None:
+def test_a_missing_host_or_an_unknown_scheme_gives_no_base_url() -> None:
     checker = SignatureChecker(TOKEN, None, ["*"])
     assert checker.base_url({**scope(), "headers": []}) is None
     assert checker.base_url(scope(headers={"x-forwarded-proto": "gopher"})) is None
@@ -398,7 +398,7 @@ HEADER_NAMES = st.sampled_from(
     st.sampled_from(["http", "websocket"]),
     st.sampled_from([None, PUBLIC]),
 )
-def test_no_request_makes_the_check_raise(
+def test_no_request_raises(
     headers: list[tuple[bytes, bytes]],
     path: bytes,
     query: bytes,

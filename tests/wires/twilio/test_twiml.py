@@ -1,4 +1,4 @@
-"""The TwiML documents: what Twilio is answered with."""
+"""The TwiML documents: every template renders valid TwiML."""
 
 import inspect
 import re
@@ -57,12 +57,8 @@ VALUES = {
     },
     "whisper": {"action_url": LONG_URL, "summary": "Ann & Bob, <waiting>", "language": "de-DE"},
 }
-LEADING_ON = {
-    "accepted",
-    "fetch",
-    "join",
-    "once-more",
-}  # to the talk, to another document, to the room
+# Documents after which the call goes on: to the conversation, to another document, to a conference.
+CONTINUED = {"accepted", "fetch", "join", "once-more"}
 INLINE_LIMIT_CHARS = 4000  # Twilio: error 32018
 
 # What XML 1.0 can hold.
@@ -89,12 +85,12 @@ def check_known(parent: ElementTree.Element) -> None:
         check_known(child)
 
 
-def test_all_documents_are_here() -> None:
+def test_every_template_is_tested() -> None:
     assert NAMES == sorted(["accepted", "busy", "goodbye", "unavailable", *VALUES])
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_document_is_twiml(name: str) -> None:
+def test_every_document_is_valid_twiml(name: str) -> None:
     text = render(name, **VALUES.get(name, {}))
     assert text.startswith('<?xml version="1.0" encoding="UTF-8"?>')
     assert len(text) <= INLINE_LIMIT_CHARS
@@ -102,14 +98,14 @@ def test_a_document_is_twiml(name: str) -> None:
     check_known(rendered(name))
 
 
-def test_a_verb_that_twilio_does_not_know_would_be_noticed() -> None:
+def test_the_check_finds_an_unknown_verb() -> None:
     with pytest.raises(AttributeError):
         check_known(ElementTree.fromstring("<Response><Shout/></Response>"))
     with pytest.raises(AssertionError):
         check_known(ElementTree.fromstring('<Response><Dial timeOut="5"/></Response>'))
 
 
-def test_a_caller_is_joined_to_the_stream() -> None:
+def test_an_incoming_call_is_connected_to_the_stream() -> None:
     response = rendered("incoming-call")
     connect = response.find("Connect")
     stream = response.find("Connect/Stream")
@@ -119,19 +115,19 @@ def test_a_caller_is_joined_to_the_stream() -> None:
     assert stream.attrib == {"url": values["stream_url"]}
 
 
-@pytest.mark.parametrize("name", sorted({*NAMES} - LEADING_ON))
-def test_every_document_ends_the_call_when_nothing_else_is_left(name: str) -> None:
+@pytest.mark.parametrize("name", sorted({*NAMES} - CONTINUED))
+def test_every_document_ends_with_a_hangup(name: str) -> None:
     assert rendered(name)[-1].tag == "Hangup"
 
 
 @pytest.mark.parametrize("name", ["busy", "last-words", "once-more", "one-moment", "unavailable"])
-def test_no_caller_is_turned_away_or_kept_waiting_in_silence(name: str) -> None:
+def test_a_caller_who_is_refused_or_waits_hears_a_sentence_first(name: str) -> None:
     first = rendered(name)[0]
     assert first.tag == "Say"
     assert first.text
 
 
-def test_a_human_is_dialled_with_a_timeout_and_hears_who_waits() -> None:
+def test_a_destination_is_dialled_with_a_timeout_and_a_whisper() -> None:
     said, dial, _ = rendered("transfer")
     assert (said.tag, said.text) == ("Say", "Please hold.")
     assert dial.attrib == {
@@ -145,7 +141,7 @@ def test_a_human_is_dialled_with_a_timeout_and_hears_who_waits() -> None:
     assert number.attrib == {"url": LONG_URL, "method": "POST"}
 
 
-def test_what_is_empty_is_left_out() -> None:
+def test_empty_attributes_are_omitted() -> None:
     values = {**TRANSFER, "said": "", "caller_id": "", "number": "", "sip": "sip:desk@example.com"}
     dial, _ = ElementTree.fromstring(render("transfer", **values).encode())
     assert dial.attrib.keys() == {"action", "method", "timeout"}
@@ -159,7 +155,7 @@ def test_twilio_plays_its_own_music_when_there_is_no_other() -> None:
     assert rendered("waiting-room")[1][0].attrib["waitUrl"] == LONG_URL
 
 
-def test_who_waits_is_left_alone_with_the_music_until_somebody_joins_them() -> None:
+def test_the_waiting_room_plays_music_until_the_human_joins() -> None:
     room, joined = rendered("waiting-room").find(".//Conference"), rendered("join")[0][0]
     assert room is not None and room.text == joined.text
     assert room.attrib["startConferenceOnEnter"] == "false"
@@ -168,7 +164,7 @@ def test_who_waits_is_left_alone_with_the_music_until_somebody_joins_them() -> N
         assert each.attrib["endConferenceOnExit"] == "true" and each.attrib["beep"] == "false"
 
 
-def test_a_human_is_asked_twice_and_what_they_press_is_asked_about() -> None:
+def test_the_whisper_asks_for_a_key_twice() -> None:
     *asked, _ = rendered("whisper")
     assert [each.tag for each in asked] == ["Gather", "Gather"]
     for gather in asked:
@@ -177,7 +173,7 @@ def test_a_human_is_asked_twice_and_what_they_press_is_asked_about() -> None:
     assert (summary.text, summary.attrib) == ("Ann & Bob, <waiting>", {"language": "de-DE"})
 
 
-def test_a_summary_that_is_empty_is_not_said() -> None:
+def test_an_empty_summary_is_not_said() -> None:
     values = {**VALUES["whisper"], "summary": ""}
     gather = ElementTree.fromstring(render("whisper", **values).encode())[0]
     assert [each.text for each in gather] == [
@@ -187,7 +183,7 @@ def test_a_summary_that_is_empty_is_not_said() -> None:
 
 
 @given(TEXT)
-def test_values_survive_in_attributes(value: str) -> None:
+def test_values_are_escaped_in_attributes(value: str) -> None:
     text = render("incoming-call", action_url=value, stream_url=value)
     response = ElementTree.fromstring(text.encode())
     assert response[0].attrib.get("action", "") == value
@@ -195,7 +191,7 @@ def test_values_survive_in_attributes(value: str) -> None:
 
 
 @given(TEXT)
-def test_values_survive_in_text(value: str) -> None:
+def test_values_are_escaped_in_text(value: str) -> None:
     text = render("transfer", **{**TRANSFER, "number": value})
     response = ElementTree.fromstring(text.encode())
     assert (response.findtext("Dial/Number") or "") == value
@@ -228,11 +224,11 @@ def test_a_language_is_named_as_twilio_names_it(language: str, said_in: str) -> 
     assert say_language(language) == said_in
 
 
-def test_the_words_before_another_try_are_said_in_the_agents_language() -> None:
+def test_one_moment_is_in_the_agents_language() -> None:
     assert one_moment("de") == {"one_moment": "Einen Moment, bitte.", "language": "de-DE"}
     assert one_moment("eo") == {"one_moment": "One moment, please.", "language": "en-US"}
 
 
-def test_every_language_that_twilio_speaks_has_the_words_before_another_try() -> None:
+def test_every_language_of_twilios_voice_has_one_moment() -> None:
     spoken = [code for code in _SAY_REGIONS if one_moment(code)["one_moment"]]
     assert spoken == list(_SAY_REGIONS) and len({one_moment(c)["one_moment"] for c in spoken}) == 17

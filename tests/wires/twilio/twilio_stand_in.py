@@ -1,4 +1,4 @@
-"""A stand-in for Twilio's REST API that answers what a test tells it to."""
+"""A stand-in for Twilio's REST API with responses that a test chooses."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,15 +17,14 @@ Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass
 class Twilio:
-    """Answers requests with what it was told to, the last answer again and again.
-
-    `requests`: method, path with query, Authorization, and the form's last value of each name.
-    `forms`: all values of each name.
-    """
+    """Answers requests with `answers` in order, and repeats the last one."""
 
     answers: list[Answer] = field(default_factory=list)
+    #: Method, path with query, Authorization, and the last value of each form field.
     requests: list[tuple[str, str, str, dict[str, str]]] = field(default_factory=list)
+    #: All values of each form field, one dict per request.
     forms: list[dict[str, list[str]]] = field(default_factory=list)
+    #: When each request came, by the event loop's clock.
     times_s: list[float] = field(default_factory=list)
     url: str = ""
 
@@ -75,7 +74,7 @@ PLACED = says_json({"sid": CALL, "status": "queued"}, 201)
 
 @asynccontextmanager
 async def twilio_that(*answers: Answer) -> AsyncIterator[Twilio]:
-    """One on a loopback port."""
+    """A stand-in on a loopback port, with these answers."""
     fake = Twilio(list(answers))
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", fake.handle)

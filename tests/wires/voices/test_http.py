@@ -1,10 +1,9 @@
-"""A voice at somebody's own server: what it is sent, and what is heard of what it sends back."""
+"""A custom HTTP voice: its requests, its sound, its connections, dropped texts."""
 
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +14,8 @@ from app.errors import VoiceError
 from app.simulator.voices.http import HttpStandIn
 from app.simulator.voices.mouth import Plan, tones
 from app.wires.voices.http import HttpSettings, HttpVoice
-from app.wires.voices.voice import Sounds, VoiceLine, timed
+from app.wires.voices.voice import Sounds, VoiceLine, with_deadlines
+from tests.wires.voices.bare_http_server import bare_server
 
 TEXT = "One moment please, I will look that up for you."
 PCM = tones(TEXT, 8000).pcm
@@ -31,13 +31,13 @@ async def voice_at(url: str, **settings: Any) -> AsyncIterator[HttpVoice]:
 
 
 async def heard(line: VoiceLine, text: str = TEXT) -> bytes:
-    return b"".join([sound.pcm async for sound in timed(line.say(text))])
+    return b"".join([sound.pcm async for sound in with_deadlines(line.say(text))])
 
 
-# --- what is sent ---------------------------------------------------------------------------------
+# --- requests -------------------------------------------------------------------------------------
 
 
-async def test_the_request_is_the_standards_own() -> None:
+async def test_the_request_is_as_the_standard_defines_it() -> None:
     bodies: list[tuple[str, str]] = []
 
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -69,7 +69,7 @@ async def test_the_request_is_the_standards_own() -> None:
     }
 
 
-async def test_what_is_not_set_is_not_sent() -> None:
+async def test_only_the_given_settings_are_sent() -> None:
     async with HttpStandIn() as server, voice_at(server.url) as voice:
         await heard(voice.line())
 
@@ -78,7 +78,7 @@ async def test_what_is_not_set_is_not_sent() -> None:
     assert request["ExtendData"].keys() == {"InstanceId", "ChannelId", "SentenceId"}
 
 
-async def test_each_line_is_a_workflow_of_its_own_and_an_answer_has_one_number() -> None:
+async def test_each_line_has_its_own_ids_and_an_answer_one_sentence_id() -> None:
     async with HttpStandIn() as server, voice_at(server.url) as voice:
         ann, ben = voice.line(), voice.line()
         for line, answer in ((ann, 1), (ben, 1), (ann, 1), (ann, 2)):
@@ -92,7 +92,7 @@ async def test_each_line_is_a_workflow_of_its_own_and_an_answer_has_one_number()
     assert first["ChannelId"] == second["ChannelId"] != other["ChannelId"]
 
 
-async def test_a_gateways_headers_go_along() -> None:
+async def test_a_gateways_headers_are_sent() -> None:
     seen: list[str] = []
 
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -108,24 +108,24 @@ async def test_a_gateways_headers_go_along() -> None:
 
 
 @pytest.mark.parametrize("text", ['Say "yes" \\ no.\n', "你好,请稍等。", "naïve 👍", "\x00\x1f"])
-async def test_a_text_of_any_script_arrives_as_it_is(text: str) -> None:
+async def test_a_text_of_any_script_is_sent_unchanged(text: str) -> None:
     async with HttpStandIn(lambda _, hz: tones("a", hz)) as server, voice_at(server.url) as voice:
         await heard(voice.line(), text)
     assert server.requests[0]["Text"] == text
 
 
-async def test_a_voice_is_called_by_its_name_or_its_host() -> None:
+async def test_the_label_is_the_voice_id_or_the_host() -> None:
     named = HttpVoice(HttpSettings("https://tts.example.com/say?key=1", voice_id="Ann"))
     unnamed = HttpVoice(HttpSettings("https://tts.example.com/say?key=1"))
 
     assert (named.label, unnamed.label) == ("http/Ann", "http/tts.example.com")
 
 
-# --- what is heard --------------------------------------------------------------------------------
+# --- sound ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("hz", [8000, 16000, 24000, 48000])
-async def test_a_text_is_heard_at_the_rate_that_was_asked_for(hz: int) -> None:
+async def test_the_sound_has_the_requested_rate(hz: int) -> None:
     async with HttpStandIn(token="t") as server:
         async with voice_at(server.url, sample_rate=hz, token="t") as voice:
             sounds = [sound async for sound in voice.line().say(TEXT)]
@@ -136,14 +136,14 @@ async def test_a_text_is_heard_at_the_rate_that_was_asked_for(hz: int) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 3, 333, 4096])
-async def test_chunks_that_end_in_mid_sample_are_put_together(size: int) -> None:
+async def test_chunks_that_end_within_a_sample_are_reassembled(size: int) -> None:
     async def answer(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "audio/x-wav"})
         await response.prepare(request)
         for start in range(0, 9000, size):
             await response.write(PCM[start : min(start + size, 9000)])
             if start % 7 == 0:
-                await asyncio.sleep(0)  # so that many chunks come alone
+                await asyncio.sleep(0)  # so that many chunks are received one by one
         return response
 
     async with server_that(answer) as url, voice_at(url) as voice:
@@ -153,7 +153,7 @@ async def test_chunks_that_end_in_mid_sample_are_put_together(size: int) -> None
     assert all(len(pcm) % 2 == 0 for pcm in sounds)
 
 
-async def test_half_a_sample_at_the_end_is_dropped_and_told(
+async def test_half_a_sample_at_the_end_is_dropped_and_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with server_that(says(b"\1\2\3\4\5")) as url, voice_at(url) as voice:
@@ -166,7 +166,7 @@ async def test_a_single_sample_is_sound() -> None:
         assert await heard(voice.line()) == b"\1\2"
 
 
-async def test_what_looks_like_an_mp3_is_taken_for_the_samples_it_may_be() -> None:
+async def test_an_mp3s_sync_word_is_a_valid_sample() -> None:
     async with server_that(says(b"\xff\xfb\x90\x00" * 10)) as url, voice_at(url) as voice:
         assert await heard(voice.line()) == b"\xff\xfb\x90\x00" * 10
 
@@ -174,7 +174,7 @@ async def test_what_looks_like_an_mp3_is_taken_for_the_samples_it_may_be() -> No
 # --- connections ----------------------------------------------------------------------------------
 
 
-async def test_texts_follow_each_other_on_one_connection_that_was_opened_ahead() -> None:
+async def test_consecutive_texts_use_the_connection_that_was_opened_ahead() -> None:
     async with HttpStandIn() as server, voice_at(server.url) as voice:
         line = voice.line()
         assert server.heard.connections == 0
@@ -189,14 +189,14 @@ async def test_texts_follow_each_other_on_one_connection_that_was_opened_ahead()
     assert [said.whole for said in server.heard.said] == [True] * 3
 
 
-async def test_nothing_is_opened_for_a_line_that_says_nothing() -> None:
+async def test_no_connection_is_opened_before_prepare_or_say() -> None:
     async with HttpStandIn() as server, voice_at(server.url) as voice:
         line = voice.line()
         await line.aclose()
     assert server.heard.connections == 0
 
 
-async def test_a_server_that_is_away_is_no_failure_before_something_is_to_be_said() -> None:
+async def test_a_failed_prepare_raises_only_in_say() -> None:
     async with HttpStandIn() as server:
         url = server.url
     async with voice_at(url) as voice:
@@ -207,10 +207,10 @@ async def test_a_server_that_is_away_is_no_failure_before_something_is_to_be_sai
     assert caught.value.kind == "passing"
 
 
-# --- interrupted ----------------------------------------------------------------------------------
+# --- dropped texts --------------------------------------------------------------------------------
 
 
-async def test_an_interrupted_text_is_dropped_and_the_next_one_said() -> None:
+async def test_the_next_text_is_said_after_a_dropped_one() -> None:
     interrupted = Plan(fault="stall", fault_after_bytes=3200)
     async with HttpStandIn(plan=lambda text: interrupted if text == TEXT else Plan()) as server:
         async with voice_at(server.url) as voice:
@@ -223,11 +223,11 @@ async def test_an_interrupted_text_is_dropped_and_the_next_one_said() -> None:
     first, second = server.heard.said
     assert (first.dropped, first.whole) == (True, False)
     assert (second.dropped, second.whole) == (False, True)
-    assert server.heard.connections == 2  # the interrupted one is gone
+    assert server.heard.connections == 2  # the dropped one is closed
 
 
 @pytest.mark.parametrize("after", ["the headers", "some sound"])
-async def test_a_text_is_dropped_while_its_line_waits_for_more(after: str) -> None:
+async def test_a_text_can_be_dropped_while_the_line_waits_for_sound(after: str) -> None:
     said, left = asyncio.Event(), asyncio.Event()
 
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -293,69 +293,24 @@ async def test_a_voice_that_is_closed_leaves_no_task_and_no_connection() -> None
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-# --- the sample that the standard was published with ----------------------------------------------
-
-SAMPLE = """
-from aiohttp import web
-
-async def stream_audio(request):
-    data = await request.json()
-    text = data.get('Text', "")
-    token = data.get('Token', None)
-    sample_rate = data.get('SampleRate', 48000)
-    extend_data = data.get('ExtendData', "")
-    print(f"text:{text}, token:{token}, sample_rate:{sample_rate}, extend_data:{extend_data}")
-    # TODO: Periksa apakah token valid.
-    response = web.StreamResponse(
-        status=200,
-        reason='OK',
-        headers={'Content-Type': 'audio/mpeg'}
-    )
-    # Mulai tanggapan.
-    await response.prepare(request)
-    # generate_tts_data adalah Korutin yang menghasilkan data audio.
-    async for chunk in generate_tts_data(text, sample_rate):
-        await response.write(chunk)
-    # Selesaikan tanggapan.
-    await response.write_eof()
-    return response
-
-async def generate_tts_data(text: str, sample_rate: int):
-    # TODO: Panggil layanan TTS untuk menghasilkan data audio dengan laju sampel yang sesuai.
-    # Contoh: Baca data audio dari file.
-    file_path = '/your_dir/sample.pcm'
-    with open(file_path, 'rb') as f:
-        while True:
-            chunk = f.read(4096) # Baca data sebesar 4 KB setiap kali.
-            if not chunk:
-                break
-            yield chunk
-
-app = web.Application()
-app.add_routes([web.post('/stream-audio', stream_audio)])
-if __name__ == '__main__':
-    web.run_app(app)
-"""
+# --- a server that shares no code with ours -------------------------------------------------------
 
 
-async def test_the_published_sample_speaks_to_us(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = tmp_path / "sample.pcm"
-    file.write_bytes(PCM)
-    sample: dict[str, Any] = {"__name__": "sample"}
-    exec(SAMPLE.replace("/your_dir/sample.pcm", str(file)), sample)
-
-    async with TestServer(sample["app"]) as server:
-        url = str(server.make_url("/stream-audio"))
-        async with voice_at(url, token="the token", emotion="sad", user_data="é") as voice:
+async def test_a_server_written_to_the_standard_alone_speaks_to_us() -> None:
+    async with bare_server(PCM) as server:
+        more = {"token": "the token", "emotion": "sad", "user_data": "é"}
+        async with voice_at(server.url, **more) as voice:
             line = voice.line()
             await line.prepare()
             for _ in range(2):
                 assert await heard(line, "你好") == PCM
-    printed = capsys.readouterr().out.splitlines()
-    assert len(printed) == 2
-    assert printed[0].startswith('text:你好, token:the token, sample_rate:8000, extend_data:{"')
+
+    assert server.connections == 1
+    asked = [(each["Text"], each["Token"], each["SampleRate"]) for each in server.requests]
+    assert asked == [("你好", "the token", 8000)] * 2
+    for request in server.requests:
+        extended = json.loads(request["ExtendData"])
+        assert (extended["Emotion"], extended["UserData"]) == ("sad", "é")
 
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -1,4 +1,4 @@
-"""A voice at somebody's own server that fails: when, how badly, and no secret told of it."""
+"""Failures of a custom HTTP voice: their kinds, deadlines, and that no secret is revealed."""
 
 import asyncio
 import logging
@@ -19,7 +19,7 @@ from tests.wires.voices.test_http import PCM, TEXT, Answer, heard, says, server_
 
 
 async def fault_of(url: str, **settings: Any) -> VoiceError:
-    """How a text fails there."""
+    """The VoiceError of a text at this url."""
     async with voice_at(url, **settings) as voice:
         with pytest.raises(VoiceError) as caught:
             await heard(voice.line())
@@ -42,22 +42,20 @@ def with_status(status: int) -> Answer:
         (401, "fatal", "the token was rejected"),
         (403, "fatal", "the token was rejected"),
         (404, "fatal", "check the path"),
-        (405, "fatal", "takes a POST"),
+        (405, "fatal", "POST is not allowed"),
         (410, "fatal", "HTTP 410"),
-        (302, "fatal", "set the url to where it leads"),
-        (308, "fatal", "set the url to where it leads"),
+        (302, "fatal", "set url to its target"),
+        (308, "fatal", "set url to its target"),
         (204, "fatal", "HTTP 204"),
         (408, "passing", "HTTP 408"),
-        (429, "passing", "fewer requests"),
+        (429, "passing", "too many requests"),
         (500, "passing", "HTTP 500"),
         (502, "passing", "HTTP 502"),
         (503, "passing", "HTTP 503"),
         (504, "passing", "HTTP 504"),
     ],
 )
-async def test_a_refusal_says_whether_another_try_may_help(
-    status: int, kind: str, hint: str
-) -> None:
+async def test_every_http_status_has_a_kind(status: int, kind: str, hint: str) -> None:
     async with server_that(with_status(status)) as url:
         fault = await fault_of(url)
 
@@ -65,7 +63,7 @@ async def test_a_refusal_says_whether_another_try_may_help(
     assert hint in str(fault) and f"HTTP {status}" in str(fault)
 
 
-async def test_a_redirect_is_not_followed_with_the_token() -> None:
+async def test_the_token_is_not_sent_to_a_redirects_target() -> None:
     async with HttpStandIn(token="t") as elsewhere:
 
         async def answer(_: web.Request) -> web.StreamResponse:
@@ -78,7 +76,7 @@ async def test_a_redirect_is_not_followed_with_the_token() -> None:
 
 @pytest.mark.parametrize("magic", [b"RIFF", b"ID3", b"OggS", b"fLaC"])
 @pytest.mark.parametrize("rest", [b"", b"\x04\0\0\0" * 50])
-async def test_a_sound_file_is_not_taken_for_sound(magic: bytes, rest: bytes) -> None:
+async def test_an_audio_file_is_rejected(magic: bytes, rest: bytes) -> None:
     async with server_that(says(magic + rest)) as url:
         fault = await fault_of(url)
 
@@ -86,7 +84,7 @@ async def test_a_sound_file_is_not_taken_for_sound(magic: bytes, rest: bytes) ->
 
 
 @pytest.mark.parametrize("content_type", ["text/html", "application/json"])
-async def test_a_page_is_not_taken_for_sound(content_type: str) -> None:
+async def test_a_text_response_is_rejected(content_type: str) -> None:
     async def page(_: web.Request) -> web.StreamResponse:
         return web.Response(text="<html>Welcome!</html>" * 50, content_type=content_type)
 
@@ -96,7 +94,7 @@ async def test_a_page_is_not_taken_for_sound(content_type: str) -> None:
     assert (fault.kind, content_type in str(fault)) == ("fatal", True)
 
 
-async def test_a_sound_file_that_comes_byte_by_byte_is_not_heard_either() -> None:
+async def test_an_audio_file_is_rejected_byte_by_byte() -> None:
     async def answer(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
@@ -111,14 +109,14 @@ async def test_a_sound_file_that_comes_byte_by_byte_is_not_heard_either() -> Non
 
 
 @pytest.mark.parametrize("body", [b"", b"\1"])
-async def test_an_answer_without_a_sample_is_a_failure(body: bytes) -> None:
+async def test_an_empty_response_fails(body: bytes) -> None:
     async with server_that(says(body)) as url:
         fault = await fault_of(url)
 
     assert (fault.kind, "no sound in it" in str(fault)) == ("passing", True)
 
 
-async def test_an_endless_answer_is_ended() -> None:
+async def test_an_endless_response_is_ended() -> None:
     left = asyncio.Event()
 
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -142,7 +140,7 @@ async def test_an_endless_answer_is_ended() -> None:
 
 @pytest.mark.parametrize("after_bytes", [0, 1, 4096, 9999])
 @pytest.mark.parametrize("fault", ["drop", "error"])
-async def test_a_body_that_is_cut_is_no_end(fault: Any, after_bytes: int) -> None:
+async def test_an_incomplete_body_fails(fault: Any, after_bytes: int) -> None:
     plan = Plan(fault=fault, fault_after_bytes=after_bytes)
     pieces = []
     async with HttpStandIn(plan=lambda _: plan) as server, voice_at(server.url) as voice:
@@ -155,7 +153,7 @@ async def test_a_body_that_is_cut_is_no_end(fault: Any, after_bytes: int) -> Non
     assert len(b"".join(pieces)) <= after_bytes
 
 
-async def test_a_server_that_is_busy_or_broken_is_tried_again_by_who_wants_to() -> None:
+async def test_after_a_passing_error_the_line_can_retry() -> None:
     faults = iter([Plan(fault="refuse"), Plan(fault="error"), Plan()])
     async with HttpStandIn(plan=lambda _: next(faults)) as server, voice_at(server.url) as voice:
         line = voice.line()
@@ -167,7 +165,7 @@ async def test_a_server_that_is_busy_or_broken_is_tried_again_by_who_wants_to() 
 
 
 @pytest.mark.parametrize("after_bytes", [0, 3200])
-async def test_a_server_that_stalls_is_given_up(
+async def test_a_stalled_server_is_a_timeout(
     monkeypatch: pytest.MonkeyPatch, after_bytes: int
 ) -> None:
     monkeypatch.setattr(http, "READ_S", 0.05)
@@ -181,7 +179,7 @@ async def test_a_server_that_stalls_is_given_up(
     assert f"{after_bytes} bytes of sound" in str(fault)
 
 
-async def test_a_server_that_never_takes_the_connection_is_given_up(
+async def test_a_connection_that_is_never_accepted_is_a_timeout(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(http, "CONNECT_S", 0.05)
@@ -193,7 +191,7 @@ async def test_a_server_that_never_takes_the_connection_is_given_up(
     assert (fault.kind, "no connection within" in str(fault)) == ("passing", True)
 
 
-async def test_a_server_that_speaks_no_http_fails() -> None:
+async def test_a_server_without_http_fails() -> None:
     async def gibberish(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"SSH-2.0-OpenSSH_9.6\r\n")
         writer.close()
@@ -205,12 +203,12 @@ async def test_a_server_that_speaks_no_http_fails() -> None:
         tls = await fault_of(f"https://127.0.0.1:{port}/")
 
     assert fault.kind == tls.kind == "passing"
-    assert "no TLS connection" in str(tls) or "connection failed" in str(tls)
+    assert "TLS failed" in str(tls) or "connection failed" in str(tls)
 
 
 @asynccontextmanager
 async def full_backlog() -> AsyncIterator[str]:
-    """Where connections are asked for and none is taken."""
+    """The url of a listener with a full backlog, which accepts no connection."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
@@ -227,7 +225,7 @@ async def full_backlog() -> AsyncIterator[str]:
                 one.close()
 
 
-# --- what is told ---------------------------------------------------------------------------------
+# --- error messages -------------------------------------------------------------------------------
 
 SECRETS = {
     "token": "s3cret-token",
@@ -236,10 +234,10 @@ SECRETS = {
 }
 
 
-async def test_nothing_secret_is_told_of_a_failure(
+async def test_no_error_quotes_a_secret(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nor of what was to be said."""
+    """Neither does it quote the text."""
     caplog.set_level(logging.DEBUG)
     monkeypatch.setattr(http, "READ_S", 0.05)
     told = [repr(HttpSettings("https://example.com/?key=s3cret-query", **SECRETS))]  # type: ignore[arg-type]
@@ -258,7 +256,7 @@ async def test_nothing_secret_is_told_of_a_failure(
                     await heard(line, text)
                 told.append(str(caught.value))
         assert await heard(line, text)
-    with pytest.raises(VoiceError) as caught:  # the server is away
+    with pytest.raises(VoiceError) as caught:  # the server is stopped
         await heard(line, text)
     told.append(str(caught.value))
     await line.prepare()
@@ -287,7 +285,7 @@ async def test_nothing_secret_is_told_of_a_failure(
         ({"headers": (("X-Key", "s3cret\r\nHost: x"),)}, "headers: expected names"),
     ],
 )
-def test_settings_that_cannot_work_are_named(settings: dict[str, Any], told: str) -> None:
+def test_an_invalid_setting_is_named(settings: dict[str, Any], told: str) -> None:
     with pytest.raises(ConfigError) as caught:
         HttpSettings(**{"url": "https://tts.example.com/stream-audio", **settings})
 
@@ -296,7 +294,7 @@ def test_settings_that_cannot_work_are_named(settings: dict[str, Any], told: str
     assert "s3cret" not in problem
 
 
-def test_every_fault_of_the_settings_is_told_at_once() -> None:
+def test_all_faults_of_the_settings_are_reported_together() -> None:
     with pytest.raises(ConfigError) as caught:
         HttpSettings("http://example.com", sample_rate=1, emotion="cross", headers=(("", ""),))
     assert [each.partition(":")[0] for each in caught.value.problems] == [
@@ -317,5 +315,5 @@ def test_every_fault_of_the_settings_is_told_at_once() -> None:
         ("http://10.0.0.1/", True),
     ],
 )
-def test_plain_http_is_for_this_machine_or_for_who_wants_it(url: str, allow_http: bool) -> None:
+def test_plain_http_needs_loopback_or_allow_http(url: str, allow_http: bool) -> None:
     assert HttpSettings(url, allow_http=allow_http).url == url

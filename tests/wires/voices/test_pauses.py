@@ -1,4 +1,4 @@
-"""Where a sentence pauses, in sound that comes in pieces of any size."""
+"""Finding pauses in sound that arrives in chunks of any size."""
 
 import math
 import random
@@ -38,11 +38,11 @@ def test_the_pause_between_two_words_is_found() -> None:
     assert pauses_ms(tone(300) + silence(100) + tone(300)) == [(300, 400)]
 
 
-def test_silence_before_the_first_word_and_behind_the_last_are_pauses() -> None:
+def test_silence_before_the_first_and_after_the_last_word_is_a_pause() -> None:
     assert pauses_ms(silence(80) + tone(300) + silence(200)) == [(0, 80), (380, 580)]
 
 
-def test_a_pause_is_told_as_soon_as_the_next_word_begins() -> None:
+def test_a_pause_is_returned_when_the_next_word_begins() -> None:
     pauses = Pauses()
     assert pauses.feed(tone(300) + silence(100)) == []
     assert pauses.feed(tone(10)) == [(2400, 3200)]
@@ -50,7 +50,7 @@ def test_a_pause_is_told_as_soon_as_the_next_word_begins() -> None:
 
 
 @pytest.mark.parametrize(("quiet_ms", "found"), [(50, []), (60, [(200, 260)])])
-def test_closed_lips_are_no_pause(quiet_ms: int, found: list[tuple[int, int]]) -> None:
+def test_a_plosives_closure_is_no_pause(quiet_ms: int, found: list[tuple[int, int]]) -> None:
     assert pauses_ms(tone(200) + silence(quiet_ms) + tone(200)) == found
 
 
@@ -68,7 +68,7 @@ def test_the_noise_of_a_codec_before_the_first_word_is_silence() -> None:
     assert pauses_ms(noise(100, level=30) + tone(300)) == [(0, 100)]
 
 
-def test_sound_that_is_silent_throughout_is_one_pause() -> None:
+def test_complete_silence_is_one_pause() -> None:
     assert pauses_ms(silence(500)) == [(0, 500)]
     assert pauses_ms(b"") == []
 
@@ -77,7 +77,7 @@ def test_a_voice_that_is_loud_from_its_first_sample_has_no_pause_before_it() -> 
     assert pauses_ms(tone(30) + silence(100)) == [(30, 130)]
 
 
-def test_a_pause_behind_every_word_of_a_stand_in_is_found() -> None:
+def test_the_pause_after_every_word_of_a_stand_in_is_found() -> None:
     spoken = tones("One two three, and four.", 24_000, gap_ms=120)
     begins_ms = [word.offset_bytes / 48 for word in spoken.words]
     found = pauses_ms(resample_pcm16(spoken.pcm, 24_000, 8000))
@@ -100,7 +100,7 @@ SENTENCE = (
 
 
 @given(st.lists(st.integers(0, 2000)))
-def test_pauses_do_not_depend_on_how_the_sound_is_cut(sizes: list[int]) -> None:
+def test_pauses_do_not_depend_on_the_chunks(sizes: list[int]) -> None:
     whole, cut, at = Pauses(), Pauses(), 0
     found = []
     for size in sizes:

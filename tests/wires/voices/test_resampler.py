@@ -1,4 +1,4 @@
-"""Speech changes its rate in pieces and sounds as if it had come whole, with nothing folded in."""
+"""Resampling in chunks: the same samples as in one call, no aliasing, the documented delay."""
 
 import math
 import random
@@ -16,7 +16,7 @@ TEXT = "Your table for four is booked on Friday at half past seven, under the na
 
 
 def resampled(pcm: bytes, from_hz: int, to_hz: int, cuts: list[int] | None = None) -> bytes:
-    """A text in pieces that end at `cuts`, in bytes; in one if there are none."""
+    """The PCM resampled in chunks that end at `cuts`, in bytes; without cuts in one chunk."""
     resampler = Resampler(from_hz, to_hz)
     ends = [*(cuts or []), len(pcm)]
     pieces = [resampler.feed(pcm[start:end]) for start, end in zip([0, *ends], ends, strict=False)]
@@ -34,7 +34,7 @@ def sine(hz: float, rate_hz: int, seconds: float = 0.5, peak: float = 30000) -> 
 
 
 def level_db(pcm: bytes) -> float:
-    """RMS, without the ends, where a tone that begins at once is not one tone."""
+    """RMS without the ends, where the tone's onset has other frequencies."""
     middle = samples(pcm).astype(np.float64)
     middle = middle[len(middle) // 10 : -len(middle) // 10]
     return 10 * math.log10(max(float(np.mean(middle**2)), 1e-9))
@@ -43,11 +43,11 @@ def level_db(pcm: bytes) -> float:
 @pytest.fixture(scope="module")
 def speech() -> bytes:
     pcm = espeak(TEXT, WIDE).pcm
-    assert len(pcm) > 3 * WIDE * 2  # seconds of it
+    assert len(pcm) > 3 * WIDE * 2  # at least 3 s
     return pcm
 
 
-def test_speech_in_200_random_chunkings_is_speech_in_one_piece(speech: bytes) -> None:
+def test_200_random_chunkings_give_the_same_samples(speech: bytes) -> None:
     chance = random.Random(5)
     whole = resampled(speech, WIDE, PHONE)
 
@@ -62,7 +62,7 @@ def test_speech_in_200_random_chunkings_is_speech_in_one_piece(speech: bytes) ->
     ("from_hz", "to_hz"),
     [(WIDE, PHONE), (16000, 8000), (22050, 8000), (44100, 8000), (48000, 8000), (8000, 48000)],
 )
-def test_speech_in_pieces_is_what_soxr_makes_of_it_at_once(
+def test_chunks_give_the_samples_of_soxr_in_one_call(
     speech: bytes, from_hz: int, to_hz: int
 ) -> None:
     floats = samples(speech).astype(np.float32)
@@ -74,27 +74,27 @@ def test_speech_in_pieces_is_what_soxr_makes_of_it_at_once(
     assert abs(len(expected) / 2 - len(speech) / 2 * to_hz / from_hz) <= 1
 
 
-def test_nothing_above_the_telephones_band_is_folded_into_it() -> None:
+def test_no_aliasing_into_the_telephone_band() -> None:
     for hz in np.arange(4200, 11901, 100):
         tone = sine(float(hz), WIDE)
         assert level_db(tone) - level_db(resampled(tone, WIDE, PHONE)) >= 60, f"{hz} Hz"
 
 
 @pytest.mark.parametrize("from_hz", [16000, 22050, 44100, 48000])
-def test_nothing_is_folded_from_other_rates_either(from_hz: int) -> None:
+def test_no_aliasing_from_other_rates(from_hz: int) -> None:
     for hz in np.arange(4200, from_hz / 2 - 100, 400):
         tone = sine(float(hz), from_hz)
         assert level_db(tone) - level_db(resampled(tone, from_hz, PHONE)) >= 60, f"{hz} Hz"
 
 
-def test_what_the_telephone_carries_stays_as_loud_as_it_was() -> None:
+def test_the_telephone_band_keeps_its_level() -> None:
     for hz in range(300, 3601, 100):
         tone = sine(hz, WIDE)
         assert abs(level_db(tone) - level_db(resampled(tone, WIDE, PHONE))) < 0.5, f"{hz} Hz"
 
 
-def test_a_sound_at_full_scale_is_clipped_and_never_turns_over() -> None:
-    """The overshoot of a square would wrap from the loudest to the most negative."""
+def test_sound_at_full_scale_is_clipped_without_wrapping() -> None:
+    """The overshoot of a square wave would wrap around from the highest value to the lowest."""
     square = np.where(np.arange(WIDE) % 200 < 100, 32767, -32768).astype("<i2").tobytes()
     changed = samples(resampled(square, WIDE, PHONE)).astype(int)
 
@@ -103,14 +103,14 @@ def test_a_sound_at_full_scale_is_clipped_and_never_turns_over() -> None:
     assert len(middle_of_highs) > 10 and (middle_of_highs > 25000).all()
 
 
-def test_the_sound_is_held_back_for_75_ms_and_no_longer() -> None:
+def test_the_sound_is_delayed_by_75_ms() -> None:
     resampler = Resampler(WIDE, PHONE)
     made_bytes = sum(len(resampler.feed(bytes(WIDE * 2 // 100))) for _ in range(20))  # 200 ms
 
     assert made_bytes >= (200 - 75) * PHONE * 2 / 1000
 
 
-def test_the_same_rate_is_passed_on_as_it_is_in_whole_samples() -> None:
+def test_equal_rates_pass_whole_samples_through() -> None:
     resampler = Resampler(PHONE, PHONE)
 
     assert resampler.feed(b"\x01") == b""
@@ -119,7 +119,7 @@ def test_the_same_rate_is_passed_on_as_it_is_in_whole_samples() -> None:
 
 
 @pytest.mark.parametrize("to_hz", [PHONE, WIDE])
-def test_a_text_without_sound_stays_without(to_hz: int) -> None:
+def test_no_sound_gives_no_sound(to_hz: int) -> None:
     resampler = Resampler(WIDE, to_hz)
 
     assert resampler.feed(b"") == b"" and resampler.finish() == b""
@@ -128,6 +128,6 @@ def test_a_text_without_sound_stays_without(to_hz: int) -> None:
         resampler.feed(b"\0\0")
 
 
-def test_a_rate_of_nothing_is_refused() -> None:
+def test_a_rate_of_zero_is_rejected() -> None:
     with pytest.raises(ValueError, match="above 0 Hz"):
         Resampler(0, PHONE)

@@ -1,1 +1,1 @@
-"""Media streams: Twilio's end of the WebSocket, its messages, and its playback buffer."""
+"""Media streams: Twilio's end of the WebSocket, its messages and its playback buffer."""

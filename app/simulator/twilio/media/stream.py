@@ -36,25 +36,26 @@ _DATA = (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION)
 
 
 class CallerVoice:
-    """What the caller says: queued speech, cut into frames. `spans`: begin and end of each
-    stretch of speech in ms, as it went out; the last one grows while it does."""
+    """The caller's speech: queued µ-law, cut into frames of 20 ms."""
 
     def __init__(self) -> None:
+        #: Begin and end of each span of speech that was sent, in monotonic ms; the last one grows
+        #: while the caller speaks.
         self.spans: list[tuple[float, float]] = []
         self._queue = bytearray()
         self._speaking = False
 
     @property
     def queued_bytes(self) -> int:
-        """How much is yet to be said."""
+        """How much is still queued."""
         return len(self._queue)
 
     def say(self, ulaw: bytes) -> None:
-        """Says it once all before it is said. `ulaw`: 8000 Hz, any length."""
+        """Queue speech. `ulaw`: 8000 Hz, any length."""
         self._queue += ulaw
 
     def next_frame(self, at_ms: float) -> str:
-        """The next 20 ms in base64: speech, its last frame filled up with silence, or silence."""
+        """The next 20 ms in base64: speech, the last frame padded with silence, or silence."""
         if not self._queue:
             self._speaking = False
             return SILENCE
@@ -68,21 +69,28 @@ class CallerVoice:
 
 @dataclass(frozen=True, slots=True)
 class StreamOrder:
-    """A <Stream> as the TwiML wants it, its URL made absolute. `number`: which one of the line."""
+    """The <Stream> of a TwiML document."""
 
+    #: 1 for the first stream of the line.
     number: int
-
+    #: Absolute.
     url: str
     account_sid: str
     call_sid: str
+    #: The <Parameter>s, by name.
     parameters: Mapping[str, str]
 
 
 class MediaStream(WSListener):
-    """A bidirectional stream from handshake to close.
+    """A bidirectional stream, from the handshake to the close.
 
-    `open()` raises `StreamFault`; afterwards `ended` gives the fault that ended the stream, or
-    None if it was stopped from this side. `closed()` must be awaited in the end, come what may.
+    Call `open()`, await `ended`, and in every case await `closed()` in the end.
+
+    Args:
+        voice: the caller's speech.
+        playback: what the caller hears; shared by all streams of the call.
+        changed: called whenever something happens.
+        warn: takes (code, text) of warnings.
     """
 
     def __init__(
@@ -98,6 +106,7 @@ class MediaStream(WSListener):
     ) -> None:
         self.order = order
         self.stream_sid = "MZ" + uuid.uuid4().hex
+        #: Done when the stream has ended: with the fault, or None if `stop` ended it.
         self.ended: asyncio.Future[StreamFault | None] = asyncio.get_running_loop().create_future()
         self._pacer = pacer
         self._voice = voice
@@ -123,10 +132,11 @@ class MediaStream(WSListener):
     # --- its life ---------------------------------------------------------------------------
 
     async def open(self, client: BridgeClient, timeout_s: float) -> None:
-        """Connects, says `connected` and `start`, and lets the caller's audio flow.
+        """Connect, send `connected` and `start`, and start the caller's audio.
 
         Raises:
-            StreamFault: the URL or the handshake was refused (31922, 31920, 31901).
+            StreamFault: the URL is not allowed (31922, 31920), the bridge refuses the handshake
+                (31920), or there is no connection within `timeout_s` (31901).
         """
         split = urlsplit(self.order.url)
         if split.scheme != "wss":
@@ -152,7 +162,7 @@ class MediaStream(WSListener):
         self._say_start()
 
     def stop(self) -> None:
-        """Ends the stream as Twilio does: `stop`, then close. Nothing if it is over already."""
+        """End the stream as Twilio does: `stop`, then close. Nothing if it has ended already."""
         if self._is_over:
             return
         if self._sequence:
@@ -162,7 +172,7 @@ class MediaStream(WSListener):
         self._end(None)
 
     def drop(self) -> None:
-        """Loses the connection: no `stop`, no close frame. Nothing if it is over already."""
+        """Break the connection: no `stop`, no close frame. Nothing if it has ended already."""
         if self._is_over:
             return
         self._end(StreamFault(31903, "the connection was lost"))
@@ -171,15 +181,15 @@ class MediaStream(WSListener):
             self._transport.disconnect(graceful=False)
 
     def press(self, digit: str) -> None:
-        """Sends a key that the caller pressed. Lost if the stream does not run."""
+        """Send a key that the caller pressed. It is lost if the stream does not run."""
         if not self._is_over and self._sequence:
             pressed = json.dumps({"track": "inbound_track", "digit": digit})
             self._send_event("dtmf", "dtmf", pressed)
 
     async def closed(self) -> None:
-        """Waits until the socket is gone; a bridge that does not answer the close is cut off."""
+        """Wait until the socket is closed; disconnect if the bridge does not answer the close."""
         if self._transport is not None:
-            with suppress(TimeoutError, WSError):  # a WSError ended the stream already
+            with suppress(TimeoutError, WSError):  # after a WSError the stream has ended
                 async with asyncio.timeout(self._longest_way_s + _CLOSE_S):
                     await self._transport.wait_disconnected()
             self._transport.disconnect(graceful=False)
@@ -213,36 +223,39 @@ class MediaStream(WSListener):
             raise StreamFault(31920, f"{self.order.url}: closed during the handshake")
 
     async def _abandon(self, connecting: asyncio.Task[tuple[WSTransport, WSListener]]) -> None:
-        """Leaves no socket behind. picows keeps its own when it is cancelled amid a handshake, so
-        the connection is shut under it, and it ends by itself."""
+        """Close the socket of a handshake that failed or was cancelled.
+
+        picows leaks its socket when it is cancelled during a handshake: shut the connection down
+        instead, and picows ends by itself.
+        """
         if self._socket is not None and not connecting.done():
             try:
                 self._socket.shutdown(socket.SHUT_RDWR)
             except OSError:
-                connecting.cancel()  # not connected yet: there is nothing to shut
+                connecting.cancel()  # not connected yet
         await asyncio.wait({connecting})
         if self._transport is not None:
             self._transport.disconnect(graceful=False)
         elif self._socket is not None and (
             connecting.cancelled() or isinstance(connecting.exception(), OSError)
         ):
-            self._socket.close()  # it never came to belong to a transport
+            self._socket.close()  # no transport owns it
 
     # --- picows ------------------------------------------------------------------------------
 
     def on_ws_connected(self, transport: WSTransport) -> None:
-        """The bridge answered 101."""
+        """The bridge accepted the handshake."""
         self._transport = transport
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        """The bridge sent something: it is not here before the network brought it."""
+        """The bridge sent a frame: pass it to the simulated network."""
         if frame.msg_type in _DATA:
             self._fragments += frame.get_payload_as_bytes()
             if frame.fin:
                 message, self._fragments = self._fragments, b""
                 self._from_bridge.send(message)
         elif frame.msg_type is WSMsgType.CLOSE:
-            # picows knows the registered codes only; an application's are 4000 and up.
+            # picows' enumeration has the registered codes only; applications use 4000 and up.
             code = int.from_bytes(frame.get_payload_as_bytes()[:2]) or 1005
             self._from_bridge.send(StreamFault(31921, f"the server closed the socket: {code}"))
             if not transport.is_close_frame_sent:
@@ -250,11 +263,11 @@ class MediaStream(WSListener):
             transport.disconnect()
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
-        """The socket is gone; if no close frame said so, it broke."""
+        """The socket is closed: a fault, unless a close frame came before."""
         self._from_bridge.send(StreamFault(31903, "the connection broke without a close frame"))
 
     def pause_writing(self) -> None:
-        """The bridge does not read: the caller speaks on all the same."""
+        """The bridge reads too slowly: the caller keeps speaking."""
 
     def resume_writing(self) -> None:
         """The bridge reads again."""

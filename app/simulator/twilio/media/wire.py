@@ -1,4 +1,4 @@
-"""What the bridge may send on a media stream, and what Twilio makes of the rest (31924)."""
+"""The messages that the bridge may send on a media stream; any other is a fault (31924)."""
 
 import base64
 import binascii
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 class StreamFault(Exception):
-    """Why a stream did not start or did not go on, by Twilio's error code."""
+    """Why a stream did not start or ended, with Twilio's error code."""
 
     def __init__(self, code: int, text: str) -> None:
         super().__init__(f"{code}: {text}")
@@ -24,21 +24,23 @@ class Media:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A mark behind all media before it."""
+    """Echo this name when the media before it have played."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Clear:
-    """Empty the buffer."""
+    """Empty the playback buffer."""
 
 
 def decode(message: bytes, stream_sid: str) -> Media | Mark | Clear:
-    """Reads one message of the bridge to the stream `stream_sid`.
+    """Decode one message from the bridge to the stream `stream_sid`.
+
+    (Twilio: Media Streams, WebSocket messages to Twilio)
 
     Raises:
-        StreamFault: 31924. Twilio: media streams websocket messages, "Messages sent to Twilio".
+        StreamFault: 31924, Twilio does not accept the message.
     """
     try:
         order = json.loads(message)

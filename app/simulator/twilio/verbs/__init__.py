@@ -1,1 +1,1 @@
-"""TwiML: parsed and executed as Twilio does it."""
+"""TwiML: parsed and executed as Twilio does."""

@@ -1,4 +1,4 @@
-"""<Connect><Stream>: one media stream from its URL in the TwiML to its last status callback."""
+"""<Connect><Stream>: a media stream, from its URL in the TwiML to its last status callback."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -7,48 +7,48 @@ from xml.etree.ElementTree import Element
 from app.simulator.twilio.media.stream import MediaStream, StreamOrder
 from app.simulator.twilio.media.wire import StreamFault
 from app.simulator.twilio.trunk import Source
-from app.simulator.twilio.verbs.stage import Stage
+from app.simulator.twilio.verbs.context import VerbContext
 
 
 class Connect:
-    """Executes <Connect>. `closed()` must be awaited in the end."""
+    """Executes <Connect>. Await `closed()` in the end."""
 
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
-        self._call = stage.call
+    def __init__(self, context: VerbContext) -> None:
+        self._context = context
+        self._call = context.call
         self._opened: list[MediaStream] = []
 
     @property
     def stream(self) -> MediaStream | None:
-        """The stream that was opened last, over or not."""
+        """The last stream, ended or not."""
         return self._opened[-1] if self._opened else None
 
     async def closed(self) -> None:
-        """Waits until no stream has a socket any more."""
+        """Wait until the sockets of all streams are closed."""
         for stream in self._opened:
             await stream.closed()
 
     async def execute(self, verb: Element, base: str) -> Source | None:
-        """Runs the stream to its end, then leads to the action. Cancelled, it stops the stream:
-        `stop`, then close."""
+        """Run the stream to its end. Returns the action. Cancelled, it ends the stream: `stop`,
+        then close."""
         noun = verb.find("Stream")
         if noun is None:
             self._call.error(12200, "<Connect> without <Stream>")
             return None
         stream = self._new_stream(noun, base)
-        action = self._stage.action(verb, base, {"StreamSid": stream.stream_sid})
+        action = self._context.action(verb, base, {"StreamSid": stream.stream_sid})
         self._opened.append(stream)
         try:
             await self._run(stream, noun, base)
         except asyncio.CancelledError:
-            self._stage.ask_after_all(action, after_hangup=False)
+            self._context.ask_after_all(action, after_hangup=False)
             raise
         return action
 
     async def _run(self, stream: MediaStream, noun: Element, base: str) -> None:
-        trunk = self._stage.trunk
+        trunk = self._context.trunk
         try:
-            await stream.open(trunk.client, trunk.manners.handshake_timeout_s)
+            await stream.open(trunk.client, trunk.options.handshake_timeout_s)
             self._call.streams.append(stream)
             self._call.changed()
             self._report(stream, noun, base, "stream-started")
@@ -56,7 +56,7 @@ class Connect:
                 raise fault
         except StreamFault as fault:
             self._call.error(fault.code, fault.text)
-            if fault.code != 31921:  # the bridge closed its socket, which it may
+            if fault.code != 31921:  # the bridge may close its socket
                 self._report(stream, noun, base, "stream-error", fault)
         finally:
             stream.stop()
@@ -64,10 +64,10 @@ class Connect:
                 self._report(stream, noun, base, "stream-stopped")
 
     def _new_stream(self, noun: Element, base: str) -> MediaStream:
-        call, trunk = self._call, self._stage.trunk
+        call, trunk = self._call, self._context.trunk
         url = noun.get("url", "")
         if "://" not in url:
-            url = self._stage.public(url, base)
+            url = self._context.public(url, base)
             url = "wss" + url[url.index("://") :]
         parameters = {
             parameter.get("name", ""): parameter.get("value", "")
@@ -107,4 +107,4 @@ class Connect:
         if fault is not None:
             params["StreamError"] = str(fault)
         method = noun.get("statusCallbackMethod", "POST").upper()
-        self._stage.callbacks.post(self._stage.public(url, base), params, method)
+        self._context.callbacks.post(self._context.public(url, base), params, method)

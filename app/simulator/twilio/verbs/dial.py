@@ -1,4 +1,4 @@
-"""<Dial>: rings somebody, lets them talk, and tells the action how it went."""
+"""<Dial>: rings its targets, bridges the first that answers, and reports to its action."""
 
 import asyncio
 import re
@@ -12,7 +12,7 @@ from app.simulator.twilio.network import now_ms
 from app.simulator.twilio.record import Dialed, Said
 from app.simulator.twilio.trunk import CallOrder, Detection, LiveCall, Source, StatusReport
 from app.simulator.twilio.verbs import twiml
-from app.simulator.twilio.verbs.stage import Stage
+from app.simulator.twilio.verbs.context import VerbContext
 
 MOST_NUMBERS = 10
 
@@ -22,30 +22,32 @@ _TALK_S = 4 * 3600.0
 
 
 class Dial:
-    """Executes <Dial>. `hold`: executes the document of a conference's waiting room over and over.
-    `closed()` must be awaited in the end."""
+    """Executes <Dial>. Await `closed()` in the end.
 
-    def __init__(self, stage: Stage, hold: Callable[[Source], Awaitable[None]]) -> None:
-        self._stage = stage
-        self._call = stage.call
+    `hold`: executes the `waitUrl` document of a conference again and again, until cancelled.
+    """
+
+    def __init__(self, context: VerbContext, hold: Callable[[Source], Awaitable[None]]) -> None:
+        self._context = context
+        self._call = context.call
         self._hold = hold
         self._legs: dict[str, LiveCall] = {}
 
     async def closed(self) -> None:
-        """Waits until every call that it made is over, but for those taken out of their <Dial>."""
+        """Wait until every call that it made has ended, except those redirected out of it."""
         for leg in self._legs.values():
             if not leg.pulled_out:
                 await leg.wait_ended()
 
     async def execute(self, verb: Element, base: str) -> Source | None:
-        """Dials until nobody is left to talk with, then leads to the action. Cancelled, it hangs
-        up whom it dialled."""
+        """Dial the targets and wait until the talk ends, or none answers. Returns the action.
+        Cancelled, it hangs up the calls that it made."""
         entries: list[Dialed] = []
         try:
             await self._dial(verb, base, entries)
         except asyncio.CancelledError:
             self._close(entries)
-            self._stage.ask_after_all(self._action(verb, base, entries), after_hangup=True)
+            self._context.ask_after_all(self._action(verb, base, entries), after_hangup=True)
             raise
         finally:
             self._call.key_sink = None
@@ -91,15 +93,15 @@ class Dial:
             entry.status, entry.ended_ms = "failed", now_ms()
             return entry
         whisper = noun.get("url")
-        leg = self._stage.trunk.place(
+        leg = self._context.trunk.place(
             CallOrder(
                 to=target,
                 from_=verb.get("callerId") or self._call.from_,
-                source=self._stage.source(whisper, noun, base)
+                source=self._context.source(whisper, noun, base)
                 if whisper
                 else Source(base, inline="<Response/>"),
                 parent=self._call,
-                timeout_s=self._stage.number(verb, "timeout", _RING_S),
+                timeout_s=self._context.number(verb, "timeout", _RING_S),
                 report=self._report(noun, base),
                 detection=self._detection(noun, base),
                 send_digits=noun.get("sendDigits", ""),
@@ -115,17 +117,17 @@ class Dial:
             return None
         method = noun.get("statusCallbackMethod", "POST").upper()
         events = frozenset(noun.get("statusCallbackEvent", "completed").split())
-        return StatusReport(self._stage.public(url, base), method, events)
+        return StatusReport(self._context.public(url, base), method, events)
 
     def _detection(self, noun: Element, base: str) -> Detection | None:
         mode, url = noun.get("machineDetection"), noun.get("amdStatusCallback", "")
         if not mode:
             return None
         method = noun.get("amdStatusCallbackMethod", "POST").upper()
-        return Detection(mode, self._stage.public(url, base) if url else "", method)
+        return Detection(mode, self._context.public(url, base) if url else "", method)
 
     async def _reached(self, verb: Element, entries: list[Dialed]) -> bool:
-        """Waits until one of them picked up and is done with, or none will. Whether one did."""
+        """Wait until a target answered and its talk ended, or none can. Returns whether one did."""
         legs = {entry.call_sid: entry.leg for entry in entries if entry.leg is not None}
 
         def answered() -> list[tuple[float, Dialed]]:
@@ -159,10 +161,13 @@ class Dial:
         return True
 
     def _longest_talk_s(self, verb: Element) -> float:
-        return self._stage.number(verb, "timeLimit", _TALK_S) * self._stage.trunk.manners.ring_scale
+        return (
+            self._context.number(verb, "timeLimit", _TALK_S)
+            * self._context.trunk.options.ring_scale
+        )
 
     def _close(self, entries: list[Dialed]) -> None:
-        """Hangs up whoever is still there, and says how each went."""
+        """Hang up the targets that are left, and set the status of each."""
         for entry in entries:
             if entry.status:
                 continue
@@ -185,7 +190,7 @@ class Dial:
         entry = Dialed("Conference", twiml.text(noun), verb.attrib, noun.attrib, now_ms())
         entries.append(entry)
         self._call.dialed.append(entry)
-        room = self._stage.trunk.conferences.named(entry.target)
+        room = self._context.trunk.conferences.named(entry.target)
         participant = room.enter(self._call, noun.attrib, self._event_report(noun, base))
         try:
             with suppress(TimeoutError):
@@ -200,7 +205,7 @@ class Dial:
             return None
         method = noun.get("statusCallbackMethod", "POST").upper()
         events = frozenset(noun.get("statusCallbackEvent", "").split())
-        return EventReport(self._stage.public(url, base), method, events)
+        return EventReport(self._context.public(url, base), method, events)
 
     async def _stay(self, room: Conference, noun: Element, base: str, entry: Dialed) -> None:
         def is_over() -> bool:
@@ -222,13 +227,13 @@ class Dial:
             self._call.changed()
         elif url:
             names = {"ConferenceSid": room.conference_sid, "FriendlyName": room.name}
-            await self._hold(self._stage.source(url, noun, base, names, "waitMethod"))
+            await self._hold(self._context.source(url, noun, base, names, "waitMethod"))
 
     # --- the result ------------------------------------------------------------------------------
 
     def _action(self, verb: Element, base: str, entries: list[Dialed]) -> Source | None:
         if not entries:
-            return self._stage.action(verb, base, {})
+            return self._context.action(verb, base, {})
         talked = [entry for entry in entries if entry.bridged_ms is not None]
         answered = [entry for entry in entries if entry.answered_ms is not None]
         entry = (talked or answered or entries)[-1]
@@ -240,4 +245,4 @@ class Dial:
             params["DialCallSid"] = entry.call_sid
             if entry.answered_ms is not None:
                 params["DialCallDuration"] = str(entry.leg.duration_s())
-        return self._stage.action(verb, base, params)
+        return self._context.action(verb, base, params)

@@ -1,6 +1,6 @@
-"""<Gather>: keys that whoever is on the call presses while Twilio asks, and after it.
+"""<Gather>: the keys pressed during its prompt and after it.
 
-Twilio: TwiML <Gather>. Keys only: what is said to one with speech in its `input` is not understood.
+Keys only: speech is not recognized, whatever `input` says. (Twilio: TwiML <Gather>)
 """
 
 import asyncio
@@ -9,13 +9,13 @@ from xml.etree.ElementTree import Element
 
 from app.simulator.twilio.trunk import Source
 from app.simulator.twilio.verbs import twiml
-from app.simulator.twilio.verbs.stage import Stage
+from app.simulator.twilio.verbs.context import VerbContext
 
 _PATIENCE_S = 5.0
 
 
 class _Keys:
-    """What is pressed for one <Gather>. The prompt is over with the first key."""
+    """The keys pressed for one <Gather>. The first one ends the prompt."""
 
     def __init__(self, finish_on: str, most: int | None) -> None:
         self.digits = ""
@@ -41,15 +41,18 @@ class _Keys:
 class Gather:
     """Executes <Gather>."""
 
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
+    def __init__(self, context: VerbContext) -> None:
+        self._context = context
 
     async def execute(self, verb: Element, base: str) -> Source | None:
-        """Says the prompt and waits for keys: the action with `Digits`, or nothing when none were
-        pressed in time. An action that is not named is the document's own URL."""
-        most = self._stage.number(verb, "numDigits", 0.0)
+        """Say the prompt and wait for keys.
+
+        Returns the action with `Digits`, or None when no key was pressed in time. Without an
+        `action`, it is the document's own URL.
+        """
+        most = self._context.number(verb, "numDigits", 0.0)
         keys = _Keys(verb.get("finishOnKey", "#"), int(most) or None)
-        call = self._stage.call
+        call = self._context.call
         takes_keys = "dtmf" in verb.get("input", "dtmf").split()
         call.key_sink = keys.press if takes_keys else _lost
         try:
@@ -64,20 +67,22 @@ class Gather:
         params = {"Digits": keys.digits}
         if keys.finished_on:
             params["FinishedOnKey"] = keys.finished_on
-        return self._stage.source(verb.get("action") or base, verb, base, params)
+        return self._context.source(verb.get("action") or base, verb, base, params)
 
     async def _prompt(self, verb: Element, keys: _Keys) -> None:
         for said in verb:
             if said.tag not in twiml.CHILDREN["Gather"] or keys.came.is_set():
                 continue
-            takes_s = self._stage.pause_s(said) if said.tag == "Pause" else self._stage.utter(said)
+            takes_s = (
+                self._context.pause_s(said) if said.tag == "Pause" else self._context.utter(said)
+            )
             await _key(keys, takes_s)
 
     async def _collect(self, verb: Element, keys: _Keys) -> None:
         patience_s = _PATIENCE_S
         if verb.get("timeout") != "auto":
-            patience_s = self._stage.number(verb, "timeout", _PATIENCE_S)
-        patience_s *= self._stage.trunk.manners.gather_scale
+            patience_s = self._context.number(verb, "timeout", _PATIENCE_S)
+        patience_s *= self._context.trunk.options.gather_scale
         while not keys.are_complete:
             if not await _key(keys, patience_s):
                 return
@@ -85,7 +90,7 @@ class Gather:
 
 
 async def _key(keys: _Keys, at_most_s: float) -> bool:
-    """Waits for a key, so long at most. Whether one came."""
+    """Wait for a key, at most `at_most_s`. Returns whether one was pressed."""
     with suppress(TimeoutError):
         async with asyncio.timeout(at_most_s):
             await keys.came.wait()
@@ -93,4 +98,4 @@ async def _key(keys: _Keys, at_most_s: float) -> bool:
 
 
 def _lost(digit: str) -> None:
-    """A key that nothing listens to."""
+    """Drop a key: this <Gather> takes speech only."""

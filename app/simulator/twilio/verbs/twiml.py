@@ -1,4 +1,4 @@
-"""TwiML as Twilio reads it: parsing, and what it knows of verbs, nouns and attributes."""
+"""TwiML parsed as Twilio does, with the verbs, nouns and attributes that are known."""
 
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
@@ -14,7 +14,7 @@ _DETECTION = (
     "amdStatusCallbackMethod"
 )
 
-# Twilio: TwiML for Programmable Voice, one page per verb. Only what this line can do is listed.
+# Twilio: TwiML for Programmable Voice, one page per verb. Only what the simulator does is listed.
 ATTRIBUTES: dict[str, frozenset[str]] = {
     tag: frozenset(names.split())
     for tag, names in {
@@ -53,14 +53,14 @@ _LONGEST_PARAMETER = 500
 
 
 class TwimlError(Exception):
-    """The document cannot be read at all (12100)."""
+    """The document cannot be parsed (12100)."""
 
 
 def parse(document: str) -> Element:
     """The <Response> of a document.
 
     Raises:
-        TwimlError: it is not XML from its first byte on, or has another root.
+        TwimlError: it is not XML from its first byte, or its root is not <Response>.
     """
     try:
         root = ElementTree.fromstring(document.encode())
@@ -72,7 +72,7 @@ def parse(document: str) -> Element:
 
 
 def warnings(element: Element) -> list[str]:
-    """What Twilio complains about but survives (12200): unknown tags, attributes, long values."""
+    """Faults that Twilio only warns about (12200): unknown tags and attributes, long values."""
     found = [
         f"<{element.tag}> has no attribute {name!r}"
         for name in element.attrib
@@ -93,5 +93,5 @@ def warnings(element: Element) -> list[str]:
 
 
 def text(element: Element) -> str:
-    """The words inside, those of SSML tags included, with single spaces."""
+    """The text of an element and its SSML tags, with single spaces."""
     return " ".join("".join(element.itertext()).split())

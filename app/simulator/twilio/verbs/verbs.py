@@ -1,4 +1,4 @@
-"""Twilio's interpreter: fetches TwiML and executes it verb by verb, from the top down."""
+"""Twilio's TwiML interpreter: fetches documents and executes their verbs in order."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -11,16 +11,16 @@ from app.simulator.twilio.record import CallRecord
 from app.simulator.twilio.trunk import Source, Trunk
 from app.simulator.twilio.verbs import twiml
 from app.simulator.twilio.verbs.connect import Connect
+from app.simulator.twilio.verbs.context import VerbContext
 from app.simulator.twilio.verbs.dial import Dial
 from app.simulator.twilio.verbs.gather import Gather
-from app.simulator.twilio.verbs.stage import Stage
 from app.simulator.twilio.webhook import Callbacks
 
-_UNHEARD = frozenset({"Reject", "Pause", "Redirect"})  # these do not pick up a ringing call
+_UNHEARD = frozenset({"Reject", "Pause", "Redirect"})  # these do not answer a ringing call
 
 
 class Role(Enum):
-    """Which verbs a document may hold. Twilio: TwiML <Number>, `url`; <Conference>, `waitUrl`."""
+    """The verbs that a document may have. (Twilio: <Number>, `url`; <Conference>, `waitUrl`)"""
 
     CALL = twiml.CHILDREN["Response"]
     WHISPER = frozenset({"Say", "Play", "Pause", "Redirect", "Gather", "Hangup"})
@@ -28,7 +28,7 @@ class Role(Enum):
 
 
 class _Finished(Exception):
-    """The document ends the call. `status`: how a call ends that was never answered."""
+    """The document ends the call. `status`: the end of a call that was not answered."""
 
     def __init__(self, status: str = "") -> None:
         super().__init__(status)
@@ -36,37 +36,37 @@ class _Finished(Exception):
 
 
 class Interpreter:
-    """Executes documents on a call until one of them ends it or leads nowhere.
+    """Executes documents on a call until one of them ends the call or names no next one.
 
-    Cancelled, it breaks off what runs: a stream gets its `stop`, whoever is dialled is hung up.
-    `closed()` must be awaited in the end.
+    Cancelled, it ends the verb that runs: a stream gets its `stop`, dialled calls are hung up.
+    Await `closed()` in the end.
     """
 
     def __init__(
         self, call: CallRecord, trunk: Trunk, callbacks: Callbacks, role: Role = Role.CALL
     ) -> None:
-        manners = trunk.manners
+        options = trunk.options
         holds = role is Role.HOLD
         self._call = call
         self._trunk = trunk
         self._callbacks = callbacks
         self._role = role
-        self._stage = Stage(
+        self._context = VerbContext(
             call,
             trunk,
             callbacks,
             call.hold if holds else call.spoken_by_twilio,
-            manners.hold_ms if holds else manners.say_ms,
+            options.hold_ms if holds else options.say_ms,
         )
-        self._connect = Connect(self._stage)
-        self._dial = Dial(self._stage, self._hold)
+        self._connect = Connect(self._context)
+        self._dial = Dial(self._context, self._hold)
         self._verbs: dict[str, Callable[[Element, str], Awaitable[Source | None]]] = {
             "Connect": self._connect.execute,
             "Say": self._say,
             "Play": self._say,
             "Pause": self._pause,
             "Redirect": self._redirect,
-            "Gather": Gather(self._stage).execute,
+            "Gather": Gather(self._context).execute,
             "Hangup": self._hang_up,
             "Reject": self._reject,
             "Dial": self._dial.execute,
@@ -74,12 +74,14 @@ class Interpreter:
 
     @property
     def stream(self) -> MediaStream | None:
-        """The stream that was opened last, over or not."""
+        """The last stream, ended or not."""
         return self._connect.stream
 
     async def run(self, source: Source) -> str:
-        """Executes the document and those it leads to. Gives the status that the call ends with,
-        or nothing if the last document came to its end without a word about that."""
+        """Execute a document and those that it leads to.
+
+        Returns the status that the call ends with; empty if the last document has no more verbs.
+        """
         following: Source | None = source
         try:
             while following is not None:
@@ -87,12 +89,12 @@ class Interpreter:
         except _Finished as finished:
             if finished.status:
                 return finished.status
-            self._call.answered()  # Twilio picks up even to say that the application failed
+            self._call.answered()  # Twilio answers even to say that the application failed
             return "completed"
         return ""
 
     async def closed(self) -> None:
-        """Waits until no stream has a socket any more, and nobody who was dialled is there."""
+        """Wait until all sockets of streams are closed and all dialled calls have ended."""
         await self._connect.closed()
         await self._dial.closed()
 
@@ -126,7 +128,7 @@ class Interpreter:
     async def _fetch(self, source: Source) -> str:
         if source.inline is not None:
             return source.inline
-        exchange = await self._stage.fetch(source)
+        exchange = await self._context.fetch(source)
         if self._role is Role.HOLD and exchange.content_type.startswith("audio/"):
             return f'<Response><Play loop="0">{escape(source.url)}</Play></Response>'
         if error := exchange.document_error:
@@ -143,23 +145,23 @@ class Interpreter:
         )
 
     async def _hold(self, source: Source) -> None:
-        """Executes the document of a waiting room over and over, until cancelled."""
+        """Execute the `waitUrl` document of a conference again and again, until cancelled."""
         music = Interpreter(self._call, self._trunk, self._callbacks, Role.HOLD)
         while True:
             if await music.run(source):
                 return
-            await asyncio.sleep(self._trunk.manners.hold_ms / 1000)  # an empty one, too, takes time
+            await asyncio.sleep(self._trunk.options.hold_ms / 1000)  # or an empty one would spin
 
     # --- small verbs ---------------------------------------------------------------------------
 
     async def _say(self, verb: Element, base: str) -> None:
-        await asyncio.sleep(self._stage.utter(verb))
+        await asyncio.sleep(self._context.utter(verb))
 
     async def _pause(self, verb: Element, base: str) -> None:
-        await asyncio.sleep(self._stage.pause_s(verb))
+        await asyncio.sleep(self._context.pause_s(verb))
 
     async def _redirect(self, verb: Element, base: str) -> Source:
-        return self._stage.source(twiml.text(verb), verb, base)
+        return self._context.source(twiml.text(verb), verb, base)
 
     async def _hang_up(self, verb: Element, base: str) -> None:
         raise _Finished

@@ -1,1 +1,1 @@
-"""Qwen's realtime voices."""
+"""The Qwen-TTS Realtime API (Alibaba Cloud DashScope)."""

@@ -1,6 +1,7 @@
-"""The Qwen realtime wire: what goes out as JSON, what comes back, and which of it is one text's.
+"""The codec of the Qwen-TTS Realtime API: client events, server events, errors, and the events that
+belong to one text.
 
-DashScope: Qwen-TTS Realtime API, client events and server events. A codec only: it opens nothing.
+DashScope: Qwen-TTS Realtime API, client events and server events. The codec does no I/O.
 """
 
 from dataclasses import dataclass, field
@@ -14,51 +15,55 @@ from app.errors import ProtocolError, VoiceError
 
 Mode = Literal["commit", "server_commit"]
 
-_OLD_MODEL = "qwen-tts-realtime"  # and its snapshots, named `qwen-tts-realtime-<date>`
+# The first model and its snapshots, `qwen-tts-realtime-<date>`. They speak at 24000 Hz only.
+_OLD_MODEL = "qwen-tts-realtime"
 _OLD_MODEL_HZ = 24000
 
 
 @dataclass(frozen=True, slots=True)
 class QwenSettings:
-    """How a Qwen voice is reached and how it speaks. `url`: ws(s), of the region that the key is
-    of. `workspace`: of the key, if it is not the default one.
+    """How to connect to a Qwen voice, and how it speaks.
 
-    `mode`: commit keeps one session from text to text; server_commit takes a new one for each.
-    `sample_rate`: Hz. None leaves a setting to the server: `speech_rate` and `pitch_rate` 0.5 to
-    2.0, `volume` 0 to 100, `enable_tn` whether numbers and signs are written out first.
-    `instructions`, how to speak, are for the model `qwen3-tts-instruct-flash-realtime` only.
-
-    The model `qwen-tts-realtime` speaks at 24000 Hz and knows none of those that may be None: with
-    it they are not sent.
+    None leaves a setting to the server. The model `qwen-tts-realtime` speaks at 24000 Hz and does
+    not support the settings that may be None; they are not sent to it.
     """
 
     api_key: str = field(repr=False)
     model: str = "qwen3-tts-flash-realtime"
     voice: str = "Cherry"
+    #: `commit`: one session for all texts. `server_commit`: a new session for each text.
     mode: Mode = "commit"
+    #: ws or wss, of the API key's region.
     url: str = "wss://dashscope.aliyuncs.com/api-ws/v1/realtime"
+    #: The API key's workspace; empty for the default one.
     workspace: str = ""
+    #: Hz.
     sample_rate: int = 8000
     language_type: str = "Auto"
+    #: 0.5 to 2.0.
     speech_rate: float | None = None
+    #: 0 to 100.
     volume: int | None = None
+    #: 0.5 to 2.0.
     pitch_rate: float | None = None
+    #: How to speak; for the model `qwen3-tts-instruct-flash-realtime` only.
     instructions: str | None = None
     optimize_instructions: bool | None = None
+    #: Text normalization: whether numbers and symbols are converted to words.
     enable_tn: bool | None = None
 
     @property
     def address(self) -> str:
-        """The url with the model in its query. Raises ValueError for what is no URL."""
+        """The url with `?model=`. Raises ValueError if `url` is invalid."""
         parts = urlsplit(self.url)
         query = dict(parse_qsl(parts.query, keep_blank_values=True)) | {"model": self.model}
         return urlunsplit(parts._replace(query=urlencode(query)))
 
     @property
     def session(self) -> dict[str, Any]:
-        """What `session.update` asks for. `bit_rate` is not among it: PCM has none."""
+        """The session object of `session.update`. It has no `bit_rate`, because PCM has none."""
         old = self.model == _OLD_MODEL or self.model.startswith(f"{_OLD_MODEL}-")
-        asked: dict[str, Any] = {
+        session: dict[str, Any] = {
             "voice": self.voice,
             "mode": self.mode,
             "response_format": "pcm",
@@ -74,12 +79,12 @@ class QwenSettings:
                 "optimize_instructions": self.optimize_instructions,
                 "enable_tn": self.enable_tn,
             }
-            asked |= {name: value for name, value in optional.items() if value is not None}
-        return asked
+            session |= {name: value for name, value in optional.items() if value is not None}
+        return session
 
 
 class ClientEvents:
-    """Writes one connection's events, each with an id that no other of it has."""
+    """Encodes one connection's client events, with an event_id that is unique on it."""
 
     def __init__(self) -> None:
         self._numbers = count(1)
@@ -91,11 +96,12 @@ class ClientEvents:
         return self._event("input_text_buffer.append", text=text)
 
     def commit(self) -> str:
-        """In commit mode: say what was appended."""
+        """In commit mode: synthesize the appended text."""
         return self._event("input_text_buffer.commit")
 
     def finish(self) -> str:
-        """Say what is left and end the session. Not a way to stop it: all of it is paid for."""
+        """Synthesize the remaining text, then end the session. This is no cancel: the rest is
+        synthesized and billed."""
         return self._event("session.finish")
 
     def _event(self, type_: str, **fields: Any) -> str:
@@ -103,7 +109,7 @@ class ClientEvents:
         return msgspec.json.encode(event).decode()
 
 
-# --- what the server sends ------------------------------------------------------------------------
+# --- server events --------------------------------------------------------------------------------
 
 
 class _Session(msgspec.Struct):
@@ -127,7 +133,7 @@ class SessionCreated(msgspec.Struct, tag_field="type", tag="session.created"):
 
 
 class SessionUpdated(msgspec.Struct, tag_field="type", tag="session.updated"):
-    """The settings that hold, whatever was asked for."""
+    """`session` has the settings in effect, which may differ from those requested."""
 
     session: _Session
 
@@ -137,10 +143,9 @@ class ResponseCreated(msgspec.Struct, tag_field="type", tag="response.created"):
 
 
 class AudioDelta(msgspec.Struct, tag_field="type", tag="response.audio.delta", gc=False):
-    """`delta`: a piece of the sound; no promise that it holds whole samples."""
-
     response_id: str
-    delta: bytes  # base64 on the wire
+    #: PCM, base64 on the wire. It may end within a sample.
+    delta: bytes
 
 
 class ResponseDone(msgspec.Struct, tag_field="type", tag="response.done"):
@@ -165,7 +170,7 @@ Event = (
     | Failed
 )
 
-# Known, and nothing that a text waits for: their order is not the same in all of the documentation.
+# Known types that are not needed. Their order differs between pages of the documentation.
 _IGNORED = (
     "input_text_buffer.committed",
     "input_text_buffer.cleared",
@@ -197,11 +202,11 @@ _MALFORMED = (ValueError, RecursionError)
 
 
 def decode(frame: str | bytes) -> Event | None:
-    """Reads one frame; None for an event that says nothing to a text, known or not.
+    """Decodes one frame. None: an event that is not needed, or of an unknown type.
 
     Raises:
-        ProtocolError: no event; whatever the frame was, nothing else is raised. Nothing of the
-            frame is in its message.
+        ProtocolError: the frame is not a valid event. No frame raises anything else. The message
+            does not quote the frame.
     """
     if isinstance(frame, bytes):
         raise ProtocolError(f"a binary frame of {len(frame)} bytes came; Qwen sends text only")
@@ -218,25 +223,27 @@ def decode(frame: str | bytes) -> Event | None:
     return None if isinstance(event, _Ignored) else event
 
 
-# --- what it means --------------------------------------------------------------------------------
+# --- errors ---------------------------------------------------------------------------------------
 
-# Codes as DashScope has them (`Throttling.RateQuota`, `InternalError.Timeout`, ...), in small
-# letters and up to where details begin.
+# The beginnings of DashScope's error codes (`Throttling.RateQuota`, `InternalError.Timeout`, ...),
+# in lower case.
 _PASSING = ("throttling", "rate_limit", "internal", "server", "service", "system", "timeout")
 _FATAL = ("invalidapikey", "invalid_api_key", "accessdenied", "access_denied", "arrearage")
-_UNFIT = ("datainspection", "data_inspection")
+_TEXT_REJECTED = ("datainspection", "data_inspection")
 _LONGEST_CODE, _LONGEST_MESSAGE = 64, 200
 
 
 def setup_refused(event: Failed, secret: str) -> VoiceError:
-    """An error before `session.updated`: settings that the server does not take, as a rule.
-    `secret`: what must not be in the message."""
+    """The VoiceError for an error before `session.updated`, which usually rejects a setting.
+
+    `secret`: removed from the message.
+    """
     code = _code(event)
-    told = event.error.message or ""
+    message = event.error.message or ""
     if secret:
-        told = told.replace(secret, "***")
-    told = told[:_LONGEST_MESSAGE]
-    reason = ": ".join(each for each in (code, told) if each) or "no reason given"
+        message = message.replace(secret, "***")
+    message = message[:_LONGEST_MESSAGE]
+    reason = ": ".join(each for each in (code, message) if each) or "no reason given"
     if code.lower().startswith(_PASSING):
         return VoiceError(f"Qwen cannot open a session now ({reason})")
     return VoiceError(
@@ -245,14 +252,18 @@ def setup_refused(event: Failed, secret: str) -> VoiceError:
 
 
 def text_refused(event: Failed) -> VoiceError:
-    """An error while a text is said. The server's words are left out: they may quote the text."""
+    """The VoiceError for an error while a text is said. It omits the server's message, which may
+    quote the text."""
     code = _code(event)
     reason = code or "no code given"
     if code.lower().startswith(_FATAL):
-        return VoiceError(f"Qwen refuses this account ({reason}); check it", kind="fatal")
-    if code.lower().startswith(_UNFIT):
-        return VoiceError(f"Qwen does not say this text ({reason})", kind="text")
-    return VoiceError(f"Qwen broke off ({reason})")
+        return VoiceError(
+            f"Qwen refuses this account ({reason}); check DASHSCOPE_API_KEY and the account",
+            kind="fatal",
+        )
+    if code.lower().startswith(_TEXT_REJECTED):
+        return VoiceError(f"Qwen refuses this text ({reason})", kind="text")
+    return VoiceError(f"Qwen stopped within the text ({reason})")
 
 
 def _code(event: Failed) -> str:
@@ -261,23 +272,23 @@ def _code(event: Failed) -> str:
 
 
 class Speech:
-    """One text's share of a session's events. `over`: the text is said.
+    """Picks one text's sound out of a session's events. `feed` each event until `finished`.
 
-    In commit mode it ends with its response. In server_commit mode there may be several, and it
-    ends with the session.
+    In commit mode the text ends with its response. In server_commit mode it may have several
+    responses and ends with the session.
     """
 
     def __init__(self, mode: Mode) -> None:
-        self.over = False
+        self.finished = False
         self._ends_with_session = mode == "server_commit"
         self._responses: set[str] = set()
         self._odd = b""
 
-    def take(self, event: Event) -> bytes:
-        """The sound that the event brings, in whole samples; most bring none.
+    def feed(self, event: Event) -> bytes:
+        """The event's sound, in whole samples; empty if it has none.
 
         Raises:
-            VoiceError: the text cannot be said to its end.
+            VoiceError: the text failed before its end.
         """
         match event:
             case AudioDelta(response_id, delta) if response_id in self._responses:
@@ -289,13 +300,13 @@ class Speech:
                 self._odd = b""
             case ResponseDone(response) if response.id in self._responses:
                 if response.status != "completed":
-                    how = "failed" if response.status == "failed" else "did not complete"
-                    raise VoiceError(f"Qwen's response {how}")
-                self.over = not self._ends_with_session
+                    outcome = "failed" if response.status == "failed" else "did not complete"
+                    raise VoiceError(f"Qwen's response {outcome}")
+                self.finished = not self._ends_with_session
             case SessionFinished():
                 if not self._ends_with_session:
                     raise VoiceError("Qwen ended the session before the text was said")
-                self.over = True
+                self.finished = True
             case Failed():
                 raise text_refused(event)
         return b""

@@ -1,4 +1,7 @@
-"""A Qwen session: a socket that is past its settings, with one reader, ready to be given texts."""
+"""A Qwen session: a WebSocket whose settings the server has accepted, and the task that reads it.
+
+DashScope: Qwen-TTS Realtime API. There is no documented cancel: to drop a text, close its session.
+"""
 
 import asyncio
 import logging
@@ -30,23 +33,28 @@ from app.wires.voices.qwen.codec import (
     setup_refused,
 )
 
+#: Deadline for the connection and the WebSocket handshake.
 CONNECT_S = 5.0
-UPDATED_S = 3.0  # from the socket's opening to the settings being taken
-GOODBYE_S = 1.0
-LARGEST_MESSAGE_BYTES = 16 << 20  # how much sound comes in one event is nowhere promised
-_EVENTS_AHEAD = 32  # read before they are asked for
+#: Deadline from the handshake to `session.updated`.
+UPDATED_S = 3.0
+#: Deadline for the close handshake.
+CLOSE_S = 1.0
+#: The size of an event with sound is not documented.
+LARGEST_MESSAGE_BYTES = 16 << 20
+#: Events that are read ahead of `next_event`; beyond them the socket is not read.
+_EVENTS_AHEAD = 32
 _SANE_HZ = range(8000, 48001)
 
-# The library would write headers and texts into its debugging lines.
-_muted = logging.getLogger(f"{__name__}.socket")
-_muted.setLevel(logging.WARNING)
+# At DEBUG the library logs headers and texts.
+_quiet_logger = logging.getLogger(f"{__name__}.socket")
+_quiet_logger.setLevel(logging.WARNING)
 
 
-class QwenConnection:
-    """One text at a time: `hand_over` it, take `event` by event, then `rest` or `say_goodbye`.
+class QwenSession:
+    """An open session. It says one text at a time: `send_text`, `next_event` until the text ends,
+    then `set_idle` or `close`.
 
-    `hz`: of its sound. `opened_ms`: how long it took to open. `alive`: it can be given a text.
-    `on_lost` is called once if it ends while it rests.
+    `on_lost` is called once if the session ends while it is idle. Call `close` then as well.
     """
 
     def __init__(
@@ -56,74 +64,81 @@ class QwenConnection:
         session_id: str,
         hz: int,
         opened_ms: float,
-        on_lost: Callable[["QwenConnection"], None],
+        on_lost: Callable[["QwenSession"], None],
     ) -> None:
         self.session_id = session_id
+        #: Sample rate of the session's sound.
         self.hz = hz
+        #: How long it took to open the session, handshake included.
         self.opened_ms = opened_ms
         self._socket = socket
-        self._write = events
+        self._client_events = events
         self._on_lost = on_lost
+        #: A text is being said: events go to `next_event`.
         self._speaking = False
-        self._over = False
-        self._dropped = False
-        self._came: asyncio.Queue[Event | VoiceError] = asyncio.Queue(_EVENTS_AHEAD)
+        self._ended = False
+        #: No event is delivered any more.
+        self._discarded = False
+        self._events: asyncio.Queue[Event | VoiceError] = asyncio.Queue(_EVENTS_AHEAD)
         self._reading = asyncio.create_task(self._read())
 
     @property
     def alive(self) -> bool:
-        return not self._over and self._socket.state is State.OPEN
+        """Whether a text can be sent."""
+        return not self._ended and self._socket.state is State.OPEN
 
-    async def hand_over(self, text: str, *, last: bool) -> None:
-        """Have a text said. `last`: end the session with it.
+    async def send_text(self, text: str, *, last: bool) -> None:
+        """Send a text to be said. `last`: end the session after it.
 
         Raises:
             VoiceError: the connection is lost.
         """
-        self._empty()
+        self._clear_events()
         self._speaking = True
         try:
-            await self._socket.send(self._write.append(text))
-            await self._socket.send(self._write.finish() if last else self._write.commit())
+            await self._socket.send(self._client_events.append(text))
+            await self._socket.send(
+                self._client_events.finish() if last else self._client_events.commit()
+            )
         except ConnectionClosed as closed:
             raise _lost(closed) from None
 
-    async def event(self) -> Event:
+    async def next_event(self) -> Event:
         """The next event of the text.
 
         Raises:
-            VoiceError: the session is lost, or speaks another protocol.
+            VoiceError: the session is lost, or the server violated its protocol.
         """
-        came = await self._came.get()
-        if isinstance(came, VoiceError):
-            raise came
-        return came
+        event = await self._events.get()
+        if isinstance(event, VoiceError):
+            raise event
+        return event
 
-    def rest(self) -> None:
-        """The text is said; stay open for another."""
+    def set_idle(self) -> None:
+        """Call it after a text's last event, to keep the session for another text."""
         self._speaking = False
-        self._empty()
+        self._clear_events()
 
-    async def say_goodbye(self) -> None:
-        """Close the socket and wait for the end of it, `GOODBYE_S` at most. Whatever still comes is
-        thrown away."""
-        self.drop()
+    async def close(self) -> None:
+        """Close the socket, waiting `CLOSE_S` at most. Events that still arrive are discarded."""
+        self.discard()
         try:
-            async with asyncio.timeout(GOODBYE_S):
+            async with asyncio.timeout(CLOSE_S):
                 await self._socket.close()
         except TimeoutError:
             self._socket.transport.abort()
         await self._reading
 
-    def drop(self) -> None:
-        """Hear nothing of it any more, from now on. Whoever waits for an event gets VoiceError."""
-        self._over = self._dropped = True
-        self._empty()
-        self._came.put_nowait(VoiceError("the line to Qwen was closed"))
+    def discard(self) -> None:
+        """Discard all further events, without waiting. A pending `next_event` raises VoiceError.
+        Call `close` afterwards."""
+        self._ended = self._discarded = True
+        self._clear_events()
+        self._events.put_nowait(VoiceError("the line to Qwen was closed"))
 
-    def _empty(self) -> None:
-        while not self._came.empty():
-            self._came.get_nowait()
+    def _clear_events(self) -> None:
+        while not self._events.empty():
+            self._events.get_nowait()
 
     async def _read(self) -> None:
         failure = None
@@ -132,28 +147,28 @@ class QwenConnection:
                 failure = await self._take(await self._socket.recv())
             except ConnectionClosed as closed:
                 failure = _lost(closed)
-        self._over = True
-        if self._speaking and not self._dropped:
-            await self._came.put(failure)
-        elif not self._dropped:
+        self._ended = True
+        if self._speaking and not self._discarded:
+            await self._events.put(failure)
+        elif not self._discarded:
             self._on_lost(self)
-        await self._discard()
+        await self._drain()
 
     async def _take(self, frame: str | bytes) -> VoiceError | None:
-        """What ends the session, if it does."""
-        if self._dropped:
+        """Handle one frame. Returns the error if it ends the session."""
+        if self._discarded:
             return None
         try:
             event = decode(frame)
         except ProtocolError as error:
-            return VoiceError(f"Qwen does not keep to its protocol: {error}")
+            return VoiceError(f"Qwen violated its protocol: {error}")
         if event is not None and self._speaking:
-            await self._came.put(event)
+            await self._events.put(event)
         elif isinstance(event, Failed | SessionFinished):
-            return VoiceError("Qwen ended a session that was waiting for a text")
+            return VoiceError("Qwen ended an idle session")
         return None
 
-    async def _discard(self) -> None:
+    async def _drain(self) -> None:
         try:
             while True:
                 await self._socket.recv()
@@ -163,8 +178,8 @@ class QwenConnection:
 
 def _lost(closed: ConnectionClosed) -> VoiceError:
     code = closed.rcvd.code if closed.rcvd is not None else None
-    told = f"closed with code {code}" if code is not None else "lost"
-    return VoiceError(f"the connection to Qwen was {told} before the text was said")
+    how = f"closed with code {code}" if code is not None else "lost"
+    return VoiceError(f"the connection to Qwen was {how} before the end of the text")
 
 
 # --- opening --------------------------------------------------------------------------------------
@@ -172,17 +187,18 @@ def _lost(closed: ConnectionClosed) -> VoiceError:
 
 class _Connect(connect):
     def process_redirect(self, exc: Exception) -> Exception:
-        """Not followed: the key would go where nobody meant it to go."""
+        """Do not follow redirects: they would send the API key to another host."""
         return exc
 
 
 async def open_session(
-    settings: QwenSettings, on_lost: Callable[[QwenConnection], None]
-) -> QwenConnection:
-    """Connect, have the settings taken, and believe the server about which they are.
+    settings: QwenSettings, on_lost: Callable[[QwenSession], None]
+) -> QwenSession:
+    """Connect and configure a session. Its `hz` is the rate that the server reports, which may
+    differ from the one requested. Call `close` on it at the end.
 
     Raises:
-        VoiceError: fatal for credentials and settings, passing for everything that may pass.
+        VoiceError: fatal for wrong credentials or settings, passing otherwise.
     """
     started_s = time.monotonic()
     socket = await _dial(settings)
@@ -192,29 +208,29 @@ async def open_session(
             created = await _answer(socket, settings, SessionCreated)
             await socket.send(events.update(settings))
             updated = await _answer(socket, settings, SessionUpdated)
-        asked = settings.session
-        hz = updated.session.sample_rate or asked["sample_rate"]
-        sound = updated.session.response_format or asked["response_format"]
-        if sound != "pcm" or hz not in _SANE_HZ:
+        requested = settings.session
+        hz = updated.session.sample_rate or requested["sample_rate"]
+        format_ = updated.session.response_format or requested["response_format"]
+        if format_ != "pcm" or hz not in _SANE_HZ:
             raise VoiceError(
-                f"Qwen would send {sound[:20]} at {hz} Hz, but pcm at 8000 to 48000 Hz was asked "
-                "for; choose another sample_rate or model",
+                f"Qwen sends {format_[:20]} at {hz} Hz, expected pcm at 8000 to 48000 Hz; choose "
+                "another sample_rate or model",
                 kind="fatal",
             )
         opened_ms = (time.monotonic() - started_s) * 1000
-        return QwenConnection(socket, events, created.session.id or "", hz, opened_ms, on_lost)
+        return QwenSession(socket, events, created.session.id or "", hz, opened_ms, on_lost)
     except BaseException as error:
-        # Nothing was said on it yet: there is nobody to take leave of.
+        # No text was sent, so no close handshake is needed.
         socket.transport.abort()
         match error:
             case TimeoutError():
                 raise VoiceError(
-                    f"Qwen did not take the session's settings within {UPDATED_S:g} s"
+                    f"Qwen did not accept the session's settings within {UPDATED_S:g} s"
                 ) from None
             case ConnectionClosed():
                 raise _lost(error) from None
             case ProtocolError():
-                raise VoiceError(f"Qwen does not keep to its protocol: {error}") from None
+                raise VoiceError(f"Qwen violated its protocol: {error}") from None
         raise
 
 
@@ -232,45 +248,45 @@ async def _dial(settings: QwenSettings) -> ClientConnection:
                 compression=None,
                 proxy=None,
                 open_timeout=None,
-                ping_interval=None,  # whether pings are answered is nowhere promised
-                close_timeout=GOODBYE_S,
+                ping_interval=None,  # whether the server answers pings is not documented
+                close_timeout=CLOSE_S,
                 max_size=LARGEST_MESSAGE_BYTES,
-                logger=_muted,
+                logger=_quiet_logger,
             )
     except TimeoutError:
         raise VoiceError(f"Qwen did not answer within {CONNECT_S:g} s") from None
     except InvalidStatus as refusal:
         raise _refused(refusal.response.status_code) from None
     except InvalidHandshake:
-        raise VoiceError("what answers at Qwen's url does not speak WebSocket; check it") from None
+        raise VoiceError("the server at Qwen's url does not speak WebSocket; check url") from None
     except OSError as error:
-        why = error.strerror or "no connection"
+        reason = error.strerror or "no connection"
         host = urlsplit(settings.url).hostname
-        raise VoiceError(f"Qwen cannot be reached at {host}: {why}") from None
+        raise VoiceError(f"Qwen cannot be reached at {host}: {reason}") from None
     except InvalidURI:
         raise VoiceError(
-            "Qwen's url is none; it begins with wss:// and has a host", kind="fatal"
+            "Qwen's url is invalid; expected wss:// and a host", kind="fatal"
         ) from None
     except ValueError:
         raise VoiceError(
-            "Qwen's url, key or workspace cannot be sent; look for odd characters in them",
+            "Qwen's url, key or workspace has characters that HTTP does not allow; check them",
             kind="fatal",
         ) from None
     except WebSocketException:
-        raise VoiceError("Qwen broke off the handshake") from None
+        raise VoiceError("Qwen ended the handshake early") from None
 
 
 def _refused(status: int) -> VoiceError:
     hints = {
-        401: "check the DashScope API key, and that it is of the url's region",
+        401: "check DASHSCOPE_API_KEY, and that it belongs to the url's region",
         403: "check that the API key may use this model and workspace",
         404: "check the url and the model",
     }
     hint = hints.get(status, "check the url and the model")
-    told = f"Qwen refused the connection with HTTP {status}"
+    message = f"Qwen refused the connection with HTTP {status}"
     if status in (408, 425, 429) or status >= 500:
-        return VoiceError(told)
-    return VoiceError(f"{told}; {hint}", kind="fatal")
+        return VoiceError(message)
+    return VoiceError(f"{message}; {hint}", kind="fatal")
 
 
 _Answer = TypeVar("_Answer", SessionCreated, SessionUpdated)

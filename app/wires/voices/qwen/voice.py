@@ -1,4 +1,4 @@
-"""Qwen's realtime voices: one caller's line to them, with a session opened ahead."""
+"""Qwen voices and their lines; each line keeps a spare session open for its next text."""
 
 import asyncio
 import logging
@@ -9,21 +9,22 @@ from typing import Any, TypeVar
 from app.call.words.blank import is_blank
 from app.errors import VoiceError
 from app.wires.voices.qwen.codec import QwenSettings, Speech
-from app.wires.voices.qwen.session import QwenConnection, open_session
+from app.wires.voices.qwen.session import QwenSession, open_session
 from app.wires.voices.voice import Sound, Sounds, file_in
 
 __all__ = ["QwenLine", "QwenSettings", "QwenVoice"]
 
 logger = logging.getLogger(__name__)
 
-_MOST_LOST_SPARES = 3  # replaced in a row, while nothing is said; then the next text opens its own
+#: Spares that are replaced in a row after the server closed them; then the next text opens its own.
+_MOST_LOST_SPARES = 3
 
 _T = TypeVar("_T")
 
 
 class QwenVoice:
-    """A Qwen voice as it was configured. `aclose` ends its lines and waits for their goodbyes,
-    about a second at most."""
+    """A configured Qwen voice; see `Voice`. `aclose` waits for the close handshakes, about a second
+    at most."""
 
     def __init__(self, settings: QwenSettings) -> None:
         self.settings = settings
@@ -45,59 +46,60 @@ class QwenVoice:
         while self._tasks:
             await asyncio.wait(self._tasks)
 
-    def own(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
-        """Do it beside everything else; `aclose` waits for it."""
+    def run_in_background(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
+        """Run a coroutine as a task that `aclose` waits for."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def forget(self, line: "QwenLine") -> None:
+    def remove(self, line: "QwenLine") -> None:
         self._lines.discard(line)
 
 
 class QwenLine:
-    """One caller's line to a Qwen voice.
+    """One call's line to a Qwen voice; see `VoiceLine`.
 
-    In commit mode a session says text after text, in server_commit mode one each. Beside it waits a
-    spare, open and past its settings: a text that is dropped closes its session, because nothing
-    else stops Qwen, and the next text begins on the spare.
-
-    `first_sound_ms`: from handing the last text over to its first sound; None before there is one.
-    `session_id`: which session said it, as Qwen's support would ask for it.
+    In commit mode a session says one text after the other, in server_commit mode a single one.
+    Dropping a text closes its session, because Qwen has no cancel. The spare session, which is open
+    and configured, then says the next text.
     """
 
     def __init__(self, voice: QwenVoice) -> None:
+        #: From sending the latest text to its first sound; None before that.
         self.first_sound_ms: float | None = None
+        #: The session of the latest text, for questions to Qwen's support.
         self.session_id = ""
         self._voice = voice
         self._mode = voice.settings.mode
-        self._spare: asyncio.Task[QwenConnection] | None = None  # it opens, or waits for a text
-        self._rested: QwenConnection | None = None  # said a text, and can say another
-        self._in_use: set[QwenConnection] = set()
+        #: Opens the spare session. Done: the session is open, and idle.
+        self._spare: asyncio.Task[QwenSession] | None = None
+        #: The session that said the latest text and can say another.
+        self._idle: QwenSession | None = None
+        self._in_use: set[QwenSession] = set()
         self._lost_spares = 0
         self._closed = False
 
     async def prepare(self) -> None:
-        """Have the spare open. Returns when it is, or could not be."""
+        """Open the spare session. Returns when it is open or has failed to open."""
         if not self._closed:
             self._lost_spares = 0
-            await asyncio.wait([self._opening()])
+            await asyncio.wait([self._open_spare()])
 
     async def say(self, text: str, *, answer: int = 0) -> Sounds:
         if is_blank(text):
-            raise VoiceError("there is nothing in the text that Qwen could say", kind="text")
-        asked_s = time.monotonic()  # finer than uvloop's clock
+            raise VoiceError("the text is blank", kind="text")
+        asked_s = time.monotonic()  # uvloop's clock has a resolution of 1 ms only
         session = await self._take()
         speech = Speech(self._mode)
         self.session_id, self.first_sound_ms = session.session_id, None
         handed_s = time.monotonic()
         try:
-            await session.hand_over(text, last=self._mode == "server_commit")
+            await session.send_text(text, last=self._mode == "server_commit")
             if not self._closed:
-                self._opening()
-            while not speech.over:
-                pcm = speech.take(await session.event())
+                self._open_spare()
+            while not speech.finished:
+                pcm = speech.feed(await session.next_event())
                 if not pcm:
                     continue
                 if self.first_sound_ms is None:
@@ -110,37 +112,37 @@ class QwenLine:
         finally:
             if session in self._in_use:
                 self._in_use.remove(session)
-                if speech.over and self._mode == "commit" and self._can_rest(session):
-                    session.rest()
-                    self._rested = session
+                if speech.finished and self._mode == "commit" and self._can_keep(session):
+                    session.set_idle()
+                    self._idle = session
                 else:
-                    self._let_go(session)
+                    self._close(session)
 
     async def aclose(self) -> None:
         self._closed = True
-        self._voice.forget(self)
-        for session in [*self._in_use, *([self._rested] if self._rested else [])]:
-            self._let_go(session)
+        self._voice.remove(self)
+        for session in [*self._in_use, *([self._idle] if self._idle else [])]:
+            self._close(session)
         if self._spare is not None:
-            self._let_go_of_spare(self._spare)
-        self._rested = self._spare = None
+            self._close_spare(self._spare)
+        self._idle = self._spare = None
         self._in_use.clear()
 
-    async def _take(self) -> QwenConnection:
-        """A session for one text: the one that said the last, the spare, or a new one.
+    async def _take(self) -> QwenSession:
+        """Take a session for one text: the idle one, the spare, or a new one.
 
         Raises:
-            VoiceError: none can be opened, or the line was closed.
+            VoiceError: no session can be opened, or the line was closed.
         """
         while True:
             if self._closed:
                 raise VoiceError("the line to Qwen was closed")
-            session, self._rested = self._rested, None
+            session, self._idle = self._idle, None
             fresh = False
             if session is None:
-                opening = self._opening()
+                opening = self._open_spare()
                 fresh = not opening.done()
-                # Waited for in a way that leaves it alone when whoever speaks is cancelled.
+                # asyncio.wait does not cancel the spare when this task is cancelled.
                 await asyncio.wait([opening])
                 if self._closed:
                     continue
@@ -148,71 +150,73 @@ class QwenLine:
                 if self._spare is opening:
                     self._spare = None
                 elif session.alive:
-                    continue  # another text was quicker
+                    continue  # another text took it
             if session.alive:
                 self._in_use.add(session)
                 return session
-            self._let_go(session)
+            self._close(session)
             if fresh:
-                raise VoiceError("Qwen closed the session before a text was handed over")
+                raise VoiceError("Qwen closed the session before a text was sent")
 
-    def _can_rest(self, session: QwenConnection) -> bool:
-        return session.alive and self._rested is None
+    def _can_keep(self, session: QwenSession) -> bool:
+        return session.alive and self._idle is None
 
-    def _let_go(self, session: QwenConnection) -> None:
-        session.drop()
-        self._voice.own(session.say_goodbye())
+    def _close(self, session: QwenSession) -> None:
+        session.discard()
+        self._voice.run_in_background(session.close())
 
     # --- the spare ---
 
-    def _opening(self) -> asyncio.Task[QwenConnection]:
-        """The spare, opened now if there is none."""
+    def _open_spare(self) -> asyncio.Task[QwenSession]:
+        """The task of the spare, started if there is none."""
         if self._spare is None:
-            self._spare = self._voice.own(open_session(self._voice.settings, self._lost))
-            self._spare.add_done_callback(self._opened)
+            self._spare = self._voice.run_in_background(
+                open_session(self._voice.settings, self._session_ended)
+            )
+            self._spare.add_done_callback(self._spare_opened)
         return self._spare
 
-    def _opened(self, opening: asyncio.Task[QwenConnection]) -> None:
+    def _spare_opened(self, opening: asyncio.Task[QwenSession]) -> None:
         if opening.cancelled():
             return
         failure = opening.exception()
         if failure is not None:
-            logger.info("no spare session at Qwen", extra={"reason": str(failure)})
+            logger.info("Qwen spare session failed to open", extra={"reason": str(failure)})
             if self._spare is opening:
                 self._spare = None
 
-    def _lost(self, session: QwenConnection) -> None:
-        """It ended while it rested."""
-        logger.debug("a session at Qwen ended", extra={"session_id": session.session_id})
-        self._let_go(session)
-        if session is self._rested:
-            self._rested = None
-        if self._spare is not None and _opened_by(self._spare) is session:
+    def _session_ended(self, session: QwenSession) -> None:
+        """An idle session has ended: close it, and replace it if it was the spare."""
+        logger.debug("idle Qwen session ended", extra={"session_id": session.session_id})
+        self._close(session)
+        if session is self._idle:
+            self._idle = None
+        if self._spare is not None and _session_of(self._spare) is session:
             self._spare = None
             if self._lost_spares < _MOST_LOST_SPARES:
                 self._lost_spares += 1
-                self._opening()
+                self._open_spare()
 
-    def _let_go_of_spare(self, spare: asyncio.Task[QwenConnection]) -> None:
-        session = _opened_by(spare)
+    def _close_spare(self, spare: asyncio.Task[QwenSession]) -> None:
+        session = _session_of(spare)
         if session is not None:
-            self._let_go(session)
+            self._close(session)
         spare.cancel()
 
-    def _log(self, session: QwenConnection, *, waited_ms: float) -> None:
+    def _log(self, session: QwenSession, *, waited_ms: float) -> None:
         logger.debug(
-            "Qwen speaks",
+            "Qwen first sound",
             extra={
                 "session_id": session.session_id,
                 "first_sound_ms": self.first_sound_ms,
                 "opened_ms": session.opened_ms,
-                "waited_ms": waited_ms,  # for a session, before the text was handed over
+                "waited_ms": waited_ms,  # for a session, before the text was sent
             },
         )
 
 
-def _opened_by(opening: asyncio.Task[QwenConnection]) -> QwenConnection | None:
-    """The session, once there is one."""
+def _session_of(opening: asyncio.Task[QwenSession]) -> QwenSession | None:
+    """The session, if the task has opened one."""
     if not opening.done() or opening.cancelled() or opening.exception() is not None:
         return None
     return opening.result()

@@ -1,1 +1,1 @@
-"""Volcengine's voices, over either of its two wires."""
+"""Volcengine's text-to-speech over WebSocket: the v1 and v3 protocols."""

@@ -1,6 +1,6 @@
-"""Sockets to Volcengine: opened with a deadline, closed in the background, every one accounted for.
+"""WebSocket connections to Volcengine, and the background tasks that open and close them.
 
-A voice has one `Sockets`; what it opened and what it still does is gone after its `aclose`.
+A voice has one `Connections`. Its `aclose` leaves no connection and no task behind.
 """
 
 import asyncio
@@ -14,51 +14,62 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, W
 from websockets.protocol import State
 
 from app.errors import ProtocolError, VoiceError
-from app.wires.voices.volcengine.errors import turned_away
+from app.wires.voices.volcengine.errors import handshake_error
 
 logger = logging.getLogger(__name__)
 
-# The library would log every header and frame at DEBUG, so the token and the text.
+# At DEBUG the library logs headers and frames, and with them the token and the text.
 _library_logger = logging.getLogger(f"{__name__}.frames")
 _library_logger.setLevel(logging.INFO)
 
+#: Deadline for the connection and the WebSocket handshake.
 CONNECT_S = 5.0
-SILENCE_S = 8.0  # the vendor's own SDK gives up on a socket that says nothing for so long
-GOODBYE_S = 1.0
-FRESH_S = 30.0  # how long an idle socket is trusted; when the service hangs up is not documented
-LARGEST_MESSAGE_BYTES = 16 << 20  # `query` answers in one frame
+#: Deadline for the next frame, and for sending one. Volcengine's mobile SDK waits as long.
+SILENCE_S = 8.0
+#: Deadline for the close handshake.
+CLOSE_S = 1.0
+#: How long an idle connection is reused. When the service closes it is not documented.
+FRESH_S = 30.0
+#: The v1 operation `query` returns all sound in one frame.
+LARGEST_MESSAGE_BYTES = 16 << 20
 
 Read = TypeVar("Read")
 
 
 class Connection:
-    """A socket that speaks in frames. `logid`: what Volcengine's support asks for. `waited`: it was
-    not opened for the text that is said on it now, so it may be dead without knowing. `tagged`:
-    its frames name the text that they belong to."""
+    """One connection. It serves one text at a time.
 
-    def __init__(self, socket: ClientConnection, *, tagged: bool) -> None:
-        self.waited = False
+    `has_session_ids`: True for v3, whose events name their session; v1's frames name no text.
+    """
+
+    def __init__(self, socket: ClientConnection, *, has_session_ids: bool) -> None:
+        #: It was idle before the current text. The peer may have closed it unnoticed meanwhile.
+        self.reused = False
         self._socket = socket
-        self._tagged = tagged
+        self._has_session_ids = has_session_ids
         self._trusted_until_s = asyncio.get_running_loop().time() + FRESH_S
         response = socket.response
+        #: `X-Tt-Logid`, which Volcengine's support asks for; empty if the server sent none.
         self.logid = response.headers.get("X-Tt-Logid", "") if response is not None else ""
 
     @property
     def open(self) -> bool:
         return self._socket.state is State.OPEN
 
-    def rest(self) -> None:
-        """It has done its work, and another text may follow."""
+    def set_idle(self) -> None:
+        """Call it at the end of a text, to reuse the connection within `FRESH_S`."""
         self._trusted_until_s = asyncio.get_running_loop().time() + FRESH_S
 
-    async def rested(self) -> bool:
-        """Whether it can be trusted with another text: open, not too old, and silent, since what
-        comes unasked would be taken for the next text's unless it says whose it is."""
+    async def reusable(self) -> bool:
+        """Whether the connection can serve another text; sets `reused` then.
+
+        It must be open and not idle for longer than `FRESH_S`. Without session ids it must not have
+        received anything either: a late frame would count as the next text's.
+        """
         if not self.open or asyncio.get_running_loop().time() > self._trusted_until_s:
             return False
-        self.waited = True
-        return self._tagged or await self._silent()
+        self.reused = True
+        return self._has_session_ids or await self._silent()
 
     async def _silent(self) -> bool:
         try:
@@ -71,48 +82,52 @@ class Connection:
         return False
 
     async def send(self, frame: bytes) -> None:
-        """Raises VoiceError: the connection is lost, or takes nothing."""
+        """Send a frame.
+
+        Raises:
+            VoiceError: the connection is lost, or its write buffer stays full for `SILENCE_S`.
+        """
         try:
             async with asyncio.timeout(SILENCE_S):
                 await self._socket.send(frame)
         except ConnectionClosed as error:
             raise self._lost(error) from None
         except TimeoutError:
-            raise VoiceError(f"volcengine took nothing for {SILENCE_S:g} s{self._id}") from None
+            raise VoiceError(f"volcengine read nothing for {SILENCE_S:g} s{self._id}") from None
 
     async def receive(self, parse: Callable[[bytes], Read]) -> Read:
-        """The next frame, read.
+        """The next frame, parsed.
 
         Raises:
-            VoiceError: the connection is lost or silent, or what came is no frame.
+            VoiceError: the connection is lost or silent for `SILENCE_S`, or the frame is malformed.
         """
         try:
             async with asyncio.timeout(SILENCE_S):
                 message = await self._socket.recv()
             if isinstance(message, str):
-                raise ProtocolError("a text came in place of a frame")
+                raise ProtocolError("a text message came, expected binary")
             return parse(message)
         except ConnectionClosed as error:
             raise self._lost(error) from None
         except TimeoutError:
             raise VoiceError(f"volcengine was silent for {SILENCE_S:g} s{self._id}") from None
         except ProtocolError as error:
-            raise VoiceError(f"volcengine broke its own protocol: {error}{self._id}") from None
+            raise VoiceError(f"volcengine violated its protocol: {error}{self._id}") from None
 
     async def close(self) -> None:
-        """Say goodbye, for at most `GOODBYE_S`, and let go."""
+        """Close the connection. The close handshake takes `CLOSE_S` at most."""
         try:
             await self._socket.close()
         finally:
             self.abort()
 
     def abort(self) -> None:
-        """Let go, now."""
+        """Close the connection without a close handshake."""
         self._socket.transport.abort()
 
     def _lost(self, error: ConnectionClosed) -> VoiceError:
-        # the reason is left out: it may repeat the request
-        how = "without a goodbye" if error.rcvd is None else f"with code {error.rcvd.code}"
+        # The close frame's reason is omitted: it may quote the request.
+        how = "without a close frame" if error.rcvd is None else f"with code {error.rcvd.code}"
         return VoiceError(f"volcengine closed the connection {how}{self._id}")
 
     @property
@@ -120,8 +135,8 @@ class Connection:
         return f" (logid {self.logid})" if self.logid else ""
 
 
-class Sockets:
-    """Every connection of a voice, and what it does in the background."""
+class Connections:
+    """A voice's connections and background tasks. Call `aclose` at the end."""
 
     def __init__(self) -> None:
         self._connections: set[Connection] = set()
@@ -133,15 +148,21 @@ class Sockets:
         url: str,
         headers: Mapping[str, str],
         *,
-        tagged: bool,
+        has_session_ids: bool,
         private: Sequence[str],
         label: str,
     ) -> Connection:
-        """Open a connection within `CONNECT_S`. `tagged`: see `Connection`. `private`: what no
-        message may repeat.
+        """Open a connection within `CONNECT_S`.
+
+        Args:
+            url: The WebSocket address.
+            headers: Of the handshake.
+            has_session_ids: See `Connection`.
+            private: Strings that no error message may quote.
+            label: The voice's, for the log.
 
         Raises:
-            VoiceError: refused or unreachable.
+            VoiceError: the server refused the connection or is unreachable, or the voice is closed.
         """
         if self._closed:
             raise VoiceError("the voice is closed", kind="fatal")
@@ -151,11 +172,11 @@ class Sockets:
             socket = await _Connect(
                 url,
                 additional_headers=headers,
-                compression=None,  # frames have their own
+                compression=None,  # frames are compressed by the protocol itself
                 proxy=None,
                 open_timeout=CONNECT_S,
-                ping_interval=None,  # as in the vendor's demo; whether it answers is unknown
-                close_timeout=GOODBYE_S,
+                ping_interval=None,  # whether the server answers pings is not documented
+                close_timeout=CLOSE_S,
                 max_size=LARGEST_MESSAGE_BYTES,
                 logger=_library_logger,
             )
@@ -163,16 +184,20 @@ class Sockets:
             response = error.response
             body = (response.body or b"").decode("utf-8", "replace")
             logid = response.headers.get("X-Tt-Logid", "")
-            raise turned_away(response.status_code, body, private=private, logid=logid) from None
+            raise handshake_error(
+                response.status_code, body, private=private, logid=logid
+            ) from None
         except TimeoutError:
             raise VoiceError(f"volcengine did not answer within {CONNECT_S:g} s") from None
         except InvalidURI:
-            raise VoiceError("volcengine has no such address; check url", kind="fatal") from None
+            raise VoiceError("volcengine's url is invalid; check url", kind="fatal") from None
         except (OSError, ValueError, WebSocketException) as error:
-            why = getattr(error, "strerror", None) or type(error).__name__
+            reason = getattr(error, "strerror", None) or type(error).__name__
             host = urlsplit(url).hostname
-            raise VoiceError(f"volcengine cannot be reached at {host}: {why}; check url") from None
-        connection = Connection(socket, tagged=tagged)
+            raise VoiceError(
+                f"volcengine cannot be reached at {host}: {reason}; check url"
+            ) from None
+        connection = Connection(socket, has_session_ids=has_session_ids)
         if self._closed:
             connection.abort()
             raise VoiceError("the voice is closed", kind="fatal")
@@ -182,12 +207,12 @@ class Sockets:
         logger.info("voice connected", extra=extra)
         return connection
 
-    def goodbye(self, connection: Connection) -> None:
-        """Close a connection that nobody needs, without waiting for it."""
-        self.run(self._close(connection))
+    def close_in_background(self, connection: Connection) -> None:
+        """Close a connection without waiting for the close handshake."""
+        self.run_in_background(self._close(connection))
 
-    def run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
-        """Do something in the background, to its end or the voice's. None: the voice is closed."""
+    def run_in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
+        """Run a coroutine as a task; `aclose` cancels it. None: the voice is closed already."""
         if self._closed:
             work.close()
             return None
@@ -197,7 +222,7 @@ class Sockets:
         return task
 
     async def aclose(self) -> None:
-        """Let go of everything; nothing runs and nothing is open afterwards."""
+        """Cancel all tasks and abort all connections."""
         self._closed = True
         tasks = list(self._tasks)
         for task in tasks:
@@ -213,7 +238,6 @@ class Sockets:
 
 
 class _Connect(connect):
-    """Never follows a redirect: it would show the credentials to another host."""
-
     def process_redirect(self, exc: Exception) -> Exception | str:
+        """Do not follow redirects: they would send the credentials to another host."""
         return exc

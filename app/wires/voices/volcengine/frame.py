@@ -1,7 +1,7 @@
-"""Volcengine's binary frame: its header, its sized fields, and gzip with a limit.
+"""Volcengine's binary frame: header, length-prefixed fields, gzip with a limit.
 
-All integers are big-endian; sizes count bytes as they are on the wire, after compression.
-(Volcengine: speech synthesis, WebSocket binary protocol)
+Volcengine: speech synthesis, WebSocket binary protocol. Integers are big-endian; lengths count
+bytes on the wire, after compression.
 """
 
 import gzip
@@ -11,12 +11,14 @@ from enum import IntEnum
 
 from app.errors import ProtocolError
 
-LARGEST_INFLATED_BYTES = 8 << 20  # more than four minutes of sound at 16 kHz
-GZIP_WINDOW = 31  # zlib's word for "gzip, with its own header and checksum"
+#: More than four minutes of sound at 16 kHz.
+LARGEST_INFLATED_BYTES = 8 << 20
+#: zlib's `wbits` for the gzip format.
+GZIP_WINDOW = 31
 
 
-class Kind(IntEnum):
-    """Message types."""
+class MessageType(IntEnum):
+    """The message type in a frame's header."""
 
     REQUEST = 0x1
     ANSWER = 0x9  # v3 only; deprecated in v1
@@ -26,11 +28,11 @@ class Kind(IntEnum):
 
 
 class Flags(IntEnum):
-    """What stands in front of a payload."""
+    """The header's flags: which fields precede the payload."""
 
     NONE = 0
     SEQUENCE = 1
-    LAST = 2  # the demo counts here, the vendor's newer library does not
+    LAST = 2  # with a sequence in the vendor's demo, without one in its newer library
     LAST_SEQUENCE = 3
     EVENT = 4  # v3 only
 
@@ -40,105 +42,106 @@ _PLAIN, _GZIP = 0, 1
 
 
 def request(flags: Flags, fields: bytes, payload: bytes, *, compress: bool) -> bytes:
-    """A frame with JSON for the server. `fields`: what stands between the header and the size of
-    the payload, as it goes over the wire."""
-    header = bytes((0x11, Kind.REQUEST << 4 | flags, _JSON << 4 | compress, 0))
+    """A client frame with a JSON payload. `fields`: the bytes between header and payload."""
+    header = bytes((0x11, MessageType.REQUEST << 4 | flags, _JSON << 4 | compress, 0))
     return header + fields + sized(gzip.compress(payload) if compress else payload)
 
 
 def sized(data: bytes) -> bytes:
-    """Data behind its size."""
+    """The data with its length as a prefix of 4 bytes."""
     return len(data).to_bytes(4, "big") + data
 
 
 @dataclass(slots=True)
 class Reader:
-    """What stands in a frame behind its header, taken from the front. `kind`: a message type, known
-    or not."""
+    """Reads a frame's fields in order, from the end of its header."""
 
-    kind: int
+    #: May be none of `MessageType`.
+    message_type: int
+    #: May be none of `Flags`.
     flags: int
     _compression: int
     _body: memoryview
 
     @classmethod
     def of(cls, frame: bytes) -> "Reader":
-        """Read the header, its extensions too.
+        """Reads the header, and skips its extensions.
 
         Raises:
-            ProtocolError: it is none.
+            ProtocolError: the header is malformed.
         """
         if len(frame) < 4:
             raise ProtocolError("a frame is shorter than its header")
         size = (frame[0] & 15) * 4
         if frame[0] >> 4 != 1 or not 0 < size <= len(frame):
-            raise ProtocolError("a frame's header is not of version 1, or cut off")
+            raise ProtocolError("a frame's header is not of version 1, or incomplete")
         body = memoryview(frame)[size:]
         return cls(frame[1] >> 4, frame[1] & 15, frame[2] & 15, body)
 
     @property
-    def left(self) -> int:
-        """Bytes that are not taken yet."""
+    def remaining(self) -> int:
+        """Bytes that are not read yet."""
         return len(self._body)
 
     @property
     def negative(self) -> bool:
-        """Whether a number below zero comes next."""
-        return self.left > 0 and self._body[0] >= 0x80
+        """Whether the next number, read as signed, is negative."""
+        return self.remaining > 0 and self._body[0] >= 0x80
 
     @property
     def single(self) -> bool:
-        """Whether what is left is one field."""
-        after = self.left - 4
+        """Whether exactly one length-prefixed field remains."""
+        after = self.remaining - 4
         return after >= 0 and 0 <= after - int.from_bytes(self._body[:4], "big") < 4
 
     def number(self, *, signed: bool = False) -> int:
-        """Take a number of 32 bits."""
+        """Reads a 32-bit integer."""
         return int.from_bytes(self._take(4), "big", signed=signed)
 
     def field(self) -> bytes:
-        """Take a field that stands behind its size, as it is."""
+        """Reads a length-prefixed field, without decompression."""
         return self._take(self.number())
 
     def text(self) -> str:
-        """Take a field as text; what is no UTF-8 in it is replaced."""
+        """Reads a field as UTF-8; invalid bytes become U+FFFD."""
         return self.field().decode("utf-8", "replace")
 
     def payload(self) -> bytes:
-        """Take a field that is compressed if the header says so.
+        """Reads a field, and decompresses it if the header says so.
 
         Raises:
-            ProtocolError: it is not what the header says, or larger than `LARGEST_INFLATED_BYTES`.
+            ProtocolError: the compression is unknown or malformed, or the data inflates to more
+                than `LARGEST_INFLATED_BYTES`.
         """
         data = self.field()
         if not data or self._compression == _PLAIN:
             return data
         if self._compression != _GZIP:
-            raise ProtocolError(f"a frame is compressed in an unknown way, {self._compression}")
+            raise ProtocolError(f"a frame has the unknown compression {self._compression}")
         return inflate(data)
 
     def _take(self, size: int) -> bytes:
-        if size > self.left:
-            raise ProtocolError("a frame is shorter than it says")
+        if size > self.remaining:
+            raise ProtocolError("a frame is shorter than its length fields")
         taken = bytes(self._body[:size])
         self._body = self._body[size:]
         return taken
 
 
 def inflate(data: bytes) -> bytes:
-    """What was packed with gzip.
+    """Decompresses gzip data.
 
     Raises:
-        ProtocolError: it was not, or it is larger than `LARGEST_INFLATED_BYTES`.
+        ProtocolError: the data is not gzip, or inflates to more than `LARGEST_INFLATED_BYTES`.
     """
     inflater = zlib.decompressobj(GZIP_WINDOW)
     try:
-        # one byte more, so that what is exactly as large as allowed can be told apart
+        # One byte above the limit, to distinguish data of exactly the allowed size.
         plain = inflater.decompress(data, LARGEST_INFLATED_BYTES + 1)
     except zlib.error as error:
-        raise ProtocolError(f"a frame's gzip is broken: {error}") from None
+        raise ProtocolError(f"a frame's gzip data is malformed: {error}") from None
     if len(plain) > LARGEST_INFLATED_BYTES:
         raise ProtocolError(f"a frame inflates to more than {LARGEST_INFLATED_BYTES} bytes")
     if not inflater.eof:
-        raise ProtocolError("a frame's gzip is cut off")
+        raise ProtocolError("a frame's gzip data is incomplete")
     return plain

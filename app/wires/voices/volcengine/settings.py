@@ -1,4 +1,4 @@
-"""How a Volcengine voice is set up, and what of it goes over both wires."""
+"""The settings of a Volcengine voice, for the v1 and the v3 protocol."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,73 +10,82 @@ _SERVICE = "wss://openspeech.bytedance.com"
 
 @dataclass(frozen=True, slots=True)
 class VolcengineSettings:
-    """A voice of Volcengine. What is None or empty is not sent, so that the service's own default
-    holds; nothing is clamped. The encoding is always `pcm`.
+    """A Volcengine voice.
 
-    Both wires:
-        `transport`: `v1` takes a whole text and cannot be told to stop; `v3` can, and has the
-        voices of the second generation. `voice_type`: which voice. `rate`: Hz, of 8000 (the
-        telephone's own), 16000, 24000; v3 also 22050, 32000, 44100, 48000. `emotion`: where the
-        voice has any; `emotion_scale`: 1 to 5. `model`: such as `seed-tts-1.1`. `uid`: what the
-        vendor's logs call the caller; without it a new random one for each line. `url`: of another
-        server; the path of the transport is added unless it has one. `app_id`, `access_token`: of
-        the application. `gzip`: whether requests are compressed.
-    v1 only:
-        `operation`: `submit` streams, `query` answers with the whole sound in one. `cluster`:
-        `volcano_tts`; `volcano_icl` for cloned voices. `speed_ratio`: 0.1 to 2.0, cloned 0.2 to 3.
-        `volume_ratio`, `pitch_ratio`: 0.1 to 3. `loudness_ratio`: 0.5 to 2.0. `explicit_language`:
-        `zh-cn`, `en`, `ja`, `es-mx`, `id`, `pt-br`, `de`, `fr` or `crosslingual`. `text_type`:
-        `plain` or `ssml`; SSML is sent as it is and never split. `extra_param`: JSON, as a string.
-    v3 only:
-        `api_key`: of the new console; takes the place of `app_id` and `access_token`.
-        `resource_id`: must fit the voice's family: `seed-tts-1.0`, `seed-tts-2.0`, their
-        `-concurr`, `seed-icl-1.0`, `seed-icl-2.0`. `speech_rate`, `loudness_rate`: -50 to 100, in
-        percent. `additions`: JSON, as a string.
+    A setting that is None or empty is not sent, so that the service's default applies. Values are
+    sent unchanged; the service checks their ranges. The encoding is always `pcm`.
     """
 
+    #: The application's id.
     app_id: str = ""
+    #: The application's token.
     access_token: str = field(default="", repr=False)
+    #: The voice's name.
     voice_type: str = ""
+    #: `v1` takes a whole text and has no cancel. `v3` has one, and the second generation's voices.
     transport: Literal["v1", "v3"] = "v1"
+    #: v1 only. `submit` streams the sound; `query` returns it in one frame.
     operation: Literal["submit", "query"] = "submit"
+    #: v1 only. `volcano_icl` for cloned voices.
     cluster: str = "volcano_tts"
+    #: Hz: 8000, 16000 or 24000; v3 also 22050, 32000, 44100 and 48000.
     rate: int = 8000
+    #: v1 only. 0.1 to 2.0; cloned voices 0.2 to 3.
     speed_ratio: float | None = None
+    #: v1 only. 0.1 to 3.
     volume_ratio: float | None = None
+    #: v1 only. 0.1 to 3.
     pitch_ratio: float | None = None
+    #: v1 only. 0.5 to 2.0.
     loudness_ratio: float | None = None
+    #: For voices that have emotions.
     emotion: str = ""
+    #: v1 only.
     enable_emotion: bool | None = None
+    #: 1 to 5.
     emotion_scale: float | None = None
+    #: v1 only. `zh-cn`, `en`, `ja`, `es-mx`, `id`, `pt-br`, `de`, `fr` or `crosslingual`.
     explicit_language: str = ""
+    #: Such as `seed-tts-1.1`.
     model: str = ""
+    #: v1 only. SSML is sent unchanged and never split.
     text_type: Literal["plain", "ssml"] = "plain"
+    #: v1 only. A string of JSON.
     extra_param: str = ""
+    #: Whether requests are compressed.
     gzip: bool = False
+    #: v3 only. A key of the new console; replaces `app_id` and `access_token`.
     api_key: str = field(default="", repr=False)
+    #: v3 only. The voice's family: `seed-tts-1.0`, `seed-tts-2.0`, each also with `-concurr`,
+    #: `seed-icl-1.0` or `seed-icl-2.0`.
     resource_id: str = "seed-tts-1.0"
+    #: v3 only. Percent, -50 to 100.
     speech_rate: int | None = None
+    #: v3 only. Percent, -50 to 100.
     loudness_rate: int | None = None
+    #: v3 only. A string of JSON.
     additions: str = ""
+    #: The user id in Volcengine's logs. Empty: a random one for each line.
     uid: str = ""
+    #: Another server. The transport's path is added if the url has none. Empty: Volcengine's.
     url: str = ""
 
     @property
     def label(self) -> str:
-        """What people call the voice."""
+        """The voice's name as people see it."""
         return f"volcengine/{self.voice_type}"
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What no message may repeat."""
+        """The credentials; no message may quote them."""
         return tuple(filter(None, (self.access_token, self.api_key, self.app_id)))
 
     def address(self, path: str) -> str:
-        """Where the service is: `path` at its own address, or at `url` if that has none."""
+        """The WebSocket address. `path`: the transport's, added unless `url` has a path."""
         url = self.url or _SERVICE
         return url if urlsplit(url).path.strip("/") else url.rstrip("/") + path
 
 
 def given(values: Mapping[str, object]) -> dict[str, object]:
-    """Those of the values that were set."""
+    """The values that are neither None nor empty."""
     return {name: value for name, value in values.items() if value is not None and value != ""}

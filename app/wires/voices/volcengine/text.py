@@ -1,4 +1,4 @@
-"""What is done to a text before Volcengine gets it, and to the sound that comes back."""
+"""Splits texts for Volcengine's limit, and reassembles samples from its sound."""
 
 import re
 from collections.abc import Iterator
@@ -6,29 +6,31 @@ from collections.abc import Iterator
 from app.errors import VoiceError
 from app.wires.voices.voice import LONGEST_MAGIC_BYTES, file_in
 
-LARGEST_TEXT_BYTES = 1024  # UTF-8; more is refused with 3010
+#: UTF-8. The service rejects a longer text with code 3010.
+LARGEST_TEXT_BYTES = 1024
 
 _TAG = re.compile(r"<[^>]*>")
-# Where a text may be cut, from the best place to the worst: all behind what is matched.
+# Where a text may be split, in order of preference, each at the end of the match: after a
+# sentence, after a clause, after a word.
 _CUTS = (
     re.compile(r"[.!?…]+[\"'”’»)]*\s+|[。！？।؟]+[”’」』）]*\s*"),
     re.compile(r"[,;:]\s+|[，、；：،]\s*"),
     re.compile(r"\s+"),
 )
-# The first bytes of MP3 with tags, WAV and Ogg. Sound begins with silence, not with letters.
 
 
 def speakable(text: str) -> bool:
-    """Whether there is a letter or a digit in it, outside of SSML's tags."""
+    """Whether the text has a letter or a digit outside of SSML tags."""
     return any(character.isalnum() for character in _TAG.sub("", text))
 
 
 def portions(text: str) -> Iterator[str]:
-    """The text in pieces that Volcengine takes, none longer than `LARGEST_TEXT_BYTES`: cut behind a
-    sentence, else behind a clause, else behind a word, else between two characters. Together they
-    are the text, except for pieces with nothing to say, which are left out."""
+    """Splits a text into portions of at most `LARGEST_TEXT_BYTES`.
+
+    A portion ends after a sentence if possible, else after a clause, a word, or any character.
+    Portions without anything speakable are omitted.
+    """
     while len(text.encode()) > LARGEST_TEXT_BYTES:
-        # as many whole characters as fit
         fitting = text.encode()[:LARGEST_TEXT_BYTES].decode("utf-8", "ignore")
         ends = (_last_end(cut, fitting) for cut in _CUTS)
         at = next((end for end in ends if end), len(fitting))
@@ -40,13 +42,13 @@ def portions(text: str) -> Iterator[str]:
 
 
 def _last_end(cut: re.Pattern[str], text: str) -> int:
-    """Where the last match ends that is followed by something; 0 if there is none."""
+    """The end of the last match before the end of the text; 0 if there is none."""
     return max((match.end() for match in cut.finditer(text) if match.end() < len(text)), default=0)
 
 
 class Samples:
-    """Makes whole samples of one text's sound as it comes in. `piece_bytes`: the longest to give
-    out at once, an even number."""
+    """Reassembles one text's samples of 2 bytes from chunks of any size. `feed` every chunk, then
+    `finish`. `piece_bytes`: the longest piece to return, an even number."""
 
     def __init__(self, piece_bytes: int) -> None:
         self._piece_bytes = piece_bytes
@@ -54,10 +56,10 @@ class Samples:
         self._begun = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """What can be played now, in pieces. An odd byte waits for its other half.
+        """The samples that are complete by now, in pieces.
 
         Raises:
-            VoiceError: fatal; it is not PCM.
+            VoiceError: of kind fatal, if the sound is an audio file instead of PCM.
         """
         data = self._kept + data
         if not self._begun:
@@ -67,14 +69,13 @@ class Samples:
             self._begun = True
             if found := file_in(data):
                 raise VoiceError(
-                    f"volcengine sent {found} although PCM was asked for; its sound cannot be "
-                    "played, choose another voice",
+                    f"volcengine sent {found} in place of PCM; choose another voice",
                     kind="fatal",
                 )
         yield from self._pieces(data)
 
     def finish(self) -> Iterator[bytes]:
-        """What is left of a sound too short to have been told from a container."""
+        """The remaining samples, of a sound too short to be checked for an audio file."""
         if not self._begun:
             yield from self._pieces(self._kept)
 

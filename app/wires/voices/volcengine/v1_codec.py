@@ -1,42 +1,44 @@
-"""Volcengine's v1 wire, `ws_binary`: one JSON request, and the frames that answer it.
+"""The codec of Volcengine's v1 protocol, `ws_binary`: a JSON request, then frames of sound.
 
-Not to be mixed with the frames of v3, which carry events.
-(Volcengine: online speech synthesis, WebSocket)
+Volcengine: online speech synthesis, WebSocket. v3's frames differ: they carry events.
 """
 
 from dataclasses import dataclass
 
 from app.errors import ProtocolError
-from app.wires.voices.volcengine.frame import Flags, Kind, Reader, request
+from app.wires.voices.volcengine.frame import Flags, MessageType, Reader, request
 
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """The request has arrived. There is no sound in it."""
+    """The server has received the request. No sound."""
 
 
 @dataclass(frozen=True, slots=True)
 class Audio:
-    """A piece of the sound; the last one may carry some, too. `sequence`: what the server counts,
-    negative in the last one; None where it does not count."""
+    """A piece of the sound. The last one may have sound as well."""
 
+    #: The frame's number, negative in the last frame; None if the frame has none.
     sequence: int | None
+    #: PCM; may end within a sample.
     data: bytes
     last: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Frontend:
-    """What the text's analysis found, such as timestamps: JSON."""
+    """JSON with timestamps of the text. The server sends it if the request has `with_timestamp`,
+    which `v1_requests` does not set."""
 
     json: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The server gives up. `message`: plain or JSON."""
+    """The server reports an error and ends the request."""
 
     code: int
+    #: Plain text or JSON.
     message: str
 
 
@@ -49,21 +51,21 @@ def build(payload: bytes, *, compress: bool = False) -> bytes:
 
 
 def parse(frame: bytes) -> Frame:
-    """A frame of the server. What stands behind the payload is ignored.
+    """Parses a frame from the server. Bytes after the payload are ignored.
 
     Raises:
-        ProtocolError: it is not one of v1.
+        ProtocolError: it is not a valid v1 frame.
     """
     reader = Reader.of(frame)
-    match reader.kind:
-        case Kind.AUDIO:
+    match reader.message_type:
+        case MessageType.AUDIO:
             return _audio(reader)
-        case Kind.ERROR:
+        case MessageType.ERROR:
             code = reader.number()
             return Failed(code, reader.payload().decode("utf-8", "replace"))
-        case Kind.FRONTEND:
+        case MessageType.FRONTEND:
             return Frontend(reader.payload())
-    raise ProtocolError(f"a frame of v1 has the unexpected message type {reader.kind:#x}")
+    raise ProtocolError(f"a frame of v1 has the unexpected message type {reader.message_type:#x}")
 
 
 def _audio(reader: Reader) -> Acknowledged | Audio:
@@ -74,7 +76,7 @@ def _audio(reader: Reader) -> Acknowledged | Audio:
             sequence = reader.number(signed=True)
             last = reader.flags == Flags.LAST_SEQUENCE or sequence < 0
             return Audio(sequence, reader.payload(), last)
-        case Flags.LAST if reader.left >= 8 and reader.negative:
+        case Flags.LAST if reader.remaining >= 8 and reader.negative:
             sequence = reader.number(signed=True)
             return Audio(sequence, reader.payload(), True)
         case Flags.LAST:

@@ -1,7 +1,7 @@
-"""Volcengine's v1 at work: one request, and its answer to the last frame.
+"""The v1 transport: sends a request on a connection and receives its sound.
 
-No message cancels a request, and sound carries no request id: what is dropped half-way takes its
-connection with it.
+v1 has no cancel, and its frames of sound carry no request id. A text that is dropped before its
+last frame therefore costs its connection.
 """
 
 import logging
@@ -10,43 +10,43 @@ from uuid import uuid4
 import msgspec
 
 from app.wires.voices.volcengine import v1_codec as v1
-from app.wires.voices.volcengine.connections import Connection, Sockets
-from app.wires.voices.volcengine.errors import refusal
+from app.wires.voices.volcengine.connections import Connection, Connections
+from app.wires.voices.volcengine.errors import service_error
 from app.wires.voices.volcengine.settings import VolcengineSettings, given
 
 logger = logging.getLogger(__name__)
 
 PATH = "/api/v1/tts/ws_binary"
-_ANY_TOKEN = (
-    "access_token"  # must not be empty; what counts is the header, so nothing is given away
-)
+# The field must not be empty. The service checks the header's token, so the real one is not
+# repeated here.
+_PLACEHOLDER_TOKEN = "access_token"
 
 
-class Requests:
-    """The v1 transport of a voice."""
+class V1Transport:
+    """Opens connections for requests, and makes the requests; see `Transport`."""
 
-    def __init__(self, settings: VolcengineSettings, sockets: Sockets) -> None:
+    def __init__(self, settings: VolcengineSettings, connections: Connections) -> None:
         self._settings = settings
-        self._sockets = sockets
+        self._connections = connections
 
     async def open(self) -> Connection:
-        """A connection that takes requests, one after the other. Raises VoiceError."""
+        """Open a connection. It takes one request at a time. Raises VoiceError."""
         settings = self._settings
-        return await self._sockets.open(
+        return await self._connections.open(
             settings.address(PATH),
-            # the semicolon is Volcengine's own
+            # Volcengine's format, with a semicolon.
             {"Authorization": f"Bearer; {settings.access_token}"},
-            tagged=False,
+            has_session_ids=False,
             private=settings.secrets,
             label=settings.label,
         )
 
-    def synthesis(self, connection: Connection, text: str, uid: str) -> "Request":
-        return Request(self._settings, connection, text, uid)
+    def synthesis(self, connection: Connection, text: str, uid: str) -> "V1Request":
+        return V1Request(self._settings, connection, text, uid)
 
 
-class Request:
-    """One text on a connection. `begin`, then `more` until it gives None."""
+class V1Request:
+    """One text on a connection: `start`, then `next_audio` until it returns None."""
 
     def __init__(
         self, settings: VolcengineSettings, connection: Connection, text: str, uid: str
@@ -59,18 +59,19 @@ class Request:
         self._sequence = 0
         self._ended = False
 
-    async def begin(self) -> None:
+    async def start(self) -> None:
         """Send the request. Raises VoiceError."""
         payload = request_json(self._settings, text=self._text, uid=self._uid, reqid=self._reqid)
         frame = v1.build(msgspec.json.encode(payload), compress=self._settings.gzip)
         await self._connection.send(frame)
 
-    async def more(self) -> bytes | None:
-        """The next sound, cut anywhere, perhaps empty; None at the end. Raises VoiceError."""
+    async def next_audio(self) -> bytes | None:
+        """The next sound, which may be empty or end within a sample; None at the end of the text.
+        Raises VoiceError."""
         while not self._ended:
             frame = await self._connection.receive(v1.parse)
             if isinstance(frame, v1.Failed):
-                raise refusal(
+                raise service_error(
                     frame.code,
                     frame.message,
                     private=(self._text, *self._settings.secrets),
@@ -84,23 +85,28 @@ class Request:
         return None
 
     async def cancel(self) -> bool:
-        """Whether the connection is free again: never, there is no way to stop."""
+        """Whether the connection can be reused: never, v1 has no cancel."""
         return False
 
     def _count(self, sequence: int | None) -> None:
-        """Gaps are told and endured: whether the numbers have any is not documented."""
+        """Log gaps in the sequence numbers. They are no error: whether numbers may be skipped is
+        not documented."""
         if sequence is not None and abs(sequence) != self._sequence + 1:
             extra = {"logid": self._connection.logid, "after": self._sequence, "came": sequence}
-            logger.info("voice skipped a number", extra=extra)
+            logger.info("gap in the voice's sequence numbers", extra=extra)
         self._sequence = abs(sequence or 0)
 
 
 def request_json(
     settings: VolcengineSettings, *, text: str, uid: str, reqid: str
 ) -> dict[str, object]:
-    """The JSON of a request. `reqid`: never used before."""
+    """The JSON of a request. `reqid`: must be unique, else the service rejects it with 3006."""
     return {
-        "app": {"appid": settings.app_id, "token": _ANY_TOKEN, "cluster": settings.cluster},
+        "app": {
+            "appid": settings.app_id,
+            "token": _PLACEHOLDER_TOKEN,
+            "cluster": settings.cluster,
+        },
         "user": {"uid": uid},
         "audio": given(
             {

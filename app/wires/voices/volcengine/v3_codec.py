@@ -1,13 +1,13 @@
-"""Volcengine's v3 wire, `bidirection`: events of a connection, and of one session after another.
+"""The codec of Volcengine's v3 protocol, `bidirection`: events of the connection and its sessions.
 
-Not to be mixed with the frames of v1, which carry sequence numbers.
-(Volcengine: bidirectional streaming speech synthesis, WebSocket)
+Volcengine: bidirectional streaming speech synthesis, WebSocket. v1's frames differ: they carry
+sequence numbers.
 """
 
 from dataclasses import dataclass
 
 from app.errors import ProtocolError
-from app.wires.voices.volcengine.frame import Flags, Kind, Reader, request, sized
+from app.wires.voices.volcengine.frame import Flags, MessageType, Reader, request, sized
 
 START_CONNECTION = 1
 FINISH_CONNECTION = 2
@@ -28,24 +28,28 @@ SENTENCE_END = 351
 AUDIO = 352
 TTS_ENDED = 359
 
-_OF_THE_CONNECTION = range(100)  # these carry a connection's id, the others a session's
+#: Events with a connection's id; all others have a session's.
+_CONNECTION_EVENTS = range(100)
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something happened. `id`: of the session, or of the connection; empty where none came.
-    `payload`: JSON, or sound if `number` is `AUDIO`."""
+    """An event from the server."""
 
+    #: One of the constants above, or unknown.
     number: int
+    #: The session's id, or the connection's; empty if the frame has none.
     id: str
+    #: Sound (PCM) if `number` is `AUDIO`, else JSON; may be empty.
     payload: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The server gives up on the connection. `message`: plain or JSON."""
+    """The server reports an error and ends the connection."""
 
     code: int
+    #: Plain text or JSON.
     message: str
 
 
@@ -55,30 +59,32 @@ Frame = Event | Failed
 def build(
     event: int, payload: bytes = b"{}", *, session: str = "", compress: bool = False
 ) -> bytes:
-    """The frame of an event. `payload`: JSON. `session`: its id, for all but the events that belong
-    to the connection."""
+    """The frame of an event. `payload`: JSON. `session`: the session's id, unless the event is the
+    connection's."""
     fields = event.to_bytes(4, "big")
-    if event not in _OF_THE_CONNECTION:
+    if event not in _CONNECTION_EVENTS:
         fields += sized(session.encode())
     return request(Flags.EVENT, fields, payload, compress=compress)
 
 
 def parse(frame: bytes) -> Frame:
-    """A frame of the server. What stands behind the payload is ignored.
+    """Parses a frame from the server. Bytes after the payload are ignored.
 
     Raises:
-        ProtocolError: it is not one of v3.
+        ProtocolError: it is not a valid v3 frame.
     """
     reader = Reader.of(frame)
-    if reader.kind == Kind.ERROR:
+    if reader.message_type == MessageType.ERROR:
         code = reader.number()
-        if reader.flags == Flags.EVENT:  # some write an event and ids here, too
+        if reader.flags == Flags.EVENT:  # some servers add an event and its id
             _, _, payload = _event(reader)
         else:
             payload = reader.payload()
         return Failed(code, payload.decode("utf-8", "replace"))
-    if reader.kind not in (Kind.ANSWER, Kind.AUDIO):
-        raise ProtocolError(f"a frame of v3 has the unexpected message type {reader.kind:#x}")
+    if reader.message_type not in (MessageType.ANSWER, MessageType.AUDIO):
+        raise ProtocolError(
+            f"a frame of v3 has the unexpected message type {reader.message_type:#x}"
+        )
     if reader.flags != Flags.EVENT:
         raise ProtocolError(f"a frame of v3 has the flags {reader.flags} and no event")
     return Event(*_event(reader))
@@ -87,9 +93,9 @@ def parse(frame: bytes) -> Frame:
 def _event(reader: Reader) -> tuple[int, str, bytes]:
     """An event's number, id and payload.
 
-    The end of a frame says how many fields there are: whether a connection that failed has an id
-    is told in two ways, and a session's last words may come without a payload.
+    The frame's length decides which fields it has: the vendor documents CONNECTION_FAILED with and
+    without an id, and a session's last events may have no payload.
     """
     number = reader.number(signed=True)
-    name = "" if number in _OF_THE_CONNECTION and reader.single else reader.text()
-    return number, name, reader.payload() if reader.left >= 4 else b""
+    id_ = "" if number in _CONNECTION_EVENTS and reader.single else reader.text()
+    return number, id_, reader.payload() if reader.remaining >= 4 else b""

@@ -1,6 +1,7 @@
-"""Volcengine's v3 at work: one session for each text, one after the other on a connection.
+"""The v3 transport: one session per text, one session at a time on a connection.
 
-A session can be canceled, and every event names its own: the connection survives an interruption.
+A session can be canceled and its events carry its id, so the connection can be reused after a text
+is dropped.
 """
 
 import asyncio
@@ -11,51 +12,54 @@ import msgspec
 
 from app.errors import VoiceError
 from app.wires.voices.volcengine import v3_codec as v3
-from app.wires.voices.volcengine.connections import CONNECT_S, Connection, Sockets
-from app.wires.voices.volcengine.errors import code_in, refusal
+from app.wires.voices.volcengine.connections import CONNECT_S, Connection, Connections
+from app.wires.voices.volcengine.errors import code_in, service_error
 from app.wires.voices.volcengine.settings import VolcengineSettings, given
 
 PATH = "/api/v3/tts/bidirection"
-CANCEL_S = 0.3  # how long the end of a canceled session is waited for, in the background
+#: Deadline for the server's confirmation of a cancel.
+CANCEL_S = 0.3
 _OK = (0, 20000000)
 
 
-class Sessions:
-    """The v3 transport of a voice."""
+class V3Transport:
+    """Opens connections for sessions, and makes the sessions; see `Transport`."""
 
-    def __init__(self, settings: VolcengineSettings, sockets: Sockets) -> None:
+    def __init__(self, settings: VolcengineSettings, connections: Connections) -> None:
         self._settings = settings
-        self._sockets = sockets
+        self._connections = connections
 
     async def open(self) -> Connection:
-        """A connection that takes sessions. Raises VoiceError."""
+        """Open a connection, up to CONNECTION_STARTED. Raises VoiceError."""
         settings = self._settings
-        connection = await self._sockets.open(
+        connection = await self._connections.open(
             settings.address(PATH),
             headers(settings),
-            tagged=True,
+            has_session_ids=True,
             private=settings.secrets,
             label=settings.label,
         )
         try:
             async with asyncio.timeout(CONNECT_S):
                 await connection.send(v3.build(v3.START_CONNECTION, compress=settings.gzip))
-                reading = _Reading(connection, settings.secrets, "")
-                await reading.until(lambda event: event.number == v3.CONNECTION_STARTED)
+                reader = _SessionReader(connection, settings.secrets, "")
+                await reader.until(lambda event: event.number == v3.CONNECTION_STARTED)
         except TimeoutError:
-            self._sockets.goodbye(connection)
-            raise VoiceError(f"volcengine started nothing within {CONNECT_S:g} s") from None
+            self._connections.close_in_background(connection)
+            raise VoiceError(
+                f"volcengine did not start the connection within {CONNECT_S:g} s"
+            ) from None
         except BaseException:
-            self._sockets.goodbye(connection)
+            self._connections.close_in_background(connection)
             raise
         return connection
 
-    def synthesis(self, connection: Connection, text: str, uid: str) -> "TtsSession":
-        return TtsSession(self._settings, connection, text, uid)
+    def synthesis(self, connection: Connection, text: str, uid: str) -> "V3Session":
+        return V3Session(self._settings, connection, text, uid)
 
 
-class TtsSession:
-    """One text on a connection. `begin`, then `more` until it gives None, or `cancel`."""
+class V3Session:
+    """One text on a connection: `start`, then `next_audio` until it returns None, or `cancel`."""
 
     def __init__(
         self, settings: VolcengineSettings, connection: Connection, text: str, uid: str
@@ -65,21 +69,22 @@ class TtsSession:
         self._text = text
         self._uid = uid
         self._id = str(uuid4())
-        self._reading = _Reading(connection, (text, *settings.secrets), self._id)
-        self._begun = False
+        self._reader = _SessionReader(connection, (text, *settings.secrets), self._id)
+        self._started = False
 
-    async def begin(self) -> None:
-        """Start the session and hand over the text. Raises VoiceError."""
-        self._begun = True
+    async def start(self) -> None:
+        """Start the session and send the text. Raises VoiceError."""
+        self._started = True
         await self._send(v3.START_SESSION, session_json(self._settings, uid=self._uid))
-        await self._reading.until(lambda event: event.number == v3.SESSION_STARTED)
+        await self._reader.until(lambda event: event.number == v3.SESSION_STARTED)
         task = session_json(self._settings, uid=self._uid, text=self._text)
         await self._send(v3.TASK_REQUEST, task)
         await self._send(v3.FINISH_SESSION, {})
 
-    async def more(self) -> bytes | None:
-        """The next sound, cut anywhere, perhaps empty; None at the end. Raises VoiceError."""
-        event = await self._reading.until(
+    async def next_audio(self) -> bytes | None:
+        """The next sound, not empty, which may end within a sample; None at the end of the text.
+        Raises VoiceError."""
+        event = await self._reader.until(
             lambda event: (
                 event.number == v3.SESSION_FINISHED
                 or (event.number == v3.AUDIO and bool(event.payload))
@@ -88,15 +93,15 @@ class TtsSession:
         return event.payload if event.number == v3.AUDIO else None
 
     async def cancel(self) -> bool:
-        """Stop what is not made yet. Whether the connection is free again, which takes until the
-        server agrees, at most `CANCEL_S`."""
-        if not self._begun:
+        """Cancel the session. Returns whether the connection can be reused: the server confirmed
+        the cancel within `CANCEL_S`."""
+        if not self._started:
             return True
         ends = (v3.SESSION_CANCELED, v3.SESSION_FINISHED)
         try:
             async with asyncio.timeout(CANCEL_S):
                 await self._send(v3.CANCEL_SESSION, {})
-                await self._reading.until(lambda event: event.number in ends)
+                await self._reader.until(lambda event: event.number in ends)
         except (TimeoutError, VoiceError):
             return False
         return True
@@ -111,8 +116,9 @@ class TtsSession:
         await self._connection.send(frame)
 
 
-class _Reading:
-    """Reads a connection for one session, or for none: what belongs to another is passed over."""
+class _SessionReader:
+    """Reads a connection's events for one session; skips other sessions' events. `session`: empty
+    before any session is started."""
 
     def __init__(self, connection: Connection, private: tuple[str, ...], session: str) -> None:
         self._connection = connection
@@ -120,26 +126,30 @@ class _Reading:
         self._session = session
 
     async def until(self, wanted: Callable[[v3.Event], bool]) -> v3.Event:
-        """The next event that is wanted. Raises VoiceError: something ends before."""
+        """The next event that `wanted` accepts.
+
+        Raises:
+            VoiceError: the session or the connection fails or ends before.
+        """
         while True:
             frame = await self._connection.receive(v3.parse)
             if isinstance(frame, v3.Failed):
-                raise self._refusal(frame.code, frame.message)
+                raise self._error(frame.code, frame.message)
             if frame.number in (v3.CONNECTION_FAILED, v3.CONNECTION_FINISHED):
-                raise self._refusal(*_reason(frame))
+                raise self._error(*_reason(frame))
             if frame.number >= v3.START_SESSION and frame.id != self._session:
                 continue
             if frame.number == v3.SESSION_FAILED:
-                raise self._refusal(*_reason(frame))
+                raise self._error(*_reason(frame))
             if frame.number == v3.SESSION_FINISHED and _reason(frame)[0] not in _OK:
-                raise self._refusal(*_reason(frame))
+                raise self._error(*_reason(frame))
             if wanted(frame):
                 return frame
             if frame.number == v3.SESSION_CANCELED:
-                raise VoiceError("volcengine canceled the session by itself")
+                raise VoiceError("volcengine canceled the session without a request")
 
-    def _refusal(self, code: int, message: str) -> VoiceError:
-        return refusal(
+    def _error(self, code: int, message: str) -> VoiceError:
+        return service_error(
             code,
             message,
             private=self._private,
@@ -154,12 +164,12 @@ def _reason(event: v3.Event) -> tuple[int, str]:
 
 
 def headers(settings: VolcengineSettings) -> dict[str, str]:
-    """The handshake's headers: who asks, and for which family of voices."""
+    """The handshake's headers: credentials and the voice's family."""
     if settings.api_key:
-        who = {"X-Api-Key": settings.api_key}
+        credentials = {"X-Api-Key": settings.api_key}
     else:
-        who = {"X-Api-App-Key": settings.app_id, "X-Api-Access-Key": settings.access_token}
-    return who | {
+        credentials = {"X-Api-App-Key": settings.app_id, "X-Api-Access-Key": settings.access_token}
+    return credentials | {
         "X-Api-Resource-Id": settings.resource_id,
         "X-Api-Connect-Id": str(uuid4()),
         "X-Api-Request-Id": str(uuid4()),
@@ -169,7 +179,7 @@ def headers(settings: VolcengineSettings) -> dict[str, str]:
 def session_json(
     settings: VolcengineSettings, *, uid: str, text: str | None = None
 ) -> dict[str, object]:
-    """The JSON that starts a session, or with a text what is to be said in it."""
+    """The JSON of START_SESSION, or with a text of TASK_REQUEST."""
     audio = given(
         {
             "format": "pcm",

@@ -1,8 +1,7 @@
-"""The Volcengine voice: a text goes out over one of two wires, its sound comes back.
+"""Volcengine voices and their lines: choose a connection for each text, retry, reuse connections.
 
-`v1` (`ws_binary`) takes a whole text per request; `v3` (`bidirection`) has sessions that can be
-canceled. What differs between them is in `volcengine_requests` and `volcengine_sessions`; here is
-what they have in common: which connection serves a text, and what becomes of it.
+Two transports do the rest: `v1_requests` (`ws_binary`, one request per text) and `v3_sessions`
+(`bidirection`, sessions that can be canceled).
 """
 
 import asyncio
@@ -14,31 +13,34 @@ from uuid import uuid4
 
 from app.errors import VoiceError
 from app.wires.voices.voice import Sound, Sounds
-from app.wires.voices.volcengine.connections import Connection, Sockets
-from app.wires.voices.volcengine.errors import REQID_USED, Refused
+from app.wires.voices.volcengine.connections import Connection, Connections
+from app.wires.voices.volcengine.errors import REQID_USED, VolcengineError
 from app.wires.voices.volcengine.settings import VolcengineSettings
 from app.wires.voices.volcengine.text import LARGEST_TEXT_BYTES, Samples, portions, speakable
-from app.wires.voices.volcengine.v1_requests import Requests
-from app.wires.voices.volcengine.v3_sessions import Sessions
+from app.wires.voices.volcengine.v1_requests import V1Transport
+from app.wires.voices.volcengine.v3_sessions import V3Transport
 
 __all__ = ["VolcengineLine", "VolcengineSettings", "VolcengineVoice"]
 
-_IDLE = 2  # a spare, and the one that has just served a text
-_PIECE_S = 1  # `query` answers in one piece; nobody should have to work on minutes at once
+#: Idle connections that a line keeps: a spare, and the one that served the latest text.
+_MOST_IDLE = 2
+#: The longest piece of sound to yield at once; `query` returns minutes in one frame.
+_PIECE_S = 1
 
 
 class Synthesis(Protocol):
-    """One text on one connection: `begin`, then `more` until it gives None, or `cancel`."""
+    """One text on one connection: `start`, then `next_audio` until it returns None. `cancel` drops
+    the rest, and returns whether the connection can be reused."""
 
-    async def begin(self) -> None: ...
+    async def start(self) -> None: ...
 
-    async def more(self) -> bytes | None: ...
+    async def next_audio(self) -> bytes | None: ...
 
     async def cancel(self) -> bool: ...
 
 
 class Transport(Protocol):
-    """One of the two wires."""
+    """One of the two protocols: opens connections, and says texts on them."""
 
     async def open(self) -> Connection: ...
 
@@ -46,15 +48,15 @@ class Transport(Protocol):
 
 
 class VolcengineVoice:
-    """A voice of Volcengine; see `Voice`."""
+    """A configured Volcengine voice; see `Voice`."""
 
     def __init__(self, settings: VolcengineSettings) -> None:
         self._settings = settings
-        self._sockets = Sockets()
+        self._connections = Connections()
         self._transport: Transport = (
-            Sessions(settings, self._sockets)
+            V3Transport(settings, self._connections)
             if settings.transport == "v3"
-            else Requests(settings, self._sockets)
+            else V1Transport(settings, self._connections)
         )
 
     @property
@@ -62,44 +64,46 @@ class VolcengineVoice:
         return self._settings.label
 
     def line(self) -> "VolcengineLine":
-        return VolcengineLine(self._settings, self._transport, self._sockets)
+        return VolcengineLine(self._settings, self._transport, self._connections)
 
     async def aclose(self) -> None:
-        """Let go of every connection of every line."""
-        await self._sockets.aclose()
+        """Abort every connection of every line."""
+        await self._connections.aclose()
 
 
 class VolcengineLine:
-    """One caller's line; see `VoiceLine`.
+    """One call's line to a Volcengine voice; see `VoiceLine`.
 
-    A connection that has said a text to its end serves the next one. If it fails before the first
-    sound, which some of the vendor's pages promise, a new one takes over.
+    A connection that has completed a text is reused for the next one. The vendor's pages disagree
+    on whether the service allows that: if it fails before the first sound, the text is retried on a
+    new connection.
     """
 
     def __init__(
-        self, settings: VolcengineSettings, transport: Transport, sockets: Sockets
+        self, settings: VolcengineSettings, transport: Transport, connections: Connections
     ) -> None:
         self._settings = settings
         self._transport = transport
-        self._sockets = sockets
+        self._connections = connections
         self._uid = settings.uid or uuid4().hex
-        self._idle: deque[Connection] = deque()  # the last one is the best
+        #: The connection used last is at the end, and taken first.
+        self._idle: deque[Connection] = deque()
         self._opening: asyncio.Task[None] | None = None
         self._closed = False
 
     async def prepare(self) -> None:
-        """Open a spare connection unless one is idle. Returns when it is there, or was refused."""
+        """Open a spare connection unless one is idle. Returns when it is open or has failed."""
         if self._closed or any(connection.open for connection in self._idle):
             return
         if self._opening is None:
-            self._opening = self._sockets.run(self._open_ahead())
-        await self._opened()
+            self._opening = self._connections.run_in_background(self._open_spare())
+        await self._wait_for_spare()
 
     async def say(self, text: str, *, answer: int = 0) -> Sounds:
-        """See `VoiceLine`. A text that Volcengine would not take whole is said in portions."""
-        text = text.encode("utf-8", "ignore").decode()  # half a surrogate pair cannot be sent
+        """See `VoiceLine`. A text above `LARGEST_TEXT_BYTES` is said in portions."""
+        text = text.encode("utf-8", "ignore").decode()  # drops lone surrogates
         for portion in self._portions(text):
-            async with aclosing(self._say(portion)) as sounds:
+            async with aclosing(self._say_portion(portion)) as sounds:
                 async for sound in sounds:
                     yield sound
 
@@ -108,38 +112,38 @@ class VolcengineLine:
         if self._opening is not None:
             self._opening.cancel()
         while self._idle:
-            self._sockets.goodbye(self._idle.popleft())
+            self._connections.close_in_background(self._idle.popleft())
 
     def _portions(self, text: str) -> Iterator[str]:
         if not speakable(text):
-            raise VoiceError("there is nothing in the text that can be said", kind="text")
+            raise VoiceError("the text has no letter and no digit", kind="text")
         if self._settings.text_type == "plain":
             return portions(text)
         if len(text.encode()) > LARGEST_TEXT_BYTES:
             raise VoiceError(f"the SSML is longer than {LARGEST_TEXT_BYTES} bytes", kind="text")
         return iter((text,))
 
-    async def _say(self, text: str) -> Sounds:
+    async def _say_portion(self, text: str) -> Sounds:
         hz = self._settings.rate
-        for last_try in (False, True):
-            connection = await (self._transport.open() if last_try else self._take())
+        for last_attempt in (False, True):
+            connection = await (self._transport.open() if last_attempt else self._take())
             synthesis = self._transport.synthesis(connection, text, self._uid)
             samples = Samples(hz * 2 * _PIECE_S)
             sounded = False
             outcome: Literal["whole", "failed", "dropped"] = "dropped"
             try:
-                await synthesis.begin()
-                while (data := await synthesis.more()) is not None:
+                await synthesis.start()
+                while (data := await synthesis.next_audio()) is not None:
                     for pcm in samples.feed(data):
                         sounded = True
                         yield Sound(pcm, hz)
                 outcome = "whole"
             except VoiceError as error:
                 outcome = "failed"
-                if sounded or last_try or not _worth_another_try(error, connection):
+                if sounded or last_attempt or not _worth_a_retry(error, connection):
                     raise
             finally:
-                self._give_back(connection, synthesis, outcome)
+                self._return(connection, synthesis, outcome)
             if outcome == "whole":
                 for pcm in samples.finish():
                     yield Sound(pcm, hz)
@@ -148,77 +152,77 @@ class VolcengineLine:
     # --- connections ----------------------------------------------------------------------------
 
     async def _take(self) -> Connection:
-        """The best idle connection, or the one that is being opened, or a new one."""
-        if (idle := await self._rested()) is not None:
+        """Take a connection: an idle one, the spare that is being opened, or a new one."""
+        if (idle := await self._take_idle()) is not None:
             return idle
         if self._opening is not None:
-            await self._opened()
-            if (idle := await self._rested()) is not None:
+            await self._wait_for_spare()
+            if (idle := await self._take_idle()) is not None:
                 return idle
         return await self._transport.open()
 
-    async def _rested(self) -> Connection | None:
+    async def _take_idle(self) -> Connection | None:
         while self._idle:
             connection = self._idle.pop()
             try:
-                rested = await connection.rested()
+                reusable = await connection.reusable()
             except BaseException:
-                self._sockets.goodbye(connection)
+                self._connections.close_in_background(connection)
                 raise
-            if rested:
+            if reusable:
                 return connection
-            self._sockets.goodbye(connection)
+            self._connections.close_in_background(connection)
         return None
 
-    async def _open_ahead(self) -> None:
+    async def _open_spare(self) -> None:
         try:
-            with suppress(VoiceError):  # it shows again when something is to be said
-                self._keep(await self._transport.open())
+            with suppress(VoiceError):  # `say` raises it if it fails again
+                self._make_idle(await self._transport.open())
         finally:
             self._opening = None
 
-    async def _opened(self) -> None:
-        """Wait for what is being opened, without ending it when the waiting ends."""
+    async def _wait_for_spare(self) -> None:
+        """Wait until the spare is open or has failed. Cancelling the wait does not cancel it."""
         if self._opening is not None:
             await asyncio.wait((self._opening,))
 
-    def _give_back(
+    def _return(
         self,
         connection: Connection,
         synthesis: Synthesis,
         outcome: Literal["whole", "failed", "dropped"],
     ) -> None:
-        """Decide what becomes of a connection; never waits."""
+        """Keep a connection for reuse, or close it, by the text's outcome. Never waits."""
         if outcome == "whole":
-            connection.rest()
-            self._keep(connection)
+            connection.set_idle()
+            self._make_idle(connection)
         elif outcome == "failed":
-            self._sockets.goodbye(connection)
+            self._connections.close_in_background(connection)
         else:
-            self._sockets.run(self._drop(connection, synthesis))
+            self._connections.run_in_background(self._cancel(connection, synthesis))
 
-    async def _drop(self, connection: Connection, synthesis: Synthesis) -> None:
+    async def _cancel(self, connection: Connection, synthesis: Synthesis) -> None:
         free = False
         try:
             free = await synthesis.cancel()
         finally:
             if free:
-                connection.rest()
-                self._keep(connection)
+                connection.set_idle()
+                self._make_idle(connection)
             else:
-                self._sockets.goodbye(connection)
+                self._connections.close_in_background(connection)
 
-    def _keep(self, connection: Connection) -> None:
+    def _make_idle(self, connection: Connection) -> None:
         if self._closed or not connection.open:
-            self._sockets.goodbye(connection)
+            self._connections.close_in_background(connection)
             return
         self._idle.append(connection)
-        if len(self._idle) > _IDLE:
-            self._sockets.goodbye(self._idle.popleft())
+        if len(self._idle) > _MOST_IDLE:
+            self._connections.close_in_background(self._idle.popleft())
 
 
-def _worth_another_try(error: VoiceError, connection: Connection) -> bool:
-    """Whether a new connection may say what this one did not begin to say."""
-    if isinstance(error, Refused) and error.code == REQID_USED:
+def _worth_a_retry(error: VoiceError, connection: Connection) -> bool:
+    """Whether the text may succeed on a new connection, after this one gave no sound."""
+    if isinstance(error, VolcengineError) and error.code == REQID_USED:
         return True
-    return connection.waited and error.kind != "text"
+    return connection.reused and error.kind != "text"

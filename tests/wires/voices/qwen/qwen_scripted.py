@@ -1,4 +1,4 @@
-"""A Qwen server that does what a test says, right, wrong or nothing; and a line to it."""
+"""A scripted Qwen server, and a line to it."""
 
 import json
 from base64 import b64encode
@@ -22,8 +22,8 @@ Script = Callable[[ServerConnection], Awaitable[None]]
 
 @asynccontextmanager
 async def scripted(*scripts: Script) -> AsyncIterator[str]:
-    """Its url. Each connection gets the next script, and those beyond the last one get the last.
-    When a script is done, the connection is closed."""
+    """A server that runs `scripts` on its connections in order, and repeats the last one. Yields
+    its url. The connection is closed at the end of its script."""
     served = 0
 
     async def handle(socket: ServerConnection) -> None:
@@ -43,23 +43,24 @@ async def send(socket: ServerConnection, type_: str, **fields: Any) -> None:
 
 
 async def receive(socket: ServerConnection, type_: str) -> dict[str, Any]:
-    """The next event of this type; others are passed over."""
+    """The next event of this type; others are skipped."""
     while True:
         event: dict[str, Any] = json.loads(await socket.recv())
         if event["type"] == type_:
             return event
 
 
-async def settle(socket: ServerConnection, **told: Any) -> dict[str, Any]:
-    """Open the session. `told`: settings that hold, whatever is asked for, which is returned."""
+async def settle(socket: ServerConnection, **changes: Any) -> dict[str, Any]:
+    """Open the session. `changes`: settings in session.updated that differ from those requested.
+    Returns the requested ones."""
     await send(socket, "session.created", session={"id": "sess_1"})
-    asked: dict[str, Any] = (await receive(socket, "session.update"))["session"]
-    await send(socket, "session.updated", session={"id": "sess_1", **asked, **told})
-    return asked
+    requested: dict[str, Any] = (await receive(socket, "session.update"))["session"]
+    await send(socket, "session.updated", session={"id": "sess_1", **requested, **changes})
+    return requested
 
 
 async def take_text(socket: ServerConnection) -> str:
-    """The next text in commit mode, with its commit."""
+    """Receive a text and its commit."""
     text: str = (await receive(socket, "input_text_buffer.append"))["text"]
     await receive(socket, "input_text_buffer.commit")
     return text
@@ -85,7 +86,7 @@ async def fail(socket: ServerConnection, code: str | None, message: str) -> None
 
 
 async def say_it(socket: ServerConnection) -> None:
-    """As a server in commit mode should."""
+    """Behave as a server in commit mode does."""
     await settle(socket)
     while True:
         await take_text(socket)
@@ -94,7 +95,7 @@ async def say_it(socket: ServerConnection) -> None:
         await done(socket)
 
 
-# --- our side -------------------------------------------------------------------------------------
+# --- client ---------------------------------------------------------------------------------------
 
 
 @asynccontextmanager

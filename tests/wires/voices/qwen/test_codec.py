@@ -1,4 +1,4 @@
-"""The Qwen wire: recorded sessions are understood, and whatever else comes has a name."""
+"""The Qwen codec: recorded sessions, one text's events, errors, malformed frames."""
 
 import json
 from base64 import b64decode, b64encode
@@ -58,7 +58,7 @@ def done(response_id: str = "resp_1", status: str = "completed") -> str:
 
 def heard(speech: Speech, *frames: str) -> bytes:
     events = [decode(frame) for frame in frames]
-    return b"".join(speech.take(each) for each in events if each is not None)
+    return b"".join(speech.feed(each) for each in events if each is not None)
 
 
 def failed(code: str | int | None, message: str | None) -> Failed:
@@ -71,7 +71,7 @@ def failed(code: str | int | None, message: str | None) -> Failed:
 
 
 @pytest.mark.parametrize("mode", ["commit", "server_commit"])
-def test_a_recorded_session_tells_the_settings_that_hold(mode: Mode) -> None:
+def test_a_recorded_session_reports_its_settings(mode: Mode) -> None:
     opened, updated, *_ = [decode(frame) for frame in from_server(mode)]
     assert isinstance(opened, SessionCreated) and opened.session.id == "sess_local_0001"
     assert isinstance(updated, SessionUpdated) and updated.session.response_format == "pcm"
@@ -79,16 +79,16 @@ def test_a_recorded_session_tells_the_settings_that_hold(mode: Mode) -> None:
 
 
 @pytest.mark.parametrize("mode", ["commit", "server_commit"])
-def test_every_byte_of_a_recorded_session_is_heard(mode: Mode) -> None:
-    """As many texts as the recording has, each with the sound that came for it."""
+def test_every_byte_of_a_recorded_session_is_decoded(mode: Mode) -> None:
+    """The recording's texts, each with its sound."""
     speech, texts = Speech(mode), [b""]
     for frame in from_server(mode):
         read = decode(frame)
         if read is None or (mode == "commit" and isinstance(read, Failed)):
-            continue  # the recording provokes an error between two texts
-        if not speech.over:
-            texts[-1] += speech.take(read)
-        if speech.over and mode == "commit" and isinstance(read, ResponseDone):
+            continue  # the recording has an error between two texts
+        if not speech.finished:
+            texts[-1] += speech.feed(read)
+        if speech.finished and mode == "commit" and isinstance(read, ResponseDone):
             speech = Speech(mode)
             texts.append(b"")
         if mode == "commit" and len(texts) == 3:
@@ -96,12 +96,12 @@ def test_every_byte_of_a_recorded_session_is_heard(mode: Mode) -> None:
     deltas = [json.loads(frame).get("delta", "") for frame in from_server(mode)]
     assert b"".join(texts) == b"".join(b64decode(each) for each in deltas)
     assert len([text for text in texts if text]) == (2 if mode == "commit" else 1)
-    assert speech.over is (mode == "server_commit")
+    assert speech.finished is (mode == "server_commit")
 
 
 @pytest.mark.parametrize("mode", ["commit", "server_commit"])
-def test_what_is_written_is_what_the_vendors_client_writes(mode: Mode) -> None:
-    """But for event ids, and for language_type, which is always sent."""
+def test_client_events_equal_the_vendors_clients(mode: Mode) -> None:
+    """Except for event ids and for language_type, which is always sent."""
     write = ClientEvents()
     for message in recorded(mode):
         if message["dir"] != "client->server":
@@ -124,7 +124,7 @@ def test_what_is_written_is_what_the_vendors_client_writes(mode: Mode) -> None:
         assert {**ours, "event_id": ""} == {**theirs, "event_id": ""}
 
 
-def test_no_event_id_comes_twice() -> None:
+def test_event_ids_are_unique() -> None:
     write = ClientEvents()
     events = [write.append("a"), write.commit(), write.append("a"), write.finish()]
     assert len({json.loads(each)["event_id"] for each in events}) == 4
@@ -133,14 +133,14 @@ def test_no_event_id_comes_twice() -> None:
 # --- the address ----------------------------------------------------------------------------------
 
 
-def test_the_model_is_escaped_and_stands_beside_what_the_url_asks_for() -> None:
+def test_the_model_is_escaped_and_added_to_the_urls_query() -> None:
     settings = QwenSettings("key", model="a b&c", url="wss://x.example/path?region=eu&model=old")
     parts = urlsplit(settings.address)
     assert parts._replace(query="").geturl() == "wss://x.example/path"
     assert parse_qs(parts.query) == {"region": ["eu"], "model": ["a b&c"]}
 
 
-# --- one text's share -----------------------------------------------------------------------------
+# --- one text's events ----------------------------------------------------------------------------
 
 
 def test_half_a_sample_waits_for_its_other_half() -> None:
@@ -149,23 +149,23 @@ def test_half_a_sample_waits_for_its_other_half() -> None:
     assert heard(speech, delta(b"\4")) == b"\3\4"
     assert heard(speech, delta(b""), delta(b"\5")) == b""
     assert heard(speech, delta(b"\6\7\x08\x09")) == b"\5\6\7\x08"
-    assert heard(speech, done()) == b"" and speech.over
+    assert heard(speech, done()) == b"" and speech.finished
 
 
-def test_the_sound_of_another_text_is_not_heard() -> None:
+def test_another_texts_sound_is_ignored() -> None:
     speech = Speech("commit")
     assert heard(speech, delta(b"\1\1", "resp_0"), done("resp_0")) == b""
     assert heard(speech, created(), delta(b"\1\1", "resp_0"), delta(b"\2\2")) == b"\2\2"
-    assert not speech.over
+    assert not speech.finished
 
 
-def test_segments_of_one_text_are_heard_until_the_session_is_finished() -> None:
+def test_server_commit_responses_are_one_text_until_session_finished() -> None:
     speech = Speech("server_commit")
     first = heard(speech, created(), delta(b"\1\1\1"), done())
-    assert first == b"\1\1" and not speech.over
+    assert first == b"\1\1" and not speech.finished
     assert heard(speech, created("resp_2"), delta(b"\2\2", "resp_2"), done("resp_2")) == b"\2\2"
-    assert not speech.over
-    assert heard(speech, event("session.finished")) == b"" and speech.over
+    assert not speech.finished
+    assert heard(speech, event("session.finished")) == b"" and speech.finished
 
 
 @pytest.mark.parametrize("status", ["failed", "incomplete", "in_progress", "cancelled", ""])
@@ -176,12 +176,12 @@ def test_a_response_that_did_not_complete_fails_the_text(mode: Mode, status: str
     assert error.value.kind == "passing"
 
 
-def test_a_session_that_finishes_in_the_middle_of_a_commit_fails_the_text() -> None:
+def test_session_finished_before_response_done_fails_the_text() -> None:
     with pytest.raises(VoiceError, match="ended the session"):
         heard(Speech("commit"), created(), event("session.finished"))
 
 
-# --- errors by name -------------------------------------------------------------------------------
+# --- errors ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_a_session_that_finishes_in_the_middle_of_a_commit_fails_the_text() -> N
         ("ServiceUnavailable", "passing"),
     ],
 )
-def test_refused_settings_are_of_no_use_to_try_again(code: str | int | None, kind: str) -> None:
+def test_an_error_before_the_settings_has_a_kind(code: str | int | None, kind: str) -> None:
     assert setup_refused(failed(code, "no"), "key").kind == kind
 
 
@@ -211,11 +211,11 @@ def test_refused_settings_are_of_no_use_to_try_again(code: str | int | None, kin
         ("DataInspectionFailed", "text"),
     ],
 )
-def test_an_error_amid_a_text_says_whether_another_try_may_help(code: str, kind: str) -> None:
+def test_an_error_within_a_text_has_a_kind(code: str, kind: str) -> None:
     assert text_refused(failed(code, "no")).kind == kind
 
 
-def test_error_messages_keep_the_key_and_the_text_to_themselves() -> None:
+def test_error_messages_quote_neither_key_nor_text() -> None:
     echo = failed("invalid_value", "x" * 190 + "sk-secret is wrong: My number is 555 0100")
     assert "sk-" not in str(setup_refused(echo, "sk-secret"))
     assert "555" not in str(text_refused(echo))
@@ -223,7 +223,7 @@ def test_error_messages_keep_the_key_and_the_text_to_themselves() -> None:
     assert "invalid_value" in str(text_refused(echo))
 
 
-# --- whatever comes -------------------------------------------------------------------------------
+# --- malformed frames -----------------------------------------------------------------------------
 
 TYPES = [
     "session.created",
@@ -252,7 +252,7 @@ NEARLY = st.builds(
 
 
 @given(st.text() | st.binary() | JSON.map(json.dumps) | NEARLY)
-def test_no_frame_raises_anything_but_its_own_error(frame: str | bytes) -> None:
+def test_no_frame_raises_any_other_error(frame: str | bytes) -> None:
     try:
         read = decode(frame)
     except ProtocolError:
@@ -260,7 +260,7 @@ def test_no_frame_raises_anything_but_its_own_error(frame: str | bytes) -> None:
     if read is not None:
         for mode in ("commit", "server_commit"):
             try:
-                assert len(Speech(mode).take(read)) % 2 == 0
+                assert len(Speech(mode).feed(read)) % 2 == 0
             except VoiceError:
                 pass
         if isinstance(read, Failed):
@@ -286,12 +286,12 @@ def test_no_frame_raises_anything_but_its_own_error(frame: str | bytes) -> None:
         event("error"),
     ],
 )
-def test_a_malformed_frame_has_a_name_and_is_not_quoted(frame: str | bytes) -> None:
+def test_a_malformed_frame_is_named_and_not_quoted(frame: str | bytes) -> None:
     with pytest.raises(ProtocolError) as error:
         decode(frame)
     assert "base64!" not in str(error.value)
 
 
 @pytest.mark.parametrize("type_", ["response.text.delta", "ping", "", "response.audio.done"])
-def test_an_event_that_says_nothing_to_a_text_is_ignored(type_: str) -> None:
+def test_an_unneeded_event_is_ignored(type_: str) -> None:
     assert decode(event(type_, session=5, delta=[1], response="x")) is None

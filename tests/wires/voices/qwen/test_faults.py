@@ -1,4 +1,4 @@
-"""What goes wrong amid a text that Qwen says, and which kind of failure the call is told."""
+"""Failures of Qwen within a text: the kind of the VoiceError, and what happens to the session."""
 
 import asyncio
 import json
@@ -42,13 +42,13 @@ async def no_task_outlives_its_test() -> AsyncIterator[None]:
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-# --- amid a text ----------------------------------------------------------------------------------
+# --- within a text --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("fault", ["error", "drop", "refuse"])
 @pytest.mark.parametrize("after_bytes", [0, 4001])
 @pytest.mark.parametrize("mode", ["commit", "server_commit"])
-async def test_a_text_that_breaks_off_is_heard_so_far_and_the_next_is_said(
+async def test_a_failed_text_keeps_its_sound_and_the_next_is_said(
     fault: Any, after_bytes: int, mode: Any
 ) -> None:
     plan = Plan(fault=fault, fault_after_bytes=after_bytes)
@@ -83,7 +83,7 @@ async def half_response(socket: ServerConnection) -> None:
     await done(socket, status="incomplete")
 
 
-async def early_end(socket: ServerConnection) -> None:
+async def early_finish(socket: ServerConnection) -> None:
     await send(socket, "session.finished")
 
 
@@ -122,7 +122,7 @@ async def too_large(socket: ServerConnection) -> None:
         (no_account, "fatal"),
         (failed_response, "passing"),
         (half_response, "passing"),
-        (early_end, "passing"),
+        (early_finish, "passing"),
         (early_close, "passing"),
         (broken, "passing"),
         (binary, "passing"),
@@ -132,7 +132,7 @@ async def too_large(socket: ServerConnection) -> None:
         (too_large, "passing"),
     ],
 )
-async def test_whatever_goes_wrong_amid_a_text_has_its_kind_and_ends_that_session(
+async def test_every_failure_within_a_text_has_a_kind_and_closes_the_session(
     wrong: Script, kind: str
 ) -> None:
     ended = asyncio.Event()
@@ -154,8 +154,8 @@ async def test_whatever_goes_wrong_amid_a_text_has_its_kind_and_ends_that_sessio
         assert await heard(line) == (SOUND, 8000)
 
 
-async def test_a_large_piece_of_sound_is_taken_whole() -> None:
-    large = bytes(4 << 20)  # past what WebSocket libraries take if nobody tells them
+async def test_a_large_event_is_received() -> None:
+    large = bytes(4 << 20)  # above the default limit of WebSocket libraries
 
     async def script(socket: ServerConnection) -> None:
         await settle(socket)
@@ -169,7 +169,7 @@ async def test_a_large_piece_of_sound_is_taken_whole() -> None:
         assert await heard(line) == (large, 8000)
 
 
-async def test_late_sound_of_one_text_is_not_heard_in_the_next() -> None:
+async def test_late_sound_of_a_text_is_not_in_the_next() -> None:
     async def script(socket: ServerConnection) -> None:
         await settle(socket)
         await take_text(socket)
@@ -193,10 +193,10 @@ async def test_late_sound_of_one_text_is_not_heard_in_the_next() -> None:
         assert line.session_id == first
 
 
-async def test_a_server_that_takes_no_goodbye_is_left_all_the_same(
+async def test_a_server_without_a_close_handshake_is_aborted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(qwen_session, "GOODBYE_S", 0.05)
+    monkeypatch.setattr(qwen_session, "CLOSE_S", 0.05)
 
     async def deaf(socket: ServerConnection) -> None:
         await settle(socket)
@@ -215,7 +215,7 @@ async def test_a_server_that_takes_no_goodbye_is_left_all_the_same(
         assert await heard(line) == (SOUND, 8000)
 
 
-async def test_who_talks_on_after_a_goodbye_is_not_listened_to() -> None:
+async def test_events_after_the_close_frame_are_discarded() -> None:
     async def chatter(socket: ServerConnection) -> None:
         await settle(socket)
         await take_text(socket)
@@ -230,7 +230,7 @@ async def test_who_talks_on_after_a_goodbye_is_not_listened_to() -> None:
         assert await heard(line) == (SOUND, 8000)
 
 
-# --- whatever comes -------------------------------------------------------------------------------
+# --- any server -----------------------------------------------------------------------------------
 
 IDS = st.sampled_from(["resp_1", "resp_2"]) | st.none()
 PIECES = st.binary(max_size=9).map(lambda pcm: b64encode(pcm).decode()) | st.text(max_size=4)
@@ -253,9 +253,7 @@ FRAMES = EVENTS.map(json.dumps) | st.text(max_size=9) | st.binary(max_size=9)
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(frames=st.lists(FRAMES, max_size=12), mode=st.sampled_from(["commit", "server_commit"]))
-async def test_whatever_a_server_sends_ends_in_sound_or_in_a_voice_error(
-    frames: list[str | bytes], mode: Any
-) -> None:
+async def test_any_server_gives_sound_or_voice_error(frames: list[str | bytes], mode: Any) -> None:
     async def babble(socket: ServerConnection) -> None:
         await settle(socket)
         await receive(socket, "input_text_buffer.append")

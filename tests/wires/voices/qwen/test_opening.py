@@ -1,4 +1,4 @@
-"""What goes wrong before a session at Qwen is open: the door, and the settings."""
+"""Failures before a Qwen session is open: in the handshake, and in session.update."""
 
 import asyncio
 import json
@@ -39,7 +39,7 @@ async def no_task_outlives_its_test() -> AsyncIterator[None]:
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-# --- the door -------------------------------------------------------------------------------------
+# --- the handshake --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -55,14 +55,12 @@ async def no_task_outlives_its_test() -> AsyncIterator[None]:
         (503, "passing"),
     ],
 )
-async def test_a_refused_connection_says_whether_another_try_may_help(
-    status: int, kind: str
-) -> None:
+async def test_a_rejected_connection_has_a_kind(status: int, kind: str) -> None:
     def refuse(connection: ServerConnection, request: Request) -> Response:
         return connection.respond(HTTPStatus(status), f"{KEY} is no good\n")
 
     async def unreached(_socket: ServerConnection) -> None:
-        raise AssertionError("nobody gets here")
+        raise AssertionError("not reached")
 
     async with serve(unreached, "127.0.0.1", 0, process_request=refuse) as server:
         port = server.sockets[0].getsockname()[1]
@@ -71,13 +69,13 @@ async def test_a_refused_connection_says_whether_another_try_may_help(
     assert error.kind == kind and str(status) in str(error)
 
 
-async def test_a_wrong_key_is_named_but_not_told() -> None:
+async def test_a_wrong_api_key_is_reported_but_not_quoted() -> None:
     async with QwenStandIn(api_key="sk-another") as qwen, line_to(qwen.url) as line:
         error = await failure(line)
-        assert error.kind == "fatal" and "API key" in str(error)
+        assert error.kind == "fatal" and "DASHSCOPE_API_KEY" in str(error)
 
 
-async def test_the_key_follows_no_redirect() -> None:
+async def test_the_api_key_is_not_sent_to_a_redirects_target() -> None:
     async with QwenStandIn() as elsewhere:
 
         def redirect(connection: ServerConnection, request: Request) -> Response:
@@ -93,7 +91,7 @@ async def test_the_key_follows_no_redirect() -> None:
         assert elsewhere.heard.connections == 0 and elsewhere.refusals == []
 
 
-async def test_nobody_at_home_may_be_a_passing_thing() -> None:
+async def test_a_refused_connection_is_passing() -> None:
     async with QwenStandIn() as qwen:
         url = qwen.url
     async with line_to(url) as line:
@@ -101,7 +99,7 @@ async def test_nobody_at_home_may_be_a_passing_thing() -> None:
 
 
 @pytest.mark.parametrize("answer", [b"", b"SSH-2.0-something\r\n", b"HTTP/1.1 200 OK\r\n\r\n"])
-async def test_who_does_not_speak_websocket_is_no_voice(answer: bytes) -> None:
+async def test_a_server_without_websocket_fails(answer: bytes) -> None:
     async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(answer)
@@ -127,17 +125,17 @@ async def test_who_does_not_speak_websocket_is_no_voice(answer: bytes) -> None:
         {"url": "ws://127.0.0.1:1", "workspace": "\n"},
     ],
 )
-async def test_what_cannot_be_dialled_is_fatal(wrong: dict[str, str]) -> None:
+async def test_an_invalid_url_is_fatal(wrong: dict[str, str]) -> None:
     async with line_to(**wrong) as line:
         assert (await failure(line)).kind == "fatal"
 
 
-async def test_who_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_server_that_never_answers_is_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(qwen_session, "CONNECT_S", 0.05)
     gone = asyncio.Event()
 
     async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()  # to its end
+        await reader.read()  # until the client disconnects
         writer.close()
         gone.set()
 
@@ -149,17 +147,17 @@ async def test_who_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) ->
         await gone.wait()
 
 
-# --- the settings ---------------------------------------------------------------------------------
+# --- session.update -------------------------------------------------------------------------------
 
 
-async def test_settings_that_are_refused_are_fatal_and_named() -> None:
+async def test_rejected_settings_are_fatal_and_named() -> None:
     async with QwenStandIn() as qwen, line_to(qwen.url, volume=101) as line:
         error = await failure(line)
         assert error.kind == "fatal" and "volume cannot be 101" in str(error)
         await qwen.until(lambda: not qwen.open_sessions)
 
 
-async def test_a_server_that_is_busy_before_the_settings_may_not_be_later() -> None:
+async def test_a_busy_server_before_the_settings_is_passing() -> None:
     async def busy(socket: ServerConnection) -> None:
         await fail(socket, "Throttling.RateQuota", "too many requests")
         await socket.wait_closed()
@@ -169,17 +167,17 @@ async def test_a_server_that_is_busy_before_the_settings_may_not_be_later() -> N
         assert await heard(line) == (SOUND, 8000)
 
 
-@pytest.mark.parametrize("told", [{"response_format": "mp3"}, {"sample_rate": 96000}])
-async def test_sound_that_we_could_not_play_is_refused_at_once(told: dict[str, Any]) -> None:
+@pytest.mark.parametrize("changes", [{"response_format": "mp3"}, {"sample_rate": 96000}])
+async def test_another_audio_format_is_rejected_at_once(changes: dict[str, Any]) -> None:
     async def other(socket: ServerConnection) -> None:
-        await settle(socket, **told)
+        await settle(socket, **changes)
         await socket.wait_closed()
 
     async with scripted(other) as url, line_to(url) as line:
         assert (await failure(line)).kind == "fatal"
 
 
-async def test_the_servers_word_on_the_rate_is_believed() -> None:
+async def test_the_rate_that_the_server_reports_is_used() -> None:
     async def other(socket: ServerConnection) -> None:
         assert (await settle(socket, sample_rate=24000))["sample_rate"] == 8000
         await take_text(socket)
@@ -202,7 +200,7 @@ async def no_answer(socket: ServerConnection) -> None:
 
 
 @pytest.mark.parametrize("silent", [no_greeting, no_answer])
-async def test_who_does_not_take_the_settings_is_given_up(
+async def test_settings_that_are_not_acknowledged_are_a_timeout(
     silent: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(qwen_session, "UPDATED_S", 0.05)
@@ -211,7 +209,7 @@ async def test_who_does_not_take_the_settings_is_given_up(
     assert error.kind == "passing" and "settings" in str(error)
 
 
-async def test_no_text_is_sent_before_the_settings_hold() -> None:
+async def test_no_text_is_sent_before_session_updated() -> None:
     came: list[str] = []
 
     async def slow(socket: ServerConnection) -> None:
@@ -229,7 +227,7 @@ async def test_no_text_is_sent_before_the_settings_hold() -> None:
 
 
 @pytest.mark.parametrize("frame", [b"\0", "no JSON", "{}", '{"type": "session.created"}'])
-async def test_nonsense_in_place_of_a_greeting_is_a_passing_failure(frame: str | bytes) -> None:
+async def test_garbage_before_session_created_is_passing(frame: str | bytes) -> None:
     async def babble(socket: ServerConnection) -> None:
         await socket.send(frame)
         await socket.wait_closed()
@@ -238,7 +236,7 @@ async def test_nonsense_in_place_of_a_greeting_is_a_passing_failure(frame: str |
         assert (await failure(line)).kind == "passing"
 
 
-async def test_a_connection_that_ends_before_the_settings_is_a_passing_failure() -> None:
+async def test_a_connection_that_ends_before_session_updated_is_passing() -> None:
     async def leave(socket: ServerConnection) -> None:
         await send(socket, "session.created", session={"id": "sess_1"})
 

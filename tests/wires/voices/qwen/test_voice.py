@@ -1,4 +1,4 @@
-"""A caller's line to a Qwen voice: text after text, sessions opened ahead, texts dropped."""
+"""A line to a Qwen voice: consecutive texts, spare sessions, dropped texts."""
 
 import asyncio
 import logging
@@ -13,7 +13,7 @@ from app.simulator.voices.mouth import Plan, PlanFor, always, tones
 from app.simulator.voices.qwen import QwenSession, QwenStandIn
 from app.wires.voices.qwen.codec import Mode
 from app.wires.voices.qwen.voice import QwenLine, QwenSettings, QwenVoice
-from app.wires.voices.voice import VoiceLine, timed
+from app.wires.voices.voice import VoiceLine, with_deadlines
 
 KEY = "sk-not-to-be-told"
 MODES: list[Mode] = ["commit", "server_commit"]
@@ -28,14 +28,14 @@ async def no_task_outlives_its_test() -> AsyncIterator[None]:
 
 
 class Scene:
-    """A voice, a line to it, and the stand-in behind them."""
+    """A voice, a line to it, and the stand-in that serves them."""
 
     def __init__(self, qwen: QwenStandIn, voice: QwenVoice) -> None:
         self.qwen, self.voice = qwen, voice
         self.line = voice.line()
 
     async def opened(self, number: int) -> None:
-        """Wait until so many sessions have been opened, in all, and had their settings taken."""
+        """Wait until so many sessions have been opened and configured in total."""
         await self.qwen.until(
             lambda: [configured(each) for each in self.qwen.sessions] == [True] * number
         )
@@ -68,15 +68,15 @@ def said(text: str, hz: int = 8000) -> bytes:
 
 
 def broken(text_of: str, plan: Plan) -> PlanFor:
-    """That text goes wrong in this way; all others are said."""
+    """A plan in which this text fails in this way; all others are said."""
     return lambda text: plan if text and text in text_of else Plan()
 
 
-# --- text after text ------------------------------------------------------------------------------
+# --- consecutive texts ----------------------------------------------------------------------------
 
 
 @both_modes
-async def test_a_caller_hears_each_text_whole_and_in_order(mode: Mode) -> None:
+async def test_each_text_is_said_completely_and_in_order(mode: Mode) -> None:
     async with scene(mode=mode) as this:
         assert await sound_of(this.line, HELLO) == said(HELLO)
         assert await sound_of(this.line, STORY) == b"".join(
@@ -86,18 +86,18 @@ async def test_a_caller_hears_each_text_whole_and_in_order(mode: Mode) -> None:
         assert all(each.whole for each in this.qwen.heard.said)
 
 
-async def test_in_commit_mode_one_session_says_all_texts() -> None:
+async def test_commit_mode_uses_one_session_for_all_texts() -> None:
     async with scene() as this:
         for text in (HELLO, STORY, SORRY):
             assert await sound_of(this.line, text) == said(text)
             assert this.line.session_id == this.qwen.sessions[0].id
-        await this.opened(2)  # and the spare
+        await this.opened(2)  # one of them is the spare
         text_and_commit = ["input_text_buffer.append", "input_text_buffer.commit"]
         assert this.types(0) == ["session.update", *text_and_commit * 3]
         assert this.types(1) == ["session.update"]
 
 
-async def test_in_server_commit_mode_each_text_has_a_session_and_the_next_is_ready() -> None:
+async def test_server_commit_mode_uses_one_session_per_text_with_a_spare() -> None:
     async with scene(mode="server_commit") as this:
         for number, text in enumerate((HELLO, STORY, SORRY)):
             await sound_of(this.line, text)
@@ -107,14 +107,14 @@ async def test_in_server_commit_mode_each_text_has_a_session_and_the_next_is_rea
         assert [this.types(number) for number in range(4)] == [whole] * 3 + [["session.update"]]
 
 
-async def test_the_line_knows_how_long_the_first_sound_took() -> None:
+async def test_first_sound_ms_is_measured() -> None:
     async with scene(plan=lambda text: Plan(delay_ms=40)) as this:
         assert this.line.first_sound_ms is None
         await sound_of(this.line, HELLO)
         assert this.line.first_sound_ms is not None and this.line.first_sound_ms >= 35
 
 
-async def test_two_callers_share_a_voice_and_no_session() -> None:
+async def test_two_lines_share_a_voice_but_no_session() -> None:
     async with scene() as this:
         other = this.voice.line()
         heard = await asyncio.gather(sound_of(this.line, HELLO), sound_of(other, SORRY))
@@ -128,7 +128,7 @@ async def test_two_texts_at_once_on_one_line_do_not_mix() -> None:
         assert heard == [said(HELLO), said(SORRY), said(STORY)]
 
 
-async def test_a_text_with_nothing_in_it_never_reaches_the_voice() -> None:
+async def test_a_blank_text_is_not_sent() -> None:
     async with scene() as this:
         with pytest.raises(VoiceError) as error:
             await sound_of(this.line, " \n")
@@ -139,7 +139,7 @@ async def test_a_text_with_nothing_in_it_never_reaches_the_voice() -> None:
 # --- settings -------------------------------------------------------------------------------------
 
 
-async def test_the_server_is_told_what_was_set_and_nothing_else() -> None:
+async def test_only_the_given_settings_are_sent() -> None:
     async with scene() as this:
         await sound_of(this.line, HELLO)
         assert this.qwen.sessions[0].received[0]["session"] == {
@@ -177,7 +177,7 @@ async def test_every_setting_reaches_the_server() -> None:
 
 
 @pytest.mark.parametrize("model", ["qwen-tts-realtime", "qwen-tts-realtime-2025-07-15"])
-async def test_the_old_model_is_spared_what_it_does_not_know(model: str) -> None:
+async def test_the_old_model_gets_only_the_settings_it_supports(model: str) -> None:
     async with scene(model=model, speech_rate=1.1, volume=40, instructions="Softly.") as this:
         assert await sound_of(this.line, HELLO) == said(HELLO, 24000)
 
@@ -185,14 +185,14 @@ async def test_the_old_model_is_spared_what_it_does_not_know(model: str) -> None
 # --- the spare ------------------------------------------------------------------------------------
 
 
-async def test_nothing_is_opened_before_the_line_is_asked_to() -> None:
+async def test_no_session_is_opened_before_prepare_or_say() -> None:
     async with scene() as this:
         this.voice.line()
         assert this.qwen.heard.connections == 0
 
 
 @both_modes
-async def test_a_prepared_line_says_its_first_text_on_the_session_that_waits(mode: Mode) -> None:
+async def test_a_prepared_line_says_its_first_text_on_the_spare(mode: Mode) -> None:
     async with scene(mode=mode) as this:
         await this.line.prepare()
         assert this.qwen.heard.connections == 1 and configured(this.qwen.sessions[0])
@@ -202,7 +202,7 @@ async def test_a_prepared_line_says_its_first_text_on_the_session_that_waits(mod
         assert this.line.session_id == this.qwen.sessions[0].id
 
 
-async def test_preparing_in_vain_tells_nobody_until_something_is_to_be_said() -> None:
+async def test_a_failed_prepare_raises_only_in_say() -> None:
     plans = {"door": Plan(fault="refuse")}
     async with scene(plan=lambda text: Plan() if text else plans["door"]) as this:
         await this.line.prepare()
@@ -214,7 +214,7 @@ async def test_preparing_in_vain_tells_nobody_until_something_is_to_be_said() ->
 
 
 @both_modes
-async def test_a_spare_that_the_server_closed_is_replaced_without_a_word(mode: Mode) -> None:
+async def test_a_spare_that_the_server_closes_is_replaced(mode: Mode) -> None:
     async with scene(mode=mode) as this:
         await this.line.prepare()
         await this.qwen.sessions[0].close()
@@ -226,7 +226,7 @@ async def test_a_spare_that_the_server_closed_is_replaced_without_a_word(mode: M
 
 
 @both_modes
-async def test_a_session_that_ended_this_moment_is_given_no_text(mode: Mode) -> None:
+async def test_a_session_that_has_just_ended_gets_no_text(mode: Mode) -> None:
     async with scene(mode=mode) as this:
         await this.line.prepare()
         for text in (HELLO, SORRY, HELLO):
@@ -235,17 +235,17 @@ async def test_a_session_that_ended_this_moment_is_given_no_text(mode: Mode) -> 
             assert await sound_of(this.line, text) == said(text)
 
 
-async def test_a_server_that_keeps_no_spare_is_not_asked_for_ever() -> None:
+async def test_a_spare_is_replaced_three_times_in_a_row_at_most() -> None:
     async with scene() as this:
         await this.line.prepare()
         for number in range(4):
             await this.opened(number + 1)
             await this.qwen.sessions[number].close()
         assert await sound_of(this.line, HELLO) == said(HELLO)
-        assert this.line.session_id == this.qwen.sessions[4].id  # the fifth, when it was needed
+        assert this.line.session_id == this.qwen.sessions[4].id  # opened by say
 
 
-async def test_a_session_that_ended_between_two_texts_is_not_missed() -> None:
+async def test_a_session_that_ends_between_two_texts_is_replaced() -> None:
     async with scene() as this:
         await sound_of(this.line, HELLO)
         await this.opened(2)
@@ -258,7 +258,7 @@ async def test_a_session_that_ended_between_two_texts_is_not_missed() -> None:
 
 
 @both_modes
-async def test_a_dropped_text_is_gone_and_the_next_is_said_at_once(mode: Mode) -> None:
+async def test_the_next_text_is_said_at_once_after_a_dropped_one(mode: Mode) -> None:
     slow = broken(STORY, Plan(speed=1.0))
     async with scene(plan=slow, mode=mode) as this:
         for number in range(0, 6, 2):
@@ -266,7 +266,7 @@ async def test_a_dropped_text_is_gone_and_the_next_is_said_at_once(mode: Mode) -
                 first = await anext(sounds)
             assert said(STORY).startswith(first.pcm)
             dropped_id = this.line.session_id
-            assert await sound_of(this.line, SORRY) == said(SORRY)  # none of the story in it
+            assert await sound_of(this.line, SORRY) == said(SORRY)  # without sound of the story
             assert this.line.session_id != dropped_id
             dropped = next(each for each in this.qwen.sessions if each.id == dropped_id)
             await this.qwen.until(lambda dropped=dropped: not dropped.open)  # type: ignore[misc]
@@ -276,7 +276,7 @@ async def test_a_dropped_text_is_gone_and_the_next_is_said_at_once(mode: Mode) -
             assert this.qwen.heard.said[number].dropped
 
 
-async def test_the_next_text_after_a_drop_finds_its_session_open() -> None:
+async def test_after_a_drop_the_next_text_uses_the_open_spare() -> None:
     async with scene(plan=broken(STORY, Plan(fault="stall", fault_after_bytes=1600))) as this:
         await this.line.prepare()
         async with aclosing(this.line.say(STORY)) as sounds:
@@ -287,15 +287,15 @@ async def test_the_next_text_after_a_drop_finds_its_session_open() -> None:
 
 
 @both_modes
-async def test_dropping_waits_for_nothing(mode: Mode) -> None:
+async def test_dropping_does_not_wait(mode: Mode) -> None:
     async with scene(plan=lambda text: Plan(speed=1.0), mode=mode) as this:
         sounds = this.line.say(STORY)
         await anext(sounds)
-        with pytest.raises(StopIteration):  # it ends in one step: nothing was waited for
+        with pytest.raises(StopIteration):  # it does not wait
             sounds.aclose().send(None)
 
 
-async def test_whoever_listens_may_be_cancelled() -> None:
+async def test_cancelling_the_iteration_drops_the_text() -> None:
     async with scene(plan=broken(STORY, Plan(fault="stall"))) as this:
         listening = asyncio.create_task(sound_of(this.line, STORY))
         await this.qwen.until(lambda: len(this.qwen.heard.said) == 1)
@@ -306,7 +306,7 @@ async def test_whoever_listens_may_be_cancelled() -> None:
         await this.qwen.until(lambda: this.qwen.heard.said[0].dropped)
 
 
-async def test_a_text_dropped_before_its_session_was_open_costs_nothing() -> None:
+async def test_dropping_a_text_while_its_session_opens_keeps_the_session() -> None:
     async with scene() as this:
         asked = asyncio.create_task(sound_of(this.line, STORY))
         await this.qwen.until(lambda: this.qwen.heard.connections == 1)
@@ -314,22 +314,22 @@ async def test_a_text_dropped_before_its_session_was_open_costs_nothing() -> Non
         with pytest.raises(asyncio.CancelledError):
             await asked
         assert await sound_of(this.line, SORRY) == said(SORRY)
-        assert this.line.session_id == this.qwen.sessions[0].id  # it went on opening
+        assert this.line.session_id == this.qwen.sessions[0].id  # its opening was not cancelled
         assert [each.text for each in this.qwen.heard.said] == [SORRY]
 
 
-async def test_a_text_that_stalls_is_given_up_by_who_asked_for_it() -> None:
+async def test_a_stalled_text_is_a_timeout() -> None:
     async with scene(plan=broken(STORY, Plan(fault="stall", fault_after_bytes=800))) as this:
         with pytest.raises(VoiceError, match="more sound"):
-            async for _ in timed(this.line.say(STORY), gap_s=0.05):
+            async for _ in with_deadlines(this.line.say(STORY), gap_s=0.05):
                 pass
         assert await sound_of(this.line, SORRY) == said(SORRY)
 
 
-# --- the end --------------------------------------------------------------------------------------
+# --- closing --------------------------------------------------------------------------------------
 
 
-async def test_closing_the_line_ends_a_text_under_way() -> None:
+async def test_closing_the_line_ends_the_current_text() -> None:
     async with scene(plan=broken(STORY, Plan(fault="stall"))) as this:
         listening = asyncio.create_task(sound_of(this.line, STORY))
         await this.qwen.until(lambda: len(this.qwen.heard.said) == 1)
@@ -339,7 +339,7 @@ async def test_closing_the_line_ends_a_text_under_way() -> None:
         await this.qwen.until(lambda: not this.qwen.open_sessions)
 
 
-async def test_a_closed_line_opens_nothing_any_more() -> None:
+async def test_a_closed_line_opens_no_session() -> None:
     async with scene() as this:
         await this.line.prepare()
         await this.line.aclose()
@@ -350,7 +350,7 @@ async def test_a_closed_line_opens_nothing_any_more() -> None:
         assert this.qwen.heard.connections == 1
 
 
-async def test_a_line_closed_while_it_opens_leaves_nothing_behind() -> None:
+async def test_a_line_closed_while_it_opens_a_session_leaves_none_open() -> None:
     async with scene() as this:
         preparing = asyncio.create_task(this.line.prepare())
         asked = asyncio.create_task(sound_of(this.line, HELLO))
@@ -370,10 +370,10 @@ async def test_closing_the_voice_closes_its_lines() -> None:
         await this.voice.aclose()
         await this.qwen.until(lambda: not this.qwen.open_sessions)
         codes = {session.close_code for session in this.qwen.sessions}
-        assert 1000 in codes and codes <= {1000, 1006}  # one may not have been open yet
+        assert 1000 in codes and codes <= {1000, 1006}  # 1006: a session that was not open yet
 
 
-# --- what is told of it ---------------------------------------------------------------------------
+# --- logging --------------------------------------------------------------------------------------
 
 
 @both_modes
@@ -388,7 +388,7 @@ async def test_no_log_line_holds_the_key_or_the_text(
         await sound_of(this.line, secret_text)
         assert KEY not in repr(this.voice.settings)
     ours = [each for each in caplog.records if each.name.startswith("app.wires.voices")]
-    assert any(record.message == "Qwen speaks" for record in ours)
+    assert any(record.message == "Qwen first sound" for record in ours)
     for record in ours:
-        told = str(record.__dict__)
-        assert KEY not in told and "Rumpel" not in told
+        logged = str(record.__dict__)
+        assert KEY not in logged and "Rumpel" not in logged

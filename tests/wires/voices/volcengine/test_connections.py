@@ -1,4 +1,4 @@
-"""Which connection a text goes over, and what becomes of those that are dropped."""
+"""Which connection a Volcengine line uses for a text: spare, reused, or new; dropped texts."""
 
 import asyncio
 
@@ -73,11 +73,11 @@ async def test_a_text_can_be_dropped_while_its_connection_is_being_opened() -> N
             assert saying.cancelled()
 
 
-async def test_nobody_waits_for_a_server_that_does_not_say_goodbye() -> None:
+async def test_closing_does_not_wait_for_a_missing_close_handshake() -> None:
     frozen, thaw = asyncio.Event(), asyncio.Event()
 
-    async def freezes(told: Peer, socket: ServerConnection) -> None:
-        await told.request(socket)
+    async def freezes(server: Peer, socket: ServerConnection) -> None:
+        await server.request(socket)
         await socket.send(audio(b"abcd", 1))
         socket.transport.pause_reading()
         frozen.set()
@@ -90,12 +90,12 @@ async def test_nobody_waits_for_a_server_that_does_not_say_goodbye() -> None:
             await frozen.wait()
             at_once(sounds)
             assert await spoken(line.say(HELLO)) == b"ab"
-        # the voice is closed by now, and the server still has not answered
+        # The voice is closed, although the server has not answered the close frame.
         thaw.set()
 
 
 @BOTH
-async def test_a_line_can_be_let_go_in_mid_text(transport: Transport) -> None:
+async def test_a_line_can_be_closed_within_a_text(transport: Transport) -> None:
     async with volcengine(plan=lambda _: SLOW) as stand_in:
         async with line_to(stand_in.url, transport) as line:
             sounds = line.say(HELLO)
@@ -126,7 +126,7 @@ async def test_a_text_waits_for_the_connection_that_is_being_prepared() -> None:
     assert stand_in.heard.connections == 1
 
 
-async def test_a_spare_connection_stands_by_when_the_one_in_use_is_dropped() -> None:
+async def test_a_spare_connection_says_the_text_after_a_drop() -> None:
     async with volcengine(plan=lambda _: SLOW) as stand_in, line_to(stand_in.url) as line:
         sounds = line.say(HELLO)
         await anext(sounds)
@@ -139,7 +139,7 @@ async def test_a_spare_connection_stands_by_when_the_one_in_use_is_dropped() -> 
 
 
 @BOTH
-async def test_preparing_in_vain_is_no_error_until_something_is_to_be_said(
+async def test_a_failed_prepare_raises_only_in_say(
     transport: Transport,
 ) -> None:
     async with (
@@ -152,7 +152,7 @@ async def test_preparing_in_vain_is_no_error_until_something_is_to_be_said(
     assert failed.value.kind == "fatal"
 
 
-async def test_a_prepared_connection_that_died_costs_nothing() -> None:
+async def test_a_prepared_connection_that_was_closed_is_replaced() -> None:
     async def hangs_up(_told: Peer, _socket: ServerConnection) -> None:
         return
 
@@ -175,10 +175,10 @@ async def test_a_service_that_takes_one_text_for_each_connection_gets_a_new_one(
     "second", [failure(3001, b"one only"), failure(3005, b"busy"), b"?", None], ids=str
 )
 async def test_a_connection_that_takes_no_second_text_is_replaced(second: bytes | None) -> None:
-    async def takes_one(told: Peer, socket: ServerConnection) -> None:
-        await told.request(socket)
+    async def takes_one(server: Peer, socket: ServerConnection) -> None:
+        await server.request(socket)
         await socket.send(audio(b"ab", -1))
-        await told.request(socket)
+        await server.request(socket)
         if second is not None:
             await socket.send(second)
         else:
@@ -192,11 +192,11 @@ async def test_a_connection_that_takes_no_second_text_is_replaced(second: bytes 
     assert len({each["request"]["reqid"] for each in service.requests}) == 3
 
 
-async def test_a_second_text_that_breaks_off_in_mid_speech_is_not_said_again() -> None:
-    async def breaks_off(told: Peer, socket: ServerConnection) -> None:
-        await told.request(socket)
+async def test_a_text_that_fails_after_its_first_sound_is_not_retried() -> None:
+    async def breaks_off(server: Peer, socket: ServerConnection) -> None:
+        await server.request(socket)
         await socket.send(audio(b"abcd", -1))
-        await told.request(socket)
+        await server.request(socket)
         await socket.send(audio(b"efgh", 1))
 
     async with peer(breaks_off) as service, line_to(service.url) as line:
@@ -209,10 +209,10 @@ async def test_a_second_text_that_breaks_off_in_mid_speech_is_not_said_again() -
     assert service.connections == 1
 
 
-async def test_what_comes_behind_the_last_frame_is_not_taken_for_the_next_text() -> None:
-    async def late(told: Peer, socket: ServerConnection) -> None:
-        await told.request(socket)
-        # in one packet, so that both are there when the next text is begun
+async def test_frames_after_the_last_one_are_not_the_next_texts() -> None:
+    async def late(server: Peer, socket: ServerConnection) -> None:
+        await server.request(socket)
+        # In one packet, so that both frames are there when the next text starts.
         with_more = audio(b"ab", -1)
         await asyncio.gather(socket.send(with_more), socket.send(audio(b"XX", 1)))
         await socket.wait_closed()
@@ -222,7 +222,7 @@ async def test_what_comes_behind_the_last_frame_is_not_taken_for_the_next_text()
         assert await spoken(line.say("Two.")) == b"cd"
 
 
-async def test_a_refused_text_is_not_tried_twice() -> None:
+async def test_a_rejected_text_is_not_retried() -> None:
     async with peer(sends(audio(b"ab", -1)), sends(audio(b"no", -1))) as service:
         async with line_to(service.url) as line:
             await spoken(line.say(HELLO))
@@ -235,7 +235,7 @@ async def test_a_refused_text_is_not_tried_twice() -> None:
     assert service.connections == 1
 
 
-async def test_a_request_id_that_was_used_is_replaced() -> None:
+async def test_a_used_request_id_is_retried_with_a_new_one() -> None:
     answers = sends(failure(3006, b"duplicated")), sends(audio(b"ab", -1))
     async with peer(*answers) as service, line_to(service.url) as line:
         assert await spoken(line.say(HELLO)) == b"ab"

@@ -1,10 +1,10 @@
-"""Volcengine's errors: which kind they are of, and that they give nothing away."""
+"""Volcengine's errors: their kinds, and that their messages reveal no secret."""
 
 import json
 
 import pytest
 
-from app.wires.voices.volcengine.errors import code_in, refusal, turned_away
+from app.wires.voices.volcengine.errors import code_in, handshake_error, service_error
 
 KINDS = {
     "passing": [3003, 3005, 3006, 3030, 3031, 3032, 3040, 3999, 0, 45000292, 55000000, 55000001],
@@ -14,9 +14,9 @@ KINDS = {
 
 
 @pytest.mark.parametrize(("kind", "codes"), KINDS.items())
-def test_a_code_is_of_one_kind(kind: str, codes: list[int]) -> None:
+def test_every_code_has_a_kind(kind: str, codes: list[int]) -> None:
     for code in codes:
-        refused = refusal(code, "whatever", private=())
+        refused = service_error(code, "whatever", private=())
         assert (refused.kind, refused.code) == (kind, code)
 
 
@@ -33,10 +33,10 @@ def test_a_code_is_of_one_kind(kind: str, codes: list[int]) -> None:
         ("quota", None),
     ],
 )
-def test_a_message_knows_better_than_its_code(message: str, kind: str | None) -> None:
+def test_a_message_takes_precedence_over_its_code(message: str, kind: str | None) -> None:
     for code, otherwise in ((3031, "passing"), (3001, "fatal"), (45000000, "fatal")):
         for raw in (message, json.dumps({"message": message, "code": code})):
-            assert refusal(code, raw, private=()).kind == (kind or otherwise)
+            assert service_error(code, raw, private=()).kind == (kind or otherwise)
 
 
 @pytest.mark.parametrize(
@@ -44,18 +44,20 @@ def test_a_message_knows_better_than_its_code(message: str, kind: str | None) ->
     [(400, "fatal"), (401, "fatal"), (403, "fatal"), (404, "fatal"), (302, "fatal")]
     + [(408, "passing"), (429, "passing"), (500, "passing"), (503, "passing")],
 )
-def test_a_closed_door_is_of_one_kind(status: int, kind: str) -> None:
-    assert turned_away(status, "", private=()).kind == kind
+def test_every_handshake_status_has_a_kind(status: int, kind: str) -> None:
+    assert handshake_error(status, "", private=()).kind == kind
 
 
-def test_a_door_that_is_closed_for_too_many_may_open_again() -> None:
+def test_a_403_for_too_many_requests_is_passing() -> None:
     body = json.dumps({"error": "quota exceeded for types: concurrency"})
-    assert turned_away(403, body, private=()).kind == "passing"
+    assert handshake_error(403, body, private=()).kind == "passing"
 
 
-def test_an_error_is_told_with_all_that_support_asks_for() -> None:
-    told = str(refusal(3050, "no voice", private=("secret",), logid="L1", reqid="R1", session=""))
-    assert told == (
+def test_an_error_has_the_ids_for_support() -> None:
+    text = str(
+        service_error(3050, "no voice", private=("secret",), logid="L1", reqid="R1", session="")
+    )
+    assert text == (
         "volcengine: there is no such voice; check voice_type "
         "(code 3050, 'no voice', logid L1, reqid R1)"
     )
@@ -71,17 +73,17 @@ def test_an_error_is_told_with_all_that_support_asks_for() -> None:
         r"broken json {\u0048ello there",
     ],
 )
-def test_a_message_that_repeats_a_secret_is_not_told(raw: str) -> None:
-    told = str(refusal(3031, raw, private=("Hello there, caller.", "s3cret-t0ken")))
-    assert told == "volcengine: the service failed (code 3031)"
+def test_a_message_with_a_secret_is_not_quoted(raw: str) -> None:
+    text = str(service_error(3031, raw, private=("Hello there, caller.", "s3cret-t0ken")))
+    assert text == "volcengine: the service failed (code 3031)"
 
 
-def test_a_message_is_told_on_one_line_and_not_at_length() -> None:
-    told = str(refusal(3031, "bad\n\tluck " + "x" * 999, private=("",)))
-    assert "'bad luck xxx" in told
-    assert len(told) < 300
+def test_a_quoted_message_is_one_short_line() -> None:
+    text = str(service_error(3031, "bad\n\tluck " + "x" * 999, private=("",)))
+    assert "'bad luck xxx" in text
+    assert len(text) < 300
 
 
 @pytest.mark.parametrize("raw", ["", "[", "[]", "7", '{"code":"3001"}', "[" * 100_000])
-def test_a_body_without_a_code_has_none(raw: str) -> None:
+def test_a_body_without_a_code_gives_0(raw: str) -> None:
     assert code_in(raw) == 0

@@ -1,4 +1,4 @@
-"""How a Volcengine voice fails: of what kind, and without telling secrets."""
+"""Failures of a Volcengine voice: their kinds, deadlines, and that no secret is revealed."""
 
 import logging
 from http import HTTPStatus
@@ -10,7 +10,7 @@ from websockets.http11 import Request, Response
 
 from app.errors import VoiceError
 from app.simulator.voices.mouth import Plan, tones
-from app.wires.voices.voice import timed
+from app.wires.voices.voice import with_deadlines
 from tests.wires.voices.volcengine.volcengine_line import (
     APP,
     BOTH,
@@ -27,7 +27,7 @@ from tests.wires.voices.volcengine.volcengine_peer import peer, sends
 @BOTH
 @pytest.mark.parametrize("fault", ["refuse", "error", "drop"])
 @pytest.mark.parametrize("after", [0, 3000])
-async def test_what_passes_is_told_from_what_stays(
+async def test_each_failure_has_a_kind(
     transport: Transport, fault: Literal["refuse", "error", "drop"], after: int
 ) -> None:
     plan = Plan(fault=fault, fault_after_bytes=after)
@@ -44,25 +44,25 @@ async def test_what_passes_is_told_from_what_stays(
 
 
 @BOTH
-async def test_a_service_that_falls_silent_fails_in_time(transport: Transport) -> None:
+async def test_a_silent_service_is_a_timeout(transport: Transport) -> None:
     plan = Plan(fault="stall", fault_after_bytes=3000)
     async with (
         volcengine(plan=lambda _: plan) as stand_in,
         line_to(stand_in.url, transport) as line,
     ):
         with pytest.raises(VoiceError, match="more sound came within"):
-            await spoken(timed(line.say(HELLO), gap_s=0.05))
+            await spoken(with_deadlines(line.say(HELLO), gap_s=0.05))
         await stand_in.until(lambda heard: heard.said[0].dropped)
 
 
-async def test_a_voice_that_does_not_exist_is_told_with_what_support_asks_for() -> None:
+async def test_an_unknown_voice_is_reported_with_the_ids_for_support() -> None:
     async with volcengine(voices=["another"]) as stand_in, line_to(stand_in.url) as line:
         with pytest.raises(VoiceError, match="check voice_type.*logid .*reqid ") as failed:
             await spoken(line.say(HELLO))
     assert failed.value.kind == "fatal"
 
 
-async def test_an_application_that_is_not_the_tokens_is_fatal() -> None:
+async def test_an_app_id_of_another_token_is_fatal() -> None:
     async with volcengine(app_id="another") as stand_in, line_to(stand_in.url) as line:
         with pytest.raises(VoiceError, match="check both") as failed:
             await spoken(line.say(HELLO))
@@ -70,7 +70,7 @@ async def test_an_application_that_is_not_the_tokens_is_fatal() -> None:
     assert APP not in str(failed.value)
 
 
-async def test_nobody_at_the_address_passes_and_an_address_that_is_none_does_not() -> None:
+async def test_a_refused_connection_is_passing_and_an_invalid_url_is_fatal() -> None:
     async with peer(sends()) as service:
         url = service.url
     for where, kind in ((url, "passing"), ("https://nowhere.example", "fatal")):
@@ -81,7 +81,7 @@ async def test_nobody_at_the_address_passes_and_an_address_that_is_none_does_not
 
 
 @BOTH
-async def test_credentials_do_not_follow_a_redirect(transport: Transport) -> None:
+async def test_credentials_are_not_sent_to_a_redirects_target(transport: Transport) -> None:
     async with volcengine() as stand_in:
 
         def elsewhere(socket: ServerConnection, _request: Request) -> Response:
@@ -89,10 +89,10 @@ async def test_credentials_do_not_follow_a_redirect(transport: Transport) -> Non
             response.headers["Location"] = stand_in.url
             return response
 
-        async def nobody(_socket: ServerConnection) -> None:
+        async def unused(_socket: ServerConnection) -> None:
             return
 
-        async with serve(nobody, "127.0.0.1", 0, process_request=elsewhere) as at:
+        async with serve(unused, "127.0.0.1", 0, process_request=elsewhere) as at:
             port = at.sockets[0].getsockname()[1]
             async with line_to(f"ws://127.0.0.1:{port}", transport) as line:
                 with pytest.raises(VoiceError, match="HTTP 302"):

@@ -1,4 +1,4 @@
-"""Volcengine's frames, built and read: every one of the vectors, and ten thousand broken ones."""
+"""Volcengine's frames: every test vector, and ten thousand malformed frames."""
 
 import gzip
 import json
@@ -34,13 +34,13 @@ def frame(name: str) -> bytes:
     return bytes.fromhex(BY_NAME[name]["hex"])
 
 
-# --- what goes out --------------------------------------------------------------------------------
+# --- client frames --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", names("client->server", of_v3=False))
-def test_a_request_is_the_vector_byte_for_byte(name: str) -> None:
+def test_a_request_equals_its_vector(name: str) -> None:
     vector = BY_NAME[name]
-    if "seed_shape" in name:  # as the demo writes JSON: with spaces, and no letter beyond ASCII
+    if "escaped_json" in name:  # with spaces, and no letter beyond ASCII
         payload = json.dumps(vector["payload_json"]).encode()
     else:
         payload = msgspec.json.encode(vector["payload_json"])
@@ -51,7 +51,7 @@ def test_a_request_is_the_vector_byte_for_byte(name: str) -> None:
     if not compress:
         assert built == frame(name)
         return
-    # deflated bytes differ from zlib to zlib
+    # Compressed bytes differ between versions of zlib.
     assert built[:4] == frame(name)[:4]
     assert int.from_bytes(built[4:8], "big") == len(built) - 8
     assert gzip.decompress(built[8:]) == payload == gzip.decompress(frame(name)[8:])
@@ -59,7 +59,7 @@ def test_a_request_is_the_vector_byte_for_byte(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", names("client->server", of_v3=True))
-def test_an_event_is_the_vector_byte_for_byte(name: str) -> None:
+def test_an_event_equals_its_vector(name: str) -> None:
     vector = BY_NAME[name]
     payload = msgspec.json.encode(vector.get("payload_json", {}))
     session = vector.get("session_id", "")
@@ -71,11 +71,11 @@ def test_an_event_is_the_vector_byte_for_byte(name: str) -> None:
     assert gzip.decompress(packed[fields + 4 :]) == payload
 
 
-# --- what comes in --------------------------------------------------------------------------------
+# --- server frames --------------------------------------------------------------------------------
 
 
 def meant(vector: dict[str, Any]) -> v1.Frame | None:
-    """What a server's frame of v1 means; None if it breaks the protocol."""
+    """The expected result of parsing a v1 vector; None if it violates the protocol."""
     if vector.get("expect") == "protocol_error" or vector.get("v3"):
         return None
     match vector["header"]["message_type"]:
@@ -89,7 +89,7 @@ def meant(vector: dict[str, Any]) -> v1.Frame | None:
 
 
 @pytest.mark.parametrize("name", names("server->client", of_v3=False))
-def test_a_frame_of_v1_means_what_the_vector_says(name: str) -> None:
+def test_a_v1_frame_parses_to_its_vector(name: str) -> None:
     meaning = meant(BY_NAME[name])
     if meaning is not None:
         assert v1.parse(frame(name)) == meaning
@@ -99,7 +99,7 @@ def test_a_frame_of_v1_means_what_the_vector_says(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", names("server->client", of_v3=True))
-def test_a_frame_of_v3_means_what_the_vector_says(name: str) -> None:
+def test_a_v3_frame_parses_to_its_vector(name: str) -> None:
     vector = BY_NAME[name]
     read = v3.parse(frame(name))
     if vector["header"]["message_type"] == 0xF:
@@ -114,19 +114,19 @@ def test_a_frame_of_v3_means_what_the_vector_says(name: str) -> None:
         assert isinstance(json.loads(read.payload), dict)
 
 
-def test_a_frame_of_one_wire_is_refused_by_the_other() -> None:
+def test_each_protocol_rejects_the_others_frames() -> None:
     for name in names("server->client", of_v3=True):
         if name != "v3_error":  # the one that both wires have
             with pytest.raises(ProtocolError):
                 v1.parse(frame(name))
     for name in names("server->client", of_v3=False):
-        # the last two break both
+        # The last two are malformed in both protocols.
         if "error" not in name and "unknown" not in name and "flag4" not in name:
             with pytest.raises(ProtocolError):
                 v3.parse(frame(name))
 
 
-def test_a_last_frame_whose_size_is_small_has_no_sequence_and_one_below_zero_has() -> None:
+def test_a_last_frame_with_and_without_a_sequence() -> None:
     assert v1.parse(audio(b"ab" * 9, flags=2)) == Audio(None, b"ab" * 9, True)
     assert v1.parse(audio(b"ab" * 9, -7, flags=2)) == Audio(-7, b"ab" * 9, True)
     assert v1.parse(audio(b"", flags=2)) == Audio(None, b"", True)
@@ -134,7 +134,7 @@ def test_a_last_frame_whose_size_is_small_has_no_sequence_and_one_below_zero_has
     assert v1.parse(audio(b"ab", 3, flags=3)) == Audio(3, b"ab", True)
 
 
-def test_a_connection_that_fails_tells_why_with_an_id_and_without() -> None:
+def test_connection_failed_is_parsed_with_and_without_an_id() -> None:
     why = b'{"message":"no"}'
     assert v3.parse(event(51, "conn-1", why)) == v3.Event(51, "conn-1", why)
     assert v3.parse(event(51, None, why)) == v3.Event(51, "", why)
@@ -142,7 +142,7 @@ def test_a_connection_that_fails_tells_why_with_an_id_and_without() -> None:
     assert v3.parse(event(151, "sess-1", None)) == v3.Event(151, "sess-1", b"")
 
 
-def test_an_error_of_v3_is_read_with_an_event_and_without() -> None:
+def test_a_v3_error_is_parsed_with_and_without_an_event() -> None:
     with_event = b"\x11\xf4\x10\x00" + (45000001).to_bytes(4, "big") + event(153, "s", b"bad")[4:]
     assert v3.parse(with_event) == v3.Failed(45000001, "bad")
     assert v3.parse(failure(45000001, b"bad", compress=True)) == v3.Failed(45000001, "bad")
@@ -155,7 +155,7 @@ def test_every_payload_may_be_compressed() -> None:
     assert v3.parse(event(152, "s", b"{}", compress=True)) == v3.Event(152, "s", b"{}")
 
 
-def test_a_frame_that_would_fill_the_memory_is_refused() -> None:
+def test_a_gzip_bomb_is_rejected() -> None:
     allowed = bytes(LARGEST_INFLATED_BYTES)
     assert inflate(gzip.compress(allowed)) == allowed
     bomb = gzip.compress(allowed + b"\0")
@@ -164,20 +164,20 @@ def test_a_frame_that_would_fill_the_memory_is_refused() -> None:
         v1.parse(audio(bomb, 1, compression=1))
 
 
-def test_gzip_that_is_cut_off_or_falsified_is_refused() -> None:
+def test_incomplete_or_malformed_gzip_is_rejected() -> None:
     packed = gzip.compress(b"hello there" * 9)
     for broken in (packed[:-1], packed[:5], b"no gzip", packed[:-8] + bytes(8)):
-        with pytest.raises(ProtocolError, match="gzip is"):
+        with pytest.raises(ProtocolError, match="gzip data is"):
             v1.parse(audio(broken, 1, compression=1))
-    with pytest.raises(ProtocolError, match="unknown way, 15"):
+    with pytest.raises(ProtocolError, match="unknown compression 15"):
         v1.parse(audio(b"ab", 1, compression=15))
 
 
-# --- what nobody meant ----------------------------------------------------------------------------
+# --- malformed frames -----------------------------------------------------------------------------
 
 
 def mutated(dice: random.Random, original: bytes) -> bytes:
-    """A frame that went wrong in one to three ways."""
+    """A frame with one to three mutations."""
     broken = bytearray(original)
     for _ in range(dice.randint(1, 3)):
         at = dice.randrange(len(broken) + 1)
@@ -190,7 +190,7 @@ def mutated(dice: random.Random, original: bytes) -> bytes:
                 broken[at:at] = dice.randbytes(dice.randint(1, 12))
             case 3:
                 del broken[at : at + dice.randint(1, 8)]
-            case 4:  # a number: a size, a sequence, a code
+            case 4:  # an integer: a length, a sequence, a code
                 odd = dice.choice((0, 1, 3, 4, 2**16, 2**31 - 1, 2**31, 2**32 - 1, len(broken)))
                 broken[at : at + 4] = odd.to_bytes(4, "big")
             case 5:
@@ -208,7 +208,7 @@ GARBAGE = gzip.compress(b"hello")[:-3] + b"???"
 
 
 @pytest.mark.parametrize("parse", [v1.parse, v3.parse], ids=["v1", "v3"])
-def test_ten_thousand_broken_frames_are_read_or_refused_and_nothing_else(
+def test_ten_thousand_broken_frames_raise_no_other_error(
     parse: Callable[[bytes], object],
 ) -> None:
     dice = random.Random(20240717)
@@ -222,4 +222,4 @@ def test_ten_thousand_broken_frames_are_read_or_refused_and_nothing_else(
         except ProtocolError:
             refused += 1
     assert read + refused == 10_000
-    assert read > 300 and refused > 300  # neither is all that there is
+    assert read > 300 and refused > 300  # both outcomes occur

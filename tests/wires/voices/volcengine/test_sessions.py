@@ -1,4 +1,4 @@
-"""Volcengine's v3: sessions that are canceled, that fail, and that are not ours."""
+"""Volcengine's v3 sessions: canceled ones, failed ones, and other sessions' events."""
 
 import asyncio
 from typing import Any
@@ -48,14 +48,14 @@ async def says(socket: ServerConnection, session: str) -> None:
         await socket.send(frame)
 
 
-async def test_only_sound_is_heard_of_all_that_happens_in_a_session() -> None:
+async def test_only_audio_events_give_sound() -> None:
     async with peer(sessions(says)) as service, line_to(service.url, "v3") as line:
         assert await spoken(line.say(HELLO)) == b"abcd"
         assert await spoken(line.say(HELLO)) == b"abcd"
     assert service.connections == 1
 
 
-async def test_the_sound_of_another_session_is_never_heard() -> None:
+async def test_another_sessions_sound_is_ignored() -> None:
     async def mixed(socket: ServerConnection, session: str) -> None:
         await socket.send(event(352, "another", b"XX"))
         await socket.send(event(153, "another", b"{}"))
@@ -72,7 +72,7 @@ async def test_the_sound_of_another_session_is_never_heard() -> None:
 # --- canceled -------------------------------------------------------------------------------------
 
 
-async def test_a_dropped_session_is_canceled_and_its_connection_says_the_next_text() -> None:
+async def test_a_dropped_session_is_canceled_and_its_connection_reused() -> None:
     async with (
         volcengine(plan=lambda _: SLOW) as stand_in,
         line_to(stand_in.url, "v3") as line,
@@ -86,7 +86,7 @@ async def test_a_dropped_session_is_canceled_and_its_connection_says_the_next_te
     assert [said.dropped for said in stand_in.heard.said] == [True] * 3
 
 
-async def test_sound_that_was_under_way_when_its_session_was_canceled_is_never_heard() -> None:
+async def test_late_sound_of_a_canceled_session_is_ignored() -> None:
     async def late(socket: ServerConnection, session: str) -> None:
         await socket.send(event(352, session, b"abcd"))
         assert await Peer([]).event(socket) == (101, session, {})
@@ -103,7 +103,7 @@ async def test_sound_that_was_under_way_when_its_session_was_canceled_is_never_h
     assert service.connections == 1
 
 
-async def test_a_session_that_ends_by_itself_while_it_is_canceled_is_over() -> None:
+async def test_session_finished_counts_as_an_answer_to_cancel() -> None:
     async def ends(socket: ServerConnection, session: str) -> None:
         await socket.send(event(352, session, b"abcd"))
         await Peer([]).event(socket)
@@ -119,7 +119,7 @@ async def test_a_session_that_ends_by_itself_while_it_is_canceled_is_over() -> N
 
 
 @pytest.mark.parametrize("answer", [None, failure(55000000, b"no"), event(153, "s", b"{}")])
-async def test_a_connection_whose_session_cannot_be_canceled_is_given_up(
+async def test_a_connection_is_closed_if_cancel_is_not_answered(
     answer: bytes | None,
 ) -> None:
     gone = asyncio.Event()
@@ -186,7 +186,7 @@ def ends_with(frame: Any) -> Any:
         (lambda s: failure(55000000, b"oops", compress=True), "passing"),
     ],
 )
-async def test_a_session_that_fails_fails_in_its_kind(frame: Any, kind: str) -> None:
+async def test_a_failed_session_has_a_kind(frame: Any, kind: str) -> None:
     async with peer(sessions(ends_with(frame))) as service, line_to(service.url, "v3") as line:
         with pytest.raises(VoiceError) as failed:
             await spoken(line.say(HELLO))
@@ -202,7 +202,7 @@ async def test_a_session_that_fails_fails_in_its_kind(frame: Any, kind: str) -> 
         failure(45000000, b"no"),
     ],
 )
-async def test_a_connection_that_is_not_started_says_why(frame: bytes) -> None:
+async def test_connection_failed_is_reported_with_its_code(frame: bytes) -> None:
     async def answer(_told: Peer, socket: ServerConnection) -> None:
         await socket.recv()
         await socket.send(frame)
@@ -215,7 +215,7 @@ async def test_a_connection_that_is_not_started_says_why(frame: bytes) -> None:
     assert failed.value.kind == "fatal"
 
 
-async def test_an_error_that_came_while_the_connection_was_idle_costs_nothing() -> None:
+async def test_an_error_on_an_idle_connection_opens_a_new_one() -> None:
     async def idles_out(socket: ServerConnection, session: str) -> None:
         await says(socket, session)
         await socket.send(failure(55000000, b"client send timeout"))
@@ -227,10 +227,10 @@ async def test_an_error_that_came_while_the_connection_was_idle_costs_nothing() 
     assert service.connections == 2
 
 
-# --- set up ---------------------------------------------------------------------------------------
+# --- settings -------------------------------------------------------------------------------------
 
 
-def test_the_old_consoles_pair_or_the_new_consoles_key_opens_the_door() -> None:
+def test_the_headers_hold_app_id_and_token_or_an_api_key() -> None:
     old = headers(settings("", "v3"))
     assert (old["X-Api-App-Key"], old["X-Api-Access-Key"]) == (APP, TOKEN)
     assert old["X-Api-Resource-Id"] == "seed-tts-1.0"
@@ -240,13 +240,13 @@ def test_the_old_consoles_pair_or_the_new_consoles_key_opens_the_door() -> None:
     assert old["X-Api-Connect-Id"] != new["X-Api-Connect-Id"]
 
 
-async def test_the_new_consoles_key_is_all_that_it_takes_to_speak() -> None:
+async def test_an_api_key_is_enough() -> None:
     only = {"app_id": "", "access_token": "", "api_key": TOKEN}
     async with volcengine() as stand_in, line_to(stand_in.url, "v3", **only) as line:
         assert await spoken(line.say(HELLO)) == tones(HELLO, 8000).pcm
 
 
-async def test_a_session_holds_what_was_set_and_nothing_else() -> None:
+async def test_only_the_given_settings_are_sent() -> None:
     async with peer(sessions(says)) as service, line_to(service.url, "v3", uid="me") as line:
         await spoken(line.say(HELLO))
     assert service.requests == [

@@ -1,4 +1,4 @@
-"""What a Volcengine voice says, on both of its wires, and what it asks the service for."""
+"""Volcengine voices over v1 and v3: the sound of texts, and the requests that are sent."""
 
 from collections.abc import Sequence
 from contextlib import aclosing
@@ -32,7 +32,7 @@ from tests.wires.voices.volcengine.volcengine_peer import (
     sends,
 )
 
-# --- what is said ---------------------------------------------------------------------------------
+# --- texts ----------------------------------------------------------------------------------------
 
 
 @BOTH
@@ -48,7 +48,7 @@ async def test_a_text_is_said_to_its_last_sample(transport: Transport, gzip: boo
     assert stand_in.heard.said[0].whole
 
 
-async def test_a_query_gets_the_whole_text_and_hands_it_on_in_pieces() -> None:
+async def test_a_query_is_yielded_in_pieces() -> None:
     text = "A sentence that takes longer than one second, by far."
     async with volcengine() as stand_in, line_to(stand_in.url, operation="query") as line:
         assert await spoken(line.say(text)) == tones(text, 8000).pcm
@@ -82,7 +82,7 @@ async def test_a_text_too_long_for_the_service_is_said_in_portions(transport: Tr
 
 @BOTH
 @pytest.mark.parametrize("text", ["", "...", "👍🏽 !?", " _ "])
-async def test_what_cannot_be_said_is_never_sent(transport: Transport, text: str) -> None:
+async def test_a_text_without_letters_is_not_sent(transport: Transport, text: str) -> None:
     async with volcengine() as stand_in, line_to(stand_in.url, transport) as line:
         with pytest.raises(VoiceError) as failed:
             await spoken(line.say(text))
@@ -90,7 +90,7 @@ async def test_what_cannot_be_said_is_never_sent(transport: Transport, text: str
     assert stand_in.heard.connections == 0
 
 
-async def test_ssml_is_sent_as_it_is_and_never_cut() -> None:
+async def test_ssml_is_sent_unchanged_and_not_split() -> None:
     ssml = "<speak>Hello <break time='1s'/> there.</speak>"
     async with volcengine() as stand_in, line_to(stand_in.url, text_type="ssml") as line:
         await spoken(line.say(ssml))
@@ -101,16 +101,16 @@ async def test_ssml_is_sent_as_it_is_and_never_cut() -> None:
     assert [said.text for said in stand_in.heard.said] == [ssml]
 
 
-async def test_half_a_surrogate_pair_is_left_out() -> None:
+async def test_lone_surrogates_are_removed() -> None:
     async with volcengine() as stand_in, line_to(stand_in.url) as line:
         await spoken(line.say("Hello \ud83d."))
     assert stand_in.heard.said[0].text == "Hello ."
 
 
-# --- which frames come back -----------------------------------------------------------------------
+# --- server frames --------------------------------------------------------------------------------
 
 
-async def test_only_sound_is_heard_whatever_comes_beside_it() -> None:
+async def test_only_audio_frames_give_sound() -> None:
     frames = (ACK, FRONTEND, audio(b"", 1), audio(b"ab", 2), FRONTEND, audio(b"cd", 9), ACK)
     async with peer(sends(*frames, audio(b"ef", -10))) as service, line_to(service.url) as line:
         assert await spoken(line.say(HELLO)) == b"abcdef"
@@ -128,28 +128,26 @@ async def test_the_last_frame_may_be_empty(last: bytes) -> None:
         assert await spoken(line.say(HELLO)) == b"abcd"
 
 
-async def test_a_query_passes_over_an_acknowledgment() -> None:
+async def test_a_query_ignores_an_acknowledgment() -> None:
     async with peer(sends(ACK, audio(b"abcd", -1))) as service:
         async with line_to(service.url, operation="query") as line:
             assert await spoken(line.say(HELLO)) == b"abcd"
 
 
-async def test_samples_cut_in_half_are_put_together() -> None:
+async def test_split_samples_are_reassembled() -> None:
     pcm = bytes(range(1, 101))
     cuts = [0, 1, 2, 5, 6, 51, 52, 99, 100]
     frames = [audio(pcm[a:b], n) for n, (a, b) in enumerate(zip(cuts, cuts[1:], strict=False), 1)]
     async with peer(sends(*frames, audio(b"\x07", -9))) as service, line_to(service.url) as line:
-        assert await spoken(line.say(HELLO)) == pcm  # the half at the end is nothing to play
+        assert await spoken(line.say(HELLO)) == pcm  # without the half sample at the end
         assert await spoken(line.say(HELLO)) == pcm
 
 
 @BOTH
 @pytest.mark.parametrize("encoding", ["mp3", "wav", "ogg_opus"])
-async def test_sound_in_another_encoding_is_no_noise_but_an_error(
-    transport: Transport, encoding: str
-) -> None:
+async def test_another_encoding_is_an_error(transport: Transport, encoding: str) -> None:
     async with volcengine(encoding=encoding) as stand_in, line_to(stand_in.url, transport) as line:
-        with pytest.raises(VoiceError, match="although PCM was asked for") as failed:
+        with pytest.raises(VoiceError, match="in place of PCM") as failed:
             await spoken(line.say(HELLO))
     assert failed.value.kind == "fatal"
 
@@ -159,10 +157,12 @@ async def test_sound_in_another_encoding_is_no_noise_but_an_error(
     ["a text", b"", audio(b"abcd", 1)[:-1], b"\x11\x90\x10\x00\0\0\0\0", audio(b"no", 1, flags=9)],
     ids=["text", "empty", "cut", "unknown", "flags"],
 )
-async def test_a_broken_frame_fails_the_text_and_costs_the_connection(broken: bytes | str) -> None:
+async def test_a_malformed_frame_fails_text_and_connection(
+    broken: bytes | str,
+) -> None:
     async with peer(sends(broken), sends(audio(b"ab", -1))) as service:
         async with line_to(service.url) as line:
-            with pytest.raises(VoiceError, match=f"broke its own protocol.*{LOGID}") as failed:
+            with pytest.raises(VoiceError, match=f"violated its protocol.*{LOGID}") as failed:
                 await spoken(line.say(HELLO))
             assert failed.value.kind == "passing"
             assert await spoken(line.say(HELLO)) == b"ab"
@@ -180,10 +180,10 @@ async def test_a_connection_that_ends_before_the_last_frame_has_failed() -> None
         with pytest.raises(VoiceError, match="closed the connection with code 1000") as failed:
             await anext(sounds)
     assert failed.value.kind == "passing"
-    assert service.connections == 1  # what was heard is not said again
+    assert service.connections == 1  # no retry after the first sound
 
 
-# --- what is set up -------------------------------------------------------------------------------
+# --- settings -------------------------------------------------------------------------------------
 
 
 async def requests(texts: Sequence[str], **changes: Any) -> list[dict[str, Any]]:
@@ -193,7 +193,7 @@ async def requests(texts: Sequence[str], **changes: Any) -> list[dict[str, Any]]
         return service.requests
 
 
-async def test_a_request_holds_what_was_set_and_nothing_else() -> None:
+async def test_only_the_given_settings_are_sent() -> None:
     first, second = await requests([HELLO, HELLO])
     assert first["user"] == second["user"]
     assert first.pop("user")["uid"]
@@ -205,7 +205,7 @@ async def test_a_request_holds_what_was_set_and_nothing_else() -> None:
     }
 
 
-async def test_everything_that_can_be_set_goes_over_the_wire() -> None:
+async def test_every_setting_is_sent() -> None:
     sound = {
         "rate": 16000,
         "speed_ratio": 1.5,
@@ -237,13 +237,13 @@ async def test_everything_that_can_be_set_goes_over_the_wire() -> None:
     assert sent["request"] == {"text": HELLO} | request
 
 
-def test_a_voice_shows_its_name_and_none_of_its_secrets() -> None:
+def test_repr_and_label_show_no_secret() -> None:
     given = settings("", api_key="KEY_PLACEHOLDER")
     assert VolcengineVoice(given).label == f"volcengine/{SPEAKER}"
     assert TOKEN not in repr(given) and "KEY_PLACEHOLDER" not in repr(given)
 
 
-def test_an_address_gets_the_path_of_its_wire_unless_it_has_one() -> None:
+def test_the_transports_path_is_added_unless_the_url_has_one() -> None:
     path = "/api/v1/tts/ws_binary"
     assert settings("").address(path) == f"wss://openspeech.bytedance.com{path}"
     assert settings("ws://here:1/").address(path) == f"ws://here:1{path}"

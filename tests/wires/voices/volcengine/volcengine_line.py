@@ -1,4 +1,4 @@
-"""A line to a Volcengine voice whose service is on the loopback, and what tests do with it."""
+"""A line to a Volcengine voice at a server on loopback, and helpers for tests."""
 
 import asyncio
 import inspect
@@ -34,7 +34,7 @@ def volcengine(**changes: Any) -> VolcengineStandIn:
 async def line_to(
     url: str, transport: Transport = "v1", **changes: Any
 ) -> AsyncIterator[VolcengineLine]:
-    """A line; nothing of the voice may be left behind it."""
+    """A line. At the end, checks that the voice has left no task running."""
     voice = VolcengineVoice(settings(url, transport, **changes))
     line: VoiceLine = voice.line()
     assert isinstance(line, VolcengineLine)
@@ -45,12 +45,12 @@ async def line_to(
 
 
 def background() -> set[asyncio.Task[Any]]:
-    """What voices do in the background now."""
+    """The running tasks of all voices."""
     return {
         task
         for task in asyncio.all_tasks()
         if inspect.iscoroutine(coroutine := task.get_coro())
-        and "/app/voices/" in coroutine.cr_code.co_filename
+        and "/app/wires/voices/" in coroutine.cr_code.co_filename
     }
 
 
@@ -65,6 +65,6 @@ async def spoken(sounds: Sounds, *, hz: int = 8000) -> bytes:
 
 
 def at_once(sounds: Sounds) -> None:
-    """Close a generator that may not wait for anything."""
+    """Close a generator, which must not wait."""
     with pytest.raises(StopIteration):
         sounds.aclose().send(None)

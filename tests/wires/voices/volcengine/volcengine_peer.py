@@ -1,4 +1,4 @@
-"""What a Volcengine server sends, frame by frame, and a server that sends what a test tells it."""
+"""Frames of a Volcengine server, and a scripted server."""
 
 import gzip
 import json
@@ -26,7 +26,7 @@ def audio(
     compress: bool = False,
     compression: int | None = None,
 ) -> bytes:
-    """A frame of sound of v1. Flags follow the sequence if they are not given."""
+    """A v1 audio frame. Without `flags`, they follow from the sequence."""
     if flags is None:
         flags = 2 if sequence is None else 1 if sequence > 0 else 3
     method = int(compress) if compression is None else compression
@@ -36,7 +36,7 @@ def audio(
 
 
 def event(number: int, name: str | None, data: bytes | None, *, compress: bool = False) -> bytes:
-    """An event of v3. None leaves a field out."""
+    """A v3 event. None omits a field."""
     kind = 0xB4 if number == 352 else 0x94
     body = struct.pack(">i", number) + (b"" if name is None else sized(name.encode()))
     if data is not None:
@@ -57,16 +57,16 @@ Answer = Callable[["Peer", ServerConnection], Awaitable[None]]
 
 @dataclass
 class Peer:
-    """A server that answers each connection with the next of its answers, the last one again and
-    again. `requests`: the JSON of v1's requests, as they came."""
+    """A server that handles connections with `answers` in order, and repeats the last one."""
 
     answers: list[Answer]
+    #: The JSON of v1's requests, or of v3's START_SESSION.
     requests: list[dict[str, Any]] = field(default_factory=list)
     connections: int = 0
     url: str = ""
 
     async def request(self, socket: ServerConnection) -> dict[str, Any]:
-        """Wait for a request of v1."""
+        """Receive a v1 request."""
         frame = await socket.recv()
         assert isinstance(frame, bytes)
         body = gzip.decompress(frame[8:]) if frame[2] & 15 else frame[8:]
@@ -74,7 +74,7 @@ class Peer:
         return self.requests[-1]
 
     async def event(self, socket: ServerConnection) -> tuple[int, str, dict[str, Any]]:
-        """Wait for an event of v3: its number, session id, and JSON."""
+        """Receive a v3 event: its number, session id and JSON."""
         frame = await socket.recv()
         assert isinstance(frame, bytes)
         (number,) = struct.unpack_from(">i", frame, 4)
@@ -92,24 +92,24 @@ class Peer:
 
 @asynccontextmanager
 async def peer(*answers: Answer) -> AsyncIterator[Peer]:
-    told = Peer(list(answers))
+    service = Peer(list(answers))
 
     def logid(_socket: Any, _request: Any, response: Any) -> None:
         response.headers["X-Tt-Logid"] = LOGID
 
     async with serve(
-        told.handle, "127.0.0.1", 0, process_response=logid, close_timeout=0.1
+        service.handle, "127.0.0.1", 0, process_response=logid, close_timeout=0.1
     ) as server:
-        told.url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        yield told
+        service.url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        yield service
 
 
 def sends(*frames: bytes | str) -> Answer:
-    """For every request of v1 on a connection: these frames."""
+    """Answers every v1 request on a connection with these frames."""
 
-    async def answer(told: Peer, socket: ServerConnection) -> None:
+    async def answer(server: Peer, socket: ServerConnection) -> None:
         while True:
-            await told.request(socket)
+            await server.request(socket)
             for frame in frames:
                 await socket.send(frame)
 
@@ -120,23 +120,23 @@ Say = Callable[[ServerConnection, str], Awaitable[None]]
 
 
 def sessions(*says: Say, starts: bool = True) -> Answer:
-    """For every session of v3 on a connection: what to do when its text is there, the last one
-    again and again. `starts`: sessions are started before, too."""
+    """Handles the v3 sessions of a connection with `says` in order, and repeats the last one.
+    `starts`: start the session and receive its text before that."""
 
-    async def answer(told: Peer, socket: ServerConnection) -> None:
+    async def answer(server: Peer, socket: ServerConnection) -> None:
         rest = list(says)
-        assert (await told.event(socket))[0] == 1
+        assert (await server.event(socket))[0] == 1
         await socket.send(event(50, "conn-1", b"{}"))
         while True:
-            number, session, body = await told.event(socket)
-            told.requests.append(body)
+            number, session, body = await server.event(socket)
+            server.requests.append(body)
             if number == 101:
                 continue
             assert number == 100
             if starts:
                 await socket.send(event(150, session, b"{}"))
-                assert (await told.event(socket))[0] == 200
-                assert (await told.event(socket))[0] == 102
+                assert (await server.event(socket))[0] == 200
+                assert (await server.event(socket))[0] == 102
             await (rest.pop(0) if len(rest) > 1 else rest[0])(socket, session)
 
     return answer

@@ -1,0 +1,171 @@
+"""How a call comes back to the agent: after a lost stream, after a transfer, from another process.
+
+Twilio asks `<Connect action>` what follows a stream, and `<Dial action>` what follows a transfer.
+The answers open the next leg of the call, which starts from what was said before.
+"""
+
+import time
+from dataclasses import dataclass
+from time import monotonic
+
+from app.bridge.deadlines import within
+from app.bridge.leg.leg import Leg
+from app.bridge.services import Services
+from app.bridge.stream_retries import NO_HANDSHAKE
+from app.bridge.switchboard import Switchboard
+from app.call.agent import Agent
+from app.call.events import STREAM_LOST, ResumeCause, StreamEnded
+from app.records.recorder import CallIsOver, StoredCall, read_stored_call, unreadable_call
+from app.records.store import StoreUnavailable
+from app.wires.twilio.call import CallInfo
+
+KNOWN_S = 0.3  # the webhook waits this long for the record of a call; the caller hears ringing
+WRITTEN_S = 0.5  # a read waits this long for the writes of this process
+
+
+@dataclass(frozen=True, slots=True)
+class NextStream:
+    """The call goes on in another stream."""
+
+    #: For the stream's URL.
+    ticket: str
+    #: Seconds that Twilio waits, after a few words, before it opens the stream. 0: at once.
+    pause_s: int = 0
+
+
+class Reconnects:
+    """Opens the next leg of a call. A repeated request of Twilio's gets the same leg."""
+
+    def __init__(self, switchboard: Switchboard, services: Services) -> None:
+        self._switchboard = switchboard
+        self._services = services
+
+    async def answer(
+        self,
+        call: CallInfo,
+        base_url: str,
+        agent: Agent | None = None,
+        *,
+        is_new: bool = False,
+    ) -> str | None:
+        """Answer an incoming call, see `Switchboard.answer`. Unless `is_new`, the record is read
+        first: another process may have had the call."""
+        stored: StoredCall | None = None
+        if not is_new and self._switchboard.leg(call.call_sid) is None:
+            try:
+                stored = await self._read(call.call_sid)
+            except CallIsOver:
+                return None
+        ticket = await self._switchboard.answer(call, base_url, agent, stored=stored)
+        if stored is not None and ticket is not None:
+            self._switchboard.note_decision(
+                call.call_sid, "call taken over", "another process had it"
+            )
+        return ticket
+
+    async def _read(self, call_sid: str) -> StoredCall | None:
+        """What another process stored of a call. None: the call is new, or the store did not answer
+        within `KNOWN_S`. Raises CallIsOver."""
+        try:
+            found = await within(KNOWN_S, read_stored_call(self._services.store, call_sid))
+        except (StoreUnavailable, TimeoutError):
+            return None
+        return found[1] if found else None
+
+    async def resume(
+        self,
+        call: CallInfo,
+        base_url: str,
+        resume_cause: ResumeCause = STREAM_LOST,
+        *,
+        stream_sid: str = "",
+    ) -> NextStream | None:
+        """Resume a call whose stream was lost or never opened, in the leg after it.
+
+        Args:
+            base_url: where Twilio reaches this service.
+            resume_cause: why the caller left the agent.
+            stream_sid: the stream that ended; empty when Twilio does not name it.
+
+        Returns:
+            The next stream. None: the call cannot be resumed. Look at `Leg.needs_fallback`,
+            `Leg.last_words` and `Leg.past_goodbye` for how to end it.
+
+        Raises:
+            StoreUnavailable: this process does not know the call, and its record cannot be read.
+        """
+        board = self._switchboard
+        leg = board.leg(call.call_sid)
+        if leg is None:
+            leg = await self.take_over(call, base_url, resume_cause)
+            return NextStream(board.ticket(leg)) if leg is not None else None
+        if not leg.over and leg.line.claimed:
+            if leg.line.stream_sid and stream_sid not in ("", leg.line.stream_sid):
+                return NextStream(board.ticket(leg))  # a late request: the next stream is open
+            # Twilio may notice the lost stream before this process does.
+            leg.feed(StreamEnded("Twilio asks what comes after the stream", lost=True))
+        if leg.needs_fallback or leg.past_goodbye or (leg.over and not leg.call_continues):
+            return None
+        keys, retries = leg.keys_played, board.stream_retries(call.call_sid)
+        carried = leg.line.claimed and keys is None
+        cause = leg.line.lost_because if carried else retries.cause or NO_HANDSHAKE
+        pause_s = retries.failed(monotonic(), leg.carried_s if carried else 0.0)
+        if pause_s is None:
+            leg.give_up("line" if carried else "handshake", cause)
+            return None
+        decision = "call goes on in another stream" if carried else "media stream tried again"
+        leg.record_decision(decision, cause)
+        if leg.over:
+            leg = await board.open_next(leg, keys or resume_cause)
+        return NextStream(board.ticket(leg, pause_s), pause_s)
+
+    async def resume_after_transfer(self, leg: Leg, resume_cause: ResumeCause) -> str | None:
+        """Resume a call that no human accepted: the ticket for its next stream. None: the call has
+        ended. `leg`: the leg that ordered the transfer."""
+        last = self._switchboard.leg(leg.call.call_sid)
+        if last is leg:
+            last = await self._switchboard.open_next(leg, resume_cause)
+        return self._switchboard.ticket(last) if last is not None else None
+
+    async def take_over(
+        self, call: CallInfo, base_url: str, resume_cause: ResumeCause = STREAM_LOST
+    ) -> Leg | None:
+        """Resume a call of another process from its record. None: the call has ended. Then call
+        `Switchboard.ticket` for its stream.
+
+        Raises:
+            StoreUnavailable: the record cannot be read.
+        """
+        if self._switchboard.has_ended(call.call_sid):
+            return None
+        await self._services.store.flush(WRITTEN_S)
+        try:
+            found = await read_stored_call(self._services.store, call.call_sid)
+        except CallIsOver:
+            return None
+        if found is None:
+            return await self.take_over_without_record(call, base_url, resume_cause)
+        return await self._open(*found, base_url, resume_cause, "another process had it")
+
+    async def take_over_without_record(
+        self, call: CallInfo, base_url: str, resume_cause: ResumeCause = STREAM_LOST
+    ) -> Leg:
+        """Resume a call that has no readable record, with an agent that knows nothing of it: better
+        than to hang up. Then call `Switchboard.ticket` for its stream."""
+        stored = unreadable_call(time.time())
+        return await self._open(call, stored, base_url, resume_cause, "its record cannot be read")
+
+    async def _open(
+        self,
+        call: CallInfo,
+        stored: StoredCall,
+        base_url: str,
+        resume_cause: ResumeCause,
+        reason: str,
+    ) -> Leg:
+        last = self._switchboard.leg(call.call_sid)
+        if last is not None:  # a repeated request opened it meanwhile
+            return last
+        leg = await self._switchboard.open(call, base_url, stored=stored, resume_cause=resume_cause)
+        self._switchboard.record_decision(leg, "call taken over", reason)
+        return leg

@@ -1,0 +1,85 @@
+"""Writes records of calls that have no leg in this process: rejected, ended, or of another process.
+
+Each method starts a task and returns at once. Call `aclose` before the store is closed.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any
+
+from app.bridge.decisions import log_decision
+from app.bridge.services import Services
+from app.records.recorder import close_stored_record, note_decision, record_rejected_call
+from app.records.store import StoreUnavailable
+from app.wires.twilio.call import CallInfo, CallStatus
+
+RELEASE_S = 1.0
+
+
+class RecordsWithoutLeg:
+    """`is_live(call_sid)`: whether this process has opened a leg of the call meanwhile.
+    `call_ended(call_sid)`: called when a call's record is closed, or cannot be."""
+
+    def __init__(
+        self,
+        services: Services,
+        is_live: Callable[[str], bool],
+        call_ended: Callable[[str], None],
+    ) -> None:
+        self._services = services
+        self._is_live = is_live
+        self._call_ended = call_ended
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._noting = asyncio.Lock()
+
+    def call_rejected(self, call: CallInfo, reason: str) -> None:
+        """Record and log a call that was rejected."""
+        log_decision(call.call_sid, "call turned away", reason)
+        self._start(self._record_rejected(call, reason))
+
+    def close_record(self, call_sid: str, status: CallStatus) -> None:
+        """Close the record of a call that was never answered, or that another process had."""
+        self._start(self._close_record(call_sid, status))
+
+    def note_decision(self, call_sid: str, decision: str, reason: str) -> None:
+        """Record and log a decision about a call."""
+        log_decision(call_sid, decision, reason)
+        self._start(self._note(call_sid, decision, reason))
+
+    async def _record_rejected(self, call: CallInfo, reason: str) -> None:
+        store = self._services.store
+        with suppress(StoreUnavailable):
+            if await store.get_call(call.call_sid) is None:
+                record_rejected_call(store, call, self._services.agent.agent.name, reason)
+        self._call_ended(call.call_sid)
+
+    async def _close_record(self, call_sid: str, status: CallStatus) -> None:
+        store = self._services.store
+        with suppress(StoreUnavailable):
+            await store.flush()
+            row = await store.get_call(call_sid)
+            if row is not None and row.ended_at is None and not self._is_live(call_sid):
+                close_stored_record(store, row, status, self._services.cost)
+        self._call_ended(call_sid)
+
+    async def _note(self, call_sid: str, decision: str, reason: str) -> None:
+        store = self._services.store
+        with suppress(StoreUnavailable):
+            async with self._noting:  # one at a time: each reads the last position in the timeline
+                await store.flush()
+                await note_decision(store, call_sid, decision, reason)
+                await store.flush()
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def aclose(self) -> None:
+        """Wait up to `RELEASE_S` for the tasks, then cancel the rest."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=RELEASE_S)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -1,0 +1,1 @@
+"""What a call costs: the service beside a relay that does nothing but forward."""

@@ -1,0 +1,1 @@
+"""Responses without sound and lost connections, and what callers hear then."""

@@ -1,0 +1,1 @@
+"""External voices: what the model learns about interruptions, added latency, and cost."""
