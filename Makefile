@@ -7,6 +7,9 @@ COMPAT := .venv-compat
 COMPAT_INSTALLED := $(COMPAT)/.installed
 # What the tests run on; `make matrix` skips those that are not installed.
 PYTHONS := 3.11 3.12 3.13
+# Test processes: tests spend most of their time waiting.
+PROCESSES := 6
+SEED := $(shell date +%s)
 # The least that tests have to cover, in percent of lines and branches.
 LEAST_OF_APP := 90
 LEAST_OF_CALL := 98
@@ -15,7 +18,7 @@ LEAST_OF_CALL := 98
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve demo test pytest matrix coverage fuzz check format bench truth sound voices \
+.PHONY: help setup serve demo test pytest shuffle matrix coverage fuzz check format bench truth sound voices \
   strangers silences lines compat constraints diagrams release clean
 
 help: ## List the targets.
@@ -46,9 +49,8 @@ check: $(INSTALLED) ## Lint and types.
 
 test: check pytest ## Lint, types, tests.
 
-# Tests spend most of their time waiting, so more of them run in parallel than there are cores.
 pytest: $(INSTALLED)
-	$(BIN)/pytest --numprocesses 4
+	$(BIN)/pytest --numprocesses $(PROCESSES)
 
 matrix: ## The tests on each installed Python from 3.11 to 3.13, each in its own .venv-3.x.
 	@for version in $(PYTHONS); do \
@@ -62,10 +64,13 @@ matrix: ## The tests on each installed Python from 3.11 to 3.13, each in its own
 
 coverage: $(INSTALLED) ## Which lines and branches the tests reach; fails below the floor.
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest --numprocesses 4
+	$(BIN)/coverage run -m pytest --numprocesses $(PROCESSES)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered --fail-under=$(LEAST_OF_APP)
 	$(BIN)/coverage report --skip-covered --include='app/call/*' --fail-under=$(LEAST_OF_CALL)
+
+shuffle: $(INSTALLED) ## The tests in a random order; make shuffle SEED=7 repeats one.
+	SHUFFLE=$(SEED) $(BIN)/pytest --numprocesses $(PROCESSES)
 
 fuzz: $(INSTALLED) ## Random requests and messages by the thousand, others each time; ten minutes.
 	FUZZ=1 $(BIN)/pytest -m 'fuzz or hypothesis' --timeout 3600

@@ -10,9 +10,22 @@ from docs.imports import ROOT
 DECODED = re.compile(
     r"\b(nobody|somebody|whom|is\s+told|are\s+told|of\s+ours|stands)\b", re.IGNORECASE
 )
-#: Where nothing else would do: a file, and what the sentence says around the word.
-ALLOWED: set[tuple[str, str]] = {("app/simulator/receptionist/grammar.py", "who's whom whose")}
-MOST_ALLOWED = 15
+#: Where nothing else will do: what the model reads, and what callers say. A file, and the words
+#: around the hit.
+ALLOWED: set[tuple[str, str]] = {
+    ("app/bridge/transfers/stored.py", "Nobody took the call:"),
+    ("app/call/agent.py", "You are calling somebody yourself now."),
+    ("app/call/exits/attempts.py", "nobody answered"),
+    ("app/call/exits/attempts.py", "somebody or an answering machine"),
+    ("app/call/exits/attempts.py", "Nobody took the call."),
+    ("app/call/prompts.py", "Nobody will answer."),
+    ("app/call/prompts.py", "there is nobody whom callers can be handed to"),
+    ("app/call/prompts.py", "but nobody is there"),
+    ("app/config/agent/receptionist.toml", "can somebody call me back"),
+    ("app/config/agent/receptionist.toml", "please connect me with somebody"),
+    ("app/simulator/receptionist/grammar.py", "who's whom whose"),
+}
+MOST_ALLOWED = 15  # hits, of which a sentence may hold more than one
 
 
 def prose() -> list[Path]:
@@ -27,16 +40,16 @@ def prose() -> list[Path]:
     return written + [page for page in pages if page.name != "CHANGELOG.md"]
 
 
-def found_in(file: Path) -> list[tuple[int, str]]:
-    """The words in a file: (line, the text around)."""
-    text = file.read_text(encoding="utf-8")
-    name = file.relative_to(ROOT).as_posix()
-    return [
-        (text.count("\n", 0, hit.start()) + 1, around)
-        for hit in DECODED.finditer(text)
-        if not any(name == where and words in around_words(text, hit) for where, words in ALLOWED)
-        for around in [around_words(text, hit)]
-    ]
+def hits_in(file: Path) -> list[tuple[str, bool]]:
+    """Every hit in a file: where it is, with the words around, and whether it is allowed."""
+    text, name = file.read_text(encoding="utf-8"), file.relative_to(ROOT).as_posix()
+    hits = []
+    for hit in DECODED.finditer(text):
+        around = around_words(text, hit)
+        allowed = any(name == where and words in around for where, words in ALLOWED)
+        line = text.count("\n", 0, hit.start()) + 1
+        hits.append((f"{name}:{line}: ... {around} ...", allowed))
+    return hits
 
 
 def around_words(text: str, hit: re.Match[str]) -> str:
@@ -45,17 +58,15 @@ def around_words(text: str, hit: re.Match[str]) -> str:
 
 
 def test_no_sentence_has_to_be_decoded() -> None:
-    hits = [
-        f"{file.relative_to(ROOT)}:{line}: ... {around} ..."
-        for file in prose()
-        for line, around in found_in(file)
-    ]
+    hits = [where for file in prose() for where, allowed in hits_in(file) if not allowed]
 
-    assert not hits, "use the words of STYLE in CONTRIBUTING.md:\n" + "\n".join(hits)
+    assert not hits, "see CONTRIBUTING.md for words to use instead:\n" + "\n".join(hits)
 
 
 def test_the_exceptions_are_few_and_in_use() -> None:
-    assert len(ALLOWED) <= MOST_ALLOWED
+    allowed = [where for file in prose() for where, allowed in hits_in(file) if allowed]
+
+    assert len(ALLOWED) <= len(allowed) <= MOST_ALLOWED
     for where, words in ALLOWED:
         assert words in " ".join((ROOT / where).read_text(encoding="utf-8").split()), words
 
@@ -63,5 +74,5 @@ def test_the_exceptions_are_few_and_in_use() -> None:
 @pytest.mark.parametrize(
     "word", ["nobody", "Somebody", "whom", "is\n    told", "of ours", "stands"]
 )
-def test_a_word_is_found_across_lines(word: str, tmp_path: Path) -> None:
+def test_a_word_is_found_across_lines(word: str) -> None:
     assert DECODED.search(f"The caller {word} something")

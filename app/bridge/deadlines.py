@@ -6,7 +6,8 @@ from typing import Any, TypeVar
 
 _Result = TypeVar("_Result")
 
-_late: set[asyncio.Task[Any]] = set()  # cancelled, and not done yet
+#: Work that was cancelled at its deadline and is not done yet. Only tests need to wait for it.
+abandoned: set[asyncio.Task[Any]] = set()
 
 
 async def within(seconds: float, work: Coroutine[Any, Any, _Result]) -> _Result:
@@ -30,11 +31,11 @@ async def within(seconds: float, work: Coroutine[Any, Any, _Result]) -> _Result:
 
 def _abandon(task: asyncio.Task[Any]) -> None:
     task.cancel()
-    _late.add(task)
+    abandoned.add(task)
     task.add_done_callback(_done)
 
 
 def _done(task: asyncio.Task[Any]) -> None:
-    _late.discard(task)
+    abandoned.discard(task)
     if not task.cancelled():
         task.exception()  # mark it as retrieved: the caller has a TimeoutError already

@@ -21,6 +21,7 @@ from typing import Any, Self
 import aiohttp
 
 import app
+from app.bridge import deadlines
 from app.bridge.reconnects import Reconnects
 from app.bridge.switchboard import Switchboard
 from app.config.settings import Settings
@@ -147,6 +148,7 @@ class World:
         """Wait until no leg runs and no media socket is open."""
         await _all_of(lambda: {t for t in asyncio.all_tasks() if t.get_name().startswith("leg ")})
         await _all_of(lambda: set(self.server.server_state.tasks))
+        await _all_of(lambda: deadlines.abandoned)
         while any("WebSocket" in type(c).__name__ for c in self.server.server_state.connections):
             await self.status_of("/healthz")
 
@@ -286,6 +288,7 @@ async def world(
         finally:
             server.should_exit = True
             await serving
+            await _all_of(lambda: deadlines.abandoned)
     assert fails or not log.failures(), log.failures()[0]
     assert tasks_of_calls() == tasks_before
     assert open_sockets() == sockets_before
