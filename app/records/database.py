@@ -22,8 +22,8 @@ OUTAGES = (sa.exc.SQLAlchemyError, sqlite3.Error, OSError, TimeoutError)
 """What a database raises that cannot be reached, or that cannot carry out a statement."""
 
 CANNOT_OPEN = (*OUTAGES, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError)
-"""What opening a database raises: asyncpg's own errors come unwrapped while it connects, and it
-raises ValueError for a PGPORT or a certificate that it cannot use."""
+"""What opening a database raises. SQLAlchemy 2.0 does not wrap asyncpg's errors while it connects;
+ValueError: a PGPORT or a certificate that cannot be used."""
 
 to_json = partial(json.dumps, default=str)
 
