@@ -158,7 +158,8 @@ def check_record(record: dict[str, Any], call: Call, moment: Moment) -> None:
     assert tuple(turn["role"] for turn in transcript) == moment.roles
     agents = [turn for turn in transcript if turn["role"] == "assistant"]
     heard_ms = len(call.heard) / 8
-    assert sum(turn["heard_ms"] for turn in agents) <= heard_ms + 60  # until the end was known
+    # The service learns of the end later than Twilio, on a busy machine by a quarter of a second.
+    assert sum(turn["heard_ms"] for turn in agents) <= heard_ms + 250
     for turn in agents:
         whole = [r.text for r in moment.script if turn["text"] and r.text.startswith(turn["text"])]
         assert whole and turn["cut"] == (turn["text"] not in whole)
