@@ -201,6 +201,9 @@ async def test_only_live_calls_are_ordered_about(what: str, body: Any) -> None:
         call.hang_up()
         await call.wait_ended()
         await w.settled()
+        while not w.switchboard.has_ended(call.call_sid):  # Twilio's status callback is on its way
+            await w.status_of("/healthz")
+        await w.store.flush()
         told = await order(w, call.call_sid, what, body)
         assert (told.status, told.detail) == (409, "the call has ended")
         assert not w.line.rest_requests
