@@ -2,10 +2,8 @@
 
 import json
 import logging
-from collections.abc import AsyncIterator
 from dataclasses import fields
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,37 +25,11 @@ from tests.records.after_call_scene import (
     VirtualClock,
     a_call,
     after_calls,
-    an_owner,
     as_the_api_tells_it,
     becomes,
     ended,
     put_off_by,
 )
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "calls.db"
-
-
-@pytest.fixture
-async def store(file: Path) -> AsyncIterator[Store]:
-    store = await Store.open(f"sqlite:///{file}")
-    store.reports = True
-    yield store
-    await store.aclose()
-
-
-@pytest.fixture
-def clock() -> VirtualClock:
-    return VirtualClock()
-
-
-@pytest.fixture
-async def owner() -> AsyncIterator[Owner]:
-    async with an_owner() as owner:
-        yield owner
-
 
 # --- the report -----------------------------------------------------------------------------------
 

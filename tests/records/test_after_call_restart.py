@@ -2,7 +2,7 @@
 
 import logging
 import sqlite3
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from datetime import datetime, timedelta
@@ -22,37 +22,11 @@ from tests.records.after_call_scene import (
     VirtualClock,
     a_call,
     after_calls,
-    an_owner,
     as_the_api_tells_it,
     becomes,
     ended,
     put_off_by,
 )
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "calls.db"
-
-
-@pytest.fixture
-async def store(file: Path) -> AsyncIterator[Store]:
-    store = await Store.open(f"sqlite:///{file}")
-    store.reports = True
-    yield store
-    await store.aclose()
-
-
-@pytest.fixture
-def clock() -> VirtualClock:
-    return VirtualClock()
-
-
-@pytest.fixture
-async def owner() -> AsyncIterator[Owner]:
-    async with an_owner() as owner:
-        yield owner
-
 
 # --- what comes in between ------------------------------------------------------------------------
 
