@@ -13,7 +13,7 @@ from app.call.agent import Agent
 from app.call.deadlines import NEVER, next_after
 from app.call.destinations import route_to
 from app.call.exits.transfer import TRANSFER, TransferRequest
-from app.call.heard.conversation import Conversation, Turn
+from app.call.heard.conversation import Conversation, Turn, TurnChange
 from app.call.model.first_sound import Stage
 from app.call.model.responses import Wish
 from app.call.response_flow import ResponseFlow
@@ -133,6 +133,10 @@ class CallMachine:
     def transcript(self, now_ms: float) -> list[Turn]:
         """The turns of this leg, as heard by now."""
         return self.conversation.heard(self._audio.ledger, now_ms)
+
+    def take_changes(self, now_ms: float) -> list[TurnChange]:
+        """What changed in `transcript` since the last call of this. For the recorder alone."""
+        return self.conversation.take_changes(self._audio.ledger, now_ms)
 
     def history(self, now_ms: float) -> tuple[tuple[str, str], ...]:
         """The whole call so far, for a session that knows nothing of it: (role, text)."""

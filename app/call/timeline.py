@@ -8,6 +8,7 @@ Each leg begins with its `LegOpened`, which carries the timeline's format and th
 a replay needs beside the events. A timeline of format 1 has neither.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
@@ -93,7 +94,7 @@ class Timeline:
         #: The agent that is stored with the next `LegOpened`.
         self.agent = agent
         self._order = after
-        self._entries: list[TimelineEntry] = []
+        self._entries: deque[TimelineEntry] = deque()
         self._runs: dict[tuple[str, str], TimelineEntry] = {}
         #: Entries dropped past `MOST_ENTRIES`.
         self.dropped = 0
@@ -108,7 +109,8 @@ class Timeline:
 
     def take(self) -> list[TimelineEntry]:
         """The entries since the last call; they leave memory. A run is not continued past it."""
-        entries, self._entries = self._entries, []
+        entries = list(self._entries)
+        self._entries.clear()
         self._runs.clear()
         return entries
 
@@ -135,7 +137,7 @@ class Timeline:
 
     def _append(self, entry: TimelineEntry) -> TimelineEntry:
         if len(self._entries) >= MOST_ENTRIES:
-            del self._entries[0]
+            self._entries.popleft()
             self.dropped += 1
         self._entries.append(entry)
         return entry

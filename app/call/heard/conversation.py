@@ -97,6 +97,17 @@ class Turn:
         self.text = text.strip()
 
 
+@dataclass(frozen=True, slots=True)
+class TurnChange:
+    """A turn that may have changed since the last `Conversation.take_changes`."""
+
+    item_id: str
+    #: The turn as heard by now; None: the transcript leaves it out.
+    turn: Turn | None
+    #: It has another place in the order of the conversation.
+    moved: bool
+
+
 def whole_words(text: str, length: int) -> str:
     """The first `length` characters of a text, cut down to a whole word; to the character in
     scripts without spaces."""
@@ -118,6 +129,9 @@ class Conversation:
     def __init__(self) -> None:
         self._turns: list[Turn] = []
         self._by_item: dict[str, Turn] = {}
+        self._untranscribed: dict[str, None] = {}  # the caller's turns without text
+        self._changed: dict[str, Turn] = {}  # since `take_changes`, or not surely heard so far
+        self._moved: set[str] = set()
         self._in_step: bool | None = None  # whether text comes in step with audio; None: unknown
         #: Grows with every change that is worth storing.
         self.revision = 0
@@ -129,48 +143,71 @@ class Conversation:
         return len(self._turns)
 
     def turn(self, role: Role, item_id: str, now_ms: float) -> Turn:
-        """The turn of this item; a new one if there is none."""
+        """The turn of this item, in order to change it; a new one if there is none."""
         turn = self._by_item.get(item_id)
         if turn is None:
             turn = self._by_item[item_id] = Turn(role, item_id, now_ms)
             self._turns.append(turn)
+            if role == "user":
+                self._untranscribed[item_id] = None
+        self._changed[item_id] = turn
         return turn
 
     def find(self, item_id: str) -> Turn | None:
+        """The turn of this item, to read it. `turn` is for changes."""
         return self._by_item.get(item_id)
 
-    def latest(self, role: Role, *, without_text: bool = False) -> str:
-        """The item id of the newest turn of this role; empty: there is none. For servers that leave
-        out the item id.
+    def before(self, item_id: str) -> Iterator[str]:
+        """The item ids of the turns before this one, the nearest first."""
+        for place in range(self._place(self._by_item[item_id]) - 1, -1, -1):
+            yield self._turns[place].item_id
 
-        Args:
-            without_text: The newest turn that has no text yet.
-        """
-        for turn in reversed(self._turns):
-            if turn.role == role and not (without_text and turn.text):
-                return turn.item_id
-        return ""
+    def _place(self, turn: Turn) -> int:
+        """The index of a turn. Searched from the end, where nearly all changes are."""
+        return next(i for i in range(len(self._turns) - 1, -1, -1) if self._turns[i] is turn)
+
+    def latest(self, role: Role) -> str:
+        """The item id of the newest turn of this role; empty: there is none."""
+        return next((turn.item_id for turn in reversed(self._turns) if turn.role == role), "")
+
+    @property
+    def untranscribed(self) -> str:
+        """The item id of the caller's newest turn without text; empty: there is none. For servers
+        that leave out the item id."""
+        return next(reversed(self._untranscribed), "")
 
     def committed(self, item_id: str, previous_item_id: str | None, now_ms: float) -> None:
         """The caller's turn was committed: put it behind its previous item."""
         turn = self.turn("user", item_id, now_ms)
         previous = self._by_item.get(previous_item_id or "")
         if previous is not None and previous is not turn:
-            self._turns.remove(turn)
-            self._turns.insert(self._turns.index(previous) + 1, turn)
+            here, there = self._place(turn), self._place(previous) + 1
+            if here != there:
+                del self._turns[here]
+                self._turns.insert(there if there < here else there - 1, turn)
+                self._moved.add(item_id)
         turn.finished = True
         self.revision += 1
 
     def transcribed(self, item_id: str, text: str, now_ms: float) -> None:
         """The caller's turn was transcribed."""
-        self.turn("user", item_id, now_ms).text = text.strip()
+        self._set_text(self.turn("user", item_id, now_ms), text.strip())
         self.revision += 1
 
     def typed(self, item_id: str, text: str, now_ms: float) -> None:
         """The caller typed an entry that is for the agent."""
         turn = self.turn("user", item_id, now_ms)
-        turn.text, turn.finished, turn.detail = text, True, {"by": "keypad"}
+        self._set_text(turn, text)
+        turn.finished, turn.detail = True, {"by": "keypad"}
         self.revision += 1
+
+    def _set_text(self, turn: Turn, text: str) -> None:
+        """Set the text of the caller's turn."""
+        turn.text = text
+        if text:
+            self._untranscribed.pop(turn.item_id, None)
+        else:
+            self._untranscribed.setdefault(turn.item_id)
 
     def tool_answered(self, call_id: str, name: str, output: str, now_ms: float) -> None:
         """A tool returned. Its answer is a turn, so that a new session is seeded with it."""
@@ -186,6 +223,7 @@ class Conversation:
             turn.cut, turn.finished = True, True
             turn.heard_bytes, turn.generated_bytes = heard_bytes, generated_bytes
             turn.in_step = bool(self._in_step)
+            self._changed[item_id] = turn
             self.revision += 1
 
     def was_finished(self, item_id: str, generated_bytes: int) -> None:
@@ -195,6 +233,7 @@ class Conversation:
             turn.finished = True
             turn.heard_bytes = turn.generated_bytes = generated_bytes
             self._compare(turn)
+            self._changed[item_id] = turn
             self.revision += 1
 
     def _compare(self, turn: Turn) -> None:
@@ -211,15 +250,42 @@ class Conversation:
     def heard(self, ledger: PlaybackLedger, now_ms: float) -> list[Turn]:
         """The turns as heard by now. What still plays is cut where it is; turns of the agent of
         which nothing was heard are left out."""
-        turns = []
+        return list(self._heard(ledger, now_ms))
+
+    def anything_heard(self, ledger: PlaybackLedger, now_ms: float) -> bool:
+        """Whether the caller or the agent has said anything by now."""
+        return any(turn.role != "tool" for turn in self._heard(ledger, now_ms))
+
+    def take_changes(self, ledger: PlaybackLedger, now_ms: float) -> list[TurnChange]:
+        """The turns that may have changed since the last call of this, in no order. A turn of the
+        agent is among them until it is cut, or surely heard to its end."""
+        changes = [
+            TurnChange(item_id, self._shown(turn, ledger, now_ms), item_id in self._moved)
+            for item_id, turn in self._changed.items()
+        ]
+        self._moved.clear()
+        self._changed = {
+            item_id: turn
+            for item_id, turn in self._changed.items()
+            if turn.role == "assistant"
+            and not turn.cut
+            and not (turn.finished and ledger.surely_heard(item_id))
+        }
+        return changes
+
+    def _heard(self, ledger: PlaybackLedger, now_ms: float) -> Iterator[Turn]:
         for turn in self._turns:
-            if turn.role == "assistant":
-                turn = self._as_heard(turn, ledger, now_ms)
-                if turn.cut and not turn.heard_bytes:
-                    continue
-            if turn.text or turn.role == "user":
-                turns.append(turn)
-        return turns
+            shown = self._shown(turn, ledger, now_ms)
+            if shown is not None:
+                yield shown
+
+    def _shown(self, turn: Turn, ledger: PlaybackLedger, now_ms: float) -> Turn | None:
+        """The turn as heard by now; None: the transcript leaves it out."""
+        if turn.role == "assistant":
+            turn = self._as_heard(turn, ledger, now_ms)
+            if turn.cut and not turn.heard_bytes:
+                return None
+        return turn if turn.text or turn.role == "user" else None
 
     def _as_heard(self, turn: Turn, ledger: PlaybackLedger, now_ms: float) -> Turn:
         generated = ledger.generated_bytes(turn.item_id)

@@ -41,6 +41,8 @@ class _Item:
 
     generated_bytes: int = 0
     sent_bytes: int = 0
+    #: Position in the stream of the last byte that was sent of it.
+    end: int = 0
     complete: bool = False
 
 
@@ -111,7 +113,9 @@ class PlaybackLedger:
         else:
             self._segments.append(_Segment(item_id, self._sent, end))
         self._sent = end
-        self._items[item_id].sent_bytes += size_bytes
+        item = self._items[item_id]
+        item.sent_bytes += size_bytes
+        item.end = end
 
     def _forget_heard(self) -> None:
         """Drop the items that were surely heard to their end: bounds the memory of a long call."""
@@ -206,6 +210,14 @@ class PlaybackLedger:
     def sent_bytes(self, item_id: str) -> int:
         item = self._items.get(item_id)
         return item.sent_bytes if item else 0
+
+    def surely_heard(self, item_id: str) -> bool:
+        """Whether all audio of an item so far was sent and surely played. True also of an item that
+        is unknown: dropped since it was heard, cleared, or without audio."""
+        item = self._items.get(item_id)
+        if item is None:
+            return True
+        return item.sent_bytes == item.generated_bytes and item.end <= self._sure
 
     def playing(self, now_ms: float) -> bool:
         """Whether the caller probably hears something now."""

@@ -61,7 +61,7 @@ class MissingIds:
     def _item_id(self, event: ev.Event) -> str:
         known = ""
         if isinstance(event, ev.CallerTurnCommitted | ev.CallerTranscribed):
-            known = self._conversation.latest("user", without_text=True)
+            known = self._conversation.untranscribed
         elif isinstance(event, _OF_AGENT_ITEMS) and not isinstance(event, ev.OutputItemAdded):
             known = next(reversed(self._items.active_item_ids), "")
         return known or self._ids.own("item")

@@ -21,22 +21,31 @@ class ToolCalls:
     def __init__(self, limit_ms: float) -> None:
         self._limit_ms = limit_ms
         self._calls: dict[str, _ToolCall] = {}
+        # Asked at every event, so they hold what is asked for and not all calls of the leg.
+        self._open: dict[str, _ToolCall] = {}  # without an answer, by call_id
+        self._of_response: dict[str, list[_ToolCall]] = {}  # by response_id
 
     def begin(self, call_id: str, name: str, response_id: str, now_ms: float) -> bool:
         """A response called a tool. Returns False if this call is known already: do not run it."""
         if call_id in self._calls:
             return False
-        self._calls[call_id] = _ToolCall(name, response_id, now_ms + self._limit_ms)
+        self._add(call_id, _ToolCall(name, response_id, now_ms + self._limit_ms))
         return True
 
     def begin_own(self, call_id: str, name: str) -> None:
         """The machine itself starts a call, which the model did not make. It has no deadline, and
         its output reaches the model as a message."""
-        self._calls[call_id] = _ToolCall(name, "", float("inf"), of_lost_session=True)
+        self._add(call_id, _ToolCall(name, "", float("inf"), of_lost_session=True))
+
+    def _add(self, call_id: str, call: _ToolCall) -> None:
+        self._calls[call_id] = self._open[call_id] = call
+        self._of_response.setdefault(call.response_id, []).append(call)
 
     def forget(self, call_id: str) -> None:
         """Remove a call that could not be started."""
-        del self._calls[call_id]
+        call = self._calls.pop(call_id)
+        self._open.pop(call_id, None)
+        self._of_response[call.response_id].remove(call)
 
     def drop_deadline(self, call_id: str) -> None:
         """Remove the deadline of this call: it is answered when it is ready."""
@@ -54,6 +63,7 @@ class ToolCalls:
         if call is None or call.answered:
             return False
         call.answered = True
+        del self._open[call_id]
         return True
 
     def name(self, call_id: str) -> str:
@@ -64,37 +74,32 @@ class ToolCalls:
 
     def open(self) -> list[str]:
         """The ids of the calls without an answer."""
-        return [call_id for call_id, call in self._calls.items() if not call.answered]
+        return list(self._open)
 
     def working(self) -> list[str]:
         """The names of the tools that run with a deadline: the caller waits for them."""
-        calls = self._calls.values()
-        return [c.name for c in calls if not c.answered and c.due_ms != float("inf")]
+        return [call.name for call in self._open.values() if call.due_ms != float("inf")]
 
     def waited_for(self, response_id: str | None) -> bool:
         """Whether any call of this response has no answer yet."""
-        return any(not c.answered for c in self._calls.values() if c.response_id == response_id)
+        return any(call.response_id == response_id for call in self._open.values())
 
     def has_calls_of(self, response_id: str) -> bool:
         """Whether this response called a tool."""
-        return any(call.response_id == response_id for call in self._calls.values())
+        return bool(self._of_response.get(response_id))
 
     def settled(self, response_id: str) -> bool:
         """Whether a response called tools and all of them have answered."""
-        calls = [c for c in self._calls.values() if c.response_id == response_id]
+        calls = self._of_response.get(response_id, ())
         return bool(calls) and all(call.answered for call in calls)
 
     def overdue(self, now_ms: float) -> list[str]:
         """The ids of the calls that missed their deadline."""
-        return [
-            call_id
-            for call_id, call in self._calls.items()
-            if not call.answered and call.due_ms <= now_ms
-        ]
+        return [call_id for call_id, call in self._open.items() if call.due_ms <= now_ms]
 
     def next_due_ms(self) -> float:
         """The next deadline; infinite if there is none."""
-        return min((c.due_ms for c in self._calls.values() if not c.answered), default=float("inf"))
+        return min((call.due_ms for call in self._open.values()), default=float("inf"))
 
     def session_lost(self) -> None:
         """The session is lost: the next one does not know the ids of these calls."""

@@ -139,8 +139,7 @@ class AgentSpeech:
 
     def heard_anything(self, now_ms: float) -> bool:
         """Whether the caller or the agent has said anything so far."""
-        turns = self._conversation.heard(self._audio.ledger, now_ms)
-        return any(turn.role != "tool" for turn in turns)
+        return self._conversation.anything_heard(self._audio.ledger, now_ms)
 
     def finish(self, item_id: str, now_ms: float) -> None:
         """The model adds nothing more to this item."""
