@@ -19,7 +19,8 @@ from app.call.usage import Usage
 from app.errors import BridgeError
 from app.records.recording import Recording
 from app.records.schema import Transfers
-from app.records.store import CallRow, Store, TimelineRow, TurnRow
+from app.records.store import CallRow, Store, TimelineRow
+from app.records.turn_rows import TurnRows
 from app.wires.twilio.call import TERMINAL, CallInfo, CallStatus
 
 
@@ -192,8 +193,7 @@ class Recorder:
         self._timeline = Timeline(stored.entries if stored else 0, agent)
         self._timings: dict[str, float] = dict(stored.timings) if stored else {}
         self._saved_revision = 0
-        self._saved_turns: dict[int, TurnRow] = {}
-        self._earlier_turns = stored.turns if stored else 0  # of the legs before
+        self._turns = TurnRows(stored.turns if stored else 0)
         self._earlier_usage = stored.usage if stored else Usage()
         self._usage = self._earlier_usage
         self._started_at = stored.started_at if stored else None
@@ -218,7 +218,7 @@ class Recorder:
     def next_leg(self, ended: CallMachine, agent: Agent) -> None:
         """Another leg begins, with this agent. `ended`: the machine of the leg before."""
         self._timeline.agent = agent
-        self._earlier_turns = max([self._earlier_turns - 1, *self._saved_turns]) + 1
+        self._turns = TurnRows(self._turns.next_position)
         self._earlier_usage += ended.usage
         self._saved_revision = 0
 
@@ -272,10 +272,7 @@ class Recorder:
     def save_turns(self, machine: CallMachine, now_ms: float) -> None:
         """Store the turns that changed: of one that still plays, what was heard so far."""
         self._saved_revision = machine.conversation.revision
-        rows = _rows(machine.transcript(now_ms), self._earlier_turns)
-        changed = [row for row in rows if self._saved_turns.get(row.position) != row]
-        if changed:
-            self._saved_turns.update({row.position: row for row in changed})
+        if changed := self._turns.take_changed(machine, now_ms):
             self._store.save_turns(self._call.call_sid, changed)
 
     def save(self, machine: CallMachine, now_ms: float) -> None:
@@ -328,21 +325,3 @@ class Recorder:
             duration_s=duration_s,
             cost=self._cost(self._usage, duration_s or 0.0, self._call.direction, self._transfers),
         )
-
-
-def _rows(turns: Iterable[Turn], first_position: int) -> list[TurnRow]:
-    return [
-        TurnRow(
-            position=position,
-            role=turn.role,
-            text=turn.heard_text,
-            item_id=turn.item_id,
-            at_ms=turn.at_ms,
-            cut=turn.cut,
-            estimated=turn.cut,
-            heard_ms=turn.heard_ms if turn.role == "assistant" else None,
-            complete=turn.finished,
-            extra=dict(turn.detail),
-        )
-        for position, turn in enumerate(turns, first_position)
-    ]
