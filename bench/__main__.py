@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from bench import sound, truth
+from bench import long_call, sound, truth
 from bench.load import report
 from bench.load import run as load
 from bench.load.run import Measurement, Plan
@@ -35,6 +35,8 @@ TLS. Every caller sends a frame each 20 ms, is answered every 4 s, and interrupt
 answer. The relay (bench/load/relay.py) is the least that a Python process can do as a bridge, so a
 ratio says what the service's own work costs, on any machine. Each run starts its subject afresh on
 a core of its own; compare figures of one run only, and let nothing else work meanwhile.
+First a call of an hour runs in virtual time: a delta at its end must cost what one at its beginning
+does.
 """
 
 LIMITS = f"""\
@@ -43,6 +45,7 @@ limits (exit status 1 when one is not kept):
   frames, either way                        p50 {report.P50_MS} ms, p99 the relay's \
 + {report.P99_OVER_RELAY_MS} ms
   speech_started to clear, {BARGE_IN.calls} calls         p99 {report.CLEAR_P99_MS} ms
+  a delta at minute {long_call.MINUTES}                     {long_call.LIMIT:g} times one at minute 1
   calls lost, frames lost, model sockets left open {load.LEFT_OPEN_AFTER_S} s after hang-up: none
 """
 
@@ -275,6 +278,7 @@ def main() -> int:
     else:
         console.print("Cannot pin processes to cores here: latencies will vary more.")
     try:
+        flat = long_call.rows()
         done = measure(todo, console)
     except (RuntimeError, TimeoutError) as error:
         console.print(f"The run failed: {error or 'the subject did not start in time'}")
@@ -285,6 +289,7 @@ def main() -> int:
     loaded, barge_in = done[:-2], done[-2:]
     rows = report.load_rows(report.Comparison(loaded[::2], loaded[1::2]))
     rows += report.barge_in_rows(report.Comparison(barge_in[:1], barge_in[1:]), BARGE_IN.calls)
+    rows += flat
     caption = (
         f"{plan.calls} calls, {plan.seconds:g} s, medians of {runs} runs of each; "
         f"one core, loopback, no TLS, Python {sys.version.split()[0]}"
