@@ -45,7 +45,7 @@ limits (exit status 1 when one is not kept):
   frames, either way                        p50 {report.P50_MS} ms, p99 the relay's \
 + {report.P99_OVER_RELAY_MS} ms
   speech_started to clear, {BARGE_IN.calls} calls         p99 {report.CLEAR_P99_MS} ms
-  a delta at minute {long_call.MINUTES}                     {long_call.LIMIT:g} times one at minute 1
+  a delta at minute {long_call.MINUTES}                     {long_call.LIMIT:g} times minute 1
   calls lost, frames lost, model sockets left open {load.LEFT_OPEN_AFTER_S} s after hang-up: none
 """
 
