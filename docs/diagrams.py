@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from docs import agent_file, layers, sequences
+from docs import agent_file, http_api, layers, sequences
 from docs.imports import ROOT
 
 
@@ -21,6 +21,9 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "agent file": agent_file.page,
     "call": _mermaid(sequences.call_picture),
     "layers": _mermaid(layers.picture),
+    "record": http_api.record,
+    "record transfers": http_api.transfer,
+    "record turns": http_api.turn,
     "transfer": _mermaid(sequences.transfer_picture),
 }
 #: The pages that contain generated parts.
@@ -28,6 +31,7 @@ PAGES = (
     ROOT / "README.md",
     ROOT / "docs" / "agent-file.md",
     ROOT / "docs" / "how-it-works.md",
+    ROOT / "docs" / "http-api.md",
     ROOT / "docs" / "transfers.md",
 )
 

@@ -16,9 +16,9 @@ from app.config.agent.file import LoadedAgent, load_agent
 from app.config.prices import Prices, load_prices
 from app.config.settings import EMBEDDED, Settings
 from app.errors import ConfigError
+from app.records.record import Transfers
 from app.records.recorder import Recorder, StoredCall, Watcher
 from app.records.recording import Recording, check_folder
-from app.records.schema import Transfers
 from app.records.store import Store
 from app.records.webhook import signing_key
 from app.wires.twilio.call import CallInfo

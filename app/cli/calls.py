@@ -12,11 +12,11 @@ from app.cli.terminal import WRONG_SETTINGS, console, fail
 from app.config.agent.file import load_agent
 from app.config.settings import load_settings
 from app.errors import BridgeError
+from app.records.record import CallRow, TimelineRow
 from app.records.replays import Command, events_in, replay_call
 from app.records.report.call_report import CallReport, read_call
 from app.records.report.files import keep_call, record_of
 from app.records.report.terminal import facts, listing, transcript
-from app.records.schema import CallRow, TimelineRow
 from app.records.store import Store
 from app.records.visible import visible
 

@@ -10,14 +10,17 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import PurePath
 from typing import Any, Protocol
 
+from pydantic import TypeAdapter
+
 from app.call.usage import Usage
+from app.records.record import Call, CallRow, Transfers, TurnRow, shown
 from app.records.report_queue import DueReport
-from app.records.schema import Transfers
-from app.records.store import CallRow, Store, StoreUnavailable, TurnRow
+from app.records.store import Store, StoreUnavailable
 from app.records.summary import Summary
 from app.records.webhook import Answer, Webhook
 
@@ -280,17 +283,23 @@ def _usage(call: CallRow) -> Usage:
 
 # --- the report -----------------------------------------------------------------------------------
 
+_CALL = TypeAdapter(Call)
+
 
 def call_ended_body(call: CallRow, turns: Sequence[TurnRow], since: datetime) -> bytes:
-    """The body of a report, with the field names of the HTTP API. `since`: when the call ended, if
-    its record does not say. The same record gives the same bytes."""
-    data = asdict(call)
-    del data["account_sid"]
-    for column, field in (("from_number", "from"), ("to_number", "to"), ("agent_name", "agent")):
-        data[field] = data.pop(column)
-    data["transcript"] = [asdict(turn) for turn in turns]
-    for turn in data["transcript"]:
-        del turn["position"]
+    """The body of a report: the record as the HTTP API shows it, without events. The same record
+    gives the same bytes.
+
+    Args:
+        since: when the call ended, if its record does not say.
+    """
+    record = shown(call, turns, ())
+    # Unlike a user of the API, the receiver may be on another machine, and a path says nothing
+    # there: it gets the file's name.
+    if record.recording:
+        record = replace(record, recording=PurePath(record.recording).name)
+    # `warnings`: of values that another version stored.
+    data = _CALL.dump_python(record, by_alias=True, exclude={"events"}, warnings=False)
     event = {"type": "call.ended", "timestamp": call.ended_at or since, "data": data}
     return json.dumps(event, ensure_ascii=False, default=_encode).encode(errors="replace")
 

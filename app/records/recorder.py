@@ -17,8 +17,8 @@ from app.call.prompts import HISTORY_LOST, as_messages
 from app.call.timeline import Timeline
 from app.call.usage import Usage
 from app.errors import BridgeError
+from app.records.record import Transfers
 from app.records.recording import Recording
-from app.records.schema import Transfers
 from app.records.store import CallRow, Store, TimelineRow
 from app.records.turn_rows import TurnRows
 from app.wires.twilio.call import TERMINAL, CallInfo, CallStatus

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from app.call.agent import Agent
 from app.call.timeline import FORMAT, TimelineEntry, ordered, replay
 from app.errors import BridgeError
-from app.records.schema import TimelineRow
+from app.records.record import TimelineRow
 
 _AGENT: TypeAdapter[Agent] = TypeAdapter(Agent)
 _ROWS: TypeAdapter[list[TimelineRow]] = TypeAdapter(list[TimelineRow])

@@ -13,7 +13,7 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from itertools import groupby
 from time import monotonic
-from typing import Any, Unpack
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -29,22 +29,13 @@ from app.records.database import (
     reachable,
     to_json,
 )
+from app.records.record import CallRow, TimelineRow, TurnRow
 from app.records.report_queue import ReportQueue, newly_due, unless_ended
-from app.records.schema import (
-    CALLS,
-    TIMELINE,
-    TURNS,
-    CallChanges,
-    CallRow,
-    TimelineRow,
-    TurnRow,
-    metadata,
-)
+from app.records.schema import CALLS, TIMELINE, TURNS, metadata
 from app.wires.twilio.call import TERMINAL, CallStatus
 
 __all__ = [
-    "TERMINAL", "CallChanges", "CallRow", "CallStatus", "Store", "StoreUnavailable", "TimelineRow",
-    "TurnRow",
+    "TERMINAL", "CallRow", "CallStatus", "Store", "StoreUnavailable", "TimelineRow", "TurnRow",
 ]  # fmt: skip
 
 logger = logging.getLogger(__name__)
@@ -58,6 +49,7 @@ _Row = dict[str, Any]
 _Work = Sequence[tuple[sa.Table, _Row]]
 _Insert = sqlite.Insert | postgresql.Insert
 _CALL_ROW = tuple(CALLS.c[each.name] for each in fields(CallRow))
+_CHANGEABLE = frozenset(column.name for column in _CALL_ROW) - {"call_sid", "created_at"}
 
 
 # --- the store --------------------------------------------------------------------------------
@@ -164,13 +156,23 @@ class Store:
 
     # --- writing ---
 
-    def save_call(self, call_sid: str, **changes: Unpack[CallChanges]) -> None:
-        """Create or change a call. Its status never goes back, nor from one terminal to another."""
+    def save_call(self, call_sid: str, *, status: CallStatus | None = None, **changes: Any) -> None:
+        """Create or change a call. Each value replaces the one before.
+
+        Args:
+            status: It never goes back, nor from one terminal status to another. None: no change.
+            changes: Other fields of `CallRow`. Times are aware of their zone.
+
+        Raises:
+            TypeError: the record has no such field.
+        """
+        if unknown := changes.keys() - _CHANGEABLE:
+            raise TypeError(f"a call's record has no field to change named {', '.join(unknown)}")
         row = self._pending.call(call_sid)
-        if _rank(changes.get("status")) <= _rank(row.get("status")):
-            changes.pop("status", None)
-        elif self.reports and changes["status"] in TERMINAL:
-            row.update(newly_due(datetime.now(UTC)))
+        if _rank(status) > _rank(row.get("status")):
+            changes["status"] = status
+            if self.reports and status in TERMINAL:
+                row.update(newly_due(datetime.now(UTC)))
         row.update(changes)
         self._work.set()
 

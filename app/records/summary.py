@@ -13,7 +13,7 @@ import msgspec
 
 from app.call.usage import Usage
 from app.errors import ModelError
-from app.records.schema import CallRow, TurnRow
+from app.records.record import CallRow, TurnRow
 from app.wires.realtime.session_update import to_text
 from app.wires.realtime.socket import HandshakeRefused, RealtimeSocket, connect
 from app.wires.realtime.usage import UsageBody

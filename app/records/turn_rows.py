@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from app.call.heard.conversation import Turn
 from app.call.machine import CallMachine
-from app.records.schema import TurnRow
+from app.records.record import TurnRow
 
 
 class TurnRows:

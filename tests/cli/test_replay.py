@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from app.cli.calls import calls
-from app.records.schema import TimelineRow
+from app.records.record import TimelineRow
 from app.records.store import Store
 from tests.records.test_replays import RECORDED, recorded
 

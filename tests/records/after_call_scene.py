@@ -4,18 +4,19 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from pydantic import TypeAdapter
 
 from app.call.usage import Usage
 from app.records.after_call import LEASE_S, AfterCall
+from app.records.record import Call, shown
 from app.records.report_queue import State
 from app.records.store import Store, TurnRow
-from app.web.api.calls import Call
 from app.wires.twilio.call import CallStatus
 
 TURNS = [
@@ -164,7 +165,7 @@ async def a_call(store: Store, call_sid: str = "CA1") -> None:
     store.save_call(
         call_sid, status="completed", ended_at=started + timedelta(seconds=20), duration_s=20.0,
         ended_by="caller", answered_by="human", usage=asdict(Usage(input_text=5, output_audio=70)),
-        transfers=[TRANSFER], recording="CA1.wav",
+        transfers=[TRANSFER], recording="/var/lib/agent/recordings/CA1.wav",
         cost={"total": 0.01}, timings={"model_ready_ms": 250.0},
     )  # fmt: skip
     await store.flush()
@@ -177,8 +178,10 @@ async def ended(store: Store, *call_sids: str, status: CallStatus = "completed")
 
 
 async def as_the_api_tells_it(store: Store, call_sid: str = "CA1") -> dict[str, Any]:
+    """The record as the API answers with it, but for the events."""
     row = await store.get_call(call_sid)
     assert row is not None
-    parts = {"transcript": await store.turns(call_sid), "events": []}
-    told = Call.model_validate({f.name: getattr(row, f.name) for f in fields(row)} | parts)
-    return told.model_dump(mode="json", by_alias=True, exclude={"events"})
+    record = shown(row, await store.turns(call_sid), [])
+    told: dict[str, Any] = TypeAdapter(Call).dump_python(record, mode="json", by_alias=True)
+    del told["events"]
+    return told

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 from standardwebhooks import Webhook as Verifier
 
 from app.records.after_call import (
@@ -17,10 +18,13 @@ from app.records.after_call import (
     RETRIES_S,
     call_ended_body,
 )
+from app.records.record import Call, CallRow, TurnRow
 from app.records.report_queue import HEAD_START_S
-from app.records.store import CallRow, Store, TurnRow
+from app.records.store import Store
 from app.wires.twilio.call import CallStatus
 from tests.records.after_call_scene import (
+    TRANSFER,
+    TURNS,
     Owner,
     VirtualClock,
     a_call,
@@ -45,7 +49,7 @@ async def test_an_ended_call_is_reported_with_the_fields_of_the_api(
 
     assert (report["type"], report["timestamp"]) == ("call.ended", "2026-03-14T09:27:13.500000Z")
     call = report["data"]
-    assert call == await as_the_api_tells_it(store)
+    assert call == await as_the_api_tells_it(store) | {"recording": "CA1.wav"}
     assert (call["from"], call["to"], call["agent"]) == ("+15550100001", "+15550109999", "Mia")
     assert [(turn["role"], turn["text"], turn["cut"]) for turn in call["transcript"]] == [
         ("assistant", "Hello, how may", True),
@@ -55,6 +59,26 @@ async def test_an_ended_call_is_reported_with_the_fields_of_the_api(
     ((headers, body),) = owner.requests
     assert headers["webhook-id"] == "call_CA1"
     assert Verifier(b"a secret").verify(body, headers) == report
+
+
+async def test_a_report_has_the_fields_of_the_api_and_no_path(store: Store) -> None:
+    await a_call(store)
+    store.save_call("CA1", transfers=[{**TRANSFER, "number": "+15550100009"}])
+    await store.flush()
+    call = await store.get_call("CA1")
+    assert call is not None and call.recording is not None and "/" in call.recording
+
+    body = call_ended_body(call, TURNS, datetime.now(UTC)).decode()
+
+    schema = TypeAdapter(Call).json_schema(mode="serialization")
+    fields = {name: each["properties"].keys() for name, each in schema["$defs"].items()}
+    data = json.loads(body)["data"]
+    assert data.keys() == schema["properties"].keys() - {"events"}
+    assert all(turn.keys() == fields["TurnRow"] for turn in data["transcript"])
+    assert all(each.keys() == fields["Transfer"] for each in data["transfers"])
+    assert data["recording"] == "CA1.wav"
+    for kept_here in ("/var/lib", call.account_sid, "+15550100009", "position"):
+        assert kept_here not in body
 
 
 @pytest.mark.parametrize("status", ["busy", "no-answer", "failed", "canceled"])

@@ -11,8 +11,8 @@ from pydantic import TypeAdapter
 from app.call import events as ev
 from app.call.agent import Agent
 from app.call.timeline import FORMAT
+from app.records.record import TimelineRow
 from app.records.replays import ReplayError, events_in, replay_call
-from app.records.schema import TimelineRow
 from tests.call.scene import Scene, agent
 
 #: Calls that the first version recorded: in format 1, without their agents, which lie beside them.

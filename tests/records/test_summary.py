@@ -13,9 +13,9 @@ import pytest
 from rich.console import Console
 
 from app.call.usage import Usage
+from app.records.record import CallRow, TurnRow
 from app.records.report.call_report import read_call
 from app.records.report.terminal import facts
-from app.records.schema import CallRow, TurnRow
 from app.records.store import Store
 from app.records.summary import LONGEST_TRANSCRIPT_BYTES, Summariser, as_text
 from app.simulator.realtime import Fault, Options, RealtimeServer, Reply, Script, Session

@@ -10,7 +10,7 @@ from app.call import commands as do
 from app.call import events as ev
 from app.call.heard.conversation import Turn
 from app.call.machine import CallMachine
-from app.records.schema import TurnRow
+from app.records.record import TurnRow
 from app.records.turn_rows import TurnRows
 from tests.call.scene import Scene
 from tests.call.story import AGENTS, GAPS_MS, SIZES, WHATS, Step, Story

@@ -28,9 +28,9 @@ from app.call.agent import Agent
 from app.call.events import STREAM_LOST, ResumeCause
 from app.call.machine import CallMachine
 from app.errors import TwilioError
+from app.records.record import Transfers
 from app.records.recorder import StoredCall
 from app.records.recording import OPEN_MS
-from app.records.schema import Transfers
 from app.wires.realtime import codec as realtime
 from app.wires.twilio.call import CallInfo
 from app.wires.twilio.media_socket import Send

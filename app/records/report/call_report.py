@@ -13,6 +13,7 @@ from pathlib import Path
 from statistics import median
 
 from app.call.timeline import TimelineEntry
+from app.records.record import CallRow, TimelineRow, TurnRow
 from app.records.report.gaps import AgentGap, agent_gaps, gap_reason
 from app.records.report.levels import Levels, RecordingUnreadable, read_levels
 from app.records.report.trace import (
@@ -25,7 +26,6 @@ from app.records.report.trace import (
     Tool,
 )
 from app.records.report.trace_reader import read_trace
-from app.records.schema import CallRow, TimelineRow, TurnRow
 from app.records.store import Store
 
 _REST_MS = 160.0  # the end of a caller's turn is silent this long: turn detection waited longer

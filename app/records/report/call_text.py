@@ -2,10 +2,10 @@
 
 import json
 
+from app.records.record import CallRow
 from app.records.report.call_report import CallReport, SpokenTurn
 from app.records.report.gaps import AgentGap, gap_reason, transferred_text
 from app.records.report.trace import Tool
-from app.records.schema import CallRow
 from app.records.visible import one_line
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from app.records.schema import CallRow
+from app.records.record import CallRow
 
 _TRANSFER, _KEYS, _LOST = "transfer", "send_digits", "line"
 _OUTCOMES = {

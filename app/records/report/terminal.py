@@ -6,10 +6,10 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from app.records.record import CallRow
 from app.records.report.call_report import CallReport, SpokenTurn
 from app.records.report.call_text import clock, cost_text, ending, gap_text, tool_text
 from app.records.report.gaps import in_words
-from app.records.schema import CallRow
 from app.records.visible import one_line
 
 

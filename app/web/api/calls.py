@@ -2,14 +2,13 @@
 
 import asyncio
 from contextlib import suppress
-from dataclasses import fields
-from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 
-from app.records.store import CallRow, Store
+from app.records.record import Call, CallRow, CallSummary, shown, summarized
+from app.records.store import Store
 from app.web.api_token import TokenRoute, require_token
 from app.web.problems import documented
 from app.wires.twilio.call import CallStatus
@@ -24,97 +23,6 @@ router = APIRouter(
 
 WRITTEN_S = 2.0  # for the store to write the record of a call that has just begun
 Sid = Annotated[str, Path(description="the call's SID at Twilio", examples=["CA" + "0" * 32])]
-
-
-class _Record(BaseModel):
-    model_config = ConfigDict(from_attributes=True)
-
-
-class CallSummary(_Record):
-    """A call without its transcript and events. Times are UTC."""
-
-    call_sid: str
-    status: str = Field(description="in Twilio's words, such as in-progress or completed")
-    direction: str = Field(description="inbound or outbound-api")
-    from_number: str = Field(serialization_alias="from")
-    to_number: str = Field(serialization_alias="to")
-    created_at: datetime
-    started_at: datetime | None
-    ended_at: datetime | None
-    duration_s: float | None
-    answered_by: str | None = Field(description="in Twilio's words, such as human")
-    agent_name: str = Field(serialization_alias="agent")
-
-
-class Turn(_Record):
-    """One turn of the conversation."""
-
-    role: str = Field(description="user, assistant or tool")
-    text: str = Field(description="what was heard on the phone")
-    cut: bool = Field(description="the caller interrupted it; the rest was not heard")
-    estimated: bool = Field(
-        description="`text` is estimated in proportion to the audio that was heard"
-    )
-    complete: bool = Field(description="the turn does not change any more")
-    at_ms: float
-    heard_ms: float | None = Field(description="how much of the agent's audio was heard")
-    item_id: str
-    extra: dict[str, Any] = Field(description="a tool's name and arguments, and the like")
-
-
-class Transfer(BaseModel):
-    """One attempt to transfer the caller to a human."""
-
-    destination: str
-    outcome: str = Field(
-        description="completed: the human accepted, and they talked; busy, no-answer, failed, "
-        "canceled: as Twilio reports; not-accepted: the call was answered, possibly by a machine, "
-        "but 1 was not pressed; ringing or in-progress until then"
-    )
-    reason: str = ""
-    summary: str = ""
-    warm: bool = Field(False, description="the human was briefed while the caller heard music")
-    seconds: float | None = Field(None, description="how long the human was on the line, if known")
-
-
-class TimelineEntry(_Record):
-    """An event or a command of the call."""
-
-    at_ms: float
-    kind: str = Field(description="event or command")
-    name: str
-    data: dict[str, Any]
-
-
-class Call(CallSummary):
-    """The whole record of a call."""
-
-    ended_by: str | None = Field(description="such as caller, agent or limit")
-    transcript: list[Turn]
-    events: list[TimelineEntry]
-    usage: dict[str, int] = Field(description="tokens, and ms of transcribed audio")
-    timings: dict[str, float] = Field(description="milliseconds")
-    transfers: list[Transfer]
-    summary: str | None = Field(description="made after the call, if the agent file asks for it")
-    cost: dict[str, Any] = Field(
-        description="by list prices: `model`, `line` and their `total`, in `currency`; a part "
-        "without a known price is null and listed in `unknown`; `as_of`: the date of the prices; "
-        "empty until the call is over",
-        examples=[
-            {
-                "currency": "USD",
-                "model": 0.0123,
-                "line": 0.0129,
-                "total": 0.0252,
-                "as_of": "2026-11-21",
-                "unknown": [],
-            }
-        ],
-    )
-    recording: str | None = Field(
-        description="path of the WAV file, on the machine that answered the call; null if the "
-        "call was not recorded"
-    )
 
 
 class CallPage(BaseModel):
@@ -138,7 +46,7 @@ async def list_calls(
     except LookupError as error:
         detail = f"query.before: {error}; pass the `next` of a page"
         raise HTTPException(404, detail) from error
-    calls = [CallSummary.model_validate(row) for row in rows[:limit]]
+    calls = [summarized(row) for row in rows[:limit]]
     return CallPage(calls=calls, next=calls[-1].call_sid if len(rows) > limit else None)
 
 
@@ -161,5 +69,4 @@ async def get_call(request: Request, call_sid: Sid) -> Call:
     """One call with its transcript, events, usage and timings."""
     store: Store = request.app.state.store
     row = await find_call(store, call_sid)
-    parts = {"transcript": await store.turns(call_sid), "events": await store.timeline(call_sid)}
-    return Call.model_validate({f.name: getattr(row, f.name) for f in fields(row)} | parts)
+    return shown(row, await store.turns(call_sid), await store.timeline(call_sid))

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import cast
 
 from app.call import commands as do
 from app.call import events as ev
@@ -25,7 +24,7 @@ from app.call.exits.transfer import TRANSFER
 from app.call.heard.conversation import Turn
 from app.call.machine import CallMachine
 from app.call.timeline import Timeline
-from app.records.schema import CallChanges, CallRow, TimelineRow, TurnRow
+from app.records.record import CallRow, TimelineRow, TurnRow
 from app.records.store import Store
 
 ROUND_TRIP_MS = 80.0
@@ -350,7 +349,7 @@ class Story:
         changes = {f.name: getattr(call, f.name) for f in fields(call)}
         for name in ("call_sid", "created_at"):
             del changes[name]
-        store.save_call(self.sid, **cast(CallChanges, changes))
+        store.save_call(self.sid, **changes)
         store.save_turns(self.sid, self.turns())
         store.append_timeline(self.sid, self.timeline())
         await store.flush()

@@ -1,7 +1,7 @@
 from app.call.timeline import TimelineEntry
+from app.records.record import TimelineRow
 from app.records.report.trace import CallTrace, Span
 from app.records.report.trace_reader import read_trace
-from app.records.schema import TimelineRow
 from tests.records.report.recorded_call import ROUND_TRIP_MS, Story
 
 
