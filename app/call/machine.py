@@ -16,6 +16,7 @@ from app.call.exits.transfer import TRANSFER, TransferRequest
 from app.call.heard.conversation import Conversation, Turn
 from app.call.model.first_sound import Stage
 from app.call.model.responses import Wish
+from app.call.prompts import TakenBack
 from app.call.response_flow import ResponseFlow
 from app.call.usage import Usage
 from app.call.wiring import Parts
@@ -109,17 +110,17 @@ class CallMachine:
     @property
     def hanging_up(self) -> bool:
         """Whether the hang-up is ordered: nothing takes it back."""
-        return self._exits.farewell.hanging_up
+        return self._exits.hanging_up
 
     @property
     def without_model(self) -> bool:
         """Whether the model is given up: the bridge has to help the caller without it."""
-        return bool(self._link.fatal) or self._exits.farewell.reason == "model"
+        return bool(self._link.fatal) or self._exits.reason == "model"
 
     @property
     def last_words(self) -> str:
         """The goodbye that TwiML has to say, because the model did not; empty: none."""
-        return self._exits.farewell.last_words
+        return self._exits.last_words
 
     @property
     def paces(self) -> list[Pace]:
@@ -232,9 +233,9 @@ class CallMachine:
                 reason = "" if lost and not self._exits.ordered else self._exits.reason
                 self._end_leg(reason or ("line" if lost else "caller"), now_ms)
             case ev.CallRedirected():
-                self._exits.redirect.accepted(now_ms)
+                self._exits.redirect_accepted(now_ms)
             case ev.RedirectFailed(reason):
-                self._exits.redirect.failed(reason, now_ms)
+                self._exits.redirect_failed(reason, now_ms)
             case ev.TransferRequested(destination):
                 self._order_transfer(destination, now_ms)
             case ev.SayRequested(text):
@@ -244,7 +245,7 @@ class CallMachine:
             case ev.HangUpRequested(reason):
                 self._exits.hang_up(reason, now_ms)
             case ev.HangUpFailed(reason):
-                self._exits.farewell.close(reason, now_ms)
+                self._exits.hang_up_failed(reason, now_ms)
             case _:
                 pass  # recorded in the timeline; the deadlines below are checked
 
@@ -272,13 +273,17 @@ class CallMachine:
         destinations, at_s = self.agent.destinations, self._clock_s(now_ms)
         if any(each.name == destination for each in destinations):
             route = dict.fromkeys((destination, *route_to(destination, destinations, at_s)))
-            self._request_transfer(TransferRequest(tuple(route)), now_ms)
+            self._request_transfer(TransferRequest(tuple(route)), now_ms, TakenBack.OPERATOR)
 
-    def _request_transfer(self, request: TransferRequest, now_ms: float) -> bool:
+    def _request_transfer(
+        self, request: TransferRequest, now_ms: float, why: TakenBack = TakenBack.LONE_ZERO
+    ) -> bool:
         """Transfer the caller without a tool call. Returns False if that is impossible now."""
         call_id = self._ids.own("transfer")
         self._tools.begin_own(call_id, TRANSFER)
-        begun = self._exits.request_transfer(call_id, request, now_ms, announce=self._link.ready)
+        begun = self._exits.request_transfer(
+            call_id, request, why, now_ms, announce=self._link.ready
+        )
         if not begun:
             self._tools.forget(call_id)
         return begun
@@ -313,14 +318,14 @@ class CallMachine:
             if not self._exits.under_way:
                 self._responses.want(Wish.REPLY)
         if self._connected:
-            busy = bool(self._tools.working()) or self._exits.redirect.ordered
+            busy = bool(self._tools.working()) or self._exits.redirect_ordered
             self._idle_and_hold.settle(
                 now_ms,
                 # Without a model, speech and keys reach no one: the caller waits.
                 caller_acts=self._link.ready and (self._floor.caller_acts or self._may_type),
                 waits=self._waits(),
                 model_can_speak=self._link.ready and busy,
-                leaves=self._exits.transfer.under_way,
+                leaves=self._exits.transferring,
             )
         self._request_response(now_ms)
         # What is due already was done above, or waits for an event.
@@ -370,7 +375,7 @@ class CallMachine:
 
     def _request_response(self, now_ms: float) -> None:
         """Request the next response, if one may be requested now."""
-        if not self._link.ready or self._floor.caller_acts or self._exits.farewell.hanging_up:
+        if not self._link.ready or self._floor.caller_acts or self._exits.hanging_up:
             return
         if self._floor.answer_by_ms != NEVER:
             return  # turn detection is about to request one

@@ -9,7 +9,7 @@ from dataclasses import replace
 from app.call import commands as do
 from app.call import events as ev
 from app.call.deadlines import NEVER
-from app.call.exits.exits import BUILT_IN
+from app.call.exits.triggers import BUILT_IN
 from app.call.model.responses import Wish
 from app.call.usage import Usage
 from app.call.wiring import Parts

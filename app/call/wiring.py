@@ -40,6 +40,16 @@ from app.call.response_deadlines import ResponseDeadlines
 from app.call.speech.agent_speech import AgentSpeech
 
 
+class _ToList:
+    """An outbox that appends to the machine's list of commands."""
+
+    def __init__(self, out: list[Command]) -> None:
+        self._out = out
+
+    def put(self, command: Command) -> None:
+        self._out.append(command)
+
+
 class Parts:
     """The parts of one machine."""
 
@@ -80,7 +90,7 @@ class Parts:
             self.ids,
             lambda: not self.exits.under_way,
         )
-        self.exits = Exits(out, agent, self.audio, self.responses, self.answers.answer)
+        self.exits = Exits(_ToList(out), agent, self.audio, self.responses, self.answers)
         self.entries = DigitEntries(
             out,
             agent,
@@ -113,9 +123,7 @@ class Parts:
             self.floor,
             self.ids,
         )
-        self.idle_and_hold = IdleAndHold(
-            agent.limits, self.audio, self.responses, self.exits.farewell
-        )
+        self.idle_and_hold = IdleAndHold(agent.limits, self.audio, self.responses, self.exits)
         self.deadlines = ResponseDeadlines(
             out,
             self.audio,

@@ -7,6 +7,7 @@ from app.call.exits.exits import Exits
 from app.call.ids import Ids
 from app.call.model.responses import Responses, Wish
 from app.call.model.session_items import SessionItems
+from app.call.prompts import TakenBack
 from app.call.speech.agent_speech import AgentSpeech
 
 #: Turn detection requests the response to a turn well within this; past it the machine does.
@@ -66,7 +67,7 @@ class Floor:
 
     @property
     def _may_be_interrupted(self) -> bool:
-        uninterrupted = self._exits.ordered or self._exits.tones.sounding or self.voicemail
+        uninterrupted = self._exits.ordered or self._exits.tones_sounding or self.voicemail
         return self._interruptible and not uninterrupted
 
     @property
@@ -84,19 +85,19 @@ class Floor:
         self._speaks_until_ms = now_ms + SPEAKS_MS
         if self.listens:
             # OpenAI: turn detection cancels the response itself (interrupt_response).
-            self.barge_in(now_ms, cancel=False)
+            self.barge_in(TakenBack.CALLER_SPOKE, now_ms, cancel=False)
 
     def key_pressed(self, digit: str, now_ms: float) -> None:
         """The caller presses a key: a barge-in, unless the agent may not be interrupted now or the
         key is the rest of an entry that is over."""
-        if self._exits.transfer.under_way or self._exits.ordered or self.voicemail:
+        if self._exits.transferring or self._exits.ordered or self.voicemail:
             return
         keypad = self._entries.keypad
         if self._may_be_interrupted and not keypad.ignores(digit, now_ms):
-            self.barge_in(now_ms, cancel=True)
+            self.barge_in(TakenBack.KEY_PRESSED, now_ms, cancel=True)
         keypad.pressed(digit, now_ms)
 
-    def barge_in(self, now_ms: float, *, cancel: bool) -> None:
+    def barge_in(self, why: TakenBack, now_ms: float, *, cancel: bool) -> None:
         """Barge-in: stop what plays, and tell the model how much of it the caller heard.
 
         Clears Twilio's buffer, truncates each interrupted item at its heard length, deletes those
@@ -104,10 +105,11 @@ class Floor:
         dropped. Takes back a goodbye, and suspends a transfer, whose words were not heard out.
 
         Args:
+            why: CALLER_SPOKE or KEY_PRESSED.
             cancel: Cancel the active response too. False when turn detection does it.
         """
         self.interrupt_agent(now_ms, cancel=cancel)
-        self._exits.barge_in(now_ms)
+        self._exits.barge_in(why, now_ms)
 
     def interrupt_agent(self, now_ms: float, *, cancel: bool = True) -> None:
         """Stop what plays, and truncate it to what was heard. The part of a barge-in that an
@@ -138,7 +140,7 @@ class Floor:
         Args:
             message: What the agent says; empty: hang up.
         """
-        if not self._exits.farewell.hanging_up and not self.voicemail:
+        if not self._exits.hanging_up and not self.voicemail:
             self.interrupt_agent(now_ms)
             self.voicemail, self.caller_speaks, self.answer_by_ms = True, False, NEVER
             self._exits.leave_message(message, now_ms)
