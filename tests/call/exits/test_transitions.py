@@ -9,7 +9,7 @@ import pytest
 from app.call import commands as do
 from app.call import events as ev
 from app.call import prompts
-from app.call.agent import Limits
+from app.call.agent import Agent, Limits
 from app.call.exits.last_words import LONGEST_MS
 from app.call.exits.tones import LONGEST_TONES_MS, SEND_DIGITS
 from app.call.exits.transfer import TRANSFER
@@ -279,10 +279,13 @@ def never_ends(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize(
-    ("moment", "reason"), [(partial(goodbye, goodbye_ms=0), "agent"), (limit_reached, "limit")]
+    ("who", "moment", "reason"),
+    [(HUMANS, partial(goodbye, goodbye_ms=0), "agent"), (LIMITED, limit_reached, "limit")],
 )
-def test_a_goodbye_that_never_ends_is_left_to_the_twiml(moment: Moment, reason: str) -> None:
-    scene = interrupted_call()
+def test_a_goodbye_that_never_ends_is_left_to_the_twiml(
+    who: Agent, moment: Moment, reason: str
+) -> None:
+    scene = interrupted_call(who)
     moment(scene)
     never_ends(scene)
     assert scene.all(do.CloseStream) == [do.CloseStream(reason)] and not scene.all(do.HangUp)
@@ -406,9 +409,9 @@ def test_a_redirect_that_expires_is_the_tools_answer() -> None:
 
 
 def voice_sounds(scene: Scene) -> str:
-    """The voice sends some audio. Returns the id of what it says."""
+    """The voice sends a second of audio. Returns the id of what it says."""
     utterance_id = scene.all(do.Synthesize)[-1].utterance_id
-    scene.feed(ev.VoiceReceived(utterance_id, "", 800))
+    scene.feed(ev.VoiceReceived(utterance_id, "", 8000))
     return utterance_id
 
 
@@ -419,7 +422,7 @@ def voice_ends(scene: Scene) -> None:
     while said < len(scene.all(do.Synthesize)):
         said = len(scene.all(do.Synthesize))
         scene.feed(ev.VoiceFinished(voice_sounds(scene)))
-        scene.run(200)
+        scene.run(1000)
 
 
 def wait_for_voice(scene: Scene) -> None:
@@ -439,6 +442,13 @@ def by_twilio(scene: Scene) -> None:
     assert scene.all(do.PlayDigits)
 
 
+def refused_amid_speech(scene: Scene) -> None:
+    """The agent speaks when Twilio refuses the redirect."""
+    scene.begin()
+    scene.audio(2000)
+    scene.feed(FAILED)
+
+
 def more_keys(scene: Scene) -> None:
     scene.call_tool("keys_2", SEND_DIGITS, "resp_v", '{"digits": "2"}')
     assert answer_to(scene, "keys_2") == [prompts.DIGITS_BUSY]
@@ -453,6 +463,7 @@ MOVES_OF_KEYS = [
     (sounding, passes(9600), KeysState.NONE, [prompts.DIGITS_SENT]),
     (by_twilio, more_keys, KeysState.BY_TWILIO, []),
     (by_twilio, feeds(FAILED), KeysState.NONE, [prompts.digits_failed("status 503")]),
+    (by_twilio, refused_amid_speech, KeysState.NONE, [prompts.digits_failed("status 503")]),
     (by_twilio, passes(ORDER_MS), KeysState.NONE, [prompts.digits_failed(UNANSWERED)]),
 ]
 
