@@ -285,10 +285,10 @@ class Exits:
         return next_after(now_ms, self._exit.next_ms(), self._redirect.next_ms(), words_ms, keys_ms)
 
     def _last_words(self) -> LastWords | None:
-        """What the caller has to hear before the exit is ordered; None: nothing."""
+        """What the caller has to hear before the call may leave the agent; None: nothing."""
         if self._exit.state in _SAYING_GOODBYE:
             return self._farewell.words
-        return self._transfer.words if self._exit.state is ExitState.ANNOUNCING else None
+        return self._transfer.words if self.transferring else None
 
     def _expire(self, region: Region[Any], now_ms: float) -> bool:
         """Let the region's state expire, if it is due. Returns True when the leg ends by that."""

@@ -296,6 +296,8 @@ EXIT: Table[ExitState] = {
     ExitState.TRANSFERRING: {
         **_answered(ExitState.TRANSFERRING, Action.ANSWER_TRANSFERRING),
         **_ignored(ExitState.TRANSFERRING, *_REQUESTS),
+        # The response that called the tool went on for longer than the announcement may take.
+        Trigger.UNSPOKEN: _to(ExitState.TRANSFERRING, Action.REQUEST_ANNOUNCEMENT),
         Trigger.VOICEMAIL: _to(ExitState.FINAL_GOODBYE, Action.DECIDE_TO_END),
         Trigger.HANG_UP: _to(ExitState.HANGING_UP, Action.DECIDE_TO_END, Action.ORDER_HANG_UP),
         Trigger.NOT_REDIRECTED: _to(ExitState.WITH_AGENT, Action.FAIL_TRANSFER),

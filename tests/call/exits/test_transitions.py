@@ -10,7 +10,7 @@ from app.call import commands as do
 from app.call import events as ev
 from app.call import prompts
 from app.call.agent import Agent, Limits
-from app.call.exits.last_words import LONGEST_MS
+from app.call.exits.last_words import LONGEST_MS, UNSAID_MS
 from app.call.exits.tones import LONGEST_TONES_MS, SEND_DIGITS
 from app.call.exits.transfer import TRANSFER
 from app.call.exits.transitions import (
@@ -315,6 +315,19 @@ def test_an_announcement_that_never_ends_does_not_keep_the_caller_from_a_human()
     scene.feed(OPERATOR)
     never_ends(scene)
     assert len(scene.all(do.TransferCall)) == 1
+    assert_state(scene, ExitState.TRANSFERRING)
+
+
+def test_a_silent_response_that_outlasts_the_order_is_followed_by_an_announcement() -> None:
+    scene = interrupted_call(HUMANS)
+    scene.begin("item_1", "resp_1")
+    scene.call_tool("call_1", TRANSFER, arguments='{"destination": "Sales"}')
+    for piece in range(int(UNSAID_MS / 1000)):
+        scene.run(1000)
+        scene.feed(ev.TranscriptReceived("item_1", f"{piece} "))
+    assert scene.all(do.TransferCall)
+    scene.feed(ev.ResponseDone("resp_1", "completed"))
+    assert scene.asked()[-1] == prompts.announcement("Sales")
     assert_state(scene, ExitState.TRANSFERRING)
 
 
