@@ -29,8 +29,8 @@ from app.call.exits.transitions import (
 )
 from app.call.exits.triggers import CUT, NOTHING, Occasion, read_tool_call
 from app.call.heard.agent_audio import AgentAudio
-from app.call.model.responses import Responses, Wanted, Wish
-from app.call.model.tool_answers import ToolAnswers
+from app.call.model.model import Model
+from app.call.model.responses import Wanted, Wish
 from app.call.outbox import Outbox
 from app.call.prompts import TakenBack
 
@@ -38,10 +38,14 @@ _SAYING_GOODBYE = (ExitState.GOODBYE, ExitState.FINAL_GOODBYE)
 _HANGING_UP = (ExitState.HANGING_UP, ExitState.CLOSING)
 _TRANSFERRING = (ExitState.ANNOUNCING, ExitState.TRANSFERRING)
 
-# Which responses may be requested, by the exit that is under way.
-_AT_THE_END = (Wish.GOODBYE, Wish.UNSPOKEN)
-_BEFORE_A_TRANSFER = (Wish.ANNOUNCEMENT, Wish.HOLD, Wish.UNSPOKEN)
-_IN_BETWEEN = tuple(wish for wish in Wish if wish not in (Wish.GOODBYE, Wish.ANNOUNCEMENT))
+# Which responses may be requested, by the state of the exit.
+_AT_THE_END = {Wish.GOODBYE, Wish.UNSPOKEN}
+_BEFORE_A_TRANSFER = {Wish.ANNOUNCEMENT, Wish.HOLD, Wish.UNSPOKEN}
+_ALLOWED = {
+    ExitState.WITH_AGENT: set(Wish) - {Wish.GOODBYE, Wish.ANNOUNCEMENT},
+    ExitState.ANNOUNCING: _BEFORE_A_TRANSFER,
+    ExitState.TRANSFERRING: _BEFORE_A_TRANSFER,
+}
 
 #: What the exits of a call may command.
 ExitCommand = HangUp | CloseStream | TransferCall | PlayDigits | ReportDecision
@@ -55,24 +59,24 @@ class Exits:
         outbox: Outbox[ExitCommand],
         agent: Agent,
         audio: AgentAudio,
-        responses: Responses,
-        answers: ToolAnswers,
+        model: Model,
     ) -> None:
         #: The triggers that were illegal in their state, and how often: nothing was done.
         self.illegal: Illegal = Counter()
         self._outbox = outbox
         self._agent = agent
         self._audio = audio
-        self._responses = responses
-        self._answers = answers
-        self._farewell = Farewell(outbox, agent.language, audio, responses, answers)
-        self._transfer = Transfer(responses, answers)
-        self._tones = Tones(audio, answers)
+        self._responses = model.responses
+        self._answers = model.answers
+        self._farewell = Farewell(outbox, agent.language, audio, model)
+        self._transfer = Transfer(model)
+        self._tones = Tones(audio, model)
         self._exit = Region(EXIT, ExitState.WITH_AGENT, self.illegal)
         self._redirect = Region(REDIRECT, RedirectState.NONE, self.illegal)
         self._keys = Region(KEYS, KeysState.NONE, self.illegal)
         self._redirect_reason = ""  # "transfer" or send_digits, of the last redirect
         self._interrupted_by = TakenBack.CALLER_SPOKE  # the last barge-in
+        self._responses.allow(_ALLOWED[ExitState.WITH_AGENT])
 
     # --- what is under way ----------------------------------------------------------------------
 
@@ -117,6 +121,11 @@ class Exits:
         return self._keys.state in (KeysState.SOUNDING, KeysState.BY_TWILIO)
 
     @property
+    def pressing_keys(self) -> bool:
+        """Whether a send_digits is at work: its keys wait, or are pressed."""
+        return self._keys.state is not KeysState.NONE
+
+    @property
     def caller_waits(self) -> bool:
         """Whether the caller waits for an exit or for tones."""
         return self.under_way or self.tones_sounding
@@ -130,13 +139,6 @@ class Exits:
     def last_words(self) -> str:
         """The goodbye that TwiML has to say before it hangs up; empty: none."""
         return self._farewell.last_words
-
-    @property
-    def allowed_wishes(self) -> tuple[Wish, ...]:
-        """Which responses may be requested now."""
-        if self.transferring:
-            return _BEFORE_A_TRANSFER
-        return _AT_THE_END if self.under_way else _IN_BETWEEN
 
     # --- triggers -------------------------------------------------------------------------------
 
@@ -172,8 +174,9 @@ class Exits:
         Returns:
             False when a final goodbye, a transfer, a hang-up or keys are under way.
         """
-        idle = self._keys.state is KeysState.NONE
-        trigger = Trigger.TRANSFER_REQUESTED if idle else Trigger.TRANSFER_REQUESTED_AMID_KEYS
+        trigger = Trigger.TRANSFER_REQUESTED
+        if self.pressing_keys:
+            trigger = Trigger.TRANSFER_REQUESTED_AMID_KEYS
         words = LastWords(Wish.ANNOUNCEMENT, now_ms, waived=not announce)
         occasion = Occasion(why=why, begins=PendingTransfer(call_id, request, words))
         return Action.BEGIN_TRANSFER in self._fire(self._exit, trigger, now_ms, occasion)
@@ -204,8 +207,7 @@ class Exits:
         self._end(Trigger.LIMIT, "limit", now_ms, prompts.GOODBYE_LIMIT)
 
     def model_gone(self, now_ms: float) -> None:
-        """The model is given up while no exit is under way: the TwiML behind the stream helps the
-        caller."""
+        """The model is given up, and no exit is under way: the TwiML helps the caller."""
         self._end(Trigger.MODEL_GONE, "model", now_ms)
 
     def _end(
@@ -326,14 +328,11 @@ class Exits:
     # --- transitions ----------------------------------------------------------------------------
 
     def _fire(
-        self,
-        region: Region[Any],
-        trigger: Trigger,
-        now_ms: float,
-        occasion: Occasion = NOTHING,
+        self, region: Region[Any], trigger: Trigger, now_ms: float, occasion: Occasion = NOTHING
     ) -> tuple[Action, ...]:
         """Feed a region with a trigger, and perform the actions of its transition. Returns them."""
         actions = region.take(trigger, now_ms)
+        self._responses.allow(_ALLOWED.get(self._exit.state, _AT_THE_END))
         for action in actions:
             self._perform(action, occasion, now_ms)
         return actions

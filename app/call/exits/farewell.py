@@ -10,8 +10,8 @@ from app.call import prompts
 from app.call.commands import CloseStream, HangUp, ReportDecision
 from app.call.exits.last_words import LastWords
 from app.call.heard.agent_audio import AgentAudio
-from app.call.model.responses import Responses, Wish
-from app.call.model.tool_answers import ToolAnswers
+from app.call.model.model import Model
+from app.call.model.responses import Wish
 from app.call.outbox import Outbox
 from app.call.prompts import TakenBack
 
@@ -39,8 +39,7 @@ class Farewell:
         outbox: Outbox[HangUp | CloseStream | ReportDecision],
         language: str,
         audio: AgentAudio,
-        responses: Responses,
-        answers: ToolAnswers,
+        model: Model,
     ) -> None:
         """
         Args:
@@ -51,8 +50,8 @@ class Farewell:
         self._outbox = outbox
         self._language = language
         self._audio = audio
-        self._responses = responses
-        self._answers = answers
+        self._responses = model.responses
+        self._answers = model.answers
         self._goodbye = Goodbye("", LastWords(Wish.GOODBYE, 0.0))
 
     @property

@@ -7,7 +7,7 @@ from app.audio import base64_size, dtmf_tones, tones_ms
 from app.call import prompts
 from app.call.commands import PlayDigits
 from app.call.heard.agent_audio import OWN_SOUND, AgentAudio
-from app.call.model.tool_answers import ToolAnswers
+from app.call.model.model import Model
 
 SEND_DIGITS = "send_digits"
 #: Tones that take longer are left to Twilio's `<Play digits>`.
@@ -35,9 +35,9 @@ def read_digits(arguments: str) -> str:
 class Tones:
     """Performs what `transitions.KEYS` decides about the keys of one send_digits at a time."""
 
-    def __init__(self, audio: AgentAudio, answers: ToolAnswers) -> None:
+    def __init__(self, audio: AgentAudio, model: Model) -> None:
         self._audio = audio
-        self._answers = answers
+        self._answers = model.answers
         #: The send_digits that is at work, or was last.
         self.call_id = ""
         self._digits = ""

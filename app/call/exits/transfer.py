@@ -12,8 +12,8 @@ from app.call import prompts
 from app.call.commands import TransferCall
 from app.call.destinations import Destination, route_to
 from app.call.exits.last_words import LastWords
-from app.call.model.responses import Responses, Wish
-from app.call.model.tool_answers import ToolAnswers
+from app.call.model.model import Model
+from app.call.model.responses import Wish
 
 #: Name of the tool.
 TRANSFER = "transfer_to_human"
@@ -105,9 +105,9 @@ class Transfer:
     """Performs what `transitions.EXIT` decides about transfers. A suspended transfer never happens
     by itself later: the model gets the tool's answer, and may call the tool again."""
 
-    def __init__(self, responses: Responses, answers: ToolAnswers) -> None:
-        self._responses = responses
-        self._answers = answers
+    def __init__(self, model: Model) -> None:
+        self._responses = model.responses
+        self._answers = model.answers
         words = LastWords(Wish.ANNOUNCEMENT, 0.0)
         self._pending = PendingTransfer("", TransferRequest(()), words)
 
