@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from app.call.agent import ToolSpec
+from app.call.exits.built_in_tools import BUILT_IN
 from app.errors import ConfigError, ToolError, ToolFault
-from app.tools.builtin import RESERVED_NAMES
 from app.tools.context import CallContext, ToolRun
 from app.tools.schema import Function, FunctionTool, describe, where
 
@@ -86,7 +86,7 @@ class ToolRegistry:
     def __init__(self, functions: Iterable[Function] = ()) -> None:
         self._tools: dict[str, FunctionTool] = {}
         problems: list[str] = []
-        taken: dict[str, str] = dict.fromkeys(RESERVED_NAMES, "a built-in tool")
+        taken: dict[str, str] = dict.fromkeys(BUILT_IN, "a built-in tool")
         for function in functions:
             name = getattr(function, _MARK, function.__name__)
             if name in taken:

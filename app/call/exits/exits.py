@@ -12,6 +12,7 @@ from app.call.agent import Agent
 from app.call.commands import CloseStream, HangUp, PlayDigits, ReportDecision, TransferCall
 from app.call.deadlines import NEVER, next_after
 from app.call.events import OutputItemDone
+from app.call.exits.built_in_tools import BUILT_IN, ToolCall
 from app.call.exits.farewell import Farewell, Goodbye
 from app.call.exits.last_words import LastWords
 from app.call.exits.region import Illegal, Region
@@ -27,7 +28,7 @@ from app.call.exits.transitions import (
     RedirectState,
     Trigger,
 )
-from app.call.exits.triggers import CUT, NOTHING, Occasion, read_tool_call
+from app.call.exits.triggers import CUT, NOTHING, Occasion
 from app.call.heard.agent_audio import AgentAudio
 from app.call.model.model import Model
 from app.call.model.responses import Wanted, Wish
@@ -149,7 +150,8 @@ class Exits:
             cut: A barge-in interrupted the response that calls it.
             at_s: Unix time, in seconds.
         """
-        trigger, occasion = read_tool_call(event, self._agent.destinations, now_ms, at_s)
+        call = ToolCall(event, self._agent.destinations, now_ms, at_s)
+        trigger, occasion = BUILT_IN[event.name].read(call)
         if cut and trigger in CUT:
             trigger = CUT[trigger]
             occasion = Occasion(call_id=event.call_id, why=self._interrupted_by)

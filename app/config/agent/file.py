@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from app.call.agent import Agent, ToolSpec, Transcription, TurnTaking
 from app.call.destinations import Destination
+from app.call.exits.built_in_tools import BUILT_IN, END_CALL, offered
 from app.config.agent.demo import Demo, DemoForm, DemoLineForm
 from app.config.agent.forms import (
     AfterCallForm,
@@ -29,7 +30,6 @@ from app.config.agent.transfer import DestinationForm, TransferForm
 from app.config.agent.voice import VOICE_KEYS, VoiceForm
 from app.config.toml_lines import KeyPath, read_toml, shown
 from app.errors import ConfigError
-from app.tools.builtin import END_CALL, SEND_DIGITS, TRANSFER_TO_HUMAN, transfer_to_human
 from app.tools.loading import load_tools
 from app.tools.registry import ToolRegistry
 from app.wires.voices.providers import VoiceSettings, label
@@ -168,19 +168,10 @@ class AgentForm(Form):
             turns=TurnTaking(**self.turns.model_dump()),
             transcription=Transcription(**self.transcription.model_dump()),
             limits=self.limits.limits(),
-            tools=(*self._built_in(destinations), *tools),
+            tools=(*offered(self.builtin_tools.names, destinations), *tools),
             destinations=destinations,
             outbound=self.outbound.outbound(),
         )
-
-    def _built_in(self, destinations: tuple[Destination, ...]) -> Iterator[ToolSpec]:
-        wanted = self.builtin_tools
-        if wanted.end_call:
-            yield END_CALL
-        if wanted.transfer_to_human and destinations:
-            yield transfer_to_human(destinations)
-        if wanted.send_digits:
-            yield SEND_DIGITS
 
 
 # --- error messages -------------------------------------------------------------------------------
@@ -236,10 +227,10 @@ def _demo_problems(
     form: AgentForm, agent: Agent, lines: Mapping[KeyPath, int]
 ) -> Iterator[tuple[int, str]]:
     """Faults of [[demo.lines]] against the agent's tools, with their lines."""
-    tools = {spec.name: spec for spec in agent.tools}
-    if form.builtin_tools.transfer_to_human and not agent.destinations:
-        # Demo lines may use transfer_to_human although TRANSFER_NUMBER is not set (yet).
-        tools[TRANSFER_TO_HUMAN] = transfer_to_human((_DEFAULT_DESTINATION,))
+    # Demo lines may use transfer_to_human although TRANSFER_NUMBER is not set (yet).
+    destinations = agent.destinations or (_DEFAULT_DESTINATION,)
+    built_in = offered(form.builtin_tools.names, destinations)
+    tools = {spec.name: spec for spec in (*agent.tools, *built_in)}
     taken: set[str] = set()
     for number, line in enumerate(form.demo.lines):
         faults = []
@@ -248,23 +239,23 @@ def _demo_problems(
             if twice is not None:
                 faults.append((key, f"a line above has {twice!r} already; remove one of them"))
         taken.update(each.lower() for each in (*line.hears, *line.keywords))
-        if line.tool == END_CALL.name:
+        if line.tool == END_CALL:
             faults.append(("tool", f"write ends_call = true in place of tool = '{line.tool}'"))
-        elif line.tool in BuiltinToolsForm.model_fields and line.tool not in tools:
+        elif line.tool in BUILT_IN and line.tool not in tools:
             faults.append(("tool", f"{line.tool} is switched off in [builtin_tools]"))
         elif line.tool and line.tool not in tools:
             faults.append(("tool", _no_tool(line.tool, [*tools])))
         elif line.tool:
             faults += [("arguments", each) for each in _misfits(tools[line.tool], line.arguments)]
-        if line.ends_call and END_CALL.name not in tools:
-            faults.append(("ends_call", "end_call is switched off in [builtin_tools]"))
+        if line.ends_call and END_CALL not in tools:
+            faults.append(("ends_call", f"{END_CALL} is switched off in [builtin_tools]"))
         for key, problem in faults:
             place = ("demo", "lines", str(number), key)
             yield _line(place, lines), f"demo.lines.{key}: {problem}"
 
 
 def _no_tool(name: str, known: list[str]) -> str:
-    known = [each for each in known if each != END_CALL.name]
+    known = [each for each in known if each != END_CALL]
     near = difflib.get_close_matches(name, known, n=1)
     if near:
         return f"there is no tool '{name}'; did you mean '{near[0]}'?"

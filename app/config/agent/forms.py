@@ -208,6 +208,11 @@ class BuiltinToolsForm(Form):
     #: Whether the agent can press keys, for the menus of other telephone systems.
     send_digits: bool = Field(default=True, description="true or false")
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the tools that are switched on."""
+        return tuple(name for name, is_on in self.model_dump().items() if is_on)
+
 
 class OutboundForm(Form):
     #: What the agent says first when it places the call.

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from app.call.agent import Agent, Limits, Transcription, TurnTaking, Voice
+from app.call.exits.built_in_tools import BUILT_IN, offered
 from app.config.agent.file import BUILT_IN_AGENT, load_agent
 from app.config.agent.forms import RecordingRules
 from app.errors import ConfigError
-from app.tools.builtin import END_CALL, SEND_DIGITS
 
+END_CALL, SEND_DIGITS = offered([*BUILT_IN], ())
 EXAMPLES = Path(__file__).parents[3] / "examples"
 HEAD = 'name = "Mia"\ninstructions = """\nBe [nice].\nthreshold = 1\n"""\n'  # five lines
 

@@ -6,10 +6,11 @@ import pytest
 
 from app.call.agent import Outbound
 from app.call.destinations import Destination, Hours
+from app.call.exits.built_in_tools import BUILT_IN, offered, transfer_spec
 from app.config.agent.file import LoadedAgent, load_agent
 from app.errors import ConfigError
-from app.tools.builtin import END_CALL, SEND_DIGITS, transfer_to_human
 
+END_CALL, SEND_DIGITS = offered([*BUILT_IN], ())
 EXAMPLES = Path(__file__).parents[3] / "examples"
 HEAD = 'name = "Mia"\ninstructions = "Be nice."\n'  # two lines
 DESK = '[[transfer.destinations]]\nname = "desk"\nnumber = "+14155550101"\n'  # three lines
@@ -82,7 +83,7 @@ def test_every_key_reaches_the_agent() -> None:
     assert agent.agent.outbound == Outbound("Hello, this is Mia.", "Please call back.")
     assert agent.hold_music == "https://example.com/music.mp3?loud=no"
     assert agent.summary
-    offered = (END_CALL, transfer_to_human(agent.agent.destinations), SEND_DIGITS)
+    offered = (END_CALL, transfer_spec(agent.agent.destinations), SEND_DIGITS)
     assert agent.agent.tools == offered
 
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from app.call.destinations import Destination, Hours
-from app.tools.builtin import END_CALL, RESERVED_NAMES, SEND_DIGITS, transfer_to_human
+from app.call.exits.built_in_tools import BUILT_IN, offered, transfer_spec
 
 ORDERS = Destination(
     "orders",
@@ -14,6 +14,7 @@ ORDERS = Destination(
     Hours("Europe/Berlin", tuple((day, 540, 1050) for day in range(5))),
 )
 DESK = Destination("front desk", "sip:desk@example.com")
+END_CALL, SEND_DIGITS = offered([*BUILT_IN], ())
 
 
 def test_end_call_takes_a_reason_and_nothing_else() -> None:
@@ -25,13 +26,13 @@ def test_end_call_takes_a_reason_and_nothing_else() -> None:
 
 def test_only_send_digits_has_a_name_of_the_keypad() -> None:
     keypad = re.compile("digit|press|dtmf|keypad")
-    assert [name for name in sorted(RESERVED_NAMES) if keypad.search(name)] == ["send_digits"]
-    names = {END_CALL.name, SEND_DIGITS.name, transfer_to_human((DESK,)).name}
-    assert names == RESERVED_NAMES
+    assert [name for name in sorted(BUILT_IN) if keypad.search(name)] == ["send_digits"]
+    names = {END_CALL.name, SEND_DIGITS.name, transfer_spec((DESK,)).name}
+    assert names == {*BUILT_IN}
 
 
 def test_the_model_chooses_a_destination_by_name() -> None:
-    spec = transfer_to_human((ORDERS, DESK))
+    spec = transfer_spec((ORDERS, DESK))
     assert spec.parameters["required"] == ["destination", "reason", "summary"]
     destination = spec.parameters["properties"]["destination"]
     assert destination["enum"] == ["orders", "front desk"]
@@ -42,7 +43,7 @@ def test_the_model_chooses_a_destination_by_name() -> None:
 
 
 def test_the_only_destination_is_not_a_parameter() -> None:
-    spec = transfer_to_human((ORDERS,))
+    spec = transfer_spec((ORDERS,))
     assert spec.parameters["required"] == ["reason", "summary"]
     assert list(spec.parameters["properties"]) == ["reason", "summary"]
     assert "Who is reached: orders: everything about an order, open Monday" in spec.description
@@ -50,7 +51,7 @@ def test_the_only_destination_is_not_a_parameter() -> None:
 
 @pytest.mark.parametrize("destinations", [(ORDERS,), (DESK,), (ORDERS, DESK)])
 def test_the_tool_does_not_hold_a_number(destinations: tuple[Destination, ...]) -> None:
-    spec = str(transfer_to_human(destinations))
+    spec = str(transfer_spec(destinations))
     assert not any(each.address in spec for each in destinations)
     assert "415555" not in spec
     assert "sip" not in spec
