@@ -50,6 +50,9 @@ from app.call.model_events import (
     OutputItemDone as OutputItemDone,
 )
 from app.call.model_events import (
+    Refusal as Refusal,
+)
+from app.call.model_events import (
     ResponseCreated as ResponseCreated,
 )
 from app.call.model_events import (

@@ -4,8 +4,12 @@ Named after the Realtime server events; `wires/realtime/` decodes one into the o
 """
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from app.call.usage import Usage
+
+Refusal = Literal["", "busy", "too_short"]
+"""Why a model refused a command, see `ModelFaulted`."""
 
 # --- the session ----------------------------------------------------------------------------
 
@@ -40,12 +44,19 @@ class ModelLost:
 
 @dataclass(frozen=True, slots=True)
 class ModelFaulted:
-    """`error`: the server refused a client event, or failed. The session stays open."""
+    """The model refused a command, or failed. The session stays open."""
 
+    #: The model's own code and text, for the log and the record.
     code: str
     message: str
-    #: Id of the client event that caused it (`error.event_id`); None: the server did not say.
+    #: `event_id` of the command that caused it; None: the model did not say.
     cause_event_id: str | None = None
+    #: What the core has to know about a refused command. busy: another response is active already.
+    #: too_short: the item to truncate is shorter than the truncation, see `length_ms`. Empty:
+    #: nothing.
+    refusal: Refusal = ""
+    #: For too_short: the length of the item's audio, in ms; 0: it has none.
+    length_ms: int = 0
 
 
 # --- the caller's speech ----------------------------------------------------------------------

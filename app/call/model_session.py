@@ -121,9 +121,8 @@ class ModelSession:
         if cause and cause == self._configuration and not self._link.ready:
             self._out.append(ReportDecision("replace the session", "it refused the settings"))
             self.lost(f"settings refused: {event.message}", now_ms, fatal=False)
-        elif not self._items.refused(cause, event.message):
-            busy = event.code == "conversation_already_has_active_response"
-            refused = self._responses.refused(cause, now_ms, busy=busy)
+        elif not self._items.refused(cause, event.length_ms):
+            refused = self._responses.refused(cause, now_ms, busy=event.refusal == "busy")
             if self._floor.voicemail and refused and self._responses.active_id is not None:
                 # The active response answers the answering machine's own words.
                 self._floor.interrupt_agent(now_ms)

@@ -1,14 +1,10 @@
 """Keeps the session's items in step with what the caller heard: truncate, delete, replace."""
 
-import re
 from dataclasses import replace
 
 from app.call.commands import AddMessage, Command, DeleteItem, TruncateItem
 from app.call.heard.ledger import HeardPart
 from app.call.ids import Ids
-
-# OpenAI: "Audio content of 1200ms is already shorter than 1500ms".
-_SHORTER = re.compile(r"Audio content of (\d+) ?ms is already shorter than")
 
 
 class SessionItems:
@@ -103,11 +99,14 @@ class SessionItems:
         self._cut_items.add(item_id)
         self._out.append(DeleteItem(self._ids.event(), item_id))
 
-    def refused(self, event_id: str, message: str) -> bool:
-        """The server refused the event of this id. Returns whether this class had sent it.
+    def refused(self, event_id: str, length_ms: int) -> bool:
+        """The model refused the command of this id. Returns whether this class had sent it.
 
-        A truncation beyond the audio is retried once, at the length that the error names. A
-        message whose place is gone is added at the end of the conversation.
+        A truncation beyond the audio is retried once, at the audio's length. A message whose place
+        is gone is added at the end of the conversation.
+
+        Args:
+            length_ms: `ModelFaulted.length_ms`.
         """
         if added := self._additions.pop(event_id, None):
             if added.after:
@@ -116,9 +115,8 @@ class SessionItems:
         item_id = self._truncations.pop(event_id, None)
         if item_id is None:
             return False
-        shorter = _SHORTER.search(message)
-        if shorter and int(shorter[1]) > 0:
-            self._out.append(TruncateItem(self._ids.event(), item_id, int(shorter[1])))
+        if length_ms > 0:
+            self._out.append(TruncateItem(self._ids.event(), item_id, length_ms))
         return True
 
     def forget(self) -> None:
