@@ -1,4 +1,4 @@
-"""The Realtime session over the length of a leg: configured, seeded, lost, replaced.
+"""The model's session over the length of a leg: configured, seeded, lost, replaced.
 
 To seed a session is to add the call so far to it, as messages: what was said, as heard, and the
 answers of tools.
@@ -52,7 +52,7 @@ class ModelSession:
         self._floor = floor
         self._ids = ids
         self._opened = LegOpened()
-        self._configuration = ""  # event id of the last session.update
+        self._configuration = ""  # event id of the last `ConfigureSession`
 
     def leg_opened(self, event: LegOpened, now_ms: float) -> None:
         self._opened = event
@@ -116,7 +116,7 @@ class ModelSession:
         self._link.lost(reason, now_ms, fatal=fatal)
 
     def faulted(self, event: ModelFaulted, now_ms: float) -> None:
-        """The server refused a client event: retry where that helps. No error ends the call."""
+        """The model refused a command: retry where that helps. No error ends the call."""
         cause = event.cause_event_id or ""
         if cause and cause == self._configuration and not self._link.ready:
             self._out.append(ReportDecision("replace the session", "it refused the settings"))

@@ -352,8 +352,8 @@ class Story(Scene):
             if truncation.event_id not in self._faulted and self.belongs(truncation.item_id):
                 self._faulted.add(truncation.event_id)
                 shorter = truncation.audio_end_ms // 2
-                refused = ("invalid_value", "no", truncation.event_id, "too_short", shorter)
-                self.feed(ev.ModelFaulted(*refused))
+                cause = truncation.event_id
+                self.feed(ev.ModelFaulted("invalid_value", "no", cause, "too_short", shorter))
 
     def _event(
         self, what: str, number: int, size: int, response_id: str, item_id: str, user_id: str

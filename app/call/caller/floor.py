@@ -11,7 +11,7 @@ from app.call.speech.agent_speech import AgentSpeech
 
 #: Turn detection requests the response to a turn well within this; past it the machine does.
 ANSWER_MS = 4000.0
-#: Speech that lasts longer has ended, and the server did not send `speech_stopped`.
+#: Speech that lasts longer has ended, and the model did not report its end.
 SPEAKS_MS = 60_000.0
 
 
@@ -37,7 +37,7 @@ class Floor:
         Args:
             interruptible: `TurnTaking.interruptible`: whether the caller may barge in.
         """
-        #: Between `speech_started` and `speech_stopped`.
+        #: Between `SpeechStarted` and `SpeechStopped`.
         self.caller_speaks = False
         #: The caller's turn is over: deadline for turn detection to request the response.
         self.answer_by_ms = NEVER
@@ -83,7 +83,7 @@ class Floor:
         self.caller_speaks, self.answer_by_ms = True, NEVER
         self._speaks_until_ms = now_ms + SPEAKS_MS
         if self.listens:
-            # OpenAI: turn detection cancels the response itself (interrupt_response).
+            # Turn detection cancels the response itself.
             self.barge_in(now_ms, cancel=False)
 
     def key_pressed(self, digit: str, now_ms: float) -> None:
@@ -125,7 +125,7 @@ class Floor:
         self.answer_by_ms = NEVER if self.voicemail else now_ms + ANSWER_MS
 
     def settle(self, now_ms: float) -> None:
-        """End speech whose end the server did not report."""
+        """End speech whose end the model did not report."""
         if now_ms >= self._speaks_until_ms:
             self.speech_stopped(now_ms)
 
@@ -164,7 +164,7 @@ class Floor:
         requested = self._responses.requested
         if requested is None and not self._answer_pending:
             # Turn detection requests a response when a turn is over: the caller has stopped, even
-            # if no speech_stopped came.
+            # if no `SpeechStopped` came.
             self.caller_speaks, self._speaks_until_ms = False, NEVER
         self.answer_by_ms = NEVER
         self.response_progressed(response_id)

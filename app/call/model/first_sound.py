@@ -1,6 +1,6 @@
 """The deadline for the first sound of an answer, and what to try when it is missed.
 
-`response.created` alone does not count as an answer: some servers send it and then nothing more.
+`ResponseCreated` alone does not count as an answer: some models begin one and send nothing more.
 Audio counts, text for an external voice, and a tool call.
 """
 

@@ -57,7 +57,7 @@ class SessionItems:
 
     def cut(self, cut: HeardPart) -> None:
         """Truncate an audio item to what the caller heard, or delete it if they heard nothing:
-        the server refuses a truncation of an item without audio."""
+        an item without audio cannot be truncated."""
         self._cut_items.add(cut.item_id)
         if cut.item_id not in self._known:
             return  # an item of an earlier session
@@ -70,7 +70,7 @@ class SessionItems:
 
     def replace(self, item_id: str, heard_text: str) -> None:
         """Replace a text item by a message with the text that the caller heard; delete it if they
-        heard nothing. (OpenAI truncates audio only: conversation.item.truncate.)"""
+        heard nothing: `TruncateItem` is for audio alone."""
         self._cut_items.add(item_id)
         if item_id not in self._known:
             return
