@@ -27,30 +27,31 @@ class ModelWire(Protocol):
     `close`: the core is handling another event then. Use `loop.call_soon`. Feed nothing after
     `ModelLost`, and nothing after `close`.
 
-    **The session.** Feed `ModelOpened` first. The core answers with `ConfigureSession`; feed
-    `SessionConfigured` when its settings are in force. Then it adds the call so far, as
-    `AddMessage`, and requests the first response. It gives a session 12 s to be configured.
+    **The session.** Feed `ModelOpened` first. The core sends `ConfigureSession`; feed
+    `SessionConfigured` when the settings are in force, within 12 s. While it handles that event,
+    the core adds the call so far, as `AddMessage`, and requests the first response.
 
-    **The caller.** `SpeechStarted` is what barge-in depends on: feed it when the model, or the
-    wire itself, detects speech in the caller's audio; then `SpeechStopped`, `CallerTurnCommitted`
-    and, whenever the text is known, `CallerTranscribed`. After a commit the model answers without
-    a request; after 4 s without `ResponseCreated` the core requests a response itself.
+    **The caller.** Feed `SpeechStarted` when the model, or the wire itself, detects speech in the
+    caller's audio: barge-in depends on it. If `agent.turns.interruptible`, end the active response
+    then, with status cancelled; the core does not request that. `SpeechStopped`,
+    `CallerTurnCommitted` and, whenever the text is known, `CallerTranscribed` follow. After a
+    commit the model responds without a request; after 4 s without `ResponseCreated` the core
+    requests a response.
 
     **A response.** One at a time: `ResponseCreated`, then for each item `OutputItemAdded`, its
-    audio or text, `TranscriptReceived` and `TranscriptCompleted` in step with it or later, and
-    `OutputItemDone`; last `ResponseDone`, which says that all of its audio was fed. The core
-    responds to a silence in between: 4 s after the last event and the end of what plays, it counts
-    the response as stalled. Audio is base64 of µ-law, 8000 Hz, and may come faster than it plays,
-    but silence that the model does not mean is not part of a response: do not feed it. A tool call
-    is an `OutputItemDone` of kind function_call. An id that the model lacks may be left empty: the
-    core fills it in.
+    audio or text, `TranscriptReceived` and `TranscriptCompleted` in step with the audio or later,
+    and `OutputItemDone`; last `ResponseDone`, when all of its audio was fed. A response without an
+    event for 4 s, counted from the end of what plays, is stalled: the core replaces the session.
+    Audio is base64 of µ-law, 8000 Hz, and may come faster than it plays. The silence between two
+    utterances is not part of a response: do not feed it. A tool call is an `OutputItemDone` of
+    kind function_call. An id that the model lacks may be left empty: the core fills it in.
 
-    **Answers to commands.** These are owed, with the ids of the command:
+    **Answers to commands.** Feed these, with the ids of the command:
 
         ConfigureSession    SessionConfigured, or ModelFaulted that names its event_id
         CreateResponse      ResponseCreated, or ModelFaulted (refusal `busy`: another is active)
         CancelResponse      ResponseDone with status cancelled, if the response is active
-        AddToolOutput       ToolOutputTaken, when the next response will know the output
+        AddToolOutput       ToolOutputTaken, when responses that begin from now on know it
         AddMessage          MessageTaken likewise, if the message has an item_id
         TruncateItem        ItemTruncated, or ModelFaulted (refusal `too_short`, with length_ms)
         DeleteItem          ItemDeleted
@@ -63,8 +64,10 @@ class ModelWire(Protocol):
     """
 
     async def connect(self) -> None:
-        """Connect, and feed `ModelOpened` when the session takes commands. Has a deadline of its
-        own, below 12 s. A cancellation leaves no connection behind.
+        """Connect, and feed `ModelOpened` when the session takes commands.
+
+        It has its own deadline, of 8 s or less: the core goes on without the model when it had no
+        session for 20 s. A cancellation leaves no connection behind.
 
         Raises:
             ModelError: no session can be opened. `fatal` tells whether a retry could help.

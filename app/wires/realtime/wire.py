@@ -33,6 +33,7 @@ class RealtimeWire(ModelWire):
         self._on_writable = on_writable
         self._on_malformed = on_malformed
         self._socket: RealtimeSocket | None = None  # None: no session is open
+        self._closed = False
 
     async def connect(self) -> None:
         await connect(
@@ -66,11 +67,15 @@ class RealtimeWire(ModelWire):
             self._socket.resume_reading()
 
     def close(self) -> None:
+        self._closed = True
         if self._socket is not None:
             self._socket.close()
             self._socket = None
 
     def _opened(self, socket: RealtimeSocket) -> None:
+        if self._closed:
+            socket.close()
+            return
         self._socket = socket
         self._feed(ModelOpened())
 

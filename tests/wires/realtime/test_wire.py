@@ -100,6 +100,17 @@ async def test_the_session_opens_before_anything_of_it_is_fed(bridge: Bridge) ->
     assert bridge.events == [ModelOpened(), SessionCreated("sess_1")]
 
 
+async def test_a_session_that_opens_after_the_end_is_closed_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bridge = Bridge()
+    bridge.wire.close()
+    await bridge.connect(monkeypatch)
+
+    assert (bridge.events, bridge.socket.calls) == ([], ["close"])
+    assert not bridge.wire.append_audio("/w==")
+
+
 async def test_a_malformed_message_is_reported_and_the_session_goes_on(bridge: Bridge) -> None:
     bridge.message(b"{")
     bridge.message(CREATED)
