@@ -64,7 +64,7 @@ class ModelFaulted:
 
 @dataclass(frozen=True, slots=True)
 class SpeechStarted:
-    """The caller begins to speak. Barge-in: see `Floor.speech_started`."""
+    """The caller begins to speak. Barge-in: see `BargeIn.speech_started`."""
 
     item_id: str
     #: Position in the audio appended to the session, in ms; not a time of the call.

@@ -17,7 +17,7 @@ from app.wires.realtime.refusals import FATAL, SESSION_LOST
 from app.wires.realtime.server_events import SERVER_EVENTS
 from docs.imports import APP
 
-FIELDS = {"conversation_id", "create_response", "interrupt_response", "status_details"}
+FIELDS = {"conversation_id", "interrupt_response", "status_details"}
 FIELDS |= {"input_audio_buffer", "input_audio_transcription", "turn_detection", "error.event_id"}
 CODES = {"conversation_already_has_active_response", "response_cancel_not_active", "invalid_value"}
 CODES |= {"turn_detected", "client_cancelled", "rate_limit_exceeded", "server_error"}
