@@ -21,6 +21,8 @@ from app.records.recording import Recording, check_folder
 from app.records.schema import Transfers
 from app.records.store import Store
 from app.records.webhook import signing_key
+from app.wires.model import OpenWire
+from app.wires.open_model import open_model
 from app.wires.realtime.endpoint import Endpoint
 from app.wires.twilio.call import CallInfo
 from app.wires.twilio.rest import TwilioRest
@@ -33,7 +35,10 @@ class Services:
     """Open them with `Services.open`, close them with `aclose`."""
 
     agent: LoadedAgent
+    #: For prices and the summary; calls reach the model with `open_wire`.
     model: Endpoint
+    #: Makes the wire for each session of a call.
+    open_wire: OpenWire
     store: Store
     #: None without Twilio credentials: then calls end by their TwiML, and are not transferred.
     rest: TwilioRest | None
@@ -69,6 +74,7 @@ class Services:
         return cls(
             loaded,
             settings.endpoint,
+            open_model(settings.endpoint),
             store,
             _rest(settings),
             prices,

@@ -50,6 +50,9 @@ from app.call.model_events import (
     OutputItemDone as OutputItemDone,
 )
 from app.call.model_events import (
+    Refusal as Refusal,
+)
+from app.call.model_events import (
     ResponseCreated as ResponseCreated,
 )
 from app.call.model_events import (
@@ -236,7 +239,7 @@ class MarkEchoed:
 
 @dataclass(frozen=True, slots=True)
 class DigitPressed:
-    """The caller pressed a key. Barge-in: see `Floor.key_pressed`.
+    """The caller pressed a key. Barge-in: see `BargeIn.key_pressed`.
 
     While a tool asks for a secret entry, the bridge masks the keys: only that tool gets the digits.
     """

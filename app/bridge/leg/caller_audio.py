@@ -5,8 +5,7 @@ from collections import deque
 
 from app.audio import silence
 from app.call.events import CallerAudioForwarded
-from app.wires.realtime import codec as realtime
-from app.wires.realtime.socket import RealtimeSocket
+from app.wires.model import ModelWire
 from app.wires.twilio.media_stream import Media
 
 MOST_BYTES = 10_000 * 8  # of the buffer: ten seconds, the oldest frames are dropped first
@@ -33,20 +32,21 @@ class CallerAudio:
         quiet = base64.b64encode(b"\xff" * media.size_bytes).decode("ascii")
         return Media(quiet, media.size_bytes, media.timestamp)
 
-    def forward(self, media: Media, model: RealtimeSocket) -> None:
-        """Send a frame to the model, after the buffered ones."""
+    def forward(self, media: Media, wire: ModelWire) -> None:
+        """Append a frame after the buffered ones; buffer it if the wire does not take it now."""
         if self._buffered:
-            self.forward_buffered(model)
-        model.send(realtime.append_audio(media.payload))
+            self.forward_buffered(wire)
+        if self._buffered or not wire.append_audio(media.payload):
+            self.buffer(media)
+            return
         self.frames += 1
         self._size_bytes += media.size_bytes
 
-    def forward_buffered(self, model: RealtimeSocket) -> None:
-        """Send the buffered frames to the model while its socket is writable."""
-        while self._buffered and model.writable:
+    def forward_buffered(self, wire: ModelWire) -> None:
+        """Append the buffered frames while the wire takes them."""
+        while self._buffered and wire.append_audio(self._buffered[0].payload):
             media = self._buffered.popleft()
             self._buffered_bytes -= media.size_bytes
-            model.send(realtime.append_audio(media.payload))
             self.frames += 1
             self._size_bytes += media.size_bytes
 

@@ -31,7 +31,6 @@ from app.errors import TwilioError
 from app.records.recorder import StoredCall
 from app.records.recording import OPEN_MS
 from app.records.schema import Transfers
-from app.wires.realtime import codec as realtime
 from app.wires.twilio.call import CallInfo
 from app.wires.twilio.media_socket import Send
 from app.wires.twilio.media_stream import Media, Start
@@ -121,7 +120,11 @@ class Leg(LegState):
         self._audio = CallerAudio()
         self._caller = CallerSide(self.feed, self._hear, self._press, self._limits, self._over)
         self._model = ModelSide(
-            services.model, self.feed, self._forward_buffered, self._limits.bad_message
+            services.open_wire,
+            self._agent,
+            self.feed,
+            self._forward_buffered,
+            self._limits.bad_message,
         )
         self._voice = VoiceSide(call.call_sid, services.voices, self.feed)
         self._tools = ToolSide(call, services.agent.tools, self.feed)
@@ -247,16 +250,16 @@ class Leg(LegState):
             media = self._audio.silenced(media)
         if self._recorder.records_audio:
             self._recorder.caller_frame(media.payload, media.timestamp, self._now_ms())
-        model = self._model.socket
-        if model is not None and self._machine.hears_caller and model.writable:
-            self._audio.forward(media, model)
+        wire = self._model.wire
+        if wire is not None and self._machine.hears_caller:
+            self._audio.forward(media, wire)
         else:
             self._audio.buffer(media)
 
     def _forward_buffered(self) -> None:
-        model = self._model.socket
-        if model is not None and self._machine.hears_caller:
-            self._audio.forward_buffered(model)
+        wire = self._model.wire
+        if wire is not None and self._machine.hears_caller:
+            self._audio.forward_buffered(wire)
 
     def _press(self, event: ev.DigitPressed) -> None:
         """A key of the caller's; the machine gets a mask in place of a secret one."""
@@ -324,7 +327,7 @@ class Leg(LegState):
             case do.EndLeg():
                 self._over.set()
             case _:
-                self._model.send(realtime.encode(command, self._agent))
+                self._model.send(command)
 
     async def _redirect_call(self, command: do.TransferCall | do.PlayDigits) -> None:
         try:

@@ -1,6 +1,6 @@
 """The deadline for the first sound of an answer, and what to try when it is missed.
 
-`response.created` alone does not count as an answer: some servers send it and then nothing more.
+`ResponseCreated` alone does not count as an answer: some models begin one and send nothing more.
 Audio counts, text for an external voice, and a tool call.
 """
 
@@ -28,7 +28,8 @@ class FirstSound:
     """The clock of one answer.
 
     Call `start` when an answer is due, `requested` when it is requested, `stop` when it is not due
-    any more, `heard` when the caller hears it. When `due_ms` has come, call `next_stage` and act on the stage that it returns.
+    any more, `heard` when the caller hears it. When `due_ms` has come, call `next_stage` and act on
+    the stage that it returns.
     """
 
     def __init__(self, limit_ms: float) -> None:
