@@ -116,17 +116,17 @@ class CallMachine:
     @property
     def hanging_up(self) -> bool:
         """Whether the hang-up is ordered: nothing takes it back."""
-        return self._exits.farewell.hanging_up
+        return self._exits.hanging_up
 
     @property
     def without_model(self) -> bool:
         """Whether the model is given up: the bridge has to help the caller without it."""
-        return bool(self._link.fatal) or self._exits.farewell.reason == "model"
+        return bool(self._link.fatal) or self._exits.reason == "model"
 
     @property
     def last_words(self) -> str:
         """The goodbye that TwiML has to say, because the model did not; empty: none."""
-        return self._exits.farewell.last_words
+        return self._exits.last_words
 
     @property
     def paces(self) -> list[Pace]:
@@ -245,9 +245,9 @@ class CallMachine:
                 reason = "" if lost and not self._exits.ordered else self._exits.reason
                 self._end_leg(reason or ("line" if lost else "caller"), now_ms)
             case ev.CallRedirected():
-                self._exits.redirect.accepted(now_ms)
+                self._exits.redirect_accepted(now_ms)
             case ev.RedirectFailed(reason):
-                self._exits.redirect.failed(reason, now_ms)
+                self._exits.redirect_failed(reason, now_ms)
             case ev.TransferRequested(destination):
                 self._orders.transfer_by_operator(destination, now_ms, at_s=self._clock_s(now_ms))
             case ev.SayRequested(text):
@@ -257,7 +257,7 @@ class CallMachine:
             case ev.HangUpRequested(reason):
                 self._exits.hang_up(reason, now_ms)
             case ev.HangUpFailed(reason):
-                self._exits.farewell.close(reason, now_ms)
+                self._exits.hang_up_failed(reason, now_ms)
             case ev.LegFailed():
                 self._end_leg("error", now_ms)
             case ev.ModelOpened() | ev.SessionConfigured():
@@ -340,7 +340,7 @@ class CallMachine:
                 caller_acts=self._waiting.caller_acts,
                 waits=self._waiting.for_anything,
                 model_can_speak=self._waiting.for_tool_or_redirect,
-                leaves=self._exits.transfer.under_way,
+                leaves=self._exits.transferring,
             )
         self._request_response(now_ms)
         # What is due already was done above, or waits for an event.
@@ -372,7 +372,7 @@ class CallMachine:
 
     def _request_response(self, now_ms: float) -> None:
         """Request the next response, if one may be requested now."""
-        if not self._link.ready or self._floor.caller_acts or self._exits.farewell.hanging_up:
+        if not self._link.ready or self._floor.caller_acts or self._exits.hanging_up:
             return
         if self._floor.answer_by_ms != NEVER:
             return  # turn detection is about to request one

@@ -146,8 +146,8 @@ class ModelSession:
         if self._link.must_open(now_ms):
             self._link.opening()
             self._outbox.put(OpenModel())
-        leaves = self._exits.under_way or self._exits.redirect.ordered
+        leaves = self._exits.under_way or self._exits.redirect_ordered
         if connected and not leaves and self.gave_up(now_ms):
             why = self._link.failure(now_ms) or "the model answers nothing that can be heard"
             self._outbox.put(ReportDecision("do without the model", why))
-            self._exits.farewell.close("model", now_ms)
+            self._exits.model_gone(now_ms)

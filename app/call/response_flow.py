@@ -9,7 +9,7 @@ from dataclasses import replace
 from app.call import events as ev
 from app.call.commands import RunTool
 from app.call.deadlines import NEVER
-from app.call.exits.exits import BUILT_IN
+from app.call.exits.triggers import BUILT_IN
 from app.call.model.responses import Wish
 from app.call.outbox import Outbox
 from app.call.usage import Usage

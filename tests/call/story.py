@@ -9,9 +9,9 @@ from app.call import events as ev
 from app.call.agent import Limits
 from app.call.caller.keypad import MASK
 from app.call.exits.last_words import LONGEST_MS
-from app.call.exits.redirect import ORDER_MS
 from app.call.exits.tones import SEND_DIGITS
 from app.call.exits.transfer import TRANSFER
+from app.call.exits.transitions import ORDER_MS
 from app.call.model.first_sound import LEAST_MS
 from tests.call.scene import Scene, agent
 from tests.call.transfer_scene import CLERK, MONDAY_NOON_S, NIGHT, SALES, SUPPORT

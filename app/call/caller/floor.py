@@ -43,7 +43,7 @@ class Floor:
     @property
     def may_be_interrupted(self) -> bool:
         """Whether the caller may barge in now."""
-        uninterrupted = self._exits.ordered or self._exits.tones.sounding or self.voicemail
+        uninterrupted = self._exits.ordered or self._exits.tones_sounding or self.voicemail
         return self._interruptible and not uninterrupted
 
     @property

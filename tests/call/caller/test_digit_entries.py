@@ -6,6 +6,7 @@ from app.call import commands as do
 from app.call import events as ev
 from app.call import prompts
 from app.call.caller.keypad import PAUSE_MS
+from app.call.prompts import TakenBack
 from tests.call.scene import Scene, agent
 
 
@@ -131,7 +132,7 @@ def test_a_key_takes_the_agents_goodbye_back(scene: Scene) -> None:
     scene.run(500)
     scene.answers_ms = 300
     scene.press("1")
-    assert scene.outputs() == [prompts.END_TAKEN_BACK]
+    assert scene.outputs() == [prompts.end_taken_back(TakenBack.KEY_PRESSED)]
     scene.run(60_000)
     assert not scene.all(do.HangUp) and scene.asked() == [""]
 
