@@ -8,11 +8,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from fastapi import FastAPI
 
 from app import __version__
+from app.bridge.leg.leg import Leg
 from app.bridge.outbound import Outbound
 from app.bridge.reconnects import Reconnects
 from app.bridge.services import Services
 from app.bridge.switchboard import Switchboard
 from app.bridge.transfers.transfers import Transfers
+from app.call.commands import PlayDigits, TransferCall
 from app.call.words.sentences import sentences
 from app.config.settings import EMBEDDED, Settings, load_settings
 from app.records.after_call import AfterCall
@@ -48,7 +50,11 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         chosen = settings or load_settings()
         shared = services or await Services.open(chosen)
         parts.push_async_callback(_close, "services", shared.aclose)
-        switchboard = Switchboard(shared, chosen.max_calls)
+
+        async def redirect(leg: Leg, command: TransferCall | PlayDigits) -> None:
+            await transfers.redirect(leg, command)  # which needs the switchboard itself
+
+        switchboard = Switchboard(shared, redirect, chosen.max_calls)
         reconnects = Reconnects(switchboard, shared)
         transfers = Transfers(switchboard, reconnects, shared)
         outbound = Outbound(

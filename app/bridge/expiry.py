@@ -80,8 +80,7 @@ class Expiry:
         self._on_expired(leg)
 
     def _check_redirect(self, leg: Leg) -> None:
-        if leg.redirect_confirmed:
-            leg.redirect_confirmed = False  # a later request of Twilio's confirms it again
+        if leg.redirect.take_confirmation():  # a later request of Twilio's confirms it again
             self._after(self.limits.transfer_s, leg, self._check_redirect)
         else:  # Twilio never ran the TwiML: the stream may have been lost before
             self.stream_lost(leg, holds_slot=False)
