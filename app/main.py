@@ -22,11 +22,11 @@ from app.records.summary import Summariser
 from app.web import health, problems
 from app.web.api import call_actions, calls, openapi
 from app.web.api import stream_audio as speech
-from app.web.api.stream_audio import StreamAudio
+from app.web.app_state import AppState, set_state
+from app.web.gate import Gate
 from app.web.paths import KnownPaths, StripTrailingSlash
+from app.web.stream_voices import StreamAudio
 from app.web.twilio import call_webhooks, outbound_webhooks, transfer_webhooks
-from app.web.twilio.call_webhooks import Announcement
-from app.web.twilio.request import Gate
 from app.wires.twilio.signature import SignatureChecker
 
 logger = logging.getLogger(__name__)
@@ -64,6 +64,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
             prefixes=chosen.outbound_prefixes,
             most_calls=chosen.outbound_max_calls,
             repeat_s=chosen.outbound_repeat_seconds,
+            draining=lambda: switchboard.draining,
         )
         switchboard.on_call_ended.append(outbound.ended)
         switchboard.on_slot_freed.append(outbound.ended)
@@ -76,24 +77,25 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
             parts.push_async_callback(_close, "reports", after_call.aclose)
         parts.push_async_callback(_close, "transfers", transfers.aclose)
         parts.push_async_callback(_close, "calls", switchboard.close)
-        recording = shared.agent.recording
         token = chosen.api_token.get_secret_value() if chosen.api_token else None
-        state = app.state
-        state.api_token = token or secrets.token_urlsafe(24)
-        state.services, state.store = shared, shared.store
-        state.switchboard, state.transfers, state.outbound = switchboard, transfers, outbound
-        state.reconnects = reconnects
-        state.draining = lambda: switchboard.draining
-        state.gate = _gate(chosen, state.api_token)
+        api_token = token or secrets.token_urlsafe(24)
         speech_token = chosen.stream_audio_token
-        state.stream_audio = StreamAudio(
+        stream_audio = StreamAudio(
             shared.voices,
-            token=speech_token.get_secret_value() if speech_token else state.api_token,
+            token=speech_token.get_secret_value() if speech_token else api_token,
             cut=sentences,
         )
-        state.announcement = Announcement(
-            recording.announcement if recording.enabled else "", shared.agent.agent.language
+        state = AppState(
+            api_token,
+            shared,
+            switchboard,
+            reconnects,
+            transfers,
+            outbound,
+            _gate(chosen, api_token),
+            stream_audio,
         )
+        set_state(app, state)
 
     app = FastAPI(
         title="Phone agent bridge",

@@ -147,8 +147,7 @@ async def test_the_token_comes_before_anything_else(monkeypatch: pytest.MonkeyPa
 
 async def test_without_an_api_token_a_random_one_is_made() -> None:
     async with calling(api_token=None) as w:
-        application: Any = w.server.config.app
-        made = application.state.api_token
+        made = w.state.api_token
         assert len(made) >= 32 and made != API_TOKEN
         for wrong in (None, "", "None", API_TOKEN):
             assert (await api(w, "GET", "/calls", token=wrong)).status == 401

@@ -52,9 +52,7 @@ async def over(w: World, call: OutgoingCall) -> dict[str, Any]:
 
 def live_calls(w: World) -> int:
     """How many calls that we placed are not over."""
-    application: Any = w.server.config.app
-    found: int = application.state.outbound.live_calls
-    return found
+    return w.state.outbound.live_calls
 
 
 async def detected(call: OutgoingCall) -> None:
