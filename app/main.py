@@ -107,12 +107,12 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         redirect_slashes=False,
     )
     twilio = (call_webhooks, transfer_webhooks, outbound_webhooks)
-    doors = (*twilio, calls, call_actions, speech, health, openapi)
-    known = KnownPaths(*(door.router for door in doors))
+    route_modules = (*twilio, calls, call_actions, speech, health, openapi)
+    known = KnownPaths(*(each.router for each in route_modules))
     app.add_middleware(StripTrailingSlash)
     problems.install(app, known.check_access)
-    for door in doors:
-        app.include_router(door.router)
+    for each in route_modules:
+        app.include_router(each.router)
     app.router.routes.append(known.unknown_websocket())
     return app
 

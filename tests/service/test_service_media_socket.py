@@ -1,4 +1,4 @@
-"""The media socket's door: who gets through it, and who is shown out."""
+"""Which media sockets are accepted, and which are refused or closed."""
 
 import asyncio
 import base64
