@@ -28,8 +28,9 @@ class ExpiryLimits:
 class Expiry:
     """One set of timers for each call.
 
-    `on_slot_freed(call_sid)`: the call does not count as live any more. `on_expired(leg)`: Twilio
-    reported nothing about the call of this leg; close it.
+    Args:
+        on_slot_freed: called with a call SID: the call does not count as live any more.
+        on_expired: called with the last leg of a call that Twilio reported nothing about: close it.
     """
 
     def __init__(

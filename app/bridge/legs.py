@@ -15,7 +15,8 @@ RELEASE_S = 1.0
 class Legs:
     """Running legs, and the last leg of each call that goes on without a running one.
 
-    `on_ended(leg)`: called when the task of a leg has ended.
+    Args:
+        on_ended: called with each leg whose task has ended.
     """
 
     def __init__(self, on_ended: Callable[[Leg], None]) -> None:

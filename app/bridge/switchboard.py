@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any
 
 from app.bridge.expiry import Expiry
 from app.bridge.leg.leg import Leg, Redirect
@@ -126,7 +125,8 @@ class Switchboard:
                 reason = "the service is shutting down" if self.draining else "MAX_CALLS is reached"
                 self._without_leg.call_rejected(call, reason)
                 return None
-            leg = await self.open(call, base_url, agent=agent, stored=stored)
+            seed = first_seed(call, self._services, base_url, agent=agent, stored=stored)
+            leg = await self.open(seed)
         elif leg.over and not leg.call_continues:
             return None
         elif leg.over and not leg.on_other_twiml:
@@ -136,10 +136,10 @@ class Switchboard:
         # else: `claim` opens the next leg, if Twilio opens another stream with this ticket
         return self.ticket(leg)
 
-    async def open(self, call: CallInfo, base_url: str, **options: Any) -> Leg:
+    async def open(self, seed: LegSeed) -> Leg:
         """Open the first leg of a call in this process, and wait up to `READY_S` for its model
-        session. `options`: see `first_seed`. Call `ticket` for its stream."""
-        leg = self._start(first_seed(call, self._services, base_url, **options))
+        session. `seed`: from `first_seed`. Call `ticket` for its stream."""
+        leg = self._start(seed)
         await self._wait_until_ready(leg)
         return leg
 
