@@ -8,7 +8,7 @@ from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from app.web import authenticated
-from app.web.bearer import token_matches
+from app.web.bearer import bearer_in, token_matches
 from app.wires.twilio.signature import Fault, SignatureChecker
 
 
@@ -55,8 +55,8 @@ class Gate:
         if self.signed:
             admitted = self._signatures.is_valid(scope, body)
         else:
-            scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
-            admitted = scheme.lower() == "bearer" and token_matches(token, self._api_token)
+            token = bearer_in(Headers(scope=scope).get("authorization", ""))
+            admitted = token_matches(token, self._api_token)
         if admitted:
             authenticated.mark_authenticated(scope)
         return admitted

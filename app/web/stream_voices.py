@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from hmac import compare_digest
 
 from app.call.words.blank import stripped
-from app.web.bearer import token_matches
+from app.web.bearer import bearer_in, token_matches
 from app.wires.voices.voice import LONGEST_TEXT, Voice
 
 _SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]]*\s|[。！？]")
@@ -54,8 +54,7 @@ class StreamAudio:
 
     def admits(self, authorization: str, token: str) -> bool:
         """Whether a request has the token: its header `authorization`, or its body's `token`."""
-        scheme, _, bearer = authorization.partition(" ")
-        if scheme.lower() == "bearer" and token_matches(bearer.strip(), self._token):
+        if token_matches(bearer_in(authorization), self._token):
             return True
         given = token.encode("utf-8", "surrogatepass")
         return bool(self._token) and compare_digest(given, self._token.encode())

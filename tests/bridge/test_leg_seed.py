@@ -10,32 +10,32 @@ import pytest
 
 from app.bridge.leg.leg import Leg
 from app.bridge.leg.seed import LegSeed, first_seed
-from app.bridge.services import ModelAddress, Services
+from app.bridge.services import Services
 from app.bridge.voice_paces import VoicePaces
 from app.call import commands as do
 from app.call import events as ev
 from app.call.events import STREAM_LOST, ResumeCause
 from app.call.words.pause_alignment import Pace
-from app.config.agent.file import load_agent
-from app.config.prices import load_prices
+from app.config.settings import Settings
 from app.records.recorder import StoredCall
-from app.records.store import Store
 from app.wires.twilio.call import CallInfo
 
 CALL = CallInfo("CA1", "AC1", "inbound", "+14155550101", "+14155550102")
 BASE = "https://bridge.example.com"
 SAID = (("assistant", "Hello."), ("user", "My parcel is late."))
-REFUSED_PORT = "ws://127.0.0.1:9/realtime"
 
 
 @pytest.fixture
 async def services(tmp_path: Path) -> AsyncIterator[Services]:
-    store = await Store.open(f"sqlite:///{tmp_path / 'calls.db'}")
-    yield Services(
-        load_agent(None), ModelAddress(REFUSED_PORT, "model", ""), store, None,
-        load_prices(None), tmp_path,
-    )  # fmt: skip
-    await store.aclose()
+    values = {
+        "openai_api_key": "the model's key",
+        "openai_base_url": "http://127.0.0.1:9/v1",  # nothing listens there
+        "database_url": f"sqlite:///{tmp_path / 'calls.db'}",
+        "recordings_dir": tmp_path,
+    }
+    opened = await Services.open(Settings(_env_file=None, **values))  # type: ignore[call-arg,arg-type]
+    yield opened
+    await opened.aclose()
 
 
 async def no_redirect(leg: Leg, command: do.TransferCall | do.PlayDigits) -> None:
