@@ -282,6 +282,31 @@ async def test_a_secret_entry_is_for_its_tool_alone(tmp_path: Path) -> None:
     assert loud[-1] - loud[0] < 320 * 8  # what was said after it, and nothing before
 
 
+async def test_the_rest_of_a_secret_entry_that_a_lost_stream_cuts_reaches_no_one() -> None:
+    agent = Till()
+    async with transfer_world(agent, f'tools = "tools.py"\n{AGENT}', tools=TOOLS) as w:
+        (caller,) = await callers(w, agent)
+        call = caller.call
+        await caller.greeted()
+        caller.says("Let me pay.")
+        await call.wait_heard(size(HELLO, PROMPT))
+        press(caller, CARD[:7])
+        await call.wait_spoken()
+        await call.drop()
+        await call.wait_connected(2)
+        press(caller, CARD[7:])
+        await call.wait_spoken()
+        await call.wait_quiet(400)  # a longer pause than in an entry
+        record = await caller.hangs_up()
+
+        keys = [e["data"]["digit"] for e in record["events"] if e["name"] == "DigitPressed"]
+        assert keys == ["•"] * 16
+        assert [event["name"] for event in record["events"]].count("StreamStarted") == 2
+        seen = everything(w, record)
+        assert CARD[:7] not in seen and CARD[7:] not in seen
+        assert "pressed on the telephone" not in seen
+
+
 async def answers(caller: Caller, count: int) -> None:
     """Wait until the model has been given so many tools' answers."""
     await caller.session.until(lambda s: len(outputs(s)) == count)
