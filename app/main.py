@@ -57,19 +57,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         switchboard = Switchboard(shared, redirect, chosen.max_calls)
         reconnects = Reconnects(switchboard, shared)
         transfers = Transfers(switchboard, reconnects, shared)
-        outbound = Outbound(
-            shared.rest,
-            shared.store,
-            from_number=chosen.twilio_phone_number,
-            prefixes=chosen.outbound_prefixes,
-            most_calls=chosen.outbound_max_calls,
-            repeat_s=chosen.outbound_repeat_seconds,
-            draining=lambda: switchboard.draining,
-        )
-        switchboard.on_call_ended.append(outbound.ended)
-        switchboard.on_slot_freed.append(outbound.ended)
-        outbound.on_decision = switchboard.note_decision
-        switchboard.also_live.append(lambda: outbound.live_calls)
+        outbound = _outbound(chosen, shared, switchboard)
         after_call = _after_call(chosen, shared, switchboard)
         if after_call is not None:
             switchboard.on_call_ended.append(after_call.call_ended)
@@ -79,12 +67,6 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         parts.push_async_callback(_close, "calls", switchboard.close)
         token = chosen.api_token.get_secret_value() if chosen.api_token else None
         api_token = token or secrets.token_urlsafe(24)
-        speech_token = chosen.stream_audio_token
-        stream_audio = StreamAudio(
-            shared.voices,
-            token=speech_token.get_secret_value() if speech_token else api_token,
-            cut=sentences,
-        )
         state = AppState(
             api_token,
             shared,
@@ -93,7 +75,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
             transfers,
             outbound,
             _gate(chosen, api_token),
-            stream_audio,
+            _stream_audio(chosen, shared, api_token),
         )
         set_state(app, state)
 
@@ -131,6 +113,32 @@ async def _close(part: str, closing: Callable[[], Awaitable[None]]) -> None:
         await closing()
     except Exception as error:
         logger.error("part of the service was not closed", exc_info=error, extra={"part": part})
+
+
+def _outbound(settings: Settings, services: Services, switchboard: Switchboard) -> Outbound:
+    outbound = Outbound(
+        services.rest,
+        services.store,
+        from_number=settings.twilio_phone_number,
+        prefixes=settings.outbound_prefixes,
+        most_calls=settings.outbound_max_calls,
+        repeat_s=settings.outbound_repeat_seconds,
+        draining=lambda: switchboard.draining,
+    )
+    switchboard.on_call_ended.append(outbound.ended)
+    switchboard.on_slot_freed.append(outbound.ended)
+    outbound.on_decision = switchboard.note_decision
+    switchboard.also_live.append(lambda: outbound.live_calls)
+    return outbound
+
+
+def _stream_audio(settings: Settings, services: Services, api_token: str) -> StreamAudio:
+    token = settings.stream_audio_token
+    return StreamAudio(
+        services.voices,
+        token=token.get_secret_value() if token else api_token,
+        cut=sentences,
+    )
 
 
 def _gate(settings: Settings, api_token: str) -> Gate:
