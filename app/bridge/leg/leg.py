@@ -358,9 +358,11 @@ class Leg(LegState):
     def _fail(self, error: BaseException) -> None:
         """A bug: end this leg. Twilio goes on with the TwiML behind the stream."""
         logger.error("leg failed", exc_info=error, extra={"call_sid": self.call.call_sid})
+        self._failed = True
+        if self._over.is_set():  # the next leg may have the recorder already
+            return
         try:
             self._handle(ev.LegFailed(), self._now_ms())
         except Exception as again:  # the machine itself cannot go on
             logger.error("leg failed twice", exc_info=again, extra={"call_sid": self.call.call_sid})
-        self._failed = True
         self._over.set()
