@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from app.records.recording import Recording, check_folder
 from app.records.schema import Transfers
 from app.records.store import Store
 from app.records.webhook import signing_key
+from app.wires.model import OpenWire
+from app.wires.realtime.wire import RealtimeWire
 from app.wires.twilio.call import CallInfo
 from app.wires.twilio.rest import TwilioRest
 from app.wires.voices.providers import VoiceSecrets, open_voices
@@ -42,7 +45,10 @@ class Services:
     """Open them with `Services.open`, close them with `aclose`."""
 
     agent: LoadedAgent
+    #: For prices and the summary; calls reach the model with `open_wire`.
     model: ModelAddress
+    #: Makes the wire for each session of a call: the one place that chooses the kind of model.
+    open_wire: OpenWire
     store: Store
     #: None without Twilio credentials: then calls end by their TwiML, and are not transferred.
     rest: TwilioRest | None
@@ -84,6 +90,7 @@ class Services:
         return cls(
             loaded,
             model,
+            partial(RealtimeWire, model.url, model.model, model.api_key),
             store,
             _rest(settings),
             prices,

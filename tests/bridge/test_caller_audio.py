@@ -1,7 +1,6 @@
 """The caller's frames on their way to the model: in order, counted, muted, recorded."""
 
 import base64
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -12,28 +11,27 @@ from app.call import events as ev
 from app.wires.twilio.media_stream import Media
 
 
-class FakeSocket:
-    """A model's socket whose write buffer takes so many frames."""
+class FakeWire:
+    """A model's wire that takes so many frames."""
 
     def __init__(self, room: int = 1_000_000) -> None:
         self.room = room
         self.payloads: list[str] = []
 
-    @property
-    def writable(self) -> bool:
-        return self.room > 0
-
-    def send(self, message: bytes) -> None:
+    def append_audio(self, payload: str) -> bool:
+        if self.room <= 0:
+            return False
         self.room -= 1
-        self.payloads.append(json.loads(message)["audio"])
+        self.payloads.append(payload)
+        return True
 
 
 class Peers:
     """Model side, machine and recorder of a leg, as far as the caller's audio uses them."""
 
-    def __init__(self, socket: FakeSocket | None = None) -> None:
-        self.socket = socket
-        self.hears_caller = socket is not None
+    def __init__(self, wire: FakeWire | None = None) -> None:
+        self.wire = wire
+        self.hears_caller = wire is not None
         self.records_audio = False
         self.recorded: list[tuple[str, object, float]] = []
 
@@ -56,48 +54,48 @@ def payloads(count: int, first: int = 0) -> list[str]:
 
 
 def test_frames_are_forwarded_as_they_come_and_counted() -> None:
-    socket = FakeSocket()
-    audio = Peers(socket).audio()
+    wire = FakeWire()
+    audio = Peers(wire).audio()
     for number in range(3):
         audio.take(frame(number))
 
-    assert socket.payloads == payloads(3)
+    assert wire.payloads == payloads(3)
     assert audio.take_event() == ev.CallerAudioForwarded(3, 480)
     assert audio.take_event() == ev.CallerAudioForwarded(0, 0)
 
 
-@pytest.mark.parametrize("why", ["no socket", "not configured", "full"])
+@pytest.mark.parametrize("why", ["no wire", "not configured", "full"])
 def test_frames_wait_for_a_session_that_takes_them(why: str) -> None:
-    socket = FakeSocket()
-    peers = Peers(socket)
+    wire = FakeWire()
+    peers = Peers(wire)
     audio = peers.audio()
-    if why == "no socket":
-        peers.socket = None
+    if why == "no wire":
+        peers.wire = None
     elif why == "not configured":
         peers.hears_caller = False
     else:
-        socket.room = 0
+        wire.room = 0
     audio.take(frame(0))
     audio.take(frame(1))
     audio.forward_buffered()
-    assert socket.payloads == [] and audio.frames == 0
+    assert wire.payloads == [] and audio.frames == 0
 
-    peers.socket, peers.hears_caller, socket.room = socket, True, 9
+    peers.wire, peers.hears_caller, wire.room = wire, True, 9
     audio.forward_buffered()
-    assert socket.payloads == payloads(2) and audio.frames == 2
+    assert wire.payloads == payloads(2) and audio.frames == 2
 
 
-def test_a_frame_does_not_overtake_those_that_a_full_socket_left_in_the_buffer() -> None:
-    socket = FakeSocket(room=0)
-    audio = Peers(socket).audio()
+def test_a_frame_does_not_overtake_those_that_a_full_wire_left_in_the_buffer() -> None:
+    wire = FakeWire(room=0)
+    audio = Peers(wire).audio()
     for number in range(4):
         audio.take(frame(number))
-    socket.room = 2
+    wire.room = 2
     audio.take(frame(4))
-    socket.room = 9
+    wire.room = 9
     audio.take(frame(5))
 
-    assert socket.payloads == payloads(6)
+    assert wire.payloads == payloads(6)
 
 
 def test_the_buffer_keeps_the_latest_ten_seconds() -> None:
@@ -105,21 +103,21 @@ def test_the_buffer_keeps_the_latest_ten_seconds() -> None:
     audio = peers.audio()
     for number in range(MOST_BYTES // 160 + 3):
         audio.take(frame(number))
-    peers.socket, peers.hears_caller = FakeSocket(), True
+    peers.wire, peers.hears_caller = FakeWire(), True
     audio.forward_buffered()
 
-    assert peers.socket.payloads == payloads(MOST_BYTES // 160, first=3)
+    assert peers.wire.payloads == payloads(MOST_BYTES // 160, first=3)
 
 
 @pytest.mark.parametrize("size_bytes", [160, 1, 400])
 def test_a_muted_caller_sends_silence_of_the_same_length(size_bytes: int) -> None:
-    socket = FakeSocket()
-    peers = Peers(socket)
+    wire = FakeWire()
+    peers = Peers(wire)
     peers.records_audio = True
     audio = peers.audio()
     audio.muted = True
     audio.take(frame(3, size_bytes))
 
     quiet = base64.b64encode(b"\xff" * size_bytes).decode()
-    assert socket.payloads == [quiet] and peers.recorded == [(quiet, "60", 7.0)]
+    assert wire.payloads == [quiet] and peers.recorded == [(quiet, "60", 7.0)]
     assert audio.take_event() == ev.CallerAudioForwarded(1, size_bytes)

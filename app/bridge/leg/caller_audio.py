@@ -9,7 +9,6 @@ from app.bridge.leg.model_side import ModelSide
 from app.call.events import CallerAudioForwarded
 from app.call.machine import CallMachine
 from app.records.recorder import Recorder
-from app.wires.realtime import codec as realtime
 from app.wires.twilio.media_stream import Media
 
 MOST_BYTES = 10_000 * 8  # of the buffer: ten seconds, the oldest frames are dropped first
@@ -21,7 +20,7 @@ class CallerAudio:
     """Takes each frame from the reader of the media stream, and sends it to the model's session.
 
     Frames are µ-law at 8000 Hz, in base64 as Twilio sends them. They come fifty times a second: the
-    reader calls `take`, which writes to the session's socket, and nothing is in between.
+    reader calls `take`, which appends to the session's wire, and nothing is in between.
 
     Args:
         now_ms: the leg's clock.
@@ -52,14 +51,13 @@ class CallerAudio:
             media = _silenced(media)
         if self._recorder.records_audio:
             self._recorder.caller_frame(media.payload, media.timestamp, self._now_ms())
-        socket = self._model.socket
+        wire = self._model.wire
         if (
-            socket is not None
+            wire is not None
             and not self._buffered
             and self._machine.hears_caller
-            and socket.writable
+            and wire.append_audio(media.payload)
         ):
-            socket.send(realtime.append_audio(media.payload))
             self.frames += 1
             self._size_bytes += media.size_bytes
         else:
@@ -68,13 +66,12 @@ class CallerAudio:
 
     def forward_buffered(self) -> None:
         """Send the buffered frames while the session takes them. Call it when that may be so."""
-        socket = self._model.socket
-        if socket is None or not self._machine.hears_caller:
+        wire = self._model.wire
+        if wire is None or not self._machine.hears_caller:
             return
-        while self._buffered and socket.writable:
+        while self._buffered and wire.append_audio(self._buffered[0].payload):
             media = self._buffered.popleft()
             self._buffered_bytes -= media.size_bytes
-            socket.send(realtime.append_audio(media.payload))
             self.frames += 1
             self._size_bytes += media.size_bytes
 

@@ -34,7 +34,6 @@ from app.call.words.pause_alignment import Pace
 from app.errors import TwilioError
 from app.records.recording import OPEN_MS
 from app.records.schema import Transfers
-from app.wires.realtime import codec as realtime
 from app.wires.twilio.media_socket import Send
 from app.wires.twilio.media_stream import Start
 
@@ -87,7 +86,11 @@ class Leg(LegState):
         )
         self._limits = InboundLimits(self.call.call_sid)
         self._model = ModelSide(
-            services.model, self.feed, self._forward_buffered, self._limits.bad_message
+            services.open_wire,
+            seed.agent,
+            self.feed,
+            self._forward_buffered,
+            self._limits.bad_message,
         )
         self._audio = CallerAudio(self._model, self._machine, self._recorder, self._now_ms)
         self._caller = CallerSide(
@@ -315,7 +318,7 @@ class Leg(LegState):
             case do.EndLeg():
                 self._over.set()
             case _:
-                self._model.send(realtime.encode(command, self.seed.agent))
+                self._model.send(command)
 
     async def _redirect_call(self, command: do.TransferCall | do.PlayDigits) -> None:
         try:

@@ -71,8 +71,7 @@ OnWritable = Callable[[], None]
 
 
 class HandshakeRefused(ModelError):
-    """The server answered the WebSocket handshake with an HTTP error. `fatal`: a retry cannot help,
-    because the key, the model or the URL is wrong."""
+    """The server answered the WebSocket handshake with an HTTP error."""
 
     def __init__(self, status: int) -> None:
         hints = {
@@ -82,8 +81,7 @@ class HandshakeRefused(ModelError):
         }
         hint = hints.get(status)
         text = f"the model refused the session with HTTP {status}"
-        super().__init__(f"{text}; {hint}" if hint else text)
-        self.fatal = hint is not None
+        super().__init__(f"{text}; {hint}" if hint else text, fatal=hint is not None)
 
 
 async def connect(
