@@ -7,11 +7,10 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from app.bridge.voice_paces import VoicePaces
 from app.call.agent import Agent
 from app.call.exits.attempts import NOT_TAKEN, TAKEN
 from app.call.usage import Usage
-from app.call.words.pause_alignment import Pace
-from app.call.words.word_times import UNKNOWN
 from app.config.agent.file import LoadedAgent, load_agent
 from app.config.prices import Prices, load_prices
 from app.config.settings import EMBEDDED, Settings
@@ -49,8 +48,8 @@ class Services:
     phone_number: str = ""
     #: External voices in the order of `agent.voices`. Empty: the model speaks itself.
     voices: tuple[Voice, ...] = ()
-    #: The pace of each voice, as measured in the calls so far. A leg writes it when it ends.
-    paces: list[Pace] = field(default_factory=list)
+    #: How these voices speak, as measured in the calls so far.
+    paces: VoicePaces = field(default_factory=lambda: VoicePaces(0))
     #: Called with the events and commands of every call.
     watchers: list[Watcher] = field(default_factory=list)
 
@@ -81,7 +80,7 @@ class Services:
             settings.recordings_dir,
             settings.twilio_phone_number or "",
             voices,
-            [UNKNOWN] * len(voices),
+            VoicePaces(len(voices)),
         )
 
     def recorder(self, call: CallInfo, agent: Agent, stored: StoredCall | None = None) -> Recorder:

@@ -122,8 +122,11 @@ class LegOpened:
     tool: str = ""
     call_id: str = ""
     output: str = ""
-    #: How the agent's external voices spoke on earlier calls, in the order of `Agent.voices`.
+    #: How the agent's external voices spoke on earlier legs and calls, in the order of
+    #: `Agent.voices`.
     paces: tuple[Pace, ...] = ()
+    #: A secret entry was open when the earlier leg ended: the caller may go on typing it.
+    secret_entry_open: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ def without(folder: Path, package: str) -> str:
     return os.pathsep.join((str(folder), str(ROOT)))
 
 
-async def test_what_stands_in_the_way_of_a_start_is_told_a_line_each(tmp_path: Path) -> None:
+async def test_each_fault_that_prevents_a_start_has_a_line_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "agent.toml").write_text('name = "A"\ninstructions = ""\n[voice]\nspeed = 9\n')
     (tmp_path / "deep.toml").write_text('name = "A"\ninstructions = ' + "[" * 100_000)
     (tmp_path / "broken.db").write_text("this is no database, and long enough to be sure of it")

@@ -32,6 +32,7 @@ from app.records.store import Store
 from app.simulator.realtime import Brain, RealtimeServer, Script
 from app.simulator.realtime.script import Options
 from app.simulator.twilio import Call, Network, PhoneLine
+from app.web.app_state import AppState, state_of
 from app.web.server import Limits, Server, bind
 from app.wires.model import OpenWire
 
@@ -123,23 +124,21 @@ class World:
 
     @property
     def switchboard(self) -> Switchboard:
-        found: Switchboard = self._state.switchboard
-        return found
+        return self.state.switchboard
 
     @property
     def reconnects(self) -> Reconnects:
-        found: Reconnects = self._state.reconnects
-        return found
+        return self.state.reconnects
 
     @property
     def store(self) -> Store:
-        found: Store = self._state.store
-        return found
+        return self.state.store
 
     @property
-    def _state(self) -> Any:
+    def state(self) -> AppState:
+        """What the service's routes share."""
         application: Any = self.server.config.app
-        return application.state
+        return state_of(application)
 
     async def connected(self, **ring: Any) -> Call:
         """A call whose stream has started."""
