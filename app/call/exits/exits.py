@@ -224,6 +224,7 @@ class Exits:
         """
         words = LastWords(Wish.GOODBYE, now_ms)
         goodbye = Goodbye(reason, words, direction=direction, in_text=in_text)
+        # Of these triggers only an answering machine suspends a transfer.
         occasion = Occasion(reason=reason, why=TakenBack.VOICEMAIL, begins=goodbye)
         self._fire(self._exit, trigger, now_ms, occasion)
 

@@ -1,4 +1,4 @@
-"""Calls in every state of the exits, and what they are seen by."""
+"""Calls in every state of the exits, and the commands that show it."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,7 +21,7 @@ LIMITED = agent(
     limits=Limits(idle_ms=0, longest_call_ms=int(LIMIT_MS), warning_ms=10_000),
     destinations=HUMANS.destinations,
 )
-#: An agent whose voice synthesizes for ever, unless a test says that it ends.
+#: An agent with an external voice. Tests send the voice's audio themselves.
 VOICED = replace(HUMANS, voices=("first",))
 #: Tones of more than nine seconds.
 SLOW_KEYS = "w" * 19

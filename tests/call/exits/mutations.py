@@ -32,7 +32,7 @@ class Mutant(NamedTuple):
     trigger: Trigger
     #: The transitions of `state`, to be changed in place.
     rows: dict[Trigger, Transition[Any]]
-    #: What stands in the transition's place; None: it is removed.
+    #: What replaces the transition; None: it is removed.
     instead: Transition[Any] | None
 
     def __str__(self) -> str:

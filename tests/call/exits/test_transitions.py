@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -15,13 +16,19 @@ from app.call.exits.tones import LONGEST_TONES_MS, SEND_DIGITS
 from app.call.exits.transfer import TRANSFER
 from app.call.exits.transitions import (
     CLOSE_MS,
+    DEADLINES,
+    EXIT,
     HANG_UP_MS,
+    KEYS,
     ORDER_MS,
+    REDIRECT,
     STOP_MS,
     UNANSWERED,
+    Action,
     ExitState,
     KeysState,
     RedirectState,
+    Table,
     Trigger,
 )
 from app.call.prompts import TakenBack
@@ -360,7 +367,6 @@ def ordered_again(scene: Scene) -> None:
 
 ACCEPTED, FAILED = ev.CallRedirected(), ev.RedirectFailed("status 503")
 REDIRECTS = [
-    (with_agent, with_agent, RedirectState.NONE),
     (with_agent, transferring, RedirectState.ORDERED),
     (transferring, feeds(ACCEPTED), RedirectState.ACCEPTED),
     (transferring, feeds(FAILED), RedirectState.NONE),
@@ -621,6 +627,21 @@ def test_a_tool_whose_response_was_interrupted_is_answered_with_why(
         scene.speak()
     scene.call_tool("call_1", name, arguments=arguments)
     assert answer_to(scene, "call_1") == [told(why)]
+
+
+# --- the tables ---------------------------------------------------------------------------------
+
+
+def test_the_tables_use_every_trigger_and_every_action_and_reach_every_state() -> None:
+    tables: list[Table[Any]] = [EXIT, REDIRECT, KEYS]
+    rows = [rows for table in tables for rows in table.values()]
+    transitions = [transition for each in rows for transition in each.values()]
+    assert {trigger for each in rows for trigger in each} == set(Trigger)
+    assert {action for each in transitions for action in each.actions} == set(Action)
+    states = {*ExitState, *RedirectState, *KeysState}
+    assert {state for table in tables for state in table} == states
+    assert {each.next for each in transitions} == states
+    assert {each.trigger for each in DEADLINES.values()} < set(Trigger)
 
 
 # --- what is illegal ----------------------------------------------------------------------------
