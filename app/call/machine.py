@@ -144,6 +144,11 @@ class CallMachine:
         """Whether a key pressed now belongs to a secret entry: mask it before `handle` takes it."""
         return self._entries.keypad.secret(now_ms)
 
+    @property
+    def secret_entry(self) -> str:
+        """The call_id of the tool that waits for a secret entry; empty: none does."""
+        return self._entries.keypad.secret_entry
+
     def transcript(self, now_ms: float) -> list[Turn]:
         """The turns of this leg, as heard by now."""
         return self.conversation.heard(self._audio.ledger, now_ms)
@@ -232,6 +237,8 @@ class CallMachine:
                     self._barge_in.interrupt_agent(now_ms)
             case ev.StreamStarted():
                 self._connected, self._claim_by_ms = True, NEVER
+                if self._opened.secret_entry_open:
+                    self._entries.keypad.drop_rest(now_ms)
                 self._idle_and_hold.start(now_ms)
                 self._audio.open(now_ms)
             case ev.StreamBlocked():
@@ -317,6 +324,7 @@ class CallMachine:
             self._commands.put(do.ReportDecision("end the leg", f"{why} in {UNCLAIMED_MS:g} ms"))
             self._end_leg("unclaimed" if unclaimed else "stuck", now_ms)
             return
+        self._settle_entries(now_ms)  # first: while the caller types, no response is late
         self._floor.end_long_speech(now_ms)
         retried = self._deadlines.clock.stage is not Stage.ASKED
         due = self._waiting.for_response_alone(retried=retried)
@@ -327,7 +335,6 @@ class CallMachine:
             self._end_leg(self._exits.reason, now_ms)
             return
         self._speech.synthesis.advance(now_ms)
-        self._settle_entries(now_ms)
         self._session.keep_ready(now_ms, connected=self._connected)
         self._model.answers.answer_overdue(now_ms)
         if now_ms >= self._floor.answer_by_ms:  # turn detection did not request the response

@@ -1,7 +1,7 @@
-"""The flow of a response: its audio, text, items and tool calls, until `response.done`.
+"""The flow of a response: its audio, text, items and tool calls, until `ResponseDone`.
 
-Some compatible servers leave out `response.created` or an item's announcement: the first event of
-an unknown response that is due counts as its beginning.
+Some models leave out `ResponseCreated` or an item's announcement: the first event of an unknown
+response that is due counts as its beginning.
 """
 
 from dataclasses import replace

@@ -170,7 +170,7 @@ async def test_a_caller_hears_the_announcement_and_is_transferred(
         assert transfer["destination"] == body.get("destination", "desk")
 
 
-async def test_nobody_but_a_named_destination_is_dialled() -> None:
+async def test_only_a_named_destination_is_dialled() -> None:
     agent = Agent()
     async with transfer_world(agent, TWO) as w:
         (caller,) = await callers(w, agent)
@@ -182,7 +182,7 @@ async def test_nobody_but_a_named_destination_is_dialled() -> None:
         assert (await caller.hangs_up())["transfers"] == []
 
 
-async def test_with_nobody_there_callers_are_handed_to_nobody() -> None:
+async def test_without_a_destination_no_caller_is_transferred() -> None:
     async with world(RealtimeServer(Talker().brain), agent=AGENT) as w:
         call = await w.connected()
         told = await order(w, call.call_sid, "transfer", {})

@@ -6,7 +6,7 @@ from app.call.exits.exits import Exits
 
 #: Turn detection requests the response to a turn well within this; past it the machine does.
 ANSWER_MS = 4000.0
-#: Speech that lasts longer has ended, and the server did not report its end.
+#: Speech that lasts longer has ended, and the model did not report its end.
 SPEAKS_MS = 60_000.0
 
 
@@ -66,7 +66,7 @@ class Floor:
         self.answer_by_ms = NEVER if self.voicemail else now_ms + ANSWER_MS
 
     def end_long_speech(self, now_ms: float) -> None:
-        """End speech whose end the server did not report, when it is due."""
+        """End speech whose end the model did not report, when it is due."""
         if now_ms >= self._speaks_until_ms:
             self.speech_stopped(now_ms)
 

@@ -185,7 +185,9 @@ def test_a_reply_that_turn_detection_was_faster_than_is_not_given_twice(scene: S
     request = scene.all(do.CreateResponse)[-1]
     scene.feed(taken(scene))
     scene.begin()  # turn detection's, which knows the text
-    scene.feed(ev.ModelFaulted("conversation_already_has_active_response", "", request.event_id))
+    scene.feed(
+        ev.ModelFaulted("conversation_already_has_active_response", "", request.event_id, "busy")
+    )
     scene.audio(500)
     scene.finish()
     scene.run(60_000)
@@ -200,7 +202,7 @@ def test_a_reply_that_turn_detection_was_faster_than_without_the_text_is_given(
     scene.begin()
     scene.feed(
         taken(scene),
-        ev.ModelFaulted("conversation_already_has_active_response", "", request.event_id),
+        ev.ModelFaulted("conversation_already_has_active_response", "", request.event_id, "busy"),
     )
     scene.audio(500)
     scene.answers_ms = 300

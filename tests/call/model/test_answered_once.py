@@ -80,7 +80,7 @@ class Model:
                 self._send(ev.ToolOutputTaken(call_id))
             case do.CreateResponse(event_id):
                 if self._active:
-                    self._send(ev.ModelFaulted(BUSY, "busy", event_id))
+                    self._send(ev.ModelFaulted(BUSY, "busy", event_id, "busy"))
                 else:
                     self._begin(ours=True)
             case do.CancelResponse(_, response_id):
