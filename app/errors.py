@@ -49,6 +49,11 @@ class TwilioError(BridgeError):
 class ModelError(BridgeError):
     """The Realtime session could not be opened or was lost."""
 
+    def __init__(self, message: str, *, fatal: bool = False) -> None:
+        super().__init__(message)
+        #: A retry cannot help: key, model or URL is wrong, or the account has no credit.
+        self.fatal = fatal
+
 
 class VoiceError(BridgeError):
     """An external voice failed."""

@@ -148,15 +148,12 @@ def _after_call(
     summarises = agent.summary and services.model.model != EMBEDDED
     if not settings.call_webhook_url and not summarises:
         return None
-    model = services.model
     return AfterCall(
         services.store,
         settings.call_webhook_url,
         secret.get_secret_value() if secret else None,
         is_live=switchboard.is_live,
-        summarise=Summariser(model.url, model.model, model.api_key, agent.agent.language)
-        if summarises
-        else None,
+        summarise=Summariser(services.model, agent.agent.language) if summarises else None,
         cost=services.cost,
     )
 

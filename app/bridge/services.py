@@ -21,6 +21,7 @@ from app.records.recording import Recording, check_folder
 from app.records.schema import Transfers
 from app.records.store import Store
 from app.records.webhook import signing_key
+from app.wires.realtime.endpoint import Endpoint
 from app.wires.twilio.call import CallInfo
 from app.wires.twilio.rest import TwilioRest
 from app.wires.voices.providers import VoiceSecrets, open_voices
@@ -28,22 +29,11 @@ from app.wires.voices.voice import Voice
 
 
 @dataclass(frozen=True, slots=True)
-class ModelAddress:
-    """Where Realtime sessions are opened."""
-
-    #: ws(s) URL without query.
-    url: str
-    model: str
-    #: Empty: the embedded model needs none.
-    api_key: str
-
-
-@dataclass(frozen=True, slots=True)
 class Services:
     """Open them with `Services.open`, close them with `aclose`."""
 
     agent: LoadedAgent
-    model: ModelAddress
+    model: Endpoint
     store: Store
     #: None without Twilio credentials: then calls end by their TwiML, and are not transferred.
     rest: TwilioRest | None
@@ -69,12 +59,6 @@ class Services:
             StoreUnavailable: the database cannot be opened.
         """
         loaded = agent or load_agent(settings.agent_file, settings.transfer_number)
-        key = settings.openai_api_key
-        model = ModelAddress(
-            settings.realtime_url,
-            settings.openai_realtime_model,
-            key.get_secret_value() if key else "",
-        )
         prices = load_prices(settings.prices_file)
         voices = open_voices(loaded.voices, voice_secrets(settings))
         if settings.call_webhook_secret is not None:
@@ -84,7 +68,7 @@ class Services:
         store = await Store.open(settings.database_url.get_secret_value())
         return cls(
             loaded,
-            model,
+            settings.endpoint,
             store,
             _rest(settings),
             prices,

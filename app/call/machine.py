@@ -317,6 +317,7 @@ class CallMachine:
             self._commands.put(do.ReportDecision("end the leg", f"{why} in {UNCLAIMED_MS:g} ms"))
             self._end_leg("unclaimed" if unclaimed else "stuck", now_ms)
             return
+        self._settle_entries(now_ms)  # first: while the caller types, no response is late
         self._floor.end_long_speech(now_ms)
         retried = self._deadlines.clock.stage is not Stage.ASKED
         due = self._waiting.for_response_alone(retried=retried)
@@ -327,7 +328,6 @@ class CallMachine:
             self._end_leg(self._exits.reason, now_ms)
             return
         self._speech.synthesis.advance(now_ms)
-        self._settle_entries(now_ms)
         self._session.keep_ready(now_ms, connected=self._connected)
         self._model.answers.answer_overdue(now_ms)
         if now_ms >= self._floor.answer_by_ms:  # turn detection did not request the response

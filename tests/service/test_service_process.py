@@ -14,7 +14,7 @@ import pytest
 
 from app.audio import rms_dbfs
 from app.records.store import CallRow, Store, TurnRow
-from app.simulator.realtime import RealtimeServer, Reply, Script
+from app.simulator.realtime import Options, RealtimeServer, Reply, Script
 from app.simulator.speech import speak
 from app.simulator.twilio import Call, Fault, PhoneLine
 from app.web.server import bind
@@ -126,6 +126,31 @@ async def test_it_says_what_to_do_next_and_stops_on_sigterm(tmp_path: Path) -> N
         process.signal(SIGTERM)
         assert await process.exit_status() == 0
     assert not any("Traceback" in line for line in process.lines)
+
+
+async def test_a_key_among_the_headers_is_enough_and_never_shown(tmp_path: Path) -> None:
+    azure = Options(api_key="hush-hush", api_version="preview")
+    async with RealtimeServer(["Hello."], options=azure) as model:
+        port = free_port()
+        variables = {
+            "API_TOKEN": "a token",
+            "LOG_LEVEL": "debug",
+            "OPENAI_BASE_URL": model.base_url,
+            "OPENAI_API_HEADERS": "api-key: hush-hush",
+            "OPENAI_API_QUERY": "api-version=preview&sig=hush-hush",
+        }
+        async with serve(tmp_path, "--port", str(port), **variables) as process:
+            await process.says("answers on")
+            url = f"http://127.0.0.1:{port}/incoming-call"
+            async with PhoneLine(url, api_token="a token") as line:
+                call = await line.call()
+                await call.wait_connected()
+                await call.wait_quiet(100)
+                assert call.heard
+            process.signal(SIGTERM)
+            assert await process.exit_status() == 0
+        assert [shake.status for shake in model.handshakes] == [101]
+    assert "embedded" not in str(process.lines) and "hush-hush" not in str(process.lines)
 
 
 async def test_without_a_key_the_embedded_model_answers(tmp_path: Path) -> None:

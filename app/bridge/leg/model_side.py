@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 
-from app.bridge.services import ModelAddress
 from app.call.events import Event, ModelLost, ModelOpened
 from app.errors import ModelError, ProtocolError
 from app.wires.realtime import codec as realtime
 from app.wires.realtime import socket as client
-from app.wires.realtime.socket import HandshakeRefused, RealtimeSocket
+from app.wires.realtime.endpoint import Endpoint
+from app.wires.realtime.socket import RealtimeSocket
 
 
 class ModelSide:
@@ -16,14 +16,14 @@ class ModelSide:
 
     def __init__(
         self,
-        address: ModelAddress,
+        endpoint: Endpoint,
         feed: Callable[[Event], None],
         on_writable: Callable[[], None],
         bad_message: Callable[[str, ProtocolError], None],
     ) -> None:
         #: None: no session is open.
         self.socket: RealtimeSocket | None = None
-        self._address = address
+        self._endpoint = endpoint
         self._feed = feed
         self._on_writable = on_writable
         self._bad_message = bad_message
@@ -32,17 +32,14 @@ class ModelSide:
         """Open a session. The outcome is an event: ModelOpened, or ModelLost."""
         try:
             await client.connect(
-                self._address.url,
-                self._address.model,
-                self._address.api_key,
+                self._endpoint,
                 on_opened=self._opened,
                 on_message=self._take,
                 on_lost=lambda reason: self._feed(ModelLost(reason)),
                 on_writable=self._on_writable,
             )
         except ModelError as error:
-            fatal = isinstance(error, HandshakeRefused) and error.fatal
-            self._feed(ModelLost(str(error), fatal))
+            self._feed(ModelLost(str(error), error.fatal))
 
     def send(self, message: str) -> None:
         """Send a client event. Without a session it is dropped."""

@@ -271,6 +271,8 @@ def _settings(model_url: str, rest_url: str, auth_token: str, folder: Path) -> S
     return Settings(
         openai_api_key=SecretStr("demo"),
         openai_base_url=model_url,
+        openai_api_headers=None,
+        openai_api_query=None,
         twilio_account_sid=ACCOUNT_SID,
         twilio_auth_token=SecretStr(auth_token),
         twilio_api_key=None,
