@@ -388,7 +388,10 @@ class CallMachine:
             return
         if self._floor.answer_by_ms != NEVER:
             return  # turn detection is about to request one
-        self._responses.drop_disallowed()
+        for dropped in self._responses.drop_disallowed():
+            if dropped.wish is Wish.SAY:  # ordered from outside, so its end is reported
+                why = "the agent is ending or transferring the call"
+                self._commands.put(do.ReportDecision("leave out what it was to say", why))
         wanted = self._responses.next(now_ms)
         if wanted is not None:
             self._responses.asked(self._model.requests.create_response(wanted.direction))
