@@ -100,7 +100,7 @@ silences: $(INSTALLED) ## How long callers wait when answers have no audio; four
 lines: $(INSTALLED) ## What callers hear when their media stream breaks; eight minutes.
 	$(BIN)/python -m bench lines
 
-mutations: $(INSTALLED) ## Break each row of the table of exits: do the tests notice? A minute.
+mutations: $(INSTALLED) ## Break each row of the table of exits: do the tests notice? Half a minute.
 	$(BIN)/python -m tests.call.exits.mutations
 
 # The lock lists every package: pip has nothing to resolve.

@@ -15,7 +15,15 @@ from app.bridge.stream_retries import RetryLimits, StreamRetries
 from app.bridge.tickets import Tickets
 from app.call.agent import Agent
 from app.call.commands import PlayDigits
-from app.call.events import STREAM_LOST, Event, ResumeCause, StreamEnded, VoicemailReached
+from app.call.events import (
+    STREAM_LOST,
+    Event,
+    ResumeCause,
+    SayRequested,
+    StreamEnded,
+    TransferRequested,
+    VoicemailReached,
+)
 from app.records.recorder import StoredCall
 from app.wires.twilio.call import TERMINAL, CallInfo, CallStatus
 
@@ -94,6 +102,20 @@ class Switchboard:
             return False
         leg.feed(event)
         return True
+
+    def order(self, call_sid: str, order: SayRequested | TransferRequested) -> str:
+        """Pass an operator's order to the leg of a call, if its machine does not refuse it.
+
+        Returns:
+            The reason of a refusal; empty: the order is being carried out.
+        """
+        leg = self._legs.last(call_sid)
+        if leg is None:
+            return "the caller does not talk with the agent now"
+        refusal = leg.refusal(order)
+        if not refusal:
+            leg.feed(order)
+        return refusal
 
     # --- opening legs ---------------------------------------------------------------------------
 

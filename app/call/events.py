@@ -170,7 +170,7 @@ class RedirectFailed:
 class TransferRequested:
     """An operator transfers the caller."""
 
-    #: Name of one of the agent's destinations; an unknown one is ignored.
+    #: Name of one of the agent's destinations, empty for the only one. See `CallMachine.refusal`.
     destination: str
 
 

@@ -50,8 +50,7 @@ class CallMachine:
         self.conversation = Conversation()
         #: When to pass `TimerFired`; NEVER: not at all.
         self.next_deadline_ms = NEVER
-        #: Events that came when they could not mean anything, by what was wrong with them.
-        self.out_of_place: Counter[str] = Counter()
+        self._out_of_place: Counter[str] = Counter()
         self._commands = Commands()
         parts = Parts(agent, self._commands, self.conversation)
         self._ids = parts.ids
@@ -133,10 +132,16 @@ class CallMachine:
         """How the agent's external voices speak, in the order of `Agent.voices`."""
         return self._speech.synthesis.paces
 
+    @property
+    def out_of_place(self) -> Counter[str]:
+        """Events that came when they could not mean anything, by event and state."""
+        exits = {f"{trigger} in {state}": n for (state, trigger), n in self._exits.illegal.items()}
+        return self._out_of_place + Counter(exits)
+
     def refusal(self, order: ev.SayRequested | ev.TransferRequested) -> str:
         """Why this order of an operator cannot be carried out now; empty: it can be. An order that
         is refused here has no effect in `handle`."""
-        if not self.connected:
+        if not self.connected and not self._exits.redirecting:
             return "the caller does not talk with the agent now"
         return self._orders.refusal(order)
 
@@ -272,7 +277,7 @@ class CallMachine:
             case ev.LegFailed():
                 self._end_leg("error", now_ms)
             case ev.ModelOpened() | ev.SessionConfigured():
-                self.out_of_place[f"{type(event).__name__} while a session is ready"] += 1
+                self._out_of_place[f"{type(event).__name__} while a session is ready"] += 1
             case (
                 ev.TimerFired()
                 | ev.HangUpConfirmed()
@@ -387,7 +392,10 @@ class CallMachine:
             return
         if self._floor.answer_by_ms != NEVER:
             return  # turn detection is about to request one
-        self._responses.drop_disallowed()
+        for dropped in self._responses.drop_disallowed():
+            if dropped.wish is Wish.SAY:  # ordered from outside, so its end is reported
+                why = "the agent is ending or transferring the call"
+                self._commands.put(do.ReportDecision("leave out what it was to say", why))
         wanted = self._responses.next(now_ms)
         if wanted is not None:
             self._responses.asked(self._model.requests.create_response(wanted.direction))

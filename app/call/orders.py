@@ -30,12 +30,22 @@ class Orders:
             return "the agent is ending or transferring the call"
         if isinstance(order, SayRequested):
             return ""
-        names = [each.name for each in self._destinations]
-        if order.destination not in names:
-            return f"no such destination; expected one of: {', '.join(names) or 'none'}"
+        if not self._destinations:
+            return "no transfer destination is configured; see [transfer], or set TRANSFER_NUMBER"
+        if not self._named(order.destination):
+            names = ", ".join(each.name for each in self._destinations)
+            return f"no such destination; expected one of: {names}"
         if exits.pressing_keys:
             return "the agent is pressing keys; try again when they have sounded"
         return ""
+
+    def _named(self, name: str) -> str:
+        """The name of this destination, which may be left out if there is only one; empty: there is
+        no such destination."""
+        names = [each.name for each in self._destinations]
+        if not name and len(names) == 1:
+            return names[0]
+        return name if name in names else ""
 
     def transfer_by_operator(self, destination: str, now_ms: float, *, at_s: float) -> None:
         """An operator transfers the caller to this destination, whether it is open or not.
@@ -43,9 +53,10 @@ class Orders:
         Args:
             at_s: Unix time, in seconds.
         """
-        if any(each.name == destination for each in self._destinations):
-            others = route_to(destination, self._destinations, at_s)
-            request = TransferRequest(tuple(dict.fromkeys((destination, *others))))
+        name = self._named(destination)
+        if name:
+            others = route_to(name, self._destinations, at_s)
+            request = TransferRequest(tuple(dict.fromkeys((name, *others))))
             self._begin(request, TakenBack.OPERATOR, now_ms)
 
     def transfer_by_key(self, now_ms: float, *, at_s: float) -> str:

@@ -101,11 +101,15 @@ class CallDetails(CallSummary):
     timings: Annotated[
         dict[str, float],
         Column(default=dict),
-        Field(description="milliseconds from the start of the call, such as `model_ready_ms`"),
+        Field(
+            description="milliseconds from the start of the call: `model_ready_ms`, "
+            "`stream_started_ms`, `first_delta_ms` (the first audio of the agent came from the "
+            "model or the voice), `first_media_ms` (it went to Twilio)"
+        ),
     ]
     summary: Annotated[
         str | None,
-        Field(description="made after the call, if the agent file asks for it"),
+        Field(description="what the call was about, with `[after_call] summary = true`"),
     ] = None
     cost: Annotated[
         dict[str, Any],

@@ -62,13 +62,19 @@ def test_a_blank_variable_counts_as_not_set_and_hides_the_env_file(
 def test_the_example_lists_every_variable_with_a_comment_and_its_default() -> None:
     lines = EXAMPLE.read_text().splitlines()
     listed = [line.partition("=")[0] for line in lines if re.match(r"[A-Z_]+=", line)]
-    assert sorted(listed) == sorted(name.upper() for name in Settings.model_fields)
+    assert {*listed} ^ {name.upper() for name in Settings.model_fields} == set()
+    assert len(listed) == len({*listed})
     for above, line in zip(lines, lines[1:], strict=False):
         if "=" in line and not line.startswith("#"):
             assert above.startswith("# "), line
     defaults = load_settings()
     Path(".env").write_text("\n".join(lines))
     assert load_settings() == defaults
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_says_what_is_expected(name: str) -> None:
+    assert Settings.model_fields[name].description
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ ALSO = Reply("And it is yellow.", audio=noise(80, "also"), speed=float("inf"))
 UNKNOWN = "CA" + "9" * 32
 ONE = desk(name="desk", number=DESK)
 TWO = desk(f'name = "desk"\nnumber = "{DESK}"', f'name = "sales"\nnumber = "{SALES}"')
-EXPECTED = "body.destination: expected one of: desk, sales"
+EXPECTED = "no such destination; expected one of: desk, sales"
 STAYS = Callee(presses="1")
 ORDERS = [("hangup", None), ("say", {"text": WORDS}), ("transfer", {"destination": "desk"})]
 
@@ -177,7 +177,7 @@ async def test_only_a_named_destination_is_dialled() -> None:
         await caller.greeted()
         for destination in ("kitchen", "Desk", "", DESK, "+14155550188", "sip:a@b.example"):
             told = await order(w, caller.call.call_sid, "transfer", {"destination": destination})
-            assert (told.status, told.detail) == (422, EXPECTED)
+            assert (told.status, told.detail) == (409, EXPECTED)
         assert not w.line.rest_requests
         assert (await caller.hangs_up())["transfers"] == []
 

@@ -192,7 +192,7 @@ async def test_the_api_takes_names_and_no_numbers() -> None:
         await caller.greeted()
         for name in (DESK, "+19005550199", "desk ", ""):
             status, problem = await order(w, caller, name)
-            assert status == 422 and "expected one of: desk, sales" in problem["detail"]
+            assert status == 409 and "expected one of: desk, sales" in problem["detail"]
         await caller.hangs_up()
         assert not w.line.rest_requests and not w.line.children
 

@@ -145,6 +145,9 @@ class Leg(LegState):
                     await self._recorder.save_recording(self._now_ms())
             self.finish_record()
             self._limits.log_dropped()
+            if self._machine.out_of_place:
+                extra = {"call_sid": self.call.call_sid, "events": dict(self._machine.out_of_place)}
+                logger.info("events came out of place", extra=extra)
             logger.info(
                 "leg over",
                 extra={"call_sid": self.call.call_sid, "ended_by": self._machine.ended_by},

@@ -143,9 +143,13 @@ class LegState:
         """Whether a redirect was ordered: the call goes on with other TwiML."""
         return self._machine.redirecting
 
+    def refusal(self, order: ev.SayRequested | ev.TransferRequested) -> str:
+        """Why the machine refuses this order of an operator now; empty: `feed` carries it out."""
+        return self._machine.refusal(order)
+
     @property
     def leaving(self) -> bool:
-        """Whether a transfer or the end of the call is under way: no other action is accepted."""
+        """Whether a transfer or the end of the call is under way."""
         return self._machine.leaving
 
     @property

@@ -92,10 +92,12 @@ class Responses:
         """Whether this wish would be requested now."""
         return wish in self._allowed
 
-    def drop_disallowed(self) -> None:
-        """Remove the wishes from the queue that are not allowed now."""
-        if self._queue:
+    def drop_disallowed(self) -> list[Wanted]:
+        """Remove the wishes from the queue that are not allowed now, and return them."""
+        dropped = [wanted for wanted in self._queue if wanted.wish not in self._allowed]
+        if dropped:
             self._queue = [wanted for wanted in self._queue if wanted.wish in self._allowed]
+        return dropped
 
     @property
     def idle(self) -> bool:

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from app.bridge.outbound import OutboundRefused
 from app.bridge.switchboard import Switchboard
-from app.call.events import Event, HangUpRequested, SayRequested, TransferRequested
+from app.call.events import HangUpRequested, SayRequested, TransferRequested
 from app.call.words.blank import NOT_BLANK, stripped
 from app.config.phone_number import NUMBER_PATTERN
 from app.errors import TwilioError
@@ -112,19 +112,10 @@ _ON_A_CALL: dict[str, Any] = {"status_code": 202, "responses": documented(404, 4
 @router.post("/{call_sid}/transfer", summary="Transfer the caller to a human", **_ON_A_CALL)
 async def transfer(call_sid: Sid, order: TransferOrder, state: State) -> Accepted:
     """The agent announces the transfer; it begins when the caller has heard the announcement."""
-    services = state.services
-    names = [each.name for each in services.agent.agent.destinations]
     await _check_live(state, call_sid)
-    if services.rest is None:
+    if state.services.rest is None:
         raise HTTPException(409, "a transfer needs a Twilio account; set TWILIO_ACCOUNT_SID")
-    if not names:
-        raise HTTPException(
-            409, "no transfer destination is configured; see [transfer], or set TRANSFER_NUMBER"
-        )
-    name = order.destination or (names[0] if len(names) == 1 else "")
-    if name not in names:
-        raise HTTPException(422, f"body.destination: expected one of: {', '.join(names)}")
-    _tell(state.switchboard, call_sid, TransferRequested(name))
+    _order(state.switchboard, call_sid, TransferRequested(order.destination))
     return Accepted(call_sid=call_sid)
 
 
@@ -132,7 +123,7 @@ async def transfer(call_sid: Sid, order: TransferOrder, state: State) -> Accepte
 async def say(call_sid: Sid, words: Words, state: State) -> Accepted:
     """The agent says exactly this text, at its next turn."""
     await _check_live(state, call_sid)
-    _tell(state.switchboard, call_sid, SayRequested(words.text))
+    _order(state.switchboard, call_sid, SayRequested(words.text))
     return Accepted(call_sid=call_sid)
 
 
@@ -158,16 +149,12 @@ async def hangup(call_sid: Sid, state: State) -> Accepted:
     return Accepted(call_sid=call_sid)
 
 
-def _tell(switchboard: Switchboard, call_sid: str, event: Event) -> None:
-    """Pass an event to the call's leg. Raises HTTPException 409 when the agent is ending or
-    transferring the call, or does not talk with the caller."""
-    leg = switchboard.leg(call_sid)
-    if leg is not None and leg.redirecting:
-        raise HTTPException(409, "the call is being transferred, or Twilio is playing digits on it")
-    if leg is not None and leg.leaving and not leg.over:
-        raise HTTPException(409, "the agent is ending or transferring the call")
-    if not switchboard.tell(call_sid, event):
-        raise HTTPException(409, "the caller does not talk with the agent now")
+def _order(
+    switchboard: Switchboard, call_sid: str, order: SayRequested | TransferRequested
+) -> None:
+    """Pass an order to the call's leg. Raises HTTPException 409 with the reason of a refusal."""
+    if refusal := switchboard.order(call_sid, order):
+        raise HTTPException(409, refusal)
 
 
 async def _check_live(state: AppState, call_sid: str) -> None:

@@ -10,6 +10,7 @@ from app.call.agent import Agent, Limits
 from app.call.exits.exits import Exits
 from app.call.exits.last_words import GUARD_MS
 from app.call.exits.tones import SEND_DIGITS
+from app.call.exits.transitions import ExitState, KeysState, RedirectState
 from tests.call.scene import Scene, agent
 from tests.call.transfer_scene import HUMANS, call_transfer, transfer_scene
 
@@ -36,11 +37,31 @@ OF_EXITS = (
     do.CreateResponse,
 )
 
+OPERATOR = ev.TransferRequested("Support")
+REACHED = ev.VoicemailReached("Your table is booked.")
+FATAL = ev.ModelLost("no money left", fatal=True)
+ACCEPTED = ev.CallRedirected()
+FAILED = ev.RedirectFailed("status 503")
+
+#: What happens on a call.
 Moment = Callable[[Scene], object]
+
+
+def feeds(*events: ev.Event) -> Moment:
+    return lambda scene: scene.feed(*events)
+
+
+def passes(ms: float) -> Moment:
+    return lambda scene: scene.run(ms)
 
 
 def exits_of(scene: Scene) -> Exits:
     return scene.machine._exits
+
+
+def assert_state(scene: Scene, state: ExitState | RedirectState | KeysState) -> None:
+    """The region is in this state, and nothing illegal has happened."""
+    assert state in exits_of(scene).states and not exits_of(scene).illegal
 
 
 def ordered(scene: Scene) -> list[type[do.Command]]:

@@ -1,7 +1,5 @@
-"""Every row of the tables of exits: what happens, what is ordered, and the state that follows."""
+"""The rows of the table of exits: what happens, what is ordered, and the state that follows."""
 
-import json
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -12,7 +10,7 @@ from app.call import events as ev
 from app.call import prompts
 from app.call.agent import Agent, Limits
 from app.call.exits.last_words import LONGEST_MS, UNSAID_MS
-from app.call.exits.tones import LONGEST_TONES_MS, SEND_DIGITS
+from app.call.exits.tones import SEND_DIGITS
 from app.call.exits.transfer import TRANSFER
 from app.call.exits.transitions import (
     CLOSE_MS,
@@ -20,10 +18,7 @@ from app.call.exits.transitions import (
     EXIT,
     HANG_UP_MS,
     KEYS,
-    ORDER_MS,
     REDIRECT,
-    STOP_MS,
-    UNANSWERED,
     Action,
     ExitState,
     KeysState,
@@ -31,49 +26,32 @@ from app.call.exits.transitions import (
     Table,
     Trigger,
 )
-from app.call.prompts import TakenBack
 from tests.call.exits.exit_states import (
+    FATAL,
     HEARD_MS,
     LIMIT_MS,
     LIMITED,
-    VOICED,
+    OPERATOR,
+    REACHED,
     Moment,
     announcing,
     answer_to,
+    assert_state,
     closing,
     exits_of,
+    feeds,
     final_goodbye,
     goodbye,
     hanging_up,
     interrupted_call,
-    keys_wait,
     limit_reached,
     ordered,
-    press_keys,
+    passes,
     transferring,
     with_agent,
 )
 from tests.call.scene import Scene, agent
 from tests.call.transfer_scene import HUMANS, transfer_scene
-
-MANY_KEYS = "1" * (LONGEST_TONES_MS // 200 + 1)
-REACHED = ev.VoicemailReached("Your table is booked.")
-OPERATOR = ev.TransferRequested("Support")
-FATAL = ev.ModelLost("no money left", fatal=True)
-
-
-def assert_state(scene: Scene, state: ExitState | RedirectState | KeysState) -> None:
-    """The region is in this state, and nothing illegal has happened."""
-    assert state in exits_of(scene).states and not exits_of(scene).illegal
-
-
-def feeds(*events: ev.Event) -> Moment:
-    return lambda scene: scene.feed(*events)
-
-
-def passes(ms: float) -> Moment:
-    return lambda scene: scene.run(ms)
-
 
 # --- a tool at the wrong moment -----------------------------------------------------------------
 
@@ -336,297 +314,6 @@ def test_a_silent_response_that_outlasts_the_order_is_followed_by_an_announcemen
     scene.feed(ev.ResponseDone("resp_1", "completed"))
     assert scene.asked()[-1] == prompts.announcement("Sales")
     assert_state(scene, ExitState.TRANSFERRING)
-
-
-# --- the redirect -------------------------------------------------------------------------------
-
-
-def test_a_stream_that_is_not_closed_ends_the_leg() -> None:
-    scene = interrupted_call()
-    closing(scene)
-    scene.run(CLOSE_MS - 1)
-    assert not scene.machine.over
-    scene.run(1)
-    assert scene.machine.ended_by == "operator"
-    assert_state(scene, ExitState.CLOSING)
-
-
-def expired(scene: Scene) -> None:
-    """Twilio does not answer the redirect of a transfer."""
-    transferring(scene)
-    scene.answers_ms = 500  # the hold messages
-    scene.run(ORDER_MS)
-    scene.answers_ms = None
-    scene.run(1000)
-
-
-def ordered_again(scene: Scene) -> None:
-    scene.feed(ev.ModelLost("gone"), OPERATOR)
-    scene.run(HEARD_MS)
-
-
-ACCEPTED, FAILED = ev.CallRedirected(), ev.RedirectFailed("status 503")
-REDIRECTS = [
-    (with_agent, transferring, RedirectState.ORDERED),
-    (transferring, feeds(ACCEPTED), RedirectState.ACCEPTED),
-    (transferring, feeds(FAILED), RedirectState.NONE),
-    (transferring, passes(ORDER_MS), RedirectState.EXPIRED),
-    (transferring, feeds(ACCEPTED, ACCEPTED), RedirectState.ACCEPTED),
-    (transferring, feeds(ACCEPTED, FAILED), RedirectState.ACCEPTED),
-    (expired, feeds(ACCEPTED), RedirectState.ACCEPTED),
-    (expired, feeds(FAILED), RedirectState.NONE),
-    (expired, ordered_again, RedirectState.ORDERED),
-]
-
-
-@pytest.mark.parametrize(("moment", "happens", "state"), REDIRECTS)
-def test_what_twilio_answers_moves_the_redirect(
-    moment: Moment, happens: Moment, state: RedirectState
-) -> None:
-    scene = interrupted_call(HUMANS)
-    moment(scene)
-    happens(scene)
-    assert_state(scene, state)
-
-
-def test_a_stream_that_a_redirect_does_not_stop_ends_the_leg() -> None:
-    scene = interrupted_call(HUMANS)
-    transferring(scene)
-    scene.feed(ACCEPTED)
-    scene.run(STOP_MS)
-    assert scene.machine.over and scene.machine.ended_by == "transfer"
-    assert_state(scene, RedirectState.ACCEPTED)
-
-
-@pytest.mark.parametrize(
-    ("then", "state"),
-    [
-        (feeds(REACHED), ExitState.FINAL_GOODBYE),
-        (hanging_up, ExitState.HANGING_UP),
-        (closing, ExitState.CLOSING),
-    ],
-)
-def test_a_redirect_that_fails_after_the_call_was_ended_is_still_the_tools_answer(
-    then: Moment, state: ExitState
-) -> None:
-    scene = interrupted_call(HUMANS)
-    transferring(scene)
-    then(scene)
-    scene.feed(FAILED)
-    assert answer_to(scene, "call_1") == [prompts.transfer_failed("Sales", "status 503")]
-    assert_state(scene, state)
-
-
-def test_a_redirect_that_expires_is_the_tools_answer() -> None:
-    scene = interrupted_call(HUMANS)
-    expired(scene)
-    assert answer_to(scene, "call_1") == [prompts.transfer_failed("Sales", UNANSWERED)]
-    assert_state(scene, ExitState.WITH_AGENT)
-
-
-# --- keys ---------------------------------------------------------------------------------------
-
-
-def voice_sounds(scene: Scene) -> str:
-    """The voice sends a second of audio. Returns the id of what it says."""
-    utterance_id = scene.all(do.Synthesize)[-1].utterance_id
-    scene.feed(ev.VoiceReceived(utterance_id, "", 8000))
-    return utterance_id
-
-
-def voice_ends(scene: Scene) -> None:
-    """The text is complete, and the voice says the rest of it."""
-    scene.feed(ev.OutputItemDone("resp_v", "item_v", "message", "completed"))
-    said = 0
-    while said < len(scene.all(do.Synthesize)):
-        said = len(scene.all(do.Synthesize))
-        scene.feed(ev.VoiceFinished(voice_sounds(scene)))
-        scene.run(1000)
-
-
-def wait_for_voice(scene: Scene) -> None:
-    keys_wait(scene)
-
-
-def wait_with_many(scene: Scene) -> None:
-    keys_wait(scene, MANY_KEYS)
-
-
-def sounding(scene: Scene) -> None:
-    press_keys(scene)
-
-
-def by_twilio(scene: Scene) -> None:
-    press_keys(scene, MANY_KEYS)
-    assert scene.all(do.PlayDigits)
-
-
-def refused_amid_speech(scene: Scene) -> None:
-    """The agent speaks when Twilio refuses the redirect."""
-    scene.begin()
-    scene.audio(2000)
-    scene.feed(FAILED)
-
-
-def more_keys(scene: Scene) -> None:
-    scene.call_tool("keys_2", SEND_DIGITS, "resp_v", '{"digits": "2"}')
-    assert answer_to(scene, "keys_2") == [prompts.DIGITS_BUSY]
-
-
-MOVES_OF_KEYS = [
-    (with_agent, wait_for_voice, KeysState.WAITING, []),
-    (wait_for_voice, more_keys, KeysState.WAITING, []),
-    (wait_for_voice, voice_ends, KeysState.SOUNDING, []),
-    (wait_with_many, voice_ends, KeysState.BY_TWILIO, []),
-    (sounding, more_keys, KeysState.SOUNDING, []),
-    (sounding, passes(9600), KeysState.NONE, [prompts.DIGITS_SENT]),
-    (by_twilio, more_keys, KeysState.BY_TWILIO, []),
-    (by_twilio, feeds(FAILED), KeysState.NONE, [prompts.digits_failed("status 503")]),
-    (by_twilio, refused_amid_speech, KeysState.NONE, [prompts.digits_failed("status 503")]),
-    (by_twilio, passes(ORDER_MS), KeysState.NONE, [prompts.digits_failed(UNANSWERED)]),
-]
-
-
-@pytest.mark.parametrize(("moment", "happens", "state", "answers"), MOVES_OF_KEYS)
-def test_keys_wait_for_the_voice_then_sound_or_are_left_to_twilio(
-    moment: Moment, happens: Moment, state: KeysState, answers: list[str]
-) -> None:
-    scene = interrupted_call(VOICED)
-    moment(scene)
-    happens(scene)
-    assert answer_to(scene, "keys_1") == answers
-    assert_state(scene, state)
-
-
-def transferred_amid_waiting_keys() -> Scene:
-    """The announcement does not end in time, because its voice does not: the keys still wait."""
-    scene = interrupted_call(VOICED)
-    keys_wait(scene, MANY_KEYS)
-    scene.call_tool("call_1", TRANSFER, "resp_v", '{"destination": "Sales"}')
-    for _ in range(int(LONGEST_MS / 3000)):
-        scene.run(3000)
-        scene.feed(ev.TextReceived("item_v", "And more. "))
-        voice_sounds(scene)
-    assert scene.all(do.TransferCall)
-    return scene
-
-
-def test_keys_that_waited_until_a_redirect_was_ordered_are_not_pressed() -> None:
-    """One redirect at a time: the second would take the call away from the human."""
-    scene = transferred_amid_waiting_keys()
-    voice_ends(scene)
-    assert answer_to(scene, "keys_1") == [prompts.DIGITS_BUSY]
-    assert not scene.all(do.PlayDigits)
-    assert_state(scene, KeysState.NONE)
-
-
-# --- an operator transfers while keys are pressed -----------------------------------------------
-
-
-@pytest.mark.parametrize("moment", [with_agent, final_goodbye, announcing, hanging_up, closing])
-def test_an_operators_transfer_amid_keys_does_not_begin(moment: Moment) -> None:
-    scene = interrupted_call()
-    if moment is final_goodbye:
-        scene.answers_ms = 100
-        scene.run_until(LIMIT_MS - 1000)
-        scene.answers_ms = None
-        press_keys(scene)
-        scene.run(1000)
-    else:
-        press_keys(scene)
-        moment(scene)
-    before = exits_of(scene).states
-    scene.feed(OPERATOR)
-    assert exits_of(scene).states == before
-    assert KeysState.NONE not in before and not exits_of(scene).illegal
-    assert prompts.announcement("Support") not in scene.asked()
-
-
-def test_an_operators_second_transfer_changes_nothing_while_keys_still_wait() -> None:
-    scene = transferred_amid_waiting_keys()
-    scene.feed(OPERATOR)
-    assert_state(scene, ExitState.TRANSFERRING)
-    assert_state(scene, KeysState.WAITING)
-
-
-def test_an_operator_who_would_transfer_amid_keys_keeps_the_call_from_ending() -> None:
-    scene = interrupted_call()
-    press_keys(scene)
-    goodbye(scene)
-    scene.feed(OPERATOR)
-    assert answer_to(scene, "call_1") == [prompts.end_taken_back(TakenBack.OPERATOR)]
-    assert_state(scene, ExitState.WITH_AGENT)
-    scene.run(20_000)
-    assert not scene.all(do.HangUp) and not scene.all(do.TransferCall)
-
-
-# --- why a goodbye is taken back, or a transfer suspended ---------------------------------------
-
-
-def test_a_goodbye_that_the_caller_interrupts_is_answered_with_that() -> None:
-    scene = interrupted_call()
-    goodbye(scene)
-    scene.speak()
-    assert "the caller spoke" in answer_to(scene, "call_1")[0]
-
-
-def test_a_goodbye_that_a_key_interrupts_is_answered_with_that() -> None:
-    scene = interrupted_call()
-    goodbye(scene)
-    scene.press("5")
-    (told,) = answer_to(scene, "call_1")
-    assert "pressed a key" in told and "spoke" not in told
-
-
-def test_a_goodbye_that_a_lone_zero_takes_back_is_answered_with_that() -> None:
-    """No barge-in comes before it: the caller cannot interrupt this agent."""
-    scene = transfer_scene(agent(interruptible=False, destinations=HUMANS.destinations))
-    goodbye(scene, 6000)
-    scene.press("0")
-    scene.run(2500)
-    (told,) = answer_to(scene, "call_1")
-    assert "pressed 0 to reach a human" in told and "spoke" not in told
-    assert_state(scene, ExitState.ANNOUNCING)
-
-
-def test_a_goodbye_that_an_operator_takes_back_is_answered_with_that() -> None:
-    scene = interrupted_call()
-    goodbye(scene)
-    scene.feed(OPERATOR)
-    (told,) = answer_to(scene, "call_1")
-    assert "an operator" in told and "caller spoke" not in told
-
-
-def test_a_transfer_that_an_answering_machine_suspends_is_answered_with_that() -> None:
-    scene = interrupted_call()
-    announcing(scene)
-    scene.feed(REACHED)
-    (told,) = answer_to(scene, "call_1")
-    assert "an answering machine" in told and "caller spoke" not in told
-    assert told == prompts.transfer_suspended(TakenBack.VOICEMAIL)
-
-
-@pytest.mark.parametrize(
-    ("name", "arguments", "told"),
-    [
-        ("end_call", "{}", prompts.end_taken_back),
-        (TRANSFER, json.dumps({"destination": "Sales"}), prompts.transfer_suspended),
-    ],
-)
-@pytest.mark.parametrize("why", [TakenBack.CALLER_SPOKE, TakenBack.KEY_PRESSED])
-def test_a_tool_whose_response_was_interrupted_is_answered_with_why(
-    name: str, arguments: str, told: Callable[[TakenBack], str], why: TakenBack
-) -> None:
-    scene = transfer_scene()
-    scene.begin()
-    scene.audio(2000)
-    scene.run(500)
-    if why is TakenBack.KEY_PRESSED:
-        scene.press("5")
-    else:
-        scene.speak()
-    scene.call_tool("call_1", name, arguments=arguments)
-    assert answer_to(scene, "call_1") == [told(why)]
 
 
 # --- the tables ---------------------------------------------------------------------------------
