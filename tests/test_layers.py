@@ -60,7 +60,7 @@ def test_wires_do_not_know_each_other() -> None:
     wires = between("app.wires")
 
     for name in ("twilio", "realtime", "voices"):
-        assert wires[name] <= {"retry_after"}, name
+        assert wires[name] <= {"form", "retry_after"}, name
 
 
 def test_few_see_the_settings() -> None:

@@ -8,13 +8,22 @@ import pytest
 from app.call.agent import Voice
 from app.config.agent.file import LoadedAgent, load_agent
 from app.errors import ConfigError
-from app.wires.voices.http import HttpSettings
-from app.wires.voices.providers import VoiceSecrets, open_voices
+from app.wires.voices.http.settings import HttpSettings
+from app.wires.voices.provider import Credentials
+from app.wires.voices.providers import open_voices
 from app.wires.voices.qwen.voice import QwenSettings
 from app.wires.voices.volcengine.voice import VolcengineSettings
 
 HEAD = 'name = "Mia"\ninstructions = "Be nice."\n[voice]\n'  # three lines
-SECRETS = VoiceSecrets("the key", "the app", "the access", "the console", "the speech")
+SECRETS = Credentials(
+    {
+        "DASHSCOPE_API_KEY": "the key",
+        "VOLCENGINE_APP_ID": "the app",
+        "VOLCENGINE_ACCESS_TOKEN": "the access",
+        "VOLCENGINE_API_KEY": "the console",
+        "HTTP_VOICE_TOKEN": "the speech",
+    }
+)
 
 
 @pytest.fixture(autouse=True)
@@ -290,13 +299,13 @@ def test_a_credential_that_is_missing_is_named(text: str, missing: list[str]) ->
     assert [each.label for each in open_voices(voices, SECRETS)] == list(load(text).agent.voices)
     if missing:
         with pytest.raises(ConfigError) as caught:
-            open_voices(voices, VoiceSecrets())
+            open_voices(voices, Credentials({}))
         assert [line.partition(":")[0] for line in caught.value.problems] == missing
 
 
 def test_the_key_of_the_new_console_is_enough_for_v3() -> None:
     voices = load('provider = "volcengine"\nname = "her"\ntransport = "v3"\n').voices
-    open_voices(voices, VoiceSecrets(volcengine_api_key="console"))
+    open_voices(voices, Credentials({"VOLCENGINE_API_KEY": "console"}))
 
 
 def test_no_secret_is_shown() -> None:

@@ -13,8 +13,9 @@ from aiohttp import web
 from app.errors import ConfigError, VoiceError
 from app.simulator.voices.http import HttpStandIn
 from app.simulator.voices.mouth import Plan, tones
-from app.wires.voices import http
-from app.wires.voices.http import HttpSettings, HttpVoice
+from app.wires.voices.http import voice as http
+from app.wires.voices.http.settings import HttpSettings
+from app.wires.voices.http.voice import HttpVoice
 from tests.wires.voices.test_http import PCM, TEXT, Answer, heard, says, server_that, voice_at
 
 

@@ -25,13 +25,13 @@ from app.wires.voices.qwen.codec import (
     ClientEvents,
     Event,
     Failed,
-    QwenSettings,
     SessionCreated,
     SessionFinished,
     SessionUpdated,
     decode,
     setup_refused,
 )
+from app.wires.voices.qwen.settings import QwenSettings
 
 #: Deadline for the connection and the WebSocket handshake.
 CONNECT_S = 5.0

@@ -11,7 +11,7 @@ import pytest
 from app.errors import VoiceError
 from app.simulator.voices.mouth import Plan, PlanFor, always, tones
 from app.simulator.voices.qwen import QwenSession, QwenStandIn
-from app.wires.voices.qwen.codec import Mode
+from app.wires.voices.qwen.settings import Mode
 from app.wires.voices.qwen.voice import QwenLine, QwenSettings, QwenVoice
 from app.wires.voices.voice import VoiceLine, with_deadlines
 

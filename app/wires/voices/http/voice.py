@@ -9,25 +9,21 @@ closes the connection; if the server fails, its chunked body ends early.
 import asyncio
 import json
 import logging
-import re
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Literal
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import aiohttp
 
-from app.errors import ConfigError, VoiceError
+from app.errors import VoiceError
+from app.wires.voices.http.settings import HttpSettings
 from app.wires.voices.quoting import quotable
 from app.wires.voices.raw_pcm import NotSpeech, RawPcm
-from app.wires.voices.voice import Sound, Sounds, VoiceLine, is_here
+from app.wires.voices.voice import Sound, Sounds, VoiceLine
 
 logger = logging.getLogger(__name__)
 
-RATES_HZ = (8000, 16000, 24000, 48000)
-EMOTIONS = ("", "neutral", "happy", "sad")
 #: Deadline for a connection.
 CONNECT_S = 3.0
 #: Deadline for the response's head, and for each further chunk.
@@ -37,8 +33,6 @@ CLOSE_S = 1.0
 #: How long an idle connection is kept. A caller may speak for so long between two answers.
 KEEP_ALIVE_S = 60.0
 
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_HEADER_VALUE = re.compile(r"[\t -~]*")
 _LARGEST_ERROR_BYTES = 2 << 10
 _LARGEST_OPTIONS_BYTES = 64 << 10
 # HTTP statuses that reject the text, and 4xx statuses after which a retry may succeed.
@@ -55,74 +49,19 @@ _HINTS = {
 Kind = Literal["passing", "text", "fatal"]
 
 
-@dataclass(frozen=True, slots=True)
-class HttpSettings:
-    """A server that implements the standard.
-
-    Raises:
-        ConfigError: one line per fault, naming the field. No line shows a value that may be secret.
-    """
-
-    url: str = field(repr=False)
-    #: Sent in the JSON body, as the standard has it. Empty: none.
-    token: str = field(default="", repr=False)
-    #: The voice's name. Empty: the server's default voice.
-    voice_id: str = ""
-    #: Hz, one of `RATES_HZ`, requested with each text.
-    sample_rate: int = 8000
-    #: Further HTTP headers, for a gateway in front of the server.
-    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    #: One of `EMOTIONS`; empty for none.
-    emotion: str = ""
-    #: Sent to the server with each text.
-    user_data: str = field(default="", repr=False)
-    #: Whether http (without TLS) is allowed to hosts other than this machine.
-    allow_http: bool = False
-
-    def __post_init__(self) -> None:
-        faults = [*_url_faults(self.url, allow_http=self.allow_http)]
-        if self.sample_rate not in RATES_HZ:
-            faults.append(f"sample_rate: expected one of {RATES_HZ}, got {self.sample_rate}")
-        if self.emotion not in EMOTIONS:
-            faults.append(f"emotion: expected neutral, happy or sad, got {self.emotion!r}")
-        for name, value in self.headers:
-            if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
-                faults.append("headers: expected names and values of printable ASCII")
-                break
-        if faults:
-            raise ConfigError(*faults)
-
-
-def _url_faults(url: str, *, allow_http: bool) -> list[str]:
-    expected = "url: expected an address such as https://tts.example.com/stream-audio"
-    try:
-        parts = urlsplit(url)
-        good = parts.scheme in ("https", "http") and parts.hostname and parts.port != 0
-    except ValueError:  # an invalid port
-        return [expected]
-    if not good or not url.isascii() or not url.isprintable() or " " in url:
-        return [expected]
-    if "@" in parts.netloc:
-        return ["url: expected no user and password; set HTTP_VOICE_TOKEN to the token"]
-    if parts.scheme == "http" and not allow_http and not is_here(parts.hostname or ""):
-        return ["url: expected https, because the token goes there; or set allow_http = true"]
-    return []
-
-
 class HttpVoice:
     """A voice of such a server. Its lines share one pool of connections; the first line that needs
     a connection opens the pool."""
 
     def __init__(self, settings: HttpSettings) -> None:
         self._settings = settings
-        self._host = urlsplit(settings.url).netloc
         self._session: aiohttp.ClientSession | None = None
         self._answers: set[aiohttp.ClientResponse] = set()
         self._closed = False
 
     @property
     def label(self) -> str:
-        return f"http/{self._settings.voice_id or self._host}"
+        return self._settings.label
 
     def line(self) -> VoiceLine:
         return _HttpLine(self)
@@ -204,7 +143,7 @@ class HttpVoice:
     ) -> VoiceError:
         """A VoiceError with the host and the progress so far. `began_s`: monotonic seconds."""
         elapsed_ms = round((time.monotonic() - began_s) * 1000)
-        message = f"{what} (at {self._host}, {elapsed_ms} ms, {size_bytes} bytes of sound)"
+        message = f"{what} (at {self._settings.host}, {elapsed_ms} ms, {size_bytes} bytes of sound)"
         return VoiceError(message, kind=kind)
 
     def _opened(self) -> aiohttp.ClientSession:
