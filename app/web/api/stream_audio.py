@@ -313,8 +313,8 @@ class _Speech(Response):
 
 
 def _refusal(error: VoiceError) -> Response:
-    # A timeout inside a voice's own code is one as well.
-    if isinstance(error.__context__, TimeoutError):
+    # A provider's own deadline for its connection has passed if the context is a TimeoutError.
+    if error.kind == "late" or isinstance(error.__context__, TimeoutError):
         return problem(504, "the voice gave no sound in time; try again")
     details = {
         "passing": "the voice failed; try again",

@@ -1,7 +1,6 @@
 """Reads a response body of raw PCM as whole samples, and rejects what is not speech."""
 
-from typing import Literal
-
+from app.errors import VoiceErrorKind
 from app.wires.voices.voice import LONGEST_MAGIC_BYTES, file_in
 
 #: Seconds of sound for one text. A body that is longer is not speech.
@@ -11,7 +10,7 @@ LONGEST_SOUND_S = 120
 class NotSpeech(Exception):
     """The body is not raw PCM, is empty, or is too long. `kind`: as `VoiceError.kind`."""
 
-    def __init__(self, what: str, kind: Literal["passing", "text", "fatal"]) -> None:
+    def __init__(self, what: str, kind: VoiceErrorKind) -> None:
         super().__init__(what)
         self.kind = kind
 

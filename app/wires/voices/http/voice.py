@@ -11,12 +11,12 @@ import json
 import logging
 import time
 from contextlib import suppress
-from typing import Literal
 from uuid import uuid4
 
 import aiohttp
 
-from app.errors import VoiceError
+from app.errors import VoiceError, VoiceErrorKind
+from app.wires.voices.connect import CLOSE_S, CONNECT_S, http_failure, http_session, kind_of_status
 from app.wires.voices.http.settings import HttpSettings
 from app.wires.voices.quoting import quotable
 from app.wires.voices.raw_pcm import NotSpeech, RawPcm
@@ -24,20 +24,10 @@ from app.wires.voices.voice import Sound, Sounds, VoiceLine
 
 logger = logging.getLogger(__name__)
 
-#: Deadline for a connection.
-CONNECT_S = 3.0
-#: Deadline for the response's head, and for each further chunk.
-READ_S = 5.0
-#: Deadline for closing the connection pool.
-CLOSE_S = 1.0
-#: How long an idle connection is kept. A caller may speak for so long between two answers.
-KEEP_ALIVE_S = 60.0
-
 _LARGEST_ERROR_BYTES = 2 << 10
 _LARGEST_OPTIONS_BYTES = 64 << 10
-# HTTP statuses that reject the text, and 4xx statuses after which a retry may succeed.
+# HTTP statuses that reject the text.
 _TEXT_REJECTED = frozenset({400, 413, 422})
-_PASSING = frozenset({408, 425, 429})
 _HINTS = {
     401: "the token was rejected; check HTTP_VOICE_TOKEN",
     403: "the token was rejected; check HTTP_VOICE_TOKEN",
@@ -45,8 +35,6 @@ _HINTS = {
     405: "POST is not allowed; check the path of the url",
     429: "too many requests",
 }
-
-Kind = Literal["passing", "text", "fatal"]
 
 
 class HttpVoice:
@@ -102,7 +90,6 @@ class HttpVoice:
         if chosen.user_data:
             extend_data["UserData"] = chosen.user_data
         body["ExtendData"] = _compact(extend_data)
-        # A redirect would send the token to another host.
         answer = await self._opened().post(
             chosen.url, data=_compact(body).encode(), allow_redirects=False
         )
@@ -139,7 +126,7 @@ class HttpVoice:
             self.release(answer)
 
     def error(
-        self, what: str, began_s: float, size_bytes: int = 0, kind: Kind = "passing"
+        self, what: str, began_s: float, size_bytes: int = 0, kind: VoiceErrorKind = "passing"
     ) -> VoiceError:
         """A VoiceError with the host and the progress so far. `began_s`: monotonic seconds."""
         elapsed_ms = round((time.monotonic() - began_s) * 1000)
@@ -150,19 +137,13 @@ class HttpVoice:
         if self._closed:
             raise VoiceError(f"{self.label} is closed", kind="fatal")
         if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers={
+            self._session = http_session(
+                {
                     "Content-Type": "application/json",
                     "Accept": "*/*",
                     "Accept-Encoding": "identity",  # a compressor buffers, which adds latency
                     **dict(self._settings.headers),
-                },
-                # No `total`: it would count the whole body, however long the speech is.
-                timeout=aiohttp.ClientTimeout(
-                    total=None, connect=CONNECT_S, sock_connect=CONNECT_S, sock_read=READ_S
-                ),
+                }
             )
         return self._session
 
@@ -209,7 +190,7 @@ class _HttpLine:
         except NotSpeech as error:
             raise voice.error(str(error), began_s, body.size_bytes, error.kind) from None
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise voice.error(_described(error), began_s, body.size_bytes) from None
+            raise voice.error(http_failure(error), began_s, body.size_bytes) from None
         finally:
             if response is not None:
                 voice.release(response)
@@ -243,7 +224,7 @@ async def _read(answer: aiohttp.ClientResponse) -> bytes:
         raise aiohttp.ClientConnectionError from None
 
 
-def _refusal(status: int) -> tuple[str, Kind]:
+def _refusal(status: int) -> tuple[str, VoiceErrorKind]:
     what = f"HTTP {status}"
     if 300 <= status < 400:
         return f"{what}, a redirect, which is not followed; set url to its target", "fatal"
@@ -251,24 +232,7 @@ def _refusal(status: int) -> tuple[str, Kind]:
         what = f"{what}, {hint}"
     if status in _TEXT_REJECTED:
         return what, "text"
-    return what, "passing" if status in _PASSING or status >= 500 else "fatal"
-
-
-def _described(error: Exception) -> str:
-    """A network error as text. aiohttp's own text shows the URL, whose query may be secret."""
-    match error:
-        case aiohttp.ConnectionTimeoutError():
-            return f"no connection within {CONNECT_S:g} s"
-        case TimeoutError():
-            return f"nothing came for {READ_S:g} s"
-        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
-            return "TLS failed; check the server's certificate"
-        case aiohttp.ClientConnectorError():
-            return "the server cannot be reached"
-        case aiohttp.ClientPayloadError():
-            return "the server ended the sound early"
-        case _:
-            return f"the connection failed ({type(error).__name__})"
+    return what, kind_of_status(status)
 
 
 def _compact(value: dict[str, object]) -> str:

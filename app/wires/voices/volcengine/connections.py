@@ -7,31 +7,20 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Response
 from websockets.protocol import State
 
 from app.errors import ProtocolError, VoiceError
+from app.wires.voices.connect import SILENCE_S, open_websocket
 from app.wires.voices.volcengine.errors import handshake_error
 
 logger = logging.getLogger(__name__)
 
-# At DEBUG the library logs headers and frames, and with them the token and the text.
-_library_logger = logging.getLogger(f"{__name__}.frames")
-_library_logger.setLevel(logging.INFO)
-
-#: Deadline for the connection and the WebSocket handshake.
-CONNECT_S = 5.0
-#: Deadline for the next frame, and for sending one. Volcengine's mobile SDK waits as long.
-SILENCE_S = 8.0
-#: Deadline for the close handshake.
-CLOSE_S = 1.0
 #: How long an idle connection is reused. When the service closes it is not documented.
 FRESH_S = 30.0
-#: The v1 operation `query` returns all sound in one frame.
-LARGEST_MESSAGE_BYTES = 16 << 20
 
 Read = TypeVar("Read")
 
@@ -168,35 +157,13 @@ class Connections:
             raise VoiceError("the voice is closed", kind="fatal")
         loop = asyncio.get_running_loop()
         began_s = loop.time()
-        try:
-            socket = await _Connect(
-                url,
-                additional_headers=headers,
-                compression=None,  # frames are compressed by the protocol itself
-                proxy=None,
-                open_timeout=CONNECT_S,
-                ping_interval=None,  # whether the server answers pings is not documented
-                close_timeout=CLOSE_S,
-                max_size=LARGEST_MESSAGE_BYTES,
-                logger=_library_logger,
-            )
-        except InvalidStatus as error:
-            response = error.response
+
+        def refused(response: Response) -> VoiceError:
             body = (response.body or b"").decode("utf-8", "replace")
             logid = response.headers.get("X-Tt-Logid", "")
-            raise handshake_error(
-                response.status_code, body, private=private, logid=logid
-            ) from None
-        except TimeoutError:
-            raise VoiceError(f"volcengine did not answer within {CONNECT_S:g} s") from None
-        except InvalidURI:
-            raise VoiceError("volcengine's url is invalid; check url", kind="fatal") from None
-        except (OSError, ValueError, WebSocketException) as error:
-            reason = getattr(error, "strerror", None) or type(error).__name__
-            host = urlsplit(url).hostname
-            raise VoiceError(
-                f"volcengine cannot be reached at {host}: {reason}; check url"
-            ) from None
+            return handshake_error(response.status_code, body, private=private, logid=logid)
+
+        socket = await open_websocket("volcengine", url, headers, refused)
         connection = Connection(socket, has_session_ids=has_session_ids)
         if self._closed:
             connection.abort()
@@ -235,9 +202,3 @@ class Connections:
     async def _close(self, connection: Connection) -> None:
         self._connections.discard(connection)
         await connection.close()
-
-
-class _Connect(connect):
-    def process_redirect(self, exc: Exception) -> Exception | str:
-        """Do not follow redirects: they would send the credentials to another host."""
-        return exc

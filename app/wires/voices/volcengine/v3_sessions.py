@@ -11,8 +11,9 @@ from uuid import uuid4
 import msgspec
 
 from app.errors import VoiceError
+from app.wires.voices.connect import CONNECT_S
 from app.wires.voices.volcengine import v3_codec as v3
-from app.wires.voices.volcengine.connections import CONNECT_S, Connection, Connections
+from app.wires.voices.volcengine.connections import Connection, Connections
 from app.wires.voices.volcengine.errors import code_in, service_error
 from app.wires.voices.volcengine.settings import VolcengineSettings, given
 

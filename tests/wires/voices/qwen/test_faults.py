@@ -15,6 +15,7 @@ from websockets.asyncio.server import ServerConnection
 from app.errors import VoiceError
 from app.simulator.voices.mouth import Plan, tones
 from app.simulator.voices.qwen import QwenStandIn
+from app.wires.voices.connect import LARGEST_MESSAGE_BYTES
 from app.wires.voices.qwen import session as qwen_session
 from tests.wires.voices.qwen.qwen_scripted import (
     HELLO,
@@ -112,7 +113,7 @@ async def no_base64(socket: ServerConnection) -> None:
 
 
 async def too_large(socket: ServerConnection) -> None:
-    await socket.send('{"type": "' + "x" * qwen_session.LARGEST_MESSAGE_BYTES + '"}')
+    await socket.send('{"type": "' + "x" * LARGEST_MESSAGE_BYTES + '"}')
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from app.simulator.voices.qwen import QwenStandIn
+from app.wires.voices import connect
 from app.wires.voices.qwen import session as qwen_session
 from tests.wires.voices.qwen.qwen_scripted import (
     KEY,
@@ -131,7 +132,7 @@ async def test_an_invalid_url_is_fatal(wrong: dict[str, str]) -> None:
 
 
 async def test_a_server_that_never_answers_is_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(qwen_session, "CONNECT_S", 0.05)
+    monkeypatch.setattr(connect, "CONNECT_S", 0.05)
     gone = asyncio.Event()
 
     async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
