@@ -32,10 +32,15 @@ def token_matches(given: str, expected: str) -> bool:
     )
 
 
-def bearer_of(request: Request) -> str:
-    """The bearer token of the request's Authorization header; empty if there is none."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+def bearer_in(authorization: str) -> str:
+    """The bearer token of an Authorization header (RFC 6750); empty if there is none."""
+    scheme, _, token = authorization.partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def bearer_of(request: Request) -> str:
+    """The bearer token of a request; empty if there is none."""
+    return bearer_in(request.headers.get("authorization", ""))
 
 
 def check_token(request: Request) -> None:

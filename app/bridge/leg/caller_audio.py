@@ -3,13 +3,15 @@
 import base64
 from collections import deque
 
-from app.audio import silence
+from app.audio import ULAW_BYTES_PER_MS, silence
 from app.call.events import CallerAudioForwarded
 from app.wires.realtime import codec as realtime
 from app.wires.realtime.socket import RealtimeSocket
 from app.wires.twilio.media_stream import Media
 
-MOST_BYTES = 10_000 * 8  # of the buffer: ten seconds, the oldest frames are dropped first
+MOST_BYTES = (
+    10_000 * ULAW_BYTES_PER_MS
+)  # of the buffer: ten seconds, the oldest frames are dropped first
 _FRAME_BYTES = 160
 _SILENT_FRAME = base64.b64encode(silence(20)).decode("ascii")
 

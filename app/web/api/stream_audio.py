@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 from fastapi import APIRouter, HTTPException, Request, Response
 from starlette.types import Message, Receive, Scope, Send
 
+from app.audio import pcm16_size
 from app.call.words.blank import stripped
 from app.errors import VoiceError
 from app.web import authenticated
@@ -28,7 +29,7 @@ from app.web.api.speech_request import (
     speech_request,
     token_of,
 )
-from app.web.api_token import bearer_of, count_wrong_token, request_fields, token_matches
+from app.web.api_token import bearer_in, bearer_of, count_wrong_token, request_fields, token_matches
 from app.web.problems import problem
 from app.wires.voices.resampler import Resampler
 from app.wires.voices.voice import LONGEST_TEXT, Sound, Voice, with_deadlines
@@ -81,8 +82,7 @@ class StreamAudio:
 
     def admits(self, authorization: str, token: str) -> bool:
         """Whether a request has the token: its header `authorization`, or its body's `token`."""
-        scheme, _, bearer = authorization.partition(" ")
-        if scheme.lower() == "bearer" and token_matches(bearer.strip(), self._token):
+        if token_matches(bearer_in(authorization), self._token):
             return True
         given = token.encode("utf-8", "surrogatepass")
         return bool(self._token) and compare_digest(given, self._token.encode())
@@ -286,7 +286,7 @@ class _Speech(Response):
         if pcm and not self._sent_bytes:
             self._first_ms = round((time.monotonic() - self._began_s) * 1000)
             await send(self._start())
-        step = self._wanted.hz * 2 * WRITE_MS // 1000
+        step = pcm16_size(self._wanted.hz, WRITE_MS)
         for start in range(0, len(pcm), step):
             part = pcm[start : start + step]
             self._sent_bytes += len(part)

@@ -13,7 +13,7 @@ from starlette.types import Scope
 
 from app.errors import ProtocolError
 from app.web import authenticated
-from app.web.api_token import bearer_of, count_wrong_token, request_fields, token_matches
+from app.web.api_token import bearer_in, bearer_of, count_wrong_token, request_fields, token_matches
 from app.wires.twilio.signature import Fault, SignatureChecker, parse_form
 from app.wires.twilio.twiml import render
 
@@ -63,8 +63,8 @@ class Gate:
         if self._signed:
             admitted = self._signatures.is_valid(scope, body)
         else:
-            scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
-            admitted = scheme.lower() == "bearer" and token_matches(token, self._api_token)
+            token = bearer_in(Headers(scope=scope).get("authorization", ""))
+            admitted = token_matches(token, self._api_token)
         if admitted:
             authenticated.mark_authenticated(scope)
         return admitted

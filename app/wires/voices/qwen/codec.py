@@ -9,6 +9,7 @@ from typing import Any, Union
 
 import msgspec
 
+from app.audio import whole_samples
 from app.errors import ProtocolError, VoiceError
 from app.wires.voices.qwen.settings import Mode, QwenSettings
 
@@ -222,9 +223,8 @@ class Speech:
         """
         match event:
             case AudioDelta(response_id, delta) if response_id in self._responses:
-                sound = self._odd + delta
-                self._odd = sound[len(sound) & ~1 :]
-                return sound[: len(sound) & ~1]
+                sound, self._odd = whole_samples(self._odd + delta)
+                return sound
             case ResponseCreated(response):
                 self._responses.add(response.id)
                 self._odd = b""

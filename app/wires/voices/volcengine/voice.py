@@ -11,6 +11,7 @@ from contextlib import aclosing, suppress
 from typing import Literal, Protocol
 from uuid import uuid4
 
+from app.audio import pcm16_size
 from app.errors import VoiceError
 from app.wires.voices.voice import Sound, Sounds
 from app.wires.voices.volcengine.connections import Connection, Connections
@@ -25,7 +26,7 @@ __all__ = ["VolcengineLine", "VolcengineSettings", "VolcengineVoice"]
 #: Idle connections that a line keeps: a spare, and the one that served the latest text.
 _MOST_IDLE = 2
 #: The longest piece of sound to yield at once; `query` returns minutes in one frame.
-_PIECE_S = 1
+_PIECE_MS = 1000
 
 
 class Synthesis(Protocol):
@@ -128,7 +129,7 @@ class VolcengineLine:
         for last_attempt in (False, True):
             connection = await (self._transport.open() if last_attempt else self._take())
             synthesis = self._transport.synthesis(connection, text, self._uid)
-            samples = Samples(hz * 2 * _PIECE_S)
+            samples = Samples(pcm16_size(hz, _PIECE_MS))
             sounded = False
             outcome: Literal["whole", "failed", "dropped"] = "dropped"
             try:
