@@ -1,7 +1,7 @@
 """The base of the forms that check what the owner writes, and what several forms share.
 
 A field's description is the "expected" part of its error message. `Form` writes it for a field
-whose type says it: a boolean, a choice between values, a number with limits. A `fault` is a
+whose type says it, such as a choice between values, or a number with limits. A `fault` is a
 complete message. A wire defines the forms of its own tables; `app/config/` puts them together.
 """
 
@@ -39,6 +39,9 @@ class Form(BaseModel):
             field.description = field.description or _expected(field)
 
 
+_TYPES = {str: "text", int: "a whole number", float: "a number"}
+
+
 def _expected(field: FieldInfo) -> str | None:
     """What the field accepts, if its type says it. `X | None` is as X: no value of TOML is null."""
     kind = field.annotation
@@ -57,7 +60,7 @@ def _expected(field: FieldInfo) -> str | None:
     if kind in (int, float) and "ge" in limits and "le" in limits:
         number = "a whole number" if kind is int or "multiple_of" in limits else "a number"
         return f"{number} from {limits['ge']} to {limits['le']}"
-    return None
+    return _TYPES.get(kind) if isinstance(kind, type) else None
 
 
 def one_of(values: Sequence[object]) -> str:

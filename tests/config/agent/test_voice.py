@@ -4,13 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from app.call.agent import Voice
 from app.config.agent.file import LoadedAgent, load_agent
+from app.config.settings import Settings
 from app.errors import ConfigError
 from app.wires.voices.http.settings import HttpSettings
-from app.wires.voices.provider import Credentials
-from app.wires.voices.providers import open_voices
+from app.wires.voices.provider import Credentials, Provider
+from app.wires.voices.providers import CREDENTIALS, PROVIDERS, open_voices
 from app.wires.voices.qwen.voice import QwenSettings
 from app.wires.voices.volcengine.voice import VolcengineSettings
 
@@ -312,3 +314,14 @@ def test_no_secret_is_shown() -> None:
     voices: tuple[Any, ...] = load('provider = "qwen"\nfallback = ["qwen"]\n').voices
     opened: Any = open_voices(voices, SECRETS)
     assert "the key" not in repr(opened[0].settings) + repr(SECRETS)
+
+
+def test_every_credential_of_a_provider_is_a_setting() -> None:
+    for name in CREDENTIALS:
+        assert Settings.model_fields[name.lower()].annotation == SecretStr | None
+
+
+@pytest.mark.parametrize("provider", PROVIDERS, ids=lambda each: each.name)
+def test_a_provider_s_forms_have_its_name(provider: Provider[Any]) -> None:
+    for form in provider.forms:
+        assert form.model_fields["provider"].default == provider.name
