@@ -8,7 +8,7 @@ import asyncio
 from collections import deque
 from collections.abc import Iterator
 from contextlib import aclosing, suppress
-from typing import Literal, Protocol
+from typing import Literal
 from uuid import uuid4
 
 from app.audio import pcm16_size
@@ -18,6 +18,7 @@ from app.wires.voices.volcengine.connections import Connection, Connections
 from app.wires.voices.volcengine.errors import REQID_USED, VolcengineError
 from app.wires.voices.volcengine.settings import VolcengineSettings
 from app.wires.voices.volcengine.text import LARGEST_TEXT_BYTES, Samples, portions, speakable
+from app.wires.voices.volcengine.transport import Synthesis, Transport
 from app.wires.voices.volcengine.v1_requests import V1Transport
 from app.wires.voices.volcengine.v3_sessions import V3Transport
 
@@ -29,36 +30,14 @@ _MOST_IDLE = 2
 _PIECE_MS = 1000
 
 
-class Synthesis(Protocol):
-    """One text on one connection: `start`, then `next_audio` until it returns None. `cancel` drops
-    the rest, and returns whether the connection can be reused."""
-
-    async def start(self) -> None: ...
-
-    async def next_audio(self) -> bytes | None: ...
-
-    async def cancel(self) -> bool: ...
-
-
-class Transport(Protocol):
-    """One of the two protocols: opens connections, and says texts on them."""
-
-    async def open(self) -> Connection: ...
-
-    def synthesis(self, connection: Connection, text: str, uid: str) -> Synthesis: ...
-
-
 class VolcengineVoice:
     """A configured Volcengine voice; see `Voice`."""
 
     def __init__(self, settings: VolcengineSettings) -> None:
         self._settings = settings
         self._connections = Connections()
-        self._transport: Transport = (
-            V3Transport(settings, self._connections)
-            if settings.transport == "v3"
-            else V1Transport(settings, self._connections)
-        )
+        transport = V3Transport if settings.transport == "v3" else V1Transport
+        self._transport: Transport = transport(settings, self._connections)
 
     @property
     def label(self) -> str:

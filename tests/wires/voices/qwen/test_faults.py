@@ -3,7 +3,6 @@
 import asyncio
 import json
 from base64 import b64encode
-from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 from typing import Any
 
@@ -36,11 +35,7 @@ from tests.wires.voices.qwen.qwen_scripted import (
     take_text,
 )
 
-
-@pytest.fixture(autouse=True)
-async def no_task_outlives_its_test() -> AsyncIterator[None]:
-    yield
-    assert asyncio.all_tasks() == {asyncio.current_task()}
+pytestmark = pytest.mark.usefixtures("no_task_outlives_its_test")
 
 
 # --- within a text --------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
@@ -33,11 +32,7 @@ from tests.wires.voices.qwen.qwen_scripted import (
     take_text,
 )
 
-
-@pytest.fixture(autouse=True)
-async def no_task_outlives_its_test() -> AsyncIterator[None]:
-    yield
-    assert asyncio.all_tasks() == {asyncio.current_task()}
+pytestmark = pytest.mark.usefixtures("no_task_outlives_its_test")
 
 
 # --- the handshake --------------------------------------------------------------------------------

@@ -21,10 +21,7 @@ HELLO, STORY, SORRY = "Hello there.", "A long story. It goes on! And on.", "Sorr
 both_modes = pytest.mark.parametrize("mode", MODES)
 
 
-@pytest.fixture(autouse=True)
-async def no_task_outlives_its_test() -> AsyncIterator[None]:
-    yield
-    assert asyncio.all_tasks() == {asyncio.current_task()}
+pytestmark = pytest.mark.usefixtures("no_task_outlives_its_test")
 
 
 class Scene:
