@@ -184,6 +184,11 @@ class VoicemailReached:
 
 
 @dataclass(frozen=True, slots=True)
+class LegFailed:
+    """The bridge failed at an event or a command, which is a bug: the leg is over."""
+
+
+@dataclass(frozen=True, slots=True)
 class DecisionMade:
     """The bridge decided something about the call by itself. The machine ignores this event; it
     puts the cause into the timeline."""
@@ -296,6 +301,7 @@ Event = (
     | TransferRequested
     | SayRequested
     | VoicemailReached
+    | LegFailed
     | DecisionMade
     | StreamStarted
     | StreamEnded

@@ -6,16 +6,18 @@ event comes before. Every rule about who speaks when is here or in the parts tha
 barge-in is in `caller/floor`.
 """
 
+from collections import Counter
+from typing import assert_never
+
 from app.call import commands as do
 from app.call import events as ev
 from app.call import prompts
 from app.call.agent import Agent
 from app.call.deadlines import NEVER, next_after
-from app.call.destinations import route_to
-from app.call.exits.transfer import TRANSFER, TransferRequest
 from app.call.heard.conversation import Conversation, Turn
 from app.call.model.first_sound import Stage
 from app.call.model.responses import Wish
+from app.call.outbox import Commands
 from app.call.response_flow import ResponseFlow
 from app.call.usage import Usage
 from app.call.wiring import Parts
@@ -48,24 +50,29 @@ class CallMachine:
         self.conversation = Conversation()
         #: When to pass `TimerFired`; NEVER: not at all.
         self.next_deadline_ms = NEVER
-        self._out: list[do.Command] = []
-        parts = Parts(agent, self._out, self.conversation, self._request_transfer)
+        #: Events that came when they could not mean anything, by what was wrong with them.
+        self.out_of_place: Counter[str] = Counter()
+        self._commands = Commands()
+        parts = Parts(agent, self._commands, self.conversation)
         self._ids = parts.ids
         self._audio = parts.audio
-        self._items = parts.items
-        self._responses = parts.responses
+        self._model = parts.model
+        self._link = parts.model.link
+        self._responses = parts.model.responses
+        self._tools = parts.model.tools
         self._speech = parts.speech
-        self._link = parts.link
-        self._tools = parts.tools
-        self._answers = parts.answers
         self._exits = parts.exits
         self._entries = parts.entries
         self._floor = parts.floor
+        self._barge_in = parts.barge_in
         self._session = parts.session
         self._idle_and_hold = parts.idle_and_hold
         self._deadlines = parts.deadlines
+        self._retries = parts.retries
+        self._orders = parts.orders
+        self._waiting = parts.waiting
         self._missing = parts.missing
-        self._flow = ResponseFlow(self._out, parts)
+        self._flow = ResponseFlow(self._commands, parts)
         self._opened = ev.LegOpened()
         self._opened_ms = 0.0
         self._claim_by_ms = NEVER
@@ -126,6 +133,13 @@ class CallMachine:
         """How the agent's external voices speak, in the order of `Agent.voices`."""
         return self._speech.synthesis.paces
 
+    def refusal(self, order: ev.SayRequested | ev.TransferRequested) -> str:
+        """Why this order of an operator cannot be carried out now; empty: it can be. An order that
+        is refused here has no effect in `handle`."""
+        if not self.connected:
+            return "the caller does not talk with the agent now"
+        return self._orders.refusal(order)
+
     def masks_keys(self, now_ms: float) -> bool:
         """Whether a key pressed now belongs to a secret entry: mask it before `handle` takes it."""
         return self._entries.keypad.secret(now_ms)
@@ -155,9 +169,7 @@ class CallMachine:
             self.next_deadline_ms = min(self.next_deadline_ms, due_ms)
         elif not self._over:
             self._settle(now_ms)
-        commands = self._out.copy()
-        self._out.clear()
-        return commands
+        return self._commands.take()
 
     # --- events -------------------------------------------------------------------------------
 
@@ -176,11 +188,9 @@ class CallMachine:
                 if self._audio.ledger.echoed(name, now_ms) and self._audio.ledger.all_surely_heard:
                     self.conversation.revision += 1  # all of it was heard
             case ev.SpeechStarted(item_id):
-                self._idle_and_hold.caller_spoke()
                 self.conversation.turn("user", item_id, now_ms)
-                self._floor.speech_started(now_ms)
-                if self._floor.caller_acts:
-                    self._deadlines.clock.caller_spoke(now_ms)
+                self._barge_in.speech_started(now_ms)
+                self._caller_acted(now_ms)
             case ev.SpeechStopped():
                 self._speech_stopped(now_ms)
             case ev.CallerTurnCommitted(item_id, previous_item_id):
@@ -199,9 +209,9 @@ class CallMachine:
                 self._flow.ended(event, now_ms, at_s=self._clock_s(now_ms))
             case ev.ToolReturned(call_id, output) | ev.ToolFailed(call_id, output):
                 self._entries.tool_ended(call_id, now_ms)
-                self._answers.answer(call_id, output, now_ms)
+                self._model.answers.answer(call_id, output, now_ms)
             case ev.ToolOutputTaken(taken_id) | ev.MessageTaken(taken_id):
-                self._answers.taken(taken_id)
+                self._model.answers.taken(taken_id)
             case ev.DigitPressed(digit):
                 self._key_pressed(digit, now_ms)
             case ev.EntryAsked():
@@ -216,7 +226,10 @@ class CallMachine:
             case ev.ModelLost(reason, fatal):
                 self._session.lost(reason, now_ms, fatal=fatal)
             case ev.ModelFaulted():
-                self._session.faulted(event, now_ms)
+                refused = self._session.faulted(event, now_ms)
+                if refused and self._floor.voicemail and self._responses.active_id is not None:
+                    # The active response answers the answering machine's own words.
+                    self._barge_in.interrupt_agent(now_ms)
             case ev.StreamStarted():
                 self._connected, self._claim_by_ms = True, NEVER
                 self._idle_and_hold.start(now_ms)
@@ -236,17 +249,32 @@ class CallMachine:
             case ev.RedirectFailed(reason):
                 self._exits.redirect.failed(reason, now_ms)
             case ev.TransferRequested(destination):
-                self._order_transfer(destination, now_ms)
+                self._orders.transfer_by_operator(destination, now_ms, at_s=self._clock_s(now_ms))
             case ev.SayRequested(text):
                 self._responses.want(Wish.SAY, prompts.say(text))
             case ev.VoicemailReached(message):
-                self._floor.voicemail_reached(message, now_ms)
+                self._barge_in.voicemail_reached(message, now_ms)
             case ev.HangUpRequested(reason):
                 self._exits.hang_up(reason, now_ms)
             case ev.HangUpFailed(reason):
                 self._exits.farewell.close(reason, now_ms)
+            case ev.LegFailed():
+                self._end_leg("error", now_ms)
+            case ev.ModelOpened() | ev.SessionConfigured():
+                self.out_of_place[f"{type(event).__name__} while a session is ready"] += 1
+            case (
+                ev.TimerFired()
+                | ev.HangUpConfirmed()
+                | ev.DecisionMade()
+                | ev.CallerAudioForwarded()
+                | ev.SessionCreated()
+                | ev.CallerTranscriptionFailed()
+                | ev.ItemTruncated()
+                | ev.ItemDeleted()
+            ):
+                pass  # the timeline keeps them; what is due is done below
             case _:
-                pass  # recorded in the timeline; the deadlines below are checked
+                assert_never(event)
 
     def _leg_opened(self, event: ev.LegOpened, now_ms: float) -> None:
         self._opened, self._opened_ms = event, now_ms
@@ -254,7 +282,8 @@ class CallMachine:
         if event.paces:
             self._speech.synthesis.paces[:] = event.paces
         self._claim_by_ms = now_ms + UNCLAIMED_MS
-        self._session.leg_opened(event, now_ms)
+        greeting = prompts.greeting(self.agent) if self.agent.greeting else ""
+        self._session.leg_opened(event, greeting, now_ms)
         if event.tool:
             self.conversation.tool_answered(event.call_id, event.tool, event.output, now_ms)
 
@@ -264,24 +293,14 @@ class CallMachine:
 
     def _key_pressed(self, digit: str, now_ms: float) -> None:
         self._settle_entries(now_ms)  # a pause before this key completes the entry before it
+        self._barge_in.key_pressed(digit, now_ms)
+        self._caller_acted(now_ms)
+
+    def _caller_acted(self, now_ms: float) -> None:
+        """The caller spoke or pressed a key."""
         self._idle_and_hold.caller_spoke()
-        self._floor.key_pressed(digit, now_ms)
-
-    def _order_transfer(self, destination: str, now_ms: float) -> None:
-        """An operator transfers the caller to this destination, whether it is open or not."""
-        destinations, at_s = self.agent.destinations, self._clock_s(now_ms)
-        if any(each.name == destination for each in destinations):
-            route = dict.fromkeys((destination, *route_to(destination, destinations, at_s)))
-            self._request_transfer(TransferRequest(tuple(route)), now_ms)
-
-    def _request_transfer(self, request: TransferRequest, now_ms: float) -> bool:
-        """Transfer the caller without a tool call. Returns False if that is impossible now."""
-        call_id = self._ids.own("transfer")
-        self._tools.begin_own(call_id, TRANSFER)
-        begun = self._exits.request_transfer(call_id, request, now_ms, announce=self._link.ready)
-        if not begun:
-            self._tools.forget(call_id)
-        return begun
+        if self._floor.caller_acts:
+            self._deadlines.clock.caller_spoke(now_ms)
 
     def _speech_stopped(self, now_ms: float) -> None:
         self._floor.speech_stopped(now_ms)
@@ -295,31 +314,32 @@ class CallMachine:
         if now_ms >= min(self._claim_by_ms, self._unstick_by_ms):
             unclaimed = self._claim_by_ms <= now_ms
             why = "no stream came for the call" if unclaimed else "the stream took nothing"
-            self._out.append(do.ReportDecision("end the leg", f"{why} in {UNCLAIMED_MS:g} ms"))
+            self._commands.put(do.ReportDecision("end the leg", f"{why} in {UNCLAIMED_MS:g} ms"))
             self._end_leg("unclaimed" if unclaimed else "stuck", now_ms)
             return
-        self._floor.settle(now_ms)
-        self._deadlines.settle(now_ms, due=self._answer_due)
+        self._floor.end_long_speech(now_ms)
+        retried = self._deadlines.clock.stage is not Stage.ASKED
+        due = self._waiting.for_response_alone(retried=retried)
+        if self._retries.retry_overdue(now_ms, due=due):
+            self._idle_and_hold.comfort(now_ms)
         gone = self._session.gave_up(now_ms)
         if self._exits.settle(now_ms, model_ready=self._link.ready, model_gone=gone):
             self._end_leg(self._exits.reason, now_ms)
             return
-        self._speech.synthesis.settle(now_ms)
+        self._speech.synthesis.advance(now_ms)
         self._settle_entries(now_ms)
-        self._session.settle(now_ms, connected=self._connected)
-        self._answers.expire_overdue(self.agent.limits.tool_ms, now_ms)
+        self._session.keep_ready(now_ms, connected=self._connected)
+        self._model.answers.answer_overdue(now_ms)
         if now_ms >= self._floor.answer_by_ms:  # turn detection did not request the response
             self._floor.answer_by_ms = NEVER
             if not self._exits.under_way:
                 self._responses.want(Wish.REPLY)
         if self._connected:
-            busy = bool(self._tools.working()) or self._exits.redirect.ordered
-            self._idle_and_hold.settle(
+            self._idle_and_hold.run(
                 now_ms,
-                # Without a model, speech and keys reach no one: the caller waits.
-                caller_acts=self._link.ready and (self._floor.caller_acts or self._may_type),
-                waits=self._waits(),
-                model_can_speak=self._link.ready and busy,
+                caller_acts=self._waiting.caller_acts,
+                waits=self._waiting.for_anything,
+                model_can_speak=self._waiting.for_tool_or_redirect,
                 leaves=self._exits.transfer.under_way,
             )
         self._request_response(now_ms)
@@ -340,33 +360,15 @@ class CallMachine:
         )
 
     def _settle_entries(self, now_ms: float) -> None:
-        self._entries.settle(now_ms, at_s=self._clock_s(now_ms), muted=self._floor.voicemail)
-
-    @property
-    def _may_type(self) -> bool:
-        """Whether the caller heard the prompt of an entry, and may take their time to type."""
-        prompted = self._link.ready and self._responses.idle
-        return self._entries.keypad.asked and prompted and not self._exits.under_way
-
-    @property
-    def _answer_due(self) -> bool:
-        """Whether the caller waits for a response of the model, and for nothing else."""
-        if self._floor.caller_acts or self._exits.ordered:
-            return False
-        if not self._link.ready and self._deadlines.clock.stage is Stage.ASKED:
-            return False  # the caller waits for the session
-        return not self._responses.idle or self._floor.answer_by_ms != NEVER
-
-    def _waits(self) -> bool:
-        """Whether the caller waits for the agent, a tool, a transfer or a session."""
-        return (
-            not self._link.ready
-            or not self._responses.idle
-            or self._audio.synthesizing
-            or self._floor.answer_by_ms != NEVER
-            or bool(self._tools.working())
-            or self._exits.caller_waits
-        )
+        """Pass on the caller's entry that is complete, and mute the caller for secret ones."""
+        entry = self._entries.complete(now_ms)
+        if entry is not None:
+            text = prompts.keys_pressed(entry.digits)
+            if entry.calls_human and self.agent.destinations:
+                text = self._orders.transfer_by_key(now_ms, at_s=self._clock_s(now_ms))
+            if text:
+                self._entries.add_text(text, now_ms)
+        self._entries.mute(now_ms, voicemail=self._floor.voicemail)
 
     def _request_response(self, now_ms: float) -> None:
         """Request the next response, if one may be requested now."""
@@ -374,13 +376,11 @@ class CallMachine:
             return
         if self._floor.answer_by_ms != NEVER:
             return  # turn detection is about to request one
-        self._responses.keep_only(self._exits.allowed_wishes)
+        self._responses.drop_disallowed()
         wanted = self._responses.next(now_ms)
         if wanted is not None:
-            event_id = self._ids.event()
-            self._responses.asked(event_id)
+            self._responses.asked(self._model.requests.create_response(wanted.direction))
             self._deadlines.requested(now_ms)
-            self._out.append(do.CreateResponse(event_id, wanted.direction))
 
     # --- the end ------------------------------------------------------------------------------
 
@@ -388,7 +388,8 @@ class CallMachine:
         """End the leg: `EndLeg` is its last command."""
         self.ended_by = reason
         unplayed_bytes = self._speech.end(now_ms)
-        self._out.extend(do.CancelTool(call_id) for call_id in self._tools.open())
-        self._out.append(do.CloseModel())
-        self._out.append(do.EndLeg(reason, unplayed_bytes))
+        for call_id in self._tools.open():
+            self._commands.put(do.CancelTool(call_id))
+        self._commands.put(do.CloseModel())
+        self._commands.put(do.EndLeg(reason, unplayed_bytes))
         self._over, self.next_deadline_ms = True, NEVER

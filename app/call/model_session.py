@@ -5,23 +5,14 @@ answers of tools.
 """
 
 from app.call import prompts
-from app.call.agent import Agent
 from app.call.caller.floor import Floor
-from app.call.commands import (
-    AddMessage,
-    CloseModel,
-    Command,
-    ConfigureSession,
-    OpenModel,
-    ReportDecision,
-)
+from app.call.commands import CloseModel, OpenModel, ReportDecision
+from app.call.deadlines import NEVER
 from app.call.events import LegOpened, ModelFaulted
 from app.call.exits.exits import Exits
-from app.call.ids import Ids
-from app.call.model.connection import ModelLink
-from app.call.model.responses import Responses, Wanted, Wish
-from app.call.model.session_items import SessionItems
-from app.call.model.tool_answers import ToolAnswers
+from app.call.model.model import Model
+from app.call.model.responses import Wanted, Wish
+from app.call.outbox import Outbox
 from app.call.speech.agent_speech import AgentSpeech
 
 
@@ -30,62 +21,57 @@ class ModelSession:
 
     def __init__(
         self,
-        out: list[Command],
-        agent: Agent,
-        link: ModelLink,
-        items: SessionItems,
+        outbox: Outbox[OpenModel | CloseModel | ReportDecision],
+        model: Model,
         speech: AgentSpeech,
-        responses: Responses,
-        answers: ToolAnswers,
-        exits: Exits,
         floor: Floor,
-        ids: Ids,
+        exits: Exits,
     ) -> None:
-        self._out = out
-        self._agent = agent
-        self._link = link
-        self._items = items
+        self._outbox = outbox
+        self._model = model
+        self._requests = model.requests
+        self._link = model.link
+        self._responses = model.responses
         self._speech = speech
-        self._responses = responses
-        self._answers = answers
-        self._exits = exits
         self._floor = floor
-        self._ids = ids
+        self._exits = exits
         self._opened = LegOpened()
-        self._configuration = ""  # event id of the last session.update
+        self._greeting = ""
+        self._configuration = ""  # id of the last request to configure the session
 
-    def leg_opened(self, event: LegOpened, now_ms: float) -> None:
-        self._opened = event
+    def leg_opened(self, event: LegOpened, greeting: str, now_ms: float) -> None:
+        """The leg exists: open a session.
+
+        Args:
+            greeting: The direction for the first response; empty: the caller begins.
+        """
+        self._opened, self._greeting = event, greeting
         self._link.start(now_ms)
 
     def opened(self, now_ms: float) -> None:
         """The socket is open: send the settings."""
         self._link.opened(now_ms)
-        self._configuration = self._ids.event()
         speaks = self._speech.synthesis.model_speaks
-        self._out.append(ConfigureSession(self._configuration, speaks=speaks))
+        self._configuration = self._requests.configure(speaks=speaks)
 
     def configured(self, now_ms: float) -> None:
         """The settings are in force: request the first response, and seed the session."""
         opened, was_ready = self._opened, self._link.was_ready
         if not was_ready and (opened.history or opened.tool):
             self._responses.want(Wish.GREETING, prompts.resumed(opened.tool))
-        elif not was_ready and self._agent.greeting:
-            self._responses.want(Wish.GREETING, prompts.greeting(self._agent))
+        elif not was_ready and self._greeting:
+            self._responses.want(Wish.GREETING, self._greeting)
         self._link.configured(now_ms)
         history = [(role, text, "") for role, text in opened.history]
         history += self._speech.session_history(now_ms)
         for role, text, item_id in history:
-            self._add_message(role, text, item_id)
-        for name in self._answers.calls.working():
-            self._add_message("system", prompts.tool_running(name))
+            self._requests.add_message(role, text, item_id)
+        for name in self._model.tools.working():
+            self._requests.add_message("system", prompts.tool_running(name))
         if history or self._speech.heard_anything(now_ms):
             resumed = opened.tool and not was_ready
             text = prompts.SESSION_RESUMED if resumed else prompts.SESSION_RENEWED
-            self._add_message("system", text)
-
-    def _add_message(self, role: str, text: str, item_id: str = "") -> None:
-        self._out.append(AddMessage(self._ids.event(), role, text, item_id))
+            self._requests.add_message("system", text)
 
     def lost(self, reason: str, now_ms: float, *, fatal: bool) -> None:
         """The session is lost. The next one is seeded with what was heard, and says what this one
@@ -103,49 +89,66 @@ class ModelSession:
             was = Wanted(Wish.REPLY) if self._floor.owes_answer else None
         elif was.wish is Wish.GREETING and self._speech.heard_anything(now_ms):
             was = Wanted(Wish.REPLY)  # a part was heard: go on, do not greet again
-        waits = self._answers.calls.waited_for(response_id)
+        waits = self._model.tools.waited_for(response_id)
         if was is not None and not (was.wish is Wish.REPLY and waits):
             self._responses.want(was.wish, was.direction)
         if response_id:
             spoke = self._speech.spoke(response_id)
             self._exits.response_ended(response_id, None, now_ms, spoke=spoke)
         self._floor.session_lost()
-        self._answers.session_lost()
-        self._items.forget()
-        self._out.append(CloseModel())
+        self._model.answers.session_lost()
+        self._model.items.forget()
+        self._outbox.put(CloseModel())
         self._link.lost(reason, now_ms, fatal=fatal)
 
-    def faulted(self, event: ModelFaulted, now_ms: float) -> None:
-        """The server refused a client event: retry where that helps. No error ends the call."""
+    def abandon_response(self, now_ms: float) -> Wanted | None:
+        """Give up the response in flight or requested. Returns what it was requested for; None if
+        there is none."""
+        active_id = self._responses.active_id
+        if active_id is not None:
+            self._requests.cancel_response(active_id)
+            self._model.items.mute_response(active_id)
+            self._speech.drop_unheard(active_id, now_ms)
+        was = self._responses.abandon(now_ms)
+        if was is None and self._floor.answer_by_ms != NEVER:
+            was = Wanted(Wish.REPLY)
+        self._floor.answer_by_ms = NEVER
+        return was
+
+    def faulted(self, event: ModelFaulted, now_ms: float) -> bool:
+        """The server refused a request: retry where that helps. No error ends the call.
+
+        Returns:
+            Whether it refused a request for a response.
+        """
         cause = event.cause_event_id or ""
         if cause and cause == self._configuration and not self._link.ready:
-            self._out.append(ReportDecision("replace the session", "it refused the settings"))
+            self._outbox.put(ReportDecision("replace the session", "it refused the settings"))
             self.lost(f"settings refused: {event.message}", now_ms, fatal=False)
-        elif not self._items.refused(cause, event.message):
-            busy = event.code == "conversation_already_has_active_response"
-            refused = self._responses.refused(cause, now_ms, busy=busy)
-            if self._floor.voicemail and refused and self._responses.active_id is not None:
-                # The active response answers the answering machine's own words.
-                self._floor.interrupt_agent(now_ms)
+            return False
+        if self._model.items.refused(cause, event.message):
+            return False
+        busy = event.code == "conversation_already_has_active_response"
+        return self._responses.refused(cause, now_ms, busy=busy)
 
     def gave_up(self, now_ms: float) -> bool:
         """Whether the model is given up for this call."""
         return self._link.gave_up(now_ms) or self._responses.gave_up
 
-    def settle(self, now_ms: float, *, connected: bool) -> None:
+    def keep_ready(self, now_ms: float, *, connected: bool) -> None:
         """Open the next session when it is due; give the model up when its retries are used up.
 
         Args:
             connected: The caller is on the line.
         """
         if self._link.is_stuck(now_ms):
-            self._out.append(ReportDecision("replace the session", "it took no settings in time"))
+            self._outbox.put(ReportDecision("replace the session", "it took no settings in time"))
             self.lost("settings not taken in time", now_ms, fatal=False)
         if self._link.must_open(now_ms):
             self._link.opening()
-            self._out.append(OpenModel())
+            self._outbox.put(OpenModel())
         leaves = self._exits.under_way or self._exits.redirect.ordered
         if connected and not leaves and self.gave_up(now_ms):
             why = self._link.failure(now_ms) or "the model answers nothing that can be heard"
-            self._out.append(ReportDecision("do without the model", why))
+            self._outbox.put(ReportDecision("do without the model", why))
             self._exits.farewell.close("model", now_ms)

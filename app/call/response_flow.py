@@ -6,11 +6,12 @@ an unknown response that is due counts as its beginning.
 
 from dataclasses import replace
 
-from app.call import commands as do
 from app.call import events as ev
+from app.call.commands import RunTool
 from app.call.deadlines import NEVER
 from app.call.exits.exits import BUILT_IN
 from app.call.model.responses import Wish
+from app.call.outbox import Outbox
 from app.call.usage import Usage
 from app.call.wiring import Parts
 
@@ -21,18 +22,19 @@ _REPEATED = (Wish.WARNING, Wish.ANNOUNCEMENT, Wish.GOODBYE)
 class ResponseFlow:
     """Passes the events of responses on to the parts that they concern."""
 
-    def __init__(self, out: list[do.Command], parts: Parts) -> None:
+    def __init__(self, outbox: Outbox[RunTool], parts: Parts) -> None:
         #: What the leg's responses and transcriptions used.
         self.usage = Usage()
-        self._out = out
-        self._items = parts.items
-        self._responses = parts.responses
+        self._outbox = outbox
+        self._model = parts.model
+        self._items = parts.model.items
+        self._responses = parts.model.responses
         self._speech = parts.speech
-        self._tools = parts.tools
-        self._answers = parts.answers
         self._exits = parts.exits
         self._floor = parts.floor
+        self._barge_in = parts.barge_in
         self._deadlines = parts.deadlines
+        self._retries = parts.retries
 
     # --- a response ---------------------------------------------------------------------------
 
@@ -51,14 +53,14 @@ class ResponseFlow:
 
     def _begin(self, response_id: str, now_ms: float) -> None:
         self._deadlines.progressed(now_ms)
-        self._floor.response_created(response_id, answers_all=self._answers.all_taken)
+        self._barge_in.response_created(response_id)
 
     def progressed(self, response_id: str, now_ms: float) -> None:
         """An event of a response came. If it is due and was not announced, it begins now."""
         if self._responses.expects(response_id) and self._expects_answer:
             self._begin(response_id, now_ms)
         self._deadlines.progressed(now_ms)
-        self._floor.response_progressed(response_id)
+        self._barge_in.response_progressed(response_id)
 
     def audio(self, event: ev.AudioReceived, now_ms: float) -> None:
         """Audio of the agent came."""
@@ -85,7 +87,8 @@ class ResponseFlow:
         if event.kind == "message":
             self._speech.begin(event.response_id, event.item_id, now_ms)
         elif event.kind == "function_call":
-            self._deadlines.calls_tool(event.response_id, complete=False)
+            if not self._responses.is_abandoned(event.response_id):
+                self._deadlines.calls_tool(complete=False)
 
     def item_done(self, event: ev.OutputItemDone, now_ms: float, *, at_s: float) -> None:
         """An item is complete or was interrupted. `at_s`: Unix time, in seconds."""
@@ -109,12 +112,13 @@ class ResponseFlow:
         empty = self._deadlines.is_empty(event)
         self._speech.drop_unheard(response_id, now_ms)
         was = self._responses.done(response_id, now_ms, failed=failed, empty=empty)
-        self._deadlines.ended(event, was, empty=empty)
+        self._deadlines.ended()
+        self._retries.report_ended(event, was, empty=empty)
         self._floor.response_ended(now_ms)
-        self._answers.want_reply(response_id)
+        self._model.answers.want_reply(response_id)
         interrupted = event.status == "cancelled" or self._items.is_muted(response_id)
         if was is not None and not failed and interrupted and was.wish in _REPEATED:
-            if was.wish in self._exits.allowed_wishes:
+            if self._responses.allows(was.wish):
                 self._responses.want(was.wish, was.direction)
         if failed or interrupted or empty:
             was = None  # it was not said: requested again, or taken back
@@ -126,16 +130,17 @@ class ResponseFlow:
     def _call_tool(self, event: ev.OutputItemDone, now_ms: float, at_s: float) -> None:
         call_id, response_id = event.call_id, event.response_id
         complete = event.status == "completed"
-        if not complete or not self._deadlines.calls_tool(response_id, complete=True):
-            # Interrupted, so its arguments may be a fragment; or its response was given up, and
+        if not complete or self._responses.is_abandoned(response_id):
+            # Interrupted, so its arguments may be a fragment; or its response was abandoned, and
             # another one was requested in its place.
             self._items.drop(event.item_id)
             return
-        if not self._tools.begin(call_id, event.name, response_id, now_ms):
+        self._deadlines.calls_tool(complete=True)
+        if not self._model.tools.begin(call_id, event.name, response_id, now_ms):
             return
         if event.name not in BUILT_IN:
-            self._out.append(do.RunTool(call_id, event.name, event.arguments))
+            self._outbox.put(RunTool(call_id, event.name, event.arguments))
             return
-        self._tools.drop_deadline(call_id)
+        self._model.tools.drop_deadline(call_id)
         cut = self._items.is_cut(response_id, event.item_id)
         self._exits.tool_called(event, now_ms, cut=cut, at_s=at_s)

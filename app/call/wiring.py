@@ -1,132 +1,77 @@
 """Wiring: creates the parts of the call machine and connects them.
 
-    audio           what plays, and what the caller heard: the playback ledger
-    items           the session's items: truncated, deleted, replaced
-    responses       the queue of responses, and the one in flight
-    speech          the agent's speech: audio, items, synthesis, conversation
-    link            the connection to the model: opened, configured, lost, retried
-    tools, answers  tool calls, and their answers to the model
-    exits           goodbye, transfer, redirect, tones
-    entries         the caller's keys
-    floor           who may speak; barge-in
-    session         the model's session: configured, lost, replaced
-    idle_and_hold   idle prompts, hold tones, the longest call
-    deadlines       responses that owe the caller sound: deadlines and retries
-    missing         ids that the model's server leaves out
+    audio            what plays, and what the caller heard: the playback ledger
+    model            the connection, items, responses and tool answers of the model
+    speech           the agent's speech: audio, items, synthesis, conversation
+    exits            goodbye, transfer, redirect, tones
+    entries          the caller's keys
+    floor            who may speak
+    barge_in         the caller interrupts the agent
+    session          the model's session: configured, lost, replaced
+    idle_and_hold    idle prompts, hold tones, the longest call
+    deadlines        responses that owe the caller sound
+    retries          what happens when such a deadline passes
+    orders           an operator's orders, and the caller's lone 0
+    waiting          whether the caller waits, and for what
+    missing          ids that the model's server leaves out
 
 Each part's file holds its own rules; `machine` holds the rules between parts.
+
+Parts share these mutable objects, and no others:
+
+- `Commands`, each through its own `Outbox`: the order of decisions is the order on the wires.
+- `Ids`: an id is unique within a leg, whichever part makes it.
+- `Conversation`: the transcript is one, and the agent's speech, the caller's keys and the answers
+  of tools are turns of it.
+- `AgentAudio`: there is one line to the caller. All sounds queue there, and what was heard is
+  measured there.
+- `Model`: one response at a time may be in flight, so every part that wants one asks here.
+- `AgentSpeech`, `Exits`, `DigitEntries` and `Floor`: their states decide what other parts may do
+  now. Those parts read them, and tell them what happened.
+- `Responses.allow` is set by `Exits` alone, `Floor.answer_by_ms` by the machine and the session.
 """
 
-from collections.abc import Callable
-
 from app.call.agent import Agent
+from app.call.barge_in import BargeIn
 from app.call.caller.digit_entries import DigitEntries
 from app.call.caller.floor import Floor
 from app.call.caller.idle_and_hold import IdleAndHold
-from app.call.commands import Command
 from app.call.exits.exits import Exits
-from app.call.exits.transfer import TransferRequest
 from app.call.heard.agent_audio import AgentAudio
 from app.call.heard.conversation import Conversation
 from app.call.ids import Ids
-from app.call.model.connection import ModelLink
 from app.call.model.missing_ids import MissingIds
-from app.call.model.responses import Responses
-from app.call.model.session_items import SessionItems
-from app.call.model.tool_answers import ToolAnswers
-from app.call.model.tool_calls import ToolCalls
+from app.call.model.model import Model
 from app.call.model_session import ModelSession
+from app.call.orders import Orders
+from app.call.outbox import Commands
 from app.call.response_deadlines import ResponseDeadlines
+from app.call.retries import Retries
 from app.call.speech.agent_speech import AgentSpeech
+from app.call.waiting import Waiting
 
 
 class Parts:
     """The parts of one machine."""
 
-    def __init__(
-        self,
-        agent: Agent,
-        out: list[Command],
-        conversation: Conversation,
-        request_transfer: Callable[[TransferRequest, float], bool],
-    ) -> None:
-        """
-        Args:
-            out: Takes the commands of all parts, in order.
-            request_transfer: `CallMachine`'s way to transfer the caller without a tool call; takes
-                the request and `now_ms`, returns whether the transfer began.
-        """
+    def __init__(self, agent: Agent, commands: Commands, conversation: Conversation) -> None:
+        limits = agent.limits
         self.ids = Ids()
-        self.audio = AgentAudio(out)
-        self.items = SessionItems(out, self.ids)
-        self.responses = Responses()
-        self.speech = AgentSpeech(
-            out,
-            self.audio,
-            self.items,
-            conversation,
-            self.responses,
-            self.ids,
-            voices=agent.voices,
-        )
-        self.link = ModelLink()
-        self.tools = ToolCalls(agent.limits.tool_ms)
-        self.answers = ToolAnswers(
-            out,
-            self.tools,
-            conversation,
-            self.responses,
-            self.link,
-            self.ids,
-            lambda: not self.exits.under_way,
-        )
-        self.exits = Exits(out, agent, self.audio, self.responses, self.answers.answer)
-        self.entries = DigitEntries(
-            out,
-            agent,
-            self.audio,
-            self.answers,
-            conversation,
-            self.responses,
-            request_transfer,
-            self.ids,
-        )
-        self.floor = Floor(
-            out,
-            self.items,
-            self.speech,
-            self.responses,
-            self.exits,
-            self.entries,
-            self.ids,
-            interruptible=agent.turns.interruptible,
-        )
-        self.session = ModelSession(
-            out,
-            agent,
-            self.link,
-            self.items,
-            self.speech,
-            self.responses,
-            self.answers,
-            self.exits,
-            self.floor,
-            self.ids,
-        )
+        self.audio = AgentAudio(commands)
+        self.model = Model(commands, self.ids, conversation, limits.tool_ms)
+        self.speech = AgentSpeech(commands, self.audio, self.model, conversation, agent.voices)
+        self.exits = Exits(commands, agent, self.audio, self.model)
+        self.entries = DigitEntries(commands, self.audio, self.model, conversation, self.ids)
+        self.floor = Floor(self.exits, self.entries.keypad, interruptible=agent.turns.interruptible)
+        self.barge_in = BargeIn(self.floor, self.speech, self.model, self.exits, self.entries)
+        self.session = ModelSession(commands, self.model, self.speech, self.floor, self.exits)
         self.idle_and_hold = IdleAndHold(
-            agent.limits, self.audio, self.responses, self.exits.farewell
+            limits, self.audio, self.model.responses, self.exits.farewell
         )
         self.deadlines = ResponseDeadlines(
-            out,
-            self.audio,
-            self.items,
-            self.speech,
-            self.responses,
-            self.tools,
-            self.floor,
-            self.session,
-            self.idle_and_hold,
-            self.ids,
-            limit_ms=agent.limits.first_sound_ms,
+            self.audio, self.model, self.speech, limits.first_sound_ms
         )
-        self.missing = MissingIds(self.ids, conversation, self.responses, self.items)
+        self.retries = Retries(commands, self.deadlines, self.model, self.session)
+        self.orders = Orders(agent, self.model, self.exits, self.ids)
+        self.waiting = Waiting(self.audio, self.model, self.exits, self.entries, self.floor)
+        self.missing = MissingIds(self.ids, conversation, self.model)

@@ -367,5 +367,9 @@ class Leg(LegState):
     def _fail(self, error: BaseException) -> None:
         """A bug: end this leg. Twilio goes on with the TwiML behind the stream."""
         logger.error("leg failed", exc_info=error, extra={"call_sid": self.call.call_sid})
-        self._machine.ended_by = "error"
+        try:
+            self._handle(ev.LegFailed(), self._now_ms())
+        except Exception as again:  # the machine itself cannot go on
+            logger.error("leg failed twice", exc_info=again, extra={"call_sid": self.call.call_sid})
+        self._failed = True
         self._over.set()

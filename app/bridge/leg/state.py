@@ -60,6 +60,7 @@ class LegState:
         #: What the record's `ended_by` says once the service gave the agent up; empty: it did not.
         self.given_up = ""
         self._machine = machine
+        self._failed = False
         self._over = asyncio.Event()
 
     @property
@@ -75,12 +76,12 @@ class LegState:
         """Whether the call must go on without the agent: no model session or no stream can be had,
         or the leg failed. Then transfer the caller, or apologise and hang up."""
         machine = self._machine
-        return bool(self.given_up) or machine.without_model or machine.ended_by == "error"
+        return bool(self.given_up) or machine.without_model or self._failed
 
     @property
     def ended_by(self) -> str:
         """The record's `ended_by`, once the leg is over."""
-        return self.given_up or self._machine.ended_by
+        return self.given_up or ("error" if self._failed else self._machine.ended_by)
 
     @property
     def line_lost(self) -> bool:

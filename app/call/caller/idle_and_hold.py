@@ -33,7 +33,7 @@ class IdleAndHold:
         """The caller spoke or pressed a key: the idle prompts count from 0 again."""
         self._idle.caller_spoke()
 
-    def settle(
+    def run(
         self,
         now_ms: float,
         *,

@@ -52,8 +52,8 @@ class _Asked:
 
 
 class Keypad:
-    """Call `pressed` for every key, and `ask` when a tool asks for digits. Call `settle` at
-    `next_ms`: it returns the entry that is complete."""
+    """Call `pressed` for every key, and `ask` when a tool asks for digits. Call
+    `take_complete` at `next_ms`: it returns the entry that is complete."""
 
     def __init__(self) -> None:
         self._digits = ""
@@ -139,7 +139,7 @@ class Keypad:
         if strays:
             self._silent_until_ms = max(self._stray_until_ms, now_ms + TAIL_MS)
 
-    def settle(self, now_ms: float) -> DigitEntry | None:
+    def take_complete(self, now_ms: float) -> DigitEntry | None:
         """The entry that is complete by now, returned once; None: none is."""
         if now_ms < self._complete_ms():
             return None

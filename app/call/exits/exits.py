@@ -4,6 +4,8 @@ The built-in tools lead here, and so do the orders of an operator. One exit at a
 goes before a transfer.
 """
 
+from collections.abc import Collection, Iterator
+
 from app.call import prompts
 from app.call.agent import Agent
 from app.call.commands import Command
@@ -20,8 +22,9 @@ from app.call.exits.transfer import (
     read_request,
 )
 from app.call.heard.agent_audio import AgentAudio
-from app.call.model.responses import Responses, Wanted, Wish
-from app.call.model.tool_answers import AnswerTool
+from app.call.model.model import Model
+from app.call.model.responses import Wanted, Wish
+from app.call.outbox import Outbox
 
 END_CALL = "end_call"
 BUILT_IN = (END_CALL, TRANSFER, SEND_DIGITS)
@@ -32,25 +35,36 @@ _BEFORE_A_TRANSFER = (Wish.ANNOUNCEMENT, Wish.HOLD, Wish.UNSPOKEN)
 _IN_BETWEEN = tuple(wish for wish in Wish if wish not in (Wish.GOODBYE, Wish.ANNOUNCEMENT))
 
 
+class _AllowedNow(Collection[Wish]):
+    def __init__(self, exits: "Exits") -> None:
+        self._exits = exits
+
+    def __contains__(self, wish: object) -> bool:
+        return wish in self._exits.allowed_wishes
+
+    def __iter__(self) -> Iterator[Wish]:
+        return iter(self._exits.allowed_wishes)
+
+    def __len__(self) -> int:
+        return len(self._exits.allowed_wishes)
+
+
 class Exits:
     """Begins the exits, lets a barge-in take them back, and performs them when they are due."""
 
     def __init__(
         self,
-        out: list[Command],
+        outbox: Outbox[Command],
         agent: Agent,
         audio: AgentAudio,
-        responses: Responses,
-        answer_tool: AnswerTool,
+        model: Model,
     ) -> None:
-        """
-        Args:
-            answer_tool: Gives the model the answer to a built-in tool.
-        """
+        answer_tool, responses = model.answers.answer, model.responses
         self._agent = agent
         self._answer_tool = answer_tool
-        self.farewell = Farewell(out, agent.language, audio, responses, answer_tool)
-        self.redirect = Redirect(out)
+        responses.allow(_AllowedNow(self))
+        self.farewell = Farewell(outbox, agent.language, audio, responses, answer_tool)
+        self.redirect = Redirect(outbox)
         self.transfer = Transfer(audio, responses, self.redirect, answer_tool)
         self.tones = Tones(audio, self.redirect, answer_tool)
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from app.call import prompts
 from app.call.commands import CloseStream, Command, HangUp, ReportDecision
 from app.call.deadlines import NEVER
+from app.call.exits.answer_tool import AnswerTool
 from app.call.exits.last_words import LastWords
 from app.call.heard.agent_audio import AgentAudio
 from app.call.model.responses import Responses, Wanted, Wish
-from app.call.model.tool_answers import AnswerTool
+from app.call.outbox import Outbox
 
 #: Deadline for the stream to end after a hang-up, REST retries included.
 HANG_UP_MS = 12_000.0
@@ -44,13 +45,13 @@ class Farewell:
 
     def __init__(
         self,
-        out: list[Command],
+        outbox: Outbox[Command],
         language: str,
         audio: AgentAudio,
         responses: Responses,
         answer_tool: AnswerTool,
     ) -> None:
-        self._out = out
+        self._outbox = outbox
         self._audio = audio
         self._responses = responses
         self._answer_tool = answer_tool
@@ -137,7 +138,7 @@ class Farewell:
             answer = prompts.END_DONE if heard else prompts.END_FORCED
             self._answer(pending, answer, now_ms)
             pending.hung_up_ms = now_ms
-            self._out.append(HangUp(pending.reason))
+            self._outbox.put(HangUp(pending.reason))
 
     def leave_to_twilio(self, why: str, now_ms: float) -> None:
         """The model does not say the goodbye: close the stream, and have TwiML say it."""
@@ -145,7 +146,7 @@ class Farewell:
         if pending is not None and not self.hanging_up:
             self.last_words = pending.in_text
             self._answer(pending, prompts.END_FORCED, now_ms)
-            self._out.append(ReportDecision("let Twilio say the goodbye", why))
+            self._outbox.put(ReportDecision("let Twilio say the goodbye", why))
             self.close(pending.reason, now_ms)
 
     def close(self, reason: str, now_ms: float) -> None:
@@ -154,7 +155,7 @@ class Farewell:
             self.begin(reason, now_ms, final=True)
         if self._pending is not None and self._pending.closed_ms == NEVER:
             self._pending.closed_ms = now_ms
-            self._out.append(CloseStream(reason))
+            self._outbox.put(CloseStream(reason))
 
     def settle(self, now_ms: float, *, model_gone: bool) -> bool:
         """Do what is due.
@@ -170,7 +171,7 @@ class Farewell:
             return False
         if self.hanging_up:
             if now_ms >= pending.hung_up_ms + HANG_UP_MS and pending.closed_ms == NEVER:
-                self._out.append(ReportDecision("close the stream", "hang-up without effect"))
+                self._outbox.put(ReportDecision("close the stream", "hang-up without effect"))
                 self.close("hang-up without effect", now_ms)
             return now_ms >= pending.closed_ms + CLOSE_MS
         if model_gone:

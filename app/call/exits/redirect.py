@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from app.call.commands import Command, PlayDigits, TransferCall
 from app.call.deadlines import NEVER
+from app.call.outbox import Outbox
 
 #: Deadline for Twilio's answer, retries included.
 ORDER_MS = 45_000.0
@@ -19,8 +20,8 @@ class Redirect:
     """At most one redirect at a time. Once it is ordered, the end of the stream does not end the
     call."""
 
-    def __init__(self, out: list[Command]) -> None:
-        self._out = out
+    def __init__(self, outbox: Outbox[Command]) -> None:
+        self._outbox = outbox
         self._failed: Failed | None = None
         self._ordered_ms = NEVER
         self._taken_ms = NEVER
@@ -44,7 +45,7 @@ class Redirect:
         """
         self._ordered_ms, self.reason, self._failed = now_ms, reason, failed
         self._unanswered = ""
-        self._out.append(command)
+        self._outbox.put(command)
 
     def accepted(self, now_ms: float) -> None:
         """Twilio accepted the redirect. It ends the stream, even past the deadline of the order."""

@@ -7,9 +7,9 @@ from app.audio import base64_size, dtmf_tones, tones_ms
 from app.call import prompts
 from app.call.commands import PlayDigits
 from app.call.deadlines import NEVER
+from app.call.exits.answer_tool import AnswerTool
 from app.call.exits.redirect import Redirect
 from app.call.heard.agent_audio import OWN_SOUND, AgentAudio
-from app.call.model.tool_answers import AnswerTool
 
 SEND_DIGITS = "send_digits"
 #: Tones that take longer are left to Twilio's `<Play digits>`.

@@ -12,11 +12,11 @@ from app.call import prompts
 from app.call.commands import TransferCall
 from app.call.deadlines import NEVER
 from app.call.destinations import Destination, route_to
+from app.call.exits.answer_tool import AnswerTool
 from app.call.exits.last_words import LastWords
 from app.call.exits.redirect import Redirect
 from app.call.heard.agent_audio import AgentAudio
 from app.call.model.responses import Responses, Wanted, Wish
-from app.call.model.tool_answers import AnswerTool
 
 #: Name of the tool.
 TRANSFER = "transfer_to_human"

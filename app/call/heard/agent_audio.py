@@ -2,9 +2,17 @@
 
 from collections import deque
 
-from app.call.commands import ClearAudio, Command, PauseModel, PlayAudio, ResumeModel, SendMark
+from app.call.commands import (
+    ClearAudio,
+    PauseModel,
+    PlayAudio,
+    ResumeModel,
+    SendMark,
+    ToStream,
+)
 from app.call.deadlines import NEVER
 from app.call.heard.ledger import BYTES_PER_MS, HeardPart, PlaybackLedger
+from app.call.outbox import Outbox
 
 #: One mark a second; more of them would only add traffic.
 MARK_EVERY_BYTES = 1000 * BYTES_PER_MS
@@ -23,13 +31,9 @@ class AgentAudio:
     """Plays audio while the stream takes it, holds it back while there is no stream or it is
     blocked, and keeps the playback ledger."""
 
-    def __init__(self, out: list[Command]) -> None:
-        """
-        Args:
-            out: Takes the commands.
-        """
+    def __init__(self, outbox: Outbox[ToStream | PauseModel | ResumeModel]) -> None:
         self.ledger = PlaybackLedger()
-        self._out = out
+        self._outbox = outbox
         self._open = False
         self._held: deque[PlayAudio] = deque()
         self._held_bytes = 0
@@ -79,7 +83,7 @@ class AgentAudio:
         if not self.ledger.interrupts(now_ms):
             return []
         if self.ledger.playing(now_ms) or not self.ledger.all_surely_heard:
-            self._out.append(ClearAudio(self.ledger.unplayed_bytes(now_ms)))
+            self._outbox.put(ClearAudio(self.ledger.unplayed_bytes(now_ms)))
         self._held.clear()
         self._held_bytes = 0
         self._pace_model()
@@ -114,7 +118,7 @@ class AgentAudio:
         if ledger.all_surely_heard and not ledger.playing(now_ms):
             self._mark(now_ms)  # measures the round trip again
         ledger.sent(audio.item_id, audio.size_bytes, now_ms)
-        self._out.append(audio)
+        self._outbox.put(audio)
         if ledger.unmarked_bytes >= MARK_EVERY_BYTES:
             self._mark(now_ms)
 
@@ -123,12 +127,12 @@ class AgentAudio:
             self._mark(now_ms)
 
     def _mark(self, now_ms: float) -> None:
-        self._out.append(SendMark(self.ledger.mark_sent(now_ms)))
+        self._outbox.put(SendMark(self.ledger.mark_sent(now_ms)))
 
     def _pace_model(self) -> None:
         if not self._model_paused and self._held_bytes > HELD_MOST_BYTES:
             self._model_paused = True
-            self._out.append(PauseModel())
+            self._outbox.put(PauseModel())
         elif self._model_paused and self._held_bytes < HELD_LITTLE_BYTES:
             self._model_paused = False
-            self._out.append(ResumeModel())
+            self._outbox.put(ResumeModel())

@@ -25,13 +25,15 @@ class Stage(IntEnum):
 
 
 class FirstSound:
-    """The clock of one answer. `limit_ms`: `[limits] first_sound_seconds`.
+    """The clock of one answer.
 
     Call `start` when an answer is due, `stop` when it is not due any more, `heard` when the caller
     hears it. When `due_ms` has come, call `next_stage` and act on the stage that it returns.
     """
 
     def __init__(self, limit_ms: float) -> None:
+        #: `[limits] first_sound_seconds`, in ms.
+        self.limit_ms = limit_ms
         self._spans_ms = (limit_ms, SECOND_TRY_MS, limit_ms + OPENING_MS)
         self._since_ms = NEVER
         self._carried_ms = 0.0

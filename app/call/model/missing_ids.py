@@ -11,8 +11,7 @@ from typing import Any
 from app.call import events as ev
 from app.call.heard.conversation import Conversation
 from app.call.ids import Ids
-from app.call.model.responses import Responses
-from app.call.model.session_items import SessionItems
+from app.call.model.model import Model
 
 _OF_RESPONSES = (ev.ResponseCreated, ev.ResponseDone)
 _OF_AGENT_ITEMS = (
@@ -31,13 +30,11 @@ _NAMED = frozenset((*_OF_RESPONSES, *_OF_AGENT_ITEMS, *_OF_CALLER_ITEMS))
 class MissingIds:
     """Completes events. Pass every event through `fill` before anything else handles it."""
 
-    def __init__(
-        self, ids: Ids, conversation: Conversation, responses: Responses, items: SessionItems
-    ) -> None:
+    def __init__(self, ids: Ids, conversation: Conversation, model: Model) -> None:
         self._ids = ids
         self._conversation = conversation
-        self._responses = responses
-        self._items = items
+        self._responses = model.responses
+        self._items = model.items
 
     def fill(self, event: ev.Event) -> ev.Event:
         """Returns the event with its missing ids filled in; the same object if none is missing.

@@ -5,7 +5,7 @@ with `conversation_already_has_active_response`. The server's turn detection may
 any time; it then also serves requests that wait for a plain reply.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -57,11 +57,13 @@ class Responses:
         self._event_id = ""
         self._unanswered = False  # an abandoned request may still be answered
         self._queue: list[Wanted] = []
+        self._allowed: Collection[Wish] = tuple(Wish)
         self._failures = 0
         self._not_before_ms = 0.0
         self._empty = 0
         self._stalls = 0
         self._known: set[str] = set()  # ids of this session's responses, ended ones included
+        self._abandoned: set[str] = set()
         self._answers_all = False  # whether the active one was created with every tool output known
 
     def want(self, wish: Wish, direction: str = "") -> None:
@@ -84,10 +86,18 @@ class Responses:
         """Remove this one from the queue: the same wish with the same direction."""
         self._queue = [each for each in self._queue if each != wanted]
 
-    def keep_only(self, wishes: Iterable[Wish]) -> None:
-        """Remove everything but these wishes from the queue."""
+    def allow(self, wishes: Collection[Wish]) -> None:
+        """From now on request these wishes only: an exit is under way, or none is any more."""
+        self._allowed = wishes
+
+    def allows(self, wish: Wish) -> bool:
+        """Whether this wish would be requested now."""
+        return wish in self._allowed
+
+    def drop_disallowed(self) -> None:
+        """Remove the wishes from the queue that are not allowed now."""
         if self._queue:
-            self._queue = [wanted for wanted in self._queue if wanted.wish in wishes]
+            self._queue = [wanted for wanted in self._queue if wanted.wish in self._allowed]
 
     @property
     def idle(self) -> bool:
@@ -213,10 +223,16 @@ class Responses:
         if was is None and self.active_id is not None:
             was = Wanted(Wish.REPLY)
         self._unanswered = self.requested is not None
+        if self.active_id is not None:
+            self._abandoned.add(self.active_id)
         self.active_id = self.active = self.requested = None
         self._event_id = ""
         self._not_before_ms = now_ms
         return was
+
+    def is_abandoned(self, response_id: str) -> bool:
+        """Whether this response was abandoned: ignore what still comes of it."""
+        return response_id in self._abandoned
 
     def lost(self, now_ms: float) -> Wanted | None:
         """The session is lost, and the response in flight with it. Returns what it was for; the

@@ -1,11 +1,10 @@
 """Keeps the session's items in step with what the caller heard: truncate, delete, replace."""
 
 import re
-from dataclasses import replace
 
-from app.call.commands import AddMessage, Command, DeleteItem, TruncateItem
 from app.call.heard.ledger import HeardPart
 from app.call.ids import Ids
+from app.call.model.requests import ModelRequests
 
 # OpenAI: "Audio content of 1200ms is already shorter than 1500ms".
 _SHORTER = re.compile(r"Audio content of (\d+) ?ms is already shorter than")
@@ -16,8 +15,8 @@ class SessionItems:
     `forget` when the session is lost.
     """
 
-    def __init__(self, out: list[Command], ids: Ids) -> None:
-        self._out = out
+    def __init__(self, requests: ModelRequests, ids: Ids) -> None:
+        self._requests = requests
         self._ids = ids
         self._known: set[str] = set()  # items that the session contains
         self._of_active: list[str] = []
@@ -25,7 +24,7 @@ class SessionItems:
         self._cut_responses: set[str] = set()
         self._truncations: dict[str, str] = {}  # event id -> item id, until answered
         self._replacements: dict[str, str] = {}  # item id -> id of the message in its place
-        self._additions: dict[str, AddMessage] = {}  # by event id
+        self._additions: dict[str, tuple[str, str]] = {}  # (text, item id) by event id
 
     def response_created(self) -> None:
         """A response began: its items follow."""
@@ -65,12 +64,10 @@ class SessionItems:
         self._cut_items.add(cut.item_id)
         if cut.item_id not in self._known:
             return  # an item of an earlier session
-        event_id = self._ids.event()
         if cut.heard_ms > 0:
-            self._truncations[event_id] = cut.item_id
-            self._out.append(TruncateItem(event_id, cut.item_id, cut.heard_ms))
+            self._truncations[self._requests.truncate(cut.item_id, cut.heard_ms)] = cut.item_id
         else:
-            self._out.append(DeleteItem(event_id, cut.item_id))
+            self._requests.delete(cut.item_id)
 
     def replace(self, item_id: str, heard_text: str) -> None:
         """Replace a text item by a message with the text that the caller heard; delete it if they
@@ -80,16 +77,13 @@ class SessionItems:
             return
         present_id = self._replacements.get(item_id, item_id)
         if heard_text:
-            event_id = self._ids.event()
-            self._replacements[item_id] = self._ids.own("heard")
-            added = AddMessage(
-                event_id, "assistant", heard_text, self._replacements[item_id], present_id
-            )
-            self._additions[event_id] = added
-            self._out.append(added)
+            message = (heard_text, self._ids.own("heard"))
+            self._replacements[item_id] = message[1]
+            event_id = self._requests.add_message("assistant", *message, after=present_id)
+            self._additions[event_id] = message
         else:
             self._known.discard(item_id)  # nothing is left to replace
-        self._out.append(DeleteItem(self._ids.event(), present_id))
+        self._requests.delete(present_id)
 
     def restate(self, item_id: str) -> str:
         """Returns the item id under which to add this item to a new session while a voice still
@@ -101,7 +95,7 @@ class SessionItems:
     def drop(self, item_id: str) -> None:
         """Delete a tool call that was cut short: its arguments may be incomplete."""
         self._cut_items.add(item_id)
-        self._out.append(DeleteItem(self._ids.event(), item_id))
+        self._requests.delete(item_id)
 
     def refused(self, event_id: str, message: str) -> bool:
         """The server refused the event of this id. Returns whether this class had sent it.
@@ -110,15 +104,14 @@ class SessionItems:
         message whose place is gone is added at the end of the conversation.
         """
         if added := self._additions.pop(event_id, None):
-            if added.after:
-                self._out.append(replace(added, event_id=self._ids.event(), after=""))
+            self._requests.add_message("assistant", *added)
             return True
         item_id = self._truncations.pop(event_id, None)
         if item_id is None:
             return False
         shorter = _SHORTER.search(message)
         if shorter and int(shorter[1]) > 0:
-            self._out.append(TruncateItem(self._ids.event(), item_id, int(shorter[1])))
+            self._requests.truncate(item_id, int(shorter[1]))
         return True
 
     def forget(self) -> None:

@@ -1,43 +1,29 @@
 """Sends tool outputs to the model: one for every call, and then a request for a reply."""
 
-from collections.abc import Callable
-
 from app.call import prompts
-from app.call.commands import AddMessage, AddToolOutput, CancelTool, Command, ReportDecision
 from app.call.heard.conversation import Conversation
-from app.call.ids import Ids
 from app.call.model.connection import ModelLink
+from app.call.model.requests import ModelRequests
 from app.call.model.responses import Responses, Wish
 from app.call.model.tool_calls import ToolCalls
 
-AnswerTool = Callable[[str, str, float], None]
-"""Answers a tool call: takes its `call_id`, its output, and `now_ms`."""
-
 
 class ToolAnswers:
-    """Answers the tool calls of a leg.
-
-    `may_reply`: whether to request a reply at all; False while the call ends or is transferred.
-    """
+    """Answers the tool calls of a leg."""
 
     def __init__(
         self,
-        out: list[Command],
-        calls: ToolCalls,
-        conversation: Conversation,
-        responses: Responses,
+        requests: ModelRequests,
         link: ModelLink,
-        ids: Ids,
-        may_reply: Callable[[], bool],
+        calls: ToolCalls,
+        responses: Responses,
+        conversation: Conversation,
     ) -> None:
-        #: The tool calls and their deadlines.
-        self.calls = calls
-        self._out = out
-        self._conversation = conversation
-        self._responses = responses
+        self._requests = requests
         self._link = link
-        self._ids = ids
-        self._may_reply = may_reply
+        self._calls = calls
+        self._responses = responses
+        self._conversation = conversation
         self._not_taken: set[str] = set()  # sent and not confirmed, by call or item id
 
     @property
@@ -52,7 +38,7 @@ class ToolAnswers:
 
     def session_lost(self) -> None:
         """The session is lost. The next one gets the outputs with the stored conversation."""
-        self.calls.session_lost()
+        self._calls.session_lost()
         self._not_taken.clear()
 
     def answer(self, call_id: str, output: str, now_ms: float) -> None:
@@ -62,19 +48,18 @@ class ToolAnswers:
         A call of a lost session, or of the call machine itself, is answered by a system message:
         the present session does not know its `call_id`.
         """
-        if not self.calls.answer(call_id):
+        if not self._calls.answer(call_id):
             return
-        name = self.calls.name(call_id)
+        name = self._calls.name(call_id)
         self._conversation.tool_answered(call_id, name, output, now_ms)
         if not self._link.ready:
             pass  # the next session gets it with the stored conversation
-        elif self.calls.known_to_model(call_id):
+        elif self._calls.known_to_model(call_id):
             self._not_taken.add(call_id)
-            self._out.append(AddToolOutput(self._ids.event(), call_id, output))
+            self._requests.add_tool_output(call_id, output)
         else:
-            text = prompts.tool_result(name, output)
-            self._out.append(AddMessage(self._ids.event(), "system", text))
-        response_id = self.calls.response_id(call_id)
+            self._requests.add_message("system", prompts.tool_result(name, output))
+        response_id = self._calls.response_id(call_id)
         if response_id != self._responses.active_id:
             self.want_reply(response_id)
 
@@ -83,21 +68,17 @@ class ToolAnswers:
         Without a session, the next one gets it with the stored conversation."""
         if self._link.ready:
             self._not_taken.add(item_id)
-            self._out.append(AddMessage(self._ids.event(), "user", text, item_id))
-        if self._may_reply():
+            self._requests.add_message("user", text, item_id)
+        if self._responses.allows(Wish.REPLY):
             self._responses.want(Wish.REPLY)
 
     def want_reply(self, response_id: str) -> None:
         """Request one reply for all the tools that a response called, if all have answered. Call
         this when the response has ended, too."""
-        if self.calls.settled(response_id) and self._may_reply():
+        if self._calls.settled(response_id) and self._responses.allows(Wish.REPLY):
             self._responses.want(Wish.REPLY)
 
-    def expire_overdue(self, limit_ms: float, now_ms: float) -> None:
-        """Cancel the tools that missed their deadline, and answer their calls with an error text.
-        `limit_ms`: for that text."""
-        for call_id in self.calls.overdue(now_ms):
-            reason = f"{self.calls.name(call_id)} took longer than {limit_ms / 1000:g} s"
-            self._out.append(ReportDecision("answer for the tool", reason))
-            self._out.append(CancelTool(call_id))
-            self.answer(call_id, prompts.tool_overdue(self.calls.name(call_id), limit_ms), now_ms)
+    def answer_overdue(self, now_ms: float) -> None:
+        """Answer for the tools that missed their deadline, with an error text."""
+        for call_id, error in self._calls.cancel_overdue(now_ms):
+            self.answer(call_id, error, now_ms)

@@ -1,6 +1,11 @@
 """Tool calls: each runs once, is answered once, and has a deadline."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+
+from app.call import prompts
+from app.call.commands import CancelTool, ReportDecision
+from app.call.outbox import Outbox
 
 
 @dataclass(slots=True)
@@ -16,9 +21,14 @@ class _ToolCall:
 
 
 class ToolCalls:
-    """The tool calls of a leg, by `call_id`. `limit_ms`: how long a tool may take."""
+    """The tool calls of a leg, by `call_id`."""
 
-    def __init__(self, limit_ms: float) -> None:
+    def __init__(self, outbox: Outbox[CancelTool | ReportDecision], limit_ms: float) -> None:
+        """
+        Args:
+            limit_ms: How long a tool may take, `Limits.tool_ms`.
+        """
+        self._outbox = outbox
         self._limit_ms = limit_ms
         self._calls: dict[str, _ToolCall] = {}
 
@@ -84,13 +94,16 @@ class ToolCalls:
         calls = [c for c in self._calls.values() if c.response_id == response_id]
         return bool(calls) and all(call.answered for call in calls)
 
-    def overdue(self, now_ms: float) -> list[str]:
-        """The ids of the calls that missed their deadline."""
-        return [
-            call_id
-            for call_id, call in self._calls.items()
-            if not call.answered and call.due_ms <= now_ms
-        ]
+    def cancel_overdue(self, now_ms: float) -> Iterator[tuple[str, str]]:
+        """Cancel the tools that missed their deadline. Yields each call's id, and the error text to
+        answer it with before the next one is cancelled."""
+        for call_id, call in list(self._calls.items()):
+            if not call.answered and call.due_ms <= now_ms:
+                seconds = self._limit_ms / 1000
+                reason = f"{call.name} took longer than {seconds:g} s"
+                self._outbox.put(ReportDecision("answer for the tool", reason))
+                self._outbox.put(CancelTool(call_id))
+                yield call_id, prompts.tool_overdue(call.name, self._limit_ms)
 
     def next_due_ms(self) -> float:
         """The next deadline; infinite if there is none."""

@@ -5,14 +5,14 @@ It keeps three records in step: the playback ledger (what the caller heard), the
 """
 
 from app.call import prompts
-from app.call.commands import Command, ConfigureSession
+from app.call.commands import DropSynthesis, Synthesize
 from app.call.events import AudioReceived
 from app.call.heard.agent_audio import AgentAudio
 from app.call.heard.conversation import Conversation, Turn
 from app.call.heard.ledger import HeardPart
-from app.call.ids import Ids
-from app.call.model.responses import Responses, Wish
-from app.call.model.session_items import SessionItems
+from app.call.model.model import Model
+from app.call.model.responses import Wish
+from app.call.outbox import Outbox
 from app.call.speech.synthesis import Synthesis
 
 MOST_RESPONSES = 8  # whose items are remembered: the latest ones, which may still add to them
@@ -21,35 +21,30 @@ MOST_UNSPOKEN = 3  # how often in a row the model is asked to speak what no voic
 
 class AgentSpeech:
     """The agent's items. Tell it what the model adds to them, and when a barge-in (`interrupt`),
-    the loss of the session or the end of the leg cuts them.
-
-    `voices`: the labels of the external voices; empty if the model speaks itself.
-    """
+    the loss of the session or the end of the leg cuts them."""
 
     def __init__(
         self,
-        out: list[Command],
+        outbox: Outbox[Synthesize | DropSynthesis],
         audio: AgentAudio,
-        items: SessionItems,
+        model: Model,
         conversation: Conversation,
-        responses: Responses,
-        ids: Ids,
-        *,
         voices: tuple[str, ...],
     ) -> None:
-        self._out = out
+        """
+        Args:
+            voices: The labels of the external voices; empty if the model speaks itself.
+        """
         self._audio = audio
-        self._items = items
+        self._requests = model.requests
+        self._items = model.items
+        self._responses = model.responses
         self._conversation = conversation
-        self._responses = responses
-        self._ids = ids
         self._spoke: set[str] = set()  # responses that had audio, or will have
         self._items_of: dict[str, dict[str, None]] = {}  # by response, in their order
         self._unspoken = 0
         #: The text that external voices speak, and how far they are.
-        self.synthesis = Synthesis(
-            out, audio, voices, self._item_done, self._item_unspoken, self._voices_gave_up
-        )
+        self.synthesis = Synthesis(outbox, audio, voices, self)
 
     def begin(self, response_id: str, item_id: str, now_ms: float) -> Turn:
         """A response began this item, or adds to it. An item of a muted response is deleted: the
@@ -147,7 +142,7 @@ class AgentSpeech:
         if self.synthesis.has(item_id):
             self.synthesis.text_over(item_id, now_ms)
         else:
-            self._item_done(item_id, now_ms)
+            self.item_done(item_id, now_ms)
 
     def finish_all(self, now_ms: float) -> None:
         """The active response adds nothing more to any item."""
@@ -214,12 +209,12 @@ class AgentSpeech:
             else:
                 self._items.cut(cut)
 
-    def _item_done(self, item_id: str, now_ms: float) -> None:
+    def item_done(self, item_id: str, now_ms: float) -> None:
         """All audio of an item has arrived: mark its end."""
         self._audio.finish(item_id, now_ms)
         self._conversation.was_finished(item_id, self._audio.ledger.generated_bytes(item_id))
 
-    def _item_unspoken(self, item_id: str, text: str, now_ms: float) -> None:
+    def item_unspoken(self, item_id: str, text: str, now_ms: float) -> None:
         """The voices could not speak all of an item: replace it by what they spoke, and ask the
         model to speak `text`, if there is any."""
         turn = self._conversation.turn("assistant", item_id, now_ms)
@@ -231,9 +226,9 @@ class AgentSpeech:
         elif text:
             self._responses.give_up()
 
-    def _voices_gave_up(self) -> None:
+    def voices_gave_up(self) -> None:
         """No external voice is left: the session has to produce audio from now on."""
-        self._out.append(ConfigureSession(self._ids.event(), speaks=True))
+        self._requests.configure(speaks=True)
 
     def _unfinished(self) -> list[str]:
         """The messages of the active response, or of the last one, that are not complete."""

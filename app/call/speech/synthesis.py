@@ -6,14 +6,15 @@ the utterance is cut at the end of a word, and another voice goes on with the ne
 """
 
 from collections import deque
-from collections.abc import Callable
 from itertools import count
+from typing import Protocol
 
-from app.call.commands import Command, DropSynthesis, Synthesize
+from app.call.commands import DropSynthesis, Synthesize
 from app.call.deadlines import NEVER
 from app.call.heard.agent_audio import AgentAudio
 from app.call.heard.conversation import Turn
 from app.call.heard.ledger import BYTES_PER_MS
+from app.call.outbox import Outbox
 from app.call.speech.spoken_item import SpokenItem
 from app.call.speech.synthesis_job import Chunk, SynthesisJob
 from app.call.speech.voice_choice import VoiceChoice
@@ -36,44 +37,53 @@ MUTE_MS = 6000.0  # a voice that sends nothing for so long has failed
 SLOW_MS = 1500.0  # a voice without sound for so long counts as slow if the caller speaks then
 
 
+class SynthesisListener(Protocol):
+    """Learns what became of the text that it gave to `Synthesis`."""
+
+    def item_done(self, item_id: str, now_ms: float) -> None:
+        """No more audio of an item comes."""
+
+    def item_unspoken(self, item_id: str, text: str, now_ms: float) -> None:
+        """The voices could not speak all of an item; `item_done` follows.
+
+        Args:
+            text: The rest, for the model to speak; empty: every voice refused what is missing.
+        """
+
+    def voices_gave_up(self) -> None:
+        """No voice is left: the model has to speak from now on."""
+
+
 class Synthesis:
     """The queue of utterances, and the one that is being synthesized.
 
-    Pass it the model's text (`text`, `text_over`) and what voices report (`take`); call `settle`
-    when `next_ms` has come. Commands are appended to `out`.
-
-    Args:
-        voices: the labels of the agent's voices, the preferred one first.
-        on_unspoken: `(item_id, text, now_ms)`: voices could not speak all of an item, which is
-            over. The model is to speak `text`; empty if the missing text was refused by every
-            voice. `on_done` follows.
-        on_done: `(item_id, now_ms)`: no more audio of an item comes.
-        on_give_up: no voice is left: the model has to speak from now on.
+    Pass it the model's text (`text`, `text_over`) and what voices report (`take`); call `advance`
+    when `next_ms` has come.
     """
 
     def __init__(
         self,
-        out: list[Command],
+        outbox: Outbox[Synthesize | DropSynthesis],
         audio: AgentAudio,
         voices: tuple[str, ...],
-        on_done: Callable[[str, float], None],
-        on_unspoken: Callable[[str, str, float], None],
-        on_give_up: Callable[[], None],
+        listener: SynthesisListener,
     ) -> None:
+        """
+        Args:
+            voices: The labels of the agent's voices, the preferred one first.
+        """
         #: How many characters each voice was asked to speak.
         self.characters = [0] * len(voices)
         #: How each voice speaks, learned from what it said.
         self.paces = [UNKNOWN] * len(voices)
         #: No voice is left, and the model speaks.
         self.gave_up = False
-        self._out = out
+        self._outbox = outbox
         self._audio = audio
         self._labels = voices
         self._choice = VoiceChoice(len(voices))
         self._refusals = 0  # texts in a row that every voice refused
-        self._on_done = on_done
-        self._on_unspoken = on_unspoken
-        self._on_give_up = on_give_up
+        self._listener = listener
         self._items: dict[str, SpokenItem] = {}
         self._queue: deque[SynthesisJob] = deque()
         self._job: SynthesisJob | None = None
@@ -114,7 +124,7 @@ class Synthesis:
             self._audio.synthesizing = True
         self._add(item, item.cutter.feed(text))
         self._settle_ms = now_ms + SETTLE_MS if item.cutter.may_end else NEVER
-        self.settle(now_ms)
+        self.advance(now_ms)
 
     def text_over(self, item_id: str, now_ms: float) -> None:
         """The model adds no more text to this item."""
@@ -124,7 +134,7 @@ class Synthesis:
         self._add(item, item.cutter.finish())
         item.over, self._settle_ms = True, NEVER
         self._end_if_done(item, now_ms)
-        self.settle(now_ms)
+        self.advance(now_ms)
 
     def _add(self, item: SpokenItem, pieces: list[str]) -> None:
         for piece in pieces:
@@ -164,7 +174,7 @@ class Synthesis:
                 self._complete(job, now_ms)
             case VoiceFailed(_, _, kind):
                 self._fail(job, kind, now_ms)
-        self.settle(now_ms)
+        self.advance(now_ms)
 
     def _complete(self, job: SynthesisJob, now_ms: float) -> None:
         """All audio of the utterance has arrived."""
@@ -218,7 +228,7 @@ class Synthesis:
             utterance = job.utterance
             utterance.pace = self.paces[voice]
             self.characters[voice] += len(utterance.text)
-            self._out.append(Synthesize(utterance.id, utterance.item_id, utterance.text, voice))
+            self._outbox.put(Synthesize(utterance.id, utterance.item_id, utterance.text, voice))
         elif job.attempts.unfit and self._may_leave_out(job.utterance):
             item = self._items[job.utterance.item_id]
             item.remove(job.utterance)
@@ -245,7 +255,7 @@ class Synthesis:
         for item in self._items.values():
             if self._refusals and item.left_out:  # the voices were at fault, not this text
                 item.unspoken[:0] = item.left_out
-        self._on_give_up()
+        self._listener.voices_gave_up()
         for item in list(self._items.values()):
             self._end_if_done(item, now_ms)
 
@@ -254,12 +264,12 @@ class Synthesis:
             del self._items[item.id]
             self._audio.synthesizing = bool(self._items)
             if item.unspoken or item.left_out:
-                self._on_unspoken(item.id, "".join(item.unspoken).strip(), now_ms)
-            self._on_done(item.id, now_ms)
+                self._listener.item_unspoken(item.id, "".join(item.unspoken).strip(), now_ms)
+            self._listener.item_done(item.id, now_ms)
 
     # --- time -----------------------------------------------------------------------------------
 
-    def settle(self, now_ms: float) -> None:
+    def advance(self, now_ms: float) -> None:
         """Do what is due: take sentences that nothing followed, fail a mute voice, release audio,
         request the next utterance."""
         if now_ms >= self._settle_ms:
@@ -268,7 +278,7 @@ class Synthesis:
                 self._add(item, item.cutter.take_sentence())
         job = self._job
         if job is not None and now_ms >= job.moved_ms + MUTE_MS:
-            self._out.append(DropSynthesis(job.utterance.id))
+            self._outbox.put(DropSynthesis(job.utterance.id))
             self._fail(job, "late", now_ms)
             job = self._job
         if job is not None and job.next_bytes is not None:
@@ -280,7 +290,7 @@ class Synthesis:
             self._request(now_ms)
 
     def next_ms(self, now_ms: float) -> float:
-        """When to call `settle` next."""
+        """When to call `advance` next."""
         due_ms = self._settle_ms
         if self._job is not None:
             due_ms = min(due_ms, self._job.moved_ms + MUTE_MS)
@@ -306,7 +316,7 @@ class Synthesis:
         left = self.open_items
         job = self._job
         if job is not None and job.utterance.item_id in left:
-            self._out.append(DropSynthesis(job.utterance.id))
+            self._outbox.put(DropSynthesis(job.utterance.id))
             self._job = None
             job.stop()
             self._items[job.utterance.item_id].shorten()
@@ -331,7 +341,7 @@ class Synthesis:
         self._audio.synthesizing = bool(self._items)
         job = self._job
         if job is not None and job.utterance.item_id == item_id:
-            self._out.append(DropSynthesis(job.utterance.id))
+            self._outbox.put(DropSynthesis(job.utterance.id))
             self._job = None
             if not job.utterance.size_bytes and now_ms >= job.asked_ms + SLOW_MS:
                 self._choice.was_slow(job.attempts, now_ms)

@@ -46,7 +46,7 @@ class Typist:
         self.keypad.ask(call_id, length, self.now_ms, secret=secret, timeout_ms=TIMEOUT_MS)
 
     def _settle(self) -> None:
-        while (entry := self.keypad.settle(self.now_ms)) is not None:
+        while (entry := self.keypad.take_complete(self.now_ms)) is not None:
             self.entries.append((self.now_ms, entry))
 
     @property

@@ -3,6 +3,7 @@
 from app.call import commands as do
 from app.call import events as ev
 from app.call.heard.agent_audio import HELD_LITTLE_BYTES, HELD_MOST_BYTES, AgentAudio
+from app.call.outbox import Commands
 from tests.call.scene import Scene, agent
 
 
@@ -94,15 +95,16 @@ def test_a_stream_that_stays_blocked_for_half_a_minute_ends_the_leg() -> None:
 
 
 def test_reading_from_the_model_pauses_while_too_much_audio_is_held_back() -> None:
-    out: list[do.Command] = []
-    audio = AgentAudio(out)
+    commands = Commands()
+    audio = AgentAudio(commands)
     for _ in range(HELD_MOST_BYTES >> 20):
         audio.play("item_1", "", 1 << 20, 0)
-    assert out == []
+    assert commands.take() == []
     audio.play("item_1", "", 1 << 20, 0)
     audio.play("item_1", "", 1 << 20, 0)
-    assert out == [do.PauseModel()]
+    assert commands.take() == [do.PauseModel()]
     audio.open(0)
+    out = commands.take()
     assert out.count(do.ResumeModel()) == 1 and isinstance(out[-1], do.ResumeModel)
 
 

@@ -1,0 +1,116 @@
+"""Barge-in: the caller begins to speak or presses a key while the agent speaks.
+
+The agent falls silent at once, and the model learns how much of it the caller heard.
+"""
+
+from app.call.caller.digit_entries import DigitEntries
+from app.call.caller.floor import Floor
+from app.call.exits.exits import Exits
+from app.call.model.model import Model
+from app.call.model.responses import Wish
+from app.call.speech.agent_speech import AgentSpeech
+
+
+class BargeIn:
+    """Everything that happens when the caller barges in.
+
+    `speech_started` and `key_pressed` take the same road, `_barge_in`. While the caller has the
+    floor (`Floor.listens`), every response that begins or goes on is muted: `response_created` and
+    `response_progressed`.
+    """
+
+    def __init__(
+        self,
+        floor: Floor,
+        speech: AgentSpeech,
+        model: Model,
+        exits: Exits,
+        entries: DigitEntries,
+    ) -> None:
+        self._floor = floor
+        self._speech = speech
+        self._model = model
+        self._requests = model.requests
+        self._items = model.items
+        self._responses = model.responses
+        self._exits = exits
+        self._entries = entries
+
+    # --- the caller -----------------------------------------------------------------------------
+
+    def speech_started(self, now_ms: float) -> None:
+        """The caller begins to speak: a barge-in, unless the agent may not be interrupted now."""
+        self._floor.speech_started(now_ms)
+        if self._floor.listens:
+            # Turn detection cancels the response itself.
+            self._barge_in(now_ms, cancel=False)
+
+    def key_pressed(self, digit: str, now_ms: float) -> None:
+        """The caller presses a key: a barge-in, unless the agent may not be interrupted now or the
+        key is the rest of an entry that is over."""
+        if self._exits.transfer.under_way or self._exits.ordered or self._floor.voicemail:
+            return
+        keypad = self._entries.keypad
+        if self._floor.may_be_interrupted and not keypad.ignores(digit, now_ms):
+            self._barge_in(now_ms, cancel=True)
+        keypad.pressed(digit, now_ms)
+
+    def _barge_in(self, now_ms: float, *, cancel: bool) -> None:
+        """Interrupt the agent. Takes back a goodbye, and suspends a transfer, whose words were not
+        heard out.
+
+        Args:
+            cancel: Cancel the active response too. False when turn detection does it.
+        """
+        self.interrupt_agent(now_ms, cancel=cancel)
+        self._exits.barge_in(now_ms)
+
+    def interrupt_agent(self, now_ms: float, *, cancel: bool = True) -> None:
+        """Stop what plays, and tell the model how much of it was heard.
+
+        Clears Twilio's buffer, truncates each interrupted item at its heard length, deletes those
+        that were not heard at all, and mutes the active response, so that its late deltas are
+        dropped.
+
+        Args:
+            cancel: Cancel the active response too.
+        """
+        active_id = self._responses.active_id
+        if cancel and active_id is not None and not self._items.is_muted(active_id):
+            self._requests.cancel_response(active_id)
+        self._speech.interrupt(active_id, now_ms)
+
+    def voicemail_reached(self, message: str, now_ms: float) -> None:
+        """An answering machine records: interrupt the agent, leave the message, ignore its sounds.
+
+        Args:
+            message: What the agent says; empty: hang up.
+        """
+        if not self._exits.farewell.hanging_up and not self._floor.voicemail:
+            self.interrupt_agent(now_ms)
+            self._floor.machine_records()
+            self._exits.leave_message(message, now_ms)
+
+    # --- responses that the caller must not hear --------------------------------------------------
+
+    def response_created(self, response_id: str) -> None:
+        """A response began. Mute and cancel it if the caller has the floor: it was requested before
+        the barge-in and created after it, so turn detection does not cancel it."""
+        requested = self._responses.requested
+        self._floor.response_created(requested=requested is not None)
+        self.response_progressed(response_id)
+        self._items.response_created()
+        self._responses.created(response_id, answers_all=self._model.answers.all_taken)
+        if self._floor.voicemail and (
+            requested is None or requested.wish not in (Wish.GOODBYE, Wish.UNSPOKEN)
+        ):
+            # It answers the answering machine's own words, or something from before them.
+            self._items.mute_response(response_id)
+            self._requests.cancel_response(response_id)
+        elif self._floor.listens:
+            self._requests.cancel_response(response_id)
+
+    def response_progressed(self, response_id: str) -> None:
+        """An event of a response came: mute the response while the caller has the floor."""
+        if self._floor.listens:
+            self._items.mute_response(response_id)

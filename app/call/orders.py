@@ -1,0 +1,74 @@
+"""Orders that no tool call of the model gives: an operator's, and the caller's lone 0."""
+
+from app.call import prompts
+from app.call.agent import Agent
+from app.call.destinations import route_to
+from app.call.events import SayRequested, TransferRequested
+from app.call.exits.exits import Exits
+from app.call.exits.transfer import TRANSFER, TransferRequest, open_destinations
+from app.call.ids import Ids
+from app.call.model.model import Model
+
+
+class Orders:
+    """Judges an operator's orders, and begins transfers under a tool call id of our own, so that
+    the model learns of them."""
+
+    def __init__(self, agent: Agent, model: Model, exits: Exits, ids: Ids) -> None:
+        self._destinations = agent.destinations
+        self._model = model
+        self._exits = exits
+        self._ids = ids
+
+    def refusal(self, order: SayRequested | TransferRequested) -> str:
+        """Why this order cannot be carried out now, for the operator; empty: it can be."""
+        exits = self._exits
+        if exits.redirecting:
+            return "the call is being transferred, or Twilio is playing digits on it"
+        if exits.under_way:
+            return "the agent is ending or transferring the call"
+        if isinstance(order, SayRequested):
+            return ""
+        names = [each.name for each in self._destinations]
+        if order.destination not in names:
+            return f"no such destination; expected one of: {', '.join(names) or 'none'}"
+        if exits.tones.under_way:
+            return "the agent is pressing keys; try again when they have sounded"
+        return ""
+
+    def transfer_by_operator(self, destination: str, now_ms: float, *, at_s: float) -> None:
+        """An operator transfers the caller to this destination, whether it is open or not.
+
+        Args:
+            at_s: Unix time, in seconds.
+        """
+        if any(each.name == destination for each in self._destinations):
+            others = route_to(destination, self._destinations, at_s)
+            self._begin(TransferRequest(tuple(dict.fromkeys((destination, *others)))), now_ms)
+
+    def transfer_by_key(self, now_ms: float, *, at_s: float) -> str:
+        """The caller asks for a human with a lone 0.
+
+        Args:
+            at_s: Unix time, in seconds.
+
+        Returns:
+            Empty when the transfer begins; else what the model has to know about the key.
+        """
+        route = open_destinations(self._destinations, at_s)
+        if not route:
+            opens = (each.hours.opens_next(at_s) for each in self._destinations)
+            return prompts.closed_for_zero(min(filter(None, opens)))
+        if self._begin(TransferRequest(route, "The caller pressed 0."), now_ms):
+            return ""
+        return prompts.keys_pressed("0")
+
+    def _begin(self, request: TransferRequest, now_ms: float) -> bool:
+        """Returns False if that is impossible now."""
+        call_id, tools = self._ids.own("transfer"), self._model.tools
+        tools.begin_own(call_id, TRANSFER)
+        announce = self._model.link.ready
+        begun = self._exits.request_transfer(call_id, request, now_ms, announce=announce)
+        if not begun:
+            tools.forget(call_id)
+        return begun

@@ -1,0 +1,73 @@
+"""Whether the caller waits, and for what: an answer, a tool, a session, an exit."""
+
+from app.call.caller.digit_entries import DigitEntries
+from app.call.caller.floor import Floor
+from app.call.deadlines import NEVER
+from app.call.exits.exits import Exits
+from app.call.heard.agent_audio import AgentAudio
+from app.call.model.model import Model
+
+
+class Waiting:
+    """Answers from the state of the other parts; has none of its own."""
+
+    def __init__(
+        self,
+        audio: AgentAudio,
+        model: Model,
+        exits: Exits,
+        entries: DigitEntries,
+        floor: Floor,
+    ) -> None:
+        self._audio = audio
+        self._link = model.link
+        self._responses = model.responses
+        self._tools = model.tools
+        self._exits = exits
+        self._entries = entries
+        self._floor = floor
+
+    @property
+    def caller_acts(self) -> bool:
+        """Whether the caller speaks, types, or may take their time to type. Without a model, speech
+        and keys reach no one: the caller waits."""
+        return self._link.ready and (self._floor.caller_acts or self._may_type)
+
+    @property
+    def _may_type(self) -> bool:
+        """Whether the caller heard the prompt of an entry."""
+        prompted = self._responses.idle and not self._exits.under_way
+        return self._entries.keypad.asked and prompted
+
+    @property
+    def for_tool_or_redirect(self) -> bool:
+        """Whether the model could say that it is still working on it."""
+        busy = bool(self._tools.working()) or self._exits.redirect.ordered
+        return self._link.ready and busy
+
+    @property
+    def for_response(self) -> bool:
+        """Whether a response is in flight, queued, or due from turn detection."""
+        return not self._responses.idle or self._floor.answer_by_ms != NEVER
+
+    def for_response_alone(self, *, retried: bool) -> bool:
+        """Whether the caller waits for a response of the model, and for nothing else.
+
+        Args:
+            retried: The response was requested again, perhaps from a new session: waiting for that
+                session is a part of waiting for the response.
+        """
+        if self._floor.caller_acts or self._exits.ordered:
+            return False
+        return (self._link.ready or retried) and self.for_response
+
+    @property
+    def for_anything(self) -> bool:
+        """Whether the caller waits for the agent, a tool, a transfer or a session."""
+        return (
+            not self._link.ready
+            or self.for_response
+            or self._audio.synthesizing
+            or bool(self._tools.working())
+            or self._exits.caller_waits
+        )
