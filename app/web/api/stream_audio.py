@@ -57,11 +57,13 @@ def whole(text: str) -> list[str]:
 class StreamAudio:
     """The voices of `/stream-audio`, and who may use them.
 
-    `voices`: in the order in which they take over, for a request that names none. `token`: required
-    of every request; an empty one admits no request. `content_type`: of the PCM; the standard's
-    sample sends audio/mpeg. `most_at_once`: texts; further requests get 503. `cut`: splits texts
-    longer than `LONGEST_TEXT`; pieces that are still too long are cut at the last sentence end,
-    space or character that fits.
+    Args:
+        voices: In the order in which they take over, for a request that names none.
+        token: Required of every request. An empty one admits no request.
+        content_type: Of the PCM. The standard's sample sends audio/mpeg.
+        most_at_once: Texts that are said at the same time. Further requests get 503.
+        cut: Splits texts longer than `LONGEST_TEXT`. Pieces that are still too long are cut at the
+            last sentence end, space or character that fits.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class StreamAudio:
     ) -> None:
         self.content_type = content_type
         self.most_at_once = most_at_once
+        #: Texts that are being said.
         self.busy = 0
         self.voices = tuple(voices)
         self._token = token

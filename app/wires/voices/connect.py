@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import (
+    ConnectionClosed,
     InvalidHandshake,
     InvalidStatus,
     InvalidURI,
@@ -112,6 +113,15 @@ async def open_websocket(
         ) from None
     except WebSocketException:
         raise VoiceError(f"{provider} ended the handshake early") from None
+
+
+def websocket_lost(provider: str, closed: ConnectionClosed, ids: str = "") -> VoiceError:
+    """The error for a connection that ends before its text does. `ids`: appended, such as
+    ` (logid …)`."""
+    if closed.rcvd is None:
+        return VoiceError(f"the connection to {provider} was lost{ids}")
+    # The close frame's reason is omitted: it may quote the request.
+    return VoiceError(f"{provider} closed the connection with code {closed.rcvd.code}{ids}")
 
 
 # --- HTTP -----------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from websockets.http11 import Response
 from websockets.protocol import State
 
 from app.errors import ProtocolError, VoiceError
-from app.wires.voices.connect import CLOSE_S, kind_of_status, open_websocket
+from app.wires.voices.connect import CLOSE_S, kind_of_status, open_websocket, websocket_lost
 from app.wires.voices.qwen.codec import (
     ClientEvents,
     Event,
@@ -85,7 +85,7 @@ class QwenSession:
                 self._client_events.finish() if last else self._client_events.commit()
             )
         except ConnectionClosed as closed:
-            raise _lost(closed) from None
+            raise websocket_lost("Qwen", closed) from None
 
     async def next_event(self) -> Event:
         """The next event of the text.
@@ -130,7 +130,7 @@ class QwenSession:
             try:
                 failure = await self._take(await self._socket.recv())
             except ConnectionClosed as closed:
-                failure = _lost(closed)
+                failure = websocket_lost("Qwen", closed)
         self._ended = True
         if self._speaking and not self._discarded:
             await self._events.put(failure)
@@ -158,12 +158,6 @@ class QwenSession:
                 await self._socket.recv()
         except ConnectionClosed:
             pass
-
-
-def _lost(closed: ConnectionClosed) -> VoiceError:
-    code = closed.rcvd.code if closed.rcvd is not None else None
-    how = f"closed with code {code}" if code is not None else "lost"
-    return VoiceError(f"the connection to Qwen was {how} before the end of the text")
 
 
 # --- opening --------------------------------------------------------------------------------------
@@ -206,7 +200,7 @@ async def open_session(
                     f"Qwen did not accept the session's settings within {UPDATED_S:g} s"
                 ) from None
             case ConnectionClosed():
-                raise _lost(error) from None
+                raise websocket_lost("Qwen", error) from None
             case ProtocolError():
                 raise VoiceError(f"Qwen violated its protocol: {error}") from None
         raise

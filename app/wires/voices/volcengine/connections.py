@@ -14,7 +14,7 @@ from websockets.http11 import Response
 from websockets.protocol import State
 
 from app.errors import ProtocolError, VoiceError
-from app.wires.voices.connect import SILENCE_S, open_websocket
+from app.wires.voices.connect import SILENCE_S, open_websocket, websocket_lost
 from app.wires.voices.volcengine.errors import handshake_error
 
 logger = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ class Connection:
             async with asyncio.timeout(SILENCE_S):
                 await self._socket.send(frame)
         except ConnectionClosed as error:
-            raise self._lost(error) from None
+            raise websocket_lost("volcengine", error, self._id) from None
         except TimeoutError:
             raise VoiceError(f"volcengine read nothing for {SILENCE_S:g} s{self._id}") from None
 
@@ -97,7 +97,7 @@ class Connection:
                 raise ProtocolError("a text message came, expected binary")
             return parse(message)
         except ConnectionClosed as error:
-            raise self._lost(error) from None
+            raise websocket_lost("volcengine", error, self._id) from None
         except TimeoutError:
             raise VoiceError(f"volcengine was silent for {SILENCE_S:g} s{self._id}") from None
         except ProtocolError as error:
@@ -113,11 +113,6 @@ class Connection:
     def abort(self) -> None:
         """Close the connection without a close handshake."""
         self._socket.transport.abort()
-
-    def _lost(self, error: ConnectionClosed) -> VoiceError:
-        # The close frame's reason is omitted: it may quote the request.
-        how = "without a close frame" if error.rcvd is None else f"with code {error.rcvd.code}"
-        return VoiceError(f"volcengine closed the connection {how}{self._id}")
 
     @property
     def _id(self) -> str:

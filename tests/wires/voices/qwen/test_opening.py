@@ -238,4 +238,4 @@ async def test_a_connection_that_ends_before_session_updated_is_passing() -> Non
 
     async with scripted(leave) as url, line_to(url) as line:
         error = await failure(line)
-    assert error.kind == "passing" and "closed with code 1000" in str(error)
+    assert error.kind == "passing" and "closed the connection with code 1000" in str(error)
