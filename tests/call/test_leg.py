@@ -7,6 +7,7 @@ import pytest
 from app.call import commands as do
 from app.call import events as ev
 from app.call.deadlines import NEVER
+from app.call.timeline import ordered, replay
 from tests.call.scene import Scene, agent
 
 
@@ -132,6 +133,23 @@ def test_the_caller_ended_it() -> None:
     scene = Scene().connect()
     scene.feed(ev.StreamEnded("stop"))
     assert scene.machine.ended_by == "caller" and not scene.machine.without_model
+
+
+def test_a_failure_of_the_bridge_ends_the_leg_in_its_timeline_too() -> None:
+    scene = Scene().connect()
+    scene.feed(ev.LegFailed())
+    assert scene.machine.ended_by == "error" and scene.take()[-1] == do.EndLeg("error")
+    entries = scene.timeline.take()
+    assert replay(lambda _: scene.agent, entries) == ordered(entries)
+
+
+def test_events_that_come_out_of_place_are_counted() -> None:
+    scene = Scene().connect()
+    scene.feed(ev.ModelOpened(), ev.SessionConfigured(), ev.SessionConfigured())
+    assert scene.machine.out_of_place == {
+        "ModelOpened while a session is ready": 1,
+        "SessionConfigured while a session is ready": 2,
+    }
 
 
 def test_there_is_no_deadline_when_nothing_is_due() -> None:

@@ -49,6 +49,7 @@ def test_no_order_is_accepted_while_the_agent_ends_or_transfers_the_call(
 ) -> None:
     call_tool(scene, TRANSFER)
     assert "ending or transferring" in scene.machine.refusal(order)
+    scene.feed(ev.ResponseDone("resp_1", "completed"))
     scene.respond()
     scene.run(3000)
     assert "is being transferred" in scene.machine.refusal(order)

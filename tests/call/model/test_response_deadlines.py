@@ -238,6 +238,17 @@ def test_a_caller_who_asks_hello_does_not_restart_the_deadline_for_an_answer() -
     assert scene.when(do.CloseStream)[0] - asked_ms < 20_000
 
 
+def test_a_caller_who_presses_keys_does_not_restart_the_deadline_for_an_answer() -> None:
+    scene = ModelScene(someone(), lambda _: SILENT["nothing"])
+    reply(scene)
+    asked_ms = scene.asked_ms[0]
+    for _ in range(6):
+        if not scene.all(do.CloseStream):
+            scene.run(3000)
+            scene.press("7#")
+    assert scene.when(do.CloseStream)[0] - asked_ms < 20_000
+
+
 def test_a_late_tool_call_of_an_abandoned_response_is_not_run() -> None:
     """The second try calls the tool as well: it would run twice."""
     scene = ModelScene(someone(), lambda number: SILENT["created, then nothing"])
