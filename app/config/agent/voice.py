@@ -72,7 +72,7 @@ def _tag(table: Any) -> str | None:
             for key, value in _choosing(form).items()
         )
     ]
-    return f"{provider} {[*fitting, 0][0]}" if forms else None
+    return f"{provider} {next(iter(fitting), 0)}" if forms else None
 
 
 if TYPE_CHECKING:
