@@ -4,7 +4,7 @@ From the top down. A module imports from its own entry and from those below it, 
 
     cli        The command line: serve, call, calls, voices, demo.
     main       The ASGI application: routes, and the services opened and closed with it.
-    web        Every door: Twilio's webhooks and media socket, the HTTP API, the server.
+    web        HTTP and WebSockets: Twilio's webhooks and media socket, the HTTP API, the server.
     bridge     What the bridge does: legs of calls, the switchboard, transfers, outbound calls.
     records    What a call leaves: records, recordings, summaries, reports.
     config     What the owner writes: environment, agent file, prices; each fault with its line.

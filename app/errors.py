@@ -49,6 +49,11 @@ class TwilioError(BridgeError):
 class ModelError(BridgeError):
     """The Realtime session could not be opened or was lost."""
 
+    def __init__(self, message: str, *, fatal: bool = False) -> None:
+        super().__init__(message)
+        #: A retry cannot help: key, model or URL is wrong, or the account has no credit.
+        self.fatal = fatal
+
 
 #: What to do after a VoiceError. passing: retry. late: the voice missed a deadline, so prefer
 #: another one. text: it refuses this text and may speak others. fatal: its credentials or its

@@ -8,11 +8,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from fastapi import FastAPI
 
 from app import __version__
+from app.bridge.leg.leg import Leg
 from app.bridge.outbound import Outbound
 from app.bridge.reconnects import Reconnects
 from app.bridge.services import Services
 from app.bridge.switchboard import Switchboard
 from app.bridge.transfers.transfers import Transfers
+from app.call.commands import PlayDigits, TransferCall
 from app.call.words.sentences import sentences
 from app.config.settings import EMBEDDED, Settings, load_settings
 from app.records.after_call import AfterCall
@@ -20,11 +22,11 @@ from app.records.summary import Summariser
 from app.web import health, problems
 from app.web.api import call_actions, calls, openapi
 from app.web.api import stream_audio as speech
-from app.web.api.stream_audio import StreamAudio
+from app.web.app_state import AppState, set_state
+from app.web.gate import Gate
 from app.web.paths import KnownPaths, StripTrailingSlash
+from app.web.stream_voices import StreamAudio
 from app.web.twilio import call_webhooks, outbound_webhooks, transfer_webhooks
-from app.web.twilio.call_webhooks import Announcement
-from app.web.twilio.request import Gate
 from app.wires.twilio.signature import SignatureChecker
 
 logger = logging.getLogger(__name__)
@@ -48,21 +50,14 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         chosen = settings or load_settings()
         shared = services or await Services.open(chosen)
         parts.push_async_callback(_close, "services", shared.aclose)
-        switchboard = Switchboard(shared, chosen.max_calls)
+
+        async def redirect(leg: Leg, command: TransferCall | PlayDigits) -> None:
+            await transfers.redirect(leg, command)  # which needs the switchboard itself
+
+        switchboard = Switchboard(shared, redirect, chosen.max_calls)
         reconnects = Reconnects(switchboard, shared)
         transfers = Transfers(switchboard, reconnects, shared)
-        outbound = Outbound(
-            shared.rest,
-            shared.store,
-            from_number=chosen.twilio_phone_number,
-            prefixes=chosen.outbound_prefixes,
-            most_calls=chosen.outbound_max_calls,
-            repeat_s=chosen.outbound_repeat_seconds,
-        )
-        switchboard.on_call_ended.append(outbound.ended)
-        switchboard.on_slot_freed.append(outbound.ended)
-        outbound.on_decision = switchboard.note_decision
-        switchboard.also_live.append(lambda: outbound.live_calls)
+        outbound = _outbound(chosen, shared, switchboard)
         after_call = _after_call(chosen, shared, switchboard)
         if after_call is not None:
             switchboard.on_call_ended.append(after_call.call_ended)
@@ -70,24 +65,19 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
             parts.push_async_callback(_close, "reports", after_call.aclose)
         parts.push_async_callback(_close, "transfers", transfers.aclose)
         parts.push_async_callback(_close, "calls", switchboard.close)
-        recording = shared.agent.recording
         token = chosen.api_token.get_secret_value() if chosen.api_token else None
-        state = app.state
-        state.api_token = token or secrets.token_urlsafe(24)
-        state.services, state.store = shared, shared.store
-        state.switchboard, state.transfers, state.outbound = switchboard, transfers, outbound
-        state.reconnects = reconnects
-        state.draining = lambda: switchboard.draining
-        state.gate = _gate(chosen, state.api_token)
-        speech_token = chosen.stream_audio_token
-        state.stream_audio = StreamAudio(
-            shared.voices,
-            token=speech_token.get_secret_value() if speech_token else state.api_token,
-            cut=sentences,
+        api_token = token or secrets.token_urlsafe(24)
+        state = AppState(
+            api_token,
+            shared,
+            switchboard,
+            reconnects,
+            transfers,
+            outbound,
+            _gate(chosen, api_token),
+            _stream_audio(chosen, shared, api_token),
         )
-        state.announcement = Announcement(
-            recording.announcement if recording.enabled else "", shared.agent.agent.language
-        )
+        set_state(app, state)
 
     app = FastAPI(
         title="Phone agent bridge",
@@ -99,12 +89,12 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         redirect_slashes=False,
     )
     twilio = (call_webhooks, transfer_webhooks, outbound_webhooks)
-    doors = (*twilio, calls, call_actions, speech, health, openapi)
-    known = KnownPaths(*(door.router for door in doors))
+    route_modules = (*twilio, calls, call_actions, speech, health, openapi)
+    known = KnownPaths(*(each.router for each in route_modules))
     app.add_middleware(StripTrailingSlash)
     problems.install(app, known.check_access)
-    for door in doors:
-        app.include_router(door.router)
+    for each in route_modules:
+        app.include_router(each.router)
     app.router.routes.append(known.unknown_websocket())
     return app
 
@@ -123,6 +113,32 @@ async def _close(part: str, closing: Callable[[], Awaitable[None]]) -> None:
         await closing()
     except Exception as error:
         logger.error("part of the service was not closed", exc_info=error, extra={"part": part})
+
+
+def _outbound(settings: Settings, services: Services, switchboard: Switchboard) -> Outbound:
+    outbound = Outbound(
+        services.rest,
+        services.store,
+        from_number=settings.twilio_phone_number,
+        prefixes=settings.outbound_prefixes,
+        most_calls=settings.outbound_max_calls,
+        repeat_s=settings.outbound_repeat_seconds,
+        draining=lambda: switchboard.draining,
+    )
+    switchboard.on_call_ended.append(outbound.ended)
+    switchboard.on_slot_freed.append(outbound.ended)
+    outbound.on_decision = switchboard.note_decision
+    switchboard.also_live.append(lambda: outbound.live_calls)
+    return outbound
+
+
+def _stream_audio(settings: Settings, services: Services, api_token: str) -> StreamAudio:
+    token = settings.stream_audio_token
+    return StreamAudio(
+        services.voices,
+        token=token.get_secret_value() if token else api_token,
+        cut=sentences,
+    )
 
 
 def _gate(settings: Settings, api_token: str) -> Gate:
@@ -148,15 +164,12 @@ def _after_call(
     summarises = agent.summary and services.model.model != EMBEDDED
     if not settings.call_webhook_url and not summarises:
         return None
-    model = services.model
     return AfterCall(
         services.store,
         settings.call_webhook_url,
         secret.get_secret_value() if secret else None,
         is_live=switchboard.is_live,
-        summarise=Summariser(model.url, model.model, model.api_key, agent.agent.language)
-        if summarises
-        else None,
+        summarise=Summariser(services.model, agent.agent.language) if summarises else None,
         cost=services.cost,
     )
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from docs import agent_file, layers, sequences
+from docs import agent_file, exits, layers, sequences
 from docs.imports import ROOT
 
 
@@ -20,6 +20,7 @@ def _mermaid(draw: Callable[[], str]) -> Callable[[], str]:
 PARTS: Mapping[str, Callable[[], str]] = {
     "agent file": agent_file.page,
     "call": _mermaid(sequences.call_picture),
+    "exits": _mermaid(exits.picture),
     "layers": _mermaid(layers.picture),
     "transfer": _mermaid(sequences.transfer_picture),
 }

@@ -118,7 +118,7 @@ def test_the_api_page_describes_every_field_of_the_record() -> None:
     text = (ROOT / "docs" / "http-api.md").read_text(encoding="utf-8")
     for model in (Call, Transfer):
         for field in model.model_json_schema(mode="serialization")["properties"]:
-            assert f"`{field}`" in text, f"{field} of {model.__name__}"
+            assert f"`{field}`" in text, f"docs/http-api.md lacks {field} of {model.__name__}"
 
 
 def _exists(method: str, path: str) -> bool:

@@ -60,7 +60,18 @@ def test_wires_do_not_know_each_other() -> None:
     wires = between("app.wires")
 
     for name in ("twilio", "realtime", "voices"):
-        assert wires[name] <= {"form", "retry_after"}, name
+        assert wires[name] <= {"extra_headers", "form", "model", "retry_after"}, name
+
+
+def test_calls_know_no_kind_of_model() -> None:
+    seeing = [
+        name
+        for name, imported in OWN.items()
+        if name.startswith(("app.bridge", "app.web"))
+        and any(each.startswith("app.wires.realtime") for each in imported)
+    ]
+
+    assert set(seeing) <= {"app.bridge.services"}
 
 
 def test_few_see_the_settings() -> None:

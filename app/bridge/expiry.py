@@ -28,8 +28,9 @@ class ExpiryLimits:
 class Expiry:
     """One set of timers for each call.
 
-    `on_slot_freed(call_sid)`: the call does not count as live any more. `on_expired(leg)`: Twilio
-    reported nothing about the call of this leg; close it.
+    Args:
+        on_slot_freed: called with a call SID: the call does not count as live any more.
+        on_expired: called with the last leg of a call that Twilio reported nothing about: close it.
     """
 
     def __init__(
@@ -80,8 +81,7 @@ class Expiry:
         self._on_expired(leg)
 
     def _check_redirect(self, leg: Leg) -> None:
-        if leg.redirect_confirmed:
-            leg.redirect_confirmed = False  # a later request of Twilio's confirms it again
+        if leg.redirect.take_confirmation():  # a later request of Twilio's confirms it again
             self._after(self.limits.transfer_s, leg, self._check_redirect)
         else:  # Twilio never ran the TwiML: the stream may have been lost before
             self.stream_lost(leg, holds_slot=False)

@@ -15,7 +15,8 @@ RELEASE_S = 1.0
 class Legs:
     """Running legs, and the last leg of each call that goes on without a running one.
 
-    `on_ended(leg)`: called when the task of a leg has ended.
+    Args:
+        on_ended: called with each leg whose task has ended.
     """
 
     def __init__(self, on_ended: Callable[[Leg], None]) -> None:
@@ -46,9 +47,9 @@ class Legs:
         self._running[task] = self._last[leg.call.call_sid] = leg
         task.add_done_callback(self._done)
 
-    def forget(self, call_sid: str) -> None:
-        """The call has ended, or another process may take it over."""
-        self._last.pop(call_sid, None)
+    def forget(self, call_sid: str) -> bool:
+        """The call has ended, or another process may take it over. Returns whether it was known."""
+        return self._last.pop(call_sid, None) is not None
 
     def _done(self, task: asyncio.Task[None]) -> None:
         leg = self._running.pop(task)

@@ -69,6 +69,7 @@ class Outbound:
         repeat_s: least time between two calls to the same number.
         ring_s: how long Twilio rings.
         longest_call_s: Twilio ends a call after this.
+        draining: whether the process stops: `place` then refuses.
         clock: monotonic seconds.
     """
 
@@ -83,10 +84,9 @@ class Outbound:
         repeat_s: float = 60.0,
         ring_s: int = RING_S,
         longest_call_s: int = LONGEST_CALL_S,
+        draining: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        #: Set it when the process stops: `place` then refuses.
-        self.draining = False
         #: Called with (call_sid, decision, reason) to record a decision about a call.
         self.on_decision: Callable[[str, str, str], None] = log_decision
         self._rest = rest
@@ -99,6 +99,7 @@ class Outbound:
         self._repeat_s = repeat_s
         self._ring_s = ring_s
         self._longest_call_s = longest_call_s
+        self._draining = draining
         self._clock = clock
         self._slots: dict[str, _Slot] = {}  # by token
         self._tokens: dict[str, str] = {}  # by call SID
@@ -282,7 +283,7 @@ class Outbound:
         if not base_url:
             fix = "set PUBLIC_URL to the address where Twilio reaches this service"
             raise OutboundRefused(409, "no address", f"Twilio has to reach the service; {fix}")
-        if self.draining:
+        if self._draining():
             raise OutboundRefused(
                 503, "draining", "the service is shutting down; try again when it has restarted"
             )

@@ -10,6 +10,7 @@ from time import monotonic
 
 from app.bridge.deadlines import within
 from app.bridge.leg.leg import Leg
+from app.bridge.leg.seed import first_seed
 from app.bridge.services import Services
 from app.bridge.stream_retries import NO_HANDSHAKE
 from app.bridge.switchboard import Switchboard
@@ -166,6 +167,7 @@ class Reconnects:
         last = self._switchboard.leg(call.call_sid)
         if last is not None:  # a repeated request opened it meanwhile
             return last
-        leg = await self._switchboard.open(call, base_url, stored=stored, resume_cause=resume_cause)
+        seed = first_seed(call, self._services, base_url, stored=stored, resume_cause=resume_cause)
+        leg = await self._switchboard.open(seed)
         self._switchboard.record_decision(leg, "call taken over", reason)
         return leg

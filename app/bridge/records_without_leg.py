@@ -18,8 +18,12 @@ RELEASE_S = 1.0
 
 
 class RecordsWithoutLeg:
-    """`is_live(call_sid)`: whether this process has opened a leg of the call meanwhile.
-    `call_ended(call_sid)`: called when a call's record is closed, or cannot be."""
+    """The tasks that write them.
+
+    Args:
+        is_live: takes a call SID; whether this process has opened a leg of the call meanwhile.
+        call_ended: called with the SID of a call whose record is closed, or cannot be.
+    """
 
     def __init__(
         self,

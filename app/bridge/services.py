@@ -7,11 +7,10 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from app.bridge.voice_paces import VoicePaces
 from app.call.agent import Agent
 from app.call.exits.attempts import NOT_TAKEN, TAKEN
 from app.call.usage import Usage
-from app.call.words.pause_alignment import Pace
-from app.call.words.word_times import UNKNOWN
 from app.config.agent.file import LoadedAgent, load_agent
 from app.config.prices import Prices, load_prices
 from app.config.settings import EMBEDDED, Settings
@@ -21,6 +20,9 @@ from app.records.recording import Recording, check_folder
 from app.records.schema import Transfers
 from app.records.store import Store
 from app.records.webhook import signing_key
+from app.wires.model import OpenWire
+from app.wires.open_model import open_model
+from app.wires.realtime.endpoint import Endpoint
 from app.wires.twilio.call import CallInfo
 from app.wires.twilio.rest import TwilioRest
 from app.wires.voices.provider import Credentials
@@ -29,22 +31,14 @@ from app.wires.voices.voice import Voice
 
 
 @dataclass(frozen=True, slots=True)
-class ModelAddress:
-    """Where Realtime sessions are opened."""
-
-    #: ws(s) URL without query.
-    url: str
-    model: str
-    #: Empty: the embedded model needs none.
-    api_key: str
-
-
-@dataclass(frozen=True, slots=True)
 class Services:
     """Open them with `Services.open`, close them with `aclose`."""
 
     agent: LoadedAgent
-    model: ModelAddress
+    #: For prices and the summary; calls reach the model with `open_wire`.
+    model: Endpoint
+    #: Makes the wire for each session of a call.
+    open_wire: OpenWire
     store: Store
     #: None without Twilio credentials: then calls end by their TwiML, and are not transferred.
     rest: TwilioRest | None
@@ -55,8 +49,8 @@ class Services:
     phone_number: str = ""
     #: External voices in the order of `agent.voices`. Empty: the model speaks itself.
     voices: tuple[Voice, ...] = ()
-    #: The pace of each voice, as measured in the calls so far. A leg writes it when it ends.
-    paces: list[Pace] = field(default_factory=list)
+    #: How these voices speak, as measured in the calls so far.
+    paces: VoicePaces = field(default_factory=lambda: VoicePaces(0))
     #: Called with the events and commands of every call.
     watchers: list[Watcher] = field(default_factory=list)
 
@@ -70,12 +64,6 @@ class Services:
             StoreUnavailable: the database cannot be opened.
         """
         loaded = agent or load_agent(settings.agent_file, settings.transfer_number)
-        key = settings.openai_api_key
-        model = ModelAddress(
-            settings.realtime_url,
-            settings.openai_realtime_model,
-            key.get_secret_value() if key else "",
-        )
         prices = load_prices(settings.prices_file)
         voices = open_voices(loaded.voices, voice_secrets(settings))
         if settings.call_webhook_secret is not None:
@@ -85,14 +73,15 @@ class Services:
         store = await Store.open(settings.database_url.get_secret_value())
         return cls(
             loaded,
-            model,
+            settings.endpoint,
+            open_model(settings.endpoint),
             store,
             _rest(settings),
             prices,
             settings.recordings_dir,
             settings.twilio_phone_number or "",
             voices,
-            [UNKNOWN] * len(voices),
+            VoicePaces(len(voices)),
         )
 
     def recorder(self, call: CallInfo, agent: Agent, stored: StoredCall | None = None) -> Recorder:

@@ -3,10 +3,10 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any
 
 from app.bridge.expiry import Expiry
 from app.bridge.leg.leg import Leg, Redirect
+from app.bridge.leg.seed import LegSeed, first_seed
 from app.bridge.legs import Legs
 from app.bridge.recent_calls import RecentCalls
 from app.bridge.records_without_leg import RecordsWithoutLeg
@@ -14,9 +14,16 @@ from app.bridge.services import Services
 from app.bridge.stream_retries import RetryLimits, StreamRetries
 from app.bridge.tickets import Tickets
 from app.call.agent import Agent
-from app.call.commands import PlayDigits, TransferCall
-from app.call.events import STREAM_LOST, Event, ResumeCause, StreamEnded, VoicemailReached
-from app.errors import TwilioError
+from app.call.commands import PlayDigits
+from app.call.events import (
+    STREAM_LOST,
+    Event,
+    ResumeCause,
+    SayRequested,
+    StreamEnded,
+    TransferRequested,
+    VoicemailReached,
+)
 from app.records.recorder import StoredCall
 from app.wires.twilio.call import TERMINAL, CallInfo, CallStatus
 
@@ -25,21 +32,17 @@ logger = logging.getLogger(__name__)
 READY_S = 0.35  # the webhook waits this long for the model; the caller hears ringing meanwhile
 
 
-async def _no_redirect(leg: Leg, command: TransferCall | PlayDigits) -> None:
-    raise TwilioError("calls cannot be redirected here")
-
-
 class Switchboard:
     """Opens, finds and ends the calls of this process.
 
-    `max_calls`: most live calls; 0: no limit.
+    Args:
+        redirect: replaces the TwiML of a leg's call: `Transfers.redirect`.
+        max_calls: most live calls; 0: no limit.
     """
 
-    def __init__(self, services: Services, max_calls: int = 0) -> None:
+    def __init__(self, services: Services, redirect: Redirect, max_calls: int = 0) -> None:
         #: Set when the process stops: new calls are rejected, live calls go on.
         self.draining = False
-        #: Replaces the TwiML of a leg's call. `Transfers` sets it.
-        self.redirect: Redirect = _no_redirect
         #: Called with the SID of each call that has ended, once the store has its whole record.
         self.on_call_ended: list[Callable[[str], None]] = []
         #: Called with the SID of each call whose stream has been lost for `ExpiryLimits.slot_s`. It
@@ -52,6 +55,7 @@ class Switchboard:
         #: How often a call may open another stream.
         self.retry_limits = RetryLimits()
         self._services = services
+        self._redirect = redirect
         self._max_calls = max_calls
         self._legs = Legs(self._leg_ended)
         self._retries: dict[str, StreamRetries] = {}
@@ -90,12 +94,28 @@ class Switchboard:
     def tell(self, call_sid: str, event: Event) -> bool:
         """Feed an event to the running leg of a call. False: the call has none."""
         leg = self._legs.last(call_sid)
-        if leg is not None and isinstance(event, VoicemailReached):
-            leg.voicemail = event  # for the next leg too
-        if leg is None or leg.over:
+        if leg is None:
+            return False
+        if isinstance(event, VoicemailReached):
+            leg.keep_for_next_leg(event)
+        if leg.over:
             return False
         leg.feed(event)
         return True
+
+    def order(self, call_sid: str, order: SayRequested | TransferRequested) -> str:
+        """Pass an operator's order to the leg of a call, if its machine does not refuse it.
+
+        Returns:
+            The reason of a refusal; empty: the order is being carried out.
+        """
+        leg = self._legs.last(call_sid)
+        if leg is None:
+            return "the caller does not talk with the agent now"
+        refusal = leg.refusal(order)
+        if not refusal:
+            leg.feed(order)
+        return refusal
 
     # --- opening legs ---------------------------------------------------------------------------
 
@@ -127,7 +147,8 @@ class Switchboard:
                 reason = "the service is shutting down" if self.draining else "MAX_CALLS is reached"
                 self._without_leg.call_rejected(call, reason)
                 return None
-            leg = await self.open(call, base_url, agent=agent, stored=stored)
+            seed = first_seed(call, self._services, base_url, agent=agent, stored=stored)
+            leg = await self.open(seed)
         elif leg.over and not leg.call_continues:
             return None
         elif leg.over and not leg.on_other_twiml:
@@ -137,10 +158,10 @@ class Switchboard:
         # else: `claim` opens the next leg, if Twilio opens another stream with this ticket
         return self.ticket(leg)
 
-    async def open(self, call: CallInfo, base_url: str, **options: Any) -> Leg:
+    async def open(self, seed: LegSeed) -> Leg:
         """Open the first leg of a call in this process, and wait up to `READY_S` for its model
-        session. `options`: see `Leg`. Call `ticket` for its stream."""
-        leg = self._start(Leg(call, self._services, base_url, self.redirect, **options))
+        session. `seed`: from `first_seed`. Call `ticket` for its stream."""
+        leg = self._start(seed)
         await self._wait_until_ready(leg)
         return leg
 
@@ -148,7 +169,7 @@ class Switchboard:
         self, leg: Leg, resume_cause: ResumeCause = STREAM_LOST, agent: Agent | None = None
     ) -> Leg:
         """Open the leg after this one likewise. `resume_cause`: why the caller left the agent."""
-        following = self._start(self._next_leg(leg, resume_cause, agent))
+        following = self._start_next(leg, resume_cause, agent)
         await self._wait_until_ready(following)
         return following
 
@@ -159,21 +180,14 @@ class Switchboard:
         except TimeoutError:
             logger.info("model not ready at the webhook", extra={"call_sid": leg.call.call_sid})
 
-    def _next_leg(
+    def _start_next(
         self, leg: Leg, resume_cause: ResumeCause = STREAM_LOST, agent: Agent | None = None
     ) -> Leg:
         leg.feed(StreamEnded("the call goes on in another stream", lost=True))  # ignored once over
-        return Leg(
-            leg.call,
-            self._services,
-            leg.base_url,
-            self.redirect,
-            agent=agent,
-            after=leg,
-            resume_cause=resume_cause,
-        )
+        return self._start(leg.next_seed(resume_cause, agent))
 
-    def _start(self, leg: Leg) -> Leg:
+    def _start(self, seed: LegSeed) -> Leg:
+        leg = Leg(seed, self._services, self._redirect)
         self._legs.start(leg)
         self.expiry.cancel(leg.call.call_sid)
         self._empty.clear()
@@ -185,7 +199,7 @@ class Switchboard:
         """A ticket for a stream of this leg, or of the one after it. `before_s`: how long Twilio
         runs other verbs before it opens the stream."""
         # A second for each character: the longest is `W`, a pause of 1000 ms.
-        keys = leg.redirect_command
+        keys = leg.redirect.command
         keys_s = len(keys.digits) if isinstance(keys, PlayDigits) else 0
         return self._tickets.give(leg, before_s + keys_s)
 
@@ -221,8 +235,8 @@ class Switchboard:
             return None
         if leg.line.claimed or leg.over:
             leg.feed(StreamEnded("another stream took the call over", lost=True))
-            leg = self._start(self._next_leg(leg, leg.keys_played or STREAM_LOST))
-        leg.line.claimed = True
+            leg = self._start_next(leg, leg.keys_played or STREAM_LOST)
+        leg.line.claim()
         return leg
 
     def stream_retries(self, call_sid: str) -> StreamRetries:
@@ -249,7 +263,7 @@ class Switchboard:
 
     def fallback_started(self, leg: Leg) -> None:
         """Twilio gets TwiML that transfers the leg's caller, because the agent cannot go on."""
-        leg.fallback_transfer = leg.redirect_confirmed = True
+        leg.redirect.begin_fallback()
         if not self._legs.is_running(leg):
             self.expiry.redirected(leg)
 
@@ -280,7 +294,8 @@ class Switchboard:
 
     def _close(self, leg: Leg) -> None:
         call_sid = leg.call.call_sid
-        self._legs.forget(call_sid)
+        if self._legs.forget(call_sid):
+            self._services.paces.call_ended(leg.paces)
         self._retries.pop(call_sid, None)
         self.expiry.cancel(call_sid)
         if not self._legs.runs_one_of(call_sid):

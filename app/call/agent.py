@@ -8,7 +8,7 @@ from app.call.destinations import Destination
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """The voice of the Realtime model itself."""
+    """The voice of the model itself."""
 
     name: str = "marin"
     #: 0.25 to 1.5; 1.0 is normal.
@@ -17,10 +17,7 @@ class Voice:
 
 @dataclass(frozen=True, slots=True)
 class TurnTaking:
-    """How the model detects the caller's turns, and whether the caller may barge in.
-
-    OpenAI: Realtime API, session.audio.input.turn_detection.
-    """
+    """How the model detects the caller's turns, and whether the caller may barge in."""
 
     detection: Literal["server_vad", "semantic_vad"] = "server_vad"
     #: For server_vad: how loud speech is, 0 to 1.

@@ -8,6 +8,7 @@ from app.call.caller.floor import Floor
 from app.call.exits.exits import Exits
 from app.call.model.model import Model
 from app.call.model.responses import Wish
+from app.call.prompts import TakenBack
 from app.call.speech.agent_speech import AgentSpeech
 
 
@@ -43,19 +44,19 @@ class BargeIn:
         self._floor.speech_started(now_ms)
         if self._floor.listens:
             # Turn detection cancels the response itself.
-            self._barge_in(now_ms, cancel=False)
+            self._barge_in(TakenBack.CALLER_SPOKE, now_ms, cancel=False)
 
     def key_pressed(self, digit: str, now_ms: float) -> None:
         """The caller presses a key: a barge-in, unless the agent may not be interrupted now or the
         key is the rest of an entry that is over."""
-        if self._exits.transfer.under_way or self._exits.ordered or self._floor.voicemail:
+        if self._exits.transferring or self._exits.ordered or self._floor.voicemail:
             return
         keypad = self._entries.keypad
         if self._floor.may_be_interrupted and not keypad.ignores(digit, now_ms):
-            self._barge_in(now_ms, cancel=True)
+            self._barge_in(TakenBack.KEY_PRESSED, now_ms, cancel=True)
         keypad.pressed(digit, now_ms)
 
-    def _barge_in(self, now_ms: float, *, cancel: bool) -> None:
+    def _barge_in(self, why: TakenBack, now_ms: float, *, cancel: bool) -> None:
         """Interrupt the agent. Takes back a goodbye, and suspends a transfer, whose words were not
         heard out.
 
@@ -63,7 +64,7 @@ class BargeIn:
             cancel: Cancel the active response too. False when turn detection does it.
         """
         self.interrupt_agent(now_ms, cancel=cancel)
-        self._exits.barge_in(now_ms)
+        self._exits.barge_in(why, now_ms)
 
     def interrupt_agent(self, now_ms: float, *, cancel: bool = True) -> None:
         """Stop what plays, and tell the model how much of it was heard.
@@ -86,7 +87,7 @@ class BargeIn:
         Args:
             message: What the agent says; empty: hang up.
         """
-        if not self._exits.farewell.hanging_up and not self._floor.voicemail:
+        if not self._exits.hanging_up and not self._floor.voicemail:
             self.interrupt_agent(now_ms)
             self._floor.machine_records()
             self._exits.leave_message(message, now_ms)

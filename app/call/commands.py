@@ -1,8 +1,8 @@
 """The commands of a call: everything that `CallMachine.handle` returns, in the imperative.
 
 Perform commands in the order in which they are returned, and without waiting: what takes time
-becomes a task, and its outcome an event. `event_id` is the client event's id, which the Realtime
-server names when it refuses the event (`error.event_id`).
+becomes a task, and its outcome an event. `event_id` is a command's id, which the model names when
+it refuses the command (`ModelFaulted.cause_event_id`).
 
 Command and field names are stored with the record of a call, as its timeline: do not rename them.
 """
@@ -95,12 +95,12 @@ class UnmuteCaller:
 
 @dataclass(frozen=True, slots=True)
 class OpenModel:
-    """Open a Realtime session. Answered by `ModelOpened` or `ModelLost`."""
+    """Open a session with the model. Answered by `ModelOpened` or `ModelLost`."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigureSession:
-    """Send the agent's settings (`session.update`). Answered by `SessionConfigured`."""
+    """Send the agent's settings. Answered by `SessionConfigured`."""
 
     event_id: str
     #: The model's output is audio; False: text, for an external voice to say.
@@ -109,7 +109,7 @@ class ConfigureSession:
 
 @dataclass(frozen=True, slots=True)
 class CloseModel:
-    """Close the Realtime session, if there is one."""
+    """Close the session, if there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,14 +124,14 @@ class ResumeModel:
 
 @dataclass(frozen=True, slots=True)
 class AddMessage:
-    """Add a text message to the conversation (`conversation.item.create`)."""
+    """Add a text message to the conversation."""
 
     event_id: str
     #: system, user or assistant.
     role: str
     text: str
     #: The message's id, to be deleted by and confirmed with, see `MessageTaken`; empty: the
-    #: server gives it one.
+    #: model gives it one.
     item_id: str = ""
     #: The item that it follows; empty: the last one of the conversation.
     after: str = ""
@@ -148,7 +148,7 @@ class AddToolOutput:
 
 @dataclass(frozen=True, slots=True)
 class CreateResponse:
-    """Request a response (`response.create`)."""
+    """Request a response. Answered by `ResponseCreated`, or by `ModelFaulted`."""
 
     event_id: str
     #: What to say, added to the agent's instructions for this response, which may call no tool;
@@ -158,7 +158,7 @@ class CreateResponse:
 
 @dataclass(frozen=True, slots=True)
 class CancelResponse:
-    """Cancel the active response (`response.cancel`)."""
+    """Cancel the active response. Answered by `ResponseDone`, if it is still active."""
 
     event_id: str
     response_id: str
@@ -166,8 +166,8 @@ class CancelResponse:
 
 @dataclass(frozen=True, slots=True)
 class TruncateItem:
-    """Truncate an item to what the caller heard of it (`conversation.item.truncate`). Answered by
-    `ItemTruncated`, or by `ModelFaulted` when the item is shorter."""
+    """Truncate an item to what the caller heard of it. Answered by `ItemTruncated`, or by
+    `ModelFaulted` when the item is shorter."""
 
     event_id: str
     item_id: str
@@ -177,8 +177,8 @@ class TruncateItem:
 
 @dataclass(frozen=True, slots=True)
 class DeleteItem:
-    """Delete an item of which the caller heard nothing, or that is of no use any more
-    (`conversation.item.delete`). Answered by `ItemDeleted`."""
+    """Delete an item of which the caller heard nothing, or that is of no use any more. Answered by
+    `ItemDeleted`."""
 
     event_id: str
     item_id: str

@@ -50,6 +50,9 @@ from app.call.model_events import (
     OutputItemDone as OutputItemDone,
 )
 from app.call.model_events import (
+    Refusal as Refusal,
+)
+from app.call.model_events import (
     ResponseCreated as ResponseCreated,
 )
 from app.call.model_events import (
@@ -119,8 +122,11 @@ class LegOpened:
     tool: str = ""
     call_id: str = ""
     output: str = ""
-    #: How the agent's external voices spoke on earlier calls, in the order of `Agent.voices`.
+    #: How the agent's external voices spoke on earlier legs and calls, in the order of
+    #: `Agent.voices`.
     paces: tuple[Pace, ...] = ()
+    #: A secret entry was open when the earlier leg ended: the caller may go on typing it.
+    secret_entry_open: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +170,7 @@ class RedirectFailed:
 class TransferRequested:
     """An operator transfers the caller."""
 
-    #: Name of one of the agent's destinations; an unknown one is ignored.
+    #: Name of one of the agent's destinations, empty for the only one. See `CallMachine.refusal`.
     destination: str
 
 
@@ -236,7 +242,7 @@ class MarkEchoed:
 
 @dataclass(frozen=True, slots=True)
 class DigitPressed:
-    """The caller pressed a key. Barge-in: see `Floor.key_pressed`.
+    """The caller pressed a key. Barge-in: see `BargeIn.key_pressed`.
 
     While a tool asks for a secret entry, the bridge masks the keys: only that tool gets the digits.
     """

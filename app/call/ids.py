@@ -1,4 +1,4 @@
-"""Ids that the bridge makes: of client events, of items, of tool calls that no model made."""
+"""Ids that the bridge makes: of commands, of items, of tool calls that no model made."""
 
 #: Prefix of every id that the bridge makes.
 OURS = "bridge_"
@@ -21,7 +21,7 @@ class Ids:
         self._after = turns
 
     def event(self) -> str:
-        """Id of a client event. The server names it in the `error` event that refuses it."""
+        """Id of a command to the model, which names it when it refuses the command."""
         self._events += 1
         return f"{OURS}{self._events}"
 

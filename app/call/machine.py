@@ -50,8 +50,7 @@ class CallMachine:
         self.conversation = Conversation()
         #: When to pass `TimerFired`; NEVER: not at all.
         self.next_deadline_ms = NEVER
-        #: Events that came when they could not mean anything, by what was wrong with them.
-        self.out_of_place: Counter[str] = Counter()
+        self._out_of_place: Counter[str] = Counter()
         self._commands = Commands()
         parts = Parts(agent, self._commands, self.conversation)
         self._ids = parts.ids
@@ -116,33 +115,44 @@ class CallMachine:
     @property
     def hanging_up(self) -> bool:
         """Whether the hang-up is ordered: nothing takes it back."""
-        return self._exits.farewell.hanging_up
+        return self._exits.hanging_up
 
     @property
     def without_model(self) -> bool:
         """Whether the model is given up: the bridge has to help the caller without it."""
-        return bool(self._link.fatal) or self._exits.farewell.reason == "model"
+        return bool(self._link.fatal) or self._exits.reason == "model"
 
     @property
     def last_words(self) -> str:
         """The goodbye that TwiML has to say, because the model did not; empty: none."""
-        return self._exits.farewell.last_words
+        return self._exits.last_words
 
     @property
     def paces(self) -> list[Pace]:
         """How the agent's external voices speak, in the order of `Agent.voices`."""
         return self._speech.synthesis.paces
 
+    @property
+    def out_of_place(self) -> Counter[str]:
+        """Events that came when they could not mean anything, by event and state."""
+        exits = {f"{trigger} in {state}": n for (state, trigger), n in self._exits.illegal.items()}
+        return self._out_of_place + Counter(exits)
+
     def refusal(self, order: ev.SayRequested | ev.TransferRequested) -> str:
         """Why this order of an operator cannot be carried out now; empty: it can be. An order that
         is refused here has no effect in `handle`."""
-        if not self.connected:
+        if not self.connected and not self._exits.redirecting:
             return "the caller does not talk with the agent now"
         return self._orders.refusal(order)
 
     def masks_keys(self, now_ms: float) -> bool:
         """Whether a key pressed now belongs to a secret entry: mask it before `handle` takes it."""
         return self._entries.keypad.secret(now_ms)
+
+    @property
+    def secret_entry(self) -> str:
+        """The call_id of the tool that waits for a secret entry; empty: none does."""
+        return self._entries.keypad.secret_entry
 
     def transcript(self, now_ms: float) -> list[Turn]:
         """The turns of this leg, as heard by now."""
@@ -232,6 +242,8 @@ class CallMachine:
                     self._barge_in.interrupt_agent(now_ms)
             case ev.StreamStarted():
                 self._connected, self._claim_by_ms = True, NEVER
+                if self._opened.secret_entry_open:
+                    self._entries.keypad.drop_rest(now_ms)
                 self._idle_and_hold.start(now_ms)
                 self._audio.open(now_ms)
             case ev.StreamBlocked():
@@ -245,9 +257,9 @@ class CallMachine:
                 reason = "" if lost and not self._exits.ordered else self._exits.reason
                 self._end_leg(reason or ("line" if lost else "caller"), now_ms)
             case ev.CallRedirected():
-                self._exits.redirect.accepted(now_ms)
+                self._exits.redirect_accepted(now_ms)
             case ev.RedirectFailed(reason):
-                self._exits.redirect.failed(reason, now_ms)
+                self._exits.redirect_failed(reason, now_ms)
             case ev.TransferRequested(destination):
                 self._orders.transfer_by_operator(destination, now_ms, at_s=self._clock_s(now_ms))
             case ev.SayRequested(text):
@@ -257,11 +269,11 @@ class CallMachine:
             case ev.HangUpRequested(reason):
                 self._exits.hang_up(reason, now_ms)
             case ev.HangUpFailed(reason):
-                self._exits.farewell.close(reason, now_ms)
+                self._exits.hang_up_failed(reason, now_ms)
             case ev.LegFailed():
                 self._end_leg("error", now_ms)
             case ev.ModelOpened() | ev.SessionConfigured():
-                self.out_of_place[f"{type(event).__name__} while a session is ready"] += 1
+                self._out_of_place[f"{type(event).__name__} while a session is ready"] += 1
             case (
                 ev.TimerFired()
                 | ev.HangUpConfirmed()
@@ -317,6 +329,7 @@ class CallMachine:
             self._commands.put(do.ReportDecision("end the leg", f"{why} in {UNCLAIMED_MS:g} ms"))
             self._end_leg("unclaimed" if unclaimed else "stuck", now_ms)
             return
+        self._settle_entries(now_ms)  # first: while the caller types, no response is late
         self._floor.end_long_speech(now_ms)
         retried = self._deadlines.clock.stage is not Stage.ASKED
         due = self._waiting.for_response_alone(retried=retried)
@@ -327,7 +340,6 @@ class CallMachine:
             self._end_leg(self._exits.reason, now_ms)
             return
         self._speech.synthesis.advance(now_ms)
-        self._settle_entries(now_ms)
         self._session.keep_ready(now_ms, connected=self._connected)
         self._model.answers.answer_overdue(now_ms)
         if now_ms >= self._floor.answer_by_ms:  # turn detection did not request the response
@@ -340,7 +352,7 @@ class CallMachine:
                 caller_acts=self._waiting.caller_acts,
                 waits=self._waiting.for_anything,
                 model_can_speak=self._waiting.for_tool_or_redirect,
-                leaves=self._exits.transfer.under_way,
+                leaves=self._exits.transferring,
             )
         self._request_response(now_ms)
         # What is due already was done above, or waits for an event.
@@ -372,11 +384,14 @@ class CallMachine:
 
     def _request_response(self, now_ms: float) -> None:
         """Request the next response, if one may be requested now."""
-        if not self._link.ready or self._floor.caller_acts or self._exits.farewell.hanging_up:
+        if not self._link.ready or self._floor.caller_acts or self._exits.hanging_up:
             return
         if self._floor.answer_by_ms != NEVER:
             return  # turn detection is about to request one
-        self._responses.drop_disallowed()
+        for dropped in self._responses.drop_disallowed():
+            if dropped.wish is Wish.SAY:  # ordered from outside, so its end is reported
+                why = "the agent is ending or transferring the call"
+                self._commands.put(do.ReportDecision("leave out what it was to say", why))
         wanted = self._responses.next(now_ms)
         if wanted is not None:
             self._responses.asked(self._model.requests.create_response(wanted.direction))

@@ -1,37 +1,41 @@
-"""Events of the OpenAI Realtime session: the session itself, the caller's speech, the responses.
+"""Events of the model's session: the session itself, the caller's speech, the responses.
 
-Named after the Realtime server events; `wires/realtime/` decodes one into the other.
+A wire to a model (`wires/model.py`) feeds them; it says in which order.
 """
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from app.call.usage import Usage
+
+Refusal = Literal["", "busy", "too_short"]
+"""Why a model refused a command, see `ModelFaulted`."""
 
 # --- the session ----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class ModelOpened:
-    """The Realtime socket is open. Next: send the settings, `ConfigureSession`."""
+    """The session takes commands. Next: send the settings, `ConfigureSession`."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionCreated:
-    """`session.created`: the session has an id. The machine ignores it; the timeline keeps it."""
+    """The session has an id. The machine ignores it; the timeline keeps it."""
 
     session_id: str
-    #: Unix time, in seconds, at which the session expires; None: the server did not say.
+    #: Unix time, in seconds, at which the session expires; None: the model did not say.
     expires_at_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SessionConfigured:
-    """`session.updated`: the settings are in force, audio formats included."""
+    """The settings are in force, audio formats included. Answers `ConfigureSession`."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelLost:
-    """The Realtime socket closed, or could not be opened."""
+    """The session ended, or could not be opened."""
 
     reason: str
     #: A retry cannot help: the key is wrong, or the account has no credit.
@@ -40,12 +44,19 @@ class ModelLost:
 
 @dataclass(frozen=True, slots=True)
 class ModelFaulted:
-    """`error`: the server refused a client event, or failed. The session stays open."""
+    """The model refused a command, or failed. The session stays open."""
 
+    #: The model's own code and text, for the log and the record.
     code: str
     message: str
-    #: Id of the client event that caused it (`error.event_id`); None: the server did not say.
+    #: `event_id` of the command that caused it; None: the model did not say.
     cause_event_id: str | None = None
+    #: What the core has to know about a refused command. busy: another response is active already.
+    #: too_short: the item to truncate is shorter than the truncation, see `length_ms`. Empty:
+    #: nothing.
+    refusal: Refusal = ""
+    #: For too_short: the length of the item's audio, in ms; 0: it has none.
+    length_ms: int = 0
 
 
 # --- the caller's speech ----------------------------------------------------------------------
@@ -53,7 +64,7 @@ class ModelFaulted:
 
 @dataclass(frozen=True, slots=True)
 class SpeechStarted:
-    """`speech_started`: the caller begins to speak. Barge-in: see `Floor.speech_started`."""
+    """The caller begins to speak. Barge-in: see `BargeIn.speech_started`."""
 
     item_id: str
     #: Position in the audio appended to the session, in ms; not a time of the call.
@@ -62,7 +73,7 @@ class SpeechStarted:
 
 @dataclass(frozen=True, slots=True)
 class SpeechStopped:
-    """`speech_stopped`: the caller stopped speaking."""
+    """The caller stopped speaking."""
 
     item_id: str
     #: Position in the audio appended to the session, in ms.
@@ -71,9 +82,11 @@ class SpeechStopped:
 
 @dataclass(frozen=True, slots=True)
 class CallerTurnCommitted:
-    """`input_audio_buffer.committed`: the caller's turn is an item; turn detection answers it."""
+    """The caller's turn is over, and an item of the conversation: turn detection requests the
+    response to it."""
 
     item_id: str
+    #: The item before it; None: it is the first, or the model did not say.
     previous_item_id: str | None
 
 
@@ -83,7 +96,7 @@ class CallerTranscribed:
 
     item_id: str
     text: str
-    #: Billed audio, in ms; 0: the server did not say.
+    #: Billed audio, in ms; 0: the model did not say.
     audio_ms: int = 0
 
 
@@ -100,16 +113,16 @@ class CallerTranscriptionFailed:
 
 @dataclass(frozen=True, slots=True)
 class ResponseCreated:
-    """`response.created`: a response began, requested by `CreateResponse` or by turn detection."""
+    """A response began, requested by `CreateResponse` or by turn detection."""
 
     response_id: str
-    #: False: the server names no conversation for it (`conversation_id` is null).
+    #: False: the model says that it is outside of the conversation.
     in_conversation: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class OutputItemAdded:
-    """`response.output_item.added`: a response began an item."""
+    """A response began an item."""
 
     response_id: str
     item_id: str
@@ -119,7 +132,7 @@ class OutputItemAdded:
 
 @dataclass(frozen=True, slots=True)
 class AudioReceived:
-    """`response.output_audio.delta`: more of the agent's speech."""
+    """More of the agent's speech."""
 
     response_id: str
     item_id: str
@@ -131,21 +144,21 @@ class AudioReceived:
 
 @dataclass(frozen=True, slots=True)
 class TextReceived:
-    """`response.output_text.delta`: more of an item without audio, for an external voice to say."""
+    """More of an item without audio, for an external voice to say."""
 
     item_id: str
     text: str
-    #: Empty: the server did not say.
+    #: Empty: the model did not say.
     response_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class TranscriptReceived:
-    """`response.output_audio_transcript.delta`: more of the transcript of an item's audio."""
+    """More of the transcript of an item's audio."""
 
     item_id: str
     text: str
-    #: Empty: the server did not say.
+    #: Empty: the model did not say.
     response_id: str = ""
 
 
@@ -159,7 +172,7 @@ class TranscriptCompleted:
 
 @dataclass(frozen=True, slots=True)
 class OutputItemDone:
-    """`response.output_item.done`: an item is complete, or its response was interrupted."""
+    """An item is complete, or its response was interrupted."""
 
     response_id: str
     item_id: str
@@ -177,23 +190,23 @@ class OutputItemDone:
 
 @dataclass(frozen=True, slots=True)
 class ResponseDone:
-    """`response.done`: a response ended."""
+    """A response ended: all of its audio came."""
 
     response_id: str
     #: completed, cancelled, incomplete or failed.
     status: str
-    #: Such as turn_detected or client_cancelled; the error code of a failed response.
+    #: Why, as the model says it, for the log and the record; empty: it did not say.
     reason: str = ""
     usage: Usage = field(default=Usage())
-    #: The tool calls that the response lists. Some servers announce them nowhere else.
+    #: The tool calls that the response lists. Some models announce them nowhere else.
     calls: tuple[OutputItemDone, ...] = ()
-    #: Item ids of the messages that the response lists, for the same servers.
+    #: Item ids of the messages that the response lists, for the same models.
     messages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ItemTruncated:
-    """`conversation.item.truncated`: answers `TruncateItem`."""
+    """The model forgot what the caller did not hear of an item. Answers `TruncateItem`."""
 
     item_id: str
     audio_end_ms: int
@@ -201,7 +214,7 @@ class ItemTruncated:
 
 @dataclass(frozen=True, slots=True)
 class ItemDeleted:
-    """`conversation.item.deleted`: answers `DeleteItem`."""
+    """The model forgot an item. Answers `DeleteItem`."""
 
     item_id: str
 

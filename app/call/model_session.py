@@ -1,4 +1,4 @@
-"""The Realtime session over the length of a leg: configured, seeded, lost, replaced.
+"""The model's session over the length of a leg: configured, seeded, lost, replaced.
 
 To seed a session is to add the call so far to it, as messages: what was said, as heard, and the
 answers of tools.
@@ -116,7 +116,7 @@ class ModelSession:
         return was
 
     def faulted(self, event: ModelFaulted, now_ms: float) -> bool:
-        """The server refused a request: retry where that helps. No error ends the call.
+        """The model refused a request: retry where that helps. No error ends the call.
 
         Returns:
             Whether it refused a request for a response.
@@ -126,10 +126,9 @@ class ModelSession:
             self._outbox.put(ReportDecision("replace the session", "it refused the settings"))
             self.lost(f"settings refused: {event.message}", now_ms, fatal=False)
             return False
-        if self._model.items.refused(cause, event.message):
+        if self._model.items.refused(cause, event.length_ms):
             return False
-        busy = event.code == "conversation_already_has_active_response"
-        return self._responses.refused(cause, now_ms, busy=busy)
+        return self._responses.refused(cause, now_ms, busy=event.refusal == "busy")
 
     def gave_up(self, now_ms: float) -> bool:
         """Whether the model is given up for this call."""
@@ -147,8 +146,8 @@ class ModelSession:
         if self._link.must_open(now_ms):
             self._link.opening()
             self._outbox.put(OpenModel())
-        leaves = self._exits.under_way or self._exits.redirect.ordered
+        leaves = self._exits.under_way or self._exits.redirect_ordered
         if connected and not leaves and self.gave_up(now_ms):
             why = self._link.failure(now_ms) or "the model answers nothing that can be heard"
             self._outbox.put(ReportDecision("do without the model", why))
-            self._exits.farewell.close("model", now_ms)
+            self._exits.model_gone(now_ms)

@@ -8,6 +8,7 @@ from app.call.exits.exits import Exits
 from app.call.exits.transfer import TRANSFER, TransferRequest, open_destinations
 from app.call.ids import Ids
 from app.call.model.model import Model
+from app.call.prompts import TakenBack
 
 
 class Orders:
@@ -29,12 +30,22 @@ class Orders:
             return "the agent is ending or transferring the call"
         if isinstance(order, SayRequested):
             return ""
-        names = [each.name for each in self._destinations]
-        if order.destination not in names:
-            return f"no such destination; expected one of: {', '.join(names) or 'none'}"
-        if exits.tones.under_way:
+        if not self._destinations:
+            return "no transfer destination is configured; see [transfer], or set TRANSFER_NUMBER"
+        if not self._named(order.destination):
+            names = ", ".join(each.name for each in self._destinations)
+            return f"no such destination; expected one of: {names}"
+        if exits.pressing_keys:
             return "the agent is pressing keys; try again when they have sounded"
         return ""
+
+    def _named(self, name: str) -> str:
+        """The name of this destination, which may be left out if there is only one; empty: there is
+        no such destination."""
+        names = [each.name for each in self._destinations]
+        if not name and len(names) == 1:
+            return names[0]
+        return name if name in names else ""
 
     def transfer_by_operator(self, destination: str, now_ms: float, *, at_s: float) -> None:
         """An operator transfers the caller to this destination, whether it is open or not.
@@ -42,9 +53,11 @@ class Orders:
         Args:
             at_s: Unix time, in seconds.
         """
-        if any(each.name == destination for each in self._destinations):
-            others = route_to(destination, self._destinations, at_s)
-            self._begin(TransferRequest(tuple(dict.fromkeys((destination, *others)))), now_ms)
+        name = self._named(destination)
+        if name:
+            others = route_to(name, self._destinations, at_s)
+            request = TransferRequest(tuple(dict.fromkeys((name, *others))))
+            self._begin(request, TakenBack.OPERATOR, now_ms)
 
     def transfer_by_key(self, now_ms: float, *, at_s: float) -> str:
         """The caller asks for a human with a lone 0.
@@ -59,16 +72,17 @@ class Orders:
         if not route:
             opens = (each.hours.opens_next(at_s) for each in self._destinations)
             return prompts.closed_for_zero(min(filter(None, opens)))
-        if self._begin(TransferRequest(route, "The caller pressed 0."), now_ms):
+        request = TransferRequest(route, "The caller pressed 0.")
+        if self._begin(request, TakenBack.LONE_ZERO, now_ms):
             return ""
         return prompts.keys_pressed("0")
 
-    def _begin(self, request: TransferRequest, now_ms: float) -> bool:
+    def _begin(self, request: TransferRequest, why: TakenBack, now_ms: float) -> bool:
         """Returns False if that is impossible now."""
         call_id, tools = self._ids.own("transfer"), self._model.tools
         tools.begin_own(call_id, TRANSFER)
         announce = self._model.link.ready
-        begun = self._exits.request_transfer(call_id, request, now_ms, announce=announce)
+        begun = self._exits.request_transfer(call_id, request, why, now_ms, announce=announce)
         if not begun:
             tools.forget(call_id)
         return begun

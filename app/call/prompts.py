@@ -6,6 +6,7 @@ messages about the session, and the answers to the built-in tools. And the goodb
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from enum import StrEnum
 
 from app.call.agent import Agent
 from app.call.heard.conversation import Turn
@@ -90,20 +91,10 @@ HISTORY_LOST = (
 )
 
 # Answers to the built-in tools.
-END_TAKEN_BACK = (
-    "The call was not ended: the caller spoke before the goodbye was over. Listen and go on; call "
-    "end_call again when the conversation is over."
-)
 END_UNSPOKEN = "The call ends after your goodbye. Say it now."
 END_DONE = "The goodbye was heard. The call ends."
 END_FORCED = "The call ends. The goodbye was not heard to its end."
 END_ALREADY = "The call is ending already."
-
-
-TRANSFER_SUSPENDED = (
-    "Not transferred: the caller spoke before the announcement was over. Listen to what they said "
-    "and answer it. If they still want a human, call transfer_to_human again."
-)
 TRANSFER_ALREADY = "The caller is being transferred already."
 TRANSFER_UNREADABLE = (
     "Not transferred: the arguments are not a JSON object. Correct them and call it again."
@@ -123,6 +114,33 @@ def resumed(tool: str) -> str:
         tool: `ResumeCause.tool`: transfer_to_human or send_digits; empty: the stream was lost.
     """
     return {"transfer_to_human": _NOT_REACHED, "send_digits": _KEYS_PRESSED}.get(tool, _RESUMED)
+
+
+class TakenBack(StrEnum):
+    """Why a goodbye is taken back, or a transfer is suspended."""
+
+    CALLER_SPOKE = "the caller spoke"
+    KEY_PRESSED = "the caller pressed a key"
+    #: A lone 0 requests a transfer.
+    LONE_ZERO = "the caller pressed 0 to reach a human"
+    OPERATOR = "an operator requested a transfer to a human"
+    VOICEMAIL = "an answering machine began to record"
+
+
+def end_taken_back(why: TakenBack = TakenBack.CALLER_SPOKE) -> str:
+    return (
+        f"The call was not ended: {why} before the goodbye was over. Listen and go on; call "
+        "end_call again when the conversation is over."
+    )
+
+
+def transfer_suspended(why: TakenBack = TakenBack.CALLER_SPOKE) -> str:
+    then = "If they still want a human, call transfer_to_human again."
+    if why is TakenBack.CALLER_SPOKE:
+        then = f"Listen to what they said and answer it. {then}"
+    elif why is TakenBack.VOICEMAIL:
+        then = "Leave your message; the call ends after it."
+    return f"Not transferred: {why} before the announcement was over. {then}"
 
 
 def announcement(name: str) -> str:

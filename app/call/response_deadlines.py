@@ -47,7 +47,7 @@ class ResponseDeadlines:
     def requested(self, now_ms: float) -> None:
         """A response was requested."""
         self._moved_ms, self._calling = now_ms, False
-        self.clock.start(now_ms)
+        self.clock.requested(now_ms)
 
     def audio_received(self, response_id: str) -> None:
         """Audio of a response came, and is played unless the response is muted."""

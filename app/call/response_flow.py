@@ -1,7 +1,7 @@
-"""The flow of a response: its audio, text, items and tool calls, until `response.done`.
+"""The flow of a response: its audio, text, items and tool calls, until `ResponseDone`.
 
-Some compatible servers leave out `response.created` or an item's announcement: the first event of
-an unknown response that is due counts as its beginning.
+Some models leave out `ResponseCreated` or an item's announcement: the first event of an unknown
+response that is due counts as its beginning.
 """
 
 from dataclasses import replace
@@ -9,7 +9,7 @@ from dataclasses import replace
 from app.call import events as ev
 from app.call.commands import RunTool
 from app.call.deadlines import NEVER
-from app.call.exits.exits import BUILT_IN
+from app.call.exits.triggers import BUILT_IN
 from app.call.model.responses import Wish
 from app.call.outbox import Outbox
 from app.call.usage import Usage

@@ -5,8 +5,7 @@ from dataclasses import dataclass, fields
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """The usage of one response, or of a whole call. Tokens unless a field says otherwise (OpenAI:
-    response.done, usage)."""
+    """The usage of one response, or of a whole call. Tokens unless a field says otherwise."""
 
     input_text: int = 0
     input_audio: int = 0

@@ -42,7 +42,7 @@ class Waiting:
     @property
     def for_tool_or_redirect(self) -> bool:
         """Whether the model could say that it is still working on it."""
-        busy = bool(self._tools.working()) or self._exits.redirect.ordered
+        busy = bool(self._tools.working()) or self._exits.redirect_ordered
         return self._link.ready and busy
 
     @property

@@ -65,9 +65,7 @@ class Parts:
         self.floor = Floor(self.exits, self.entries.keypad, interruptible=agent.turns.interruptible)
         self.barge_in = BargeIn(self.floor, self.speech, self.model, self.exits, self.entries)
         self.session = ModelSession(commands, self.model, self.speech, self.floor, self.exits)
-        self.idle_and_hold = IdleAndHold(
-            limits, self.audio, self.model.responses, self.exits.farewell
-        )
+        self.idle_and_hold = IdleAndHold(limits, self.audio, self.model.responses, self.exits)
         self.deadlines = ResponseDeadlines(
             self.audio, self.model, self.speech, limits.first_sound_ms
         )

@@ -13,6 +13,7 @@ from app.cli import serve as serve_cli
 from app.cli import voices as voices_cli
 from app.cli.demo.call import run_demo
 from app.cli.demo.voices import DemoVoice
+from app.cli.log import close_logging, configure_logging
 from app.cli.terminal import WRONG_SETTINGS, fail
 from app.errors import BridgeError
 
@@ -83,8 +84,12 @@ def demo(
     Exit status 0: the call went as expected; 1: it did not; 2: an option, a setting or a file is
     wrong.
     """
+    # Without it Python prints a warning's message alone: "tool failed", but not which one and why.
+    configure_logging("warning")
     try:
         as_expected = asyncio.run(run_demo(Console(), keep, wav, agent, voice))
     except BridgeError as error:
         fail(error, WRONG_SETTINGS)
+    finally:
+        close_logging()
     raise typer.Exit(not as_expected)

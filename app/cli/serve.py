@@ -65,8 +65,8 @@ def serve(
             update={"host": host or settings.host, "port": port or settings.port}
         )
         agent = load_agent(settings.agent_file, settings.transfer_number)
-        keyless = settings.openai_api_key is None
-        embedded = embedded_model(agent, remembers=False) if keyless else None
+        has_key = settings.has_model_key
+        embedded = None if has_key else embedded_model(agent, remembers=False)
         listener = bind(settings.host, settings.port)
         configure_logging(settings.log_level, settings.log_format)
         raise_limit()
@@ -90,13 +90,7 @@ async def _serve(
             if embedded is not None:
                 opened.push_async_callback(embedded.close)
                 await embedded.start()
-                settings = settings.model_copy(
-                    update={
-                        "openai_api_key": SecretStr(EMBEDDED),
-                        "openai_base_url": embedded.base_url,
-                        "openai_realtime_model": EMBEDDED,
-                    }
-                )
+                settings = settings.with_embedded_model(embedded.base_url)
             services = await Services.open(settings, agent)
             # The application closes them as well, but only once its lifespan has begun.
             opened.push_async_callback(services.aclose)

@@ -18,13 +18,14 @@ from rich.text import Text
 from app.audio import ULAW_HZ
 from app.bridge.services import voice_secrets
 from app.cli.embedded_model import embedded_model
-from app.cli.model_voice import ModelVoice, ModelVoiceSettings
+from app.cli.model_voice import ModelVoice
 from app.cli.terminal import WRONG_SETTINGS, console, fail
 from app.cli.voice_sample import Sample, record, sentences_of
 from app.config.agent.file import LoadedAgent, load_agent
 from app.config.settings import EMBEDDED, Settings, load_settings
 from app.errors import BridgeError, ConfigError, VoiceError
 from app.records.visible import one_line
+from app.wires.realtime.endpoint import Endpoint
 from app.wires.voices.provider import Credentials, VoiceSettings
 from app.wires.voices.providers import missing_credentials, open_voices
 from app.wires.voices.voice import Voice
@@ -168,23 +169,18 @@ class _Setup:
             if choice.settings is not None:
                 (voice,) = open_voices((choice.settings,), self.secrets)
             else:
-                voice = ModelVoice(await self._model_voice(stack))
+                voice = ModelVoice(await self._endpoint(stack), self.agent.agent.voice)
             stack.push_async_callback(voice.aclose)
             yield voice
 
-    async def _model_voice(self, stack: AsyncExitStack) -> ModelVoiceSettings:
-        own, secret = self.agent.agent.voice, self.settings.openai_api_key
-        key = secret.get_secret_value() if secret else ""
-        url, model = self.settings.realtime_url, self.settings.openai_realtime_model
-        if not key:
+    async def _endpoint(self, stack: AsyncExitStack) -> Endpoint:
+        """Where the model is; starts the embedded one if it speaks."""
+        settings = self.settings
+        if not settings.has_model_key:
             server = embedded_model(self.agent, remembers=False)
             await stack.enter_async_context(server)
-            url, model, key = (
-                re.sub("^http", "ws", server.base_url) + "/realtime",
-                EMBEDDED,
-                EMBEDDED,
-            )
-        return ModelVoiceSettings(url, model, key, own.name, own.speed)
+            settings = settings.with_embedded_model(server.base_url)
+        return settings.endpoint
 
     # --- the list ---
 
@@ -207,14 +203,14 @@ class _Setup:
                 model, hz, url = settings.facts
                 return model, hz, _host(url)
             case None:
-                if self.settings.openai_api_key is None:
+                if not self.settings.has_model_key:
                     return EMBEDDED, ULAW_HZ, "this machine"
                 host = _host(self.settings.openai_base_url)
                 return self.settings.openai_realtime_model, ULAW_HZ, host
 
     def _credentials(self, choice: _Choice) -> str:
         if choice.settings is None:
-            return "set" if self.settings.openai_api_key else _KEYLESS
+            return "set" if self.settings.has_model_key else _KEYLESS
         if missing := missing_credentials(choice.settings, self.secrets):
             return f"missing: {', '.join(missing)}"
         unset = [name for name in choice.settings.suggested if not self.secrets[name]]
@@ -298,7 +294,7 @@ async def _speak(
     samples: list[tuple[Sample, Path]] = []
     faults: list[BridgeError] = []
     for choice, path in job.choices:
-        if choice.settings is None and setup.settings.openai_api_key is None:
+        if choice.settings is None and not setup.settings.has_model_key:
             console.print(f"{_KEYLESS}.", style="yellow", markup=False)
         try:
             async with setup.opened(choice) as voice:

@@ -23,6 +23,8 @@ from app.call.words.blank import is_blank, stripped
 from app.config.database_url import EXPECTED_URL, parse_database_url
 from app.config.phone_number import EXPECTED_NUMBER, Number
 from app.errors import ConfigError
+from app.wires.extra_headers import Headers, parse_headers
+from app.wires.realtime.endpoint import Endpoint, has_credential
 
 Network = IPv4Network | IPv6Network
 
@@ -30,6 +32,11 @@ _PREFIX = re.compile(r"\+[1-9][0-9]{0,13}")
 EMBEDDED = "embedded"
 """The embedded model's name, in place of a Realtime model's such as gpt-realtime."""
 
+# Set by the WebSocket handshake itself (RFC 6455), or about a body, which it has not.
+_HANDSHAKE_HEADER = re.compile(
+    r"host|connection|upgrade|sec-websocket-.*|content-length|transfer-encoding", re.IGNORECASE
+)
+_QUERY = re.compile(r"[^&=#?]+=[^&#]*(&[^&=#]+=[^&#]*)*")
 _HOST_AND_PORT = re.compile(r"[A-Za-z0-9._:\[\]-]+")
 _PRINTABLE = re.compile(r"[!-~]+")
 _ALL_NETWORKS: tuple[Network, ...] = (IPv4Network("0.0.0.0/0"), IPv6Network("::/0"))
@@ -78,6 +85,30 @@ def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
+def _headers(value: SecretStr | None) -> SecretStr | None:
+    names = [name.lower() for name, _ in _parsed(value)]
+    for name in filter(_HANDSHAKE_HEADER.fullmatch, names):
+        raise PydanticCustomError(
+            "expected", "no header {name}: it is the handshake's own; remove it", {"name": name}
+        )
+    if len(set(names)) < len(names):
+        raise ValueError
+    return value
+
+
+def _parsed(value: SecretStr | None) -> Headers:
+    return parse_headers(value.get_secret_value()) if value is not None else ()
+
+
+def _query(value: SecretStr | None) -> SecretStr | None:
+    if value is None:
+        return None
+    query = value.get_secret_value()
+    if not _PRINTABLE.fullmatch(query) or not _QUERY.fullmatch(query):
+        raise ValueError
+    return value
+
+
 def _redis(value: SecretStr | None) -> SecretStr | None:
     if value is None:
         return None
@@ -120,6 +151,16 @@ class Settings(BaseSettings):
         description="an address such as https://api.openai.com/v1 (http, https, ws or wss)",
     )
     openai_realtime_model: str = Field(default="gpt-realtime-2.1", description=_ANY)
+    openai_api_headers: Annotated[SecretStr | None, AfterValidator(_headers)] = Field(
+        default=None,
+        description="Name: value in ASCII, several separated by ;, each name once, "
+        "such as api-key: KEY",
+    )
+    openai_api_query: Annotated[SecretStr | None, AfterValidator(_query)] = Field(
+        default=None,
+        description="name=value, several separated by &, URL-encoded and without ?, "
+        "such as api-version=preview",
+    )
 
     twilio_account_sid: str | None = Field(default=None, description=_ANY)
     twilio_auth_token: SecretStr | None = Field(default=None, description=_ANY)
@@ -192,6 +233,36 @@ class Settings(BaseSettings):
     def realtime_url(self) -> str:
         """The URL of the Realtime WebSocket, without `?model=`."""
         return re.sub("^http", "ws", self.openai_base_url) + "/realtime"
+
+    @property
+    def has_model_key(self) -> bool:
+        """Whether a credential of a model is set; otherwise the embedded model answers."""
+        return self.openai_api_key is not None or has_credential(_parsed(self.openai_api_headers))
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where Realtime sessions are opened."""
+        key, query = self.openai_api_key, self.openai_api_query
+        return Endpoint(
+            self.realtime_url,
+            self.openai_realtime_model,
+            key.get_secret_value() if key is not None else "",
+            _parsed(self.openai_api_headers),
+            query.get_secret_value() if query is not None else "",
+        )
+
+    def with_embedded_model(self, base_url: str) -> "Settings":
+        """The same settings, with the embedded model at `base_url`, which gets none of the owner's
+        headers and query."""
+        return self.model_copy(
+            update={
+                "openai_api_key": SecretStr(EMBEDDED),
+                "openai_base_url": base_url,
+                "openai_realtime_model": EMBEDDED,
+                "openai_api_headers": None,
+                "openai_api_query": None,
+            }
+        )
 
     @model_validator(mode="wrap")
     @classmethod

@@ -16,6 +16,7 @@ from app.call.agent import Agent
 from app.call.timeline import FORMAT, TimelineEntry, ordered, replay
 from app.errors import BridgeError
 from app.records.schema import TimelineRow
+from app.wires.realtime.refusals import refusal
 
 _AGENT: TypeAdapter[Agent] = TypeAdapter(Agent)
 _ROWS: TypeAdapter[list[TimelineRow]] = TypeAdapter(list[TimelineRow])
@@ -76,7 +77,9 @@ def replay_call(rows: Sequence[TimelineRow], agent: Agent | None = None) -> Repl
             f"recorded in format {max(formats)}, and this version reads formats up to {FORMAT}; "
             "replay it with the version that recorded it, or a newer one"
         )
-    entries = [TimelineEntry.from_data(row.at_ms, row.kind, row.name, row.data) for row in rows]
+    entries = [
+        TimelineEntry.from_data(row.at_ms, row.kind, row.name, _completed(row)) for row in rows
+    ]
     recorded = ordered(entries)
     try:
         replayed = replay(_agent_of(agent), entries)
@@ -92,6 +95,15 @@ def replay_call(rows: Sequence[TimelineRow], agent: Agent | None = None) -> Repl
         commands=len(recorded),
         difference=next(((n, a, b) for n, (a, b) in pairs if not _same(a, b)), None),
     )
+
+
+def _completed(row: TimelineRow) -> Mapping[str, Any]:
+    """The fields of a row. Older versions recorded no refusal: they read it from the model's code
+    and message whenever they needed it."""
+    if row.name != "ModelFaulted" or "refusal" in row.data:
+        return row.data
+    found, length_ms = refusal(row.data["code"], row.data["message"])
+    return {**row.data, "refusal": found, "length_ms": length_ms}
 
 
 def _agent_of(given: Agent | None) -> Callable[[Mapping[str, Any]], Agent]:

@@ -1,1 +1,1 @@
-"""Every entrance: Twilio's webhooks and media socket, the HTTP API, health, and the server."""
+"""HTTP and WebSockets: Twilio's webhooks and media socket, the HTTP API, health, the server."""

@@ -2,10 +2,9 @@
 
 import logging
 from collections.abc import Awaitable, Callable
-from hmac import compare_digest
 from typing import Annotated
 
-from fastapi import Depends, FastAPI, HTTPException, Request, Response
+from fastapi import Depends, HTTPException, Request, Response
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.exceptions import HTTPException as StarletteHTTPException
@@ -13,7 +12,8 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Scope
 
 from app.web import authenticated
-from app.web.token_rate_limit import TokenRateLimit
+from app.web.app_state import state_of
+from app.web.bearer import bearer_of, token_matches
 
 logger = logging.getLogger(__name__)
 
@@ -22,37 +22,15 @@ LARGEST_BODY_BYTES = 256 << 10
 _bearer = HTTPBearer(auto_error=False, description="the value of API_TOKEN")
 
 
-def token_matches(given: str, expected: str) -> bool:
-    """Whether `given` is the expected token, compared in constant time.
-
-    An empty `expected` matches nothing. `given`: from a header, so one character per byte.
-    """
-    return bool(expected) and compare_digest(
-        given.encode("latin-1", "replace"), expected.encode("utf-8")
-    )
-
-
-def bearer_in(authorization: str) -> str:
-    """The bearer token of an Authorization header (RFC 6750); empty if there is none."""
-    scheme, _, token = authorization.partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
-
-
-def bearer_of(request: Request) -> str:
-    """The bearer token of a request; empty if there is none."""
-    return bearer_in(request.headers.get("authorization", ""))
-
-
 def check_token(request: Request) -> None:
-    """Demand `request.app.state.api_token` in the Authorization header. The right token marks the
-    connection as authenticated.
+    """Demand `AppState.api_token` in the Authorization header. The right token marks the connection
+    as authenticated.
 
     Raises:
         HTTPException: 401 without it, 429 after too many wrong tokens.
     """
-    expected: str = request.app.state.api_token
     given = bearer_of(request)
-    if token_matches(given, expected):
+    if token_matches(given, state_of(request.app).api_token):
         authenticated.mark_authenticated(request.scope)
         return
     reason = "the token is wrong" if given else "there is no token"
@@ -75,11 +53,8 @@ def count_wrong_token(request: Request) -> None:
     Raises:
         HTTPException: 429 when this peer has sent too many.
     """
-    state = request.app.state
-    if not hasattr(state, "token_rate_limit"):
-        state.token_rate_limit = TokenRateLimit()
-    rate_limit: TokenRateLimit = state.token_rate_limit
-    if wait_s := rate_limit.failed(peer_of(request.app, request.scope)):
+    rate_limit = state_of(request.app).token_rate_limit
+    if wait_s := rate_limit.failed(peer_of(request.scope)):
         raise HTTPException(
             429,
             f"too many wrong tokens came from your address; try again in {wait_s} s",
@@ -87,12 +62,9 @@ def count_wrong_token(request: Request) -> None:
         )
 
 
-def peer_of(app: FastAPI, scope: Scope) -> str:
+def peer_of(scope: Scope) -> str:
     """The address of the client that sent a request, for the log and the rate limit."""
-    gate = getattr(app.state, "gate", None)
-    if gate is not None:
-        return str(gate.peer(scope))
-    return str((scope.get("client") or ("",))[0])
+    return state_of(scope["app"]).gate.peer(scope)
 
 
 def request_fields(request: Request) -> dict[str, str]:
@@ -100,7 +72,7 @@ def request_fields(request: Request) -> dict[str, str]:
     return {
         "method": request.method,
         "path": request.url.path,
-        "peer": peer_of(request.app, request.scope),
+        "peer": peer_of(request.scope),
     }
 
 

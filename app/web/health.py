@@ -2,8 +2,10 @@
 
 from typing import Literal
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from pydantic import BaseModel
+
+from app.web.app_state import State
 
 router = APIRouter(tags=["health"])
 
@@ -21,9 +23,9 @@ async def healthz() -> Health:
 
 
 @router.get("/readyz", summary="Does it take new calls?", responses={503: {"model": Health}})
-async def readyz(request: Request, response: Response) -> Health:
+async def readyz(state: State, response: Response) -> Health:
     """200 while the service takes new calls, 503 once it is stopping."""
-    if not request.app.state.draining():
+    if not state.switchboard.draining:
         return Health(status="ok")
     response.status_code = 503
     return Health(status="draining")

@@ -11,8 +11,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.web.api.stream_audio import SPEECH, check_speech_token
 from app.web.api_token import TokenRoute, check_token, peer_of
+from app.web.app_state import state_of
 from app.web.twilio.refused_stream import report_refused_stream
-from app.web.twilio.request import Gate, form_of
+from app.web.twilio.request import form_of
 from app.web.twilio.signed_route import SignedRoute
 
 logger = logging.getLogger(__name__)
@@ -76,12 +77,12 @@ class KnownPaths:
         near = difflib.get_close_matches(f"/{_head(scope['path'])}", known, n=1)
         if near and near[0] != scope["path"]:
             fields["near"] = near[0]
-        return fields | {"peer": peer_of(scope["app"], scope)}
+        return fields | {"peer": peer_of(scope)}
 
 
 def _no_upgrade(request: Request) -> NoReturn:
     """Refuse an HTTP request for the media stream: probably a proxy dropped its Upgrade header."""
-    gate: Gate = request.app.state.gate
+    gate = state_of(request.app).gate
     report_refused_stream(request.scope, request.url.path.removeprefix(f"/{MEDIA}").strip("/"))
     if not gate.admits_stream({**request.scope, "type": "websocket"}):
         raise HTTPException(403, "the request is not signed by this service's Twilio account")

@@ -349,8 +349,10 @@ async def test_a_missing_setting_is_named(
 
 
 async def test_a_draining_service_places_no_call_and_answers_those_it_placed(world: World) -> None:
+    draining = False
+    world.outbound_with(draining=lambda: draining)
     await world.place(ANN)
-    world.outbound.draining = True
+    draining = True
     assert (await world.refused(BOB)).status == 503
     assert world.outbound.answered(world.token(), "CA1") is not None
 

@@ -9,9 +9,9 @@ from app.call import events as ev
 from app.call.agent import Limits
 from app.call.caller.keypad import MASK
 from app.call.exits.last_words import LONGEST_MS
-from app.call.exits.redirect import ORDER_MS
 from app.call.exits.tones import SEND_DIGITS
 from app.call.exits.transfer import TRANSFER
+from app.call.exits.transitions import ORDER_MS
 from app.call.model.first_sound import LEAST_MS
 from tests.call.scene import Scene, agent
 from tests.call.transfer_scene import CLERK, MONDAY_NOON_S, NIGHT, SALES, SUPPORT
@@ -352,8 +352,8 @@ class Story(Scene):
             if truncation.event_id not in self._faulted and self.belongs(truncation.item_id):
                 self._faulted.add(truncation.event_id)
                 shorter = truncation.audio_end_ms // 2
-                text = f"Audio content of {shorter}ms is already shorter than {shorter + 1}ms"
-                self.feed(ev.ModelFaulted("invalid_value", text, truncation.event_id))
+                cause = truncation.event_id
+                self.feed(ev.ModelFaulted("invalid_value", "no", cause, "too_short", shorter))
 
     def _event(
         self, what: str, number: int, size: int, response_id: str, item_id: str, user_id: str
@@ -386,7 +386,7 @@ class Story(Scene):
             "tool fails": ev.ToolFailed(call_id, f"result of {call_id}"),
             "tool taken": ev.ToolOutputTaken(call_id),
             "unknown tool": ev.ToolReturned("call_unknown", "42"),
-            "request busy": ev.ModelFaulted(BUSY, "busy", self.requested or None),
+            "request busy": ev.ModelFaulted(BUSY, "busy", self.requested or None, "busy"),
             "request refused": ev.ModelFaulted("server_error", "no", self.requested or None),
             "error": ev.ModelFaulted("server_error", "no", f"bridge_{number}"),
             "model opened": ev.ModelOpened(),

@@ -4,6 +4,7 @@ import pytest
 
 from app.call import commands as do
 from app.call import events as ev
+from app.wires.realtime.refusals import refusal
 from tests.call.scene import Scene, agent
 
 
@@ -200,6 +201,11 @@ def test_a_caller_who_cannot_interrupt_is_answered_when_the_agent_has_ended() ->
     assert scene.all(do.CreateResponse) == [do.CreateResponse("bridge_2")]
 
 
+def refused(message: str, event_id: str) -> ev.ModelFaulted:
+    """The refusal of a truncation with this error text."""
+    return ev.ModelFaulted("invalid_value", message, event_id, *refusal("invalid_value", message))
+
+
 def test_a_truncation_beyond_the_audio_is_retried_at_the_length_that_the_error_names(
     scene: Scene,
 ) -> None:
@@ -208,9 +214,9 @@ def test_a_truncation_beyond_the_audio_is_retried_at_the_length_that_the_error_n
     truncation = scene.speak()[-1]
     assert isinstance(truncation, do.TruncateItem)
     message = "Audio content of 1200ms is already shorter than 1500ms"
-    again = scene.feed(ev.ModelFaulted("invalid_value", message, truncation.event_id))
+    again = scene.feed(refused(message, truncation.event_id))
     assert again == [do.TruncateItem("bridge_3", "item_1", 1200)]
-    assert scene.feed(ev.ModelFaulted("invalid_value", message, "bridge_3")) == []
+    assert scene.feed(refused(message, "bridge_3")) == []
 
 
 @pytest.mark.parametrize(
@@ -222,7 +228,7 @@ def test_a_truncation_refused_for_another_reason_is_not_retried(scene: Scene, me
     scene.run(1500)
     truncation = scene.speak()[-1]
     assert isinstance(truncation, do.TruncateItem)
-    assert scene.feed(ev.ModelFaulted("invalid_value", message, truncation.event_id)) == []
+    assert scene.feed(refused(message, truncation.event_id)) == []
     assert not scene.machine.over
 
 

@@ -73,6 +73,7 @@ def test_words_are_not_said_into_a_transfer_nor_into_a_goodbye() -> None:
     scene.feed(ev.SayRequested(WORDS))
     scene.run(5000)
     assert len(scene.all(do.TransferCall)) == 1 and scene.asked() == []
+    assert [each.decision for each in scene.decisions] == ["leave out what it was to say"]
     scene = transfer_scene()
     scene.begin()
     scene.audio(1000)
@@ -81,3 +82,4 @@ def test_words_are_not_said_into_a_transfer_nor_into_a_goodbye() -> None:
     scene.finish()
     scene.run(5000)
     assert len(scene.all(do.HangUp)) == 1 and scene.asked() == []
+    assert [each.decision for each in scene.decisions] == ["leave out what it was to say"]

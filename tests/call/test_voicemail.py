@@ -188,7 +188,7 @@ def test_an_answer_to_the_machines_words_is_never_heard(scene: Scene) -> None:
     assert scene.asked() == [MESSAGE_DIRECTION]  # it records already: request the message at once
     request = scene.all(do.CreateResponse)[-1]
     scene.feed(ev.ResponseCreated("resp_1"))  # turn detection's, mistaken for it
-    scene.feed(ev.ModelFaulted(BUSY, "busy", request.event_id))
+    scene.feed(ev.ModelFaulted(BUSY, "busy", request.event_id, "busy"))
     assert [cancel.response_id for cancel in scene.all(do.CancelResponse)] == ["resp_1"]
     scene.audio(1000)
     scene.finish(status="cancelled")
@@ -245,7 +245,7 @@ def test_an_error_of_something_else_does_not_cut_the_message(scene: Scene) -> No
     scene.answer(3000, "message_9", "resp_9")
     scene.run(500)
     scene.feed(ev.ModelFaulted("server_error", "sorry"))
-    scene.feed(ev.ModelFaulted(BUSY, "busy", "bridge_2"))
+    scene.feed(ev.ModelFaulted(BUSY, "busy", "bridge_2", "busy"))
     scene.run(2600 + GUARD_MS)
     assert_left(scene)
 

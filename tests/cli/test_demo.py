@@ -1,6 +1,7 @@
 """What the demo prints: of a caller who is transferred to a human, of the voices that speak."""
 
 import io
+import logging
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from app.cli.demo.screen import Screen
 from app.cli.root import cli
 from app.config.agent.example import EXAMPLE_AGENT
 from app.config.agent.file import load_agent
+from app.records.redaction import TRACE
 from app.simulator.receptionist.grammar import Grammar
 from app.simulator.receptionist.recognizer import Recognizer
 from app.simulator.speech import speak
@@ -24,6 +26,8 @@ from app.wires.twilio.call import CallInfo
 from app.wires.voices.http.settings import HttpSettings
 from app.wires.voices.http.voice import HttpVoice
 from tests.simulator.twilio.twilio_bridge import PUBLIC, TOKEN, TinyBridge, tiny_bridge
+
+pytestmark = pytest.mark.usefixtures("loggers_as_they_were")
 
 MANAGER = Destination("shift manager", "+15550100042")
 DIAL = f'<Dial action="/dialed"><Number url="/whisper">{MANAGER.address}</Number></Dial>'
@@ -168,3 +172,19 @@ def test_a_voice_that_is_not_available_is_named_with_status_2(
     result = CliRunner().invoke(cli, ["demo", "--voice", voice, "--keep", str(tmp_path)])
     assert (result.exit_code, result.stdout) == (2, "")
     assert told in result.stderr and "Traceback" not in result.stderr
+
+
+def test_a_tool_that_fails_is_shown_with_its_name_and_its_traceback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def call_with_a_failing_tool(*_: object) -> bool:
+        logger = logging.getLogger("app.bridge.leg.tool_side")
+        logger.error("tool failed", extra={"tool": "menu", TRACE: "KeyError: 'funghi'"})
+        return False
+
+    monkeypatch.setattr("app.cli.root.run_demo", call_with_a_failing_tool)
+
+    result = CliRunner().invoke(cli, ["demo"])
+
+    assert result.exit_code == 1
+    assert "tool failed tool=menu\nKeyError: 'funghi'\n" in result.stderr

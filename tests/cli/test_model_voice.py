@@ -5,9 +5,11 @@ from contextlib import aclosing, asynccontextmanager
 
 import pytest
 
-from app.cli.model_voice import HZ, ModelVoice, ModelVoiceSettings
+from app.call.agent import Voice as OwnVoice
+from app.cli.model_voice import HZ, ModelVoice
 from app.errors import VoiceError
 from app.simulator.realtime import Fault, Options, RealtimeServer, Reply, Script
+from app.wires.realtime.endpoint import Endpoint
 from app.wires.voices.voice import VoiceLine
 from tests.ports import free_port
 from tests.service.wire_types import check_client_event
@@ -17,7 +19,7 @@ KEY = "the model's key"
 
 def voice_at(base_url: str, key: str = KEY, speed: float = 1.0) -> ModelVoice:
     url = base_url.replace("http", "ws", 1) + "/realtime"
-    return ModelVoice(ModelVoiceSettings(url, "gpt-realtime", key, "marin", speed))
+    return ModelVoice(Endpoint(url, "gpt-realtime", key), OwnVoice("marin", speed))
 
 
 @asynccontextmanager

@@ -271,6 +271,23 @@ def test_all_voices_say_it_and_are_compared(monkeypatch: pytest.MonkeyPatch) -> 
     assert hz == 24000 and len(pcm) / 48 == pytest.approx(60 * sum(map(len, SENTENCES)), abs=5)
 
 
+def test_a_key_among_the_headers_is_enough_for_the_models_own_voice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    azure = Options(api_key=TOKEN, api_version="preview", speed=float("inf"))
+    with listening(RealtimeServer(Script(TEXT), options=azure)) as model:
+        monkeypatch.delenv("OPENAI_API_KEY")
+        monkeypatch.setenv("OPENAI_BASE_URL", model.base_url)
+        monkeypatch.setenv("OPENAI_API_HEADERS", f"api-key: {TOKEN}")
+        monkeypatch.setenv("OPENAI_API_QUERY", "api-version=preview")
+        listed = run("--agent", agent())
+        result = run("--agent", agent(), "--voice", "openai", "--say", "Hello.")
+    assert listed.exit_code == 0 and rows(listed)[0][-1] == "set"
+    assert result.exit_code == 0, result.output
+    assert TOKEN not in listed.output + result.output
+    assert sound("voice-openai-marin.wav")[0] == 24000
+
+
 def test_without_a_key_the_embedded_model_speaks_and_the_terminal_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -62,13 +62,19 @@ def test_a_blank_variable_counts_as_not_set_and_hides_the_env_file(
 def test_the_example_lists_every_variable_with_a_comment_and_its_default() -> None:
     lines = EXAMPLE.read_text().splitlines()
     listed = [line.partition("=")[0] for line in lines if re.match(r"[A-Z_]+=", line)]
-    assert sorted(listed) == sorted(name.upper() for name in Settings.model_fields)
+    assert {*listed} ^ {name.upper() for name in Settings.model_fields} == set()
+    assert len(listed) == len({*listed})
     for above, line in zip(lines, lines[1:], strict=False):
         if "=" in line and not line.startswith("#"):
             assert above.startswith("# "), line
     defaults = load_settings()
     Path(".env").write_text("\n".join(lines))
     assert load_settings() == defaults
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_says_what_is_expected(name: str) -> None:
+    assert Settings.model_fields[name].description
 
 
 @pytest.mark.parametrize(
@@ -255,6 +261,64 @@ def test_a_url_with_a_password_is_rejected_without_showing_it(
     (line,) = faults(monkeypatch, OPENAI_BASE_URL="https://me:secret@proxy/v1")
     assert line.startswith("OPENAI_BASE_URL: expected an address")
     assert "secret" not in line
+
+
+def test_headers_and_query_reach_the_endpoint_and_a_key_among_them_is_enough(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert not load_settings().has_model_key
+    monkeypatch.setenv("OPENAI_API_HEADERS", "X-Team: phone")
+    monkeypatch.setenv("OPENAI_API_QUERY", "api-version=preview&x=hush")
+    settings = load_settings()
+    assert not settings.has_model_key
+    monkeypatch.setenv("OPENAI_API_HEADERS", "X-Team: phone; API-Key: hush-hush;")
+    settings = load_settings()
+    assert settings.has_model_key
+    endpoint = settings.endpoint
+    assert endpoint.headers == (("X-Team", "phone"), ("API-Key", "hush-hush"))
+    assert endpoint.query == "api-version=preview&x=hush"
+    assert "hush" not in f"{settings!r} {settings}"
+
+
+def test_the_embedded_model_gets_no_header_and_no_query_of_the_owners(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPENAI_API_HEADERS", "api-key: hush-hush")
+    monkeypatch.setenv("OPENAI_API_QUERY", "deployment=d")
+    endpoint = load_settings().with_embedded_model("http://127.0.0.1:1/v1").endpoint
+    assert endpoint.address == "ws://127.0.0.1:1/v1/realtime?model=embedded"
+    assert endpoint.handshake_headers == {"Authorization": "Bearer embedded"}
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("hush-hush", "Name: value in ASCII, several separated by ;"),
+        ("api-key: hush-hush; other", "Name: value in ASCII"),
+        ("api-key: hush-hush; API-KEY: hush", "Name: value in ASCII"),
+        ("api-key: hush-h\u00fcsh", "Name: value in ASCII"),
+        ("api-key: hush-hush\nX: y", "Name: value in ASCII"),
+        ("Host: hush-hush", "no header host: it is the handshake's own; remove it"),
+        ("Sec-WebSocket-Protocol: hush-hush", "no header sec-websocket-protocol"),
+    ],
+)
+def test_headers_that_cannot_be_sent_are_a_fault_and_stay_hidden(
+    monkeypatch: pytest.MonkeyPatch, value: str, expected: str
+) -> None:
+    (line,) = faults(monkeypatch, OPENAI_API_HEADERS=value)
+    assert line.startswith(f"OPENAI_API_HEADERS: expected {expected}")
+    assert "hush" not in line
+
+
+@pytest.mark.parametrize(
+    "value", ["hush", "?sig=hush", "sig=hush&", "=hush", "sig=hush#x", "sig=h ush", "a=b&hush"]
+)
+def test_a_query_that_cannot_be_sent_is_a_fault_and_stays_hidden(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    (line,) = faults(monkeypatch, OPENAI_API_QUERY=value)
+    assert line.startswith("OPENAI_API_QUERY: expected name=value, several separated by &")
+    assert "hush" not in line
 
 
 def test_proxies_are_networks_and_a_star_is_every_address(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
+from app.call import commands as do
 from app.call import events as ev
 from app.call.agent import Agent
 from app.call.timeline import FORMAT
@@ -17,6 +18,7 @@ from tests.call.scene import Scene, agent
 
 #: Calls that the first version recorded: in format 1, without their agents, which lie beside them.
 RECORDED = Path(__file__).parents[1] / "traffic" / "calls"
+BUSY = "conversation_already_has_active_response"
 _AGENT: TypeAdapter[Agent] = TypeAdapter(Agent)
 
 
@@ -34,14 +36,18 @@ def recorded(**changes: Any) -> list[TimelineRow]:
     scene.respond(600)
     scene.run(2000)
     scene.feed(ev.StreamEnded("stop"))
-    entries = scene.timeline.take()
-    rows = [
-        TimelineRow(each.order, each.at_ms, each.kind, each.name, _stored(each.as_data()))
-        for each in entries
-    ]
+    rows = rows_of(scene)
     opened = next(row for row in rows if row.name == "LegOpened")
     rows[rows.index(opened)] = replace(opened, data={**opened.data, **changes})
     return rows
+
+
+def rows_of(scene: Scene) -> list[TimelineRow]:
+    """The timeline of a scene, as the store gives it back."""
+    return [
+        TimelineRow(each.order, each.at_ms, each.kind, each.name, _stored(each.as_data()))
+        for each in scene.timeline.take()
+    ]
 
 
 def _stored(data: dict[str, Any]) -> dict[str, Any]:
@@ -113,6 +119,38 @@ def test_a_call_of_format_1_asks_for_its_agent() -> None:
         replay_call(rows)
     result = replay_call(rows, agent(greeting="Hello."))
     assert (result.format, result.difference) == (1, None)
+
+
+def test_a_refusal_that_an_older_version_recorded_is_read_from_its_code_and_text() -> None:
+    scene = Scene()
+    scene.timeline.agent = scene.agent
+    scene.connect()
+    scene.tool_response("call_1")
+    request = scene.feed(ev.ToolReturned("call_1", "42"))[-1]
+    assert isinstance(request, do.CreateResponse)
+    scene.begin("item_2", "resp_2")  # turn detection began one first
+    scene.feed(ev.ModelFaulted(BUSY, "Wait.", request.event_id, "busy"))
+    scene.audio(3000, "item_2", "resp_2")
+    scene.finish("item_2", "resp_2")
+    scene.run(1000)
+    truncation = scene.speak()[-1]
+    assert isinstance(truncation, do.TruncateItem)
+    text = "Audio content of 500ms is already shorter than 900ms"
+    scene.feed(ev.ModelFaulted("invalid_value", text, truncation.event_id, "too_short", 500))
+    assert scene.all(do.TruncateItem)[-1].audio_end_ms == 500
+    rows = rows_of(scene)
+
+    older = [replace(row, data=before_refusals(row)) for row in rows]
+
+    assert replay_call(rows).difference is None
+    assert replay_call(older).difference is None
+    older = [row for row in older if row.name != "ModelFaulted"]
+    assert replay_call(older).difference is not None, "the refusals change what follows"
+
+
+def before_refusals(row: TimelineRow) -> dict[str, Any]:
+    """The fields of a row, as they were before an event said what a refusal means."""
+    return {key: row.data[key] for key in row.data if key not in ("refusal", "length_ms")}
 
 
 # --- calls that the first version recorded --------------------------------------------------------

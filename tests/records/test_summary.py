@@ -19,6 +19,7 @@ from app.records.schema import CallRow, TurnRow
 from app.records.store import Store
 from app.records.summary import LONGEST_TRANSCRIPT_BYTES, Summariser, as_text
 from app.simulator.realtime import Fault, Options, RealtimeServer, Reply, Script, Session
+from app.wires.realtime.endpoint import Endpoint
 from tests.ports import free_port
 from tests.records.report.recorded_call import pizza_call
 from tests.service.wire_types import check_client_event
@@ -59,7 +60,7 @@ async def model(*replies: Reply | str, fault: Fault | None = None) -> AsyncItera
 
 def summariser(server: RealtimeServer, name: str = "gpt-realtime-2", **options: Any) -> Summariser:
     url = server.base_url.replace("http:", "ws:") + "/realtime"
-    return Summariser(url, name, KEY, "de", **{"pause_s": 0.0, **options})
+    return Summariser(Endpoint(url, name, KEY), "de", **{"pause_s": 0.0, **options})
 
 
 async def test_a_summary_is_written_in_a_text_session_of_its_own() -> None:
@@ -239,7 +240,8 @@ async def test_an_unreachable_model_costs_only_the_summary(
 ) -> None:
     url = f"ws://127.0.0.1:{free_port()}/v1/realtime"
 
-    assert await Summariser(url, "gpt-realtime", KEY, "en", pause_s=0)(call_row(), TURNS) is None
+    endpoint = Endpoint(url, "gpt-realtime", KEY)
+    assert await Summariser(endpoint, "en", pause_s=0)(call_row(), TURNS) is None
 
     (told,) = caplog.records
     assert "cannot be reached" in told.__dict__["error"]

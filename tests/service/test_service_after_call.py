@@ -77,7 +77,7 @@ async def test_a_transferred_call_is_reported_once_when_it_has_ended(
 
 
 @pytest.mark.parametrize("goes", ["busy", "no-answer", "failed"])
-async def test_a_call_of_ours_that_nobody_took_is_reported_too(goes: str) -> None:
+async def test_an_outbound_call_that_is_not_answered_is_reported_too(goes: str) -> None:
     async with an_owner() as owner:
         line = {"ring_scale": 0.002, "callbacks": "twice"}
         async with world(Script(), line=line, twilio_phone_number=OURS, **told_to(owner)) as w:
@@ -99,7 +99,9 @@ async def one_short_call(w: World) -> str:
     return call.call_sid
 
 
-async def test_an_owner_who_is_down_is_told_later(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_report_is_retried_while_the_owners_server_is_down(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     clock = VirtualClock()
     monkeypatch.setattr("app.records.after_call.WallClock", lambda: clock)
     async with an_owner() as owner:

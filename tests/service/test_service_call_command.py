@@ -95,7 +95,7 @@ async def test_a_call_is_placed_and_watched_to_its_end(tmp_path: Path) -> None:
     assert command.lines[-1].endswith("ended by the callee")
 
 
-async def test_nobody_answers(tmp_path: Path) -> None:
+async def test_a_call_that_is_not_answered(tmp_path: Path) -> None:
     async with a_service() as w:
         w.line.callees[ANN] = Callee("busy")
         async with calling(tmp_path, NUMBER, PORT=port_of(w)) as command:

@@ -268,7 +268,7 @@ def full() -> str:
         assert failed["broken"]["trace"].endswith("ValueError: no luck\n")  # for the owner
 
 
-async def test_a_tool_that_hangs_is_given_up_and_holds_up_nobody() -> None:
+async def test_a_tool_that_hangs_is_given_up_and_delays_no_call() -> None:
     tool_gate.arm()
     agent = f'tools = "tools.py"\n{AGENT}\n[limits]\ntool_seconds = 0.2\n'
     tool = Reply(tool_calls=[("hang_in_a_thread", {}), ("wait_for_ever", {})])

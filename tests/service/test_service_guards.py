@@ -63,7 +63,7 @@ def calling(**more: Any) -> Any:
 def refused(
     w: World, told: Told, status: int, fix: str, *, dialled: int = 0, times: int = 1
 ) -> None:
-    """Nobody was called, and the log says why, once each of so many times."""
+    """No call was placed, and the log says why, so many times."""
     assert told.status == status and fix in told.detail, told.body
     assert len(w.line.rest_requests) == dialled
     assert len(w.log.of("outbound call refused")) == times
@@ -114,7 +114,7 @@ async def test_only_so_many_of_our_calls_are_under_way_at_once() -> None:
         refused(w, await place(w, "+14155550124"), 429, "OUTBOUND_MAX_CALLS", dialled=1)
 
 
-async def test_nobody_is_called_twice_in_a_row() -> None:
+async def test_no_number_is_called_twice_in_a_row() -> None:
     async with calling() as w:
         w.line.callees[ANN] = Callee("busy")
         first, second = await asyncio.gather(place(w), place(w))
@@ -147,8 +147,7 @@ async def test_the_token_comes_before_anything_else(monkeypatch: pytest.MonkeyPa
 
 async def test_without_an_api_token_a_random_one_is_made() -> None:
     async with calling(api_token=None) as w:
-        application: Any = w.server.config.app
-        made = application.state.api_token
+        made = w.state.api_token
         assert len(made) >= 32 and made != API_TOKEN
         for wrong in (None, "", "None", API_TOKEN):
             assert (await api(w, "GET", "/calls", token=wrong)).status == 401
@@ -175,7 +174,7 @@ async def test_an_order_that_is_too_long_is_not_read() -> None:
         assert len(w.log.of("request that cannot be read refused")) == 1
 
 
-async def test_what_a_path_does_not_take_is_told_with_what_it_does() -> None:
+async def test_a_method_that_a_path_does_not_take_is_answered_with_those_it_takes() -> None:
     async with calling() as w:
         told = await api(w, "DELETE", "/calls")
         assert (told.status, told.headers["Allow"]) == (405, "GET, POST")

@@ -39,7 +39,7 @@ CARD = "4929123456781234"
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits for two seconds here."""
+    """Pauses of two seconds would slow the tests."""
     monkeypatch.setattr("app.call.caller.keypad.PAUSE_MS", 200.0)
     monkeypatch.setattr("app.call.caller.keypad.ASKED_PAUSE_MS", 400.0)
 
@@ -145,7 +145,7 @@ async def test_a_lone_0_reaches_a_human_with_the_model_down(
         await w.model.resume()
 
 
-async def test_a_0_when_nobody_is_there_is_for_the_agent_to_answer() -> None:
+async def test_a_lone_0_outside_opening_hours_is_answered_by_the_agent() -> None:
     never = 'hours = ["Mon 00:00-00:01"]\ntimezone = "UTC"'  # but for a minute a week
     agent = Agent()
     async with transfer_world(agent, desk(f'name = "desk"\nnumber = "{DESK}"\n{never}')) as w:
@@ -282,6 +282,31 @@ async def test_a_secret_entry_is_for_its_tool_alone(tmp_path: Path) -> None:
     assert loud[-1] - loud[0] < 320 * 8  # what was said after it, and nothing before
 
 
+async def test_the_rest_of_a_secret_entry_that_a_lost_stream_cuts_reaches_no_one() -> None:
+    agent = Till()
+    async with transfer_world(agent, f'tools = "tools.py"\n{AGENT}', tools=TOOLS) as w:
+        (caller,) = await callers(w, agent)
+        call = caller.call
+        await caller.greeted()
+        caller.says("Let me pay.")
+        await call.wait_heard(size(HELLO, PROMPT))
+        press(caller, CARD[:7])
+        await call.wait_spoken()
+        await call.drop()
+        await call.wait_connected(2)
+        press(caller, CARD[7:])
+        await call.wait_spoken()
+        await call.wait_quiet(400)  # a longer pause than in an entry
+        record = await caller.hangs_up()
+
+        keys = [e["data"]["digit"] for e in record["events"] if e["name"] == "DigitPressed"]
+        assert keys == ["•"] * 16
+        assert [event["name"] for event in record["events"]].count("StreamStarted") == 2
+        seen = everything(w, record)
+        assert CARD[:7] not in seen and CARD[7:] not in seen
+        assert "pressed on the telephone" not in seen
+
+
 async def answers(caller: Caller, count: int) -> None:
     """Wait until the model has been given so many tools' answers."""
     await caller.session.until(lambda s: len(outputs(s)) == count)
@@ -309,7 +334,7 @@ async def test_a_tool_that_fails_over_a_secret_tells_it_to_no_one() -> None:
         assert traces["later"].endswith("ValueError: still declined: ***\n")
 
 
-async def test_what_a_tool_asks_for_in_the_open_is_told() -> None:
+async def test_digits_that_are_not_secret_may_reach_the_model() -> None:
     tool_gate.arm()
     agent = Till()
     async with transfer_world(agent, f'tools = "tools.py"\n{AGENT}', tools=TOOLS) as w:
@@ -416,7 +441,7 @@ async def test_many_keys_are_pressed_by_twilio_and_the_agent_goes_on() -> None:
             assert (record["status"], record["ended_by"]) == ("completed", "caller")
 
 
-async def test_many_keys_that_twilio_refuses_are_told_of() -> None:
+async def test_the_model_learns_that_twilio_refused_to_play_digits() -> None:
     agent = pressing("12w34" * 20)
     async with transfer_world(agent, AGENT) as w:
         w.line.rest_faults.append(Fault(503, times=3))

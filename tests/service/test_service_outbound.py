@@ -52,9 +52,7 @@ async def over(w: World, call: OutgoingCall) -> dict[str, Any]:
 
 def live_calls(w: World) -> int:
     """How many calls that we placed are not over."""
-    application: Any = w.server.config.app
-    found: int = application.state.outbound.live_calls
-    return found
+    return w.state.outbound.live_calls
 
 
 async def detected(call: OutgoingCall) -> None:
@@ -102,7 +100,7 @@ async def test_whoever_answers_talks_with_the_agent_about_what_the_call_is_for()
 
 
 @pytest.mark.parametrize("greeting", ["", "\x85 \u200b"])
-async def test_the_agent_file_has_a_greeting_for_those_whom_it_calls(greeting: str) -> None:
+async def test_the_agent_file_has_a_greeting_for_outbound_calls(greeting: str) -> None:
     agent = Agent()
     async with calling(agent) as w:
         await place(w, greeting=greeting)
@@ -117,7 +115,7 @@ async def test_the_agent_file_has_a_greeting_for_those_whom_it_calls(greeting: s
 
 
 @pytest.mark.parametrize("goes", ["busy", "no-answer", "failed"])
-async def test_for_a_call_that_nobody_takes_no_session_is_opened(goes: str) -> None:
+async def test_a_call_that_is_not_answered_opens_no_session(goes: str) -> None:
     async with calling(outbound_max_calls=1) as w:
         w.line.callees[ANN] = Callee(goes, answers_after_ms=5)
         told = await place(w)
@@ -211,7 +209,7 @@ async def test_where_nothing_is_to_be_left_the_line_is_cut_at_once(
     assert record["answered_by"] == call.answered_by
 
 
-async def test_whom_nobody_could_tell_from_a_machine_is_talked_to() -> None:
+async def test_a_callee_of_unknown_kind_is_treated_as_human() -> None:
     async with calling() as w:
         w.line.callees[ANN] = Callee(answered_by="unknown")
         await place(w)

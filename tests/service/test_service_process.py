@@ -14,7 +14,7 @@ import pytest
 
 from app.audio import rms_dbfs
 from app.records.store import CallRow, Store, TurnRow
-from app.simulator.realtime import RealtimeServer, Reply, Script
+from app.simulator.realtime import Options, RealtimeServer, Reply, Script
 from app.simulator.speech import speak
 from app.simulator.twilio import Call, Fault, PhoneLine
 from app.web.server import bind
@@ -44,7 +44,7 @@ def without(folder: Path, package: str) -> str:
     return os.pathsep.join((str(folder), str(ROOT)))
 
 
-async def test_what_stands_in_the_way_of_a_start_is_told_a_line_each(tmp_path: Path) -> None:
+async def test_each_fault_that_prevents_a_start_has_a_line_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "agent.toml").write_text('name = "A"\ninstructions = ""\n[voice]\nspeed = 9\n')
     (tmp_path / "deep.toml").write_text('name = "A"\ninstructions = ' + "[" * 100_000)
     (tmp_path / "broken.db").write_text("this is no database, and long enough to be sure of it")
@@ -126,6 +126,31 @@ async def test_it_says_what_to_do_next_and_stops_on_sigterm(tmp_path: Path) -> N
         process.signal(SIGTERM)
         assert await process.exit_status() == 0
     assert not any("Traceback" in line for line in process.lines)
+
+
+async def test_a_key_among_the_headers_is_enough_and_never_shown(tmp_path: Path) -> None:
+    azure = Options(api_key="hush-hush", api_version="preview")
+    async with RealtimeServer(["Hello."], options=azure) as model:
+        port = free_port()
+        variables = {
+            "API_TOKEN": "a token",
+            "LOG_LEVEL": "debug",
+            "OPENAI_BASE_URL": model.base_url,
+            "OPENAI_API_HEADERS": "api-key: hush-hush",
+            "OPENAI_API_QUERY": "api-version=preview&sig=hush-hush",
+        }
+        async with serve(tmp_path, "--port", str(port), **variables) as process:
+            await process.says("answers on")
+            url = f"http://127.0.0.1:{port}/incoming-call"
+            async with PhoneLine(url, api_token="a token") as line:
+                call = await line.call()
+                await call.wait_connected()
+                await call.wait_quiet(100)
+                assert call.heard
+            process.signal(SIGTERM)
+            assert await process.exit_status() == 0
+        assert [shake.status for shake in model.handshakes] == [101]
+    assert "embedded" not in str(process.lines) and "hush-hush" not in str(process.lines)
 
 
 async def test_without_a_key_the_embedded_model_answers(tmp_path: Path) -> None:

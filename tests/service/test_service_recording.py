@@ -103,7 +103,7 @@ async def test_a_slow_line_is_recorded_on_the_same_clock(tmp_path: Path) -> None
     assert abs(last - first - cut["heard_ms"]) < 2
 
 
-async def test_the_caller_is_told_before_anything_is_recorded() -> None:
+async def test_the_caller_hears_the_announcement_before_anything_is_recorded() -> None:
     async with world(Script("Hello."), agent=RECORDED) as w:
         call = await w.connected()
         assert call.said == ["This call is recorded."]

@@ -36,7 +36,7 @@ async def told_of(owner: Owner, w: World) -> None:
     assert Verifier(SECRET).verify(body, headers) == report
 
 
-async def test_the_owner_is_told_of_a_call_as_the_api_tells_it() -> None:
+async def test_the_report_to_the_owner_shows_a_call_as_the_api_does() -> None:
     script = Script("Hello.", "They come.")
     async with an_owner() as owner:
         async with world(script, call_webhook_url=owner.url, call_webhook_secret=SECRET) as w:
@@ -44,7 +44,7 @@ async def test_the_owner_is_told_of_a_call_as_the_api_tells_it() -> None:
             assert len(w.model.sessions) == 1
 
 
-async def test_the_owner_is_told_what_a_call_came_to() -> None:
+async def test_the_report_to_the_owner_has_the_summary_of_the_call() -> None:
     script = Script("Hello.", "They come.", "They want two pizzas.")
     async with an_owner() as owner:
         async with world(

@@ -236,7 +236,7 @@ async def says_nonsense(port: int, rng: random.Random) -> None:
     stranger.socket.close()
 
 
-async def test_no_nonsense_and_no_manner_of_leaving_is_a_failure_of_ours() -> None:
+async def test_no_malformed_request_and_no_disconnect_makes_the_service_fail() -> None:
     rng = random.Random(20)
     limits = Limits(head_s=0.3, body_s=0.3, handshake_s=0.3, idle_s=0.3, linger_s=0.3)
     async with world(Script(HELLO), limits=limits) as w:

@@ -47,7 +47,7 @@ def announcing(ms: int, seed: object, speed: float = INF) -> Reply:
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_the_farewell_is_heard_whole_before_twilio_is_told_100_of_100(seed: int) -> None:
+async def test_the_farewell_is_heard_to_its_end_before_the_redirect_100_of_100(seed: int) -> None:
     """25 callers each; ways of 30 to 90 ms, and announcements of any length and speed."""
     dice = random.Random(f"farewell {seed}")
     farewells = {
@@ -73,7 +73,7 @@ async def test_the_farewell_is_heard_whole_before_twilio_is_told_100_of_100(seed
 
 
 @pytest.mark.parametrize("seed", range(2))
-async def test_an_interrupted_announcement_transfers_nobody_50_of_50(seed: int) -> None:
+async def test_an_interrupted_announcement_transfers_no_caller_50_of_50(seed: int) -> None:
     """25 callers each, who speak at any moment of it; the agent answers them all."""
     dice = random.Random(f"interrupted {seed}")
     words = {n: dice.choice(("Okay.", "Actually, wait.")) for n in range(25)}
@@ -192,7 +192,7 @@ async def test_the_api_takes_names_and_no_numbers() -> None:
         await caller.greeted()
         for name in (DESK, "+19005550199", "desk ", ""):
             status, problem = await order(w, caller, name)
-            assert status == 422 and "expected one of: desk, sales" in problem["detail"]
+            assert status == 409 and "expected one of: desk, sales" in problem["detail"]
         await caller.hangs_up()
         assert not w.line.rest_requests and not w.line.children
 
@@ -369,7 +369,7 @@ async def test_a_destination_that_is_closed_is_not_rung() -> None:
         assert not w.line.rest_requests and outcomes(record) == []
 
 
-async def test_twilio_is_told_by_its_own_package(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_redirects_are_sent_with_twilios_own_package(monkeypatch: pytest.MonkeyPatch) -> None:
     agents: list[str] = []
     answer = RestServer._answer
 

@@ -1,4 +1,4 @@
-"""Nobody takes the call: the caller is back with the agent, which knows what was said."""
+"""No human accepts the call: it resumes with the agent, which knows what was said."""
 
 import asyncio
 import random
@@ -81,7 +81,7 @@ def fate(number: int, dice: random.Random) -> Fate:
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_a_caller_whom_nobody_takes_is_back_within_1500_ms_100_of_100(seed: int) -> None:
+async def test_a_caller_that_no_human_accepts_resumes_within_1500_ms_100_of_100(seed: int) -> None:
     """25 callers each, every one with a human of their own who is not reached."""
     dice = random.Random(f"back {seed}")
     fates = [fate(seed * 25 + n, dice) for n in range(25)]
@@ -205,7 +205,7 @@ async def test_a_caller_who_hangs_up_while_away_leaves_nothing(
         assert not w.model.open_sessions and len(w.model.sessions) == 1
 
 
-async def test_a_dial_whose_end_is_told_twice_brings_the_caller_back_once() -> None:
+async def test_a_repeated_dial_action_resumes_the_call_once() -> None:
     agent = Agent()
     async with transfer_world(agent, ONE) as w:
         w.line.callee = BUSY
@@ -235,7 +235,7 @@ async def test_twilio_asking_after_the_replaced_stream_changes_nothing() -> None
         assert outcomes(await caller.hangs_up()) == ["busy"]
 
 
-async def test_a_hang_up_while_the_order_is_out_rings_nobody() -> None:
+async def test_a_hang_up_during_the_redirect_request_rings_no_human() -> None:
     agent = Agent()
     async with transfer_world(agent, ONE) as w:
         w.line.rest_faults.append(Fault(None, delay_s=0.3))

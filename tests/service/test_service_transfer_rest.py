@@ -127,7 +127,7 @@ LOST = [
 
 
 @pytest.mark.parametrize("replaced", [False, True], ids=["", "asks when replaced"])
-async def test_an_order_whose_answer_is_lost_loses_nobody(replaced: bool) -> None:
+async def test_a_redirect_whose_response_is_lost_loses_no_caller(replaced: bool) -> None:
     """Twilio took the order, and takes it again when it is repeated; one caller for each way."""
     numbers = [f"+141555503{n:02}" for n in range(len(LOST))]
     file = desk(*(f'name = "d{n}"\nnumber = "{each}"' for n, each in enumerate(numbers)))

@@ -121,7 +121,7 @@ async def test_callers_are_back_when_the_human_is_not_reached(replaced: bool) ->
         assert len(w.model.sessions) == 2 * len(ways)
 
 
-async def test_a_human_whom_twilio_will_not_call_keeps_nobody_waiting() -> None:
+async def test_a_human_that_twilio_refuses_to_call_delays_no_caller() -> None:
     agent = Agent()
     async with transfer_world(agent, WARM) as w:
         w.line.rest_faults.append(Fault(400, path="Calls.json"))

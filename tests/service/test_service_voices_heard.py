@@ -125,7 +125,7 @@ async def dropped(provider: Any) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-async def test_callers_who_interrupt_heard_what_the_model_is_told_to_the_word(way: str) -> None:
+async def test_the_model_learns_to_the_word_what_callers_who_interrupt_heard(way: str) -> None:
     chance = Random(way)
     async with speaking_with(way, Stories(), CLEARLY, slowly) as (w, provider):
         await introduced(w)

@@ -303,8 +303,7 @@ async def test_a_callee_is_asked_to_wait_when_the_webhook_fails() -> None:
 async def test_a_failed_question_about_a_transfer_is_asked_again() -> None:
     agent = Agent()
     async with transfer_world(agent, desk(name="desk", number=DESK), fails=True) as w:
-        application: Any = w.server.config.app
-        transfers = application.state.transfers
+        transfers: Any = w.state.transfers
         w.line.callee = Callee(goes="busy", answers_after_ms=20)
         (caller,) = await callers(w, agent)
         transfers._after = Fault(transfers._after, 1)

@@ -14,6 +14,7 @@ import stat
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -23,6 +24,7 @@ import aiohttp
 import app
 from app.bridge import deadlines
 from app.bridge.reconnects import Reconnects
+from app.bridge.services import Services
 from app.bridge.switchboard import Switchboard
 from app.config.settings import Settings
 from app.main import create_app
@@ -30,7 +32,9 @@ from app.records.store import Store
 from app.simulator.realtime import Brain, RealtimeServer, Script
 from app.simulator.realtime.script import Options
 from app.simulator.twilio import Call, Network, PhoneLine
+from app.web.app_state import AppState, state_of
 from app.web.server import Limits, Server, bind
+from app.wires.model import OpenWire
 
 ACCOUNT_SID = "AC" + "1" * 32
 AUTH_TOKEN = "the auth token"
@@ -120,23 +124,21 @@ class World:
 
     @property
     def switchboard(self) -> Switchboard:
-        found: Switchboard = self._state.switchboard
-        return found
+        return self.state.switchboard
 
     @property
     def reconnects(self) -> Reconnects:
-        found: Reconnects = self._state.reconnects
-        return found
+        return self.state.reconnects
 
     @property
     def store(self) -> Store:
-        found: Store = self._state.store
-        return found
+        return self.state.store
 
     @property
-    def _state(self) -> Any:
+    def state(self) -> AppState:
+        """What the service's routes share."""
         application: Any = self.server.config.app
-        return application.state
+        return state_of(application)
 
     async def connected(self, **ring: Any) -> Call:
         """A call whose stream has started."""
@@ -235,11 +237,13 @@ async def world(
     line: Mapping[str, Any] | None = None,
     fails: bool = False,
     limits: Limits | None = None,
+    open_wire: OpenWire | None = None,
     **settings: Any,
 ) -> AsyncIterator[World]:
     """Run the service and its peers. `agent`, `tools`: the text of the agent file and its tools.
     `line`: arguments of the PhoneLine. `fails`: the log may contain failures. `limits`: of
-    connections. `settings`: in place of the usual ones."""
+    connections. `open_wire`: for another kind of model than Realtime's. `settings`: in place of the
+    usual ones."""
     tasks_before, sockets_before = tasks_of_calls(), open_sockets()
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -275,7 +279,11 @@ async def world(
             **settings,
         }
         chosen = Settings(_env_file=None, **values)  # type: ignore[call-arg] # pydantic-settings'
-        server = Server(create_app(chosen), chosen.drain_seconds, limits or Limits())
+        services = None
+        if open_wire is not None:
+            services = replace(await Services.open(chosen), open_wire=open_wire)
+        application = create_app(chosen, services)
+        server = Server(application, chosen.drain_seconds, limits or Limits())
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         http = await stack.enter_async_context(aiohttp.ClientSession())
         here = World(url, phone_line, model, server, log, http, chosen)

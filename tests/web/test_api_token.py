@@ -7,6 +7,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.web.api_token import TokenRoute
 from app.web.authenticated import EXTENSION
+from tests.web.stand_in_state import install_state
 
 TOKEN = "t0ken"
 
@@ -29,7 +30,7 @@ async def test_only_the_right_token_authenticates_its_connection(
     async def calls() -> None: ...
 
     app = FastAPI()
-    app.state.api_token = TOKEN
+    install_state(app, api_token=TOKEN)
     app.include_router(router)
 
     async def on_a_connection(scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,20 +1,23 @@
 """`/healthz` and `/readyz`."""
 
+from types import SimpleNamespace
+
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
 
 from app.web import health
+from tests.web.stand_in_state import install_state
 
 
 async def test_a_draining_process_is_alive_but_not_ready() -> None:
-    draining = False
+    switchboard = SimpleNamespace(draining=False)
     app = FastAPI()
-    app.state.draining = lambda: draining
+    install_state(app, switchboard=switchboard)
     app.include_router(health.router)
 
     async with AsyncClient(transport=ASGITransport(app), base_url="http://bridge") as client:
         alive, ready = await client.get("/healthz"), await client.get("/readyz")
-        draining = True
+        switchboard.draining = True
         still_alive, not_ready = await client.get("/healthz"), await client.get("/readyz")
 
     assert (alive.status_code, alive.json()) == (200, {"status": "ok"})

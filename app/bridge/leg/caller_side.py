@@ -17,19 +17,25 @@ DeliverTo = Callable[[Callable[[bytes], None]], None]
 
 
 class CallerSide:
-    """`feed`: gives an event to the machine. `hear`: takes each frame of the caller's. `press`:
-    takes each key. `over`: set when the leg has ended."""
+    """The media stream of one leg.
+
+    Args:
+        feed: gives an event to the machine.
+        take_frame: takes each frame of the caller's audio.
+        press: takes each key.
+        over: set when the leg has ended.
+    """
 
     def __init__(
         self,
         feed: Callable[[ev.Event], None],
-        hear: Callable[[Media], None],
+        take_frame: Callable[[Media], None],
         press: Callable[[ev.DigitPressed], None],
         limits: InboundLimits,
         over: asyncio.Event,
     ) -> None:
         self._feed = feed
-        self._hear = hear
+        self._take_frame = take_frame
         self._press = press
         self._limits = limits
         self._over = over
@@ -94,7 +100,7 @@ class CallerSide:
         try:
             decoded = media_stream.decode(message)
             if isinstance(decoded, Media):
-                self._hear(decoded)
+                self._take_frame(decoded)
             elif isinstance(decoded, Start):
                 raise ProtocolError("Twilio started the stream twice")
             elif isinstance(decoded, ev.MarkEchoed):

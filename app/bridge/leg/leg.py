@@ -9,7 +9,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from time import monotonic, time
+from dataclasses import replace
+from time import monotonic
 from typing import Any
 
 from app.bridge.decisions import log_decision
@@ -17,6 +18,8 @@ from app.bridge.leg.caller_audio import CallerAudio
 from app.bridge.leg.caller_side import CallerSide, DeliverTo, Receive
 from app.bridge.leg.inbound_limits import InboundLimits
 from app.bridge.leg.model_side import ModelSide
+from app.bridge.leg.secret_entries import SecretEntries
+from app.bridge.leg.seed import LegSeed
 from app.bridge.leg.state import LegState
 from app.bridge.leg.timer import DeadlineTimer
 from app.bridge.leg.tool_side import ToolSide
@@ -27,14 +30,12 @@ from app.call import events as ev
 from app.call.agent import Agent
 from app.call.events import STREAM_LOST, ResumeCause
 from app.call.machine import CallMachine
+from app.call.words.pause_alignment import Pace
 from app.errors import TwilioError
-from app.records.recorder import StoredCall
 from app.records.recording import OPEN_MS
 from app.records.schema import Transfers
-from app.wires.realtime import codec as realtime
-from app.wires.twilio.call import CallInfo
 from app.wires.twilio.media_socket import Send
-from app.wires.twilio.media_stream import Media, Start
+from app.wires.twilio.media_stream import Start
 
 logger = logging.getLogger(__name__)
 
@@ -57,58 +58,24 @@ _NEED_AUDIO_COUNT = (
 
 class Leg(LegState):
     """Create it, call `begin`, start `run` as a task, and give it its media socket with `attach`.
+    The leg after it begins with `next_seed`.
 
     Args:
-        base_url: where Twilio reaches this service.
         redirect: replaces the call's TwiML.
-        agent: None: the agent of the leg before, or else of the agent file.
-        after: the leg before, whose call this one resumes.
-        stored: the record of the call, when another process had it.
-        resume_cause: why the caller left the agent before.
     """
 
-    def __init__(
-        self,
-        call: CallInfo,
-        services: Services,
-        base_url: str,
-        redirect: Redirect,
-        *,
-        agent: Agent | None = None,
-        after: "Leg | None" = None,
-        stored: StoredCall | None = None,
-        resume_cause: ResumeCause = STREAM_LOST,
-    ) -> None:
-        self._agent: Agent = agent or (after._agent if after else services.agent.agent)
-        super().__init__(CallMachine(self._agent))
-        self.call = call
-        self.base_url = base_url
-        #: Transfers that another process recorded.
-        self.earlier_transfers: list[Any] = stored.transfers if stored else []
+    def __init__(self, seed: LegSeed, services: Services, redirect: Redirect) -> None:
+        super().__init__(CallMachine(seed.agent))
+        #: What the leg began with.
+        self.seed = seed
+        self.call = seed.call
+        self.base_url = seed.base_url
         #: Set when the session is configured, or cannot be opened.
         self.ready = asyncio.Event()
-        #: What to leave on the answering machine that answered; also on the call's next leg.
-        self.voicemail: ev.VoicemailReached | None = after.voicemail if after else None
         self._services = services
-        self._redirect = redirect
-        history: tuple[tuple[str, str], ...] = stored.history if stored else ()
-        if after is None:
-            self._recorder = services.recorder(call, self._agent, stored)
-            # Finer than the loop's clock, which uvloop rounds to 1 ms.
-            self._began_s = monotonic() - (stored.age_s if stored else 0)
-        else:
-            after.finish_record()
-            self._recorder, self._began_s = after._recorder, after._began_s
-            history = after._machine.history(self._now_ms())
-            self._recorder.next_leg(after._machine, self._agent)
-        self._opened = ev.LegOpened(
-            history,
-            time(),
-            resume_cause.tool,
-            resume_cause.call_id,
-            resume_cause.output,
-            tuple(services.paces),
-        )
+        self._replace_twiml = redirect
+        self._recorder = seed.recorder
+        self._voicemail = seed.voicemail
         self._record_finished = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._tool_tasks: dict[str, asyncio.Task[None]] = {}  # by call_id
@@ -117,27 +84,39 @@ class Leg(LegState):
             lambda: self._machine.next_deadline_ms,
             lambda: self.feed(ev.TimerFired()),
         )
-        self._limits = InboundLimits(call.call_sid)
-        self._audio = CallerAudio()
-        self._caller = CallerSide(self.feed, self._hear, self._press, self._limits, self._over)
+        self._limits = InboundLimits(self.call.call_sid)
         self._model = ModelSide(
-            services.model, self.feed, self._forward_buffered, self._limits.bad_message
+            services.open_wire,
+            seed.agent,
+            self.feed,
+            self._forward_buffered,
+            self._limits.bad_message,
         )
-        self._voice = VoiceSide(call.call_sid, services.voices, self.feed)
-        self._tools = ToolSide(call, services.agent.tools, self.feed)
+        self._audio = CallerAudio(self._model, self._machine, self._recorder, self._now_ms)
+        self._caller = CallerSide(
+            self.feed, self._audio.take, self._press, self._limits, self._over
+        )
+        self._voice = VoiceSide(self.call.call_sid, services.voices, self.feed)
+        self._secrets = SecretEntries(seed.secrets)
+        self._tools = ToolSide(self.call, services.agent.tools, self.feed, self._secrets)
 
     @property
     def carried_s(self) -> float:
         """How long a stream carried the leg; 0 if none started."""
         return self.line.carried_s(self._now_ms())
 
+    @property
+    def paces(self) -> tuple[Pace, ...]:
+        """How the agent's external voices speak, as far as the call has measured it."""
+        return tuple(self._machine.paces)
+
     # --- life of the leg ------------------------------------------------------------------------
 
     def begin(self) -> None:
         """Open the model's session. Start `run` right after it."""
-        self.feed(self._opened)
-        if self.voicemail is not None:
-            self.feed(self.voicemail)
+        self.feed(self.seed.opening())
+        if self._voicemail is not None:
+            self.feed(self._voicemail)
 
     async def run(self) -> None:
         """Run until the leg is over; then release everything, and store the end of the leg."""
@@ -166,7 +145,9 @@ class Leg(LegState):
                     await self._recorder.save_recording(self._now_ms())
             self.finish_record()
             self._limits.log_dropped()
-            self._services.paces[:] = self._machine.paces
+            if self._machine.out_of_place:
+                extra = {"call_sid": self.call.call_sid, "events": dict(self._machine.out_of_place)}
+                logger.info("events came out of place", extra=extra)
             logger.info(
                 "leg over",
                 extra={"call_sid": self.call.call_sid, "ended_by": self._machine.ended_by},
@@ -178,6 +159,35 @@ class Leg(LegState):
         """Carry the leg over an accepted media socket, after its `start`; returns when the socket
         or the leg has ended. `deliver_to`: lets the server deliver messages directly."""
         await self._caller.attach(start, receive, send, deliver_to)
+
+    def keep_for_next_leg(self, event: ev.VoicemailReached) -> None:
+        """A stream that is lost does not end what an answering machine records: the call's next leg
+        gets this event too. Works after the leg is over."""
+        self._voicemail = event
+
+    def next_seed(
+        self, resume_cause: ResumeCause = STREAM_LOST, agent: Agent | None = None
+    ) -> LegSeed:
+        """The seed of the leg after this one, which is over. Open that leg at once: this one writes
+        no more records.
+
+        Args:
+            resume_cause: why the caller left the agent.
+            agent: None: the agent of this leg.
+        """
+        self.finish_record()
+        now_ms, agent = self._now_ms(), agent or self.seed.agent
+        self._recorder.next_leg(self._machine, agent)
+        return replace(
+            self.seed,
+            agent=agent,
+            history=self._machine.history(now_ms),
+            resume_cause=resume_cause,
+            paces=self.paces,
+            voicemail=self._voicemail,
+            secrets=self._secrets.given,
+            secret_entry_open=self._machine.masks_keys(now_ms),
+        )
 
     def feed(self, event: ev.Event) -> None:
         """Give an event to the machine, and perform its commands. An exception ends this leg
@@ -241,29 +251,16 @@ class Leg(LegState):
 
     # --- the caller -----------------------------------------------------------------------------
 
-    def _hear(self, media: Media) -> None:
-        """A frame of the caller's: record it, and forward it to the model."""
-        if self._audio.muted:
-            media = self._audio.silenced(media)
-        if self._recorder.records_audio:
-            self._recorder.caller_frame(media.payload, media.timestamp, self._now_ms())
-        model = self._model.socket
-        if model is not None and self._machine.hears_caller and model.writable:
-            self._audio.forward(media, model)
-        else:
-            self._audio.buffer(media)
-
     def _forward_buffered(self) -> None:
-        model = self._model.socket
-        if model is not None and self._machine.hears_caller:
-            self._audio.forward_buffered(model)
+        self._audio.forward_buffered()
 
     def _press(self, event: ev.DigitPressed) -> None:
         """A key of the caller's; the machine gets a mask in place of a secret one."""
         now_ms = self._now_ms()
         if self._limits.accepts_key(now_ms):
-            secret = self._machine.masks_keys(now_ms)
-            self.feed(self._tools.masked(event) if secret else event)
+            if self._machine.masks_keys(now_ms):
+                event = self._secrets.mask(self._machine.secret_entry, event)
+            self.feed(event)
 
     # --- performing commands ----------------------------------------------------------------------
 
@@ -276,7 +273,7 @@ class Leg(LegState):
         match event:
             case ev.SessionConfigured():
                 self.ready.set()
-                self._forward_buffered()
+                self._audio.forward_buffered()
             case ev.ModelLost(reason, fatal):
                 extra = {"call_sid": self.call.call_sid, "reason": reason, "fatal": fatal}
                 logger.warning("no model session", extra=extra)
@@ -313,7 +310,7 @@ class Leg(LegState):
             case do.MuteCaller() | do.UnmuteCaller():
                 self._audio.muted = isinstance(command, do.MuteCaller)
             case do.TransferCall() | do.PlayDigits():
-                self.redirect_command = command
+                self.redirect.order(command)
                 self._start(self._redirect_call(command))
             case do.HangUp():
                 self._start(self._hang_up())
@@ -324,11 +321,11 @@ class Leg(LegState):
             case do.EndLeg():
                 self._over.set()
             case _:
-                self._model.send(realtime.encode(command, self._agent))
+                self._model.send(command)
 
     async def _redirect_call(self, command: do.TransferCall | do.PlayDigits) -> None:
         try:
-            await self._redirect(self, command)
+            await self._replace_twiml(self, command)
         except TwilioError as error:
             why = f"status {error.status}" if error.status else "it could not be reached"
             self.feed(ev.RedirectFailed(f"the telephone network refused, {why}"))
@@ -351,7 +348,7 @@ class Leg(LegState):
 
     def _now_ms(self) -> float:
         """Milliseconds since the first leg of the call was opened."""
-        return round((monotonic() - self._began_s) * 1000, 3)
+        return round((monotonic() - self.seed.began_s) * 1000, 3)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
@@ -367,9 +364,11 @@ class Leg(LegState):
     def _fail(self, error: BaseException) -> None:
         """A bug: end this leg. Twilio goes on with the TwiML behind the stream."""
         logger.error("leg failed", exc_info=error, extra={"call_sid": self.call.call_sid})
+        self._failed = True
+        if self._over.is_set():  # the next leg may have the recorder already
+            return
         try:
             self._handle(ev.LegFailed(), self._now_ms())
         except Exception as again:  # the machine itself cannot go on
             logger.error("leg failed twice", exc_info=again, extra={"call_sid": self.call.call_sid})
-        self._failed = True
         self._over.set()

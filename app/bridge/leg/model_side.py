@@ -1,75 +1,60 @@
-"""A leg's side of the model: its current Realtime session, or the one that is being opened."""
+"""A leg's side of the model: the wire of its current session, or of the one being opened."""
 
 from collections.abc import Callable
 
-from app.bridge.services import ModelAddress
-from app.call.events import Event, ModelLost, ModelOpened
+from app.call.agent import Agent
+from app.call.commands import ToModel
+from app.call.events import Event, ModelLost
 from app.errors import ModelError, ProtocolError
-from app.wires.realtime import codec as realtime
-from app.wires.realtime import socket as client
-from app.wires.realtime.socket import HandshakeRefused, RealtimeSocket
+from app.wires.model import ModelWire, OpenWire
 
 
 class ModelSide:
-    """`feed`: gives an event to the machine. `on_writable`: the socket takes audio again.
+    """`feed`: gives an event to the machine. `on_writable`: the wire takes audio again.
     `bad_message`: counts a malformed message."""
 
     def __init__(
         self,
-        address: ModelAddress,
+        open_wire: OpenWire,
+        agent: Agent,
         feed: Callable[[Event], None],
         on_writable: Callable[[], None],
         bad_message: Callable[[str, ProtocolError], None],
     ) -> None:
-        #: None: no session is open.
-        self.socket: RealtimeSocket | None = None
-        self._address = address
+        #: None: no session is open, nor being opened.
+        self.wire: ModelWire | None = None
+        self._open_wire = open_wire
+        self._agent = agent
         self._feed = feed
         self._on_writable = on_writable
         self._bad_message = bad_message
 
     async def open(self) -> None:
         """Open a session. The outcome is an event: ModelOpened, or ModelLost."""
+        self.wire = self._open_wire(
+            self._agent,
+            feed=self._feed,
+            on_writable=self._on_writable,
+            on_malformed=lambda error: self._bad_message("the model", error),
+        )
         try:
-            await client.connect(
-                self._address.url,
-                self._address.model,
-                self._address.api_key,
-                on_opened=self._opened,
-                on_message=self._take,
-                on_lost=lambda reason: self._feed(ModelLost(reason)),
-                on_writable=self._on_writable,
-            )
+            await self.wire.connect()
         except ModelError as error:
-            fatal = isinstance(error, HandshakeRefused) and error.fatal
-            self._feed(ModelLost(str(error), fatal))
+            self._feed(ModelLost(str(error), error.fatal))
 
-    def send(self, message: str) -> None:
-        """Send a client event. Without a session it is dropped."""
-        if self.socket is not None:
-            self.socket.send(message.encode())
+    def send(self, command: ToModel) -> None:
+        """Perform a command. Without a session it is dropped."""
+        if self.wire is not None:
+            self.wire.send(command)
 
     def pause(self, paused: bool) -> None:
         """Stop reading from the model, or read again."""
-        if self.socket is not None and paused:
-            self.socket.pause_reading()
-        elif self.socket is not None:
-            self.socket.resume_reading()
+        if self.wire is not None and paused:
+            self.wire.pause()
+        elif self.wire is not None:
+            self.wire.resume()
 
     def close(self) -> None:
-        if self.socket is not None:
-            self.socket.close()
-            self.socket = None
-
-    def _opened(self, socket: RealtimeSocket) -> None:
-        self.socket = socket
-        self._feed(ModelOpened())
-
-    def _take(self, message: bytes) -> None:
-        try:
-            event = realtime.decode(message)
-        except ProtocolError as error:
-            self._bad_message("the model", error)
-            return
-        if event is not None:
-            self._feed(event)
+        if self.wire is not None:
+            self.wire.close()
+            self.wire = None

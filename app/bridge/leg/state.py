@@ -28,6 +28,10 @@ class LineState:
     _from_ms: float | None = None
     _to_ms: float | None = None
 
+    def claim(self) -> None:
+        """A media socket takes the leg with its ticket."""
+        self.claimed = True
+
     def take(self, event: ev.Event, now_ms: float) -> None:
         match event:
             case ev.StreamStarted(stream_sid):
@@ -46,17 +50,53 @@ class LineState:
         return max(0.001, (to_ms - self._from_ms) / 1000)
 
 
+class RedirectState:
+    """Whether a leg's call goes on with other TwiML. Only the methods of this class change it."""
+
+    def __init__(self) -> None:
+        self._command: do.TransferCall | do.PlayDigits | None = None
+        self._confirmed = False
+        self._fallback = False
+
+    @property
+    def command(self) -> do.TransferCall | do.PlayDigits | None:
+        """What replaced the call's TwiML, or was to; None: the machine ordered no redirect."""
+        return self._command
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether Twilio accepted the redirect, or was seen to run its TwiML."""
+        return self._confirmed
+
+    @property
+    def fallback(self) -> bool:
+        """Whether the service transfers the caller, because the agent could not go on."""
+        return self._fallback
+
+    def order(self, command: do.TransferCall | do.PlayDigits) -> None:
+        """The machine orders a redirect."""
+        self._command = command
+
+    def confirm(self) -> None:
+        """Twilio accepted the redirect, or requests a URL of its TwiML."""
+        self._confirmed = True
+
+    def begin_fallback(self) -> None:
+        """Twilio requests TwiML, and gets that of a transfer: there is nothing to confirm."""
+        self._fallback = self._confirmed = True
+
+    def take_confirmation(self) -> bool:
+        """Whether it was confirmed since this was last called."""
+        confirmed, self._confirmed = self._confirmed, False
+        return confirmed
+
+
 class LegState:
     """Read by the switchboard, transfers and webhooks to decide what follows the leg."""
 
     def __init__(self, machine: CallMachine) -> None:
         self.line = LineState()
-        #: The command that replaced the call's TwiML, or was to; None: none was given.
-        self.redirect_command: do.TransferCall | do.PlayDigits | None = None
-        #: Twilio accepted the redirect, or was seen to run its TwiML.
-        self.redirect_confirmed = False
-        #: The service transfers the caller, because the agent could not go on.
-        self.fallback_transfer = False
+        self.redirect = RedirectState()
         #: What the record's `ended_by` says once the service gave the agent up; empty: it did not.
         self.given_up = ""
         self._machine = machine
@@ -103,21 +143,25 @@ class LegState:
         """Whether a redirect was ordered: the call goes on with other TwiML."""
         return self._machine.redirecting
 
+    def refusal(self, order: ev.SayRequested | ev.TransferRequested) -> str:
+        """Why the machine refuses this order of an operator now; empty: `feed` carries it out."""
+        return self._machine.refusal(order)
+
     @property
     def leaving(self) -> bool:
-        """Whether a transfer or the end of the call is under way: no other action is accepted."""
+        """Whether a transfer or the end of the call is under way."""
         return self._machine.leaving
 
     @property
     def on_other_twiml(self) -> bool:
         """Whether the leg is over because its call goes on with other TwiML."""
-        return self.over and (self.redirecting or self.fallback_transfer)
+        return self.over and (self.redirecting or self.redirect.fallback)
 
     @property
     def keys_played(self) -> ResumeCause | None:
         """What the next leg's agent learns when this one ended for Twilio to play keys. None: it
         did not."""
-        command = self.redirect_command if self.on_other_twiml else None
+        command = self.redirect.command if self.on_other_twiml else None
         if not isinstance(command, do.PlayDigits):
             return None
         return ResumeCause(SEND_DIGITS, command.call_id, prompts.DIGITS_SENT)

@@ -5,8 +5,13 @@ from collections.abc import Callable
 
 
 class DeadlineTimer:
-    """`now_ms()`: the leg's clock. `due_ms()`: the next deadline on it, infinity for none.
-    `on_due()`: called at the deadline. Call `set` after it."""
+    """Call `set` after each event, and after `on_due`.
+
+    Args:
+        now_ms: the leg's clock.
+        due_ms: the next deadline on it; infinity: none.
+        on_due: called at the deadline.
+    """
 
     def __init__(
         self, now_ms: Callable[[], float], due_ms: Callable[[], float], on_due: Callable[[], None]

@@ -4,8 +4,7 @@ A tool runs in a task, a plain function in a thread, so the machine never waits 
 share the process: a coroutine that blocks, or a thread that keeps the interpreter busy, delays the
 audio of every call.
 
-The digits of a secret entry are masked before the machine, the record and the log see them. They
-are kept here, and given to the tool that asked.
+The digits of a secret entry come from `SecretEntries`: the machine has only their number.
 """
 
 import asyncio
@@ -13,30 +12,38 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
-from app.call.caller.keypad import END_KEY, MASK
+from app.bridge.leg.secret_entries import SecretEntries
 from app.call.commands import GiveDigits
-from app.call.events import DigitPressed, EntryAsked, Event, ToolFailed, ToolReturned
+from app.call.events import EntryAsked, Event, ToolFailed, ToolReturned
 from app.errors import ToolError, ToolFault
 from app.records.redaction import TRACE
 from app.tools import CallContext, ToolRegistry
-from app.tools.context import redact
 from app.wires.twilio.call import CallInfo
 
 logger = logging.getLogger(__name__)
 
 
 class ToolSide:
-    """`feed`: gives an event to the machine."""
+    """The running tools of one leg.
 
-    def __init__(self, call: CallInfo, tools: ToolRegistry, feed: Callable[[Event], None]) -> None:
+    Args:
+        feed: gives an event to the machine.
+        secrets: has the digits of secret entries.
+    """
+
+    def __init__(
+        self,
+        call: CallInfo,
+        tools: ToolRegistry,
+        feed: Callable[[Event], None],
+        secrets: SecretEntries,
+    ) -> None:
         self._call = call
         self._tools = tools
         self._feed = feed
-        self._typed = ""  # the keys of the secret entry so far
-        self._typing_for = ""  # the call_id that this entry is for
+        self._secrets = secrets
         # By call_id: the digits to come, and whether they are secret.
         self._asked: dict[str, tuple[asyncio.Future[str], bool]] = {}
-        self._secrets: set[str] = set()  # digits to remove from error texts in the log
 
     async def run(self, call_id: str, name: str, arguments: str) -> None:
         """Run a tool. The outcome is an event: ToolReturned, or ToolFailed."""
@@ -47,11 +54,11 @@ class ToolSide:
         try:
             output = await self._tools.run(name, arguments, context)
         except ToolFault as fault:
-            trace = redact(self._secrets, fault.trace)
+            trace = self._secrets.redacted(fault.trace)
             logger.error("tool failed", extra={**extra, TRACE: trace})
             self._feed(ToolFailed(call_id, str(fault)))
         except ToolError as error:
-            text = redact(self._secrets, str(error))
+            text = self._secrets.redacted(str(error))
             logger.warning("tool failed", extra={**extra, "error": text})
             self._feed(ToolFailed(call_id, str(error)))
         else:
@@ -64,31 +71,26 @@ class ToolSide:
         """Ask the caller for digits, and wait for them: `CallContext.ask_digits`. `length`: 0: any.
 
         Raises:
-            ToolError: the caller typed nothing.
+            ToolError: the caller typed nothing, or the tool is asking already.
         """
+        if call_id in self._asked:
+            raise ToolError("This tool is asking the caller for digits already.")
         future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._asked[call_id] = future, secret
-        self._feed(EntryAsked(call_id, length, secret, prompt, timeout_s * 1000))
-        if not future.done():  # done: another tool's entry is under way
-            self._typing_for, self._typed = call_id, ""
-        digits = await future
+        entry = self._asked[call_id] = future, secret
+        try:
+            self._feed(EntryAsked(call_id, length, secret, prompt, timeout_s * 1000))
+            digits = await future
+        finally:
+            if self._asked.get(call_id) is entry:  # the tool was cancelled
+                del self._asked[call_id]
+                self._secrets.drop(call_id)
         if not digits:
             raise ToolError("The caller typed nothing. Ask whether they want to try again.")
         return digits
 
-    def masked(self, event: DigitPressed) -> DigitPressed:
-        """Keep a key of a secret entry. Returns the event to feed in its place."""
-        if event.digit == END_KEY:
-            return event
-        self._typed += event.digit
-        return DigitPressed(MASK)
-
     def give(self, command: GiveDigits) -> None:
         """The entry is over: give its digits to the tool that asked for them."""
         future, secret = self._asked.pop(command.call_id, (None, False))
-        digits = command.digits
-        if secret and command.call_id == self._typing_for:
-            digits, self._typed = self._typed[: len(digits)], ""
-            self._secrets.add(digits)
+        typed = self._secrets.take(command.call_id, len(command.digits))
         if future is not None and not future.done():
-            future.set_result(digits)
+            future.set_result(typed if secret else command.digits)

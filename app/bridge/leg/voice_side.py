@@ -24,8 +24,12 @@ _QUIET = b"\xff"
 
 
 class VoiceSide:
-    """`voices`: the agent's, in the order of its fallbacks. `feed`: gives an event to the machine.
-    A dropped utterance feeds no further event."""
+    """The voices of one leg. A dropped utterance feeds no further event.
+
+    Args:
+        voices: the agent's, in the order of its fallbacks.
+        feed: gives an event to the machine.
+    """
 
     def __init__(
         self, call_sid: str, voices: Sequence[Voice], feed: Callable[[Event], None]

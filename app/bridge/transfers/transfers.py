@@ -44,7 +44,7 @@ JOIN_S = 5.0  # for Twilio to close the conference of a human who left it, and t
 class Transfers:
     """The pending transfers of this process. A repeated request of Twilio's gets the same answer.
 
-    Creating it sets `Switchboard.redirect`. Call `aclose` after `Switchboard.close`.
+    Give its `redirect` to the `Switchboard`. Call `aclose` after `Switchboard.close`.
     """
 
     def __init__(
@@ -68,7 +68,6 @@ class Transfers:
             lambda pending: self._pending.get(pending.call_sid) is pending,
         )
         self._tasks: set[asyncio.Task[None]] = set()
-        switchboard.redirect = self.redirect
         switchboard.on_call_ended.append(self._call_ended)
 
     # --- away from the agent --------------------------------------------------------------------
@@ -103,8 +102,8 @@ class Transfers:
         if isinstance(command, PlayDigits):
             urls = stream_urls(leg.base_url, self._switchboard.ticket(leg), DIGITS_PLAYED)
             self._twiml[call_sid] = render("play-digits", digits=command.digits, **urls)
-            responded = await self._redirects.order(rest, call_sid, self._twiml[call_sid], leg)
-            leg.redirect_confirmed = leg.redirect_confirmed or responded
+            if await self._redirects.order(rest, call_sid, self._twiml[call_sid], leg):
+                leg.redirect.confirm()
             return
         pending = self._begin(leg, command.route, command.call_id, command.reason, command.summary)
         pending.announcement = "" if command.announced else PLEASE_HOLD
@@ -115,7 +114,7 @@ class Transfers:
         try:
             responded = await self._redirects.order(rest, call_sid, self._twiml[call_sid], leg)
         except TwilioError as error:
-            if not leg.redirect_confirmed and (not leg.over or error.call_is_over):
+            if not leg.redirect.confirmed and (not leg.over or error.call_is_over):
                 pending.attempts.ended(number, FAILED)
                 self._finish(pending)
                 if leg.over:
@@ -124,7 +123,8 @@ class Transfers:
             decision = "order taken as obeyed, the stream ended"
             self._switchboard.record_decision(leg, decision, str(error))
         else:
-            leg.redirect_confirmed = leg.redirect_confirmed or responded
+            if responded:
+                leg.redirect.confirm()
         logger.info("caller transferred", extra={"call_sid": call_sid})
         still_pending = self._pending.get(call_sid) is pending
         if still_pending and pending.attempts.attempt(number) is not None:
@@ -137,7 +137,7 @@ class Transfers:
     ) -> PendingTransfer:
         services, agent = self._services, self._services.agent
         by_name = {each.name: each for each in agent.agent.destinations}
-        earlier = self._earlier.setdefault(leg.call.call_sid, leg.earlier_transfers)
+        earlier = self._earlier.setdefault(leg.call.call_sid, [*leg.seed.earlier_transfers])
         attempts = TransferAttempts(
             [by_name[name] for name in route],
             call_id,
@@ -177,7 +177,8 @@ class Transfers:
             return None
         if not leg.over:  # Twilio may know of the stream's end before this process does
             leg.feed(StreamEnded("Twilio asks what is next"))
-        leg.redirect_confirmed = call_sid in self._twiml
+        if call_sid in self._twiml:
+            leg.redirect.confirm()
         self._redirects.confirm(call_sid)
         return self._twiml.get(call_sid)
 
@@ -189,7 +190,7 @@ class Transfers:
         if record is None or record["outcome"] != RINGING:
             return render("goodbye")
         if leg is not None:  # Twilio rings, so it obeyed, whatever it responded
-            leg.redirect_confirmed = True
+            leg.redirect.confirm()
             self._redirects.confirm(call_sid)
         summary = str(record["summary"] or record["reason"])
         language = self._services.agent.agent.language

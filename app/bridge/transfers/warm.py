@@ -22,7 +22,11 @@ FETCH_AGAIN_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)  # retries while the call
 
 
 class WarmTransfers:
-    """`is_pending(pending)`: whether this transfer still is the pending one of its call."""
+    """Calls the humans of warm attempts.
+
+    Args:
+        is_pending: whether a transfer still is the pending one of its call.
+    """
 
     def __init__(
         self,

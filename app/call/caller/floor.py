@@ -6,7 +6,7 @@ from app.call.exits.exits import Exits
 
 #: Turn detection requests the response to a turn well within this; past it the machine does.
 ANSWER_MS = 4000.0
-#: Speech that lasts longer has ended, and the server did not report its end.
+#: Speech that lasts longer has ended, and the model did not report its end.
 SPEAKS_MS = 60_000.0
 
 
@@ -43,7 +43,7 @@ class Floor:
     @property
     def may_be_interrupted(self) -> bool:
         """Whether the caller may barge in now."""
-        uninterrupted = self._exits.ordered or self._exits.tones.sounding or self.voicemail
+        uninterrupted = self._exits.ordered or self._exits.tones_sounding or self.voicemail
         return self._interruptible and not uninterrupted
 
     @property
@@ -66,7 +66,7 @@ class Floor:
         self.answer_by_ms = NEVER if self.voicemail else now_ms + ANSWER_MS
 
     def end_long_speech(self, now_ms: float) -> None:
-        """End speech whose end the server did not report, when it is due."""
+        """End speech whose end the model did not report, when it is due."""
         if now_ms >= self._speaks_until_ms:
             self.speech_stopped(now_ms)
 

@@ -5,7 +5,7 @@ from app.call import prompts
 from app.call.agent import Limits
 from app.call.caller.clocks import CallLength, HoldClock, IdleClock
 from app.call.deadlines import next_after
-from app.call.exits.farewell import Farewell
+from app.call.exits.exits import Exits
 from app.call.heard.agent_audio import OWN_SOUND, AgentAudio
 from app.call.model.responses import Responses, Wish
 
@@ -15,12 +15,12 @@ class IdleAndHold:
     agent listens, none while the caller speaks or types. Both count from the end of what plays."""
 
     def __init__(
-        self, limits: Limits, audio: AgentAudio, responses: Responses, farewell: Farewell
+        self, limits: Limits, audio: AgentAudio, responses: Responses, exits: Exits
     ) -> None:
         self._limits = limits
         self._audio = audio
         self._responses = responses
-        self._farewell = farewell
+        self._exits = exits
         self._idle = IdleClock(limits)
         self._hold = HoldClock(limits)
         self._length = CallLength(limits)
@@ -50,9 +50,9 @@ class IdleAndHold:
             model_can_speak: The model could say that it is still working on it.
             leaves: A transfer is under way; it ends the agent's part of the call as well.
         """
-        if not self._farewell.hanging_up and not leaves:
+        if not self._exits.hanging_up and not leaves:
             self._keep_length(now_ms)
-        if caller_acts or self._farewell.hanging_up:
+        if caller_acts or self._exits.hanging_up:
             self._idle.stop()
             self._hold.stop()
         elif waits:
@@ -69,12 +69,10 @@ class IdleAndHold:
     def _keep_length(self, now_ms: float) -> None:
         if now_ms >= self._length.end_due_ms:
             self._length.ended = True
-            if not self._farewell.under_way:
-                self._farewell.begin("limit", now_ms, direction=prompts.GOODBYE_LIMIT)
-            self._farewell.make_final()
+            self._exits.limit_reached(now_ms)
         elif now_ms >= self._length.warning_due_ms:
             self._length.warned = True
-            if not self._farewell.under_way:
+            if not self._exits.under_way:
                 self._responses.want(Wish.WARNING, prompts.warning(self._limits.warning_ms))
 
     def _keep_on_hold(self, now_ms: float, *, model_can_speak: bool) -> None:
@@ -103,4 +101,4 @@ class IdleAndHold:
         if self._idle.fire():
             self._responses.want(Wish.NUDGE, prompts.NUDGE)
         else:
-            self._farewell.begin("idle", now_ms, direction=prompts.GOODBYE_IDLE)
+            self._exits.caller_idle(now_ms)

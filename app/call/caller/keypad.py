@@ -79,6 +79,11 @@ class Keypad:
         """Whether a key pressed now must be masked."""
         return self._asked.secret if self._asked is not None else now_ms < self._stray_until_ms
 
+    @property
+    def secret_entry(self) -> str:
+        """The tool call that waits for a secret entry; empty: none does."""
+        return self._asked.call_id if self._asked is not None and self._asked.secret else ""
+
     def ignores(self, digit: str, now_ms: float) -> bool:
         """Whether this key, pressed now, is the rest of an entry that is over: it is dropped."""
         if digit == END_KEY and not self._digits and now_ms < self._full_until_ms:
@@ -114,7 +119,11 @@ class Keypad:
         if asked is not None and asked.call_id == call_id:
             self._asked, self._digits, self._ended = None, "", False
             if asked.secret:
-                self._stray_until_ms = self._silent_until_ms = now_ms + STRAY_MS
+                self.drop_rest(now_ms)
+
+    def drop_rest(self, now_ms: float) -> None:
+        """A secret entry was open on the call's earlier leg: keys that follow now are its rest."""
+        self._stray_until_ms = self._silent_until_ms = now_ms + STRAY_MS
 
     def pressed(self, digit: str, now_ms: float) -> None:
         """The caller presses a key, masked if `secret` says so."""

@@ -1,104 +1,146 @@
 """The exits of a call: a goodbye, a transfer to a human, or a redirect for Twilio to press keys.
 
-The built-in tools lead here, and so do the orders of an operator. One exit at a time; a goodbye
-goes before a transfer.
+The built-in tools lead here, and so do the orders of an operator, the limits of a call, and a
+barge-in, which takes an exit back. What each of these does in which state is in `transitions`.
 """
 
-from collections.abc import Collection, Iterator
+from collections import Counter
+from typing import Any
 
 from app.call import prompts
 from app.call.agent import Agent
-from app.call.commands import Command
-from app.call.deadlines import next_after
+from app.call.commands import CloseStream, HangUp, PlayDigits, ReportDecision, TransferCall
+from app.call.deadlines import NEVER, next_after
 from app.call.events import OutputItemDone
-from app.call.exits.farewell import Farewell
-from app.call.exits.redirect import Redirect
+from app.call.exits.farewell import Farewell, Goodbye
+from app.call.exits.last_words import LastWords
+from app.call.exits.region import Illegal, Region
 from app.call.exits.tones import SEND_DIGITS, Tones
-from app.call.exits.transfer import (
-    TRANSFER,
-    Transfer,
-    TransferRefused,
-    TransferRequest,
-    read_request,
+from app.call.exits.transfer import PendingTransfer, Transfer, TransferRequest
+from app.call.exits.transitions import (
+    EXIT,
+    KEYS,
+    REDIRECT,
+    Action,
+    ExitState,
+    KeysState,
+    RedirectState,
+    Trigger,
 )
+from app.call.exits.triggers import CUT, NOTHING, Occasion, read_tool_call
 from app.call.heard.agent_audio import AgentAudio
 from app.call.model.model import Model
 from app.call.model.responses import Wanted, Wish
 from app.call.outbox import Outbox
+from app.call.prompts import TakenBack
 
-END_CALL = "end_call"
-BUILT_IN = (END_CALL, TRANSFER, SEND_DIGITS)
+_SAYING_GOODBYE = (ExitState.GOODBYE, ExitState.FINAL_GOODBYE)
+_HANGING_UP = (ExitState.HANGING_UP, ExitState.CLOSING)
+_TRANSFERRING = (ExitState.ANNOUNCING, ExitState.TRANSFERRING)
 
-# Which responses may be requested, by the exit that is under way.
-_AT_THE_END = (Wish.GOODBYE, Wish.UNSPOKEN)
-_BEFORE_A_TRANSFER = (Wish.ANNOUNCEMENT, Wish.HOLD, Wish.UNSPOKEN)
-_IN_BETWEEN = tuple(wish for wish in Wish if wish not in (Wish.GOODBYE, Wish.ANNOUNCEMENT))
+# Which responses may be requested, by the state of the exit.
+_AT_THE_END = {Wish.GOODBYE, Wish.UNSPOKEN}
+_BEFORE_A_TRANSFER = {Wish.ANNOUNCEMENT, Wish.HOLD, Wish.UNSPOKEN}
+_ALLOWED = {
+    ExitState.WITH_AGENT: set(Wish) - {Wish.GOODBYE, Wish.ANNOUNCEMENT},
+    ExitState.ANNOUNCING: _BEFORE_A_TRANSFER,
+    ExitState.TRANSFERRING: _BEFORE_A_TRANSFER,
+}
 
-
-class _AllowedNow(Collection[Wish]):
-    def __init__(self, exits: "Exits") -> None:
-        self._exits = exits
-
-    def __contains__(self, wish: object) -> bool:
-        return wish in self._exits.allowed_wishes
-
-    def __iter__(self) -> Iterator[Wish]:
-        return iter(self._exits.allowed_wishes)
-
-    def __len__(self) -> int:
-        return len(self._exits.allowed_wishes)
+#: What the exits of a call may command.
+ExitCommand = HangUp | CloseStream | TransferCall | PlayDigits | ReportDecision
 
 
 class Exits:
-    """Begins the exits, lets a barge-in take them back, and performs them when they are due."""
+    """Feeds the regions of `transitions` with triggers, and performs what they return."""
 
     def __init__(
         self,
-        outbox: Outbox[Command],
+        outbox: Outbox[ExitCommand],
         agent: Agent,
         audio: AgentAudio,
         model: Model,
     ) -> None:
-        answer_tool, responses = model.answers.answer, model.responses
+        #: The triggers that were illegal in their state, and how often: nothing was done.
+        self.illegal: Illegal = Counter()
+        self._outbox = outbox
         self._agent = agent
-        self._answer_tool = answer_tool
-        responses.allow(_AllowedNow(self))
-        self.farewell = Farewell(outbox, agent.language, audio, responses, answer_tool)
-        self.redirect = Redirect(outbox)
-        self.transfer = Transfer(audio, responses, self.redirect, answer_tool)
-        self.tones = Tones(audio, self.redirect, answer_tool)
+        self._audio = audio
+        self._responses = model.responses
+        self._answers = model.answers
+        self._farewell = Farewell(outbox, agent.language, audio, model)
+        self._transfer = Transfer(model)
+        self._tones = Tones(audio, model)
+        self._exit = Region(EXIT, ExitState.WITH_AGENT, self.illegal)
+        self._redirect = Region(REDIRECT, RedirectState.NONE, self.illegal)
+        self._keys = Region(KEYS, KeysState.NONE, self.illegal)
+        self._redirect_reason = ""  # "transfer" or send_digits, of the last redirect
+        self._interrupted_by = TakenBack.CALLER_SPOKE  # the last barge-in
+        self._responses.allow(_ALLOWED[ExitState.WITH_AGENT])
+
+    # --- what is under way ----------------------------------------------------------------------
+
+    @property
+    def states(self) -> tuple[ExitState, RedirectState, KeysState]:
+        """The state of each region."""
+        return self._exit.state, self._redirect.state, self._keys.state
 
     @property
     def under_way(self) -> bool:
         """Whether a goodbye or a transfer is under way: nothing else may begin."""
-        return self.farewell.under_way or self.transfer.under_way
+        return self._exit.state is not ExitState.WITH_AGENT
 
     @property
-    def ordered(self) -> bool:
-        """Whether a hang-up or a redirect is ordered: no barge-in takes it back."""
-        return self.farewell.hanging_up or self.redirect.ordered
+    def transferring(self) -> bool:
+        """Whether a transfer is announced or ordered."""
+        return self._exit.state in _TRANSFERRING
 
     @property
-    def caller_waits(self) -> bool:
-        """Whether the caller waits for an exit or for tones."""
-        return self.under_way or self.tones.sounding
+    def hanging_up(self) -> bool:
+        """Whether the hang-up or the close is ordered: nothing takes it back."""
+        return self._exit.state in _HANGING_UP
 
     @property
-    def reason(self) -> str:
-        """Why the stream ends, if an exit ends it; empty: none does."""
-        return self.redirect.reason if self.redirecting else self.farewell.reason
+    def redirect_ordered(self) -> bool:
+        """Whether a redirect is ordered or accepted: the stream's end does not end the call."""
+        return self._redirect.state in (RedirectState.ORDERED, RedirectState.ACCEPTED)
 
     @property
     def redirecting(self) -> bool:
         """Whether a redirect to other TwiML is ordered: the stream ends, the call does not."""
-        return self.redirect.ordered and not self.farewell.hanging_up
+        return self.redirect_ordered and not self.hanging_up
 
     @property
-    def allowed_wishes(self) -> tuple[Wish, ...]:
-        """Which responses may be requested now."""
-        if self.farewell.under_way:
-            return _AT_THE_END
-        return _BEFORE_A_TRANSFER if self.transfer.under_way else _IN_BETWEEN
+    def ordered(self) -> bool:
+        """Whether a hang-up or a redirect is ordered: no barge-in takes it back."""
+        return self.hanging_up or self.redirect_ordered
+
+    @property
+    def tones_sounding(self) -> bool:
+        """Whether the tones are playing, or Twilio presses the keys: no barge-in now."""
+        return self._keys.state in (KeysState.SOUNDING, KeysState.BY_TWILIO)
+
+    @property
+    def pressing_keys(self) -> bool:
+        """Whether a send_digits is at work: its keys wait, or are pressed."""
+        return self._keys.state is not KeysState.NONE
+
+    @property
+    def caller_waits(self) -> bool:
+        """Whether the caller waits for an exit or for tones."""
+        return self.under_way or self.tones_sounding
+
+    @property
+    def reason(self) -> str:
+        """Why the stream ends, if an exit ends it; empty: none does."""
+        return self._redirect_reason if self.redirecting else self._farewell.reason
+
+    @property
+    def last_words(self) -> str:
+        """The goodbye that TwiML has to say before it hangs up; empty: none."""
+        return self._farewell.last_words
+
+    # --- triggers -------------------------------------------------------------------------------
 
     def tool_called(self, event: OutputItemDone, now_ms: float, *, cut: bool, at_s: float) -> None:
         """The model calls a built-in tool.
@@ -107,63 +149,82 @@ class Exits:
             cut: A barge-in interrupted the response that calls it.
             at_s: Unix time, in seconds.
         """
-        call_id, response_id = event.call_id, event.response_id
-        if self.farewell.under_way:
-            self._answer_tool(call_id, prompts.END_ALREADY, now_ms)
-        elif self.transfer.under_way:
-            self._answer_tool(call_id, prompts.TRANSFER_ALREADY, now_ms)
-        elif event.name == SEND_DIGITS:
-            self.tones.press(call_id, event.arguments, now_ms)
-        elif cut:
-            ending = event.name == END_CALL
-            output = prompts.END_TAKEN_BACK if ending else prompts.TRANSFER_SUSPENDED
-            self._answer_tool(call_id, output, now_ms)
-        elif event.name == END_CALL:
-            self.farewell.begin("agent", now_ms, call_id=call_id, response_id=response_id)
-        else:
-            try:
-                request = read_request(event.arguments, self._agent.destinations, at_s)
-            except TransferRefused as refusal:
-                self._answer_tool(call_id, str(refusal), now_ms)
-            else:
-                self.transfer.begin(call_id, request, now_ms, response_id=response_id)
+        trigger, occasion = read_tool_call(event, self._agent.destinations, now_ms, at_s)
+        if cut and trigger in CUT:
+            trigger = CUT[trigger]
+            occasion = Occasion(call_id=event.call_id, why=self._interrupted_by)
+        self._fire(self._exit, trigger, now_ms, occasion)
 
     def request_transfer(
-        self, call_id: str, request: TransferRequest, now_ms: float, *, announce: bool
+        self,
+        call_id: str,
+        request: TransferRequest,
+        why: TakenBack,
+        now_ms: float,
+        *,
+        announce: bool,
     ) -> bool:
         """Transfer the caller without a tool call of the model. Takes back a goodbye if it can.
 
         Args:
-            call_id: The id under which the model gets to know what became of it.
+            call_id: The id under which the model gets the outcome.
+            why: LONE_ZERO or OPERATOR.
             announce: Have the model announce it.
 
         Returns:
-            False when a goodbye, a transfer or tones are under way.
+            False when a final goodbye, a transfer, a hang-up or keys are under way.
         """
-        self.farewell.take_back(now_ms)
-        if self.under_way or self.tones.under_way:
-            return False
-        self.transfer.begin(call_id, request, now_ms, announce=announce)
-        return True
+        trigger = Trigger.TRANSFER_REQUESTED
+        if self.pressing_keys:
+            trigger = Trigger.TRANSFER_REQUESTED_AMID_KEYS
+        words = LastWords(Wish.ANNOUNCEMENT, now_ms, waived=not announce)
+        occasion = Occasion(why=why, begins=PendingTransfer(call_id, request, words))
+        return Action.BEGIN_TRANSFER in self._fire(self._exit, trigger, now_ms, occasion)
+
+    def barge_in(self, why: TakenBack, now_ms: float) -> None:
+        """Barge-in: take back a goodbye, suspend a transfer. `why`: CALLER_SPOKE or KEY_PRESSED."""
+        self._interrupted_by = why
+        self._fire(self._exit, Trigger.BARGE_IN, now_ms, Occasion(why=why))
 
     def hang_up(self, reason: str, now_ms: float) -> None:
         """End the call now, without a goodbye."""
-        self.transfer.call_ends(now_ms)
-        self.farewell.begin(reason, now_ms, final=True)
-        self.farewell.hang_up(now_ms)
+        self._end(Trigger.HANG_UP, reason, now_ms)
 
     def leave_message(self, message: str, now_ms: float) -> None:
         """Say this to an answering machine, then hang up. `message`: empty: hang up at once."""
-        self.transfer.call_ends(now_ms)
-        direction = message and prompts.voicemail(message)
-        self.farewell.begin("voicemail", now_ms, direction=direction, final=True, in_text=message)
-        if not message:
-            self.farewell.hang_up(now_ms)
+        if message:
+            direction = prompts.voicemail(message)
+            self._end(Trigger.VOICEMAIL, "voicemail", now_ms, direction, message)
+        else:
+            self._end(Trigger.HANG_UP, "voicemail", now_ms)
 
-    def barge_in(self, now_ms: float) -> None:
-        """Barge-in: take back a goodbye, suspend a transfer."""
-        self.farewell.take_back(now_ms)
-        self.transfer.suspend(now_ms)
+    def caller_idle(self, now_ms: float) -> None:
+        """The caller answered no idle prompt: say goodbye."""
+        self._end(Trigger.IDLE, "idle", now_ms, prompts.GOODBYE_IDLE)
+
+    def limit_reached(self, now_ms: float) -> None:
+        """The call reached its longest duration: say goodbye. No barge-in takes that back."""
+        self._end(Trigger.LIMIT, "limit", now_ms, prompts.GOODBYE_LIMIT)
+
+    def model_gone(self, now_ms: float) -> None:
+        """The model is given up, and no exit is under way: the TwiML helps the caller."""
+        self._end(Trigger.MODEL_GONE, "model", now_ms)
+
+    def _end(
+        self, trigger: Trigger, reason: str, now_ms: float, direction: str = "", in_text: str = ""
+    ) -> None:
+        """Feed a trigger that may end the call.
+
+        Args:
+            reason: Becomes `CallMachine.ended_by`.
+            direction: Of the goodbye to request; empty: none.
+            in_text: See `Goodbye.in_text`.
+        """
+        words = LastWords(Wish.GOODBYE, now_ms)
+        goodbye = Goodbye(reason, words, direction=direction, in_text=in_text)
+        # Of these triggers only an answering machine suspends a transfer.
+        occasion = Occasion(reason=reason, why=TakenBack.VOICEMAIL, begins=goodbye)
+        self._fire(self._exit, trigger, now_ms, occasion)
 
     def response_ended(
         self, response_id: str, was: Wanted | None, now_ms: float, *, spoke: bool
@@ -174,8 +235,23 @@ class Exits:
             was: What it was requested for; None: turn detection requested it, or it was not said.
             spoke: Something of it was played, or will be.
         """
-        self.farewell.response_ended(response_id, was, now_ms, spoke=spoke)
-        self.transfer.response_ended(response_id, was, spoke=spoke)
+        words = self._last_words()
+        if words is not None and words.response_ended(response_id, was, spoke=spoke):
+            self._fire(self._exit, Trigger.UNSPOKEN, now_ms)
+
+    def hang_up_failed(self, reason: str, now_ms: float) -> None:
+        """The hang-up failed, and its retries are used up."""
+        self._fire(self._exit, Trigger.HANG_UP_FAILED, now_ms, Occasion(reason=reason))
+
+    def redirect_accepted(self, now_ms: float) -> None:
+        """Twilio accepted the redirect. It ends the stream, even past the deadline of the order."""
+        self._fire(self._redirect, Trigger.REDIRECT_ACCEPTED, now_ms)
+
+    def redirect_failed(self, why: str, now_ms: float) -> None:
+        """The redirect failed, and its retries are used up."""
+        self._fire(self._redirect, Trigger.REDIRECT_FAILED, now_ms, Occasion(reason=why))
+
+    # --- time -----------------------------------------------------------------------------------
 
     def settle(self, now_ms: float, *, model_ready: bool, model_gone: bool) -> bool:
         """Do what is due.
@@ -187,18 +263,136 @@ class Exits:
         Returns:
             True when the stream should have ended by now: end the leg.
         """
-        if self.farewell.settle(now_ms, model_gone=model_gone) or self.redirect.settle(now_ms):
+        if self._expire(self._exit, now_ms):
             return True
-        if not self.farewell.under_way:
-            self.transfer.settle(now_ms, model_ready=model_ready and not model_gone)
-        self.tones.settle(now_ms)
+        if self._exit.state in _SAYING_GOODBYE:
+            self._settle_goodbye(now_ms, model_gone=model_gone)
+        if self._expire(self._redirect, now_ms):
+            return True
+        if self._exit.state is ExitState.ANNOUNCING and not self.redirect_ordered:
+            if not model_ready or model_gone:
+                self._transfer.waive_announcement()
+            self._settle_words(self._transfer.words, now_ms)
+        self._settle_keys(now_ms)
         return False
 
     def next_ms(self, now_ms: float) -> float:
-        return next_after(
-            now_ms,
-            self.farewell.next_ms(now_ms),
-            self.redirect.next_ms(),
-            self.transfer.next_ms(now_ms),
-            self.tones.next_ms(now_ms),
-        )
+        """When `settle` may have something to do; changes with every event."""
+        words = self._last_words()
+        if words is None or (self.transferring and self.redirect_ordered):
+            words_ms = NEVER
+        else:
+            words_ms = words.over_ms(self._audio, self._responses, now_ms)
+        sounding = self._keys.state is KeysState.SOUNDING
+        keys_ms = self._audio.heard_to_end_ms(now_ms) if sounding else NEVER
+        return next_after(now_ms, self._exit.next_ms(), self._redirect.next_ms(), words_ms, keys_ms)
+
+    def _last_words(self) -> LastWords | None:
+        """What the caller has to hear before the call may leave the agent; None: nothing."""
+        if self._exit.state in _SAYING_GOODBYE:
+            return self._farewell.words
+        return self._transfer.words if self.transferring else None
+
+    def _expire(self, region: Region[Any], now_ms: float) -> bool:
+        """Let the region's state expire, if it is due. Returns True when the leg ends by that."""
+        deadline = region.expired(now_ms)
+        if deadline is None:
+            return False
+        occasion = Occasion(reason=deadline.reason)
+        return Action.END_LEG in self._fire(region, deadline.trigger, now_ms, occasion)
+
+    def _settle_goodbye(self, now_ms: float, *, model_gone: bool) -> None:
+        if model_gone and not (self._farewell.words.said and self._responses.idle):
+            why = "the model answers nothing that can be heard"
+            self._fire(self._exit, Trigger.MODEL_GONE, now_ms, Occasion(reason=why))
+        else:
+            self._settle_words(self._farewell.words, now_ms)
+
+    def _settle_words(self, words: LastWords, now_ms: float) -> None:
+        if now_ms >= words.over_ms(self._audio, self._responses, now_ms):
+            trigger = Trigger.WORDS_HEARD if words.said else Trigger.WORDS_MISSING
+            occasion = Occasion(reason="the model did not say it in time")
+            self._fire(self._exit, trigger, now_ms, occasion)
+
+    def _settle_keys(self, now_ms: float) -> None:
+        if self._keys.state is KeysState.WAITING and not self._audio.synthesizing:
+            if self.redirect_ordered:
+                occasion = Occasion(call_id=self._tones.call_id)
+                self._fire(self._keys, Trigger.REDIRECT_BUSY, now_ms, occasion)
+            else:
+                trigger = Trigger.REDIRECT_DUE if self._tones.need_twilio else Trigger.TONES_DUE
+                self._fire(self._keys, trigger, now_ms)
+        elif self._keys.state is KeysState.SOUNDING:
+            if now_ms >= self._audio.heard_to_end_ms(now_ms):
+                self._fire(self._keys, Trigger.TONES_HEARD, now_ms)
+
+    # --- transitions ----------------------------------------------------------------------------
+
+    def _fire(
+        self, region: Region[Any], trigger: Trigger, now_ms: float, occasion: Occasion = NOTHING
+    ) -> tuple[Action, ...]:
+        """Feed a region with a trigger, and perform the actions of its transition. Returns them."""
+        actions = region.take(trigger, now_ms)
+        self._responses.allow(_ALLOWED.get(self._exit.state, _AT_THE_END))
+        for action in actions:
+            self._perform(action, occasion, now_ms)
+        return actions
+
+    def _perform(self, action: Action, occasion: Occasion, now_ms: float) -> None:
+        match action, occasion.begins:
+            case Action.DECIDE_TO_END, Goodbye() as goodbye:
+                self._farewell.begin(goodbye)
+            case Action.REQUEST_GOODBYE, _:
+                self._farewell.request(now_ms)
+            case Action.TAKE_BACK, _:
+                self._farewell.take_back(occasion.why, now_ms)
+            case Action.ORDER_HANG_UP, _:
+                self._farewell.hang_up(now_ms)
+            case Action.LEAVE_TO_TWIML, _:
+                self._farewell.leave_to_twiml(occasion.reason, now_ms)
+            case Action.REPORT_NO_EFFECT, _:
+                self._farewell.report_no_effect(occasion.reason)
+            case Action.CLOSE_STREAM, _:
+                self._farewell.close(occasion.reason)
+            case Action.END_LEG, _:
+                pass  # `settle` returns True
+            case Action.BEGIN_TRANSFER, PendingTransfer() as transfer:
+                self._transfer.begin(transfer)
+            case Action.REQUEST_ANNOUNCEMENT, _:
+                self._transfer.announce()
+            case Action.SUSPEND_TRANSFER, _:
+                self._transfer.drop(prompts.transfer_suspended(occasion.why), now_ms)
+            case Action.DROP_TRANSFER, _:
+                self._transfer.drop(prompts.END_ALREADY, now_ms)
+            case Action.ORDER_TRANSFER, _:
+                self._order(self._transfer.order(), "transfer", now_ms)
+            case Action.FAIL_TRANSFER, _:
+                self._transfer.fail(occasion.reason, now_ms)
+            case Action.PRESS_KEYS, _:
+                self._fire(self._keys, Trigger.SEND_DIGITS, now_ms, occasion)
+                self._settle_keys(now_ms)
+            case Action.BEGIN_KEYS, _:
+                self._tones.begin(occasion.call_id, occasion.digits)
+            case Action.PLAY_TONES, _:
+                self._tones.play(now_ms)
+            case Action.ORDER_KEYS, _:
+                self._order(self._tones.order(), SEND_DIGITS, now_ms)
+            case Action.FAIL_ORDER, _:
+                self._fail_order(occasion, now_ms)
+            case Action.ANSWER_KEYS_SENT, _:
+                self._tones.sent(now_ms)
+            case Action.ANSWER_KEYS_FAILED, _:
+                self._tones.fail(occasion.reason, now_ms)
+            case _:
+                self._answers.answer(occasion.call_id, occasion.answer(action), now_ms)
+
+    def _order(self, command: TransferCall | PlayDigits, reason: str, now_ms: float) -> None:
+        """Order a redirect. `reason`: what the stream ends for."""
+        self._redirect_reason = reason
+        self._fire(self._redirect, Trigger.REDIRECT_ORDERED, now_ms)
+        self._outbox.put(command)
+
+    def _fail_order(self, occasion: Occasion, now_ms: float) -> None:
+        """The redirect failed: the stream and the call go on as they are."""
+        region = self._keys if self._redirect_reason == SEND_DIGITS else self._exit
+        self._fire(region, Trigger.NOT_REDIRECTED, now_ms, occasion)

@@ -23,7 +23,7 @@ class LastWords:
 
     #: What they are requested for: GOODBYE or ANNOUNCEMENT.
     wish: Wish
-    #: When the exit was decided.
+    #: When the exit was decided: the deadlines count from then.
     begun_ms: float
     #: The response that may already contain them; empty: none.
     response_id: str = ""
@@ -31,6 +31,7 @@ class LastWords:
     waived: bool = False
     #: All of them have come, as audio or as text for a voice; they may still be playing.
     said: bool = False
+    #: When nothing of them played any more.
     _heard_ms: float = NEVER
 
     def response_ended(self, response_id: str, was: Wanted | None, *, spoke: bool) -> bool:

@@ -1,7 +1,7 @@
 """The transfer to a human: the announcement, heard to its last mark, then the redirect.
 
-The leg ends with the redirect: `exits/attempts` takes over. If no human accepts, the call resumes
-with a new leg, and `LegOpened` says what became of the transfer.
+`transitions` decides when. The leg ends with the redirect: `exits/attempts` takes over. If no human
+accepts, the call resumes with a new leg, and `LegOpened` gives the outcome of the transfer.
 """
 
 import json
@@ -10,13 +10,10 @@ from dataclasses import dataclass
 
 from app.call import prompts
 from app.call.commands import TransferCall
-from app.call.deadlines import NEVER
 from app.call.destinations import Destination, route_to
-from app.call.exits.answer_tool import AnswerTool
 from app.call.exits.last_words import LastWords
-from app.call.exits.redirect import Redirect
-from app.call.heard.agent_audio import AgentAudio
-from app.call.model.responses import Responses, Wanted, Wish
+from app.call.model.model import Model
+from app.call.model.responses import Wish
 
 #: Name of the tool.
 TRANSFER = "transfer_to_human"
@@ -94,119 +91,68 @@ def open_destinations(destinations: Sequence[Destination], at_s: float) -> tuple
 
 
 @dataclass(slots=True)
-class _DecidedTransfer:
-    """A transfer that is under way."""
+class PendingTransfer:
+    """A transfer that is announced or ordered."""
 
+    #: The tool call to answer if the caller is not transferred.
     call_id: str
     request: TransferRequest
+    #: The announcement that the caller has to hear.
     words: LastWords
 
 
 class Transfer:
-    """At most one transfer at a time. A barge-in before the redirect is ordered suspends it: the
-    model gets that as the tool's answer and may call the tool again. It never happens by itself
-    later."""
+    """Performs what `transitions.EXIT` decides about transfers. A suspended transfer never happens
+    by itself later: the model gets the tool's answer, and may call the tool again."""
 
-    def __init__(
-        self,
-        audio: AgentAudio,
-        responses: Responses,
-        redirect: Redirect,
-        answer_tool: AnswerTool,
-    ) -> None:
-        """
-        Args:
-            answer_tool: Gives the model the answer to transfer_to_human.
-        """
-        self._audio = audio
-        self._responses = responses
-        self._redirect = redirect
-        self._answer_tool = answer_tool
-        self._pending: _DecidedTransfer | None = None
+    def __init__(self, model: Model) -> None:
+        self._responses = model.responses
+        self._answers = model.answers
+        words = LastWords(Wish.ANNOUNCEMENT, 0.0)
+        self._pending = PendingTransfer("", TransferRequest(()), words)
 
     @property
-    def under_way(self) -> bool:
-        return self._pending is not None
+    def words(self) -> LastWords:
+        """The announcement that the caller has to hear."""
+        return self._pending.words
 
-    def begin(
-        self,
-        call_id: str,
-        request: TransferRequest,
-        now_ms: float,
-        *,
-        response_id: str = "",
-        announce: bool = False,
-    ) -> None:
-        """Decide to transfer the caller. Next: `settle` orders the redirect when the announcement
-        was heard.
-
-        Args:
-            call_id: The tool call to answer if the transfer fails or is suspended.
-            response_id: The response that calls the tool; an announcement is requested if it says
-                nothing. Empty, and not `announce`: no announcement.
-            announce: Request an announcement now.
-        """
-        words = LastWords(Wish.ANNOUNCEMENT, now_ms, response_id)
-        words.waived = not announce and not response_id
-        self._pending = _DecidedTransfer(call_id, request, words)
+    def begin(self, transfer: PendingTransfer) -> None:
+        """Decide to transfer the caller. Requests an announcement, unless it is waived or expected
+        in the response that called the tool."""
+        self._pending = transfer
         self._responses.unwant(Wish.NUDGE, Wish.HOLD, Wish.WARNING, Wish.REPLY)
-        if announce:
-            self._announce(request)
+        if not transfer.words.response_id and not transfer.words.waived:
+            self.announce()
 
-    def _announce(self, request: TransferRequest) -> None:
-        self._responses.want(Wish.ANNOUNCEMENT, prompts.announcement(request.route[0]))
+    def announce(self) -> None:
+        """Request an announcement."""
+        name = self._pending.request.route[0]
+        self._responses.want(Wish.ANNOUNCEMENT, prompts.announcement(name))
 
-    def response_ended(self, response_id: str, was: Wanted | None, *, spoke: bool) -> None:
-        """A response ended. If the announcement was due in it and it said nothing, request one."""
-        pending = self._pending
-        if pending is not None and pending.words.response_ended(response_id, was, spoke=spoke):
-            self._announce(pending.request)
+    def waive_announcement(self) -> None:
+        """No session is ready to announce it: the transfer waits for what plays, and no longer."""
+        self.words.waived = True
+        if self._responses.pending(Wish.ANNOUNCEMENT, Wish.UNSPOKEN):
+            self.words.said = False
 
-    def suspend(self, now_ms: float) -> None:
-        """Barge-in before the announcement was heard: the model decides anew."""
-        self._drop(prompts.TRANSFER_SUSPENDED, now_ms)
+    def drop(self, output: str, now_ms: float) -> None:
+        """The caller is not transferred. `output`: the tool's answer."""
+        self._responses.unwant(Wish.ANNOUNCEMENT)
+        self._answers.answer(self._pending.call_id, output, now_ms)
 
-    def call_ends(self, now_ms: float) -> None:
-        """The call ends instead."""
-        self._drop(prompts.END_ALREADY, now_ms)
+    def order(self) -> TransferCall:
+        """Returns the redirect to order."""
+        self._responses.unwant(Wish.ANNOUNCEMENT)
+        request = self._pending.request
+        return TransferCall(
+            self._pending.call_id,
+            request.route,
+            request.reason,
+            request.summary,
+            announced=self.words.said,
+        )
 
-    def _drop(self, output: str, now_ms: float) -> None:
-        pending = self._pending
-        if pending is not None and not self._redirect.ordered:
-            self._pending = None
-            self._responses.unwant(Wish.ANNOUNCEMENT)
-            self._answer_tool(pending.call_id, output, now_ms)
-
-    def settle(self, now_ms: float, *, model_ready: bool) -> None:
-        """Order the redirect, once the announcement was heard."""
-        pending = self._pending
-        if pending is None or self._redirect.ordered:
-            return
-        if not model_ready:  # it cannot be announced; what plays is heard out
-            pending.words.waived = True
-            if self._responses.pending(Wish.ANNOUNCEMENT, Wish.UNSPOKEN):
-                pending.words.said = False
-        if now_ms >= pending.words.over_ms(self._audio, self._responses, now_ms):
-            request = pending.request
-            command = TransferCall(
-                pending.call_id,
-                request.route,
-                request.reason,
-                request.summary,
-                announced=pending.words.said,
-            )
-            self._responses.unwant(Wish.ANNOUNCEMENT)
-            self._redirect.order(command, "transfer", self._failed, now_ms)
-
-    def _failed(self, why: str, now_ms: float) -> None:
+    def fail(self, why: str, now_ms: float) -> None:
         """The redirect failed: the caller stays with the agent."""
-        pending, self._pending = self._pending, None
-        if pending is not None:
-            output = prompts.transfer_failed(pending.request.route[0], why)
-            self._answer_tool(pending.call_id, output, now_ms)
-
-    def next_ms(self, now_ms: float) -> float:
-        pending = self._pending
-        if pending is None or self._redirect.ordered:
-            return NEVER
-        return pending.words.over_ms(self._audio, self._responses, now_ms)
+        output = prompts.transfer_failed(self._pending.request.route[0], why)
+        self._answers.answer(self._pending.call_id, output, now_ms)

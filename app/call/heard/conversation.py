@@ -111,8 +111,8 @@ def whole_words(text: str, length: int) -> str:
 class Conversation:
     """The turns of one leg, in the order of the conversation.
 
-    That is not the order of the events: a transcription may come before or after the response to it
-    (OpenAI: conversation.item.input_audio_transcription.completed).
+    That is not the order of the events: a transcription may come before or after the response to
+    it.
     """
 
     def __init__(self) -> None:

@@ -2,7 +2,7 @@
 
 from app.call.deadlines import NEVER
 
-CONFIGURE_MS = 12_000.0  # deadline for `session.updated` after the socket opens
+CONFIGURE_MS = 12_000.0  # deadline for `SessionConfigured` after `ModelOpened`
 RETRY_MS = (0.0, 200.0, 400.0, 800.0, 1600.0)  # pause before a try, by the tries before it
 GIVE_UP_MS = 20_000.0  # without a session for this long, the call goes on without the model
 STEADY_MS = 5000.0  # a session that is lost sooner counts as one more failed try

@@ -1,6 +1,6 @@
 """The deadline for the first sound of an answer, and what to try when it is missed.
 
-`response.created` alone does not count as an answer: some servers send it and then nothing more.
+`ResponseCreated` alone does not count as an answer: some models begin one and send nothing more.
 Audio counts, text for an external voice, and a tool call.
 """
 
@@ -27,8 +27,9 @@ class Stage(IntEnum):
 class FirstSound:
     """The clock of one answer.
 
-    Call `start` when an answer is due, `stop` when it is not due any more, `heard` when the caller
-    hears it. When `due_ms` has come, call `next_stage` and act on the stage that it returns.
+    Call `start` when an answer is due, `requested` when it is requested, `stop` when it is not due
+    any more, `heard` when the caller hears it. When `due_ms` has come, call `next_stage` and act on
+    the stage that it returns.
     """
 
     def __init__(self, limit_ms: float) -> None:
@@ -48,13 +49,18 @@ class FirstSound:
         return self._since_ms != NEVER
 
     def start(self, now_ms: float) -> None:
-        """An answer is due, or was requested again: then it gets at least `LEAST_MS` from now."""
+        """An answer is due. On a clock that runs: it gets at least `LEAST_MS` from now."""
         if self.running:
             self.due_ms = max(self.due_ms, now_ms + LEAST_MS)
-        if self.running or self.stage is Stage.HELP:
-            return
-        self._since_ms = now_ms
-        self.due_ms = now_ms + self._spans_ms[self.stage] - self._carried_ms
+        elif self.stage is not Stage.HELP:
+            self._since_ms = now_ms
+            self.due_ms = now_ms + self._spans_ms[self.stage] - self._carried_ms
+
+    def requested(self, now_ms: float) -> None:
+        """The answer was requested, perhaps again: it gets at least `LEAST_MS` from now."""
+        self.start(now_ms)
+        if self.running:
+            self.due_ms = max(self.due_ms, now_ms + LEAST_MS)
 
     def stop(self) -> None:
         """The answer is not due any more, or the model has begun it. The stage stays: only `heard`

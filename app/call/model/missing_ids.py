@@ -1,8 +1,7 @@
-"""Fills in the ids that a compatible server leaves out of its events.
+"""Fills in the ids that a model leaves out of its events.
 
-OpenAI names the item and the response in each event; some compatible servers do not. The id is
-nearly always clear from the call's state: the active response, its last item, the caller's last
-turn.
+An event should name its item and its response; not every model does. The id is nearly always clear
+from the call's state: the active response, its last item, the caller's last turn.
 """
 
 from dataclasses import replace

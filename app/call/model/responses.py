@@ -1,8 +1,8 @@
 """Responses: one in flight, the rest in a queue.
 
-Only one response at a time may write to the conversation: OpenAI answers a second `response.create`
-with `conversation_already_has_active_response`. The server's turn detection may begin a response at
-any time; it then also serves requests that wait for a plain reply.
+Only one response at a time may write to the conversation: the model refuses a second request as
+busy. Turn detection may begin a response at any time; it then also serves requests that wait for a
+plain reply.
 """
 
 from collections.abc import Collection
@@ -43,12 +43,12 @@ class Wanted:
 class Responses:
     """The queue of responses to request, and the state of the one in flight.
 
-    When `next` returns a response, send `response.create` and call `asked`. Report what the server
+    When `next` returns a response, send `CreateResponse` and call `asked`. Report what the model
     makes of it: `created`, `refused`, `done`, or `abandon` and `lost` when it does not answer.
     """
 
     def __init__(self) -> None:
-        #: The id of the response that the server is generating.
+        #: The id of the response that the model is generating.
         self.active_id: str | None = None
         #: What the active response was requested for; None if turn detection began it.
         self.active: Wanted | None = None
@@ -94,10 +94,12 @@ class Responses:
         """Whether this wish would be requested now."""
         return wish in self._allowed
 
-    def drop_disallowed(self) -> None:
-        """Remove the wishes from the queue that are not allowed now."""
-        if self._queue:
+    def drop_disallowed(self) -> list[Wanted]:
+        """Remove the wishes from the queue that are not allowed now, and return them."""
+        dropped = [wanted for wanted in self._queue if wanted.wish not in self._allowed]
+        if dropped:
             self._queue = [wanted for wanted in self._queue if wanted.wish in self._allowed]
+        return dropped
 
     @property
     def idle(self) -> bool:
@@ -122,7 +124,7 @@ class Responses:
 
     def expects(self, response_id: str) -> bool:
         """Whether this may be the requested response: none is active, and this id is new. For
-        servers that send no `response.created`."""
+        models that send no `ResponseCreated`."""
         return self.active_id is None and response_id not in self._known
 
     def next(self, now_ms: float) -> Wanted | None:
@@ -144,7 +146,7 @@ class Responses:
         self._failures = TRIES
 
     def asked(self, event_id: str) -> None:
-        """The first response of the queue was requested, by a `response.create` of this id."""
+        """The first response of the queue was requested, by a `CreateResponse` of this id."""
         self.requested = self._queue.pop(0)
         self._event_id = event_id
 
@@ -165,11 +167,11 @@ class Responses:
                 self.unwant(Wish.REPLY)
 
     def refused(self, event_id: str, now_ms: float, *, busy: bool) -> bool:
-        """The server refused the event of this id. Returns whether that was our `response.create`;
+        """The model refused the command of this id. Returns whether that was our `CreateResponse`;
         if so, it is queued again unless the active response serves it.
 
-        `busy`: the refusal is `conversation_already_has_active_response`. Only a `response.create`
-        gets it, so it counts without an `event_id` as well.
+        `busy`: it was refused because another response is active. Only a `CreateResponse` gets
+        that, so it counts without an `event_id` as well.
         """
         ours = event_id == self._event_id or (busy and not event_id)
         if not ours or not self._event_id:

@@ -1,13 +1,8 @@
 """Keeps the session's items in step with what the caller heard: truncate, delete, replace."""
 
-import re
-
 from app.call.heard.ledger import HeardPart
 from app.call.ids import Ids
 from app.call.model.requests import ModelRequests
-
-# OpenAI: "Audio content of 1200ms is already shorter than 1500ms".
-_SHORTER = re.compile(r"Audio content of (\d+) ?ms is already shorter than")
 
 
 class SessionItems:
@@ -60,7 +55,7 @@ class SessionItems:
 
     def cut(self, cut: HeardPart) -> None:
         """Truncate an audio item to what the caller heard, or delete it if they heard nothing:
-        the server refuses a truncation of an item without audio."""
+        an item without audio cannot be truncated."""
         self._cut_items.add(cut.item_id)
         if cut.item_id not in self._known:
             return  # an item of an earlier session
@@ -71,7 +66,7 @@ class SessionItems:
 
     def replace(self, item_id: str, heard_text: str) -> None:
         """Replace a text item by a message with the text that the caller heard; delete it if they
-        heard nothing. (OpenAI truncates audio only: conversation.item.truncate.)"""
+        heard nothing: `TruncateItem` is for audio alone."""
         self._cut_items.add(item_id)
         if item_id not in self._known:
             return
@@ -97,11 +92,14 @@ class SessionItems:
         self._cut_items.add(item_id)
         self._requests.delete(item_id)
 
-    def refused(self, event_id: str, message: str) -> bool:
-        """The server refused the event of this id. Returns whether this class had sent it.
+    def refused(self, event_id: str, length_ms: int) -> bool:
+        """The model refused the command of this id. Returns whether this class had sent it.
 
-        A truncation beyond the audio is retried once, at the length that the error names. A
-        message whose place is gone is added at the end of the conversation.
+        A truncation beyond the audio is retried once, at the audio's length. A message whose place
+        is gone is added at the end of the conversation.
+
+        Args:
+            length_ms: `ModelFaulted.length_ms`.
         """
         if added := self._additions.pop(event_id, None):
             self._requests.add_message("assistant", *added)
@@ -109,9 +107,8 @@ class SessionItems:
         item_id = self._truncations.pop(event_id, None)
         if item_id is None:
             return False
-        shorter = _SHORTER.search(message)
-        if shorter and int(shorter[1]) > 0:
-            self._requests.truncate(item_id, int(shorter[1]))
+        if length_ms > 0:
+            self._requests.truncate(item_id, length_ms)
         return True
 
     def forget(self) -> None:

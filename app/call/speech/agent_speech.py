@@ -86,7 +86,7 @@ class AgentSpeech:
             self.transcript_delta(item_id, text, now_ms)
         elif not self._items.is_cut("", item_id):
             self.synthesis.text(self._conversation.turn("assistant", item_id, now_ms), text, now_ms)
-            if not self._responses.in_flight:  # no response.done will end this item
+            if not self._responses.in_flight:  # no `ResponseDone` will end this item
                 self.synthesis.text_over(item_id, now_ms)
 
     def transcript_delta(self, item_id: str, text: str, now_ms: float) -> None:
@@ -103,7 +103,7 @@ class AgentSpeech:
             self.begin(active_id, item_id, now_ms)
 
     def message_listed(self, response_id: str, item_id: str, now_ms: float) -> None:
-        """`response.done` lists this message. If it is new, it had no audio: call `drop_unheard`
+        """`ResponseDone` lists this message. If it is new, it had no audio: call `drop_unheard`
         next, which deletes it."""
         if self._conversation.find(item_id) is None:
             self.begin(response_id, item_id, now_ms)

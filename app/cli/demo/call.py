@@ -170,8 +170,9 @@ async def run_demo(
         voices_of = agent_file or load_settings().agent_file
     if wav is None and voices_of is None and agent_file is not None:
         raise ConfigError(
-            "--agent: the built-in caller only knows the pizzeria; record another one for --wav, "
-            "or try that agent's voices with --voice own"
+            "--agent: the built-in caller only knows the pizzeria; pass the recording of another "
+            "caller with --wav (python -m app voices --say TEXT --phone --out FILE makes one), or "
+            "try that agent's voices with --voice own"
         )
     caller = None if wav is None else caller_from(wav)
     await _check_keep(keep)
@@ -270,6 +271,8 @@ def _settings(model_url: str, rest_url: str, auth_token: str, folder: Path) -> S
     return Settings(
         openai_api_key=SecretStr("demo"),
         openai_base_url=model_url,
+        openai_api_headers=None,
+        openai_api_query=None,
         twilio_account_sid=ACCOUNT_SID,
         twilio_auth_token=SecretStr(auth_token),
         twilio_api_key=None,

@@ -77,8 +77,11 @@ Transcribe = Callable[[bytes], str | Awaitable[str]]
 class Options:
     """How the server behaves unless a reply or a fault says otherwise."""
 
-    #: The only bearer token that is accepted; empty: every token.
+    #: The only key that is accepted; empty: every key.
     api_key: str = ""
+    #: If set, the server is like Azure's: it demands this `api-version` in the query and the key in
+    #: the header `api-key`, and refuses bearer tokens. `deployment` may name the model.
+    api_version: str = ""
     #: How many times faster than real time audio is sent.
     speed: float = 5.0
     #: From the commit of a turn to its transcript.

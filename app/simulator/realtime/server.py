@@ -101,7 +101,7 @@ class RealtimeServer:
     @property
     def base_url(self) -> str:
         """The value for `OPENAI_BASE_URL`."""
-        return f"http://{_HOST}:{self.port}/v1"
+        return f"http://{_HOST}:{self.port}/{'openai' if self.options.api_version else 'v1'}"
 
     @property
     def open_sessions(self) -> list[Session]:
@@ -192,7 +192,7 @@ class RealtimeServer:
             return WSUpgradeResponseWithListener(response, None)
         return Session(
             self._connections,
-            parse_qs(urlsplit(path).query)["model"][0],
+            self._model_in(path),
             self._brain,
             self._transcribe,
             self.options,
@@ -215,11 +215,27 @@ class RealtimeServer:
         url = urlsplit(path)
         if not url.path.endswith("/realtime"):
             return 404, "unknown_url", f"Unknown request URL: GET {url.path}."
-        scheme, _, key = headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not key:
-            return 401, "missing_api_key", "Missing bearer authentication in header."
+        version = self.options.api_version
+        if version and parse_qs(url.query).get("api-version") != [version]:
+            return 404, "404", "Resource not found"
+        key = self._key_in(headers)
+        if not key:
+            return 401, "missing_api_key", "Missing authentication in header."
         if self.options.api_key and key != self.options.api_key:
             return 401, "invalid_api_key", "Incorrect API key provided."
-        if not parse_qs(url.query).get("model"):
+        if not self._model_in(path):
             return 400, "missing_required_parameter", "You must provide a model parameter."
         return 101, "", ""
+
+    def _key_in(self, headers: dict[str, str]) -> str:
+        """The key that a handshake sends, from the header that this server reads; empty: none."""
+        if self.options.api_version:
+            return "" if "authorization" in headers else headers.get("api-key", "")
+        scheme, _, key = headers.get("authorization", "").partition(" ")
+        return key if scheme.lower() == "bearer" else ""
+
+    def _model_in(self, path: str) -> str:
+        """The model that a handshake asks for; empty: none."""
+        query = parse_qs(urlsplit(path).query)
+        named = query.get("deployment") if self.options.api_version else None
+        return (named or query.get("model") or [""])[0]

@@ -5,18 +5,16 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from app.bridge.outbound import Outbound, OutboundRefused
-from app.bridge.services import Services
+from app.bridge.outbound import OutboundRefused
 from app.bridge.switchboard import Switchboard
-from app.call.events import Event, HangUpRequested, SayRequested, TransferRequested
+from app.call.events import HangUpRequested, SayRequested, TransferRequested
 from app.call.words.blank import NOT_BLANK, stripped
 from app.config.phone_number import NUMBER_PATTERN
 from app.errors import TwilioError
-from app.records.store import Store
 from app.web.api.calls import Sid, find_call
 from app.web.api_token import TokenRoute, require_token
+from app.web.app_state import AppState, State
 from app.web.problems import documented
-from app.web.twilio.request import Gate
 from app.wires.twilio.call import TERMINAL
 
 router = APIRouter(
@@ -86,21 +84,19 @@ class Accepted(BaseModel):
 
 
 @router.post("", status_code=201, summary="Place a call", responses=documented(403, 409, 502, 504))
-async def place_call(request: Request, response: Response, call: NewCall) -> PlacedCall:
+async def place_call(
+    request: Request, response: Response, call: NewCall, state: State
+) -> PlacedCall:
     """Call a number. It has to begin with one of OUTBOUND_PREFIXES (default: the calling code of
     TWILIO_PHONE_NUMBER), and must not have been called in the last OUTBOUND_REPEAT_SECONDS."""
-    outbound: Outbound = request.app.state.outbound
-    switchboard: Switchboard = request.app.state.switchboard
-    gate: Gate = request.app.state.gate
-    outbound.draining = switchboard.draining
     try:
-        call_sid = await outbound.place(
+        call_sid = await state.outbound.place(
             call.to,
-            base_url=gate.url_for_twilio(request.scope),
+            base_url=state.gate.url_for_twilio(request.scope),
             greeting=call.greeting,
             voicemail=call.voicemail,
             context=call.context,
-            room=switchboard.room,
+            room=state.switchboard.room,
         )
     except OutboundRefused as refused:
         wait_s = refused.retry_after_s
@@ -114,31 +110,20 @@ _ON_A_CALL: dict[str, Any] = {"status_code": 202, "responses": documented(404, 4
 
 
 @router.post("/{call_sid}/transfer", summary="Transfer the caller to a human", **_ON_A_CALL)
-async def transfer(request: Request, call_sid: Sid, order: TransferOrder) -> Accepted:
+async def transfer(call_sid: Sid, order: TransferOrder, state: State) -> Accepted:
     """The agent announces the transfer; it begins when the caller has heard the announcement."""
-    switchboard: Switchboard = request.app.state.switchboard
-    services: Services = request.app.state.services
-    names = [each.name for each in services.agent.agent.destinations]
-    await _check_live(request, call_sid)
-    if services.rest is None:
+    await _check_live(state, call_sid)
+    if state.services.rest is None:
         raise HTTPException(409, "a transfer needs a Twilio account; set TWILIO_ACCOUNT_SID")
-    if not names:
-        raise HTTPException(
-            409, "no transfer destination is configured; see [transfer], or set TRANSFER_NUMBER"
-        )
-    name = order.destination or (names[0] if len(names) == 1 else "")
-    if name not in names:
-        raise HTTPException(422, f"body.destination: expected one of: {', '.join(names)}")
-    _tell(switchboard, call_sid, TransferRequested(name))
+    _order(state.switchboard, call_sid, TransferRequested(order.destination))
     return Accepted(call_sid=call_sid)
 
 
 @router.post("/{call_sid}/say", summary="Make the agent say something", **_ON_A_CALL)
-async def say(request: Request, call_sid: Sid, words: Words) -> Accepted:
+async def say(call_sid: Sid, words: Words, state: State) -> Accepted:
     """The agent says exactly this text, at its next turn."""
-    switchboard: Switchboard = request.app.state.switchboard
-    await _check_live(request, call_sid)
-    _tell(switchboard, call_sid, SayRequested(words.text))
+    await _check_live(state, call_sid)
+    _order(state.switchboard, call_sid, SayRequested(words.text))
     return Accepted(call_sid=call_sid)
 
 
@@ -146,11 +131,10 @@ async def say(request: Request, call_sid: Sid, words: Words) -> Accepted:
     "/{call_sid}/hangup", summary="End a call", status_code=202,
     responses=documented(404, 409, 502),
 )  # fmt: skip
-async def hangup(request: Request, call_sid: Sid) -> Accepted:
+async def hangup(call_sid: Sid, state: State) -> Accepted:
     """The call ends at once, even while the caller talks with a human."""
-    switchboard: Switchboard = request.app.state.switchboard
-    services: Services = request.app.state.services
-    await _check_live(request, call_sid)
+    switchboard, services = state.switchboard, state.services
+    await _check_live(state, call_sid)
     if not switchboard.tell(call_sid, HangUpRequested("operator")):
         if services.rest is None:
             raise HTTPException(
@@ -165,23 +149,17 @@ async def hangup(request: Request, call_sid: Sid) -> Accepted:
     return Accepted(call_sid=call_sid)
 
 
-def _tell(switchboard: Switchboard, call_sid: str, event: Event) -> None:
-    """Pass an event to the call's leg. Raises HTTPException 409 when the agent is ending or
-    transferring the call, or does not talk with the caller."""
-    leg = switchboard.leg(call_sid)
-    if leg is not None and leg.redirecting:
-        raise HTTPException(409, "the call is being transferred, or Twilio is playing digits on it")
-    if leg is not None and leg.leaving and not leg.over:
-        raise HTTPException(409, "the agent is ending or transferring the call")
-    if not switchboard.tell(call_sid, event):
-        raise HTTPException(409, "the caller does not talk with the agent now")
+def _order(
+    switchboard: Switchboard, call_sid: str, order: SayRequested | TransferRequested
+) -> None:
+    """Pass an order to the call's leg. Raises HTTPException 409 with the reason of a refusal."""
+    if refusal := switchboard.order(call_sid, order):
+        raise HTTPException(409, refusal)
 
 
-async def _check_live(request: Request, call_sid: str) -> None:
+async def _check_live(state: AppState, call_sid: str) -> None:
     """Raises HTTPException: 404 if there is no such call, 409 if it has ended."""
-    switchboard: Switchboard = request.app.state.switchboard
-    if switchboard.is_live(call_sid):
+    if state.switchboard.is_live(call_sid):
         return
-    store: Store = request.app.state.store
-    if (await find_call(store, call_sid)).status in TERMINAL:
+    if (await find_call(state.store, call_sid)).status in TERMINAL:
         raise HTTPException(409, "the call has ended")

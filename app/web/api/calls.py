@@ -6,11 +6,12 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
+from fastapi import APIRouter, Depends, HTTPException, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.records.store import CallRow, Store
 from app.web.api_token import TokenRoute, require_token
+from app.web.app_state import State
 from app.web.problems import documented
 from app.wires.twilio.call import CallStatus
 
@@ -126,15 +127,14 @@ class CallPage(BaseModel):
 
 @router.get("", summary="List calls", responses=documented(404))
 async def list_calls(
-    request: Request,
+    state: State,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     before: Annotated[str | None, Query(description="`next` of the previous page")] = None,
     status: CallStatus | None = None,
 ) -> CallPage:
     """Live and past calls, the newest first."""
-    store: Store = request.app.state.store
     try:
-        rows = await store.list_calls(limit + 1, before, status)
+        rows = await state.store.list_calls(limit + 1, before, status)
     except LookupError as error:
         detail = f"query.before: {error}; pass the `next` of a page"
         raise HTTPException(404, detail) from error
@@ -157,9 +157,9 @@ async def find_call(store: Store, call_sid: str) -> CallRow:
 
 
 @router.get("/{call_sid}", summary="Get a call", responses=documented(404))
-async def get_call(request: Request, call_sid: Sid) -> Call:
+async def get_call(state: State, call_sid: Sid) -> Call:
     """One call with its transcript, events, usage and timings."""
-    store: Store = request.app.state.store
+    store = state.store
     row = await find_call(store, call_sid)
     parts = {"transcript": await store.turns(call_sid), "events": await store.timeline(call_sid)}
     return Call.model_validate({f.name: getattr(row, f.name) for f in fields(row)} | parts)

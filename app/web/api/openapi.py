@@ -5,8 +5,8 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, Request
 
-from app.bridge.services import Services
 from app.web.api_token import TokenRoute, require_token
+from app.web.app_state import State
 
 router = APIRouter(
     include_in_schema=False, route_class=TokenRoute, dependencies=[Depends(require_token)]
@@ -14,11 +14,10 @@ router = APIRouter(
 
 
 @router.get("/openapi.json")
-async def openapi(request: Request) -> dict[str, Any]:
+async def openapi(request: Request, state: State) -> dict[str, Any]:
     """OpenAPI 3.1, with this agent's transfer destinations as an enum."""
-    services: Services = request.app.state.services
     described: dict[str, Any] = deepcopy(request.app.openapi())
-    names = [each.name for each in services.agent.agent.destinations]
+    names = [each.name for each in state.services.agent.agent.destinations]
     order = described["components"]["schemas"]["TransferOrder"]
     destination = order["properties"]["destination"]
     if len(names) > 1:

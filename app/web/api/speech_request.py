@@ -17,6 +17,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import File, parse_options_header
 
 from app.call.words.blank import is_blank, stripped
+from app.web.stream_voices import is_speakable
 
 logger = logging.getLogger(__name__)
 # It logs what peers send that have not been authenticated.
@@ -99,11 +100,6 @@ def _text(value: object) -> str:
     if not is_speakable(text):
         raise ValueError("Text: expected text to synthesize; there is no letter and no digit in it")
     return text
-
-
-def is_speakable(text: str) -> bool:
-    """Whether a voice can say anything of it."""
-    return any(map(str.isalnum, text))
 
 
 def _rate(value: object) -> int:

@@ -7,11 +7,9 @@ failure shows only as a truncated body, and the client stops the speech by closi
 
 import asyncio
 import logging
-import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
-from hmac import compare_digest
 from secrets import token_hex
 from typing import Any, NoReturn
 
@@ -19,20 +17,21 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from starlette.types import Message, Receive, Scope, Send
 
 from app.audio import pcm16_size
-from app.call.words.blank import stripped
 from app.errors import VoiceError
 from app.web import authenticated
 from app.web.api.speech_request import (
     SpeechRequest,
     fields_of,
-    is_speakable,
     speech_request,
     token_of,
 )
-from app.web.api_token import bearer_in, bearer_of, count_wrong_token, request_fields, token_matches
+from app.web.api_token import count_wrong_token, request_fields
+from app.web.app_state import State, state_of
+from app.web.bearer import bearer_of
 from app.web.problems import problem
+from app.web.stream_voices import StreamAudio
 from app.wires.voices.resampler import Resampler
-from app.wires.voices.voice import LONGEST_TEXT, Sound, Voice, with_deadlines
+from app.wires.voices.voice import Sound, Voice, with_deadlines
 
 logger = logging.getLogger(__name__)
 router = APIRouter(include_in_schema=False)
@@ -43,102 +42,10 @@ BODY_S = 20.0  # for servers without a limit of their own
 STUCK_S = 30.0  # a client that takes no audio for so long is disconnected
 WRITE_MS = 60  # of audio per chunk of the body
 
-_SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]]*\s|[。！？]")
-
-#: Splits a long text into pieces that are said one after the other.
-SplitText = Callable[[str], list[str]]
-
-
-def whole(text: str) -> list[str]:
-    """The `SplitText` that does not split."""
-    return [text]
-
-
-class StreamAudio:
-    """The voices of `/stream-audio`, and who may use them.
-
-    Args:
-        voices: In the order in which they take over, for a request that names none.
-        token: Required of every request. An empty one admits no request.
-        content_type: Of the PCM. The standard's sample sends audio/mpeg.
-        most_at_once: Texts that are said at the same time. Further requests get 503.
-        cut: Splits texts longer than `LONGEST_TEXT`. Pieces that are still too long are cut at the
-            last sentence end, space or character that fits.
-    """
-
-    def __init__(
-        self,
-        voices: Sequence[Voice],
-        *,
-        token: str,
-        content_type: str = "audio/mpeg",
-        most_at_once: int = 8,
-        cut: SplitText = whole,
-    ) -> None:
-        self.content_type = content_type
-        self.most_at_once = most_at_once
-        #: Texts that are being said.
-        self.busy = 0
-        self.voices = tuple(voices)
-        self._token = token
-        self._cut = cut
-
-    def admits(self, authorization: str, token: str) -> bool:
-        """Whether a request has the token: its header `authorization`, or its body's `token`."""
-        if token_matches(bearer_in(authorization), self._token):
-            return True
-        given = token.encode("utf-8", "surrogatepass")
-        return bool(self._token) and compare_digest(given, self._token.encode())
-
-    def voices_for(self, voice_id: str) -> Sequence[Voice]:
-        """The voices that may say a text, in order: all for an empty `voice_id`, else the one whose
-        label, name or provider it is.
-
-        Raises:
-            LookupError: no voice matches; the message names the known ones.
-        """
-        if not voice_id:
-            return self.voices
-        for names in (_whole, _behind_slash, _before_slash):
-            for voice in self.voices:
-                if names(voice.label) == voice_id:
-                    return (voice,)
-        known = ", ".join(voice.label for voice in self.voices)
-        raise LookupError(f"VoiceId: expected one of {known}, or none")
-
-    def pieces_of(self, text: str) -> list[str]:
-        """The speakable pieces of a text, each short enough for a voice."""
-        cut = self._cut(text) if len(text) > LONGEST_TEXT else [text]
-        pieces = (stripped(piece) for each in cut for piece in _fitting(each))
-        return [piece for piece in pieces if is_speakable(piece)]
-
-
-def _whole(label: str) -> str:
-    return label
-
-
-def _behind_slash(label: str) -> str:
-    return label.partition("/")[2]
-
-
-def _before_slash(label: str) -> str:
-    return label.partition("/")[0]
-
-
-def _fitting(text: str) -> list[str]:
-    pieces = []
-    while len(text) > LONGEST_TEXT:
-        head = text[:LONGEST_TEXT]
-        ends = [found.end() for found in _SENTENCE_END.finditer(head)]
-        end = ends[-1] if ends else head.rfind(" ") + 1 or LONGEST_TEXT
-        pieces.append(text[:end])
-        text = text[end:]
-    return [*pieces, text]
-
 
 def check_speech_token(request: Request) -> None:
     """Demand the token in the Authorization header. Raises HTTPException 401 or 429."""
-    speaker: StreamAudio = request.app.state.stream_audio
+    speaker = state_of(request.app).stream_audio
     if not speaker.admits(request.headers.get("authorization", ""), ""):
         _refuse(request, bearer_of(request))
 
@@ -162,9 +69,9 @@ def _refuse(request: Request, given: str, more: str = "") -> NoReturn:
 
 
 @router.post(SPEECH)
-async def stream_audio(request: Request) -> Response:
+async def stream_audio(request: Request, state: State) -> Response:
     """Say a text; the body streams the audio as the voice makes it."""
-    speaker: StreamAudio = request.app.state.stream_audio
+    speaker = state.stream_audio
     body = await _body(request)
     authorization = request.headers.get("authorization", "")
     unreadable = ""

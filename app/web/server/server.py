@@ -14,6 +14,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from app.bridge.switchboard import Switchboard
+from app.web.app_state import find_state
 from app.web.server import descriptors
 from app.web.server.connection import Connection
 from app.web.server.http import Http
@@ -127,7 +128,8 @@ class Server(uvicorn.Server):
     @property
     def _switchboard(self) -> Switchboard | None:
         """The application's switchboard; None before its lifespan began."""
-        return getattr(self._app.state, "switchboard", None)
+        state = find_state(self._app)
+        return state.switchboard if state is not None else None
 
     async def _hang_up(self) -> None:
         if self._switchboard is not None:

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, get_args
 
 from fastapi import APIRouter, HTTPException, Request, Response
@@ -11,14 +10,11 @@ from starlette.routing import WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
 from app.bridge.decisions import log_decision
-from app.bridge.reconnects import Reconnects
-from app.bridge.services import Services
-from app.bridge.switchboard import Switchboard
-from app.bridge.transfers.transfers import Transfers
 from app.errors import ProtocolError
 from app.web import authenticated
+from app.web.app_state import AppState, state_of
 from app.web.twilio.refused_stream import report_refused_stream
-from app.web.twilio.request import Gate, base_of, rendered, twiml
+from app.web.twilio.request import base_of, rendered, twiml
 from app.web.twilio.signed_route import SignedRoute
 from app.web.twilio.webhook_deadline import Form, acknowledge, apology, ask_again, webhook
 from app.wires.twilio.call import TERMINAL, CallInfo, CallStatus
@@ -31,16 +27,6 @@ router = APIRouter(include_in_schema=False, route_class=SignedRoute)
 START_S = 10.0  # from the accepted handshake of a media socket to its `start` message
 MOST_BEFORE_START = 100  # messages
 _STATUSES: dict[str, CallStatus] = {status: status for status in get_args(CallStatus)}
-
-
-@dataclass(frozen=True, slots=True)
-class Announcement:
-    """What Twilio says before the agent answers; see [recording] in the agent file."""
-
-    #: Empty: nothing is said.
-    text: str = ""
-    #: ISO 639-1.
-    language: str = "en"
 
 
 def call_info(form: Mapping[str, str]) -> CallInfo:
@@ -58,70 +44,63 @@ def call_info(form: Mapping[str, str]) -> CallInfo:
 
 @router.api_route("/incoming-call", methods=["GET", "POST"])
 @webhook(fallback=ask_again)
-async def incoming_call(request: Request, form: Form) -> Response:
+async def incoming_call(request: Request, form: Form, state: AppState) -> Response:
     """A call comes in: TwiML that connects it to a media stream."""
-    reconnects: Reconnects = request.app.state.reconnects
-    announcement: Announcement = request.app.state.announcement
-    call, base_url = call_info(form), base_of(request)
-    if call_is_over(request, form):
+    call, base_url, agent = call_info(form), base_of(request), state.services.agent
+    if call_is_over(state, form):
         return rendered("goodbye")
-    ticket = await reconnects.answer(call, base_url)
+    ticket = await state.reconnects.answer(call, base_url)
     if ticket is None:
         return rendered("busy")
-    if not announcement.text:
+    announcement = agent.recording.announcement if agent.recording.enabled else ""
+    if not announcement:
         return rendered("incoming-call", **stream_urls(base_url, ticket))
-    said = {"announcement": announcement.text, "language": say_language(announcement.language)}
+    said = {"announcement": announcement, "language": say_language(agent.agent.language)}
     return rendered("announced-call", **said, **stream_urls(base_url, ticket))
 
 
-async def new_agent(request: Request, form: Form) -> Response:
+async def new_agent(request: Request, form: Form, state: AppState) -> Response:
     """The fallback for a call whose record cannot be read: a new agent, without the conversation
     so far. `ask_again` if this process knows the call."""
-    switchboard: Switchboard = request.app.state.switchboard
-    reconnects: Reconnects = request.app.state.reconnects
     call, base_url = call_info(form), base_of(request)
-    if switchboard.leg(call.call_sid) is not None:
-        return await ask_again(request, form)
-    leg = await reconnects.take_over_without_record(call, base_url)
-    return rendered("incoming-call", **stream_urls(base_url, switchboard.ticket(leg)))
+    if state.switchboard.leg(call.call_sid) is not None:
+        return await ask_again(request, form, state)
+    leg = await state.reconnects.take_over_without_record(call, base_url)
+    return rendered("incoming-call", **stream_urls(base_url, state.switchboard.ticket(leg)))
 
 
 @router.post("/stream-ended")
 @webhook(fallback=new_agent)
-async def stream_ended(request: Request, form: Form) -> Response:
+async def stream_ended(request: Request, form: Form, state: AppState) -> Response:
     """`<Connect action>`: the stream ended, and the call goes on."""
-    transfers: Transfers = request.app.state.transfers
-    if call_is_over(request, form):
+    if call_is_over(state, form):
         return rendered("goodbye")
-    if (current := transfers.twiml_after_stream(form.get("CallSid", ""))) is not None:
+    if (current := state.transfers.twiml_after_stream(form.get("CallSid", ""))) is not None:
         return twiml(current)
-    return await _next_stream(request, form)
+    return await _next_stream(request, form, state)
 
 
 @router.post("/stream-ended" + DIGITS_PLAYED)
 @webhook(fallback=new_agent)
-async def keys_pressed(request: Request, form: Form) -> Response:
+async def keys_pressed(request: Request, form: Form, state: AppState) -> Response:
     """The same, after Twilio played digits for the agent. That TwiML may not have run."""
-    switchboard: Switchboard = request.app.state.switchboard
-    transfers: Transfers = request.app.state.transfers
-    if call_is_over(request, form):
+    if call_is_over(state, form):
         return rendered("goodbye")
-    leg = switchboard.leg(form.get("CallSid", ""))
+    call_sid = form.get("CallSid", "")
+    leg = state.switchboard.leg(call_sid)
     played_keys = leg is not None and leg.keys_played is not None
-    current = transfers.twiml_after_stream(form.get("CallSid", "")) if not played_keys else None
+    current = state.transfers.twiml_after_stream(call_sid) if not played_keys else None
     if current is not None:
         return twiml(current)
-    return await _next_stream(request, form)
+    return await _next_stream(request, form, state)
 
 
-async def _next_stream(request: Request, form: Form) -> Response:
+async def _next_stream(request: Request, form: Form, state: AppState) -> Response:
     """TwiML for another stream with the agent, or for the end of the call."""
-    switchboard: Switchboard = request.app.state.switchboard
-    reconnects: Reconnects = request.app.state.reconnects
-    services: Services = request.app.state.services
+    switchboard = state.switchboard
     call, base_url = call_info(form), base_of(request)
-    language = services.agent.agent.language
-    following = await reconnects.resume(call, base_url, stream_sid=form.get("StreamSid", ""))
+    language = state.services.agent.agent.language
+    following = await state.reconnects.resume(call, base_url, stream_sid=form.get("StreamSid", ""))
     if following is not None:
         urls = stream_urls(base_url, following.ticket)
         if not following.pause_s:
@@ -140,27 +119,25 @@ async def _next_stream(request: Request, form: Form) -> Response:
     if leg.past_goodbye:
         switchboard.twiml_ended(call.call_sid)
         return rendered("unavailable" if leg.ended_by == "shutdown" else "goodbye")
-    return await apology(request, form)
+    return await apology(request, form, state)
 
 
 @router.api_route("/call-status", methods=["GET", "POST"])
 @webhook(fallback=acknowledge)
-async def call_status(request: Request, form: Form) -> Response:
+async def call_status(request: Request, form: Form, state: AppState) -> Response:
     """The status of a call changed. Callbacks may be repeated, and come out of order."""
-    switchboard: Switchboard = request.app.state.switchboard
     call_sid, status = form.get("CallSid", ""), _STATUSES.get(form.get("CallStatus", ""))
     if call_sid and status:
-        switchboard.status_changed(call_sid, status, form.get("AnsweredBy"))
+        state.switchboard.status_changed(call_sid, status, form.get("AnsweredBy"))
     return Response(status_code=204)
 
 
-def call_is_over(request: Request, form: Form) -> bool:
+def call_is_over(state: AppState, form: Form) -> bool:
     """Whether a webhook's CallStatus is terminal. If it is, ends the call in the switchboard."""
-    switchboard: Switchboard = request.app.state.switchboard
     status = _STATUSES.get(form.get("CallStatus", ""))
     if status not in TERMINAL or status is None:
         return False
-    switchboard.ended(form.get("CallSid", ""), status)
+    state.switchboard.ended(form.get("CallSid", ""), status)
     return True
 
 
@@ -170,8 +147,8 @@ async def media_stream(scope: Scope, receive: Receive, send: Send) -> None:
     The handshake is refused unless its signature and its ticket are valid. The accepted socket is
     closed unless its `start` message names the call that the ticket was made for.
     """
-    gate: Gate = scope["app"].state.gate
-    switchboard: Switchboard = scope["app"].state.switchboard
+    state = state_of(scope["app"])
+    gate, switchboard = state.gate, state.switchboard
     ticket: str = scope["path_params"].get("ticket", "")
     await receive()  # websocket.connect
     if not gate.admits_stream(scope) or not switchboard.knows(ticket):

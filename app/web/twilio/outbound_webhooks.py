@@ -3,12 +3,11 @@
 from fastapi import APIRouter, Request, Response
 
 from app.bridge.deadlines import within
-from app.bridge.outbound import Outbound, PlacedCall
-from app.bridge.reconnects import WRITTEN_S, Reconnects
-from app.bridge.services import Services
-from app.bridge.switchboard import Switchboard
+from app.bridge.outbound import PlacedCall
+from app.bridge.reconnects import WRITTEN_S
 from app.call.events import VoicemailReached
-from app.records.store import Store, StoreUnavailable
+from app.records.store import StoreUnavailable
+from app.web.app_state import AppState
 from app.web.twilio.call_webhooks import call_info, call_is_over
 from app.web.twilio.request import base_of, rendered
 from app.web.twilio.signed_route import SignedRoute
@@ -21,37 +20,33 @@ router = APIRouter(include_in_schema=False, route_class=SignedRoute)
 
 @router.post("/outgoing-call/{token}")
 @webhook(fallback=ask_again)
-async def outgoing_call(request: Request, form: Form) -> Response:
+async def outgoing_call(request: Request, form: Form, state: AppState) -> Response:
     """The callee answered: TwiML that connects them to a media stream."""
-    reconnects: Reconnects = request.app.state.reconnects
-    outbound: Outbound = request.app.state.outbound
-    services: Services = request.app.state.services
     call, base_url, token = call_info(form), base_of(request), request.path_params["token"]
-    if call_is_over(request, form):
+    if call_is_over(state, form):
         return rendered("goodbye")
-    placed = outbound.answered(token, call.call_sid)
+    placed = state.outbound.answered(token, call.call_sid)
     known = placed is not None
-    if placed is None and await _was_placed_earlier(request, call.call_sid):
+    if placed is None and await _was_placed_earlier(state, call.call_sid):
         placed = PlacedCall(token, call.to_number, call_sid=call.call_sid)
     if placed is None:
         return rendered("unavailable")
-    agent = services.agent.agent.calling(placed.greeting, placed.context)
-    ticket = await reconnects.answer(call, base_url, agent, is_new=known)
+    agent = state.services.agent.agent.calling(placed.greeting, placed.context)
+    ticket = await state.reconnects.answer(call, base_url, agent, is_new=known)
     if ticket is None:
         return rendered("goodbye")
-    _report_voicemail(request, call.call_sid, placed)
+    _report_voicemail(state, call.call_sid, placed)
     return rendered("incoming-call", **stream_urls(base_url, ticket))
 
 
-async def _was_placed_earlier(request: Request, call_sid: str) -> bool:
+async def _was_placed_earlier(state: AppState, call_sid: str) -> bool:
     """Whether an earlier process of this service placed the call. Its greeting and context are
     lost, but the agent still talks to the callee.
 
     True as well if the store does not answer: Twilio requests this URL only for placed calls.
     """
-    store: Store = request.app.state.store
     try:
-        row = await within(WRITTEN_S, store.get_call(call_sid))
+        row = await within(WRITTEN_S, state.store.get_call(call_sid))
     except (StoreUnavailable, TimeoutError):
         return True
     return row is not None and row.direction == "outbound-api" and row.status not in TERMINAL
@@ -59,29 +54,24 @@ async def _was_placed_earlier(request: Request, call_sid: str) -> bool:
 
 @router.post("/answering-machine/{token}")
 @webhook(fallback=acknowledge)
-async def answering_machine(request: Request, form: Form) -> Response:
+async def answering_machine(request: Request, form: Form, state: AppState) -> Response:
     """Twilio's answering machine detection: `AnsweredBy`. It may come while the agent is speaking,
     or before the request for the call's TwiML."""
-    outbound: Outbound = request.app.state.outbound
-    store: Store = request.app.state.store
     token = request.path_params["token"]
     call_sid, answered_by = form.get("CallSid", ""), form.get("AnsweredBy", "")
     if call_sid and answered_by:
-        store.save_call(call_sid, answered_by=answered_by)
-        placed = outbound.detected(token, call_sid, answered_by)
-        _report_voicemail(
-            request, call_sid, placed or PlacedCall(token, "", answered_by=answered_by)
-        )
+        state.store.save_call(call_sid, answered_by=answered_by)
+        placed = state.outbound.detected(token, call_sid, answered_by)
+        placed = placed or PlacedCall(token, "", answered_by=answered_by)
+        _report_voicemail(state, call_sid, placed)
     return Response(status_code=204)
 
 
-def _report_voicemail(request: Request, call_sid: str, placed: PlacedCall) -> None:
+def _report_voicemail(state: AppState, call_sid: str, placed: PlacedCall) -> None:
     """Tell the agent if a machine answered. Twilio reports it after the machine's greeting: it is
     recording now."""
-    switchboard: Switchboard = request.app.state.switchboard
-    services: Services = request.app.state.services
     if placed.answered_by.startswith("machine"):
-        message = placed.voicemail or services.agent.agent.outbound.voicemail
-        switchboard.tell(call_sid, VoicemailReached(message))
+        message = placed.voicemail or state.services.agent.agent.outbound.voicemail
+        state.switchboard.tell(call_sid, VoicemailReached(message))
     elif placed.answered_by == "fax":
-        switchboard.tell(call_sid, VoicemailReached())
+        state.switchboard.tell(call_sid, VoicemailReached())

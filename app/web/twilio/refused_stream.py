@@ -4,8 +4,8 @@ import logging
 
 from starlette.types import Scope
 
-from app.bridge.switchboard import Switchboard
-from app.web.twilio.request import Gate, fault_fields
+from app.web.app_state import state_of
+from app.web.twilio.request import fault_fields
 from app.wires.twilio.signature import Fault
 
 logger = logging.getLogger(__name__)
@@ -25,8 +25,8 @@ def report_refused_stream(
     `cause`: the reason; empty to find out what is wrong with the handshake. `message`: the log
     message.
     """
-    gate: Gate = scope["app"].state.gate
-    switchboard: Switchboard = scope["app"].state.switchboard
+    state = state_of(scope["app"])
+    gate, switchboard = state.gate, state.switchboard
     if cause:
         fault = Fault(cause, "")
     elif scope["type"] != "websocket":

@@ -9,11 +9,9 @@ from fastapi import HTTPException, Request, Response
 from fastapi.routing import APIRoute
 
 from app.bridge.deadlines import within
-from app.bridge.outbound import Outbound
-from app.bridge.switchboard import Switchboard
-from app.bridge.transfers.transfers import Transfers
-from app.records.store import Store, StoreUnavailable
+from app.records.store import StoreUnavailable
 from app.web.api_token import request_fields
+from app.web.app_state import state_of
 from app.web.twilio.request import form_of, rendered
 from app.wires.twilio.call import TERMINAL
 
@@ -54,13 +52,12 @@ class SignedRoute(APIRoute):
 def _check_same_call(request: Request, form: Mapping[str, str]) -> None:
     """Check that the form's CallSid belongs to the URL: a signature proves neither when a request
     was made nor for which call. Raises HTTPException 403."""
-    switchboard: Switchboard = request.app.state.switchboard
-    call_sid = form.get("CallSid", "")
+    state, call_sid = state_of(request.app), form.get("CallSid", "")
     if of_transfer := request.path_params.get("call_sid"):
         fits = _fits_transfer(request, form, of_transfer)
     elif token := request.path_params.get("token"):
-        outbound: Outbound = request.app.state.outbound
-        fits = outbound.may_be(token, call_sid, live=switchboard.is_live(call_sid))
+        live = state.switchboard.is_live(call_sid)
+        fits = state.outbound.may_be(token, call_sid, live=live)
     else:
         fits = True
     if not fits:
@@ -85,14 +82,12 @@ def _fits_transfer(request: Request, form: Mapping[str, str], caller_sid: str) -
         return call_sid == caller_sid
     if parent_sid:
         return parent_sid == caller_sid
-    transfers: Transfers = request.app.state.transfers
-    if callee_sid := transfers.callee_sid(caller_sid, request.path_params.get("number", "")):
+    state, number = state_of(request.app), request.path_params.get("number", "")
+    if callee_sid := state.transfers.callee_sid(caller_sid, number):
         return call_sid == callee_sid
     # Twilio may leave out the parent, and the REST response with the callee's SID may not be here
     # yet. Then only refuse the SID of another live or placed call.
-    switchboard: Switchboard = request.app.state.switchboard
-    outbound: Outbound = request.app.state.outbound
-    return not switchboard.is_live(call_sid) and outbound.placed(call_sid) is None
+    return not state.switchboard.is_live(call_sid) and state.outbound.placed(call_sid) is None
 
 
 # --- replays --------------------------------------------------------------------------------------
@@ -101,12 +96,11 @@ def _fits_transfer(request: Request, form: Mapping[str, str], caller_sid: str) -
 async def _is_long_over(request: Request, call_sid: str) -> bool:
     """Whether the stored call ended more than `LATE` ago: then the request is a replay. False if
     the store does not answer within `STORE_S`."""
-    switchboard: Switchboard = request.app.state.switchboard
-    store: Store = request.app.state.store
-    if not call_sid or switchboard.is_live(call_sid):
+    state = state_of(request.app)
+    if not call_sid or state.switchboard.is_live(call_sid):
         return False
     try:
-        row = await within(STORE_S, store.get_call(call_sid))
+        row = await within(STORE_S, state.store.get_call(call_sid))
     except (StoreUnavailable, TimeoutError):
         return False
     if row is None or row.status not in TERMINAL:

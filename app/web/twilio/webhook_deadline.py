@@ -12,10 +12,8 @@ from urllib.parse import urlsplit
 from fastapi import HTTPException, Request, Response
 
 from app.bridge.deadlines import within
-from app.bridge.services import Services
-from app.bridge.switchboard import Switchboard
-from app.bridge.transfers.transfers import Transfers
 from app.records.store import StoreUnavailable
+from app.web.app_state import AppState, State
 from app.web.twilio.request import base_of, form_of, rendered, twiml
 from app.wires.twilio.twiml import one_moment
 
@@ -26,27 +24,28 @@ FALLBACK_S = 2.0
 MOST_REPEATS = 2  # of one request by `ask_again`; after that, `apology`
 
 Form = Mapping[str, str]
-Handler = Callable[[Request, Form], Coroutine[Any, Any, Response]]
+Handler = Callable[[Request, Form, AppState], Coroutine[Any, Any, Response]]
+Answer = Callable[[Request, State], Awaitable[Response]]
 
 
-def webhook(fallback: Handler) -> Callable[[Handler], Callable[[Request], Awaitable[Response]]]:
+def webhook(fallback: Handler) -> Callable[[Handler], Answer]:
     """Make a route from a webhook's handler, with a deadline of `ANSWER_S`.
 
     The handler gets the form after its signature was checked. `fallback`: answers in its place if
     it raises or takes too long; if that fails too within `FALLBACK_S`, the caller hears an apology.
     """
 
-    def decorate(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
-        async def answer(request: Request) -> Response:
+    def decorate(handler: Handler) -> Answer:
+        async def answer(request: Request, state: State) -> Response:
             form = await form_of(request)
             try:
-                return await within(ANSWER_S, handler(request, form))
+                return await within(ANSWER_S, handler(request, form, state))
             except HTTPException:
                 raise
             except Exception as error:  # the boundary of a webhook: the call goes on
                 _log(request, form, error)
             try:
-                return await within(FALLBACK_S, fallback(request, form))
+                return await within(FALLBACK_S, fallback(request, form, state))
             except HTTPException:
                 raise
             except Exception as error:
@@ -68,36 +67,33 @@ def _log(request: Request, form: Form, error: Exception) -> None:
         logger.error("webhook failed", exc_info=error, extra=extra)
 
 
-async def acknowledge(request: Request, form: Form) -> Response:
+async def acknowledge(request: Request, form: Form, state: AppState) -> Response:
     """The fallback for callbacks that expect no TwiML: 204."""
     return Response(status_code=204)
 
 
-async def ask_again(request: Request, form: Form) -> Response:
+async def ask_again(request: Request, form: Form, state: AppState) -> Response:
     """The fallback that asks the caller to wait, and redirects Twilio to the same URL.
 
     After `MOST_REPEATS` redirects it gives up with `apology`.
     """
-    services: Services = request.app.state.services
     times = request.query_params.get("again", "0")
     if times not in map(str, range(MOST_REPEATS)):
-        return await apology(request, form)
+        return await apology(request, form, state)
     base_url = base_of(request)
     prefix, path = urlsplit(base_url).path, request.url.path
     path = path.removeprefix(prefix) if path.startswith(f"{prefix}/") else path
     url = f"{base_url}{path}?again={int(times) + 1}"
-    return rendered("once-more", **one_moment(services.agent.agent.language), url=url)
+    return rendered("once-more", **one_moment(state.services.agent.agent.language), url=url)
 
 
-async def apology(request: Request, form: Form) -> Response:
+async def apology(request: Request, form: Form, state: AppState) -> Response:
     """The agent cannot go on: transfer the caller to a human, else apologize and end the call."""
-    switchboard: Switchboard = request.app.state.switchboard
-    transfers: Transfers = request.app.state.transfers
-    call_sid = form.get("CallSid", "")
+    switchboard, call_sid = state.switchboard, form.get("CallSid", "")
     leg = switchboard.leg(call_sid)
     if leg is not None and not leg.needs_fallback:
         leg.give_up("error", "the service failed to answer a webhook")
-    if transferred := await transfers.fallback(call_sid):
+    if transferred := await state.transfers.fallback(call_sid):
         return twiml(transferred)
     reason = "the agent could not go on, and there is no human to transfer the caller to"
     switchboard.note_decision(call_sid, "call ended with an apology", reason)

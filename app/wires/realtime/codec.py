@@ -107,14 +107,6 @@ def _decode_error(data: str | bytes, error: Exception) -> ProtocolError:
     return UnknownEvent(type_)
 
 
-def append_audio(payload: str) -> bytes:
-    """An `input_audio_buffer.append` with the caller's audio.
-
-    `payload`: base64 of µ-law. It is not validated here: the media stream codec has done that.
-    """
-    return f'{{"type":"input_audio_buffer.append","audio":"{payload}"}}'.encode()
-
-
 def encode(command: ToModel, agent: Agent) -> str:
     """The client event for a command. `agent`: provides the session's settings and instructions."""
     event: dict[str, Any]

@@ -36,17 +36,8 @@ from app.call.events import (
 from app.call.ids import OURS
 from app.call.usage import Usage
 from app.errors import ProtocolError
+from app.wires.realtime.refusals import FATAL, SESSION_LOST, refusal
 from app.wires.realtime.usage import Number, UsageBody, billed_ms, count
-
-# Error codes that end the session; with a fatal one a new session would fail as well.
-_SESSION_LOST = {"session_expired"}
-_FATAL = {
-    "insufficient_quota",
-    "invalid_api_key",
-    "account_deactivated",
-    "billing_hard_limit_reached",
-    "beta_api_shape_disabled",
-}
 
 
 class ServerEvent(msgspec.Struct, tag_field="type"):
@@ -134,11 +125,12 @@ class _Error(ServerEvent, tag="error"):
 
     def event(self) -> ModelFaulted | ModelLost:
         error = self.error
-        if error.name in _FATAL:
+        if error.name in FATAL:
             return ModelLost(error.name, fatal=True)
-        if error.name in _SESSION_LOST:
+        if error.name in SESSION_LOST:
             return ModelLost(error.name)
-        return ModelFaulted(error.name, error.message or "", error.event_id)
+        message = error.message or ""
+        return ModelFaulted(error.name, message, error.event_id, *refusal(error.name, message))
 
 
 # --- the caller -----------------------------------------------------------------------------------

@@ -10,7 +10,6 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
-from urllib.parse import urlencode
 
 from aiohappyeyeballs import start_connection
 from picows import (
@@ -26,6 +25,7 @@ from picows import (
 from picows.url import WSParsedURL
 
 from app.errors import ModelError
+from app.wires.realtime.endpoint import Endpoint
 
 #: Deadline for the TCP connection, TLS and the WebSocket handshake together.
 CONNECT_S = 8.0
@@ -71,25 +71,21 @@ OnWritable = Callable[[], None]
 
 
 class HandshakeRefused(ModelError):
-    """The server answered the WebSocket handshake with an HTTP error. `fatal`: a retry cannot help,
-    because the key, the model or the URL is wrong."""
+    """The server answered the WebSocket handshake with an HTTP status other than 101."""
 
     def __init__(self, status: int) -> None:
         hints = {
-            401: "check OPENAI_API_KEY",
+            401: "check OPENAI_API_KEY, or the key in OPENAI_API_HEADERS",
             403: "the key may not use the Realtime API",
-            404: "check OPENAI_REALTIME_MODEL and OPENAI_BASE_URL",
+            404: "check OPENAI_REALTIME_MODEL, OPENAI_BASE_URL and OPENAI_API_QUERY",
         }
         hint = hints.get(status)
         text = f"the model refused the session with HTTP {status}"
-        super().__init__(f"{text}; {hint}" if hint else text)
-        self.fatal = hint is not None
+        super().__init__(f"{text}; {hint}" if hint else text, fatal=hint is not None)
 
 
 async def connect(
-    url: str,
-    model: str,
-    api_key: str,
+    endpoint: Endpoint,
     *,
     on_opened: OnOpened,
     on_message: OnMessage,
@@ -99,12 +95,10 @@ async def connect(
     """Open a Realtime connection (OpenAI: Realtime API, WebSocket).
 
     Returns once the socket is open. Close the socket that `on_opened` receives when the call no
-    longer needs it. There is no `OpenAI-Beta` header: the server rejects it.
+    longer needs it. There is no `OpenAI-Beta` header: the server rejects it. A redirect counts as a
+    refusal: credentials go to the endpoint's host alone.
 
     Args:
-        url: The endpoint, ws or wss, without query.
-        model: Sent as `?model=`.
-        api_key: Sent as bearer token.
         on_opened: Called with the socket, before its first message.
         on_message: Called with each server event, complete.
         on_lost: Called once with the reason if the connection ends before `close`.
@@ -119,8 +113,8 @@ async def connect(
         async with asyncio.timeout(CONNECT_S):
             await ws_connect(
                 lambda: opening,
-                f"{url}?{urlencode({'model': model})}",
-                extra_headers={"Authorization": f"Bearer {api_key}"},
+                endpoint.address,
+                extra_headers=endpoint.handshake_headers,
                 websocket_handshake_timeout=None,
                 socket_factory=opening.dial,
                 max_frame_size=LARGEST_MESSAGE_BYTES,

@@ -279,3 +279,30 @@ def test_a_secret_whose_tool_failed_does_not_reach_the_agent(scene: Scene) -> No
     scene.run(60_000)
     assert given(scene) == [] and scene.messages() == []
     assert len(scene.all(do.UnmuteCaller)) == 1
+
+
+def test_the_rest_of_a_secret_that_a_lost_stream_cut_is_dropped_on_the_next_leg() -> None:
+    scene = Scene(up_ms=0, down_ms=0)
+    scene.feed(ev.LegOpened(secret_entry_open=True))
+    scene.configure()
+    scene.run(STRAY_MS)  # until Twilio has opened another stream
+    scene.feed(ev.StreamStarted("MZ2"))
+    assert scene.machine.masks_keys(scene.now_ms) and scene.machine.secret_entry == ""
+    for _ in range(4):
+        assert scene.press(MASK) == []
+        scene.run(1000)
+    scene.run(60_000)
+    assert given(scene) == [] and scene.messages() == []
+    assert len(scene.all(do.MuteCaller)) == len(scene.all(do.UnmuteCaller)) == 1
+    assert not scene.machine.masks_keys(scene.now_ms)
+
+
+def test_the_machine_names_the_tool_that_a_secret_key_belongs_to(scene: Scene) -> None:
+    ask(scene, 4)
+    assert scene.machine.secret_entry == ""
+    scene.press("1234")
+    scene.feed(ev.ToolReturned("call_1", "welcome"))
+    ask(scene, 4, secret=True, call_id="call_2", response_id="resp_2")
+    assert scene.machine.secret_entry == "call_2"
+    scene.press(MASK * 4)
+    assert scene.machine.secret_entry == ""

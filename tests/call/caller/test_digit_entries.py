@@ -6,6 +6,7 @@ from app.call import commands as do
 from app.call import events as ev
 from app.call import prompts
 from app.call.caller.keypad import PAUSE_MS
+from app.call.prompts import TakenBack
 from tests.call.scene import Scene, agent
 
 
@@ -131,7 +132,7 @@ def test_a_key_takes_the_agents_goodbye_back(scene: Scene) -> None:
     scene.run(500)
     scene.answers_ms = 300
     scene.press("1")
-    assert scene.outputs() == [prompts.END_TAKEN_BACK]
+    assert scene.outputs() == [prompts.end_taken_back(TakenBack.KEY_PRESSED)]
     scene.run(60_000)
     assert not scene.all(do.HangUp) and scene.asked() == [""]
 
@@ -184,7 +185,9 @@ def test_a_reply_that_turn_detection_was_faster_than_is_not_given_twice(scene: S
     request = scene.all(do.CreateResponse)[-1]
     scene.feed(taken(scene))
     scene.begin()  # turn detection's, which knows the text
-    scene.feed(ev.ModelFaulted("conversation_already_has_active_response", "", request.event_id))
+    scene.feed(
+        ev.ModelFaulted("conversation_already_has_active_response", "", request.event_id, "busy")
+    )
     scene.audio(500)
     scene.finish()
     scene.run(60_000)
@@ -199,7 +202,7 @@ def test_a_reply_that_turn_detection_was_faster_than_without_the_text_is_given(
     scene.begin()
     scene.feed(
         taken(scene),
-        ev.ModelFaulted("conversation_already_has_active_response", "", request.event_id),
+        ev.ModelFaulted("conversation_already_has_active_response", "", request.event_id, "busy"),
     )
     scene.audio(500)
     scene.answers_ms = 300

@@ -72,7 +72,9 @@ def test_a_nudge_that_the_model_was_too_busy_for_is_left_out() -> None:
     scene = idle_scene()
     scene.run(15_000)
     request = scene.all(do.CreateResponse)[-1]
-    scene.feed(ev.ModelFaulted("conversation_already_has_active_response", "", request.event_id))
+    scene.feed(
+        ev.ModelFaulted("conversation_already_has_active_response", "", request.event_id, "busy")
+    )
     scene.run(14_000)
     assert asked(scene) == [prompts.NUDGE]
 

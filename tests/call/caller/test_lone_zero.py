@@ -8,6 +8,7 @@ from app.call import prompts
 from app.call.caller.keypad import PAUSE_MS
 from app.call.exits.last_words import GUARD_MS
 from app.call.exits.transfer import TRANSFER
+from app.call.prompts import TakenBack
 from tests.call.scene import Scene, agent
 from tests.call.transfer_scene import (
     CLERK,
@@ -135,7 +136,7 @@ def test_a_zero_takes_the_agents_goodbye_back(scene: Scene) -> None:
     scene.run(500)
     pressed_zero(scene)
     scene.feed(ev.ToolOutputTaken("call_1"))
-    assert scene.outputs() == [prompts.END_TAKEN_BACK]
+    assert scene.outputs() == [prompts.end_taken_back(TakenBack.KEY_PRESSED)]
     assert scene.asked() == [prompts.announcement("Sales")]
 
 
@@ -152,7 +153,7 @@ def test_a_zero_that_waited_for_its_pause_when_the_agent_transferred_is_not_anot
     scene.press("0")
     call_transfer(scene, announcement_ms=0)  # interrupted: the caller typed
     scene.run(PAUSE_MS)
-    assert scene.outputs() == [prompts.TRANSFER_SUSPENDED]
+    assert scene.outputs() == [prompts.transfer_suspended(TakenBack.KEY_PRESSED)]
     scene.respond(500)
     scene.run(10_000)
     assert len(scene.all(do.TransferCall)) == 1
@@ -175,7 +176,7 @@ def test_a_caller_who_speaks_after_the_zero_is_answered_and_may_press_it_again(
     scene.respond(500)
     scene.run(1000)
     first, second = [message.text for message in scene.all(do.AddMessage)], scene.asked()
-    assert first == [prompts.tool_result(TRANSFER, prompts.TRANSFER_SUSPENDED)]
+    assert first == [prompts.tool_result(TRANSFER, prompts.transfer_suspended())]
     assert second == [prompts.announcement("Sales")] * 2
     assert len(scene.all(do.TransferCall)) == 1
 

@@ -83,13 +83,13 @@ def test_a_barge_in_takes_the_goodbye_back_and_the_call_goes_on(scene: Scene) ->
     end_call(scene)
     scene.run(800)
     scene.speak()
-    assert tool_answers(scene) == [prompts.END_TAKEN_BACK]
+    assert tool_answers(scene) == [prompts.end_taken_back()]
     scene.feed(ev.ToolOutputTaken("call_1"))
     scene.fall_silent()
     scene.answer(1000, "item_2", "resp_2")
     scene.run(120_000)
     assert not scene.all(do.HangUp) and asked(scene) == []
-    assert tool_answers(scene) == [prompts.END_TAKEN_BACK]
+    assert tool_answers(scene) == [prompts.end_taken_back()]
 
 
 def test_a_goodbye_taken_back_can_be_decided_again(scene: Scene) -> None:
@@ -102,7 +102,7 @@ def test_a_goodbye_taken_back_can_be_decided_again(scene: Scene) -> None:
     scene.finish("item_2", "resp_2")
     scene.run(700 + GUARD_MS)
     assert len(scene.all(do.HangUp)) == 1
-    assert tool_answers(scene) == [prompts.END_TAKEN_BACK, prompts.END_DONE]
+    assert tool_answers(scene) == [prompts.end_taken_back(), prompts.END_DONE]
 
 
 def test_a_requested_goodbye_is_not_said_after_a_barge_in(scene: Scene) -> None:
@@ -121,7 +121,7 @@ def test_a_goodbye_decided_while_the_caller_speaks_is_taken_back_at_once(scene: 
     scene.audio(2000)
     scene.speak()
     scene.call_tool("call_1", "end_call")
-    assert tool_answers(scene) == [prompts.END_TAKEN_BACK]
+    assert tool_answers(scene) == [prompts.end_taken_back()]
     scene.finish(status="cancelled")
     scene.fall_silent()
     scene.run(60_000)

@@ -9,9 +9,9 @@ from app.call import commands as do
 from app.call import events as ev
 from app.call import prompts
 from app.call.exits.last_words import GUARD_MS
-from app.call.exits.redirect import ORDER_MS, STOP_MS, UNANSWERED
 from app.call.exits.tones import LONGEST_TONES_MS, SEND_DIGITS
 from app.call.exits.transfer import TRANSFER
+from app.call.exits.transitions import ORDER_MS, STOP_MS, UNANSWERED
 from app.call.heard.agent_audio import MARK_GRACE_MS
 from tests.call.scene import Scene
 from tests.call.transfer_scene import transfer_scene

@@ -11,6 +11,7 @@ from app.call import prompts
 from app.call.exits.last_words import GUARD_MS, LONGEST_MS, UNSAID_MS
 from app.call.exits.transfer import TRANSFER
 from app.call.heard.agent_audio import MARK_GRACE_MS
+from app.call.prompts import TakenBack
 from tests.call.scene import Scene, agent
 from tests.call.transfer_scene import HUMANS, MONDAY_NOON_S, NIGHT, call_transfer, transfer_scene
 
@@ -316,7 +317,7 @@ def test_an_operators_transfer_comes_before_the_agents_goodbye(scene: Scene) -> 
     scene.finish()
     scene.run(500)
     scene.feed(ev.TransferRequested("Support"))
-    assert scene.outputs() == [prompts.END_TAKEN_BACK]
+    assert scene.outputs() == [prompts.end_taken_back(TakenBack.OPERATOR)]
     assert scene.asked() == [prompts.announcement("Support")]
     scene.respond(500)
     scene.run(5000)
@@ -336,7 +337,7 @@ def test_a_caller_who_speaks_over_an_operators_announcement_is_answered(scene: S
     scene.audio(1500)
     scene.run(400)
     scene.speak()
-    told = prompts.tool_result(TRANSFER, prompts.TRANSFER_SUSPENDED)
+    told = prompts.tool_result(TRANSFER, prompts.transfer_suspended())
     assert scene.messages() == [("system", told)]
     scene.finish(status="cancelled")
     scene.fall_silent()

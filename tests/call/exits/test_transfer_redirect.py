@@ -9,8 +9,8 @@ from app.call import events as ev
 from app.call import prompts
 from app.call.agent import Limits
 from app.call.exits.last_words import GUARD_MS
-from app.call.exits.redirect import ORDER_MS, STOP_MS, UNANSWERED
 from app.call.exits.transfer import TRANSFER
+from app.call.exits.transitions import ORDER_MS, STOP_MS, UNANSWERED
 from tests.call.scene import Scene, agent
 from tests.call.transfer_scene import HUMANS, call_transfer, transfer_scene
 

@@ -16,7 +16,7 @@ from tests.call.transfer_scene import HUMANS, call_transfer, transfer_scene
 
 ANNOUNCEMENT_MS = 2000
 ORDERED_MS = ANNOUNCEMENT_MS + 100 + GUARD_MS  # with the round trip of `transfer_scene`
-SUSPENDED = [prompts.TRANSFER_SUSPENDED]
+SUSPENDED = [prompts.transfer_suspended()]
 
 
 @pytest.fixture

@@ -80,7 +80,7 @@ class Model:
                 self._send(ev.ToolOutputTaken(call_id))
             case do.CreateResponse(event_id):
                 if self._active:
-                    self._send(ev.ModelFaulted(BUSY, "busy", event_id))
+                    self._send(ev.ModelFaulted(BUSY, "busy", event_id, "busy"))
                 else:
                     self._begin(ours=True)
             case do.CancelResponse(_, response_id):
@@ -169,7 +169,7 @@ def test_a_suspended_transfer_gets_one_reply_whenever_the_caller_spoke() -> None
             heard = partial(model.hear, f"user_{burst}", random.uniform(60, 900))
             scene.later(random.uniform(0, 200) + 1500 * burst, heard)
         model.run(60_000)
-        assert scene.outputs() == [prompts.TRANSFER_SUSPENDED], f"story {number}"
+        assert scene.outputs() == [prompts.transfer_suspended()], f"story {number}"
         knowing, needless = answers_to(model, "call_1")
         assert knowing >= 1 and needless == 0, f"story {number}"
         assert not scene.all(do.TransferCall)

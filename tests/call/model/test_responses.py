@@ -56,7 +56,7 @@ def test_a_request_refused_as_busy_is_repeated_after_the_active_response() -> No
     request = scene.feed(ev.ToolReturned("call_1", "42"))[-1]
     assert isinstance(request, do.CreateResponse)
     scene.begin("item_2", "resp_2")  # turn detection began one first
-    assert scene.feed(ev.ModelFaulted(BUSY, "busy", request.event_id)) == []
+    assert scene.feed(ev.ModelFaulted(BUSY, "busy", request.event_id, "busy")) == []
     scene.run(1000)
     scene.audio(100, "item_2", "resp_2")
     assert scene.finish("item_2", "resp_2")[-1] == do.CreateResponse("bridge_4")
@@ -68,7 +68,7 @@ def test_a_model_busy_with_an_unknown_response_is_asked_again_after_a_pause() ->
     scene.feed(ev.ToolReturned("call_1", "42"))
     for _ in range(6):
         request = scene.all(do.CreateResponse)[-1]
-        assert scene.feed(ev.ModelFaulted(BUSY, "busy", request.event_id)) == []
+        assert scene.feed(ev.ModelFaulted(BUSY, "busy", request.event_id, "busy")) == []
         scene.run(400)
     times_ms = scene.when(do.CreateResponse)
     assert len(times_ms) == 7 and not scene.machine.without_model
@@ -77,7 +77,7 @@ def test_a_model_busy_with_an_unknown_response_is_asked_again_after_a_pause() ->
 
 def test_a_greeting_is_not_requested_again_when_the_caller_spoke_first(greeted: Scene) -> None:
     greeted.begin()
-    greeted.feed(ev.ModelFaulted(BUSY, "busy", "bridge_2"))
+    greeted.feed(ev.ModelFaulted(BUSY, "busy", "bridge_2", "busy"))
     greeted.audio(100)
     greeted.finish()
     greeted.run(5000)
@@ -85,7 +85,7 @@ def test_a_greeting_is_not_requested_again_when_the_caller_spoke_first(greeted: 
 
 
 def test_an_error_of_another_event_does_not_free_the_request(greeted: Scene) -> None:
-    greeted.feed(ev.ModelFaulted(BUSY, "busy", "bridge_99"))
+    greeted.feed(ev.ModelFaulted(BUSY, "busy", "bridge_99", "busy"))
     greeted.run(2999)  # requested a second before the caller was connected
     assert asked(greeted) == [GREETING]
 
@@ -93,7 +93,7 @@ def test_an_error_of_another_event_does_not_free_the_request(greeted: Scene) -> 
 def test_a_busy_error_without_an_event_id_is_retried() -> None:
     scene = Scene().connect()
     scene.tool_response("call_1")
-    scene.feed(ev.ToolReturned("call_1", "42"), ev.ModelFaulted(BUSY, "busy"))
+    scene.feed(ev.ToolReturned("call_1", "42"), ev.ModelFaulted(BUSY, "busy", refusal="busy"))
     scene.run(400)
     assert asked(scene) == ["", ""]
 

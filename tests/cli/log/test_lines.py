@@ -3,26 +3,14 @@
 import json
 import logging
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from app.cli.log import close_logging, configure_logging, redact, redact_foreign, settle
+from app.cli.log import configure_logging, redact, redact_foreign, settle
 
-NAMES = ("", "app", "uvicorn", "uvicorn.error", "uvicorn.access")
+pytestmark = pytest.mark.usefixtures("loggers_as_they_were")
 logger = logging.getLogger("app.bridge.leg.leg")
-
-
-@pytest.fixture(autouse=True)
-def loggers_as_they_were() -> Iterator[None]:
-    loggers = [logging.getLogger(name) for name in NAMES]
-    before = [(log, [*log.handlers], log.level, log.propagate) for log in loggers]
-    yield
-    close_logging()
-    for log, handlers, level, propagate in before:
-        log.handlers, log.propagate = handlers, propagate
-        log.setLevel(level)
 
 
 def err_of(capsys: pytest.CaptureFixture[str]) -> str:

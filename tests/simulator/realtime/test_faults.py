@@ -56,6 +56,25 @@ async def test_a_handshake_without_the_right_key_is_refused() -> None:
         assert len(server.sessions) == 1
 
 
+async def test_a_server_like_azures_demands_api_key_and_api_version_and_refuses_bearer() -> None:
+    options = Options(api_key="right", api_version="preview")
+    async with RealtimeServer(options=options) as server:
+        key, door = {"api-key": "right"}, "/realtime?api-version=preview"
+        assert await status_of(server, key, path="/realtime?model=x") == 404
+        assert await status_of(server, key, path="/realtime?api-version=old&model=x") == 404
+        assert await status_of(server, {}, path=f"{door}&model=x") == 401
+        assert await status_of(server, {"api-key": "wrong"}, path=f"{door}&model=x") == 401
+        bearer = {"Authorization": "Bearer right"}
+        assert await status_of(server, bearer, path=f"{door}&model=x") == 401
+        assert await status_of(server, {**key, **bearer}, path=f"{door}&model=x") == 401
+        assert await status_of(server, key, path=door) == 400
+        for query in ("model=x", "deployment=x", "deployment=x&model=y"):
+            address = url(server, path=f"{door}&{query}")
+            async with connect(address, additional_headers=key):
+                pass
+        assert [session.model for session in server.sessions] == ["x", "x", "x"]
+
+
 async def test_the_beta_header_is_refused() -> None:
     async with RealtimeServer() as server:
         headers = {**BEARER, "OpenAI-Beta": "realtime=v1"}

@@ -73,12 +73,12 @@ async def test_an_end_call_without_words_is_followed_by_a_goodbye_on_request() -
 async def test_an_interrupted_goodbye_continues_the_call() -> None:
     async with conversation(GOODBYE, ASKS_MENU) as caller:
         await caller.says(0)
-        await caller.outputs(prompts.END_TAKEN_BACK)
+        await caller.outputs(prompts.end_taken_back())
         assert await caller.says(1) == "Let me see."
         assert caller.calls() == [("menu", {"size": "large"})]
     async with conversation(GOODBYE) as caller:
         await caller.says(0)
-        assert "still here" in await caller.answers_tool(prompts.END_TAKEN_BACK)
+        assert "still here" in await caller.answers_tool(prompts.end_taken_back())
 
 
 async def test_an_out_of_band_response_is_plain_and_calls_no_tool() -> None:

@@ -12,7 +12,8 @@ from httpx import ASGITransport, AsyncClient, Response
 from app.records.store import Store, TimelineRow, TurnRow
 from app.web import problems
 from app.web.api import calls
-from app.web.api_token import token_matches
+from app.web.bearer import token_matches
+from tests.web.stand_in_state import install_state
 
 TOKEN = "tokén-of-this-test"
 
@@ -29,8 +30,7 @@ async def app(store: Store) -> FastAPI:
     app = FastAPI()
     problems.install(app)
     app.include_router(calls.router)
-    app.state.api_token = TOKEN
-    app.state.store = store
+    install_state(app, api_token=TOKEN, store=store)
     return app
 
 
@@ -150,7 +150,7 @@ async def test_calls_need_the_token(api: AsyncClient, path: str, authorization: 
 
 
 async def test_an_empty_api_token_admits_no_request(api: AsyncClient, app: FastAPI) -> None:
-    app.state.api_token = ""
+    install_state(app, api_token="")
 
     response = await api.get("/calls", headers={"Authorization": "Bearer "})
 

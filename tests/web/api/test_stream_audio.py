@@ -20,12 +20,13 @@ from app.simulator.voices.http import HttpStandIn
 from app.simulator.voices.mouth import Plan, tones
 from app.web import problems
 from app.web.api import stream_audio
-from app.web.api.stream_audio import StreamAudio
 from app.web.server import Server, bind
+from app.web.stream_voices import StreamAudio
 from app.wires.voices.http.settings import HttpSettings
 from app.wires.voices.http.voice import HttpVoice
 from app.wires.voices.resampler import Resampler
 from app.wires.voices.voice import LONGEST_TEXT, Sound, Sounds, Voice, with_deadlines
+from tests.web.stand_in_state import install_state
 
 TOKEN = "the voices' token"
 TEXT = "One moment please, I will look that up for you."
@@ -157,7 +158,8 @@ async def serving_voices(
     app = FastAPI(openapi_url=None)
     problems.install(app)
     app.include_router(stream_audio.router)
-    speaker = app.state.stream_audio = StreamAudio(voices, token=token, **values)
+    speaker = StreamAudio(voices, token=token, **values)
+    install_state(app, stream_audio=speaker, switchboard=None)
     listener = bind("127.0.0.1", 0)
     server = Server(app, drain_s=0)
     serving = asyncio.create_task(server.serve(sockets=[listener]))

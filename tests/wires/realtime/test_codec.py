@@ -24,6 +24,7 @@ from app.call.events import (
     ModelLost,
     OutputItemAdded,
     OutputItemDone,
+    Refusal,
     ResponseCreated,
     ResponseDone,
     SessionConfigured,
@@ -231,6 +232,24 @@ def test_any_other_error_does_not_end_the_session() -> None:
         "server_error", "oh", None
     )
     assert decode(error(param=None)) == ModelFaulted("unknown", "", None)
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "expected"),
+    [
+        ("conversation_already_has_active_response", "Wait for it.", ("busy", 0)),
+        ("invalid_value", "Audio content of 1200ms is already shorter than 1500ms",
+         ("too_short", 1200)),
+        ("invalid_value", "Audio content of 0 ms is already shorter than 9ms", ("too_short", 0)),
+        ("invalid_value", "Only model output audio messages can be truncated", ("", 0)),
+    ],
+)  # fmt: skip
+def test_a_refusal_says_what_the_core_has_to_know(
+    code: str, message: str, expected: tuple[Refusal, int]
+) -> None:
+    fault = decode(error(code=code, message=message, event_id="bridge_7"))
+
+    assert fault == ModelFaulted(code, message, "bridge_7", *expected)
 
 
 # --- responses ------------------------------------------------------------------------------------

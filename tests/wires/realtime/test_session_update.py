@@ -1,7 +1,6 @@
 """Client events of the Realtime API: session.update and all others, checked by openai's types."""
 
 import json
-from base64 import b64encode
 from dataclasses import replace
 from typing import Any, get_args
 
@@ -23,7 +22,7 @@ from app.call.commands import (
     ToModel,
     TruncateItem,
 )
-from app.wires.realtime.codec import append_audio, encode
+from app.wires.realtime.codec import encode
 from app.wires.realtime.session_update import session_update
 
 MODELS: dict[str, type[BaseModel]] = {
@@ -247,13 +246,6 @@ def test_a_directed_response_keeps_the_instructions_and_calls_no_tool() -> None:
 
 def test_the_session_is_configured_by_a_command() -> None:
     assert encode(ConfigureSession("cfg_1"), AGENT) == session_update(AGENT, "cfg_1")
-
-
-@given(st.binary(min_size=1, max_size=1000))
-def test_audio_is_appended_unchanged(audio: bytes) -> None:
-    payload = b64encode(audio).decode()
-    event = check(append_audio(payload))
-    assert event == {"type": "input_audio_buffer.append", "audio": payload}
 
 
 def test_lone_surrogates_become_question_marks() -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from app.errors import ModelError
 from app.wires.realtime import socket as client
+from app.wires.realtime.endpoint import Endpoint
 from app.wires.realtime.socket import RealtimeSocket
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -83,9 +84,7 @@ class Peer:
 
     async def connects(self, url: str) -> None:
         await client.connect(
-            url,
-            "model",
-            "key",
+            Endpoint(url, "model", "key"),
             on_opened=self._opened,
             on_message=self.messages.append,
             on_lost=self._lost,
@@ -155,6 +154,29 @@ async def test_on_lost_is_not_called_after_close() -> None:
             await asyncio.sleep(0)
         gc.collect()
     assert (peer.lost, peer.unhandled) == ([], [])
+
+
+async def test_a_redirect_is_a_refusal_and_takes_no_credential_elsewhere() -> None:
+    reached = asyncio.Event()
+
+    async def elsewhere(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        reached.set()
+        writer.close()
+
+    async with await asyncio.start_server(elsewhere, "127.0.0.1", 0) as target:
+        port = target.sockets[0].getsockname()[1]
+        head = f"HTTP/1.1 307 Temporary Redirect\r\nLocation: ws://127.0.0.1:{port}/\r\n"
+
+        async def redirect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(f"{head}Content-Length: 0\r\n\r\n".encode())
+            writer.close()
+
+        async with await asyncio.start_server(redirect, "127.0.0.1", 0) as listening:
+            port = listening.sockets[0].getsockname()[1]
+            with pytest.raises(client.HandshakeRefused, match="HTTP 307"):
+                await Peer().connects(f"ws://127.0.0.1:{port}")
+    assert not reached.is_set()
 
 
 @pytest.mark.parametrize("answer", [b"nonsense\r\n\r\n", b"", b"HTTP/1.1 200 OK\r\n\r\n"])

@@ -1,4 +1,4 @@
-"""The media socket's door: who gets through it, and who is shown out."""
+"""Which media sockets are accepted, and which are refused or closed."""
 
 import asyncio
 import base64
@@ -119,7 +119,7 @@ async def _all_sockets_gone(w: World) -> None:
         await asyncio.wait(tasks)
 
 
-async def test_half_open_connections_hold_up_nobody() -> None:
+async def test_half_open_connections_delay_no_call() -> None:
     async with world(Script(HELLO)) as w:
         host, port = w.url.removeprefix("http://").split(":")
         writers = []

@@ -1,0 +1,116 @@
+"""What a leg passes on to the next one of its call."""
+
+import asyncio
+import dataclasses
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.bridge.leg.leg import Leg
+from app.bridge.leg.seed import LegSeed, first_seed
+from app.bridge.services import Services
+from app.bridge.voice_paces import VoicePaces
+from app.call import commands as do
+from app.call import events as ev
+from app.call.events import STREAM_LOST, ResumeCause
+from app.call.words.pause_alignment import Pace
+from app.config.settings import Settings
+from app.records.recorder import StoredCall
+from app.wires.twilio.call import CallInfo
+
+CALL = CallInfo("CA1", "AC1", "inbound", "+14155550101", "+14155550102")
+BASE = "https://bridge.example.com"
+SAID = (("assistant", "Hello."), ("user", "My parcel is late."))
+
+
+@pytest.fixture
+async def services(tmp_path: Path) -> AsyncIterator[Services]:
+    values = {
+        "openai_api_key": "the model's key",
+        "openai_base_url": "http://127.0.0.1:9/v1",  # nothing listens there
+        "database_url": f"sqlite:///{tmp_path / 'calls.db'}",
+        "recordings_dir": tmp_path,
+    }
+    opened = await Services.open(Settings(_env_file=None, **values))  # type: ignore[call-arg,arg-type]
+    yield opened
+    await opened.aclose()
+
+
+async def no_redirect(leg: Leg, command: do.TransferCall | do.PlayDigits) -> None:
+    raise AssertionError("no call is redirected here")
+
+
+def open_leg(seed: LegSeed, services: Services) -> Leg:
+    return Leg(seed, services, no_redirect)
+
+
+async def ended_leg(seed: LegSeed, services: Services) -> Leg:
+    """A leg whose stream was lost before its model was there."""
+    leg = open_leg(seed, services)
+    leg.begin()
+    running = asyncio.create_task(leg.run())
+    leg.feed(ev.StreamEnded("lost", lost=True))
+    await running
+    return leg
+
+
+async def test_a_new_call_starts_with_nothing(services: Services) -> None:
+    seed = first_seed(CALL, services, BASE)
+    opened = seed.opening()
+    assert (opened.history, opened.tool, opened.secret_entry_open) == ((), "", False)
+    assert (seed.voicemail, seed.earlier_transfers, seed.secrets) == (None, (), frozenset())
+    assert seed.agent is services.agent.agent and seed.resume_cause is STREAM_LOST
+
+
+async def test_a_call_of_another_process_goes_on_from_its_record(services: Services) -> None:
+    transfers: list[dict[str, Any]] = [{"destination": "desk", "outcome": "busy"}]
+    stored = StoredCall(SAID, turns=2, entries=9, transfers=transfers, age_s=60.0)
+    cause = ResumeCause("transfer_to_human", "call_1", "busy")
+    first = first_seed(CALL, services, BASE, stored=stored, resume_cause=cause)
+    leg = await ended_leg(first, services)
+    opened = leg.seed.opening()
+    assert opened.history == SAID
+    assert (opened.tool, opened.call_id, opened.output) == ("transfer_to_human", "call_1", "busy")
+
+    later = leg.next_seed()
+    *before, (role, result) = later.history
+    assert tuple(before) == SAID and role == "system" and "busy" in result
+    assert later.opening().tool == ""
+    assert later.earlier_transfers == tuple(transfers)  # also when the first leg transfers no one
+    assert later.began_s == leg.seed.began_s and later.recorder is leg.seed.recorder
+
+
+async def test_the_next_leg_has_what_the_call_learned_and_not_what_others_did(
+    services: Services,
+) -> None:
+    shared = VoicePaces(1)
+    services = dataclasses.replace(services, paces=shared)
+    leg = await ended_leg(first_seed(CALL, services, BASE), services)
+    shared.call_ended([Pace((400.0,))])  # another call's
+    assert leg.next_seed().paces == leg.seed.paces == (Pace(),)
+    assert first_seed(CALL, services, BASE).paces == (Pace((400.0,)),)
+
+
+async def test_a_voicemail_that_is_reached_after_the_leg_is_left_on_the_next_one(
+    services: Services,
+) -> None:
+    leg = open_leg(first_seed(CALL, services, BASE), services)
+    reached = ev.VoicemailReached("Please call back.")
+    leg.keep_for_next_leg(reached)
+    assert leg.next_seed().voicemail == reached
+
+
+async def test_another_agent_may_go_on(services: Services) -> None:
+    leg = open_leg(first_seed(CALL, services, BASE), services)
+    other = services.agent.agent.calling("Good morning.", "")
+    assert leg.next_seed().agent is leg.seed.agent
+    assert leg.next_seed(agent=other).agent is other
+
+
+async def test_a_seed_shows_no_secret(services: Services) -> None:
+    seed = dataclasses.replace(first_seed(CALL, services, BASE), secrets=frozenset({"4711"}))
+    assert "4711" not in repr(seed)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        seed.secrets = frozenset()  # type: ignore[misc]
