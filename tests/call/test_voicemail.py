@@ -335,3 +335,13 @@ def test_a_message_that_the_model_gave_up_on_is_left_by_twilio(scene: Scene) -> 
     assert scene.all(do.CloseStream) == [do.CloseStream("voicemail")]
     assert scene.machine.last_words in MESSAGE_DIRECTION and scene.machine.last_words
     assert not scene.all(do.HangUp)
+
+
+def test_the_message_takes_the_place_of_a_goodbye_that_is_still_queued(scene: Scene) -> None:
+    scene.feed(ev.ModelLost("gone"))
+    scene.feed(ev.ModelOpened())
+    scene.feed(ev.ResponseCreated("resp_1"))
+    scene.call_tool(name="end_call")
+    scene.feed(ev.ResponseDone("resp_1", "completed"), ev.VoicemailReached(MESSAGE))
+    scene.feed(ev.SessionConfigured())
+    assert scene.asked()[-1:] == [MESSAGE_DIRECTION]

@@ -71,6 +71,7 @@ class Farewell:
         self._goodbye = goodbye
         self._responses.unwant(Wish.NUDGE, Wish.HOLD, Wish.WARNING, Wish.REPLY)
         if goodbye.direction:
+            self._responses.unwant(Wish.GOODBYE)  # of the reason before
             self._responses.want(Wish.GOODBYE, goodbye.direction)
 
     def request(self, now_ms: float) -> None:

@@ -227,25 +227,24 @@ def test_a_second_try_that_brings_nothing_is_followed_by_a_fresh_session() -> No
     assert 7000 <= scene.first_words_ms() - scene.asked_ms[0] <= 8000
 
 
-def test_a_caller_who_asks_hello_does_not_restart_the_deadline_for_an_answer() -> None:
-    scene = ModelScene(someone(), lambda _: SILENT["nothing"])
-    reply(scene)
-    asked_ms = scene.asked_ms[0]
-    for number in range(6):
-        if not scene.all(do.CloseStream):
-            scene.run(2500)
-            scene.turn(f"user_hello_{number}")
-    assert scene.when(do.CloseStream)[0] - asked_ms < 20_000
-
-
-def test_a_caller_who_presses_keys_does_not_restart_the_deadline_for_an_answer() -> None:
+@pytest.mark.parametrize(
+    ("every_ms", "act"),
+    [
+        (2500, lambda scene: scene.turn(f"user_hello_{scene.now_ms:g}")),
+        (3000, lambda scene: scene.press("7")),
+    ],
+    ids=["asks hello", "presses a key"],
+)
+def test_a_caller_who_acts_while_waiting_does_not_restart_the_deadline_for_an_answer(
+    every_ms: float, act: Callable[[ModelScene], object]
+) -> None:
     scene = ModelScene(someone(), lambda _: SILENT["nothing"])
     reply(scene)
     asked_ms = scene.asked_ms[0]
     for _ in range(6):
         if not scene.all(do.CloseStream):
-            scene.run(3000)
-            scene.press("7")
+            scene.run(every_ms)
+            act(scene)
     assert scene.when(do.CloseStream)[0] - asked_ms < 20_000
 
 
