@@ -30,6 +30,22 @@ def base64_size(payload: str) -> int:
     return len(payload) // 4 * 3 - payload.count("=", -2)
 
 
+def base64_length(size_bytes: int) -> int:
+    """How many characters of base64 this many bytes become, padding included."""
+    return (size_bytes + 2) // 3 * 4
+
+
+def pcm16_size(hz: int, ms: int) -> int:
+    """How many bytes of PCM play for `ms` milliseconds, in whole samples."""
+    return hz * ms // 1000 * 2
+
+
+def whole_samples(pcm16: bytes) -> tuple[bytes, bytes]:
+    """PCM that may end within a sample, as its whole samples and the rest: 0 or 1 byte."""
+    end = len(pcm16) & ~1
+    return pcm16[:end], pcm16[end:]
+
+
 def ulaw_encode(pcm16: bytes) -> bytes:
     """PCM to µ-law at the same sample rate."""
     return audioop.lin2ulaw(pcm16, 2)

@@ -55,16 +55,17 @@ class ModelError(BridgeError):
         self.fatal = fatal
 
 
+#: What to do after a VoiceError. passing: retry. late: the voice missed a deadline, so prefer
+#: another one. text: it refuses this text and may speak others. fatal: its credentials or its
+#: settings are wrong, so do not use it again in this call.
+VoiceErrorKind = Literal["passing", "late", "text", "fatal"]
+
+
 class VoiceError(BridgeError):
     """An external voice failed."""
 
-    def __init__(
-        self, message: str, *, kind: Literal["passing", "late", "text", "fatal"] = "passing"
-    ) -> None:
+    def __init__(self, message: str, *, kind: VoiceErrorKind = "passing") -> None:
         super().__init__(message)
-        #: What to do next. passing: retry. late: it missed a deadline, so prefer another
-        #: voice. text: it refuses this text and may speak others. fatal: its credentials or its
-        #: settings are wrong, so do not use it again in this call.
         self.kind = kind
 
 

@@ -17,7 +17,7 @@ from dashscope.audio.qwen_tts_realtime import (
 )
 
 from app.simulator.voices.qwen import QwenStandIn
-from app.wires.voices.qwen.codec import Mode
+from app.wires.voices.qwen.settings import Mode
 from app.wires.voices.qwen.voice import QwenSettings, QwenVoice
 from compat.hosting import LIMIT_S
 

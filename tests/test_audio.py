@@ -20,7 +20,20 @@ def test_eight_bytes_are_one_millisecond() -> None:
 
 @given(st.binary(max_size=400))
 def test_base64_length_is_known_without_decoding(data: bytes) -> None:
-    assert audio.base64_size(base64.b64encode(data).decode()) == len(data)
+    payload = base64.b64encode(data).decode()
+    assert audio.base64_size(payload) == len(data)
+    assert audio.base64_length(len(data)) == len(payload)
+
+
+def test_pcm_has_two_bytes_for_each_sample() -> None:
+    assert audio.pcm16_size(24000, 20) == 960
+    assert audio.pcm16_size(8000, 1) == 16
+
+
+@given(st.binary(max_size=9))
+def test_a_split_sample_is_kept_for_the_next_piece(pcm16: bytes) -> None:
+    samples, rest = audio.whole_samples(pcm16)
+    assert samples + rest == pcm16 and len(samples) % 2 == 0 and len(rest) < 2
 
 
 @given(st.binary(max_size=400))

@@ -25,7 +25,8 @@ from app.wires.open_model import open_model
 from app.wires.realtime.endpoint import Endpoint
 from app.wires.twilio.call import CallInfo
 from app.wires.twilio.rest import TwilioRest
-from app.wires.voices.providers import VoiceSecrets, open_voices
+from app.wires.voices.provider import Credentials
+from app.wires.voices.providers import CREDENTIALS, open_voices
 from app.wires.voices.voice import Voice
 
 
@@ -133,19 +134,12 @@ async def _check_recordings(folder: Path) -> None:
         ) from None
 
 
-def voice_secrets(settings: Settings) -> VoiceSecrets:
+def voice_secrets(settings: Settings) -> Credentials:
     """The credentials of voice providers from the settings."""
-
-    def text(secret: SecretStr | None) -> str:
-        return secret.get_secret_value() if secret else ""
-
-    return VoiceSecrets(
-        text(settings.dashscope_api_key),
-        text(settings.volcengine_app_id),
-        text(settings.volcengine_access_token),
-        text(settings.volcengine_api_key),
-        text(settings.http_voice_token),
-        text(settings.http_voice_headers),
+    secrets: dict[str, SecretStr | None]
+    secrets = {name: getattr(settings, name.lower()) for name in CREDENTIALS}
+    return Credentials(
+        {name: secret.get_secret_value() for name, secret in secrets.items() if secret}
     )
 
 

@@ -26,17 +26,9 @@ from app.config.settings import EMBEDDED, Settings, load_settings
 from app.errors import BridgeError, ConfigError, VoiceError
 from app.records.visible import one_line
 from app.wires.realtime.endpoint import Endpoint
-from app.wires.voices.http import HttpSettings
-from app.wires.voices.providers import (
-    VoiceSecrets,
-    VoiceSettings,
-    label,
-    missing_credentials,
-    open_voices,
-)
-from app.wires.voices.qwen.voice import QwenSettings
+from app.wires.voices.provider import Credentials, VoiceSettings
+from app.wires.voices.providers import missing_credentials, open_voices
 from app.wires.voices.voice import Voice
-from app.wires.voices.volcengine.voice import VolcengineSettings
 
 VOICE_FAILED = 1
 DEFAULT_TEXT = (
@@ -143,7 +135,7 @@ class _Setup:
     def choices(self) -> list[_Choice]:
         """Every voice in the order in which they take over; the model's own is the last."""
         own = _Choice(f"openai/{self.agent.agent.voice.name}")
-        return [*(_Choice(label(each), each) for each in self.agent.voices), own]
+        return [*(_Choice(each.label, each) for each in self.agent.voices), own]
 
     def choose(self, wanted: str) -> _Choice:
         """The voice with this label, else the first one of this provider; case does not matter.
@@ -163,7 +155,7 @@ class _Setup:
         )
 
     @property
-    def secrets(self) -> VoiceSecrets:
+    def secrets(self) -> Credentials:
         return voice_secrets(self.settings)
 
     @asynccontextmanager
@@ -207,19 +199,9 @@ class _Setup:
     def _facts(self, choice: _Choice) -> tuple[str, int, str]:
         """Its model and protocol, its sample rate in a call in Hz, and the host that serves it."""
         match choice.settings:
-            case QwenSettings() as qwen:
-                hz = int(qwen.session["sample_rate"])
-                return f"{qwen.model}, {qwen.mode}", hz, _host(qwen.url)
-            case VolcengineSettings() as volcengine:
-                ways = (
-                    f"v1, {volcengine.operation}, {volcengine.cluster}"
-                    if volcengine.transport == "v1"
-                    else f"v3, {volcengine.resource_id}"
-                )
-                model = ", ".join(filter(None, (volcengine.model, ways)))
-                return model, volcengine.rate, _host(volcengine.address("/"))
-            case HttpSettings() as http:
-                return http.emotion, http.sample_rate, _host(http.url)
+            case VoiceSettings() as settings:
+                model, hz, url = settings.facts
+                return model, hz, _host(url)
             case None:
                 if not self.settings.has_model_key:
                     return EMBEDDED, ULAW_HZ, "this machine"
@@ -229,10 +211,10 @@ class _Setup:
     def _credentials(self, choice: _Choice) -> str:
         if choice.settings is None:
             return "set" if self.settings.has_model_key else _KEYLESS
-        if isinstance(choice.settings, HttpSettings):
-            return "set" if self.secrets.http_voice_token else "HTTP_VOICE_TOKEN is not set"
-        missing = missing_credentials(choice.settings, self.secrets)
-        return f"missing: {', '.join(missing)}" if missing else "set"
+        if missing := missing_credentials(choice.settings, self.secrets):
+            return f"missing: {', '.join(missing)}"
+        unset = [name for name in choice.settings.suggested if not self.secrets[name]]
+        return f"{', '.join(unset)} is not set" if unset else "set"
 
 
 def _host(url: str) -> str:

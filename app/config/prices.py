@@ -12,14 +12,14 @@ from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from app.call.usage import Usage
-from app.config.agent.forms import Form
 from app.config.toml_lines import KeyPath, read_toml, shown
 from app.errors import ConfigError
+from app.wires.form import Form
+from app.wires.voices.providers import priced_characters
 
 BUILT_IN_PRICES = Path(__file__).with_name("prices.toml")
 
 _PER_TOKENS = Decimal(1_000_000)
-_PER_CHARACTERS_PRICED = Decimal(10_000)
 _SMALLEST = Decimal("0.000001")  # of a dollar; what an amount is rounded to
 _SNAPSHOT = re.compile(r"(-\d{4}-\d{2}-\d{2})?")
 _HIGHEST = 1_000_000  # dollars; more is a typing mistake
@@ -63,7 +63,8 @@ class Prices(Form):
     models: dict[str, ModelPrices]
     #: Dollars per minute of audio, by the model's name.
     transcription: dict[str, Dollars]
-    #: Dollars per 10,000 characters, by an external voice's label or by its provider.
+    #: Dollars per 10,000 characters (`Provider.priced_characters`), by an external voice's label or
+    #: by its provider.
     voices: dict[str, Dollars] = {}
     line: LinePrices
 
@@ -157,7 +158,7 @@ class Prices(Form):
         price = self.voices.get(label, self.voices.get(label.partition("/")[0]))
         if price is None or usage.fallback_characters:  # the fallbacks have other prices
             return None
-        return price * usage.voice_characters / _PER_CHARACTERS_PRICED
+        return price * usage.voice_characters / priced_characters(label)
 
     def _transcription(self, model: str, seconds: float | None) -> Decimal | None:
         price = _named(model, self.transcription)

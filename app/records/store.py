@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.call.backoff import backoff
 from app.records.database import (
     CANNOT_OPEN,
     StoreUnavailable,
@@ -221,7 +222,7 @@ class Store:
             self._writing = None
 
     async def _write_until_durable(self, work: _Work) -> None:
-        retry_s, lost_at = _FIRST_RETRY_S, None
+        failures, lost_at = 0, None
         while True:
             try:
                 await self._write(work)
@@ -230,8 +231,8 @@ class Store:
                     lost_at = monotonic()
                     cause = getattr(error, "orig", None) or error
                     logger.error("database away, records wait", extra={"cause": repr(cause)})
-                await asyncio.sleep(retry_s)
-                retry_s = min(2 * retry_s, _LAST_RETRY_S)
+                failures += 1
+                await asyncio.sleep(backoff(_FIRST_RETRY_S, failures, _LAST_RETRY_S))
             else:
                 break
         if lost_at is not None:

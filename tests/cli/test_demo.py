@@ -23,7 +23,8 @@ from app.simulator.receptionist.recognizer import Recognizer
 from app.simulator.speech import speak
 from app.simulator.twilio import Callee, PhoneLine
 from app.wires.twilio.call import CallInfo
-from app.wires.voices.http import HttpSettings, HttpVoice
+from app.wires.voices.http.settings import HttpSettings
+from app.wires.voices.http.voice import HttpVoice
 from tests.simulator.twilio.twilio_bridge import PUBLIC, TOKEN, TinyBridge, tiny_bridge
 
 pytestmark = pytest.mark.usefixtures("loggers_as_they_were")

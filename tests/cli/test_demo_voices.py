@@ -16,7 +16,8 @@ from app.config.agent.file import LoadedAgent, load_agent
 from app.errors import ConfigError
 from app.simulator.speech import speak
 from app.simulator.twilio import Call
-from app.wires.voices.providers import VoiceSecrets, open_voices
+from app.wires.voices.provider import Credentials
+from app.wires.voices.providers import open_voices
 
 STAND_INS = [each for each in DemoVoice if each is not DemoVoice.OWN]
 GREETING = "Hello."
@@ -49,8 +50,10 @@ def with_voice(tmp_path: Path, voice: str) -> LoadedAgent:
 async def test_each_providers_stand_in_speaks_for_the_agent(voice: DemoVoice) -> None:
     async with speaker(load_agent(EXAMPLE_AGENT), voice) as speaking:
         assert "local stand-in" in speaking.note and speaking.agent.agent.voices[0] in speaking.note
-        given = {name: secret.get_secret_value() for name, secret in speaking.secrets.items()}
-        (opened,) = open_voices(speaking.agent.voices, VoiceSecrets(**given))
+        given = {
+            name.upper(): secret.get_secret_value() for name, secret in speaking.secrets.items()
+        }
+        (opened,) = open_voices(speaking.agent.voices, Credentials(given))
         line = opened.line()
         async with aclosing(line.say("One moment, please.")) as sounds:
             pcm = b"".join([sound.pcm async for sound in sounds])

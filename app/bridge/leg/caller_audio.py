@@ -4,14 +4,15 @@ import base64
 from collections import deque
 from collections.abc import Callable
 
-from app.audio import silence
+from app.audio import ULAW_BYTES_PER_MS, silence
 from app.bridge.leg.model_side import ModelSide
 from app.call.events import CallerAudioForwarded
 from app.call.machine import CallMachine
 from app.records.recorder import Recorder
 from app.wires.twilio.media_stream import Media
 
-MOST_BYTES = 10_000 * 8  # of the buffer: ten seconds, the oldest frames are dropped first
+#: Of the buffer: ten seconds. The oldest frames are dropped first.
+MOST_BYTES = 10_000 * ULAW_BYTES_PER_MS
 _FRAME_BYTES = 160
 _SILENT_FRAME = base64.b64encode(silence(20)).decode("ascii")
 

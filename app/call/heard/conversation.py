@@ -52,7 +52,7 @@ class Turn:
 
     @property
     def heard_ms(self) -> int:
-        return self.heard_bytes // 8
+        return self.heard_bytes // BYTES_PER_MS
 
     @property
     def heard_text(self) -> str:

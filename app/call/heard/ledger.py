@@ -14,7 +14,9 @@ from collections import deque
 from dataclasses import dataclass
 from statistics import median
 
-BYTES_PER_MS = 8
+from app.audio import ULAW_BYTES_PER_MS
+
+BYTES_PER_MS = ULAW_BYTES_PER_MS
 #: A mark that comes back within this much of its time does not move the clock.
 SLACK_MS = 60.0
 #: How many round trips and lags are kept for their medians.

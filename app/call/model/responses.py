@@ -9,6 +9,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
+from app.call.backoff import backoff
+
 RETRY_MS = 400.0  # doubled with each failure
 TRIES = 4
 MOST_STALLS = 2  # stalled responses in a row before the model is given up
@@ -244,7 +246,7 @@ class Responses:
 
     @property
     def _pause_ms(self) -> float:
-        return RETRY_MS * float(2 ** max(0, self._failures - 1))
+        return backoff(RETRY_MS, self._failures)
 
     def retry(self, wanted: Wanted, not_before_ms: float) -> None:
         """Queue this response before all others, and request nothing before `not_before_ms`."""

@@ -15,32 +15,34 @@ from dataclasses import dataclass
 from itertools import accumulate
 from statistics import median
 
+from app.audio import ULAW_BYTES_PER_MS
 from app.call.words.word_lengths import LONG_MARK, MARK, WEAK_MARK, Word
 
 Pause = tuple[int, int]
 Anchor = tuple[int, int]  # (run, part): the first `run` runs hold the first `part` parts
 
-USUAL_RATE = 49.0 * 8  # bytes per letter, for a voice that has not spoken yet
+USUAL_RATE = 49.0 * ULAW_BYTES_PER_MS  # bytes per letter, for a voice that has not spoken yet
 TEMPO_UNKNOWN, TEMPO_KNOWN = 0.2, 0.08  # the standard deviation of a rate, as a share of it
 _WORD_LETTERS = 1.5  # added to every word, however short
 _FINAL_LETTERS = 1.7  # added to a word before a punctuation mark or the end
 _NUMBERS_VARY = 0.4  # the standard deviation of the length of a number, as a share of it
 
-_SHORTEST_RUN = 40 * 8  # a shorter run between two pauses is a breath or a click
-_LONG_PAUSE = 100 * 8
-_ALIKE = 30 * 8  # pauses that differ by no more are equal
+_SHORTEST_RUN = 40 * ULAW_BYTES_PER_MS  # a shorter run between two pauses is a breath or a click
+_LONG_PAUSE = 100 * ULAW_BYTES_PER_MS
+_ALIKE = 30 * ULAW_BYTES_PER_MS  # pauses that differ by no more are equal
 
 # How likely a voice pauses.
 _PAUSES_BEHIND = {LONG_MARK: 0.96, MARK: 0.85, WEAK_MARK: 0.35, 0: 0.06}
 _PAUSES_BETWEEN_PARTS = 0.1  # as in "$12.50"
 _PAUSES_BEHIND_EACH = 0.98  # for a voice that speaks word by word
 _SPEAKS_WORD_BY_WORD = 3.0  # the cost of assuming such a voice
-_STRAY = math.log(1500 * 8)  # the cost of a pause within a part: one in so many bytes of sound
-_LONG_STRAY = math.log(60_000 * 8)
+# The cost of a pause within a part: one in so many bytes of sound.
+_STRAY = math.log(1500 * ULAW_BYTES_PER_MS)
+_LONG_STRAY = math.log(60_000 * ULAW_BYTES_PER_MS)
 _MOST_STRAYS = 4  # in a row
 
 _SPREAD = 0.12  # the standard deviation of a part's length: as a share of it ...
-_JITTER = 60 * 8.0  # ... and in bytes
+_JITTER = 60.0 * ULAW_BYTES_PER_MS  # ... and in bytes
 _DRIFT = 0.08  # the standard deviation of the tempo of a whole run, as a share
 _OUTLIER = 8.0  # a deviation in length that costs more than this grows slowly
 _WIDEST, _SLACK = 2.2, 3.0  # a run is off by this factor at most, and by this many letters

@@ -12,6 +12,7 @@ audio. A `Pause` is the (start, end) of a silence in it; they come in order.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from app.audio import ULAW_BYTES_PER_MS
 from app.call.words.pause_alignment import Pace, Pause, Script, SoundRuns, align
 from app.call.words.word_lengths import MARK, Word, words
 
@@ -21,7 +22,7 @@ MOST_RATES = 5  # how many of the latest rates of a voice are kept
 _HEARD = 0.45  # the share of a word that counts as heard
 _MOST = 0.75  # the share of a word that another voice does not repeat
 # The first end of a word behind a position is mostly estimated too early (measured: 30 to 75 ms).
-_LATE = 60 * 8
+_LATE = 60 * ULAW_BYTES_PER_MS
 
 
 @dataclass(frozen=True, slots=True)

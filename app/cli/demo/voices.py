@@ -1,29 +1,24 @@
 """The agent's voice in the demo: the model's, a provider's stand-in, or those of an agent file."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from pydantic import SecretStr
 
 from app.config.agent.file import LoadedAgent, load_agent
-from app.config.agent.voice_providers import (
-    ExternalForm,
-    HttpForm,
-    QwenForm,
-    VolcengineV1Form,
-    VolcengineV3Form,
-)
+from app.config.agent.voice import VoiceForm
 from app.errors import ConfigError
 from app.simulator.voices.http import HttpStandIn
-from app.simulator.voices.mouth import Mouth, Plan, espeak
+from app.simulator.voices.mouth import Mouth, Plan, PlanFor, espeak
 from app.simulator.voices.qwen import QwenStandIn
 from app.simulator.voices.volcengine import VolcengineStandIn
-from app.wires.voices.providers import VoiceSecrets, VoiceSettings, label
+from app.wires.voices.provider import Credentials, VoiceSettings
+from app.wires.voices.providers import CREDENTIALS
 
 _VARIANT = "+m3"  # of espeak-ng: neither the embedded model nor the caller sounds like it
 
@@ -71,13 +66,15 @@ async def speaker(agent: LoadedAgent, voice: DemoVoice | None) -> AsyncIterator[
         yield Speaker(agent, {}, f"It speaks with the voices of {agent.path.name}: {names}.")
     else:
         mouth = partial(espeak, voice=agent.demo.voice.partition("+")[0] + _VARIANT)
-        async with _stand_in(voice, mouth) as provider:
-            settings = _form(voice, provider.url).settings(agent.agent.language)
+        wire, stand_in, keys = _STAND_INS[voice]
+        async with stand_in(mouth, _as_a_provider_would) as provider:
+            form = VoiceForm.model_validate({**keys, "url": provider.url})
+            (settings,) = form.external(agent.agent.language)
             note = (
-                f"It speaks as {label(settings)}. That is a local stand-in, not the provider's "
-                f"voice: it serves {_WIRES[voice]} at {provider.url}, and sounds like espeak-ng."
+                f"It speaks as {settings.label}. That is a local stand-in, not the provider's "
+                f"voice: it serves {wire} at {provider.url}, and sounds like espeak-ng."
             )
-            yield Speaker(_speaking(agent, settings), _PLACEHOLDERS, note)
+            yield Speaker(_speaking(agent, settings), _placeholders(settings), note)
 
 
 def with_voices_of(agent: LoadedAgent, path: Path) -> LoadedAgent:
@@ -97,7 +94,7 @@ def with_voices_of(agent: LoadedAgent, path: Path) -> LoadedAgent:
 
 def _speaking(agent: LoadedAgent, *voices: VoiceSettings) -> LoadedAgent:
     """The agent with exactly these external voices."""
-    labels = tuple(map(label, voices))
+    labels = tuple(each.label for each in voices)
     return replace(agent, voices=voices, agent=replace(agent.agent, voices=labels))
 
 
@@ -109,38 +106,45 @@ class _StandIn(Protocol):
     def url(self) -> str: ...
 
 
-_WIRES = {
-    DemoVoice.QWEN: "Qwen's realtime protocol",
-    DemoVoice.VOLCENGINE: "Volcengine's v1 protocol",
-    DemoVoice.VOLCENGINE_V3: "Volcengine's v3 protocol",
-    DemoVoice.HTTP: "the HTTP speech standard",
+class _Played(NamedTuple):
+    """How a provider is played."""
+
+    #: The protocol that the stand-in serves, for the note.
+    wire: str
+    #: Opens the stand-in: use it in `async with`.
+    stand_in: Callable[[Mouth, PlanFor], AbstractAsyncContextManager[_StandIn]]
+    #: The agent file's [voice] for it, but for the url.
+    keys: dict[str, object]
+
+
+_STAND_INS = {
+    DemoVoice.QWEN: _Played(
+        "Qwen's realtime protocol", QwenStandIn, {"provider": "qwen", "sample_rate": 24000}
+    ),
+    DemoVoice.VOLCENGINE: _Played(
+        "Volcengine's v1 protocol",
+        VolcengineStandIn,
+        {"provider": "volcengine", "name": "demo", "sample_rate": 24000},
+    ),
+    DemoVoice.VOLCENGINE_V3: _Played(
+        "Volcengine's v3 protocol",
+        VolcengineStandIn,
+        {"provider": "volcengine", "transport": "v3", "name": "demo", "sample_rate": 24000},
+    ),
+    DemoVoice.HTTP: _Played(
+        "the HTTP speech standard",
+        HttpStandIn,
+        {"provider": "http", "name": "demo", "sample_rate": 16000},
+    ),
 }
-# No real credential goes to a stand-in.
-_PLACEHOLDERS = {
-    each.name: SecretStr("" if each.name == "http_voice_headers" else "demo")
-    for each in fields(VoiceSecrets)
-}
+
+
+def _placeholders(settings: VoiceSettings) -> dict[str, SecretStr]:
+    """Credentials for a stand-in, by the name in `Settings`: no real one is sent there."""
+    used = (*settings.needs(Credentials({})), *settings.suggested)
+    return {name.lower(): SecretStr("demo" if name in used else "") for name in CREDENTIALS}
 
 
 def _as_a_provider_would(_text: str) -> Plan:
     """First audio after 150 ms, then five times faster than it plays."""
     return Plan(delay_ms=150, speed=5)
-
-
-def _stand_in(voice: DemoVoice, mouth: Mouth) -> AbstractAsyncContextManager[_StandIn]:
-    if voice is DemoVoice.QWEN:
-        return QwenStandIn(mouth, _as_a_provider_would)
-    if voice is DemoVoice.HTTP:
-        return HttpStandIn(mouth, _as_a_provider_would)
-    return VolcengineStandIn(mouth, _as_a_provider_would)
-
-
-def _form(voice: DemoVoice, url: str) -> ExternalForm:
-    """The [voice] of an agent file for this stand-in."""
-    if voice is DemoVoice.QWEN:
-        return QwenForm(url=url, sample_rate=24000)
-    if voice is DemoVoice.HTTP:
-        return HttpForm(url=url, name="demo", sample_rate=16000)
-    if voice is DemoVoice.VOLCENGINE_V3:
-        return VolcengineV3Form(transport="v3", url=url, name="demo", sample_rate=24000)
-    return VolcengineV1Form(url=url, name="demo", sample_rate=24000)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from app.call.words.blank import stripped
-from app.config.agent.forms import Form, Text, TextOrNone, fault
+from app.wires.form import Form, Text, TextOrNone, fault
 
 _DEMO_VOICE = "en-us+f3"
 

@@ -16,13 +16,10 @@ from app.config.agent.demo import Demo, DemoForm, DemoLineForm
 from app.config.agent.forms import (
     AfterCallForm,
     BuiltinToolsForm,
-    Form,
     LimitsForm,
     OutboundForm,
     RecordingForm,
     RecordingRules,
-    Text,
-    TextOrNone,
     TranscriptionForm,
     TurnsForm,
 )
@@ -32,7 +29,8 @@ from app.config.toml_lines import KeyPath, read_toml, shown
 from app.errors import ConfigError
 from app.tools.loading import load_tools
 from app.tools.registry import ToolRegistry
-from app.wires.voices.providers import VoiceSettings, label
+from app.wires.form import Form, Text, TextOrNone
+from app.wires.voices.provider import VoiceSettings
 
 BUILT_IN_AGENT = Path(__file__).with_name("receptionist.toml")
 # The destination of TRANSFER_NUMBER. The model sees its name and description.
@@ -164,7 +162,7 @@ class AgentForm(Form):
             greeting=self.greeting,
             language=self.language,
             voice=self.voice.own_voice(),
-            voices=tuple(map(label, self.voice.external(self.language))),
+            voices=tuple(each.label for each in self.voice.external(self.language)),
             turns=TurnTaking(**self.turns.model_dump()),
             transcription=Transcription(**self.transcription.model_dump()),
             limits=self.limits.limits(),

@@ -1,23 +1,13 @@
-"""The agent file's tables as pydantic models: keys, types, ranges, and which keys exclude others.
-
-A field's description is the "expected" part of its error message. A `fault` is a complete message.
-"""
+"""The agent file's tables as pydantic models: keys, types, ranges, and which keys go together."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from app.call.agent import Limits, Outbound, Transcription, TurnTaking
-from app.call.words.blank import stripped
+from app.wires.form import Form, TextOrNone, fault
 
 _TURNS, _TRANSCRIPTION, _LIMITS = TurnTaking(), Transcription(), Limits()
 _OUTBOUND = Outbound()
@@ -35,37 +25,10 @@ class RecordingRules:
     announcement: str = ""
 
 
-def _not_blank(value: str) -> str:
-    value = stripped(value)
-    if not value or "\0" in value:
-        raise ValueError
-    return value
-
-
-Text = Annotated[str, AfterValidator(_not_blank)]
-TextOrNone = Annotated[str, AfterValidator(stripped)]
-"""Text that may be empty. Surrounding white space is removed."""
-
-
-class Form(BaseModel):
-    """A table of the agent file. Unknown keys are errors; no type is converted but int to float."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-
-def fault(message: str, **values: str) -> PydanticCustomError:
-    """An error whose message is complete, unlike "expected …, got …". `values`: format arguments.
-    Raise it in a validator."""
-    # PydanticCustomError wants a literal string as its template.
-    return PydanticCustomError("fault", "{said}", {"said": message.format(**values)})
-
-
 class TurnsForm(Form):
     #: How the model finds the end of the caller's turn: `server_vad` by silence, `semantic_vad` by
     #: what was said.
-    detection: Literal["server_vad", "semantic_vad"] = Field(
-        default=_TURNS.detection, description="'server_vad' or 'semantic_vad'"
-    )
+    detection: Literal["server_vad", "semantic_vad"] = _TURNS.detection
     #: How loud speech has to be, for `server_vad`. Higher ignores more noise.
     threshold: float = Field(
         default=_TURNS.threshold, ge=0, le=1, description="a number from 0.0 to 1.0"
@@ -86,11 +49,9 @@ class TurnsForm(Form):
         description="a whole number of milliseconds from 0 to 10000",
     )
     #: How soon the model takes its turn, for `semantic_vad`.
-    eagerness: Literal["auto", "low", "medium", "high"] = Field(
-        default=_TURNS.eagerness, description="'auto', 'low', 'medium' or 'high'"
-    )
+    eagerness: Literal["auto", "low", "medium", "high"] = _TURNS.eagerness
     #: Whether the caller's speech interrupts the agent (barge-in).
-    interruptible: bool = Field(default=_TURNS.interruptible, description="true or false")
+    interruptible: bool = _TURNS.interruptible
 
     @field_validator("threshold", "prefix_padding_ms", "silence_ms", "eagerness")
     @classmethod
@@ -131,9 +92,7 @@ class LimitsForm(Form):
         description=f"a number of seconds from 0 (never) to {_DAY_SECONDS}",
     )
     #: How often the agent asks before it says goodbye and ends the call.
-    idle_nudges: int = Field(
-        default=_LIMITS.idle_nudges, ge=0, le=100, description="a whole number from 0 to 100"
-    )
+    idle_nudges: int = Field(default=_LIMITS.idle_nudges, ge=0, le=100)
     #: How long a call may last. The agent then says goodbye.
     longest_call_seconds: float = Field(
         default=_LIMITS.longest_call_ms / 1000,
@@ -202,11 +161,11 @@ class LimitsForm(Form):
 
 class BuiltinToolsForm(Form):
     #: Whether the agent can hang up.
-    end_call: bool = Field(default=True, description="true or false")
+    end_call: bool = True
     #: Whether the agent can transfer the caller. The tool exists only if there is a destination.
-    transfer_to_human: bool = Field(default=True, description="true or false")
+    transfer_to_human: bool = True
     #: Whether the agent can press keys, for the menus of other telephone systems.
-    send_digits: bool = Field(default=True, description="true or false")
+    send_digits: bool = True
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -230,12 +189,12 @@ class OutboundForm(Form):
 
 class AfterCallForm(Form):
     #: Whether the model summarises each call after its end, in a session of its own.
-    summary: bool = Field(default=False, description="true or false")
+    summary: bool = False
 
 
 class RecordingForm(Form):
     #: Whether calls are recorded, as stereo WAV files in RECORDINGS_DIR.
-    enabled: bool = Field(default=False, description="true or false")
+    enabled: bool = False
     #: What Twilio says to the caller before the agent answers.
     announcement: TextOrNone = Field(
         default="",

@@ -12,8 +12,8 @@ from pydantic_core import PydanticCustomError
 
 from app.call.destinations import Destination, Hours, Span
 from app.call.words.blank import stripped
-from app.config.agent.forms import Form, Text, TextOrNone, fault
 from app.config.phone_number import EXPECTED_NUMBER, Number
+from app.wires.form import Form, Text, TextOrNone, fault
 
 _DEFAULT = Destination("", "")
 _NAME = re.compile(r"[\w -]{1,64}")

@@ -1,6 +1,6 @@
 """The agent file's [voice]: who speaks, the model or an external voice, and who takes over."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import (
     Discriminator,
@@ -13,52 +13,77 @@ from pydantic import (
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from app.call.agent import Voice as OwnVoice
-from app.config.agent.forms import Form, fault
-from app.config.agent.voice_providers import (
-    EXPECTED_PROVIDER,
-    OWN_VOICE,
-    PROVIDERS,
-    ExternalForm,
-    HttpForm,
-    OpenAIForm,
-    QwenForm,
-    VolcengineV1Form,
-    VolcengineV3Form,
-)
-from app.wires.voices.providers import VoiceSettings
+from app.wires.form import Form, Text, fault, one_of
+from app.wires.voices.provider import ProviderForm, VoiceSettings
+from app.wires.voices.providers import PROVIDERS
 
-_FORMS: dict[str, type[Form]] = {
-    "openai": OpenAIForm,
-    "qwen": QwenForm,
-    "volcengine": VolcengineV1Form,
-    "volcengine v3": VolcengineV3Form,
-    "http": HttpForm,
+_OWN = OwnVoice()
+
+
+class OpenAIForm(Form):
+    """The model's own voice."""
+
+    #: Who speaks.
+    provider: Literal["openai"] = "openai"
+    #: Which of the model's voices.
+    name: Text = Field(default=_OWN.name, description="a voice's name, such as 'marin'")
+    #: How fast it speaks.
+    speed: float = Field(default=_OWN.speed, ge=0.25, le=1.5)
+
+    def own(self) -> OwnVoice:
+        return OwnVoice(self.name, self.speed)
+
+
+# --- one form for each table, by its provider -----------------------------------------------------
+
+_BY_PROVIDER: dict[str, tuple[type[Form], ...]] = {
+    "openai": (OpenAIForm,),
+    **{each.name: each.forms for each in PROVIDERS},
 }
-_TRANSPORTS = {"volcengine": "v1", "volcengine v3": "v3"}
+# By its tag: the provider's name, and the form's number among the provider's.
+_FORMS = {
+    f"{provider} {number}": form
+    for provider, forms in _BY_PROVIDER.items()
+    for number, form in enumerate(forms)
+}
+_EXPECTED = one_of(tuple(_BY_PROVIDER))
+
+
+def _choosing(form: type[Form]) -> dict[str, str]:
+    """The keys of a form that have a single value, and that value: they choose the form."""
+    return {
+        key: get_args(field.annotation)[0]
+        for key, field in form.model_fields.items()
+        if get_origin(field.annotation) is Literal and len(get_args(field.annotation)) == 1
+    }
 
 
 def _tag(table: Any) -> str | None:
     """The form for a table of the file; None: it is no table, or its provider does not exist."""
     if isinstance(table, Form):
-        return next(tag for tag, form in _FORMS.items() if isinstance(table, form))
-    if not isinstance(table, dict):
-        return None
-    provider = table.get("provider", "openai")
-    if provider == "volcengine" and table.get("transport") == "v3":
-        return "volcengine v3"
-    return provider if provider in PROVIDERS else None
+        return next(tag for tag, form in _FORMS.items() if type(table) is form)
+    provider = table.get("provider", "openai") if isinstance(table, dict) else None
+    forms = _BY_PROVIDER.get(provider, ()) if isinstance(provider, str) else ()
+    fitting = [
+        number
+        for number, form in enumerate(forms)
+        if all(
+            table.get(key, form.model_fields[key].default) == value
+            for key, value in _choosing(form).items()
+        )
+    ]
+    return f"{provider} {next(iter(fitting), 0)}" if forms else None
 
 
-AnyVoice = Annotated[
-    Annotated[OpenAIForm, Tag("openai")]
-    | Annotated[QwenForm, Tag("qwen")]
-    | Annotated[VolcengineV1Form, Tag("volcengine")]
-    | Annotated[VolcengineV3Form, Tag("volcengine v3")]
-    | Annotated[HttpForm, Tag("http")],
-    Discriminator(
-        _tag, custom_error_type="provider", custom_error_message=f"expected {EXPECTED_PROVIDER}"
-    ),
-]
+if TYPE_CHECKING:
+    AnyVoice = OpenAIForm | ProviderForm
+else:
+    AnyVoice = Annotated[
+        Union[tuple(Annotated[form, Tag(tag)] for tag, form in _FORMS.items())],  # noqa: UP007
+        Discriminator(
+            _tag, custom_error_type="provider", custom_error_message=f"expected {_EXPECTED}"
+        ),
+    ]
 """A voice by its provider; each provider takes keys of its own."""
 
 
@@ -96,13 +121,13 @@ class VoiceForm(Form):
     def own_voice(self) -> OwnVoice:
         """The model's own voice, which speaks where no external one does."""
         voices = (self.first, *self.fallback)
-        return next((each.own() for each in voices if isinstance(each, OpenAIForm)), OWN_VOICE)
+        return next((each.own() for each in voices if isinstance(each, OpenAIForm)), _OWN)
 
     def external(self, language: str) -> tuple[VoiceSettings, ...]:
         """The external voices in their order, without their secrets. `language`: of the agent, ISO
         639-1."""
         voices = (self.first, *self.fallback)
-        return tuple(each.settings(language) for each in voices if isinstance(each, ExternalForm))
+        return tuple(each.settings(language) for each in voices if isinstance(each, ProviderForm))
 
 
 VOICE_KEYS = {key: field for form in _FORMS.values() for key, field in form.model_fields.items()}
@@ -122,7 +147,7 @@ def _in_the_file(error: ErrorDetails) -> InitErrorDetails:
             said = PydanticCustomError(error["type"], "{said}", {"said": error["msg"]})
         case "provider" if isinstance(found, dict):
             whole, found = (*place, "provider"), found["provider"]
-            said = PydanticCustomError("expected", "{said}", {"said": EXPECTED_PROVIDER})
+            said = PydanticCustomError("expected", "{said}", {"said": _EXPECTED})
         case "missing":
             whole, provider = place, tag.split()[0]
             expected = _FORMS[tag].model_fields[key].description or ""
@@ -149,10 +174,14 @@ def _place(loc: tuple[int | str, ...]) -> tuple[tuple[int | str, ...], str, str]
 
 
 def _owner_of(key: str, tag: str) -> dict[str, str] | None:
-    """The providers that take a key which the form `tag` does not take; None: there is none."""
-    tags = [each for each, form in _FORMS.items() if key in form.model_fields]
-    if tag in _TRANSPORTS and (others := [each for each in tags if each in _TRANSPORTS]):
-        return {"owner": f"transport = '{_TRANSPORTS[others[0]]}'", "what": "transport"}
-    providers = dict.fromkeys(each.split()[0] for each in tags)
-    names = " or ".join(f"'{each}'" for each in providers)
-    return {"owner": f"provider = {names}", "what": "provider"} if providers else None
+    """The forms that take a key which the form `tag` does not take, by what chooses them; None:
+    there is none."""
+    owners = [each for each, form in _FORMS.items() if key in form.model_fields]
+    provider = tag.split()[0]
+    what, values = "provider", [each.split()[0] for each in owners]
+    if provider in values:
+        chosen = _choosing(_FORMS[owners[values.index(provider)]])
+        what, value = next(each for each in chosen.items() if each[0] != "provider")
+        values = [value]
+    names = " or ".join(f"'{each}'" for each in dict.fromkeys(values))
+    return {"owner": f"{what} = {names}", "what": what} if values else None

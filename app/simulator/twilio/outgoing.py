@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Iterator
 from contextlib import suppress
 
-from app.audio import tone
+from app.audio import tone, ulaw_ms
 from app.simulator.twilio.call import Call
 from app.simulator.twilio.callee import Callee
 from app.simulator.twilio.network import now_ms
@@ -156,7 +156,7 @@ class OutgoingCall(Call):
         begin_ms = now_ms()
         for begin in range(0, len(callee.greeting), _PIECE_BYTES):
             self._utter(callee.greeting[begin : begin + _PIECE_BYTES])
-            await _until(min(begin_ms + begin / 8 + 100, begin_ms + callee.greeting_ms))
+            await _until(min(begin_ms + ulaw_ms(begin) + 100, begin_ms + callee.greeting_ms))
         await _until(begin_ms + callee.greeting_ms)
         self.beeped_ms = now_ms()
         self._utter(BEEP)

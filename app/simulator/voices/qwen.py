@@ -14,23 +14,22 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
-from types import TracebackType
 from urllib.parse import parse_qs, urlsplit
 
-from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from app.simulator.voices.listening import Listening
 from app.simulator.voices.mouth import Heard, Mouth, PlanFor, always, tones
 from app.simulator.voices.qwen_session import QwenSession
 
 __all__ = ["QwenSession", "QwenStandIn"]
 
-_HOST = "127.0.0.1"
 _PATH = "/api-ws/v1/realtime"
 
 
-class QwenStandIn:
+class QwenStandIn(Listening):
     """Listens inside `async with`.
 
     Args:
@@ -44,25 +43,19 @@ class QwenStandIn:
     def __init__(
         self, mouth: Mouth = tones, plan: PlanFor = always, api_key: str = "", port: int = 0
     ) -> None:
+        super().__init__(port)
         self.heard = Heard()
         #: Every session, in order.
         self.sessions: list[QwenSession] = []
         #: The HTTP statuses of refused handshakes.
         self.refusals: list[int] = []
-        self._mouth, self._plan, self._api_key, self._port = mouth, plan, api_key, port
-        self._server: Server | None = None
+        self._mouth, self._plan, self._api_key = mouth, plan, api_key
         self._news = asyncio.Event()
-
-    @property
-    def port(self) -> int:
-        if self._server is None:
-            raise RuntimeError("the stand-in does not listen; use it in `async with`")
-        return int(self._server.sockets[0].getsockname()[1])
 
     @property
     def url(self) -> str:
         """The URL for clients, which add the model."""
-        return f"ws://{_HOST}:{self.port}{_PATH}"
+        return f"{self.address}{_PATH}"
 
     @property
     def open_sessions(self) -> list[QwenSession]:
@@ -73,28 +66,6 @@ class QwenStandIn:
         while not condition():
             self._news.clear()
             await self._news.wait()
-
-    async def __aenter__(self) -> "QwenStandIn":
-        self._server = await serve(
-            self._serve,
-            _HOST,
-            self._port,
-            process_request=self._admit,
-            compression=None,
-            ping_interval=None,
-            close_timeout=1,
-        )
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._server is not None:
-            self._server.close()
-            await self._server.wait_closed()
 
     def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         status = self._judge(request)

@@ -6,15 +6,15 @@ async with VolcengineStandIn(token="t0ken") as volcengine:
 """
 
 import hmac
-import logging
 from collections.abc import Callable, Collection
 from http import HTTPStatus
 from types import TracebackType
 from uuid import uuid4
 
-from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request, Response
 
+from app.simulator.voices.listening import Listening
 from app.simulator.voices.mouth import Heard, Mouth, PlanFor, always, tones
 from app.simulator.voices.volcengine_service import Service
 from app.simulator.voices.volcengine_v1 import PATH as V1_PATH
@@ -22,15 +22,10 @@ from app.simulator.voices.volcengine_v1 import V1Connection
 from app.simulator.voices.volcengine_v3 import PATH as V3_PATH
 from app.simulator.voices.volcengine_v3 import V3Connection
 
-_HOST = "127.0.0.1"
 _GRANT = "authenticate request: load grant: requested grant not found"
 
-# The library would log every header and frame at DEBUG.
-_library_logger = logging.getLogger(f"{__name__}.frames")
-_library_logger.setLevel(logging.INFO)
 
-
-class VolcengineStandIn:
+class VolcengineStandIn(Listening):
     """Listens inside `async with`.
 
     Leaving `async with` without another error raises the first exception of `mouth` or `plan`.
@@ -60,10 +55,9 @@ class VolcengineStandIn:
         voices: Collection[str] = (),
         once: bool = False,
     ) -> None:
+        super().__init__(port)
         self._service = Service(mouth, plan, app_id, token, gzip, encoding, frozenset(voices))
-        self._port = port
         self._once = once
-        self._server: Server | None = None
 
     @property
     def heard(self) -> Heard:
@@ -72,28 +66,12 @@ class VolcengineStandIn:
     @property
     def url(self) -> str:
         """The URL without a path; clients add the path of v1 or v3."""
-        if self._server is None:
-            raise RuntimeError("the stand-in does not listen; use it in `async with`")
-        return f"ws://{_HOST}:{next(iter(self._server.sockets)).getsockname()[1]}"
+        return self.address
 
     async def until(self, condition: Callable[[Heard], object]) -> None:
         """Wait for a condition, checked after every change of `heard`."""
         while not condition(self.heard):
             await self._service.news()
-
-    async def __aenter__(self) -> "VolcengineStandIn":
-        self._server = await serve(
-            self._serve,
-            _HOST,
-            self._port,
-            process_request=self._admit,
-            process_response=self._logid,
-            compression=None,
-            ping_interval=None,
-            close_timeout=1,
-            logger=_library_logger,
-        )
-        return self
 
     async def __aexit__(
         self,
@@ -101,29 +79,25 @@ class VolcengineStandIn:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._server is not None:
-            self._server.close()
-            await self._server.wait_closed()
-            self._server = None
+        await super().__aexit__(kind, error, trace)
         if error is None and self._service.failures:
             raise self._service.failures[0]
 
-    async def _serve(self, socket: ServerConnection) -> None:
+    async def _serve(self, connection: ServerConnection) -> None:
         self.heard.connections += 1
         self._service.tell()
-        path = socket.request.path if socket.request is not None else ""
-        connection = V1Connection if path == V1_PATH else V3Connection
-        await connection(socket, self._service, once=self._once).run()
+        path = connection.request.path if connection.request is not None else ""
+        protocol = V1Connection if path == V1_PATH else V3Connection
+        await protocol(connection, self._service, once=self._once).run()
 
-    def _admit(self, socket: ServerConnection, request: Request) -> Response | None:
-        """The HTTP response that refuses a handshake; None: it is accepted."""
+    def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         if request.path not in (V1_PATH, V3_PATH):
-            return socket.respond(HTTPStatus.NOT_FOUND, "no such path\n")
+            return connection.respond(HTTPStatus.NOT_FOUND, "no such path\n")
         known = self._known_v1(request) if request.path == V1_PATH else self._known_v3(request)
         if not known:
-            return socket.respond(HTTPStatus.UNAUTHORIZED, _GRANT)
+            return connection.respond(HTTPStatus.UNAUTHORIZED, _GRANT)
         if request.path == V3_PATH and not request.headers.get("X-Api-Resource-Id"):
-            return socket.respond(HTTPStatus.BAD_REQUEST, "no X-Api-Resource-Id\n")
+            return connection.respond(HTTPStatus.BAD_REQUEST, "no X-Api-Resource-Id\n")
         return None
 
     def _known_v1(self, request: Request) -> bool:
@@ -146,7 +120,8 @@ class VolcengineStandIn:
             return bool(shown)
         return hmac.compare_digest(shown.encode(), wanted.encode())
 
-    @staticmethod
-    def _logid(_socket: ServerConnection, _request: Request, response: Response) -> Response:
+    def _respond(
+        self, _connection: ServerConnection, _request: Request, response: Response
+    ) -> Response:
         response.headers["X-Tt-Logid"] = uuid4().hex
         return response

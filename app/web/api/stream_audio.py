@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 from fastapi import APIRouter, HTTPException, Request, Response
 from starlette.types import Message, Receive, Scope, Send
 
+from app.audio import pcm16_size
 from app.errors import VoiceError
 from app.web import authenticated
 from app.web.api.speech_request import (
@@ -195,7 +196,7 @@ class _Speech(Response):
         if pcm and not self._sent_bytes:
             self._first_ms = round((time.monotonic() - self._began_s) * 1000)
             await send(self._start())
-        step = self._wanted.hz * 2 * WRITE_MS // 1000
+        step = pcm16_size(self._wanted.hz, WRITE_MS)
         for start in range(0, len(pcm), step):
             part = pcm[start : start + step]
             self._sent_bytes += len(part)
@@ -222,8 +223,8 @@ class _Speech(Response):
 
 
 def _refusal(error: VoiceError) -> Response:
-    # A timeout inside a voice's own code is one as well.
-    if isinstance(error.__context__, TimeoutError):
+    # A provider's own deadline for its connection has passed if the context is a TimeoutError.
+    if error.kind == "late" or isinstance(error.__context__, TimeoutError):
         return problem(504, "the voice gave no sound in time; try again")
     details = {
         "passing": "the voice failed; try again",

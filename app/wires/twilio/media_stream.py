@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from app.audio import base64_length
 from app.call.commands import ClearAudio, PlayAudio, SendMark, ToStream
 from app.call.events import DigitPressed, MarkEchoed, StreamEnded
 from app.errors import ProtocolError
@@ -20,7 +21,7 @@ LONGEST_FRAME_BYTES = 7998
 """The most audio in one message to Twilio, after decoding: just under a second. A multiple of 3, so
 that base64 text can be split there."""
 
-_LONGEST_FRAME_CHARS = LONGEST_FRAME_BYTES // 3 * 4
+_LONGEST_FRAME_CHARS = base64_length(LONGEST_FRAME_BYTES)
 _DIGITS = frozenset("0123456789*#ABCD")
 _CALLER_TRACKS = ("inbound", "inbound_track")
 

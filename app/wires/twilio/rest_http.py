@@ -18,6 +18,7 @@ import aiohttp
 from twilio.http import AsyncHttpClient
 from twilio.http.response import Response
 
+from app.call.backoff import backoff
 from app.errors import TwilioError
 from app.wires.retry_after import retry_after_s
 
@@ -91,8 +92,8 @@ class HttpClient(AsyncHttpClient):
         now_s = asyncio.get_running_loop().time
         end_s = now_s() + self._total_s
         for attempts_left in reversed(range(_ATTEMPTS)):
-            attempt = _ATTEMPTS - 1 - attempts_left
-            wait_s = self._backoff_s * 2**attempt * random.uniform(0.5, 1.5)
+            attempt = _ATTEMPTS - attempts_left
+            wait_s = backoff(self._backoff_s, attempt) * random.uniform(0.5, 1.5)
             try:
                 async with self._opened().request(
                     method,

@@ -1,7 +1,7 @@
 """Reads a response body of raw PCM as whole samples, and rejects what is not speech."""
 
-from typing import Literal
-
+from app.audio import pcm16_size, whole_samples
+from app.errors import VoiceErrorKind
 from app.wires.voices.voice import LONGEST_MAGIC_BYTES, file_in
 
 #: Seconds of sound for one text. A body that is longer is not speech.
@@ -11,7 +11,7 @@ LONGEST_SOUND_S = 120
 class NotSpeech(Exception):
     """The body is not raw PCM, is empty, or is too long. `kind`: as `VoiceError.kind`."""
 
-    def __init__(self, what: str, kind: Literal["passing", "text", "fatal"]) -> None:
+    def __init__(self, what: str, kind: VoiceErrorKind) -> None:
         super().__init__(what)
         self.kind = kind
 
@@ -22,7 +22,7 @@ class RawPcm:
     def __init__(self, rate_hz: int) -> None:
         #: Bytes received so far.
         self.size_bytes = 0
-        self._limit_bytes = LONGEST_SOUND_S * rate_hz * 2
+        self._limit_bytes = pcm16_size(rate_hz, LONGEST_SOUND_S * 1000)
         self._held = b""
         self._checked = False
 
@@ -41,16 +41,15 @@ class RawPcm:
             self._held = data
             return b""
         self._check(data)
-        whole = len(data) & ~1
-        self._held = data[whole:]
-        return data[:whole]
+        samples, self._held = whole_samples(data)
+        return samples
 
     def finish(self) -> bytes:
         """The samples still held. Raises NotSpeech if the body had none at all."""
         if self.size_bytes < 2:
             raise NotSpeech("the answer had no sound in it", "passing")
         self._check(self._held)
-        return self._held[: len(self._held) & ~1]
+        return whole_samples(self._held)[0]
 
     def _check(self, data: bytes) -> None:
         if not self._checked and (found := file_in(data)):

@@ -9,6 +9,8 @@ depends on the chunks. To 8000 Hz its quality HQ suppresses aliasing by 100 dB, 
 import numpy as np
 import soxr  # type: ignore[import-untyped]
 
+from app.audio import whole_samples
+
 _FULL_SCALE = 32768
 
 
@@ -43,10 +45,8 @@ class Resampler:
         """
         if self._finished:
             raise ValueError("the text is finished; take another Resampler for the next one")
-        data = self._odd + pcm if self._odd else pcm
-        whole = len(data) & ~1
-        self._odd = data[whole:]
-        return self._changed(data[:whole]) if whole else b""
+        samples, self._odd = whole_samples(self._odd + pcm if self._odd else pcm)
+        return self._changed(samples) if samples else b""
 
     def finish(self) -> bytes:
         """The remaining samples at the end of the text. Half a sample at its end is dropped."""

@@ -9,7 +9,10 @@ from typing import Protocol
 
 from app.errors import VoiceError
 
-#: Deadline for the first sound of a text, while the caller waits.
+# When a voice is late, for every provider: the caller waits, so another voice is preferred to a
+# retry (`VoiceErrorKind`). `with_deadlines` applies both. A provider's deadlines for its
+# connections are longer (`connect.py`) and say only that a connection is lost.
+#: Deadline for the first sound of a text.
 FIRST_SOUND_S = 3.0
 #: Deadline between two pieces of sound.
 GAP_S = 2.0
@@ -105,7 +108,8 @@ async def with_deadlines(
     """The same sounds, with a deadline for the first and for each further piece.
 
     Raises:
-        VoiceError: of kind `late` if a deadline passes; also if the text ends without any sound.
+        VoiceError: what `sounds` raises; `late` if a deadline passes; `passing` if the text ends
+            without any sound.
     """
     async with aclosing(sounds):
         sounded = False

@@ -4,17 +4,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from app.call.agent import Voice
 from app.config.agent.file import LoadedAgent, load_agent
+from app.config.settings import Settings
 from app.errors import ConfigError
-from app.wires.voices.http import HttpSettings
-from app.wires.voices.providers import VoiceSecrets, open_voices
+from app.wires.voices.http.settings import HttpSettings
+from app.wires.voices.provider import Credentials, Provider
+from app.wires.voices.providers import CREDENTIALS, PROVIDERS, open_voices
 from app.wires.voices.qwen.voice import QwenSettings
 from app.wires.voices.volcengine.voice import VolcengineSettings
 
 HEAD = 'name = "Mia"\ninstructions = "Be nice."\n[voice]\n'  # three lines
-SECRETS = VoiceSecrets("the key", "the app", "the access", "the console", "the speech")
+SECRETS = Credentials(
+    {
+        "DASHSCOPE_API_KEY": "the key",
+        "VOLCENGINE_APP_ID": "the app",
+        "VOLCENGINE_ACCESS_TOKEN": "the access",
+        "VOLCENGINE_API_KEY": "the console",
+        "HTTP_VOICE_TOKEN": "the speech",
+    }
+)
 
 
 @pytest.fixture(autouse=True)
@@ -290,16 +301,27 @@ def test_a_credential_that_is_missing_is_named(text: str, missing: list[str]) ->
     assert [each.label for each in open_voices(voices, SECRETS)] == list(load(text).agent.voices)
     if missing:
         with pytest.raises(ConfigError) as caught:
-            open_voices(voices, VoiceSecrets())
+            open_voices(voices, Credentials({}))
         assert [line.partition(":")[0] for line in caught.value.problems] == missing
 
 
 def test_the_key_of_the_new_console_is_enough_for_v3() -> None:
     voices = load('provider = "volcengine"\nname = "her"\ntransport = "v3"\n').voices
-    open_voices(voices, VoiceSecrets(volcengine_api_key="console"))
+    open_voices(voices, Credentials({"VOLCENGINE_API_KEY": "console"}))
 
 
 def test_no_secret_is_shown() -> None:
     voices: tuple[Any, ...] = load('provider = "qwen"\nfallback = ["qwen"]\n').voices
     opened: Any = open_voices(voices, SECRETS)
     assert "the key" not in repr(opened[0].settings) + repr(SECRETS)
+
+
+def test_every_credential_of_a_provider_is_a_setting() -> None:
+    for name in CREDENTIALS:
+        assert Settings.model_fields[name.lower()].annotation == SecretStr | None
+
+
+@pytest.mark.parametrize("provider", PROVIDERS, ids=lambda each: each.name)
+def test_a_provider_s_forms_have_its_name(provider: Provider[Any]) -> None:
+    for form in provider.forms:
+        assert form.model_fields["provider"].default == provider.name

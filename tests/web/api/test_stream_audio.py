@@ -22,7 +22,8 @@ from app.web import problems
 from app.web.api import stream_audio
 from app.web.server import Server, bind
 from app.web.stream_voices import StreamAudio
-from app.wires.voices.http import HttpSettings, HttpVoice
+from app.wires.voices.http.settings import HttpSettings
+from app.wires.voices.http.voice import HttpVoice
 from app.wires.voices.resampler import Resampler
 from app.wires.voices.voice import LONGEST_TEXT, Sound, Sounds, Voice, with_deadlines
 from tests.web.stand_in_state import install_state

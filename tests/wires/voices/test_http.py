@@ -13,7 +13,8 @@ from aiohttp.test_utils import TestServer
 from app.errors import VoiceError
 from app.simulator.voices.http import HttpStandIn
 from app.simulator.voices.mouth import Plan, tones
-from app.wires.voices.http import HttpSettings, HttpVoice
+from app.wires.voices.http.settings import HttpSettings
+from app.wires.voices.http.voice import HttpVoice
 from app.wires.voices.voice import Sounds, VoiceLine, with_deadlines
 from tests.wires.voices.bare_http_server import bare_server
 

@@ -13,8 +13,9 @@ from aiohttp import web
 from app.errors import ConfigError, VoiceError
 from app.simulator.voices.http import HttpStandIn
 from app.simulator.voices.mouth import Plan, tones
-from app.wires.voices import http
-from app.wires.voices.http import HttpSettings, HttpVoice
+from app.wires.voices import connect
+from app.wires.voices.http.settings import HttpSettings
+from app.wires.voices.http.voice import HttpVoice
 from tests.wires.voices.test_http import PCM, TEXT, Answer, heard, says, server_that, voice_at
 
 
@@ -168,7 +169,7 @@ async def test_after_a_passing_error_the_line_can_retry() -> None:
 async def test_a_stalled_server_is_a_timeout(
     monkeypatch: pytest.MonkeyPatch, after_bytes: int
 ) -> None:
-    monkeypatch.setattr(http, "READ_S", 0.05)
+    monkeypatch.setattr(connect, "SILENCE_S", 0.05)
     plan = Plan(fault="stall", fault_after_bytes=after_bytes)
     async with HttpStandIn(plan=lambda _: plan) as server:
         fault = await fault_of(server.url)
@@ -182,7 +183,7 @@ async def test_a_stalled_server_is_a_timeout(
 async def test_a_connection_that_is_never_accepted_is_a_timeout(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(http, "CONNECT_S", 0.05)
+    monkeypatch.setattr(connect, "CONNECT_S", 0.05)
     async with full_backlog() as url:
         async with voice_at(url) as voice:
             await voice.line().prepare()
@@ -239,7 +240,7 @@ async def test_no_error_quotes_a_secret(
 ) -> None:
     """Neither does it quote the text."""
     caplog.set_level(logging.DEBUG)
-    monkeypatch.setattr(http, "READ_S", 0.05)
+    monkeypatch.setattr(connect, "SILENCE_S", 0.05)
     told = [repr(HttpSettings("https://example.com/?key=s3cret-query", **SECRETS))]  # type: ignore[arg-type]
     plans = [Plan(fault="refuse"), Plan(fault="error"), Plan(fault="stall")]
     plans += [Plan(fault="drop", fault_after_bytes=999), Plan()]

@@ -8,7 +8,9 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-BYTES_PER_MS = 8
+from app.audio import ULAW_BYTES_PER_MS
+
+BYTES_PER_MS = ULAW_BYTES_PER_MS
 BUFFER_LIMIT_MS = 10 * 60_000
 
 

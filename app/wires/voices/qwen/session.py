@@ -4,50 +4,34 @@ DashScope: Qwen-TTS Realtime API. There is no documented cancel: to drop a text,
 """
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable
 from typing import TypeVar
-from urllib.parse import urlsplit
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import (
-    ConnectionClosed,
-    InvalidHandshake,
-    InvalidStatus,
-    InvalidURI,
-    WebSocketException,
-)
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Response
 from websockets.protocol import State
 
 from app.errors import ProtocolError, VoiceError
+from app.wires.voices.connect import CLOSE_S, kind_of_status, open_websocket, websocket_lost
 from app.wires.voices.qwen.codec import (
     ClientEvents,
     Event,
     Failed,
-    QwenSettings,
     SessionCreated,
     SessionFinished,
     SessionUpdated,
     decode,
     setup_refused,
 )
+from app.wires.voices.qwen.settings import QwenSettings
 
-#: Deadline for the connection and the WebSocket handshake.
-CONNECT_S = 5.0
 #: Deadline from the handshake to `session.updated`.
 UPDATED_S = 3.0
-#: Deadline for the close handshake.
-CLOSE_S = 1.0
-#: The size of an event with sound is not documented.
-LARGEST_MESSAGE_BYTES = 16 << 20
 #: Events that are read ahead of `next_event`; beyond them the socket is not read.
 _EVENTS_AHEAD = 32
 _SANE_HZ = range(8000, 48001)
-
-# At DEBUG the library logs headers and texts.
-_quiet_logger = logging.getLogger(f"{__name__}.socket")
-_quiet_logger.setLevel(logging.WARNING)
 
 
 class QwenSession:
@@ -101,7 +85,7 @@ class QwenSession:
                 self._client_events.finish() if last else self._client_events.commit()
             )
         except ConnectionClosed as closed:
-            raise _lost(closed) from None
+            raise websocket_lost("Qwen", closed) from None
 
     async def next_event(self) -> Event:
         """The next event of the text.
@@ -146,7 +130,7 @@ class QwenSession:
             try:
                 failure = await self._take(await self._socket.recv())
             except ConnectionClosed as closed:
-                failure = _lost(closed)
+                failure = websocket_lost("Qwen", closed)
         self._ended = True
         if self._speaking and not self._discarded:
             await self._events.put(failure)
@@ -176,19 +160,7 @@ class QwenSession:
             pass
 
 
-def _lost(closed: ConnectionClosed) -> VoiceError:
-    code = closed.rcvd.code if closed.rcvd is not None else None
-    how = f"closed with code {code}" if code is not None else "lost"
-    return VoiceError(f"the connection to Qwen was {how} before the end of the text")
-
-
 # --- opening --------------------------------------------------------------------------------------
-
-
-class _Connect(connect):
-    def process_redirect(self, exc: Exception) -> Exception:
-        """Do not follow redirects: they would send the API key to another host."""
-        return exc
 
 
 async def open_session(
@@ -201,7 +173,7 @@ async def open_session(
         VoiceError: fatal for wrong credentials or settings, passing otherwise.
     """
     started_s = time.monotonic()
-    socket = await _dial(settings)
+    socket = await _connected(settings)
     try:
         events = ClientEvents()
         async with asyncio.timeout(UPDATED_S):
@@ -228,65 +200,34 @@ async def open_session(
                     f"Qwen did not accept the session's settings within {UPDATED_S:g} s"
                 ) from None
             case ConnectionClosed():
-                raise _lost(error) from None
+                raise websocket_lost("Qwen", error) from None
             case ProtocolError():
                 raise VoiceError(f"Qwen violated its protocol: {error}") from None
         raise
 
 
-async def _dial(settings: QwenSettings) -> ClientConnection:
+async def _connected(settings: QwenSettings) -> ClientConnection:
     headers = {"Authorization": f"Bearer {settings.api_key}"}
     if settings.workspace:
         headers["X-DashScope-WorkSpace"] = settings.workspace
     try:
-        if not all(value.isascii() and value.isprintable() for value in headers.values()):
-            raise ValueError
-        async with asyncio.timeout(CONNECT_S):
-            return await _Connect(
-                settings.address,
-                additional_headers=headers,
-                compression=None,
-                proxy=None,
-                open_timeout=None,
-                ping_interval=None,  # whether the server answers pings is not documented
-                close_timeout=CLOSE_S,
-                max_size=LARGEST_MESSAGE_BYTES,
-                logger=_quiet_logger,
-            )
-    except TimeoutError:
-        raise VoiceError(f"Qwen did not answer within {CONNECT_S:g} s") from None
-    except InvalidStatus as refusal:
-        raise _refused(refusal.response.status_code) from None
-    except InvalidHandshake:
-        raise VoiceError("the server at Qwen's url does not speak WebSocket; check url") from None
-    except OSError as error:
-        reason = error.strerror or "no connection"
-        host = urlsplit(settings.url).hostname
-        raise VoiceError(f"Qwen cannot be reached at {host}: {reason}") from None
-    except InvalidURI:
-        raise VoiceError(
-            "Qwen's url is invalid; expected wss:// and a host", kind="fatal"
-        ) from None
+        address = settings.address
     except ValueError:
-        raise VoiceError(
-            "Qwen's url, key or workspace has characters that HTTP does not allow; check them",
-            kind="fatal",
-        ) from None
-    except WebSocketException:
-        raise VoiceError("Qwen ended the handshake early") from None
+        address = settings.url  # `open_websocket` says what is wrong
+    return await open_websocket("Qwen", address, headers, _refused)
 
 
-def _refused(status: int) -> VoiceError:
+def _refused(response: Response) -> VoiceError:
+    status = response.status_code
     hints = {
         401: "check DASHSCOPE_API_KEY, and that it belongs to the url's region",
         403: "check that the API key may use this model and workspace",
-        404: "check the url and the model",
     }
-    hint = hints.get(status, "check the url and the model")
     message = f"Qwen refused the connection with HTTP {status}"
-    if status in (408, 425, 429) or status >= 500:
-        return VoiceError(message)
-    return VoiceError(f"{message}; {hint}", kind="fatal")
+    kind = kind_of_status(status)
+    if kind == "fatal":
+        message += f"; {hints.get(status, 'check the url and the model')}"
+    return VoiceError(message, kind=kind)
 
 
 _Answer = TypeVar("_Answer", SessionCreated, SessionUpdated)

@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 
 from app.call.words.blank import is_blank
 from app.errors import VoiceError
-from app.wires.voices.qwen.codec import QwenSettings, Speech
+from app.wires.voices.qwen.codec import Speech
 from app.wires.voices.qwen.session import QwenSession, open_session
+from app.wires.voices.qwen.settings import QwenSettings
 from app.wires.voices.voice import Sound, Sounds, file_in
 
 __all__ = ["QwenLine", "QwenSettings", "QwenVoice"]
@@ -33,7 +34,7 @@ class QwenVoice:
 
     @property
     def label(self) -> str:
-        return f"qwen/{self.settings.voice}"
+        return self.settings.label
 
     def line(self) -> "QwenLine":
         line = QwenLine(self)

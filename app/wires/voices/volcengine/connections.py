@@ -7,31 +7,20 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Response
 from websockets.protocol import State
 
 from app.errors import ProtocolError, VoiceError
+from app.wires.voices.connect import SILENCE_S, open_websocket, websocket_lost
 from app.wires.voices.volcengine.errors import handshake_error
 
 logger = logging.getLogger(__name__)
 
-# At DEBUG the library logs headers and frames, and with them the token and the text.
-_library_logger = logging.getLogger(f"{__name__}.frames")
-_library_logger.setLevel(logging.INFO)
-
-#: Deadline for the connection and the WebSocket handshake.
-CONNECT_S = 5.0
-#: Deadline for the next frame, and for sending one. Volcengine's mobile SDK waits as long.
-SILENCE_S = 8.0
-#: Deadline for the close handshake.
-CLOSE_S = 1.0
 #: How long an idle connection is reused. When the service closes it is not documented.
 FRESH_S = 30.0
-#: The v1 operation `query` returns all sound in one frame.
-LARGEST_MESSAGE_BYTES = 16 << 20
 
 Read = TypeVar("Read")
 
@@ -91,7 +80,7 @@ class Connection:
             async with asyncio.timeout(SILENCE_S):
                 await self._socket.send(frame)
         except ConnectionClosed as error:
-            raise self._lost(error) from None
+            raise websocket_lost("volcengine", error, self._id) from None
         except TimeoutError:
             raise VoiceError(f"volcengine read nothing for {SILENCE_S:g} s{self._id}") from None
 
@@ -108,7 +97,7 @@ class Connection:
                 raise ProtocolError("a text message came, expected binary")
             return parse(message)
         except ConnectionClosed as error:
-            raise self._lost(error) from None
+            raise websocket_lost("volcengine", error, self._id) from None
         except TimeoutError:
             raise VoiceError(f"volcengine was silent for {SILENCE_S:g} s{self._id}") from None
         except ProtocolError as error:
@@ -124,11 +113,6 @@ class Connection:
     def abort(self) -> None:
         """Close the connection without a close handshake."""
         self._socket.transport.abort()
-
-    def _lost(self, error: ConnectionClosed) -> VoiceError:
-        # The close frame's reason is omitted: it may quote the request.
-        how = "without a close frame" if error.rcvd is None else f"with code {error.rcvd.code}"
-        return VoiceError(f"volcengine closed the connection {how}{self._id}")
 
     @property
     def _id(self) -> str:
@@ -168,35 +152,13 @@ class Connections:
             raise VoiceError("the voice is closed", kind="fatal")
         loop = asyncio.get_running_loop()
         began_s = loop.time()
-        try:
-            socket = await _Connect(
-                url,
-                additional_headers=headers,
-                compression=None,  # frames are compressed by the protocol itself
-                proxy=None,
-                open_timeout=CONNECT_S,
-                ping_interval=None,  # whether the server answers pings is not documented
-                close_timeout=CLOSE_S,
-                max_size=LARGEST_MESSAGE_BYTES,
-                logger=_library_logger,
-            )
-        except InvalidStatus as error:
-            response = error.response
+
+        def refused(response: Response) -> VoiceError:
             body = (response.body or b"").decode("utf-8", "replace")
             logid = response.headers.get("X-Tt-Logid", "")
-            raise handshake_error(
-                response.status_code, body, private=private, logid=logid
-            ) from None
-        except TimeoutError:
-            raise VoiceError(f"volcengine did not answer within {CONNECT_S:g} s") from None
-        except InvalidURI:
-            raise VoiceError("volcengine's url is invalid; check url", kind="fatal") from None
-        except (OSError, ValueError, WebSocketException) as error:
-            reason = getattr(error, "strerror", None) or type(error).__name__
-            host = urlsplit(url).hostname
-            raise VoiceError(
-                f"volcengine cannot be reached at {host}: {reason}; check url"
-            ) from None
+            return handshake_error(response.status_code, body, private=private, logid=logid)
+
+        socket = await open_websocket("volcengine", url, headers, refused)
         connection = Connection(socket, has_session_ids=has_session_ids)
         if self._closed:
             connection.abort()
@@ -235,9 +197,3 @@ class Connections:
     async def _close(self, connection: Connection) -> None:
         self._connections.discard(connection)
         await connection.close()
-
-
-class _Connect(connect):
-    def process_redirect(self, exc: Exception) -> Exception | str:
-        """Do not follow redirects: they would send the credentials to another host."""
-        return exc

@@ -5,13 +5,12 @@ Error codes are 3xxx in v1 and have eight digits in v3.
 
 import json
 from collections.abc import Sequence
-from typing import Literal
 
-from app.errors import VoiceError
+from app.errors import VoiceError, VoiceErrorKind
+from app.wires.voices.connect import kind_of_status
 from app.wires.voices.quoting import quotable
 
-Kind = Literal["passing", "text", "fatal"]
-Meaning = tuple[Kind, str]
+Meaning = tuple[VoiceErrorKind, str]
 
 #: The request's `reqid` was used before. A retry with a new one may succeed.
 REQID_USED = 3006
@@ -53,7 +52,7 @@ _MESSAGES: dict[str, Meaning] = {
 class VolcengineError(VoiceError):
     """An error that the service reported. `code`: the service's error code."""
 
-    def __init__(self, message: str, *, kind: Kind, code: int) -> None:
+    def __init__(self, message: str, *, kind: VoiceErrorKind, code: int) -> None:
         super().__init__(message, kind=kind)
         self.code = code
 
@@ -82,7 +81,7 @@ def handshake_error(status: int, body: str, *, private: Sequence[str], **ids: st
     by_status: Meaning
     if status in (401, 403):
         by_status = ("fatal", "the credentials are refused; check app_id and the token")
-    elif status >= 500 or status in (408, 425, 429):
+    elif kind_of_status(status) == "passing":
         by_status = ("passing", "the service is busy")
     else:
         by_status = ("fatal", "the service accepts no connection there; check url")

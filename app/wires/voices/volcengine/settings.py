@@ -1,20 +1,28 @@
 """The settings of a Volcengine voice, for the v1 and the v3 protocol."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Literal, Self
 from urllib.parse import urlsplit
+
+from app.wires.voices.provider import Credentials, Facts, VoiceSettings
 
 _SERVICE = "wss://openspeech.bytedance.com"
 
 
 @dataclass(frozen=True, slots=True)
-class VolcengineSettings:
+class VolcengineSettings(VoiceSettings):
     """A Volcengine voice.
 
     A setting that is None or empty is not sent, so that the service's default applies. Values are
     sent unchanged; the service checks their ranges. The encoding is always `pcm`.
     """
+
+    credentials: ClassVar[tuple[str, ...]] = (
+        "VOLCENGINE_APP_ID",
+        "VOLCENGINE_ACCESS_TOKEN",
+        "VOLCENGINE_API_KEY",
+    )
 
     #: The application's id.
     app_id: str = ""
@@ -72,8 +80,31 @@ class VolcengineSettings:
 
     @property
     def label(self) -> str:
-        """The voice's name as people see it."""
         return f"volcengine/{self.voice_type}"
+
+    @property
+    def facts(self) -> Facts:
+        protocol = (
+            f"v1, {self.operation}, {self.cluster}"
+            if self.transport == "v1"
+            else f"v3, {self.resource_id}"
+        )
+        model = ", ".join(filter(None, (self.model, protocol)))
+        return Facts(model, self.rate, self.address("/"))
+
+    def needs(self, given: Credentials) -> tuple[str, ...]:
+        *application, console_key = self.credentials
+        if self.transport == "v3" and not any(given[name] for name in application):
+            return (console_key,)
+        return tuple(application)
+
+    def with_credentials(self, given: Credentials) -> Self:
+        return replace(
+            self,
+            app_id=given["VOLCENGINE_APP_ID"],
+            access_token=given["VOLCENGINE_ACCESS_TOKEN"],
+            api_key=given["VOLCENGINE_API_KEY"] if self.transport == "v3" else "",
+        )
 
     @property
     def secrets(self) -> tuple[str, ...]:

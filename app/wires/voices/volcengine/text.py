@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 
+from app.audio import whole_samples
 from app.errors import VoiceError
 from app.wires.voices.voice import LONGEST_MAGIC_BYTES, file_in
 
@@ -80,7 +81,6 @@ class Samples:
             yield from self._pieces(self._kept)
 
     def _pieces(self, data: bytes) -> Iterator[bytes]:
-        whole = len(data) & ~1
-        self._kept = data[whole:]
-        for at in range(0, whole, self._piece_bytes):
-            yield data[at : min(whole, at + self._piece_bytes)]
+        samples, self._kept = whole_samples(data)
+        for at in range(0, len(samples), self._piece_bytes):
+            yield samples[at : at + self._piece_bytes]

@@ -10,9 +10,10 @@ from uuid import uuid4
 import msgspec
 
 from app.wires.voices.volcengine import v1_codec as v1
-from app.wires.voices.volcengine.connections import Connection, Connections
+from app.wires.voices.volcengine.connections import Connection
 from app.wires.voices.volcengine.errors import service_error
 from app.wires.voices.volcengine.settings import VolcengineSettings, given
+from app.wires.voices.volcengine.transport import Synthesis, Transport
 
 logger = logging.getLogger(__name__)
 
@@ -22,59 +23,42 @@ PATH = "/api/v1/tts/ws_binary"
 _PLACEHOLDER_TOKEN = "access_token"
 
 
-class V1Transport:
-    """Opens connections for requests, and makes the requests; see `Transport`."""
-
-    def __init__(self, settings: VolcengineSettings, connections: Connections) -> None:
-        self._settings = settings
-        self._connections = connections
+class V1Transport(Transport):
+    """A connection takes one request at a time."""
 
     async def open(self) -> Connection:
-        """Open a connection. It takes one request at a time. Raises VoiceError."""
-        settings = self._settings
-        return await self._connections.open(
-            settings.address(PATH),
-            # Volcengine's format, with a semicolon.
-            {"Authorization": f"Bearer; {settings.access_token}"},
-            has_session_ids=False,
-            private=settings.secrets,
-            label=settings.label,
-        )
+        # Volcengine's format, with a semicolon.
+        headers = {"Authorization": f"Bearer; {self._settings.access_token}"}
+        return await self._connect(PATH, headers, has_session_ids=False)
 
     def synthesis(self, connection: Connection, text: str, uid: str) -> "V1Request":
         return V1Request(self._settings, connection, text, uid)
 
 
-class V1Request:
-    """One text on a connection: `start`, then `next_audio` until it returns None."""
+class V1Request(Synthesis):
+    """One request."""
 
     def __init__(
         self, settings: VolcengineSettings, connection: Connection, text: str, uid: str
     ) -> None:
-        self._settings = settings
-        self._connection = connection
-        self._text = text
-        self._uid = uid
+        super().__init__(settings, connection, text, uid)
         self._reqid = str(uuid4())
         self._sequence = 0
         self._ended = False
 
     async def start(self) -> None:
-        """Send the request. Raises VoiceError."""
         payload = request_json(self._settings, text=self._text, uid=self._uid, reqid=self._reqid)
         frame = v1.build(msgspec.json.encode(payload), compress=self._settings.gzip)
         await self._connection.send(frame)
 
     async def next_audio(self) -> bytes | None:
-        """The next sound, which may be empty or end within a sample; None at the end of the text.
-        Raises VoiceError."""
         while not self._ended:
             frame = await self._connection.receive(v1.parse)
             if isinstance(frame, v1.Failed):
                 raise service_error(
                     frame.code,
                     frame.message,
-                    private=(self._text, *self._settings.secrets),
+                    private=self._private,
                     logid=self._connection.logid,
                     reqid=self._reqid,
                 )
@@ -85,8 +69,7 @@ class V1Request:
         return None
 
     async def cancel(self) -> bool:
-        """Whether the connection can be reused: never, v1 has no cancel."""
-        return False
+        return False  # v1 has no cancel
 
     def _count(self, sequence: int | None) -> None:
         """Log gaps in the sequence numbers. They are no error: whether numbers may be skipped is

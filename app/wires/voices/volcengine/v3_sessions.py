@@ -11,10 +11,12 @@ from uuid import uuid4
 import msgspec
 
 from app.errors import VoiceError
+from app.wires.voices.connect import CONNECT_S
 from app.wires.voices.volcengine import v3_codec as v3
-from app.wires.voices.volcengine.connections import CONNECT_S, Connection, Connections
+from app.wires.voices.volcengine.connections import Connection
 from app.wires.voices.volcengine.errors import code_in, service_error
 from app.wires.voices.volcengine.settings import VolcengineSettings, given
+from app.wires.voices.volcengine.transport import Synthesis, Transport
 
 PATH = "/api/v3/tts/bidirection"
 #: Deadline for the server's confirmation of a cancel.
@@ -22,23 +24,12 @@ CANCEL_S = 0.3
 _OK = (0, 20000000)
 
 
-class V3Transport:
-    """Opens connections for sessions, and makes the sessions; see `Transport`."""
-
-    def __init__(self, settings: VolcengineSettings, connections: Connections) -> None:
-        self._settings = settings
-        self._connections = connections
+class V3Transport(Transport):
+    """A connection is ready at CONNECTION_STARTED. It takes one session at a time."""
 
     async def open(self) -> Connection:
-        """Open a connection, up to CONNECTION_STARTED. Raises VoiceError."""
         settings = self._settings
-        connection = await self._connections.open(
-            settings.address(PATH),
-            headers(settings),
-            has_session_ids=True,
-            private=settings.secrets,
-            label=settings.label,
-        )
+        connection = await self._connect(PATH, headers(settings), has_session_ids=True)
         try:
             async with asyncio.timeout(CONNECT_S):
                 await connection.send(v3.build(v3.START_CONNECTION, compress=settings.gzip))
@@ -58,22 +49,18 @@ class V3Transport:
         return V3Session(self._settings, connection, text, uid)
 
 
-class V3Session:
-    """One text on a connection: `start`, then `next_audio` until it returns None, or `cancel`."""
+class V3Session(Synthesis):
+    """One session."""
 
     def __init__(
         self, settings: VolcengineSettings, connection: Connection, text: str, uid: str
     ) -> None:
-        self._settings = settings
-        self._connection = connection
-        self._text = text
-        self._uid = uid
+        super().__init__(settings, connection, text, uid)
         self._id = str(uuid4())
-        self._reader = _SessionReader(connection, (text, *settings.secrets), self._id)
+        self._reader = _SessionReader(connection, self._private, self._id)
         self._started = False
 
     async def start(self) -> None:
-        """Start the session and send the text. Raises VoiceError."""
         self._started = True
         await self._send(v3.START_SESSION, session_json(self._settings, uid=self._uid))
         await self._reader.until(lambda event: event.number == v3.SESSION_STARTED)
@@ -82,8 +69,6 @@ class V3Session:
         await self._send(v3.FINISH_SESSION, {})
 
     async def next_audio(self) -> bytes | None:
-        """The next sound, not empty, which may end within a sample; None at the end of the text.
-        Raises VoiceError."""
         event = await self._reader.until(
             lambda event: (
                 event.number == v3.SESSION_FINISHED
@@ -93,8 +78,8 @@ class V3Session:
         return event.payload if event.number == v3.AUDIO else None
 
     async def cancel(self) -> bool:
-        """Cancel the session. Returns whether the connection can be reused: the server confirmed
-        the cancel within `CANCEL_S`."""
+        """Cancel the session. The connection can be reused if the server confirms the cancel
+        within `CANCEL_S`."""
         if not self._started:
             return True
         ends = (v3.SESSION_CANCELED, v3.SESSION_FINISHED)

@@ -8,15 +8,17 @@ import asyncio
 from collections import deque
 from collections.abc import Iterator
 from contextlib import aclosing, suppress
-from typing import Literal, Protocol
+from typing import Literal
 from uuid import uuid4
 
+from app.audio import pcm16_size
 from app.errors import VoiceError
 from app.wires.voices.voice import Sound, Sounds
 from app.wires.voices.volcengine.connections import Connection, Connections
 from app.wires.voices.volcengine.errors import REQID_USED, VolcengineError
 from app.wires.voices.volcengine.settings import VolcengineSettings
 from app.wires.voices.volcengine.text import LARGEST_TEXT_BYTES, Samples, portions, speakable
+from app.wires.voices.volcengine.transport import Synthesis, Transport
 from app.wires.voices.volcengine.v1_requests import V1Transport
 from app.wires.voices.volcengine.v3_sessions import V3Transport
 
@@ -25,26 +27,7 @@ __all__ = ["VolcengineLine", "VolcengineSettings", "VolcengineVoice"]
 #: Idle connections that a line keeps: a spare, and the one that served the latest text.
 _MOST_IDLE = 2
 #: The longest piece of sound to yield at once; `query` returns minutes in one frame.
-_PIECE_S = 1
-
-
-class Synthesis(Protocol):
-    """One text on one connection: `start`, then `next_audio` until it returns None. `cancel` drops
-    the rest, and returns whether the connection can be reused."""
-
-    async def start(self) -> None: ...
-
-    async def next_audio(self) -> bytes | None: ...
-
-    async def cancel(self) -> bool: ...
-
-
-class Transport(Protocol):
-    """One of the two protocols: opens connections, and says texts on them."""
-
-    async def open(self) -> Connection: ...
-
-    def synthesis(self, connection: Connection, text: str, uid: str) -> Synthesis: ...
+_PIECE_MS = 1000
 
 
 class VolcengineVoice:
@@ -53,11 +36,8 @@ class VolcengineVoice:
     def __init__(self, settings: VolcengineSettings) -> None:
         self._settings = settings
         self._connections = Connections()
-        self._transport: Transport = (
-            V3Transport(settings, self._connections)
-            if settings.transport == "v3"
-            else V1Transport(settings, self._connections)
-        )
+        transport = V3Transport if settings.transport == "v3" else V1Transport
+        self._transport: Transport = transport(settings, self._connections)
 
     @property
     def label(self) -> str:
@@ -128,7 +108,7 @@ class VolcengineLine:
         for last_attempt in (False, True):
             connection = await (self._transport.open() if last_attempt else self._take())
             synthesis = self._transport.synthesis(connection, text, self._uid)
-            samples = Samples(hz * 2 * _PIECE_S)
+            samples = Samples(pcm16_size(hz, _PIECE_MS))
             sounded = False
             outcome: Literal["whole", "failed", "dropped"] = "dropped"
             try:

@@ -14,8 +14,6 @@ from app.errors import ProtocolError, VoiceError
 from app.wires.voices.qwen.codec import (
     ClientEvents,
     Failed,
-    Mode,
-    QwenSettings,
     ResponseDone,
     SessionCreated,
     SessionUpdated,
@@ -24,6 +22,7 @@ from app.wires.voices.qwen.codec import (
     setup_refused,
     text_refused,
 )
+from app.wires.voices.qwen.settings import Mode, QwenSettings
 
 TRAFFIC = Path(__file__).parents[3] / "traffic"
 

@@ -3,7 +3,6 @@
 import asyncio
 import json
 from base64 import b64encode
-from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 from typing import Any
 
@@ -15,6 +14,7 @@ from websockets.asyncio.server import ServerConnection
 from app.errors import VoiceError
 from app.simulator.voices.mouth import Plan, tones
 from app.simulator.voices.qwen import QwenStandIn
+from app.wires.voices.connect import LARGEST_MESSAGE_BYTES
 from app.wires.voices.qwen import session as qwen_session
 from tests.wires.voices.qwen.qwen_scripted import (
     HELLO,
@@ -35,11 +35,7 @@ from tests.wires.voices.qwen.qwen_scripted import (
     take_text,
 )
 
-
-@pytest.fixture(autouse=True)
-async def no_task_outlives_its_test() -> AsyncIterator[None]:
-    yield
-    assert asyncio.all_tasks() == {asyncio.current_task()}
+pytestmark = pytest.mark.usefixtures("no_task_outlives_its_test")
 
 
 # --- within a text --------------------------------------------------------------------------------
@@ -112,7 +108,7 @@ async def no_base64(socket: ServerConnection) -> None:
 
 
 async def too_large(socket: ServerConnection) -> None:
-    await socket.send('{"type": "' + "x" * qwen_session.LARGEST_MESSAGE_BYTES + '"}')
+    await socket.send('{"type": "' + "x" * LARGEST_MESSAGE_BYTES + '"}')
 
 
 @pytest.mark.parametrize(

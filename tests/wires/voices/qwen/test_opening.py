@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
@@ -12,6 +11,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from app.simulator.voices.qwen import QwenStandIn
+from app.wires.voices import connect
 from app.wires.voices.qwen import session as qwen_session
 from tests.wires.voices.qwen.qwen_scripted import (
     KEY,
@@ -32,11 +32,7 @@ from tests.wires.voices.qwen.qwen_scripted import (
     take_text,
 )
 
-
-@pytest.fixture(autouse=True)
-async def no_task_outlives_its_test() -> AsyncIterator[None]:
-    yield
-    assert asyncio.all_tasks() == {asyncio.current_task()}
+pytestmark = pytest.mark.usefixtures("no_task_outlives_its_test")
 
 
 # --- the handshake --------------------------------------------------------------------------------
@@ -131,7 +127,7 @@ async def test_an_invalid_url_is_fatal(wrong: dict[str, str]) -> None:
 
 
 async def test_a_server_that_never_answers_is_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(qwen_session, "CONNECT_S", 0.05)
+    monkeypatch.setattr(connect, "CONNECT_S", 0.05)
     gone = asyncio.Event()
 
     async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -242,4 +238,4 @@ async def test_a_connection_that_ends_before_session_updated_is_passing() -> Non
 
     async with scripted(leave) as url, line_to(url) as line:
         error = await failure(line)
-    assert error.kind == "passing" and "closed with code 1000" in str(error)
+    assert error.kind == "passing" and "closed the connection with code 1000" in str(error)

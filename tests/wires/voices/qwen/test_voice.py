@@ -11,7 +11,7 @@ import pytest
 from app.errors import VoiceError
 from app.simulator.voices.mouth import Plan, PlanFor, always, tones
 from app.simulator.voices.qwen import QwenSession, QwenStandIn
-from app.wires.voices.qwen.codec import Mode
+from app.wires.voices.qwen.settings import Mode
 from app.wires.voices.qwen.voice import QwenLine, QwenSettings, QwenVoice
 from app.wires.voices.voice import VoiceLine, with_deadlines
 
@@ -21,10 +21,7 @@ HELLO, STORY, SORRY = "Hello there.", "A long story. It goes on! And on.", "Sorr
 both_modes = pytest.mark.parametrize("mode", MODES)
 
 
-@pytest.fixture(autouse=True)
-async def no_task_outlives_its_test() -> AsyncIterator[None]:
-    yield
-    assert asyncio.all_tasks() == {asyncio.current_task()}
+pytestmark = pytest.mark.usefixtures("no_task_outlives_its_test")
 
 
 class Scene:

@@ -9,41 +9,25 @@ closes the connection; if the server fails, its chunked body ends early.
 import asyncio
 import json
 import logging
-import re
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Literal
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import aiohttp
 
-from app.errors import ConfigError, VoiceError
+from app.errors import VoiceError, VoiceErrorKind
+from app.wires.voices.connect import CLOSE_S, CONNECT_S, http_failure, http_session, kind_of_status
+from app.wires.voices.http.settings import HttpSettings
 from app.wires.voices.quoting import quotable
 from app.wires.voices.raw_pcm import NotSpeech, RawPcm
-from app.wires.voices.voice import Sound, Sounds, VoiceLine, is_here
+from app.wires.voices.voice import Sound, Sounds, VoiceLine
 
 logger = logging.getLogger(__name__)
 
-RATES_HZ = (8000, 16000, 24000, 48000)
-EMOTIONS = ("", "neutral", "happy", "sad")
-#: Deadline for a connection.
-CONNECT_S = 3.0
-#: Deadline for the response's head, and for each further chunk.
-READ_S = 5.0
-#: Deadline for closing the connection pool.
-CLOSE_S = 1.0
-#: How long an idle connection is kept. A caller may speak for so long between two answers.
-KEEP_ALIVE_S = 60.0
-
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_HEADER_VALUE = re.compile(r"[\t -~]*")
 _LARGEST_ERROR_BYTES = 2 << 10
 _LARGEST_OPTIONS_BYTES = 64 << 10
-# HTTP statuses that reject the text, and 4xx statuses after which a retry may succeed.
+# HTTP statuses that reject the text.
 _TEXT_REJECTED = frozenset({400, 413, 422})
-_PASSING = frozenset({408, 425, 429})
 _HINTS = {
     401: "the token was rejected; check HTTP_VOICE_TOKEN",
     403: "the token was rejected; check HTTP_VOICE_TOKEN",
@@ -52,62 +36,6 @@ _HINTS = {
     429: "too many requests",
 }
 
-Kind = Literal["passing", "text", "fatal"]
-
-
-@dataclass(frozen=True, slots=True)
-class HttpSettings:
-    """A server that implements the standard.
-
-    Raises:
-        ConfigError: one line per fault, naming the field. No line shows a value that may be secret.
-    """
-
-    url: str = field(repr=False)
-    #: Sent in the JSON body, as the standard has it. Empty: none.
-    token: str = field(default="", repr=False)
-    #: The voice's name. Empty: the server's default voice.
-    voice_id: str = ""
-    #: Hz, one of `RATES_HZ`, requested with each text.
-    sample_rate: int = 8000
-    #: Further HTTP headers, for a gateway in front of the server.
-    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    #: One of `EMOTIONS`; empty for none.
-    emotion: str = ""
-    #: Sent to the server with each text.
-    user_data: str = field(default="", repr=False)
-    #: Whether http (without TLS) is allowed to hosts other than this machine.
-    allow_http: bool = False
-
-    def __post_init__(self) -> None:
-        faults = [*_url_faults(self.url, allow_http=self.allow_http)]
-        if self.sample_rate not in RATES_HZ:
-            faults.append(f"sample_rate: expected one of {RATES_HZ}, got {self.sample_rate}")
-        if self.emotion not in EMOTIONS:
-            faults.append(f"emotion: expected neutral, happy or sad, got {self.emotion!r}")
-        for name, value in self.headers:
-            if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
-                faults.append("headers: expected names and values of printable ASCII")
-                break
-        if faults:
-            raise ConfigError(*faults)
-
-
-def _url_faults(url: str, *, allow_http: bool) -> list[str]:
-    expected = "url: expected an address such as https://tts.example.com/stream-audio"
-    try:
-        parts = urlsplit(url)
-        good = parts.scheme in ("https", "http") and parts.hostname and parts.port != 0
-    except ValueError:  # an invalid port
-        return [expected]
-    if not good or not url.isascii() or not url.isprintable() or " " in url:
-        return [expected]
-    if "@" in parts.netloc:
-        return ["url: expected no user and password; set HTTP_VOICE_TOKEN to the token"]
-    if parts.scheme == "http" and not allow_http and not is_here(parts.hostname or ""):
-        return ["url: expected https, because the token goes there; or set allow_http = true"]
-    return []
-
 
 class HttpVoice:
     """A voice of such a server. Its lines share one pool of connections; the first line that needs
@@ -115,14 +43,13 @@ class HttpVoice:
 
     def __init__(self, settings: HttpSettings) -> None:
         self._settings = settings
-        self._host = urlsplit(settings.url).netloc
         self._session: aiohttp.ClientSession | None = None
         self._answers: set[aiohttp.ClientResponse] = set()
         self._closed = False
 
     @property
     def label(self) -> str:
-        return f"http/{self._settings.voice_id or self._host}"
+        return self._settings.label
 
     def line(self) -> VoiceLine:
         return _HttpLine(self)
@@ -163,7 +90,6 @@ class HttpVoice:
         if chosen.user_data:
             extend_data["UserData"] = chosen.user_data
         body["ExtendData"] = _compact(extend_data)
-        # A redirect would send the token to another host.
         answer = await self._opened().post(
             chosen.url, data=_compact(body).encode(), allow_redirects=False
         )
@@ -200,30 +126,24 @@ class HttpVoice:
             self.release(answer)
 
     def error(
-        self, what: str, began_s: float, size_bytes: int = 0, kind: Kind = "passing"
+        self, what: str, began_s: float, size_bytes: int = 0, kind: VoiceErrorKind = "passing"
     ) -> VoiceError:
         """A VoiceError with the host and the progress so far. `began_s`: monotonic seconds."""
         elapsed_ms = round((time.monotonic() - began_s) * 1000)
-        message = f"{what} (at {self._host}, {elapsed_ms} ms, {size_bytes} bytes of sound)"
+        message = f"{what} (at {self._settings.host}, {elapsed_ms} ms, {size_bytes} bytes of sound)"
         return VoiceError(message, kind=kind)
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._closed:
             raise VoiceError(f"{self.label} is closed", kind="fatal")
         if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers={
+            self._session = http_session(
+                {
                     "Content-Type": "application/json",
                     "Accept": "*/*",
                     "Accept-Encoding": "identity",  # a compressor buffers, which adds latency
                     **dict(self._settings.headers),
-                },
-                # No `total`: it would count the whole body, however long the speech is.
-                timeout=aiohttp.ClientTimeout(
-                    total=None, connect=CONNECT_S, sock_connect=CONNECT_S, sock_read=READ_S
-                ),
+                }
             )
         return self._session
 
@@ -270,7 +190,7 @@ class _HttpLine:
         except NotSpeech as error:
             raise voice.error(str(error), began_s, body.size_bytes, error.kind) from None
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise voice.error(_described(error), began_s, body.size_bytes) from None
+            raise voice.error(http_failure(error), began_s, body.size_bytes) from None
         finally:
             if response is not None:
                 voice.release(response)
@@ -304,7 +224,7 @@ async def _read(answer: aiohttp.ClientResponse) -> bytes:
         raise aiohttp.ClientConnectionError from None
 
 
-def _refusal(status: int) -> tuple[str, Kind]:
+def _refusal(status: int) -> tuple[str, VoiceErrorKind]:
     what = f"HTTP {status}"
     if 300 <= status < 400:
         return f"{what}, a redirect, which is not followed; set url to its target", "fatal"
@@ -312,24 +232,7 @@ def _refusal(status: int) -> tuple[str, Kind]:
         what = f"{what}, {hint}"
     if status in _TEXT_REJECTED:
         return what, "text"
-    return what, "passing" if status in _PASSING or status >= 500 else "fatal"
-
-
-def _described(error: Exception) -> str:
-    """A network error as text. aiohttp's own text shows the URL, whose query may be secret."""
-    match error:
-        case aiohttp.ConnectionTimeoutError():
-            return f"no connection within {CONNECT_S:g} s"
-        case TimeoutError():
-            return f"nothing came for {READ_S:g} s"
-        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
-            return "TLS failed; check the server's certificate"
-        case aiohttp.ClientConnectorError():
-            return "the server cannot be reached"
-        case aiohttp.ClientPayloadError():
-            return "the server ended the sound early"
-        case _:
-            return f"the connection failed ({type(error).__name__})"
+    return what, kind_of_status(status)
 
 
 def _compact(value: dict[str, object]) -> str:

@@ -1,0 +1,1 @@
+"""A speech server of the owner's, by the custom HTTP text-to-speech standard."""
