@@ -13,6 +13,7 @@ from app.call import commands as do
 from app.call import events as ev
 from app.call import prompts
 from app.call.agent import Agent
+from app.call.caller.stream_deadlines import StreamDeadlines
 from app.call.deadlines import NEVER, next_after
 from app.call.heard.conversation import Conversation, Turn, TurnChange
 from app.call.model.first_sound import Stage
@@ -31,11 +32,6 @@ _DELTAS = (
     ev.VoiceReceived,
     ev.VoicePaused,
 )
-
-#: Deadline for the media stream of a leg to start.
-UNCLAIMED_MS = 30_000.0
-#: Deadline for a blocked stream to take messages again.
-STUCK_MS = 30_000.0
 
 
 class CallMachine:
@@ -74,9 +70,7 @@ class CallMachine:
         self._flow = ResponseFlow(self._commands, parts)
         self._opened = ev.LegOpened()
         self._opened_ms = 0.0
-        self._claim_by_ms = NEVER
-        self._unstick_by_ms = NEVER
-        self._connected = False
+        self._stream = StreamDeadlines()
         self._over = False
 
     @property
@@ -90,7 +84,7 @@ class CallMachine:
     @property
     def connected(self) -> bool:
         """Whether the caller is on the line."""
-        return self._connected and not self._over
+        return self._stream.connected and not self._over
 
     @property
     def over(self) -> bool:
@@ -245,16 +239,16 @@ class CallMachine:
                     # The active response answers the answering machine's own words.
                     self._barge_in.interrupt_agent(now_ms)
             case ev.StreamStarted():
-                self._connected, self._claim_by_ms = True, NEVER
+                self._stream.started()
                 if self._opened.secret_entry_open:
                     self._entries.keypad.drop_rest(now_ms)
                 self._idle_and_hold.start(now_ms)
                 self._audio.open(now_ms)
             case ev.StreamBlocked():
-                self._unstick_by_ms = now_ms + STUCK_MS
+                self._stream.blocked(now_ms)
                 self._audio.hold()
             case ev.StreamUnblocked():
-                self._unstick_by_ms = NEVER
+                self._stream.unblocked()
                 self._audio.open(now_ms)
             case ev.StreamEnded(_, lost):
                 # A stream lost during a goodbye or an announcement: the caller may still be there.
@@ -297,7 +291,7 @@ class CallMachine:
         self._ids.offset(len(event.history) + bool(event.tool))
         if event.paces:
             self._speech.synthesis.paces[:] = event.paces
-        self._claim_by_ms = now_ms + UNCLAIMED_MS
+        self._stream.opened(now_ms)
         greeting = prompts.greeting(self.agent) if self.agent.greeting else ""
         self._session.leg_opened(event, greeting, now_ms)
         if event.tool:
@@ -327,11 +321,10 @@ class CallMachine:
 
     def _settle(self, now_ms: float) -> None:
         """Do what is due at `now_ms`, and compute the next deadline."""
-        if now_ms >= min(self._claim_by_ms, self._unstick_by_ms):
-            unclaimed = self._claim_by_ms <= now_ms
-            why = "no stream came for the call" if unclaimed else "the stream took nothing"
-            self._commands.put(do.ReportDecision("end the leg", f"{why} in {UNCLAIMED_MS:g} ms"))
-            self._end_leg("unclaimed" if unclaimed else "stuck", now_ms)
+        if missed := self._stream.missed(now_ms):
+            ended_by, why = missed
+            self._commands.put(do.ReportDecision("end the leg", why))
+            self._end_leg(ended_by, now_ms)
             return
         self._settle_entries(now_ms)  # first: while the caller types, no response is late
         self._floor.end_long_speech(now_ms)
@@ -344,13 +337,13 @@ class CallMachine:
             self._end_leg(self._exits.reason, now_ms)
             return
         self._speech.synthesis.advance(now_ms)
-        self._session.keep_ready(now_ms, connected=self._connected)
+        self._session.keep_ready(now_ms, connected=self._stream.connected)
         self._model.answers.answer_overdue(now_ms)
         if now_ms >= self._floor.answer_by_ms:  # turn detection did not request the response
             self._floor.answer_by_ms = NEVER
             if not self._exits.under_way:
                 self._responses.want(Wish.REPLY)
-        if self._connected:
+        if self._stream.connected:
             self._idle_and_hold.run(
                 now_ms,
                 caller_acts=self._waiting.caller_acts,
@@ -362,8 +355,7 @@ class CallMachine:
         # What is due already was done above, or waits for an event.
         self.next_deadline_ms = next_after(
             now_ms,
-            self._claim_by_ms,
-            self._unstick_by_ms,
+            self._stream.next_ms(),
             self._exits.next_ms(now_ms),
             self._entries.keypad.next_ms(now_ms),
             self._link.next_ms(),

@@ -201,7 +201,7 @@ async def test_a_caller_who_hangs_up_while_it_rings_leaves_nothing() -> None:
 
 
 async def test_a_leg_that_no_stream_claims_ends_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.call.machine.UNCLAIMED_MS", 200.0)
+    monkeypatch.setattr("app.call.caller.stream_deadlines.UNCLAIMED_MS", 200.0)
     async with world(Script(SHORT)) as w:
         await request(w)
         session = await w.model.session()

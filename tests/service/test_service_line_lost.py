@@ -265,7 +265,7 @@ async def test_a_call_that_comes_in_again_after_its_line_was_lost_knows_what_was
 async def test_a_socket_that_takes_no_more_is_closed_and_the_call_goes_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("app.call.machine.STUCK_MS", 50.0)
+    monkeypatch.setattr("app.call.caller.stream_deadlines.STUCK_MS", 50.0)
     async with world(RealtimeServer(lambda turn: HELLO), agent=AGENT) as w:
         call = await w.connected()
         await call.wait_heard(480)

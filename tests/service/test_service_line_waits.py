@@ -151,7 +151,7 @@ async def test_a_call_of_which_twilio_says_nothing_is_over_in_the_end() -> None:
 async def test_a_stream_that_never_comes_and_is_not_asked_about_is_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("app.call.machine.UNCLAIMED_MS", 100.0)
+    monkeypatch.setattr("app.call.caller.stream_deadlines.UNCLAIMED_MS", 100.0)
     async with world(RealtimeServer(brain)) as w:
         waits = Waits(w, ExpiryLimits(slot_s=60))
         answer = await request(w)
