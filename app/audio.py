@@ -4,11 +4,15 @@
 byte per sample. PCM here is mono, signed, 16 bits, in the machine's byte order.
 """
 
-import audioop
 import base64
 import math
+import warnings
 from array import array
 from collections.abc import Sequence
+
+with warnings.catch_warnings():  # audioop leaves the standard library; `audioop-lts` is its sequel
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import audioop
 
 ULAW_HZ = 8000
 ULAW_BYTES_PER_MS = 8

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar, Self
 from urllib.parse import urlsplit
 
-from app.call.words.blank import is_blank, stripped
 from app.errors import ConfigError
+from app.wires.extra_headers import parse_headers
 from app.wires.voices.provider import Credentials, Facts, VoiceSettings
 from app.wires.voices.voice import is_here
 
@@ -71,17 +71,13 @@ class HttpSettings(VoiceSettings):
         return Facts(self.emotion, self.sample_rate, self.url)
 
     def with_credentials(self, given: Credentials) -> Self:
-        headers = _headers(given["HTTP_VOICE_HEADERS"])
+        try:
+            headers = parse_headers(given["HTTP_VOICE_HEADERS"])
+        except ValueError:
+            raise ConfigError(
+                "HTTP_VOICE_HEADERS: expected Name: value, several separated by ;"
+            ) from None
         return replace(self, token=given["HTTP_VOICE_TOKEN"], headers=headers)
-
-
-def _headers(text: str) -> tuple[tuple[str, str], ...]:
-    """Parses `Name: value; Name: value`."""
-    pairs = [part.partition(":") for part in text.split(";") if not is_blank(part)]
-    named = tuple((stripped(name), stripped(value)) for name, _, value in pairs)
-    if not all(_HEADER_NAME.fullmatch(name) and value for name, value in named):
-        raise ConfigError("HTTP_VOICE_HEADERS: expected Name: value, several separated by ;")
-    return named
 
 
 def _url_faults(url: str, *, allow_http: bool) -> list[str]:
