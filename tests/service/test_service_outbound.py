@@ -1,5 +1,6 @@
 """Calls that we place, from the order to the record: who answers, who does not, and machines."""
 
+import asyncio
 from base64 import b64decode
 from typing import Any
 
@@ -53,6 +54,14 @@ async def over(w: World, call: OutgoingCall) -> dict[str, Any]:
 def live_calls(w: World) -> int:
     """How many calls that we placed are not over."""
     return w.state.outbound.live_calls
+
+
+async def no_call_left(w: World) -> None:
+    """Wait until no call that we placed is left: its record is closed first."""
+    freed = asyncio.Event()
+    w.switchboard.on_slot_freed.append(lambda _: freed.set())
+    if live_calls(w):
+        await freed.wait()
 
 
 async def detected(call: OutgoingCall) -> None:
@@ -129,6 +138,7 @@ async def test_a_call_that_is_not_answered_opens_no_session(goes: str) -> None:
             None,
         )
         assert not w.model.handshakes
+        await no_call_left(w)
         assert (await place(w)).status == 201  # its place is free again
         await over(w, await w.line.outbound(2))
 

@@ -166,6 +166,8 @@ async def test_without_a_key_the_embedded_model_answers(tmp_path: Path) -> None:
             call.say(speak("What time is it, please?"))
             await call.wait_heard(greeted + 8000)
             assert rms_dbfs(call.heard[greeted:]) > -40
+            call.hang_up()
+            await call.wait_ended()
         process.signal(SIGTERM)
         assert await process.exit_status() == 0
     store = await Store.open(f"sqlite:///{tmp_path}/calls.db")
