@@ -59,7 +59,7 @@ def live_calls(w: World) -> int:
 async def no_call_left(w: World) -> None:
     """Wait until no call that we placed is left: its record is closed first."""
     freed = asyncio.Event()
-    w.switchboard.on_slot_freed.append(lambda _: freed.set())
+    w.switchboard.on_call_ended.append(lambda _: freed.set())
     if live_calls(w):
         await freed.wait()
 
