@@ -110,7 +110,7 @@ class Switchboard:
             The reason of a refusal; empty: the order is being carried out.
         """
         leg = self._legs.last(call_sid)
-        if leg is None:
+        if leg is None or (leg.over and not leg.redirecting):
             return "the caller does not talk with the agent now"
         refusal = leg.refusal(order)
         if not refusal:

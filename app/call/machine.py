@@ -399,6 +399,9 @@ class CallMachine:
         """End the leg: `EndLeg` is its last command."""
         self.ended_by = reason
         unplayed_bytes = self._speech.end(now_ms)
+        if self._responses.pending(Wish.SAY):
+            why = f"the leg ended: {reason}"
+            self._commands.put(do.ReportDecision("leave out what it was to say", why))
         for call_id in self._tools.open():
             self._commands.put(do.CancelTool(call_id))
         self._commands.put(do.CloseModel())

@@ -83,3 +83,9 @@ def test_words_are_not_said_into_a_transfer_nor_into_a_goodbye() -> None:
     scene.run(5000)
     assert len(scene.all(do.HangUp)) == 1 and scene.asked() == []
     assert [each.decision for each in scene.decisions] == ["leave out what it was to say"]
+
+
+def test_ordered_words_that_the_end_of_the_leg_leaves_out_are_reported(scene: Scene) -> None:
+    scene.speak()
+    scene.feed(ev.SayRequested(WORDS), ev.StreamEnded("socket closed", lost=True))
+    assert [each.reason for each in scene.decisions] == ["the leg ended: line"]

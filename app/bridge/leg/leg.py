@@ -364,9 +364,9 @@ class Leg(LegState):
     def _fail(self, error: BaseException) -> None:
         """A bug: end this leg. Twilio goes on with the TwiML behind the stream."""
         logger.error("leg failed", exc_info=error, extra={"call_sid": self.call.call_sid})
-        self._failed = True
-        if self._over.is_set():  # the next leg may have the recorder already
+        if self._over.is_set():  # how it ended is stored; the next leg may have the recorder
             return
+        self._failed = True
         try:
             self._handle(ev.LegFailed(), self._now_ms())
         except Exception as again:  # the machine itself cannot go on

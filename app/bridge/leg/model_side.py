@@ -30,17 +30,19 @@ class ModelSide:
         self._bad_message = bad_message
 
     async def open(self) -> None:
-        """Open a session. The outcome is an event: ModelOpened, or ModelLost."""
-        self.wire = self._open_wire(
+        """Open a session. The outcome is an event: ModelOpened, or ModelLost. A session that is
+        closed or replaced meanwhile has none."""
+        wire = self.wire = self._open_wire(
             self._agent,
             feed=self._feed,
             on_writable=self._on_writable,
             on_malformed=lambda error: self._bad_message("the model", error),
         )
         try:
-            await self.wire.connect()
+            await wire.connect()
         except ModelError as error:
-            self._feed(ModelLost(str(error), error.fatal))
+            if self.wire is wire:
+                self._feed(ModelLost(str(error), error.fatal))
 
     def send(self, command: ToModel) -> None:
         """Perform a command. Without a session it is dropped."""

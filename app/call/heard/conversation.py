@@ -89,8 +89,9 @@ class Turn:
         self.text += text
 
     def complete(self, text: str) -> None:
-        """The whole text of the turn came. Ignored if an external voice says the turn."""
-        if self.utterances is not None:
+        """The whole text of the turn came. Ignored if an external voice says the turn, or if it is
+        empty: a server that leaves it out takes back no word that was heard."""
+        if self.utterances is not None or not text.strip():
             return
         if text.strip() != self.text.strip():
             self.knots.clear()

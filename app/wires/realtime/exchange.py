@@ -19,6 +19,7 @@ from app.call.events import (
     ModelLost,
     ResponseDone,
     TextReceived,
+    TranscriptCompleted,
 )
 from app.call.usage import Usage
 from app.errors import ModelError, ProtocolError
@@ -39,6 +40,10 @@ class Answer:
 
     text: str
     usage: Usage
+
+
+#: What an exchange yields of a response.
+ExchangeEvent = AudioReceived | TextReceived | TranscriptCompleted | ResponseDone
 
 
 async def ask(endpoint: Endpoint, instructions: str, message: str, *, deadline_s: float) -> Answer:
@@ -63,6 +68,8 @@ async def ask(endpoint: Endpoint, instructions: str, message: str, *, deadline_s
                     match event:
                         case TextReceived(item_id, text):
                             texts[item_id] = texts.get(item_id, "") + text
+                        case TranscriptCompleted(item_id, text) if text:
+                            texts[item_id] = text  # some servers send no deltas before it
                         case ResponseDone():
                             usage = event.usage
     except TimeoutError:
@@ -120,7 +127,7 @@ class Exchange:
 
     async def answer(
         self, *, message: str = "", instructions: str = ""
-    ) -> AsyncGenerator[AudioReceived | TextReceived | ResponseDone, None]:
+    ) -> AsyncGenerator[ExchangeEvent, None]:
         """Request a response, and yield it as it is received, its ResponseDone last.
 
         Close the generator to drop the rest; that closes the exchange. The payload of an
@@ -148,7 +155,7 @@ class Exchange:
                         why = event.reason or "no reason given"
                         raise ModelError(f"the model's response is {event.status}: {why}")
                     completed = True
-                if isinstance(event, AudioReceived | TextReceived | ResponseDone):
+                if isinstance(event, ExchangeEvent):
                     yield event
         finally:
             if not completed:

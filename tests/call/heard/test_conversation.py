@@ -277,3 +277,11 @@ def test_text_that_comes_long_after_its_sound_is_not_in_step() -> None:
     scene.run(2600)
     scene.speak()
     assert scene.heard()[1] == ("assistant", "A")
+
+
+def test_an_empty_transcript_at_the_end_takes_back_no_word_that_was_heard() -> None:
+    scene = Scene().connect()
+    scene.answer(1000, text="We open at nine.")
+    scene.run(2000)
+    scene.feed(ev.TranscriptCompleted("item_1", " "))
+    assert scene.heard() == [("assistant", "We open at nine.")]

@@ -70,6 +70,12 @@ async def test_the_answer_has_its_text_and_its_usage() -> None:
     assert [item.text for item in session.items] == ["What is it?", "A short answer."]
 
 
+async def test_a_server_without_text_deltas_is_understood() -> None:
+    whole = {"type": "response.output_text.done", "item_id": "a", "text": " Yes. "}
+    async with model(response_create=sends(whole, done())) as server:
+        assert await asked(server) == "Yes."
+
+
 async def test_the_beta_names_and_unknown_events_are_understood() -> None:
     text = {"type": "response.text.delta", "item_id": "a", "delta": "Yes"}
     more = {"type": "response.text.delta", "item_id": "b", "delta": " No "}

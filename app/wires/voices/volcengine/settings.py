@@ -25,7 +25,7 @@ class VolcengineSettings(VoiceSettings):
     )
 
     #: The application's id.
-    app_id: str = ""
+    app_id: str = field(default="", repr=False)
     #: The application's token.
     access_token: str = field(default="", repr=False)
     #: The voice's name.
