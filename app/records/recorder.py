@@ -42,6 +42,11 @@ class StoredCall:
     transfers: list[dict[str, Any]] = field(default_factory=list)
     #: Seconds since the record was created.
     age_s: float = 0.0
+    #: A tool was waiting for digits that are secret: the caller may go on typing them.
+    secret_entry_open: bool = False
+
+
+_ENTRY_OVER = {each.__name__ for each in (do.GiveDigits, ev.ToolReturned, ev.ToolFailed)}
 
 
 class CallIsOver(BridgeError):
@@ -76,9 +81,25 @@ async def read_stored_call(store: Store, call_sid: str) -> tuple[CallInfo, Store
         timings=row.timings,
         transfers=row.transfers,
         age_s=_age_s(row),
+        secret_entry_open=_secret_entry_open(entries),
     )
     call = CallInfo(call_sid, row.account_sid, row.direction, row.from_number, row.to_number)
     return call, stored
+
+
+def _secret_entry_open(entries: Iterable[TimelineRow]) -> bool:
+    """Whether a tool of the last leg waited for secret digits when the timeline ended. That the
+    tool was cancelled at the end of the leg ends no entry: the caller does not know of it."""
+    open_ids = set()
+    for entry in entries:
+        call_id = entry.data.get("call_id")
+        if entry.name == ev.LegOpened.__name__:
+            open_ids.clear()
+        elif entry.name == ev.EntryAsked.__name__ and entry.data["secret"]:
+            open_ids.add(call_id)
+        elif entry.name in _ENTRY_OVER:
+            open_ids.discard(call_id)
+    return bool(open_ids)
 
 
 def unreadable_call(now_s: float) -> StoredCall:

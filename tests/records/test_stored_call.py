@@ -1,0 +1,48 @@
+"""What the next process reads of a call that another one had."""
+
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from app.call import commands as do
+from app.call import events as ev
+from app.records.recorder import read_stored_call
+from app.records.store import Store, TimelineRow
+
+OPENED = ev.LegOpened()
+ASKED = ev.EntryAsked("call_1", 4, secret=True, prompt="Your PIN?", timeout_ms=5000)
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    store = await Store.open(f"sqlite:///{tmp_path}/calls.db")
+    yield store
+    await store.aclose()
+
+
+@pytest.mark.parametrize(
+    ("story", "expected"),
+    [
+        ([OPENED, ASKED], True),
+        ([OPENED, ASKED, ev.DigitPressed("•"), do.CancelTool("call_1")], True),
+        ([OPENED, ASKED, do.GiveDigits("call_1", "••••")], False),
+        ([OPENED, ASKED, ev.ToolFailed("call_1", "no")], False),
+        ([OPENED, ASKED, OPENED], False),
+        ([OPENED, ev.EntryAsked("call_1", 4, secret=False, prompt="", timeout_ms=5000)], False),
+        ([OPENED], False),
+    ],
+)
+async def test_a_secret_entry_that_a_stop_cuts_is_known_to_the_next_process(
+    store: Store, story: list[ev.Event | do.Command], expected: bool
+) -> None:
+    store.save_call("CA1", direction="inbound", status="in-progress", agent_name="Ada")
+    rows = [
+        TimelineRow(order, 1.0, "event", type(each).__name__, {"order": order, **asdict(each)})
+        for order, each in enumerate(story, 1)
+    ]
+    store.append_timeline("CA1", rows)
+    await store.flush()
+    found = await read_stored_call(store, "CA1")
+    assert found is not None and found[1].secret_entry_open is expected
