@@ -269,6 +269,7 @@ class CallMachine:
             case ev.HangUpFailed(reason):
                 self._exits.hang_up_failed(reason, now_ms)
             case ev.LegFailed():
+                self._commands.take()  # of the event that failed: the call goes on without them
                 self._end_leg("error", now_ms)
             case ev.ModelOpened() | ev.SessionConfigured():
                 self._out_of_place[f"{type(event).__name__} while a session is ready"] += 1
@@ -358,7 +359,7 @@ class CallMachine:
             self._stream.next_ms(),
             self._exits.next_ms(now_ms),
             self._entries.keypad.next_ms(now_ms),
-            self._link.next_ms(),
+            self._link.next_ms(now_ms),
             self._tools.next_due_ms(),
             self._idle_and_hold.next_ms(now_ms),
             self._floor.next_ms(),

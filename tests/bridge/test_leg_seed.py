@@ -82,6 +82,15 @@ async def test_a_call_of_another_process_goes_on_from_its_record(services: Servi
     assert later.began_s == leg.seed.began_s and later.recorder is leg.seed.recorder
 
 
+@pytest.mark.parametrize("cause", [STREAM_LOST, ResumeCause("transfer_to_human", "call_1", "busy")])
+async def test_a_transfer_ends_a_secret_entry_and_a_lost_stream_does_not(
+    services: Services, cause: ResumeCause
+) -> None:
+    stored = StoredCall(SAID, secret_entry_open=True)
+    seed = first_seed(CALL, services, BASE, stored=stored, resume_cause=cause)
+    assert seed.opening().secret_entry_open is (cause == STREAM_LOST)
+
+
 async def test_the_next_leg_has_what_the_call_learned_and_not_what_others_did(
     services: Services,
 ) -> None:

@@ -154,3 +154,30 @@ def test_events_that_come_out_of_place_are_counted() -> None:
 
 def test_there_is_no_deadline_when_nothing_is_due() -> None:
     assert Scene().connect().machine.next_deadline_ms == NEVER
+
+
+def test_a_failure_leaves_out_what_the_failed_event_had_commanded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scene = Scene().connect()
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(scene.machine._idle_and_hold, "run", fail)
+    with pytest.raises(RuntimeError):
+        scene.feed(ev.HangUpRequested("operator"))
+    assert scene.feed(ev.LegFailed()) == [do.CloseModel(), do.EndLeg("error")]
+
+
+def test_without_a_stream_the_model_is_tried_until_the_leg_ends() -> None:
+    scene = Scene()
+    opened = scene.feed(ev.LegOpened())
+    while not scene.machine.over:
+        if do.OpenModel() in opened:
+            scene.run(300)
+            opened = scene.feed(ev.ModelLost("refused"))
+        else:
+            scene.run(100)
+            opened = scene.take()
+    assert scene.when(do.OpenModel)[-1] > 25_000

@@ -66,3 +66,16 @@ def test_no_order_is_accepted_without_a_caller() -> None:
     assert "does not talk" in scene.machine.refusal(SUPPORT)
     scene.feed(ev.StreamStarted("MZ1"), ev.StreamEnded("stop"))
     assert "does not talk" in scene.machine.refusal(SUPPORT)
+
+
+def test_a_lone_zero_beside_an_operators_transfer_leaves_no_call_unanswered(scene: Scene) -> None:
+    scene.press("0")
+    scene.run(500)
+    scene.feed(SUPPORT)
+    scene.run(2500)  # the lone 0 is complete, and its transfer refused
+    scene.respond()
+    scene.run(3000)
+    assert scene.all(do.TransferCall)
+    asked = len(scene.asked())
+    scene.feed(ev.RedirectFailed("busy"))
+    assert len(scene.asked()) == asked + 1, "the agent says that it failed"

@@ -186,7 +186,8 @@ class Leg(LegState):
             paces=self.paces,
             voicemail=self._voicemail,
             secrets=self._secrets.given,
-            secret_entry_open=self._machine.masks_keys(now_ms),
+            # A transfer ends an entry: the caller's keys are for the agent again.
+            secret_entry_open=resume_cause == STREAM_LOST and self._machine.masks_keys(now_ms),
         )
 
     def feed(self, event: ev.Event) -> None:

@@ -87,5 +87,5 @@ def first_seed(
         resume_cause=resume_cause,
         paces=services.paces.known,
         earlier_transfers=tuple(before.transfers),
-        secret_entry_open=before.secret_entry_open,
+        secret_entry_open=resume_cause == STREAM_LOST and before.secret_entry_open,
     )

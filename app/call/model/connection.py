@@ -1,6 +1,6 @@
 """When to connect to the model, when to retry, and when to give up."""
 
-from app.call.deadlines import NEVER
+from app.call.deadlines import NEVER, next_after
 
 CONFIGURE_MS = 12_000.0  # deadline for `SessionConfigured` after `ModelOpened`
 RETRY_MS = (0.0, 200.0, 400.0, 800.0, 1600.0)  # pause before a try, by the tries before it
@@ -82,8 +82,10 @@ class ModelLink:
             return self.fatal
         return f"no session within {GIVE_UP_MS / 1000:g} s"
 
-    def next_ms(self) -> float:
-        """The next deadline."""
+    def next_ms(self, now_ms: float) -> float:
+        """The next deadline. One that has passed hides no other: without a stream, sessions are
+        tried beyond `GIVE_UP_MS`."""
         if self.ready or self.fatal:
             return NEVER
-        return min(self._open_ms, self._configured_by_ms, self._down_since_ms + GIVE_UP_MS)
+        give_up_ms = self._down_since_ms + GIVE_UP_MS
+        return next_after(now_ms, self._open_ms, self._configured_by_ms, give_up_ms)

@@ -241,6 +241,7 @@ class Responses:
         queue stays."""
         was = self.abandon(now_ms)
         self._known.clear()
+        self._abandoned.clear()
         self._unanswered = False
         return was
 

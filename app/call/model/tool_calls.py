@@ -8,7 +8,7 @@ from app.call.commands import CancelTool, ReportDecision
 from app.call.outbox import Outbox
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _ToolCall:
     name: str
     #: The response that made the call; empty for a call of the machine itself.

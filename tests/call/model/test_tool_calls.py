@@ -133,3 +133,13 @@ def test_the_call_ends_while_a_tool_runs(scene: Scene) -> None:
         do.EndLeg("caller"),
     ]
     assert scene.feed(ev.ToolReturned("call_1", "42")) == []
+
+
+def test_ids_of_a_lost_session_may_come_again(scene: Scene) -> None:
+    """A server that numbers its responses begins anew with each session."""
+    scene.feed(ev.ResponseCreated("resp_1"))
+    scene.feed(ev.ModelLost("gone"))
+    scene.configure()
+    scene.feed(ev.ResponseCreated("resp_1"))
+    scene.call_tool("call_2")
+    assert [run.call_id for run in scene.all(do.RunTool)] == ["call_2"]
