@@ -21,6 +21,7 @@ from app.wires.model import ModelWire
 SPEECH_DBFS = -50.0
 #: A silence of this length ends an utterance.
 GAP_MS = 200.0
+_NUMBERS = count(1)  # of all sessions: ids are unique within a leg
 
 
 class Says(NamedTuple):
@@ -95,7 +96,6 @@ class FullDuplexWire(ModelWire):
         self._feed = feed
         self._loop = asyncio.get_running_loop()
         self._open = self._paused = self._shut = False
-        self._numbers = count(1)
         self._response = self._caller = ""  # the ids of what goes on now
         self._at_ms = self._silent_ms = 0.0
         self._held: list[bytes] = []  # silence that may be a pause or the end
@@ -140,7 +140,7 @@ class FullDuplexWire(ModelWire):
     def _hear(self, frame: bytes) -> None:
         self._at_ms += ulaw_ms(len(frame))
         if is_loud(frame) and not self._caller:
-            self._caller = f"caller_{next(self._numbers)}"
+            self._caller = f"caller_{next(_NUMBERS)}"
             self._feed(ev.SpeechStarted(self._caller, int(self._at_ms)))
             if self._interruptible:
                 self._end("cancelled", self._response)
@@ -177,7 +177,7 @@ class FullDuplexWire(ModelWire):
 
     def _begin(self) -> None:
         if not self._response:
-            self._response, text = f"response_{next(self._numbers)}", self.text
+            self._response, text = f"response_{next(_NUMBERS)}", self.text
             item_id, self.text = f"{self._response}_said", ""
             self._feed(ev.ResponseCreated(self._response))
             self._feed(ev.OutputItemAdded(self._response, item_id, "message"))
@@ -192,8 +192,8 @@ class FullDuplexWire(ModelWire):
             self._feed(ev.ResponseDone(response_id, status))
 
     def call_tool(self, called: Calls) -> None:
-        response_id = f"response_{next(self._numbers)}"
-        call_id = f"call_{next(self._numbers)}"
+        response_id = f"response_{next(_NUMBERS)}"
+        call_id = f"call_{next(_NUMBERS)}"
         item = ("function_call", "completed", call_id, called.name, called.arguments)
         self._feed(ev.ResponseCreated(response_id))
         self._feed(ev.OutputItemDone(response_id, f"{response_id}_call", *item))
