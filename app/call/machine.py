@@ -271,10 +271,11 @@ class CallMachine:
             case ev.LegFailed():
                 self._commands.take()  # of the event that failed: the call goes on without them
                 self._end_leg("error", now_ms)
-            case ev.ModelOpened() | ev.SessionConfigured():
+            case ev.ModelOpened():
                 self._out_of_place[f"{type(event).__name__} while a session is ready"] += 1
             case (
                 ev.TimerFired()
+                | ev.SessionConfigured()  # again, after the voices gave up
                 | ev.HangUpConfirmed()
                 | ev.DecisionMade()
                 | ev.CallerAudioForwarded()

@@ -90,9 +90,9 @@ async def read_stored_call(store: Store, call_sid: str) -> tuple[CallInfo, Store
 def _secret_entry_open(entries: Iterable[TimelineRow]) -> bool:
     """Whether a tool of the last leg waited for secret digits when the timeline ended. That the
     tool was cancelled at the end of the leg ends no entry: the caller does not know of it."""
-    open_ids = set()
+    open_ids: set[str] = set()
     for entry in entries:
-        call_id = entry.data.get("call_id")
+        call_id = str(entry.data.get("call_id", ""))
         if entry.name == ev.LegOpened.__name__:
             open_ids.clear()
         elif entry.name == ev.EntryAsked.__name__ and entry.data["secret"]:
