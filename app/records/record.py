@@ -115,9 +115,9 @@ class CallDetails(CallSummary):
         dict[str, Any],
         Column(default=dict, server_default="{}"),
         Field(
-            description="by list prices: `model`, `line` and their `total`, in `currency`; a part "
-            "without a known price is null and listed in `unknown`; `as_of`: the date of the "
-            "prices; empty until the call is over",
+            description="`model`, `line`, other parts and their `total`, in `currency`, by the "
+            "prices of the day `as_of`; a part without a known price is null and listed in `unknown`; "
+            "empty until the call is over",
             examples=[
                 {
                     "currency": "USD",

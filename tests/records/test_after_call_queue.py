@@ -2,7 +2,6 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,19 +13,6 @@ from app.records.store import Store, StoreUnavailable
 from app.wires.twilio.call import CallStatus
 
 LATER = timedelta(minutes=5)
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "calls.db"
-
-
-@pytest.fixture
-async def store(file: Path) -> AsyncIterator[Store]:
-    store = await Store.open(f"sqlite:///{file}")
-    store.reports = True
-    yield store
-    await store.aclose()
 
 
 def when_due() -> datetime:
