@@ -116,8 +116,8 @@ class CallDetails(CallSummary):
         Column(default=dict, server_default="{}"),
         Field(
             description="`model`, `line`, other parts and their `total`, in `currency`, by the "
-            "prices of the day `as_of`; a part without a known price is null and listed in `unknown`; "
-            "empty until the call is over",
+            "prices of the day `as_of`; a part without a known price is null and listed in "
+            "`unknown`; empty until the call is over",
             examples=[
                 {
                     "currency": "USD",
