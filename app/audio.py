@@ -8,6 +8,7 @@ import base64
 import math
 import warnings
 from array import array
+from binascii import a2b_base64
 from collections.abc import Sequence
 
 with warnings.catch_warnings():  # audioop leaves the standard library; `audioop-lts` is its sequel
@@ -37,6 +38,11 @@ def base64_size(payload: str) -> int:
 def base64_length(size_bytes: int) -> int:
     """How many characters of base64 this many bytes become, padding included."""
     return (size_bytes + 2) // 3 * 4
+
+
+def without_first(payload: str, size_bytes: int) -> str:
+    """A base64 text without the first bytes that it decodes to."""
+    return base64.b64encode(base64.b64decode(payload)[size_bytes:]).decode("ascii")
 
 
 def pcm16_size(hz: int, ms: int) -> int:
@@ -72,6 +78,11 @@ def rms_dbfs(ulaw: bytes) -> float:
     Speech on the telephone is at about -30 to -15 dBFS, a quiet line below -55.
     """
     return pcm16_dbfs(ulaw_decode(ulaw))
+
+
+def ulaw_rms(payload: str) -> int:
+    """The RMS of µ-law, given in base64, as 16-bit samples: 0 to 32767."""
+    return audioop.rms(audioop.ulaw2lin(a2b_base64(payload), 2), 2)
 
 
 def resample_pcm16(pcm: bytes, from_hz: int, to_hz: int) -> bytes:

@@ -30,6 +30,13 @@ class TurnTaking:
     eagerness: Literal["auto", "low", "medium", "high"] = "auto"
     #: Barge-in: the caller's speech or key interrupts the agent.
     interruptible: bool = True
+    #: A cough or a "mm-hm" pauses the agent, and it goes on where it was; False: every sound that
+    #: counts as speech interrupts it for good.
+    resume_false_interruptions: bool = False
+    #: How long the words of short speech are awaited.
+    false_interruption_ms: int = 1000
+    #: What listeners say without meaning to interrupt, as `pause.normalized` writes it.
+    backchannels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,60 +1,166 @@
 """Barge-in: the caller begins to speak or presses a key while the agent speaks.
 
-The agent falls silent at once, and the model learns how much of it the caller heard.
+The agent falls silent at once. A key, enough voice or words are an interruption: the model learns
+how much of the agent's speech the caller heard. A cough or a "mm-hm" is none: the agent goes on
+where it was (`caller/pause`, with `[turns] resume_false_interruptions`).
 """
 
-from app.call.caller.digit_entries import DigitEntries
-from app.call.caller.floor import Floor
+from app.call import prompts
+from app.call.caller.floor import ANSWER_MS, Floor
+from app.call.caller.pause import CONFIRMED_MS
+from app.call.commands import ReportInterruption, Verdict
+from app.call.deadlines import NEVER
 from app.call.exits.exits import Exits
 from app.call.model.model import Model
-from app.call.model.responses import Wish
+from app.call.model.responses import Wanted, Wish
+from app.call.outbox import Outbox
 from app.call.prompts import TakenBack
 from app.call.speech.agent_speech import AgentSpeech
+from app.call.words.backchannels import is_backchannel
 
 
 class BargeIn:
-    """Everything that happens when the caller barges in.
+    """Everything that happens when the caller barges in, or seems to.
 
-    `speech_started` and `key_pressed` take the same road, `_barge_in`. While the caller has the
-    floor (`Floor.listens`), every response that begins or goes on is muted: `response_created` and
+    A key barges in at once. Speech pauses the agent first: `voiced`, `transcribed` and `settle`
+    judge it. All of them take the same road, `_barge_in`. While the caller has the floor
+    (`Floor.listens`), every response that begins or goes on is muted: `response_created` and
     `response_progressed`.
     """
 
     def __init__(
         self,
+        outbox: Outbox[ReportInterruption],
         floor: Floor,
         speech: AgentSpeech,
         model: Model,
         exits: Exits,
-        entries: DigitEntries,
     ) -> None:
+        self._outbox = outbox
         self._floor = floor
+        self._pause = floor.pause
         self._speech = speech
         self._model = model
         self._requests = model.requests
         self._items = model.items
         self._responses = model.responses
         self._exits = exits
-        self._entries = entries
+        turns = floor.turns
+        self._pauses = turns.interruptible and turns.resume_false_interruptions
+        self._backchannels = frozenset(turns.backchannels)
 
     # --- the caller -----------------------------------------------------------------------------
 
-    def speech_started(self, now_ms: float) -> None:
-        """The caller begins to speak: a barge-in, unless the agent may not be interrupted now."""
+    def speech_started(self, item_id: str, now_ms: float) -> None:
+        """The caller begins to make a sound: it pauses the agent or interrupts it, unless the agent
+        may not be interrupted now."""
         self._floor.speech_started(now_ms)
-        if self._floor.listens:
-            # Turn detection cancels the response itself.
-            self._barge_in(TakenBack.CALLER_SPOKE, now_ms, cancel=False)
+        if self._pause.active:
+            self._pause.sounded(item_id)
+        elif self._floor.listens and self._pauses and self._speech.speaks(now_ms):
+            self._speech.pause(now_ms)
+            self._pause.begin(item_id, now_ms)
+        else:
+            self._pause.answered_by_detection()  # what it has not answered by now, it does not
+            if self._floor.listens:
+                automatic = self._model.detection.automatic  # then it cancels the response itself
+                self._barge_in(TakenBack.CALLER_SPOKE, now_ms, cancel=not automatic)
+
+    def turn_committed(self, item_id: str, now_ms: float) -> None:
+        """The caller's turn is over. Request the response to it, if turn detection does not."""
+        automatic = self._model.detection.automatic
+        if self._pause.awaits(item_id):
+            self._pause.committed(now_ms, automatic=automatic)
+        elif not automatic and self._floor.answer_by_ms != NEVER:
+            self._floor.answer_by_ms = NEVER
+            if not self._pause.is_late(item_id):
+                self._responses.want(Wish.REPLY)
+
+    def voiced(self, now_ms: float) -> None:
+        """The caller's frames hold enough voice: they mean to interrupt."""
+        if self._pause.active:
+            self._confirm(TakenBack.CALLER_SPOKE, f"{CONFIRMED_MS} ms of voice", now_ms)
+
+    def quieted(self, now_ms: float) -> None:
+        """The caller's frames hold no more voice."""
+        if self._pause.active:
+            self._pause.quieted(now_ms)
+
+    def transcribed(self, item_id: str, text: str, now_ms: float) -> None:
+        """The words of the caller's sound came. Without words, or with a backchannel that answers
+        no question, it was no interruption, and the model forgets it."""
+        awaited, late = self._pause.awaits(item_id), self._pause.take_late(item_id)
+        if not awaited and not late:
+            return
+        words = not is_backchannel(text, self._backchannels)
+        if words or (awaited and text.strip() and self._speech.asked(now_ms)):
+            if awaited:
+                self._confirm(TakenBack.CALLER_SPOKE, "words", now_ms)
+            else:
+                self._barge_in(TakenBack.CALLER_SPOKE, now_ms, cancel=True)
+                self._report("confirmed", "late words", 0.0)
+                self._responses.want(Wish.REPLY)
+            return
+        self._speech.false_interruption(item_id)
+        if awaited and self._pause.wordless(item_id):
+            self._go_on("a backchannel" if text.strip() else "no words", now_ms)
 
     def key_pressed(self, digit: str, now_ms: float) -> None:
         """The caller presses a key: a barge-in, unless the agent may not be interrupted now or the
         key is the rest of an entry that is over."""
         if self._exits.transferring or self._exits.ordered or self._floor.voicemail:
             return
-        keypad = self._entries.keypad
+        keypad = self._floor.keypad
         if self._floor.may_be_interrupted and not keypad.ignores(digit, now_ms):
-            self._barge_in(TakenBack.KEY_PRESSED, now_ms, cancel=True)
+            if self._pause.active:
+                self._confirm(TakenBack.KEY_PRESSED, "a key", now_ms)
+            else:
+                if self._pauses and self._speech.speaks(now_ms):
+                    self._report("confirmed", "a key", 0.0)
+                self._barge_in(TakenBack.KEY_PRESSED, now_ms, cancel=True)
         keypad.pressed(digit, now_ms)
+
+    def settle(self, now_ms: float) -> None:
+        """Do what is due: go on when no words came in time."""
+        if now_ms >= self._pause.due_ms:
+            self._go_on("no words in time", now_ms)
+
+    def keep_turn_detection(self, now_ms: float) -> None:
+        """Have turn detection act by itself while the agent listens, and report while it speaks."""
+        if self._pauses:
+            self._model.detection.want(automatic=not self._speech.speaks(now_ms))
+
+    def next_ms(self) -> float:
+        """When `settle` or `keep_turn_detection` has something to do."""
+        speaks = self._pauses and not self._model.detection.asked_automatic
+        return min(self._pause.due_ms, self._speech.plays_until_ms + 1 if speaks else NEVER)
+
+    # --- the verdict ----------------------------------------------------------------------------
+
+    def _confirm(self, why: TakenBack, reason: str, now_ms: float) -> None:
+        """The caller means to interrupt: truncate to what they heard before the pause."""
+        committed_automatic = self._pause.committed_automatic
+        self._report("confirmed", reason, now_ms - self._pause.since_ms)
+        self._pause.end()
+        self._barge_in(why, now_ms, cancel=True)
+        if self._floor.caller_speaks:
+            return  # the end of the turn brings the answer
+        if committed_automatic is False:
+            self._responses.want(Wish.REPLY)
+        else:
+            self._floor.answer_by_ms = now_ms + ANSWER_MS
+
+    def _go_on(self, reason: str, now_ms: float) -> None:
+        """The caller did not mean to interrupt: go on from the byte where the agent stopped."""
+        self._report("false", reason, now_ms - self._pause.since_ms)
+        cancelled = self._pause.cancelled
+        self._pause.end_false()
+        self._speech.resume(now_ms)
+        if cancelled is not None:
+            self.response_cancelled(cancelled, now_ms)
+
+    def _report(self, verdict: Verdict, reason: str, paused_ms: float) -> None:
+        self._outbox.put(ReportInterruption(verdict, reason, paused_ms))
 
     def _barge_in(self, why: TakenBack, now_ms: float, *, cancel: bool) -> None:
         """Interrupt the agent. Takes back a goodbye, and suspends a transfer, whose words were not
@@ -76,6 +182,7 @@ class BargeIn:
         Args:
             cancel: Cancel the active response too.
         """
+        self._pause.end()
         active_id = self._responses.active_id
         if cancel and active_id is not None and not self._items.is_muted(active_id):
             self._requests.cancel_response(active_id)
@@ -98,6 +205,7 @@ class BargeIn:
         """A response began. Mute and cancel it if the caller has the floor: it was requested before
         the barge-in and created after it, so turn detection does not cancel it."""
         requested = self._responses.requested
+        answers_pause = requested is None and self._pause.answered_by_detection()
         self._floor.response_created(requested=requested is not None)
         self.response_progressed(response_id)
         self._items.response_created()
@@ -108,10 +216,30 @@ class BargeIn:
             # It answers the answering machine's own words, or something from before them.
             self._items.mute_response(response_id)
             self._requests.cancel_response(response_id)
-        elif self._floor.listens:
+        elif self._floor.listens or answers_pause:
+            self._items.mute_response(response_id)
             self._requests.cancel_response(response_id)
 
     def response_progressed(self, response_id: str) -> None:
         """An event of a response came: mute the response while the caller has the floor."""
         if self._floor.listens:
             self._items.mute_response(response_id)
+
+    def response_cancelled(self, was: Wanted | None, now_ms: float) -> bool:
+        """Turn detection cancelled a response that is not interrupted: request it again, to go on
+        after what was generated; during a pause, when that is over.
+
+        Returns:
+            Whether that is done. False where every sound of the caller interrupts.
+        """
+        was = was or Wanted(Wish.REPLY)
+        if not self._pauses:
+            return False
+        if self._pause.active:
+            self._pause.cancelled = was
+            return True
+        if self._speech.speaks(now_ms):
+            self._requests.add_message("system", prompts.GO_ON)
+        if self._responses.allows(was.wish):
+            self._responses.want(was.wish, was.direction)
+        return True

@@ -8,8 +8,13 @@ Command and field names are stored with the record of a call, as its timeline: d
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 # --- to Twilio's media stream -----------------------------------------------------------------
+
+
+Verdict = Literal["confirmed", "false"]
+"""What the caller's sound was: an interruption, or none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +110,17 @@ class ConfigureSession:
     event_id: str
     #: The model's output is audio; False: text, for an external voice to say.
     speaks: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SetTurnDetection:
+    """Say whether turn detection acts on the caller's speech by itself. Answered by
+    `SessionConfigured`, or by `ModelFaulted`."""
+
+    event_id: str
+    #: Speech cancels the active response, and a response follows each turn of the caller. False:
+    #: turn detection reports speech and turns, and does nothing.
+    automatic: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +263,18 @@ class ReportDecision:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportInterruption:
+    """Count an interruption: the caller's speech paused the agent, and it is judged."""
+
+    #: confirmed: the caller has the floor. false: a cough, a noise, a "mm-hm"; the agent goes on.
+    verdict: Verdict
+    #: What it was judged by, in a few words.
+    reason: str
+    #: How long the agent was paused, in ms.
+    paused_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class EndLeg:
     """The leg is over: release everything that belongs to it. Always the last command."""
 
@@ -259,6 +287,7 @@ class EndLeg:
 ToStream = PlayAudio | SendMark | ClearAudio
 ToModel = (
     ConfigureSession
+    | SetTurnDetection
     | AddMessage
     | AddToolOutput
     | CreateResponse
@@ -285,5 +314,6 @@ Command = (
     | CancelTool
     | GiveDigits
     | ReportDecision
+    | ReportInterruption
     | EndLeg
 )

@@ -252,6 +252,16 @@ class DigitPressed:
 
 
 @dataclass(frozen=True, slots=True)
+class CallerVoiced:
+    """The caller's frames, while the agent is paused, hold `pause.CONFIRMED_MS` of voice."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallerQuieted:
+    """The caller's frames, while the agent is paused, have been quiet for `pause.QUIET_MS`."""
+
+
+@dataclass(frozen=True, slots=True)
 class CallerAudioForwarded:
     """The caller's audio that went to the model since the last such event. The machine ignores it;
     the timeline keeps it."""
@@ -315,6 +325,8 @@ Event = (
     | StreamUnblocked
     | MarkEchoed
     | DigitPressed
+    | CallerVoiced
+    | CallerQuieted
     | CallerAudioForwarded
     | ModelOpened
     | SessionCreated

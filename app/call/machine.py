@@ -72,6 +72,7 @@ class CallMachine:
         self._opened_ms = 0.0
         self._stream = StreamDeadlines()
         self._over = False
+        self._paused = False  # the agent was paused after the last event
 
     @property
     def usage(self) -> Usage:
@@ -139,6 +140,12 @@ class CallMachine:
             return "the caller does not talk with the agent now"
         return self._orders.refusal(order)
 
+    @property
+    def awaited_sound(self) -> int:
+        """The number of the caller's sound that pauses the agent: pass `CallerVoiced` and
+        `CallerQuieted` of it, each once. 0: the agent is not paused."""
+        return self._floor.pause.sounds if self._floor.pause.active else 0
+
     def masks_keys(self, now_ms: float) -> bool:
         """Whether a key pressed now belongs to a secret entry: mask it before `handle` takes it."""
         return self._entries.keypad.secret(now_ms)
@@ -197,16 +204,22 @@ class CallMachine:
                     self.conversation.revision += 1  # all of it was heard
             case ev.SpeechStarted(item_id):
                 self.conversation.turn("user", item_id, now_ms)
-                self._barge_in.speech_started(now_ms)
+                self._barge_in.speech_started(item_id, now_ms)
                 self._caller_acted(now_ms)
             case ev.SpeechStopped():
                 self._speech_stopped(now_ms)
             case ev.CallerTurnCommitted(item_id, previous_item_id):
                 self._speech_stopped(now_ms)
                 self.conversation.committed(item_id, previous_item_id, now_ms)
+                self._barge_in.turn_committed(item_id, now_ms)
             case ev.CallerTranscribed(item_id, text, audio_ms):
                 self._flow.usage += Usage(transcribed_ms=audio_ms, transcripts=1)
                 self.conversation.transcribed(item_id, text, now_ms)
+                self._barge_in.transcribed(item_id, text, now_ms)
+            case ev.CallerVoiced():
+                self._barge_in.voiced(now_ms)
+            case ev.CallerQuieted():
+                self._barge_in.quieted(now_ms)
             case ev.ResponseCreated():
                 self._flow.created(event, now_ms)
             case ev.OutputItemAdded():
@@ -229,8 +242,10 @@ class CallMachine:
                 self._leg_opened(event, now_ms)
             case ev.ModelOpened() if not self._link.ready:
                 self._session.opened(now_ms)
-            case ev.SessionConfigured() if self._link.configuring:
-                self._session.configured(now_ms)
+            case ev.SessionConfigured():
+                self._model.detection.configured()
+                if self._link.configuring:
+                    self._session.configured(now_ms)
             case ev.ModelLost(reason, fatal):
                 self._session.lost(reason, now_ms, fatal=fatal)
             case ev.ModelFaulted():
@@ -275,7 +290,6 @@ class CallMachine:
                 self._out_of_place[f"{type(event).__name__} while a session is ready"] += 1
             case (
                 ev.TimerFired()
-                | ev.SessionConfigured()  # again, after the voices gave up
                 | ev.HangUpConfirmed()
                 | ev.DecisionMade()
                 | ev.CallerAudioForwarded()
@@ -328,6 +342,10 @@ class CallMachine:
             self._commands.put(do.ReportDecision("end the leg", why))
             self._end_leg(ended_by, now_ms)
             return
+        paused = self._floor.pause.active
+        self._barge_in.settle(now_ms)
+        if (paused or self._paused) and not self._floor.pause.active:
+            self._deadlines.pause_over(now_ms)
         self._settle_entries(now_ms)  # first: while the caller types, no response is late
         self._floor.end_long_speech(now_ms)
         retried = self._deadlines.clock.stage is not Stage.ASKED
@@ -348,15 +366,19 @@ class CallMachine:
         if self._stream.connected:
             self._idle_and_hold.run(
                 now_ms,
-                caller_acts=self._waiting.caller_acts,
+                caller_acts=self._waiting.caller_acts or self._paused,
                 waits=self._waiting.for_anything,
                 model_can_speak=self._waiting.for_tool_or_redirect,
                 leaves=self._exits.transferring,
             )
         self._request_response(now_ms)
+        if self._link.ready:
+            self._barge_in.keep_turn_detection(now_ms)
+        self._paused = self._floor.pause.active
         # What is due already was done above, or waits for an event.
         self.next_deadline_ms = next_after(
             now_ms,
+            self._barge_in.next_ms(),
             self._stream.next_ms(),
             self._exits.next_ms(now_ms),
             self._entries.keypad.next_ms(now_ms),
@@ -384,6 +406,8 @@ class CallMachine:
         """Request the next response, if one may be requested now."""
         if not self._link.ready or self._floor.caller_acts or self._exits.hanging_up:
             return
+        if self._floor.pause.active:
+            return  # what the agent was saying comes first, or an answer to the caller
         if self._floor.answer_by_ms != NEVER:
             return  # turn detection is about to request one
         for dropped in self._responses.drop_disallowed():

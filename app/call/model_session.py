@@ -52,7 +52,7 @@ class ModelSession:
         """The socket is open: send the settings."""
         self._link.opened(now_ms)
         speaks = self._speech.synthesis.model_speaks
-        self._configuration = self._requests.configure(speaks=speaks)
+        self._configuration = self._model.configure(speaks=speaks)
 
     def configured(self, now_ms: float) -> None:
         """The settings are in force: request the first response, and seed the session."""
@@ -98,6 +98,7 @@ class ModelSession:
         self._floor.session_lost()
         self._model.answers.session_lost()
         self._model.items.forget()
+        self._model.detection.session_lost()
         self._outbox.put(CloseModel())
         self._link.lost(reason, now_ms, fatal=fatal)
 
@@ -125,6 +126,8 @@ class ModelSession:
         if cause and cause == self._configuration and not self._link.ready:
             self._outbox.put(ReportDecision("replace the session", "it refused the settings"))
             self.lost(f"settings refused: {event.message}", now_ms, fatal=False)
+            return False
+        if self._model.detection.refused(cause):
             return False
         if self._model.items.refused(cause, event.length_ms):
             return False

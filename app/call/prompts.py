@@ -52,6 +52,10 @@ HOLD = (
     "You are still waiting for the result of what you are doing. Tell the caller in a few words "
     "that you are still on it. Do not guess the result."
 )
+GO_ON = (
+    "A noise on the line interrupted you; it was not the caller. They heard all that you have said "
+    "so far. Go on exactly where you stopped, and do not repeat it or mention the interruption."
+)
 WARNING = (
     "The call has to end in about {seconds} seconds. Tell the caller so in one short sentence and "
     "help them to finish."
@@ -203,7 +207,7 @@ def as_messages(turns: Iterable[Turn]) -> Iterator[tuple[str, str]]:
     for turn in turns:
         if turn.role == "tool":
             yield "system", tool_result(turn.detail["name"], turn.text)
-        elif turn.heard_text:
+        elif turn.heard_text and "interruption" not in turn.detail:
             yield turn.role, turn.heard_text
 
 

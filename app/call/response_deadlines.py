@@ -96,6 +96,14 @@ class ResponseDeadlines:
         )
         return response_id == self._responses.active_id and not given
 
+    def pause_over(self, now_ms: float) -> None:
+        """The agent was paused, and is not any more: a response in flight gets its time anew."""
+        self._moved_ms = now_ms
+        if self._responses.in_flight and not self._calling:
+            active_id = self._responses.active_id
+            if active_id is None or not self._speech.spoke(active_id):
+                self.clock.start(now_ms)
+
     def ended(self) -> None:
         """The response in flight ended."""
         self._calling = False

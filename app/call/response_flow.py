@@ -105,7 +105,8 @@ class ResponseFlow:
         self.progressed(response_id, now_ms)
         for call in event.calls:
             self._call_tool(replace(call, response_id=response_id), now_ms, at_s)
-        if response_id == self._responses.active_id:
+        active = response_id == self._responses.active_id
+        if active:
             self._speech.finish_all(now_ms)
         for item_id in event.messages:
             self._speech.message_listed(response_id, item_id, now_ms)
@@ -117,7 +118,11 @@ class ResponseFlow:
         self._floor.response_ended(now_ms)
         self._model.answers.want_reply(response_id)
         interrupted = event.status == "cancelled" or self._items.is_muted(response_id)
-        if was is not None and not failed and interrupted and was.wish in _REPEATED:
+        by_detection = event.status == "cancelled" and active
+        by_detection = by_detection and not self._items.is_muted(response_id)
+        if by_detection and self._barge_in.response_cancelled(was, now_ms):
+            pass
+        elif was is not None and not failed and interrupted and was.wish in _REPEATED:
             if self._responses.allows(was.wish):
                 self._responses.want(was.wish, was.direction)
         if failed or interrupted or empty:

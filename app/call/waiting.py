@@ -57,7 +57,7 @@ class Waiting:
             retried: The response was requested again, perhaps from a new session: waiting for that
                 session is a part of waiting for the response.
         """
-        if self._floor.caller_acts or self._exits.ordered:
+        if self._floor.caller_acts or self._floor.pause.active or self._exits.ordered:
             return False
         return (self._link.ready or retried) and self.for_response
 

@@ -62,8 +62,8 @@ class Parts:
         self.speech = AgentSpeech(commands, self.audio, self.model, conversation, agent.voices)
         self.exits = Exits(commands, agent, self.audio, self.model)
         self.entries = DigitEntries(commands, self.audio, self.model, conversation, self.ids)
-        self.floor = Floor(self.exits, self.entries.keypad, interruptible=agent.turns.interruptible)
-        self.barge_in = BargeIn(self.floor, self.speech, self.model, self.exits, self.entries)
+        self.floor = Floor(self.exits, self.entries.keypad, agent.turns)
+        self.barge_in = BargeIn(commands, self.floor, self.speech, self.model, self.exits)
         self.session = ModelSession(commands, self.model, self.speech, self.floor, self.exits)
         self.idle_and_hold = IdleAndHold(limits, self.audio, self.model.responses, self.exits)
         self.deadlines = ResponseDeadlines(

@@ -50,6 +50,7 @@ class ModelWire(Protocol):
     **Answers to commands.** Feed these, with the ids of the command:
 
         ConfigureSession    SessionConfigured, or ModelFaulted that names its event_id
+        SetTurnDetection    SessionConfigured, or ModelFaulted that names its event_id
         CreateResponse      ResponseCreated, or ModelFaulted (refusal `busy`: another is active)
         CancelResponse      ResponseDone with status cancelled, if the response is active
         AddToolOutput       ToolOutputTaken, when responses that begin from now on know it
@@ -58,6 +59,7 @@ class ModelWire(Protocol):
         DeleteItem          ItemDeleted
 
     A model that cannot truncate or delete ignores both commands: the core waits for neither answer.
+    One that always acts on the caller's speech by itself ignores `SetTurnDetection`.
 
     **Errors.** `ModelFaulted`: the model refused a command or failed, and the session goes on.
     `ModelLost`: the session is over; `fatal` when another one would fail as well. Report a

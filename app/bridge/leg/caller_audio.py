@@ -1,4 +1,5 @@
-"""The caller's audio on its way to the model: recorded, forwarded, counted, muted, or buffered."""
+"""The caller's audio on its way to the model: recorded, forwarded, counted, muted, or buffered; and
+measured, because voice in it interrupts the agent."""
 
 import base64
 from collections import deque
@@ -6,7 +7,9 @@ from collections.abc import Callable
 
 from app.audio import ULAW_BYTES_PER_MS, silence
 from app.bridge.leg.model_side import ModelSide
-from app.call.events import CallerAudioForwarded
+from app.bridge.leg.voice_meter import VoiceMeter
+from app.call.caller.pause import CONFIRMED_MS, QUIET_MS
+from app.call.events import CallerAudioForwarded, CallerQuieted, CallerVoiced, Event
 from app.call.machine import CallMachine
 from app.records.recorder import Recorder
 from app.wires.twilio.media_stream import Media
@@ -14,6 +17,8 @@ from app.wires.twilio.media_stream import Media
 #: Of the buffer: ten seconds. The oldest frames are dropped first.
 MOST_BYTES = 10_000 * ULAW_BYTES_PER_MS
 _FRAME_BYTES = 160
+_CONFIRMED_BYTES = CONFIRMED_MS * ULAW_BYTES_PER_MS
+_QUIET_BYTES = QUIET_MS * ULAW_BYTES_PER_MS
 _SILENT_FRAME = base64.b64encode(silence(20)).decode("ascii")
 
 
@@ -25,6 +30,7 @@ class CallerAudio:
 
     Args:
         now_ms: the leg's clock.
+        feed: gives an event to the machine.
     """
 
     def __init__(
@@ -33,6 +39,7 @@ class CallerAudio:
         machine: CallMachine,
         recorder: Recorder,
         now_ms: Callable[[], float],
+        feed: Callable[[Event], None],
     ) -> None:
         #: Forward silence in place of the caller's frames, so that the model's time goes on.
         self.muted = False
@@ -42,6 +49,10 @@ class CallerAudio:
         self._machine = machine
         self._recorder = recorder
         self._now_ms = now_ms
+        self._feed = feed
+        self._meter = VoiceMeter()
+        self._sound = 0  # the sound that is measured now
+        self._untold: set[type[CallerVoiced | CallerQuieted]] = set()
         self._size_bytes = 0
         self._buffered: deque[Media] = deque()
         self._buffered_bytes = 0
@@ -64,6 +75,23 @@ class CallerAudio:
         else:
             self._buffer(media)
             self.forward_buffered()
+        self._meter.take(media.payload, media.size_bytes)
+        if sound := self._machine.awaited_sound:
+            self._measure(sound)
+
+    def _measure(self, sound: int) -> None:
+        """Tell the machine, once for each sound that pauses the agent, when it holds enough voice,
+        and when it is over."""
+        meter = self._meter
+        if sound != self._sound:
+            self._sound, self._untold = sound, {CallerVoiced, CallerQuieted}
+            meter.quiet_bytes = 0
+        if CallerVoiced in self._untold and meter.run_bytes >= _CONFIRMED_BYTES:
+            self._untold.clear()
+            self._feed(CallerVoiced())
+        elif CallerQuieted in self._untold and meter.quiet_bytes >= _QUIET_BYTES:
+            self._untold.discard(CallerQuieted)
+            self._feed(CallerQuieted())
 
     def forward_buffered(self) -> None:
         """Send the buffered frames while the session takes them. Call it when that may be so."""

@@ -92,7 +92,9 @@ class Leg(LegState):
             self._forward_buffered,
             self._limits.bad_message,
         )
-        self._audio = CallerAudio(self._model, self._machine, self._recorder, self._now_ms)
+        self._audio = CallerAudio(
+            self._model, self._machine, self._recorder, self._now_ms, self.feed
+        )
         self._caller = CallerSide(
             self.feed, self._audio.take, self._press, self._limits, self._over
         )
@@ -319,6 +321,8 @@ class Leg(LegState):
                 self._caller.close()
             case do.ReportDecision(decision, reason):
                 log_decision(self.call.call_sid, decision, reason)
+            case do.ReportInterruption():
+                pass  # the timeline has it
             case do.EndLeg():
                 self._over.set()
             case _:

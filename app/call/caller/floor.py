@@ -1,6 +1,8 @@
 """The floor: who may speak now, the caller, the agent, or an answering machine that records."""
 
+from app.call.agent import TurnTaking
 from app.call.caller.keypad import Keypad
+from app.call.caller.pause import Pause
 from app.call.deadlines import NEVER
 from app.call.exits.exits import Exits
 
@@ -13,11 +15,11 @@ SPEAKS_MS = 60_000.0
 class Floor:
     """Keeps who has the floor. `BargeIn` acts on it."""
 
-    def __init__(self, exits: Exits, keypad: Keypad, *, interruptible: bool) -> None:
-        """
-        Args:
-            interruptible: `TurnTaking.interruptible`: whether the caller may barge in.
-        """
+    def __init__(self, exits: Exits, keypad: Keypad, turns: TurnTaking) -> None:
+        self.keypad = keypad
+        self.turns = turns
+        #: The agent is silent until it is known whether the caller means to interrupt.
+        self.pause = Pause(turns)
         #: Between `SpeechStarted` and `SpeechStopped`.
         self.caller_speaks = False
         #: The caller's turn is over: deadline for turn detection to request the response.
@@ -27,24 +29,22 @@ class Floor:
         self._speaks_until_ms = NEVER
         self._answer_pending = False  # the caller spoke again before the response to a turn began
         self._exits = exits
-        self._keypad = keypad
-        self._interruptible = interruptible
 
     @property
     def caller_acts(self) -> bool:
         """Whether the caller speaks or types."""
-        return not self.voicemail and (self.caller_speaks or self._keypad.typing)
+        return not self.voicemail and (self.caller_speaks or self.keypad.typing)
 
     @property
     def listens(self) -> bool:
         """Whether the caller has the floor: whatever the agent begins now is muted."""
-        return self.caller_acts and self.may_be_interrupted
+        return self.caller_acts and self.may_be_interrupted and not self.pause.active
 
     @property
     def may_be_interrupted(self) -> bool:
         """Whether the caller may barge in now."""
         uninterrupted = self._exits.ordered or self._exits.tones_sounding or self.voicemail
-        return self._interruptible and not uninterrupted
+        return self.turns.interruptible and not uninterrupted
 
     @property
     def owes_answer(self) -> bool:
@@ -61,9 +61,11 @@ class Floor:
         self._speaks_until_ms = now_ms + SPEAKS_MS
 
     def speech_stopped(self, now_ms: float) -> None:
-        """The caller stopped speaking, or their turn was committed: a response is due."""
+        """The caller stopped speaking, or their turn was committed: a response is due, unless the
+        agent is paused."""
         self.caller_speaks, self._speaks_until_ms = False, NEVER
-        self.answer_by_ms = NEVER if self.voicemail else now_ms + ANSWER_MS
+        due = not self.voicemail and not self.pause.active
+        self.answer_by_ms = now_ms + ANSWER_MS if due else NEVER
 
     def end_long_speech(self, now_ms: float) -> None:
         """End speech whose end the model did not report, when it is due."""
@@ -86,7 +88,7 @@ class Floor:
 
     def response_created(self, *, requested: bool) -> None:
         """A response began. `requested`: the machine requested it, not turn detection."""
-        if not requested and not self._answer_pending:
+        if not requested and not self._answer_pending and not self.pause.active:
             # Turn detection requests a response when a turn is over: the caller has stopped, even
             # if no end of their speech was reported.
             self.caller_speaks, self._speaks_until_ms = False, NEVER

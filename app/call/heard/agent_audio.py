@@ -1,7 +1,8 @@
-"""The agent's audio: played to the stream, held back, marked, and interrupted at a barge-in."""
+"""The agent's audio: played to the stream, held back, paused, marked, interrupted at a barge-in."""
 
 from collections import deque
 
+from app.audio import without_first
 from app.call.commands import (
     ClearAudio,
     PauseModel,
@@ -28,8 +29,8 @@ OWN_SOUND = ""
 
 
 class AgentAudio:
-    """Plays audio while the stream takes it, holds it back while there is no stream or it is
-    blocked, and keeps the playback ledger."""
+    """Plays audio while the stream takes it, holds it back while there is no stream, it is blocked
+    or the agent is paused, and keeps the playback ledger."""
 
     def __init__(self, outbox: Outbox[ToStream | PauseModel | ResumeModel]) -> None:
         self.ledger = PlaybackLedger()
@@ -37,6 +38,10 @@ class AgentAudio:
         self._open = False
         self._held: deque[PlayAudio] = deque()
         self._held_bytes = 0
+        # What was sent and is not surely heard, with the position in the stream where it ends.
+        self._sent: deque[tuple[int, PlayAudio]] = deque()
+        #: The agent is paused: nothing is sent until `resume` or `interrupt`.
+        self.paused = False
         self._model_paused = False
         #: An external voice still makes audio that is to be played.
         self.synthesizing = False
@@ -44,6 +49,10 @@ class AgentAudio:
     def open(self, now_ms: float) -> None:
         """The stream takes audio, for the first time or again."""
         self._open = True
+        if not self.paused:
+            self._send_held(now_ms)
+
+    def _send_held(self, now_ms: float) -> None:
         if not self._held and self.ledger.all_surely_heard:
             self._mark(now_ms)  # on an empty buffer, so it measures the round trip
         while self._held:
@@ -61,7 +70,7 @@ class AgentAudio:
         """Play more of an item, after all audio before it. Call `finish` when it is complete."""
         self.ledger.generated(item_id, size_bytes)
         audio = PlayAudio(item_id, payload, size_bytes)
-        if self._open:
+        if self._open and not self.paused:
             self._send(audio, now_ms)
         else:
             self._held.append(audio)
@@ -73,19 +82,50 @@ class AgentAudio:
         self.ledger.completed(item_id)
         self._mark_end(now_ms)
 
+    def pause(self, now_ms: float) -> None:
+        """Clear Twilio's buffer, and keep what the caller did not hear of it. Then call `resume`,
+        or `interrupt`."""
+        self.paused = True
+        ledger, position = self.ledger, self.ledger.position(now_ms)
+        if ledger.playing(now_ms) or not ledger.all_surely_heard:
+            self._outbox.put(ClearAudio(ledger.unplayed_bytes(now_ms)))
+        ledger.paused(now_ms)
+        while self._sent and self._sent[-1][0] > position:
+            end, audio = self._sent.pop()
+            left_bytes = min(audio.size_bytes, end - position)
+            if audio.item_id == OWN_SOUND:
+                ledger.dropped(OWN_SOUND, left_bytes)
+                continue
+            if left_bytes < audio.size_bytes:
+                payload = without_first(audio.payload, audio.size_bytes - left_bytes)
+                audio = PlayAudio(audio.item_id, payload, left_bytes)
+            self._held.appendleft(audio)
+            self._held_bytes += left_bytes
+        self._sent.clear()
+        self._pace_model()
+
+    def resume(self, now_ms: float) -> None:
+        """The pause is over: go on from the byte where the caller stopped hearing the agent."""
+        self.paused = False
+        if self._open:
+            self._send_held(now_ms)
+
     def interrupt(self, now_ms: float) -> list[HeardPart]:
-        """Barge-in: clear Twilio's buffer, and drop the audio that is held back.
+        """Barge-in: clear Twilio's buffer, and drop the audio that is held back. Ends a pause; what
+        was heard is then what was heard at its beginning.
 
         Returns:
             The items that were interrupted, oldest first, with what was heard of them: truncate or
             delete them in the session. Empty, and no clear sent, if everything was heard.
         """
+        self.paused = False
         if not self.ledger.interrupts(now_ms):
             return []
         if self.ledger.playing(now_ms) or not self.ledger.all_surely_heard:
             self._outbox.put(ClearAudio(self.ledger.unplayed_bytes(now_ms)))
         self._held.clear()
         self._held_bytes = 0
+        self._sent.clear()
         self._pace_model()
         return [part for part in self.ledger.cleared(now_ms) if part.item_id != OWN_SOUND]
 
@@ -93,6 +133,14 @@ class AgentAudio:
     def is_open(self) -> bool:
         """Whether the stream takes audio now."""
         return self._open
+
+    def speaks(self, now_ms: float) -> bool:
+        """Whether the caller hears an item, or is about to hear more of one."""
+        if self.paused or self._held or self.synthesizing:
+            return True
+        return self.ledger.playing(now_ms) and any(
+            audio.item_id != OWN_SOUND for _, audio in self._sent
+        )
 
     @property
     def waiting(self) -> bool:
@@ -107,7 +155,7 @@ class AgentAudio:
         """When all audio counts as heard to its end: now if the last mark came back, else
         `MARK_GRACE_MS` after its time. NEVER while audio is held back or being synthesized: the leg
         ends if the stream stays blocked, and a voice that sends nothing fails."""
-        if self._held or self.synthesizing:
+        if self._held or self.synthesizing or self.paused:
             return NEVER
         if self.ledger.all_surely_heard:
             return now_ms
@@ -118,6 +166,9 @@ class AgentAudio:
         if ledger.all_surely_heard and not ledger.playing(now_ms):
             self._mark(now_ms)  # measures the round trip again
         ledger.sent(audio.item_id, audio.size_bytes, now_ms)
+        while self._sent and self._sent[0][0] <= ledger.sure_position:
+            self._sent.popleft()
+        self._sent.append((ledger.sent_position, audio))
         self._outbox.put(audio)
         if ledger.unmarked_bytes >= MARK_EVERY_BYTES:
             self._mark(now_ms)

@@ -171,6 +171,20 @@ class Conversation:
         """The item id of the newest turn of this role; empty: there is none."""
         return next((turn.item_id for turn in reversed(self._turns) if turn.role == role), "")
 
+    def latest_heard(self, role: Role, ledger: PlaybackLedger, now_ms: float) -> Turn | None:
+        """The newest turn of this role of which anything was heard, as heard by now."""
+        for turn in reversed(self._turns):
+            if turn.role == role and (shown := self._shown(turn, ledger, now_ms)) is not None:
+                return shown
+        return None
+
+    def false_interruption(self, item_id: str) -> None:
+        """The caller's sound was no interruption."""
+        if (turn := self._by_item.get(item_id)) is not None:
+            turn.detail = {"interruption": "false"}
+            self._changed[item_id] = turn
+            self.revision += 1
+
     @property
     def untranscribed(self) -> str:
         """The item id of the caller's newest turn without text; empty: there is none. For servers

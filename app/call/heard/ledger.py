@@ -39,8 +39,10 @@ class HeardPart:
 
 @dataclass(slots=True)
 class _Item:
-    """The audio of one item since the last clear."""
+    """The audio of one item since the last clear that interrupted it."""
 
+    #: Heard before the agent was last paused within it.
+    heard_before: int = 0
     generated_bytes: int = 0
     sent_bytes: int = 0
     #: Position in the stream of the last byte that was sent of it.
@@ -160,6 +162,18 @@ class PlaybackLedger:
         self._sure = max(self._sure, mark.position)
         return True
 
+    def dropped(self, item_id: str, size_bytes: int) -> None:
+        """This much of an item is never sent."""
+        self._items[item_id].generated_bytes -= size_bytes
+
+    def paused(self, now_ms: float) -> None:
+        """A clear goes out, and what it drops may be sent again: `sent` goes on where each item
+        was heard up to. A new epoch begins."""
+        for item_id, item in self._items.items():
+            item.heard_before = item.sent_bytes = self.heard_bytes(item_id, now_ms)
+            item.end = 0
+        self._begin_epoch()
+
     def cleared(self, now_ms: float) -> list[HeardPart]:
         """A clear goes out: Twilio drops its buffer, and a new epoch begins.
 
@@ -172,12 +186,15 @@ class PlaybackLedger:
             heard = self.heard_bytes(item_id, now_ms)
             if heard < item.generated_bytes or not item.complete:
                 interrupted.append(HeardPart(item_id, heard, item.generated_bytes))
-        self._epoch += 1
         self._items.clear()
+        self._begin_epoch()
+        return interrupted
+
+    def _begin_epoch(self) -> None:
+        self._epoch += 1
         self._segments.clear()
         self._marks.clear()
         self._sent = self._sure = self._marked = self._run_start = 0
-        return interrupted
 
     # --- what was heard -----------------------------------------------------------------------
 
@@ -197,9 +214,9 @@ class PlaybackLedger:
         return self._sent - self.position(now_ms)
 
     def heard_bytes(self, item_id: str, now_ms: float) -> int:
-        """How much of an item was probably heard since the last clear."""
-        position = self.position(now_ms)
-        return sum(
+        """How much of an item was probably heard since the last clear that interrupted it."""
+        item, position = self._items.get(item_id), self.position(now_ms)
+        return (item.heard_before if item else 0) + sum(
             min(segment.end, position) - segment.start
             for segment in self._segments
             if segment.item_id == item_id and segment.start < position
@@ -228,6 +245,16 @@ class PlaybackLedger:
     def interrupts(self, now_ms: float) -> bool:
         """Whether a clear now would interrupt an item: one that plays, or is not complete."""
         return self.playing(now_ms) or not all(map(self._fully_sent, self._items.values()))
+
+    @property
+    def sent_position(self) -> int:
+        """The position of the next byte to be sent."""
+        return self._sent
+
+    @property
+    def sure_position(self) -> int:
+        """The position up to which everything was surely heard."""
+        return self._sure
 
     @property
     def all_surely_heard(self) -> bool:

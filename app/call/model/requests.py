@@ -7,6 +7,7 @@ from app.call.commands import (
     ConfigureSession,
     CreateResponse,
     DeleteItem,
+    SetTurnDetection,
     ToModel,
     TruncateItem,
 )
@@ -29,6 +30,10 @@ class ModelRequests:
     def configure(self, *, speaks: bool) -> str:
         """Send the agent's settings. `speaks`: the model's output is audio."""
         return self._send(ConfigureSession(self._ids.event(), speaks=speaks))
+
+    def set_turn_detection(self, *, automatic: bool) -> str:
+        """Say whether turn detection acts by itself, see `SetTurnDetection`."""
+        return self._send(SetTurnDetection(self._ids.event(), automatic))
 
     def add_message(self, role: str, text: str, item_id: str = "", after: str = "") -> str:
         """Add a message to the conversation, see `AddMessage`."""

@@ -14,6 +14,7 @@ from app.call.model.model import Model
 from app.call.model.responses import Wish
 from app.call.outbox import Outbox
 from app.call.speech.synthesis import Synthesis
+from app.call.words.backchannels import asks
 
 MOST_RESPONSES = 8  # whose items are remembered: the latest ones, which may still add to them
 MOST_UNSPOKEN = 3  # how often in a row the model is asked to speak what no voice could
@@ -36,7 +37,7 @@ class AgentSpeech:
             voices: The labels of the external voices; empty if the model speaks itself.
         """
         self._audio = audio
-        self._requests = model.requests
+        self._model = model
         self._items = model.items
         self._responses = model.responses
         self._conversation = conversation
@@ -173,6 +174,36 @@ class AgentSpeech:
                 history += [(role, text, "") for role, text in prompts.as_messages([as_heard])]
         return history
 
+    def speaks(self, now_ms: float) -> bool:
+        """Whether the caller hears the agent, or is about to: more is sent, made or generated."""
+        active_id = self._responses.active_id
+        generates = active_id is not None and not self._items.is_muted(active_id)
+        return generates or self._audio.speaks(now_ms)
+
+    @property
+    def plays_until_ms(self) -> float:
+        """When what was sent has been played."""
+        return self._audio.ledger.ends_ms
+
+    def pause(self, now_ms: float) -> None:
+        """Stop playback at once, and keep all that was not heard, and that still comes. Then call
+        `resume` or `interrupt`."""
+        self._audio.pause(now_ms)
+
+    def resume(self, now_ms: float) -> None:
+        """Go on where the caller stopped hearing the agent."""
+        self._audio.resume(now_ms)
+
+    def false_interruption(self, item_id: str) -> None:
+        """The caller's sound was no interruption: the model forgets it."""
+        self._model.requests.delete(item_id)
+        self._conversation.false_interruption(item_id)
+
+    def asked(self, now_ms: float) -> bool:
+        """Whether the caller has just heard a question."""
+        turn = self._conversation.latest_heard("assistant", self._audio.ledger, now_ms)
+        return turn is not None and asks(turn.heard_text, turn.text)
+
     def interrupt(self, active_id: str | None, now_ms: float) -> None:
         """Barge-in: stop playback and synthesis at once, mute the active response, and truncate or
         replace each item that the caller did not hear to its end.
@@ -227,7 +258,7 @@ class AgentSpeech:
 
     def voices_gave_up(self) -> None:
         """No external voice is left: the session has to produce audio from now on."""
-        self._requests.configure(speaks=True)
+        self._model.configure(speaks=True)
 
     def _unfinished(self) -> list[str]:
         """The messages of the active response, or of the last one, that are not complete."""

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from app.call.agent import Agent, ToolSpec, Transcription, TurnTaking
+from app.call.agent import Agent, ToolSpec, Transcription
 from app.call.destinations import Destination
 from app.call.exits.built_in_tools import BUILT_IN, END_CALL, offered
 from app.config.agent.demo import Demo, DemoForm, DemoLineForm
@@ -163,7 +163,7 @@ class AgentForm(Form):
             language=self.language,
             voice=self.voice.own_voice(),
             voices=tuple(each.label for each in self.voice.external(self.language)),
-            turns=TurnTaking(**self.turns.model_dump()),
+            turns=self.turns.turn_taking(self.language),
             transcription=Transcription(**self.transcription.model_dump()),
             limits=self.limits.limits(),
             tools=(*offered(self.builtin_tools.names, destinations), *tools),

@@ -7,6 +7,8 @@ from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from app.call.agent import Limits, Outbound, Transcription, TurnTaking
+from app.call.words.backchannels import normalized
+from app.config.agent.backchannels import known_backchannels
 from app.wires.form import Form, TextOrNone, fault
 
 _TURNS, _TRANSCRIPTION, _LIMITS = TurnTaking(), Transcription(), Limits()
@@ -52,6 +54,18 @@ class TurnsForm(Form):
     eagerness: Literal["auto", "low", "medium", "high"] = _TURNS.eagerness
     #: Whether the caller's speech interrupts the agent (barge-in).
     interruptible: bool = _TURNS.interruptible
+    #: Whether the agent goes on where it was after a cough, a noise or a "mm-hm". Without it, every
+    #: sound that counts as speech interrupts the agent for good.
+    resume_false_interruptions: bool = True
+    #: How long the words of short speech are awaited before the agent goes on.
+    false_interruption_ms: int = Field(
+        default=_TURNS.false_interruption_ms,
+        ge=100,
+        le=3000,
+        description="a whole number of milliseconds from 100 to 3000",
+    )
+    #: What callers say while they listen, beyond what is known for the agent's language.
+    backchannels: list[str] = Field(default=[], description="a list of texts")
 
     @field_validator("threshold", "prefix_padding_ms", "silence_ms", "eagerness")
     @classmethod
@@ -63,6 +77,12 @@ class TurnsForm(Form):
                 "belongs to detection = '{owner}'; remove it or change detection", owner=owner
             )
         return value
+
+    def turn_taking(self, language: str) -> TurnTaking:
+        """`language`: ISO 639-1 code of the agent's."""
+        phrases = (*known_backchannels(language), *self.backchannels)
+        backchannels = tuple(dict.fromkeys(filter(None, map(normalized, phrases))))
+        return TurnTaking(**self.model_dump(exclude={"backchannels"}), backchannels=backchannels)
 
 
 class TranscriptionForm(Form):

@@ -16,6 +16,7 @@ from app.call.commands import (
     ConfigureSession,
     CreateResponse,
     DeleteItem,
+    SetTurnDetection,
     ToModel,
     TruncateItem,
 )
@@ -23,7 +24,7 @@ from app.call.events import Event
 from app.call.ids import OURS
 from app.errors import ProtocolError
 from app.wires.realtime.server_events import SERVER_EVENTS, ServerEvent
-from app.wires.realtime.session_update import session_update, to_text
+from app.wires.realtime.session_update import session_update, to_text, turn_detection_update
 
 
 class UnknownEvent(ProtocolError):
@@ -113,6 +114,8 @@ def encode(command: ToModel, agent: Agent) -> str:
     match command:
         case ConfigureSession(event_id, speaks):
             return session_update(agent, event_id, speaks=speaks)
+        case SetTurnDetection(event_id, automatic):
+            return turn_detection_update(agent, event_id, automatic=automatic)
         case AddMessage(event_id, role, text, item_id, after):
             # OpenAI: the content of an assistant message is output_text, also when the client
             # creates the item.

@@ -58,6 +58,15 @@ def session_update(agent: Agent, event_id: str, *, speaks: bool = True) -> str:
     return to_text(event)
 
 
+def turn_detection_update(agent: Agent, event_id: str, *, automatic: bool) -> str:
+    """The `session.update` that only says whether turn detection acts by itself."""
+    detection = _turn_detection(agent.turns)
+    if not automatic:
+        detection |= {"create_response": False, "interrupt_response": False}
+    session = {"type": "realtime", "audio": {"input": {"turn_detection": detection}}}
+    return to_text({"type": "session.update", "event_id": event_id, "session": session})
+
+
 def _transcription(transcription: Transcription, language: str) -> dict[str, Any] | None:
     if not transcription.model:
         return None
