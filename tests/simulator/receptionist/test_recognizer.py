@@ -68,7 +68,8 @@ def noise(size: int, rms: float, colour: str, seed: int) -> bytes:
         for k in range(1, 11):
             samples += draw.standard_normal((size >> k) + 1).repeat(1 << k)[:size]
     scaled = samples * (rms / np.sqrt(np.mean(samples**2)))
-    return scaled.round().clip(-32768, 32767).astype("<i2").tobytes()
+    pcm: bytes = scaled.round().clip(-32768, 32767).astype("<i2").tobytes()
+    return pcm
 
 
 def on_the_phone(text: str, voice: str, colour: str = "", seed: int = 1) -> bytes:
