@@ -9,6 +9,7 @@ from app.call.caller.floor import Floor
 from app.call.commands import CloseModel, OpenModel, ReportDecision
 from app.call.deadlines import NEVER
 from app.call.events import LegOpened, ModelFaulted
+from app.call.exits.built_in_tools import resumed
 from app.call.exits.exits import Exits
 from app.call.model.model import Model
 from app.call.model.responses import Wanted, Wish
@@ -58,7 +59,7 @@ class ModelSession:
         """The settings are in force: request the first response, and seed the session."""
         opened, was_ready = self._opened, self._link.was_ready
         if not was_ready and (opened.history or opened.tool):
-            self._responses.want(Wish.GREETING, prompts.resumed(opened.tool))
+            self._responses.want(Wish.GREETING, resumed(opened.tool))
         elif not was_ready and self._greeting:
             self._responses.want(Wish.GREETING, self._greeting)
         self._link.configured(now_ms)
@@ -69,8 +70,8 @@ class ModelSession:
         for name in self._model.tools.working():
             self._requests.add_message("system", prompts.tool_running(name))
         if history or self._speech.heard_anything(now_ms):
-            resumed = opened.tool and not was_ready
-            text = prompts.SESSION_RESUMED if resumed else prompts.SESSION_RENEWED
+            known = opened.tool and not was_ready
+            text = prompts.SESSION_RESUMED if known else prompts.SESSION_RENEWED
             self._requests.add_message("system", text)
 
     def lost(self, reason: str, now_ms: float, *, fatal: bool) -> None:
