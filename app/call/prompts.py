@@ -101,6 +101,7 @@ TRANSFER_UNREADABLE = (
     "Not transferred: the arguments are not a JSON object. Correct them and call it again."
 )
 DIGITS_SENT = "The keys were pressed."
+DIGITS_CUT = "The keys were not all pressed: an answering machine began to record."
 DIGITS_UNREADABLE = (
     "Nothing was sent: digits is text of 1 to 200 characters of 0-9 A-D * # w W. Correct it and "
     "call it again."
