@@ -21,6 +21,11 @@ class Orders:
         self._exits = exits
         self._ids = ids
 
+    @property
+    def can_transfer(self) -> bool:
+        """Whether the agent has any destination, open or not."""
+        return bool(self._destinations)
+
     def refusal(self, order: SayRequested | TransferRequested) -> str:
         """Why this order cannot be carried out now, for the operator; empty: it can be."""
         exits = self._exits

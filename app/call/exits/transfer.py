@@ -12,6 +12,7 @@ from app.call import prompts
 from app.call.commands import TransferCall
 from app.call.destinations import Destination, route_to
 from app.call.exits.last_words import LastWords
+from app.call.heard.agent_audio import AgentAudio
 from app.call.model.model import Model
 from app.call.model.responses import Wish
 
@@ -105,7 +106,8 @@ class Transfer:
     """Performs what `transitions.EXIT` decides about transfers. A suspended transfer never happens
     by itself later: the model gets the tool's answer, and may call the tool again."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, audio: AgentAudio, model: Model) -> None:
+        self._audio = audio
         self._responses = model.responses
         self._answers = model.answers
         words = LastWords(Wish.ANNOUNCEMENT, 0.0)
@@ -120,6 +122,7 @@ class Transfer:
         """Decide to transfer the caller. Requests an announcement, unless it is waived or expected
         in the response that called the tool."""
         self._pending = transfer
+        self.words.expected(self._audio)
         self._responses.unwant(Wish.NUDGE, Wish.HOLD, Wish.WARNING, Wish.REPLY)
         if not transfer.words.response_id and not transfer.words.waived:
             self.announce()
@@ -149,7 +152,7 @@ class Transfer:
             request.route,
             request.reason,
             request.summary,
-            announced=self.words.said,
+            announced=self.words.whole(self._audio),
         )
 
     def fail(self, why: str, now_ms: float) -> None:

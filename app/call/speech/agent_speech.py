@@ -188,6 +188,8 @@ class AgentSpeech:
         # Begun, but without any audio so far:
         unheard = [item_id for item_id in dict.fromkeys(unfinished) if item_id not in cut_ids]
         self._cut([*cuts, *(HeardPart(item_id, 0, 0) for item_id in unheard)], now_ms)
+        if cuts or unheard or self._responses.pending(Wish.UNSPOKEN):
+            self._audio.drops += 1
         self._responses.unwant(Wish.UNSPOKEN)
 
     def end(self, now_ms: float) -> int:
@@ -222,7 +224,9 @@ class AgentSpeech:
             self._unspoken += 1
             self._responses.want(Wish.UNSPOKEN, prompts.say(text))
             self._spoke.update(of for of, ids in self._items_of.items() if item_id in ids)
-        elif text:
+            return
+        self._audio.drops += 1
+        if text:
             self._responses.give_up()
 
     def voices_gave_up(self) -> None:
