@@ -145,7 +145,10 @@ class CallMachine:
 
     @property
     def secret_entry(self) -> str:
-        """The call_id of the tool that waits for a secret entry; empty: none does."""
+        """The call_id of the tool whose secret entry counts a key pressed now; empty: none does,
+        or the key would be dropped."""
+        if self._over or self._barge_in.drops_keys:
+            return ""
         return self._entries.keypad.secret_entry
 
     def transcript(self, now_ms: float) -> list[Turn]:
