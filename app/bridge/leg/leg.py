@@ -130,6 +130,12 @@ class Leg(LegState):
                 if not self._record_finished:  # else the next leg has the recorder
                     self._recorder.save(self._machine, self._now_ms())
                 await self._recorder.save_recording(self._now_ms() - OPEN_MS)
+        except asyncio.CancelledError:
+            self._cancelled = True
+            raise
+        except Exception:  # a bug: `Legs` logs it
+            self._failed = self._failed or not self._machine.over
+            raise
         finally:
             self._over.set()
             self.ready.set()
@@ -150,7 +156,7 @@ class Leg(LegState):
                 logger.info("events came out of place", extra=extra)
             logger.info(
                 "leg over",
-                extra={"call_sid": self.call.call_sid, "ended_by": self._machine.ended_by},
+                extra={"call_sid": self.call.call_sid, "ended_by": self.ended_by},
             )
 
     async def attach(
