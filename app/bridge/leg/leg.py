@@ -168,8 +168,10 @@ class Leg(LegState):
 
     def keep_for_next_leg(self, event: ev.VoicemailReached) -> None:
         """A stream that is lost does not end what an answering machine records: the call's next leg
-        gets this event too. Works after the leg is over."""
+        gets this event too, in this process or in another. Works after the leg is over."""
         self._voicemail = event
+        if self.over:
+            self._recorder.event(event, self._now_ms())
 
     def next_seed(
         self, resume_cause: ResumeCause = STREAM_LOST, agent: Agent | None = None

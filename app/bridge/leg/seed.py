@@ -9,7 +9,7 @@ from app.call.agent import Agent
 from app.call.events import STREAM_LOST, LegOpened, ResumeCause, VoicemailReached
 from app.call.words.pause_alignment import Pace
 from app.records.recorder import Recorder, StoredCall
-from app.wires.twilio.call import CallInfo
+from app.wires.twilio.call import CallInfo, voicemail_reached
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,8 @@ def first_seed(
         history=before.history,
         resume_cause=resume_cause,
         paces=services.paces.known,
+        voicemail=before.voicemail
+        or voicemail_reached(before.answered_by, agent.outbound.voicemail),
         earlier_transfers=tuple(before.transfers),
         secret_entry_open=resume_cause == STREAM_LOST and before.secret_entry_open,
     )
