@@ -44,6 +44,8 @@ class CallMachine:
         self.ended_by = ""
         #: Every turn of the leg. `transcript` cuts it to what was heard.
         self.conversation = Conversation()
+        #: Orders of an operator that the leg leaves to the next one. Report them if none follows.
+        self.unfinished_orders: tuple[ev.SayRequested | ev.TransferRequested, ...] = ()
         #: When to pass `TimerFired`; NEVER: not at all.
         self.next_deadline_ms = NEVER
         self._out_of_place: Counter[str] = Counter()
@@ -263,8 +265,8 @@ class CallMachine:
                 self._exits.redirect_failed(reason, now_ms)
             case ev.TransferRequested(destination):
                 self._orders.transfer_by_operator(destination, now_ms, at_s=self._clock_s(now_ms))
-            case ev.SayRequested(text):
-                self._responses.want(Wish.SAY, prompts.say(text))
+            case ev.SayRequested():
+                self._orders.words.say(event)
             case ev.VoicemailReached(message):
                 self._barge_in.voicemail_reached(message, now_ms)
             case ev.HangUpRequested(reason):
@@ -356,6 +358,7 @@ class CallMachine:
                 model_can_speak=self._waiting.for_tool_or_redirect,
                 leaves=self._exits.transferring,
             )
+        self._orders.words.settle(now_ms)
         self._request_response(now_ms)
         # What is due already was done above, or waits for an event.
         self.next_deadline_ms = next_after(
@@ -389,10 +392,7 @@ class CallMachine:
             return
         if self._floor.answer_by_ms != NEVER:
             return  # turn detection is about to request one
-        for dropped in self._responses.drop_disallowed():
-            if dropped.wish is Wish.SAY:  # ordered from outside, so its end is reported
-                why = "the agent is ending or transferring the call"
-                self._commands.put(do.ReportDecision("leave out what it was to say", why))
+        self._orders.words.drop_disallowed()
         wanted = self._responses.next(now_ms)
         if wanted is not None:
             self._responses.asked(self._model.requests.create_response(wanted.direction))
@@ -404,9 +404,7 @@ class CallMachine:
         """End the leg: `EndLeg` is its last command."""
         self.ended_by = reason
         unplayed_bytes = self._speech.end(now_ms)
-        if self._responses.pending(Wish.SAY):
-            why = f"the leg ended: {reason}"
-            self._commands.put(do.ReportDecision("leave out what it was to say", why))
+        self.unfinished_orders = self._orders.end_leg(reason, now_ms)
         for call_id in self._tools.open():
             self._commands.put(do.CancelTool(call_id))
         self._commands.put(do.CloseModel())
