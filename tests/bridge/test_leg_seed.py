@@ -111,7 +111,7 @@ async def test_a_voicemail_that_is_reached_after_the_leg_is_left_on_the_next_one
     assert leg.next_seed().voicemail == reached
 
 
-async def stored(services: Services, **values: object) -> StoredCall:
+async def stored(services: Services, **values: Any) -> StoredCall:
     """What is stored of `CALL`, for the next process."""
     services.store.save_call(CALL.call_sid, **values)
     await services.store.flush()
