@@ -74,6 +74,7 @@ class Due:
                 model_can_speak=self._waiting.for_tool_or_redirect,
                 leaves=self._exits.transferring,
             )
+        self._orders.words.settle(now_ms)
         self._flow.request_next(now_ms)
         return ""
 

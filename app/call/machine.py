@@ -16,7 +16,6 @@ from app.call.agent import Agent
 from app.call.deadlines import NEVER
 from app.call.due import Due
 from app.call.heard.conversation import Conversation, Turn, TurnChange
-from app.call.model.responses import Wish
 from app.call.outbox import Commands
 from app.call.response_flow import ResponseFlow
 from app.call.usage import Usage
@@ -43,6 +42,8 @@ class CallMachine:
         self.ended_by = ""
         #: Every turn of the leg. `transcript` cuts it to what was heard.
         self.conversation = Conversation()
+        #: Orders of an operator that the leg leaves to the next one. Report them if none follows.
+        self.unfinished_orders: tuple[ev.SayRequested | ev.TransferRequested, ...] = ()
         #: When to pass `TimerFired`; NEVER: not at all.
         self.next_deadline_ms = NEVER
         self._out_of_place: Counter[str] = Counter()
@@ -143,7 +144,10 @@ class CallMachine:
 
     @property
     def secret_entry(self) -> str:
-        """The call_id of the tool that waits for a secret entry; empty: none does."""
+        """The call_id of the tool whose secret entry counts a key pressed now; empty: none does,
+        or the key would be dropped."""
+        if self._over or self._barge_in.drops_keys:
+            return ""
         return self._entries.keypad.secret_entry
 
     def transcript(self, now_ms: float) -> list[Turn]:
@@ -265,8 +269,8 @@ class CallMachine:
                 self._exits.redirect_failed(reason, now_ms)
             case ev.TransferRequested(destination):
                 self._orders.transfer_by_operator(destination, now_ms, at_s=self._clock_s(now_ms))
-            case ev.SayRequested(text):
-                self._responses.want(Wish.SAY, prompts.say(text))
+            case ev.SayRequested():
+                self._orders.words.say(event)
             case ev.VoicemailReached(message):
                 self._barge_in.voicemail_reached(message, now_ms)
             case ev.HangUpRequested(reason):
@@ -337,8 +341,7 @@ class CallMachine:
         """End the leg: `EndLeg` is its last command."""
         self.ended_by = reason
         unplayed_bytes = self._speech.end(now_ms)
-        if self._responses.pending(Wish.SAY):
-            self._flow.report_left_out(f"the leg ended: {reason}")
+        self.unfinished_orders = self._orders.end_leg(reason, now_ms)
         for call_id in self._tools.open():
             self._commands.put(do.CancelTool(call_id))
         self._commands.put(do.CloseModel())

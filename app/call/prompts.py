@@ -127,8 +127,16 @@ def end_taken_back(why: TakenBack = TakenBack.CALLER_SPOKE) -> str:
     )
 
 
-def transfer_suspended(why: TakenBack = TakenBack.CALLER_SPOKE) -> str:
+def transfer_suspended(
+    why: TakenBack = TakenBack.CALLER_SPOKE, *, by_operator: bool = False
+) -> str:
+    """`by_operator`: an operator ordered the transfer; the caller may not have asked for it."""
     then = "If they still want a human, call transfer_to_human again."
+    if by_operator:
+        then = (
+            "An operator ordered the transfer: call transfer_to_human again, unless the caller "
+            "does not want it."
+        )
     if why is TakenBack.CALLER_SPOKE:
         then = f"Listen to what they said and answer it. {then}"
     elif why is TakenBack.VOICEMAIL:

@@ -7,7 +7,7 @@ response that is due counts as its beginning.
 from dataclasses import replace
 
 from app.call import events as ev
-from app.call.commands import ReportDecision, RunTool
+from app.call.commands import RunTool
 from app.call.deadlines import NEVER
 from app.call.exits.built_in_tools import BUILT_IN
 from app.call.model.responses import Wish
@@ -22,7 +22,7 @@ _REPEATED = (Wish.WARNING, Wish.ANNOUNCEMENT, Wish.GOODBYE)
 class ResponseFlow:
     """Requests responses, and passes their events on to the parts that they concern."""
 
-    def __init__(self, outbox: Outbox[RunTool | ReportDecision], parts: Parts) -> None:
+    def __init__(self, outbox: Outbox[RunTool], parts: Parts) -> None:
         #: What the leg's responses and transcriptions used.
         self.usage = Usage()
         self._outbox = outbox
@@ -35,6 +35,7 @@ class ResponseFlow:
         self._barge_in = parts.barge_in
         self._deadlines = parts.deadlines
         self._retries = parts.retries
+        self._ordered_words = parts.orders.words
 
     # --- requests -----------------------------------------------------------------------------
 
@@ -44,9 +45,7 @@ class ResponseFlow:
             return
         if self._floor.answer_by_ms != NEVER:
             return  # turn detection is about to request one
-        for dropped in self._responses.drop_disallowed():
-            if dropped.wish is Wish.SAY:
-                self.report_left_out("the agent is ending or transferring the call")
+        self._ordered_words.drop_disallowed()
         wanted = self._responses.next(now_ms)
         if wanted is not None:
             self._responses.asked(self._model.requests.create_response(wanted.direction))
@@ -58,10 +57,6 @@ class ResponseFlow:
         records answers the machine's own words: interrupt it."""
         if self._floor.voicemail and self._responses.active_id is not None:
             self._barge_in.interrupt_agent(now_ms)
-
-    def report_left_out(self, why: str) -> None:
-        """Report that the agent will not say what it was ordered to say from outside."""
-        self._outbox.put(ReportDecision("leave out what it was to say", why))
 
     # --- a response ---------------------------------------------------------------------------
 

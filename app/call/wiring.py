@@ -45,6 +45,7 @@ from app.call.ids import Ids
 from app.call.model.missing_ids import MissingIds
 from app.call.model.model import Model
 from app.call.model_session import ModelSession
+from app.call.ordered_words import OrderedWords
 from app.call.orders import Orders
 from app.call.outbox import Commands
 from app.call.response_deadlines import ResponseDeadlines
@@ -73,6 +74,7 @@ class Parts:
         )
         self.retries = Retries(commands, self.deadlines, self.model, self.session)
         self.stream = StreamDeadlines()
-        self.orders = Orders(agent, self.model, self.exits, self.ids)
+        words = OrderedWords(commands, self.audio, self.model, self.speech)
+        self.orders = Orders(agent, self.model, self.exits, words, self.ids)
         self.waiting = Waiting(self.audio, self.model, self.exits, self.entries, self.floor)
         self.missing = MissingIds(self.ids, conversation, self.model)

@@ -62,7 +62,7 @@ class Exits:
         self._responses = model.responses
         self._answers = model.answers
         self._farewell = Farewell(outbox, agent.language, audio, model)
-        self._transfer = Transfer(audio, model)
+        self._transfer = Transfer(outbox, audio, model)
         self._tones = Tones(audio, model)
         self._exit = Region(EXIT, ExitState.WITH_AGENT, self.illegal)
         self._redirect = Region(REDIRECT, RedirectState.NONE, self.illegal)
@@ -159,20 +159,19 @@ class Exits:
         announce: bool,
     ) -> bool:
         """Transfer the caller without a tool call of the model. Takes back a goodbye if it can.
+        Returns False when a final goodbye, a transfer, a hang-up or keys are under way.
 
         Args:
             call_id: The id under which the model gets the outcome.
             why: LONE_ZERO or OPERATOR.
             announce: Have the model announce it.
-
-        Returns:
-            False when a final goodbye, a transfer, a hang-up or keys are under way.
         """
         trigger = Trigger.TRANSFER_REQUESTED
         if self.pressing_keys:
             trigger = Trigger.TRANSFER_REQUESTED_AMID_KEYS
         words = LastWords(Wish.ANNOUNCEMENT, now_ms, waived=not announce)
-        occasion = Occasion(why=why, begins=PendingTransfer(call_id, request, words))
+        transfer = PendingTransfer(call_id, request, words, why is TakenBack.OPERATOR)
+        occasion = Occasion(why=why, begins=transfer)
         return Action.BEGIN_TRANSFER in self._fire(self._exit, trigger, now_ms, occasion)
 
     def barge_in(self, why: TakenBack, now_ms: float) -> None:
@@ -359,9 +358,9 @@ class Exits:
             case Action.REQUEST_ANNOUNCEMENT, _:
                 self._transfer.announce()
             case Action.SUSPEND_TRANSFER, _:
-                self._transfer.drop(prompts.transfer_suspended(occasion.why), now_ms)
+                self._transfer.suspend(occasion.why, now_ms)
             case Action.DROP_TRANSFER, _:
-                self._transfer.drop(prompts.END_ALREADY, now_ms)
+                self._transfer.drop(occasion.reason, now_ms)
             case Action.ORDER_TRANSFER, _:
                 self._order(self._transfer.order(), "transfer", now_ms)
             case Action.FAIL_TRANSFER, _:

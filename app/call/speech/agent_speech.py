@@ -111,7 +111,7 @@ class AgentSpeech:
     def spoke(self, response_id: str) -> bool:
         """Whether anything of this response was played, or will be."""
         return response_id in self._spoke or any(
-            turn.utterances for turn in self._turns_of(response_id)
+            turn.utterances for turn in self.turns_of(response_id)
         )
 
     def drop_unheard(self, response_id: str, now_ms: float) -> None:
@@ -119,7 +119,7 @@ class AgentSpeech:
         cannot hear them."""
         unheard = [
             turn.item_id
-            for turn in self._turns_of(response_id)
+            for turn in self.turns_of(response_id)
             if not turn.cut
             and not turn.utterances
             and not self._audio.ledger.generated_bytes(turn.item_id)
@@ -127,7 +127,7 @@ class AgentSpeech:
         ]
         self._cut([HeardPart(item_id, 0, 0) for item_id in unheard], now_ms)
 
-    def _turns_of(self, response_id: str) -> list[Turn]:
+    def turns_of(self, response_id: str) -> list[Turn]:
         """The turns of a response, in order."""
         item_ids = self._items_of.get(response_id, ())
         return [turn for item_id in item_ids if (turn := self._conversation.find(item_id))]
