@@ -25,7 +25,7 @@ from app.cli.log import (
 from app.cli.terminal import WRONG_SETTINGS, fail
 from app.config.agent.example import EXAMPLE_AGENT
 from app.config.agent.file import LoadedAgent, load_agent
-from app.config.phone_number import calling_code
+from app.config.phone_number import country
 from app.config.settings import EMBEDDED, Settings, load_settings
 from app.errors import BridgeError
 from app.main import create_app
@@ -177,12 +177,13 @@ def _people_notes(settings: Settings, agent: LoadedAgent) -> list[str]:
         "[[transfer.destinations]] into the agent file."
     ]
     if settings.twilio_phone_number is not None and settings.outbound_max_calls:
-        prefixes = settings.outbound_prefixes or (calling_code(settings.twilio_phone_number),)
-        allowed = (
-            "any number"
-            if prefixes == ANYBODY
-            else f"numbers that begin with {', '.join(prefixes)}"
-        )
+        prefixes = settings.outbound_prefixes
+        if not prefixes:
+            allowed = f"numbers of its own country ({country(settings.twilio_phone_number)})"
+        elif prefixes == ANYBODY:
+            allowed = "any number"
+        else:
+            allowed = f"numbers that begin with {', '.join(prefixes)}"
         lines += [f"It may call {allowed}: python -m app call +…"]
     return lines
 
