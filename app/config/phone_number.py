@@ -48,7 +48,7 @@ def country(number: str) -> str:
     one for tests, belongs to the main country of its calling code."""
     parsed = phonenumbers.parse(number)
     found = phonenumbers.region_code_for_number(parsed)
-    return found or phonenumbers.region_code_for_country_code(parsed.country_code)
+    return found or phonenumbers.region_code_for_country_code(parsed.country_code or 0)
 
 
 Number = Annotated[str, AfterValidator(e164)]
