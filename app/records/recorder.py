@@ -311,7 +311,7 @@ class Recorder:
         """Store the turns that changed: of one that still plays, what was heard so far."""
         self._saved_revision = machine.conversation.revision
         if changed := self._turns.take_changed(machine, now_ms):
-            self._store.save_turns(self._call.call_sid, changed)
+            self._store.save_turns(self._call.call_sid, changed.rows, changed.removed)
 
     def save(self, machine: CallMachine, now_ms: float) -> None:
         """Store the turns that changed, and the new timeline entries."""
