@@ -63,12 +63,12 @@ class BargeIn:
         else:
             self._pause.answered_by_detection()  # what it has not answered by now, it does not
             if self._floor.listens:
-                automatic = self._model.detection.automatic  # then it cancels the response itself
+                automatic = self._model.settings.automatic  # then it cancels the response itself
                 self._barge_in(TakenBack.CALLER_SPOKE, now_ms, cancel=not automatic)
 
     def turn_committed(self, item_id: str, now_ms: float) -> None:
         """The caller's turn is over. Request the response to it, if turn detection does not."""
-        automatic = self._model.detection.automatic
+        automatic = self._model.settings.automatic
         if self._pause.awaits(item_id):
             self._pause.committed(now_ms, automatic=automatic)
         elif not automatic and self._floor.answer_by_ms != NEVER:
@@ -105,10 +105,15 @@ class BargeIn:
         if awaited and self._pause.wordless(item_id):
             self._go_on("a backchannel" if text.strip() else "no words", now_ms)
 
+    @property
+    def drops_keys(self) -> bool:
+        """Whether a key pressed now has no effect: it belongs to no entry."""
+        return self._exits.transferring or self._exits.ordered or self._floor.voicemail
+
     def key_pressed(self, digit: str, now_ms: float) -> None:
         """The caller presses a key: a barge-in, unless the agent may not be interrupted now or the
         key is the rest of an entry that is over."""
-        if self._exits.transferring or self._exits.ordered or self._floor.voicemail:
+        if self.drops_keys:
             return
         keypad = self._floor.keypad
         if self._floor.may_be_interrupted and not keypad.ignores(digit, now_ms):
@@ -128,11 +133,11 @@ class BargeIn:
     def keep_turn_detection(self, now_ms: float) -> None:
         """Have turn detection act by itself while the agent listens, and report while it speaks."""
         if self._pauses:
-            self._model.detection.want(automatic=not self._speech.speaks(now_ms))
+            self._model.settings.detect(automatic=not self._speech.speaks(now_ms))
 
     def next_ms(self) -> float:
         """When `settle` or `keep_turn_detection` has something to do."""
-        speaks = self._pauses and not self._model.detection.asked_automatic
+        speaks = self._pauses and not self._model.settings.asked_automatic
         return min(self._pause.due_ms, self._speech.plays_until_ms + 1 if speaks else NEVER)
 
     # --- the verdict ----------------------------------------------------------------------------

@@ -50,6 +50,9 @@ _Row = dict[str, Any]
 _Work = Sequence[tuple[sa.Table, _Row]]
 _Insert = sqlite.Insert | postgresql.Insert
 _CALL_ROW = tuple(CALLS.c[each.name] for each in fields(CallRow))
+_DELETE_TURN = sa.delete(TURNS).where(
+    *(column == sa.bindparam(column.name) for column in TURNS.primary_key)
+)
 _CHANGEABLE = frozenset(column.name for column in _CALL_ROW) - {"call_sid", "created_at"}
 
 
@@ -61,7 +64,7 @@ class _Batch:
 
     def __init__(self) -> None:
         self.calls: dict[str, _Row] = {}
-        self.turns: dict[tuple[str, int], _Row] = {}
+        self.turns: dict[tuple[str, int], _Row] = {}  # one to delete has its primary key alone
         self.timeline: deque[tuple[str, int, str]] = deque()  # call, position, JSON
         self.done = asyncio.Event()
 
@@ -177,9 +180,15 @@ class Store:
         row.update(changes)
         self._work.set()
 
-    def save_turns(self, call_sid: str, turns: Iterable[TurnRow]) -> None:
-        """Add turns; a turn replaces the one of the same position."""
+    def save_turns(
+        self, call_sid: str, turns: Iterable[TurnRow], removed: Iterable[int] = ()
+    ) -> None:
+        """Add turns; a turn replaces the one of the same position. `removed`: positions whose turns
+        are deleted."""
         self._pending.call(call_sid)
+        for position in removed:
+            gone = {"call_sid": call_sid, "position": position}
+            self._pending.turns[call_sid, position] = gone
         for turn in turns:
             self._pending.turns[call_sid, turn.position] = _row(call_sid, turn)
         self._work.set()
@@ -245,7 +254,7 @@ class Store:
         and dropped."""
         try:
             async with self._engine.begin() as connection:
-                for table, group in groupby(work, key=lambda item: item[0]):
+                for (table, deleted), group in groupby(work, key=_kind):
                     rows = [row for _, row in group]
                     if table is CALLS:
                         for row in rows:
@@ -253,7 +262,8 @@ class Store:
                         continue
                     for start in range(0, len(rows), _CHUNK_ROWS):
                         chunk = rows[start : start + _CHUNK_ROWS]
-                        await connection.execute(self._upserts[table.name], chunk)
+                        statement = _DELETE_TURN if deleted else self._upserts[table.name]
+                        await connection.execute(statement, chunk)
         except Exception as error:
             if not blames_data(error):
                 raise
@@ -338,6 +348,12 @@ class Store:
 
 def _rank(status: str | None) -> int:
     return -1 if status is None else _RANK.get(status, 0)
+
+
+def _kind(item: tuple[sa.Table, _Row]) -> tuple[sa.Table, bool]:
+    """The table of a row to write, and whether the row is to be deleted."""
+    table, row = item
+    return table, table is TURNS and len(row) == len(TURNS.primary_key)
 
 
 def _row(call_sid: str, record: TurnRow) -> _Row:

@@ -80,6 +80,7 @@ class PlaybackLedger:
         self._items: dict[str, _Item] = {}
         self._segments: list[_Segment] = []
         self._marks: dict[str, _Mark] = {}
+        self._flushed: set[str] = set()  # by clears, and not back; one mark a second at most
         self._epoch = 0
         self._mark_count = 0
         self._sent = 0  # bytes sent since the last clear
@@ -162,6 +163,13 @@ class PlaybackLedger:
         self._sure = max(self._sure, mark.position)
         return True
 
+    def flushed(self, name: str) -> bool:
+        """Whether a mark that came back was flushed by a clear; True once for each."""
+        if name not in self._flushed:
+            return False
+        self._flushed.remove(name)
+        return True
+
     def dropped(self, item_id: str, size_bytes: int) -> None:
         """This much of an item is never sent."""
         self._items[item_id].generated_bytes -= size_bytes
@@ -192,6 +200,7 @@ class PlaybackLedger:
 
     def _begin_epoch(self) -> None:
         self._epoch += 1
+        self._flushed.update(self._marks)
         self._segments.clear()
         self._marks.clear()
         self._sent = self._sure = self._marked = self._run_start = 0

@@ -7,9 +7,9 @@ from app.call.model.connection import ModelLink
 from app.call.model.requests import ModelRequests
 from app.call.model.responses import Responses
 from app.call.model.session_items import SessionItems
+from app.call.model.settings import SessionSettings
 from app.call.model.tool_answers import ToolAnswers
 from app.call.model.tool_calls import ToolCalls
-from app.call.model.turn_detection import TurnDetection
 from app.call.outbox import Outbox
 
 
@@ -29,8 +29,8 @@ class Model:
             tool_ms: `Limits.tool_ms`.
         """
         self.requests = ModelRequests(outbox, ids)
-        #: Who acts on the caller's speech: turn detection or the machine.
-        self.detection = TurnDetection(self.requests)
+        #: The settings of the present session.
+        self.settings = SessionSettings(self.requests)
         #: The connection: opened, configured, lost, retried, given up.
         self.link = ModelLink()
         #: The present session's items: truncated, deleted, replaced.
@@ -43,10 +43,3 @@ class Model:
         self.answers = ToolAnswers(
             self.requests, self.link, self.tools, self.responses, conversation
         )
-
-    def configure(self, *, speaks: bool) -> str:
-        """Send the agent's settings. Returns the id of the request. `speaks`: the model's output is
-        audio."""
-        event_id = self.requests.configure(speaks=speaks)
-        self.detection.settings_sent(event_id)
-        return event_id

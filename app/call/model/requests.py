@@ -28,7 +28,8 @@ class ModelRequests:
         return command.event_id
 
     def configure(self, *, speaks: bool) -> str:
-        """Send the agent's settings. `speaks`: the model's output is audio."""
+        """Send the agent's settings. `speaks`: the model's output is audio. See
+        `SessionSettings`, which calls this."""
         return self._send(ConfigureSession(self._ids.event(), speaks=speaks))
 
     def set_turn_detection(self, *, automatic: bool) -> str:
