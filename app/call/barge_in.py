@@ -9,7 +9,7 @@ from app.call import prompts
 from app.call.caller.floor import ANSWER_MS, Floor
 from app.call.caller.pause import CONFIRMED_MS
 from app.call.commands import ReportInterruption, Verdict
-from app.call.deadlines import NEVER
+from app.call.deadlines import NEVER, next_after
 from app.call.exits.exits import Exits
 from app.call.model.model import Model
 from app.call.model.responses import Wanted, Wish
@@ -135,10 +135,11 @@ class BargeIn:
         if self._pauses:
             self._model.settings.detect(automatic=not self._speech.speaks(now_ms))
 
-    def next_ms(self) -> float:
-        """When `settle` or `keep_turn_detection` has something to do."""
+    def next_ms(self, now_ms: float) -> float:
+        """When `settle` or `keep_turn_detection` has something to do next."""
         speaks = self._pauses and not self._model.settings.asked_automatic
-        return min(self._pause.due_ms, self._speech.plays_until_ms + 1 if speaks else NEVER)
+        silent_ms = self._speech.plays_until_ms + 1 if speaks else NEVER
+        return next_after(now_ms, self._pause.due_ms, silent_ms)
 
     # --- the verdict ----------------------------------------------------------------------------
 

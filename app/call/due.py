@@ -110,7 +110,7 @@ class Due:
         waits for an event."""
         return next_after(
             now_ms,
-            self._barge_in.next_ms(),
+            self._barge_in.next_ms(now_ms),
             self._stream.next_ms(now_ms),
             self._exits.next_ms(now_ms),
             self._entries.next_ms(now_ms),
