@@ -1,11 +1,14 @@
 """The caller's frames on their way to the model: in order, counted, muted, recorded."""
 
 import base64
+from array import array
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import pytest
 
+from app.audio import ulaw_encode
 from app.bridge.leg.caller_audio import MOST_BYTES, CallerAudio
 from app.call import events as ev
 from app.wires.twilio.media_stream import Media
@@ -33,6 +36,8 @@ class Peers:
         self.wire = wire
         self.hears_caller = wire is not None
         self.records_audio = False
+        self.awaited_sound = 0
+        self.fed: list[ev.Event] = []
         self.recorded: list[tuple[str, object, float]] = []
 
     def caller_frame(self, payload: str, timestamp: object, now_ms: float) -> None:
@@ -41,7 +46,7 @@ class Peers:
     def audio(self) -> CallerAudio:
         peers: Any = self
         now_ms: Callable[[], float] = lambda: 7.0  # noqa: E731
-        return CallerAudio(peers, peers, peers, now_ms)
+        return CallerAudio(peers, peers, peers, now_ms, self.fed.append)
 
 
 def frame(number: int, size_bytes: int = 160) -> Media:
@@ -121,3 +126,85 @@ def test_a_muted_caller_sends_silence_of_the_same_length(size_bytes: int) -> Non
     quiet = base64.b64encode(b"\xff" * size_bytes).decode()
     assert wire.payloads == [quiet] and peers.recorded == [(quiet, "60", 7.0)]
     assert audio.take_event() == ev.CallerAudioForwarded(1, size_bytes)
+
+
+# --- how much voice is in it --------------------------------------------------------------------
+
+
+def sound(ms: int, rms: int = 3000) -> list[Media]:
+    """Noise of this loudness, as 16-bit samples, in frames of 20 ms."""
+    random, frames = Random(ms), []
+    for _ in range(ms // 20):
+        pcm = array("h", (round(random.gauss(0, rms)) for _ in range(160))).tobytes()
+        frames.append(Media(base64.b64encode(ulaw_encode(pcm)).decode(), 160))
+    return frames
+
+
+def take(peers: Peers, audio: CallerAudio, *sounds: list[Media]) -> list[type[ev.Event]]:
+    """The events that the machine gets while these frames come."""
+    peers.fed.clear()
+    for media in (frame for sound in sounds for frame in sound):
+        audio.take(media)
+    return [type(event) for event in peers.fed]
+
+
+@pytest.mark.parametrize("line_rms", [1, 40])
+def test_voice_is_told_when_the_frames_hold_enough_of_it(line_rms: int) -> None:
+    peers = Peers(FakeWire())
+    audio = peers.audio()
+    take(peers, audio, sound(2000, line_rms), sound(200))
+    peers.awaited_sound = 1  # turn detection is a little later than the caller
+
+    assert take(peers, audio, sound(380)) == []
+    assert take(peers, audio, sound(20)) == [ev.CallerVoiced]
+    assert take(peers, audio, sound(2000)) == []
+
+
+def test_a_quiet_talker_has_a_voice_as_well() -> None:
+    peers = Peers(FakeWire())
+    audio = peers.audio()
+    take(peers, audio, sound(3000, 20))
+    peers.awaited_sound = 1
+
+    assert take(peers, audio, sound(700, 200)) == [ev.CallerVoiced]
+
+
+def test_noise_as_loud_as_the_line_is_no_voice() -> None:
+    peers = Peers(FakeWire())
+    audio = peers.audio()
+    take(peers, audio, sound(20_000, 400))
+    peers.awaited_sound = 1
+
+    assert take(peers, audio, sound(5000, 400)) == [ev.CallerQuieted]
+
+
+def test_the_gaps_between_syllables_do_not_count_and_end_nothing() -> None:
+    peers = Peers(FakeWire())
+    audio = peers.audio()
+    take(peers, audio, sound(1000, 5))
+    peers.awaited_sound = 1
+    syllable, gap = sound(200), sound(160, 5)
+
+    assert take(peers, audio, syllable, gap, syllable, gap) == []
+    assert take(peers, audio, syllable) == [ev.CallerVoiced]
+
+
+def test_quiet_is_told_once_for_each_sound() -> None:
+    peers = Peers(FakeWire())
+    audio = peers.audio()
+    take(peers, audio, sound(1000, 5))
+    peers.awaited_sound = 1
+
+    assert take(peers, audio, sound(200), sound(480, 5)) == []
+    assert take(peers, audio, sound(20, 5), sound(1000, 5)) == [ev.CallerQuieted]
+    peers.awaited_sound = 2
+    assert take(peers, audio, sound(200), sound(480, 5)) == []
+    assert take(peers, audio, sound(20, 5)) == [ev.CallerQuieted]
+
+
+def test_a_muted_caller_has_no_voice() -> None:
+    peers = Peers(FakeWire())
+    audio = peers.audio()
+    audio.muted, peers.awaited_sound = True, 1
+
+    assert take(peers, audio, sound(2000)) == [ev.CallerQuieted]

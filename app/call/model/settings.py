@@ -1,7 +1,7 @@
 """The settings of the present session: what was sent, what is in force, who acts on speech.
 
 While the agent listens, turn detection acts by itself: it requests the response to each turn, so
-that no answer waits for a message of ours. While the agent speaks it only reports, because the
+that no answer waits for another message. While the agent speaks it only reports, because the
 caller's sound may be a cough. Changes are answered in the order in which they were sent: what turn
 detection does at a commit follows from the last `SessionConfigured` before it.
 """

@@ -1,6 +1,7 @@
 """The agent file: the Agent that it gives, and the errors for a faulty file."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,9 +41,15 @@ def faults(text: str) -> list[str]:
 
 
 def test_name_and_instructions_are_enough() -> None:
-    assert agent_of(HEAD) == Agent(
-        name="Mia", instructions="Be [nice].\nthreshold = 1", tools=(END_CALL, SEND_DIGITS)
+    agent = agent_of(HEAD)
+
+    assert agent == Agent(
+        name="Mia",
+        instructions="Be [nice].\nthreshold = 1",
+        turns=TurnTaking(resume_false_interruptions=True, backchannels=agent.turns.backchannels),
+        tools=(END_CALL, SEND_DIGITS),
     )
+    assert {"yeah", "m hm", "okay"} <= set(agent.turns.backchannels)
 
 
 def test_every_key_reaches_the_agent() -> None:
@@ -60,6 +67,9 @@ def test_every_key_reaches_the_agent() -> None:
         prefix_padding_ms = 200
         silence_ms = 600
         interruptible = false
+        resume_false_interruptions = false
+        false_interruption_ms = 1500
+        backchannels = ["Servus!"]
         [transcription]
         model = ""
         prompt = "Pizza"
@@ -77,14 +87,16 @@ def test_every_key_reaches_the_agent() -> None:
     )
     assert (agent.greeting, agent.language, agent.tools) == ("Hello!", "de", ())
     assert agent.voice == Voice("cedar", 1.0)
-    assert agent.turns == TurnTaking("server_vad", 0.7, 200, 600, "auto", False)
+    turns = TurnTaking("server_vad", 0.7, 200, 600, "auto", False, False, 1500)
+    assert replace(agent.turns, backchannels=()) == turns
+    assert {"ja", "genau", "m hm", "servus"} <= set(agent.turns.backchannels)
     assert agent.transcription == Transcription("", "Pizza")
     assert agent.limits == Limits(0, 1, 90_500, 10_000, 120_000, 6_500)
 
 
 def test_semantic_turns_have_their_own_key() -> None:
     turns = agent_of(HEAD + '[turns]\neagerness = "low"\ndetection = "semantic_vad"\n').turns
-    assert turns == TurnTaking(detection="semantic_vad", eagerness="low")
+    assert (turns.detection, turns.eagerness) == ("semantic_vad", "low")
 
 
 def test_the_default_warning_is_shorter_than_a_short_call() -> None:

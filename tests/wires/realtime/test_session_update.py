@@ -19,6 +19,7 @@ from app.call.commands import (
     ConfigureSession,
     CreateResponse,
     DeleteItem,
+    SetTurnDetection,
     ToModel,
     TruncateItem,
 )
@@ -276,6 +277,7 @@ AGENTS = st.builds(
 )
 COMMANDS: dict[type[ToModel], st.SearchStrategy[ToModel]] = {
     ConfigureSession: st.builds(ConfigureSession, TEXT),
+    SetTurnDetection: st.builds(SetTurnDetection, TEXT, st.booleans()),
     AddMessage: st.builds(AddMessage, TEXT, st.sampled_from(["system", "user", "assistant"]), TEXT),
     AddToolOutput: st.builds(AddToolOutput, TEXT, TEXT, TEXT),
     CreateResponse: st.builds(CreateResponse, TEXT, TEXT),
@@ -293,3 +295,16 @@ def test_every_command_to_the_model_is_in_the_next_test() -> None:
 def test_every_client_event_fits_openais_types(command: ToModel, agent: Agent) -> None:
     event = check(encode(command, agent))
     assert event["event_id"] == command.event_id
+
+
+@pytest.mark.parametrize("detection", ["server_vad", "semantic_vad"])
+def test_turn_detection_only_reports_while_the_agent_speaks(detection: str) -> None:
+    agent = replace(AGENT, turns=replace(AGENT.turns, detection=detection))
+    whole = json.loads(session_update(agent, "e1"))["session"]["audio"]["input"]["turn_detection"]
+
+    for automatic in (True, False):
+        event = check(encode(SetTurnDetection("e2", automatic), agent))
+        changed = event["session"]["audio"]["input"].pop("turn_detection")
+        acts = {"create_response": automatic, "interrupt_response": automatic}
+        assert changed == whole | acts
+        assert event["session"] == {"type": "realtime", "audio": {"input": {}}}
