@@ -100,6 +100,12 @@ INTERRUPTED = Part(
         ),
         Step("Bridge", "Twilio", "clear: drop what has not been played", messages=(do.ClearAudio,)),
         Step(
+            "Model",
+            "Bridge",
+            "the transcript: words, and no “mm-hm”",
+            messages=(ev.CallerTranscribed,),
+        ),
+        Step(
             "Bridge",
             "Model",
             "conversation.item.truncate: to what was heard",

@@ -79,10 +79,10 @@ async def test_a_caller_who_interrupts_the_goodbye_is_not_hung_up_on() -> None:
         await call.wait_heard(len(audio_of(HELLO)) + 1600)
         session = await w.model.session()
         session.start_speech()
+        session.stop_speech("Wait, one more thing!")
         (output,) = await _outputs(session, 1)
         assert "not ended" in output
         await session.received("conversation.item.truncate")
-        session.stop_speech("Wait, one more thing!")
         await call.wait_heard(len(call.heard) + len(audio_of(SMALL_TALK)))
         await call.wait_quiet()
         assert call.is_live and not w.line.rest_requests

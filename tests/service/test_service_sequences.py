@@ -41,13 +41,15 @@ class Run:
     w: World
     #: The events and commands of the call, in their order.
     messages: list[type[ev.Event | do.Command]] = field(default_factory=list)
+    #: The caller asks for a human.
+    asked: bool = False
     #: The TwiML templates that were rendered, in their order.
     templates: list[str] = field(default_factory=list)
     #: Set when the caller has a new stream after the transfer.
     resumed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def watch(self, _call: CallInfo, message: ev.Event | do.Command, _now_ms: float) -> None:
-        if isinstance(message, ev.SpeechStopped):
+        if isinstance(message, ev.SpeechStopped) and self.asked:
             self.messages.clear()  # the transfer begins with the caller's question
         if isinstance(message, ev.StreamStarted) and do.EndLeg in self.messages:
             self.resumed.set()
@@ -60,6 +62,7 @@ class Run:
         call = await self.w.connected()
         await call.wait_heard(len(HELLO))
         session = await self.w.model.session(0)
+        self.asked = True
         session.start_speech()
         session.stop_speech("A human, please.")
         return call
@@ -133,6 +136,7 @@ async def test_a_caller_interrupts_the_agent_as_drawn(monkeypatch: pytest.Monkey
         await call.wait_heard(len(LONG_HELLO) // 10)
         session = await seen.w.model.session(0)
         session.start_speech()
+        session.stop_speech("Wait.")
         await session.received("conversation.item.truncate")
         assert in_order(messages_of(*CALL), seen.messages) == []
         assert [urlsplit(each.url).path for each in call.requests] == routes_of(*CALL)

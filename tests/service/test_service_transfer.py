@@ -76,7 +76,7 @@ async def test_the_farewell_is_heard_to_its_end_before_the_redirect_100_of_100(s
 async def test_an_interrupted_announcement_transfers_no_caller_50_of_50(seed: int) -> None:
     """25 callers each, who speak at any moment of it; the agent answers them all."""
     dice = random.Random(f"interrupted {seed}")
-    words = {n: dice.choice(("Okay.", "Actually, wait.")) for n in range(25)}
+    words = {n: dice.choice(("No.", "Actually, wait.")) for n in range(25)}
     after_ms = {n: dice.randrange(1, 380) for n in range(25)}
     handing_over = {
         request_of(n): transfer_reply(announcing(400, (seed, n), dice.choice((INF, 1.5))))

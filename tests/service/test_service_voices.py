@@ -132,8 +132,8 @@ async def test_where_all_voices_fail_the_model_s_own_is_heard() -> None:
             await call.wait_heard(len(own))
 
             session = w.model.sessions[0]
-            updates = session.events_of("session.update")
-            assert [each["session"]["output_modalities"] for each in updates] == [
+            updates = [each["session"] for each in session.events_of("session.update")]
+            assert [each["output_modalities"] for each in updates if "tools" in each] == [
                 ["text"],
                 ["audio"],
             ]

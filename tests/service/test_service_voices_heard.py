@@ -74,13 +74,14 @@ async def interrupted(call: Call, session: Session, at_bytes: int) -> None:
     await call.wait_heard(at_bytes)
     (story,) = written(session)
     session.start_speech()
+    session.stop_speech("Stop.")
     await session.until(lambda _: story.deleted_at_s is not None)
     await call.wait_for(lambda: bool(call.playback.clears))
 
 
 async def answered(call: Call, session: Session) -> str:
     """The caller hears the answer out, and nothing else. Returns what the model was told."""
-    (story,) = written(session)
+    story = written(session)[0]
     late = {
         "type": "response.output_text.delta",
         "event_id": "event_late",
@@ -91,7 +92,6 @@ async def answered(call: Call, session: Session) -> str:
         "delta": LATE,
     }
     session.send_raw(json.dumps(late))
-    session.stop_speech("Stop.")
     cut = call.playback.heard_bytes(call.playback.clears[0].at_ms)
     await call.wait_heard(cut + len(CLEARLY(ANSWER, 8000).pcm) // 2)
     await call.wait_quiet(20)

@@ -159,6 +159,7 @@ async def test_every_event_to_the_model_is_one_that_the_openai_package_knows() -
         session.start_speech()
         session.stop_speech("Really?")
         await session.received("conversation.item.truncate")
+        await call.wait_for(lambda: call.heard.endswith(noise(200, 2)))
         await call.wait_quiet()
 
         session.drop()
@@ -167,6 +168,7 @@ async def test_every_event_to_the_model_is_one_that_the_openai_package_knows() -
         second.start_speech()
         second.stop_speech("Are you still there?")
         await second.until(lambda s: bool(s.active and s.active.items and s.active.items[0].audio))
+        await second.until(lambda s: len(s.events_of("session.update")) > 1)
         second.start_speech()  # while the answer is generated
         second.stop_speech("Goodbye.")
         await call.wait_ended()

@@ -81,8 +81,9 @@ class Pause:
         return all(self._wordless.values())
 
     def end(self) -> None:
-        """The pause is over, because the caller interrupts the agent."""
-        self.active, self._by_ms = False, NEVER
+        """The pause is over, because the caller interrupts the agent. They are answered, also by
+        turn detection."""
+        self.active, self._by_ms, self._answered = False, NEVER, False
         self._wordless.clear()
 
     def end_false(self) -> None:
@@ -92,7 +93,9 @@ class Pause:
                 self._late[item_id] = None
         while len(self._late) > MOST_LATE:
             del self._late[next(iter(self._late))]
+        answered = self._answered
         self.end()
+        self._answered = answered
 
     def take_late(self, item_id: str) -> bool:
         """Whether the words of this sound came after its pause. True once."""
