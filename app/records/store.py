@@ -42,6 +42,9 @@ _Row = dict[str, Any]
 _Work = Sequence[tuple[sa.Table, _Row]]
 _Insert = sqlite.Insert | postgresql.Insert
 _CALL_ROW = tuple(CALLS.c[each.name] for each in fields(CallRow))
+_DELETE_TURN = sa.delete(TURNS).where(
+    *(column == sa.bindparam(column.name) for column in TURNS.primary_key)
+)
 _CHANGEABLE = frozenset(column.name for column in _CALL_ROW) - {"call_sid", "created_at"}
 
 
@@ -53,7 +56,7 @@ class _Batch:
 
     def __init__(self) -> None:
         self.calls: dict[str, _Row] = {}
-        self.turns: dict[tuple[str, int], _Row] = {}
+        self.turns: dict[tuple[str, int], _Row] = {}  # one to delete has its primary key alone
         self.timeline: deque[tuple[str, int, str]] = deque()  # call, position, JSON
         self.done = asyncio.Event()
 
@@ -153,9 +156,15 @@ class Store:
         row.update(changes)
         self._work.set()
 
-    def save_turns(self, call_sid: str, turns: Iterable[TurnRow]) -> None:
-        """Add turns; a turn replaces the one of the same position."""
+    def save_turns(
+        self, call_sid: str, turns: Iterable[TurnRow], removed: Iterable[int] = ()
+    ) -> None:
+        """Add turns; a turn replaces the one of the same position. `removed`: positions whose turns
+        are deleted."""
         self._pending.call(call_sid)
+        for position in removed:
+            gone = {"call_sid": call_sid, "position": position}
+            self._pending.turns[call_sid, position] = gone
         for turn in turns:
             self._pending.turns[call_sid, turn.position] = _row(call_sid, turn)
         self._work.set()
@@ -235,15 +244,15 @@ class Store:
             self._refuse(row["call_sid"], table, error)
 
     async def _execute(self, work: _Work, connection: AsyncConnection) -> None:
-        for table, group in groupby(work, key=lambda item: item[0]):
+        for (table, deleted), group in groupby(work, key=_kind):
             rows = [row for _, row in group]
             if table is CALLS:
                 for row in rows:
                     await connection.execute(self._upsert_call(row))
                 continue
-            upsert = self._upsert(table)
+            statement = _DELETE_TURN if deleted else self._upsert(table)
             for start in range(0, len(rows), _CHUNK_ROWS):
-                await connection.execute(upsert, rows[start : start + _CHUNK_ROWS])
+                await connection.execute(statement, rows[start : start + _CHUNK_ROWS])
 
     def _refuse(self, call_sid: str, table: sa.Table, error: Exception) -> None:
         self.refused_rows += 1
@@ -326,6 +335,12 @@ async def _rows(query: sa.Executable, connection: AsyncConnection) -> Sequence[s
 
 def _rank(status: str | None) -> int:
     return -1 if status is None else _RANK.get(status, 0)
+
+
+def _kind(item: tuple[sa.Table, _Row]) -> tuple[sa.Table, bool]:
+    """The table of a row to write, and whether the row is to be deleted."""
+    table, row = item
+    return table, table is TURNS and len(row) == len(TURNS.primary_key)
 
 
 def _row(call_sid: str, record: TurnRow) -> _Row:

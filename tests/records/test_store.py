@@ -119,6 +119,25 @@ async def test_a_turn_is_replaced_in_its_place_until_it_is_complete(store: Store
     assert turns == [TurnRow(0, "user", "Weather?", "item_a", 10.5), cut, tool]
 
 
+@pytest.mark.parametrize("flushed", [False, True])
+async def test_a_turn_that_is_removed_is_deleted_and_may_come_back(
+    store: Store, flushed: bool
+) -> None:
+    hello, bye = TurnRow(0, "user", "Hello"), TurnRow(1, "assistant", "Bye")
+    store.save_turns("CA1", [hello, bye, TurnRow(2, "assistant", "Bye")])
+    store.save_turns("CA2", [hello, bye])
+    if flushed:
+        await store.flush()
+    store.save_turns("CA1", [], removed=range(1, 3))
+    await store.flush()
+    assert await store.turns("CA1") == [hello]
+    assert await store.turns("CA2") == [hello, bye]
+
+    store.save_turns("CA1", [bye], removed=[0])
+    await store.flush()
+    assert await store.turns("CA1") == [bye]
+
+
 async def test_a_timeline_keeps_its_order_and_its_first_entries(store: Store) -> None:
     store.append_timeline("CA1", entries(*range(250)))
     store.append_timeline("CA2", entries(0))

@@ -87,7 +87,7 @@ class Accepted(BaseModel):
 async def place_call(
     request: Request, response: Response, call: NewCall, state: State
 ) -> PlacedCall:
-    """Call a number. It has to begin with one of OUTBOUND_PREFIXES (default: the calling code of
+    """Call a number. It has to begin with one of OUTBOUND_PREFIXES (default: be of the country of
     TWILIO_PHONE_NUMBER), and must not have been called in the last OUTBOUND_REPEAT_SECONDS."""
     try:
         call_sid = await state.outbound.place(
