@@ -80,6 +80,18 @@ async def test_without_a_public_url_a_trusted_proxy_reports_it(
     assert wrong == []
 
 
+@pytest.mark.parametrize("style", ["Host", "X-Forwarded", "Forwarded"])
+async def test_a_host_may_be_spelled_in_upper_case(tmp_path: Path, style: str) -> None:
+    url = "https://VOICE.example.com/call-status"
+    proxy = Proxy(style=style, passes_host=style == "Host")
+    async with running_application(tmp_path) as c:
+        for public_url in ("https://voice.example.com", "https://Voice.Example.com:443"):
+            c.settle(proxy, public_url)
+            assert (await c.posts(url, ENDED)).status == 204
+            c.settle(replace(proxy, address="198.51.100.7"), public_url)
+            assert (await c.posts(url, ENDED)).status == (204 if style == "Host" else 403)
+
+
 LISTS = {
     "the first of several hops": {
         "x-forwarded-host": "voice.example.com, inner:5050",

@@ -80,6 +80,15 @@ class PublicAddress:
         found = (_base(*each, prefix) for each in reported[:MOST_BASES])
         return list(dict.fromkeys(each for each in found if each))
 
+    def spellings(self, scope: Scope) -> list[str]:
+        """The host as this request spells it, in upper and lower case: Host, and the first hosts of
+        a trusted proxy's headers."""
+        found = _lines(scope, b"host")[:1]
+        if self.trusts(scope):
+            reported = [*_x_forwarded(scope, "", None), *_forwarded(scope, "", None)]
+            found += [host for _, host in reported[:MOST_BASES] if host]
+        return found
+
     def prefixes(self, scope: Scope) -> list[str]:
         """The path prefixes of `bases`, without empty ones."""
         found = dict.fromkeys(urlsplit(each).path for each in self.bases(scope))
@@ -145,16 +154,17 @@ def collapsed(path: str) -> str:
     return _SLASHES.sub("/", path)
 
 
-def netlocs(netloc: str, scheme: str, host_header: str | None) -> list[str]:
+def netlocs(netloc: str, scheme: str, spellings: Iterable[str]) -> list[str]:
     """A network location in every form that may be signed: unchanged, without its port, with the
-    scheme's default port, and each with the host name in lower case and as in the Host header."""
+    scheme's default port, and each with the host name in lower case and as `spellings` have it."""
     user, at, address = netloc.rpartition("@")
     found = _HOST.fullmatch(address)
     named, port = (found["host"], found["port"]) if found else (address, None)
     hosts = [named, named.lower()]
-    asked = _HOST.fullmatch(host_header or "")
-    if asked and asked["host"].lower() == named.lower():
-        hosts.append(asked["host"])
+    for each in spellings:
+        asked = _HOST.fullmatch(each)
+        if asked and asked["host"].lower() == named.lower():
+            hosts.append(asked["host"])
     ports = [f":{port}" if port else "", "", f":{_DEFAULT_PORTS[scheme]}"]
     return list(dict.fromkeys(f"{user}{at}{host}{each}" for each in ports for host in hosts))
 

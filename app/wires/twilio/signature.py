@@ -166,12 +166,13 @@ class SignatureChecker:
     def _candidates(self, scope: Scope) -> Iterator[tuple[str, str]]:
         """Every base with a URL that Twilio may have signed for this request; the first form of
         each base before the others, so that the base is the one that Twilio requested."""
-        forms = [zip(repeat(base), _urls(base, scope)) for base in self._address.bases(scope)]
+        bases, spellings = self._address.bases(scope), self._address.spellings(scope)
+        forms = [zip(repeat(base), _urls(base, scope, spellings)) for base in bases]
         return (each for each in chain.from_iterable(zip_longest(*forms)) if each is not None)
 
 
-def _urls(base: str, scope: Scope) -> Iterator[str]:
-    """Every form of the URL, given its base.
+def _urls(base: str, scope: Scope, spellings: list[str]) -> Iterator[str]:
+    """Every form of the URL, given its base. `spellings`: of its host.
 
     Twilio signs the URL with or without its port (the `twilio` package's validator tries both);
     a stream's URL also with or without a trailing slash, and as wss although the request is ws.
@@ -182,10 +183,10 @@ def _urls(base: str, scope: Scope) -> Iterator[str]:
         schemes = ["wss"] if scheme == "https" else ["wss", "ws"]
         bare = [each.rstrip("/") for each in targets]
         targets = [*targets, *bare, *(f"{each}/" for each in bare)]
-    query, host = scope.get("query_string", b"").decode("ascii"), header(scope, b"host")
+    query = scope.get("query_string", b"").decode("ascii")
     for target in dict.fromkeys(targets):
         for each in schemes:
-            for address in netlocs(netloc, each, host):
+            for address in netlocs(netloc, each, spellings):
                 yield f"{each}://{address}{target}" + (f"?{query}" if query else "")
 
 
