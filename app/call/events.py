@@ -127,6 +127,9 @@ class LegOpened:
     paces: tuple[Pace, ...] = ()
     #: A secret entry was open when the earlier leg ended: the caller may go on typing it.
     secret_entry_open: bool = False
+    #: What the call's earlier legs showed of who answered, see `answering_machine.Shown`; empty:
+    #: nothing.
+    shown: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,8 +185,19 @@ class SayRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class CalleeDetected:
+    """Twilio's answering machine detection gave its verdict on who answered the outbound call."""
+
+    #: Twilio's `AnsweredBy`, see `answering_machine.Verdict`.
+    answered_by: str
+    #: What the agent says for a machine to record; empty: hang up on a machine.
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class VoicemailReached:
-    """An answering machine answered the outbound call, and records from now on."""
+    """An answering machine answered the outbound call, and records from now on. Older timelines
+    hold it in place of `CalleeDetected`: whatever the call has shown, the message is left."""
 
     #: What the agent says for the machine to record; empty: hang up.
     message: str = ""
@@ -306,6 +320,7 @@ Event = (
     | RedirectFailed
     | TransferRequested
     | SayRequested
+    | CalleeDetected
     | VoicemailReached
     | LegFailed
     | DecisionMade

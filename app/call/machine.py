@@ -13,6 +13,7 @@ from app.call import commands as do
 from app.call import events as ev
 from app.call import prompts
 from app.call.agent import Agent
+from app.call.caller.answering_machine import Shown
 from app.call.caller.stream_deadlines import StreamDeadlines
 from app.call.deadlines import NEVER, next_after
 from app.call.heard.conversation import Conversation, Turn, TurnChange
@@ -60,6 +61,8 @@ class CallMachine:
         self._entries = parts.entries
         self._floor = parts.floor
         self._barge_in = parts.barge_in
+        self._evidence = parts.evidence
+        self._detection = parts.detection
         self._session = parts.session
         self._idle_and_hold = parts.idle_and_hold
         self._deadlines = parts.deadlines
@@ -148,6 +151,10 @@ class CallMachine:
         """The call_id of the tool that waits for a secret entry; empty: none does."""
         return self._entries.keypad.secret_entry
 
+    def shown(self, now_ms: float) -> str:
+        """For `LegOpened.shown` of the next leg."""
+        return self._evidence.shown(now_ms)
+
     def transcript(self, now_ms: float) -> list[Turn]:
         """The turns of this leg, as heard by now."""
         return self.conversation.heard(self._audio.ledger, now_ms)
@@ -195,14 +202,17 @@ class CallMachine:
             case ev.MarkEchoed(name):
                 if self._audio.ledger.echoed(name, now_ms) and self._audio.ledger.all_surely_heard:
                     self.conversation.revision += 1  # all of it was heard
-            case ev.SpeechStarted(item_id):
+            case ev.SpeechStarted(item_id, audio_start_ms):
                 self.conversation.turn("user", item_id, now_ms)
+                self._evidence.speech_started(item_id, audio_start_ms)
                 self._barge_in.speech_started(now_ms)
                 self._caller_acted(now_ms)
             case ev.SpeechStopped():
+                self._evidence.speech_stopped(event, now_ms)
                 self._speech_stopped(now_ms)
             case ev.CallerTurnCommitted(item_id, previous_item_id):
                 self._speech_stopped(now_ms)
+                self._evidence.committed(item_id, now_ms)
                 self.conversation.committed(item_id, previous_item_id, now_ms)
             case ev.CallerTranscribed(item_id, text, audio_ms):
                 self._flow.usage += Usage(transcribed_ms=audio_ms, transcripts=1)
@@ -262,6 +272,8 @@ class CallMachine:
                 self._orders.transfer_by_operator(destination, now_ms, at_s=self._clock_s(now_ms))
             case ev.SayRequested(text):
                 self._responses.want(Wish.SAY, prompts.say(text))
+            case ev.CalleeDetected():
+                self._detection.detected(event, now_ms)
             case ev.VoicemailReached(message):
                 self._barge_in.voicemail_reached(message, now_ms)
             case ev.HangUpRequested(reason):
@@ -290,6 +302,7 @@ class CallMachine:
 
     def _leg_opened(self, event: ev.LegOpened, now_ms: float) -> None:
         self._opened, self._opened_ms = event, now_ms
+        self._evidence.earlier = Shown(event.shown or Shown.NOTHING)
         self._ids.offset(len(event.history) + bool(event.tool))
         if event.paces:
             self._speech.synthesis.paces[:] = event.paces
@@ -305,6 +318,8 @@ class CallMachine:
 
     def _key_pressed(self, digit: str, now_ms: float) -> None:
         self._settle_entries(now_ms)  # a pause before this key completes the entry before it
+        if not self._floor.voicemail:
+            self._evidence.key_pressed()
         self._barge_in.key_pressed(digit, now_ms)
         self._caller_acted(now_ms)
 

@@ -7,6 +7,8 @@
     entries          the caller's keys
     floor            who may speak
     barge_in         the caller interrupts the agent
+    evidence         whether a person or a menu answered an outbound call
+    detection        verdicts of answering machine detection
     session          the model's session: configured, lost, replaced
     idle_and_hold    idle prompts, hold tones, the longest call
     deadlines        responses that owe the caller sound
@@ -27,15 +29,18 @@ Parts share these mutable objects, and no others:
   measured there.
 - `Model`: one response at a time may be in flight, so every part that wants one asks here.
 - `AgentSpeech`, `Exits`, `DigitEntries` and `Floor`: their states decide what other parts may do
-  now. Those parts read them, and tell them what happened.
+  now. Those parts read them, and tell them what happened. `BargeIn` has no state of its own.
+- `CalleeEvidence`: the machine tells it what the callee does, and `Detection` reads it.
 - `Responses.allow` is set by `Exits` alone, `Floor.answer_by_ms` by the machine and the session.
 """
 
 from app.call.agent import Agent
 from app.call.barge_in import BargeIn
+from app.call.caller.callee_evidence import CalleeEvidence
 from app.call.caller.digit_entries import DigitEntries
 from app.call.caller.floor import Floor
 from app.call.caller.idle_and_hold import IdleAndHold
+from app.call.detection import Detection
 from app.call.exits.exits import Exits
 from app.call.heard.agent_audio import AgentAudio
 from app.call.heard.conversation import Conversation
@@ -64,6 +69,11 @@ class Parts:
         self.entries = DigitEntries(commands, self.audio, self.model, conversation, self.ids)
         self.floor = Floor(self.exits, self.entries.keypad, interruptible=agent.turns.interruptible)
         self.barge_in = BargeIn(self.floor, self.speech, self.model, self.exits, self.entries)
+        transcribes = bool(agent.transcription.model)
+        self.evidence = CalleeEvidence(
+            conversation, self.audio, self.exits, transcribes=transcribes
+        )
+        self.detection = Detection(commands, self.evidence, self.barge_in, self.floor, self.exits)
         self.session = ModelSession(commands, self.model, self.speech, self.floor, self.exits)
         self.idle_and_hold = IdleAndHold(limits, self.audio, self.model.responses, self.exits)
         self.deadlines = ResponseDeadlines(

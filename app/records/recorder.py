@@ -6,11 +6,15 @@ The functions here read and write records of calls that have no recorder in this
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
+from app.audio import ULAW_BYTES_PER_MS
 from app.call import commands as do
 from app.call import events as ev
 from app.call.agent import Agent
+from app.call.caller.answering_machine import Shown
+from app.call.caller.callee_evidence import answered_turn, sent_digits
 from app.call.heard.conversation import Turn
 from app.call.machine import CallMachine
 from app.call.prompts import HISTORY_LOST, as_messages
@@ -19,7 +23,7 @@ from app.call.usage import Usage
 from app.errors import BridgeError
 from app.records.record import Transfers
 from app.records.recording import Recording
-from app.records.store import CallRow, Store, TimelineRow
+from app.records.store import CallRow, Store, TimelineRow, TurnRow
 from app.records.turn_rows import TurnRows
 from app.wires.twilio.call import TERMINAL, CallInfo, CallStatus
 
@@ -44,6 +48,8 @@ class StoredCall:
     age_s: float = 0.0
     #: A tool was waiting for digits that are secret: the caller may go on typing them.
     secret_entry_open: bool = False
+    #: What the call has shown of who answered, see `LegOpened.shown`.
+    shown: str = ""
 
 
 _ENTRY_OVER = {each.__name__ for each in (do.GiveDigits, ev.ToolReturned, ev.ToolFailed)}
@@ -82,9 +88,28 @@ async def read_stored_call(store: Store, call_sid: str) -> tuple[CallInfo, Store
         transfers=row.transfers,
         age_s=_age_s(row),
         secret_entry_open=_secret_entry_open(entries),
+        shown=_shown(turns, entries),
     )
     call = CallInfo(call_sid, row.account_sid, row.direction, row.from_number, row.to_number)
     return call, stored
+
+
+def _shown(rows: Sequence[TurnRow], entries: Iterable[TimelineRow]) -> Shown:
+    """What a call has shown of who answered. The record does not say when the callee stopped to
+    speak, so a turn counts up to the one after it."""
+    if any(entry.name == ev.DigitPressed.__name__ for entry in entries):
+        return Shown.KEY
+    turns = [
+        Turn(row.role, row.item_id, row.at_ms, text=row.text, cut=row.cut, detail=row.extra)
+        for row in rows
+    ]
+    for turn, row in zip(turns, rows, strict=True):
+        turn.heard_bytes = int(row.heard_ms or 0) * ULAW_BYTES_PER_MS
+    if any(map(sent_digits, turns)):
+        return Shown.DIGITS
+    ended_ms = {turn.item_id: after.at_ms for turn, after in pairwise(turns)}
+    answered = answered_turn(turns, ended_ms, transcribes=True)
+    return Shown.TURN if answered else Shown.NOTHING
 
 
 def _secret_entry_open(entries: Iterable[TimelineRow]) -> bool:

@@ -60,7 +60,7 @@ async def test_a_new_call_starts_with_nothing(services: Services) -> None:
     seed = first_seed(CALL, services, BASE)
     opened = seed.opening()
     assert (opened.history, opened.tool, opened.secret_entry_open) == ((), "", False)
-    assert (seed.voicemail, seed.earlier_transfers, seed.secrets) == (None, (), frozenset())
+    assert (seed.detected, seed.earlier_transfers, seed.secrets) == (None, (), frozenset())
     assert seed.agent is services.agent.agent and seed.resume_cause is STREAM_LOST
 
 
@@ -106,9 +106,16 @@ async def test_a_voicemail_that_is_reached_after_the_leg_is_left_on_the_next_one
     services: Services,
 ) -> None:
     leg = open_leg(first_seed(CALL, services, BASE), services)
-    reached = ev.VoicemailReached("Please call back.")
+    reached = ev.CalleeDetected("machine_end_beep", "Please call back.")
     leg.keep_for_next_leg(reached)
-    assert leg.next_seed().voicemail == reached
+    assert leg.next_seed().detected == reached
+
+
+async def test_what_a_leg_showed_of_who_answered_outlasts_it(services: Services) -> None:
+    leg = open_leg(first_seed(CALL, services, BASE), services)
+    assert leg.next_seed().opening().shown == "no evidence"
+    leg.feed(ev.DigitPressed("1"))
+    assert leg.next_seed().opening().shown == "key pressed"
 
 
 async def test_another_agent_may_go_on(services: Services) -> None:

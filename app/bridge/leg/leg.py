@@ -75,7 +75,7 @@ class Leg(LegState):
         self._services = services
         self._replace_twiml = redirect
         self._recorder = seed.recorder
-        self._voicemail = seed.voicemail
+        self._detected = seed.detected
         self._record_finished = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._tool_tasks: dict[str, asyncio.Task[None]] = {}  # by call_id
@@ -115,8 +115,8 @@ class Leg(LegState):
     def begin(self) -> None:
         """Open the model's session. Start `run` right after it."""
         self.feed(self.seed.opening())
-        if self._voicemail is not None:
-            self.feed(self._voicemail)
+        if self._detected is not None:
+            self.feed(self._detected)
 
     async def run(self) -> None:
         """Run until the leg is over; then release everything, and store the end of the leg."""
@@ -160,10 +160,10 @@ class Leg(LegState):
         or the leg has ended. `deliver_to`: lets the server deliver messages directly."""
         await self._caller.attach(start, receive, send, deliver_to)
 
-    def keep_for_next_leg(self, event: ev.VoicemailReached) -> None:
+    def keep_for_next_leg(self, event: ev.CalleeDetected) -> None:
         """A stream that is lost does not end what an answering machine records: the call's next leg
         gets this event too. Works after the leg is over."""
-        self._voicemail = event
+        self._detected = event
 
     def next_seed(
         self, resume_cause: ResumeCause = STREAM_LOST, agent: Agent | None = None
@@ -184,7 +184,8 @@ class Leg(LegState):
             history=self._machine.history(now_ms),
             resume_cause=resume_cause,
             paces=self.paces,
-            voicemail=self._voicemail,
+            detected=self._detected,
+            shown=self._machine.shown(now_ms),
             secrets=self._secrets.given,
             # A transfer ends an entry: the caller's keys are for the agent again.
             secret_entry_open=resume_cause == STREAM_LOST and self._machine.masks_keys(now_ms),

@@ -6,7 +6,7 @@ from time import monotonic, time
 
 from app.bridge.services import Services
 from app.call.agent import Agent
-from app.call.events import STREAM_LOST, LegOpened, ResumeCause, VoicemailReached
+from app.call.events import STREAM_LOST, CalleeDetected, LegOpened, ResumeCause
 from app.call.words.pause_alignment import Pace
 from app.records.recorder import Recorder, StoredCall
 from app.wires.twilio.call import CallInfo
@@ -34,8 +34,10 @@ class LegSeed:
     resume_cause: ResumeCause = STREAM_LOST
     #: How the agent's external voices speak, in the order of `Agent.voices`.
     paces: tuple[Pace, ...] = ()
-    #: What to leave on the answering machine that answered the call; None: none did.
-    voicemail: VoicemailReached | None = None
+    #: Twilio's verdict on who answered the outbound call; None: there is none.
+    detected: CalleeDetected | None = None
+    #: What earlier legs showed of who answered, see `LegOpened.shown`.
+    shown: str = ""
     #: Transfers that another process recorded.
     earlier_transfers: tuple[Mapping[str, object], ...] = field(default=(), repr=False)
     #: Digits of the call's secret entries so far: they are removed from error texts in the log.
@@ -54,6 +56,7 @@ class LegSeed:
             cause.output,
             self.paces,
             self.secret_entry_open,
+            self.shown,
         )
 
 
@@ -86,6 +89,7 @@ def first_seed(
         history=before.history,
         resume_cause=resume_cause,
         paces=services.paces.known,
+        shown=before.shown,
         earlier_transfers=tuple(before.transfers),
         secret_entry_open=resume_cause == STREAM_LOST and before.secret_entry_open,
     )

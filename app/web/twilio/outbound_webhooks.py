@@ -5,7 +5,7 @@ from fastapi import APIRouter, Request, Response
 from app.bridge.deadlines import within
 from app.bridge.outbound import PlacedCall
 from app.bridge.reconnects import WRITTEN_S
-from app.call.events import VoicemailReached
+from app.call.events import CalleeDetected
 from app.records.store import StoreUnavailable
 from app.web.app_state import AppState
 from app.web.twilio.call_webhooks import call_info, call_is_over
@@ -35,7 +35,7 @@ async def outgoing_call(request: Request, form: Form, state: AppState) -> Respon
     ticket = await state.reconnects.answer(call, base_url, agent, is_new=known)
     if ticket is None:
         return rendered("goodbye")
-    _report_voicemail(state, call.call_sid, placed)
+    _report_verdict(state, call.call_sid, placed)
     return rendered("incoming-call", **stream_urls(base_url, ticket))
 
 
@@ -63,15 +63,13 @@ async def answering_machine(request: Request, form: Form, state: AppState) -> Re
         state.store.save_call(call_sid, answered_by=answered_by)
         placed = state.outbound.detected(token, call_sid, answered_by)
         placed = placed or PlacedCall(token, "", answered_by=answered_by)
-        _report_voicemail(state, call_sid, placed)
+        _report_verdict(state, call_sid, placed)
     return Response(status_code=204)
 
 
-def _report_voicemail(state: AppState, call_sid: str, placed: PlacedCall) -> None:
-    """Tell the agent if a machine answered. Twilio reports it after the machine's greeting: it is
-    recording now."""
-    if placed.answered_by.startswith("machine"):
-        message = placed.voicemail or state.services.agent.agent.outbound.voicemail
-        state.switchboard.tell(call_sid, VoicemailReached(message))
-    elif placed.answered_by == "fax":
-        state.switchboard.tell(call_sid, VoicemailReached())
+def _report_verdict(state: AppState, call_sid: str, placed: PlacedCall) -> None:
+    """Tell the agent who answered, as far as Twilio knows. What follows is the call's decision."""
+    outbound = state.services.agent.agent.outbound
+    if placed.answered_by and outbound.answering_machine == "detect":
+        message = placed.voicemail or outbound.voicemail
+        state.switchboard.tell(call_sid, CalleeDetected(placed.answered_by, message))
