@@ -109,6 +109,20 @@ STREAM_LOST = ResumeCause()
 
 
 @dataclass(frozen=True, slots=True)
+class OpenEntry:
+    """An entry that no tool asked for, and that the caller may continue on the call's next leg."""
+
+    #: Keys that no pause has ended yet; empty: the entry is complete.
+    digits: str
+    #: The complete entry, or the one that `digits` continue; empty: none.
+    replaces: str
+    #: When the last of its keys was pressed.
+    pressed_ms: float
+    #: Of `digits`, see `keypad.DigitEntry.lone`.
+    lone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class LegOpened:
     """The leg exists: the bridge answers the webhook of its media stream."""
 
@@ -130,6 +144,8 @@ class LegOpened:
     #: What the call's earlier legs showed of who answered, see `answering_machine.Shown`; empty:
     #: nothing.
     shown: str = ""
+    #: An entry that the caller typed when the earlier stream was lost, and may continue.
+    entry: OpenEntry | None = None
 
 
 @dataclass(frozen=True, slots=True)

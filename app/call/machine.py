@@ -68,6 +68,7 @@ class CallMachine:
         self._deadlines = parts.deadlines
         self._retries = parts.retries
         self._orders = parts.orders
+        self._keys = parts.keys
         self._waiting = parts.waiting
         self._missing = parts.missing
         self._flow = ResponseFlow(self._commands, parts)
@@ -151,6 +152,11 @@ class CallMachine:
         """The call_id of the tool that waits for a secret entry; empty: none does."""
         return self._entries.keypad.secret_entry
 
+    @property
+    def open_entry(self) -> ev.OpenEntry | None:
+        """For `LegOpened.entry` of the next leg."""
+        return self._entries.keypad.open_entry()
+
     def shown(self, now_ms: float) -> str:
         """For `LegOpened.shown` of the next leg."""
         return self._evidence.shown(now_ms)
@@ -233,7 +239,7 @@ class CallMachine:
             case ev.DigitPressed(digit):
                 self._key_pressed(digit, now_ms)
             case ev.EntryAsked():
-                self._settle_entries(now_ms)
+                self._keys.settle(now_ms, at_s=self._clock_s(now_ms))
                 self._entries.asked(event, now_ms)
             case ev.LegOpened():
                 self._leg_opened(event, now_ms)
@@ -252,6 +258,8 @@ class CallMachine:
                 self._stream.started()
                 if self._opened.secret_entry_open:
                     self._entries.keypad.drop_rest(now_ms)
+                if self._opened.entry is not None:
+                    self._entries.keypad.resume(self._opened.entry, now_ms)
                 self._idle_and_hold.start(now_ms)
                 self._audio.open(now_ms)
             case ev.StreamBlocked():
@@ -317,10 +325,9 @@ class CallMachine:
         return self._opened.at_s + (now_ms - self._opened_ms) / 1000
 
     def _key_pressed(self, digit: str, now_ms: float) -> None:
-        self._settle_entries(now_ms)  # a pause before this key completes the entry before it
+        self._keys.pressed(digit, now_ms, at_s=self._clock_s(now_ms))
         if not self._floor.voicemail:
             self._evidence.key_pressed()
-        self._barge_in.key_pressed(digit, now_ms)
         self._caller_acted(now_ms)
 
     def _caller_acted(self, now_ms: float) -> None:
@@ -343,7 +350,9 @@ class CallMachine:
             self._commands.put(do.ReportDecision("end the leg", why))
             self._end_leg(ended_by, now_ms)
             return
-        self._settle_entries(now_ms)  # first: while the caller types, no response is late
+        self._keys.settle(
+            now_ms, at_s=self._clock_s(now_ms)
+        )  # first: no response is late amid keys
         self._floor.end_long_speech(now_ms)
         retried = self._deadlines.clock.stage is not Stage.ASKED
         due = self._waiting.for_response_alone(retried=retried)
@@ -383,17 +392,6 @@ class CallMachine:
             self._responses.next_ms(),
             self._speech.synthesis.next_ms(now_ms),
         )
-
-    def _settle_entries(self, now_ms: float) -> None:
-        """Pass on the caller's entry that is complete, and mute the caller for secret ones."""
-        entry = self._entries.complete(now_ms)
-        if entry is not None:
-            text = prompts.keys_pressed(entry.digits)
-            if entry.calls_human and self.agent.destinations:
-                text = self._orders.transfer_by_key(now_ms, at_s=self._clock_s(now_ms))
-            if text:
-                self._entries.add_text(text, now_ms)
-        self._entries.mute(now_ms, voicemail=self._floor.voicemail)
 
     def _request_response(self, now_ms: float) -> None:
         """Request the next response, if one may be requested now."""

@@ -47,6 +47,11 @@ class Orders:
             return names[0]
         return name if name in names else ""
 
+    @property
+    def can_transfer(self) -> bool:
+        """Whether the agent has destinations."""
+        return bool(self._destinations)
+
     def transfer_by_operator(self, destination: str, now_ms: float, *, at_s: float) -> None:
         """An operator transfers the caller to this destination, whether it is open or not.
 

@@ -14,6 +14,7 @@
     deadlines        responses that owe the caller sound
     retries          what happens when such a deadline passes
     orders           an operator's orders, and the caller's lone 0
+    keys             whether an entry is for a tool, a human or the model
     waiting          whether the caller waits, and for what
     missing          ids that the model's server leaves out
 
@@ -29,7 +30,8 @@ Parts share these mutable objects, and no others:
   measured there.
 - `Model`: one response at a time may be in flight, so every part that wants one asks here.
 - `AgentSpeech`, `Exits`, `DigitEntries` and `Floor`: their states decide what other parts may do
-  now. Those parts read them, and tell them what happened. `BargeIn` has no state of its own.
+  now. Those parts read them, and tell them what happened.
+- `Orders` and `BargeIn`: `Keys` and `Detection` begin with them what the machine begins, too.
 - `CalleeEvidence`: the machine tells it what the callee does, and `Detection` reads it.
 - `Responses.allow` is set by `Exits` alone, `Floor.answer_by_ms` by the machine and the session.
 """
@@ -45,6 +47,7 @@ from app.call.exits.exits import Exits
 from app.call.heard.agent_audio import AgentAudio
 from app.call.heard.conversation import Conversation
 from app.call.ids import Ids
+from app.call.keys import Keys
 from app.call.model.missing_ids import MissingIds
 from app.call.model.model import Model
 from app.call.model_session import ModelSession
@@ -81,5 +84,6 @@ class Parts:
         )
         self.retries = Retries(commands, self.deadlines, self.model, self.session)
         self.orders = Orders(agent, self.model, self.exits, self.ids)
+        self.keys = Keys(self.entries, self.orders, self.barge_in, self.floor)
         self.waiting = Waiting(self.audio, self.model, self.exits, self.entries, self.floor)
         self.missing = MissingIds(self.ids, conversation, self.model)

@@ -112,6 +112,7 @@ class Story(Scene):
         self.speaking = ""  # the utterance that a voice synthesizes
         self.sounded_ms = 0.0
         self.stand_ins: set[str] = set()  # items that replaced others
+        self.typed: set[str] = set()  # the caller's entries in the present session
 
     # --- every event passes here ----------------------------------------------------------------
 
@@ -193,6 +194,7 @@ class Story(Scene):
                 self.session += 1
                 self.requested = self.active = ""
                 self.known.clear()
+                self.typed.clear()
             case do.PlayAudio(item_id, _, size_bytes) if item_id:
                 assert item_id not in self.cut, "a cut item is played"
                 self.played[item_id] += size_bytes
@@ -201,6 +203,11 @@ class Story(Scene):
                 assert 0 < audio_end_ms * 8 <= self.played[item_id]
                 assert self.belongs(item_id)
                 self.cut.add(item_id)
+            case do.DeleteItem(_, item_id) if item_id in self.typed:
+                self.typed.remove(item_id)
+            case do.AddMessage(role="user", item_id=item_id) if item_id:
+                assert item_id not in self.typed
+                self.typed.add(item_id)
             case do.DeleteItem(_, item_id):
                 assert self.belongs(item_id) or item_id in self.stand_ins
                 self.cut.add(item_id)

@@ -189,6 +189,7 @@ class Leg(LegState):
             secrets=self._secrets.given,
             # A transfer ends an entry: the caller's keys are for the agent again.
             secret_entry_open=resume_cause == STREAM_LOST and self._machine.masks_keys(now_ms),
+            entry=self._machine.open_entry if resume_cause == STREAM_LOST else None,
         )
 
     def feed(self, event: ev.Event) -> None:

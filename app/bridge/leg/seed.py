@@ -6,7 +6,7 @@ from time import monotonic, time
 
 from app.bridge.services import Services
 from app.call.agent import Agent
-from app.call.events import STREAM_LOST, CalleeDetected, LegOpened, ResumeCause
+from app.call.events import STREAM_LOST, CalleeDetected, LegOpened, OpenEntry, ResumeCause
 from app.call.words.pause_alignment import Pace
 from app.records.recorder import Recorder, StoredCall
 from app.wires.twilio.call import CallInfo
@@ -44,6 +44,8 @@ class LegSeed:
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
     #: A secret entry was open when the leg before ended: the caller may go on typing it.
     secret_entry_open: bool = False
+    #: An entry that the caller may continue, see `LegOpened.entry`.
+    entry: OpenEntry | None = field(default=None, repr=False)
 
     def opening(self) -> LegOpened:
         """The first event of the leg."""
@@ -57,6 +59,7 @@ class LegSeed:
             self.paces,
             self.secret_entry_open,
             self.shown,
+            self.entry,
         )
 
 

@@ -1,4 +1,4 @@
-"""Digit entries: they go to the tool that asked, reach a human (a lone 0), or go to the model."""
+"""Digit entries: given to the tool that asked for them, or added to the conversation."""
 
 from app.call import prompts
 from app.call.caller.keypad import DigitEntry, Keypad
@@ -36,6 +36,7 @@ class DigitEntries:
         self._conversation = conversation
         self._ids = ids
         self._muted = False
+        self._last_id = ""  # the item of the last entry that was added
         self._prompt: Wanted | None = None
         self._prompt_by_ms = -NEVER  # until then the prompt may be heard
 
@@ -59,30 +60,41 @@ class DigitEntries:
         self._forget_prompt()
 
     def complete(self, now_ms: float) -> DigitEntry | None:
-        """Give the entry that is complete to the tool that asked for it.
-
-        Returns:
-            An entry that no tool asked for. It is for a human or for the model: see `add_text`.
-        """
+        """The entry that is complete by now, returned once; None: none is. Then call `give` for a
+        tool's, `add` for another, or `close` when it is for a human."""
         if self.keypad.asked and now_ms < self._prompt_by_ms:
             self.keypad.prompt_ends(
                 min(max(now_ms, self._audio.ledger.ends_ms), self._prompt_by_ms)
             )
             if self._responses.idle and self._audio.heard_to_end_ms(now_ms) <= now_ms:
                 self._prompt_by_ms = now_ms
-        entry = self.keypad.take_complete(now_ms)
-        if entry is None or not entry.call_id:
-            return entry
-        self._forget_prompt()
-        self._tools.resume(entry.call_id, now_ms)
-        self._outbox.put(GiveDigits(entry.call_id, entry.digits))
-        return None
+        return self.keypad.take_complete(now_ms)
 
-    def add_text(self, text: str, now_ms: float) -> None:
-        """Add to the conversation what the caller typed, and request a reply."""
-        item_id = self._ids.own("keys")
-        self._conversation.typed(item_id, text, now_ms)
-        self._answers.add_caller_text(item_id, text)
+    def give(self, call_id: str, digits: str, now_ms: float) -> None:
+        """Give these digits to the tool that asked for an entry, which is complete."""
+        self._forget_prompt()
+        self._tools.resume(call_id, now_ms)
+        self._outbox.put(GiveDigits(call_id, digits))
+
+    def add(self, entry: DigitEntry, text: str, now_ms: float) -> None:
+        """Add an entry to the conversation, in place of the one that it replaces, and request a
+        reply.
+
+        Args:
+            text: What the model learns of it.
+        """
+        if entry.replaces and entry.replaces == entry.digits:
+            return  # it has all the keys that an entry can have
+        replaced = self._last_id if entry.replaces else ""
+        if entry.replaces and not replaced:  # it was added on the call's earlier leg
+            text = f"{text} {prompts.replaces_keys(entry.replaces)}"
+        self._last_id = self._ids.own("keys")
+        self._conversation.typed(self._last_id, text, now_ms, replaced)
+        self._answers.add_caller_text(self._last_id, text, replaced)
+
+    def close(self) -> None:
+        """The last entry reaches a human: no keys continue it."""
+        self.keypad.close()
 
     def mute(self, now_ms: float, *, voicemail: bool) -> None:
         """Mute the caller while a secret entry's tones may sound, and unmute them after it.

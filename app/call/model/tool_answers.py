@@ -63,10 +63,16 @@ class ToolAnswers:
         if response_id != self._responses.active_id:
             self.want_reply(response_id)
 
-    def add_caller_text(self, item_id: str, text: str) -> None:
+    def add_caller_text(self, item_id: str, text: str, replaces: str = "") -> None:
         """Add what the caller typed on the keypad as a user message, and request a reply.
-        Without a session, the next one gets it with the stored conversation."""
+        Without a session, the next one gets it with the stored conversation.
+
+        Args:
+            replaces: The message in whose place it is added; empty: none.
+        """
         if self._link.ready:
+            if replaces:
+                self._requests.delete(replaces)
             self._not_taken.add(item_id)
             self._requests.add_message("user", text, item_id)
         if self._responses.allows(Wish.REPLY):
