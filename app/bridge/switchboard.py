@@ -24,7 +24,7 @@ from app.call.events import (
     StreamEnded,
     TransferRequested,
 )
-from app.records.recorder import StoredCall
+from app.records.stored_call import StoredCall
 from app.wires.twilio.call import TERMINAL, CallInfo, CallStatus
 
 logger = logging.getLogger(__name__)

@@ -86,7 +86,7 @@ class CallContext:
         """Ask the caller to enter digits on the keypad, and wait for them.
 
         Returns the keys without the closing #: digits and `*`. There may be fewer than `length`.
-        Only one tool can ask at a time. A caller who presses 0, and nothing for 5 s before and after
+        Only one tool can ask at a time. A caller who presses 0, and nothing for 5 s before or after
         it, asks for a human: if the agent has destinations, the caller has entered nothing.
 
         Secret digits (a card number, a PIN) reach this tool alone: not the model, the log, the

@@ -17,7 +17,7 @@ from app.call import events as ev
 from app.call.events import STREAM_LOST, ResumeCause
 from app.call.words.pause_alignment import Pace
 from app.config.settings import Settings
-from app.records.recorder import StoredCall
+from app.records.stored_call import StoredCall
 from app.wires.twilio.call import CallInfo
 
 CALL = CallInfo("CA1", "AC1", "inbound", "+14155550101", "+14155550102")

@@ -3,13 +3,15 @@
 from collections.abc import AsyncIterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app.call import commands as do
 from app.call import events as ev
-from app.records.recorder import read_stored_call
-from app.records.store import Store, TimelineRow
+from app.call.prompts import DIGITS_BUSY, DIGITS_SENT
+from app.records.store import Store, TimelineRow, TurnRow
+from app.records.stored_call import read_stored_call
 
 OPENED = ev.LegOpened()
 ASKED = ev.EntryAsked("call_1", 4, secret=True, prompt="Your PIN?", timeout_ms=5000)
@@ -46,3 +48,50 @@ async def test_a_secret_entry_that_a_stop_cuts_is_known_to_the_next_process(
     await store.flush()
     found = await read_stored_call(store, "CA1")
     assert found is not None and found[1].secret_entry_open is expected
+
+
+# --- who answered ---------------------------------------------------------------------------------
+
+
+def row(position: int, role: Any, at_ms: float, **more: Any) -> TurnRow:
+    more = {"text": "Well.", **more}
+    return TurnRow(position=position, role=role, item_id=f"item_{position}", at_ms=at_ms, **more)
+
+
+KEYS = {"name": "send_digits"}
+
+
+@pytest.mark.parametrize(
+    ("turns", "events", "shown"),
+    [
+        ([], [], "no evidence"),
+        ([], [ev.DigitPressed("1")], "key pressed"),
+        ([row(0, "tool", 0, text=DIGITS_SENT, extra=KEYS)], [], "digits sent"),
+        ([row(0, "tool", 0, text=DIGITS_BUSY, extra=KEYS)], [], "no evidence"),
+        ([row(0, "user", 0), row(1, "assistant", 2000)], [], "answered turn"),
+        ([row(0, "user", 0), row(1, "assistant", 9000)], [], "no evidence"),
+        (
+            [row(0, "user", 0), row(1, "assistant", 2000, cut=True, heard_ms=700)],
+            [],
+            "no evidence",
+        ),
+        (
+            [row(0, "user", 0), row(1, "assistant", 2000, cut=True, heard_ms=2500)],
+            [],
+            "answered turn",
+        ),
+    ],
+)
+async def test_what_a_call_showed_of_who_answered_is_known_to_the_next_process(
+    store: Store, turns: list[TurnRow], events: list[ev.Event], shown: str
+) -> None:
+    store.save_call("CA1", direction="outbound-api", status="in-progress", agent_name="Ada")
+    store.save_turns("CA1", turns)
+    rows = [
+        TimelineRow(order, 1.0, "event", type(each).__name__, {"order": order, **asdict(each)})
+        for order, each in enumerate(events, 1)
+    ]
+    store.append_timeline("CA1", rows)
+    await store.flush()
+    found = await read_stored_call(store, "CA1")
+    assert found is not None and found[1].shown == shown

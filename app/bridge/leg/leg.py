@@ -225,7 +225,7 @@ class Leg(LegState):
     def close_record(self, *, at_leg_end: bool = False) -> None:
         """Store the end of the call: no leg follows. `at_leg_end`: the call ended with the leg, as
         far as is known, and not now."""
-        self._recorder.close_record(at_leg_end=at_leg_end)
+        self._recorder.close_record(self._now_ms(), at_leg_end=at_leg_end)
 
     def save_transfers(self, transfers: Transfers) -> None:
         """Store all transfers of the call so far."""

@@ -8,7 +8,8 @@ from app.bridge.services import Services
 from app.call.agent import Agent
 from app.call.events import STREAM_LOST, CalleeDetected, LegOpened, OpenEntry, ResumeCause
 from app.call.words.pause_alignment import Pace
-from app.records.recorder import Recorder, StoredCall
+from app.records.recorder import Recorder
+from app.records.stored_call import StoredCall
 from app.wires.twilio.call import CallInfo
 
 
