@@ -110,13 +110,14 @@ STREAM_LOST = ResumeCause()
 
 @dataclass(frozen=True, slots=True)
 class OpenEntry:
-    """An entry that no tool asked for, and that the caller may continue on the call's next leg."""
+    """What the caller typed last, when the stream was lost. The call's next leg continues it,
+    unless a tool asked for it."""
 
-    #: Keys that no pause has ended yet; empty: the entry is complete.
+    #: Keys that no pause has ended yet; empty: there are none.
     digits: str
     #: The complete entry, or the one that `digits` continue; empty: none.
     replaces: str
-    #: When the last of its keys was pressed.
+    #: When the last key was pressed, for a tool or not.
     pressed_ms: float
     #: Of `digits`, see `keypad.DigitEntry.lone`.
     lone: bool = False
@@ -144,7 +145,7 @@ class LegOpened:
     #: What the call's earlier legs showed of who answered, see `answering_machine.Shown`; empty:
     #: nothing.
     shown: str = ""
-    #: An entry that the caller typed when the earlier stream was lost, and may continue.
+    #: What the caller typed last before the earlier stream was lost; None: nothing.
     entry: OpenEntry | None = None
 
 

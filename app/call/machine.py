@@ -70,6 +70,7 @@ class CallMachine:
         self._orders = parts.orders
         self._keys = parts.keys
         self._waiting = parts.waiting
+        self._requesting = parts.requesting
         self._missing = parts.missing
         self._flow = ResponseFlow(self._commands, parts)
         self._opened = ev.LegOpened()
@@ -159,7 +160,7 @@ class CallMachine:
 
     def shown(self, now_ms: float) -> str:
         """For `LegOpened.shown` of the next leg."""
-        return self._evidence.shown(now_ms)
+        return Shown.NOTHING if self._floor.voicemail else self._evidence.shown(now_ms)
 
     def transcript(self, now_ms: float) -> list[Turn]:
         """The turns of this leg, as heard by now."""
@@ -256,10 +257,7 @@ class CallMachine:
                     self._barge_in.interrupt_agent(now_ms)
             case ev.StreamStarted():
                 self._stream.started()
-                if self._opened.secret_entry_open:
-                    self._entries.keypad.drop_rest(now_ms)
-                if self._opened.entry is not None:
-                    self._entries.keypad.resume(self._opened.entry, now_ms)
+                self._entries.leg_begins(self._opened, now_ms)
                 self._idle_and_hold.start(now_ms)
                 self._audio.open(now_ms)
             case ev.StreamBlocked():
@@ -377,7 +375,7 @@ class CallMachine:
                 model_can_speak=self._waiting.for_tool_or_redirect,
                 leaves=self._exits.transferring,
             )
-        self._request_response(now_ms)
+        self._requesting.request(now_ms)
         # What is due already was done above, or waits for an event.
         self.next_deadline_ms = next_after(
             now_ms,
@@ -392,21 +390,6 @@ class CallMachine:
             self._responses.next_ms(),
             self._speech.synthesis.next_ms(now_ms),
         )
-
-    def _request_response(self, now_ms: float) -> None:
-        """Request the next response, if one may be requested now."""
-        if not self._link.ready or self._floor.caller_acts or self._exits.hanging_up:
-            return
-        if self._floor.answer_by_ms != NEVER:
-            return  # turn detection is about to request one
-        for dropped in self._responses.drop_disallowed():
-            if dropped.wish is Wish.SAY:  # ordered from outside, so its end is reported
-                why = "the agent is ending or transferring the call"
-                self._commands.put(do.ReportDecision("leave out what it was to say", why))
-        wanted = self._responses.next(now_ms)
-        if wanted is not None:
-            self._responses.asked(self._model.requests.create_response(wanted.direction))
-            self._deadlines.requested(now_ms)
 
     # --- the end ------------------------------------------------------------------------------
 

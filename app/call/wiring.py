@@ -12,6 +12,7 @@
     session          the model's session: configured, lost, replaced
     idle_and_hold    idle prompts, hold tones, the longest call
     deadlines        responses that owe the caller sound
+    requesting       when the next response may be requested
     retries          what happens when such a deadline passes
     orders           an operator's orders, and the caller's lone 0
     keys             whether an entry is for a tool, a human or the model
@@ -31,7 +32,8 @@ Parts share these mutable objects, and no others:
 - `Model`: one response at a time may be in flight, so every part that wants one asks here.
 - `AgentSpeech`, `Exits`, `DigitEntries` and `Floor`: their states decide what other parts may do
   now. Those parts read them, and tell them what happened.
-- `Orders` and `BargeIn`: `Keys` and `Detection` begin with them what the machine begins, too.
+- `BargeIn`: a key and an answering machine interrupt the agent, as the caller's speech does.
+- `ResponseDeadlines`: a response has a deadline from its request on, and a retry from the last one.
 - `CalleeEvidence`: the machine tells it what the callee does, and `Detection` reads it.
 - `Responses.allow` is set by `Exits` alone, `Floor.answer_by_ms` by the machine and the session.
 """
@@ -53,6 +55,7 @@ from app.call.model.model import Model
 from app.call.model_session import ModelSession
 from app.call.orders import Orders
 from app.call.outbox import Commands
+from app.call.requesting import Requesting
 from app.call.response_deadlines import ResponseDeadlines
 from app.call.retries import Retries
 from app.call.speech.agent_speech import AgentSpeech
@@ -82,6 +85,7 @@ class Parts:
         self.deadlines = ResponseDeadlines(
             self.audio, self.model, self.speech, limits.first_sound_ms
         )
+        self.requesting = Requesting(commands, self.model, self.floor, self.exits, self.deadlines)
         self.retries = Retries(commands, self.deadlines, self.model, self.session)
         self.orders = Orders(agent, self.model, self.exits, self.ids)
         self.keys = Keys(self.entries, self.orders, self.barge_in, self.floor)

@@ -97,7 +97,8 @@ class CallContext:
             length: The number of digits, at most 64. The entry ends when they are complete, at #,
                 or after a pause of 5 s. With 0, it ends at # or after that pause.
             secret: Whether the digits are secret.
-            prompt: What the agent shall say first. Empty: it has asked already.
+            prompt: What the agent shall say first. Empty: it has asked already, so digits that the
+                caller has just begun to type count, unless they are secret.
             timeout_s: Seconds to the first digit, 1 to 120, counted from the end of the prompt.
 
         Raises:

@@ -234,6 +234,20 @@ def test_a_person_who_was_interrupted_by_a_lost_stream_is_still_a_person() -> No
     assert_goes_on(scene)
 
 
+def test_a_message_that_a_lost_stream_cuts_is_left_on_the_next_leg() -> None:
+    """It was heard after the machine's words, and is no answer to them."""
+    scene = Scene(agent(), up_ms=20, down_ms=20).connect()
+    says(scene, 800)
+    detect(scene, "machine_end_beep")
+    answers(scene, 6000, 9, heard_ms=3000)
+    scene.feed(ev.StreamEnded("closed", lost=True))
+    shown = scene.machine.shown(scene.now_ms)
+    scene = Scene(agent(), up_ms=20, down_ms=20)
+    scene.feed(ev.LegOpened(shown=shown))
+    scene.configure()
+    assert do.MuteCaller() in detect(scene, "machine_end_beep")
+
+
 # --- menus ----------------------------------------------------------------------------------------
 
 

@@ -50,6 +50,7 @@ def test_every_mutable_object_that_parts_share_is_explained() -> None:
         "self.floor": "Floor",
         "self.entries": "DigitEntries",
         "self.barge_in": "BargeIn",
+        "self.deadlines": "ResponseDeadlines",
     }
     assert shared <= explained.keys()
     docstring = ast.get_docstring(tree) or ""

@@ -4,7 +4,7 @@ from app.call import prompts
 from app.call.caller.keypad import DigitEntry, Keypad
 from app.call.commands import GiveDigits, MuteCaller, UnmuteCaller
 from app.call.deadlines import NEVER
-from app.call.events import EntryAsked
+from app.call.events import EntryAsked, LegOpened
 from app.call.heard.agent_audio import AgentAudio
 from app.call.heard.conversation import Conversation
 from app.call.ids import Ids
@@ -40,12 +40,20 @@ class DigitEntries:
         self._prompt: Wanted | None = None
         self._prompt_by_ms = -NEVER  # until then the prompt may be heard
 
+    def leg_begins(self, opened: LegOpened, now_ms: float) -> None:
+        """The caller is on the line: an entry that a lost stream cut goes on."""
+        if opened.secret_entry_open:
+            self.keypad.drop_rest(now_ms)
+        if opened.entry is not None:
+            self.keypad.resume(opened.entry, now_ms)
+
     def asked(self, event: EntryAsked, now_ms: float) -> None:
         """A tool asks for digits. One entry at a time: a second tool gets none."""
         if self.keypad.asked or event.call_id not in self._tools.open():
             self._outbox.put(GiveDigits(event.call_id, ""))
             return
         self._tools.drop_deadline(event.call_id)
+        self._set_apart(event, now_ms)
         self.keypad.ask(
             event.call_id, event.length, now_ms, secret=event.secret, timeout_ms=event.timeout_ms
         )
@@ -53,6 +61,19 @@ class DigitEntries:
         if event.prompt:
             self._prompt = Wanted(Wish.SAY, prompts.say(event.prompt))
             self._responses.want(self._prompt.wish, self._prompt.direction)
+
+    def _set_apart(self, event: EntryAsked, now_ms: float) -> None:
+        """Take the keys off the keypad that are no part of the entry that the tool asks for.
+
+        Where the agent has asked for it already (no prompt), they are its first digits. But keys of
+        a secret would have been masked: those before it reach neither the tool nor the model.
+        """
+        begun = self.keypad.begun
+        if begun is None or not (event.prompt or event.secret or begun.replaces):
+            return
+        self.keypad.drop_begun()
+        if not event.secret:
+            self.add(begun, prompts.keys_pressed(begun.digits), now_ms, reply=False)
 
     def tool_ended(self, call_id: str, now_ms: float) -> None:
         """The tool ended, so its entry does too, if it had one."""
@@ -76,12 +97,12 @@ class DigitEntries:
         self._tools.resume(call_id, now_ms)
         self._outbox.put(GiveDigits(call_id, digits))
 
-    def add(self, entry: DigitEntry, text: str, now_ms: float) -> None:
-        """Add an entry to the conversation, in place of the one that it replaces, and request a
-        reply.
+    def add(self, entry: DigitEntry, text: str, now_ms: float, *, reply: bool = True) -> None:
+        """Add an entry to the conversation, in place of the one that it replaces.
 
         Args:
             text: What the model learns of it.
+            reply: Request a reply.
         """
         if entry.replaces and entry.replaces == entry.digits:
             return  # it has all the keys that an entry can have
@@ -91,6 +112,8 @@ class DigitEntries:
         self._last_id = self._ids.own("keys")
         self._conversation.typed(self._last_id, text, now_ms, replaced)
         self._answers.add_caller_text(self._last_id, text, replaced)
+        if reply:
+            self._answers.want_reply_to_caller()
 
     def close(self) -> None:
         """The last entry reaches a human: no keys continue it."""

@@ -113,16 +113,27 @@ class Keypad:
     def ask(
         self, call_id: str, length: int, now_ms: float, *, secret: bool, timeout_ms: float
     ) -> None:
-        """A tool asks for digits. Keys pressed before are dropped.
+        """A tool asks for digits. What has `begun` is the beginning of its entry: call `drop_begun`
+        before, if it is not.
 
         Args:
             length: Number of digits; 0: until # or a pause.
             secret: The keys come masked.
             timeout_ms: Deadline for the first key.
         """
-        self._clear()
         self._complete = ""
         self._asked = _Asked(call_id, length, secret, timeout_ms, now_ms + timeout_ms)
+
+    @property
+    def begun(self) -> DigitEntry | None:
+        """The entry that no tool asked for, as far as it was typed; None: none has begun."""
+        if self._asked is not None or not self._digits:
+            return None
+        return DigitEntry(self._digits, replaces=self._replaces)
+
+    def drop_begun(self) -> None:
+        """The entry that has begun ends here."""
+        self._clear()
 
     def prompt_ends(self, at_ms: float) -> None:
         """The prompt ends at `at_ms`: the caller's time for the first key begins then."""
@@ -147,9 +158,11 @@ class Keypad:
         self._complete = ""
 
     def open_entry(self) -> OpenEntry | None:
-        """For `resume` on the call's next leg; None: there is no entry to continue."""
-        if self._asked is not None or not (self._digits or self._complete):
+        """For `resume` on the call's next leg; None: no key was pressed on this one."""
+        if self._pressed_ms == -NEVER:
             return None
+        if self._asked is not None:
+            return OpenEntry("", "", self._pressed_ms)
         replaces = self._replaces if self._digits else self._complete
         return OpenEntry(self._digits, replaces, self._pressed_ms, self._lone)
 

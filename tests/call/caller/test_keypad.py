@@ -141,11 +141,13 @@ def test_a_story_of_keys(caller: Typist, story: str) -> None:
 
 @pytest.mark.parametrize("story", range(300))
 def test_each_key_is_in_exactly_one_final_entry(caller: Typist, story: int) -> None:
-    """An entry is final when none replaces it. Tools ask in between, when no key is pending."""
+    """An entry is final when none replaces it. Tools ask in between."""
     random = Random(story)
     pressed = ""
     for _ in range(random.randint(1, 12)):
-        if random.random() < 0.15 and not caller.keypad.typing and not caller.keypad.asked:
+        begun = caller.keypad.begun
+        free = not caller.keypad.asked and (begun is None or not begun.replaces)
+        if random.random() < 0.3 and free:
             caller.ask(random.choice([0, 3]))
         key = random.choice("0123456789*#")
         if key != "#" or caller.keypad.typing:
@@ -220,16 +222,21 @@ def test_a_lone_zero_reaches_a_human_on_the_next_leg(caller: Typist) -> None:
     assert human(caller) == [True]
 
 
-@pytest.mark.parametrize("keys", ["40#", ""])
-def test_nothing_is_left_of_an_entry_that_is_over(caller: Typist, keys: str) -> None:
-    caller.press(keys, 300)
+def test_nothing_is_left_where_no_key_was_pressed(caller: Typist) -> None:
     assert caller.keypad.open_entry() is None
 
 
-def test_what_a_tool_asked_for_is_not_continued_on_the_next_leg(caller: Typist) -> None:
-    caller.ask(4)
-    caller.press("40", 300)
-    assert caller.keypad.open_entry() is None
+@pytest.mark.parametrize("asked", [False, True])
+def test_an_entry_that_is_over_is_not_continued_on_the_next_leg(
+    caller: Typist, asked: bool
+) -> None:
+    """And a 0 soon after it is not lone."""
+    if asked:
+        caller.ask(4)
+    caller.press("40" if asked else "40#", 300)
+    caller = resumed(caller, 1000)
+    caller.press("0", 10_000)
+    assert caller.typed == [DigitEntry("0")] and human(caller) == [False]
 
 
 def test_an_idle_keypad_has_no_deadline(caller: Typist) -> None:
@@ -376,11 +383,22 @@ def test_the_deadline_of_an_entry_starts_after_a_long_prompt(caller: Typist) -> 
     assert caller.typed == [DigitEntry("", "call_1")]
 
 
-def test_what_was_pressed_before_is_no_part_of_what_a_tool_asks_for(caller: Typist) -> None:
+def test_what_was_pressed_just_before_is_the_beginning_of_what_a_tool_asks_for(
+    caller: Typist,
+) -> None:
     caller.press("99", 100)
+    caller.ask(4)
+    caller.press("12", 100)
+    assert caller.typed == [DigitEntry("9912", "call_1")]
+
+
+def test_what_was_pressed_before_can_be_set_apart(caller: Typist) -> None:
+    caller.press("99", 100)
+    assert caller.keypad.begun == DigitEntry("99")
+    caller.keypad.drop_begun()
     caller.ask(2)
     caller.press("12", 100)
-    assert caller.typed == [DigitEntry("12", "call_1")]
+    assert caller.keypad.begun is None and caller.typed == [DigitEntry("12", "call_1")]
 
 
 @pytest.mark.parametrize("secret", [False, True])
