@@ -348,9 +348,8 @@ class CallMachine:
             self._commands.put(do.ReportDecision("end the leg", why))
             self._end_leg(ended_by, now_ms)
             return
-        self._keys.settle(
-            now_ms, at_s=self._clock_s(now_ms)
-        )  # first: no response is late amid keys
+        # First: while the caller types, no response is late.
+        self._keys.settle(now_ms, at_s=self._clock_s(now_ms))
         self._floor.end_long_speech(now_ms)
         retried = self._deadlines.clock.stage is not Stage.ASKED
         due = self._waiting.for_response_alone(retried=retried)

@@ -44,7 +44,7 @@ class DigitEntries:
         """The caller is on the line: an entry that a lost stream cut goes on."""
         if opened.secret_entry_open:
             self.keypad.drop_rest(now_ms)
-        if opened.entry is not None:
+        if opened.entry is not None and self.keypad.open_entry() is None:
             self.keypad.resume(opened.entry, now_ms)
 
     def asked(self, event: EntryAsked, now_ms: float) -> None:
