@@ -123,6 +123,7 @@ def _outbound(settings: Settings, services: Services, switchboard: Switchboard) 
         prefixes=settings.outbound_prefixes,
         most_calls=settings.outbound_max_calls,
         repeat_s=settings.outbound_repeat_seconds,
+        detects_machines=services.agent.agent.outbound.answering_machine == "detect",
         draining=lambda: switchboard.draining,
     )
     switchboard.on_call_ended.append(outbound.ended)

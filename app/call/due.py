@@ -4,7 +4,6 @@ The order is the rule here: each part comes before the parts that look at what i
 `TimerFired` does all that is due at its time, and a second one at the same time changes nothing.
 """
 
-from app.call import prompts
 from app.call.commands import ReportDecision
 from app.call.deadlines import NEVER, next_after
 from app.call.model.first_sound import Stage
@@ -32,7 +31,8 @@ class Due:
         self._idle_and_hold = parts.idle_and_hold
         self._deadlines = parts.deadlines
         self._retries = parts.retries
-        self._orders = parts.orders
+        self._ordered_words = parts.orders.words
+        self._keys = parts.keys
         self._waiting = parts.waiting
         self._flow = flow
 
@@ -52,7 +52,7 @@ class Due:
         self._synthesis.advance(now_ms)
         if self._exits.expire(now_ms):
             return self._exits.reason
-        self.pass_on_entry(now_ms, at_s=at_s)  # while the caller types, no response is late
+        self._keys.settle(now_ms, at_s=at_s)  # while the caller types, no response is late
         self._floor.end_long_speech(now_ms)
         retried = self._deadlines.clock.stage is not Stage.ASKED
         late = self._waiting.for_response_alone(retried=retried)
@@ -74,24 +74,9 @@ class Due:
                 model_can_speak=self._waiting.for_tool_or_redirect,
                 leaves=self._exits.transferring,
             )
-        self._orders.words.settle(now_ms)
+        self._ordered_words.settle(now_ms)
         self._flow.request_next(now_ms)
         return ""
-
-    def pass_on_entry(self, now_ms: float, *, at_s: float) -> None:
-        """Pass on the caller's entry that is complete, and mute the caller for secret ones.
-
-        Args:
-            at_s: Unix time, in seconds.
-        """
-        entry = self._entries.complete(now_ms)
-        if entry is not None:
-            text = prompts.keys_pressed(entry.digits)
-            if entry.calls_human and self._orders.can_transfer:
-                text = self._orders.transfer_by_key(now_ms, at_s=at_s)
-            if text:
-                self._entries.add_text(text, now_ms)
-        self._entries.mute(now_ms, voicemail=self._floor.voicemail)
 
     def next_ms(self, now_ms: float) -> float:
         """When something is due next. Call `act` first: what is due already was done there, or

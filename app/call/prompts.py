@@ -181,6 +181,10 @@ def keys_pressed(digits: str) -> str:
     return f"(The caller pressed on the telephone's keypad: {digits})"
 
 
+def replaces_keys(digits: str) -> str:
+    return f"(This replaces the keys {digits}, which were the beginning of it.)"
+
+
 def closed_for_zero(opens: datetime) -> str:
     return (
         "(The caller pressed 0 on the telephone's keypad to reach a human, but nobody is there "

@@ -67,7 +67,8 @@ class CallSummary:
     ]
     ended_at: Annotated[datetime | None, Field(description="null while the call lives")]
     duration_s: Annotated[
-        float | None, Field(description="seconds from `started_at` to `ended_at`")
+        float | None,
+        Field(description="seconds on the line, whatever becomes of the wall clock meanwhile"),
     ]
     answered_by: Annotated[
         str | None, Field(description="in Twilio's words, such as human or machine_end_beep")

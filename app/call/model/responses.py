@@ -111,6 +111,11 @@ class Responses:
         """Whether a response is active or requested."""
         return self.active_id is not None or self.requested is not None
 
+    @property
+    def request_id(self) -> str:
+        """The id of the `CreateResponse` that the model has not answered yet; empty: none."""
+        return self._event_id if self.requested is not None else ""
+
     def pending(self, *wishes: Wish) -> bool:
         """Whether a response for one of these is active, requested or queued."""
         waiting = (self.requested, self.active, *self._queue)

@@ -65,12 +65,21 @@ class ToolAnswers:
             self.want_reply(response_id)
         return True
 
-    def add_caller_text(self, item_id: str, text: str) -> None:
-        """Add what the caller typed on the keypad as a user message, and request a reply.
-        Without a session, the next one gets it with the stored conversation."""
+    def add_caller_text(self, item_id: str, text: str, replaces: str = "") -> None:
+        """Add what the caller typed on the keypad as a user message. Without a session, the next
+        one gets it with the stored conversation. Then call `want_reply_to_caller`.
+
+        Args:
+            replaces: The message in whose place it is added; empty: none.
+        """
         if self._link.ready:
+            if replaces:
+                self._requests.delete(replaces)
             self._not_taken.add(item_id)
             self._requests.add_message("user", text, item_id)
+
+    def want_reply_to_caller(self) -> None:
+        """Request a reply to what the caller typed."""
         if self._responses.allows(Wish.REPLY):
             self._responses.want(Wish.REPLY)
 
