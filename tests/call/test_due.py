@@ -160,3 +160,12 @@ def test_a_session_that_opens_after_the_model_was_lost_for_good_is_not_replaced(
     scene.run(CONFIGURE_MS + 1)
     scene.feed(ev.TimerFired())
     assert scene.decisions == []
+
+
+def test_a_wait_for_a_voice_begins_with_the_text_that_it_says() -> None:
+    scene = transfer_scene(VOICED)
+    scene.run(200)
+    scene.feed(ev.TextReceived("item_v", "Just a moment, please. "))
+    due_ms = scene.machine.next_deadline_ms
+    scene.feed(ev.TimerFired())
+    assert scene.machine.next_deadline_ms == due_ms
