@@ -98,7 +98,9 @@ class Leg(LegState):
         )
         self._voice = VoiceSide(self.call.call_sid, services.voices, self.feed)
         self._secrets = SecretEntries(seed.secrets)
-        self._tools = ToolSide(self.call, services.agent.tools, self.feed, self._secrets)
+        self._tools = ToolSide(
+            self.call, services.agent.tools, self.feed, self._secrets, seed.agent.tools
+        )
 
     @property
     def carried_s(self) -> float:

@@ -1,0 +1,83 @@
+"""The process that runs tools with `process=True`: requests on stdin, outcomes on stdout.
+
+It ends when the service does: the reader thread sees the pipe close, and on Linux the kernel kills
+the process, should the tool keep the interpreter busy. It ignores SIGINT and SIGTERM, which may be
+sent to all processes of the service while its calls go on.
+"""
+
+import ctypes
+import json
+import os
+import signal
+import sys
+import threading
+from io import TextIOWrapper
+from pathlib import Path
+from queue import SimpleQueue
+from typing import BinaryIO
+
+from app.errors import ConfigError, ToolError, ToolFault
+from app.tools.loading import load_tools
+from app.tools.outcome import fault
+from app.tools.registry import ToolRegistry
+
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+_MOST_TRACE = 20_000  # characters
+
+
+def main(tools_file: str) -> None:
+    """Serve requests until stdin closes."""
+    for name in ("SIGINT", "SIGTERM"):
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
+    if hasattr(os, "setpgid"):
+        os.setpgid(0, 0)  # not setsid: Linux would group the scheduling by session, without nice
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    requests, answers = _channel()
+    queue: SimpleQueue[bytes] = SimpleQueue()
+    threading.Thread(target=_read, args=(requests, queue), daemon=True).start()
+    tools = _loaded(tools_file)
+    while True:
+        request = json.loads(queue.get())
+        if isinstance(tools, ToolRegistry):
+            answer = _answer(tools, request["tool"], request["arguments"])
+        else:
+            answer = {"fault": tools.trace}
+        answers.write(json.dumps(answer).encode() + b"\n")
+        answers.flush()
+
+
+def _channel() -> tuple[BinaryIO, BinaryIO]:
+    """The pipes of the service. What tools print goes to stderr, and they read an empty stdin."""
+    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.dup2(2, 1)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # it is never closed
+    return requests, answers
+
+
+def _read(requests: BinaryIO, queue: "SimpleQueue[bytes]") -> None:
+    for line in requests:
+        queue.put(line)
+    # The service has ended, or has no use for this process.
+    if hasattr(os, "killpg"):
+        os.killpg(0, signal.SIGKILL)
+    os._exit(0)
+
+
+def _loaded(tools_file: str) -> ToolRegistry | ToolFault:
+    try:
+        return load_tools(Path(tools_file))
+    except (ConfigError, OSError) as error:
+        return fault(error)
+
+
+def _answer(tools: ToolRegistry, tool: str, arguments: str) -> dict[str, str]:
+    try:
+        return {"result": tools.run_here(tool, arguments)}
+    except ToolFault as error:
+        return {"fault": error.trace[-_MOST_TRACE:]}
+    except ToolError as error:
+        return {"error": str(error)}
