@@ -1,8 +1,8 @@
 """The process that runs tools with `process=True`: requests on stdin, outcomes on stdout.
 
-It ends when the service does: the reader thread sees the pipe close, and on Linux the kernel kills
-the process, should the tool keep the interpreter busy. It ignores SIGINT and SIGTERM, which may be
-sent to all processes of the service while its calls go on.
+It ends when the service does: the reader thread sees the socket close, and on Linux the kernel
+kills the process, should the tool keep the interpreter busy. It ignores SIGINT and SIGTERM, which
+may be sent to all processes of the service while its calls go on.
 """
 
 import ctypes
@@ -27,10 +27,9 @@ _MOST_TRACE = 20_000  # characters
 
 def main(tools_file: str) -> None:
     """Serve requests until stdin closes."""
-    for name in ("SIGINT", "SIGTERM"):
-        signal.signal(getattr(signal, name), signal.SIG_IGN)
-    if hasattr(os, "setpgid"):
-        os.setpgid(0, 0)  # not setsid: Linux would group the scheduling by session, without nice
+    for order in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(order, signal.SIG_IGN)
+    os.setpgid(0, 0)  # not setsid: Linux would group the scheduling by session, without nice
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     requests, answers = _channel()
@@ -48,7 +47,7 @@ def main(tools_file: str) -> None:
 
 
 def _channel() -> tuple[BinaryIO, BinaryIO]:
-    """The pipes of the service. What tools print goes to stderr, and they read an empty stdin."""
+    """The socket to the service. What tools print goes to stderr, and they read an empty stdin."""
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -62,9 +61,7 @@ def _read(requests: BinaryIO, queue: "SimpleQueue[bytes]") -> None:
     for line in requests:
         queue.put(line)
     # The service has ended, or has no use for this process.
-    if hasattr(os, "killpg"):
-        os.killpg(0, signal.SIGKILL)
-    os._exit(0)
+    os.killpg(0, signal.SIGKILL)
 
 
 def _loaded(tools_file: str) -> ToolRegistry | ToolFault:

@@ -1,6 +1,6 @@
 """Processes for tools that compute: spawned at the first such tool, kept, and killed when late.
 
-The other side of the pipes is `process_worker`. Each message is a line of JSON.
+The other side of the socket is `process_worker`. Each message is a line of JSON.
 """
 
 import asyncio
@@ -8,9 +8,11 @@ import json
 import logging
 import os
 import signal
+import socket
+import subprocess
 import sys
-from asyncio.subprocess import PIPE, Process
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from app.errors import ToolError, ToolFault
@@ -24,6 +26,7 @@ _LINE_BYTES = 1 << 20
 #: Most runs of tools that wait for a process.
 MOST_WAITING = 64
 _END_S = 0.5  # for killed processes to end
+_LOOK_EVERY_S = 0.01
 
 # The priority is lowered before the slow imports. The parent's import path comes as an argument.
 _PROGRAM = """\
@@ -41,6 +44,50 @@ def most_processes() -> int:
     return min(max(2 * (usable or 1), 2), 16)
 
 
+@dataclass(slots=True, eq=False)
+class _Worker:
+    """A process, and the socket to it."""
+
+    process: "subprocess.Popen[bytes]"
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    async def ask(self, tool: str, arguments: str) -> dict[str, str]:
+        """Have it run a tool.
+
+        Raises:
+            ToolFault: the process ended.
+        """
+        line = b""
+        with suppress(ConnectionError):
+            request = json.dumps({"tool": tool, "arguments": arguments})
+            self.writer.write(request.encode() + b"\n")
+            await self.writer.drain()
+            line = await self.reader.readline()
+        if not line.endswith(b"\n"):
+            status = await self.ended()
+            raise ToolFault(f"the process of the tool {tool} ended with status {status}\n")
+        answer: dict[str, str] = json.loads(line)
+        return answer
+
+    def kill(self) -> None:
+        """Kill the process and those that it started. Then await `ended`."""
+        self.writer.close()
+        if self.process.poll() is None:
+            with suppress(ProcessLookupError):
+                self.process.kill()
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, signal.SIGKILL)  # it leads a group once it has begun
+
+    async def ended(self) -> int | None:
+        """Wait until it has ended, for a moment. Returns its status; None: it still runs."""
+        for _ in range(round(_END_S / _LOOK_EVERY_S)):
+            if self.process.poll() is not None:
+                break
+            await asyncio.sleep(_LOOK_EVERY_S)
+        return self.process.returncode
+
+
 class ToolProcesses:
     """Runs the tools of one file in a bounded number of processes. `aclose` ends them; they also
     end when this process does, in any way. It can be used again after `aclose`."""
@@ -54,8 +101,10 @@ class ToolProcesses:
         self._tools_file = tools_file
         most = most or most_processes()
         self._turns = Turns(most, most // 2, MOST_WAITING)
-        self._idle: list[Process] = []
-        self._alive: set[Process] = set()
+        self._idle: list[_Worker] = []
+        self._alive: set[_Worker] = set()
+        self._starting: set[asyncio.Task[_Worker]] = set()
+        self._ending: set[asyncio.Task[int | None]] = set()
 
     async def run(self, tool: str, arguments: str, call_sid: str) -> str:
         """Run a tool, and return its result as text for the model. When too many run, it waits for
@@ -77,10 +126,10 @@ class ToolProcesses:
             logger.warning("no process is free for a tool", extra=extra)
             raise ToolError(busy(tool)) from None
         try:
-            worker = self._idle_worker() or await self._spawn()
+            worker = self._idle_worker() or await self._started()
             answer = None
             try:
-                answer = await self._ask(worker, tool, arguments)
+                answer = await worker.ask(tool, arguments)
             finally:
                 if answer is None:
                     self._kill(worker)
@@ -96,53 +145,58 @@ class ToolProcesses:
 
     async def aclose(self) -> None:
         """End all processes."""
-        ending = [self._kill(worker) for worker in list(self._alive)]
+        await asyncio.gather(*self._starting, return_exceptions=True)
+        for worker in list(self._alive):
+            self._kill(worker)
         self._idle.clear()
-        if ending:
-            await asyncio.wait(
-                [asyncio.ensure_future(each.wait()) for each in ending], timeout=_END_S
-            )
+        await asyncio.gather(*self._ending)
 
     # --- a process --------------------------------------------------------------------------------
 
-    def _idle_worker(self) -> Process | None:
+    def _idle_worker(self) -> _Worker | None:
         while self._idle:
             worker = self._idle.pop()
-            if worker.returncode is None:
+            if worker.process.poll() is None:
                 return worker
-            self._alive.discard(worker)
+            self._kill(worker)
         return None
 
-    async def _spawn(self) -> Process:
-        path = json.dumps([each or os.getcwd() for each in sys.path])
-        worker = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-c", _PROGRAM, path, str(self._tools_file)),
-            stdin=PIPE,
-            stdout=PIPE,
-            limit=_LINE_BYTES,
-        )
+    async def _started(self) -> _Worker:
+        start = asyncio.create_task(self._start())
+        self._starting.add(start)
+        start.add_done_callback(self._starting.discard)
+        try:
+            return await asyncio.shield(start)
+        except asyncio.CancelledError:
+            start.add_done_callback(self._keep)  # for the next tool
+            raise
+
+    def _keep(self, start: "asyncio.Task[_Worker]") -> None:
+        if not start.cancelled() and start.exception() is None:
+            self._idle.append(start.result())
+
+    async def _start(self) -> _Worker:
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                # In a thread: uvloop forks, and holds up the event loop until the child runs.
+                process = await asyncio.to_thread(self._spawn, theirs)
+            reader, writer = await asyncio.open_unix_connection(sock=ours, limit=_LINE_BYTES)
+        except BaseException:
+            ours.close()  # a process that runs ends then
+            raise
+        worker = _Worker(process, reader, writer)
         self._alive.add(worker)
         return worker
 
-    async def _ask(self, worker: Process, tool: str, arguments: str) -> dict[str, str]:
-        assert worker.stdin is not None and worker.stdout is not None
-        line = b""
-        with suppress(ConnectionError):
-            worker.stdin.write(json.dumps({"tool": tool, "arguments": arguments}).encode() + b"\n")
-            await worker.stdin.drain()
-            line = await worker.stdout.readline()
-        if not line.endswith(b"\n"):
-            status = await worker.wait()
-            raise ToolFault(f"the process of the tool {tool} ended with status {status}\n")
-        answer: dict[str, str] = json.loads(line)
-        return answer
+    def _spawn(self, channel: socket.socket) -> "subprocess.Popen[bytes]":
+        path = json.dumps([each or os.getcwd() for each in sys.path])
+        command = [sys.executable, "-P", "-c", _PROGRAM, path, str(self._tools_file)]
+        return subprocess.Popen(command, stdin=channel, stdout=channel)
 
-    def _kill(self, worker: Process) -> Process:
-        """Kill a process and those that it started."""
+    def _kill(self, worker: _Worker) -> None:
         self._alive.discard(worker)
-        if worker.returncode is None:
-            with suppress(ProcessLookupError):
-                worker.kill()
-            with suppress(ProcessLookupError, PermissionError, AttributeError):
-                os.killpg(worker.pid, signal.SIGKILL)  # it leads a group once it has begun
-        return worker
+        worker.kill()
+        end = asyncio.create_task(worker.ended())
+        self._ending.add(end)
+        end.add_done_callback(self._ending.discard)

@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import sys
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from functools import partial
@@ -72,6 +73,8 @@ class ToolRegistry:
             "call; remove the parameter or process=True"
             for each in found.context_parameters
         ]
+        if sys.platform == "win32":
+            faults.append("process=True needs Linux or macOS; remove it")
         if self._processes is None:
             faults.append("process=True needs a tools file; load the tool from a file")
         if faults:
