@@ -166,9 +166,7 @@ class _Watched(Coroutine[Any, Any, Any]):
     def send(self, value: Any) -> Any:
         return self._step(self._work.send, value)
 
-    def throw(
-        self, kind: Any, value: BaseException | None = None, trace: TracebackType | None = None
-    ) -> Any:
+    def throw(self, kind: Any, value: Any = None, trace: TracebackType | None = None, /) -> Any:
         return self._step(self._work.throw, kind if value is None else value)
 
     def close(self) -> None:

@@ -192,7 +192,7 @@ class ToolProcesses:
     def _spawn(self, channel: socket.socket) -> "subprocess.Popen[bytes]":
         path = json.dumps([each or os.getcwd() for each in sys.path])
         command = [sys.executable, "-P", "-c", _PROGRAM, path, str(self._tools_file)]
-        return subprocess.Popen(command, stdin=channel, stdout=channel)
+        return subprocess.Popen(command, stdin=channel.fileno(), stdout=channel.fileno())
 
     def _kill(self, worker: _Worker) -> None:
         self._alive.discard(worker)
