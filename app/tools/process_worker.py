@@ -1,8 +1,8 @@
 """The process that runs tools with `process=True`: requests on stdin, outcomes on stdout.
 
-It ends when the service does: the reader thread sees the socket close, and on Linux the kernel
-kills the process, should the tool keep the interpreter busy. It ignores SIGINT and SIGTERM, which
-may be sent to all processes of the service while its calls go on.
+It ends when the service does: the reader thread sees the socket close, and kills the process with
+those that the tool started. It ignores SIGINT and SIGTERM, which may be sent to all processes of
+the service while its calls go on.
 """
 
 import ctypes
@@ -30,8 +30,7 @@ def main(tools_file: str) -> None:
     for order in (signal.SIGINT, signal.SIGTERM):
         signal.signal(order, signal.SIG_IGN)
     os.setpgid(0, 0)  # not setsid: Linux would group the scheduling by session, without nice
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _end_with_parent()
     requests, answers = _channel()
     queue: SimpleQueue[bytes] = SimpleQueue()
     threading.Thread(target=_read, args=(requests, queue), daemon=True).start()
@@ -44,6 +43,21 @@ def main(tools_file: str) -> None:
             answer = {"fault": tools.trace}
         answers.write(json.dumps(answer).encode() + b"\n")
         answers.flush()
+
+
+def _end_with_parent() -> None:
+    """End this process a while after the service, should the tool keep the reader thread from
+    running: a regular expression holds the interpreter until it is done.
+
+    Linux sends SIGUSR2 when the service has ended. A handler in Python would not run either. The C
+    function alarm() serves as the handler: it takes the signal's number, 12, as seconds, after
+    which SIGALRM ends the process.
+    """
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        libc.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
+        libc.signal(signal.SIGUSR2, ctypes.cast(libc.alarm, ctypes.c_void_p))
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGUSR2)
 
 
 def _channel() -> tuple[BinaryIO, BinaryIO]:

@@ -24,9 +24,9 @@ ROOT = Path(__file__).parent.parent.parent
 TOOLS = """
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
-from time import sleep
 
 from app.tools import ToolError, tool
 
@@ -61,7 +61,8 @@ def interrupted() -> str:
 
 @tool(process=True)
 def compute(file: str) -> str:
-    Path(file).write_text(str(os.getpid()))
+    child = subprocess.Popen(["sleep", "100"])
+    Path(file).write_text(f"{os.getpid()} {child.pid}\\n")
     while True:
         pass
 """
@@ -79,11 +80,11 @@ async def loaded(folder: Path) -> AsyncIterator[ToolRegistry]:
         sys.modules.pop("agent_tools_process_tools")
 
 
-def pid_in(file: Path) -> int:
-    """The number that a tool writes into a file."""
-    while not (file.exists() and file.read_text()):
+def pids_in(file: Path) -> list[int]:
+    """The processes that a tool writes into a file: its own, and one that it started."""
+    while not (file.exists() and file.read_text().endswith("\n")):
         time.sleep(0.02)
-    return int(file.read_text())
+    return [int(pid) for pid in file.read_text().split()]
 
 
 def is_gone(pid: int) -> bool:
@@ -125,13 +126,13 @@ async def test_a_tool_runs_in_a_process_that_is_kept(tmp_path: Path) -> None:
 
 async def test_a_process_is_killed_when_its_run_is_cancelled(tmp_path: Path) -> None:
     async with loaded(tmp_path) as tools:
-        arguments = json.dumps({"file": str(tmp_path / "pid")})
+        arguments = json.dumps({"file": str(tmp_path / "pids")})
         running = asyncio.create_task(tools.run("compute", arguments, CallContext("CA1")))
-        pid = await asyncio.to_thread(pid_in, tmp_path / "pid")
+        pids = await asyncio.to_thread(pids_in, tmp_path / "pids")
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
-        assert is_gone(pid)
+        assert all(map(is_gone, pids))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
@@ -145,13 +146,13 @@ asyncio.run(load_tools(Path(sys.argv[1])).run("compute", '{"file": "%s"}' % sys.
 """
     (tmp_path / "process_tools.py").write_text(TOOLS)
     service = subprocess.Popen(
-        [sys.executable, "-c", program, str(tmp_path / "process_tools.py"), str(tmp_path / "pid")],
+        [sys.executable, "-c", program, str(tmp_path / "process_tools.py"), str(tmp_path / "pids")],
         cwd=ROOT,
     )
-    pid = pid_in(tmp_path / "pid")
+    pids = pids_in(tmp_path / "pids")
     service.send_signal(signal.SIGKILL)
     service.wait()
-    assert is_gone(pid)
+    assert all(map(is_gone, pids))
 
 
 # --- at load ------------------------------------------------------------------------------------
