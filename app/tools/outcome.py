@@ -61,7 +61,7 @@ def as_tool_error(error: BaseException, run: ToolRun | None = None) -> ToolError
     try:
         text = str(error)
         shown = as_text(text, run)
-    except Exception as unreadable:  # it is of a class of the tool's own
+    except BaseException as unreadable:  # it is of a class of the tool's own
         return fault(unreadable, run)
     return error if shown == text else ToolError(shown)
 
