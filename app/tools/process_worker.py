@@ -28,7 +28,8 @@ _MOST_TRACE = 20_000  # characters
 def main(tools_file: str) -> None:
     """Serve requests until stdin closes."""
     for order in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(order, signal.SIG_IGN)
+        # Not SIG_IGN, which the programs that a tool starts would inherit.
+        signal.signal(order, lambda *_: None)
     os.setpgid(0, 0)  # not setsid: Linux would group the scheduling by session, without nice
     _end_with_parent()
     requests, answers = _channel()
