@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self, get_args
 from urllib.parse import urlsplit
 
 from app.errors import ConfigError
@@ -12,6 +12,8 @@ from app.wires.voices.voice import is_here
 
 RATES_HZ = (8000, 16000, 24000, 48000)
 EMOTIONS = ("", "neutral", "happy", "sad")
+#: How a request is encoded: the standard's sample server reads JSON, its table of fields is a form.
+Body = Literal["json", "form"]
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t -~]*")
@@ -29,7 +31,7 @@ class HttpSettings(VoiceSettings):
     suggested: ClassVar[tuple[str, ...]] = ("HTTP_VOICE_TOKEN",)
 
     url: str = field(repr=False)
-    #: Sent in the JSON body, as the standard has it. Empty: none.
+    #: Sent in the body, as the standard has it. Empty: none.
     token: str = field(default="", repr=False)
     #: The voice's name. Empty: the server's default voice.
     voice_id: str = ""
@@ -41,6 +43,8 @@ class HttpSettings(VoiceSettings):
     emotion: str = ""
     #: Sent to the server with each text.
     user_data: str = field(default="", repr=False)
+    #: The encoding of requests: `json`, or `form` (application/x-www-form-urlencoded).
+    body: Body = "json"
     #: Whether http (without TLS) is allowed to hosts other than this machine.
     allow_http: bool = False
 
@@ -50,6 +54,8 @@ class HttpSettings(VoiceSettings):
             faults.append(f"sample_rate: expected one of {RATES_HZ}, got {self.sample_rate}")
         if self.emotion not in EMOTIONS:
             faults.append(f"emotion: expected neutral, happy or sad, got {self.emotion!r}")
+        if self.body not in get_args(Body):
+            faults.append(f"body: expected json or form, got {self.body!r}")
         for name, value in self.headers:
             if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
                 faults.append("headers: expected names and values of printable ASCII")
