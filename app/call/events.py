@@ -127,6 +127,9 @@ class LegOpened:
     paces: tuple[Pace, ...] = ()
     #: A secret entry was open when the earlier leg ended: the caller may go on typing it.
     secret_entry_open: bool = False
+    #: The agent's audio is played in whole frames of 20 ms. False in the timelines of earlier
+    #: versions, which passed it on as it came.
+    whole_frames: bool = False
 
 
 @dataclass(frozen=True, slots=True)

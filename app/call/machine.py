@@ -293,6 +293,7 @@ class CallMachine:
         self._ids.offset(len(event.history) + bool(event.tool))
         if event.paces:
             self._speech.synthesis.paces[:] = event.paces
+        self._audio.whole_frames = event.whole_frames
         self._stream.opened(now_ms)
         greeting = prompts.greeting(self.agent) if self.agent.greeting else ""
         self._session.leg_opened(event, greeting, now_ms)

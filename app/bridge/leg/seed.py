@@ -54,6 +54,7 @@ class LegSeed:
             cause.output,
             self.paces,
             self.secret_entry_open,
+            whole_frames=True,
         )
 
 
