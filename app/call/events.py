@@ -86,7 +86,8 @@ from app.call.voice_events import VoiceFailed as VoiceFailed
 from app.call.voice_events import VoiceFinished as VoiceFinished
 from app.call.voice_events import VoicePaused as VoicePaused
 from app.call.voice_events import VoiceReceived as VoiceReceived
-from app.call.words.pause_alignment import Pace
+from app.call.voice_events import VoiceTimed as VoiceTimed
+from app.call.words.word_times import Pace
 
 # --- the leg itself -------------------------------------------------------------------------
 
@@ -343,6 +344,7 @@ Event = (
     | MessageTaken
     | VoiceReceived
     | VoicePaused
+    | VoiceTimed
     | VoiceFinished
     | VoiceFailed
     | ToolReturned

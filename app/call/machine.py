@@ -22,7 +22,7 @@ from app.call.outbox import Commands
 from app.call.response_flow import ResponseFlow
 from app.call.usage import Usage
 from app.call.wiring import Parts
-from app.call.words.pause_alignment import Pace
+from app.call.words.word_times import Pace
 
 # Deltas of what is under way move no deadline but the voice's, so the others are not computed anew.
 _DELTAS = (
@@ -31,6 +31,7 @@ _DELTAS = (
     ev.TextReceived,
     ev.VoiceReceived,
     ev.VoicePaused,
+    ev.VoiceTimed,
 )
 
 
@@ -187,9 +188,12 @@ class CallMachine:
                 self._flow.audio(event, now_ms)
             case ev.TranscriptReceived() | ev.TextReceived():
                 self._flow.written(event, now_ms)
-            case ev.VoiceReceived() | ev.VoicePaused() | ev.VoiceFinished() | ev.VoiceFailed():
+            case ev.VoiceReceived() | ev.VoiceFinished() | ev.VoiceFailed():
                 self._speech.synthesis.take(event, now_ms)
                 self._deadlines.voice_event(audio=isinstance(event, ev.VoiceReceived))
+            case ev.VoicePaused() | ev.VoiceTimed():
+                self._speech.synthesis.take(event, now_ms)
+                self._deadlines.voice_event(audio=False)
             case ev.TranscriptCompleted(item_id, text):
                 self._speech.transcript_completed(item_id, text, now_ms)
             case ev.MarkEchoed(name):

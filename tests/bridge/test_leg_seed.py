@@ -15,7 +15,7 @@ from app.bridge.voice_paces import VoicePaces
 from app.call import commands as do
 from app.call import events as ev
 from app.call.events import STREAM_LOST, ResumeCause
-from app.call.words.pause_alignment import Pace
+from app.call.words.word_times import Pace
 from app.config.settings import Settings
 from app.records.recorder import StoredCall
 from app.wires.twilio.call import CallInfo

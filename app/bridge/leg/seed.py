@@ -7,7 +7,7 @@ from time import monotonic, time
 from app.bridge.services import Services
 from app.call.agent import Agent
 from app.call.events import STREAM_LOST, LegOpened, ResumeCause, VoicemailReached
-from app.call.words.pause_alignment import Pace
+from app.call.words.word_times import Pace
 from app.records.recorder import Recorder, StoredCall
 from app.wires.twilio.call import CallInfo
 
