@@ -100,6 +100,7 @@ async def test_the_next_leg_has_what_the_call_learned_and_not_what_others_did(
     shared.call_ended([Pace((400.0,))])  # another call's
     assert leg.next_seed().paces == leg.seed.paces == (Pace(),)
     assert first_seed(CALL, services, BASE).paces == (Pace((400.0,)),)
+    assert first_seed(CALL, services, BASE).opening().whole_frames
 
 
 async def test_a_voicemail_that_is_reached_after_the_leg_is_left_on_the_next_one(

@@ -127,8 +127,8 @@ async def test_the_times_of_a_later_portion_count_from_the_start_of_the_text() -
 
 async def test_v3_and_ssml_have_no_times() -> None:
     async with volcengine() as stand_in:
-        for changes in ({"transport": "v3"}, {"text_type": "ssml"}):
-            async with line_to(stand_in.url, **changes) as line:
+        for line_here in (line_to(stand_in.url, "v3"), line_to(stand_in.url, text_type="ssml")):
+            async with line_here as line:
                 assert await words_of(line.say("Hello there.")) == []
 
 
