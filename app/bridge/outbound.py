@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 
 from app.bridge.decisions import log_decision
 from app.bridge.dialling_rules import OutboundRefused, check_number
-from app.config.phone_number import calling_code
 from app.errors import TwilioError
 from app.records.store import Store
 from app.wires.twilio.rest import CallOrder, TwilioRest
@@ -63,8 +62,8 @@ class Outbound:
     Args:
         rest: None without Twilio credentials.
         from_number: TWILIO_PHONE_NUMBER.
-        prefixes: what a number may begin with, see `check_number`. Empty: the calling code of
-            `from_number`.
+        prefixes: what a number may begin with, see `check_number`. Empty: only numbers of the
+            country of `from_number` are called.
         most_calls: outbound calls at a time; 0: none.
         repeat_s: least time between two calls to the same number.
         ring_s: how long Twilio rings.
@@ -93,8 +92,6 @@ class Outbound:
         self._store = store
         self._from_number = from_number
         self._prefixes = prefixes
-        if from_number and not prefixes:
-            self._prefixes = (calling_code(from_number),)
         self._most_calls = most_calls
         self._repeat_s = repeat_s
         self._ring_s = ring_s

@@ -46,10 +46,15 @@ class BargeIn:
             # Turn detection cancels the response itself.
             self._barge_in(TakenBack.CALLER_SPOKE, now_ms, cancel=False)
 
+    @property
+    def drops_keys(self) -> bool:
+        """Whether a key pressed now has no effect: it belongs to no entry."""
+        return self._exits.transferring or self._exits.ordered or self._floor.voicemail
+
     def key_pressed(self, digit: str, now_ms: float) -> None:
         """The caller presses a key: a barge-in, unless the agent may not be interrupted now or the
         key is the rest of an entry that is over."""
-        if self._exits.transferring or self._exits.ordered or self._floor.voicemail:
+        if self.drops_keys:
             return
         keypad = self._entries.keypad
         if self._floor.may_be_interrupted and not keypad.ignores(digit, now_ms):

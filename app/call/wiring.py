@@ -12,10 +12,11 @@
     deadlines        responses that owe the caller sound
     retries          what happens when such a deadline passes
     orders           an operator's orders, and the caller's lone 0
+    stream           deadlines of the media stream
     waiting          whether the caller waits, and for what
     missing          ids that the model's server leaves out
 
-Each part's file holds its own rules; `machine` holds the rules between parts.
+Each part's file holds its own rules; `machine` holds the rules between parts, `due` their order.
 
 Parts share these mutable objects, and no others:
 
@@ -36,6 +37,7 @@ from app.call.barge_in import BargeIn
 from app.call.caller.digit_entries import DigitEntries
 from app.call.caller.floor import Floor
 from app.call.caller.idle_and_hold import IdleAndHold
+from app.call.caller.stream_deadlines import StreamDeadlines
 from app.call.exits.exits import Exits
 from app.call.heard.agent_audio import AgentAudio
 from app.call.heard.conversation import Conversation
@@ -43,6 +45,7 @@ from app.call.ids import Ids
 from app.call.model.missing_ids import MissingIds
 from app.call.model.model import Model
 from app.call.model_session import ModelSession
+from app.call.ordered_words import OrderedWords
 from app.call.orders import Orders
 from app.call.outbox import Commands
 from app.call.response_deadlines import ResponseDeadlines
@@ -70,6 +73,8 @@ class Parts:
             self.audio, self.model, self.speech, limits.first_sound_ms
         )
         self.retries = Retries(commands, self.deadlines, self.model, self.session)
-        self.orders = Orders(agent, self.model, self.exits, self.ids)
+        self.stream = StreamDeadlines()
+        words = OrderedWords(commands, self.audio, self.model, self.speech)
+        self.orders = Orders(agent, self.model, self.exits, words, self.ids)
         self.waiting = Waiting(self.audio, self.model, self.exits, self.entries, self.floor)
         self.missing = MissingIds(self.ids, conversation, self.model)

@@ -44,6 +44,11 @@ class StoredCall:
     age_s: float = 0.0
     #: A tool was waiting for digits that are secret: the caller may go on typing them.
     secret_entry_open: bool = False
+    #: Twilio's `AnsweredBy`; empty: unknown, or no outbound call.
+    answered_by: str = ""
+    #: An answering machine was reached, and what the agent leaves on it; None: not as far as is
+    #: stored, see `answered_by`.
+    voicemail: ev.VoicemailReached | None = None
 
 
 _ENTRY_OVER = {each.__name__ for each in (do.GiveDigits, ev.ToolReturned, ev.ToolFailed)}
@@ -82,6 +87,8 @@ async def read_stored_call(store: Store, call_sid: str) -> tuple[CallInfo, Store
         transfers=row.transfers,
         age_s=_age_s(row),
         secret_entry_open=_secret_entry_open(entries),
+        answered_by=row.answered_by or "",
+        voicemail=_voicemail(entries),
     )
     call = CallInfo(call_sid, row.account_sid, row.direction, row.from_number, row.to_number)
     return call, stored
@@ -100,6 +107,14 @@ def _secret_entry_open(entries: Iterable[TimelineRow]) -> bool:
         elif entry.name in _ENTRY_OVER:
             open_ids.discard(call_id)
     return bool(open_ids)
+
+
+def _voicemail(entries: Sequence[TimelineRow]) -> ev.VoicemailReached | None:
+    """What the call was to leave on an answering machine; None: none was reached."""
+    for entry in reversed(entries):
+        if entry.name == ev.VoicemailReached.__name__:
+            return ev.VoicemailReached(str(entry.data.get("message", "")))
+    return None
 
 
 def unreadable_call(now_s: float) -> StoredCall:
@@ -261,6 +276,8 @@ class Recorder:
                 self._store.save_call(
                     self._call.call_sid, status="in-progress", started_at=self._started_at
                 )
+            case ev.VoicemailReached():
+                self.save_timeline()  # at once: the next process needs the message
 
     def caller_frame(self, payload: str, timestamp: object, now_ms: float) -> None:
         """Record a frame of the caller's. `payload`: base64 µ-law. `timestamp`: Twilio's."""
@@ -294,7 +311,7 @@ class Recorder:
         """Store the turns that changed: of one that still plays, what was heard so far."""
         self._saved_revision = machine.conversation.revision
         if changed := self._turns.take_changed(machine, now_ms):
-            self._store.save_turns(self._call.call_sid, changed)
+            self._store.save_turns(self._call.call_sid, changed.rows, changed.removed)
 
     def save(self, machine: CallMachine, now_ms: float) -> None:
         """Store the turns that changed, and the new timeline entries."""

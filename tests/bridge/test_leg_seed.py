@@ -17,7 +17,7 @@ from app.call import events as ev
 from app.call.events import STREAM_LOST, ResumeCause
 from app.call.words.word_times import Pace
 from app.config.settings import Settings
-from app.records.recorder import StoredCall
+from app.records.recorder import StoredCall, read_stored_call
 from app.wires.twilio.call import CallInfo
 
 CALL = CallInfo("CA1", "AC1", "inbound", "+14155550101", "+14155550102")
@@ -110,6 +110,51 @@ async def test_a_voicemail_that_is_reached_after_the_leg_is_left_on_the_next_one
     reached = ev.VoicemailReached("Please call back.")
     leg.keep_for_next_leg(reached)
     assert leg.next_seed().voicemail == reached
+
+
+async def stored(services: Services, **values: Any) -> StoredCall:
+    """What is stored of `CALL`, for the next process."""
+    services.store.save_call(CALL.call_sid, **values)
+    await services.store.flush()
+    found = await read_stored_call(services.store, CALL.call_sid)
+    assert found is not None
+    return found[1]
+
+
+@pytest.mark.parametrize("over", [False, True])
+async def test_a_message_for_an_answering_machine_is_known_after_a_restart(
+    services: Services, over: bool
+) -> None:
+    leg = open_leg(first_seed(CALL, services, BASE), services)
+    leg.begin()
+    reached = ev.VoicemailReached("Ann, call us back.")
+    if over:
+        leg.feed(ev.StreamEnded("lost", lost=True))
+        leg.keep_for_next_leg(reached)
+    else:
+        leg.feed(reached)
+    # The process is killed here: the leg stores nothing more.
+    before = await stored(services, answered_by="machine_end_beep")
+    assert first_seed(CALL, services, BASE, stored=before).voicemail == reached
+
+
+@pytest.mark.parametrize(
+    ("answered_by", "voicemail"),
+    [
+        ("machine_end_beep", ev.VoicemailReached("Call us back.")),
+        ("fax", ev.VoicemailReached()),
+        ("human", None),
+        (None, None),
+    ],
+)
+async def test_a_machine_that_only_the_record_knows_gets_the_agents_message(
+    services: Services, answered_by: str | None, voicemail: ev.VoicemailReached | None
+) -> None:
+    first_seed(CALL, services, BASE)
+    before = await stored(services, answered_by=answered_by)
+    outbound = dataclasses.replace(services.agent.agent.outbound, voicemail="Call us back.")
+    agent = dataclasses.replace(services.agent.agent, outbound=outbound)
+    assert first_seed(CALL, services, BASE, agent=agent, stored=before).voicemail == voicemail
 
 
 async def test_another_agent_may_go_on(services: Services) -> None:

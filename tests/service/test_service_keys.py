@@ -12,6 +12,7 @@ from app.audio import ulaw_decode
 from app.simulator.realtime import Reply
 from app.simulator.twilio import Callee, Fault
 from tests.service import tool_gate
+from tests.service.api import api
 from tests.service.test_service_recording import read
 from tests.service.transfer_world import (
     ANNOUNCEMENT,
@@ -176,6 +177,7 @@ async def test_a_0_while_twilio_refuses_the_transfer_leaves_the_caller_with_the_
 TOOLS = '''
 from app.tools import CallContext, tool
 from tests.service import tool_gate
+from tests.service.api import api
 
 typed = []
 
@@ -186,6 +188,13 @@ async def pay(call: CallContext) -> str:
     digits = await call.ask_digits(16, secret=True, prompt="Please type your card.")
     typed.append(digits)
     return f"The card {digits} was charged."
+
+
+@tool
+async def check(call: CallContext) -> str:
+    """Takes a PIN, and tells whether it is 4711."""
+    digits = await call.ask_digits(4, secret=True, prompt="Please type your card.")
+    return "It is right." if digits == "4711" else "It is wrong."
 
 
 @tool
@@ -219,6 +228,7 @@ TOOL_OF = {
     "Let me choose.": "choose",
     "Let me try.": "decline",
     "And now?": "later",
+    "Let me in.": "check",
 }
 
 
@@ -305,6 +315,38 @@ async def test_the_rest_of_a_secret_entry_that_a_lost_stream_cuts_reaches_no_one
         seen = everything(w, record)
         assert CARD[:7] not in seen and CARD[7:] not in seen
         assert "pressed on the telephone" not in seen
+
+
+async def test_keys_during_an_announcement_are_no_part_of_a_secret_entry() -> None:
+    announcement = Reply("One moment.", audio=noise(3000, "announcement"), speed=INF)
+
+    class Announcer(Till):
+        def brain(self, turn: Any) -> Reply:
+            announces = turn.kind == "direct" and "hand the caller" in turn.instructions
+            return announcement if announces else super().brain(turn)
+
+    agent = Announcer()
+    file = f'tools = "tools.py"\n{ONE}'
+    async with transfer_world(agent, file, tools=TOOLS) as w:
+        (caller,) = await callers(w, agent)
+        call = caller.call
+        await caller.greeted()
+        caller.says("Let me in.")
+        await call.wait_heard(size(HELLO, PROMPT))
+        ordered = await api(w, "POST", f"/calls/{call.call_sid}/transfer", {"destination": "desk"})
+        assert ordered.status == 202
+        await call.wait_heard(size(HELLO, PROMPT, announcement))
+        press(caller, "99")
+        for _ in range(5):  # until the service has the keys: it reads them in between
+            await w.status_of("/healthz")
+        caller.says("No, wait.")
+        await caller.session.until(lambda s: "Not transferred" in str(s.client_events))
+        press(caller, "4711")
+        await answers(caller, 1)
+        assert outputs(caller.session) == ["It is right."]
+        record = await caller.hangs_up()
+        keys = [e["data"]["digit"] for e in record["events"] if e["name"] == "DigitPressed"]
+        assert keys == ["•"] * 6 and record["transfers"] == []
 
 
 async def answers(caller: Caller, count: int) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from app.bridge.decisions import log_decision
 from app.bridge.leg.caller_audio import CallerAudio
 from app.bridge.leg.caller_side import CallerSide, DeliverTo, Receive
+from app.bridge.leg.carried_orders import CarriedOrders
 from app.bridge.leg.inbound_limits import InboundLimits
 from app.bridge.leg.model_side import ModelSide
 from app.bridge.leg.secret_entries import SecretEntries
@@ -77,6 +78,8 @@ class Leg(LegState):
         self._recorder = seed.recorder
         self._voicemail = seed.voicemail
         self._record_finished = False
+        #: An operator's orders that no leg has carried out so far.
+        self.orders = CarriedOrders(seed.orders, self._machine, self.feed, self.record_decision)
         self._tasks: set[asyncio.Task[None]] = set()
         self._tool_tasks: dict[str, asyncio.Task[None]] = {}  # by call_id
         self._timer = DeadlineTimer(
@@ -130,6 +133,12 @@ class Leg(LegState):
                 if not self._record_finished:  # else the next leg has the recorder
                     self._recorder.save(self._machine, self._now_ms())
                 await self._recorder.save_recording(self._now_ms() - OPEN_MS)
+        except asyncio.CancelledError:
+            self._cancelled = True
+            raise
+        except Exception:  # a bug: `Legs` logs it
+            self._failed = self._failed or not self._machine.over
+            raise
         finally:
             self._over.set()
             self.ready.set()
@@ -150,7 +159,7 @@ class Leg(LegState):
                 logger.info("events came out of place", extra=extra)
             logger.info(
                 "leg over",
-                extra={"call_sid": self.call.call_sid, "ended_by": self._machine.ended_by},
+                extra={"call_sid": self.call.call_sid, "ended_by": self.ended_by},
             )
 
     async def attach(
@@ -162,8 +171,10 @@ class Leg(LegState):
 
     def keep_for_next_leg(self, event: ev.VoicemailReached) -> None:
         """A stream that is lost does not end what an answering machine records: the call's next leg
-        gets this event too. Works after the leg is over."""
+        gets this event too, in this process or in another. Works after the leg is over."""
         self._voicemail = event
+        if self.over:
+            self._recorder.event(event, self._now_ms())
 
     def next_seed(
         self, resume_cause: ResumeCause = STREAM_LOST, agent: Agent | None = None
@@ -175,6 +186,7 @@ class Leg(LegState):
             resume_cause: why the caller left the agent.
             agent: None: the agent of this leg.
         """
+        orders = self.orders.take()
         self.finish_record()
         now_ms, agent = self._now_ms(), agent or self.seed.agent
         self._recorder.next_leg(self._machine, agent)
@@ -188,6 +200,7 @@ class Leg(LegState):
             secrets=self._secrets.given,
             # A transfer ends an entry: the caller's keys are for the agent again.
             secret_entry_open=resume_cause == STREAM_LOST and self._machine.masks_keys(now_ms),
+            orders=orders,
         )
 
     def feed(self, event: ev.Event) -> None:
@@ -212,6 +225,8 @@ class Leg(LegState):
     def finish_record(self) -> None:
         """Store the end of the leg, once."""
         if not self._record_finished:
+            if not self.call_continues:
+                self.orders.leave_out("the call ended")
             self._record_finished = True
             self._recorder.finish(
                 self._machine,
@@ -223,6 +238,7 @@ class Leg(LegState):
     def close_record(self, *, at_leg_end: bool = False) -> None:
         """Store the end of the call: no leg follows. `at_leg_end`: the call ended with the leg, as
         far as is known, and not now."""
+        self.orders.leave_out("the call ended")
         self._recorder.close_record(at_leg_end=at_leg_end)
 
     def save_transfers(self, transfers: Transfers) -> None:
@@ -272,6 +288,8 @@ class Leg(LegState):
             self._perform(command)
         self.line.take(event, now_ms)
         match event:
+            case ev.StreamStarted():
+                self.orders.carry_out()
             case ev.SessionConfigured():
                 self.ready.set()
                 self._audio.forward_buffered()

@@ -6,10 +6,17 @@ from time import monotonic, time
 
 from app.bridge.services import Services
 from app.call.agent import Agent
-from app.call.events import STREAM_LOST, LegOpened, ResumeCause, VoicemailReached
+from app.call.events import (
+    STREAM_LOST,
+    LegOpened,
+    ResumeCause,
+    SayRequested,
+    TransferRequested,
+    VoicemailReached,
+)
 from app.call.words.word_times import Pace
 from app.records.recorder import Recorder, StoredCall
-from app.wires.twilio.call import CallInfo
+from app.wires.twilio.call import CallInfo, voicemail_reached
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +49,8 @@ class LegSeed:
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
     #: A secret entry was open when the leg before ended: the caller may go on typing it.
     secret_entry_open: bool = False
+    #: Orders of an operator that the leg before accepted and could not carry out.
+    orders: tuple[SayRequested | TransferRequested, ...] = field(default=(), repr=False)
 
     def opening(self) -> LegOpened:
         """The first event of the leg."""
@@ -87,6 +96,8 @@ def first_seed(
         history=before.history,
         resume_cause=resume_cause,
         paces=services.paces.known,
+        voicemail=before.voicemail
+        or voicemail_reached(before.answered_by, agent.outbound.voicemail),
         earlier_transfers=tuple(before.transfers),
         secret_entry_open=resume_cause == STREAM_LOST and before.secret_entry_open,
     )

@@ -3,7 +3,7 @@
 from app.call import prompts
 from app.call.caller.keypad import DigitEntry, Keypad
 from app.call.commands import GiveDigits, MuteCaller, UnmuteCaller
-from app.call.deadlines import NEVER
+from app.call.deadlines import NEVER, next_after
 from app.call.events import EntryAsked
 from app.call.heard.agent_audio import AgentAudio
 from app.call.heard.conversation import Conversation
@@ -77,6 +77,14 @@ class DigitEntries:
         self._tools.resume(entry.call_id, now_ms)
         self._outbox.put(GiveDigits(entry.call_id, entry.digits))
         return None
+
+    def next_ms(self, now_ms: float) -> float:
+        """When to call `complete` next: the prompt counts as heard, or the keypad is due."""
+        keypad_ms = self.keypad.next_ms(now_ms)
+        if not self.keypad.asked or now_ms >= self._prompt_by_ms:
+            return keypad_ms
+        heard_ms = self._audio.heard_to_end_ms(now_ms)
+        return next_after(now_ms, keypad_ms, heard_ms, self._prompt_by_ms)
 
     def add_text(self, text: str, now_ms: float) -> None:
         """Add to the conversation what the caller typed, and request a reply."""

@@ -116,6 +116,14 @@ class Responses:
         waiting = (self.requested, self.active, *self._queue)
         return any(wanted is not None and wanted.wish in wishes for wanted in waiting)
 
+    def queued(self, wanted: Wanted) -> bool:
+        """Whether this one waits in the queue: the same wish with the same direction."""
+        return wanted in self._queue
+
+    def waits(self, wanted: Wanted) -> bool:
+        """Whether this one is active, requested or queued."""
+        return wanted in (self.requested, self.active, *self._queue)
+
     @property
     def gave_up(self) -> bool:
         """Whether so many responses failed, stalled or were empty that no retry follows."""

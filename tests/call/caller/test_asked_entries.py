@@ -1,5 +1,7 @@
 """Digits that a tool asked for go to that tool; secret ones to that tool alone."""
 
+from collections.abc import Callable
+
 import pytest
 
 from app.call import commands as do
@@ -9,6 +11,7 @@ from app.call.agent import Limits
 from app.call.caller.digit_entries import PROMPT_MS
 from app.call.caller.keypad import ASKED_PAUSE_MS, MASK, STRAY_MS, TAIL_MS
 from tests.call.scene import Scene, agent
+from tests.call.transfer_scene import transfer_scene
 
 PROMPT = "Please type your PIN."
 SAY_PROMPT = prompts.say(PROMPT)
@@ -306,3 +309,47 @@ def test_the_machine_names_the_tool_that_a_secret_key_belongs_to(scene: Scene) -
     assert scene.machine.secret_entry == "call_2"
     scene.press(MASK * 4)
     assert scene.machine.secret_entry == ""
+
+
+def transferred(scene: Scene) -> None:
+    scene.feed(ev.TransferRequested("Support"))
+
+
+def recorded_by_a_machine(scene: Scene) -> None:
+    scene.feed(ev.VoicemailReached("Please call back."))
+
+
+def hung_up(scene: Scene) -> None:
+    scene.feed(ev.HangUpRequested("operator"))
+
+
+def ended(scene: Scene) -> None:
+    scene.feed(ev.StreamEnded("stop"))
+
+
+@pytest.mark.parametrize("drops", [transferred, recorded_by_a_machine, hung_up, ended])
+def test_a_secret_key_that_is_dropped_is_masked_and_belongs_to_no_entry(
+    drops: Callable[[Scene], None],
+) -> None:
+    scene = transfer_scene()
+    ask(scene, 4, secret=True)
+    scene.press(MASK * 2, 200)
+    drops(scene)
+    assert scene.machine.masks_keys(scene.now_ms) and scene.machine.secret_entry == ""
+    scene.press(MASK)
+    scene.run(60_000)
+    assert given(scene) == [] or given(scene) == [("call_1", MASK * 2)]
+
+
+def test_a_secret_entry_goes_on_without_the_keys_that_a_transfer_dropped() -> None:
+    scene = transfer_scene()
+    ask(scene, 4, secret=True)
+    counted = []
+    for key, before in enumerate([None, transferred, None, Scene.speak, None, None, None, None]):
+        if before is not None:
+            before(scene)
+        if scene.machine.secret_entry:
+            counted.append(key)
+        scene.press(MASK)
+        scene.run(300)
+    assert counted[:2] == [0, 3] and given(scene) == [("call_1", MASK * 4)]

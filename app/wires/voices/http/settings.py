@@ -1,12 +1,11 @@
 """The settings of a voice on a speech server of the custom HTTP text-to-speech standard."""
 
-import re
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, Self, get_args
 from urllib.parse import urlsplit
 
 from app.errors import ConfigError
-from app.wires.extra_headers import parse_headers
+from app.wires.extra_headers import can_be_sent, parse_headers
 from app.wires.voices.provider import Credentials, Facts, VoiceSettings
 from app.wires.voices.voice import is_here
 
@@ -14,9 +13,6 @@ RATES_HZ = (8000, 16000, 24000, 48000)
 EMOTIONS = ("", "neutral", "happy", "sad")
 #: How a request is encoded: the standard's sample server reads JSON, its table of fields is a form.
 Body = Literal["json", "form"]
-
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_HEADER_VALUE = re.compile(r"[\t -~]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +52,8 @@ class HttpSettings(VoiceSettings):
             faults.append(f"emotion: expected neutral, happy or sad, got {self.emotion!r}")
         if self.body not in get_args(Body):
             faults.append(f"body: expected json or form, got {self.body!r}")
-        for name, value in self.headers:
-            if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
-                faults.append("headers: expected names and values of printable ASCII")
-                break
+        if not can_be_sent(self.headers):
+            faults.append("headers: expected names and values of printable ASCII")
         if faults:
             raise ConfigError(*faults)
 
