@@ -31,7 +31,7 @@ from app.call import events as ev
 from app.call.agent import Agent
 from app.call.events import STREAM_LOST, ResumeCause
 from app.call.machine import CallMachine
-from app.call.words.pause_alignment import Pace
+from app.call.words.word_times import Pace
 from app.errors import TwilioError
 from app.records.record import Transfers
 from app.records.recording import OPEN_MS

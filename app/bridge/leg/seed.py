@@ -14,7 +14,7 @@ from app.call.events import (
     TransferRequested,
     VoicemailReached,
 )
-from app.call.words.pause_alignment import Pace
+from app.call.words.word_times import Pace
 from app.records.recorder import Recorder, StoredCall
 from app.wires.twilio.call import CallInfo, voicemail_reached
 
@@ -63,6 +63,7 @@ class LegSeed:
             cause.output,
             self.paces,
             self.secret_entry_open,
+            whole_frames=True,
         )
 
 
