@@ -16,7 +16,7 @@ from app.simulator.realtime.config import AudioFormat, default_config, updated_c
 from app.simulator.realtime.items import Conversation, Item, decoded_audio, item_from
 from app.simulator.realtime.response import Response
 from app.simulator.realtime.responses import Responses
-from app.simulator.realtime.schema import LONGEST_APPEND_BYTES, check_event
+from app.simulator.realtime.schema import LONGEST_APPEND_BYTES, checked_event
 from app.simulator.realtime.script import (
     Brain,
     Options,
@@ -104,7 +104,7 @@ class Dialogue:
         Raises Refusal for an event that the schema or the session's state does not allow: send it
         as an `error` event.
         """
-        check_event(event)
+        event = checked_event(event)
         _HANDLERS[event["type"]](self, event)
 
     def start_speech(self) -> None:
