@@ -17,6 +17,7 @@ os.environ["LOGURU_LEVEL"] = "ERROR"
 CLIENTS = {
     "test_openai_client.py": "openai",
     "test_openai_agents.py": "openai-agents",
+    "test_livekit.py": "livekit-plugins-openai",
     "test_pipecat.py": "pipecat-ai",
     "test_twilio_agent_connect.py": "twilio-agent-connect",
     "test_dashscope.py": "dashscope",
