@@ -1,4 +1,4 @@
-"""LiveKit's agent session with its OpenAI plugin in a spoken conversation with the embedded model."""
+"""LiveKit's agent session with its OpenAI plugin talks with the embedded model."""
 
 import asyncio
 import json
