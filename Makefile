@@ -9,6 +9,8 @@ COMPAT_INSTALLED := $(COMPAT)/.installed
 PYTHONS := 3.11 3.12 3.13
 # Test processes: tests spend most of their time waiting.
 PROCESSES := 6
+# A few tests at a time: a process that has slow ones has no others waiting behind them.
+XDIST = --numprocesses $(PROCESSES) --maxschedchunk 4
 SEED := $(shell date +%s)
 # The least that tests have to cover, in percent of lines and branches.
 LEAST_OF_APP := 90
@@ -19,7 +21,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup serve demo test pytest shuffle matrix coverage fuzz check format bench truth sound voices \
-  strangers silences lines mutations compat compat-all constraints diagrams release clean
+  strangers silences lines proxies mutations compat compat-all constraints diagrams release clean
 
 help: ## List the targets.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -50,7 +52,7 @@ check: $(INSTALLED) ## Lint and types.
 test: check pytest ## Lint, types, tests.
 
 pytest: $(INSTALLED)
-	$(BIN)/pytest --numprocesses $(PROCESSES)
+	$(BIN)/pytest $(XDIST)
 
 matrix: ## The tests on each installed Python from 3.11 to 3.13, each in its own .venv-3.x.
 	@for version in $(PYTHONS); do \
@@ -64,13 +66,13 @@ matrix: ## The tests on each installed Python from 3.11 to 3.13, each in its own
 
 coverage: $(INSTALLED) ## Which lines and branches the tests reach; fails below the floor.
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest --numprocesses $(PROCESSES)
+	$(BIN)/coverage run -m pytest $(XDIST)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered --fail-under=$(LEAST_OF_APP)
 	$(BIN)/coverage report --skip-covered --include='app/call/*' --fail-under=$(LEAST_OF_CALL)
 
 shuffle: $(INSTALLED) ## The tests in a random order; make shuffle SEED=7 repeats one.
-	SHUFFLE=$(SEED) $(BIN)/pytest --numprocesses $(PROCESSES)
+	SHUFFLE=$(SEED) $(BIN)/pytest $(XDIST)
 
 fuzz: $(INSTALLED) ## Random requests and messages by the thousand, others each time; ten minutes.
 	FUZZ=1 $(BIN)/pytest -m 'fuzz or hypothesis' --timeout 3600
@@ -99,6 +101,9 @@ silences: $(INSTALLED) ## How long callers wait when answers have no audio; four
 
 lines: $(INSTALLED) ## What callers hear when their media stream breaks; eight minutes.
 	$(BIN)/python -m bench lines
+
+proxies: $(INSTALLED) ## The service behind nginx, HAProxy and Caddy, those that are installed; four minutes.
+	$(BIN)/python -m bench proxies
 
 mutations: $(INSTALLED) ## Break each row of the table of exits: do the tests notice? Half a minute.
 	$(BIN)/python -m tests.call.exits.mutations

@@ -55,7 +55,7 @@ class DiscardingStore(Store):
     def save_call(self, call_sid: str, **changes: Any) -> None:
         pass
 
-    def save_turns(self, call_sid: str, turns: Any) -> None:
+    def save_turns(self, call_sid: str, turns: Any, removed: Any = ()) -> None:
         self.saved_turns += len(turns)
 
     def append_timeline(self, call_sid: str, entries: Any) -> None:

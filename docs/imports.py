@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -14,22 +15,31 @@ def _name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-TREES = {
-    _name(path): ast.parse(path.read_text(encoding="utf-8")) for path in sorted(APP.rglob("*.py"))
-}
-"""Every module by its name, such as `app.call.machine`."""
+MODULES = {_name(path): path for path in sorted(APP.rglob("*.py"))}
+"""The file of every module by its name, such as `app.call.machine`."""
 
 
-def _imports_of(name: str, tree: ast.Module) -> Iterator[str]:
+@cache
+def tree(name: str) -> ast.Module:
+    """A module, parsed."""
+    return ast.parse(MODULES[name].read_text(encoding="utf-8"))
+
+
+def trees() -> dict[str, ast.Module]:
+    """Every module by its name, parsed."""
+    return {name: tree(name) for name in MODULES}
+
+
+def _imports_of(name: str, parsed: ast.Module) -> Iterator[str]:
     """Every module that `name` imports: at its top, inside functions, and for types."""
-    for node in ast.walk(tree):
+    for node in ast.walk(parsed):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert not node.level and node.module, f"{name} imports relatively"
             for alias in node.names:
                 whole = f"{node.module}.{alias.name}"
-                yield whole if whole in TREES else node.module
+                yield whole if whole in MODULES else node.module
         elif isinstance(node, ast.Call):
             called = ast.unparse(node.func)
             if called in ("__import__", "import_module", "importlib.import_module"):
@@ -38,19 +48,24 @@ def _imports_of(name: str, tree: ast.Module) -> Iterator[str]:
                 yield str(argument.value)
 
 
-IMPORTS = {name: set(_imports_of(name, tree)) for name, tree in TREES.items()}
-"""By module: every module that it imports."""
+@cache
+def imports() -> dict[str, set[str]]:
+    """By module: every module that it imports."""
+    return {name: set(_imports_of(name, parsed)) for name, parsed in trees().items()}
 
-OWN = {
-    name: {each for each in imported if each.split(".")[0] == "app"}
-    for name, imported in IMPORTS.items()
-}
-"""By module: the modules of `app/` that it imports."""
+
+@cache
+def own() -> dict[str, set[str]]:
+    """By module: the modules of `app/` that it imports."""
+    return {
+        name: {each for each in imported if each.split(".")[0] == "app"}
+        for name, imported in imports().items()
+    }
 
 
 def entries() -> dict[str, str]:
     """The entries of `app/` with their sentences, in the order of `app/__init__.py`: top first."""
-    listed = ast.get_docstring(TREES["app"]) or ""
+    listed = ast.get_docstring(tree("app")) or ""
     return dict(re.findall(r"^ {4}(\w+) +(\S.*)$", listed, re.MULTILINE))
 
 
@@ -62,7 +77,7 @@ def entry_of(module: str) -> str:
 def between(folder: str) -> dict[str, set[str]]:
     """The imports between the children of a package. `folder`: dotted, such as `app.call`."""
     arrows: dict[str, set[str]] = {}
-    for name, imported in OWN.items():
+    for name, imported in own().items():
         here = _child(folder, name)
         if here:
             arrows.setdefault(here, set())

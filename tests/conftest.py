@@ -4,8 +4,10 @@ FUZZ, set by `make fuzz`: other examples each time, and more of them. SHUFFLE, s
 shuffle`: a number that the tests' order is drawn with.
 """
 
+import gc
 import os
 import random
+from collections.abc import Generator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -17,8 +19,32 @@ settings.register_profile("project", _unhurried, derandomize=True)
 settings.register_profile("fuzz", _unhurried, max_examples=5000, print_blob=True)
 settings.load_profile("fuzz" if FUZZ else "project")
 
+# Folders whose tests start processes or wait for calls in real time.
+_WAITING = ("tests/service/", "tests/cli/")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is collected stays until the end: the garbage collector need not look through it."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test must not need what another one left: any order will do."""
+    """Slow tests come first: at the end no process works alone. A test must not need what another
+    one left: any order will do."""
     if seed := os.environ.get("SHUFFLE"):
         random.Random(seed).shuffle(items)
+    else:
+        items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    """Where a test belongs: tests with a time limit of their own are the slowest."""
+    if item.get_closest_marker("timeout"):
+        return 0
+    return 1 if item.nodeid.startswith(_WAITING) else 2

@@ -1,14 +1,20 @@
-"""Which numbers outbound calls may dial: allowed by prefix, neither short nor premium-rate."""
+"""Which numbers outbound calls may dial: in the own country or allowed by prefix,
+neither short nor premium-rate."""
 
 import re
 
 import phonenumbers
 from phonenumbers import PhoneNumber, PhoneNumberType, shortnumberinfo
 
-from app.config.phone_number import EXPECTED_NUMBER, NUMBER_PATTERN, is_number
+from app.config.phone_number import EXPECTED_NUMBER, NUMBER_PATTERN, country, is_number
 from app.errors import BridgeError
 
 ANYBODY = ("*",)
+
+_EXPENSIVE = (PhoneNumberType.PREMIUM_RATE, PhoneNumberType.SHARED_COST)
+# In North America: area code 900, and exchange 976 of any area code, whose price the local carrier
+# sets. `phonenumbers` takes 976 for an ordinary exchange.
+_NORTH_AMERICAN_PREMIUM = re.compile(r"\+1(900|[0-9]{3}976)[0-9]+")
 
 
 class OutboundRefused(BridgeError):
@@ -27,11 +33,17 @@ class OutboundRefused(BridgeError):
 
 
 def check_number(to: str, from_number: str, prefixes: tuple[str, ...]) -> None:
-    """Check that `to` may be dialled. `prefixes`: what a number may begin with, or `ANYBODY`.
+    """Check that `to` may be dialled.
 
-    Short numbers, such as those of the emergency services, are never dialled. A premium-rate number
-    is dialled only if the whole of it is one of the prefixes: the owner of such a number earns by
-    each call, and might have stolen the API token.
+    Args:
+        to: the number to call.
+        from_number: TWILIO_PHONE_NUMBER.
+        prefixes: what a number may begin with, or `ANYBODY`. Empty: numbers of the country of
+            `from_number`, and toll-free numbers of its calling code.
+
+    Short numbers, such as those of the emergency services, are never dialled. A premium-rate or
+    shared-cost number is dialled only if the whole of it is one of the prefixes: the owner of such
+    a number earns by each call, and might have stolen the API token.
 
     Raises:
         OutboundRefused: `to` is not allowed, or is not a valid E.164 number.
@@ -49,7 +61,14 @@ def check_number(to: str, from_number: str, prefixes: tuple[str, ...]) -> None:
         raise OutboundRefused(
             403, "own number", "this is TWILIO_PHONE_NUMBER itself; the agent would call itself"
         )
-    if prefixes != ANYBODY and not to.startswith(prefixes):
+    if not prefixes and not _is_domestic(number, to, from_number):
+        raise OutboundRefused(
+            403,
+            "other country",
+            f"only numbers of the country of TWILIO_PHONE_NUMBER ({country(from_number)}) are "
+            "called; add the beginning of this one to OUTBOUND_PREFIXES",
+        )
+    if prefixes and prefixes != ANYBODY and not to.startswith(prefixes):
         raise OutboundRefused(
             403,
             "prefix not allowed",
@@ -60,12 +79,12 @@ def check_number(to: str, from_number: str, prefixes: tuple[str, ...]) -> None:
         raise OutboundRefused(
             403, "short number", "emergency and other short numbers are never called"
         )
-    if _is_premium_rate(number) and to not in prefixes:
+    if _is_expensive(number, to) and to not in prefixes:
         raise OutboundRefused(
             403,
             "premium rate",
-            "this is a premium-rate number; to have it called put the whole of it into "
-            "OUTBOUND_PREFIXES",
+            "this is a premium-rate or shared-cost number; to have it called put the whole of it "
+            "into OUTBOUND_PREFIXES",
         )
 
 
@@ -74,5 +93,13 @@ def _is_short(number: PhoneNumber) -> bool:
     return bool(shortnumberinfo.is_valid_short_number(number))
 
 
-def _is_premium_rate(number: PhoneNumber) -> bool:
-    return bool(phonenumbers.number_type(number) == PhoneNumberType.PREMIUM_RATE)
+def _is_expensive(number: PhoneNumber, to: str) -> bool:
+    kind = phonenumbers.number_type(number)
+    return kind in _EXPENSIVE or bool(_NORTH_AMERICAN_PREMIUM.fullmatch(to))
+
+
+def _is_domestic(number: PhoneNumber, to: str, from_number: str) -> bool:
+    """A toll-free number serves every country of its calling code."""
+    if phonenumbers.number_type(number) == PhoneNumberType.TOLL_FREE:
+        return bool(number.country_code == phonenumbers.parse(from_number).country_code)
+    return country(to) == country(from_number)

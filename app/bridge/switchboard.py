@@ -17,14 +17,14 @@ from app.call.agent import Agent
 from app.call.commands import PlayDigits
 from app.call.events import (
     STREAM_LOST,
+    CalleeDetected,
     Event,
     ResumeCause,
     SayRequested,
     StreamEnded,
     TransferRequested,
-    VoicemailReached,
 )
-from app.records.recorder import StoredCall
+from app.records.stored_call import StoredCall
 from app.wires.twilio.call import TERMINAL, CallInfo, CallStatus
 
 logger = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ class Switchboard:
         leg = self._legs.last(call_sid)
         if leg is None:
             return False
-        if isinstance(event, VoicemailReached):
+        if isinstance(event, CalleeDetected):
             leg.keep_for_next_leg(event)
         if leg.over:
             return False
@@ -149,7 +149,7 @@ class Switchboard:
                 return None
             seed = first_seed(call, self._services, base_url, agent=agent, stored=stored)
             leg = await self.open(seed)
-        elif leg.over and not leg.call_continues:
+        elif leg.over and (leg.past_goodbye or not leg.call_continues):
             return None
         elif leg.over and not leg.on_other_twiml:
             leg = await self.open_next(leg, agent=agent)
@@ -234,6 +234,8 @@ class Switchboard:
         if leg.over and (leg.needs_fallback or not leg.call_continues):
             return None
         if leg.line.claimed or leg.over:
+            if leg.past_goodbye:  # nothing takes back a hang-up that is ordered
+                return None
             leg.feed(StreamEnded("another stream took the call over", lost=True))
             leg = self._start_next(leg, leg.keys_played or STREAM_LOST)
         leg.line.claim()
@@ -390,6 +392,7 @@ class Switchboard:
             elif not leg.on_other_twiml:
                 reason = "the service stops while the call's line is lost"
                 leg.record_decision("record left open", reason)
+                leg.orders.leave_out(reason)
                 self._legs.forget(leg.call.call_sid)
             self.expiry.cancel(leg.call.call_sid)
         await self._without_leg.aclose()

@@ -79,6 +79,8 @@ class Outbound:
     greeting: str = ""
     #: What the agent says after the beep of an answering machine; empty: hang up.
     voicemail: str = ""
+    #: Whether Twilio detects who answers.
+    answering_machine: Literal["detect", "off"] = "detect"
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ class BargeIn:
         self._responses = model.responses
         self._exits = exits
         self._entries = entries
+        self._outdated = ""  # the request for a reply that the caller's keys have overtaken
 
     # --- the caller -----------------------------------------------------------------------------
 
@@ -46,13 +47,21 @@ class BargeIn:
             # Turn detection cancels the response itself.
             self._barge_in(TakenBack.CALLER_SPOKE, now_ms, cancel=False)
 
+    @property
+    def drops_keys(self) -> bool:
+        """Whether a key pressed now has no effect: it belongs to no entry."""
+        return self._exits.transferring or self._exits.ordered or self._floor.voicemail
+
     def key_pressed(self, digit: str, now_ms: float) -> None:
         """The caller presses a key: a barge-in, unless the agent may not be interrupted now or the
         key is the rest of an entry that is over."""
-        if self._exits.transferring or self._exits.ordered or self._floor.voicemail:
+        if self.drops_keys:
             return
         keypad = self._entries.keypad
         if self._floor.may_be_interrupted and not keypad.ignores(digit, now_ms):
+            requested = self._responses.requested
+            if requested is not None and requested.wish is Wish.REPLY:
+                self._outdated = self._responses.request_id
             self._barge_in(TakenBack.KEY_PRESSED, now_ms, cancel=True)
         keypad.pressed(digit, now_ms)
 
@@ -96,8 +105,10 @@ class BargeIn:
 
     def response_created(self, response_id: str) -> None:
         """A response began. Mute and cancel it if the caller has the floor: it was requested before
-        the barge-in and created after it, so turn detection does not cancel it."""
+        the barge-in and created after it, so turn detection does not cancel it. The same holds for
+        a reply that was requested before the caller's keys: they get a reply of their own."""
         requested = self._responses.requested
+        outdated = bool(self._outdated) and self._responses.request_id == self._outdated
         self._floor.response_created(requested=requested is not None)
         self.response_progressed(response_id)
         self._items.response_created()
@@ -108,7 +119,8 @@ class BargeIn:
             # It answers the answering machine's own words, or something from before them.
             self._items.mute_response(response_id)
             self._requests.cancel_response(response_id)
-        elif self._floor.listens:
+        elif self._floor.listens or outdated:
+            self._items.mute_response(response_id)
             self._requests.cancel_response(response_id)
 
     def response_progressed(self, response_id: str) -> None:

@@ -13,18 +13,17 @@ from app.call import commands as do
 from app.call import events as ev
 from app.call import prompts
 from app.call.agent import Agent
-from app.call.caller.stream_deadlines import StreamDeadlines
-from app.call.deadlines import NEVER, next_after
+from app.call.caller.answering_machine import Shown
+from app.call.deadlines import NEVER
+from app.call.due import Due
 from app.call.heard.conversation import Conversation, Turn, TurnChange
-from app.call.model.first_sound import Stage
-from app.call.model.responses import Wish
 from app.call.outbox import Commands
 from app.call.response_flow import ResponseFlow
 from app.call.usage import Usage
 from app.call.wiring import Parts
 from app.call.words.pause_alignment import Pace
 
-# Deltas of what is under way move no deadline but the voice's, so the others are not computed anew.
+# What comes in many pieces, see `Due.amid_deltas`.
 _DELTAS = (
     ev.AudioReceived,
     ev.TranscriptReceived,
@@ -44,6 +43,8 @@ class CallMachine:
         self.ended_by = ""
         #: Every turn of the leg. `transcript` cuts it to what was heard.
         self.conversation = Conversation()
+        #: Orders of an operator that the leg leaves to the next one. Report them if none follows.
+        self.unfinished_orders: tuple[ev.SayRequested | ev.TransferRequested, ...] = ()
         #: When to pass `TimerFired`; NEVER: not at all.
         self.next_deadline_ms = NEVER
         self._out_of_place: Counter[str] = Counter()
@@ -60,17 +61,19 @@ class CallMachine:
         self._entries = parts.entries
         self._floor = parts.floor
         self._barge_in = parts.barge_in
+        self._evidence = parts.evidence
+        self._detection = parts.detection
         self._session = parts.session
+        self._stream = parts.stream
         self._idle_and_hold = parts.idle_and_hold
         self._deadlines = parts.deadlines
-        self._retries = parts.retries
         self._orders = parts.orders
-        self._waiting = parts.waiting
+        self._keys = parts.keys
         self._missing = parts.missing
         self._flow = ResponseFlow(self._commands, parts)
+        self._due = Due(self._commands, parts, self._flow)
         self._opened = ev.LegOpened()
         self._opened_ms = 0.0
-        self._stream = StreamDeadlines()
         self._over = False
 
     @property
@@ -145,8 +148,20 @@ class CallMachine:
 
     @property
     def secret_entry(self) -> str:
-        """The call_id of the tool that waits for a secret entry; empty: none does."""
+        """The call_id of the tool whose secret entry counts a key pressed now; empty: none does,
+        or the key would be dropped."""
+        if self._over or self._barge_in.drops_keys:
+            return ""
         return self._entries.keypad.secret_entry
+
+    @property
+    def open_entry(self) -> ev.OpenEntry | None:
+        """For `LegOpened.entry` of the next leg."""
+        return self._entries.keypad.open_entry()
+
+    def shown(self, now_ms: float) -> str:
+        """For `LegOpened.shown` of the next leg."""
+        return Shown.NOTHING if self._floor.voicemail else self._evidence.shown(now_ms)
 
     def transcript(self, now_ms: float) -> list[Turn]:
         """The turns of this leg, as heard by now."""
@@ -172,12 +187,21 @@ class CallMachine:
         """
         if not self._over:
             self._take(self._missing.fill(event), now_ms)
-        if not self._over and isinstance(event, _DELTAS) and now_ms < self.next_deadline_ms:
-            due_ms = self._speech.synthesis.next_ms(now_ms)
-            self.next_deadline_ms = min(self.next_deadline_ms, due_ms)
-        elif not self._over:
-            self._settle(now_ms)
+        if not self._over:
+            self._act(event, now_ms)
         return self._commands.take()
+
+    def _act(self, event: ev.Event, now_ms: float) -> None:
+        """Do what is due after this event, and compute the next deadline."""
+        if isinstance(event, _DELTAS):
+            next_ms = self._due.amid_deltas(now_ms, self.next_deadline_ms)
+            if next_ms is not None:
+                self.next_deadline_ms = next_ms
+                return
+        if ended_by := self._due.act(now_ms, at_s=self._clock_s(now_ms)):
+            self._end_leg(ended_by, now_ms)
+        else:
+            self.next_deadline_ms = self._due.next_ms(now_ms)
 
     # --- events -------------------------------------------------------------------------------
 
@@ -188,21 +212,23 @@ class CallMachine:
             case ev.TranscriptReceived() | ev.TextReceived():
                 self._flow.written(event, now_ms)
             case ev.VoiceReceived() | ev.VoicePaused() | ev.VoiceFinished() | ev.VoiceFailed():
-                self._speech.synthesis.take(event, now_ms)
-                self._deadlines.voice_event(audio=isinstance(event, ev.VoiceReceived))
+                if self._speech.synthesis.take(event, now_ms):
+                    self._deadlines.voice_event(audio=isinstance(event, ev.VoiceReceived))
             case ev.TranscriptCompleted(item_id, text):
                 self._speech.transcript_completed(item_id, text, now_ms)
             case ev.MarkEchoed(name):
-                if self._audio.ledger.echoed(name, now_ms) and self._audio.ledger.all_surely_heard:
-                    self.conversation.revision += 1  # all of it was heard
-            case ev.SpeechStarted(item_id):
+                self._mark_echoed(name, now_ms)
+            case ev.SpeechStarted(item_id, audio_start_ms):
                 self.conversation.turn("user", item_id, now_ms)
+                self._evidence.speech_started(item_id, audio_start_ms)
                 self._barge_in.speech_started(now_ms)
                 self._caller_acted(now_ms)
             case ev.SpeechStopped():
+                self._evidence.speech_stopped(event, now_ms)
                 self._speech_stopped(now_ms)
             case ev.CallerTurnCommitted(item_id, previous_item_id):
                 self._speech_stopped(now_ms)
+                self._evidence.committed(item_id, now_ms)
                 self.conversation.committed(item_id, previous_item_id, now_ms)
             case ev.CallerTranscribed(item_id, text, audio_ms):
                 self._flow.usage += Usage(transcribed_ms=audio_ms, transcripts=1)
@@ -217,31 +243,29 @@ class CallMachine:
                 self._flow.ended(event, now_ms, at_s=self._clock_s(now_ms))
             case ev.ToolReturned(call_id, output) | ev.ToolFailed(call_id, output):
                 self._entries.tool_ended(call_id, now_ms)
-                self._model.answers.answer(call_id, output, now_ms)
+                if not self._model.answers.answer(call_id, output, now_ms):
+                    self._out_of_place[f"{type(event).__name__} without an open call"] += 1
             case ev.ToolOutputTaken(taken_id) | ev.MessageTaken(taken_id):
                 self._model.answers.taken(taken_id)
             case ev.DigitPressed(digit):
                 self._key_pressed(digit, now_ms)
             case ev.EntryAsked():
-                self._settle_entries(now_ms)
+                self._keys.settle(now_ms, at_s=self._clock_s(now_ms))
                 self._entries.asked(event, now_ms)
             case ev.LegOpened():
                 self._leg_opened(event, now_ms)
             case ev.ModelOpened() if not self._link.ready:
                 self._session.opened(now_ms)
-            case ev.SessionConfigured() if self._link.configuring:
+            case ev.SessionConfigured():
                 self._session.configured(now_ms)
             case ev.ModelLost(reason, fatal):
                 self._session.lost(reason, now_ms, fatal=fatal)
             case ev.ModelFaulted():
-                refused = self._session.faulted(event, now_ms)
-                if refused and self._floor.voicemail and self._responses.active_id is not None:
-                    # The active response answers the answering machine's own words.
-                    self._barge_in.interrupt_agent(now_ms)
+                if self._session.faulted(event, now_ms):
+                    self._flow.refused(now_ms)
             case ev.StreamStarted():
                 self._stream.started()
-                if self._opened.secret_entry_open:
-                    self._entries.keypad.drop_rest(now_ms)
+                self._entries.leg_begins(self._opened, now_ms)
                 self._idle_and_hold.start(now_ms)
                 self._audio.open(now_ms)
             case ev.StreamBlocked():
@@ -260,8 +284,10 @@ class CallMachine:
                 self._exits.redirect_failed(reason, now_ms)
             case ev.TransferRequested(destination):
                 self._orders.transfer_by_operator(destination, now_ms, at_s=self._clock_s(now_ms))
-            case ev.SayRequested(text):
-                self._responses.want(Wish.SAY, prompts.say(text))
+            case ev.SayRequested():
+                self._orders.words.say(event)
+            case ev.CalleeDetected():
+                self._detection.detected(event, now_ms)
             case ev.VoicemailReached(message):
                 self._barge_in.voicemail_reached(message, now_ms)
             case ev.HangUpRequested(reason):
@@ -275,7 +301,6 @@ class CallMachine:
                 self._out_of_place[f"{type(event).__name__} while a session is ready"] += 1
             case (
                 ev.TimerFired()
-                | ev.SessionConfigured()  # again, after the voices gave up
                 | ev.HangUpConfirmed()
                 | ev.DecisionMade()
                 | ev.CallerAudioForwarded()
@@ -284,12 +309,13 @@ class CallMachine:
                 | ev.ItemTruncated()
                 | ev.ItemDeleted()
             ):
-                pass  # the timeline keeps them; what is due is done below
+                pass  # the timeline keeps them; `Due` does what is due
             case _:
                 assert_never(event)
 
     def _leg_opened(self, event: ev.LegOpened, now_ms: float) -> None:
         self._opened, self._opened_ms = event, now_ms
+        self._evidence.earlier = Shown(event.shown or Shown.NOTHING)
         self._ids.offset(len(event.history) + bool(event.tool))
         if event.paces:
             self._speech.synthesis.paces[:] = event.paces
@@ -299,13 +325,21 @@ class CallMachine:
         if event.tool:
             self.conversation.tool_answered(event.call_id, event.tool, event.output, now_ms)
 
+    def _mark_echoed(self, name: str, now_ms: float) -> None:
+        ledger = self._audio.ledger
+        if ledger.echoed(name, now_ms):
+            self.conversation.revision += ledger.all_surely_heard  # all of it was heard
+        elif not ledger.flushed(name):
+            self._out_of_place["MarkEchoed without its mark"] += 1
+
     def _clock_s(self, now_ms: float) -> float:
         """Unix time, in seconds."""
         return self._opened.at_s + (now_ms - self._opened_ms) / 1000
 
     def _key_pressed(self, digit: str, now_ms: float) -> None:
-        self._settle_entries(now_ms)  # a pause before this key completes the entry before it
-        self._barge_in.key_pressed(digit, now_ms)
+        self._keys.pressed(digit, now_ms, at_s=self._clock_s(now_ms))
+        if not self._floor.voicemail:
+            self._evidence.key_pressed()
         self._caller_acted(now_ms)
 
     def _caller_acted(self, now_ms: float) -> None:
@@ -319,91 +353,13 @@ class CallMachine:
         if self._floor.answer_by_ms != NEVER:
             self._deadlines.clock.start(now_ms)
 
-    # --- time ---------------------------------------------------------------------------------
-
-    def _settle(self, now_ms: float) -> None:
-        """Do what is due at `now_ms`, and compute the next deadline."""
-        if missed := self._stream.missed(now_ms):
-            ended_by, why = missed
-            self._commands.put(do.ReportDecision("end the leg", why))
-            self._end_leg(ended_by, now_ms)
-            return
-        self._settle_entries(now_ms)  # first: while the caller types, no response is late
-        self._floor.end_long_speech(now_ms)
-        retried = self._deadlines.clock.stage is not Stage.ASKED
-        due = self._waiting.for_response_alone(retried=retried)
-        if self._retries.retry_overdue(now_ms, due=due):
-            self._idle_and_hold.comfort(now_ms)
-        gone = self._session.gave_up(now_ms)
-        if self._exits.settle(now_ms, model_ready=self._link.ready, model_gone=gone):
-            self._end_leg(self._exits.reason, now_ms)
-            return
-        self._speech.synthesis.advance(now_ms)
-        self._session.keep_ready(now_ms, connected=self._stream.connected)
-        self._model.answers.answer_overdue(now_ms)
-        if now_ms >= self._floor.answer_by_ms:  # turn detection did not request the response
-            self._floor.answer_by_ms = NEVER
-            if not self._exits.under_way:
-                self._responses.want(Wish.REPLY)
-        if self._stream.connected:
-            self._idle_and_hold.run(
-                now_ms,
-                caller_acts=self._waiting.caller_acts,
-                waits=self._waiting.for_anything,
-                model_can_speak=self._waiting.for_tool_or_redirect,
-                leaves=self._exits.transferring,
-            )
-        self._request_response(now_ms)
-        # What is due already was done above, or waits for an event.
-        self.next_deadline_ms = next_after(
-            now_ms,
-            self._stream.next_ms(),
-            self._exits.next_ms(now_ms),
-            self._entries.keypad.next_ms(now_ms),
-            self._link.next_ms(now_ms),
-            self._tools.next_due_ms(),
-            self._idle_and_hold.next_ms(now_ms),
-            self._floor.next_ms(),
-            self._deadlines.next_ms(),
-            self._responses.next_ms(),
-            self._speech.synthesis.next_ms(now_ms),
-        )
-
-    def _settle_entries(self, now_ms: float) -> None:
-        """Pass on the caller's entry that is complete, and mute the caller for secret ones."""
-        entry = self._entries.complete(now_ms)
-        if entry is not None:
-            text = prompts.keys_pressed(entry.digits)
-            if entry.calls_human and self.agent.destinations:
-                text = self._orders.transfer_by_key(now_ms, at_s=self._clock_s(now_ms))
-            if text:
-                self._entries.add_text(text, now_ms)
-        self._entries.mute(now_ms, voicemail=self._floor.voicemail)
-
-    def _request_response(self, now_ms: float) -> None:
-        """Request the next response, if one may be requested now."""
-        if not self._link.ready or self._floor.caller_acts or self._exits.hanging_up:
-            return
-        if self._floor.answer_by_ms != NEVER:
-            return  # turn detection is about to request one
-        for dropped in self._responses.drop_disallowed():
-            if dropped.wish is Wish.SAY:  # ordered from outside, so its end is reported
-                why = "the agent is ending or transferring the call"
-                self._commands.put(do.ReportDecision("leave out what it was to say", why))
-        wanted = self._responses.next(now_ms)
-        if wanted is not None:
-            self._responses.asked(self._model.requests.create_response(wanted.direction))
-            self._deadlines.requested(now_ms)
-
     # --- the end ------------------------------------------------------------------------------
 
     def _end_leg(self, reason: str, now_ms: float) -> None:
         """End the leg: `EndLeg` is its last command."""
         self.ended_by = reason
         unplayed_bytes = self._speech.end(now_ms)
-        if self._responses.pending(Wish.SAY):
-            why = f"the leg ended: {reason}"
-            self._commands.put(do.ReportDecision("leave out what it was to say", why))
+        self.unfinished_orders = self._orders.end_leg(reason, now_ms)
         for call_id in self._tools.open():
             self._commands.put(do.CancelTool(call_id))
         self._commands.put(do.CloseModel())

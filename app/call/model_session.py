@@ -9,6 +9,7 @@ from app.call.caller.floor import Floor
 from app.call.commands import CloseModel, OpenModel, ReportDecision
 from app.call.deadlines import NEVER
 from app.call.events import LegOpened, ModelFaulted
+from app.call.exits.built_in_tools import resumed
 from app.call.exits.exits import Exits
 from app.call.model.model import Model
 from app.call.model.responses import Wanted, Wish
@@ -37,7 +38,6 @@ class ModelSession:
         self._exits = exits
         self._opened = LegOpened()
         self._greeting = ""
-        self._configuration = ""  # id of the last request to configure the session
 
     def leg_opened(self, event: LegOpened, greeting: str, now_ms: float) -> None:
         """The leg exists: open a session.
@@ -51,14 +51,17 @@ class ModelSession:
     def opened(self, now_ms: float) -> None:
         """The socket is open: send the settings."""
         self._link.opened(now_ms)
-        speaks = self._speech.synthesis.model_speaks
-        self._configuration = self._requests.configure(speaks=speaks)
+        self._requests.configure(speaks=self._speech.synthesis.model_speaks)
 
     def configured(self, now_ms: float) -> None:
-        """The settings are in force: request the first response, and seed the session."""
+        """The settings are in force. Those of a new session: request the first response, and seed
+        the session."""
+        self._requests.configuration_taken()
+        if not self._link.configuring:
+            return
         opened, was_ready = self._opened, self._link.was_ready
         if not was_ready and (opened.history or opened.tool):
-            self._responses.want(Wish.GREETING, prompts.resumed(opened.tool))
+            self._responses.want(Wish.GREETING, resumed(opened.tool))
         elif not was_ready and self._greeting:
             self._responses.want(Wish.GREETING, self._greeting)
         self._link.configured(now_ms)
@@ -69,8 +72,8 @@ class ModelSession:
         for name in self._model.tools.working():
             self._requests.add_message("system", prompts.tool_running(name))
         if history or self._speech.heard_anything(now_ms):
-            resumed = opened.tool and not was_ready
-            text = prompts.SESSION_RESUMED if resumed else prompts.SESSION_RENEWED
+            known = opened.tool and not was_ready
+            text = prompts.SESSION_RESUMED if known else prompts.SESSION_RENEWED
             self._requests.add_message("system", text)
 
     def lost(self, reason: str, now_ms: float, *, fatal: bool) -> None:
@@ -98,6 +101,7 @@ class ModelSession:
         self._floor.session_lost()
         self._model.answers.session_lost()
         self._model.items.forget()
+        self._requests.session_lost()
         self._outbox.put(CloseModel())
         self._link.lost(reason, now_ms, fatal=fatal)
 
@@ -122,7 +126,7 @@ class ModelSession:
             Whether it refused a request for a response.
         """
         cause = event.cause_event_id or ""
-        if cause and cause == self._configuration and not self._link.ready:
+        if self._requests.configures(cause):
             self._outbox.put(ReportDecision("replace the session", "it refused the settings"))
             self.lost(f"settings refused: {event.message}", now_ms, fatal=False)
             return False

@@ -65,16 +65,17 @@ GOODBYE_LIMIT = (
 )
 GOODBYE = "Say goodbye to the caller in one short sentence; the call ends when they have heard it."
 
-_RESUMED = (
+# Directions of the first response of a leg that resumes a call, see `built_in_tools.resumed`.
+RESUMED = (
     "The telephone connection was lost for a moment and is back. Say so in a few words, and go on "
     "where the conversation stopped."
 )
-_NOT_REACHED = (
+NOT_REACHED = (
     "The caller was to be handed to a human, heard ringing or music meanwhile, and is back with "
     "you. The result of transfer_to_human says what happened. Tell the caller so in one short "
     "sentence, without technical words, and offer what else you can do."
 )
-_KEYS_PRESSED = "The keys were pressed, and you are connected again. Go on."
+KEYS_PRESSED = "The keys were pressed, and you are connected again. Go on."
 SESSION_RENEWED = (
     "The connection was interrupted for a moment and this conversation was restored from its "
     "transcript. The caller may have said something that is missing here. Go on where it stopped, "
@@ -100,20 +101,12 @@ TRANSFER_UNREADABLE = (
     "Not transferred: the arguments are not a JSON object. Correct them and call it again."
 )
 DIGITS_SENT = "The keys were pressed."
+DIGITS_CUT = "The keys were not all pressed: an answering machine began to record."
 DIGITS_UNREADABLE = (
     "Nothing was sent: digits is text of 1 to 200 characters of 0-9 A-D * # w W. Correct it and "
     "call it again."
 )
 DIGITS_BUSY = "Nothing was sent: other keys are still being pressed."
-
-
-def resumed(tool: str) -> str:
-    """The direction of the first response of a leg that resumes a call.
-
-    Args:
-        tool: `ResumeCause.tool`: transfer_to_human or send_digits; empty: the stream was lost.
-    """
-    return {"transfer_to_human": _NOT_REACHED, "send_digits": _KEYS_PRESSED}.get(tool, _RESUMED)
 
 
 class TakenBack(StrEnum):
@@ -134,8 +127,16 @@ def end_taken_back(why: TakenBack = TakenBack.CALLER_SPOKE) -> str:
     )
 
 
-def transfer_suspended(why: TakenBack = TakenBack.CALLER_SPOKE) -> str:
+def transfer_suspended(
+    why: TakenBack = TakenBack.CALLER_SPOKE, *, by_operator: bool = False
+) -> str:
+    """`by_operator`: an operator ordered the transfer; the caller may not have asked for it."""
     then = "If they still want a human, call transfer_to_human again."
+    if by_operator:
+        then = (
+            "An operator ordered the transfer: call transfer_to_human again, unless the caller "
+            "does not want it."
+        )
     if why is TakenBack.CALLER_SPOKE:
         then = f"Listen to what they said and answer it. {then}"
     elif why is TakenBack.VOICEMAIL:
@@ -178,6 +179,10 @@ def digits_failed(why: str) -> str:
 
 def keys_pressed(digits: str) -> str:
     return f"(The caller pressed on the telephone's keypad: {digits})"
+
+
+def replaces_keys(digits: str) -> str:
+    return f"(This replaces the keys {digits}, which were the beginning of it.)"
 
 
 def closed_for_zero(opens: datetime) -> str:

@@ -5,7 +5,7 @@ answer when its audio plays, when an external voice synthesizes its text, or whe
 `retries` acts when a deadline passes.
 """
 
-from app.call.deadlines import NEVER
+from app.call.deadlines import NEVER, next_after
 from app.call.events import ResponseDone
 from app.call.heard.agent_audio import AgentAudio
 from app.call.model.first_sound import FirstSound
@@ -108,6 +108,6 @@ class ResponseDeadlines:
             return self._moved_ms + CALLING_MS
         return max(self._moved_ms, self._plays_until_ms) + STALLED_MS
 
-    def next_ms(self) -> float:
+    def next_ms(self, now_ms: float) -> float:
         """When the next deadline passes."""
-        return min(self.clock.due_ms, self.stalled_ms())
+        return next_after(now_ms, self.clock.due_ms, self.stalled_ms())

@@ -1,4 +1,4 @@
-"""The flow of a response: its audio, text, items and tool calls, until `ResponseDone`.
+"""The flow of a response: its request, audio, text, items and tool calls, until `ResponseDone`.
 
 Some models leave out `ResponseCreated` or an item's announcement: the first event of an unknown
 response that is due counts as its beginning.
@@ -20,7 +20,7 @@ _REPEATED = (Wish.WARNING, Wish.ANNOUNCEMENT, Wish.GOODBYE)
 
 
 class ResponseFlow:
-    """Passes the events of responses on to the parts that they concern."""
+    """Requests responses, and passes their events on to the parts that they concern."""
 
     def __init__(self, outbox: Outbox[RunTool], parts: Parts) -> None:
         #: What the leg's responses and transcriptions used.
@@ -35,6 +35,28 @@ class ResponseFlow:
         self._barge_in = parts.barge_in
         self._deadlines = parts.deadlines
         self._retries = parts.retries
+        self._ordered_words = parts.orders.words
+
+    # --- requests -----------------------------------------------------------------------------
+
+    def request_next(self, now_ms: float) -> None:
+        """Request the next response, if one may be requested now."""
+        if not self._model.link.ready or self._floor.caller_acts or self._exits.hanging_up:
+            return
+        if self._floor.answer_by_ms != NEVER:
+            return  # turn detection is about to request one
+        self._ordered_words.drop_disallowed()
+        wanted = self._responses.next(now_ms)
+        if wanted is not None:
+            self._responses.asked(self._model.requests.create_response(wanted.direction))
+            self._exits.response_requested(wanted.wish)
+            self._deadlines.requested(now_ms)
+
+    def refused(self, now_ms: float) -> None:
+        """The model refused a request. The response that is active while an answering machine
+        records answers the machine's own words: interrupt it."""
+        if self._floor.voicemail and self._responses.active_id is not None:
+            self._barge_in.interrupt_agent(now_ms)
 
     # --- a response ---------------------------------------------------------------------------
 

@@ -156,6 +156,7 @@ def _fields(message: ev.Event | do.Command) -> dict[str, Any]:
         data["messages"] = list(message.messages)
     elif isinstance(message, ev.LegOpened):
         data["paces"] = [asdict(pace) for pace in message.paces]
+        data["entry"] = asdict(message.entry) if message.entry is not None else None
     elif isinstance(message, do.TransferCall):
         data["route"] = list(message.route)  # JSON has no tuples, and `replay` compares
     return data
@@ -188,7 +189,8 @@ def _event(name: str, data: dict[str, Any]) -> ev.Event:
         paces = tuple(
             Pace(**{**pace, "rates": tuple(pace["rates"])}) for pace in data.get("paces", ())
         )
-        data = {**data, "history": history, "paces": paces}
+        entry = ev.OpenEntry(**data["entry"]) if data.get("entry") else None
+        data = {**data, "history": history, "paces": paces, "entry": entry}
         data = {key: value for key, value in data.items() if key not in ("format", "agent")}
     event: ev.Event = _EVENTS[name](**data)
     return event

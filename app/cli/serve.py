@@ -25,8 +25,9 @@ from app.cli.log import (
 from app.cli.terminal import WRONG_SETTINGS, fail
 from app.config.agent.example import EXAMPLE_AGENT
 from app.config.agent.file import LoadedAgent, load_agent
-from app.config.phone_number import calling_code
+from app.config.phone_number import country
 from app.config.settings import EMBEDDED, Settings, load_settings
+from app.config.settings_warnings import settings_warnings
 from app.errors import BridgeError
 from app.main import create_app
 from app.simulator.realtime import RealtimeServer
@@ -82,9 +83,12 @@ async def _serve(
     settings: Settings, agent: LoadedAgent, embedded: RealtimeServer | None, listener: socket.socket
 ) -> None:
     log_unhandled(asyncio.get_running_loop())
+    given = settings
     token_given = settings.api_token is not None
     if not token_given:
         settings = settings.model_copy(update={"api_token": SecretStr(secrets.token_urlsafe(24))})
+    found = settings_warnings(given, agent.agent.destinations, str(agent.path))
+    warnings = [f"Warning: {each}" for each in found]
     with cancel_on_signal():
         async with AsyncExitStack() as opened:
             if embedded is not None:
@@ -95,7 +99,7 @@ async def _serve(
             # The application closes them as well, but only once its lifespan has begun.
             opened.push_async_callback(services.aclose)
             app = create_app(settings, services)
-            for line in startup_notes(settings, agent, token_given=token_given):
+            for line in (*warnings, *startup_notes(settings, agent, token_given=token_given)):
                 say(line)
             # Everything loaded so far lives as long as the process. Freezing it keeps garbage
             # collection from scanning it, which would delay every call by tens of milliseconds.
@@ -113,7 +117,8 @@ def startup_notes(settings: Settings, agent: LoadedAgent, *, token_given: bool) 
 
     `token_given`: API_TOKEN was set; otherwise the notes show the generated token.
     """
-    local = f"http://{settings.host}:{settings.port}"
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    local = f"http://{host}:{settings.port}"
     if settings.openai_realtime_model == EMBEDDED:
         lines = [
             f"{agent.agent.name} answers on {local} with the embedded model, because "
@@ -177,12 +182,13 @@ def _people_notes(settings: Settings, agent: LoadedAgent) -> list[str]:
         "[[transfer.destinations]] into the agent file."
     ]
     if settings.twilio_phone_number is not None and settings.outbound_max_calls:
-        prefixes = settings.outbound_prefixes or (calling_code(settings.twilio_phone_number),)
-        allowed = (
-            "any number"
-            if prefixes == ANYBODY
-            else f"numbers that begin with {', '.join(prefixes)}"
-        )
+        prefixes = settings.outbound_prefixes
+        if not prefixes:
+            allowed = f"numbers of its own country ({country(settings.twilio_phone_number)})"
+        elif prefixes == ANYBODY:
+            allowed = "any number"
+        else:
+            allowed = f"numbers that begin with {', '.join(prefixes)}"
         lines += [f"It may call {allowed}: python -m app call +…"]
     return lines
 

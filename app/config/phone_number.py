@@ -42,10 +42,13 @@ def is_number(value: str) -> bool:
     return True
 
 
-def calling_code(number: str) -> str:
-    """The country calling code of an E.164 number, such as `+44`. The countries of the North
-    American plan share `+1`."""
-    return f"+{phonenumbers.parse(number).country_code}"
+def country(number: str) -> str:
+    """The country of an E.164 number in ISO 3166 letters, such as `US`, also where countries share
+    a calling code. `001`: a number of no country. A number outside of all ranges in use, such as
+    one for tests, belongs to the main country of its calling code."""
+    parsed = phonenumbers.parse(number)
+    found = phonenumbers.region_code_for_number(parsed)
+    return found or phonenumbers.region_code_for_country_code(parsed.country_code or 0)
 
 
 Number = Annotated[str, AfterValidator(e164)]

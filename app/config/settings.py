@@ -21,6 +21,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.call.words.blank import is_blank, stripped
 from app.config.database_url import EXPECTED_URL, parse_database_url
+from app.config.leftovers import fault_in, has_outer_quotes
 from app.config.phone_number import EXPECTED_NUMBER, Number
 from app.errors import ConfigError
 from app.wires.extra_headers import Headers, parse_headers
@@ -86,7 +87,16 @@ def _lower(value: object) -> object:
 
 
 def _headers(value: SecretStr | None) -> SecretStr | None:
-    names = [name.lower() for name, _ in _parsed(value)]
+    headers = _parsed(value)
+    for name, sent in headers:
+        bare = has_outer_quotes(sent) or sent.lower() in ("bearer", "basic")
+        if has_credential(((name, sent),)) and bare:
+            raise PydanticCustomError(
+                "expected",
+                "a credential in the header {name}, without quotes around it",
+                {"name": name.lower()},
+            )
+    names = [name.lower() for name, _ in headers]
     for name in filter(_HANDSHAKE_HEADER.fullmatch, names):
         raise PydanticCustomError(
             "expected", "no header {name}: it is the handshake's own; remove it", {"name": name}
@@ -104,7 +114,7 @@ def _query(value: SecretStr | None) -> SecretStr | None:
     if value is None:
         return None
     query = value.get_secret_value()
-    if not _PRINTABLE.fullmatch(query) or not _QUERY.fullmatch(query):
+    if not _PRINTABLE.fullmatch(query) or not _QUERY.fullmatch(query) or '"' in query:
         raise ValueError
     return value
 
@@ -275,6 +285,10 @@ class Settings(BaseSettings):
             if value is not None and not _is_blank(value)
         }
         problems = _missing_partners(values)
+        for name in [*values]:
+            if leftover := _leftover(name, raw[name]):
+                problems.append(leftover)
+                del values[name]  # one line for it is enough
         try:
             settings = validate(values)
         except ValidationError as error:
@@ -301,6 +315,17 @@ def load_settings() -> Settings:
 def _is_blank(value: object) -> bool:
     text = value.get_secret_value() if isinstance(value, SecretStr) else value
     return isinstance(text, str) and is_blank(text)
+
+
+def _leftover(name: str, value: object) -> str:
+    """The line for a value that kept its quotes or a comment; empty: it did not."""
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    field = Settings.model_fields.get(name)
+    if field is None or not isinstance(text, str):
+        return ""
+    is_path = Path in (field.annotation, *get_args(field.annotation))
+    found = fault_in(text, may_have_comment=is_path)
+    return found and f"{name.upper()}: expected {field.description}, {found}"
 
 
 def _missing_partners(values: Mapping[str, Any]) -> list[str]:

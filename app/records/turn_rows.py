@@ -1,32 +1,50 @@
 """The rows of one leg's turns, kept up to date at the cost of what changed."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from app.call.heard.conversation import Turn
 from app.call.machine import CallMachine
 from app.records.record import TurnRow
 
 
+@dataclass(frozen=True, slots=True)
+class ChangedRows:
+    """What to store, and what to delete."""
+
+    #: The rows that changed, by position.
+    rows: list[TurnRow]
+    #: Positions that have no row any more: the last ones, because the rows behind a removed turn
+    #: move up.
+    removed: range
+
+    def __bool__(self) -> bool:
+        return bool(self.rows or self.removed)
+
+
 class TurnRows:
     """The turns of a leg as the record stores them, in the order of the conversation.
 
-    Call `take_changed` whenever the conversation changed, and store the rows that it returns.
+    Call `take_changed` whenever the conversation changed; store and delete what it returns.
 
     Args:
         first_position: position of the leg's first turn in the record.
     """
 
     def __init__(self, first_position: int) -> None:
-        #: Beyond the position of every row so far: where the turns of the next leg begin.
-        self.next_position = first_position
         self._first = first_position
         self._order: list[str] = []  # item ids; the place of each is its row's position
         self._rows: dict[str, TurnRow] = {}  # by item id
 
-    def take_changed(self, machine: CallMachine, now_ms: float) -> list[TurnRow]:
-        """The rows that changed since the last call of this, in their order: of a turn that still
-        plays, what was heard so far."""
+    @property
+    def next_position(self) -> int:
+        """Behind the position of every row: where the turns of the next leg begin."""
+        return self._first + len(self._order)
+
+    def take_changed(self, machine: CallMachine, now_ms: float) -> ChangedRows:
+        """What changed since the last call of this: of a turn that still plays, what was heard so
+        far."""
+        stored_to = self.next_position
         changes = machine.take_changes(now_ms)
         changed: set[str] = set()
         for change in changes:  # first, so that the order below is the conversation's
@@ -39,9 +57,9 @@ class TurnRows:
                 changed |= self._update(item_id, turn)
             else:
                 changed |= self._insert(item_id, turn, machine.conversation.before(item_id))
-        self.next_position = max(self.next_position, self._first + len(self._order))
         rows = [row for item_id in changed if (row := self._rows.get(item_id))]
-        return sorted(rows, key=lambda row: row.position)
+        rows.sort(key=lambda row: row.position)
+        return ChangedRows(rows, range(self.next_position, stored_to))
 
     def _update(self, item_id: str, turn: Turn) -> set[str]:
         before = self._rows[item_id]

@@ -3,7 +3,7 @@
 import pytest
 
 from app.bridge.dialling_rules import ANYBODY, OutboundRefused, check_number
-from app.config.phone_number import calling_code, is_number
+from app.config.phone_number import is_number
 
 OURS = "+14155550100"
 BERLIN, PARIS = "+493012345678", "+33142345678"
@@ -81,7 +81,3 @@ def test_a_number_of_no_number_plan_is_refused_though_every_prefix_is_allowed(to
 )
 def test_not_every_caller_has_a_number(caller: str, known: bool) -> None:
     assert is_number(caller) is known
-
-
-def test_a_country_is_known_by_its_calling_code() -> None:
-    assert [calling_code(each) for each in (OURS, BERLIN, PARIS)] == ["+1", "+49", "+33"]

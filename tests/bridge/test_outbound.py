@@ -357,7 +357,7 @@ async def test_a_draining_service_places_no_call_and_answers_those_it_placed(wor
     assert world.outbound.answered(world.token(), "CA1") is not None
 
 
-async def test_without_prefixes_only_the_own_calling_code_is_allowed(world: World) -> None:
+async def test_without_prefixes_only_the_own_country_is_allowed(world: World) -> None:
     refused = await world.refused("+493012345678")
     assert refused.status == 403 and "OUTBOUND_PREFIXES" in str(refused)
     world.outbound_with(prefixes=("+49",))
@@ -376,7 +376,7 @@ async def test_a_refusal_is_logged_once_without_the_number(
     assert [record.message for record in ours] == ["outbound call refused"] * 2
     assert [vars(record)["reason"] for record in ours] == [
         "refused by Twilio",
-        "prefix not allowed",
+        "other country",
     ]
     for record in ours:
         assert ANN not in str(vars(record)) and "+4930" not in str(vars(record))

@@ -4,8 +4,9 @@ Whatever the fault: a waiting caller hears something every eight seconds, and in
 has either an answer to their last words, or help without the model.
 """
 
-from collections.abc import Callable, Sequence
-from typing import get_args
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 
 import pytest
 
@@ -98,14 +99,25 @@ class FaultyEvents(ModelScene):
         self.run(SETTLES_MS)
 
 
-CATALOGUE = [kind for kind in get_args(ev.Event) if kind not in UNTOUCHED]
-CASES = [
-    (kind, number, way, voices)
-    for voices in ((), ("first",))
-    for kind in CATALOGUE
-    for number in (0, 1, 3)
-    for way in WAYS
-]
+@cache
+def occurring(voices: tuple[str, ...]) -> Counter[type[ev.Event]]:
+    """How often each event occurs in the call when none is faulty."""
+    counted: Counter[type[ev.Event]] = Counter()
+
+    class Counting(FaultyEvents):
+        def _disturbed(self, event: ev.Event) -> list[ev.Event]:
+            counted[type(event)] += 1
+            return [event]
+
+    Counting(ev.LegOpened, 0, "counted", voices).hold()
+    return counted
+
+
+def cases(voices: tuple[str, ...]) -> Iterator[tuple[type[ev.Event], int]]:
+    """The first, second and fourth event of each type that occurs."""
+    for kind, times in occurring(voices).items():
+        if kind not in UNTOUCHED:
+            yield from ((kind, number) for number in (0, 1, 3) if number < times)
 
 
 def check(scene: FaultyEvents) -> None:
@@ -138,15 +150,13 @@ def test_each_event_of_a_call_lost_doubled_late_or_out_of_order(
     way: str, voices: tuple[str, ...]
 ) -> None:
     disturbed = set()
-    for kind, number, each_way, of in CASES:
-        if each_way != way or of != voices:
-            continue
+    for kind, number in cases(voices):
         scene = FaultyEvents(kind, number, way, voices)
         try:
             scene.hold()
             check(scene)
         except AssertionError as error:
             raise AssertionError(f"{kind.__name__} {number}, {way}: {error}") from error
-        if scene.touched:
-            disturbed.add(kind.__name__)
+        assert scene.touched
+        disturbed.add(kind.__name__)
     assert disturbed >= {"ResponseDone", "ResponseCreated", "SpeechStarted", "MarkEchoed"}

@@ -152,6 +152,29 @@ def test_events_that_come_out_of_place_are_counted() -> None:
     }
 
 
+def test_marks_and_tool_answers_that_belong_to_nothing_are_counted() -> None:
+    scene = Scene().connect()
+    scene.tool_response("call_1")
+    scene.feed(ev.ToolReturned("call_1", "42"), ev.ToolFailed("call_1", "late"))
+    scene.feed(ev.ToolReturned("call_unknown", "42"), ev.MarkEchoed("7:7"))
+    assert scene.machine.out_of_place == {
+        "ToolFailed without an open call": 1,
+        "ToolReturned without an open call": 1,
+        "MarkEchoed without its mark": 1,
+    }
+
+
+def test_marks_that_a_clear_flushed_are_expected_back_once() -> None:
+    scene = Scene().connect()
+    scene.answer(3000)
+    scene.run(500)
+    scene.speak()
+    scene.run(5000)
+    assert scene.all(do.ClearAudio) and not scene.machine.out_of_place
+    scene.feed(ev.MarkEchoed(scene.all(do.SendMark)[-1].name))
+    assert scene.machine.out_of_place == {"MarkEchoed without its mark": 1}
+
+
 def test_there_is_no_deadline_when_nothing_is_due() -> None:
     assert Scene().connect().machine.next_deadline_ms == NEVER
 

@@ -5,6 +5,7 @@ import pytest
 from app.call import commands as do
 from app.call import events as ev
 from app.call import prompts
+from app.call.exits import built_in_tools
 from app.call.exits.transfer import TRANSFER
 from app.call.heard.conversation import Turn
 from tests.call.scene import Scene, agent
@@ -38,7 +39,7 @@ def test_a_resumed_call_seeds_the_session_with_its_history_and_the_transfer() ->
     scene.configure()
     result = ("system", prompts.tool_result(TRANSFER, NO_ANSWER))
     assert scene.messages() == [*SAID, result, ("system", prompts.SESSION_RESUMED)]
-    assert scene.asked() == [prompts.resumed(TRANSFER)]
+    assert scene.asked() == [built_in_tools.resumed(TRANSFER)]
     order = [type(command) for _, command in scene.commands]
     assert order.index(do.CreateResponse) > order.index(do.AddMessage)
 
@@ -79,7 +80,7 @@ def test_a_caller_who_had_said_nothing_before_is_not_greeted_as_new(greeting: st
     """They pressed 0 while the model was down: nothing was said, but they waited for a human."""
     scene = resumed(history=(), greeting=greeting)
     scene.configure()
-    assert scene.asked() == [prompts.resumed(TRANSFER)]
+    assert scene.asked() == [built_in_tools.resumed(TRANSFER)]
 
 
 def test_a_model_that_comes_late_still_says_what_became_of_the_transfer() -> None:
@@ -90,7 +91,7 @@ def test_a_model_that_comes_late_still_says_what_became_of_the_transfer() -> Non
         scene.run(3500)
     assert max(scene.line.silences_ms(begun_ms, scene.now_ms)) <= 8000
     scene.configure()
-    assert scene.asked() == [prompts.resumed(TRANSFER)]
+    assert scene.asked() == [built_in_tools.resumed(TRANSFER)]
 
 
 def test_a_session_lost_before_its_first_word_was_heard_is_asked_again() -> None:
@@ -98,7 +99,7 @@ def test_a_session_lost_before_its_first_word_was_heard_is_asked_again() -> None
     scene.configure()
     scene.feed(ev.ModelLost("gone"))
     scene.configure()
-    assert scene.asked()[-1] == prompts.resumed(TRANSFER)
+    assert scene.asked()[-1] == built_in_tools.resumed(TRANSFER)
 
 
 def test_a_resumed_call_may_be_transferred_again() -> None:
@@ -127,13 +128,13 @@ def test_ids_of_the_bridge_differ_from_leg_to_leg_though_nothing_was_said() -> N
 def test_an_agent_that_resumes_after_twilio_pressed_keys_goes_on() -> None:
     scene = resumed(tool="send_digits", output=prompts.DIGITS_SENT)
     scene.configure()
-    assert scene.asked() == [prompts.resumed("send_digits")]
+    assert scene.asked() == [built_in_tools.resumed("send_digits")]
     assert ("system", prompts.tool_result("send_digits", prompts.DIGITS_SENT)) in (scene.messages())
 
 
 def test_an_agent_that_resumes_after_a_lost_stream_says_only_that() -> None:
     scene = resumed(tool="", output="", call_id="")
     scene.configure()
-    assert scene.asked() == [prompts.resumed("")]
+    assert scene.asked() == [built_in_tools.resumed("")]
     assert [role for role, _ in scene.messages()] == ["assistant", "user", "assistant", "system"]
     assert turns(scene) == []

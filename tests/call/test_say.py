@@ -5,6 +5,7 @@ import pytest
 from app.call import commands as do
 from app.call import events as ev
 from app.call import prompts
+from app.call.ordered_words import TRIES
 from tests.call.scene import Scene, agent
 from tests.call.transfer_scene import call_transfer, transfer_scene
 
@@ -87,5 +88,47 @@ def test_words_are_not_said_into_a_transfer_nor_into_a_goodbye() -> None:
 
 def test_ordered_words_that_the_end_of_the_leg_leaves_out_are_reported(scene: Scene) -> None:
     scene.speak()
+    scene.feed(ev.SayRequested(WORDS), ev.StreamEnded("stop"))
+    assert [each.reason for each in scene.decisions] == ["the leg ended: caller"]
+
+
+def test_ordered_words_of_a_lost_stream_are_left_to_the_next_leg(scene: Scene) -> None:
+    scene.speak()
     scene.feed(ev.SayRequested(WORDS), ev.StreamEnded("socket closed", lost=True))
-    assert [each.reason for each in scene.decisions] == ["the leg ended: line"]
+    assert scene.machine.unfinished_orders == (ev.SayRequested(WORDS),) and not scene.decisions
+
+
+def test_ordered_words_are_said_again_if_the_caller_spoke_before_a_sound_of_them(
+    scene: Scene,
+) -> None:
+    scene.feed(ev.SayRequested(WORDS))
+    scene.speak()
+    scene.feed(ev.ResponseCreated("resp_1"), ev.ResponseDone("resp_1", "cancelled"))
+    scene.fall_silent(text="Hello?")
+    scene.answer(500, "item_2", "resp_2")
+    scene.respond()
+    scene.run(10_000)
+    assert scene.asked() == [SAY] * 2 and not scene.decisions
+
+
+def test_ordered_words_that_the_caller_interrupts_are_not_repeated(scene: Scene) -> None:
+    scene.feed(ev.SayRequested(WORDS))
+    scene.answer(3000)
+    scene.run(1000)
+    scene.speak()
+    scene.fall_silent(text="I know.")
+    scene.answer(500, "item_2", "resp_2")
+    scene.run(10_000)
+    assert scene.asked() == [SAY]
+    assert [each.decision for each in scene.decisions] == [
+        "leave out the rest of what it was to say"
+    ]
+
+
+def test_ordered_words_that_are_always_interrupted_are_given_up(scene: Scene) -> None:
+    scene.feed(ev.SayRequested(WORDS))
+    for number in range(10):
+        scene.feed(ev.ResponseCreated(f"resp_{number}"))
+        scene.feed(ev.ResponseDone(f"resp_{number}", "cancelled"))
+    assert scene.asked() == [SAY] * TRIES
+    assert [each.decision for each in scene.decisions] == ["leave out what it was to say"]

@@ -1,5 +1,6 @@
 import asyncio
 import logging
+import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, contextmanager
@@ -116,6 +117,25 @@ async def test_a_turn_is_replaced_in_its_place_until_it_is_complete(store: Store
     turns = await store.turns("CA1")
 
     assert turns == [TurnRow(0, "user", "Weather?", "item_a", 10.5), cut, tool]
+
+
+@pytest.mark.parametrize("flushed", [False, True])
+async def test_a_turn_that_is_removed_is_deleted_and_may_come_back(
+    store: Store, flushed: bool
+) -> None:
+    hello, bye = TurnRow(0, "user", "Hello"), TurnRow(1, "assistant", "Bye")
+    store.save_turns("CA1", [hello, bye, TurnRow(2, "assistant", "Bye")])
+    store.save_turns("CA2", [hello, bye])
+    if flushed:
+        await store.flush()
+    store.save_turns("CA1", [], removed=range(1, 3))
+    await store.flush()
+    assert await store.turns("CA1") == [hello]
+    assert await store.turns("CA2") == [hello, bye]
+
+    store.save_turns("CA1", [bye], removed=[0])
+    await store.flush()
+    assert await store.turns("CA1") == [bye]
 
 
 async def test_a_timeline_keeps_its_order_and_its_first_entries(store: Store) -> None:
@@ -327,8 +347,8 @@ async def test_no_reader_of_a_memory_database_rolls_the_writer_back() -> None:
 
 
 async def test_reading_raises_when_the_database_is_away(store: Store, file: Path) -> None:
-    with closing(sqlite3.connect(file)) as vandal:
-        vandal.execute("DROP TABLE calls")
+    os.unlink(file)
+    os.mkdir(file)
 
     with pytest.raises(StoreUnavailable, match="DATABASE_URL"):
         await store.get_call("CA1")

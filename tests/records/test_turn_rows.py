@@ -27,10 +27,12 @@ class Stored:
         self._scene = scene
 
     def save(self) -> list[TurnRow]:
-        """Store what changed. Returns it."""
+        """Store what changed, and delete what was removed. Returns the rows that changed."""
         changed = self.rows.take_changed(self._scene.machine, self._scene.now_ms)
-        self.by_position.update({row.position: row for row in changed})
-        return changed
+        self.by_position.update({row.position: row for row in changed.rows})
+        for position in changed.removed:
+            del self.by_position[position]
+        return changed.rows
 
     @property
     def texts(self) -> list[tuple[str, str]]:
@@ -56,10 +58,10 @@ class StoredStory(Story):
     def check(self) -> None:
         """What is stored is the transcript of the whole leg."""
         turns = self.machine.transcript(self.now_ms)
-        assert sorted(self.stored.by_position)[: len(turns)] == [*range(FIRST, FIRST + len(turns))]
+        assert sorted(self.stored.by_position) == [*range(FIRST, FIRST + len(turns))]
         for position, turn in enumerate(turns, FIRST):
             check_row(self.stored.by_position[position], turn)
-        assert self.stored.rows.next_position > max(self.stored.by_position, default=0)
+        assert self.stored.rows.next_position == FIRST + len(turns)
 
 
 def check_row(row: TurnRow, turn: Turn) -> None:
@@ -185,3 +187,21 @@ def test_of_an_answer_that_plays_the_row_grows_until_it_was_heard(scene: Scene) 
 
     assert (half.text, half.cut, whole.text, whole.cut) == ("one", True, "one two three", False)
     assert stored.save() == []
+
+
+def test_a_turn_that_is_removed_leaves_the_turns_behind_it_once(scene: Scene) -> None:
+    stored = Stored(scene)
+    scene.answer(1000, "item_1", "resp_1", "one two three")
+    scene.run(3000)
+    exchange(scene, 2)
+    stored.save()
+    assert len(stored.by_position) == 3
+
+    # The server sends more of an item that was done, and a barge-in cuts it before it is heard.
+    scene.audio(1000, "item_1", "resp_1")
+    scene.speak("user_3")
+    changed = stored.save()
+
+    assert stored.texts == [("user", "And then?"), ("assistant", "one two three"), ("user", "")]
+    assert [row.position for row in changed] == [FIRST, FIRST + 1, FIRST + 2]
+    assert stored.rows.next_position == FIRST + 3

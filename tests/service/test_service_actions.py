@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from app.call.events import StreamEnded
 from app.simulator.realtime import RealtimeServer, Reply, Turn
 from app.simulator.twilio import Callee, Fault
 from tests.service.api import api
@@ -20,7 +21,7 @@ from tests.service.transfer_world import (
     size,
     transfer_world,
 )
-from tests.service.world import AGENT, World, noise, world
+from tests.service.world import AGENT, World, decisions, names, noise, world
 
 WORDS = "Your taxi is here — really, now."
 SAID = Reply(WORDS, audio=noise(120, "said"), speed=float("inf"))
@@ -187,6 +188,65 @@ async def test_without_a_destination_no_caller_is_transferred() -> None:
         call = await w.connected()
         told = await order(w, call.call_sid, "transfer", {})
         assert told.status == 409 and "TRANSFER_NUMBER" in told.detail
+
+
+# --- a stream that is lost before an order is carried out -----------------------------------------
+
+
+async def test_words_of_a_lost_stream_are_said_on_the_next() -> None:
+    async with world(RealtimeServer(Talker().brain), agent=ONE) as w:
+        call = await w.connected()
+        await call.wait_quiet()
+        (await w.model.session()).start_speech()  # so the words wait
+        assert (await order(w, call.call_sid, "say", {"text": WORDS})).status == 202
+        await call.drop()
+        await call.wait_connected(2)
+        await (await w.model.session(1)).until(
+            lambda s: WORDS in str(s.events_of("response.create"))
+        )
+        await call.wait_quiet()
+        call.hang_up()
+        await call.wait_ended()
+        await w.settled()
+        record = await w.record(call.call_sid)
+        assert WORDS in [turn["text"] for turn in record["transcript"]]
+        assert "ReportDecision" not in names(record, "command")
+
+
+async def test_a_transfer_of_a_lost_stream_is_made_on_the_next() -> None:
+    agent = Agent()
+    async with transfer_world(agent, ONE) as w:
+        w.line.callee = Callee(presses="1", talks_ms=30)
+        (caller,) = await callers(w, agent)
+        await caller.greeted()
+        caller.session.start_speech()  # so the announcement waits
+        told = await order(w, caller.call.call_sid, "transfer", {"destination": "desk"})
+        assert told.status == 202
+        await caller.call.drop()
+        await caller.dialed()
+        record = await caller.ended()
+        assert outcomes(record) == ["completed"]
+        assert names(record).count("StreamStarted") == 2
+
+
+async def test_an_order_of_a_call_that_ends_with_its_lost_stream_is_reported() -> None:
+    async with world(RealtimeServer(Talker().brain), agent=ONE) as w:
+        call = await w.connected()
+        await call.wait_quiet()
+        session = await w.model.session()
+        session.start_speech()
+        assert (await order(w, call.call_sid, "say", {"text": WORDS})).status == 202
+        leg = w.switchboard.leg(call.call_sid)
+        assert leg is not None
+        leg.feed(StreamEnded("lost", lost=True))
+        call.hang_up()
+        await call.wait_ended()
+        await w.settled()
+        while w.switchboard.is_live(call.call_sid):
+            await w.status_of("/healthz")
+        assert ("leave out what it was to say", "the call ended") in decisions(
+            await w.record(call.call_sid)
+        )
 
 
 # --- calls that are not there, or not there now ---------------------------------------------------

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from app.audio import ulaw_decode
 from app.simulator.realtime import Reply
 from app.simulator.twilio import Callee, Fault
 from tests.service import tool_gate
+from tests.service.api import api
 from tests.service.test_service_recording import read
 from tests.service.transfer_world import (
     ANNOUNCEMENT,
@@ -42,6 +44,7 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses of two seconds would slow the tests."""
     monkeypatch.setattr("app.call.caller.keypad.PAUSE_MS", 200.0)
     monkeypatch.setattr("app.call.caller.keypad.ASKED_PAUSE_MS", 400.0)
+    monkeypatch.setattr("app.call.caller.keypad.CONTINUE_MS", 500.0)
 
 
 async def answered(caller: Caller) -> None:
@@ -94,6 +97,49 @@ async def test_keys_cut_the_agent_short() -> None:
         await answered(caller)
         assert len(caller.call.heard) < size(HELLO, ANSWER) + 1000 * 8
         await caller.hangs_up()
+
+
+def typed(caller: Caller) -> list[str]:
+    """The keys that the model's conversation contains in the end."""
+    items = [item for item in caller.session.conversation if item.content]
+    return re.findall(r"keypad: ([^)]*)\)", str([item.content for item in items]))
+
+
+async def test_a_number_that_is_typed_slowly_is_one_entry_in_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("app.call.caller.keypad.CONTINUE_MS", 10_000.0)
+    agent = Agent()
+    async with transfer_world(agent, ONE) as w:
+        (caller,) = await callers(w, agent)
+        await caller.greeted()
+        for number, key in enumerate("4071", 1):
+            press(caller, key)
+            await caller.call.wait_heard(size(HELLO) + number * size(ANSWER))
+        assert typed(caller) == ["4071"]
+        record = await caller.hangs_up()
+        said = [turn["text"] for turn in record["transcript"] if turn["role"] == "user"]
+        assert said == ["(The caller pressed on the telephone's keypad: 4071)"]
+        assert not w.line.rest_requests
+
+
+async def test_keys_before_and_after_a_lost_stream_are_one_entry() -> None:
+    agent = Agent()
+    async with transfer_world(agent, ONE) as w:
+        (caller,) = await callers(w, agent)
+        await caller.greeted()
+        press(caller, "40")
+        await caller.call.wait_spoken()
+        await caller.call.drop()
+        await caller.call.wait_connected(2)
+        press(caller, "71#")
+        await caller.call.wait_for(lambda: len(w.model.sessions) == 2)
+        session = w.model.sessions[1]
+        text = "(The caller pressed on the telephone's keypad: 4071)"
+        await session.until(lambda s: ("user", text) in told(s))
+        record = await caller.hangs_up()
+        said = [turn["text"] for turn in record["transcript"] if turn["role"] == "user"]
+        assert said == [text]
 
 
 # --- to a human -----------------------------------------------------------------------------------
@@ -176,6 +222,7 @@ async def test_a_0_while_twilio_refuses_the_transfer_leaves_the_caller_with_the_
 TOOLS = '''
 from app.tools import CallContext, tool
 from tests.service import tool_gate
+from tests.service.api import api
 
 typed = []
 
@@ -186,6 +233,13 @@ async def pay(call: CallContext) -> str:
     digits = await call.ask_digits(16, secret=True, prompt="Please type your card.")
     typed.append(digits)
     return f"The card {digits} was charged."
+
+
+@tool
+async def check(call: CallContext) -> str:
+    """Takes a PIN, and tells whether it is 4711."""
+    digits = await call.ask_digits(4, secret=True, prompt="Please type your card.")
+    return "It is right." if digits == "4711" else "It is wrong."
 
 
 @tool
@@ -219,6 +273,7 @@ TOOL_OF = {
     "Let me choose.": "choose",
     "Let me try.": "decline",
     "And now?": "later",
+    "Let me in.": "check",
 }
 
 
@@ -305,6 +360,38 @@ async def test_the_rest_of_a_secret_entry_that_a_lost_stream_cuts_reaches_no_one
         seen = everything(w, record)
         assert CARD[:7] not in seen and CARD[7:] not in seen
         assert "pressed on the telephone" not in seen
+
+
+async def test_keys_during_an_announcement_are_no_part_of_a_secret_entry() -> None:
+    announcement = Reply("One moment.", audio=noise(3000, "announcement"), speed=INF)
+
+    class Announcer(Till):
+        def brain(self, turn: Any) -> Reply:
+            announces = turn.kind == "direct" and "hand the caller" in turn.instructions
+            return announcement if announces else super().brain(turn)
+
+    agent = Announcer()
+    file = f'tools = "tools.py"\n{ONE}'
+    async with transfer_world(agent, file, tools=TOOLS) as w:
+        (caller,) = await callers(w, agent)
+        call = caller.call
+        await caller.greeted()
+        caller.says("Let me in.")
+        await call.wait_heard(size(HELLO, PROMPT))
+        ordered = await api(w, "POST", f"/calls/{call.call_sid}/transfer", {"destination": "desk"})
+        assert ordered.status == 202
+        await call.wait_heard(size(HELLO, PROMPT, announcement))
+        press(caller, "99")
+        for _ in range(5):  # until the service has the keys: it reads them in between
+            await w.status_of("/healthz")
+        caller.says("No, wait.")
+        await caller.session.until(lambda s: "Not transferred" in str(s.client_events))
+        press(caller, "4711")
+        await answers(caller, 1)
+        assert outputs(caller.session) == ["It is right."]
+        record = await caller.hangs_up()
+        keys = [e["data"]["digit"] for e in record["events"] if e["name"] == "DigitPressed"]
+        assert keys == ["•"] * 6 and record["transfers"] == []
 
 
 async def answers(caller: Caller, count: int) -> None:

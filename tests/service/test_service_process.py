@@ -53,8 +53,10 @@ async def test_each_fault_that_prevents_a_start_has_a_line_of_its_own(tmp_path: 
         settings, agent, deep, no_agent, no_key, no_port, no_database = await asyncio.gather(
             fails(
                 tmp_path,
-                **KEY,
-                PORT="many",
+                OPENAI_API_KEY='"hush-hush"',
+                OPENAI_API_HEADERS="api-key: hush-hush # ours",
+                PUBLIC_URL=f"'{PUBLIC_URL}'",
+                PORT="5050 # free",
                 MAX_CALLS="-1",
                 TRANSFER_NUMBER="0800 123",
                 OPENAI_BASE_URL="ftp://example.com",
@@ -69,11 +71,15 @@ async def test_each_fault_that_prevents_a_start_has_a_line_of_its_own(tmp_path: 
         )
     assert sorted(line.partition(": expected ")[0] for line in settings) == [
         "MAX_CALLS",
+        "OPENAI_API_HEADERS",
+        "OPENAI_API_KEY",
         "OPENAI_BASE_URL",
         "PORT",
+        "PUBLIC_URL",
         "TRANSFER_NUMBER",
         "TWILIO_AUTH_TOKEN",
     ]
+    assert "hush" not in str(settings)
     assert [line.split(": ")[0] for line in agent] == ["agent.toml:2", "agent.toml:4"]
     assert len(deep) == 1 and deep[0].startswith("deep.toml:2: nested too deep")
     assert [line.split(";")[0] for line in no_agent] == [
@@ -103,11 +109,11 @@ async def test_no_small_answer_waits_for_an_acknowledgement() -> None:
             assert await accepted
 
 
-async def status_of(port: int, path: str, token: str = "") -> int:
+async def status_of(port: int, path: str, token: str = "", host: str = "127.0.0.1") -> int:
     headers = {"Authorization": f"Bearer {token}"}
     async with (
         aiohttp.ClientSession() as http,
-        http.get(f"http://127.0.0.1:{port}{path}", headers=headers) as answer,
+        http.get(f"http://{host}:{port}{path}", headers=headers) as answer,
     ):
         return answer.status
 
@@ -126,6 +132,30 @@ async def test_it_says_what_to_do_next_and_stops_on_sigterm(tmp_path: Path) -> N
         process.signal(SIGTERM)
         assert await process.exit_status() == 0
     assert not any("Traceback" in line for line in process.lines)
+
+
+async def test_what_is_probably_wrong_is_a_warning_and_the_service_starts(tmp_path: Path) -> None:
+    port, ours = free_port(), "+14155550100"
+    variables = {
+        "HOST": "::" if socket.has_dualstack_ipv6() else "0.0.0.0",
+        "TWILIO_ACCOUNT_SID": "f" * 32,
+        "TWILIO_AUTH_TOKEN": ACCOUNT_SID,
+        "TWILIO_PHONE_NUMBER": ours,
+        "TRANSFER_NUMBER": ours,
+        "PUBLIC_URL": f"{PUBLIC_URL}/incoming-call",
+        "API_TOKEN": "x",
+    }
+    async with serve(tmp_path, "--port", str(port), **KEY, **variables) as process:
+        await process.says("Call status changes")
+        warned = [line.split(": ") for line in process.lines if line.startswith("Warning: ")]
+        named = ["TWILIO_ACCOUNT_SID", "API_TOKEN", "PUBLIC_URL"]
+        named += ["TRANSFER_NUMBER", "OPENAI_API_KEY"]
+        assert [name for _, name, *_ in warned] == named
+        assert ACCOUNT_SID not in str(warned) and ours not in str(warned)
+        hosts = ("127.0.0.1", "[::1]") if socket.has_dualstack_ipv6() else ("127.0.0.1",)
+        assert [await status_of(port, "/readyz", host=each) for each in hosts] == [200] * len(hosts)
+        process.signal(SIGTERM)
+        assert await process.exit_status() == 0
 
 
 async def test_a_key_among_the_headers_is_enough_and_never_shown(tmp_path: Path) -> None:

@@ -192,7 +192,8 @@ async def test_the_transcript_of_a_cut_answer_is_what_the_wav_holds_to_the_word(
     in_wav = next(  # how much of the answer ends there
         size
         for size in range(len(spoken), 0, -1)
-        if spoken[size - 1] and spoken[:size] == samples[last + 1 - size : last + 1]
+        if spoken[size - 1] == samples[last]  # the quick half of the comparison
+        and spoken[:size] == samples[last + 1 - size : last + 1]
     )
     ends = [word.offset_bytes for word in answer.words[1:]] + [len(answer.ulaw)]
     heard = [word.text for word, end in zip(answer.words, ends, strict=True) if end <= in_wav + 8]

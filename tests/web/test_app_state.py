@@ -8,14 +8,14 @@ from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
 
 from app.web.app_state import State, find_state
-from docs.imports import TREES
+from docs.imports import trees
 from tests.web.stand_in_state import install_state
 
 
 def test_no_other_module_touches_the_applications_state() -> None:
     touching = {
         name
-        for name, tree in TREES.items()
+        for name, tree in trees().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute)
         and node.attr == "state"

@@ -16,6 +16,7 @@ from typing import Any
 from app.bridge.decisions import log_decision
 from app.bridge.leg.caller_audio import CallerAudio
 from app.bridge.leg.caller_side import CallerSide, DeliverTo, Receive
+from app.bridge.leg.carried_orders import CarriedOrders
 from app.bridge.leg.inbound_limits import InboundLimits
 from app.bridge.leg.model_side import ModelSide
 from app.bridge.leg.secret_entries import SecretEntries
@@ -28,6 +29,7 @@ from app.bridge.services import Services
 from app.call import commands as do
 from app.call import events as ev
 from app.call.agent import Agent
+from app.call.caller.answering_machine import is_machine, verdict_of
 from app.call.events import STREAM_LOST, ResumeCause
 from app.call.machine import CallMachine
 from app.call.words.pause_alignment import Pace
@@ -75,8 +77,10 @@ class Leg(LegState):
         self._services = services
         self._replace_twiml = redirect
         self._recorder = seed.recorder
-        self._voicemail = seed.voicemail
+        self._detected = seed.detected
         self._record_finished = False
+        #: An operator's orders that no leg has carried out so far.
+        self.orders = CarriedOrders(seed.orders, self._machine, self.feed, self.record_decision)
         self._tasks: set[asyncio.Task[None]] = set()
         self._tool_tasks: dict[str, asyncio.Task[None]] = {}  # by call_id
         self._timer = DeadlineTimer(
@@ -115,8 +119,8 @@ class Leg(LegState):
     def begin(self) -> None:
         """Open the model's session. Start `run` right after it."""
         self.feed(self.seed.opening())
-        if self._voicemail is not None:
-            self.feed(self._voicemail)
+        if self._detected is not None:
+            self.feed(self._detected)
 
     async def run(self) -> None:
         """Run until the leg is over; then release everything, and store the end of the leg."""
@@ -130,6 +134,12 @@ class Leg(LegState):
                 if not self._record_finished:  # else the next leg has the recorder
                     self._recorder.save(self._machine, self._now_ms())
                 await self._recorder.save_recording(self._now_ms() - OPEN_MS)
+        except asyncio.CancelledError:
+            self._cancelled = True
+            raise
+        except Exception:  # a bug: `Legs` logs it
+            self._failed = self._failed or not self._machine.over
+            raise
         finally:
             self._over.set()
             self.ready.set()
@@ -150,7 +160,7 @@ class Leg(LegState):
                 logger.info("events came out of place", extra=extra)
             logger.info(
                 "leg over",
-                extra={"call_sid": self.call.call_sid, "ended_by": self._machine.ended_by},
+                extra={"call_sid": self.call.call_sid, "ended_by": self.ended_by},
             )
 
     async def attach(
@@ -160,10 +170,14 @@ class Leg(LegState):
         or the leg has ended. `deliver_to`: lets the server deliver messages directly."""
         await self._caller.attach(start, receive, send, deliver_to)
 
-    def keep_for_next_leg(self, event: ev.VoicemailReached) -> None:
+    def keep_for_next_leg(self, event: ev.CalleeDetected) -> None:
         """A stream that is lost does not end what an answering machine records: the call's next leg
-        gets this event too. Works after the leg is over."""
-        self._voicemail = event
+        gets this event too, in this process or in another. A verdict against a machine is not
+        replaced by another one. Works after the leg is over."""
+        if self._detected is None or is_machine(verdict_of(event.answered_by)):
+            self._detected = event
+        if self.over:
+            self._recorder.event(event, self._now_ms())
 
     def next_seed(
         self, resume_cause: ResumeCause = STREAM_LOST, agent: Agent | None = None
@@ -175,6 +189,7 @@ class Leg(LegState):
             resume_cause: why the caller left the agent.
             agent: None: the agent of this leg.
         """
+        orders = self.orders.take()
         self.finish_record()
         now_ms, agent = self._now_ms(), agent or self.seed.agent
         self._recorder.next_leg(self._machine, agent)
@@ -184,10 +199,13 @@ class Leg(LegState):
             history=self._machine.history(now_ms),
             resume_cause=resume_cause,
             paces=self.paces,
-            voicemail=self._voicemail,
+            detected=self._detected,
+            shown=self._machine.shown(now_ms),
             secrets=self._secrets.given,
             # A transfer ends an entry: the caller's keys are for the agent again.
             secret_entry_open=resume_cause == STREAM_LOST and self._machine.masks_keys(now_ms),
+            entry=self._machine.open_entry if resume_cause == STREAM_LOST else None,
+            orders=orders,
         )
 
     def feed(self, event: ev.Event) -> None:
@@ -212,6 +230,8 @@ class Leg(LegState):
     def finish_record(self) -> None:
         """Store the end of the leg, once."""
         if not self._record_finished:
+            if not self.call_continues:
+                self.orders.leave_out("the call ended")
             self._record_finished = True
             self._recorder.finish(
                 self._machine,
@@ -223,7 +243,8 @@ class Leg(LegState):
     def close_record(self, *, at_leg_end: bool = False) -> None:
         """Store the end of the call: no leg follows. `at_leg_end`: the call ended with the leg, as
         far as is known, and not now."""
-        self._recorder.close_record(at_leg_end=at_leg_end)
+        self.orders.leave_out("the call ended")
+        self._recorder.close_record(self._now_ms(), at_leg_end=at_leg_end)
 
     def save_transfers(self, transfers: Transfers) -> None:
         """Store all transfers of the call so far."""
@@ -272,6 +293,8 @@ class Leg(LegState):
             self._perform(command)
         self.line.take(event, now_ms)
         match event:
+            case ev.StreamStarted():
+                self.orders.carry_out()
             case ev.SessionConfigured():
                 self.ready.set()
                 self._audio.forward_buffered()

@@ -30,7 +30,8 @@ class SecretEntries:
         """Keep a key. Feed the event that this returns in place of the original.
 
         Args:
-            entry_id: empty: the key follows an entry that is over, and is not kept.
+            entry_id: `CallMachine.secret_entry`. Empty: no entry counts the key, and it is not
+                kept.
         """
         if event.digit == END_KEY:
             return event

@@ -101,6 +101,7 @@ class LegState:
         self.given_up = ""
         self._machine = machine
         self._failed = False
+        self._cancelled = False
         self._over = asyncio.Event()
 
     @property
@@ -120,8 +121,11 @@ class LegState:
 
     @property
     def ended_by(self) -> str:
-        """The record's `ended_by`, once the leg is over."""
-        return self.given_up or ("error" if self._failed else self._machine.ended_by)
+        """The record's `ended_by`, once the leg is over. The machine has none of a leg that a bug
+        or the end of the process stopped."""
+        if self.given_up or self._failed:
+            return self.given_up or "error"
+        return self._machine.ended_by or ("shutdown" if self._cancelled else "")
 
     @property
     def line_lost(self) -> bool:

@@ -1,7 +1,7 @@
 """The floor: who may speak now, the caller, the agent, or an answering machine that records."""
 
 from app.call.caller.keypad import Keypad
-from app.call.deadlines import NEVER
+from app.call.deadlines import NEVER, next_after
 from app.call.exits.exits import Exits
 
 #: Turn detection requests the response to a turn well within this; past it the machine does.
@@ -70,8 +70,8 @@ class Floor:
         if now_ms >= self._speaks_until_ms:
             self.speech_stopped(now_ms)
 
-    def next_ms(self) -> float:
-        return min(self._speaks_until_ms, self.answer_by_ms)
+    def next_ms(self, now_ms: float) -> float:
+        return next_after(now_ms, self._speaks_until_ms, self.answer_by_ms)
 
     def machine_records(self) -> None:
         """An answering machine records from now on."""

@@ -1,6 +1,6 @@
 """The line to the caller: a media stream that starts in time, and does not stay blocked."""
 
-from app.call.deadlines import NEVER
+from app.call.deadlines import NEVER, next_after
 
 #: Deadline for the media stream of a leg to start.
 UNCLAIMED_MS = 30_000.0
@@ -39,5 +39,5 @@ class StreamDeadlines:
             return "stuck", f"the stream took nothing in {STUCK_MS:g} ms"
         return None
 
-    def next_ms(self) -> float:
-        return min(self._start_by_ms, self._unblock_by_ms)
+    def next_ms(self, now_ms: float) -> float:
+        return next_after(now_ms, self._start_by_ms, self._unblock_by_ms)

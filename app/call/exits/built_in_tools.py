@@ -45,6 +45,8 @@ class BuiltInTool:
     spec: Callable[[Sequence[Destination]], ToolSpec | None]
     #: Reads a call: which trigger it is, and what comes with it. `Exits` handles the trigger.
     read: Callable[[ToolCall], tuple[Trigger, Occasion]]
+    #: The direction of the first response of a leg that resumes a call which left for this tool.
+    resumed: str = prompts.RESUMED
 
 
 def offered(names: Sequence[str], destinations: Sequence[Destination]) -> Iterator[ToolSpec]:
@@ -53,6 +55,15 @@ def offered(names: Sequence[str], destinations: Sequence[Destination]) -> Iterat
         spec = tool.spec(destinations) if name in names else None
         if spec is not None:
             yield spec
+
+
+def resumed(tool: str) -> str:
+    """The direction of the first response of a leg that resumes a call.
+
+    Args:
+        tool: `ResumeCause.tool`: the tool for which the call left; empty: the stream was lost.
+    """
+    return BUILT_IN[tool].resumed if tool in BUILT_IN else prompts.RESUMED
 
 
 # --- what the model sees --------------------------------------------------------------------------
@@ -186,8 +197,13 @@ def _words_of(call: ToolCall, wish: Wish) -> LastWords:
 
 _TOOLS = (
     BuiltInTool(END_CALL, lambda _: _END_CALL, _read_end_call),
-    BuiltInTool(TRANSFER, lambda known: transfer_spec(known) if known else None, _read_transfer),
-    BuiltInTool(SEND_DIGITS, lambda _: _SEND_DIGITS, _read_send_digits),
+    BuiltInTool(
+        TRANSFER,
+        lambda known: transfer_spec(known) if known else None,
+        _read_transfer,
+        prompts.NOT_REACHED,
+    ),
+    BuiltInTool(SEND_DIGITS, lambda _: _SEND_DIGITS, _read_send_digits, prompts.KEYS_PRESSED),
 )
 #: Every built-in tool by its name. An agent's own tools cannot have these names, even if the
 #: built-in tool is switched off.

@@ -12,6 +12,7 @@ from app.call.agent import Agent
 from app.call.commands import CloseStream, HangUp, PlayDigits, ReportDecision, TransferCall
 from app.call.deadlines import NEVER, next_after
 from app.call.events import OutputItemDone
+from app.call.exits.allowed import allowed
 from app.call.exits.built_in_tools import BUILT_IN, ToolCall
 from app.call.exits.farewell import Farewell, Goodbye
 from app.call.exits.last_words import LastWords
@@ -39,15 +40,6 @@ _SAYING_GOODBYE = (ExitState.GOODBYE, ExitState.FINAL_GOODBYE)
 _HANGING_UP = (ExitState.HANGING_UP, ExitState.CLOSING)
 _TRANSFERRING = (ExitState.ANNOUNCING, ExitState.TRANSFERRING)
 
-# Which responses may be requested, by the state of the exit.
-_AT_THE_END = {Wish.GOODBYE, Wish.UNSPOKEN}
-_BEFORE_A_TRANSFER = {Wish.ANNOUNCEMENT, Wish.HOLD, Wish.UNSPOKEN}
-_ALLOWED = {
-    ExitState.WITH_AGENT: set(Wish) - {Wish.GOODBYE, Wish.ANNOUNCEMENT},
-    ExitState.ANNOUNCING: _BEFORE_A_TRANSFER,
-    ExitState.TRANSFERRING: _BEFORE_A_TRANSFER,
-}
-
 #: What the exits of a call may command.
 ExitCommand = HangUp | CloseStream | TransferCall | PlayDigits | ReportDecision
 
@@ -70,14 +62,14 @@ class Exits:
         self._responses = model.responses
         self._answers = model.answers
         self._farewell = Farewell(outbox, agent.language, audio, model)
-        self._transfer = Transfer(model)
+        self._transfer = Transfer(outbox, audio, model)
         self._tones = Tones(audio, model)
         self._exit = Region(EXIT, ExitState.WITH_AGENT, self.illegal)
         self._redirect = Region(REDIRECT, RedirectState.NONE, self.illegal)
         self._keys = Region(KEYS, KeysState.NONE, self.illegal)
         self._redirect_reason = ""  # "transfer" or send_digits, of the last redirect
         self._interrupted_by = TakenBack.CALLER_SPOKE  # the last barge-in
-        self._responses.allow(_ALLOWED[ExitState.WITH_AGENT])
+        self._responses.allow(allowed(self._exit.state))
 
     # --- what is under way ----------------------------------------------------------------------
 
@@ -167,20 +159,19 @@ class Exits:
         announce: bool,
     ) -> bool:
         """Transfer the caller without a tool call of the model. Takes back a goodbye if it can.
+        Returns False when a final goodbye, a transfer, a hang-up or keys are under way.
 
         Args:
             call_id: The id under which the model gets the outcome.
             why: LONE_ZERO or OPERATOR.
             announce: Have the model announce it.
-
-        Returns:
-            False when a final goodbye, a transfer, a hang-up or keys are under way.
         """
         trigger = Trigger.TRANSFER_REQUESTED
         if self.pressing_keys:
             trigger = Trigger.TRANSFER_REQUESTED_AMID_KEYS
         words = LastWords(Wish.ANNOUNCEMENT, now_ms, waived=not announce)
-        occasion = Occasion(why=why, begins=PendingTransfer(call_id, request, words))
+        transfer = PendingTransfer(call_id, request, words, why is TakenBack.OPERATOR)
+        occasion = Occasion(why=why, begins=transfer)
         return Action.BEGIN_TRANSFER in self._fire(self._exit, trigger, now_ms, occasion)
 
     def barge_in(self, why: TakenBack, now_ms: float) -> None:
@@ -199,6 +190,7 @@ class Exits:
             self._end(Trigger.VOICEMAIL, "voicemail", now_ms, direction, message)
         else:
             self._end(Trigger.HANG_UP, "voicemail", now_ms)
+        self._fire(self._keys, Trigger.VOICEMAIL, now_ms)
 
     def caller_idle(self, now_ms: float) -> None:
         """The caller answered no idle prompt: say goodbye."""
@@ -228,6 +220,12 @@ class Exits:
         occasion = Occasion(reason=reason, why=TakenBack.VOICEMAIL, begins=goodbye)
         self._fire(self._exit, trigger, now_ms, occasion)
 
+    def response_requested(self, wish: Wish) -> None:
+        """A response was requested: it may be the goodbye or the announcement."""
+        words = self._last_words()
+        if words is not None and wish is words.wish:
+            words.expected(self._audio)
+
     def response_ended(
         self, response_id: str, was: Wanted | None, now_ms: float, *, spoke: bool
     ) -> None:
@@ -255,31 +253,28 @@ class Exits:
 
     # --- time -----------------------------------------------------------------------------------
 
-    def settle(self, now_ms: float, *, model_ready: bool, model_gone: bool) -> bool:
-        """Do what is due.
+    def expire(self, now_ms: float) -> bool:
+        """Let the states expire whose deadline has passed. Returns True when the stream should have
+        ended by now: end the leg."""
+        return self._expire(self._exit, now_ms) or self._expire(self._redirect, now_ms)
+
+    def settle(self, now_ms: float, *, model_ready: bool, model_gone: bool) -> None:
+        """Do what is due. Call `expire` first.
 
         Args:
             model_ready: A session is configured.
             model_gone: The model is given up for this call.
-
-        Returns:
-            True when the stream should have ended by now: end the leg.
         """
-        if self._expire(self._exit, now_ms):
-            return True
         if self._exit.state in _SAYING_GOODBYE:
             self._settle_goodbye(now_ms, model_gone=model_gone)
-        if self._expire(self._redirect, now_ms):
-            return True
         if self._exit.state is ExitState.ANNOUNCING and not self.redirect_ordered:
             if not model_ready or model_gone:
                 self._transfer.waive_announcement()
             self._settle_words(self._transfer.words, now_ms)
         self._settle_keys(now_ms)
-        return False
 
     def next_ms(self, now_ms: float) -> float:
-        """When `settle` may have something to do; changes with every event."""
+        """When `expire` or `settle` may have something to do; changes with every event."""
         words = self._last_words()
         if words is None or (self.transferring and self.redirect_ordered):
             words_ms = NEVER
@@ -304,7 +299,7 @@ class Exits:
         return Action.END_LEG in self._fire(region, deadline.trigger, now_ms, occasion)
 
     def _settle_goodbye(self, now_ms: float, *, model_gone: bool) -> None:
-        if model_gone and not (self._farewell.words.said and self._responses.idle):
+        if model_gone and not (self._farewell.words.whole(self._audio) and self._responses.idle):
             why = "the model answers nothing that can be heard"
             self._fire(self._exit, Trigger.MODEL_GONE, now_ms, Occasion(reason=why))
         else:
@@ -335,7 +330,7 @@ class Exits:
     ) -> tuple[Action, ...]:
         """Feed a region with a trigger, and perform the actions of its transition. Returns them."""
         actions = region.take(trigger, now_ms)
-        self._responses.allow(_ALLOWED.get(self._exit.state, _AT_THE_END))
+        self._responses.allow(allowed(self._exit.state))
         for action in actions:
             self._perform(action, occasion, now_ms)
         return actions
@@ -343,7 +338,7 @@ class Exits:
     def _perform(self, action: Action, occasion: Occasion, now_ms: float) -> None:
         match action, occasion.begins:
             case Action.DECIDE_TO_END, Goodbye() as goodbye:
-                self._farewell.begin(goodbye)
+                self._farewell.begin(goodbye, now_ms)
             case Action.REQUEST_GOODBYE, _:
                 self._farewell.request(now_ms)
             case Action.TAKE_BACK, _:
@@ -357,15 +352,15 @@ class Exits:
             case Action.CLOSE_STREAM, _:
                 self._farewell.close(occasion.reason)
             case Action.END_LEG, _:
-                pass  # `settle` returns True
+                pass  # `expire` returns True
             case Action.BEGIN_TRANSFER, PendingTransfer() as transfer:
                 self._transfer.begin(transfer)
             case Action.REQUEST_ANNOUNCEMENT, _:
                 self._transfer.announce()
             case Action.SUSPEND_TRANSFER, _:
-                self._transfer.drop(prompts.transfer_suspended(occasion.why), now_ms)
+                self._transfer.suspend(occasion.why, now_ms)
             case Action.DROP_TRANSFER, _:
-                self._transfer.drop(prompts.END_ALREADY, now_ms)
+                self._transfer.drop(occasion.reason, now_ms)
             case Action.ORDER_TRANSFER, _:
                 self._order(self._transfer.order(), "transfer", now_ms)
             case Action.FAIL_TRANSFER, _:
@@ -383,6 +378,8 @@ class Exits:
                 self._fail_order(occasion, now_ms)
             case Action.ANSWER_KEYS_SENT, _:
                 self._tones.sent(now_ms)
+            case Action.ANSWER_KEYS_CUT, _:
+                self._tones.cut(now_ms)
             case Action.ANSWER_KEYS_FAILED, _:
                 self._tones.fail(occasion.reason, now_ms)
             case _:

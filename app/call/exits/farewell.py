@@ -64,11 +64,11 @@ class Farewell:
         """The goodbye that the caller has to hear."""
         return self._goodbye.words
 
-    def begin(self, goodbye: Goodbye) -> None:
+    def begin(self, goodbye: Goodbye, now_ms: float) -> None:
         """Decide to end the call, or to end it for another reason."""
-        # The first end_call still needs its answer.
-        goodbye.call_id = goodbye.call_id or self._goodbye.call_id
+        self._answer_ended(now_ms)  # the end_call of the reason before
         self._goodbye = goodbye
+        self.words.expected(self._audio)
         self._responses.unwant(Wish.NUDGE, Wish.HOLD, Wish.WARNING, Wish.REPLY)
         if goodbye.direction:
             self._responses.unwant(Wish.GOODBYE)  # of the reason before
@@ -87,8 +87,7 @@ class Farewell:
 
     def hang_up(self, now_ms: float) -> None:
         """Hang up over REST."""
-        heard = self.words.heard(self._audio, now_ms)
-        self._answer(prompts.END_DONE if heard else prompts.END_FORCED, now_ms)
+        self._answer_ended(now_ms)
         self._outbox.put(HangUp(self.reason))
 
     def leave_to_twiml(self, why: str, now_ms: float) -> None:
@@ -105,6 +104,10 @@ class Farewell:
     def report_no_effect(self, why: str) -> None:
         """Report that the stream is closed because a hang-up did not end it."""
         self._outbox.put(ReportDecision("close the stream", why))
+
+    def _answer_ended(self, now_ms: float) -> None:
+        heard = self.words.heard(self._audio, now_ms)
+        self._answer(prompts.END_DONE if heard else prompts.END_FORCED, now_ms)
 
     def _answer(self, output: str, now_ms: float) -> None:
         """Answer end_call, unless it is answered or none asked for the goodbye."""

@@ -33,6 +33,12 @@ class LastWords:
     said: bool = False
     #: When nothing of them played any more.
     _heard_ms: float = NEVER
+    #: `AgentAudio.drops` when they were expected or requested.
+    _drops: int = 0
+
+    def expected(self, audio: AgentAudio) -> None:
+        """They are requested, or expected in the response of `response_id`."""
+        self._drops = audio.drops
 
     def response_ended(self, response_id: str, was: Wanted | None, *, spoke: bool) -> bool:
         """A response ended.
@@ -66,6 +72,10 @@ class LastWords:
         self._heard_ms = min(self._heard_ms, now_ms)
         return self._heard_ms + GUARD_MS
 
+    def whole(self, audio: AgentAudio) -> bool:
+        """Whether all of them have come, and nothing of them was dropped."""
+        return self.said and audio.drops == self._drops
+
     def heard(self, audio: AgentAudio, now_ms: float) -> bool:
         """Whether the caller heard them to their end."""
-        return self.said and now_ms >= audio.heard_to_end_ms(now_ms)
+        return self.whole(audio) and now_ms >= audio.heard_to_end_ms(now_ms)

@@ -65,6 +65,10 @@ class Tones:
         """The keys were pressed: answer send_digits."""
         self._answers.answer(self.call_id, prompts.DIGITS_SENT, now_ms)
 
+    def cut(self, now_ms: float) -> None:
+        """The tones were cleared, or never played: answer send_digits."""
+        self._answers.answer(self.call_id, prompts.DIGITS_CUT, now_ms)
+
     def fail(self, why: str, now_ms: float) -> None:
         """Twilio did not press the keys: answer send_digits."""
         self._answers.answer(self.call_id, prompts.digits_failed(why), now_ms)

@@ -9,11 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.call import prompts
-from app.call.commands import TransferCall
+from app.call.commands import ReportDecision, TransferCall
 from app.call.destinations import Destination, route_to
 from app.call.exits.last_words import LastWords
+from app.call.heard.agent_audio import AgentAudio
 from app.call.model.model import Model
 from app.call.model.responses import Wish
+from app.call.outbox import Outbox
+from app.call.prompts import TakenBack
 
 #: Name of the tool.
 TRANSFER = "transfer_to_human"
@@ -99,13 +102,17 @@ class PendingTransfer:
     request: TransferRequest
     #: The announcement that the caller has to hear.
     words: LastWords
+    #: An operator ordered it: the record gets its outcome.
+    by_operator: bool = False
 
 
 class Transfer:
     """Performs what `transitions.EXIT` decides about transfers. A suspended transfer never happens
     by itself later: the model gets the tool's answer, and may call the tool again."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, outbox: Outbox[ReportDecision], audio: AgentAudio, model: Model) -> None:
+        self._outbox = outbox
+        self._audio = audio
         self._responses = model.responses
         self._answers = model.answers
         words = LastWords(Wish.ANNOUNCEMENT, 0.0)
@@ -120,6 +127,7 @@ class Transfer:
         """Decide to transfer the caller. Requests an announcement, unless it is waived or expected
         in the response that called the tool."""
         self._pending = transfer
+        self.words.expected(self._audio)
         self._responses.unwant(Wish.NUDGE, Wish.HOLD, Wish.WARNING, Wish.REPLY)
         if not transfer.words.response_id and not transfer.words.waived:
             self.announce()
@@ -135,10 +143,24 @@ class Transfer:
         if self._responses.pending(Wish.ANNOUNCEMENT, Wish.UNSPOKEN):
             self.words.said = False
 
-    def drop(self, output: str, now_ms: float) -> None:
-        """The caller is not transferred. `output`: the tool's answer."""
+    def suspend(self, why: TakenBack, now_ms: float) -> None:
+        """The caller is not transferred: the model decides anew."""
+        output = prompts.transfer_suspended(why, by_operator=self._pending.by_operator)
+        self._end(output, now_ms)
+        self._report("suspend the operator's transfer", why)
+
+    def drop(self, why: str, now_ms: float) -> None:
+        """The caller is not transferred: the call ends. `why`: it ends."""
+        self._end(prompts.END_ALREADY, now_ms)
+        self._report("leave out the operator's transfer", f"the call ends: {why}")
+
+    def _end(self, output: str, now_ms: float) -> None:
         self._responses.unwant(Wish.ANNOUNCEMENT)
         self._answers.answer(self._pending.call_id, output, now_ms)
+
+    def _report(self, decision: str, why: str) -> None:
+        if self._pending.by_operator:
+            self._outbox.put(ReportDecision(decision, why))
 
     def order(self) -> TransferCall:
         """Returns the redirect to order."""
@@ -149,10 +171,11 @@ class Transfer:
             request.route,
             request.reason,
             request.summary,
-            announced=self.words.said,
+            announced=self.words.whole(self._audio),
         )
 
     def fail(self, why: str, now_ms: float) -> None:
         """The redirect failed: the caller stays with the agent."""
         output = prompts.transfer_failed(self._pending.request.route[0], why)
         self._answers.answer(self._pending.call_id, output, now_ms)
+        self._report("keep the caller with the agent", f"the operator's transfer failed: {why}")

@@ -171,6 +171,7 @@ class Action(StrEnum):
     ORDER_KEYS = "order the redirect for keys"
     ANSWER_KEYS_SENT = "answer: sent"
     ANSWER_KEYS_BUSY = "answer: busy"
+    ANSWER_KEYS_CUT = "answer: cut off"
     ANSWER_KEYS_FAILED = "answer: failed"
     # Answers to tools that come at the wrong moment.
     ANSWER_ENDING = "answer: ending already"
@@ -345,20 +346,26 @@ REDIRECT: Table[RedirectState] = {
 KEYS: Table[KeysState] = {
     KeysState.NONE: {
         Trigger.SEND_DIGITS: _to(KeysState.WAITING, Action.BEGIN_KEYS),
+        Trigger.VOICEMAIL: _to(KeysState.NONE),
     },
     KeysState.WAITING: {
         Trigger.SEND_DIGITS: _to(KeysState.WAITING, Action.ANSWER_KEYS_BUSY),
         Trigger.TONES_DUE: _to(KeysState.SOUNDING, Action.PLAY_TONES),
         Trigger.REDIRECT_DUE: _to(KeysState.BY_TWILIO, Action.ORDER_KEYS),
         Trigger.REDIRECT_BUSY: _to(KeysState.NONE, Action.ANSWER_KEYS_BUSY),
+        Trigger.VOICEMAIL: _to(KeysState.NONE, Action.ANSWER_KEYS_CUT),
     },
     KeysState.SOUNDING: {
         Trigger.SEND_DIGITS: _to(KeysState.SOUNDING, Action.ANSWER_KEYS_BUSY),
         Trigger.TONES_HEARD: _to(KeysState.NONE, Action.ANSWER_KEYS_SENT),
+        # The tones were cleared.
+        Trigger.VOICEMAIL: _to(KeysState.NONE, Action.ANSWER_KEYS_CUT),
     },
     KeysState.BY_TWILIO: {
         Trigger.SEND_DIGITS: _to(KeysState.BY_TWILIO, Action.ANSWER_KEYS_BUSY),
         Trigger.NOT_REDIRECTED: _to(KeysState.NONE, Action.ANSWER_KEYS_FAILED),
+        # The redirect is ordered already.
+        Trigger.VOICEMAIL: _to(KeysState.BY_TWILIO),
     },
 }
 

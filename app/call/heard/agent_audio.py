@@ -40,6 +40,9 @@ class AgentAudio:
         self._model_paused = False
         #: An external voice still makes audio that is to be played.
         self.synthesizing = False
+        #: How often speech was dropped before the caller heard it: a barge-in interrupted it, or no
+        #: voice could speak it.
+        self.drops = 0
 
     def open(self, now_ms: float) -> None:
         """The stream takes audio, for the first time or again."""

@@ -78,6 +78,7 @@ class PlaybackLedger:
         self._items: dict[str, _Item] = {}
         self._segments: list[_Segment] = []
         self._marks: dict[str, _Mark] = {}
+        self._flushed: set[str] = set()  # by clears, and not back; one mark a second at most
         self._epoch = 0
         self._mark_count = 0
         self._sent = 0  # bytes sent since the last clear
@@ -160,6 +161,13 @@ class PlaybackLedger:
         self._sure = max(self._sure, mark.position)
         return True
 
+    def flushed(self, name: str) -> bool:
+        """Whether a mark that came back was flushed by a clear; True once for each."""
+        if name not in self._flushed:
+            return False
+        self._flushed.remove(name)
+        return True
+
     def cleared(self, now_ms: float) -> list[HeardPart]:
         """A clear goes out: Twilio drops its buffer, and a new epoch begins.
 
@@ -173,6 +181,7 @@ class PlaybackLedger:
             if heard < item.generated_bytes or not item.complete:
                 interrupted.append(HeardPart(item_id, heard, item.generated_bytes))
         self._epoch += 1
+        self._flushed.update(self._marks)
         self._items.clear()
         self._segments.clear()
         self._marks.clear()

@@ -40,6 +40,7 @@ class ModelLink:
 
     def opened(self, now_ms: float) -> None:
         """The socket is open. Send the settings next; their deadline starts now."""
+        self._open_ms = NEVER
         self._configured_by_ms = now_ms + CONFIGURE_MS
 
     @property

@@ -21,14 +21,29 @@ class ModelRequests:
     def __init__(self, outbox: Outbox[ToModel], ids: Ids) -> None:
         self._outbox = outbox
         self._ids = ids
+        self._configurations: list[str] = []  # sent and not answered, oldest first
 
     def _send(self, command: ToModel) -> str:
         self._outbox.put(command)
         return command.event_id
 
     def configure(self, *, speaks: bool) -> str:
-        """Send the agent's settings. `speaks`: the model's output is audio."""
-        return self._send(ConfigureSession(self._ids.event(), speaks=speaks))
+        """Send the agent's settings. `speaks`: the model's output is audio. They are refused or
+        taken: see `configures` and `configuration_taken`."""
+        self._configurations.append(self._send(ConfigureSession(self._ids.event(), speaks=speaks)))
+        return self._configurations[-1]
+
+    def configuration_taken(self) -> None:
+        """The oldest settings without an answer are in force."""
+        del self._configurations[:1]
+
+    def configures(self, event_id: str) -> bool:
+        """Whether the command of this id sent settings that have no answer yet."""
+        return event_id in self._configurations
+
+    def session_lost(self) -> None:
+        """The session is lost: nothing that was sent to it is answered any more."""
+        self._configurations.clear()
 
     def add_message(self, role: str, text: str, item_id: str = "", after: str = "") -> str:
         """Add a message to the conversation, see `AddMessage`."""

@@ -111,10 +111,23 @@ class Responses:
         """Whether a response is active or requested."""
         return self.active_id is not None or self.requested is not None
 
+    @property
+    def request_id(self) -> str:
+        """The id of the `CreateResponse` that the model has not answered yet; empty: none."""
+        return self._event_id if self.requested is not None else ""
+
     def pending(self, *wishes: Wish) -> bool:
         """Whether a response for one of these is active, requested or queued."""
         waiting = (self.requested, self.active, *self._queue)
         return any(wanted is not None and wanted.wish in wishes for wanted in waiting)
+
+    def queued(self, wanted: Wanted) -> bool:
+        """Whether this one waits in the queue: the same wish with the same direction."""
+        return wanted in self._queue
+
+    def waits(self, wanted: Wanted) -> bool:
+        """Whether this one is active, requested or queued."""
+        return wanted in (self.requested, self.active, *self._queue)
 
     @property
     def gave_up(self) -> bool:

@@ -41,15 +41,16 @@ class ToolAnswers:
         self._calls.session_lost()
         self._not_taken.clear()
 
-    def answer(self, call_id: str, output: str, now_ms: float) -> None:
+    def answer(self, call_id: str, output: str, now_ms: float) -> bool:
         """Send a tool's output to the model and store it, then request a reply when the response
-        has ended and all its tools have answered. A second answer to a call is ignored.
+        has ended and all its tools have answered. Returns False if no such call is open: the answer
+        is ignored.
 
         A call of a lost session, or of the call machine itself, is answered by a system message:
         the present session does not know its `call_id`.
         """
         if not self._calls.answer(call_id):
-            return
+            return False
         name = self._calls.name(call_id)
         self._conversation.tool_answered(call_id, name, output, now_ms)
         if not self._link.ready:
@@ -62,13 +63,23 @@ class ToolAnswers:
         response_id = self._calls.response_id(call_id)
         if response_id != self._responses.active_id:
             self.want_reply(response_id)
+        return True
 
-    def add_caller_text(self, item_id: str, text: str) -> None:
-        """Add what the caller typed on the keypad as a user message, and request a reply.
-        Without a session, the next one gets it with the stored conversation."""
+    def add_caller_text(self, item_id: str, text: str, replaces: str = "") -> None:
+        """Add what the caller typed on the keypad as a user message. Without a session, the next
+        one gets it with the stored conversation. Then call `want_reply_to_caller`.
+
+        Args:
+            replaces: The message in whose place it is added; empty: none.
+        """
         if self._link.ready:
+            if replaces:
+                self._requests.delete(replaces)
             self._not_taken.add(item_id)
             self._requests.add_message("user", text, item_id)
+
+    def want_reply_to_caller(self) -> None:
+        """Request a reply to what the caller typed."""
         if self._responses.allows(Wish.REPLY):
             self._responses.want(Wish.REPLY)
 

@@ -64,6 +64,9 @@ class AgentSpeech:
         if self._items.is_cut(event.response_id, event.item_id):
             turn.generated_bytes += event.size_bytes  # keeps the heard share of the text right
             return
+        if turn.finished:  # some servers send more audio after the item was done
+            turn.generated_bytes += event.size_bytes
+            turn.heard_bytes = turn.generated_bytes
         self._spoke.add(event.response_id)
         self._audio.play(event.item_id, event.payload, event.size_bytes, now_ms)
 
@@ -111,7 +114,7 @@ class AgentSpeech:
     def spoke(self, response_id: str) -> bool:
         """Whether anything of this response was played, or will be."""
         return response_id in self._spoke or any(
-            turn.utterances for turn in self._turns_of(response_id)
+            turn.utterances for turn in self.turns_of(response_id)
         )
 
     def drop_unheard(self, response_id: str, now_ms: float) -> None:
@@ -119,7 +122,7 @@ class AgentSpeech:
         cannot hear them."""
         unheard = [
             turn.item_id
-            for turn in self._turns_of(response_id)
+            for turn in self.turns_of(response_id)
             if not turn.cut
             and not turn.utterances
             and not self._audio.ledger.generated_bytes(turn.item_id)
@@ -127,7 +130,7 @@ class AgentSpeech:
         ]
         self._cut([HeardPart(item_id, 0, 0) for item_id in unheard], now_ms)
 
-    def _turns_of(self, response_id: str) -> list[Turn]:
+    def turns_of(self, response_id: str) -> list[Turn]:
         """The turns of a response, in order."""
         item_ids = self._items_of.get(response_id, ())
         return [turn for item_id in item_ids if (turn := self._conversation.find(item_id))]
@@ -159,7 +162,8 @@ class AgentSpeech:
         """The leg so far, for a new session: (role, text, item id or empty).
 
         An item that a voice still speaks is given whole and with an id, because the caller is about
-        to hear it; a barge-in replaces it by what was heard.
+        to hear it; a barge-in replaces it by what was heard. So is what the caller typed: more keys
+        may replace it.
         """
         heard = {
             turn.item_id: turn for turn in self._conversation.heard(self._audio.ledger, now_ms)
@@ -170,7 +174,8 @@ class AgentSpeech:
             if turn.utterances and not turn.cut and (as_heard is None or as_heard.cut):
                 history.append(("assistant", turn.text, self._items.restate(turn.item_id)))
             elif as_heard is not None:
-                history += [(role, text, "") for role, text in prompts.as_messages([as_heard])]
+                item_id = turn.item_id if turn.detail.get("by") == "keypad" else ""
+                history += [(*each, item_id) for each in prompts.as_messages([as_heard])]
         return history
 
     def interrupt(self, active_id: str | None, now_ms: float) -> None:
@@ -188,6 +193,8 @@ class AgentSpeech:
         # Begun, but without any audio so far:
         unheard = [item_id for item_id in dict.fromkeys(unfinished) if item_id not in cut_ids]
         self._cut([*cuts, *(HeardPart(item_id, 0, 0) for item_id in unheard)], now_ms)
+        if cuts or unheard or self._responses.pending(Wish.UNSPOKEN):
+            self._audio.drops += 1
         self._responses.unwant(Wish.UNSPOKEN)
 
     def end(self, now_ms: float) -> int:
@@ -222,7 +229,9 @@ class AgentSpeech:
             self._unspoken += 1
             self._responses.want(Wish.UNSPOKEN, prompts.say(text))
             self._spoke.update(of for of, ids in self._items_of.items() if item_id in ids)
-        elif text:
+            return
+        self._audio.drops += 1
+        if text:
             self._responses.give_up()
 
     def voices_gave_up(self) -> None:

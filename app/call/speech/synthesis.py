@@ -151,11 +151,12 @@ class Synthesis:
 
     # --- what a voice reports -------------------------------------------------------------------
 
-    def take(self, event: VoiceEvent, now_ms: float) -> None:
-        """A voice sent audio, finished or failed. Events of dropped utterances are ignored."""
+    def take(self, event: VoiceEvent, now_ms: float) -> bool:
+        """A voice sent audio, finished or failed. Returns False if the utterance was dropped: the
+        event is ignored."""
         job = self._job
         if job is None or job.utterance.id != event.utterance_id:
-            return
+            return False
         utterance, job.moved_ms = job.utterance, now_ms
         match event:
             case VoiceReceived(_, payload, size_bytes):
@@ -175,6 +176,7 @@ class Synthesis:
             case VoiceFailed(_, _, kind):
                 self._fail(job, kind, now_ms)
         self.advance(now_ms)
+        return True
 
     def _complete(self, job: SynthesisJob, now_ms: float) -> None:
         """All audio of the utterance has arrived."""

@@ -182,9 +182,12 @@ class OutboundForm(Form):
     voicemail: TextOrNone = Field(
         default=_OUTBOUND.voicemail, description="text, or '' to hang up on answering machines"
     )
+    #: Whether Twilio detects who answers. With `off` the agent talks with whoever or whatever
+    #: answers, and no message is left.
+    answering_machine: Literal["detect", "off"] = _OUTBOUND.answering_machine
 
     def outbound(self) -> Outbound:
-        return Outbound(self.greeting, self.voicemail)
+        return Outbound(self.greeting, self.voicemail, self.answering_machine)
 
 
 class AfterCallForm(Form):

@@ -87,7 +87,7 @@ class Accepted(BaseModel):
 async def place_call(
     request: Request, response: Response, call: NewCall, state: State
 ) -> PlacedCall:
-    """Call a number. It has to begin with one of OUTBOUND_PREFIXES (default: the calling code of
+    """Call a number. It has to begin with one of OUTBOUND_PREFIXES (default: be of the country of
     TWILIO_PHONE_NUMBER), and must not have been called in the last OUTBOUND_REPEAT_SECONDS."""
     try:
         call_sid = await state.outbound.place(
@@ -102,7 +102,8 @@ async def place_call(
         wait_s = refused.retry_after_s
         headers = None if wait_s is None else {"Retry-After": str(wait_s)}
         raise HTTPException(refused.status, str(refused), headers) from refused
-    response.headers["Location"] = f"/calls/{call_sid}"
+    prefix = next(iter(state.gate.prefixes(request.scope)), "")
+    response.headers["Location"] = f"{prefix}/calls/{call_sid}"
     return PlacedCall(call_sid=call_sid)
 
 

@@ -12,6 +12,7 @@ import socket
 import sys
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from ipaddress import IPv6Address
 from typing import Any
 
 from app.errors import ConfigError
@@ -29,14 +30,17 @@ _OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Listen on this address. Call it before anything else is opened.
+    """Listen on this address; `::` is every address of this machine, IPv4 too. Call it before
+    anything else is opened.
 
     Raises:
         ConfigError: the address is wrong, or the port is in use.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
+        listener = socket.create_server(
+            (host, port), family=family, backlog=BACKLOG, dualstack_ipv6=_is_every_address(host)
+        )
     except (socket.gaierror, UnicodeError):
         raise ConfigError(
             f"HOST: expected an address of this machine such as 127.0.0.1 or 0.0.0.0, got {host!r}"
@@ -51,6 +55,14 @@ def bind(host: str, port: int) -> socket.socket:
     # Accepted connections inherit it. asyncio sets it only on sockets that it accepts itself.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
+
+
+def _is_every_address(host: str) -> bool:
+    """Whether the host is IPv6's unspecified address, on a machine that can take IPv4 with it."""
+    try:
+        return IPv6Address(host).is_unspecified and socket.has_dualstack_ipv6()
+    except ValueError:  # a name, or an IPv4 address
+        return False
 
 
 class Listener:

@@ -4,6 +4,8 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
+from app.call.backoff import backoff
+
 logger = logging.getLogger(__name__)
 
 FIRST_S = 1.0
@@ -14,8 +16,8 @@ LONGEST_S = 60.0
 class _Kind:
     """One message and reason, since its last log line."""
 
-    #: Seconds until the next log line.
-    window_s: float
+    #: Log lines in a row; the next one comes later with each.
+    lines: int = 0
     count: int = 0
     peer: str = ""
     detail: str = ""
@@ -47,11 +49,11 @@ class Refusals:
         key = (level, message, why)
         kind = self._kinds.get(key)
         if kind is None:
-            kind = self._kinds[key] = _Kind(FIRST_S)
+            kind = self._kinds[key] = _Kind()
         kind.count += 1
         kind.peer, kind.detail = peer, detail
         if kind.timer is None:
-            kind.timer = self._loop.call_later(kind.window_s, self._log_due, key)
+            self._schedule(key, kind)
 
     def flush(self) -> None:
         """Log the counts that have not been logged."""
@@ -67,8 +69,12 @@ class Refusals:
             del self._kinds[key]
             return
         self._log(key, kind)
-        kind.window_s = min(2 * kind.window_s, LONGEST_S)
-        kind.timer = self._loop.call_later(kind.window_s, self._log_due, key)
+        self._schedule(key, kind)
+
+    def _schedule(self, key: tuple[int, str, str], kind: _Kind) -> None:
+        kind.lines += 1
+        wait_s = backoff(FIRST_S, kind.lines, LONGEST_S)
+        kind.timer = self._loop.call_later(wait_s, self._log_due, key)
 
     def _log(self, key: tuple[int, str, str], kind: _Kind) -> None:
         if kind.count:

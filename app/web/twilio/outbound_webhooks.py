@@ -1,18 +1,20 @@
 """The webhooks of outbound calls: the callee answered, and whether that is a human."""
 
+from dataclasses import replace
+
 from fastapi import APIRouter, Request, Response
 
 from app.bridge.deadlines import within
 from app.bridge.outbound import PlacedCall
 from app.bridge.reconnects import WRITTEN_S
-from app.call.events import VoicemailReached
+from app.call.events import CalleeDetected
 from app.records.store import StoreUnavailable
 from app.web.app_state import AppState
 from app.web.twilio.call_webhooks import call_info, call_is_over
 from app.web.twilio.request import base_of, rendered
 from app.web.twilio.signed_route import SignedRoute
 from app.web.twilio.webhook_deadline import Form, acknowledge, ask_again, webhook
-from app.wires.twilio.call import TERMINAL
+from app.wires.twilio.call import TERMINAL, CallInfo
 from app.wires.twilio.twiml import stream_urls
 
 router = APIRouter(include_in_schema=False, route_class=SignedRoute)
@@ -27,29 +29,32 @@ async def outgoing_call(request: Request, form: Form, state: AppState) -> Respon
         return rendered("goodbye")
     placed = state.outbound.answered(token, call.call_sid)
     known = placed is not None
-    if placed is None and await _was_placed_earlier(state, call.call_sid):
-        placed = PlacedCall(token, call.to_number, call_sid=call.call_sid)
+    if placed is None:
+        placed = await _placed_earlier(state, call, token)
     if placed is None:
         return rendered("unavailable")
     agent = state.services.agent.agent.calling(placed.greeting, placed.context)
     ticket = await state.reconnects.answer(call, base_url, agent, is_new=known)
     if ticket is None:
         return rendered("goodbye")
-    _report_voicemail(state, call.call_sid, placed)
+    _report_verdict(state, call.call_sid, placed)
     return rendered("incoming-call", **stream_urls(base_url, ticket))
 
 
-async def _was_placed_earlier(state: AppState, call_sid: str) -> bool:
-    """Whether an earlier process of this service placed the call. Its greeting and context are
-    lost, but the agent still talks to the callee.
+async def _placed_earlier(state: AppState, call: CallInfo, token: str) -> PlacedCall | None:
+    """The call, if an earlier process of this service placed it. Its greeting and context are lost,
+    but the agent still talks to the callee.
 
-    True as well if the store does not answer: Twilio requests this URL only for placed calls.
+    Not None as well if the store does not answer: Twilio requests this URL only for placed calls.
     """
+    placed = PlacedCall(token, call.to_number, call_sid=call.call_sid)
     try:
-        row = await within(WRITTEN_S, state.store.get_call(call_sid))
+        row = await within(WRITTEN_S, state.store.get_call(call.call_sid))
     except (StoreUnavailable, TimeoutError):
-        return True
-    return row is not None and row.direction == "outbound-api" and row.status not in TERMINAL
+        return placed
+    if row is None or row.direction != "outbound-api" or row.status in TERMINAL:
+        return None
+    return replace(placed, answered_by=row.answered_by or "")
 
 
 @router.post("/answering-machine/{token}")
@@ -63,15 +68,13 @@ async def answering_machine(request: Request, form: Form, state: AppState) -> Re
         state.store.save_call(call_sid, answered_by=answered_by)
         placed = state.outbound.detected(token, call_sid, answered_by)
         placed = placed or PlacedCall(token, "", answered_by=answered_by)
-        _report_voicemail(state, call_sid, placed)
+        _report_verdict(state, call_sid, placed)
     return Response(status_code=204)
 
 
-def _report_voicemail(state: AppState, call_sid: str, placed: PlacedCall) -> None:
-    """Tell the agent if a machine answered. Twilio reports it after the machine's greeting: it is
-    recording now."""
-    if placed.answered_by.startswith("machine"):
-        message = placed.voicemail or state.services.agent.agent.outbound.voicemail
-        state.switchboard.tell(call_sid, VoicemailReached(message))
-    elif placed.answered_by == "fax":
-        state.switchboard.tell(call_sid, VoicemailReached())
+def _report_verdict(state: AppState, call_sid: str, placed: PlacedCall) -> None:
+    """Tell the agent who answered, as far as Twilio knows. What follows is the call's decision."""
+    outbound = state.services.agent.agent.outbound
+    if placed.answered_by and outbound.answering_machine == "detect":
+        message = placed.voicemail or outbound.voicemail
+        state.switchboard.tell(call_sid, CalleeDetected(placed.answered_by, message))

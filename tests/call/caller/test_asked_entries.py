@@ -1,5 +1,7 @@
 """Digits that a tool asked for go to that tool; secret ones to that tool alone."""
 
+from collections.abc import Callable
+
 import pytest
 
 from app.call import commands as do
@@ -9,6 +11,7 @@ from app.call.agent import Limits
 from app.call.caller.digit_entries import PROMPT_MS
 from app.call.caller.keypad import ASKED_PAUSE_MS, MASK, STRAY_MS, TAIL_MS
 from tests.call.scene import Scene, agent
+from tests.call.transfer_scene import transfer_scene
 
 PROMPT = "Please type your PIN."
 SAY_PROMPT = prompts.say(PROMPT)
@@ -216,6 +219,54 @@ def test_a_stream_that_ends_while_a_tool_asks_ends_the_tool(scene: Scene) -> Non
     assert scene.press("1") == []
 
 
+# --- keys before the tool asked -------------------------------------------------------------------
+
+
+def test_digits_typed_while_the_tool_is_called_are_the_first_of_its_entry(scene: Scene) -> None:
+    """The agent has asked for them in its own words."""
+    scene.press("12", 200)
+    ask(scene, 4)
+    scene.press("34", 200)
+    scene.run(10_000)
+    assert given(scene) == [("call_1", "1234")] and scene.messages() == []
+
+
+def test_an_entry_typed_while_the_tool_is_called_is_complete_at_once(scene: Scene) -> None:
+    scene.press("1234", 200)
+    assert do.GiveDigits("call_1", "1234") in ask(scene, 4)
+
+
+def test_keys_before_a_prompt_are_told_to_the_model(scene: Scene) -> None:
+    scene.press("12", 200)
+    ask(scene, 4, prompt=PROMPT)
+    assert scene.messages() == [("user", prompts.keys_pressed("12"))]
+    assert scene.asked() == [SAY_PROMPT]  # and need no answer
+    scene.answer(500, "item_2", "resp_2")
+    scene.press("3456", 200)
+    assert given(scene) == [("call_1", "3456")]
+
+
+@pytest.mark.parametrize("prompt", ["", PROMPT])
+def test_keys_before_a_secret_entry_are_dropped(scene: Scene, prompt: str) -> None:
+    """They may be its first digits, and were not masked."""
+    scene.press("12", 200)
+    ask(scene, 4, secret=True, prompt=prompt)
+    scene.press(MASK * 4, 200)
+    assert given(scene) == [("call_1", MASK * 4)] and scene.messages() == []
+
+
+def test_keys_that_continue_an_entry_of_the_model_are_told_to_it(scene: Scene) -> None:
+    scene.press("40")
+    scene.run(2000)
+    scene.press("7")
+    scene.begin()
+    scene.finish(status="cancelled")
+    ask(scene, 4, response_id="resp_2")
+    assert scene.messages()[-1] == ("user", prompts.keys_pressed("407"))
+    scene.press("1234", 200)
+    assert given(scene) == [("call_1", "1234")]
+
+
 # --- secrets ------------------------------------------------------------------------------------
 
 
@@ -306,3 +357,47 @@ def test_the_machine_names_the_tool_that_a_secret_key_belongs_to(scene: Scene) -
     assert scene.machine.secret_entry == "call_2"
     scene.press(MASK * 4)
     assert scene.machine.secret_entry == ""
+
+
+def transferred(scene: Scene) -> None:
+    scene.feed(ev.TransferRequested("Support"))
+
+
+def recorded_by_a_machine(scene: Scene) -> None:
+    scene.feed(ev.VoicemailReached("Please call back."))
+
+
+def hung_up(scene: Scene) -> None:
+    scene.feed(ev.HangUpRequested("operator"))
+
+
+def ended(scene: Scene) -> None:
+    scene.feed(ev.StreamEnded("stop"))
+
+
+@pytest.mark.parametrize("drops", [transferred, recorded_by_a_machine, hung_up, ended])
+def test_a_secret_key_that_is_dropped_is_masked_and_belongs_to_no_entry(
+    drops: Callable[[Scene], None],
+) -> None:
+    scene = transfer_scene()
+    ask(scene, 4, secret=True)
+    scene.press(MASK * 2, 200)
+    drops(scene)
+    assert scene.machine.masks_keys(scene.now_ms) and scene.machine.secret_entry == ""
+    scene.press(MASK)
+    scene.run(60_000)
+    assert given(scene) == [] or given(scene) == [("call_1", MASK * 2)]
+
+
+def test_a_secret_entry_goes_on_without_the_keys_that_a_transfer_dropped() -> None:
+    scene = transfer_scene()
+    ask(scene, 4, secret=True)
+    counted = []
+    for key, before in enumerate([None, transferred, None, Scene.speak, None, None, None, None]):
+        if before is not None:
+            before(scene)
+        if scene.machine.secret_entry:
+            counted.append(key)
+        scene.press(MASK)
+        scene.run(300)
+    assert counted[:2] == [0, 3] and given(scene) == [("call_1", MASK * 4)]

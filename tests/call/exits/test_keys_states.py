@@ -19,6 +19,7 @@ from tests.call.exits.exit_states import (
     FAILED,
     LIMIT_MS,
     OPERATOR,
+    REACHED,
     VOICED,
     Moment,
     announcing,
@@ -101,6 +102,11 @@ MOVES_OF_KEYS = [
     (by_twilio, feeds(FAILED), KeysState.NONE, [prompts.digits_failed("status 503")]),
     (by_twilio, refused_amid_speech, KeysState.NONE, [prompts.digits_failed("status 503")]),
     (by_twilio, passes(ORDER_MS), KeysState.NONE, [prompts.digits_failed(UNANSWERED)]),
+    (with_agent, feeds(REACHED), KeysState.NONE, []),
+    (wait_for_voice, feeds(REACHED), KeysState.NONE, [prompts.DIGITS_CUT]),
+    (sounding, feeds(REACHED), KeysState.NONE, [prompts.DIGITS_CUT]),
+    (sounding, feeds(ev.VoicemailReached()), KeysState.NONE, [prompts.DIGITS_CUT]),
+    (by_twilio, feeds(REACHED), KeysState.BY_TWILIO, []),
 ]
 
 
@@ -113,6 +119,14 @@ def test_keys_wait_for_the_voice_then_sound_or_are_left_to_twilio(
     happens(scene)
     assert answer_to(scene, "keys_1") == answers
     assert_state(scene, state)
+
+
+@pytest.mark.parametrize("moment", [with_agent, wait_for_voice, sounding])
+def test_an_answering_machine_ends_keys_before_what_plays_is_looked_at(moment: Moment) -> None:
+    scene = interrupted_call(VOICED)
+    moment(scene)
+    exits_of(scene).leave_message("Your table is booked.", scene.now_ms)
+    assert_state(scene, KeysState.NONE)
 
 
 def transferred_amid_waiting_keys() -> Scene:

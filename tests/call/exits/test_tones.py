@@ -183,6 +183,16 @@ def test_a_goodbye_behind_the_tones_lets_them_sound(scene: Scene) -> None:
     assert scene.line.heard_bytes("", at_ms) == 800 * 8
 
 
+def test_tones_that_an_answering_machine_cuts_off_were_not_pressed(scene: Scene) -> None:
+    press(scene, "1234")
+    scene.run(300)
+    scene.feed(ev.VoicemailReached("Your table is booked."))
+    scene.respond(1000)
+    scene.run(3000)
+    assert scene.all(do.ClearAudio) and len(scene.all(do.HangUp)) == 1
+    assert scene.outputs() == [prompts.DIGITS_CUT]
+
+
 # --- many keys ----------------------------------------------------------------------------------
 
 

@@ -337,7 +337,7 @@ def test_a_caller_who_speaks_over_an_operators_announcement_is_answered(scene: S
     scene.audio(1500)
     scene.run(400)
     scene.speak()
-    told = prompts.tool_result(TRANSFER, prompts.transfer_suspended())
+    told = prompts.tool_result(TRANSFER, prompts.transfer_suspended(by_operator=True))
     assert scene.messages() == [("system", told)]
     scene.finish(status="cancelled")
     scene.fall_silent()

@@ -138,7 +138,7 @@ MOVES: list[tuple[Moment, Moment, ExitState, list[type[do.Command]]]] = [
     #
     (goodbye, Scene.speak, ExitState.WITH_AGENT, ANSWERED),
     (goodbye, feeds(OPERATOR), ExitState.ANNOUNCING, [do.AddToolOutput, do.CreateResponse]),
-    (goodbye, feeds(REACHED), ExitState.FINAL_GOODBYE, [do.CreateResponse]),
+    (goodbye, feeds(REACHED), ExitState.FINAL_GOODBYE, [do.AddToolOutput, do.CreateResponse]),
     (goodbye, hanging_up, ExitState.HANGING_UP, [do.AddToolOutput, do.HangUp]),
     (goodbye, passes(HEARD_MS), ExitState.HANGING_UP, [do.AddToolOutput, do.HangUp]),
     #

@@ -164,6 +164,39 @@ def test_from_then_on_the_model_speaks() -> None:
     assert [each.speaks for each in scene.all(do.ConfigureSession)] == [False, True, True]
 
 
+def test_a_session_that_refuses_to_speak_is_replaced_by_one_that_does() -> None:
+    scene = VoiceScene(way=lambda _: Way(fails="fatal"))
+    scene.connect()
+    scene.write("Good evening. How are you?")
+    scene.run(1000)
+    refused = scene.all(do.ConfigureSession)[-1]
+    scene.take()
+    scene.feed(ev.ModelFaulted("invalid_value", "no audio here", refused.event_id))
+    scene.run(200)
+    assert [type(command) for command in scene.take()] == [do.CloseModel, do.OpenModel]
+    assert scene.decisions[-1].reason == "it refused the settings"
+    scene.configure()
+    assert [each.speaks for each in scene.all(do.ConfigureSession)] == [False, True, True]
+    assert scene.asked()[-1].endswith(": Good evening. How are you?")
+    scene.answer(2000, "item_rest", "resp_rest", text="Good evening. How are you?")
+    scene.run(3000)
+    assert scene.heard() == [("assistant", "Good evening. How are you?")]
+
+
+@pytest.mark.parametrize("taken", [1, 2])
+def test_each_of_two_settings_has_an_answer_of_its_own(taken: int) -> None:
+    scene = VoiceScene(way=lambda _: Way(fails="fatal"))
+    scene.feed(ev.LegOpened(), ev.StreamStarted("MZ1"), ev.ModelOpened())
+    scene.write("Good evening.")  # before the first settings are taken
+    scene.run(100)
+    first, second = scene.all(do.ConfigureSession)
+    scene.feed(*[ev.SessionConfigured()] * taken)
+    scene.take()
+    refused = (second, first)[taken - 1]  # an answered one is not refused any more
+    scene.feed(ev.ModelFaulted("invalid_value", "no", refused.event_id))
+    assert (do.CloseModel() in scene.take()) == (taken == 1)
+
+
 def test_text_that_arrives_after_the_voices_failed_is_spoken_as_well() -> None:
     scene = VoiceScene(way=lambda _: Way(fails="fatal"))
     scene.connect()

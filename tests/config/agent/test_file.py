@@ -226,10 +226,13 @@ def test_the_tools_file_is_relative_to_the_agent_file(tmp_path: Path) -> None:
             "7: voice.greeting: unknown key; it belongs at the top of the file, "
             "above the first [table]",
         ),
-        ("[outbound]\nzzz = 1\n", "7: outbound.zzz: unknown key; known here: greeting, voicemail"),
+        (
+            "[outbound]\nzzz = 1\n",
+            "7: outbound.zzz: unknown key; known here: greeting, voicemail, answering_machine",
+        ),
         (
             'outbound.greeting = "x"\noutbound.zzz = 1\n',
-            "7: outbound.zzz: unknown key; known here: greeting, voicemail",
+            "7: outbound.zzz: unknown key; known here: greeting, voicemail, answering_machine",
         ),
     ],
 )

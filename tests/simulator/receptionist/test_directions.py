@@ -6,6 +6,7 @@ import pytest
 
 from app.call import prompts
 from app.call.agent import Agent
+from app.call.exits import built_in_tools
 from app.simulator.realtime import Options, RealtimeServer, Turn
 from app.simulator.realtime.items import Item
 from app.simulator.realtime.script import ToolOutput
@@ -42,9 +43,9 @@ AGENT = Agent(name="Mia", instructions=INSTRUCTIONS, greeting="Pizzeria Bella, t
         (prompts.GOODBYE_IDLE, "cannot hear you any more"),
         (prompts.GOODBYE_LIMIT, "our time is up"),
         (prompts.GOODBYE, "Goodbye!"),
-        (prompts.resumed(""), "the line was gone"),
+        (built_in_tools.resumed(""), "the line was gone"),
         (prompts.announcement("shift manager"), "I am connecting you."),
-        (prompts.resumed("transfer_to_human"), "no one could take your call"),
+        (built_in_tools.resumed("transfer_to_human"), "no one could take your call"),
         ("Greet the caller.", "Hello!"),
         ("Do something else.", "What else can I do for you?"),
     ],

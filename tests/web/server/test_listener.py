@@ -15,7 +15,10 @@ HELLO = b"GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 
 
 async def answer(listening: socket.socket) -> bytes:
-    host, port = listening.getsockname()[:2]
+    return await answer_of(*listening.getsockname()[:2])
+
+
+async def answer_of(host: str, port: int) -> bytes:
     reader, writer = await asyncio.open_connection(host, port)
     writer.write(HELLO)
     heard = await reader.read()
@@ -48,6 +51,26 @@ def running(server: Server, listening: Any, has_readers: bool) -> Listener:
 @pytest.fixture(params=[True, False], ids=["readers", "no readers"])
 def has_readers(request: pytest.FixtureRequest) -> bool:
     return bool(request.param)
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+@pytest.mark.parametrize("host", ["::", "0::0"])
+async def test_every_address_of_ipv6_is_every_address_of_ipv4_too(host: str) -> None:
+    async with stage() as s:
+        listening = bind(host, 0)
+        listener = running(s.server, listening, has_readers=True)
+        assert listening.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == 0
+        port = listening.getsockname()[1]
+        for address in ("127.0.0.1", "::1"):
+            assert b'"hello"' in await answer_of(address, port)
+        await s.server.registry.wait_empty()
+        listener.close()
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+def test_one_address_of_ipv6_is_that_address_alone() -> None:
+    with bind("::1", 0) as listening:
+        assert listening.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == 1
 
 
 async def test_many_connections_at_once_are_all_answered(has_readers: bool) -> None:

@@ -1,20 +1,16 @@
 """The settings of a voice on a speech server of the custom HTTP text-to-speech standard."""
 
-import re
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Self
 from urllib.parse import urlsplit
 
 from app.errors import ConfigError
-from app.wires.extra_headers import parse_headers
+from app.wires.extra_headers import can_be_sent, parse_headers
 from app.wires.voices.provider import Credentials, Facts, VoiceSettings
 from app.wires.voices.voice import is_here
 
 RATES_HZ = (8000, 16000, 24000, 48000)
 EMOTIONS = ("", "neutral", "happy", "sad")
-
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_HEADER_VALUE = re.compile(r"[\t -~]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +46,8 @@ class HttpSettings(VoiceSettings):
             faults.append(f"sample_rate: expected one of {RATES_HZ}, got {self.sample_rate}")
         if self.emotion not in EMOTIONS:
             faults.append(f"emotion: expected neutral, happy or sad, got {self.emotion!r}")
-        for name, value in self.headers:
-            if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
-                faults.append("headers: expected names and values of printable ASCII")
-                break
+        if not can_be_sent(self.headers):
+            faults.append("headers: expected names and values of printable ASCII")
         if faults:
             raise ConfigError(*faults)
 

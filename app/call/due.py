@@ -1,0 +1,113 @@
+"""What is due at one moment of a call, done in one order, and when something is due next.
+
+The order is the rule here: each part comes before the parts that look at what it changes. So one
+`TimerFired` does all that is due at its time, and a second one at the same time changes nothing.
+"""
+
+from app.call.commands import ReportDecision
+from app.call.deadlines import NEVER, next_after
+from app.call.model.first_sound import Stage
+from app.call.model.responses import Wish
+from app.call.outbox import Outbox
+from app.call.response_flow import ResponseFlow
+from app.call.wiring import Parts
+
+
+class Due:
+    """Call `act` after every event, then pass `TimerFired` at `next_ms`."""
+
+    def __init__(self, outbox: Outbox[ReportDecision], parts: Parts, flow: ResponseFlow) -> None:
+        self._outbox = outbox
+        self._stream = parts.stream
+        self._link = parts.model.link
+        self._tools = parts.model.tools
+        self._answers = parts.model.answers
+        self._responses = parts.model.responses
+        self._synthesis = parts.speech.synthesis
+        self._exits = parts.exits
+        self._entries = parts.entries
+        self._floor = parts.floor
+        self._session = parts.session
+        self._idle_and_hold = parts.idle_and_hold
+        self._deadlines = parts.deadlines
+        self._retries = parts.retries
+        self._ordered_words = parts.orders.words
+        self._keys = parts.keys
+        self._waiting = parts.waiting
+        self._flow = flow
+
+    def act(self, now_ms: float, *, at_s: float) -> str:
+        """Do what is due.
+
+        Args:
+            at_s: Unix time, in seconds.
+
+        Returns:
+            Why the leg ends now; empty: it goes on.
+        """
+        if missed := self._stream.missed(now_ms):
+            ended_by, why = missed
+            self._outbox.put(ReportDecision("end the leg", why))
+            return ended_by
+        self._synthesis.advance(now_ms)
+        if self._exits.expire(now_ms):
+            return self._exits.reason
+        self._keys.settle(now_ms, at_s=at_s)  # while the caller types, no response is late
+        self._floor.end_long_speech(now_ms)
+        retried = self._deadlines.clock.stage is not Stage.ASKED
+        late = self._waiting.for_response_alone(retried=retried)
+        if self._retries.retry_overdue(now_ms, due=late):
+            self._idle_and_hold.comfort(now_ms)
+        gone = self._session.gave_up(now_ms)
+        self._exits.settle(now_ms, model_ready=self._link.ready, model_gone=gone)
+        self._session.keep_ready(now_ms, connected=self._stream.connected)
+        self._answers.answer_overdue(now_ms)
+        if now_ms >= self._floor.answer_by_ms:  # turn detection did not request the response
+            self._floor.answer_by_ms = NEVER
+            if not self._exits.under_way:
+                self._responses.want(Wish.REPLY)
+        if self._stream.connected:
+            self._idle_and_hold.run(
+                now_ms,
+                caller_acts=self._waiting.caller_acts,
+                waits=self._waiting.for_anything,
+                model_can_speak=self._waiting.for_tool_or_redirect,
+                leaves=self._exits.transferring,
+            )
+        self._ordered_words.settle(now_ms)
+        self._flow.request_next(now_ms)
+        return ""
+
+    def next_ms(self, now_ms: float) -> float:
+        """When something is due next. Call `act` first: what is due already was done there, or
+        waits for an event."""
+        return next_after(
+            now_ms,
+            self._stream.next_ms(now_ms),
+            self._exits.next_ms(now_ms),
+            self._entries.next_ms(now_ms),
+            self._link.next_ms(now_ms),
+            self._tools.next_due_ms(),
+            self._idle_and_hold.next_ms(now_ms),
+            self._floor.next_ms(now_ms),
+            self._deadlines.next_ms(now_ms),
+            self._responses.next_ms(),
+            self._synthesis.next_ms(now_ms),
+        )
+
+    def amid_deltas(self, now_ms: float, next_ms: float) -> float | None:
+        """When something is due next, after a delta of what is under way: it brings forward no
+        deadline but the voice's and the response's.
+
+        Args:
+            next_ms: When something was due next before the delta.
+
+        Returns:
+            None when the delta may make something due: call `act`.
+        """
+        if now_ms >= next_ms or self._responses.next(now_ms) is not None:
+            return None
+        if self._exits.caller_waits or self._entries.keypad.asked:
+            return None  # the end of what plays is waited for
+        voice_ms, response_ms = self._synthesis.next_ms(now_ms), self._deadlines.next_ms(now_ms)
+        return next_after(now_ms, next_ms, voice_ms, response_ms)

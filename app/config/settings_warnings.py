@@ -1,0 +1,241 @@
+"""Settings that are accepted and probably wrong: one line each, which names the variable."""
+
+import re
+from collections.abc import Iterator, Sequence
+from ipaddress import ip_address
+from itertools import pairwise
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from app.call.destinations import Destination
+from app.config.leftovers import has_comment, has_lone_quote
+from app.config.settings import Settings
+from app.wires.realtime.endpoint import has_credential
+
+_SID = re.compile(r"(AC|SK)[0-9a-fA-F]{32}")
+_PLACEHOLDER = re.compile(
+    r"\.\.\.|…|^<.*>$|^\[.*\]$|^\{.*\}$|x{6,}|^(your|my)[-_ ]|change[-_ ]?me|placeholder"
+    r"|^(api[-_ ]?)?(key|token|secret)$",
+    re.IGNORECASE,
+)
+_BLANK_INSIDE = re.compile(r"\s")
+_REPEATED = re.compile(r"(.+?)\1+", re.DOTALL)
+
+#: Characters that a secret of the owner's own making has at least.
+LEAST_CHARACTERS = 16
+#: How many of them differ at least.
+LEAST_DIFFERENT = 5
+#: The share of characters that may continue a sequence such as 123 or cba.
+MOST_IN_SEQUENCE = 0.7
+
+# What Twilio calls, and where OpenAI-compatible servers are asked.
+_OUR_PATHS = ("/incoming-call", "/call-status", "/media-stream", "/outgoing-call", "/calls")
+_ENDPOINTS = ("/realtime", "/chat/completions", "/responses", "/audio/speech")
+
+#: Identifiers and secrets that others gave to the owner.
+_CREDENTIALS = (
+    "openai_api_key",
+    "twilio_account_sid",
+    "twilio_auth_token",
+    "twilio_api_key",
+    "twilio_api_secret",
+    "dashscope_api_key",
+    "volcengine_app_id",
+    "volcengine_access_token",
+    "volcengine_api_key",
+    "http_voice_token",
+)
+#: Secrets that the owner makes up.
+_OWN_SECRETS = ("api_token", "stream_audio_token", "call_webhook_secret")
+_PATHS = ("agent_file", "prices_file", "recordings_dir")
+
+
+def settings_warnings(
+    settings: Settings, destinations: Sequence[Destination] = (), agent_file: str = ""
+) -> list[str]:
+    """One line for each setting that is probably wrong, `VARIABLE: …`. No line shows a secret.
+
+    Args:
+        settings: as loaded.
+        destinations: those of the agent file, or the one that TRANSFER_NUMBER makes.
+        agent_file: its path, for messages.
+    """
+    return [
+        *_twilio_warnings(settings),
+        *_credential_warnings(settings),
+        *_secret_warnings(settings),
+        *_url_warnings(settings),
+        *_number_warnings(settings, destinations, agent_file),
+        *_text_warnings(settings),
+    ]
+
+
+def _value(settings: Settings, name: str) -> str:
+    value = getattr(settings, name)
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return "" if value is None else str(value)
+
+
+# --- credentials ----------------------------------------------------------------------------------
+
+
+def _twilio_warnings(settings: Settings) -> Iterator[str]:
+    sid, token = (_value(settings, name) for name in ("twilio_account_sid", "twilio_auth_token"))
+    if sid and token and not _is_sid(sid, "AC") and _is_sid(token, "AC"):
+        yield (
+            "TWILIO_ACCOUNT_SID: probably swapped with TWILIO_AUTH_TOKEN, which looks like an "
+            "account SID; swap them"
+        )
+    else:
+        if sid and not _is_sid(sid, "AC") and not _PLACEHOLDER.search(sid):
+            yield (
+                "TWILIO_ACCOUNT_SID: probably no account SID; expected AC and 32 of the characters "
+                "0-9 a-f, as https://console.twilio.com shows it"
+            )
+        if _SID.fullmatch(token):
+            yield (
+                "TWILIO_AUTH_TOKEN: probably no auth token, because it looks like a SID; copy the "
+                "token from https://console.twilio.com, Account info"
+            )
+    key, secret = (_value(settings, name) for name in ("twilio_api_key", "twilio_api_secret"))
+    if key and secret and not _is_sid(key, "SK") and _is_sid(secret, "SK"):
+        yield (
+            "TWILIO_API_KEY: probably swapped with TWILIO_API_SECRET, which looks like the SID of "
+            "an API key; swap them"
+        )
+    else:
+        if key and not _is_sid(key, "SK") and not _PLACEHOLDER.search(key):
+            yield (
+                "TWILIO_API_KEY: probably no SID of an API key; expected SK and 32 of the "
+                "characters 0-9 a-f"
+            )
+        if _SID.fullmatch(secret):
+            yield (
+                "TWILIO_API_SECRET: probably no secret, because it looks like a SID; Twilio shows "
+                "the secret once, when the API key is made"
+            )
+
+
+def _is_sid(value: str, prefix: str) -> bool:
+    return value.startswith(prefix) and bool(_SID.fullmatch(value))
+
+
+def _credential_warnings(settings: Settings) -> Iterator[str]:
+    for name in _CREDENTIALS:
+        value = _value(settings, name)
+        if value and _PLACEHOLDER.search(value):
+            yield f"{name.upper()}: probably a placeholder; put the real value in its place"
+    if _SID.fullmatch(_value(settings, "openai_api_key")):
+        yield "OPENAI_API_KEY: probably a SID of Twilio's; expected a key for OPENAI_BASE_URL"
+    for header, value in settings.endpoint.headers:
+        if has_credential(((header, value),)) and _PLACEHOLDER.search(value.split()[-1]):
+            yield "OPENAI_API_HEADERS: probably a placeholder; put the real key in its place"
+
+
+def _secret_warnings(settings: Settings) -> Iterator[str]:
+    given = {name: _value(settings, name) for name in _CREDENTIALS}
+    for name in _OWN_SECRETS:
+        value = _value(settings, name)
+        if not value:
+            continue
+        reused = next((other for other, taken in given.items() if taken == value), "")
+        if reused:
+            yield (
+                f"{name.upper()}: the same value as {reused.upper()}; whoever has one has both, so "
+                "make another, such as by: openssl rand -hex 24"
+            )
+        elif _is_guessable(value):
+            yield (
+                f"{name.upper()}: easy to guess; expected at least {LEAST_CHARACTERS} random "
+                "characters, such as by: openssl rand -hex 24"
+            )
+        elif _PLACEHOLDER.search(value):
+            yield f"{name.upper()}: probably a placeholder; put a random value in its place"
+
+
+def _is_guessable(secret: str) -> bool:
+    """Whether a secret is short, the same few characters, repeated, or a sequence."""
+    if len(secret) < LEAST_CHARACTERS or len({*secret}) < LEAST_DIFFERENT:
+        return True
+    steps = [ord(after) - ord(before) for before, after in pairwise(secret)]
+    in_sequence = max(steps.count(1), steps.count(-1)) / len(steps)
+    return in_sequence > MOST_IN_SEQUENCE or bool(_REPEATED.fullmatch(secret))
+
+
+# --- addresses ------------------------------------------------------------------------------------
+
+
+def _url_warnings(settings: Settings) -> Iterator[str]:
+    if (public := settings.public_url) is not None:
+        if ending := _ending(public, _OUR_PATHS):
+            yield (
+                f"PUBLIC_URL: ends in {ending}, a path of the service itself; remove it, because "
+                "the service adds its paths"
+            )
+        if _is_open(public):
+            yield (
+                "PUBLIC_URL: http without TLS; expected https://, because Twilio connects media "
+                "streams by wss only"
+            )
+    base = settings.openai_base_url
+    if ending := _ending(base, _ENDPOINTS):
+        yield (f"OPENAI_BASE_URL: ends in {ending}; remove it, because the service adds /realtime")
+    elif urlsplit(base).hostname == "api.openai.com" and urlsplit(base).path != "/v1":
+        yield "OPENAI_BASE_URL: expected https://api.openai.com/v1 for OpenAI, with /v1"
+    for name in ("openai_base_url", "twilio_api_base_url"):
+        if _is_open(_value(settings, name)):
+            yield f"{name.upper()}: without TLS; expected https://, because credentials go there"
+
+
+def _ending(url: str, paths: Sequence[str]) -> str:
+    """The one of these paths that a URL ends in; empty: none."""
+    return next((path for path in paths if urlsplit(url).path.endswith(path)), "")
+
+
+def _is_open(url: str) -> bool:
+    """Whether a URL has no TLS and leads to another machine."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    try:
+        here = ip_address(host).is_loopback
+    except ValueError:
+        here = host == "localhost" or host.endswith(".localhost")
+    return parts.scheme in ("http", "ws") and not here
+
+
+# --- numbers --------------------------------------------------------------------------------------
+
+
+def _number_warnings(
+    settings: Settings, destinations: Sequence[Destination], agent_file: str
+) -> Iterator[str]:
+    ours = settings.twilio_phone_number
+    if ours is None:
+        return
+    again = "callers would reach the agent again; expected the number of a human"
+    if settings.transfer_number == ours:
+        yield f"TRANSFER_NUMBER: the same number as TWILIO_PHONE_NUMBER; {again}"
+        return
+    for each in destinations:
+        if each.address == ours:
+            yield (
+                f"{agent_file}: transfer.destinations: the number of {each.name!r} is "
+                f"TWILIO_PHONE_NUMBER itself; {again}"
+            )
+
+
+# --- every variable -------------------------------------------------------------------------------
+
+
+def _text_warnings(settings: Settings) -> Iterator[str]:
+    for name in (*_CREDENTIALS, *_OWN_SECRETS):
+        value = _value(settings, name)
+        if _BLANK_INSIDE.search(value) and name != "call_webhook_secret":
+            yield f"{name.upper()}: has a space or a line break inside; expected one word"
+        if has_lone_quote(value):
+            yield f"{name.upper()}: begins or ends with a quote that has no partner; remove it"
+    for name in _PATHS:
+        if has_comment(_value(settings, name)):
+            yield f"{name.upper()}: has a # behind a space; if that is a comment, remove it"
