@@ -119,7 +119,7 @@ $(COMPAT_INSTALLED): pyproject.toml setup.py compat/requirements.txt
 compat: $(COMPAT_INSTALLED) ## Other projects' clients against the simulated line and model.
 	$(COMPAT)/bin/python -m pytest --config-file compat/pytest.ini compat
 
-compat-all: compat ## The same, and voicebench on the simulated line; four minutes.
+compat-all: compat ## The same, and voicebench on the simulated line; three minutes.
 	$(COMPAT)/bin/python -m compat.voice_bench
 
 constraints: $(INSTALLED) ## Upgrade the pinned versions, for every Python and platform.
