@@ -21,7 +21,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup serve demo test pytest shuffle matrix coverage fuzz check format bench truth sound voices \
-  strangers silences lines proxies mutations compat compat-all constraints diagrams release clean
+  strangers silences lines proxies tools mutations compat compat-all constraints diagrams release clean
 
 help: ## List the targets.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -98,6 +98,9 @@ strangers: $(INSTALLED) ## What floods at the port cost the calls that go on; el
 
 silences: $(INSTALLED) ## How long callers wait when answers have no audio; four minutes.
 	$(BIN)/python -m bench silences
+
+tools: $(INSTALLED) ## What tools that compute cost the audio of other calls; two minutes.
+	$(BIN)/python -m bench tools
 
 lines: $(INSTALLED) ## What callers hear when their media stream breaks; eight minutes.
 	$(BIN)/python -m bench lines

@@ -122,6 +122,7 @@ class Services:
             await self.rest.aclose()
         for voice in self.voices:
             await voice.aclose()
+        await self.agent.tools.aclose()
         await self.store.aclose()
 
 

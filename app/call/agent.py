@@ -43,7 +43,7 @@ class Transcription:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long things may take, in milliseconds."""
+    """How long things may take, in milliseconds, and how often they may be repeated."""
 
     #: Silence of the caller after which the agent asks whether they are still there; 0: never.
     idle_ms: int = 15_000
@@ -59,6 +59,8 @@ class Limits:
     hold_ms: int = 7_000
     #: Deadline for the first audio, text or tool call of a response; then it is requested again.
     first_sound_ms: int = 4_000
+    #: Most responses in a row that may call tools, without a word or key of the caller's.
+    tool_rounds: int = 10
 
 
 @dataclass(frozen=True, slots=True)

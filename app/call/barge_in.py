@@ -42,6 +42,7 @@ class BargeIn:
 
     def speech_started(self, now_ms: float) -> None:
         """The caller begins to speak: a barge-in, unless the agent may not be interrupted now."""
+        self._model.tools.limits.caller_acted()
         self._floor.speech_started(now_ms)
         if self._floor.listens:
             # Turn detection cancels the response itself.
@@ -55,6 +56,7 @@ class BargeIn:
     def key_pressed(self, digit: str, now_ms: float) -> None:
         """The caller presses a key: a barge-in, unless the agent may not be interrupted now or the
         key is the rest of an entry that is over."""
+        self._model.tools.limits.caller_acted()
         if self.drops_keys:
             return
         keypad = self._entries.keypad

@@ -23,6 +23,7 @@ class Due:
         self._tools = parts.model.tools
         self._answers = parts.model.answers
         self._responses = parts.model.responses
+        self._audio = parts.audio
         self._synthesis = parts.speech.synthesis
         self._exits = parts.exits
         self._entries = parts.entries
@@ -35,6 +36,7 @@ class Due:
         self._keys = parts.keys
         self._waiting = parts.waiting
         self._flow = flow
+        self._synthesizing = False  # as `AgentAudio`, at the end of the last `act`
 
     def act(self, now_ms: float, *, at_s: float) -> str:
         """Do what is due.
@@ -76,6 +78,7 @@ class Due:
             )
         self._ordered_words.settle(now_ms)
         self._flow.request_next(now_ms)
+        self._synthesizing = self._audio.synthesizing
         return ""
 
     def next_ms(self, now_ms: float) -> float:
@@ -107,6 +110,8 @@ class Due:
         """
         if now_ms >= next_ms or self._responses.next(now_ms) is not None:
             return None
+        if self._audio.synthesizing != self._synthesizing:
+            return None  # the caller begins to wait for the voice, or stops to
         if self._exits.caller_waits or self._entries.keypad.asked:
             return None  # the end of what plays is waited for
         voice_ms, response_ms = self._synthesis.next_ms(now_ms), self._deadlines.next_ms(now_ms)

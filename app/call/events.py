@@ -86,7 +86,8 @@ from app.call.voice_events import VoiceFailed as VoiceFailed
 from app.call.voice_events import VoiceFinished as VoiceFinished
 from app.call.voice_events import VoicePaused as VoicePaused
 from app.call.voice_events import VoiceReceived as VoiceReceived
-from app.call.words.pause_alignment import Pace
+from app.call.voice_events import VoiceTimed as VoiceTimed
+from app.call.words.word_times import Pace
 
 # --- the leg itself -------------------------------------------------------------------------
 
@@ -147,6 +148,9 @@ class LegOpened:
     shown: str = ""
     #: What the caller typed last before the earlier stream was lost; None: nothing.
     entry: OpenEntry | None = None
+    #: The agent's audio is played in whole frames of 20 ms. False in the timelines of earlier
+    #: versions, which passed it on as it came.
+    whole_frames: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -372,6 +376,7 @@ Event = (
     | MessageTaken
     | VoiceReceived
     | VoicePaused
+    | VoiceTimed
     | VoiceFinished
     | VoiceFailed
     | ToolReturned

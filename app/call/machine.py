@@ -21,7 +21,7 @@ from app.call.outbox import Commands
 from app.call.response_flow import ResponseFlow
 from app.call.usage import Usage
 from app.call.wiring import Parts
-from app.call.words.pause_alignment import Pace
+from app.call.words.word_times import Pace
 
 # What comes in many pieces, see `Due.amid_deltas`.
 _DELTAS = (
@@ -30,6 +30,7 @@ _DELTAS = (
     ev.TextReceived,
     ev.VoiceReceived,
     ev.VoicePaused,
+    ev.VoiceTimed,
 )
 
 
@@ -211,9 +212,12 @@ class CallMachine:
                 self._flow.audio(event, now_ms)
             case ev.TranscriptReceived() | ev.TextReceived():
                 self._flow.written(event, now_ms)
-            case ev.VoiceReceived() | ev.VoicePaused() | ev.VoiceFinished() | ev.VoiceFailed():
+            case ev.VoiceReceived() | ev.VoiceFinished() | ev.VoiceFailed():
                 if self._speech.synthesis.take(event, now_ms):
                     self._deadlines.voice_event(audio=isinstance(event, ev.VoiceReceived))
+            case ev.VoicePaused() | ev.VoiceTimed():
+                if self._speech.synthesis.take(event, now_ms):
+                    self._deadlines.voice_event(audio=False)
             case ev.TranscriptCompleted(item_id, text):
                 self._speech.transcript_completed(item_id, text, now_ms)
             case ev.MarkEchoed(name):
@@ -319,6 +323,7 @@ class CallMachine:
         self._ids.offset(len(event.history) + bool(event.tool))
         if event.paces:
             self._speech.synthesis.paces[:] = event.paces
+        self._audio.whole_frames = event.whole_frames
         self._stream.opened(now_ms)
         greeting = prompts.greeting(self.agent) if self.agent.greeting else ""
         self._session.leg_opened(event, greeting, now_ms)

@@ -199,6 +199,28 @@ def tool_overdue(name: str, limit_ms: float) -> str:
     )
 
 
+def too_many_calls(name: str, most: int) -> str:
+    return (
+        f"{name} was not run: one answer may call {most} tools at most. Call it again in your next "
+        "answer if you still need it."
+    )
+
+
+def too_many_rounds(name: str, rounds: int) -> str:
+    return (
+        f"{name} was not run: you have called tools {rounds} times in a row while the caller said "
+        "nothing. Tell the caller what you know, and ask how to go on."
+    )
+
+
+def tools_paused(rounds: int) -> str:
+    return (
+        f"You have called tools {rounds} times in a row while the caller said nothing. Call none "
+        "now. Tell the caller in one or two short sentences what you know so far, and ask how to "
+        "go on."
+    )
+
+
 def tool_result(name: str, output: str) -> str:
     return f"Result of {name}: {output}"
 

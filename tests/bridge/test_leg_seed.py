@@ -15,7 +15,7 @@ from app.bridge.voice_paces import VoicePaces
 from app.call import commands as do
 from app.call import events as ev
 from app.call.events import STREAM_LOST, ResumeCause
-from app.call.words.pause_alignment import Pace
+from app.call.words.word_times import Pace
 from app.config.settings import Settings
 from app.records.stored_call import StoredCall, read_stored_call
 from app.wires.twilio.call import CallInfo
@@ -100,6 +100,7 @@ async def test_the_next_leg_has_what_the_call_learned_and_not_what_others_did(
     shared.call_ended([Pace((400.0,))])  # another call's
     assert leg.next_seed().paces == leg.seed.paces == (Pace(),)
     assert first_seed(CALL, services, BASE).paces == (Pace((400.0,)),)
+    assert first_seed(CALL, services, BASE).opening().whole_frames
 
 
 async def test_a_voicemail_that_is_reached_after_the_leg_is_left_on_the_next_one(

@@ -32,7 +32,7 @@ from app.call.agent import Agent
 from app.call.caller.answering_machine import is_machine, verdict_of
 from app.call.events import STREAM_LOST, ResumeCause
 from app.call.machine import CallMachine
-from app.call.words.pause_alignment import Pace
+from app.call.words.word_times import Pace
 from app.errors import TwilioError
 from app.records.record import Transfers
 from app.records.recording import OPEN_MS
@@ -102,7 +102,9 @@ class Leg(LegState):
         )
         self._voice = VoiceSide(self.call.call_sid, services.voices, self.feed)
         self._secrets = SecretEntries(seed.secrets)
-        self._tools = ToolSide(self.call, services.agent.tools, self.feed, self._secrets)
+        self._tools = ToolSide(
+            self.call, services.agent.tools, self.feed, self._secrets, seed.agent.tools
+        )
 
     @property
     def carried_s(self) -> float:

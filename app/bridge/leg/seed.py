@@ -15,7 +15,7 @@ from app.call.events import (
     SayRequested,
     TransferRequested,
 )
-from app.call.words.pause_alignment import Pace
+from app.call.words.word_times import Pace
 from app.records.recorder import Recorder
 from app.records.stored_call import StoredCall
 from app.wires.twilio.call import CallInfo
@@ -71,6 +71,7 @@ class LegSeed:
             self.secret_entry_open,
             self.shown,
             self.entry,
+            whole_frames=True,
         )
 
 

@@ -86,6 +86,10 @@ class Responses:
         """Remove this one from the queue: the same wish with the same direction."""
         self._queue = [each for each in self._queue if each != wanted]
 
+    def drop_direction(self, wish: Wish) -> None:
+        """Request a plain answer where this wish is queued with a direction."""
+        self._queue = [Wanted(wish) if each.wish is wish else each for each in self._queue]
+
     def allow(self, wishes: Collection[Wish]) -> None:
         """From now on request these wishes only: an exit is under way, or none is any more."""
         self._allowed = wishes

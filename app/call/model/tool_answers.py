@@ -81,13 +81,17 @@ class ToolAnswers:
     def want_reply_to_caller(self) -> None:
         """Request a reply to what the caller typed."""
         if self._responses.allows(Wish.REPLY):
+            self._responses.drop_direction(Wish.REPLY)  # it may call tools again
             self._responses.want(Wish.REPLY)
 
     def want_reply(self, response_id: str) -> None:
         """Request one reply for all the tools that a response called, if all have answered. Call
-        this when the response has ended, too."""
-        if self._calls.settled(response_id) and self._responses.allows(Wish.REPLY):
-            self._responses.want(Wish.REPLY)
+        this when the response has ended, too. After too many rounds of tools, the reply may call
+        none; a model that calls some all the same gets no reply."""
+        if not self._calls.settled(response_id) or not self._responses.allows(Wish.REPLY):
+            return
+        if not self._calls.limits.exhausted:
+            self._responses.want(Wish.REPLY, self._calls.limits.direction)
 
     def answer_overdue(self, now_ms: float) -> None:
         """Answer for the tools that missed their deadline, with an error text."""

@@ -130,6 +130,9 @@ class LimitsForm(Form):
         le=30,
         description="a number of seconds from 1 to 30",
     )
+    #: How many answers in a row may call tools while the caller says nothing and presses no key.
+    #: The agent then has to speak to the caller, without a tool.
+    tool_rounds: int = Field(default=_LIMITS.tool_rounds, ge=1, le=100)
 
     @field_validator("warning_seconds")
     @classmethod
@@ -156,6 +159,7 @@ class LimitsForm(Form):
             tool_ms=_ms(self.tool_seconds),
             hold_ms=_ms(self.hold_seconds),
             first_sound_ms=_ms(self.first_sound_seconds),
+            tool_rounds=self.tool_rounds,
         )
 
 

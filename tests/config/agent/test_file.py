@@ -70,6 +70,7 @@ def test_every_key_reaches_the_agent() -> None:
         warning_seconds = 10
         tool_seconds = 120
         hold_seconds = 6.5
+        tool_rounds = 3
         [builtin_tools]
         end_call = false
         send_digits = false
@@ -79,7 +80,7 @@ def test_every_key_reaches_the_agent() -> None:
     assert agent.voice == Voice("cedar", 1.0)
     assert agent.turns == TurnTaking("server_vad", 0.7, 200, 600, "auto", False)
     assert agent.transcription == Transcription("", "Pizza")
-    assert agent.limits == Limits(0, 1, 90_500, 10_000, 120_000, 6_500)
+    assert agent.limits == Limits(0, 1, 90_500, 10_000, 120_000, 6_500, tool_rounds=3)
 
 
 def test_semantic_turns_have_their_own_key() -> None:
@@ -191,6 +192,10 @@ def test_the_tools_file_is_relative_to_the_agent_file(tmp_path: Path) -> None:
             "6: greeting: expected text, or '' to let the caller begin, got a table",
         ),
         ('tools = ""\n', "6: tools: expected the name of a Python file, got ''"),
+        (
+            "[limits]\ntool_rounds = 0\n",
+            "7: limits.tool_rounds: expected a whole number from 1 to 100, got 0",
+        ),
         (
             "[limits]\ntool_seconds = 121\n",
             "7: limits.tool_seconds: expected a number of seconds from 0.1 to 120, got 121",
