@@ -132,7 +132,7 @@ _Make = Callable[[Mouth, PlanFor, int], _Voice]
 _VOICES: dict[StandIn, _Make] = {
     StandIn.QWEN: lambda mouth, plan, port: QwenStandIn(mouth, plan, port=port),
     StandIn.VOLCENGINE: lambda mouth, plan, port: VolcengineStandIn(mouth, plan, port=port),
-    StandIn.HTTP: lambda mouth, plan, port: HttpStandIn(mouth, plan, port=port),
+    StandIn.HTTP: lambda mouth, plan, port: HttpStandIn(mouth, plan, port=port, strict=False),
 }
 
 
