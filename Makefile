@@ -21,7 +21,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup serve demo test pytest shuffle matrix coverage fuzz check format bench truth sound voices \
-  strangers silences lines mutations compat constraints diagrams release clean
+  strangers silences lines mutations compat compat-setup constraints diagrams release clean
 
 help: ## List the targets.
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -112,6 +112,8 @@ $(COMPAT_INSTALLED): pyproject.toml setup.py compat/requirements.txt
 	@$(COMPAT)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile \
 	  --no-deps --requirement compat/requirements.txt --editable .
 	@touch $@
+
+compat-setup: $(COMPAT_INSTALLED)
 
 compat: $(COMPAT_INSTALLED) ## Other projects' clients against the simulated line and model.
 	$(COMPAT)/bin/python -m pytest --config-file compat/pytest.ini compat
