@@ -48,18 +48,22 @@ class BargeIn:
             # Turn detection cancels the response itself.
             self._barge_in(TakenBack.CALLER_SPOKE, now_ms, cancel=False)
 
-    @property
-    def drops_keys(self) -> bool:
-        """Whether a key pressed now has no effect: it belongs to no entry."""
-        return self._exits.transferring or self._exits.ordered or self._floor.voicemail
+    def drops_keys(self, now_ms: float) -> bool:
+        """Whether a key pressed now has no effect: it belongs to no entry. While a transfer is
+        announced, only the rest of an entry has one: callers in a hurry press 0 or # for the human
+        that they are about to reach."""
+        if self._exits.ordered or self._floor.voicemail:
+            return True
+        return self._exits.transferring and not self._entries.keypad.has_begun(now_ms)
 
     def key_pressed(self, digit: str, now_ms: float) -> None:
         """The caller presses a key: a barge-in, unless the agent may not be interrupted now or the
         key is the rest of an entry that is over."""
         self._model.tools.limits.caller_acted()
-        if self.drops_keys:
-            return
         keypad = self._entries.keypad
+        if self.drops_keys(now_ms):
+            keypad.dropped(now_ms)
+            return
         if self._floor.may_be_interrupted and not keypad.ignores(digit, now_ms):
             requested = self._responses.requested
             if requested is not None and requested.wish is Wish.REPLY:

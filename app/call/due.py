@@ -35,6 +35,7 @@ class Due:
         self._retries = parts.retries
         self._ordered_words = parts.orders.words
         self._keys = parts.keys
+        self._detection = parts.detection
         self._waiting = parts.waiting
         self._flow = flow
         self._synthesizing = False  # as `AgentAudio`, at the end of the last `act`
@@ -56,6 +57,7 @@ class Due:
         self._synthesis.advance(now_ms)
         if self._exits.expire(now_ms):
             return self._exits.reason
+        self._detection.settle(now_ms)
         self._keys.settle(now_ms, at_s=at_s)  # while the caller types, no response is late
         self._floor.end_long_speech(now_ms)
         retried = self._deadlines.clock.stage is not Stage.ASKED
@@ -96,6 +98,7 @@ class Due:
             self._tools.next_due_ms(),
             self._idle_and_hold.next_ms(now_ms),
             self._floor.next_ms(now_ms),
+            self._detection.due_ms,
             self._deadlines.next_ms(now_ms),
             self._responses.next_ms(),
             self._synthesis.next_ms(now_ms),

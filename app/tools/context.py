@@ -98,7 +98,7 @@ class CallContext:
                 or after a pause of 5 s. With 0, it ends at # or after that pause.
             secret: Whether the digits are secret.
             prompt: What the agent shall say first. Empty: it has asked already, so digits that the
-                caller has just begun to type count, unless they are secret.
+                caller typed in the last 5 s count, unless they are secret or more than `length`.
             timeout_s: Seconds to the first digit, 1 to 120, counted from the end of the prompt.
 
         Raises:

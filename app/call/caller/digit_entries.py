@@ -1,7 +1,7 @@
 """Digit entries: given to the tool that asked for them, or added to the conversation."""
 
 from app.call import prompts
-from app.call.caller.keypad import DigitEntry, Keypad
+from app.call.caller.keypad import END_KEY, DigitEntry, Keypad
 from app.call.commands import GiveDigits, MuteCaller, UnmuteCaller
 from app.call.deadlines import NEVER, next_after
 from app.call.events import EntryAsked, LegOpened
@@ -65,11 +65,17 @@ class DigitEntries:
     def _set_apart(self, event: EntryAsked, now_ms: float) -> None:
         """Take the keys off the keypad that are no part of the entry that the tool asks for.
 
-        Where the agent has asked for it already (no prompt), they are its first digits. But keys of
-        a secret would have been masked: those before it reach neither the tool nor the model.
+        Where the agent has asked for it already (no prompt), they are its first digits, also those
+        that the model knows, unless they are more than the tool asks for, or a # that ended
+        nothing. But keys of a secret would have been masked: those before it reach neither the tool
+        nor, if it does not know them already, the model.
         """
-        begun = self.keypad.begun
-        if begun is None or not (event.prompt or event.secret or begun.replaces):
+        begun = self.keypad.begun(now_ms)
+        if begun is None:
+            return
+        fits = not event.length or len(begun.digits) <= event.length
+        fits = fits and END_KEY not in begun.digits
+        if fits and not event.prompt and not event.secret:
             return
         self.keypad.drop_begun()
         if not event.secret:
@@ -99,11 +105,20 @@ class DigitEntries:
         heard_ms = self._audio.heard_to_end_ms(now_ms)
         return next_after(now_ms, keypad_ms, heard_ms, self._prompt_by_ms)
 
-    def give(self, call_id: str, digits: str, now_ms: float) -> None:
-        """Give these digits to the tool that asked for an entry, which is complete."""
+    def give(self, entry: DigitEntry, now_ms: float, *, for_human: bool = False) -> None:
+        """Give the digits of an entry to the tool that asked for it. If the model knows the first
+        of them, remove them from the conversation: the whole entry is the tool's.
+
+        Args:
+            for_human: The caller asks for a human: the tool gets no digits.
+        """
         self._forget_prompt()
-        self._tools.resume(call_id, now_ms)
-        self._outbox.put(GiveDigits(call_id, digits))
+        if entry.replaces and self._last_id and not for_human:
+            self._conversation.remove(self._last_id)
+            self._answers.remove_caller_text(self._last_id)
+            self._last_id = ""
+        self._tools.resume(entry.call_id, now_ms)
+        self._outbox.put(GiveDigits(entry.call_id, "" if for_human else entry.digits))
 
     def add(self, entry: DigitEntry, text: str, now_ms: float, *, reply: bool = True) -> None:
         """Add an entry to the conversation, in place of the one that it replaces.

@@ -199,15 +199,21 @@ class Conversation:
     def typed(self, item_id: str, text: str, now_ms: float, replaces: str = "") -> None:
         """The caller typed an entry that is for the agent. `replaces`: the turn whose place it
         takes; empty: none."""
-        replaced = self._by_item.pop(replaces, None)
-        if replaced is not None:
-            del self._turns[self._place(replaced)]
-            self._changed.pop(replaces, None)
-            self._removed.add(replaces)
+        self.remove(replaces)
         turn = self.turn("user", item_id, now_ms)
         self._set_text(turn, text)
         turn.finished, turn.detail = True, {"by": "keypad"}
         self.revision += 1
+
+    def remove(self, item_id: str) -> None:
+        """Remove the turn of an entry that another one replaces, or that a tool took. Ignored if
+        there is no such turn."""
+        removed = self._by_item.pop(item_id, None)
+        if removed is not None:
+            del self._turns[self._place(removed)]
+            self._changed.pop(item_id, None)
+            self._removed.add(item_id)
+            self.revision += 1
 
     def _set_text(self, turn: Turn, text: str) -> None:
         """Set the text of the caller's turn."""
