@@ -22,6 +22,8 @@ _PLACEHOLDER = re.compile(
 _BLANK_INSIDE = re.compile(r"\s")
 _REPEATED = re.compile(r"(.+?)\1+", re.DOTALL)
 
+#: Characters that a credential has at least, whoever gives it to the owner.
+LEAST_OF_CREDENTIAL = 8
 #: Characters that a secret of the owner's own making has at least.
 LEAST_CHARACTERS = 16
 #: How many of them differ at least.
@@ -46,6 +48,8 @@ _CREDENTIALS = (
     "volcengine_api_key",
     "http_voice_token",
 )
+#: Those with a check of their own.
+_SIDS = ("twilio_account_sid", "twilio_api_key")
 #: Secrets that the owner makes up.
 _OWN_SECRETS = ("api_token", "stream_audio_token", "call_webhook_secret")
 _PATHS = ("agent_file", "prices_file", "recordings_dir")
@@ -127,6 +131,13 @@ def _credential_warnings(settings: Settings) -> Iterator[str]:
         value = _value(settings, name)
         if value and _PLACEHOLDER.search(value):
             yield f"{name.upper()}: probably a placeholder; put the real value in its place"
+        elif value and len(value) < LEAST_OF_CREDENTIAL and name not in _SIDS:
+            # Servers of others, such as one on the owner's machine, often take any key.
+            if name != "openai_api_key" or _is_openai(settings.openai_base_url):
+                yield (
+                    f"{name.upper()}: probably not whole; expected at least {LEAST_OF_CREDENTIAL} "
+                    "characters, so copy it again"
+                )
     if _SID.fullmatch(_value(settings, "openai_api_key")):
         yield "OPENAI_API_KEY: probably a SID of Twilio's; expected a key for OPENAI_BASE_URL"
     for header, value in settings.endpoint.headers:
@@ -187,6 +198,11 @@ def _url_warnings(settings: Settings) -> Iterator[str]:
     for name in ("openai_base_url", "twilio_api_base_url"):
         if _is_open(_value(settings, name)):
             yield f"{name.upper()}: without TLS; expected https://, because credentials go there"
+
+
+def _is_openai(url: str) -> bool:
+    """Whether a URL leads to OpenAI, such as to api.openai.com or eu.api.openai.com."""
+    return f".{urlsplit(url).hostname}".endswith(".openai.com")
 
 
 def _ending(url: str, paths: Sequence[str]) -> str:
