@@ -36,7 +36,9 @@ class Due:
         self._keys = parts.keys
         self._waiting = parts.waiting
         self._flow = flow
+        self._native = not parts.speech.synthesis.voices
         self._synthesizing = False  # as `AgentAudio`, at the end of the last `act`
+        self._stall_due = False  # since the last `act`, `next_ms` has the deadline of a stall
 
     def act(self, now_ms: float, *, at_s: float) -> str:
         """Do what is due.
@@ -78,7 +80,7 @@ class Due:
             )
         self._ordered_words.settle(now_ms)
         self._flow.request_next(now_ms)
-        self._synthesizing = self._audio.synthesizing
+        self._synthesizing, self._stall_due = self._audio.synthesizing, False
         return ""
 
     def next_ms(self, now_ms: float) -> float:
@@ -102,6 +104,9 @@ class Due:
         """When something is due next, after a delta of what is under way: it brings forward no
         deadline but the voice's and the response's.
 
+        The model's own audio moves the deadline of a stall later and later. `next_ms` keeps its
+        first value, and the timer that fires too early computes it anew.
+
         Args:
             next_ms: When something was due next before the delta.
 
@@ -114,5 +119,8 @@ class Due:
             return None  # the caller begins to wait for the voice, or stops to
         if self._exits.caller_waits or self._entries.keypad.asked:
             return None  # the end of what plays is waited for
+        if self._stall_due:
+            return next_ms
+        self._stall_due = self._native and now_ms < self._deadlines.stalled_ms() < NEVER
         voice_ms, response_ms = self._synthesis.next_ms(now_ms), self._deadlines.next_ms(now_ms)
         return next_after(now_ms, next_ms, voice_ms, response_ms)

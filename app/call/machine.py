@@ -237,6 +237,7 @@ class CallMachine:
             case ev.CallerTranscribed(item_id, text, audio_ms):
                 self._flow.usage += Usage(transcribed_ms=audio_ms, transcripts=1)
                 self.conversation.transcribed(item_id, text, now_ms)
+                self._entries.caller_said(item_id, text, now_ms)
             case ev.ResponseCreated():
                 self._flow.created(event, now_ms)
             case ev.OutputItemAdded():
