@@ -17,7 +17,7 @@ _LETTERS = (
     (re.compile(rf"(?![{CJK_MARKS}])[{HAN}]"), 3.8),
     (re.compile(f"[{KANA}{_LONG_VOWEL}]"), 2.3),
     (re.compile("[\uac00-\ud7a3]"), 2.5),  # Hangul syllables
-    (re.compile(rf"[\d{SOUNDING}]"), 5.0),  # said as words, such as "nine" and "percent"
+    (re.compile(rf"[\d{SOUNDING}]"), 6.5),  # said as words: "nine", "hundred and", "percent"
 )
 
 

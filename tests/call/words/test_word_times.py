@@ -224,7 +224,7 @@ def test_pauses_do_not_change_the_rate() -> None:
 def test_a_voice_has_one_pace_whatever_it_says() -> None:
     chinese = learn(Pace(), CHINESE, len(CHINESE) * SIGN_MS * 8, [])
     assert chinese.rate == pytest.approx(UNKNOWN.rate, rel=0.01)
-    digits = learn(Pace(), "The number is 4 8 3 9 2 0.", (20 + 6 * 5) * 58 * 8, [])
+    digits = learn(Pace(), "The number is 4 8 3 9 2 0.", (20 + 39) * 58 * 8, [])
     assert digits.rate == pytest.approx(UNKNOWN.rate, rel=0.01)
 
 
