@@ -108,6 +108,9 @@ class Due:
         """When something is due next, after a delta of what is under way: it brings forward no
         deadline but the voice's, and begins the response's, which is `STALLED_MS` away or more.
 
+        The deadline of a stall moves later and later; the timer that fires too early computes it
+        anew.
+
         Args:
             next_ms: When something was due next before the delta.
 

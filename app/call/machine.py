@@ -237,6 +237,7 @@ class CallMachine:
                 self._flow.usage += Usage(transcribed_ms=audio_ms, transcripts=1)
                 self._evidence.transcribed(item_id, text)
                 self.conversation.transcribed(item_id, text, now_ms)
+                self._entries.caller_said(item_id, text, now_ms)
             case ev.CallerTranscriptionFailed(item_id):
                 self._evidence.not_transcribed(item_id)
             case ev.ResponseCreated():

@@ -102,8 +102,9 @@ class CallContext:
             timeout_s: Seconds to the first digit, 1 to 120, counted from the end of the prompt.
 
         Raises:
-            ToolError: the caller entered nothing in time or spoke, another tool is asking, or there
-                is no call. Its message is worded for the model: let it propagate.
+            ToolError: the caller entered nothing in time, said something instead (unless the digits
+                are secret: then the caller is muted), another tool is asking, or there is no call.
+                Its message is worded for the model: let it propagate.
             ValueError: `length` or `timeout_s` is out of range.
         """
         if not 0 <= length <= MOST_DIGITS:

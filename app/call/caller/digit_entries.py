@@ -39,6 +39,7 @@ class DigitEntries:
         self._last_id = ""  # the item of the last entry that was added
         self._prompt: Wanted | None = None
         self._prompt_by_ms = -NEVER  # until then the prompt may be heard
+        self._asked_ms = -NEVER  # when a tool last asked for an entry
 
     def leg_begins(self, opened: LegOpened, now_ms: float) -> None:
         """The caller is on the line: an entry that a lost stream cut goes on."""
@@ -52,6 +53,7 @@ class DigitEntries:
         if self.keypad.asked or event.call_id not in self._tools.open():
             self._outbox.put(GiveDigits(event.call_id, ""))
             return
+        self._asked_ms = now_ms
         self._tools.drop_deadline(event.call_id)
         self._set_apart(event, now_ms)
         self.keypad.ask(
@@ -85,6 +87,17 @@ class DigitEntries:
         """The tool ended, so its entry does too, if it had one."""
         self.keypad.drop(call_id, now_ms)
         self._forget_prompt()
+
+    def caller_said(self, item_id: str, text: str, now_ms: float) -> None:
+        """The caller's turn was transcribed. A caller who says something in place of the first key
+        ends the entry: its tool gets no digits. A secret entry goes on, since its caller is muted,
+        and so does one that began during the turn."""
+        call_id, turn = self.keypad.unbegun_entry, self._conversation.find(item_id)
+        if not call_id or turn is None or turn.at_ms < self._asked_ms:
+            return
+        if any(map(str.isalnum, text)):
+            self.keypad.drop(call_id, now_ms)
+            self.give(call_id, "", now_ms)
 
     def complete(self, now_ms: float) -> DigitEntry | None:
         """The entry that is complete by now, returned once; None: none is. Then call `give` for a

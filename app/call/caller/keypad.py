@@ -95,6 +95,14 @@ class Keypad:
         """The tool call that waits for a secret entry; empty: none does."""
         return self._asked.call_id if self._asked is not None and self._asked.secret else ""
 
+    @property
+    def unbegun_entry(self) -> str:
+        """The tool call that waits for the first key of an entry that is not secret; empty: none
+        does."""
+        asked = self._asked
+        waits = asked is not None and not (asked.secret or self._digits or self._ended)
+        return asked.call_id if asked is not None and waits else ""
+
     def ignores(self, digit: str, now_ms: float) -> bool:
         """Whether this key, pressed now, is the rest of an entry that is over: it is ignored."""
         if digit == END_KEY and not self._digits:

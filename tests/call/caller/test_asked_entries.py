@@ -220,6 +220,83 @@ def test_a_stream_that_ends_while_a_tool_asks_ends_the_tool(scene: Scene) -> Non
     assert scene.press("1") == []
 
 
+# --- a caller who speaks --------------------------------------------------------------------------
+
+
+def say(scene: Scene, text: str, item_id: str = "user_1") -> None:
+    """The caller says something, and it is transcribed."""
+    scene.speak(item_id)
+    scene.run(500)
+    scene.fall_silent(item_id)
+    scene.run(300)
+    scene.feed(ev.CallerTranscribed(item_id, text))
+
+
+@pytest.mark.parametrize("prompt", ["", PROMPT])
+def test_a_caller_who_speaks_instead_of_typing_ends_the_entry(scene: Scene, prompt: str) -> None:
+    ask(scene, prompt=prompt)
+    if prompt:
+        scene.begin("item_2", "resp_2")
+        scene.audio(2000, "item_2", "resp_2")
+        scene.finish("item_2", "resp_2")
+    scene.run(1000)
+    say(scene, "I do not have it here.")
+    assert given(scene) == [("call_1", "")]
+    scene.feed(ev.ToolFailed("call_1", "the caller typed nothing"))
+    assert scene.outputs() == ["the caller typed nothing"]
+    scene.press("12")
+    scene.run(3000)
+    assert scene.messages() == [("user", prompts.keys_pressed("12"))]
+
+
+def test_a_sound_without_words_does_not_end_the_entry(scene: Scene) -> None:
+    ask(scene)
+    for number, text in enumerate(("", " ", "…")):
+        say(scene, text, f"user_{number}")
+    scene.press("1234", 200)
+    assert given(scene) == [("call_1", "1234")]
+
+
+def test_words_from_before_the_tool_asked_do_not_end_the_entry(scene: Scene) -> None:
+    scene.speak()
+    scene.run(500)
+    scene.fall_silent()
+    scene.run(100)
+    ask(scene)
+    scene.run(100)
+    scene.feed(ev.CallerTranscribed("user_1", "I would like to pay."))
+    scene.press("1234", 200)
+    assert given(scene) == [("call_1", "1234")]
+
+
+def test_a_caller_may_say_the_digits_that_they_type(scene: Scene) -> None:
+    ask(scene)
+    scene.press("12", 200)
+    say(scene, "One, two.")
+    scene.press("34", 200)
+    assert given(scene) == [("call_1", "1234")]
+
+
+def test_a_prompt_that_the_caller_talked_over_is_not_said_again(scene: Scene) -> None:
+    scene.begin()
+    scene.call_tool()
+    scene.feed(ev.EntryAsked("call_1", 4, False, PROMPT, TIMEOUT_MS))
+    scene.run(100)
+    say(scene, "Wait, I have another question.")
+    scene.finish(status="cancelled")
+    scene.run(1000)
+    assert given(scene) == [("call_1", "")] and SAY_PROMPT not in scene.asked()
+
+
+def test_speech_does_not_end_a_secret_entry(scene: Scene) -> None:
+    """Its caller is muted: these words are noise that was heard before."""
+    ask(scene, secret=True)
+    scene.run(100)
+    say(scene, "Hello?")
+    scene.press(MASK * 4, 200)
+    assert given(scene) == [("call_1", MASK * 4)]
+
+
 # --- keys before the tool asked -------------------------------------------------------------------
 
 
@@ -352,6 +429,30 @@ def test_a_secret_entry_is_masked_and_the_caller_muted(scene: Scene) -> None:
     scene.run(10_000)
     assert scene.when(do.UnmuteCaller) == [done_ms + 200 + TAIL_MS]
     assert not scene.machine.masks_keys(scene.now_ms)
+
+
+@pytest.mark.parametrize("prompt", ["", PROMPT])
+def test_a_caller_who_does_not_type_a_secret_hears_something_every_eight_seconds(
+    scene: Scene, prompt: str
+) -> None:
+    begun_ms = scene.now_ms
+    ask(scene, 4, secret=True, prompt=prompt)
+    if prompt:
+        scene.answer(3000, "item_2", "resp_2")
+    said_ms = 3000 if prompt else 0
+    scene.run(said_ms + TIMEOUT_MS - 1)
+    assert max(scene.line.silences_ms(begun_ms, scene.now_ms)) <= 8000
+    assert given(scene) == [] and prompts.HOLD not in scene.asked()
+    scene.run(1)
+    assert given(scene) == [("call_1", "")]
+
+
+def test_a_caller_who_types_a_secret_hears_no_tone(scene: Scene) -> None:
+    ask(scene, 8, secret=True)
+    for _ in range(8):
+        scene.run(4000)
+        scene.press(MASK)
+    assert given(scene) == [("call_1", MASK * 8)] and scene.all(do.PlayAudio) == []
 
 
 def test_no_key_of_a_secret_is_in_any_command(scene: Scene) -> None:
