@@ -97,7 +97,7 @@ class DigitEntries:
             return
         if any(map(str.isalnum, text)):
             self.keypad.drop(call_id, now_ms)
-            self.give(call_id, "", now_ms)
+            self._give(call_id, "", now_ms)
 
     def complete(self, now_ms: float) -> DigitEntry | None:
         """The entry that is complete by now, returned once; None: none is. Then call `give` for a
@@ -125,13 +125,16 @@ class DigitEntries:
         Args:
             for_human: The caller asks for a human: the tool gets no digits.
         """
-        self._forget_prompt()
         if entry.replaces and self._last_id and not for_human:
             self._conversation.remove(self._last_id)
             self._answers.remove_caller_text(self._last_id)
             self._last_id = ""
-        self._tools.resume(entry.call_id, now_ms)
-        self._outbox.put(GiveDigits(entry.call_id, "" if for_human else entry.digits))
+        self._give(entry.call_id, "" if for_human else entry.digits, now_ms)
+
+    def _give(self, call_id: str, digits: str, now_ms: float) -> None:
+        self._forget_prompt()
+        self._tools.resume(call_id, now_ms)
+        self._outbox.put(GiveDigits(call_id, digits))
 
     def add(self, entry: DigitEntry, text: str, now_ms: float, *, reply: bool = True) -> None:
         """Add an entry to the conversation, in place of the one that it replaces.
