@@ -21,10 +21,10 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup serve demo test pytest shuffle matrix coverage fuzz check format bench truth sound voices \
-  strangers silences lines proxies tools mutations compat constraints diagrams release clean
+  strangers silences lines proxies tools mutations compat compat-setup compat-all constraints diagrams release clean
 
 help: ## List the targets.
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 $(INSTALLED): pyproject.toml setup.py constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(not (3, 11) <= v < (3, 14))' || \
@@ -119,8 +119,13 @@ $(COMPAT_INSTALLED): pyproject.toml setup.py compat/requirements.txt
 	  --no-deps --requirement compat/requirements.txt --editable .
 	@touch $@
 
+compat-setup: $(COMPAT_INSTALLED)
+
 compat: $(COMPAT_INSTALLED) ## Other projects' clients against the simulated line and model.
 	$(COMPAT)/bin/python -m pytest --config-file compat/pytest.ini compat
+
+compat-all: compat ## The same, and voicebench on the simulated line; three minutes.
+	$(COMPAT)/bin/python -m compat.voice_bench
 
 constraints: $(INSTALLED) ## Upgrade the pinned versions, for every Python and platform.
 	$(BIN)/python -m pip install --quiet uv

@@ -16,7 +16,9 @@ os.environ["LOGURU_LEVEL"] = "ERROR"
 
 CLIENTS = {
     "test_openai_client.py": "openai",
+    "test_openai_types.py": "openai",
     "test_openai_agents.py": "openai-agents",
+    "test_livekit.py": "livekit-plugins-openai",
     "test_pipecat.py": "pipecat-ai",
     "test_twilio_agent_connect.py": "twilio-agent-connect",
     "test_dashscope.py": "dashscope",
@@ -67,4 +69,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     for module, package in CLIENTS.items():
         found = outcomes.get(module, [])
         counts = ", ".join(f"{found.count(each)} {each}" for each in dict.fromkeys(found))
-        terminalreporter.write_line(f"{package} {version(package)}: {counts or 'not run'}")
+        subject = module.removeprefix("test_").removesuffix(".py")
+        terminalreporter.write_line(
+            f"{subject}, {package} {version(package)}: {counts or 'not run'}"
+        )

@@ -6,6 +6,7 @@ import base64
 import gc
 import threading
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 import dashscope
@@ -16,10 +17,12 @@ from dashscope.audio.qwen_tts_realtime import (
     QwenTtsRealtimeCallback,
 )
 
+from app.audio import pcm16_dbfs
 from app.simulator.voices.qwen import QwenStandIn
 from app.wires.voices.qwen.settings import Mode
 from app.wires.voices.qwen.voice import QwenSettings, QwenVoice
 from compat.hosting import LIMIT_S
+from tests.cli.stand_in_process import ended, run_clients, stand_in
 
 KEY = "sk-test"
 OLD_MODEL, MODEL = "qwen-tts-realtime", "qwen3-tts-flash-realtime"
@@ -178,3 +181,13 @@ def documented(mode: Mode) -> list[str]:
 
 def without_repeats(types: list[str]) -> list[str]:
     return [each for each, before in zip(types, ["", *types], strict=False) if each != before]
+
+
+def test_the_client_of_our_documentation_hears_the_stand_in(tmp_path: Path) -> None:
+    with stand_in("qwen") as (address, process):
+        assert address.startswith("ws://127.0.0.1:") and address.endswith("/api-ws/v1/realtime")
+        (printed,) = run_clients("qwen", address, tmp_path)
+        process.terminate()
+        assert ended(process) == (0, "")
+    assert printed.startswith("first audio after ")
+    assert pcm16_dbfs((tmp_path / "hello.pcm").read_bytes()) > -35

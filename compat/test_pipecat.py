@@ -195,7 +195,7 @@ async def test_its_pipeline_and_our_model_hold_a_conversation_on_our_line() -> N
         ):
             call = await line.call()
             await call.wait_connected()
-            await call.wait_quiet()  # greeted
+            await call.wait_quiet(500)  # greeted: the pipeline may send with gaps
             call.say(said(ASKS_FOR_THE_MENU))
             model = await server.session()
             await understood(model, 1, "menu")
@@ -206,7 +206,7 @@ async def test_its_pipeline_and_our_model_hold_a_conversation_on_our_line() -> N
             await understood(model, 2, "goodbye")
             await model.until(lambda session: len(spoken_items(session)) == 4)
             await call.wait_heard(len(call.heard) + 8 * 1000)
-            await call.wait_quiet()
+            await call.wait_quiet(500)
             heard = call.heard
             call.hang_up()
             await call.wait_ended()
@@ -229,6 +229,7 @@ async def test_its_pipeline_and_our_model_hold_a_conversation_on_our_line() -> N
         assert likeness(heard, item.audio_format.to_ulaw(bytes(item.audio))) > 0.9
     told = prices.audio_format.to_ulaw(bytes(prices.audio))
     assert likeness(heard, told[: 8 * 1000]) > 0.9
-    assert likeness(heard, told[8 * 3000 : 8 * 4000]) < 0.5
+    # "with fresh mushrooms": the second before it repeats "a large", which may have been heard
+    assert likeness(heard, told[8 * 4000 : 8 * 5000]) < 0.4
     assert abs(ulaw_ms(len(heard)) - sum(item.kept_ms for item in items)) < 250
     assert sum(cleared.dropped_bytes for cleared in call.playback.clears) > 0

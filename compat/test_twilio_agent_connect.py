@@ -129,7 +129,7 @@ async def test_it_joins_our_line_to_our_model(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setattr(websockets, "connect", redirected(here))
         call = await line.call()
         await call.wait_connected()
-        await call.wait_quiet()  # greeted
+        await call.wait_quiet(500)  # greeted
         call.say(said(ASKS_FOR_THE_MENU))
         model = await server.session()
         await understood(model, 1, "menu")
@@ -146,7 +146,7 @@ async def test_it_joins_our_line_to_our_model(monkeypatch: pytest.MonkeyPatch) -
         await model.until(lambda session: len(spoken_items(session)) == 4)
         goodbye = spoken_items(model)[3]
         await call.wait_heard(already + 8 * 1000)
-        await call.wait_quiet()
+        await call.wait_quiet(500)
         heard = call.heard
         call.hang_up()
         await call.wait_ended()

@@ -132,12 +132,12 @@ def _exists(method: str, path: str) -> bool:
 def test_every_command_that_a_page_names_exists(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     targets = re.findall(
-        r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE
+        r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE
     )
     commands = {*cli_commands()}
 
-    assert set(re.findall(r"python -m app (\w+)", text)) <= commands
-    assert set(re.findall(r"(?:`|^)make ([a-z]+)", text, re.MULTILINE)) <= set(targets)
+    assert set(re.findall(r"python -m app ([\w-]+)", text)) <= commands
+    assert set(re.findall(r"(?:`|^)make ([a-z-]+)", text, re.MULTILINE)) <= set(targets)
 
 
 def cli_commands() -> list[str]:

@@ -6,6 +6,7 @@ where it was (`caller/pause`, with `[turns] resume_false_interruptions`).
 """
 
 from app.call import prompts
+from app.call.caller.digit_entries import DigitEntries
 from app.call.caller.floor import ANSWER_MS, Floor
 from app.call.caller.pause import CONFIRMED_MS
 from app.call.commands import ReportInterruption, Verdict
@@ -35,6 +36,7 @@ class BargeIn:
         speech: AgentSpeech,
         model: Model,
         exits: Exits,
+        entries: DigitEntries,
     ) -> None:
         self._outbox = outbox
         self._floor = floor
@@ -45,6 +47,7 @@ class BargeIn:
         self._items = model.items
         self._responses = model.responses
         self._exits = exits
+        self._entries = entries
         turns = floor.turns
         self._pauses = turns.interruptible and turns.resume_false_interruptions
         self._backchannels = frozenset(turns.backchannels)
@@ -93,10 +96,12 @@ class BargeIn:
     def transcribed(self, item_id: str, text: str, now_ms: float) -> None:
         """The words of the caller's sound came. Without words, or with a backchannel that answers
         no question, it was no interruption, and the model forgets it."""
+        words = not is_backchannel(text, self._backchannels)
+        if words:
+            self._entries.caller_said(item_id, now_ms)
         awaited, late = self._pause.awaits(item_id), self._pause.take_late(item_id)
         if not awaited and not late:
             return
-        words = not is_backchannel(text, self._backchannels)
         if words or (awaited and normalized(text) and self._speech.asked(now_ms)):
             if awaited:
                 self._confirm(TakenBack.CALLER_SPOKE, "words", now_ms)
@@ -109,18 +114,22 @@ class BargeIn:
         if awaited and self._pause.wordless(item_id):
             self._go_on("a backchannel" if normalized(text) else "no words", now_ms)
 
-    @property
-    def drops_keys(self) -> bool:
-        """Whether a key pressed now has no effect: it belongs to no entry."""
-        return self._exits.transferring or self._exits.ordered or self._floor.voicemail
+    def drops_keys(self, now_ms: float) -> bool:
+        """Whether a key pressed now has no effect: it belongs to no entry. While a transfer is
+        announced, only the rest of an entry has one: callers in a hurry press 0 or # for the human
+        that they are about to reach."""
+        if self._exits.ordered or self._floor.voicemail:
+            return True
+        return self._exits.transferring and not self._entries.keypad.has_begun(now_ms)
 
     def key_pressed(self, digit: str, now_ms: float) -> None:
         """The caller presses a key: a barge-in, unless the agent may not be interrupted now or the
         key is the rest of an entry that is over."""
         self._model.tools.limits.caller_acted()
-        if self.drops_keys:
+        keypad = self._entries.keypad
+        if self.drops_keys(now_ms):
+            keypad.dropped(now_ms)
             return
-        keypad = self._floor.keypad
         if self._floor.may_be_interrupted and not keypad.ignores(digit, now_ms):
             requested = self._responses.requested
             if requested is not None and requested.wish is Wish.REPLY:

@@ -9,6 +9,7 @@ from app.call.deadlines import NEVER, next_after
 from app.call.model.first_sound import Stage
 from app.call.model.responses import Wish
 from app.call.outbox import Outbox
+from app.call.response_deadlines import STALLED_MS
 from app.call.response_flow import ResponseFlow
 from app.call.wiring import Parts
 
@@ -34,11 +35,13 @@ class Due:
         self._retries = parts.retries
         self._ordered_words = parts.orders.words
         self._keys = parts.keys
+        self._detection = parts.detection
         self._waiting = parts.waiting
         self._flow = flow
         self._barge_in = parts.barge_in
         self._paused = False  # the agent was paused when `act` was called last
         self._synthesizing = False  # as `AgentAudio`, at the end of the last `act`
+        self._end_awaited = False  # something begins at the end of what plays
 
     def act(self, now_ms: float, *, at_s: float) -> str:
         """Do what is due.
@@ -57,6 +60,7 @@ class Due:
         self._synthesis.advance(now_ms)
         if self._exits.expire(now_ms):
             return self._exits.reason
+        self._detection.settle(now_ms)
         self._keys.settle(now_ms, at_s=at_s)  # while the caller types, no response is late
         self._floor.end_long_speech(now_ms)
         retried = self._deadlines.clock.stage is not Stage.ASKED
@@ -84,6 +88,7 @@ class Due:
         if self._link.ready:
             self._barge_in.keep_turn_detection(now_ms)
         self._synthesizing = self._audio.synthesizing
+        self._end_awaited = self._exits.caller_waits or self._entries.keypad.asked
         return ""
 
     def _keep_pause(self, now_ms: float) -> None:
@@ -106,6 +111,7 @@ class Due:
             self._tools.next_due_ms(),
             self._idle_and_hold.next_ms(now_ms),
             self._floor.next_ms(now_ms),
+            self._detection.due_ms,
             self._deadlines.next_ms(now_ms),
             self._responses.next_ms(),
             self._synthesis.next_ms(now_ms),
@@ -113,7 +119,10 @@ class Due:
 
     def amid_deltas(self, now_ms: float, next_ms: float) -> float | None:
         """When something is due next, after a delta of what is under way: it brings forward no
-        deadline but the voice's and the response's.
+        deadline but the voice's, and begins the response's, which is `STALLED_MS` away or more.
+
+        The deadline of a stall moves later and later; the timer that fires too early computes it
+        anew.
 
         Args:
             next_ms: When something was due next before the delta.
@@ -121,11 +130,10 @@ class Due:
         Returns:
             None when the delta may make something due: call `act`.
         """
-        if now_ms >= next_ms or self._responses.next(now_ms) is not None:
+        if now_ms >= next_ms or self._end_awaited or self._responses.next(now_ms) is not None:
             return None
         if self._audio.synthesizing != self._synthesizing:
             return None  # the caller begins to wait for the voice, or stops to
-        if self._exits.caller_waits or self._entries.keypad.asked:
-            return None  # the end of what plays is waited for
-        voice_ms, response_ms = self._synthesis.next_ms(now_ms), self._deadlines.next_ms(now_ms)
-        return next_after(now_ms, next_ms, voice_ms, response_ms)
+        stalled_ms = now_ms + STALLED_MS
+        voice_ms = self._synthesis.next_ms(now_ms)
+        return next_after(now_ms, stalled_ms if stalled_ms < next_ms else next_ms, voice_ms)

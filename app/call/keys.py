@@ -41,7 +41,6 @@ class Keys:
             if not text:
                 self._entries.close()
         if entry.call_id:
-            # A tool gets no digits from a caller who asks for a human.
-            self._entries.give(entry.call_id, entry.digits if text else "", now_ms)
+            self._entries.give(entry, now_ms, for_human=not text)
         elif text:
             self._entries.add(entry, text, now_ms)

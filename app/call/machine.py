@@ -153,11 +153,10 @@ class CallMachine:
         """Whether a key pressed now belongs to a secret entry: mask it before `handle` takes it."""
         return self._entries.keypad.secret(now_ms)
 
-    @property
-    def secret_entry(self) -> str:
+    def secret_entry(self, now_ms: float) -> str:
         """The call_id of the tool whose secret entry counts a key pressed now; empty: none does,
         or the key would be dropped."""
-        if self._over or self._barge_in.drops_keys:
+        if self._over or self._barge_in.drops_keys(now_ms):
             return ""
         return self._entries.keypad.secret_entry
 
@@ -243,8 +242,11 @@ class CallMachine:
                 self._barge_in.turn_committed(item_id, now_ms)
             case ev.CallerTranscribed(item_id, text, audio_ms):
                 self._flow.usage += Usage(transcribed_ms=audio_ms, transcripts=1)
+                self._evidence.transcribed(item_id, text)
                 self.conversation.transcribed(item_id, text, now_ms)
                 self._barge_in.transcribed(item_id, text, now_ms)
+            case ev.CallerTranscriptionFailed(item_id):
+                self._evidence.not_transcribed(item_id)
             case ev.CallerVoiced():
                 self._barge_in.voiced(now_ms)
             case ev.CallerQuieted():
@@ -321,7 +323,6 @@ class CallMachine:
                 | ev.DecisionMade()
                 | ev.CallerAudioForwarded()
                 | ev.SessionCreated()
-                | ev.CallerTranscriptionFailed()
                 | ev.ItemTruncated()
                 | ev.ItemDeleted()
             ):

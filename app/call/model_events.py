@@ -102,7 +102,8 @@ class CallerTranscribed:
 
 @dataclass(frozen=True, slots=True)
 class CallerTranscriptionFailed:
-    """The caller's turn could not be transcribed. The machine ignores it; the timeline keeps it."""
+    """The caller's turn could not be transcribed. On an outbound call its sound counts as speech,
+    see `CalleeEvidence`."""
 
     item_id: str
     reason: str

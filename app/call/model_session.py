@@ -154,6 +154,6 @@ class ModelSession:
             self._outbox.put(OpenModel())
         leaves = self._exits.under_way or self._exits.redirect_ordered
         if connected and not leaves and self.gave_up(now_ms):
-            why = self._link.failure(now_ms) or "the model answers nothing that can be heard"
+            why = self._link.failure(now_ms) or self._responses.failure
             self._outbox.put(ReportDecision("do without the model", why))
             self._exits.model_gone(now_ms)

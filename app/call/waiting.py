@@ -35,9 +35,10 @@ class Waiting:
 
     @property
     def _may_type(self) -> bool:
-        """Whether the caller heard the prompt of an entry."""
+        """Whether the caller heard the prompt of an entry. During a secret one they are muted, and
+        would wait in silence: they count as waiting."""
         prompted = self._responses.idle and not self._exits.under_way
-        return self._entries.keypad.asked and prompted
+        return self._entries.keypad.asked and not self._entries.keypad.secret_entry and prompted
 
     @property
     def for_tool_or_redirect(self) -> bool:
@@ -63,11 +64,13 @@ class Waiting:
 
     @property
     def for_anything(self) -> bool:
-        """Whether the caller waits for the agent, a tool, a transfer or a session."""
+        """Whether the caller waits for the agent, a tool, a transfer or a session, or is muted for
+        a secret entry."""
         return (
             not self._link.ready
             or self.for_response
             or self._audio.synthesizing
             or bool(self._tools.working())
             or self._exits.caller_waits
+            or bool(self._entries.keypad.secret_entry)
         )

@@ -4,6 +4,8 @@ A Realtime server on the loopback with its own speech recognition and voice. It 
 the agent file's [demo].
 """
 
+from collections.abc import Sequence
+
 from app.config.agent.file import LoadedAgent
 from app.errors import ConfigError
 from app.simulator.realtime import Options, RealtimeServer
@@ -27,6 +29,25 @@ def embedded_model(
         ConfigError: the extra `demo` is not installed or does not work here, or [demo] names a
             voice that does not exist, or holds an invalid phrase.
     """
+    try:
+        return lines_model(agent, thinking_ms=thinking_ms, remembers=remembers)
+    except (HearingUnavailable, SpeechUnavailable) as error:
+        raise ConfigError(
+            "OPENAI_API_KEY is not set, and the embedded model that would answer in its place is "
+            f"not available: {error}"
+        ) from error
+
+
+def lines_model(
+    agent: LoadedAgent, *, more: Sequence[Line] = (), thinking_ms: int = 0, remembers: bool = True
+) -> RealtimeServer:
+    """Build the model as `embedded_model` does, for any use. `more`: lines beside the agent's.
+
+    Raises:
+        ConfigError: [demo] names a voice that does not exist, or holds an invalid phrase.
+        HearingUnavailable, SpeechUnavailable: the extra `demo` is not installed or does not work
+            here.
+    """
     demo = agent.demo
     lines = [
         Line(
@@ -41,15 +62,12 @@ def embedded_model(
         )
         for line in demo.lines
     ]
+    SileroDetector()  # fails now if a package is missing, instead of at the first call
+    _check_voice(agent)
     try:
-        SileroDetector()  # fails now if a package is missing, instead of at the first call
-        _check_voice(agent)
-        model = Receptionist(lines, voice=demo.voice, names=demo.names, thinking_ms=thinking_ms)
-    except (HearingUnavailable, SpeechUnavailable) as error:
-        raise ConfigError(
-            "OPENAI_API_KEY is not set, and the embedded model that would answer in its place is "
-            f"not available: {error}"
-        ) from error
+        model = Receptionist(
+            [*lines, *more], voice=demo.voice, names=demo.names, thinking_ms=thinking_ms
+        )
     except PhraseError as error:
         raise ConfigError(f"{agent.path}: demo.lines: {error}") from error
     return RealtimeServer(

@@ -10,6 +10,7 @@ from rich.console import Console
 from app.cli import call as call_cli
 from app.cli import calls as calls_cli
 from app.cli import serve as serve_cli
+from app.cli import stand_in as stand_in_cli
 from app.cli import voices as voices_cli
 from app.cli.demo.call import run_demo
 from app.cli.demo.voices import DemoVoice
@@ -32,6 +33,7 @@ def _commands() -> None:
     python -m app demo      a whole call on this machine; needs no account
     python -m app serve     answer phone calls
     python -m app calls     what was said on the calls so far
+    python -m app stand-in  a local Realtime server, or voice provider, for any client
 
     Settings come from environment variables and from .env; .env.example documents each one.
     """
@@ -41,6 +43,7 @@ cli.command()(serve_cli.serve)
 cli.command()(call_cli.call)
 cli.add_typer(calls_cli.calls, name="calls")
 cli.command()(voices_cli.voices)
+cli.command("stand-in")(stand_in_cli.stand_in)
 
 
 @cli.command()

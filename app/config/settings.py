@@ -358,6 +358,14 @@ def _problem(error: ErrorDetails) -> str:
     line = f"{name.upper()}: expected {expected}"
     value = error["input"]
     types = (field.annotation, *get_args(field.annotation))
-    # Any URL may have a password before its @.
-    hidden = SecretStr in types or not isinstance(value, str) or "@" in value
-    return line if hidden else f"{line}, got {value!r}"
+    if SecretStr in types or not isinstance(value, str):
+        return line
+    # Any URL may have a password before its @, and a key in its query or its fragment.
+    if not {*"@?#"} & {*value}:
+        return f"{line}, got {value!r}"
+    if name == "openai_base_url":
+        line += (
+            ", with no ?, # or @ in it; put a query into OPENAI_API_QUERY, and a key into "
+            "OPENAI_API_HEADERS"
+        )
+    return line

@@ -22,6 +22,8 @@ _PLACEHOLDER = re.compile(
 _BLANK_INSIDE = re.compile(r"\s")
 _REPEATED = re.compile(r"(.+?)\1+", re.DOTALL)
 
+#: Characters that a credential has at least, whoever gives it to the owner.
+LEAST_OF_CREDENTIAL = 8
 #: Characters that a secret of the owner's own making has at least.
 LEAST_CHARACTERS = 16
 #: How many of them differ at least.
@@ -46,6 +48,8 @@ _CREDENTIALS = (
     "volcengine_api_key",
     "http_voice_token",
 )
+#: Those with a check of their own.
+_SIDS = ("twilio_account_sid", "twilio_api_key")
 #: Secrets that the owner makes up.
 _OWN_SECRETS = ("api_token", "stream_audio_token", "call_webhook_secret")
 _PATHS = ("agent_file", "prices_file", "recordings_dir")
@@ -82,40 +86,51 @@ def _value(settings: Settings, name: str) -> str:
 
 
 def _twilio_warnings(settings: Settings) -> Iterator[str]:
-    sid, token = (_value(settings, name) for name in ("twilio_account_sid", "twilio_auth_token"))
-    if sid and token and not _is_sid(sid, "AC") and _is_sid(token, "AC"):
+    yield from _pair_warnings(
+        settings,
+        ("twilio_account_sid", "AC", "account SID"),
+        ("twilio_auth_token", "auth token"),
+        "expected AC and 32 of the characters 0-9 a-f, as https://console.twilio.com shows it",
+        "copy the token from https://console.twilio.com, Account info",
+    )
+    yield from _pair_warnings(
+        settings,
+        ("twilio_api_key", "SK", "SID of an API key"),
+        ("twilio_api_secret", "secret"),
+        "expected SK and 32 of the characters 0-9 a-f",
+        "Twilio shows the secret once, when the API key is made",
+    )
+
+
+def _pair_warnings(
+    settings: Settings,
+    sid_name: tuple[str, str, str],
+    secret_name: tuple[str, str],
+    sid_fix: str,
+    secret_fix: str,
+) -> Iterator[str]:
+    """Warnings about a SID and the secret that belongs to it.
+
+    Args:
+        sid_name: the field, the prefix of such SIDs, and what they are.
+        secret_name: the field, and what it holds.
+        sid_fix, secret_fix: what to do when the one or the other is of another kind.
+    """
+    (sid_field, prefix, sid_kind), (secret_field, secret_kind) = sid_name, secret_name
+    sid, secret = _value(settings, sid_field), _value(settings, secret_field)
+    if sid and secret and not _is_sid(sid, prefix) and _is_sid(secret, prefix):
         yield (
-            "TWILIO_ACCOUNT_SID: probably swapped with TWILIO_AUTH_TOKEN, which looks like an "
-            "account SID; swap them"
+            f"{sid_field.upper()}: probably swapped with {secret_field.upper()}, which looks like "
+            f"the {sid_kind}; swap them"
         )
-    else:
-        if sid and not _is_sid(sid, "AC") and not _PLACEHOLDER.search(sid):
-            yield (
-                "TWILIO_ACCOUNT_SID: probably no account SID; expected AC and 32 of the characters "
-                "0-9 a-f, as https://console.twilio.com shows it"
-            )
-        if _SID.fullmatch(token):
-            yield (
-                "TWILIO_AUTH_TOKEN: probably no auth token, because it looks like a SID; copy the "
-                "token from https://console.twilio.com, Account info"
-            )
-    key, secret = (_value(settings, name) for name in ("twilio_api_key", "twilio_api_secret"))
-    if key and secret and not _is_sid(key, "SK") and _is_sid(secret, "SK"):
+        return
+    if sid and not _is_sid(sid, prefix) and not _PLACEHOLDER.search(sid):
+        yield f"{sid_field.upper()}: probably no {sid_kind}; {sid_fix}"
+    if _SID.fullmatch(secret):
         yield (
-            "TWILIO_API_KEY: probably swapped with TWILIO_API_SECRET, which looks like the SID of "
-            "an API key; swap them"
+            f"{secret_field.upper()}: probably no {secret_kind}, because it looks like a SID; "
+            f"{secret_fix}"
         )
-    else:
-        if key and not _is_sid(key, "SK") and not _PLACEHOLDER.search(key):
-            yield (
-                "TWILIO_API_KEY: probably no SID of an API key; expected SK and 32 of the "
-                "characters 0-9 a-f"
-            )
-        if _SID.fullmatch(secret):
-            yield (
-                "TWILIO_API_SECRET: probably no secret, because it looks like a SID; Twilio shows "
-                "the secret once, when the API key is made"
-            )
 
 
 def _is_sid(value: str, prefix: str) -> bool:
@@ -127,6 +142,13 @@ def _credential_warnings(settings: Settings) -> Iterator[str]:
         value = _value(settings, name)
         if value and _PLACEHOLDER.search(value):
             yield f"{name.upper()}: probably a placeholder; put the real value in its place"
+        elif value and len(value) < LEAST_OF_CREDENTIAL and name not in _SIDS:
+            # Servers of others, such as one on the owner's machine, often take any key.
+            if name != "openai_api_key" or _is_openai(settings.openai_base_url):
+                yield (
+                    f"{name.upper()}: probably not whole; expected at least {LEAST_OF_CREDENTIAL} "
+                    "characters, so copy it again"
+                )
     if _SID.fullmatch(_value(settings, "openai_api_key")):
         yield "OPENAI_API_KEY: probably a SID of Twilio's; expected a key for OPENAI_BASE_URL"
     for header, value in settings.endpoint.headers:
@@ -187,6 +209,11 @@ def _url_warnings(settings: Settings) -> Iterator[str]:
     for name in ("openai_base_url", "twilio_api_base_url"):
         if _is_open(_value(settings, name)):
             yield f"{name.upper()}: without TLS; expected https://, because credentials go there"
+
+
+def _is_openai(url: str) -> bool:
+    """Whether a URL leads to OpenAI, such as to api.openai.com or eu.api.openai.com."""
+    return f".{urlsplit(url).hostname}".endswith(".openai.com")
 
 
 def _ending(url: str, paths: Sequence[str]) -> str:

@@ -180,7 +180,7 @@ class AfterCall:
         until = now + timedelta(seconds=LEASE_S)
         try:
             report = await self._queue.claim(call_sid, now, until, ahead=ahead)
-        except ValueError as error:  # its row is unreadable; the reports of others go on
+        except (ValueError, OverflowError) as error:  # the reports of others go on
             extra = {"call_sid": call_sid, "cause": type(error).__name__}
             logger.error("call report cannot be read", extra=extra)
             return

@@ -14,6 +14,7 @@ from uuid import UUID
 
 import asyncpg
 import sqlalchemy as sa
+from sqlalchemy.engine.interfaces import ReflectedColumn
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
@@ -60,10 +61,14 @@ class Database:
         self.writable: Mapping[str, sa.Table] = {}
         #: postgresql or sqlite.
         self.dialect = engine.dialect.name
+        #: How often it was made anew: stored records may be gone since another number.
+        self.generation = 0
         self._engine = engine
         name = engine.url.database if self.dialect == "sqlite" else None
         self._file = None if name in (None, "", ":memory:") else Path(name)
         self._identity: _Identity = None
+        #: The files beside it that SQLite made for it, and what they were when it was opened.
+        self._companions: dict[Path, _Identity] = {}
         self._completing = asyncio.Lock()
 
     @classmethod
@@ -123,24 +128,29 @@ class Database:
 
     async def _complete_for(self, work: _Job[_T], connect: _Connect) -> _T:
         """Do `work`; if the schema is not as expected, complete it and try once more."""
+        generation = self.generation
         if self._file is not None and _identity(self._file) != self._identity:
-            await self._complete_again("the file was deleted, emptied or replaced")
+            await self._complete_again(generation, "the file was deleted, emptied or replaced")
         try:
             return await _connected(work, connect)
         except DBAPIError as error:
             if _is_missing(error):
-                await self._complete_again("tables or columns were missing")
+                await self._complete_again(self.generation, "tables or columns were missing")
             elif not (_is_null(error) and await self._learn_columns()):
                 raise
         return await _connected(work, connect)
 
-    async def _complete_again(self, cause: str) -> None:
+    async def _complete_again(self, generation: int, cause: str) -> None:
+        """Create what is missing, unless it was done since this `generation`."""
         async with self._completing:
+            if generation != self.generation:
+                return
             try:
                 await self._complete()
             except CANNOT_OPEN as error:
                 raise StoreUnavailable(_AWAY) from error
-        logger.error("database made anew, stored records may be gone", extra={"cause": cause})
+            self.generation += 1
+            logger.error("database made anew, stored records may be gone", extra={"cause": cause})
 
     async def _complete(self) -> None:
         """Create what the database does not have."""
@@ -148,14 +158,19 @@ class Database:
             found = _identity(self._file)
             if found != self._identity:
                 await self._engine.dispose()  # its connections have the former file open
-            if found is None:
-                for each in _companions(self._file):
-                    each.unlink(missing_ok=True)
+                # SQLite would apply the log of the former file to the one in its place. What came
+                # with that one, such as a backup's own log, is left.
+                for each, former in self._companions.items():
+                    if found is None or _identity(each, empty=True) == former:
+                        each.unlink(missing_ok=True)
         if self.dialect == "sqlite":
             await asyncio.to_thread(prepare_file, str(self._file or ":memory:"))
         await complete_schema(self._engine, metadata)
         await self._learn_columns()
-        self._identity = _identity(self._file) if self._file is not None else None
+        if self._file is not None:
+            self._identity = _identity(self._file)
+            beside = _companions(self._file)
+            self._companions = {each: _identity(each, empty=True) for each in beside}
 
     async def _learn_columns(self) -> bool:
         """Look for columns of a newer version. Return whether there are others than before."""
@@ -178,13 +193,13 @@ async def _connected(work: _Job[_T], connect: _Connect) -> _T:
 _Identity = tuple[int, int] | None
 
 
-def _identity(file: Path) -> _Identity:
-    """What tells the file from one that takes its place; None: missing or empty."""
+def _identity(file: Path, *, empty: bool = False) -> _Identity:
+    """What tells the file from one that takes its place; None: missing, or empty unless `empty`."""
     try:
         found = file.stat()
     except FileNotFoundError:
         return None
-    return (found.st_dev, found.st_ino) if found.st_size else None
+    return (found.st_dev, found.st_ino) if found.st_size or empty else None
 
 
 def open_engine(database_url: str, busy_timeout_ms: int) -> AsyncEngine:
@@ -217,11 +232,17 @@ def open_engine(database_url: str, busy_timeout_ms: int) -> AsyncEngine:
 
     @sa.event.listens_for(engine.sync_engine, "connect")
     def prepare(connection: Any, _record: object) -> None:
+        # A text that is no UTF-8, which another program stored, must not cost the whole result.
+        connection.driver_connection.text_factory = _lenient_text
         cursor = connection.cursor()
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.close()
 
     return engine
+
+
+def _lenient_text(stored: bytes) -> str:
+    return stored.decode("utf-8", "replace")
 
 
 def prepare_file(path: str) -> None:
@@ -290,11 +311,16 @@ def _writable(connection: sa.Connection) -> dict[str, sa.Table]:
     for table in metadata.sorted_tables:
         copy = table.to_metadata(copies)
         for column in inspector.get_columns(table.name):
-            required = not column["nullable"] and column["default"] is None
-            if column["name"] not in table.columns and required:
+            if column["name"] not in table.columns and is_required(column):
                 value = _neutral(column["type"])
                 copy.append_column(sa.Column(column["name"], column["type"], default=value))
     return dict(copies.tables)
+
+
+def is_required(column: ReflectedColumn) -> bool:
+    """Whether an inserted row needs a value of this column, which the database does not make."""
+    made = column["default"] is not None or column.get("identity") or column.get("computed")
+    return not (column["nullable"] or made)
 
 
 def _neutral(kind: sa.types.TypeEngine[Any]) -> Any:

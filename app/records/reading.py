@@ -63,7 +63,12 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 
 def _with_zone(value: datetime | None) -> datetime | None:
-    return value.replace(tzinfo=UTC) if value and not value.tzinfo else value
+    if value is None:
+        return None
+    try:
+        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+    except OverflowError as error:
+        raise ValueError("a time before the year 1 or after 9999 in UTC") from error
 
 
 def _from_json(value: Any) -> Any:

@@ -50,6 +50,7 @@ class Recorder:
         self._cost = cost
         self._recording = recording
         self._recording_saved = False
+        self._key_saved = False  # the timeline was stored at the call's first key
         #: Whether to give it the caller's frames.
         self.records_audio = recording is not None
         self._watchers = tuple(watchers)
@@ -110,6 +111,9 @@ class Recorder:
                 )
             case ev.CalleeDetected():
                 self.save_timeline()  # at once: the next process needs the verdict
+            case ev.DigitPressed() if not self._key_saved:
+                self._key_saved = True
+                self.save_timeline()  # at once too: it is evidence against a verdict
 
     def caller_frame(self, payload: str, timestamp: object, now_ms: float) -> None:
         """Record a frame of the caller's. `payload`: base64 µ-law. `timestamp`: Twilio's."""

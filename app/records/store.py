@@ -21,11 +21,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.call.backoff import backoff
 from app.records.database import Database, StoreUnavailable, blames_data, to_json
+from app.records.live_rows import LiveRows
 from app.records.reading import read_call, read_timeline, read_turn
 from app.records.record import CallRow, TimelineRow, TurnRow
 from app.records.report_queue import ReportQueue, newly_due, unless_ended
 from app.records.schema import CALLS, TIMELINE, TURNS
-from app.wires.twilio.call import TERMINAL, CallStatus
+from app.wires.twilio.call import STATUS_RANK, TERMINAL, CallStatus, rank
 
 __all__ = [
     "TERMINAL", "CallRow", "CallStatus", "Store", "StoreUnavailable", "TimelineRow", "TurnRow",
@@ -33,7 +34,6 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-_RANK = {"queued": 0, "initiated": 1, "ringing": 2, "in-progress": 3, **dict.fromkeys(TERMINAL, 4)}
 _GATHER_S = 0.25  # saves within it share a transaction: a commit costs more than rows
 _CHUNK_ROWS = 100  # per statement, so that encoding rows never holds the event loop for long
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.05, 2.0
@@ -49,6 +49,10 @@ _CHANGEABLE = frozenset(column.name for column in _CALL_ROW) - {"call_sid", "cre
 
 
 # --- the store --------------------------------------------------------------------------------
+
+
+class _MadeAnew(Exception):
+    """The database was made anew, so the rows of live calls are to be written first."""
 
 
 class _Batch:
@@ -96,6 +100,8 @@ class Store:
         self._database = database
         self._most_waiting_entries = most_waiting_entries
         self._insert = postgresql.insert if database.dialect == "postgresql" else sqlite.insert
+        self._live = LiveRows()
+        self._restored = database.generation  # of the database, which has the rows of live calls
         self._pending = _Batch()
         self._writing: _Batch | None = None
         self._work = asyncio.Event()  # set while anything is pending
@@ -149,11 +155,12 @@ class Store:
         if unknown := changes.keys() - _CHANGEABLE:
             raise TypeError(f"a call's record has no field to change named {', '.join(unknown)}")
         row = self._pending.call(call_sid)
-        if _rank(status) > _rank(row.get("status")):
+        if rank(status) > rank(row.get("status")):
             changes["status"] = status
             if self.reports and status in TERMINAL:
-                row.update(newly_due(datetime.now(UTC)))
+                changes |= newly_due(datetime.now(UTC))
         row.update(changes)
+        self._live.save_call(call_sid, row, changes, monotonic())
         self._work.set()
 
     def save_turns(
@@ -162,11 +169,13 @@ class Store:
         """Add turns; a turn replaces the one of the same position. `removed`: positions whose turns
         are deleted."""
         self._pending.call(call_sid)
-        for position in removed:
+        positions, rows = list(removed), [_row(call_sid, turn) for turn in turns]
+        for position in positions:
             gone = {"call_sid": call_sid, "position": position}
             self._pending.turns[call_sid, position] = gone
-        for turn in turns:
-            self._pending.turns[call_sid, turn.position] = _row(call_sid, turn)
+        for row in rows:
+            self._pending.turns[call_sid, row["position"]] = row
+        self._live.save_turns(call_sid, rows, positions)
         self._work.set()
 
     def append_timeline(self, call_sid: str, entries: Iterable[TimelineRow]) -> None:
@@ -210,7 +219,7 @@ class Store:
         failures, lost_at, refused = 0, None, self.refused_rows
         while True:
             try:
-                await self._write(work)
+                await self._write_with_live_rows(work)
             except Exception as error:  # the calls go on, so retry
                 if lost_at is None:
                     lost_at = monotonic()
@@ -228,22 +237,44 @@ class Store:
             else:
                 logger.error("database back, some records refused", extra=extra)
 
-    async def _write(self, work: _Work) -> None:
+    async def _write_with_live_rows(self, work: _Work) -> None:
+        """Write all rows; if the database was made anew, first all rows of live calls."""
+        while True:
+            generation = self._database.generation
+            try:
+                if generation != self._restored:
+                    await self._write(self._live.work(), generation)
+                    self._restored = generation
+                await self._write(work, generation)
+            except _MadeAnew:
+                continue
+            self._live.forget_ended(monotonic())
+            return
+
+    async def _write(self, work: _Work, generation: int) -> None:
         """Write all rows in one transaction. A row that the database rejects is found by halving,
-        and dropped."""
+        and dropped.
+
+        Raises:
+            _MadeAnew: the database is of another generation.
+        """
         try:
-            await self._database.write(partial(self._execute, work))
+            await self._database.write(partial(self._execute, work, generation))
+        except _MadeAnew:
+            raise
         except Exception as error:
-            if not blames_data(error):
+            if not work or not blames_data(error):
                 raise
             if len(work) > 1:
-                await self._write(work[: len(work) // 2])
-                await self._write(work[len(work) // 2 :])
+                await self._write(work[: len(work) // 2], generation)
+                await self._write(work[len(work) // 2 :], generation)
                 return
             ((table, row),) = work
             self._refuse(row["call_sid"], table, error)
 
-    async def _execute(self, work: _Work, connection: AsyncConnection) -> None:
+    async def _execute(self, work: _Work, generation: int, connection: AsyncConnection) -> None:
+        if generation != self._database.generation:
+            raise _MadeAnew
         for (table, deleted), group in groupby(work, key=_kind):
             rows = [row for _, row in group]
             if table is CALLS:
@@ -274,7 +305,7 @@ class Store:
         if not new:
             return insert.on_conflict_do_nothing(index_elements=["call_sid"])
         if "status" in new:
-            as_late = [status for status in _RANK if _rank(status) >= _rank(row["status"])]
+            as_late = [each for each in STATUS_RANK if rank(each) >= rank(row["status"])]
             latched = CALLS.c.status.in_(as_late)
             new["status"] = sa.case((latched, CALLS.c.status), else_=new["status"])
             new |= unless_ended(new)
@@ -322,8 +353,11 @@ class Store:
 
     async def _read(self, query: sa.Select[Any]) -> Sequence[sa.RowMapping]:
         try:
-            return await self._database.read(partial(_rows, query))
-        except (ValueError, TypeError, RecursionError):  # one of the values does not decode
+            rows = await self._database.read(partial(_rows, query))
+            if self._database.generation != self._restored:
+                self._work.set()  # the rows of live calls are missing
+            return rows
+        except (ValueError, TypeError, OverflowError, RecursionError):  # a value does not decode
             raw = (sa.type_coerce(column, sa.types.NULLTYPE) for column in query.selected_columns)
             return await self._database.read(partial(_rows, query.with_only_columns(*raw)))
 
@@ -331,10 +365,6 @@ class Store:
 async def _rows(query: sa.Executable, connection: AsyncConnection) -> Sequence[sa.RowMapping]:
     rows: Sequence[sa.RowMapping] = (await connection.execute(query)).mappings().all()
     return rows
-
-
-def _rank(status: str | None) -> int:
-    return -1 if status is None else _RANK.get(status, 0)
 
 
 def _kind(item: tuple[sa.Table, _Row]) -> tuple[sa.Table, bool]:

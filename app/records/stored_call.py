@@ -10,7 +10,7 @@ from app.audio import ULAW_BYTES_PER_MS
 from app.call import commands as do
 from app.call import events as ev
 from app.call.caller.answering_machine import Shown, Verdict, is_machine, verdict_of
-from app.call.caller.callee_evidence import answered_turn, sent_digits
+from app.call.caller.callee_evidence import HasWords, answered_turn, sent_digits
 from app.call.detection import WENT_ON
 from app.call.heard.conversation import Turn
 from app.call.prompts import HISTORY_LOST, as_messages
@@ -118,7 +118,7 @@ def _answered_by(verdict: TimelineRow) -> str:
     return str(verdict.data.get("answered_by", Verdict.MACHINE_END_OTHER))
 
 
-def _shown(rows: Sequence[TurnRow], entries: Iterable[TimelineRow]) -> Shown:
+def _shown(rows: Sequence[TurnRow], entries: Sequence[TimelineRow]) -> Shown:
     """What a call has shown of who answered, see `LegOpened.shown`: nothing if the last leg left a
     message, because what came after the verdict is the machine's."""
     went_on = _went_on(entries)
@@ -144,10 +144,12 @@ def _went_on(entries: Iterable[TimelineRow]) -> bool | None:
     return went_on
 
 
-def _evidence(rows: Sequence[TurnRow], entries: Iterable[TimelineRow]) -> Shown:
+def _evidence(rows: Sequence[TurnRow], entries: Sequence[TimelineRow]) -> Shown:
     """The evidence of a person or a menu. The record does not say when the callee stopped to
     speak, so a turn counts up to the one after it."""
     if any(entry.name == ev.DigitPressed.__name__ for entry in entries):
+        return Shown.KEY
+    if any(row.extra.get("by") == "keypad" for row in rows):  # stored before the timeline was
         return Shown.KEY
     turns = [
         Turn(row.role, row.item_id, row.at_ms, text=row.text, cut=row.cut, detail=row.extra)
@@ -158,8 +160,22 @@ def _evidence(rows: Sequence[TurnRow], entries: Iterable[TimelineRow]) -> Shown:
     if any(map(sent_digits, turns)):
         return Shown.DIGITS
     ended_ms = {turn.item_id: after.at_ms for turn, after in pairwise(turns)}
-    answered = answered_turn(turns, ended_ms, transcribes=True)
+    answered = answered_turn(turns, ended_ms, _has_words(entries))
     return Shown.TURN if answered else Shown.NOTHING
+
+
+def _has_words(entries: Iterable[TimelineRow]) -> HasWords:
+    """Whether a stored turn of the callee's has words: see `callee_evidence`."""
+    transcribes, words = True, dict[str, bool]()
+    for entry in entries:
+        data = entry.data
+        if entry.name == ev.LegOpened.__name__ and "agent" in data:
+            transcribes = bool(data["agent"]["transcription"]["model"])
+        elif entry.name == ev.CallerTranscribed.__name__:
+            words[data["item_id"]] = bool(data["text"].strip())
+        elif entry.name == ev.CallerTranscriptionFailed.__name__:
+            words[data["item_id"]] = True
+    return lambda turn: True if turn.text or not transcribes else words.get(turn.item_id)
 
 
 def _secret_entry_open(entries: Iterable[TimelineRow]) -> bool:

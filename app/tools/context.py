@@ -98,12 +98,13 @@ class CallContext:
                 or after a pause of 5 s. With 0, it ends at # or after that pause.
             secret: Whether the digits are secret.
             prompt: What the agent shall say first. Empty: it has asked already, so digits that the
-                caller has just begun to type count, unless they are secret.
+                caller typed in the last 5 s count, unless they are secret or more than `length`.
             timeout_s: Seconds to the first digit, 1 to 120, counted from the end of the prompt.
 
         Raises:
-            ToolError: the caller entered nothing in time or spoke, another tool is asking, or there
-                is no call. Its message is worded for the model: let it propagate.
+            ToolError: the caller entered nothing in time, said something instead (unless the digits
+                are secret: then the caller is muted), another tool is asking, or there is no call.
+                Its message is worded for the model: let it propagate.
             ValueError: `length` or `timeout_s` is out of range.
         """
         if not 0 <= length <= MOST_DIGITS:

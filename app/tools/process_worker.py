@@ -1,13 +1,14 @@
 """The process that runs tools with `process=True`: requests on stdin, outcomes on stdout.
 
 It ends when the service does: the reader thread sees the socket close, and kills the process with
-those that the tool started. It ignores SIGINT and SIGTERM, which may be sent to all processes of
-the service while its calls go on.
+those that the tool started. However it ends, a guard kills what the tool started. It ignores SIGINT
+and SIGTERM, which may be sent to all processes of the service while its calls go on.
 """
 
 import ctypes
 import json
 import os
+import select
 import signal
 import sys
 import threading
@@ -31,19 +32,51 @@ def main(tools_file: str) -> None:
         # Not SIG_IGN, which the programs that a tool starts would inherit.
         signal.signal(order, lambda *_: None)
     os.setpgid(0, 0)  # not setsid: Linux would group the scheduling by session, without nice
+    _guard_group()
     _end_with_parent()
     requests, answers = _channel()
     queue: SimpleQueue[bytes] = SimpleQueue()
     threading.Thread(target=_read, args=(requests, queue), daemon=True).start()
     tools = _loaded(tools_file)
+    _send(answers, {"ready": ""})
     while True:
         request = json.loads(queue.get())
         if isinstance(tools, ToolRegistry):
             answer = _answer(tools, request["tool"], request["arguments"])
         else:
             answer = {"fault": tools.trace}
-        answers.write(json.dumps(answer).encode() + b"\n")
-        answers.flush()
+        _send(answers, answer)
+
+
+def _send(answers: BinaryIO, answer: dict[str, str]) -> None:
+    answers.write(json.dumps(answer).encode() + b"\n")
+    answers.flush()
+
+
+def _guard_group() -> None:
+    """Start a process that kills this process's group when this process has ended, in any way: by
+    itself, by the kernel when memory runs out, or by SIGALRM (see `_end_with_parent`).
+
+    It is no child of this process, so a tool that waits for all of its children does not wait for
+    it. Without pidfd_open(2), Linux 5.3, there is none; the service still kills the group.
+    """
+    if sys.platform != "linux" or not hasattr(os, "pidfd_open"):
+        return
+    try:
+        this = os.pidfd_open(os.getpid())
+    except OSError:
+        return
+    if child := os.fork():
+        os.waitpid(child, 0)
+        os.close(this)
+        return
+    if os.fork():
+        os._exit(0)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for channel in (0, 1):  # the socket: the service shall see it close
+        os.dup2(nothing, channel)
+    select.select([this], [], [])  # readable when the process has ended
+    os.killpg(0, signal.SIGKILL)
 
 
 def _end_with_parent() -> None:

@@ -1,6 +1,7 @@
 """Processes for tools that compute: spawned at the first such tool, kept, and killed when late.
 
-The other side of the socket is `process_worker`. Each message is a line of JSON.
+The other side of the socket is `process_worker`. Each message is a line of JSON. The first one says
+that the process has loaded the tools file.
 """
 
 import asyncio
@@ -25,6 +26,8 @@ logger = logging.getLogger(__name__)
 _LINE_BYTES = 1 << 20
 #: Most runs of tools that wait for a process.
 MOST_WAITING = 64
+#: Seconds for a process to load the tools file, whatever the deadline of the tool that waits.
+LOAD_S = 60.0
 _END_S = 0.5  # for killed processes to end
 _LOOK_EVERY_S = 0.01
 
@@ -65,27 +68,74 @@ class _Worker:
             await self.writer.drain()
             line = await self.reader.readline()
         if not line.endswith(b"\n"):
+            self.kill()
             status = await self.ended()
             raise ToolFault(f"the process of the tool {tool} ended with status {status}\n")
         answer: dict[str, str] = json.loads(line)
         return answer
 
+    async def loaded(self) -> None:
+        """Wait until it has loaded the tools file.
+
+        Raises:
+            ToolFault: it ended, or took longer than `LOAD_S`.
+        """
+        line = b""
+        try:
+            async with asyncio.timeout(LOAD_S):
+                line = await self.reader.readline()
+        except ConnectionError:
+            pass
+        except TimeoutError:
+            raise ToolFault(
+                f"the tools file was not loaded in a process within {LOAD_S:g} s; do less when it "
+                "is imported\n"
+            ) from None
+        if not line:
+            self.kill()
+            status = await self.ended()
+            raise ToolFault(f"a process for tools ended with status {status} while it began\n")
+
+    def has_ended(self) -> bool:
+        """Whether it has ended by itself. It is not reaped, so that its group keeps its number."""
+        if self.reader.at_eof():
+            return True
+        if self.process.returncode is None and sys.platform == "linux":
+            how = os.WEXITED | os.WNOHANG | os.WNOWAIT
+            with suppress(ChildProcessError):
+                return os.waitid(os.P_PID, self.process.pid, how) is not None
+        return self.process.poll() is not None
+
     def kill(self) -> None:
-        """Kill the process and those that it started. Then await `ended`."""
+        """Kill the process and those that it started, also if it has ended already. Then await
+        `ended`."""
         self.writer.close()
+        # It leads a group once it has begun. Nothing else can have the group's number, until the
+        # process is reaped.
+        if self.process.returncode is None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, signal.SIGKILL)
         if self.process.poll() is None:
             with suppress(ProcessLookupError):
                 self.process.kill()
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.process.pid, signal.SIGKILL)  # it leads a group once it has begun
 
     async def ended(self) -> int | None:
         """Wait until it has ended, for a moment. Returns its status; None: it still runs."""
         for _ in range(round(_END_S / _LOOK_EVERY_S)):
-            if self.process.poll() is not None:
+            if self.process.poll() is not None and self._orphans_are_reaped():
                 break
             await asyncio.sleep(_LOOK_EVERY_S)
         return self.process.returncode
+
+    def _orphans_are_reaped(self) -> bool:
+        """Reap what the ended process leaves to this one, if this is the init of a container.
+        Returns whether nothing of it is left to reap."""
+        try:
+            while os.waitpid(-self.process.pid, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return True
+        return False
 
 
 class ToolProcesses:
@@ -104,6 +154,8 @@ class ToolProcesses:
         self._idle: list[_Worker] = []
         self._alive: set[_Worker] = set()
         self._starting: set[asyncio.Task[_Worker]] = set()
+        #: Starts that no run waits for any more: the next one does.
+        self._left: list[asyncio.Task[_Worker]] = []
         self._ending: set[asyncio.Task[int | None]] = set()
 
     async def run(self, tool: str, arguments: str, call_sid: str) -> str:
@@ -145,9 +197,11 @@ class ToolProcesses:
 
     async def aclose(self) -> None:
         """End all processes."""
-        await asyncio.gather(*self._starting, return_exceptions=True)
-        for worker in list(self._alive):
-            self._kill(worker)
+        while self._alive or self._starting:
+            for worker in list(self._alive):  # those that load the tools file too
+                self._kill(worker)
+            if self._starting:
+                await asyncio.wait(self._starting, timeout=_LOOK_EVERY_S)
         self._idle.clear()
         await asyncio.gather(*self._ending)
 
@@ -156,24 +210,32 @@ class ToolProcesses:
     def _idle_worker(self) -> _Worker | None:
         while self._idle:
             worker = self._idle.pop()
-            if worker.process.poll() is None:
+            if not worker.has_ended():
                 return worker
             self._kill(worker)
         return None
 
     async def _started(self) -> _Worker:
-        start = asyncio.create_task(self._start())
-        self._starting.add(start)
-        start.add_done_callback(self._starting.discard)
+        """Start a process, and wait until it has loaded the tools file. When this is cancelled, the
+        process goes on loading, for the next run."""
+        if self._left:
+            start = self._left.pop()
+        else:
+            start = asyncio.create_task(self._start())
+            self._starting.add(start)
+            start.add_done_callback(self._starting.discard)
         try:
             return await asyncio.shield(start)
         except asyncio.CancelledError:
-            start.add_done_callback(self._keep)  # for the next tool
+            self._left.append(start)
+            start.add_done_callback(self._keep)
             raise
 
     def _keep(self, start: "asyncio.Task[_Worker]") -> None:
-        if not start.cancelled() and start.exception() is None:
-            self._idle.append(start.result())
+        if start in self._left:  # no run took it meanwhile
+            self._left.remove(start)
+            if not start.cancelled() and start.exception() is None:
+                self._idle.append(start.result())
 
     async def _start(self) -> _Worker:
         ours, theirs = socket.socketpair()
@@ -187,6 +249,11 @@ class ToolProcesses:
             raise
         worker = _Worker(process, reader, writer)
         self._alive.add(worker)
+        try:
+            await worker.loaded()
+        except BaseException:
+            self._kill(worker)
+            raise
         return worker
 
     def _spawn(self, channel: socket.socket) -> "subprocess.Popen[bytes]":
@@ -195,7 +262,9 @@ class ToolProcesses:
         return subprocess.Popen(command, stdin=channel.fileno(), stdout=channel.fileno())
 
     def _kill(self, worker: _Worker) -> None:
-        self._alive.discard(worker)
+        if worker not in self._alive:
+            return
+        self._alive.remove(worker)
         worker.kill()
         end = asyncio.create_task(worker.ended())
         self._ending.add(end)

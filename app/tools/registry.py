@@ -153,6 +153,10 @@ class ToolRegistry:
             return await run_on_loop(partial(on_loop, lambda: result), who)
         return result, error
 
+    def call_ended(self, call_sid: str) -> None:
+        """A call has ended: its threads that still run count no more among those of live calls."""
+        self._threads.call_ended(call_sid)
+
     def run_here(self, name: str, arguments: str) -> str:
         """Run a tool in this thread, which has no event loop. Arguments, result and errors are
         those of `run`."""

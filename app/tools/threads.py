@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any
@@ -17,10 +17,12 @@ from app.tools.outcome import Outcome, busy
 
 logger = logging.getLogger(__name__)
 
-#: Most threads of a process that run tools.
+#: Most threads that run tools of live calls.
 MOST_THREADS = 128
 #: Most of them for one call. The others are for other calls.
 MOST_OF_CALL = 16
+#: Most threads that run on after their calls have ended. Those beyond count as those of live calls.
+MOST_LEFT = 512
 # How soon a thread that computes gives the interpreter to another one, instead of 5 ms: the event
 # loop competes with all of them.
 _SWITCH_S = 0.0005
@@ -49,13 +51,27 @@ class ToolThreads:
     """Runs each sync tool in a thread of its own.
 
     The threads are no executor's: Python waits for those at its exit, so a tool that hangs would
-    keep the process alive. A thread counts until it ends, also after its call.
+    keep the process alive. A thread counts until it ends. After the end of its call, which
+    `call_ended` reports, it counts against a bound of its own, so that tools which hang for ever do
+    not take the threads of all later calls.
+
+    Args:
+        most: Most threads of live calls, see `MOST_THREADS`.
+        most_of_call: see `MOST_OF_CALL`.
+        most_left: see `MOST_LEFT`.
     """
 
-    def __init__(self, most: int = MOST_THREADS, most_of_call: int = MOST_OF_CALL) -> None:
+    def __init__(
+        self,
+        most: int = MOST_THREADS,
+        most_of_call: int = MOST_OF_CALL,
+        most_left: int = MOST_LEFT,
+    ) -> None:
         self._most = most
         self._most_of_call = most_of_call
+        self._most_left = most_left
         self._running: set[_Run] = set()
+        self._left: set[_Run] = set()  # threads of ended calls
         self._lock = threading.Lock()
         self._starts: SimpleQueue[_Start] | None = None
 
@@ -88,6 +104,7 @@ class ToolThreads:
         def finish(outcome: Outcome) -> None:
             with self._lock:
                 self._running.discard(entry)
+                self._left.discard(entry)
             try:
                 loop.call_soon_threadsafe(settle, outcome)
             except RuntimeError:
@@ -96,21 +113,37 @@ class ToolThreads:
         self._start(_Start(f"tool-{tool}", run, finish))
         return await future
 
+    def call_ended(self, call_sid: str) -> None:
+        """A call has ended. Its threads that still run are logged."""
+        with self._lock:
+            hung = {each for each in self._running if each.call_sid == call_sid}
+            self._running -= hung
+            self._left |= hung
+            left = len(self._left)
+        if hung:
+            extra = {"call_sid": call_sid, "running": _names(hung), "threads_left": left}
+            if left <= self._most_left:
+                logger.warning("tools run on after their call has ended", extra=extra)
+            else:
+                logger.error("tools of ended calls hang, few threads are left", extra=extra)
+
     def _begin(self, tool: str, call_sid: str) -> _Run:
         with self._lock:
             of_call = sum(each.call_sid == call_sid for each in self._running) if call_sid else 0
-            if of_call < self._most_of_call and len(self._running) < self._most:
+            beyond = max(0, len(self._left) - self._most_left)
+            if of_call < self._most_of_call and len(self._running) + beyond < self._most:
                 entry = _Run(tool, call_sid)
                 self._running.add(entry)
                 return entry
-            running = list(self._running)
+            running, left = list(self._running), len(self._left)
         now_s = time.monotonic()
         extra = {
             "call_sid": call_sid,
             "tool": tool,
             "threads": len(running),
             "of_call": of_call,
-            "running": dict(Counter(each.tool for each in running).most_common()),
+            "threads_left": left,
+            "running": _names(running),
             "longest_s": round(max((now_s - each.began_s for each in running), default=0.0), 1),
         }
         logger.warning("no thread is free for a tool", extra=extra)
@@ -134,3 +167,8 @@ class ToolThreads:
                 threading.Thread(target=start.work, name=start.name, daemon=True).start()
             except RuntimeError as error:  # the system gives no more threads
                 start.finish((None, error))
+
+
+def _names(runs: Iterable[_Run]) -> dict[str, int]:
+    """How many of them run each tool, the most first."""
+    return dict(Counter(each.tool for each in runs).most_common())

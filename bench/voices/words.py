@@ -16,6 +16,7 @@ from app.simulator.voices.mouth import Said, Spoken
 from bench.stamps import FRAME_BYTES
 
 QUIET = 0.02  # of the loudest sample of a text: samples below are silence
+PLAYED = 0.75  # of a word: then it counts as played
 BLOCK_BYTES = 200 * ULAW_HZ // 1000  # compared at a time
 ALIKE = 0.7  # least correlation: resampling costs a little, another sound nearly all
 LAGS = range(-3, 4)  # bytes: resamplers differ by some samples
@@ -87,11 +88,12 @@ def pieces_of(text: str, known: Mapping[str, Piece]) -> list[Piece]:
 
 
 def words_played(pieces: Sequence[Piece], heard_bytes: int) -> int:
-    """How many words were played with `heard_bytes` of the pieces: those at least half of which was
-    heard."""
+    """How many words were played with `heard_bytes` of the pieces: those of which at least `PLAYED`
+    was heard."""
     count = start = 0
     for each in pieces:
-        count += sum(start + (begin + end) / 2 <= heard_bytes for begin, end in each.words)
+        places = (start + begin + PLAYED * (end - begin) for begin, end in each.words)
+        count += sum(place <= heard_bytes for place in places)
         start += each.size_bytes
     return count
 

@@ -57,11 +57,11 @@ def test_a_piece_is_padded_to_whole_frames() -> None:
     assert piece("Hm.", Spoken(pcm, (Word("Hm.", 0),)), 24000).size_bytes == 160
 
 
-def test_a_word_counts_as_played_when_half_of_it_was() -> None:
+def test_a_word_counts_as_played_when_three_quarters_of_it_were() -> None:
     pieces = [said(FIRST), said(SECOND)]
     first_ms = pieces[0].size_bytes / 8
-    half_of_four = first_ms + 200
-    heard_ms = [0, 149, 151, 500, 650, 651, first_ms, half_of_four - 1, half_of_four + 1, 99_999]
+    most_of_four = first_ms + 300
+    heard_ms = [0, 224, 226, 500, 724, 726, first_ms, most_of_four - 1, most_of_four + 1, 99_999]
     played = [words_played(pieces, int(ms * 8)) for ms in heard_ms]
     assert played == [0, 0, 1, 1, 1, 2, 3, 3, 4, 5]
 
@@ -125,7 +125,13 @@ def test_word_times_may_be_off_by_one_word_and_a_cut_in_proportion_by_three() ->
     for fault in ("missed", "misplaced", "untrue", "foreign_bytes"):
         assert not Heard("a way", off=[0], **{fault: 1}).kept  # type: ignore[arg-type]
     row = Heard("a way", interruptions=3, off=[0, -1, 0]).row
-    assert row[:6] == ("a way, in proportion", "3", "0", "1", "1 (≤ 3)", "2 of 3")
+    assert row[:7] == ("a way, in proportion", "3", "0", "1", "1 (≤ 3)", "2 of 3", "0 (≤ 1)")
+
+
+def test_one_of_a_hundred_interruptions_may_keep_more_than_one_word_that_did_not_play() -> None:
+    assert Heard("a way", off=[0] * 98 + [1, 2]).kept
+    assert not Heard("a way", off=[0] * 98 + [2, 2]).kept
+    assert Heard("a way", off=[-2] * 100).kept, "words that played may be left out"
 
 
 def test_ninety_nine_of_a_hundred_answers_must_keep_the_limit() -> None:

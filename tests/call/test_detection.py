@@ -10,6 +10,7 @@ from app.call import events as ev
 from app.call import prompts
 from app.call.agent import Transcription
 from app.call.caller.answering_machine import EFFECTS, Effect, Shown, Verdict, verdict_of
+from app.call.detection import HOLD_MS
 from app.call.exits.tones import SEND_DIGITS
 from tests.call.scene import Scene, agent
 from tests.call.transfer_scene import HUMANS, call_transfer, transfer_scene
@@ -19,13 +20,17 @@ MESSAGE_DIRECTION = prompts.voicemail(MESSAGE)
 GO_ON = "go on with the conversation"
 
 
-def says(scene: Scene, ms: float, item_id: str = "user_1", text: str = "Hello?") -> None:
-    """The callee says this, and turn detection waits 500 ms for more."""
+def says(
+    scene: Scene, ms: float, item_id: str = "user_1", text: str | None = "Hello?"
+) -> list[do.Command]:
+    """The callee says this, and turn detection waits 500 ms for more. `text`: None: no transcript
+    comes. Returns the commands of the last event."""
     scene.feed(ev.SpeechStarted(item_id, 1000))
     scene.run(ms + 500)
-    scene.feed(ev.SpeechStopped(item_id, 1000 + int(ms)), ev.CallerTurnCommitted(item_id, None))
-    if text:
-        scene.feed(ev.CallerTranscribed(item_id, text))
+    commands = scene.feed(
+        ev.SpeechStopped(item_id, 1000 + int(ms)), ev.CallerTurnCommitted(item_id, None)
+    )
+    return commands if text is None else scene.feed(ev.CallerTranscribed(item_id, text))
 
 
 def answers(scene: Scene, ms: int, number: int = 1, heard_ms: float | None = None) -> None:
@@ -174,7 +179,7 @@ def test_a_person_who_has_just_answered_the_greeting_is_no_machine() -> None:
 
 def test_without_transcription_a_short_answer_needs_no_words() -> None:
     scene = scene_of_greeting(transcribes=False)
-    says(scene, 900, text="")
+    says(scene, 900, text=None)
     assert_goes_on(scene)
 
 
@@ -201,11 +206,138 @@ def test_a_greeting_of_a_machine_is_no_answered_turn() -> None:
 
 def test_the_pauses_of_a_machines_greeting_end_no_turn() -> None:
     scene = scene_of_greeting()
-    for number in (1, 2, 3):
-        says(scene, 1500, f"user_{number}", text="" if number == 1 else "You have reached ...")
+    for number, text in enumerate(["Hi, this is Anna.", "I am out."], 1):
+        says(scene, 1500, f"user_{number}", text)
         answers(scene, 4000, number, heard_ms=700)
-    answers(scene, 1000, 4)  # heard to its end in the silence before the beep
+    says(scene, 1500, "user_3", "Leave a message.")
+    answers(scene, 1000, 3)  # heard to its end in the silence before the beep
     assert_leaves_message(scene)
+
+
+def test_a_greeting_that_goes_on_after_a_short_sentence_is_a_machines() -> None:
+    """The sentence alone could be a person's answer to what they heard of the agent."""
+    scene = scene_of_greeting()
+    says(scene, 1800, text="You have reached Bob Smith.")
+    scene.run(200)
+    says(scene, 3500, "user_2", "Please leave a message after the tone.")
+    assert_leaves_message(scene)
+
+
+def test_a_greeting_that_goes_on_at_the_verdict_is_a_machines() -> None:
+    scene = scene_of_greeting()
+    says(scene, 1800, text="You have reached Bob Smith.")
+    scene.run(200)
+    scene.feed(ev.SpeechStarted("user_2", 5000))
+    scene.run(400)
+    assert_leaves_message(scene)
+
+
+def test_a_greeting_that_cuts_the_agent_off_after_a_short_sentence_is_a_machines() -> None:
+    scene = scene_of_greeting()
+    says(scene, 900, text="Hi, this is Anna.")
+    answers(scene, 4000, 1, heard_ms=200)
+    says(scene, 600, "user_2", "Not in.")
+    assert_leaves_message(scene)
+
+
+def test_an_answer_in_two_short_sentences_is_a_persons() -> None:
+    scene = scene_of_greeting()
+    says(scene, 500, text="Hello?")
+    scene.run(100)
+    says(scene, 600, "user_2", "Anna Smith.")
+    assert_goes_on(scene)
+
+
+def test_a_click_before_the_first_words_is_no_part_of_them() -> None:
+    scene = scene_of_greeting()
+    says(scene, 60, "click", "")
+    scene.run(3000)
+    says(scene, 900)
+    assert_goes_on(scene)
+
+
+def test_a_click_is_nothing_that_the_agent_answers() -> None:
+    scene = scene_of_greeting()
+    says(scene, 60, "click", "")
+    answers(scene, 3000)
+    assert_leaves_message(scene)
+
+
+# --- transcripts that are pending -----------------------------------------------------------------
+
+
+def scene_of_pending_transcript() -> Scene:
+    """A verdict came while the transcript of what may be an answer is pending."""
+    scene = scene_of_greeting()
+    says(scene, 900, text=None)
+    scene.run(300)
+    assert detect(scene, "machine_end_other") == []
+    scene.run(HOLD_MS - 1)
+    assert scene.decisions == [] and not scene.all(do.MuteCaller)
+    return scene
+
+
+def test_a_verdict_waits_for_the_transcript_of_an_answer() -> None:
+    scene = scene_of_pending_transcript()
+    assert scene.feed(ev.CallerTranscribed("user_1", "Hello?")) == []
+    assert [d.decision for d in scene.decisions] == [GO_ON]
+    scene.run(HOLD_MS)
+    assert not scene.all(do.MuteCaller)
+
+
+def test_an_empty_transcript_lets_the_verdict_take_effect() -> None:
+    scene = scene_of_pending_transcript()
+    assert do.MuteCaller() in scene.feed(ev.CallerTranscribed("user_1", " "))
+    assert scene.decisions == []
+
+
+def test_an_answer_that_could_not_be_transcribed_is_an_answer() -> None:
+    scene = scene_of_pending_transcript()
+    assert scene.feed(ev.CallerTranscriptionFailed("user_1", "audio_unintelligible")) == []
+    assert [d.decision for d in scene.decisions] == [GO_ON]
+
+
+def test_a_failed_transcription_of_no_named_item_is_of_the_last_turn() -> None:
+    scene = scene_of_pending_transcript()
+    scene.feed(ev.CallerTranscriptionFailed("", "audio_unintelligible"))
+    assert [d.decision for d in scene.decisions] == [GO_ON]
+
+
+def test_a_transcript_that_does_not_come_holds_no_verdict_for_long() -> None:
+    scene = scene_of_pending_transcript()
+    scene.run(1)
+    assert len(scene.all(do.MuteCaller)) == 1 and scene.asked()[-1] == MESSAGE_DIRECTION
+
+
+def test_a_second_verdict_does_not_prolong_the_wait() -> None:
+    scene = scene_of_pending_transcript()
+    assert detect(scene, "machine_end_beep") == detect(scene, "human") == []
+    scene.run(1)
+    assert len(scene.all(do.MuteCaller)) == 1
+
+
+def test_a_call_that_is_hung_up_meanwhile_gets_no_message() -> None:
+    scene = scene_of_pending_transcript()
+    scene.feed(ev.HangUpRequested("operator"))
+    scene.run(HOLD_MS)
+    assert MESSAGE_DIRECTION not in scene.asked() and len(scene.all(do.HangUp)) == 1
+
+
+def test_a_long_greeting_holds_no_verdict_though_its_transcript_is_pending() -> None:
+    scene = scene_of_greeting()
+    says(scene, 6000, text=None)
+    assert_leaves_message(scene)
+
+
+def test_a_transcript_that_never_came_is_no_matter_once_the_agent_was_heard() -> None:
+    """Some compatible servers transcribe nothing."""
+    scene = Scene(agent(), up_ms=20, down_ms=20).connect()
+    says(scene, 800, text=None)
+    answers(scene, 1500)
+    scene.run(5000)
+    assert detect(scene, "machine_end_other") == []
+    scene.run(HOLD_MS)
+    assert [d.decision for d in scene.decisions] == [GO_ON]
 
 
 def test_a_long_first_turn_counts_once_the_callee_answers_again() -> None:

@@ -128,6 +128,25 @@ def test_a_response_that_stalls_early_is_replaced_though_its_first_sound_had_lon
     assert scene.when(do.OpenModel)[-1] == ends_ms + STALLED_MS
 
 
+def test_a_response_that_stalls_after_many_deltas_is_replaced_in_time() -> None:
+    scene = Scene().connect()
+    scene.line.echoes = False
+    scene.speak()
+    scene.fall_silent()
+    scene.begin()
+    scene.audio(500)
+    due_ms, set_ms = scene.machine.next_deadline_ms, set()
+    for _ in range(60):
+        scene.audio(200)
+        set_ms.add(scene.machine.next_deadline_ms)
+        scene.run(150)
+    assert due_ms in set_ms and 1 < len(set_ms) < 6, "the timer is set when it fires, not before"
+    assert scene.when(do.OpenModel) == [0]
+    ends_ms = scene.machine._audio.ledger.ends_ms
+    scene.run_until(ends_ms + STALLED_MS)
+    assert scene.when(do.OpenModel) == [0, ends_ms + STALLED_MS]
+
+
 @pytest.mark.parametrize("late", [(), (ev.VoiceReceived("utterance_old", "", 8000),)])
 def test_a_late_sound_of_a_dropped_utterance_does_not_count_as_an_answer(
     late: tuple[ev.Event, ...],

@@ -180,8 +180,8 @@ class VoiceScene(Scene):
         """What this voice was asked to say, in order."""
         return [s.command.text for s in self.said if s.command.voice == voice]
 
-    def heard_words(self, at_ms: float | None = None) -> list[str]:
-        """The words of which the caller heard more than half, read from the audio."""
+    def heard_words(self, at_ms: float | None = None, *, share: float = 0.5) -> list[str]:
+        """The words of which the caller heard more than a share, read from the audio."""
         at_ms = self.now_ms if at_ms is None else at_ms
         heard: Counter[int] = Counter()  # also the order in which they were heard
         for media, sound in zip(self.line.clock.media, self._sounds, strict=False):
@@ -193,5 +193,5 @@ class VoiceScene(Scene):
         return [
             words[mark].text
             for mark in heard
-            if mark in words and heard[mark] * 2 > words[mark].end - words[mark].start
+            if mark in words and heard[mark] > share * (words[mark].end - words[mark].start)
         ]

@@ -105,6 +105,27 @@ def test_a_wrong_value_is_one_line_that_names_variable_and_expectation(
     assert repr(value) in line
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "https://x.azure.com/openai?api-key=hush",
+        "https://x.azure.com/openai#hush",
+        "https://user:hush@x.azure.com/openai",
+    ],
+)
+@pytest.mark.parametrize(
+    "variable", ["OPENAI_BASE_URL", "TWILIO_API_BASE_URL", "PUBLIC_URL", "CALL_WEBHOOK_URL"]
+)
+def test_a_rejected_url_does_not_show_its_secret(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    wrong = value.replace("https://", "ftp://")  # for the webhook, which may have a query
+    (line,) = faults(monkeypatch, **{variable: wrong})
+    assert line.startswith(f"{variable}: expected ") and "hush" not in line
+    both = "OPENAI_API_QUERY" in line and "OPENAI_API_HEADERS" in line
+    assert both == (variable == "OPENAI_BASE_URL")
+
+
 def test_every_fault_has_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = faults(monkeypatch, PORT="x", PUBLIC_URL="y", TWILIO_ACCOUNT_SID="AC1")
     assert [line.partition(":")[0] for line in lines] == [

@@ -103,7 +103,14 @@ VALUES: list[tuple[str, str, Verdict]] = [
     ("OPENAI_API_KEY", "sk-xxxxxxxxxxxx", "warning"),
     ("OPENAI_API_KEY", SK, "warning"),
     ("OPENAI_API_KEY", "Bearer sk-proj-abc", "warning"),
-    ("OPENAI_API_KEY", "local", "ok"),
+    ("OPENAI_API_KEY", "local", "warning"),
+    ("OPENAI_API_KEY", "sk-proj-", "ok"),
+    ("DASHSCOPE_API_KEY", "sk-1", "warning"),
+    ("VOLCENGINE_APP_ID", "1", "warning"),
+    ("VOLCENGINE_APP_ID", "1234567890", "ok"),
+    ("VOLCENGINE_ACCESS_TOKEN", "x", "warning"),
+    ("VOLCENGINE_API_KEY", "x", "warning"),
+    ("HTTP_VOICE_TOKEN", "x", "warning"),
     ("OPENAI_API_HEADERS", "api-key: KEY", "warning"),
     # secrets of the owner's own making
     ("API_TOKEN", "x", "warning"),
@@ -167,6 +174,17 @@ TWILIO_VALUES: list[tuple[dict[str, str], Verdict, list[str]]] = [
         "warning",
         ["TWILIO_ACCOUNT_SID"],  # one line for both
     ),
+    ({**TWILIO, "TWILIO_AUTH_TOKEN": "x"}, "warning", ["TWILIO_AUTH_TOKEN"]),
+    ({**TWILIO, "TWILIO_ACCOUNT_SID": "x"}, "warning", ["TWILIO_ACCOUNT_SID"]),
+    ({**API_KEY, "TWILIO_API_KEY": "x"}, "warning", ["TWILIO_API_KEY"]),
+    ({**API_KEY, "TWILIO_API_SECRET": "x"}, "warning", ["TWILIO_API_SECRET"]),
+    ({"OPENAI_API_KEY": "x"}, "warning", ["OPENAI_API_KEY"]),
+    (
+        {"OPENAI_API_KEY": "x", "OPENAI_BASE_URL": "https://eu.api.openai.com/v1"},
+        "warning",
+        ["OPENAI_API_KEY"],
+    ),
+    ({"OPENAI_API_KEY": "x", "OPENAI_BASE_URL": "http://127.0.0.1:9000/v1"}, "ok", []),
     ({**API_KEY, "TWILIO_API_KEY": "key"}, "warning", ["TWILIO_API_KEY"]),
     ({**API_KEY, "TWILIO_API_KEY": AC}, "warning", ["TWILIO_API_KEY"]),
     (

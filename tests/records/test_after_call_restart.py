@@ -116,6 +116,21 @@ async def test_two_replicas_on_one_database_report_a_call_once(
     assert sorted(owner.ids) == ["call_CA1", "call_CA2"]
 
 
+@pytest.mark.parametrize("since", ["soon", "0001-01-01 00:00:00+05:00"])
+async def test_a_report_that_cannot_be_read_holds_up_no_other(
+    file: Path, store: Store, clock: VirtualClock, owner: Owner, since: str
+) -> None:
+    await ended(store, "CA1", "CA2")
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        long_ago = "report_due_at = '2001-01-01 00:00:00.000000'"
+        change = f"UPDATE calls SET report_since = ?, {long_ago} WHERE call_sid = 'CA1'"
+        other.execute(change, (since,))
+    clock.pass_(HEAD_START_S + 5)
+    async with after_calls(store, owner.url, clock):
+        await becomes(store, clock, "CA2", "delivered")
+    assert owner.ids == ["call_CA2"]
+
+
 async def test_a_database_that_was_away_is_asked_again(
     file: Path, clock: VirtualClock, owner: Owner, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -47,6 +47,10 @@ def execute(file: Path, *statements: str) -> None:
     [
         ("status", "x'ff00fe'", "ringing"),
         ("from_number", "x'fffe'", ""),
+        ("created_at", "'0001-01-01 00:00:00+05:00'", datetime(1970, 1, 1, tzinfo=UTC)),
+        ("ended_at", "'9999-12-31 23:59:59-05:00'", None),
+        ("created_at", "CAST(x'ff' AS TEXT)", datetime(1970, 1, 1, tzinfo=UTC)),
+        ("usage", "CAST(x'ff' AS TEXT)", {}),
         ("created_at", "'yesterday'", datetime(1970, 1, 1, tzinfo=UTC)),
         ("started_at", "'soon'", None),
         ("ended_at", "x'00'", None),
@@ -79,6 +83,20 @@ async def test_a_value_that_cannot_be_read_costs_neither_its_call_nor_the_list(
     assert summarized(call).call_sid == shown(call, [], []).call_sid == "CA1"
     told = [r for r in caplog.records if "cannot be read" in r.message]
     assert told and all(vars(r)["columns"] == [column] for r in told)
+
+
+@pytest.mark.parametrize("column", ["from_number", "status", "summary", "agent_name"])
+async def test_a_text_that_is_no_utf_8_is_read_with_replacement_characters(
+    store: Store, file: Path, column: str
+) -> None:
+    execute(file, f"UPDATE calls SET {column} = CAST(x'41ff42' AS TEXT) WHERE call_sid = 'CA1'")
+    execute(file, "UPDATE turns SET text = CAST(x'41ff42' AS TEXT)")
+
+    calls = {call.call_sid: call for call in await store.list_calls()}
+
+    assert getattr(calls["CA1"], column) == "A\ufffdB"
+    assert calls["CA2"].usage == {"input_audio": 7}
+    assert [turn.text for turn in await store.turns("CA1")] == ["A\ufffdB"]
 
 
 async def test_a_transfer_that_lacks_its_outcome_is_left_out_of_the_answer(
@@ -144,11 +162,43 @@ def replace_by_an_empty_file(file: Path) -> None:
     file.touch()
 
 
+def put_a_backup_in_its_place(file: Path) -> None:
+    """An older state of the database, as a file that was copied while it was closed."""
+    backup = file.with_name("backup.db")
+    with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(backup)) as target:
+        source.backup(target)
+    execute(
+        backup,
+        "DELETE FROM turns",
+        "DELETE FROM timelines",
+        "UPDATE calls SET call_sid = 'CA0' WHERE call_sid = 'CA2'",
+        "DELETE FROM calls WHERE call_sid = 'CA1'",
+        "VACUUM",
+    )
+    backup.replace(file)
+
+
+def put_a_used_backup_in_its_place(file: Path) -> None:
+    """A backup with a log of its own, which has what the backup's file has not."""
+    used = file.with_name("used.db")
+    with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(used)) as target:
+        source.backup(target)
+    with closing(sqlite3.connect(used, isolation_level=None)) as other:
+        other.execute("PRAGMA journal_mode = WAL")
+        other.execute("DELETE FROM calls WHERE call_sid = 'CA1'")
+        other.execute("UPDATE calls SET call_sid = 'CA9'")
+        copies = {end: Path(f"{used}{end}").read_bytes() for end in ("-wal", "")}
+    delete(file, "calls.db*")
+    for end, content in copies.items():
+        Path(f"{file}{end}").write_bytes(content)
+
+
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "the file is deleted": delete,
     "the file and its companions are deleted": lambda file: delete(file, "calls.db*"),
     "the file is emptied": lambda file: os.truncate(file, 0),
     "an empty file takes its place": replace_by_an_empty_file,
+    "a backup takes its place": put_a_backup_in_its_place,
     "a table is dropped": lambda file: execute(file, "DROP TABLE turns"),
     "all tables are dropped": lambda file: execute(
         file, "DROP TABLE turns", "DROP TABLE timelines", "DROP TABLE calls"
@@ -175,10 +225,80 @@ async def test_a_damaged_database_is_made_anew_and_takes_the_rows_that_follow(
         found = dict(other.execute("SELECT call_sid, summary FROM calls").fetchall())
         assert found.items() >= {("CA1", "A pizza."), ("CA3", None)}
         assert ("Hi.",) in other.execute("SELECT text FROM turns").fetchall()
+        assert other.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     assert {"CA1", "CA3"} <= {call.call_sid for call in await store.list_calls()}
     assert "database made anew, stored records may be gone" in {r.message for r in caplog.records}
     assert os.stat(file).st_mode & 0o077 == 0
     assert store.refused_rows == 0
+
+
+async def test_a_backup_is_not_mixed_with_the_log_of_the_file_before(
+    store: Store, file: Path
+) -> None:
+    put_a_backup_in_its_place(file)
+
+    calls = await store.list_calls()
+
+    assert {call.call_sid for call in calls} == {"CA0"}
+    assert calls[0].usage == {"input_audio": 7}
+    await store.flush()  # the live call is stored again
+    assert {call.call_sid for call in await store.list_calls()} == {"CA0", "CA1"}
+
+
+async def test_a_backup_keeps_the_log_that_came_with_it(store: Store, file: Path) -> None:
+    put_a_used_backup_in_its_place(file)
+
+    assert [call.call_sid for call in await store.list_calls()] == ["CA9"]
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+async def test_the_record_of_a_live_call_is_whole_after_the_database_was_made_anew(
+    store: Store, file: Path, damage: str
+) -> None:
+    store.save_call("CA1", answered_by="human", direction="outbound-api")
+    store.save_turns("CA1", [TurnRow(1, "assistant", "Hi."), TurnRow(2, "user", "Bye.")])
+    await store.flush()
+    store.save_turns("CA1", [TurnRow(1, "user", "Bye.")], removed=[2])
+    await store.flush()
+    before = await store.get_call("CA1")
+    DAMAGE[damage](file)
+
+    store.save_turns("CA1", [TurnRow(2, "assistant", "Bye-bye.")])
+    await store.flush()
+
+    assert before is not None and await store.get_call("CA1") == before
+    assert [(turn.position, turn.text) for turn in await store.turns("CA1")] == [
+        (0, "hello"), (1, "Bye."), (2, "Bye-bye."),
+    ]  # fmt: skip
+
+
+async def test_the_end_of_a_call_is_whole_though_the_database_vanished_before_it(
+    store: Store, file: Path
+) -> None:
+    delete(file)
+    store.save_call("CA1", status="completed", duration_s=7.0)
+    await store.flush()
+    delete(file)
+    store.save_call("CA1", status="ringing", recording="CA1.wav")  # stored after the end
+    await store.flush()
+
+    call = await store.get_call("CA1")
+
+    assert call is not None
+    assert (call.status, call.from_number) == ("completed", "+15551230001")
+    assert (call.duration_s, call.recording) == (7.0, "CA1.wav")
+    assert await store.get_call("CA2") is None  # it had ended: it stays deleted
+
+
+async def test_a_list_that_finds_the_database_gone_has_live_calls_stored_again(
+    store: Store, file: Path
+) -> None:
+    delete(file)
+    assert await store.list_calls() == []
+
+    await store.flush()
+
+    assert [call.call_sid for call in await store.list_calls()] == ["CA1"]
 
 
 async def test_a_folder_in_place_of_the_file_makes_rows_wait(
@@ -193,7 +313,7 @@ async def test_a_folder_in_place_of_the_file_makes_rows_wait(
 
     assert await store.flush(within_s=10)
 
-    assert [call.call_sid for call in await store.list_calls()] == ["CA3"]
+    assert [call.call_sid for call in await store.list_calls()] == ["CA3", "CA1"]
     assert store.refused_rows == 0
     assert "database back, records written" in {r.message for r in caplog.records}
 

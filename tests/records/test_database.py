@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from app.records.database import is_required
 from app.records.store import Store, StoreUnavailable, TimelineRow, TurnRow
 
 # The tables as they were before calls had a cost, a recording, a summary and reports.
@@ -165,3 +166,36 @@ async def test_an_earlier_database_that_stays_locked_is_left_as_it_is(earlier: P
     with closing(sqlite3.connect(earlier)) as past:
         names = [row[1] for row in past.execute("PRAGMA table_info(calls)")]
     assert "cost" not in names
+
+
+async def test_a_column_that_the_database_computes_gets_no_value(earlier: Path) -> None:
+    with closing(sqlite3.connect(earlier, isolation_level=None)) as newer:
+        newer.execute("ALTER TABLE calls ADD COLUMN size INTEGER NOT NULL AS (length(status))")
+    store = await Store.open(f"sqlite:///{earlier}")
+    assert "size" not in store._database.writable["calls"].columns
+
+    store.save_call("CA5", status="in-progress")
+    store.save_turns("CA5", [TurnRow(0, "user", "hello")])
+    await store.flush()
+
+    assert await store.turns("CA5") == [TurnRow(0, "user", "hello")]
+    assert store.refused_rows == 0
+    await store.aclose()
+
+
+@pytest.mark.parametrize(
+    ("made", "required"),
+    [
+        ({"default": None}, True),
+        ({"default": None, "identity": {"always": True, "start": 1, "increment": 1}}, False),
+        ({"default": None, "identity": {"always": False, "start": 1, "increment": 1}}, False),
+        ({"default": None, "computed": {"sqltext": "length(text)", "persisted": True}}, False),
+        ({"default": "nextval('calls_seq'::regclass)"}, False),
+        ({"default": None, "nullable": True}, False),
+    ],
+)
+def test_a_column_is_required_unless_postgresql_makes_its_value(
+    made: dict[str, object], required: bool
+) -> None:
+    column = {"name": "seq", "type": sa.BigInteger(), "nullable": False, **made}
+    assert is_required(column) == required  # type: ignore[arg-type]

@@ -1,7 +1,7 @@
 """What the next process reads of a call that another one had."""
 
 from collections.abc import AsyncIterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,10 +9,15 @@ import pytest
 
 from app.call import commands as do
 from app.call import events as ev
+from app.call.agent import Agent, Transcription
 from app.call.prompts import DIGITS_BUSY, DIGITS_SENT
+from app.records.recorder import Recorder
 from app.records.store import Store, TimelineRow, TurnRow
 from app.records.stored_call import read_stored_call
+from app.wires.twilio.call import CallInfo
 
+CALL = CallInfo("CA1", "AC1", "outbound-api", "+15550100001", "+15550109999")
+AGENT = Agent("Ada", "Be kind.")
 OPENED = ev.LegOpened()
 ASKED = ev.EntryAsked("call_1", 4, secret=True, prompt="Your PIN?", timeout_ms=5000)
 
@@ -75,6 +80,7 @@ KEYS = {"name": "send_digits"}
     [
         ([], [], "no evidence"),
         ([], [ev.DigitPressed("1")], "key pressed"),
+        ([row(0, "user", 0, extra={"by": "keypad"})], [], "key pressed"),
         ([row(0, "tool", 0, text=DIGITS_SENT, extra=KEYS)], [], "digits sent"),
         ([row(0, "tool", 0, text=DIGITS_BUSY, extra=KEYS)], [], "no evidence"),
         ([row(0, "user", 0), row(1, "assistant", 2000)], [], "answered turn"),
@@ -99,6 +105,58 @@ async def test_what_a_call_showed_of_who_answered_is_known_to_the_next_process(
     await append(store, events)
     found = await read_stored_call(store, "CA1")
     assert found is not None and found[1].shown == shown
+
+
+SHORT_ANSWER = [
+    row(0, "assistant", 0),
+    row(1, "user", 2000, text=""),
+    row(2, "assistant", 4000, cut=True, heard_ms=100),
+]
+AFTER_A_CLICK = [
+    row(0, "assistant", 0),
+    row(1, "user", 2000, text=""),
+    row(2, "user", 9000),
+    row(3, "assistant", 11_000, cut=True, heard_ms=100),
+]
+NOT_HEARD = ev.CallerTranscriptionFailed("item_1", "audio_unintelligible")
+EMPTY = ev.CallerTranscribed("item_1", "")
+
+
+@pytest.mark.parametrize(
+    ("turns", "model", "event", "shown"),
+    [
+        (SHORT_ANSWER, "gpt-transcribe", None, "no evidence"),  # the transcript was pending
+        (SHORT_ANSWER, "gpt-transcribe", EMPTY, "no evidence"),
+        (SHORT_ANSWER, "gpt-transcribe", NOT_HEARD, "answered turn"),
+        (SHORT_ANSWER, "", None, "answered turn"),
+        (AFTER_A_CLICK, "gpt-transcribe", None, "no evidence"),
+        (AFTER_A_CLICK, "gpt-transcribe", EMPTY, "answered turn"),
+        (AFTER_A_CLICK, "", None, "no evidence"),
+    ],
+)
+async def test_a_sound_without_words_counts_as_it_did_in_the_process_before(
+    store: Store, turns: list[TurnRow], model: str, event: ev.Event | None, shown: str
+) -> None:
+    agent = replace(AGENT, transcription=Transcription(model))
+    store.save_call("CA1", direction="outbound-api", status="in-progress", agent_name="Ada")
+    store.save_turns("CA1", turns)
+    recorder = Recorder(store, CALL, agent, lambda *_: {})
+    for each in (OPENED, event):
+        if each is not None:
+            recorder.event(each, 1.0)
+    recorder.save_timeline()
+    await store.flush()
+    found = await read_stored_call(store, "CA1")
+    assert found is not None and found[1].shown == shown
+
+
+async def test_the_first_key_is_known_to_the_next_process_at_once(store: Store) -> None:
+    recorder = Recorder(store, CALL, AGENT, lambda *_: {})
+    recorder.event(OPENED, 0.0)
+    recorder.event(ev.DigitPressed("1"), 1.0)
+    await store.flush()
+    found = await read_stored_call(store, "CA1")
+    assert found is not None and found[1].shown == "key pressed"
 
 
 ANSWERED = [row(0, "user", 0), row(1, "assistant", 2000)]

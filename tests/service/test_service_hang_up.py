@@ -134,6 +134,9 @@ async def test_nothing_stays_behind(how: str, monkeypatch: pytest.MonkeyPatch) -
         assert tasks_of_calls() == tasks_before
         assert w.switchboard.live_calls == 0
         assert tool_gate.cancelled == {calls["tool"].call_sid}
+        (hangs,) = w.log.of("tools run on after their call has ended")
+        assert hangs["call_sid"] == calls["thread"].call_sid
+        assert hangs["running"] == {"hang_in_a_thread": 1}
         tool_gate.release.set()
         for name, call in calls.items():
             record = await w.record(call.call_sid)

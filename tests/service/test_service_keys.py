@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from app.audio import ulaw_decode
+from app.call.commands import UnmuteCaller
 from app.simulator.realtime import Reply
 from app.simulator.twilio import Callee, Fault
 from tests.service import tool_gate
@@ -301,7 +302,14 @@ def everything(w: World, record: object) -> str:
 async def test_a_secret_entry_is_for_its_tool_alone(tmp_path: Path) -> None:
     file = f'tools = "tools.py"\n{AGENT}\n[recording]\nenabled = true\nannouncement = "Recorded."\n'
     agent = Till()
+    unmuted = asyncio.Event()
+
+    def watch(_call: object, what: object, _now_ms: float) -> None:
+        if isinstance(what, UnmuteCaller):
+            unmuted.set()
+
     async with transfer_world(agent, file, tools=TOOLS, recordings_dir=tmp_path) as w:
+        w.switchboard._services.watchers.append(watch)
         (caller,) = await callers(w, agent)
         call, session = caller.call, caller.session
         await caller.greeted()
@@ -315,7 +323,7 @@ async def test_a_secret_entry_is_for_its_tool_alone(tmp_path: Path) -> None:
         await answered(caller)
         assert outputs(session) == ["The card *** was charged."]
 
-        await call.wait_quiet(800)  # the last key may sound on
+        await unmuted.wait()  # the last key may sound on
         after = noise(300, "after")
         call.say(after)
         await session.until(lambda s: after in s.heard)

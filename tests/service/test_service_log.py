@@ -20,7 +20,7 @@ from tests.service.process import ROOT, serve
 from tests.service.test_service_process import HELLO, office
 from tests.service.world import AGENT, noise
 
-KEY = {"OPENAI_API_KEY": "a key", "API_TOKEN": "operator"}
+KEY = {"OPENAI_API_KEY": "a key of the owner", "API_TOKEN": "operator"}
 PIPE_BYTES = 4096
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from app.tools import CallContext, ToolError, ToolRegistry, tool
-from app.tools.threads import MOST_OF_CALL, MOST_THREADS, ToolThreads
+from app.tools.threads import MOST_LEFT, MOST_OF_CALL, MOST_THREADS, ToolThreads
 
 release = threading.Event()
 
@@ -35,8 +35,9 @@ def gate() -> Iterator[None]:
 class Calls:
     """Calls whose tools share `threads`."""
 
-    def __init__(self, most: int, most_of_call: int) -> None:
-        self.registry = ToolRegistry([hang, quick], threads=ToolThreads(most, most_of_call))
+    def __init__(self, most: int, most_of_call: int, most_left: int = 9) -> None:
+        threads = ToolThreads(most, most_of_call, most_left)
+        self.registry = ToolRegistry([hang, quick], threads=threads)
         self.running: list[asyncio.Task[str]] = []
 
     async def run(self, call_sid: str, name: str) -> str:
@@ -87,6 +88,40 @@ async def test_a_thread_counts_until_it_ends_though_the_call_no_longer_waits() -
         await calls.run("CA2", "quick")
 
 
+async def test_threads_that_hang_after_their_calls_do_not_take_those_of_later_calls(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    calls = Calls(most=2, most_of_call=2, most_left=5)
+    for number in range(3):
+        await calls.hang(f"CA{number}", 2)
+        with pytest.raises(ToolError, match="busy"):
+            await calls.run(f"CA{number}", "quick")
+        calls.registry.call_ended(f"CA{number}")
+    records = [r for r in caplog.records if "no thread" not in r.getMessage()]
+    assert [(r.levelname, vars(r)["threads_left"]) for r in records] == [
+        ("WARNING", 2), ("WARNING", 4), ("ERROR", 6),
+    ]  # fmt: skip
+    assert vars(records[0])["running"] == {"hang": 2}
+
+    assert await calls.run("CA3", "quick") == "quick"  # one of two: six are left, five are free
+    await calls.hang("CA3")
+    with pytest.raises(ToolError, match="busy"):
+        await calls.run("CA4", "quick")
+
+    assert await calls.ended() == ["done"] * 7
+    await calls.hang("CA5", 2)
+    assert await calls.ended() == ["done"] * 9
+
+
+async def test_the_end_of_a_call_without_running_tools_is_not_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    calls = Calls(most=1, most_of_call=1)
+    assert await calls.run("CA1", "quick") == "quick"
+    calls.registry.call_ended("CA1")
+    assert caplog.records == []
+
+
 async def test_a_thread_that_the_system_does_not_give_is_a_fault_and_counts_no_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -105,4 +140,4 @@ async def test_a_thread_that_the_system_does_not_give_is_a_fault_and_counts_no_m
 def test_a_call_has_as_many_threads_as_an_answer_may_call_tools() -> None:
     from app.call.model.tool_limits import MOST_CALLS
 
-    assert MOST_CALLS <= MOST_OF_CALL < MOST_THREADS
+    assert MOST_CALLS <= MOST_OF_CALL < MOST_THREADS < MOST_LEFT

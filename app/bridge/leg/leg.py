@@ -285,7 +285,7 @@ class Leg(LegState):
         now_ms = self._now_ms()
         if self._limits.accepts_key(now_ms):
             if self._machine.masks_keys(now_ms):
-                event = self._secrets.mask(self._machine.secret_entry, event)
+                event = self._secrets.mask(self._machine.secret_entry(now_ms), event)
             self.feed(event)
 
     # --- performing commands ----------------------------------------------------------------------

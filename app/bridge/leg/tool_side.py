@@ -75,7 +75,7 @@ class ToolSide:
         """Ask the caller for digits, and wait for them: `CallContext.ask_digits`. `length`: 0: any.
 
         Raises:
-            ToolError: the caller typed nothing, or the tool is asking already.
+            ToolError: the caller typed nothing or spoke, or the tool is asking already.
         """
         if call_id in self._asked:
             raise ToolError("This tool is asking the caller for digits already.")
@@ -89,7 +89,10 @@ class ToolSide:
                 del self._asked[call_id]
                 self._secrets.drop(call_id)
         if not digits:
-            raise ToolError("The caller typed nothing. Ask whether they want to try again.")
+            raise ToolError(
+                "The caller typed nothing. If they said something, answer it; otherwise ask "
+                "whether they want to try again."
+            )
         return digits
 
     def give(self, command: GiveDigits) -> None:

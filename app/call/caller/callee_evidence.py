@@ -6,11 +6,15 @@ An answered turn is one that the other side let end and then answered:
 - The callee answers what they heard of the agent to its end, in no more than `FIRST_WORDS_MS`.
 
 A machine's greeting is no turn: it is long, and talks over the agent after each of its pauses. So
-the callee's first words, with every resumption that cuts the agent short, count only up to
-`FIRST_WORDS_MS`.
+the callee's first words, with every resumption, count only up to `FIRST_WORDS_MS`. An answer to the
+agent counts until the callee goes on.
+
+A sound whose transcript is empty is no speech: a click, a beep. Without a transcript, because the
+transcription is off or failed, every sound is speech. While a transcript is pending, the evidence
+may depend on it: see `CalleeEvidence.pending`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from app.call import prompts
 from app.call.caller.answering_machine import Shown
@@ -26,6 +30,10 @@ from app.call.heard.conversation import Conversation, Turn
 FIRST_WORDS_MS = 2400.0
 #: So much of an answer is heard only by a callee who listens: a greeting's pauses are shorter.
 HEARD_MS = 2000
+
+
+HasWords = Callable[[Turn], bool | None]
+"""Whether a turn of the callee's has words; None: its transcript is pending."""
 
 
 class CalleeEvidence:
@@ -47,6 +55,7 @@ class CalleeEvidence:
         self._key_pressed = False
         self._from: dict[str, int] = {}  # by item id: `SpeechStarted.audio_start_ms`
         self._ended_ms: dict[str, float] = {}  # by item id: when the callee's turn ended
+        self._words: dict[str, bool] = {}  # by item id, once its transcript came or failed
 
     def speech_started(self, item_id: str, audio_start_ms: int) -> None:
         """The callee begins to speak."""
@@ -63,6 +72,14 @@ class CalleeEvidence:
         """The callee's turn is over."""
         self._ended_ms.setdefault(item_id, now_ms)
 
+    def transcribed(self, item_id: str, text: str) -> None:
+        """The transcript of the callee's turn came."""
+        self._words[item_id] = bool(text.strip())
+
+    def not_transcribed(self, item_id: str) -> None:
+        """The transcription of the callee's turn failed."""
+        self._words[item_id] = True
+
     def key_pressed(self) -> None:
         """The callee pressed a key."""
         self._key_pressed = True
@@ -74,42 +91,68 @@ class CalleeEvidence:
             return Shown.KEY
         if self._exits.pressing_keys or any(map(sent_digits, turns)):
             return Shown.DIGITS
-        if self.earlier is Shown.NOTHING and answered_turn(
-            turns, self._ended_ms, transcribes=self._transcribes
-        ):
+        if self.earlier is Shown.NOTHING and answered_turn(turns, self._ended_ms, self._has_words):
             return Shown.TURN
         return self.earlier
 
+    def pending(self, now_ms: float) -> bool:
+        """Whether a transcript that is pending may turn `shown` from NOTHING into TURN."""
+        if self.shown(now_ms) is not Shown.NOTHING:
+            return False
+        turns = self._conversation.heard(self._audio.ledger, now_ms)
+
+        def if_pending(words: bool) -> HasWords:
+            return lambda turn: words if (known := self._has_words(turn)) is None else known
+
+        return any(
+            answered_turn(turns, self._ended_ms, if_pending(words)) for words in (True, False)
+        )
+
+    def _has_words(self, turn: Turn) -> bool | None:
+        if turn.text or not self._transcribes:
+            return True
+        # A sound that goes on is no click, whatever its transcript will be.
+        return self._words.get(turn.item_id) if turn.item_id in self._ended_ms else True
+
 
 def answered_turn(
-    turns: Iterable[Turn], ended_ms: Mapping[str, float], *, transcribes: bool
+    turns: Iterable[Turn], ended_ms: Mapping[str, float], has_words: HasWords
 ) -> bool:
     """Whether one of these turns is an answered one.
 
     Args:
         turns: As heard by now, in the order of the conversation.
         ended_ms: By item id: when the callee's turn ended. A turn that is missing goes on.
-        transcribes: See `CalleeEvidence`.
+        has_words: A turn without words is no turn. One whose transcript is pending is a turn that
+            the agent can answer, but no answer to the agent.
     """
     first, heard_to_end = True, False
     begun = ended = NEVER  # of the callee's words since the agent was heard, in ms
+    worded = answers = False  # these words; whether they answer the agent, as far as they go
     for turn in turns:
         if turn.role == "user":
+            words = has_words(turn)
+            if words is False:
+                continue
             begun, ended = min(begun, turn.at_ms), ended_ms.get(turn.item_id, NEVER)
-            worded = bool(turn.text) or not transcribes
-            counts = ended - begun <= FIRST_WORDS_MS or (ended != NEVER and not first)
-            if heard_to_end and worded and counts:
-                return True
+            worded = worded or bool(words)
+            answers = heard_to_end and worded and _is_turn(begun, ended, first=first)
         elif turn.role == "assistant":
             if turn.cut and turn.heard_ms < HEARD_MS:
                 heard_to_end = False  # talked over: the callee's words go on
                 continue
-            if ended - begun <= FIRST_WORDS_MS or (ended != NEVER and not first):
+            if _is_turn(begun, ended, first=first):
                 return True
             first = first and begun == NEVER
             begun = ended = NEVER
+            worded = answers = False
             heard_to_end = not turn.cut
-    return False
+    return answers
+
+
+def _is_turn(begun: float, ended: float, *, first: bool) -> bool:
+    """Whether the callee's words ended, and the first ones soon enough."""
+    return ended != NEVER and (not first or ended - begun <= FIRST_WORDS_MS)
 
 
 def sent_digits(turn: Turn) -> bool:

@@ -1,7 +1,7 @@
 """Digit entries: given to the tool that asked for them, or added to the conversation."""
 
 from app.call import prompts
-from app.call.caller.keypad import DigitEntry, Keypad
+from app.call.caller.keypad import END_KEY, DigitEntry, Keypad
 from app.call.commands import GiveDigits, MuteCaller, UnmuteCaller
 from app.call.deadlines import NEVER, next_after
 from app.call.events import EntryAsked, LegOpened
@@ -39,6 +39,7 @@ class DigitEntries:
         self._last_id = ""  # the item of the last entry that was added
         self._prompt: Wanted | None = None
         self._prompt_by_ms = -NEVER  # until then the prompt may be heard
+        self._asked_ms = -NEVER  # when a tool last asked for an entry
 
     def leg_begins(self, opened: LegOpened, now_ms: float) -> None:
         """The caller is on the line: an entry that a lost stream cut goes on."""
@@ -52,6 +53,7 @@ class DigitEntries:
         if self.keypad.asked or event.call_id not in self._tools.open():
             self._outbox.put(GiveDigits(event.call_id, ""))
             return
+        self._asked_ms = now_ms
         self._tools.drop_deadline(event.call_id)
         self._set_apart(event, now_ms)
         self.keypad.ask(
@@ -65,11 +67,17 @@ class DigitEntries:
     def _set_apart(self, event: EntryAsked, now_ms: float) -> None:
         """Take the keys off the keypad that are no part of the entry that the tool asks for.
 
-        Where the agent has asked for it already (no prompt), they are its first digits. But keys of
-        a secret would have been masked: those before it reach neither the tool nor the model.
+        Where the agent has asked for it already (no prompt), they are its first digits, also those
+        that the model knows, unless they are more than the tool asks for, or a # that ended
+        nothing. But keys of a secret would have been masked: those before it reach neither the tool
+        nor, if it does not know them already, the model.
         """
-        begun = self.keypad.begun
-        if begun is None or not (event.prompt or event.secret or begun.replaces):
+        begun = self.keypad.begun(now_ms)
+        if begun is None:
+            return
+        fits = not event.length or len(begun.digits) <= event.length
+        fits = fits and END_KEY not in begun.digits
+        if fits and not event.prompt and not event.secret:
             return
         self.keypad.drop_begun()
         if not event.secret:
@@ -79,6 +87,16 @@ class DigitEntries:
         """The tool ended, so its entry does too, if it had one."""
         self.keypad.drop(call_id, now_ms)
         self._forget_prompt()
+
+    def caller_said(self, item_id: str, now_ms: float) -> None:
+        """The caller's turn has words, more than "okay". Said in place of the first key, they end
+        the entry: its tool gets no digits. A secret entry goes on, since its caller is muted, and
+        so does one that began during the turn."""
+        call_id, turn = self.keypad.unbegun_entry, self._conversation.find(item_id)
+        if not call_id or turn is None or turn.at_ms < self._asked_ms:
+            return
+        self.keypad.drop(call_id, now_ms)
+        self._give(call_id, "", now_ms)
 
     def complete(self, now_ms: float) -> DigitEntry | None:
         """The entry that is complete by now, returned once; None: none is. Then call `give` for a
@@ -99,8 +117,20 @@ class DigitEntries:
         heard_ms = self._audio.heard_to_end_ms(now_ms)
         return next_after(now_ms, keypad_ms, heard_ms, self._prompt_by_ms)
 
-    def give(self, call_id: str, digits: str, now_ms: float) -> None:
-        """Give these digits to the tool that asked for an entry, which is complete."""
+    def give(self, entry: DigitEntry, now_ms: float, *, for_human: bool = False) -> None:
+        """Give the digits of an entry to the tool that asked for it. If the model knows the first
+        of them, remove them from the conversation: the whole entry is the tool's.
+
+        Args:
+            for_human: The caller asks for a human: the tool gets no digits.
+        """
+        if entry.replaces and self._last_id and not for_human:
+            self._conversation.remove(self._last_id)
+            self._answers.remove_caller_text(self._last_id)
+            self._last_id = ""
+        self._give(entry.call_id, "" if for_human else entry.digits, now_ms)
+
+    def _give(self, call_id: str, digits: str, now_ms: float) -> None:
         self._forget_prompt()
         self._tools.resume(call_id, now_ms)
         self._outbox.put(GiveDigits(call_id, digits))

@@ -1,9 +1,9 @@
 """The keypad: collects the caller's keys into entries.
 
 Keys belong to one entry until #, the length that a tool asked for, or a pause. A caller who goes on
-soon after the pause types the same entry: the longer one replaces it. A lone 0 asks for a human.
-The keys of a secret entry come masked (`secret`), and so do those that follow it closely, because
-they may be its rest.
+soon after an entry types the same one: the longer one replaces it, also where # ended the first. An
+entry that a tool took is over. A lone 0 asks for a human. The keys of a secret entry come masked
+(`secret`), and so do those that follow it closely, because they may be its rest.
 """
 
 from dataclasses import dataclass
@@ -39,7 +39,8 @@ class DigitEntry:
     call_id: str = ""
     #: No key was pressed for `CONTINUE_MS` before it, and no # or length ended it.
     lone: bool = False
-    #: The entry that these keys continue and replace; empty: none.
+    #: The entry that these keys continue and replace; empty: none. An entry that a tool asked for
+    #: may have the same keys.
     replaces: str = ""
 
     @property
@@ -68,6 +69,7 @@ class Keypad:
         self._lone = True
         self._replaces = ""  # the entry that `_digits` continue
         self._complete = ""  # the last entry, if more keys may continue it
+        self._complete_ended = False  # by #
         self._pressed_ms = -NEVER
         self._asked: _Asked | None = None
         self._full_until_ms = -NEVER  # a # belongs to the entry that is complete
@@ -93,12 +95,24 @@ class Keypad:
         """The tool call that waits for a secret entry; empty: none does."""
         return self._asked.call_id if self._asked is not None and self._asked.secret else ""
 
+    @property
+    def unbegun_entry(self) -> str:
+        """The tool call that waits for the first key of an entry that is not secret; empty: none
+        does."""
+        asked = self._asked
+        waits = asked is not None and not (asked.secret or self._digits or self._ended)
+        return asked.call_id if asked is not None and waits else ""
+
     def ignores(self, digit: str, now_ms: float) -> bool:
-        """Whether this key, pressed now, is the rest of an entry that is over: it is dropped."""
+        """Whether this key, pressed now, is the rest of an entry that is over: it is ignored."""
         if digit == END_KEY and not self._digits:
             if now_ms < self._full_until_ms or self._continues(now_ms):
                 return True
         return self._asked is None and now_ms < self._stray_until_ms
+
+    def has_begun(self, now_ms: float) -> bool:
+        """Whether a key pressed now is not the first one of its entry."""
+        return self.typing or self._continues(now_ms)
 
     def _continues(self, now_ms: float) -> bool:
         """Whether a key pressed now would continue the last entry."""
@@ -121,19 +135,30 @@ class Keypad:
             secret: The keys come masked.
             timeout_ms: Deadline for the first key.
         """
+        if not self._digits and self._continues(now_ms):
+            self._digits = self._replaces = self._complete
+            self._ended, self._lone = self._complete_ended, False
         self._complete = ""
         self._asked = _Asked(call_id, length, secret, timeout_ms, now_ms + timeout_ms)
 
-    @property
-    def begun(self) -> DigitEntry | None:
-        """The entry that no tool asked for, as far as it was typed; None: none has begun."""
-        if self._asked is not None or not self._digits:
+    def begun(self, now_ms: float) -> DigitEntry | None:
+        """The keys with which an entry begins that a tool asks for now; None: there are none.
+
+        They are the keys that no pause has ended yet, with the entry that they continue. Or they
+        are the last entry, if a key pressed now would continue it: then it `replaces` itself.
+        """
+        if self._asked is not None:
             return None
-        return DigitEntry(self._digits, replaces=self._replaces)
+        if self._digits:
+            return DigitEntry(self._digits, replaces=self._replaces)
+        if self._continues(now_ms):
+            return DigitEntry(self._complete, replaces=self._complete)
+        return None
 
     def drop_begun(self) -> None:
-        """The entry that has begun ends here."""
+        """The entry that has begun ends here, and no keys continue the one before it."""
         self._clear()
+        self._complete = ""
 
     def prompt_ends(self, at_ms: float) -> None:
         """The prompt ends at `at_ms`: the caller's time for the first key begins then."""
@@ -156,6 +181,11 @@ class Keypad:
     def close(self) -> None:
         """The last entry is over: no keys continue it."""
         self._complete = ""
+
+    def dropped(self, now_ms: float) -> None:
+        """A key was pressed that belongs to no entry. A 0 soon after it is not lone, and keys after
+        it continue no entry, because the dropped key would be missing in it."""
+        self._pressed_ms, self._complete = now_ms, ""
 
     def open_entry(self) -> OpenEntry | None:
         """For `resume` on the call's next leg; None: no key was pressed on this one."""
@@ -196,8 +226,8 @@ class Keypad:
 
     def _ignore(self, digit: str, now_ms: float) -> None:
         strays = self._asked is None and now_ms < self._stray_until_ms
-        if digit == END_KEY:  # it ends the entry for good
-            self._complete = ""
+        if digit == END_KEY:
+            self._complete_ended = True
             self._full_until_ms = self._stray_until_ms = -NEVER
         elif strays:
             self._stray_until_ms = now_ms + STRAY_MS
@@ -213,7 +243,7 @@ class Keypad:
         self._asked = None
         self._clear()
         if asked is None:
-            self._complete = "" if ended else digits
+            self._complete, self._complete_ended = digits, ended
             return DigitEntry(digits, lone=lone and not replaces, replaces=replaces)
         full = bool(asked.length) and len(digits) >= asked.length
         if full and not ended:
@@ -226,7 +256,7 @@ class Keypad:
             elif not ended:
                 self._stray_until_ms = now_ms + PAUSE_MS
         lone = lone and digits == HUMAN_KEY and not full
-        return DigitEntry(digits, asked.call_id, lone)
+        return DigitEntry(digits, asked.call_id, lone, replaces)
 
     def _clear(self) -> None:
         self._digits = self._replaces = ""

@@ -300,8 +300,8 @@ class Exits:
 
     def _settle_goodbye(self, now_ms: float, *, model_gone: bool) -> None:
         if model_gone and not (self._farewell.words.whole(self._audio) and self._responses.idle):
-            why = "the model answers nothing that can be heard"
-            self._fire(self._exit, Trigger.MODEL_GONE, now_ms, Occasion(reason=why))
+            occasion = Occasion(reason=self._responses.failure)
+            self._fire(self._exit, Trigger.MODEL_GONE, now_ms, occasion)
         else:
             self._settle_words(self._farewell.words, now_ms)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from app.call.heard.ledger import BYTES_PER_MS, PlaybackLedger
+from app.call.words.spoken_places import spoken_places
 from app.call.words.utterance import Utterance, heard_text
 
 Role = Literal["user", "assistant", "tool"]
@@ -58,8 +59,8 @@ class Turn:
     def heard_text(self) -> str:
         """What was heard of the text, cut down to a whole word.
 
-        Of native audio this is an estimate in proportion to the heard audio, because the transcript
-        has no times.
+        Of native audio this is an estimate in proportion to the heard audio and to how long the
+        characters take to say, because the transcript has no times.
         """
         if not self.cut:
             return self.text
@@ -73,12 +74,14 @@ class Turn:
                 after = knot
                 break
             before = knot
+        places = spoken_places(self.text)
         share = (self.heard_bytes - before[1]) / max(1, after[1] - before[1])
-        last_word_ends = len(self.text[: after[0]].rstrip())
-        length = int(before[0] + share * (last_word_ends - before[0]))
+        begins = places[len(self.text[: before[0]])]
+        ends = places[len(self.text[: after[0]].rstrip())]
+        heard = begins + share * (ends - begins)
         if self.unfinished:  # its last piece may not be in step: claim no more than a share
-            length = min(length, int(len(self.text) * self.heard_bytes / self.generated_bytes))
-        return whole_words(self.text, length)
+            heard = min(heard, places[-1] * self.heard_bytes / self.generated_bytes)
+        return whole_words(self.text, sum(place <= heard for place in places[1:]))
 
     def append(self, text: str, generated_bytes: int) -> None:
         """More text of the agent's turn came. `generated_bytes`: its audio that came before."""
@@ -213,15 +216,21 @@ class Conversation:
     def typed(self, item_id: str, text: str, now_ms: float, replaces: str = "") -> None:
         """The caller typed an entry that is for the agent. `replaces`: the turn whose place it
         takes; empty: none."""
-        replaced = self._by_item.pop(replaces, None)
-        if replaced is not None:
-            del self._turns[self._place(replaced)]
-            self._changed.pop(replaces, None)
-            self._removed.add(replaces)
+        self.remove(replaces)
         turn = self.turn("user", item_id, now_ms)
         self._set_text(turn, text)
         turn.finished, turn.detail = True, {"by": "keypad"}
         self.revision += 1
+
+    def remove(self, item_id: str) -> None:
+        """Remove the turn of an entry that another one replaces, or that a tool took. Ignored if
+        there is no such turn."""
+        removed = self._by_item.pop(item_id, None)
+        if removed is not None:
+            del self._turns[self._place(removed)]
+            self._changed.pop(item_id, None)
+            self._removed.add(item_id)
+            self.revision += 1
 
     def _set_text(self, turn: Turn, text: str) -> None:
         """Set the text of the caller's turn."""

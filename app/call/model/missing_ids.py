@@ -22,7 +22,8 @@ _OF_AGENT_ITEMS = (
     ev.OutputItemDone,
 )
 _OF_TEXTS = (ev.TextReceived, ev.TranscriptReceived)
-_OF_CALLER_ITEMS = (ev.SpeechStarted, ev.CallerTurnCommitted, ev.CallerTranscribed)
+_OF_TRANSCRIPTS = (ev.CallerTranscribed, ev.CallerTranscriptionFailed)
+_OF_CALLER_ITEMS = (ev.SpeechStarted, ev.CallerTurnCommitted, *_OF_TRANSCRIPTS)
 _NAMED = frozenset((*_OF_RESPONSES, *_OF_AGENT_ITEMS, *_OF_CALLER_ITEMS))
 
 
@@ -56,7 +57,7 @@ class MissingIds:
 
     def _item_id(self, event: ev.Event) -> str:
         known = ""
-        if isinstance(event, ev.CallerTurnCommitted | ev.CallerTranscribed):
+        if isinstance(event, (ev.CallerTurnCommitted, *_OF_TRANSCRIPTS)):
             known = self._conversation.untranscribed
         elif isinstance(event, _OF_AGENT_ITEMS) and not isinstance(event, ev.OutputItemAdded):
             known = next(reversed(self._items.active_item_ids), "")

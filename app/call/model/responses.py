@@ -15,6 +15,8 @@ RETRY_MS = 400.0  # doubled with each failure
 TRIES = 4
 MOST_STALLS = 2  # stalled responses in a row before the model is given up
 MOST_EMPTY = 2  # responses without sound, in a row, that are retried
+#: Why the model is given up, if `Responses.give_up` gives no other reason.
+NOTHING_HEARD = "the model answers nothing that can be heard"
 
 
 class Wish(StrEnum):
@@ -52,6 +54,8 @@ class Responses:
         self.active_id: str | None = None
         #: What the active response was requested for; None if turn detection began it.
         self.active: Wanted | None = None
+        #: Why the model is given up when it `gave_up`.
+        self.failure = NOTHING_HEARD
         #: What was requested and not created yet.
         self.requested: Wanted | None = None
         self._event_id = ""
@@ -158,9 +162,9 @@ class Responses:
         """The response in flight stopped coming and has no end."""
         self._stalls += 1
 
-    def give_up(self) -> None:
-        """Request nothing more: no retry can help."""
-        self._failures = TRIES
+    def give_up(self, why: str = NOTHING_HEARD) -> None:
+        """Request nothing more: no retry can help. `why`: for the record and the log."""
+        self._failures, self.failure = TRIES, why
 
     def asked(self, event_id: str) -> None:
         """The first response of the queue was requested, by a `CreateResponse` of this id."""

@@ -7,6 +7,9 @@ from app.call.model.requests import ModelRequests
 from app.call.model.responses import Responses, Wish
 from app.call.model.tool_calls import ToolCalls
 
+#: Why a model is given up that calls tools in every reply.
+ONLY_TOOLS = "the model calls tools again and again, and does not answer the caller"
+
 
 class ToolAnswers:
     """Answers the tool calls of a leg."""
@@ -78,6 +81,11 @@ class ToolAnswers:
             self._not_taken.add(item_id)
             self._requests.add_message("user", text, item_id)
 
+    def remove_caller_text(self, item_id: str) -> None:
+        """Remove a message that `add_caller_text` added: a tool took what the caller typed."""
+        if self._link.ready:
+            self._requests.delete(item_id)
+
     def want_reply_to_caller(self) -> None:
         """Request a reply to what the caller typed."""
         if self._responses.allows(Wish.REPLY):
@@ -87,10 +95,12 @@ class ToolAnswers:
     def want_reply(self, response_id: str) -> None:
         """Request one reply for all the tools that a response called, if all have answered. Call
         this when the response has ended, too. After too many rounds of tools, the reply may call
-        none; a model that calls some all the same gets no reply."""
+        none; a model that calls some all the same is given up: the caller would wait for ever."""
         if not self._calls.settled(response_id) or not self._responses.allows(Wish.REPLY):
             return
-        if not self._calls.limits.exhausted:
+        if self._calls.limits.exhausted:
+            self._responses.give_up(ONLY_TOOLS)
+        else:
             self._responses.want(Wish.REPLY, self._calls.limits.direction)
 
     def answer_overdue(self, now_ms: float) -> None:

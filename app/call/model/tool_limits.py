@@ -56,6 +56,5 @@ class ToolLimits:
 
     @property
     def exhausted(self) -> bool:
-        """Whether the model goes on calling tools although its replies may not: request no reply
-        until the caller acts."""
+        """Whether the model goes on calling tools although its replies may not: give it up."""
         return self._rounds > self._most_rounds + _MOST_PAST_LIMIT

@@ -65,11 +65,12 @@ class AgentSpeech:
         if self._items.is_cut(event.response_id, event.item_id):
             turn.generated_bytes += event.size_bytes  # keeps the heard share of the text right
             return
+        self._spoke.add(event.response_id)
+        self._audio.play(event.item_id, event.payload, event.size_bytes, now_ms)
         if turn.finished:  # some servers send more audio after the item was done
             turn.generated_bytes += event.size_bytes
             turn.heard_bytes = turn.generated_bytes
-        self._spoke.add(event.response_id)
-        self._audio.play(event.item_id, event.payload, event.size_bytes, now_ms)
+            self._audio.finish(event.item_id, now_ms)
 
     def heard(self) -> None:
         """The caller hears the agent: `MOST_UNSPOKEN` is counted anew."""

@@ -1,9 +1,10 @@
 """When each word of a text sounds.
 
 A voice that sends the times of its words (Volcengine: `with_timestamp`) says it. For any other, the
-text is laid over its sound in proportion to the characters, the pauses left out. Measured against
-espeak-ng's word times, that is right for two interruptions of three, and off by one word for nearly
-all others.
+text is laid over its sound in proportion to how long its characters take to say (`spoken_places`),
+the pauses left out. A word counts as heard when most of it was, so that an error leaves out a word
+that was heard sooner than it claims one that was not. Measured against espeak-ng's word times, 70
+of 100 interruptions are right, and 99 claim at most one word that was not heard.
 
 All positions and lengths are bytes of µ-law (8 are a millisecond) from the start of the utterance's
 audio. A `Pause` is the (start, end) of a silence in it; they come in order.
@@ -15,29 +16,33 @@ from difflib import SequenceMatcher
 from statistics import median
 
 from app.audio import ULAW_BYTES_PER_MS
+from app.call.words.spoken_places import spoken_places
 from app.call.words.word_places import Word, words
 
 Pause = tuple[int, int]
 #: A word as a voice spoke it: its text, and where it begins and ends.
 TimedWord = tuple[str, int, int]
 
-USUAL_RATE = 58.0 * ULAW_BYTES_PER_MS  # bytes per character, for a voice that has not spoken yet
+USUAL_RATE = 58.0 * ULAW_BYTES_PER_MS  # bytes per letter, for a voice that has not spoken yet
 LEAST_WORDS = 4  # a shorter text says nothing about its voice
 MOST_RATES = 5  # how many of the latest rates of a voice are kept
-_HEARD = 0.5  # the share of a word that counts as heard
+_HEARD = 0.75  # the share of a word that counts as heard
 _MOST = 0.75  # the share of a word that another voice does not repeat
+_NEAREST = 0.5  # the share of a word behind which its end is nearer than its beginning
+OVERLAP_BYTES = 100 * ULAW_BYTES_PER_MS  # times that overlap by more are not used
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
     """How fast a voice speaks, learned from earlier utterances."""
 
-    #: The rates of the last few utterances: bytes per character, pauses left out.
+    #: The rates of the last few utterances: bytes per Latin letter (`spoken_places`), pauses left
+    #: out.
     rates: tuple[float, ...] = ()
 
     @property
     def rate(self) -> float:
-        """Its usual rate in bytes per character."""
+        """Its usual rate in bytes per Latin letter."""
         return median(self.rates) if self.rates else USUAL_RATE
 
 
@@ -49,7 +54,7 @@ def learn(pace: Pace, text: str, total_bytes: int, pauses: Sequence[Pause]) -> P
     sound_bytes = _voiced(total_bytes, pauses)
     if len(words(text)) < LEAST_WORDS or not sound_bytes:
         return pace
-    return Pace((*pace.rates, sound_bytes / len(text))[-MOST_RATES:])
+    return Pace((*pace.rates, sound_bytes / spoken_places(text)[-1])[-MOST_RATES:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +77,8 @@ class WordTimes:
     pauses: tuple[Pause, ...]
 
     def words_heard(self, heard_bytes: float) -> int:
-        """How many words a caller heard who heard this much audio: a word counts when half of it
-        was heard."""
+        """How many words a caller heard who heard this much audio: a word counts when three
+        quarters of it were heard."""
         return self._words_over(heard_bytes, _HEARD)
 
     def _words_over(self, heard_bytes: float, share: float) -> int:
@@ -93,7 +98,7 @@ class WordTimes:
         """
         paused = [start for start, _ in self.pauses if max(1, from_byte) <= start <= to_byte]
         if paused:
-            count = self._words_over(paused[-1], _HEARD)
+            count = self._words_over(paused[-1], _NEAREST)
             near = (count, count - 1, count + 1)
             ends = [n for n in near if 0 < n <= len(self.words) and self.words[n - 1].ends_clause]
             return WordBoundary(ends[0] if ends else count, paused[-1])
@@ -125,54 +130,57 @@ def word_times(
         timed: The times that the voice sent, perhaps of other words than those of the text: "two
             thousand" for "2000". A word without a time shares what is between its neighbours.
     """
-    said = words(text)
-    known = _known_times(said, timed)
-    sound_bytes = float(_voiced(received_bytes, pauses))
-    if known:
-        end = known[-1][1] + (len(text) - known[-1][0]) * pace.rate
-        known += [(len(text), max(known[-1][1], received_bytes) if complete else end)]
-        pauses_between: Sequence[Pause] = ()
-    else:
-        if not complete:
-            sound_bytes = max(sound_bytes, len(text) * pace.rate)
-        known = [(len(text), sound_bytes)]
-        pauses_between = pauses
-    begins = (_interpolated(known, word.start, begins=True) for word in said)
-    ends = (_interpolated(known, word.end, begins=False) for word in said)
-    return WordTimes(
-        said,
-        tuple(_with_pauses(at, pauses_between, begins=True) for at in begins),
-        tuple(_with_pauses(at, pauses_between, begins=False) for at in ends),
-        tuple(pauses),
-    )
+    said, places = words(text), spoken_places(text)
+    known = _known_times(said, places, timed)
+    place, at = known[-1] if known else (0.0, 0.0)  # behind these nothing is timed
+    pauses_behind = [(max(start, int(at)), end) for start, end in pauses if end > at]
+    total = float(_voiced(received_bytes, pauses_behind))
+    if not complete:
+        total = max(total, at + (places[-1] - place) * pace.rate)
+    known.append((places[-1], max(total, at)))
+    begins = (_interpolated(known, places[word.start], begins=True) for word in said)
+    ends = (_interpolated(known, places[word.end], begins=False) for word in said)
+    begin_bytes = tuple(_with_pauses(each, pauses_behind, begins=True) for each in begins)
+    end_bytes = (_with_pauses(each, pauses_behind, begins=False) for each in ends)
+    in_order = (max(pair) for pair in zip(begin_bytes, end_bytes, strict=True))
+    return WordTimes(said, begin_bytes, tuple(in_order), tuple(pauses))
 
 
-def _known_times(said: Sequence[Word], timed: Sequence[TimedWord]) -> list[tuple[int, float]]:
-    """(character, byte) at both ends of each word of the text whose time the voice sent; empty if
-    they are fewer than half of the words."""
+def _known_times(
+    said: Sequence[Word], places: Sequence[float], timed: Sequence[TimedWord]
+) -> list[tuple[float, float]]:
+    """(place in the text, byte) at both ends of each word whose time the voice sent, in order.
+
+    Empty if times overlap by more than `OVERLAP_BYTES`, or if the voice timed fewer than half of
+    the words up to the last one: then its words are others than those of the text. The words behind
+    may still be timed.
+    """
     spoken = [_bare(text) for text, _, _ in timed]
     matcher = SequenceMatcher(None, [_bare(word.text) for word in said], spoken, autojunk=False)
-    found: list[tuple[int, float]] = []
+    found: list[tuple[float, float]] = []
+    latest, last = 0.0, 0
     for place, other, size in matcher.get_matching_blocks():
-        for word, (_, begin, end) in zip(
-            said[place : place + size], timed[other : other + size], strict=True
-        ):
-            found += [(word.start, float(begin)), (word.end, float(end))]
-    in_order = all(a[1] <= b[1] for a, b in zip(found, found[1:], strict=False))
-    return found if in_order and len(found) >= len(said) else []
+        for number, (_, *edges) in enumerate(timed[other : other + size], place):
+            for at, edge in zip((said[number].start, said[number].end), edges, strict=True):
+                if edge < latest - OVERLAP_BYTES:
+                    return []
+                latest = max(latest, float(edge))
+                found.append((places[at], latest))
+            last = number + 1
+    return found if len(found) >= last else []
 
 
 def _bare(word: str) -> str:
     return "".join(filter(str.isalnum, word)).casefold()
 
 
-def _interpolated(known: Sequence[tuple[int, float]], at: int, *, begins: bool) -> float:
-    """The byte at a character of the text. `known`: pairs of both, in order; of two for the same
-    character, the latter is for a word that `begins` there."""
-    exact = [byte for character, byte in known if character == at]
+def _interpolated(known: Sequence[tuple[float, float]], at: float, *, begins: bool) -> float:
+    """The byte at a place of the text. `known`: pairs of both, in order; of two for the same place,
+    the latter is for a word that `begins` there."""
+    exact = [byte for place, byte in known if place == at]
     if exact:
         return exact[-1 if begins else 0]
-    before = (0, 0.0)
+    before = (0.0, 0.0)
     for each in known:
         if each[0] > at:
             share = (at - before[0]) / (each[0] - before[0])

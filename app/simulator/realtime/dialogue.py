@@ -16,11 +16,10 @@ from app.simulator.realtime.config import AudioFormat, default_config, updated_c
 from app.simulator.realtime.items import Conversation, Item, decoded_audio, item_from
 from app.simulator.realtime.response import Response
 from app.simulator.realtime.responses import Responses
-from app.simulator.realtime.schema import LONGEST_APPEND_BYTES, check_event
+from app.simulator.realtime.schema import LONGEST_APPEND_BYTES, checked_event
 from app.simulator.realtime.script import (
     Brain,
     Options,
-    ToolOutput,
     Transcribe,
     TranscriptionFailed,
 )
@@ -63,6 +62,7 @@ class Dialogue:
             options,
             session_id=self.session_id,
             spawn=self._spawn,
+            recognize=self._recognize_input,
             on_start=self._stop_idle_timer,
             on_done=self._start_idle_timer,
         )
@@ -104,7 +104,7 @@ class Dialogue:
         Raises Refusal for an event that the schema or the session's state does not allow: send it
         as an `error` event.
         """
-        check_event(event)
+        event = checked_event(event)
         _HANDLERS[event["type"]](self, event)
 
     def start_speech(self) -> None:
@@ -214,28 +214,71 @@ class Dialogue:
         self._wire.send("input_audio_buffer.committed", previous_item_id=previous, item_id=item_id)
         self._add(item)
         self._responses.expect()
-        self._responses.transcribed = asyncio.Event()
-        self._spawn(self._transcribed(item, self._responses.transcribed))
+        self._transcribe_soon(item)
+
+    # --- transcripts ----------------------------------------------------------------------------
+
+    def _transcribe_soon(self, item: Item) -> None:
+        transcribed = asyncio.Event()
+        self._responses.transcribing.add(transcribed)
+        self._spawn(self._transcribed(item, transcribed))
 
     async def _transcribed(self, item: Item, transcribed: asyncio.Event) -> None:
         """Transcribe a turn: the brain gets the text at once, the client when the options say."""
-        failed: Exception | None = None
         try:
-            if item.text is None and self._transcribe is not None:
-                words = self._transcribe(item.audio_format.to_ulaw(bytes(item.audio)))
-                item.text = await words if inspect.isawaitable(words) else words
-        except Exception as error:
-            failed = error
-            if not isinstance(error, TranscriptionFailed):
-                self.failures.append(error)
+            heard = await self._recognize(item)
         finally:
+            self._responses.transcribing.discard(transcribed)
             transcribed.set()
         if self.config["audio"]["input"]["transcription"] is None:
             return
         if self._options.transcript_after_response:
             await self._responses.wait_done()
         await asyncio.sleep(self._options.transcript_delay_ms / 1000)
-        send_transcript(self._wire, item, failed=failed is not None)
+        for index, text in heard.items():
+            size = len(item.sounds.get(index, item.audio))
+            send_transcript(
+                self._wire,
+                item,
+                text or "",
+                size / item.audio_format.bytes_per_ms,
+                content_index=index,
+                failed=text is None,
+            )
+
+    async def _recognize(self, item: Item) -> dict[int, str | None]:
+        """Put what is said in an item into its text.
+
+        Returns the transcript of each part of speech by its content index; None: it failed.
+        """
+        if item.part:  # from the input buffer
+            if item.text is None:
+                heard = await self._recognized(bytes(item.audio), item.audio_format)
+                item.text = heard
+                return {0: heard}
+            return {0: item.text}
+        heard_in = {
+            index: await self._recognized(sound, item.audio_format)
+            for index, sound in item.sounds.items()
+        }
+        if heard_in and self._transcribe is not None:
+            texts = [part.get("text") or heard_in.get(n) for n, part in enumerate(item.content)]
+            item.text = " ".join(text for text in texts if text)
+        return heard_in
+
+    async def _recognize_input(self, item: Item) -> None:
+        await self._recognize(item)
+
+    async def _recognized(self, audio: bytes, audio_format: AudioFormat) -> str | None:
+        if self._transcribe is None:
+            return ""
+        try:
+            words = self._transcribe(audio_format.to_ulaw(audio))
+            return await words if inspect.isawaitable(words) else words
+        except Exception as error:
+            if not isinstance(error, TranscriptionFailed):
+                self.failures.append(error)
+            return None
 
     # --- items ----------------------------------------------------------------------------------
 
@@ -246,18 +289,19 @@ class Dialogue:
             self._wire.send(event_type, previous_item_id=previous, item=item.wire())
 
     def _on_item_create(self, event: dict[str, Any]) -> None:
-        item = item_from(event["item"], self._wire.new_id)
-        output: ToolOutput | None = None
+        item = item_from(event["item"], self._wire.new_id, self._input_format)
+        call: Item | None = None
         if item.type == "function_call_output":
             calls = [i for i in self.conversation.items if i.type == "function_call"]
             call = next((i for i in calls if i.call_id == item.call_id), None)
             if call is None:
                 message = f"Tool call ID '{item.call_id}' not found in conversation."
                 raise Refusal("invalid_tool_call_id", message)
-            output = ToolOutput(item.call_id, call.name, item.output)
         self._add(item, event.get("previous_item_id"))
-        if output is not None:
-            self._responses.tool_outputs.append(output)
+        if call is not None:
+            self._responses.add_output(item, call)
+        if item.sounds:
+            self._transcribe_soon(item)
 
     def _on_item_truncate(self, event: dict[str, Any]) -> None:
         place = {key: event[key] for key in ("item_id", "content_index", "audio_end_ms")}

@@ -38,6 +38,8 @@ class Item:
     text: str | None = None
     #: The content parts of an item that the client created.
     content: list[dict[str, Any]] = field(default_factory=list)
+    #: The audio of its input_audio parts, by content index, in `audio_format`.
+    sounds: dict[int, bytes] = field(default_factory=dict)
     name: str = ""
     call_id: str = ""
     arguments: str = ""
@@ -94,22 +96,33 @@ class Item:
         return [shown]
 
 
-def item_from(given: dict[str, Any], new_id: Callable[[str], str]) -> Item:
-    """The item of a client event that passed the schema. Raises Refusal for audio not in base64."""
+def item_from(
+    given: dict[str, Any], new_id: Callable[[str], str], audio_format: AudioFormat
+) -> Item:
+    """The item of a client event that passed the schema. `audio_format`: of its input_audio parts.
+
+    Its text has the written parts and the client's transcripts; recognize `sounds`, if any, and
+    replace it. Raises Refusal for audio not in base64.
+    """
     content = given.get("content", [])
-    for part in content:
-        if "audio" in part:
-            decoded_audio(part["audio"], "item.content.audio")
+    sounds = {
+        index: decoded_audio(part["audio"], f"item.content[{index}].audio")
+        for index, part in enumerate(content)
+        if "audio" in part
+    }
     return Item(
         given.get("id") or new_id("item"),
         given["type"],
         role=given.get("role", ""),
         content=content,
+        sounds=sounds,
         text="".join(part.get("text", part.get("transcript")) or "" for part in content),
         name=given.get("name", ""),
         call_id=given.get("call_id") or new_id("call"),
         arguments=given.get("arguments", ""),
         output=given.get("output", ""),
+        audio=bytearray(b"".join(sounds.values())),
+        audio_format=audio_format,
     )
 
 

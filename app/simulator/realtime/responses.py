@@ -5,23 +5,25 @@
 
 import asyncio
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any
 
 from app.simulator.realtime.checks import Refusal
-from app.simulator.realtime.config import response_config
+from app.simulator.realtime.config import AudioFormat, ResponseConfig, response_config
 from app.simulator.realtime.items import Conversation, Item, item_from
 from app.simulator.realtime.response import Response
 from app.simulator.realtime.script import Brain, Options, Reply, ToolOutput, Turn
+from app.simulator.realtime.tool_outputs import ToolOutputs
 from app.simulator.realtime.wire import Wire
 
 
 class Responses:
     """Creates responses, cancels them, and knows which one is active.
 
-    `on_start` is called before a response begins to write to the conversation, and `on_done` after
-    it is done; neither is called for out-of-band responses.
+    `recognize` turns the speech in an item into its text. `on_start` is called before a response
+    begins to write to the conversation, and `on_done` after it is done; neither is called for
+    out-of-band responses.
     """
 
     def __init__(
@@ -33,6 +35,7 @@ class Responses:
         *,
         session_id: str,
         spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
+        recognize: Callable[[Item], Awaitable[None]],
         on_start: Callable[[], None],
         on_done: Callable[[Response], None],
     ) -> None:
@@ -40,17 +43,17 @@ class Responses:
         self.active: Response | None = None
         #: What the brain raised.
         self.failures: list[Exception] = []
-        #: Outputs that arrived since the last reply: the next one reads them.
-        self.tool_outputs: list[ToolOutput] = []
-        #: Set once the caller's last turn is transcribed: a reply waits for it.
-        self.transcribed = asyncio.Event()
-        self.transcribed.set()
+        self._outputs = ToolOutputs(conversation)
+        #: Set once a turn of the caller is transcribed, one for each that is not yet: a reply waits
+        #: for all of them.
+        self.transcribing: set[asyncio.Event] = set()
         self._wire = wire
         self._conversation = conversation
         self._brain = brain
         self._options = options
         self._session_id = session_id
         self._spawn = spawn
+        self._recognize = recognize
         self._on_start = on_start
         self._on_done = on_done
         self._out_of_band: dict[str, Response] = {}
@@ -59,15 +62,18 @@ class Responses:
     def create(self, session_config: dict[str, Any], params: dict[str, Any]) -> None:
         """Start a response. `params`: of the `response.create`, over the session's settings.
 
-        Raises Refusal: an input item is wrong, or the conversation has an active response.
+        Raises Refusal: an input item is wrong, the forced tool does not exist, or the conversation
+        has an active response.
         """
         config = response_config(session_config, params)
+        _check_tool_choice(config)
         items = None
+        audio_format = AudioFormat(session_config["audio"]["input"]["format"]["type"])
         if "input" in params:
             items = tuple(
                 self._conversation.find(given["id"], "retrieve")
                 if given["type"] == "item_reference"
-                else item_from(given, self._wire.new_id)
+                else item_from(given, self._wire.new_id, audio_format)
                 for given in params["input"]
             )
         if config.in_conversation and self.active is not None:
@@ -76,7 +82,7 @@ class Responses:
                 f"Conversation already has an active response in progress: {self.active.id}. "
                 "Wait until the response is finished before creating a new one.",
             )
-        outputs = tuple(self.tool_outputs)
+        outputs = self._outputs.pending()
         response = Response(
             self._wire,
             self._conversation,
@@ -89,13 +95,17 @@ class Responses:
         )
         if config.in_conversation:
             if config.kind == "reply":
-                self.tool_outputs.clear()
+                self._outputs.clear()
             self._on_start()
             self.expect()
             self.active = response
         else:
             self._out_of_band[response.id] = response
         response.start()
+
+    def add_output(self, item: Item, call: Item) -> None:
+        """A `function_call_output` item was created; the next reply reads it."""
+        self._outputs.add(item, call)
 
     def cancel(self, response_id: str | None) -> None:
         """Cancel a response; None: the active one. Raises Refusal when there is no such response.
@@ -130,16 +140,22 @@ class Responses:
         self, response: Response, *, items: tuple[Item, ...] | None, outputs: tuple[ToolOutput, ...]
     ) -> Reply:
         if response.config.kind == "reply":
-            await self.transcribed.wait()
-        in_order = self._conversation.items
-        said = [item.text or "" for item in in_order if item.role == "user"]
+            for transcribed in tuple(self.transcribing):
+                await transcribed.wait()
+        if items is None:
+            items = self._conversation.items
+        else:
+            for item in items:
+                if item not in self._conversation.items:
+                    await self._recognize(item)
+        said = [item.text or "" for item in items if item.role == "user"]
         config = response.config
         reply = self._brain(
             Turn(
                 kind=config.kind,
                 instructions=config.instructions,
                 transcript=said[-1] if said else "",
-                items=in_order if items is None else items,
+                items=items,
                 tool_outputs=outputs,
                 tools=config.tools,
                 tool_choice=config.tool_choice,
@@ -158,3 +174,11 @@ class Responses:
         self.active = None
         self._over.set()
         self._on_done(response)
+
+
+def _check_tool_choice(config: ResponseConfig) -> None:
+    choice = config.tool_choice
+    if isinstance(choice, dict) and choice["type"] == "function":
+        if not any(tool.get("name") == choice["name"] for tool in config.tools):
+            message = f"Tool choice '{choice['name']}' not found in 'tools'."
+            raise Refusal("invalid_value", message, "response.tool_choice")

@@ -28,8 +28,11 @@ from app.simulator.realtime.checks import (
 LONGEST_APPEND_BYTES = 15 * 1024 * 1024
 
 
-def check_event(event: Any) -> None:
-    """Check a decoded client event. Raises Refusal for the first fault found."""
+def checked_event(event: Any) -> Any:
+    """A decoded client event as the server reads it: without optional keys that are null.
+
+    Raises Refusal for the first fault found.
+    """
     if not isinstance(event, dict):
         raise Refusal("invalid_event", "The event is not a JSON object.")
     kind = event.get("type")
@@ -39,26 +42,28 @@ def check_event(event: Any) -> None:
     if check is None:
         known = ", ".join(f"'{name}'" for name in _EVENTS)
         raise wrong(kind, "type", f"Supported values are: {known}.")
-    check(event, "")
+    return check(event, "")
 
 
-def _modalities(value: Any, path: str) -> None:
+def _modalities(value: Any, path: str) -> Any:
     if value not in (["audio"], ["text"]):
         raise wrong(value, path, "Supported combinations are: ['text'] and ['audio'].")
+    return value
 
 
-def _voice(value: Any, path: str) -> None:
+def _voice(value: Any, path: str) -> Any:
     check = obj({"id": text()}) if isinstance(value, dict) else text(64)
-    check(value, path)
+    return check(value, path)
 
 
-def _metadata(value: Any, path: str) -> None:
+def _metadata(value: Any, path: str) -> Any:
     type_of(value, path, dict, "an object")
     if len(value) > 16:
         raise wrong(len(value), path, "At most 16 pairs are allowed.")
     for key, element in value.items():
         text(64)(key, f"{path}.{key}")
         text(512)(element, f"{path}.{key}")
+    return value
 
 
 # --- a session's settings -----------------------------------------------------------------------
@@ -102,24 +107,31 @@ _delay: dict[str, Check] = {
     **_language,
     "delay": one_of("minimal", "low", "medium", "high", "xhigh"),
 }
+
+
+def _transcribing(settings: dict[str, Check]) -> Check:
+    others = (_hints | _delay).keys() - settings.keys()
+    return obj({}, settings, elsewhere=others)
+
+
 _transcription = tagged(
     "model",
     {
-        "gpt-transcribe": obj({}, _hints),
-        "gpt-live-transcribe": obj({}, _hints),
-        "gpt-realtime-whisper": obj({}, _delay),
-        "whisper-1": obj({}, _prompt),
-        "gpt-4o-transcribe": obj({}, _prompt),
-        "gpt-4o-mini-transcribe": obj({}, _prompt),
-        "gpt-4o-mini-transcribe-2025-12-15": obj({}, _prompt),
-        "gpt-4o-transcribe-diarize": obj({}, _language),
+        "gpt-transcribe": _transcribing(_hints),
+        "gpt-live-transcribe": _transcribing(_hints),
+        "gpt-realtime-whisper": _transcribing(_delay),
+        "whisper-1": _transcribing(_prompt),
+        "gpt-4o-transcribe": _transcribing(_prompt),
+        "gpt-4o-mini-transcribe": _transcribing(_prompt),
+        "gpt-4o-mini-transcribe-2025-12-15": _transcribing(_prompt),
+        "gpt-4o-transcribe-diarize": _transcribing(_language),
     },
 )
 _noise_reduction = obj({"type": one_of("near_field", "far_field")}, {"strength": number(0, 1)})
 
 _mcp_options = (
     "server_url", "connector_id", "server_description", "authorization", "headers",
-    "allowed_tools", "require_approval", "defer_loading",
+    "allowed_tools", "allowed_callers", "require_approval", "defer_loading", "tunnel_id",
 )  # fmt: skip
 _tool = tagged(
     "type",
@@ -131,19 +143,20 @@ _tool = tagged(
         ),
         "mcp": obj({"type": _TAG, "server_label": text()}, dict.fromkeys(_mcp_options, anything)),
     },
+    default="function",
 )
 _forced_tool = tagged(
     "type",
     {
         "function": obj({"type": _TAG, "name": text(64, "_-")}),
-        "mcp": obj({"type": _TAG, "server_label": text()}, {"name": nullable(text())}),
+        "mcp": obj({"type": _TAG, "server_label": text()}, {"name": text()}),
     },
 )
 
 
-def _tool_choice(value: Any, path: str) -> None:
+def _tool_choice(value: Any, path: str) -> Any:
     check = one_of("auto", "none", "required") if isinstance(value, str) else _forced_tool
-    check(value, path)
+    return check(value, path)
 
 
 _truncation = constant_or(
@@ -152,7 +165,7 @@ _truncation = constant_or(
         "disabled",
         obj(
             {"type": one_of("retention_ratio"), "retention_ratio": number(0, 1)},
-            {"token_limits": nullable(obj({}, {"post_instructions": integer()}))},
+            {"token_limits": obj({}, {"post_instructions": integer()})},
         ),
     ),
 )
@@ -167,9 +180,7 @@ _answering: dict[str, Check] = {
     "parallel_tool_calls": boolean,
     "reasoning": obj({}, {"effort": one_of("minimal", "low", "medium", "high", "xhigh")}),
     "max_output_tokens": constant_or("inf", integer(1, 4096)),
-    "prompt": nullable(
-        obj({"id": text()}, {"version": nullable(text()), "variables": nullable(json_object)})
-    ),
+    "prompt": nullable(obj({"id": text()}, {"version": text(), "variables": json_object})),
 }
 _session = obj(
     {"type": one_of("realtime")},
@@ -199,20 +210,30 @@ _session = obj(
 
 # --- items of the conversation ------------------------------------------------------------------
 
+_text_keys, _sound_keys = ("audio", "transcript"), ("text", "image_url", "detail")
+_image_keys = ("image_url", "detail")
 _part = {
     "system": tagged("type", {"input_text": obj({"type": _TAG, "text": text()})}),
     "user": tagged(
         "type",
         {
-            "input_text": obj({"type": _TAG, "text": text()}),
-            "input_audio": obj({"type": _TAG, "audio": text()}, {"transcript": nullable(text())}),
+            "input_text": obj(
+                {"type": _TAG, "text": text()}, elsewhere=(*_text_keys, *_image_keys)
+            ),
+            "input_audio": obj(
+                {"type": _TAG, "audio": text()}, {"transcript": text()}, elsewhere=_sound_keys
+            ),
             "input_image": obj(
-                {"type": _TAG, "image_url": text()}, {"detail": one_of("auto", "low", "high")}
+                {"type": _TAG, "image_url": text()},
+                {"detail": one_of("auto", "low", "high")},
+                elsewhere=("text", *_text_keys),
             ),
         },
     ),
     # The API reference lists output_audio, but a client cannot create an assistant's audio.
-    "assistant": tagged("type", {"output_text": obj({"type": _TAG, "text": text()})}),
+    "assistant": tagged(
+        "type", {"output_text": obj({"type": _TAG, "text": text()}, elsewhere=_text_keys)}
+    ),
 }
 _anyhow: dict[str, Check] = {
     "id": text(32),
@@ -245,7 +266,7 @@ _response = obj(
         "audio": obj({}, {"output": obj({}, {"format": _format, "voice": _voice})}),
         "conversation": one_of("auto", "none"),
         "input": array(tagged("type", {**_item_kinds, "item_reference": _reference})),
-        "metadata": nullable(_metadata),
+        "metadata": _metadata,
         **_answering,
     },
 )
@@ -261,13 +282,13 @@ _EVENTS: dict[str, Check] = {
     "input_audio_buffer.commit": _event({}),
     "input_audio_buffer.clear": _event({}),
     "conversation.item.create": _event(
-        {"item": tagged("type", _item_kinds)}, {"previous_item_id": nullable(text())}
+        {"item": tagged("type", _item_kinds)}, {"previous_item_id": text()}
     ),
     "conversation.item.truncate": _event(
         {"item_id": text(), "content_index": integer(), "audio_end_ms": integer()}
     ),
     "conversation.item.delete": _event({"item_id": text()}),
     "conversation.item.retrieve": _event({"item_id": text()}),
-    "response.create": _event({}, {"response": nullable(_response)}),
-    "response.cancel": _event({}, {"response_id": nullable(text())}),
+    "response.create": _event({}, {"response": _response}),
+    "response.cancel": _event({}, {"response_id": text()}),
 }

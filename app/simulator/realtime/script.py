@@ -28,7 +28,8 @@ class Turn:
     transcript: str
     #: The conversation so far, or the `input` of the `response.create`.
     items: tuple[Item, ...]
-    #: Outputs that arrived since the last reply.
+    #: Outputs that arrived since the last reply, each call's once. An output of a replayed
+    #: conversation that already has the model's answer after it is none of them.
     tool_outputs: tuple[ToolOutput, ...]
     tools: tuple[dict[str, Any], ...]
     tool_choice: Any

@@ -40,6 +40,10 @@ from app.simulator.realtime.vad import Detector, Loudness
 _HOST = "127.0.0.1"
 _LARGEST_FRAME_BYTES = 22 * 1024 * 1024  # 15 MiB of audio in base64
 _CLOSE_WAIT_S = 2.0
+# A browser cannot set headers: it sends its key as a subprotocol, beside the one that is chosen.
+# (OpenAI: Realtime API with WebSockets, "Connect from a browser")
+_SUBPROTOCOL = "realtime"
+_KEY_SUBPROTOCOL = "openai-insecure-api-key."
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +194,7 @@ class RealtimeServer:
                 status, body, {"Content-Type": "application/json"}
             )
             return WSUpgradeResponseWithListener(response, None)
-        return Session(
+        session = Session(
             self._connections,
             self._model_in(path),
             self._brain,
@@ -201,6 +205,10 @@ class RealtimeServer:
             beta="openai-beta" in headers,
             opened=self._on_opened,
         )
+        if _SUBPROTOCOL not in _subprotocols(headers):
+            return session
+        chosen = WSUpgradeResponse.create_101_response({"Sec-WebSocket-Protocol": _SUBPROTOCOL})
+        return WSUpgradeResponseWithListener(chosen, session)
 
     def _on_opened(self, session: Session) -> None:
         if not self.options.remembers:
@@ -231,6 +239,9 @@ class RealtimeServer:
         """The key that a handshake sends, from the header that this server reads; empty: none."""
         if self.options.api_version:
             return "" if "authorization" in headers else headers.get("api-key", "")
+        for name in _subprotocols(headers):
+            if name.startswith(_KEY_SUBPROTOCOL):
+                return name.removeprefix(_KEY_SUBPROTOCOL)
         scheme, _, key = headers.get("authorization", "").partition(" ")
         return key if scheme.lower() == "bearer" else ""
 
@@ -239,3 +250,8 @@ class RealtimeServer:
         query = parse_qs(urlsplit(path).query)
         named = query.get("deployment") if self.options.api_version else None
         return (named or query.get("model") or [""])[0]
+
+
+def _subprotocols(headers: dict[str, str]) -> list[str]:
+    """The subprotocols that a handshake offers."""
+    return [name.strip() for name in headers.get("sec-websocket-protocol", "").split(",")]

@@ -6,9 +6,11 @@ from app.simulator.realtime.wire import Wire
 _EVENT = "conversation.item.input_audio_transcription"
 
 
-def send_transcript(wire: Wire, item: Item, *, failed: bool) -> None:
-    """Send the transcription events of a committed item of the caller."""
-    place = {"item_id": item.id, "content_index": 0}
+def send_transcript(
+    wire: Wire, item: Item, text: str, audio_ms: float, *, content_index: int, failed: bool
+) -> None:
+    """Send the transcription events of one part of an item of the caller."""
+    place = {"item_id": item.id, "content_index": content_index}
     if failed:
         error = {
             "type": "transcription_error",
@@ -18,10 +20,9 @@ def send_transcript(wire: Wire, item: Item, *, failed: bool) -> None:
         }
         wire.send(f"{_EVENT}.failed", **place, error=error)
         return
-    text = item.text or ""
     for number, word in enumerate(text.split(" ") if text else ()):
         wire.send(f"{_EVENT}.delta", **place, delta=f" {word}" if number else word)
-    tokens_in, tokens_out = round(item.audio_ms / 100), text_tokens(text)
+    tokens_in, tokens_out = round(audio_ms / 100), text_tokens(text)
     usage = {
         "type": "tokens",
         "total_tokens": tokens_in + tokens_out,

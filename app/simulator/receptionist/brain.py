@@ -15,9 +15,10 @@ from typing import Any, Protocol
 
 from app.simulator.realtime.items import Item
 from app.simulator.realtime.script import Reply, ToolOutput, Turn
+from app.simulator.receptionist.forced_tools import is_forced, made_up_arguments, offered_tools
 from app.simulator.receptionist.grammar import Grammar, spoken_form
 from app.simulator.receptionist.lines import GENERIC_LINES, HONEST, Line, example_of
-from app.simulator.receptionist.reading import Unfilled, arguments_from, filled, in_words
+from app.simulator.receptionist.reading import Unfilled, arguments_from, as_said, filled, in_words
 from app.simulator.receptionist.recognizer import Recognizer
 from app.simulator.speech import utter
 
@@ -32,6 +33,7 @@ _GREETING = "Hello! How can I help you?"
 _HERE = "I am still here. What else can I do for you?"
 _NOT_REACHED = "I am sorry, no one could take your call just now. What else can I do for you?"
 _GOODBYE = "Goodbye!"
+_DONE = "That is done."
 _BUSY = "I am still on it. One moment, please."
 _APART = "I am the small model that comes with this bridge. I only talk with callers."
 _EXACTLY = "Say exactly this, and nothing else:"
@@ -95,7 +97,8 @@ class _Called:
 
     name: str
     arguments: Any
-    understood: _Understood
+    #: None: the client forced the call.
+    understood: _Understood | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +166,7 @@ class Receptionist:
 
     async def brain(self, turn: Turn) -> Reply:
         """Answer a turn, with audio and the places of its words."""
-        answer = self._answer(turn)
+        answer = self._as_chosen(turn, self._answer(turn))
         if not answer.text:
             return Reply(tool_calls=answer.tool_calls, delay_ms=self._thinking_ms)
         said = await asyncio.to_thread(utter, answer.text, voice=self._voice)
@@ -209,7 +212,7 @@ class Receptionist:
             return self._not_caught_like(line)
         if not line.tool:
             return _Answer(says, _end_call(turn) if line.ends_call else ())
-        if line.tool not in _offered(turn):
+        if line.tool not in offered_tools(turn):
             return _Answer(_CANNOT)
         self._remember(turn.session_id, _Called(line.tool, arguments, understood))
         return _Answer(says, ((line.tool, arguments),))
@@ -232,6 +235,18 @@ class Receptionist:
         return _Answer(_NOT_CAUGHT[0].format(example=example_of(phrase, self._names)))
 
     # --- tools ----------------------------------------------------------------------------------
+
+    def _as_chosen(self, turn: Turn, answer: _Answer) -> _Answer:
+        """The answer as `tool_choice` demands: with a call if it is forced."""
+        offered = offered_tools(turn)
+        if not is_forced(turn) or not offered:
+            return answer
+        if any(name in offered for name, _ in answer.tool_calls):
+            return answer
+        name = next(iter(offered))
+        arguments = made_up_arguments(offered[name])
+        self._remember(turn.session_id, _Called(name, arguments, None))
+        return _Answer(tool_calls=((name, arguments),))
 
     def _remember(self, session_id: str, called: _Called) -> None:
         """Record a pending call, and drop those of the oldest sessions, which may be closed."""
@@ -261,6 +276,8 @@ class Receptionist:
                 return _Answer()
             return _Answer(_GOODBYE if _SAY_IT_NOW.search(output.output) else _HERE)
         called = self._recall(turn, output)
+        if called is not None and called.understood is None:
+            return _Answer(_forced_answer(output.output))
         understood = called.understood if called else self._understand(turn.transcript)
         if understood is None or understood.line.tool != output.name:
             return _Answer(_FAILED)
@@ -292,18 +309,18 @@ def directed(instructions: str) -> str:
     return _HERE
 
 
-def _offered(turn: Turn) -> set[str]:
-    """The names of the tools that may be called now."""
-    names = {tool["name"] for tool in turn.tools if "name" in tool}
-    if turn.tool_choice == "none":
-        return set()
-    if isinstance(turn.tool_choice, dict):
-        return names & {turn.tool_choice.get("name")}
-    return names
+def _forced_answer(output: str) -> str:
+    """What to say for the answer of a tool that no line has."""
+    try:
+        return f"The answer is: {as_said(_parsed(output))}."
+    except Unfilled:
+        return _DONE
 
 
 def _end_call(turn: Turn) -> tuple[tuple[str, Mapping[str, Any]], ...]:
-    return ((END_CALL, {"reason": "the caller is done"}),) if END_CALL in _offered(turn) else ()
+    return (
+        ((END_CALL, {"reason": "the caller is done"}),) if END_CALL in offered_tools(turn) else ()
+    )
 
 
 def _last_user(turn: Turn) -> int:

@@ -1,4 +1,4 @@
-"""A stand-in for Volcengine's speech service on the loopback: v1 and v3 on one port.
+"""A stand-in for Volcengine's speech service on the loopback: v1 and both of v3 on one port.
 
 async with VolcengineStandIn(token="t0ken") as volcengine:
     ...  # point the voice's url at volcengine.url
@@ -21,7 +21,14 @@ from app.simulator.voices.volcengine_v1 import PATH as V1_PATH
 from app.simulator.voices.volcengine_v1 import V1Connection
 from app.simulator.voices.volcengine_v3 import PATH as V3_PATH
 from app.simulator.voices.volcengine_v3 import V3Connection
+from app.simulator.voices.volcengine_v3_stream import PATH as V3_STREAM_PATH
+from app.simulator.voices.volcengine_v3_stream import V3Stream
 
+_PROTOCOLS: dict[str, type[V1Connection] | type[V3Connection]] = {
+    V1_PATH: V1Connection,
+    V3_PATH: V3Connection,
+    V3_STREAM_PATH: V3Stream,
+}
 _GRANT = "authenticate request: load grant: requested grant not found"
 
 
@@ -68,6 +75,11 @@ class VolcengineStandIn(Listening):
         """The URL without a path; clients add the path of v1 or v3."""
         return self.address
 
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The URLs of v1 and of both protocols of v3."""
+        return tuple(self.address + path for path in _PROTOCOLS)
+
     async def until(self, condition: Callable[[Heard], object]) -> None:
         """Wait for a condition, checked after every change of `heard`."""
         while not condition(self.heard):
@@ -87,16 +99,15 @@ class VolcengineStandIn(Listening):
         self.heard.connections += 1
         self._service.tell()
         path = connection.request.path if connection.request is not None else ""
-        protocol = V1Connection if path == V1_PATH else V3Connection
-        await protocol(connection, self._service, once=self._once).run()
+        await _PROTOCOLS[path](connection, self._service, once=self._once).run()
 
     def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
-        if request.path not in (V1_PATH, V3_PATH):
+        if request.path not in _PROTOCOLS:
             return connection.respond(HTTPStatus.NOT_FOUND, "no such path\n")
         known = self._known_v1(request) if request.path == V1_PATH else self._known_v3(request)
         if not known:
             return connection.respond(HTTPStatus.UNAUTHORIZED, _GRANT)
-        if request.path == V3_PATH and not request.headers.get("X-Api-Resource-Id"):
+        if request.path != V1_PATH and not request.headers.get("X-Api-Resource-Id"):
             return connection.respond(HTTPStatus.BAD_REQUEST, "no X-Api-Resource-Id\n")
         return None
 
@@ -110,7 +121,8 @@ class VolcengineStandIn(Listening):
         headers = request.headers
         if "X-Api-Key" in headers:
             return self._is(headers["X-Api-Key"], self._service.token)
-        return self._is(headers.get("X-Api-App-Key", ""), self._service.app_id) and self._is(
+        app_id = headers.get("X-Api-App-Key") or headers.get("X-Api-App-Id", "")  # by page
+        return self._is(app_id, self._service.app_id) and self._is(
             headers.get("X-Api-Access-Key", ""), self._service.token
         )
 

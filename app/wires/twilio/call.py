@@ -12,6 +12,16 @@ CallStatus = Literal[
 TERMINAL: frozenset[str] = frozenset({"completed", "busy", "no-answer", "failed", "canceled"})
 """Statuses after which a call never changes again."""
 
+STATUS_RANK: dict[str, int] = {
+    "queued": 0, "initiated": 1, "ringing": 2, "in-progress": 3, **dict.fromkeys(TERMINAL, 4),
+}  # fmt: skip
+"""How far a call is: a status never follows one of a higher rank."""
+
+
+def rank(status: str | None) -> int:
+    """The rank of a status; -1: none."""
+    return -1 if status is None else STATUS_RANK.get(status, 0)
+
 
 @dataclass(frozen=True, slots=True)
 class CallInfo:

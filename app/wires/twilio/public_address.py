@@ -72,13 +72,33 @@ class PublicAddress:
         if self.public_url:
             return [self.public_url]
         scheme, host = str(scope.get("scheme", "http")), header(scope, b"host")
-        reported, prefix = [(scheme, host)], ""
+        reported = [(scheme, host)]
         if self.trusts(scope):
-            prefix = _prefix_of(scope)
             hops = [*_x_forwarded(scope, scheme, host), *_forwarded(scope, scheme, host)]
             reported = hops or reported
+        prefix = self._prefix(scope)
         found = (_base(*each, prefix) for each in reported[:MOST_BASES])
         return list(dict.fromkeys(each for each in found if each))
+
+    def signed_bases(self, scope: Scope) -> list[str]:
+        """`bases`, and behind them those that only a signature can confirm: each with https, and
+        Host itself.
+
+        A proxy that ends TLS may report the host without the scheme (Apache), overwrite the scheme
+        with that of its own connection (Envoy), or report the host without the port that it left in
+        Host (nginx).
+        """
+        found = self.bases(scope)
+        if self.public_url:
+            return found
+        scheme, host = str(scope.get("scheme", "http")), header(scope, b"host")
+        own = _base(scheme, host, self._prefix(scope))
+        all_bases = [*found, *map(_secure, found), *([_secure(own), own] if own else [])]
+        return list(dict.fromkeys(all_bases))
+
+    def _prefix(self, scope: Scope) -> str:
+        """The prefix that a trusted proxy stripped from the path; empty: none."""
+        return _prefix_of(scope) if self.trusts(scope) else ""
 
     def spellings(self, scope: Scope) -> list[str]:
         """The host as this request spells it, in upper and lower case: Host, and the first hosts of
@@ -174,6 +194,10 @@ def _base(scheme: str, host: str | None, prefix: str) -> str | None:
     if secure is None or not found or not 0 < int(found["port"] or 443) < 65536:
         return None
     return f"{'https' if secure else 'http'}://{host}{prefix}"
+
+
+def _secure(base: str) -> str:
+    return f"https://{base.partition('://')[2]}"
 
 
 def _x_forwarded(scope: Scope, scheme: str, host: str | None) -> Iterator[tuple[str, str | None]]:

@@ -166,7 +166,7 @@ class SignatureChecker:
     def _candidates(self, scope: Scope) -> Iterator[tuple[str, str]]:
         """Every base with a URL that Twilio may have signed for this request; the first form of
         each base before the others, so that the base is the one that Twilio requested."""
-        bases, spellings = self._address.bases(scope), self._address.spellings(scope)
+        bases, spellings = self._address.signed_bases(scope), self._address.spellings(scope)
         forms = [zip(repeat(base), _urls(base, scope, spellings)) for base in bases]
         return (each for each in chain.from_iterable(zip_longest(*forms)) if each is not None)
 
@@ -194,13 +194,16 @@ def _targets(path: str, prefix: str) -> list[str]:
     """The public paths that a request for `path` may have had, the most likely one first.
 
     A proxy may have stripped the prefix or not, have merged the slashes of `https://host//path`, or
-    have left `//path` of a stripped prefix.
+    have left `//path` of a stripped prefix. Slashes may be doubled before the prefix and behind it.
     """
     single = collapsed(path)
     targets = [f"{prefix}{each}" for each in (path, single, f"/{single}")]
     below = without_prefix(path, prefix) if prefix else None
     if below is not None:
-        return [path, f"{prefix}{below}", f"{prefix}/{below}", *targets]
+        targets = [path, f"{prefix}{below}", f"{prefix}/{below}", *targets]
+    if prefix:
+        bare = [single] if below is None else [single, below]
+        targets += [f"/{prefix}{slash}{each}" for each in bare for slash in ("", "/")]
     return targets
 
 

@@ -9,7 +9,8 @@ from app.call import events as ev
 from app.call import prompts
 from app.call.agent import Limits
 from app.call.caller.digit_entries import PROMPT_MS
-from app.call.caller.keypad import ASKED_PAUSE_MS, MASK, STRAY_MS, TAIL_MS
+from app.call.caller.keypad import ASKED_PAUSE_MS, MASK, PAUSE_MS, STRAY_MS, TAIL_MS
+from app.call.exits.last_words import GUARD_MS
 from tests.call.scene import Scene, agent
 from tests.call.transfer_scene import transfer_scene
 
@@ -219,6 +220,83 @@ def test_a_stream_that_ends_while_a_tool_asks_ends_the_tool(scene: Scene) -> Non
     assert scene.press("1") == []
 
 
+# --- a caller who speaks --------------------------------------------------------------------------
+
+
+def say(scene: Scene, text: str, item_id: str = "user_1") -> None:
+    """The caller says something, and it is transcribed."""
+    scene.speak(item_id)
+    scene.run(500)
+    scene.fall_silent(item_id)
+    scene.run(300)
+    scene.feed(ev.CallerTranscribed(item_id, text))
+
+
+@pytest.mark.parametrize("prompt", ["", PROMPT])
+def test_a_caller_who_speaks_instead_of_typing_ends_the_entry(scene: Scene, prompt: str) -> None:
+    ask(scene, prompt=prompt)
+    if prompt:
+        scene.begin("item_2", "resp_2")
+        scene.audio(2000, "item_2", "resp_2")
+        scene.finish("item_2", "resp_2")
+    scene.run(1000)
+    say(scene, "I do not have it here.")
+    assert given(scene) == [("call_1", "")]
+    scene.feed(ev.ToolFailed("call_1", "the caller typed nothing"))
+    assert scene.outputs() == ["the caller typed nothing"]
+    scene.press("12")
+    scene.run(3000)
+    assert scene.messages() == [("user", prompts.keys_pressed("12"))]
+
+
+def test_a_sound_without_words_does_not_end_the_entry(scene: Scene) -> None:
+    ask(scene)
+    for number, text in enumerate(("", " ", "…")):
+        say(scene, text, f"user_{number}")
+    scene.press("1234", 200)
+    assert given(scene) == [("call_1", "1234")]
+
+
+def test_words_from_before_the_tool_asked_do_not_end_the_entry(scene: Scene) -> None:
+    scene.speak()
+    scene.run(500)
+    scene.fall_silent()
+    scene.run(100)
+    ask(scene)
+    scene.run(100)
+    scene.feed(ev.CallerTranscribed("user_1", "I would like to pay."))
+    scene.press("1234", 200)
+    assert given(scene) == [("call_1", "1234")]
+
+
+def test_a_caller_may_say_the_digits_that_they_type(scene: Scene) -> None:
+    ask(scene)
+    scene.press("12", 200)
+    say(scene, "One, two.")
+    scene.press("34", 200)
+    assert given(scene) == [("call_1", "1234")]
+
+
+def test_a_prompt_that_the_caller_talked_over_is_not_said_again(scene: Scene) -> None:
+    scene.begin()
+    scene.call_tool()
+    scene.feed(ev.EntryAsked("call_1", 4, False, PROMPT, TIMEOUT_MS))
+    scene.run(100)
+    say(scene, "Wait, I have another question.")
+    scene.finish(status="cancelled")
+    scene.run(1000)
+    assert given(scene) == [("call_1", "")] and SAY_PROMPT not in scene.asked()
+
+
+def test_speech_does_not_end_a_secret_entry(scene: Scene) -> None:
+    """Its caller is muted: these words are noise that was heard before."""
+    ask(scene, secret=True)
+    scene.run(100)
+    say(scene, "Hello?")
+    scene.press(MASK * 4, 200)
+    assert given(scene) == [("call_1", MASK * 4)]
+
+
 # --- keys before the tool asked -------------------------------------------------------------------
 
 
@@ -255,16 +333,86 @@ def test_keys_before_a_secret_entry_are_dropped(scene: Scene, prompt: str) -> No
     assert given(scene) == [("call_1", MASK * 4)] and scene.messages() == []
 
 
-def test_keys_that_continue_an_entry_of_the_model_are_told_to_it(scene: Scene) -> None:
-    scene.press("40")
-    scene.run(2000)
+def known_to_the_model(scene: Scene) -> list[str]:
+    """The entries that its conversation contains."""
+    deleted = {command.item_id for command in scene.all(do.DeleteItem)}
+    added = scene.all(do.AddMessage)
+    kept = [command.text for command in added if command.item_id not in deleted]
+    turns = [turn for turn in scene.machine.transcript(scene.now_ms) if turn.role == "user"]
+    assert kept == [turn.text for turn in turns]
+    return kept
+
+
+def told(scene: Scene, keys: str) -> None:
+    """The caller types these keys, and the model gets to know them."""
+    scene.press(keys, 200)
+    scene.run(PAUSE_MS)
+    assert known_to_the_model(scene) == [prompts.keys_pressed(keys.rstrip("#"))]
+
+
+def test_digits_that_the_model_knows_are_the_first_of_what_its_tool_asks_for(scene: Scene) -> None:
+    """The caller paused in the number that the agent asked for in its own words."""
+    told(scene, "40")
+    ask(scene, 4)
+    assert given(scene) == []
+    scene.press("71", 200)
+    assert given(scene) == [("call_1", "4071")] and known_to_the_model(scene) == []
+
+
+def test_digits_after_those_that_the_model_knows_are_the_tools_too(scene: Scene) -> None:
+    told(scene, "40")
     scene.press("7")
     scene.begin()
     scene.finish(status="cancelled")
     ask(scene, 4, response_id="resp_2")
-    assert scene.messages()[-1] == ("user", prompts.keys_pressed("407"))
-    scene.press("1234", 200)
+    scene.press("1", 200)
+    assert given(scene) == [("call_1", "4071")] and known_to_the_model(scene) == []
+
+
+@pytest.mark.parametrize(
+    ("keys", "length"), [("4071", 4), ("4071#", 4), ("4071#", 0), ("4071#", 6)]
+)
+def test_an_entry_that_the_model_knows_is_complete_at_once(
+    scene: Scene, keys: str, length: int
+) -> None:
+    told(scene, keys)
+    assert do.GiveDigits("call_1", "4071") in ask(scene, length)
+    assert known_to_the_model(scene) == []
+    scene.press("9")  # the tool has its digits
+    scene.run(PAUSE_MS)
+    assert known_to_the_model(scene) == [prompts.keys_pressed("9")]
+
+
+@pytest.mark.parametrize("pause_ms", [0, PAUSE_MS])
+@pytest.mark.parametrize(("keys", "length"), [("40712", 4), ("#", 4), ("#", 0)])
+def test_keys_that_a_tool_cannot_have_asked_for_are_the_models(
+    scene: Scene, keys: str, length: int, pause_ms: float
+) -> None:
+    scene.press(keys, 200)
+    scene.run(pause_ms)
+    ask(scene, length)
+    scene.press("1234#", 200)
     assert given(scene) == [("call_1", "1234")]
+    assert known_to_the_model(scene) == [prompts.keys_pressed(keys)]
+
+
+@pytest.mark.parametrize(("secret", "prompt"), [(False, PROMPT), (True, PROMPT), (True, "")])
+def test_digits_that_the_model_knows_are_no_part_of_a_prompted_or_secret_entry(
+    scene: Scene, secret: bool, prompt: str
+) -> None:
+    told(scene, "40")
+    ask(scene, 4, secret=secret, prompt=prompt)
+    keys = MASK * 4 if secret else "1234"
+    scene.press(keys, 200)
+    assert given(scene) == [("call_1", keys)]
+    assert known_to_the_model(scene) == [prompts.keys_pressed("40")]
+
+
+def test_a_tool_that_fails_leaves_the_model_what_it_knows(scene: Scene) -> None:
+    told(scene, "40")
+    ask(scene, 4)
+    scene.feed(ev.ToolFailed("call_1", "no"))
+    assert given(scene) == [] and known_to_the_model(scene) == [prompts.keys_pressed("40")]
 
 
 # --- secrets ------------------------------------------------------------------------------------
@@ -281,6 +429,30 @@ def test_a_secret_entry_is_masked_and_the_caller_muted(scene: Scene) -> None:
     scene.run(10_000)
     assert scene.when(do.UnmuteCaller) == [done_ms + 200 + TAIL_MS]
     assert not scene.machine.masks_keys(scene.now_ms)
+
+
+@pytest.mark.parametrize("prompt", ["", PROMPT])
+def test_a_caller_who_does_not_type_a_secret_hears_something_every_eight_seconds(
+    scene: Scene, prompt: str
+) -> None:
+    begun_ms = scene.now_ms
+    ask(scene, 4, secret=True, prompt=prompt)
+    if prompt:
+        scene.answer(3000, "item_2", "resp_2")
+    said_ms = 3000 if prompt else 0
+    scene.run(said_ms + TIMEOUT_MS - 1)
+    assert max(scene.line.silences_ms(begun_ms, scene.now_ms)) <= 8000
+    assert given(scene) == [] and prompts.HOLD not in scene.asked()
+    scene.run(1)
+    assert given(scene) == [("call_1", "")]
+
+
+def test_a_caller_who_types_a_secret_hears_no_tone(scene: Scene) -> None:
+    ask(scene, 8, secret=True)
+    for _ in range(8):
+        scene.run(4000)
+        scene.press(MASK)
+    assert given(scene) == [("call_1", MASK * 8)] and scene.all(do.PlayAudio) == []
 
 
 def test_no_key_of_a_secret_is_in_any_command(scene: Scene) -> None:
@@ -338,7 +510,7 @@ def test_the_rest_of_a_secret_that_a_lost_stream_cut_is_dropped_on_the_next_leg(
     scene.configure()
     scene.run(STRAY_MS)  # until Twilio has opened another stream
     scene.feed(ev.StreamStarted("MZ2"))
-    assert scene.machine.masks_keys(scene.now_ms) and scene.machine.secret_entry == ""
+    assert scene.machine.masks_keys(scene.now_ms) and scene.machine.secret_entry(scene.now_ms) == ""
     for _ in range(4):
         assert scene.press(MASK) == []
         scene.run(1000)
@@ -350,17 +522,19 @@ def test_the_rest_of_a_secret_that_a_lost_stream_cut_is_dropped_on_the_next_leg(
 
 def test_the_machine_names_the_tool_that_a_secret_key_belongs_to(scene: Scene) -> None:
     ask(scene, 4)
-    assert scene.machine.secret_entry == ""
+    assert scene.machine.secret_entry(scene.now_ms) == ""
     scene.press("1234")
     scene.feed(ev.ToolReturned("call_1", "welcome"))
     ask(scene, 4, secret=True, call_id="call_2", response_id="resp_2")
-    assert scene.machine.secret_entry == "call_2"
+    assert scene.machine.secret_entry(scene.now_ms) == "call_2"
     scene.press(MASK * 4)
-    assert scene.machine.secret_entry == ""
+    assert scene.machine.secret_entry(scene.now_ms) == ""
 
 
 def transferred(scene: Scene) -> None:
-    scene.feed(ev.TransferRequested("Support"))
+    scene.feed(ev.ModelLost("gone"), ev.TransferRequested("Support"))  # not announced
+    scene.run(GUARD_MS)
+    assert scene.machine.redirecting
 
 
 def recorded_by_a_machine(scene: Scene) -> None:
@@ -383,21 +557,33 @@ def test_a_secret_key_that_is_dropped_is_masked_and_belongs_to_no_entry(
     ask(scene, 4, secret=True)
     scene.press(MASK * 2, 200)
     drops(scene)
-    assert scene.machine.masks_keys(scene.now_ms) and scene.machine.secret_entry == ""
+    assert scene.machine.masks_keys(scene.now_ms) and scene.machine.secret_entry(scene.now_ms) == ""
     scene.press(MASK)
     scene.run(60_000)
     assert given(scene) == [] or given(scene) == [("call_1", MASK * 2)]
 
 
-def test_a_secret_entry_goes_on_without_the_keys_that_a_transfer_dropped() -> None:
+def test_the_rest_of_a_secret_entry_suspends_a_transfer() -> None:
     scene = transfer_scene()
     ask(scene, 4, secret=True)
-    counted = []
-    for key, before in enumerate([None, transferred, None, Scene.speak, None, None, None, None]):
-        if before is not None:
-            before(scene)
-        if scene.machine.secret_entry:
-            counted.append(key)
-        scene.press(MASK)
-        scene.run(300)
-    assert counted[:2] == [0, 3] and given(scene) == [("call_1", MASK * 4)]
+    scene.press(MASK * 2, 300)
+    scene.feed(ev.TransferRequested("Support"))
+    assert scene.machine.leaving and scene.machine.secret_entry(scene.now_ms) == "call_1"
+    scene.press(MASK * 2, 300)
+    assert given(scene) == [("call_1", MASK * 4)] and not scene.machine.leaving
+    scene.feed(ev.ToolReturned("call_1", "welcome"))
+    scene.answers_ms = 500
+    scene.run(10_000)
+    assert not scene.all(do.TransferCall)
+
+
+def test_a_secret_entry_does_not_begin_with_keys_that_a_transfer_dropped() -> None:
+    scene = transfer_scene()
+    ask(scene, 4, secret=True)
+    scene.feed(ev.TransferRequested("Support"))
+    assert scene.machine.secret_entry(scene.now_ms) == ""
+    scene.press(MASK * 2, 300)
+    scene.speak()
+    assert scene.machine.secret_entry(scene.now_ms) == "call_1"
+    scene.press(MASK * 4, 300)
+    assert given(scene) == [("call_1", MASK * 4)]

@@ -151,7 +151,7 @@ def test_a_key_after_the_pause_is_a_new_entry_though_the_timer_was_late(scene: S
     scene.press("0")
     scene.now_ms += CONTINUE_MS + 5
     scene.press("7#")
-    assert scene.messages() == [keys("4"), keys("0"), keys("7")]
+    assert scene.messages() == [keys("4"), keys("40"), keys("7")]
 
 
 # --- an entry that more keys replace -----------------------------------------------------------
@@ -299,12 +299,17 @@ def test_an_entry_told_before_the_stream_was_lost_is_replaced_in_words(scene: Sc
     assert scene.all(do.DeleteItem) == []
 
 
-def test_keys_without_a_lost_entry_are_an_entry_of_the_next_leg(scene: Scene) -> None:
+@pytest.mark.parametrize("after_ms", [1000.0, CONTINUE_MS])
+def test_an_entry_that_a_hash_ended_goes_on_in_the_next_leg_within_five_seconds(
+    scene: Scene, after_ms: float
+) -> None:
     scene.press("40#")
     scene.feed(ev.StreamEnded("closed", lost=True))
-    scene = next_leg(scene)
+    scene = next_leg(scene, after_ms)
     scene.press("71#")
-    assert scene.messages()[-1] == keys("71")
+    replaced = f"{keys('4071')[1]} {prompts.replaces_keys('40')}"
+    late = after_ms == CONTINUE_MS
+    assert scene.messages()[-1] == (keys("71") if late else ("user", replaced))
 
 
 # --- answered once, whatever turn detection makes of the tones --------------------------------

@@ -115,14 +115,17 @@ STORIES = {
     "in two parts": ("4 0+300 7+2600 1+300", ["40", "4071<40"]),
     "in three parts": ("4 0+2100 7+2100", ["4", "40<4", "407<40"]),
     "after five seconds": ("4 0+300 7+5000 1+300", ["40", "71"]),
-    "a hash ends it for good": ("4 0+300 #+300 7+300 1+300", ["40", "71"]),
+    "after a hash": ("4 0+300 #+300 7+300 1+300", ["40", "4071<40"]),
+    "each part with a hash": ("4 #+300 0+300 #+300 7+300 #+300", ["4", "40<4", "407<40"]),
+    "five seconds after a hash": ("4 0+300 #+300 7+5000", ["40", "7"]),
+    "a second hash belongs to it": ("4 0+300 #+300 #+300 7+300", ["40", "407<40"]),
     "a late hash belongs to it": ("4 0+300 #+2600", ["40"]),
-    "a late hash ends it for good": ("4 0+300 #+2600 7+300", ["40", "7"]),
+    "after a late hash": ("4 0+300 #+2600 7+300", ["40", "407<40"]),
     "a hash ends the longer one": ("4 0+300 7+2600 1+300 #+300", ["40", "4071<40"]),
     "a zero in it": ("4 0+2600", ["4", "40<4"]),
     "a zero after it": ("4 1+300 0+4900", ["41", "410<41"]),
     "a zero before it": ("0 4+1900", ["04"]),
-    "a zero after a hash": ("4 #+300 0+4900", ["4", "0"]),
+    "a zero after a hash": ("4 #+300 0+4900", ["4", "40<4"]),
     "a star": ("4 *+2600", ["4", "4*<4"]),
 }
 
@@ -145,9 +148,7 @@ def test_each_key_is_in_exactly_one_final_entry(caller: Typist, story: int) -> N
     random = Random(story)
     pressed = ""
     for _ in range(random.randint(1, 12)):
-        begun = caller.keypad.begun
-        free = not caller.keypad.asked and (begun is None or not begun.replaces)
-        if random.random() < 0.3 and free:
+        if random.random() < 0.3 and not caller.keypad.asked:
             caller.ask(random.choice([0, 3]))
         key = random.choice("0123456789*#")
         if key != "#" or caller.keypad.typing:
@@ -169,12 +170,52 @@ def test_an_entry_that_reached_a_human_is_not_continued(caller: Typist) -> None:
     assert caller.typed[-1] == DigitEntry("7")
 
 
-def test_keys_after_a_tool_asked_do_not_continue_an_entry(caller: Typist) -> None:
+def test_what_a_tool_asks_for_begins_with_the_entry_just_before(caller: Typist) -> None:
+    """And ends for good what the tool took."""
     caller.press("4", 2000)
     caller.ask(2)
+    caller.press("7", 300)
+    caller.press("19", 2000)
+    assert caller.typed[1:] == [
+        DigitEntry("47", "call_1", replaces="4"),
+        DigitEntry("1"),
+        DigitEntry("19", replaces="1"),
+    ]
+
+
+def test_what_a_tool_asks_for_begins_with_an_entry_that_goes_on(caller: Typist) -> None:
+    caller.press("4", 2600)
+    caller.press("0", 300)
+    caller.ask(4)
     caller.press("71", 300)
-    caller.press("9", 2000)
-    assert caller.typed[1:] == [DigitEntry("71", "call_1"), DigitEntry("9")]
+    assert caller.typed[1:] == [DigitEntry("4071", "call_1", replaces="4")]
+
+
+def test_an_entry_of_five_seconds_ago_is_no_part_of_what_a_tool_asks_for(caller: Typist) -> None:
+    caller.press("4", CONTINUE_MS)
+    caller.ask(2)
+    caller.press("71", 300)
+    assert caller.typed[1:] == [DigitEntry("71", "call_1")]
+
+
+def test_an_entry_that_is_set_apart_is_no_part_of_what_a_tool_asks_for(caller: Typist) -> None:
+    caller.press("40", 300)
+    caller.run(2000)
+    assert caller.keypad.begun(caller.now_ms) == DigitEntry("40", replaces="40")
+    caller.keypad.drop_begun()
+    caller.ask(2)
+    caller.press("71", 300)
+    assert caller.typed[-1] == DigitEntry("71", "call_1")
+
+
+def test_a_key_that_was_dropped_is_no_part_of_an_entry(caller: Typist) -> None:
+    """A longer entry without it would be wrong. And a 0 soon after it is not lone."""
+    caller.press("40", 300)
+    caller.run(2000)
+    caller.keypad.dropped(caller.now_ms)
+    caller.run(4000)
+    caller.press("0", 2000)
+    assert caller.typed == [DigitEntry("40", lone=True), DigitEntry("0")]
 
 
 # --- another leg --------------------------------------------------------------------------------
@@ -198,8 +239,9 @@ def test_keys_that_no_pause_ended_are_continued_on_the_next_leg(caller: Typist) 
     assert caller.typed == [DigitEntry("4071", lone=True)]
 
 
-def test_a_complete_entry_is_continued_on_the_next_leg(caller: Typist) -> None:
-    caller.press("40", 2000)
+@pytest.mark.parametrize("keys", ["40", "40#"])
+def test_a_complete_entry_is_continued_on_the_next_leg(caller: Typist, keys: str) -> None:
+    caller.press(keys, 2000)
     caller = resumed(caller, 1000)
     caller.press("71", 300)
     caller.run(10_000)
@@ -226,14 +268,10 @@ def test_nothing_is_left_where_no_key_was_pressed(caller: Typist) -> None:
     assert caller.keypad.open_entry() is None
 
 
-@pytest.mark.parametrize("asked", [False, True])
-def test_an_entry_that_is_over_is_not_continued_on_the_next_leg(
-    caller: Typist, asked: bool
-) -> None:
+def test_an_entry_for_a_tool_is_not_continued_on_the_next_leg(caller: Typist) -> None:
     """And a 0 soon after it is not lone."""
-    if asked:
-        caller.ask(4)
-    caller.press("40" if asked else "40#", 300)
+    caller.ask(4)
+    caller.press("40", 300)
     caller = resumed(caller, 1000)
     caller.press("0", 10_000)
     assert caller.typed == [DigitEntry("0")] and human(caller) == [False]
@@ -321,7 +359,7 @@ def test_a_zero_soon_after_another_entry_goes_to_the_tool(caller: Typist) -> Non
     caller.press("7", 2000)
     caller.ask()
     caller.press("0", ASKED_PAUSE_MS)
-    assert caller.typed[-1] == DigitEntry("0", "call_1")
+    assert caller.typed[-1] == DigitEntry("70", "call_1", replaces="7")
 
 
 @pytest.mark.parametrize("keys", ["0", "0#"])
@@ -394,11 +432,12 @@ def test_what_was_pressed_just_before_is_the_beginning_of_what_a_tool_asks_for(
 
 def test_what_was_pressed_before_can_be_set_apart(caller: Typist) -> None:
     caller.press("99", 100)
-    assert caller.keypad.begun == DigitEntry("99")
+    assert caller.keypad.begun(caller.now_ms) == DigitEntry("99")
     caller.keypad.drop_begun()
     caller.ask(2)
     caller.press("12", 100)
-    assert caller.keypad.begun is None and caller.typed == [DigitEntry("12", "call_1")]
+    assert caller.keypad.begun(caller.now_ms) is None
+    assert caller.typed == [DigitEntry("12", "call_1")]
 
 
 @pytest.mark.parametrize("secret", [False, True])

@@ -9,8 +9,10 @@ import pytest
 from app.call import commands as do
 from app.call import events as ev
 from app.call import prompts
+from app.call.caller.keypad import PAUSE_MS
 from app.call.exits.last_words import GUARD_MS
 from app.call.exits.transfer import TRANSFER
+from app.call.prompts import TakenBack
 from tests.call.scene import Scene
 from tests.call.transfer_scene import HUMANS, call_transfer, transfer_scene
 
@@ -177,6 +179,61 @@ def test_an_interrupted_announcement_is_not_said_for_another_destination(scene: 
     scene.fall_silent()
     scene.answer(500, "item_3", "resp_3")
     assert scene.asked() == [prompts.announcement("Sales"), prompts.announcement("Support")]
+
+
+# --- keys ---------------------------------------------------------------------------------------
+
+BY_KEY = [prompts.transfer_suspended(TakenBack.KEY_PRESSED)]
+
+
+@pytest.mark.parametrize("hash_key", ["", "#"])
+def test_the_rest_of_an_entry_suspends_a_transfer_and_reaches_the_model(
+    scene: Scene, hash_key: str
+) -> None:
+    scene.press(f"40{hash_key}", 200)
+    scene.run(PAUSE_MS)
+    call_transfer(scene)
+    scene.run(500)
+    scene.press("71", 200)
+    assert scene.outputs() == BY_KEY
+    scene.answers_ms = 500
+    scene.run(60_000)
+    assert not scene.all(do.TransferCall)
+    assert scene.messages() == [("user", prompts.keys_pressed(each)) for each in ("40", "4071")]
+
+
+def test_a_late_hash_suspends_no_transfer(scene: Scene) -> None:
+    scene.press("40")
+    scene.run(PAUSE_MS)
+    call_transfer(scene)
+    scene.run(500)
+    assert scene.press("#") == []
+    scene.run(ORDERED_MS)
+    assert len(scene.all(do.TransferCall)) == 1
+
+
+def test_keys_after_a_lone_zero_suspend_no_transfer(scene: Scene) -> None:
+    scene.press("0")
+    scene.run(PAUSE_MS)
+    scene.begin()
+    scene.audio(2000)
+    scene.run(500)
+    assert scene.press("#00", 200) == []
+    scene.finish()
+    scene.run(3000)
+    assert len(scene.all(do.TransferCall)) == 1 and scene.messages() == []
+
+
+def test_a_zero_soon_after_a_key_that_was_dropped_is_not_lone(scene: Scene) -> None:
+    call_transfer(scene)
+    scene.run(ORDERED_MS + 300)
+    assert scene.press("7") == []
+    scene.feed(ev.RedirectFailed("busy"))
+    scene.run(2000)
+    scene.press("0")
+    scene.run(PAUSE_MS)
+    assert scene.messages() == [("user", prompts.keys_pressed("0"))]
+    assert len(scene.all(do.TransferCall)) == 1
 
 
 # --- the caller hangs up ------------------------------------------------------------------------

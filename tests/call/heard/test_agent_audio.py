@@ -88,6 +88,23 @@ def test_the_rest_of_an_item_is_played_before_the_next_one() -> None:
     assert sent == [("a", 160), ("a", 40), ("b", 160), ("b", 20), ("c", 160)]
 
 
+def test_audio_after_its_item_was_done_is_played_to_its_last_byte() -> None:
+    scene = Scene()
+    scene.feed(ev.LegOpened(whole_frames=True))
+    scene.configure()
+    scene.feed(ev.StreamStarted("MZ1"))
+    scene.begin()
+    first, *late = deltas([480, 250, 90])
+    scene.feed(ev.TranscriptReceived("item_1", "Good morning."), first)
+    scene.finish()
+    scene.feed(*late)
+    scene.run(1000)
+    assert scene.line.heard_bytes("item_1", scene.now_ms) == 820
+    assert [turn.cut for turn in scene.machine.transcript(scene.now_ms)] == [False]
+    scene.speak()
+    assert not scene.all(do.ClearAudio) and not scene.all(do.TruncateItem)
+
+
 def test_the_rest_of_an_interrupted_item_is_not_played() -> None:
     outbox = Commands()
     audio = AgentAudio(outbox)

@@ -83,6 +83,17 @@ def test_what_still_plays_is_heard_as_far_as_it_played() -> None:
     assert (turn.heard_text, turn.cut, turn.heard_ms) == ("one two three four", False, 4000)
 
 
+@pytest.mark.parametrize(
+    ("text", "heard"),
+    [("483920 is your code.", ""), ("That makes 250 €, all in all.", "That makes")],
+)
+def test_digits_take_their_time_in_native_speech_too(text: str, heard: str) -> None:
+    scene = Scene().connect()
+    scene.answer(3200, text=text)
+    scene.run(1600)
+    assert scene.heard() == [("assistant", heard)]
+
+
 def test_an_interrupted_turn_keeps_what_was_heard_whatever_comes_later() -> None:
     scene = Scene().connect()
     scene.begin()

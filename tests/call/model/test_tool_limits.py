@@ -8,8 +8,10 @@ from app.call import commands as do
 from app.call import events as ev
 from app.call import prompts
 from app.call.exits.built_in_tools import END_CALL
+from app.call.model.tool_answers import ONLY_TOOLS
 from app.call.model.tool_limits import MOST_CALLS
-from tests.call.scene import AGENT, Scene
+from tests.call.scene import AGENT, Scene, agent
+from tests.call.transfer_scene import SALES, SUPPORT, call_transfer, transfer_scene
 
 ROUNDS = 3
 PAUSED = prompts.tools_paused(ROUNDS)
@@ -124,6 +126,43 @@ def test_a_model_that_never_stops_calling_tools_gets_no_more_replies(scene: Scen
     rounds = [tool_round(scene, number) for number in range(1, ROUNDS + 10)]
     assert sum(len(replies(commands)) for commands in rounds) == ROUNDS + 2
     assert all(len(outputs(commands)) == 1 for commands in rounds)
+
+
+def test_a_caller_of_a_model_that_never_stops_calling_tools_is_helped_without_it(
+    scene: Scene,
+) -> None:
+    """TwiML follows the stream: it transfers the caller, or apologises."""
+    scene.speak()
+    scene.fall_silent(text="Where is my parcel?")
+    asked_ms = scene.now_ms
+    for number in range(1, ROUNDS + 10):
+        tool_round(scene, number)
+        scene.run(500)
+    scene.run(8000)
+    (closed_ms,) = scene.when(do.CloseStream)
+    assert closed_ms <= asked_ms + 8000 and scene.machine.without_model
+    assert [each.reason for each in scene.decisions if "without" in each.decision] == [ONLY_TOOLS]
+
+
+def test_a_caller_who_speaks_before_the_last_round_keeps_the_model(scene: Scene) -> None:
+    for number in range(1, ROUNDS + 3):
+        tool_round(scene, number)
+    scene.speak()
+    scene.fall_silent(text="Hello?")
+    assert replies(tool_round(scene, 20)) == [""]
+    scene.respond()
+    scene.run(8000)
+    assert not scene.all(do.CloseStream) and not scene.machine.without_model
+
+
+def test_a_transfer_in_the_last_round_happens_in_place_of_giving_up() -> None:
+    limits = replace(AGENT.limits, tool_rounds=ROUNDS)
+    scene = transfer_scene(agent(limits=limits, destinations=(SALES, SUPPORT)))
+    for number in range(1, ROUNDS + 3):
+        tool_round(scene, number)
+    call_transfer(scene, 800, call_id="call_t", item_id="item_t", response_id="resp_t")
+    scene.run(8000)
+    assert len(scene.all(do.TransferCall)) == 1 and not scene.all(do.CloseStream)
 
 
 def test_the_call_can_end_after_any_number_of_rounds(scene: Scene) -> None:

@@ -2,11 +2,15 @@
 
 import asyncio
 import base64
+import json
 import math
 from typing import Any
 
 import pytest
 from openai import AsyncOpenAI
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+from websockets.typing import Subprotocol
 
 from app.audio import silence, tone
 from app.simulator.realtime import Options, RealtimeServer, Reply, Script, Turn
@@ -160,6 +164,17 @@ async def test_cancelling_closes_the_open_item_as_incomplete() -> None:
         error = await client.refused("response.cancel")
         assert error["code"] == "response_cancel_not_active"
         assert error["message"].startswith("Cancellation failed")
+
+
+async def test_a_browser_sends_its_key_as_a_subprotocol() -> None:
+    async with RealtimeServer(options=Options(api_key="sk-test")) as server:
+        url = server.base_url.replace("http:", "ws:") + "/realtime?model=gpt-realtime-2"
+        offered = [Subprotocol("realtime"), Subprotocol("openai-insecure-api-key.sk-test")]
+        async with connect(url, subprotocols=offered) as socket:
+            assert socket.subprotocol == "realtime"
+            assert json.loads(await socket.recv())["type"] == "session.created"
+        with pytest.raises(InvalidStatus):
+            await connect(url, subprotocols=offered[:1])
 
 
 async def test_the_caller_speaks_and_is_answered() -> None:

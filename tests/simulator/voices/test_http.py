@@ -180,3 +180,22 @@ async def test_each_text_has_a_plan_of_its_own(http: aiohttp.ClientSession) -> N
                 await answer.read()
     assert statuses == [200, 503, 200]
     assert [said.text for said in server.heard.said] == ["yes", "yes"]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        body(ExtendData="{'InstanceId':'i','ChannelId':'c','SentenceId':'3'"),
+        body(ExtendData=EXTENDED, VoiceId="Ann", More=1),
+        {**body(ExtendData=None), "Token": None},
+    ],
+    ids=["the page's own ExtendData", "an object and another field", "no ExtendData and a null"],
+)
+async def test_it_can_take_what_callers_send_without_being_strict(
+    http: aiohttp.ClientSession, written: dict[str, Any]
+) -> None:
+    async with HttpStandIn(strict=False) as server:
+        async with http.post(server.url, json=written) as answer:
+            assert await answer.read() == tones(TEXT, 8000).pcm
+        async with http.post(server.url, json=body(Text=None)) as answer:
+            assert (answer.status, await answer.text()) == (400, "Text: missing")

@@ -69,19 +69,50 @@ async def test_sessions_follow_each_other_and_take_texts_as_they_come() -> None:
             await socket.send(session_event(100, session))
             assert await answer(socket) == (150, session, b"{}")
             await socket.send(session_event(200, session, text="Hello, "))
-            await socket.send(session_event(200, session, text="caller."))
+            for character in "caller.":
+                await socket.send(session_event(200, session, text=character))
             await socket.send(event(102, session))
             got: list[tuple[int, str, bytes]] = []
             while not got or got[-1][0] != 152:
                 got.append(await answer(socket))
             assert {name for _, name, _ in got} == {session}
-            assert [number for number, _, _ in got if number != 352] == [350, 351, 350, 351, 152]
+            assert [number for number, _, _ in got if number != 352] == [350, 351, 152]
             pcm = b"".join(payload for number, _, payload in got if number == 352)
-            assert pcm == tones("Hello, ", 8000).pcm + tones("caller.", 8000).pcm
+            assert pcm == tones("Hello, caller.", 8000).pcm
             assert json.loads(got[-1][2])["status_code"] == 20000000
         await socket.send(event(2))
         assert (await answer(socket))[0] == 52
     assert stand_in.heard.connections == 1
+
+
+async def test_sentences_are_said_as_they_end_and_a_pause_ends_one() -> None:
+    async with volcengine() as stand_in, v3_socket(stand_in) as socket:
+        await socket.send(session_event(100, "one"))
+        await answer(socket)
+        for text in ("One", " sentence", ". ", "A second", "，", "up to here"):
+            await socket.send(session_event(200, "one", text=text))
+        await stand_in.until(lambda heard: len(heard.said) == 2 and heard.said[1].whole)
+        await socket.send(session_event(200, "one", text="。"))
+        await socket.send(event(102, "one"))
+        got = [await answer(socket)]
+        while got[-1][0] != 152:
+            got.append(await answer(socket))
+    assert [said.text for said in stand_in.heard.said] == [
+        "One sentence. ",
+        "A second，up to here",
+    ]
+
+
+async def test_an_envelope_may_be_short_and_usage_is_told_on_request() -> None:
+    wanted = {"X-Control-Require-Usage-Tokens-Return": "*"}
+    async with volcengine() as stand_in, v3_socket(stand_in, **wanted) as socket:
+        await socket.send(event(100, "one", req_params=PARAMS))
+        await socket.send(event(200, "one", req_params={**PARAMS, "text": HELLO}))
+        await socket.send(event(102, "one"))
+        got = [await answer(socket)]
+        while got[-1][0] != 152:
+            got.append(await answer(socket))
+    assert json.loads(got[-1][2])["usage"] == {"text_words": len(HELLO)}
 
 
 async def test_a_canceled_session_says_nothing_more_and_leaves_room_for_another() -> None:
@@ -140,7 +171,7 @@ async def test_a_v3_handshake_without_the_keys_is_refused(
         [b"\x11\x10\x10\x00\x00\x00\x00\x02{}"],
         [event(100, "one")],
         [session_event(100, "one", speaker="")],
-        [session_event(100, "one", audio_params={"format": "wav"})],
+        [session_event(100, "one", audio_params={"format": "flac"})],
         [session_event(100, "one", audio_params={"sample_rate": 8001})],
         [session_event(100, "one", audio_params={"speech_rate": 101})],
         [session_event(100, "one", additions={"a": 1})],
@@ -173,6 +204,7 @@ async def test_a_text_that_cannot_be_said_ends_its_session(
     async with volcengine(plan=lambda _: plan) as stand_in, v3_socket(stand_in) as socket:
         await socket.send(session_event(100, "one"))
         await socket.send(session_event(200, "one", text=text))
+        await socket.send(event(102, "one"))
         await answer(socket)
         number, name, payload = await answer(socket)
     assert (number, name) == (153, "one")

@@ -282,6 +282,56 @@ def test_forwarded_headers_are_used_from_trusted_proxies_only(
     assert checker.is_valid(outside) is believed
 
 
+@pytest.mark.parametrize(
+    ("reported", "host", "url"),
+    [
+        # Apache's ProxyPass reports the host without the scheme.
+        ({"x-forwarded-host": "voice.example.com"}, "inner:5050", PUBLIC),
+        ({"x-forwarded-host": "voice.example.com:8443"}, "inner:5050", f"{PUBLIC}:8443"),
+        # Envoy reports the scheme of its own connection behind a load balancer that ends TLS.
+        ({"x-forwarded-proto": "http"}, "voice.example.com", PUBLIC),
+        ({"x-forwarded-proto": "http", "x-forwarded-port": "8443"}, "voice.example.com",
+         f"{PUBLIC}:8443"),
+        ({"forwarded": "host=voice.example.com;proto=http"}, "inner:5050", PUBLIC),
+        # nginx: Host $http_host has the port, X-Forwarded-Host $host has not.
+        ({"x-forwarded-proto": "https", "x-forwarded-host": "voice.example.com"},
+         "voice.example.com:8443", f"{PUBLIC}:8443"),
+        ({"x-forwarded-proto": "http", "x-forwarded-host": "voice.example.com"},
+         "voice.example.com:8443", f"{PUBLIC}:8443"),
+        ({"x-forwarded-host": "inner.example.com"}, "voice.example.com", PUBLIC),
+        ({"x-forwarded-host": "voice.example.com", "x-forwarded-prefix": "/phone"}, "inner:5050",
+         f"{PUBLIC}/phone"),
+        ({}, "voice.example.com", PUBLIC),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+def test_a_signature_confirms_what_a_proxy_does_not_report(
+    reported: Mapping[str, str], host: str, url: str, kind: str
+) -> None:
+    checker = SignatureChecker(TOKEN, None, LOOPBACK)
+    options: dict[str, Any] = {"host": host, "headers": reported, "peer": ("127.0.0.1", 1)}
+    asked = url if kind == "http" else url.replace("https", "wss")
+    request = scope("/media-stream/t1", signed(f"{asked}/media-stream/t1"), kind=kind, **options)
+    assert checker.is_valid(request)
+    assert kind == "websocket" or checker.signed_base(request) == url
+    assert checker.base_url(scope(kind=kind, **options)) != url  # without a signature
+    other = signed(f"{asked.replace('voice', 'other')}/media-stream/t1")
+    assert not checker.is_valid(scope("/media-stream/t1", other, kind=kind, **options))
+
+
+def test_a_public_url_is_the_only_base_that_a_signature_confirms() -> None:
+    checker = SignatureChecker(TOKEN, "http://inner:5050", LOOPBACK)
+    request = scope(signature=signed(f"{PUBLIC}/incoming-call"), peer=("127.0.0.1", 1))
+    assert not checker.is_valid(request)
+
+
+@pytest.mark.parametrize("path", ["/incoming-call", "//incoming-call", "/phone/incoming-call"])
+@pytest.mark.parametrize("asked", ["//phone/incoming-call", "//phone//incoming-call"])
+def test_a_doubled_slash_before_the_prefix_changes_nothing(path: str, asked: str) -> None:
+    request = scope(path, signed(f"https://voice.example.com{asked}"))
+    assert SignatureChecker(TOKEN, f"{PUBLIC}/phone").is_valid(request)
+
+
 def test_without_a_public_url_the_host_is_the_base() -> None:
     checker = SignatureChecker(TOKEN)
     assert checker.base_url(scope(host="127.0.0.1:5050")) == "http://127.0.0.1:5050"

@@ -85,15 +85,41 @@ async def test_an_audio_file_is_rejected(magic: bytes, rest: bytes) -> None:
     assert (fault.kind, "in place of raw PCM" in str(fault)) == ("fatal", True)
 
 
-@pytest.mark.parametrize("content_type", ["text/html", "application/json"])
-async def test_a_text_response_is_rejected(content_type: str) -> None:
+TEXT_TYPES = ["text/html", "text/plain", "application/json", "application/problem+json"]
+
+
+@pytest.mark.parametrize("content_type", TEXT_TYPES)
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"<html>Welcome!</html>" * 50,
+        b'{"code": 5}',
+        b"no",
+        "\ufeffQuota überschritten, bitte später noch einmal versuchen".encode(),
+        "{'错误': 5}".encode("gbk"),
+        "额度已用完，请稍后再试。".encode(),
+    ],
+)
+async def test_a_text_response_is_rejected(content_type: str, text: bytes) -> None:
     async def page(_: web.Request) -> web.StreamResponse:
-        return web.Response(text="<html>Welcome!</html>" * 50, content_type=content_type)
+        return web.Response(body=text, content_type=content_type)
 
     async with server_that(page) as url:
         fault = await fault_of(url)
 
     assert (fault.kind, content_type in str(fault)) == ("fatal", True)
+
+
+@pytest.mark.parametrize("content_type", TEXT_TYPES)
+@pytest.mark.parametrize("pcm", [PCM, b"\0\0" * 100, b"<\0{\xff" * 100, b"\0\0"])
+async def test_sound_that_the_server_labels_as_text_is_played(
+    content_type: str, pcm: bytes
+) -> None:
+    async def page(_: web.Request) -> web.StreamResponse:
+        return web.Response(body=pcm, content_type=content_type)
+
+    async with server_that(page) as url, voice_at(url) as voice:
+        assert await heard(voice.line()) == pcm
 
 
 async def test_an_audio_file_is_rejected_byte_by_byte() -> None:

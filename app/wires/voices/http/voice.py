@@ -192,11 +192,7 @@ class _HttpLine:
                 if quote := voice.quotable(await _error_body(response), text):
                     what = f"{what}: {quote!r}"
                 raise voice.error(what, began_s, kind=kind)
-            # Content types are unreliable: the standard's sample labels its PCM audio/mpeg. A
-            # text type means that the body is no audio.
-            if response.content_type.startswith(("text/", "application/json")):
-                what = f"expected audio, got the content type {response.content_type}"
-                raise voice.error(what, began_s, kind="fatal")
+            body = RawPcm(voice.rate_hz, response.content_type)
             while chunk := await _read(response):
                 if pcm := body.feed(chunk):
                     yield Sound(pcm, voice.rate_hz)

@@ -4,6 +4,7 @@ Volcengine: online speech synthesis, WebSocket. v3's frames differ: they carry e
 """
 
 from dataclasses import dataclass
+from itertools import accumulate
 
 import msgspec
 
@@ -45,6 +46,9 @@ class Failed:
     message: str
 
 
+#: Words may overlap by so much: the service rounds their times.
+MOST_OVERLAP_S = 0.1
+
 Frame = Acknowledged | Audio | Frontend | Failed
 
 
@@ -64,7 +68,8 @@ _timestamps = msgspec.json.Decoder(_Timestamps)
 
 def spoken_words(frontend: Frontend) -> tuple[SpokenWord, ...]:
     """The times of the words. Large-model voices time what they spoke, such as "two thousand" for
-    "2000".
+    "2000". A word that begins up to `MOST_OVERLAP_S` before the end of the one before it begins
+    there instead.
 
     Raises:
         ProtocolError: the JSON is malformed, or the times are not in order.
@@ -73,10 +78,15 @@ def spoken_words(frontend: Frontend) -> tuple[SpokenWord, ...]:
         words = _timestamps.decode(frontend.json).words
     except (ValueError, RecursionError):
         raise ProtocolError("a frame of timestamps is malformed") from None
-    times = [0.0, *(at for word in words for at in (word.start_time, word.end_time))]
-    if any(later < earlier for earlier, later in zip(times, times[1:], strict=False)):
+    times = [at for word in words for at in (word.start_time, word.end_time)]
+    in_order = list(accumulate(times, max, initial=0.0))[1:]
+    if any(at < ordered - MOST_OVERLAP_S for at, ordered in zip(times, in_order, strict=True)):
         raise ProtocolError("a frame of timestamps is out of order")
-    return tuple(SpokenWord(w.word, w.start_time * 1000, w.end_time * 1000) for w in words)
+    edges = zip(in_order[::2], in_order[1::2], strict=True)
+    return tuple(
+        SpokenWord(word.word, begin * 1000, end * 1000)
+        for word, (begin, end) in zip(words, edges, strict=True)
+    )
 
 
 def build(payload: bytes, *, compress: bool = False) -> bytes:

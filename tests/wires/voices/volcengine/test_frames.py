@@ -34,6 +34,30 @@ def frame(name: str) -> bytes:
     return bytes.fromhex(BY_NAME[name]["hex"])
 
 
+# --- timestamps -----------------------------------------------------------------------------------
+
+
+def timed(*words: tuple[str, float, float]) -> Frontend:
+    keys = ("word", "start_time", "end_time")
+    return Frontend(
+        json.dumps({"words": [dict(zip(keys, w, strict=True)) for w in words]}).encode()
+    )
+
+
+def test_a_word_that_begins_a_little_early_begins_at_the_end_of_the_one_before() -> None:
+    found = v1.spoken_words(timed(("a", 0.1, 1.0), ("b", 0.999, 2.0), ("c", 1.95, 1.98)))
+    assert [(w.text, w.start_ms, w.end_ms) for w in found] == [
+        ("a", 100, 1000),
+        ("b", 1000, 2000),
+        ("c", 2000, 2000),
+    ]
+
+
+def test_words_out_of_order_are_refused() -> None:
+    with pytest.raises(ProtocolError, match="out of order"):
+        v1.spoken_words(timed(("a", 0.1, 1.0), ("b", 0.8, 2.0)))
+
+
 # --- client frames --------------------------------------------------------------------------------
 
 

@@ -1,0 +1,87 @@
+"""The rows of live calls, to be stored again when the database was made anew."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from app.records.schema import CALLS, TURNS
+from app.wires.twilio.call import TERMINAL, rank
+
+#: Most calls whose rows are kept. Those without news for the longest time make room.
+MOST_CALLS = 1000
+#: Seconds for which the rows of a call that has ended are kept: its recording and its summary are
+#: stored after its end.
+AFTER_END_S = 60.0
+
+#: What a call that has ended keeps, whatever is saved of it later.
+LATCHED = frozenset({"status", "report_state", "report_since", "report_due_at", "report_tries"})
+
+Row = dict[str, Any]
+
+
+@dataclass(slots=True, eq=False)
+class _Call:
+    """What was saved of a call."""
+
+    #: The newest value of each of its columns.
+    row: Row
+    saved_s: float
+    #: The rows of its turns, by position.
+    turns: dict[int, Row] = field(default_factory=dict)
+
+
+class LiveRows:
+    """Give it all that is saved of calls and their turns. Times are monotonic seconds.
+
+    A call is kept from its first status that is not terminal, until `AFTER_END_S` after what was
+    saved last of it once it has a terminal one. A call that ended longer ago is not kept, so that
+    records which the owner deleted stay deleted. Timelines are not kept: they are long.
+    """
+
+    def __init__(self) -> None:
+        self._calls: dict[str, _Call] = {}  # the one that was saved last is last
+
+    def save_call(
+        self, call_sid: str, row: Mapping[str, Any], changes: Mapping[str, Any], now_s: float
+    ) -> None:
+        """A call is created or changed.
+
+        Args:
+            row: What waits to be written of it, `changes` included.
+            changes: The columns that change.
+        """
+        call, status = self._calls.pop(call_sid, None), changes.get("status")
+        if call is None:
+            if status is None or status in TERMINAL:
+                return
+            call = _Call(dict(row), now_s)
+            if len(self._calls) >= MOST_CALLS:
+                del self._calls[next(iter(self._calls))]
+        elif rank(status) > rank(call.row.get("status")):
+            call.row |= changes
+        else:
+            call.row |= {name: value for name, value in changes.items() if name not in LATCHED}
+        self._calls[call_sid] = call
+        call.saved_s = now_s
+
+    def save_turns(self, call_sid: str, rows: Iterable[Row], removed: Iterable[int]) -> None:
+        """Turns of a call are created or replaced, and others `removed`, by their positions."""
+        call = self._calls.get(call_sid)
+        if call is not None:
+            for position in removed:
+                call.turns.pop(position, None)
+            call.turns |= {row["position"]: row for row in rows}
+
+    def forget_ended(self, now_s: float) -> None:
+        """Forget the calls that ended. Call it when all that was saved is in the database."""
+        for call_sid, call in list(self._calls.items()):
+            if call.row["status"] in TERMINAL and now_s - call.saved_s >= AFTER_END_S:
+                del self._calls[call_sid]
+
+    def work(self) -> list[tuple[sa.Table, Row]]:
+        """All rows with their tables, calls first."""
+        calls = self._calls.values()
+        turns = [(TURNS, row) for call in calls for row in call.turns.values()]
+        return [*((CALLS, dict(call.row)) for call in calls), *turns]
