@@ -82,6 +82,7 @@ from app.call.model_events import (
 from app.call.model_events import (
     TranscriptReceived as TranscriptReceived,
 )
+from app.call.optional_settings import Setting
 from app.call.voice_events import VoiceFailed as VoiceFailed
 from app.call.voice_events import VoiceFinished as VoiceFinished
 from app.call.voice_events import VoicePaused as VoicePaused
@@ -127,6 +128,8 @@ class LegOpened:
     paces: tuple[Pace, ...] = ()
     #: A secret entry was open when the earlier leg ended: the caller may go on typing it.
     secret_entry_open: bool = False
+    #: Settings that the model refused on earlier legs and calls: its sessions do not get them.
+    left_out: tuple[Setting, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -156,8 +156,13 @@ def _fields(message: ev.Event | do.Command) -> dict[str, Any]:
         data["messages"] = list(message.messages)
     elif isinstance(message, ev.LegOpened):
         data["paces"] = [asdict(pace) for pace in message.paces]
+        data["left_out"] = list(message.left_out)
+    elif isinstance(message, do.ConfigureSession):
+        data["without"] = list(message.without)  # JSON has no tuples, and `replay` compares
+        if not message.without:
+            del data["without"]  # older timelines have none
     elif isinstance(message, do.TransferCall):
-        data["route"] = list(message.route)  # JSON has no tuples, and `replay` compares
+        data["route"] = list(message.route)
     return data
 
 
@@ -188,7 +193,8 @@ def _event(name: str, data: dict[str, Any]) -> ev.Event:
         paces = tuple(
             Pace(**{**pace, "rates": tuple(pace["rates"])}) for pace in data.get("paces", ())
         )
-        data = {**data, "history": history, "paces": paces}
+        left_out = tuple(data.get("left_out", ()))
+        data = {**data, "history": history, "paces": paces, "left_out": left_out}
         data = {key: value for key, value in data.items() if key not in ("format", "agent")}
     event: ev.Event = _EVENTS[name](**data)
     return event

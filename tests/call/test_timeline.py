@@ -118,6 +118,7 @@ def test_every_event_comes_back_from_the_store_as_it_was(kind: type[ev.Event]) -
         "payload": "",
         "messages": ("item_1",),
         "calls": (ev.OutputItemDone("r", "i", "function_call", "completed", "c", "n", "{}"),),
+        "left_out": ("transcription", "speed"),
         "paces": (Pace(rates=(400.0, 380.5), word_by_word=True), Pace()),
     }
     by_type: dict[Any, Any] = {str: "text", int: 7, float: 1.5, bool: True}

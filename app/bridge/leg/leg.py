@@ -198,6 +198,7 @@ class Leg(LegState):
             history=self._machine.history(now_ms),
             resume_cause=resume_cause,
             paces=self.paces,
+            left_out=self._machine.left_out,
             voicemail=self._voicemail,
             secrets=self._secrets.given,
             # A transfer ends an entry: the caller's keys are for the agent again.
@@ -303,6 +304,7 @@ class Leg(LegState):
             case ev.ModelFaulted(code, message):
                 extra = {"call_sid": self.call.call_sid, "code": code, "error": message}
                 logger.warning("model reported an error", extra=extra)
+                self._services.refused_settings.update(self._machine.refused_settings)
             case ev.HangUpFailed(reason):
                 extra = {"call_sid": self.call.call_sid, "reason": reason}
                 logger.error("hang-up failed", extra=extra)

@@ -14,6 +14,7 @@ from app.call.events import (
     TransferRequested,
     VoicemailReached,
 )
+from app.call.optional_settings import Setting
 from app.call.words.pause_alignment import Pace
 from app.records.recorder import Recorder, StoredCall
 from app.wires.twilio.call import CallInfo, voicemail_reached
@@ -49,6 +50,8 @@ class LegSeed:
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
     #: A secret entry was open when the leg before ended: the caller may go on typing it.
     secret_entry_open: bool = False
+    #: Settings of the model's sessions that it refused before.
+    left_out: tuple[Setting, ...] = ()
     #: Orders of an operator that the leg before accepted and could not carry out.
     orders: tuple[SayRequested | TransferRequested, ...] = field(default=(), repr=False)
 
@@ -63,6 +66,7 @@ class LegSeed:
             cause.output,
             self.paces,
             self.secret_entry_open,
+            self.left_out,
         )
 
 
@@ -99,4 +103,5 @@ def first_seed(
         or voicemail_reached(before.answered_by, agent.outbound.voicemail),
         earlier_transfers=tuple(before.transfers),
         secret_entry_open=resume_cause == STREAM_LOST and before.secret_entry_open,
+        left_out=tuple(sorted(services.refused_settings)),
     )

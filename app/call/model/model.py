@@ -1,5 +1,6 @@
 """The model as the call sees it: its connection, items, responses, and the answers to its tools."""
 
+from app.call.agent import Agent
 from app.call.commands import CancelTool, ReportDecision, ToModel
 from app.call.heard.conversation import Conversation
 from app.call.ids import Ids
@@ -22,15 +23,11 @@ class Model:
         outbox: Outbox[ToModel | CancelTool | ReportDecision],
         ids: Ids,
         conversation: Conversation,
-        tool_ms: float,
+        agent: Agent,
     ) -> None:
-        """
-        Args:
-            tool_ms: `Limits.tool_ms`.
-        """
         self.requests = ModelRequests(outbox, ids)
         #: The settings of the present session.
-        self.settings = SessionSettings(self.requests)
+        self.settings = SessionSettings(self.requests, outbox, agent)
         #: The connection: opened, configured, lost, retried, given up.
         self.link = ModelLink()
         #: The present session's items: truncated, deleted, replaced.
@@ -38,7 +35,7 @@ class Model:
         #: The queue of responses, and the one in flight.
         self.responses = Responses()
         #: Tool calls and their deadlines.
-        self.tools = ToolCalls(outbox, tool_ms)
+        self.tools = ToolCalls(outbox, agent.limits.tool_ms)
         #: Sends the answers of tools, and what the caller typed.
         self.answers = ToolAnswers(
             self.requests, self.link, self.tools, self.responses, conversation
