@@ -28,8 +28,8 @@ class ModelOptions:
     max_output_tokens: int | Literal["inf"] | None = None
     #: Whether one response may call several tools; None: not set.
     parallel_tool_calls: bool | None = None
-    #: What becomes of a conversation that grows too long for the model: `auto` drops the oldest
-    #: part, `disabled` nothing, and a ratio from 0 to 1 keeps that part of it. None: not set.
+    #: What is forgotten of a conversation that grows too long for the model: `auto` its oldest
+    #: part, `disabled` nothing, a ratio from 0 to 1 all but that share of what fits. None: not set.
     truncation: Literal["auto", "disabled"] | float | None = None
 
 

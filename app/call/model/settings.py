@@ -18,6 +18,7 @@ from typing import get_args
 from app.call.agent import Agent
 from app.call.commands import ReportDecision
 from app.call.events import ModelFaulted
+from app.call.ids import OURS
 from app.call.model.requests import ModelRequests
 from app.call.optional_settings import GROUPS, PART_OF, Setting, set_by
 from app.call.outbox import Outbox
@@ -47,6 +48,12 @@ class _Change:
     automatic: bool
     #: Of the agent's settings: what was left out.
     without: frozenset[Setting] = _NONE
+
+
+def _names_cause(event: ModelFaulted) -> bool:
+    """Whether the refusal names the command that it answers. Some servers name none, or an id of
+    their own."""
+    return (event.cause_event_id or "").startswith(OURS)
 
 
 class SessionSettings:
@@ -134,21 +141,22 @@ class SessionSettings:
 
     def _change(self, event: ModelFaulted) -> _Change | None:
         """The change that the model refused."""
-        if event.cause_event_id:
+        if _names_cause(event):
             ids = (each for each in self._pending if each.event_id == event.cause_event_id)
             return next(ids, None)
         # A server that does not repeat the id: before the settings are in force, only they are
         # there to be refused. Afterwards the refusal has to name a setting that is in force.
         if event.refusal or (self._in_force and not self._may_be_in_force(event)):
             return None
-        settings = (each for each in self._pending if each.what is Refused.SETTINGS)
-        return next(settings, None)
+        any_kind = event.setting == "detection"
+        found = (each for each in self._pending if any_kind or each.what is Refused.SETTINGS)
+        return next(found, None)
 
     def _refused_late(self, event: ModelFaulted) -> bool:
         """Whether the model refuses an optional setting that it took before."""
-        cause = event.cause_event_id
-        ours = cause in self._in_force if cause else bool(self._in_force)
-        return ours and self._may_be_in_force(event)
+        if _names_cause(event) and event.cause_event_id not in self._in_force:
+            return False
+        return bool(self._in_force) and self._may_be_in_force(event)
 
     def _may_be_in_force(self, event: ModelFaulted) -> bool:
         """Whether the refusal names an optional setting that was sent."""
@@ -173,6 +181,7 @@ class SessionSettings:
     def _leave_out(self, blamed: frozenset[Setting], why: str) -> None:
         """Send the settings again without these."""
         self.left_out |= blamed
-        names = [name for name in _OPTIONAL if name in (blamed & self._set or blamed)]
-        self._outbox.put(ReportDecision(f"go on without {', '.join(names)}", why))
+        said = blamed & self._set if len(blamed) > 1 else blamed
+        names = ", ".join(name for name in _OPTIONAL if name in said) or "optional settings"
+        self._outbox.put(ReportDecision(f"go on without {names}", why))
         self.configure(speaks=self._speaks)

@@ -128,9 +128,9 @@ class ModelForm(Form):
     )
     #: Whether the model may call several tools at once. For reasoning models.
     parallel_tool_calls: bool | None = None
-    #: What the model forgets when a conversation grows too long for it: `auto` the oldest part,
-    #: `disabled` nothing (the answer fails), a ratio all but that part of the conversation. A ratio
-    #: below 1 keeps the cost of long calls down.
+    #: What the model forgets when a conversation grows too long for it: with `auto` its oldest
+    #: part, with `disabled` nothing (the answer fails), with a ratio all but that share of what
+    #: fits. A ratio cuts more at once and less often, which makes long calls cheaper.
     truncation: Annotated[
         Literal["auto", "disabled"] | float | None, PlainValidator(_truncation)
     ] = Field(default=None, description="'auto', 'disabled' or a ratio from 0 to 1")

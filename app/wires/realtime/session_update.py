@@ -131,9 +131,10 @@ def _options(options: ModelOptions, without: Collection[Setting]) -> dict[str, A
 
 def _turn_detection(turns: TurnTaking, without: Collection[Setting] = ()) -> dict[str, Any]:
     if "detection" in without:
-        # The call relies on turn detection: what is left is its plainest form.
-        flags = {"create_response": True, "interrupt_response": turns.interruptible}
-        return {"type": "server_vad", **flags}
+        # The call relies on turn detection: what is left is its plainest form. Both flags default
+        # to True.
+        plain: dict[str, Any] = {"type": "server_vad"}
+        return plain if turns.interruptible else plain | {"interrupt_response": False}
     settings: dict[str, Any] = {
         "type": turns.detection,
         "create_response": True,

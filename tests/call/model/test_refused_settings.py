@@ -121,6 +121,12 @@ def test_the_decision_names_what_the_agent_file_sets() -> None:
     assert sent(scene).without == FIRST
     assert decided(scene) == [("go on without transcription", "No.")]
 
+    scene = opened(Scene(replace(agent(), transcription=Transcription(model=""))))
+    refuses(scene)
+
+    assert sent(scene).without == FIRST
+    assert decided(scene) == [("go on without optional settings", "No.")]
+
 
 def test_a_session_that_takes_nothing_at_all_is_replaced() -> None:
     scene = opened()
@@ -157,6 +163,27 @@ def test_before_the_settings_are_taken_a_refusal_without_a_cause_is_theirs(
     scene.feed(ev.ModelFaulted("invalid_value", "No.", setting=setting))
 
     assert sent(scene).without == without
+
+
+def test_an_id_of_the_server_s_own_is_no_cause() -> None:
+    scene = opened()
+    scene.feed(ev.ModelFaulted("invalid_value", "No.", "event_77", setting="speed"))
+
+    assert sent(scene).without == ("speed",)
+
+
+def test_a_mode_that_is_refused_without_a_cause_costs_no_setting() -> None:
+    scene = PauseScene(round_trip_ms=None)
+    scene.feed(ev.LegOpened(), ev.ModelOpened(), ev.SessionConfigured(), ev.StreamStarted("MZ1"))
+    scene.run(1000)
+    scene.answer(500)
+    assert [each.automatic for each in scene.all(do.SetTurnDetection)] == [False]
+    scene.feed(ev.ModelFaulted("invalid_value", "No.", setting="detection"))
+    scene.run(2000)
+    scene.answer(500, "item_2", "resp_2")
+
+    assert len(scene.all(do.SetTurnDetection)) == 1
+    assert scene.machine.left_out == ()
 
 
 def test_afterwards_an_error_without_cause_and_name_is_no_refusal_of_the_settings() -> None:

@@ -249,6 +249,7 @@ ABSENT: dict[Setting, str] = {
     "speed": "audio.output.speed",
     "detection": "audio.input.turn_detection.eagerness",
 }
+FLAGS = {f"audio.input.turn_detection.{each}_response" for each in ("create", "interrupt")}
 
 
 def paths(part: Any, path: str = "") -> set[str]:
@@ -262,7 +263,7 @@ def paths(part: Any, path: str = "") -> set[str]:
 @pytest.mark.parametrize("setting", ABSENT)
 def test_a_refused_setting_is_left_out_and_nothing_else(setting: Setting) -> None:
     left_out = check(encode(ConfigureSession("cfg_1", without=(setting,)), OWNERS))["session"]
-    missing = paths(session(OWNERS)) - paths(left_out)
+    missing = paths(session(OWNERS)) - paths(left_out) - FLAGS
     assert {path for path in missing if not path.startswith(f"{ABSENT[setting]}.")} == {
         ABSENT[setting]
     }
@@ -276,14 +277,13 @@ def test_every_optional_setting_can_be_left_out() -> None:
     assert check(encode(everything, OWNERS))["session"]["audio"] == {
         "input": {
             "format": {"type": "audio/pcmu"},
-            "turn_detection": {
-                "type": "server_vad",
-                "create_response": True,
-                "interrupt_response": True,
-            },
+            "turn_detection": {"type": "server_vad"},
         },
         "output": {"format": {"type": "audio/pcmu"}},
     }
+    uninterrupted = replace(OWNERS, turns=replace(OWNERS.turns, interruptible=False))
+    heard = check(encode(everything, uninterrupted))["session"]["audio"]["input"]
+    assert heard["turn_detection"] == {"type": "server_vad", "interrupt_response": False}
 
 
 def test_without_languages_the_agent_s_language_is_sent() -> None:
