@@ -17,6 +17,7 @@ from app.bridge.decisions import log_decision
 from app.bridge.leg.caller_audio import CallerAudio
 from app.bridge.leg.caller_side import CallerSide, DeliverTo, Receive
 from app.bridge.leg.carried_orders import CarriedOrders
+from app.bridge.leg.failures import log_failure
 from app.bridge.leg.inbound_limits import InboundLimits
 from app.bridge.leg.model_side import ModelSide
 from app.bridge.leg.secret_entries import SecretEntries
@@ -29,9 +30,10 @@ from app.bridge.services import Services
 from app.call import commands as do
 from app.call import events as ev
 from app.call.agent import Agent
+from app.call.caller.answering_machine import is_machine, verdict_of
 from app.call.events import STREAM_LOST, ResumeCause
 from app.call.machine import CallMachine
-from app.call.words.pause_alignment import Pace
+from app.call.words.word_times import Pace
 from app.errors import TwilioError
 from app.records.record import Transfers
 from app.records.recording import OPEN_MS
@@ -76,7 +78,7 @@ class Leg(LegState):
         self._services = services
         self._replace_twiml = redirect
         self._recorder = seed.recorder
-        self._voicemail = seed.voicemail
+        self._detected = seed.detected
         self._record_finished = False
         #: An operator's orders that no leg has carried out so far.
         self.orders = CarriedOrders(seed.orders, self._machine, self.feed, self.record_decision)
@@ -103,7 +105,9 @@ class Leg(LegState):
         )
         self._voice = VoiceSide(self.call.call_sid, services.voices, self.feed)
         self._secrets = SecretEntries(seed.secrets)
-        self._tools = ToolSide(self.call, services.agent.tools, self.feed, self._secrets)
+        self._tools = ToolSide(
+            self.call, services.agent.tools, self.feed, self._secrets, seed.agent.tools
+        )
 
     @property
     def carried_s(self) -> float:
@@ -120,8 +124,8 @@ class Leg(LegState):
     def begin(self) -> None:
         """Open the model's session. Start `run` right after it."""
         self.feed(self.seed.opening())
-        if self._voicemail is not None:
-            self.feed(self._voicemail)
+        if self._detected is not None:
+            self.feed(self._detected)
 
     async def run(self) -> None:
         """Run until the leg is over; then release everything, and store the end of the leg."""
@@ -171,10 +175,12 @@ class Leg(LegState):
         or the leg has ended. `deliver_to`: lets the server deliver messages directly."""
         await self._caller.attach(start, receive, send, deliver_to)
 
-    def keep_for_next_leg(self, event: ev.VoicemailReached) -> None:
+    def keep_for_next_leg(self, event: ev.CalleeDetected) -> None:
         """A stream that is lost does not end what an answering machine records: the call's next leg
-        gets this event too, in this process or in another. Works after the leg is over."""
-        self._voicemail = event
+        gets this event too, in this process or in another. A verdict against a machine is not
+        replaced by another one. Works after the leg is over."""
+        if self._detected is None or is_machine(verdict_of(event.answered_by)):
+            self._detected = event
         if self.over:
             self._recorder.event(event, self._now_ms())
 
@@ -199,10 +205,12 @@ class Leg(LegState):
             resume_cause=resume_cause,
             paces=self.paces,
             left_out=self._machine.left_out,
-            voicemail=self._voicemail,
+            detected=self._detected,
+            shown=self._machine.shown(now_ms),
             secrets=self._secrets.given,
             # A transfer ends an entry: the caller's keys are for the agent again.
             secret_entry_open=resume_cause == STREAM_LOST and self._machine.masks_keys(now_ms),
+            entry=self._machine.open_entry if resume_cause == STREAM_LOST else None,
             orders=orders,
         )
 
@@ -242,7 +250,7 @@ class Leg(LegState):
         """Store the end of the call: no leg follows. `at_leg_end`: the call ended with the leg, as
         far as is known, and not now."""
         self.orders.leave_out("the call ended")
-        self._recorder.close_record(at_leg_end=at_leg_end)
+        self._recorder.close_record(self._now_ms(), at_leg_end=at_leg_end)
 
     def save_transfers(self, transfers: Transfers) -> None:
         """Store all transfers of the call so far."""
@@ -296,18 +304,11 @@ class Leg(LegState):
             case ev.SessionConfigured():
                 self.ready.set()
                 self._audio.forward_buffered()
-            case ev.ModelLost(reason, fatal):
-                extra = {"call_sid": self.call.call_sid, "reason": reason, "fatal": fatal}
-                logger.warning("no model session", extra=extra)
-                if fatal:
-                    self.ready.set()
-            case ev.ModelFaulted(code, message):
-                extra = {"call_sid": self.call.call_sid, "code": code, "error": message}
-                logger.warning("model reported an error", extra=extra)
+            case ev.ModelLost(fatal=True):
+                self.ready.set()
+            case ev.ModelFaulted():
                 self._services.refused_settings.update(self._machine.refused_settings)
-            case ev.HangUpFailed(reason):
-                extra = {"call_sid": self.call.call_sid, "reason": reason}
-                logger.error("hang-up failed", extra=extra)
+        log_failure(self.call.call_sid, event)
 
     def _perform(self, command: do.Command) -> None:
         match command:

@@ -11,6 +11,7 @@ from app.call.model.session_items import SessionItems
 from app.call.model.settings import SessionSettings
 from app.call.model.tool_answers import ToolAnswers
 from app.call.model.tool_calls import ToolCalls
+from app.call.model.tool_limits import ToolLimits
 from app.call.outbox import Outbox
 
 
@@ -34,8 +35,9 @@ class Model:
         self.items = SessionItems(self.requests, ids)
         #: The queue of responses, and the one in flight.
         self.responses = Responses()
-        #: Tool calls and their deadlines.
-        self.tools = ToolCalls(outbox, agent.limits.tool_ms)
+        #: Tool calls, their deadlines, and the limits on how many they are.
+        limits = agent.limits
+        self.tools = ToolCalls(outbox, limits.tool_ms, ToolLimits(limits.tool_rounds))
         #: Sends the answers of tools, and what the caller typed.
         self.answers = ToolAnswers(
             self.requests, self.link, self.tools, self.responses, conversation

@@ -99,13 +99,10 @@ def _transcription(agent: Agent, without: Collection[Setting]) -> dict[str, Any]
         "keywords": list(transcription.keywords),
         "languages": list(transcription.languages),
     }
-    settings: dict[str, Any] = {"model": model}
-    for key, value in given.items():
-        if value and key not in without and takes(model, key):
-            settings[key] = value
-    if "languages" in settings:
-        settings.pop("language", None)  # it is for callers who speak that one alone
-    return settings
+    taken = {k: v for k, v in given.items() if v and k not in without and takes(model, k)}
+    if "languages" in taken:
+        taken.pop("language", None)  # it is for callers who speak that one alone
+    return {"model": model} | {str(key): value for key, value in taken.items()}
 
 
 def _options(options: ModelOptions, without: Collection[Setting]) -> dict[str, Any]:
