@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from app.bridge.voice_paces import VoicePaces
 from app.call.agent import Agent
 from app.call.exits.attempts import NOT_TAKEN, TAKEN
+from app.call.optional_settings import Setting
 from app.call.usage import Usage
 from app.config.agent.file import LoadedAgent, load_agent
 from app.config.prices import Prices, load_prices
@@ -54,6 +55,8 @@ class Services:
     paces: VoicePaces = field(default_factory=lambda: VoicePaces(0))
     #: Called with the events and commands of every call.
     watchers: list[Watcher] = field(default_factory=list)
+    #: Settings that the model refused on a call: later calls do not send them.
+    refused_settings: set[Setting] = field(default_factory=set)
 
     @classmethod
     async def open(cls, settings: Settings, agent: LoadedAgent | None = None) -> "Services":
@@ -64,7 +67,9 @@ class Services:
                 recordings is not writable.
             StoreUnavailable: the database cannot be opened.
         """
-        loaded = agent or load_agent(settings.agent_file, settings.transfer_number)
+        loaded = agent or load_agent(
+            settings.agent_file, settings.transfer_number, model=settings.endpoint.model_name
+        )
         prices = load_prices(settings.prices_file)
         voices = open_voices(loaded.voices, voice_secrets(settings))
         if settings.call_webhook_secret is not None:

@@ -5,6 +5,9 @@ from typing import Any, Literal
 
 from app.call.destinations import Destination
 
+Effort = Literal["minimal", "low", "medium", "high", "xhigh"]
+"""How long a model thinks before it answers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Voice:
@@ -13,6 +16,21 @@ class Voice:
     name: str = "marin"
     #: 0.25 to 1.5; 1.0 is normal.
     speed: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOptions:
+    """How the model works out its answers. What is not set here, the model decides."""
+
+    #: How long it thinks before it answers; None: not set.
+    reasoning_effort: Effort | None = None
+    #: Most tokens of one response, its tool calls included; `inf`: no limit. None: not set.
+    max_output_tokens: int | Literal["inf"] | None = None
+    #: Whether one response may call several tools; None: not set.
+    parallel_tool_calls: bool | None = None
+    #: What is forgotten of a conversation that grows too long for the model: `auto` its oldest
+    #: part, `disabled` nothing, a ratio from 0 to 1 all but that share of what fits. None: not set.
+    truncation: Literal["auto", "disabled"] | float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +55,11 @@ class TurnTaking:
     false_interruption_ms: int = 1000
     #: What listeners say without meaning to interrupt, as `pause.normalized` writes it.
     backchannels: tuple[str, ...] = ()
+    #: Which background noise is removed from the caller's audio before the model hears it: that of
+    #: a microphone close to the mouth, or of one in a room.
+    noise_reduction: Literal["none", "near_field", "far_field"] = "none"
+    #: How much of that noise is removed, 0 to 1; None: the model decides.
+    noise_reduction_strength: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +69,10 @@ class Transcription:
     #: Transcription model; empty: no transcription.
     model: str = "gpt-transcribe"
     prompt: str = ""
+    #: Words and names to expect.
+    keywords: tuple[str, ...] = ()
+    #: ISO 639-1 codes of what the caller may speak, in place of `Agent.language`.
+    languages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +134,7 @@ class Agent:
     #: Labels of the external voices: the preferred one, then its fallbacks in order.
     voices: tuple[str, ...] = ()
     turns: TurnTaking = TurnTaking()
+    model: ModelOptions = ModelOptions()
     transcription: Transcription = Transcription()
     limits: Limits = Limits()
     #: Every tool that the model is offered, built-in ones included.

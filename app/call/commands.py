@@ -10,6 +10,8 @@ Command and field names are stored with the record of a call, as its timeline: d
 from dataclasses import dataclass
 from typing import Literal
 
+from app.call.optional_settings import Setting
+
 # --- to Twilio's media stream -----------------------------------------------------------------
 
 
@@ -105,11 +107,14 @@ class OpenModel:
 
 @dataclass(frozen=True, slots=True)
 class ConfigureSession:
-    """Send the agent's settings. Answered by `SessionConfigured`."""
+    """Send the agent's settings. Answered by `SessionConfigured`, or by `ModelFaulted`, which may
+    name the `setting` that the model refuses."""
 
     event_id: str
     #: The model's output is audio; False: text, for an external voice to say.
     speaks: bool = True
+    #: Settings to leave out, because the model refuses them.
+    without: tuple[Setting, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,7 @@ from app.call.model_events import (
 from app.call.model_events import (
     TranscriptReceived as TranscriptReceived,
 )
+from app.call.optional_settings import Setting
 from app.call.voice_events import VoiceFailed as VoiceFailed
 from app.call.voice_events import VoiceFinished as VoiceFinished
 from app.call.voice_events import VoicePaused as VoicePaused
@@ -151,6 +152,8 @@ class LegOpened:
     #: The agent's audio is played in whole frames of 20 ms. False in the timelines of earlier
     #: versions, which passed it on as it came.
     whole_frames: bool = False
+    #: Settings that the model refused on earlier legs and calls: its sessions do not get them.
+    left_out: tuple[Setting, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from app.call.caller.answering_machine import Shown
 from app.call.deadlines import NEVER
 from app.call.due import Due
 from app.call.heard.conversation import Conversation, Turn, TurnChange
+from app.call.optional_settings import Setting
 from app.call.outbox import Commands
 from app.call.response_flow import ResponseFlow
 from app.call.usage import Usage
@@ -129,6 +130,16 @@ class CallMachine:
     def paces(self) -> list[Pace]:
         """How the agent's external voices speak, in the order of `Agent.voices`."""
         return self._speech.synthesis.paces
+
+    @property
+    def left_out(self) -> tuple[Setting, ...]:
+        """The settings that the sessions of this leg do not get, because the model refuses them."""
+        return tuple(sorted(self._model.settings.left_out))
+
+    @property
+    def refused_settings(self) -> frozenset[Setting]:
+        """Of these, what the model itself named: it refuses them on every call."""
+        return self._model.settings.named
 
     @property
     def out_of_place(self) -> Counter[str]:

@@ -6,6 +6,7 @@ A wire to a model (`wires/model.py`) feeds them; it says in which order.
 from dataclasses import dataclass, field
 from typing import Literal
 
+from app.call.optional_settings import Setting
 from app.call.usage import Usage
 
 Refusal = Literal["", "busy", "too_short"]
@@ -57,6 +58,9 @@ class ModelFaulted:
     refusal: Refusal = ""
     #: For too_short: the length of the item's audio, in ms; 0: it has none.
     length_ms: int = 0
+    #: The setting that the model refuses, if it names one: the agent's settings hold it. required:
+    #: one that no call can do without. Empty: it names none.
+    setting: Setting | Literal["", "required"] = ""
 
 
 # --- the caller's speech ----------------------------------------------------------------------

@@ -47,6 +47,7 @@ class ModelSession:
             greeting: The direction for the first response; empty: the caller begins.
         """
         self._opened, self._greeting = event, greeting
+        self._model.settings.leave_out(event.left_out)
         self._link.start(now_ms)
 
     def opened(self, now_ms: float) -> None:
@@ -127,7 +128,7 @@ class ModelSession:
             Whether it refused a request for a response.
         """
         cause = event.cause_event_id or ""
-        refused = self._model.settings.refused(cause) if cause else None
+        refused = self._model.settings.refused(event)
         if refused is Refused.SETTINGS:
             self._outbox.put(ReportDecision("replace the session", "it refused the settings"))
             self.lost(f"settings refused: {event.message}", now_ms, fatal=False)

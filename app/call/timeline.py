@@ -158,10 +158,15 @@ def _fields(message: ev.Event | do.Command) -> dict[str, Any]:
     elif isinstance(message, ev.LegOpened):
         data["paces"] = [asdict(pace) for pace in message.paces]
         data["entry"] = asdict(message.entry) if message.entry is not None else None
+        data["left_out"] = list(message.left_out)
     elif isinstance(message, ev.VoiceTimed):
         data["words"] = [list(word) for word in message.words]
+    elif isinstance(message, do.ConfigureSession):
+        data["without"] = list(message.without)  # JSON has no tuples, and `replay` compares
+        if not message.without:
+            del data["without"]  # older timelines have none
     elif isinstance(message, do.TransferCall):
-        data["route"] = list(message.route)  # JSON has no tuples, and `replay` compares
+        data["route"] = list(message.route)
     return data
 
 
@@ -196,6 +201,7 @@ def _event(name: str, data: dict[str, Any]) -> ev.Event:
         )
         entry = ev.OpenEntry(**data["entry"]) if data.get("entry") else None
         data = {**data, "history": history, "paces": paces, "entry": entry}
+        data["left_out"] = tuple(data.get("left_out", ()))
         data = {key: value for key, value in data.items() if key not in ("format", "agent")}
     elif name == "VoiceTimed":
         data = {**data, "words": tuple((text, at, end) for text, at, end in data["words"])}

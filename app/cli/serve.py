@@ -65,8 +65,9 @@ def serve(
         settings = settings.model_copy(
             update={"host": host or settings.host, "port": port or settings.port}
         )
-        agent = load_agent(settings.agent_file, settings.transfer_number)
         has_key = settings.has_model_key
+        model = settings.endpoint.model_name if has_key else EMBEDDED
+        agent = load_agent(settings.agent_file, settings.transfer_number, model=model)
         embedded = None if has_key else embedded_model(agent, remembers=False)
         listener = bind(settings.host, settings.port)
         configure_logging(settings.log_level, settings.log_format)

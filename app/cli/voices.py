@@ -128,7 +128,8 @@ class _Setup:
     @classmethod
     def load(cls, agent_file: Path | None) -> "_Setup":
         settings = load_settings()
-        agent = load_agent(agent_file or settings.agent_file, settings.transfer_number)
+        path, model = agent_file or settings.agent_file, settings.endpoint.model_name
+        agent = load_agent(path, settings.transfer_number, model=model)
         return cls(settings, agent)
 
     @property

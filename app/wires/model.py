@@ -49,7 +49,8 @@ class ModelWire(Protocol):
 
     **Answers to commands.** Feed these, with the ids of the command:
 
-        ConfigureSession    SessionConfigured, or ModelFaulted that names its event_id
+        ConfigureSession    SessionConfigured, or ModelFaulted that names its event_id, and the
+                            setting (`ModelFaulted.setting`) that the model refuses
         SetTurnDetection    SessionConfigured, or ModelFaulted that names its event_id
         CreateResponse      ResponseCreated, or ModelFaulted (refusal `busy`: another is active)
         CancelResponse      ResponseDone with status cancelled, if the response is active

@@ -118,6 +118,7 @@ def test_every_event_comes_back_from_the_store_as_it_was(kind: type[ev.Event]) -
         "payload": "",
         "messages": ("item_1",),
         "calls": (ev.OutputItemDone("r", "i", "function_call", "completed", "c", "n", "{}"),),
+        "left_out": ("transcription", "speed"),
         "entry": ev.OpenEntry("71", "40", 1.5, True),
         "words": (("two", 80, 400),),
         "paces": (Pace(rates=(400.0, 380.5)), Pace()),

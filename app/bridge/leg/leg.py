@@ -17,6 +17,7 @@ from app.bridge.decisions import log_decision
 from app.bridge.leg.caller_audio import CallerAudio
 from app.bridge.leg.caller_side import CallerSide, DeliverTo, Receive
 from app.bridge.leg.carried_orders import CarriedOrders
+from app.bridge.leg.failures import log_failure
 from app.bridge.leg.inbound_limits import InboundLimits
 from app.bridge.leg.model_side import ModelSide
 from app.bridge.leg.secret_entries import SecretEntries
@@ -203,6 +204,7 @@ class Leg(LegState):
             history=self._machine.history(now_ms),
             resume_cause=resume_cause,
             paces=self.paces,
+            left_out=self._machine.left_out,
             detected=self._detected,
             shown=self._machine.shown(now_ms),
             secrets=self._secrets.given,
@@ -302,17 +304,11 @@ class Leg(LegState):
             case ev.SessionConfigured():
                 self.ready.set()
                 self._audio.forward_buffered()
-            case ev.ModelLost(reason, fatal):
-                extra = {"call_sid": self.call.call_sid, "reason": reason, "fatal": fatal}
-                logger.warning("no model session", extra=extra)
-                if fatal:
-                    self.ready.set()
-            case ev.ModelFaulted(code, message):
-                extra = {"call_sid": self.call.call_sid, "code": code, "error": message}
-                logger.warning("model reported an error", extra=extra)
-            case ev.HangUpFailed(reason):
-                extra = {"call_sid": self.call.call_sid, "reason": reason}
-                logger.error("hang-up failed", extra=extra)
+            case ev.ModelLost(fatal=True):
+                self.ready.set()
+            case ev.ModelFaulted():
+                self._services.refused_settings.update(self._machine.refused_settings)
+        log_failure(self.call.call_sid, event)
 
     def _perform(self, command: do.Command) -> None:
         match command:

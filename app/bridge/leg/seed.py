@@ -15,6 +15,7 @@ from app.call.events import (
     SayRequested,
     TransferRequested,
 )
+from app.call.optional_settings import Setting
 from app.call.words.word_times import Pace
 from app.records.recorder import Recorder
 from app.records.stored_call import StoredCall
@@ -55,6 +56,8 @@ class LegSeed:
     secret_entry_open: bool = False
     #: An entry that the caller may continue, see `LegOpened.entry`.
     entry: OpenEntry | None = field(default=None, repr=False)
+    #: Settings of the model's sessions that it refused before.
+    left_out: tuple[Setting, ...] = ()
     #: Orders of an operator that the leg before accepted and could not carry out.
     orders: tuple[SayRequested | TransferRequested, ...] = field(default=(), repr=False)
 
@@ -72,6 +75,7 @@ class LegSeed:
             self.shown,
             self.entry,
             whole_frames=True,
+            left_out=self.left_out,
         )
 
 
@@ -108,6 +112,7 @@ def first_seed(
         shown=before.shown,
         earlier_transfers=tuple(before.transfers),
         secret_entry_open=resume_cause == STREAM_LOST and before.secret_entry_open,
+        left_out=tuple(sorted(services.refused_settings)),
     )
 
 

@@ -1,5 +1,6 @@
 """The model as the call sees it: its connection, items, responses, and the answers to its tools."""
 
+from app.call.agent import Agent
 from app.call.commands import CancelTool, ReportDecision, ToModel
 from app.call.heard.conversation import Conversation
 from app.call.ids import Ids
@@ -23,17 +24,11 @@ class Model:
         outbox: Outbox[ToModel | CancelTool | ReportDecision],
         ids: Ids,
         conversation: Conversation,
-        tool_ms: float,
-        tool_rounds: int,
+        agent: Agent,
     ) -> None:
-        """
-        Args:
-            tool_ms: `Limits.tool_ms`.
-            tool_rounds: `Limits.tool_rounds`.
-        """
         self.requests = ModelRequests(outbox, ids)
         #: The settings of the present session.
-        self.settings = SessionSettings(self.requests)
+        self.settings = SessionSettings(self.requests, outbox, agent)
         #: The connection: opened, configured, lost, retried, given up.
         self.link = ModelLink()
         #: The present session's items: truncated, deleted, replaced.
@@ -41,7 +36,8 @@ class Model:
         #: The queue of responses, and the one in flight.
         self.responses = Responses()
         #: Tool calls, their deadlines, and the limits on how many they are.
-        self.tools = ToolCalls(outbox, tool_ms, ToolLimits(tool_rounds))
+        limits = agent.limits
+        self.tools = ToolCalls(outbox, limits.tool_ms, ToolLimits(limits.tool_rounds))
         #: Sends the answers of tools, and what the caller typed.
         self.answers = ToolAnswers(
             self.requests, self.link, self.tools, self.responses, conversation

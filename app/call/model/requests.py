@@ -12,6 +12,7 @@ from app.call.commands import (
     TruncateItem,
 )
 from app.call.ids import Ids
+from app.call.optional_settings import Setting
 from app.call.outbox import Outbox
 
 
@@ -27,10 +28,9 @@ class ModelRequests:
         self._outbox.put(command)
         return command.event_id
 
-    def configure(self, *, speaks: bool) -> str:
-        """Send the agent's settings. `speaks`: the model's output is audio. See
-        `SessionSettings`, which calls this."""
-        return self._send(ConfigureSession(self._ids.event(), speaks=speaks))
+    def configure(self, *, speaks: bool, without: tuple[Setting, ...]) -> str:
+        """Send the agent's settings, see `ConfigureSession`. `SessionSettings` calls this."""
+        return self._send(ConfigureSession(self._ids.event(), speaks, without))
 
     def set_turn_detection(self, *, automatic: bool) -> str:
         """Say whether turn detection acts by itself, see `SetTurnDetection`."""

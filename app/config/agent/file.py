@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from app.call.agent import Agent, ToolSpec, Transcription
+from app.call.agent import Agent, ToolSpec
 from app.call.destinations import Destination
 from app.call.exits.built_in_tools import BUILT_IN, END_CALL, offered
 from app.config.agent.demo import Demo, DemoForm, DemoLineForm
@@ -17,6 +17,7 @@ from app.config.agent.forms import (
     AfterCallForm,
     BuiltinToolsForm,
     LimitsForm,
+    ModelForm,
     OutboundForm,
     RecordingForm,
     RecordingRules,
@@ -30,6 +31,7 @@ from app.errors import ConfigError
 from app.tools.loading import load_tools
 from app.tools.registry import ToolRegistry
 from app.wires.form import Form, Text, TextOrNone
+from app.wires.realtime.models import takes
 from app.wires.voices.provider import VoiceSettings
 
 BUILT_IN_AGENT = Path(__file__).with_name("receptionist.toml")
@@ -57,12 +59,16 @@ class LoadedAgent:
     voices: tuple[VoiceSettings, ...] = ()
 
 
-def load_agent(path: Path | None, transfer_number: str | None = None) -> LoadedAgent:
+def load_agent(
+    path: Path | None, transfer_number: str | None = None, *, model: str = ""
+) -> LoadedAgent:
     """Load an agent file, and execute its tools file.
 
     Args:
         path: The agent file. None: the built-in agent's.
         transfer_number: E.164. The only destination of transfers if the file has none.
+        model: The model that calls speak with, as `Endpoint.model_name` gives it. Keys that it is
+            known not to take are faults.
 
     Raises:
         ConfigError: one line per fault, `file:line: key: expected …, got …`.
@@ -92,7 +98,11 @@ def load_agent(path: Path | None, transfer_number: str | None = None) -> LoadedA
                 "expected a Python file, relative to the agent file"
             ) from None
     agent = form.agent(tools.specs, transfer_number)
-    problems = [*_transfer_problems(form, lines), *_demo_problems(form, agent, lines)]
+    problems = [
+        *_model_problems(form, model, lines),
+        *_transfer_problems(form, lines),
+        *_demo_problems(form, agent, lines),
+    ]
     if problems:
         problems.sort(key=lambda each: each[0])
         raise ConfigError(*(f"{path}:{line}: {problem}" for line, problem in problems))
@@ -129,6 +139,8 @@ class AgentForm(Form):
     voice: VoiceForm = Field(default=VoiceForm(), description="a table: [voice]")
     #: When the caller's turn begins and ends.
     turns: TurnsForm = Field(default=TurnsForm(), description="a table: [turns]")
+    #: How the model works out its answers. Without a key, the model decides.
+    model: ModelForm = Field(default=ModelForm(), description="a table: [model]")
     #: How the caller's speech is transcribed.
     transcription: TranscriptionForm = Field(
         default=TranscriptionForm(), description="a table: [transcription]"
@@ -164,8 +176,9 @@ class AgentForm(Form):
             voice=self.voice.own_voice(),
             voices=tuple(each.label for each in self.voice.external(self.language)),
             turns=self.turns.turn_taking(self.language),
-            transcription=Transcription(**self.transcription.model_dump()),
-            limits=self.limits.limits(),
+            model=self.model.options(),
+            transcription=self.transcription.transcription(),
+            limits=self.limits.limits(model=self.model),
             tools=(*offered(self.builtin_tools.names, destinations), *tools),
             destinations=destinations,
             outbound=self.outbound.outbound(),
@@ -212,6 +225,19 @@ def _problem(error: ErrorDetails, lines: Mapping[KeyPath, int]) -> tuple[int, st
 
 def _line(path: KeyPath, lines: Mapping[KeyPath, int]) -> int:
     return next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), 1)
+
+
+def _model_problems(
+    form: AgentForm, model: str, lines: Mapping[KeyPath, int]
+) -> Iterator[tuple[int, str]]:
+    """Keys of [model] that this model is known not to take, with their lines."""
+    for key in form.model.model_fields_set:
+        if not takes(model, key):
+            yield (
+                _line(("model", key), lines),
+                f"model.{key}: {model} takes no {key}; remove it, or set OPENAI_REALTIME_MODEL to "
+                "a reasoning model such as gpt-realtime-2.1",
+            )
 
 
 def _transfer_problems(form: AgentForm, lines: Mapping[KeyPath, int]) -> Iterator[tuple[int, str]]:

@@ -1,19 +1,21 @@
 """The agent file's tables as pydantic models: keys, types, ranges, and which keys go together."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, PlainValidator, StringConstraints, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from app.call.agent import Limits, Outbound, Transcription, TurnTaking
+from app.call.agent import Effort, Limits, ModelOptions, Outbound, Transcription, TurnTaking
 from app.call.words.backchannels import normalized
 from app.config.agent.backchannels import known_backchannels
-from app.wires.form import Form, TextOrNone, fault
+from app.wires.form import Form, Text, TextOrNone, fault
+from app.wires.realtime.models import takes
 
 _TURNS, _TRANSCRIPTION, _LIMITS = TurnTaking(), Transcription(), Limits()
 _OUTBOUND = Outbound()
 _DAY_SECONDS = 86_400
+_FIRST_SOUND_MS_REASONING = 7_000  # default with a reasoning_effort above low
 #: UTF-8: about 15 s of English or 25 s of Chinese. The stream's ticket must outlive it.
 LONGEST_ANNOUNCEMENT_BYTES = 250
 
@@ -66,6 +68,13 @@ class TurnsForm(Form):
     )
     #: What callers say while they listen, beyond what is known for the agent's language.
     backchannels: list[str] = Field(default=[], description="a list of texts")
+    #: Which background noise the model removes from the caller's audio: that of a telephone held to
+    #: the ear (`near_field`), or that of a speakerphone in a room (`far_field`).
+    noise_reduction: Literal["none", "near_field", "far_field"] = _TURNS.noise_reduction
+    #: How much of that noise is removed. Without it, the model decides.
+    noise_reduction_strength: float | None = Field(
+        default=None, ge=0, le=1, description="a number from 0 to 1"
+    )
 
     @field_validator("threshold", "prefix_padding_ms", "silence_ms", "eagerness")
     @classmethod
@@ -78,11 +87,61 @@ class TurnsForm(Form):
             )
         return value
 
+    @field_validator("noise_reduction_strength")
+    @classmethod
+    def _has_noise_reduction(cls, value: float | None, info: ValidationInfo) -> float | None:
+        # A faulty noise_reduction is not in the data: its own line is enough.
+        if value is not None and info.data.get("noise_reduction") == "none":
+            raise fault(
+                "needs noise_reduction = 'near_field' or 'far_field'; set it or remove this key"
+            )
+        return value
+
     def turn_taking(self, language: str) -> TurnTaking:
         """`language`: ISO 639-1 code of the agent's."""
         phrases = (*known_backchannels(language), *self.backchannels)
         backchannels = tuple(dict.fromkeys(filter(None, map(normalized, phrases))))
         return TurnTaking(**self.model_dump(exclude={"backchannels"}), backchannels=backchannels)
+
+
+def _token_limit(value: object) -> object:
+    if value == "inf" or (type(value) is int and value >= 1):
+        return value
+    raise ValueError
+
+
+def _truncation(value: object) -> object:
+    if value in ("auto", "disabled"):
+        return value
+    if type(value) in (int, float) and 0 <= value <= 1:  # type: ignore[operator]
+        return float(value)  # type: ignore[arg-type]
+    raise ValueError
+
+
+class ModelForm(Form):
+    #: How long the model thinks before it answers. More takes longer, and answers hard questions
+    #: better. For reasoning models such as gpt-realtime-2.1.
+    reasoning_effort: Effort | None = None
+    #: Most tokens of one answer, its tool calls included. A longer answer is cut off.
+    max_output_tokens: Annotated[int | Literal["inf"] | None, PlainValidator(_token_limit)] = Field(
+        default=None, description="a whole number from 1, or 'inf' for no limit"
+    )
+    #: Whether the model may call several tools at once. For reasoning models.
+    parallel_tool_calls: bool | None = None
+    #: What the model forgets when a conversation grows too long for it: with `auto` its oldest
+    #: part, with `disabled` nothing (the answer fails), with a ratio all but that share of what
+    #: fits. A ratio cuts more at once and less often, which makes long calls cheaper.
+    truncation: Annotated[
+        Literal["auto", "disabled"] | float | None, PlainValidator(_truncation)
+    ] = Field(default=None, description="'auto', 'disabled' or a ratio from 0 to 1")
+
+    @property
+    def raises_first_sound(self) -> bool:
+        """Whether an answer takes longer to its first sound than it usually does."""
+        return self.reasoning_effort not in (None, "minimal", "low")
+
+    def options(self) -> ModelOptions:
+        return ModelOptions(**self.model_dump())
 
 
 class TranscriptionForm(Form):
@@ -93,13 +152,23 @@ class TranscriptionForm(Form):
     )
     #: Words and names that the transcription should expect.
     prompt: TextOrNone = Field(default=_TRANSCRIPTION.prompt, description="text")
+    #: Words and names that the transcription should expect, one by one.
+    keywords: list[Text] = Field(default=[], description="a list of texts, such as ['Margherita']")
+    #: What callers may speak, if it is more than the agent's language.
+    languages: list[Annotated[str, StringConstraints(pattern="^[a-z]{2}$")]] = Field(
+        default=[], description="a list of two-letter ISO 639-1 codes, such as ['en', 'es']"
+    )
 
-    @field_validator("prompt")
+    @field_validator("prompt", "keywords", "languages")
     @classmethod
-    def _is_taken(cls, value: str, info: ValidationInfo) -> str:
-        if value and info.data.get("model") == "gpt-realtime-whisper":
-            raise fault("gpt-realtime-whisper takes no prompt; remove it")
+    def _is_taken(cls, value: str | list[str], info: ValidationInfo) -> str | list[str]:
+        model, key = info.data.get("model", ""), info.field_name or ""
+        if value and not takes(model, key):
+            raise fault("{model} takes no {key}; remove it", model=model, key=key)
         return value
+
+    def transcription(self) -> Transcription:
+        return Transcription(self.model, self.prompt, tuple(self.keywords), tuple(self.languages))
 
 
 class LimitsForm(Form):
@@ -143,7 +212,8 @@ class LimitsForm(Form):
         description="a number of seconds from 1 to 8",
     )
     #: How long an answer may take to its first audio, text or tool call. The service then asks for
-    #: the answer again.
+    #: the answer again. With a `reasoning_effort` of `medium` or more under `[model]`, the default
+    #: is 7.
     first_sound_seconds: float = Field(
         default=_LIMITS.first_sound_ms / 1000,
         ge=1,
@@ -166,11 +236,15 @@ class LimitsForm(Form):
             )
         return value
 
-    def limits(self) -> Limits:
+    def limits(self, *, model: ModelForm) -> Limits:
+        """`model`: decides the defaults of some limits."""
         longest, warning = self.longest_call_seconds, self.warning_seconds
         if longest and "warning_seconds" not in self.model_fields_set:
             # The default must not be longer than a short call.
             warning = min(warning, longest / 2)
+        first_sound_ms = _ms(self.first_sound_seconds)
+        if model.raises_first_sound and "first_sound_seconds" not in self.model_fields_set:
+            first_sound_ms = _FIRST_SOUND_MS_REASONING
         return Limits(
             idle_ms=_ms(self.idle_seconds),
             idle_nudges=self.idle_nudges,
@@ -178,7 +252,7 @@ class LimitsForm(Form):
             warning_ms=_ms(warning),
             tool_ms=_ms(self.tool_seconds),
             hold_ms=_ms(self.hold_seconds),
-            first_sound_ms=_ms(self.first_sound_seconds),
+            first_sound_ms=first_sound_ms,
             tool_rounds=self.tool_rounds,
         )
 

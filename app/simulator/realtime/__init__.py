@@ -1,6 +1,7 @@
 """A scripted OpenAI Realtime server on the loopback, strict about client events."""
 
 from app.simulator.realtime.items import Item, Truncation
+from app.simulator.realtime.refusing import refusing
 from app.simulator.realtime.script import (
     Brain,
     Options,
@@ -33,4 +34,5 @@ __all__ = [
     "TranscriptionFailed",
     "Truncation",
     "Turn",
+    "refusing",
 ]

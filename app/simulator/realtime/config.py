@@ -3,6 +3,7 @@
 import audioop
 import copy
 import random
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,6 +11,9 @@ from app.audio import ULAW_HZ, resample_pcm16, ulaw_decode, ulaw_encode
 from app.simulator.realtime.checks import Refusal
 
 _PCM_HZ = 24000
+# A dated snapshot of the first generation, gpt-realtime-2025-08-28, is no reasoning model.
+_REASONS = re.compile(r"gpt-realtime-2(?!\d)")
+_FOR_REASONING = ("reasoning", "parallel_tool_calls")
 
 _VAD_DEFAULTS: dict[str, dict[str, Any]] = {
     "server_vad": {
@@ -63,9 +67,15 @@ def updated_config(
     """The settings after a `session.update` that passed the schema; `config` is not changed.
 
     Keys that the update leaves out keep their values. `spoken`: the session has generated audio.
-    Raises Refusal: the model cannot change, nor the voice once there is audio.
+    Raises Refusal: the model cannot change, nor the voice once there is audio; a model of OpenAI's
+    that does not reason takes no key about reasoning.
     """
     merged = copy.deepcopy(config)
+    model = config["model"]
+    for key in _FOR_REASONING:
+        if key in change and model.startswith("gpt-") and not _REASONS.match(model):
+            message = f"'session.{key}' is not supported with the model '{model}'."
+            raise Refusal("unsupported_parameter", message, f"session.{key}")
     if change.get("model", config["model"]) != config["model"]:
         raise Refusal("invalid_value", "A session's model cannot be changed.", "session.model")
     for key, value in change.items():
@@ -85,6 +95,9 @@ def updated_config(
         before = config["audio"]["input"]["turn_detection"] or {}
         same_kind = before if before.get("type") == detection["type"] else {}
         given["turn_detection"] = {**_VAD_DEFAULTS[detection["type"]], **same_kind, **detection}
+    if given.get("noise_reduction") is not None:
+        reduced = config["audio"]["input"]["noise_reduction"] or {"strength": 1}
+        given["noise_reduction"] = {**reduced, **given["noise_reduction"]}
     merged["audio"]["input"].update(given)
     return merged
 

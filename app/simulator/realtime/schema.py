@@ -127,7 +127,7 @@ _transcription = tagged(
         "gpt-4o-transcribe-diarize": _transcribing(_language),
     },
 )
-_noise_reduction = obj({"type": one_of("near_field", "far_field")}, {"strength": number(0, 1)})
+_noise_reduction = obj({}, {"type": one_of("near_field", "far_field"), "strength": number(0, 1)})
 
 _mcp_options = (
     "server_url", "connector_id", "server_description", "authorization", "headers",

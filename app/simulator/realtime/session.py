@@ -164,10 +164,18 @@ class Session(WSListener):
         """Send a frame that need not be an event: text, or bytes as a binary frame."""
         self._wire.send_raw(data)
 
-    def send_error(self, code: str, message: str, cause_event_id: str | None = None) -> None:
+    def send_error(
+        self,
+        code: str,
+        message: str,
+        cause_event_id: str | None = None,
+        *,
+        param: str | None = None,
+        error_type: str = "server_error",
+    ) -> None:
         """Send an `error` event that no client event caused."""
         self._wire.send_error(
-            code, message, cause_event_id=cause_event_id, error_type="server_error"
+            code, message, param=param, cause_event_id=cause_event_id, error_type=error_type
         )
 
     def mute(self) -> None:

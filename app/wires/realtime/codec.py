@@ -112,8 +112,8 @@ def encode(command: ToModel, agent: Agent) -> str:
     """The client event for a command. `agent`: provides the session's settings and instructions."""
     event: dict[str, Any]
     match command:
-        case ConfigureSession(event_id, speaks):
-            return session_update(agent, event_id, speaks=speaks)
+        case ConfigureSession(event_id, speaks, without):
+            return session_update(agent, event_id, speaks=speaks, without=without)
         case SetTurnDetection(event_id, automatic):
             return turn_detection_update(agent, event_id, automatic=automatic)
         case AddMessage(event_id, role, text, item_id, after):

@@ -36,6 +36,12 @@ class Endpoint:
         return f"{self.url}?{'&'.join(filter(None, (model, self.query)))}"
 
     @property
+    def model_name(self) -> str:
+        """The model that the address names; empty: it names a deployment, of any model."""
+        given = dict(parse_qsl(self.query, keep_blank_values=True))
+        return "" if "deployment" in given else given.get("model", self.model)
+
+    @property
     def handshake_headers(self) -> dict[str, str]:
         """The headers of the handshake, beside those of the WebSocket protocol."""
         headers = dict(self.headers)

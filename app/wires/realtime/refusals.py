@@ -4,8 +4,10 @@ OpenAI: Realtime API, server event `error`. The codes are not listed there; thes
 """
 
 import re
+from typing import Any, Literal
 
 from app.call.events import Refusal
+from app.call.optional_settings import Setting
 
 #: With these, a new session would fail as well.
 FATAL = {
@@ -28,3 +30,63 @@ def refusal(code: str, message: str) -> tuple[Refusal, int]:
         return "busy", 0
     shorter = _SHORTER.search(message)
     return ("too_short", int(shorter[1])) if shorter else ("", 0)
+
+
+# --- refused settings -----------------------------------------------------------------------------
+
+_Setting = Setting | Literal["", "required"]
+_INPUT, _OUTPUT = "audio.input", "audio.output"
+# Fields of `session`, and the setting that each of them is; the beta's names as well, because
+# compatible servers still use them. A field inside one of these belongs to it.
+_SETTINGS: dict[str, _Setting] = {
+    f"{_INPUT}.transcription": "transcription",
+    f"{_INPUT}.transcription.language": "language",
+    f"{_INPUT}.transcription.languages": "languages",
+    f"{_INPUT}.transcription.prompt": "prompt",
+    f"{_INPUT}.transcription.keywords": "keywords",
+    f"{_INPUT}.noise_reduction": "noise_reduction",
+    f"{_INPUT}.noise_reduction.strength": "noise_reduction_strength",
+    f"{_INPUT}.turn_detection": "detection",
+    f"{_INPUT}.format": "required",
+    f"{_OUTPUT}.format": "required",
+    f"{_OUTPUT}.voice": "voice",
+    f"{_OUTPUT}.speed": "speed",
+    "reasoning": "reasoning_effort",
+    "max_output_tokens": "max_output_tokens",
+    "parallel_tool_calls": "parallel_tool_calls",
+    "truncation": "truncation",
+    "type": "required",
+    "model": "required",
+    "instructions": "required",
+    "output_modalities": "required",
+    "tools": "required",
+    "tool_choice": "required",
+    "input_audio_transcription": "transcription",
+    "input_audio_noise_reduction": "noise_reduction",
+    "turn_detection": "detection",
+    "voice": "voice",
+    "speed": "speed",
+    "max_response_output_tokens": "max_output_tokens",
+}
+_INDEX = re.compile(r"\[\d+\]")
+_PATH = re.compile(r"\bsession\.[\w.\[\]]+")
+_QUOTED = re.compile(r"""['"`]([\w.\[\]]+)['"`]""")
+
+
+def refused_setting(param: Any, message: str) -> _Setting:
+    """The `setting` of a `ModelFaulted`: what the server names in `param`, else in its message.
+
+    The answer to another command than `session.update` may name one as well: it means nothing then.
+    """
+    paths = [param] if isinstance(param, str) else []
+    named = [_setting(path) for path in (*paths, *_PATH.findall(message))]
+    # A quoted word may be a value. The names of required settings are such words: "type", "model".
+    quoted = [_setting(word) for word in _QUOTED.findall(message)]
+    named += [setting for setting in quoted if setting != "required"]
+    return next((setting for setting in named if setting), "")
+
+
+def _setting(path: str) -> _Setting:
+    parts = _INDEX.sub("", path).removeprefix("session.").split(".")
+    fields = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+    return next((_SETTINGS[field] for field in fields if field in _SETTINGS), "")

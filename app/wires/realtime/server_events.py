@@ -36,7 +36,7 @@ from app.call.events import (
 from app.call.ids import OURS
 from app.call.usage import Usage
 from app.errors import ProtocolError
-from app.wires.realtime.refusals import FATAL, SESSION_LOST, refusal
+from app.wires.realtime.refusals import FATAL, SESSION_LOST, refusal, refused_setting
 from app.wires.realtime.usage import Number, UsageBody, billed_ms, count
 
 
@@ -114,6 +114,8 @@ class _ErrorBody(msgspec.Struct):
     code: str | None = None
     message: str | None = None
     event_id: str | None = None
+    #: The path of the field that it is about. Any: a value of another type is ignored.
+    param: Any = None
 
     @property
     def name(self) -> str:
@@ -130,7 +132,9 @@ class _Error(ServerEvent, tag="error"):
         if error.name in SESSION_LOST:
             return ModelLost(error.name)
         message = error.message or ""
-        return ModelFaulted(error.name, message, error.event_id, *refusal(error.name, message))
+        kind, length_ms = refusal(error.name, message)
+        setting = refused_setting(error.param, message)
+        return ModelFaulted(error.name, message, error.event_id, kind, length_ms, setting)
 
 
 # --- the caller -----------------------------------------------------------------------------------

@@ -111,7 +111,8 @@ def test_with_a_wrong_key_the_stream_is_closed_once_the_caller_is_connected() ->
 def test_a_session_that_refuses_the_settings_is_replaced() -> None:
     scene = Scene()
     scene.feed(ev.LegOpened(), ev.ModelOpened())
-    lost = scene.feed(ev.ModelFaulted("invalid_value", "no such voice", "bridge_1"))
+    refused = ev.ModelFaulted("invalid_value", "no such format", "bridge_1", setting="required")
+    lost = scene.feed(refused)
     assert lost == [do.CloseModel()]
     scene.run(200)
     assert len(scene.all(do.OpenModel)) == 2

@@ -18,6 +18,7 @@ from app.simulator.realtime import (
     Session,
     TranscriptionFailed,
     Turn,
+    refusing,
 )
 from tests.simulator.realtime.realtime_client import Client, PhoneSession, phone
 
@@ -333,3 +334,35 @@ async def test_a_server_that_does_not_remember_keeps_no_events_and_no_audio() ->
                 assert session.heard == b"" and session.client_events == []
             await session.closed.wait()
         assert server.handshakes == []
+
+
+@pytest.mark.parametrize("names", ["param", "message", "nothing"])
+@pytest.mark.parametrize("repeats_id", [True, False])
+async def test_a_server_may_refuse_a_setting(names: Any, repeats_id: bool) -> None:
+    path = "audio.input.transcription.keywords"
+    refuse = refusing(path, names=names, repeats_id=repeats_id)
+    async with RealtimeServer() as server, PhoneSession(server) as client:
+        session = await server.session()
+        session.intercept("session.update", refuse)
+        heard = {"transcription": {"model": "gpt-transcribe", "keywords": ["Rome"]}}
+        change = {"type": "realtime", "audio": {"input": heard}}
+        await client.send("session.update", event_id="mine", session=change)
+        error = (await client.next())["error"]
+        assert error["event_id"] == ("mine" if repeats_id else None)
+        assert error["param"] == (f"session.{path}" if names == "param" else None)
+        assert (path in error["message"]) == (names == "message")
+        assert session.config["audio"]["input"]["transcription"]["language"] == "en"
+        del heard["transcription"]["keywords"]
+        await client.send("session.update", session=change)
+        assert (await client.next())["type"] == "session.updated"
+
+
+async def test_a_server_may_refuse_a_setting_that_it_took() -> None:
+    async with RealtimeServer() as server, PhoneSession(server) as client:
+        session = await server.session()
+        session.intercept("session.update", refusing("truncation", late=True))
+        change = {"type": "realtime", "truncation": "disabled"}
+        await client.send("session.update", event_id="mine", session=change)
+        assert (await client.next())["type"] == "session.updated"
+        assert (await client.next())["error"]["param"] == "session.truncation"
+        assert session.config["truncation"] == "disabled"

@@ -8,12 +8,13 @@ import pytest
 
 from app.simulator.realtime import RealtimeServer
 from app.simulator.realtime.checks import Refusal
+from app.simulator.realtime.config import default_config, updated_config
 from app.simulator.realtime.schema import checked_event
 from tests.simulator.realtime.realtime_client import PHONE, PhoneSession
 
 
 def update(path: str, value: Any) -> dict[str, Any]:
-    """A session.update with one wrong value."""
+    """A session.update with one other value."""
     session: dict[str, Any] = copy.deepcopy(PHONE)
     place, keys = session, path.split(".")
     for key in keys[:-1]:
@@ -114,6 +115,25 @@ REFUSED: list[tuple[Any, str]] = [
         "session.audio.input.noise_reduction.type",
     ),
     (
+        update("audio.input.noise_reduction", {"type": "near_field", "strength": 1.1}),
+        "session.audio.input.noise_reduction.strength",
+    ),
+    (
+        update("audio.input.transcription", {"model": "gpt-transcribe", "keywords": "Rome"}),
+        "session.audio.input.transcription.keywords",
+    ),
+    (
+        update("audio.input.transcription", {"model": "whisper-1", "languages": ["it"]}),
+        "session.audio.input.transcription.languages",
+    ),
+    (update("reasoning", {"effort": "none"}), "session.reasoning.effort"),
+    (update("reasoning", "high"), "session.reasoning"),
+    (update("parallel_tool_calls", "yes"), "session.parallel_tool_calls"),
+    (
+        update("truncation", {"type": "retention_ratio", "retention_ratio": 1.1}),
+        "session.truncation.retention_ratio",
+    ),
+    (
         update("tools", [{"type": "function", "function": {"name": "x"}}]),
         "session.tools[0].function",
     ),
@@ -181,6 +201,12 @@ TAKEN: list[dict[str, Any]] = [
     update("audio.input.transcription", {"model": "gpt-transcribe", "keywords": ["Rome"]}),
     update("audio.input.transcription", {"model": "gpt-realtime-whisper", "delay": "low"}),
     update("audio.input.noise_reduction", {"type": "near_field", "strength": 0.5}),
+    update("audio.input.noise_reduction", None),
+    update("audio.input.noise_reduction", {"strength": 1}),
+    update("audio.input.transcription", {"model": "gpt-live-transcribe", "languages": ["it"]}),
+    update("reasoning", {"effort": "xhigh"}),
+    update("parallel_tool_calls", False),
+    update("truncation", "disabled"),
     update("audio.output.voice", {"id": "voice_1"}),
     update("max_output_tokens", "inf"),
     update("tool_choice", {"type": "function", "name": "book_table"}),
@@ -261,6 +287,42 @@ async def test_the_model_cannot_change_nor_the_voice_once_there_is_audio() -> No
         voice["audio"] = {"output": {"voice": "marin"}}
         error = await client.refused("session.update", session=voice)
         assert error["code"] == "cannot_update_voice"
+
+
+async def test_noise_reduction_keeps_its_strength() -> None:
+    async with RealtimeServer() as server, PhoneSession(server) as client:
+        for given, strength in (
+            ({"type": "near_field"}, 1),
+            ({"type": "near_field", "strength": 0.4}, 0.4),
+            ({"type": "far_field"}, 0.4),
+        ):
+            change = {"audio": {"input": {"noise_reduction": given}}}
+            await client.send("session.update", session={"type": "realtime", **change})
+            updated = (await client.next())["session"]
+            assert updated["audio"]["input"]["noise_reduction"] == {**given, "strength": strength}
+
+
+@pytest.mark.parametrize("key", ["reasoning", "parallel_tool_calls"])
+@pytest.mark.parametrize(
+    ("model", "taken"),
+    [
+        ("gpt-realtime-2.1-mini", True),
+        ("gpt-realtime-2025-08-28", False),
+        ("gpt-realtime-mini", False),
+        ("our-own-model", True),
+    ],
+)
+def test_a_model_that_does_not_reason_takes_no_key_about_it(
+    key: str, model: str, taken: bool
+) -> None:
+    change = {"type": "realtime", key: {"effort": "low"} if key == "reasoning" else True}
+    if taken:
+        updated = updated_config(default_config(model), change, spoken=False)
+        assert updated[key] == change[key]
+        return
+    with pytest.raises(Refusal) as refusal:
+        updated_config(default_config(model), change, spoken=False)
+    assert refusal.value.param == f"session.{key}"
 
 
 async def test_an_event_may_come_in_fragments() -> None:

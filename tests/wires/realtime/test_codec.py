@@ -252,6 +252,45 @@ def test_a_refusal_says_what_the_core_has_to_know(
     assert fault == ModelFaulted(code, message, "bridge_7", *expected)
 
 
+@pytest.mark.parametrize(
+    ("param", "message", "setting"),
+    [
+        ("session.audio.input.transcription.model", "Invalid value: 'x'.", "transcription"),
+        ("session.audio.input.transcription", "", "transcription"),
+        ("session.audio.input.transcription.keywords[0]", "", "keywords"),
+        ("session.audio.input.transcription.languages", "", "languages"),
+        ("session.audio.input.transcription.language", "", "language"),
+        ("session.audio.input.transcription.prompt", "", "prompt"),
+        ("audio.input.noise_reduction.type", "", "noise_reduction"),
+        ("session.audio.input.noise_reduction.strength", "", "noise_reduction_strength"),
+        ("session.audio.input.turn_detection.eagerness", "", "detection"),
+        ("session.audio.output.voice", "", "voice"),
+        ("session.audio.output.speed", "", "speed"),
+        ("session.reasoning.effort", "", "reasoning_effort"),
+        ("reasoning", "", "reasoning_effort"),
+        ("session.max_output_tokens", "", "max_output_tokens"),
+        ("session.parallel_tool_calls", "", "parallel_tool_calls"),
+        ("session.truncation.retention_ratio", "", "truncation"),
+        ("session.input_audio_transcription.model", "", "transcription"),
+        ("session.audio.output.format.rate", "", "required"),
+        ("session.tools[3].parameters", "", "required"),
+        (None, "Unknown parameter: 'session.audio.input.transcription.keywords'.", "keywords"),
+        ("session", "session.truncation is not a thing here.", "truncation"),
+        ("", "The parameter 'parallel_tool_calls' is not for this model.", "parallel_tool_calls"),
+        (7, "Invalid `reasoning`.", "reasoning_effort"),
+        (None, "The 'type' field is missing.", ""),
+        (None, "Invalid value: 'far_field'.", ""),
+        ("session.audio.input", "", ""),
+        ("response.max_output_tokens", "", ""),
+        ("item.content[0].text", "", ""),
+    ],
+)
+def test_a_refusal_says_which_setting_it_means(param: object, message: str, setting: Any) -> None:
+    fault = decode(error(code="invalid_value", message=message, param=param, event_id="bridge_1"))
+
+    assert fault == ModelFaulted("invalid_value", message, "bridge_1", setting=setting)
+
+
 # --- responses ------------------------------------------------------------------------------------
 
 

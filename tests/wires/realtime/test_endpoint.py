@@ -9,17 +9,18 @@ URL = "wss://model.example/v1/realtime"
 
 
 @pytest.mark.parametrize(
-    ("query", "sent"),
+    ("query", "sent", "model"),
     [
-        ("", "model=gpt-realtime-2.1"),
-        ("api-version=preview", "model=gpt-realtime-2.1&api-version=preview"),
-        ("api-version=2025-04-01-preview&deployment=d",) * 2,
-        ("model=other",) * 2,
-        ("models=a%20b+c&d=", "model=gpt-realtime-2.1&models=a%20b+c&d="),
+        ("", "model=gpt-realtime-2.1", "gpt-realtime-2.1"),
+        ("api-version=preview", "model=gpt-realtime-2.1&api-version=preview", "gpt-realtime-2.1"),
+        (*("api-version=2025-04-01-preview&deployment=d",) * 2, ""),
+        (*("model=other",) * 2, "other"),
+        ("models=a%20b+c&d=", "model=gpt-realtime-2.1&models=a%20b+c&d=", "gpt-realtime-2.1"),
     ],
 )
-def test_the_query_is_added_and_may_name_the_model(query: str, sent: str) -> None:
-    assert Endpoint(URL, "gpt-realtime-2.1", query=query).address == f"{URL}?{sent}"
+def test_the_query_is_added_and_may_name_the_model(query: str, sent: str, model: str) -> None:
+    endpoint = Endpoint(URL, "gpt-realtime-2.1", query=query)
+    assert (endpoint.address, endpoint.model_name) == (f"{URL}?{sent}", model)
 
 
 def test_a_models_name_is_encoded() -> None:

@@ -11,7 +11,7 @@ from openai.types.realtime import RealtimeClientEvent, RealtimeClientEventParam
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from app.call import commands
-from app.call.agent import Agent, ToolSpec, Transcription, TurnTaking, Voice
+from app.call.agent import Agent, Effort, ModelOptions, ToolSpec, Transcription, TurnTaking, Voice
 from app.call.commands import (
     AddMessage,
     AddToolOutput,
@@ -23,6 +23,7 @@ from app.call.commands import (
     ToModel,
     TruncateItem,
 )
+from app.call.optional_settings import GROUPS, PART_OF, Setting
 from app.wires.realtime.codec import encode
 from app.wires.realtime.session_update import session_update
 
@@ -177,6 +178,123 @@ def test_transcription_sends_only_what_its_model_supports(
     assert session(agent)["audio"]["input"]["transcription"] == sent
 
 
+OWNERS = replace(
+    AGENT,
+    voice=Voice("cedar", 1.25),
+    turns=TurnTaking(
+        detection="semantic_vad", noise_reduction="far_field", noise_reduction_strength=0.5
+    ),
+    model=ModelOptions("xhigh", 2000, parallel_tool_calls=False, truncation=0.8),
+    transcription=Transcription(prompt="food", keywords=("Margherita",), languages=("en", "it")),
+)
+"""An agent that sets every optional setting."""
+
+
+def test_the_owner_s_settings_are_sent() -> None:
+    sent = session(OWNERS)
+    heard = sent["audio"]["input"]
+
+    assert sent["reasoning"] == {"effort": "xhigh"}
+    assert sent["max_output_tokens"] == 2000
+    assert sent["parallel_tool_calls"] is False
+    assert sent["truncation"] == {"type": "retention_ratio", "retention_ratio": 0.8}
+    assert heard["noise_reduction"] == {"type": "far_field", "strength": 0.5}
+    assert heard["transcription"] == {
+        "model": "gpt-transcribe",
+        "prompt": "food",
+        "keywords": ["Margherita"],
+        "languages": ["en", "it"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "sent"),
+    [
+        (ModelOptions(), {}),
+        (ModelOptions(max_output_tokens="inf"), {"max_output_tokens": "inf"}),
+        (ModelOptions(truncation="auto"), {"truncation": "auto"}),
+        (ModelOptions(truncation="disabled"), {"truncation": "disabled"}),
+        (
+            ModelOptions(truncation=0.0),
+            {"truncation": {"type": "retention_ratio", "retention_ratio": 0.0}},
+        ),
+        (ModelOptions(parallel_tool_calls=True), {"parallel_tool_calls": True}),
+    ],
+)
+def test_only_what_the_owner_sets_is_sent(options: ModelOptions, sent: dict[str, Any]) -> None:
+    assert session(replace(AGENT, model=options)) == session(AGENT) | sent
+
+
+@pytest.mark.parametrize(
+    "model", ["whisper-1", "gpt-realtime-whisper", "gpt-4o-mini-transcribe-2025-12-15"]
+)
+def test_hints_go_to_the_models_that_take_them(model: str) -> None:
+    hints = Transcription(model, keywords=("Bella",), languages=("de", "it"))
+    sent = session(replace(AGENT, transcription=hints))["audio"]["input"]["transcription"]
+    assert sent == {"model": model, "language": "en"}
+
+
+ABSENT: dict[Setting, str] = {
+    "transcription": "audio.input.transcription",
+    "languages": "audio.input.transcription.languages",
+    "prompt": "audio.input.transcription.prompt",
+    "keywords": "audio.input.transcription.keywords",
+    "noise_reduction": "audio.input.noise_reduction",
+    "noise_reduction_strength": "audio.input.noise_reduction.strength",
+    "reasoning_effort": "reasoning",
+    "max_output_tokens": "max_output_tokens",
+    "parallel_tool_calls": "parallel_tool_calls",
+    "truncation": "truncation",
+    "voice": "audio.output.voice",
+    "speed": "audio.output.speed",
+    "detection": "audio.input.turn_detection.eagerness",
+}
+FLAGS = {f"audio.input.turn_detection.{each}_response" for each in ("create", "interrupt")}
+
+
+def paths(part: Any, path: str = "") -> set[str]:
+    """The paths of all fields of a JSON object."""
+    if not isinstance(part, dict):
+        return set()
+    found = {f"{path}{key}" for key in part}
+    return found.union(*(paths(value, f"{path}{key}.") for key, value in part.items()))
+
+
+@pytest.mark.parametrize("setting", ABSENT)
+def test_a_refused_setting_is_left_out_and_nothing_else(setting: Setting) -> None:
+    left_out = check(encode(ConfigureSession("cfg_1", without=(setting,)), OWNERS))["session"]
+    missing = paths(session(OWNERS)) - paths(left_out) - FLAGS
+    assert {path for path in missing if not path.startswith(f"{ABSENT[setting]}.")} == {
+        ABSENT[setting]
+    }
+
+
+def test_every_optional_setting_can_be_left_out() -> None:
+    settings = set(get_args(Setting))
+    assert settings == {*GROUPS[0], *GROUPS[1], *PART_OF}
+    assert settings == {*ABSENT, "language"}
+    everything = ConfigureSession("cfg_1", without=tuple(settings))
+    assert check(encode(everything, OWNERS))["session"]["audio"] == {
+        "input": {
+            "format": {"type": "audio/pcmu"},
+            "turn_detection": {"type": "server_vad"},
+        },
+        "output": {"format": {"type": "audio/pcmu"}},
+    }
+    uninterrupted = replace(OWNERS, turns=replace(OWNERS.turns, interruptible=False))
+    heard = check(encode(everything, uninterrupted))["session"]["audio"]["input"]
+    assert heard["turn_detection"] == {"type": "server_vad", "interrupt_response": False}
+
+
+def test_without_languages_the_agent_s_language_is_sent() -> None:
+    command = ConfigureSession("cfg_1", without=("languages",))
+    sent = check(encode(command, OWNERS))["session"]["audio"]["input"]["transcription"]
+    assert sent["language"] == "en"
+    command = ConfigureSession("cfg_1", without=("language", "languages"))
+    sent = check(encode(command, OWNERS))["session"]["audio"]["input"]["transcription"]
+    assert not {"language", "languages"} & set(sent)
+
+
 def test_speed_is_sent_unless_it_is_1() -> None:
     agent = replace(AGENT, voice=Voice("cedar", 1.25))
     output = session(agent)["audio"]["output"]
@@ -267,16 +385,37 @@ AGENTS = st.builds(
     greeting=TEXT,
     language=st.sampled_from(["", "en", "de"]),
     voice=st.builds(Voice, TEXT, st.floats(0.25, 1.5)),
-    turns=st.builds(TurnTaking, threshold=st.floats(0, 1)),
+    turns=st.builds(
+        TurnTaking,
+        threshold=st.floats(0, 1),
+        noise_reduction=st.sampled_from(["none", "near_field", "far_field"]),
+        noise_reduction_strength=st.none() | st.floats(0, 1),
+    ),
+    model=st.builds(
+        ModelOptions,
+        st.none() | st.sampled_from(get_args(Effort)),
+        st.none() | st.just("inf") | st.integers(1, 4096),
+        st.none() | st.booleans(),
+        st.none() | st.sampled_from(["auto", "disabled"]) | st.floats(0, 1),
+    ),
     transcription=st.builds(
-        Transcription, TEXT | st.sampled_from(["gpt-transcribe", "gpt-realtime-whisper"]), TEXT
+        Transcription,
+        TEXT | st.sampled_from(["gpt-transcribe", "gpt-realtime-whisper"]),
+        TEXT,
+        st.lists(TEXT, max_size=2).map(tuple),
+        st.lists(TEXT, max_size=2).map(tuple),
     ),
     tools=st.lists(
         st.builds(ToolSpec, TEXT, TEXT, st.dictionaries(TEXT, SCHEMAS, max_size=3)), max_size=3
     ).map(tuple),
 )
 COMMANDS: dict[type[ToModel], st.SearchStrategy[ToModel]] = {
-    ConfigureSession: st.builds(ConfigureSession, TEXT),
+    ConfigureSession: st.builds(
+        ConfigureSession,
+        TEXT,
+        st.booleans(),
+        st.lists(st.sampled_from(get_args(Setting)), max_size=4).map(tuple),
+    ),
     SetTurnDetection: st.builds(SetTurnDetection, TEXT, st.booleans()),
     AddMessage: st.builds(AddMessage, TEXT, st.sampled_from(["system", "user", "assistant"]), TEXT),
     AddToolOutput: st.builds(AddToolOutput, TEXT, TEXT, TEXT),
@@ -298,7 +437,7 @@ def test_every_client_event_fits_openais_types(command: ToModel, agent: Agent) -
 
 
 @pytest.mark.parametrize("detection", ["server_vad", "semantic_vad"])
-def test_turn_detection_only_reports_while_the_agent_speaks(detection: str) -> None:
+def test_turn_detection_only_reports_while_the_agent_speaks(detection: Any) -> None:
     agent = replace(AGENT, turns=replace(AGENT.turns, detection=detection))
     whole = json.loads(session_update(agent, "e1"))["session"]["audio"]["input"]["turn_detection"]
 
