@@ -85,6 +85,7 @@ from app.call.model_events import (
 from app.call.voice_events import VoiceFailed as VoiceFailed
 from app.call.voice_events import VoiceFinished as VoiceFinished
 from app.call.voice_events import VoicePaused as VoicePaused
+from app.call.voice_events import VoiceQuieted as VoiceQuieted
 from app.call.voice_events import VoiceReceived as VoiceReceived
 from app.call.words.pause_alignment import Pace
 
@@ -127,6 +128,8 @@ class LegOpened:
     paces: tuple[Pace, ...] = ()
     #: A secret entry was open when the earlier leg ended: the caller may go on typing it.
     secret_entry_open: bool = False
+    #: Report silences, see `ReportSilence`. False: a timeline of a version that reported none.
+    reports_silences: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +271,8 @@ class CallerAudioForwarded:
 
     frames: int
     size_bytes: int
+    #: How long ago the caller's frames last held voice; None: it was not measured.
+    quiet_ms: int | None = None
 
 
 # --- tools --------------------------------------------------------------------------------------
@@ -352,6 +357,7 @@ Event = (
     | MessageTaken
     | VoiceReceived
     | VoicePaused
+    | VoiceQuieted
     | VoiceFinished
     | VoiceFailed
     | ToolReturned

@@ -1,6 +1,7 @@
 """Events of the external voices, which synthesize the agent's text one utterance at a time.
 
 Answers to the command `Synthesize`, until `VoiceFinished` or `VoiceFailed` ends the utterance.
+`VoiceReceived` has no long silence: the bridge shortens it.
 """
 
 from dataclasses import dataclass
@@ -28,6 +29,13 @@ class VoicePaused:
 
 
 @dataclass(frozen=True, slots=True)
+class VoiceQuieted:
+    """The voice sends audio too quiet to be heard, for so long that it is left out."""
+
+    utterance_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class VoiceFinished:
     """All audio of an utterance has come."""
 
@@ -45,4 +53,4 @@ class VoiceFailed:
     kind: str = "passing"
 
 
-VoiceEvent = VoiceReceived | VoicePaused | VoiceFinished | VoiceFailed
+VoiceEvent = VoiceReceived | VoicePaused | VoiceQuieted | VoiceFinished | VoiceFailed

@@ -63,6 +63,7 @@ class LegSeed:
             cause.output,
             self.paces,
             self.secret_entry_open,
+            reports_silences=True,
         )
 
 
