@@ -14,6 +14,8 @@ from app.call.waiting import Waiting
 
 #: Shorter silences are pauses of a conversation.
 LEAST_MS = 4000.0
+#: More than a byte, which positions in the playback ledger are rounded to.
+ROUNDED_MS = 1.0
 
 
 class Silences:
@@ -83,7 +85,7 @@ class Silences:
     def _present_cause(self, now_ms: float) -> Cause | None:
         """Why the caller hears nothing, if they do; None: they speak."""
         cause = self._waiting.cause
-        if cause is not None and (not self._audio.is_open or self._is_stuck(now_ms)):
+        if cause is not None and self._is_stuck(now_ms):
             return "network"
         if cause == "model" and self._speech.sends_quiet_audio:
             return "quiet_audio"
@@ -92,6 +94,8 @@ class Silences:
         return cause
 
     def _is_stuck(self, now_ms: float) -> bool:
-        """Whether Twilio does not play what it was sent: the mark behind it is overdue."""
-        ledger = self._audio.ledger
-        return now_ms > ledger.ends_ms and ledger.playing(now_ms)
+        """Whether Twilio takes no audio, or does not play what it took: a mark is overdue."""
+        audio, ledger = self._audio, self._audio.ledger
+        if audio.waiting and not audio.is_open:
+            return True
+        return now_ms > ledger.ends_ms + ROUNDED_MS and ledger.playing(now_ms)

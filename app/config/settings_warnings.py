@@ -47,7 +47,7 @@ _CREDENTIALS = (
     "http_voice_token",
 )
 #: Secrets that the owner makes up.
-_OWN_SECRETS = ("api_token", "stream_audio_token", "call_webhook_secret")
+_OWN_SECRETS = ("api_token", "metrics_token", "stream_audio_token", "call_webhook_secret")
 _PATHS = ("agent_file", "prices_file", "recordings_dir")
 
 

@@ -21,6 +21,7 @@ from app.records.record import Transfers
 from app.records.recording import Recording
 from app.records.store import CallRow, Store, TimelineRow
 from app.records.turn_rows import TurnRows
+from app.records.watching import CallEnded, TransferEnded, Watched, Watcher, known_usd, outcomes_of
 from app.wires.twilio.call import TERMINAL, CallInfo, CallStatus
 
 
@@ -136,8 +137,8 @@ async def note_decision(store: Store, call_sid: str, decision: str, reason: str)
     store.append_timeline(call_sid, [entry])
 
 
-def record_rejected_call(store: Store, call: CallInfo, agent_name: str, reason: str) -> None:
-    """Write the whole record of a call that was rejected."""
+def record_rejected_call(store: Store, call: CallInfo, agent_name: str, reason: str) -> CallEnded:
+    """Write the whole record of a call that was rejected. Returns what to tell watchers."""
     store.save_call(
         call.call_sid,
         account_sid=call.account_sid,
@@ -153,6 +154,7 @@ def record_rejected_call(store: Store, call: CallInfo, agent_name: str, reason: 
     store.append_timeline(
         call.call_sid, [TimelineRow(1, 0.0, "event", ev.DecisionMade.__name__, data)]
     )
+    return CallEnded("busy", 0.0)
 
 
 Cost = Callable[[Usage, float, str, Transfers], dict[str, Any]]
@@ -160,17 +162,16 @@ Cost = Callable[[Usage, float, str, Transfers], dict[str, Any]]
 See `Prices.of`."""
 
 
-def close_stored_record(store: Store, row: CallRow, status: CallStatus, cost: Cost) -> None:
-    """Write the end of a call without a recorder. `status`: Twilio's terminal status."""
+def close_stored_record(store: Store, row: CallRow, status: CallStatus, cost: Cost) -> CallEnded:
+    """Write the end of a call without a recorder. `status`: Twilio's terminal status. Returns what
+    to tell watchers."""
     ended_at, started_at = datetime.now(UTC), row.started_at
     duration_s = (ended_at - started_at).total_seconds() if started_at else None
+    priced = cost(_usage(row), duration_s or 0.0, row.direction, row.transfers)
     store.save_call(
-        row.call_sid,
-        status=status,
-        ended_at=ended_at,
-        duration_s=duration_s,
-        cost=cost(_usage(row), duration_s or 0.0, row.direction, row.transfers),
+        row.call_sid, status=status, ended_at=ended_at, duration_s=duration_s, cost=priced
     )
+    return CallEnded(row.ended_by or "", known_usd(priced))
 
 
 def _usage(row: CallRow) -> Usage:
@@ -188,11 +189,6 @@ def _last_order(entries: Sequence[TimelineRow]) -> int:
     for entry in entries:
         orders += [order for order, _, _ in entry.data.get("pieces", [])]
     return max(orders, default=0)
-
-
-Watcher = Callable[[CallInfo, ev.Event | do.Command, float], None]
-"""Called with every event and command, and its time in ms. It runs on the event loop before the
-command is performed, so it must return at once."""
 
 
 class Recorder:
@@ -234,7 +230,11 @@ class Recorder:
         self._usage = self._earlier_usage
         self._started_at = stored.started_at if stored else None
         self._transfers: Transfers = stored.transfers if stored else []
+        self._outcomes = outcomes_of(self._transfers)  # those that watchers know
         self._left_at: datetime | None = None  # the end of the last leg
+        self._ended_by = ""
+        self._closed = False
+        self._now_ms = 0.0  # of the last event
         store.save_call(
             call.call_sid,
             account_sid=call.account_sid,
@@ -247,7 +247,11 @@ class Recorder:
 
     def save_transfers(self, transfers: Transfers) -> None:
         """Store all transfers of the call so far."""
-        self._transfers = transfers
+        outcomes = outcomes_of(transfers)
+        for number, outcome in enumerate(outcomes):
+            if outcome and self._outcomes[number : number + 1] != [outcome]:
+                self._tell(TransferEnded(outcome), self._now_ms)
+        self._transfers, self._outcomes = transfers, outcomes
         records = [dict(each) for each in transfers]
         self._store.save_call(self._call.call_sid, transfers=records)
 
@@ -259,9 +263,9 @@ class Recorder:
         self._saved_revision = 0
 
     def event(self, event: ev.Event, now_ms: float) -> None:
+        self._now_ms = now_ms
         self._timeline.event(event, now_ms)
-        for watch in self._watchers:
-            watch(self._call, event, now_ms)
+        self._tell(event, now_ms)
         if self._recording is not None:
             self._recording.event(event, now_ms)
         match event:
@@ -278,6 +282,10 @@ class Recorder:
                 )
             case ev.VoicemailReached():
                 self.save_timeline()  # at once: the next process needs the message
+
+    def _tell(self, message: Watched, now_ms: float) -> None:
+        for watch in self._watchers:
+            watch(self._call, message, now_ms)
 
     def caller_frame(self, payload: str, timestamp: object, now_ms: float) -> None:
         """Record a frame of the caller's. `payload`: base64 µ-law. `timestamp`: Twilio's."""
@@ -300,8 +308,7 @@ class Recorder:
 
     def command(self, command: do.Command, now_ms: float) -> None:
         self._timeline.command(command, now_ms)
-        for watch in self._watchers:
-            watch(self._call, command, now_ms)
+        self._tell(command, now_ms)
         if self._recording is not None:
             self._recording.command(command, now_ms)
         if isinstance(command, do.PlayAudio) and "first_media_ms" not in self._timings:
@@ -333,7 +340,7 @@ class Recorder:
     ) -> None:
         """Store the end of a leg. Unless `call_continues`, the record is closed too."""
         self.save(machine, now_ms)
-        self._left_at = datetime.now(UTC)
+        self._left_at, self._ended_by = datetime.now(UTC), ended_by
         self._usage = self._earlier_usage + machine.usage
         self._store.save_call(
             self._call.call_sid,
@@ -346,6 +353,7 @@ class Recorder:
 
     def ended_by(self, ended_by: str) -> None:
         """Correct the cause that `finish` stored."""
+        self._ended_by = ended_by
         self._store.save_call(self._call.call_sid, ended_by=ended_by)
 
     def close_record(self, *, at_leg_end: bool = False) -> None:
@@ -356,10 +364,14 @@ class Recorder:
         if at_leg_end and self._left_at is not None:
             ended_at = self._left_at
         duration_s = (ended_at - started_at).total_seconds() if started_at else None
+        cost = self._cost(self._usage, duration_s or 0.0, self._call.direction, self._transfers)
         self._store.save_call(
             self._call.call_sid,
             status="completed",
             ended_at=ended_at,
             duration_s=duration_s,
-            cost=self._cost(self._usage, duration_s or 0.0, self._call.direction, self._transfers),
+            cost=cost,
         )
+        if not self._closed:
+            self._closed = True
+            self._tell(CallEnded(self._ended_by, known_usd(cost)), self._now_ms)
