@@ -10,8 +10,8 @@ from typing import Any
 
 from app.bridge.decisions import log_decision
 from app.bridge.services import Services
-from app.records.recorder import close_stored_record, note_decision, record_rejected_call
 from app.records.store import StoreUnavailable
+from app.records.stored_call import close_stored_record, note_decision, record_rejected_call
 from app.wires.twilio.call import CallInfo, CallStatus
 
 RELEASE_S = 1.0
@@ -66,7 +66,7 @@ class RecordsWithoutLeg:
             row = await store.get_call(call_sid)
             if row is not None and row.ended_at is None and not self._is_live(call_sid):
                 call = CallInfo(call_sid, row.account_sid, row.direction)
-                ended = close_stored_record(store, row, status, self._services.cost)
+                ended = await close_stored_record(store, row, status, self._services.cost)
                 self._services.tell_watchers(call, ended)
         self._call_ended(call_sid)
 

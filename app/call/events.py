@@ -13,81 +13,36 @@ Event and field names are stored with the record of a call, as its timeline: do 
 
 from dataclasses import dataclass
 
-from app.call.model_events import (
-    AudioReceived as AudioReceived,
-)
-from app.call.model_events import (
-    CallerTranscribed as CallerTranscribed,
-)
-from app.call.model_events import (
-    CallerTranscriptionFailed as CallerTranscriptionFailed,
-)
-from app.call.model_events import (
-    CallerTurnCommitted as CallerTurnCommitted,
-)
-from app.call.model_events import (
-    ItemDeleted as ItemDeleted,
-)
-from app.call.model_events import (
-    ItemTruncated as ItemTruncated,
-)
-from app.call.model_events import (
-    MessageTaken as MessageTaken,
-)
-from app.call.model_events import (
-    ModelFaulted as ModelFaulted,
-)
-from app.call.model_events import (
-    ModelLost as ModelLost,
-)
-from app.call.model_events import (
-    ModelOpened as ModelOpened,
-)
-from app.call.model_events import (
-    OutputItemAdded as OutputItemAdded,
-)
-from app.call.model_events import (
-    OutputItemDone as OutputItemDone,
-)
-from app.call.model_events import (
-    Refusal as Refusal,
-)
-from app.call.model_events import (
-    ResponseCreated as ResponseCreated,
-)
-from app.call.model_events import (
-    ResponseDone as ResponseDone,
-)
-from app.call.model_events import (
-    SessionConfigured as SessionConfigured,
-)
-from app.call.model_events import (
-    SessionCreated as SessionCreated,
-)
-from app.call.model_events import (
-    SpeechStarted as SpeechStarted,
-)
-from app.call.model_events import (
-    SpeechStopped as SpeechStopped,
-)
-from app.call.model_events import (
-    TextReceived as TextReceived,
-)
-from app.call.model_events import (
-    ToolOutputTaken as ToolOutputTaken,
-)
-from app.call.model_events import (
-    TranscriptCompleted as TranscriptCompleted,
-)
-from app.call.model_events import (
-    TranscriptReceived as TranscriptReceived,
-)
+from app.call.model_events import AudioReceived as AudioReceived
+from app.call.model_events import CallerTranscribed as CallerTranscribed
+from app.call.model_events import CallerTranscriptionFailed as CallerTranscriptionFailed
+from app.call.model_events import CallerTurnCommitted as CallerTurnCommitted
+from app.call.model_events import ItemDeleted as ItemDeleted
+from app.call.model_events import ItemTruncated as ItemTruncated
+from app.call.model_events import MessageTaken as MessageTaken
+from app.call.model_events import ModelFaulted as ModelFaulted
+from app.call.model_events import ModelLost as ModelLost
+from app.call.model_events import ModelOpened as ModelOpened
+from app.call.model_events import OutputItemAdded as OutputItemAdded
+from app.call.model_events import OutputItemDone as OutputItemDone
+from app.call.model_events import Refusal as Refusal
+from app.call.model_events import ResponseCreated as ResponseCreated
+from app.call.model_events import ResponseDone as ResponseDone
+from app.call.model_events import SessionConfigured as SessionConfigured
+from app.call.model_events import SessionCreated as SessionCreated
+from app.call.model_events import SpeechStarted as SpeechStarted
+from app.call.model_events import SpeechStopped as SpeechStopped
+from app.call.model_events import TextReceived as TextReceived
+from app.call.model_events import ToolOutputTaken as ToolOutputTaken
+from app.call.model_events import TranscriptCompleted as TranscriptCompleted
+from app.call.model_events import TranscriptReceived as TranscriptReceived
 from app.call.voice_events import VoiceFailed as VoiceFailed
 from app.call.voice_events import VoiceFinished as VoiceFinished
 from app.call.voice_events import VoicePaused as VoicePaused
 from app.call.voice_events import VoiceQuieted as VoiceQuieted
 from app.call.voice_events import VoiceReceived as VoiceReceived
-from app.call.words.pause_alignment import Pace
+from app.call.voice_events import VoiceTimed as VoiceTimed
+from app.call.words.word_times import Pace
 
 # --- the leg itself -------------------------------------------------------------------------
 
@@ -110,6 +65,21 @@ STREAM_LOST = ResumeCause()
 
 
 @dataclass(frozen=True, slots=True)
+class OpenEntry:
+    """What the caller typed last, when the stream was lost. The call's next leg continues it,
+    unless a tool asked for it."""
+
+    #: Keys that no pause has ended yet; empty: there are none.
+    digits: str
+    #: The complete entry, or the one that `digits` continue; empty: none.
+    replaces: str
+    #: When the last key was pressed, for a tool or not.
+    pressed_ms: float
+    #: Of `digits`, see `keypad.DigitEntry.lone`.
+    lone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class LegOpened:
     """The leg exists: the bridge answers the webhook of its media stream."""
 
@@ -128,6 +98,14 @@ class LegOpened:
     paces: tuple[Pace, ...] = ()
     #: A secret entry was open when the earlier leg ended: the caller may go on typing it.
     secret_entry_open: bool = False
+    #: What the call's earlier legs showed of who answered, see `answering_machine.Shown`; empty:
+    #: nothing.
+    shown: str = ""
+    #: What the caller typed last before the earlier stream was lost; None: nothing.
+    entry: OpenEntry | None = None
+    #: The agent's audio is played in whole frames of 20 ms. False in the timelines of earlier
+    #: versions, which passed it on as it came.
+    whole_frames: bool = False
     #: Report silences, see `ReportSilence`. False: a timeline of a version that reported none.
     reports_silences: bool = False
 
@@ -185,8 +163,19 @@ class SayRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class CalleeDetected:
+    """Twilio's answering machine detection gave its verdict on who answered the outbound call."""
+
+    #: Twilio's `AnsweredBy`, see `answering_machine.Verdict`.
+    answered_by: str
+    #: What the agent says for a machine to record; empty: hang up on a machine.
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class VoicemailReached:
-    """An answering machine answered the outbound call, and records from now on."""
+    """An answering machine answered the outbound call, and records from now on. Older timelines
+    hold it in place of `CalleeDetected`: whatever the call has shown, the message is left."""
 
     #: What the agent says for the machine to record; empty: hang up.
     message: str = ""
@@ -321,6 +310,7 @@ Event = (
     | RedirectFailed
     | TransferRequested
     | SayRequested
+    | CalleeDetected
     | VoicemailReached
     | LegFailed
     | DecisionMade
@@ -358,6 +348,7 @@ Event = (
     | VoiceReceived
     | VoicePaused
     | VoiceQuieted
+    | VoiceTimed
     | VoiceFinished
     | VoiceFailed
     | ToolReturned

@@ -3,8 +3,9 @@
 from typing import Any, cast
 
 from app.call import events as ev
-from app.records.recorder import Recorder, StoredCall
+from app.records.recorder import Recorder
 from app.records.store import Store
+from app.records.stored_call import StoredCall
 from app.records.watching import CallEnded, TransferEnded, Watched, known_usd
 from app.wires.twilio.call import CallInfo
 from tests.call.scene import AGENT, Scene
@@ -60,8 +61,8 @@ def test_the_end_of_a_call_is_seen_once_with_its_last_cause() -> None:
     records.finish(scene.machine, 10.0, ended_by="line", call_continues=True)
     records.ended_by("handshake")
     assert seen == []
-    records.close_record()
-    records.close_record()
+    records.close_record(20.0)
+    records.close_record(30.0)
     assert seen == [CallEnded("handshake", 0.5)]
 
 
