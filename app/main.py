@@ -20,10 +20,11 @@ from app.config.settings import EMBEDDED, Settings, load_settings
 from app.records.after_call import AfterCall
 from app.records.summary import Summariser
 from app.web import health, problems
-from app.web.api import call_actions, calls, openapi
+from app.web.api import call_actions, calls, metrics_page, openapi
 from app.web.api import stream_audio as speech
 from app.web.app_state import AppState, set_state
 from app.web.gate import Gate
+from app.web.metrics import Metrics
 from app.web.paths import KnownPaths, NormalizePath
 from app.web.stream_voices import StreamAudio
 from app.web.twilio import call_webhooks, outbound_webhooks, transfer_webhooks
@@ -66,6 +67,9 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
             parts.push_async_callback(_close, "reports", after_call.aclose)
         parts.push_async_callback(_close, "transfers", transfers.aclose)
         parts.push_async_callback(_close, "calls", switchboard.close)
+        metrics = Metrics(shared.agent.agent, lambda: switchboard.live_calls)
+        shared.watchers.append(metrics.watch)
+        parts.callback(shared.watchers.remove, metrics.watch)
         token = chosen.api_token.get_secret_value() if chosen.api_token else None
         api_token = token or secrets.token_urlsafe(24)
         state = AppState(
@@ -77,6 +81,8 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
             outbound,
             _gate(chosen, api_token),
             _stream_audio(chosen, shared, api_token),
+            metrics,
+            chosen.metrics_token.get_secret_value() if chosen.metrics_token else "",
         )
         set_state(app, state)
 
@@ -90,7 +96,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         redirect_slashes=False,
     )
     twilio = (call_webhooks, transfer_webhooks, outbound_webhooks)
-    route_modules = (*twilio, calls, call_actions, speech, health, openapi)
+    route_modules = (*twilio, calls, call_actions, speech, health, metrics_page, openapi)
     known = KnownPaths(*(each.router for each in route_modules))
     app.add_middleware(NormalizePath, heads=known.heads)
     problems.install(app, known.check_access)

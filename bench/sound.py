@@ -25,6 +25,7 @@ from app.config.agent.file import load_agent
 from app.config.agent.forms import RecordingRules
 from app.config.settings import Settings
 from app.main import create_app
+from app.records.watching import Watched
 from app.simulator.realtime import RealtimeServer, Reply, Turn
 from app.simulator.twilio import Call, Network, PhoneLine, now_ms
 from app.web.server import Server, bind
@@ -64,7 +65,7 @@ class Observed:
     said_until_ms: list[float] = field(default_factory=list)
     _busy_until_ms: float = 0.0
 
-    def watch(self, _call: CallInfo, message: ev.Event | do.Command, at_ms: float) -> None:
+    def watch(self, _call: CallInfo, message: Watched, at_ms: float) -> None:
         match message:
             case ev.LegOpened():
                 self.zero_ms = now_ms() - at_ms

@@ -56,6 +56,20 @@ def test_a_tone_is_as_loud_as_asked(level_dbfs: float) -> None:
     assert audio.rms_dbfs(sound[800:-800]) == pytest.approx(level_dbfs, abs=0.5)
 
 
+@pytest.mark.parametrize(("level_dbfs", "heard"), [(-50.0, True), (-60.0, False)])
+def test_audio_below_55_dbfs_cannot_be_heard(level_dbfs: float, heard: bool) -> None:
+    ulaw = audio.tone((440,), note_ms=400, level_dbfs=level_dbfs)
+    assert audio.is_audible(base64.b64encode(ulaw).decode()) is heard
+
+
+@pytest.mark.parametrize("where", [0, 150, 300])
+def test_a_sound_anywhere_in_audio_can_be_heard(where: int) -> None:
+    sound = audio.tone((440,), note_ms=100, level_dbfs=-20)
+    ulaw = audio.silence(where) + sound + audio.silence(300 - where)
+    assert audio.is_audible(base64.b64encode(ulaw).decode())
+    assert not audio.is_audible("") and not audio.is_audible("/w==")
+
+
 def test_a_tone_fades_in_and_out() -> None:
     sound = audio.tone((440, 480), note_ms=150, level_dbfs=-24)
     middle = audio.rms_dbfs(sound[400:800])

@@ -55,7 +55,8 @@ class RecordsWithoutLeg:
         store = self._services.store
         with suppress(StoreUnavailable):
             if await store.get_call(call.call_sid) is None:
-                record_rejected_call(store, call, self._services.agent.agent.name, reason)
+                name = self._services.agent.agent.name
+                self._services.tell_watchers(call, record_rejected_call(store, call, name, reason))
         self._call_ended(call.call_sid)
 
     async def _close_record(self, call_sid: str, status: CallStatus) -> None:
@@ -64,7 +65,9 @@ class RecordsWithoutLeg:
             await store.flush()
             row = await store.get_call(call_sid)
             if row is not None and row.ended_at is None and not self._is_live(call_sid):
-                await close_stored_record(store, row, status, self._services.cost)
+                call = CallInfo(call_sid, row.account_sid, row.direction)
+                ended = await close_stored_record(store, row, status, self._services.cost)
+                self._services.tell_watchers(call, ended)
         self._call_ended(call_sid)
 
     async def _note(self, call_sid: str, decision: str, reason: str) -> None:

@@ -17,10 +17,11 @@ from app.config.prices import Prices, load_prices
 from app.config.settings import EMBEDDED, Settings
 from app.errors import ConfigError
 from app.records.record import Transfers
-from app.records.recorder import Recorder, Watcher
+from app.records.recorder import Recorder
 from app.records.recording import Recording, check_folder
 from app.records.store import Store
 from app.records.stored_call import StoredCall
+from app.records.watching import Watched, Watcher
 from app.records.webhook import signing_key
 from app.wires.model import OpenWire
 from app.wires.open_model import open_model
@@ -53,7 +54,7 @@ class Services:
     voices: tuple[Voice, ...] = ()
     #: How these voices speak, as measured in the calls so far.
     paces: VoicePaces = field(default_factory=lambda: VoicePaces(0))
-    #: Called with the events and commands of every call.
+    #: Called with the events and commands of every call, and with its end.
     watchers: list[Watcher] = field(default_factory=list)
     #: Settings that the model refused on a call: later calls do not send them.
     refused_settings: set[Setting] = field(default_factory=set)
@@ -120,6 +121,11 @@ class Services:
             voice=next(iter(self.agent.agent.voices), ""),
             dialed_seconds=[None if each.get("warm") else each.get("seconds") for each in answered],
         )
+
+    def tell_watchers(self, call: CallInfo, message: Watched) -> None:
+        """For what happens to a call that has no recorder in this process."""
+        for watch in self.watchers:
+            watch(call, message, 0.0)
 
     async def aclose(self) -> None:
         """Close all of them, the store last."""

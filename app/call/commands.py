@@ -18,6 +18,15 @@ from app.call.optional_settings import Setting
 Verdict = Literal["confirmed", "false"]
 """What the caller's sound was: an interruption, or none."""
 
+Cause = Literal["caller", "model", "tool", "voice", "network", "redirect", "quiet_audio"]
+"""Why the caller hears nothing:
+
+caller: it is their turn. model: an answer, or a session, is awaited. tool: a tool runs. voice: an
+external voice owes audio. network: Twilio does not play what it was sent, or takes nothing.
+redirect: a hang-up or other TwiML is ordered. quiet_audio: the audio of the model or the voice is
+too quiet to be heard.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class PlayAudio:
@@ -281,6 +290,15 @@ class ReportInterruption:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportSilence:
+    """Count a silence: the caller heard nothing, and did not speak. See `silences`."""
+
+    cause: Cause
+    #: From the end of the last sound that was heard, in ms.
+    length_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class EndLeg:
     """The leg is over: release everything that belongs to it. Always the last command."""
 
@@ -321,5 +339,6 @@ Command = (
     | GiveDigits
     | ReportDecision
     | ReportInterruption
+    | ReportSilence
     | EndLeg
 )

@@ -13,79 +13,34 @@ Event and field names are stored with the record of a call, as its timeline: do 
 
 from dataclasses import dataclass
 
-from app.call.model_events import (
-    AudioReceived as AudioReceived,
-)
-from app.call.model_events import (
-    CallerTranscribed as CallerTranscribed,
-)
-from app.call.model_events import (
-    CallerTranscriptionFailed as CallerTranscriptionFailed,
-)
-from app.call.model_events import (
-    CallerTurnCommitted as CallerTurnCommitted,
-)
-from app.call.model_events import (
-    ItemDeleted as ItemDeleted,
-)
-from app.call.model_events import (
-    ItemTruncated as ItemTruncated,
-)
-from app.call.model_events import (
-    MessageTaken as MessageTaken,
-)
-from app.call.model_events import (
-    ModelFaulted as ModelFaulted,
-)
-from app.call.model_events import (
-    ModelLost as ModelLost,
-)
-from app.call.model_events import (
-    ModelOpened as ModelOpened,
-)
-from app.call.model_events import (
-    OutputItemAdded as OutputItemAdded,
-)
-from app.call.model_events import (
-    OutputItemDone as OutputItemDone,
-)
-from app.call.model_events import (
-    Refusal as Refusal,
-)
-from app.call.model_events import (
-    ResponseCreated as ResponseCreated,
-)
-from app.call.model_events import (
-    ResponseDone as ResponseDone,
-)
-from app.call.model_events import (
-    SessionConfigured as SessionConfigured,
-)
-from app.call.model_events import (
-    SessionCreated as SessionCreated,
-)
-from app.call.model_events import (
-    SpeechStarted as SpeechStarted,
-)
-from app.call.model_events import (
-    SpeechStopped as SpeechStopped,
-)
-from app.call.model_events import (
-    TextReceived as TextReceived,
-)
-from app.call.model_events import (
-    ToolOutputTaken as ToolOutputTaken,
-)
-from app.call.model_events import (
-    TranscriptCompleted as TranscriptCompleted,
-)
-from app.call.model_events import (
-    TranscriptReceived as TranscriptReceived,
-)
+from app.call.model_events import AudioReceived as AudioReceived
+from app.call.model_events import CallerTranscribed as CallerTranscribed
+from app.call.model_events import CallerTranscriptionFailed as CallerTranscriptionFailed
+from app.call.model_events import CallerTurnCommitted as CallerTurnCommitted
+from app.call.model_events import ItemDeleted as ItemDeleted
+from app.call.model_events import ItemTruncated as ItemTruncated
+from app.call.model_events import MessageTaken as MessageTaken
+from app.call.model_events import ModelFaulted as ModelFaulted
+from app.call.model_events import ModelLost as ModelLost
+from app.call.model_events import ModelOpened as ModelOpened
+from app.call.model_events import OutputItemAdded as OutputItemAdded
+from app.call.model_events import OutputItemDone as OutputItemDone
+from app.call.model_events import Refusal as Refusal
+from app.call.model_events import ResponseCreated as ResponseCreated
+from app.call.model_events import ResponseDone as ResponseDone
+from app.call.model_events import SessionConfigured as SessionConfigured
+from app.call.model_events import SessionCreated as SessionCreated
+from app.call.model_events import SpeechStarted as SpeechStarted
+from app.call.model_events import SpeechStopped as SpeechStopped
+from app.call.model_events import TextReceived as TextReceived
+from app.call.model_events import ToolOutputTaken as ToolOutputTaken
+from app.call.model_events import TranscriptCompleted as TranscriptCompleted
+from app.call.model_events import TranscriptReceived as TranscriptReceived
 from app.call.optional_settings import Setting
 from app.call.voice_events import VoiceFailed as VoiceFailed
 from app.call.voice_events import VoiceFinished as VoiceFinished
 from app.call.voice_events import VoicePaused as VoicePaused
+from app.call.voice_events import VoiceQuieted as VoiceQuieted
 from app.call.voice_events import VoiceReceived as VoiceReceived
 from app.call.voice_events import VoiceTimed as VoiceTimed
 from app.call.words.word_times import Pace
@@ -154,6 +109,8 @@ class LegOpened:
     whole_frames: bool = False
     #: Settings that the model refused on earlier legs and calls: its sessions do not get them.
     left_out: tuple[Setting, ...] = ()
+    #: Report silences, see `ReportSilence`. False: a timeline of a version that reported none.
+    reports_silences: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +263,8 @@ class CallerAudioForwarded:
 
     frames: int
     size_bytes: int
+    #: How long ago the caller's frames last held voice; None: it was not measured.
+    quiet_ms: int | None = None
 
 
 # --- tools --------------------------------------------------------------------------------------
@@ -391,6 +350,7 @@ Event = (
     | MessageTaken
     | VoiceReceived
     | VoicePaused
+    | VoiceQuieted
     | VoiceTimed
     | VoiceFinished
     | VoiceFailed

@@ -72,6 +72,7 @@ class CallMachine:
         self._orders = parts.orders
         self._keys = parts.keys
         self._missing = parts.missing
+        self._silences = parts.silences
         self._flow = ResponseFlow(self._commands, parts)
         self._due = Due(self._commands, parts, self._flow)
         self._opened = ev.LegOpened()
@@ -202,6 +203,8 @@ class CallMachine:
         Returns:
             The commands to perform, in order. Then pass `TimerFired` at `next_deadline_ms`.
         """
+        if now_ms > self._silences.heard_until_ms:
+            self._silences.sound_over(now_ms)
         if not self._over:
             self._take(self._missing.fill(event), now_ms)
         if not self._over:
@@ -214,11 +217,14 @@ class CallMachine:
             next_ms = self._due.amid_deltas(now_ms, self.next_deadline_ms)
             if next_ms is not None:
                 self.next_deadline_ms = next_ms
+                if now_ms > self._silences.heard_until_ms:
+                    self._silences.look(now_ms)
                 return
         if ended_by := self._due.act(now_ms, at_s=self._clock_s(now_ms)):
             self._end_leg(ended_by, now_ms)
         else:
             self.next_deadline_ms = self._due.next_ms(now_ms)
+            self._silences.look(now_ms)
 
     # --- events -------------------------------------------------------------------------------
 
@@ -231,7 +237,7 @@ class CallMachine:
             case ev.VoiceReceived() | ev.VoiceFinished() | ev.VoiceFailed():
                 if self._speech.synthesis.take(event, now_ms):
                     self._deadlines.voice_event(audio=isinstance(event, ev.VoiceReceived))
-            case ev.VoicePaused() | ev.VoiceTimed():
+            case ev.VoicePaused() | ev.VoiceTimed() | ev.VoiceQuieted():
                 if self._speech.synthesis.take(event, now_ms):
                     self._deadlines.voice_event(audio=False)
             case ev.TranscriptCompleted(item_id, text):
@@ -297,6 +303,8 @@ class CallMachine:
                 self._entries.leg_begins(self._opened, now_ms)
                 self._idle_and_hold.start(now_ms)
                 self._audio.open(now_ms)
+                if self._opened.reports_silences:
+                    self._silences.begin(now_ms)
             case ev.StreamBlocked():
                 self._stream.blocked(now_ms)
                 self._audio.hold()
@@ -391,6 +399,7 @@ class CallMachine:
         self.unfinished_orders = self._orders.end_leg(reason, now_ms)
         for call_id in self._tools.open():
             self._commands.put(do.CancelTool(call_id))
+        self._silences.end(now_ms)
         self._commands.put(do.CloseModel())
         self._commands.put(do.EndLeg(reason, unplayed_bytes))
         self._over, self.next_deadline_ms = True, NEVER

@@ -145,6 +145,8 @@ class AudioReceived:
     payload: str
     #: Decoded size of `payload`; 8 bytes are 1 ms.
     size_bytes: int
+    #: Too quiet to be heard, see `app.audio.is_audible`.
+    quiet: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,9 @@ from app.call.model.settings import Refused
 from app.call.outbox import Outbox
 from app.call.speech.agent_speech import AgentSpeech
 
+#: The decision when the service gives a session up that is still open.
+REPLACE_SESSION = "replace the session"
+
 
 class ModelSession:
     """Keeps a session ready. When it is lost, the caller stays and what plays goes on playing."""
@@ -130,7 +133,7 @@ class ModelSession:
         cause = event.cause_event_id or ""
         refused = self._model.settings.refused(event)
         if refused is Refused.SETTINGS:
-            self._outbox.put(ReportDecision("replace the session", "it refused the settings"))
+            self._outbox.put(ReportDecision(REPLACE_SESSION, "it refused the settings"))
             self.lost(f"settings refused: {event.message}", now_ms, fatal=False)
             return False
         if refused is not None or self._model.items.refused(cause, event.length_ms):
@@ -148,7 +151,7 @@ class ModelSession:
             connected: The caller is on the line.
         """
         if self._link.is_stuck(now_ms):
-            self._outbox.put(ReportDecision("replace the session", "it took no settings in time"))
+            self._outbox.put(ReportDecision(REPLACE_SESSION, "it took no settings in time"))
             self.lost("settings not taken in time", now_ms, fatal=False)
         if self._link.must_open(now_ms):
             self._link.opening()

@@ -82,18 +82,24 @@ class ResponseFlow:
         self._deadlines.progressed(now_ms)
         self._barge_in.response_created(response_id)
 
-    def progressed(self, response_id: str, now_ms: float) -> None:
-        """An event of a response came. If it is due and was not announced, it begins now."""
+    def progressed(self, response_id: str, now_ms: float, *, heard: bool = True) -> None:
+        """An event of a response came. If it is due and was not announced, it begins now.
+
+        Args:
+            heard: False: it is audio that cannot be heard, so the caller still waits.
+        """
         if self._responses.expects(response_id) and self._expects_answer:
             self._begin(response_id, now_ms)
-        self._deadlines.progressed(now_ms)
+        if heard:
+            self._deadlines.progressed(now_ms)
         self._barge_in.response_progressed(response_id)
 
     def audio(self, event: ev.AudioReceived, now_ms: float) -> None:
         """Audio of the agent came."""
-        self.progressed(event.response_id, now_ms)
+        self.progressed(event.response_id, now_ms, heard=not event.quiet)
         self._speech.play(event, now_ms)
-        self._deadlines.audio_received(event.response_id)
+        if not event.quiet:
+            self._deadlines.audio_received(event.response_id)
 
     def written(self, event: ev.TranscriptReceived | ev.TextReceived, now_ms: float) -> None:
         """More of an item's transcript came, or of an item that is text alone."""

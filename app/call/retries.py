@@ -8,7 +8,7 @@ from app.call.events import ResponseDone
 from app.call.model.first_sound import Stage
 from app.call.model.model import Model
 from app.call.model.responses import Wanted, Wish
-from app.call.model_session import ModelSession
+from app.call.model_session import REPLACE_SESSION, ModelSession
 from app.call.outbox import Outbox
 from app.call.response_deadlines import ResponseDeadlines
 
@@ -79,7 +79,7 @@ class Retries:
             self._responses.retry(was, now_ms)
 
     def _replace_session(self, reason: str, now_ms: float) -> None:
-        self._report("replace the session", reason)
+        self._report(REPLACE_SESSION, reason)
         was = self._responses.active
         self._responses.stalled()
         self._session.lost(reason, now_ms, fatal=False)

@@ -37,6 +37,7 @@ _IN_RUNS = (
     ev.TextReceived,
     ev.VoiceReceived,
     ev.VoicePaused,
+    ev.VoiceQuieted,
     ev.VoiceTimed,
     ev.MarkEchoed,
 )
@@ -121,12 +122,13 @@ class Timeline:
         value_name = _PIECE.get(name)
         if value_name is not None:
             source = getattr(message, "item_id", "") or getattr(message, "utterance_id", "")
-            run = self._runs.get((name, source))
+            key = (name, f"{source} quiet" if getattr(message, "quiet", False) else source)
+            run = self._runs.get(key)
             if run is None:
                 data = _fields(message)
                 data.pop("payload", None)
                 del data[value_name]
-                run = self._runs[name, source] = self._append(
+                run = self._runs[key] = self._append(
                     TimelineEntry(self._order, now_ms, kind, name, data)
                 )
             run.pieces.append((self._order, now_ms, getattr(message, value_name)))
@@ -149,6 +151,8 @@ def _fields(message: ev.Event | do.Command) -> dict[str, Any]:
     ten times the cost; few values are nested."""
     names = _FIELDS[type(message)]
     data = {name: getattr(message, name) for name in names}
+    if isinstance(message, ev.AudioReceived) and not message.quiet:
+        del data["quiet"]  # as nearly all audio is
     if isinstance(message, ev.ResponseDone):
         data["usage"] = asdict(message.usage)
         data["calls"] = [asdict(call) for call in message.calls]

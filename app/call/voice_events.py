@@ -1,6 +1,7 @@
 """Events of the external voices, which synthesize the agent's text one utterance at a time.
 
 Answers to the command `Synthesize`, until `VoiceFinished` or `VoiceFailed` ends the utterance.
+`VoiceReceived` has no long silence: the bridge shortens it.
 """
 
 from dataclasses import dataclass
@@ -25,6 +26,13 @@ class VoicePaused:
     #: First byte of the pause, and the first byte after it, in the µ-law of the utterance.
     start: int
     end: int
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceQuieted:
+    """The voice sends audio too quiet to be heard, for so long that it is left out."""
+
+    utterance_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,4 +63,4 @@ class VoiceFailed:
     kind: str = "passing"
 
 
-VoiceEvent = VoiceReceived | VoicePaused | VoiceTimed | VoiceFinished | VoiceFailed
+VoiceEvent = VoiceReceived | VoicePaused | VoiceTimed | VoiceQuieted | VoiceFinished | VoiceFailed

@@ -2,6 +2,7 @@
 
 from app.call.caller.digit_entries import DigitEntries
 from app.call.caller.floor import Floor
+from app.call.commands import Cause
 from app.call.deadlines import NEVER
 from app.call.exits.exits import Exits
 from app.call.heard.agent_audio import AgentAudio
@@ -74,3 +75,21 @@ class Waiting:
             or self._exits.caller_waits
             or bool(self._entries.keypad.secret_entry)
         )
+
+    @property
+    def cause(self) -> Cause | None:
+        """Why the caller hears nothing, if they do: caller, model, tool or redirect. None: they
+        speak or type, so that they do not wait."""
+        if self._exits.ordered:
+            return "redirect"
+        if not self._link.ready:
+            return "model"
+        if self._floor.caller_acts or self._floor.pause.active:
+            return None
+        if self._may_type:
+            return "caller"
+        if self._responses.in_flight or self._floor.answer_by_ms != NEVER:
+            return "model"
+        if self._tools.working():
+            return "tool"
+        return "model" if self.for_anything else "caller"

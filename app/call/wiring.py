@@ -17,6 +17,7 @@
     stream           deadlines of the media stream
     keys             whether an entry is for a tool, a human or the model
     waiting          whether the caller waits, and for what
+    silences         how long the caller heard nothing, and why
     missing          ids that the model's server leaves out
 
 Each part's file holds its own rules; `machine` holds the rules between parts, `due` their order.
@@ -58,6 +59,7 @@ from app.call.orders import Orders
 from app.call.outbox import Commands
 from app.call.response_deadlines import ResponseDeadlines
 from app.call.retries import Retries
+from app.call.silences import Silences
 from app.call.speech.agent_speech import AgentSpeech
 from app.call.waiting import Waiting
 
@@ -93,4 +95,5 @@ class Parts:
         self.orders = Orders(agent, self.model, self.exits, words, self.ids)
         self.keys = Keys(self.entries, self.orders, self.barge_in, self.floor)
         self.waiting = Waiting(self.audio, self.model, self.exits, self.entries, self.floor)
+        self.silences = Silences(commands, self.audio, self.speech, self.waiting)
         self.missing = MissingIds(self.ids, conversation, self.model)

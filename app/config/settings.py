@@ -215,6 +215,7 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", description=_ANY)
     port: int = Field(default=5050, ge=1, le=65535, description="a whole number from 1 to 65535")
     api_token: SecretStr | None = Field(default=None, description=_ANY)
+    metrics_token: SecretStr | None = Field(default=None, description=_ANY)
     max_calls: int = Field(default=0, ge=0, description="a whole number, 0 (no limit) or more")
     drain_seconds: float = Field(
         default=3600, ge=0, allow_inf_nan=False, description="a number of seconds, 0 or more"

@@ -51,7 +51,7 @@ _CREDENTIALS = (
 #: Those with a check of their own.
 _SIDS = ("twilio_account_sid", "twilio_api_key")
 #: Secrets that the owner makes up.
-_OWN_SECRETS = ("api_token", "stream_audio_token", "call_webhook_secret")
+_OWN_SECRETS = ("api_token", "metrics_token", "stream_audio_token", "call_webhook_secret")
 _PATHS = ("agent_file", "prices_file", "recordings_dir")
 
 

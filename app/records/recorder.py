@@ -1,6 +1,6 @@
 """Records a call in the store while it lasts: turns as heard, timeline, usage, timings, cost."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
 
@@ -16,11 +16,8 @@ from app.records.recording import Recording
 from app.records.store import Store, TimelineRow
 from app.records.stored_call import STREAM_STARTED, Cost, StoredCall, seconds_on_line
 from app.records.turn_rows import TurnRows
+from app.records.watching import CallEnded, TransferEnded, Watched, Watcher, known_usd, outcomes_of
 from app.wires.twilio.call import CallInfo
-
-Watcher = Callable[[CallInfo, ev.Event | do.Command, float], None]
-"""Called with every event and command, and its time in ms. It runs on the event loop before the
-command is performed, so it must return at once."""
 
 
 class Recorder:
@@ -65,6 +62,10 @@ class Recorder:
         self._transfers: Transfers = stored.transfers if stored else []
         # The end of the last leg, on the wall clock and on the call's.
         self._left: tuple[datetime, float] | None = None
+        self._outcomes = outcomes_of(self._transfers)  # those that watchers know
+        self._ended_by = ""
+        self._closed = False
+        self._now_ms = 0.0  # of the last event
         store.save_call(
             call.call_sid,
             account_sid=call.account_sid,
@@ -77,7 +78,11 @@ class Recorder:
 
     def save_transfers(self, transfers: Transfers) -> None:
         """Store all transfers of the call so far."""
-        self._transfers = transfers
+        outcomes = outcomes_of(transfers)
+        for number, outcome in enumerate(outcomes):
+            if outcome and self._outcomes[number : number + 1] != [outcome]:
+                self._tell(TransferEnded(outcome), self._now_ms)
+        self._transfers, self._outcomes = transfers, outcomes
         records = [dict(each) for each in transfers]
         self._store.save_call(self._call.call_sid, transfers=records)
 
@@ -89,9 +94,9 @@ class Recorder:
         self._saved_revision = 0
 
     def event(self, event: ev.Event, now_ms: float) -> None:
+        self._now_ms = now_ms
         self._timeline.event(event, now_ms)
-        for watch in self._watchers:
-            watch(self._call, event, now_ms)
+        self._tell(event, now_ms)
         if self._recording is not None:
             self._recording.event(event, now_ms)
         match event:
@@ -115,6 +120,10 @@ class Recorder:
                 self._key_saved = True
                 self.save_timeline()  # at once too: it is evidence against a verdict
 
+    def _tell(self, message: Watched, now_ms: float) -> None:
+        for watch in self._watchers:
+            watch(self._call, message, now_ms)
+
     def caller_frame(self, payload: str, timestamp: object, now_ms: float) -> None:
         """Record a frame of the caller's. `payload`: base64 µ-law. `timestamp`: Twilio's."""
         if self._recording is not None:
@@ -136,8 +145,7 @@ class Recorder:
 
     def command(self, command: do.Command, now_ms: float) -> None:
         self._timeline.command(command, now_ms)
-        for watch in self._watchers:
-            watch(self._call, command, now_ms)
+        self._tell(command, now_ms)
         if self._recording is not None:
             self._recording.command(command, now_ms)
         if isinstance(command, do.PlayAudio) and "first_media_ms" not in self._timings:
@@ -172,6 +180,7 @@ class Recorder:
         """Store the end of a leg. Unless `call_continues`, the record is closed too."""
         self.save(machine, now_ms)
         self._left = datetime.now(UTC), now_ms
+        self._ended_by = ended_by
         self._usage = self._earlier_usage + machine.usage
         self._store.save_call(
             self._call.call_sid,
@@ -184,6 +193,7 @@ class Recorder:
 
     def ended_by(self, ended_by: str) -> None:
         """Correct the cause that `finish` stored."""
+        self._ended_by = ended_by
         self._store.save_call(self._call.call_sid, ended_by=ended_by)
 
     def close_record(self, now_ms: float, *, at_leg_end: bool = False) -> None:
@@ -194,10 +204,14 @@ class Recorder:
         if at_leg_end and self._left is not None:
             ended_at, ended_ms = self._left
         duration_s = seconds_on_line(self._timings, ended_ms)
+        cost = self._cost(self._usage, duration_s or 0.0, self._call.direction, self._transfers)
         self._store.save_call(
             self._call.call_sid,
             status="completed",
             ended_at=ended_at,
             duration_s=duration_s,
-            cost=self._cost(self._usage, duration_s or 0.0, self._call.direction, self._transfers),
+            cost=cost,
         )
+        if not self._closed:
+            self._closed = True
+            self._tell(CallEnded(self._ended_by, known_usd(cost)), self._now_ms)

@@ -18,6 +18,7 @@ from app.call.usage import Usage
 from app.errors import BridgeError
 from app.records.record import Transfers
 from app.records.store import CallRow, Store, TimelineRow, TurnRow
+from app.records.watching import CallEnded, known_usd
 from app.wires.twilio.call import TERMINAL, CallInfo, CallStatus
 
 
@@ -213,8 +214,8 @@ async def note_decision(store: Store, call_sid: str, decision: str, reason: str)
     store.append_timeline(call_sid, [entry])
 
 
-def record_rejected_call(store: Store, call: CallInfo, agent_name: str, reason: str) -> None:
-    """Write the whole record of a call that was rejected."""
+def record_rejected_call(store: Store, call: CallInfo, agent_name: str, reason: str) -> CallEnded:
+    """Write the whole record of a call that was rejected. Returns what to tell watchers."""
     store.save_call(
         call.call_sid,
         account_sid=call.account_sid,
@@ -230,6 +231,7 @@ def record_rejected_call(store: Store, call: CallInfo, agent_name: str, reason: 
     store.append_timeline(
         call.call_sid, [TimelineRow(1, 0.0, "event", ev.DecisionMade.__name__, data)]
     )
+    return CallEnded("busy", 0.0)
 
 
 Cost = Callable[[Usage, float, str, Transfers], dict[str, Any]]
@@ -237,21 +239,28 @@ Cost = Callable[[Usage, float, str, Transfers], dict[str, Any]]
 See `Prices.of`."""
 
 
-async def close_stored_record(store: Store, row: CallRow, status: CallStatus, cost: Cost) -> None:
+async def close_stored_record(
+    store: Store, row: CallRow, status: CallStatus, cost: Cost
+) -> CallEnded:
     """Write the end of a call without a recorder. `status`: Twilio's terminal status.
+
+    Returns:
+        What to tell watchers.
 
     Raises:
         StoreUnavailable: the call's timeline cannot be read.
     """
     ended_ms = _age_s(row, await store.timeline(row.call_sid)) * 1000
     duration_s = seconds_on_line(_timings(row), ended_ms)
+    priced = cost(_usage(row), duration_s or 0.0, row.direction, row.transfers)
     store.save_call(
         row.call_sid,
         status=status,
         ended_at=datetime.now(UTC),
         duration_s=duration_s,
-        cost=cost(_usage(row), duration_s or 0.0, row.direction, row.transfers),
+        cost=priced,
     )
+    return CallEnded(row.ended_by or "", known_usd(priced))
 
 
 def _usage(row: CallRow) -> Usage:

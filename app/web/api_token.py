@@ -19,18 +19,22 @@ logger = logging.getLogger(__name__)
 
 LARGEST_BODY_BYTES = 256 << 10
 
-_bearer = HTTPBearer(auto_error=False, description="the value of API_TOKEN")
+bearer = HTTPBearer(auto_error=False, description="the value of API_TOKEN")
 
 
-def check_token(request: Request) -> None:
+def check_token(request: Request, *others: str) -> None:
     """Demand `AppState.api_token` in the Authorization header. The right token marks the connection
     as authenticated.
+
+    Args:
+        others: further tokens that are good for this request; empty ones are not.
 
     Raises:
         HTTPException: 401 without it, 429 after too many wrong tokens.
     """
     given = bearer_of(request)
-    if token_matches(given, state_of(request.app).api_token):
+    tokens = (state_of(request.app).api_token, *others)
+    if any(token_matches(given, token) for token in tokens):
         authenticated.mark_authenticated(request.scope)
         return
     reason = "the token is wrong" if given else "there is no token"
@@ -78,9 +82,9 @@ def request_fields(request: Request) -> dict[str, str]:
 
 async def require_token(
     request: Request,
-    _credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    _credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
 ) -> None:
-    """A route's dependency that demands the token. `TokenRoute` checks it earlier; `_bearer` puts
+    """A route's dependency that demands the token. `TokenRoute` checks it earlier; `bearer` puts
     it into the OpenAPI description."""
     check_token(request)
 
@@ -89,11 +93,15 @@ class TokenRoute(APIRoute):
     """A route of the API. It checks the token before it reads the body or answers anything else:
     FastAPI parses the body before it calls a dependency."""
 
+    def check(self, request: Request) -> None:
+        """Raises HTTPException without a token that is good for this route."""
+        check_token(request)
+
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
         answer = super().get_route_handler()
 
         async def guarded(request: Request) -> Response:
-            check_token(request)
+            self.check(request)
             try:
                 return await answer(Request(request.scope, _bounded(request)))
             except StarletteHTTPException as error:

@@ -68,6 +68,8 @@ class Outcome:
     ended_by: str = ""
     #: The decisions in the record, with their reasons.
     decisions: list[str] = field(default_factory=list)
+    #: The silences in the record: cause and seconds.
+    silences: list[str] = field(default_factory=list)
     #: Why the cell could not be measured.
     fault: str = ""
 
@@ -268,6 +270,11 @@ async def _judge_record(outcome: Outcome, call: Call, phone: Phone) -> None:
         f"{event['data'].get('decision')}: {event['data'].get('reason')}"
         for event in record.get("events", ())
         if "decision" in event["data"]
+    ]
+    outcome.silences = [
+        f"{event['data']['cause']} {event['data']['length_ms'] / 1000:.1f}"
+        for event in record.get("events", ())
+        if event["name"] == "ReportSilence"
     ]
     outcome.left += [
         f"in the record: {turn['text']}"

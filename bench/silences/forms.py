@@ -181,6 +181,30 @@ def _speak(session: PlayedSession) -> dict[str, str]:
     return _content(session, text)
 
 
+def zeros(session: PlayedSession) -> None:
+    session.begin()
+    item = session.message()
+    session.part("audio")
+    session.delta("output_audio_transcript", WORDS)
+    session.zeros(session.deltas)
+    done = session.complete(item, {"type": "output_audio", "transcript": WORDS})
+    session.end("completed", done)
+
+
+def zeros_on(session: PlayedSession) -> None:
+    session.begin()
+    session.message()
+    session.part("audio")
+    session.zeros_on(session.response_id)
+
+
+def zeros_of_voice(session: PlayedSession) -> None:
+    """The model writes the words, and the external voice sends digital silence for them."""
+    assert session.cell is not None
+    session.cell.zeros = True
+    deaf(session)
+
+
 def deaf(session: PlayedSession) -> None:
     """The model writes the words, and the external voice returns no sound for them."""
     assert session.cell is not None
@@ -208,6 +232,9 @@ FORMS = (
     Form("markdown and nothing in it", _written("**\n\n---\n```\n```\n"), EXTERNAL),
     Form("blanks", _written(" \n "), EXTERNAL),
     Form("a voice that answers without sound", deaf, EXTERNAL, deaf=True),
+    Form("digital silence", zeros, NATIVE),
+    Form("digital silence without an end", zeros_on, NATIVE),
+    Form("a voice of digital silence", zeros_of_voice, EXTERNAL, deaf=True),
     Form("an error without event_id", refused),
     Form("created, then nothing", begun),
     Form("an item begun, then nothing", item_begun),

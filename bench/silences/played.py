@@ -6,6 +6,7 @@ machine; earlier responses wait until then. The script is in the call's `Cell`, 
 session of the call continues it.
 """
 
+import base64
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from typing import Any
 
 from picows import WSListener, WSUpgradeRequest
 
+from app.audio import silence
 from bench import stamps
 from bench.ledger import Ledger
 from bench.model import ClientEvent, Model, new_id, now_ms
@@ -20,6 +22,8 @@ from bench.voices.model import Piece, WritingSession
 
 SPEECH_MS = 300.0
 WORD_MS = 20.0
+ZEROS_MS = 100
+_ZEROS = base64.b64encode(silence(ZEROS_MS)).decode("ascii")
 UNSPOKEN = "Unspoken"  # in every text that must not be heard
 
 Step = Callable[["PlayedSession"], None]
@@ -49,6 +53,8 @@ class Cell:
     tool_ms: float = 0.0
     #: How many texts the external voice answers without sound.
     deaf: float = 0.0
+    #: ... and with digital silence.
+    zeros: bool = False
     #: Texts without sound that were in the conversation when the next try was created.
     left: list[str] = field(default_factory=list)
     sessions: list["PlayedSession"] = field(default_factory=list)
@@ -237,6 +243,17 @@ class PlayedSession(WritingSession):
             audio = stamps.agent_delta(self.said.number, number, self.ledger.delta_bytes)
             place = self.place(self.said) if named else {}
             self.send("response.output_audio.delta", delta=audio.decode(), **place)
+
+    def zeros(self, pieces: int) -> None:
+        """Send `pieces` deltas of 100 ms of digital silence, at once."""
+        for _ in range(pieces):
+            self.send("response.output_audio.delta", delta=_ZEROS, **self.place(self.said))
+
+    def zeros_on(self, response_id: str) -> None:
+        """Send digital silence as fast as it plays, until this response is over."""
+        if self._begun and self.response_id == response_id:
+            self.zeros(1)
+            self.at(now_ms() + ZEROS_MS, self.zeros_on, response_id)
 
     def complete(self, item: dict[str, Any], *content: dict[str, str]) -> dict[str, Any]:
         """Complete a message, and return its item."""

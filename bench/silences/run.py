@@ -134,6 +134,7 @@ def as_json(outcomes: Sequence[Outcome]) -> bytes:
             "status": each.status,
             "ended_by": each.ended_by,
             "decisions": each.decisions,
+            "silences": each.silences,
             "broken": each.broken,
         }
         for each in outcomes

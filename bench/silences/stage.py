@@ -108,7 +108,7 @@ def _mouth(cells: Mapping[int, Cell]) -> Mouth:
         cell = cells.get(int(found[1])) if found else None
         if cell is not None and cell.deaf > 0:
             cell.deaf -= 1
-            return Spoken(b"", (Word(text, 0),))
+            return Spoken(bytes(2 * hz) if cell.zeros else b"", (Word(text, 0),))
         return Spoken(tone(hz), (Word(text, 0),))
 
     return say

@@ -65,8 +65,10 @@ def test_frames_are_forwarded_as_they_come_and_counted() -> None:
         audio.take(frame(number))
 
     assert wire.payloads == payloads(3)
-    assert audio.take_event() == ev.CallerAudioForwarded(3, 480)
-    assert audio.take_event() == ev.CallerAudioForwarded(0, 0)
+    event = audio.take_event()
+    assert (event.frames, event.size_bytes) == (3, 480)
+    event = audio.take_event()
+    assert (event.frames, event.size_bytes) == (0, 0)
 
 
 @pytest.mark.parametrize("why", ["no wire", "not configured", "full"])
@@ -125,7 +127,8 @@ def test_a_muted_caller_sends_silence_of_the_same_length(size_bytes: int) -> Non
 
     quiet = base64.b64encode(b"\xff" * size_bytes).decode()
     assert wire.payloads == [quiet] and peers.recorded == [(quiet, "60", 7.0)]
-    assert audio.take_event() == ev.CallerAudioForwarded(1, size_bytes)
+    event = audio.take_event()
+    assert (event.frames, event.size_bytes) == (1, size_bytes)
 
 
 # --- how much voice is in it --------------------------------------------------------------------

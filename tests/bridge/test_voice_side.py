@@ -253,3 +253,35 @@ async def test_closing_leaves_no_task() -> None:
     await side.aclose()
 
     assert asyncio.all_tasks() == tasks
+
+
+async def test_a_voice_that_goes_silent_is_reported_and_its_silence_shortened() -> None:
+    pcm = tones("Good morning.", 8000).pcm
+
+    async def says(_: str) -> AsyncGenerator[Sound, None]:
+        for piece in (pcm, bytes(16_000 * 5), pcm):
+            yield Sound(piece, 8000)
+
+    ear = await heard(says)
+    kinds = [type(each) for each in ear.events if not isinstance(each, ev.VoicePaused)]
+    assert kinds.count(ev.VoiceQuieted) == 1 and kinds[-1] is ev.VoiceFinished
+    assert len(ear.ulaw) < len(pcm) + 8000 + 2 * FRAME_BYTES, "a second is left of it"
+    ends = [each.end for each in ear.events if isinstance(each, ev.VoicePaused)]
+    assert all(end <= len(ear.ulaw) for end in ends)
+
+
+async def test_the_silence_before_the_first_sound_of_a_voice_is_no_sound() -> None:
+    ear = Ear()
+    silent: list[ev.Event] = []
+
+    async def says(_: str) -> AsyncGenerator[Sound, None]:
+        yield Sound(bytes(16_000 * 3), 8000)
+        silent.extend(ear.events)
+        yield Sound(tones("Hi.", 8000).pcm, 8000)
+
+    side = VoiceSide("CA1", [Puppet(says)], ear)
+    side.say(order())
+    await ear.over.wait()
+    await side.aclose()
+    assert silent == [ev.VoiceQuieted("utterance_1")]
+    assert ear.ulaw and isinstance(ear.events[-1], ev.VoiceFinished)

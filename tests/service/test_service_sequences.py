@@ -12,6 +12,7 @@ import pytest
 
 from app.call import commands as do
 from app.call import events as ev
+from app.records.watching import Watched
 from app.simulator.realtime import Reply, Turn
 from app.simulator.twilio import Call, Callee
 from app.wires.twilio import twiml
@@ -40,7 +41,7 @@ class Run:
 
     w: World
     #: The events and commands of the call, in their order.
-    messages: list[type[ev.Event | do.Command]] = field(default_factory=list)
+    messages: list[type[Watched]] = field(default_factory=list)
     #: The caller asks for a human.
     asked: bool = False
     #: The TwiML templates that were rendered, in their order.
@@ -48,7 +49,7 @@ class Run:
     #: Set when the caller has a new stream after the transfer.
     resumed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def watch(self, _call: CallInfo, message: ev.Event | do.Command, _now_ms: float) -> None:
+    def watch(self, _call: CallInfo, message: Watched, _now_ms: float) -> None:
         if isinstance(message, ev.SpeechStopped) and self.asked:
             self.messages.clear()  # the transfer begins with the caller's question
         if isinstance(message, ev.StreamStarted) and do.EndLeg in self.messages:

@@ -34,6 +34,7 @@ def install_state(app: FastAPI, *, store: Store | None = None, **parts: Any) -> 
         "outbound": absent,
         "gate": gate,
         "stream_audio": absent,
+        "metrics": absent,
     }
     state = AppState(**(usual | parts))
     set_state(app, state)

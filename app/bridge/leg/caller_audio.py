@@ -106,7 +106,8 @@ class CallerAudio:
 
     def take_event(self) -> CallerAudioForwarded:
         """How much was forwarded since this was last called."""
-        event = CallerAudioForwarded(self.frames, self._size_bytes)
+        quiet_ms = self._meter.quiet_bytes // ULAW_BYTES_PER_MS
+        event = CallerAudioForwarded(self.frames, self._size_bytes, quiet_ms)
         self.frames = self._size_bytes = 0
         return event
 

@@ -342,7 +342,7 @@ class Leg(LegState):
                 self._caller.close()
             case do.ReportDecision(decision, reason):
                 log_decision(self.call.call_sid, decision, reason)
-            case do.ReportInterruption():
+            case do.ReportInterruption() | do.ReportSilence():
                 pass  # the timeline has it
             case do.EndLeg():
                 self._over.set()

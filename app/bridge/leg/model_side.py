@@ -1,10 +1,12 @@
 """A leg's side of the model: the wire of its current session, or of the one being opened."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
+from app.audio import is_audible
 from app.call.agent import Agent
 from app.call.commands import ToModel
-from app.call.events import Event, ModelLost
+from app.call.events import AudioReceived, Event, ModelLost
 from app.errors import ModelError, ProtocolError
 from app.wires.model import ModelWire, OpenWire
 
@@ -34,7 +36,7 @@ class ModelSide:
         closed or replaced meanwhile has none."""
         wire = self.wire = self._open_wire(
             self._agent,
-            feed=self._feed,
+            feed=self._take,
             on_writable=self._on_writable,
             on_malformed=lambda error: self._bad_message("the model", error),
         )
@@ -43,6 +45,12 @@ class ModelSide:
         except ModelError as error:
             if self.wire is wire:
                 self._feed(ModelLost(str(error), error.fatal))
+
+    def _take(self, event: Event) -> None:
+        """Feed an event of the wire's; first measure the loudness of its audio."""
+        if isinstance(event, AudioReceived) and not is_audible(event.payload):
+            event = replace(event, quiet=True)
+        self._feed(event)
 
     def send(self, command: ToModel) -> None:
         """Perform a command. Without a session it is dropped."""

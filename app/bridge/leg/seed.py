@@ -76,6 +76,7 @@ class LegSeed:
             self.entry,
             whole_frames=True,
             left_out=self.left_out,
+            reports_silences=True,
         )
 
 

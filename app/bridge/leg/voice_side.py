@@ -14,10 +14,12 @@ from app.call.events import (
     VoiceFailed,
     VoiceFinished,
     VoicePaused,
+    VoiceQuieted,
     VoiceReceived,
     VoiceTimed,
 )
 from app.errors import VoiceError
+from app.wires.voices.dead_air import DeadAir
 from app.wires.voices.pauses import Pauses
 from app.wires.voices.resampler import Resampler
 from app.wires.voices.voice import SpokenWord, Voice, VoiceLine, with_deadlines
@@ -127,6 +129,8 @@ class VoiceSide:
             piece = ulaw[at : at + PIECE_BYTES]
             payload = base64.b64encode(piece).decode("ascii")
             self._feed(VoiceReceived(utterance_id, payload, len(piece)))
+        if phone.quieted():
+            self._feed(VoiceQuieted(utterance_id))
 
 
 def _in_bytes(words: Sequence[SpokenWord]) -> tuple[tuple[str, int, int], ...]:
@@ -147,6 +151,8 @@ class PhoneSound:
 
     def __init__(self) -> None:
         self._resampler: Resampler | None = None
+        self._dead_air = DeadAir()
+        self._quieted = False
         self._pauses = Pauses()
         self._found: list[tuple[int, int]] = []
         self._size_bytes = 0
@@ -160,6 +166,7 @@ class PhoneSound:
     def finish(self) -> bytes:
         """The rest of the utterance, padded with silence to whole frames of 20 ms."""
         ulaw = self._take(self._resampler.finish()) if self._resampler else b""
+        ulaw += self._convert(self._dead_air.finish())
         self._found += self._pauses.finish()
         missing = -self._size_bytes % FRAME_BYTES
         self._size_bytes += missing
@@ -175,7 +182,15 @@ class PhoneSound:
         found, self._found = self._found, []
         return found
 
+    def quieted(self) -> bool:
+        """Whether a silence began since the last call that is too long to be played."""
+        before, self._quieted = self._quieted, self._dead_air.lasts
+        return self._quieted and not before
+
     def _take(self, pcm: bytes) -> bytes:
+        return self._convert(self._dead_air.feed(pcm))
+
+    def _convert(self, pcm: bytes) -> bytes:
         self._found += self._pauses.feed(pcm)
         self._size_bytes += len(pcm) // 2
         return ulaw_encode(pcm)

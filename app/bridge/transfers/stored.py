@@ -4,12 +4,13 @@ from typing import Any
 
 from app.bridge.decisions import log_decision
 from app.bridge.reconnects import WRITTEN_S, Reconnects
+from app.bridge.services import Services
 from app.bridge.switchboard import Switchboard
 from app.call.events import ResumeCause
 from app.call.exits.attempts import CALLER_GONE, FAILED, NOT_TAKEN, RINGING, TAKEN, TALKING
 from app.call.exits.transfer import TRANSFER
 from app.call.ids import OURS
-from app.records.store import Store
+from app.records.watching import TransferEnded
 from app.wires.twilio.call import CallInfo
 from app.wires.twilio.dial_ended import DialEnded
 from app.wires.twilio.twiml import render, stream_urls
@@ -19,8 +20,11 @@ class StoredAttempts:
     """Attempts by call SID and number, in the form of `TransferAttempts.records`. Every method but
     `resume_without_record` raises StoreUnavailable when the database is away."""
 
-    def __init__(self, store: Store, switchboard: Switchboard, reconnects: Reconnects) -> None:
-        self._store = store
+    def __init__(
+        self, services: Services, switchboard: Switchboard, reconnects: Reconnects
+    ) -> None:
+        self._services = services
+        self._store = services.store
         self._switchboard = switchboard
         self._reconnects = reconnects
 
@@ -36,7 +40,7 @@ class StoredAttempts:
     async def next_twiml(self, call: CallInfo, number: int, base_url: str, end: DialEnded) -> str:
         """The caller's TwiML after the attempt: the end of the call, or the agent. No further
         destination is tried: the route is not stored."""
-        outcome = await self._end_attempt(call.call_sid, number, end)
+        outcome = await self._end_attempt(call, number, end)
         if outcome == TAKEN or end.caller_gone:
             return self._end_call(call.call_sid)
         return await self._resume(call, base_url, outcome)
@@ -65,9 +69,9 @@ class StoredAttempts:
             return render("unavailable")
         return render("incoming-call", **stream_urls(base_url, following.ticket))
 
-    async def _end_attempt(self, call_sid: str, number: int, end: DialEnded) -> str:
+    async def _end_attempt(self, call: CallInfo, number: int, end: DialEnded) -> str:
         """Store the outcome of an attempt, once. Returns it."""
-        record = await self.record(call_sid, number)
+        record = await self.record(call.call_sid, number)
         known = record["outcome"] if record else RINGING
         if known not in (RINGING, TALKING):
             return str(known)
@@ -77,7 +81,8 @@ class StoredAttempts:
             outcome = TAKEN if known == TALKING and end.bridged is None else NOT_TAKEN
         else:
             outcome = CALLER_GONE if end.caller_gone else end.status or FAILED
-        await self._change(call_sid, number, outcome=outcome, seconds=end.seconds)
+        await self._change(call.call_sid, number, outcome=outcome, seconds=end.seconds)
+        self._services.tell_watchers(call, TransferEnded(outcome))
         return outcome
 
     async def _records(self, call_sid: str) -> list[dict[str, Any]]:

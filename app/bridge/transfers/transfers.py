@@ -60,7 +60,7 @@ class Transfers:
         self._orders: dict[str, asyncio.Task[None]] = {}  # redirects in flight
         self._locks: dict[str, asyncio.Lock] = {}  # answers one request at a time
         self._redirects = CallRedirects()
-        self._stored = StoredAttempts(services.store, switchboard, reconnects)
+        self._stored = StoredAttempts(services, switchboard, reconnects)
         self._warm = WarmTransfers(
             switchboard,
             services.rest,

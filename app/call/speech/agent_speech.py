@@ -13,6 +13,7 @@ from app.call.heard.ledger import HeardPart
 from app.call.model.model import Model
 from app.call.model.responses import Wish
 from app.call.outbox import Outbox
+from app.call.speech.quiet_audio import QuietAudio
 from app.call.speech.synthesis import Synthesis
 from app.call.words.backchannels import asks
 
@@ -44,6 +45,7 @@ class AgentSpeech:
         self._spoke: set[str] = set()  # responses that had audio, or will have
         self._items_of: dict[str, dict[str, None]] = {}  # by response, in their order
         self._unspoken = 0
+        self._quiet = QuietAudio()
         #: The text that external voices speak, and how far they are.
         self.synthesis = Synthesis(outbox, audio, voices, self)
 
@@ -65,8 +67,14 @@ class AgentSpeech:
         if self._items.is_cut(event.response_id, event.item_id):
             turn.generated_bytes += event.size_bytes  # keeps the heard share of the text right
             return
-        self._spoke.add(event.response_id)
-        self._audio.play(event.item_id, event.payload, event.size_bytes, now_ms)
+        if event.quiet or self._quiet.is_open:
+            before_bytes = self._audio.ledger.generated_bytes(event.item_id)
+            for piece in self._quiet.take(event, before_bytes):
+                self._audio.play(piece.item_id, piece.payload, piece.size_bytes, now_ms)
+        else:
+            self._audio.play(event.item_id, event.payload, event.size_bytes, now_ms)
+        if not event.quiet:
+            self._spoke.add(event.response_id)
         if turn.finished:  # some servers send more audio after the item was done
             turn.generated_bytes += event.size_bytes
             turn.heard_bytes = turn.generated_bytes
@@ -122,6 +130,7 @@ class AgentSpeech:
     def drop_unheard(self, response_id: str, now_ms: float) -> None:
         """A response ended, or was abandoned: delete its items that have no audio, since the caller
         cannot hear them."""
+        self._quiet.drop()
         unheard = [
             turn.item_id
             for turn in self.turns_of(response_id)
@@ -187,6 +196,11 @@ class AgentSpeech:
         return generates or self._audio.speaks(now_ms)
 
     @property
+    def sends_quiet_audio(self) -> bool:
+        """Whether audio comes that is too quiet to be heard, from the model or from a voice."""
+        return self._quiet.holds or self.synthesis.quiet
+
+    @property
     def plays_until_ms(self) -> float:
         """When what was sent has been played."""
         return self._audio.ledger.ends_ms
@@ -217,6 +231,7 @@ class AgentSpeech:
         It does not cancel the response: turn detection or `Floor` does.
         """
         unfinished = self.synthesis.interrupt(now_ms)
+        self._quiet.drop()
         cuts = self._audio.interrupt(now_ms)
         if active_id is not None:
             self._items.mute_response(active_id)
@@ -245,10 +260,11 @@ class AgentSpeech:
             if turn is not None and turn.utterances is not None:
                 self._items.replace(cut.item_id, turn.heard_text)
             else:
-                self._items.cut(cut)
+                self._items.cut(self._quiet.with_left_out(cut))
 
     def item_done(self, item_id: str, now_ms: float) -> None:
         """All audio of an item has arrived: mark its end."""
+        self._quiet.drop()
         self._audio.finish(item_id, now_ms)
         self._conversation.was_finished(item_id, self._audio.ledger.generated_bytes(item_id))
 

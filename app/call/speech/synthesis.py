@@ -23,6 +23,7 @@ from app.call.voice_events import (
     VoiceFailed,
     VoiceFinished,
     VoicePaused,
+    VoiceQuieted,
     VoiceReceived,
     VoiceTimed,
 )
@@ -79,6 +80,8 @@ class Synthesis:
         self.paces = [UNKNOWN] * len(voices)
         #: No voice is left, and the model speaks.
         self.gave_up = False
+        #: The voice sends audio that is too quiet to be heard.
+        self.quiet = False
         self._outbox = outbox
         self._audio = audio
         self._labels = voices
@@ -153,12 +156,15 @@ class Synthesis:
     # --- what a voice reports -------------------------------------------------------------------
 
     def take(self, event: VoiceEvent, now_ms: float) -> bool:
-        """A voice sent audio, finished or failed. Returns False if the utterance was dropped: the
-        event is ignored."""
+        """A voice sent audio, finished or failed. Returns False if the caller waits as before: the
+        audio is too quiet to be heard, or the utterance was dropped."""
         job = self._job
         if job is None or job.utterance.id != event.utterance_id:
             return False
-        utterance, job.moved_ms = job.utterance, now_ms
+        utterance, self.quiet = job.utterance, isinstance(event, VoiceQuieted)
+        if self.quiet:  # it is still mute
+            return False
+        job.moved_ms = now_ms
         match event:
             case VoiceReceived(_, payload, size_bytes):
                 job.receive(payload, size_bytes)
@@ -284,6 +290,7 @@ class Synthesis:
         job = self._job
         if job is not None and now_ms >= job.moved_ms + MUTE_MS:
             self._outbox.put(DropSynthesis(job.utterance.id))
+            self.quiet = False
             self._fail(job, "late", now_ms)
             job = self._job
         if job is not None and job.next_bytes is not None:
@@ -322,7 +329,7 @@ class Synthesis:
         job = self._job
         if job is not None and job.utterance.item_id in left:
             self._outbox.put(DropSynthesis(job.utterance.id))
-            self._job = None
+            self._job, self.quiet = None, False
             job.stop()
             self._items[job.utterance.item_id].shorten()
         for queued in self._queue:
@@ -347,7 +354,7 @@ class Synthesis:
         job = self._job
         if job is not None and job.utterance.item_id == item_id:
             self._outbox.put(DropSynthesis(job.utterance.id))
-            self._job = None
+            self._job, self.quiet = None, False
             if not job.utterance.size_bytes and now_ms >= job.asked_ms + SLOW_MS:
                 self._choice.was_slow(job.attempts, now_ms)
         self._queue = deque(each for each in self._queue if each.utterance.item_id != item_id)

@@ -11,6 +11,7 @@ from app.call import events as ev
 from app.records.report.call_report import CallReport
 from app.records.report.terminal import facts, transcript
 from app.records.visible import one_line, visible
+from app.records.watching import Watched
 from app.wires.twilio.call import CallInfo
 from app.wires.voices.voice import Voice
 
@@ -36,7 +37,7 @@ class Screen:
         self.say("The line and the humans on it are simulated too, with shortened waits.")
         self.say(f"{note}\n" if note else "")
 
-    def watch(self, _call: CallInfo, message: ev.Event | do.Command, now_ms: float) -> None:
+    def watch(self, _call: CallInfo, message: Watched, now_ms: float) -> None:
         match message:
             case ev.ModelOpened():
                 self._ready = False

@@ -1,0 +1,51 @@
+"""What watchers of calls see: every event and command, and what the record adds at a call's end.
+
+There is one list, and everything that counts or shows calls reads it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from app.call import commands as do
+from app.call import events as ev
+from app.call.exits.attempts import RINGING, TALKING
+from app.records.record import Transfers
+from app.wires.twilio.call import CallInfo
+
+
+@dataclass(frozen=True, slots=True)
+class TransferEnded:
+    """An attempt to transfer the caller has its outcome."""
+
+    #: As in the record's `transfers`.
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallEnded:
+    """The record of a call is closed: no event of it follows. Comes once."""
+
+    #: As in the record; empty: no agent had the call.
+    ended_by: str
+    #: Of what has a known price, in US dollars.
+    cost_usd: float
+
+
+Watched = ev.Event | do.Command | TransferEnded | CallEnded
+
+Watcher = Callable[[CallInfo, Watched, float], None]
+"""Called with every event and command, and its time in ms. It runs on the event loop before the
+command is performed, so it must return at once."""
+
+
+def known_usd(cost: Mapping[str, Any]) -> float:
+    """The sum of the parts of a record's cost that have a known price."""
+    parts = (amount for part, amount in cost.items() if part != "total")
+    return sum(amount for amount in parts if isinstance(amount, float))
+
+
+def outcomes_of(transfers: Transfers) -> list[str]:
+    """The outcome of each transfer; empty: it has none yet."""
+    outcomes = (str(each.get("outcome", "")) for each in transfers)
+    return ["" if outcome in (RINGING, TALKING) else outcome for outcome in outcomes]
