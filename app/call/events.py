@@ -71,6 +71,18 @@ from app.call.model_events import (
     SpeechStopped as SpeechStopped,
 )
 from app.call.model_events import (
+    SuccessorConfigured as SuccessorConfigured,
+)
+from app.call.model_events import (
+    SuccessorCreated as SuccessorCreated,
+)
+from app.call.model_events import (
+    SuccessorLost as SuccessorLost,
+)
+from app.call.model_events import (
+    SuccessorOpened as SuccessorOpened,
+)
+from app.call.model_events import (
     TextReceived as TextReceived,
 )
 from app.call.model_events import (
@@ -258,7 +270,8 @@ class CallerVoiced:
 
 @dataclass(frozen=True, slots=True)
 class CallerQuieted:
-    """The caller's frames, while the agent is paused, have been quiet for `pause.QUIET_MS`."""
+    """The caller's frames have been quiet for `pause.QUIET_MS`: the agent is paused, or another
+    session is to take over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,6 +346,10 @@ Event = (
     | SessionConfigured
     | ModelLost
     | ModelFaulted
+    | SuccessorOpened
+    | SuccessorCreated
+    | SuccessorConfigured
+    | SuccessorLost
     | SpeechStarted
     | SpeechStopped
     | CallerTurnCommitted

@@ -18,6 +18,7 @@ from app.call.due import Due
 from app.call.heard.conversation import Conversation, Turn, TurnChange
 from app.call.outbox import Commands
 from app.call.response_flow import ResponseFlow
+from app.call.succession import Succession
 from app.call.usage import Usage
 from app.call.wiring import Parts
 from app.call.words.pause_alignment import Pace
@@ -67,7 +68,8 @@ class CallMachine:
         self._orders = parts.orders
         self._missing = parts.missing
         self._flow = ResponseFlow(self._commands, parts)
-        self._due = Due(self._commands, parts, self._flow)
+        self._succession = Succession(self._commands, parts)
+        self._due = Due(self._commands, parts, self._flow, self._succession)
         self._opened = ev.LegOpened()
         self._opened_ms = 0.0
         self._over = False
@@ -144,6 +146,11 @@ class CallMachine:
         `CallerQuieted` of it, each once. 0: the agent is not paused."""
         return self._floor.pause.sounds if self._floor.pause.active else 0
 
+    @property
+    def awaits_quiet(self) -> bool:
+        """Whether `CallerQuieted` is to be passed as soon as the caller's frames hold no voice."""
+        return self._succession.awaits_quiet
+
     def masks_keys(self, now_ms: float) -> bool:
         """Whether a key pressed now belongs to a secret entry: mask it before `handle` takes it."""
         return self._entries.keypad.secret(now_ms)
@@ -211,24 +218,29 @@ class CallMachine:
                 self._speech.transcript_completed(item_id, text, now_ms)
             case ev.MarkEchoed(name):
                 self._mark_echoed(name, now_ms)
-            case ev.SpeechStarted(item_id):
+            case ev.SpeechStarted(item_id, audio_start_ms):
+                self._model.caller_audio.speech_started(item_id, audio_start_ms, now_ms)
                 self.conversation.turn("user", item_id, now_ms)
                 self._barge_in.speech_started(item_id, now_ms)
                 self._caller_acted(now_ms)
-            case ev.SpeechStopped():
+            case ev.SpeechStopped(item_id, audio_end_ms):
+                self._model.caller_audio.speech_stopped(item_id, audio_end_ms, now_ms)
                 self._speech_stopped(now_ms)
             case ev.CallerTurnCommitted(item_id, previous_item_id):
                 self._speech_stopped(now_ms)
+                self._model.caller_audio.committed(item_id, now_ms)
                 self.conversation.committed(item_id, previous_item_id, now_ms)
                 self._barge_in.turn_committed(item_id, now_ms)
             case ev.CallerTranscribed(item_id, text, audio_ms):
                 self._flow.usage += Usage(transcribed_ms=audio_ms, transcripts=1)
+                self._model.caller_audio.transcribed(item_id)
                 self.conversation.transcribed(item_id, text, now_ms)
                 self._barge_in.transcribed(item_id, text, now_ms)
             case ev.CallerVoiced():
                 self._barge_in.voiced(now_ms)
             case ev.CallerQuieted():
                 self._barge_in.quieted(now_ms)
+                self._succession.quieted()
             case ev.ResponseCreated():
                 self._flow.created(event, now_ms)
             case ev.OutputItemAdded():
@@ -252,8 +264,21 @@ class CallMachine:
                 self._leg_opened(event, now_ms)
             case ev.ModelOpened() if not self._link.ready:
                 self._session.opened(now_ms)
+            case ev.SessionCreated(_, expires_at_s):
+                left_s = self._left_s(expires_at_s, now_ms)
+                self._model.successor.session_created(left_s, now_ms)
             case ev.SessionConfigured():
                 self._session.configured(now_ms)
+            case ev.SuccessorOpened():
+                self._succession.opened(now_ms)
+            case ev.SuccessorCreated(_, expires_at_s):
+                self._model.successor.created(self._left_s(expires_at_s, now_ms), now_ms)
+            case ev.SuccessorConfigured():
+                self._model.successor.configured()
+            case ev.SuccessorLost():
+                self._model.successor.lost(now_ms)
+            case ev.CallerTranscriptionFailed(item_id):
+                self._model.caller_audio.transcribed(item_id)
             case ev.ModelLost(reason, fatal):
                 self._session.lost(reason, now_ms, fatal=fatal)
             case ev.ModelFaulted():
@@ -299,8 +324,6 @@ class CallMachine:
                 | ev.HangUpConfirmed()
                 | ev.DecisionMade()
                 | ev.CallerAudioForwarded()
-                | ev.SessionCreated()
-                | ev.CallerTranscriptionFailed()
                 | ev.ItemTruncated()
                 | ev.ItemDeleted()
             ):
@@ -330,6 +353,10 @@ class CallMachine:
         """Unix time, in seconds."""
         return self._opened.at_s + (now_ms - self._opened_ms) / 1000
 
+    def _left_s(self, at_s: float | None, now_ms: float) -> float | None:
+        """The seconds until this Unix time."""
+        return None if at_s is None else at_s - self._clock_s(now_ms)
+
     def _key_pressed(self, digit: str, now_ms: float) -> None:
         # A pause before this key completes the entry before it.
         self._due.pass_on_entry(now_ms, at_s=self._clock_s(now_ms))
@@ -356,6 +383,8 @@ class CallMachine:
         self.unfinished_orders = self._orders.end_leg(reason, now_ms)
         for call_id in self._tools.open():
             self._commands.put(do.CancelTool(call_id))
+        if self._model.successor.open:
+            self._commands.put(do.CloseSuccessor())
         self._commands.put(do.CloseModel())
         self._commands.put(do.EndLeg(reason, unplayed_bytes))
         self._over, self.next_deadline_ms = True, NEVER

@@ -21,11 +21,11 @@ class ModelOpened:
 
 @dataclass(frozen=True, slots=True)
 class SessionCreated:
-    """The session has an id. The machine ignores it; the timeline keeps it."""
+    """The session has an id."""
 
     session_id: str
     #: Unix time, in seconds, at which the session expires; None: the model did not say.
-    expires_at_s: int | None = None
+    expires_at_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,36 @@ class ModelFaulted:
     refusal: Refusal = ""
     #: For too_short: the length of the item's audio, in ms; 0: it has none.
     length_ms: int = 0
+
+
+# --- its successor, which takes over before it expires ----------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SuccessorOpened:
+    """The successor takes commands. Answers `OpenSuccessor`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SuccessorCreated:
+    """The successor has an id, see `SessionCreated`."""
+
+    session_id: str
+    #: Unix time, in seconds, at which it expires; None: the model did not say.
+    expires_at_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SuccessorConfigured:
+    """Its settings are in force. Answers `ConfigureSuccessor`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SuccessorLost:
+    """The successor ended, refused its settings, or could not be opened. The call's session goes
+    on."""
+
+    reason: str
 
 
 # --- the caller's speech ----------------------------------------------------------------------

@@ -7,7 +7,7 @@
     entries          the caller's keys
     floor            who may speak
     barge_in         the caller interrupts the agent
-    session          the model's session: configured, lost, replaced
+    session          the model's session: configured, swapped, lost, replaced
     idle_and_hold    idle prompts, hold tones, the longest call
     deadlines        responses that owe the caller sound
     retries          what happens when such a deadline passes

@@ -37,6 +37,8 @@ class Peers:
         self.hears_caller = wire is not None
         self.records_audio = False
         self.awaited_sound = 0
+        self.awaits_quiet = False
+        self.successor: FakeWire | None = None
         self.fed: list[ev.Event] = []
         self.recorded: list[tuple[str, object, float]] = []
 

@@ -146,6 +146,7 @@ class Leg(LegState):
             self.ready.set()
             self._timer.cancel()
             self._model.close()
+            self._model.close_successor()
             for task in self._tasks:
                 task.cancel()
             await self._voice.aclose()
@@ -288,24 +289,27 @@ class Leg(LegState):
         for command in self._machine.handle(event, now_ms):
             self._recorder.command(command, now_ms)
             self._perform(command)
+        self._audio.forward_buffered()
         self.line.take(event, now_ms)
         match event:
             case ev.StreamStarted():
                 self.orders.carry_out()
             case ev.SessionConfigured():
                 self.ready.set()
-                self._audio.forward_buffered()
+            case ev.SuccessorLost(reason):
+                self._warn("no successor of the model session", reason=reason)
             case ev.ModelLost(reason, fatal):
-                extra = {"call_sid": self.call.call_sid, "reason": reason, "fatal": fatal}
-                logger.warning("no model session", extra=extra)
+                self._warn("no model session", reason=reason, fatal=fatal)
                 if fatal:
                     self.ready.set()
             case ev.ModelFaulted(code, message):
-                extra = {"call_sid": self.call.call_sid, "code": code, "error": message}
-                logger.warning("model reported an error", extra=extra)
+                self._warn("model reported an error", code=code, error=message)
             case ev.HangUpFailed(reason):
                 extra = {"call_sid": self.call.call_sid, "reason": reason}
                 logger.error("hang-up failed", extra=extra)
+
+    def _warn(self, message: str, **extra: object) -> None:
+        logger.warning(message, extra={"call_sid": self.call.call_sid, **extra})
 
     def _perform(self, command: do.Command) -> None:
         match command:
@@ -315,6 +319,15 @@ class Leg(LegState):
                 self._start(self._model.open())
             case do.CloseModel():
                 self._model.close()
+            case do.OpenSuccessor():
+                self._start(self._model.open_successor())
+            case do.ConfigureSuccessor():
+                self._model.configure_successor(command)
+            case do.CloseSuccessor():
+                self._model.close_successor()
+            case do.SwapModel(audio_from_ms, audio_most_ms):
+                self._audio.carry_over(audio_from_ms, audio_most_ms)
+                self._model.swap()
             case do.Synthesize():
                 self._voice.say(command)
             case do.DropSynthesis(utterance_id):

@@ -6,8 +6,10 @@ from app.call.ids import Ids
 from app.call.model.connection import ModelLink
 from app.call.model.requests import ModelRequests
 from app.call.model.responses import Responses
+from app.call.model.session_audio import SessionAudio
 from app.call.model.session_items import SessionItems
 from app.call.model.settings import SessionSettings
+from app.call.model.successor import Successor
 from app.call.model.tool_answers import ToolAnswers
 from app.call.model.tool_calls import ToolCalls
 from app.call.outbox import Outbox
@@ -33,6 +35,10 @@ class Model:
         self.settings = SessionSettings(self.requests)
         #: The connection: opened, configured, lost, retried, given up.
         self.link = ModelLink()
+        #: The session that takes over before the present one expires.
+        self.successor = Successor()
+        #: The caller's turns in the present session's audio.
+        self.caller_audio = SessionAudio()
         #: The present session's items: truncated, deleted, replaced.
         self.items = SessionItems(self.requests, ids)
         #: The queue of responses, and the one in flight.

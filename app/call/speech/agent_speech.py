@@ -159,11 +159,14 @@ class AgentSpeech:
             self.synthesis.leave_open_items()
         self.finish_all(now_ms)
 
-    def session_history(self, now_ms: float) -> list[tuple[str, str, str]]:
+    def session_history(self, now_ms: float, *, whole: bool = False) -> list[tuple[str, str, str]]:
         """The leg so far, for a new session: (role, text, item id or empty).
 
         An item that a voice still speaks is given whole and with an id, because the caller is about
         to hear it; a barge-in replaces it by what was heard.
+
+        Args:
+            whole: Give what still plays of the model's own audio in the same way: all of it came.
         """
         heard = {
             turn.item_id: turn for turn in self._conversation.heard(self._audio.ledger, now_ms)
@@ -171,7 +174,8 @@ class AgentSpeech:
         history = []
         for turn in self._conversation:
             as_heard = heard.get(turn.item_id)
-            if turn.utterances and not turn.cut and (as_heard is None or as_heard.cut):
+            to_be_heard = turn.utterances or (whole and turn.role == "assistant" and turn.text)
+            if to_be_heard and not turn.cut and (as_heard is None or as_heard.cut):
                 history.append(("assistant", turn.text, self._items.restate(turn.item_id)))
             elif as_heard is not None:
                 history += [(role, text, "") for role, text in prompts.as_messages([as_heard])]
@@ -239,7 +243,9 @@ class AgentSpeech:
             self.synthesis.drop(cut.item_id, now_ms)
             self._conversation.was_cut(cut.item_id, cut.heard_bytes, cut.generated_bytes)
             turn = self._conversation.find(cut.item_id)
-            if turn is not None and turn.utterances is not None:
+            if turn is not None and (
+                turn.utterances is not None or self._items.is_restated(cut.item_id)
+            ):
                 self._items.replace(cut.item_id, turn.heard_text)
             else:
                 self._items.cut(cut)

@@ -1,0 +1,68 @@
+"""The caller's audio in the present session: where its turns begin, and whose words are not known.
+
+Positions are ms of the audio that was appended to the session, as its events give them.
+"""
+
+from dataclasses import dataclass
+
+from app.call.deadlines import NEVER
+
+#: How long the words of a turn are awaited, from its end.
+WORDS_MS = 10_000.0
+#: How long a turn whose end was not reported counts as one.
+LONGEST_TURN_MS = 60_000.0
+
+
+@dataclass(slots=True)
+class _Turn:
+    """A turn of the caller without words."""
+
+    #: Position of its first sound, padding included.
+    start_ms: int
+    #: Until when its words are awaited, monotonic ms.
+    awaited_until_ms: float
+    #: Its end was reported.
+    over: bool = False
+
+
+class SessionAudio:
+    """Report each turn of the caller. Call `forget` when another session takes over."""
+
+    def __init__(self) -> None:
+        #: Position where the last turn ended.
+        self.end_ms = 0
+        self._turns: dict[str, _Turn] = {}
+
+    def speech_started(self, item_id: str, audio_start_ms: int, now_ms: float) -> None:
+        self._turns[item_id] = _Turn(audio_start_ms, now_ms + LONGEST_TURN_MS)
+
+    def speech_stopped(self, item_id: str, audio_end_ms: int, now_ms: float) -> None:
+        self.end_ms = max(self.end_ms, audio_end_ms)
+        self.committed(item_id, now_ms)
+
+    def committed(self, item_id: str, now_ms: float) -> None:
+        """The turn is over: its words follow."""
+        if turn := self._turns.get(item_id):
+            turn.over, turn.awaited_until_ms = True, now_ms + WORDS_MS
+
+    def transcribed(self, item_id: str) -> None:
+        """The words of the turn came, or will never come."""
+        self._turns.pop(item_id, None)
+
+    def awaits_words(self, now_ms: float) -> bool:
+        """Whether the words of a turn that is over are still to come."""
+        return any(turn.over and now_ms < turn.awaited_until_ms for turn in self._turns.values())
+
+    def unknown_from_ms(self, now_ms: float) -> int | None:
+        """Position of the first turn whose words are not known; None: there is none."""
+        starts = [t.start_ms for t in self._turns.values() if now_ms < t.awaited_until_ms]
+        return min(starts, default=None)
+
+    def next_ms(self) -> float:
+        """When words stop being awaited next."""
+        return min((turn.awaited_until_ms for turn in self._turns.values()), default=NEVER)
+
+    def forget(self) -> None:
+        """Another session takes over: it counts from 0, and knows none of these turns."""
+        self.end_ms = 0
+        self._turns.clear()
