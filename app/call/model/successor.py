@@ -67,7 +67,7 @@ class Successor:
     def _expire_at(self, expires_ms: float, now_ms: float) -> None:
         self._expires_ms = expires_ms
         self._lead_ms = min(LEAD_MS, max(0.0, expires_ms - now_ms) / 2)
-        self._open_ms = expires_ms - self._lead_ms
+        self._open_ms = max(now_ms + 1, expires_ms - self._lead_ms)
         self._tries = 0
 
     def session_lost(self) -> None:
@@ -85,7 +85,7 @@ class Successor:
 
     def must_open(self, now_ms: float) -> bool:
         """Whether to open the successor now."""
-        return not self.open and self._open_ms <= now_ms < self._expires_ms
+        return not self.open and now_ms >= self._open_ms
 
     def opening(self) -> None:
         """The bridge is about to open the successor."""
