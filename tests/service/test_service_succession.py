@@ -4,7 +4,7 @@ import pytest
 
 from app.simulator.realtime import Fault, Options, RealtimeServer, Reply, Session, Turn
 from app.simulator.twilio import Call
-from tests.service.world import World, names, noise, world
+from tests.service.world import AGENT, World, names, noise, world
 
 INF = float("inf")
 SWAPS = 20
@@ -21,10 +21,6 @@ def answer(turn: Turn) -> Reply:
     if turn.kind == "direct":
         return Reply("Hello.", audio=HELLO, speed=INF)
     return Reply(f"Answer to {turn.transcript}", audio=noise(100, turn.transcript), speed=INF)
-
-
-def listener() -> "Callers":
-    return Callers()
 
 
 class Callers:
@@ -95,20 +91,44 @@ async def test_twenty_sessions_follow_each_other_and_not_a_byte_is_lost(
 
 async def test_a_caller_who_speaks_when_the_session_ends_is_heard_whole_by_the_next_one() -> None:
     server = RealtimeServer(answer, transcribe=Callers().transcribe)
-    async with world(server, options=Options(says_life_s=INF)) as w:
+    async with world(server, options=Options(life_s=60, says_life_s=1.2)) as w:
+        server.faults.extend([Fault(), Fault(update_delay_ms=300)])
         call = await w.connected()
-        await call.wait_quiet()
-        server.options = Options()
+        await call.wait_heard(len(HELLO))
         spoken = noise(900, "long")
-        w.model.sessions[0].drop()
-        call.say(spoken)
+        await w.model.session(1)
+        call.say(spoken)  # it begins before the end of the session, and ends after it
+        await swapped(w, 1)
+        server.options = Options()
         await call.wait_heard(len(HELLO) + 800)
+        expects(call, [HELLO, noise(100, "question 1")])
+        assert holders(w, spoken) == 1 and spoken in w.model.sessions[1].heard
+        assert seed_of(w.model.sessions[1])[0] == ("assistant", "Hello.")
 
 
-async def test_what_the_agent_says_at_the_end_of_a_session_plays_on_and_can_be_interrupted() -> (
-    None
-):
-    pass
+async def test_what_plays_at_the_end_of_a_session_plays_on_and_can_be_interrupted() -> None:
+    def talk(turn: Turn) -> Reply:
+        if turn.kind == "direct":
+            return Reply("One two three four five six.", audio=noise(1500, "long"), speed=INF)
+        return answer(turn)
+
+    server = RealtimeServer(talk, transcribe=Callers().transcribe)
+    agent = f"{AGENT}resume_false_interruptions = false\n"
+    async with world(server, agent=agent, options=Options(life_s=60, says_life_s=0.6)) as w:
+        call = await w.connected()
+        await swapped(w, 1)
+        server.options = Options()
+        second = w.model.sessions[1]
+        assert seed_of(second)[0] == ("assistant", "One two three four five six.")
+        call.say(noise(200, "wait"))
+        await second.received("conversation.item.delete")
+        await call.wait_quiet()
+        heard = call.heard
+        assert 0 < len(heard) < 1500 * 8 and noise(1500, "long").startswith(heard)
+        texts = [text for role, text in seed_of(second) if role == "assistant"]
+        assert texts[1] and texts[0].startswith(texts[1]) and texts[0] != texts[1]
+        await call.wait_heard(len(heard) + 800)
+        assert not second.errors_sent
 
 
 async def test_a_successor_that_cannot_be_opened_is_tried_again() -> None:
