@@ -115,19 +115,20 @@ class ModelSession:
         caller's audio from where their words are not known."""
         successor, caller_audio = self._model.successor, self._model.caller_audio
         amid_answer = self._responses.active_id is not None
-        unknown_ms = caller_audio.unknown_from_ms(now_ms)
-        owed = self._leave(now_ms, hears_again=unknown_ms is not None)
-        if unknown_ms is None:
-            self._outbox.put(SwapModel(caller_audio.end_ms, PREFIX_MS))
+        unknown = caller_audio.unknown(now_ms)
+        owed = self._leave(now_ms, hears_again=bool(unknown))
+        if unknown:
+            self._speech.heard_again(unknown)
+            self._outbox.put(SwapModel(min(unknown.values()), CARRIED_MS))
         else:
-            self._outbox.put(SwapModel(unknown_ms, CARRIED_MS))
+            self._outbox.put(SwapModel(caller_audio.end_ms, PREFIX_MS))
         if successor.speaks is not self._speech.synthesis.model_speaks:
             self._model.settings.configure(speaks=self._speech.synthesis.model_speaks)
         caller_audio.forget()
         successor.swapped(now_ms)
         self._link.swapped(now_ms)
         self._seed(prompts.SESSION_RESUMED, now_ms, whole=not amid_answer)
-        if owed and unknown_ms is not None:
+        if owed and unknown:
             self._floor.answer_by_ms = now_ms + ANSWER_MS  # turn detection answers what it hears
 
     def _leave(self, now_ms: float, *, hears_again: bool = False) -> bool:

@@ -146,7 +146,6 @@ class Leg(LegState):
             self.ready.set()
             self._timer.cancel()
             self._model.close()
-            self._model.close_successor()
             for task in self._tasks:
                 task.cancel()
             await self._voice.aclose()
@@ -160,10 +159,7 @@ class Leg(LegState):
             if self._machine.out_of_place:
                 extra = {"call_sid": self.call.call_sid, "events": dict(self._machine.out_of_place)}
                 logger.info("events came out of place", extra=extra)
-            logger.info(
-                "leg over",
-                extra={"call_sid": self.call.call_sid, "ended_by": self.ended_by},
-            )
+            self._log("leg over", logging.INFO, ended_by=self.ended_by)
 
     async def attach(
         self, start: Start, receive: Receive, send: Send, deliver_to: DeliverTo | None = None
@@ -297,19 +293,18 @@ class Leg(LegState):
             case ev.SessionConfigured():
                 self.ready.set()
             case ev.SuccessorLost(reason):
-                self._warn("no successor of the model session", reason=reason)
+                self._log("no successor of the model session", reason=reason)
             case ev.ModelLost(reason, fatal):
-                self._warn("no model session", reason=reason, fatal=fatal)
+                self._log("no model session", reason=reason, fatal=fatal)
                 if fatal:
                     self.ready.set()
             case ev.ModelFaulted(code, message):
-                self._warn("model reported an error", code=code, error=message)
+                self._log("model reported an error", code=code, error=message)
             case ev.HangUpFailed(reason):
-                extra = {"call_sid": self.call.call_sid, "reason": reason}
-                logger.error("hang-up failed", extra=extra)
+                self._log("hang-up failed", logging.ERROR, reason=reason)
 
-    def _warn(self, message: str, **extra: object) -> None:
-        logger.warning(message, extra={"call_sid": self.call.call_sid, **extra})
+    def _log(self, message: str, level: int = logging.WARNING, **extra: object) -> None:
+        logger.log(level, message, extra={"call_sid": self.call.call_sid, **extra})
 
     def _perform(self, command: do.Command) -> None:
         match command:
@@ -317,14 +312,8 @@ class Leg(LegState):
                 self._caller.send(command)
             case do.OpenModel():
                 self._start(self._model.open())
-            case do.CloseModel():
-                self._model.close()
             case do.OpenSuccessor():
                 self._start(self._model.open_successor())
-            case do.ConfigureSuccessor():
-                self._model.configure_successor(command)
-            case do.CloseSuccessor():
-                self._model.close_successor()
             case do.SwapModel(audio_from_ms, audio_most_ms):
                 self._audio.carry_over(audio_from_ms, audio_most_ms)
                 self._model.swap()
@@ -357,7 +346,7 @@ class Leg(LegState):
             case do.EndLeg():
                 self._over.set()
             case _:
-                self._model.send(command)
+                self._model.perform(command)
 
     async def _redirect_call(self, command: do.TransferCall | do.PlayDigits) -> None:
         try:

@@ -3,7 +3,13 @@
 from collections.abc import Callable
 
 from app.call.agent import Agent
-from app.call.commands import ConfigureSession, ConfigureSuccessor, ToModel
+from app.call.commands import (
+    CloseModel,
+    CloseSuccessor,
+    ConfigureSession,
+    ConfigureSuccessor,
+    ToModel,
+)
 from app.call.events import (
     Event,
     ModelFaulted,
@@ -77,18 +83,22 @@ class ModelSide:
             self._feed(event)
         elif wire is self.successor and (translated := _of_successor(event)) is not None:
             if isinstance(translated, SuccessorLost):
-                self.close_successor()
+                self._close_successor()
             self._feed(translated)
 
-    def send(self, command: ToModel) -> None:
-        """Perform a command. Without a session it is dropped."""
-        if self.wire is not None:
-            self.wire.send(command)
-
-    def configure_successor(self, command: ConfigureSuccessor) -> None:
-        """Send the settings to the session that takes over."""
-        if self.successor is not None:
-            self.successor.send(ConfigureSession(command.event_id, command.speaks))
+    def perform(self, command: ToModel | CloseModel | ConfigureSuccessor | CloseSuccessor) -> None:
+        """Perform a command. Without its session it is dropped."""
+        match command:
+            case CloseModel():
+                self.close()
+            case CloseSuccessor():
+                self._close_successor()
+            case ConfigureSuccessor(event_id, speaks):
+                if self.successor is not None:
+                    self.successor.send(ConfigureSession(event_id, speaks))
+            case _:
+                if self.wire is not None:
+                    self.wire.send(command)
 
     def swap(self) -> None:
         """The successor takes over; close the session before it."""
@@ -104,13 +114,13 @@ class ModelSide:
             self.wire.resume()
 
     def close(self) -> None:
-        """Close the current session."""
+        """Close the current session, and the one that was to take over."""
+        self._close_successor()
         if self.wire is not None:
             self.wire.close()
             self.wire = None
 
-    def close_successor(self) -> None:
-        """Close the session that was to take over."""
+    def _close_successor(self) -> None:
         if self.successor is not None:
             self.successor.close()
             self.successor = None

@@ -53,10 +53,10 @@ class SessionAudio:
         """Whether the words of a turn that is over are still to come."""
         return any(turn.over and now_ms < turn.awaited_until_ms for turn in self._turns.values())
 
-    def unknown_from_ms(self, now_ms: float) -> int | None:
-        """Position of the first turn whose words are not known; None: there is none."""
-        starts = [t.start_ms for t in self._turns.values() if now_ms < t.awaited_until_ms]
-        return min(starts, default=None)
+    def unknown(self, now_ms: float) -> dict[str, int]:
+        """The turns whose words are not known, by item id, with the position of each beginning."""
+        turns = self._turns.items()
+        return {id_: turn.start_ms for id_, turn in turns if now_ms < turn.awaited_until_ms}
 
     def next_ms(self) -> float:
         """When words stop being awaited next."""

@@ -4,6 +4,8 @@ It keeps three records in step: the playback ledger (what the caller heard), the
 (what the model knows), and the conversation (what is stored).
 """
 
+from collections.abc import Iterable
+
 from app.call import prompts
 from app.call.commands import DropSynthesis, Synthesize
 from app.call.events import AudioReceived
@@ -205,6 +207,11 @@ class AgentSpeech:
         """The caller's sound was no interruption: the model forgets it."""
         self._model.requests.delete(item_id)
         self._conversation.false_interruption(item_id)
+
+    def heard_again(self, item_ids: Iterable[str]) -> None:
+        """Another session hears these sounds of the caller: its own items take their place."""
+        for item_id in item_ids:
+            self._conversation.withdraw(item_id)
 
     def asked(self, now_ms: float) -> bool:
         """Whether the caller has just heard a question."""
