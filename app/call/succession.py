@@ -53,6 +53,7 @@ class Succession:
         successor, quiet = self._successor, self._quiet
         self.awaits_quiet = self._quiet = False
         if not self._link.ready or self._exits.ordered:
+            self._good_since_ms = NEVER
             return
         if successor.is_stuck(now_ms):
             self._outbox.put(CloseSuccessor())

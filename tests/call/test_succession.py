@@ -194,15 +194,19 @@ def _pauses(scene: Scene) -> None:
     scene.fall_silent()
 
 
-BUSY: dict[str, tuple[Callable[[Scene], object], Callable[[Scene], object]]] = {
-    "the caller speaks": (
-        lambda s: s.speak(),
-        lambda s: (s.fall_silent(text="Hello?"), s.answer(100), s.run(200)),
-    ),
-    "the caller types": (lambda s: s.press("1"), lambda s: (s.run(3000), s.respond(100))),
+def _answers(scene: Scene) -> None:
+    scene.answer(100)
+    scene.run(200)
+
+
+Step = Callable[[Scene], object]
+BUSY: dict[str, tuple[Step, *tuple[Step, ...]]] = {
+    "the caller speaks": (lambda s: s.speak(), lambda s: s.fall_silent(text="Hello?"), _answers),
+    "the caller types": (lambda s: s.press("1"), lambda s: s.run(3000), _answers),
     "an answer is due": (
         turn,
-        lambda s: (s.feed(ev.CallerTranscribed("user_1", "Yes.")), s.answer(100), s.run(200)),
+        lambda s: s.feed(ev.CallerTranscribed("user_1", "Yes.")),
+        _answers,
     ),
     "words are awaited": (_awaits_words, lambda s: s.feed(ev.CallerTranscribed("user_1", "Yes."))),
     "words never come": (_awaits_words, lambda s: s.run(WORDS_MS)),
@@ -210,22 +214,24 @@ BUSY: dict[str, tuple[Callable[[Scene], object], Callable[[Scene], object]]] = {
         _awaits_words,
         lambda s: s.feed(ev.CallerTranscriptionFailed("user_1", "unclear")),
     ),
-    "a response is in flight": (lambda s: s.begin(), lambda s: (s.audio(100), s.finish())),
+    "a response is in flight": (lambda s: s.begin(), lambda s: s.audio(100), lambda s: s.finish()),
     "the agent's words play": (_plays, lambda s: s.run(3000)),
     "the agent is paused": (
         _pauses,
-        lambda s: (s.feed(ev.CallerTranscribed("user_1", "")), s.run(3000)),
+        lambda s: s.feed(ev.CallerTranscribed("user_1", "")),
+        lambda s: s.run(3000),
     ),
     "a tool runs": (
         lambda s: s.tool_response("call_1"),
-        lambda s: (s.feed(ev.ToolReturned("call_1", "42")), s.respond(100), s.run(200)),
+        lambda s: s.feed(ev.ToolReturned("call_1", "42")),
+        _answers,
     ),
 }
 
 
 @pytest.mark.parametrize("why", BUSY)
 def test_the_swap_waits_while(why: str) -> None:
-    begins, ends = BUSY[why]
+    begins, *ends = BUSY[why]
     scene = connected(turns=TurnTaking(resume_false_interruptions=True, false_interruption_ms=4000))
     opens(scene)
     begins(scene)
@@ -233,7 +239,8 @@ def test_the_swap_waits_while(why: str) -> None:
     scene.feed(ev.CallerQuieted())
     assert swaps(scene) == [] and not scene.machine.awaits_quiet
 
-    ends(scene)
+    for step in ends:
+        step(scene)
     scene.run(SETTLE_MS + 200)
     assert len(swaps(scene)) == 1
 
