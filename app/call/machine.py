@@ -242,6 +242,7 @@ class CallMachine:
                 self._barge_in.quieted(now_ms)
                 self._succession.quieted()
             case ev.ResponseCreated():
+                self._model.caller_audio.response_created()
                 self._flow.created(event, now_ms)
             case ev.OutputItemAdded():
                 self._flow.item_added(event, now_ms)

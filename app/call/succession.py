@@ -62,6 +62,7 @@ class Succession:
             successor.opening()
             self._outbox.put(OpenSuccessor())
         if not successor.ready:
+            self._good_since_ms = NEVER
             return
         moment = successor.moment(now_ms)
         if moment is not Moment.ANY:
@@ -100,6 +101,6 @@ class Succession:
             now_ms,
             next_ms,
             self._good_since_ms + SETTLE_MS,
-            self._caller_audio.next_ms(),
+            self._caller_audio.next_ms(now_ms),
             self._speech.plays_until_ms + 1,
         )

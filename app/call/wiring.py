@@ -61,7 +61,10 @@ class Parts:
         limits = agent.limits
         self.ids = Ids()
         self.audio = AgentAudio(commands)
-        self.model = Model(commands, self.ids, conversation, limits.tool_ms)
+        transcribes = bool(agent.transcription.model)
+        self.model = Model(
+            commands, self.ids, conversation, limits.tool_ms, transcribes=transcribes
+        )
         self.speech = AgentSpeech(commands, self.audio, self.model, conversation, agent.voices)
         self.exits = Exits(commands, agent, self.audio, self.model)
         self.entries = DigitEntries(commands, self.audio, self.model, conversation, self.ids)

@@ -8,7 +8,7 @@ import pytest
 from app.call import commands as do
 from app.call import events as ev
 from app.call import prompts
-from app.call.agent import TurnTaking
+from app.call.agent import Transcription, TurnTaking
 from app.call.caller.floor import ANSWER_MS
 from app.call.model.connection import CONFIGURE_MS
 from app.call.model.session_audio import WORDS_MS
@@ -25,9 +25,11 @@ CREATED = ev.SessionCreated("sess_1", EXPIRES_MS // 1000)
 def connected(
     created: ev.SessionCreated | None = CREATED,
     turns: TurnTaking = AGENT.turns,
+    transcription: Transcription = AGENT.transcription,
 ) -> Scene:
     """A call, one second old, whose session says when it expires."""
-    scene = Scene(replace(AGENT, turns=turns), up_ms=0, down_ms=0)
+    agent = replace(AGENT, turns=turns, transcription=transcription)
+    scene = Scene(agent, up_ms=0, down_ms=0)
     scene.feed(ev.LegOpened(), ev.ModelOpened())
     if created is not None:
         scene.feed(created)
@@ -347,6 +349,29 @@ def test_an_answer_that_was_due_is_requested_if_the_next_session_hears_no_speech
     assert swaps(scene) == [do.SwapModel(5000, CARRIED_MS)]
     scene.run(ANSWER_MS)
     assert scene.asked() == [""]
+
+
+def test_a_turn_that_is_being_answered_is_not_heard_again() -> None:
+    scene = connected()
+    opens(scene, ANY_MS - 1000)
+    configured(scene)
+    turn(scene)
+    scene.begin()
+    scene.audio(2000)
+    scene.run_until(ANY_MS)
+    assert swaps(scene) == [do.SwapModel(900, PREFIX_MS)]
+    assert scene.asked() == [""]  # the rest of the answer
+
+
+def test_without_transcription_no_words_are_awaited() -> None:
+    scene = connected(transcription=Transcription(model=""))
+    opens(scene)
+    configured(scene)
+    turn(scene)
+    scene.answer(200)
+    scene.run(300)
+    assert scene.machine.awaits_quiet
+    assert scene.feed(ev.CallerQuieted())[0] == do.SwapModel(900, PREFIX_MS)
 
 
 def test_an_answer_to_known_words_is_requested_from_the_next_session() -> None:

@@ -317,6 +317,7 @@ class Leg(LegState):
             case do.SwapModel(audio_from_ms, audio_most_ms):
                 self._audio.carry_over(audio_from_ms, audio_most_ms)
                 self._model.swap()
+                self._log("model session replaced before it expires", logging.INFO)
             case do.Synthesize():
                 self._voice.say(command)
             case do.DropSynthesis(utterance_id):

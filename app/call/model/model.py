@@ -25,10 +25,13 @@ class Model:
         ids: Ids,
         conversation: Conversation,
         tool_ms: float,
+        *,
+        transcribes: bool,
     ) -> None:
         """
         Args:
             tool_ms: `Limits.tool_ms`.
+            transcribes: The session transcribes the caller's turns.
         """
         self.requests = ModelRequests(outbox, ids)
         #: The settings of the present session.
@@ -38,7 +41,7 @@ class Model:
         #: The session that takes over before the present one expires.
         self.successor = Successor()
         #: The caller's turns in the present session's audio.
-        self.caller_audio = SessionAudio()
+        self.caller_audio = SessionAudio(transcribes=transcribes)
         #: The present session's items: truncated, deleted, replaced.
         self.items = SessionItems(self.requests, ids)
         #: The queue of responses, and the one in flight.

@@ -5,10 +5,10 @@ Positions are ms of the audio that was appended to the session, as its events gi
 
 from dataclasses import dataclass
 
-from app.call.deadlines import NEVER
+from app.call.deadlines import next_after
 
 #: How long the words of a turn are awaited, from its end.
-WORDS_MS = 10_000.0
+WORDS_MS = 5000.0
 #: How long a turn whose end was not reported counts as one.
 LONGEST_TURN_MS = 60_000.0
 
@@ -23,17 +23,27 @@ class _Turn:
     awaited_until_ms: float
     #: Its end was reported.
     over: bool = False
+    #: A response began after it.
+    answered: bool = False
 
 
 class SessionAudio:
     """Report each turn of the caller. Call `forget` when another session takes over."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, transcribes: bool) -> None:
+        """
+        Args:
+            transcribes: The session transcribes the caller's turns.
+        """
         #: Position where the last turn ended.
         self.end_ms = 0
+        self._transcribes = transcribes
         self._turns: dict[str, _Turn] = {}
 
     def speech_started(self, item_id: str, audio_start_ms: int, now_ms: float) -> None:
+        for known in [*self._turns]:
+            if now_ms >= self._turns[known].awaited_until_ms:
+                del self._turns[known]
         self._turns[item_id] = _Turn(audio_start_ms, now_ms + LONGEST_TURN_MS)
 
     def speech_stopped(self, item_id: str, audio_end_ms: int, now_ms: float) -> None:
@@ -49,18 +59,29 @@ class SessionAudio:
         """The words of the turn came, or will never come."""
         self._turns.pop(item_id, None)
 
+    def response_created(self) -> None:
+        """A response began: it answers the turns that are over."""
+        for turn in self._turns.values():
+            turn.answered = turn.over
+
     def awaits_words(self, now_ms: float) -> bool:
         """Whether the words of a turn that is over are still to come."""
-        return any(turn.over and now_ms < turn.awaited_until_ms for turn in self._turns.values())
+        return self._transcribes and any(
+            turn.over and now_ms < turn.awaited_until_ms for turn in self._turns.values()
+        )
 
     def unknown(self, now_ms: float) -> dict[str, int]:
-        """The turns whose words are not known, by item id, with the position of each beginning."""
-        turns = self._turns.items()
-        return {id_: turn.start_ms for id_, turn in turns if now_ms < turn.awaited_until_ms}
+        """The turns that are not answered and whose words are not known, by item id, with the
+        position of each beginning."""
+        return {
+            item_id: turn.start_ms
+            for item_id, turn in self._turns.items()
+            if not turn.answered and now_ms < turn.awaited_until_ms
+        }
 
-    def next_ms(self) -> float:
+    def next_ms(self, now_ms: float) -> float:
         """When words stop being awaited next."""
-        return min((turn.awaited_until_ms for turn in self._turns.values()), default=NEVER)
+        return next_after(now_ms, *(turn.awaited_until_ms for turn in self._turns.values()))
 
     def forget(self) -> None:
         """Another session takes over: it counts from 0, and knows none of these turns."""
