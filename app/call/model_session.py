@@ -100,7 +100,7 @@ class ModelSession:
             fatal: A retry cannot help.
         """
         if self._model.successor.ready:
-            self.swap(now_ms)
+            self.swap(now_ms, carries=True)
             return
         if self._model.successor.open:
             self._outbox.put(CloseSuccessor())
@@ -110,12 +110,16 @@ class ModelSession:
         self._outbox.put(CloseModel())
         self._link.lost(reason, now_ms, fatal=fatal)
 
-    def swap(self, now_ms: float) -> None:
-        """The successor takes over, which is ready. It is seeded with what was said, and gets the
-        caller's audio from where their words are not known."""
+    def swap(self, now_ms: float, *, carries: bool) -> None:
+        """The successor takes over, which is ready. It is seeded with what was said.
+
+        Args:
+            carries: It also hears the turns of the caller that are not answered and whose words are
+                not known. False: there are none.
+        """
         successor, caller_audio = self._model.successor, self._model.caller_audio
         amid_answer = self._responses.active_id is not None
-        unknown = caller_audio.unknown(now_ms)
+        unknown = caller_audio.unknown(now_ms) if carries else {}
         owed = self._leave(now_ms, hears_again=bool(unknown))
         if unknown:
             self._speech.heard_again(unknown)

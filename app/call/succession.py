@@ -74,7 +74,8 @@ class Succession:
                 self.awaits_quiet = True
                 return
         self._good_since_ms = NEVER
-        self._session.swap(now_ms)
+        good = self._is_good(Moment.SPEAKING, now_ms)  # then nothing of the caller's is open
+        self._session.swap(now_ms, carries=not good)
 
     def _is_good(self, moment: Moment, now_ms: float) -> bool:
         if (
