@@ -16,7 +16,7 @@ from app.call.model.responses import Wanted, Wish
 from app.call.outbox import Outbox
 from app.call.prompts import TakenBack
 from app.call.speech.agent_speech import AgentSpeech
-from app.call.words.backchannels import is_backchannel
+from app.call.words.backchannels import is_backchannel, normalized
 
 
 class BargeIn:
@@ -48,12 +48,14 @@ class BargeIn:
         turns = floor.turns
         self._pauses = turns.interruptible and turns.resume_false_interruptions
         self._backchannels = frozenset(turns.backchannels)
+        self._outdated = ""  # the request for a reply that the caller's keys have overtaken
 
     # --- the caller -----------------------------------------------------------------------------
 
     def speech_started(self, item_id: str, now_ms: float) -> None:
         """The caller begins to make a sound: it pauses the agent or interrupts it, unless the agent
         may not be interrupted now."""
+        self._model.tools.limits.caller_acted()
         self._floor.speech_started(now_ms)
         if self._pause.active:
             self._pause.sounded(item_id)
@@ -69,6 +71,8 @@ class BargeIn:
     def turn_committed(self, item_id: str, now_ms: float) -> None:
         """The caller's turn is over. Request the response to it, if turn detection does not."""
         automatic = self._model.settings.automatic
+        if automatic:
+            self._pause.take_late(item_id)  # its words are answered
         if self._pause.awaits(item_id):
             self._pause.committed(now_ms, automatic=automatic)
         elif not automatic and self._floor.answer_by_ms != NEVER:
@@ -93,7 +97,7 @@ class BargeIn:
         if not awaited and not late:
             return
         words = not is_backchannel(text, self._backchannels)
-        if words or (awaited and text.strip() and self._speech.asked(now_ms)):
+        if words or (awaited and normalized(text) and self._speech.asked(now_ms)):
             if awaited:
                 self._confirm(TakenBack.CALLER_SPOKE, "words", now_ms)
             else:
@@ -103,7 +107,7 @@ class BargeIn:
             return
         self._speech.false_interruption(item_id)
         if awaited and self._pause.wordless(item_id):
-            self._go_on("a backchannel" if text.strip() else "no words", now_ms)
+            self._go_on("a backchannel" if normalized(text) else "no words", now_ms)
 
     @property
     def drops_keys(self) -> bool:
@@ -113,10 +117,14 @@ class BargeIn:
     def key_pressed(self, digit: str, now_ms: float) -> None:
         """The caller presses a key: a barge-in, unless the agent may not be interrupted now or the
         key is the rest of an entry that is over."""
+        self._model.tools.limits.caller_acted()
         if self.drops_keys:
             return
         keypad = self._floor.keypad
         if self._floor.may_be_interrupted and not keypad.ignores(digit, now_ms):
+            requested = self._responses.requested
+            if requested is not None and requested.wish is Wish.REPLY:
+                self._outdated = self._responses.request_id
             if self._pause.active:
                 self._confirm(TakenBack.KEY_PRESSED, "a key", now_ms)
             else:
@@ -209,9 +217,11 @@ class BargeIn:
 
     def response_created(self, response_id: str) -> None:
         """A response began. Mute and cancel it if the caller has the floor: it was requested before
-        the barge-in and created after it, so turn detection does not cancel it."""
+        the barge-in and created after it, so turn detection does not cancel it. The same holds for
+        a reply that was requested before the caller's keys: they get a reply of their own."""
         requested = self._responses.requested
         answers_pause = requested is None and self._pause.answered_by_detection()
+        outdated = bool(self._outdated) and self._responses.request_id == self._outdated
         self._floor.response_created(requested=requested is not None)
         self.response_progressed(response_id)
         self._items.response_created()
@@ -222,7 +232,7 @@ class BargeIn:
             # It answers the answering machine's own words, or something from before them.
             self._items.mute_response(response_id)
             self._requests.cancel_response(response_id)
-        elif self._floor.listens or answers_pause:
+        elif self._floor.listens or answers_pause or outdated:
             self._items.mute_response(response_id)
             self._requests.cancel_response(response_id)
 

@@ -4,6 +4,7 @@ The successor is opened ahead. It is swapped in while no one speaks and nothing 
 end comes near, at a less good moment. It is seeded at the swap, with all that was said by then.
 """
 
+from app.call import events as ev
 from app.call.commands import CloseSuccessor, ConfigureSuccessor, OpenSuccessor
 from app.call.deadlines import NEVER, next_after
 from app.call.model.successor import Moment
@@ -37,16 +38,25 @@ class Succession:
         self._good_since_ms = NEVER  # since when the moment is good but for the caller's frames
         self._quiet = False
 
-    def opened(self, now_ms: float) -> None:
-        """The successor's socket is open: send the settings."""
-        if self._successor.open:
-            speaks = self._speech.synthesis.model_speaks
-            self._outbox.put(ConfigureSuccessor(self._ids.event(), speaks=speaks))
-            self._successor.opened(now_ms, speaks=speaks)
-
-    def quieted(self) -> None:
-        """The caller's frames hold no voice."""
-        self._quiet = self.awaits_quiet
+    def take(self, event: ev.Event, now_ms: float, *, at_s: float) -> None:
+        """Take every event that is no delta, before the other parts. `at_s`: Unix time, in
+        seconds."""
+        self._caller_audio.take(event, now_ms)
+        match event:
+            case ev.CallerQuieted():
+                self._quiet = self.awaits_quiet
+            case ev.SessionCreated(_, expires_at_s):
+                self._successor.session_created(_left_s(expires_at_s, at_s), now_ms)
+            case ev.SuccessorOpened() if self._successor.open:
+                speaks = self._speech.synthesis.model_speaks
+                self._outbox.put(ConfigureSuccessor(self._ids.event(), speaks=speaks))
+                self._successor.opened(now_ms, speaks=speaks)
+            case ev.SuccessorCreated(_, expires_at_s):
+                self._successor.created(_left_s(expires_at_s, at_s), now_ms)
+            case ev.SuccessorConfigured() if self._successor.open:
+                self._successor.configured()
+            case ev.SuccessorLost() if self._successor.open:
+                self._successor.lost(now_ms)
 
     def settle(self, now_ms: float) -> None:
         """Do what is due: open the successor, give it up, or swap it in."""
@@ -105,3 +115,8 @@ class Succession:
             self._caller_audio.next_ms(now_ms),
             self._speech.plays_until_ms + 1,
         )
+
+
+def _left_s(expires_at_s: float | None, at_s: float) -> float | None:
+    """The seconds until a session expires; None: its model did not say when."""
+    return None if expires_at_s is None else expires_at_s - at_s

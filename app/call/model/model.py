@@ -1,5 +1,6 @@
 """The model as the call sees it: its connection, items, responses, and the answers to its tools."""
 
+from app.call.agent import Agent
 from app.call.commands import CancelTool, ReportDecision, ToModel
 from app.call.heard.conversation import Conversation
 from app.call.ids import Ids
@@ -12,6 +13,7 @@ from app.call.model.settings import SessionSettings
 from app.call.model.successor import Successor
 from app.call.model.tool_answers import ToolAnswers
 from app.call.model.tool_calls import ToolCalls
+from app.call.model.tool_limits import ToolLimits
 from app.call.outbox import Outbox
 
 
@@ -24,15 +26,9 @@ class Model:
         outbox: Outbox[ToModel | CancelTool | ReportDecision],
         ids: Ids,
         conversation: Conversation,
-        tool_ms: float,
-        *,
-        transcribes: bool,
+        agent: Agent,
     ) -> None:
-        """
-        Args:
-            tool_ms: `Limits.tool_ms`.
-            transcribes: The session transcribes the caller's turns.
-        """
+        limits = agent.limits
         self.requests = ModelRequests(outbox, ids)
         #: The settings of the present session.
         self.settings = SessionSettings(self.requests)
@@ -41,13 +37,13 @@ class Model:
         #: The session that takes over before the present one expires.
         self.successor = Successor()
         #: The caller's turns in the present session's audio.
-        self.caller_audio = SessionAudio(transcribes=transcribes)
+        self.caller_audio = SessionAudio(transcribes=bool(agent.transcription.model))
         #: The present session's items: truncated, deleted, replaced.
         self.items = SessionItems(self.requests, ids)
         #: The queue of responses, and the one in flight.
         self.responses = Responses()
-        #: Tool calls and their deadlines.
-        self.tools = ToolCalls(outbox, tool_ms)
+        #: Tool calls, their deadlines, and the limits on how many they are.
+        self.tools = ToolCalls(outbox, limits.tool_ms, ToolLimits(limits.tool_rounds))
         #: Sends the answers of tools, and what the caller typed.
         self.answers = ToolAnswers(
             self.requests, self.link, self.tools, self.responses, conversation

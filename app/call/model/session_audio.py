@@ -5,6 +5,7 @@ Positions are ms of the audio that was appended to the session, as its events gi
 
 from dataclasses import dataclass
 
+from app.call import events as ev
 from app.call.deadlines import next_after
 
 #: How long the words of a turn are awaited, from its end.
@@ -28,7 +29,7 @@ class _Turn:
 
 
 class SessionAudio:
-    """Report each turn of the caller. Call `forget` when another session takes over."""
+    """Pass every event to `take`. Call `forget` when another session takes over."""
 
     def __init__(self, *, transcribes: bool) -> None:
         """
@@ -40,29 +41,32 @@ class SessionAudio:
         self._transcribes = transcribes
         self._turns: dict[str, _Turn] = {}
 
-    def speech_started(self, item_id: str, audio_start_ms: int, now_ms: float) -> None:
+    def take(self, event: ev.Event, now_ms: float) -> None:
+        """Take an event of the session."""
+        match event:
+            case ev.SpeechStarted(item_id, audio_start_ms):
+                self._begin(item_id, audio_start_ms, now_ms)
+            case ev.SpeechStopped(item_id, audio_end_ms):
+                self.end_ms = max(self.end_ms, audio_end_ms)
+                self._end(item_id, now_ms)
+            case ev.CallerTurnCommitted(item_id):
+                self._end(item_id, now_ms)
+            case ev.CallerTranscribed(item_id) | ev.CallerTranscriptionFailed(item_id):
+                self._turns.pop(item_id, None)
+            case ev.ResponseCreated():
+                for turn in self._turns.values():
+                    turn.answered = turn.over
+
+    def _begin(self, item_id: str, audio_start_ms: int, now_ms: float) -> None:
         for known in [*self._turns]:
             if now_ms >= self._turns[known].awaited_until_ms:
                 del self._turns[known]
         self._turns[item_id] = _Turn(audio_start_ms, now_ms + LONGEST_TURN_MS)
 
-    def speech_stopped(self, item_id: str, audio_end_ms: int, now_ms: float) -> None:
-        self.end_ms = max(self.end_ms, audio_end_ms)
-        self.committed(item_id, now_ms)
-
-    def committed(self, item_id: str, now_ms: float) -> None:
+    def _end(self, item_id: str, now_ms: float) -> None:
         """The turn is over: its words follow."""
         if turn := self._turns.get(item_id):
             turn.over, turn.awaited_until_ms = True, now_ms + WORDS_MS
-
-    def transcribed(self, item_id: str) -> None:
-        """The words of the turn came, or will never come."""
-        self._turns.pop(item_id, None)
-
-    def response_created(self) -> None:
-        """A response began: it answers the turns that are over."""
-        for turn in self._turns.values():
-            turn.answered = turn.over
 
     def awaits_words(self, now_ms: float) -> bool:
         """Whether the words of a turn that is over are still to come."""

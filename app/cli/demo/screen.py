@@ -23,6 +23,7 @@ class Screen:
         self._console = console
         self._turn_ended_ms: float | None = None
         self._away = False
+        self._ready = False  # the present session is
         self._messages = 0  # of the earlier conversation, added to a new session
         self._voices: Sequence[str] = ()
         self._voice: int | None = None  # index of the one that spoke last
@@ -37,7 +38,10 @@ class Screen:
 
     def watch(self, _call: CallInfo, message: ev.Event | do.Command, now_ms: float) -> None:
         match message:
-            case ev.SessionConfigured():
+            case ev.ModelOpened():
+                self._ready = False
+            case ev.SessionConfigured() if not self._ready:
+                self._ready = True
                 self._line(now_ms, "bridge", "the model's session is ready", "yellow")
             case ev.LegOpened(tool=tool, output=output) if tool:
                 self._line(now_ms, "tool", f"→ {output}", "blue")
