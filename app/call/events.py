@@ -64,30 +64,14 @@ from app.call.model_events import (
 from app.call.model_events import (
     SessionCreated as SessionCreated,
 )
-from app.call.model_events import (
-    SpeechStarted as SpeechStarted,
-)
-from app.call.model_events import (
-    SpeechStopped as SpeechStopped,
-)
-from app.call.model_events import (
-    SuccessorConfigured as SuccessorConfigured,
-)
-from app.call.model_events import (
-    SuccessorCreated as SuccessorCreated,
-)
-from app.call.model_events import (
-    SuccessorLost as SuccessorLost,
-)
-from app.call.model_events import (
-    SuccessorOpened as SuccessorOpened,
-)
-from app.call.model_events import (
-    TextReceived as TextReceived,
-)
-from app.call.model_events import (
-    ToolOutputTaken as ToolOutputTaken,
-)
+from app.call.model_events import SpeechStarted as SpeechStarted
+from app.call.model_events import SpeechStopped as SpeechStopped
+from app.call.model_events import SuccessorConfigured as SuccessorConfigured
+from app.call.model_events import SuccessorCreated as SuccessorCreated
+from app.call.model_events import SuccessorLost as SuccessorLost
+from app.call.model_events import SuccessorOpened as SuccessorOpened
+from app.call.model_events import TextReceived as TextReceived
+from app.call.model_events import ToolOutputTaken as ToolOutputTaken
 from app.call.model_events import (
     TranscriptCompleted as TranscriptCompleted,
 )

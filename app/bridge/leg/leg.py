@@ -17,6 +17,7 @@ from app.bridge.decisions import log_decision
 from app.bridge.leg.caller_audio import CallerAudio
 from app.bridge.leg.caller_side import CallerSide, DeliverTo, Receive
 from app.bridge.leg.carried_orders import CarriedOrders
+from app.bridge.leg.event_log import log_event
 from app.bridge.leg.inbound_limits import InboundLimits
 from app.bridge.leg.model_side import ModelSide
 from app.bridge.leg.secret_entries import SecretEntries
@@ -162,7 +163,10 @@ class Leg(LegState):
             if self._machine.out_of_place:
                 extra = {"call_sid": self.call.call_sid, "events": dict(self._machine.out_of_place)}
                 logger.info("events came out of place", extra=extra)
-            self._log("leg over", logging.INFO, ended_by=self.ended_by)
+            logger.info(
+                "leg over",
+                extra={"call_sid": self.call.call_sid, "ended_by": self.ended_by},
+            )
 
     async def attach(
         self, start: Start, receive: Receive, send: Send, deliver_to: DeliverTo | None = None
@@ -297,21 +301,9 @@ class Leg(LegState):
         match event:
             case ev.StreamStarted():
                 self.orders.carry_out()
-            case ev.SessionConfigured():
+            case ev.SessionConfigured() | ev.ModelLost(fatal=True):
                 self.ready.set()
-            case ev.SuccessorLost(reason):
-                self._log("no successor of the model session", reason=reason)
-            case ev.ModelLost(reason, fatal):
-                self._log("no model session", reason=reason, fatal=fatal)
-                if fatal:
-                    self.ready.set()
-            case ev.ModelFaulted(code, message):
-                self._log("model reported an error", code=code, error=message)
-            case ev.HangUpFailed(reason):
-                self._log("hang-up failed", logging.ERROR, reason=reason)
-
-    def _log(self, message: str, level: int = logging.WARNING, **extra: object) -> None:
-        logger.log(level, message, extra={"call_sid": self.call.call_sid, **extra})
+        log_event(self.call.call_sid, event)
 
     def _perform(self, command: do.Command) -> None:
         match command:
@@ -324,7 +316,7 @@ class Leg(LegState):
             case do.SwapModel(audio_from_ms, audio_most_ms):
                 self._audio.carry_over(audio_from_ms, audio_most_ms)
                 self._model.swap()
-                self._log("model session replaced before it expires", logging.INFO)
+                log_event(self.call.call_sid, command)
             case do.Synthesize():
                 self._voice.say(command)
             case do.DropSynthesis(utterance_id):
