@@ -20,8 +20,8 @@ from app.call.speech.agent_speech import AgentSpeech
 #: The new session gets so much of the quiet before a swap: a word may just begin, and turn
 #: detection needs what is before it.
 PREFIX_MS = 500
-#: The most that it gets of a turn of the caller whose words are not known: as much as is kept.
-CARRIED_MS = 10_000
+#: The most that it gets of turns of the caller whose words are not known. The bridge keeps so much.
+CARRIED_MS = 30_000
 
 
 class ModelSession:
