@@ -276,11 +276,25 @@ def test_positions_count_from_the_beginning_of_each_session() -> None:
     assert swapped(peers, audio, 120, 500).payloads == payloads(5, 106)
 
 
-def test_frames_are_kept_only_while_a_successor_is_open_and_for_ten_seconds() -> None:
+def test_frames_are_kept_only_while_a_successor_is_open_and_for_thirty_seconds() -> None:
     peers = Peers(FakeWire())
     audio = peers.audio()
     audio.take(frame(0))
     peers.successor = FakeWire()
-    for number in range(1, 601):
+    for number in range(1, 1601):
         audio.take(frame(number))
-    assert swapped(peers, audio, 0, 60_000).payloads == payloads(500, 101)
+    assert swapped(peers, audio, 0, 60_000).payloads == payloads(1500, 101)
+
+
+def test_a_session_that_is_slow_gets_all_that_is_carried_over() -> None:
+    peers = Peers(FakeWire())
+    audio = peers.audio()
+    successor = peers.successor = FakeWire(room=3)
+    for number in range(1000):  # 20 s
+        audio.take(frame(number))
+    swapped(peers, audio, 0, 60_000)
+    audio.take(frame(1000))
+    assert successor.payloads == payloads(3)
+    successor.room = 2000
+    audio.take(frame(1001))
+    assert successor.payloads == payloads(1002)

@@ -11,12 +11,15 @@ from app.bridge.leg.voice_meter import VoiceMeter
 from app.call.caller.pause import CONFIRMED_MS, QUIET_MS
 from app.call.events import CallerAudioForwarded, CallerQuieted, CallerVoiced, Event
 from app.call.machine import CallMachine
+from app.call.model_session import CARRIED_MS
 from app.records.recorder import Recorder
 from app.wires.model import ModelWire
 from app.wires.twilio.media_stream import Media
 
 #: Of the buffer: ten seconds. The oldest frames are dropped first.
 MOST_BYTES = 10_000 * ULAW_BYTES_PER_MS
+#: Of what the session got and the next one may have to hear as well.
+_KEPT_BYTES = CARRIED_MS * ULAW_BYTES_PER_MS
 _FRAME_BYTES = 160
 _CONFIRMED_BYTES = CONFIRMED_MS * ULAW_BYTES_PER_MS
 _QUIET_BYTES = QUIET_MS * ULAW_BYTES_PER_MS
@@ -57,7 +60,8 @@ class CallerAudio:
         self._size_bytes = 0
         self._buffered: deque[Media] = deque()
         self._buffered_bytes = 0
-        # What the session got since a successor was opened, the last `MOST_BYTES`, and how much
+        self._carried_bytes = 0  # of the buffer, what the session before has heard as well
+        # What the session got since a successor was opened, the last `_KEPT_BYTES`, and how much
         # audio it got in all: its positions are counted so.
         self._sent: deque[Media] = deque()
         self._sent_bytes = 0
@@ -101,7 +105,7 @@ class CallerAudio:
         if wire is None or not self._buffered or not self._machine.hears_caller:
             return
         while self._buffered and self._append(wire, self._buffered[0]):
-            self._buffered_bytes -= self._buffered.popleft().size_bytes
+            self._pop_buffered()
 
     def _append(self, wire: ModelWire, media: Media) -> bool:
         """Append a frame to the session. Returns False when it does not take it now."""
@@ -116,7 +120,7 @@ class CallerAudio:
         if self._model.successor is not None:
             self._sent.append(media)
             self._sent_bytes += media.size_bytes
-            while self._sent_bytes > MOST_BYTES:
+            while self._sent_bytes > _KEPT_BYTES:
                 self._sent_bytes -= self._sent.popleft().size_bytes
         elif self._sent:
             self._forget_sent()
@@ -140,6 +144,7 @@ class CallerAudio:
             wanted_bytes -= media.size_bytes
             self._buffered.appendleft(media)
             self._buffered_bytes += media.size_bytes
+            self._carried_bytes += media.size_bytes
         self._forget_sent()
 
     def take_event(self) -> CallerAudioForwarded:
@@ -151,8 +156,13 @@ class CallerAudio:
     def _buffer(self, media: Media) -> None:
         self._buffered.append(media)
         self._buffered_bytes += media.size_bytes
-        while self._buffered_bytes > MOST_BYTES:
-            self._buffered_bytes -= self._buffered.popleft().size_bytes
+        while self._buffered_bytes > MOST_BYTES + self._carried_bytes:
+            self._pop_buffered()
+
+    def _pop_buffered(self) -> None:
+        size_bytes = self._buffered.popleft().size_bytes
+        self._buffered_bytes -= size_bytes
+        self._carried_bytes = max(0, self._carried_bytes - size_bytes)
 
 
 def _silenced(media: Media) -> Media:
