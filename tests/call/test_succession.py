@@ -185,7 +185,8 @@ BUSY: dict[str, tuple[Step, *tuple[Step, ...]]] = {
     "a tool runs": (
         lambda s: s.tool_response("call_1"),
         lambda s: s.feed(ev.ToolReturned("call_1", "42")),
-        _answers,
+        lambda s: s.respond(100),
+        lambda s: s.run(200),
     ),
 }
 
