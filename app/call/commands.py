@@ -143,6 +143,38 @@ class CloseModel:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenSuccessor:
+    """Open the session that takes over before the present one expires. Answered by
+    `SuccessorOpened` or `SuccessorLost`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigureSuccessor:
+    """Send the agent's settings to the successor. Answered by `SuccessorConfigured` or
+    `SuccessorLost`."""
+
+    event_id: str
+    #: The model's output is audio; False: text, for an external voice to say.
+    speaks: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SwapModel:
+    """From now on the successor is the call's session: close the one before it. Append to the new
+    one, behind the commands that follow, the last of the caller's audio that the old one got."""
+
+    #: From where on; a position in the audio appended to the old session, in ms.
+    audio_from_ms: int
+    #: At most so much of its end, in ms.
+    audio_most_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class CloseSuccessor:
+    """Close the successor, if there is one."""
+
+
+@dataclass(frozen=True, slots=True)
 class PauseModel:
     """Stop reading from the model until `ResumeModel`: too much audio waits for the stream."""
 
@@ -330,6 +362,10 @@ Command = (
     | UnmuteCaller
     | OpenModel
     | CloseModel
+    | OpenSuccessor
+    | ConfigureSuccessor
+    | SwapModel
+    | CloseSuccessor
     | Synthesize
     | DropSynthesis
     | PauseModel

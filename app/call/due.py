@@ -11,13 +11,20 @@ from app.call.model.responses import Wish
 from app.call.outbox import Outbox
 from app.call.response_deadlines import STALLED_MS
 from app.call.response_flow import ResponseFlow
+from app.call.succession import Succession
 from app.call.wiring import Parts
 
 
 class Due:
     """Call `act` after every event, then pass `TimerFired` at `next_ms`."""
 
-    def __init__(self, outbox: Outbox[ReportDecision], parts: Parts, flow: ResponseFlow) -> None:
+    def __init__(
+        self,
+        outbox: Outbox[ReportDecision],
+        parts: Parts,
+        flow: ResponseFlow,
+        succession: Succession,
+    ) -> None:
         self._outbox = outbox
         self._stream = parts.stream
         self._link = parts.model.link
@@ -38,6 +45,7 @@ class Due:
         self._detection = parts.detection
         self._waiting = parts.waiting
         self._flow = flow
+        self._succession = succession
         self._barge_in = parts.barge_in
         self._paused = False  # the agent was paused when `act` was called last
         self._synthesizing = False  # as `AgentAudio`, at the end of the last `act`
@@ -84,6 +92,7 @@ class Due:
                 leaves=self._exits.transferring,
             )
         self._ordered_words.settle(now_ms)
+        self._succession.settle(now_ms)
         self._flow.request_next(now_ms)
         if self._link.ready:
             self._barge_in.keep_turn_detection(now_ms)
@@ -115,6 +124,7 @@ class Due:
             self._deadlines.next_ms(now_ms),
             self._responses.next_ms(),
             self._synthesis.next_ms(now_ms),
+            self._succession.next_ms(now_ms),
         )
 
     def amid_deltas(self, now_ms: float, next_ms: float) -> float | None:

@@ -32,6 +32,10 @@ from app.call.model_events import SessionConfigured as SessionConfigured
 from app.call.model_events import SessionCreated as SessionCreated
 from app.call.model_events import SpeechStarted as SpeechStarted
 from app.call.model_events import SpeechStopped as SpeechStopped
+from app.call.model_events import SuccessorConfigured as SuccessorConfigured
+from app.call.model_events import SuccessorCreated as SuccessorCreated
+from app.call.model_events import SuccessorLost as SuccessorLost
+from app.call.model_events import SuccessorOpened as SuccessorOpened
 from app.call.model_events import TextReceived as TextReceived
 from app.call.model_events import ToolOutputTaken as ToolOutputTaken
 from app.call.model_events import TranscriptCompleted as TranscriptCompleted
@@ -253,7 +257,8 @@ class CallerVoiced:
 
 @dataclass(frozen=True, slots=True)
 class CallerQuieted:
-    """The caller's frames, while the agent is paused, have been quiet for `pause.QUIET_MS`."""
+    """The caller's frames have been quiet for `pause.QUIET_MS`: the agent is paused, or another
+    session is to take over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,6 +336,10 @@ Event = (
     | SessionConfigured
     | ModelLost
     | ModelFaulted
+    | SuccessorOpened
+    | SuccessorCreated
+    | SuccessorConfigured
+    | SuccessorLost
     | SpeechStarted
     | SpeechStopped
     | CallerTurnCommitted

@@ -20,6 +20,7 @@ from app.call.heard.conversation import Conversation, Turn, TurnChange
 from app.call.optional_settings import Setting
 from app.call.outbox import Commands
 from app.call.response_flow import ResponseFlow
+from app.call.succession import Succession
 from app.call.usage import Usage
 from app.call.wiring import Parts
 from app.call.words.word_times import Pace
@@ -74,7 +75,8 @@ class CallMachine:
         self._missing = parts.missing
         self._silences = parts.silences
         self._flow = ResponseFlow(self._commands, parts)
-        self._due = Due(self._commands, parts, self._flow)
+        self._succession = Succession(self._commands, parts)
+        self._due = Due(self._commands, parts, self._flow, self._succession)
         self._opened = ev.LegOpened()
         self._opened_ms = 0.0
         self._over = False
@@ -161,6 +163,11 @@ class CallMachine:
         `CallerQuieted` of it, each once. 0: the agent is not paused."""
         return self._floor.pause.sounds if self._floor.pause.active else 0
 
+    @property
+    def awaits_quiet(self) -> bool:
+        """Whether `CallerQuieted` is to be passed as soon as the caller's frames hold no voice."""
+        return self._succession.awaits_quiet
+
     def masks_keys(self, now_ms: float) -> bool:
         """Whether a key pressed now belongs to a secret entry: mask it before `handle` takes it."""
         return self._entries.keypad.secret(now_ms)
@@ -229,6 +236,8 @@ class CallMachine:
     # --- events -------------------------------------------------------------------------------
 
     def _take(self, event: ev.Event, now_ms: float) -> None:
+        if not isinstance(event, _DELTAS):
+            self._succession.take(event, now_ms, at_s=self._clock_s(now_ms))
         match event:
             case ev.AudioReceived():
                 self._flow.audio(event, now_ms)
@@ -342,6 +351,11 @@ class CallMachine:
                 | ev.DecisionMade()
                 | ev.CallerAudioForwarded()
                 | ev.SessionCreated()
+                | ev.SuccessorOpened()
+                | ev.SuccessorCreated()
+                | ev.SuccessorConfigured()
+                | ev.SuccessorLost()
+                | ev.CallerTranscriptionFailed()
                 | ev.ItemTruncated()
                 | ev.ItemDeleted()
             ):
@@ -400,6 +414,8 @@ class CallMachine:
         for call_id in self._tools.open():
             self._commands.put(do.CancelTool(call_id))
         self._silences.end(now_ms)
+        if self._model.successor.open:
+            self._commands.put(do.CloseSuccessor())
         self._commands.put(do.CloseModel())
         self._commands.put(do.EndLeg(reason, unplayed_bytes))
         self._over, self.next_deadline_ms = True, NEVER

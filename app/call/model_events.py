@@ -22,11 +22,11 @@ class ModelOpened:
 
 @dataclass(frozen=True, slots=True)
 class SessionCreated:
-    """The session has an id. The machine ignores it; the timeline keeps it."""
+    """The session has an id."""
 
     session_id: str
     #: Unix time, in seconds, at which the session expires; None: the model did not say.
-    expires_at_s: int | None = None
+    expires_at_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,36 @@ class ModelFaulted:
     #: The setting that the model refuses, if it names one: the agent's settings hold it. required:
     #: one that no call can do without. Empty: it names none.
     setting: Setting | Literal["", "required"] = ""
+
+
+# --- its successor, which takes over before it expires ----------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SuccessorOpened:
+    """The successor takes commands. Answers `OpenSuccessor`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SuccessorCreated:
+    """The successor has an id, see `SessionCreated`."""
+
+    session_id: str
+    #: Unix time, in seconds, at which it expires; None: the model did not say.
+    expires_at_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SuccessorConfigured:
+    """Its settings are in force. Answers `ConfigureSuccessor`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SuccessorLost:
+    """The successor ended, refused its settings, or could not be opened. The call's session goes
+    on."""
+
+    reason: str
 
 
 # --- the caller's speech ----------------------------------------------------------------------

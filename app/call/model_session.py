@@ -1,12 +1,12 @@
-"""The model's session over the length of a leg: configured, seeded, lost, replaced.
+"""The model's session over the length of a leg: configured, seeded, swapped, lost, replaced.
 
 To seed a session is to add the call so far to it, as messages: what was said, as heard, and the
 answers of tools.
 """
 
 from app.call import prompts
-from app.call.caller.floor import Floor
-from app.call.commands import CloseModel, OpenModel, ReportDecision
+from app.call.caller.floor import ANSWER_MS, Floor
+from app.call.commands import CloseModel, CloseSuccessor, OpenModel, ReportDecision, SwapModel
 from app.call.deadlines import NEVER
 from app.call.events import LegOpened, ModelFaulted
 from app.call.exits.built_in_tools import resumed
@@ -19,6 +19,11 @@ from app.call.speech.agent_speech import AgentSpeech
 
 #: The decision when the service gives a session up that is still open.
 REPLACE_SESSION = "replace the session"
+#: The new session gets so much of the quiet before a swap: a word may just begin, and turn
+#: detection needs what is before it.
+PREFIX_MS = 500
+#: The most that it gets of turns of the caller whose words are not known. The bridge keeps so much.
+CARRIED_MS = 30_000
 
 
 class ModelSession:
@@ -26,7 +31,7 @@ class ModelSession:
 
     def __init__(
         self,
-        outbox: Outbox[OpenModel | CloseModel | ReportDecision],
+        outbox: Outbox[OpenModel | CloseModel | CloseSuccessor | SwapModel | ReportDecision],
         model: Model,
         speech: AgentSpeech,
         floor: Floor,
@@ -70,16 +75,24 @@ class ModelSession:
         elif not was_ready and self._greeting:
             self._responses.want(Wish.GREETING, self._greeting)
         self._link.configured(now_ms)
-        history = [(role, text, "") for role, text in opened.history]
-        history += self._speech.session_history(now_ms)
+        known = opened.tool and not was_ready
+        self._seed(prompts.SESSION_RESUMED if known else prompts.SESSION_RENEWED, now_ms)
+
+    def _seed(self, note: str, now_ms: float, *, whole: bool = False) -> None:
+        """Add the call so far to the session.
+
+        Args:
+            note: The system message behind it.
+            whole: See `AgentSpeech.session_history`.
+        """
+        history = [(role, text, "") for role, text in self._opened.history]
+        history += self._speech.session_history(now_ms, whole=whole)
         for role, text, item_id in history:
             self._requests.add_message(role, text, item_id)
         for name in self._model.tools.working():
             self._requests.add_message("system", prompts.tool_running(name))
         if history or self._speech.heard_anything(now_ms):
-            known = opened.tool and not was_ready
-            text = prompts.SESSION_RESUMED if known else prompts.SESSION_RENEWED
-            self._requests.add_message("system", text)
+            self._requests.add_message("system", note)
 
     def lost(self, reason: str, now_ms: float, *, fatal: bool) -> None:
         """The session is lost. The next one is seeded with what was heard, and says what this one
@@ -88,6 +101,51 @@ class ModelSession:
         Args:
             reason: For the log and the record.
             fatal: A retry cannot help.
+        """
+        if self._model.successor.ready:
+            self.swap(now_ms, carries=True)
+            return
+        if self._model.successor.open:
+            self._outbox.put(CloseSuccessor())
+        self._model.successor.session_lost()
+        self._leave(now_ms)
+        self._model.caller_audio.forget()
+        self._outbox.put(CloseModel())
+        self._link.lost(reason, now_ms, fatal=fatal)
+
+    def swap(self, now_ms: float, *, carries: bool) -> None:
+        """The successor takes over, which is ready. It is seeded with what was said.
+
+        Args:
+            carries: It also hears the turns of the caller that are not answered and whose words are
+                not known. False: there are none.
+        """
+        successor, caller_audio = self._model.successor, self._model.caller_audio
+        amid_answer = self._responses.active_id is not None
+        unknown = caller_audio.unknown(now_ms) if carries else {}
+        owed = self._leave(now_ms, hears_again=bool(unknown))
+        if unknown:
+            self._speech.heard_again(unknown)
+            self._outbox.put(SwapModel(min(unknown.values()), CARRIED_MS))
+        else:
+            self._outbox.put(SwapModel(caller_audio.end_ms, PREFIX_MS))
+        if successor.speaks is not self._speech.synthesis.model_speaks:
+            self._model.settings.configure(speaks=self._speech.synthesis.model_speaks)
+        caller_audio.forget()
+        successor.swapped(now_ms)
+        self._link.swapped(now_ms)
+        self._seed(prompts.SESSION_RESUMED, now_ms, whole=not amid_answer)
+        if owed and unknown:
+            self._floor.answer_by_ms = now_ms + ANSWER_MS  # turn detection answers what it hears
+
+    def _leave(self, now_ms: float, *, hears_again: bool = False) -> bool:
+        """The present session is over, with what only it knew.
+
+        Args:
+            hears_again: The next one hears the caller's last turn again, and answers that.
+
+        Returns:
+            Whether this session owed the caller a response.
         """
         amid_answer = self._responses.active_id is not None
         self._speech.session_lost(now_ms, amid_answer=amid_answer)
@@ -98,7 +156,7 @@ class ModelSession:
         elif was.wish is Wish.GREETING and self._speech.heard_anything(now_ms):
             was = Wanted(Wish.REPLY)  # a part was heard: go on, do not greet again
         waits = self._model.tools.waited_for(response_id)
-        if was is not None and not (was.wish is Wish.REPLY and waits):
+        if was is not None and not (was.wish is Wish.REPLY and (waits or hears_again)):
             self._responses.want(was.wish, was.direction)
         if response_id:
             spoke = self._speech.spoke(response_id)
@@ -107,8 +165,7 @@ class ModelSession:
         self._model.answers.session_lost()
         self._model.items.forget()
         self._model.settings.session_lost()
-        self._outbox.put(CloseModel())
-        self._link.lost(reason, now_ms, fatal=fatal)
+        return was is not None
 
     def abandon_response(self, now_ms: float) -> Wanted | None:
         """Give up the response in flight or requested. Returns what it was requested for; None if

@@ -9,7 +9,7 @@
     barge_in         the caller interrupts the agent
     evidence         whether a person or a menu answered an outbound call
     detection        verdicts of answering machine detection
-    session          the model's session: configured, lost, replaced
+    session          the model's session: configured, swapped, lost, replaced
     idle_and_hold    idle prompts, hold tones, the longest call
     deadlines        responses that owe the caller sound
     retries          what happens when such a deadline passes

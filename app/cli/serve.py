@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
+from datetime import date
 from typing import Annotated, Any
 
 import typer
@@ -28,6 +29,7 @@ from app.config.agent.file import LoadedAgent, load_agent
 from app.config.phone_number import country
 from app.config.settings import EMBEDDED, Settings, load_settings
 from app.config.settings_warnings import settings_warnings
+from app.config.shutdowns import shutdown_warnings
 from app.errors import BridgeError
 from app.main import create_app
 from app.simulator.realtime import RealtimeServer
@@ -89,6 +91,9 @@ async def _serve(
     if not token_given:
         settings = settings.model_copy(update={"api_token": SecretStr(secrets.token_urlsafe(24))})
     found = settings_warnings(given, agent.agent.destinations, str(agent.path))
+    if given.has_model_key:
+        model, transcription = given.openai_realtime_model, agent.agent.transcription.model
+        found += shutdown_warnings(model, transcription, str(agent.path), date.today())
     warnings = [f"Warning: {each}" for each in found]
     with cancel_on_signal():
         async with AsyncExitStack() as opened:

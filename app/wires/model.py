@@ -20,6 +20,8 @@ class ModelWire(Protocol):
 
     Call `connect` once, then the other methods in any order, and `close` at the end. A lost session
     is not opened again: the next one gets a new wire, so a wire keeps state for one session only.
+    A leg has a second wire for a while, when its session is about to expire: feed `SessionCreated`
+    with the time at which it does. A session that feeds none is replaced when it is lost.
 
     **Feeding events.** Everything that the model does reaches the core through `feed`, in the order
     in which it happens. `feed` handles an event completely, and may call this wire's other methods

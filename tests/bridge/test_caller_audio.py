@@ -37,6 +37,8 @@ class Peers:
         self.hears_caller = wire is not None
         self.records_audio = False
         self.awaited_sound = 0
+        self.awaits_quiet = False
+        self.successor: FakeWire | None = None
         self.fed: list[ev.Event] = []
         self.recorded: list[tuple[str, object, float]] = []
 
@@ -211,3 +213,91 @@ def test_a_muted_caller_has_no_voice() -> None:
     audio.muted, peers.awaited_sound = True, 1
 
     assert take(peers, audio, sound(2000)) == [ev.CallerQuieted]
+
+
+def test_quiet_before_a_swap_is_told_as_soon_as_the_frames_hold_no_voice() -> None:
+    peers = Peers(FakeWire())
+    audio = peers.audio()
+    take(peers, audio, sound(1000, 5), sound(200))
+    peers.awaits_quiet = True
+    assert take(peers, audio, sound(200), sound(480, 5)) == []
+    assert take(peers, audio, sound(20, 5)) == [ev.CallerQuieted]
+
+
+# --- another session takes over -------------------------------------------------------------------
+
+
+def swapped(peers: Peers, audio: CallerAudio, from_ms: int, most_ms: int) -> FakeWire:
+    """The successor takes over. Returns its wire."""
+    assert peers.successor is not None
+    audio.carry_over(from_ms, most_ms)
+    peers.wire, peers.successor = peers.successor, None
+    audio.forward_buffered()
+    assert peers.wire is not None
+    return peers.wire
+
+
+@pytest.mark.parametrize(
+    ("from_ms", "most_ms", "first"),
+    [(0, 500, 25), (900, 500, 45), (1000, 500, 50), (300, 10_000, 15), (0, 10_000, 0)],
+)
+def test_the_next_session_gets_the_last_frames_again_and_then_goes_on(
+    from_ms: int, most_ms: int, first: int
+) -> None:
+    peers = Peers(FakeWire())
+    audio = peers.audio()
+    peers.successor = FakeWire()
+    for number in range(50):  # one second
+        audio.take(frame(number))
+    after = swapped(peers, audio, from_ms, most_ms)
+    audio.take(frame(50))
+    assert after.payloads == payloads(51 - first, first)
+
+
+def test_frames_that_the_session_did_not_take_follow_those_that_it_got() -> None:
+    before = FakeWire(room=10)
+    peers = Peers(before)
+    audio = peers.audio()
+    peers.successor = FakeWire()
+    for number in range(15):
+        audio.take(frame(number))
+    assert before.payloads == payloads(10)
+    assert swapped(peers, audio, 100, 10_000).payloads == payloads(10, 5)
+
+
+def test_positions_count_from_the_beginning_of_each_session() -> None:
+    peers = Peers(FakeWire())
+    audio = peers.audio()
+    for number in range(100):
+        audio.take(frame(number))
+    peers.successor = FakeWire()
+    audio.take(frame(100))
+    swapped(peers, audio, 2000, 500)
+    peers.successor = FakeWire()
+    for number in range(101, 111):
+        audio.take(frame(number))
+    assert swapped(peers, audio, 120, 500).payloads == payloads(5, 106)
+
+
+def test_frames_are_kept_only_while_a_successor_is_open_and_for_thirty_seconds() -> None:
+    peers = Peers(FakeWire())
+    audio = peers.audio()
+    audio.take(frame(0))
+    peers.successor = FakeWire()
+    for number in range(1, 1601):
+        audio.take(frame(number))
+    assert swapped(peers, audio, 0, 60_000).payloads == payloads(1500, 101)
+
+
+def test_a_session_that_is_slow_gets_all_that_is_carried_over() -> None:
+    peers = Peers(FakeWire())
+    audio = peers.audio()
+    successor = peers.successor = FakeWire(room=3)
+    for number in range(1000):  # 20 s
+        audio.take(frame(number))
+    swapped(peers, audio, 0, 60_000)
+    audio.take(frame(1000))
+    assert successor.payloads == payloads(3)
+    successor.room = 2000
+    audio.take(frame(1001))
+    assert successor.payloads == payloads(1002)

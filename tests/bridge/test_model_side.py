@@ -2,12 +2,29 @@
 
 import asyncio
 import base64
+from collections.abc import Callable
 from typing import Any, cast
+
+import pytest
 
 from app.audio import silence, tone
 from app.bridge.leg.model_side import ModelSide
 from app.call.agent import Agent
-from app.call.events import AudioReceived, Event, ModelLost, ModelOpened
+from app.call.commands import CloseSuccessor, ConfigureSession, ConfigureSuccessor, DeleteItem
+from app.call.events import (
+    AudioReceived,
+    Event,
+    MessageTaken,
+    ModelFaulted,
+    ModelLost,
+    ModelOpened,
+    SessionConfigured,
+    SessionCreated,
+    SuccessorConfigured,
+    SuccessorCreated,
+    SuccessorLost,
+    SuccessorOpened,
+)
 from app.errors import ModelError
 from app.wires.model import ModelWire
 
@@ -71,3 +88,109 @@ async def test_audio_that_cannot_be_heard_is_marked_as_quiet() -> None:
 
 def noted(level_dbfs: float) -> bytes:
     return tone((440,), note_ms=200, level_dbfs=level_dbfs)
+
+
+class OpenWire:
+    """Is connected at once. Tests feed its events."""
+
+    def __init__(self, *_: Any, feed: Callable[[Event], None], **__: Any) -> None:
+        self.feed = feed
+        self.sent: list[object] = []
+        self.closed = False
+
+    async def connect(self) -> None:
+        self.feed(ModelOpened())
+
+    def send(self, command: object) -> None:
+        self.sent.append(command)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class TwoWires:
+    """A model side whose session and successor are open."""
+
+    def __init__(self) -> None:
+        self.fed: list[Event] = []
+        self.wires: list[OpenWire] = []
+        self.model = ModelSide(
+            self._open, Agent("Ada", ""), self.fed.append, lambda: None, lambda *_: None
+        )
+
+    def _open(self, *_: Any, feed: Callable[[Event], None], **__: Any) -> ModelWire:
+        self.wires.append(OpenWire(feed=feed))
+        return cast(ModelWire, self.wires[-1])
+
+    async def opened(self) -> "TwoWires":
+        await self.model.open()
+        await self.model.open_successor()
+        assert self.fed == [ModelOpened(), SuccessorOpened()]
+        self.fed.clear()
+        return self
+
+
+async def test_events_of_the_successor_are_told_apart_from_those_of_the_session() -> None:
+    two = await TwoWires().opened()
+    for wire in two.wires:
+        wire.feed(SessionCreated("sess", 1000))
+        wire.feed(SessionConfigured())
+        wire.feed(MessageTaken("item_1"))
+    assert two.fed == [
+        SessionCreated("sess", 1000),
+        SessionConfigured(),
+        MessageTaken("item_1"),
+        SuccessorCreated("sess", 1000),
+        SuccessorConfigured(),
+    ]
+
+
+async def test_each_session_gets_its_own_commands() -> None:
+    two = await TwoWires().opened()
+    two.model.perform(DeleteItem("bridge_1", "item_1"))
+    two.model.perform(ConfigureSuccessor("bridge_2", speaks=False))
+    first, second = two.wires
+    assert first.sent == [DeleteItem("bridge_1", "item_1")]
+    assert second.sent == [ConfigureSession("bridge_2", speaks=False)]
+
+
+async def test_the_session_before_the_swap_is_closed_and_says_nothing_more() -> None:
+    two = await TwoWires().opened()
+    two.model.swap()
+    first, second = two.wires
+    assert first.closed and not second.closed and two.model.successor is None
+    first.feed(ModelLost("closed"))
+    second.feed(SessionConfigured())
+    two.model.perform(DeleteItem("bridge_1", "item_1"))
+    assert two.fed == [SessionConfigured()]
+    assert first.sent == [] and second.sent == [DeleteItem("bridge_1", "item_1")]
+
+
+@pytest.mark.parametrize(
+    ("event", "reason"),
+    [
+        (ModelLost("closed with code 1006"), "closed with code 1006"),
+        (ModelFaulted("unknown_parameter", "No such key."), "settings refused: No such key."),
+    ],
+)
+async def test_a_successor_that_fails_is_closed_and_the_session_goes_on(
+    event: Event, reason: str
+) -> None:
+    two = await TwoWires().opened()
+    first, second = two.wires
+    second.feed(event)
+    second.feed(SessionConfigured())
+    assert two.fed == [SuccessorLost(reason)]
+    assert second.closed and not first.closed
+
+
+async def test_both_sessions_are_closed_with_the_leg() -> None:
+    two = await TwoWires().opened()
+    two.model.close()
+    assert [wire.closed for wire in two.wires] == [True, True]
+
+
+async def test_a_successor_that_is_given_up_is_closed_alone() -> None:
+    two = await TwoWires().opened()
+    two.model.perform(CloseSuccessor())
+    assert [wire.closed for wire in two.wires] == [False, True]

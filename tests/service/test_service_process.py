@@ -144,12 +144,13 @@ async def test_what_is_probably_wrong_is_a_warning_and_the_service_starts(tmp_pa
         "TRANSFER_NUMBER": ours,
         "PUBLIC_URL": f"{PUBLIC_URL}/incoming-call",
         "API_TOKEN": "x",
+        "OPENAI_REALTIME_MODEL": "gpt-realtime-mini",
     }
     async with serve(tmp_path, "--port", str(port), **KEY, **variables) as process:
         await process.says("Call status changes")
         warned = [line.split(": ") for line in process.lines if line.startswith("Warning: ")]
         named = ["TWILIO_ACCOUNT_SID", "API_TOKEN", "PUBLIC_URL"]
-        named += ["TRANSFER_NUMBER", "OPENAI_API_KEY"]
+        named += ["TRANSFER_NUMBER", "OPENAI_API_KEY", "OPENAI_REALTIME_MODEL"]
         assert [name for _, name, *_ in warned] == named
         assert ACCOUNT_SID not in str(warned) and ours not in str(warned)
         hosts = ("127.0.0.1", "[::1]") if socket.has_dualstack_ipv6() else ("127.0.0.1",)

@@ -11,11 +11,15 @@ from app.bridge.leg.voice_meter import VoiceMeter
 from app.call.caller.pause import CONFIRMED_MS, QUIET_MS
 from app.call.events import CallerAudioForwarded, CallerQuieted, CallerVoiced, Event
 from app.call.machine import CallMachine
+from app.call.model_session import CARRIED_MS
 from app.records.recorder import Recorder
+from app.wires.model import ModelWire
 from app.wires.twilio.media_stream import Media
 
 #: Of the buffer: ten seconds. The oldest frames are dropped first.
 MOST_BYTES = 10_000 * ULAW_BYTES_PER_MS
+#: Of what the session got and the next one may have to hear as well.
+_KEPT_BYTES = CARRIED_MS * ULAW_BYTES_PER_MS
 _FRAME_BYTES = 160
 _CONFIRMED_BYTES = CONFIRMED_MS * ULAW_BYTES_PER_MS
 _QUIET_BYTES = QUIET_MS * ULAW_BYTES_PER_MS
@@ -56,6 +60,13 @@ class CallerAudio:
         self._size_bytes = 0
         self._buffered: deque[Media] = deque()
         self._buffered_bytes = 0
+        self._carried_bytes = 0  # of the buffer, what the session before has heard as well
+        # What the session got since a successor was opened, the last `_KEPT_BYTES`, and how much
+        # audio it got in all: its positions are counted so.
+        self._sent: deque[Media] = deque()
+        self._sent_bytes = 0
+        self._position_bytes = 0
+        self._of_wire: ModelWire | None = None
 
     def take(self, media: Media) -> None:
         """Record a frame, and forward it. Without a session that takes it, it is buffered."""
@@ -64,20 +75,15 @@ class CallerAudio:
         if self._recorder.records_audio:
             self._recorder.caller_frame(media.payload, media.timestamp, self._now_ms())
         wire = self._model.wire
-        if (
-            wire is not None
-            and not self._buffered
-            and self._machine.hears_caller
-            and wire.append_audio(media.payload)
-        ):
-            self.frames += 1
-            self._size_bytes += media.size_bytes
-        else:
+        direct = wire is not None and not self._buffered and self._machine.hears_caller
+        if wire is None or not direct or not self._append(wire, media):
             self._buffer(media)
             self.forward_buffered()
         self._meter.take(media.payload, media.size_bytes)
         if sound := self._machine.awaited_sound:
             self._measure(sound)
+        elif self._machine.awaits_quiet and self._meter.quiet_bytes >= _QUIET_BYTES:
+            self._feed(CallerQuieted())
 
     def _measure(self, sound: int) -> None:
         """Tell the machine, once for each sound that pauses the agent, when it holds enough voice,
@@ -96,13 +102,50 @@ class CallerAudio:
     def forward_buffered(self) -> None:
         """Send the buffered frames while the session takes them. Call it when that may be so."""
         wire = self._model.wire
-        if wire is None or not self._machine.hears_caller:
+        if wire is None or not self._buffered or not self._machine.hears_caller:
             return
-        while self._buffered and wire.append_audio(self._buffered[0].payload):
-            media = self._buffered.popleft()
-            self._buffered_bytes -= media.size_bytes
-            self.frames += 1
-            self._size_bytes += media.size_bytes
+        while self._buffered and self._append(wire, self._buffered[0]):
+            self._pop_buffered()
+
+    def _append(self, wire: ModelWire, media: Media) -> bool:
+        """Append a frame to the session. Returns False when it does not take it now."""
+        if not wire.append_audio(media.payload):
+            return False
+        self.frames += 1
+        self._size_bytes += media.size_bytes
+        if wire is not self._of_wire:
+            self._of_wire, self._position_bytes = wire, 0
+            self._forget_sent()
+        self._position_bytes += media.size_bytes
+        if self._model.successor is not None:
+            self._sent.append(media)
+            self._sent_bytes += media.size_bytes
+            while self._sent_bytes > _KEPT_BYTES:
+                self._sent_bytes -= self._sent.popleft().size_bytes
+        elif self._sent:
+            self._forget_sent()
+        return True
+
+    def _forget_sent(self) -> None:
+        self._sent.clear()
+        self._sent_bytes = 0
+
+    def carry_over(self, from_ms: int, most_ms: int) -> None:
+        """Another session takes over: it gets the last frames again that the one before got.
+
+        Args:
+            from_ms: From where on; a position in the audio that the session got.
+            most_ms: At most so much of their end.
+        """
+        wanted_bytes = self._position_bytes - from_ms * ULAW_BYTES_PER_MS
+        wanted_bytes = min(wanted_bytes, most_ms * ULAW_BYTES_PER_MS)
+        while self._sent and self._sent[-1].size_bytes <= wanted_bytes:
+            media = self._sent.pop()
+            wanted_bytes -= media.size_bytes
+            self._buffered.appendleft(media)
+            self._buffered_bytes += media.size_bytes
+            self._carried_bytes += media.size_bytes
+        self._forget_sent()
 
     def take_event(self) -> CallerAudioForwarded:
         """How much was forwarded since this was last called."""
@@ -114,8 +157,13 @@ class CallerAudio:
     def _buffer(self, media: Media) -> None:
         self._buffered.append(media)
         self._buffered_bytes += media.size_bytes
-        while self._buffered_bytes > MOST_BYTES:
-            self._buffered_bytes -= self._buffered.popleft().size_bytes
+        while self._buffered_bytes > MOST_BYTES + self._carried_bytes:
+            self._pop_buffered()
+
+    def _pop_buffered(self) -> None:
+        size_bytes = self._buffered.popleft().size_bytes
+        self._buffered_bytes -= size_bytes
+        self._carried_bytes = max(0, self._carried_bytes - size_bytes)
 
 
 def _silenced(media: Media) -> Media:

@@ -17,7 +17,7 @@ from app.bridge.decisions import log_decision
 from app.bridge.leg.caller_audio import CallerAudio
 from app.bridge.leg.caller_side import CallerSide, DeliverTo, Receive
 from app.bridge.leg.carried_orders import CarriedOrders
-from app.bridge.leg.failures import log_failure
+from app.bridge.leg.event_log import log_event
 from app.bridge.leg.inbound_limits import InboundLimits
 from app.bridge.leg.model_side import ModelSide
 from app.bridge.leg.secret_entries import SecretEntries
@@ -297,18 +297,16 @@ class Leg(LegState):
         for command in self._machine.handle(event, now_ms):
             self._recorder.command(command, now_ms)
             self._perform(command)
+        self._audio.forward_buffered()
         self.line.take(event, now_ms)
         match event:
             case ev.StreamStarted():
                 self.orders.carry_out()
-            case ev.SessionConfigured():
-                self.ready.set()
-                self._audio.forward_buffered()
-            case ev.ModelLost(fatal=True):
+            case ev.SessionConfigured() | ev.ModelLost(fatal=True):
                 self.ready.set()
             case ev.ModelFaulted():
                 self._services.refused_settings.update(self._machine.refused_settings)
-        log_failure(self.call.call_sid, event)
+        log_event(self.call.call_sid, event)
 
     def _perform(self, command: do.Command) -> None:
         match command:
@@ -316,8 +314,12 @@ class Leg(LegState):
                 self._caller.send(command)
             case do.OpenModel():
                 self._start(self._model.open())
-            case do.CloseModel():
-                self._model.close()
+            case do.OpenSuccessor():
+                self._start(self._model.open_successor())
+            case do.SwapModel(audio_from_ms, audio_most_ms):
+                self._audio.carry_over(audio_from_ms, audio_most_ms)
+                self._model.swap()
+                log_event(self.call.call_sid, command)
             case do.Synthesize():
                 self._voice.say(command)
             case do.DropSynthesis(utterance_id):
@@ -347,7 +349,7 @@ class Leg(LegState):
             case do.EndLeg():
                 self._over.set()
             case _:
-                self._model.send(command)
+                self._model.perform(command)
 
     async def _redirect_call(self, command: do.TransferCall | do.PlayDigits) -> None:
         try:

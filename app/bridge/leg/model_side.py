@@ -1,12 +1,30 @@
-"""A leg's side of the model: the wire of its current session, or of the one being opened."""
+"""A leg's side of the model: the wire of its current session, and of the one that takes over."""
 
 from collections.abc import Callable
 from dataclasses import replace
 
 from app.audio import is_audible
 from app.call.agent import Agent
-from app.call.commands import ToModel
-from app.call.events import AudioReceived, Event, ModelLost
+from app.call.commands import (
+    CloseModel,
+    CloseSuccessor,
+    ConfigureSession,
+    ConfigureSuccessor,
+    ToModel,
+)
+from app.call.events import (
+    AudioReceived,
+    Event,
+    ModelFaulted,
+    ModelLost,
+    ModelOpened,
+    SessionConfigured,
+    SessionCreated,
+    SuccessorConfigured,
+    SuccessorCreated,
+    SuccessorLost,
+    SuccessorOpened,
+)
 from app.errors import ModelError, ProtocolError
 from app.wires.model import ModelWire, OpenWire
 
@@ -25,6 +43,8 @@ class ModelSide:
     ) -> None:
         #: None: no session is open, nor being opened.
         self.wire: ModelWire | None = None
+        #: The wire of the session that takes over, open or being opened; None: there is none.
+        self.successor: ModelWire | None = None
         self._open_wire = open_wire
         self._agent = agent
         self._feed = feed
@@ -34,28 +54,63 @@ class ModelSide:
     async def open(self) -> None:
         """Open a session. The outcome is an event: ModelOpened, or ModelLost. A session that is
         closed or replaced meanwhile has none."""
-        wire = self.wire = self._open_wire(
+        self.wire = self._new_wire()
+        await self._connect(self.wire)
+
+    async def open_successor(self) -> None:
+        """Open the session that takes over. The outcome is SuccessorOpened or SuccessorLost."""
+        self.successor = self._new_wire()
+        await self._connect(self.successor)
+
+    def _new_wire(self) -> ModelWire:
+        def feed(event: Event) -> None:
+            self._take(wire, event)
+
+        wire = self._open_wire(
             self._agent,
-            feed=self._take,
+            feed=feed,
             on_writable=self._on_writable,
             on_malformed=lambda error: self._bad_message("the model", error),
         )
+        return wire
+
+    async def _connect(self, wire: ModelWire) -> None:
         try:
             await wire.connect()
         except ModelError as error:
-            if self.wire is wire:
-                self._feed(ModelLost(str(error), error.fatal))
+            self._take(wire, ModelLost(str(error), error.fatal))
 
-    def _take(self, event: Event) -> None:
-        """Feed an event of the wire's; first measure the loudness of its audio."""
-        if isinstance(event, AudioReceived) and not is_audible(event.payload):
-            event = replace(event, quiet=True)
-        self._feed(event)
+    def _take(self, wire: ModelWire, event: Event) -> None:
+        """An event of a wire. One that was closed or replaced has nothing to say any more.
+        The loudness of audio is measured here."""
+        if wire is self.wire:
+            if isinstance(event, AudioReceived) and not is_audible(event.payload):
+                event = replace(event, quiet=True)
+            self._feed(event)
+        elif wire is self.successor and (translated := _of_successor(event)) is not None:
+            if isinstance(translated, SuccessorLost):
+                self._close_successor()
+            self._feed(translated)
 
-    def send(self, command: ToModel) -> None:
-        """Perform a command. Without a session it is dropped."""
-        if self.wire is not None:
-            self.wire.send(command)
+    def perform(self, command: ToModel | CloseModel | ConfigureSuccessor | CloseSuccessor) -> None:
+        """Perform a command. Without its session it is dropped."""
+        match command:
+            case CloseModel():
+                self.close()
+            case CloseSuccessor():
+                self._close_successor()
+            case ConfigureSuccessor(event_id, speaks):
+                if self.successor is not None:
+                    self.successor.send(ConfigureSession(event_id, speaks))
+            case _:
+                if self.wire is not None:
+                    self.wire.send(command)
+
+    def swap(self) -> None:
+        """The successor takes over; close the session before it."""
+        before, self.wire, self.successor = self.wire, self.successor, None
+        if before is not None:
+            before.close()
 
     def pause(self, paused: bool) -> None:
         """Stop reading from the model, or read again."""
@@ -65,6 +120,30 @@ class ModelSide:
             self.wire.resume()
 
     def close(self) -> None:
+        """Close the current session, and the one that was to take over."""
+        self._close_successor()
         if self.wire is not None:
             self.wire.close()
             self.wire = None
+
+    def _close_successor(self) -> None:
+        if self.successor is not None:
+            self.successor.close()
+            self.successor = None
+
+
+def _of_successor(event: Event) -> Event | None:
+    """What an event of the successor's wire means for the call. It was sent its settings alone, so
+    whatever it refuses are those."""
+    match event:
+        case ModelOpened():
+            return SuccessorOpened()
+        case SessionCreated(session_id, expires_at_s):
+            return SuccessorCreated(session_id, expires_at_s)
+        case SessionConfigured():
+            return SuccessorConfigured()
+        case ModelFaulted(message=message):
+            return SuccessorLost(f"settings refused: {message}")
+        case ModelLost(reason):
+            return SuccessorLost(reason)
+    return None

@@ -48,6 +48,8 @@ class Turn:
     unfinished: bool = False
     #: name: of the tool. by: keypad, when the caller typed it.
     detail: dict[str, str] = field(default_factory=dict)
+    #: Another session hears it again, under another item: it is no turn.
+    withdrawn: bool = False
     #: What an external voice says of it, with the times of its words; None: native audio.
     utterances: list[Utterance] | None = None
 
@@ -189,6 +191,14 @@ class Conversation:
             self._changed[item_id] = turn
             self.revision += 1
 
+    def withdraw(self, item_id: str) -> None:
+        """Take the caller's turn out of the transcript."""
+        if (turn := self._by_item.get(item_id)) is not None:
+            turn.withdrawn = True
+            self._untranscribed.pop(item_id, None)
+            self._changed[item_id] = turn
+            self.revision += 1
+
     @property
     def untranscribed(self) -> str:
         """The item id of the caller's newest turn without text; empty: there is none. For servers
@@ -318,7 +328,7 @@ class Conversation:
             turn = self._as_heard(turn, ledger, now_ms)
             if turn.cut and not turn.heard_bytes:
                 return None
-        return turn if turn.text or turn.role == "user" else None
+        return turn if turn.text or (turn.role == "user" and not turn.withdrawn) else None
 
     def _as_heard(self, turn: Turn, ledger: PlaybackLedger, now_ms: float) -> Turn:
         generated = ledger.generated_bytes(turn.item_id)

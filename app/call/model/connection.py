@@ -54,6 +54,11 @@ class ModelLink:
         self._ready_since_ms = now_ms
         self._configured_by_ms = NEVER
 
+    def swapped(self, now_ms: float) -> None:
+        """Another session, which is ready, took over."""
+        self._down_since_ms = self._ready_since_ms = now_ms
+        self._tries = 0
+
     def lost(self, reason: str, now_ms: float, *, fatal: bool) -> None:
         """The session closed, or could not be opened. Schedules a retry unless `fatal`, which
         means that no retry can help."""

@@ -92,6 +92,10 @@ class SessionItems:
         self._cut_items.add(item_id)
         self._requests.delete(item_id)
 
+    def is_restated(self, item_id: str) -> bool:
+        """Whether the session contains a message in place of this item."""
+        return item_id in self._replacements
+
     def refused(self, event_id: str, length_ms: int) -> bool:
         """The model refused the command of this id. Returns whether this class had sent it.
 

@@ -4,6 +4,8 @@ It keeps three records in step: the playback ledger (what the caller heard), the
 (what the model knows), and the conversation (what is stored).
 """
 
+from collections.abc import Iterable
+
 from app.call import prompts
 from app.call.commands import DropSynthesis, Synthesize
 from app.call.events import AudioReceived
@@ -169,12 +171,15 @@ class AgentSpeech:
             self.synthesis.leave_open_items()
         self.finish_all(now_ms)
 
-    def session_history(self, now_ms: float) -> list[tuple[str, str, str]]:
+    def session_history(self, now_ms: float, *, whole: bool = False) -> list[tuple[str, str, str]]:
         """The leg so far, for a new session: (role, text, item id or empty).
 
         An item that a voice still speaks is given whole and with an id, because the caller is about
         to hear it; a barge-in replaces it by what was heard. So is what the caller typed: more keys
         may replace it.
+
+        Args:
+            whole: Give what still plays of the model's own audio in the same way: all of it came.
         """
         heard = {
             turn.item_id: turn for turn in self._conversation.heard(self._audio.ledger, now_ms)
@@ -182,7 +187,8 @@ class AgentSpeech:
         history = []
         for turn in self._conversation:
             as_heard = heard.get(turn.item_id)
-            if turn.utterances and not turn.cut and (as_heard is None or as_heard.cut):
+            to_be_heard = turn.utterances or (whole and turn.role == "assistant" and turn.text)
+            if to_be_heard and not turn.cut and (as_heard is None or as_heard.cut):
                 history.append(("assistant", turn.text, self._items.restate(turn.item_id)))
             elif as_heard is not None:
                 item_id = turn.item_id if turn.detail.get("by") == "keypad" else ""
@@ -218,6 +224,11 @@ class AgentSpeech:
         """The caller's sound was no interruption: the model forgets it."""
         self._model.requests.delete(item_id)
         self._conversation.false_interruption(item_id)
+
+    def heard_again(self, item_ids: Iterable[str]) -> None:
+        """Another session hears these sounds of the caller: its own items take their place."""
+        for item_id in item_ids:
+            self._conversation.withdraw(item_id)
 
     def asked(self, now_ms: float) -> bool:
         """Whether the caller has just heard a question."""
@@ -257,7 +268,9 @@ class AgentSpeech:
             self.synthesis.drop(cut.item_id, now_ms)
             self._conversation.was_cut(cut.item_id, cut.heard_bytes, cut.generated_bytes)
             turn = self._conversation.find(cut.item_id)
-            if turn is not None and turn.utterances is not None:
+            if turn is not None and (
+                turn.utterances is not None or self._items.is_restated(cut.item_id)
+            ):
                 self._items.replace(cut.item_id, turn.heard_text)
             else:
                 self._items.cut(self._quiet.with_left_out(cut))

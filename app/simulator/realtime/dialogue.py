@@ -85,7 +85,9 @@ class Dialogue:
 
     def open(self) -> None:
         """Start the session: send `session.created` and set the timer of its expiry."""
-        self._expires_at = int(time.time() + self._options.life_s)
+        says_s = self._options.says_life_s
+        life_s = self._options.life_s
+        self._expires_at = int(time.time() + life_s) if says_s is None else time.time() + says_s
         self._later(self._options.life_s, self._expire)
         self._configure(self.config)
         self._wire.send("session.created", session=self._session_object())

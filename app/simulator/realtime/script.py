@@ -91,6 +91,9 @@ class Options:
     transcript_after_response: bool = False
     #: A session expires after this time.
     life_s: float = 3600
+    #: What a session says of it, seconds from its beginning; None: `life_s`, in whole seconds of
+    #: Unix time, as the real server says it.
+    says_life_s: float | None = None
     #: The length of made-up audio.
     ms_per_character: int = 60
     #: Keep what clients sent, for tests. Set it to False in a server that runs for days.

@@ -76,8 +76,7 @@ class _SessionCreated(ServerEvent, tag="session.created"):
     session: _CreatedSession
 
     def event(self) -> SessionCreated:
-        expires_at_s = None if self.session.expires_at is None else int(self.session.expires_at)
-        return SessionCreated(self.session.id or "", expires_at_s)
+        return SessionCreated(self.session.id or "", self.session.expires_at)
 
 
 class _Format(msgspec.Struct):

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import time
 from typing import Any
 
 import pytest
@@ -215,6 +216,15 @@ async def test_a_session_expires() -> None:
             assert closed.value.rcvd is not None
             assert closed.value.rcvd.code == 1001
             assert "maximum duration" in closed.value.rcvd.reason
+
+
+async def test_a_session_may_say_that_it_expires_sooner_than_it_does() -> None:
+    options = Options(life_s=3600, says_life_s=0.25)
+    async with RealtimeServer(options=options) as server:
+        before_s = time.time()
+        async with connect(url(server), additional_headers=BEARER) as socket:
+            created = await Client(socket).until("session.created")
+            assert 0.25 <= created["session"]["expires_at"] - before_s < 60
 
 
 async def test_silence_after_an_answer_triggers_the_idle_timeout() -> None:
