@@ -7,7 +7,7 @@ where it was (`caller/pause`, with `[turns] resume_false_interruptions`).
 
 from app.call import prompts
 from app.call.caller.floor import ANSWER_MS, Floor
-from app.call.caller.pause import CONFIRMED_MS
+from app.call.caller.pause import BACKCHANNEL, CONFIRMED_MS, LATE_WORDS
 from app.call.commands import ReportInterruption, Verdict
 from app.call.deadlines import NEVER, next_after
 from app.call.exits.exits import Exits
@@ -98,12 +98,12 @@ class BargeIn:
                 self._confirm(TakenBack.CALLER_SPOKE, "words", now_ms)
             else:
                 self._barge_in(TakenBack.CALLER_SPOKE, now_ms, cancel=True)
-                self._report("confirmed", "late words", 0.0)
+                self._report("confirmed", LATE_WORDS, 0.0)
                 self._responses.want(Wish.REPLY)
             return
         self._speech.false_interruption(item_id)
         if awaited and self._pause.wordless(item_id):
-            self._go_on("a backchannel" if text.strip() else "no words", now_ms)
+            self._go_on(BACKCHANNEL if text.strip() else "no words", now_ms)
 
     @property
     def drops_keys(self) -> bool:

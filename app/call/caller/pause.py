@@ -15,6 +15,10 @@ CONFIRMED_MS = 600
 QUIET_MS = 500
 #: The longest pause.
 LONGEST_MS = 3000.0
+#: Reasons of a verdict that reports distinguish: the sound was a "mm-hm", ...
+BACKCHANNEL = "a backchannel"
+#: ... and it was an interruption after all, because words came after the agent had gone on.
+LATE_WORDS = "late words"
 #: How many sounds are remembered whose words may still come.
 MOST_LATE = 8
 

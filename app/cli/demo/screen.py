@@ -9,6 +9,7 @@ from rich.text import Text
 from app.call import commands as do
 from app.call import events as ev
 from app.records.report.call_report import CallReport
+from app.records.report.call_text import no_interruption
 from app.records.report.terminal import facts, transcript
 from app.records.visible import one_line, visible
 from app.wires.twilio.call import CallInfo
@@ -23,6 +24,7 @@ class Screen:
         self._console = console
         self._turn_ended_ms: float | None = None
         self._away = False
+        self._ready = False
         self._messages = 0  # of the earlier conversation, added to a new session
         self._voices: Sequence[str] = ()
         self._voice: int | None = None  # index of the one that spoke last
@@ -37,7 +39,10 @@ class Screen:
 
     def watch(self, _call: CallInfo, message: ev.Event | do.Command, now_ms: float) -> None:
         match message:
-            case ev.SessionConfigured():
+            case ev.ModelOpened():
+                self._ready = False
+            case ev.SessionConfigured() if not self._ready:
+                self._ready = True  # later ones confirm changes
                 self._line(now_ms, "bridge", "the model's session is ready", "yellow")
             case ev.LegOpened(tool=tool, output=output) if tool:
                 self._line(now_ms, "tool", f"→ {output}", "blue")
@@ -65,7 +70,7 @@ class Screen:
             case ev.SpeechStopped():
                 self._turn_ended_ms = now_ms
             case ev.CallerTranscribed(_, text):
-                self._line(now_ms, "caller", text or "(not understood)", "bold cyan")
+                self._line(now_ms, "caller", text or "(no words)", "bold cyan")
             case do.PlayAudio() if self._turn_ended_ms is not None:
                 after_ms = now_ms - self._turn_ended_ms
                 note = f"first audio {after_ms:.0f} ms after the caller's turn was over"
@@ -74,7 +79,15 @@ class Screen:
             case ev.TranscriptCompleted(_, text):
                 self._line(now_ms, "agent", text, "bold magenta")
             case do.ClearAudio():
-                self._line(now_ms, "bridge", "interrupted: Twilio's buffer cleared", "yellow")
+                self._line(
+                    now_ms, "bridge", "the agent is silent: Twilio's buffer cleared", "yellow"
+                )
+            case do.ReportInterruption("false", reason, paused_ms):
+                self._turn_ended_ms = None
+                note = f"{no_interruption(reason)}: the agent went on after {paused_ms:.0f} ms"
+                self._line(now_ms, "bridge", note, "yellow")
+            case do.ReportInterruption("confirmed", reason):
+                self._line(now_ms, "bridge", f"an interruption: {reason}", "yellow")
             case do.TruncateItem(_, _, audio_end_ms):
                 note = f"its answer is truncated to the {audio_end_ms} ms that were heard"
                 self._line(now_ms, "bridge", note, "yellow")

@@ -8,6 +8,7 @@ from app.simulator.realtime.script import (
     Script,
     ToolOutput,
     Transcribe,
+    Transcript,
     TranscriptionFailed,
     Turn,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "Session",
     "ToolOutput",
     "Transcribe",
+    "Transcript",
     "TranscriptionFailed",
     "Truncation",
     "Turn",

@@ -5,6 +5,7 @@
 
 import asyncio
 import inspect
+import math
 import time
 from collections.abc import Callable, Coroutine
 from functools import partial
@@ -22,6 +23,7 @@ from app.simulator.realtime.script import (
     Options,
     ToolOutput,
     Transcribe,
+    Transcript,
     TranscriptionFailed,
 )
 from app.simulator.realtime.transcripts import send_transcript
@@ -218,24 +220,28 @@ class Dialogue:
         self._spawn(self._transcribed(item, self._responses.transcribed))
 
     async def _transcribed(self, item: Item, transcribed: asyncio.Event) -> None:
-        """Transcribe a turn: the brain gets the text at once, the client when the options say."""
-        failed: Exception | None = None
+        """Transcribe a turn: the brain gets the text at once, the client when the options and the
+        transcript say."""
+        failed, delay_ms = False, self._options.transcript_delay_ms
         try:
             if item.text is None and self._transcribe is not None:
                 words = self._transcribe(item.audio_format.to_ulaw(bytes(item.audio)))
-                item.text = await words if inspect.isawaitable(words) else words
+                words = await words if inspect.isawaitable(words) else words
+                if isinstance(words, Transcript):
+                    failed, delay_ms = words.failed, delay_ms + words.delay_ms
+                item.text = words.text if isinstance(words, Transcript) else words
         except Exception as error:
-            failed = error
+            failed = True
             if not isinstance(error, TranscriptionFailed):
                 self.failures.append(error)
         finally:
             transcribed.set()
-        if self.config["audio"]["input"]["transcription"] is None:
+        if self.config["audio"]["input"]["transcription"] is None or delay_ms == math.inf:
             return
         if self._options.transcript_after_response:
             await self._responses.wait_done()
-        await asyncio.sleep(self._options.transcript_delay_ms / 1000)
-        send_transcript(self._wire, item, failed=failed is not None)
+        await asyncio.sleep(delay_ms / 1000)
+        send_transcript(self._wire, item, failed=failed)
 
     # --- items ----------------------------------------------------------------------------------
 
