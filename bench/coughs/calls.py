@@ -5,6 +5,7 @@ the scripted model, which hears the caller's frames, and the stand-in of the voi
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,7 @@ from bench.coughs.answers import KEY_BYTES, Answer, Teller, mouth
 from bench.coughs.judge import Outcome, Played, Said, heard_bytes, judge, placed
 from bench.coughs.script import Ears, Event, filler, script
 from bench.line import ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL
-from bench.process import Subject, ready, running
+from bench.process import Process, Subject, busy_s, ready, running, weigh
 from bench.voices.ways import NATIVE, Way
 
 NETWORKS = (
@@ -33,7 +34,6 @@ MOST_PLAYED_MS = 9000.0
 SPEED = 3.0  # how many times faster than real time a provider sends
 LATEST_S = 8.0
 REST_S = 0.6  # after the last event: what it brings about is still to come
-CLEAR_GRACE_MS = 400.0  # playback that goes on this long was not stopped
 
 
 @dataclass(slots=True)
@@ -91,7 +91,7 @@ Stage = Callable[[Network], PhoneLine]
 @asynccontextmanager
 async def stage(
     way: Way | None, subject: Subject, teller: Teller, ears: Ears
-) -> AsyncIterator[tuple[RealtimeServer, Stage]]:
+) -> AsyncIterator[tuple[RealtimeServer, Stage, Process]]:
     """The service with its model and its voice. `way`: None: the model speaks itself."""
     async with AsyncExitStack() as stack:
         if way is not None:
@@ -114,33 +114,41 @@ async def stage(
                 network=network,
             )
 
-        yield model, line
+        yield model, line, service
 
 
-async def measure(way: Way | None, each: int, calls: int, seed: int) -> list[Talk]:
-    """`each`: sounds that are no interruption, and as many interruptions, over several calls at
-    once on all networks. `way`: None: the model speaks itself."""
+async def measure(way: Way | None, each: int, calls: int, seed: int) -> tuple[list[Talk], float]:
+    """Calls, and how much of a core all other processes used meanwhile.
+
+    `each`: sounds that are no interruption, and as many interruptions, over several calls at once
+    on all networks. `way`: None: the model speaks itself.
+    """
     random, ears, teller = Random(seed), Ears(), Teller(seed)
     events = script(each, random)
     ears.learn(events)
     talks: list[Talk] = []
     async with (
-        stage(way, NATIVE, teller, ears) as (model, line),
+        stage(way, NATIVE, teller, ears) as (model, line, service),
         AsyncExitStack() as stack,
-        asyncio.TaskGroup() as group,
     ):
+        began_s, own_s, all_s = time.perf_counter(), time.process_time(), busy_s()
+        cpu_s = weigh(service.pid).cpu_s
         lines = [await stack.enter_async_context(line(network)) for network in NETWORKS]
-        for number in range(calls):
-            call = await lines[number % len(lines)].call()
-            session = await model.session(number)
-            network = NETWORKS[number % len(NETWORKS)]
-            told = teller.told[session.id]
-            talk = Talk(call, session, network, told, events[number::calls])
-            talks.append(talk)
-            group.create_task(_hold(talk, ears, Random(f"{seed} {number}")))
+        async with asyncio.TaskGroup() as group:
+            for number in range(calls):
+                call = await lines[number % len(lines)].call()
+                session = await model.session(number)
+                network = NETWORKS[number % len(NETWORKS)]
+                told = teller.told[session.id]
+                talk = Talk(call, session, network, told, events[number::calls])
+                talks.append(talk)
+                group.create_task(_hold(talk, ears, Random(f"{seed} {number}")))
+        own_s, all_s = time.process_time() - own_s, busy_s() - all_s
+        others_s = all_s - own_s - (weigh(service.pid).cpu_s - cpu_s)
+        others = others_s / (time.perf_counter() - began_s)
     for talk in talks:
         talk.judge()
-    return talks
+    return talks, others
 
 
 async def _hold(talk: Talk, ears: Ears, random: Random) -> None:

@@ -29,6 +29,7 @@ HEARD_AGAIN_MS = 2500.0
 CLEARED_MS = 2.0
 TRUNCATION_MS = 20.0
 ANSWER_MS = 60.0
+BUSY_OTHERS = 0.1  # of a core; above it a figure is doubtful
 VOICES: tuple[Way | None, ...] = (
     None,
     *(way for way in WAYS if way.name in ("qwen commit", "volcengine v1", "volcengine v3", "http")),
@@ -90,12 +91,15 @@ def measure(
 
 def _sounds(each: int, seed: int, say: Callable[[str], None]) -> Iterator[Part]:
     judged: list[Judged] = []
+    doubts: list[str] = []
     native = round(each * NATIVE_SHARE)
     other = -(-(each - native) // (len(VOICES) - 1))
     for number, way in enumerate(VOICES):
         name, count = (way.name, other) if way else (NATIVE.name, native)
         say(f"{name}: {count} sounds that are no interruption, and as many interruptions …")
-        talks = uvloop.run(calls.measure(way, count, CALLS, seed + number))
+        talks, others = uvloop.run(calls.measure(way, count, CALLS, seed + number))
+        if others > BUSY_OTHERS:
+            doubts.append(f"{name}, doubtful: other processes used {others:.0%} of a core")
         judged += [each for talk in talks for each in _judged(name, talk)]
     harmless = [each for each in judged if not each.outcome.said.event.sound.interrupts]
     interrupting = [each for each in judged if each.outcome.said.event.sound.interrupts]
@@ -103,13 +107,13 @@ def _sounds(each: int, seed: int, say: Callable[[str], None]) -> Iterator[Part]:
         "Coughs, bangs and “mm-hm” while the agent speaks",
         HARMLESS_HEADINGS,
         [_harmless(name, some) for name, some in _groups(harmless)],
-        [_remark(each) for each in harmless if not _right(each)],
+        [_remark(each) for each in harmless if _odd(each, each.outcome.lost_ms)],
     )
     yield Part(
         "Interruptions among them",
         INTERRUPTING_HEADINGS,
         [_interrupting(name, some) for name, some in _groups(interrupting)],
-        [_remark(each) for each in interrupting if not _right(each)],
+        [_remark(each) for each in interrupting if _odd(each, each.truncation_ms)] + doubts,
     )
 
 
@@ -149,16 +153,30 @@ def _detected(judged: Iterable[Judged]) -> list[Judged]:
     return [each for each in judged if each.outcome.said.started_ms is not None]
 
 
-def _right(each: Judged) -> bool:
-    return each.outcome.said.started_ms is None or each.outcome.as_expected
+def _odd(each: Judged, off_ms: float | None) -> bool:
+    """Whether something else became of it than expected, or its places are far off."""
+    if each.outcome.said.started_ms is None:
+        return False
+    most_ms = LOST_JITTER_MS if each.jitter_ms else LOST_MS
+    return not each.outcome.as_expected or abs(off_ms or 0.0) > most_ms
 
 
 def _remark(each: Judged) -> str:
+    """One sound in words. A clear that took long shows that the machine was busy."""
     outcome, event = each.outcome, each.outcome.said.event
-    went = ["went on" if outcome.resumed else "", "answered" if outcome.answered_ms else ""]
+    steps = []
+    if outcome.cleared_ms is not None and outcome.said.started_ms is not None:
+        late_ms = outcome.cleared_ms - outcome.said.started_ms - each.delay_ms
+        steps.append(f"cleared after {late_ms:.0f} ms and the line's delay")
+    if outcome.lost_ms is not None:
+        steps.append(f"went on, {outcome.lost_ms:.0f} ms lost")
+    if outcome.answered_ms is not None:
+        steps.append("answered")
+    if each.truncation_ms is not None:
+        steps.append(f"truncated {each.truncation_ms:.0f} ms off")
     return (
         f"{each.voice}, {each.delay_ms:g} ± {each.jitter_ms:g} ms: {event.sound.kind.value} of "
-        f"{event.sound.ms:.0f} ms, {_fate(each)}: {' and '.join(filter(None, went)) or 'silent'}"
+        f"{event.sound.ms:.0f} ms, {_fate(each)}: {', '.join(steps) or 'not noticed'}"
     )
 
 

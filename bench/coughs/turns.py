@@ -88,7 +88,7 @@ async def measure(each: int, seed: int) -> list[Compared]:
     async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
         for service, answered in zip((NATIVE, without_pause(NATIVE)), done, strict=True):
             ears, teller = Ears(), Teller(seed, sentences=1)
-            model, line = await stack.enter_async_context(stage(None, service, teller, ears))
+            model, line, _ = await stack.enter_async_context(stage(None, service, teller, ears))
             phones = await stack.enter_async_context(line(Network()))
             for number in range(CALLS):
                 call = await phones.call()

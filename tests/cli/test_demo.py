@@ -145,7 +145,7 @@ def test_a_cough_is_shown_and_that_the_agent_went_on() -> None:
         do.PlayAudio("item_1", "", 800),
     ) == [
         "caller …",
-        "bridge the agent is silent: Twilio's buffer cleared",
+        "bridge the agent falls silent: Twilio's buffer cleared",
         "caller (no words)",
         "bridge a cough: the agent went on after 1028 ms",
     ]

@@ -79,9 +79,8 @@ class Screen:
             case ev.TranscriptCompleted(_, text):
                 self._line(now_ms, "agent", text, "bold magenta")
             case do.ClearAudio():
-                self._line(
-                    now_ms, "bridge", "the agent is silent: Twilio's buffer cleared", "yellow"
-                )
+                note = "the agent falls silent: Twilio's buffer cleared"
+                self._line(now_ms, "bridge", note, "yellow")
             case do.ReportInterruption("false", reason, paused_ms):
                 self._turn_ended_ms = None
                 note = f"{no_interruption(reason)}: the agent went on after {paused_ms:.0f} ms"
