@@ -21,7 +21,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup serve demo test pytest shuffle matrix coverage fuzz check format bench truth sound voices coughs \
-  strangers silences lines mutations compat constraints diagrams release clean
+  strangers silences lines proxies tools mutations compat constraints diagrams release clean
 
 help: ## List the targets.
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -102,8 +102,14 @@ strangers: $(INSTALLED) ## What floods at the port cost the calls that go on; el
 silences: $(INSTALLED) ## How long callers wait when answers have no audio; four minutes.
 	$(BIN)/python -m bench silences
 
+tools: $(INSTALLED) ## What tools that compute cost the audio of other calls; two minutes.
+	$(BIN)/python -m bench tools
+
 lines: $(INSTALLED) ## What callers hear when their media stream breaks; eight minutes.
 	$(BIN)/python -m bench lines
+
+proxies: $(INSTALLED) ## The service behind nginx, HAProxy and Caddy, those that are installed; four minutes.
+	$(BIN)/python -m bench proxies
 
 mutations: $(INSTALLED) ## Break each row of the table of exits: do the tests notice? Half a minute.
 	$(BIN)/python -m tests.call.exits.mutations

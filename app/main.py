@@ -24,7 +24,7 @@ from app.web.api import call_actions, calls, openapi
 from app.web.api import stream_audio as speech
 from app.web.app_state import AppState, set_state
 from app.web.gate import Gate
-from app.web.paths import KnownPaths, StripTrailingSlash
+from app.web.paths import KnownPaths, NormalizePath
 from app.web.stream_voices import StreamAudio
 from app.web.twilio import call_webhooks, outbound_webhooks, transfer_webhooks
 from app.wires.twilio.signature import SignatureChecker
@@ -91,7 +91,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     twilio = (call_webhooks, transfer_webhooks, outbound_webhooks)
     route_modules = (*twilio, calls, call_actions, speech, health, openapi)
     known = KnownPaths(*(each.router for each in route_modules))
-    app.add_middleware(StripTrailingSlash)
+    app.add_middleware(NormalizePath, heads=known.heads)
     problems.install(app, known.check_access)
     for each in route_modules:
         app.include_router(each.router)
@@ -123,6 +123,7 @@ def _outbound(settings: Settings, services: Services, switchboard: Switchboard) 
         prefixes=settings.outbound_prefixes,
         most_calls=settings.outbound_max_calls,
         repeat_s=settings.outbound_repeat_seconds,
+        detects_machines=services.agent.agent.outbound.answering_machine == "detect",
         draining=lambda: switchboard.draining,
     )
     switchboard.on_call_ended.append(outbound.ended)

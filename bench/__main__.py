@@ -11,12 +11,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from bench import long_call, sound, truth
+from bench import long_call, sound, tools, truth
 from bench.coughs import run as coughs
 from bench.load import report
 from bench.load import run as load
 from bench.load.run import Measurement, Plan
 from bench.process import CORES, RELAY, SERVICE, Subject, pin
+from bench.proxies import run as proxies
 from bench.silences import lost_lines, omissions
 from bench.silences import run as silences
 from bench.strangers import lifetimes
@@ -68,7 +69,8 @@ def arguments() -> argparse.Namespace:
         help="load: what a call costs; truth: truncations at interruptions; sound: where a "
         "recording has what was heard; voices: truncation, latency and cost of external voices; "
         "coughs: sounds that are no interruption beside real ones; strangers: attacks at the port "
-        "beside live calls; silences: responses without sound; lines: media streams that break "
+        "beside live calls; silences: responses without sound; lines: media streams that break; "
+        "proxies: nginx, HAProxy and Caddy before the service; tools: tools that compute "
         "(default: load)",
     )
     add(
@@ -97,7 +99,7 @@ def arguments() -> argparse.Namespace:
         "--only",
         metavar="TEXT",
         default="",
-        help="for strangers, silences: only those with this in their name",
+        help="for strangers, silences, proxies: only those with this in their name",
     )
     add("--json", type=Path, metavar="FILE", help="write every run's figures")
     add("--markdown", type=Path, metavar="FILE", help="write the table for a README")
@@ -278,6 +280,25 @@ def lose_lines(options: argparse.Namespace, console: Console) -> int:
     return 1 if any(each.broken for each in done) else 0
 
 
+def compute_tools(options: argparse.Namespace, console: Console) -> int:
+    """Run tools that compute beside calls that talk. Returns the exit status."""
+    console.print("Three services, a minute each …")
+    done = uvloop.run(tools.run())
+    show_limits_kept(tools.HEADINGS, [each.row for each in done], options)
+    return 1 if any(each.kept is False for each in done) else 0
+
+
+def stay_behind_proxies(options: argparse.Namespace, console: Console) -> int:
+    """Check the service behind each proxy. Returns the exit status."""
+    try:
+        done = uvloop.run(proxies.measure(options.only, console.print))
+    except RuntimeError as error:
+        console.print(f"The run failed: {error}")
+        return 1
+    show_limits_kept(proxies.HEADINGS, [each.row for each in done], options)
+    return 1 if any(each.kept is False for each in done) else 0
+
+
 OTHERS = {
     "truth": tell_truth,
     "sound": hear_sound,
@@ -286,6 +307,8 @@ OTHERS = {
     "strangers": meet_strangers,
     "silences": meet_silences,
     "lines": lose_lines,
+    "tools": compute_tools,
+    "proxies": stay_behind_proxies,
 }
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from docs import agent_file, exits, http_api, layers, sequences
+from docs import agent_file, exits, http_api, layers, outbound, sequences
 from docs.imports import ROOT
 
 
@@ -20,6 +20,7 @@ def _mermaid(draw: Callable[[], str]) -> Callable[[], str]:
 PARTS: Mapping[str, Callable[[], str]] = {
     "agent file": agent_file.page,
     "call": _mermaid(sequences.call_picture),
+    "detection": outbound.effects,
     "exits": _mermaid(exits.picture),
     "layers": _mermaid(layers.picture),
     "record": http_api.record,
@@ -33,6 +34,7 @@ PAGES = (
     ROOT / "docs" / "agent-file.md",
     ROOT / "docs" / "how-it-works.md",
     ROOT / "docs" / "http-api.md",
+    ROOT / "docs" / "outbound.md",
     ROOT / "docs" / "transfers.md",
 )
 

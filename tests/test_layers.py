@@ -19,9 +19,9 @@ SEE_SETTINGS = ("app.cli", "app.main", "app.bridge.services", "app.config.settin
 SEE_SIMULATOR = ("app.cli", "app.simulator")
 # What needs the extra `demo`, and says so where it is not installed.
 NEED_DEMO = ("app.cli", "app.records.report", "app.simulator")
-PURE = {"binascii", "base64", "collections", "collections.abc", "dataclasses", "enum", "functools"}
-PURE |= {"datetime", "itertools", "json", "math", "re", "statistics", "typing", "unicodedata"}
-PURE |= {"zoneinfo"}
+PURE = {"binascii", "base64", "collections", "collections.abc", "dataclasses", "difflib", "enum"}
+PURE |= {"functools", "datetime", "itertools", "json", "math", "re", "statistics", "typing"}
+PURE |= {"unicodedata", "zoneinfo"}
 COMES_WITH = {"pydantic-core": "pydantic", "starlette": "fastapi", "yarl": "aiohttp"}
 # ... are parts of the interface of what they come with.
 

@@ -68,6 +68,7 @@ class Outbound:
         repeat_s: least time between two calls to the same number.
         ring_s: how long Twilio rings.
         longest_call_s: Twilio ends a call after this.
+        detects_machines: whether Twilio shall detect who answers.
         draining: whether the process stops: `place` then refuses.
         clock: monotonic seconds.
     """
@@ -83,6 +84,7 @@ class Outbound:
         repeat_s: float = 60.0,
         ring_s: int = RING_S,
         longest_call_s: int = LONGEST_CALL_S,
+        detects_machines: bool = True,
         draining: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -96,6 +98,7 @@ class Outbound:
         self._repeat_s = repeat_s
         self._ring_s = ring_s
         self._longest_call_s = longest_call_s
+        self._detects_machines = detects_machines
         self._draining = draining
         self._clock = clock
         self._slots: dict[str, _Slot] = {}  # by token
@@ -123,7 +126,8 @@ class Outbound:
 
         When the callee answers, Twilio requests TwiML from `base_url`/outgoing-call/<token>: call
         `answered`. It posts the status to `base_url`/call-status: call `ended` at a terminal one.
-        It posts who answered to `base_url`/answering-machine/<token>: call `detected`.
+        If it detects who answers, it posts that to `base_url`/answering-machine/<token>: call
+        `detected`.
 
         Args:
             to: E.164 number of the callee.
@@ -142,13 +146,14 @@ class Outbound:
             check_number(to, from_number, self._prefixes)
             self._check_load(to, room, now_s)
             placed = PlacedCall(secrets.token_urlsafe(24), to, greeting, voicemail, context)
+            detection = f"{url}/answering-machine/{placed.token}"
             order = CallOrder(
                 to,
                 from_number,
                 url=f"{url}/outgoing-call/{placed.token}",
                 status_callback=f"{url}/call-status",
                 ring_s=self._ring_s,
-                detect_machine_callback=f"{url}/answering-machine/{placed.token}",
+                detect_machine_callback=detection if self._detects_machines else "",
                 time_limit_s=self._longest_call_s,
             )
             return await self._place(rest, order, placed, now_s)

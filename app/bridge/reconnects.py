@@ -16,8 +16,8 @@ from app.bridge.stream_retries import NO_HANDSHAKE
 from app.bridge.switchboard import Switchboard
 from app.call.agent import Agent
 from app.call.events import STREAM_LOST, ResumeCause, StreamEnded
-from app.records.recorder import CallIsOver, StoredCall, read_stored_call, unreadable_call
 from app.records.store import StoreUnavailable
+from app.records.stored_call import CallIsOver, StoredCall, read_stored_call, unreadable_call
 from app.wires.twilio.call import CallInfo
 
 KNOWN_S = 0.3  # the webhook waits this long for the record of a call; the caller hears ringing

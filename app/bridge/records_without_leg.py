@@ -10,8 +10,8 @@ from typing import Any
 
 from app.bridge.decisions import log_decision
 from app.bridge.services import Services
-from app.records.recorder import close_stored_record, note_decision, record_rejected_call
 from app.records.store import StoreUnavailable
+from app.records.stored_call import close_stored_record, note_decision, record_rejected_call
 from app.wires.twilio.call import CallInfo, CallStatus
 
 RELEASE_S = 1.0
@@ -64,7 +64,7 @@ class RecordsWithoutLeg:
             await store.flush()
             row = await store.get_call(call_sid)
             if row is not None and row.ended_at is None and not self._is_live(call_sid):
-                close_stored_record(store, row, status, self._services.cost)
+                await close_stored_record(store, row, status, self._services.cost)
         self._call_ended(call_sid)
 
     async def _note(self, call_sid: str, decision: str, reason: str) -> None:

@@ -16,9 +16,10 @@ from app.config.prices import Prices, load_prices
 from app.config.settings import EMBEDDED, Settings
 from app.errors import ConfigError
 from app.records.record import Transfers
-from app.records.recorder import Recorder, StoredCall, Watcher
+from app.records.recorder import Recorder, Watcher
 from app.records.recording import Recording, check_folder
 from app.records.store import Store
+from app.records.stored_call import StoredCall
 from app.records.webhook import signing_key
 from app.wires.model import OpenWire
 from app.wires.open_model import open_model
@@ -121,6 +122,7 @@ class Services:
             await self.rest.aclose()
         for voice in self.voices:
             await voice.aclose()
+        await self.agent.tools.aclose()
         await self.store.aclose()
 
 

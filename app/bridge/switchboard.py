@@ -17,14 +17,14 @@ from app.call.agent import Agent
 from app.call.commands import PlayDigits
 from app.call.events import (
     STREAM_LOST,
+    CalleeDetected,
     Event,
     ResumeCause,
     SayRequested,
     StreamEnded,
     TransferRequested,
-    VoicemailReached,
 )
-from app.records.recorder import StoredCall
+from app.records.stored_call import StoredCall
 from app.wires.twilio.call import TERMINAL, CallInfo, CallStatus
 
 logger = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ class Switchboard:
         leg = self._legs.last(call_sid)
         if leg is None:
             return False
-        if isinstance(event, VoicemailReached):
+        if isinstance(event, CalleeDetected):
             leg.keep_for_next_leg(event)
         if leg.over:
             return False

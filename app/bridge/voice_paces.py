@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from app.call.words.pause_alignment import Pace
-from app.call.words.word_times import UNKNOWN
+from app.call.words.word_times import UNKNOWN, Pace
 
 
 class VoicePaces:

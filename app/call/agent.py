@@ -50,7 +50,7 @@ class Transcription:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long things may take, in milliseconds."""
+    """How long things may take, in milliseconds, and how often they may be repeated."""
 
     #: Silence of the caller after which the agent asks whether they are still there; 0: never.
     idle_ms: int = 15_000
@@ -66,6 +66,8 @@ class Limits:
     hold_ms: int = 7_000
     #: Deadline for the first audio, text or tool call of a response; then it is requested again.
     first_sound_ms: int = 4_000
+    #: Most responses in a row that may call tools, without a word or key of the caller's.
+    tool_rounds: int = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,8 @@ class Outbound:
     greeting: str = ""
     #: What the agent says after the beep of an answering machine; empty: hang up.
     voicemail: str = ""
+    #: Whether Twilio detects who answers.
+    answering_machine: Literal["detect", "off"] = "detect"
 
 
 @dataclass(frozen=True, slots=True)

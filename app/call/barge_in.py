@@ -48,12 +48,14 @@ class BargeIn:
         turns = floor.turns
         self._pauses = turns.interruptible and turns.resume_false_interruptions
         self._backchannels = frozenset(turns.backchannels)
+        self._outdated = ""  # the request for a reply that the caller's keys have overtaken
 
     # --- the caller -----------------------------------------------------------------------------
 
     def speech_started(self, item_id: str, now_ms: float) -> None:
         """The caller begins to make a sound: it pauses the agent or interrupts it, unless the agent
         may not be interrupted now."""
+        self._model.tools.limits.caller_acted()
         self._floor.speech_started(now_ms)
         if self._pause.active:
             self._pause.sounded(item_id)
@@ -113,10 +115,14 @@ class BargeIn:
     def key_pressed(self, digit: str, now_ms: float) -> None:
         """The caller presses a key: a barge-in, unless the agent may not be interrupted now or the
         key is the rest of an entry that is over."""
+        self._model.tools.limits.caller_acted()
         if self.drops_keys:
             return
         keypad = self._floor.keypad
         if self._floor.may_be_interrupted and not keypad.ignores(digit, now_ms):
+            requested = self._responses.requested
+            if requested is not None and requested.wish is Wish.REPLY:
+                self._outdated = self._responses.request_id
             if self._pause.active:
                 self._confirm(TakenBack.KEY_PRESSED, "a key", now_ms)
             else:
@@ -209,9 +215,11 @@ class BargeIn:
 
     def response_created(self, response_id: str) -> None:
         """A response began. Mute and cancel it if the caller has the floor: it was requested before
-        the barge-in and created after it, so turn detection does not cancel it."""
+        the barge-in and created after it, so turn detection does not cancel it. The same holds for
+        a reply that was requested before the caller's keys: they get a reply of their own."""
         requested = self._responses.requested
         answers_pause = requested is None and self._pause.answered_by_detection()
+        outdated = bool(self._outdated) and self._responses.request_id == self._outdated
         self._floor.response_created(requested=requested is not None)
         self.response_progressed(response_id)
         self._items.response_created()
@@ -222,7 +230,7 @@ class BargeIn:
             # It answers the answering machine's own words, or something from before them.
             self._items.mute_response(response_id)
             self._requests.cancel_response(response_id)
-        elif self._floor.listens or answers_pause:
+        elif self._floor.listens or answers_pause or outdated:
             self._items.mute_response(response_id)
             self._requests.cancel_response(response_id)
 

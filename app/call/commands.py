@@ -205,8 +205,9 @@ class DeleteItem:
 
 @dataclass(frozen=True, slots=True)
 class Synthesize:
-    """Have an external voice say an utterance. Answered by `VoiceReceived` and `VoicePaused`, any
-    number of times, then by `VoiceFinished` or `VoiceFailed`; the next one follows only then."""
+    """Have an external voice say an utterance. Answered by `VoiceReceived`, `VoicePaused` and
+    `VoiceTimed`, any number of times, then by `VoiceFinished` or `VoiceFailed`; the next one
+    follows only then."""
 
     utterance_id: str
     #: The model's item that the text belongs to.

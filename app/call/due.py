@@ -4,7 +4,6 @@ The order is the rule here: each part comes before the parts that look at what i
 `TimerFired` does all that is due at its time, and a second one at the same time changes nothing.
 """
 
-from app.call import prompts
 from app.call.commands import ReportDecision
 from app.call.deadlines import NEVER, next_after
 from app.call.model.first_sound import Stage
@@ -24,6 +23,7 @@ class Due:
         self._tools = parts.model.tools
         self._answers = parts.model.answers
         self._responses = parts.model.responses
+        self._audio = parts.audio
         self._synthesis = parts.speech.synthesis
         self._exits = parts.exits
         self._entries = parts.entries
@@ -32,11 +32,13 @@ class Due:
         self._idle_and_hold = parts.idle_and_hold
         self._deadlines = parts.deadlines
         self._retries = parts.retries
-        self._orders = parts.orders
+        self._ordered_words = parts.orders.words
+        self._keys = parts.keys
         self._waiting = parts.waiting
         self._flow = flow
         self._barge_in = parts.barge_in
         self._paused = False  # the agent was paused when `act` was called last
+        self._synthesizing = False  # as `AgentAudio`, at the end of the last `act`
 
     def act(self, now_ms: float, *, at_s: float) -> str:
         """Do what is due.
@@ -55,7 +57,7 @@ class Due:
         self._synthesis.advance(now_ms)
         if self._exits.expire(now_ms):
             return self._exits.reason
-        self.pass_on_entry(now_ms, at_s=at_s)  # while the caller types, no response is late
+        self._keys.settle(now_ms, at_s=at_s)  # while the caller types, no response is late
         self._floor.end_long_speech(now_ms)
         retried = self._deadlines.clock.stage is not Stage.ASKED
         late = self._waiting.for_response_alone(retried=retried)
@@ -77,10 +79,11 @@ class Due:
                 model_can_speak=self._waiting.for_tool_or_redirect,
                 leaves=self._exits.transferring,
             )
-        self._orders.words.settle(now_ms)
+        self._ordered_words.settle(now_ms)
         self._flow.request_next(now_ms)
         if self._link.ready:
             self._barge_in.keep_turn_detection(now_ms)
+        self._synthesizing = self._audio.synthesizing
         return ""
 
     def _keep_pause(self, now_ms: float) -> None:
@@ -89,21 +92,6 @@ class Due:
         paused, self._paused = self._paused, self._floor.pause.active
         if paused and not self._paused:
             self._deadlines.pause_over(now_ms)
-
-    def pass_on_entry(self, now_ms: float, *, at_s: float) -> None:
-        """Pass on the caller's entry that is complete, and mute the caller for secret ones.
-
-        Args:
-            at_s: Unix time, in seconds.
-        """
-        entry = self._entries.complete(now_ms)
-        if entry is not None:
-            text = prompts.keys_pressed(entry.digits)
-            if entry.calls_human and self._orders.can_transfer:
-                text = self._orders.transfer_by_key(now_ms, at_s=at_s)
-            if text:
-                self._entries.add_text(text, now_ms)
-        self._entries.mute(now_ms, voicemail=self._floor.voicemail)
 
     def next_ms(self, now_ms: float) -> float:
         """When something is due next. Call `act` first: what is due already was done there, or
@@ -135,6 +123,8 @@ class Due:
         """
         if now_ms >= next_ms or self._responses.next(now_ms) is not None:
             return None
+        if self._audio.synthesizing != self._synthesizing:
+            return None  # the caller begins to wait for the voice, or stops to
         if self._exits.caller_waits or self._entries.keypad.asked:
             return None  # the end of what plays is waited for
         voice_ms, response_ms = self._synthesis.next_ms(now_ms), self._deadlines.next_ms(now_ms)

@@ -86,7 +86,8 @@ from app.call.voice_events import VoiceFailed as VoiceFailed
 from app.call.voice_events import VoiceFinished as VoiceFinished
 from app.call.voice_events import VoicePaused as VoicePaused
 from app.call.voice_events import VoiceReceived as VoiceReceived
-from app.call.words.pause_alignment import Pace
+from app.call.voice_events import VoiceTimed as VoiceTimed
+from app.call.words.word_times import Pace
 
 # --- the leg itself -------------------------------------------------------------------------
 
@@ -109,6 +110,21 @@ STREAM_LOST = ResumeCause()
 
 
 @dataclass(frozen=True, slots=True)
+class OpenEntry:
+    """What the caller typed last, when the stream was lost. The call's next leg continues it,
+    unless a tool asked for it."""
+
+    #: Keys that no pause has ended yet; empty: there are none.
+    digits: str
+    #: The complete entry, or the one that `digits` continue; empty: none.
+    replaces: str
+    #: When the last key was pressed, for a tool or not.
+    pressed_ms: float
+    #: Of `digits`, see `keypad.DigitEntry.lone`.
+    lone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class LegOpened:
     """The leg exists: the bridge answers the webhook of its media stream."""
 
@@ -127,6 +143,14 @@ class LegOpened:
     paces: tuple[Pace, ...] = ()
     #: A secret entry was open when the earlier leg ended: the caller may go on typing it.
     secret_entry_open: bool = False
+    #: What the call's earlier legs showed of who answered, see `answering_machine.Shown`; empty:
+    #: nothing.
+    shown: str = ""
+    #: What the caller typed last before the earlier stream was lost; None: nothing.
+    entry: OpenEntry | None = None
+    #: The agent's audio is played in whole frames of 20 ms. False in the timelines of earlier
+    #: versions, which passed it on as it came.
+    whole_frames: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,8 +206,19 @@ class SayRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class CalleeDetected:
+    """Twilio's answering machine detection gave its verdict on who answered the outbound call."""
+
+    #: Twilio's `AnsweredBy`, see `answering_machine.Verdict`.
+    answered_by: str
+    #: What the agent says for a machine to record; empty: hang up on a machine.
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class VoicemailReached:
-    """An answering machine answered the outbound call, and records from now on."""
+    """An answering machine answered the outbound call, and records from now on. Older timelines
+    hold it in place of `CalleeDetected`: whatever the call has shown, the message is left."""
 
     #: What the agent says for the machine to record; empty: hang up.
     message: str = ""
@@ -316,6 +351,7 @@ Event = (
     | RedirectFailed
     | TransferRequested
     | SayRequested
+    | CalleeDetected
     | VoicemailReached
     | LegFailed
     | DecisionMade
@@ -352,6 +388,7 @@ Event = (
     | MessageTaken
     | VoiceReceived
     | VoicePaused
+    | VoiceTimed
     | VoiceFinished
     | VoiceFailed
     | ToolReturned

@@ -13,6 +13,7 @@ from app.call import commands as do
 from app.call import events as ev
 from app.call import prompts
 from app.call.agent import Agent
+from app.call.caller.answering_machine import Shown
 from app.call.deadlines import NEVER
 from app.call.due import Due
 from app.call.heard.conversation import Conversation, Turn, TurnChange
@@ -20,7 +21,7 @@ from app.call.outbox import Commands
 from app.call.response_flow import ResponseFlow
 from app.call.usage import Usage
 from app.call.wiring import Parts
-from app.call.words.pause_alignment import Pace
+from app.call.words.word_times import Pace
 
 # What comes in many pieces, see `Due.amid_deltas`.
 _DELTAS = (
@@ -29,6 +30,7 @@ _DELTAS = (
     ev.TextReceived,
     ev.VoiceReceived,
     ev.VoicePaused,
+    ev.VoiceTimed,
 )
 
 
@@ -60,11 +62,14 @@ class CallMachine:
         self._entries = parts.entries
         self._floor = parts.floor
         self._barge_in = parts.barge_in
+        self._evidence = parts.evidence
+        self._detection = parts.detection
         self._session = parts.session
         self._stream = parts.stream
         self._idle_and_hold = parts.idle_and_hold
         self._deadlines = parts.deadlines
         self._orders = parts.orders
+        self._keys = parts.keys
         self._missing = parts.missing
         self._flow = ResponseFlow(self._commands, parts)
         self._due = Due(self._commands, parts, self._flow)
@@ -156,6 +161,15 @@ class CallMachine:
             return ""
         return self._entries.keypad.secret_entry
 
+    @property
+    def open_entry(self) -> ev.OpenEntry | None:
+        """For `LegOpened.entry` of the next leg."""
+        return self._entries.keypad.open_entry()
+
+    def shown(self, now_ms: float) -> str:
+        """For `LegOpened.shown` of the next leg."""
+        return Shown.NOTHING if self._floor.voicemail else self._evidence.shown(now_ms)
+
     def transcript(self, now_ms: float) -> list[Turn]:
         """The turns of this leg, as heard by now."""
         return self.conversation.heard(self._audio.ledger, now_ms)
@@ -204,21 +218,27 @@ class CallMachine:
                 self._flow.audio(event, now_ms)
             case ev.TranscriptReceived() | ev.TextReceived():
                 self._flow.written(event, now_ms)
-            case ev.VoiceReceived() | ev.VoicePaused() | ev.VoiceFinished() | ev.VoiceFailed():
+            case ev.VoiceReceived() | ev.VoiceFinished() | ev.VoiceFailed():
                 if self._speech.synthesis.take(event, now_ms):
                     self._deadlines.voice_event(audio=isinstance(event, ev.VoiceReceived))
+            case ev.VoicePaused() | ev.VoiceTimed():
+                if self._speech.synthesis.take(event, now_ms):
+                    self._deadlines.voice_event(audio=False)
             case ev.TranscriptCompleted(item_id, text):
                 self._speech.transcript_completed(item_id, text, now_ms)
             case ev.MarkEchoed(name):
                 self._mark_echoed(name, now_ms)
-            case ev.SpeechStarted(item_id):
+            case ev.SpeechStarted(item_id, audio_start_ms):
                 self.conversation.turn("user", item_id, now_ms)
+                self._evidence.speech_started(item_id, audio_start_ms)
                 self._barge_in.speech_started(item_id, now_ms)
                 self._caller_acted(now_ms)
             case ev.SpeechStopped():
+                self._evidence.speech_stopped(event, now_ms)
                 self._speech_stopped(now_ms)
             case ev.CallerTurnCommitted(item_id, previous_item_id):
                 self._speech_stopped(now_ms)
+                self._evidence.committed(item_id, now_ms)
                 self.conversation.committed(item_id, previous_item_id, now_ms)
                 self._barge_in.turn_committed(item_id, now_ms)
             case ev.CallerTranscribed(item_id, text, audio_ms):
@@ -246,7 +266,7 @@ class CallMachine:
             case ev.DigitPressed(digit):
                 self._key_pressed(digit, now_ms)
             case ev.EntryAsked():
-                self._due.pass_on_entry(now_ms, at_s=self._clock_s(now_ms))
+                self._keys.settle(now_ms, at_s=self._clock_s(now_ms))
                 self._entries.asked(event, now_ms)
             case ev.LegOpened():
                 self._leg_opened(event, now_ms)
@@ -261,8 +281,7 @@ class CallMachine:
                     self._flow.refused(now_ms)
             case ev.StreamStarted():
                 self._stream.started()
-                if self._opened.secret_entry_open:
-                    self._entries.keypad.drop_rest(now_ms)
+                self._entries.leg_begins(self._opened, now_ms)
                 self._idle_and_hold.start(now_ms)
                 self._audio.open(now_ms)
             case ev.StreamBlocked():
@@ -283,6 +302,8 @@ class CallMachine:
                 self._orders.transfer_by_operator(destination, now_ms, at_s=self._clock_s(now_ms))
             case ev.SayRequested():
                 self._orders.words.say(event)
+            case ev.CalleeDetected():
+                self._detection.detected(event, now_ms)
             case ev.VoicemailReached(message):
                 self._barge_in.voicemail_reached(message, now_ms)
             case ev.HangUpRequested(reason):
@@ -310,9 +331,11 @@ class CallMachine:
 
     def _leg_opened(self, event: ev.LegOpened, now_ms: float) -> None:
         self._opened, self._opened_ms = event, now_ms
+        self._evidence.earlier = Shown(event.shown or Shown.NOTHING)
         self._ids.offset(len(event.history) + bool(event.tool))
         if event.paces:
             self._speech.synthesis.paces[:] = event.paces
+        self._audio.whole_frames = event.whole_frames
         self._stream.opened(now_ms)
         greeting = prompts.greeting(self.agent) if self.agent.greeting else ""
         self._session.leg_opened(event, greeting, now_ms)
@@ -331,9 +354,9 @@ class CallMachine:
         return self._opened.at_s + (now_ms - self._opened_ms) / 1000
 
     def _key_pressed(self, digit: str, now_ms: float) -> None:
-        # A pause before this key completes the entry before it.
-        self._due.pass_on_entry(now_ms, at_s=self._clock_s(now_ms))
-        self._barge_in.key_pressed(digit, now_ms)
+        self._keys.pressed(digit, now_ms, at_s=self._clock_s(now_ms))
+        if not self._floor.voicemail:
+            self._evidence.key_pressed()
         self._caller_acted(now_ms)
 
     def _caller_acted(self, now_ms: float) -> None:

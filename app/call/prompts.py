@@ -185,6 +185,10 @@ def keys_pressed(digits: str) -> str:
     return f"(The caller pressed on the telephone's keypad: {digits})"
 
 
+def replaces_keys(digits: str) -> str:
+    return f"(This replaces the keys {digits}, which were the beginning of it.)"
+
+
 def closed_for_zero(opens: datetime) -> str:
     return (
         "(The caller pressed 0 on the telephone's keypad to reach a human, but nobody is there "
@@ -196,6 +200,28 @@ def tool_overdue(name: str, limit_ms: float) -> str:
     return (
         f"{name} gave no answer within {limit_ms / 1000:g} seconds. Tell the caller that it did "
         "not work and offer what else you can do."
+    )
+
+
+def too_many_calls(name: str, most: int) -> str:
+    return (
+        f"{name} was not run: one answer may call {most} tools at most. Call it again in your next "
+        "answer if you still need it."
+    )
+
+
+def too_many_rounds(name: str, rounds: int) -> str:
+    return (
+        f"{name} was not run: you have called tools {rounds} times in a row while the caller said "
+        "nothing. Tell the caller what you know, and ask how to go on."
+    )
+
+
+def tools_paused(rounds: int) -> str:
+    return (
+        f"You have called tools {rounds} times in a row while the caller said nothing. Call none "
+        "now. Tell the caller in one or two short sentences what you know so far, and ask how to "
+        "go on."
     )
 
 

@@ -7,14 +7,16 @@ response that is due counts as its beginning.
 from dataclasses import replace
 
 from app.call import events as ev
-from app.call.commands import RunTool
+from app.call.commands import ReportDecision, RunTool
 from app.call.deadlines import NEVER
-from app.call.exits.built_in_tools import BUILT_IN
+from app.call.exits.built_in_tools import BUILT_IN, END_CALL
+from app.call.exits.transfer import TRANSFER
 from app.call.model.responses import Wish
 from app.call.outbox import Outbox
 from app.call.usage import Usage
 from app.call.wiring import Parts
 
+_EXITS = (END_CALL, TRANSFER)
 # Requested again when a barge-in interrupts it.
 _REPEATED = (Wish.WARNING, Wish.ANNOUNCEMENT, Wish.GOODBYE)
 
@@ -22,10 +24,11 @@ _REPEATED = (Wish.WARNING, Wish.ANNOUNCEMENT, Wish.GOODBYE)
 class ResponseFlow:
     """Requests responses, and passes their events on to the parts that they concern."""
 
-    def __init__(self, outbox: Outbox[RunTool], parts: Parts) -> None:
+    def __init__(self, outbox: Outbox[RunTool | ReportDecision], parts: Parts) -> None:
         #: What the leg's responses and transcriptions used.
         self.usage = Usage()
         self._outbox = outbox
+        self._refused_of = ""  # the last response with a call over the limits
         self._model = parts.model
         self._items = parts.model.items
         self._responses = parts.model.responses
@@ -166,6 +169,15 @@ class ResponseFlow:
             return
         self._deadlines.calls_tool(complete=True)
         if not self._model.tools.begin(call_id, event.name, response_id, now_ms):
+            return
+        refusal = self._model.tools.limits.refusal(
+            response_id, event.name, is_exit=event.name in _EXITS
+        )
+        if refusal:
+            if response_id != self._refused_of:
+                self._refused_of = response_id
+                self._outbox.put(ReportDecision("run no more tools", refusal))
+            self._model.answers.answer(call_id, refusal, now_ms)
             return
         if event.name not in BUILT_IN:
             self._outbox.put(RunTool(call_id, event.name, event.arguments))

@@ -18,7 +18,7 @@ from app.call import events as ev
 from app.call.agent import Agent
 from app.call.machine import CallMachine
 from app.call.usage import Usage
-from app.call.words.pause_alignment import Pace
+from app.call.words.word_times import Pace
 
 FORMAT = 2
 """Raise it when events or commands are renamed or lose a field, and let `_event` read the older."""
@@ -37,6 +37,7 @@ _IN_RUNS = (
     ev.TextReceived,
     ev.VoiceReceived,
     ev.VoicePaused,
+    ev.VoiceTimed,
     ev.MarkEchoed,
 )
 # What is recorded as runs, and the field that differs from piece to piece.
@@ -156,6 +157,9 @@ def _fields(message: ev.Event | do.Command) -> dict[str, Any]:
         data["messages"] = list(message.messages)
     elif isinstance(message, ev.LegOpened):
         data["paces"] = [asdict(pace) for pace in message.paces]
+        data["entry"] = asdict(message.entry) if message.entry is not None else None
+    elif isinstance(message, ev.VoiceTimed):
+        data["words"] = [list(word) for word in message.words]
     elif isinstance(message, do.TransferCall):
         data["route"] = list(message.route)  # JSON has no tuples, and `replay` compares
     return data
@@ -185,11 +189,16 @@ def _event(name: str, data: dict[str, Any]) -> ev.Event:
         data = {**data, "usage": Usage(**data["usage"]), "calls": calls, "messages": messages}
     elif name == "LegOpened":
         history = tuple((role, text) for role, text in data["history"])
+        # Paces of other fields are in another unit: such a voice counts as unknown.
         paces = tuple(
-            Pace(**{**pace, "rates": tuple(pace["rates"])}) for pace in data.get("paces", ())
+            Pace(tuple(pace["rates"])) if pace.keys() == {"rates"} else Pace()
+            for pace in data.get("paces", ())
         )
-        data = {**data, "history": history, "paces": paces}
+        entry = ev.OpenEntry(**data["entry"]) if data.get("entry") else None
+        data = {**data, "history": history, "paces": paces, "entry": entry}
         data = {key: value for key, value in data.items() if key not in ("format", "agent")}
+    elif name == "VoiceTimed":
+        data = {**data, "words": tuple((text, at, end) for text, at, end in data["words"])}
     event: ev.Event = _EVENTS[name](**data)
     return event
 

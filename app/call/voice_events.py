@@ -28,6 +28,16 @@ class VoicePaused:
 
 
 @dataclass(frozen=True, slots=True)
+class VoiceTimed:
+    """The voice says when its words sound. Its words may differ from those of the text: "two" for
+    "2"."""
+
+    utterance_id: str
+    #: Each word, and its first byte and the first byte after it in the µ-law of the utterance.
+    words: tuple[tuple[str, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class VoiceFinished:
     """All audio of an utterance has come."""
 
@@ -45,4 +55,4 @@ class VoiceFailed:
     kind: str = "passing"
 
 
-VoiceEvent = VoiceReceived | VoicePaused | VoiceFinished | VoiceFailed
+VoiceEvent = VoiceReceived | VoicePaused | VoiceTimed | VoiceFinished | VoiceFailed

@@ -7,12 +7,15 @@
     entries          the caller's keys
     floor            who may speak
     barge_in         the caller interrupts the agent
+    evidence         whether a person or a menu answered an outbound call
+    detection        verdicts of answering machine detection
     session          the model's session: configured, lost, replaced
     idle_and_hold    idle prompts, hold tones, the longest call
     deadlines        responses that owe the caller sound
     retries          what happens when such a deadline passes
     orders           an operator's orders, and the caller's lone 0
     stream           deadlines of the media stream
+    keys             whether an entry is for a tool, a human or the model
     waiting          whether the caller waits, and for what
     missing          ids that the model's server leaves out
 
@@ -29,19 +32,24 @@ Parts share these mutable objects, and no others:
 - `Model`: one response at a time may be in flight, so every part that wants one asks here.
 - `AgentSpeech`, `Exits`, `DigitEntries` and `Floor`: their states decide what other parts may do
   now. Those parts read them, and tell them what happened.
-- `Responses.allow` is set by `Exits` alone, `Floor.answer_by_ms` by the machine and the session.
+- `BargeIn`: a key and an answering machine interrupt the agent, as the caller's speech does.
+- `CalleeEvidence`: the machine tells it what the callee does, and `Detection` reads it.
+- `Responses.allow` is set by `Exits` alone, `Floor.answer_by_ms` by `due` and the session.
 """
 
 from app.call.agent import Agent
 from app.call.barge_in import BargeIn
+from app.call.caller.callee_evidence import CalleeEvidence
 from app.call.caller.digit_entries import DigitEntries
 from app.call.caller.floor import Floor
 from app.call.caller.idle_and_hold import IdleAndHold
 from app.call.caller.stream_deadlines import StreamDeadlines
+from app.call.detection import Detection
 from app.call.exits.exits import Exits
 from app.call.heard.agent_audio import AgentAudio
 from app.call.heard.conversation import Conversation
 from app.call.ids import Ids
+from app.call.keys import Keys
 from app.call.model.missing_ids import MissingIds
 from app.call.model.model import Model
 from app.call.model_session import ModelSession
@@ -61,12 +69,17 @@ class Parts:
         limits = agent.limits
         self.ids = Ids()
         self.audio = AgentAudio(commands)
-        self.model = Model(commands, self.ids, conversation, limits.tool_ms)
+        self.model = Model(commands, self.ids, conversation, limits.tool_ms, limits.tool_rounds)
         self.speech = AgentSpeech(commands, self.audio, self.model, conversation, agent.voices)
         self.exits = Exits(commands, agent, self.audio, self.model)
         self.entries = DigitEntries(commands, self.audio, self.model, conversation, self.ids)
         self.floor = Floor(self.exits, self.entries.keypad, agent.turns)
         self.barge_in = BargeIn(commands, self.floor, self.speech, self.model, self.exits)
+        transcribes = bool(agent.transcription.model)
+        self.evidence = CalleeEvidence(
+            conversation, self.audio, self.exits, transcribes=transcribes
+        )
+        self.detection = Detection(commands, self.evidence, self.barge_in, self.floor, self.exits)
         self.session = ModelSession(commands, self.model, self.speech, self.floor, self.exits)
         self.idle_and_hold = IdleAndHold(limits, self.audio, self.model.responses, self.exits)
         self.deadlines = ResponseDeadlines(
@@ -76,5 +89,6 @@ class Parts:
         self.stream = StreamDeadlines()
         words = OrderedWords(commands, self.audio, self.model, self.speech)
         self.orders = Orders(agent, self.model, self.exits, words, self.ids)
+        self.keys = Keys(self.entries, self.orders, self.barge_in, self.floor)
         self.waiting = Waiting(self.audio, self.model, self.exits, self.entries, self.floor)
         self.missing = MissingIds(self.ids, conversation, self.model)

@@ -178,7 +178,12 @@ class AfterCall:
             return  # `_done` wakes the next look
         now = self._clock.now()
         until = now + timedelta(seconds=LEASE_S)
-        report = await self._queue.claim(call_sid, now, until, ahead=ahead)
+        try:
+            report = await self._queue.claim(call_sid, now, until, ahead=ahead)
+        except ValueError as error:  # its row is unreadable; the reports of others go on
+            extra = {"call_sid": call_sid, "cause": type(error).__name__}
+            logger.error("call report cannot be read", extra=extra)
+            return
         if report is not None:
             task = group.create_task(self._work_on(report))
             self._working.add(task)

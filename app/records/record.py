@@ -5,12 +5,13 @@ Declare a field in the class that says who sees it: in `CallSummary`, lists of c
 `CallDetails`, the whole record and the report do; in `CallRow`, it is stored and not shown.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,8 @@ class CallSummary:
     ]
     ended_at: Annotated[datetime | None, Field(description="null while the call lives")]
     duration_s: Annotated[
-        float | None, Field(description="seconds from `started_at` to `ended_at`")
+        float | None,
+        Field(description="seconds on the line, whatever becomes of the wall clock meanwhile"),
     ]
     answered_by: Annotated[
         str | None, Field(description="in Twilio's words, such as human or machine_end_beep")
@@ -238,10 +240,16 @@ def shown(row: CallRow, turns: Sequence[TurnRow], events: Sequence[TimelineRow])
     """The record as the API shows it."""
     return Call(
         **{each.name: getattr(row, each.name) for each in fields(CallDetails)},
-        transfers=[Transfer.model_validate(each) for each in row.transfers],
+        transfers=list(_readable(row.transfers)),
         transcript=list(turns),
         events=list(events),
     )
+
+
+def _readable(transfers: Transfers) -> Iterator[Transfer]:
+    for each in transfers:
+        with suppress(ValidationError):
+            yield Transfer.model_validate(each)
 
 
 def summarized(row: CallRow) -> CallSummary:

@@ -1,194 +1,22 @@
-"""Records a call in the store while it lasts: turns as heard, timeline, usage, timings, transfers.
+"""Records a call in the store while it lasts: turns as heard, timeline, usage, timings, cost."""
 
-The functions here read and write records of calls that have no recorder in this process.
-"""
-
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
 
 from app.call import commands as do
 from app.call import events as ev
 from app.call.agent import Agent
-from app.call.heard.conversation import Turn
+from app.call.detection import WENT_ON
 from app.call.machine import CallMachine
-from app.call.prompts import HISTORY_LOST, as_messages
 from app.call.timeline import Timeline
 from app.call.usage import Usage
-from app.errors import BridgeError
 from app.records.record import Transfers
 from app.records.recording import Recording
-from app.records.store import CallRow, Store, TimelineRow
+from app.records.store import Store, TimelineRow
+from app.records.stored_call import STREAM_STARTED, Cost, StoredCall, seconds_on_line
 from app.records.turn_rows import TurnRows
-from app.wires.twilio.call import TERMINAL, CallInfo, CallStatus
-
-
-@dataclass(frozen=True, slots=True)
-class StoredCall:
-    """The record of a call that another process had, as the next recorder needs it."""
-
-    #: (role, text) of what was said, for the model's session.
-    history: tuple[tuple[str, str], ...] = ()
-    #: Position of the next turn.
-    turns: int = 0
-    #: Order of the last event or command in the timeline.
-    entries: int = 0
-    usage: Usage = Usage()
-    #: When the first stream started, UTC; None: none did.
-    started_at: datetime | None = None
-    #: Milliseconds, as in `CallRow.timings`.
-    timings: dict[str, float] = field(default_factory=dict)
-    transfers: list[dict[str, Any]] = field(default_factory=list)
-    #: Seconds since the record was created.
-    age_s: float = 0.0
-    #: A tool was waiting for digits that are secret: the caller may go on typing them.
-    secret_entry_open: bool = False
-    #: Twilio's `AnsweredBy`; empty: unknown, or no outbound call.
-    answered_by: str = ""
-    #: An answering machine was reached, and what the agent leaves on it; None: not as far as is
-    #: stored, see `answered_by`.
-    voicemail: ev.VoicemailReached | None = None
-
-
-_ENTRY_OVER = {each.__name__ for each in (do.GiveDigits, ev.ToolReturned, ev.ToolFailed)}
-
-
-class CallIsOver(BridgeError):
-    """The record says that the call has ended."""
-
-
-async def read_stored_call(store: Store, call_sid: str) -> tuple[CallInfo, StoredCall] | None:
-    """Read the record of a live call. None: there is none, or no agent has answered it yet.
-
-    Raises:
-        CallIsOver: the call has ended.
-        StoreUnavailable: the record cannot be read.
-    """
-    row = await store.get_call(call_sid)
-    if row is None:
-        return None
-    if row.status in TERMINAL:
-        raise CallIsOver(f"the call has ended: {row.status}")
-    if not row.agent_name:
-        return None
-    turns, entries = await store.turns(call_sid), await store.timeline(call_sid)
-    spoken = (
-        Turn(turn.role, turn.item_id, turn.at_ms, text=turn.text, detail=turn.extra)
-        for turn in turns
-    )
-    stored = StoredCall(
-        history=tuple(as_messages(spoken)),
-        turns=turns[-1].position + 1 if turns else 0,
-        entries=_last_order(entries),
-        usage=_usage(row),
-        started_at=row.started_at,
-        timings=row.timings,
-        transfers=row.transfers,
-        age_s=_age_s(row),
-        secret_entry_open=_secret_entry_open(entries),
-        answered_by=row.answered_by or "",
-        voicemail=_voicemail(entries),
-    )
-    call = CallInfo(call_sid, row.account_sid, row.direction, row.from_number, row.to_number)
-    return call, stored
-
-
-def _secret_entry_open(entries: Iterable[TimelineRow]) -> bool:
-    """Whether a tool of the last leg waited for secret digits when the timeline ended. That the
-    tool was cancelled at the end of the leg ends no entry: the caller does not know of it."""
-    open_ids: set[str] = set()
-    for entry in entries:
-        call_id = str(entry.data.get("call_id", ""))
-        if entry.name == ev.LegOpened.__name__:
-            open_ids.clear()
-        elif entry.name == ev.EntryAsked.__name__ and entry.data["secret"]:
-            open_ids.add(call_id)
-        elif entry.name in _ENTRY_OVER:
-            open_ids.discard(call_id)
-    return bool(open_ids)
-
-
-def _voicemail(entries: Sequence[TimelineRow]) -> ev.VoicemailReached | None:
-    """What the call was to leave on an answering machine; None: none was reached."""
-    for entry in reversed(entries):
-        if entry.name == ev.VoicemailReached.__name__:
-            return ev.VoicemailReached(str(entry.data.get("message", "")))
-    return None
-
-
-def unreadable_call(now_s: float) -> StoredCall:
-    """For a call whose record cannot be read. Positions start beyond those that the record may
-    hold, so that nothing is overwritten. `now_s`: Unix time."""
-    beyond = (1 + int(now_s / 60) % 2000) * 1_000_000  # a block for each minute
-    return StoredCall(history=(("system", HISTORY_LOST),), turns=beyond, entries=beyond)
-
-
-async def note_decision(store: Store, call_sid: str, decision: str, reason: str) -> None:
-    """Append a decision to the timeline of a call without a recorder. Ignored without a record."""
-    row = await store.get_call(call_sid)
-    if row is None:
-        return
-    order = _last_order(await store.timeline(call_sid)) + 1
-    at_ms = round(_age_s(row) * 1000, 3)
-    data = {"order": order, **asdict(ev.DecisionMade(decision, reason))}
-    entry = TimelineRow(order, at_ms, "event", ev.DecisionMade.__name__, data)
-    store.append_timeline(call_sid, [entry])
-
-
-def record_rejected_call(store: Store, call: CallInfo, agent_name: str, reason: str) -> None:
-    """Write the whole record of a call that was rejected."""
-    store.save_call(
-        call.call_sid,
-        account_sid=call.account_sid,
-        direction=call.direction,
-        from_number=call.from_number,
-        to_number=call.to_number,
-        agent_name=agent_name,
-        status="completed",
-        ended_at=datetime.now(UTC),
-        ended_by="busy",
-    )
-    data = {"order": 1, **asdict(ev.DecisionMade("call turned away", reason))}
-    store.append_timeline(
-        call.call_sid, [TimelineRow(1, 0.0, "event", ev.DecisionMade.__name__, data)]
-    )
-
-
-Cost = Callable[[Usage, float, str, Transfers], dict[str, Any]]
-"""Computes a call's cost from its usage, its seconds on the line, its direction and its transfers.
-See `Prices.of`."""
-
-
-def close_stored_record(store: Store, row: CallRow, status: CallStatus, cost: Cost) -> None:
-    """Write the end of a call without a recorder. `status`: Twilio's terminal status."""
-    ended_at, started_at = datetime.now(UTC), row.started_at
-    duration_s = (ended_at - started_at).total_seconds() if started_at else None
-    store.save_call(
-        row.call_sid,
-        status=status,
-        ended_at=ended_at,
-        duration_s=duration_s,
-        cost=cost(_usage(row), duration_s or 0.0, row.direction, row.transfers),
-    )
-
-
-def _usage(row: CallRow) -> Usage:
-    known = {each.name for each in fields(Usage)}
-    return Usage(**{name: value for name, value in row.usage.items() if name in known})
-
-
-def _age_s(row: CallRow) -> float:
-    return max(0.0, (datetime.now(UTC) - row.created_at).total_seconds())
-
-
-def _last_order(entries: Sequence[TimelineRow]) -> int:
-    """The highest order in a timeline: of an entry, or of a piece of one."""
-    orders = [entry.position for entry in entries]
-    for entry in entries:
-        orders += [order for order, _, _ in entry.data.get("pieces", [])]
-    return max(orders, default=0)
-
+from app.wires.twilio.call import CallInfo
 
 Watcher = Callable[[CallInfo, ev.Event | do.Command, float], None]
 """Called with every event and command, and its time in ms. It runs on the event loop before the
@@ -234,7 +62,8 @@ class Recorder:
         self._usage = self._earlier_usage
         self._started_at = stored.started_at if stored else None
         self._transfers: Transfers = stored.transfers if stored else []
-        self._left_at: datetime | None = None  # the end of the last leg
+        # The end of the last leg, on the wall clock and on the call's.
+        self._left: tuple[datetime, float] | None = None
         store.save_call(
             call.call_sid,
             account_sid=call.account_sid,
@@ -271,13 +100,16 @@ class Recorder:
                 if "first_delta_ms" not in self._timings:
                     self._timings["first_delta_ms"] = now_ms
             case ev.StreamStarted():
-                self._timings.setdefault("stream_started_ms", now_ms)
+                self._timings.setdefault(STREAM_STARTED, now_ms)
                 self._started_at = self._started_at or datetime.now(UTC)
                 self._store.save_call(
-                    self._call.call_sid, status="in-progress", started_at=self._started_at
+                    self._call.call_sid,
+                    status="in-progress",
+                    started_at=self._started_at,
+                    timings=dict(self._timings),
                 )
-            case ev.VoicemailReached():
-                self.save_timeline()  # at once: the next process needs the message
+            case ev.CalleeDetected():
+                self.save_timeline()  # at once: the next process needs the verdict
 
     def caller_frame(self, payload: str, timestamp: object, now_ms: float) -> None:
         """Record a frame of the caller's. `payload`: base64 µ-law. `timestamp`: Twilio's."""
@@ -306,6 +138,8 @@ class Recorder:
             self._recording.command(command, now_ms)
         if isinstance(command, do.PlayAudio) and "first_media_ms" not in self._timings:
             self._timings["first_media_ms"] = now_ms
+        elif isinstance(command, do.ReportDecision) and command.decision == WENT_ON:
+            self.save_timeline()  # with the verdict that it answers
 
     def save_turns(self, machine: CallMachine, now_ms: float) -> None:
         """Store the turns that changed: of one that still plays, what was heard so far."""
@@ -333,7 +167,7 @@ class Recorder:
     ) -> None:
         """Store the end of a leg. Unless `call_continues`, the record is closed too."""
         self.save(machine, now_ms)
-        self._left_at = datetime.now(UTC)
+        self._left = datetime.now(UTC), now_ms
         self._usage = self._earlier_usage + machine.usage
         self._store.save_call(
             self._call.call_sid,
@@ -342,20 +176,20 @@ class Recorder:
             timings=self._timings,
         )
         if not call_continues:
-            self.close_record()
+            self.close_record(now_ms)
 
     def ended_by(self, ended_by: str) -> None:
         """Correct the cause that `finish` stored."""
         self._store.save_call(self._call.call_sid, ended_by=ended_by)
 
-    def close_record(self, *, at_leg_end: bool = False) -> None:
+    def close_record(self, now_ms: float, *, at_leg_end: bool = False) -> None:
         """Store the end of the call: status, duration, cost. It ended now, or `at_leg_end` when
-        its last leg ended."""
+        its last leg ended. The duration is the call's own: the wall clock may jump."""
         self.save_timeline()
-        ended_at, started_at = datetime.now(UTC), self._started_at
-        if at_leg_end and self._left_at is not None:
-            ended_at = self._left_at
-        duration_s = (ended_at - started_at).total_seconds() if started_at else None
+        ended_at, ended_ms = datetime.now(UTC), now_ms
+        if at_leg_end and self._left is not None:
+            ended_at, ended_ms = self._left
+        duration_s = seconds_on_line(self._timings, ended_ms)
         self._store.save_call(
             self._call.call_sid,
             status="completed",

@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.records.database import reachable
+from app.records.database import Database
 from app.records.schema import CALLS
 from app.wires.twilio.call import TERMINAL
 
@@ -66,8 +66,8 @@ class ReportQueue:
     claimed it dies, and processes that share a database seldom deliver it twice.
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def overdue(self, now: datetime, limit: int) -> list[str]:
         """The SIDs of calls whose report is due, the oldest first."""
@@ -77,17 +77,21 @@ class ReportQueue:
             .order_by(CALLS.c.report_due_at)
             .limit(limit)
         )
-        with reachable():
-            async with self._engine.connect() as connection:
-                return list((await connection.execute(query)).scalars())
+
+        async def sids(connection: AsyncConnection) -> list[str]:
+            return list((await connection.execute(query)).scalars())
+
+        return await self._database.read(sids)
 
     async def next_due_at(self, now: datetime) -> datetime | None:
         """When the next report becomes due; None: none does."""
         query = sa.select(sa.func.min(CALLS.c.report_due_at)).where(CALLS.c.report_due_at > now)
-        with reachable():
-            async with self._engine.connect() as connection:
-                found: datetime | None = (await connection.execute(query)).scalar()
-                return found
+
+        async def soonest(connection: AsyncConnection) -> datetime | None:
+            found: datetime | None = (await connection.execute(query)).scalar()
+            return found
+
+        return await self._database.read(soonest)
 
     async def claim(
         self, call_sid: str, now: datetime, until: datetime, *, ahead: bool = False
@@ -107,14 +111,15 @@ class ReportQueue:
             .values(report_due_at=until, report_tries=CALLS.c.report_tries + 1)
         )
         columns = CALLS.c.report_since, CALLS.c.report_tries, CALLS.c.report_state
-        with reachable():
-            async with self._engine.begin() as connection:
-                if not (await connection.execute(change)).rowcount:
-                    return None
-                since, tries, state = (
-                    await connection.execute(sa.select(*columns).where(this))
-                ).one()
-        return DueReport(call_sid, since, tries, state == "ready")
+
+        async def claimed(connection: AsyncConnection) -> DueReport | None:
+            if not (await connection.execute(change)).rowcount:
+                return None
+            row = await connection.execute(sa.select(*columns).where(this))
+            since, tries, state = row.one()
+            return DueReport(call_sid, since, tries, state == "ready")
+
+        return await self._database.change(claimed)
 
     async def keep_summary(self, report: DueReport, **found: Any) -> None:
         """The summary is written or given up: do not try again. `found`: columns of the call to
@@ -137,15 +142,19 @@ class ReportQueue:
     async def state(self, call_sid: str) -> State | None:
         """The state of a call's report; None: none was ever due."""
         query = sa.select(CALLS.c.report_state).where(CALLS.c.call_sid == call_sid)
-        with reachable():
-            async with self._engine.connect() as connection:
-                found: State | None = (await connection.execute(query)).scalar()
-                return found
+
+        async def stored(connection: AsyncConnection) -> State | None:
+            found: State | None = (await connection.execute(query)).scalar()
+            return found
+
+        return await self._database.read(stored)
 
     async def _change(self, where: sa.ColumnElement[bool], **values: Any) -> None:
-        with reachable():
-            async with self._engine.begin() as connection:
-                await connection.execute(sa.update(CALLS).where(where).values(**values))
+
+        async def update(connection: AsyncConnection) -> None:
+            await connection.execute(sa.update(CALLS).where(where).values(**values))
+
+        await self._database.change(update)
 
 
 def _still(report: DueReport) -> sa.ColumnElement[bool]:

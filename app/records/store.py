@@ -5,34 +5,26 @@ transaction, and retries until it is committed. Reading returns what is committe
 """
 
 import asyncio
-import json
 import logging
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
+from functools import partial
 from itertools import groupby
 from time import monotonic
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.call.backoff import backoff
-from app.records.database import (
-    CANNOT_OPEN,
-    StoreUnavailable,
-    blames_data,
-    complete_schema,
-    open_engine,
-    prepare_file,
-    reachable,
-    to_json,
-)
+from app.records.database import Database, StoreUnavailable, blames_data, to_json
+from app.records.reading import read_call, read_timeline, read_turn
 from app.records.record import CallRow, TimelineRow, TurnRow
 from app.records.report_queue import ReportQueue, newly_due, unless_ended
-from app.records.schema import CALLS, TIMELINE, TURNS, metadata
+from app.records.schema import CALLS, TIMELINE, TURNS
 from app.wires.twilio.call import TERMINAL, CallStatus
 
 __all__ = [
@@ -93,18 +85,17 @@ class Store:
     Save from the event loop's thread only. Do not change dicts and lists after saving them.
     """
 
-    def __init__(self, engine: AsyncEngine, most_waiting_entries: int) -> None:
+    def __init__(self, database: Database, most_waiting_entries: int) -> None:
         #: Timeline entries dropped because too many were waiting.
         self.dropped_entries = 0
         #: Rows that the database rejected for what they contain.
         self.refused_rows = 0
         #: Whether the end of a call makes its report due.
         self.reports = False
-        self.report_queue = ReportQueue(engine)
-        self._engine = engine
+        self.report_queue = ReportQueue(database)
+        self._database = database
         self._most_waiting_entries = most_waiting_entries
-        self._insert = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
-        self._upserts = {table.name: self._upsert(table) for table in (TURNS, TIMELINE)}
+        self._insert = postgresql.insert if database.dialect == "postgresql" else sqlite.insert
         self._pending = _Batch()
         self._writing: _Batch | None = None
         self._work = asyncio.Event()  # set while anything is pending
@@ -129,22 +120,7 @@ class Store:
             ConfigError: the URL cannot be used; see `parse_database_url`.
             StoreUnavailable: the database cannot be opened.
         """
-        engine = open_engine(database_url, busy_timeout_ms)
-        try:
-            if engine.dialect.name == "sqlite":
-                await asyncio.to_thread(prepare_file, engine.url.database or ":memory:")
-            await complete_schema(engine, metadata)
-        except BaseException as error:
-            await engine.dispose()
-            if not isinstance(error, CANNOT_OPEN):
-                raise
-            cause = getattr(error, "orig", None) or error
-            said = " ".join(str(cause).split()) or repr(cause)
-            raise StoreUnavailable(
-                f"cannot open the database {engine.url!r}: {said}; "
-                "check DATABASE_URL, and that the database is up and may be written"
-            ) from error
-        return cls(engine, most_waiting_entries)
+        return cls(await Database.open(database_url, busy_timeout_ms), most_waiting_entries)
 
     async def aclose(self, within_ms: int = 2000) -> None:
         """Write what is pending within `within_ms`, and close. Log how much is lost."""
@@ -156,7 +132,7 @@ class Store:
             logger.error("call records lost, the database did not take them", extra={"rows": lost})
         for batch in left:
             batch.done.set()
-        await self._engine.dispose()
+        await self._database.aclose()
 
     # --- writing ---
 
@@ -231,14 +207,14 @@ class Store:
             self._writing = None
 
     async def _write_until_durable(self, work: _Work) -> None:
-        failures, lost_at = 0, None
+        failures, lost_at, refused = 0, None, self.refused_rows
         while True:
             try:
                 await self._write(work)
             except Exception as error:  # the calls go on, so retry
                 if lost_at is None:
                     lost_at = monotonic()
-                    cause = getattr(error, "orig", None) or error
+                    cause = getattr(error, "orig", None) or error.__cause__ or error
                     logger.error("database away, records wait", extra={"cause": repr(cause)})
                 failures += 1
                 await asyncio.sleep(backoff(_FIRST_RETRY_S, failures, _LAST_RETRY_S))
@@ -247,23 +223,16 @@ class Store:
         if lost_at is not None:
             away_ms = round(1000 * (monotonic() - lost_at))
             extra = {"away_ms": away_ms, "dropped_entries": self.dropped_entries}
-            logger.warning("database back, records written", extra=extra)
+            if refused == self.refused_rows:
+                logger.warning("database back, records written", extra=extra)
+            else:
+                logger.error("database back, some records refused", extra=extra)
 
     async def _write(self, work: _Work) -> None:
         """Write all rows in one transaction. A row that the database rejects is found by halving,
         and dropped."""
         try:
-            async with self._engine.begin() as connection:
-                for (table, deleted), group in groupby(work, key=_kind):
-                    rows = [row for _, row in group]
-                    if table is CALLS:
-                        for row in rows:
-                            await connection.execute(self._upsert_call(row))
-                        continue
-                    for start in range(0, len(rows), _CHUNK_ROWS):
-                        chunk = rows[start : start + _CHUNK_ROWS]
-                        statement = _DELETE_TURN if deleted else self._upserts[table.name]
-                        await connection.execute(statement, chunk)
+            await self._database.write(partial(self._execute, work))
         except Exception as error:
             if not blames_data(error):
                 raise
@@ -274,20 +243,31 @@ class Store:
             ((table, row),) = work
             self._refuse(row["call_sid"], table, error)
 
+    async def _execute(self, work: _Work, connection: AsyncConnection) -> None:
+        for (table, deleted), group in groupby(work, key=_kind):
+            rows = [row for _, row in group]
+            if table is CALLS:
+                for row in rows:
+                    await connection.execute(self._upsert_call(row))
+                continue
+            statement = _DELETE_TURN if deleted else self._upsert(table)
+            for start in range(0, len(rows), _CHUNK_ROWS):
+                await connection.execute(statement, rows[start : start + _CHUNK_ROWS])
+
     def _refuse(self, call_sid: str, table: sa.Table, error: Exception) -> None:
         self.refused_rows += 1
         extra = {"call_sid": call_sid, "table": table.name, "cause": type(error).__name__}
         logger.error("record refused by the database", extra=extra)
 
     def _upsert(self, table: sa.Table) -> _Insert:
-        insert = self._insert(table)
+        insert = self._insert(self._database.writable[table.name])
         if table is TIMELINE:
             return insert.on_conflict_do_nothing(index_elements=["call_sid", "position"])
         new = {c.name: insert.excluded[c.name] for c in table.columns if not c.primary_key}
         return insert.on_conflict_do_update(index_elements=["call_sid", "position"], set_=new)
 
     def _upsert_call(self, row: _Row) -> _Insert:
-        insert = self._insert(CALLS).values(row)
+        insert = self._insert(self._database.writable[CALLS.name]).values(row)
         new: _Row = {
             name: insert.excluded[name] for name in row.keys() - {"call_sid", "created_at"}
         }
@@ -312,38 +292,45 @@ class Store:
         """
         query = sa.select(*_CALL_ROW).order_by(CALLS.c.created_at.desc(), CALLS.c.call_sid.desc())
         if before is not None:
-            last = await self.get_call(before)
-            if last is None:
+            if not await self._read(sa.select(CALLS.c.call_sid).where(CALLS.c.call_sid == before)):
                 raise LookupError("before names no call")
+            last = sa.select(CALLS.c.created_at).where(CALLS.c.call_sid == before)
             place = sa.tuple_(CALLS.c.created_at, CALLS.c.call_sid)
-            query = query.where(place < (last.created_at, last.call_sid))
+            query = query.where(place < sa.tuple_(last.scalar_subquery(), sa.literal(before)))
         if status is not None:
             query = query.where(CALLS.c.status == status)
-        return [CallRow(**row) for row in await self._read(query.limit(limit))]
+        rows = await self._read(query.limit(limit))
+        return [call for row in rows if (call := read_call(row["call_sid"], row))]
 
     async def get_call(self, call_sid: str) -> CallRow | None:
         """One call; None: there is no record of it."""
         rows = await self._read(sa.select(*_CALL_ROW).where(CALLS.c.call_sid == call_sid))
-        return CallRow(**rows[0]) if rows else None
+        return read_call(call_sid, rows[0]) if rows else None
 
     async def turns(self, call_sid: str) -> list[TurnRow]:
         """The turns of a call in their order."""
-        return [TurnRow(**row) for row in await self._read(_parts(TURNS, call_sid))]
+        rows = await self._read(_parts(TURNS, call_sid))
+        return [turn for row in rows if (turn := read_turn(call_sid, row))]
 
     async def timeline(self, call_sid: str) -> list[TimelineRow]:
         """The events and commands of a call in their order."""
         found: dict[int, TimelineRow] = {}
-        for piece in await self._read(_parts(TIMELINE, call_sid)):
-            for entry in json.loads(piece["entries"]):
-                found.setdefault(entry[0], TimelineRow(*entry))
+        batches = await self._read(_parts(TIMELINE, call_sid))
+        for entry in read_timeline(call_sid, (batch["entries"] for batch in batches)):
+            found.setdefault(entry.position, entry)
         return [found[position] for position in sorted(found)]
 
     async def _read(self, query: sa.Select[Any]) -> Sequence[sa.RowMapping]:
-        with reachable():
-            async with self._engine.connect() as connection:
-                result = await connection.execute(query)
-                rows: Sequence[sa.RowMapping] = result.mappings().all()
-                return rows
+        try:
+            return await self._database.read(partial(_rows, query))
+        except (ValueError, TypeError, RecursionError):  # one of the values does not decode
+            raw = (sa.type_coerce(column, sa.types.NULLTYPE) for column in query.selected_columns)
+            return await self._database.read(partial(_rows, query.with_only_columns(*raw)))
+
+
+async def _rows(query: sa.Executable, connection: AsyncConnection) -> Sequence[sa.RowMapping]:
+    rows: Sequence[sa.RowMapping] = (await connection.execute(query)).mappings().all()
+    return rows
 
 
 def _rank(status: str | None) -> int:

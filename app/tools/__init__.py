@@ -20,6 +20,7 @@
 
 from app.errors import ToolError
 from app.tools.context import CallContext
-from app.tools.registry import ToolRegistry, tool
+from app.tools.decorator import tool
+from app.tools.registry import ToolRegistry
 
 __all__ = ["CallContext", "ToolError", "ToolRegistry", "tool"]

@@ -86,7 +86,8 @@ class CallContext:
         """Ask the caller to enter digits on the keypad, and wait for them.
 
         Returns the keys without the closing #: digits and `*`. There may be fewer than `length`.
-        Only one tool can ask at a time.
+        Only one tool can ask at a time. A caller who presses 0, and nothing for 5 s before or after
+        it, asks for a human: if the agent has destinations, the caller has entered nothing.
 
         Secret digits (a card number, a PIN) reach this tool alone: not the model, the log, the
         timeline or the record. Do not return them or put them into an exception. As a safeguard,
@@ -94,9 +95,10 @@ class CallContext:
 
         Args:
             length: The number of digits, at most 64. The entry ends when they are complete, at #,
-                or after a pause of 5 s. With 0, it ends at # or after a pause of 2 s.
+                or after a pause of 5 s. With 0, it ends at # or after that pause.
             secret: Whether the digits are secret.
-            prompt: What the agent shall say first. Empty: it has asked already.
+            prompt: What the agent shall say first. Empty: it has asked already, so digits that the
+                caller has just begun to type count, unless they are secret.
             timeout_s: Seconds to the first digit, 1 to 120, counted from the end of the prompt.
 
         Raises:

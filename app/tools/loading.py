@@ -7,7 +7,8 @@ from pathlib import Path
 from types import ModuleType
 
 from app.errors import ConfigError
-from app.tools.registry import ToolRegistry, marked_functions
+from app.tools.decorator import marked_functions
+from app.tools.registry import ToolRegistry
 
 
 def load_tools(path: Path) -> ToolRegistry:
@@ -48,7 +49,7 @@ def load_tools(path: Path) -> ToolRegistry:
             "'from app.tools import tool' at the top and @tool above each function that the agent "
             "may call"
         )
-    return ToolRegistry(functions)
+    return ToolRegistry(functions, path.resolve())
 
 
 def _import_fault(path: Path, error: BaseException) -> str:

@@ -11,6 +11,8 @@ from app.web import authenticated
 from app.web.bearer import bearer_in, token_matches
 from app.wires.twilio.signature import Fault, SignatureChecker
 
+_SIGNED_BASE = "phone_agent.signed_base"  # in a request's scope, once its signature was checked
+
 
 class Gate:
     """Admits webhooks and media sockets of this service's Twilio account, and no others.
@@ -39,8 +41,15 @@ class Gate:
         self._rest_is_local = _is_loopback(rest_url)
 
     def base_url(self, scope: Scope) -> str | None:
-        """The address at which Twilio reaches this service; None if the request has no Host."""
-        return self._signatures.base_url(scope)
+        """The address at which Twilio reaches this service; None if the request has no Host.
+
+        For a signed request it is the one that Twilio signed, otherwise the most likely one.
+        """
+        return scope.get(_SIGNED_BASE) or self._signatures.base_url(scope)
+
+    def prefixes(self, scope: Scope) -> list[str]:
+        """The path prefixes that a proxy may have left in the request's path."""
+        return self._signatures.prefixes(scope)
 
     def url_for_twilio(self, scope: Scope) -> str | None:
         """The same, for a URL given to Twilio's REST API: None for a loopback address, which Twilio
@@ -53,7 +62,8 @@ class Gate:
     def admits(self, scope: Scope, body: bytes) -> bool:
         """Whether a webhook is signed by Twilio, or carries the token if there is no account."""
         if self.signed:
-            admitted = self._signatures.is_valid(scope, body)
+            scope[_SIGNED_BASE] = self._signatures.signed_base(scope, body)
+            admitted = scope[_SIGNED_BASE] is not None
         else:
             token = bearer_in(Headers(scope=scope).get("authorization", ""))
             admitted = token_matches(token, self._api_token)

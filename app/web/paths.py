@@ -11,31 +11,53 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.web.api.stream_audio import SPEECH, check_speech_token
 from app.web.api_token import TokenRoute, check_token, peer_of
-from app.web.app_state import state_of
+from app.web.app_state import find_state, state_of
 from app.web.twilio.refused_stream import report_refused_stream
 from app.web.twilio.request import form_of
 from app.web.twilio.signed_route import SignedRoute
+from app.wires.twilio.public_address import collapsed, without_prefix
 
 logger = logging.getLogger(__name__)
 
 MEDIA = "media-stream"
 
 
-class StripTrailingSlash:
-    """Middleware: serves `/path/` like `/path`.
+class NormalizePath:
+    """Middleware: routes see one form of a path, whatever its proxy and its sender made of it.
 
-    A redirect would lose a webhook's form, and users often type the slash in Twilio's console.
-    `raw_path` keeps the path that Twilio signed.
+    - The prefix of PUBLIC_URL, or of a trusted proxy's X-Forwarded-Prefix, is removed if the proxy
+      left it in place.
+    - `//path` is served like `/path`: PUBLIC_URL with a slash at its end, typed before a path.
+    - `/path/` is served like `/path`. A redirect would lose a webhook's form, and users often type
+      the slash in Twilio's console.
+
+    `raw_path` keeps the path that Twilio signed. `heads`: the first segments of all routes.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, heads: frozenset[str]) -> None:
         self._app = app
+        self._heads = heads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
-        if path.endswith("/") and path != "/":
-            scope = {**scope, "path": path.rstrip("/") or "/"}
+        if path and path != (normal := self._normal(scope, path)):
+            scope = {**scope, "path": normal}
         await self._app(scope, receive, send)
+
+    def _normal(self, scope: Scope, path: str) -> str:
+        path = collapsed(path)
+        state = find_state(scope["app"])
+        for prefix in state.gate.prefixes(scope) if state is not None else ():
+            below = without_prefix(path, prefix)
+            if below is not None and self._is_left_in_place(path, below):
+                path = below
+                break
+        return path.rstrip("/") or "/"
+
+    def _is_left_in_place(self, path: str, below: str) -> bool:
+        """Whether the proxy left its prefix in `path`. Behind `https://host/calls` a proxy that
+        strips it passes on `/calls/calls/CA1` as `/calls/CA1`."""
+        return _head(below) in self._heads or _head(path) not in self._heads
 
 
 class KnownPaths:
@@ -43,6 +65,8 @@ class KnownPaths:
 
     def __init__(self, *routers: APIRouter) -> None:
         routes = [route for router in routers for route in router.routes]
+        #: The first segments of all routes.
+        self.heads = frozenset(_head(getattr(each, "path", "")) for each in routes)
         self._api = {_head(each.path) for each in routes if isinstance(each, TokenRoute)}
         self._twilios = {_head(each.path) for each in routes if isinstance(each, SignedRoute)}
 

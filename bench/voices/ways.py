@@ -57,6 +57,8 @@ class Way:
     #: The rate of the provider's sound.
     hz: int
     provider: Provider
+    #: The voice sends the times of its words.
+    timed: bool = False
 
     def subject(self, url: str) -> Subject:
         """The service with this voice, from a provider at `url`."""
@@ -82,7 +84,7 @@ _VOLCENGINE = 'provider = "volcengine"\nname = "her"'
 WAYS = (
     Way("qwen commit", 'provider = "qwen"', 24000, _qwen),
     Way("qwen server_commit", 'provider = "qwen"\nmode = "server_commit"', 8000, _qwen),
-    Way("volcengine v1", _VOLCENGINE, 8000, _volcengine),
+    Way("volcengine v1", _VOLCENGINE, 8000, _volcengine, timed=True),
     Way("volcengine v3", f'{_VOLCENGINE}\ntransport = "v3"', 24000, _volcengine),
     Way("http", 'provider = "http"', 8000, _http),
 )

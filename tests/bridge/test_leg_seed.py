@@ -15,9 +15,9 @@ from app.bridge.voice_paces import VoicePaces
 from app.call import commands as do
 from app.call import events as ev
 from app.call.events import STREAM_LOST, ResumeCause
-from app.call.words.pause_alignment import Pace
+from app.call.words.word_times import Pace
 from app.config.settings import Settings
-from app.records.recorder import StoredCall, read_stored_call
+from app.records.stored_call import StoredCall, read_stored_call
 from app.wires.twilio.call import CallInfo
 
 CALL = CallInfo("CA1", "AC1", "inbound", "+14155550101", "+14155550102")
@@ -60,7 +60,7 @@ async def test_a_new_call_starts_with_nothing(services: Services) -> None:
     seed = first_seed(CALL, services, BASE)
     opened = seed.opening()
     assert (opened.history, opened.tool, opened.secret_entry_open) == ((), "", False)
-    assert (seed.voicemail, seed.earlier_transfers, seed.secrets) == (None, (), frozenset())
+    assert (seed.detected, seed.earlier_transfers, seed.secrets) == (None, (), frozenset())
     assert seed.agent is services.agent.agent and seed.resume_cause is STREAM_LOST
 
 
@@ -100,15 +100,24 @@ async def test_the_next_leg_has_what_the_call_learned_and_not_what_others_did(
     shared.call_ended([Pace((400.0,))])  # another call's
     assert leg.next_seed().paces == leg.seed.paces == (Pace(),)
     assert first_seed(CALL, services, BASE).paces == (Pace((400.0,)),)
+    assert first_seed(CALL, services, BASE).opening().whole_frames
 
 
 async def test_a_voicemail_that_is_reached_after_the_leg_is_left_on_the_next_one(
     services: Services,
 ) -> None:
     leg = open_leg(first_seed(CALL, services, BASE), services)
-    reached = ev.VoicemailReached("Please call back.")
+    reached = ev.CalleeDetected("machine_end_beep", "Please call back.")
     leg.keep_for_next_leg(reached)
-    assert leg.next_seed().voicemail == reached
+    leg.keep_for_next_leg(ev.CalleeDetected("human"))
+    assert leg.next_seed().detected == reached
+
+
+async def test_what_a_leg_showed_of_who_answered_outlasts_it(services: Services) -> None:
+    leg = open_leg(first_seed(CALL, services, BASE), services)
+    assert leg.next_seed().opening().shown == "no evidence"
+    leg.feed(ev.DigitPressed("1"))
+    assert leg.next_seed().opening().shown == "key pressed"
 
 
 async def stored(services: Services, **values: Any) -> StoredCall:
@@ -126,7 +135,7 @@ async def test_a_message_for_an_answering_machine_is_known_after_a_restart(
 ) -> None:
     leg = open_leg(first_seed(CALL, services, BASE), services)
     leg.begin()
-    reached = ev.VoicemailReached("Ann, call us back.")
+    reached = ev.CalleeDetected("machine_end_beep", "Ann, call us back.")
     if over:
         leg.feed(ev.StreamEnded("lost", lost=True))
         leg.keep_for_next_leg(reached)
@@ -134,26 +143,38 @@ async def test_a_message_for_an_answering_machine_is_known_after_a_restart(
         leg.feed(reached)
     # The process is killed here: the leg stores nothing more.
     before = await stored(services, answered_by="machine_end_beep")
-    assert first_seed(CALL, services, BASE, stored=before).voicemail == reached
+    seed = first_seed(CALL, services, BASE, stored=before)
+    assert (seed.detected, seed.shown) == (reached, "no evidence")
 
 
-@pytest.mark.parametrize(
-    ("answered_by", "voicemail"),
-    [
-        ("machine_end_beep", ev.VoicemailReached("Call us back.")),
-        ("fax", ev.VoicemailReached()),
-        ("human", None),
-        (None, None),
-    ],
-)
-async def test_a_machine_that_only_the_record_knows_gets_the_agents_message(
-    services: Services, answered_by: str | None, voicemail: ev.VoicemailReached | None
+@pytest.mark.parametrize("over", [False, True])
+async def test_a_verdict_that_evidence_outranks_does_so_after_a_restart(
+    services: Services, over: bool
+) -> None:
+    leg = open_leg(first_seed(CALL, services, BASE), services)
+    leg.begin()
+    leg.feed(ev.DigitPressed("1"))
+    detected = ev.CalleeDetected("machine_end_silence", "Ann, call us back.")
+    if over:
+        leg.feed(ev.StreamEnded("lost", lost=True))
+        leg.keep_for_next_leg(detected)
+    else:
+        leg.feed(detected)
+    before = await stored(services, answered_by="machine_end_silence")
+    seed = first_seed(CALL, services, BASE, stored=before)
+    assert (seed.detected, seed.shown) == (detected, "key pressed")
+
+
+@pytest.mark.parametrize("answered_by", ["machine_end_beep", "fax", "human", None])
+async def test_a_verdict_that_only_the_record_knows_comes_with_the_agents_message(
+    services: Services, answered_by: str | None
 ) -> None:
     first_seed(CALL, services, BASE)
     before = await stored(services, answered_by=answered_by)
     outbound = dataclasses.replace(services.agent.agent.outbound, voicemail="Call us back.")
     agent = dataclasses.replace(services.agent.agent, outbound=outbound)
-    assert first_seed(CALL, services, BASE, agent=agent, stored=before).voicemail == voicemail
+    expected = ev.CalleeDetected(answered_by, "Call us back.") if answered_by else None
+    assert first_seed(CALL, services, BASE, agent=agent, stored=before).detected == expected
 
 
 async def test_another_agent_may_go_on(services: Services) -> None:

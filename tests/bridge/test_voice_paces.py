@@ -1,10 +1,9 @@
 """What calls learn about external voices: each for itself, and for those that start later."""
 
 from app.bridge.voice_paces import VoicePaces
-from app.call.words.pause_alignment import Pace
-from app.call.words.word_times import UNKNOWN
+from app.call.words.word_times import UNKNOWN, Pace
 
-FAST, SLOW = Pace((300.0,)), Pace((500.0,), word_by_word=True)
+FAST, SLOW = Pace((300.0,)), Pace((500.0,))
 
 
 def test_a_call_starts_with_what_earlier_calls_learned() -> None:

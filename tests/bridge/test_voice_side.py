@@ -13,7 +13,7 @@ from app.call import events as ev
 from app.call.commands import Synthesize
 from app.errors import VoiceError
 from app.simulator.voices.mouth import tones
-from app.wires.voices.voice import Sound
+from app.wires.voices.voice import Sound, SpokenWord
 
 Says = Callable[[str], AsyncGenerator[Sound, None]]
 
@@ -97,6 +97,18 @@ async def test_pauses_are_events() -> None:
     ear = await heard(says)
     pauses = [(e.start, e.end) for e in ear.events if isinstance(e, ev.VoicePaused)]
     assert [round(start / 800) for start, _ in pauses] == [2, 5, 9], "behind each word"
+
+
+async def test_the_times_of_words_are_an_event_before_their_sound() -> None:
+    pcm = tones("one two", 8000).pcm
+    words = (SpokenWord("one", 0, 180.5), SpokenWord("two", 180.5, 360))
+
+    async def says(_: str) -> AsyncGenerator[Sound, None]:
+        yield Sound(pcm, 8000, words)
+
+    ear = await heard(says)
+    assert ear.events[0] == ev.VoiceTimed("utterance_1", (("one", 0, 1444), ("two", 1444, 2880)))
+    assert isinstance(ear.events[1], ev.VoiceReceived)
 
 
 async def test_a_voice_that_fails_keeps_what_it_had_said() -> None:

@@ -66,12 +66,13 @@ STEPS = [
 ]
 RARE = ["stream started again", "hang up", "hung up", "stream ended", "leg opened again"]
 RARE += ["model lost for good", "hang up failed", "redirected", "redirected"]
-RARE += ["voicemail", "voicemail in vain", "voice fails for good"]
+RARE += ["voicemail", "voicemail in vain", "detected", "detected", "voice fails for good"]
 SHORT_MS = [0.0] * 6 + [1.0, 20.0, 100.0, 333.3, 1000.0, 2500.0, 7000.0]
 LONG_MS = [16_000.0, 40_000.0, 1e7]
 
 GAPS_MS = SHORT_MS * 15 + LONG_MS
 WHATS = STEPS * 12 + RARE
+VERDICTS = ["machine_end_beep", "machine_end_other", "human", "fax"]
 SIZES = [1, 7, 160, 800, 8000, 30_000, 200_000]
 
 
@@ -103,7 +104,7 @@ class Story(Scene):
         self.hung_up = False
         self.redirect_ms: float | None = None  # when the pending redirect was ordered
         self.leaving_ms: float | None = None  # when the transfer was first requested
-        self.records = False  # an answering machine records
+        self.records = False  # an answering machine may record
         self.forged = False  # a mark came back before it was reached
         self.asked_for: Counter[str] = Counter()  # entries, by tool call
         self.given: Counter[str] = Counter()
@@ -112,6 +113,7 @@ class Story(Scene):
         self.speaking = ""  # the utterance that a voice synthesizes
         self.sounded_ms = 0.0
         self.stand_ins: set[str] = set()  # items that replaced others
+        self.typed: set[str] = set()  # the caller's entries in the present session
 
     # --- every event passes here ----------------------------------------------------------------
 
@@ -176,7 +178,7 @@ class Story(Scene):
             case ev.EntryAsked(call_id, _, secret):
                 self.asked_for[call_id] += 1
                 self.secrets[call_id] = self.secrets.get(call_id, False) or secret
-            case ev.VoicemailReached():
+            case ev.VoicemailReached() | ev.CalleeDetected():
                 self.records = True
 
     def _ordered(self, command: do.Command, answer: list[do.Command]) -> None:
@@ -193,6 +195,7 @@ class Story(Scene):
                 self.session += 1
                 self.requested = self.active = ""
                 self.known.clear()
+                self.typed.clear()
             case do.PlayAudio(item_id, _, size_bytes) if item_id:
                 assert item_id not in self.cut, "a cut item is played"
                 self.played[item_id] += size_bytes
@@ -201,6 +204,11 @@ class Story(Scene):
                 assert 0 < audio_end_ms * 8 <= self.played[item_id]
                 assert self.belongs(item_id)
                 self.cut.add(item_id)
+            case do.DeleteItem(_, item_id) if item_id in self.typed:
+                self.typed.remove(item_id)
+            case do.AddMessage(role="user", item_id=item_id) if item_id:
+                assert item_id not in self.typed
+                self.typed.add(item_id)
             case do.DeleteItem(_, item_id):
                 assert self.belongs(item_id) or item_id in self.stand_ins
                 self.cut.add(item_id)
@@ -404,6 +412,7 @@ class Story(Scene):
             "redirect failed": ev.RedirectFailed("status 503"),
             "voicemail": ev.VoicemailReached("Goodbye."),
             "voicemail in vain": ev.VoicemailReached(),
+            "detected": ev.CalleeDetected(VERDICTS[number], "Goodbye."),
             "timer": ev.TimerFired(),
             "hang up": ev.HangUpRequested("operator"),
             "hung up": ev.HangUpConfirmed(),

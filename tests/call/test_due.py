@@ -10,6 +10,7 @@ from app.call import prompts
 from app.call.agent import Limits
 from app.call.exits.transitions import ORDER_MS, UNANSWERED
 from app.call.heard.agent_audio import MARK_GRACE_MS
+from app.call.model.connection import CONFIGURE_MS
 from app.call.response_deadlines import STALLED_MS
 from app.call.speech.synthesis import MUTE_MS
 from tests.call.exits.exit_states import VOICED, keys_wait
@@ -151,3 +152,20 @@ def test_the_time_to_type_begins_though_the_last_mark_of_the_prompt_is_lost() ->
     scene.respond(3000)
     scene.run(40_000)
     assert scene.when(do.GiveDigits) == [begun_ms + 3000 + MARK_GRACE_MS + 20_000]
+
+
+def test_a_session_that_opens_after_the_model_was_lost_for_good_is_not_replaced() -> None:
+    scene = Scene()
+    scene.feed(ev.LegOpened(), ev.ModelLost("no such model", fatal=True), ev.ModelOpened())
+    scene.run(CONFIGURE_MS + 1)
+    scene.feed(ev.TimerFired())
+    assert scene.decisions == []
+
+
+def test_a_wait_for_a_voice_begins_with_the_text_that_it_says() -> None:
+    scene = transfer_scene(VOICED)
+    scene.run(200)
+    scene.feed(ev.TextReceived("item_v", "Just a moment, please. "))
+    due_ms = scene.machine.next_deadline_ms
+    scene.feed(ev.TimerFired())
+    assert scene.machine.next_deadline_ms == due_ms

@@ -12,7 +12,7 @@ from app.call.caller.keypad import MASK
 from app.call.exits.transfer import TRANSFER
 from app.call.timeline import Timeline, TimelineEntry, ordered, replay
 from app.call.usage import Usage
-from app.call.words.pause_alignment import Pace
+from app.call.words.word_times import Pace
 from tests.call.scene import Scene, agent
 from tests.call.transfer_scene import HUMANS, MONDAY_NOON_S, call_transfer, transfer_scene
 
@@ -118,7 +118,9 @@ def test_every_event_comes_back_from_the_store_as_it_was(kind: type[ev.Event]) -
         "payload": "",
         "messages": ("item_1",),
         "calls": (ev.OutputItemDone("r", "i", "function_call", "completed", "c", "n", "{}"),),
-        "paces": (Pace(rates=(400.0, 380.5), word_by_word=True), Pace()),
+        "entry": ev.OpenEntry("71", "40", 1.5, True),
+        "words": (("two", 80, 400),),
+        "paces": (Pace(rates=(400.0, 380.5)), Pace()),
     }
     by_type: dict[Any, Any] = {str: "text", int: 7, float: 1.5, bool: True}
     fields = kind.__dataclass_fields__

@@ -13,7 +13,8 @@ from tests.call.transfer_scene import HUMANS, call_transfer, transfer_scene
 
 MESSAGE = "Your table is booked. Goodbye."
 MESSAGE_DIRECTION = prompts.voicemail(MESSAGE)
-REACHED = ev.VoicemailReached(MESSAGE)
+REACHED = ev.CalleeDetected("machine_end_beep", MESSAGE)
+NO_MESSAGE = ev.CalleeDetected("machine_end_beep")
 BUSY = "conversation_already_has_active_response"
 
 
@@ -111,7 +112,7 @@ def test_a_voicemail_verdict_in_the_middle_of_an_answer_cuts_it(scene: Scene) ->
 @pytest.mark.parametrize("message", ["", MESSAGE])
 def test_a_voicemail_verdict_after_the_hang_up_changes_nothing(scene: Scene, message: str) -> None:
     scene.feed(ev.HangUpRequested("operator"))
-    assert scene.feed(ev.VoicemailReached(message)) == []
+    assert scene.feed(ev.CalleeDetected("machine_end_beep", message)) == []
     scene.feed(ev.StreamEnded("stop"))
     assert scene.machine.ended_by == "operator"
 
@@ -135,7 +136,7 @@ def test_a_voicemail_verdict_that_comes_twice_does_not_begin_the_message_again(
 def test_no_message_is_a_hang_up_at_once(scene: Scene) -> None:
     scene.answer(4000)
     scene.run(500)
-    commands = scene.feed(ev.VoicemailReached())
+    commands = scene.feed(NO_MESSAGE)
     assert do.HangUp("voicemail") in commands
     scene.run(5000)
     assert scene.asked() == [] and len(scene.all(do.HangUp)) == 1
@@ -144,7 +145,7 @@ def test_no_message_is_a_hang_up_at_once(scene: Scene) -> None:
 def test_no_message_before_the_stream_is_a_hang_up_at_once() -> None:
     scene = Scene(agent(greeting="Hello."))
     scene.feed(ev.LegOpened())
-    assert do.HangUp("voicemail") in scene.feed(ev.VoicemailReached())
+    assert do.HangUp("voicemail") in scene.feed(NO_MESSAGE)
     scene.configure()
     assert scene.asked() == []
 
@@ -181,7 +182,7 @@ def test_the_machines_keys_do_not_cut_the_message(scene: Scene) -> None:
 
 
 def test_an_answer_to_the_machines_words_is_never_heard(scene: Scene) -> None:
-    """Its greeting was still playing when VoicemailReached came."""
+    """Its greeting was still playing when the verdict came."""
     scene.speak()
     scene.feed(REACHED)
     scene.fall_silent(text="Please leave a message after the beep.")
@@ -271,15 +272,11 @@ def transferring(scene: Scene) -> None:
     call_transfer(scene, 3000)
 
 
-def typing(scene: Scene) -> None:
-    scene.press("12")
-
-
 def tool(scene: Scene) -> None:
     scene.tool_response("call_1")
 
 
-@pytest.mark.parametrize("moment", [goodbye, transferring, typing, tool])
+@pytest.mark.parametrize("moment", [goodbye, transferring, tool])
 def test_a_message_is_left_whatever_was_going_on(moment: Callable[[Scene], None]) -> None:
     scene = transfer_scene(HUMANS)
     moment(scene)
@@ -298,7 +295,7 @@ def test_a_transfer_is_not_made_to_a_machine_that_is_hung_up_on() -> None:
     scene = transfer_scene()
     call_transfer(scene)
     scene.run(500)
-    assert do.HangUp("voicemail") in scene.feed(ev.VoicemailReached())
+    assert do.HangUp("voicemail") in scene.feed(NO_MESSAGE)
     assert scene.outputs() == [prompts.END_ALREADY]
     scene.run(20_000)
     assert not scene.all(do.TransferCall)
@@ -342,6 +339,6 @@ def test_the_message_takes_the_place_of_a_goodbye_that_is_still_queued(scene: Sc
     scene.feed(ev.ModelOpened())
     scene.feed(ev.ResponseCreated("resp_1"))
     scene.call_tool(name="end_call")
-    scene.feed(ev.ResponseDone("resp_1", "completed"), ev.VoicemailReached(MESSAGE))
+    scene.feed(ev.ResponseDone("resp_1", "completed"), REACHED)
     scene.feed(ev.SessionConfigured())
     assert scene.asked()[-1:] == [MESSAGE_DIRECTION]

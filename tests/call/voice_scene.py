@@ -42,6 +42,8 @@ class Way:
     after_bytes: int = 0
     #: It finishes without sending audio.
     mute: bool = False
+    #: It sends the times of its words before the first piece.
+    timed: bool = False
 
 
 @dataclass(slots=True)
@@ -137,6 +139,9 @@ class VoiceScene(Scene):
             said.over = True
             self.feed(ev.VoiceFinished(utterance_id))
             return
+        if way.timed and not said.sent_bytes:
+            times = tuple((word.text, word.start, word.end) for word in said.words)
+            self.feed(ev.VoiceTimed(utterance_id, times))
         until = min(said.sent_bytes + self.PIECE_BYTES, len(said.sound))
         if way.fails:
             until = min(until, way.after_bytes)

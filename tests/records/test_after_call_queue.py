@@ -1,6 +1,7 @@
 """Which reports are due: stored with the call's end, claimed by one process at a time."""
 
 import asyncio
+import os
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -176,8 +177,8 @@ async def test_looking_for_due_reports_reads_no_other_calls(store: Store, file: 
 
 async def test_a_database_that_is_away_says_so(store: Store, file: Path) -> None:
     await over(store, "CA1")
-    with closing(sqlite3.connect(file)) as vandal:
-        vandal.execute("DROP TABLE calls")
+    os.unlink(file)
+    os.mkdir(file)
 
     now = when_due()
     with pytest.raises(StoreUnavailable, match="DATABASE_URL"):

@@ -1,5 +1,6 @@
 import asyncio
 import logging
+import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, contextmanager
@@ -346,8 +347,8 @@ async def test_no_reader_of_a_memory_database_rolls_the_writer_back() -> None:
 
 
 async def test_reading_raises_when_the_database_is_away(store: Store, file: Path) -> None:
-    with closing(sqlite3.connect(file)) as vandal:
-        vandal.execute("DROP TABLE calls")
+    os.unlink(file)
+    os.mkdir(file)
 
     with pytest.raises(StoreUnavailable, match="DATABASE_URL"):
         await store.get_call("CA1")

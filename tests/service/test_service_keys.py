@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses of two seconds would slow the tests."""
     monkeypatch.setattr("app.call.caller.keypad.PAUSE_MS", 200.0)
     monkeypatch.setattr("app.call.caller.keypad.ASKED_PAUSE_MS", 400.0)
+    monkeypatch.setattr("app.call.caller.keypad.CONTINUE_MS", 500.0)
 
 
 async def answered(caller: Caller) -> None:
@@ -95,6 +97,49 @@ async def test_keys_cut_the_agent_short() -> None:
         await answered(caller)
         assert len(caller.call.heard) < size(HELLO, ANSWER) + 1000 * 8
         await caller.hangs_up()
+
+
+def typed(caller: Caller) -> list[str]:
+    """The keys that the model's conversation contains in the end."""
+    items = [item for item in caller.session.conversation if item.content]
+    return re.findall(r"keypad: ([^)]*)\)", str([item.content for item in items]))
+
+
+async def test_a_number_that_is_typed_slowly_is_one_entry_in_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("app.call.caller.keypad.CONTINUE_MS", 10_000.0)
+    agent = Agent()
+    async with transfer_world(agent, ONE) as w:
+        (caller,) = await callers(w, agent)
+        await caller.greeted()
+        for number, key in enumerate("4071", 1):
+            press(caller, key)
+            await caller.call.wait_heard(size(HELLO) + number * size(ANSWER))
+        assert typed(caller) == ["4071"]
+        record = await caller.hangs_up()
+        said = [turn["text"] for turn in record["transcript"] if turn["role"] == "user"]
+        assert said == ["(The caller pressed on the telephone's keypad: 4071)"]
+        assert not w.line.rest_requests
+
+
+async def test_keys_before_and_after_a_lost_stream_are_one_entry() -> None:
+    agent = Agent()
+    async with transfer_world(agent, ONE) as w:
+        (caller,) = await callers(w, agent)
+        await caller.greeted()
+        press(caller, "40")
+        await caller.call.wait_spoken()
+        await caller.call.drop()
+        await caller.call.wait_connected(2)
+        press(caller, "71#")
+        await caller.call.wait_for(lambda: len(w.model.sessions) == 2)
+        session = w.model.sessions[1]
+        text = "(The caller pressed on the telephone's keypad: 4071)"
+        await session.until(lambda s: ("user", text) in told(s))
+        record = await caller.hangs_up()
+        said = [turn["text"] for turn in record["transcript"] if turn["role"] == "user"]
+        assert said == [text]
 
 
 # --- to a human -----------------------------------------------------------------------------------

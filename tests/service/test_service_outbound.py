@@ -271,6 +271,58 @@ async def test_a_machine_found_out_before_its_stream_is_left_the_message() -> No
         assert (await w.record(line_call))["answered_by"] == "machine_end_beep"
 
 
+async def test_a_late_verdict_does_not_hang_up_on_a_person() -> None:
+    """The verdict is posted late, twice, and again after the goodbye."""
+    async with calling() as w:
+        w.line.callees[ANN] = Callee()
+        await place(w)
+        call = await w.line.outbound()
+        await call.wait_quiet()
+        await detected(call)
+        session = await w.model.session()
+        for number in (1, 2):
+            session.start_speech()
+            session.stop_speech("Is my table ready?")
+            await call.wait_heard(len(HELLO.audio or b"") + number * len(ANSWER.audio or b""))
+            await call.wait_quiet(50)
+        order = w.line.rest_requests[0].form
+        path = order["AsyncAmdStatusCallback"].removeprefix(PUBLIC_URL)
+        verdict = call_form(call.call_sid, AnsweredBy="machine_end_other")
+        for _ in range(2):
+            assert (await request(w, path, verdict)).status == 204
+        session.start_speech()
+        session.stop_speech("And now?")
+        await call.wait_heard(len(HELLO.audio or b"") + 3 * len(ANSWER.audio or b""))
+        call.hang_up()
+        record = await over(w, call)
+        assert (await request(w, path, verdict)).status == 204
+
+    assert record["ended_by"] == "caller"
+    assert [r.form.get("Status") for r in w.line.rest_requests] == [None]
+    assert MESSAGE.text not in [turn["text"] for turn in record["transcript"]]
+    reasons = [line["reason"] for line in w.log.of("call decision")]
+    assert ["machine_end_other" in reason for reason in reasons] == [True, True]
+
+
+async def test_without_detection_twilio_is_asked_for_no_verdict() -> None:
+    file = CALLING + 'answering_machine = "off"\n'
+    async with calling(file=file) as w:
+        w.line.callees[ANN] = Callee(machine=True)
+        await place(w)
+        call = await w.line.outbound()
+        await call.wait_quiet()
+        token = w.line.rest_requests[0].form["Url"].rpartition("/")[2]
+        verdict = call_form(call.call_sid, AnsweredBy="machine_end_beep")
+        assert (await request(w, f"/answering-machine/{token}", verdict)).status == 204
+        await call.wait_quiet()
+        call.hang_up()
+        record = await over(w, call)
+
+    order = w.line.rest_requests[0].form
+    assert not [name for name in order if "Machine" in name or "Amd" in name]
+    assert (record["ended_by"], record["answered_by"]) == ("caller", "machine_end_beep")
+
+
 # --- Twilio has its ways --------------------------------------------------------------------------
 
 

@@ -20,7 +20,7 @@ from pydantic import AfterValidator, BaseModel
 
 from app.errors import ConfigError, ToolFault
 from app.tools import CallContext, ToolError, ToolRegistry, tool
-from app.tools.registry import MAX_RESULT_BYTES
+from app.tools.outcome import MAX_RESULT_BYTES
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -103,6 +103,13 @@ async def test_the_error_for_an_unknown_tool_names_the_known_ones() -> None:
         await ToolRegistry([menu]).run("manu", "{}")
 
 
+async def test_the_error_for_an_unknown_tool_names_the_built_in_ones_that_are_offered() -> None:
+    with pytest.raises(ToolError, match=r"no tool named 'manu'. Tools: end_call, menu\."):
+        await ToolRegistry().run("manu", "{}", offered=["end_call", "menu"])
+    with pytest.raises(ToolError, match=r"no tool named 'manu'. Tools: none\."):
+        await ToolRegistry().run("manu", "{}")
+
+
 async def test_a_tool_may_take_the_call_context() -> None:
     @tool
     def who(call: CallContext) -> str:
@@ -177,6 +184,10 @@ async def test_a_long_result_is_truncated_at_a_character_with_a_note() -> None:
         (KeyError("table 9"), "The tool failed."),
         (RuntimeError(), "The tool failed."),
         (SystemExit(3), "The tool failed."),
+        (KeyboardInterrupt("Ctrl-C"), "The tool failed."),
+        (GeneratorExit("closed"), "The tool failed."),
+        (BaseExceptionGroup("both", [KeyboardInterrupt(), ToolError("no")]), "The tool failed."),
+        (StopAsyncIteration("over"), "The tool failed."),
         (asyncio.CancelledError(), "The tool failed."),
         (concurrent.futures.CancelledError(), "The tool failed."),
         (ConfigError("AGENT_FILE: ask sk-1234567"), "The tool failed."),
@@ -211,6 +222,82 @@ async def test_a_stop_iteration_in_a_sync_tool_is_a_fault() -> None:
     with pytest.raises(ToolFault) as caught:
         await run(first)
     assert caught.value.trace.endswith("StopIteration\n")
+
+
+async def test_a_tool_error_that_cannot_be_read_is_a_fault() -> None:
+    class Unreadable(ToolError):
+        def __str__(self) -> str:
+            raise LookupError("no text")
+
+    @tool
+    async def fail() -> None:
+        raise Unreadable
+
+    with pytest.raises(ToolFault) as caught:
+        await run(fail)
+    assert caught.value.trace.endswith("LookupError: no text\n")
+
+
+async def test_a_long_tool_error_is_truncated_like_a_result() -> None:
+    @tool
+    async def fail() -> None:
+        raise ToolError("x" * 2 * MAX_RESULT_BYTES)
+
+    with pytest.raises(ToolError) as caught:
+        await run(fail)
+    assert len(str(caught.value)) == MAX_RESULT_BYTES
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()])
+@pytest.mark.parametrize("in_group", [False, True])
+async def test_a_task_that_a_tool_starts_cannot_end_the_event_loop(
+    error: BaseException, in_group: bool
+) -> None:
+    async def fail() -> None:
+        await asyncio.sleep(0)
+        raise error
+
+    @tool
+    async def start() -> None:
+        if in_group:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(fail())
+        else:
+            await asyncio.gather(fail(), asyncio.sleep(0))
+
+    with pytest.raises(ToolFault) as caught:
+        await run(start)
+    assert f"a task of a tool raised {type(error).__name__}" in caught.value.trace
+
+
+async def test_a_tool_that_cancels_its_own_task_is_a_fault() -> None:
+    @tool
+    async def cancel() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await asyncio.sleep(0)
+
+    with pytest.raises(ToolFault):
+        await run(cancel)
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError(), GeneratorExit(), SystemExit()])
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_a_validator_may_raise_anything_too(error: BaseException, is_async: bool) -> None:
+    def check(value: str) -> str:
+        raise error
+
+    @tool
+    def find(key: Annotated[str, AfterValidator(check)]) -> str:
+        return key
+
+    @tool(name="find")
+    async def find_async(key: Annotated[str, AfterValidator(check)]) -> str:
+        return key
+
+    with pytest.raises(ToolFault):
+        await ToolRegistry([find_async if is_async else find]).run("find", '{"key": "known"}')
 
 
 async def test_a_validator_that_raises_is_a_tool_error() -> None:

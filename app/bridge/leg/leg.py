@@ -29,9 +29,10 @@ from app.bridge.services import Services
 from app.call import commands as do
 from app.call import events as ev
 from app.call.agent import Agent
+from app.call.caller.answering_machine import is_machine, verdict_of
 from app.call.events import STREAM_LOST, ResumeCause
 from app.call.machine import CallMachine
-from app.call.words.pause_alignment import Pace
+from app.call.words.word_times import Pace
 from app.errors import TwilioError
 from app.records.record import Transfers
 from app.records.recording import OPEN_MS
@@ -76,7 +77,7 @@ class Leg(LegState):
         self._services = services
         self._replace_twiml = redirect
         self._recorder = seed.recorder
-        self._voicemail = seed.voicemail
+        self._detected = seed.detected
         self._record_finished = False
         #: An operator's orders that no leg has carried out so far.
         self.orders = CarriedOrders(seed.orders, self._machine, self.feed, self.record_decision)
@@ -103,7 +104,9 @@ class Leg(LegState):
         )
         self._voice = VoiceSide(self.call.call_sid, services.voices, self.feed)
         self._secrets = SecretEntries(seed.secrets)
-        self._tools = ToolSide(self.call, services.agent.tools, self.feed, self._secrets)
+        self._tools = ToolSide(
+            self.call, services.agent.tools, self.feed, self._secrets, seed.agent.tools
+        )
 
     @property
     def carried_s(self) -> float:
@@ -120,8 +123,8 @@ class Leg(LegState):
     def begin(self) -> None:
         """Open the model's session. Start `run` right after it."""
         self.feed(self.seed.opening())
-        if self._voicemail is not None:
-            self.feed(self._voicemail)
+        if self._detected is not None:
+            self.feed(self._detected)
 
     async def run(self) -> None:
         """Run until the leg is over; then release everything, and store the end of the leg."""
@@ -171,10 +174,12 @@ class Leg(LegState):
         or the leg has ended. `deliver_to`: lets the server deliver messages directly."""
         await self._caller.attach(start, receive, send, deliver_to)
 
-    def keep_for_next_leg(self, event: ev.VoicemailReached) -> None:
+    def keep_for_next_leg(self, event: ev.CalleeDetected) -> None:
         """A stream that is lost does not end what an answering machine records: the call's next leg
-        gets this event too, in this process or in another. Works after the leg is over."""
-        self._voicemail = event
+        gets this event too, in this process or in another. A verdict against a machine is not
+        replaced by another one. Works after the leg is over."""
+        if self._detected is None or is_machine(verdict_of(event.answered_by)):
+            self._detected = event
         if self.over:
             self._recorder.event(event, self._now_ms())
 
@@ -198,10 +203,12 @@ class Leg(LegState):
             history=self._machine.history(now_ms),
             resume_cause=resume_cause,
             paces=self.paces,
-            voicemail=self._voicemail,
+            detected=self._detected,
+            shown=self._machine.shown(now_ms),
             secrets=self._secrets.given,
             # A transfer ends an entry: the caller's keys are for the agent again.
             secret_entry_open=resume_cause == STREAM_LOST and self._machine.masks_keys(now_ms),
+            entry=self._machine.open_entry if resume_cause == STREAM_LOST else None,
             orders=orders,
         )
 
@@ -241,7 +248,7 @@ class Leg(LegState):
         """Store the end of the call: no leg follows. `at_leg_end`: the call ended with the leg, as
         far as is known, and not now."""
         self.orders.leave_out("the call ended")
-        self._recorder.close_record(at_leg_end=at_leg_end)
+        self._recorder.close_record(self._now_ms(), at_leg_end=at_leg_end)
 
     def save_transfers(self, transfers: Transfers) -> None:
         """Store all transfers of the call so far."""

@@ -8,15 +8,17 @@ from app.bridge.services import Services
 from app.call.agent import Agent
 from app.call.events import (
     STREAM_LOST,
+    CalleeDetected,
     LegOpened,
+    OpenEntry,
     ResumeCause,
     SayRequested,
     TransferRequested,
-    VoicemailReached,
 )
-from app.call.words.pause_alignment import Pace
-from app.records.recorder import Recorder, StoredCall
-from app.wires.twilio.call import CallInfo, voicemail_reached
+from app.call.words.word_times import Pace
+from app.records.recorder import Recorder
+from app.records.stored_call import StoredCall
+from app.wires.twilio.call import CallInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +43,18 @@ class LegSeed:
     resume_cause: ResumeCause = STREAM_LOST
     #: How the agent's external voices speak, in the order of `Agent.voices`.
     paces: tuple[Pace, ...] = ()
-    #: What to leave on the answering machine that answered the call; None: none did.
-    voicemail: VoicemailReached | None = None
+    #: Twilio's verdict on who answered the outbound call; None: there is none.
+    detected: CalleeDetected | None = None
+    #: What earlier legs showed of who answered, see `LegOpened.shown`.
+    shown: str = ""
     #: Transfers that another process recorded.
     earlier_transfers: tuple[Mapping[str, object], ...] = field(default=(), repr=False)
     #: Digits of the call's secret entries so far: they are removed from error texts in the log.
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
     #: A secret entry was open when the leg before ended: the caller may go on typing it.
     secret_entry_open: bool = False
+    #: An entry that the caller may continue, see `LegOpened.entry`.
+    entry: OpenEntry | None = field(default=None, repr=False)
     #: Orders of an operator that the leg before accepted and could not carry out.
     orders: tuple[SayRequested | TransferRequested, ...] = field(default=(), repr=False)
 
@@ -63,6 +69,9 @@ class LegSeed:
             cause.output,
             self.paces,
             self.secret_entry_open,
+            self.shown,
+            self.entry,
+            whole_frames=True,
         )
 
 
@@ -95,8 +104,16 @@ def first_seed(
         history=before.history,
         resume_cause=resume_cause,
         paces=services.paces.known,
-        voicemail=before.voicemail
-        or voicemail_reached(before.answered_by, agent.outbound.voicemail),
+        detected=_detected(before, agent),
+        shown=before.shown,
         earlier_transfers=tuple(before.transfers),
         secret_entry_open=resume_cause == STREAM_LOST and before.secret_entry_open,
     )
+
+
+def _detected(before: StoredCall, agent: Agent) -> CalleeDetected | None:
+    """The verdict that is stored, with the agent's own message if the call's is not."""
+    if not before.answered_by or agent.outbound.answering_machine == "off":
+        return None
+    message = agent.outbound.voicemail if before.voicemail is None else before.voicemail
+    return CalleeDetected(before.answered_by, message)

@@ -1,18 +1,19 @@
 """A leg's side of the tools: runs them, and collects the digits that they ask the caller for.
 
-A tool runs in a task, a plain function in a thread, so the machine never waits for one. Yet tools
-share the process: a coroutine that blocks, or a thread that keeps the interpreter busy, delays the
-audio of every call.
+A tool runs in a task, a plain function in a thread or a process, so the machine never waits for
+one. Yet a coroutine that blocks, or a thread that keeps the interpreter busy, delays the audio of
+every call; `@tool(process=True)` does not.
 
 The digits of a secret entry come from `SecretEntries`: the machine has only their number.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from app.bridge.leg.secret_entries import SecretEntries
+from app.call.agent import ToolSpec
 from app.call.commands import GiveDigits
 from app.call.events import EntryAsked, Event, ToolFailed, ToolReturned
 from app.errors import ToolError, ToolFault
@@ -29,6 +30,7 @@ class ToolSide:
     Args:
         feed: gives an event to the machine.
         secrets: has the digits of secret entries.
+        offered: every tool that the model has, built-in ones included.
     """
 
     def __init__(
@@ -37,11 +39,13 @@ class ToolSide:
         tools: ToolRegistry,
         feed: Callable[[Event], None],
         secrets: SecretEntries,
+        offered: Iterable[ToolSpec] = (),
     ) -> None:
         self._call = call
         self._tools = tools
         self._feed = feed
         self._secrets = secrets
+        self._offered = tuple(each.name for each in offered)
         # By call_id: the digits to come, and whether they are secret.
         self._asked: dict[str, tuple[asyncio.Future[str], bool]] = {}
 
@@ -52,7 +56,7 @@ class ToolSide:
         context = CallContext(call.call_sid, call.from_number, call.to_number, ask)
         extra = {"call_sid": call.call_sid, "tool": name}
         try:
-            output = await self._tools.run(name, arguments, context)
+            output = await self._tools.run(name, arguments, context, self._offered)
         except ToolFault as fault:
             trace = self._secrets.redacted(fault.trace)
             logger.error("tool failed", extra={**extra, TRACE: trace})

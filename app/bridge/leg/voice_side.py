@@ -7,13 +7,20 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import aclosing, suppress
 from typing import Any
 
-from app.audio import ULAW_HZ, ulaw_encode
+from app.audio import ULAW_BYTES_PER_MS, ULAW_HZ, ulaw_encode
 from app.call.commands import Synthesize
-from app.call.events import Event, VoiceFailed, VoiceFinished, VoicePaused, VoiceReceived
+from app.call.events import (
+    Event,
+    VoiceFailed,
+    VoiceFinished,
+    VoicePaused,
+    VoiceReceived,
+    VoiceTimed,
+)
 from app.errors import VoiceError
 from app.wires.voices.pauses import Pauses
 from app.wires.voices.resampler import Resampler
-from app.wires.voices.voice import Voice, VoiceLine, with_deadlines
+from app.wires.voices.voice import SpokenWord, Voice, VoiceLine, with_deadlines
 
 logger = logging.getLogger(__name__)
 
@@ -49,8 +56,8 @@ class VoiceSide:
             self._start(self._line(0).prepare())
 
     def say(self, command: Synthesize) -> None:
-        """Start an utterance. Its audio and its end are events: VoiceReceived, VoicePaused, then
-        VoiceFinished or VoiceFailed."""
+        """Start an utterance. Its audio and its end are events: VoiceReceived, VoicePaused,
+        VoiceTimed, then VoiceFinished or VoiceFailed."""
         self._under_way[command.utterance_id] = self._start(self._say(command)), command.voice
 
     def drop(self, utterance_id: str) -> None:
@@ -89,6 +96,8 @@ class VoiceSide:
         try:
             async with aclosing(with_deadlines(line.say(command.text, answer=answer))) as sounds:
                 async for sound in sounds:
+                    if sound.words:
+                        self._feed(VoiceTimed(utterance_id, _in_bytes(sound.words)))
                     self._give(utterance_id, phone, phone.feed(sound.pcm, sound.hz))
             self._give(utterance_id, phone, phone.finish())
             if phone.silent:
@@ -118,6 +127,18 @@ class VoiceSide:
             piece = ulaw[at : at + PIECE_BYTES]
             payload = base64.b64encode(piece).decode("ascii")
             self._feed(VoiceReceived(utterance_id, payload, len(piece)))
+
+
+def _in_bytes(words: Sequence[SpokenWord]) -> tuple[tuple[str, int, int], ...]:
+    """Words with their places in bytes of µ-law."""
+    return tuple(
+        (
+            word.text,
+            round(word.start_ms * ULAW_BYTES_PER_MS),
+            round(word.end_ms * ULAW_BYTES_PER_MS),
+        )
+        for word in words
+    )
 
 
 class PhoneSound:

@@ -1,10 +1,10 @@
-"""Digit entries: they go to the tool that asked, reach a human (a lone 0), or go to the model."""
+"""Digit entries: given to the tool that asked for them, or added to the conversation."""
 
 from app.call import prompts
 from app.call.caller.keypad import DigitEntry, Keypad
 from app.call.commands import GiveDigits, MuteCaller, UnmuteCaller
 from app.call.deadlines import NEVER, next_after
-from app.call.events import EntryAsked
+from app.call.events import EntryAsked, LegOpened
 from app.call.heard.agent_audio import AgentAudio
 from app.call.heard.conversation import Conversation
 from app.call.ids import Ids
@@ -36,8 +36,16 @@ class DigitEntries:
         self._conversation = conversation
         self._ids = ids
         self._muted = False
+        self._last_id = ""  # the item of the last entry that was added
         self._prompt: Wanted | None = None
         self._prompt_by_ms = -NEVER  # until then the prompt may be heard
+
+    def leg_begins(self, opened: LegOpened, now_ms: float) -> None:
+        """The caller is on the line: an entry that a lost stream cut goes on."""
+        if opened.secret_entry_open:
+            self.keypad.drop_rest(now_ms)
+        if opened.entry is not None and self.keypad.open_entry() is None:
+            self.keypad.resume(opened.entry, now_ms)
 
     def asked(self, event: EntryAsked, now_ms: float) -> None:
         """A tool asks for digits. One entry at a time: a second tool gets none."""
@@ -45,6 +53,7 @@ class DigitEntries:
             self._outbox.put(GiveDigits(event.call_id, ""))
             return
         self._tools.drop_deadline(event.call_id)
+        self._set_apart(event, now_ms)
         self.keypad.ask(
             event.call_id, event.length, now_ms, secret=event.secret, timeout_ms=event.timeout_ms
         )
@@ -53,30 +62,34 @@ class DigitEntries:
             self._prompt = Wanted(Wish.SAY, prompts.say(event.prompt))
             self._responses.want(self._prompt.wish, self._prompt.direction)
 
+    def _set_apart(self, event: EntryAsked, now_ms: float) -> None:
+        """Take the keys off the keypad that are no part of the entry that the tool asks for.
+
+        Where the agent has asked for it already (no prompt), they are its first digits. But keys of
+        a secret would have been masked: those before it reach neither the tool nor the model.
+        """
+        begun = self.keypad.begun
+        if begun is None or not (event.prompt or event.secret or begun.replaces):
+            return
+        self.keypad.drop_begun()
+        if not event.secret:
+            self.add(begun, prompts.keys_pressed(begun.digits), now_ms, reply=False)
+
     def tool_ended(self, call_id: str, now_ms: float) -> None:
         """The tool ended, so its entry does too, if it had one."""
         self.keypad.drop(call_id, now_ms)
         self._forget_prompt()
 
     def complete(self, now_ms: float) -> DigitEntry | None:
-        """Give the entry that is complete to the tool that asked for it.
-
-        Returns:
-            An entry that no tool asked for. It is for a human or for the model: see `add_text`.
-        """
+        """The entry that is complete by now, returned once; None: none is. Then call `give` for a
+        tool's, `add` for another, or `close` when it is for a human."""
         if self.keypad.asked and now_ms < self._prompt_by_ms:
             self.keypad.prompt_ends(
                 min(max(now_ms, self._audio.ledger.ends_ms), self._prompt_by_ms)
             )
             if self._responses.idle and self._audio.heard_to_end_ms(now_ms) <= now_ms:
                 self._prompt_by_ms = now_ms
-        entry = self.keypad.take_complete(now_ms)
-        if entry is None or not entry.call_id:
-            return entry
-        self._forget_prompt()
-        self._tools.resume(entry.call_id, now_ms)
-        self._outbox.put(GiveDigits(entry.call_id, entry.digits))
-        return None
+        return self.keypad.take_complete(now_ms)
 
     def next_ms(self, now_ms: float) -> float:
         """When to call `complete` next: the prompt counts as heard, or the keypad is due."""
@@ -86,11 +99,33 @@ class DigitEntries:
         heard_ms = self._audio.heard_to_end_ms(now_ms)
         return next_after(now_ms, keypad_ms, heard_ms, self._prompt_by_ms)
 
-    def add_text(self, text: str, now_ms: float) -> None:
-        """Add to the conversation what the caller typed, and request a reply."""
-        item_id = self._ids.own("keys")
-        self._conversation.typed(item_id, text, now_ms)
-        self._answers.add_caller_text(item_id, text)
+    def give(self, call_id: str, digits: str, now_ms: float) -> None:
+        """Give these digits to the tool that asked for an entry, which is complete."""
+        self._forget_prompt()
+        self._tools.resume(call_id, now_ms)
+        self._outbox.put(GiveDigits(call_id, digits))
+
+    def add(self, entry: DigitEntry, text: str, now_ms: float, *, reply: bool = True) -> None:
+        """Add an entry to the conversation, in place of the one that it replaces.
+
+        Args:
+            text: What the model learns of it.
+            reply: Request a reply.
+        """
+        if entry.replaces and entry.replaces == entry.digits:
+            return  # it has all the keys that an entry can have
+        replaced = self._last_id if entry.replaces else ""
+        if entry.replaces and not replaced:  # it was added on the call's earlier leg
+            text = f"{text} {prompts.replaces_keys(entry.replaces)}"
+        self._last_id = self._ids.own("keys")
+        self._conversation.typed(self._last_id, text, now_ms, replaced)
+        self._answers.add_caller_text(self._last_id, text, replaced)
+        if reply:
+            self._answers.want_reply_to_caller()
+
+    def close(self) -> None:
+        """The last entry reaches a human: no keys continue it."""
+        self.keypad.close()
 
     def mute(self, now_ms: float, *, voicemail: bool) -> None:
         """Mute the caller while a secret entry's tones may sound, and unmute them after it.

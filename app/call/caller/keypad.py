@@ -1,13 +1,15 @@
 """The keypad: collects the caller's keys into entries.
 
-Keys belong to one entry until #, the length that a tool asked for, or a pause. A lone 0 asks for a
-human. The keys of a secret entry come masked (`secret`), and so do those that follow it closely,
-because they may be its rest.
+Keys belong to one entry until #, the length that a tool asked for, or a pause. A caller who goes on
+soon after the pause types the same entry: the longer one replaces it. A lone 0 asks for a human.
+The keys of a secret entry come masked (`secret`), and so do those that follow it closely, because
+they may be its rest.
 """
 
 from dataclasses import dataclass
 
 from app.call.deadlines import NEVER, next_after
+from app.call.events import OpenEntry
 
 #: Takes the place of a key of a secret entry.
 MASK = "•"
@@ -15,8 +17,10 @@ END_KEY = "#"
 HUMAN_KEY = "0"
 #: A pause this long ends an entry.
 PAUSE_MS = 2000.0
-#: The same for an entry of a known length: callers stop to read the next digits off a card.
+#: The same for an entry that a tool asked for: callers stop to read the next digits off a card.
 ASKED_PAUSE_MS = 5000.0
+#: Keys this soon after the last key of an entry continue it. A 0 this soon after a key is not lone.
+CONTINUE_MS = 5000.0
 #: Keys this soon after an incomplete secret entry are its rest.
 STRAY_MS = 10_000.0
 #: Keys of an entry; later ones are dropped.
@@ -33,12 +37,15 @@ class DigitEntry:
     digits: str
     #: The tool call that asked for them; empty: none did.
     call_id: str = ""
-    #: No key was pressed for a pause before it, and no # ended it.
+    #: No key was pressed for `CONTINUE_MS` before it, and no # or length ended it.
     lone: bool = False
+    #: The entry that these keys continue and replace; empty: none.
+    replaces: str = ""
 
     @property
     def calls_human(self) -> bool:
-        """Whether it is a lone 0."""
+        """Whether it is a lone 0. A tool that asked for digits gets a 0 before # or as the only
+        digit."""
         return self.lone and self.digits == HUMAN_KEY
 
 
@@ -59,6 +66,8 @@ class Keypad:
         self._digits = ""
         self._ended = False  # by #
         self._lone = True
+        self._replaces = ""  # the entry that `_digits` continue
+        self._complete = ""  # the last entry, if more keys may continue it
         self._pressed_ms = -NEVER
         self._asked: _Asked | None = None
         self._full_until_ms = -NEVER  # a # belongs to the entry that is complete
@@ -86,9 +95,15 @@ class Keypad:
 
     def ignores(self, digit: str, now_ms: float) -> bool:
         """Whether this key, pressed now, is the rest of an entry that is over: it is dropped."""
-        if digit == END_KEY and not self._digits and now_ms < self._full_until_ms:
-            return True
+        if digit == END_KEY and not self._digits:
+            if now_ms < self._full_until_ms or self._continues(now_ms):
+                return True
         return self._asked is None and now_ms < self._stray_until_ms
+
+    def _continues(self, now_ms: float) -> bool:
+        """Whether a key pressed now would continue the last entry."""
+        soon = now_ms < self._pressed_ms + CONTINUE_MS
+        return bool(self._complete) and soon and self._asked is None
 
     def muted(self, now_ms: float) -> bool:
         """Whether the caller's audio may contain the tones of a secret entry."""
@@ -98,15 +113,27 @@ class Keypad:
     def ask(
         self, call_id: str, length: int, now_ms: float, *, secret: bool, timeout_ms: float
     ) -> None:
-        """A tool asks for digits. Keys pressed before are dropped.
+        """A tool asks for digits. What has `begun` is the beginning of its entry: call `drop_begun`
+        before, if it is not.
 
         Args:
             length: Number of digits; 0: until # or a pause.
             secret: The keys come masked.
             timeout_ms: Deadline for the first key.
         """
-        self._digits, self._ended = "", False
+        self._complete = ""
         self._asked = _Asked(call_id, length, secret, timeout_ms, now_ms + timeout_ms)
+
+    @property
+    def begun(self) -> DigitEntry | None:
+        """The entry that no tool asked for, as far as it was typed; None: none has begun."""
+        if self._asked is not None or not self._digits:
+            return None
+        return DigitEntry(self._digits, replaces=self._replaces)
+
+    def drop_begun(self) -> None:
+        """The entry that has begun ends here."""
+        self._clear()
 
     def prompt_ends(self, at_ms: float) -> None:
         """The prompt ends at `at_ms`: the caller's time for the first key begins then."""
@@ -117,7 +144,8 @@ class Keypad:
         """Drop the entry of this tool call, if it is the open one."""
         asked = self._asked
         if asked is not None and asked.call_id == call_id:
-            self._asked, self._digits, self._ended = None, "", False
+            self._asked = None
+            self._clear()
             if asked.secret:
                 self.drop_rest(now_ms)
 
@@ -125,15 +153,42 @@ class Keypad:
         """A secret entry was open on the call's earlier leg: keys that follow now are its rest."""
         self._stray_until_ms = self._silent_until_ms = now_ms + STRAY_MS
 
+    def close(self) -> None:
+        """The last entry is over: no keys continue it."""
+        self._complete = ""
+
+    def open_entry(self) -> OpenEntry | None:
+        """For `resume` on the call's next leg; None: no key was pressed on this one."""
+        if self._pressed_ms == -NEVER:
+            return None
+        if self._asked is not None:
+            return OpenEntry("", "", self._pressed_ms)
+        replaces = self._replaces if self._digits else self._complete
+        return OpenEntry(self._digits, replaces, self._pressed_ms, self._lone)
+
+    def resume(self, entry: OpenEntry, now_ms: float) -> None:
+        """The caller is back on the line, after a stream that was lost amid this entry. A pause
+        begins anew: no key reached the call meanwhile."""
+        self._digits, self._lone = entry.digits, entry.lone
+        self._pressed_ms = now_ms if entry.digits else entry.pressed_ms
+        if entry.digits:
+            self._replaces = entry.replaces
+        else:
+            self._complete = entry.replaces
+
     def pressed(self, digit: str, now_ms: float) -> None:
         """The caller presses a key, masked if `secret` says so."""
+        ignored, continues = self.ignores(digit, now_ms), self._continues(now_ms)
         since_ms = now_ms - self._pressed_ms
         self._pressed_ms = now_ms
-        if self.ignores(digit, now_ms):
+        if ignored:
             self._ignore(digit, now_ms)
             return
         if not self._digits:
-            self._lone = since_ms >= PAUSE_MS and self._asked is None
+            self._lone = since_ms >= CONTINUE_MS
+            if continues:
+                self._digits = self._replaces = self._complete
+            self._complete = ""
         if digit == END_KEY and (self._digits or self._asked is not None):
             self._ended = True
         elif len(self._digits) < LONGEST_ENTRY:
@@ -142,6 +197,7 @@ class Keypad:
     def _ignore(self, digit: str, now_ms: float) -> None:
         strays = self._asked is None and now_ms < self._stray_until_ms
         if digit == END_KEY:  # it ends the entry for good
+            self._complete = ""
             self._full_until_ms = self._stray_until_ms = -NEVER
         elif strays:
             self._stray_until_ms = now_ms + STRAY_MS
@@ -152,10 +208,13 @@ class Keypad:
         """The entry that is complete by now, returned once; None: none is."""
         if now_ms < self._complete_ms():
             return None
-        asked, digits, ended = self._asked, self._digits, self._ended
-        self._asked, self._digits, self._ended = None, "", False
+        asked, digits, ended, replaces = self._asked, self._digits, self._ended, self._replaces
+        lone = self._lone and not ended
+        self._asked = None
+        self._clear()
         if asked is None:
-            return DigitEntry(digits, lone=self._lone and not ended)
+            self._complete = "" if ended else digits
+            return DigitEntry(digits, lone=lone and not replaces, replaces=replaces)
         full = bool(asked.length) and len(digits) >= asked.length
         if full and not ended:
             self._full_until_ms = now_ms + PAUSE_MS
@@ -166,7 +225,12 @@ class Keypad:
                 self._stray_until_ms = now_ms + STRAY_MS
             elif not ended:
                 self._stray_until_ms = now_ms + PAUSE_MS
-        return DigitEntry(digits, asked.call_id)
+        lone = lone and digits == HUMAN_KEY and not full
+        return DigitEntry(digits, asked.call_id, lone)
+
+    def _clear(self) -> None:
+        self._digits = self._replaces = ""
+        self._ended = False
 
     def next_ms(self, now_ms: float) -> float:
         return next_after(now_ms, self._complete_ms(), self._silent_until_ms, self._stray_until_ms)
@@ -177,5 +241,5 @@ class Keypad:
         if self._ended or (length and len(self._digits) >= length):
             return self._pressed_ms
         if self._digits:
-            return self._pressed_ms + (ASKED_PAUSE_MS if length else PAUSE_MS)
+            return self._pressed_ms + (ASKED_PAUSE_MS if asked else PAUSE_MS)
         return asked.begin_by_ms if asked else NEVER

@@ -12,6 +12,7 @@ from app.call.commands import (
     ToStream,
 )
 from app.call.deadlines import NEVER
+from app.call.heard.frames import Frames
 from app.call.heard.ledger import BYTES_PER_MS, HeardPart, PlaybackLedger
 from app.call.outbox import Outbox
 
@@ -30,12 +31,16 @@ OWN_SOUND = ""
 
 class AgentAudio:
     """Plays audio while the stream takes it, holds it back while there is no stream, it is blocked
-    or the agent is paused, and keeps the playback ledger."""
+    or the agent is paused, and keeps the playback ledger. With `whole_frames`, audio is played in
+    frames of 20 ms; what does not fill one waits for the item's next audio, or its end."""
 
     def __init__(self, outbox: Outbox[ToStream | PauseModel | ResumeModel]) -> None:
         self.ledger = PlaybackLedger()
         self._outbox = outbox
         self._open = False
+        #: Play whole frames; otherwise audio passes as it comes.
+        self.whole_frames = False
+        self._frames = Frames()
         self._held: deque[PlayAudio] = deque()
         self._held_bytes = 0
         # What was sent and is not surely heard, with the position in the stream where it ends.
@@ -72,16 +77,17 @@ class AgentAudio:
     def play(self, item_id: str, payload: str, size_bytes: int, now_ms: float) -> None:
         """Play more of an item, after all audio before it. Call `finish` when it is complete."""
         self.ledger.generated(item_id, size_bytes)
-        audio = PlayAudio(item_id, payload, size_bytes)
-        if self._open and not self.paused:
-            self._send(audio, now_ms)
-        else:
-            self._held.append(audio)
-            self._held_bytes += size_bytes
-            self._pace_model()
+        if not self.whole_frames:
+            self._pass_on(PlayAudio(item_id, payload, size_bytes), now_ms)
+            return
+        if self._frames.rest_bytes and self._frames.item_id != item_id:
+            self._pass_on(self._frames.take_rest(), now_ms)
+        self._pass_on(self._frames.add(item_id, payload, size_bytes), now_ms)
 
     def finish(self, item_id: str, now_ms: float) -> None:
-        """The item is complete: mark its end."""
+        """The item is complete: play its last bytes, and mark its end."""
+        if self._frames.item_id == item_id:
+            self._pass_on(self._frames.take_rest(), now_ms)
         self.ledger.completed(item_id)
         self._mark_end(now_ms)
 
@@ -129,6 +135,7 @@ class AgentAudio:
         self._held.clear()
         self._held_bytes = 0
         self._sent.clear()
+        self._frames.drop()
         self._pace_model()
         return [part for part in self.ledger.cleared(now_ms) if part.item_id != OWN_SOUND]
 
@@ -163,6 +170,17 @@ class AgentAudio:
         if self.ledger.all_surely_heard:
             return now_ms
         return self.ledger.ends_ms + self.ledger.round_trip_ms + MARK_GRACE_MS
+
+    def _pass_on(self, audio: PlayAudio | None, now_ms: float) -> None:
+        """Send it, or hold it back; None: nothing."""
+        if audio is None:
+            return
+        if self._open and not self.paused:
+            self._send(audio, now_ms)
+        else:
+            self._held.append(audio)
+            self._held_bytes += audio.size_bytes
+            self._pace_model()
 
     def _send(self, audio: PlayAudio, now_ms: float) -> None:
         ledger = self.ledger

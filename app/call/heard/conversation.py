@@ -133,6 +133,7 @@ class Conversation:
         self._untranscribed: dict[str, None] = {}  # the caller's turns without text
         self._changed: dict[str, Turn] = {}  # since `take_changes`, or not surely heard so far
         self._moved: set[str] = set()
+        self._removed: set[str] = set()  # since `take_changes`
         self._in_step: bool | None = None  # whether text comes in step with audio; None: unknown
         #: Grows with every change that is worth storing.
         self.revision = 0
@@ -209,8 +210,14 @@ class Conversation:
         self._set_text(self.turn("user", item_id, now_ms), text.strip())
         self.revision += 1
 
-    def typed(self, item_id: str, text: str, now_ms: float) -> None:
-        """The caller typed an entry that is for the agent."""
+    def typed(self, item_id: str, text: str, now_ms: float, replaces: str = "") -> None:
+        """The caller typed an entry that is for the agent. `replaces`: the turn whose place it
+        takes; empty: none."""
+        replaced = self._by_item.pop(replaces, None)
+        if replaced is not None:
+            del self._turns[self._place(replaced)]
+            self._changed.pop(replaces, None)
+            self._removed.add(replaces)
         turn = self.turn("user", item_id, now_ms)
         self._set_text(turn, text)
         turn.finished, turn.detail = True, {"by": "keypad"}
@@ -278,7 +285,9 @@ class Conversation:
             TurnChange(item_id, self._shown(turn, ledger, now_ms), item_id in self._moved)
             for item_id, turn in self._changed.items()
         ]
+        changes += [TurnChange(item_id, None, moved=False) for item_id in self._removed]
         self._moved.clear()
+        self._removed.clear()
         self._changed = {
             item_id: turn
             for item_id, turn in self._changed.items()

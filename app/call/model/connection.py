@@ -71,7 +71,7 @@ class ModelLink:
 
     def is_stuck(self, now_ms: float) -> bool:
         """Whether the session missed the deadline for accepting the settings."""
-        return now_ms >= self._configured_by_ms
+        return not self.fatal and now_ms >= self._configured_by_ms
 
     def gave_up(self, now_ms: float) -> bool:
         """Whether the call has to go on without the model."""

@@ -10,6 +10,7 @@ from app.call.model.session_items import SessionItems
 from app.call.model.settings import SessionSettings
 from app.call.model.tool_answers import ToolAnswers
 from app.call.model.tool_calls import ToolCalls
+from app.call.model.tool_limits import ToolLimits
 from app.call.outbox import Outbox
 
 
@@ -23,10 +24,12 @@ class Model:
         ids: Ids,
         conversation: Conversation,
         tool_ms: float,
+        tool_rounds: int,
     ) -> None:
         """
         Args:
             tool_ms: `Limits.tool_ms`.
+            tool_rounds: `Limits.tool_rounds`.
         """
         self.requests = ModelRequests(outbox, ids)
         #: The settings of the present session.
@@ -37,8 +40,8 @@ class Model:
         self.items = SessionItems(self.requests, ids)
         #: The queue of responses, and the one in flight.
         self.responses = Responses()
-        #: Tool calls and their deadlines.
-        self.tools = ToolCalls(outbox, tool_ms)
+        #: Tool calls, their deadlines, and the limits on how many they are.
+        self.tools = ToolCalls(outbox, tool_ms, ToolLimits(tool_rounds))
         #: Sends the answers of tools, and what the caller typed.
         self.answers = ToolAnswers(
             self.requests, self.link, self.tools, self.responses, conversation

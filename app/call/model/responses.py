@@ -86,6 +86,10 @@ class Responses:
         """Remove this one from the queue: the same wish with the same direction."""
         self._queue = [each for each in self._queue if each != wanted]
 
+    def drop_direction(self, wish: Wish) -> None:
+        """Request a plain answer where this wish is queued with a direction."""
+        self._queue = [Wanted(wish) if each.wish is wish else each for each in self._queue]
+
     def allow(self, wishes: Collection[Wish]) -> None:
         """From now on request these wishes only: an exit is under way, or none is any more."""
         self._allowed = wishes
@@ -110,6 +114,11 @@ class Responses:
     def in_flight(self) -> bool:
         """Whether a response is active or requested."""
         return self.active_id is not None or self.requested is not None
+
+    @property
+    def request_id(self) -> str:
+        """The id of the `CreateResponse` that the model has not answered yet; empty: none."""
+        return self._event_id if self.requested is not None else ""
 
     def pending(self, *wishes: Wish) -> bool:
         """Whether a response for one of these is active, requested or queued."""

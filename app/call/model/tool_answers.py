@@ -65,20 +65,33 @@ class ToolAnswers:
             self.want_reply(response_id)
         return True
 
-    def add_caller_text(self, item_id: str, text: str) -> None:
-        """Add what the caller typed on the keypad as a user message, and request a reply.
-        Without a session, the next one gets it with the stored conversation."""
+    def add_caller_text(self, item_id: str, text: str, replaces: str = "") -> None:
+        """Add what the caller typed on the keypad as a user message. Without a session, the next
+        one gets it with the stored conversation. Then call `want_reply_to_caller`.
+
+        Args:
+            replaces: The message in whose place it is added; empty: none.
+        """
         if self._link.ready:
+            if replaces:
+                self._requests.delete(replaces)
             self._not_taken.add(item_id)
             self._requests.add_message("user", text, item_id)
+
+    def want_reply_to_caller(self) -> None:
+        """Request a reply to what the caller typed."""
         if self._responses.allows(Wish.REPLY):
+            self._responses.drop_direction(Wish.REPLY)  # it may call tools again
             self._responses.want(Wish.REPLY)
 
     def want_reply(self, response_id: str) -> None:
         """Request one reply for all the tools that a response called, if all have answered. Call
-        this when the response has ended, too."""
-        if self._calls.settled(response_id) and self._responses.allows(Wish.REPLY):
-            self._responses.want(Wish.REPLY)
+        this when the response has ended, too. After too many rounds of tools, the reply may call
+        none; a model that calls some all the same gets no reply."""
+        if not self._calls.settled(response_id) or not self._responses.allows(Wish.REPLY):
+            return
+        if not self._calls.limits.exhausted:
+            self._responses.want(Wish.REPLY, self._calls.limits.direction)
 
     def answer_overdue(self, now_ms: float) -> None:
         """Answer for the tools that missed their deadline, with an error text."""

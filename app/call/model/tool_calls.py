@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from app.call import prompts
 from app.call.commands import CancelTool, ReportDecision
+from app.call.model.tool_limits import ToolLimits
 from app.call.outbox import Outbox
 
 
@@ -23,11 +24,19 @@ class _ToolCall:
 class ToolCalls:
     """The tool calls of a leg, by `call_id`."""
 
-    def __init__(self, outbox: Outbox[CancelTool | ReportDecision], limit_ms: float) -> None:
+    def __init__(
+        self,
+        outbox: Outbox[CancelTool | ReportDecision],
+        limit_ms: float,
+        limits: ToolLimits,
+    ) -> None:
         """
         Args:
             limit_ms: How long a tool may take, `Limits.tool_ms`.
+            limits: How many calls may run.
         """
+        #: How many calls may run.
+        self.limits = limits
         self._outbox = outbox
         self._limit_ms = limit_ms
         self._calls: dict[str, _ToolCall] = {}
@@ -122,6 +131,7 @@ class ToolCalls:
         """The session is lost: the next one does not know the ids of these calls."""
         for call in self._calls.values():
             call.of_lost_session = True
+        self.limits.session_lost()
 
     def known_to_model(self, call_id: str) -> bool:
         """Whether the present session knows this `call_id`: then answer it by its id."""

@@ -163,7 +163,8 @@ class AgentSpeech:
         """The leg so far, for a new session: (role, text, item id or empty).
 
         An item that a voice still speaks is given whole and with an id, because the caller is about
-        to hear it; a barge-in replaces it by what was heard.
+        to hear it; a barge-in replaces it by what was heard. So is what the caller typed: more keys
+        may replace it.
         """
         heard = {
             turn.item_id: turn for turn in self._conversation.heard(self._audio.ledger, now_ms)
@@ -174,7 +175,8 @@ class AgentSpeech:
             if turn.utterances and not turn.cut and (as_heard is None or as_heard.cut):
                 history.append(("assistant", turn.text, self._items.restate(turn.item_id)))
             elif as_heard is not None:
-                history += [(role, text, "") for role, text in prompts.as_messages([as_heard])]
+                item_id = turn.item_id if turn.detail.get("by") == "keypad" else ""
+                history += [(*each, item_id) for each in prompts.as_messages([as_heard])]
         return history
 
     def speaks(self, now_ms: float) -> bool:

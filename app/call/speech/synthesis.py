@@ -24,6 +24,7 @@ from app.call.voice_events import (
     VoiceFinished,
     VoicePaused,
     VoiceReceived,
+    VoiceTimed,
 )
 from app.call.words.utterance import Utterance
 from app.call.words.word_times import UNKNOWN, learn
@@ -163,6 +164,8 @@ class Synthesis:
                 job.receive(payload, size_bytes)
             case VoicePaused(_, start, end):
                 utterance.pauses.append((start, end))
+            case VoiceTimed(_, words):
+                utterance.timed += words
             case VoiceFinished() if not utterance.size_bytes:
                 self._fail(job, "passing", now_ms)  # it reports success and sent no audio
             case VoiceFinished():

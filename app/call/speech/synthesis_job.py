@@ -13,7 +13,7 @@ from typing import NamedTuple
 from app.audio import fade_out
 from app.call.speech.voice_choice import Attempts
 from app.call.words.utterance import Utterance
-from app.call.words.word_lengths import words
+from app.call.words.word_places import words
 
 FADE_MS = 5  # at the end of a chunk that is cut
 
@@ -65,6 +65,7 @@ class SynthesisJob:
         """Forget what arrived. Nothing was released, so another try speaks the whole text."""
         self._held.clear()
         self.utterance.pauses.clear()
+        self.utterance.timed.clear()
         self.utterance.size_bytes = 0
 
     def break_off(self, new_id: Callable[[], str]) -> tuple[list[Chunk], "SynthesisJob | None"]:
@@ -85,6 +86,7 @@ class SynthesisJob:
         whole, found = utterance.text, words(utterance.text)
         utterance.text, utterance.size_bytes = utterance.first_words(count), cut
         utterance.pauses = [each for each in utterance.pauses if each[1] <= cut]
+        utterance.timed = [each for each in utterance.timed if each[2] <= cut]
         utterance.complete = True
         if count >= len(found):
             return chunks, None

@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from app.call.words.pause_alignment import Pace
-from app.call.words.word_lengths import words
-from app.call.words.word_times import UNKNOWN, WordTimes, complete, so_far
+from app.call.words.word_places import words
+from app.call.words.word_times import UNKNOWN, Pace, Pause, TimedWord, WordTimes, word_times
 
 
 @dataclass(slots=True)
@@ -26,15 +25,24 @@ class Utterance:
     #: How its voice spoke earlier utterances.
     pace: Pace = UNKNOWN
     #: The silences in its audio, in order: start and end in bytes.
-    pauses: list[tuple[int, int]] = field(default_factory=list)
-    _times: tuple[tuple[str, int, bool], WordTimes] | None = None
+    pauses: list[Pause] = field(default_factory=list)
+    #: Its words as the voice timed them, in order; empty if the voice sends no times.
+    timed: list[TimedWord] = field(default_factory=list)
+    _times: tuple[tuple[str, int, bool, int], WordTimes] | None = None
 
     def word_times(self) -> WordTimes:
-        """When each of its words sounds: an estimate, by what has arrived so far."""
-        known = self.text, self.size_bytes, self.complete
+        """When each of its words sounds, by what has arrived so far."""
+        known = self.text, self.size_bytes, self.complete, len(self.timed)
         if self._times is None or self._times[0] != known:
-            estimate = complete if self.complete else so_far
-            self._times = known, estimate(self.text, self.size_bytes, self.pauses, self.pace)
+            times = word_times(
+                self.text,
+                self.size_bytes,
+                self.pauses,
+                complete=self.complete,
+                pace=self.pace,
+                timed=self.timed,
+            )
+            self._times = known, times
         return self._times[1]
 
     def first_words(self, count: int) -> str:

@@ -133,7 +133,7 @@ class AgentForm(Form):
     transcription: TranscriptionForm = Field(
         default=TranscriptionForm(), description="a table: [transcription]"
     )
-    #: How long things may take.
+    #: How long things may take, and how often they may be repeated.
     limits: LimitsForm = Field(default=LimitsForm(), description="a table: [limits]")
     #: Which built-in tools the model has.
     builtin_tools: BuiltinToolsForm = Field(

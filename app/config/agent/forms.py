@@ -150,6 +150,9 @@ class LimitsForm(Form):
         le=30,
         description="a number of seconds from 1 to 30",
     )
+    #: How many answers in a row may call tools while the caller says nothing and presses no key.
+    #: The agent then has to speak to the caller, without a tool.
+    tool_rounds: int = Field(default=_LIMITS.tool_rounds, ge=1, le=100)
 
     @field_validator("warning_seconds")
     @classmethod
@@ -176,6 +179,7 @@ class LimitsForm(Form):
             tool_ms=_ms(self.tool_seconds),
             hold_ms=_ms(self.hold_seconds),
             first_sound_ms=_ms(self.first_sound_seconds),
+            tool_rounds=self.tool_rounds,
         )
 
 
@@ -202,9 +206,12 @@ class OutboundForm(Form):
     voicemail: TextOrNone = Field(
         default=_OUTBOUND.voicemail, description="text, or '' to hang up on answering machines"
     )
+    #: Whether Twilio detects who answers. With `off` the agent talks with whoever or whatever
+    #: answers, and no message is left.
+    answering_machine: Literal["detect", "off"] = _OUTBOUND.answering_machine
 
     def outbound(self) -> Outbound:
-        return Outbound(self.greeting, self.voicemail)
+        return Outbound(self.greeting, self.voicemail, self.answering_machine)
 
 
 class AfterCallForm(Form):

@@ -68,7 +68,7 @@ class _Sent:
 
 
 # An item is deleted or replaced after one of these: a barge-in, or the failure of every voice.
-_CUTS = {"SpeechStarted", "DigitPressed", "OutputItemAdded", "VoicemailReached"}
+_CUTS = {"SpeechStarted", "DigitPressed", "OutputItemAdded", "CalleeDetected", "VoicemailReached"}
 _ENDS_OF_ITEMS = {"VoiceFailed", "OutputItemDone", "ResponseDone"}
 
 

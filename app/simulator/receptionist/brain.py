@@ -60,7 +60,9 @@ _DIRECTED: tuple[tuple[str, str], ...] = (
 _TOLD = re.compile(r"Result of ([\w-]+): (.*)", re.DOTALL)
 _RUNNING = re.compile(r"^[\w-]+ was called and still runs")
 # How the bridge reports that a tool failed, after the tool's name or without it.
-_TOOL_FAILED = re.compile(r" failed: | gave no answer |: wrong arguments|There is no tool named ")
+_TOOL_FAILED = re.compile(
+    r" failed: | gave no answer | was not run: |: wrong arguments|There is no tool named "
+)
 _SAY_IT_NOW = re.compile("say it now|goodbye now", re.IGNORECASE)
 
 

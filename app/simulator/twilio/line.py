@@ -13,6 +13,7 @@ It imports nothing from the bridge, so that a mistake in the bridge's codecs can
 
 import asyncio
 import random
+import ssl
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -69,6 +70,7 @@ class PhoneLine:
             has answered and the document has run as far as its stream, if it has one.
         callbacks: how status callbacks arrive: "in order", "twice", or "shuffled": late, out of
             order, some of them twice; `seed` repeats the same order.
+        tls: trusted certificates, if `webhook_url` is https: of a proxy before the bridge.
         call_sids: makes the SID of a new call from its direction: "inbound", "outbound-api" or
             "outbound-dial"; None: random SIDs.
     """
@@ -98,6 +100,7 @@ class PhoneLine:
         callbacks: str = "in order",
         seed: int = 0,
         call_sids: Callable[[str], str] | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.account_sid = account_sid or "AC" + uuid.uuid4().hex
         #: Calls to the number and calls made by REST, by SID.
@@ -116,6 +119,7 @@ class PhoneLine:
         self._api_token = api_token
         self._status_callback_url = status_callback_url
         self._timeout_s = webhook_timeout_s
+        self._tls = tls
         self._call_sids = call_sids or _random_sid
         self._delivery = Delivery(callbacks, random.Random(f"{seed} callbacks"))
         self._options = LineOptions(
@@ -145,6 +149,7 @@ class PhoneLine:
             auth_token=self._auth_token,
             api_token=self._api_token,
             timeout_s=self._timeout_s,
+            tls=self._tls,
         )
         self._trunk = Trunk(
             self.account_sid,

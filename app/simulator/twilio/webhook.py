@@ -5,6 +5,7 @@ import base64
 import hashlib
 import hmac
 import random
+import ssl
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -88,13 +89,16 @@ class BridgeClient:
         auth_token: str = "",
         api_token: str = "",
         timeout_s: float = 15.0,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        target = urlsplit(webhook_url)
-        if target.scheme != "http" or not target.hostname:
-            raise ValueError(f"webhook_url must be http://host:port/path, not {webhook_url!r}")
+        target, scheme = urlsplit(webhook_url), "http" if tls is None else "https"
+        if target.scheme != scheme or not target.hostname:
+            raise ValueError(f"webhook_url must be {scheme}://host:port/path, not {webhook_url!r}")
+        #: For https: the certificates that are trusted. None: plain HTTP.
+        self.tls = tls
         self._origin = target
         self._public = urlsplit(public_url) if public_url else target
-        self.host, self.port = target.hostname, target.port or 80
+        self.host, self.port = target.hostname, target.port or (80 if tls is None else 443)
         self.webhook_url = public_url or webhook_url
         if self._public.path in ("", "/"):
             self.webhook_url = self.public(webhook_url)
@@ -103,7 +107,7 @@ class BridgeClient:
         self._session = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=timeout_s),
             cookie_jar=aiohttp.DummyCookieJar(),
-            connector=aiohttp.TCPConnector(limit=0),
+            connector=aiohttp.TCPConnector(limit=0, ssl=tls or False),
         )
 
     def public(self, url: str, base: str = "") -> str:
@@ -125,7 +129,8 @@ class BridgeClient:
         if self.auth_token:
             headers["x-twilio-signature"] = signature(self.auth_token, stream_url)
         path = split._replace(scheme="", netloc="").geturl() or "/"
-        return f"ws://{self._origin.netloc}{path}", headers
+        scheme = "ws" if self.tls is None else "wss"
+        return f"{scheme}://{self._origin.netloc}{path}", headers
 
     async def request(self, url: str, params: Mapping[str, str], method: str = "POST") -> Exchange:
         """Send the form, in the query for GET, and return the answer. A bridge that does not answer
@@ -159,7 +164,9 @@ class BridgeClient:
         await self._session.close()
 
     def _reached_at(self, split: SplitResult) -> URL:
-        here = split._replace(scheme="http", netloc=self._origin.netloc, path=split.path or "/")
+        here = split._replace(
+            scheme=self._origin.scheme, netloc=self._origin.netloc, path=split.path or "/"
+        )
         return URL(here.geturl(), encoded=True)
 
     async def _send(

@@ -16,6 +16,8 @@ from aiohttp import web
 from app.simulator.voices.mouth import Heard, Mouth, Plan, PlanFor, Said, always, tones
 
 _RATES_HZ = (8000, 16000, 24000, 48000)
+_EMOTIONS = ("neutral", "happy", "sad")
+_FORMS = ("/x-www-form-urlencoded", "/form-data")
 _WRITE_BYTES = 4096
 #: Type of each field, and whether it is required.
 _FIELDS: Mapping[str, tuple[type, bool]] = {
@@ -38,9 +40,9 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class HttpStandIn:
     """Answers `POST /stream-audio` with PCM, labelled audio/mpeg as servers of the standard do.
 
-    It takes JSON only, and answers a missing, unknown or mistyped field with 400 and the field's
-    name. It sends its headers before any sound exists. Of a plan's faults, refuse is a 503; error
-    is a 500, or a cut body after the first sound: the standard has no other way to report it.
+    It takes JSON and forms, and answers a missing, unknown or mistyped field with 400 and the
+    field's name. It sends its headers before any sound exists. Of a plan's faults, refuse is a 503;
+    error is a 500, or a cut body after the first sound: the standard has no other way to report it.
 
     `token`: the token that a text needs; empty: none.
     """
@@ -99,7 +101,7 @@ class HttpStandIn:
 
     async def _stream_audio(self, request: web.Request) -> web.StreamResponse:
         try:
-            body = _checked(await request.text())
+            body = _checked(await _fields(request))
         except ValueError as fault:
             return web.Response(status=400, text=str(fault))
         if self._token and not hmac.compare_digest(
@@ -158,12 +160,26 @@ class HttpStandIn:
         return not plan.fault
 
 
-def _checked(text: str) -> dict[str, Any]:
-    """The decoded body. Raises ValueError for invalid JSON, or with the name of a wrong field."""
-    body = _object("body", json.loads(text), _FIELDS)
+async def _fields(request: web.Request) -> object:
+    """The fields of a body. A form has text alone: its SampleRate is converted. Raises ValueError
+    for invalid JSON."""
+    if not request.content_type.endswith(_FORMS):
+        return json.loads(await request.text())
+    fields: dict[str, object] = dict(await request.post())
+    rate = fields.get("SampleRate")
+    if isinstance(rate, str) and rate.isdecimal():
+        fields["SampleRate"] = int(rate)
+    return fields
+
+
+def _checked(fields: object) -> dict[str, Any]:
+    """The body, with ExtendData decoded. Raises ValueError with the name of a wrong field."""
+    body = _object("body", fields, _FIELDS)
     if body["SampleRate"] not in _RATES_HZ:
         raise ValueError(f"SampleRate: expected one of {_RATES_HZ}")
     body["ExtendData"] = _object("ExtendData", json.loads(body["ExtendData"]), _EXTENDED)
+    if body["ExtendData"].get("Emotion", "neutral") not in _EMOTIONS:
+        raise ValueError(f"Emotion: expected one of {_EMOTIONS}")
     return body
 
 

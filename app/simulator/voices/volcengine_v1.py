@@ -4,6 +4,7 @@ Written from the protocol alone; it shares no code with the bridge's codec.
 """
 
 import asyncio
+import audioop
 import contextlib
 import gzip
 import json
@@ -36,6 +37,7 @@ _RATIOS = {
     "emotion_scale": (1.0, 5.0),
 }
 _ACK = b"\x11\xb0\x00\x00"
+_SILENT_RMS = 100
 
 
 class V1Connection:
@@ -97,7 +99,7 @@ class V1Connection:
         query = request["operation"] == "query"
         if not query:  # a query is answered with a single frame
             await self._socket.send(_ACK)
-        if request.get("with_timestamp"):
+        if str(request.get("with_timestamp", "")) == "1":
             await self._socket.send(self._frame(0xC0, 1, b"", json.dumps(_timestamps(said))))
         count = 0
 
@@ -150,6 +152,8 @@ class V1Connection:
             raise Refusal(3001, "invalid operation")
         if request.get("text_type", "plain") not in ("plain", "ssml"):
             raise Refusal(3001, "invalid text_type")
+        if request.get("text_type") == "ssml" and "with_timestamp" in request:
+            raise Refusal(3001, "with_timestamp takes no ssml")
         if not isinstance(request.get("extra_param", ""), str):
             raise Refusal(3001, "extra_param is a string")
         if request["reqid"] in service.used_ids:
@@ -188,17 +192,29 @@ def _section(body: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _timestamps(said: Said) -> dict[str, Any]:
-    words = said.spoken.words
-    ends = [word.offset_bytes for word in words[1:]] + [len(said.spoken.pcm)]
-    per_second = said.hz * 2
-    return {
-        "phonemes": [],
-        "words": [
-            {
-                "word": word.text.strip(),
-                "start_time": word.offset_bytes / per_second,
-                "end_time": end / per_second,
-            }
-            for word, end in zip(words, ends, strict=True)
-        ],
-    }
+    """The times of the words, in seconds. The mouth may join words, such as "of the": they share
+    their sound by their letters."""
+    spoken, per_second = said.spoken, said.hz * 2
+    ends = [word.offset_bytes for word in spoken.words[1:]] + [len(spoken.pcm)]
+    timed = []
+    for word, behind in zip(spoken.words, ends, strict=True):
+        parts = word.text.split()
+        begin, end = (
+            word.offset_bytes,
+            _sounding_end(spoken.pcm, word.offset_bytes, behind, said.hz),
+        )
+        letters = sum(map(len, parts))
+        for part in parts:
+            until = begin + (end - begin) * len(part) / letters
+            timed.append((part, begin / per_second, until / per_second))
+            begin, letters = round(until), letters - len(part)
+    words = [{"word": word, "start_time": at, "end_time": end} for word, at, end in timed]
+    return {"phonemes": [], "words": words}
+
+
+def _sounding_end(pcm: bytes, start: int, end: int, hz: int) -> int:
+    """Where the silence begins that ends at `end`, to 10 ms."""
+    step = hz // 100 * 2
+    while end - start > step and audioop.rms(pcm[end - step : end], 2) < _SILENT_RMS:
+        end -= step
+    return end

@@ -102,7 +102,8 @@ async def place_call(
         wait_s = refused.retry_after_s
         headers = None if wait_s is None else {"Retry-After": str(wait_s)}
         raise HTTPException(refused.status, str(refused), headers) from refused
-    response.headers["Location"] = f"/calls/{call_sid}"
+    prefix = next(iter(state.gate.prefixes(request.scope)), "")
+    response.headers["Location"] = f"{prefix}/calls/{call_sid}"
     return PlacedCall(call_sid=call_sid)
 
 

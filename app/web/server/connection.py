@@ -17,7 +17,7 @@ from typing import Any, Protocol, cast
 
 from app.web.server.limits import READ_BYTES, Limits
 from app.web.server.registry import Registry
-from app.web.server.timeouts import Deadline, WriteTimeout, in_kernel
+from app.web.server.timeouts import Deadline, WriteTimeout, in_kernel, received_in_kernel
 
 REFUSED = "connections refused"
 NOT_READ = "the client did not read its answer"
@@ -136,6 +136,11 @@ class Connection(asyncio.BufferedProtocol):
     @property
     def idle(self) -> bool:
         return self.protocol.idle
+
+    @property
+    def input_waits(self) -> bool:
+        """Whether bytes of the peer's have arrived that the inner protocol has not got yet."""
+        return bool(self._kept) or received_in_kernel(self.get_extra_info("socket")) > 0
 
     def held(self, size_bytes: int) -> None:
         """`size_bytes` more of an unfinished request were received. May abort this connection."""

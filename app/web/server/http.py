@@ -93,6 +93,12 @@ class Http(HttpToolsProtocol):
             self.connection.refused(why, level=logging.INFO)
             self.connection.close()
 
+    def timeout_keep_alive_handler(self) -> None:
+        """Close an idle connection, unless its next request has arrived: a busy loop runs timers
+        before it reads."""
+        if not self.connection.input_waits:
+            super().timeout_keep_alive_handler()
+
     def shutdown(self) -> None:
         """Finish the answer in progress; do not wait for the rest of an unfinished request."""
         if self.input_unfinished and (not self._unanswered or self._receiving == "body"):

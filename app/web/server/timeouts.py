@@ -134,13 +134,22 @@ class WriteTimeout:
 
 def in_kernel(connected: socket.socket | None) -> int:
     """How many bytes in the kernel's send buffer the peer has not acknowledged; 0 if unknown."""
+    return _queued(connected, "TIOCOUTQ")
+
+
+def received_in_kernel(connected: socket.socket | None) -> int:
+    """How many bytes the kernel has received that are not read yet; 0 if unknown."""
+    return _queued(connected, "FIONREAD")
+
+
+def _queued(connected: socket.socket | None, request: str) -> int:
     if connected is None or sys.platform != "linux":
         return 0
     import fcntl  # neither is available on Windows
     import termios
 
     try:
-        answer = fcntl.ioctl(connected.fileno(), termios.TIOCOUTQ, bytes(4))
+        answer = fcntl.ioctl(connected.fileno(), getattr(termios, request), bytes(4))
     except OSError:
         return 0
     (size_bytes,) = struct.unpack("i", answer)

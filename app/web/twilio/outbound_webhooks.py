@@ -7,13 +7,14 @@ from fastapi import APIRouter, Request, Response
 from app.bridge.deadlines import within
 from app.bridge.outbound import PlacedCall
 from app.bridge.reconnects import WRITTEN_S
+from app.call.events import CalleeDetected
 from app.records.store import StoreUnavailable
 from app.web.app_state import AppState
 from app.web.twilio.call_webhooks import call_info, call_is_over
 from app.web.twilio.request import base_of, rendered
 from app.web.twilio.signed_route import SignedRoute
 from app.web.twilio.webhook_deadline import Form, acknowledge, ask_again, webhook
-from app.wires.twilio.call import TERMINAL, CallInfo, voicemail_reached
+from app.wires.twilio.call import TERMINAL, CallInfo
 from app.wires.twilio.twiml import stream_urls
 
 router = APIRouter(include_in_schema=False, route_class=SignedRoute)
@@ -36,7 +37,7 @@ async def outgoing_call(request: Request, form: Form, state: AppState) -> Respon
     ticket = await state.reconnects.answer(call, base_url, agent, is_new=known)
     if ticket is None:
         return rendered("goodbye")
-    _report_voicemail(state, call.call_sid, placed)
+    _report_verdict(state, call.call_sid, placed)
     return rendered("incoming-call", **stream_urls(base_url, ticket))
 
 
@@ -67,14 +68,13 @@ async def answering_machine(request: Request, form: Form, state: AppState) -> Re
         state.store.save_call(call_sid, answered_by=answered_by)
         placed = state.outbound.detected(token, call_sid, answered_by)
         placed = placed or PlacedCall(token, "", answered_by=answered_by)
-        _report_voicemail(state, call_sid, placed)
+        _report_verdict(state, call_sid, placed)
     return Response(status_code=204)
 
 
-def _report_voicemail(state: AppState, call_sid: str, placed: PlacedCall) -> None:
-    """Tell the agent if a machine answered. Twilio reports it after the machine's greeting: it is
-    recording now."""
-    message = placed.voicemail or state.services.agent.agent.outbound.voicemail
-    reached = voicemail_reached(placed.answered_by, message)
-    if reached is not None:
-        state.switchboard.tell(call_sid, reached)
+def _report_verdict(state: AppState, call_sid: str, placed: PlacedCall) -> None:
+    """Tell the agent who answered, as far as Twilio knows. What follows is the call's decision."""
+    outbound = state.services.agent.agent.outbound
+    if placed.answered_by and outbound.answering_machine == "detect":
+        message = placed.voicemail or outbound.voicemail
+        state.switchboard.tell(call_sid, CalleeDetected(placed.answered_by, message))

@@ -7,7 +7,6 @@ handler, must not cost the caller the call.
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from fastapi import HTTPException, Request, Response
 
@@ -80,10 +79,7 @@ async def ask_again(request: Request, form: Form, state: AppState) -> Response:
     times = request.query_params.get("again", "0")
     if times not in map(str, range(MOST_REPEATS)):
         return await apology(request, form, state)
-    base_url = base_of(request)
-    prefix, path = urlsplit(base_url).path, request.url.path
-    path = path.removeprefix(prefix) if path.startswith(f"{prefix}/") else path
-    url = f"{base_url}{path}?again={int(times) + 1}"
+    url = f"{base_of(request)}{request.url.path}?again={int(times) + 1}"
     return rendered("once-more", **one_moment(state.services.agent.agent.language), url=url)
 
 

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from app.call.events import VoicemailReached
-
 CallStatus = Literal[
     "queued", "initiated", "ringing", "in-progress",
     "completed", "busy", "no-answer", "failed", "canceled",
@@ -27,16 +25,3 @@ class CallInfo:
     from_number: str = ""
     #: As `from_number`.
     to_number: str = ""
-
-
-def voicemail_reached(answered_by: str, message: str) -> VoicemailReached | None:
-    """The event of a machine that answered an outbound call; None: a human did, or it is unknown.
-    Twilio reports a machine after its greeting: it records from then on.
-
-    Args:
-        answered_by: Twilio's `AnsweredBy`.
-        message: What the agent leaves on an answering machine. A fax gets none.
-    """
-    if answered_by.startswith("machine"):
-        return VoicemailReached(message)
-    return VoicemailReached() if answered_by == "fax" else None

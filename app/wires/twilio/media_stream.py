@@ -17,9 +17,9 @@ from app.call.commands import ClearAudio, PlayAudio, SendMark, ToStream
 from app.call.events import DigitPressed, MarkEchoed, StreamEnded
 from app.errors import ProtocolError
 
-LONGEST_FRAME_BYTES = 7998
-"""The most audio in one message to Twilio, after decoding: just under a second. A multiple of 3, so
-that base64 text can be split there."""
+LONGEST_FRAME_BYTES = 7680
+"""The most audio in one message to Twilio, after decoding: 960 ms. Whole frames of 20 ms, and a
+multiple of 3, so that base64 text can be split there."""
 
 _LONGEST_FRAME_CHARS = base64_length(LONGEST_FRAME_BYTES)
 _DIGITS = frozenset("0123456789*#ABCD")

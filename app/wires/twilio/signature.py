@@ -6,27 +6,26 @@ sign. One match is enough: all forms name this service.
 """
 
 import hmac
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Any
+from itertools import chain, repeat, zip_longest
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from twilio.request_validator import RequestValidator, get_signature_algorithm
 
-from app.errors import ConfigError, ProtocolError
-
-Scope = Mapping[str, Any]
-"""An ASGI scope of type http or websocket."""
+from app.errors import ProtocolError
+from app.wires.twilio.public_address import (
+    Network,
+    PublicAddress,
+    Scope,
+    collapsed,
+    header,
+    netlocs,
+    without_prefix,
+)
 
 _MOST_FORM_FIELDS = 1000
-_DEFAULT_PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
-_SECURE = {"http": False, "https": True, "ws": False, "wss": True}
-_HOST = re.compile(
-    r"(?P<host>[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:(?P<port>[0-9]{1,5}))?"
-)
 
 
 def parse_form(body: bytes) -> list[tuple[str, str]]:
@@ -60,10 +59,7 @@ class SignatureChecker:
     Args:
         auth_token: The account's primary auth token, or the secret of the shared key that Twilio
             signs with. If it is empty, no request is valid.
-        public_url: The base URL that Twilio requests, with its path prefix. None: derive it from
-            each request.
-        trusted_proxies: Addresses, CIDR blocks or `*`. Forwarded headers are used only in requests
-            from these peers.
+        public_url, trusted_proxies: see `PublicAddress`.
 
     Raises:
         ConfigError: an entry of `trusted_proxies` is invalid.
@@ -73,11 +69,10 @@ class SignatureChecker:
         self,
         auth_token: str,
         public_url: str | None = None,
-        trusted_proxies: Iterable[str | IPv4Network | IPv6Network] = (),
+        trusted_proxies: Iterable[str | Network] = (),
     ) -> None:
         self._validator = RequestValidator(auth_token) if auth_token else None
-        self._public_url = public_url.rstrip("/") if public_url else None
-        self._proxies = _Proxies(trusted_proxies)
+        self._address = PublicAddress(public_url, trusted_proxies)
 
     def base_url(self, scope: Scope) -> str | None:
         """The public base URL of this service, `https://host[:port][/prefix]`, without a trailing
@@ -85,21 +80,15 @@ class SignatureChecker:
 
         Stream URLs have the same base with the scheme `wss`, the only one that Twilio accepts.
         """
-        if self._public_url:
-            return self._public_url
-        scheme = str(scope.get("scheme", "http"))
-        host = _header(scope, b"host")
-        if self._proxies.trust(scope.get("client")):
-            scheme = _first(_header(scope, b"x-forwarded-proto")) or scheme
-            host = _first(_header(scope, b"x-forwarded-host")) or host
-        secure = _SECURE.get(scheme.lower())
-        if secure is None or host is None or not _is_host(host):
-            return None
-        return f"{'https' if secure else 'http'}://{host}"
+        return next(iter(self._address.bases(scope)), None)
+
+    def prefixes(self, scope: Scope) -> list[str]:
+        """The path prefixes that a proxy may have left in the request's path."""
+        return self._address.prefixes(scope)
 
     def is_signed(self, scope: Scope) -> bool:
         """Whether the request has a signature, valid or not."""
-        return _header(scope, b"x-twilio-signature") is not None
+        return header(scope, b"x-twilio-signature") is not None
 
     def is_valid(self, scope: Scope, body: bytes = b"") -> bool:
         """Whether Twilio signed this webhook request or WebSocket handshake. Never raises.
@@ -107,25 +96,28 @@ class SignatureChecker:
         `body`: as received. The signature covers the fields of a form; for any other body the URL
         must have its hash, in `bodySHA256`.
         """
-        signature = _header(scope, b"x-twilio-signature")
+        return self.signed_base(scope, body) is not None
+
+    def signed_base(self, scope: Scope, body: bytes = b"") -> str | None:
+        """The base URL that Twilio requested and signed; None if no signature is valid. See
+        `is_valid` for `body`. Never raises."""
+        signature = header(scope, b"x-twilio-signature")
         if self._validator is None or not signature:
-            return False
+            return None
         try:
-            form = self._signed_fields(scope, body)
-            wanted = signature.encode()
+            form, wanted = self._signed_form(scope, body), signature.encode()
             # The sender's header chooses the algorithm. That is safe, because both are keyed with
             # the auth token. An unknown algorithm raises ValueError.
             algorithm = get_signature_algorithm(
-                _header(scope, b"x-twilio-webhooks-signature-settings")
+                header(scope, b"x-twilio-webhooks-signature-settings")
             )
-            return any(
-                hmac.compare_digest(
-                    self._validator.compute_signature(url, form, algorithm).encode(), wanted
-                )
-                for url in self._candidates(scope)
-            )
+            for base, url in self._candidates(scope):
+                computed = self._validator.compute_signature(url + form, {}, algorithm)
+                if hmac.compare_digest(computed.encode(), wanted):
+                    return base
         except (ValueError, ProtocolError):
-            return False
+            pass
+        return None
 
     def fault(self, scope: Scope) -> Fault:
         """Why `is_valid` returned False."""
@@ -143,139 +135,76 @@ class SignatureChecker:
                 "TWILIO_AUTH_TOKEN must be the account's primary auth token; "
                 f"{self._url_fix(scope)}"
             )
-        return Fault(reason, fix, next(self._candidates(scope), base).partition("?")[0])
+        _, checked = next(self._candidates(scope), (base, base))
+        return Fault(reason, fix, checked.partition("?")[0])
 
     def _url_fix(self, scope: Scope) -> str:
-        if self._public_url:
+        if self._address.public_url:
             return "PUBLIC_URL must be the URL that Twilio requests"
-        forwarded = _header(scope, b"x-forwarded-host") or _header(scope, b"x-forwarded-proto")
-        if forwarded and not self._proxies.trust(scope.get("client")):
+        if self._address.reports_untrusted(scope):
             return "TRUSTED_PROXIES must name the proxy, or PUBLIC_URL the URL that Twilio requests"
         return "set PUBLIC_URL to the URL that Twilio requests"
 
     def peer(self, scope: Scope) -> str:
-        """The client's address: the peer's, or the last one in `X-Forwarded-For` that is not a
-        trusted proxy's, if the peer is one."""
-        client: Sequence[Any] | None = scope.get("client")
-        peer = str(client[0]) if client else ""
-        hops = (_header(scope, b"x-forwarded-for") or "").split(",")
-        while hops and self._proxies.trust((peer,)) and (hop := hops.pop().strip()):
-            peer = hop
-        return peer
+        """The client's address; see `PublicAddress.client`."""
+        return self._address.client(scope)
 
-    def _signed_fields(self, scope: Scope, body: bytes) -> "_Form":
+    def _signed_form(self, scope: Scope, body: bytes) -> str:
+        """What the signature covers after the URL."""
         if not body:
-            return _Form([])
-        content_type = (_header(scope, b"content-type") or "").partition(";")[0].strip().lower()
+            return ""
+        content_type = (header(scope, b"content-type") or "").partition(";")[0].strip().lower()
         if content_type == "application/x-www-form-urlencoded":
-            return _Form(parse_form(body))
+            # As the `twilio` package does: a repeated name counts once per distinct value.
+            return "".join(name + value for name, value in sorted(set(parse_form(body))))
         query = scope.get("query_string", b"").decode("ascii")
         named = dict(parse_qsl(query)).get("bodySHA256", "")
         if not hmac.compare_digest(sha256(body).hexdigest().encode(), named.lower().encode()):
             raise ProtocolError("the body's SHA-256 is not the URL's bodySHA256")
-        return _Form([])
+        return ""
 
-    def _candidates(self, scope: Scope) -> Iterator[str]:
-        """Every URL that Twilio may have signed for this request.
-
-        Twilio signs the URL with or without its port (the `twilio` package's validator tries both);
-        a stream's URL also with or without a trailing slash, and as wss although the request is ws.
-        """
-        base = self.base_url(scope)
-        if base is None:
-            return
-        scheme, netloc, prefix, _, _ = urlsplit(base)
-        paths = [_raw_path(scope)]
-        if prefix and paths[0].startswith(f"{prefix}/"):
-            prefix = ""  # the proxy does not strip it
-        schemes = [scheme]
-        if scope["type"] == "websocket":
-            schemes = ["wss"] if scheme == "https" else ["wss", "ws"]
-            path = paths[0].rstrip("/")
-            paths += [path, f"{path}/"]
-        query = scope.get("query_string", b"").decode("ascii")
-        for path in dict.fromkeys(paths):
-            target = f"{prefix}{path}?{query}" if query else f"{prefix}{path}"
-            for each in schemes:
-                for address in _addresses(netloc, each):
-                    yield f"{each}://{address}{target}"
+    def _candidates(self, scope: Scope) -> Iterator[tuple[str, str]]:
+        """Every base with a URL that Twilio may have signed for this request; the first form of
+        each base before the others, so that the base is the one that Twilio requested."""
+        bases, spellings = self._address.bases(scope), self._address.spellings(scope)
+        forms = [zip(repeat(base), _urls(base, scope, spellings)) for base in bases]
+        return (each for each in chain.from_iterable(zip_longest(*forms)) if each is not None)
 
 
-class _Form:
-    """Form fields as a multi-dict, which the `twilio` package needs for repeated fields."""
+def _urls(base: str, scope: Scope, spellings: list[str]) -> Iterator[str]:
+    """Every form of the URL, given its base. `spellings`: of its host.
 
-    def __init__(self, pairs: Sequence[tuple[str, str]]) -> None:
-        self._values: dict[str, list[str]] = {}
-        for name, value in pairs:
-            self._values.setdefault(name, []).append(value)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def getall(self, name: str) -> list[str]:
-        return self._values[name]
-
-
-class _Proxies:
-    """The peers whose forwarded headers are trusted."""
-
-    def __init__(self, trusted: Iterable[str | IPv4Network | IPv6Network]) -> None:
-        self._trust_all = False
-        self._networks: list[IPv4Network | IPv6Network] = []
-        for entry in trusted:
-            if entry == "*":
-                self._trust_all = True
-                continue
-            try:
-                self._networks.append(ip_network(str(entry), strict=False))
-            except ValueError:
-                raise ConfigError(
-                    f"TRUSTED_PROXIES: expected IP addresses, CIDR blocks or *, got '{entry}'"
-                ) from None
-
-    def trust(self, peer: Sequence[Any] | None) -> bool:
-        if self._trust_all or not peer or not self._networks:
-            return self._trust_all
-        try:
-            address = ip_address(str(peer[0]))
-        except ValueError:
-            return False
-        if isinstance(address, IPv6Address) and address.ipv4_mapped:
-            address = address.ipv4_mapped
-        return any(address in network for network in self._networks)
+    Twilio signs the URL with or without its port (the `twilio` package's validator tries both);
+    a stream's URL also with or without a trailing slash, and as wss although the request is ws.
+    """
+    scheme, netloc, prefix, _, _ = urlsplit(base)
+    schemes, targets = [scheme], _targets(_raw_path(scope), prefix)
+    if scope["type"] == "websocket":
+        schemes = ["wss"] if scheme == "https" else ["wss", "ws"]
+        bare = [each.rstrip("/") for each in targets]
+        targets = [*targets, *bare, *(f"{each}/" for each in bare)]
+    query = scope.get("query_string", b"").decode("ascii")
+    for target in dict.fromkeys(targets):
+        for each in schemes:
+            for address in netlocs(netloc, each, spellings):
+                yield f"{each}://{address}{target}" + (f"?{query}" if query else "")
 
 
-def _header(scope: Scope, name: bytes) -> str | None:
-    """The first header of that name. `name`: in lower case."""
-    for key, value in scope.get("headers", ()):
-        if key.lower() == name:
-            return bytes(value).decode("latin-1").strip()
-    return None
+def _targets(path: str, prefix: str) -> list[str]:
+    """The public paths that a request for `path` may have had, the most likely one first.
 
-
-def _first(value: str | None) -> str:
-    """The first value of a comma-separated list: the one that the outermost proxy added."""
-    return (value or "").partition(",")[0].strip()
-
-
-def _is_host(text: str) -> bool:
-    found = _HOST.fullmatch(text)
-    return found is not None and 0 < int(found["port"] or 443) < 65536
+    A proxy may have stripped the prefix or not, have merged the slashes of `https://host//path`, or
+    have left `//path` of a stripped prefix.
+    """
+    single = collapsed(path)
+    targets = [f"{prefix}{each}" for each in (path, single, f"/{single}")]
+    below = without_prefix(path, prefix) if prefix else None
+    if below is not None:
+        return [path, f"{prefix}{below}", f"{prefix}/{below}", *targets]
+    return targets
 
 
 def _raw_path(scope: Scope) -> str:
     """The path as requested. The signature covers its percent-encoding, so it is not decoded."""
     raw = scope.get("raw_path")
     return bytes(raw).decode("ascii") if raw else quote(scope["path"])
-
-
-def _addresses(netloc: str, scheme: str) -> Iterable[str]:
-    """A network location: unchanged, without its port, and with the scheme's default port."""
-    user, at, address = netloc.rpartition("@")
-    found = _HOST.fullmatch(address)
-    host = found["host"] if found else address
-    default = f"{host}:{_DEFAULT_PORTS[scheme]}"
-    return dict.fromkeys(f"{user}{at}{each}" for each in (address, host, default))

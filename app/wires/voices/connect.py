@@ -9,6 +9,7 @@ Every connection follows these rules:
 - The library logs nothing below WARNING: at DEBUG it logs headers and texts.
 """
 
+import asyncio
 import logging
 import ssl
 from collections.abc import Callable, Mapping
@@ -129,18 +130,24 @@ def websocket_lost(provider: str, closed: ConnectionClosed, ids: str = "") -> Vo
 
 def http_session(headers: Mapping[str, str]) -> aiohttp.ClientSession:
     """A pool of connections to a provider. `headers`: of every request. Send each request with
-    `allow_redirects=False`, describe its errors by `http_failure`, and close the pool at the end.
+    `allow_redirects=False`, wait for its response and for each part of its body within
+    `http_deadline`, describe its errors by `http_failure`, and close the pool at the end.
     """
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers=headers,
         trust_env=False,
-        # No `total`: it would count the whole body, however long the speech is.
-        timeout=aiohttp.ClientTimeout(
-            total=None, connect=CONNECT_S, sock_connect=CONNECT_S, sock_read=SILENCE_S
-        ),
+        # No `total`: it would count the whole body, however long the speech is. No `sock_read`:
+        # aiohttp restarts its timer when it resumes reading, also when the body has ended, and the
+        # timer then fails a connection of the pool and the text that uses it.
+        timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_S, sock_connect=CONNECT_S),
     )
+
+
+def http_deadline() -> asyncio.Timeout:
+    """The deadline for one wait for an HTTP server: for a response, or for more of its body."""
+    return asyncio.timeout(SILENCE_S)
 
 
 def http_failure(error: aiohttp.ClientError | TimeoutError) -> str:

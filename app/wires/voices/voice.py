@@ -19,6 +19,16 @@ GAP_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
+class SpokenWord:
+    """When a voice speaks a word. Times are ms from the start of the text's sound."""
+
+    #: As the voice spoke it, which may differ from the text: "two" for "2".
+    text: str
+    start_ms: float
+    end_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class Sound:
     """A piece of speech."""
 
@@ -26,6 +36,8 @@ class Sound:
     pcm: bytes
     #: Sample rate; the same for every piece of a text.
     hz: int
+    #: The times of words that became known with this piece, in order. Most voices send none.
+    words: tuple[SpokenWord, ...] = ()
 
 
 Sounds = AsyncGenerator[Sound, None]

@@ -219,6 +219,54 @@ def test_a_stream_that_ends_while_a_tool_asks_ends_the_tool(scene: Scene) -> Non
     assert scene.press("1") == []
 
 
+# --- keys before the tool asked -------------------------------------------------------------------
+
+
+def test_digits_typed_while_the_tool_is_called_are_the_first_of_its_entry(scene: Scene) -> None:
+    """The agent has asked for them in its own words."""
+    scene.press("12", 200)
+    ask(scene, 4)
+    scene.press("34", 200)
+    scene.run(10_000)
+    assert given(scene) == [("call_1", "1234")] and scene.messages() == []
+
+
+def test_an_entry_typed_while_the_tool_is_called_is_complete_at_once(scene: Scene) -> None:
+    scene.press("1234", 200)
+    assert do.GiveDigits("call_1", "1234") in ask(scene, 4)
+
+
+def test_keys_before_a_prompt_are_told_to_the_model(scene: Scene) -> None:
+    scene.press("12", 200)
+    ask(scene, 4, prompt=PROMPT)
+    assert scene.messages() == [("user", prompts.keys_pressed("12"))]
+    assert scene.asked() == [SAY_PROMPT]  # and need no answer
+    scene.answer(500, "item_2", "resp_2")
+    scene.press("3456", 200)
+    assert given(scene) == [("call_1", "3456")]
+
+
+@pytest.mark.parametrize("prompt", ["", PROMPT])
+def test_keys_before_a_secret_entry_are_dropped(scene: Scene, prompt: str) -> None:
+    """They may be its first digits, and were not masked."""
+    scene.press("12", 200)
+    ask(scene, 4, secret=True, prompt=prompt)
+    scene.press(MASK * 4, 200)
+    assert given(scene) == [("call_1", MASK * 4)] and scene.messages() == []
+
+
+def test_keys_that_continue_an_entry_of_the_model_are_told_to_it(scene: Scene) -> None:
+    scene.press("40")
+    scene.run(2000)
+    scene.press("7")
+    scene.begin()
+    scene.finish(status="cancelled")
+    ask(scene, 4, response_id="resp_2")
+    assert scene.messages()[-1] == ("user", prompts.keys_pressed("407"))
+    scene.press("1234", 200)
+    assert given(scene) == [("call_1", "1234")]
+
+
 # --- secrets ------------------------------------------------------------------------------------
 
 

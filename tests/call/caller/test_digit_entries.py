@@ -5,8 +5,9 @@ import pytest
 from app.call import commands as do
 from app.call import events as ev
 from app.call import prompts
-from app.call.caller.keypad import PAUSE_MS
+from app.call.caller.keypad import CONTINUE_MS, PAUSE_MS
 from app.call.prompts import TakenBack
+from app.records.turn_rows import TurnRows
 from tests.call.scene import Scene, agent
 
 
@@ -146,10 +147,164 @@ def test_keys_after_the_hang_up_are_dropped(scene: Scene) -> None:
 
 def test_a_key_after_the_pause_is_a_new_entry_though_the_timer_was_late(scene: Scene) -> None:
     """Under load the event loop may deliver the key before the timer that was due earlier."""
+    scene.press("4#")
     scene.press("0")
-    scene.now_ms += PAUSE_MS + 5
+    scene.now_ms += CONTINUE_MS + 5
     scene.press("7#")
-    assert scene.messages() == [keys("0"), keys("7")]
+    assert scene.messages() == [keys("4"), keys("0"), keys("7")]
+
+
+# --- an entry that more keys replace -----------------------------------------------------------
+
+
+def entries(scene: Scene) -> list[str]:
+    """The texts of the caller's that the session contains now."""
+    kept: dict[str, str] = {}
+    for _, command in scene.commands:
+        if isinstance(command, do.CloseModel):
+            kept.clear()
+        elif isinstance(command, do.AddMessage) and command.role == "user":
+            kept[command.item_id] = command.text
+        elif isinstance(command, do.DeleteItem):
+            kept.pop(command.item_id, None)  # else an item of the agent's
+    return list(kept.values())
+
+
+def typed(scene: Scene) -> list[str]:
+    """What the caller typed, by the transcript."""
+    return [turn.text for turn in scene.machine.transcript(scene.now_ms) if turn.role == "user"]
+
+
+def test_an_entry_that_goes_on_is_one_entry_in_the_end(scene: Scene) -> None:
+    scene.press("40")
+    scene.run(PAUSE_MS)
+    (first,) = scene.all(do.AddMessage)
+    scene.run(600)
+    scene.press("71")
+    scene.run(PAUSE_MS)
+    assert scene.messages() == [keys("40"), keys("4071")]
+    assert [each.item_id for each in scene.all(do.DeleteItem)] == [first.item_id]
+    assert entries(scene) == typed(scene) == [keys("4071")[1]]
+
+
+def test_the_record_learns_that_the_first_part_is_replaced(scene: Scene) -> None:
+    rows = TurnRows(0)
+    shown: dict[int, str] = {}
+    scene.answers_ms = 500
+    for key in "407":
+        scene.press(key)
+        scene.run(2600)
+        changed = rows.take_changed(scene.machine, scene.now_ms)
+        shown |= {row.position: row.text for row in changed.rows if row.role == "user"}
+        for position in changed.removed:
+            shown.pop(position, None)
+    assert [text for text in shown.values() if text] == [keys("407")[1]]
+
+
+def test_a_key_interrupts_the_answer_to_the_first_part(scene: Scene) -> None:
+    scene.press("40")
+    scene.run(PAUSE_MS)
+    scene.begin()
+    scene.audio(4000)
+    scene.run(500)
+    cut = scene.press("7")
+    assert [type(command) for command in cut] == [
+        do.CancelResponse, do.ClearAudio, do.TruncateItem,
+    ]  # fmt: skip
+    scene.finish(status="cancelled")
+    scene.press("1#")
+    scene.answer(500, "item_2", "resp_2")
+    scene.run(10_000)
+    assert entries(scene) == [keys("4071")[1]] and scene.asked() == ["", ""]
+
+
+def test_an_answer_to_the_first_part_that_is_in_flight_is_not_heard(scene: Scene) -> None:
+    """The response was requested, and is created when the longer entry is complete already."""
+    scene.press("40")
+    scene.run(PAUSE_MS)
+    scene.press("71#")
+    begun = scene.begin()
+    assert [type(command) for command in begun] == [do.CancelResponse, do.DeleteItem]
+    assert scene.audio(500) == []
+    scene.finish(status="cancelled")
+    scene.respond()
+    scene.run(10_000)
+    assert entries(scene) == [keys("4071")[1]] and scene.asked() == ["", ""]
+    assert scene.line.heard_bytes("said_1", scene.now_ms) == 4000
+
+
+def test_a_late_hash_is_the_end_of_the_entry_and_interrupts_nothing(scene: Scene) -> None:
+    scene.press("40")
+    scene.run(PAUSE_MS)
+    scene.begin()
+    scene.audio(3000)
+    scene.run(500)
+    assert scene.press("#") == []
+    scene.finish()
+    scene.run(10_000)
+    assert scene.messages() == [keys("40")] and scene.asked() == [""]
+
+
+def test_a_session_that_was_lost_between_the_parts_has_one_entry(scene: Scene) -> None:
+    scene.press("40")
+    scene.run(PAUSE_MS)
+    scene.feed(ev.ModelLost("gone"))
+    scene.configure()
+    assert entries(scene) == [keys("40")[1]]
+    scene.press("71#")
+    assert entries(scene) == typed(scene) == [keys("4071")[1]]
+
+
+def test_parts_typed_without_a_session_are_one_entry_of_the_next(scene: Scene) -> None:
+    scene.feed(ev.ModelLost("gone"))
+    scene.press("40")
+    scene.run(PAUSE_MS)
+    scene.press("71#")
+    assert scene.messages() == []
+    scene.configure()
+    assert entries(scene) == [keys("4071")[1]]
+
+
+def next_leg(scene: Scene, after_ms: float = 1000.0) -> Scene:
+    """The leg after a stream that was lost."""
+    entry, history = scene.machine.open_entry, scene.machine.history(scene.now_ms)
+    following = Scene(up_ms=0, down_ms=0)
+    following.now_ms = scene.now_ms + after_ms
+    following.feed(ev.LegOpened(history, entry=entry))
+    following.configure()
+    following.feed(ev.StreamStarted("MZ2"))
+    following.respond()
+    following.run(600)
+    return following
+
+
+def test_an_entry_that_a_lost_stream_cut_goes_on_in_the_next(scene: Scene) -> None:
+    scene.press("40")
+    scene.feed(ev.StreamEnded("closed", lost=True))
+    scene = next_leg(scene)
+    scene.press("71#")
+    assert scene.messages()[-1:] == [keys("4071")] == [("user", typed(scene)[0])]
+
+
+def test_an_entry_told_before_the_stream_was_lost_is_replaced_in_words(scene: Scene) -> None:
+    """The new session has the first part in its history, under an id that is not known."""
+    scene.press("40")
+    scene.run(PAUSE_MS)
+    scene.feed(ev.StreamEnded("closed", lost=True))
+    scene = next_leg(scene)
+    assert scene.messages()[0] == keys("40")
+    scene.press("71#")
+    (_, text) = scene.messages()[-1]
+    assert text == f"{keys('4071')[1]} {prompts.replaces_keys('40')}"
+    assert scene.all(do.DeleteItem) == []
+
+
+def test_keys_without_a_lost_entry_are_an_entry_of_the_next_leg(scene: Scene) -> None:
+    scene.press("40#")
+    scene.feed(ev.StreamEnded("closed", lost=True))
+    scene = next_leg(scene)
+    scene.press("71#")
+    assert scene.messages()[-1] == keys("71")
 
 
 # --- answered once, whatever turn detection makes of the tones --------------------------------

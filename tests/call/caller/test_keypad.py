@@ -1,11 +1,13 @@
 """The keypad: which keys belong to one entry, whose entry it is, and which keys are dropped."""
 
 from collections.abc import Iterable
+from random import Random
 
 import pytest
 
 from app.call.caller.keypad import (
     ASKED_PAUSE_MS,
+    CONTINUE_MS,
     LONGEST_ENTRY,
     MASK,
     PAUSE_MS,
@@ -86,9 +88,155 @@ def test_a_hash_alone_is_an_entry(caller: Typist) -> None:
 
 
 def test_two_entries_are_two(caller: Typist) -> None:
-    caller.press("1", 2000)
-    caller.press("2", 2000)
+    caller.press("1", CONTINUE_MS)
+    caller.press("2", CONTINUE_MS)
     assert [entry.digits for entry in caller.typed] == ["1", "2"]
+    assert not any(entry.replaces for entry in caller.typed)
+
+
+# --- keys that continue an entry ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gap_ms", [2000.0, 2600.0, 4999.0])
+def test_keys_soon_after_an_entry_replace_it_by_a_longer_one(caller: Typist, gap_ms: float) -> None:
+    caller.press("4071", gap_ms)
+    assert caller.typed == [
+        DigitEntry("4", lone=True),
+        DigitEntry("40", replaces="4"),
+        DigitEntry("407", replaces="40"),
+        DigitEntry("4071", replaces="407"),
+    ]
+    assert human(caller) == [False] * 4
+
+
+#: By story: each key with the pause before it (ms), and the entries, with what each replaces.
+STORIES = {
+    "in one go": ("4 0+300 7+300 1+300", ["4071"]),
+    "in two parts": ("4 0+300 7+2600 1+300", ["40", "4071<40"]),
+    "in three parts": ("4 0+2100 7+2100", ["4", "40<4", "407<40"]),
+    "after five seconds": ("4 0+300 7+5000 1+300", ["40", "71"]),
+    "a hash ends it for good": ("4 0+300 #+300 7+300 1+300", ["40", "71"]),
+    "a late hash belongs to it": ("4 0+300 #+2600", ["40"]),
+    "a late hash ends it for good": ("4 0+300 #+2600 7+300", ["40", "7"]),
+    "a hash ends the longer one": ("4 0+300 7+2600 1+300 #+300", ["40", "4071<40"]),
+    "a zero in it": ("4 0+2600", ["4", "40<4"]),
+    "a zero after it": ("4 1+300 0+4900", ["41", "410<41"]),
+    "a zero before it": ("0 4+1900", ["04"]),
+    "a zero after a hash": ("4 #+300 0+4900", ["4", "0"]),
+    "a star": ("4 *+2600", ["4", "4*<4"]),
+}
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_a_story_of_keys(caller: Typist, story: str) -> None:
+    keys, expected = STORIES[story]
+    for step in keys.split():
+        key, _, pause = step.partition("+")
+        caller.run(float(pause or 0))
+        caller.press(key, 0)
+    caller.run(10_000)
+    entries = [e.digits + f"<{e.replaces}" * bool(e.replaces) for e in caller.typed]
+    assert entries == expected and not any(human(caller))
+
+
+@pytest.mark.parametrize("story", range(300))
+def test_each_key_is_in_exactly_one_final_entry(caller: Typist, story: int) -> None:
+    """An entry is final when none replaces it. Tools ask in between."""
+    random = Random(story)
+    pressed = ""
+    for _ in range(random.randint(1, 12)):
+        begun = caller.keypad.begun
+        free = not caller.keypad.asked and (begun is None or not begun.replaces)
+        if random.random() < 0.3 and free:
+            caller.ask(random.choice([0, 3]))
+        key = random.choice("0123456789*#")
+        if key != "#" or caller.keypad.typing:
+            pressed += key
+            caller.press(key, random.choice([100, 1900, 2000, 2600, 4900, 5000, 7000]))
+    caller.run(60_000)
+    final: list[str] = []
+    for entry in caller.typed:
+        if entry.replaces:
+            assert final.pop() == entry.replaces and entry.digits.startswith(entry.replaces)
+        final.append(entry.digits)
+    assert "".join(final) == pressed.replace("#", "")
+
+
+def test_an_entry_that_reached_a_human_is_not_continued(caller: Typist) -> None:
+    caller.press("0", 2000)
+    caller.keypad.close()
+    caller.press("7", 2000)
+    assert caller.typed[-1] == DigitEntry("7")
+
+
+def test_keys_after_a_tool_asked_do_not_continue_an_entry(caller: Typist) -> None:
+    caller.press("4", 2000)
+    caller.ask(2)
+    caller.press("71", 300)
+    caller.press("9", 2000)
+    assert caller.typed[1:] == [DigitEntry("71", "call_1"), DigitEntry("9")]
+
+
+# --- another leg --------------------------------------------------------------------------------
+
+
+def resumed(before: Typist, after_ms: float) -> Typist:
+    """The keypad of the leg after this one."""
+    entry = before.keypad.open_entry()
+    caller = Typist()
+    caller.now_ms = before.now_ms + after_ms
+    if entry is not None:
+        caller.keypad.resume(entry, caller.now_ms)
+    return caller
+
+
+def test_keys_that_no_pause_ended_are_continued_on_the_next_leg(caller: Typist) -> None:
+    caller.press("40", 300)
+    caller = resumed(caller, 4000)
+    caller.press("71", 300)
+    caller.run(10_000)
+    assert caller.typed == [DigitEntry("4071", lone=True)]
+
+
+def test_a_complete_entry_is_continued_on_the_next_leg(caller: Typist) -> None:
+    caller.press("40", 2000)
+    caller = resumed(caller, 1000)
+    caller.press("71", 300)
+    caller.run(10_000)
+    assert caller.typed == [DigitEntry("4071", replaces="40")]
+
+
+def test_an_entry_in_the_middle_of_its_second_part_is_continued(caller: Typist) -> None:
+    caller.press("4", 2600)
+    caller.press("0", 300)
+    caller = resumed(caller, 1000)
+    caller.press("7", 300)
+    caller.run(10_000)
+    assert caller.typed == [DigitEntry("407", replaces="4")]
+
+
+def test_a_lone_zero_reaches_a_human_on_the_next_leg(caller: Typist) -> None:
+    caller.press("0", 300)
+    caller = resumed(caller, 4000)
+    caller.run(PAUSE_MS)
+    assert human(caller) == [True]
+
+
+def test_nothing_is_left_where_no_key_was_pressed(caller: Typist) -> None:
+    assert caller.keypad.open_entry() is None
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_an_entry_that_is_over_is_not_continued_on_the_next_leg(
+    caller: Typist, asked: bool
+) -> None:
+    """And a 0 soon after it is not lone."""
+    if asked:
+        caller.ask(4)
+    caller.press("40" if asked else "40#", 300)
+    caller = resumed(caller, 1000)
+    caller.press("0", 10_000)
+    assert caller.typed == [DigitEntry("0")] and human(caller) == [False]
 
 
 def test_an_idle_keypad_has_no_deadline(caller: Typist) -> None:
@@ -121,8 +269,8 @@ def test_a_zero_among_other_keys_does_not_call_a_human(caller: Typist, keys: str
     assert human(caller) == [False]
 
 
-@pytest.mark.parametrize(("gap_ms", "called"), [(1999.0, False), (2000.0, True)])
-def test_a_zero_is_lone_two_seconds_after_the_last_key(
+@pytest.mark.parametrize(("gap_ms", "called"), [(4999.0, False), (5000.0, True)])
+def test_a_zero_is_lone_five_seconds_after_the_last_key(
     caller: Typist, gap_ms: float, called: bool
 ) -> None:
     caller.press("12#", 0)
@@ -141,17 +289,39 @@ def test_a_zero_after_a_complete_entry_is_not_lone(caller: Typist) -> None:
 
 
 def test_a_lone_zero_calls_every_time(caller: Typist) -> None:
-    caller.press("000", 2000)
+    caller.press("000", CONTINUE_MS)
     assert human(caller) == [True] * 3
 
 
 # --- what a tool asked for ----------------------------------------------------------------------
 
 
-def test_a_zero_that_a_tool_asked_for_goes_to_the_tool(caller: Typist) -> None:
+@pytest.mark.parametrize("length", [0, 4])
+def test_a_zero_alone_for_five_seconds_calls_a_human_though_a_tool_asks(
+    caller: Typist, length: int
+) -> None:
+    caller.ask(length)
+    caller.press("0", 4999)
+    assert caller.typed == []
+    caller.run(1)
+    assert caller.typed == [DigitEntry("0", "call_1", lone=True)] and human(caller) == [True]
+
+
+@pytest.mark.parametrize("keys", ["00", "0*", "0#", "30"])
+def test_a_zero_among_the_keys_that_a_tool_asked_for_goes_to_the_tool(
+    caller: Typist, keys: str
+) -> None:
     caller.ask()
-    caller.press("0", PAUSE_MS)
-    assert caller.typed == [DigitEntry("0", "call_1")] and human(caller) == [False]
+    caller.press(keys, 4900)
+    caller.run(10_000)
+    assert caller.typed == [DigitEntry(keys.rstrip("#"), "call_1")]
+
+
+def test_a_zero_soon_after_another_entry_goes_to_the_tool(caller: Typist) -> None:
+    caller.press("7", 2000)
+    caller.ask()
+    caller.press("0", ASKED_PAUSE_MS)
+    assert caller.typed[-1] == DigitEntry("0", "call_1")
 
 
 @pytest.mark.parametrize("keys", ["0", "0#"])
@@ -179,10 +349,11 @@ def test_an_entry_of_a_known_length_gives_five_seconds_for_each_key(caller: Typi
     assert caller.typed == [DigitEntry("123", "call_1")]
 
 
-def test_an_entry_of_any_length_ends_with_a_pause_of_two_seconds(caller: Typist) -> None:
+def test_an_entry_of_any_length_ends_with_a_pause_of_five_seconds(caller: Typist) -> None:
     caller.ask()
-    caller.press("12", 1000)
-    caller.run(1000)
+    caller.press("12", 4999)
+    assert caller.typed == []
+    caller.run(1)
     assert caller.typed == [DigitEntry("12", "call_1")]
 
 
@@ -212,11 +383,22 @@ def test_the_deadline_of_an_entry_starts_after_a_long_prompt(caller: Typist) -> 
     assert caller.typed == [DigitEntry("", "call_1")]
 
 
-def test_what_was_pressed_before_is_no_part_of_what_a_tool_asks_for(caller: Typist) -> None:
+def test_what_was_pressed_just_before_is_the_beginning_of_what_a_tool_asks_for(
+    caller: Typist,
+) -> None:
     caller.press("99", 100)
+    caller.ask(4)
+    caller.press("12", 100)
+    assert caller.typed == [DigitEntry("9912", "call_1")]
+
+
+def test_what_was_pressed_before_can_be_set_apart(caller: Typist) -> None:
+    caller.press("99", 100)
+    assert caller.keypad.begun == DigitEntry("99")
+    caller.keypad.drop_begun()
     caller.ask(2)
     caller.press("12", 100)
-    assert caller.typed == [DigitEntry("12", "call_1")]
+    assert caller.keypad.begun is None and caller.typed == [DigitEntry("12", "call_1")]
 
 
 @pytest.mark.parametrize("secret", [False, True])

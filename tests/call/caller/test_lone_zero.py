@@ -5,7 +5,7 @@ import pytest
 from app.call import commands as do
 from app.call import events as ev
 from app.call import prompts
-from app.call.caller.keypad import PAUSE_MS
+from app.call.caller.keypad import ASKED_PAUSE_MS, PAUSE_MS
 from app.call.exits.last_words import GUARD_MS
 from app.call.exits.transfer import TRANSFER
 from app.call.prompts import TakenBack
@@ -57,13 +57,59 @@ def test_a_zero_with_a_hash_is_an_entry(scene: Scene) -> None:
     assert not scene.all(do.TransferCall)
 
 
-def test_a_zero_that_a_tool_asked_for_reaches_the_tool(scene: Scene) -> None:
+@pytest.mark.parametrize("length", [0, 4])
+def test_a_zero_alone_for_five_seconds_reaches_a_human_though_a_tool_asks(
+    scene: Scene, length: int
+) -> None:
+    scene.tool_response("call_1")
+    scene.feed(ev.EntryAsked("call_1", length, False, "", 20_000))
+    scene.press("0")
+    scene.run(ASKED_PAUSE_MS - 1)
+    assert scene.asked() == [] and scene.all(do.GiveDigits) == []
+    scene.run(1)
+    assert scene.all(do.GiveDigits) == [do.GiveDigits("call_1", "")]
+    assert scene.asked() == [prompts.announcement("Sales")]
+
+
+@pytest.mark.parametrize(("length", "keys"), [(1, "0"), (0, "0#"), (4, "0#"), (0, "00")])
+def test_a_zero_that_completes_what_a_tool_asked_for_reaches_the_tool(
+    scene: Scene, length: int, keys: str
+) -> None:
+    scene.tool_response("call_1")
+    scene.feed(ev.EntryAsked("call_1", length, False, "", 20_000))
+    scene.press(keys, 300)
+    scene.run(10_000)
+    assert scene.all(do.GiveDigits) == [do.GiveDigits("call_1", keys.rstrip("#"))]
+    assert prompts.announcement("Sales") not in scene.asked()
+
+
+def test_a_zero_that_can_reach_no_human_reaches_the_tool_that_asked() -> None:
+    scene = transfer_scene(agent())
     scene.tool_response("call_1")
     scene.feed(ev.EntryAsked("call_1", 0, False, "", 20_000))
-    pressed_zero(scene)
-    assert scene.all(do.GiveDigits) == [do.GiveDigits("call_1", "0")]
-    scene.run(10_000)
+    scene.press("0")
+    scene.run(ASKED_PAUSE_MS)
+    assert scene.all(do.GiveDigits) == [do.GiveDigits("call_1", "0")] and scene.messages() == []
+
+
+def test_a_number_that_is_typed_slowly_is_no_transfer(scene: Scene) -> None:
+    scene.answers_ms = 500
+    scene.press("4071", 2600)
+    scene.run(60_000)
     assert not scene.all(do.TransferCall)
+
+
+@pytest.mark.parametrize(("pause_ms", "called"), [(4900, False), (5000, True)])
+def test_a_zero_soon_after_an_entry_is_no_call_for_a_human(
+    scene: Scene, pause_ms: float, called: bool
+) -> None:
+    scene.answers_ms = 500
+    scene.press("42", 300)
+    scene.run(pause_ms)
+    pressed_zero(scene)
+    scene.run(10_000)
+    assert bool(scene.all(do.TransferCall)) is called
+    assert (scene.messages()[-1] == ("user", prompts.keys_pressed("420"))) is not called
 
 
 def test_a_zero_is_a_barge_in_first(scene: Scene) -> None:

@@ -1,8 +1,15 @@
 """The agent's audio: held back until the stream takes it, marked, and bounded."""
 
+from base64 import b64decode, b64encode
+from collections.abc import Sequence
+from itertools import accumulate
+
+import pytest
+
 from app.call import commands as do
 from app.call import events as ev
 from app.call.heard.agent_audio import HELD_LITTLE_BYTES, HELD_MOST_BYTES, AgentAudio
+from app.call.heard.frames import FRAME_BYTES
 from app.call.outbox import Commands
 from tests.call.scene import Scene, agent
 
@@ -24,8 +31,77 @@ def test_the_greeting_waits_for_the_stream() -> None:
 def test_audio_passes_as_it_came() -> None:
     scene = Scene().connect()
     scene.begin()
-    played = scene.feed(ev.AudioReceived("resp_1", "item_1", "f39/fw==", 4))
-    assert do.PlayAudio("item_1", "f39/fw==", 4) in played
+    payload = b64encode(bytes(range(160))).decode()
+    played = scene.feed(ev.AudioReceived("resp_1", "item_1", payload, 160))
+    assert do.PlayAudio("item_1", payload, 160) in played
+
+
+SIZES = [1, 159, 160, 161, 480, 481, 33, 100, 19, 1000, 3, 7, 0, 4000, 4001, 4160, 320, 5]
+
+
+def deltas(sizes: Sequence[int]) -> list[ev.AudioReceived]:
+    """Deltas of these sizes, each byte different from its neighbours."""
+    sound = bytes(at % 251 for at in range(sum(sizes)))
+    ends = list(accumulate(sizes))
+    pieces = [sound[end - size : end] for size, end in zip(sizes, ends, strict=True)]
+    return [
+        ev.AudioReceived("resp_1", "item_1", b64encode(piece).decode(), len(piece))
+        for piece in pieces
+        if piece
+    ]
+
+
+@pytest.mark.parametrize("sizes", [SIZES, SIZES[::-1], [20] * 17, [159] * 9, [4001] * 3])
+def test_deltas_of_any_size_are_played_in_whole_frames(sizes: list[int]) -> None:
+    scene = Scene()
+    scene.feed(ev.LegOpened(whole_frames=True))
+    scene.configure()
+    scene.feed(ev.StreamStarted("MZ1"))
+    scene.begin()
+    sound, received = b"", b""
+    for delta in deltas(sizes):
+        received += b64decode(delta.payload)
+        for command in scene.feed(delta):
+            if isinstance(command, do.PlayAudio):
+                piece = b64decode(command.payload, validate=True)
+                assert len(piece) == command.size_bytes and len(piece) % FRAME_BYTES == 0
+                sound += piece
+        # Nothing that fills a frame waits for the next delta:
+        assert received.startswith(sound) and len(received) - len(sound) < FRAME_BYTES
+        assert scene.machine._audio.ledger.sent_bytes("item_1") == len(sound)
+        assert scene.machine._audio.ledger.generated_bytes("item_1") == len(received)
+    last = [c for c in scene.finish() if isinstance(c, do.PlayAudio)]
+    assert sound + b"".join(b64decode(each.payload) for each in last) == received
+    assert scene.machine._audio.ledger.sent_bytes("item_1") == len(received)
+
+
+def test_the_rest_of_an_item_is_played_before_the_next_one() -> None:
+    outbox = Commands()
+    audio = AgentAudio(outbox)
+    audio.whole_frames = True
+    audio.open(0)
+    for item_id, size_bytes in (("a", 200), ("b", 170), ("b", 10), ("c", 160)):
+        audio.play(item_id, b64encode(bytes(size_bytes)).decode(), size_bytes, 0)
+    audio.finish("b", 0)
+    audio.finish("c", 0)
+    sent = [(c.item_id, c.size_bytes) for c in outbox.take() if isinstance(c, do.PlayAudio)]
+    assert sent == [("a", 160), ("a", 40), ("b", 160), ("b", 20), ("c", 160)]
+
+
+def test_the_rest_of_an_interrupted_item_is_not_played() -> None:
+    outbox = Commands()
+    audio = AgentAudio(outbox)
+    audio.whole_frames = True
+    audio.open(0)
+    audio.play("a", b64encode(bytes(200)).decode(), 200, 0)
+    (cut,) = audio.interrupt(10)
+    assert (cut.item_id, cut.heard_bytes, cut.generated_bytes) == ("a", 80, 200)
+    outbox.take()
+    audio.finish("a", 10)
+    audio.play("b", b64encode(bytes(160)).decode(), 160, 10)
+    assert [c for c in outbox.take() if isinstance(c, do.PlayAudio)] == [
+        do.PlayAudio("b", b64encode(bytes(160)).decode(), 160)
+    ]
 
 
 def test_a_mark_about_every_second_and_one_at_the_end_of_each_item() -> None:

@@ -105,6 +105,28 @@ def test_the_replacement_is_what_was_heard_within_one_word(seed: int) -> None:
         assert scene.heard()[0] in (("assistant", " ".join(told)), ("user", ""))
 
 
+@pytest.mark.parametrize("seed", range(2))
+def test_the_times_of_the_voice_make_the_replacement_exact(seed: int) -> None:
+    """However long each word is."""
+    random = Random(seed)
+    off = []
+    for _ in range(25):
+        scene = VoiceScene(
+            tempo=lambda word: (random.uniform(80, 900), random.choice([0, 0, 200])),
+            way=partial(_at, Way(speed=random.choice([1.4, 20.0]), timed=True)),
+            random=random,
+        )
+        scene.connect()
+        scene.write(STORY)
+        scene.run(random.uniform(300, 14_000))
+        scene.speak()
+        role, told = scene.heard()[0]
+        told = told if role == "assistant" else ""
+        scene.run(500)  # the clear reaches Twilio
+        off.append(abs(len(told.split()) - len(scene.heard_words())))
+    assert max(off) <= 1 and off.count(0) >= 22, off
+
+
 def test_the_transcript_and_the_next_session_hold_the_same_text() -> None:
     scene = VoiceScene()
     scene.connect()

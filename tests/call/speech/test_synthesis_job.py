@@ -29,10 +29,12 @@ def test_chunks_are_released_whole_and_in_order() -> None:
 
 def test_a_restart_forgets_what_arrived() -> None:
     failed = job("one two", chunks=3, pauses=[(0, 100)])
+    failed.utterance.timed.append(("one", 100, 900))
     failed.restart()
 
     assert failed.next_bytes is None and failed.release(9999) == []
     assert (failed.utterance.size_bytes, failed.utterance.pauses) == (0, [])
+    assert failed.utterance.timed == []
     assert failed.utterance.text == "one two"
 
 

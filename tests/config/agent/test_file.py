@@ -80,6 +80,7 @@ def test_every_key_reaches_the_agent() -> None:
         warning_seconds = 10
         tool_seconds = 120
         hold_seconds = 6.5
+        tool_rounds = 3
         [builtin_tools]
         end_call = false
         send_digits = false
@@ -91,7 +92,7 @@ def test_every_key_reaches_the_agent() -> None:
     assert replace(agent.turns, backchannels=()) == turns
     assert {"ja", "genau", "m hm", "servus"} <= set(agent.turns.backchannels)
     assert agent.transcription == Transcription("", "Pizza")
-    assert agent.limits == Limits(0, 1, 90_500, 10_000, 120_000, 6_500)
+    assert agent.limits == Limits(0, 1, 90_500, 10_000, 120_000, 6_500, tool_rounds=3)
 
 
 def test_semantic_turns_have_their_own_key() -> None:
@@ -204,6 +205,10 @@ def test_the_tools_file_is_relative_to_the_agent_file(tmp_path: Path) -> None:
         ),
         ('tools = ""\n', "6: tools: expected the name of a Python file, got ''"),
         (
+            "[limits]\ntool_rounds = 0\n",
+            "7: limits.tool_rounds: expected a whole number from 1 to 100, got 0",
+        ),
+        (
             "[limits]\ntool_seconds = 121\n",
             "7: limits.tool_seconds: expected a number of seconds from 0.1 to 120, got 121",
         ),
@@ -238,10 +243,13 @@ def test_the_tools_file_is_relative_to_the_agent_file(tmp_path: Path) -> None:
             "7: voice.greeting: unknown key; it belongs at the top of the file, "
             "above the first [table]",
         ),
-        ("[outbound]\nzzz = 1\n", "7: outbound.zzz: unknown key; known here: greeting, voicemail"),
+        (
+            "[outbound]\nzzz = 1\n",
+            "7: outbound.zzz: unknown key; known here: greeting, voicemail, answering_machine",
+        ),
         (
             'outbound.greeting = "x"\noutbound.zzz = 1\n',
-            "7: outbound.zzz: unknown key; known here: greeting, voicemail",
+            "7: outbound.zzz: unknown key; known here: greeting, voicemail, answering_machine",
         ),
     ],
 )

@@ -69,6 +69,7 @@ async def test_the_rate_is_the_one_that_was_asked_for(http: aiohttp.ClientSessio
         (body(ExtendData=extended(SentenceId="3")), "SentenceId: expected int"),
         (body(ExtendData=extended(InstanceId=None)), "InstanceId: missing"),
         (body(ExtendData=extended(Mood="happy")), "Mood is unknown"),
+        (body(ExtendData=extended(Emotion="angry")), "Emotion: expected one of"),
         (body(Teks="Halo"), "Teks is unknown"),
         (["Text"], "body: expected an object"),
     ],
@@ -80,9 +81,21 @@ async def test_a_wrong_field_is_refused_by_name(
         async with http.post(server.url, json=wrong) as answer:
             assert answer.status == 400
             assert told in await answer.text()
-        async with http.post(server.url, data=body()) as answer:  # a form
-            assert answer.status == 400
     assert server.heard.said == []
+
+
+async def test_forms_are_read_as_well_as_json(http: aiohttp.ClientSession) -> None:
+    fields = body(Token="secret", ExtendData=extended(Emotion="happy"))
+    multipart = aiohttp.FormData(default_to_multipart=True)
+    for name, value in fields.items():
+        multipart.add_field(name, str(value))
+    async with HttpStandIn(token="secret") as server:
+        for request in ({"json": fields}, {"data": fields}, {"data": multipart}):
+            async with http.post(server.url, **request) as answer:
+                assert await answer.read() == tones(TEXT, 8000).pcm
+        async with http.post(server.url, data=body(SampleRate="high", Token="secret")) as answer:
+            assert (answer.status, await answer.text()) == (400, "SampleRate: expected int")
+    assert server.requests == [{**fields, "ExtendData": {**EXTENDED, "Emotion": "happy"}}] * 3
 
 
 @pytest.mark.parametrize("token", [None, "", "other"])

@@ -1,6 +1,4 @@
-import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -205,8 +203,9 @@ async def test_a_method_that_a_path_does_not_allow_is_a_problem(api: AsyncClient
 
 
 async def test_an_unavailable_database_is_a_503(api: AsyncClient, tmp_path: Path) -> None:
-    with closing(sqlite3.connect(tmp_path / "calls.db")) as vandal:
-        vandal.execute("DROP TABLE calls")
+    file = tmp_path / "calls.db"
+    file.unlink()
+    file.mkdir()  # the file cannot be made anew
 
     response = await api.get("/calls")
 

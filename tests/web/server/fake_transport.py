@@ -2,6 +2,7 @@
 
 import asyncio
 import heapq
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import count
@@ -91,6 +92,8 @@ class Wire:
         #: "half" once the service sends no more, "closed", "aborted", or empty.
         self.ended = ""
         self.paused = False
+        #: The socket of this connection; None: unknown.
+        self.socket: socket.socket | None = None
         self._peer = peer
         self.connection: Connection = server.connection(clock.as_loop)
         self.connection.connection_made(cast(asyncio.BaseTransport, self))
@@ -166,7 +169,8 @@ class Wire:
         self.paused = False
 
     def get_extra_info(self, name: str, default: object = None) -> object:
-        return (self._peer, 4711) if name == "peername" else default
+        known = {"peername": (self._peer, 4711), "socket": self.socket}
+        return known.get(name, default)
 
 
 class Stage:

@@ -1,5 +1,8 @@
 """The limits of an HTTP connection, before its peer is authenticated."""
 
+import socket
+import sys
+
 import pytest
 
 from app.web.server.http import BODY_LATE, HEAD_LATE, NO_REQUEST, TLS
@@ -19,6 +22,36 @@ async def test_requests_are_answered_one_after_the_other_on_a_kept_connection() 
         await wire.sends(POST % (b"body", 5) + b"abcde" + HELLO)  # the next one comes with the body
         assert (s.bodies, wire.sent.count(b'"hello"')) == ([5], 4)
         assert not wire.ended and not s.refusals()
+
+
+async def test_an_idle_connection_is_kept_as_long_as_the_limit_says() -> None:
+    async with stage(idle_s=75) as s:
+        wire = s.wire()
+        for _ in range(2):
+            await wire.sends(HELLO)
+            await s.clock.advance(74.9)
+            assert not wire.ended
+        await s.clock.advance(0.2)
+        assert wire.has_ended("closed") and not s.refusals()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says what a socket has received")
+async def test_a_request_that_has_arrived_when_a_connection_expires_is_answered() -> None:
+    ours, peers = socket.socketpair()
+    async with stage(idle_s=75) as s:
+        wire = s.wire()
+        wire.socket = ours
+        await wire.sends(HELLO)
+        peers.send(b"G")  # a busy loop has not read it yet
+        await s.clock.advance(80)
+        assert not wire.ended
+        await wire.sends(HELLO)
+        assert wire.sent.count(b'"hello"') == 2
+        ours.recv(1)
+        await s.clock.advance(80)
+        assert wire.has_ended("closed")
+    ours.close()
+    peers.close()
 
 
 # --- sizes ----------------------------------------------------------------------------------------

@@ -2,21 +2,26 @@
 
 import asyncio
 import json
+import math
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import pytest
+import uvloop
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from app.errors import VoiceError
 from app.simulator.voices.http import HttpStandIn
 from app.simulator.voices.mouth import Plan, tones
+from app.wires.voices import connect
 from app.wires.voices.http.settings import HttpSettings
 from app.wires.voices.http.voice import HttpVoice
 from app.wires.voices.voice import Sounds, VoiceLine, with_deadlines
 from tests.wires.voices.bare_http_server import bare_server
+from tests.wires.voices.threaded_http_server import threaded_server
 
 TEXT = "One moment please, I will look that up for you."
 PCM = tones(TEXT, 8000).pcm
@@ -77,6 +82,35 @@ async def test_only_the_given_settings_are_sent() -> None:
     (request,) = server.requests  # the stand-in takes no field that the standard has not
     assert request.keys() == {"Text", "SampleRate", "ExtendData"}
     assert request["ExtendData"].keys() == {"InstanceId", "ChannelId", "SentenceId"}
+
+
+@pytest.mark.parametrize("encoding", ["json", "form"])
+async def test_a_text_is_posted_in_the_encoding_that_the_server_reads(encoding: str) -> None:
+    kinds: list[str] = []
+
+    class Server(HttpStandIn):
+        async def _stream_audio(self, request: web.Request) -> web.StreamResponse:
+            kinds.append(request.content_type)
+            return await super()._stream_audio(request)
+
+    text = "Ja & nein = 50 % 你好 👍"
+    async with Server(lambda _, hz: tones("a", hz), token="t & 1") as server:
+        more = {"token": "t & 1", "voice_id": "Ann", "emotion": "sad", "user_data": '{"k":"é&"}'}
+        async with voice_at(server.url, body=encoding, **more) as voice:
+            assert await heard(voice.line(), text) == tones("a", 8000).pcm
+
+    (request,) = server.requests
+    extended = request.pop("ExtendData")
+    assert request == {"Text": text, "VoiceId": "Ann", "SampleRate": 8000, "Token": "t & 1"}
+    assert (extended["Emotion"], extended["UserData"]) == ("sad", '{"k":"é&"}')
+    assert kinds == [f"application/{'json' if encoding == 'json' else 'x-www-form-urlencoded'}"]
+
+
+async def test_half_a_character_is_left_out_of_a_form() -> None:
+    async with HttpStandIn(lambda _, hz: tones("a", hz)) as server:
+        async with voice_at(server.url, body="form") as voice:
+            await heard(voice.line(), "One\ud83d moment")
+    assert server.requests[0]["Text"] == "One moment"
 
 
 async def test_each_line_has_its_own_ids_and_an_answer_one_sentence_id() -> None:
@@ -206,6 +240,33 @@ async def test_a_failed_prepare_raises_only_in_say() -> None:
         with pytest.raises(VoiceError, match="cannot be reached") as caught:
             await heard(line)
     assert caught.value.kind == "passing"
+
+
+def test_calls_at_once_keep_a_server_that_sends_faster_than_they_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On the service's event loop, which reads much of a socket at once. A body may have ended on
+    the wire while it is still read, and its connection then idles for longer than a server may be
+    silent within a body."""
+    monkeypatch.setattr(connect, "SILENCE_S", 0.5)
+    sounds = {f"{name} {n}": bytes(520_000 + 16_000 * n) for name in "ABCDE" for n in range(10)}
+
+    async def call(voice: HttpVoice, name: str) -> None:
+        line = voice.line()
+        for number in range(10):
+            text = f"{name} {number}"
+            assert await heard(line, text) == sounds[text]
+            if number == 8:
+                await asyncio.sleep(0.6)
+
+    async def calls() -> None:
+        async with voice_at(server.url, sample_rate=48000) as voice, asyncio.TaskGroup() as group:
+            for name in "ABCDE":
+                group.create_task(call(voice, name))
+
+    with threaded_server(lambda text, _hz: sounds[text], speed=math.inf) as server:
+        uvloop.run(calls())
+    assert server.said == Counter(sounds.keys())
 
 
 # --- dropped texts --------------------------------------------------------------------------------

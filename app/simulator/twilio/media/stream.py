@@ -149,6 +149,7 @@ class MediaStream(WSListener):
                 lambda: self,
                 url,
                 extra_headers=headers,
+                ssl_context=client.tls,
                 max_redirects=0,
                 websocket_handshake_timeout=None,
                 socket_factory=self._new_socket,

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from app.errors import ConfigError
 from app.wires.form import Text, fault
-from app.wires.voices.http.settings import HttpSettings
+from app.wires.voices.http.settings import Body, HttpSettings
 from app.wires.voices.http.voice import HttpVoice
 from app.wires.voices.provider import Provider, ProviderForm, SampleRate
 
@@ -26,6 +26,9 @@ class HttpForm(ProviderForm):
     )
     #: In Hz. With 8000 nothing is resampled.
     sample_rate: SampleRate = None
+    #: How a text is posted: `json` as the standard's sample server reads it, or `form` as the
+    #: standard's table of fields has it.
+    body: Body = "json"
     #: How the voice feels.
     emotion: Literal["neutral", "happy", "sad"] | None = None
     #: Sent to the server with each text.

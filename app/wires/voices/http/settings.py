@@ -1,7 +1,7 @@
 """The settings of a voice on a speech server of the custom HTTP text-to-speech standard."""
 
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self, get_args
 from urllib.parse import urlsplit
 
 from app.errors import ConfigError
@@ -11,6 +11,8 @@ from app.wires.voices.voice import is_here
 
 RATES_HZ = (8000, 16000, 24000, 48000)
 EMOTIONS = ("", "neutral", "happy", "sad")
+#: How a request is encoded: the standard's sample server reads JSON, its table of fields is a form.
+Body = Literal["json", "form"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class HttpSettings(VoiceSettings):
     suggested: ClassVar[tuple[str, ...]] = ("HTTP_VOICE_TOKEN",)
 
     url: str = field(repr=False)
-    #: Sent in the JSON body, as the standard has it. Empty: none.
+    #: Sent in the body, as the standard has it. Empty: none.
     token: str = field(default="", repr=False)
     #: The voice's name. Empty: the server's default voice.
     voice_id: str = ""
@@ -37,6 +39,8 @@ class HttpSettings(VoiceSettings):
     emotion: str = ""
     #: Sent to the server with each text.
     user_data: str = field(default="", repr=False)
+    #: The encoding of requests: `json`, or `form` (application/x-www-form-urlencoded).
+    body: Body = "json"
     #: Whether http (without TLS) is allowed to hosts other than this machine.
     allow_http: bool = False
 
@@ -46,6 +50,8 @@ class HttpSettings(VoiceSettings):
             faults.append(f"sample_rate: expected one of {RATES_HZ}, got {self.sample_rate}")
         if self.emotion not in EMOTIONS:
             faults.append(f"emotion: expected neutral, happy or sad, got {self.emotion!r}")
+        if self.body not in get_args(Body):
+            faults.append(f"body: expected json or form, got {self.body!r}")
         if not can_be_sent(self.headers):
             faults.append("headers: expected names and values of printable ASCII")
         if faults:

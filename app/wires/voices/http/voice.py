@@ -11,19 +11,31 @@ import json
 import logging
 import time
 from contextlib import suppress
+from urllib.parse import urlencode
 from uuid import uuid4
 
 import aiohttp
 
 from app.errors import VoiceError, VoiceErrorKind
-from app.wires.voices.connect import CLOSE_S, CONNECT_S, http_failure, http_session, kind_of_status
-from app.wires.voices.http.settings import HttpSettings
+from app.wires.voices.connect import (
+    CLOSE_S,
+    CONNECT_S,
+    http_deadline,
+    http_failure,
+    http_session,
+    kind_of_status,
+)
+from app.wires.voices.http.settings import Body, HttpSettings
 from app.wires.voices.quoting import quotable
 from app.wires.voices.raw_pcm import NotSpeech, RawPcm
 from app.wires.voices.voice import Sound, Sounds, VoiceLine
 
 logger = logging.getLogger(__name__)
 
+_CONTENT_TYPES: dict[Body, str] = {
+    "json": "application/json",
+    "form": "application/x-www-form-urlencoded",
+}
 _LARGEST_ERROR_BYTES = 2 << 10
 _LARGEST_OPTIONS_BYTES = 64 << 10
 # HTTP statuses that reject the text.
@@ -33,6 +45,8 @@ _HINTS = {
     403: "the token was rejected; check HTTP_VOICE_TOKEN",
     404: "not found; check the path of the url",
     405: "POST is not allowed; check the path of the url",
+    415: "the server cannot read this encoding; check body (json or form)",
+    422: "the server cannot read the request; check body (json or form)",
     429: "too many requests",
 }
 
@@ -90,9 +104,10 @@ class HttpVoice:
         if chosen.user_data:
             extend_data["UserData"] = chosen.user_data
         body["ExtendData"] = _compact(extend_data)
-        answer = await self._opened().post(
-            chosen.url, data=_compact(body).encode(), allow_redirects=False
-        )
+        data = _encoded(body, chosen.body)
+        session = self._opened()
+        async with http_deadline():
+            answer = await session.post(chosen.url, data=data, allow_redirects=False)
         self._answers.add(answer)
         return answer
 
@@ -139,7 +154,7 @@ class HttpVoice:
         if self._session is None:
             self._session = http_session(
                 {
-                    "Content-Type": "application/json",
+                    "Content-Type": _CONTENT_TYPES[self._settings.body],
                     "Accept": "*/*",
                     "Accept-Encoding": "identity",  # a compressor buffers, which adds latency
                     **dict(self._settings.headers),
@@ -212,14 +227,16 @@ class _HttpLine:
 
 
 async def _error_body(response: aiohttp.ClientResponse) -> str:
-    body = await response.content.read(_LARGEST_ERROR_BYTES)
+    async with http_deadline():
+        body = await response.content.read(_LARGEST_ERROR_BYTES)
     return body.decode("utf-8", "replace")
 
 
 async def _read(answer: aiohttp.ClientResponse) -> bytes:
     """The next bytes of the body; empty at its end."""
     try:
-        return await answer.content.readany()
+        async with http_deadline():
+            return await answer.content.readany()
     except RuntimeError:  # aiohttp raises it if this side has closed the connection
         raise aiohttp.ClientConnectionError from None
 
@@ -233,6 +250,13 @@ def _refusal(status: int) -> tuple[str, VoiceErrorKind]:
     if status in _TEXT_REJECTED:
         return what, "text"
     return what, kind_of_status(status)
+
+
+def _encoded(fields: dict[str, object], body: Body) -> bytes:
+    """The body of a request. A form leaves out lone surrogates, which UTF-8 cannot encode."""
+    if body == "form":
+        return urlencode(fields, errors="ignore").encode()
+    return _compact(fields).encode()
 
 
 def _compact(value: dict[str, object]) -> str:

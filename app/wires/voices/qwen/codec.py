@@ -1,5 +1,4 @@
-"""The codec of the Qwen-TTS Realtime API: client events, server events, errors, and the events that
-belong to one text.
+"""The codec of the Qwen-TTS Realtime API: client events, server events, and the events of one text.
 
 DashScope: Qwen-TTS Realtime API, client events and server events. The codec does no I/O.
 """
@@ -11,6 +10,7 @@ import msgspec
 
 from app.audio import whole_samples
 from app.errors import ProtocolError, VoiceError
+from app.wires.voices.qwen.errors import text_refused
 from app.wires.voices.qwen.settings import Mode, QwenSettings
 
 
@@ -90,6 +90,16 @@ class SessionFinished(msgspec.Struct, tag_field="type", tag="session.finished"):
 class Failed(msgspec.Struct, tag_field="type", tag="error"):
     error: _Error
 
+    @property
+    def code(self) -> str:
+        """Such as `InvalidParameter`; empty: the event has none."""
+        return str(self.error.code or "")
+
+    @property
+    def message(self) -> str:
+        """It may quote the text or a setting."""
+        return self.error.message or ""
+
 
 Event = (
     SessionCreated
@@ -154,52 +164,7 @@ def decode(frame: str | bytes) -> Event | None:
     return None if isinstance(event, _Ignored) else event
 
 
-# --- errors ---------------------------------------------------------------------------------------
-
-# The beginnings of DashScope's error codes (`Throttling.RateQuota`, `InternalError.Timeout`, ...),
-# in lower case.
-_PASSING = ("throttling", "rate_limit", "internal", "server", "service", "system", "timeout")
-_FATAL = ("invalidapikey", "invalid_api_key", "accessdenied", "access_denied", "arrearage")
-_TEXT_REJECTED = ("datainspection", "data_inspection")
-_LONGEST_CODE, _LONGEST_MESSAGE = 64, 200
-
-
-def setup_refused(event: Failed, secret: str) -> VoiceError:
-    """The VoiceError for an error before `session.updated`, which usually rejects a setting.
-
-    `secret`: removed from the message.
-    """
-    code = _code(event)
-    message = event.error.message or ""
-    if secret:
-        message = message.replace(secret, "***")
-    message = message[:_LONGEST_MESSAGE]
-    reason = ": ".join(each for each in (code, message) if each) or "no reason given"
-    if code.lower().startswith(_PASSING):
-        return VoiceError(f"Qwen cannot open a session now ({reason})")
-    return VoiceError(
-        f"Qwen refused the session ({reason}); check the voice's settings", kind="fatal"
-    )
-
-
-def text_refused(event: Failed) -> VoiceError:
-    """The VoiceError for an error while a text is said. It omits the server's message, which may
-    quote the text."""
-    code = _code(event)
-    reason = code or "no code given"
-    if code.lower().startswith(_FATAL):
-        return VoiceError(
-            f"Qwen refuses this account ({reason}); check DASHSCOPE_API_KEY and the account",
-            kind="fatal",
-        )
-    if code.lower().startswith(_TEXT_REJECTED):
-        return VoiceError(f"Qwen refuses this text ({reason})", kind="text")
-    return VoiceError(f"Qwen stopped within the text ({reason})")
-
-
-def _code(event: Failed) -> str:
-    code = str(event.error.code or "")[:_LONGEST_CODE]
-    return code if code.replace(".", "").replace("_", "").replace("-", "").isalnum() else ""
+# --- one text -------------------------------------------------------------------------------------
 
 
 class Speech:
@@ -238,5 +203,5 @@ class Speech:
                     raise VoiceError("Qwen ended the session before the text was said")
                 self.finished = True
             case Failed():
-                raise text_refused(event)
+                raise text_refused(event.code)
         return b""

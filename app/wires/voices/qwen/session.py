@@ -14,7 +14,7 @@ from websockets.http11 import Response
 from websockets.protocol import State
 
 from app.errors import ProtocolError, VoiceError
-from app.wires.voices.connect import CLOSE_S, kind_of_status, open_websocket, websocket_lost
+from app.wires.voices.connect import CLOSE_S, open_websocket, websocket_lost
 from app.wires.voices.qwen.codec import (
     ClientEvents,
     Event,
@@ -23,8 +23,8 @@ from app.wires.voices.qwen.codec import (
     SessionFinished,
     SessionUpdated,
     decode,
-    setup_refused,
 )
+from app.wires.voices.qwen.errors import handshake_refused, setup_refused
 from app.wires.voices.qwen.settings import QwenSettings
 
 #: Deadline from the handshake to `session.updated`.
@@ -214,20 +214,12 @@ async def _connected(settings: QwenSettings) -> ClientConnection:
         address = settings.address
     except ValueError:
         address = settings.url  # `open_websocket` says what is wrong
-    return await open_websocket("Qwen", address, headers, _refused)
 
+    def refused(response: Response) -> VoiceError:
+        body = (response.body or b"").decode("utf-8", "replace")
+        return handshake_refused(response.status_code, body, settings.api_key)
 
-def _refused(response: Response) -> VoiceError:
-    status = response.status_code
-    hints = {
-        401: "check DASHSCOPE_API_KEY, and that it belongs to the url's region",
-        403: "check that the API key may use this model and workspace",
-    }
-    message = f"Qwen refused the connection with HTTP {status}"
-    kind = kind_of_status(status)
-    if kind == "fatal":
-        message += f"; {hints.get(status, 'check the url and the model')}"
-    return VoiceError(message, kind=kind)
+    return await open_websocket("Qwen", address, headers, refused)
 
 
 _Answer = TypeVar("_Answer", SessionCreated, SessionUpdated)
@@ -239,6 +231,6 @@ async def _answer(
     while True:
         match decode(await socket.recv()):
             case Failed() as failed:
-                raise setup_refused(failed, settings.api_key)
+                raise setup_refused(failed.code, failed.message, settings.api_key)
             case event if isinstance(event, wanted):
                 return event

@@ -7,6 +7,7 @@ A `Transport` opens connections and makes a `Synthesis` for each text: `v1_reque
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
+from app.wires.voices.voice import SpokenWord
 from app.wires.voices.volcengine.connections import Connection, Connections
 from app.wires.voices.volcengine.settings import VolcengineSettings
 
@@ -33,6 +34,10 @@ class Synthesis(ABC):
     async def next_audio(self) -> bytes | None:
         """The next sound, which may be empty or end within a sample; None at the end of the text.
         Raises VoiceError."""
+
+    def take_words(self) -> tuple[SpokenWord, ...]:
+        """The times of words that came since the last call; none if the protocol sends none."""
+        return ()
 
     @abstractmethod
     async def cancel(self) -> bool:

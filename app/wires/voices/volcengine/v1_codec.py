@@ -5,7 +5,10 @@ Volcengine: online speech synthesis, WebSocket. v3's frames differ: they carry e
 
 from dataclasses import dataclass
 
+import msgspec
+
 from app.errors import ProtocolError
+from app.wires.voices.voice import SpokenWord
 from app.wires.voices.volcengine.frame import Flags, MessageType, Reader, request
 
 
@@ -27,8 +30,8 @@ class Audio:
 
 @dataclass(frozen=True, slots=True)
 class Frontend:
-    """JSON with timestamps of the text. The server sends it if the request has `with_timestamp`,
-    which `v1_requests` does not set."""
+    """JSON with timestamps of the text; see `spoken_words`. The server sends it if the request has
+    `with_timestamp`."""
 
     json: bytes
 
@@ -43,6 +46,37 @@ class Failed:
 
 
 Frame = Acknowledged | Audio | Frontend | Failed
+
+
+class _TimedWord(msgspec.Struct):
+    word: str
+    #: Seconds from the start of the sound.
+    start_time: float
+    end_time: float
+
+
+class _Timestamps(msgspec.Struct):
+    words: list[_TimedWord] = []
+
+
+_timestamps = msgspec.json.Decoder(_Timestamps)
+
+
+def spoken_words(frontend: Frontend) -> tuple[SpokenWord, ...]:
+    """The times of the words. Large-model voices time what they spoke, such as "two thousand" for
+    "2000".
+
+    Raises:
+        ProtocolError: the JSON is malformed, or the times are not in order.
+    """
+    try:
+        words = _timestamps.decode(frontend.json).words
+    except (ValueError, RecursionError):
+        raise ProtocolError("a frame of timestamps is malformed") from None
+    times = [0.0, *(at for word in words for at in (word.start_time, word.end_time))]
+    if any(later < earlier for earlier, later in zip(times, times[1:], strict=False)):
+        raise ProtocolError("a frame of timestamps is out of order")
+    return tuple(SpokenWord(w.word, w.start_time * 1000, w.end_time * 1000) for w in words)
 
 
 def build(payload: bytes, *, compress: bool = False) -> bytes:

@@ -9,6 +9,8 @@ from uuid import uuid4
 
 import msgspec
 
+from app.errors import ProtocolError
+from app.wires.voices.voice import SpokenWord
 from app.wires.voices.volcengine import v1_codec as v1
 from app.wires.voices.volcengine.connections import Connection
 from app.wires.voices.volcengine.errors import service_error
@@ -45,6 +47,7 @@ class V1Request(Synthesis):
         self._reqid = str(uuid4())
         self._sequence = 0
         self._ended = False
+        self._words: tuple[SpokenWord, ...] = ()
 
     async def start(self) -> None:
         payload = request_json(self._settings, text=self._text, uid=self._uid, reqid=self._reqid)
@@ -62,14 +65,28 @@ class V1Request(Synthesis):
                     logid=self._connection.logid,
                     reqid=self._reqid,
                 )
+            if isinstance(frame, v1.Frontend):
+                self._add_words(frame)
             if isinstance(frame, v1.Audio):
                 self._ended = frame.last
                 self._count(frame.sequence)
                 return frame.data
         return None
 
+    def take_words(self) -> tuple[SpokenWord, ...]:
+        words, self._words = self._words, ()
+        return words
+
     async def cancel(self) -> bool:
         return False  # v1 has no cancel
+
+    def _add_words(self, frame: v1.Frontend) -> None:
+        """Timestamps are an extra: the text is said without them as well."""
+        try:
+            self._words += v1.spoken_words(frame)
+        except ProtocolError as error:
+            extra = {"logid": self._connection.logid, "error": str(error)}
+            logger.info("the voice's timestamps cannot be read", extra=extra)
 
     def _count(self, sequence: int | None) -> None:
         """Log gaps in the sequence numbers. They are no error: whether numbers may be skipped is
@@ -113,6 +130,8 @@ def request_json(
                 "text_type": settings.text_type,
                 "operation": settings.operation,
                 "model": settings.model,
+                # The service times no SSML.
+                "with_timestamp": 1 if settings.text_type == "plain" else None,
                 "extra_param": settings.extra_param,
             }
         ),

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from app.audio import pcm16_size
 from app.errors import VoiceError
-from app.wires.voices.voice import Sound, Sounds
+from app.wires.voices.voice import Sound, Sounds, SpokenWord
 from app.wires.voices.volcengine.connections import Connection, Connections
 from app.wires.voices.volcengine.errors import REQID_USED, VolcengineError
 from app.wires.voices.volcengine.settings import VolcengineSettings
@@ -82,9 +82,12 @@ class VolcengineLine:
     async def say(self, text: str, *, answer: int = 0) -> Sounds:
         """See `VoiceLine`. A text above `LARGEST_TEXT_BYTES` is said in portions."""
         text = text.encode("utf-8", "ignore").decode()  # drops lone surrogates
+        said_bytes = 0
         for portion in self._portions(text):
-            async with aclosing(self._say_portion(portion)) as sounds:
+            from_ms = said_bytes / pcm16_size(self._settings.rate, 1000) * 1000
+            async with aclosing(self._say_portion(portion, from_ms)) as sounds:
                 async for sound in sounds:
+                    said_bytes += len(sound.pcm)
                     yield sound
 
     async def aclose(self) -> None:
@@ -103,7 +106,8 @@ class VolcengineLine:
             raise VoiceError(f"the SSML is longer than {LARGEST_TEXT_BYTES} bytes", kind="text")
         return iter((text,))
 
-    async def _say_portion(self, text: str) -> Sounds:
+    async def _say_portion(self, text: str, from_ms: float) -> Sounds:
+        """`from_ms`: where the portion begins in the sound of the whole text."""
         hz = self._settings.rate
         for last_attempt in (False, True):
             connection = await (self._transport.open() if last_attempt else self._take())
@@ -116,7 +120,7 @@ class VolcengineLine:
                 while (data := await synthesis.next_audio()) is not None:
                     for pcm in samples.feed(data):
                         sounded = True
-                        yield Sound(pcm, hz)
+                        yield Sound(pcm, hz, _shifted(synthesis.take_words(), from_ms))
                 outcome = "whole"
             except VoiceError as error:
                 outcome = "failed"
@@ -199,6 +203,10 @@ class VolcengineLine:
         self._idle.append(connection)
         if len(self._idle) > _MOST_IDLE:
             self._connections.close_in_background(self._idle.popleft())
+
+
+def _shifted(words: tuple[SpokenWord, ...], by_ms: float) -> tuple[SpokenWord, ...]:
+    return tuple(SpokenWord(w.text, w.start_ms + by_ms, w.end_ms + by_ms) for w in words)
 
 
 def _worth_a_retry(error: VoiceError, connection: Connection) -> bool:

@@ -19,9 +19,8 @@ from app.wires.voices.qwen.codec import (
     SessionUpdated,
     Speech,
     decode,
-    setup_refused,
-    text_refused,
 )
+from app.wires.voices.qwen.errors import handshake_refused, setup_refused, text_refused
 from app.wires.voices.qwen.settings import Mode, QwenSettings
 
 TRAFFIC = Path(__file__).parents[3] / "traffic"
@@ -196,7 +195,8 @@ def test_session_finished_before_response_done_fails_the_text() -> None:
     ],
 )
 def test_an_error_before_the_settings_has_a_kind(code: str | int | None, kind: str) -> None:
-    assert setup_refused(failed(code, "no"), "key").kind == kind
+    event = failed(code, "no")
+    assert setup_refused(event.code, event.message, "key").kind == kind
 
 
 @pytest.mark.parametrize(
@@ -211,15 +211,53 @@ def test_an_error_before_the_settings_has_a_kind(code: str | int | None, kind: s
     ],
 )
 def test_an_error_within_a_text_has_a_kind(code: str, kind: str) -> None:
-    assert text_refused(failed(code, "no")).kind == kind
+    assert text_refused(failed(code, "no").code).kind == kind
 
 
 def test_error_messages_quote_neither_key_nor_text() -> None:
     echo = failed("invalid_value", "x" * 190 + "sk-secret is wrong: My number is 555 0100")
-    assert "sk-" not in str(setup_refused(echo, "sk-secret"))
-    assert "555" not in str(text_refused(echo))
-    assert "555" not in str(text_refused(failed("My number is 555 0100", None)))
-    assert "invalid_value" in str(text_refused(echo))
+    assert "sk-" not in str(setup_refused(echo.code, echo.message, "sk-secret"))
+    assert "555" not in str(text_refused(echo.code))
+    assert "555" not in str(text_refused(failed("My number is 555 0100", None).code))
+    assert "invalid_value" in str(text_refused(echo.code))
+
+
+REFUSALS = [
+    (401, "InvalidApiKey", "Invalid API-key provided.", "check DASHSCOPE_API_KEY"),
+    (401, "", "", "check DASHSCOPE_API_KEY"),
+    (401, "InvalidApiKey", "The API key has expired", "renew DASHSCOPE_API_KEY"),
+    (403, "Model.AccessDenied", "Model access denied.", "check model"),
+    (403, "AccessDenied.Unpurchased", "Access to model denied.", "not activated the model"),
+    (403, "Workspace.AccessDenied", "Workspace access denied.", "check workspace"),
+    (403, "AllocationQuota.FreeTierOnly", "The free tier is exhausted.", "free quota"),
+    (400, "Arrearage", "Access denied, your account is not in good standing.", "unpaid bills"),
+    (404, "ModelNotFound", "Model not found.", "check model"),
+    (400, "InvalidParameter", "Voice 'Nobody' is not supported.", "check name"),
+    (400, "InvalidParameter", "sample_rate 11025 is invalid", "check sample_rate"),
+    (400, "InvalidParameter", "language_type is invalid", "check language"),
+    (400, "InvalidParameter", "speech_rate is out of range", "check speed"),
+]
+
+
+@pytest.mark.parametrize(("status", "code", "message", "told"), REFUSALS)
+def test_a_refusal_names_what_was_refused_and_what_to_change(
+    status: int, code: str, message: str, told: str
+) -> None:
+    body = {"code": code, "message": message, "request_id": "R1"}
+    errors = [handshake_refused(status, json.dumps(body), "key")]
+    errors.append(handshake_refused(status, json.dumps({"error": body}), "key"))
+    if code:
+        errors.append(setup_refused(code, message, "key"))
+    for error in errors:
+        assert (error.kind, told in str(error)) == ("fatal", True), error
+        assert code in str(error)
+
+
+@pytest.mark.parametrize("code", ["Throttling.RateQuota", "Throttling.AllocationQuota"])
+def test_a_passing_limit_is_no_wrong_setting(code: str) -> None:
+    body = json.dumps({"code": code, "message": "Requests rate limit exceeded for the model"})
+    for error in (handshake_refused(429, body, "key"), text_refused(code)):
+        assert (error.kind, "too many requests" in str(error)) == ("passing", True)
 
 
 # --- malformed frames -----------------------------------------------------------------------------
@@ -263,7 +301,7 @@ def test_no_frame_raises_any_other_error(frame: str | bytes) -> None:
             except VoiceError:
                 pass
         if isinstance(read, Failed):
-            assert setup_refused(read, "key").kind in ("fatal", "passing")
+            assert setup_refused(read.code, read.message, "key").kind in ("fatal", "passing")
 
 
 @pytest.mark.parametrize(

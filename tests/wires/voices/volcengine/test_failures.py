@@ -57,14 +57,14 @@ async def test_a_silent_service_is_a_timeout(transport: Transport) -> None:
 
 async def test_an_unknown_voice_is_reported_with_the_ids_for_support() -> None:
     async with volcengine(voices=["another"]) as stand_in, line_to(stand_in.url) as line:
-        with pytest.raises(VoiceError, match="check voice_type.*logid .*reqid ") as failed:
+        with pytest.raises(VoiceError, match="check name.*logid .*reqid ") as failed:
             await spoken(line.say(HELLO))
     assert failed.value.kind == "fatal"
 
 
 async def test_an_app_id_of_another_token_is_fatal() -> None:
     async with volcengine(app_id="another") as stand_in, line_to(stand_in.url) as line:
-        with pytest.raises(VoiceError, match="check both") as failed:
+        with pytest.raises(VoiceError, match="check VOLCENGINE_APP_ID") as failed:
             await spoken(line.say(HELLO))
     assert failed.value.kind == "fatal"
     assert APP not in str(failed.value)

@@ -9,6 +9,8 @@ from websockets.asyncio.server import ServerConnection
 
 from app.errors import VoiceError
 from app.simulator.voices.mouth import tones
+from app.wires.voices.voice import Sounds, SpokenWord
+from app.wires.voices.volcengine.frame import sized
 from app.wires.voices.volcengine.voice import VolcengineVoice
 from tests.wires.voices.volcengine.volcengine_line import (
     APP,
@@ -99,6 +101,50 @@ async def test_ssml_is_sent_unchanged_and_not_split() -> None:
                 await spoken(line.say(wrong))
             assert failed.value.kind == "text"
     assert [said.text for said in stand_in.heard.said] == [ssml]
+
+
+async def words_of(sounds: Sounds) -> list[SpokenWord]:
+    return [word async for sound in sounds for word in sound.words]
+
+
+async def test_v1_sends_the_times_of_the_words() -> None:
+    async with volcengine() as stand_in, line_to(stand_in.url) as line:
+        found = await words_of(line.say("Hello there, caller."))
+        plain = tones("Hello there, caller.", 8000)
+    assert [word.text for word in found] == ["Hello", "there,", "caller."]
+    assert [word.start_ms for word in found] == [word.offset_bytes / 16 for word in plain.words]
+    assert found[-1].end_ms == pytest.approx(len(plain.pcm) / 16, abs=10)
+
+
+async def test_the_times_of_a_later_portion_count_from_the_start_of_the_text() -> None:
+    text = "这是一个很长的句子，它没有尽头。" * 30
+    async with volcengine() as stand_in, line_to(stand_in.url) as line:
+        found = await words_of(line.say(text))
+        first, second = stand_in.heard.said
+    assert len(found) == 2 and found[1].start_ms == len(first.spoken.pcm) / 16
+    assert second.whole
+
+
+async def test_v3_and_ssml_have_no_times() -> None:
+    async with volcengine() as stand_in:
+        for line_here in (line_to(stand_in.url, "v3"), line_to(stand_in.url, text_type="ssml")):
+            async with line_here as line:
+                assert await words_of(line.say("Hello there.")) == []
+
+
+@pytest.mark.parametrize(
+    "json",
+    [
+        b"{",
+        b"[]",
+        b'{"words":[{"word":"a"}]}',
+        b'{"words":[{"word":"a","start_time":2,"end_time":1}]}',
+    ],
+)
+async def test_timestamps_that_cannot_be_read_cost_no_sound(json: bytes) -> None:
+    frames = (b"\x11\xc0\x10\x00" + sized(json), audio(b"abcd", -1))
+    async with peer(sends(*frames)) as service, line_to(service.url) as line:
+        assert await spoken(line.say(HELLO)) == b"abcd"
 
 
 async def test_lone_surrogates_are_removed() -> None:
@@ -201,7 +247,12 @@ async def test_only_the_given_settings_are_sent() -> None:
     assert first == {
         "app": {"appid": APP, "token": "access_token", "cluster": "volcano_tts"},
         "audio": {"voice_type": SPEAKER, "encoding": "pcm", "rate": 8000},
-        "request": {"text": HELLO, "text_type": "plain", "operation": "submit"},
+        "request": {
+            "text": HELLO,
+            "text_type": "plain",
+            "operation": "submit",
+            "with_timestamp": 1,
+        },
     }
 
 
@@ -234,7 +285,7 @@ async def test_every_setting_is_sent() -> None:
     assert sent["user"] == {"uid": "me"}
     assert sent["audio"] == {"voice_type": SPEAKER, "encoding": "pcm"} | sound
     assert sent["request"].pop("reqid")
-    assert sent["request"] == {"text": HELLO} | request
+    assert sent["request"] == {"text": HELLO, "with_timestamp": 1} | request
 
 
 def test_repr_and_label_show_no_secret() -> None:
