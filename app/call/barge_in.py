@@ -73,7 +73,10 @@ class BargeIn:
         automatic = self._model.settings.automatic
         if self._pause.awaits(item_id):
             self._pause.committed(now_ms, automatic=automatic)
-        elif not automatic and self._floor.answer_by_ms != NEVER:
+            return
+        if self._pause.is_late(item_id):
+            self._speech.judged(item_id, interrupts=False)
+        if not automatic and self._floor.answer_by_ms != NEVER:
             self._floor.answer_by_ms = NEVER
             if not self._pause.is_late(item_id):
                 self._responses.want(Wish.REPLY)
@@ -100,6 +103,7 @@ class BargeIn:
                 self._confirm(TakenBack.CALLER_SPOKE, "words", now_ms)
             else:
                 self._barge_in(TakenBack.CALLER_SPOKE, now_ms, cancel=True)
+                self._speech.judged(item_id, interrupts=True)
                 self._report("confirmed", LATE_WORDS, 0.0)
                 self._responses.want(Wish.REPLY)
             return
@@ -166,6 +170,8 @@ class BargeIn:
         """The caller did not mean to interrupt: go on from the byte where the agent stopped."""
         self._report("false", reason, now_ms - self._pause.since_ms)
         cancelled = self._pause.cancelled
+        for item_id in self._pause.untranscribed:
+            self._speech.judged(item_id, interrupts=False)
         self._pause.end_false()
         self._speech.resume(now_ms)
         if cancelled is not None:

@@ -61,6 +61,26 @@ def test_the_transcript_tells_a_false_interruption_as_what_it_was(scene: PauseSc
     assert [role for role, _ in scene.machine.history(scene.now_ms)] == ["assistant"]
 
 
+@pytest.mark.parametrize("commit", ["before the verdict", "after it"])
+def test_the_transcript_tells_it_also_of_a_sound_without_a_transcript(
+    scene: PauseScene, commit: str
+) -> None:
+    scene.speak()
+    scene.run(200)
+    if commit == "before the verdict":
+        scene.fall_silent()
+    scene.run(3000)
+    if commit == "after it":
+        scene.fall_silent()
+
+    _, caller_turn = scene.machine.transcript(scene.now_ms)
+    assert (caller_turn.text, caller_turn.detail) == ("", {"interruption": "false"})
+
+    scene.feed(ev.CallerTranscribed("user_1", "Wait a moment."))
+    _, caller_turn = scene.machine.transcript(scene.now_ms)
+    assert (caller_turn.text, caller_turn.detail) == ("Wait a moment.", {})
+
+
 @pytest.mark.parametrize("ends", [None, "failed"])
 def test_when_no_words_come_the_clock_alone_decides(scene: PauseScene, ends: str | None) -> None:
     scene.cough()

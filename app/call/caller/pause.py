@@ -84,6 +84,11 @@ class Pause:
         self._wordless[item_id] = True
         return all(self._wordless.values())
 
+    @property
+    def untranscribed(self) -> list[str]:
+        """The sounds of this pause whose transcripts have not come."""
+        return [item_id for item_id, wordless in self._wordless.items() if not wordless]
+
     def end(self) -> None:
         """The pause is over, because the caller interrupts the agent. They are answered, also by
         turn detection."""
@@ -92,9 +97,7 @@ class Pause:
 
     def end_false(self) -> None:
         """The pause is over, and the agent goes on: words that come later interrupt it then."""
-        for item_id, wordless in self._wordless.items():
-            if not wordless:
-                self._late[item_id] = None
+        self._late.update(dict.fromkeys(self.untranscribed))
         while len(self._late) > MOST_LATE:
             del self._late[next(iter(self._late))]
         answered = self._answered

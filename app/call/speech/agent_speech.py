@@ -202,7 +202,12 @@ class AgentSpeech:
     def false_interruption(self, item_id: str) -> None:
         """The caller's sound was no interruption: the model forgets it."""
         self._model.requests.delete(item_id)
-        self._conversation.false_interruption(item_id)
+        self.judged(item_id, interrupts=False)
+
+    def judged(self, item_id: str, *, interrupts: bool) -> None:
+        """Keep in the transcript whether the caller's sound was an interruption. The model keeps
+        the sound."""
+        self._conversation.judged(item_id, interrupts=interrupts)
 
     def asked(self, now_ms: float) -> bool:
         """Whether the caller has just heard a question."""
