@@ -6,9 +6,10 @@ the scripted model, which hears the caller's frames, and the stand-in of the voi
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from itertools import cycle
 from random import Random
 
 from app.simulator.realtime import Item, Options, RealtimeServer, Session
@@ -33,6 +34,7 @@ NETWORKS = (
 MOST_PLAYED_MS = 9000.0
 SPEED = 3.0  # how many times faster than real time a provider sends
 LATEST_S = 8.0
+FILLERS = 24  # sentences that make the agent begin another answer
 REST_S = 0.6  # after the last event: what it brings about is still to come
 
 
@@ -125,7 +127,8 @@ async def measure(way: Way | None, each: int, calls: int, seed: int) -> tuple[li
     """
     random, ears, teller = Random(seed), Ears(), Teller(seed)
     events = script(each, random)
-    ears.learn(events)
+    fillers = [filler(random) for _ in range(FILLERS)]  # now: synthesis blocks the event loop
+    ears.learn([*events, *fillers])
     talks: list[Talk] = []
     async with (
         stage(way, NATIVE, teller, ears) as (model, line, service),
@@ -142,7 +145,7 @@ async def measure(way: Way | None, each: int, calls: int, seed: int) -> tuple[li
                 told = teller.told[session.id]
                 talk = Talk(call, session, network, told, events[number::calls])
                 talks.append(talk)
-                group.create_task(_hold(talk, ears, Random(f"{seed} {number}")))
+                group.create_task(_hold(talk, cycle(fillers)))
         own_s, all_s = time.process_time() - own_s, busy_s() - all_s
         others_s = all_s - own_s - (weigh(service.pid).cpu_s - cpu_s)
         others = others_s / (time.perf_counter() - began_s)
@@ -151,24 +154,18 @@ async def measure(way: Way | None, each: int, calls: int, seed: int) -> tuple[li
     return talks, others
 
 
-async def _hold(talk: Talk, ears: Ears, random: Random) -> None:
+async def _hold(talk: Talk, fillers: Iterator[Event]) -> None:
     """One call: each event after the effect of the one before, then hang up."""
     call = talk.call
     await call.wait_heard(1)
     for event in talk.events:
         if _played_ms(talk) > MOST_PLAYED_MS:
-            await _another_answer(talk, ears, random)
+            await _make(talk, next(fillers))
         await asyncio.sleep(event.after_ms / 1000)
         await _make(talk, event)
     call.hang_up()
     await talk.session.closed.wait()
     await call.wait_ended()
-
-
-async def _another_answer(talk: Talk, ears: Ears, random: Random) -> None:
-    event = filler(random)
-    ears.learn([event])
-    await _make(talk, event)
 
 
 async def _make(talk: Talk, event: Event) -> None:
@@ -198,12 +195,9 @@ async def _make(talk: Talk, event: Event) -> None:
 
 def _played_ms(talk: Talk) -> float:
     """How much of the present answer has arrived and played, at most."""
-    media = talk.call.playback.media
-    if not talk.answers or not media:
-        return 0.0
-    played = placed(media[-400:], talk.answers[-2:])
-    last = next((each for each in reversed(played) if each.place), None)
-    if last is None or last.place is None:
-        return 0.0
-    ahead_ms = max(0.0, last.media.ends_ms - now_ms())
-    return (last.place.byte + len(last.media.payload)) / 8 - ahead_ms
+    last = talk.call.playback.media[-1]
+    key = last.payload[:KEY_BYTES]
+    places = (answer.audio.find(key) for answer in reversed(talk.answers[-2:]))
+    byte = next((place for place in places if place >= 0), 0)
+    ahead_ms = max(0.0, last.ends_ms - now_ms())
+    return (byte + len(last.payload)) / 8 - ahead_ms

@@ -84,18 +84,19 @@ def without_pause(subject: Subject) -> Subject:
 
 async def measure(each: int, seed: int) -> list[Compared]:
     """`each`: turns of each kind, with each service."""
-    done = Answered(), Answered()
+    done, random = (Answered(), Answered()), Random(seed)
+    events = [(_sentence(random), _sentence(random)) for _ in range(each)]
     async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
         for service, answered in zip((NATIVE, without_pause(NATIVE)), done, strict=True):
             ears, teller = Ears(), Teller(seed, sentences=1)
+            ears.learn([event for pair in events for event in pair])
             model, line, _ = await stack.enter_async_context(stage(None, service, teller, ears))
             phones = await stack.enter_async_context(line(Network()))
             for number in range(CALLS):
                 call = await phones.call()
                 session = await model.session(number)
-                caller = _Caller(call, session, teller.told[session.id], ears, answered)
-                turns = each // CALLS + (number < each % CALLS)
-                group.create_task(caller.talk(turns, Random(f"{seed} {number}")))
+                caller = _Caller(call, session, teller.told[session.id], answered)
+                group.create_task(caller.talk(events[number::CALLS], Random(f"{seed} {number}")))
     paused, plain = done
     missed = paused.missed + plain.missed
     return [
@@ -111,24 +112,21 @@ class _Caller:
     call: Call
     session: Session
     answers: Sequence[Answer]
-    ears: Ears
     answered: Answered
 
-    async def talk(self, turns: int, random: Random) -> None:
-        """Speak `turns` times while the agent is silent, and as often while it speaks."""
+    async def talk(self, turns: Sequence[tuple[Event, Event]], random: Random) -> None:
+        """Speak while the agent is silent, and then while it speaks, for each pair of turns."""
         await self.call.wait_heard(1)
-        for _ in range(turns):
+        for ordinary, interrupting in turns:
             await self.call.wait_quiet(QUIET_MS)
-            await self._say(random, self.answered.ordinary_ms)
+            await self._say(ordinary, self.answered.ordinary_ms)
             await asyncio.sleep(random.uniform(EARLIEST_MS, LATEST_MS) / 1000)
-            await self._say(random, self.answered.interrupting_ms)
+            await self._say(interrupting, self.answered.interrupting_ms)
         self.call.hang_up()
         await self.session.closed.wait()
         await self.call.wait_ended()
 
-    async def _say(self, random: Random, into_ms: list[float]) -> None:
-        event = Event(make(Kind.SENTENCE, random), FATES[0], False, 0.0)
-        self.ears.learn([event])
+    async def _say(self, event: Event, into_ms: list[float]) -> None:
         told, arrived = len(self.answers), len(self.call.playback.media)
         self.call.say(event.sound.ulaw)
 
@@ -147,3 +145,7 @@ class _Caller:
             return
         committed_ms = self.session.sent_at_s("input_audio_buffer.committed")[-1] * 1000
         into_ms.append((begun_ms() or 0.0) - committed_ms)
+
+
+def _sentence(random: Random) -> Event:
+    return Event(make(Kind.SENTENCE, random), random.choice(FATES), False, 0.0)
