@@ -16,7 +16,7 @@ from app.call.model.responses import Wanted, Wish
 from app.call.outbox import Outbox
 from app.call.prompts import TakenBack
 from app.call.speech.agent_speech import AgentSpeech
-from app.call.words.backchannels import is_backchannel
+from app.call.words.backchannels import is_backchannel, normalized
 
 
 class BargeIn:
@@ -71,6 +71,8 @@ class BargeIn:
     def turn_committed(self, item_id: str, now_ms: float) -> None:
         """The caller's turn is over. Request the response to it, if turn detection does not."""
         automatic = self._model.settings.automatic
+        if automatic:
+            self._pause.take_late(item_id)  # its words are answered
         if self._pause.awaits(item_id):
             self._pause.committed(now_ms, automatic=automatic)
             return
@@ -98,7 +100,7 @@ class BargeIn:
         if not awaited and not late:
             return
         words = not is_backchannel(text, self._backchannels)
-        if words or (awaited and text.strip() and self._speech.asked(now_ms)):
+        if words or (awaited and normalized(text) and self._speech.asked(now_ms)):
             if awaited:
                 self._confirm(TakenBack.CALLER_SPOKE, "words", now_ms)
             else:
@@ -109,7 +111,7 @@ class BargeIn:
             return
         self._speech.false_interruption(item_id)
         if awaited and self._pause.wordless(item_id):
-            self._go_on(BACKCHANNEL if text.strip() else "no words", now_ms)
+            self._go_on(BACKCHANNEL if normalized(text) else "no words", now_ms)
 
     @property
     def drops_keys(self) -> bool:

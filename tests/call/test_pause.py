@@ -245,6 +245,32 @@ def test_a_late_backchannel_is_forgotten(scene: PauseScene) -> None:
     assert [command.item_id for command in scene.all(do.DeleteItem)] == ["user_1"]
 
 
+def test_a_late_turn_that_turn_detection_answers_is_answered_once() -> None:
+    """Semantic turn detection may end a turn seconds after the agent has gone on and finished."""
+    scene = PauseScene().connect()
+    scene.answer(1500)
+    scene.run(1000)
+    scene.speak()
+    scene.run(300)
+    scene.feed(ev.CallerQuieted())
+    scene.run(3000)
+    assert scene.verdicts() == [("false", "no words in time")]
+    scene.fall_silent()
+    scene.feed(ev.ResponseCreated("resp_2"), ev.CallerTranscribed("user_1", "No, Sunday."))
+
+    assert scene.asked() == scene.all(do.CancelResponse) == []
+
+
+@pytest.mark.parametrize("text", ["", "[cough]", "..."])
+def test_a_cough_answers_no_question(text: str) -> None:
+    scene = PauseScene().connect()
+    scene.answer(1000, text="Shall I book it?")
+    scene.run(900)
+    scene.cough(text=text)
+
+    assert scene.verdicts() == [("false", "no words")]
+
+
 # --- turn detection ------------------------------------------------------------------------------
 
 

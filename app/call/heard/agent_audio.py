@@ -148,6 +148,8 @@ class AgentAudio:
         """Whether the caller hears an item, or is about to hear more of one."""
         if self.paused or self._held or self.synthesizing:
             return True
+        if self.ledger.all_surely_heard:
+            self._sent.clear()
         return self.ledger.playing(now_ms) and any(
             audio.item_id != OWN_SOUND for _, audio in self._sent
         )

@@ -24,7 +24,7 @@ class Screen:
         self._console = console
         self._turn_ended_ms: float | None = None
         self._away = False
-        self._ready = False
+        self._ready = False  # the present session is
         self._messages = 0  # of the earlier conversation, added to a new session
         self._voices: Sequence[str] = ()
         self._voice: int | None = None  # index of the one that spoke last
