@@ -20,7 +20,7 @@ LEAST_OF_CALL := 98
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve demo test pytest shuffle matrix coverage fuzz check format bench truth sound voices \
+.PHONY: help setup serve demo test pytest shuffle matrix coverage fuzz check format bench truth sound voices coughs \
   strangers silences lines proxies tools mutations compat compat-setup compat-all constraints diagrams release clean
 
 help: ## List the targets.
@@ -92,6 +92,9 @@ sound: $(INSTALLED) ## How exactly a recording holds what the caller heard; thre
 
 voices: $(INSTALLED) ## Latency, cost and heard text of external voices; eight minutes.
 	$(BIN)/python -m bench voices
+
+coughs: $(INSTALLED) ## Does the agent go on after a cough, and stop for a word? Eight minutes.
+	$(BIN)/python -m bench coughs
 
 strangers: $(INSTALLED) ## What floods at the port cost the calls that go on; eleven minutes, Linux.
 	$(BIN)/python -m bench strangers

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from bench import long_call, sound, tools, truth
+from bench.coughs import run as coughs
 from bench.load import report
 from bench.load import run as load
 from bench.load.run import Measurement, Plan
@@ -67,11 +68,18 @@ def arguments() -> argparse.Namespace:
         default="load",
         help="load: what a call costs; truth: truncations at interruptions; sound: where a "
         "recording has what was heard; voices: truncation, latency and cost of external voices; "
-        "strangers: attacks at the port beside live calls; silences: responses without sound; "
-        "lines: media streams that break; proxies: nginx, HAProxy and Caddy before the service; "
-        "tools: tools that compute (default: load)",
+        "coughs: sounds that are no interruption beside real ones; strangers: attacks at the port "
+        "beside live calls; silences: responses without sound; lines: media streams that break; "
+        "proxies: nginx, HAProxy and Caddy before the service; tools: tools that compute "
+        "(default: load)",
     )
-    add("--interruptions", type=positive, default=200, metavar="N", help="for truth (200)")
+    add(
+        "--interruptions",
+        type=positive,
+        metavar="N",
+        help="for truth (200); for coughs, and as many sounds that are none (400)",
+    )
+    add("--seed", type=positive, default=coughs.SEED, help=f"for coughs ({coughs.SEED})")
     add(
         "--calls",
         type=positive,
@@ -86,7 +94,7 @@ def arguments() -> argparse.Namespace:
         help="length of each run (15; for sound 180, for voices 6)",
     )
     add("--runs", type=positive, metavar="R", help="of each, interleaved (3; for voices 2)")
-    add("--part", choices=voices.PARTS, help="for voices: only this part")
+    add("--part", choices=[*voices.PARTS, *coughs.PARTS], help="for voices, coughs: only this part")
     add(
         "--only",
         metavar="TEXT",
@@ -143,8 +151,9 @@ def tell_truth(options: argparse.Namespace, console: Console) -> int:
     """Measure truncations. Returns the exit status."""
     done = []
     for number, condition in enumerate(truth.CONDITIONS):
-        console.print(f"{condition.name}: {options.interruptions} interruptions …")
-        done.append(uvloop.run(truth.measure(condition, options.interruptions, seed=number)))
+        interruptions = options.interruptions or 200
+        console.print(f"{condition.name}: {interruptions} interruptions …")
+        done.append(uvloop.run(truth.measure(condition, interruptions, seed=number)))
     show_limits_kept(truth.HEADINGS, truth.rows(done), options)
     return 0 if all(each.kept for each in done) else 1
 
@@ -194,6 +203,21 @@ def compare_voices(options: argparse.Namespace, console: Console) -> int:
     seconds, runs = options.seconds or voices_cost.SECONDS, options.runs or voices.RUNS
     kept, written = True, []
     for part in voices.measure(parts, options.calls, seconds, runs, console.print):
+        show_verdicts(part.headings, part.rows, part.title)
+        for remark in part.remarks:
+            console.print(remark)
+        kept = kept and part.kept
+        written.append(f"{part.title}:\n\n{markdown_of(part.headings, part.rows)}")
+    if options.markdown:
+        options.markdown.write_text("\n".join(written))
+    return 0 if kept else 1
+
+
+def hear_coughs(options: argparse.Namespace, console: Console) -> int:
+    """Measure sounds that are no interruption, beside real ones. Returns the exit status."""
+    parts = (options.part,) if options.part else coughs.PARTS
+    kept, written = True, []
+    for part in coughs.measure(parts, options.interruptions or 400, options.seed, console.print):
         show_verdicts(part.headings, part.rows, part.title)
         for remark in part.remarks:
             console.print(remark)
@@ -279,6 +303,7 @@ OTHERS = {
     "truth": tell_truth,
     "sound": hear_sound,
     "voices": compare_voices,
+    "coughs": hear_coughs,
     "strangers": meet_strangers,
     "silences": meet_silences,
     "lines": lose_lines,

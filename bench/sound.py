@@ -44,6 +44,7 @@ idle_seconds = 0
 longest_call_seconds = 0
 """
 ANSWER_MS, CALLER_MS = 700, 240
+INTERRUPTING_MS = 680  # enough voice for an interruption
 LOUD = 300  # amplitude of a sample: tones are far above, silence is below
 PAUSE_SAMPLES = 400
 HEADINGS = ("place in the recording", "compared", "median off ms", "worst ms", "")
@@ -150,7 +151,7 @@ async def _talk(call: Call, observed: Observed, seconds: float) -> None:
         if rng.random() < 1 / 3:
             await call.wait_heard(before + 8 * rng.randint(50, 300))
             cleared = len(observed.cleared_ms) + 1
-            await _say(call, observed)
+            await _say(call, observed, INTERRUPTING_MS)
             await call.wait_for(partial(_was_cleared, call, cleared))
             await call.wait_heard(len(call.heard) + 1)
         await call.wait_quiet(rng.randint(300, 1500))
@@ -160,8 +161,8 @@ def _was_cleared(call: Call, times: int) -> bool:
     return len(call.playback.clears) >= times
 
 
-async def _say(call: Call, observed: Observed) -> None:
-    call.say(tone([600], note_ms=CALLER_MS, level_dbfs=-12, fade_ms=1))
+async def _say(call: Call, observed: Observed, ms: int = CALLER_MS) -> None:
+    call.say(tone([600], note_ms=ms, level_dbfs=-12, fade_ms=1))
     await call.wait_spoken()
     observed.said_until_ms.append(now_ms())
 

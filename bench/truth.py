@@ -1,7 +1,9 @@
 """Truncations at interruptions, compared with what the line had played by then.
 
 The service runs as a process between the simulated phone line, whose playback clock is the truth,
-and the scripted model. The line has delay and jitter; interruptions come at random times.
+and the scripted model. The line has delay and jitter; interruptions come at random times. The model
+learns of each when it is sure that it is one, by voice or by a word: what was heard then ends at
+the clear, which came at once.
 """
 
 import asyncio
@@ -12,6 +14,7 @@ from functools import partial
 
 import aiohttp
 
+from app.audio import tone
 from app.simulator.realtime import Item, Options, RealtimeServer, Reply, Session, Turn
 from app.simulator.twilio import Call, Network, PhoneLine, now_ms
 from bench.line import ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL
@@ -26,6 +29,10 @@ BYTES_PER_MS = 8
 DELTA_BYTES = 100 * BYTES_PER_MS
 STAMP_BYTES = 24  # of made-up audio, enough to identify its item
 MISSED_AFTER_S = 3.0
+# What interrupts: enough voice, or a word whose transcript comes soon after it.
+VOICE = tone([600], note_ms=900, level_dbfs=-20)
+WORD_MS = 200
+MARGIN_MS = 100  # the model has all of the voice when it reports its end
 STARTED_WITHIN_S = 30.0
 
 FIRST_MEDIA_MS = 20.0
@@ -145,6 +152,7 @@ async def _interrupt(
     call: Call, session: Session, offsets_ms: Sequence[float], truth: Truth
 ) -> None:
     """One call: interrupt each answer, hang up, compare."""
+    network = truth.condition.network
     cut: list[Item] = []
     for offset_ms in offsets_ms:
         before = len(call.heard)
@@ -153,15 +161,14 @@ async def _interrupt(
         await asyncio.sleep(max(0.0, begun_ms + offset_ms - now_ms()) / 1000)
         interruption = len(cut) + 1
         cut.append([item for item in session.items if item.role == "assistant"][-1])
-        session.start_speech()
         truth.interruptions += 1
+        await speak_over(call, session, network, by_voice=interruption % 2 == 0)
         try:
             async with asyncio.timeout(MISSED_AFTER_S):
                 await session.until(partial(_was_truncated, interruption))
                 await call.wait_for(partial(_was_cleared, call, interruption))
         except TimeoutError:
             truth.missed += 1
-        session.stop_speech("go on")
     call.hang_up()
     hung_up_ms = now_ms()
     await session.closed.wait()
@@ -169,6 +176,20 @@ async def _interrupt(
     await call.wait_ended()
     truth.webhook_ms.append(call.requests[0].took_ms)
     _compare(call, session, cut, truth)
+
+
+async def speak_over(call: Call, session: Session, network: Network, *, by_voice: bool) -> None:
+    """The caller interrupts. `by_voice`: with enough voice for an interruption, whatever it says;
+    otherwise it is their words alone that make it one."""
+    session.start_speech()
+    if by_voice:
+        call.say(VOICE)
+        await call.wait_spoken()
+        on_the_way_ms = network.delay_ms + network.jitter_ms
+        await asyncio.sleep((on_the_way_ms + MARGIN_MS) / 1000)
+    else:
+        await asyncio.sleep(WORD_MS / 1000)
+    session.stop_speech("go on")
 
 
 def _was_truncated(times: int, session: Session) -> bool:

@@ -8,7 +8,7 @@ where it was (`caller/pause`, with `[turns] resume_false_interruptions`).
 from app.call import prompts
 from app.call.caller.digit_entries import DigitEntries
 from app.call.caller.floor import ANSWER_MS, Floor
-from app.call.caller.pause import CONFIRMED_MS
+from app.call.caller.pause import BACKCHANNEL, CONFIRMED_MS, LATE_WORDS
 from app.call.commands import ReportInterruption, Verdict
 from app.call.deadlines import NEVER, next_after
 from app.call.exits.exits import Exits
@@ -78,7 +78,10 @@ class BargeIn:
             self._pause.take_late(item_id)  # its words are answered
         if self._pause.awaits(item_id):
             self._pause.committed(now_ms, automatic=automatic)
-        elif not automatic and self._floor.answer_by_ms != NEVER:
+            return
+        if self._pause.is_late(item_id):
+            self._speech.judged(item_id, interrupts=False)
+        if not automatic and self._floor.answer_by_ms != NEVER:
             self._floor.answer_by_ms = NEVER
             if not self._pause.is_late(item_id):
                 self._responses.want(Wish.REPLY)
@@ -107,12 +110,13 @@ class BargeIn:
                 self._confirm(TakenBack.CALLER_SPOKE, "words", now_ms)
             else:
                 self._barge_in(TakenBack.CALLER_SPOKE, now_ms, cancel=True)
-                self._report("confirmed", "late words", 0.0)
+                self._speech.judged(item_id, interrupts=True)
+                self._report("confirmed", LATE_WORDS, 0.0)
                 self._responses.want(Wish.REPLY)
             return
         self._speech.false_interruption(item_id)
         if awaited and self._pause.wordless(item_id):
-            self._go_on("a backchannel" if normalized(text) else "no words", now_ms)
+            self._go_on(BACKCHANNEL if normalized(text) else "no words", now_ms)
 
     def drops_keys(self, now_ms: float) -> bool:
         """Whether a key pressed now has no effect: it belongs to no entry. While a transfer is
@@ -177,6 +181,8 @@ class BargeIn:
         """The caller did not mean to interrupt: go on from the byte where the agent stopped."""
         self._report("false", reason, now_ms - self._pause.since_ms)
         cancelled = self._pause.cancelled
+        for item_id in self._pause.untranscribed:
+            self._speech.judged(item_id, interrupts=False)
         self._pause.end_false()
         self._speech.resume(now_ms)
         if cancelled is not None:

@@ -154,8 +154,9 @@ class ConfigureSuccessor:
     `SuccessorLost`."""
 
     event_id: str
-    #: The model's output is audio; False: text, for an external voice to say.
+    #: See `ConfigureSession`.
     speaks: bool = True
+    without: tuple[Setting, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

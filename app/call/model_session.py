@@ -129,8 +129,8 @@ class ModelSession:
             self._outbox.put(SwapModel(min(unknown.values()), CARRIED_MS))
         else:
             self._outbox.put(SwapModel(caller_audio.end_ms, PREFIX_MS))
-        if successor.speaks is not self._speech.synthesis.model_speaks:
-            self._model.settings.configure(speaks=self._speech.synthesis.model_speaks)
+        speaks = self._speech.synthesis.model_speaks
+        self._model.settings.swapped(successor.settings, speaks=speaks)
         caller_audio.forget()
         successor.swapped(now_ms)
         self._link.swapped(now_ms)

@@ -26,6 +26,7 @@ class Succession:
         self.awaits_quiet = False
         self._outbox = outbox
         self._ids = parts.ids
+        self._settings = parts.model.settings
         self._successor = parts.model.successor
         self._link = parts.model.link
         self._responses = parts.model.responses
@@ -49,8 +50,9 @@ class Succession:
                 self._successor.session_created(_left_s(expires_at_s, at_s), now_ms)
             case ev.SuccessorOpened() if self._successor.open:
                 speaks = self._speech.synthesis.model_speaks
-                self._outbox.put(ConfigureSuccessor(self._ids.event(), speaks=speaks))
-                self._successor.opened(now_ms, speaks=speaks)
+                settings = ConfigureSuccessor(self._ids.event(), speaks, self._settings.without)
+                self._outbox.put(settings)
+                self._successor.opened(settings, now_ms)
             case ev.SuccessorCreated(_, expires_at_s):
                 self._successor.created(_left_s(expires_at_s, at_s), now_ms)
             case ev.SuccessorConfigured() if self._successor.open:

@@ -77,7 +77,7 @@ def demo(
     """Run a whole phone call on this machine; needs no account.
 
     The caller, the phone line and the model are simulated; the bridge between them is the real
-    one. The caller interrupts, orders, and is transferred to a human.
+    one. The caller coughs, interrupts, orders, and is transferred to a human.
 
     \b
     python -m app demo

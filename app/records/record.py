@@ -200,7 +200,11 @@ class TurnRow:
     ] = None
     complete: Annotated[bool, Field(description="the turn does not change any more")] = True
     extra: Annotated[
-        dict[str, Any], Field(description="a tool's name and arguments, and the like")
+        dict[str, Any],
+        Field(
+            description="`name`: of the tool; `by`: `keypad`, the caller typed it; `interruption`: "
+            "`false`, a cough or the like after which the agent went on"
+        ),
     ] = field(default_factory=dict)
 
 

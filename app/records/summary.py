@@ -81,8 +81,14 @@ def worth_a_summary(turns: Sequence[TurnRow]) -> bool:
 
 
 def as_text(call: CallRow, turns: Sequence[TurnRow]) -> str:
-    """The text of the call for the model. The middle of a very long call is left out."""
-    heard = [turn for turn in turns if turn.text.strip() or turn.role != "assistant"]
+    """The text of the call for the model, without coughs and their kin. The middle of a very long
+    call is left out."""
+    heard = [
+        turn
+        for turn in turns
+        if (turn.text.strip() or turn.role != "assistant")
+        and turn.extra.get("interruption") != "false"
+    ]
     lines = [_line(number, turn) for number, turn in enumerate(heard, 1)]
     return "\n".join([*_shortened(lines), *_transfers(call)])
 

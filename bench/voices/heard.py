@@ -18,12 +18,12 @@ from itertools import zip_longest
 from math import inf
 
 from app.simulator.realtime import Item, RealtimeServer, Reply, Session, Turn
-from app.simulator.twilio import Call, PhoneLine, now_ms
+from app.simulator.twilio import Call, Network, PhoneLine, now_ms
 from app.simulator.voices.mouth import Plan
 from bench.line import ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL
 from bench.process import ready, running
 from bench.samples import percentile
-from bench.truth import CONDITIONS
+from bench.truth import CONDITIONS, speak_over
 from bench.voices.stories import by_heart, learn, length_ms, stories
 from bench.voices.ways import Way
 from bench.voices.words import (
@@ -145,8 +145,9 @@ async def measure(way: Way, interruptions: int, seed: int) -> Heard:
         talks = []
         async with asyncio.TaskGroup() as group:
             for number in range(calls):
-                call = await lines[number % len(lines)].call()
-                talk = Talk(call, await model.session(number), teller)
+                place = number % len(lines)
+                call, network = await lines[place].call(), CONDITIONS[place].network
+                talk = Talk(call, await model.session(number), network, teller)
                 times = min(EACH, interruptions - number * EACH)
                 early = chance.random()
                 offsets = (early, 1 - early)[:times]  # all calls take as long
@@ -177,6 +178,7 @@ class Talk:
 
     call: Call
     session: Session
+    network: Network
     teller: Teller
     #: The interrupted items, in order.
     cut: list[Item] = field(default_factory=list)
@@ -216,14 +218,13 @@ async def _interrupt(talk: Talk, offsets: Sequence[float], hz: int, heard: Heard
         await asyncio.sleep(max(0.0, due_ms - now_ms()) / 1000)
         talk.cut.append(talk.answers[-1])
         heard.interruptions += 1
-        session.start_speech()
+        await speak_over(call, session, talk.network, by_voice=len(talk.cut) % 2 == 0)
         try:
             async with asyncio.timeout(MISSED_AFTER_S):
                 await session.until(partial(_was_told, talk.cut[-1]))
                 await call.wait_for(partial(_was_cleared, call, len(talk.cut)))
         except TimeoutError:
             heard.missed += 1
-        session.stop_speech("go on")
     call.hang_up()
     await session.closed.wait()
     await call.wait_ended()

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import count
 from random import Random
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from app.call import commands as do
 from app.call import events as ev
@@ -224,7 +224,7 @@ class Scene:
         """The model's session opens and takes the settings."""
         return self.feed(ev.ModelOpened(), ev.SessionConfigured())
 
-    def connect(self) -> "Scene":
+    def connect(self) -> Self:
         """Connect the caller and configure the session, and let the round trip be measured."""
         self.feed(ev.LegOpened())
         self.configure()

@@ -47,7 +47,7 @@ def test_without_words_the_agent_goes_on_at_the_byte_where_it_stopped(
 
     assert listen(scene) == spoken("item_1", 5000)
     assert [verdict for verdict, _ in scene.verdicts()] == ["false"]
-    assert scene.all(do.CreateResponse) == scene.all(do.TruncateItem) == []
+    assert not scene.all(do.CreateResponse) and not scene.all(do.TruncateItem)
     assert [command.item_id for command in scene.all(do.DeleteItem)] == ["user_1"]
 
 
@@ -59,6 +59,26 @@ def test_the_transcript_tells_a_false_interruption_as_what_it_was(scene: PauseSc
     assert not agent_turn.cut
     assert (caller_turn.text, caller_turn.detail) == ("Mm-hmm.", {"interruption": "false"})
     assert [role for role, _ in scene.machine.history(scene.now_ms)] == ["assistant"]
+
+
+@pytest.mark.parametrize("commit", ["before the verdict", "after it"])
+def test_the_transcript_tells_it_also_of_a_sound_without_a_transcript(
+    scene: PauseScene, commit: str
+) -> None:
+    scene.speak()
+    scene.run(200)
+    if commit == "before the verdict":
+        scene.fall_silent()
+    scene.run(3000)
+    if commit == "after it":
+        scene.fall_silent()
+
+    _, caller_turn = scene.machine.transcript(scene.now_ms)
+    assert (caller_turn.text, caller_turn.detail) == ("", {"interruption": "false"})
+
+    scene.feed(ev.CallerTranscribed("user_1", "Wait a moment."))
+    _, caller_turn = scene.machine.transcript(scene.now_ms)
+    assert (caller_turn.text, caller_turn.detail) == ("Wait a moment.", {})
 
 
 @pytest.mark.parametrize("ends", [None, "failed"])
@@ -238,7 +258,7 @@ def test_a_late_turn_that_turn_detection_answers_is_answered_once() -> None:
     scene.fall_silent()
     scene.feed(ev.ResponseCreated("resp_2"), ev.CallerTranscribed("user_1", "No, Sunday."))
 
-    assert scene.asked() == scene.all(do.CancelResponse) == []
+    assert not scene.asked() and not scene.all(do.CancelResponse)
 
 
 @pytest.mark.parametrize("text", ["", "[cough]", "..."])

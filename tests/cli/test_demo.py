@@ -12,12 +12,15 @@ from app.audio import silence
 from app.call import commands as do
 from app.call import events as ev
 from app.call.destinations import Destination
-from app.cli.demo.call import ASK_AGAIN, ASK_FOR_HUMAN, CALLER_VOICE, show_humans
+from app.cli.demo.call import ASK_AGAIN, ASK_FOR_HUMAN, CALLER_VOICE, COUGH, show_humans
 from app.cli.demo.screen import Screen
 from app.cli.root import cli
 from app.config.agent.example import EXAMPLE_AGENT
 from app.config.agent.file import load_agent
 from app.records.redaction import TRACE
+from app.simulator.realtime.config import AudioFormat
+from app.simulator.realtime.vad import InputBuffer
+from app.simulator.receptionist.ears import SileroDetector
 from app.simulator.receptionist.grammar import Grammar
 from app.simulator.receptionist.recognizer import Recognizer
 from app.simulator.speech import speak
@@ -121,6 +124,55 @@ def test_a_caller_who_returns_from_a_transfer_is_shown_with_the_tools_result() -
         "line the caller is back with the agent, in a new stream",
         "line the stream is over (caller)",
     ]
+
+
+def shown(*messages: ev.Event | do.Command) -> list[str]:
+    """What is printed of these messages."""
+    console = recorded()
+    screen = Screen(console)
+    for message in messages:
+        screen.watch(CallInfo("CA1"), message, 1000.0)
+    return lines(console)
+
+
+def test_a_cough_is_shown_and_that_the_agent_went_on() -> None:
+    assert shown(
+        ev.SpeechStarted("user_1", 0),
+        do.ClearAudio(800),
+        ev.SpeechStopped("user_1", 500),
+        ev.CallerTranscribed("user_1", ""),
+        do.ReportInterruption("false", "no words", 1028.4),
+        do.PlayAudio("item_1", "", 800),
+    ) == [
+        "caller …",
+        "bridge the agent falls silent: Twilio's buffer cleared",
+        "caller (no words)",
+        "bridge a cough: the agent went on after 1028 ms",
+    ]
+
+
+def test_an_interruption_is_shown_with_what_confirmed_it() -> None:
+    confirmed = do.ReportInterruption("confirmed", "600 ms of voice", 600.0)
+    assert shown(confirmed) == ["bridge an interruption: 600 ms of voice"]
+
+
+def test_a_change_of_the_sessions_settings_is_not_shown() -> None:
+    ready, configured = "bridge the model's session is ready", ev.SessionConfigured()
+    assert shown(ev.ModelOpened(), configured, configured) == [ready]
+    assert shown(configured, ev.ModelOpened(), configured) == [ready, ready]
+
+
+def test_the_embedded_model_hears_the_cough_and_no_words_in_it() -> None:
+    demo = load_agent(EXAMPLE_AGENT).demo
+    phrases = [phrase for each in demo.lines for phrase in each.hears]
+    keywords = [keyword for each in demo.lines for keyword in each.keywords]
+    recognizer = Recognizer(Grammar(phrases, keywords=keywords, names=demo.names))
+    sound = silence(300) + speak(COUGH, voice=CALLER_VOICE) + silence(500)
+    assert recognizer.recognize(sound) is None
+
+    buffer = InputBuffer(SileroDetector)
+    buffer.configure(AudioFormat("audio/pcmu"), {"type": "server_vad"})
+    assert [edge.started for edge in buffer.append(sound)][:1] == [True]
 
 
 # --- other voices ---------------------------------------------------------------------------------

@@ -122,7 +122,7 @@ async def test_a_caller_interrupts_the_stand_ins_voice_and_the_model_gets_the_he
     shown = console.export_text()
     assert "It speaks as qwen/Cherry. That is a local stand-in" in shown
     assert "qwen/Cherry speaks" in shown
-    assert "interrupted: Twilio's buffer cleared" in shown
+    assert "the agent falls silent: Twilio's buffer cleared" in shown
 
     (cut,) = report.interruptions
     assert 1000 < cut.heard_ms < cut.generated_ms

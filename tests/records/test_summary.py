@@ -102,6 +102,12 @@ async def test_the_model_is_given_the_whole_call_as_one_message() -> None:
     )
 
 
+def test_a_cough_is_no_turn_of_the_call() -> None:
+    cough = TurnRow(1, "user", "Mm-hm.", extra={"interruption": "false"})
+    turns = [TurnRow(0, "assistant", "We have three."), cough, TurnRow(2, "user", "One, please.")]
+    assert as_text(call_row(), turns) == "1. agent: We have three.\n2. caller: One, please."
+
+
 async def test_every_event_of_a_summary_is_one_that_the_openai_package_knows() -> None:
     async with model(PIZZA) as server:
         await summariser(server)(call_row(), TURNS)

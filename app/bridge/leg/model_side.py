@@ -99,9 +99,9 @@ class ModelSide:
                 self.close()
             case CloseSuccessor():
                 self._close_successor()
-            case ConfigureSuccessor(event_id, speaks):
+            case ConfigureSuccessor(event_id, speaks, without):
                 if self.successor is not None:
-                    self.successor.send(ConfigureSession(event_id, speaks))
+                    self.successor.send(ConfigureSession(event_id, speaks, without))
             case _:
                 if self.wire is not None:
                     self.wire.send(command)

@@ -15,6 +15,10 @@ CONFIRMED_MS = 600
 QUIET_MS = 500
 #: The longest pause.
 LONGEST_MS = 3000.0
+#: Reasons of a verdict that reports distinguish: the sound was a "mm-hm", ...
+BACKCHANNEL = "a backchannel"
+#: ... and it was an interruption after all, because words came after the agent had gone on.
+LATE_WORDS = "late words"
 #: How many sounds are remembered whose words may still come.
 MOST_LATE = 8
 
@@ -80,6 +84,11 @@ class Pause:
         self._wordless[item_id] = True
         return all(self._wordless.values())
 
+    @property
+    def untranscribed(self) -> list[str]:
+        """The sounds of this pause whose transcripts have not come."""
+        return [item_id for item_id, wordless in self._wordless.items() if not wordless]
+
     def end(self) -> None:
         """The pause is over, because the caller interrupts the agent. They are answered, also by
         turn detection."""
@@ -88,9 +97,7 @@ class Pause:
 
     def end_false(self) -> None:
         """The pause is over, and the agent goes on: words that come later interrupt it then."""
-        for item_id, wordless in self._wordless.items():
-            if not wordless:
-                self._late[item_id] = None
+        self._late.update(dict.fromkeys(self.untranscribed))
         while len(self._late) > MOST_LATE:
             del self._late[next(iter(self._late))]
         answered = self._answered

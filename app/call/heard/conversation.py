@@ -184,10 +184,10 @@ class Conversation:
                 return shown
         return None
 
-    def false_interruption(self, item_id: str) -> None:
-        """The caller's sound was no interruption."""
+    def judged(self, item_id: str, *, interrupts: bool) -> None:
+        """The caller's sound was an interruption, or it was none and the agent goes on."""
         if (turn := self._by_item.get(item_id)) is not None:
-            turn.detail = {"interruption": "false"}
+            turn.detail = {} if interrupts else {"interruption": "false"}
             self._changed[item_id] = turn
             self.revision += 1
 

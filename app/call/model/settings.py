@@ -16,7 +16,7 @@ from enum import Enum
 from typing import get_args
 
 from app.call.agent import Agent
-from app.call.commands import ReportDecision
+from app.call.commands import ConfigureSuccessor, ReportDecision
 from app.call.events import ModelFaulted
 from app.call.ids import OURS
 from app.call.model.requests import ModelRequests
@@ -90,10 +90,22 @@ class SessionSettings:
         """Send the agent's settings; turn detection acts by itself then. `speaks`: the model's
         output is audio."""
         self._speaks = speaks
-        without = tuple(name for name in _OPTIONAL if name in self.left_out)
-        event_id = self._requests.configure(speaks=speaks, without=without)
+        event_id = self._requests.configure(speaks=speaks, without=self.without)
         change = _Change(event_id, Refused.SETTINGS, automatic=True, without=self.left_out)
         self._pending.append(change)
+
+    def swapped(self, got: ConfigureSuccessor, *, speaks: bool) -> None:
+        """The successor takes over with the settings that it got: send those that changed since.
+        `speaks`: see `configure`."""
+        self._speaks = speaks
+        self._in_force.add(got.event_id)
+        if got.speaks is not speaks or got.without != self.without:
+            self.configure(speaks=speaks)
+
+    @property
+    def without(self) -> tuple[Setting, ...]:
+        """What is left out, in the order of `Setting`."""
+        return tuple(name for name in _OPTIONAL if name in self.left_out)
 
     def detect(self, *, automatic: bool) -> None:
         """Change who acts on the caller's speech, unless the latest change did."""

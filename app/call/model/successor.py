@@ -6,6 +6,7 @@ A session lasts 60 minutes at most. Most models say when it expires.
 from enum import IntEnum
 
 from app.call.backoff import backoff
+from app.call.commands import ConfigureSuccessor
 from app.call.deadlines import NEVER, next_after
 from app.call.model.connection import CONFIGURE_MS
 
@@ -49,8 +50,8 @@ class Successor:
         self.open = False
         #: It accepted the agent's settings: swap at a good moment.
         self.ready = False
-        #: Its output is audio, by the settings that it got.
-        self.speaks = True
+        #: The settings that it got.
+        self.settings = ConfigureSuccessor("")
         self._expires_ms = NEVER
         self._lead_ms = LEAD_MS
         self._open_ms = NEVER
@@ -92,9 +93,9 @@ class Successor:
         self.open, self._open_ms = True, NEVER
         self._tries += 1
 
-    def opened(self, now_ms: float, *, speaks: bool) -> None:
-        """The socket is open, and the settings are sent. `speaks`: they ask for audio."""
-        self.speaks = speaks
+    def opened(self, settings: ConfigureSuccessor, now_ms: float) -> None:
+        """The socket is open, and the settings are sent."""
+        self.settings = settings
         self._configured_by_ms = now_ms + CONFIGURE_MS
 
     def created(self, left_s: float | None, now_ms: float) -> None:

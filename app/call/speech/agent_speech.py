@@ -223,7 +223,12 @@ class AgentSpeech:
     def false_interruption(self, item_id: str) -> None:
         """The caller's sound was no interruption: the model forgets it."""
         self._model.requests.delete(item_id)
-        self._conversation.false_interruption(item_id)
+        self.judged(item_id, interrupts=False)
+
+    def judged(self, item_id: str, *, interrupts: bool) -> None:
+        """Keep in the transcript whether the caller's sound was an interruption. The model keeps
+        the sound."""
+        self._conversation.judged(item_id, interrupts=interrupts)
 
     def heard_again(self, item_ids: Iterable[str]) -> None:
         """Another session hears these sounds of the caller: its own items take their place."""

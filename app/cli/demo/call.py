@@ -1,9 +1,9 @@
 """The demo's call: its caller, its simulated outside, and the report that is kept.
 
 The caller's voice, the phone line and the model are simulated; the bridge between them is the real
-one, with real sockets to both sides. The caller asks, interrupts the answer, orders, and asks for a
-human: the first transfer is not answered, the second one is. The demo keeps a recording, a
-transcript, a picture and the record.
+one, with real sockets to both sides. The caller asks, coughs and then interrupts during the answer,
+orders, and asks for a human: the first transfer is not answered, the second one is. The demo keeps
+a recording, a transcript, a picture and the record.
 """
 
 import asyncio
@@ -56,10 +56,12 @@ NETWORK = Network(delay_ms=40, jitter_ms=5, seed=1)  # a typical path to Twilio'
 CALLER_VOICE = "en-gb-x-rp"
 
 QUESTION = "Hello! What pizzas do you have?"
+COUGH = "Ahem!"
 INTERRUPTION = "One large margherita please, for Ada."
 ASK_FOR_HUMAN = "Can I speak to a person, please?"
 ASK_AGAIN = "Please try the manager again."
-INTERRUPT_AFTER_MS = 5000.0
+COUGH_AFTER_MS, INTERRUPT_AFTER_MS = 2000.0, 5000.0  # of the answer, as heard
+COUGH_S = 4.0  # the agent has gone on by then
 QUIET_MS = 1500.0  # after such a pause the agent has finished
 LONGEST_RECORDING_S = 600
 
@@ -70,7 +72,7 @@ ACCEPTS = Callee(answers_after_ms=900, presses="1", presses_after_ms=400, talks_
 
 
 def built_in_caller(line: PhoneLine, human: str) -> Caller:
-    """A caller who asks, interrupts, orders, and asks twice for a human.
+    """A caller who asks, coughs, interrupts, orders, and asks twice for a human.
 
     `human`: the number of the transfer's destination, which answers the second time.
     """
@@ -81,6 +83,8 @@ def built_in_caller(line: PhoneLine, human: str) -> Caller:
         call.say(speak(QUESTION, voice=CALLER_VOICE))
         await call.wait_spoken()
         heard_before = len(call.heard)
+        await call.wait_heard(heard_before + int(COUGH_AFTER_MS * ULAW_BYTES_PER_MS))
+        await _cough(call)
         await call.wait_heard(heard_before + int(INTERRUPT_AFTER_MS * ULAW_BYTES_PER_MS))
         call.say(speak(INTERRUPTION, voice=CALLER_VOICE))
         await _answered(call)  # longer than the agent takes to place the order
@@ -92,6 +96,20 @@ def built_in_caller(line: PhoneLine, human: str) -> Caller:
         call.say(speak(ASK_AGAIN, voice=CALLER_VOICE))
 
     return caller
+
+
+async def _cough(call: Call) -> None:
+    """Cough, and wait until the agent has fallen silent and gone on, or for `COUGH_S`."""
+    cleared = len(call.playback.clears)
+
+    def gone_on() -> bool:
+        clears = call.playback.clears[cleared:]
+        return bool(clears) and call.playback.media[-1].arrived_ms > clears[0].at_ms
+
+    call.say(speak(COUGH, voice=CALLER_VOICE))
+    with suppress(TimeoutError):
+        async with asyncio.timeout(COUGH_S):
+            await call.wait_for(gone_on)
 
 
 async def _answered(call: Call) -> None:
@@ -198,7 +216,8 @@ async def run_demo(
     ended_well = report.call.status == "completed" and report.call.ended_by != "shutdown"
     talked = ended_well and bool(report.answers)
     outcomes = [transfer["outcome"] for transfer in report.call.transfers]
-    as_scripted = bool(report.interruptions) and outcomes == ["no-answer", "completed"]
+    paused = bool(report.interruptions) and bool(report.false_interruptions)
+    as_scripted = paused and outcomes == ["no-answer", "completed"]
     return talked and (wav is not None or as_scripted)
 
 

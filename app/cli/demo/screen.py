@@ -9,6 +9,7 @@ from rich.text import Text
 from app.call import commands as do
 from app.call import events as ev
 from app.records.report.call_report import CallReport
+from app.records.report.call_text import no_interruption
 from app.records.report.terminal import facts, transcript
 from app.records.visible import one_line, visible
 from app.records.watching import Watched
@@ -42,7 +43,7 @@ class Screen:
             case ev.ModelOpened():
                 self._ready = False
             case ev.SessionConfigured() if not self._ready:
-                self._ready = True
+                self._ready = True  # later ones confirm changes
                 self._line(now_ms, "bridge", "the model's session is ready", "yellow")
             case ev.LegOpened(tool=tool, output=output) if tool:
                 self._line(now_ms, "tool", f"→ {output}", "blue")
@@ -70,7 +71,7 @@ class Screen:
             case ev.SpeechStopped():
                 self._turn_ended_ms = now_ms
             case ev.CallerTranscribed(_, text):
-                self._line(now_ms, "caller", text or "(not understood)", "bold cyan")
+                self._line(now_ms, "caller", text or "(no words)", "bold cyan")
             case do.PlayAudio() if self._turn_ended_ms is not None:
                 after_ms = now_ms - self._turn_ended_ms
                 note = f"first audio {after_ms:.0f} ms after the caller's turn was over"
@@ -79,7 +80,14 @@ class Screen:
             case ev.TranscriptCompleted(_, text):
                 self._line(now_ms, "agent", text, "bold magenta")
             case do.ClearAudio():
-                self._line(now_ms, "bridge", "interrupted: Twilio's buffer cleared", "yellow")
+                note = "the agent falls silent: Twilio's buffer cleared"
+                self._line(now_ms, "bridge", note, "yellow")
+            case do.ReportInterruption("false", reason, paused_ms):
+                self._turn_ended_ms = None
+                note = f"{no_interruption(reason)}: the agent went on after {paused_ms:.0f} ms"
+                self._line(now_ms, "bridge", note, "yellow")
+            case do.ReportInterruption("confirmed", reason):
+                self._line(now_ms, "bridge", f"an interruption: {reason}", "yellow")
             case do.TruncateItem(_, _, audio_end_ms):
                 note = f"its answer is truncated to the {audio_end_ms} ms that were heard"
                 self._line(now_ms, "bridge", note, "yellow")

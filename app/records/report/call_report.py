@@ -19,6 +19,7 @@ from app.records.report.levels import Levels, RecordingUnreadable, read_levels
 from app.records.report.trace import (
     CallerSpeech,
     CallTrace,
+    FalseInterruption,
     Interruption,
     Mark,
     Span,
@@ -49,6 +50,8 @@ class SpokenTurn:
     cut: bool = False
     #: The caller cut it, not the end of the call.
     interrupted: bool = False
+    #: The caller's, which was no interruption: a cough, a "mm-hm".
+    false_interruption: bool = False
     #: Of the agent's audio; None: the caller's turn.
     heard_ms: float | None = None
     generated_ms: float | None = None
@@ -95,6 +98,8 @@ class CallReport:
     ended_ms: float
     #: Times without the agent. The last one may last to the end of the call.
     gaps: tuple[AgentGap, ...] = ()
+    #: Sounds of the caller after which the agent went on.
+    false_interruptions: tuple[FalseInterruption, ...] = ()
     #: None: there is no recording, or it cannot be read.
     wav: Path | None = None
     #: Why the recording cannot be read; empty: it can, or there is none.
@@ -194,6 +199,7 @@ def report_of(
         hung_up_ms=traced.hung_up_ms,
         ended_ms=max([traced.ended_ms, *ends_ms]),
         gaps=gaps,
+        false_interruptions=tuple(traced.false_interruptions),
     )
 
 
@@ -242,7 +248,15 @@ def _callers_turn(
     ended_ms = call_ended_ms if speech.to_ms is None else speech.to_ms
     span = sound or Span(speech.from_ms, ended_ms)
     text = row.text if row else ""
-    return SpokenTurn("user", speech.item_id, span.from_ms, span.to_ms, text, spans=(span,))
+    return SpokenTurn(
+        "user",
+        speech.item_id,
+        span.from_ms,
+        span.to_ms,
+        text,
+        spans=(span,),
+        false_interruption=speech.false_interruption,
+    )
 
 
 def _by_sound(speech: CallerSpeech, levels: Levels | None) -> Span | None:
@@ -260,13 +274,13 @@ def _by_sound(speech: CallerSpeech, levels: Levels | None) -> Span | None:
 def _answers(
     spoken: Sequence[SpokenTurn], traced: CallTrace, sound: Mapping[str, Span | None]
 ) -> list[Answer]:
-    """For each turn of the caller's, the agent's first sound after it and before the next. Speech
-    that began before the end of the turn is no answer."""
+    """For each turn of the caller's that has to be answered, the agent's first sound after it and
+    before the next. Speech that began before the end of the turn is no answer."""
     answers = []
     heard = [turn for turn in spoken if turn.role == "assistant" and turn.spans]
     callers = sorted(traced.caller.values(), key=lambda speech: speech.noticed_ms)
     for number, speech in enumerate(callers):
-        if speech.to_ms is None:
+        if speech.to_ms is None or speech.false_interruption:
             continue
         next_ms = callers[number + 1].noticed_ms if number + 1 < len(callers) else float("inf")
         first = next(

@@ -2,6 +2,7 @@
 
 import json
 
+from app.call.caller.pause import BACKCHANNEL
 from app.records.record import CallRow
 from app.records.report.call_report import CallReport, SpokenTurn
 from app.records.report.gaps import AgentGap, gap_reason, transferred_text
@@ -31,7 +32,7 @@ def clock(at_ms: float) -> str:
 
 def _words(turn: SpokenTurn) -> str:
     if turn.role == "user":
-        return turn.heard or "[not understood]"
+        return callers_words(turn)
     words = [turn.heard] if turn.heard else []
     why = "interrupted; " if turn.interrupted else ""
     if turn.cut and turn.unheard:
@@ -39,6 +40,18 @@ def _words(turn: SpokenTurn) -> str:
     elif turn.interrupted:
         words.append("[interrupted]")
     return " ".join(words) or "[no words]"
+
+
+def callers_words(turn: SpokenTurn) -> str:
+    """What the caller said: `Mm-hm. [no interruption: the agent went on]`."""
+    if not turn.false_interruption:
+        return turn.heard or "[not understood]"
+    return f"{turn.heard or '[a cough]'} [no interruption: the agent went on]"
+
+
+def no_interruption(reason: str) -> str:
+    """What a sound was, by what it was judged by: a backchannel, or a cough, which has no words."""
+    return reason if reason == BACKCHANNEL else "a cough"
 
 
 def gap_text(gap: AgentGap) -> str:

@@ -31,6 +31,7 @@ async def record_of(store: Store, report: CallReport) -> dict[str, Any]:
         "worst_ms": report.worst_ms,
         "round_trip_ms": report.round_trip_ms,
         "interruptions": [asdict(cut) for cut in report.interruptions],
+        "false_interruptions": [asdict(each) for each in report.false_interruptions],
         "turns": [asdict(turn) for turn in report.turns],
         "tools": [asdict(tool) for tool in report.tools],
         "absences": [asdict(gap) for gap in report.gaps],

@@ -8,7 +8,15 @@ from rich.text import Text
 
 from app.records.record import CallRow
 from app.records.report.call_report import CallReport, SpokenTurn
-from app.records.report.call_text import clock, cost_text, ending, gap_text, tool_text
+from app.records.report.call_text import (
+    callers_words,
+    clock,
+    cost_text,
+    ending,
+    gap_text,
+    no_interruption,
+    tool_text,
+)
 from app.records.report.gaps import in_words
 from app.records.visible import one_line
 
@@ -71,6 +79,12 @@ def _facts(report: CallReport) -> Iterator[tuple[str, str]]:
             f"at {clock(cut.at_ms)}: {cut.heard_ms:.0f} of {cut.generated_ms:.0f} ms heard, "
             f"{cut.dropped_ms:.0f} ms dropped from Twilio's buffer",
         )
+    for each in report.false_interruptions:
+        yield (
+            "went on",
+            f"at {clock(each.at_ms)}: {no_interruption(each.reason)}, "
+            f"paused for {each.paused_ms:.0f} ms",
+        )
     for transfer in call.transfers:
         yield "transfer", _transfer(transfer)
     tokens = {name: n for name, n in call.usage.items() if n and "transcri" not in name}
@@ -121,7 +135,7 @@ def transcript(report: CallReport) -> Table:
 
 def _spoken(turn: SpokenTurn) -> tuple[str, Text]:
     if turn.role == "user":
-        return "caller", _text(turn.heard or "[not understood]", "cyan")
+        return "caller", _text(callers_words(turn), "cyan")
     words = _text(turn.heard, "magenta")
     if turn.unheard:
         why = "interrupted; " if turn.interrupted else ""

@@ -69,6 +69,18 @@ class Interruption:
     dropped_ms: float
 
 
+@dataclass(frozen=True, slots=True)
+class FalseInterruption:
+    """A cough, a noise, a "mm-hm": it paused the agent, which then went on."""
+
+    #: When the agent was paused.
+    at_ms: float
+    #: What it was judged by, in a few words.
+    reason: str
+    #: How long the agent was paused.
+    paused_ms: float
+
+
 @dataclass(slots=True)
 class Speech:
     """One item of the agent's."""
@@ -106,6 +118,8 @@ class CallerSpeech:
     noticed_ms: float
     #: Includes the silence that turn detection waits for; None: the turn has not ended.
     to_ms: float | None = None
+    #: It was no interruption: the agent went on.
+    false_interruption: bool = False
 
 
 @dataclass(slots=True)
@@ -125,6 +139,7 @@ class CallTrace:
     tools: list[Tool] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
     interruptions: list[Interruption] = field(default_factory=list)
+    false_interruptions: list[FalseInterruption] = field(default_factory=list)
     leg_gaps: list[LegGap] = field(default_factory=list)
 
     @property

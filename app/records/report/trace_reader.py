@@ -8,12 +8,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from app.call.caller.pause import LATE_WORDS
 from app.call.heard.ledger import BYTES_PER_MS
 from app.call.timeline import TimelineEntry
 from app.records.report.gaps import LegGapReader
 from app.records.report.trace import (
     CallerSpeech,
     CallTrace,
+    FalseInterruption,
     Interruption,
     Mark,
     Span,
@@ -87,6 +89,7 @@ class _Reader:
         self._item_ids: dict[str, str] = {}  # by utterance_id
         self._replaced: set[str] = set()  # items replaced by a message with the heard text
         self._voice_failed = False  # an item that is deleted now was not cut by the caller
+        self._last_sounds: list[CallerSpeech] = []  # which were judged to be no interruption
         self._forwarded_bytes = 0  # of the caller's audio, in this session
         self._now_ms = 0.0
 
@@ -117,6 +120,8 @@ class _Reader:
                 self._echoed(str(value))
             case "ClearAudio":
                 self._cleared(data.get("dropped_bytes"))
+            case "ReportInterruption":
+                self._judged(data["verdict"], data["reason"], float(data["paused_ms"]))
             case "TruncateItem":
                 self._was_cut(data["item_id"], float(data["audio_end_ms"]))
             case "AddMessage" if data.get("after") in self._trace.speeches:
@@ -221,12 +226,30 @@ class _Reader:
 
     def _cleared(self, recorded_bytes: int | None) -> None:
         first_cut, dropped_bytes = self._take_back(recorded_bytes)
-        heard_bytes = sum(p.size_bytes for p in self._since_clear if p.item_id == first_cut)
+        heard_bytes = sum(each.size_bytes for each in self._played if each.item_id == first_cut)
         heard_ms, dropped_ms = heard_bytes / BYTES_PER_MS, dropped_bytes / BYTES_PER_MS
         self._forget_buffer()
         self._cut.add(first_cut)
         cut = Interruption(self._now_ms, first_cut, heard_ms, 0, dropped_ms)
         self._trace.interruptions.append(cut)
+
+    def _judged(self, verdict: str, reason: str, paused_ms: float) -> None:
+        """The caller's sound was an interruption, or it was none, and the agent goes on."""
+        if verdict == "confirmed":
+            if reason == LATE_WORDS:
+                for sound in self._last_sounds:
+                    sound.false_interruption = False
+            return
+        paused_at_ms = self._now_ms - paused_ms
+        cuts = self._trace.interruptions
+        if cuts and cuts[-1].at_ms >= paused_at_ms - 1:
+            self._cut.discard(cuts.pop().item_id)
+        found = FalseInterruption(paused_at_ms, reason, paused_ms)
+        self._trace.false_interruptions.append(found)
+        sounds = self._trace.caller.values()
+        self._last_sounds = [each for each in sounds if each.noticed_ms >= paused_at_ms - 1]
+        for sound in self._last_sounds:
+            sound.false_interruption = True
 
     def _forget_buffer(self) -> None:
         self._flushed |= self._marks

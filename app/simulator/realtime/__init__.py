@@ -9,6 +9,7 @@ from app.simulator.realtime.script import (
     Script,
     ToolOutput,
     Transcribe,
+    Transcript,
     TranscriptionFailed,
     Turn,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "Session",
     "ToolOutput",
     "Transcribe",
+    "Transcript",
     "TranscriptionFailed",
     "Truncation",
     "Turn",

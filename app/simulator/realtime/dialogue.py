@@ -5,6 +5,7 @@
 
 import asyncio
 import inspect
+import math
 import time
 from collections.abc import Callable, Coroutine
 from functools import partial
@@ -21,6 +22,7 @@ from app.simulator.realtime.script import (
     Brain,
     Options,
     Transcribe,
+    Transcript,
     TranscriptionFailed,
 )
 from app.simulator.realtime.transcripts import send_transcript
@@ -226,61 +228,69 @@ class Dialogue:
         self._spawn(self._transcribed(item, transcribed))
 
     async def _transcribed(self, item: Item, transcribed: asyncio.Event) -> None:
-        """Transcribe a turn: the brain gets the text at once, the client when the options say."""
+        """Transcribe a turn: the brain gets the text at once, the client when the options and the
+        transcript say."""
         try:
             heard = await self._recognize(item)
         finally:
             self._responses.transcribing.discard(transcribed)
             transcribed.set()
-        if self.config["audio"]["input"]["transcription"] is None:
+        late_ms = max((words.delay_ms for words in heard.values()), default=0.0)
+        delay_ms = self._options.transcript_delay_ms + late_ms
+        if self.config["audio"]["input"]["transcription"] is None or delay_ms == math.inf:
             return
         if self._options.transcript_after_response:
             await self._responses.wait_done()
-        await asyncio.sleep(self._options.transcript_delay_ms / 1000)
-        for index, text in heard.items():
+        await asyncio.sleep(delay_ms / 1000)
+        for index, words in heard.items():
             size = len(item.sounds.get(index, item.audio))
             send_transcript(
                 self._wire,
                 item,
-                text or "",
+                words.text,
                 size / item.audio_format.bytes_per_ms,
                 content_index=index,
-                failed=text is None,
+                failed=words.failed,
             )
 
-    async def _recognize(self, item: Item) -> dict[int, str | None]:
+    async def _recognize(self, item: Item) -> dict[int, Transcript]:
         """Put what is said in an item into its text.
 
-        Returns the transcript of each part of speech by its content index; None: it failed.
+        Returns the transcript of each part of speech by its content index.
         """
         if item.part:  # from the input buffer
             if item.text is None:
                 heard = await self._recognized(bytes(item.audio), item.audio_format)
-                item.text = heard
+                item.text = heard.text
                 return {0: heard}
-            return {0: item.text}
+            return {0: Transcript(item.text)}
         heard_in = {
             index: await self._recognized(sound, item.audio_format)
             for index, sound in item.sounds.items()
         }
         if heard_in and self._transcribe is not None:
-            texts = [part.get("text") or heard_in.get(n) for n, part in enumerate(item.content)]
+            silent = Transcript("")
+            texts = [
+                part.get("text") or heard_in.get(n, silent).text
+                for n, part in enumerate(item.content)
+            ]
             item.text = " ".join(text for text in texts if text)
         return heard_in
 
     async def _recognize_input(self, item: Item) -> None:
         await self._recognize(item)
 
-    async def _recognized(self, audio: bytes, audio_format: AudioFormat) -> str | None:
+    async def _recognized(self, audio: bytes, audio_format: AudioFormat) -> Transcript:
         if self._transcribe is None:
-            return ""
+            return Transcript("")
         try:
             words = self._transcribe(audio_format.to_ulaw(audio))
-            return await words if inspect.isawaitable(words) else words
+            words = await words if inspect.isawaitable(words) else words
+            return words if isinstance(words, Transcript) else Transcript(words)
         except Exception as error:
             if not isinstance(error, TranscriptionFailed):
                 self.failures.append(error)
-            return None
+            return Transcript("", failed=True)
 
     # --- items ----------------------------------------------------------------------------------
 

@@ -68,10 +68,22 @@ class TranscriptionFailed(Exception):
     """Raise it in a `transcribe`: the client gets `input_audio_transcription.failed`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """A transcript that the brain gets at once, and the client later."""
+
+    text: str
+    #: From the commit of the turn, beside the server's `transcript_delay_ms`; infinite: the client
+    #: never gets it.
+    delay_ms: float = 0
+    #: The client gets `input_audio_transcription.failed`.
+    failed: bool = False
+
+
 #: Answers a turn.
 Brain = Callable[[Turn], Reply | Awaitable[Reply]]
 #: Transcribes µ-law, 8000 Hz, of one turn of the caller.
-Transcribe = Callable[[bytes], str | Awaitable[str]]
+Transcribe = Callable[[bytes], str | Transcript | Awaitable[str | Transcript]]
 
 
 @dataclass(frozen=True, slots=True)

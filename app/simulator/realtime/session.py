@@ -50,7 +50,7 @@ class Session(WSListener):
         beta: bool,
         opened: Callable[["Session"], None],
     ) -> None:
-        self._wire = Wire(number, after_each=self._tell)
+        self._wire = Wire(number, after_each=self._tell, remembers=options.remembers)
         self._wire.muted = fault.mute
         self._dialogue = Dialogue(
             self._wire,
@@ -129,6 +129,10 @@ class Session(WSListener):
     def events_of(self, event_type: str) -> list[dict[str, Any]]:
         """The client events of one type so far."""
         return [event for event in self.client_events if event["type"] == event_type]
+
+    def sent_at_s(self, event_type: str) -> list[float]:
+        """When the server sent its events of one type, in monotonic seconds."""
+        return [at_s for sent, at_s in self._wire.sent if sent == event_type]
 
     async def until(self, condition: Callable[["Session"], bool]) -> None:
         """Wait for a condition, checked after every event in or out.

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import time
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -14,15 +15,18 @@ _CLOSE_WAIT_S = 1.0
 class Wire:
     """Sends to one client; drops everything while the socket is closed or muted.
 
-    `after_each` is called after every frame that is sent.
+    `after_each` is called after every frame that is sent. `remembers`: keep `sent`.
     """
 
-    def __init__(self, number: int, *, after_each: Callable[[], None]) -> None:
+    def __init__(self, number: int, *, after_each: Callable[[], None], remembers: bool) -> None:
         self._number = number
         self._counter = itertools.count(1)
         self._transport: WSTransport | None = None
         self._after_each = after_each
         self._closing = False
+        self._remembers = remembers
+        #: Type and monotonic seconds of every event that was sent, in order.
+        self.sent: list[tuple[str, float]] = []
         #: Drop everything from now on.
         self.muted = False
         #: Clear while the client reads too slowly: wait for it before generating more.
@@ -46,6 +50,8 @@ class Wire:
     def send(self, event_type: str, /, **fields: Any) -> None:
         """Send one event."""
         event = {"type": event_type, "event_id": self.new_id("event"), **fields}
+        if self._remembers and self.is_open and not self.muted:
+            self.sent.append((event_type, time.monotonic()))
         self.send_raw(msgspec.json.encode(event), WSMsgType.TEXT)
 
     def send_raw(self, data: str | bytes, kind: WSMsgType | None = None) -> None:

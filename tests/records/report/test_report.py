@@ -1,12 +1,17 @@
+import io
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from app.records.report.call_report import CallReport, read_call, report_of
+from app.call.caller.pause import BACKCHANNEL
+from app.records.report.call_report import CallReport, SpokenTurn, read_call, report_of
 from app.records.report.call_text import cost_text, ending, tool_caption, tool_text, transcript_text
 from app.records.report.levels import read_levels
+from app.records.report.terminal import facts, transcript
+from app.records.report.trace import FalseInterruption
 from app.records.store import Store
 from tests.records.report.recorded_call import ROUND_TRIP_MS, SILENCE_MS, Story, pizza_call
 
@@ -177,6 +182,32 @@ def test_a_turn_without_a_transcript_says_so() -> None:
     story.go(1000)
     story.caller_says("", 600)
     assert "caller  [not understood]" in transcript_text(reported(story))
+
+
+@pytest.mark.parametrize(
+    ("heard", "shown"),
+    [
+        ("", "[a cough] [no interruption: the agent went on]"),
+        ("Mm-hm.", "Mm-hm. [no interruption: the agent went on]"),
+    ],
+)
+def test_a_sound_that_did_not_interrupt_is_named(heard: str, shown: str) -> None:
+    turn = SpokenTurn("user", "u", 0, 500, heard, false_interruption=True)
+    report = replace(reported(Story()), turns=(turn,))
+    assert transcript_text(report) == f"0:00.0  caller  {shown}\n"
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(transcript(report))
+    assert shown in console.export_text()
+
+
+@pytest.mark.parametrize(("reason", "sound"), [("no words", "a cough"), (BACKCHANNEL, BACKCHANNEL)])
+def test_the_facts_say_that_the_agent_went_on_and_after_how_long(reason: str, sound: str) -> None:
+    went_on = FalseInterruption(61_500, reason, 1028.4)
+    report = replace(reported(Story()), false_interruptions=(went_on,))
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(facts(report))
+    (line,) = (line for line in console.export_text().splitlines() if line.startswith("went on"))
+    assert line.split(maxsplit=2)[2].strip() == f"at 1:01.5: {sound}, paused for 1028 ms"
 
 
 def test_a_tool_call_is_one_line() -> None:

@@ -1,6 +1,6 @@
 from app.call.timeline import TimelineEntry
 from app.records.record import TimelineRow
-from app.records.report.trace import CallTrace, Span
+from app.records.report.trace import CallTrace, FalseInterruption, Span
 from app.records.report.trace_reader import read_trace
 from tests.records.report.recorded_call import ROUND_TRIP_MS, Story
 
@@ -101,6 +101,52 @@ def test_an_unfinished_item_is_cut_even_when_the_buffer_was_empty() -> None:
     ]
     (cut,) = read_trace(entries).interruptions
     assert (cut.at_ms, cut.heard_ms, cut.dropped_ms) == (500, 100, 0)
+
+
+def cough(*after: TimelineEntry) -> CallTrace:
+    """An item of 2 s, with a cough after 500 ms of it, at which the agent fell silent for 1 s."""
+    entries = [
+        entry(1, 0, "AudioReceived", 16_000, response_id="r", item_id="a"),
+        entry(2, 0, "PlayAudio", 16_000, item_id="a"),
+        entry(3, 500, "SpeechStarted", item_id="u", audio_start_ms=400),
+        entry(4, 500, "ClearAudio", dropped_bytes=12_000),
+        entry(5, 1000, "SpeechStopped", item_id="u", audio_end_ms=1000),
+        entry(6, 1500, "ReportInterruption", verdict="false", reason="no words", paused_ms=1000.0),
+        entry(7, 1500, "PlayAudio", 12_000, item_id="a"),
+    ]
+    return read_trace([*entries, *after])
+
+
+def test_a_cough_is_no_interruption_and_the_rest_of_the_item_was_heard() -> None:
+    call = cough(entry(8, 9000, "EndLeg"))
+    assert call.interruptions == [] and not call.speeches["a"].interrupted
+    assert call.false_interruptions == [FalseInterruption(500, "no words", 1000)]
+    assert call.speeches["a"].spans == [Span(0, 500), Span(1500, 3000)]
+    assert call.caller["u"].false_interruption
+
+
+def test_an_interruption_after_a_cough_counts_what_was_heard_before_it_too() -> None:
+    call = cough(
+        entry(8, 2000, "SpeechStarted", item_id="v", audio_start_ms=1900),
+        entry(9, 2000, "ClearAudio", dropped_bytes=8000),
+        entry(10, 2600, "ReportInterruption", verdict="confirmed", reason="words", paused_ms=600.0),
+        entry(11, 2600, "TruncateItem", event_id="e", item_id="a", audio_end_ms=1000),
+    )
+    (cut,) = call.interruptions
+    assert (cut.at_ms, cut.heard_ms, cut.dropped_ms) == (2000, 1000, 1000)
+    assert call.speeches["a"].interrupted
+    assert not call.caller["v"].false_interruption
+
+
+def test_words_that_came_late_make_a_sound_a_turn_of_the_callers() -> None:
+    call = cough(
+        entry(8, 1800, "ClearAudio", dropped_bytes=9600),
+        entry(
+            9, 1800, "ReportInterruption", verdict="confirmed", reason="late words", paused_ms=0.0
+        ),
+    )
+    assert len(call.interruptions) == len(call.false_interruptions) == 1
+    assert not call.caller["u"].false_interruption
 
 
 def test_what_played_when_the_call_ended_was_heard_up_to_there() -> None:

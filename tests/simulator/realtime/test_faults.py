@@ -17,6 +17,7 @@ from app.simulator.realtime import (
     Reply,
     Script,
     Session,
+    Transcript,
     TranscriptionFailed,
     Turn,
     refusing,
@@ -256,6 +257,33 @@ async def test_a_failed_transcription_fails_alone() -> None:
         await client.append(SPEECH + silence(300))
         await client.until("conversation.item.input_audio_transcription.failed")
         assert (await client.until("response.done"))["response"]["status"] == "completed"
+
+
+async def test_a_transcript_may_come_later_than_the_answer_fail_or_never_come() -> None:
+    fates = [Transcript("Wait.", 30), Transcript("", math.inf), Transcript("", failed=True)]
+    heard: list[str] = []
+
+    def brain(turn: Turn) -> Reply:
+        heard.append(turn.transcript)
+        return Reply("Yes?", audio=b"")
+
+    async with (
+        RealtimeServer(brain, transcribe=lambda _ulaw: fates.pop(0)) as server,
+        PhoneSession(server) as client,
+    ):
+        for _ in range(3):
+            await client.append(SPEECH + silence(300))
+            await client.until("response.done")
+        event = "conversation.item.input_audio_transcription"
+        session = await server.session()
+        await session.until(
+            lambda it: bool(it.sent_at_s(f"{event}.completed") and it.sent_at_s(f"{event}.failed"))
+        )
+        (late_s,) = session.sent_at_s(f"{event}.completed")
+        committed_s, *_ = session.sent_at_s("input_audio_buffer.committed")
+    assert late_s - committed_s >= 0.03
+    assert heard == ["Wait.", "", ""]
+    assert len(session.sent_at_s(f"{event}.failed")) == 1
 
 
 async def test_transcription_and_brain_may_be_slow() -> None:

@@ -1,0 +1,93 @@
+"""What the measurement of the caller's frames costs: `CallerAudio.take` with the meter and without,
+in a loop: CPU time.
+"""
+
+import base64
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+from statistics import median
+from typing import Any
+
+from app.bridge.leg.caller_audio import CallerAudio
+from app.wires.twilio.media_stream import Media
+from bench.coughs.sounds import Kind, make
+from bench.stamps import FRAME_BYTES
+
+FRAMES = 20_000
+RUNS = 9
+LIMIT_US = 4.0
+HEADINGS = ("a caller's frame", "with, µs", "without", "more", "")
+
+
+class _Peers:
+    """Model side, wire, machine and recorder of a leg, as far as the caller's audio uses them."""
+
+    hears_caller = True
+    records_audio = False
+    awaited_sound = 0
+
+    @property
+    def wire(self) -> "_Peers":
+        return self
+
+    def append_audio(self, _payload: str) -> bool:
+        return True
+
+
+class _NoMeter:
+    """In place of the meter."""
+
+    run_bytes = quiet_bytes = 0
+
+    def take(self, _payload: str, _size_bytes: int) -> None:
+        pass
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Medians of the runs, in µs a frame."""
+
+    with_us: float
+    without_us: float
+
+    @property
+    def kept(self) -> bool:
+        return self.with_us - self.without_us <= LIMIT_US
+
+    @property
+    def row(self) -> tuple[str, ...]:
+        """Its line of the table."""
+        more = f"{self.with_us - self.without_us:.2f} (≤ {LIMIT_US:g})"
+        verdict = "PASS" if self.kept else "FAIL"
+        return "taken", f"{self.with_us:.2f}", f"{self.without_us:.2f}", more, verdict
+
+
+def measure(seed: int) -> Cost:
+    """The runs alternate, so that a slow phase of the machine affects both."""
+    frames = _frames(seed)
+    pairs = [(_run(frames, meter=True), _run(frames, meter=False)) for _ in range(RUNS)]
+    return Cost(median(each for each, _ in pairs), median(each for _, each in pairs))
+
+
+def _frames(seed: int) -> list[Media]:
+    """Speech and quiet in turn."""
+    random = Random(seed)
+    sound = b"".join(make(Kind.SENTENCE, random).ulaw + b"\xff" * 4000 for _ in range(8))
+    return [
+        Media(base64.b64encode(sound[at : at + FRAME_BYTES]).decode(), FRAME_BYTES, "0")
+        for at in range(0, len(sound) - FRAME_BYTES, FRAME_BYTES)
+    ]
+
+
+def _run(frames: Sequence[Media], *, meter: bool) -> float:
+    peers: Any = _Peers()
+    audio = CallerAudio(peers, peers, peers, lambda: 0.0, lambda _event: None)
+    if not meter:
+        audio._meter = _NoMeter()  # type: ignore[assignment] # the same loop without it
+    many = [frames[n % len(frames)] for n in range(FRAMES)]
+    began_s = time.process_time()
+    for frame in many:
+        audio.take(frame)
+    return (time.process_time() - began_s) / FRAMES * 1e6
