@@ -6,7 +6,6 @@ where it was (`caller/pause`, with `[turns] resume_false_interruptions`).
 """
 
 from app.call import prompts
-from app.call.caller.digit_entries import DigitEntries
 from app.call.caller.floor import ANSWER_MS, Floor
 from app.call.caller.pause import BACKCHANNEL, CONFIRMED_MS, LATE_WORDS
 from app.call.commands import ReportInterruption, Verdict
@@ -36,7 +35,6 @@ class BargeIn:
         speech: AgentSpeech,
         model: Model,
         exits: Exits,
-        entries: DigitEntries,
     ) -> None:
         self._outbox = outbox
         self._floor = floor
@@ -47,7 +45,7 @@ class BargeIn:
         self._items = model.items
         self._responses = model.responses
         self._exits = exits
-        self._entries = entries
+        self._entries = floor.entries
         turns = floor.turns
         self._pauses = turns.interruptible and turns.resume_false_interruptions
         self._backchannels = frozenset(turns.backchannels)

@@ -3,7 +3,7 @@
 `CallMachine.handle(event, now_ms)` takes one event and returns the commands to perform, in order.
 Afterwards `next_deadline_ms` is the time at which the bridge must pass `TimerFired`, if no other
 event comes before. Every rule about who speaks when is here or in the parts that `wiring` creates;
-barge-in is in `caller/floor`.
+barge-in is in `barge_in`.
 """
 
 from collections import Counter
@@ -238,6 +238,7 @@ class CallMachine:
     def _take(self, event: ev.Event, now_ms: float) -> None:
         if not isinstance(event, _DELTAS):
             self._succession.take(event, now_ms, at_s=self._clock_s(now_ms))
+            self._evidence.take(event, now_ms)
         match event:
             case ev.AudioReceived():
                 self._flow.audio(event, now_ms)
@@ -253,26 +254,20 @@ class CallMachine:
                 self._speech.transcript_completed(item_id, text, now_ms)
             case ev.MarkEchoed(name):
                 self._mark_echoed(name, now_ms)
-            case ev.SpeechStarted(item_id, audio_start_ms):
+            case ev.SpeechStarted(item_id):
                 self.conversation.turn("user", item_id, now_ms)
-                self._evidence.speech_started(item_id, audio_start_ms)
                 self._barge_in.speech_started(item_id, now_ms)
                 self._caller_acted(now_ms)
             case ev.SpeechStopped():
-                self._evidence.speech_stopped(event, now_ms)
                 self._speech_stopped(now_ms)
             case ev.CallerTurnCommitted(item_id, previous_item_id):
                 self._speech_stopped(now_ms)
-                self._evidence.committed(item_id, now_ms)
                 self.conversation.committed(item_id, previous_item_id, now_ms)
                 self._barge_in.turn_committed(item_id, now_ms)
             case ev.CallerTranscribed(item_id, text, audio_ms):
                 self._flow.usage += Usage(transcribed_ms=audio_ms, transcripts=1)
-                self._evidence.transcribed(item_id, text)
                 self.conversation.transcribed(item_id, text, now_ms)
                 self._barge_in.transcribed(item_id, text, now_ms)
-            case ev.CallerTranscriptionFailed(item_id):
-                self._evidence.not_transcribed(item_id)
             case ev.CallerVoiced():
                 self._barge_in.voiced(now_ms)
             case ev.CallerQuieted():

@@ -75,10 +75,8 @@ class Parts:
         self.speech = AgentSpeech(commands, self.audio, self.model, conversation, agent.voices)
         self.exits = Exits(commands, agent, self.audio, self.model)
         self.entries = DigitEntries(commands, self.audio, self.model, conversation, self.ids)
-        self.floor = Floor(self.exits, self.entries.keypad, agent.turns)
-        self.barge_in = BargeIn(
-            commands, self.floor, self.speech, self.model, self.exits, self.entries
-        )
+        self.floor = Floor(self.exits, self.entries, agent.turns)
+        self.barge_in = BargeIn(commands, self.floor, self.speech, self.model, self.exits)
         transcribes = bool(agent.transcription.model)
         self.evidence = CalleeEvidence(
             conversation, self.audio, self.exits, transcribes=transcribes

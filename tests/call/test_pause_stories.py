@@ -7,6 +7,7 @@ import pytest
 
 from app.call import commands as do
 from app.call import events as ev
+from app.call.agent import Agent
 from app.call.timeline import ordered, replay
 from tests.call.pause_scene import PauseScene, spoken
 
@@ -152,5 +153,9 @@ def test_each_byte_is_heard_once_and_one_response_is_in_flight(block: int) -> No
             raise AssertionError(f"story {seed}: {error}") from None
         verdicts |= set(story.verdicts())
         entries = story.timeline.take()
-        assert replay(lambda _, story=story: story.agent, entries) == ordered(entries)
+        assert replay(always(story.agent), entries) == ordered(entries)
     assert {verdict for verdict, _ in verdicts} == {"false", "confirmed"}
+
+
+def always(agent: Agent) -> Callable[[object], Agent]:
+    return lambda _: agent

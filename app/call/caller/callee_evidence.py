@@ -19,7 +19,14 @@ from collections.abc import Callable, Iterable, Mapping
 from app.call import prompts
 from app.call.caller.answering_machine import Shown
 from app.call.deadlines import NEVER
-from app.call.events import SpeechStopped
+from app.call.events import (
+    CallerTranscribed,
+    CallerTranscriptionFailed,
+    CallerTurnCommitted,
+    Event,
+    SpeechStarted,
+    SpeechStopped,
+)
 from app.call.exits.exits import Exits
 from app.call.exits.tones import SEND_DIGITS
 from app.call.heard.agent_audio import AgentAudio
@@ -57,28 +64,26 @@ class CalleeEvidence:
         self._ended_ms: dict[str, float] = {}  # by item id: when the callee's turn ended
         self._words: dict[str, bool] = {}  # by item id, once its transcript came or failed
 
-    def speech_started(self, item_id: str, audio_start_ms: int) -> None:
-        """The callee begins to speak."""
-        self._from[item_id] = audio_start_ms
+    def take(self, event: Event, now_ms: float) -> None:
+        """What turn detection and the transcription report of the callee."""
+        match event:
+            case SpeechStarted(item_id, audio_start_ms):
+                self._from[item_id] = audio_start_ms
+            case SpeechStopped():
+                self._speech_stopped(event, now_ms)
+            case CallerTurnCommitted(item_id):
+                self._ended_ms.setdefault(item_id, now_ms)
+            case CallerTranscribed(item_id, text):
+                self._words[item_id] = bool(text.strip())
+            case CallerTranscriptionFailed(item_id):
+                self._words[item_id] = True
 
-    def speech_stopped(self, event: SpeechStopped, now_ms: float) -> None:
-        """The callee stopped. Turn detection says so after it has waited, and names the sound."""
+    def _speech_stopped(self, event: SpeechStopped, now_ms: float) -> None:
+        # Turn detection says so after it has waited, and names the sound.
         turn = self._conversation.find(event.item_id)
         length_ms = event.audio_end_ms - self._from.get(event.item_id, event.audio_end_ms)
         by_sound_ms = turn.at_ms + length_ms if turn is not None and length_ms > 0 else NEVER
         self._ended_ms[event.item_id] = min(now_ms, by_sound_ms)
-
-    def committed(self, item_id: str, now_ms: float) -> None:
-        """The callee's turn is over."""
-        self._ended_ms.setdefault(item_id, now_ms)
-
-    def transcribed(self, item_id: str, text: str) -> None:
-        """The transcript of the callee's turn came."""
-        self._words[item_id] = bool(text.strip())
-
-    def not_transcribed(self, item_id: str) -> None:
-        """The transcription of the callee's turn failed."""
-        self._words[item_id] = True
 
     def key_pressed(self) -> None:
         """The callee pressed a key."""

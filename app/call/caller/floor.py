@@ -1,7 +1,7 @@
 """The floor: who may speak now, the caller, the agent, or an answering machine that records."""
 
 from app.call.agent import TurnTaking
-from app.call.caller.keypad import Keypad
+from app.call.caller.digit_entries import DigitEntries
 from app.call.caller.pause import Pause
 from app.call.deadlines import NEVER, next_after
 from app.call.exits.exits import Exits
@@ -15,8 +15,9 @@ SPEAKS_MS = 60_000.0
 class Floor:
     """Keeps who has the floor. `BargeIn` acts on it."""
 
-    def __init__(self, exits: Exits, keypad: Keypad, turns: TurnTaking) -> None:
-        self.keypad = keypad
+    def __init__(self, exits: Exits, entries: DigitEntries, turns: TurnTaking) -> None:
+        self.entries = entries
+        self.keypad = entries.keypad
         self.turns = turns
         #: The agent is silent until it is known whether the caller means to interrupt.
         self.pause = Pause(turns)
