@@ -41,6 +41,7 @@ def main(tools_file: str) -> None:
     _send(answers, {"ready": ""})
     while True:
         request = json.loads(queue.get())
+        _send(answers, {"begun": ""})
         if isinstance(tools, ToolRegistry):
             answer = _answer(tools, request["tool"], request["arguments"])
         else:

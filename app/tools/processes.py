@@ -1,7 +1,8 @@
 """Processes for tools that compute: spawned at the first such tool, kept, and killed when late.
 
 The other side of the socket is `process_worker`. Each message is a line of JSON. The first one says
-that the process has loaded the tools file.
+that the process has loaded the tools file. Each request has two answers: the tool begins, and its
+outcome. A process that ends before the first has run nothing, so another one may.
 """
 
 import asyncio
@@ -55,24 +56,27 @@ class _Worker:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
 
-    async def ask(self, tool: str, arguments: str) -> dict[str, str]:
-        """Have it run a tool.
+    async def ask(self, tool: str, arguments: str) -> dict[str, str] | None:
+        """Have it run a tool. Returns the outcome; None: the process ended before the tool began.
 
         Raises:
-            ToolFault: the process ended.
+            ToolFault: the process ended while the tool ran.
         """
-        line = b""
+        begun = line = b""
         with suppress(ConnectionError):
             request = json.dumps({"tool": tool, "arguments": arguments})
             self.writer.write(request.encode() + b"\n")
             await self.writer.drain()
+            begun = await self.reader.readline()
             line = await self.reader.readline()
-        if not line.endswith(b"\n"):
-            self.kill()
-            status = await self.ended()
+        if line.endswith(b"\n"):
+            answer: dict[str, str] = json.loads(line)
+            return answer
+        self.kill()
+        status = await self.ended()
+        if begun:
             raise ToolFault(f"the process of the tool {tool} ended with status {status}\n")
-        answer: dict[str, str] = json.loads(line)
-        return answer
+        return None
 
     async def loaded(self) -> None:
         """Wait until it has loaded the tools file.
@@ -178,17 +182,15 @@ class ToolProcesses:
             logger.warning("no process is free for a tool", extra=extra)
             raise ToolError(busy(tool)) from None
         try:
-            worker = self._idle_worker() or await self._started()
             answer = None
-            try:
-                answer = await worker.ask(tool, arguments)
-            finally:
-                if answer is None:
-                    self._kill(worker)
-                else:
-                    self._idle.append(worker)
+            while idle := self._idle_worker():
+                if answer := await self._ask(idle, tool, arguments):
+                    break
+            answer = answer or await self._ask(await self._started(), tool, arguments)
         finally:
             self._turns.give_back(call_sid)
+        if answer is None:
+            raise ToolFault(f"a new process ended before the tool {tool} began\n")
         if "fault" in answer:
             raise ToolFault(answer["fault"])
         if "error" in answer:
@@ -206,6 +208,17 @@ class ToolProcesses:
         await asyncio.gather(*self._ending)
 
     # --- a process --------------------------------------------------------------------------------
+
+    async def _ask(self, worker: _Worker, tool: str, arguments: str) -> dict[str, str] | None:
+        answer = None
+        try:
+            answer = await worker.ask(tool, arguments)
+        finally:
+            if answer is None:
+                self._kill(worker)
+            else:
+                self._idle.append(worker)
+        return answer
 
     def _idle_worker(self) -> _Worker | None:
         while self._idle:

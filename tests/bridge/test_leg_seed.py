@@ -185,7 +185,7 @@ async def test_another_agent_may_go_on(services: Services) -> None:
 
 
 async def test_a_seed_shows_no_secret(services: Services) -> None:
-    seed = dataclasses.replace(first_seed(CALL, services, BASE), secrets=frozenset({"4711"}))
-    assert "4711" not in repr(seed)
+    seed = dataclasses.replace(first_seed(CALL, services, BASE), secrets=frozenset({"sesame"}))
+    assert "sesame" not in repr(seed)
     with pytest.raises(dataclasses.FrozenInstanceError):
         seed.secrets = frozenset()  # type: ignore[misc]

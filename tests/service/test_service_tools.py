@@ -1,5 +1,6 @@
 """Tools that misbehave, in whole calls: the model gets an answer to each, and the call goes on."""
 
+import asyncio
 import os
 import sys
 
@@ -7,7 +8,7 @@ import pytest
 
 from app.call import prompts
 from app.call.model.tool_limits import MOST_CALLS
-from app.simulator.realtime import Reply, Script
+from app.simulator.realtime import Reply, Script, Turn
 from app.simulator.twilio import Call
 from tests.service.world import AGENT, World, noise, world
 
@@ -69,10 +70,20 @@ async def ask(w: World, call: Call) -> None:
 @pytest.mark.timeout(60)  # the process of a tool starts at a low priority
 async def test_whatever_a_tool_raises_the_call_goes_on_and_no_process_is_left() -> None:
     names = ["pid", "interrupt", "exit_in_a_task", "close", "block", "unheard_of"]
-    script = Script(HELLO, Reply(tool_calls=[(name, {}) for name in names]), SMALL_TALK)
+    calls = Reply(tool_calls=[(name, {}) for name in names])
+    answered = asyncio.Event()
+
+    class Watched(Script):
+        def brain(self, turn: Turn) -> Reply:
+            if len(turn.tool_outputs) == len(names):
+                answered.set()
+            return super().brain(turn)
+
+    script = Watched(HELLO, calls, *[SMALL_TALK] * 20)  # it may say that it is still working
     async with world(script, agent=f'tools = "tools.py"\n{AGENT}', tools=TOOLS) as w:
         call = await w.connected()
         await ask(w, call)
+        await answered.wait()
         outputs = {each.name: each.output for each in script.turns[-1].tool_outputs}
         assert [outputs[name] for name in names[1:5]] == ["The tool failed."] * 3 + ["done"]
         assert outputs["unheard_of"] == (

@@ -169,9 +169,12 @@ async def test_what_a_tool_started_ends_with_a_process_that_ends_by_itself(tmp_p
         assert all(map(is_gone, pids_in(tmp_path / "pids")))
 
 
+@pytest.mark.parametrize("seen", [True, False])
 async def test_what_a_tool_started_ends_with_an_idle_process_that_is_killed(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seen: bool
 ) -> None:
+    if not seen:  # it ends just when the next tool takes it
+        monkeypatch.setattr("app.tools.processes._Worker.has_ended", lambda _: False)
     async with loaded(tmp_path) as tools:
         arguments = json.dumps({"file": str(tmp_path / "pids"), "status": 0})
         assert await tools.run("leave_a_child", arguments) == "left"
