@@ -7,6 +7,8 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from app.bridge.bus.bus import Bus
+from app.bridge.bus.local_bus import LocalBus
 from app.bridge.voice_paces import VoicePaces
 from app.call.agent import Agent
 from app.call.exits.attempts import NOT_TAKEN, TAKEN
@@ -58,6 +60,8 @@ class Services:
     watchers: list[Watcher] = field(default_factory=list)
     #: Settings that the model refused on a call: later calls do not send them.
     refused_settings: set[Setting] = field(default_factory=set)
+    #: What this process shares with other replicas.
+    bus: Bus = field(default_factory=LocalBus)
 
     @classmethod
     async def open(cls, settings: Settings, agent: LoadedAgent | None = None) -> "Services":
@@ -134,6 +138,7 @@ class Services:
         for voice in self.voices:
             await voice.aclose()
         await self.agent.tools.aclose()
+        await self.bus.aclose()
         await self.store.aclose()
 
 
