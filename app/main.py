@@ -85,6 +85,8 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
             chosen.metrics_token.get_secret_value() if chosen.metrics_token else "",
         )
         set_state(app, state)
+        shared.bus.count_calls = lambda: switchboard.live_calls
+        shared.bus.ready(True)
 
     app = FastAPI(
         title="Phone agent bridge",
@@ -132,6 +134,7 @@ def _outbound(settings: Settings, services: Services, switchboard: Switchboard) 
         repeat_s=settings.outbound_repeat_seconds,
         detects_machines=services.agent.agent.outbound.answering_machine == "detect",
         draining=lambda: switchboard.draining,
+        bus=services.bus,
     )
     switchboard.on_call_ended.append(outbound.ended)
     switchboard.on_slot_freed.append(outbound.ended)

@@ -371,6 +371,7 @@ class Switchboard:
     async def drain(self, within_s: float) -> None:
         """Reject new calls; returns when the last call has ended, or after `within_s`."""
         self.draining = True
+        self._services.bus.ready(False)
         self._update_empty()
         logger.info("draining", extra={"live_calls": self.live_calls})
         try:
