@@ -3,7 +3,7 @@
 `LocalBus` keeps them for one process, `RedisBus` for any number of replicas.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,7 +15,7 @@ RENEW_S = 3.0
 
 #: JSON objects: orders, their outcomes, and what `put` keeps.
 Message = Mapping[str, Any]
-OnOrder = Callable[[str, Message], Awaitable[Message]]
+OnOrder = Callable[[str, Message], Coroutine[Any, Any, Message]]
 OnAdopted = Callable[[str, int], None]
 
 

@@ -211,7 +211,7 @@ async def run_pipeline(client: Any, fill: Callable[[Any], None]) -> list[Any]:
     return answers
 
 
-async def end(task: asyncio.Task[None]) -> None:
+async def end(task: asyncio.Task[Any]) -> None:
     """Cancel a task that uses Redis, as often as it takes: redis-py sends with `asyncio.wait_for`,
     which before Python 3.12 loses a cancellation if the connection breaks at the same moment."""
     while not task.done():
