@@ -76,6 +76,10 @@ class Waiting:
             or bool(self._entries.keypad.secret_entry)
         )
 
+    def voice_ended_ms(self, now_ms: float) -> float:
+        """When the caller's voice ended, if they do not speak."""
+        return self._floor.voice_ended_ms(now_ms)
+
     @property
     def cause(self) -> Cause | None:
         """Why the caller hears nothing, if they do: caller, model, tool or redirect. None: they
