@@ -2,7 +2,7 @@
 with its length; and something is heard within 8 s."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -14,11 +14,13 @@ from tests.call.scene import AGENT, BYTES_PER_MS, Scene, agent
 from tests.call.transfer_scene import SUPPORT
 from tests.call.voice_scene import VoiceScene, Way
 
+S = TypeVar("S", bound=Scene)
+
 LONGEST_WAIT_MS = 8000
 IDLE = agent(limits=replace(AGENT.limits, idle_ms=15_000))
 
 
-def connected(scene: Scene) -> Scene:
+def connected(scene: S) -> S:
     """The caller is connected and the session configured; silences are reported."""
     scene.feed(ev.LegOpened(reports_silences=True))
     scene.configure()
@@ -27,7 +29,7 @@ def connected(scene: Scene) -> Scene:
     return scene
 
 
-def asking(scene: Scene) -> Scene:
+def asking(scene: S) -> S:
     """The caller has just asked something."""
     connected(scene)
     scene.speak()
