@@ -38,7 +38,7 @@ class Silences:
         self._waiting = waiting
         self._running = False
         self._looked_ms = 0.0
-        self._spoke_ms = 0.0  # when the caller began to speak
+        self._spoke_ms = 0.0  # when the caller began to speak, or pressed keys last
         self._cause: Cause | None = None
         self._lasted_ms: dict[Cause, float] = {}
 
@@ -63,7 +63,7 @@ class Silences:
         spoke = self._cause is None
         self._count(now_ms)
         self._cause = self._present_cause(now_ms)
-        if self._cause is None and not spoke:
+        if self._cause is None and (not spoke or self._waiting.types):
             self._spoke_ms = now_ms
         elif self._cause is not None and spoke:
             self._begin_after_voice(self._cause, now_ms)
@@ -86,7 +86,9 @@ class Silences:
 
     def _begin_after_voice(self, cause: Cause, now_ms: float) -> None:
         """The caller's speech is over: the silence began when their voice ended."""
-        voice_ended_ms = max(self._waiting.voice_ended_ms(now_ms), self._spoke_ms)
+        voice_ended_ms = self._waiting.voice_ended_ms
+        if voice_ended_ms < self._spoke_ms:
+            return  # of speech before; since then they pressed a key, or their speech was lost
         silent_ms = now_ms - max(voice_ended_ms, self.heard_until_ms)
         if silent_ms > 0:
             self._lasted_ms[cause] = silent_ms

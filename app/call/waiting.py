@@ -76,9 +76,15 @@ class Waiting:
             or bool(self._entries.keypad.secret_entry)
         )
 
-    def voice_ended_ms(self, now_ms: float) -> float:
-        """When the caller's voice ended, if they do not speak."""
-        return self._floor.voice_ended_ms(now_ms)
+    @property
+    def voice_ended_ms(self) -> float:
+        """When the caller's voice ended last."""
+        return self._floor.voice_ended_ms
+
+    @property
+    def types(self) -> bool:
+        """Whether the caller presses keys."""
+        return self._floor.keypad.typing
 
     @property
     def cause(self) -> Cause | None:

@@ -315,6 +315,31 @@ def test_a_silence_begins_with_the_end_of_the_callers_voice() -> None:
     assert silences(scene) == [("model", pytest.approx(4200, abs=5))]
 
 
+def test_a_silence_after_keys_begins_when_they_are_read() -> None:
+    scene = connected(Measured(agent(limits=replace(AGENT.limits, first_sound_ms=6000))))
+    scene.press("4071", gap_ms=1500)
+    scene.run(6500)
+    scene.respond(500)
+    assert silences(scene) == [("model", pytest.approx(4500, abs=5))]
+
+
+def test_the_words_that_end_a_pause_do_not_shorten_the_silence_before_them() -> None:
+    scene = connected(Measured(pausing()))
+    scene.begin()
+    scene.audio(9000)
+    scene.run(1000)
+    scene.speak("user_2")
+    scene.voice(300)
+    scene.run(500)
+    scene.fall_silent("user_2")
+    scene.run(700)
+    scene.feed(ev.CallerTranscribed("user_2", "Wait, no."))
+    scene.feed(ev.ResponseDone("resp_1", "cancelled"))
+    scene.run(3500)
+    scene.respond(500)
+    assert silences(scene) == [("model", pytest.approx(4700, abs=5))]
+
+
 def test_a_model_that_never_reports_the_end_of_speech_does_not_leave_the_caller_in_silence() -> (
     None
 ):

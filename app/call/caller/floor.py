@@ -30,6 +30,8 @@ class Floor:
         self.caller_speaks = False
         #: The caller's turn is over: deadline for turn detection to request the response.
         self.answer_by_ms = NEVER
+        #: When the caller's voice ended, as far as is known at the end of their speech.
+        self.voice_ended_ms = 0.0
         #: An answering machine records: its sounds are no speech, and cannot interrupt the message.
         self.voicemail = False
         self._since_ms = 0.0  # when the caller began to speak
@@ -78,6 +80,9 @@ class Floor:
         agent is paused."""
         self.caller_speaks, self._unended = False, False
         self._speaks_until_ms = self._look_ms = NEVER
+        counted_ms, quiet_from_ms = self._counted
+        voice_ended_ms = quiet_from_ms if counted_ms == now_ms else now_ms
+        self.voice_ended_ms = max(self._since_ms, voice_ended_ms)
         due = not self.voicemail and not self.pause.active
         self.answer_by_ms = now_ms + ANSWER_MS if due else NEVER
 
@@ -98,11 +103,6 @@ class Floor:
         if QUIET_MS <= quiet_ms <= now_ms - self._since_ms + NOTICED_MS:
             self.speech_stopped(now_ms)
             self._unended = self._just_ended = True
-
-    def voice_ended_ms(self, now_ms: float) -> float:
-        """When the caller's frames last held voice, if they were counted just now; else now."""
-        counted_ms, ended_ms = self._counted
-        return ended_ms if counted_ms == now_ms else now_ms
 
     def end_long_speech(self, now_ms: float) -> bool:
         """End speech whose end the model did not report, when it is due. Returns whether
