@@ -282,6 +282,8 @@ class _Reader:
     def _session_began(self, *, swapped: bool) -> None:
         """The positions of the caller's audio begin anew. At a swap, audio that the session before
         got is not counted yet: it is not the new one's."""
+        for speech in self._trace.caller.values():
+            speech.before_swap |= swapped
         of_before_ms = self._now_ms - self._counted_ms if swapped else 0.0
         self._forwarded_bytes = -round(of_before_ms * BYTES_PER_MS)
 
