@@ -89,7 +89,9 @@ class ModelSession:
         history += self._speech.session_history(now_ms, whole=whole)
         for role, text, item_id in history:
             self._requests.add_message(role, text, item_id)
-        for name in self._model.tools.working():
+        tools, entry = self._model.tools, self._floor.keypad.asked_by
+        awaits_digits = [tools.name(entry)] if entry in tools.open() else []
+        for name in (*tools.working(), *awaits_digits):
             self._requests.add_message("system", prompts.tool_running(name))
         if history or self._speech.heard_anything(now_ms):
             self._requests.add_message("system", note)

@@ -388,6 +388,7 @@ def test_a_lost_session_leaves_the_verdict_to_the_clock(scene: PauseScene) -> No
 
     assert scene.verdicts() == [("false", "no words in time")]
     assert listen(scene) == spoken("item_1", 5000)
+    assert scene.asked() == []  # a cough is not answered
 
 
 def test_a_stream_that_blocks_amid_the_pause_gets_the_rest_when_it_takes_it(

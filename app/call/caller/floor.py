@@ -49,8 +49,9 @@ class Floor:
 
     @property
     def owes_answer(self) -> bool:
-        """Whether the caller says or said something to which no response began."""
-        return self.caller_speaks or self.answer_by_ms != NEVER
+        """Whether the caller says or said something to which no response began. What paused the agent
+        may be a cough: the verdict brings the answer."""
+        return not self.pause.active and (self.caller_speaks or self.answer_by_ms != NEVER)
 
     # --- the caller -----------------------------------------------------------------------------
 

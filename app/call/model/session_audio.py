@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from app.call import events as ev
 from app.call.deadlines import next_after
+from app.call.model.settings import SessionSettings
 
 #: How long the words of a turn are awaited, from its end.
 WORDS_MS = 5000.0
@@ -31,14 +32,10 @@ class _Turn:
 class SessionAudio:
     """Pass every event to `take`. Call `forget` when another session takes over."""
 
-    def __init__(self, *, transcribes: bool) -> None:
-        """
-        Args:
-            transcribes: The session transcribes the caller's turns.
-        """
+    def __init__(self, settings: SessionSettings) -> None:
         #: Position where the last turn ended.
         self.end_ms = 0
-        self._transcribes = transcribes
+        self._settings = settings
         self._turns: dict[str, _Turn] = {}
 
     def take(self, event: ev.Event, now_ms: float) -> None:
@@ -70,7 +67,7 @@ class SessionAudio:
 
     def awaits_words(self, now_ms: float) -> bool:
         """Whether the words of a turn that is over are still to come."""
-        return self._transcribes and any(
+        return self._settings.transcribes and any(
             turn.over and now_ms < turn.awaited_until_ms for turn in self._turns.values()
         )
 
