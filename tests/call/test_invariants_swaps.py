@@ -1,6 +1,8 @@
 """The invariants of a call hold when sessions expire and follow each other, at any moment."""
 
 from collections import Counter
+from collections.abc import Mapping
+from functools import partial
 from random import Random
 from typing import Any, get_args
 
@@ -8,6 +10,7 @@ import pytest
 
 from app.call import commands as do
 from app.call import events as ev
+from app.call.agent import Agent
 from app.call.optional_settings import Setting
 from app.call.timeline import ordered, replay
 from tests.call.pause_scene import pausing
@@ -93,6 +96,10 @@ class SwapStory(Story):
                 self.feed(ev.CallerQuieted())
 
 
+def _agent(scene: SwapStory, _opened: Mapping[str, Any]) -> Agent:
+    return scene.agent
+
+
 @pytest.mark.parametrize("kind", [kind for kind in sorted(AGENTS) if kind != "is back"])
 def test_the_invariants_hold_when_sessions_follow_each_other(kind: str) -> None:
     random, reached = Random(f"swaps {kind}"), Counter[type[do.Command]]()
@@ -110,7 +117,7 @@ def test_the_invariants_hold_when_sessions_follow_each_other(kind: str) -> None:
         scene.run(LONGEST_CALL_MS + 120_000)
         assert scene.machine.over and scene.ends == 1
         entries = [stored(entry) for entry in scene.timeline.take()]
-        assert replay(lambda _, agent=scene.agent: agent, entries) == ordered(entries)
+        assert replay(partial(_agent, scene), entries) == ordered(entries)
         reached.update({type(command) for _, command in scene.commands})
     assert reached[do.SwapModel] >= CALLS / 10
     assert reached[do.CloseSuccessor] and reached[do.ConfigureSuccessor]

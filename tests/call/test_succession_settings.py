@@ -6,8 +6,7 @@ import pytest
 
 from app.call import commands as do
 from app.call import events as ev
-from app.call.model.settings import Setting
-from app.call.optional_settings import GROUPS
+from app.call.optional_settings import GROUPS, Setting
 from app.call.timeline import ordered, replay
 from tests.call.scene import Scene
 from tests.call.succession_scene import (

@@ -10,8 +10,8 @@ the callee's first words, with every resumption, count only up to `FIRST_WORDS_M
 agent counts until the callee goes on.
 
 A sound whose transcript is empty is no speech: a click, a beep. Without a transcript, because the
-transcription is off, refused or failed, every sound is speech. While a transcript is pending, the evidence
-may depend on it: see `CalleeEvidence.pending`.
+transcription is off, refused or failed, every sound is speech. While a transcript is pending, the
+evidence may depend on it: see `CalleeEvidence.pending`.
 """
 
 from collections.abc import Callable, Iterable, Mapping

@@ -49,8 +49,8 @@ class Floor:
 
     @property
     def owes_answer(self) -> bool:
-        """Whether the caller says or said something to which no response began. What paused the agent
-        may be a cough: the verdict brings the answer."""
+        """Whether the caller says or said something to which no response began. A sound that paused
+        the agent may be a cough: it is answered when it proves to be more."""
         return not self.pause.active and (self.caller_speaks or self.answer_by_ms != NEVER)
 
     # --- the caller -----------------------------------------------------------------------------

@@ -178,9 +178,7 @@ class SessionSettings:
         self.configure(speaks=self._speaks)
         return Refused.OPTIONAL
 
-    def successor_refused(
-        self, setting: _Named, why: str, got: Iterable[Setting]
-    ) -> None:
+    def successor_refused(self, setting: _Named, why: str, got: Iterable[Setting]) -> None:
         """The successor refused its settings: the next one gets fewer. The present session goes on.
 
         Args:
