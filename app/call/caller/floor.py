@@ -69,6 +69,11 @@ class Floor:
         due = not self.voicemail and not self.pause.active
         self.answer_by_ms = now_ms + ANSWER_MS if due else NEVER
 
+    def sound_was_false(self) -> None:
+        """The caller's sound was no speech: the agent has the floor, also where noise holds turn
+        detection open, or a turn ends by what was said."""
+        self.caller_speaks, self._speaks_until_ms = False, NEVER
+
     def end_long_speech(self, now_ms: float) -> None:
         """End speech whose end the model did not report, when it is due."""
         if now_ms >= self._speaks_until_ms:
