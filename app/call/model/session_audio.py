@@ -25,8 +25,8 @@ class _Turn:
     awaited_until_ms: float
     #: Its end was reported.
     over: bool = False
-    #: A response began after it.
-    answered: bool = False
+    #: The last response that began after it; empty: none did.
+    answered_by: str = ""
 
 
 class SessionAudio:
@@ -50,9 +50,9 @@ class SessionAudio:
                 self._end(item_id, now_ms)
             case ev.CallerTranscribed(item_id) | ev.CallerTranscriptionFailed(item_id):
                 self._turns.pop(item_id, None)
-            case ev.ResponseCreated():
+            case ev.ResponseCreated(response_id):
                 for turn in self._turns.values():
-                    turn.answered = turn.over
+                    turn.answered_by = response_id if turn.over else ""
 
     def _begin(self, item_id: str, audio_start_ms: int, now_ms: float) -> None:
         for known in [*self._turns]:
@@ -71,13 +71,17 @@ class SessionAudio:
             turn.over and now_ms < turn.awaited_until_ms for turn in self._turns.values()
         )
 
-    def unknown(self, now_ms: float) -> dict[str, int]:
+    def unknown(self, now_ms: float, *, unheard_id: str) -> dict[str, int]:
         """The turns that are not answered and whose words are not known, by item id, with the
-        position of each beginning."""
+        position of each beginning.
+
+        Args:
+            unheard_id: The active response, if it has done nothing so far: it is no answer.
+        """
         return {
             item_id: turn.start_ms
             for item_id, turn in self._turns.items()
-            if not turn.answered and now_ms < turn.awaited_until_ms
+            if turn.answered_by in ("", unheard_id) and now_ms < turn.awaited_until_ms
         }
 
     def next_ms(self, now_ms: float) -> float:
