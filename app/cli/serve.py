@@ -91,6 +91,7 @@ async def _serve(
     if not token_given:
         settings = settings.model_copy(update={"api_token": SecretStr(secrets.token_urlsafe(24))})
     found = settings_warnings(given, agent.agent.destinations, str(agent.path))
+    found += agent.warnings
     if given.has_model_key:
         model, transcription = given.endpoint.model_name, agent.agent.transcription.model
         found += shutdown_warnings(model, transcription, str(agent.path), date.today())
