@@ -61,8 +61,9 @@ class Floor:
 
     @property
     def owes_answer(self) -> bool:
-        """Whether the caller says or said something to which no response began."""
-        return self.caller_speaks or self.answer_by_ms != NEVER
+        """Whether the caller says or said something to which no response began. A sound that paused
+        the agent may be a cough: it is answered when it proves to be more."""
+        return not self.pause.active and (self.caller_speaks or self.answer_by_ms != NEVER)
 
     # --- the caller -----------------------------------------------------------------------------
 
@@ -71,7 +72,6 @@ class Floor:
         if not self.caller_speaks:
             self._answer_pending = self.answer_by_ms != NEVER
         self.caller_speaks, self.answer_by_ms = True, NEVER
-        self.pause.went_on = False
         self._since_ms, self._speaks_until_ms = now_ms, now_ms + SPEAKS_MS
         self._look_ms, self._unended = now_ms + QUIET_MS, False
 
@@ -86,17 +86,23 @@ class Floor:
         due = not self.voicemail and not self.pause.active
         self.answer_by_ms = now_ms + ANSWER_MS if due else NEVER
 
+    def sound_was_false(self) -> None:
+        """The caller's sound was no speech: the agent has the floor, also where noise holds turn
+        detection open, or a turn ends by what was said."""
+        self.caller_speaks, self._unended = False, False
+        self._speaks_until_ms = self._look_ms = NEVER
+
     def frames_counted(self, quiet_ms: int | None, now_ms: float) -> None:
         """How long the caller's frames have held no voice; None: it was not measured. Ends speech
-        that is over though the model does not report it, unless the agent goes on during it; takes
-        that back when there is voice again before the answer is requested."""
+        that is over though the model does not report it; takes that back when there is voice again
+        before the answer is requested."""
         if quiet_ms is None:
             return
         self._counted = now_ms, now_ms - quiet_ms
         if self._unended and quiet_ms < QUIET_MS and self.answer_by_ms != NEVER:
             self.caller_speaks, self.answer_by_ms, self._unended = True, NEVER, False
             self._speaks_until_ms = now_ms + SPEAKS_MS
-        if not self.caller_speaks or self.pause.active or self.pause.went_on:
+        if not self.caller_speaks or self.pause.active:
             return
         self._look_ms = now_ms + max(QUIET_MS - quiet_ms, 0.0)
         # Without any voice since it began, it may be too soft to be measured.

@@ -33,8 +33,6 @@ class Pause:
         self.sounds = 0
         #: When it was paused.
         self.since_ms = 0.0
-        #: The agent went on during the caller's present sound: it was no interruption.
-        self.went_on = False
         #: The caller's turn is committed; None: not yet. True: turn detection answers it itself.
         self.committed_automatic: bool | None = None
         #: What the response was for that turn detection cancelled.
@@ -104,7 +102,6 @@ class Pause:
             del self._late[next(iter(self._late))]
         answered = self._answered
         self.end()
-        self.went_on = True
         self._answered = answered
 
     def take_late(self, item_id: str) -> bool:
