@@ -65,8 +65,13 @@ class Floor:
         """The caller stopped speaking, or their turn was committed: a response is due, unless the
         agent is paused."""
         self.caller_speaks, self._speaks_until_ms = False, NEVER
+        self.pause.turn_over()
         due = not self.voicemail and not self.pause.active
         self.answer_by_ms = now_ms + ANSWER_MS if due else NEVER
+
+    def false_interruption(self) -> None:
+        """The caller's sound was no speech, also where turn detection does not end its turn."""
+        self.caller_speaks, self._speaks_until_ms = False, NEVER
 
     def end_long_speech(self, now_ms: float) -> None:
         """End speech whose end the model did not report, when it is due."""
@@ -84,6 +89,7 @@ class Floor:
         """The model's session is gone, and with it the speech that it was hearing."""
         self.caller_speaks, self.answer_by_ms = False, NEVER
         self._speaks_until_ms = NEVER
+        self.pause.turn_over()
 
     # --- the agent ------------------------------------------------------------------------------
 
