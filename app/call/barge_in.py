@@ -7,7 +7,7 @@ where it was (`caller/pause`, with `[turns] resume_false_interruptions`).
 
 from app.call import prompts
 from app.call.caller.floor import ANSWER_MS, Floor
-from app.call.caller.pause import BACKCHANNEL, CONFIRMED_MS, LATE_WORDS
+from app.call.caller.pause import BACKCHANNEL, CONFIRMED_MS, LATE_VOICE, LATE_WORDS
 from app.call.commands import ReportInterruption, Verdict
 from app.call.deadlines import NEVER, next_after
 from app.call.exits.exits import Exits
@@ -17,8 +17,6 @@ from app.call.outbox import Outbox
 from app.call.prompts import TakenBack
 from app.call.speech.agent_speech import AgentSpeech
 from app.call.words.backchannels import is_backchannel, normalized
-
-_VOICE = f"{CONFIRMED_MS} ms of voice"
 
 
 class BargeIn:
@@ -90,13 +88,13 @@ class BargeIn:
         """The caller's frames hold enough voice: they mean to interrupt, also in a turn that was
         judged and goes on."""
         if self._pause.active:
-            self._confirm(TakenBack.CALLER_SPOKE, _VOICE, now_ms)
+            self._confirm(TakenBack.CALLER_SPOKE, f"{CONFIRMED_MS} ms of voice", now_ms)
         elif item_id := self._pause.take_open():
             spoke = self._speech.speaks(now_ms)
             self._floor.speech_started(now_ms)
             if spoke and self._floor.may_be_interrupted:
                 self._barge_in(TakenBack.CALLER_SPOKE, now_ms, cancel=True)
-                self._report("confirmed", _VOICE, 0.0)
+                self._report("confirmed", LATE_VOICE, 0.0)
             self._speech.judged(item_id, interrupts=True)
 
     def quieted(self, now_ms: float) -> None:

@@ -79,7 +79,7 @@ def test_voice_in_a_turn_that_is_still_open_interrupts_the_agent_that_went_on() 
     assert scene.machine.awaited_sound
     scene.run(1000)
     scene.feed(ev.CallerVoiced())
-    assert scene.verdicts()[1:] == [("confirmed", "600 ms of voice")]
+    assert scene.verdicts()[1:] == [("confirmed", "late voice")]
     assert len(scene.all(do.TruncateItem)) == 1
     scene.run(1000)
     scene.fall_silent(text="Stop, stop, please.")

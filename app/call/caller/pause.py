@@ -19,6 +19,8 @@ LONGEST_MS = 3000.0
 BACKCHANNEL = "a backchannel"
 #: ... and it was an interruption after all, because words came after the agent had gone on.
 LATE_WORDS = "late words"
+#: ... or enough voice, in a turn that was still open.
+LATE_VOICE = "late voice"
 #: How many sounds are remembered whose words may still come.
 MOST_LATE = 8
 
