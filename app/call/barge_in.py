@@ -59,7 +59,7 @@ class BargeIn:
         self._floor.speech_started(now_ms)
         if self._pause.active:
             self._pause.sounded(item_id)
-        elif self._floor.listens and self._pauses and self._speech.speaks(now_ms):
+        elif self._floor.listens and self._pauses and self._may_go_on(now_ms):
             self._speech.pause(now_ms)
             self._pause.begin(item_id, now_ms)
         else:
@@ -68,6 +68,11 @@ class BargeIn:
             if self._floor.listens:
                 automatic = self._model.settings.automatic  # then it cancels the response itself
                 self._barge_in(TakenBack.CALLER_SPOKE, now_ms, cancel=not automatic)
+
+    def _may_go_on(self, now_ms: float) -> bool:
+        """Whether there is something that a cough must not stop: the agent's speech; or an exit,
+        also just before its last words begin and just after they end."""
+        return self._speech.speaks(now_ms) or self._exits.under_way
 
     def turn_committed(self, item_id: str, now_ms: float) -> None:
         """The caller's turn is over. Request the response to it, if turn detection does not."""

@@ -10,6 +10,7 @@ from app.call import commands as do
 from app.call import events as ev
 from app.call import prompts
 from app.call.agent import Limits, Transcription
+from app.call.destinations import Destination
 from app.call.exits.built_in_tools import END_CALL
 from app.call.exits.tones import SEND_DIGITS
 from app.call.heard.agent_audio import OWN_SOUND
@@ -213,6 +214,21 @@ def test_a_cough_amid_a_goodbye_delays_the_hang_up() -> None:
     scene.run(5000)
     assert scene.played() == spoken("item_1", 1000)
     assert len(scene.all(do.HangUp)) == 1
+
+
+@pytest.mark.parametrize("text", ["", "No, wait."])
+@pytest.mark.parametrize("after_ms", [20, 2100])
+def test_a_cough_just_before_or_after_an_announcement_suspends_no_transfer(
+    text: str, after_ms: int
+) -> None:
+    destination = Destination("human", "+15550001111")
+    scene = PauseScene(pausing(agent(destinations=(destination,)))).connect()
+    scene.answers_ms = 2000
+    scene.feed(ev.TransferRequested("human"))
+    scene.run(after_ms)
+    scene.cough(text=text)
+    scene.run(5000)
+    assert len(scene.all(do.TransferCall)) == (not text)
 
 
 # --- what turn detection cancelled ----------------------------------------------------------------
