@@ -196,7 +196,7 @@ class BargeIn:
         for item_id in self._pause.untranscribed:
             self._speech.judged(item_id, interrupts=False)
         self._pause.end_false(asked=self._speech.asked(now_ms))
-        self._floor.false_interruption()
+        self._floor.sound_was_false()
         self._speech.resume(now_ms)
         if cancelled is not None:
             self._go_on_with(*cancelled)

@@ -49,8 +49,9 @@ class Floor:
 
     @property
     def owes_answer(self) -> bool:
-        """Whether the caller says or said something to which no response began."""
-        return self.caller_speaks or self.answer_by_ms != NEVER
+        """Whether the caller says or said something to which no response began. A sound that paused
+        the agent may be a cough: it is answered when it proves to be more."""
+        return not self.pause.active and (self.caller_speaks or self.answer_by_ms != NEVER)
 
     # --- the caller -----------------------------------------------------------------------------
 
@@ -69,8 +70,9 @@ class Floor:
         due = not self.voicemail and not self.pause.active
         self.answer_by_ms = now_ms + ANSWER_MS if due else NEVER
 
-    def false_interruption(self) -> None:
-        """The caller's sound was no speech, also where turn detection does not end its turn."""
+    def sound_was_false(self) -> None:
+        """The caller's sound was no speech: the agent has the floor, also where noise holds turn
+        detection open, or a turn ends by what was said."""
         self.caller_speaks, self._speaks_until_ms = False, NEVER
 
     def end_long_speech(self, now_ms: float) -> None:
