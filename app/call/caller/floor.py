@@ -83,6 +83,7 @@ class Floor:
         counted_ms, quiet_from_ms = self._counted
         voice_ended_ms = quiet_from_ms if counted_ms == now_ms else now_ms
         self.voice_ended_ms = max(self._since_ms, voice_ended_ms)
+        self.pause.turn_over()
         due = not self.voicemail and not self.pause.active
         self.answer_by_ms = now_ms + ANSWER_MS if due else NEVER
 
@@ -133,6 +134,7 @@ class Floor:
         self.caller_speaks, self.answer_by_ms = False, NEVER
         self._speaks_until_ms = self._look_ms = NEVER
         self._unended = False
+        self.pause.turn_over()
 
     # --- the agent ------------------------------------------------------------------------------
 
