@@ -110,7 +110,7 @@ tools: $(INSTALLED) ## What tools that compute cost the audio of other calls; tw
 lines: $(INSTALLED) ## What callers hear when their media stream breaks; eight minutes.
 	$(BIN)/python -m bench lines
 
-proxies: $(INSTALLED) ## The service behind nginx, HAProxy and Caddy, those that are installed; four minutes.
+proxies: $(INSTALLED) ## The service behind nginx, HAProxy and Caddy, those that are installed; five minutes.
 	$(BIN)/python -m bench proxies
 
 mutations: $(INSTALLED) ## Break each row of the table of exits: do the tests notice? Half a minute.

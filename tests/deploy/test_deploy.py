@@ -13,6 +13,7 @@ from app.config.agent.file import load_agent
 from app.config.settings import Settings, load_settings
 from app.main import app
 from docs.imports import ROOT
+from scripts.deploy_check import OFFERED, TAKEN
 from tests.deploy import files
 from tests.deploy.files import STOPPED_S
 
@@ -211,6 +212,12 @@ def test_the_autoscaler_reads_a_metric_of_the_service_and_leaves_room() -> None:
     assert rule["seriesQuery"].startswith(name)
     aim = int(metric["pods"]["target"]["averageValue"])
     assert aim <= int(ENVIRONMENTS["base"]["MAX_CALLS"]) / 2
+
+
+def test_the_example_offers_the_autoscaler_to_the_check() -> None:
+    text = (files.DEPLOY / "kubernetes" / "example" / "kustomization.yaml").read_text("utf-8")
+
+    assert OFFERED in text and TAKEN not in text
 
 
 def test_everything_selects_the_pods_by_their_label() -> None:
