@@ -109,17 +109,13 @@ def compose_schema(_folder: Path) -> None:
 
 def compose_config(folder: Path) -> None:
     """compose.yaml as Docker Compose reads it, with .env.example as .env."""
-    docker = program("docker")
-    try:
-        run([docker, "compose", "version"])
-    except Failed:
-        raise Skipped("Docker Compose") from None
+    command = _docker_compose()
     project = folder / "compose"
     project.mkdir()
     shutil.copy(ROOT / "compose.yaml", project)
     shutil.copy(ROOT / ".env.example", project / ".env")
     values = {"PUBLIC_URL": "https://voice.example.com", "API_TOKEN": "t", "POSTGRES_PASSWORD": "p"}
-    run([docker, "compose", "--project-directory", str(project), "config", "--quiet"], **values)
+    run([*command, "--file", str(project / "compose.yaml"), "config", "--quiet"], **values)
 
 
 def manifests(folder: Path) -> None:
@@ -176,6 +172,17 @@ CHECKS = (
     Check("systemd unit: systemd-analyze security", unit_security),
     Check("Caddyfile: caddy validate", caddyfile),
 )
+
+
+def _docker_compose() -> list[str]:
+    """The command: Docker's plug-in, or the program of its own."""
+    for command in (["docker", "compose"], ["docker-compose"]):
+        try:
+            run([program(command[0]), *command[1:], "version"])
+        except (Failed, Skipped):
+            continue
+        return command
+    raise Skipped("Docker Compose")
 
 
 def _built(folder: Path, *, scaling: bool) -> str:
