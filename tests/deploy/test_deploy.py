@@ -288,5 +288,5 @@ def test_the_unit_writes_where_it_works() -> None:
     (home,) = files.unit("WorkingDirectory")
 
     assert [f"/var/lib/{each}" for each in files.unit("StateDirectory")] == [home]
-    # SIGTERM to all of them would end the tools of live calls.
+    # SIGTERM to all of them would end programs that tools of live calls started.
     assert files.unit("KillMode") == ["mixed"]
