@@ -156,6 +156,7 @@ def _gate(settings: Settings, api_token: str) -> Gate:
             secret.get_secret_value() if secret else "",
             settings.public_url,
             settings.trusted_proxies,
+            settings.replica_url,
         ),
         api_token=api_token,
         signed=secret is not None,

@@ -13,7 +13,7 @@ from app.call.ids import OURS
 from app.records.watching import TransferEnded
 from app.wires.twilio.call import CallInfo
 from app.wires.twilio.dial_ended import DialEnded
-from app.wires.twilio.twiml import render, stream_urls
+from app.wires.twilio.twiml import render
 
 
 class StoredAttempts:
@@ -49,10 +49,10 @@ class StoredAttempts:
         """The caller's TwiML after the attempt, decided from Twilio's request alone."""
         if end.bridged or end.caller_gone:
             return self._end_call(call.call_sid)
-        leg = await self._reconnects.take_over_without_record(
+        ticket = await self._reconnects.take_over_without_record(
             call, base_url, _resume_cause(end.status or FAILED)
         )
-        return render("incoming-call", **stream_urls(base_url, self._switchboard.ticket(leg)))
+        return render("incoming-call", **self._switchboard.streams.urls(base_url, ticket))
 
     def _end_call(self, call_sid: str) -> str:
         if self._switchboard.is_live(call_sid):
@@ -67,7 +67,7 @@ class StoredAttempts:
             reason = "its record says that it is over"
             log_decision(call.call_sid, "call ended with an apology", reason)
             return render("unavailable")
-        return render("incoming-call", **stream_urls(base_url, following.ticket))
+        return render("incoming-call", **self._switchboard.streams.urls(base_url, following.ticket))
 
     async def _end_attempt(self, call: CallInfo, number: int, end: DialEnded) -> str:
         """Store the outcome of an attempt, once. Returns it."""

@@ -28,7 +28,7 @@ from app.errors import TwilioError
 from app.wires.twilio.call import TERMINAL, CallInfo
 from app.wires.twilio.dial_ended import DialEnded
 from app.wires.twilio.rest import TwilioRest
-from app.wires.twilio.twiml import DIGITS_PLAYED, render, stream_urls
+from app.wires.twilio.twiml import DIGITS_PLAYED, render
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +100,8 @@ class Transfers:
     async def _order(self, rest: TwilioRest, leg: Leg, command: TransferCall | PlayDigits) -> None:
         call_sid = leg.call.call_sid
         if isinstance(command, PlayDigits):
-            urls = stream_urls(leg.base_url, self._switchboard.ticket(leg), DIGITS_PLAYED)
+            ticket = await self._switchboard.streams.ticket_after_keys(leg, command)
+            urls = self._switchboard.streams.urls(leg.base_url, ticket, DIGITS_PLAYED)
             self._twiml[call_sid] = render("play-digits", digits=command.digits, **urls)
             if await self._redirects.order(rest, call_sid, self._twiml[call_sid], leg):
                 leg.redirect.confirm()
@@ -332,7 +333,7 @@ class Transfers:
         ticket = await self._reconnects.resume_after_transfer(pending.leg, resume_cause)
         if ticket is None:
             return render("unavailable")
-        urls = stream_urls(pending.leg.base_url, ticket)
+        urls = self._switchboard.streams.urls(pending.leg.base_url, ticket)
         self._twiml[call_sid] = render("incoming-call", **urls)
         return self._twiml[call_sid]
 

@@ -15,7 +15,6 @@ from app.web.twilio.request import base_of, rendered
 from app.web.twilio.signed_route import SignedRoute
 from app.web.twilio.webhook_deadline import Form, acknowledge, ask_again, webhook
 from app.wires.twilio.call import TERMINAL, CallInfo
-from app.wires.twilio.twiml import stream_urls
 
 router = APIRouter(include_in_schema=False, route_class=SignedRoute)
 
@@ -38,7 +37,7 @@ async def outgoing_call(request: Request, form: Form, state: AppState) -> Respon
     if ticket is None:
         return rendered("goodbye")
     _report_verdict(state, call.call_sid, placed)
-    return rendered("incoming-call", **stream_urls(base_url, ticket))
+    return rendered("incoming-call", **state.switchboard.streams.urls(base_url, ticket))
 
 
 async def _placed_earlier(state: AppState, call: CallInfo, token: str) -> PlacedCall | None:
