@@ -1,7 +1,7 @@
 """Media streams: their tickets, and the legs that they claim, on whichever replica they reach."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from app.bridge.announcements import Announced, Announcements
 from app.bridge.arrivals import Arrivals
@@ -29,6 +29,11 @@ class StreamRefused(BridgeError):
     """A media stream may not have a leg."""
 
 
+async def _no_owner(call_sid: str) -> bool:
+    """In place of `Streams.release` until it is set."""
+    return False
+
+
 class Streams:
     """The media streams of this process.
 
@@ -51,6 +56,8 @@ class Streams:
         has_ended: Callable[[str], bool],
         on_freed: Callable[[], None],
     ) -> None:
+        #: Has the owner of a call write its record and let go of it, before this process adopts it.
+        self.release: Callable[[str], Awaitable[bool]] = _no_owner
         #: How often a call may open another stream.
         self.retry_limits = RetryLimits()
         #: Streams that may reach any replica.
@@ -164,6 +171,7 @@ class Streams:
         """The leg of a call whose streams all failed: give it up, for what the service has in place
         of an agent. None: the call has ended."""
         announced = await self.announcements.get(call.call_sid)
+        await self.release(call.call_sid)
         await self.arrivals.adopt(call.call_sid)
         leg = await self._open(call, announced, base_url, None)
         if leg is None:
@@ -219,6 +227,8 @@ class Streams:
         if self._has_ended(call_sid):
             return None
         announced = await self.announcements.get(call_sid)
+        if before is None:
+            await self.release(call_sid)
         is_newest = await self.arrivals.adopt(call_sid) and before is not None
         if is_newest:
             leg = self._claim_here(call_sid, announced.resume_cause if announced else STREAM_LOST)
