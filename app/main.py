@@ -132,6 +132,7 @@ def _outbound(settings: Settings, services: Services, switchboard: Switchboard) 
         repeat_s=settings.outbound_repeat_seconds,
         detects_machines=services.agent.agent.outbound.answering_machine == "detect",
         draining=lambda: switchboard.draining,
+        bus=services.bus,
     )
     switchboard.on_call_ended.append(outbound.ended)
     switchboard.on_slot_freed.append(outbound.ended)
