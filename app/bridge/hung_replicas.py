@@ -129,7 +129,7 @@ class HungReplicas:
             return
         if await self._bus.once("hung", f"{call_sid}/{epoch}", 2 * LEASE_S):
             return  # another replica takes it
-        await self._take(row)
+        await self._take(row, epoch)
 
     async def _is_away(self, row: CallRow) -> bool:
         """Whether the caller is not with an agent, but rings or talks with a human, or Twilio plays
@@ -147,13 +147,13 @@ class HungReplicas:
             return False
         return True
 
-    async def _take(self, row: CallRow) -> None:
+    async def _take(self, row: CallRow, epoch: int) -> None:
         """Adopt the call, and have Twilio open another stream for it."""
         rest, base_url, call = self._services.rest, self._base_url(), call_of(row)
         if rest is None or not base_url:
             logger.error("call of a hung replica left", extra={"call_sid": call.call_sid})
             return
-        ticket = await self._reconnects.take_from_hung(call, base_url)
+        ticket = await self._reconnects.take_from_hung(call, base_url, epoch)
         if ticket is None:
             return
         reason = f"its lease expired {EXPIRED_S:g} s ago, and its replica does not answer"

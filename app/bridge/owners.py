@@ -1,13 +1,9 @@
-"""What replicas tell each other of a call that one of them has: to let go of it, or what Twilio said.
+"""What replicas tell each other of a call: to let go of it, or what Twilio said about it.
 
 A replica that another one adopted a call from loses it: its leg ends without a word to anyone.
 """
 
-import asyncio
 import logging
-from collections.abc import Callable
-from contextlib import suppress
-from typing import Any
 
 from app.bridge.bus.bus import BusUnavailable, Message, NoAnswer, NoOwner
 from app.bridge.decisions import log_decision
@@ -50,8 +46,8 @@ class Owners:
         return outcome is not None and outcome.get("released") is True
 
     async def callee_detected(self, call_sid: str, verdict: CalleeDetected) -> None:
-        """Tell the owner of an outbound call who answered it. Without an owner the next leg reads it
-        in the record."""
+        """Tell the owner of an outbound call who answered it. Without an owner the next leg reads
+        it in the record."""
         data = {"answered_by": verdict.answered_by, "message": verdict.message}
         await self._ask(call_sid, {"order": "detected", **data}, TELL_S)
 

@@ -12,8 +12,8 @@ from app.call import events as ev
 from app.call.caller.answering_machine import Shown, Verdict, is_machine, verdict_of
 from app.call.caller.callee_evidence import HasWords, answered_turn, sent_digits
 from app.call.detection import WENT_ON
-from app.call.exits.attempts import CALLER_GONE, RINGING, TAKEN, TALKING
 from app.call.events import STREAM_LOST, ResumeCause
+from app.call.exits.attempts import CALLER_GONE, RINGING, TAKEN, TALKING
 from app.call.heard.conversation import Turn
 from app.call.prompts import HISTORY_LOST, as_messages
 from app.call.usage import Usage
@@ -112,9 +112,7 @@ async def read_stored_call(store: Store, call_sid: str) -> tuple[CallInfo, Store
 
 def call_of(row: CallRow) -> CallInfo:
     """Who is on the call of a record."""
-    return CallInfo(
-        row.call_sid, row.account_sid, row.direction, row.from_number, row.to_number
-    )
+    return CallInfo(row.call_sid, row.account_sid, row.direction, row.from_number, row.to_number)
 
 
 # A version that knew no other event of a verdict stored `VoicemailReached`.

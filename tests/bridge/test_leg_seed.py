@@ -209,9 +209,7 @@ async def test_keys_that_were_typed_outlast_a_process_that_never_got_a_stream(
 ) -> None:
     leg = await talking_leg(services)
     leg.feed(ev.DigitPressed("4"))
-    between = open_leg(
-        first_seed(CALL, services, BASE, stored=await stored(services)), services
-    )
+    between = open_leg(first_seed(CALL, services, BASE, stored=await stored(services)), services)
     between.begin()
     between.feed(ev.SayRequested("One moment."))  # saves what is carried
     seed = first_seed(CALL, services, BASE, stored=await stored(services))

@@ -1,8 +1,8 @@
 """Several replicas of the service behind a proxy, each a process of its own, with one database.
 
-    async with replicas(tmp_path, redis_url, RealtimeServer(brain)) as r:
-        call = await r.connected()
-        r.kill(r.holder)
+async with replicas(tmp_path, redis_url, RealtimeServer(brain)) as r:
+    call = await r.connected()
+    r.kill(r.holder)
 """
 
 import asyncio

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-
-from app.simulator.realtime import RealtimeServer, Reply, Session, Turn
-from app.simulator.twilio import Call, Callee
 from tests.redis_server import shared_redis
+
+from app.simulator.realtime import RealtimeServer, Reply, Session
+from app.simulator.twilio import Call, Callee
 from tests.service.replicas import API_TOKEN, Replicas, replicas
 from tests.service.transfer_world import (
     ANSWER,

@@ -24,7 +24,7 @@ Record = Mapping[str, object]
 
 @dataclass(slots=True)
 class Dialling:
-    """What Twilio is told to dial for the last attempt of a transfer."""
+    """What Twilio dials for the last attempt of a transfer."""
 
     call: CallInfo
     #: Where Twilio reaches this service.

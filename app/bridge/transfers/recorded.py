@@ -181,9 +181,7 @@ class RecordedTransfers:
         changed = await self.change(call, lambda attempts: attempts.pressed(number, digits))
         return changed is not None and changed[0]
 
-    async def callee_status(
-        self, call_sid: str, number: int, status: str, base_url: str
-    ) -> None:
+    async def callee_status(self, call_sid: str, number: int, status: str, base_url: str) -> None:
         """The status of the call to the human of a warm attempt changed."""
         if status not in TERMINAL:
             return
@@ -249,8 +247,8 @@ class RecordedTransfers:
     async def twiml_after_stream(
         self, call: CallInfo, base_url: str, *, after_keys: bool
     ) -> str | None:
-        """The TwiML that the call was redirected to, when Twilio asks what follows its stream. None:
-        the stream ended for another reason.
+        """The TwiML that the call was redirected to, when Twilio asks what follows its stream.
+        None: the stream ended for another reason.
 
         `after_keys`: the stream was the one after Twilio had played keys.
         """
@@ -298,7 +296,7 @@ class RecordedTransfers:
         return render("incoming-call", **self._switchboard.stream_urls(base_url, following.ticket))
 
     def dialling(self, call: CallInfo, attempts: TransferAttempts, base_url: str) -> Dialling:
-        """What Twilio is told to dial for the last of these attempts."""
+        """What Twilio dials for the last of these attempts."""
         services = self._services
         return Dialling(call, base_url, attempts, services.phone_number, services.agent.hold_music)
 

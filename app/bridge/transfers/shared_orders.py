@@ -92,9 +92,7 @@ class SharedOrders:
     ) -> TransferAttempts:
         by_name = {each.name: each for each in self._services.agent.agent.destinations}
         dialled = [by_name[name] for name in route]
-        begin = self._recorded.begin(
-            leg.call, dialled, call_id, reason, summary, resumes=resumes
-        )
+        begin = self._recorded.begin(leg.call, dialled, call_id, reason, summary, resumes=resumes)
         written = self._services.store.flush(WRITTEN_S)  # the order itself, in the timeline
         try:
             attempts, _ = await asyncio.gather(within(WRITTEN_S, begin), written)

@@ -25,12 +25,13 @@ from app.bridge.transfers.pending import (
     accepted,
     whisper,
 )
-from app.bridge.transfers.redirects import CallRedirects
 from app.bridge.transfers.recorded import JOIN_S, RecordedTransfers, left_conference
+from app.bridge.transfers.redirects import CallRedirects
+from app.bridge.transfers.shared_orders import SharedOrders
 from app.bridge.transfers.warm import WarmTransfers
 from app.call.commands import PlayDigits, TransferCall
 from app.call.events import ResumeCause, StreamEnded
-from app.call.exits.attempts import CALLER_GONE, FAILED, RINGING, TAKEN, TransferAttempts
+from app.call.exits.attempts import FAILED, RINGING, TAKEN, TransferAttempts
 from app.call.exits.transfer import TRANSFER, open_destinations
 from app.errors import TwilioError
 from app.wires.twilio.call import TERMINAL, CallInfo
@@ -39,7 +40,6 @@ from app.wires.twilio.rest import TwilioRest
 from app.wires.twilio.twiml import DIGITS_PLAYED, render, stream_urls
 
 logger = logging.getLogger(__name__)
-
 
 
 class Transfers:

@@ -201,8 +201,14 @@ def test_another_process_tries_the_destinations_that_are_left() -> None:
     assert other.ended(0, "busy") == "busy" and other.next() is SALES
     again = restored(other)
     assert again.ended(1, "no-answer") and again.next() is NIGHT and again.upcoming is None
-    assert again.ended(2, "busy") and again.in_words().startswith("Nobody took the call. desk: busy")
-    assert (again.call_id, again.reason, again.summary) == ("call_1", "a price", "Ann wants chairs.")
+    assert again.ended(2, "busy") and again.in_words().startswith(
+        "Nobody took the call. desk: busy"
+    )
+    assert (again.call_id, again.reason, again.summary) == (
+        "call_1",
+        "a price",
+        "Ann wants chairs.",
+    )
 
 
 def test_another_process_knows_who_accepted_and_who_hung_up() -> None:
