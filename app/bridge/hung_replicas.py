@@ -158,7 +158,7 @@ class HungReplicas:
             return
         reason = f"its lease expired {EXPIRED_S:g} s ago, and its replica does not answer"
         self._switchboard.note_decision(call.call_sid, "call taken from a hung replica", reason)
-        urls = self._switchboard.stream_urls(base_url, ticket)
+        urls = self._switchboard.streams.urls(base_url, ticket)
         try:
             await rest.redirect(call.call_sid, render("incoming-call", **urls))
         except TwilioError as error:

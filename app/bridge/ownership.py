@@ -14,15 +14,14 @@ from app.records.store import StoreUnavailable
 ASK_S = 0.3  # for the record; then the bus is asked
 
 
-async def still_ours(services: Services, call_sid: str, epoch: int) -> bool:
+async def still_ours(services: Services, call_sid: str) -> bool:
     """Whether no other replica has adopted a call. If one has, `Bus.on_adopted` is called.
 
     True without other replicas, and if neither the record nor the bus answers.
-
-    `epoch`: the call's, as far as this process knows.
     """
     if not services.bus.shared:
         return True
+    epoch = services.epochs.get(call_sid, 0)
     # Without an epoch the call was answered while the store was away: then the bus knows.
     newest = await _epoch_in_record(services, call_sid) if epoch else None
     if newest is None:

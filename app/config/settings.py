@@ -197,6 +197,11 @@ class Settings(BaseSettings):
         description="the address Twilio reaches, such as https://example.ngrok.app, "
         "with no ? or # in it",
     )
+    replica_url: Annotated[str, AfterValidator(_address("http", "https"))] | None = Field(
+        default=None,
+        description="this replica's own address, such as https://replica-1.example.com, "
+        "with no ? or # in it",
+    )
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)] = Field(
         default=_LOOPBACK,
         description="IP addresses or ranges such as 10.0.0.0/8, separated by commas, or *",

@@ -8,7 +8,7 @@ async with replicas(tmp_path, redis_url, RealtimeServer(brain)) as r:
 import asyncio
 import random
 import signal
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -133,12 +133,16 @@ class Replicas:
         assert row is not None
         return row
 
+    async def until(self, call_sid: str, condition: Callable[[CallRow], bool]) -> None:
+        """Wait until the row of a call is like this: the replicas tell nothing of their writes."""
+        while not condition(await self.row(call_sid)):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
     async def ended(self, call: Call) -> tuple[CallRow, list[TurnRow], list[TimelineRow]]:
         """The record of a call that is over, once it is closed."""
         await call.wait_ended()
-        while (await self.row(call.call_sid)).ended_at is None:
-            await asyncio.sleep(0.05)
         sid = call.call_sid
+        await self.until(sid, lambda row: row.ended_at is not None)
         turns, timeline = await self.store.turns(sid), await self.store.timeline(sid)
         return await self.row(sid), turns, timeline
 

@@ -1,6 +1,5 @@
 """A replica is killed, or another one hears what Twilio says: the call goes on with all of it."""
 
-import asyncio
 from pathlib import Path
 
 import aiohttp
@@ -140,8 +139,7 @@ async def test_keys_that_were_typed_before_the_replica_was_killed_are_not_asked_
         call = await greeted(r)
         call.press("4")
         call.press("0")
-        while "40" not in str((await r.row(call.call_sid)).carried):
-            await asyncio.sleep(0.02)
+        await r.until(call.call_sid, lambda row: "40" in str(row.carried))
         r.kill(r.holder)
         await call.wait_connected(2)
         await call.wait_quiet(30)

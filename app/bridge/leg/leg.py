@@ -106,9 +106,7 @@ class Leg(LegState):
         self._caller = CallerSide(
             self.feed, self._audio.take, self._press, self._limits, self._over
         )
-        self._rest = RestSide(
-            services, self.call.call_sid, seed.epoch, partial(redirect, self), self.feed
-        )
+        self._rest = RestSide(services, self.call.call_sid, partial(redirect, self), self.feed)
         self._voice = VoiceSide(self.call.call_sid, services.voices, self.feed)
         self._secrets = SecretEntries(seed.secrets)
         self._tools = ToolSide(

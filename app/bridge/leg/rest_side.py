@@ -15,7 +15,6 @@ class RestSide:
     Nothing is ordered once another replica has the call: then the leg is lost, see `Leg.lose`.
 
     Args:
-        epoch: of the leg, see `LegSeed.epoch`.
         redirect: replaces the call's TwiML.
         feed: gives an event to the machine.
     """
@@ -24,19 +23,17 @@ class RestSide:
         self,
         services: Services,
         call_sid: str,
-        epoch: int,
         redirect: Callable[[do.TransferCall | do.PlayDigits], Awaitable[None]],
         feed: Callable[[ev.Event], None],
     ) -> None:
         self._services = services
         self._call_sid = call_sid
-        self._epoch = epoch
         self._redirect = redirect
         self._feed = feed
 
     async def redirect(self, command: do.TransferCall | do.PlayDigits) -> None:
         """Replace the call's TwiML."""
-        if not await still_ours(self._services, self._call_sid, self._epoch):
+        if not await still_ours(self._services, self._call_sid):
             return
         try:
             await self._redirect(command)
@@ -51,7 +48,7 @@ class RestSide:
         if self._services.rest is None:
             self._feed(ev.HangUpFailed("no Twilio credentials; the TwiML ends the call"))
             return
-        if not await still_ours(self._services, self._call_sid, self._epoch):
+        if not await still_ours(self._services, self._call_sid):
             return
         try:
             await self._services.rest.hang_up(self._call_sid)

@@ -61,8 +61,6 @@ class LegSeed:
     left_out: tuple[Setting, ...] = ()
     #: Orders of an operator that the leg before accepted and could not carry out.
     orders: tuple[SayRequested | TransferRequested, ...] = field(default=(), repr=False)
-    #: The call's at the process of the leg, see `Store.adopt`; 0: it was not adopted.
-    epoch: int = 0
 
     def opening(self) -> LegOpened:
         """The first event of the leg."""

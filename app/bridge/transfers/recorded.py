@@ -262,10 +262,10 @@ class RecordedTransfers:
             if after_keys:
                 return None
             cause = ResumeCause(SEND_DIGITS, redirect.call_id, DIGITS_SENT)
-            ticket = await self._reconnects.ticket_after_keys(
-                call, base_url, cause, redirect.digits
+            ticket = await self._switchboard.streams.announce(
+                call, base_url, resume_cause=cause, before_s=len(redirect.digits)
             )
-            urls = self._switchboard.stream_urls(base_url, ticket, DIGITS_PLAYED)
+            urls = self._switchboard.streams.urls(base_url, ticket, DIGITS_PLAYED)
             return render("play-digits", digits=redirect.digits, **urls)
         attempts = self._restore(row.transfers)
         if attempts is None or not attempts.pending:
@@ -278,7 +278,7 @@ class RecordedTransfers:
             return self._end_call(call.call_sid)
         cause = ResumeCause(TRANSFER, f"{OURS}transfer", back_after(end.status or FAILED))
         ticket = await self._reconnects.take_over_without_record(call, base_url, cause)
-        return render("incoming-call", **self._switchboard.stream_urls(base_url, ticket))
+        return render("incoming-call", **self._switchboard.streams.urls(base_url, ticket))
 
     def _end_call(self, call_sid: str) -> str:
         if self._switchboard.is_live(call_sid):
@@ -293,7 +293,7 @@ class RecordedTransfers:
             reason = "its record says that it is over"
             log_decision(call.call_sid, "call ended with an apology", reason)
             return render("unavailable")
-        return render("incoming-call", **self._switchboard.stream_urls(base_url, following.ticket))
+        return render("incoming-call", **self._switchboard.streams.urls(base_url, following.ticket))
 
     def dialling(self, call: CallInfo, attempts: TransferAttempts, base_url: str) -> Dialling:
         """What Twilio dials for the last of these attempts."""

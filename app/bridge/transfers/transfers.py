@@ -37,7 +37,7 @@ from app.errors import TwilioError
 from app.wires.twilio.call import TERMINAL, CallInfo
 from app.wires.twilio.dial_ended import DialEnded
 from app.wires.twilio.rest import TwilioRest
-from app.wires.twilio.twiml import DIGITS_PLAYED, render, stream_urls
+from app.wires.twilio.twiml import DIGITS_PLAYED, render
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +102,8 @@ class Transfers:
     async def _order(self, rest: TwilioRest, leg: Leg, command: TransferCall | PlayDigits) -> None:
         call_sid = leg.call.call_sid
         if isinstance(command, PlayDigits):
-            urls = stream_urls(leg.base_url, self._switchboard.ticket(leg), DIGITS_PLAYED)
+            ticket = await self._switchboard.streams.ticket_after_keys(leg, command)
+            urls = self._switchboard.streams.urls(leg.base_url, ticket, DIGITS_PLAYED)
             self._twiml[call_sid] = render("play-digits", digits=command.digits, **urls)
             if await self._redirects.order(rest, call_sid, self._twiml[call_sid], leg):
                 leg.redirect.confirm()
@@ -350,7 +351,7 @@ class Transfers:
         ticket = await self._reconnects.resume_after_transfer(pending.leg, resume_cause)
         if ticket is None:
             return render("unavailable")
-        urls = stream_urls(pending.leg.base_url, ticket)
+        urls = self._switchboard.streams.urls(pending.leg.base_url, ticket)
         self._twiml[call_sid] = render("incoming-call", **urls)
         return self._twiml[call_sid]
 
@@ -369,15 +370,15 @@ class Transfers:
         records = pending.records()
         return records[number] if 0 <= number < len(records) else None
 
-    def lose(self, call_sid: str) -> None:
-        """Another replica has the call: order nothing more for it."""
+    def call_left(self, call_sid: str, lost: bool) -> None:
+        """The call goes on without this process; `lost`: another replica has it, so that nothing
+        more is ordered for it."""
         self._pending.pop(call_sid, None)
-        if call_sid in self._orders:
+        if lost and call_sid in self._orders:
             self._orders[call_sid].cancel()
-        self.forget(call_sid)
+        self._forget(call_sid)
 
-    def forget(self, call_sid: str) -> None:
-        """The call goes on in its record, or is over."""
+    def _forget(self, call_sid: str) -> None:
         for kept in (self._earlier, self._twiml, self._locks):
             kept.pop(call_sid, None)
 
@@ -390,7 +391,7 @@ class Transfers:
             self._finish(pending)
             if pending.callee_sid:
                 self._start(self._warm.release(pending))
-        self.forget(call_sid)
+        self._forget(call_sid)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -117,9 +117,10 @@ class TransferAttempts:
         if not isinstance(first, int) or not 0 <= first < len(records):
             first = len(records) - 1
         route = [by_name[name] for name in last.get("then", ()) if name in by_name]
-        texts = (str(last.get(key, "")) for key in ("reason", "summary"))
+        reason, summary = (str(last.get(key, "")) for key in ("reason", "summary"))
         call_id = str(last.get("call_id") or f"{OURS}transfer")
-        attempts = cls(route, call_id, *texts, first, resumes=last.get("resumes") is not False)
+        resumes = last.get("resumes") is not False
+        attempts = cls(route, call_id, reason, summary, first, resumes=resumes)
         attempts._attempts = [_attempt(each, by_name) for each in records[first:]]
         attempts._caller_gone = attempts.last.outcome == CALLER_GONE
         attempts.over = last.get("over") is True

@@ -18,7 +18,6 @@ from app.web.twilio.request import base_of, rendered
 from app.web.twilio.signed_route import SignedRoute
 from app.web.twilio.webhook_deadline import Form, acknowledge, ask_again, webhook
 from app.wires.twilio.call import TERMINAL, CallInfo
-from app.wires.twilio.twiml import stream_urls
 
 router = APIRouter(include_in_schema=False, route_class=SignedRoute)
 
@@ -41,7 +40,7 @@ async def outgoing_call(request: Request, form: Form, state: AppState) -> Respon
     if ticket is None:
         return rendered("goodbye")
     await _report_verdict(state, call.call_sid, placed)
-    return rendered("incoming-call", **stream_urls(base_url, ticket))
+    return rendered("incoming-call", **state.switchboard.streams.urls(base_url, ticket))
 
 
 async def _placed_elsewhere(state: AppState, call: CallInfo, token: str) -> PlacedCall | None:
@@ -123,4 +122,4 @@ async def _report_verdict(state: AppState, call_sid: str, placed: PlacedCall) ->
         if state.switchboard.leg(call_sid) is not None:
             state.switchboard.tell(call_sid, verdict)
         else:  # a leg that is opened later reads the verdict in the record
-            await state.owners.callee_detected(call_sid, verdict)
+            await state.reconnects.callee_detected(call_sid, verdict)

@@ -26,7 +26,7 @@ def report_refused_stream(
     message.
     """
     state = state_of(scope["app"])
-    gate, switchboard = state.gate, state.switchboard
+    gate, streams = state.gate, state.switchboard.streams
     if cause:
         fault = Fault(cause, "")
     elif scope["type"] != "websocket":
@@ -34,6 +34,6 @@ def report_refused_stream(
     elif not gate.admits_stream(scope):
         fault = gate.fault(scope)
     else:
-        fault = Fault(switchboard.ticket_fault(ticket), _VALID_ONCE)
+        fault = Fault(streams.ticket_fault(ticket), _VALID_ONCE)
     logger.warning(message, extra={"peer": gate.peer(scope), **fault_fields(fault)})
-    switchboard.handshake_refused(ticket, "; ".join(filter(None, (fault.reason, fault.fix))))
+    streams.handshake_refused(ticket, "; ".join(filter(None, (fault.reason, fault.fix))))
