@@ -5,16 +5,24 @@ database takes nothing of the call's from a replica that had it before.
 """
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from app.bridge.announcements import Announced
+from app.bridge.bus.bus import BusUnavailable
 from app.bridge.deadlines import within
 from app.bridge.leg.seed import LegSeed, first_seed
 from app.bridge.services import Services
 from app.call.agent import Agent
 from app.call.events import STREAM_LOST, CalleeDetected
 from app.records.store import StoreUnavailable
-from app.records.stored_call import CallIsOver, StoredCall, read_stored_call, unreadable_call
+from app.records.stored_call import (
+    CallIsOver,
+    StoredCall,
+    call_of,
+    read_stored_call,
+    unreadable_call,
+)
 from app.wires.twilio.call import TERMINAL, CallInfo
 
 ADOPTED_S = 0.5  # a stream waits this long for its call's epoch; the caller hears silence meanwhile
@@ -37,7 +45,7 @@ class Arrivals:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._epochs: dict[str, int] = {}
+        self._epochs = services.epochs
 
     async def adopt(self, call_sid: str) -> bool:
         """This process has the call from now on. Returns whether no other one had it since this
@@ -48,10 +56,19 @@ class Arrivals:
         except (StoreUnavailable, TimeoutError):
             epoch = 0
         self._epochs[call_sid] = epoch or known
-        self._services.bus.own(call_sid, epoch or known)
+        self._services.bus.own(call_sid, epoch or await self._above_owner(call_sid, known))
         if epoch:
             await self._services.bus.announce(call_sid, epoch)
         return not epoch or epoch == known + 1
+
+    async def _above_owner(self, call_sid: str, known: int) -> int:
+        """An epoch above that of the call's owner, for when the database does not give one: a lease
+        with a lower one would be given up at once."""
+        with suppress(BusUnavailable):
+            owner = await self._services.bus.owner(call_sid)
+            if owner is not None and owner.replica != self._services.bus.replica:
+                return owner.epoch + 1
+        return known
 
     def forget(self, call_sid: str) -> None:
         """This process does not have the call any more."""
@@ -79,10 +96,7 @@ class Arrivals:
             return Arrival(announced.call if announced else call, None)
         if row.status in TERMINAL:
             raise CallIsOver(f"the call has ended: {row.status}")
-        call = CallInfo(
-            call.call_sid, row.account_sid, row.direction, row.from_number, row.to_number
-        )
-        return Arrival(call, None, row.answered_by or "")
+        return Arrival(call_of(row), None, row.answered_by or "")
 
     def seed(self, arrival: Arrival, announced: Announced | None, base_url: str) -> LegSeed:
         """The seed of the call's first leg in this process."""

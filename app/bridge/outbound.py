@@ -12,9 +12,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from app.bridge.bus.bus import Bus, BusUnavailable
+from app.bridge.bus.local_bus import LocalBus
 from app.bridge.decisions import log_decision
 from app.bridge.dialling_rules import OutboundRefused, check_number
 from app.errors import TwilioError
+from app.records.carried import Placed
 from app.records.store import Store
 from app.wires.twilio.rest import CallOrder, TwilioRest
 
@@ -47,6 +50,16 @@ class PlacedCall:
     #: Twilio's AnsweredBy; empty until Twilio detected it.
     answered_by: str = ""
 
+    @property
+    def purpose(self) -> Placed:
+        """What the call is for, for its record."""
+        return Placed(self.token, self.greeting, self.voicemail, self.context)
+
+
+def placed_key(token: str) -> str:
+    """Where the bus keeps what a call is for, until it has a record. See `Bus.put`."""
+    return f"placed:{token}"
+
 
 @dataclass(slots=True)
 class _Slot:
@@ -71,6 +84,7 @@ class Outbound:
         detects_machines: whether Twilio shall detect who answers.
         draining: whether the process stops: `place` then refuses.
         clock: monotonic seconds.
+        bus: tells the other replicas what a call is for before it has a record.
     """
 
     def __init__(
@@ -87,6 +101,7 @@ class Outbound:
         detects_machines: bool = True,
         draining: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
+        bus: Bus | None = None,
     ) -> None:
         #: Called with (call_sid, decision, reason) to record a decision about a call.
         self.on_decision: Callable[[str, str, str], None] = log_decision
@@ -101,6 +116,7 @@ class Outbound:
         self._detects_machines = detects_machines
         self._draining = draining
         self._clock = clock
+        self._bus = bus or LocalBus()
         self._slots: dict[str, _Slot] = {}  # by token
         self._tokens: dict[str, str] = {}  # by call SID
         self._last_s: dict[str, float] = {}  # by number: when it was called last
@@ -169,6 +185,7 @@ class Outbound:
         self._last_s[placed.to] = now_s
         ended = self._in_flight[token] = set()
         try:
+            await self._share(placed)
             call_sid = await rest.place(order)
         except TwilioError as error:
             if slot.placed.call_sid:  # Twilio requested its TwiML, so the call exists
@@ -194,6 +211,13 @@ class Outbound:
         if slot.placed.call_sid in ended:
             self.ended(slot.placed.call_sid)
         return slot.placed.call_sid
+
+    async def _share(self, placed: PlacedCall) -> None:
+        """Twilio may ask another replica for the call's TwiML before its SID is known here."""
+        if self._bus.shared:
+            with suppress(BusUnavailable):
+                purpose = placed.purpose.as_data()
+                await self._bus.put(placed_key(placed.token), purpose, self._ring_s + GRACE_S)
 
     def answered(self, token: str, call_sid: str) -> PlacedCall | None:
         """The callee answered, and Twilio requests TwiML. A repeated request gets the same answer
@@ -260,6 +284,7 @@ class Outbound:
             direction="outbound-api",
             from_number=self._from_number or "",
             to_number=slot.placed.to,
+            placed=slot.placed.purpose.as_data(),
             status="queued",
         )
 

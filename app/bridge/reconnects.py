@@ -11,11 +11,12 @@ from time import monotonic
 from app.bridge.deadlines import within
 from app.bridge.leg.leg import Leg
 from app.bridge.leg.seed import first_seed
+from app.bridge.owners import Owners
 from app.bridge.services import Services
 from app.bridge.stream_retries import NO_HANDSHAKE
 from app.bridge.switchboard import Switchboard
 from app.call.agent import Agent
-from app.call.events import STREAM_LOST, ResumeCause, StreamEnded
+from app.call.events import STREAM_LOST, CalleeDetected, ResumeCause, StreamEnded
 from app.records.store import StoreUnavailable
 from app.records.stored_call import CallIsOver, StoredCall, read_stored_call, unreadable_call
 from app.wires.twilio.call import CallInfo
@@ -40,6 +41,7 @@ class Reconnects:
     def __init__(self, switchboard: Switchboard, services: Services) -> None:
         self._switchboard = switchboard
         self._services = services
+        self._owners = Owners(services, switchboard)
 
     async def answer(
         self,
@@ -132,13 +134,32 @@ class Reconnects:
     ) -> NextStream | None:
         """Resume a call that this process does not have."""
         streams, pause_s = self._switchboard.streams, 0
+        await self._owners.release(call.call_sid)
         if not streams.come_back and resume_cause == STREAM_LOST:
             found_s = await streams.announcements.failed(call, streams.retry_limits)
             if found_s is None:
-                return await self._give_up(call, base_url)
+                await self._give_up(call, base_url)
+                return None
             pause_s = found_s
         ticket = await self.take_over(call, base_url, resume_cause, pause_s)
         return NextStream(ticket, pause_s) if ticket is not None else None
+
+    async def take_from_hung(self, call: CallInfo, base_url: str, epoch: int) -> str | None:
+        """Adopt a call whose owner hangs. Returns the ticket for its next stream; None: another
+        replica has adopted it meanwhile, or it has ended. `epoch`: of that owner.
+
+        Raises:
+            StoreUnavailable: its record cannot be reached.
+        """
+        adopted = await self._services.store.adopt(call.call_sid, expected=epoch)
+        if not adopted:
+            return None
+        await self._services.bus.announce(call.call_sid, adopted)
+        return await self.take_over(call, base_url)
+
+    async def callee_detected(self, call_sid: str, verdict: CalleeDetected) -> None:
+        """See `Owners.callee_detected`."""
+        await self._owners.callee_detected(call_sid, verdict)
 
     async def _give_up(self, call: CallInfo, base_url: str) -> None:
         """No stream of the call works, at whichever replica: from now on this one has it."""

@@ -64,6 +64,8 @@ class Services:
     refused_settings: set[Setting] = field(default_factory=set)
     #: What this process shares with other replicas.
     bus: Bus = field(default_factory=LocalBus)
+    #: The epochs with which this process adopted calls, by SID: see `Store.adopt`.
+    epochs: dict[str, int] = field(default_factory=dict)
     #: REPLICA_URL: media streams come to this address of the process; empty: not set.
     replica_url: str = ""
     #: Signs the tickets of media streams.

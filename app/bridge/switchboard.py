@@ -46,6 +46,9 @@ class Switchboard:
         #: Called with the SID of each call whose stream has been lost for `ExpiryLimits.slot_s`. It
         #: does not count as live any more, and may still reconnect.
         self.on_slot_freed: list[Callable[[str], None]] = []
+        #: Called with (call_sid, lost) of each call that goes on without this process: `lost` to
+        #: another replica; otherwise with other TwiML, by its record.
+        self.on_call_left: list[Callable[[str, bool], None]] = []
         #: Each returns how many live calls have no leg yet: outbound calls that ring.
         self.also_live: list[Callable[[], int]] = []
         #: Timers of calls that have no running leg.
@@ -60,13 +63,14 @@ class Switchboard:
             self._legs,
             start=self._start,
             start_next=self._start_next,
-            lose=self._lose,
+            lose=self.lose,
             has_ended=self.has_ended,
             on_freed=self._update_empty,
         )
         self._ended = RecentCalls()  # Twilio reported a terminal status
         self._closed = RecentCalls()  # the record was closed
-        self._without_leg = RecordsWithoutLeg(services, self.is_live, self._call_ended)
+        #: Records of calls that have no leg here.
+        self.without_leg = RecordsWithoutLeg(services, self.is_live, self._call_ended)
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -154,7 +158,7 @@ class Switchboard:
             passes_on = self.draining and await self._services.bus.others_ready()
             if self.full and not passes_on and agent is None and stored is None:
                 reason = "the service is shutting down" if self.draining else "MAX_CALLS is reached"
-                self._without_leg.call_rejected(call, reason)
+                self.without_leg.call_rejected(call, reason)
                 return None
             if passes_on or not self.streams.come_back:
                 is_new = stored is None
@@ -221,11 +225,13 @@ class Switchboard:
 
     def _leg_ended(self, leg: Leg) -> None:
         last = self._legs.last(leg.call.call_sid)
-        if last is leg and leg.on_other_twiml:
+        if last is leg and leg.on_other_twiml and self._services.bus.shared:
+            self._leave(leg)  # what Twilio asks next any replica answers from the record
+        elif last is leg and leg.on_other_twiml:
             self.expiry.redirected(leg)
         elif last is leg and leg.call_continues:
             self._await_reconnect(leg)
-        elif last in (leg, None):
+        elif last in (leg, None) and not leg.lost:
             self._close(leg)
         self._update_empty()
 
@@ -239,12 +245,25 @@ class Switchboard:
         """Twilio gets TwiML that transfers the leg's caller, because the agent cannot go on."""
         leg.redirect.begin_fallback()
         if not self._legs.is_running(leg):
-            self.expiry.redirected(leg)
+            self._leg_ended(leg)
 
-    def _lose(self, call_sid: str) -> None:
-        """Another replica has the call: forget its leg."""
+    def lose(self, call_sid: str) -> None:
+        """Another replica has the call: end its leg without a word to anyone, and forget it."""
+        leg = self._legs.last(call_sid)
+        if leg is not None:
+            leg.lose()
+            self._leave(leg)
+
+    def _leave(self, leg: Leg) -> None:
+        """The call goes on without this process."""
+        call_sid = leg.call.call_sid
         self._legs.forget(call_sid)
+        self._services.paces.call_ended(leg.paces)
+        self.streams.forget(call_sid)
         self.expiry.cancel(call_sid)
+        for callback in self.on_call_left:
+            callback(call_sid, leg.lost)
+        self._update_empty()
 
     def _slot_freed(self, call_sid: str) -> None:
         for callback in self.on_slot_freed:
@@ -315,7 +334,7 @@ class Switchboard:
         leg = self._legs.last(call_sid)
         if leg is None:
             if not self.is_live(call_sid) and call_sid not in self._closed:
-                self._without_leg.close_record(call_sid, status)
+                self.without_leg.close_record(call_sid, status)
             return
         self._services.store.save_call(call_sid, status=status)
         if leg.over:
@@ -343,7 +362,7 @@ class Switchboard:
         if leg is not None:
             leg.record_decision(decision, reason)
         else:
-            self._without_leg.note_decision(call_sid, decision, reason)
+            self.without_leg.note_decision(call_sid, decision, reason)
 
     # --- shutdown -------------------------------------------------------------------------------
 
@@ -375,4 +394,4 @@ class Switchboard:
                 self._legs.forget(leg.call.call_sid)
             self.expiry.cancel(leg.call.call_sid)
         self.streams.announcements.close()
-        await self._without_leg.aclose()
+        await self.without_leg.aclose()

@@ -148,6 +148,10 @@ class CallRow(CallDetails):
     account_sid: Annotated[str, Column(default="")]
     #: See `TransferAttempts.records`; the API shows of each what `Transfer` names.
     transfers: Annotated[list[dict[str, Any]], Column(default=list)]
+    #: What an outbound call is for, see `PlacedCall.as_data`; empty: an inbound call.
+    placed: Annotated[dict[str, Any], Column(default=dict, server_default="{}")]
+    #: What the call's last leg leaves to the next one, see `Carried.as_data`.
+    carried: Annotated[dict[str, Any], Column(default=dict, server_default="{}")]
 
 
 Transfers = Sequence[Mapping[str, Any]]

@@ -78,7 +78,8 @@ async def stream_ended(request: Request, form: Form, state: AppState) -> Respons
     """`<Connect action>`: the stream ended, and the call goes on."""
     if call_is_over(state, form):
         return rendered("goodbye")
-    if (current := state.transfers.twiml_after_stream(form.get("CallSid", ""))) is not None:
+    current = await state.transfers.twiml_after_stream(call_info(form), base_of(request))
+    if current is not None:
         return twiml(current)
     return await _next_stream(request, form, state)
 
@@ -89,10 +90,9 @@ async def keys_pressed(request: Request, form: Form, state: AppState) -> Respons
     """The same, after Twilio played digits for the agent. That TwiML may not have run."""
     if call_is_over(state, form):
         return rendered("goodbye")
-    call_sid = form.get("CallSid", "")
-    leg = state.switchboard.leg(call_sid)
-    played_keys = leg is not None and leg.keys_played is not None
-    current = state.transfers.twiml_after_stream(call_sid) if not played_keys else None
+    current = await state.transfers.twiml_after_stream(
+        call_info(form), base_of(request), after_keys=True
+    )
     if current is not None:
         return twiml(current)
     return await _next_stream(request, form, state)
