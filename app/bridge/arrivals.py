@@ -70,6 +70,11 @@ class Arrivals:
                 return owner.epoch + 1
         return known
 
+    def own_again(self, call_sid: str, epoch: int) -> None:
+        """The call was forgotten with an earlier leg, after this process had adopted it."""
+        self._epochs[call_sid] = epoch
+        self._services.bus.own(call_sid, epoch)
+
     def forget(self, call_sid: str) -> None:
         """This process does not have the call any more."""
         if self._epochs.pop(call_sid, None) is not None:

@@ -34,6 +34,7 @@ class Owners:
             self._bus.on_order = self._carry_out
             self._bus.on_adopted = self._adopted
             services.store.on_outdated = self._outdated
+            switchboard.streams.release = self.release
             switchboard.without_leg.tell_owner = self.call_ended
 
     # --- asking ---------------------------------------------------------------------------------
@@ -100,6 +101,7 @@ class Owners:
 
     def _adopted(self, call_sid: str, epoch: int) -> None:
         self._services.store.outdate(call_sid, epoch)
+        self._switchboard.streams.announcements.free(call_sid)
         leg = self._switchboard.leg(call_sid)
         if leg is not None and self._services.epochs.get(call_sid, 0) < epoch:
             self._lose(call_sid, leg, f"another replica adopted it, epoch {epoch}")

@@ -250,7 +250,9 @@ class Streams:
         if self._legs.last(call.call_sid) is not before:  # another stream opened it meanwhile
             return self._claim_here(call.call_sid)
         if before is not None:
+            epoch = self._services.epochs.get(call.call_sid, 0)
             self._lose(call.call_sid)
+            self.arrivals.own_again(call.call_sid, epoch)
         leg = self._start(self.arrivals.seed(arrival, announced, base_url))
         if arrival.stored is not None:
             leg.record_decision("call taken over", "another process had it")

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from tests.redis_server import shared_redis
 
 from app.records.store import Store, StoreUnavailable
 from app.simulator.realtime import RealtimeServer, Reply, Script
@@ -15,14 +16,17 @@ from tests.service.routed_replicas import Replicas, by_path, in_turn, replicas
 from tests.service.twiml_check import check_twiml
 from tests.service.world import AUTH_TOKEN, decisions, names, noise
 
-pytest_plugins = ("tests.postgres", "tests.redis_server")
-
 INF = float("inf")
 HELLO = Reply("Hello.", audio=noise(60, "hello"), speed=INF)
 AGAIN = Reply("Are you there?", audio=noise(60, "again"), speed=INF)
 OTHER_SID = "CA" + "8" * 32
 STREAMS_ELSEWHERE = by_path({"/media-stream": 1})
 USED = "the ticket was used already"
+
+
+@pytest.fixture
+def redis_url() -> str:
+    return shared_redis().url
 
 
 async def over(r: Replicas, number: int = 0, call_sid: str = CALL_SID) -> None:
@@ -247,6 +251,8 @@ async def test_an_announced_call_counts_in_max_calls_until_its_stream_comes(
     postgres_url: str, redis_url: str
 ) -> None:
     async with replicas(Script(HELLO), postgres_url, redis_url, max_calls=1) as r:
+        freed = asyncio.Event()
+        r[0].switchboard.streams.announcements._on_freed = freed.set
         url = (await request(r[0])).stream_url
         assert (await request(r[0])).stream_url  # a repeated webhook is no second call
         busy = await request(r[0], form=call_form(OTHER_SID))
@@ -254,8 +260,7 @@ async def test_an_announced_call_counts_in_max_calls_until_its_stream_comes(
         async with raw_stream(r[1], url) as stream:
             await stream.start()
             assert (await stream.receive())["event"] in ("mark", "media")
-            while r[0].switchboard.room == 0:
-                await asyncio.sleep(0.01)
+            await freed.wait()
             assert (r[0].switchboard.room, r[1].switchboard.room) == (1, 0)
         await over(r, 1)
         await r.settled()
