@@ -4,6 +4,7 @@ The replica that gets a call's next stream, or opens its next leg, adopts the ca
 database takes nothing of the call's from a replica that had it before.
 """
 
+import asyncio
 import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ from app.records.stored_call import (
 from app.wires.twilio.call import TERMINAL, CallInfo
 
 ADOPTED_S = 0.5  # a stream waits this long for its call's epoch; the caller hears silence meanwhile
+LEFT_S = 5.0  # a call that is over stays owned for as long as its record waits to be written
 READ_S = 0.7  # and this long for its call's record
 
 
@@ -46,6 +48,7 @@ class Arrivals:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._epochs = services.epochs
+        self._disowning: set[asyncio.Task[None]] = set()
 
     async def adopt(self, call_sid: str) -> bool:
         """This process has the call from now on. Returns whether no other one had it since this
@@ -76,9 +79,23 @@ class Arrivals:
         self._services.bus.own(call_sid, epoch)
 
     def forget(self, call_sid: str) -> None:
-        """This process does not have the call any more."""
+        """This process does not have the call any more. It owns it until its record is written, so
+        that no other replica closes that before."""
         if self._epochs.pop(call_sid, None) is not None:
+            task = asyncio.create_task(self._disown(call_sid))
+            self._disowning.add(task)
+            task.add_done_callback(self._disowning.discard)
+
+    async def _disown(self, call_sid: str) -> None:
+        await self._services.store.flush(LEFT_S)
+        if call_sid not in self._epochs:
             self._services.bus.disown(call_sid)
+
+    async def aclose(self) -> None:
+        """Give up the calls that are forgotten."""
+        for task in self._disowning:
+            task.cancel()
+        await asyncio.gather(*self._disowning, return_exceptions=True)
 
     async def read(self, call: CallInfo, announced: Announced | None) -> Arrival:
         """What is known of a call that this process did not have. Adopt it first.

@@ -83,8 +83,9 @@ class Owners:
                 verdict = CalleeDetected(answered_by, message)
                 return {"told": self._switchboard.tell(call_sid, verdict)}
             case {"order": "ended", "status": status} if status in TERMINAL:
-                had = self._switchboard.is_live(call_sid)
-                self._switchboard.ended(call_sid, status)
+                board = self._switchboard
+                had = board.is_live(call_sid) or board.has_closed(call_sid)
+                board.ended(call_sid, status)
                 return {"had": had}
         return {"refused": "this replica does not know the order"}
 

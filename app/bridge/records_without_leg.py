@@ -75,9 +75,10 @@ class RecordsWithoutLeg:
             return
         with suppress(StoreUnavailable):
             await store.flush()
-            if self._services.bus.shared:
-                await store.adopt(call_sid)  # only who has adopted it may close its record
             row = await store.get_call(call_sid)
+            if row is not None and row.ended_at is None and self._services.bus.shared:
+                await store.adopt(call_sid)  # only who has adopted it may close its record
+                row = await store.get_call(call_sid)
             if row is not None and row.ended_at is None and not self._is_live(call_sid):
                 call = CallInfo(call_sid, row.account_sid, row.direction)
                 ended = await close_stored_record(store, row, status, self._services.cost)

@@ -81,7 +81,8 @@ class Streams:
     # --- tickets --------------------------------------------------------------------------------
 
     def ticket(self, leg: Leg, before_s: float = 0.0) -> str:
-        """See `Switchboard.ticket`."""
+        """A ticket for a stream of this leg, or of the one after it. `before_s`: how long Twilio
+        runs other verbs before it opens the stream."""
         # A second for each character: the longest is `W`, a pause of 1000 ms.
         keys = leg.redirect.command
         keys_s = len(keys.digits) if isinstance(keys, PlayDigits) else 0
@@ -122,6 +123,11 @@ class Streams:
         announced = self._tickets.call_of(ticket) in self.announcements.call_sids
         return stream_urls(base_url, ticket, after, "" if announced else self._services.replica_url)
 
+    async def aclose(self) -> None:
+        """Forget the announced streams, and give up the calls that are over."""
+        self.announcements.close()
+        await self.arrivals.aclose()
+
     # --- streams that may reach any replica -----------------------------------------------------
 
     async def announce(
@@ -141,7 +147,7 @@ class Streams:
             resume_cause: why the caller left the agent.
             agent: of an outbound call that begins; None: as the record says.
             is_new: no leg of the call was opened before.
-            before_s: see `Switchboard.ticket`.
+            before_s: see `ticket`.
         """
         greeting, instructions = (agent.greeting, agent.instructions) if agent else ("", "")
         announced = Announced(call, base_url, is_new, resume_cause, greeting, instructions)

@@ -71,8 +71,7 @@ class Switchboard:
         self._closed = RecentCalls()  # the record was closed
         #: Records of calls that have no leg here.
         self.without_leg = RecordsWithoutLeg(services, self.is_live, self._call_ended)
-        self._empty = asyncio.Event()
-        self._empty.set()
+        self._empty = asyncio.Event()  # `drain` waits for it, and updates it first
 
     # --- which calls there are ------------------------------------------------------------------
 
@@ -161,8 +160,8 @@ class Switchboard:
                 self.without_leg.call_rejected(call, reason)
                 return None
             if passes_on or not self.streams.come_back:
-                is_new = stored is None
-                return await self.streams.announce(call, base_url, agent=agent, is_new=is_new)
+                new = stored is None
+                return await self.streams.announce(call, base_url, agent=agent, is_new=new)
             seed = first_seed(call, self._services, base_url, agent=agent, stored=stored)
             leg = self._start(seed)
             await asyncio.gather(self._wait_until_ready(leg), self.streams.opened_ahead(leg))
@@ -217,8 +216,7 @@ class Switchboard:
         return leg
 
     def ticket(self, leg: Leg, before_s: float = 0.0) -> str:
-        """A ticket for a stream of this leg, or of the one after it. `before_s`: how long Twilio
-        runs other verbs before it opens the stream."""
+        """See `Streams.ticket`."""
         return self.streams.ticket(leg, before_s)
 
     # --- the end of legs and calls --------------------------------------------------------------
@@ -316,6 +314,10 @@ class Switchboard:
         """Whether Twilio reported the call's end within the last minute."""
         return call_sid in self._ended
 
+    def has_closed(self, call_sid: str) -> bool:
+        """Whether this process closed the call's record within the last minute."""
+        return call_sid in self._closed
+
     def status_changed(self, call_sid: str, status: CallStatus, answered_by: str | None) -> None:
         """Twilio's status callback: store the status, and end the call if it is terminal."""
         self._services.store.save_call(call_sid, status=status)
@@ -393,5 +395,5 @@ class Switchboard:
                 leg.orders.leave_out(reason)
                 self._legs.forget(leg.call.call_sid)
             self.expiry.cancel(leg.call.call_sid)
-        self.streams.announcements.close()
+        await self.streams.aclose()
         await self.without_leg.aclose()
