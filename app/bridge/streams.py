@@ -159,6 +159,10 @@ class Streams:
         )
         return self._tickets.give(call.call_sid, before_s)
 
+    async def is_announced(self, call: CallInfo) -> bool:
+        """Whether any replica announced a stream of this call."""
+        return await self.announcements.get(call.call_sid) is not None
+
     async def ticket_after_keys(self, leg: Leg, keys: PlayDigits) -> str:
         """A ticket for the stream after the keys that Twilio plays now."""
         if not self.come_back:

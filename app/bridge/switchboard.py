@@ -155,7 +155,8 @@ class Switchboard:
         leg = self._legs.last(call.call_sid)
         if leg is None:
             passes_on = self.draining and await self._services.bus.others_ready()
-            if self.full and not passes_on and agent is None and stored is None:
+            known = agent is not None or stored is not None
+            if self.full and not (known or passes_on or await self.streams.is_announced(call)):
                 reason = "the service is shutting down" if self.draining else "MAX_CALLS is reached"
                 self.without_leg.call_rejected(call, reason)
                 return None

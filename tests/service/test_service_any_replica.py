@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from tests.redis_server import shared_redis
+from tests.redis_server import redis_server, shared_redis
 
 from app.records.store import Store, StoreUnavailable
 from app.simulator.realtime import RealtimeServer, Reply, Script
@@ -165,11 +165,56 @@ async def test_a_lost_stream_goes_on_at_another_replica_with_all_that_was_said(
             await stream.start()
             session = await r.model.session(1)
             await session.until(lambda s: bool(s.events_of("response.create")))
-            assert ("call taken over", "another process had it") in decisions(
-                await r.record(CALL_SID)
-            )
+            told = str(session.events_of("conversation.item.create"))
+            assert "Hello." in told
         await over(r, 1)
         await r.settled()
+        record = await r.record(CALL_SID)
+        assert ("call taken over", "another process had it") in decisions(record)
+        assert [turn["text"] for turn in record["transcript"]][:1] == ["Hello."]
+        assert names(record).count("LegOpened") == 2 and record["status"] == "completed"
+
+
+async def test_a_stream_that_another_replica_gets_takes_the_call_from_a_live_one(
+    postgres_url: str, redis_url: str
+) -> None:
+    async with replicas(RealtimeServer(lambda turn: HELLO), postgres_url, redis_url) as r:
+        first = (await request(r[0])).stream_url
+        again = (await request(r[1])).stream_url
+        async with raw_stream(r[0], first) as old, raw_stream(r[1], again) as new:
+            await old.start()
+            assert (await old.receive())["event"] in ("mark", "media")
+            await new.start()
+            assert (await new.receive())["event"] in ("mark", "media")
+            assert await old.close_code() == 1000
+            assert not r[0].switchboard.live_calls and r[1].switchboard.live_calls == 1
+            while len(r.model.open_sessions) > 1:
+                await asyncio.sleep(0.01)
+            await over(r, 0)  # whichever replica Twilio tells
+            assert await new.close_code() == 1000
+        await r.settled()
+        record = await r.record(CALL_SID)
+        assert (record["status"], record["ended_by"]) == ("completed", "caller")
+        assert names(record).count("LegOpened") == 2
+        assert record["duration_s"] is not None
+
+
+async def test_a_repeated_webhook_moves_a_session_that_was_opened_ahead(
+    postgres_url: str, redis_url: str
+) -> None:
+    async with replicas(
+        RealtimeServer(lambda turn: HELLO), postgres_url, redis_url, own_addresses=True
+    ) as r:
+        await request(r[0])
+        url = (await request(r[1])).stream_url
+        assert url.startswith("wss://replica-1.")
+        async with raw_stream(r[1], url) as stream:
+            await stream.start()
+            assert (await stream.receive())["event"] in ("mark", "media")
+            assert not r[0].switchboard.live_calls and r[1].switchboard.live_calls == 1
+        await over(r, 1)
+        await r.settled()
+        assert (await r.record(CALL_SID))["status"] == "completed"
 
 
 async def test_streams_that_fail_at_all_replicas_are_given_up_with_an_apology(
@@ -297,3 +342,21 @@ async def test_a_call_is_served_elsewhere_though_the_database_is_away(
         record = await ended(r, call)
         assert (record["from"], record["to"]) == ("+15550100001", "+15550109999")
         assert [turn["text"] for turn in record["transcript"]] == ["Hello."]
+
+
+async def test_a_call_is_served_elsewhere_though_redis_went_away_after_its_webhook(
+    postgres_url: str,
+) -> None:
+    with redis_server() as server:
+        async with replicas(Script(HELLO), postgres_url, server.url) as r:
+            url = (await request(r[0])).stream_url
+            server.stop()
+            async with raw_stream(r[1], url) as first, raw_stream(r[1], url) as second:
+                await first.start()
+                assert (await first.receive())["event"] in ("mark", "media")
+                await second.start()
+                assert await second.close_code() == 1008  # used up, as this replica remembers
+            await over(r, 1)
+            await r.settled()
+            record = await r.record(CALL_SID)
+            assert (record["from"], record["status"]) == ("+15550100001", "completed")
