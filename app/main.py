@@ -91,6 +91,8 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
             chosen.metrics_token.get_secret_value() if chosen.metrics_token else "",
         )
         set_state(app, state)
+        shared.bus.count_calls = lambda: switchboard.live_calls
+        shared.bus.ready(True)
 
     app = FastAPI(
         title="Phone agent bridge",

@@ -5,7 +5,6 @@ placed the call. So a token in the TwiML's URL identifies the call until its SID
 """
 
 import logging
-import math
 import secrets
 import time
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from app.bridge.bus.bus import Bus, BusUnavailable
 from app.bridge.bus.local_bus import LocalBus
 from app.bridge.decisions import log_decision
 from app.bridge.dialling_rules import OutboundRefused, check_number
+from app.bridge.outbound_limits import LimitsOfReplicas, called_lately, too_many
 from app.errors import TwilioError
 from app.records.carried import Placed
 from app.records.store import Store
@@ -84,7 +84,8 @@ class Outbound:
         detects_machines: whether Twilio shall detect who answers.
         draining: whether the process stops: `place` then refuses.
         clock: monotonic seconds.
-        bus: tells the other replicas what a call is for before it has a record.
+        bus: counts the calls of all replicas for the limits, and tells the others what a call is
+            for before it has a record.
     """
 
     def __init__(
@@ -117,6 +118,7 @@ class Outbound:
         self._draining = draining
         self._clock = clock
         self._bus = bus or LocalBus()
+        self._limits = LimitsOfReplicas(self._bus, most_calls, repeat_s)
         self._slots: dict[str, _Slot] = {}  # by token
         self._tokens: dict[str, str] = {}  # by call SID
         self._last_s: dict[str, float] = {}  # by number: when it was called last
@@ -185,17 +187,20 @@ class Outbound:
         self._last_s[placed.to] = now_s
         ended = self._in_flight[token] = set()
         try:
+            await self._limits.take(token, placed.to, self._ring_s + GRACE_S)
             await self._share(placed)
             call_sid = await rest.place(order)
+        except OutboundRefused:
+            self._undo(slot, now_s)
+            raise
         except TwilioError as error:
             if slot.placed.call_sid:  # Twilio requested its TwiML, so the call exists
                 return slot.placed.call_sid
             if error.unsure:  # the slot stays: a callee who answers gets the agent
                 fix = "the telephone may ring all the same; look at GET /calls before you try again"
                 raise OutboundRefused(504, "no answer from Twilio", f"{error}; {fix}") from error
-            del self._slots[token]
-            if self._last_s.get(placed.to) == now_s:
-                del self._last_s[placed.to]
+            self._undo(slot, now_s)
+            self._limits.refused(token, placed.to)
             raise OutboundRefused(502, "refused by Twilio", str(error)) from error
         finally:
             del self._in_flight[token]
@@ -228,8 +233,15 @@ class Outbound:
             return None
         if not slot.answered:
             slot.answered = True
-            slot.expires_s = self._clock() + self._longest_call_s + GRACE_S
+            longest_s = self._longest_call_s + GRACE_S
+            slot.expires_s = self._clock() + longest_s
+            self._limits.answered(call_sid, longest_s)
         return slot.placed
+
+    def adopted(self, call_sid: str) -> None:
+        """The callee of a call that another replica placed answered, and this one has the call: it
+        keeps its place among all outbound calls."""
+        self._limits.answered(call_sid, self._longest_call_s + GRACE_S)
 
     def detected(self, token: str, call_sid: str, answered_by: str) -> PlacedCall | None:
         """Twilio detected who answered, before or after it requested the TwiML. None: the token
@@ -271,13 +283,21 @@ class Outbound:
             del self._slots[token]
         for ended in self._in_flight.values():
             ended.add(call_sid)
+        self._limits.ended(call_sid)
 
     # --- slots ---
+
+    def _undo(self, slot: _Slot, now_s: float) -> None:
+        """The call of a slot is not placed."""
+        del self._slots[slot.placed.token]
+        if self._last_s.get(slot.placed.to) == now_s:
+            del self._last_s[slot.placed.to]
 
     def _set_sid(self, slot: _Slot, call_sid: str) -> None:
         """Twilio named the call's SID: create its record."""
         slot.placed = replace(slot.placed, call_sid=call_sid)
         self._tokens[call_sid] = slot.placed.token
+        self._limits.named(slot.placed.token, call_sid, slot.expires_s - self._clock())
         self._store.save_call(
             call_sid,
             account_sid=self._rest.account_sid if self._rest else "",
@@ -296,6 +316,7 @@ class Outbound:
                     self.on_decision(slot.placed.call_sid, "slot of the call freed", reason)
                 self._tokens.pop(slot.placed.call_sid, None)
                 del self._slots[slot.placed.token]
+                self._limits.ended(slot.placed.call_sid or slot.placed.token)
         self._last_s = {n: s for n, s in self._last_s.items() if s > now_s - self._repeat_s}
 
     # --- limits ---
@@ -322,21 +343,9 @@ class Outbound:
                 403, "switched off", "OUTBOUND_MAX_CALLS is 0, so no calls are placed; raise it"
             )
         if (last_s := self._last_s.get(to)) is not None:
-            wait_s = math.ceil(last_s + self._repeat_s - now_s)
-            raise OutboundRefused(
-                409,
-                "called lately",
-                f"this number was called less than {self._repeat_s:g} s ago; try again in {wait_s} "
-                "s, or lower OUTBOUND_REPEAT_SECONDS",
-                wait_s,
-            )
+            raise called_lately(self._repeat_s, last_s + self._repeat_s - now_s)
         if len(self._slots) >= self._most_calls:
-            raise OutboundRefused(
-                429,
-                "too many calls",
-                f"{len(self._slots)} outbound calls are not over yet; try again when one is, or "
-                "raise OUTBOUND_MAX_CALLS",
-            )
+            raise too_many(len(self._slots))
         ringing = sum(not slot.answered for slot in self._slots.values())
         if room is not None and ringing >= room:
             raise OutboundRefused(

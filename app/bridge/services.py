@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from app.bridge.bus.bus import Bus
 from app.bridge.bus.local_bus import LocalBus
+from app.bridge.bus.redis_bus import RedisBus
 from app.bridge.signed_tickets import TicketSigner, ticket_key
 from app.bridge.voice_paces import VoicePaces
 from app.call.agent import Agent
@@ -18,6 +19,7 @@ from app.call.optional_settings import Setting
 from app.call.usage import Usage
 from app.config.agent.file import LoadedAgent, load_agent
 from app.config.prices import Prices, load_prices
+from app.config.redis_url import parse_redis_url
 from app.config.settings import EMBEDDED, Settings
 from app.errors import ConfigError
 from app.records.record import Transfers
@@ -35,6 +37,9 @@ from app.wires.twilio.rest import TwilioRest
 from app.wires.voices.provider import Credentials
 from app.wires.voices.providers import CREDENTIALS, open_voices
 from app.wires.voices.voice import Voice
+
+# Secrets that all replicas need: signatures, tickets and tokens are judged by any of them.
+_SAME_EVERYWHERE = ("twilio_auth_token", "api_token", "call_webhook_secret")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +81,8 @@ class Services:
         """Open what the settings name.
 
         Raises:
-            ConfigError: the agent file, the prices file or a secret is wrong, or the folder of the
-                recordings is not writable.
+            ConfigError: the agent file, the prices file or a secret is wrong, the folder of the
+                recordings is not writable, or Redis refuses the connection.
             StoreUnavailable: the database cannot be opened.
         """
         loaded = agent or load_agent(
@@ -89,7 +94,12 @@ class Services:
             signing_key(settings.call_webhook_secret.get_secret_value())
         if loaded.recording.enabled:
             await _check_recordings(settings.recordings_dir)
-        store = await Store.open(settings.database_url.get_secret_value())
+        bus = await _bus(settings)
+        try:
+            store = await Store.open(settings.database_url.get_secret_value())
+        except BaseException:
+            await bus.aclose()
+            raise
         return cls(
             loaded,
             settings.endpoint,
@@ -103,6 +113,7 @@ class Services:
             VoicePaces(len(voices)),
             replica_url=settings.replica_url or "",
             tickets=TicketSigner(_ticket_key(settings)),
+            bus=bus,
         )
 
     def recorder(self, call: CallInfo, agent: Agent, stored: StoredCall | None = None) -> Recorder:
@@ -150,6 +161,17 @@ class Services:
         await self.agent.tools.aclose()
         await self.bus.aclose()
         await self.store.aclose()
+
+
+async def _bus(settings: Settings) -> Bus:
+    if settings.redis_url is None:
+        return LocalBus()
+    secrets = {name.upper(): getattr(settings, name) for name in _SAME_EVERYWHERE}
+    return await RedisBus.open(
+        parse_redis_url(settings.redis_url.get_secret_value()),
+        settings.replica_url or "",
+        {name: secret.get_secret_value() if secret else "" for name, secret in secrets.items()},
+    )
 
 
 async def _check_recordings(folder: Path) -> None:

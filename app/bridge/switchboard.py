@@ -39,7 +39,7 @@ class Switchboard:
     """
 
     def __init__(self, services: Services, redirect: Redirect, max_calls: int = 0) -> None:
-        #: Set when the process stops: new calls are rejected, live calls go on.
+        #: The process stops: new calls are rejected, live calls go on.
         self.draining = False
         #: Called with the SID of each call that has ended, once the store has its whole record.
         self.on_call_ended: list[Callable[[str], None]] = []
@@ -272,9 +272,10 @@ class Switchboard:
     def _expire(self, leg: Leg) -> None:
         """Twilio reported nothing about this leg's call for `ExpiryLimits.expire_s`: close it."""
         if self._legs.last(leg.call.call_sid) is leg:
-            minutes = self.expiry.limits.expire_s / 60
-            reason = f"Twilio said nothing about the call for {minutes:g} min"
-            leg.record_decision("record closed", reason)
+            silent = (
+                f"Twilio said nothing about the call for {self.expiry.limits.expire_s / 60:g} min"
+            )
+            leg.record_decision("record closed", silent)
             leg.finish_record()
             leg.close_record(at_leg_end=True)
             self._close(leg)
@@ -372,6 +373,7 @@ class Switchboard:
     async def drain(self, within_s: float) -> None:
         """Reject new calls; returns when the last call has ended, or after `within_s`."""
         self.draining = True
+        self._services.bus.ready(False)
         self._update_empty()
         logger.info("draining", extra={"live_calls": self.live_calls})
         try:

@@ -13,19 +13,31 @@ router = APIRouter(tags=["health"])
 class Health(BaseModel):
     """The state of this process."""
 
-    status: Literal["ok", "draining"]
+    #: degraded: it takes calls, and something that it uses is away.
+    status: Literal["ok", "degraded", "draining"]
+    #: Absent: it answers.
+    redis: Literal["away"] | None = None
 
 
-@router.get("/healthz", summary="Is the process alive?")
+@router.get("/healthz", summary="Is the process alive?", response_model_exclude_none=True)
 async def healthz() -> Health:
     """200 as long as the process lives, while draining too."""
     return Health(status="ok")
 
 
-@router.get("/readyz", summary="Does it take new calls?", responses={503: {"model": Health}})
+@router.get(
+    "/readyz",
+    summary="Does it take new calls?",
+    responses={503: {"model": Health}},
+    response_model_exclude_none=True,
+)
 async def readyz(state: State, response: Response) -> Health:
     """200 while the service takes new calls, 503 once it is stopping."""
-    if not state.switchboard.draining:
-        return Health(status="ok")
-    response.status_code = 503
-    return Health(status="draining")
+    health = Health(status="ok")
+    if not state.services.bus.available:
+        health.status = "degraded"
+        health.redis = "away"
+    if state.switchboard.draining:
+        health.status = "draining"
+        response.status_code = 503
+    return health

@@ -52,6 +52,8 @@ class Bus(Protocol):
     on_order: OnOrder
     #: Called with (call_sid, epoch) when another replica has adopted a call.
     on_adopted: OnAdopted
+    #: How many calls this replica has, for the others to see.
+    count_calls: Callable[[], int]
 
     @property
     def replica(self) -> str:
@@ -125,8 +127,8 @@ class Bus(Protocol):
 
     # --- replicas ---
 
-    def ready(self, ready: bool, calls: int = 0) -> None:
-        """Whether this replica takes new calls, and how many it has, for the others to see."""
+    def ready(self, ready: bool) -> None:
+        """Whether this replica takes new calls, for the others to see."""
 
     async def others_ready(self) -> bool:
         """Whether another replica takes new calls; False also while Redis does not answer."""
@@ -145,8 +147,11 @@ class Bus(Protocol):
             BusUnavailable: count in this process.
         """
 
+    def hold(self, name: str, key: str, for_s: float) -> Awaitable[None]:
+        """Keep the place of a key for `for_s` from now, or take one more than there are."""
+
     def unreserve(self, name: str, key: str) -> Awaitable[None]:
-        """Free a place."""
+        """Free a place, also one that another replica took."""
 
     async def once(self, name: str, key: str, for_s: float) -> float:
         """0.0: this is the first time within `for_s`. Otherwise the seconds until it is allowed.
@@ -160,3 +165,17 @@ class Bus(Protocol):
 
     async def aclose(self) -> None:
         """Give up all leases of this process and close the connections."""
+
+
+async def refuse_order(call_sid: str, order: Message) -> Message:
+    """In place of `on_order` until it is set."""
+    raise NoOwner("this process takes no orders")
+
+
+def ignore_adoption(call_sid: str, epoch: int) -> None:
+    """In place of `on_adopted` until it is set."""
+
+
+def no_calls() -> int:
+    """In place of `count_calls` until it is set."""
+    return 0

@@ -39,10 +39,11 @@ class Expiring(Generic[T]):
         """Remove a value, if there is one."""
         self._values.pop(key, None)
 
-    def items(self) -> list[tuple[str, T]]:
-        """What is not expired."""
+    def items_left(self) -> list[tuple[str, float]]:
+        """The keys of what is not expired, and the seconds until it is."""
+        now_s = self._clock()
         self._sweep()
-        return [(key, value) for key, (_, value) in self._values.items()]
+        return [(key, until_s - now_s) for key, (until_s, _) in self._values.items()]
 
     def __contains__(self, key: str) -> bool:
         return self.left_s(key) > 0

@@ -5,7 +5,16 @@ import secrets
 from collections.abc import Callable, Generator
 from time import monotonic
 
-from app.bridge.bus.bus import Message, NoOwner, OnAdopted, OnOrder, Owner
+from app.bridge.bus.bus import (
+    Message,
+    NoOwner,
+    OnAdopted,
+    OnOrder,
+    Owner,
+    ignore_adoption,
+    no_calls,
+    refuse_order,
+)
 from app.bridge.bus.expiring import Expiring
 
 
@@ -31,6 +40,7 @@ class LocalBus:
         self.replica = secrets.token_hex(6)
         self.on_order: OnOrder = refuse_order
         self.on_adopted: OnAdopted = ignore_adoption
+        self.count_calls = no_calls
         self._clock = clock
         self._owned: dict[str, int] = {}
         self._spent = Expiring[bool](clock)
@@ -69,7 +79,7 @@ class LocalBus:
     async def announce(self, call_sid: str, epoch: int) -> None:
         pass
 
-    def ready(self, ready: bool, calls: int = 0) -> None:
+    def ready(self, ready: bool) -> None:
         pass
 
     async def others_ready(self) -> bool:
@@ -84,6 +94,10 @@ class LocalBus:
             return False
         places.put(key, True, for_s)
         return True
+
+    def hold(self, name: str, key: str, for_s: float) -> Done:
+        self._reserved.setdefault(name, Expiring(self._clock)).put(key, True, for_s)
+        return DONE
 
     def unreserve(self, name: str, key: str) -> Done:
         if name in self._reserved:
@@ -102,12 +116,3 @@ class LocalBus:
 
     async def aclose(self) -> None:
         self._owned.clear()
-
-
-async def refuse_order(call_sid: str, order: Message) -> Message:
-    """In place of `on_order` until it is set."""
-    raise NoOwner("this process takes no orders")
-
-
-def ignore_adoption(call_sid: str, epoch: int) -> None:
-    """In place of `on_adopted` until it is set."""
