@@ -69,7 +69,6 @@ class Switchboard:
         )
         self._ended = RecentCalls()  # Twilio reported a terminal status
         self._closed = RecentCalls()  # the record was closed
-        #: Records of calls that have no leg here.
         self.without_leg = RecordsWithoutLeg(services, self.is_live, self._call_ended)
         self._empty = asyncio.Event()  # `drain` waits for it, and updates it first
 
@@ -272,10 +271,8 @@ class Switchboard:
     def _expire(self, leg: Leg) -> None:
         """Twilio reported nothing about this leg's call for `ExpiryLimits.expire_s`: close it."""
         if self._legs.last(leg.call.call_sid) is leg:
-            silent = (
-                f"Twilio said nothing about the call for {self.expiry.limits.expire_s / 60:g} min"
-            )
-            leg.record_decision("record closed", silent)
+            after = f"{self.expiry.limits.expire_s / 60:g} min"
+            leg.record_decision("record closed", f"Twilio said nothing about the call for {after}")
             leg.finish_record()
             leg.close_record(at_leg_end=True)
             self._close(leg)
