@@ -6,8 +6,10 @@ database takes nothing of the call's from a replica that had it before.
 
 import asyncio
 import time
+from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Any
 
 from app.bridge.announcements import Announced
 from app.bridge.bus.bus import BusUnavailable
@@ -48,7 +50,7 @@ class Arrivals:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._epochs = services.epochs
-        self._disowning: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def adopt(self, call_sid: str) -> bool:
         """This process has the call from now on. Returns whether no other one had it since this
@@ -61,7 +63,7 @@ class Arrivals:
         self._epochs[call_sid] = epoch or known
         self._services.bus.own(call_sid, epoch or await self._above_owner(call_sid, known))
         if epoch:
-            await self._services.bus.announce(call_sid, epoch)
+            self.later(self._services.bus.announce(call_sid, epoch))
         return not epoch or epoch == known + 1
 
     async def _above_owner(self, call_sid: str, known: int) -> int:
@@ -82,20 +84,24 @@ class Arrivals:
         """This process does not have the call any more. It owns it until its record is written, so
         that no other replica closes that before."""
         if self._epochs.pop(call_sid, None) is not None:
-            task = asyncio.create_task(self._disown(call_sid))
-            self._disowning.add(task)
-            task.add_done_callback(self._disowning.discard)
+            self.later(self._disown(call_sid))
 
     async def _disown(self, call_sid: str) -> None:
         await self._services.store.flush(LEFT_S)
         if call_sid not in self._epochs:
             self._services.bus.disown(call_sid)
 
+    def later(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do what no stream waits for."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     async def aclose(self) -> None:
-        """Give up the calls that are forgotten."""
-        for task in self._disowning:
+        """Cancel what is done later."""
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._disowning, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def read(self, call: CallInfo, announced: Announced | None) -> Arrival:
         """What is known of a call that this process did not have. Adopt it first.
@@ -111,11 +117,12 @@ class Arrivals:
 
     async def _read(self, call: CallInfo, announced: Announced | None) -> Arrival:
         store = self._services.store
-        if (found := await read_stored_call(store, call.call_sid)) is not None:
-            return Arrival(*found)
         row = await store.get_call(call.call_sid)
         if row is None:
             return Arrival(announced.call if announced else call, None)
+        found = await read_stored_call(store, call.call_sid) if row.agent_name else None
+        if found is not None:
+            return Arrival(*found)
         if row.status in TERMINAL:
             raise CallIsOver(f"the call has ended: {row.status}")
         return Arrival(call_of(row), None, row.answered_by or "")

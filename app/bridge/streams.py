@@ -208,10 +208,13 @@ class Streams:
             raise StreamRefused(fault or OTHER_CALL)
         if not self._services.bus.shared:
             leg = self._claim_here(call_sid)
-        elif await self._tickets.spend(ticket):
-            leg = await self._claim_anywhere(call, base_url)
         else:
-            raise StreamRefused(USED)
+            is_first, announced = await asyncio.gather(
+                self._tickets.spend(ticket), self.announcements.get(call_sid)
+            )
+            if not is_first:
+                raise StreamRefused(USED)
+            leg = await self._claim_anywhere(call, announced, base_url)
         if leg is None:
             raise StreamRefused(OTHER_CALL)
         leg.line.claim()
@@ -230,14 +233,15 @@ class Streams:
             leg = self._start_next(leg, leg.keys_played or resume_cause)
         return leg
 
-    async def _claim_anywhere(self, call: CallInfo, base_url: str) -> Leg | None:
+    async def _claim_anywhere(
+        self, call: CallInfo, announced: Announced | None, base_url: str
+    ) -> Leg | None:
         call_sid, before = call.call_sid, self._legs.last(call.call_sid)
         if before is not None and not (before.over or before.line.claimed):
             return before  # opened ahead for this stream
         if self._has_ended(call_sid):
             return None
-        announced = await self.announcements.get(call_sid)
-        if before is None:
+        if before is None and not (announced is not None and announced.is_new):
             await self.release(call_sid)
         is_newest = await self.arrivals.adopt(call_sid) and before is not None
         if is_newest:
@@ -245,7 +249,8 @@ class Streams:
         else:
             leg = await self._open(call, announced, base_url, before)
         if leg is not None:
-            await self.announcements.started(announced or Announced(leg.call, leg.base_url))
+            begun = announced or Announced(leg.call, leg.base_url)
+            self.arrivals.later(self.announcements.started(begun))
         elif self._legs.last(call_sid) is None:
             self.forget(call_sid)
         return leg
