@@ -3,7 +3,7 @@
 `LocalBus` keeps them for one process, `RedisBus` for any number of replicas.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,7 +15,7 @@ RENEW_S = 3.0
 
 #: JSON objects: orders, their outcomes, and what `put` keeps.
 Message = Mapping[str, Any]
-OnOrder = Callable[[str, Message], Awaitable[Message]]
+OnOrder = Callable[[str, Message], Coroutine[Any, Any, Message]]
 OnAdopted = Callable[[str, int], None]
 
 
@@ -110,6 +110,13 @@ class Bus(Protocol):
         Raises:
             BusUnavailable: Redis does not answer, or was away within the last two leases, so that
                 an owner may not have registered anew.
+        """
+
+    async def owners(self, call_sids: Sequence[str]) -> dict[str, Owner]:
+        """The owners of many calls, in one request; a call without one is left out. See `owner`.
+
+        Raises:
+            BusUnavailable: likewise, if one of the calls has no owner.
         """
 
     async def ask(self, call_sid: str, order: Message, within_s: float = 3.0) -> Message:

@@ -39,7 +39,7 @@ SETTLE_S = 2 * LEASE_S
 FIRST_S = 2.0
 MOST_CONNECTIONS = 32
 _AWAY = (RedisError, OSError, TimeoutError)
-_REFUSALS = (AuthenticationError, AuthorizationError, NoPermissionError)
+_REFUSALS = (AuthenticationError, AuthorizationError)
 # A number that the server does not have, and a server that takes no other machines.
 _REFUSAL_TEXTS = ("DB index", "invalid DB", "DENIED")
 _ACL = f"~{PREFIX}* &{PREFIX}* +@all -@admin -@dangerous"
@@ -92,12 +92,16 @@ class Link:
             async with asyncio.timeout(FIRST_S):
                 await run_pipeline(self.client, _use_everything)
         except _AWAY as error:
-            if isinstance(error, _REFUSALS) or str(error).startswith(_REFUSAL_TEXTS):
-                fix = f"correct user, password and number of the database, and allow {_ACL}"
-                raise ConfigError(f"REDIS_URL: Redis refuses to work: {error}; {fix}") from None
+            said = str(error).rstrip(".")
+            if isinstance(error, NoPermissionError):
+                fix = f"allow its user at least {_ACL}"
+                raise ConfigError(f"REDIS_URL: Redis refuses to work: {said}; {fix}") from None
+            if isinstance(error, _REFUSALS) or said.startswith(_REFUSAL_TEXTS):
+                fix = "correct the user, the password or the number of the database"
+                raise ConfigError(f"REDIS_URL: Redis refuses to work: {said}; {fix}") from None
             if isinstance(error.__cause__ or error.__context__, ssl.SSLError):
                 fix = "use redis:// without TLS, or name its certificate with ?ssl_ca_certs=file"
-                raise ConfigError(f"REDIS_URL: TLS fails: {error}; {fix}") from None
+                raise ConfigError(f"REDIS_URL: TLS fails: {said}; {fix}") from None
 
     # --- requests ---
 
@@ -190,8 +194,9 @@ class Link:
         """Close all connections."""
         self.available = False
         await self._drop_connections()
-        if self._sentinel is not None:
-            await self._sentinel.aclose()
+        for each in self._sentinel.sentinels if self._sentinel is not None else ():
+            with suppress(*_AWAY):
+                await each.aclose()
 
 
 async def run_pipeline(client: Any, fill: Callable[[Any], None]) -> list[Any]:
@@ -206,9 +211,9 @@ async def run_pipeline(client: Any, fill: Callable[[Any], None]) -> list[Any]:
     return answers
 
 
-async def end(task: asyncio.Task[None]) -> None:
-    """Cancel a task that uses Redis, as often as it takes: a cancellation that comes while redis-py
-    handles a lost connection may get lost."""
+async def end(task: asyncio.Task[Any]) -> None:
+    """Cancel a task that uses Redis, as often as it takes: redis-py sends with `asyncio.wait_for`,
+    which before Python 3.12 loses a cancellation if the connection breaks at the same moment."""
     while not task.done():
         task.cancel()
         await asyncio.wait({task}, timeout=0.1)

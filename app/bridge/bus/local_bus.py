@@ -2,7 +2,7 @@
 
 import math
 import secrets
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from time import monotonic
 
 from app.bridge.bus.bus import (
@@ -70,6 +70,11 @@ class LocalBus:
     async def owner(self, call_sid: str) -> Owner | None:
         epoch = self._owned.get(call_sid)
         return Owner(self.replica, epoch) if epoch is not None else None
+
+    async def owners(self, call_sids: Sequence[str]) -> dict[str, Owner]:
+        return {
+            sid: Owner(self.replica, self._owned[sid]) for sid in call_sids if sid in self._owned
+        }
 
     async def ask(self, call_sid: str, order: Message, within_s: float = 3.0) -> Message:
         if call_sid not in self._owned:

@@ -8,9 +8,9 @@ import asyncio
 import json
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 from app.bridge.bus.bus import (
     BusUnavailable,
@@ -26,6 +26,8 @@ from app.bridge.bus.leases import Leases
 from app.bridge.bus.link import PREFIX, Link, end
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 #: An order is sent again after this time without an outcome.
 AGAIN_S = 0.5
@@ -64,7 +66,7 @@ class Orders:
         self._awaited: dict[str, asyncio.Future[Message]] = {}
         # By the order's identifier: its outcome, and None until there is one.
         self._known = Expiring[list[Message]](clock)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     # --- this replica asks ---
 
@@ -125,11 +127,11 @@ class Orders:
         return owner
 
     async def _ask_here(self, call_sid: str, order: Message, within_s: float) -> Message:
-        try:
-            async with asyncio.timeout(within_s):
-                return await self.on_order(call_sid, order)
-        except TimeoutError:
-            raise NoAnswer("the order took too long; look at the call") from None
+        task = self._run(self.on_order(call_sid, order))
+        await asyncio.wait({task}, timeout=within_s)
+        if not task.done():  # it goes on, as in another replica
+            raise NoAnswer("the order takes too long; look at the call")
+        return task.result()
 
     async def _may_reach(self, replica: str, message: Message) -> bool:
         """Send a message to a replica. False: it did not get it."""
@@ -164,10 +166,11 @@ class Orders:
             self._run(self._reply(message, known[0]))
         # else: it is being carried out
 
-    def _run(self, work: Any) -> None:
+    def _run(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.create_task(work, name="order")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _carry_out(self, message: dict[str, Any]) -> None:
         call_sid = message["call_sid"]

@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from hashlib import blake2b
 from time import monotonic
@@ -121,20 +121,32 @@ class RedisBus:
         return self._leases.disown(call_sid)
 
     async def owner(self, call_sid: str) -> Owner | None:
-        ours = self._leases.epoch(call_sid)
-        own = Owner(self.replica, ours) if ours is not None else None
+        return (await self.owners([call_sid])).get(call_sid)
+
+    async def owners(self, call_sids: Sequence[str]) -> dict[str, Owner]:
+        if not call_sids:
+            return {}
+        keys = [owner_key(sid) for sid in call_sids]
+        ours = {sid: own for sid in call_sids if (own := self._own(sid)) is not None}
         try:
-            text = await self._link.request(lambda client: client.get(owner_key(call_sid)))
+            texts = await self._link.request(lambda client: client.mget(keys))
         except BusUnavailable:
-            if own is None:
+            if len(ours) < len(call_sids):
                 raise
-            return own
-        if text is None or (own is not None and self._leases.claims(call_sid)):
-            if own is None and not self._link.settled:
-                raise BusUnavailable("Redis was away, and owners of calls register anew; try again")
-            return own
-        replica, _, epoch = text.partition(" ")
-        return Owner(replica, int(epoch))
+            return ours
+        found = {
+            sid: Owner(text.partition(" ")[0], int(text.partition(" ")[2]))
+            for sid, text in zip(call_sids, texts, strict=True)
+            if text is not None
+        }
+        found |= {sid: own for sid, own in ours.items() if self._leases.claims(sid)}
+        if len(found) < len(call_sids) and not self._link.settled:
+            raise BusUnavailable("Redis was away, and owners of calls register anew; try again")
+        return found
+
+    def _own(self, call_sid: str) -> Owner | None:
+        epoch = self._leases.epoch(call_sid)
+        return Owner(self.replica, epoch) if epoch is not None else None
 
     @property
     def on_order(self) -> OnOrder:

@@ -51,6 +51,7 @@ async def test_an_order_reaches_the_owner_and_its_outcome_comes_back() -> None:
     bus.on_order = on_order
     bus.own(CALL, 3)
     assert await bus.owner(CALL) == Owner(bus.replica, 3)
+    assert await bus.owners([CALL, OTHER]) == {CALL: Owner(bus.replica, 3)}
     assert await bus.ask(CALL, {"say": "Hi."}) == {"done": [CALL, {"say": "Hi."}]}
     await bus.disown(CALL)
     assert await bus.owner(CALL) is None

@@ -252,7 +252,16 @@ async def test_what_redis_refuses_stops_the_start_with_one_line(url: str) -> Non
 
 
 async def test_a_user_needs_no_more_than_the_keys_and_channels_of_the_service() -> None:
-    rules = ("on", ">secret", "~phone-agent:*", "&phone-agent:*", "+@all", "-@admin", "-@dangerous")
+    rules = (
+        "on",
+        ">secret",
+        "resetchannels",
+        "~phone-agent:*",
+        "&phone-agent:*",
+        "+@all",
+        "-@admin",
+        "-@dangerous",
+    )
     with redis_server() as server:
         with server.client() as client:
             client.execute_command("ACL", "SETUSER", "phone", *rules)
@@ -261,11 +270,14 @@ async def test_a_user_needs_no_more_than_the_keys_and_channels_of_the_service() 
 
 
 async def test_a_user_who_may_not_do_what_the_service_does_stops_the_start() -> None:
+    with_password = ("on", ">secret", "resetchannels")
     for rules in (("~other:*", "&*", "+@all"), ("~*", "&other", "+@all"), ("~*", "&*", "+@read")):
         with redis_server() as server:
             with server.client() as client:
-                client.execute_command("ACL", "SETUSER", "phone", "on", ">secret", *rules)
-            with pytest.raises(ConfigError, match="^REDIS_URL: .* allow ~phone-agent"):
+                client.execute_command("ACL", "SETUSER", "phone", *with_password, *rules)
+            with pytest.raises(
+                ConfigError, match="^REDIS_URL: .* allow its user at least ~phone-agent"
+            ):
                 await opened(f"redis://phone:secret@127.0.0.1:{server.port}")
 
 

@@ -104,6 +104,14 @@ async def test_the_owner_itself_is_known_before_redis_has_registered_it(a: Redis
     assert await a.owner(CALL) == Owner(a.replica, 0)
 
 
+async def test_the_owners_of_many_calls_are_asked_for_at_once(a: RedisBus, b: RedisBus) -> None:
+    await owned(a, CALL, 1)
+    b.own(OTHER, 2)  # not registered yet
+    both = {CALL: Owner(a.replica, 1), OTHER: Owner(b.replica, 2)}
+    assert await b.owners([CALL, OTHER, "CA3"]) == both
+    assert await b.owners([]) == {}
+
+
 async def test_a_lease_is_renewed_and_ends_when_its_replica_is_gone(
     server: RedisServer, a: RedisBus, b: RedisBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:

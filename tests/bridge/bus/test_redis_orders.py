@@ -76,6 +76,9 @@ async def test_the_owner_carries_its_own_orders_out_itself(owner: RedisBus) -> N
     taken.go_on.clear()
     with pytest.raises(NoAnswer):
         await owner.ask(CALL, SAY, 0.01)
+    (going_on,) = owner._orders._tasks  # nothing stops half-way
+    taken.go_on.set()
+    await going_on
 
 
 async def test_many_orders_at_once_get_each_its_own_outcome(a: RedisBus, owner: RedisBus) -> None:
