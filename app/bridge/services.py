@@ -65,7 +65,7 @@ class Services:
 
         Raises:
             ConfigError: the agent file, the prices file or a secret is wrong, or the folder of the
-                recordings is not writable.
+                recordings or of the spool is not writable.
             StoreUnavailable: the database cannot be opened.
         """
         loaded = agent or load_agent(
@@ -77,7 +77,9 @@ class Services:
             signing_key(settings.call_webhook_secret.get_secret_value())
         if loaded.recording.enabled:
             await _check_recordings(settings.recordings_dir)
-        store = await Store.open(settings.database_url.get_secret_value())
+        store = await Store.open(
+            settings.database_url.get_secret_value(), spool_dir=settings.spool_dir
+        )
         return cls(
             loaded,
             settings.endpoint,

@@ -227,6 +227,7 @@ class Settings(BaseSettings):
     database_url: Annotated[SecretStr, AfterValidator(_database)] = Field(
         default=SecretStr("sqlite:///calls.db"), description=EXPECTED_URL
     )
+    spool_dir: Path | None = Field(default=None, description="the path of a directory")
     recordings_dir: Path = Field(default=Path("recordings"), description="the path of a directory")
     redis_url: Annotated[SecretStr | None, AfterValidator(_redis)] = Field(
         default=None, description="redis://host:port/number or rediss://host:port/number"
