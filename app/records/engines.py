@@ -20,9 +20,7 @@ _MIGRATION_S = 600  # ... for a statement of a migration, or the wait for that o
 _COMPANIONS = ("-wal", "-shm", "-journal")
 
 
-def open_engine(
-    database_url: str, busy_timeout_ms: int, *, migrates: bool = False
-) -> AsyncEngine:
+def open_engine(database_url: str, busy_timeout_ms: int, *, migrates: bool = False) -> AsyncEngine:
     """An engine for a DATABASE_URL. It connects when it is first used.
 
     `busy_timeout_ms`: how long a statement waits for SQLite's lock.

@@ -86,7 +86,10 @@ class Spool:
         new_private_file(part)
         try:
             with part.open("w", encoding="utf-8") as file:
-                for line in (head, *((kind.value, row) for kind, row in (*work.calls, *work.parts))):
+                for line in (
+                    head,
+                    *((kind.value, row) for kind, row in (*work.calls, *work.parts)),
+                ):
                     file.write(json.dumps(line, default=_encode))
                     file.write("\n")
                 file.flush()

@@ -62,9 +62,10 @@ class Spooling:
         }
         try:
             await asyncio.to_thread(spool.save, work, self._database.identity, known)
-        except OSError as error:
+        except Exception as error:  # records wait in memory, and the writer goes on
             if not self._fails:
-                extra = {"cause": error.strerror, "fix": "make room in SPOOL_DIR"}
+                cause = getattr(error, "strerror", None) or repr(error)
+                extra = {"cause": cause, "fix": "make room in SPOOL_DIR"}
                 logger.error("records cannot be spooled, they wait in memory", extra=extra)
             self._fails = True
             return False
@@ -85,9 +86,7 @@ class Spooling:
             await self._write_file(self._spool, file, rows, generation)
         self.has_files = False
 
-    async def _write_file(
-        self, spool: Spool, file: Path, rows: RowWriter, generation: int
-    ) -> None:
+    async def _write_file(self, spool: Spool, file: Path, rows: RowWriter, generation: int) -> None:
         with ExitStack() as stack:
             claim = spool.claimed(file, self._database.identity)
             work = await asyncio.to_thread(stack.enter_context, claim)

@@ -103,9 +103,7 @@ class RowWriter:
         }  # fmt: skip
         logger.error("record refused by the database", extra=extra)
 
-    async def _execute(
-        self, work: Work, generation: int, connection: AsyncConnection
-    ) -> _Outcome:
+    async def _execute(self, work: Work, generation: int, connection: AsyncConnection) -> _Outcome:
         if generation != self._database.generation:
             raise MadeAnew
         if self._is_postgres:
@@ -224,7 +222,7 @@ def _changes(new: Mapping[str, Any], row: Row, epoch: Any, fills_in: bool) -> di
     if fills_in:
         for name in changes.keys() - {"status"}:
             column = CALLS.c[name]
-            missing = column.is_(None)
+            missing: sa.ColumnElement[bool] = column.is_(None)
             if name in _EMPTY:
                 text = sa.cast(column, sa.Text)
                 missing = missing | text.in_(("{}", "[]", "null", ""))

@@ -6,7 +6,7 @@ import sqlite3
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 
@@ -87,11 +87,49 @@ def save_call(
     store.append_timeline(call_sid, [entry(n) for n in range(since, to)])
 
 
-async def spooled(folder: Path, files: int = 1) -> list[Path]:
-    """The files in the spool, once there are so many."""
-    while len(found := sorted(folder.glob("*.rows"))) < files:
-        await asyncio.sleep(0.01)
-    return found
+class Saves:
+    """Counts what is saved to the spool, and what the disk does not take."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._tries: asyncio.Queue[None] = asyncio.Queue()
+        self._save = Spool.save
+        monkeypatch.setattr(Spool, "save", lambda *arguments: self._counted(*arguments))
+        self.is_full = False
+
+    def _counted(self, spool: Spool, *arguments: Any) -> None:
+        try:
+            if self.is_full:
+                raise OSError(28, "No space left on device")
+            self._save(spool, *arguments)
+        finally:
+            self._loop.call_soon_threadsafe(self._tries.put_nowait, None)
+
+    async def wait(self, tries: int = 1) -> None:
+        """Return when something was saved so many times since."""
+        for _ in range(tries):
+            await self._tries.get()
+
+
+@pytest.fixture
+async def saves(monkeypatch: pytest.MonkeyPatch) -> Saves:
+    return Saves(monkeypatch)
+
+
+def left_in(folder: Path) -> list[str]:
+    """The names of the files in the spool."""
+    return sorted(each.name for each in folder.iterdir())
+
+
+def make_unreadable(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "0001.rows").write_text("{}\n")
+    (folder / "0002.rows").write_text("no JSON")
+
+
+def modes(folder: Path) -> list[int]:
+    """Of the folder and of what is in it."""
+    return [stat.S_IMODE(each.stat().st_mode) for each in (folder, *folder.iterdir())]
 
 
 async def opened(outage: Outage, folder: Path) -> Store:
@@ -99,7 +137,7 @@ async def opened(outage: Outage, folder: Path) -> Store:
 
 
 async def test_what_waited_on_disk_is_written_when_the_database_is_back(
-    outage: Outage, folder: Path, caplog: pytest.LogCaptureFixture
+    outage: Outage, folder: Path, saves: Saves, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     store = await opened(outage, folder)
@@ -108,12 +146,12 @@ async def test_what_waited_on_disk_is_written_when_the_database_is_back(
     outage.begin()
     save_call(store, "CA1", since=1, to=3)
     save_call(store, "CA2", to=2, status="completed")
-    (file,) = await spooled(folder)
-    assert not store.available
+    await saves.wait()
+    assert not store.available and left_in(folder) != []
     store.save_turns("CA1", [TurnRow(2, "user", "the last word")])
     store.append_timeline("CA1", [entry(3)])
     store.save_call("CA1", status="completed", duration_s=7.0)
-    await spooled(folder, 2)
+    await saves.wait()
     outage.end()
     assert await store.flush(10)
 
@@ -124,7 +162,7 @@ async def test_what_waited_on_disk_is_written_when_the_database_is_back(
     assert turns == ["word 0", "word 1", "the last word"]
     assert await store.timeline("CA1") == [entry(n) for n in range(4)]
     assert await store.timeline("CA2") == [entry(n) for n in range(2)]
-    assert [*folder.iterdir()] == [] and store.available
+    assert left_in(folder) == [] and store.available
     assert "spooled records written" in caplog.messages
     await store.aclose()
 
@@ -139,7 +177,7 @@ async def test_what_a_process_left_on_disk_is_written_by_the_next_before_it_take
     save_call(store, "CA1", since=1, to=3, status="completed")
     save_call(store, "CA2")
     await store.aclose(within_ms=1)
-    assert await spooled(folder)
+    assert left_in(folder) != []
     outage.end()
 
     again = await opened(outage, folder)
@@ -148,18 +186,19 @@ async def test_what_a_process_left_on_disk_is_written_by_the_next_before_it_take
     assert call is not None and call.status == "completed"
     assert await again.timeline("CA1") == [entry(n) for n in range(3)]
     assert [turn.text for turn in await again.turns("CA2")] == ["word 0"]
-    assert [*folder.iterdir()] == []
+    assert left_in(folder) == []
     await again.aclose()
 
 
-async def test_only_their_owner_may_read_what_waits_on_disk(outage: Outage, folder: Path) -> None:
+async def test_only_their_owner_may_read_what_waits_on_disk(
+    outage: Outage, folder: Path, saves: Saves
+) -> None:
     store = await opened(outage, folder)
     outage.begin()
     save_call(store, "CA1")
-    (file,) = await spooled(folder)
+    await saves.wait()
 
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert modes(folder)[:2] == [0o700, 0o600] and set(modes(folder)[1:]) == {0o600}
     outage.end()
     await store.aclose()
 
@@ -173,7 +212,7 @@ async def test_what_waited_on_disk_overwrites_nothing_newer(outage: Outage, fold
     store.save_turns("CA1", [TurnRow(0, "user", "old"), TurnRow(1, "user", "only here")])
     store.append_timeline("CA1", [entry(1)])
     await store.aclose(within_ms=1)
-    files = await spooled(folder)
+    assert left_in(folder) != []
     outage.end()
     elsewhere = await Store.open(outage.url)  # without the folder
     elsewhere.save_call("CA1", agent_name="New", duration_s=9.0)
@@ -188,7 +227,7 @@ async def test_what_waited_on_disk_overwrites_nothing_newer(outage: Outage, fold
     assert (call.ended_by, call.usage) == ("caller", {"input_audio": 7})  # was missing
     assert [turn.text for turn in await again.turns("CA1")] == ["new", "only here"]
     assert await again.timeline("CA1") == [entry(0), entry(1)]
-    assert files and [*folder.iterdir()] == []
+    assert left_in(folder) == []
     await again.aclose()
     await elsewhere.aclose()
 
@@ -204,7 +243,7 @@ async def test_what_waited_on_disk_of_an_adopted_or_a_deleted_call_is_not_writte
     save_call(store, "CA1", since=1, to=3)
     store.save_call("CA1", ended_by="caller")
     await store.aclose(within_ms=1)
-    await spooled(folder)
+    assert left_in(folder) != []
     outage.end()
     elsewhere = await Store.open(outage.url)
     if deleted:
@@ -218,27 +257,20 @@ async def test_what_waited_on_disk_of_an_adopted_or_a_deleted_call_is_not_writte
     call = await again.get_call("CA1")
     assert (call is None) if deleted else (call is not None and call.ended_by is None)
     assert len(await again.turns("CA1")) == (0 if deleted else 1)
-    assert [*folder.iterdir()] == []
+    assert left_in(folder) == []
     await again.aclose()
     await elsewhere.aclose()
 
 
 async def test_a_full_disk_is_said_once_and_records_wait_in_memory(
-    outage: Outage, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    outage: Outage, folder: Path, saves: Saves, caplog: pytest.LogCaptureFixture
 ) -> None:
-    tries: list[int] = []
-
-    def full(*_: object) -> None:
-        tries.append(1)
-        raise OSError(28, "No space left on device")
-
     store = await opened(outage, folder)
-    with monkeypatch.context() as disk:
-        disk.setattr(Spool, "save", full)
-        outage.begin()
-        save_call(store, "CA1", to=2)
-        while len(tries) < 3:
-            await asyncio.sleep(0.01)
+    saves.is_full = True
+    outage.begin()
+    save_call(store, "CA1", to=2)
+    await saves.wait(3)
+    assert left_in(folder) == []
     outage.end()
     assert await store.flush(10)
 
@@ -251,13 +283,11 @@ async def test_a_full_disk_is_said_once_and_records_wait_in_memory(
 async def test_a_file_that_cannot_be_read_is_set_aside(
     tmp_path: Path, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    folder.mkdir()
-    (folder / "0001.rows").write_text("{}\n")
-    (folder / "0002.rows").write_text("no JSON")
+    make_unreadable(folder)
 
     store = await Store.open(f"sqlite:///{tmp_path}/calls.db", spool_dir=folder)
 
-    assert {each.name for each in folder.iterdir()} == {"0001.unreadable", "0002.unreadable"}
+    assert left_in(folder) == ["0001.unreadable", "0002.unreadable"]
     assert sum("set aside" in message for message in caplog.messages) == 2
     save_call(store, "CA1")
     assert await store.flush(5)
@@ -272,9 +302,9 @@ async def test_of_processes_that_share_the_folder_each_file_is_written_by_one(
     locked.begin()
     save_call(store, "CA1")
     await store.aclose(within_ms=1)
-    (file,) = await spooled(folder)
     locked.end()
     spool = Spool(folder)
+    (file,) = spool.files()
 
     with spool.claimed(file, "") as work, Spool(folder).claimed(file, "") as other:
         assert work and other is None
