@@ -82,7 +82,7 @@ class Services:
 
         Raises:
             ConfigError: the agent file, the prices file or a secret is wrong, the folder of the
-                recordings is not writable, or Redis refuses the connection.
+                recordings or of the spool is not writable, or Redis refuses the connection.
             StoreUnavailable: the database cannot be opened.
         """
         loaded = agent or load_agent(
@@ -96,7 +96,9 @@ class Services:
             await _check_recordings(settings.recordings_dir)
         bus = await _bus(settings)
         try:
-            store = await Store.open(settings.database_url.get_secret_value())
+            store = await Store.open(
+                settings.database_url.get_secret_value(), spool_dir=settings.spool_dir
+            )
         except BaseException:
             await bus.aclose()
             raise
