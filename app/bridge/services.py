@@ -10,7 +10,6 @@ from pydantic import SecretStr
 
 from app.bridge.bus.bus import Bus
 from app.bridge.bus.local_bus import LocalBus
-from app.bridge.bus.redis_bus import RedisBus
 from app.bridge.signed_tickets import TicketSigner, ticket_key
 from app.bridge.voice_paces import VoicePaces
 from app.call.agent import Agent
@@ -168,6 +167,8 @@ class Services:
 async def _bus(settings: Settings) -> Bus:
     if settings.redis_url is None:
         return LocalBus()
+    from app.bridge.bus.redis_bus import RedisBus  # a tenth of a second, for who has Redis
+
     secrets = {name.upper(): getattr(settings, name) for name in _SAME_EVERYWHERE}
     return await RedisBus.open(
         parse_redis_url(settings.redis_url.get_secret_value()),

@@ -182,6 +182,7 @@ class BargeIn:
         for item_id in self._pause.untranscribed:
             self._speech.judged(item_id, interrupts=False)
         self._pause.end_false()
+        self._floor.sound_was_false()
         self._speech.resume(now_ms)
         if cancelled is not None:
             self.response_cancelled(cancelled, now_ms)

@@ -266,6 +266,8 @@ class CallMachine:
                 self._caller_acted(now_ms)
             case ev.SpeechStopped():
                 self._speech_stopped(now_ms)
+            case ev.CallerAudioForwarded(_, _, quiet_ms):
+                self._floor.frames_counted(quiet_ms, now_ms)
             case ev.CallerTurnCommitted(item_id, previous_item_id):
                 self._speech_stopped(now_ms)
                 self.conversation.committed(item_id, previous_item_id, now_ms)
@@ -313,8 +315,7 @@ class CallMachine:
                 self._entries.leg_begins(self._opened, now_ms)
                 self._idle_and_hold.start(now_ms)
                 self._audio.open(now_ms)
-                if self._opened.reports_silences:
-                    self._silences.begin(now_ms)
+                self._silences.begin(now_ms, reports=self._opened.reports_silences)
             case ev.StreamBlocked():
                 self._stream.blocked(now_ms)
                 self._audio.hold()
@@ -350,7 +351,6 @@ class CallMachine:
                 ev.TimerFired()
                 | ev.HangUpConfirmed()
                 | ev.DecisionMade()
-                | ev.CallerAudioForwarded()
                 | ev.SessionCreated()
                 | ev.SuccessorOpened()
                 | ev.SuccessorCreated()

@@ -10,8 +10,8 @@ the callee's first words, with every resumption, count only up to `FIRST_WORDS_M
 agent counts until the callee goes on.
 
 A sound whose transcript is empty is no speech: a click, a beep. Without a transcript, because the
-transcription is off or failed, every sound is speech. While a transcript is pending, the evidence
-may depend on it: see `CalleeEvidence.pending`.
+transcription is off, refused or failed, every sound is speech. While a transcript is pending, the
+evidence may depend on it: see `CalleeEvidence.pending`.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -31,6 +31,7 @@ from app.call.exits.exits import Exits
 from app.call.exits.tones import SEND_DIGITS
 from app.call.heard.agent_audio import AgentAudio
 from app.call.heard.conversation import Conversation, Turn
+from app.call.model.settings import SessionSettings
 
 #: Longer speech after the answer is a machine's greeting. (Twilio: MachineDetectionSpeechThreshold,
 #: default 2400)
@@ -47,18 +48,18 @@ class CalleeEvidence:
     """Pass on what the callee does. `shown` then says what the whole call so far is evidence of."""
 
     def __init__(
-        self, conversation: Conversation, audio: AgentAudio, exits: Exits, *, transcribes: bool
+        self,
+        conversation: Conversation,
+        audio: AgentAudio,
+        exits: Exits,
+        settings: SessionSettings,
     ) -> None:
-        """
-        Args:
-            transcribes: The model transcribes the callee, so a sound without words has no text.
-        """
         #: What the call's earlier legs have shown.
         self.earlier = Shown.NOTHING
         self._conversation = conversation
         self._audio = audio
         self._exits = exits
-        self._transcribes = transcribes
+        self._settings = settings
         self._key_pressed = False
         self._from: dict[str, int] = {}  # by item id: `SpeechStarted.audio_start_ms`
         self._ended_ms: dict[str, float] = {}  # by item id: when the callee's turn ended
@@ -114,10 +115,10 @@ class CalleeEvidence:
         )
 
     def _has_words(self, turn: Turn) -> bool | None:
-        if turn.text or not self._transcribes:
-            return True
         # A sound that goes on is no click, whatever its transcript will be.
-        return self._words.get(turn.item_id) if turn.item_id in self._ended_ms else True
+        if turn.text or turn.item_id not in self._ended_ms:
+            return True
+        return self._words.get(turn.item_id, None if self._settings.transcribes else True)
 
 
 def answered_turn(

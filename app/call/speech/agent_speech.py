@@ -72,7 +72,9 @@ class AgentSpeech:
         if event.quiet or self._quiet.is_open:
             before_bytes = self._audio.ledger.generated_bytes(event.item_id)
             for piece in self._quiet.take(event, before_bytes):
-                self._audio.play(piece.item_id, piece.payload, piece.size_bytes, now_ms)
+                self._audio.play(
+                    piece.item_id, piece.payload, piece.size_bytes, now_ms, quiet=piece.quiet
+                )
         else:
             self._audio.play(event.item_id, event.payload, event.size_bytes, now_ms)
         if not event.quiet:

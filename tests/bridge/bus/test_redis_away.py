@@ -143,6 +143,24 @@ async def test_orders_go_on_after_a_restart(server: RedisServer) -> None:
         await bus.aclose()
 
 
+async def test_a_server_that_became_a_standby_is_away_until_it_may_be_written(
+    server: RedisServer,
+) -> None:
+    bus = await opened(server.url)
+    with redis_server() as primary, server.client() as client:
+        client.execute_command("REPLICAOF", "127.0.0.1", primary.port)
+        await until_away(bus)
+        late = await opened(server.url)  # no fault of the configuration
+        assert not late.available
+        bus.own(CALL, 0)
+        client.execute_command("REPLICAOF", "NO", "ONE")
+        await until(lambda: bus.available and late.available)
+        await bus._leases.written()
+        assert await late.owner(CALL) == Owner(bus.replica, 0)
+        for each in (bus, late):
+            await each.aclose()
+
+
 async def test_a_replica_starts_while_redis_is_away_and_joins_when_it_comes(
     server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
