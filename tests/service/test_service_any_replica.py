@@ -4,11 +4,11 @@ import asyncio
 from typing import Any
 
 import pytest
-from tests.redis_server import redis_server, shared_redis
 
 from app.records.store import Store, StoreUnavailable
 from app.simulator.realtime import RealtimeServer, Reply, Script
 from app.simulator.twilio import Call, signature
+from tests.redis_server import redis_server, shared_redis
 from tests.service.api import api
 from tests.service.broken_streams import no_websockets, spoil
 from tests.service.raw_twilio import CALL_SID, RawStream, call_form, raw_stream, refusal, request
