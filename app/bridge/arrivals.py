@@ -14,10 +14,11 @@ from typing import Any
 from app.bridge.announcements import Announced
 from app.bridge.bus.bus import BusUnavailable
 from app.bridge.deadlines import within
-from app.bridge.leg.seed import LegSeed, first_seed
+from app.bridge.leg.seed import LegSeed, agent_for, first_seed
 from app.bridge.services import Services
 from app.call.agent import Agent
 from app.call.events import STREAM_LOST, CalleeDetected
+from app.records.carried import Placed
 from app.records.store import StoreUnavailable
 from app.records.stored_call import (
     CallIsOver,
@@ -42,6 +43,8 @@ class Arrival:
     stored: StoredCall | None
     #: Twilio's `AnsweredBy` of a call that has no leg so far; empty: unknown.
     answered_by: str = ""
+    #: What such a call is for, if it is outbound.
+    placed: Placed = Placed()
 
 
 class Arrivals:
@@ -125,7 +128,7 @@ class Arrivals:
             return Arrival(*found)
         if row.status in TERMINAL:
             raise CallIsOver(f"the call has ended: {row.status}")
-        return Arrival(call_of(row), None, row.answered_by or "")
+        return Arrival(call_of(row), None, row.answered_by or "", Placed.from_data(row.placed))
 
     def seed(self, arrival: Arrival, announced: Announced | None, base_url: str) -> LegSeed:
         """The seed of the call's first leg in this process."""
@@ -133,24 +136,28 @@ class Arrivals:
             arrival.call,
             self._services,
             announced.base_url if announced and announced.base_url else base_url,
-            agent=self._agent(announced),
+            agent=self._agent(arrival, announced),
             stored=arrival.stored,
             resume_cause=announced.resume_cause if announced else STREAM_LOST,
         )
         outbound = seed.agent.outbound
         if arrival.answered_by and outbound.answering_machine == "detect":
-            detected = CalleeDetected(arrival.answered_by, outbound.voicemail)
+            message = arrival.placed.voicemail or outbound.voicemail
+            detected = CalleeDetected(arrival.answered_by, message)
             seed = replace(seed, detected=detected)
         return seed
 
-    def _agent(self, announced: Announced | None) -> Agent | None:
-        if announced is None or not announced.instructions:
-            return None
-        return replace(
-            self._services.agent.agent,
-            greeting=announced.greeting,
-            instructions=announced.instructions,
-        )
+    def _agent(self, arrival: Arrival, announced: Announced | None) -> Agent | None:
+        """The agent of a call that begins; None: as its record says."""
+        if announced is not None and announced.instructions:
+            return replace(
+                self._services.agent.agent,
+                greeting=announced.greeting,
+                instructions=announced.instructions,
+            )
+        if arrival.stored is None:
+            return agent_for(arrival.call, self._services, arrival.placed)
+        return None
 
     def save_row(self, call: CallInfo) -> None:
         """Save the row of a new call, for any replica to find."""

@@ -15,8 +15,8 @@ from app.wires.twilio.call import TERMINAL, CallStatus
 
 logger = logging.getLogger(__name__)
 
-RELEASE_S = 1.2  # for the owner of a call to write its record; one that hangs never does
-WRITTEN_S = 0.8  # for its writes
+RELEASE_S = 0.7  # for the owner of a call to write its record; one that hangs never does
+WRITTEN_S = 0.5  # for its writes
 TELL_S = 2.0
 
 

@@ -43,7 +43,7 @@ class Parts:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.bus = FakeBus()
-        self.rest = self
+        self.rest = self.streams = self
         self.taken: list[str] = []
         self.redirected: list[tuple[str, str]] = []
         self.live: set[str] = set()
@@ -57,7 +57,7 @@ class Parts:
     def note_decision(self, call_sid: str, decision: str, reason: str) -> None:
         pass
 
-    def stream_urls(self, base_url: str, ticket: str) -> dict[str, str]:
+    def urls(self, base_url: str, ticket: str) -> dict[str, str]:
         return {"stream_url": f"wss://bridge/{ticket}", "action_url": f"{base_url}/stream-ended"}
 
     async def take_from_hung(self, call: Any, base_url: str, epoch: int) -> str | None:

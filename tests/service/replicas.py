@@ -1,6 +1,6 @@
 """Several replicas of the service behind a proxy, each a process of its own, with one database.
 
-async with replicas(tmp_path, redis_url, RealtimeServer(brain)) as r:
+async with replicas(tmp_path, redis_url, postgres_url, RealtimeServer(brain)) as r:
     call = await r.connected()
     r.kill(r.holder)
 """
@@ -135,8 +135,20 @@ class Replicas:
 
     async def until(self, call_sid: str, condition: Callable[[CallRow], bool]) -> None:
         """Wait until the row of a call is like this: the replicas tell nothing of their writes."""
-        while not condition(await self.row(call_sid)):  # noqa: ASYNC110
+        for _ in range(400):
+            if condition(await self.row(call_sid)):
+                return
             await asyncio.sleep(0.05)
+        lines = "\n".join(line for process in self.processes for line in process.lines)
+        raise AssertionError(f"{await self.row(call_sid)}\n{lines}")
+
+    async def stored(self, call_sid: str, turns: int) -> None:
+        """Wait until so many turns are stored: a replica writes them within half a second."""
+        for _ in range(400):
+            if len(await self.store.turns(call_sid)) >= turns:
+                return
+            await asyncio.sleep(0.05)
+        raise AssertionError(await self.store.turns(call_sid))
 
     async def ended(self, call: Call) -> tuple[CallRow, list[TurnRow], list[TimelineRow]]:
         """The record of a call that is over, once it is closed."""
@@ -151,20 +163,19 @@ class Replicas:
 async def replicas(
     folder: Path,
     redis_url: str,
+    database_url: str,
     model: RealtimeServer,
     *,
     count: int = 2,
     seed: object = 0,
     agent: str = AGENT,
     tools: str = "",
-    database_url: str = "",
     line: Mapping[str, Any] | None = None,
     **variables: str,
 ) -> AsyncIterator[Replicas]:
     """Run `count` replicas. `line`: arguments of the phone line. `variables`: further settings."""
     (folder / "agent.toml").write_text(agent)
     (folder / "tools.py").write_text(tools)
-    database_url = database_url or f"sqlite:///{folder / 'calls.db'}"
     ports = [free_port() for _ in range(count)]
     proxy, port = Proxy(ports, seed), free_port()
     usual = {

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from tests.redis_server import shared_redis
 
 from app.simulator.realtime import RealtimeServer, Reply, Session
 from app.simulator.twilio import Call, Callee
+from tests.redis_server import shared_redis
 from tests.service.replicas import API_TOKEN, Replicas, replicas
 from tests.service.transfer_world import (
     ANSWER,
@@ -54,23 +54,29 @@ async def greeted(r: Replicas, reply: Reply = HELLO, **ring: str) -> Call:
 
 
 async def test_a_caller_whose_replica_was_killed_is_back_with_everything_heard(
-    tmp_path: Path,
+    tmp_path: Path, postgres_url: str
 ) -> None:
     agent = Agent()
-    async with replicas(tmp_path, shared_redis().url, RealtimeServer(agent.brain)) as r:
+    async with replicas(
+        tmp_path, shared_redis().url, postgres_url, RealtimeServer(agent.brain)
+    ) as r:
         call = await greeted(r)
         session = await says(r, call, "When do you open?")
+        await r.stored(call.call_sid, 3)
         first, heard = r.holder, len(call.heard)
         r.kill(first)
         await call.wait_connected(2)
         await call.wait_heard(heard + 1)
         assert r.holder != first and not call.said
-        assert session.closed.is_set() or r.model.sessions[-1] is not session
-        assert told(r.model.sessions[-1])[:3] == [
+        assert session.closed.is_set()
+        again = await r.model.session(1)
+        await again.until(lambda session: len(told(session)) >= 3)
+        assert told(again)[:3] == [
             ("assistant", HELLO.text),
             ("user", "When do you open?"),
             ("assistant", ANSWER.text),
         ]
+        await call.wait_heard(heard + size(agent.back))
         call.hang_up()
         row, turns, timeline = await r.ended(call)
         assert (row.status, row.ended_by, row.epoch) == ("completed", "caller", 2)
@@ -81,12 +87,14 @@ async def test_a_caller_whose_replica_was_killed_is_back_with_everything_heard(
 
 @pytest.mark.parametrize("killed", [False, True])
 async def test_a_transfer_goes_on_with_the_destinations_that_are_left(
-    tmp_path: Path, killed: bool
+    tmp_path: Path, postgres_url: str, killed: bool
 ) -> None:
     """The replicas that hear of the attempts are others than the one that began the transfer."""
     agent = Agent(transfer_reply(destination="desk"))
     server = RealtimeServer(agent.brain)
-    async with replicas(tmp_path, shared_redis().url, server, agent=THREE, line=QUICK) as r:
+    async with replicas(
+        tmp_path, shared_redis().url, postgres_url, server, agent=THREE, line=QUICK
+    ) as r:
         r.proxy.for_streams = {0}
         r.line.callees = {
             DESK: BUSY_LATE,
@@ -105,11 +113,13 @@ async def test_a_transfer_goes_on_with_the_destinations_that_are_left(
 
 
 async def test_a_caller_that_no_human_accepts_is_back_with_an_agent_that_knows_why(
-    tmp_path: Path,
+    tmp_path: Path, postgres_url: str
 ) -> None:
     agent = Agent(transfer_reply(destination="desk"))
     server = RealtimeServer(agent.brain)
-    async with replicas(tmp_path, shared_redis().url, server, agent=THREE, line=QUICK) as r:
+    async with replicas(
+        tmp_path, shared_redis().url, postgres_url, server, agent=THREE, line=QUICK
+    ) as r:
         r.proxy.for_streams = {0}
         r.line.callees = {
             DESK: BUSY_LATE,
@@ -132,28 +142,30 @@ async def test_a_caller_that_no_human_accepts_is_back_with_an_agent_that_knows_w
 
 
 async def test_keys_that_were_typed_before_the_replica_was_killed_are_not_asked_for_again(
-    tmp_path: Path,
+    tmp_path: Path, postgres_url: str
 ) -> None:
     agent = Agent()
-    async with replicas(tmp_path, shared_redis().url, RealtimeServer(agent.brain)) as r:
+    async with replicas(
+        tmp_path, shared_redis().url, postgres_url, RealtimeServer(agent.brain)
+    ) as r:
         call = await greeted(r)
         call.press("4")
         call.press("0")
         await r.until(call.call_sid, lambda row: "40" in str(row.carried))
         r.kill(r.holder)
         await call.wait_connected(2)
-        await call.wait_quiet(30)
+        session = await r.model.session(1)
         call.press("7")
-        await r.model.sessions[-1].until(
-            lambda session: any("407" in text for _, text in told(session))
-        )
+        await session.until(lambda session: any("407" in text for _, text in told(session)))
 
 
-async def test_an_outbound_call_is_about_the_same_at_another_replica(tmp_path: Path) -> None:
+async def test_an_outbound_call_is_about_the_same_at_another_replica(
+    tmp_path: Path, postgres_url: str
+) -> None:
     agent = Agent()
     variables = {"TWILIO_PHONE_NUMBER": "+14155550100"}
     server = RealtimeServer(agent.brain)
-    async with replicas(tmp_path, shared_redis().url, server, **variables) as r:
+    async with replicas(tmp_path, shared_redis().url, postgres_url, server, **variables) as r:
         r.line.callees = {"+14155550123": Callee(talks_ms=60_000)}
         body = {"to": "+14155550123", "greeting": "Good day Ann.", "context": "Her table at seven."}
         headers = {"Authorization": f"Bearer {API_TOKEN}"}
@@ -163,9 +175,10 @@ async def test_an_outbound_call_is_about_the_same_at_another_replica(tmp_path: P
         call = await r.line.outbound()
         await call.wait_connected()
         await call.wait_quiet(30)
-        assert "Her table at seven." in r.model.sessions[-1].config["instructions"]
+        session = await r.model.session(0)
+        assert "Her table at seven." in session.config["instructions"]
+        await r.stored(call.call_sid, 1)
         r.kill(r.holder)
-        await call.wait_connected(2)
-        await call.wait_quiet(30)
-        assert "Her table at seven." in r.model.sessions[-1].config["instructions"]
-        assert len(r.model.sessions) == 2
+        session = await r.model.session(1)
+        await session.received("session.update")
+        assert "Her table at seven." in session.config["instructions"]

@@ -53,6 +53,8 @@ async def test_a_process_whose_database_is_away_takes_new_calls_and_says_so() ->
 
     assert (away.status_code, away.json()) == (200, {"status": "degraded", "database": "away"})
     assert (back.status_code, back.json()) == (200, {"status": "ok"})
+
+
 class Away(LocalBus):
     """A bus whose Redis is away."""
 

@@ -53,17 +53,15 @@ async def _placed_elsewhere(state: AppState, call: CallInfo, token: str) -> Plac
     try:
         row = await within(WRITTEN_S, state.store.get_call(call.call_sid))
     except (StoreUnavailable, TimeoutError):
+        return _placed(call, token, await _shared_purpose(state, token) or Placed())
+    purpose = Placed.from_data(row.placed) if row is not None else Placed()
+    if not purpose.token:  # Twilio asks before it has answered the order
         shared = await _shared_purpose(state, token)
-        return _placed(call, token, shared or Placed())
-    if row is None:  # Twilio asks before it has answered the order
-        shared = await _shared_purpose(state, token)
-        if shared is None:
-            return None
-        state.store.save_call(call.call_sid, placed=shared.as_data())
-        return _placed(call, token, shared)
-    if row.direction != "outbound-api" or row.status in TERMINAL:
+        if shared is not None:
+            state.store.save_call(call.call_sid, placed=shared.as_data())
+            return _placed(call, token, shared)
+    if row is None or row.direction != "outbound-api" or row.status in TERMINAL:
         return None
-    purpose = Placed.from_data(row.placed)
     if purpose.token not in ("", token):
         return None
     return replace(_placed(call, token, purpose), answered_by=row.answered_by or "")
