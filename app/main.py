@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from fastapi import FastAPI
 
 from app import __version__
+from app.bridge.hung_replicas import HungReplicas
 from app.bridge.leg.leg import Leg
 from app.bridge.outbound import Outbound
 from app.bridge.reconnects import Reconnects
@@ -60,6 +61,9 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         reconnects = Reconnects(switchboard, shared)
         transfers = Transfers(switchboard, reconnects, shared)
         outbound = _outbound(chosen, shared, switchboard)
+        switchboard.on_call_left.append(transfers.call_left)
+        switchboard.on_call_left.append(lambda call_sid, _: outbound.ended(call_sid))
+        hung = HungReplicas(shared, switchboard, reconnects, lambda: chosen.public_url or "")
         after_call = _after_call(chosen, shared, switchboard)
         if after_call is not None:
             switchboard.on_call_ended.append(after_call.call_ended)
@@ -67,6 +71,8 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
             parts.push_async_callback(_close, "reports", after_call.aclose)
         parts.push_async_callback(_close, "transfers", transfers.aclose)
         parts.push_async_callback(_close, "calls", switchboard.close)
+        parts.push_async_callback(_close, "watch of other replicas", hung.aclose)
+        hung.start()
         metrics = Metrics(shared.agent.agent, lambda: switchboard.live_calls)
         shared.watchers.append(metrics.watch)
         parts.callback(shared.watchers.remove, metrics.watch)
@@ -159,6 +165,7 @@ def _gate(settings: Settings, api_token: str) -> Gate:
             secret.get_secret_value() if secret else "",
             settings.public_url,
             settings.trusted_proxies,
+            settings.replica_url,
         ),
         api_token=api_token,
         signed=secret is not None,

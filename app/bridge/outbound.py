@@ -11,12 +11,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from app.bridge.bus.bus import Bus
+from app.bridge.bus.bus import Bus, BusUnavailable
 from app.bridge.bus.local_bus import LocalBus
 from app.bridge.decisions import log_decision
 from app.bridge.dialling_rules import OutboundRefused, check_number
 from app.bridge.outbound_limits import LimitsOfReplicas, called_lately, too_many
 from app.errors import TwilioError
+from app.records.carried import Placed
 from app.records.store import Store
 from app.wires.twilio.rest import CallOrder, TwilioRest
 
@@ -49,6 +50,16 @@ class PlacedCall:
     #: Twilio's AnsweredBy; empty until Twilio detected it.
     answered_by: str = ""
 
+    @property
+    def purpose(self) -> Placed:
+        """What the call is for, for its record."""
+        return Placed(self.token, self.greeting, self.voicemail, self.context)
+
+
+def placed_key(token: str) -> str:
+    """Where the bus keeps what a call is for, until it has a record. See `Bus.put`."""
+    return f"placed:{token}"
+
 
 @dataclass(slots=True)
 class _Slot:
@@ -73,7 +84,8 @@ class Outbound:
         detects_machines: whether Twilio shall detect who answers.
         draining: whether the process stops: `place` then refuses.
         clock: monotonic seconds.
-        bus: the limits count the calls of all its replicas.
+        bus: counts the calls of all replicas for the limits, and tells the others what a call is
+            for before it has a record.
     """
 
     def __init__(
@@ -105,7 +117,8 @@ class Outbound:
         self._detects_machines = detects_machines
         self._draining = draining
         self._clock = clock
-        self._limits = LimitsOfReplicas(bus or LocalBus(), most_calls, repeat_s)
+        self._bus = bus or LocalBus()
+        self._limits = LimitsOfReplicas(self._bus, most_calls, repeat_s)
         self._slots: dict[str, _Slot] = {}  # by token
         self._tokens: dict[str, str] = {}  # by call SID
         self._last_s: dict[str, float] = {}  # by number: when it was called last
@@ -175,6 +188,7 @@ class Outbound:
         ended = self._in_flight[token] = set()
         try:
             await self._limits.take(token, placed.to, self._ring_s + GRACE_S)
+            await self._share(placed)
             call_sid = await rest.place(order)
         except OutboundRefused:
             self._undo(slot, now_s)
@@ -202,6 +216,13 @@ class Outbound:
         if slot.placed.call_sid in ended:
             self.ended(slot.placed.call_sid)
         return slot.placed.call_sid
+
+    async def _share(self, placed: PlacedCall) -> None:
+        """Twilio may ask another replica for the call's TwiML before its SID is known here."""
+        if self._bus.shared:
+            with suppress(BusUnavailable):
+                purpose = placed.purpose.as_data()
+                await self._bus.put(placed_key(placed.token), purpose, self._ring_s + GRACE_S)
 
     def answered(self, token: str, call_sid: str) -> PlacedCall | None:
         """The callee answered, and Twilio requests TwiML. A repeated request gets the same answer
@@ -283,6 +304,7 @@ class Outbound:
             direction="outbound-api",
             from_number=self._from_number or "",
             to_number=slot.placed.to,
+            placed=slot.placed.purpose.as_data(),
             status="queued",
         )
 

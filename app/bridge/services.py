@@ -3,12 +3,14 @@
 import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
+from secrets import token_bytes
 from typing import Any
 
 from pydantic import SecretStr
 
 from app.bridge.bus.bus import Bus
 from app.bridge.bus.local_bus import LocalBus
+from app.bridge.signed_tickets import TicketSigner, ticket_key
 from app.bridge.voice_paces import VoicePaces
 from app.call.agent import Agent
 from app.call.exits.attempts import NOT_TAKEN, TAKEN
@@ -66,6 +68,12 @@ class Services:
     refused_settings: set[Setting] = field(default_factory=set)
     #: What this process shares with other replicas.
     bus: Bus = field(default_factory=LocalBus)
+    #: The epochs with which this process adopted calls, by SID: see `Store.adopt`.
+    epochs: dict[str, int] = field(default_factory=dict)
+    #: REPLICA_URL: media streams come to this address of the process; empty: not set.
+    replica_url: str = ""
+    #: Signs the tickets of media streams.
+    tickets: TicketSigner = field(default_factory=lambda: TicketSigner(token_bytes()), repr=False)
 
     @classmethod
     async def open(cls, settings: Settings, agent: LoadedAgent | None = None) -> "Services":
@@ -73,7 +81,7 @@ class Services:
 
         Raises:
             ConfigError: the agent file, the prices file or a secret is wrong, the folder of the
-                recordings is not writable, or Redis refuses the connection.
+                recordings or of the spool is not writable, or Redis refuses the connection.
             StoreUnavailable: the database cannot be opened.
         """
         loaded = agent or load_agent(
@@ -87,7 +95,9 @@ class Services:
             await _check_recordings(settings.recordings_dir)
         bus = await _bus(settings)
         try:
-            store = await Store.open(settings.database_url.get_secret_value())
+            store = await Store.open(
+                settings.database_url.get_secret_value(), spool_dir=settings.spool_dir
+            )
         except BaseException:
             await bus.aclose()
             raise
@@ -102,6 +112,8 @@ class Services:
             settings.twilio_phone_number or "",
             voices,
             VoicePaces(len(voices)),
+            replica_url=settings.replica_url or "",
+            tickets=TicketSigner(_ticket_key(settings)),
             bus=bus,
         )
 
@@ -182,6 +194,12 @@ def voice_secrets(settings: Settings) -> Credentials:
     return Credentials(
         {name: secret.get_secret_value() for name, secret in secrets.items() if secret}
     )
+
+
+def _ticket_key(settings: Settings) -> bytes:
+    """The key of tickets; a random one if no secret is set."""
+    secret = settings.twilio_auth_token or settings.api_token
+    return ticket_key(secret.get_secret_value()) if secret is not None else token_bytes()
 
 
 def _rest(settings: Settings) -> TwilioRest | None:

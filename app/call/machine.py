@@ -184,6 +184,12 @@ class CallMachine:
         """For `LegOpened.entry` of the next leg."""
         return self._entries.keypad.open_entry()
 
+    @property
+    def open_orders(self) -> tuple[ev.SayRequested | ev.TransferRequested, ...]:
+        """Orders of an operator that are not carried out so far. Once the leg is over, they are
+        `unfinished_orders`."""
+        return self.unfinished_orders if self._over else self._orders.open
+
     def shown(self, now_ms: float) -> str:
         """For `LegOpened.shown` of the next leg."""
         return Shown.NOTHING if self._floor.voicemail else self._evidence.shown(now_ms)

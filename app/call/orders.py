@@ -104,6 +104,14 @@ class Orders:
             return ""
         return prompts.keys_pressed("0")
 
+    @property
+    def open(self) -> tuple[SayRequested | TransferRequested, ...]:
+        """The orders that were accepted and are not carried out so far."""
+        call_id, transfer = self._transfer
+        if call_id in self._model.tools.open() and not self._exits.ordered:
+            return (*self.words.open, transfer)
+        return self.words.open
+
     def end_leg(self, reason: str, now_ms: float) -> tuple[SayRequested | TransferRequested, ...]:
         """The leg is over. Reports the orders that are not carried out, unless another leg follows
         in which they can be: then it returns them.

@@ -66,6 +66,11 @@ class LiveRows:
         self._calls[call_sid] = call
         call.saved_s = now_s
 
+    def change_call(self, call_sid: str, changes: Mapping[str, Any]) -> None:
+        """Columns of a call were changed in the database."""
+        if call := self._calls.get(call_sid):
+            call.row |= changes
+
     def save_turns(self, call_sid: str, rows: Iterable[Row], removed: Iterable[int]) -> None:
         """Turns of a call are created or replaced, and others `removed`, by their positions."""
         call = self._calls.get(call_sid)
@@ -73,6 +78,10 @@ class LiveRows:
             for position in removed:
                 call.turns.pop(position, None)
             call.turns |= {row["position"]: row for row in rows}
+
+    def forget(self, call_sid: str) -> None:
+        """Forget a call: it was deleted, or is another process's."""
+        self._calls.pop(call_sid, None)
 
     def forget_ended(self, now_s: float) -> None:
         """Forget the calls that ended. Call it when all that was saved is in the database."""

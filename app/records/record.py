@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 @dataclass(frozen=True, slots=True)
 class Column:
     """How a field is stored, beyond what its type says. A new field needs `| None` or a
-    `server_default`: replicas of the version before go on inserting rows without it."""
+    `server_default`: replicas of the version before go on inserting rows without it. It also needs
+    a revision in `app/records/migrations/`."""
 
     #: For rows that are inserted without the field; a callable is called. None: NULL.
     default: Any = None
@@ -148,6 +149,16 @@ class CallRow(CallDetails):
     account_sid: Annotated[str, Column(default="")]
     #: See `TransferAttempts.records`; the API shows of each what `Transfer` names.
     transfers: Annotated[list[dict[str, Any]], Column(default=list)]
+    #: What an outbound call is for, see `PlacedCall.as_data`; empty: an inbound call.
+    placed: Annotated[dict[str, Any], Column(default=dict, server_default="{}")]
+    #: What the call's last leg leaves to the next one, see `Carried.as_data`.
+    carried: Annotated[dict[str, Any], Column(default=dict, server_default="{}")]
+    #: Raised when another process takes the call over: see `Store.adopt`.
+    epoch: Annotated[int, Column(default=0, server_default="0")] = field(default=0, compare=False)
+    #: Raised by each write.
+    revision: Annotated[int, Column(default=0, server_default="0")] = field(
+        default=0, compare=False
+    )
 
 
 Transfers = Sequence[Mapping[str, Any]]

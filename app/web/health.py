@@ -15,8 +15,13 @@ class Health(BaseModel):
 
     #: degraded: it takes calls, and something that it uses is away.
     status: Literal["ok", "degraded", "draining"]
+    #: `away`: records wait until it is back. Absent: it answers.
+    database: Literal["away"] | None = None
     #: Absent: it answers.
     redis: Literal["away"] | None = None
+
+
+_PROBE_S = 0.5  # less than what asks waits for the answer
 
 
 @router.get("/healthz", summary="Is the process alive?", response_model_exclude_none=True)
@@ -32,12 +37,17 @@ async def healthz() -> Health:
     response_model_exclude_none=True,
 )
 async def readyz(state: State, response: Response) -> Health:
-    """200 while the service takes new calls, 503 once it is stopping."""
+    """200 while the service takes new calls, also while its database or Redis is away; 503 once it
+    is stopping."""
     health = Health(status="ok")
     if not state.services.bus.available:
-        health.status = "degraded"
         health.redis = "away"
     if state.switchboard.draining:
         health.status = "draining"
         response.status_code = 503
+        return health
+    if not await state.store.probe(_PROBE_S):
+        health.database = "away"
+    if health.redis or health.database:
+        health.status = "degraded"
     return health

@@ -99,6 +99,8 @@ class LegState:
         self.redirect = RedirectState()
         #: What the record's `ended_by` says once the service gave the agent up; empty: it did not.
         self.given_up = ""
+        #: Another replica has the call: nothing that follows is this leg's any more.
+        self.lost = False
         self._machine = machine
         self._failed = False
         self._cancelled = False

@@ -98,5 +98,6 @@ async def fetched(request: Request, form: Form, state: AppState) -> Response:
 @webhook(fallback=acknowledge)
 async def status(request: Request, form: Form, state: AppState) -> Response:
     """The status of a warm transfer's call to the human changed."""
-    await state.transfers.callee_status(*_attempt(request), form.get("CallStatus", ""))
+    status = form.get("CallStatus", "")
+    await state.transfers.callee_status(*_attempt(request), status, base_of(request))
     return Response(status_code=204)

@@ -1,0 +1,117 @@
+"""What replicas tell each other of a call: to let go of it, or what Twilio said about it.
+
+A replica that another one adopted a call from loses it: its leg ends without a word to anyone.
+"""
+
+import logging
+
+from app.bridge.bus.bus import BusUnavailable, Message, NoAnswer, NoOwner
+from app.bridge.decisions import log_decision
+from app.bridge.leg.leg import Leg
+from app.bridge.services import Services
+from app.bridge.switchboard import Switchboard
+from app.call.events import CalleeDetected, StreamEnded
+from app.wires.twilio.call import TERMINAL, CallStatus
+
+logger = logging.getLogger(__name__)
+
+RELEASE_S = 0.7  # for the owner of a call to write its record; one that hangs never does
+WRITTEN_S = 0.5  # for its writes
+TELL_S = 2.0
+
+
+class Owners:
+    """Asks the owners of calls, and answers for the calls of this process.
+
+    With one process it does nothing.
+    """
+
+    def __init__(self, services: Services, switchboard: Switchboard) -> None:
+        self._services = services
+        self._bus = services.bus
+        self._switchboard = switchboard
+        if self._bus.shared:
+            self._bus.on_order = self._carry_out
+            self._bus.on_adopted = self._adopted
+            services.store.on_outdated = self._outdated
+            switchboard.streams.release = self.release
+            switchboard.without_leg.tell_owner = self.call_ended
+
+    # --- asking ---------------------------------------------------------------------------------
+
+    async def release(self, call_sid: str) -> bool:
+        """Have the owner of a call write its record and let go of it, before this process reads
+        that record. Returns whether an owner did; one that is dead or hangs did not."""
+        if not self._bus.shared or self._switchboard.leg(call_sid) is not None:
+            return False
+        outcome = await self._ask(call_sid, {"order": "release"}, RELEASE_S)
+        return outcome is not None and outcome.get("released") is True
+
+    async def callee_detected(self, call_sid: str, verdict: CalleeDetected) -> None:
+        """Tell the owner of an outbound call who answered it. Without an owner the next leg reads
+        it in the record."""
+        data = {"answered_by": verdict.answered_by, "message": verdict.message}
+        await self._ask(call_sid, {"order": "detected", **data}, TELL_S)
+
+    async def call_ended(self, call_sid: str, status: CallStatus) -> bool:
+        """Tell the owner of a call that Twilio reported its end. False: there is none, so that the
+        record is for this process to close."""
+        order = {"order": "ended", "status": status}
+        outcome = await self._ask(call_sid, order, TELL_S)
+        return outcome is not None and outcome.get("had") is True
+
+    async def _ask(self, call_sid: str, order: Message, within_s: float) -> Message | None:
+        """The outcome of an order; None: no owner carried it out, as far as is known."""
+        if not self._bus.shared:
+            return None
+        try:
+            return await self._bus.ask(call_sid, order, within_s)
+        except NoOwner:
+            return None
+        except (NoAnswer, BusUnavailable) as error:
+            extra = {"call_sid": call_sid, "order": order["order"], "cause": str(error)}
+            logger.warning("owner of the call did not answer", extra=extra)
+            return None
+
+    # --- answering ------------------------------------------------------------------------------
+
+    async def _carry_out(self, call_sid: str, order: Message) -> Message:
+        match order:
+            case {"order": "release"}:
+                return {"released": await self._let_go(call_sid)}
+            case {"order": "detected", "answered_by": str(answered_by), "message": str(message)}:
+                verdict = CalleeDetected(answered_by, message)
+                return {"told": self._switchboard.tell(call_sid, verdict)}
+            case {"order": "ended", "status": status} if status in TERMINAL:
+                board = self._switchboard
+                had = board.is_live(call_sid) or board.has_closed(call_sid)
+                board.ended(call_sid, status)
+                return {"had": had}
+        return {"refused": "this replica does not know the order"}
+
+    async def _let_go(self, call_sid: str) -> bool:
+        """Another replica is about to adopt the call: write the record of its leg, and lose it."""
+        leg = self._switchboard.leg(call_sid)
+        if leg is None or leg.past_goodbye or leg.needs_fallback:
+            return False
+        leg.feed(StreamEnded("another replica takes the call over", lost=True))
+        leg.finish_record()
+        await self._services.store.flush(WRITTEN_S)
+        self._lose(call_sid, leg, "another replica takes the call over")
+        return True
+
+    def _adopted(self, call_sid: str, epoch: int) -> None:
+        self._services.store.outdate(call_sid, epoch)
+        self._switchboard.streams.announcements.free(call_sid)
+        leg = self._switchboard.leg(call_sid)
+        if leg is not None and self._services.epochs.get(call_sid, 0) < epoch:
+            self._lose(call_sid, leg, f"another replica adopted it, epoch {epoch}")
+
+    def _outdated(self, call_sid: str) -> None:
+        leg = self._switchboard.leg(call_sid)
+        if leg is not None:
+            self._lose(call_sid, leg, "its record has a newer epoch")
+
+    def _lose(self, call_sid: str, leg: Leg, reason: str) -> None:
+        log_decision(call_sid, "call left to another replica", reason)
+        self._switchboard.lose(call_sid)

@@ -1,0 +1,167 @@
+"""Which calls of a replica that answers nothing another one takes, and when."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.bridge.bus.bus import LEASE_S, BusUnavailable, Message, NoOwner, Owner
+from app.bridge.bus.local_bus import LocalBus
+from app.bridge.hung_replicas import EXPIRED_S, HungReplicas
+from app.call import commands as do
+from app.records.store import Store, TimelineRow
+
+SID, BASE = "CA1", "https://bridge.example.com"
+
+
+class FakeBus(LocalBus):
+    """The leases that a test gives and takes."""
+
+    shared = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steady_s = 1000.0  # type: ignore[misc]
+        self.leases: dict[str, Owner] = {SID: Owner("other", 1)}
+        self.answers = False
+
+    async def owner(self, call_sid: str) -> Owner | None:
+        if self.steady_s < 2 * LEASE_S:
+            raise BusUnavailable("away")
+        return self.leases.get(call_sid)
+
+    async def ask(self, call_sid: str, order: Message, within_s: float = 3.0) -> Message:
+        if not self.answers:
+            raise NoOwner("no lease")
+        return {}
+
+
+class Parts:
+    """What the watch uses of the service, and what it did."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.bus = FakeBus()
+        self.rest = self.streams = self
+        self.taken: list[str] = []
+        self.redirected: list[tuple[str, str]] = []
+        self.live: set[str] = set()
+        self.now_s = 0.0
+        services: Any = self
+        self.watch = HungReplicas(services, services, services, lambda: BASE, lambda: self.now_s)
+
+    def is_live(self, call_sid: str) -> bool:
+        return call_sid in self.live
+
+    def note_decision(self, call_sid: str, decision: str, reason: str) -> None:
+        pass
+
+    def urls(self, base_url: str, ticket: str) -> dict[str, str]:
+        return {"stream_url": f"wss://bridge/{ticket}", "action_url": f"{base_url}/stream-ended"}
+
+    async def take_from_hung(self, call: Any, base_url: str, epoch: int) -> str | None:
+        self.taken.append(call.call_sid)
+        return "ticket"
+
+    async def redirect(self, call_sid: str, twiml: str) -> None:
+        self.redirected.append((call_sid, twiml))
+
+    async def look(self, times: int = 1, every_s: float = 1.0) -> None:
+        for _ in range(times):
+            self.now_s += every_s
+            await self.watch.look()
+
+    async def expire(self) -> None:
+        """Its lease is seen, and expires."""
+        await self.look()
+        self.bus.leases.clear()
+        await self.look(int(EXPIRED_S) + 2)
+
+
+@pytest.fixture
+async def parts(tmp_path: Path) -> AsyncIterator[Parts]:
+    store = await Store.open(f"sqlite:///{tmp_path}/calls.db")
+    store.save_call(SID, status="in-progress", direction="inbound", agent_name="Ada")
+    await store.flush()
+    assert await store.adopt(SID) == 1
+    yield Parts(store)
+    await store.aclose()
+
+
+async def test_a_call_whose_lease_expired_and_whose_owner_is_silent_gets_another_stream(
+    parts: Parts,
+) -> None:
+    await parts.expire()
+    assert parts.taken == [SID]
+    ((call_sid, twiml),) = parts.redirected
+    assert call_sid == SID and "wss://bridge/ticket" in twiml
+    await parts.look(20)
+    assert len(parts.redirected) == 1
+
+
+async def test_a_lease_that_is_back_in_time_changes_nothing(parts: Parts) -> None:
+    await parts.look()
+    lease = parts.bus.leases.pop(SID)
+    await parts.look(int(EXPIRED_S) - 1)
+    parts.bus.leases[SID] = lease
+    await parts.look(20)
+    assert not parts.taken
+
+
+async def test_a_call_whose_lease_was_never_seen_is_left_alone(parts: Parts) -> None:
+    parts.bus.leases.clear()
+    await parts.look(20)
+    assert not parts.taken
+
+
+async def test_an_owner_that_answers_keeps_its_call(parts: Parts) -> None:
+    parts.bus.answers = True
+    await parts.expire()
+    assert not parts.taken
+
+
+async def test_no_lease_counts_as_expired_while_the_bus_was_away_lately(parts: Parts) -> None:
+    await parts.look()
+    parts.bus.leases.clear()
+    await parts.look(2)
+    parts.bus.steady_s = LEASE_S  # type: ignore[misc]
+    await parts.look()
+    parts.bus.steady_s = 1000.0  # type: ignore[misc]
+    await parts.look(20)
+    assert not parts.taken
+
+
+async def test_of_two_replicas_one_takes_the_call(parts: Parts) -> None:
+    other = Parts(parts.store)
+    other.bus = parts.bus
+    services: Any = other
+    other.watch = HungReplicas(services, services, services, lambda: BASE, lambda: other.now_s)
+    for each in (parts, other):
+        await each.look()
+    parts.bus.leases.clear()
+    for _ in range(int(EXPIRED_S) + 2):
+        await parts.look()
+        await other.look()
+    assert len(parts.taken + other.taken) == 1
+
+
+@pytest.mark.parametrize("where", ["rings", "talks", "keys", "adopted", "over"])
+async def test_a_caller_who_is_not_with_the_agent_of_that_replica_is_left_alone(
+    parts: Parts, where: str
+) -> None:
+    store = parts.store
+    if where in ("rings", "talks"):
+        outcome = {"rings": "ringing", "talks": "in-progress"}[where]
+        store.save_call(SID, transfers=[{"destination": "desk", "outcome": outcome}])
+    elif where == "keys":
+        data = {"order": 1, "call_id": "call_1", "digits": "1"}
+        name = do.PlayDigits.__name__
+        store.append_timeline(SID, [TimelineRow(1, 1.0, "command", name, data)])
+    elif where == "adopted":
+        await store.adopt(SID)
+    else:
+        store.save_call(SID, status="completed")
+    await store.flush()
+    await parts.expire()
+    assert not parts.taken
