@@ -18,8 +18,6 @@ YAML_FILES = sorted(
 )
 #: Variables of other programs: PostgreSQL's, Caddy's and Python's.
 OTHERS = {"PATH", "POSTGRES_DB", "POSTGRES_PASSWORD", "POSTGRES_USER", "PYTHONDONTWRITEBYTECODE"}
-#: Settings of several replicas.
-LATER = {"REPLICA_URL", "SPOOL_DIR"}
 #: How long the service may take from DRAIN_SECONDS to its end, in seconds.
 STOPPED_S = 10
 
