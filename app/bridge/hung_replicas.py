@@ -37,7 +37,8 @@ class HungReplicas:
     """Watches the leases of other replicas' live calls. `start` it, and `aclose` it.
 
     A call is taken only if its lease was seen, and expired while the bus answered throughout: after
-    the bus was away, an owner may not have registered anew.
+    the bus was away, an owner may not have registered anew. A lease may be seen before any counts
+    as expired: a replica that has just started takes calls as well.
 
     Args:
         base_url: where Twilio reaches this service; empty: unknown.
@@ -61,6 +62,7 @@ class HungReplicas:
         self._clock = clock
         self._calls: set[str] = set()  # live, and not of this process
         self._listed_s = -LIST_S
+        self._steady_s = 0.0  # of the bus, at the last look
         self._epochs: dict[str, int] = {}  # of leases that were seen
         self._expired_s: dict[str, float] = {}  # since when a lease is missing
         self._task: asyncio.Task[None] | None = None
@@ -93,10 +95,10 @@ class HungReplicas:
         Raises:
             BusUnavailable, StoreUnavailable, TimeoutError: nothing can be known now.
         """
-        if self._bus.steady_s < 2 * LEASE_S:
-            self._forget()
-            return
-        now_s = self._clock()
+        now_s, steady_s = self._clock(), self._bus.steady_s
+        if steady_s < self._steady_s:
+            self._forget()  # it was away since the last look
+        self._steady_s = steady_s
         if now_s - self._listed_s >= LIST_S:
             self._listed_s = now_s
             rows = await within(STORE_S, self._store.list_calls(MOST_CALLS, status="in-progress"))
@@ -109,7 +111,7 @@ class HungReplicas:
             if owner is not None:
                 self._epochs[call_sid] = owner.epoch
                 self._expired_s.pop(call_sid, None)
-            elif call_sid in self._epochs:
+            elif call_sid in self._epochs and steady_s >= 2 * LEASE_S:
                 since_s = self._expired_s.setdefault(call_sid, self._clock())
                 if self._clock() - since_s >= EXPIRED_S:
                     await self._judge(call_sid)

@@ -139,11 +139,11 @@ async def see_back(
                 await _end_with_human(story)
                 return
             await call.wait_connected(2)
-            await _sound_since(call, lost_ms)
-            heard = [each.starts_ms for each in call.playback.media]
+            began_ms = now_ms()
+            await call.wait_for(lambda: bool(_sounds_since(call, began_ms)))
+            heard = _sounds_since(call, began_ms)
             asked = [lost_ms] if from_loss else [each.sent_ms for each in call.requests]
-            second = [each for each in heard if each >= _stream_began_ms(call)]
-            story.back_ms = back_ms(asked, second, lost_ms)
+            story.back_ms = back_ms(asked, heard, lost_ms)
             await _check_memory(run, story, lost_ms)
     except TimeoutError:
         story.back_ms = inf
@@ -216,18 +216,6 @@ async def _check_memory(run: Cluster, story: Story, lost_ms: float) -> None:
     story.faults += [f"its new session does not know {each!r}" for each in lacking]
 
 
-async def _sound_since(call: Call, since_ms: float) -> None:
-    """Wait for the first sound of the second stream."""
-    while True:
-        began_ms = _stream_began_ms(call)
-        if any(each.starts_ms >= began_ms for each in reversed(call.playback.media)):
-            return
-        await asyncio.sleep(0.02)
-        if not call.is_live:
-            raise CallEnded(f"the call ended ({call.status}); errors: {call.errors}")
-
-
-def _stream_began_ms(call: Call) -> float:
-    """When the document of the last stream was there."""
-    documents = [each for each in call.requests if "<Stream" in each.body]
-    return max((each.sent_ms + each.took_ms for each in documents), default=inf)
+def _sounds_since(call: Call, since_ms: float) -> list[float]:
+    """When the caller heard each piece of audio that arrived since then."""
+    return [each.starts_ms for each in call.playback.media if each.arrived_ms >= since_ms]

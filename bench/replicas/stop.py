@@ -8,6 +8,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
+from app.bridge.bus.bus import LEASE_S
 from app.simulator.twilio import now_ms
 from bench.replicas.cluster import Cluster, Stores, cluster
 from bench.replicas.judge import Row
@@ -26,6 +27,8 @@ Say = Callable[[str], None]
 async def measure(stores: Stores, folder: Path, say: Say, seed: int = 1) -> list[Row]:
     """Stop it, see where its calls go, and let it go on."""
     async with cluster(stores, folder, seed=seed) as run:
+        say(f"stop: leases count as expired {2 * LEASE_S:g} s after the start")
+        await asyncio.sleep(2 * LEASE_S)
         stories = await begin(run, [STATES[n % len(STATES)] for n in range(CALLS)])
         await reach_states(run, stories, seed)
         old = [each for each in run.model.sessions if not each.closed.is_set()]

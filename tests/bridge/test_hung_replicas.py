@@ -27,7 +27,7 @@ class FakeBus(LocalBus):
         self.answers = False
 
     async def owner(self, call_sid: str) -> Owner | None:
-        if self.steady_s < 2 * LEASE_S:
+        if not self.steady_s:
             raise BusUnavailable("away")
         return self.leases.get(call_sid)
 
@@ -130,6 +130,20 @@ async def test_no_lease_counts_as_expired_while_the_bus_was_away_lately(parts: P
     parts.bus.steady_s = 1000.0  # type: ignore[misc]
     await parts.look(20)
     assert not parts.taken
+
+
+async def test_a_replica_that_has_just_started_takes_a_call_once_leases_count_as_expired(
+    parts: Parts,
+) -> None:
+    parts.bus.steady_s = 1.0  # type: ignore[misc]
+    await parts.look()
+    parts.bus.leases.clear()
+    parts.bus.steady_s = 2 * LEASE_S - 1  # type: ignore[misc]
+    await parts.look(20)
+    assert not parts.taken
+    parts.bus.steady_s = 2 * LEASE_S  # type: ignore[misc]
+    await parts.look(int(EXPIRED_S) + 2)
+    assert parts.taken == [SID]
 
 
 async def test_of_two_replicas_one_takes_the_call(parts: Parts) -> None:
