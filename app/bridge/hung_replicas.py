@@ -27,8 +27,9 @@ logger = logging.getLogger(__name__)
 LOOK_S = 0.5
 LIST_S = 3.0  # between two looks for calls that are new
 MOST_CALLS = 500
-#: A lease that is expired for so long is given up by its owner.
-EXPIRED_S = 5.0
+#: A lease that is expired for so long is given up by its owner. Callers hear the agent again within
+#: 15 s: a lease (10 s), this, a look, and a stream.
+EXPIRED_S = 3.5
 ANSWER_S = 1.0  # for an owner that lives all the same
 STORE_S = 1.0
 

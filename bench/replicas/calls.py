@@ -18,6 +18,8 @@ from bench.replicas.script import (
 
 LONGEST_S = 60.0  # of a whole call
 STORY_HEARD_MS = 1200  # before the caller interrupts
+#: Silence before the caller goes on: the agent learns by then that all was heard.
+QUIET_MS = 250.0
 
 
 @dataclass(slots=True)
@@ -54,7 +56,7 @@ class Conversation:
     async def hears(self, audio: bytes | None, since_bytes: int = 0) -> None:
         """Wait until so much was heard, and then nothing for a moment."""
         await self.call.wait_heard(since_bytes + len(audio or b""))
-        await self.call.wait_quiet(50)
+        await self.call.wait_quiet(QUIET_MS)
 
     async def asks(self, text: str, last: bytes | None = None) -> None:
         """The caller says this and hears the agent's reply. `last`: what follows it."""

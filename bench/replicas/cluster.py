@@ -1,4 +1,4 @@
-"""The replicas as processes, with all that they share: proxy, database, Redis, phone line, model."""
+"""The replicas as processes, with what they share: proxy, database, Redis, phone line, model."""
 
 import asyncio
 import os
@@ -144,16 +144,19 @@ class Cluster:
             return await answer.text()
 
     async def record(self, call_sid: str, within_s: float = RECORD_WITHIN_S) -> dict[str, Any]:
-        """The record of a call that is over, once it says so; empty: there is none in time."""
-        record: Any = {}
+        """The record of a call that is over, once it is whole: several replicas write it. If it is
+        not whole in time, what there is of it; empty: it has no end."""
+        found: dict[str, Any] = {}
         loop = asyncio.get_running_loop()
         until_s = loop.time() + within_s
         while loop.time() < until_s:
             status, record = await self.api("GET", f"/calls/{call_sid}")
             if status == 200 and record.get("ended_at"):
-                return dict(record)
+                found = record
+                if record.get("ended_by"):
+                    break
             await asyncio.sleep(0.2)
-        return {}
+        return found
 
     async def watch(self) -> None:
         """Record when this process did not run, until this is cancelled."""

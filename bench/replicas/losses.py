@@ -125,9 +125,7 @@ async def reach_states(run: Cluster, stories: list[Story], seed: int) -> None:
             each.faults.append("not in its state at the loss; the bench's fault")
 
 
-async def see_back(
-    run: Cluster, story: Story, lost_ms: float, *, from_loss: bool = False
-) -> None:
+async def see_back(run: Cluster, story: Story, lost_ms: float, *, from_loss: bool = False) -> None:
     """Wait until a call goes on elsewhere, and note how long it took and what it had forgotten.
 
     `from_loss`: the wait counts from the loss; else from Twilio's callback after it.

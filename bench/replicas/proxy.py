@@ -1,4 +1,4 @@
-"""A load balancer without stickiness: every request and every WebSocket reaches a random replica."""
+"""A load balancer without stickiness: each request and each WebSocket reaches a random replica."""
 
 import asyncio
 import random

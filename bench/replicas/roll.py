@@ -68,9 +68,7 @@ async def measure(stores: Stores, folder: Path, say: Say, seed: int = 1) -> list
 
 async def _lasting(run: Cluster) -> list[Story]:
     """Calls that last all the time, in which the caller listens."""
-    stories = [
-        Story(n, "listening", run.line.ring(from_=f"+1415558{n:04}")) for n in range(LONG)
-    ]
+    stories = [Story(n, "listening", run.line.ring(from_=f"+1415558{n:04}")) for n in range(LONG)]
 
     async def name(story: Story) -> None:
         c = Conversation(run, story.call)
@@ -94,4 +92,3 @@ async def _arrive(run: Cluster, seed: int) -> list[Outcome]:
             await asyncio.sleep(EVERY_S)
     except asyncio.CancelledError:
         return list(await asyncio.gather(*calls))
-
