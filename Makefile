@@ -23,7 +23,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup serve demo test pytest shuffle matrix coverage fuzz check format bench truth sound voices coughs \
-  strangers silences lines proxies tools mutations compat compat-setup compat-all deploy-check constraints diagrams release clean
+  strangers silences lines proxies replicas tools mutations compat compat-setup compat-all deploy-check constraints diagrams release clean
 
 help: ## List the targets.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -112,6 +112,9 @@ lines: $(INSTALLED) ## What callers hear when their media stream breaks; eight m
 
 proxies: $(INSTALLED) ## The service behind nginx, HAProxy and Caddy, those that are installed; five minutes.
 	$(BIN)/python -m bench proxies
+
+replicas: $(INSTALLED) ## Three replicas that are killed, stopped and replaced, without stores too; an hour.
+	$(BIN)/python -m bench replicas
 
 mutations: $(INSTALLED) ## Break each row of the table of exits: do the tests notice? Half a minute.
 	$(BIN)/python -m tests.call.exits.mutations

@@ -13,6 +13,7 @@ from app.simulator.twilio import now_ms
 from bench.replicas.cluster import Cluster, Stores, cluster
 from bench.replicas.judge import Row
 from bench.replicas.losses import VICTIM, Story, begin, finish, reach_states, see_back
+from bench.replicas.resources import live_calls
 from bench.samples import Samples
 
 CALLS = 10
@@ -44,7 +45,7 @@ async def measure(stores: Stores, folder: Path, say: Say, seed: int = 1) -> list
         say("stop: it goes on")
         await asyncio.sleep(CLOSED_WITHIN_S)
         left_open = sum(not each.closed.is_set() for each in old)
-        live = await _live_calls(run)
+        live = live_calls(await run.text(VICTIM, "/metrics"))
         written = _changed(before, await _records(run, stories))
         await asyncio.gather(*(finish(run, each) for each in stories))
     waits = Samples(each.back_ms for each in stories if each.back_ms and each.back_ms < inf)
@@ -95,10 +96,3 @@ def _changed(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
             names = ", ".join(each["name"] for each in new[:8])
             changed.append(f"{sid}: {', '.join(keys)}; new events: {names or 'none'}")
     return changed
-
-
-async def _live_calls(run: Cluster) -> int:
-    """The live calls of the replica that was stopped, as it says."""
-    page = await run.text(VICTIM, "/metrics")
-    (line,) = (each for each in page.splitlines() if each.startswith("phone_agent_live_calls "))
-    return int(float(line.split()[1]))
