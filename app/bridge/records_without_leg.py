@@ -16,6 +16,7 @@ from app.records.stored_call import close_stored_record, note_decision, record_r
 from app.wires.twilio.call import CallInfo, CallStatus
 
 RELEASE_S = 1.0
+OWNER_S = 5.0  # for the owner of a call to close its record, when it cannot be asked
 
 TellOwner = Callable[[str, CallStatus], Awaitable[bool]]
 """Tells the replica that has a call of its end. Returns whether there is one."""
@@ -81,6 +82,8 @@ class RecordsWithoutLeg:
         store = self._services.store
         if await self.tell_owner(call_sid, status):
             return
+        if not self._services.bus.available:  # there may be an owner, who hears it from Twilio too
+            await asyncio.sleep(OWNER_S)
         with suppress(StoreUnavailable):
             await store.flush()
             row = await store.get_call(call_sid)

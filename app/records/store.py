@@ -264,7 +264,7 @@ class Store(StoredRecords):
         for batch in filter(None, (self._writing, self._pending)):
             batch.forget(call_sid)
         self._live.forget(call_sid)
-        logger.warning("call adopted by another process", extra={"call_sid": call_sid})
+        logger.info("call adopted by another process", extra={"call_sid": call_sid})
         self.on_outdated(call_sid)
 
     async def change_transfers(

@@ -15,6 +15,7 @@ from app.bridge.decisions import log_decision
 from app.bridge.reconnects import WRITTEN_S, Reconnects
 from app.bridge.services import Services
 from app.bridge.switchboard import Switchboard
+from app.bridge.transfers.late_outcomes import LateOutcomes
 from app.bridge.transfers.pending import Dialling
 from app.bridge.transfers.recorded_warm import RecordedWarm
 from app.bridge.transfers.redirects import CallRedirects
@@ -91,6 +92,7 @@ class RecordedTransfers:
         self._switchboard = switchboard
         self._reconnects = reconnects
         self._warm = RecordedWarm(services, redirects, self.change, self._failed)
+        self._late = LateOutcomes(services)
         self._tasks: set[asyncio.Task[None]] = set()
 
     # --- the record -----------------------------------------------------------------------------
@@ -272,8 +274,13 @@ class RecordedTransfers:
             return None
         return self.dialling(call, attempts, base_url).twiml(attempts.last.destination)
 
-    async def resume_without_record(self, call: CallInfo, base_url: str, end: DialEnded) -> str:
-        """The caller's TwiML after an attempt, decided from Twilio's request alone."""
+    async def resume_without_record(
+        self, call: CallInfo, base_url: str, end: DialEnded, ended: int | None = None
+    ) -> str:
+        """The caller's TwiML after an attempt, decided from Twilio's request alone. `ended`: the
+        attempt that this request ends, which its record has to learn later."""
+        if ended is not None:
+            self._late.note(call, ended, end)
         if end.bridged or end.caller_gone:
             return self._end_call(call.call_sid)
         cause = ResumeCause(TRANSFER, f"{OURS}transfer", back_after(end.status or FAILED))
@@ -320,6 +327,7 @@ class RecordedTransfers:
 
     async def aclose(self) -> None:
         """Cancel calls to humans and redirects that are in flight."""
+        await self._late.aclose()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

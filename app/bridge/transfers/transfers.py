@@ -326,9 +326,11 @@ class Transfers:
             return self._twiml[call_sid]  # resumed: a repeated request
         return await self._recorded.next_twiml(question, call, number, base_url, end)
 
-    async def resume_without_record(self, call: CallInfo, base_url: str, end: DialEnded) -> str:
+    async def resume_without_record(
+        self, call: CallInfo, base_url: str, end: DialEnded, ended: int | None = None
+    ) -> str:
         """The caller's TwiML when `next_twiml` failed, decided from Twilio's request alone."""
-        return await self._recorded.resume_without_record(call, base_url, end)
+        return await self._recorded.resume_without_record(call, base_url, end, ended)
 
     async def _try_next(self, pending: PendingTransfer) -> str:
         """The caller's TwiML for the next attempt; after the last one, for the agent or the end."""
