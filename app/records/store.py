@@ -369,9 +369,13 @@ class Store(StoredRecords):
                     live = self._live.work()
                     sids = {row["call_sid"] for _, row in live}
                     epochs = {call_sid: self._ownership.epoch(call_sid) for call_sid in sids}
-                    await self._rows.write(work_of(live, epochs), generation)
+                    again = work_of(live, self._live.batches(), epochs)
+                    await self._rows.write(again, generation)
                     self._restored = generation
-                await self._rows.write(batch.work(), generation)
+                work = batch.work()
+                await self._rows.write(work, generation)
+                entries = (row for kind, row in work.parts if kind is Kind.TIMELINE)
+                self._live.save_batches(entries, monotonic())
                 self._live.forget_ended(monotonic())
                 return
 
