@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from app.bridge.decisions import log_decision
+from app.bridge.recent_calls import RecentCalls
 from app.bridge.services import Services
 from app.records.store import StoreUnavailable
 from app.records.stored_call import close_stored_record, note_decision, record_rejected_call
@@ -35,16 +36,23 @@ class RecordsWithoutLeg:
         self._is_live = is_live
         self._call_ended = call_ended
         self._tasks: set[asyncio.Task[None]] = set()
+        self._rejected = RecentCalls()
+        self._closing: set[str] = set()  # Twilio may report the end of a call more than once
         self._noting = asyncio.Lock()
 
     def call_rejected(self, call: CallInfo, reason: str) -> None:
-        """Record and log a call that was rejected."""
+        """Record and log a call that was rejected; once, though Twilio may repeat its request."""
+        if call.call_sid in self._rejected:
+            return
+        self._rejected.add(call.call_sid)
         log_decision(call.call_sid, "call turned away", reason)
         self._start(self._record_rejected(call, reason))
 
     def close_record(self, call_sid: str, status: CallStatus) -> None:
         """Close the record of a call that was never answered, or that another process had."""
-        self._start(self._close_record(call_sid, status))
+        if call_sid not in self._closing:
+            self._closing.add(call_sid)
+            self._start(self._close_record(call_sid, status))
 
     def note_decision(self, call_sid: str, decision: str, reason: str) -> None:
         """Record and log a decision about a call."""
@@ -68,6 +76,7 @@ class RecordsWithoutLeg:
                 call = CallInfo(call_sid, row.account_sid, row.direction)
                 ended = await close_stored_record(store, row, status, self._services.cost)
                 self._services.tell_watchers(call, ended)
+        self._closing.discard(call_sid)
         self._call_ended(call_sid)
 
     async def _note(self, call_sid: str, decision: str, reason: str) -> None:

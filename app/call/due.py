@@ -70,7 +70,8 @@ class Due:
             return self._exits.reason
         self._detection.settle(now_ms)
         self._keys.settle(now_ms, at_s=at_s)  # while the caller types, no response is late
-        self._floor.end_long_speech(now_ms)
+        if self._floor.end_long_speech(now_ms):
+            self._deadlines.clock.start(now_ms)
         retried = self._deadlines.clock.stage is not Stage.ASKED
         late = self._waiting.for_response_alone(retried=retried)
         if self._retries.retry_overdue(now_ms, due=late):

@@ -263,8 +263,7 @@ class CallerQuieted:
 
 @dataclass(frozen=True, slots=True)
 class CallerAudioForwarded:
-    """The caller's audio that went to the model since the last such event. The machine ignores it;
-    the timeline keeps it."""
+    """The caller's audio that went to the model since the last such event."""
 
     frames: int
     size_bytes: int

@@ -159,9 +159,9 @@ class CallMachine:
 
     @property
     def awaited_sound(self) -> int:
-        """The number of the caller's sound that pauses the agent: pass `CallerVoiced` and
-        `CallerQuieted` of it, each once. 0: the agent is not paused."""
-        return self._floor.pause.sounds if self._floor.pause.active else 0
+        """The number of the caller's sound that pauses the agent, or did and goes on: pass
+        `CallerVoiced` and `CallerQuieted` of it, each once. 0: there is none."""
+        return self._floor.pause.awaited_sound
 
     @property
     def awaits_quiet(self) -> bool:
@@ -260,6 +260,8 @@ class CallMachine:
                 self._caller_acted(now_ms)
             case ev.SpeechStopped():
                 self._speech_stopped(now_ms)
+            case ev.CallerAudioForwarded(_, _, quiet_ms):
+                self._floor.frames_counted(quiet_ms, now_ms)
             case ev.CallerTurnCommitted(item_id, previous_item_id):
                 self._speech_stopped(now_ms)
                 self.conversation.committed(item_id, previous_item_id, now_ms)
@@ -307,8 +309,7 @@ class CallMachine:
                 self._entries.leg_begins(self._opened, now_ms)
                 self._idle_and_hold.start(now_ms)
                 self._audio.open(now_ms)
-                if self._opened.reports_silences:
-                    self._silences.begin(now_ms)
+                self._silences.begin(now_ms, reports=self._opened.reports_silences)
             case ev.StreamBlocked():
                 self._stream.blocked(now_ms)
                 self._audio.hold()
@@ -344,7 +345,6 @@ class CallMachine:
                 ev.TimerFired()
                 | ev.HangUpConfirmed()
                 | ev.DecisionMade()
-                | ev.CallerAudioForwarded()
                 | ev.SessionCreated()
                 | ev.SuccessorOpened()
                 | ev.SuccessorCreated()

@@ -91,6 +91,10 @@ class SuccessorLost:
     on."""
 
     reason: str
+    #: It refused its settings.
+    refused: bool = False
+    #: See `ModelFaulted.setting`.
+    setting: Setting | Literal["", "required"] = ""
 
 
 # --- the caller's speech ----------------------------------------------------------------------

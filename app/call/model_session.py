@@ -89,7 +89,9 @@ class ModelSession:
         history += self._speech.session_history(now_ms, whole=whole)
         for role, text, item_id in history:
             self._requests.add_message(role, text, item_id)
-        for name in self._model.tools.working():
+        tools, entry = self._model.tools, self._floor.keypad.asked_by
+        awaits_digits = [tools.name(entry)] if entry in tools.open() else []
+        for name in (*tools.working(), *awaits_digits):
             self._requests.add_message("system", prompts.tool_running(name))
         if history or self._speech.heard_anything(now_ms):
             self._requests.add_message("system", note)
@@ -121,8 +123,11 @@ class ModelSession:
                 not known. False: there are none.
         """
         successor, caller_audio = self._model.successor, self._model.caller_audio
-        amid_answer = self._responses.active_id is not None
-        unknown = caller_audio.unknown(now_ms) if carries else {}
+        active_id = self._responses.active_id or ""
+        amid_answer = active_id != ""
+        begun = self._speech.spoke(active_id) or self._model.tools.has_calls_of(active_id)
+        unheard_id = "" if begun else active_id
+        unknown = caller_audio.unknown(now_ms, unheard_id=unheard_id) if carries else {}
         owed = self._leave(now_ms, hears_again=bool(unknown))
         if unknown:
             self._speech.heard_again(unknown)

@@ -1,7 +1,8 @@
 """Silences: the caller hears nothing and does not speak, and why.
 
-Measured on what was heard, by the playback ledger. A silence ends with a sound, with the caller's
-own speech, or with the leg. One that was longer than `LEAST_MS` is reported, with the cause that
+Measured on what was heard: by the playback ledger, and by the caller's frames. A silence begins
+with the end of a sound or of the caller's voice. It ends with a sound, with the caller's own
+speech, or with the leg. One that was longer than `LEAST_MS` is reported, with the cause that
 lasted longest in it.
 """
 
@@ -37,18 +38,21 @@ class Silences:
         self._waiting = waiting
         self._running = False
         self._looked_ms = 0.0
+        self._spoke_ms = 0.0  # when the caller began to speak, or pressed keys last
         self._cause: Cause | None = None
         self._lasted_ms: dict[Cause, float] = {}
 
-    def begin(self, now_ms: float) -> None:
-        """The caller is on the line, and hears nothing so far."""
+    def begin(self, now_ms: float, *, reports: bool) -> None:
+        """The caller is on the line, and hears nothing so far. `reports`: False: count nothing."""
+        if not reports:
+            return
         self._running = True
         self.heard_until_ms = self._looked_ms = now_ms
         self._cause = self._present_cause(now_ms)
 
     def sound_over(self, now_ms: float) -> None:
         """What plays may be longer by now than it was at the last look; or it does not play."""
-        self.heard_until_ms = self._audio.ledger.ends_ms
+        self.heard_until_ms = self._audio.sound_ends_ms
         if self._cause is not None and self._is_stuck(now_ms):
             self._cause = "network"
 
@@ -56,9 +60,14 @@ class Silences:
         """Something happened: count the silence up to now, and report it if it is over."""
         if not self._running:
             return
+        spoke = self._cause is None
         self._count(now_ms)
         self._cause = self._present_cause(now_ms)
-        self.heard_until_ms = self._audio.ledger.ends_ms
+        if self._cause is None and (not spoke or self._waiting.types):
+            self._spoke_ms = now_ms
+        elif self._cause is not None and spoke:
+            self._begin_after_voice(self._cause, now_ms)
+        self.heard_until_ms = self._audio.sound_ends_ms
         if self._cause is None or self.heard_until_ms > now_ms:
             self._over()
 
@@ -74,6 +83,15 @@ class Silences:
         self._looked_ms = now_ms
         if silent_ms > 0 and self._cause is not None:
             self._lasted_ms[self._cause] = self._lasted_ms.get(self._cause, 0.0) + silent_ms
+
+    def _begin_after_voice(self, cause: Cause, now_ms: float) -> None:
+        """The caller's speech is over: the silence began when their voice ended."""
+        voice_ended_ms = self._waiting.voice_ended_ms
+        if voice_ended_ms < self._spoke_ms:
+            return  # of speech before; since then they pressed a key, or their speech was lost
+        silent_ms = now_ms - max(voice_ended_ms, self.heard_until_ms)
+        if silent_ms > 0:
+            self._lasted_ms[cause] = silent_ms
 
     def _over(self) -> None:
         length_ms = sum(self._lasted_ms.values())
@@ -97,5 +115,7 @@ class Silences:
         """Whether Twilio takes no audio, or does not play what it took: a mark is overdue."""
         audio, ledger = self._audio, self._audio.ledger
         if audio.waiting and not audio.is_open:
+            return True
+        if audio.mark_overdue(now_ms):
             return True
         return now_ms > ledger.ends_ms + ROUNDED_MS and ledger.playing(now_ms)

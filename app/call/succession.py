@@ -50,7 +50,7 @@ class Succession:
                 self._successor.session_created(_left_s(expires_at_s, at_s), now_ms)
             case ev.SuccessorOpened() if self._successor.open:
                 speaks = self._speech.synthesis.model_speaks
-                settings = ConfigureSuccessor(self._ids.event(), speaks, self._settings.without)
+                settings = ConfigureSuccessor(self._ids.event(), speaks, self._settings.of_next)
                 self._outbox.put(settings)
                 self._successor.opened(settings, now_ms)
             case ev.SuccessorCreated(_, expires_at_s):
@@ -58,7 +58,17 @@ class Succession:
             case ev.SuccessorConfigured() if self._successor.open:
                 self._successor.configured()
             case ev.SuccessorLost() if self._successor.open:
+                if event.refused:
+                    self._refused(event)
                 self._successor.lost(now_ms)
+
+    def _refused(self, event: ev.SuccessorLost) -> None:
+        """The successor refuses its settings: the next one gets fewer of them. A first refusal that
+        names none may have passed by then."""
+        successor = self._successor
+        if event.setting or (successor.tries > 1 and not successor.ready):
+            without = successor.settings.without
+            self._settings.successor_refused(event.setting, event.reason, without)
 
     def settle(self, now_ms: float) -> None:
         """Do what is due: open the successor, give it up, or swap it in."""
@@ -102,6 +112,7 @@ class Succession:
             self._exits.caller_waits
             or not self._responses.idle
             or self._tools.working()
+            or self._floor.keypad.asked
             or self._speech.speaks(now_ms)
         )
 

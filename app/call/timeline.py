@@ -165,7 +165,7 @@ def _fields(message: ev.Event | do.Command) -> dict[str, Any]:
         data["left_out"] = list(message.left_out)
     elif isinstance(message, ev.VoiceTimed):
         data["words"] = [list(word) for word in message.words]
-    elif isinstance(message, do.ConfigureSession):
+    elif isinstance(message, do.ConfigureSession | do.ConfigureSuccessor):
         data["without"] = list(message.without)  # JSON has no tuples, and `replay` compares
         if not message.without:
             del data["without"]  # older timelines have none

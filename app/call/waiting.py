@@ -77,6 +77,16 @@ class Waiting:
         )
 
     @property
+    def voice_ended_ms(self) -> float:
+        """When the caller's voice ended last."""
+        return self._floor.voice_ended_ms
+
+    @property
+    def types(self) -> bool:
+        """Whether the caller presses keys."""
+        return self._floor.keypad.typing
+
+    @property
     def cause(self) -> Cause | None:
         """Why the caller hears nothing, if they do: caller, model, tool or redirect. None: they
         speak or type, so that they do not wait."""

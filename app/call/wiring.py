@@ -77,10 +77,8 @@ class Parts:
         self.entries = DigitEntries(commands, self.audio, self.model, conversation, self.ids)
         self.floor = Floor(self.exits, self.entries, agent.turns)
         self.barge_in = BargeIn(commands, self.floor, self.speech, self.model, self.exits)
-        transcribes = bool(agent.transcription.model)
-        self.evidence = CalleeEvidence(
-            conversation, self.audio, self.exits, transcribes=transcribes
-        )
+        settings = self.model.settings
+        self.evidence = CalleeEvidence(conversation, self.audio, self.exits, settings)
         self.detection = Detection(commands, self.evidence, self.barge_in, self.floor, self.exits)
         self.session = ModelSession(commands, self.model, self.speech, self.floor, self.exits)
         self.idle_and_hold = IdleAndHold(limits, self.audio, self.model.responses, self.exits)

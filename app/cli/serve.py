@@ -91,8 +91,9 @@ async def _serve(
     if not token_given:
         settings = settings.model_copy(update={"api_token": SecretStr(secrets.token_urlsafe(24))})
     found = settings_warnings(given, agent.agent.destinations, str(agent.path))
+    found += agent.warnings
     if given.has_model_key:
-        model, transcription = given.openai_realtime_model, agent.agent.transcription.model
+        model, transcription = given.endpoint.model_name, agent.agent.transcription.model
         found += shutdown_warnings(model, transcription, str(agent.path), date.today())
     warnings = [f"Warning: {each}" for each in found]
     with cancel_on_signal():

@@ -2,7 +2,8 @@
 
 A row may hold what this version never writes: another version wrote it, or a person did. A value
 that cannot be read is replaced by its field's default; a row without a readable key is left out.
-Each such row is logged, without its values.
+Each such row is logged, without its values. In JSON, what no answer of the API can contain is
+replaced: NaN and the infinities by null, a lone surrogate by a question mark.
 """
 
 import json
@@ -10,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, Field, fields
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 
 from pydantic import AfterValidator, BeforeValidator, TypeAdapter, ValidationError
@@ -59,7 +61,15 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
         return TypeAdapter(Annotated[kind, AfterValidator(_with_zone)])
     if dict in (get_origin(kind), kind) or list in (get_origin(kind), kind):
         return TypeAdapter(Annotated[kind, BeforeValidator(_from_json)])
+    if float in (kind, *get_args(kind)):
+        return TypeAdapter(Annotated[kind, AfterValidator(_finite)])
     return TypeAdapter(kind)
+
+
+def _finite(value: float | None) -> float | None:
+    if value is not None and not isfinite(value):
+        raise ValueError("no finite number")
+    return value
 
 
 def _with_zone(value: datetime | None) -> datetime | None:
@@ -73,9 +83,19 @@ def _with_zone(value: datetime | None) -> datetime | None:
 
 def _from_json(value: Any) -> Any:
     try:
-        return json.loads(value) if isinstance(value, str) else value
+        return sendable(json.loads(value) if isinstance(value, str) else value)
     except RecursionError as error:
         raise ValueError("nested too deep") from error
+
+
+def sendable(value: Any) -> Any:
+    """A JSON value without what cannot be sent as JSON in UTF-8."""
+    try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except ValueError:  # UnicodeEncodeError is one
+        text = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
+        return json.loads(text, parse_constant=lambda _: None)
+    return value
 
 
 def _default(each: Field[Any], hint: Any) -> Callable[[], Any]:
@@ -103,7 +123,7 @@ def read_timeline(call_sid: str, batches: Iterable[str]) -> Iterator[TimelineRow
     unreadable = 0
     for batch in batches:
         try:
-            entries = json.loads(batch)
+            entries = sendable(json.loads(batch))
         except (ValueError, TypeError, RecursionError):
             entries = None
         for entry in entries if isinstance(entries, list) else [None]:

@@ -172,11 +172,15 @@ def _has_words(entries: Iterable[TimelineRow]) -> HasWords:
         data = entry.data
         if entry.name == ev.LegOpened.__name__ and "agent" in data:
             transcribes = bool(data["agent"]["transcription"]["model"])
+            transcribes = transcribes and "transcription" not in data.get("left_out", ())
+        elif entry.name == do.ConfigureSession.__name__:
+            transcribes = transcribes and "transcription" not in data.get("without", ())
         elif entry.name == ev.CallerTranscribed.__name__:
             words[data["item_id"]] = bool(data["text"].strip())
         elif entry.name == ev.CallerTranscriptionFailed.__name__:
             words[data["item_id"]] = True
-    return lambda turn: True if turn.text or not transcribes else words.get(turn.item_id)
+    unknown = None if transcribes else True
+    return lambda turn: True if turn.text else words.get(turn.item_id, unknown)
 
 
 def _secret_entry_open(entries: Iterable[TimelineRow]) -> bool:

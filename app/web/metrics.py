@@ -54,7 +54,7 @@ class _Leg:
 
     #: A session with the model is open.
     session: bool = False
-    #: When the caller began to speak, or pressed a key.
+    #: When the caller began to speak, or pressed a key; negative: their sound gets no answer.
     acted_ms: float = -1.0
     #: The end of the caller's last sound, while the answer to it is awaited.
     last_sound_ms: float | None = None
@@ -65,6 +65,8 @@ class _Leg:
     item_id: str = ""
     #: (name, when it was called) of the open tool calls, by call_id.
     tools: dict[str, tuple[str, float]] = field(default_factory=dict)
+    #: The call_id of every tool call: the end of its response lists it again.
+    calls: set[str] = field(default_factory=set)
 
 
 class Metrics:
@@ -149,8 +151,8 @@ class Metrics:
             do.HangUp: self._said_goodbye,
             do.CloseStream: self._said_goodbye,
             do.EndLeg: self._leg_ended,
+            do.SwapModel: self._session_opened,
             ev.LegOpened: self._leg_opened,
-            ev.LegFailed: self._leg_ended,
             ev.ModelOpened: self._session_opened,
             ev.ModelLost: self._session_lost,
             ev.CallerAudioForwarded: self._caller_counted,
@@ -197,7 +199,7 @@ class Metrics:
             del self._legs[next(iter(self._legs))]
         self._legs[call.call_sid] = _Leg()
 
-    def _leg_ended(self, call: CallInfo, _message: do.EndLeg | ev.LegFailed, _ms: float) -> None:
+    def _leg_ended(self, call: CallInfo, _command: do.EndLeg, _now_ms: float) -> None:
         self._legs.pop(call.call_sid, None)
 
     def _call_ended(self, call: CallInfo, end: CallEnded, _now_ms: float) -> None:
@@ -214,7 +216,10 @@ class Metrics:
 
     # --- the model's session ----------------------------------------------------------------------
 
-    def _session_opened(self, call: CallInfo, _event: ev.ModelOpened, _now_ms: float) -> None:
+    def _session_opened(
+        self, call: CallInfo, _message: ev.ModelOpened | do.SwapModel, _now_ms: float
+    ) -> None:
+        """A session is open: a new one, or the successor of the one before."""
         if leg := self._legs.get(call.call_sid):
             leg.session = True
 
@@ -250,7 +255,8 @@ class Metrics:
             leg.quiet_ms, leg.counted_ms = event.quiet_ms or 0.0, now_ms
 
     def _caller_stopped(self, call: CallInfo, _event: ev.SpeechStopped, now_ms: float) -> None:
-        if leg := self._legs.get(call.call_sid):
+        leg = self._legs.get(call.call_sid)
+        if leg is not None and leg.acted_ms >= 0:
             sounded_ms = leg.counted_ms - leg.quiet_ms if leg.counted_ms else now_ms
             leg.last_sound_ms = min(now_ms, max(leg.acted_ms, sounded_ms))
 
@@ -272,14 +278,14 @@ class Metrics:
         self._interruptions.labels(report.verdict).inc()
         leg = self._legs.get(call.call_sid)
         if leg is not None and report.verdict == "false":
-            leg.last_sound_ms = None  # it gets no answer
+            leg.acted_ms, leg.last_sound_ms = -1.0, None  # also where its turn is still open
 
     # --- tools ------------------------------------------------------------------------------------
 
     def _item_done(self, call: CallInfo, item: ev.OutputItemDone, now_ms: float) -> None:
         leg = self._legs.get(call.call_sid)
         if leg is not None and item.kind == "function_call" and item.status == "completed":
-            leg.tools.setdefault(item.call_id, (item.name, now_ms))
+            self._tool_called(leg, item.call_id, item.name, now_ms)
 
     def _response_done(self, call: CallInfo, done: ev.ResponseDone, now_ms: float) -> None:
         for item in done.calls:  # some models announce them nowhere else
@@ -287,7 +293,13 @@ class Metrics:
 
     def _tool_runs(self, call: CallInfo, tool: do.RunTool, now_ms: float) -> None:
         if leg := self._legs.get(call.call_sid):
-            leg.tools.setdefault(tool.call_id, (tool.name, now_ms))
+            self._tool_called(leg, tool.call_id, tool.name, now_ms)
+
+    @staticmethod
+    def _tool_called(leg: _Leg, call_id: str, name: str, now_ms: float) -> None:
+        if call_id not in leg.calls:
+            leg.calls.add(call_id)
+            leg.tools[call_id] = name, now_ms
 
     def _tool_returned(
         self,

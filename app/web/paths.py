@@ -67,7 +67,9 @@ class KnownPaths:
         routes = [route for router in routers for route in router.routes]
         #: The first segments of all routes.
         self.heads = frozenset(_head(getattr(each, "path", "")) for each in routes)
-        self._api = {_head(each.path) for each in routes if isinstance(each, TokenRoute)}
+        api = [route for route in routes if isinstance(route, TokenRoute)]
+        self._api = {_head(each.path) for each in api}
+        self._checks = {each.path: each.check for each in api}
         self._twilios = {_head(each.path) for each in routes if isinstance(each, SignedRoute)}
 
     async def check_access(self, request: Request) -> None:
@@ -82,7 +84,7 @@ class KnownPaths:
         if head == MEDIA:
             _no_upgrade(request)
         if head in self._api:
-            check_token(request)
+            self._checks.get(request.url.path, check_token)(request)
         if f"/{head}" == SPEECH:
             check_speech_token(request)
         if head in self._twilios:

@@ -27,6 +27,8 @@ class _Peers:
     hears_caller = True
     records_audio = False
     awaited_sound = 0
+    awaits_quiet = False
+    successor = None
 
     @property
     def wire(self) -> "_Peers":

@@ -167,20 +167,23 @@ async def test_the_session_before_the_swap_is_closed_and_says_nothing_more() -> 
 
 
 @pytest.mark.parametrize(
-    ("event", "reason"),
+    ("event", "lost"),
     [
-        (ModelLost("closed with code 1006"), "closed with code 1006"),
-        (ModelFaulted("unknown_parameter", "No such key."), "settings refused: No such key."),
+        (ModelLost("closed with code 1006"), SuccessorLost("closed with code 1006")),
+        (
+            ModelFaulted("unknown_parameter", "No such key.", setting="speed"),
+            SuccessorLost("settings refused: No such key.", refused=True, setting="speed"),
+        ),
     ],
 )
 async def test_a_successor_that_fails_is_closed_and_the_session_goes_on(
-    event: Event, reason: str
+    event: Event, lost: SuccessorLost
 ) -> None:
     two = await TwoWires().opened()
     first, second = two.wires
     second.feed(event)
     second.feed(SessionConfigured())
-    assert two.fed == [SuccessorLost(reason)]
+    assert two.fed == [lost]
     assert second.closed and not first.closed
 
 

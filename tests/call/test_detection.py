@@ -183,6 +183,22 @@ def test_without_transcription_a_short_answer_needs_no_words() -> None:
     assert_goes_on(scene)
 
 
+def test_with_a_transcription_that_the_model_refuses_a_short_answer_needs_no_words() -> None:
+    scene = Scene(agent(greeting="Ann?"), up_ms=20, down_ms=20).connect()
+    scene.feed(ev.ModelFaulted("model_not_found", "No such model.", setting="transcription"))
+    scene.decisions.clear()
+    answers(scene, 900, 0)
+    says(scene, 900, text=None)
+    assert_goes_on(scene)
+
+
+def test_a_click_that_was_transcribed_before_the_transcription_failed_is_no_answer() -> None:
+    scene = scene_of_greeting()
+    says(scene, 900, text="")
+    scene.feed(ev.ModelFaulted("model_not_found", "No such model.", setting="transcription"))
+    assert_leaves_message(scene)
+
+
 def test_a_beep_after_the_greeting_is_no_answer() -> None:
     scene = scene_of_greeting()
     says(scene, 900, text="")

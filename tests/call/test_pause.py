@@ -116,6 +116,30 @@ def test_noise_that_holds_turn_detection_open_pauses_for_three_seconds_at_most(
     assert listen(scene) == spoken("item_1", 5000)
 
 
+@pytest.mark.parametrize("quiet", [False, True])
+def test_what_is_generated_after_such_a_pause_is_heard(quiet: bool) -> None:
+    """Turn detection has not reported the end of the sound: `semantic_vad` may take seconds."""
+    scene = PauseScene().connect()
+    assert isinstance(scene, PauseScene)
+    scene.begin()
+    scene.audio(2000)
+    scene.run(500)
+    scene.speak()
+    if quiet:
+        scene.feed(ev.CallerQuieted())
+    scene.run(3100)
+    assert [verdict for verdict, _ in scene.verdicts()] == ["false"]
+    scene.audio(1000)
+    scene.run(500)
+    scene.fall_silent()
+    scene.audio(1000)
+    scene.finish()
+    scene.run(10_000)
+
+    assert scene.played() == spoken("item_1", 4000)
+    assert scene.asked() == []
+
+
 def test_a_second_cough_prolongs_the_pause(scene: PauseScene) -> None:
     scene.cough(item_id="user_1")
     scene.run(800)
@@ -388,6 +412,7 @@ def test_a_lost_session_leaves_the_verdict_to_the_clock(scene: PauseScene) -> No
 
     assert scene.verdicts() == [("false", "no words in time")]
     assert listen(scene) == spoken("item_1", 5000)
+    assert scene.asked() == []  # a cough is not answered
 
 
 def test_a_stream_that_blocks_amid_the_pause_gets_the_rest_when_it_takes_it(

@@ -2,22 +2,25 @@
 with its length; and something is heard within 8 s."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from app.call import commands as do
 from app.call import events as ev
 from app.call.agent import Agent, Limits
+from tests.call.pause_scene import pausing
 from tests.call.scene import AGENT, BYTES_PER_MS, Scene, agent
 from tests.call.transfer_scene import SUPPORT
 from tests.call.voice_scene import VoiceScene, Way
+
+S = TypeVar("S", bound=Scene)
 
 LONGEST_WAIT_MS = 8000
 IDLE = agent(limits=replace(AGENT.limits, idle_ms=15_000))
 
 
-def connected(scene: Scene) -> Scene:
+def connected(scene: S) -> S:
     """The caller is connected and the session configured; silences are reported."""
     scene.feed(ev.LegOpened(reports_silences=True))
     scene.configure()
@@ -26,7 +29,7 @@ def connected(scene: Scene) -> Scene:
     return scene
 
 
-def asking(scene: Scene) -> Scene:
+def asking(scene: S) -> S:
     """The caller has just asked something."""
     connected(scene)
     scene.speak()
@@ -129,6 +132,23 @@ def test_audio_whose_marks_do_not_come_back_is_the_networks_silence() -> None:
     assert cause == "network" and length_ms == pytest.approx(6000, abs=100)
 
 
+def test_a_short_answer_whose_mark_does_not_come_back_is_the_networks_silence() -> None:
+    scene = asking(Scene())
+    scene.answer(800)
+    scene.run(200)
+    scene.line.echoes = False
+    scene.run(6800)
+    scene.speak("user_2")
+    assert silences(scene) == [("network", pytest.approx(6200, abs=60))]
+
+
+def test_a_line_that_never_echoes_marks_does_not_hide_the_cause() -> None:
+    scene = Scene()
+    scene.line.echoes = False
+    asking(scene).run(12_000)
+    assert {cause for cause, _ in silences(scene)} == {"model"}
+
+
 def test_a_redirect_that_is_not_accepted_is_the_cause() -> None:
     scene = connected(Scene(agent(destinations=(SUPPORT,))))
     scene.feed(ev.TransferRequested(SUPPORT.name))
@@ -185,7 +205,7 @@ def test_an_answer_that_goes_on_as_digital_silence_stalls() -> None:
     assert do.ReportDecision("replace the session", "the answer stopped coming") in scene.decisions
     scene.run(3000)
     assert longest_ms(scene, spoken_ms) <= LONGEST_WAIT_MS
-    assert silences(scene) == [("quiet_audio", pytest.approx(5800, abs=200))]
+    assert silences(scene) == [("quiet_audio", pytest.approx(6300, abs=200))]
 
 
 def test_a_pause_within_an_answer_is_played() -> None:
@@ -197,6 +217,41 @@ def test_a_pause_within_an_answer_is_played() -> None:
     scene.finish()
     scene.run(3000)
     assert scene.line.heard_bytes("item_1", scene.now_ms) == 1100 * BYTES_PER_MS
+
+
+def test_the_digital_silence_at_the_end_of_an_answer_is_a_part_of_the_silence() -> None:
+    scene = asking(Scene())
+    scene.begin()
+    scene.audio(1000)
+    scene.feed(*quiet(400))
+    scene.finish()
+    scene.run(6000)
+    scene.speak("user_2")
+    assert silences(scene) == [("caller", pytest.approx(5000, abs=60))]
+
+
+def test_the_pause_at_the_end_of_a_voices_sentence_is_a_part_of_the_silence() -> None:
+    scene = VoiceScene(AGENT)
+    asking(scene)
+    scene.write("It is Friday.")
+    scene.run(8000)
+    scene.speak("user_2")
+    *_, (_, played_until_ms) = scene.line.clock.spans(scene.now_ms)
+    silent_ms = scene.now_ms - played_until_ms
+    assert silences(scene) == [("caller", pytest.approx(silent_ms + 200, abs=60))]
+
+
+def test_the_end_of_another_response_does_not_change_where_an_answer_is_truncated() -> None:
+    scene = asking(Scene())
+    scene.begin()
+    scene.audio(300)
+    scene.feed(*quiet(2000), ev.ResponseDone("resp_before", "cancelled"))
+    scene.audio(2000)
+    scene.run(1500)
+    scene.speak("user_2")
+    (cut,) = scene.all(do.TruncateItem)
+    played_ms = scene.line.heard_bytes("item_1", scene.now_ms + 60) / BYTES_PER_MS
+    assert cut.audio_end_ms == pytest.approx(played_ms + 1500, abs=80)
 
 
 def test_a_truncation_counts_the_digital_silence_that_was_not_played() -> None:
@@ -224,6 +279,113 @@ def test_a_voice_that_sends_digital_silence_is_replaced() -> None:
 
 def _quiet_first(said: do.Synthesize) -> Way:
     return Way(delay_ms=40.0 if said.voice else 1e9)
+
+
+# --- the caller's frames --------------------------------------------------------------------------
+
+
+class Measured(Scene):
+    """The caller's frames are counted before the events that need it."""
+
+    #: When they last held voice; None: they hold it now.
+    voice_ended_ms: float | None = 0.0
+
+    def feed(self, *events: ev.Event) -> list[do.Command]:
+        if isinstance(events[0], ev.TimerFired | ev.SpeechStarted | ev.SpeechStopped):
+            quiet_ms = 0.0 if self.voice_ended_ms is None else self.now_ms - self.voice_ended_ms
+            super().feed(ev.CallerAudioForwarded(1, 160, round(quiet_ms)))
+        return super().feed(*events)
+
+    def voice(self, ms: float) -> None:
+        """The caller's frames hold so much voice."""
+        self.voice_ended_ms = None
+        self.run(ms)
+        self.voice_ended_ms = self.now_ms
+
+
+def test_a_silence_begins_with_the_end_of_the_callers_voice() -> None:
+    scene = connected(Measured())
+    scene.speak()
+    scene.voice(1000)
+    scene.run(700)
+    scene.fall_silent()
+    scene.run(3500)
+    scene.answer(500)
+    scene.run(1000)
+    assert silences(scene) == [("model", pytest.approx(4200, abs=5))]
+
+
+def test_a_silence_after_keys_begins_when_they_are_read() -> None:
+    scene = connected(Measured(agent(limits=replace(AGENT.limits, first_sound_ms=6000))))
+    scene.press("4071", gap_ms=1500)
+    scene.run(6500)
+    scene.respond(500)
+    assert silences(scene) == [("model", pytest.approx(4500, abs=5))]
+
+
+def test_the_words_that_end_a_pause_do_not_shorten_the_silence_before_them() -> None:
+    scene = connected(Measured(pausing()))
+    scene.begin()
+    scene.audio(9000)
+    scene.run(1000)
+    scene.speak("user_2")
+    scene.voice(300)
+    scene.run(500)
+    scene.fall_silent("user_2")
+    scene.run(700)
+    scene.feed(ev.CallerTranscribed("user_2", "Wait, no."))
+    scene.feed(ev.ResponseDone("resp_1", "cancelled"))
+    scene.run(3500)
+    scene.respond(500)
+    assert silences(scene) == [("model", pytest.approx(4700, abs=5))]
+
+
+def test_a_model_that_never_reports_the_end_of_speech_does_not_leave_the_caller_in_silence() -> (
+    None
+):
+    scene = connected(Measured())
+    scene.speak()
+    scene.voice(2000)
+    spoken_ms = scene.now_ms
+    scene.run(20_000)
+    assert longest_ms(scene, spoken_ms) <= LONGEST_WAIT_MS
+    assert {cause for cause, _ in silences(scene)} == {"model"}
+    assert silences(scene)[0] == ("model", pytest.approx(7500, abs=5))
+
+
+def test_a_caller_who_goes_on_after_a_long_pause_is_not_talked_over() -> None:
+    scene = connected(Measured())
+    scene.speak()
+    for _ in range(5):
+        scene.voice(3000)
+        scene.run(5000)
+    assert not scene.all(do.CreateResponse) and not scene.all(do.PlayAudio)
+    scene.voice(30_000)
+    assert not scene.all(do.CreateResponse) and not scene.all(do.PlayAudio)
+
+
+def test_a_caller_too_soft_to_be_measured_is_not_talked_over() -> None:
+    scene = connected(Measured())
+    scene.run(5000)
+    scene.speak()
+    scene.run(30_000)
+    assert not scene.all(do.CreateResponse) and not scene.all(do.PlayAudio)
+
+
+def test_a_cough_that_turn_detection_does_not_end_gets_no_answer() -> None:
+    scene = connected(Measured(pausing()))
+    scene.begin()
+    scene.audio(9000)
+    scene.finish()
+    scene.run(1000)
+    scene.speak("user_2")
+    scene.voice(200)
+    scene.feed(ev.CallerQuieted())
+    scene.run(6000)
+    scene.feed(ev.SpeechStopped("user_2", 0), ev.CallerTurnCommitted("user_2", None))
+    scene.run(2000)
+    assert [each.verdict for each in scene.all(do.ReportInterruption)] == ["false"]
+    assert not scene.all(do.CreateResponse)
 
 
 # --- what is reported -----------------------------------------------------------------------------

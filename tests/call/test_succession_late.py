@@ -104,6 +104,29 @@ def test_a_turn_that_is_being_answered_is_not_heard_again() -> None:
     assert scene.asked() == [""]  # the rest of the answer
 
 
+def test_a_turn_whose_answer_has_only_begun_is_heard_again() -> None:
+    """Nothing of the answer was heard, and the next session would not know what was said."""
+    scene = connected()
+    opens(scene, ANY_MS - 1000)
+    configured(scene)
+    turn(scene)
+    scene.feed(ev.ResponseCreated("resp_1"))
+    scene.run_until(ANY_MS)
+    assert swaps(scene) == [do.SwapModel(400, CARRIED_MS)]
+    assert scene.asked() == []
+
+
+def test_a_turn_whose_answer_has_called_a_tool_is_not_heard_again() -> None:
+    scene = connected()
+    opens(scene, ANY_MS - 1000)
+    configured(scene)
+    turn(scene)
+    scene.feed(ev.ResponseCreated("resp_1"))
+    scene.call_tool("call_1")
+    scene.run_until(ANY_MS)
+    assert swaps(scene) == [do.SwapModel(900, PREFIX_MS)]
+
+
 def test_an_answer_to_known_words_is_requested_from_the_next_session() -> None:
     scene = connected()
     opens(scene, ANY_MS - 1000)

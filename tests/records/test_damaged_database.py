@@ -9,9 +9,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
+from pydantic import TypeAdapter
 
 from app.records.database import Database, StoreUnavailable, blames_data
 from app.records.record import shown, summarized
@@ -55,6 +57,8 @@ def execute(file: Path, *statements: str) -> None:
         ("started_at", "'soon'", None),
         ("ended_at", "x'00'", None),
         ("duration_s", "'long'", None),
+        ("duration_s", "9e999", None),
+        ("timings", "'{\"a\": NaN}'", {}),
         ("answered_by", "x'ff'", None),
         ("usage", "'{'", {}),
         ("usage", "'[1]'", {}),
@@ -97,6 +101,26 @@ async def test_a_text_that_is_no_utf_8_is_read_with_replacement_characters(
     assert getattr(calls["CA1"], column) == "A\ufffdB"
     assert calls["CA2"].usage == {"input_audio": 7}
     assert [turn.text for turn in await store.turns("CA1")] == ["A\ufffdB"]
+
+
+async def test_what_no_answer_can_contain_is_replaced(store: Store, file: Path) -> None:
+    transfer = json.dumps(
+        {"destination": "desk \ud83d", "outcome": "busy", "seconds": float("nan")}
+    )
+    execute(file, f"UPDATE calls SET transfers = '[{transfer}]'")
+    execute(file, """UPDATE timelines SET entries = '[[0, 0.0, "event", "X", {"a": "\\ud800"}]]'""")
+    execute(file, """UPDATE turns SET extra = '{"a": ["\\udfff", Infinity, "\\ud83d\\ude00"]}'""")
+
+    call, turns, entries = (
+        await store.get_call("CA1"), await store.turns("CA1"), await store.timeline("CA1")
+    )  # fmt: skip
+
+    assert call is not None
+    assert call.transfers == [{"destination": "desk ?", "outcome": "busy", "seconds": None}]
+    assert [turn.extra for turn in turns] == [{"a": ["?", None, "\U0001f600"]}]
+    assert [entry.data for entry in entries] == [{"a": "?"}]
+    answer = TypeAdapter(Any).dump_json(shown(call, turns, entries))
+    assert b"desk ?" in answer and b"NaN" not in answer
 
 
 async def test_a_transfer_that_lacks_its_outcome_is_left_out_of_the_answer(

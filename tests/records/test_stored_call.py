@@ -120,6 +120,7 @@ AFTER_A_CLICK = [
 ]
 NOT_HEARD = ev.CallerTranscriptionFailed("item_1", "audio_unintelligible")
 EMPTY = ev.CallerTranscribed("item_1", "")
+REFUSED = do.ConfigureSession("bridge_2", without=("transcription",))
 
 
 @pytest.mark.parametrize(
@@ -132,18 +133,26 @@ EMPTY = ev.CallerTranscribed("item_1", "")
         (AFTER_A_CLICK, "gpt-transcribe", None, "no evidence"),
         (AFTER_A_CLICK, "gpt-transcribe", EMPTY, "answered turn"),
         (AFTER_A_CLICK, "", None, "no evidence"),
+        (SHORT_ANSWER, "gpt-transcribe", REFUSED, "answered turn"),
+        (AFTER_A_CLICK, "gpt-transcribe", REFUSED, "no evidence"),
     ],
 )
 async def test_a_sound_without_words_counts_as_it_did_in_the_process_before(
-    store: Store, turns: list[TurnRow], model: str, event: ev.Event | None, shown: str
+    store: Store,
+    turns: list[TurnRow],
+    model: str,
+    event: ev.CallerTranscribed | ev.CallerTranscriptionFailed | do.ConfigureSession | None,
+    shown: str,
 ) -> None:
     agent = replace(AGENT, transcription=Transcription(model))
     store.save_call("CA1", direction="outbound-api", status="in-progress", agent_name="Ada")
     store.save_turns("CA1", turns)
     recorder = Recorder(store, CALL, agent, lambda *_: {})
-    for each in (OPENED, event):
-        if each is not None:
-            recorder.event(each, 1.0)
+    recorder.event(OPENED, 1.0)
+    if isinstance(event, do.ConfigureSession):
+        recorder.command(event, 1.0)
+    elif event is not None:
+        recorder.event(event, 1.0)
     recorder.save_timeline()
     await store.flush()
     found = await read_stored_call(store, "CA1")

@@ -105,6 +105,22 @@ async def test_the_metrics_token_is_good_for_metrics_alone() -> None:
             assert answer.status == 401
 
 
+async def test_a_scraper_may_ask_for_the_head_or_for_another_format() -> None:
+    async with world(Script(), metrics_token=METRICS_TOKEN) as w:
+        headers = {"Authorization": f"Bearer {METRICS_TOKEN}"}
+        async with w.http.head(f"{w.url}/metrics", headers=headers) as answer:
+            assert answer.status == 200 and int(answer.headers["Content-Length"]) > 0
+            assert not await answer.read()
+        async with w.http.head(f"{w.url}/metrics") as answer:
+            assert answer.status == 401
+        accept = {"Accept": "application/openmetrics-text; version=1.0.0"}
+        async with w.http.get(f"{w.url}/metrics", headers=headers | accept) as answer:
+            assert answer.status == 200
+            assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+        async with w.http.post(f"{w.url}/metrics", headers=headers) as answer:
+            assert answer.status == 405
+
+
 async def test_without_a_metrics_token_an_empty_one_opens_nothing() -> None:
     async with world(Script()) as w:
         assert (await scraped(w, ""))[0] == 401

@@ -2,7 +2,15 @@
 
 import pytest
 
-from app.simulator.realtime import Fault, Options, RealtimeServer, Reply, Session, Turn
+from app.simulator.realtime import (
+    Fault,
+    Options,
+    RealtimeServer,
+    Reply,
+    Session,
+    Turn,
+    refusing,
+)
 from app.simulator.twilio import Call
 from tests.service.world import AGENT, World, names, noise, world
 
@@ -145,3 +153,34 @@ async def test_a_successor_that_cannot_be_opened_is_tried_again() -> None:
         assert holders(w, spoken) == 1
         assert len(w.log.of("no successor of the model session")) == 2
         assert not w.log.of("no model session")
+
+
+async def test_what_a_successor_refuses_is_not_sent_again_on_this_or_other_calls() -> None:
+    server = RealtimeServer(answer, transcribe=Callers().transcribe)
+    agent = f"{AGENT}[model]\ntruncation = 0.8\n"
+    async with world(server, agent=agent, options=Options(says_life_s=1.0)) as w:
+        refuses = Fault(on={"session.update": refusing("truncation")})
+        server.faults.extend([Fault(), refuses, refuses])
+        call = await w.connected()
+        await call.wait_quiet()
+        await w.model.session(2)
+        server.options = Options()
+        await w.model.sessions[0].closed.wait()
+        call.hang_up()
+        await call.wait_ended()
+        await w.settled()
+        record = await w.record(call.call_sid)
+        again = await w.connected()
+        await again.wait_heard(len(HELLO))
+        again.hang_up()
+        await again.wait_ended()
+
+        decided = [e["data"]["decision"] for e in record["events"] if e["name"] == "ReportDecision"]
+        assert decided == ["go on without truncation"]
+        sent = [
+            "truncation" in session.events_of("session.update")[0]["session"]
+            for session in w.model.sessions
+        ]
+        assert sent == [True, True, False, False]
+        assert names(record, "command").count("SwapModel") == 1
+        assert "ModelLost" not in names(record)

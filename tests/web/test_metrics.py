@@ -121,6 +121,15 @@ def test_what_goes_on_after_a_cough_is_no_answer() -> None:
     assert counted.values("phone_agent_interruptions_total") == {("false",): 1}
 
 
+def test_the_end_of_a_turn_that_was_judged_while_it_was_open_awaits_no_answer() -> None:
+    counted = Counted(Agent("Ada", "", turns=JUDGING)).feed(do.PlayAudio("item_1", "", 800))
+    counted.feed(ev.SpeechStarted("user_1", 0), at_ms=1000)
+    counted.feed(do.ReportInterruption("false", "no words in time", 3000), at_ms=4000)
+    counted.feed(ev.SpeechStopped("user_1", 0), at_ms=5000)
+    counted.feed(do.PlayAudio("item_2", "", 800), at_ms=9000)
+    assert counted.value("phone_agent_response_seconds_count") == 0
+
+
 def test_a_caller_who_goes_on_is_answered_once() -> None:
     counted = Counted()
     counted.feed(ev.SpeechStarted("user_0", 0), ev.SpeechStopped("user_0", 0), at_ms=500)
@@ -152,11 +161,26 @@ def test_with_judgement_the_verdict_counts_and_not_the_clear() -> None:
         ([ev.ModelOpened(), ev.ModelLost("it closed")], "closed"),
         ([ev.ModelOpened(), ev.ModelLost("session_expired")], "expired"),
         ([ev.ModelOpened(), do.ReportDecision("replace the session", "no sound")], "replaced"),
+        ([ev.ModelOpened(), do.SwapModel(0, 300), ev.ModelLost("it closed")], "closed"),
     ],
 )
 def test_a_lost_session_has_one_reason(messages: list[Watched], reason: str) -> None:
     counted = Counted().feed(*messages)
     assert counted.values("phone_agent_model_sessions_lost_total") == {(reason,): 1}
+
+
+@pytest.mark.parametrize(
+    ("first", "reason"),
+    [
+        (ev.ModelLost("it closed"), "closed"),
+        (do.ReportDecision("replace the session", "no sound"), "replaced"),
+    ],
+)
+def test_the_successor_of_a_lost_session_is_an_open_session(first: Watched, reason: str) -> None:
+    counted = Counted().feed(ev.ModelOpened(), first, do.SwapModel(0, 300))
+    counted.feed(ev.ModelLost("session_expired"))
+    lost = counted.values("phone_agent_model_sessions_lost_total")
+    assert lost == {(reason,): 1, ("expired",): 1}
 
 
 def test_silences_and_transfers_are_counted() -> None:
@@ -193,6 +217,21 @@ def test_tools_that_only_the_response_lists_are_timed_too() -> None:
     counted = Counted().feed(ev.ResponseDone("resp_1", "completed", calls=(called("end_call"),)))
     counted.feed(do.AddToolOutput("e", "call_1", ""), at_ms=100)
     assert counted.values("phone_agent_tool_seconds_count") == {("returned", "end_call"): 1}
+
+
+def test_a_tool_call_that_its_response_lists_later_is_counted_once() -> None:
+    counted = Counted().feed(called("end_call"), do.AddToolOutput("e", "call_1", ""), at_ms=100)
+    counted.feed(ev.ResponseDone("resp_1", "completed", calls=(called("end_call"),)), at_ms=200)
+    counted.feed(called("end_call", "call_2"), at_ms=9000)
+    counted.feed(do.HangUp("agent"), at_ms=10_000)
+    assert counted.values("phone_agent_tool_seconds_count") == {("returned", "end_call"): 2}
+    assert counted.values("phone_agent_tool_seconds_sum")[("returned", "end_call")] < 2
+
+
+def test_the_tools_of_a_leg_that_fails_are_canceled() -> None:
+    counted = Counted().feed(called("look_up"), ev.LegFailed())
+    counted.feed(do.CancelTool("call_1"), do.EndLeg("error"))
+    assert counted.values("phone_agent_tool_seconds_count") == {("canceled", "look_up"): 1}
 
 
 def test_two_calls_do_not_mix() -> None:

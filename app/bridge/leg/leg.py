@@ -304,7 +304,7 @@ class Leg(LegState):
                 self.orders.carry_out()
             case ev.SessionConfigured() | ev.ModelLost(fatal=True):
                 self.ready.set()
-            case ev.ModelFaulted():
+            case ev.ModelFaulted() | ev.SuccessorLost():
                 self._services.refused_settings.update(self._machine.refused_settings)
         log_event(self.call.call_sid, event)
 

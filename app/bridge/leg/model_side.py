@@ -142,8 +142,8 @@ def _of_successor(event: Event) -> Event | None:
             return SuccessorCreated(session_id, expires_at_s)
         case SessionConfigured():
             return SuccessorConfigured()
-        case ModelFaulted(message=message):
-            return SuccessorLost(f"settings refused: {message}")
+        case ModelFaulted(message=message, setting=setting):
+            return SuccessorLost(f"settings refused: {message}", refused=True, setting=setting)
         case ModelLost(reason):
             return SuccessorLost(reason)
     return None

@@ -9,9 +9,10 @@ A machine's greeting is no turn: it is long, and talks over the agent after each
 the callee's first words, with every resumption, count only up to `FIRST_WORDS_MS`. An answer to the
 agent counts until the callee goes on.
 
-A sound whose transcript is empty is no speech: a click, a beep. Without a transcript, because the
-transcription is off or failed, every sound is speech. While a transcript is pending, the evidence
-may depend on it: see `CalleeEvidence.pending`.
+A sound whose transcript has no words is no speech: a click, a beep. Without a transcript, because
+the transcription is off, refused or failed, every sound is speech, but for one that was no
+interruption: the agent went on after it. While a transcript is pending, the evidence may depend on
+it: see `CalleeEvidence.pending`.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -31,6 +32,8 @@ from app.call.exits.exits import Exits
 from app.call.exits.tones import SEND_DIGITS
 from app.call.heard.agent_audio import AgentAudio
 from app.call.heard.conversation import Conversation, Turn
+from app.call.model.settings import SessionSettings
+from app.call.words.backchannels import normalized
 
 #: Longer speech after the answer is a machine's greeting. (Twilio: MachineDetectionSpeechThreshold,
 #: default 2400)
@@ -47,18 +50,18 @@ class CalleeEvidence:
     """Pass on what the callee does. `shown` then says what the whole call so far is evidence of."""
 
     def __init__(
-        self, conversation: Conversation, audio: AgentAudio, exits: Exits, *, transcribes: bool
+        self,
+        conversation: Conversation,
+        audio: AgentAudio,
+        exits: Exits,
+        settings: SessionSettings,
     ) -> None:
-        """
-        Args:
-            transcribes: The model transcribes the callee, so a sound without words has no text.
-        """
         #: What the call's earlier legs have shown.
         self.earlier = Shown.NOTHING
         self._conversation = conversation
         self._audio = audio
         self._exits = exits
-        self._transcribes = transcribes
+        self._settings = settings
         self._key_pressed = False
         self._from: dict[str, int] = {}  # by item id: `SpeechStarted.audio_start_ms`
         self._ended_ms: dict[str, float] = {}  # by item id: when the callee's turn ended
@@ -74,7 +77,7 @@ class CalleeEvidence:
             case CallerTurnCommitted(item_id):
                 self._ended_ms.setdefault(item_id, now_ms)
             case CallerTranscribed(item_id, text):
-                self._words[item_id] = bool(text.strip())
+                self._words[item_id] = bool(normalized(text))
             case CallerTranscriptionFailed(item_id):
                 self._words[item_id] = True
 
@@ -114,10 +117,12 @@ class CalleeEvidence:
         )
 
     def _has_words(self, turn: Turn) -> bool | None:
-        if turn.text or not self._transcribes:
-            return True
-        # A sound that goes on is no click, whatever its transcript will be.
-        return self._words.get(turn.item_id) if turn.item_id in self._ended_ms else True
+        if turn.text:
+            return bool(normalized(turn.text))
+        words = self._words.get(turn.item_id, None if self._settings.transcribes else True)
+        if turn.item_id not in self._ended_ms:
+            words = True  # a sound that goes on is no click, whatever its transcript will be
+        return False if words and _went_on_after(turn) else words
 
 
 def answered_turn(
@@ -137,7 +142,7 @@ def answered_turn(
     for turn in turns:
         if turn.role == "user":
             words = has_words(turn)
-            if words is False:
+            if words is False or (words is None and _went_on_after(turn)):
                 continue
             begun, ended = min(begun, turn.at_ms), ended_ms.get(turn.item_id, NEVER)
             worded = worded or bool(words)
@@ -153,6 +158,11 @@ def answered_turn(
             worded = answers = False
             heard_to_end = not turn.cut
     return answers
+
+
+def _went_on_after(turn: Turn) -> bool:
+    """Whether the agent went on after this sound, because it was no interruption."""
+    return turn.detail.get("interruption") == "false"
 
 
 def _is_turn(begun: float, ended: float, *, first: bool) -> bool:

@@ -86,6 +86,11 @@ class Keypad:
         """Whether a tool waits for digits."""
         return self._asked is not None
 
+    @property
+    def asked_by(self) -> str:
+        """The tool call that waits for digits; empty: none does."""
+        return self._asked.call_id if self._asked is not None else ""
+
     def secret(self, now_ms: float) -> bool:
         """Whether a key pressed now must be masked."""
         return self._asked.secret if self._asked is not None else now_ms < self._stray_until_ms

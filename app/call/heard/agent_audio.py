@@ -50,6 +50,8 @@ class AgentAudio:
         self._model_paused = False
         #: An external voice still makes audio that is to be played.
         self.synthesizing = False
+        # The last of what is played or held back is so much audio that cannot be heard.
+        self._quiet_bytes = 0
         #: How often speech was dropped before the caller heard it: a barge-in interrupted it, or no
         #: voice could speak it.
         self.drops = 0
@@ -74,8 +76,15 @@ class AgentAudio:
         """The stream is blocked: hold audio back until `open`."""
         self._open = False
 
-    def play(self, item_id: str, payload: str, size_bytes: int, now_ms: float) -> None:
-        """Play more of an item, after all audio before it. Call `finish` when it is complete."""
+    def play(
+        self, item_id: str, payload: str, size_bytes: int, now_ms: float, *, quiet: bool = False
+    ) -> None:
+        """Play more of an item, after all audio before it. Call `finish` when it is complete.
+
+        Args:
+            quiet: It cannot be heard.
+        """
+        self._quiet_bytes = self._quiet_bytes + size_bytes if quiet else 0
         self.ledger.generated(item_id, size_bytes)
         if not self.whole_frames:
             self._pass_on(PlayAudio(item_id, payload, size_bytes), now_ms)
@@ -83,6 +92,10 @@ class AgentAudio:
         if self._frames.rest_bytes and self._frames.item_id != item_id:
             self._pass_on(self._frames.take_rest(), now_ms)
         self._pass_on(self._frames.add(item_id, payload, size_bytes), now_ms)
+
+    def ends_quietly(self, size_bytes: int) -> None:
+        """So much at the end of what `play` was given last cannot be heard."""
+        self._quiet_bytes = size_bytes
 
     def finish(self, item_id: str, now_ms: float) -> None:
         """The item is complete: play its last bytes, and mark its end."""
@@ -115,9 +128,24 @@ class AgentAudio:
 
     def resume(self, now_ms: float) -> None:
         """The pause is over: go on from the byte where the caller stopped hearing the agent."""
+        if self.whole_frames:
+            self._frame_held()
         self.paused = False
         if self._open:
             self._send_held(now_ms)
+
+    def _frame_held(self) -> None:
+        """Cut what is held back into frames anew: the pause began amid one."""
+        held = [*self._held, self._frames.take_rest()]
+        self._held.clear()
+        for audio in filter(None, held):
+            if self._frames.item_id != audio.item_id:
+                self._held.extend(filter(None, [self._frames.take_rest()]))
+            framed = self._frames.add(audio.item_id, audio.payload, audio.size_bytes)
+            self._held.extend(filter(None, [framed]))
+        if self.ledger.is_complete(self._frames.item_id):
+            self._held.extend(filter(None, [self._frames.take_rest()]))
+        self._held_bytes = sum(audio.size_bytes for audio in self._held)
 
     def interrupt(self, now_ms: float) -> list[HeardPart]:
         """Barge-in: clear Twilio's buffer, and drop the audio that is held back. Ends a pause; what
@@ -133,7 +161,7 @@ class AgentAudio:
         if self.ledger.playing(now_ms) or not self.ledger.all_surely_heard:
             self._outbox.put(ClearAudio(self.ledger.unplayed_bytes(now_ms)))
         self._held.clear()
-        self._held_bytes = 0
+        self._held_bytes = self._quiet_bytes = 0
         self._sent.clear()
         self._frames.drop()
         self._pace_model()
@@ -162,6 +190,15 @@ class AgentAudio:
     def ahead_bytes(self, now_ms: float) -> int:
         """How much audio plays before what `play` is given now."""
         return self._held_bytes + self.ledger.unplayed_bytes(now_ms)
+
+    @property
+    def sound_ends_ms(self) -> float:
+        """When the last sound of what was sent will probably have been heard, or was."""
+        return self.ledger.ends_ms - self._quiet_bytes / BYTES_PER_MS
+
+    def mark_overdue(self, now_ms: float) -> bool:
+        """Whether the last mark should have come back by now, as others did."""
+        return self.ledger.round_trip_ms > 0 and now_ms > self.heard_to_end_ms(now_ms)
 
     def heard_to_end_ms(self, now_ms: float) -> float:
         """When all audio counts as heard to its end: now if the last mark came back, else

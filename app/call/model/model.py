@@ -37,7 +37,7 @@ class Model:
         #: The session that takes over before the present one expires.
         self.successor = Successor()
         #: The caller's turns in the present session's audio.
-        self.caller_audio = SessionAudio(transcribes=bool(agent.transcription.model))
+        self.caller_audio = SessionAudio(self.settings)
         #: The present session's items: truncated, deleted, replaced.
         self.items = SessionItems(self.requests, ids)
         #: The queue of responses, and the one in flight.

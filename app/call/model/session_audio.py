@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from app.call import events as ev
 from app.call.deadlines import next_after
+from app.call.model.settings import SessionSettings
 
 #: How long the words of a turn are awaited, from its end.
 WORDS_MS = 5000.0
@@ -24,21 +25,17 @@ class _Turn:
     awaited_until_ms: float
     #: Its end was reported.
     over: bool = False
-    #: A response began after it.
-    answered: bool = False
+    #: The last response that began after it; empty: none did.
+    answered_by: str = ""
 
 
 class SessionAudio:
     """Pass every event to `take`. Call `forget` when another session takes over."""
 
-    def __init__(self, *, transcribes: bool) -> None:
-        """
-        Args:
-            transcribes: The session transcribes the caller's turns.
-        """
+    def __init__(self, settings: SessionSettings) -> None:
         #: Position where the last turn ended.
         self.end_ms = 0
-        self._transcribes = transcribes
+        self._settings = settings
         self._turns: dict[str, _Turn] = {}
 
     def take(self, event: ev.Event, now_ms: float) -> None:
@@ -53,9 +50,9 @@ class SessionAudio:
                 self._end(item_id, now_ms)
             case ev.CallerTranscribed(item_id) | ev.CallerTranscriptionFailed(item_id):
                 self._turns.pop(item_id, None)
-            case ev.ResponseCreated():
+            case ev.ResponseCreated(response_id):
                 for turn in self._turns.values():
-                    turn.answered = turn.over
+                    turn.answered_by = response_id if turn.over else ""
 
     def _begin(self, item_id: str, audio_start_ms: int, now_ms: float) -> None:
         for known in [*self._turns]:
@@ -70,17 +67,21 @@ class SessionAudio:
 
     def awaits_words(self, now_ms: float) -> bool:
         """Whether the words of a turn that is over are still to come."""
-        return self._transcribes and any(
+        return self._settings.transcribes and any(
             turn.over and now_ms < turn.awaited_until_ms for turn in self._turns.values()
         )
 
-    def unknown(self, now_ms: float) -> dict[str, int]:
+    def unknown(self, now_ms: float, *, unheard_id: str) -> dict[str, int]:
         """The turns that are not answered and whose words are not known, by item id, with the
-        position of each beginning."""
+        position of each beginning.
+
+        Args:
+            unheard_id: The active response, if it has done nothing so far: it is no answer.
+        """
         return {
             item_id: turn.start_ms
             for item_id, turn in self._turns.items()
-            if not turn.answered and now_ms < turn.awaited_until_ms
+            if turn.answered_by in ("", unheard_id) and now_ms < turn.awaited_until_ms
         }
 
     def next_ms(self, now_ms: float) -> float:

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
-from typing import get_args
+from typing import Literal, get_args
 
 from app.call.agent import Agent
 from app.call.commands import ConfigureSuccessor, ReportDecision
@@ -25,6 +25,7 @@ from app.call.outbox import Outbox
 
 _OPTIONAL: tuple[Setting, ...] = get_args(Setting)
 _NONE: frozenset[Setting] = frozenset()
+_Named = Setting | Literal["", "required"]  # `ModelFaulted.setting`
 
 
 class Refused(Enum):
@@ -34,6 +35,8 @@ class Refused(Enum):
     SETTINGS = "settings"
     #: Optional settings, which are left out from now on: the others are sent again.
     OPTIONAL = "optional"
+    #: Newer settings than those in force, with which the session goes on.
+    NEWER = "newer"
     #: The mode of turn detection: the session goes on as it is.
     DETECTION = "detection"
 
@@ -46,8 +49,9 @@ class _Change:
     what: Refused
     #: Turn detection acts by itself once it is in force.
     automatic: bool
-    #: Of the agent's settings: what was left out.
+    #: Of the agent's settings: what was left out, and whether the model's output is audio.
     without: frozenset[Setting] = _NONE
+    speaks: bool = True
 
 
 def _names_cause(event: ModelFaulted) -> bool:
@@ -74,11 +78,19 @@ class SessionSettings:
         self._pending: deque[_Change] = deque()
         self._in_force: set[str] = set()  # the agent's settings that were taken, by event id
         self._speaks = True
+        self._speaks_now = True  # as `_speaks`, of what is in force
+        self._without_now = _NONE  # what the present session does not get, as sent last
         self._detection_refused = False
+        self._voice_fixed = False  # this session has spoken, and refuses the voice since then
+
+    @property
+    def transcribes(self) -> bool:
+        """Whether the caller's turns are transcribed."""
+        return "transcription" in self._set and "transcription" not in self._without_now
 
     def session_lost(self) -> None:
         """Nothing that was sent is answered any more, and the next session acts by itself."""
-        self.automatic, self._detection_refused = True, False
+        self.automatic, self._detection_refused, self._voice_fixed = True, False, False
         self._pending.clear()
         self._in_force.clear()
 
@@ -90,22 +102,28 @@ class SessionSettings:
         """Send the agent's settings; turn detection acts by itself then. `speaks`: the model's
         output is audio."""
         self._speaks = speaks
-        event_id = self._requests.configure(speaks=speaks, without=self.without)
-        change = _Change(event_id, Refused.SETTINGS, automatic=True, without=self.left_out)
-        self._pending.append(change)
+        without = self._without_now = self._without
+        event_id = self._requests.configure(speaks=speaks, without=_in_order(without))
+        self._pending.append(_Change(event_id, Refused.SETTINGS, True, without, speaks))
 
     def swapped(self, got: ConfigureSuccessor, *, speaks: bool) -> None:
         """The successor takes over with the settings that it got: send those that changed since.
         `speaks`: see `configure`."""
-        self._speaks = speaks
+        self._speaks, self._speaks_now = speaks, got.speaks
+        self._without_now = frozenset(got.without)
         self._in_force.add(got.event_id)
-        if got.speaks is not speaks or got.without != self.without:
+        if got.speaks is not speaks or got.without != self.of_next:
             self.configure(speaks=speaks)
 
     @property
-    def without(self) -> tuple[Setting, ...]:
-        """What is left out, in the order of `Setting`."""
-        return tuple(name for name in _OPTIONAL if name in self.left_out)
+    def of_next(self) -> tuple[Setting, ...]:
+        """What the next session does not get, in the order of `Setting`."""
+        return _in_order(self.left_out)
+
+    @property
+    def _without(self) -> frozenset[Setting]:
+        """What the present session does not get."""
+        return self.left_out | {"voice"} if self._voice_fixed else self.left_out
 
     def detect(self, *, automatic: bool) -> None:
         """Change who acts on the caller's speech, unless the latest change did."""
@@ -126,6 +144,7 @@ class SessionSettings:
             self.automatic = change.automatic
             if change.what is Refused.SETTINGS:
                 self._in_force.add(change.event_id)
+                self._speaks_now = change.speaks
 
     def refused(self, event: ModelFaulted) -> Refused | None:
         """The model refused something. Returns what it was; None: no change of the settings.
@@ -133,7 +152,7 @@ class SessionSettings:
         A session that refuses a mode of turn detection gets no other one. When the model refuses an
         optional setting, also one that it took before, the settings are sent again without it. A
         refusal that names no setting counts as one of all optional settings, unless the session has
-        taken them before.
+        taken them before: then it goes on with those, if its output is what it has to be.
         """
         change = self._change(event)
         if change is not None:
@@ -145,11 +164,32 @@ class SessionSettings:
                 return Refused.OPTIONAL  # they are sent again already
         elif not self._refused_late(event):
             return None
-        blamed = self._blamed(event)
+        blamed = self._blamed(event.setting, self._without, guess=not self._in_force)
         if not blamed:
-            return None if change is None else Refused.SETTINGS
-        self._leave_out(blamed, event.message or event.code)
+            if change is None:
+                return None
+            goes_on = self._in_force and change.speaks is self._speaks_now
+            return Refused.NEWER if goes_on else Refused.SETTINGS
+        if self._in_force and blamed == {"voice"}:
+            self._voice_fixed = True
+        else:
+            self._leave_out(blamed, event.setting)
+        self._report(blamed, event.message or event.code)
+        self.configure(speaks=self._speaks)
         return Refused.OPTIONAL
+
+    def successor_refused(self, setting: _Named, why: str, got: Iterable[Setting]) -> None:
+        """The successor refused its settings: the next one gets fewer. The present session goes on.
+
+        Args:
+            setting: What it named, see `ModelFaulted`.
+            got: What was left out of its settings.
+        """
+        blamed = self._blamed(setting, frozenset(got), guess=True)
+        news = blamed - self.left_out
+        self._leave_out(blamed, setting)
+        if news:
+            self._report(blamed, why)
 
     def _change(self, event: ModelFaulted) -> _Change | None:
         """The change that the model refused."""
@@ -172,28 +212,45 @@ class SessionSettings:
 
     def _may_be_in_force(self, event: ModelFaulted) -> bool:
         """Whether the refusal names an optional setting that was sent."""
-        return event.setting in _OPTIONAL and event.setting not in self.left_out
+        return event.setting in _OPTIONAL and event.setting not in self._without
 
-    def _blamed(self, event: ModelFaulted) -> frozenset[Setting]:
-        """What to leave out; empty: there is nothing that could help."""
-        if event.setting == "required":
+    def _blamed(
+        self,
+        setting: _Named,
+        without: frozenset[Setting],
+        *,
+        guess: bool,
+    ) -> frozenset[Setting]:
+        """What to leave out; empty: there is nothing that could help.
+
+        Args:
+            without: What is left out already.
+            guess: Blame all optional settings if none is named.
+        """
+        if setting == "required":
             return _NONE
-        named = event.setting or None
-        while named is not None and named in self.left_out:
+        named = setting or None
+        while named is not None and named in without:
             named = PART_OF.get(named)
         if named is not None:
-            if named != "voice" or not self._in_force:  # a voice may be fixed once it has spoken
-                self.named |= {named}
             return frozenset({named})
-        if self._in_force:
+        if not guess:
             return _NONE
-        groups = (frozenset(group) - self.left_out for group in GROUPS)
+        groups = (frozenset(group) - without for group in GROUPS)
         return next(filter(None, groups), _NONE)
 
-    def _leave_out(self, blamed: frozenset[Setting], why: str) -> None:
-        """Send the settings again without these."""
+    def _leave_out(self, blamed: frozenset[Setting], setting: _Named) -> None:
+        """No session of this leg gets these from now on. `setting`: what the model named."""
         self.left_out |= blamed
+        parts = {part for part, whole in PART_OF.items() if whole in blamed}
+        if setting in blamed | parts:  # else they are a guess
+            self.named |= blamed
+
+    def _report(self, blamed: frozenset[Setting], why: str) -> None:
         said = blamed & self._set if len(blamed) > 1 else blamed
-        names = ", ".join(name for name in _OPTIONAL if name in said) or "optional settings"
+        names = ", ".join(_in_order(said)) or "optional settings"
         self._outbox.put(ReportDecision(f"go on without {names}", why))
-        self.configure(speaks=self._speaks)
+
+
+def _in_order(settings: frozenset[Setting]) -> tuple[Setting, ...]:
+    return tuple(name for name in _OPTIONAL if name in settings)

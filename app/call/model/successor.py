@@ -52,11 +52,12 @@ class Successor:
         self.ready = False
         #: The settings that it got.
         self.settings = ConfigureSuccessor("")
+        #: How often it was opened.
+        self.tries = 0
         self._expires_ms = NEVER
         self._lead_ms = LEAD_MS
         self._open_ms = NEVER
         self._configured_by_ms = NEVER
-        self._tries = 0
         self._next_expires_ms = NEVER  # of the successor
 
     # --- the present session --------------------------------------------------------------------
@@ -69,7 +70,7 @@ class Successor:
         self._expires_ms = expires_ms
         self._lead_ms = min(LEAD_MS, max(0.0, expires_ms - now_ms) / 2)
         self._open_ms = max(now_ms + 1, expires_ms - self._lead_ms)
-        self._tries = 0
+        self.tries = 0
 
     def session_lost(self) -> None:
         """The present session is lost. Close the successor, if it is `open`."""
@@ -91,7 +92,7 @@ class Successor:
     def opening(self) -> None:
         """The bridge is about to open the successor."""
         self.open, self._open_ms = True, NEVER
-        self._tries += 1
+        self.tries += 1
 
     def opened(self, settings: ConfigureSuccessor, now_ms: float) -> None:
         """The socket is open, and the settings are sent."""
@@ -113,8 +114,8 @@ class Successor:
     def lost(self, now_ms: float) -> None:
         """It closed, refused the settings, or could not be opened."""
         self._close()
-        if self._tries < TRIES:
-            self._open_ms = now_ms + backoff(self._lead_ms * RETRY_SHARE, self._tries)
+        if self.tries < TRIES:
+            self._open_ms = now_ms + backoff(self._lead_ms * RETRY_SHARE, self.tries)
 
     def _close(self) -> None:
         self.open = self.ready = False

@@ -72,7 +72,9 @@ class AgentSpeech:
         if event.quiet or self._quiet.is_open:
             before_bytes = self._audio.ledger.generated_bytes(event.item_id)
             for piece in self._quiet.take(event, before_bytes):
-                self._audio.play(piece.item_id, piece.payload, piece.size_bytes, now_ms)
+                self._audio.play(
+                    piece.item_id, piece.payload, piece.size_bytes, now_ms, quiet=piece.quiet
+                )
         else:
             self._audio.play(event.item_id, event.payload, event.size_bytes, now_ms)
         if not event.quiet:
@@ -259,6 +261,13 @@ class AgentSpeech:
         if cuts or unheard or self._responses.pending(Wish.UNSPOKEN):
             self._audio.drops += 1
         self._responses.unwant(Wish.UNSPOKEN)
+
+    def cut_short(self, response_id: str) -> None:
+        """The caller interrupted this response after turn detection had cancelled it: what was
+        heard to its end is not all that the agent was about to say."""
+        for turn in self.turns_of(response_id):
+            if turn.generated_bytes and not turn.cut:
+                self._conversation.was_cut(turn.item_id, turn.heard_bytes, turn.generated_bytes)
 
     def end(self, now_ms: float) -> int:
         """The leg is over: what still plays counts as heard up to now. Returns how many bytes were

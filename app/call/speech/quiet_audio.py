@@ -27,8 +27,8 @@ class QuietAudio:
 
     @property
     def is_open(self) -> bool:
-        """Whether the last piece was quiet."""
-        return bool(self._held or self._played_bytes)
+        """Whether the last piece was quiet, or quiet audio was left out since the last sound."""
+        return bool(self._held or self._played_bytes or self._left_out_bytes)
 
     @property
     def holds(self) -> bool:
@@ -43,7 +43,7 @@ class QuietAudio:
         """
         if piece.item_id != self._item_id:
             self.drop()
-            self._item_id = piece.item_id
+            self._item_id, self._left_out_bytes = piece.item_id, 0
         if not piece.quiet:
             return [*self._release(played_bytes), piece]
         if played_bytes and self._played_bytes + piece.size_bytes <= LONGEST_BYTES:
@@ -53,9 +53,10 @@ class QuietAudio:
         return []
 
     def drop(self) -> None:
-        """No sound follows: forget what is held."""
+        """What is held is never played. It counts as left out, should sound of its item follow."""
+        self._left_out_bytes += self._held_bytes
         self._held.clear()
-        self._held_bytes = self._played_bytes = self._left_out_bytes = 0
+        self._held_bytes = self._played_bytes = 0
 
     def with_left_out(self, heard: HeardPart) -> HeardPart:
         """What was heard of an item, in the item's own time: with the quiet audio before the end of
@@ -81,5 +82,6 @@ class QuietAudio:
             pause = played_bytes, self._left_out_bytes
             self._left_out.setdefault(self._item_id, []).append(pause)
         held = list(self._held)
-        self.drop()
+        self._held.clear()
+        self._held_bytes = self._played_bytes = self._left_out_bytes = 0
         return held

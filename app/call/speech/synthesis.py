@@ -191,6 +191,7 @@ class Synthesis:
         """All audio of the utterance has arrived."""
         self._job = None
         self._play(job, job.release(job.utterance.size_bytes), now_ms)
+        self._audio.ends_quietly(job.utterance.end_pause_bytes)
         job.utterance.complete = True
         item = self._items[job.utterance.item_id]
         item.unfinished -= 1

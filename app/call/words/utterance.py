@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from app.call.words.word_places import words
 from app.call.words.word_times import UNKNOWN, Pace, Pause, TimedWord, WordTimes, word_times
 
+#: Audio is padded to whole frames of 20 ms behind its last pause.
+_FRAME_BYTES = 160
+
 
 @dataclass(slots=True)
 class Utterance:
@@ -29,6 +32,13 @@ class Utterance:
     #: Its words as the voice timed them, in order; empty if the voice sends no times.
     timed: list[TimedWord] = field(default_factory=list)
     _times: tuple[tuple[str, int, bool, int], WordTimes] | None = None
+
+    @property
+    def end_pause_bytes(self) -> int:
+        """How long the silence at the end of its audio is."""
+        if not self.pauses or self.pauses[-1][1] <= self.size_bytes - _FRAME_BYTES:
+            return 0
+        return self.size_bytes - self.pauses[-1][0]
 
     def word_times(self) -> WordTimes:
         """When each of its words sounds, by what has arrived so far."""

@@ -57,6 +57,8 @@ class LoadedAgent:
     summary: bool = False
     #: The settings of `agent.voices`, without credentials; see `open_voices`.
     voices: tuple[VoiceSettings, ...] = ()
+    #: What is set and has no effect, `file:line: key: …`.
+    warnings: tuple[str, ...] = ()
 
 
 def load_agent(
@@ -68,7 +70,7 @@ def load_agent(
         path: The agent file. None: the built-in agent's.
         transfer_number: E.164. The only destination of transfers if the file has none.
         model: The model that calls speak with, as `Endpoint.model_name` gives it. Keys that it is
-            known not to take are faults.
+            known not to take are left out, see `LoadedAgent.warnings`.
 
     Raises:
         ConfigError: one line per fault, `file:line: key: expected …, got …`.
@@ -97,9 +99,9 @@ def load_agent(
                 f"{path}:{lines['tools',]}: tools: cannot read {tools_path}: {error.strerror}; "
                 "expected a Python file, relative to the agent file"
             ) from None
+    form, warnings = _without_untaken(form, model, lines)
     agent = form.agent(tools.specs, transfer_number)
     problems = [
-        *_model_problems(form, model, lines),
         *_transfer_problems(form, lines),
         *_demo_problems(form, agent, lines),
     ]
@@ -115,6 +117,7 @@ def load_agent(
         hold_music=form.transfer.hold_music,
         summary=form.after_call.summary,
         voices=form.voice.external(form.language),
+        warnings=tuple(f"{path}:{line}: {warning}" for line, warning in sorted(warnings)),
     )
 
 
@@ -227,17 +230,24 @@ def _line(path: KeyPath, lines: Mapping[KeyPath, int]) -> int:
     return next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), 1)
 
 
-def _model_problems(
+def _without_untaken(
     form: AgentForm, model: str, lines: Mapping[KeyPath, int]
-) -> Iterator[tuple[int, str]]:
-    """Keys of [model] that this model is known not to take, with their lines."""
-    for key in form.model.model_fields_set:
-        if not takes(model, key):
-            yield (
-                _line(("model", key), lines),
-                f"model.{key}: {model} takes no {key}; remove it, or set OPENAI_REALTIME_MODEL to "
-                "a reasoning model such as gpt-realtime-2.1",
-            )
+) -> tuple[AgentForm, list[tuple[int, str]]]:
+    """The form without the keys that its models are known not to take, and a warning for each."""
+    warnings = []
+    for table, named, fix in (
+        (form.model, model, "; or set OPENAI_REALTIME_MODEL to a reasoning model"),
+        (form.transcription, form.transcription.model, ""),
+    ):
+        name = "model" if table is form.model else "transcription"
+        given = (key for key in table.model_fields_set if getattr(table, key) not in (None, "", []))
+        untaken = [key for key in given if not takes(named, key)]
+        for key in untaken:
+            said = f"{name}.{key}: {named} takes no {key}, so it is left out; remove it{fix}"
+            warnings.append((_line((name, key), lines), said))
+        defaults = {key: type(table).model_fields[key].get_default() for key in untaken}
+        form = form.model_copy(update={name: table.model_copy(update=defaults)})
+    return form, warnings
 
 
 def _transfer_problems(form: AgentForm, lines: Mapping[KeyPath, int]) -> Iterator[tuple[int, str]]:

@@ -159,12 +159,12 @@ class TranscriptionForm(Form):
         default=[], description="a list of two-letter ISO 639-1 codes, such as ['en', 'es']"
     )
 
-    @field_validator("prompt", "keywords", "languages")
+    @field_validator("prompt")
     @classmethod
-    def _is_taken(cls, value: str | list[str], info: ValidationInfo) -> str | list[str]:
-        model, key = info.data.get("model", ""), info.field_name or ""
-        if value and not takes(model, key):
-            raise fault("{model} takes no {key}; remove it", model=model, key=key)
+    def _is_taken(cls, value: str, info: ValidationInfo) -> str:
+        model = info.data.get("model", "")
+        if value and not takes(model, "prompt"):
+            raise fault("{model} takes no prompt; remove it", model=model)
         return value
 
     def transcription(self) -> Transcription:

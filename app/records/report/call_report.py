@@ -166,6 +166,11 @@ def report_of(
         TimelineEntry.from_data(row.at_ms, row.kind, row.name, row.data) for row in timeline
     )
     rows = {row.item_id: row for row in turns}
+    traced.caller = {
+        item_id: speech
+        for item_id, speech in traced.caller.items()
+        if item_id in rows or not speech.before_swap
+    }
     spoken = [
         _agents_turn(speech, rows.get(speech.item_id), levels)
         for speech in traced.speeches.values()

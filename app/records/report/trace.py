@@ -120,6 +120,8 @@ class CallerSpeech:
     to_ms: float | None = None
     #: It was no interruption: the agent went on.
     false_interruption: bool = False
+    #: Another session took over later. It heard the speech again if the record has no turn of it.
+    before_swap: bool = False
 
 
 @dataclass(slots=True)

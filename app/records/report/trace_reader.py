@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from app.call.caller.pause import LATE_WORDS
+from app.call.caller.pause import LATE_VOICE, LATE_WORDS
 from app.call.heard.ledger import BYTES_PER_MS
 from app.call.timeline import TimelineEntry
 from app.records.report.gaps import LegGapReader
@@ -91,6 +91,7 @@ class _Reader:
         self._voice_failed = False  # an item that is deleted now was not cut by the caller
         self._last_sounds: list[CallerSpeech] = []  # which were judged to be no interruption
         self._forwarded_bytes = 0  # of the caller's audio, in this session
+        self._counted_ms = 0.0  # when it was counted last
         self._now_ms = 0.0
 
     def take(self, at_ms: float, name: str, data: dict[str, Any], value: Any) -> None:
@@ -133,8 +134,10 @@ class _Reader:
                     del self._trace.speeches[data["item_id"]]
                 else:
                     self._was_cut(data["item_id"], 0.0)
-            case "SpeechStarted" | "SpeechStopped" | "CallerAudioForwarded" | "ModelOpened":
+            case "SpeechStarted" | "SpeechStopped" | "CallerAudioForwarded":
                 self._caller(name, data)
+            case "ModelOpened" | "SwapModel":
+                self._session_began(swapped=name == "SwapModel")
             case "OutputItemDone" if data["kind"] == "function_call":
                 if data["status"] == "completed":
                     call = str(data["name"]), str(data["arguments"]), at_ms
@@ -236,7 +239,7 @@ class _Reader:
     def _judged(self, verdict: str, reason: str, paused_ms: float) -> None:
         """The caller's sound was an interruption, or it was none, and the agent goes on."""
         if verdict == "confirmed":
-            if reason == LATE_WORDS:
+            if reason in (LATE_WORDS, LATE_VOICE):
                 for sound in self._last_sounds:
                     sound.false_interruption = False
             return
@@ -276,13 +279,20 @@ class _Reader:
 
     # --- the rest -----------------------------------------------------------------------------
 
+    def _session_began(self, *, swapped: bool) -> None:
+        """The positions of the caller's audio begin anew. At a swap, audio that the session before
+        got is not counted yet: it is not the new one's."""
+        for speech in self._trace.caller.values():
+            speech.before_swap |= swapped
+        of_before_ms = self._now_ms - self._counted_ms if swapped else 0.0
+        self._forwarded_bytes = -round(of_before_ms * BYTES_PER_MS)
+
     def _caller(self, name: str, data: dict[str, Any]) -> None:
         """Turn detection counts time in the audio appended to its session. How much was appended
         when its event arrived gives the time on the timeline."""
-        if name == "ModelOpened":
-            self._forwarded_bytes = 0
-        elif name == "CallerAudioForwarded":
+        if name == "CallerAudioForwarded":
             self._forwarded_bytes += int(data["size_bytes"])
+            self._counted_ms = self._now_ms
         elif name == "SpeechStarted":
             from_ms = self._timeline_ms(float(data["audio_start_ms"]))
             heard = CallerSpeech(data["item_id"], from_ms, self._now_ms)

@@ -40,6 +40,7 @@ router = APIRouter(
 )
 
 
+@router.head("/metrics", include_in_schema=False)
 @router.get("/metrics", summary="Metrics for Prometheus", response_class=PlainTextResponse)
 async def metrics(state: State) -> Response:
     """Counts and times of all calls of this process, in Prometheus' text format."""

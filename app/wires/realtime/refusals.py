@@ -35,22 +35,23 @@ def refusal(code: str, message: str) -> tuple[Refusal, int]:
 # --- refused settings -----------------------------------------------------------------------------
 
 _Setting = Setting | Literal["", "required"]
-_INPUT, _OUTPUT = "audio.input", "audio.output"
-# Fields of `session`, and the setting that each of them is; the beta's names as well, because
-# compatible servers still use them. A field inside one of these belongs to it.
+# Fields of `session`, or of its `audio.input` and `audio.output`, and the setting that each of them
+# is; the beta's names as well, because compatible servers still use them. A field inside one of
+# these belongs to it.
 _SETTINGS: dict[str, _Setting] = {
-    f"{_INPUT}.transcription": "transcription",
-    f"{_INPUT}.transcription.language": "language",
-    f"{_INPUT}.transcription.languages": "languages",
-    f"{_INPUT}.transcription.prompt": "prompt",
-    f"{_INPUT}.transcription.keywords": "keywords",
-    f"{_INPUT}.noise_reduction": "noise_reduction",
-    f"{_INPUT}.noise_reduction.strength": "noise_reduction_strength",
-    f"{_INPUT}.turn_detection": "detection",
-    f"{_INPUT}.format": "required",
-    f"{_OUTPUT}.format": "required",
-    f"{_OUTPUT}.voice": "voice",
-    f"{_OUTPUT}.speed": "speed",
+    "transcription": "transcription",
+    "transcription.language": "language",
+    "transcription.languages": "languages",
+    "transcription.prompt": "prompt",
+    "transcription.keywords": "keywords",
+    "keywords": "keywords",
+    "languages": "languages",
+    "noise_reduction": "noise_reduction",
+    "noise_reduction.strength": "noise_reduction_strength",
+    "turn_detection": "detection",
+    "format": "required",
+    "voice": "voice",
+    "speed": "speed",
     "reasoning": "reasoning_effort",
     "max_output_tokens": "max_output_tokens",
     "parallel_tool_calls": "parallel_tool_calls",
@@ -63,12 +64,10 @@ _SETTINGS: dict[str, _Setting] = {
     "tool_choice": "required",
     "input_audio_transcription": "transcription",
     "input_audio_noise_reduction": "noise_reduction",
-    "turn_detection": "detection",
-    "voice": "voice",
-    "speed": "speed",
     "max_response_output_tokens": "max_output_tokens",
 }
 _INDEX = re.compile(r"\[\d+\]")
+_PARENT = re.compile(r"^(session\.)?(audio\.)?((input|output)\.)?")
 _PATH = re.compile(r"\bsession\.[\w.\[\]]+")
 _QUOTED = re.compile(r"""['"`]([\w.\[\]]+)['"`]""")
 
@@ -87,6 +86,6 @@ def refused_setting(param: Any, message: str) -> _Setting:
 
 
 def _setting(path: str) -> _Setting:
-    parts = _INDEX.sub("", path).removeprefix("session.").split(".")
+    parts = _PARENT.sub("", _INDEX.sub("", path)).split(".")
     fields = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
     return next((_SETTINGS[field] for field in fields if field in _SETTINGS), "")

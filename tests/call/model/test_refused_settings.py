@@ -290,3 +290,13 @@ def test_without_its_detection_the_session_always_acts_by_itself() -> None:
     scene.run(1000)
 
     assert scene.all(do.SetTurnDetection) == []
+
+
+def test_a_name_that_cannot_be_meant_does_not_spoil_later_calls() -> None:
+    """The second refusal names what was not sent: what is left out then is a guess."""
+    scene = opened()
+    refuses(scene, "speed")
+    refuses(scene, "speed")
+
+    assert set(sent(scene).without) == {"speed", *FIRST}
+    assert scene.machine.refused_settings == {"speed"}

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from app.call.agent import Agent, ModelOptions, Transcription
-from app.config.agent.file import load_agent
+from app.config.agent.file import LoadedAgent, load_agent
 from app.errors import ConfigError
 
 HEAD = 'name = "Mia"\ninstructions = "Be nice."\n'  # two lines
@@ -17,9 +17,13 @@ def in_an_empty_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def agent_of(text: str, model: str = "gpt-realtime-2.1") -> Agent:
+def loaded_from(text: str, model: str = "gpt-realtime-2.1") -> LoadedAgent:
     Path("agent.toml").write_text(HEAD + text, encoding="utf-8")
-    return load_agent(Path("agent.toml"), model=model).agent
+    return load_agent(Path("agent.toml"), model=model)
+
+
+def agent_of(text: str, model: str = "gpt-realtime-2.1") -> Agent:
+    return loaded_from(text, model).agent
 
 
 def faults(text: str, model: str = "gpt-realtime-2.1") -> list[str]:
@@ -131,10 +135,6 @@ CODES = "expected a list of two-letter ISO 639-1 codes, such as ['en', 'es']"
         ),
         ('[transcription]\nlanguages = "en"\n', f"4: transcription.languages: {CODES}, got 'en'"),
         (
-            '[transcription]\nmodel = "whisper-1"\nkeywords = ["Bella"]\nlanguages = ["it"]\n',
-            "5: transcription.keywords: whisper-1 takes no keywords; remove it",
-        ),
-        (
             '[transcription]\nprompt = "x"\nmodel = "gpt-4o-transcribe-diarize"\n',
             "4: transcription.prompt: gpt-4o-transcribe-diarize takes no prompt; remove it",
         ),
@@ -152,13 +152,41 @@ def test_a_key_that_every_model_takes_is_no_fault(value: str) -> None:
     agent_of(f"[model]\n{key} = {value}\n", "gpt-realtime")
 
 
-def test_a_key_that_the_configured_model_cannot_take_is_a_fault_with_its_line() -> None:
-    text = '[model]\ntruncation = "auto"\nreasoning_effort = "low"\nparallel_tool_calls = true\n'
-    fix = "remove it, or set OPENAI_REALTIME_MODEL to a reasoning model such as gpt-realtime-2.1"
-    assert faults(text, "gpt-realtime-mini") == [
-        f"5: model.reasoning_effort: gpt-realtime-mini takes no reasoning_effort; {fix}",
-        f"6: model.parallel_tool_calls: gpt-realtime-mini takes no parallel_tool_calls; {fix}",
-    ]
+def test_a_key_that_the_configured_model_cannot_take_is_left_out_with_a_warning() -> None:
+    text = '[model]\ntruncation = "auto"\nreasoning_effort = "xhigh"\nparallel_tool_calls = false\n'
+    loaded = loaded_from(text, "gpt-realtime-mini")
+    fix = "so it is left out; remove it; or set OPENAI_REALTIME_MODEL to a reasoning model"
+    assert loaded.warnings == (
+        f"agent.toml:5: model.reasoning_effort: gpt-realtime-mini takes no reasoning_effort, {fix}",
+        "agent.toml:6: model.parallel_tool_calls: gpt-realtime-mini takes no parallel_tool_calls, "
+        f"{fix}",
+    )
+    assert loaded.agent.model == ModelOptions(None, None, None, "auto")
+    assert loaded.agent.limits.first_sound_ms == 4000
+
+
+@pytest.mark.parametrize(
+    ("text", "left", "warnings"),
+    [
+        (
+            'model = "whisper-1"\nprompt = "x"\nkeywords = ["Bella"]\nlanguages = ["it"]\n',
+            Transcription("whisper-1", "x"),
+            [
+                "6: transcription.keywords: whisper-1 takes no keywords, so it is left out; "
+                "remove it",
+                "7: transcription.languages: whisper-1 takes no languages, so it is left out; "
+                "remove it",
+            ],
+        ),
+        ('model = "whisper-1"\nkeywords = []\n', Transcription("whisper-1"), []),
+    ],
+)
+def test_a_transcription_is_asked_for_what_it_can_take(
+    text: str, left: Transcription, warnings: list[str]
+) -> None:
+    loaded = loaded_from(f"[transcription]\n{text}")
+    assert loaded.agent.transcription == left
+    assert loaded.warnings == tuple(f"agent.toml:{each}" for each in warnings)
 
 
 @pytest.mark.parametrize("model", ["", "our-phone-model", "gpt-realtime-2.1-mini", "embedded"])

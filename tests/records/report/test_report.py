@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from app.call.caller.pause import BACKCHANNEL
+from app.records.record import TimelineRow, TurnRow
 from app.records.report.call_report import CallReport, SpokenTurn, read_call, report_of
 from app.records.report.call_text import cost_text, ending, tool_caption, tool_text, transcript_text
 from app.records.report.levels import read_levels
@@ -38,6 +39,24 @@ def test_latency_is_from_the_callers_last_sound_to_the_agents_first(wav: Path, n
     assert report.by_sound
     assert report.median_ms == pytest.approx(SILENCE_MS + 390, abs=15)
     assert report.worst_ms == pytest.approx(SILENCE_MS + 540, abs=15)
+
+
+def test_a_turn_that_another_session_heard_again_is_told_once() -> None:
+    story = Story()
+    story.connect()
+    made: list[tuple[str, dict[str, object]]] = [
+        ("SpeechStarted", {"item_id": "u1", "audio_start_ms": 0}),
+        ("SwapModel", {"audio_from_ms": 0, "audio_most_ms": 30_000}),
+        ("SpeechStarted", {"item_id": "u2", "audio_start_ms": 0}),
+        ("SpeechStopped", {"item_id": "u2", "audio_end_ms": 900}),
+    ]
+    entries = [
+        TimelineRow(order, 100.0 * order, "event", name, {"order": order, **data})
+        for order, (name, data) in enumerate(made)
+    ]
+    turn = TurnRow(0, "user", "Hello?", item_id="u2", at_ms=200)
+    report = report_of(story.call(None), [turn], entries)
+    assert [each.item_id for each in report.turns] == ["u2"]
 
 
 def test_the_callers_ear_waits_a_round_trip_longer(wav: Path) -> None:

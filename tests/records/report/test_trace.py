@@ -1,3 +1,5 @@
+import pytest
+
 from app.call.timeline import TimelineEntry
 from app.records.record import TimelineRow
 from app.records.report.trace import CallTrace, FalseInterruption, Span
@@ -138,12 +140,11 @@ def test_an_interruption_after_a_cough_counts_what_was_heard_before_it_too() -> 
     assert not call.caller["v"].false_interruption
 
 
-def test_words_that_came_late_make_a_sound_a_turn_of_the_callers() -> None:
+@pytest.mark.parametrize("reason", ["late words", "late voice"])
+def test_what_came_late_makes_a_sound_a_turn_of_the_callers(reason: str) -> None:
     call = cough(
         entry(8, 1800, "ClearAudio", dropped_bytes=9600),
-        entry(
-            9, 1800, "ReportInterruption", verdict="confirmed", reason="late words", paused_ms=0.0
-        ),
+        entry(9, 1800, "ReportInterruption", verdict="confirmed", reason=reason, paused_ms=0.0),
     )
     assert len(call.interruptions) == len(call.false_interruptions) == 1
     assert not call.caller["u"].false_interruption
@@ -232,6 +233,22 @@ def test_the_callers_speech_is_on_the_timelines_clock() -> None:
     ]
     speech = read_trace(entries).caller["u"]
     assert (speech.from_ms, speech.noticed_ms, speech.to_ms) == (6640, 7000, 8980)
+
+
+def test_the_callers_speech_is_on_the_timelines_clock_after_a_swap_of_sessions() -> None:
+    """At the swap, 60 s were forwarded, the last 100 ms of them not counted yet; the session that
+    takes over gets 300 ms again."""
+    entries = [
+        entry(0, 0, "ModelOpened"),
+        entry(1, 59_900, "CallerAudioForwarded", frames=2995, size_bytes=479_200),
+        entry(2, 60_000, "SwapModel", audio_from_ms=0, audio_most_ms=300),
+        entry(3, 62_000, "CallerAudioForwarded", frames=120, size_bytes=19_200),
+        entry(4, 62_000, "SpeechStarted", item_id="u", audio_start_ms=2000),
+        entry(5, 64_000, "CallerAudioForwarded", frames=100, size_bytes=16_000),
+        entry(6, 64_000, "SpeechStopped", item_id="u", audio_end_ms=3800),
+    ]
+    speech = read_trace(entries).caller["u"]
+    assert (speech.from_ms, speech.to_ms) == (61_700, 63_500)
 
 
 def test_a_second_leg_begins_with_an_empty_buffer_and_marks_of_its_own() -> None:

@@ -1,0 +1,35 @@
+"""The end of a call without a leg is told to watchers once, though Twilio may report it twice."""
+
+from app.bridge.records_without_leg import RecordsWithoutLeg
+from app.bridge.services import Services
+from app.records.watching import CallEnded, Watched
+from app.wires.twilio.call import CallInfo
+from tests.bridge.test_leg_seed import services as services  # a fixture
+
+CALL = CallInfo("CA1", "AC1", "outbound-api", "+14155550101", "+14155550102")
+
+
+def watched(services: Services) -> list[Watched]:
+    told: list[Watched] = []
+    services.watchers.append(lambda _call, message, _ms: told.append(message))
+    return told
+
+
+async def test_a_call_whose_end_is_reported_twice_at_once_ends_once(services: Services) -> None:
+    told = watched(services)
+    services.store.save_call(CALL.call_sid, direction=CALL.direction, status="ringing")
+    ended: list[str] = []
+    records = RecordsWithoutLeg(services, lambda _: False, ended.append)
+    records.close_record(CALL.call_sid, "busy")
+    records.close_record(CALL.call_sid, "busy")
+    await records.aclose()
+    assert told == [CallEnded("", 0.0)] and ended == [CALL.call_sid]
+
+
+async def test_a_rejected_call_that_asks_again_is_counted_once(services: Services) -> None:
+    told = watched(services)
+    records = RecordsWithoutLeg(services, lambda _: False, lambda _: None)
+    records.call_rejected(CALL, "MAX_CALLS is reached")
+    records.call_rejected(CALL, "MAX_CALLS is reached")
+    await records.aclose()
+    assert told == [CallEnded("busy", 0.0)]
