@@ -155,6 +155,8 @@ class CallRow(CallDetails):
     carried: Annotated[dict[str, Any], Column(default=dict, server_default="{}")]
     #: Raised when another process takes the call over: see `Store.adopt`.
     epoch: Annotated[int, Column(default=0, server_default="0")] = field(default=0, compare=False)
+    #: The process that raised it last, by a random id.
+    adopted_by: Annotated[str | None, Column()] = field(default=None, compare=False)
     #: Raised by each write.
     revision: Annotated[int, Column(default=0, server_default="0")] = field(
         default=0, compare=False
