@@ -295,6 +295,8 @@ async def test_calls_come_back_to_the_replica_that_answered_them(
             assert call.heard == HELLO.audio
         assert r.reached_by("/media-stream") == r.reached_by("/incoming-call") == [0, 1, 0, 1]
         for call in calls:
+            call.hang_up()
+        for call in calls:
             await ended(r, call)
         assert len(r.model.handshakes) == 4
 
