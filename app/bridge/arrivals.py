@@ -55,14 +55,14 @@ class Arrivals:
         self._epochs = services.epochs
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def adopt(self, call_sid: str) -> bool:
+    async def adopt(self, call_sid: str, *, is_new: bool = False) -> bool:
         """This process has the call from now on. Returns whether no other one had it since this
-        process adopted it last, as far as the database answers."""
-        known = self._epochs.setdefault(call_sid, 0)
-        try:
-            epoch = await within(ADOPTED_S, self._services.store.adopt(call_sid))
-        except (StoreUnavailable, TimeoutError):
-            epoch = 0
+        process adopted it last, as far as the database answers. `is_new`: no process had it, so
+        that it is not worth a wait for a database that is away."""
+        known, epoch = self._epochs.setdefault(call_sid, 0), 0
+        if self._services.store.available or not is_new:
+            with suppress(StoreUnavailable, TimeoutError):
+                epoch = await within(ADOPTED_S, self._services.store.adopt(call_sid))
         self._epochs[call_sid] = epoch or known
         self._services.bus.own(call_sid, epoch or await self._above_owner(call_sid, known))
         if epoch:
@@ -111,12 +111,12 @@ class Arrivals:
 
         `call`: as its stream names it. Raises CallIsOver.
         """
-        try:
-            return await within(READ_S, self._read(call, announced))
-        except (StoreUnavailable, TimeoutError):
-            if announced is not None and announced.is_new:
-                return Arrival(announced.call, None)
-            return Arrival(announced.call if announced else call, unreadable_call(time.time()))
+        is_new = announced is not None and announced.is_new
+        if self._services.store.available or not is_new:
+            with suppress(StoreUnavailable, TimeoutError):
+                return await within(READ_S, self._read(call, announced))
+        stored = None if is_new else unreadable_call(time.time())
+        return Arrival(announced.call if announced else call, stored)
 
     async def _read(self, call: CallInfo, announced: Announced | None) -> Arrival:
         store = self._services.store

@@ -154,8 +154,7 @@ class Streams:
         if is_new:
             self.arrivals.save_row(call)
         await asyncio.gather(
-            self.announcements.announce(announced, TICKET_S + before_s),
-            self._services.store.flush(WRITTEN_S),
+            self.announcements.announce(announced, TICKET_S + before_s), self._written()
         )
         return self._tickets.give(call.call_sid, before_s)
 
@@ -174,8 +173,13 @@ class Streams:
         """The webhook opened the first leg of a call: write the call's row, and adopt it, so that
         another replica which gets a repeated webhook can take it over."""
         if self._services.bus.shared:
+            await self._written()
+            await self.arrivals.adopt(leg.call.call_sid, is_new=True)
+
+    async def _written(self) -> None:
+        """Wait for the writes of this process, unless the database is known to be away."""
+        if self._services.store.available:
             await self._services.store.flush(WRITTEN_S)
-            await self.arrivals.adopt(leg.call.call_sid)
 
     async def open_to_give_up(self, call: CallInfo, base_url: str) -> Leg | None:
         """The leg of a call whose streams all failed: give it up, for what the service has in place
@@ -241,9 +245,10 @@ class Streams:
             return before  # opened ahead for this stream
         if self._has_ended(call_sid):
             return None
-        if before is None and not (announced is not None and announced.is_new):
+        is_new = announced is not None and announced.is_new
+        if before is None and not is_new:
             await self.release(call_sid)
-        is_newest = await self.arrivals.adopt(call_sid) and before is not None
+        is_newest = await self.arrivals.adopt(call_sid, is_new=is_new) and before is not None
         if is_newest:
             leg = self._claim_here(call_sid, announced.resume_cause if announced else STREAM_LOST)
         else:

@@ -331,6 +331,28 @@ async def test_an_announced_call_that_ends_does_not_count(
         assert r[0].switchboard.room == 1
 
 
+@pytest.mark.parametrize("own_addresses", [False, True])
+async def test_a_replica_that_drains_answers_new_calls_for_the_others(
+    postgres_url: str, redis_url: str, own_addresses: bool
+) -> None:
+    async with replicas(Script(HELLO), postgres_url, redis_url, own_addresses=own_addresses) as r:
+        await r[0].switchboard.drain(60)
+        url = (await request(r[0])).stream_url
+        assert url.startswith("wss://bridge.example.com/media-stream/")
+        assert not r.model.handshakes
+        async with raw_stream(r[1], url) as stream:
+            await stream.start()
+            assert (await stream.receive())["event"] in ("mark", "media")
+            last = asyncio.create_task(r[1].switchboard.drain(60))
+            while await r[0].state.services.bus.others_ready():
+                pass
+            busy = await request(r[0], form=call_form(OTHER_SID))
+            assert check_twiml(busy.body) == ["Say", "Hangup"]
+            await over(r, 1)
+        await last
+        await r.settled()
+
+
 # --- stores away ----------------------------------------------------------------------------------
 
 
@@ -343,7 +365,7 @@ async def test_a_call_is_served_elsewhere_though_the_database_is_away(
 ) -> None:
     async with replicas(Script(HELLO), postgres_url, redis_url) as r:
         with monkeypatch.context() as patch:
-            for name in ("get_call", "adopt", "turns", "timeline"):
+            for name in ("get_call", "adopt", "turns", "timeline"):  # before it is known
                 patch.setattr(Store, name, unavailable)
             r.route = STREAMS_ELSEWHERE
             call = await r.connected()

@@ -64,7 +64,8 @@ class Away(LocalBus):
 async def test_a_process_without_redis_takes_calls_and_says_that_it_is_away() -> None:
     switchboard = SimpleNamespace(draining=False)
     app = FastAPI()
-    install_state(app, switchboard=switchboard, bus=Away())
+    store: Any = StandInStore()
+    install_state(app, store=store, switchboard=switchboard, bus=Away())
     app.include_router(health.router)
 
     async with AsyncClient(transport=ASGITransport(app), base_url="http://bridge") as client:
