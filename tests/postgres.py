@@ -148,7 +148,8 @@ class PostgresServer:
     def _is_ready(self) -> bool:
         with suppress(FileNotFoundError):
             lines = (self._data / "postmaster.pid").read_text().split("\n")
-            return len(lines) > 7 and lines[7].strip() == "ready"
+            mine = self._process is not None and lines[0] == str(self._process.pid)
+            return mine and len(lines) > 7 and lines[7].strip() in ("ready", "standby")
         return False
 
     def _pids(self) -> list[int]:

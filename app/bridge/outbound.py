@@ -316,7 +316,7 @@ class Outbound:
                     self.on_decision(slot.placed.call_sid, "slot of the call freed", reason)
                 self._tokens.pop(slot.placed.call_sid, None)
                 del self._slots[slot.placed.token]
-                self._limits.ended(slot.placed.call_sid or slot.placed.token)
+                # Not its place among all replicas: another one may have the call.
         self._last_s = {n: s for n, s in self._last_s.items() if s > now_s - self._repeat_s}
 
     # --- limits ---

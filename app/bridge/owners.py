@@ -4,6 +4,7 @@ A replica that another one adopted a call from loses it: its leg ends without a 
 """
 
 import logging
+from contextlib import suppress
 
 from app.bridge.bus.bus import BusUnavailable, Message, NoAnswer, NoOwner
 from app.bridge.decisions import log_decision
@@ -18,6 +19,9 @@ logger = logging.getLogger(__name__)
 RELEASE_S = 0.7  # for the owner of a call to write its record; one that hangs never does
 WRITTEN_S = 0.5  # for its writes
 TELL_S = 2.0
+#: An owner that did not answer is not asked again for so long, by any replica: it is dead, and the
+#: caller waits.
+SILENT_S = 3.0
 
 
 class Owners:
@@ -44,8 +48,18 @@ class Owners:
         that record. Returns whether an owner did; one that is dead or hangs did not."""
         if not self._bus.shared or self._switchboard.leg(call_sid) is not None:
             return False
-        outcome = await self._ask(call_sid, {"order": "release"}, RELEASE_S)
-        return outcome is not None and outcome.get("released") is True
+        silent = f"silent:{call_sid}"
+        try:
+            if await self._bus.get(silent) is not None:
+                return False
+            outcome = await self._bus.ask(call_sid, {"order": "release"}, RELEASE_S)
+        except (NoOwner, BusUnavailable):
+            return False
+        except NoAnswer:
+            with suppress(BusUnavailable):
+                await self._bus.put(silent, {}, SILENT_S)
+            return False
+        return outcome.get("released") is True
 
     async def callee_detected(self, call_sid: str, verdict: CalleeDetected) -> None:
         """Tell the owner of an outbound call who answered it. Without an owner the next leg reads
@@ -92,7 +106,9 @@ class Owners:
     async def _let_go(self, call_sid: str) -> bool:
         """Another replica is about to adopt the call: write the record of its leg, and lose it."""
         leg = self._switchboard.leg(call_sid)
-        if leg is None or leg.past_goodbye or leg.needs_fallback:
+        if leg is None:  # it left the call to its record a moment ago
+            return await self._services.store.flush(WRITTEN_S)
+        if leg.past_goodbye or leg.needs_fallback:
             return False
         leg.feed(StreamEnded("another replica takes the call over", lost=True))
         leg.finish_record()

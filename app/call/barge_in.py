@@ -7,12 +7,12 @@ where it was (`caller/pause`, with `[turns] resume_false_interruptions`).
 
 from app.call import prompts
 from app.call.caller.floor import ANSWER_MS, Floor
-from app.call.caller.pause import BACKCHANNEL, CONFIRMED_MS, LATE_WORDS
+from app.call.caller.pause import BACKCHANNEL, CONFIRMED_MS, LATE_VOICE, LATE_WORDS, Cancelled
 from app.call.commands import ReportInterruption, Verdict
 from app.call.deadlines import NEVER, next_after
 from app.call.exits.exits import Exits
 from app.call.model.model import Model
-from app.call.model.responses import Wanted, Wish
+from app.call.model.responses import REPEATED, Wanted, Wish
 from app.call.outbox import Outbox
 from app.call.prompts import TakenBack
 from app.call.speech.agent_speech import AgentSpeech
@@ -56,24 +56,29 @@ class BargeIn:
     def speech_started(self, item_id: str, now_ms: float) -> None:
         """The caller begins to make a sound: it pauses the agent or interrupts it, unless the agent
         may not be interrupted now."""
-        self._model.tools.limits.caller_acted()
         self._floor.speech_started(now_ms)
         if self._pause.active:
             self._pause.sounded(item_id)
-        elif self._floor.listens and self._pauses and self._speech.speaks(now_ms):
+        elif self._floor.listens and self._pauses and self._may_go_on(now_ms):
             self._speech.pause(now_ms)
             self._pause.begin(item_id, now_ms)
         else:
+            self._model.tools.limits.caller_acted()
             self._pause.answered_by_detection()  # what it has not answered by now, it does not
             if self._floor.listens:
                 automatic = self._model.settings.automatic  # then it cancels the response itself
                 self._barge_in(TakenBack.CALLER_SPOKE, now_ms, cancel=not automatic)
 
+    def _may_go_on(self, now_ms: float) -> bool:
+        """Whether there is something that a cough must not stop: the agent's speech; or an exit,
+        also just before its last words begin and just after they end."""
+        return self._speech.speaks(now_ms) or self._exits.under_way
+
     def turn_committed(self, item_id: str, now_ms: float) -> None:
         """The caller's turn is over. Request the response to it, if turn detection does not."""
         automatic = self._model.settings.automatic
-        if automatic:
-            self._pause.take_late(item_id)  # its words are answered
+        if automatic and self._pause.take_late(item_id):  # its words are answered
+            self._speech.judged(item_id, interrupts=True)
         if self._pause.awaits(item_id):
             self._pause.committed(now_ms, automatic=automatic)
             return
@@ -85,9 +90,17 @@ class BargeIn:
                 self._responses.want(Wish.REPLY)
 
     def voiced(self, now_ms: float) -> None:
-        """The caller's frames hold enough voice: they mean to interrupt."""
+        """The caller's frames hold enough voice: they mean to interrupt, also in a turn that was
+        judged and goes on."""
         if self._pause.active:
             self._confirm(TakenBack.CALLER_SPOKE, f"{CONFIRMED_MS} ms of voice", now_ms)
+        elif item_id := self._pause.take_open():
+            spoke = self._speech.speaks(now_ms)
+            self._floor.speech_started(now_ms)
+            if spoke and self._floor.may_be_interrupted:
+                self._barge_in(TakenBack.CALLER_SPOKE, now_ms, cancel=True)
+                self._report("confirmed", LATE_VOICE, 0.0)
+            self._speech.judged(item_id, interrupts=True)
 
     def quieted(self, now_ms: float) -> None:
         """The caller's frames hold no more voice."""
@@ -100,21 +113,23 @@ class BargeIn:
         words = not is_backchannel(text, self._backchannels)
         if words:
             self._entries.caller_said(item_id, now_ms)
-        awaited, late = self._pause.awaits(item_id), self._pause.take_late(item_id)
+        awaited = self._pause.awaits(item_id)
+        asked = self._speech.asked(now_ms) if awaited else self._pause.late_asked(item_id)
+        late = self._pause.take_late(item_id)
         if not awaited and not late:
             return
-        if words or (awaited and normalized(text) and self._speech.asked(now_ms)):
-            if awaited:
-                self._confirm(TakenBack.CALLER_SPOKE, "words", now_ms)
-            else:
+        if not words and not (normalized(text) and asked):
+            self._speech.false_interruption(item_id)
+            if awaited and self._pause.wordless(item_id):
+                self._go_on(BACKCHANNEL if normalized(text) else "no words", now_ms)
+        elif awaited:
+            self._confirm(TakenBack.CALLER_SPOKE, "words", now_ms)
+        else:
+            if self._floor.may_be_interrupted:
                 self._barge_in(TakenBack.CALLER_SPOKE, now_ms, cancel=True)
-                self._speech.judged(item_id, interrupts=True)
                 self._report("confirmed", LATE_WORDS, 0.0)
-                self._responses.want(Wish.REPLY)
-            return
-        self._speech.false_interruption(item_id)
-        if awaited and self._pause.wordless(item_id):
-            self._go_on(BACKCHANNEL if normalized(text) else "no words", now_ms)
+            self._speech.judged(item_id, interrupts=True)
+            self._responses.want(Wish.REPLY)
 
     def drops_keys(self, now_ms: float) -> bool:
         """Whether a key pressed now has no effect: it belongs to no entry. While a transfer is
@@ -166,7 +181,6 @@ class BargeIn:
         """The caller means to interrupt: truncate to what they heard before the pause."""
         committed_automatic = self._pause.committed_automatic
         self._report("confirmed", reason, now_ms - self._pause.since_ms)
-        self._pause.end()
         self._barge_in(why, now_ms, cancel=True)
         if self._floor.caller_speaks:
             return  # the end of the turn brings the answer
@@ -181,11 +195,11 @@ class BargeIn:
         cancelled = self._pause.cancelled
         for item_id in self._pause.untranscribed:
             self._speech.judged(item_id, interrupts=False)
-        self._pause.end_false()
+        self._pause.end_false(asked=self._speech.asked(now_ms))
         self._floor.sound_was_false()
         self._speech.resume(now_ms)
         if cancelled is not None:
-            self.response_cancelled(cancelled, now_ms)
+            self._go_on_with(cancelled)
 
     def _report(self, verdict: Verdict, reason: str, paused_ms: float) -> None:
         self._outbox.put(ReportInterruption(verdict, reason, paused_ms))
@@ -197,8 +211,15 @@ class BargeIn:
         Args:
             cancel: Cancel the active response too. False when turn detection does it.
         """
+        self._model.tools.limits.caller_acted()
+        cancelled = self._pause.cancelled
         self.interrupt_agent(now_ms, cancel=cancel)
         self._exits.barge_in(why, now_ms)
+        if cancelled is not None:
+            self._speech.cut_short(cancelled.response_id)
+            was = cancelled.was
+            if was.wish in REPEATED and self._responses.allows(was.wish):
+                self._responses.want(was.wish, was.direction)
 
     def interrupt_agent(self, now_ms: float, *, cancel: bool = True) -> None:
         """Stop what plays, and tell the model how much of it was heard.
@@ -239,7 +260,8 @@ class BargeIn:
         self._floor.response_created(requested=requested is not None)
         self.response_progressed(response_id)
         self._items.response_created()
-        self._responses.created(response_id, answers_all=self._model.answers.all_taken)
+        answers_all = self._model.answers.all_taken and not answers_pause
+        self._responses.created(response_id, answers_all=answers_all)
         if self._floor.voicemail and (
             requested is None or requested.wish not in (Wish.GOODBYE, Wish.UNSPOKEN)
         ):
@@ -255,21 +277,30 @@ class BargeIn:
         if self._floor.listens:
             self._items.mute_response(response_id)
 
-    def response_cancelled(self, was: Wanted | None, now_ms: float) -> bool:
+    def response_cancelled(self, response_id: str, was: Wanted | None) -> bool:
         """Turn detection cancelled a response that is not interrupted: request it again, to go on
         after what was generated; during a pause, when that is over.
+
+        Args:
+            was: What it was requested for; None: turn detection requested it.
 
         Returns:
             Whether that is done. False where every sound of the caller interrupts.
         """
-        was = was or Wanted(Wish.REPLY)
         if not self._pauses:
             return False
+        was, spoke = was or Wanted(Wish.REPLY), self._speech.spoke(response_id)
+        cancelled = Cancelled(response_id, was, spoke)
         if self._pause.active:
-            self._pause.cancelled = was
-            return True
-        if self._speech.speaks(now_ms):
+            self._pause.cancelled = cancelled
+        else:
+            self._go_on_with(cancelled)
+        return True
+
+    def _go_on_with(self, cancelled: Cancelled) -> None:
+        """Request a cancelled response again. What it has said is not said twice."""
+        was, spoke = cancelled.was, cancelled.spoke
+        if spoke:
             self._requests.add_message("system", prompts.GO_ON)
         if self._responses.allows(was.wish):
-            self._responses.want(was.wish, was.direction)
-        return True
+            self._responses.want(was.wish, "" if spoke else was.direction)

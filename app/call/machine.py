@@ -159,9 +159,9 @@ class CallMachine:
 
     @property
     def awaited_sound(self) -> int:
-        """The number of the caller's sound that pauses the agent: pass `CallerVoiced` and
-        `CallerQuieted` of it, each once. 0: the agent is not paused."""
-        return self._floor.pause.sounds if self._floor.pause.active else 0
+        """The number of the caller's sound that pauses the agent, or did and goes on: pass
+        `CallerVoiced` and `CallerQuieted` of it, each once. 0: there is none."""
+        return self._floor.pause.awaited_sound
 
     @property
     def awaits_quiet(self) -> bool:

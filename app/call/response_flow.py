@@ -11,14 +11,12 @@ from app.call.commands import ReportDecision, RunTool
 from app.call.deadlines import NEVER
 from app.call.exits.built_in_tools import BUILT_IN, END_CALL
 from app.call.exits.transfer import TRANSFER
-from app.call.model.responses import Wish
+from app.call.model.responses import REPEATED
 from app.call.outbox import Outbox
 from app.call.usage import Usage
 from app.call.wiring import Parts
 
 _EXITS = (END_CALL, TRANSFER)
-# Requested again when a barge-in interrupts it.
-_REPEATED = (Wish.WARNING, Wish.ANNOUNCEMENT, Wish.GOODBYE)
 
 
 class ResponseFlow:
@@ -153,9 +151,9 @@ class ResponseFlow:
         interrupted = event.status == "cancelled" or self._items.is_muted(response_id)
         by_detection = event.status == "cancelled" and active
         by_detection = by_detection and not self._items.is_muted(response_id)
-        if by_detection and self._barge_in.response_cancelled(was, now_ms):
+        if by_detection and self._barge_in.response_cancelled(response_id, was):
             pass
-        elif was is not None and not failed and interrupted and was.wish in _REPEATED:
+        elif was is not None and not failed and interrupted and was.wish in REPEATED:
             if self._responses.allows(was.wish):
                 self._responses.want(was.wish, was.direction)
         if failed or interrupted or empty:

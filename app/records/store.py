@@ -82,7 +82,8 @@ class Store(StoredRecords):
         self._spooling = Spooling(spool, database, self._ownership)
         self._restored = database.generation  # of the database, which has the rows of live calls
         self._lost_at: float | None = None  # the database is away since then, monotonic
-        self._probed_at = -_PROBE_EVERY_S
+        self._probing: asyncio.Task[None] | None = None
+        self._probed_at = 0.0
         self._pending = Waiting()
         self._writing: Waiting | None = None
         self._work = asyncio.Event()  # set while anything is pending
@@ -124,8 +125,10 @@ class Store(StoredRecords):
         """Write what is pending within `within_ms`, and close. What is left goes to the spool; log
         how much is lost."""
         await self.flush(within_ms / 1000)
-        self._writer.cancel()
-        await asyncio.wait([self._writer])
+        tasks = list(filter(None, (self._writer, self._probing)))
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
         left = [batch for batch in (self._writing, self._pending) if batch is not None]
         await self._spooling.save(left)
         if lost := sum(len(batch.work()) for batch in left):
@@ -149,16 +152,19 @@ class Store(StoredRecords):
     async def probe(self, within_s: float) -> bool:
         """Ask the database whether it answers, once a second at most. Returns `available`."""
         now = monotonic()
-        if now - self._probed_at < _PROBE_EVERY_S:
-            return self.available
-        self._probed_at = now
-        with suppress(StoreUnavailable):
-            try:
-                async with asyncio.timeout(within_s):
-                    await self._read(sa.select(sa.literal(1)))
-            except TimeoutError:
-                self._database.answers = False
+        if self._probing is None or (
+            self._probing.done() and now - self._probed_at >= _PROBE_EVERY_S
+        ):
+            self._probed_at = now
+            self._probing = asyncio.create_task(self._probe())
+        # Not cancelled: that would close its connection first, which a server that hangs delays.
+        if not (await asyncio.wait([self._probing], timeout=within_s))[0]:
+            return False
         return self.available
+
+    async def _probe(self) -> None:
+        with suppress(StoreUnavailable):
+            await self._read(sa.select(sa.literal(1)))
 
     # --- writing ------------------------------------------------------------------------------
 
@@ -363,9 +369,13 @@ class Store(StoredRecords):
                     live = self._live.work()
                     sids = {row["call_sid"] for _, row in live}
                     epochs = {call_sid: self._ownership.epoch(call_sid) for call_sid in sids}
-                    await self._rows.write(work_of(live, epochs), generation)
+                    again = work_of(live, self._live.batches(), epochs)
+                    await self._rows.write(again, generation)
                     self._restored = generation
-                await self._rows.write(batch.work(), generation)
+                work = batch.work()
+                await self._rows.write(work, generation)
+                entries = (row for kind, row in work.parts if kind is Kind.TIMELINE)
+                self._live.save_batches(entries, monotonic())
                 self._live.forget_ended(monotonic())
                 return
 

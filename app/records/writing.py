@@ -240,10 +240,13 @@ def _changes(new: Mapping[str, Any], row: Row, epoch: Any, fills_in: bool) -> di
     return changes
 
 
-def work_of(rows: list[tuple[sa.Table, Row]], epochs: Mapping[str, int]) -> Work:
-    """The rows of live calls, to be written again."""
+def work_of(
+    rows: list[tuple[sa.Table, Row]], batches: list[Row], epochs: Mapping[str, int]
+) -> Work:
+    """The rows of live calls and their last timeline entries, to be written again."""
     calls: list[Item] = [(Kind.CALL, row) for table, row in rows if table is CALLS]
-    return Work(calls, [(Kind.TURN, row) for table, row in rows if table is TURNS], epochs)
+    parts: list[Item] = [(Kind.TURN, row) for table, row in rows if table is TURNS]
+    return Work(calls, [*parts, *((Kind.TIMELINE, row) for row in batches)], epochs)
 
 
 async def raise_epoch(call_sid: str, expected: int | None, connection: AsyncConnection) -> int:

@@ -54,7 +54,7 @@ class _Leg:
 
     #: A session with the model is open.
     session: bool = False
-    #: When the caller began to speak, or pressed a key.
+    #: When the caller began to speak, or pressed a key; negative: their sound gets no answer.
     acted_ms: float = -1.0
     #: The end of the caller's last sound, while the answer to it is awaited.
     last_sound_ms: float | None = None
@@ -255,7 +255,8 @@ class Metrics:
             leg.quiet_ms, leg.counted_ms = event.quiet_ms or 0.0, now_ms
 
     def _caller_stopped(self, call: CallInfo, _event: ev.SpeechStopped, now_ms: float) -> None:
-        if leg := self._legs.get(call.call_sid):
+        leg = self._legs.get(call.call_sid)
+        if leg is not None and leg.acted_ms >= 0:
             sounded_ms = leg.counted_ms - leg.quiet_ms if leg.counted_ms else now_ms
             leg.last_sound_ms = min(now_ms, max(leg.acted_ms, sounded_ms))
 
@@ -277,7 +278,7 @@ class Metrics:
         self._interruptions.labels(report.verdict).inc()
         leg = self._legs.get(call.call_sid)
         if leg is not None and report.verdict == "false":
-            leg.last_sound_ms = None  # it gets no answer
+            leg.acted_ms, leg.last_sound_ms = -1.0, None  # also where its turn is still open
 
     # --- tools ------------------------------------------------------------------------------------
 

@@ -207,6 +207,16 @@ def test_quiet_is_told_once_for_each_sound() -> None:
     assert take(peers, audio, sound(20, 5)) == [ev.CallerQuieted]
 
 
+def test_noise_is_no_voice_after_the_line_was_muted() -> None:
+    peers = Peers(FakeWire())
+    audio = peers.audio()
+    muted = [Media(base64.b64encode(b"\xff" * 160).decode(), 160)] * 200
+    take(peers, audio, sound(20_000, 400), muted)
+    peers.awaited_sound = 1
+
+    assert take(peers, audio, sound(5000, 400)) == [ev.CallerQuieted]
+
+
 def test_a_muted_caller_has_no_voice() -> None:
     peers = Peers(FakeWire())
     audio = peers.audio()

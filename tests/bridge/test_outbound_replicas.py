@@ -11,10 +11,10 @@ from aiohttp import web
 
 from app.bridge.bus.bus import Bus
 from app.bridge.bus.redis_bus import RedisBus
-from app.bridge.outbound import Outbound, OutboundRefused
+from app.bridge.outbound import GRACE_S, RING_S, Outbound, OutboundRefused
 from app.records.store import Store
 from app.wires.twilio.rest import TwilioRest
-from tests.bridge.bus.buses import opened, until
+from tests.bridge.bus.buses import Clock, opened, until
 from tests.redis_server import RedisServer, redis_server, shared_redis
 from tests.wires.twilio.twilio_stand_in import ACCOUNT, TOKEN, Twilio, says, twilio_that
 
@@ -155,3 +155,17 @@ async def test_while_redis_is_away_each_replica_counts_its_own_and_afterwards_bo
         assert (await refusal(b, EVE)).reason == "too many calls"
         for bus in (a_bus, b_bus):
             await bus.aclose()
+
+
+async def test_a_call_that_another_replica_answered_keeps_its_place_when_its_slot_here_expires(
+    replicas: Replicas, buses: tuple[RedisBus, RedisBus]
+) -> None:
+    clock = Clock()
+    a = replicas.outbound(buses[0], most_calls=1, clock=clock)
+    b = replicas.outbound(buses[1], most_calls=1)
+    await place(a, ANN)
+    b.adopted("CA1")
+    await written(*buses)
+    clock.ahead_s += RING_S + GRACE_S
+    assert (await refusal(a, BOB)).reason == "too many calls"
+    assert a.live_calls == 0

@@ -13,6 +13,7 @@ from app.call.exits.tones import SEND_DIGITS
 from app.call.exits.transfer import TRANSFER
 from app.call.exits.transitions import ORDER_MS
 from app.call.model.first_sound import LEAST_MS
+from tests.call.pause_scene import pausing
 from tests.call.scene import Scene, agent
 from tests.call.transfer_scene import CLERK, MONDAY_NOON_S, NIGHT, SALES, SUPPORT
 
@@ -25,11 +26,12 @@ AGENTS = {
     "is alone": agent(limits=LIMITS),
     "is back": agent(greeting="Hello.", limits=LIMITS, destinations=HUMANS),
     "talks on": agent(greeting="Hello.", interruptible=False, limits=LIMITS, destinations=HUMANS),
+    "pauses": pausing(agent(greeting="Hello.", limits=LIMITS, destinations=HUMANS)),
     "has voices": replace(
         agent(greeting="Hello.", limits=LIMITS, destinations=HUMANS), voices=("first", "second")
     ),
 }
-FIRST = ev.LegOpened(at_s=MONDAY_NOON_S)
+FIRST = ev.LegOpened(at_s=MONDAY_NOON_S, whole_frames=True)
 BACK = ev.LegOpened((("user", "A human, please."),), MONDAY_NOON_S, TRANSFER, "call_old", "busy")
 CALLED = {
     "end call": ("end_call", "{}"),
@@ -63,6 +65,7 @@ STEPS = [
     *["keys taken", "zero", "written", "written", "text", "text item done", "voice sounds"],
     *["voice sounds", "voice pauses", "voice is done", "voice is done", "voice fails"],
     *["voice cannot say it", "addition refused"],
+    *["speech started", "speech started", "voiced", "quieted", "no words", "backchannel"],
 ]
 RARE = ["stream started again", "hang up", "hung up", "stream ended", "leg opened again"]
 RARE += ["model lost for good", "hang up failed", "redirected", "redirected"]
@@ -184,6 +187,11 @@ class Story(Scene):
     def _ordered(self, command: do.Command, answer: list[do.Command]) -> None:
         assert not self.ends, "a command after EndLeg"
         match command:
+            case do.ClearAudio() if self.machine._floor.pause.active:
+                ledger = self.machine._audio.ledger
+                for item_id in self.played:  # what was not heard of it may be played again
+                    if ledger.generated_bytes(item_id):
+                        self.played[item_id] = ledger.sent_bytes(item_id)
             case do.CreateResponse(event_id):
                 waited_ms = self.now_ms - self.asked_ms
                 assert not self.requested or waited_ms > LEAST_MS - 1, "two requests in flight"
@@ -390,6 +398,10 @@ class Story(Scene):
             "speech stopped": ev.SpeechStopped(user_id, 0),
             "committed": ev.CallerTurnCommitted(user_id, item_id),
             "transcribed": ev.CallerTranscribed(user_id, "Well."),
+            "no words": ev.CallerTranscribed(user_id, ""),
+            "backchannel": ev.CallerTranscribed(user_id, "Okay."),
+            "voiced": ev.CallerVoiced(),
+            "quieted": ev.CallerQuieted(),
             "tool returns": ev.ToolReturned(call_id, f"result of {call_id}"),
             "tool fails": ev.ToolFailed(call_id, f"result of {call_id}"),
             "tool taken": ev.ToolOutputTaken(call_id),

@@ -121,6 +121,15 @@ def test_what_goes_on_after_a_cough_is_no_answer() -> None:
     assert counted.values("phone_agent_interruptions_total") == {("false",): 1}
 
 
+def test_the_end_of_a_turn_that_was_judged_while_it_was_open_awaits_no_answer() -> None:
+    counted = Counted(Agent("Ada", "", turns=JUDGING)).feed(do.PlayAudio("item_1", "", 800))
+    counted.feed(ev.SpeechStarted("user_1", 0), at_ms=1000)
+    counted.feed(do.ReportInterruption("false", "no words in time", 3000), at_ms=4000)
+    counted.feed(ev.SpeechStopped("user_1", 0), at_ms=5000)
+    counted.feed(do.PlayAudio("item_2", "", 800), at_ms=9000)
+    assert counted.value("phone_agent_response_seconds_count") == 0
+
+
 def test_a_caller_who_goes_on_is_answered_once() -> None:
     counted = Counted()
     counted.feed(ev.SpeechStarted("user_0", 0), ev.SpeechStopped("user_0", 0), at_ms=500)

@@ -148,14 +148,15 @@ class Bus(Protocol):
 
     async def reserve(self, name: str, key: str, most: int, for_s: float) -> bool:
         """Take one of `most` places of this name; False: all are taken. A place is free again after
-        `unreserve` or `for_s`. A key that has a place keeps it, for `for_s` from now.
+        `unreserve` or `for_s`. A key that has a place keeps it, for at least `for_s` from now.
 
         Raises:
             BusUnavailable: count in this process.
         """
 
     def hold(self, name: str, key: str, for_s: float) -> Awaitable[None]:
-        """Keep the place of a key for `for_s` from now, or take one more than there are."""
+        """Keep the place of a key for at least `for_s` from now, or take one more than there
+        are."""
 
     def unreserve(self, name: str, key: str) -> Awaitable[None]:
         """Free a place, also one that another replica took."""

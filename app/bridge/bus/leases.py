@@ -114,13 +114,14 @@ class Leases:
 
     def place_taken(self, name: str, key: str, for_s: float) -> None:
         """This replica has a place, and takes it anew if Redis loses it."""
-        self._places.put(f"{name}\n{key}", None, for_s)
+        place = f"{name}\n{key}"
+        self._places.put(place, None, max(for_s, self._places.left_s(place)))
         self._unwritten.pop((name, key), None)
 
     def hold(self, name: str, key: str, for_s: float) -> Awaitable[None]:
         """Keep a place, or take one more."""
         self.place_taken(name, key, for_s)
-        self._unwritten[name, key] = for_s
+        self._unwritten[name, key] = self._places.left_s(f"{name}\n{key}")
         return self.written()
 
     def free(self, name: str, key: str) -> Awaitable[None]:

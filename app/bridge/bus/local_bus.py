@@ -97,11 +97,12 @@ class LocalBus:
         places = self._reserved.setdefault(name, Expiring(self._clock))
         if key not in places and len(places) >= most:
             return False
-        places.put(key, True, for_s)
+        places.put(key, True, max(for_s, places.left_s(key)))
         return True
 
     def hold(self, name: str, key: str, for_s: float) -> Done:
-        self._reserved.setdefault(name, Expiring(self._clock)).put(key, True, for_s)
+        places = self._reserved.setdefault(name, Expiring(self._clock))
+        places.put(key, True, max(for_s, places.left_s(key)))
         return DONE
 
     def unreserve(self, name: str, key: str) -> Done:

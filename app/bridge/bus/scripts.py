@@ -63,17 +63,16 @@ return math.max(1, redis.call('PTTL', KEYS[1]))
 """
 
 #: KEYS: the places. ARGV: who takes one, how many there are (-1: take one in any case),
-#: milliseconds. Returns 1, or 0 if all are taken.
+#: milliseconds. A place that is held for longer stays so. Returns 1, or 0 if all are taken.
 RESERVE = (
     _NOW
     + """
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
-local most = tonumber(ARGV[2])
-if most >= 0 and not redis.call('ZSCORE', KEYS[1], ARGV[1])
-    and redis.call('ZCARD', KEYS[1]) >= most then
+local most, held = tonumber(ARGV[2]), redis.call('ZSCORE', KEYS[1], ARGV[1])
+if most >= 0 and not held and redis.call('ZCARD', KEYS[1]) >= most then
   return 0
 end
-redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[1])
+redis.call('ZADD', KEYS[1], math.max(now + ARGV[3], tonumber(held or 0)), ARGV[1])
 redis.call('PEXPIREAT', KEYS[1], redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')[2])
 return 1
 """

@@ -27,7 +27,9 @@ class VoiceMeter:
     def take(self, payload: str, size_bytes: int) -> None:
         """A frame: base64 of µ-law, which decodes to `size_bytes`."""
         rms, noise = ulaw_rms(payload), self._noise
-        if rms < noise:
+        if not rms:
+            pass  # digital silence: the line is muted, which tells nothing of its noise
+        elif rms < noise:
             self._noise = max(_LEAST_NOISE, noise + FALL * (rms - noise))
         else:
             self._noise = noise * RISE

@@ -9,9 +9,10 @@ A machine's greeting is no turn: it is long, and talks over the agent after each
 the callee's first words, with every resumption, count only up to `FIRST_WORDS_MS`. An answer to the
 agent counts until the callee goes on.
 
-A sound whose transcript is empty is no speech: a click, a beep. Without a transcript, because the
-transcription is off, refused or failed, every sound is speech. While a transcript is pending, the
-evidence may depend on it: see `CalleeEvidence.pending`.
+A sound whose transcript has no words is no speech: a click, a beep. Without a transcript, because
+the transcription is off, refused or failed, every sound is speech, but for one that was no
+interruption: the agent went on after it. While a transcript is pending, the evidence may depend on
+it: see `CalleeEvidence.pending`.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -32,6 +33,7 @@ from app.call.exits.tones import SEND_DIGITS
 from app.call.heard.agent_audio import AgentAudio
 from app.call.heard.conversation import Conversation, Turn
 from app.call.model.settings import SessionSettings
+from app.call.words.backchannels import normalized
 
 #: Longer speech after the answer is a machine's greeting. (Twilio: MachineDetectionSpeechThreshold,
 #: default 2400)
@@ -75,7 +77,7 @@ class CalleeEvidence:
             case CallerTurnCommitted(item_id):
                 self._ended_ms.setdefault(item_id, now_ms)
             case CallerTranscribed(item_id, text):
-                self._words[item_id] = bool(text.strip())
+                self._words[item_id] = bool(normalized(text))
             case CallerTranscriptionFailed(item_id):
                 self._words[item_id] = True
 
@@ -115,10 +117,12 @@ class CalleeEvidence:
         )
 
     def _has_words(self, turn: Turn) -> bool | None:
-        # A sound that goes on is no click, whatever its transcript will be.
-        if turn.text or turn.item_id not in self._ended_ms:
-            return True
-        return self._words.get(turn.item_id, None if self._settings.transcribes else True)
+        if turn.text:
+            return bool(normalized(turn.text))
+        words = self._words.get(turn.item_id, None if self._settings.transcribes else True)
+        if turn.item_id not in self._ended_ms:
+            words = True  # a sound that goes on is no click, whatever its transcript will be
+        return False if words and _went_on_after(turn) else words
 
 
 def answered_turn(
@@ -138,7 +142,7 @@ def answered_turn(
     for turn in turns:
         if turn.role == "user":
             words = has_words(turn)
-            if words is False:
+            if words is False or (words is None and _went_on_after(turn)):
                 continue
             begun, ended = min(begun, turn.at_ms), ended_ms.get(turn.item_id, NEVER)
             worded = worded or bool(words)
@@ -154,6 +158,11 @@ def answered_turn(
             worded = answers = False
             heard_to_end = not turn.cut
     return answers
+
+
+def _went_on_after(turn: Turn) -> bool:
+    """Whether the agent went on after this sound, because it was no interruption."""
+    return turn.detail.get("interruption") == "false"
 
 
 def _is_turn(begun: float, ended: float, *, first: bool) -> bool:

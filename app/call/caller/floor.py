@@ -78,18 +78,21 @@ class Floor:
     def speech_stopped(self, now_ms: float) -> None:
         """The caller stopped speaking, or their turn was committed: a response is due, unless the
         agent is paused."""
-        self.caller_speaks, self._unended = False, False
-        self._speaks_until_ms = self._look_ms = NEVER
+        self._end_speech()
         counted_ms, quiet_from_ms = self._counted
         voice_ended_ms = quiet_from_ms if counted_ms == now_ms else now_ms
         self.voice_ended_ms = max(self._since_ms, voice_ended_ms)
+        self.pause.turn_over()
         due = not self.voicemail and not self.pause.active
         self.answer_by_ms = now_ms + ANSWER_MS if due else NEVER
 
     def sound_was_false(self) -> None:
         """The caller's sound was no speech: the agent has the floor, also where noise holds turn
         detection open, or a turn ends by what was said."""
-        self.caller_speaks, self._unended = False, False
+        self._end_speech()
+
+    def _end_speech(self) -> None:
+        self.caller_speaks = self._unended = False
         self._speaks_until_ms = self._look_ms = NEVER
 
     def frames_counted(self, quiet_ms: int | None, now_ms: float) -> None:
@@ -125,14 +128,14 @@ class Floor:
 
     def machine_records(self) -> None:
         """An answering machine records from now on."""
-        self.voicemail, self.caller_speaks, self.answer_by_ms = True, False, NEVER
-        self._look_ms, self._unended = NEVER, False
+        self.voicemail, self.answer_by_ms = True, NEVER
+        self._end_speech()
 
     def session_lost(self) -> None:
         """The model's session is gone, and with it the speech that it was hearing."""
-        self.caller_speaks, self.answer_by_ms = False, NEVER
-        self._speaks_until_ms = self._look_ms = NEVER
-        self._unended = False
+        self.answer_by_ms = NEVER
+        self._end_speech()
+        self.pause.turn_over()
 
     # --- the agent ------------------------------------------------------------------------------
 
@@ -141,8 +144,7 @@ class Floor:
         if not requested and not self._answer_pending and not self.pause.active:
             # Turn detection requests a response when a turn is over: the caller has stopped, even
             # if no end of their speech was reported.
-            self.caller_speaks, self._unended = False, False
-            self._speaks_until_ms = self._look_ms = NEVER
+            self._end_speech()
         self.answer_by_ms = NEVER
 
     def response_ended(self, now_ms: float) -> None:

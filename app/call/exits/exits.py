@@ -312,7 +312,9 @@ class Exits:
             self._fire(self._exit, trigger, now_ms, occasion)
 
     def _settle_keys(self, now_ms: float) -> None:
-        if self._keys.state is KeysState.WAITING and not self._audio.synthesizing:
+        if self._keys.state is KeysState.WAITING:
+            if self._audio.synthesizing or self._audio.paused:
+                return
             if self.redirect_ordered:
                 occasion = Occasion(call_id=self._tones.call_id)
                 self._fire(self._keys, Trigger.REDIRECT_BUSY, now_ms, occasion)

@@ -72,7 +72,7 @@ class KeysState(StrEnum):
 
     #: No keys are being pressed.
     NONE = "no keys"
-    #: A voice still synthesizes what comes before the keys.
+    #: A voice still synthesizes what comes before the keys, or the agent is paused.
     WAITING = "waiting"
     #: The tones are playing.
     SOUNDING = "sounding"

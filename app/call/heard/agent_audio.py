@@ -128,9 +128,24 @@ class AgentAudio:
 
     def resume(self, now_ms: float) -> None:
         """The pause is over: go on from the byte where the caller stopped hearing the agent."""
+        if self.whole_frames:
+            self._frame_held()
         self.paused = False
         if self._open:
             self._send_held(now_ms)
+
+    def _frame_held(self) -> None:
+        """Cut what is held back into frames anew: the pause began amid one."""
+        held = [*self._held, self._frames.take_rest()]
+        self._held.clear()
+        for audio in filter(None, held):
+            if self._frames.item_id != audio.item_id:
+                self._held.extend(filter(None, [self._frames.take_rest()]))
+            framed = self._frames.add(audio.item_id, audio.payload, audio.size_bytes)
+            self._held.extend(filter(None, [framed]))
+        if self.ledger.is_complete(self._frames.item_id):
+            self._held.extend(filter(None, [self._frames.take_rest()]))
+        self._held_bytes = sum(audio.size_bytes for audio in self._held)
 
     def interrupt(self, now_ms: float) -> list[HeardPart]:
         """Barge-in: clear Twilio's buffer, and drop the audio that is held back. Ends a pause; what

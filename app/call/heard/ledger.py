@@ -105,6 +105,11 @@ class PlaybackLedger:
         if item := self._items.get(item_id):
             item.complete = True
 
+    def is_complete(self, item_id: str) -> bool:
+        """Whether this item is `completed`."""
+        item = self._items.get(item_id)
+        return item is not None and item.complete
+
     def sent(self, item_id: str, size_bytes: int, now_ms: float) -> None:
         """This much more of an item goes to Twilio. Call `generated` with it first."""
         if self.position(now_ms) >= self._sent:

@@ -33,6 +33,10 @@ class Wish(StrEnum):
     GOODBYE = "goodbye"
 
 
+#: Requested again when a barge-in interrupts it.
+REPEATED = (Wish.WARNING, Wish.ANNOUNCEMENT, Wish.GOODBYE)
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """A response to request."""

@@ -15,16 +15,23 @@ _CHARACTERS_LEFT = 12
 
 _NOTES = re.compile(r"[(\[*<♪][^)\]*>♪]*[)\]*>♪]")  # "[cough]", "*laughs*": no words
 _REPEATED = re.compile(r"(.)\1+")
-_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 _QUESTION_MARKS = "?？؟"
-_SCRIPTS_WITHOUT_SPACES = 0x2E80  # from here on, but for Hangul, which has them
+# Thai and Lao, and all from here on, but for Hangul, which has them
+_SCRIPTS_WITHOUT_SPACES = re.compile("[\u0e00-\u0eff\u2e80-\U0010ffff]")
 
 
 def normalized(text: str) -> str:
     """A text as words in lower case, each run of a letter as one letter: "Mmm-hmm." is "m hm".
     Empty: it has no words."""
     text = unicodedata.normalize("NFKC", _NOTES.sub(" ", text)).casefold().replace("’", "'")
-    return _REPEATED.sub(r"\1", " ".join(_WORD.findall(text)))
+    words = "".join(each if _in_word(each) else " " for each in text).split()
+    spelled = (word.strip("'") for word in words if any(map(str.isalnum, word)))
+    return _REPEATED.sub(r"\1", " ".join(spelled))
+
+
+def _in_word(character: str) -> bool:
+    # The vowels of many scripts are combining marks.
+    return character.isalnum() or character == "'" or unicodedata.category(character)[0] == "M"
 
 
 def is_backchannel(text: str, phrases: Collection[str]) -> bool:
@@ -43,7 +50,7 @@ def is_backchannel(text: str, phrases: Collection[str]) -> bool:
 def _consists_of(words: tuple[str, ...], phrases: frozenset[str]) -> bool:
     if not words:
         return True
-    if ord(words[0][0]) >= _SCRIPTS_WITHOUT_SPACES and words[0] not in phrases:
+    if _SCRIPTS_WITHOUT_SPACES.match(words[0]) and words[0] not in phrases:
         heads = [n for n in range(1, len(words[0])) if words[0][:n] in phrases]
         return any(_consists_of((words[0][n:], *words[1:]), phrases) for n in heads)
     return any(
@@ -62,6 +69,6 @@ def asks(heard: str, text: str) -> bool:
     after = heard
     for mark in _QUESTION_MARKS:
         after = after.rpartition(mark)[2]
-    asked = after != heard and len(_WORD.findall(after)) <= _WORDS_AFTER
+    asked = after != heard and len(normalized(after).split()) <= _WORDS_AFTER
     left = text[len(heard) : len(heard) + _CHARACTERS_LEFT]
     return asked or any(mark in left for mark in _QUESTION_MARKS)

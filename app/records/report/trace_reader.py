@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from app.call.caller.pause import LATE_WORDS
+from app.call.caller.pause import LATE_VOICE, LATE_WORDS
 from app.call.heard.ledger import BYTES_PER_MS
 from app.call.timeline import TimelineEntry
 from app.records.report.gaps import LegGapReader
@@ -239,7 +239,7 @@ class _Reader:
     def _judged(self, verdict: str, reason: str, paused_ms: float) -> None:
         """The caller's sound was an interruption, or it was none, and the agent goes on."""
         if verdict == "confirmed":
-            if reason == LATE_WORDS:
+            if reason in (LATE_WORDS, LATE_VOICE):
                 for sound in self._last_sounds:
                     sound.false_interruption = False
             return

@@ -82,6 +82,8 @@ async def test_places_are_bounded_and_free_after_their_time() -> None:
     clock.now_s += 10
     assert await bus.reserve("outbound", CALL, 1, 10)
     await bus.hold("outbound", OTHER, 10)
+    await bus.hold("outbound", OTHER, 1)  # never less than it has
+    clock.now_s += 2
     await bus.unreserve("outbound", CALL)
     assert not await bus.reserve("outbound", CALL, 1, 10)
 

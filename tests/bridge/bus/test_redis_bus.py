@@ -267,6 +267,9 @@ async def test_a_place_is_free_after_its_time(a: RedisBus, b: RedisBus) -> None:
     await a.hold("outbound", "one", 30)
     await b.unreserve("outbound", "two")
     assert not await b.reserve("outbound", "two", 1, 30)
+    await b.hold("outbound", "one", 0.02)  # never less than it has
+    await asyncio.sleep(0.05)
+    assert not await b.reserve("outbound", "two", 1, 30)
 
 
 async def test_what_may_be_done_once_is_done_by_one_replica(a: RedisBus, b: RedisBus) -> None:

@@ -1,3 +1,5 @@
+import pytest
+
 from app.call.timeline import TimelineEntry
 from app.records.record import TimelineRow
 from app.records.report.trace import CallTrace, FalseInterruption, Span
@@ -138,12 +140,11 @@ def test_an_interruption_after_a_cough_counts_what_was_heard_before_it_too() -> 
     assert not call.caller["v"].false_interruption
 
 
-def test_words_that_came_late_make_a_sound_a_turn_of_the_callers() -> None:
+@pytest.mark.parametrize("reason", ["late words", "late voice"])
+def test_what_came_late_makes_a_sound_a_turn_of_the_callers(reason: str) -> None:
     call = cough(
         entry(8, 1800, "ClearAudio", dropped_bytes=9600),
-        entry(
-            9, 1800, "ReportInterruption", verdict="confirmed", reason="late words", paused_ms=0.0
-        ),
+        entry(9, 1800, "ReportInterruption", verdict="confirmed", reason=reason, paused_ms=0.0),
     )
     assert len(call.interruptions) == len(call.false_interruptions) == 1
     assert not call.caller["u"].false_interruption
