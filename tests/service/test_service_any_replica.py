@@ -1,6 +1,7 @@
 """Two replicas with one database and one Redis: whichever one Twilio reaches serves the call."""
 
 import asyncio
+import random
 from typing import Any
 
 import pytest
@@ -155,6 +156,29 @@ async def test_a_call_placed_by_one_replica_is_about_the_same_at_another(
         said = str([session.events_of("session.update"), session.events_of("response.create")])
         assert "It is about tea." in said and "Good evening." in said
         await ended(r, call)
+
+
+async def test_many_calls_at_once_are_served_wherever_each_request_arrives(
+    postgres_url: str, redis_url: str
+) -> None:
+    model = RealtimeServer(lambda turn: HELLO)
+    async with replicas(model, postgres_url, redis_url, count=3) as r:
+        dice = random.Random(7)
+        r.route = lambda url: dice.randrange(3)
+        calls = await asyncio.gather(*(r.connected() for _ in range(12)))
+        for call in calls:
+            await call.wait_quiet()
+            assert call.heard == HELLO.audio
+        assert sum(each.switchboard.live_calls for each in r.worlds) == 12
+        for call in calls:
+            call.hang_up()
+        for call in calls:
+            record = await ended(r, call)
+            assert (record["status"], record["ended_by"]) == ("completed", "caller")
+            assert record["ended_at"] and record["duration_s"] > 0
+            assert names(record).count("LegOpened") == 1 and decisions(record) == []
+        assert len(r.model.handshakes) == 12 and not r.model.open_sessions
+        assert not any(each.switchboard.live_calls for each in r.worlds)
 
 
 # --- streams that come again ----------------------------------------------------------------------
