@@ -163,9 +163,10 @@ async def test_an_outbound_call_is_about_the_same_at_another_replica(
     tmp_path: Path, postgres_url: str
 ) -> None:
     agent = Agent()
-    variables = {"TWILIO_PHONE_NUMBER": "+14155550100"}
     server = RealtimeServer(agent.brain)
-    async with replicas(tmp_path, shared_redis().url, postgres_url, server, **variables) as r:
+    async with replicas(
+        tmp_path, shared_redis().url, postgres_url, server, TWILIO_PHONE_NUMBER="+14155550100"
+    ) as r:
         r.line.callees = {"+14155550123": Callee(talks_ms=60_000)}
         body = {"to": "+14155550123", "greeting": "Good day Ann.", "context": "Her table at seven."}
         headers = {"Authorization": f"Bearer {API_TOKEN}"}
