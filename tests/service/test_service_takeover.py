@@ -62,7 +62,7 @@ async def test_a_caller_whose_replica_was_killed_is_back_with_everything_heard(
     ) as r:
         call = await greeted(r)
         session = await says(r, call, "When do you open?")
-        await r.stored(call.call_sid, 3)
+        await r.stored(call.call_sid, HELLO.text, "When do you open?", ANSWER.text)
         first, heard = r.holder, len(call.heard)
         r.kill(first)
         await call.wait_connected(2)
@@ -178,7 +178,7 @@ async def test_an_outbound_call_is_about_the_same_at_another_replica(
         await call.wait_quiet(30)
         session = await r.model.session(0)
         assert "Her table at seven." in session.config["instructions"]
-        await r.stored(call.call_sid, 1)
+        await r.until(call.call_sid, lambda row: bool(row.agent_name))
         r.kill(r.holder)
         session = await r.model.session(1)
         await session.received("session.update")
