@@ -12,6 +12,7 @@ from app.bridge.leg.leg import Leg
 from app.bridge.services import Services
 from app.bridge.switchboard import Switchboard
 from app.call.events import CalleeDetected, StreamEnded
+from app.records.stored_call import CallIsOver
 from app.wires.twilio.call import TERMINAL, CallStatus
 
 logger = logging.getLogger(__name__)
@@ -46,20 +47,31 @@ class Owners:
     async def release(self, call_sid: str) -> bool:
         """Have the owner of a call write its record and let go of it, before this process reads
         that record. Returns whether an owner did; one that is dead or hangs did not."""
+        return (await self._ask_to_let_go(call_sid)).get("released") is True
+
+    async def release_to_resume(self, call_sid: str) -> None:
+        """The same, when Twilio asks what follows the call's stream.
+
+        Raises:
+            CallIsOver: the owner's agent has said goodbye.
+        """
+        if (await self._ask_to_let_go(call_sid)).get("goodbye") is True:
+            raise CallIsOver("the agent has said goodbye")
+
+    async def _ask_to_let_go(self, call_sid: str) -> Message:
         if not self._bus.shared or self._switchboard.leg(call_sid) is not None:
-            return False
+            return {}
         silent = f"silent:{call_sid}"
         try:
             if await self._bus.get(silent) is not None:
-                return False
-            outcome = await self._bus.ask(call_sid, {"order": "release"}, RELEASE_S)
+                return {}
+            return await self._bus.ask(call_sid, {"order": "release"}, RELEASE_S)
         except (NoOwner, BusUnavailable):
-            return False
+            return {}
         except NoAnswer:
             with suppress(BusUnavailable):
                 await self._bus.put(silent, {}, SILENT_S)
-            return False
-        return outcome.get("released") is True
+            return {}
 
     async def callee_detected(self, call_sid: str, verdict: CalleeDetected) -> None:
         """Tell the owner of an outbound call who answered it. Without an owner the next leg reads
@@ -92,7 +104,9 @@ class Owners:
     async def _carry_out(self, call_sid: str, order: Message) -> Message:
         match order:
             case {"order": "release"}:
-                return {"released": await self._let_go(call_sid)}
+                leg = self._switchboard.leg(call_sid)
+                goodbye = leg is not None and leg.past_goodbye
+                return {"released": await self._let_go(call_sid), "goodbye": goodbye}
             case {"order": "detected", "answered_by": str(answered_by), "message": str(message)}:
                 verdict = CalleeDetected(answered_by, message)
                 return {"told": self._switchboard.tell(call_sid, verdict)}

@@ -96,6 +96,7 @@ class Reconnects:
 
         Raises:
             StoreUnavailable: this process does not know the call, and its record cannot be read.
+            CallIsOver: another replica has the call, and its agent has said goodbye.
         """
         board = self._switchboard
         leg = board.leg(call.call_sid)
@@ -134,7 +135,7 @@ class Reconnects:
     ) -> NextStream | None:
         """Resume a call that this process does not have."""
         streams, pause_s = self._switchboard.streams, 0
-        await self._owners.release(call.call_sid)
+        await self._owners.release_to_resume(call.call_sid)
         if self._services.bus.shared and resume_cause == STREAM_LOST:
             found_s = await streams.announcements.failed(call, streams.retry_limits)
             if found_s is None:

@@ -16,8 +16,8 @@ MOST_CALLS = 1000
 #: stored after its end.
 AFTER_END_S = 60.0
 
-#: Seconds for which batches of timeline entries are kept, and how many at most: a standby that takes
-#: over may lack them.
+#: Seconds for which batches of timeline entries are kept, and how many at most: a standby that
+#: takes over may lack them.
 BATCHES_S = 30.0
 MOST_BATCHES = 2000
 

@@ -159,6 +159,8 @@ class CallRow(CallDetails):
     )
     #: Raised when another process takes the call over: see `Store.adopt`.
     epoch: Annotated[int, Column(default=0, server_default="0")] = field(default=0, compare=False)
+    #: The process that raised it last, by a random id.
+    adopted_by: Annotated[str | None, Column()] = field(default=None, compare=False)
     #: Raised by each write.
     revision: Annotated[int, Column(default=0, server_default="0")] = field(
         default=0, compare=False

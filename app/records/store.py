@@ -46,7 +46,7 @@ _PROBE_EVERY_S = 1.0
 _SETTLE_S = 2.0  # for what waits of a call, before its row is read and changed
 
 _Row = dict[str, Any]
-_FIXED = {"call_sid", "created_at", "epoch", "revision"}
+_FIXED = {"call_sid", "created_at", "epoch", "adopted_by", "revision"}
 _CHANGEABLE = frozenset(each.name for each in fields(CallRow)) - _FIXED
 _REPORTED = frozenset({"status", "answered_by"})
 
@@ -77,7 +77,7 @@ class Store(StoredRecords):
         super().__init__(database)
         self._most = most_waiting_entries, most_waiting_rows
         self._live = LiveRows()
-        self._ownership = Ownership(self._outdated, self._live.forget)
+        self._ownership = Ownership(self._outdated, self._live.forget, self._found)
         self._rows = RowWriter(database, self._ownership)
         self._spooling = Spooling(spool, database, self._ownership)
         self._restored = database.generation  # of the database, which has the rows of live calls
@@ -251,7 +251,8 @@ class Store(StoredRecords):
         await self._settle(call_sid)
         async with self._in_transaction:
             before = self._ownership.epoch(call_sid)
-            epoch = await self._database.change(partial(raise_epoch, call_sid, expected))
+            change = partial(raise_epoch, call_sid, expected, self._ownership.me)
+            epoch = await self._database.change(change)
             if epoch:
                 for batch in filter(None, (self._writing, self._pending)):
                     if epoch == before + 1 and not self._ownership.is_outdated(call_sid):
@@ -265,6 +266,10 @@ class Store(StoredRecords):
         """Another process says that it has adopted a call with this epoch. `on_outdated` is called
         unless this process knows, or has adopted it since."""
         self._ownership.outdate(call_sid, epoch)
+
+    def _found(self, call_sid: str, epoch: int) -> None:
+        for batch in filter(None, (self._writing, self._pending)):
+            batch.raise_epoch(call_sid, epoch)
 
     def _outdated(self, call_sid: str) -> None:
         for batch in filter(None, (self._writing, self._pending)):
