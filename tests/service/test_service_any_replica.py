@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from app.bridge import arrivals
+from app.records.database import Database
 from app.records.store import Store, StoreUnavailable
 from app.simulator.realtime import RealtimeServer, Reply, Script
 from app.simulator.twilio import Call, signature
@@ -460,3 +462,26 @@ async def test_a_call_is_served_elsewhere_though_redis_went_away_after_its_webho
             await r.settled()
             record = await r.record(CALL_SID)
             assert (record["from"], record["status"]) == ("+15550100001", "completed")
+
+
+async def test_a_database_that_is_slow_to_give_an_epoch_costs_no_call_and_no_record(
+    postgres_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrivals, "ADOPTED_S", 0.3)
+    async with replicas(Script(HELLO), postgres_url, redis_url) as r:
+        raised, change = asyncio.Event(), Database.change
+
+        async def slow(database: Database, work: Any) -> Any:
+            done = await change(database, work)
+            await raised.wait()
+            return done
+
+        monkeypatch.setattr(Database, "change", slow)
+        r.route = STREAMS_ELSEWHERE
+        call = await r.connected()
+        await call.wait_quiet()
+        assert call.heard == HELLO.audio
+        raised.set()
+        record = await ended(r, call)
+        assert (record["status"], record["ended_by"]) == ("completed", "caller")
+        assert [turn["text"] for turn in record["transcript"]] == ["Hello."]
