@@ -113,7 +113,7 @@ lines: $(INSTALLED) ## What callers hear when their media stream breaks; eight m
 proxies: $(INSTALLED) ## The service behind nginx, HAProxy and Caddy, those that are installed; five minutes.
 	$(BIN)/python -m bench proxies
 
-replicas: $(INSTALLED) ## Three replicas that are killed, stopped and replaced, without stores too; an hour.
+replicas: $(INSTALLED) ## Three replicas that are killed, stopped and replaced, without stores too; 45 minutes, Linux.
 	$(BIN)/python -m bench replicas
 
 mutations: $(INSTALLED) ## Break each row of the table of exits: do the tests notice? Half a minute.
