@@ -318,8 +318,8 @@ def lose_replicas(options: argparse.Namespace, console: Console) -> int:
             rows.append(row)
             for remark in row.remarks:
                 console.print(f"  {remark}")
-    except RuntimeError as error:
-        console.print(f"The run failed: {error}")
+    except (RuntimeError, TimeoutError) as error:
+        console.print(f"The run failed: {error!r}")
         return 1
     show_limits_kept(judge.HEADINGS, [each.row for each in rows], options)
     return 1 if any(each.kept is False for each in rows) else 0

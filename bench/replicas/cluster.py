@@ -14,7 +14,7 @@ import aiohttp
 
 from app.simulator.realtime import RealtimeServer
 from app.simulator.realtime.script import Options
-from app.simulator.twilio import Call, Callee, PhoneLine
+from app.simulator.twilio import Call, Callee, PhoneLine, now_ms
 from bench.line import ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL
 from bench.process import AGENT_FILE, SERVICE, Process, free_port, ready, running
 from bench.replicas.proxy import RandomProxy
@@ -38,6 +38,7 @@ COUNT = 3
 TICK_S = 0.005
 STALLED_MS = 2.0
 RECORD_WITHIN_S = 20.0
+OVER_WITHIN_S = 5.0
 #: Twilio's waits, in tenths of their time.
 QUICK = {"ring_scale": 0.1, "gather_scale": 0.1, "hold_ms": 100.0}
 CALLEES = {
@@ -111,16 +112,23 @@ class Cluster:
         proxy: RandomProxy,
         line: PhoneLine,
         model: RealtimeServer,
-        stores: Stores,
+        stores: Stores | None,
         http: aiohttp.ClientSession,
     ) -> None:
         self.replicas = replicas
         self.proxy = proxy
         self.line = line
         self.model = model
-        self.stores = stores
+        self._stores = stores
         self.stalls = Stalls()
         self._http = http
+
+    @property
+    def stores(self) -> Stores:
+        """What the replicas share."""
+        if self._stores is None:
+            raise RuntimeError("one process alone shares nothing")
+        return self._stores
 
     def holder(self, call: Call) -> int | None:
         """The replica that has the last stream of a call."""
@@ -160,13 +168,11 @@ class Cluster:
 
     async def watch(self) -> None:
         """Record when this process did not run, until this is cancelled."""
-        loop = asyncio.get_running_loop()
         while True:
-            due_s = loop.time() + TICK_S
+            due_ms = now_ms() + TICK_S * 1000
             await asyncio.sleep(TICK_S)
-            late_ms = (loop.time() - due_s) * 1000
-            if late_ms > STALLED_MS:
-                self.stalls.late(loop.time() * 1000, late_ms)
+            if (at_ms := now_ms()) - due_ms > STALLED_MS:
+                self.stalls.late(at_ms, at_ms - due_ms)
 
 
 @asynccontextmanager
@@ -221,7 +227,7 @@ async def cluster(
         http = await stack.enter_async_context(
             aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=10))
         )
-        run = Cluster(replicas, proxy, line, model, shared or Stores.__new__(Stores), http)
+        run = Cluster(replicas, proxy, line, model, shared, http)
         watching = asyncio.create_task(run.watch())
         try:
             yield run
@@ -229,3 +235,5 @@ async def cluster(
             watching.cancel()
             for call in line.calls.values():
                 call.hang_up()
+            if over := [asyncio.ensure_future(each.wait_ended()) for each in line.calls.values()]:
+                await asyncio.wait(over, timeout=OVER_WITHIN_S)

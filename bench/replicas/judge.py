@@ -68,17 +68,6 @@ def differences(record: Mapping[str, Any], reference: Mapping[str, Any]) -> list
     ]
 
 
-def doubled(record: Mapping[str, Any]) -> bool:
-    """Whether two processes wrote the timeline: its times of one leg go back."""
-    since_leg = 0.0
-    for event in record.get("events", ()):
-        if event["name"] == "LegOpened":
-            since_leg = event["at_ms"]
-        elif event["at_ms"] < since_leg:
-            return True
-    return False
-
-
 def longest_silence_ms(
     spans: Iterable[Span], window: Span, stalls: Stalls, *, goes_on: bool = True
 ) -> float:

@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
+from math import inf
 from pathlib import Path
 
+from app.simulator.twilio import now_ms
 from bench.process import memory_kb
 from bench.replicas.calls import KINDS, hold
 from bench.replicas.cluster import Cluster, Stores, cluster
@@ -20,6 +22,7 @@ ABRUPT = 0.25  # the share of callers who hang up at any moment
 ABRUPT_S = 5.0
 LOOK_EVERY_S = 5.0
 SAY_EVERY_S = 60.0
+KEPT_MS = 20_000.0
 REST_WITHIN_S = 100.0  # tickets and calls to come are kept for a minute
 GROWTH = 0.05
 
@@ -109,13 +112,15 @@ async def _call(run: Cluster, load: Load, seed: int, stop: asyncio.Event) -> Non
             if faults := [*outcome.faults, *said]:
                 load.wrong.append(f"{kind} ({call.call_sid}): {'; '.join(faults)}")
         load.calls += 1
-        run.line.calls.pop(call.call_sid, None)
+        _forget(run)
 
 
 def _forget(run: Cluster) -> None:
-    """The bench's own memory of calls that are over."""
+    """Let go of the bench's own memory of calls that are over for a while."""
+    before_ms = now_ms() - KEPT_MS
     for calls in (run.line.calls, run.line.children):
-        for sid in [sid for sid, call in calls.items() if not call.is_live]:
+        over = [sid for sid, each in calls.items() if (each.ended_ms or inf) < before_ms]
+        for sid in over:
             del calls[sid]
 
 
