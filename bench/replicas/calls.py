@@ -30,11 +30,6 @@ class Outcome:
     call: Call
     faults: list[str] = field(default_factory=list)
 
-    @property
-    def apologies(self) -> list[str]:
-        """What Twilio itself had to say to the caller."""
-        return [text for text in self.call.said if text]
-
 
 class Conversation:
     """A caller and what they do, step by step."""

@@ -39,8 +39,8 @@ TICK_S = 0.005
 STALLED_MS = 2.0
 RECORD_WITHIN_S = 20.0
 OVER_WITHIN_S = 5.0
-#: Twilio's waits, in tenths of their time.
-QUICK = {"ring_scale": 0.1, "gather_scale": 0.1, "hold_ms": 100.0}
+SCALE = 0.1  # of Twilio's waits
+HOLD_MS = 100.0
 CALLEES = {
     DESK: Callee(answers_after_ms=100, presses="1", talks_ms=500),
     NIGHT: Callee(goes="no-answer"),
@@ -204,7 +204,9 @@ async def cluster(
                 auth_token=AUTH_TOKEN,
                 public_url=PUBLIC_URL,
                 status_callback_url="/call-status",
-                **QUICK,
+                ring_scale=SCALE,
+                gather_scale=SCALE,
+                hold_ms=HOLD_MS,
             )
         )
         line.callees = dict(CALLEES)

@@ -188,12 +188,6 @@ def told(session: Session) -> list[str]:
     return [item.text or item.output for item in session.items]
 
 
-def session_of(run: Cluster, story: Story, since: int) -> Session | None:
-    """The first session since that knows this caller's name."""
-    found = (each for each in run.model.sessions[since:] if story.name in told(each))
-    return next(found, None)
-
-
 async def _end_with_human(story: Story) -> None:
     await story.call.wait_ended()
     (dialed,) = story.call.dialed

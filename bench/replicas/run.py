@@ -50,4 +50,6 @@ async def _measure(
             return await troubles.measure(shared, folder, say, seconds or troubles.SECONDS, only)
         case "roll":
             return await roll.measure(shared, folder, say, seed)
-    return await soak.measure(shared, folder, say, seconds or soak.SECONDS, seed)
+        case "soak":
+            return await soak.measure(shared, folder, say, seconds or soak.SECONDS, seed)
+    raise RuntimeError(f"replicas have no part {part!r}; choose one of {', '.join(PARTS)}")
