@@ -93,8 +93,8 @@ def arguments() -> argparse.Namespace:
         "--seconds",
         type=positive,
         metavar="S",
-        help="length of each run (15; for sound 180, for voices 6); for replicas: how long stores are "
-        f"away ({stores.SECONDS}), or the length of soak ({soak.SECONDS})",
+        help="length of each run (15; for sound 180, for voices 6); for replicas: how long stores "
+        f"are away ({stores.SECONDS}), or the length of soak ({soak.SECONDS})",
     )
     add("--runs", type=positive, metavar="R", help="of each, interleaved (3; for voices 2)")
     add(

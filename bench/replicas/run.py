@@ -27,7 +27,9 @@ def measure(
     with stores() as shared:
         for part in parts:
             with tempfile.TemporaryDirectory(prefix="replicas-") as folder:
-                yield from uvloop.run(_measure(part, shared, Path(folder), seconds, only, seed, say))
+                yield from uvloop.run(
+                    _measure(part, shared, Path(folder), seconds, only, seed, say)
+                )
 
 
 async def _measure(

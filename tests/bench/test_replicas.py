@@ -77,7 +77,7 @@ def test_a_caller_is_back_with_the_first_sound_after_the_first_question() -> Non
 
 
 def test_growth_compares_a_third_of_the_run_with_its_end() -> None:
-    assert growth([50.0, 80.0, 100.0, 100.0, 104.0, 105.0]) == 0.05
+    assert growth([50.0, 80.0, 100.0, 100.0, 104.0, 150.0]) == 0.5
     assert growth([100.0]) == 0.0
 
 

@@ -56,8 +56,7 @@ async def test_the_record_learns_it_once_the_database_is_back(
     services.store.save_call(CALL.call_sid, direction="inbound", transfers=[first, waits])
     late = LateOutcomes(services)
     late.note(CALL, 1, BRIDGED)
-    while late._tasks:
-        await asyncio.sleep(0.01)
+    await asyncio.gather(*late._tasks)
     row = await services.store.get_call(CALL.call_sid)
     assert row is not None
     assert [each["outcome"] for each in row.transfers] == ["busy", "completed"]
@@ -73,7 +72,6 @@ async def test_an_outcome_that_the_record_knows_stays(
     services.store.save_call(CALL.call_sid, direction="inbound", transfers=known)
     late = LateOutcomes(services)
     late.note(CALL, 0, BRIDGED)
-    while late._tasks:
-        await asyncio.sleep(0.01)
+    await asyncio.gather(*late._tasks)
     row = await services.store.get_call(CALL.call_sid)
     assert row is not None and row.transfers == known

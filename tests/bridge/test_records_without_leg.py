@@ -73,5 +73,6 @@ async def test_a_call_whose_owner_is_gone_is_closed_though_redis_is_away(
     records = RecordsWithoutLeg(away, lambda _: False, lambda _: None)
     records.close_record(CALL.call_sid, "completed")
     await records.aclose()
+    await away.store.flush()
     row = await away.store.get_call(CALL.call_sid)
     assert row is not None and row.ended_at is not None and row.status == "completed"

@@ -1,4 +1,4 @@
-"""Outcomes of attempts that Twilio reported while the database was away: written once it is back."""
+"""Outcomes that Twilio reported while the database was away: written once it is back."""
 
 import asyncio
 from typing import Any
