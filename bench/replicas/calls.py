@@ -109,7 +109,7 @@ async def transfer(c: Conversation) -> None:
 
 async def no_human(c: Conversation) -> None:
     await c.greeted()
-    c.call.say(SOUNDS["Somebody at night, please."])
+    c.call.say(SOUNDS["A person at night, please."])
     await c.call.wait_connected(2)
     await c.hears(BACK.audio, c.heard_bytes)
     await c.asks("When do you open?")

@@ -77,7 +77,7 @@ REPLIES = {
     "Please stop that.": _reply("Very well, I stop.", 300),
     "Is a table free at seven?": _reply("One moment.", 300, ("free_tables", {"hour": 7})),
     "The desk, please.": _transfer("desk"),
-    "Somebody at night, please.": _transfer("night"),
+    "A person at night, please.": _transfer("night"),
     "The late one, please.": _transfer("late"),
     "The warm one, please.": _transfer("warm"),
     "Talk for a long time.": ENDLESS,
