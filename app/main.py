@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from app import __version__
 from app.bridge.hung_replicas import HungReplicas
 from app.bridge.leg.leg import Leg
+from app.bridge.operator_orders import OperatorOrders
 from app.bridge.outbound import Outbound
 from app.bridge.reconnects import Reconnects
 from app.bridge.services import Services
@@ -60,6 +61,8 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         switchboard.on_call_ended.append(shared.agent.tools.call_ended)
         reconnects = Reconnects(switchboard, shared)
         transfers = Transfers(switchboard, reconnects, shared)
+        orders = OperatorOrders(shared, switchboard)
+        reconnects.owners.on_operators_order = orders.carry_out
         outbound = _outbound(chosen, shared, switchboard)
         switchboard.on_call_left.append(transfers.call_left)
         switchboard.on_call_left.append(lambda call_sid, _: outbound.ended(call_sid))
@@ -85,6 +88,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
             reconnects,
             transfers,
             outbound,
+            orders,
             _gate(chosen, api_token),
             _stream_audio(chosen, shared, api_token),
             metrics,

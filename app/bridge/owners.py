@@ -5,7 +5,7 @@ A replica that another one adopted a call from loses it: its leg ends without a 
 
 import logging
 
-from app.bridge.bus.bus import BusUnavailable, Message, NoAnswer, NoOwner
+from app.bridge.bus.bus import BusUnavailable, Message, NoAnswer, NoOwner, OnOrder, refuse_order
 from app.bridge.decisions import log_decision
 from app.bridge.leg.leg import Leg
 from app.bridge.services import Services
@@ -27,6 +27,8 @@ class Owners:
     """
 
     def __init__(self, services: Services, switchboard: Switchboard) -> None:
+        #: Carries out every order that is not a replica's own, but an operator's.
+        self.on_operators_order: OnOrder = refuse_order
         self._services = services
         self._bus = services.bus
         self._switchboard = switchboard
@@ -87,7 +89,7 @@ class Owners:
                 had = board.is_live(call_sid) or board.has_closed(call_sid)
                 board.ended(call_sid, status)
                 return {"had": had}
-        return {"refused": "this replica does not know the order"}
+        return await self.on_operators_order(call_sid, order)
 
     async def _let_go(self, call_sid: str) -> bool:
         """Another replica is about to adopt the call: write the record of its leg, and lose it."""

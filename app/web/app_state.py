@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import Depends, FastAPI, Request
 
+from app.bridge.operator_orders import OperatorOrders
 from app.bridge.outbound import Outbound
 from app.bridge.reconnects import Reconnects
 from app.bridge.services import Services
@@ -28,6 +29,7 @@ class AppState:
     reconnects: Reconnects
     transfers: Transfers
     outbound: Outbound
+    orders: OperatorOrders
     gate: Gate
     stream_audio: StreamAudio
     metrics: Metrics

@@ -37,6 +37,7 @@ def install_state(
         "reconnects": absent,
         "transfers": absent,
         "outbound": absent,
+        "orders": absent,
         "gate": gate,
         "stream_audio": absent,
         "metrics": absent,

@@ -37,9 +37,9 @@ ROUTES = {
     ("get", "/calls"): {200, 404, 422},
     ("post", "/calls"): {201, 403, 409, 413, 422, 502, 504},
     ("get", "/calls/{call_sid}"): {200, 404, 422},
-    ("post", "/calls/{call_sid}/transfer"): {202, 404, 409, 413, 422},
-    ("post", "/calls/{call_sid}/say"): {202, 404, 409, 413, 422},
-    ("post", "/calls/{call_sid}/hangup"): {202, 404, 409, 413, 422, 502},
+    ("post", "/calls/{call_sid}/transfer"): {202, 404, 409, 413, 422, 504},
+    ("post", "/calls/{call_sid}/say"): {202, 404, 409, 413, 422, 504},
+    ("post", "/calls/{call_sid}/hangup"): {202, 404, 409, 413, 422, 502, 504},
 }
 
 
