@@ -13,6 +13,7 @@ from app.bridge.leg.leg import Leg
 from app.bridge.operator_orders import OperatorOrders
 from app.bridge.outbound import Outbound
 from app.bridge.reconnects import Reconnects
+from app.bridge.recordings import Recordings
 from app.bridge.services import Services
 from app.bridge.switchboard import Switchboard
 from app.bridge.transfers.transfers import Transfers
@@ -22,7 +23,7 @@ from app.config.settings import EMBEDDED, Settings, load_settings
 from app.records.after_call import AfterCall
 from app.records.summary import Summariser
 from app.web import health, problems
-from app.web.api import call_actions, calls, metrics_page, openapi
+from app.web.api import call_actions, calls, metrics_page, openapi, recordings
 from app.web.api import stream_audio as speech
 from app.web.app_state import AppState, set_state
 from app.web.gate import Gate
@@ -89,6 +90,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
             transfers,
             outbound,
             orders,
+            Recordings(shared),
             _gate(chosen, api_token),
             _stream_audio(chosen, shared, api_token),
             metrics,
@@ -108,7 +110,8 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         redirect_slashes=False,
     )
     twilio = (call_webhooks, transfer_webhooks, outbound_webhooks)
-    route_modules = (*twilio, calls, call_actions, speech, health, metrics_page, openapi)
+    of_calls = (calls, call_actions, recordings)
+    route_modules = (*twilio, *of_calls, speech, health, metrics_page, openapi)
     known = KnownPaths(*(each.router for each in route_modules))
     app.add_middleware(NormalizePath, heads=known.heads)
     problems.install(app, known.check_access)

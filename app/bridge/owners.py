@@ -4,8 +4,11 @@ A replica that another one adopted a call from loses it: its leg ends without a 
 """
 
 import logging
+from contextlib import suppress
+from time import monotonic
 
 from app.bridge.bus.bus import BusUnavailable, Message, NoAnswer, NoOwner, OnOrder, refuse_order
+from app.bridge.deadlines import within
 from app.bridge.decisions import log_decision
 from app.bridge.leg.leg import Leg
 from app.bridge.services import Services
@@ -17,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 RELEASE_S = 0.7  # for the owner of a call to write its record; one that hangs never does
 WRITTEN_S = 0.5  # for its writes
+RECORDED_S = 0.1  # for its recording; what is not in the file by then comes later
 TELL_S = 2.0
 
 
@@ -84,6 +88,8 @@ class Owners:
             case {"order": "detected", "answered_by": str(answered_by), "message": str(message)}:
                 verdict = CalleeDetected(answered_by, message)
                 return {"told": self._switchboard.tell(call_sid, verdict)}
+            case {"order": "live"}:
+                return {"live": self._switchboard.is_live(call_sid)}
             case {"order": "ended", "status": status} if status in TERMINAL:
                 board = self._switchboard
                 had = board.is_live(call_sid) or board.has_closed(call_sid)
@@ -95,6 +101,11 @@ class Owners:
         """Another replica is about to adopt the call: write the record of its leg, and lose it."""
         leg = self._switchboard.leg(call_sid)
         if leg is None or leg.past_goodbye or leg.needs_fallback:
+            return False
+        now_ms = (monotonic() - leg.seed.began_s) * 1000
+        with suppress(TimeoutError):  # the next owner has to know of the file
+            await within(RECORDED_S, leg.seed.recorder.save_recording(now_ms))
+        if self._switchboard.leg(call_sid) is not leg:
             return False
         leg.feed(StreamEnded("another replica takes the call over", lost=True))
         leg.finish_record()

@@ -8,6 +8,7 @@ from fastapi import Depends, FastAPI, Request
 from app.bridge.operator_orders import OperatorOrders
 from app.bridge.outbound import Outbound
 from app.bridge.reconnects import Reconnects
+from app.bridge.recordings import Recordings
 from app.bridge.services import Services
 from app.bridge.switchboard import Switchboard
 from app.bridge.transfers.transfers import Transfers
@@ -30,6 +31,7 @@ class AppState:
     transfers: Transfers
     outbound: Outbound
     orders: OperatorOrders
+    recordings: Recordings
     gate: Gate
     stream_audio: StreamAudio
     metrics: Metrics

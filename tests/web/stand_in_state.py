@@ -38,6 +38,7 @@ def install_state(
         "transfers": absent,
         "outbound": absent,
         "orders": absent,
+        "recordings": absent,
         "gate": gate,
         "stream_audio": absent,
         "metrics": absent,
