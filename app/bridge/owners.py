@@ -5,15 +5,15 @@ A replica that another one adopted a call from loses it: its leg ends without a 
 
 import logging
 from contextlib import suppress
-from time import monotonic
 
-from app.bridge.bus.bus import BusUnavailable, Message, NoAnswer, NoOwner, OnOrder, refuse_order
+from app.bridge.bus.bus import BusUnavailable, Message, NoAnswer, NoOwner, OnOrder
 from app.bridge.deadlines import within
 from app.bridge.decisions import log_decision
 from app.bridge.leg.leg import Leg
 from app.bridge.services import Services
 from app.bridge.switchboard import Switchboard
 from app.call.events import CalleeDetected, StreamEnded
+from app.records.stored_call import CallIsOver
 from app.wires.twilio.call import TERMINAL, CallStatus
 
 logger = logging.getLogger(__name__)
@@ -22,6 +22,9 @@ RELEASE_S = 0.7  # for the owner of a call to write its record; one that hangs n
 WRITTEN_S = 0.5  # for its writes
 RECORDED_S = 0.1  # for its recording; what is not in the file by then comes later
 TELL_S = 2.0
+#: An owner that did not answer is not asked again for so long, by any replica: it is dead, and the
+#: caller waits.
+SILENT_S = 3.0
 
 
 class Owners:
@@ -32,7 +35,7 @@ class Owners:
 
     def __init__(self, services: Services, switchboard: Switchboard) -> None:
         #: Carries out every order that is not a replica's own, but an operator's.
-        self.on_operators_order: OnOrder = refuse_order
+        self.on_operators_order: OnOrder = _refuse
         self._services = services
         self._bus = services.bus
         self._switchboard = switchboard
@@ -48,10 +51,31 @@ class Owners:
     async def release(self, call_sid: str) -> bool:
         """Have the owner of a call write its record and let go of it, before this process reads
         that record. Returns whether an owner did; one that is dead or hangs did not."""
+        return (await self._ask_to_let_go(call_sid)).get("released") is True
+
+    async def release_to_resume(self, call_sid: str) -> None:
+        """The same, when Twilio asks what follows the call's stream.
+
+        Raises:
+            CallIsOver: the owner's agent has said goodbye.
+        """
+        if (await self._ask_to_let_go(call_sid)).get("goodbye") is True:
+            raise CallIsOver("the agent has said goodbye")
+
+    async def _ask_to_let_go(self, call_sid: str) -> Message:
         if not self._bus.shared or self._switchboard.leg(call_sid) is not None:
-            return False
-        outcome = await self._ask(call_sid, {"order": "release"}, RELEASE_S)
-        return outcome is not None and outcome.get("released") is True
+            return {}
+        silent = f"silent:{call_sid}"
+        try:
+            if await self._bus.get(silent) is not None:
+                return {}
+            return await self._bus.ask(call_sid, {"order": "release"}, RELEASE_S)
+        except (NoOwner, BusUnavailable):
+            return {}
+        except NoAnswer:
+            with suppress(BusUnavailable):
+                await self._bus.put(silent, {}, SILENT_S)
+            return {}
 
     async def callee_detected(self, call_sid: str, verdict: CalleeDetected) -> None:
         """Tell the owner of an outbound call who answered it. Without an owner the next leg reads
@@ -84,7 +108,9 @@ class Owners:
     async def _carry_out(self, call_sid: str, order: Message) -> Message:
         match order:
             case {"order": "release"}:
-                return {"released": await self._let_go(call_sid)}
+                leg = self._switchboard.leg(call_sid)
+                goodbye = leg is not None and leg.past_goodbye
+                return {"released": await self._let_go(call_sid), "goodbye": goodbye}
             case {"order": "detected", "answered_by": str(answered_by), "message": str(message)}:
                 verdict = CalleeDetected(answered_by, message)
                 return {"told": self._switchboard.tell(call_sid, verdict)}
@@ -100,13 +126,14 @@ class Owners:
     async def _let_go(self, call_sid: str) -> bool:
         """Another replica is about to adopt the call: write the record of its leg, and lose it."""
         leg = self._switchboard.leg(call_sid)
-        if leg is None or leg.past_goodbye or leg.needs_fallback:
+        if leg is None:  # it left the call to its record a moment ago
+            return await self._services.store.flush(WRITTEN_S)
+        if leg.past_goodbye or leg.needs_fallback:
             return False
-        now_ms = (monotonic() - leg.seed.began_s) * 1000
         with suppress(TimeoutError):  # the next owner has to know of the file
-            await within(RECORDED_S, leg.seed.recorder.save_recording(now_ms))
-        if self._switchboard.leg(call_sid) is not leg:
-            return False
+            await within(RECORDED_S, leg.seed.save_recording())
+        if self._switchboard.leg(call_sid) is not leg:  # likewise
+            return await self._services.store.flush(WRITTEN_S)
         leg.feed(StreamEnded("another replica takes the call over", lost=True))
         leg.finish_record()
         await self._services.store.flush(WRITTEN_S)
@@ -128,3 +155,7 @@ class Owners:
     def _lose(self, call_sid: str, leg: Leg, reason: str) -> None:
         log_decision(call_sid, "call left to another replica", reason)
         self._switchboard.lose(call_sid)
+
+
+async def _refuse(call_sid: str, order: Message) -> Message:
+    return {"refused": "this replica does not know the order"}

@@ -22,7 +22,7 @@ class FakeBus(LocalBus):
 
     def __init__(self) -> None:
         super().__init__()
-        self.steady_s = 1000.0  # type: ignore[misc]
+        self.steady_s = 1000.0
         self.leases: dict[str, Owner] = {SID: Owner("other", 1)}
         self.answers = False
 
@@ -125,9 +125,9 @@ async def test_no_lease_counts_as_expired_while_the_bus_was_away_lately(parts: P
     await parts.look()
     parts.bus.leases.clear()
     await parts.look(2)
-    parts.bus.steady_s = LEASE_S  # type: ignore[misc]
+    parts.bus.steady_s = LEASE_S
     await parts.look()
-    parts.bus.steady_s = 1000.0  # type: ignore[misc]
+    parts.bus.steady_s = 1000.0
     await parts.look(20)
     assert not parts.taken
 
