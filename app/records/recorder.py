@@ -178,9 +178,11 @@ class Recorder:
         if self._recording.path is not None and not self._recording_saved:
             self._recording_saved = True
             path = str(self._recording.path)
-            part = RecordingPart(path, self._recording.at, self._recording.from_ms)
-            self._recordings = [*self._recordings, part.as_data()]
-            self._store.save_call(self._call.call_sid, recording=path, recordings=self._recordings)
+            changes: dict[str, Any] = {"recording": path}
+            if self._recordings is not None:
+                part = RecordingPart(path, self._recording.at, self._recording.from_ms)
+                changes["recordings"] = [*self._recordings, part.as_data()]
+            self._store.save_call(self._call.call_sid, **changes)
 
     def is_behind(self, machine: CallMachine) -> bool:
         """Whether the conversation changed since `save_turns`, or what is carried may have changed

@@ -53,12 +53,12 @@ class RecordingPart:
 
 
 def parts_of(row: CallRow) -> list[RecordingPart]:
-    """The files of a call's recording, in their order. Versions before this one stored the path of
-    the last one alone."""
+    """The files of a call's recording, in their order. The path of the last one may be stored
+    alone: by an earlier version, or by a process that could not read the record."""
     read = (RecordingPart.from_data(each) for each in row.recordings if isinstance(each, Mapping))
     parts = [each for each in read if each is not None]
-    if not parts and row.recording:
-        parts = [RecordingPart(row.recording)]
+    if row.recording and row.recording not in [each.path for each in parts]:
+        parts.append(RecordingPart(row.recording))
     return parts
 
 

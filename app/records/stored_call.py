@@ -43,8 +43,8 @@ class StoredCall:
     #: Milliseconds, as in `CallRow.timings`.
     timings: dict[str, float] = field(default_factory=dict)
     transfers: list[dict[str, Any]] = field(default_factory=list)
-    #: As in `CallRow.recordings`.
-    recordings: list[dict[str, Any]] = field(default_factory=list)
+    #: As in `CallRow.recordings`; None: unknown.
+    recordings: list[dict[str, Any]] | None = field(default_factory=list)
     #: Seconds that the call's clock has run, see `_age_s`.
     age_s: float = 0.0
     #: A tool was waiting for digits that are secret: the caller may go on typing them.
@@ -223,7 +223,8 @@ def unreadable_call(now_s: float) -> StoredCall:
     """For a call whose record cannot be read. Positions start beyond those that the record may
     hold, so that nothing is overwritten. `now_s`: Unix time."""
     beyond = (1 + int(now_s / 60) % 2000) * 1_000_000  # a block for each minute
-    return StoredCall(history=(("system", HISTORY_LOST),), turns=beyond, entries=beyond)
+    history = (("system", HISTORY_LOST),)
+    return StoredCall(history=history, turns=beyond, entries=beyond, recordings=None)
 
 
 async def note_decision(store: Store, call_sid: str, decision: str, reason: str) -> None:

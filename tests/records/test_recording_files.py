@@ -29,6 +29,8 @@ async def test_the_files_of_a_call_are_stored_in_their_order(tmp_path: Path) -> 
     assert parts_of(stored) == [PART, PART]
     assert (PART.name, PART.from_bytes) == ("CA1.wav", 1500 * 32)
     assert parts_of(replace(stored, recordings=[])) == [RecordingPart(PART.path)]
+    last = RecordingPart("/elsewhere/CA1-9.wav")
+    assert parts_of(replace(stored, recording=last.path)) == [PART, PART, last]
     unknown = [{"path": 7}, {}, {**PART.as_data(), "more": 1}]
     assert parts_of(replace(stored, recordings=unknown)) == [PART]
     assert parts_of(replace(stored, recordings=[], recording=None)) == []

@@ -293,9 +293,7 @@ async def test_a_recording_at_a_replica_that_is_away_says_which(
 async def test_a_replica_that_goes_away_meanwhile_ends_the_body_early(
     postgres_url: str, redis_url: str
 ) -> None:
-    async with replicas(
-        Script(HELLO), postgres_url, redis_url, agent=RECORDED, fails=True
-    ) as r:
+    async with replicas(Script(HELLO), postgres_url, redis_url, agent=RECORDED, fails=True) as r:
         call, record = await talked(r)
         with wave.open(record["recording"], "wb") as file:
             file.setparams((2, 2, 8000, 0, "NONE", ""))

@@ -102,7 +102,9 @@ async def place_call(
         wait_s = refused.retry_after_s
         headers = None if wait_s is None else {"Retry-After": str(wait_s)}
         raise HTTPException(refused.status, str(refused), headers) from refused
-    if state.services.bus.shared and state.store.available:  # any replica may be asked for the call now
+    if (
+        state.services.bus.shared and state.store.available
+    ):  # any replica may be asked for the call now
         await state.store.flush(WRITTEN_S)
     prefix = next(iter(state.gate.prefixes(request.scope)), "")
     response.headers["Location"] = f"{prefix}/calls/{call_sid}"
