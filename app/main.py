@@ -10,8 +10,10 @@ from fastapi import FastAPI
 from app import __version__
 from app.bridge.hung_replicas import HungReplicas
 from app.bridge.leg.leg import Leg
+from app.bridge.operator_orders import OperatorOrders
 from app.bridge.outbound import Outbound
 from app.bridge.reconnects import Reconnects
+from app.bridge.recordings import Recordings
 from app.bridge.services import Services
 from app.bridge.switchboard import Switchboard
 from app.bridge.transfers.transfers import Transfers
@@ -21,7 +23,7 @@ from app.config.settings import EMBEDDED, Settings, load_settings
 from app.records.after_call import AfterCall
 from app.records.summary import Summariser
 from app.web import health, problems
-from app.web.api import call_actions, calls, metrics_page, openapi
+from app.web.api import call_actions, calls, metrics_page, openapi, recordings
 from app.web.api import stream_audio as speech
 from app.web.app_state import AppState, set_state
 from app.web.gate import Gate
@@ -60,6 +62,8 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         switchboard.on_call_ended.append(shared.agent.tools.call_ended)
         reconnects = Reconnects(switchboard, shared)
         transfers = Transfers(switchboard, reconnects, shared)
+        orders = OperatorOrders(shared, switchboard)
+        reconnects.owners.on_operators_order = orders.carry_out
         outbound = _outbound(chosen, shared, switchboard)
         switchboard.on_call_left.append(transfers.call_left)
         switchboard.on_call_left.append(lambda call_sid, _: outbound.ended(call_sid))
@@ -85,6 +89,8 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
             reconnects,
             transfers,
             outbound,
+            orders,
+            Recordings(shared),
             _gate(chosen, api_token),
             _stream_audio(chosen, shared, api_token),
             metrics,
@@ -104,7 +110,8 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         redirect_slashes=False,
     )
     twilio = (call_webhooks, transfer_webhooks, outbound_webhooks)
-    route_modules = (*twilio, calls, call_actions, speech, health, metrics_page, openapi)
+    of_calls = (calls, call_actions, recordings)
+    route_modules = (*twilio, *of_calls, speech, health, metrics_page, openapi)
     known = KnownPaths(*(each.router for each in route_modules))
     app.add_middleware(NormalizePath, heads=known.heads)
     problems.install(app, known.check_access)

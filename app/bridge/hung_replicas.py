@@ -14,10 +14,9 @@ from app.bridge.deadlines import within
 from app.bridge.reconnects import Reconnects
 from app.bridge.services import Services
 from app.bridge.switchboard import Switchboard
-from app.call.exits.attempts import TransferAttempts
 from app.errors import TwilioError
 from app.records.record import CallRow
-from app.records.redirected import last_redirect
+from app.records.redirected import is_redirected
 from app.records.store import StoreUnavailable
 from app.records.stored_call import call_of
 from app.wires.twilio.twiml import render
@@ -128,20 +127,13 @@ class HungReplicas:
         row = await within(STORE_S, self._store.get_call(call_sid))
         if row is None or row.status != "in-progress" or row.epoch > epoch:
             return
-        if await self._is_away(row) or await self._answers(call_sid):
+        if await within(STORE_S, is_redirected(self._store, row)):
+            return  # that needs no owner
+        if await self._answers(call_sid):
             return
         if await self._bus.once("hung", f"{call_sid}/{epoch}", 2 * LEASE_S):
             return  # another replica takes it
         await self._take(row, epoch)
-
-    async def _is_away(self, row: CallRow) -> bool:
-        """Whether the caller is not with an agent, but rings or talks with a human, or Twilio plays
-        keys: that needs no owner."""
-        attempts = TransferAttempts.restore(row.transfers, ())
-        if attempts is not None and attempts.pending:
-            return True
-        timeline = await within(STORE_S, self._store.timeline(row.call_sid))
-        return last_redirect(timeline) is not None
 
     async def _answers(self, call_sid: str) -> bool:
         try:

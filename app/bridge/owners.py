@@ -6,7 +6,8 @@ A replica that another one adopted a call from loses it: its leg ends without a 
 import logging
 from contextlib import suppress
 
-from app.bridge.bus.bus import BusUnavailable, Message, NoAnswer, NoOwner
+from app.bridge.bus.bus import BusUnavailable, Message, NoAnswer, NoOwner, OnOrder
+from app.bridge.deadlines import within
 from app.bridge.decisions import log_decision
 from app.bridge.leg.leg import Leg
 from app.bridge.services import Services
@@ -19,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 RELEASE_S = 0.7  # for the owner of a call to write its record; one that hangs never does
 WRITTEN_S = 0.5  # for its writes
+RECORDED_S = 0.1  # for its recording; what is not in the file by then comes later
 TELL_S = 2.0
 #: An owner that did not answer is not asked again for so long, by any replica: it is dead, and the
 #: caller waits.
@@ -32,6 +34,8 @@ class Owners:
     """
 
     def __init__(self, services: Services, switchboard: Switchboard) -> None:
+        #: Carries out every order that is not a replica's own, but an operator's.
+        self.on_operators_order: OnOrder = _refuse
         self._services = services
         self._bus = services.bus
         self._switchboard = switchboard
@@ -110,12 +114,14 @@ class Owners:
             case {"order": "detected", "answered_by": str(answered_by), "message": str(message)}:
                 verdict = CalleeDetected(answered_by, message)
                 return {"told": self._switchboard.tell(call_sid, verdict)}
+            case {"order": "live"}:
+                return {"live": self._switchboard.is_live(call_sid)}
             case {"order": "ended", "status": status} if status in TERMINAL:
                 board = self._switchboard
                 had = board.is_live(call_sid) or board.has_closed(call_sid)
                 board.ended(call_sid, status)
                 return {"had": had}
-        return {"refused": "this replica does not know the order"}
+        return await self.on_operators_order(call_sid, order)
 
     async def _let_go(self, call_sid: str) -> bool:
         """Another replica is about to adopt the call: write the record of its leg, and lose it."""
@@ -124,6 +130,10 @@ class Owners:
             return await self._services.store.flush(WRITTEN_S)
         if leg.past_goodbye or leg.needs_fallback:
             return False
+        with suppress(TimeoutError):  # the next owner has to know of the file
+            await within(RECORDED_S, leg.seed.save_recording())
+        if self._switchboard.leg(call_sid) is not leg:  # likewise
+            return await self._services.store.flush(WRITTEN_S)
         leg.feed(StreamEnded("another replica takes the call over", lost=True))
         leg.finish_record()
         await self._services.store.flush(WRITTEN_S)
@@ -145,3 +155,7 @@ class Owners:
     def _lose(self, call_sid: str, leg: Leg, reason: str) -> None:
         log_decision(call_sid, "call left to another replica", reason)
         self._switchboard.lose(call_sid)
+
+
+async def _refuse(call_sid: str, order: Message) -> Message:
+    return {"refused": "this replica does not know the order"}

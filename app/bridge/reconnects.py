@@ -41,7 +41,8 @@ class Reconnects:
     def __init__(self, switchboard: Switchboard, services: Services) -> None:
         self._switchboard = switchboard
         self._services = services
-        self._owners = Owners(services, switchboard)
+        #: What replicas tell each other of calls.
+        self.owners = Owners(services, switchboard)
 
     async def answer(
         self,
@@ -135,7 +136,7 @@ class Reconnects:
     ) -> NextStream | None:
         """Resume a call that this process does not have."""
         streams, pause_s = self._switchboard.streams, 0
-        await self._owners.release_to_resume(call.call_sid)
+        await self.owners.release_to_resume(call.call_sid)
         if self._services.bus.shared and resume_cause == STREAM_LOST:
             found_s = await streams.announcements.failed(call, streams.retry_limits)
             if found_s is None:
@@ -160,7 +161,7 @@ class Reconnects:
 
     async def callee_detected(self, call_sid: str, verdict: CalleeDetected) -> None:
         """See `Owners.callee_detected`."""
-        await self._owners.callee_detected(call_sid, verdict)
+        await self.owners.callee_detected(call_sid, verdict)
 
     async def _give_up(self, call: CallInfo, base_url: str) -> None:
         """No stream of the call works, at whichever replica: from now on this one has it."""

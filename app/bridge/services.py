@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_bytes
+from socket import gethostname
 from typing import Any
 
 from pydantic import SecretStr
@@ -126,7 +127,10 @@ class Services:
         """
         # The file that the other process wrote is kept: this one gets another name.
         name = f"{call.call_sid}-{stored.turns}" if stored else call.call_sid
-        recording = Recording(self.recordings, name) if self.agent.recording.enabled else None
+        if stored and self.bus.shared:  # no replica's file has the name of another's
+            name = f"{name}-{self.bus.replica[:6]}"
+        recorded, at = self.agent.recording.enabled, self.bus.place
+        recording = Recording(self.recordings, name, at) if recorded else None
         return Recorder(self.store, call, agent, self.cost, recording, self.watchers, stored)
 
     def cost(
@@ -165,8 +169,11 @@ class Services:
 
 
 async def _bus(settings: Settings) -> Bus:
+    place = settings.replica_url or f"{gethostname()}:{settings.recordings_dir.resolve()}"
     if settings.redis_url is None:
-        return LocalBus()
+        bus = LocalBus()
+        bus.place = place
+        return bus
     from app.bridge.bus.redis_bus import RedisBus  # a tenth of a second, for who has Redis
 
     secrets = {name.upper(): getattr(settings, name) for name in _SAME_EVERYWHERE}
@@ -174,6 +181,7 @@ async def _bus(settings: Settings) -> Bus:
         parse_redis_url(settings.redis_url.get_secret_value()),
         settings.replica_url or "",
         {name: secret.get_secret_value() if secret else "" for name, secret in secrets.items()},
+        place=place,
     )
 
 

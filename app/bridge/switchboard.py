@@ -22,6 +22,7 @@ from app.call.events import (
     StreamEnded,
     TransferRequested,
 )
+from app.call.orders import NOT_WITH_AGENT
 from app.records.stored_call import StoredCall
 from app.wires.twilio.call import TERMINAL, CallInfo, CallStatus
 
@@ -120,7 +121,7 @@ class Switchboard:
         """
         leg = self._legs.last(call_sid)
         if leg is None or (leg.over and not leg.redirecting):
-            return "the caller does not talk with the agent now"
+            return NOT_WITH_AGENT
         refusal = leg.refusal(order)
         if not refusal:
             leg.feed(order)

@@ -136,8 +136,8 @@ class CallDetails(CallSummary):
     recording: Annotated[
         str | None,
         Field(
-            description="path of the WAV file, on the machine that answered the call; null if the "
-            "call was not recorded"
+            description="path of the WAV file, on the machine that had the call last; null if the "
+            "call was not recorded; `GET /calls/{call_sid}/recording` has the sound"
         ),
     ]
 
@@ -152,6 +152,10 @@ class CallRow(CallDetails):
     #: What an outbound call is for, see `PlacedCall.as_data`; empty: an inbound call.
     placed: Annotated[dict[str, Any], Column(default=dict, server_default="{}")] = field(
         default_factory=dict
+    )
+    #: The files of the recording in their order, see `RecordingPart.as_data`.
+    recordings: Annotated[list[dict[str, Any]], Column(default=list, server_default="[]")] = field(
+        default_factory=list
     )
     #: What the call's last leg leaves to the next one, see `Carried.as_data`.
     carried: Annotated[dict[str, Any], Column(default=dict, server_default="{}")] = field(

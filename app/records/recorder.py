@@ -15,6 +15,7 @@ from app.call.usage import Usage
 from app.records.carried import Carried
 from app.records.record import Transfers
 from app.records.recording import Recording
+from app.records.recording_files import RecordingPart
 from app.records.store import TimelineRow, TurnRow
 from app.records.stored_call import STREAM_STARTED, Cost, StoredCall, seconds_on_line
 from app.records.turn_rows import TurnRows
@@ -80,6 +81,7 @@ class Recorder:
         self._cost = cost
         self._recording = recording
         self._recording_saved = False
+        self._recordings = stored.recordings if stored else []
         self._key_saved = False  # the timeline was stored at the call's first key
         #: Whether to give it the caller's frames.
         self.records_audio = recording is not None
@@ -176,7 +178,11 @@ class Recorder:
         if self._recording.path is not None and not self._recording_saved:
             self._recording_saved = True
             path = str(self._recording.path)
-            self._store.save_call(self._call.call_sid, recording=path)
+            changes: dict[str, Any] = {"recording": path}
+            if self._recordings is not None:
+                part = RecordingPart(path, self._recording.at, self._recording.from_ms)
+                changes["recordings"] = [*self._recordings, part.as_data()]
+            self._store.save_call(self._call.call_sid, **changes)
 
     def is_behind(self, machine: CallMachine) -> bool:
         """Whether the conversation changed since `save_turns`, or what is carried may have changed

@@ -11,6 +11,7 @@ from app.call.exits.tones import SEND_DIGITS
 from app.call.exits.transfer import TRANSFER
 from app.call.prompts import DIGITS_SENT
 from app.records.record import CallRow, TimelineRow
+from app.records.stored_records import StoredRecords
 
 _REDIRECTS = {each.__name__ for each in (do.TransferCall, do.PlayDigits)}
 #: After these the redirect before does not matter any more.
@@ -38,6 +39,19 @@ def last_redirect(entries: Iterable[TimelineRow]) -> Redirect | None:
     if last is None:
         return None
     return Redirect(str(last.data.get("call_id", "")), str(last.data.get("digits", "")))
+
+
+async def is_redirected(store: StoredRecords, row: CallRow) -> bool:
+    """Whether the caller of a live call is not with an agent, but rings or talks with a human, or
+    Twilio plays keys.
+
+    Raises:
+        StoreUnavailable: the call's timeline cannot be read.
+    """
+    attempts = TransferAttempts.restore(row.transfers, ())
+    if attempts is not None and attempts.pending:
+        return True
+    return last_redirect(await store.timeline(row.call_sid)) is not None
 
 
 def resume_cause(row: CallRow, entries: Iterable[TimelineRow]) -> ResumeCause:

@@ -20,6 +20,7 @@ from app.call.usage import Usage
 from app.errors import BridgeError
 from app.records.carried import Carried, Placed
 from app.records.record import Transfers
+from app.records.recording_files import parts_of
 from app.records.redirected import resume_cause
 from app.records.store import CallRow, Store, TimelineRow, TurnRow
 from app.records.watching import CallEnded, known_usd
@@ -42,6 +43,8 @@ class StoredCall:
     #: Milliseconds, as in `CallRow.timings`.
     timings: dict[str, float] = field(default_factory=dict)
     transfers: list[dict[str, Any]] = field(default_factory=list)
+    #: As in `CallRow.recordings`; None: unknown.
+    recordings: list[dict[str, Any]] | None = field(default_factory=list)
     #: Seconds that the call's clock has run, see `_age_s`.
     age_s: float = 0.0
     #: A tool was waiting for digits that are secret: the caller may go on typing them.
@@ -98,6 +101,7 @@ async def read_stored_call(store: Store, call_sid: str) -> tuple[CallInfo, Store
         started_at=row.started_at,
         timings=_timings(row),
         transfers=row.transfers,
+        recordings=[part.as_data() for part in parts_of(row)],
         age_s=_age_s(row, entries),
         secret_entry_open=_secret_entry_open(entries),
         answered_by=answered_by,
@@ -219,7 +223,8 @@ def unreadable_call(now_s: float) -> StoredCall:
     """For a call whose record cannot be read. Positions start beyond those that the record may
     hold, so that nothing is overwritten. `now_s`: Unix time."""
     beyond = (1 + int(now_s / 60) % 2000) * 1_000_000  # a block for each minute
-    return StoredCall(history=(("system", HISTORY_LOST),), turns=beyond, entries=beyond)
+    history = (("system", HISTORY_LOST),)
+    return StoredCall(history=history, turns=beyond, entries=beyond, recordings=None)
 
 
 async def note_decision(store: Store, call_sid: str, decision: str, reason: str) -> None:

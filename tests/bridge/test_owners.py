@@ -45,13 +45,18 @@ class FakeLeg:
     def __init__(self, *, past_goodbye: bool = False) -> None:
         self.past_goodbye = past_goodbye
         self.fed: list[Event] = []
-        self.finished = False
+        self.finished = self.recorded = False
+        self.seed = self
 
     def feed(self, event: Event) -> None:
         self.fed.append(event)
 
     def finish_record(self) -> None:
+        assert self.recorded  # the record names the file
         self.finished = True
+
+    async def save_recording(self) -> None:
+        self.recorded = True
 
 
 class Parts:

@@ -37,6 +37,8 @@ def install_state(
         "reconnects": absent,
         "transfers": absent,
         "outbound": absent,
+        "orders": absent,
+        "recordings": absent,
         "gate": gate,
         "stream_audio": absent,
         "metrics": absent,

@@ -16,6 +16,7 @@ RENEW_S = 3.0
 #: JSON objects: orders, their outcomes, and what `put` keeps.
 Message = Mapping[str, Any]
 OnOrder = Callable[[str, Message], Coroutine[Any, Any, Message]]
+OnRequest = Callable[[Message], Coroutine[Any, Any, Message]]
 OnAdopted = Callable[[str, int], None]
 
 
@@ -54,6 +55,12 @@ class Bus(Protocol):
     on_adopted: OnAdopted
     #: How many calls this replica has, for the others to see.
     count_calls: Callable[[], int]
+
+    #: Called with a request of another replica's, see `ask_replica`; returns the outcome. It may be
+    #: called more than once for a request.
+    on_request: OnRequest
+    #: Where this replica is, in words for people: REPLICA_URL, or its host and RECORDINGS_DIR.
+    place: str
 
     @property
     def replica(self) -> str:
@@ -140,6 +147,22 @@ class Bus(Protocol):
     async def others_ready(self) -> bool:
         """Whether another replica takes new calls; False also while Redis does not answer."""
 
+    async def replicas(self) -> dict[str, str]:
+        """The places of the other replicas, by their identifiers.
+
+        Raises:
+            BusUnavailable: they are not known.
+        """
+
+    async def ask_replica(self, replica: str, request: Message, within_s: float) -> Message:
+        """Ask a replica for something that it may be asked for twice (`on_request`). Returns the
+        outcome. One message of up to 64 KiB each way: ask for the next when this one has come.
+
+        Raises:
+            NoAnswer: the replica is gone, failed, or did not answer in time.
+            BusUnavailable: it was not asked.
+        """
+
     async def differing_keys(self) -> list[str]:
         """One text for each other replica that has other secrets than this one, naming their
         variables. Empty while Redis does not answer."""
@@ -178,6 +201,11 @@ class Bus(Protocol):
 async def refuse_order(call_sid: str, order: Message) -> Message:
     """In place of `on_order` until it is set."""
     raise NoOwner("this process takes no orders")
+
+
+async def refuse_request(request: Message) -> Message:
+    """In place of `on_request` until it is set."""
+    raise NoAnswer("this process takes no requests")
 
 
 def ignore_adoption(call_sid: str, epoch: int) -> None:

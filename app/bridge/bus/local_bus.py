@@ -7,13 +7,16 @@ from time import monotonic
 
 from app.bridge.bus.bus import (
     Message,
+    NoAnswer,
     NoOwner,
     OnAdopted,
     OnOrder,
+    OnRequest,
     Owner,
     ignore_adoption,
     no_calls,
     refuse_order,
+    refuse_request,
 )
 from app.bridge.bus.expiring import Expiring
 
@@ -40,7 +43,9 @@ class LocalBus:
         self.replica = secrets.token_hex(6)
         self.on_order: OnOrder = refuse_order
         self.on_adopted: OnAdopted = ignore_adoption
+        self.on_request: OnRequest = refuse_request
         self.count_calls = no_calls
+        self.place = ""
         self._clock = clock
         self._owned: dict[str, int] = {}
         self._spent = Expiring[bool](clock)
@@ -89,6 +94,12 @@ class LocalBus:
 
     async def others_ready(self) -> bool:
         return False
+
+    async def replicas(self) -> dict[str, str]:
+        return {}
+
+    async def ask_replica(self, replica: str, request: Message, within_s: float) -> Message:
+        raise NoAnswer("there are no other replicas")
 
     async def differing_keys(self) -> list[str]:
         return []

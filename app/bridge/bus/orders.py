@@ -18,8 +18,10 @@ from app.bridge.bus.bus import (
     NoAnswer,
     NoOwner,
     OnOrder,
+    OnRequest,
     Owner,
     refuse_order,
+    refuse_request,
 )
 from app.bridge.bus.expiring import Expiring
 from app.bridge.bus.leases import Leases
@@ -58,6 +60,7 @@ class Orders:
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self.on_order: OnOrder = refuse_order
+        self.on_request: OnRequest = refuse_request
         self._link = link
         self._leases = leases
         self._replica = replica
@@ -91,10 +94,23 @@ class Orders:
             refused_by = owner.replica
         raise NoAnswer("the replica that has the call does not answer; look at the call")
 
+    async def ask_replica(self, replica: str, request: Message, within_s: float) -> Message:
+        """See `Bus.ask_replica`."""
+        found = await self._ask_there(replica, "", request, self._clock() + within_s)
+        if found is None:
+            if not self._link.available:
+                raise BusUnavailable("Redis is away; try again later")
+            raise NoAnswer("the replica is gone")
+        if "outcome" not in found:
+            raise NoAnswer("the replica failed to do it; see its log")
+        outcome: Message = found["outcome"]
+        return outcome
+
     async def _ask_there(
         self, replica: str, call_sid: str, order: Message, until_s: float
     ) -> Message | None:
-        """What a replica replies; None: the order did not reach it."""
+        """What a replica replies; None: the order did not reach it. Without `call_sid` it is a
+        request to the replica itself."""
         identifier = secrets.token_hex(8)
         left_s = until_s - self._clock()
         message = {
@@ -156,6 +172,10 @@ class Orders:
 
     def _take_order(self, message: dict[str, Any]) -> None:
         left_s = (message["until_ms"] - self._leases.now_ms) / 1000
+        if not message["call_sid"]:  # its outcome may be large: it is not kept
+            if left_s > 0:
+                self._run(self._answer(message))
+            return
         known = self._known.get(message["id"])
         if known is None and left_s <= 0:
             logger.warning("order came too late", extra={"call_sid": message["call_sid"]})
@@ -188,6 +208,15 @@ class Orders:
         known = self._known.get(message["id"])
         if known is not None:
             known.append(outcome)
+        await self._reply(message, outcome)
+
+    async def _answer(self, message: dict[str, Any]) -> None:
+        outcome: Message
+        try:
+            outcome = {"outcome": await self.on_request(message["order"])}
+        except Exception as error:
+            logger.error("request of another replica failed", exc_info=error)
+            outcome = {"failed": True}
         await self._reply(message, outcome)
 
     async def _reply(self, message: dict[str, Any], outcome: Message) -> None:

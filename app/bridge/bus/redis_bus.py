@@ -15,6 +15,7 @@ from app.bridge.bus.bus import (
     Message,
     OnAdopted,
     OnOrder,
+    OnRequest,
     Owner,
     ignore_adoption,
     no_calls,
@@ -38,8 +39,14 @@ class RedisBus:
     shared = True
 
     def __init__(
-        self, link: Link, url: str, keys: Mapping[str, str], clock: Callable[[], float]
+        self,
+        link: Link,
+        url: str,
+        keys: Mapping[str, str],
+        clock: Callable[[], float],
+        place: str = "",
     ) -> None:
+        self.place = place
         self.replica = secrets.token_hex(6)
         self.on_adopted: OnAdopted = ignore_adoption
         self.count_calls = no_calls
@@ -60,6 +67,8 @@ class RedisBus:
         url: str = "",
         keys: Mapping[str, str] | None = None,
         clock: Callable[[], float] = monotonic,
+        *,
+        place: str = "",
     ) -> "RedisBus":
         """Join the replicas. If Redis is away, that is done when it comes.
 
@@ -67,6 +76,7 @@ class RedisBus:
             url: REPLICA_URL, for the others to see.
             keys: secrets by their variables, which every replica must have.
             clock: monotonic seconds.
+            place: see `Bus.place`.
 
         Raises:
             ConfigError: Redis refuses the credentials or the database number, or TLS fails.
@@ -74,7 +84,8 @@ class RedisBus:
         link = Link(address, clock)
         try:
             await link.check()
-            bus = cls(link, url, await asyncio.to_thread(fingerprints, keys or {}), clock)
+            hidden = await asyncio.to_thread(fingerprints, keys or {})
+            bus = cls(link, url, hidden, clock, place)
         except BaseException:
             await link.close()
             raise
@@ -160,6 +171,22 @@ class RedisBus:
     async def ask(self, call_sid: str, order: Message, within_s: float = 3.0) -> Message:
         return await self._orders.ask(call_sid, order, within_s)
 
+    @property
+    def on_request(self) -> OnRequest:
+        """See `Bus.on_request`."""
+        return self._orders.on_request
+
+    @on_request.setter
+    def on_request(self, on_request: OnRequest) -> None:
+        self._orders.on_request = on_request
+
+    async def replicas(self) -> dict[str, str]:
+        entries = await self._others()
+        return {replica: entry.get("place", "") for replica, entry in entries.items()}
+
+    async def ask_replica(self, replica: str, request: Message, within_s: float) -> Message:
+        return await self._orders.ask_replica(replica, request, within_s)
+
     async def announce(self, call_sid: str, epoch: int) -> None:
         text = json.dumps({"adopted": call_sid, "epoch": epoch, "from": self.replica})
         with suppress(BusUnavailable):
@@ -201,6 +228,7 @@ class RedisBus:
             "ready": self._ready,
             "calls": self.count_calls(),
             "url": self._url,
+            "place": self.place,
             "keys": self._keys,
         }
 

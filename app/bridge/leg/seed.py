@@ -62,6 +62,10 @@ class LegSeed:
     #: Orders of an operator that the leg before accepted and could not carry out.
     orders: tuple[SayRequested | TransferRequested, ...] = field(default=(), repr=False)
 
+    async def save_recording(self) -> None:
+        """Write the recording of the call so far, in a thread."""
+        await self.recorder.save_recording((monotonic() - self.began_s) * 1000)
+
     def opening(self) -> LegOpened:
         """The first event of the leg."""
         cause = self.resume_cause

@@ -1,12 +1,11 @@
 """`GET /calls` and `GET /calls/{call_sid}`: the records of live and past calls."""
 
-import asyncio
-from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query
 from pydantic import BaseModel
 
+from app.records.finding import NO_RECORD, find_row
 from app.records.record import Call, CallRow, CallSummary, shown, summarized
 from app.records.store import Store
 from app.web.api_token import TokenRoute, require_token
@@ -22,7 +21,6 @@ router = APIRouter(
     responses=documented(401, 422, 429, 503),
 )
 
-WRITTEN_S = 2.0  # for the store to write the record of a call that has just begun
 Sid = Annotated[str, Path(description="the call's SID at Twilio", examples=["CA" + "0" * 32])]
 
 
@@ -51,16 +49,10 @@ async def list_calls(
 
 
 async def find_call(store: Store, call_sid: str) -> CallRow:
-    """The record of a call; if there is none yet, flushes the store and looks again. Raises
-    HTTPException 404."""
-    row = await store.get_call(call_sid)
+    """The record of a call. Raises HTTPException 404 if there is none."""
+    row = await find_row(store, call_sid)
     if row is None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(WRITTEN_S):
-                await store.flush()
-        row = await store.get_call(call_sid)
-    if row is None:
-        raise HTTPException(404, "there is no record of this call; see GET /calls")
+        raise HTTPException(404, NO_RECORD)
     return row
 
 

@@ -227,3 +227,30 @@ async def test_while_redis_is_away_orders_are_refused_at_once_but_to_the_process
         await a.ask(CALL, SAY)
     assert await owner.ask(CALL, SAY) == {"number": 1}
     assert taken.orders == [(CALL, SAY)]
+
+
+# --- requests to a replica ------------------------------------------------------------------------
+
+
+async def test_a_replica_is_asked_by_its_identifier_and_keeps_no_outcome(
+    a: RedisBus, owner: RedisBus
+) -> None:
+    async def double(request: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {"text": request["text"] * 2}
+
+    owner.on_request = double
+    large = "x" * (64 << 10)
+    assert await a.ask_replica(owner.replica, {"text": large}, 3.0) == {"text": large * 2}
+    assert not len(owner._orders._known) and not a._orders._awaited
+    assert (await a.replicas())[owner.replica] == ""
+
+
+async def test_a_replica_that_fails_or_is_gone_has_no_answer(a: RedisBus, owner: RedisBus) -> None:
+    async def fail(request: Mapping[str, Any]) -> Mapping[str, Any]:
+        raise OSError("the disk is gone")
+
+    owner.on_request = fail
+    with pytest.raises(NoAnswer, match="see its log"):
+        await a.ask_replica(owner.replica, {}, 3.0)
+    with pytest.raises(NoAnswer, match="gone"):
+        await a.ask_replica("f" * 12, {}, 3.0)
