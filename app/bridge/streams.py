@@ -22,6 +22,7 @@ from app.wires.twilio.call import CallInfo
 from app.wires.twilio.twiml import stream_urls
 
 WRITTEN_S = 0.5  # a webhook waits this long for the writes of this process
+STOPPING = "this replica stops; another one takes the stream"
 OTHER_CALL = "the start names another call, or one that is over"
 
 
@@ -60,6 +61,8 @@ class Streams:
         self.release: Callable[[str], Awaitable[bool]] = _no_owner
         #: How often a call may open another stream.
         self.retry_limits = RetryLimits()
+        #: This process stops, and other replicas get its calls: no stream is taken any more.
+        self.handing_over = False
         #: Streams that may reach any replica.
         self.announcements = Announcements(services.bus, on_freed)
         self.arrivals = Arrivals(services)
@@ -76,7 +79,9 @@ class Streams:
     def come_back(self) -> bool:
         """Whether a stream reaches the process that made its ticket. Then the leg and its session
         are opened ahead, at the webhook; otherwise announce the stream."""
-        return not self._services.bus.shared or bool(self._services.replica_url)
+        if not self._services.bus.shared:
+            return True
+        return bool(self._services.replica_url) and not self.handing_over
 
     # --- tickets --------------------------------------------------------------------------------
 
@@ -204,6 +209,8 @@ class Streams:
         Raises:
             StreamRefused: the ticket is not good, or for another call, or the call has ended.
         """
+        if self.handing_over:
+            raise StreamRefused(STOPPING)
         call_sid = call.call_sid
         fault, of_call = self.ticket_fault(ticket), self._tickets.call_of(ticket)
         if of_call and of_call != call_sid:

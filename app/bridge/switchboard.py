@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 
 from app.bridge.expiry import Expiry
+from app.bridge.hand_over import hand_over
 from app.bridge.leg.leg import Leg, Redirect
 from app.bridge.leg.seed import LegSeed, first_seed
 from app.bridge.legs import Legs
@@ -236,7 +237,8 @@ class Switchboard:
     def _await_reconnect(self, leg: Leg) -> None:
         if leg.line_lost and not leg.given_up:
             reason = leg.line.lost_because or "no media stream came"
-            leg.record_decision("line lost, waiting for Twilio", reason)
+            decision = "call handed over" if leg.handed_over else "line lost, waiting for Twilio"
+            leg.record_decision(decision, reason)
         self.expiry.stream_lost(leg, holds_slot=leg.line.claimed or bool(leg.given_up))
 
     def fallback_started(self, leg: Leg) -> None:
@@ -379,6 +381,12 @@ class Switchboard:
         except TimeoutError:
             logger.warning("time to drain is over", extra={"live_calls": self.live_calls})
 
+    async def hand_over(self) -> None:
+        """Leave the calls that are still here to other replicas, if one is ready. Then `close`."""
+        if self.live_calls and await self._services.bus.others_ready():
+            self.streams.handing_over = True
+            await hand_over(self._legs, self._services.store)
+
     async def close(self, within_s: float = 3.0) -> None:
         """Hang up the remaining calls and end every leg.
 
@@ -391,8 +399,10 @@ class Switchboard:
                 self.end_call(leg.call.call_sid)
             elif not leg.on_other_twiml:
                 reason = "the service stops while the call's line is lost"
-                leg.record_decision("record left open", reason)
-                leg.orders.leave_out(reason)
+                if not leg.handed_over:
+                    leg.record_decision("record left open", reason)
+                if not self._services.bus.shared:  # else another replica carries them out
+                    leg.orders.leave_out(reason)
                 self._legs.forget(leg.call.call_sid)
             self.expiry.cancel(leg.call.call_sid)
         await self.streams.aclose()

@@ -46,6 +46,8 @@ logger = logging.getLogger(__name__)
 
 Redirect = Callable[["Leg", do.TransferCall | do.PlayDigits], Awaitable[None]]
 
+HANDED_OVER = "this replica stops, and another one goes on with the call"
+
 SAVE_EVERY_S = 5.0
 SAVE_EVERY_SHARED_S = 1.0  # with other replicas, one of which may have to go on from the record
 SAVE_RECORDING_S = 2.0  # for the last write of the recording
@@ -228,6 +230,17 @@ class Leg(LegState):
         self._recorder.silence()
         self.orders.take()
         self._over.set()
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether its stream has come, and the next leg can go on from here with nothing lost."""
+        return bool(self.line.stream_sid) and self._machine.is_at_rest(self._now_ms())
+
+    def hand_over(self) -> None:
+        """End this leg, for another replica to go on with the call: its socket is closed, and its
+        record stays open."""
+        self.handed_over = True
+        self.feed(ev.StreamEnded(HANDED_OVER, lost=True))
 
     def feed(self, event: ev.Event) -> None:
         """Give an event to the machine, and perform its commands. An exception ends this leg

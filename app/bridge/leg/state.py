@@ -101,6 +101,8 @@ class LegState:
         self.given_up = ""
         #: Another replica has the call: nothing that follows is this leg's any more.
         self.lost = False
+        #: This process stops, and ended the leg for another replica to go on with the call.
+        self.handed_over = False
         self._machine = machine
         self._failed = False
         self._cancelled = False

@@ -116,6 +116,7 @@ class Server(uvicorn.Server):
         try:
             if self._switchboard is not None and not self._at_once:
                 await self._switchboard.drain(self._drain_s)
+                await self._switchboard.hand_over()
             await self._hang_up()
         except asyncio.CancelledError:  # by a second signal; its task continues
             raise

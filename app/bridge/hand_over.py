@@ -1,0 +1,32 @@
+"""Hands the calls of a process that stops to other replicas.
+
+Each call's media socket is closed, and its record stays open. Twilio then requests `<Connect
+action>`, and the replica that gets the request goes on with the call from its record. A call on
+other TwiML (a caller who talks with a human, a transfer, keys that Twilio plays) needs no process.
+"""
+
+import asyncio
+from time import monotonic
+
+from app.bridge.legs import Legs
+from app.records.store import Store
+
+#: A leg with something under way gets this long to finish it: a goodbye, an announcement, a tool.
+REST_S = 2.0
+LOOK_S = 0.05
+RELEASED_S = 1.0  # for the legs' tasks
+WRITTEN_S = 1.0  # for the records; the replica that goes on reads them
+
+
+async def hand_over(legs: Legs, store: Store) -> None:
+    """Hand over all calls: each at once if it is at rest, otherwise within `REST_S`."""
+    until_s = monotonic() + REST_S
+    while legs.live and monotonic() < until_s:
+        for leg in legs.live:
+            if leg.at_rest:
+                leg.hand_over()
+        await asyncio.sleep(LOOK_S)
+    for leg in legs.live:
+        leg.hand_over()
+    await legs.wait_ended(RELEASED_S)
+    await store.flush(WRITTEN_S)
