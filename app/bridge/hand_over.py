@@ -8,6 +8,8 @@ other TwiML (a caller who talks with a human, a transfer, keys that Twilio plays
 import asyncio
 from time import monotonic
 
+from app.bridge.announcements import Announcements
+from app.bridge.leg.leg import Leg
 from app.bridge.legs import Legs
 from app.records.store import Store
 
@@ -18,15 +20,18 @@ RELEASED_S = 1.0  # for the legs' tasks
 WRITTEN_S = 1.0  # for the records; the replica that goes on reads them
 
 
-async def hand_over(legs: Legs, store: Store) -> None:
+async def hand_over(legs: Legs, announcements: Announcements, store: Store) -> None:
     """Hand over all calls: each at once if it is at rest, otherwise within `REST_S`."""
     until_s = monotonic() + REST_S
     while legs.live and monotonic() < until_s:
-        for leg in legs.live:
-            if leg.at_rest:
-                leg.hand_over()
+        await _leave([leg for leg in legs.live if leg.at_rest], announcements)
         await asyncio.sleep(LOOK_S)
-    for leg in legs.live:
-        leg.hand_over()
+    await _leave(legs.live, announcements)
     await legs.wait_ended(RELEASED_S)
     await store.flush(WRITTEN_S)
+
+
+async def _leave(legs: list[Leg], announcements: Announcements) -> None:
+    await asyncio.gather(*(announcements.handed_over(leg.call) for leg in legs))
+    for leg in legs:
+        leg.hand_over()

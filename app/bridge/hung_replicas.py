@@ -24,7 +24,7 @@ from app.wires.twilio.twiml import render
 
 logger = logging.getLogger(__name__)
 
-LOOK_S = 0.5
+LOOK_S = 0.25
 LIST_S = 3.0  # between two looks for calls that are new
 MOST_CALLS = 500
 #: A lease that is expired for so long is given up by its owner.
@@ -104,15 +104,20 @@ class HungReplicas:
             for kept in (self._epochs, self._expired_s):
                 for call_sid in kept.keys() - self._calls:
                     del kept[call_sid]
-        for call_sid in [sid for sid in self._calls if not self._switchboard.is_live(sid)]:
-            owner = await self._bus.owner(call_sid)
-            if owner is not None:
+        others = [sid for sid in self._calls if not self._switchboard.is_live(sid)]
+        owners = await self._bus.owners(others)
+        now_s, due = self._clock(), list[str]()
+        for call_sid in others:
+            if (owner := owners.get(call_sid)) is not None:
                 self._epochs[call_sid] = owner.epoch
                 self._expired_s.pop(call_sid, None)
             elif call_sid in self._epochs:
-                since_s = self._expired_s.setdefault(call_sid, self._clock())
-                if self._clock() - since_s >= EXPIRED_S:
-                    await self._judge(call_sid)
+                if now_s - self._expired_s.setdefault(call_sid, now_s) >= EXPIRED_S:
+                    due.append(call_sid)
+        outcomes = await asyncio.gather(*map(self._judge, due), return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
 
     def _forget(self) -> None:
         self._epochs.clear()

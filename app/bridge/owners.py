@@ -101,11 +101,16 @@ class Owners:
         return True
 
     def _adopted(self, call_sid: str, epoch: int) -> None:
+        """Another replica has a call with this epoch. Said more than once, and late."""
+        held = self._bus.held_epoch(call_sid)
+        if held is not None and held >= epoch:
+            return  # this replica has adopted it since
         self._services.store.outdate(call_sid, epoch)
         self._switchboard.streams.announcements.free(call_sid)
-        leg = self._switchboard.leg(call_sid)
-        if leg is not None and self._services.epochs.get(call_sid, 0) < epoch:
-            self._lose(call_sid, leg, f"another replica adopted it, epoch {epoch}")
+        if self._switchboard.leg(call_sid) is not None:
+            reason = f"another replica adopted it, epoch {epoch}"
+            log_decision(call_sid, "call left to another replica", reason)
+        self._switchboard.lose(call_sid)
 
     def _outdated(self, call_sid: str) -> None:
         leg = self._switchboard.leg(call_sid)

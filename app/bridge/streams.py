@@ -180,6 +180,8 @@ class Streams:
         if self._services.bus.shared:
             await self._written()
             await self.arrivals.adopt(leg.call.call_sid, is_new=True)
+            if self._legs.last(leg.call.call_sid) is None:  # ended, or lost, meanwhile
+                self.arrivals.forget(leg.call.call_sid)
 
     async def _written(self) -> None:
         """Wait for the writes of this process, unless the database is known to be away."""

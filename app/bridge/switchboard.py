@@ -47,10 +47,12 @@ class Switchboard:
         #: Called with the SID of each call whose stream has been lost for `ExpiryLimits.slot_s`. It
         #: does not count as live any more, and may still reconnect.
         self.on_slot_freed: list[Callable[[str], None]] = []
-        #: Called with (call_sid, lost) of each call that goes on without this process: `lost` to
-        #: another replica; otherwise with other TwiML, by its record.
+        #: Called with (call_sid, lost) of each call that goes on without this process, also if it
+        #: had no leg here: `lost` to another replica; otherwise with other TwiML, by its record.
         self.on_call_left: list[Callable[[str, bool], None]] = []
-        #: Each returns how many live calls have no leg yet: outbound calls that ring.
+        #: Called with the SID of each outbound call whose first leg in this process is opened.
+        self.on_outbound_leg: list[Callable[[str], None]] = []
+        #: Each returns how many calls without a leg keep `drain` waiting: outbound calls that ring.
         self.also_live: list[Callable[[], int]] = []
         #: Timers of calls that have no running leg.
         self.expiry = Expiry(self._slot_freed, self._expire)
@@ -211,8 +213,12 @@ class Switchboard:
 
     def _start(self, seed: LegSeed) -> Leg:
         leg = Leg(seed, self._services, self._redirect)
+        call = leg.call
+        if call.direction == "outbound-api" and self._legs.last(call.call_sid) is None:
+            for callback in self.on_outbound_leg:
+                callback(call.call_sid)
         self._legs.start(leg)
-        self.expiry.cancel(leg.call.call_sid)
+        self.expiry.cancel(call.call_sid)
         self._empty.clear()
         return leg
 
@@ -253,6 +259,8 @@ class Switchboard:
         if leg is not None:
             leg.lose()
             self._leave(leg)
+        else:
+            self._left(call_sid, lost=True)
 
     def _leave(self, leg: Leg) -> None:
         """The call goes on without this process."""
@@ -261,8 +269,11 @@ class Switchboard:
         self._services.paces.call_ended(leg.paces)
         self.streams.forget(call_sid)
         self.expiry.cancel(call_sid)
+        self._left(call_sid, lost=leg.lost)
+
+    def _left(self, call_sid: str, *, lost: bool) -> None:
         for callback in self.on_call_left:
-            callback(call_sid, leg.lost)
+            callback(call_sid, lost)
         self._update_empty()
 
     def _slot_freed(self, call_sid: str) -> None:
@@ -385,7 +396,7 @@ class Switchboard:
         """Leave the calls that are still here to other replicas, if one is ready. Then `close`."""
         if self.live_calls and await self._services.bus.others_ready():
             self.streams.handing_over = True
-            await hand_over(self._legs, self._services.store)
+            await hand_over(self._legs, self.streams.announcements, self._services.store)
 
     async def close(self, within_s: float = 3.0) -> None:
         """Hang up the remaining calls and end every leg.

@@ -1,6 +1,6 @@
 """Which calls of a replica that answers nothing another one takes, and when."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +22,16 @@ class FakeBus(LocalBus):
 
     def __init__(self) -> None:
         super().__init__()
-        self.steady_s = 1000.0  # type: ignore[misc]
+        self.steady_s = 1000.0
         self.leases: dict[str, Owner] = {SID: Owner("other", 1)}
         self.answers = False
+        self.requests = 0
 
-    async def owner(self, call_sid: str) -> Owner | None:
+    async def owners(self, call_sids: Sequence[str]) -> dict[str, Owner]:
+        self.requests += 1
         if self.steady_s < 2 * LEASE_S:
             raise BusUnavailable("away")
-        return self.leases.get(call_sid)
+        return {sid: self.leases[sid] for sid in call_sids if sid in self.leases}
 
     async def ask(self, call_sid: str, order: Message, within_s: float = 3.0) -> Message:
         if not self.answers:
@@ -125,11 +127,19 @@ async def test_no_lease_counts_as_expired_while_the_bus_was_away_lately(parts: P
     await parts.look()
     parts.bus.leases.clear()
     await parts.look(2)
-    parts.bus.steady_s = LEASE_S  # type: ignore[misc]
+    parts.bus.steady_s = LEASE_S
     await parts.look()
-    parts.bus.steady_s = 1000.0  # type: ignore[misc]
+    parts.bus.steady_s = 1000.0
     await parts.look(20)
     assert not parts.taken
+
+
+async def test_the_owners_of_all_calls_are_asked_for_in_one_request(parts: Parts) -> None:
+    for number in range(20):
+        parts.store.save_call(f"CB{number}", status="in-progress", agent_name="Ada")
+    await parts.store.flush()
+    await parts.look()
+    assert parts.bus.requests == 1
 
 
 async def test_of_two_replicas_one_takes_the_call(parts: Parts) -> None:

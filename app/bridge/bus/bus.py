@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from app.errors import BridgeError
 
 #: An owner's lease on its call, and a replica's on its own entry. Both are renewed while they live.
-LEASE_S = 10.0
+LEASE_S = 8.0
 RENEW_S = 3.0
 
 #: JSON objects: orders, their outcomes, and what `put` keeps.
@@ -101,6 +101,9 @@ class Bus(Protocol):
         """This process runs the leg of a call: hold a lease on it until `disown`. An owner with a
         higher epoch keeps the call; then `on_adopted` is called."""
 
+    def held_epoch(self, call_sid: str) -> int | None:
+        """The epoch with which this process holds a call; None: it does not, or lost it."""
+
     def disown(self, call_sid: str) -> Awaitable[None]:
         """This process does not run the call any more. Another owner's lease is left alone."""
 
@@ -160,6 +163,9 @@ class Bus(Protocol):
 
     def unreserve(self, name: str, key: str) -> Awaitable[None]:
         """Free a place, also one that another replica took."""
+
+    def leave_place(self, name: str, key: str) -> None:
+        """Another replica may keep the place: this one does not take it anew if Redis loses it."""
 
     async def once(self, name: str, key: str, for_s: float) -> float:
         """0.0: this is the first time within `for_s`. Otherwise the seconds until it is allowed.

@@ -130,6 +130,10 @@ class Leases:
         self._unwritten[name, key] = None
         return self.written()
 
+    def leave_place(self, name: str, key: str) -> None:
+        """Another replica may keep a place."""
+        self._places.remove(f"{name}\n{key}")
+
     def forget(self, key: str) -> Awaitable[None]:
         """Delete a key of Redis."""
         self._forgotten.add(key)

@@ -63,6 +63,9 @@ class LocalBus:
     def own(self, call_sid: str, epoch: int) -> None:
         self._owned[call_sid] = epoch
 
+    def held_epoch(self, call_sid: str) -> int | None:
+        return self._owned.get(call_sid)
+
     def disown(self, call_sid: str) -> Done:
         self._owned.pop(call_sid, None)
         return DONE
@@ -109,6 +112,9 @@ class LocalBus:
         if name in self._reserved:
             self._reserved[name].remove(key)
         return DONE
+
+    def leave_place(self, name: str, key: str) -> None:
+        pass
 
     async def once(self, name: str, key: str, for_s: float) -> float:
         left_s = self._done.left_s(f"{name}:{key}")

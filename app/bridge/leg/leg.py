@@ -239,7 +239,7 @@ class Leg(LegState):
     def hand_over(self) -> None:
         """End this leg, for another replica to go on with the call: its socket is closed, and its
         record stays open."""
-        self.handed_over = True
+        self.handed_over = not self.over
         self.feed(ev.StreamEnded(HANDED_OVER, lost=True))
 
     def feed(self, event: ev.Event) -> None:
