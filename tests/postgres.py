@@ -5,12 +5,10 @@ Each test process has one, started when a test first asks for it and stopped at 
 `own_postgres`.
 """
 
-import ctypes
 import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
@@ -24,7 +22,11 @@ from urllib.parse import urlsplit
 import pytest
 
 _START_S = 20.0
-_PR_SET_PDEATHSIG = 1
+# Ends the server of a test process that was killed: its end of the pipe is closed then.
+_WATCH = """read _ || {
+    pid=$(head -n 1 data/postmaster.pid) && kill -QUIT "$pid" && kill -CONT "$pid"
+    rm -rf "$PWD"
+} 2> /dev/null"""
 # Nothing here outlives the machine, so nothing waits for its disk.
 _OPTIONS = {
     "listen_addresses": "",
@@ -47,6 +49,7 @@ class PostgresServer:
         self._data = self._folder / "data"
         self._programs = _programs(self._folder, readable_by_all=self._user is not None)
         self._process: subprocess.Popen[bytes] | None = None
+        self._watcher: subprocess.Popen[bytes] | None = None
         self._numbers = count()
         if self._user is not None:
             os.chown(self._folder, *self._user)
@@ -66,8 +69,11 @@ class PostgresServer:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                preexec_fn=_end_with_parent,
                 **self._as_user(),
+            )
+        if self._watcher is None:
+            self._watcher = subprocess.Popen(
+                ["sh", "-c", _WATCH], stdin=subprocess.PIPE, cwd=self._folder, **self._as_user()
             )
         deadline = monotonic() + _START_S
         while not self._is_ready():
@@ -124,6 +130,8 @@ class PostgresServer:
     def close(self) -> None:
         """Stop it, and remove its folder."""
         self.stop()
+        if self._watcher is not None:
+            self._watcher.communicate(b"\n")  # nothing to do
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _run(self, program: str, *arguments: str) -> str:
@@ -148,7 +156,8 @@ class PostgresServer:
     def _is_ready(self) -> bool:
         with suppress(FileNotFoundError):
             lines = (self._data / "postmaster.pid").read_text().split("\n")
-            return len(lines) > 7 and lines[7].strip() == "ready"
+            mine = self._process is not None and lines[0] == str(self._process.pid)
+            return mine and len(lines) > 7 and lines[7].strip() in ("ready", "standby")
         return False
 
     def _pids(self) -> list[int]:
@@ -172,12 +181,6 @@ def _unprivileged_user() -> tuple[int, int] | None:
 
     nobody = pwd.getpwnam("nobody")
     return nobody.pw_uid, nobody.pw_gid
-
-
-def _end_with_parent() -> None:
-    """The server ends with the test process, even one that is killed."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT)
 
 
 def _programs(folder: Path, *, readable_by_all: bool) -> Path:

@@ -17,6 +17,7 @@ ALLOWED: set[tuple[str, str]] = {
     ("app/call/exits/attempts.py", "nobody answered"),
     ("app/call/exits/attempts.py", "somebody or an answering machine"),
     ("app/call/exits/attempts.py", "Nobody took the call."),
+    ("app/call/exits/attempts.py", "Nobody took the call:"),
     ("app/call/prompts.py", "Nobody will answer."),
     ("app/call/prompts.py", "there is nobody whom callers can be handed to"),
     ("app/call/prompts.py", "but nobody is there"),

@@ -9,7 +9,7 @@ import time
 from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from app.bridge.announcements import Announced
 from app.bridge.bus.bus import BusUnavailable
@@ -28,6 +28,8 @@ from app.records.stored_call import (
     unreadable_call,
 )
 from app.wires.twilio.call import TERMINAL, CallInfo
+
+Result = TypeVar("Result")
 
 ADOPTED_S = 0.5  # a stream waits this long for its call's epoch; the caller hears silence meanwhile
 LEFT_S = 5.0  # a call that is over stays owned for as long as its record waits to be written
@@ -53,7 +55,7 @@ class Arrivals:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._epochs = services.epochs
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     async def adopt(self, call_sid: str, *, is_new: bool = False) -> bool:
         """This process has the call from now on. Returns whether no other one had it since this
@@ -61,13 +63,25 @@ class Arrivals:
         that it is not worth a wait for a database that is away."""
         known, epoch = self._epochs.setdefault(call_sid, 0), 0
         if self._services.store.available or not is_new:
-            with suppress(StoreUnavailable, TimeoutError):
-                epoch = await within(ADOPTED_S, self._services.store.adopt(call_sid))
-        self._epochs[call_sid] = epoch or known
-        self._services.bus.own(call_sid, epoch or await self._above_owner(call_sid, known))
-        if epoch:
-            self.later(self._services.bus.announce(call_sid, epoch))
+            raising = self.later(self._raise_epoch(call_sid))
+            await asyncio.wait({raising}, timeout=ADOPTED_S)
+            epoch = raising.result() if raising.done() else 0
+        if not epoch:
+            self._services.bus.own(call_sid, await self._above_owner(call_sid, known))
         return not epoch or epoch == known + 1
+
+    async def _raise_epoch(self, call_sid: str) -> int:
+        """Not cancelled if it takes long: the database may have raised the epoch by then, and would
+        take nothing from this process without it."""
+        try:
+            epoch = await self._services.store.adopt(call_sid)
+        except StoreUnavailable:
+            return 0
+        if epoch and call_sid in self._epochs:
+            self._epochs[call_sid] = epoch
+            self._services.bus.own(call_sid, epoch)
+            self.later(self._services.bus.announce(call_sid, epoch))
+        return epoch
 
     async def _above_owner(self, call_sid: str, known: int) -> int:
         """An epoch above that of the call's owner, for when the database does not give one: a lease
@@ -94,11 +108,12 @@ class Arrivals:
         if call_sid not in self._epochs:
             self._services.bus.disown(call_sid)
 
-    def later(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do what no stream waits for."""
+    def later(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
+        """Do what no stream waits for, or not to its end."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def aclose(self) -> None:
         """Cancel what is done later."""

@@ -4,6 +4,7 @@ A replica that another one adopted a call from loses it: its leg ends without a 
 """
 
 import logging
+from contextlib import suppress
 
 from app.bridge.bus.bus import BusUnavailable, Message, NoAnswer, NoOwner
 from app.bridge.decisions import log_decision
@@ -11,6 +12,7 @@ from app.bridge.leg.leg import Leg
 from app.bridge.services import Services
 from app.bridge.switchboard import Switchboard
 from app.call.events import CalleeDetected, StreamEnded
+from app.records.stored_call import CallIsOver
 from app.wires.twilio.call import TERMINAL, CallStatus
 
 logger = logging.getLogger(__name__)
@@ -18,6 +20,9 @@ logger = logging.getLogger(__name__)
 RELEASE_S = 0.7  # for the owner of a call to write its record; one that hangs never does
 WRITTEN_S = 0.5  # for its writes
 TELL_S = 2.0
+#: An owner that did not answer is not asked again for so long, by any replica: it is dead, and the
+#: caller waits.
+SILENT_S = 3.0
 
 
 class Owners:
@@ -42,10 +47,31 @@ class Owners:
     async def release(self, call_sid: str) -> bool:
         """Have the owner of a call write its record and let go of it, before this process reads
         that record. Returns whether an owner did; one that is dead or hangs did not."""
+        return (await self._ask_to_let_go(call_sid)).get("released") is True
+
+    async def release_to_resume(self, call_sid: str) -> None:
+        """The same, when Twilio asks what follows the call's stream.
+
+        Raises:
+            CallIsOver: the owner's agent has said goodbye.
+        """
+        if (await self._ask_to_let_go(call_sid)).get("goodbye") is True:
+            raise CallIsOver("the agent has said goodbye")
+
+    async def _ask_to_let_go(self, call_sid: str) -> Message:
         if not self._bus.shared or self._switchboard.leg(call_sid) is not None:
-            return False
-        outcome = await self._ask(call_sid, {"order": "release"}, RELEASE_S)
-        return outcome is not None and outcome.get("released") is True
+            return {}
+        silent = f"silent:{call_sid}"
+        try:
+            if await self._bus.get(silent) is not None:
+                return {}
+            return await self._bus.ask(call_sid, {"order": "release"}, RELEASE_S)
+        except (NoOwner, BusUnavailable):
+            return {}
+        except NoAnswer:
+            with suppress(BusUnavailable):
+                await self._bus.put(silent, {}, SILENT_S)
+            return {}
 
     async def callee_detected(self, call_sid: str, verdict: CalleeDetected) -> None:
         """Tell the owner of an outbound call who answered it. Without an owner the next leg reads
@@ -78,7 +104,9 @@ class Owners:
     async def _carry_out(self, call_sid: str, order: Message) -> Message:
         match order:
             case {"order": "release"}:
-                return {"released": await self._let_go(call_sid)}
+                leg = self._switchboard.leg(call_sid)
+                goodbye = leg is not None and leg.past_goodbye
+                return {"released": await self._let_go(call_sid), "goodbye": goodbye}
             case {"order": "detected", "answered_by": str(answered_by), "message": str(message)}:
                 verdict = CalleeDetected(answered_by, message)
                 return {"told": self._switchboard.tell(call_sid, verdict)}
@@ -92,7 +120,9 @@ class Owners:
     async def _let_go(self, call_sid: str) -> bool:
         """Another replica is about to adopt the call: write the record of its leg, and lose it."""
         leg = self._switchboard.leg(call_sid)
-        if leg is None or leg.past_goodbye or leg.needs_fallback:
+        if leg is None:  # it left the call to its record a moment ago
+            return await self._services.store.flush(WRITTEN_S)
+        if leg.past_goodbye or leg.needs_fallback:
             return False
         leg.feed(StreamEnded("another replica takes the call over", lost=True))
         leg.finish_record()

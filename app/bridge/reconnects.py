@@ -96,6 +96,7 @@ class Reconnects:
 
         Raises:
             StoreUnavailable: this process does not know the call, and its record cannot be read.
+            CallIsOver: another replica has the call, and its agent has said goodbye.
         """
         board = self._switchboard
         leg = board.leg(call.call_sid)
@@ -136,8 +137,8 @@ class Reconnects:
     ) -> NextStream | None:
         """Resume a call that this process does not have."""
         streams, pause_s = self._switchboard.streams, 0
-        await self._owners.release(call.call_sid)
-        if not streams.come_back and resume_cause == STREAM_LOST:
+        await self._owners.release_to_resume(call.call_sid)
+        if self._services.bus.shared and resume_cause == STREAM_LOST:
             found_s = await streams.announcements.failed(call, streams.retry_limits)
             if found_s is None:
                 await self._give_up(call, base_url)
@@ -184,12 +185,14 @@ class Reconnects:
         """
         if self._switchboard.has_ended(call.call_sid):
             return None
+        streams = self._switchboard.streams
         await self._services.store.flush(WRITTEN_S)
+        await streams.adopt_ahead(call.call_sid)
         try:
             found = await read_stored_call(self._services.store, call.call_sid)
         except CallIsOver:
+            streams.forget(call.call_sid)
             return None
-        streams = self._switchboard.streams
         if not streams.come_back:
             return await streams.announce(
                 call, base_url, resume_cause=resume_cause, before_s=pause_s
@@ -206,6 +209,7 @@ class Reconnects:
         streams = self._switchboard.streams
         if not streams.come_back:
             return await streams.announce(call, base_url, resume_cause=resume_cause)
+        await streams.adopt_ahead(call.call_sid)
         stored = unreadable_call(time.time())
         return await self._open(call, stored, base_url, resume_cause, "its record cannot be read")
 

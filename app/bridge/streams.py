@@ -183,6 +183,12 @@ class Streams:
             if self._legs.last(leg.call.call_sid) is None:  # ended, or lost, meanwhile
                 self.arrivals.forget(leg.call.call_sid)
 
+    async def adopt_ahead(self, call_sid: str) -> None:
+        """A webhook is about to open the next leg of a call that this process did not have. A leg
+        that is opened at its stream's start adopts the call then."""
+        if self._services.bus.shared and self.come_back:
+            await self.arrivals.adopt(call_sid)
+
     async def _written(self) -> None:
         """Wait for the writes of this process, unless the database is known to be away."""
         if self._services.store.available:

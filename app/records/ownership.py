@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from secrets import token_hex
 
 #: Most calls of which it is known. Those without news for the longest time make room.
 MOST_CALLS = 10_000
@@ -27,11 +28,19 @@ class Ownership:
     Args:
         on_outdated: called once for each call that another process has adopted.
         on_deleted: called for a call whose row was deleted since this process stored it.
+        on_found: called with the epoch of a call that this process has adopted, though the
+            database's answer was lost.
     """
 
     def __init__(
-        self, on_outdated: Callable[[str], None], on_deleted: Callable[[str], None]
+        self,
+        on_outdated: Callable[[str], None],
+        on_deleted: Callable[[str], None],
+        on_found: Callable[[str, int], None],
     ) -> None:
+        #: Tells this process from others in the rows of the calls that it adopts.
+        self.me = token_hex(6)
+        self._on_found = on_found
         self._on_outdated = on_outdated
         self._on_deleted = on_deleted
         self._calls: dict[str, _Known] = {}  # the one with the latest news is last
@@ -60,6 +69,11 @@ class Ownership:
         """This process has raised the call's epoch."""
         known = self._news(call_sid)
         known.epoch, known.stored, known.outdated = epoch, True, False
+
+    def found(self, call_sid: str, epoch: int) -> None:
+        """The stored epoch is this process's own."""
+        self.adopted(call_sid, epoch)
+        self._on_found(call_sid, epoch)
 
     def outdate(self, call_sid: str, epoch: int) -> None:
         """The call's epoch was at least `epoch` when rows of this one's were dropped."""

@@ -150,11 +150,17 @@ class CallRow(CallDetails):
     #: See `TransferAttempts.records`; the API shows of each what `Transfer` names.
     transfers: Annotated[list[dict[str, Any]], Column(default=list)]
     #: What an outbound call is for, see `PlacedCall.as_data`; empty: an inbound call.
-    placed: Annotated[dict[str, Any], Column(default=dict, server_default="{}")]
+    placed: Annotated[dict[str, Any], Column(default=dict, server_default="{}")] = field(
+        default_factory=dict
+    )
     #: What the call's last leg leaves to the next one, see `Carried.as_data`.
-    carried: Annotated[dict[str, Any], Column(default=dict, server_default="{}")]
+    carried: Annotated[dict[str, Any], Column(default=dict, server_default="{}")] = field(
+        default_factory=dict
+    )
     #: Raised when another process takes the call over: see `Store.adopt`.
     epoch: Annotated[int, Column(default=0, server_default="0")] = field(default=0, compare=False)
+    #: The process that raised it last, by a random id.
+    adopted_by: Annotated[str | None, Column()] = field(default=None, compare=False)
     #: Raised by each write.
     revision: Annotated[int, Column(default=0, server_default="0")] = field(
         default=0, compare=False

@@ -29,7 +29,8 @@ except ImportError:  # Windows: let each process have a folder of its own
 logger = logging.getLogger(__name__)
 
 _FORMAT = 1
-_END, _UNREADABLE = ".rows", ".unreadable"
+_END, _PART, _UNREADABLE = ".rows", ".part", ".unreadable"
+_ABANDONED_S = 60.0
 
 
 class Spool:
@@ -52,6 +53,9 @@ class Spool:
             probe = folder / f".{os.getpid()}-{time.time_ns()}"
             new_private_file(probe)
             probe.unlink()
+            for part in folder.glob(f"*{_PART}"):  # a process was killed while it wrote it
+                if time.time() - part.stat().st_mtime > _ABANDONED_S:
+                    part.unlink(missing_ok=True)
         except OSError as error:
             raise ConfigError(
                 f"SPOOL_DIR: cannot write to {folder}: {error.strerror}; name a directory for what "
@@ -82,7 +86,7 @@ class Spool:
             },
         }
         name = f"{time.time_ns():020d}-{os.getpid()}-{next(self._numbers)}"
-        part = self._folder / f"{name}.part"
+        part = self._folder / f"{name}{_PART}"
         new_private_file(part)
         try:
             with part.open("w", encoding="utf-8") as file:

@@ -20,6 +20,8 @@ AFTER_S = 5.0
 #: What waits in memory is moved to the disk this often, or sooner when there is much of it.
 EVERY_S = 5.0
 MANY = 5_000  # rows and entries
+#: Rows in a file. Reading and writing more at a time would hold up the audio of calls.
+MOST_IN_FILE = 1_000
 
 
 class Spooling:
@@ -49,8 +51,9 @@ class Spooling:
         self._saved_at = monotonic()
         for batch in batches:
             work = batch.work()
-            if work and not await self._save_work(self._spool, work):
-                return
+            for piece in work.split(MOST_IN_FILE):
+                if not await self._save_work(self._spool, piece):
+                    return
             batch.remove(work)
 
     async def _save_work(self, spool: Spool, work: Work) -> bool:

@@ -46,7 +46,7 @@ _PROBE_EVERY_S = 1.0
 _SETTLE_S = 2.0  # for what waits of a call, before its row is read and changed
 
 _Row = dict[str, Any]
-_FIXED = {"call_sid", "created_at", "epoch", "revision"}
+_FIXED = {"call_sid", "created_at", "epoch", "adopted_by", "revision"}
 _CHANGEABLE = frozenset(each.name for each in fields(CallRow)) - _FIXED
 _REPORTED = frozenset({"status", "answered_by"})
 
@@ -77,12 +77,13 @@ class Store(StoredRecords):
         super().__init__(database)
         self._most = most_waiting_entries, most_waiting_rows
         self._live = LiveRows()
-        self._ownership = Ownership(self._outdated, self._live.forget)
+        self._ownership = Ownership(self._outdated, self._live.forget, self._found)
         self._rows = RowWriter(database, self._ownership)
         self._spooling = Spooling(spool, database, self._ownership)
         self._restored = database.generation  # of the database, which has the rows of live calls
         self._lost_at: float | None = None  # the database is away since then, monotonic
-        self._probed_at = -_PROBE_EVERY_S
+        self._probing: asyncio.Task[None] | None = None
+        self._probed_at = 0.0
         self._pending = Waiting()
         self._writing: Waiting | None = None
         self._work = asyncio.Event()  # set while anything is pending
@@ -124,8 +125,10 @@ class Store(StoredRecords):
         """Write what is pending within `within_ms`, and close. What is left goes to the spool; log
         how much is lost."""
         await self.flush(within_ms / 1000)
-        self._writer.cancel()
-        await asyncio.wait([self._writer])
+        tasks = list(filter(None, (self._writer, self._probing)))
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
         left = [batch for batch in (self._writing, self._pending) if batch is not None]
         await self._spooling.save(left)
         if lost := sum(len(batch.work()) for batch in left):
@@ -149,16 +152,19 @@ class Store(StoredRecords):
     async def probe(self, within_s: float) -> bool:
         """Ask the database whether it answers, once a second at most. Returns `available`."""
         now = monotonic()
-        if now - self._probed_at < _PROBE_EVERY_S:
-            return self.available
-        self._probed_at = now
-        with suppress(StoreUnavailable):
-            try:
-                async with asyncio.timeout(within_s):
-                    await self._read(sa.select(sa.literal(1)))
-            except TimeoutError:
-                self._database.answers = False
+        if self._probing is None or (
+            self._probing.done() and now - self._probed_at >= _PROBE_EVERY_S
+        ):
+            self._probed_at = now
+            self._probing = asyncio.create_task(self._probe())
+        # Not cancelled: that would close its connection first, which a server that hangs delays.
+        if not (await asyncio.wait([self._probing], timeout=within_s))[0]:
+            return False
         return self.available
+
+    async def _probe(self) -> None:
+        with suppress(StoreUnavailable):
+            await self._read(sa.select(sa.literal(1)))
 
     # --- writing ------------------------------------------------------------------------------
 
@@ -245,7 +251,8 @@ class Store(StoredRecords):
         await self._settle(call_sid)
         async with self._in_transaction:
             before = self._ownership.epoch(call_sid)
-            epoch = await self._database.change(partial(raise_epoch, call_sid, expected))
+            change = partial(raise_epoch, call_sid, expected, self._ownership.me)
+            epoch = await self._database.change(change)
             if epoch:
                 for batch in filter(None, (self._writing, self._pending)):
                     if epoch == before + 1 and not self._ownership.is_outdated(call_sid):
@@ -259,6 +266,10 @@ class Store(StoredRecords):
         """Another process says that it has adopted a call with this epoch. `on_outdated` is called
         unless this process knows, or has adopted it since."""
         self._ownership.outdate(call_sid, epoch)
+
+    def _found(self, call_sid: str, epoch: int) -> None:
+        for batch in filter(None, (self._writing, self._pending)):
+            batch.raise_epoch(call_sid, epoch)
 
     def _outdated(self, call_sid: str) -> None:
         for batch in filter(None, (self._writing, self._pending)):
@@ -363,9 +374,13 @@ class Store(StoredRecords):
                     live = self._live.work()
                     sids = {row["call_sid"] for _, row in live}
                     epochs = {call_sid: self._ownership.epoch(call_sid) for call_sid in sids}
-                    await self._rows.write(work_of(live, epochs), generation)
+                    again = work_of(live, self._live.batches(), epochs)
+                    await self._rows.write(again, generation)
                     self._restored = generation
-                await self._rows.write(batch.work(), generation)
+                work = batch.work()
+                await self._rows.write(work, generation)
+                entries = (row for kind, row in work.parts if kind is Kind.TIMELINE)
+                self._live.save_batches(entries, monotonic())
                 self._live.forget_ended(monotonic())
                 return
 

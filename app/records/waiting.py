@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
@@ -75,9 +75,19 @@ class Work:
         middle = len(self.calls) // 2
         return [self._piece(part, []) for part in (self.calls[:middle], self.calls[middle:])]
 
+    def split(self, most: int) -> Iterator["Work"]:
+        """Pieces of at most `most` rows, not counting those that only name a call."""
+        if 0 < len(self) <= most:
+            yield self
+            return
+        for start in range(0, len(self.calls), most):
+            yield self._piece(self.calls[start : start + most], [])
+        for start in range(0, len(self.parts), most):
+            yield self._piece([], self.parts[start : start + most])
+
     def _piece(self, calls: list[Item], parts: list[Item]) -> "Work":
-        needed = {row["call_sid"] for _, row in parts}
         created = {row["call_sid"]: row["created_at"] for _, row in self.calls}
+        needed = dict.fromkeys(row["call_sid"] for _, row in parts)
         bare = ({"call_sid": sid, "created_at": created[sid]} for sid in needed)
         calls = [*calls, *((Kind.CALL, row) for row in bare)]
         return Work(calls, parts, self.epochs, self.spooled)

@@ -50,6 +50,8 @@ class _Outcome:
     revisions: dict[str, int] = field(default_factory=dict)
     #: The stored epoch of each call that another process has adopted.
     outdated: dict[str, int] = field(default_factory=dict)
+    #: The stored epoch of each call that this process has adopted without knowing it.
+    found: dict[str, int] = field(default_factory=dict)
     #: Calls that were deleted: they stay deleted.
     deleted: set[str] = field(default_factory=set)
 
@@ -91,6 +93,8 @@ class RowWriter:
                 logger.info("spooled rows are outdated", extra={"call_sid": call_sid})
             elif self._ownership.epoch(call_sid) == work.epochs.get(call_sid, 0):
                 self._ownership.outdate(call_sid, epoch)
+        for call_sid, epoch in outcome.found.items():
+            self._ownership.found(call_sid, epoch)
         for call_sid in outcome.deleted:
             self._ownership.deleted(call_sid)
 
@@ -187,12 +191,23 @@ class RowWriter:
         if revision is not None:
             outcome.revisions[call_sid] = revision
             return
-        query = sa.select(CALLS.c.epoch).where(CALLS.c.call_sid == call_sid)
-        stored = (await connection.execute(query)).scalar()
+        columns = CALLS.c.epoch, CALLS.c.adopted_by
+        query = sa.select(*columns).where(CALLS.c.call_sid == call_sid)
+        stored = (await connection.execute(query)).one_or_none()
         if stored is None:
             outcome.deleted.add(call_sid)
+        elif epoch is not None and self._is_ours(call_sid, epoch, *stored):
+            outcome.found[call_sid] = stored[0]
+            done = await connection.execute(change(row, stored[0], fills_in=False))
+            outcome.revisions[call_sid] = done.scalar_one()
         else:
-            outcome.outdated[call_sid] = stored
+            outcome.outdated[call_sid] = stored[0]
+
+    def _is_ours(self, call_sid: str, epoch: int, stored: int, adopted_by: str | None) -> bool:
+        """Whether this process has raised the epoch of its own call to the stored one, and did not
+        get the database's answer."""
+        is_next = epoch == self._ownership.epoch(call_sid) == stored - 1
+        return is_next and adopted_by == self._ownership.me
 
     def _upsert_call(self, row: Row, epoch: int | None, *, fills_in: bool) -> sa.Executable:
         """Creates or changes a call. `epoch`: None: whoever owns the call."""
@@ -240,19 +255,26 @@ def _changes(new: Mapping[str, Any], row: Row, epoch: Any, fills_in: bool) -> di
     return changes
 
 
-def work_of(rows: list[tuple[sa.Table, Row]], epochs: Mapping[str, int]) -> Work:
-    """The rows of live calls, to be written again."""
+def work_of(
+    rows: list[tuple[sa.Table, Row]], batches: list[Row], epochs: Mapping[str, int]
+) -> Work:
+    """The rows of live calls and their last timeline entries, to be written again."""
     calls: list[Item] = [(Kind.CALL, row) for table, row in rows if table is CALLS]
-    return Work(calls, [(Kind.TURN, row) for table, row in rows if table is TURNS], epochs)
+    parts: list[Item] = [(Kind.TURN, row) for table, row in rows if table is TURNS]
+    return Work(calls, [*parts, *((Kind.TIMELINE, row) for row in batches)], epochs)
 
 
-async def raise_epoch(call_sid: str, expected: int | None, connection: AsyncConnection) -> int:
+async def raise_epoch(
+    call_sid: str, expected: int | None, me: str, connection: AsyncConnection
+) -> int:
     """Raise a call's epoch and return it; 0: there is no such call, or its epoch is not
-    `expected`."""
+    `expected`. `me`: the id of this process."""
     change = sa.update(CALLS).where(CALLS.c.call_sid == call_sid)
     if expected is not None:
         change = change.where(CALLS.c.epoch == expected)
-    values = {"epoch": CALLS.c.epoch + 1, "revision": CALLS.c.revision + 1}
+    values = {
+        "epoch": CALLS.c.epoch + 1, "adopted_by": me, "revision": CALLS.c.revision + 1,
+    }  # fmt: skip
     raised = await connection.execute(change.values(values).returning(CALLS.c.epoch))
     return int(raised.scalar() or 0)
 

@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
-from app.records.store import Store, TimelineRow, TurnRow
+from app.records.store import Store, StoreUnavailable, TimelineRow, TurnRow
 
 
 @pytest.fixture
@@ -121,6 +122,36 @@ async def test_a_process_that_adopts_its_own_call_loses_nothing_of_it(first: Sto
     assert [turn.text for turn in await first.turns("CA1")] == ["Hello", "Hi.", "Bye."]
     assert await first.timeline("CA1") == [entry(1)]
     assert lost == []
+
+
+@pytest.mark.parametrize("another", [False, True])
+async def test_an_adoption_whose_answer_is_lost_is_found_out_with_the_next_write(
+    first: Store, second: Store, monkeypatch: pytest.MonkeyPatch, another: bool
+) -> None:
+    lost: list[str] = []
+    first.on_outdated = lost.append
+    change = first._database.change
+
+    async def loses_the_answer(work: Any) -> Any:
+        await change(work)
+        raise StoreUnavailable("the connection broke")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(first._database, "change", loses_the_answer)
+        with pytest.raises(StoreUnavailable):
+            await first.adopt("CA1")
+    if another:
+        assert await second.adopt("CA1") == 2
+    for number in (1, 2):
+        first.save_turns("CA1", [TurnRow(number, "user", "word")])
+        await first.flush()
+        second.save_turns("CA1", [TurnRow(number, "user", "other")])
+        await second.flush()
+
+    turns = [turn.text for turn in await first.turns("CA1")]
+    assert turns == (["Hello", "other", "other"] if another else ["Hello", "word", "word"])
+    assert lost == (["CA1"] if another else [])
+    assert await first.adopt("CA1") == (3 if another else 2)
 
 
 async def test_a_process_that_gets_its_call_back_writes_it_again(

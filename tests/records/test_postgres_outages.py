@@ -74,6 +74,8 @@ async def test_the_records_of_live_calls_are_whole_at_a_standby_that_was_promote
     store: Store, own_postgres: PostgresServer, url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     store.save_call("CA2", status="completed")
+    entries = [TimelineRow(n, 0.0, "event", "MarkEchoed") for n in range(3)]
+    store.append_timeline("CA1", entries[:2])
     await store.flush()
     own_postgres.execute("DELETE FROM calls", url)  # as if the standby had not got them
     own_postgres.stop()
@@ -89,8 +91,8 @@ async def test_the_records_of_live_calls_are_whole_at_a_standby_that_was_promote
     assert [turn.text for turn in await store.turns("CA1")] == ["Hello", "Hi."]
     assert await store.get_call("CA2") is None
     assert "another database server took the place of the one before" in caplog.messages
-    store.append_timeline("CA1", [TimelineRow(1, 0.0, "event", "MarkEchoed")])
-    assert await store.flush(5) and len(await store.timeline("CA1")) == 1
+    store.append_timeline("CA1", entries[2:])
+    assert await store.flush(5) and await store.timeline("CA1") == entries
 
 
 async def test_two_processes_that_write_the_same_calls_never_wait_for_each_other(
@@ -108,3 +110,54 @@ async def test_two_processes_that_write_the_same_calls_never_wait_for_each_other
     assert len(await store.list_calls(100)) == 41
     assert caplog.messages == []
     await other.aclose()
+
+
+DAMAGE = {
+    "a table is dropped": ["DROP TABLE turns"],
+    "all tables are dropped": ["DROP TABLE turns, timelines, calls, alembic_version"],
+    "a column is dropped": ["ALTER TABLE calls DROP COLUMN summary"],
+    "a column of a revision is dropped": ["ALTER TABLE calls DROP COLUMN epoch"],
+    "the schema is dropped": ["DROP SCHEMA public CASCADE", "CREATE SCHEMA public"],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+async def test_a_damaged_database_is_made_anew_with_the_records_of_live_calls(
+    postgres: PostgresServer, postgres_url: str, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = await Store.open(postgres_url)
+    store.save_call("CA1", status="in-progress", agent_name="Ada")
+    store.save_turns("CA1", [TurnRow(0, "user", "Hello")])
+    await store.flush()
+    for statement in DAMAGE[damage]:
+        postgres.execute(statement, postgres_url)
+
+    store.save_turns("CA1", [TurnRow(1, "assistant", "Hi.")])
+    store.save_call("CA1", status="completed", summary="A pizza.")
+    assert await store.flush(10)
+
+    call = await store.get_call("CA1")
+    assert call is not None
+    assert (call.status, call.agent_name, call.summary) == ("completed", "Ada", "A pizza.")
+    assert [turn.text for turn in await store.turns("CA1")] == ["Hello", "Hi."]
+    assert store.refused_rows == 0
+    assert "database made anew, stored records may be gone" in caplog.messages
+    await store.aclose()
+
+
+async def test_a_row_that_the_server_refuses_is_dropped_alone(postgres_url: str) -> None:
+    store = await Store.open(postgres_url)
+    for call_sid in ("CA1", "CA2"):
+        store.save_call(call_sid, status="in-progress", agent_name="Ada")
+        words = [TurnRow(n, "user", "word") for n in range(4)]
+        store.save_turns(call_sid, [*words, TurnRow(2**40, "user", "too far")])
+        store.append_timeline(call_sid, [TimelineRow(1, 0.0, "event", "MarkEchoed")])
+    assert await store.flush(10)
+
+    assert store.refused_rows == 2
+    for call_sid in ("CA1", "CA2"):
+        call = await store.get_call(call_sid)
+        assert call is not None and (call.status, call.agent_name) == ("in-progress", "Ada")
+        assert len(await store.turns(call_sid)) == 4
+        assert len(await store.timeline(call_sid)) == 1
+    await store.aclose()

@@ -88,7 +88,9 @@ async def test_a_database_of_before_there_were_revisions_is_taken_over(database_
 
 async def test_a_database_of_the_revision_before_gets_what_is_new(database_url: str) -> None:
     await (await Store.open(database_url)).aclose()
-    columns = [f"ALTER TABLE calls DROP COLUMN {name}" for name in ("epoch", "revision")]
+    columns = [
+        f"ALTER TABLE calls DROP COLUMN {name}" for name in ("epoch", "adopted_by", "revision")
+    ]
     await execute(database_url, *columns, "UPDATE alembic_version SET version_num = '0001'")
 
     await (await Store.open(database_url)).aclose()

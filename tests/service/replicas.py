@@ -142,10 +142,11 @@ class Replicas:
         lines = "\n".join(line for process in self.processes for line in process.lines)
         raise AssertionError(f"{await self.row(call_sid)}\n{lines}")
 
-    async def stored(self, call_sid: str, turns: int) -> None:
-        """Wait until so many turns are stored: a replica writes them within half a second."""
+    async def stored(self, call_sid: str, *texts: str) -> None:
+        """Wait until these turns are stored: a replica writes what was heard within a second."""
         for _ in range(400):
-            if len(await self.store.turns(call_sid)) >= turns:
+            turns = await self.store.turns(call_sid)
+            if [turn.text for turn in turns][: len(texts)] == list(texts):
                 return
             await asyncio.sleep(0.05)
         raise AssertionError(await self.store.turns(call_sid))

@@ -1,10 +1,13 @@
 """Two replicas with one database and one Redis: whichever one Twilio reaches serves the call."""
 
 import asyncio
+import random
 from typing import Any
 
 import pytest
 
+from app.bridge import arrivals
+from app.records.database import Database
 from app.records.store import Store, StoreUnavailable
 from app.simulator.realtime import RealtimeServer, Reply, Script
 from app.simulator.twilio import Call, signature
@@ -157,6 +160,29 @@ async def test_a_call_placed_by_one_replica_is_about_the_same_at_another(
         await ended(r, call)
 
 
+async def test_many_calls_at_once_are_served_wherever_each_request_arrives(
+    postgres_url: str, redis_url: str
+) -> None:
+    model = RealtimeServer(lambda turn: HELLO)
+    async with replicas(model, postgres_url, redis_url, count=3) as r:
+        dice = random.Random(7)
+        r.route = lambda url: dice.randrange(3)
+        calls = await asyncio.gather(*(r.connected() for _ in range(12)))
+        for call in calls:
+            await call.wait_quiet()
+            assert call.heard == HELLO.audio
+        assert sum(each.switchboard.live_calls for each in r.worlds) == 12
+        for call in calls:
+            call.hang_up()
+        for call in calls:
+            record = await ended(r, call)
+            assert (record["status"], record["ended_by"]) == ("completed", "caller")
+            assert record["ended_at"] and record["duration_s"] > 0
+            assert names(record).count("LegOpened") == 1 and decisions(record) == []
+        assert len(r.model.handshakes) == 12 and not r.model.open_sessions
+        assert not any(each.switchboard.live_calls for each in r.worlds)
+
+
 # --- streams that come again ----------------------------------------------------------------------
 
 
@@ -295,8 +321,52 @@ async def test_calls_come_back_to_the_replica_that_answered_them(
             assert call.heard == HELLO.audio
         assert r.reached_by("/media-stream") == r.reached_by("/incoming-call") == [0, 1, 0, 1]
         for call in calls:
+            call.hang_up()
+        for call in calls:
             await ended(r, call)
         assert len(r.model.handshakes) == 4
+
+
+async def test_a_replica_whose_address_is_gone_hands_its_calls_to_another(
+    postgres_url: str, redis_url: str
+) -> None:
+    """Its streams end, and Twilio asks at the public address what is next."""
+    async with replicas(
+        RealtimeServer(lambda turn: HELLO), postgres_url, redis_url, own_addresses=True
+    ) as r:
+        url = (await request(r[0])).stream_url
+        async with raw_stream(r[0], url) as stream:
+            await stream.start()
+            await hears(stream)
+        again = await request(r[1], "/stream-ended", call_form(CallStatus="in-progress"))
+        assert again.stream_url.startswith("wss://replica-1.")
+        assert r[1].switchboard.live_calls == 1 and not r[0].switchboard.live_calls
+        async with raw_stream(r[1], again.stream_url) as stream:
+            await stream.start()
+            await hears(stream)
+        await over(r, 0)  # whichever replica Twilio tells
+        await r.settled()
+        record = await r.record(CALL_SID)
+        assert record["status"] == "completed" and names(record).count("LegOpened") == 2
+        said = [turn["text"] for turn in record["transcript"]]
+        assert said == ["Hello.", "Hello."]
+
+
+async def test_own_addresses_that_lead_nowhere_are_given_up(
+    postgres_url: str, redis_url: str
+) -> None:
+    quick = {"pause_scale": 0.01, "gather_scale": 0.02, "ring_scale": 0.02}
+    async with replicas(
+        RealtimeServer(lambda turn: HELLO), postgres_url, redis_url, line=quick, own_addresses=True
+    ) as r:
+        tried = spoil(r[0], no_websockets)
+        call = await r.line.call()
+        await call.wait_ended()
+        await r.settled()
+        assert len(tried) <= 10 and call.said[-1].startswith("We are sorry")
+        record = await r.record(call.call_sid)
+        assert (record["status"], record["ended_by"]) == ("completed", "handshake")
+        assert not r.model.open_sessions
 
 
 # --- how many calls -------------------------------------------------------------------------------
@@ -392,3 +462,26 @@ async def test_a_call_is_served_elsewhere_though_redis_went_away_after_its_webho
             await r.settled()
             record = await r.record(CALL_SID)
             assert (record["from"], record["status"]) == ("+15550100001", "completed")
+
+
+async def test_a_database_that_is_slow_to_give_an_epoch_costs_no_call_and_no_record(
+    postgres_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrivals, "ADOPTED_S", 0.3)
+    async with replicas(Script(HELLO), postgres_url, redis_url) as r:
+        raised, change = asyncio.Event(), Database.change
+
+        async def slow(database: Database, work: Any) -> Any:
+            done = await change(database, work)
+            await raised.wait()
+            return done
+
+        monkeypatch.setattr(Database, "change", slow)
+        r.route = STREAMS_ELSEWHERE
+        call = await r.connected()
+        await call.wait_quiet()
+        assert call.heard == HELLO.audio
+        raised.set()
+        record = await ended(r, call)
+        assert (record["status"], record["ended_by"]) == ("completed", "caller")
+        assert [turn["text"] for turn in record["transcript"]] == ["Hello."]

@@ -62,7 +62,7 @@ async def test_a_caller_whose_replica_was_killed_is_back_with_everything_heard(
     ) as r:
         call = await greeted(r)
         session = await says(r, call, "When do you open?")
-        await r.stored(call.call_sid, 3)
+        await r.stored(call.call_sid, HELLO.text, "When do you open?", ANSWER.text)
         first, heard = r.holder, len(call.heard)
         r.kill(first)
         await call.wait_connected(2)
@@ -163,9 +163,10 @@ async def test_an_outbound_call_is_about_the_same_at_another_replica(
     tmp_path: Path, postgres_url: str
 ) -> None:
     agent = Agent()
-    variables = {"TWILIO_PHONE_NUMBER": "+14155550100"}
     server = RealtimeServer(agent.brain)
-    async with replicas(tmp_path, shared_redis().url, postgres_url, server, **variables) as r:
+    async with replicas(
+        tmp_path, shared_redis().url, postgres_url, server, TWILIO_PHONE_NUMBER="+14155550100"
+    ) as r:
         r.line.callees = {"+14155550123": Callee(talks_ms=60_000)}
         body = {"to": "+14155550123", "greeting": "Good day Ann.", "context": "Her table at seven."}
         headers = {"Authorization": f"Bearer {API_TOKEN}"}
@@ -177,7 +178,7 @@ async def test_an_outbound_call_is_about_the_same_at_another_replica(
         await call.wait_quiet(30)
         session = await r.model.session(0)
         assert "Her table at seven." in session.config["instructions"]
-        await r.stored(call.call_sid, 1)
+        await r.until(call.call_sid, lambda row: bool(row.agent_name))
         r.kill(r.holder)
         session = await r.model.session(1)
         await session.received("session.update")

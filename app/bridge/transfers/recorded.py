@@ -35,7 +35,7 @@ from app.call.prompts import DIGITS_SENT
 from app.records.record import CallRow
 from app.records.redirected import last_redirect
 from app.records.store import StoreUnavailable
-from app.records.stored_call import call_of
+from app.records.stored_call import CallIsOver, call_of
 from app.records.watching import TransferEnded, outcomes_of
 from app.wires.twilio.call import TERMINAL, CallInfo
 from app.wires.twilio.dial_ended import DialEnded
@@ -288,7 +288,10 @@ class RecordedTransfers:
         return render("goodbye")
 
     async def _resume(self, call: CallInfo, base_url: str, cause: ResumeCause) -> str:
-        following = await self._reconnects.resume(call, base_url, cause)
+        try:
+            following = await self._reconnects.resume(call, base_url, cause)
+        except CallIsOver:
+            return render("goodbye")
         if following is None:
             reason = "its record says that it is over"
             log_decision(call.call_sid, "call ended with an apology", reason)

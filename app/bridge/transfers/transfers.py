@@ -153,22 +153,13 @@ class Transfers:
         by_name = {each.name: each for each in agent.agent.destinations}
         earlier = self._earlier.setdefault(leg.call.call_sid, [*leg.seed.earlier_transfers])
         attempts = TransferAttempts(
-            [by_name[name] for name in route],
-            call_id,
-            reason,
-            summary,
-            numbered_from=len(earlier),
+            [by_name[name] for name in route], call_id, reason, summary, len(earlier),
             resumes=resumes,
-        )
+        )  # fmt: skip
         pending = PendingTransfer(
-            leg.call,
-            leg.base_url,
-            attempts,
-            services.phone_number,
-            agent.hold_music,
-            leg=leg,
-            earlier=earlier,
-        )
+            leg.call, leg.base_url, attempts, services.phone_number, agent.hold_music,
+            leg=leg, earlier=earlier,
+        )  # fmt: skip
         self._pending[leg.call.call_sid] = pending
         return pending
 

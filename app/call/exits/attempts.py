@@ -37,11 +37,7 @@ _IN_WORDS = {
 
 def back_after(outcome: str) -> str:
     """The tool's answer for the model when only the outcome of the last attempt is known."""
-    return _back(f"{outcome} ({_IN_WORDS.get(outcome, _IN_WORDS[FAILED])})")
-
-
-def _back(outcomes: str) -> str:
-    return f"Nobody took the call. {outcomes}. The caller is back with you."
+    return f"Nobody took the call: {outcome}. The caller is back with you."
 
 
 @dataclass(slots=True)
@@ -226,7 +222,7 @@ class TransferAttempts:
             f"({_IN_WORDS.get(each.outcome, _IN_WORDS[FAILED])})"
             for each in self._attempts
         )
-        return _back(outcomes)
+        return f"Nobody took the call. {outcomes}. The caller is back with you."
 
     def records(self) -> list[Mapping[str, object]]:
         """The attempts as the call's record stores them."""

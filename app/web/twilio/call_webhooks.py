@@ -13,6 +13,7 @@ from app.bridge.decisions import log_decision
 from app.bridge.leg.leg import Leg
 from app.bridge.streams import StreamRefused
 from app.errors import ProtocolError
+from app.records.stored_call import CallIsOver
 from app.web import authenticated
 from app.web.app_state import AppState, state_of
 from app.web.twilio.refused_stream import report_refused_stream
@@ -103,7 +104,11 @@ async def _next_stream(request: Request, form: Form, state: AppState) -> Respons
     switchboard = state.switchboard
     call, base_url = call_info(form), base_of(request)
     language = state.services.agent.agent.language
-    following = await state.reconnects.resume(call, base_url, stream_sid=form.get("StreamSid", ""))
+    stream_sid = form.get("StreamSid", "")
+    try:
+        following = await state.reconnects.resume(call, base_url, stream_sid=stream_sid)
+    except CallIsOver:
+        return rendered("goodbye")
     if following is not None:
         urls = switchboard.streams.urls(base_url, following.ticket)
         if not following.pause_s:
