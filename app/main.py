@@ -147,6 +147,7 @@ def _outbound(settings: Settings, services: Services, switchboard: Switchboard) 
     switchboard.on_slot_freed.append(outbound.ended)
     outbound.on_decision = switchboard.note_decision
     switchboard.also_live.append(lambda: outbound.bound_calls)
+    outbound.on_unbound = switchboard.update_empty
     return outbound
 
 

@@ -51,7 +51,7 @@ class Announcements:
 
     Args:
         on_freed: called when an announced call does not count any more.
-        wall_clock: Unix seconds.
+        wall_clock: Unix seconds, the same for all replicas: they add to one count of failures.
     """
 
     def __init__(

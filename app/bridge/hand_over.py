@@ -35,3 +35,14 @@ async def _leave(legs: list[Leg], announcements: Announcements) -> None:
     await asyncio.gather(*(announcements.handed_over(leg.call) for leg in legs))
     for leg in legs:
         leg.hand_over()
+
+
+def leave_open(leg: Leg, *, others: bool) -> None:
+    """The process ends, and the record of this call stays open: its leg is over, and Twilio may ask
+    another process what follows. `others`: there are replicas, which carry an operator's orders
+    out."""
+    reason = "the service stops while the call's line is lost"
+    if not leg.handed_over:
+        leg.record_decision("record left open", reason)
+    if not others:
+        leg.orders.leave_out(reason)

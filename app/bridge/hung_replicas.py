@@ -6,7 +6,7 @@ died is none of this: its sockets close, and Twilio asks by itself.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import monotonic
 
 from app.bridge.bus.bus import LEASE_S, BusUnavailable, NoAnswer, NoOwner
@@ -14,12 +14,15 @@ from app.bridge.deadlines import within
 from app.bridge.reconnects import Reconnects
 from app.bridge.services import Services
 from app.bridge.switchboard import Switchboard
+from app.call.commands import EndLeg
+from app.call.events import LegOpened
 from app.call.exits.attempts import TransferAttempts
 from app.errors import TwilioError
-from app.records.record import CallRow
+from app.records.record import CallRow, TimelineRow
 from app.records.redirected import last_redirect
 from app.records.store import StoreUnavailable
 from app.records.stored_call import call_of
+from app.wires.twilio.call import CallInfo
 from app.wires.twilio.twiml import render
 
 logger = logging.getLogger(__name__)
@@ -31,6 +34,9 @@ MOST_CALLS = 500
 EXPIRED_S = 5.0
 ANSWER_S = 1.0  # for an owner that lives all the same
 STORE_S = 1.0
+AWAY_AGAIN_S = 10.0  # between two looks at a caller who is away from the agent
+RING_MARGIN_S = 30.0
+AGAIN_S = (3.0, 6.0, 12.0, 24.0)  # between two tries to reach Twilio
 
 
 class HungReplicas:
@@ -63,7 +69,10 @@ class HungReplicas:
         self._listed_s = -LIST_S
         self._epochs: dict[str, int] = {}  # of leases that were seen
         self._expired_s: dict[str, float] = {}  # since when a lease is missing
+        # Callers who are away from the agent: since when, and their transfers then.
+        self._away: dict[str, tuple[float, str]] = {}
         self._task: asyncio.Task[None] | None = None
+        self._retries: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
         """Watch until `aclose`. With one process there is nothing to watch."""
@@ -72,20 +81,22 @@ class HungReplicas:
 
     async def aclose(self) -> None:
         """Watch no more."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        tasks = [*self._retries, *filter(None, (self._task,))]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(LOOK_S)
             try:
                 await self.look()
-            except (BusUnavailable, StoreUnavailable, TimeoutError):
-                self._forget()
+            except (StoreUnavailable, TimeoutError):
+                pass
+            except BusUnavailable:
+                self._expired_s.clear()
             except Exception as error:  # the watch goes on, whatever one call holds
                 logger.error("look for hung replicas failed", exc_info=error)
-                self._forget()
 
     async def look(self) -> None:
         """Look once, and take what is due.
@@ -93,17 +104,10 @@ class HungReplicas:
         Raises:
             BusUnavailable, StoreUnavailable, TimeoutError: nothing can be known now.
         """
-        if self._bus.steady_s < 2 * LEASE_S:
-            self._forget()
+        if self._bus.steady_s < 2 * LEASE_S or self._switchboard.draining:
+            self._expired_s.clear()
             return
-        now_s = self._clock()
-        if now_s - self._listed_s >= LIST_S:
-            self._listed_s = now_s
-            rows = await within(STORE_S, self._store.list_calls(MOST_CALLS, status="in-progress"))
-            self._calls = {row.call_sid for row in rows}
-            for kept in (self._epochs, self._expired_s):
-                for call_sid in kept.keys() - self._calls:
-                    del kept[call_sid]
+        await self._list()
         others = [sid for sid in self._calls if not self._switchboard.is_live(sid)]
         owners = await self._bus.owners(others)
         now_s, due = self._clock(), list[str]()
@@ -119,31 +123,73 @@ class HungReplicas:
             if isinstance(outcome, BaseException):
                 raise outcome
 
-    def _forget(self) -> None:
-        self._epochs.clear()
-        self._expired_s.clear()
+    async def _list(self) -> None:
+        """Which calls are live; every `LIST_S`."""
+        now_s = self._clock()
+        if now_s - self._listed_s < LIST_S:
+            return
+        rows = await within(STORE_S, self._store.list_calls(MOST_CALLS, status="in-progress"))
+        self._listed_s, self._calls = now_s, {row.call_sid for row in rows}
+        for call_sid in {*self._epochs, *self._expired_s, *self._away} - self._calls:
+            self._drop(call_sid)
+
+    def _drop(self, call_sid: str) -> None:
+        self._epochs.pop(call_sid, None)
+        self._expired_s.pop(call_sid, None)
+        self._away.pop(call_sid, None)
 
     async def _judge(self, call_sid: str) -> None:
-        """The lease of this call is expired for long enough."""
-        epoch = self._epochs.pop(call_sid)
-        del self._expired_s[call_sid]
+        """The lease of this call is expired for long enough. What raises is judged again."""
+        again_s = await self._decide(call_sid, self._epochs[call_sid])
+        if again_s is None:
+            self._drop(call_sid)
+        else:
+            self._expired_s[call_sid] = self._clock() + again_s - EXPIRED_S
+
+    async def _decide(self, call_sid: str, epoch: int) -> float | None:
+        """Take the call if that is due. Returns the seconds until it is judged again; None: it is
+        not."""
         row = await within(STORE_S, self._store.get_call(call_sid))
         if row is None or row.status != "in-progress" or row.epoch > epoch:
-            return
-        if await self._is_away(row) or await self._answers(call_sid):
-            return
-        if await self._bus.once("hung", f"{call_sid}/{epoch}", 2 * LEASE_S):
-            return  # another replica takes it
-        await self._take(row, epoch)
+            return None
+        if await self._is_away(row):
+            return AWAY_AGAIN_S
+        if await self._answers(call_sid):
+            return None
+        key = f"{call_sid}/{epoch}"
+        if wait_s := await self._bus.once("hung", key, 2 * LEASE_S):
+            return wait_s  # another replica takes it, unless it dies as well
+        try:
+            await self._take(row, epoch)
+        except BaseException:
+            self._bus.allow_again("hung", key)
+            raise
+        return None
 
     async def _is_away(self, row: CallRow) -> bool:
         """Whether the caller is not with an agent, but rings or talks with a human, or Twilio plays
-        keys: that needs no owner."""
+        keys: that needs no owner.
+
+        The owner may have hung before Twilio got the order. So a redirect that nothing was heard of
+        for longer than any telephone rings was never run.
+        """
         attempts = TransferAttempts.restore(row.transfers, ())
-        if attempts is not None and attempts.pending:
-            return True
+        pending = attempts is not None and attempts.pending
         timeline = await within(STORE_S, self._store.timeline(row.call_sid))
-        return last_redirect(timeline) is not None
+        if not pending and last_redirect(timeline) is None:
+            return False
+        if (attempts is not None and pending and attempts.last.accepted) or _is_over(timeline):
+            return True
+        now_s, seen = self._clock(), repr(row.transfers)
+        since_s, before = self._away.get(row.call_sid, (now_s, seen))
+        if before != seen:
+            since_s = now_s
+        self._away[row.call_sid] = since_s, seen
+        return now_s - since_s < self._longest_ring_s() + RING_MARGIN_S
+
+    def _longest_ring_s(self) -> float:
+        destinations = self._services.agent.agent.destinations
+        return max((each.ring_ms for each in destinations), default=0.0) / 1000
 
     async def _answers(self, call_sid: str) -> bool:
         try:
@@ -154,8 +200,8 @@ class HungReplicas:
 
     async def _take(self, row: CallRow, epoch: int) -> None:
         """Adopt the call, and have Twilio open another stream for it."""
-        rest, base_url, call = self._services.rest, self._base_url(), call_of(row)
-        if rest is None or not base_url:
+        base_url, call = self._base_url(), call_of(row)
+        if self._services.rest is None or not base_url:
             logger.error("call of a hung replica left", extra={"call_sid": call.call_sid})
             return
         ticket = await self._reconnects.take_from_hung(call, base_url, epoch)
@@ -163,12 +209,44 @@ class HungReplicas:
             return
         reason = f"its lease expired {EXPIRED_S:g} s ago, and its replica does not answer"
         self._switchboard.note_decision(call.call_sid, "call taken from a hung replica", reason)
+        if not await self._redirected(call, base_url, ticket):
+            task = asyncio.create_task(self._redirect_again(call, base_url, epoch + 1))
+            self._retries.add(task)
+            task.add_done_callback(self._retries.discard)
+
+    async def _redirected(self, call: CallInfo, base_url: str, ticket: str) -> bool:
+        """Whether Twilio opens another stream for the call, or the call is over."""
+        rest, call_sid = self._services.rest, call.call_sid
+        assert rest is not None
         urls = self._switchboard.streams.urls(base_url, ticket)
         try:
-            await rest.redirect(call.call_sid, render("incoming-call", **urls))
+            await rest.redirect(call_sid, render("incoming-call", **urls))
         except TwilioError as error:
             if error.call_is_over:
-                self._switchboard.ended(call.call_sid, "completed")
-            else:
-                decision = "call not taken from a hung replica"
-                self._switchboard.note_decision(call.call_sid, decision, str(error))
+                self._switchboard.ended(call_sid, "completed")
+                return True
+            decision = "call not taken from a hung replica"
+            self._switchboard.note_decision(call_sid, decision, str(error))
+            return False
+        return True
+
+    async def _redirect_again(self, call: CallInfo, base_url: str, epoch: int) -> None:
+        """The caller hears nothing until Twilio answers. `epoch`: with which this process adopted
+        the call."""
+        for wait_s in AGAIN_S:
+            await asyncio.sleep(wait_s)
+            try:
+                row = await within(STORE_S, self._store.get_call(call.call_sid))
+                if row is None or row.status != "in-progress" or row.epoch > epoch:
+                    return
+                ticket = await self._reconnects.take_over(call, base_url)
+            except (StoreUnavailable, TimeoutError):
+                continue
+            if ticket is None or await self._redirected(call, base_url, ticket):
+                return
+
+
+def _is_over(timeline: Sequence[TimelineRow]) -> bool:
+    """Whether the last leg of a timeline has ended."""
+    ends = {LegOpened.__name__: False, EndLeg.__name__: True}
+    return next((ends[each.name] for each in reversed(timeline) if each.name in ends), False)

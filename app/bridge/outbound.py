@@ -106,6 +106,8 @@ class Outbound:
     ) -> None:
         #: Called with (call_sid, decision, reason) to record a decision about a call.
         self.on_decision: Callable[[str, str, str], None] = log_decision
+        #: Called when `bound_calls` may be lower.
+        self.on_unbound: Callable[[], None] = lambda: None
         self._rest = rest
         self._store = store
         self._from_number = from_number
@@ -212,6 +214,7 @@ class Outbound:
             raise OutboundRefused(502, "refused by Twilio", str(error)) from error
         finally:
             del self._in_flight[token]
+            self.on_unbound()
         if not slot.placed.call_sid:
             self._set_sid(slot, call_sid)
         elif slot.placed.call_sid != call_sid:

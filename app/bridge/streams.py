@@ -64,7 +64,7 @@ class Streams:
         #: This process stops, and other replicas get its calls: no stream is taken any more.
         self.handing_over = False
         #: Streams that may reach any replica.
-        self.announcements = Announcements(services.bus, on_freed)
+        self.announcements = Announcements(services.bus, on_freed, lambda: services.bus.now_s)
         self.arrivals = Arrivals(services)
         self._services = services
         self._legs = legs
@@ -237,6 +237,8 @@ class Streams:
         if leg is None:
             raise StreamRefused(OTHER_CALL)
         leg.line.claim()
+        if self.handing_over:  # since the claim began
+            leg.hand_over()
         return leg
 
     def _claim_here(self, call_sid: str, resume_cause: ResumeCause = STREAM_LOST) -> Leg | None:

@@ -2,10 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
 
+from app.bridge.call_hooks import CallHooks, call_all
 from app.bridge.expiry import Expiry
-from app.bridge.hand_over import hand_over
+from app.bridge.hand_over import hand_over, leave_open
 from app.bridge.leg.leg import Leg, Redirect
 from app.bridge.leg.seed import LegSeed, first_seed
 from app.bridge.legs import Legs
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 READY_S = 0.35  # the webhook waits this long for the model; the caller hears ringing meanwhile
 
 
-class Switchboard:
+class Switchboard(CallHooks):
     """Opens, finds and ends the calls of this process.
 
     Args:
@@ -40,20 +40,9 @@ class Switchboard:
     """
 
     def __init__(self, services: Services, redirect: Redirect, max_calls: int = 0) -> None:
+        super().__init__()
         #: The process stops: new calls are rejected, live calls go on.
         self.draining = False
-        #: Called with the SID of each call that has ended, once the store has its whole record.
-        self.on_call_ended: list[Callable[[str], None]] = []
-        #: Called with the SID of each call whose stream has been lost for `ExpiryLimits.slot_s`. It
-        #: does not count as live any more, and may still reconnect.
-        self.on_slot_freed: list[Callable[[str], None]] = []
-        #: Called with (call_sid, lost) of each call that goes on without this process, also if it
-        #: had no leg here: `lost` to another replica; otherwise with other TwiML, by its record.
-        self.on_call_left: list[Callable[[str, bool], None]] = []
-        #: Called with the SID of each outbound call whose first leg in this process is opened.
-        self.on_outbound_leg: list[Callable[[str], None]] = []
-        #: Each returns how many calls without a leg keep `drain` waiting: outbound calls that ring.
-        self.also_live: list[Callable[[], int]] = []
         #: Timers of calls that have no running leg.
         self.expiry = Expiry(self._slot_freed, self._expire)
         self._services = services
@@ -68,7 +57,7 @@ class Switchboard:
             start_next=self._start_next,
             lose=self.lose,
             has_ended=self.has_ended,
-            on_freed=self._update_empty,
+            on_freed=self.update_empty,
         )
         self._ended = RecentCalls()  # Twilio reported a terminal status
         self._closed = RecentCalls()  # the record was closed
@@ -215,8 +204,7 @@ class Switchboard:
         leg = Leg(seed, self._services, self._redirect)
         call = leg.call
         if call.direction == "outbound-api" and self._legs.last(call.call_sid) is None:
-            for callback in self.on_outbound_leg:
-                callback(call.call_sid)
+            call_all(self.on_outbound_leg, call.call_sid)
         self._legs.start(leg)
         self.expiry.cancel(call.call_sid)
         self._empty.clear()
@@ -238,7 +226,7 @@ class Switchboard:
             self._await_reconnect(leg)
         elif last in (leg, None) and not leg.lost:
             self._close(leg)
-        self._update_empty()
+        self.update_empty()
 
     def _await_reconnect(self, leg: Leg) -> None:
         if leg.line_lost and not leg.given_up:
@@ -274,12 +262,11 @@ class Switchboard:
     def _left(self, call_sid: str, *, lost: bool) -> None:
         for callback in self.on_call_left:
             callback(call_sid, lost)
-        self._update_empty()
+        self.update_empty()
 
     def _slot_freed(self, call_sid: str) -> None:
-        for callback in self.on_slot_freed:
-            callback(call_sid)
-        self._update_empty()
+        call_all(self.on_slot_freed, call_sid)
+        self.update_empty()
 
     def _expire(self, leg: Leg) -> None:
         """Twilio reported nothing about this leg's call for `ExpiryLimits.expire_s`: close it."""
@@ -311,13 +298,13 @@ class Switchboard:
 
     def _call_ended(self, call_sid: str) -> None:
         self._closed.add(call_sid)
-        for callback in self.on_call_ended:
-            callback(call_sid)
-        self._update_empty()
+        call_all(self.on_call_ended, call_sid)
+        self.update_empty()
 
-    def _update_empty(self) -> None:
-        announced = self.streams.announcements.call_sids
-        if self.live_calls or announced or any(count() for count in self.also_live):
+    def update_empty(self) -> None:
+        """Look whether `drain` is done. Call it when what `also_live` counts is less."""
+        live = self.live_calls or self.streams.announcements.call_sids
+        if live or any(count() for count in self.also_live):
             self._empty.clear()
         else:
             self._empty.set()
@@ -384,7 +371,7 @@ class Switchboard:
         """Reject new calls; returns when the last call has ended, or after `within_s`."""
         self.draining = True
         self._services.bus.ready(False)
-        self._update_empty()
+        self.update_empty()
         logger.info("draining", extra={"live_calls": self.live_calls})
         try:
             async with asyncio.timeout(within_s):
@@ -393,27 +380,22 @@ class Switchboard:
             logger.warning("time to drain is over", extra={"live_calls": self.live_calls})
 
     async def hand_over(self) -> None:
-        """Leave the calls that are still here to other replicas, if one is ready. Then `close`."""
-        if self.live_calls and await self._services.bus.others_ready():
+        """Leave the calls that are still here to other replicas, if one is ready, or nothing is
+        known because Redis is away. Then `close`."""
+        bus = self._services.bus
+        if self.live_calls and (await bus.others_ready() or not bus.available):
             self.streams.handing_over = True
             await hand_over(self._legs, self.streams.announcements, self._services.store)
 
     async def close(self, within_s: float = 3.0) -> None:
-        """Hang up the remaining calls and end every leg.
-
-        A caller who talks with a human is not hung up. The record of a call whose stream is lost
-        stays open: another process may take the call over.
-        """
+        """Hang up the remaining calls, but for callers who talk with a human, and end every leg. The
+        record of a call whose stream is lost stays open: another process may take it over."""
         self.draining = True
         for leg in await self._legs.stop(within_s):
             if leg.past_goodbye:
                 self.end_call(leg.call.call_sid)
             elif not leg.on_other_twiml:
-                reason = "the service stops while the call's line is lost"
-                if not leg.handed_over:
-                    leg.record_decision("record left open", reason)
-                if not self._services.bus.shared:  # else another replica carries them out
-                    leg.orders.leave_out(reason)
+                leave_open(leg, others=self._services.bus.shared)
                 self._legs.forget(leg.call.call_sid)
             self.expiry.cancel(leg.call.call_sid)
         await self.streams.aclose()

@@ -1,6 +1,7 @@
 """What replicas ask the owner of a call, and what the owner does."""
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import pytest
@@ -68,6 +69,9 @@ class Parts:
         self.outdated: list[tuple[str, int]] = []
         self.tell_owner: Any = None
         self.release: Any = None
+        self.arrivals = self
+        self.adopted: list[str] = []
+        self.tasks: list[asyncio.Task[None]] = []
         services: Any = self
         self.owners = Owners(services, services)
 
@@ -84,6 +88,13 @@ class Parts:
 
     def outdate(self, call_sid: str, epoch: int) -> None:
         self.outdated.append((call_sid, epoch))
+
+    def later(self, work: Coroutine[Any, Any, None]) -> None:
+        self.tasks.append(asyncio.create_task(work))
+
+    async def adopt(self, call_sid: str) -> bool:
+        self.adopted.append(call_sid)
+        return True
 
     def free(self, call_sid: str) -> None:
         pass
@@ -147,6 +158,19 @@ async def test_only_a_higher_epoch_takes_a_call_away(
         parts.bus.on_adopted(SID, adopted)
     assert (SID not in parts.legs) is lost
     assert (set(parts.outdated) == {(SID, adopted)}) is lost
+
+
+@pytest.mark.parametrize("has_lease", [True, False])
+async def test_a_call_whose_record_is_newer_is_kept_by_the_replica_that_has_its_lease(
+    has_lease: bool,
+) -> None:
+    """It took the call over while the database was away. One that hung lost its lease."""
+    parts = Parts({SID: FakeLeg()})
+    if has_lease:
+        parts.bus.own(SID, 2)
+    parts.on_outdated(SID)
+    await asyncio.gather(*parts.tasks)
+    assert (parts.adopted, parts.lost) == (([SID], []) if has_lease else ([], [SID]))
 
 
 async def test_an_order_that_is_not_known_is_refused() -> None:

@@ -72,6 +72,16 @@ class Bus(Protocol):
         """For how many seconds Redis has answered without interruption; 0: it does not. Infinite
         without Redis."""
 
+    @property
+    def renewed(self) -> bool:
+        """Whether the leases of this process were renewed less than `LEASE_S` ago, so that no other
+        replica takes its calls for those of one that hangs. Always true without Redis."""
+
+    @property
+    def now_s(self) -> float:
+        """Unix seconds by the clock that all replicas share: that of Redis. While it is away, by
+        what is known of it."""
+
     # --- tickets and messages ---
 
     async def spend(self, ticket: str, for_s: float) -> bool:

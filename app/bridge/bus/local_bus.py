@@ -3,7 +3,7 @@
 import math
 import secrets
 from collections.abc import Callable, Generator, Sequence
-from time import monotonic
+from time import monotonic, time
 
 from app.bridge.bus.bus import (
     Message,
@@ -35,6 +35,7 @@ class LocalBus:
     shared = False
     available = True
     steady_s = math.inf
+    renewed = True
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self.replica = secrets.token_hex(6)
@@ -47,6 +48,10 @@ class LocalBus:
         self._kept = Expiring[Message](clock)
         self._done = Expiring[bool](clock)
         self._reserved: dict[str, Expiring[bool]] = {}
+
+    @property
+    def now_s(self) -> float:
+        return time()
 
     async def spend(self, ticket: str, for_s: float) -> bool:
         if ticket in self._spent:

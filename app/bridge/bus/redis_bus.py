@@ -98,6 +98,14 @@ class RedisBus:
     def steady_s(self) -> float:
         return self._link.steady_s
 
+    @property
+    def renewed(self) -> bool:
+        return self._leases.renewed
+
+    @property
+    def now_s(self) -> float:
+        return self._leases.now_ms / 1000
+
     # --- tickets and messages ---
 
     async def spend(self, ticket: str, for_s: float) -> bool:

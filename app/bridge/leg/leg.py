@@ -111,9 +111,7 @@ class Leg(LegState):
         self._rest = RestSide(services, self.call.call_sid, partial(redirect, self), self.feed)
         self._voice = VoiceSide(self.call.call_sid, services.voices, self.feed)
         self._secrets = SecretEntries(seed.secrets)
-        self._tools = ToolSide(
-            self.call, services.agent.tools, self.feed, self._secrets, seed.agent.tools
-        )
+        self._tools = ToolSide(self.call, services, self.feed, self._secrets, seed.agent.tools)
 
     @property
     def carried_s(self) -> float:
