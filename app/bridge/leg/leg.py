@@ -53,7 +53,6 @@ SAVE_EVERY_SHARED_S = 1.0  # with other replicas, one of which may have to go on
 SAVE_RECORDING_S = 2.0  # for the last write of the recording
 RELEASE_S = 0.5  # for cancelled tasks to end
 
-
 # Before these the machine must know how much of the caller's audio was forwarded to the model.
 _NEED_AUDIO_COUNT = (
     ev.SpeechStarted,
@@ -166,12 +165,10 @@ class Leg(LegState):
             self.finish_record()
             self._limits.log_dropped()
             if self._machine.out_of_place:
-                extra = {"call_sid": self.call.call_sid, "events": dict(self._machine.out_of_place)}
-                logger.info("events came out of place", extra=extra)
-            logger.info(
-                "leg over",
-                extra={"call_sid": self.call.call_sid, "ended_by": self.ended_by},
-            )
+                places = {"call_sid": self.call.call_sid, "events": {**self._machine.out_of_place}}
+                logger.info("events came out of place", extra=places)
+            extra = {"call_sid": self.call.call_sid, "ended_by": self.ended_by}
+            logger.info("leg over", extra=extra)
 
     async def attach(
         self, start: Start, receive: Receive, send: Send, deliver_to: DeliverTo | None = None
@@ -221,9 +218,8 @@ class Leg(LegState):
         )
 
     def lose(self) -> None:
-        """Another replica has the call: end this leg, and leave everything else to that one. Its
-        sessions and its socket are closed. Nothing is written, hung up or redirected; the outcomes
-        of tools that still run are dropped. Works after the leg is over."""
+        """Another replica has the call: end this leg. Its sessions and its socket are closed, and
+        nothing is written, hung up or redirected any more. Works after the leg is over."""
         self.lost = self._record_finished = True
         self._recorder.silence()
         self.orders.take()
@@ -277,10 +273,8 @@ class Leg(LegState):
     @property
     def _carried(self) -> Carried:
         """What the leg leaves to the next one, if it ended now."""
-        entry = self._machine.open_entry
-        if entry is None and not self.line.stream_sid:
-            entry = self.seed.entry  # the stream in which it goes on has not started
-        return Carried(entry, self.orders.open)
+        before = None if self.line.stream_sid else self.seed.entry  # its stream has not started
+        return Carried(self._machine.open_entry or before, self.orders.open)
 
     def close_record(self, *, at_leg_end: bool = False) -> None:
         """Store the end of the call: no leg follows. `at_leg_end`: the call ended with the leg, as
