@@ -238,7 +238,7 @@ class Streams:
             raise StreamRefused(OTHER_CALL)
         leg.line.claim()
         if self.handing_over:  # since the claim began
-            leg.hand_over()
+            leg.feed(StreamEnded(STOPPING, lost=True))
         return leg
 
     def _claim_here(self, call_sid: str, resume_cause: ResumeCause = STREAM_LOST) -> Leg | None:

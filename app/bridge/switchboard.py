@@ -380,12 +380,9 @@ class Switchboard(CallHooks):
             logger.warning("time to drain is over", extra={"live_calls": self.live_calls})
 
     async def hand_over(self) -> None:
-        """Leave the calls that are still here to other replicas, if one is ready, or nothing is
-        known because Redis is away. Then `close`."""
-        bus = self._services.bus
-        if self.live_calls and (await bus.others_ready() or not bus.available):
-            self.streams.handing_over = True
-            await hand_over(self._legs, self.streams.announcements, self._services.store)
+        """Leave the calls that are still here to other replicas, if there are any. Then `close`."""
+        if self.live_calls:
+            await hand_over(self._legs, self.streams, self._services)
 
     async def close(self, within_s: float = 3.0) -> None:
         """Hang up the remaining calls, but for callers who talk with a human, and end every leg. The

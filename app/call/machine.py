@@ -156,9 +156,9 @@ class CallMachine:
         exits = self._exits
         if exits.under_way or exits.redirect_ordered or exits.pressing_keys:
             return False
-        if self.masks_keys(now_ms) or self._model.tools.open() or not self._model.responses.idle:
+        if self.masks_keys(now_ms) or self._model.tools.open():
             return False
-        return now_ms >= self._audio.heard_to_end_ms(now_ms)
+        return self._model.responses.idle and now_ms >= self._audio.heard_to_end_ms(now_ms)
 
     def refusal(self, order: ev.SayRequested | ev.TransferRequested) -> str:
         """Why this order of an operator cannot be carried out now; empty: it can be. An order that

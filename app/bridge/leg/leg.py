@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from time import monotonic
 from typing import Any
 
 from app.bridge.decisions import log_decision
@@ -46,8 +45,6 @@ logger = logging.getLogger(__name__)
 
 Redirect = Callable[["Leg", do.TransferCall | do.PlayDigits], Awaitable[None]]
 
-HANDED_OVER = "this replica stops, and another one goes on with the call"
-
 SAVE_EVERY_S = 5.0
 SAVE_EVERY_SHARED_S = 1.0  # with other replicas, one of which may have to go on from the record
 SAVE_RECORDING_S = 2.0  # for the last write of the recording
@@ -72,7 +69,7 @@ class Leg(LegState):
     """
 
     def __init__(self, seed: LegSeed, services: Services, redirect: Redirect) -> None:
-        super().__init__(CallMachine(seed.agent))
+        super().__init__(CallMachine(seed.agent), seed.began_s)
         #: What the leg began with.
         self.seed = seed
         self.call = seed.call
@@ -225,17 +222,6 @@ class Leg(LegState):
         self.orders.take()
         self._over.set()
 
-    @property
-    def at_rest(self) -> bool:
-        """Whether its stream has come, and the next leg can go on from here with nothing lost."""
-        return bool(self.line.stream_sid) and self._machine.is_at_rest(self._now_ms())
-
-    def hand_over(self) -> None:
-        """End this leg, for another replica to go on with the call: its socket is closed, and its
-        record stays open."""
-        self.handed_over = not self.over
-        self.feed(ev.StreamEnded(HANDED_OVER, lost=True))
-
     def feed(self, event: ev.Event) -> None:
         """Give an event to the machine, and perform its commands. An exception ends this leg
         alone. Ignored once the leg is over."""
@@ -381,11 +367,7 @@ class Leg(LegState):
             case _:
                 self._model.perform(command)
 
-    # --- clock and tasks --------------------------------------------------------------------------
-
-    def _now_ms(self) -> float:
-        """Milliseconds since the first leg of the call was opened."""
-        return round((monotonic() - self.seed.began_s) * 1000, 3)
+    # --- tasks ------------------------------------------------------------------------------------
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
