@@ -160,7 +160,7 @@ class HungReplicas:
         if wait_s := await self._bus.once("hung", key, 2 * LEASE_S):
             return wait_s  # another replica takes it, unless it dies as well
         try:
-            await self._take(row, epoch)
+            await self._take(row)
         except BaseException:
             self._bus.allow_again("hung", key)
             raise
@@ -198,19 +198,20 @@ class HungReplicas:
             return False
         return True
 
-    async def _take(self, row: CallRow, epoch: int) -> None:
-        """Adopt the call, and have Twilio open another stream for it."""
+    async def _take(self, row: CallRow) -> None:
+        """Adopt the call, and have Twilio open another stream for it. The lease may have a higher
+        epoch than the row: its owner took the call over while the database was away."""
         base_url, call = self._base_url(), call_of(row)
         if self._services.rest is None or not base_url:
             logger.error("call of a hung replica left", extra={"call_sid": call.call_sid})
             return
-        ticket = await self._reconnects.take_from_hung(call, base_url, epoch)
+        ticket = await self._reconnects.take_from_hung(call, base_url, row.epoch)
         if ticket is None:
             return
         reason = f"its lease expired {EXPIRED_S:g} s ago, and its replica does not answer"
         self._switchboard.note_decision(call.call_sid, "call taken from a hung replica", reason)
         if not await self._redirected(call, base_url, ticket):
-            task = asyncio.create_task(self._redirect_again(call, base_url, epoch + 1))
+            task = asyncio.create_task(self._redirect_again(call, base_url, row.epoch + 1))
             self._retries.add(task)
             task.add_done_callback(self._retries.discard)
 
