@@ -385,7 +385,7 @@ class Switchboard(CallHooks):
             await hand_over(self._legs, self.streams, self._services)
 
     async def close(self, within_s: float = 3.0) -> None:
-        """Hang up the remaining calls, but for callers who talk with a human, and end every leg. The
+        """Hang up the remaining calls, but for callers who talk with a human; end every leg. The
         record of a call whose stream is lost stays open: another process may take it over."""
         self.draining = True
         for leg in await self._legs.stop(within_s):
