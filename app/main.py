@@ -66,7 +66,8 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         reconnects.owners.on_operators_order = orders.carry_out
         outbound = _outbound(chosen, shared, switchboard)
         switchboard.on_call_left.append(transfers.call_left)
-        switchboard.on_call_left.append(lambda call_sid, _: outbound.ended(call_sid))
+        switchboard.on_call_left.append(lambda call_sid, _: outbound.left(call_sid))
+        switchboard.on_outbound_leg.append(outbound.adopted)
         hung = HungReplicas(shared, switchboard, reconnects, lambda: chosen.public_url or "")
         after_call = _after_call(chosen, shared, switchboard)
         if after_call is not None:
@@ -152,7 +153,8 @@ def _outbound(settings: Settings, services: Services, switchboard: Switchboard) 
     switchboard.on_call_ended.append(outbound.ended)
     switchboard.on_slot_freed.append(outbound.ended)
     outbound.on_decision = switchboard.note_decision
-    switchboard.also_live.append(lambda: outbound.live_calls)
+    switchboard.also_live.append(lambda: outbound.bound_calls)
+    outbound.on_unbound = switchboard.update_empty
     return outbound
 
 

@@ -42,6 +42,8 @@ class Announced:
     #: Of `StreamRetries`, in Unix seconds.
     lost_s: tuple[float, ...] = ()
     failed_s: tuple[float, ...] = ()
+    #: The replica that has the stream stops: that its stream ends is no failure.
+    handed_over: bool = False
 
 
 class Announcements:
@@ -49,7 +51,7 @@ class Announcements:
 
     Args:
         on_freed: called when an announced call does not count any more.
-        wall_clock: Unix seconds.
+        wall_clock: Unix seconds, the same for all replicas: they add to one count of failures.
     """
 
     def __init__(
@@ -105,13 +107,22 @@ class Announcements:
             greeting="",
             instructions="",
             started_s=self._wall_clock(),
+            handed_over=False,
         )
         await self._put(begun)
+
+    async def handed_over(self, call: CallInfo) -> None:
+        """This replica stops, and is about to close the call's stream."""
+        before = await self.get(call.call_sid) or Announced(call)
+        await self._put(replace(before, handed_over=True))
 
     async def failed(self, call: CallInfo, limits: RetryLimits) -> int | None:
         """Twilio asks what follows a stream, and the call goes on: the last stream was lost, or
         never started. Returns the seconds to wait before the next one; None: give up."""
         now_s, before = self._wall_clock(), await self.get(call.call_sid)
+        if before is not None and before.handed_over:
+            await self._put(replace(before, started_s=0.0, handed_over=False))
+            return 0
         carried_s = limits.works_s  # of a stream that nothing is known about any more
         if before is not None:
             carried_s = max(0.001, now_s - before.started_s) if before.started_s else 0.0

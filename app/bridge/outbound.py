@@ -15,7 +15,7 @@ from app.bridge.bus.bus import Bus, BusUnavailable
 from app.bridge.bus.local_bus import LocalBus
 from app.bridge.decisions import log_decision
 from app.bridge.dialling_rules import OutboundRefused, check_number
-from app.bridge.outbound_limits import LimitsOfReplicas, called_lately, too_many
+from app.bridge.outbound_limits import LimitsOfReplicas, called_lately, draining, too_many
 from app.errors import TwilioError
 from app.records.carried import Placed
 from app.records.store import Store
@@ -82,7 +82,7 @@ class Outbound:
         ring_s: how long Twilio rings.
         longest_call_s: Twilio ends a call after this.
         detects_machines: whether Twilio shall detect who answers.
-        draining: whether the process stops: `place` then refuses.
+        draining: whether the process stops: `place` then refuses, unless another replica is ready.
         clock: monotonic seconds.
         bus: counts the calls of all replicas for the limits, and tells the others what a call is
             for before it has a record.
@@ -106,6 +106,8 @@ class Outbound:
     ) -> None:
         #: Called with (call_sid, decision, reason) to record a decision about a call.
         self.on_decision: Callable[[str, str, str], None] = log_decision
+        #: Called when `bound_calls` may be lower.
+        self.on_unbound: Callable[[], None] = lambda: None
         self._rest = rest
         self._store = store
         self._from_number = from_number
@@ -129,6 +131,12 @@ class Outbound:
     def live_calls(self) -> int:
         """Outbound calls that have not ended: requested, ringing or answered."""
         return len(self._slots)
+
+    @property
+    def bound_calls(self) -> int:
+        """Outbound calls that no other process can go on with. With several replicas those whose
+        order Twilio has not answered; with one all that are live."""
+        return len(self._in_flight if self._bus.shared else self._slots)
 
     async def place(
         self,
@@ -160,6 +168,8 @@ class Outbound:
         now_s = self._clock()
         self._expire(now_s)
         try:
+            if self._draining() and not await self._bus.others_ready():
+                raise draining()
             rest, from_number, url = self._ready(base_url)
             check_number(to, from_number, self._prefixes)
             self._check_load(to, room, now_s)
@@ -204,6 +214,7 @@ class Outbound:
             raise OutboundRefused(502, "refused by Twilio", str(error)) from error
         finally:
             del self._in_flight[token]
+            self.on_unbound()
         if not slot.placed.call_sid:
             self._set_sid(slot, call_sid)
         elif slot.placed.call_sid != call_sid:
@@ -239,7 +250,7 @@ class Outbound:
         return slot.placed
 
     def adopted(self, call_sid: str) -> None:
-        """The callee of a call that another replica placed answered, and this one has the call: it
+        """This process has a leg of an outbound call, which another one may have placed: the call
         keeps its place among all outbound calls."""
         self._limits.answered(call_sid, self._longest_call_s + GRACE_S)
 
@@ -284,6 +295,14 @@ class Outbound:
         for ended in self._in_flight.values():
             ended.add(call_sid)
         self._limits.ended(call_sid)
+
+    def left(self, call_sid: str) -> None:
+        """A call goes on without this process: at another replica, or with a human. It keeps its
+        place among all outbound calls until any replica hears of its end."""
+        token = self._tokens.pop(call_sid, None)
+        if token is not None:
+            del self._slots[token]
+        self._limits.left(call_sid)
 
     # --- slots ---
 
@@ -331,10 +350,6 @@ class Outbound:
         if not base_url:
             fix = "set PUBLIC_URL to the address where Twilio reaches this service"
             raise OutboundRefused(409, "no address", f"Twilio has to reach the service; {fix}")
-        if self._draining():
-            raise OutboundRefused(
-                503, "draining", "the service is shutting down; try again when it has restarted"
-            )
         return self._rest, self._from_number, base_url.rstrip("/")
 
     def _check_load(self, to: str, room: int | None, now_s: float) -> None:
@@ -344,7 +359,9 @@ class Outbound:
             )
         if (last_s := self._last_s.get(to)) is not None:
             raise called_lately(self._repeat_s, last_s + self._repeat_s - now_s)
-        if len(self._slots) >= self._most_calls:
+        # Of calls that other replicas answered this process may not know the end.
+        counts_here = not (self._bus.shared and self._bus.available)
+        if counts_here and len(self._slots) >= self._most_calls:
             raise too_many(len(self._slots))
         ringing = sum(not slot.answered for slot in self._slots.values())
         if room is not None and ringing >= room:

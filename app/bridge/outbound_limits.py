@@ -33,6 +33,13 @@ def too_many(calls: int) -> OutboundRefused:
     )
 
 
+def draining() -> OutboundRefused:
+    """The refusal of a process that stops."""
+    return OutboundRefused(
+        503, "draining", "the service is shutting down; try again when it has restarted"
+    )
+
+
 class LimitsOfReplicas:
     """The limits over all replicas. `Outbound` has those of one process; without other replicas
     nothing is done here.
@@ -62,7 +69,7 @@ class LimitsOfReplicas:
             if wait_s := await self._once(to):
                 raise called_lately(self._repeat_s, wait_s)
             if not await self._bus.reserve(_NAME, token, self._most_calls, for_s):
-                self._bus.allow_again(_NAME, to)
+                await self._bus.allow_again(_NAME, to)
                 raise too_many(self._most_calls)
         except BusUnavailable as error:
             logger.warning("outbound limits of this process alone", extra={"reason": str(error)})
@@ -87,6 +94,11 @@ class LimitsOfReplicas:
         """The callee answered: the call has its place for `for_s` from now."""
         if self._bus.shared:
             self._bus.hold(_NAME, call_sid, for_s)
+
+    def left(self, call_sid: str) -> None:
+        """The call goes on without this process: its place stays taken."""
+        if self._bus.shared:
+            self._bus.leave_place(_NAME, call_sid)
 
     def ended(self, call_sid: str) -> None:
         """A call has ended, which may be one of another replica, or none that was placed."""

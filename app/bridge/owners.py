@@ -85,10 +85,20 @@ class Owners:
 
     async def call_ended(self, call_sid: str, status: CallStatus) -> bool:
         """Tell the owner of a call that Twilio reported its end. False: there is none, so that the
-        record is for this process to close."""
+        record is for this process to close.
+
+        Raises:
+            BusUnavailable: there may be one.
+        """
         order = {"order": "ended", "status": status}
-        outcome = await self._ask(call_sid, order, TELL_S)
-        return outcome is not None and outcome.get("had") is True
+        try:
+            outcome = await self._bus.ask(call_sid, order, TELL_S)
+        except NoOwner:
+            return False
+        except NoAnswer as error:
+            self._log_silence(call_sid, order, error)
+            return False
+        return outcome.get("had") is True
 
     async def _ask(self, call_sid: str, order: Message, within_s: float) -> Message | None:
         """The outcome of an order; None: no owner carried it out, as far as is known."""
@@ -99,9 +109,13 @@ class Owners:
         except NoOwner:
             return None
         except (NoAnswer, BusUnavailable) as error:
-            extra = {"call_sid": call_sid, "order": order["order"], "cause": str(error)}
-            logger.warning("owner of the call did not answer", extra=extra)
+            self._log_silence(call_sid, order, error)
             return None
+
+    @staticmethod
+    def _log_silence(call_sid: str, order: Message, error: Exception) -> None:
+        extra = {"call_sid": call_sid, "order": order["order"], "cause": str(error)}
+        logger.warning("owner of the call did not answer", extra=extra)
 
     # --- answering ------------------------------------------------------------------------------
 
@@ -141,15 +155,34 @@ class Owners:
         return True
 
     def _adopted(self, call_sid: str, epoch: int) -> None:
+        """Another replica has a call with this epoch. Said more than once, and late."""
+        held = self._bus.held_epoch(call_sid)
+        if held is not None and held >= epoch:
+            return  # this replica has adopted it since
         self._services.store.outdate(call_sid, epoch)
         self._switchboard.streams.announcements.free(call_sid)
-        leg = self._switchboard.leg(call_sid)
-        if leg is not None and self._services.epochs.get(call_sid, 0) < epoch:
-            self._lose(call_sid, leg, f"another replica adopted it, epoch {epoch}")
+        if self._switchboard.leg(call_sid) is not None:
+            reason = f"another replica adopted it, epoch {epoch}"
+            log_decision(call_sid, "call left to another replica", reason)
+        self._switchboard.lose(call_sid)
 
     def _outdated(self, call_sid: str) -> None:
+        """The database has a newer epoch of a call than this process."""
         leg = self._switchboard.leg(call_sid)
         if leg is not None:
+            self._switchboard.streams.arrivals.later(self._keep_or_lose(call_sid, leg))
+
+    async def _keep_or_lose(self, call_sid: str, leg: Leg) -> None:
+        """Keep the call if this replica has the lease: it took the call over while the database was
+        away. One that hung has not."""
+        owner = None
+        with suppress(BusUnavailable):
+            owner = await self._bus.owner(call_sid)
+        if self._switchboard.leg(call_sid) is not leg:
+            return
+        if owner is not None and owner.replica == self._bus.replica:
+            await self._switchboard.streams.arrivals.adopt(call_sid)
+        else:
             self._lose(call_sid, leg, "its record has a newer epoch")
 
     def _lose(self, call_sid: str, leg: Leg, reason: str) -> None:

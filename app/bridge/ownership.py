@@ -21,12 +21,12 @@ async def still_ours(services: Services, call_sid: str) -> bool:
     """
     if not services.bus.shared:
         return True
-    epoch = services.epochs.get(call_sid, 0)
+    known = services.epochs.get(call_sid, 0)
     # Without an epoch the call was answered while the store was away: then the bus knows.
-    newest = await _epoch_in_record(services, call_sid) if epoch else None
+    newest = await _epoch_in_record(services, call_sid) if known else None
     if newest is None:
         newest = await _epoch_of_owner(services, call_sid)
-    if newest <= epoch:
+    if newest <= max(known, services.bus.held_epoch(call_sid) or 0):
         return True
     services.bus.on_adopted(call_sid, newest)
     return False

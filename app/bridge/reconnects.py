@@ -113,7 +113,9 @@ class Reconnects:
         keys, retries = leg.keys_played, board.streams.retries(call.call_sid)
         carried = leg.line.claimed and keys is None
         cause = leg.line.lost_because if carried else retries.cause or NO_HANDSHAKE
-        pause_s = retries.failed(monotonic(), leg.carried_s if carried else 0.0)
+        pause_s: int | None = 0
+        if not leg.handed_over:
+            pause_s = retries.failed(monotonic(), leg.carried_s if carried else 0.0)
         if pause_s is None:
             leg.give_up("line" if carried else "handshake", cause)
             return None

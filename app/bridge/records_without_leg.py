@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
+from app.bridge.bus.bus import BusUnavailable
 from app.bridge.decisions import log_decision
 from app.bridge.recent_calls import RecentCalls
 from app.bridge.services import Services
@@ -16,10 +17,13 @@ from app.records.stored_call import close_stored_record, note_decision, record_r
 from app.wires.twilio.call import CallInfo, CallStatus
 
 RELEASE_S = 1.0
-OWNER_S = 5.0  # for the owner of a call to close its record, when it cannot be asked
+#: An owner that cannot be asked ends its leg itself, when the stream of a call that is over ends.
+#: This is how long it has to write the record, before it is closed without it.
+OWNER_S = 4.0
 
 TellOwner = Callable[[str, CallStatus], Awaitable[bool]]
-"""Tells the replica that has a call of its end. Returns whether there is one."""
+"""Tells the replica that has a call of its end. Returns whether there is one. Raises BusUnavailable
+if that is not known."""
 
 
 async def no_owner(call_sid: str, status: CallStatus) -> bool:
@@ -80,9 +84,11 @@ class RecordsWithoutLeg:
 
     async def _close_record(self, call_sid: str, status: CallStatus) -> None:
         store = self._services.store
-        if await self.tell_owner(call_sid, status):
-            return
-        if not self._services.bus.available:  # there may be an owner, who hears it from Twilio too
+        try:
+            if await self.tell_owner(call_sid, status):
+                self._closing.discard(call_sid)
+                return
+        except BusUnavailable:
             await asyncio.sleep(OWNER_S)
         with suppress(StoreUnavailable):
             await store.flush()

@@ -38,6 +38,8 @@ from app.wires.voices.provider import Credentials
 from app.wires.voices.providers import CREDENTIALS, open_voices
 from app.wires.voices.voice import Voice
 
+WRITTEN_S = 1.0  # for the last records
+
 # Secrets that all replicas need: signatures, tickets and tokens are judged by any of them.
 _SAME_EVERYWHERE = ("twilio_auth_token", "api_token", "call_webhook_secret")
 
@@ -164,6 +166,8 @@ class Services:
         for voice in self.voices:
             await voice.aclose()
         await self.agent.tools.aclose()
+        if self.bus.shared and self.store.available:
+            await self.store.flush(WRITTEN_S)  # as the calls' owner: the next one reads it
         await self.bus.aclose()
         await self.store.aclose()
 

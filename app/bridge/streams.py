@@ -22,6 +22,7 @@ from app.wires.twilio.call import CallInfo
 from app.wires.twilio.twiml import stream_urls
 
 WRITTEN_S = 0.5  # a webhook waits this long for the writes of this process
+STOPPING = "this replica stops; another one takes the stream"
 OTHER_CALL = "the start names another call, or one that is over"
 
 
@@ -60,8 +61,10 @@ class Streams:
         self.release: Callable[[str], Awaitable[bool]] = _no_owner
         #: How often a call may open another stream.
         self.retry_limits = RetryLimits()
+        #: This process stops, and other replicas get its calls: no stream is taken any more.
+        self.handing_over = False
         #: Streams that may reach any replica.
-        self.announcements = Announcements(services.bus, on_freed)
+        self.announcements = Announcements(services.bus, on_freed, lambda: services.bus.now_s)
         self.arrivals = Arrivals(services)
         self._services = services
         self._legs = legs
@@ -76,7 +79,9 @@ class Streams:
     def come_back(self) -> bool:
         """Whether a stream reaches the process that made its ticket. Then the leg and its session
         are opened ahead, at the webhook; otherwise announce the stream."""
-        return not self._services.bus.shared or bool(self._services.replica_url)
+        if not self._services.bus.shared:
+            return True
+        return bool(self._services.replica_url) and not self.handing_over
 
     # --- tickets --------------------------------------------------------------------------------
 
@@ -175,6 +180,8 @@ class Streams:
         if self._services.bus.shared:
             await self._written()
             await self.arrivals.adopt(leg.call.call_sid, is_new=True)
+            if self._legs.last(leg.call.call_sid) is None:  # ended, or lost, meanwhile
+                self.arrivals.forget(leg.call.call_sid)
 
     async def adopt_ahead(self, call_sid: str) -> None:
         """A webhook is about to open the next leg of a call that this process did not have. A leg
@@ -210,6 +217,8 @@ class Streams:
         Raises:
             StreamRefused: the ticket is not good, or for another call, or the call has ended.
         """
+        if self.handing_over:
+            raise StreamRefused(STOPPING)
         call_sid = call.call_sid
         fault, of_call = self.ticket_fault(ticket), self._tickets.call_of(ticket)
         if of_call and of_call != call_sid:
@@ -228,6 +237,8 @@ class Streams:
         if leg is None:
             raise StreamRefused(OTHER_CALL)
         leg.line.claim()
+        if self.handing_over:  # since the claim began
+            leg.feed(StreamEnded(STOPPING, lost=True))
         return leg
 
     def _claim_here(self, call_sid: str, resume_cause: ResumeCause = STREAM_LOST) -> Leg | None:

@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
 
+from app.bridge.call_hooks import CallHooks, call_all
 from app.bridge.expiry import Expiry
+from app.bridge.hand_over import hand_over, leave_open
 from app.bridge.leg.leg import Leg, Redirect
 from app.bridge.leg.seed import LegSeed, first_seed
 from app.bridge.legs import Legs
@@ -31,7 +32,7 @@ logger = logging.getLogger(__name__)
 READY_S = 0.35  # the webhook waits this long for the model; the caller hears ringing meanwhile
 
 
-class Switchboard:
+class Switchboard(CallHooks):
     """Opens, finds and ends the calls of this process.
 
     Args:
@@ -40,18 +41,9 @@ class Switchboard:
     """
 
     def __init__(self, services: Services, redirect: Redirect, max_calls: int = 0) -> None:
+        super().__init__()
         #: The process stops: new calls are rejected, live calls go on.
         self.draining = False
-        #: Called with the SID of each call that has ended, once the store has its whole record.
-        self.on_call_ended: list[Callable[[str], None]] = []
-        #: Called with the SID of each call whose stream has been lost for `ExpiryLimits.slot_s`. It
-        #: does not count as live any more, and may still reconnect.
-        self.on_slot_freed: list[Callable[[str], None]] = []
-        #: Called with (call_sid, lost) of each call that goes on without this process: `lost` to
-        #: another replica; otherwise with other TwiML, by its record.
-        self.on_call_left: list[Callable[[str, bool], None]] = []
-        #: Each returns how many live calls have no leg yet: outbound calls that ring.
-        self.also_live: list[Callable[[], int]] = []
         #: Timers of calls that have no running leg.
         self.expiry = Expiry(self._slot_freed, self._expire)
         self._services = services
@@ -66,7 +58,7 @@ class Switchboard:
             start_next=self._start_next,
             lose=self.lose,
             has_ended=self.has_ended,
-            on_freed=self._update_empty,
+            on_freed=self.update_empty,
         )
         self._ended = RecentCalls()  # Twilio reported a terminal status
         self._closed = RecentCalls()  # the record was closed
@@ -211,8 +203,11 @@ class Switchboard:
 
     def _start(self, seed: LegSeed) -> Leg:
         leg = Leg(seed, self._services, self._redirect)
+        call = leg.call
+        if call.direction == "outbound-api" and self._legs.last(call.call_sid) is None:
+            call_all(self.on_outbound_leg, call.call_sid)
         self._legs.start(leg)
-        self.expiry.cancel(leg.call.call_sid)
+        self.expiry.cancel(call.call_sid)
         self._empty.clear()
         return leg
 
@@ -232,12 +227,13 @@ class Switchboard:
             self._await_reconnect(leg)
         elif last in (leg, None) and not leg.lost:
             self._close(leg)
-        self._update_empty()
+        self.update_empty()
 
     def _await_reconnect(self, leg: Leg) -> None:
         if leg.line_lost and not leg.given_up:
             reason = leg.line.lost_because or "no media stream came"
-            leg.record_decision("line lost, waiting for Twilio", reason)
+            decision = "call handed over" if leg.handed_over else "line lost, waiting for Twilio"
+            leg.record_decision(decision, reason)
         self.expiry.stream_lost(leg, holds_slot=leg.line.claimed or bool(leg.given_up))
 
     def fallback_started(self, leg: Leg) -> None:
@@ -252,6 +248,8 @@ class Switchboard:
         if leg is not None:
             leg.lose()
             self._leave(leg)
+        else:
+            self._left(call_sid, lost=True)
 
     def _leave(self, leg: Leg) -> None:
         """The call goes on without this process."""
@@ -260,14 +258,16 @@ class Switchboard:
         self._services.paces.call_ended(leg.paces)
         self.streams.forget(call_sid)
         self.expiry.cancel(call_sid)
+        self._left(call_sid, lost=leg.lost)
+
+    def _left(self, call_sid: str, *, lost: bool) -> None:
         for callback in self.on_call_left:
-            callback(call_sid, leg.lost)
-        self._update_empty()
+            callback(call_sid, lost)
+        self.update_empty()
 
     def _slot_freed(self, call_sid: str) -> None:
-        for callback in self.on_slot_freed:
-            callback(call_sid)
-        self._update_empty()
+        call_all(self.on_slot_freed, call_sid)
+        self.update_empty()
 
     def _expire(self, leg: Leg) -> None:
         """Twilio reported nothing about this leg's call for `ExpiryLimits.expire_s`: close it."""
@@ -299,13 +299,13 @@ class Switchboard:
 
     def _call_ended(self, call_sid: str) -> None:
         self._closed.add(call_sid)
-        for callback in self.on_call_ended:
-            callback(call_sid)
-        self._update_empty()
+        call_all(self.on_call_ended, call_sid)
+        self.update_empty()
 
-    def _update_empty(self) -> None:
-        announced = self.streams.announcements.call_sids
-        if self.live_calls or announced or any(count() for count in self.also_live):
+    def update_empty(self) -> None:
+        """Look whether `drain` is done. Call it when what `also_live` counts is less."""
+        live = self.live_calls or self.streams.announcements.call_sids
+        if live or any(count() for count in self.also_live):
             self._empty.clear()
         else:
             self._empty.set()
@@ -372,7 +372,7 @@ class Switchboard:
         """Reject new calls; returns when the last call has ended, or after `within_s`."""
         self.draining = True
         self._services.bus.ready(False)
-        self._update_empty()
+        self.update_empty()
         logger.info("draining", extra={"live_calls": self.live_calls})
         try:
             async with asyncio.timeout(within_s):
@@ -380,20 +380,20 @@ class Switchboard:
         except TimeoutError:
             logger.warning("time to drain is over", extra={"live_calls": self.live_calls})
 
-    async def close(self, within_s: float = 3.0) -> None:
-        """Hang up the remaining calls and end every leg.
+    async def hand_over(self) -> None:
+        """Leave the calls that are still here to other replicas, if there are any. Then `close`."""
+        if self.live_calls:
+            await hand_over(self._legs, self.streams, self._services)
 
-        A caller who talks with a human is not hung up. The record of a call whose stream is lost
-        stays open: another process may take the call over.
-        """
+    async def close(self, within_s: float = 3.0) -> None:
+        """Hang up the remaining calls, but for callers who talk with a human; end every leg. The
+        record of a call whose stream is lost stays open: another process may take it over."""
         self.draining = True
         for leg in await self._legs.stop(within_s):
             if leg.past_goodbye:
                 self.end_call(leg.call.call_sid)
             elif not leg.on_other_twiml:
-                reason = "the service stops while the call's line is lost"
-                leg.record_decision("record left open", reason)
-                leg.orders.leave_out(reason)
+                leave_open(leg, others=self._services.bus.shared)
                 self._legs.forget(leg.call.call_sid)
             self.expiry.cancel(leg.call.call_sid)
         await self.streams.aclose()

@@ -150,6 +150,16 @@ class CallMachine:
         exits = {f"{trigger} in {state}": n for (state, trigger), n in self._exits.illegal.items()}
         return self._out_of_place + Counter(exits)
 
+    def is_at_rest(self, now_ms: float) -> bool:
+        """Whether a next leg can go on from here with nothing lost: the agent does not speak or
+        answer, no tool runs, and no goodbye, transfer, keys or secret entry is under way."""
+        exits = self._exits
+        if exits.under_way or exits.redirect_ordered or exits.pressing_keys:
+            return False
+        if self.masks_keys(now_ms) or self._model.tools.open():
+            return False
+        return self._model.responses.idle and now_ms >= self._audio.heard_to_end_ms(now_ms)
+
     def refusal(self, order: ev.SayRequested | ev.TransferRequested) -> str:
         """Why this order of an operator cannot be carried out now; empty: it can be. An order that
         is refused here has no effect in `handle`."""

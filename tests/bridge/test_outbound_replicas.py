@@ -157,6 +157,32 @@ async def test_while_redis_is_away_each_replica_counts_its_own_and_afterwards_bo
             await bus.aclose()
 
 
+async def test_a_call_that_goes_on_elsewhere_keeps_its_place_and_holds_up_no_drain(
+    replicas: Replicas, buses: tuple[RedisBus, RedisBus]
+) -> None:
+    a, b = (replicas.outbound(bus, most_calls=1) for bus in buses)
+    await place(a, ANN)
+    assert (a.live_calls, a.bound_calls) == (1, 0)
+    b.adopted("CA1")
+    a.left("CA1")
+    await written(*buses)
+    assert a.live_calls == 0
+    assert [(await refusal(each, BOB)).reason for each in (a, b)] == ["too many calls"] * 2
+    b.ended("CA1")
+    await written(*buses)
+    assert await place(a, BOB) == "CA2"
+
+
+async def test_a_replica_that_drains_places_calls_that_others_answer(
+    replicas: Replicas, buses: tuple[RedisBus, RedisBus]
+) -> None:
+    a = replicas.outbound(buses[0], draining=lambda: True)
+    assert (await refusal(a, ANN)).status == 503
+    buses[1].ready(True)
+    await written(buses[1])
+    assert await place(a, ANN) == "CA1"
+
+
 async def test_a_call_that_another_replica_answered_keeps_its_place_when_its_slot_here_expires(
     replicas: Replicas, buses: tuple[RedisBus, RedisBus]
 ) -> None:

@@ -138,16 +138,18 @@ async def replicas(
     *,
     count: int = 2,
     agent: str = AGENT,
+    tools: str = "",
     own_addresses: bool = False,
     fails: bool = False,
     line: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> AsyncIterator[Replicas]:
     """Run `count` replicas and their peers. `own_addresses`: each has a REPLICA_URL. `agent`,
-    `fails`, `line`, `settings`: as for `world`."""
+    `tools`, `fails`, `line`, `settings`: as for `world`."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         (folder / "agent.toml").write_text(agent)
+        (folder / "tools.py").write_text(tools)
         log = stack.enter_context(Log())
         model = brain if isinstance(brain, RealtimeServer) else RealtimeServer(brain)
         await stack.enter_async_context(model)

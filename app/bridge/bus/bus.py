@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from app.errors import BridgeError
 
 #: An owner's lease on its call, and a replica's on its own entry. Both are renewed while they live.
-LEASE_S = 10.0
+LEASE_S = 8.0
 RENEW_S = 3.0
 
 #: JSON objects: orders, their outcomes, and what `put` keeps.
@@ -79,6 +79,16 @@ class Bus(Protocol):
         """For how many seconds Redis has answered without interruption; 0: it does not. Infinite
         without Redis."""
 
+    @property
+    def renewed(self) -> bool:
+        """Whether the leases of this process were renewed less than `LEASE_S` ago, so that no other
+        replica takes its calls for those of one that hangs. Always true without Redis."""
+
+    @property
+    def now_s(self) -> float:
+        """Unix seconds by the clock that all replicas share: that of Redis. While it is away, by
+        what is known of it."""
+
     # --- tickets and messages ---
 
     async def spend(self, ticket: str, for_s: float) -> bool:
@@ -107,6 +117,9 @@ class Bus(Protocol):
     def own(self, call_sid: str, epoch: int) -> None:
         """This process runs the leg of a call: hold a lease on it until `disown`. An owner with a
         higher epoch keeps the call; then `on_adopted` is called."""
+
+    def held_epoch(self, call_sid: str) -> int | None:
+        """The epoch with which this process holds a call; None: it does not, or lost it."""
 
     def disown(self, call_sid: str) -> Awaitable[None]:
         """This process does not run the call any more. Another owner's lease is left alone."""
@@ -183,6 +196,9 @@ class Bus(Protocol):
 
     def unreserve(self, name: str, key: str) -> Awaitable[None]:
         """Free a place, also one that another replica took."""
+
+    def leave_place(self, name: str, key: str) -> None:
+        """Another replica may keep the place: this one does not take it anew if Redis loses it."""
 
     async def once(self, name: str, key: str, for_s: float) -> float:
         """0.0: this is the first time within `for_s`. Otherwise the seconds until it is allowed.

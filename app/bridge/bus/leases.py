@@ -8,7 +8,8 @@ import json
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from time import monotonic
+from math import inf
+from time import monotonic, time
 from typing import Any
 
 from app.bridge.bus.bus import LEASE_S, RENEW_S, BusUnavailable, OnAdopted
@@ -77,7 +78,8 @@ class Leases:
         self._forgotten: set[str] = set()  # keys to delete
         self._changed = asyncio.Event()
         self._waiters: list[asyncio.Future[None]] = []
-        self._offset_ms = 0.0
+        self._offset_ms = (time() - clock()) * 1000
+        self._renewed_s = -inf
         self._task: asyncio.Task[None] | None = None
         link.on_away = self._changed.set
         link.on_back = self._write_again
@@ -86,6 +88,11 @@ class Leases:
     def now_ms(self) -> float:
         """The time by Redis' clock, which all replicas share."""
         return self._clock() * 1000 + self._offset_ms
+
+    @property
+    def renewed(self) -> bool:
+        """Whether all leases were renewed less than `LEASE_S` ago."""
+        return self._clock() - self._renewed_s < LEASE_S
 
     # --- what is held ---
 
@@ -129,6 +136,10 @@ class Leases:
         self._places.remove(f"{name}\n{key}")
         self._unwritten[name, key] = None
         return self.written()
+
+    def leave_place(self, name: str, key: str) -> None:
+        """Another replica may keep a place."""
+        self._places.remove(f"{name}\n{key}")
 
     def forget(self, key: str) -> Awaitable[None]:
         """Delete a key of Redis."""
@@ -207,9 +218,13 @@ class Leases:
                     place_ms = max(1, round(for_s * 1000))
                     pipeline.eval(RESERVE, 1, places_key(name), key, -1, place_ms)
 
-        before_ms = self._clock() * 1000
+        before_s, was_available = self._clock(), self._link.available
         answers = await self._link.probe(lambda client: run_pipeline(client, fill))
-        self._offset_ms = answers[0] - (before_ms + self._clock() * 1000) / 2
+        now_ms, was_there = answers[0]
+        self._offset_ms = now_ms - (before_s + self._clock()) * 500
+        if was_available and not was_there and before_s - self._renewed_s < LEASE_S:
+            self._link.has_lost_data()
+        self._renewed_s = before_s
         self._claims -= {sid for sid, epoch in owned if self._owned.get(sid) == epoch}
         self._released -= released
         self._forgotten -= forgotten

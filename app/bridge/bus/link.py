@@ -156,6 +156,13 @@ class Link:
             logger.warning("Redis is back", extra={"seconds": seconds})
             self.on_back()
 
+    def has_lost_data(self) -> None:
+        """Redis answers, and was emptied: as if it had been away."""
+        self._steady_from_s = self._clock()
+        self._settled_at_s = self._steady_from_s + SETTLE_S
+        logger.warning("Redis has lost its data")
+        self.on_back()
+
     # --- connections ---
 
     def _client(self) -> Redis:

@@ -3,7 +3,7 @@
 import math
 import secrets
 from collections.abc import Callable, Generator, Sequence
-from time import monotonic
+from time import monotonic, time
 
 from app.bridge.bus.bus import (
     Message,
@@ -38,6 +38,7 @@ class LocalBus:
     shared = False
     available = True
     steady_s = math.inf
+    renewed = True
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self.replica = secrets.token_hex(6)
@@ -53,6 +54,10 @@ class LocalBus:
         self._done = Expiring[bool](clock)
         self._reserved: dict[str, Expiring[bool]] = {}
 
+    @property
+    def now_s(self) -> float:
+        return time()
+
     async def spend(self, ticket: str, for_s: float) -> bool:
         if ticket in self._spent:
             return False
@@ -67,6 +72,9 @@ class LocalBus:
 
     def own(self, call_sid: str, epoch: int) -> None:
         self._owned[call_sid] = epoch
+
+    def held_epoch(self, call_sid: str) -> int | None:
+        return self._owned.get(call_sid)
 
     def disown(self, call_sid: str) -> Done:
         self._owned.pop(call_sid, None)
@@ -120,6 +128,9 @@ class LocalBus:
         if name in self._reserved:
             self._reserved[name].remove(key)
         return DONE
+
+    def leave_place(self, name: str, key: str) -> None:
+        pass
 
     async def once(self, name: str, key: str, for_s: float) -> float:
         left_s = self._done.left_s(f"{name}:{key}")

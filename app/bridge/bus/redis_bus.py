@@ -109,6 +109,14 @@ class RedisBus:
     def steady_s(self) -> float:
         return self._link.steady_s
 
+    @property
+    def renewed(self) -> bool:
+        return self._leases.renewed
+
+    @property
+    def now_s(self) -> float:
+        return self._leases.now_ms / 1000
+
     # --- tickets and messages ---
 
     async def spend(self, ticket: str, for_s: float) -> bool:
@@ -127,6 +135,9 @@ class RedisBus:
 
     def own(self, call_sid: str, epoch: int) -> None:
         self._leases.own(call_sid, epoch)
+
+    def held_epoch(self, call_sid: str) -> int | None:
+        return self._leases.epoch(call_sid)
 
     def disown(self, call_sid: str) -> Awaitable[None]:
         return self._leases.disown(call_sid)
@@ -262,6 +273,9 @@ class RedisBus:
 
     def unreserve(self, name: str, key: str) -> Awaitable[None]:
         return self._leases.free(name, key)
+
+    def leave_place(self, name: str, key: str) -> None:
+        self._leases.leave_place(name, key)
 
     async def once(self, name: str, key: str, for_s: float) -> float:
         return await self._once(_once_key(name, key), for_s)

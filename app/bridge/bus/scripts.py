@@ -34,15 +34,16 @@ end
 """
 
 #: KEYS: the replica's entry, the list of replicas. ARGV: replica, entry, lease in ms. Returns the
-#: time in ms.
+#: time in ms, and whether the replica's entry was there.
 REGISTER_REPLICA = (
     _NOW
     + """
+local there = redis.call('EXISTS', KEYS[1])
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
 redis.call('ZADD', KEYS[2], now + ARGV[3], ARGV[1])
 redis.call('PEXPIRE', KEYS[2], ARGV[3])
-return now
+return {now, there}
 """
 )
 

@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from time import monotonic
 from typing import Any
 
 from app.bridge.decisions import log_decision
@@ -70,7 +69,7 @@ class Leg(LegState):
     """
 
     def __init__(self, seed: LegSeed, services: Services, redirect: Redirect) -> None:
-        super().__init__(CallMachine(seed.agent))
+        super().__init__(CallMachine(seed.agent), seed.began_s)
         #: What the leg began with.
         self.seed = seed
         self.call = seed.call
@@ -108,9 +107,7 @@ class Leg(LegState):
         self._rest = RestSide(services, self.call.call_sid, partial(redirect, self), self.feed)
         self._voice = VoiceSide(self.call.call_sid, services.voices, self.feed)
         self._secrets = SecretEntries(seed.secrets)
-        self._tools = ToolSide(
-            self.call, services.agent.tools, self.feed, self._secrets, seed.agent.tools
-        )
+        self._tools = ToolSide(self.call, services, self.feed, self._secrets, seed.agent.tools)
 
     @property
     def carried_s(self) -> float:
@@ -370,11 +367,7 @@ class Leg(LegState):
             case _:
                 self._model.perform(command)
 
-    # --- clock and tasks --------------------------------------------------------------------------
-
-    def _now_ms(self) -> float:
-        """Milliseconds since the first leg of the call was opened."""
-        return round((monotonic() - self.seed.began_s) * 1000, 3)
+    # --- tasks ------------------------------------------------------------------------------------
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)

@@ -44,6 +44,7 @@ from app.wires.twilio.twiml import DIGITS_PLAYED, render
 
 T = TypeVar("T")
 
+END_S = 1.5  # for what other replicas do not finish
 JOIN_S = 5.0  # for Twilio to close the conference of a human who left it, and to ask what follows
 
 
@@ -329,8 +330,11 @@ class RecordedTransfers:
         task.add_done_callback(self._tasks.discard)
 
     async def aclose(self) -> None:
-        """Cancel calls to humans and redirects that are in flight."""
+        """Finish calls to humans and redirects that are in flight, or cancel them after `END_S`."""
         await self._late.aclose()
+        self._warm.stop()
+        if self._tasks and self._services.bus.shared:
+            await asyncio.wait(self._tasks, timeout=END_S)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -6,6 +6,7 @@ another replica may have gone on meanwhile.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from itertools import chain, repeat
 from typing import Any
 
@@ -46,6 +47,18 @@ class RecordedWarm:
         self._redirects = redirects
         self._change: Change = change
         self._failed = failed
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """The process ends: wait for nothing more. No other replica calls the next human or
+        fetches the caller, who would hear music for ever."""
+        self._stopping.set()
+
+    async def _wait(self, seconds: float) -> None:
+        """Wait, but not beyond `stop`."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
 
     async def ring(self, dialling: Dialling) -> None:
         """Call the human of the last attempt. If the call cannot be placed, go on to the next."""
@@ -58,7 +71,7 @@ class RecordedWarm:
             reason = f"{destination.name}: {error}"
             log_decision(dialling.call_sid, "human could not be rung", reason)
             if error.unsure:  # Twilio may have placed the call: give the human time to accept
-                await asyncio.sleep(destination.ring_ms / 1000 + BRIEFING_S)
+                await self._wait(destination.ring_ms / 1000 + BRIEFING_S)
                 if await self._accepted(dialling, number):
                     return
             await self._failed(dialling, number)
@@ -93,7 +106,7 @@ class RecordedWarm:
         """Redirect the caller out of the conference after `after_s`, and retry until Twilio obeys,
         or the transfer is over. Twilio then requests the question `fetched`."""
         number, call_sid = dialling.attempts.number, dialling.call_sid
-        await asyncio.sleep(after_s)
+        await self._wait(after_s)
         twiml = render("fetch", url=dialling.url("fetched"))
         for wait_s in chain(FETCH_AGAIN_S, repeat(FETCH_AGAIN_S[-1])):
             if not await self._waits(dialling, number):
@@ -107,7 +120,9 @@ class RecordedWarm:
                 log_decision(call_sid, decision, str(error))
                 if error.call_is_over:
                     return
-            await asyncio.sleep(wait_s)
+            if self._stopping.is_set():
+                await asyncio.sleep(FETCH_AGAIN_S[0])
+            await self._wait(wait_s)
 
     async def _waits(self, dialling: Dialling, number: int) -> bool:
         """Whether the caller still waits for what follows this attempt."""

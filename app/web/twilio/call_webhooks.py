@@ -159,6 +159,9 @@ async def media_stream(scope: Scope, receive: Receive, send: Send) -> None:
     gate, streams = state.gate, state.switchboard.streams
     ticket: str = scope["path_params"].get("ticket", "")
     await receive()  # websocket.connect
+    if streams.handing_over:  # a proxy may try another replica; the ticket stays good
+        await _unavailable(scope, send)
+        return
     if not gate.admits_stream(scope) or not streams.knows(ticket):
         report_refused_stream(scope, ticket)
         await send({"type": "websocket.close", "code": 1008})
@@ -204,6 +207,15 @@ async def _wait_for_start(receive: Receive) -> Start | None:
         if isinstance(decoded, Start):
             return decoded
     return None
+
+
+async def _unavailable(scope: Scope, send: Send) -> None:
+    """Answer a handshake with 503, as far as the server can."""
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close", "code": 1013})
+        return
+    await send({"type": "websocket.http.response.start", "status": 503, "headers": []})
+    await send({"type": "websocket.http.response.body", "body": b""})
 
 
 async def _close(send: Send, code: int) -> None:

@@ -9,7 +9,7 @@ from time import monotonic
 
 import pytest
 
-from app.bridge.bus.bus import BusUnavailable, NoOwner, Owner
+from app.bridge.bus.bus import LEASE_S, BusUnavailable, NoOwner, Owner
 from app.bridge.bus.link import SETTLE_S
 from app.bridge.bus.redis_bus import RedisBus
 from app.config.redis_url import parse_redis_url
@@ -324,3 +324,38 @@ async def test_sentinels_name_the_server_and_another_one_when_it_fails(
             client.select(1)
             assert client.get(f"phone-agent:owner:{CALL}") == f"{bus.replica} 0"
         await bus.aclose()
+
+
+async def test_a_redis_that_is_emptied_while_it_answers_has_everything_again(
+    server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = await opened(server.url), await opened(server.url)
+    first.own(CALL, 1)
+    await first.hold("outbound", CALL, 60)
+    assert await first.owner(GONE) is None
+    with server.client() as client:
+        client.flushall()
+    for _ in range(2):  # it is noticed with one round, and mended with the next
+        await first._leases.written()
+    assert await second.owner(CALL) == Owner(first.replica, 1)
+    assert not await second.reserve("outbound", GONE, 1, 60)
+    with pytest.raises(BusUnavailable):  # its owner may not have registered anew
+        await first.owner(GONE)
+    assert first.steady_s < SETTLE_S
+    said = [record.message for record in caplog.records]
+    assert "Redis has lost its data" in said
+    for bus in (first, second):
+        await bus.aclose()
+
+
+async def test_leases_that_were_not_renewed_for_long_may_belong_to_others(
+    server: RedisServer,
+) -> None:
+    clock = Clock()
+    bus = await opened(server.url, clock)
+    assert bus.renewed
+    clock.ahead_s += LEASE_S  # the process hung
+    assert not bus.renewed
+    await bus._leases.written()
+    assert bus.renewed
+    await bus.aclose()
