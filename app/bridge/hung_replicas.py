@@ -108,7 +108,7 @@ class HungReplicas:
         if self._switchboard.draining:
             self._expired_s.clear()
             return
-        # Leases are seen before any counts as expired: a replica may hang soon after this one starts.
+        # Leases are seen before any counts as expired: another may hang soon after this start.
         steady = self._bus.steady_s >= 2 * LEASE_S
         if not steady:
             self._expired_s.clear()
