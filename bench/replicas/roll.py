@@ -32,10 +32,10 @@ async def measure(stores: Stores, folder: Path, say: Say, seed: int = 1) -> list
         lasting = await _lasting(run)
         arriving = asyncio.create_task(_arrive(run, seed))
         await asyncio.sleep(STEADY_S)
-        for number, each in enumerate(run.replicas):
-            took.append(await end(each.process, DRAIN_S + ENDS_WITHIN_S))
-            say(f"roll: replica {number + 1} ended after {took[-1]:.1f} s")
-            await each.start()
+        for number, replica in enumerate(run.replicas, 1):
+            took.append(await end(replica.process, DRAIN_S + ENDS_WITHIN_S))
+            say(f"roll: replica {number} ended after {took[-1]:.1f} s")
+            await replica.start()
             await asyncio.sleep(PROBED_S)
         await asyncio.sleep(STEADY_S)
         arriving.cancel()
@@ -47,15 +47,15 @@ async def measure(stores: Stores, folder: Path, say: Say, seed: int = 1) -> list
         for each in lasting:
             each.faults += [f"Twilio said {text!r}" for text in each.call.said]
             if each.faults:
-                faults = "; ".join(each.faults)
-                wrong.append(f"a lasting call ({each.call.call_sid}): {faults}")
+                wrong.append(f"a lasting call ({each.call.call_sid}): {'; '.join(each.faults)}")
         judgements = await asyncio.gather(*(judged(run, each, wanted) for each in done))
         unanswered = run.proxy.refused
     for outcome, faults in zip(done, judgements, strict=True):
         if faults:
             wrong.append(f"{outcome.kind} ({outcome.call.call_sid}): {'; '.join(faults)}")
-    apologies = sum(bool(each.call.said) for each in (*done, *lasting))
-    refused = sum("busy" in text for each in done for text in each.call.said)
+    calls = [each.call for each in done] + [each.call for each in lasting]
+    apologies = sum(bool(call.said) for call in calls)
+    refused = sum("busy" in text for call in calls for text in call.said)
     measured = (
         f"{len(done)} calls came, {LONG} lasted and moved {moved} times: {len(cut)} of them cut, "
         f"{refused} refused, {apologies} apologies, {len(wrong)} not as they should be"

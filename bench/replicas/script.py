@@ -1,6 +1,7 @@
 """What the agent and the callers of the replicas' calls say, and the agent's file and tools."""
 
 import random
+from collections.abc import Mapping
 from math import inf
 
 from app.simulator.realtime import Reply, Turn
@@ -53,7 +54,9 @@ def noise(duration_ms: int, seed: object) -> bytes:
     return random.Random(f"{seed}").randbytes(duration_ms * 8)
 
 
-def _reply(text: str, ms: int, *calls: tuple[str, dict[str, object]], speed: float = inf) -> Reply:
+def _reply(
+    text: str, ms: int, *calls: tuple[str, Mapping[str, object]], speed: float = inf
+) -> Reply:
     return Reply(text, audio=noise(ms, text), speed=speed, tool_calls=calls)
 
 
