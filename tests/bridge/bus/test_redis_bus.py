@@ -215,7 +215,7 @@ async def test_whether_another_replica_is_ready_is_known_and_what_it_has(
     assert not await b.others_ready()
     with server.client() as client:
         entry = json.loads(str(client.get(f"phone-agent:replica:{a.replica}")))
-    assert entry == {"ready": False, "calls": 7, "url": "", "keys": {}}
+    assert entry == {"ready": False, "calls": 7, "url": "", "place": "", "keys": {}}
 
 
 async def test_a_replica_with_another_secret_says_so_at_its_start_and_names_the_variable(
