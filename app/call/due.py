@@ -4,6 +4,7 @@ The order is the rule here: each part comes before the parts that look at what i
 `TimerFired` does all that is due at its time, and a second one at the same time changes nothing.
 """
 
+from app.call import events as ev
 from app.call.commands import ReportDecision
 from app.call.deadlines import NEVER, next_after
 from app.call.model.first_sound import Stage
@@ -13,6 +14,16 @@ from app.call.response_deadlines import STALLED_MS
 from app.call.response_flow import ResponseFlow
 from app.call.succession import Succession
 from app.call.wiring import Parts
+
+#: What comes in many pieces, see `Due.amid_deltas`.
+DELTAS = (
+    ev.AudioReceived,
+    ev.TranscriptReceived,
+    ev.TextReceived,
+    ev.VoiceReceived,
+    ev.VoicePaused,
+    ev.VoiceTimed,
+)
 
 
 class Due:
@@ -84,6 +95,8 @@ class Due:
             self._floor.answer_by_ms = NEVER
             if not self._exits.under_way:
                 self._responses.want(Wish.REPLY)
+                if self._floor.unended:  # they have waited longer than after a reported end
+                    self._idle_and_hold.comfort(now_ms)
         if self._stream.connected:
             self._idle_and_hold.run(
                 now_ms,

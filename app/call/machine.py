@@ -15,7 +15,7 @@ from app.call import prompts
 from app.call.agent import Agent
 from app.call.caller.answering_machine import Shown
 from app.call.deadlines import NEVER
-from app.call.due import Due
+from app.call.due import DELTAS, Due
 from app.call.heard.conversation import Conversation, Turn, TurnChange
 from app.call.optional_settings import Setting
 from app.call.outbox import Commands
@@ -24,16 +24,6 @@ from app.call.succession import Succession
 from app.call.usage import Usage
 from app.call.wiring import Parts
 from app.call.words.word_times import Pace
-
-# What comes in many pieces, see `Due.amid_deltas`.
-_DELTAS = (
-    ev.AudioReceived,
-    ev.TranscriptReceived,
-    ev.TextReceived,
-    ev.VoiceReceived,
-    ev.VoicePaused,
-    ev.VoiceTimed,
-)
 
 
 class CallMachine:
@@ -73,6 +63,7 @@ class CallMachine:
         self._orders = parts.orders
         self._keys = parts.keys
         self._missing = parts.missing
+        self._waiting = parts.waiting
         self._silences = parts.silences
         self._flow = ResponseFlow(self._commands, parts)
         self._succession = Succession(self._commands, parts)
@@ -168,6 +159,11 @@ class CallMachine:
         """Whether `CallerQuieted` is to be passed as soon as the caller's frames hold no voice."""
         return self._succession.awaits_quiet
 
+    def awaits_voice(self, now_ms: float) -> bool:
+        """Whether `CallerVoiced` is to be passed as soon as the caller's frames hold enough voice:
+        the model may be deaf to it."""
+        return self._floor.answers_unreported and self._waiting.for_caller(now_ms)
+
     def masks_keys(self, now_ms: float) -> bool:
         """Whether a key pressed now belongs to a secret entry: mask it before `handle` takes it."""
         return self._entries.keypad.secret(now_ms)
@@ -220,7 +216,7 @@ class CallMachine:
 
     def _act(self, event: ev.Event, now_ms: float) -> None:
         """Do what is due after this event, and compute the next deadline."""
-        if isinstance(event, _DELTAS):
+        if isinstance(event, DELTAS):
             next_ms = self._due.amid_deltas(now_ms, self.next_deadline_ms)
             if next_ms is not None:
                 self.next_deadline_ms = next_ms
@@ -236,7 +232,7 @@ class CallMachine:
     # --- events -------------------------------------------------------------------------------
 
     def _take(self, event: ev.Event, now_ms: float) -> None:
-        if not isinstance(event, _DELTAS):
+        if not isinstance(event, DELTAS):
             self._succession.take(event, now_ms, at_s=self._clock_s(now_ms))
             self._evidence.take(event, now_ms)
         match event:
@@ -270,6 +266,8 @@ class CallMachine:
                 self._flow.usage += Usage(transcribed_ms=audio_ms, transcripts=1)
                 self.conversation.transcribed(item_id, text, now_ms)
                 self._barge_in.transcribed(item_id, text, now_ms)
+            case ev.CallerVoiced() if self.awaits_voice(now_ms):
+                self._floor.voiced_unreported(now_ms)
             case ev.CallerVoiced():
                 self._barge_in.voiced(now_ms)
             case ev.CallerQuieted():
@@ -365,6 +363,7 @@ class CallMachine:
         if event.paces:
             self._speech.synthesis.paces[:] = event.paces
         self._audio.whole_frames = event.whole_frames
+        self._floor.begin(answers_unreported=event.answers_unreported)
         self._stream.opened(now_ms)
         greeting = prompts.greeting(self.agent) if self.agent.greeting else ""
         self._session.leg_opened(event, greeting, now_ms)

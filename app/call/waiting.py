@@ -2,6 +2,7 @@
 
 from app.call.caller.digit_entries import DigitEntries
 from app.call.caller.floor import Floor
+from app.call.caller.pause import CONFIRMED_MS
 from app.call.commands import Cause
 from app.call.deadlines import NEVER
 from app.call.exits.exits import Exits
@@ -74,6 +75,21 @@ class Waiting:
             or bool(self._tools.working())
             or self._exits.caller_waits
             or bool(self._entries.keypad.secret_entry)
+        )
+
+    def for_caller(self, now_ms: float) -> bool:
+        """Whether the agent waits for the caller to speak, and has been silent for as long as a
+        sound must last that counts: its echo on the line does not."""
+        return not (
+            self._floor.caller_acts
+            or self._floor.voicemail
+            or self._floor.pause.awaited_sound
+            or self.for_anything
+            or self._exits.ordered
+            or self._exits.pressing_keys
+            or self._entries.keypad.asked
+            or self._audio.waiting
+            or now_ms < self._audio.ledger.ends_ms + CONFIRMED_MS
         )
 
     @property

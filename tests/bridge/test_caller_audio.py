@@ -38,9 +38,14 @@ class Peers:
         self.records_audio = False
         self.awaited_sound = 0
         self.awaits_quiet = False
+        self.hears_speech = True  # the model reports the caller's speech
         self.successor: FakeWire | None = None
         self.fed: list[ev.Event] = []
         self.recorded: list[tuple[str, object, float]] = []
+
+    def awaits_voice(self, now_ms: float) -> bool:
+        assert now_ms == 7.0
+        return not self.hears_speech
 
     def caller_frame(self, payload: str, timestamp: object, now_ms: float) -> None:
         self.recorded.append((payload, timestamp, now_ms))
@@ -223,6 +228,41 @@ def test_a_muted_caller_has_no_voice() -> None:
     audio.muted, peers.awaited_sound = True, 1
 
     assert take(peers, audio, sound(2000)) == [ev.CallerQuieted]
+
+
+def test_voice_that_the_model_does_not_report_is_told_when_the_frames_hold_enough_of_it() -> None:
+    peers = Peers(FakeWire())
+    audio = peers.audio()
+    take(peers, audio, sound(1000, 5))
+    assert take(peers, audio, sound(2000), sound(1000, 5)) == []
+
+    peers.hears_speech = False
+    syllables = [sound(200), sound(160, 5), sound(200), sound(160, 5), sound(180)]
+    assert take(peers, audio, *syllables) == []
+    assert take(peers, audio, sound(20)) == [ev.CallerVoiced]
+
+
+def test_voice_that_began_before_it_was_awaited_is_told_as_well() -> None:
+    peers = Peers(FakeWire())
+    audio = peers.audio()
+    assert take(peers, audio, sound(1000, 5), sound(1000)) == []
+    peers.hears_speech = False
+    assert take(peers, audio, sound(20)) == [ev.CallerVoiced]
+
+
+def test_quiet_before_a_swap_is_told_too_where_voice_is_awaited() -> None:
+    peers = Peers(FakeWire())
+    audio = peers.audio()
+    peers.awaits_quiet, peers.hears_speech = True, False
+    assert take(peers, audio, sound(200), sound(480, 5)) == []
+    assert take(peers, audio, sound(20, 5)) == [ev.CallerQuieted]
+
+
+def test_a_muted_caller_has_no_voice_that_the_model_could_report() -> None:
+    peers = Peers(FakeWire())
+    audio = peers.audio()
+    audio.muted, peers.hears_speech = True, False
+    assert take(peers, audio, sound(2000)) == []
 
 
 def test_quiet_before_a_swap_is_told_as_soon_as_the_frames_hold_no_voice() -> None:

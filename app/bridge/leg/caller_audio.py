@@ -79,10 +79,14 @@ class CallerAudio:
         if wire is None or not direct or not self._append(wire, media):
             self._buffer(media)
             self.forward_buffered()
-        self._meter.take(media.payload, media.size_bytes)
+        meter = self._meter
+        meter.take(media.payload, media.size_bytes)
         if sound := self._machine.awaited_sound:
             self._measure(sound)
-        elif self._machine.awaits_quiet and self._meter.quiet_bytes >= _QUIET_BYTES:
+        elif meter.run_bytes >= _CONFIRMED_BYTES:
+            if self._machine.awaits_voice(self._now_ms()):
+                self._feed(CallerVoiced())
+        elif self._machine.awaits_quiet and meter.quiet_bytes >= _QUIET_BYTES:
             self._feed(CallerQuieted())
 
     def _measure(self, sound: int) -> None:
