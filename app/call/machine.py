@@ -159,10 +159,11 @@ class CallMachine:
         """Whether `CallerQuieted` is to be passed as soon as the caller's frames hold no voice."""
         return self._succession.awaits_quiet
 
-    def awaits_voice(self, now_ms: float) -> bool:
-        """Whether `CallerVoiced` is to be passed as soon as the caller's frames hold enough voice:
-        the model may be deaf to it."""
-        return self._floor.answers_unreported and self._waiting.for_caller(now_ms)
+    @property
+    def voice_awaited_ms(self) -> float:
+        """From when on `CallerVoiced` is to be passed as soon as the caller's frames hold enough
+        voice, because the model reports none; NEVER: not at all."""
+        return self._waiting.for_caller_from_ms if self._floor.answers_unreported else NEVER
 
     def masks_keys(self, now_ms: float) -> bool:
         """Whether a key pressed now belongs to a secret entry: mask it before `handle` takes it."""
@@ -266,7 +267,7 @@ class CallMachine:
                 self._flow.usage += Usage(transcribed_ms=audio_ms, transcripts=1)
                 self.conversation.transcribed(item_id, text, now_ms)
                 self._barge_in.transcribed(item_id, text, now_ms)
-            case ev.CallerVoiced() if self.awaits_voice(now_ms):
+            case ev.CallerVoiced() if now_ms >= self.voice_awaited_ms:
                 self._floor.voiced_unreported(now_ms)
             case ev.CallerVoiced():
                 self._barge_in.voiced(now_ms)

@@ -77,10 +77,11 @@ class Waiting:
             or bool(self._entries.keypad.secret_entry)
         )
 
-    def for_caller(self, now_ms: float) -> bool:
-        """Whether the agent waits for the caller to speak, and has been silent for as long as a
-        sound must last that counts: its echo on the line does not."""
-        return not (
+    @property
+    def for_caller_from_ms(self) -> float:
+        """When the agent has been silent for as long as a sound must last that counts, so that its
+        own echo on the line does not. NEVER: the caller speaks, or waits for something."""
+        if (
             self._floor.caller_acts
             or self._floor.voicemail
             or self._floor.pause.awaited_sound
@@ -89,8 +90,9 @@ class Waiting:
             or self._exits.pressing_keys
             or self._entries.keypad.asked
             or self._audio.waiting
-            or now_ms < self._audio.ledger.ends_ms + CONFIRMED_MS
-        )
+        ):
+            return NEVER
+        return self._audio.ledger.ends_ms + CONFIRMED_MS
 
     @property
     def voice_ended_ms(self) -> float:

@@ -29,9 +29,13 @@ class Deaf(Measured):
         self.feed(ev.StreamStarted("MZ1"))
         self.run(1000)
 
+    @property
+    def awaits_voice(self) -> bool:
+        return self.now_ms >= self.machine.voice_awaited_ms
+
     def voice(self, ms: float) -> None:
         super().voice(min(ms, 600))
-        if ms >= 600 and self.machine.awaits_voice(self.now_ms):
+        if ms >= 600 and self.awaits_voice:
             self.feed(ev.CallerVoiced())
         if ms > 600:
             super().voice(ms - 600)
@@ -140,7 +144,7 @@ def test_noise_with_pauses_does_not_take_the_answer_back() -> None:
         scene.voice(2000)
         scene.run(5000)
     assert scene.asked() == [""]
-    assert not scene.machine.awaits_voice(scene.now_ms)
+    assert not scene.awaits_voice
 
 
 def test_music_without_a_pause_holds_the_agent_up_for_a_minute_at_most() -> None:
@@ -293,18 +297,18 @@ def lost_its_session(scene: Deaf) -> None:
 )
 def test_voice_is_not_awaited_while_the_agent(state: Callable[[Deaf], None]) -> None:
     scene = Deaf(pausing(agent(destinations=(SUPPORT,))))
-    assert scene.machine.awaits_voice(scene.now_ms)
+    assert scene.awaits_voice
     state(scene)
-    assert not scene.machine.awaits_voice(scene.now_ms)
+    assert not scene.awaits_voice
 
 
 def test_voice_is_awaited_a_little_after_the_agent_was_heard() -> None:
     scene = Deaf()
     scene.answer(500)
     scene.run(1000)
-    assert not scene.machine.awaits_voice(scene.now_ms)
+    assert not scene.awaits_voice
     scene.run(200)
-    assert scene.machine.awaits_voice(scene.now_ms)
+    assert scene.awaits_voice
 
 
 def test_voice_that_comes_at_a_wrong_moment_changes_nothing() -> None:
@@ -338,7 +342,7 @@ def test_an_exit_that_begins_meanwhile_is_not_answered_over() -> None:
 
 def test_a_call_of_an_earlier_version_answers_none() -> None:
     scene = Deaf(answers_unreported=False)
-    assert not scene.machine.awaits_voice(scene.now_ms)
+    assert not scene.awaits_voice
     scene.voice(2000)
     scene.feed(ev.CallerVoiced())
     scene.run(12_000)
@@ -347,4 +351,4 @@ def test_a_call_of_an_earlier_version_answers_none() -> None:
     scene.fall_silent()
     scene.answer(300)
     scene.run(1500)
-    assert not scene.machine.awaits_voice(scene.now_ms)
+    assert not scene.awaits_voice

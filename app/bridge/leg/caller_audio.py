@@ -9,6 +9,7 @@ from app.audio import ULAW_BYTES_PER_MS, silence
 from app.bridge.leg.model_side import ModelSide
 from app.bridge.leg.voice_meter import VoiceMeter
 from app.call.caller.pause import CONFIRMED_MS, QUIET_MS
+from app.call.deadlines import NEVER
 from app.call.events import CallerAudioForwarded, CallerQuieted, CallerVoiced, Event
 from app.call.machine import CallMachine
 from app.call.model_session import CARRIED_MS
@@ -84,7 +85,8 @@ class CallerAudio:
         if sound := self._machine.awaited_sound:
             self._measure(sound)
         elif meter.run_bytes >= _CONFIRMED_BYTES:
-            if self._machine.awaits_voice(self._now_ms()):
+            from_ms = self._machine.voice_awaited_ms
+            if from_ms != NEVER and self._now_ms() >= from_ms:
                 self._feed(CallerVoiced())
         elif self._machine.awaits_quiet and meter.quiet_bytes >= _QUIET_BYTES:
             self._feed(CallerQuieted())
