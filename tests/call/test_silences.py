@@ -2,6 +2,7 @@
 with its length; and something is heard within 8 s."""
 
 from dataclasses import replace
+
 import pytest
 
 from app.call import commands as do
