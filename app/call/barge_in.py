@@ -7,7 +7,7 @@ where it was (`caller/pause`, with `[turns] resume_false_interruptions`).
 
 from app.call import prompts
 from app.call.caller.floor import ANSWER_MS, Floor
-from app.call.caller.pause import BACKCHANNEL, CONFIRMED_MS, LATE_VOICE, LATE_WORDS
+from app.call.caller.pause import BACKCHANNEL, CONFIRMED_MS, LATE_VOICE, LATE_WORDS, Cancelled
 from app.call.commands import ReportInterruption, Verdict
 from app.call.deadlines import NEVER, next_after
 from app.call.exits.exits import Exits
@@ -199,7 +199,7 @@ class BargeIn:
         self._floor.sound_was_false()
         self._speech.resume(now_ms)
         if cancelled is not None:
-            self._go_on_with(*cancelled)
+            self._go_on_with(cancelled)
 
     def _report(self, verdict: Verdict, reason: str, paused_ms: float) -> None:
         self._outbox.put(ReportInterruption(verdict, reason, paused_ms))
@@ -212,11 +212,14 @@ class BargeIn:
             cancel: Cancel the active response too. False when turn detection does it.
         """
         self._model.tools.limits.caller_acted()
-        lost, _ = self._pause.cancelled or (None, False)
+        cancelled = self._pause.cancelled
         self.interrupt_agent(now_ms, cancel=cancel)
         self._exits.barge_in(why, now_ms)
-        if lost is not None and lost.wish in REPEATED and self._responses.allows(lost.wish):
-            self._responses.want(lost.wish, lost.direction)
+        if cancelled is not None:
+            self._speech.cut_short(cancelled.response_id)
+            was = cancelled.was
+            if was.wish in REPEATED and self._responses.allows(was.wish):
+                self._responses.want(was.wish, was.direction)
 
     def interrupt_agent(self, now_ms: float, *, cancel: bool = True) -> None:
         """Stop what plays, and tell the model how much of it was heard.
@@ -284,17 +287,19 @@ class BargeIn:
         Returns:
             Whether that is done. False where every sound of the caller interrupts.
         """
-        was, spoke = was or Wanted(Wish.REPLY), self._speech.spoke(response_id)
         if not self._pauses:
             return False
+        was, spoke = was or Wanted(Wish.REPLY), self._speech.spoke(response_id)
+        cancelled = Cancelled(response_id, was, spoke)
         if self._pause.active:
-            self._pause.cancelled = was, spoke
+            self._pause.cancelled = cancelled
         else:
-            self._go_on_with(was, spoke)
+            self._go_on_with(cancelled)
         return True
 
-    def _go_on_with(self, was: Wanted, spoke: bool) -> None:
-        """Request a cancelled response again. What it has said (`spoke`) is not said twice."""
+    def _go_on_with(self, cancelled: Cancelled) -> None:
+        """Request a cancelled response again. What it has said is not said twice."""
+        was, spoke = cancelled.was, cancelled.spoke
         if spoke:
             self._requests.add_message("system", prompts.GO_ON)
         if self._responses.allows(was.wish):

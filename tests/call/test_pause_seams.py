@@ -28,6 +28,22 @@ def talking(scene: PauseScene | None = None) -> PauseScene:
     return scene
 
 
+def test_an_answer_that_turn_detection_cancelled_is_cut_though_all_of_its_audio_was_heard() -> None:
+    scene = talking()
+    scene.feed(ev.TranscriptReceived("item_1", "We open at nine.", "resp_1"))
+    scene.run(600)
+    scene.speak()
+    scene.feed(
+        ev.OutputItemDone("resp_1", "item_1", "message", "incomplete"),
+        ev.ResponseDone("resp_1", "cancelled"),
+    )
+    scene.run(200)
+    scene.fall_silent()
+    scene.feed(ev.CallerTranscribed("user_1", "Thanks, bye."))
+    said = [turn for turn in scene.machine.transcript(scene.now_ms) if turn.role == "assistant"]
+    assert [(turn.item_id, turn.cut, turn.heard_ms) for turn in said] == [("item_1", True, 1000)]
+
+
 # --- a turn that turn detection holds open --------------------------------------------------------
 
 

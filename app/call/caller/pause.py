@@ -5,6 +5,8 @@ The agent is silent from the caller's first sound on. The sound is an interrupti
 enough voice, or words; it is none if its transcript has no words, or when the time for them is up.
 """
 
+from dataclasses import dataclass
+
 from app.call.agent import TurnTaking
 from app.call.deadlines import NEVER
 from app.call.model.responses import Wanted
@@ -25,6 +27,17 @@ LATE_VOICE = "late voice"
 MOST_LATE = 8
 
 
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """A response that turn detection cancelled during the pause."""
+
+    response_id: str
+    #: What it was for.
+    was: Wanted
+    #: It said something.
+    spoke: bool
+
+
 class Pause:
     """Keeps what is known of the sound, and the deadline of its words. `BargeIn` acts on it."""
 
@@ -37,8 +50,8 @@ class Pause:
         self.since_ms = 0.0
         #: The caller's turn is committed; None: not yet. True: turn detection answers it itself.
         self.committed_automatic: bool | None = None
-        #: What the response was for that turn detection cancelled, and whether it said anything.
-        self.cancelled: tuple[Wanted, bool] | None = None
+        #: None: no response.
+        self.cancelled: Cancelled | None = None
         self._wait_ms = float(turns.false_interruption_ms)
         self._answered = False  # turn detection answers the sound, and was not seen to
         self._by_ms = NEVER

@@ -262,6 +262,13 @@ class AgentSpeech:
             self._audio.drops += 1
         self._responses.unwant(Wish.UNSPOKEN)
 
+    def cut_short(self, response_id: str) -> None:
+        """The caller interrupted this response after turn detection had cancelled it: what was
+        heard to its end is not all that the agent was about to say."""
+        for turn in self.turns_of(response_id):
+            if turn.generated_bytes and not turn.cut:
+                self._conversation.was_cut(turn.item_id, turn.heard_bytes, turn.generated_bytes)
+
     def end(self, now_ms: float) -> int:
         """The leg is over: what still plays counts as heard up to now. Returns how many bytes were
         sent and not heard."""
