@@ -15,8 +15,10 @@ from app.call.response_flow import ResponseFlow
 from app.call.succession import Succession
 from app.call.wiring import Parts
 
-#: What comes in many pieces, see `Due.amid_deltas`.
-DELTAS = (
+#: What comes in many pieces, or goes with each piece: see `Due.amid`.
+FREQUENT = (
+    ev.CallerAudioForwarded,
+    ev.MarkEchoed,
     ev.AudioReceived,
     ev.TranscriptReceived,
     ev.TextReceived,
@@ -141,20 +143,28 @@ class Due:
             self._succession.next_ms(now_ms),
         )
 
-    def amid_deltas(self, now_ms: float, next_ms: float) -> float | None:
-        """When something is due next, after a delta of what is under way: it brings forward no
-        deadline but the voice's, and begins the response's, which is `STALLED_MS` away or more.
+    def amid(self, event: ev.Event, now_ms: float, next_ms: float) -> float | None:
+        """When something is due next, after one of the `FREQUENT` events.
 
-        The deadline of a stall moves later and later; the timer that fires too early computes it
-        anew.
+        A delta of what is under way brings forward no deadline but the voice's, and begins the
+        response's, which is `STALLED_MS` away or more. That of a stall moves later and later; the
+        timer that fires too early computes it anew. A mark amid what plays, and frames while the
+        caller does not speak, change none.
 
         Args:
-            next_ms: When something was due next before the delta.
+            next_ms: When something was due next before the event.
 
         Returns:
-            None when the delta may make something due: call `act`.
+            None when the event may make something due: call `act`.
         """
-        if now_ms >= next_ms or self._end_awaited or self._responses.next(now_ms) is not None:
+        if now_ms >= next_ms or self._end_awaited:
+            return None
+        match event:
+            case ev.CallerAudioForwarded():
+                return None if self._floor.counts_frames else next_ms
+            case ev.MarkEchoed():
+                return None if self._audio.ledger.all_surely_heard else next_ms
+        if self._responses.next(now_ms) is not None:
             return None
         if self._audio.synthesizing != self._synthesizing:
             return None  # the caller begins to wait for the voice, or stops to

@@ -15,7 +15,7 @@ from app.call import prompts
 from app.call.agent import Agent
 from app.call.caller.answering_machine import Shown
 from app.call.deadlines import NEVER
-from app.call.due import DELTAS, Due
+from app.call.due import FREQUENT, Due
 from app.call.heard.conversation import Conversation, Turn, TurnChange
 from app.call.optional_settings import Setting
 from app.call.outbox import Commands
@@ -40,6 +40,14 @@ class CallMachine:
         self.unfinished_orders: tuple[ev.SayRequested | ev.TransferRequested, ...] = ()
         #: When to pass `TimerFired`; NEVER: not at all.
         self.next_deadline_ms = NEVER
+        #: The number of the caller's sound that pauses the agent, or did and goes on: pass
+        #: `CallerVoiced` and `CallerQuieted` of it, each once. 0: there is none.
+        self.awaited_sound = 0
+        #: `CallerQuieted` is to be passed as soon as the caller's frames hold no voice.
+        self.awaits_quiet = False
+        #: From then on `CallerVoiced` is to be passed as soon as the caller's frames hold enough
+        #: voice, because the model reports none; NEVER: not at all.
+        self.voice_awaited_ms = NEVER
         self._out_of_place: Counter[str] = Counter()
         self._commands = Commands()
         parts = Parts(agent, self._commands, self.conversation)
@@ -148,23 +156,6 @@ class CallMachine:
             return "the caller does not talk with the agent now"
         return self._orders.refusal(order)
 
-    @property
-    def awaited_sound(self) -> int:
-        """The number of the caller's sound that pauses the agent, or did and goes on: pass
-        `CallerVoiced` and `CallerQuieted` of it, each once. 0: there is none."""
-        return self._floor.pause.awaited_sound
-
-    @property
-    def awaits_quiet(self) -> bool:
-        """Whether `CallerQuieted` is to be passed as soon as the caller's frames hold no voice."""
-        return self._succession.awaits_quiet
-
-    @property
-    def voice_awaited_ms(self) -> float:
-        """From when on `CallerVoiced` is to be passed as soon as the caller's frames hold enough
-        voice, because the model reports none; NEVER: not at all."""
-        return self._waiting.for_caller_from_ms if self._floor.answers_unreported else NEVER
-
     def masks_keys(self, now_ms: float) -> bool:
         """Whether a key pressed now belongs to a secret entry: mask it before `handle` takes it."""
         return self._entries.keypad.secret(now_ms)
@@ -217,8 +208,8 @@ class CallMachine:
 
     def _act(self, event: ev.Event, now_ms: float) -> None:
         """Do what is due after this event, and compute the next deadline."""
-        if isinstance(event, DELTAS):
-            next_ms = self._due.amid_deltas(now_ms, self.next_deadline_ms)
+        if isinstance(event, FREQUENT):
+            next_ms = self._due.amid(event, now_ms, self.next_deadline_ms)
             if next_ms is not None:
                 self.next_deadline_ms = next_ms
                 if now_ms > self._silences.heard_until_ms:
@@ -226,14 +217,18 @@ class CallMachine:
                 return
         if ended_by := self._due.act(now_ms, at_s=self._clock_s(now_ms)):
             self._end_leg(ended_by, now_ms)
-        else:
-            self.next_deadline_ms = self._due.next_ms(now_ms)
-            self._silences.look(now_ms)
+            return
+        self.next_deadline_ms = self._due.next_ms(now_ms)
+        self._silences.look(now_ms)
+        self.awaited_sound = self._floor.pause.awaited_sound
+        self.awaits_quiet = self._succession.awaits_quiet
+        unreported = self._floor.answers_unreported
+        self.voice_awaited_ms = self._waiting.for_caller_from_ms if unreported else NEVER
 
     # --- events -------------------------------------------------------------------------------
 
     def _take(self, event: ev.Event, now_ms: float) -> None:
-        if not isinstance(event, DELTAS):
+        if not isinstance(event, FREQUENT):
             self._succession.take(event, now_ms, at_s=self._clock_s(now_ms))
             self._evidence.take(event, now_ms)
         match event:
@@ -413,4 +408,4 @@ class CallMachine:
             self._commands.put(do.CloseSuccessor())
         self._commands.put(do.CloseModel())
         self._commands.put(do.EndLeg(reason, unplayed_bytes))
-        self._over, self.next_deadline_ms = True, NEVER
+        self._over, self.next_deadline_ms, self.awaited_sound = True, NEVER, 0

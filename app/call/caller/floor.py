@@ -131,6 +131,11 @@ class Floor:
             self.speech_stopped(now_ms)
             self.unended = self._just_ended = True
 
+    @property
+    def counts_frames(self) -> bool:
+        """Whether `frames_counted` may change anything, or has just done so."""
+        return self.caller_speaks or self.unended or self._just_ended
+
     def end_long_speech(self, now_ms: float) -> bool:
         """End speech whose end the model did not report, when it is due. Returns whether
         `frames_counted` has ended some: its answer is awaited from now on. True once."""
