@@ -235,9 +235,9 @@ def test_voice_that_the_model_does_not_report_is_told_when_the_frames_hold_enoug
     assert take(peers, audio, sound(2000), sound(1000, 5)) == []
 
     peers.voice_awaited_ms = 7.0
-    syllables = [sound(200), sound(160, 5), sound(200), sound(160, 5), sound(180)]
+    syllables = [sound(200), sound(160, 5), sound(200), sound(160, 5), sound(180)]  # 580 ms
     assert take(peers, audio, *syllables) == []
-    assert take(peers, audio, sound(20)) == [ev.CallerVoiced]
+    assert take(peers, audio, sound(100)) == [ev.CallerVoiced]  # it looks every 100 ms
 
 
 def test_voice_that_began_before_it_was_awaited_is_told_as_well() -> None:
@@ -245,7 +245,7 @@ def test_voice_that_began_before_it_was_awaited_is_told_as_well() -> None:
     audio = peers.audio()
     assert take(peers, audio, sound(1000, 5), sound(1000)) == []
     peers.voice_awaited_ms = 7.0
-    assert take(peers, audio, sound(20)) == [ev.CallerVoiced]
+    assert take(peers, audio, sound(100)) == [ev.CallerVoiced]  # it looks every 100 ms
 
 
 def test_quiet_before_a_swap_is_told_too_where_voice_is_awaited() -> None:
