@@ -10,7 +10,7 @@ DEPLOY_INSTALLED := $(DEPLOY)/.installed
 # What the tests run on; `make matrix` skips those that are not installed.
 PYTHONS := 3.11 3.12 3.13
 # Test processes: tests spend most of their time waiting.
-PROCESSES := 8
+PROCESSES := 6
 # A few tests at a time: a process that has slow ones has no others waiting behind them.
 XDIST = --numprocesses $(PROCESSES) --maxschedchunk 4
 SEED := $(shell date +%s)

@@ -82,6 +82,7 @@ class LegSeed:
             whole_frames=True,
             left_out=self.left_out,
             reports_silences=True,
+            answers_unreported=True,
         )
 
 
