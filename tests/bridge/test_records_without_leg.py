@@ -1,4 +1,4 @@
-"""The end of a call without a leg is told to watchers once, though Twilio may report it twice."""
+"""Watchers get the end of a call without a leg once, also if Twilio reports it twice."""
 
 from datetime import UTC, datetime
 

@@ -95,7 +95,7 @@ class Leg(LegState):
             services.open_wire,
             seed.agent,
             self.feed,
-            self._forward_buffered,
+            lambda: self._audio.forward_buffered(),  # it is made below
             self._limits.bad_message,
         )
         self._audio = CallerAudio(
@@ -294,9 +294,6 @@ class Leg(LegState):
         log_decision(self.call.call_sid, decision, reason)
 
     # --- the caller -----------------------------------------------------------------------------
-
-    def _forward_buffered(self) -> None:
-        self._audio.forward_buffered()
 
     def _press(self, event: ev.DigitPressed) -> None:
         """A key of the caller's; the machine gets a mask in place of a secret one."""
