@@ -178,6 +178,7 @@ class Arrivals:
         """Save the row of a new call, for any replica to find."""
         self._services.store.save_call(
             call.call_sid,
+            by_owner=False,
             account_sid=call.account_sid,
             direction=call.direction,
             from_number=call.from_number,

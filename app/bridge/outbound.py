@@ -319,6 +319,7 @@ class Outbound:
         self._limits.named(slot.placed.token, call_sid, slot.expires_s - self._clock())
         self._store.save_call(
             call_sid,
+            by_owner=False,
             account_sid=self._rest.account_sid if self._rest else "",
             direction="outbound-api",
             from_number=self._from_number or "",

@@ -46,7 +46,9 @@ _PROBE_EVERY_S = 1.0
 _SETTLE_S = 2.0  # for what waits of a call, before its row is read and changed
 
 _Row = dict[str, Any]
-_FIXED = {"call_sid", "created_at", "epoch", "adopted_by", "revision"}
+_FIXED = {
+    "call_sid", "created_at", "epoch", "adopted_by", "revision", "written_by", "write_number",
+}  # fmt: skip
 _CHANGEABLE = frozenset(each.name for each in fields(CallRow)) - _FIXED
 _REPORTED = frozenset({"status", "answered_by"})
 
@@ -168,7 +170,14 @@ class Store(StoredRecords):
 
     # --- writing ------------------------------------------------------------------------------
 
-    def save_call(self, call_sid: str, *, status: CallStatus | None = None, **changes: Any) -> None:
+    def save_call(
+        self,
+        call_sid: str,
+        *,
+        status: CallStatus | None = None,
+        by_owner: bool = True,
+        **changes: Any,
+    ) -> None:
         """Create or change a call. Each value replaces the one before.
 
         `status` and `answered_by` alone are what Twilio reported: they are stored whichever process
@@ -176,6 +185,8 @@ class Store(StoredRecords):
 
         Args:
             status: It never goes back, nor from one terminal status to another. None: no change.
+            by_owner: False: store the rest too whichever process has adopted the call. For what a
+                process knows of a call that another one may get.
             changes: Other fields of `CallRow`. Times are aware of their zone.
 
         Raises:
@@ -184,6 +195,7 @@ class Store(StoredRecords):
         if unknown := changes.keys() - _CHANGEABLE:
             raise TypeError(f"a call's record has no field to change named {', '.join(unknown)}")
         is_report = changes.keys() <= _REPORTED and (status is not None or bool(changes))
+        is_report = is_report or not by_owner
         if not is_report and self._ownership.is_outdated(call_sid):
             return
         waiting = self._pending

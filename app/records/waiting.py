@@ -59,6 +59,10 @@ class Work:
     spooled: Mapping[str, Spooled] = field(default_factory=dict)
     #: The entries as they waited.
     entries: Sequence[Entry] = ()
+    #: The process whose rows they are; empty: the one that writes them.
+    writer: str = ""
+    #: Tells what this process wrote, or spooled, first and last.
+    number: int = 0
 
     def __len__(self) -> int:
         return len(self.calls) + len(self.parts)
@@ -90,7 +94,7 @@ class Work:
         needed = dict.fromkeys(row["call_sid"] for _, row in parts)
         bare = ({"call_sid": sid, "created_at": created[sid]} for sid in needed)
         calls = [*calls, *((Kind.CALL, row) for row in bare)]
-        return Work(calls, parts, self.epochs, self.spooled)
+        return Work(calls, parts, self.epochs, self.spooled, writer=self.writer, number=self.number)
 
 
 class Waiting:
