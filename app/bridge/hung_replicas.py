@@ -133,8 +133,8 @@ class HungReplicas:
         now_s = self._clock()
         if now_s - self._listed_s < LIST_S:
             return
-        rows = await within(STORE_S, self._store.list_calls(MOST_CALLS, status="in-progress"))
-        self._listed_s, self._calls = now_s, {row.call_sid for row in rows}
+        live = await within(STORE_S, self._store.live_calls(MOST_CALLS))
+        self._listed_s, self._calls = now_s, set(live)
         for call_sid in {*self._epochs, *self._expired_s, *self._away} - self._calls:
             self._drop(call_sid)
 

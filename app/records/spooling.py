@@ -45,10 +45,13 @@ class Spooling:
         if many or now - max(lost_at + AFTER_S - EVERY_S, self._saved_at) >= EVERY_S:
             await self.save(batches)
 
-    async def save(self, batches: Iterable[Waiting]) -> None:
-        """Move what waits to the spool. What the disk does not take goes on waiting."""
+    async def save(self, batches: Iterable[Waiting], before: Iterable[Work] = ()) -> None:
+        """Move what waits to the spool. What the disk does not take goes on waiting. `before`: rows
+        that come before it."""
         if self._spool is None:
             return
+        for work in before:
+            await self._save_work(self._spool, work)
         self._saved_at = monotonic()
         for batch in batches:
             work = batch.work()

@@ -1,5 +1,9 @@
-"""Reads the records of calls: what is committed."""
+"""Reads the records of calls: what is committed.
 
+Rows are decoded in a thread: those of a long call would hold up the audio of others.
+"""
+
+import asyncio
 from collections.abc import Sequence
 from dataclasses import fields
 from functools import partial
@@ -14,6 +18,7 @@ from app.records.record import CallRow, TimelineRow, TurnRow
 from app.records.schema import CALLS, TIMELINE, TURNS
 from app.wires.twilio.call import CallStatus
 
+_Rows = Sequence[sa.RowMapping]
 _CALL_ROW = tuple(CALLS.c[each.name] for each in fields(CallRow))
 
 
@@ -41,7 +46,13 @@ class StoredRecords:
         if status is not None:
             query = query.where(CALLS.c.status == status)
         rows = await self._read(query.limit(limit))
-        return [call for row in rows if (call := read_call(row["call_sid"], row))]
+        return await asyncio.to_thread(_calls, rows)
+
+    async def live_calls(self, limit: int) -> list[str]:
+        """The SIDs of calls that are in progress, the newest first."""
+        query = sa.select(CALLS.c.call_sid).where(CALLS.c.status == "in-progress")
+        rows = await self._read(query.order_by(CALLS.c.created_at.desc()).limit(limit))
+        return [str(row["call_sid"]) for row in rows]
 
     async def get_call(self, call_sid: str) -> CallRow | None:
         """One call; None: there is no record of it."""
@@ -51,17 +62,14 @@ class StoredRecords:
     async def turns(self, call_sid: str) -> list[TurnRow]:
         """The turns of a call in their order."""
         rows = await self._read(_parts(TURNS, call_sid))
-        return [turn for row in rows if (turn := read_turn(call_sid, row))]
+        return await asyncio.to_thread(_turns, call_sid, rows)
 
     async def timeline(self, call_sid: str) -> list[TimelineRow]:
         """The events and commands of a call in their order."""
-        found: dict[int, TimelineRow] = {}
-        batches = await self._read(_parts(TIMELINE, call_sid))
-        for entry in read_timeline(call_sid, (batch["entries"] for batch in batches)):
-            found.setdefault(entry.position, entry)
-        return [found[position] for position in sorted(found)]
+        rows = await self._read(_parts(TIMELINE, call_sid))
+        return await asyncio.to_thread(_timeline, call_sid, rows)
 
-    async def _read(self, query: sa.Select[Any]) -> Sequence[sa.RowMapping]:
+    async def _read(self, query: sa.Select[Any]) -> _Rows:
         try:
             rows = await self._database.read(partial(_rows, query))
             self._has_read()
@@ -74,9 +82,24 @@ class StoredRecords:
         """Something was read."""
 
 
-async def _rows(query: sa.Executable, connection: AsyncConnection) -> Sequence[sa.RowMapping]:
-    rows: Sequence[sa.RowMapping] = (await connection.execute(query)).mappings().all()
+async def _rows(query: sa.Executable, connection: AsyncConnection) -> _Rows:
+    rows: _Rows = (await connection.execute(query)).mappings().all()
     return rows
+
+
+def _calls(rows: _Rows) -> list[CallRow]:
+    return [call for row in rows if (call := read_call(row["call_sid"], row))]
+
+
+def _turns(call_sid: str, rows: _Rows) -> list[TurnRow]:
+    return [turn for row in rows if (turn := read_turn(call_sid, row))]
+
+
+def _timeline(call_sid: str, batches: _Rows) -> list[TimelineRow]:
+    found: dict[int, TimelineRow] = {}
+    for entry in read_timeline(call_sid, (batch["entries"] for batch in batches)):
+        found.setdefault(entry.position, entry)
+    return [found[position] for position in sorted(found)]
 
 
 def _parts(table: sa.Table, call_sid: str) -> sa.Select[Any]:

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.records.database import Database, blames_data
 from app.records.judging import Change, Stored, Verdict, judge
 from app.records.ownership import Ownership
+from app.records.parked import Parked
 from app.records.schema import CALLS, TIMELINE, TURNS
 from app.records.statements import DELETE_TURN, END_IDLE, Statements
 from app.records.waiting import Item, Kind, Row, Work
@@ -49,11 +50,12 @@ class _Outcome:
 class RowWriter:
     """Writes to one database."""
 
-    def __init__(self, database: Database, ownership: Ownership) -> None:
+    def __init__(self, database: Database, ownership: Ownership, parked: Parked) -> None:
         #: Rows that the database rejected for what they contain.
         self.refused_rows = 0
         self._database = database
         self._ownership = ownership
+        self._parked = parked
         self._is_postgres = database.dialect == "postgresql"
         self._statements = Statements(database)
 
@@ -82,9 +84,12 @@ class RowWriter:
             return
         self._ownership.stored(outcome.revisions)
         for call_sid, epoch in outcome.outdated.items():
-            if work.spooled:
+            is_newest = self._ownership.epoch(call_sid) == work.epochs.get(call_sid, 0)
+            if work.spooled and not (is_newest and work.writer == self._ownership.me):
                 logger.info("spooled rows are outdated", extra={"call_sid": call_sid})
-            elif self._ownership.epoch(call_sid) == work.epochs.get(call_sid, 0):
+            elif is_newest:
+                if work.spooled and not self._ownership.is_outdated(call_sid):
+                    self._parked.keep(call_sid, [work.of(call_sid)])
                 self._ownership.outdate(call_sid, epoch)
         for call_sid, epoch in outcome.found.items():
             self._ownership.found(call_sid, epoch)

@@ -67,8 +67,10 @@ def save(store: Store, word: str, *, item: str = "item") -> None:
 
 async def spool(store: Store) -> None:
     """Move to the disk what waits, as a long outage does."""
-    waiting = [each for each in (store._writing, store._pending) if each is not None]
-    await store._spooling.save(waiting)
+    waiting = [
+        each for each in (store._batches.writing, store._batches.pending) if each is not None
+    ]
+    await store._batches.spooling.save(waiting)
 
 
 async def read(store: Store) -> tuple[list[str], dict[str, float]]:
@@ -185,7 +187,7 @@ async def test_a_file_that_is_written_twice_makes_nothing_older(
         save(store, "bb", item="moved")
         wire.is_cut = False
         assert await store.flush(10)
-    store._spooling.has_files = True
+    store._batches.spooling.has_files = True
     store.save_call("CA1", ended_by="caller")
     assert await store.flush(10)
 
@@ -204,3 +206,30 @@ async def test_the_next_process_goes_on_where_the_files_of_the_one_before_end(
 
     assert await read(again) == (["bb"], {"bb": 1.0})
     await again.aclose()
+
+
+@pytest.mark.parametrize("spooled", [False, True])
+@pytest.mark.parametrize("keeps", [False, True])
+async def test_a_call_taken_over_while_the_database_was_away_loses_nothing_if_it_is_kept(
+    store: Store, other: Store, wire: Wire, spooled: bool, keeps: bool
+) -> None:
+    save(other, "before")
+    await other.flush()
+    assert await other.adopt("CA1") == 1  # its owner, which dies
+    outdated: list[str] = []
+    store.on_outdated = outdated.append
+    await cut_while_writing(store, wire, answer_lost=False)
+    if spooled:
+        await spool(store)
+    store.save_turns("CA1", [TurnRow(7, "user", "word")])
+    wire.is_cut = False
+    assert await store.flush(10)
+    assert outdated == ["CA1"]
+    store.save_turns("CA1", [TurnRow(8, "user", "while it was in doubt")])
+    assert await store.adopt("CA1", keeps=keeps) == 2
+    store.save_turns("CA1", [TurnRow(9, "user", "since")])
+    assert await store.flush(10)
+
+    texts, _ = await read(store)
+    kept = ["a", "word", "while it was in doubt"] if keeps else ["before"]
+    assert texts == [*kept, "since"]
