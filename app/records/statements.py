@@ -4,7 +4,7 @@ To build one for each call would cost more than the database takes to carry it o
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -27,6 +27,7 @@ DELETE_TURN = sa.delete(TURNS).where(
 _MOST = 200  # sets of columns; there are a few dozen
 _SIDS = "call_sids"
 _THIS = CALLS.c.call_sid == sa.bindparam("this")
+_T = TypeVar("_T")
 _Insert = sqlite.Insert | postgresql.Insert
 
 
@@ -115,13 +116,14 @@ class Statements:
         listed = sa.func.json_each(sa.bindparam(_SIDS, type_=sa.JSON)).table_valued("value")
         return CALLS.c.call_sid.in_(sa.select(listed.c.value))
 
-    def _once(self, key: object, make: Callable[[], Any]) -> Any:
+    def _once(self, key: object, make: Callable[[], _T]) -> _T:
         if self._made_for is not self._database.writable or len(self._made) >= _MOST:
             self._made.clear()
             self._made_for = self._database.writable
         if key not in self._made:
             self._made[key] = make()
-        return self._made[key]
+        made: _T = self._made[key]
+        return made
 
 
 def _update_call(columns: Iterable[str]) -> sa.Update:
