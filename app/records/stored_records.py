@@ -5,7 +5,8 @@ Rows are decoded in a thread: those of a long call would hold up the audio of ot
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -20,6 +21,19 @@ from app.wires.twilio.call import CallStatus
 
 _Rows = Sequence[sa.RowMapping]
 _CALL_ROW = tuple(CALLS.c[each.name] for each in fields(CallRow))
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRecord:
+    """What is stored of a call whose record has no end; see the fields of `CallRow`."""
+
+    call_sid: str
+    status: CallStatus
+    direction: str
+    revision: int
+    created_at: datetime
+    started_at: datetime | None
+    transfers: list[dict[str, Any]]
 
 
 class StoredRecords:
@@ -53,6 +67,18 @@ class StoredRecords:
         query = sa.select(CALLS.c.call_sid).where(CALLS.c.status == "in-progress")
         rows = await self._read(query.order_by(CALLS.c.created_at.desc()).limit(limit))
         return [str(row["call_sid"]) for row in rows]
+
+    async def open_records(self, since: datetime, limit: int) -> list["OpenRecord"]:
+        """Calls since then whose record has no end, the oldest first."""
+        columns = (CALLS.c[each.name] for each in fields(OpenRecord))
+        query = sa.select(*columns).where(CALLS.c.ended_at.is_(None), CALLS.c.created_at >= since)
+        rows = await self._read(query.order_by(CALLS.c.created_at).limit(limit))
+        return [OpenRecord(**row) for row in rows]
+
+    async def statuses(self, call_sids: Sequence[str]) -> dict[str, str]:
+        """The status of each of these calls that has a record."""
+        query = sa.select(CALLS.c.call_sid, CALLS.c.status).where(CALLS.c.call_sid.in_(call_sids))
+        return {row["call_sid"]: row["status"] for row in await self._read(query)}
 
     async def get_call(self, call_sid: str) -> CallRow | None:
         """One call; None: there is no record of it."""
