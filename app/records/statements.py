@@ -37,7 +37,9 @@ class Statements:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._is_postgres = database.dialect == "postgresql"
-        self._insert = postgresql.insert if self._is_postgres else sqlite.insert
+        self._insert: Callable[[sa.Table], _Insert] = (
+            postgresql.insert if self._is_postgres else sqlite.insert
+        )
         self._made: dict[object, Any] = {}
         self._made_for = database.writable
 
@@ -53,20 +55,24 @@ class Statements:
 
     def empty_columns(self) -> sa.Select[Any]:
         """For each column of the call `this` whether nothing is stored in it."""
-        empty = (_is_empty(column).label(column.name) for column in CALLS.columns)
-        return self._once("empty", lambda: sa.select(*empty).where(_THIS))
+
+        def make() -> sa.Select[Any]:
+            empty: list[Any] = [_is_empty(each).label(each.name) for each in CALLS.columns]
+            return sa.select(*empty).where(_THIS)
+
+        return self._once("empty", make)
 
     def call_sids(self, call_sids: list[str]) -> dict[str, Any]:
         """The parameter of `calls` and `touch_calls`."""
         return {_SIDS: call_sids}
 
-    def insert_call(self) -> _Insert:
+    def insert_call(self) -> sa.Executable:
         """Creates a call, and returns its SID; nothing if there is one."""
 
-        def make() -> Any:
+        def make() -> sa.Executable:
             insert = self._insert(self._database.writable[CALLS.name])
-            insert = insert.on_conflict_do_nothing(index_elements=["call_sid"])
-            return insert.returning(CALLS.c.call_sid)
+            unless_known = insert.on_conflict_do_nothing(index_elements=["call_sid"])
+            return unless_known.returning(CALLS.c.call_sid)
 
         return self._once("insert", make)
 
@@ -89,7 +95,7 @@ class Statements:
         """`replaces`: a turn of the same position. False: only one that it completes."""
         return self._once(("turn", replaces), lambda: self._upsert_turn(replaces))
 
-    def _upsert_turn(self, replaces: bool) -> Any:
+    def _upsert_turn(self, replaces: bool) -> _Insert:
         insert = self._insert(self._database.writable[TURNS.name])
         new = {c.name: insert.excluded[c.name] for c in TURNS.columns if not c.primary_key}
         completes = sa.and_(TURNS.c.item_id == insert.excluded["item_id"], ~TURNS.c.complete)
@@ -102,7 +108,7 @@ class Statements:
     def insert_timeline(self) -> _Insert:
         """Adds a batch of entries, unless there is one of the same position."""
 
-        def make() -> Any:
+        def make() -> _Insert:
             insert = self._insert(self._database.writable[TIMELINE.name])
             return insert.on_conflict_do_nothing(index_elements=["call_sid", "position"])
 
