@@ -17,6 +17,7 @@ from app.records.database import Database
 from app.records.reading import read_call, read_timeline, read_turn
 from app.records.record import CallRow, TimelineRow, TurnRow
 from app.records.schema import CALLS, TIMELINE, TURNS
+from app.records.timeline_json import timeline_json
 from app.wires.twilio.call import CallStatus
 
 _Rows = Sequence[sa.RowMapping]
@@ -94,6 +95,11 @@ class StoredRecords:
         """The events and commands of a call in their order."""
         rows = await self._read(_parts(TIMELINE, call_sid))
         return await asyncio.to_thread(_timeline, call_sid, rows)
+
+    async def timeline_json(self, call_sid: str) -> bytes:
+        """The same as a JSON list."""
+        rows = await self._read(_parts(TIMELINE, call_sid))
+        return await asyncio.to_thread(timeline_json, call_sid, [row["entries"] for row in rows])
 
     async def _read(self, query: sa.Select[Any]) -> _Rows:
         try:

@@ -1,14 +1,12 @@
 """`GET /calls` and `GET /calls/{call_sid}`: the records of live and past calls."""
 
-import asyncio
-from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Response
 from pydantic import BaseModel, TypeAdapter
 
 from app.records.finding import NO_RECORD, find_row
-from app.records.record import Call, CallRow, CallSummary, TimelineRow, TurnRow, shown, summarized
+from app.records.record import Call, CallRow, CallSummary, shown, summarized
 from app.records.store import Store
 from app.web.api_token import TokenRoute, require_token
 from app.web.app_state import State
@@ -24,8 +22,6 @@ router = APIRouter(
 )
 
 _CALL = TypeAdapter(Call)  # `events` is its last field
-_EVENTS = TypeAdapter(list[TimelineRow])
-_PIECE = 100  # events
 
 Sid = Annotated[str, Path(description="the call's SID at Twilio", examples=["CA" + "0" * 32])]
 
@@ -67,18 +63,6 @@ async def get_call(state: State, call_sid: Sid) -> Response:
     """One call with its transcript, events, usage and timings."""
     store = state.store
     row = await find_call(store, call_sid)
-    turns, events = await store.turns(call_sid), await store.timeline(call_sid)
-    body = await asyncio.to_thread(_encoded, row, turns, events)
-    return Response(body, media_type="application/json")
-
-
-def _encoded(row: CallRow, turns: Sequence[TurnRow], events: Sequence[TimelineRow]) -> bytes:
-    """A record as JSON. The events in pieces: encoding all of them at once would keep the event
-    loop from running, although this is a thread."""
+    turns, events = await store.turns(call_sid), await store.timeline_json(call_sid)
     whole = _CALL.dump_json(shown(row, turns, []), by_alias=True)
-    before, after = whole.removesuffix(b"]}"), b"]}"
-    pieces = (
-        _EVENTS.dump_json([*events[start : start + _PIECE]])[1:-1]
-        for start in range(0, len(events), _PIECE)
-    )
-    return before + b",".join(pieces) + after
+    return Response(whole.removesuffix(b"[]}") + events + b"}", media_type="application/json")
