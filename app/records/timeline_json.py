@@ -40,6 +40,8 @@ def timeline_json(call_sid: str, batches: Iterable[str]) -> bytes:
 def _decoded(batch: str) -> list[_Entry]:
     """The entries of a batch. Raises if one of them has to be read with care."""
     entries = _BATCH.decode(batch)
-    if _SURROGATE in batch.lower() or any(memoryview(each[4])[:1] != b"{" for each in entries):
+    if _SURROGATE in batch.lower() or any(
+        bytes(memoryview(each[4])[:1]) != b"{" for each in entries
+    ):
         raise ValueError("to be read with care")
     return entries
