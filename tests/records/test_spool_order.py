@@ -1,5 +1,6 @@
 """What waited on disk is written in its order, whatever was lost on the way."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,17 @@ class Wire:
         self.is_cut = False
         #: What is written next is committed, but its answer is lost, and then the wire is cut.
         self.loses_answer = False
+        #: Set once a write failed.
+        self.failed = asyncio.Event()
 
     async def _through(self, work: Any) -> Any:
         if self.is_cut:
+            self.failed.set()
             raise StoreUnavailable("cut")
         answer = await self._write(work)
         if self.loses_answer:
             self.loses_answer, self.is_cut = False, True
+            self.failed.set()
             raise StoreUnavailable("the answer was lost")
         return answer
 
@@ -70,7 +75,8 @@ async def spool(store: Store) -> None:
     waiting = [
         each for each in (store._batches.writing, store._batches.pending) if each is not None
     ]
-    await store._batches.spooling.save(waiting)
+    async with store._batches.in_transaction:  # not while it is tried again
+        await store._batches.spooling.save(waiting)
 
 
 async def read(store: Store) -> tuple[list[str], dict[str, float]]:
@@ -83,7 +89,8 @@ async def read(store: Store) -> tuple[list[str], dict[str, float]]:
 async def cut_while_writing(store: Store, wire: Wire, *, answer_lost: bool) -> None:
     wire.is_cut, wire.loses_answer = not answer_lost, answer_lost
     save(store, "a")
-    assert not await store.flush(0.1)
+    assert not await store.flush(0)
+    await wire.failed.wait()
 
 
 @pytest.mark.parametrize("stored_before", [False, True])
