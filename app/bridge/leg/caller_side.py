@@ -9,11 +9,10 @@ from app.call import commands as do
 from app.call import events as ev
 from app.errors import ProtocolError
 from app.wires.twilio import media_stream
-from app.wires.twilio.media_socket import MediaOutbox, Send
+from app.wires.twilio.media_socket import Direct, MediaOutbox, Send
 from app.wires.twilio.media_stream import Encoder, Media, Start
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-DeliverTo = Callable[[Callable[[bytes], None]], None]
 
 
 class CallerSide:
@@ -44,7 +43,7 @@ class CallerSide:
         self._encoder = Encoder("")
 
     async def attach(
-        self, start: Start, receive: Receive, send: Send, deliver_to: DeliverTo | None
+        self, start: Start, receive: Receive, send: Send, direct: Direct | None
     ) -> None:
         """Carry the leg over this stream; returns when the stream or the leg has ended."""
         self._encoder = Encoder(start.stream_sid)
@@ -52,9 +51,10 @@ class CallerSide:
             send,
             on_blocked=lambda: self._feed_soon(ev.StreamBlocked()),
             on_unblocked=lambda: self._feed_soon(ev.StreamUnblocked()),
+            direct=direct,
         )
         self._feed(ev.StreamStarted(start.stream_sid))
-        reader = asyncio.create_task(self._read(receive, deliver_to))
+        reader = asyncio.create_task(self._read(receive, direct))
         ends: set[asyncio.Task[Any]] = {
             reader,
             asyncio.create_task(self._outbox.run()),
@@ -86,11 +86,11 @@ class CallerSide:
         if self._outbox is not None:
             self._outbox.close()
 
-    async def _read(self, receive: Receive, deliver_to: DeliverTo | None) -> None:
+    async def _read(self, receive: Receive, direct: Direct | None) -> None:
         """Read until the socket closes. A server that delivers messages directly saves each frame
         a turn of this task."""
-        if deliver_to is not None:
-            deliver_to(self._take)
+        if direct is not None:
+            direct.deliver_to(self._take)
         while (message := await receive())["type"] != "websocket.disconnect":
             self._take(message.get("text") or message.get("bytes") or b"")
         reason = f"media socket closed with code {message.get('code')}"

@@ -15,7 +15,7 @@ from typing import Any
 
 from app.bridge.decisions import log_decision
 from app.bridge.leg.caller_audio import CallerAudio
-from app.bridge.leg.caller_side import CallerSide, DeliverTo, Receive
+from app.bridge.leg.caller_side import CallerSide, Receive
 from app.bridge.leg.carried_orders import CarriedOrders
 from app.bridge.leg.event_log import log_event
 from app.bridge.leg.inbound_limits import InboundLimits
@@ -38,7 +38,7 @@ from app.call.words.word_times import Pace
 from app.records.carried import Carried
 from app.records.record import Transfers
 from app.records.recording import OPEN_MS
-from app.wires.twilio.media_socket import Send
+from app.wires.twilio.media_socket import Direct, Send
 from app.wires.twilio.media_stream import Start
 
 logger = logging.getLogger(__name__)
@@ -168,11 +168,11 @@ class Leg(LegState):
             logger.info("leg over", extra=extra)
 
     async def attach(
-        self, start: Start, receive: Receive, send: Send, deliver_to: DeliverTo | None = None
+        self, start: Start, receive: Receive, send: Send, direct: Direct | None = None
     ) -> None:
         """Carry the leg over an accepted media socket, after its `start`; returns when the socket
-        or the leg has ended. `deliver_to`: lets the server deliver messages directly."""
-        await self._caller.attach(start, receive, send, deliver_to)
+        or the leg has ended. `direct`: of the server, if it offers that."""
+        await self._caller.attach(start, receive, send, direct)
 
     def keep_for_next_leg(self, event: ev.CalleeDetected) -> None:
         """A stream that is lost does not end what an answering machine records: the call's next leg
