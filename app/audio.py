@@ -89,9 +89,9 @@ def rms_dbfs(ulaw: bytes) -> float:
     return pcm16_dbfs(ulaw_decode(ulaw))
 
 
-def ulaw_rms(payload: str) -> int:
-    """The RMS of µ-law, given in base64, as 16-bit samples: 0 to 32767."""
-    return audioop.rms(audioop.ulaw2lin(a2b_base64(payload), 2), 2)
+def ulaw_rms(ulaw: bytes) -> int:
+    """The RMS of µ-law, as 16-bit samples: 0 to 32767."""
+    return audioop.rms(audioop.ulaw2lin(ulaw, 2), 2)
 
 
 def is_audible(payload: str) -> bool:
@@ -101,8 +101,8 @@ def is_audible(payload: str) -> bool:
     """
     middle = len(payload) // 8 * 4  # four characters are three bytes
     return (
-        ulaw_rms(payload[middle : middle + _SAMPLE_CHARACTERS]) >= AUDIBLE_RMS
-        or ulaw_rms(payload) >= AUDIBLE_RMS
+        ulaw_rms(a2b_base64(payload[middle : middle + _SAMPLE_CHARACTERS])) >= AUDIBLE_RMS
+        or ulaw_rms(a2b_base64(payload)) >= AUDIBLE_RMS
     )
 
 
