@@ -17,13 +17,13 @@ from app.bridge.decisions import log_decision
 from app.bridge.leg.caller_audio import CallerAudio
 from app.bridge.leg.caller_side import CallerSide, Receive
 from app.bridge.leg.carried_orders import CarriedOrders
-from app.bridge.leg.event_log import log_event
+from app.bridge.leg.event_log import LOGGED_EVENTS, log_event
 from app.bridge.leg.inbound_limits import InboundLimits
 from app.bridge.leg.model_side import ModelSide
 from app.bridge.leg.rest_side import RestSide
 from app.bridge.leg.secret_entries import SecretEntries
 from app.bridge.leg.seed import LegSeed
-from app.bridge.leg.state import LegState
+from app.bridge.leg.state import LINE_EVENTS, LegState
 from app.bridge.leg.timer import DeadlineTimer
 from app.bridge.leg.tool_side import ToolSide
 from app.bridge.leg.voice_side import VoiceSide
@@ -51,13 +51,11 @@ SAVE_RECORDING_S = 2.0  # for the last write of the recording
 RELEASE_S = 0.5  # for cancelled tasks to end
 
 # Before these the machine must know how much of the caller's audio was forwarded to the model.
-_NEED_AUDIO_COUNT = (
-    ev.SpeechStarted,
-    ev.SpeechStopped,
-    ev.StreamEnded,
-    ev.ModelLost,
-    ev.TimerFired,
+_NEED_AUDIO_COUNT = frozenset(
+    (ev.SpeechStarted, ev.SpeechStopped, ev.StreamEnded, ev.ModelLost, ev.TimerFired)
 )
+# What means something to the leg itself; the machine and the recorder get everything.
+_NOTED = LINE_EVENTS | LOGGED_EVENTS | {ev.SessionConfigured}
 
 
 class Leg(LegState):
@@ -229,7 +227,7 @@ class Leg(LegState):
             return
         now_ms = self._now_ms()
         try:
-            if self._audio.frames and isinstance(event, _NEED_AUDIO_COUNT):
+            if self._audio.frames and type(event) in _NEED_AUDIO_COUNT:
                 self._handle(self._audio.take_event(), now_ms)
             self._handle(event, now_ms)
             if self._recorder.is_behind(self._machine):
@@ -311,6 +309,10 @@ class Leg(LegState):
             self._recorder.command(command, now_ms)
             self._perform(command)
         self._audio.forward_buffered()
+        if type(event) in _NOTED:
+            self._note(event, now_ms)
+
+    def _note(self, event: ev.Event, now_ms: float) -> None:
         self.line.take(event, now_ms)
         match event:
             case ev.StreamStarted():

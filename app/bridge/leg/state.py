@@ -14,9 +14,13 @@ from app.call.machine import CallMachine
 _LINE_LOST = ("line", "unclaimed", "stuck")  # causes after which the caller may still be there
 
 
+#: The events that change a `LineState`.
+LINE_EVENTS = frozenset((ev.StreamStarted, ev.StreamEnded, ev.HangUpConfirmed))
+
+
 @dataclass(slots=True)
 class LineState:
-    """The media stream of one leg. Give it every event with `take`."""
+    """The media stream of one leg. Give it the `LINE_EVENTS` with `take`."""
 
     #: A media socket has claimed the leg with a ticket.
     claimed: bool = False
