@@ -98,7 +98,10 @@ class PlaybackLedger:
 
     def generated(self, item_id: str, size_bytes: int) -> None:
         """This much more audio of an item was generated."""
-        self._items.setdefault(item_id, _Item()).generated_bytes += size_bytes
+        item = self._items.get(item_id)
+        if item is None:
+            item = self._items[item_id] = _Item()
+        item.generated_bytes += size_bytes
 
     def completed(self, item_id: str) -> None:
         """The item is complete: no more audio of it comes."""
