@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 from app.bridge.leg.inbound_limits import InboundLimits
@@ -23,6 +24,7 @@ class CallerSide:
         take_frame: takes each frame of the caller's audio.
         press: takes each key.
         over: set when the leg has ended.
+        one_write: within it, what is sent to the model is kept, and goes out at its end.
     """
 
     def __init__(
@@ -32,8 +34,10 @@ class CallerSide:
         press: Callable[[ev.DigitPressed], None],
         limits: InboundLimits,
         over: asyncio.Event,
+        one_write: Callable[[], AbstractContextManager[None]],
     ) -> None:
         self._feed = feed
+        self._one_write = one_write
         self._take_frame = take_frame
         self._press = press
         self._limits = limits
@@ -90,11 +94,20 @@ class CallerSide:
         """Read until the socket closes. A server that delivers messages directly saves each frame
         a turn of this task."""
         if direct is not None:
-            direct.deliver_to(self._take)
+            direct.deliver_to(self._take_all)
         while (message := await receive())["type"] != "websocket.disconnect":
             self._take(message.get("text") or message.get("bytes") or b"")
         reason = f"media socket closed with code {message.get('code')}"
         self._feed(ev.StreamEnded(reason, lost=True))
+
+    def _take_all(self, messages: list[bytes]) -> None:
+        """Take the messages of one read. What they send to the model goes out in one write."""
+        if len(messages) == 1:
+            self._take(messages[0])
+            return
+        with self._one_write():
+            for message in messages:
+                self._take(message)
 
     def _take(self, message: str | bytes) -> None:
         try:

@@ -100,7 +100,12 @@ class Leg(LegState):
             self._model, self._machine, self._recorder, self._now_ms, self.feed
         )
         self._caller = CallerSide(
-            self.feed, self._audio.take, self._press, self._limits, self._over
+            self.feed,
+            self._audio.take,
+            self._press,
+            self._limits,
+            self._over,
+            self._model.one_write,
         )
         self._rest = RestSide(services, self.call.call_sid, partial(redirect, self), self.feed)
         self._voice = VoiceSide(self.call.call_sid, services.voices, self.feed)

@@ -9,7 +9,7 @@ from uvicorn import Config
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 from websockets.exceptions import InvalidHeader
-from websockets.frames import CloseCode, Frame, Opcode
+from websockets.frames import CTRL_OPCODES, CloseCode, Frame, Opcode
 from websockets.http11 import Request
 from websockets.protocol import State
 
@@ -51,7 +51,7 @@ class WebSocket(WebSocketsSansIOProtocol):
         self.app = self._run
         self.connection = connection
         self.close_timeout = connection.limits.handshake_s
-        self._taker: Callable[[bytes], None] | None = None
+        self._taker: Callable[[list[bytes]], None] | None = None
         self._early = b""
         self._reader = FrameReader(self.conn)
         self._extensions: dict[str, Any] = {}
@@ -90,8 +90,9 @@ class WebSocket(WebSocketsSansIOProtocol):
         else:
             self.connection.refused(HANDSHAKE, detail=_fault(self.conn.handshake_exc))
 
-    def deliver_to(self, taker: Callable[[bytes], None]) -> None:
-        """Call `taker` with each message from now on; `receive` only returns the disconnect."""
+    def deliver_to(self, taker: Callable[[list[bytes]], None]) -> None:
+        """Call `taker` with the messages of each read from now on; `receive` only returns the
+        disconnect."""
         self._taker = taker
 
     def send_now(self, messages: list[str]) -> bool:
@@ -165,27 +166,32 @@ class WebSocket(WebSocketsSansIOProtocol):
             self.connection.refused(FLOOD)
             self._fail(CloseCode.POLICY_VIOLATION, "too many frames")
             return
+        messages = []
         for each in received:
             if isinstance(each, bytes):
-                self._deliver(each)
-            else:
-                self._take_frame(each)
+                messages.append(each)
+            elif each.opcode in CTRL_OPCODES:
+                self._deliver(messages)
+                messages = []
+                self._control(each)
+            elif (message := self._message(each)) is not None:
+                messages.append(message)
+        self._deliver(messages)
 
-    def _take_frame(self, frame: Frame) -> None:
-        """A frame that is no whole, short message."""
+    def _message(self, frame: Frame) -> bytes | None:
+        """The message that a frame completes; None: it goes on."""
+        if frame.opcode is not Opcode.CONT:
+            self.frames = []
+        if frame.data or not self.frames:
+            self.frames.append(bytes(frame.data))
+        if not frame.fin:
+            return None
+        message, self.frames = b"".join(self.frames), []
+        return message
+
+    def _control(self, frame: Frame) -> None:
         opcode = frame.opcode
-        if opcode is Opcode.TEXT or opcode is Opcode.BINARY:
-            if frame.fin:
-                self._deliver(bytes(frame.data))
-            else:
-                self.frames = [bytes(frame.data)]
-        elif opcode is Opcode.CONT:
-            if frame.data:
-                self.frames.append(bytes(frame.data))
-            if frame.fin:
-                self._deliver(b"".join(self.frames))
-                self.frames = []
-        elif opcode is Opcode.PING:
+        if opcode is Opcode.PING:
             self.handle_ping()
         elif opcode is Opcode.PONG:
             self.handle_pong(frame)
@@ -200,13 +206,15 @@ class WebSocket(WebSocketsSansIOProtocol):
         self._counted_s = now_s
         return self._frames_left >= 0
 
-    def _deliver(self, data: bytes) -> None:
-        if self.close_sent:
+    def _deliver(self, messages: list[bytes]) -> None:
+        """Give the messages of one read to the application."""
+        if self.close_sent or not messages:
             return
         if self._taker is not None:
-            self._taker(data)
+            self._taker(messages)
             return
-        self.queue.put_nowait({"type": "websocket.receive", "bytes": data})
+        for message in messages:
+            self.queue.put_nowait({"type": "websocket.receive", "bytes": message})
         if self.queue.qsize() > MOST_UNREAD and not self.read_paused:
             self.read_paused = True
             self.transport.pause_reading()
