@@ -195,4 +195,4 @@ class LegState:
 
     def _now_ms(self) -> float:
         """Milliseconds since the first leg of the call was opened."""
-        return round((monotonic() - self._began_s) * 1000, 3)
+        return round((monotonic() - self._began_s) * 1_000_000) / 1000  # faster than round(ms, 3)
