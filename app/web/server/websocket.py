@@ -166,6 +166,9 @@ class WebSocket(WebSocketsSansIOProtocol):
             self.connection.refused(FLOOD)
             self._fail(CloseCode.POLICY_VIOLATION, "too many frames")
             return
+        if len(received) == 1 and isinstance(received[0], bytes):  # nearly always
+            self._deliver([received[0]])
+            return
         messages = []
         for each in received:
             if isinstance(each, bytes):
