@@ -218,6 +218,8 @@ class PlaybackLedger:
     def position(self, now_ms: float) -> int:
         """How far playback has probably come: not before the last mark that came back, not past
         what was sent, and not far past a mark that is overdue."""
+        if self._sure == self._sent:
+            return self._sent
         elapsed_ms = now_ms - self._run_start_ms - self._lag_ms
         position = self._run_start + max(0, int(elapsed_ms * BYTES_PER_MS))
         if self._marks and self._round_trips_ms:
