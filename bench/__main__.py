@@ -57,7 +57,8 @@ limits (exit status 1 when one is not kept):
   a core with {CAPACITY.calls} calls                     {report.CAPACITY_PERCENT} %, frames' p99 \
 {report.CAPACITY_P99_MS} ms, nothing lost
   pages open, metrics scraped               {report.WATCHED_RATIO} times the relay's CPU
-  a delta at minute {long_call.COMPARED[0]} and {long_call.MINUTES}                {long_call.LIMIT:g} x minute 1
+  a delta at minute {long_call.COMPARED[0]}, {long_call.MINUTES}                   \
+{long_call.LIMIT:g} times minute 1
   calls lost, frames lost, model sockets left open {load.LEFT_OPEN_AFTER_S} s after hang-up: none
 """
 
