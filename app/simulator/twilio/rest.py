@@ -1,4 +1,4 @@
-"""Twilio's REST API for calls, on a loopback port of its own."""
+"""Twilio's REST API for calls and the account, on a loopback port of its own."""
 
 import asyncio
 import base64
@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
+from app.simulator.twilio.account import Account
 from app.simulator.twilio.call import Call
 from app.simulator.twilio.network import now_ms
 from app.simulator.twilio.record import API_VERSION
@@ -54,14 +55,15 @@ class RestRequest:
 
 
 class RestServer:
-    """Answers `POST /2010-04-01/Accounts/{sid}/Calls.json`, and `GET` and `POST` for
-    `…/Calls/{CallSid}.json`.
+    """Answers `POST /2010-04-01/Accounts/{sid}/Calls.json`, `GET` and `POST` for
+    `…/Calls/{CallSid}.json`, and what `Account` has.
 
     Args:
         account_sid: the account of the paths.
         credentials: passwords by user name.
         find: the call of a SID, or None.
         create: makes the call that a form describes, and returns when Twilio would answer.
+        account: the account's other resources; None: one with no number.
     """
 
     def __init__(
@@ -70,12 +72,15 @@ class RestServer:
         credentials: Mapping[str, str],
         find: Callable[[str], Call | None],
         create: Callable[[Form], Awaitable[Call]],
+        account: Account | None = None,
     ) -> None:
         self.url = ""
+        self.account = account or Account()
         #: Every request, in order.
         self.requests: list[RestRequest] = []
         #: What fails next, in order; a fault is removed after its last request.
         self.faults: list[Fault] = []
+        self._account_sid = account_sid
         self._calls_path = f"/{API_VERSION}/Accounts/{account_sid}/Calls"
         self._credentials = credentials
         self._find = find
@@ -119,11 +124,16 @@ class RestServer:
         creates = request.path == f"{self._calls_path}.json"
         if creates and request.method == "POST":
             return web.json_response((await self._create(form)).resource(), status=201)
+        if request.method not in ("GET", "POST"):
+            raise Refusal(405, 20004, "Method not allowed")
+        if not request.path.startswith(f"{self._calls_path}/"):
+            query = dict(request.query)
+            return web.json_response(
+                self.account.answer(self._account_sid, request.method, request.path, query, form)
+            )
         call = self._called(request.path)
         if request.method == "POST":
             update(call, form)
-        elif request.method != "GET":
-            raise Refusal(405, 20004, "Method not allowed")
         return web.json_response(call.resource())
 
     def _ordered_fault(self, path: str) -> Fault | None:
