@@ -89,6 +89,8 @@ class Account:
     trunks: dict[str, str] = field(default_factory=dict)
     #: Verified caller ids, E.164.
     caller_ids: list[str] = field(default_factory=list)
+    #: Countries that the account may not call, in ISO 3166 letters.
+    forbidden_countries: set[str] = field(default_factory=set)
     alerts: list[LoggedAlert] = field(default_factory=list)
 
     def answer(
@@ -137,6 +139,9 @@ class Account:
         number = unquote(_last(path, "/v2/PhoneNumbers/"))
         if region.get(number):
             return {"phone_number": number, "voice_region": region[number]}
+        if iso_code := _last(path, "/v1/DialingPermissions/Countries/"):
+            allowed = iso_code not in self.forbidden_countries
+            return {"iso_code": iso_code, "low_risk_numbers_enabled": allowed}
         if path == "/v1/Alerts":
             since = query.get("StartDate", "")
             shown = [

@@ -208,6 +208,15 @@ class TwilioAccount:
         )
         return (_text(found.voice_region) if found is not None else "") or DEFAULT_REGION
 
+    async def may_call(self, country: str) -> bool:
+        """Whether the account's permissions allow calls to a country, in ISO 3166 letters. True
+        where Twilio does not say."""
+        found = await _found(
+            "to read the permissions to call countries",
+            lambda: self._client.voice.v1.dialing_permissions.countries(country).fetch_async(),
+        )
+        return found is None or found.low_risk_numbers_enabled is not False
+
     async def alerts(self, since: datetime, most: int = 200) -> list[Alert]:
         """The alerts since a time, the last one first."""
         found = await _read(
