@@ -16,6 +16,7 @@ from app.cli.demo.call import run_demo
 from app.cli.demo.voices import DemoVoice
 from app.cli.doctor import command as doctor_cli
 from app.cli.log import close_logging, configure_logging
+from app.cli.setup import command as setup_cli
 from app.cli.terminal import WRONG_SETTINGS, fail
 from app.errors import BridgeError
 
@@ -46,6 +47,7 @@ cli.command()(serve_cli.serve)
 cli.command()(call_cli.call)
 cli.add_typer(calls_cli.calls, name="calls")
 cli.command()(voices_cli.voices)
+cli.command()(setup_cli.setup)
 cli.command()(doctor_cli.doctor)
 cli.command("stand-in")(stand_in_cli.stand_in)
 
