@@ -73,7 +73,7 @@ def setup(
     """
     terminal = console()
     argument = number or ""
-    agree = None if yes else _agree
+    agreement = None if yes else agree
     choose = None if yes else _choose
     try:
         if not yes:
@@ -81,10 +81,10 @@ def setup(
         settings = load_settings()
         if undo_:
             done = asyncio.run(
-                undo(settings, terminal, argument=argument, agree=agree, choose=choose)
+                undo(settings, terminal, argument=argument, agree=agreement, choose=choose)
             )
         else:
-            done = asyncio.run(_point(settings, terminal, argument, agree, choose))
+            done = asyncio.run(_point(settings, terminal, argument, agreement, choose))
     except TwilioError as error:
         fail(error, NOT_DONE)
     except BridgeError as error:
@@ -156,7 +156,7 @@ def _ask_for_missing(terminal: Console, *, with_model: bool) -> None:
     for name, value in answers.items():
         shown = masked(value) if name in secrets else value
         tell(terminal, f"  {name}={shown}")
-    if not _agree("Write them?"):
+    if not agree("Write them?"):
         raise typer.Exit(NOT_DONE)
     write(answers)
 
@@ -183,7 +183,7 @@ def _answer(question: _Question) -> str:
             typer.echo(f"{question.name}: {error}", err=True)
 
 
-def _agree(question: str) -> bool:
+def agree(question: str) -> bool:
     """Ask; no answer counts as no."""
     try:
         return typer.confirm(question, default=True, err=True)

@@ -41,10 +41,14 @@ class Address:
     tunnel: OwnTunnel | None = None
 
 
-async def find_address(settings: Settings, terminal: Console, agree: Agree | None) -> Address:
+async def find_address(
+    settings: Settings, terminal: Console, agree: Agree | None, *, prefers_ngrok: bool = False
+) -> Address:
     """PUBLIC_URL, or the address of an ngrok that leads to PORT, or of one that is started now.
 
-    `agree`: None: ask nothing, and prefer PUBLIC_URL.
+    Args:
+        agree: None: ask nothing, and start ngrok if none runs.
+        prefers_ngrok: one that runs now takes the place of a PUBLIC_URL of ngrok's.
 
     Raises:
         ConfigError: there is none, and none can be started.
@@ -55,7 +59,7 @@ async def find_address(settings: Settings, terminal: Console, agree: Agree | Non
     if given:
         stale = running and running != given and _is_ngroks(given)
         question = f"ngrok runs at {running}, and PUBLIC_URL is {given}. Use the former?"
-        if stale and agree is not None and agree(question):
+        if stale and (prefers_ngrok or (agree is not None and agree(question))):
             return Address(running, "ngrok")
         if stale:
             tell(terminal, f"Warning: ngrok runs at {running}, and PUBLIC_URL is {given}.")
