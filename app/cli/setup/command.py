@@ -199,7 +199,8 @@ def _choose(numbers: list[PhoneNumber]) -> PhoneNumber:
         typer.echo(f"  {place}  {each.number}{name}", err=True)
     while True:
         try:
-            given = typer.prompt("Which number shall the agent answer?", type=int, err=True)
+            question = "Which number shall the agent answer?"
+            given = int(typer.prompt(question, type=int, err=True))
         except typer.Abort:
             raise ConfigError(
                 f"the account has {len(numbers)} numbers; name one, as in "

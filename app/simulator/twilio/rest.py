@@ -87,11 +87,11 @@ class RestServer:
         self._create = create
         self._runner: web.ServerRunner | None = None
 
-    async def start(self) -> None:
-        """Listen on 127.0.0.1; `url` has the address."""
+    async def start(self, port: int = 0) -> None:
+        """Listen on 127.0.0.1; `url` has the address. `port`: 0: a free one."""
         self._runner = web.ServerRunner(web.Server(self._answer), shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        site = web.TCPSite(self._runner, "127.0.0.1", port)
         await site.start()
         host, port = self._runner.addresses[0][:2]
         self.url = f"http://{host}:{port}"
