@@ -217,6 +217,7 @@ def startup_notes(settings: Settings, agent: LoadedAgent, *, token_given: bool) 
         else "In Twilio's console, under your number's Voice Configuration:",
         f"  A call comes in        Webhook  {base}/incoming-call  HTTP POST",
         f"  Call status changes             {base}/call-status    HTTP POST",
+        "python -m app setup enters them for you; python -m app doctor says what is wrong.",
     ]
     if settings.api_token is not None and not token_given:
         token = settings.api_token.get_secret_value()
