@@ -49,3 +49,16 @@ class Subject:
     agent: LoadedAgent
     #: PUBLIC_URL, or the address of a running ngrok; empty: neither.
     public_url: str = ""
+    #: The address of an ngrok that leads to PORT; empty: none runs here.
+    ngrok_url: str = ""
+
+    @property
+    def other_ngrok(self) -> str:
+        """That address, if PUBLIC_URL is another one; empty otherwise."""
+        return self.ngrok_url if self.ngrok_url != self.public_url else ""
+
+    @property
+    def agent_file(self) -> str:
+        """The file in which to change the agent: not the built-in one."""
+        given = self.settings.agent_file
+        return str(given) if given else "an agent file of your own (AGENT_FILE)"

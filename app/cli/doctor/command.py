@@ -96,9 +96,8 @@ async def run_checks(ngrok_api: str = NGROK_API) -> AsyncIterator[Check]:
     subject = configured.subject
     if subject is None:
         return
-    if not subject.public_url:
-        tunnels = await running_tunnels(ngrok_api)
-        subject = replace(subject, public_url=tunnel_to(subject.settings.port, tunnels))
+    ngrok_url = tunnel_to(subject.settings.port, await running_tunnels(ngrok_api))
+    subject = replace(subject, public_url=subject.public_url or ngrok_url, ngrok_url=ngrok_url)
     tasks = [asyncio.create_task(_guarded(each, subject)) for each in _CHECKS]
     try:
         for task in tasks:

@@ -20,9 +20,9 @@ async def check_destinations(
     `is_trial`: the account calls verified numbers only.
     """
     destinations = subject.agent.agent.destinations
-    path = subject.agent.path
     if not destinations:
-        fix = f"set TRANSFER_NUMBER, or write [[transfer.destinations]] into {path}"
+        where = subject.agent_file
+        fix = f"set TRANSFER_NUMBER, or write [[transfer.destinations]] into {where}"
         return [warning(_NAME, "callers cannot be transferred to a human", fix)]
     checks = [
         found

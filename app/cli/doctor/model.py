@@ -28,8 +28,8 @@ async def check_model(subject: Subject) -> list[Check]:
     return [
         warning("model", f"{took}, which callers notice", fix) if slow else ok("model", took),
         _audio(found),
-        *_settings(found, str(subject.agent.path)),
-        _transcription(found, agent.transcription.model, str(subject.agent.path)),
+        *_settings(found, subject.agent_file),
+        _transcription(found, agent.transcription.model, subject.agent_file),
     ]
 
 

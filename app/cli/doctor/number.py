@@ -45,7 +45,7 @@ async def _checked(account: TwilioAccount, subject: Subject) -> list[Check]:
     if wanted:
         checks.append(ok(_CALLER_ID, f"outbound calls show {wanted}, which the account owns"))
     checks += [
-        await _webhook(account, number, subject.public_url),
+        await _webhook(account, number, subject),
         *_status_callback(number.voice, subject.public_url),
         await _region(account, number, subject.settings),
     ]
@@ -82,8 +82,8 @@ def _own(number: PhoneNumber, wanted: str | None) -> Check:
 # --- where its calls go ---------------------------------------------------------------------------
 
 
-async def _webhook(account: TwilioAccount, number: PhoneNumber, public_url: str) -> Check:
-    voice = number.voice
+async def _webhook(account: TwilioAccount, number: PhoneNumber, subject: Subject) -> Check:
+    voice, public_url = number.voice, subject.public_url
     if voice.trunk_sid:
         name = await account.trunk(voice.trunk_sid)
         detail = f"the SIP trunk {name or voice.trunk_sid} takes the calls, not the webhook"
@@ -100,6 +100,9 @@ async def _webhook(account: TwilioAccount, number: PhoneNumber, public_url: str)
     expected = pointing_to(voice, public_url).voice_url
     if not _same(voice.voice_url, expected):
         detail = f"calls go to {_shown(voice.voice_url)}, not to {expected}"
+        ngrok = subject.other_ngrok
+        if ngrok and _same(voice.voice_url, pointing_to(voice, ngrok).voice_url):
+            return fault(_WEBHOOK, detail, f"set PUBLIC_URL to {ngrok}, where ngrok runs now")
         return fault(_WEBHOOK, detail, _SETUP)
     return ok(_WEBHOOK, f"calls go to {expected}, HTTP {voice.voice_method}")
 

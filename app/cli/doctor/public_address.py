@@ -9,7 +9,7 @@ import json
 import ssl
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from socket import SOCK_STREAM, gaierror
@@ -57,11 +57,19 @@ async def check_public_address(subject: Subject) -> list[Check]:
         found = await step(settings, url)
         checks += found
         if any(each.state == "fault" for each in found):
-            return checks
+            return [_with_ngrok(each, subject.other_ngrok) for each in checks]
     if _secret(settings) is not None:
         checks.append(await _signed_round_trip(settings, url))
         checks.append(await _web_socket(settings, url))
     return checks
+
+
+def _with_ngrok(check: Check, ngrok_url: str) -> Check:
+    """The check of an address, with the one that ngrok has now."""
+    if check.state != "fault" or not ngrok_url:
+        return check
+    fix = f"set PUBLIC_URL to {ngrok_url}, where ngrok runs now; otherwise {check.fix}"
+    return replace(check, fix=fix)
 
 
 # --- the steps ------------------------------------------------------------------------------------

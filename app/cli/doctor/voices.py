@@ -28,7 +28,7 @@ async def _check(subject: Subject, wanted: VoiceSettings) -> Check:
         (voice,) = open_voices((wanted,), voice_secrets(subject.settings))
     except ConfigError as error:
         return fault(
-            name, error.problems[0], f"set what is missing, or change {subject.agent.path}"
+            name, error.problems[0], f"set what is missing, or change {subject.agent_file}"
         )
     started = asyncio.get_running_loop().time()
     line = voice.line()
@@ -44,7 +44,7 @@ async def _check(subject: Subject, wanted: VoiceSettings) -> Check:
     except VoiceError as error:
         detail, _, hint = str(error).partition("; ")
         credentials = ", ".join(wanted.credentials)
-        fix = hint or (f"check {credentials or 'its server'}, and [voice] in {subject.agent.path}")
+        fix = hint or (f"check {credentials or 'its server'}, and [voice] in {subject.agent_file}")
         return fault(name, detail, fix)
     finally:
         await line.aclose()

@@ -1,6 +1,7 @@
 """What the doctor says of a Twilio account: each state of a number, and each fault."""
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -265,6 +266,19 @@ async def test_a_sip_destination_needs_no_permission(line: PhoneLine, tmp_path: 
     agent = '[[transfer.destinations]]\nname = "desk"\nsip = "sip:desk@example.com"\n'
 
     assert found(await checks_of(line, tmp_path, agent), "destinations").state == "ok"
+
+
+async def test_a_number_at_the_address_that_ngrok_has_now_needs_no_setup(
+    line: PhoneLine, tmp_path: Path
+) -> None:
+    url = "https://new.ngrok.app"
+    line.account.numbers = [configured_number(voice_url=f"{url}/incoming-call")]
+    values = {"twilio_account_sid": SID, "twilio_auth_token": TOKEN}
+    checked = subject(tmp_path, twilio_api_base_url=line.rest_url, **values)
+
+    check = found(await check_account(replace(checked, ngrok_url=url)), "webhook")
+
+    assert check.fix == f"set PUBLIC_URL to {url}, where ngrok runs now"
 
 
 # --- alerts ---------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -125,6 +126,14 @@ async def test_an_address_that_twilio_cannot_use_is_named(
 
     assert [each.state for each in checks] == ["fault"]
     assert words in checks[0].detail and fix in checks[0].fix
+
+
+async def test_an_ngrok_at_another_address_is_named(tmp_path: Path) -> None:
+    url = "https://no-such-host.invalid"
+    checked = replace(subject(tmp_path, public_url=url), ngrok_url="https://new.ngrok.app")
+    [check] = await check_public_address(checked)
+
+    assert check.fix.startswith("set PUBLIC_URL to https://new.ngrok.app, where ngrok runs now;")
 
 
 async def test_a_service_that_does_not_run_is_named(tmp_path: Path) -> None:
