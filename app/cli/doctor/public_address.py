@@ -225,7 +225,7 @@ def _handshake_fault(
     if error.status == 403:
         fix = (
             "have the proxy pass X-Twilio-Signature and the path unchanged, and give the service "
-            "this TWILIO_AUTH_TOKEN and the time of day: the ticket is good for 30 s"
+            "this TWILIO_AUTH_TOKEN; see that both clocks agree: the ticket is good for 30 s"
         )
         return fault(name, "the handshake of the WebSocket is refused: HTTP 403", fix)
     return fault(name, *explain_answer(error.status, error.headers or {}, url, settings.port))

@@ -15,6 +15,7 @@ from app.cli.terminal import WRONG_SETTINGS, console, fail, tell
 from app.cli.twilio_account import require_account
 from app.config.settings import Settings, load_settings
 from app.errors import BridgeError, ConfigError, TwilioError
+from app.web.server.signals import cancel_on_signal
 from app.wires.twilio.account import PhoneNumber
 
 NOT_DONE = 1
@@ -110,11 +111,12 @@ async def _point(
             return False
         _keep(settings, address, number, terminal)
         if address.tunnel is not None:
-            tell(
-                terminal,
-                "The tunnel is open until Ctrl-C. In another terminal: python -m app serve",
-            )
-            await asyncio.get_running_loop().create_future()
+            with cancel_on_signal():
+                tell(
+                    terminal,
+                    "The tunnel is open until Ctrl-C. In another terminal: python -m app serve",
+                )
+                await asyncio.get_running_loop().create_future()
         return True
     finally:
         if address.tunnel is not None:

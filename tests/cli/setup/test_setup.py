@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import stat
 from collections.abc import Iterator
 from dataclasses import replace
@@ -327,14 +328,13 @@ def test_a_tunnel_that_is_started_stays_until_ctrl_c(
 
     def interrupted(_terminal: object, text: str) -> None:
         if "until Ctrl-C" in text:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
 
     monkeypatch.delenv("PUBLIC_URL")
     monkeypatch.setattr(steps, "start_tunnel", start)
     monkeypatch.setattr("app.cli.setup.command.tell", interrupted)
 
-    run("--yes")
-
+    assert run("--yes").exit_code == 0
     assert is_ours(number_of(line)) and stopped == [5050]
     assert not Path(".env").exists()  # the address ends with the command
 
