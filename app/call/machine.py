@@ -224,7 +224,7 @@ class CallMachine:
 
     def _act(self, event: ev.Event, now_ms: float) -> None:
         """Do what is due after this event, and compute the next deadline."""
-        if isinstance(event, FREQUENT):
+        if type(event) in FREQUENT:
             next_ms = self._due.amid(event, now_ms, self.next_deadline_ms)
             if next_ms is not None:
                 self.next_deadline_ms = next_ms
@@ -244,7 +244,7 @@ class CallMachine:
     # --- events -------------------------------------------------------------------------------
 
     def _take(self, event: ev.Event, now_ms: float) -> None:
-        if not isinstance(event, FREQUENT):
+        if type(event) not in FREQUENT:
             self._succession.take(event, now_ms, at_s=self._clock_s(now_ms))
             self._evidence.take(event, now_ms)
         match event:

@@ -47,7 +47,7 @@ class ModelWire(Protocol):
     Audio is base64 of µ-law, 8000 Hz, and may come faster than it plays. The silence between two
     utterances is not part of a response: do not feed it. A tool call is an `OutputItemDone` of
     kind function_call. An id that the model lacks may be left empty: the core fills it in. Ids are
-    unique within a leg: a wire that numbers items and tool calls itself does not begin at 1 again.
+    unique within a session; the bridge tells those of a leg's sessions apart.
 
     **Answers to commands.** Feed these, with the ids of the command:
 
@@ -97,6 +97,14 @@ class ModelWire(Protocol):
             the next frame, or when `on_writable` is called. A wire keeps none of it.
         """
         ...
+
+    def hold(self) -> None:
+        """Keep what is sent and appended until `release`, which follows at once: then send it in
+        one write. The caller's frames that one read brought are appended so. A wire may ignore
+        both."""
+
+    def release(self) -> None:
+        """Send what was kept since `hold`."""
 
     def pause(self) -> None:
         """Stop feeding audio until `resume`: the caller's stream is blocked, and what is fed now
