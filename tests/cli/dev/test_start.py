@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 from app.cli.dev import start
 from app.cli.dev.start import console_link, has_browser, start_dev
+from app.cli.root import cli
 from app.cli.setup import steps
 from app.cli.tunnel import OwnTunnel, Tunnel
 from app.config.settings import Settings
@@ -125,6 +127,12 @@ def test_the_console_is_linked_where_it_can_be_opened(host: str, link: str) -> N
 
 def test_no_browser_is_opened_without_a_terminal() -> None:
     assert not has_browser()
+
+
+def test_yes_is_for_dev_alone() -> None:
+    done = CliRunner().invoke(cli, ["serve", "--yes"])
+
+    assert (done.exit_code, done.stderr) == (2, "--yes is for --dev; leave it out\n")
 
 
 async def test_a_changed_file_is_named_by_the_running_service(tmp_path: Path) -> None:
