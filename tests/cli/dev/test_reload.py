@@ -28,7 +28,7 @@ def file_of(services: Services) -> Path:
 
 async def test_the_next_call_has_the_changed_agent_and_the_live_one_keeps_its_own() -> None:
     agent = AGENT.replace('name = "Tester"', 'name = "Tester"\ntools = "tools.py"')
-    async with world(Script("Hello.", "Hi."), agent=agent, tools=TOOLS.format("pizza")) as w:
+    async with world(Script(*["Hello."] * 9), agent=agent, tools=TOOLS.format("pizza")) as w:
         reload, told = reload_of(w)
         first = await w.connected()
         path = file_of(w.state.services)
@@ -47,7 +47,7 @@ async def test_the_next_call_has_the_changed_agent_and_the_live_one_keeps_its_ow
 
 
 async def test_a_broken_file_leaves_the_agent_of_before_and_is_named() -> None:
-    async with world(Script("Hello.", "Hi.")) as w:
+    async with world(Script(*["Hello."] * 9)) as w:
         reload, told = reload_of(w)
         services = w.state.services
         path = file_of(services)
