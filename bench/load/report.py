@@ -38,7 +38,7 @@ class Row:
 
     @property
     def cells(self) -> tuple[str, ...]:
-        """What stands under `HEADINGS`, as text."""
+        """The texts under `HEADINGS`."""
         ratio = f"{self.service / self.relay:.1f}" if self.relay else ""
         relay, peer = (
             "" if each is None else f"{each:.{self.digits}f}" for each in (self.relay, self.peer)
