@@ -108,9 +108,12 @@ class Leg(LegState):
             self._model.one_write,
         )
         self._rest = RestSide(services, self.call.call_sid, partial(redirect, self), self.feed)
-        self._voice = VoiceSide(self.call.call_sid, services.voices, self.feed)
+        equipment, offered = seed.equipment or services.equipment, seed.agent.tools
+        self._voice = VoiceSide(self.call.call_sid, equipment.voices, self.feed)
         self._secrets = SecretEntries(seed.secrets)
-        self._tools = ToolSide(self.call, services, self.feed, self._secrets, seed.agent.tools)
+        self._tools = ToolSide(
+            self.call, services, self.feed, self._secrets, equipment.tools, offered
+        )
 
     @property
     def carried_s(self) -> float:

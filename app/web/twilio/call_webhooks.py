@@ -163,6 +163,10 @@ async def media_stream(scope: Scope, receive: Receive, send: Send) -> None:
     if streams.handing_over:  # a proxy may try another replica; the ticket stays good
         await _unavailable(scope, send)
         return
+    if streams.is_probe(ticket) and gate.admits_stream(scope):
+        await send({"type": "websocket.accept"})
+        await _close(send, 1000)
+        return
     if not gate.admits_stream(scope) or not streams.knows(ticket):
         report_refused_stream(scope, ticket)
         await send({"type": "websocket.close", "code": 1008})
