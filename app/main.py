@@ -20,10 +20,13 @@ from app.config.settings import EMBEDDED, Settings, load_settings
 from app.records.after_call import AfterCall
 from app.records.summary import Summariser
 from app.web import health, problems
-from app.web.api import call_actions, calls, metrics_page, openapi
+from app.web.api import call_actions, calls, events, metrics_page, openapi
 from app.web.api import stream_audio as speech
 from app.web.app_state import AppState, set_state
+from app.web.console import pages
 from app.web.gate import Gate
+from app.web.live.board import Board
+from app.web.live.calls import LiveCalls
 from app.web.metrics import Metrics
 from app.web.paths import KnownPaths, NormalizePath
 from app.web.stream_voices import StreamAudio
@@ -68,8 +71,10 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         parts.push_async_callback(_close, "transfers", transfers.aclose)
         parts.push_async_callback(_close, "calls", switchboard.close)
         metrics = Metrics(shared.agent.agent, lambda: switchboard.live_calls)
-        shared.watchers.append(metrics.watch)
-        parts.callback(shared.watchers.remove, metrics.watch)
+        board = Board()
+        for watch in (metrics.watch, LiveCalls(board, shared.agent.agent.name).watch):
+            shared.watchers.append(watch)
+            parts.callback(shared.watchers.remove, watch)
         token = chosen.api_token.get_secret_value() if chosen.api_token else None
         api_token = token or secrets.token_urlsafe(24)
         state = AppState(
@@ -82,6 +87,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
             _gate(chosen, api_token),
             _stream_audio(chosen, shared, api_token),
             metrics,
+            board,
             chosen.metrics_token.get_secret_value() if chosen.metrics_token else "",
         )
         set_state(app, state)
@@ -96,7 +102,17 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         redirect_slashes=False,
     )
     twilio = (call_webhooks, transfer_webhooks, outbound_webhooks)
-    route_modules = (*twilio, calls, call_actions, speech, health, metrics_page, openapi)
+    route_modules = (
+        *twilio,
+        calls,
+        call_actions,
+        events,
+        speech,
+        health,
+        metrics_page,
+        openapi,
+        pages,
+    )
     known = KnownPaths(*(each.router for each in route_modules))
     app.add_middleware(NormalizePath, heads=known.heads)
     problems.install(app, known.check_access)

@@ -16,7 +16,15 @@ from app.records.recording import Recording
 from app.records.store import Store, TimelineRow
 from app.records.stored_call import STREAM_STARTED, Cost, StoredCall, seconds_on_line
 from app.records.turn_rows import TurnRows
-from app.records.watching import CallEnded, TransferEnded, Watched, Watcher, known_usd, outcomes_of
+from app.records.watching import (
+    CallEnded,
+    TransferEnded,
+    TurnsChanged,
+    Watched,
+    Watcher,
+    known_usd,
+    outcomes_of,
+)
 from app.wires.twilio.call import CallInfo
 
 
@@ -158,6 +166,7 @@ class Recorder:
         self._saved_revision = machine.conversation.revision
         if changed := self._turns.take_changed(machine, now_ms):
             self._store.save_turns(self._call.call_sid, changed.rows, changed.removed)
+            self._tell(TurnsChanged(changed.rows, changed.removed), now_ms)
 
     def save(self, machine: CallMachine, now_ms: float) -> None:
         """Store the turns that changed, and the new timeline entries."""
