@@ -18,9 +18,19 @@ from app.call.commands import PlayDigits, TransferCall
 from app.call.words.sentences import sentences
 from app.config.settings import EMBEDDED, Settings, load_settings
 from app.records.after_call import AfterCall
+from app.records.digest_writer import DigestWriter
 from app.records.summary import Summariser
 from app.web import health, problems
-from app.web.api import call_actions, calls, events, metrics_page, openapi
+from app.web.api import (
+    agent,
+    call_actions,
+    calls,
+    events,
+    metrics_page,
+    openapi,
+    report,
+    statistics,
+)
 from app.web.api import stream_audio as speech
 from app.web.app_state import AppState, set_state
 from app.web.console import pages
@@ -72,7 +82,11 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         parts.push_async_callback(_close, "calls", switchboard.close)
         metrics = Metrics(shared.agent.agent, lambda: switchboard.live_calls)
         board = Board()
-        for watch in (metrics.watch, LiveCalls(board, shared.agent.agent.name).watch):
+        digests = DigestWriter(shared.store)
+        digests.start()
+        parts.push_async_callback(_close, "digests", digests.aclose)
+        live = LiveCalls(board, shared.agent.agent.name)
+        for watch in (metrics.watch, live.watch, digests.watch):
             shared.watchers.append(watch)
             parts.callback(shared.watchers.remove, watch)
         token = chosen.api_token.get_secret_value() if chosen.api_token else None
@@ -104,8 +118,11 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     twilio = (call_webhooks, transfer_webhooks, outbound_webhooks)
     route_modules = (
         *twilio,
+        agent,
         calls,
         call_actions,
+        report,
+        statistics,
         events,
         speech,
         health,

@@ -21,6 +21,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.call.backoff import backoff
 from app.records.database import Database, StoreUnavailable, blames_data, to_json
+from app.records.digests.search import Search
+from app.records.digests.table import DigestTable
 from app.records.live_rows import LiveRows
 from app.records.reading import read_call, read_timeline, read_turn
 from app.records.record import CallRow, TimelineRow, TurnRow
@@ -97,6 +99,7 @@ class Store:
         #: Whether the end of a call makes its report due.
         self.reports = False
         self.report_queue = ReportQueue(database)
+        self.digests = DigestTable(database)
         self._database = database
         self._most_waiting_entries = most_waiting_entries
         self._insert = postgresql.insert if database.dialect == "postgresql" else sqlite.insert
@@ -337,6 +340,18 @@ class Store:
         """One call; None: there is no record of it."""
         rows = await self._read(sa.select(*_CALL_ROW).where(CALLS.c.call_sid == call_sid))
         return read_call(call_sid, rows[0]) if rows else None
+
+    async def find_calls(
+        self, search: Search, limit: int, before: str | None = None
+    ) -> list[CallRow]:
+        """The ended calls that a search is for, newest first. `before`: as of `list_calls`, and it
+        raises the same."""
+        if before is not None and await self.get_call(before) is None:
+            raise LookupError("before names no call")
+        found = await self.digests.find(search, limit, before)
+        rows = await self._read(sa.select(*_CALL_ROW).where(CALLS.c.call_sid.in_(found)))
+        calls = {row["call_sid"]: read_call(row["call_sid"], row) for row in rows}
+        return [call for call_sid in found if (call := calls.get(call_sid))]
 
     async def turns(self, call_sid: str) -> list[TurnRow]:
         """The turns of a call in their order."""

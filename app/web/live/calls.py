@@ -122,11 +122,9 @@ class FollowedCall:
     def change_turns(self, changed: TurnsChanged) -> None:
         for position in changed.removed:
             self.rows.pop(position, None)
-        in_order = not self.rows
         last = next(reversed(self.rows), -1)
-        for row in changed.rows:
-            in_order = in_order or row.position > last or row.position in self.rows
-            self.rows[row.position] = row
+        in_order = all(row.position > last or row.position in self.rows for row in changed.rows)
+        self.rows |= {row.position: row for row in changed.rows}
         if not in_order:
             self.rows = dict(sorted(self.rows.items()))
         while len(self.rows) > MOST_TURNS:
