@@ -92,7 +92,7 @@ class Browsing:
             (rule["id"], [node["html"][:200] for node in rule["nodes"][:3]])
             for rule in results["violations"]
         ]
-        assert broken == []
+        assert not broken, broken
         widths = "[document.documentElement.scrollWidth, innerWidth]"
         scroll_width, inner_width = await self.page.evaluate(widths)
         assert scroll_width <= inner_width

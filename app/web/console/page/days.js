@@ -9,6 +9,7 @@ const words = texts.days;
 const RANGES = [7, 30, 90];
 const HEIGHT = 150;
 const LEFT = 52;
+const RIGHT = 14;
 const BOTTOM = 20;
 const WIDTH = 480;
 const MOST_LABELS = 6;
@@ -97,25 +98,26 @@ function Charts({ days }) {
           named.get(outcome) ?? outcome,
           (day) => day.transfers[outcome] ?? 0,
         ])} />
-      <${Chart} title=${words.cost} days=${days} format=${money}
+      <${Chart} title=${words.cost} days=${days} format=${money} axis=${(usd) => `$${Number(usd.toPrecision(2))}`}
         bars=${[[words.cost, (day) => day.cost_usd]]} />
     </div>
     <${Table} days=${days} outcomes=${outcomes} />
   `;
 }
 
-/** The least round number that is not below a value. */
-function roundUp(value) {
-  if (value <= 0) return 1;
+/** The top of an axis: the least round number that is not below a value, with a round half. */
+function roundUp(value, whole) {
+  if (value <= 0) return whole ? 2 : 1;
   const power = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 5, 10].find((step) => step * power >= value) * power;
+  const steps = whole && power === 1 ? [2, 4, 6, 8, 10] : [1, 2, 4, 6, 8, 10];
+  return steps.find((step) => step * power >= value) * power;
 }
 
-function Chart({ title, hint, days, lines = [], bars = [], format }) {
+function Chart({ title, hint, days, lines = [], bars = [], format, axis = format }) {
   const sum = (day) => bars.reduce((all, [, of]) => all + of(day), 0);
   const highest = Math.max(...days.map((day) => Math.max(sum(day), ...lines.map(([, of]) => of(day) ?? 0))));
-  const top = roundUp(highest);
-  const step = (WIDTH - LEFT) / days.length;
+  const top = roundUp(highest, format === String);
+  const step = (WIDTH - LEFT - RIGHT) / days.length;
   const x = (number) => LEFT + step * (number + 0.5);
   const y = (value) => 8 + (1 - value / top) * (HEIGHT - BOTTOM - 8);
   const every = Math.ceil(days.length / MOST_LABELS);
@@ -132,8 +134,8 @@ function Chart({ title, hint, days, lines = [], bars = [], format }) {
       <svg viewBox=${`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label=${title}>
         ${[0, 0.5, 1].map(
           (part) => html`<g class="tick">
-            <line x1=${LEFT} x2=${WIDTH} y1=${y(top * part)} y2=${y(top * part)} />
-            <text x=${LEFT - 6} y=${y(top * part) + 4} text-anchor="end">${format(top * part)}</text>
+            <line x1=${LEFT} x2=${WIDTH - RIGHT} y1=${y(top * part)} y2=${y(top * part)} />
+            <text x=${LEFT - 6} y=${y(top * part) + 4} text-anchor="end">${axis(top * part)}</text>
           </g>`,
         )}
         ${days.map((day, number) => {

@@ -18,6 +18,7 @@ const HEIGHT = 220;
 const MOST_PX = 24_000;
 const TICKS_MS = [100, 200, 500, 1000, 2000, 5000, 10_000, 30_000, 60_000, 300_000, 600_000, 3_600_000];
 const LEAST_TICK_PX = 64;
+const LABEL_PX = 34;
 const SHORTEST_TEXT_PX = 40;
 const CHARACTER_PX = 6.4;
 
@@ -118,7 +119,8 @@ function Drawing({ view, scale, width, endMs }) {
       )}
       ${view.interruptions.map((each) => {
         const lost = Math.max(0, each.generated_ms - each.heard_ms);
-        const w = Math.max(6, wide(each.at_ms, Math.min(endMs, each.at_ms + lost)));
+        const until = Math.min(endMs, each.at_ms + lost, ...nextSound(view, each.at_ms));
+        const w = Math.max(6, wide(each.at_ms, until));
         return html`<g class="unheard">
           <title>${words.interruption(length(each.heard_ms), length(each.generated_ms))}</title>
           <rect x=${x(each.at_ms)} y=${AGENT.top} width=${w} height=${AGENT.height} />
@@ -144,6 +146,12 @@ function Drawing({ view, scale, width, endMs }) {
   }, [view, scale, width, endMs]);
 }
 
+/** When the agent is heard next after a moment; empty: it is not. */
+function nextSound(view, ms) {
+  const spans = view.turns.filter((turn) => turn.role === "assistant").flatMap((turn) => turn.spans);
+  return spans.map((span) => span.from_ms).filter((from) => from > ms).slice(0, 1);
+}
+
 function Axis({ scale, endMs }) {
   const step = TICKS_MS.find((ms) => ms * scale >= LEAST_TICK_PX) ?? TICKS_MS.at(-1);
   const ticks = [];
@@ -152,7 +160,7 @@ function Axis({ scale, endMs }) {
   return ticks.map(
     (ms) => html`<g class="tick">
       <line x1=${ms * scale} x2=${ms * scale} y1=${AXIS.height - 4} y2=${HEIGHT} />
-      <text x=${ms * scale + 3} y="12">${name(ms)}</text>
+      ${(endMs - ms) * scale > LABEL_PX && html`<text x=${ms * scale + 3} y="12">${name(ms)}</text>`}
     </g>`,
   );
 }
@@ -162,7 +170,7 @@ function Side({ lane, name, view, peaks, scale, width }) {
   const middle = lane.top + lane.height / 2;
   const cells = useMemo(() => peaksOf(peaks), [peaks]);
   const turns = view.turns.filter((turn) => turn.role === name);
-  return html`<g class=${name}>
+  return html`<g class=${cells ? name : `${name} blocks`}>
     ${turns.flatMap((turn) =>
       turn.spans.map(
         (span) => html`<g class=${turn.false_interruption ? "turn cough" : "turn"}>

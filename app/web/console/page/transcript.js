@@ -58,7 +58,6 @@ function Turn({ turn, playing, onSeek }) {
     extra.by === "keypad" && words.keypad,
     extra.interruption === "false" && words.cough,
   ].filter(Boolean);
-  const name = turn.role === "tool" ? `${words.tool} ${extra.name ?? ""}` : words[turn.role];
   return html`
     <div class=${`turn ${turn.role}${playing ? " playing" : ""}`}>
       ${onSeek
@@ -71,8 +70,9 @@ function Turn({ turn, playing, onSeek }) {
             ${time}
           </button>`
         : html`<span class="time">${time}</span>`}
-      <span class="who"><bdi>${name ?? turn.role}</bdi></span>
+      <span class="who">${words[turn.role] ?? turn.role}</span>
       <span class="said" dir="auto">
+        ${turn.role === "tool" && html`<b>${extra.name}</b> `}
         <${Clipped} text=${turn.role === "tool" && turn.tool ? turn.tool.result : turn.heard} />
         ${turn.unheard && html` <del title=${words.unheard}><${Clipped} text=${turn.unheard} /></del>`}
         ${notes.map((note) => html` <small>${note}</small>`)}
