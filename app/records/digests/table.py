@@ -1,7 +1,7 @@
 """The table of digests: written once for each ended call, searched, and added up by day."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
@@ -16,6 +16,9 @@ from app.records.digests.digest import Digest
 from app.records.digests.search import Search
 from app.records.schema import CALLS, DIGESTS, TIMELINE
 from app.wires.twilio.call import TERMINAL
+
+_JSON = ("responses_ms", "transfers")
+_PIECE = 200  # rows that are read at a time: about 2 ms of the event loop
 
 
 class DigestTable:
@@ -89,13 +92,23 @@ class DigestTable:
         query = sa.select(*columns).where(DIGESTS.c.call_sid.in_(list(call_sids)))
         return {row["call_sid"]: _digest(row) for row in await self._rows(query)}
 
-    async def since(self, after: datetime) -> list[tuple[datetime, Digest]]:
-        """The digests of the calls that came in since then, without their words."""
-        columns = [column for column in DIGESTS.c if column.name != "words"]
-        query = sa.select(*columns).where(DIGESTS.c.created_at >= after)
-        return [
-            (row["created_at"].astimezone(UTC), _digest(row)) for row in await self._rows(query)
-        ]
+    async def since(self, after: datetime) -> list[sa.RowMapping]:
+        """The digests of the calls that came in since then, without their words. Decode them with
+        `dated`, in a thread: there may be many. They are read in pieces, so that calls go on
+        meanwhile."""
+        columns = DIGESTS.c
+        raw = [sa.type_coerce(columns[name], sa.types.NULLTYPE).label(name) for name in _JSON]
+        plain = [each for each in columns if each.name not in ("words", *_JSON)]
+        place = sa.tuple_(columns.created_at, columns.call_sid)
+        query = sa.select(*plain, *raw).order_by(columns.created_at, columns.call_sid).limit(_PIECE)
+        piece = await self._rows(query.where(columns.created_at >= after))
+        rows = list(piece)
+        while len(piece) == _PIECE:
+            last = sa.literal(piece[-1]["created_at"], columns.created_at.type)
+            later = place > sa.tuple_(last, sa.literal(piece[-1]["call_sid"]))
+            piece = await self._rows(query.where(later))
+            rows += piece
+        return rows
 
     async def _rows(self, query: sa.Select[Any]) -> Sequence[sa.RowMapping]:
         async def read(connection: AsyncConnection) -> Sequence[sa.RowMapping]:
@@ -103,6 +116,11 @@ class DigestTable:
             return rows
 
         return await self._database.read(read)
+
+
+def dated(rows: Iterable[Mapping[Any, Any]]) -> Iterator[tuple[datetime, Digest]]:
+    """When each call came in, and its digest. `rows`: see `DigestTable.since`."""
+    return ((row["created_at"].astimezone(UTC), _digest(row)) for row in rows)
 
 
 def _digest(row: Mapping[Any, Any]) -> Digest:

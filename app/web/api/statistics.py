@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from app.records.digests.search import bounds
 from app.records.digests.statistics import DayFigures, by_day
+from app.records.digests.table import dated
 from app.web.api.calls import Zone, zone_of
 from app.web.api_token import TokenRoute, require_token
 from app.web.app_state import State
@@ -35,5 +36,5 @@ async def statistics(
     """Response times, interruptions, transfers and cost of the ended calls of the last days."""
     tz = zone_of(zone)
     first = (datetime.now(UTC) - timedelta(days=days - 1)).astimezone(tz).date()
-    digests = await state.store.digests.since(bounds(first, tz)[0])
-    return Statistics(days=await asyncio.to_thread(by_day, digests, tz))
+    rows = await state.store.digests.since(bounds(first, tz)[0])
+    return Statistics(days=await asyncio.to_thread(lambda: by_day(dated(rows), tz)))

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from app.records.digests import table
 from app.records.digests.digest import Digest
 from app.records.digests.search import parse_search
+from app.records.digests.table import dated
 from app.records.store import Store
 
 NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
@@ -85,7 +87,7 @@ async def test_a_digest_is_replaced_and_read_back(store: Store) -> None:
     assert await found(store, "a") == [] and await found(store, "b") == ["CA1"]
     read = (await store.digests.of(["CA1", "CA9"]))["CA1"]
     assert read.response_ms == 200 and read.transfers == ["busy"] and read.words == ""
-    ((at, same),) = await store.digests.since(NOON)
+    ((at, same),) = dated(await store.digests.since(NOON))
     assert at == NOON and same == read
     assert await store.digests.since(NOON + timedelta(seconds=1)) == []
 
@@ -104,3 +106,17 @@ async def test_a_deleted_call_takes_its_digest_along(store: Store, tmp_path: Pat
         other.execute("PRAGMA foreign_keys = ON")
         other.execute("DELETE FROM calls")
     assert await found(store, "a") == []
+
+
+async def test_many_digests_are_read_in_pieces(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table, "_PIECE", 2)
+    for number in range(5):
+        store.save_call(f"CA{number}", status="completed")
+    await store.flush()
+    for number in range(5):
+        at = NOON + timedelta(hours=number // 2)  # two came in at the same time
+        await store.digests.save(f"CA{number}", at, digest())
+    rows = await store.digests.since(NOON)
+    assert [row["call_sid"] for row in rows] == [f"CA{number}" for number in range(5)]
