@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-MISSING = "playwright is not installed" if find_spec("playwright") is None else ""
+MODULES = ("playwright", "axe_playwright_python")
+MISSING = ", ".join(f"{name} is not installed" for name in MODULES if find_spec(name) is None)
 
 
 def chromium() -> str:
