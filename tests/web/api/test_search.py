@@ -81,6 +81,12 @@ async def test_a_day_is_one_of_the_askers(api: AsyncClient, store: Store) -> Non
     assert await listed(api, day="2026-11-30", zone="Europe/Berlin") == []
 
 
+@pytest.mark.parametrize("day", ["0", "-1", "1.5", "2026-11-31", "2026-11-30T00:00", "٢٠٢٦-11-30"])
+async def test_a_day_that_is_none_is_refused(api: AsyncClient, day: str) -> None:
+    answer = await api.get("/calls", params={"day": day})
+    assert answer.status_code == 422 and "query.day" in answer.json()["detail"]
+
+
 @pytest.mark.parametrize("zone", ["Nowhere/Nothing", "../etc/passwd", "/etc/passwd", "\x00"])
 async def test_a_zone_that_is_none_is_refused(api: AsyncClient, zone: str) -> None:
     answer = await api.get("/calls", params={"zone": zone})
