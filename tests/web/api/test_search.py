@@ -34,7 +34,8 @@ async def api(store: Store) -> AsyncIterator[AsyncClient]:
     for each in (agent, calls, report, statistics):
         app.include_router(each.router)
     services = SimpleNamespace(store=store, agent=SimpleNamespace(agent=AGENT))
-    install_state(app, api_token=TOKEN, services=services)
+    listening = SimpleNamespace(allowed=True)
+    install_state(app, api_token=TOKEN, services=services, listening=listening)
     async with AsyncClient(
         transport=ASGITransport(app, raise_app_exceptions=False),
         base_url="http://bridge",
@@ -161,6 +162,6 @@ async def test_a_call_that_is_none_has_no_report(api: AsyncClient) -> None:
 
 async def test_the_agent_has_a_name_and_destinations(api: AsyncClient) -> None:
     shown = (await api.get("/agent")).json()
-    assert shown == {"name": "Mia", "destinations": ["Sales", "Support"]}
+    assert shown == {"name": "Mia", "destinations": ["Sales", "Support"], "listen_in": True}
     answer = await api.get("/agent", headers={"Authorization": "Bearer wrong"})
     assert answer.status_code == 401

@@ -99,7 +99,7 @@ export function CallView({ callSid, agent }) {
         : record && html`<span class="outcome">${outcomeOf(record)}</span>`}
     </div>
     ${fault && html`<p class="fault" role="status">${fault}</p>`}
-    ${actable && html`<${Acts} callSid=${callSid} destinations=${agent?.destinations ?? []} />`}
+    ${actable && html`<${Acts} callSid=${callSid} agent=${agent} muted=${Boolean(card?.muted)} />`}
     ${canPlay && html`<${Player} callSid=${callSid} seconds=${record.duration_s} seek=${seek} onTime=${setAtMs} />`}
     <${Timeline} view=${view} atMs=${atMs} onSeek=${play} />
     <div class="columns">
