@@ -116,6 +116,9 @@ proxies: $(INSTALLED) ## The service behind nginx, HAProxy and Caddy, those that
 replicas: $(INSTALLED) ## Three replicas that are killed, stopped and replaced, without stores too; 45 minutes, Linux.
 	$(BIN)/python -m bench replicas
 
+bench-console: $(INSTALLED) ## The console with 200 live calls and 100,000 records; four minutes, Chromium.
+	$(BIN)/python -m bench console
+
 mutations: $(INSTALLED) ## Break each row of the table of exits: do the tests notice? Half a minute.
 	$(BIN)/python -m tests.call.exits.mutations
 

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import sqlalchemy as sa
 
+from app.records.digests.marks import COLUMNS
 from app.records.record import CallRow, Column, TurnRow
 
 
@@ -114,8 +115,10 @@ TIMELINE = _part_of_call(
     sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("entries", sa.Text, nullable=False),
 )
+#: Of a digest's words, see `app/records/digests/marks.py`.
+MARKS = tuple(sa.Column(f"marks_{number:02}", sa.BigInteger) for number in range(COLUMNS))
 # What lists, searches and statistics need of an ended call: app/records/digests/. It can be made
-# anew from the record. A row has no more than that, because a search reads all rows.
+# anew from the record. A search reads the marks of all rows, and the words of few.
 DIGESTS = sa.Table(
     "digests",
     metadata,
@@ -128,6 +131,8 @@ DIGESTS = sa.Table(
     sa.Column("false_interruptions", sa.Integer, nullable=False),
     sa.Column("transfers", sa.JSON, nullable=False),
     sa.Column("cost_usd", sa.Float, nullable=False),
+    *MARKS,
     sa.Column("words", _Text, nullable=False),
     sa.Index("ix_digests_created_at", "created_at", "call_sid"),
+    sa.Index("ix_digests_marks", "created_at", "call_sid", *MARKS),
 )

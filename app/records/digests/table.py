@@ -13,11 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.records.database import Database
 from app.records.digests.digest import Digest
+from app.records.digests.marks import marks_of, masks_of
 from app.records.digests.search import Search
-from app.records.schema import CALLS, DIGESTS, TIMELINE
+from app.records.schema import CALLS, DIGESTS, MARKS, TIMELINE
 from app.wires.twilio.call import TERMINAL
 
 _JSON = ("responses_ms", "transfers")
+_SEARCHED = frozenset({"words", *(column.name for column in MARKS)})
 _PIECE = 200  # rows that are read at a time: about 2 ms of the event loop
 
 
@@ -37,7 +39,7 @@ class DigestTable:
         insert: Callable[..., Any] = (
             postgresql.insert if self._database.dialect == "postgresql" else sqlite.insert
         )
-        row = asdict(digest) | {"call_sid": call_sid, "created_at": created_at}
+        row = row_of(call_sid, created_at, digest)
         new = insert(DIGESTS).values(row)
         replaced = {name: new.excluded[name] for name in row if name != "call_sid"}
         await connection.execute(
@@ -73,6 +75,8 @@ class DigestTable:
         place = sa.func.strpos if self._database.dialect == "postgresql" else sa.func.instr
         for part in search.parts:
             query = query.where(place(columns.words, part) > 0)
+        for number, mask in masks_of(search.parts, search.outcome).items():
+            query = query.where(columns[MARKS[number].name].bitwise_and(mask) == mask)
         if search.outcome:
             query = query.where(place(columns.words, f"={search.outcome} ") > 0)
         if search.after is not None:
@@ -88,7 +92,7 @@ class DigestTable:
 
     async def of(self, call_sids: Iterable[str]) -> dict[str, Digest]:
         """The digests of these calls, as far as there are any, without their words."""
-        columns = [column for column in DIGESTS.c if column.name not in ("words", "created_at")]
+        columns = [column for column in DIGESTS.c if column.name not in {*_SEARCHED, "created_at"}]
         query = sa.select(*columns).where(DIGESTS.c.call_sid.in_(list(call_sids)))
         return {row["call_sid"]: _digest(row) for row in await self._rows(query)}
 
@@ -98,7 +102,7 @@ class DigestTable:
         meanwhile."""
         columns = DIGESTS.c
         raw = [sa.type_coerce(columns[name], sa.types.NULLTYPE).label(name) for name in _JSON]
-        plain = [each for each in columns if each.name not in ("words", *_JSON)]
+        plain = [each for each in columns if each.name not in {*_SEARCHED, *_JSON}]
         place = sa.tuple_(columns.created_at, columns.call_sid)
         query = sa.select(*plain, *raw).order_by(columns.created_at, columns.call_sid).limit(_PIECE)
         piece = await self._rows(query.where(columns.created_at >= after))
@@ -116,6 +120,13 @@ class DigestTable:
             return rows
 
         return await self._database.read(read)
+
+
+def row_of(call_sid: str, created_at: datetime, digest: Digest) -> dict[str, Any]:
+    """The row of a digest."""
+    row = asdict(digest) | {"call_sid": call_sid, "created_at": created_at}
+    marks = row.pop("marks") or marks_of(digest.words)
+    return row | {column.name: value for column, value in zip(MARKS, marks, strict=True)}
 
 
 def dated(rows: Iterable[Mapping[Any, Any]]) -> Iterator[tuple[datetime, Digest]]:

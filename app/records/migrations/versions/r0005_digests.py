@@ -11,6 +11,8 @@ down_revision = "0004"
 branch_labels = None
 depends_on = None
 
+_MARKS = [f"marks_{number:02}" for number in range(28)]
+
 
 def upgrade(op: Operations) -> None:
     """Add the table and its index."""
@@ -28,8 +30,10 @@ def upgrade(op: Operations) -> None:
         sa.Column("false_interruptions", sa.Integer, nullable=False),
         sa.Column("transfers", sa.JSON, nullable=False),
         sa.Column("cost_usd", sa.Float, nullable=False),
+        *(sa.Column(name, sa.BigInteger) for name in _MARKS),
         sa.Column("words", sa.Text, nullable=False),
         if_not_exists=True,
     )
     columns = ["created_at", "call_sid"]
     op.create_index("ix_digests_created_at", "digests", columns, if_not_exists=True)
+    op.create_index("ix_digests_marks", "digests", [*columns, *_MARKS], if_not_exists=True)
