@@ -118,7 +118,7 @@ TIMELINE = _part_of_call(
 #: Of a digest's words, see `app/records/digests/marks.py`.
 MARKS = tuple(sa.Column(f"marks_{number:02}", sa.BigInteger) for number in range(COLUMNS))
 # What lists, searches and statistics need of an ended call: app/records/digests/. It can be made
-# anew from the record. A search reads the marks of all rows, and the words of few.
+# anew from the record.
 DIGESTS = sa.Table(
     "digests",
     metadata,
@@ -132,7 +132,8 @@ DIGESTS = sa.Table(
     sa.Column("transfers", sa.JSON, nullable=False),
     sa.Column("cost_usd", sa.Float, nullable=False),
     *MARKS,
-    sa.Column("words", _Text, nullable=False),
     sa.Index("ix_digests_created_at", "created_at", "call_sid"),
     sa.Index("ix_digests_marks", "created_at", "call_sid", *MARKS),
 )
+# Apart from it, because they are long: a search reads the marks of all calls, and the words of few.
+DIGEST_WORDS = _part_of_call("digest_words", sa.Column("words", _Text, nullable=False))

@@ -16,8 +16,8 @@ from httpx import ASGITransport, AsyncClient
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.records.digests.digest import Digest
-from app.records.digests.table import row_of
-from app.records.schema import CALLS, DIGESTS
+from app.records.digests.table import rows_of
+from app.records.schema import CALLS, DIGEST_WORDS, DIGESTS
 from app.records.store import Store
 from app.web import problems
 from app.web.api import calls, statistics
@@ -40,7 +40,7 @@ def _vocabulary() -> list[str]:
     return ["".join(dice.choices("etaoinshrdlu", k=dice.randint(3, 10))) for _ in range(8000)]
 
 
-def _rows(begin: int, words: list[str]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+def _rows(begin: int, words: list[str]) -> Iterator[tuple[dict[str, Any], ...]]:
     """The calls and digests from this number on; common words are said often."""
     dice = random.Random(begin)
     weights = [1 / (rank + 10) for rank in range(len(words))]
@@ -64,7 +64,7 @@ def _rows(begin: int, words: list[str]) -> Iterator[tuple[dict[str, Any], dict[s
                 "direction": "inbound", "agent_name": "Ada", "account_sid": "AC1",
                 "duration_s": 300.0, "ended_at": created_at,
             },
-            row_of(call_sid, created_at, digest),
+            *(row for _, row in rows_of(call_sid, created_at, digest)),
         )  # fmt: skip
 
 
@@ -74,8 +74,9 @@ async def _fill(store: Store) -> None:
         found = list(_rows(begin, words))
 
         async def insert(connection: AsyncConnection, found: list[Any] = found) -> None:
-            await connection.execute(sa.insert(CALLS), [call for call, _ in found])
-            await connection.execute(sa.insert(DIGESTS), [digest for _, digest in found])
+            tables = (CALLS, DIGESTS, DIGEST_WORDS)
+            for table, rows in zip(tables, zip(*found, strict=True), strict=True):
+                await connection.execute(sa.insert(table), rows)
 
         await store._database.change(insert)
 

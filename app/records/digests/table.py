@@ -15,11 +15,11 @@ from app.records.database import Database
 from app.records.digests.digest import Digest
 from app.records.digests.marks import marks_of, masks_of
 from app.records.digests.search import Search
-from app.records.schema import CALLS, DIGESTS, MARKS, TIMELINE
+from app.records.schema import CALLS, DIGEST_WORDS, DIGESTS, MARKS, TIMELINE
 from app.wires.twilio.call import TERMINAL
 
 _JSON = ("responses_ms", "transfers")
-_SEARCHED = frozenset({"words", *(column.name for column in MARKS)})
+_MARKS = frozenset(column.name for column in MARKS)
 _PIECE = 200  # rows that are read at a time: about 2 ms of the event loop
 
 
@@ -39,19 +39,21 @@ class DigestTable:
         insert: Callable[..., Any] = (
             postgresql.insert if self._database.dialect == "postgresql" else sqlite.insert
         )
-        row = row_of(call_sid, created_at, digest)
-        new = insert(DIGESTS).values(row)
-        replaced = {name: new.excluded[name] for name in row if name != "call_sid"}
-        await connection.execute(
-            new.on_conflict_do_update(index_elements=["call_sid"], set_=replaced)
-        )
+        for table, row in rows_of(call_sid, created_at, digest):
+            new = insert(table).values(row)
+            replaced = {name: new.excluded[name] for name in row if name != "call_sid"}
+            await connection.execute(
+                new.on_conflict_do_update(index_elements=["call_sid"], set_=replaced)
+            )
 
     async def missing(self, limit: int) -> list[str]:
         """Ended calls that have no digest, the newest first."""
         query = (
             sa.select(CALLS.c.call_sid)
             .outerjoin(DIGESTS, DIGESTS.c.call_sid == CALLS.c.call_sid)
-            .where(DIGESTS.c.call_sid.is_(None), CALLS.c.status.in_(sorted(TERMINAL)))
+            .outerjoin(DIGEST_WORDS, DIGEST_WORDS.c.call_sid == CALLS.c.call_sid)
+            .where(sa.or_(DIGESTS.c.call_sid.is_(None), DIGEST_WORDS.c.call_sid.is_(None)))
+            .where(CALLS.c.status.in_(sorted(TERMINAL)))
             .order_by(CALLS.c.created_at.desc())
             .limit(limit)
         )
@@ -70,15 +72,17 @@ class DigestTable:
     async def find(self, search: Search, limit: int, before: str | None = None) -> list[str]:
         """The calls that a search is for, the newest first. `before`: the last one of the page
         before."""
-        columns = DIGESTS.c
+        columns, words = DIGESTS.c, DIGEST_WORDS.c.words
         query = sa.select(columns.call_sid)
+        if search.parts or search.outcome:
+            query = query.join(DIGEST_WORDS, DIGEST_WORDS.c.call_sid == columns.call_sid)
         place = sa.func.strpos if self._database.dialect == "postgresql" else sa.func.instr
         for part in search.parts:
-            query = query.where(place(columns.words, part) > 0)
+            query = query.where(place(words, part) > 0)
         for number, mask in masks_of(search.parts, search.outcome).items():
             query = query.where(columns[MARKS[number].name].bitwise_and(mask) == mask)
         if search.outcome:
-            query = query.where(place(columns.words, f"={search.outcome} ") > 0)
+            query = query.where(place(words, f"={search.outcome} ") > 0)
         if search.after is not None:
             query = query.where(columns.created_at >= search.after)
         if search.before is not None:
@@ -92,7 +96,7 @@ class DigestTable:
 
     async def of(self, call_sids: Iterable[str]) -> dict[str, Digest]:
         """The digests of these calls, as far as there are any, without their words."""
-        columns = [column for column in DIGESTS.c if column.name not in {*_SEARCHED, "created_at"}]
+        columns = [column for column in DIGESTS.c if column.name not in {*_MARKS, "created_at"}]
         query = sa.select(*columns).where(DIGESTS.c.call_sid.in_(list(call_sids)))
         return {row["call_sid"]: _digest(row) for row in await self._rows(query)}
 
@@ -102,7 +106,7 @@ class DigestTable:
         meanwhile."""
         columns = DIGESTS.c
         raw = [sa.type_coerce(columns[name], sa.types.NULLTYPE).label(name) for name in _JSON]
-        plain = [each for each in columns if each.name not in {*_SEARCHED, *_JSON}]
+        plain = [each for each in columns if each.name not in {*_MARKS, *_JSON}]
         place = sa.tuple_(columns.created_at, columns.call_sid)
         query = sa.select(*plain, *raw).order_by(columns.created_at, columns.call_sid).limit(_PIECE)
         piece = await self._rows(query.where(columns.created_at >= after))
@@ -122,11 +126,14 @@ class DigestTable:
         return await self._database.read(read)
 
 
-def row_of(call_sid: str, created_at: datetime, digest: Digest) -> dict[str, Any]:
-    """The row of a digest."""
+def rows_of(
+    call_sid: str, created_at: datetime, digest: Digest
+) -> list[tuple[sa.Table, dict[str, Any]]]:
+    """The rows of a digest, with their tables."""
     row = asdict(digest) | {"call_sid": call_sid, "created_at": created_at}
-    marks = row.pop("marks") or marks_of(digest.words)
-    return row | {column.name: value for column, value in zip(MARKS, marks, strict=True)}
+    words, marks = row.pop("words"), row.pop("marks") or marks_of(digest.words)
+    row |= {column.name: value for column, value in zip(MARKS, marks, strict=True)}
+    return [(DIGESTS, row), (DIGEST_WORDS, {"call_sid": call_sid, "words": words})]
 
 
 def dated(rows: Iterable[Mapping[Any, Any]]) -> Iterator[tuple[datetime, Digest]]:

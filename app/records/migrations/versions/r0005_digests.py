@@ -14,16 +14,16 @@ depends_on = None
 _MARKS = [f"marks_{number:02}" for number in range(28)]
 
 
+def _key() -> sa.Column[str]:
+    call = sa.ForeignKey("calls.call_sid", ondelete="CASCADE")
+    return sa.Column("call_sid", sa.Text, call, primary_key=True)
+
+
 def upgrade(op: Operations) -> None:
-    """Add the table and its index."""
+    """Add the tables and their indexes."""
     op.create_table(
         "digests",
-        sa.Column(
-            "call_sid",
-            sa.Text,
-            sa.ForeignKey("calls.call_sid", ondelete="CASCADE"),
-            primary_key=True,
-        ),
+        _key(),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("responses_ms", sa.JSON, nullable=False),
         sa.Column("interruptions", sa.Integer, nullable=False),
@@ -31,6 +31,11 @@ def upgrade(op: Operations) -> None:
         sa.Column("transfers", sa.JSON, nullable=False),
         sa.Column("cost_usd", sa.Float, nullable=False),
         *(sa.Column(name, sa.BigInteger) for name in _MARKS),
+        if_not_exists=True,
+    )
+    op.create_table(
+        "digest_words",
+        _key(),
         sa.Column("words", sa.Text, nullable=False),
         if_not_exists=True,
     )
