@@ -23,7 +23,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup serve demo test pytest shuffle matrix coverage fuzz check format bench truth sound voices coughs \
-  strangers silences lines proxies replicas tools mutations compat compat-setup compat-all deploy-check constraints diagrams release clean
+  strangers silences lines proxies replicas tools mutations bench-console compat compat-setup compat-all deploy-check constraints diagrams release clean
 
 help: ## List the targets.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14

@@ -8,7 +8,6 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import sqlalchemy as sa
 
-from app.records.digests.marks import COLUMNS
 from app.records.record import CallRow, Column, TurnRow
 
 
@@ -115,8 +114,8 @@ TIMELINE = _part_of_call(
     sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("entries", sa.Text, nullable=False),
 )
-#: Of a digest's words, see `app/records/digests/marks.py`.
-MARKS = tuple(sa.Column(f"marks_{number:02}", sa.BigInteger) for number in range(COLUMNS))
+#: Of a digest's words, see `app/records/digests/marks.py`. PostgreSQL takes 32 columns in an index.
+MARKS = tuple(sa.Column(f"marks_{number:02}", sa.BigInteger) for number in range(28))
 # What lists, searches and statistics need of an ended call: app/records/digests/. It can be made
 # anew from the record.
 DIGESTS = sa.Table(

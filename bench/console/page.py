@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from statistics import median, quantiles
 
+from pydantic import SecretStr
+
 from app.config.settings import Settings
 from app.main import create_app
 from app.web.app_state import state_of
@@ -85,8 +87,11 @@ async def _feed(board: Board, fed: list[FedCall]) -> None:
 
 async def measure() -> list[Figure]:
     """Paint, lateness and weight."""
-    settings = Settings(_env_file=None, api_token=TOKEN, database_url="sqlite:///:memory:",
-                        openai_api_key="none")  # type: ignore[call-arg, arg-type]  # fmt: skip
+    settings = Settings(
+        api_token=SecretStr(TOKEN),
+        database_url=SecretStr("sqlite:///:memory:"),
+        openai_api_key=SecretStr("none"),
+    )
     listener = bind("127.0.0.1", 0)
     app = create_app(settings)
     server = Server(app, 0)

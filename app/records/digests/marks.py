@@ -10,9 +10,10 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from zlib import crc32
 
-#: Columns of marks, and bits in each: a signed integer of 64 bits holds them. PostgreSQL takes 32
-#: columns in an index.
-COLUMNS = 28
+from app.records.schema import MARKS
+
+COLUMNS = len(MARKS)
+#: In each column: what a signed integer of 64 bits holds.
 BITS = 63
 #: Bits of an outcome: searches for one alone are common.
 OUTCOME_BITS = 4
@@ -31,7 +32,7 @@ def marks_of(words: str) -> list[int]:
 
 def masks_of(parts: Iterable[str], outcome: str) -> dict[int, int]:
     """By the number of a column: the bits that a call has to have."""
-    bits = _bits_of_outcome(outcome) if outcome else 0
+    bits = _bits_of_outcome(outcome) | _bits_of(f"={outcome}") if outcome else 0
     for part in parts:
         for token in part.split():
             bits |= _bits_of(token)

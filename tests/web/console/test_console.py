@@ -292,7 +292,7 @@ async def test_every_action_is_reached_with_the_keyboard() -> None:
             await it.page.keyboard.press("Tab")
             name = "document.activeElement.ariaLabel || document.activeElement.innerText"
             reached.add(await it.page.evaluate(name))
-        wanted = {"Words for the caller", "Say", "Destination", "Transfer", "Hang up"}
+        wanted = {"Words for the caller", "Say", "Destination", "Transfer", "Hang up", "Listen in"}
         assert wanted | {"Transcript", "Time axis", "Zoom in"} <= reached
         await it.role("link", "← All calls").focus()
         await it.page.keyboard.press("Enter")
