@@ -34,8 +34,7 @@ async def api(store: Store) -> AsyncIterator[AsyncClient]:
     for each in (agent, calls, report, statistics):
         app.include_router(each.router)
     services = SimpleNamespace(store=store, agent=SimpleNamespace(agent=AGENT))
-    listening = SimpleNamespace(allowed=True)
-    install_state(app, api_token=TOKEN, services=services, listening=listening)
+    install_state(app, api_token=TOKEN, services=services)
     async with AsyncClient(
         transport=ASGITransport(app, raise_app_exceptions=False),
         base_url="http://bridge",
