@@ -24,6 +24,7 @@ from app.web import health, problems
 from app.web.api import (
     agent,
     call_actions,
+    call_page,
     calls,
     events,
     metrics_page,
@@ -121,6 +122,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         agent,
         calls,
         call_actions,
+        call_page,
         report,
         statistics,
         events,

@@ -3,7 +3,7 @@
 The caller's voice, the phone line and the model are simulated; the bridge between them is the real
 one, with real sockets to both sides. The caller asks, coughs and then interrupts during the answer,
 orders, and asks for a human: the first transfer is not answered, the second one is. The demo keeps
-a recording, a transcript, a picture and the record.
+a recording, a transcript, the record and a page that shows the call.
 """
 
 import asyncio
@@ -15,7 +15,6 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from pydantic import SecretStr
 from rich.console import Console
@@ -33,9 +32,9 @@ from app.config.settings import Settings, load_settings
 from app.errors import BridgeError, ConfigError
 from app.main import create_app
 from app.records.recording import check_folder
-from app.records.report.call_report import CallReport, read_call
-from app.records.report.files import KEPT_SOUND, keep_call, record_of
-from app.records.report.picture import PictureUnavailable
+from app.records.report.call_report import read_call
+from app.records.report.files import KEPT_SOUND, keep_call
+from app.records.report.whole_call import WholeCall, whole_call
 from app.records.store import Store
 from app.simulator.speech import speak
 from app.simulator.twilio import (
@@ -48,6 +47,7 @@ from app.simulator.twilio import (
     PhoneLine,
     now_ms,
 )
+from app.web.console.call_page import call_page
 from app.web.server import Server, bind
 
 ACCOUNT_SID = "AC" + "0" * 32
@@ -196,7 +196,7 @@ async def run_demo(
     await _check_keep(keep)
     screen = Screen(console)
     with TemporaryDirectory() as folder:
-        report, record = await hold_call(
+        call = await hold_call(
             caller,
             screen,
             Path(folder),
@@ -204,13 +204,13 @@ async def run_demo(
             voice,
             voices_of,
         )
+        report = call.report
         screen.summary(replace(report, wav=None))
         try:
-            for path in keep_call(report, record, keep):
+            for path in keep_call(call, keep, call_page):
                 console.print(f"Kept: {path}", highlight=False, markup=False, soft_wrap=True)
-        except PictureUnavailable as error:
-            missing = f"timeline.png is missing, the rest is there; {error}"
-            console.print(missing, style="red", markup=False)
+            page = (keep / "call.html").resolve().as_uri()
+            console.print(f"Open it: {page}", highlight=False, markup=False, soft_wrap=True)
         except OSError as error:
             raise ConfigError(f"--keep: cannot write to {keep}: {error.strerror}") from None
     ended_well = report.call.status == "completed" and report.call.ended_by != "shutdown"
@@ -237,8 +237,8 @@ async def hold_call(
     agent_file: Path,
     voice: DemoVoice | None = None,
     voices_of: Path | None = None,
-) -> tuple[CallReport, dict[str, Any]]:
-    """Run a call to its end; returns its report and its record.
+) -> WholeCall:
+    """Run a call to its end, and return all that is known of it.
 
     `caller`: None for the built-in one. `folder`: for the database and the recording. `voices_of`:
     another agent file, whose voices replace the agent's own.
@@ -338,10 +338,10 @@ def _steps(dialed: Dialed, name: str) -> Iterator[tuple[str, str]]:
         yield "line", f"{ended} ({dialed.status})"
 
 
-async def _read_back(store: Store, call_sid: str) -> tuple[CallReport, dict[str, Any]]:
+async def _read_back(store: Store, call_sid: str) -> WholeCall:
     await store.flush()
     report = await read_call(store, call_sid)
     if report is None:
         raise BridgeError(f"the call {call_sid} has no record; see the log above")
-    record = await record_of(store, report)
-    return report, record | {"recording": KEPT_SOUND}
+    kept = replace(report.call, recording=KEPT_SOUND)
+    return await whole_call(store, replace(report, call=kept))

@@ -120,6 +120,6 @@ async def browsing(url: str, token: str, **options: Any) -> AsyncIterator[Browsi
             context = await browser.new_context(**options)
             browsing = Browsing(await context.new_page(), url, token)
             yield browsing
-            assert browsing.faults == []
+            assert browsing.faults == [], browsing.faults
         finally:
             await browser.close()

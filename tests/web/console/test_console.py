@@ -244,6 +244,7 @@ async def test_every_action_is_reached_with_the_keyboard() -> None:
         call = await w.connected(from_="+15551230007")
         await it.open(f"calls/{call.call_sid}")
         await it.role("button", "Hang up").wait_for()
+        await it.role("button", "Zoom in").wait_for()
         reached = set()
         for _ in range(40):
             await it.page.keyboard.press("Tab")
