@@ -5,10 +5,12 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 COMPAT := .venv-compat
 COMPAT_INSTALLED := $(COMPAT)/.installed
+DEPLOY := .venv-deploy
+DEPLOY_INSTALLED := $(DEPLOY)/.installed
 # What the tests run on; `make matrix` skips those that are not installed.
 PYTHONS := 3.11 3.12 3.13
 # Test processes: tests spend most of their time waiting.
-PROCESSES := 8
+PROCESSES := 6
 # A few tests at a time: a process that has slow ones has no others waiting behind them.
 XDIST = --numprocesses $(PROCESSES) --maxschedchunk 4
 SEED := $(shell date +%s)
@@ -21,7 +23,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup serve demo test pytest shuffle matrix coverage fuzz check format bench truth sound voices coughs \
-  strangers silences lines proxies tools mutations compat compat-setup compat-all constraints diagrams release clean
+  strangers silences lines proxies replicas tools mutations compat compat-setup compat-all deploy-check constraints diagrams release clean
 
 help: ## List the targets.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -108,8 +110,11 @@ tools: $(INSTALLED) ## What tools that compute cost the audio of other calls; tw
 lines: $(INSTALLED) ## What callers hear when their media stream breaks; eight minutes.
 	$(BIN)/python -m bench lines
 
-proxies: $(INSTALLED) ## The service behind nginx, HAProxy and Caddy, those that are installed; four minutes.
+proxies: $(INSTALLED) ## The service behind nginx, HAProxy and Caddy, those that are installed; five minutes.
 	$(BIN)/python -m bench proxies
+
+replicas: $(INSTALLED) ## Three replicas that are killed, stopped and replaced, without stores too; 45 minutes, Linux.
+	$(BIN)/python -m bench replicas
 
 mutations: $(INSTALLED) ## Break each row of the table of exits: do the tests notice? Half a minute.
 	$(BIN)/python -m tests.call.exits.mutations
@@ -130,6 +135,16 @@ compat: $(COMPAT_INSTALLED) ## Other projects' clients against the simulated lin
 compat-all: compat ## The same, and voicebench on the simulated line; three minutes.
 	$(COMPAT)/bin/python -m compat.voice_bench
 
+$(DEPLOY_INSTALLED): deploy/requirements.txt
+	@test -x $(DEPLOY)/bin/python || $(PYTHON) -m venv $(DEPLOY)
+	@echo "Installing into $(DEPLOY) ..."
+	@$(DEPLOY)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	  --requirement deploy/requirements.txt
+	@touch $@
+
+deploy-check: $(DEPLOY_INSTALLED) ## Dockerfile, compose.yaml, manifests and unit, by the tools that read them.
+	$(DEPLOY)/bin/python scripts/deploy_check.py
+
 constraints: $(INSTALLED) ## Upgrade the pinned versions, for every Python and platform.
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
@@ -137,6 +152,8 @@ constraints: $(INSTALLED) ## Upgrade the pinned versions, for every Python and p
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
 	  --no-annotate --no-header --extra demo --upgrade --excludes compat/excludes.txt \
 	  pyproject.toml compat/requirements.in --output-file compat/requirements.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
+	  --no-annotate --no-header --upgrade deploy/requirements.in --output-file deploy/requirements.txt
 
 diagrams: $(INSTALLED) ## Write the generated parts of the documentation.
 	$(BIN)/python -m docs.diagrams
@@ -145,4 +162,4 @@ release: $(INSTALLED) ## Test, build and tag a version: make release VERSION=1.2
 	@$(BIN)/python scripts/release.py '$(VERSION)'
 
 clean: ## Remove what the other targets created; call records stay.
-	rm -rf $(VENV) $(COMPAT) .venv-3.* build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(COMPAT) $(DEPLOY) .venv-3.* build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -8,9 +8,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from fastapi import FastAPI
 
 from app import __version__
+from app.bridge.hung_replicas import HungReplicas
 from app.bridge.leg.leg import Leg
+from app.bridge.operator_orders import OperatorOrders
 from app.bridge.outbound import Outbound
 from app.bridge.reconnects import Reconnects
+from app.bridge.recordings import Recordings
 from app.bridge.services import Services
 from app.bridge.switchboard import Switchboard
 from app.bridge.transfers.transfers import Transfers
@@ -29,6 +32,7 @@ from app.web.api import (
     events,
     metrics_page,
     openapi,
+    recordings,
     report,
     statistics,
 )
@@ -73,7 +77,13 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         switchboard.on_call_ended.append(shared.agent.tools.call_ended)
         reconnects = Reconnects(switchboard, shared)
         transfers = Transfers(switchboard, reconnects, shared)
+        orders = OperatorOrders(shared, switchboard)
+        reconnects.owners.on_operators_order = orders.carry_out
         outbound = _outbound(chosen, shared, switchboard)
+        switchboard.on_call_left.append(transfers.call_left)
+        switchboard.on_call_left.append(lambda call_sid, _: outbound.left(call_sid))
+        switchboard.on_outbound_leg.append(outbound.adopted)
+        hung = HungReplicas(shared, switchboard, reconnects, lambda: chosen.public_url or "")
         after_call = _after_call(chosen, shared, switchboard)
         if after_call is not None:
             switchboard.on_call_ended.append(after_call.call_ended)
@@ -81,6 +91,8 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
             parts.push_async_callback(_close, "reports", after_call.aclose)
         parts.push_async_callback(_close, "transfers", transfers.aclose)
         parts.push_async_callback(_close, "calls", switchboard.close)
+        parts.push_async_callback(_close, "watch of other replicas", hung.aclose)
+        hung.start()
         metrics = Metrics(shared.agent.agent, lambda: switchboard.live_calls)
         board = Board()
         digests = DigestWriter(shared.store)
@@ -99,6 +111,8 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
             reconnects,
             transfers,
             outbound,
+            orders,
+            Recordings(shared),
             _gate(chosen, api_token),
             _stream_audio(chosen, shared, api_token),
             metrics,
@@ -106,6 +120,8 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
             chosen.metrics_token.get_secret_value() if chosen.metrics_token else "",
         )
         set_state(app, state)
+        shared.bus.count_calls = lambda: switchboard.live_calls
+        shared.bus.ready(True)
 
     app = FastAPI(
         title="Phone agent bridge",
@@ -123,6 +139,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         calls,
         call_actions,
         call_page,
+        recordings,
         report,
         statistics,
         events,
@@ -167,11 +184,13 @@ def _outbound(settings: Settings, services: Services, switchboard: Switchboard) 
         repeat_s=settings.outbound_repeat_seconds,
         detects_machines=services.agent.agent.outbound.answering_machine == "detect",
         draining=lambda: switchboard.draining,
+        bus=services.bus,
     )
     switchboard.on_call_ended.append(outbound.ended)
     switchboard.on_slot_freed.append(outbound.ended)
     outbound.on_decision = switchboard.note_decision
-    switchboard.also_live.append(lambda: outbound.live_calls)
+    switchboard.also_live.append(lambda: outbound.bound_calls)
+    outbound.on_unbound = switchboard.update_empty
     return outbound
 
 
@@ -191,6 +210,7 @@ def _gate(settings: Settings, api_token: str) -> Gate:
             secret.get_secret_value() if secret else "",
             settings.public_url,
             settings.trusted_proxies,
+            settings.replica_url,
         ),
         api_token=api_token,
         signed=secret is not None,

@@ -18,6 +18,8 @@ from bench.load import run as load
 from bench.load.run import Measurement, Plan
 from bench.process import CORES, RELAY, SERVICE, Subject, pin
 from bench.proxies import run as proxies
+from bench.replicas import judge, soak, stores
+from bench.replicas import run as replicas
 from bench.silences import lost_lines, omissions
 from bench.silences import run as silences
 from bench.strangers import lifetimes
@@ -70,8 +72,8 @@ def arguments() -> argparse.Namespace:
         "recording has what was heard; voices: truncation, latency and cost of external voices; "
         "coughs: sounds that are no interruption beside real ones; strangers: attacks at the port "
         "beside live calls; silences: responses without sound; lines: media streams that break; "
-        "proxies: nginx, HAProxy and Caddy before the service; tools: tools that compute "
-        "(default: load)",
+        "proxies: nginx, HAProxy and Caddy before the service; tools: tools that compute; "
+        "replicas: three replicas that are killed, stopped and replaced (default: load)",
     )
     add(
         "--interruptions",
@@ -79,7 +81,7 @@ def arguments() -> argparse.Namespace:
         metavar="N",
         help="for truth (200); for coughs, and as many sounds that are none (400)",
     )
-    add("--seed", type=positive, default=coughs.SEED, help=f"for coughs ({coughs.SEED})")
+    add("--seed", type=positive, default=coughs.SEED, help=f"for coughs ({coughs.SEED}), replicas")
     add(
         "--calls",
         type=positive,
@@ -91,15 +93,21 @@ def arguments() -> argparse.Namespace:
         "--seconds",
         type=positive,
         metavar="S",
-        help="length of each run (15; for sound 180, for voices 6)",
+        help="length of each run (15; for sound 180, for voices 6); for replicas: how long stores "
+        f"are away ({stores.SECONDS}), or the length of soak ({soak.SECONDS})",
     )
     add("--runs", type=positive, metavar="R", help="of each, interleaved (3; for voices 2)")
-    add("--part", choices=[*voices.PARTS, *coughs.PARTS], help="for voices, coughs: only this part")
+    add(
+        "--part",
+        choices=[*voices.PARTS, *coughs.PARTS, *replicas.PARTS],
+        help="for voices, coughs, replicas: only this part",
+    )
     add(
         "--only",
         metavar="TEXT",
         default="",
-        help="for strangers, silences, proxies: only those with this in their name",
+        help="for strangers, silences, proxies, stores of replicas: only those with this in their "
+        "name",
     )
     add("--json", type=Path, metavar="FILE", help="write every run's figures")
     add("--markdown", type=Path, metavar="FILE", help="write the table for a README")
@@ -299,6 +307,24 @@ def stay_behind_proxies(options: argparse.Namespace, console: Console) -> int:
     return 1 if any(each.kept is False for each in done) else 0
 
 
+def lose_replicas(options: argparse.Namespace, console: Console) -> int:
+    """Kill, stop and replace replicas, and take their stores away. Returns the exit status."""
+    parts = (options.part,) if options.part else replicas.PARTS
+    rows: list[judge.Row] = []
+    try:
+        for row in replicas.measure(
+            parts, options.seconds, options.only, options.seed, console.print
+        ):
+            rows.append(row)
+            for remark in row.remarks:
+                console.print(f"  {remark}")
+    except (RuntimeError, TimeoutError) as error:
+        console.print(f"The run failed: {error!r}")
+        return 1
+    show_limits_kept(judge.HEADINGS, [each.row for each in rows], options)
+    return 1 if any(each.kept is False for each in rows) else 0
+
+
 OTHERS = {
     "truth": tell_truth,
     "sound": hear_sound,
@@ -309,6 +335,7 @@ OTHERS = {
     "lines": lose_lines,
     "tools": compute_tools,
     "proxies": stay_behind_proxies,
+    "replicas": lose_replicas,
 }
 
 

@@ -11,7 +11,7 @@ from tests.simulator.realtime import test_items, test_nulls, test_server, test_t
 from tests.wires.realtime import test_session_update
 
 _MODULES: tuple[ModuleType, ...] = (
-    test_session_update,  # every client event of ours
+    test_session_update,  # every event that our client sends
     test_nulls,  # every object and optional field of the types, as the server takes it
     test_server,  # every event that the server answers
     test_items,

@@ -12,6 +12,10 @@ from collections.abc import Generator
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.postgres import database_url, own_postgres, postgres, postgres_url
+
+__all__ = ["database_url", "own_postgres", "postgres", "postgres_url"]  # fixtures
+
 FUZZ = bool(os.environ.get("FUZZ"))
 _unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None)
 

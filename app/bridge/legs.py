@@ -33,6 +33,11 @@ class Legs:
         """The leg of a call that was started last; None after `forget`."""
         return self._last.get(call_sid)
 
+    @property
+    def live(self) -> list[Leg]:
+        """The legs that are not over."""
+        return [leg for leg in self._running.values() if not leg.over]
+
     def is_running(self, leg: Leg) -> bool:
         return leg in self._running.values()
 
@@ -57,6 +62,11 @@ class Legs:
             extra = {"call_sid": leg.call.call_sid}
             logger.error("leg failed at its end", exc_info=error, extra=extra)
         self._on_ended(leg)
+
+    async def wait_ended(self, within_s: float) -> None:
+        """Wait for the tasks of all legs, which are over."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=within_s)
 
     async def stop(self, within_s: float) -> list[Leg]:
         """Hang up, and wait up to `within_s` for the legs to end; then end the rest. Returns the

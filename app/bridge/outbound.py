@@ -5,16 +5,19 @@ placed the call. So a token in the TwiML's URL identifies the call until its SID
 """
 
 import logging
-import math
 import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from app.bridge.bus.bus import Bus, BusUnavailable
+from app.bridge.bus.local_bus import LocalBus
 from app.bridge.decisions import log_decision
 from app.bridge.dialling_rules import OutboundRefused, check_number
+from app.bridge.outbound_limits import LimitsOfReplicas, called_lately, draining, too_many
 from app.errors import TwilioError
+from app.records.carried import Placed
 from app.records.store import Store
 from app.wires.twilio.rest import CallOrder, TwilioRest
 
@@ -47,6 +50,16 @@ class PlacedCall:
     #: Twilio's AnsweredBy; empty until Twilio detected it.
     answered_by: str = ""
 
+    @property
+    def purpose(self) -> Placed:
+        """What the call is for, for its record."""
+        return Placed(self.token, self.greeting, self.voicemail, self.context)
+
+
+def placed_key(token: str) -> str:
+    """Where the bus keeps what a call is for, until it has a record. See `Bus.put`."""
+    return f"placed:{token}"
+
 
 @dataclass(slots=True)
 class _Slot:
@@ -69,8 +82,10 @@ class Outbound:
         ring_s: how long Twilio rings.
         longest_call_s: Twilio ends a call after this.
         detects_machines: whether Twilio shall detect who answers.
-        draining: whether the process stops: `place` then refuses.
+        draining: whether the process stops: `place` then refuses, unless another replica is ready.
         clock: monotonic seconds.
+        bus: counts the calls of all replicas for the limits, and tells the others what a call is
+            for before it has a record.
     """
 
     def __init__(
@@ -87,9 +102,12 @@ class Outbound:
         detects_machines: bool = True,
         draining: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
+        bus: Bus | None = None,
     ) -> None:
         #: Called with (call_sid, decision, reason) to record a decision about a call.
         self.on_decision: Callable[[str, str, str], None] = log_decision
+        #: Called when `bound_calls` may be lower.
+        self.on_unbound: Callable[[], None] = lambda: None
         self._rest = rest
         self._store = store
         self._from_number = from_number
@@ -101,6 +119,8 @@ class Outbound:
         self._detects_machines = detects_machines
         self._draining = draining
         self._clock = clock
+        self._bus = bus or LocalBus()
+        self._limits = LimitsOfReplicas(self._bus, most_calls, repeat_s)
         self._slots: dict[str, _Slot] = {}  # by token
         self._tokens: dict[str, str] = {}  # by call SID
         self._last_s: dict[str, float] = {}  # by number: when it was called last
@@ -111,6 +131,12 @@ class Outbound:
     def live_calls(self) -> int:
         """Outbound calls that have not ended: requested, ringing or answered."""
         return len(self._slots)
+
+    @property
+    def bound_calls(self) -> int:
+        """Outbound calls that no other process can go on with. With several replicas those whose
+        order Twilio has not answered; with one all that are live."""
+        return len(self._in_flight if self._bus.shared else self._slots)
 
     async def place(
         self,
@@ -142,6 +168,8 @@ class Outbound:
         now_s = self._clock()
         self._expire(now_s)
         try:
+            if self._draining() and not await self._bus.others_ready():
+                raise draining()
             rest, from_number, url = self._ready(base_url)
             check_number(to, from_number, self._prefixes)
             self._check_load(to, room, now_s)
@@ -169,19 +197,24 @@ class Outbound:
         self._last_s[placed.to] = now_s
         ended = self._in_flight[token] = set()
         try:
+            await self._limits.take(token, placed.to, self._ring_s + GRACE_S)
+            await self._share(placed)
             call_sid = await rest.place(order)
+        except OutboundRefused:
+            self._undo(slot, now_s)
+            raise
         except TwilioError as error:
             if slot.placed.call_sid:  # Twilio requested its TwiML, so the call exists
                 return slot.placed.call_sid
             if error.unsure:  # the slot stays: a callee who answers gets the agent
                 fix = "the telephone may ring all the same; look at GET /calls before you try again"
                 raise OutboundRefused(504, "no answer from Twilio", f"{error}; {fix}") from error
-            del self._slots[token]
-            if self._last_s.get(placed.to) == now_s:
-                del self._last_s[placed.to]
+            self._undo(slot, now_s)
+            self._limits.refused(token, placed.to)
             raise OutboundRefused(502, "refused by Twilio", str(error)) from error
         finally:
             del self._in_flight[token]
+            self.on_unbound()
         if not slot.placed.call_sid:
             self._set_sid(slot, call_sid)
         elif slot.placed.call_sid != call_sid:
@@ -195,6 +228,13 @@ class Outbound:
             self.ended(slot.placed.call_sid)
         return slot.placed.call_sid
 
+    async def _share(self, placed: PlacedCall) -> None:
+        """Twilio may ask another replica for the call's TwiML before its SID is known here."""
+        if self._bus.shared:
+            with suppress(BusUnavailable):
+                purpose = placed.purpose.as_data()
+                await self._bus.put(placed_key(placed.token), purpose, self._ring_s + GRACE_S)
+
     def answered(self, token: str, call_sid: str) -> PlacedCall | None:
         """The callee answered, and Twilio requests TwiML. A repeated request gets the same answer
         until the call has ended. None: the token belongs to no such call; hang up."""
@@ -204,8 +244,15 @@ class Outbound:
             return None
         if not slot.answered:
             slot.answered = True
-            slot.expires_s = self._clock() + self._longest_call_s + GRACE_S
+            longest_s = self._longest_call_s + GRACE_S
+            slot.expires_s = self._clock() + longest_s
+            self._limits.answered(call_sid, longest_s)
         return slot.placed
+
+    def adopted(self, call_sid: str) -> None:
+        """This process has a leg of an outbound call, which another one may have placed: the call
+        keeps its place among all outbound calls."""
+        self._limits.answered(call_sid, self._longest_call_s + GRACE_S)
 
     def detected(self, token: str, call_sid: str, answered_by: str) -> PlacedCall | None:
         """Twilio detected who answered, before or after it requested the TwiML. None: the token
@@ -247,19 +294,36 @@ class Outbound:
             del self._slots[token]
         for ended in self._in_flight.values():
             ended.add(call_sid)
+        self._limits.ended(call_sid)
+
+    def left(self, call_sid: str) -> None:
+        """A call goes on without this process: at another replica, or with a human. It keeps its
+        place among all outbound calls until any replica hears of its end."""
+        token = self._tokens.pop(call_sid, None)
+        if token is not None:
+            del self._slots[token]
+        self._limits.left(call_sid)
 
     # --- slots ---
+
+    def _undo(self, slot: _Slot, now_s: float) -> None:
+        """The call of a slot is not placed."""
+        del self._slots[slot.placed.token]
+        if self._last_s.get(slot.placed.to) == now_s:
+            del self._last_s[slot.placed.to]
 
     def _set_sid(self, slot: _Slot, call_sid: str) -> None:
         """Twilio named the call's SID: create its record."""
         slot.placed = replace(slot.placed, call_sid=call_sid)
         self._tokens[call_sid] = slot.placed.token
+        self._limits.named(slot.placed.token, call_sid, slot.expires_s - self._clock())
         self._store.save_call(
             call_sid,
             account_sid=self._rest.account_sid if self._rest else "",
             direction="outbound-api",
             from_number=self._from_number or "",
             to_number=slot.placed.to,
+            placed=slot.placed.purpose.as_data(),
             status="queued",
         )
 
@@ -271,6 +335,7 @@ class Outbound:
                     self.on_decision(slot.placed.call_sid, "slot of the call freed", reason)
                 self._tokens.pop(slot.placed.call_sid, None)
                 del self._slots[slot.placed.token]
+                # Not its place among all replicas: another one may have the call.
         self._last_s = {n: s for n, s in self._last_s.items() if s > now_s - self._repeat_s}
 
     # --- limits ---
@@ -285,10 +350,6 @@ class Outbound:
         if not base_url:
             fix = "set PUBLIC_URL to the address where Twilio reaches this service"
             raise OutboundRefused(409, "no address", f"Twilio has to reach the service; {fix}")
-        if self._draining():
-            raise OutboundRefused(
-                503, "draining", "the service is shutting down; try again when it has restarted"
-            )
         return self._rest, self._from_number, base_url.rstrip("/")
 
     def _check_load(self, to: str, room: int | None, now_s: float) -> None:
@@ -297,21 +358,11 @@ class Outbound:
                 403, "switched off", "OUTBOUND_MAX_CALLS is 0, so no calls are placed; raise it"
             )
         if (last_s := self._last_s.get(to)) is not None:
-            wait_s = math.ceil(last_s + self._repeat_s - now_s)
-            raise OutboundRefused(
-                409,
-                "called lately",
-                f"this number was called less than {self._repeat_s:g} s ago; try again in {wait_s} "
-                "s, or lower OUTBOUND_REPEAT_SECONDS",
-                wait_s,
-            )
-        if len(self._slots) >= self._most_calls:
-            raise OutboundRefused(
-                429,
-                "too many calls",
-                f"{len(self._slots)} outbound calls are not over yet; try again when one is, or "
-                "raise OUTBOUND_MAX_CALLS",
-            )
+            raise called_lately(self._repeat_s, last_s + self._repeat_s - now_s)
+        # Of calls that other replicas answered this process may not know the end.
+        counts_here = not (self._bus.shared and self._bus.available)
+        if counts_here and len(self._slots) >= self._most_calls:
+            raise too_many(len(self._slots))
         ringing = sum(not slot.answered for slot in self._slots.values())
         if room is not None and ringing >= room:
             raise OutboundRefused(

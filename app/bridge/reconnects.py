@@ -11,11 +11,12 @@ from time import monotonic
 from app.bridge.deadlines import within
 from app.bridge.leg.leg import Leg
 from app.bridge.leg.seed import first_seed
+from app.bridge.owners import Owners
 from app.bridge.services import Services
 from app.bridge.stream_retries import NO_HANDSHAKE
 from app.bridge.switchboard import Switchboard
 from app.call.agent import Agent
-from app.call.events import STREAM_LOST, ResumeCause, StreamEnded
+from app.call.events import STREAM_LOST, CalleeDetected, ResumeCause, StreamEnded
 from app.records.store import StoreUnavailable
 from app.records.stored_call import CallIsOver, StoredCall, read_stored_call, unreadable_call
 from app.wires.twilio.call import CallInfo
@@ -40,6 +41,8 @@ class Reconnects:
     def __init__(self, switchboard: Switchboard, services: Services) -> None:
         self._switchboard = switchboard
         self._services = services
+        #: What replicas tell each other of calls.
+        self.owners = Owners(services, switchboard)
 
     async def answer(
         self,
@@ -58,7 +61,7 @@ class Reconnects:
             except CallIsOver:
                 return None
         ticket = await self._switchboard.answer(call, base_url, agent, stored=stored)
-        if stored is not None and ticket is not None:
+        if stored is not None and ticket is not None and self._switchboard.streams.come_back:
             self._switchboard.note_decision(
                 call.call_sid, "call taken over", "another process had it"
             )
@@ -94,12 +97,12 @@ class Reconnects:
 
         Raises:
             StoreUnavailable: this process does not know the call, and its record cannot be read.
+            CallIsOver: another replica has the call, and its agent has said goodbye.
         """
         board = self._switchboard
         leg = board.leg(call.call_sid)
         if leg is None:
-            leg = await self.take_over(call, base_url, resume_cause)
-            return NextStream(board.ticket(leg)) if leg is not None else None
+            return await self._resume_elsewhere(call, base_url, resume_cause)
         if not leg.over and leg.line.claimed:
             if leg.line.stream_sid and stream_sid not in ("", leg.line.stream_sid):
                 return NextStream(board.ticket(leg))  # a late request: the next stream is open
@@ -107,10 +110,12 @@ class Reconnects:
             leg.feed(StreamEnded("Twilio asks what comes after the stream", lost=True))
         if leg.needs_fallback or leg.past_goodbye or (leg.over and not leg.call_continues):
             return None
-        keys, retries = leg.keys_played, board.stream_retries(call.call_sid)
+        keys, retries = leg.keys_played, board.streams.retries(call.call_sid)
         carried = leg.line.claimed and keys is None
         cause = leg.line.lost_because if carried else retries.cause or NO_HANDSHAKE
-        pause_s = retries.failed(monotonic(), leg.carried_s if carried else 0.0)
+        pause_s: int | None = 0
+        if not leg.handed_over:
+            pause_s = retries.failed(monotonic(), leg.carried_s if carried else 0.0)
         if pause_s is None:
             leg.give_up("line" if carried else "handshake", cause)
             return None
@@ -128,31 +133,84 @@ class Reconnects:
             last = await self._switchboard.open_next(leg, resume_cause)
         return self._switchboard.ticket(last) if last is not None else None
 
+    async def _resume_elsewhere(
+        self, call: CallInfo, base_url: str, resume_cause: ResumeCause
+    ) -> NextStream | None:
+        """Resume a call that this process does not have."""
+        streams, pause_s = self._switchboard.streams, 0
+        await self.owners.release_to_resume(call.call_sid)
+        if self._services.bus.shared and resume_cause == STREAM_LOST:
+            found_s = await streams.announcements.failed(call, streams.retry_limits)
+            if found_s is None:
+                await self._give_up(call, base_url)
+                return None
+            pause_s = found_s
+        ticket = await self.take_over(call, base_url, resume_cause, pause_s)
+        return NextStream(ticket, pause_s) if ticket is not None else None
+
+    async def take_from_hung(self, call: CallInfo, base_url: str, epoch: int) -> str | None:
+        """Adopt a call whose owner hangs. Returns the ticket for its next stream; None: another
+        replica has adopted it meanwhile, or it has ended. `epoch`: of that owner.
+
+        Raises:
+            StoreUnavailable: its record cannot be reached.
+        """
+        adopted = await self._services.store.adopt(call.call_sid, expected=epoch)
+        if not adopted:
+            return None
+        await self._services.bus.announce(call.call_sid, adopted)
+        return await self.take_over(call, base_url)
+
+    async def callee_detected(self, call_sid: str, verdict: CalleeDetected) -> None:
+        """See `Owners.callee_detected`."""
+        await self.owners.callee_detected(call_sid, verdict)
+
+    async def _give_up(self, call: CallInfo, base_url: str) -> None:
+        """No stream of the call works, at whichever replica: from now on this one has it."""
+        leg = await self._switchboard.streams.open_to_give_up(call, base_url)
+        if leg is not None:
+            leg.give_up("handshake", NO_HANDSHAKE)
+
     async def take_over(
-        self, call: CallInfo, base_url: str, resume_cause: ResumeCause = STREAM_LOST
-    ) -> Leg | None:
-        """Resume a call of another process from its record. None: the call has ended. Then call
-        `Switchboard.ticket` for its stream.
+        self,
+        call: CallInfo,
+        base_url: str,
+        resume_cause: ResumeCause = STREAM_LOST,
+        pause_s: int = 0,
+    ) -> str | None:
+        """Resume a call of another process from its record. Returns the ticket for its next stream;
+        None: the call has ended. `pause_s`: see `NextStream`.
 
         Raises:
             StoreUnavailable: the record cannot be read.
         """
         if self._switchboard.has_ended(call.call_sid):
             return None
+        streams = self._switchboard.streams
         await self._services.store.flush(WRITTEN_S)
+        await streams.adopt_ahead(call.call_sid)
         try:
             found = await read_stored_call(self._services.store, call.call_sid)
         except CallIsOver:
+            streams.forget(call.call_sid)
             return None
+        if not streams.come_back:
+            return await streams.announce(
+                call, base_url, resume_cause=resume_cause, before_s=pause_s
+            )
         if found is None:
             return await self.take_over_without_record(call, base_url, resume_cause)
         return await self._open(*found, base_url, resume_cause, "another process had it")
 
     async def take_over_without_record(
         self, call: CallInfo, base_url: str, resume_cause: ResumeCause = STREAM_LOST
-    ) -> Leg:
+    ) -> str:
         """Resume a call that has no readable record, with an agent that knows nothing of it: better
-        than to hang up. Then call `Switchboard.ticket` for its stream."""
+        than to hang up. Returns the ticket for its next stream."""
+        streams = self._switchboard.streams
+        if not streams.come_back:
+            return await streams.announce(call, base_url, resume_cause=resume_cause)
+        await streams.adopt_ahead(call.call_sid)
         stored = unreadable_call(time.time())
         return await self._open(call, stored, base_url, resume_cause, "its record cannot be read")
 
@@ -163,11 +221,11 @@ class Reconnects:
         base_url: str,
         resume_cause: ResumeCause,
         reason: str,
-    ) -> Leg:
+    ) -> str:
         last = self._switchboard.leg(call.call_sid)
         if last is not None:  # a repeated request opened it meanwhile
-            return last
+            return self._switchboard.ticket(last)
         seed = first_seed(call, self._services, base_url, stored=stored, resume_cause=resume_cause)
         leg = await self._switchboard.open(seed)
         self._switchboard.record_decision(leg, "call taken over", reason)
-        return leg
+        return self._switchboard.ticket(leg)

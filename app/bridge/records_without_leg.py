@@ -4,10 +4,11 @@ Each method starts a task and returns at once. Call `aclose` before the store is
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
+from app.bridge.bus.bus import BusUnavailable
 from app.bridge.decisions import log_decision
 from app.bridge.recent_calls import RecentCalls
 from app.bridge.services import Services
@@ -16,6 +17,18 @@ from app.records.stored_call import close_stored_record, note_decision, record_r
 from app.wires.twilio.call import CallInfo, CallStatus
 
 RELEASE_S = 1.0
+#: An owner that cannot be asked ends its leg itself, when the stream of a call that is over ends.
+#: This is how long it has to write the record, before it is closed without it.
+OWNER_S = 4.0
+
+TellOwner = Callable[[str, CallStatus], Awaitable[bool]]
+"""Tells the replica that has a call of its end. Returns whether there is one. Raises BusUnavailable
+if that is not known."""
+
+
+async def no_owner(call_sid: str, status: CallStatus) -> bool:
+    """With one process."""
+    return False
 
 
 class RecordsWithoutLeg:
@@ -32,6 +45,8 @@ class RecordsWithoutLeg:
         is_live: Callable[[str], bool],
         call_ended: Callable[[str], None],
     ) -> None:
+        #: Asked before a record is closed: another replica may have the leg, and close it.
+        self.tell_owner: TellOwner = no_owner
         self._services = services
         self._is_live = is_live
         self._call_ended = call_ended
@@ -69,9 +84,18 @@ class RecordsWithoutLeg:
 
     async def _close_record(self, call_sid: str, status: CallStatus) -> None:
         store = self._services.store
+        try:
+            if await self.tell_owner(call_sid, status):
+                self._closing.discard(call_sid)
+                return
+        except BusUnavailable:
+            await asyncio.sleep(OWNER_S)
         with suppress(StoreUnavailable):
             await store.flush()
             row = await store.get_call(call_sid)
+            if row is not None and row.ended_at is None and self._services.bus.shared:
+                await store.adopt(call_sid)  # only who has adopted it may close its record
+                row = await store.get_call(call_sid)
             if row is not None and row.ended_at is None and not self._is_live(call_sid):
                 call = CallInfo(call_sid, row.account_sid, row.direction)
                 ended = await close_stored_record(store, row, status, self._services.cost)

@@ -3,10 +3,15 @@
 import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
+from secrets import token_bytes
+from socket import gethostname
 from typing import Any
 
 from pydantic import SecretStr
 
+from app.bridge.bus.bus import Bus
+from app.bridge.bus.local_bus import LocalBus
+from app.bridge.signed_tickets import TicketSigner, ticket_key
 from app.bridge.voice_paces import VoicePaces
 from app.call.agent import Agent
 from app.call.exits.attempts import NOT_TAKEN, TAKEN
@@ -14,6 +19,7 @@ from app.call.optional_settings import Setting
 from app.call.usage import Usage
 from app.config.agent.file import LoadedAgent, load_agent
 from app.config.prices import Prices, load_prices
+from app.config.redis_url import parse_redis_url
 from app.config.settings import EMBEDDED, Settings
 from app.errors import ConfigError
 from app.records.record import Transfers
@@ -31,6 +37,11 @@ from app.wires.twilio.rest import TwilioRest
 from app.wires.voices.provider import Credentials
 from app.wires.voices.providers import CREDENTIALS, open_voices
 from app.wires.voices.voice import Voice
+
+WRITTEN_S = 1.0  # for the last records
+
+# Secrets that all replicas need: signatures, tickets and tokens are judged by any of them.
+_SAME_EVERYWHERE = ("twilio_auth_token", "api_token", "call_webhook_secret")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +69,22 @@ class Services:
     watchers: list[Watcher] = field(default_factory=list)
     #: Settings that the model refused on a call: later calls do not send them.
     refused_settings: set[Setting] = field(default_factory=set)
+    #: What this process shares with other replicas.
+    bus: Bus = field(default_factory=LocalBus)
+    #: The epochs with which this process adopted calls, by SID: see `Store.adopt`.
+    epochs: dict[str, int] = field(default_factory=dict)
+    #: REPLICA_URL: media streams come to this address of the process; empty: not set.
+    replica_url: str = ""
+    #: Signs the tickets of media streams.
+    tickets: TicketSigner = field(default_factory=lambda: TicketSigner(token_bytes()), repr=False)
 
     @classmethod
     async def open(cls, settings: Settings, agent: LoadedAgent | None = None) -> "Services":
         """Open what the settings name.
 
         Raises:
-            ConfigError: the agent file, the prices file or a secret is wrong, or the folder of the
-                recordings is not writable.
+            ConfigError: the agent file, the prices file or a secret is wrong, the folder of the
+                recordings or of the spool is not writable, or Redis refuses the connection.
             StoreUnavailable: the database cannot be opened.
         """
         loaded = agent or load_agent(
@@ -77,7 +96,14 @@ class Services:
             signing_key(settings.call_webhook_secret.get_secret_value())
         if loaded.recording.enabled:
             await _check_recordings(settings.recordings_dir)
-        store = await Store.open(settings.database_url.get_secret_value())
+        bus = await _bus(settings)
+        try:
+            store = await Store.open(
+                settings.database_url.get_secret_value(), spool_dir=settings.spool_dir
+            )
+        except BaseException:
+            await bus.aclose()
+            raise
         return cls(
             loaded,
             settings.endpoint,
@@ -89,6 +115,9 @@ class Services:
             settings.twilio_phone_number or "",
             voices,
             VoicePaces(len(voices)),
+            replica_url=settings.replica_url or "",
+            tickets=TicketSigner(_ticket_key(settings)),
+            bus=bus,
         )
 
     def recorder(self, call: CallInfo, agent: Agent, stored: StoredCall | None = None) -> Recorder:
@@ -100,7 +129,10 @@ class Services:
         """
         # The file that the other process wrote is kept: this one gets another name.
         name = f"{call.call_sid}-{stored.turns}" if stored else call.call_sid
-        recording = Recording(self.recordings, name) if self.agent.recording.enabled else None
+        if stored and self.bus.shared:  # no replica's file has the name of another's
+            name = f"{name}-{self.bus.replica[:6]}"
+        recorded, at = self.agent.recording.enabled, self.bus.place
+        recording = Recording(self.recordings, name, at) if recorded else None
         return Recorder(self.store, call, agent, self.cost, recording, self.watchers, stored)
 
     def cost(
@@ -134,7 +166,27 @@ class Services:
         for voice in self.voices:
             await voice.aclose()
         await self.agent.tools.aclose()
+        if self.bus.shared and self.store.available:
+            await self.store.flush(WRITTEN_S)  # as the calls' owner: the next one reads it
+        await self.bus.aclose()
         await self.store.aclose()
+
+
+async def _bus(settings: Settings) -> Bus:
+    place = settings.replica_url or f"{gethostname()}:{settings.recordings_dir.resolve()}"
+    if settings.redis_url is None:
+        bus = LocalBus()
+        bus.place = place
+        return bus
+    from app.bridge.bus.redis_bus import RedisBus  # a tenth of a second, for who has Redis
+
+    secrets = {name.upper(): getattr(settings, name) for name in _SAME_EVERYWHERE}
+    return await RedisBus.open(
+        parse_redis_url(settings.redis_url.get_secret_value()),
+        settings.replica_url or "",
+        {name: secret.get_secret_value() if secret else "" for name, secret in secrets.items()},
+        place=place,
+    )
 
 
 async def _check_recordings(folder: Path) -> None:
@@ -154,6 +206,12 @@ def voice_secrets(settings: Settings) -> Credentials:
     return Credentials(
         {name: secret.get_secret_value() for name, secret in secrets.items() if secret}
     )
+
+
+def _ticket_key(settings: Settings) -> bytes:
+    """The key of tickets; a random one if no secret is set."""
+    secret = settings.twilio_auth_token or settings.api_token
+    return ticket_key(secret.get_secret_value()) if secret is not None else token_bytes()
 
 
 def _rest(settings: Settings) -> TwilioRest | None:

@@ -23,6 +23,9 @@ class SpentTickets:
             del self._spent[name]
         self._spent[ticket] = now_s, why
 
+    def __contains__(self, ticket: str) -> bool:
+        return ticket in self._spent
+
     def why(self, ticket: str) -> str:
         """Why a ticket is not good; "unknown" for one that is not remembered."""
         _, why = self._spent.get(ticket, (0.0, ""))

@@ -36,11 +36,16 @@ class StreamRetries:
     _lost_s: list[float] = field(default_factory=list)
     _failed_s: list[float] = field(default_factory=list)  # since a stream worked last
 
+    @property
+    def times(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """When streams that worked were lost, and when others failed since."""
+        return tuple(self._lost_s), tuple(self._failed_s)
+
     def failed(self, now_s: float, carried_s: float) -> int | None:
         """Count one more failure.
 
         Args:
-            now_s: monotonic seconds.
+            now_s: seconds of a clock, for all of a call's streams the same one.
             carried_s: how long the stream carried the call; 0 if it never started.
 
         Returns:

@@ -2,19 +2,18 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
 
+from app.bridge.call_hooks import CallHooks, call_all
 from app.bridge.expiry import Expiry
+from app.bridge.hand_over import hand_over, leave_open
 from app.bridge.leg.leg import Leg, Redirect
 from app.bridge.leg.seed import LegSeed, first_seed
 from app.bridge.legs import Legs
 from app.bridge.recent_calls import RecentCalls
 from app.bridge.records_without_leg import RecordsWithoutLeg
 from app.bridge.services import Services
-from app.bridge.stream_retries import RetryLimits, StreamRetries
-from app.bridge.tickets import Tickets
+from app.bridge.streams import Streams
 from app.call.agent import Agent
-from app.call.commands import PlayDigits
 from app.call.events import (
     STREAM_LOST,
     CalleeDetected,
@@ -24,6 +23,7 @@ from app.call.events import (
     StreamEnded,
     TransferRequested,
 )
+from app.call.orders import NOT_WITH_AGENT
 from app.records.stored_call import StoredCall
 from app.wires.twilio.call import TERMINAL, CallInfo, CallStatus
 
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 READY_S = 0.35  # the webhook waits this long for the model; the caller hears ringing meanwhile
 
 
-class Switchboard:
+class Switchboard(CallHooks):
     """Opens, finds and ends the calls of this process.
 
     Args:
@@ -41,30 +41,29 @@ class Switchboard:
     """
 
     def __init__(self, services: Services, redirect: Redirect, max_calls: int = 0) -> None:
-        #: Set when the process stops: new calls are rejected, live calls go on.
+        super().__init__()
+        #: The process stops: new calls are rejected, live calls go on.
         self.draining = False
-        #: Called with the SID of each call that has ended, once the store has its whole record.
-        self.on_call_ended: list[Callable[[str], None]] = []
-        #: Called with the SID of each call whose stream has been lost for `ExpiryLimits.slot_s`. It
-        #: does not count as live any more, and may still reconnect.
-        self.on_slot_freed: list[Callable[[str], None]] = []
-        #: Each returns how many live calls have no leg yet: outbound calls that ring.
-        self.also_live: list[Callable[[], int]] = []
         #: Timers of calls that have no running leg.
         self.expiry = Expiry(self._slot_freed, self._expire)
-        #: How often a call may open another stream.
-        self.retry_limits = RetryLimits()
         self._services = services
         self._redirect = redirect
         self._max_calls = max_calls
         self._legs = Legs(self._leg_ended)
-        self._retries: dict[str, StreamRetries] = {}
-        self._tickets = Tickets()
+        #: Media streams: their tickets, and the legs that they claim.
+        self.streams = Streams(
+            services,
+            self._legs,
+            start=self._start,
+            start_next=self._start_next,
+            lose=self.lose,
+            has_ended=self.has_ended,
+            on_freed=self.update_empty,
+        )
         self._ended = RecentCalls()  # Twilio reported a terminal status
         self._closed = RecentCalls()  # the record was closed
-        self._without_leg = RecordsWithoutLeg(services, self.is_live, self._call_ended)
-        self._empty = asyncio.Event()
-        self._empty.set()
+        self.without_leg = RecordsWithoutLeg(services, self.is_live, self._call_ended)
+        self._empty = asyncio.Event()  # `drain` waits for it, and updates it first
 
     # --- which calls there are ------------------------------------------------------------------
 
@@ -76,7 +75,10 @@ class Switchboard:
     @property
     def room(self) -> int | None:
         """How many more calls are accepted; None: no limit."""
-        return max(0, self._max_calls - self.live_calls) if self._max_calls else None
+        if not self._max_calls:
+            return None
+        announced = self.streams.announcements.call_sids - self._legs.call_sids
+        return max(0, self._max_calls - self.live_calls - len(announced))
 
     @property
     def full(self) -> bool:
@@ -111,7 +113,7 @@ class Switchboard:
         """
         leg = self._legs.last(call_sid)
         if leg is None or (leg.over and not leg.redirecting):
-            return "the caller does not talk with the agent now"
+            return NOT_WITH_AGENT
         refusal = leg.refusal(order)
         if not refusal:
             leg.feed(order)
@@ -127,7 +129,8 @@ class Switchboard:
         *,
         stored: StoredCall | None = None,
     ) -> str | None:
-        """Answer a webhook: open the call's leg and its model session, and wait up to `READY_S`.
+        """Answer a webhook: open the call's leg and its model session, and wait up to `READY_S`; or
+        announce its stream, if that may reach another replica.
 
         A repeated webhook gets a ticket for the same leg.
 
@@ -143,12 +146,18 @@ class Switchboard:
             return None
         leg = self._legs.last(call.call_sid)
         if leg is None:
-            if self.full and agent is None and stored is None:
+            passes_on = self.draining and await self._services.bus.others_ready()
+            known = agent is not None or stored is not None
+            if self.full and not (known or passes_on or await self.streams.is_announced(call)):
                 reason = "the service is shutting down" if self.draining else "MAX_CALLS is reached"
-                self._without_leg.call_rejected(call, reason)
+                self.without_leg.call_rejected(call, reason)
                 return None
+            if passes_on or not self.streams.come_back:
+                new = stored is None
+                return await self.streams.announce(call, base_url, agent=agent, is_new=new)
             seed = first_seed(call, self._services, base_url, agent=agent, stored=stored)
-            leg = await self.open(seed)
+            leg = self._start(seed)
+            await asyncio.gather(self._wait_until_ready(leg), self.streams.opened_ahead(leg))
         elif leg.over and (leg.past_goodbye or not leg.call_continues):
             return None
         elif leg.over and not leg.on_other_twiml:
@@ -168,7 +177,13 @@ class Switchboard:
     async def open_next(
         self, leg: Leg, resume_cause: ResumeCause = STREAM_LOST, agent: Agent | None = None
     ) -> Leg:
-        """Open the leg after this one likewise. `resume_cause`: why the caller left the agent."""
+        """Open the leg after this one likewise; or announce its stream, if that may reach another
+        replica, and return the leg that is over. `resume_cause`: why the caller left the agent."""
+        if not self.streams.come_back:
+            leg.feed(StreamEnded("the call goes on in another stream", lost=True))
+            leg.finish_record()
+            await self.streams.announce(leg.call, leg.base_url, resume_cause=resume_cause)
+            return leg
         following = self._start_next(leg, resume_cause, agent)
         await self._wait_until_ready(following)
         return following
@@ -188,98 +203,77 @@ class Switchboard:
 
     def _start(self, seed: LegSeed) -> Leg:
         leg = Leg(seed, self._services, self._redirect)
+        call = leg.call
+        if call.direction == "outbound-api" and self._legs.last(call.call_sid) is None:
+            call_all(self.on_outbound_leg, call.call_sid)
         self._legs.start(leg)
-        self.expiry.cancel(leg.call.call_sid)
+        self.expiry.cancel(call.call_sid)
         self._empty.clear()
         return leg
 
-    # --- tickets of media sockets ---------------------------------------------------------------
-
     def ticket(self, leg: Leg, before_s: float = 0.0) -> str:
-        """A ticket for a stream of this leg, or of the one after it. `before_s`: how long Twilio
-        runs other verbs before it opens the stream."""
-        # A second for each character: the longest is `W`, a pause of 1000 ms.
-        keys = leg.redirect.command
-        keys_s = len(keys.digits) if isinstance(keys, PlayDigits) else 0
-        return self._tickets.give(leg, before_s + keys_s)
-
-    def knows(self, ticket: str) -> bool:
-        """Whether a media socket may be opened with this ticket."""
-        return self._tickets.is_good(ticket)
-
-    def handshake_refused(self, ticket: str, cause: str) -> None:
-        """A media socket with this ticket was refused, or closed before its `start`. The record of
-        the call gets the cause, if the call is live."""
-        leg = self._tickets.find(ticket)
-        if leg is not None and self._legs.last(leg.call.call_sid) is not None:
-            self.stream_retries(leg.call.call_sid).cause = cause
-            self.record_decision(leg, "media socket refused", cause)
-
-    def ticket_fault(self, ticket: str) -> str:
-        """Why this ticket is refused; empty: it is good."""
-        if self.knows(ticket):
-            return ""
-        return self._tickets.why_not(ticket)
-
-    def claim(self, ticket: str, call_sid: str) -> Leg | None:
-        """Use up a ticket: the leg for the stream that named this call in its `start`. None: the
-        ticket is not good, or for another call, or the call has ended. Then `attach` the socket."""
-        found = self._tickets.find(ticket)
-        if found is not None and found.call.call_sid != call_sid:
-            self.handshake_refused(ticket, "the stream's start names another call")
-        taken = self._tickets.take(ticket)
-        leg = self._legs.last(call_sid)
-        if taken is None or leg is None or taken.call.call_sid != call_sid:
-            return None
-        if leg.over and (leg.needs_fallback or not leg.call_continues):
-            return None
-        if leg.line.claimed or leg.over:
-            if leg.past_goodbye:  # nothing takes back a hang-up that is ordered
-                return None
-            leg.feed(StreamEnded("another stream took the call over", lost=True))
-            leg = self._start_next(leg, leg.keys_played or STREAM_LOST)
-        leg.line.claim()
-        return leg
-
-    def stream_retries(self, call_sid: str) -> StreamRetries:
-        """How often the stream of a live call failed lately."""
-        return self._retries.setdefault(call_sid, StreamRetries(self.retry_limits))
+        """See `Streams.ticket`."""
+        return self.streams.ticket(leg, before_s)
 
     # --- the end of legs and calls --------------------------------------------------------------
 
     def _leg_ended(self, leg: Leg) -> None:
         last = self._legs.last(leg.call.call_sid)
-        if last is leg and leg.on_other_twiml:
+        if last is leg and leg.on_other_twiml and self._services.bus.shared:
+            self._leave(leg)  # what Twilio asks next any replica answers from the record
+        elif last is leg and leg.on_other_twiml:
             self.expiry.redirected(leg)
         elif last is leg and leg.call_continues:
             self._await_reconnect(leg)
-        elif last in (leg, None):
+        elif last in (leg, None) and not leg.lost:
             self._close(leg)
-        self._update_empty()
+        self.update_empty()
 
     def _await_reconnect(self, leg: Leg) -> None:
         if leg.line_lost and not leg.given_up:
             reason = leg.line.lost_because or "no media stream came"
-            leg.record_decision("line lost, waiting for Twilio", reason)
+            decision = "call handed over" if leg.handed_over else "line lost, waiting for Twilio"
+            leg.record_decision(decision, reason)
         self.expiry.stream_lost(leg, holds_slot=leg.line.claimed or bool(leg.given_up))
 
     def fallback_started(self, leg: Leg) -> None:
         """Twilio gets TwiML that transfers the leg's caller, because the agent cannot go on."""
         leg.redirect.begin_fallback()
         if not self._legs.is_running(leg):
-            self.expiry.redirected(leg)
+            self._leg_ended(leg)
+
+    def lose(self, call_sid: str) -> None:
+        """Another replica has the call: end its leg without a word to anyone, and forget it."""
+        leg = self._legs.last(call_sid)
+        if leg is not None:
+            leg.lose()
+            self._leave(leg)
+        else:
+            self._left(call_sid, lost=True)
+
+    def _leave(self, leg: Leg) -> None:
+        """The call goes on without this process."""
+        call_sid = leg.call.call_sid
+        self._legs.forget(call_sid)
+        self._services.paces.call_ended(leg.paces)
+        self.streams.forget(call_sid)
+        self.expiry.cancel(call_sid)
+        self._left(call_sid, lost=leg.lost)
+
+    def _left(self, call_sid: str, *, lost: bool) -> None:
+        for callback in self.on_call_left:
+            callback(call_sid, lost)
+        self.update_empty()
 
     def _slot_freed(self, call_sid: str) -> None:
-        for callback in self.on_slot_freed:
-            callback(call_sid)
-        self._update_empty()
+        call_all(self.on_slot_freed, call_sid)
+        self.update_empty()
 
     def _expire(self, leg: Leg) -> None:
         """Twilio reported nothing about this leg's call for `ExpiryLimits.expire_s`: close it."""
         if self._legs.last(leg.call.call_sid) is leg:
-            minutes = self.expiry.limits.expire_s / 60
-            reason = f"Twilio said nothing about the call for {minutes:g} min"
-            leg.record_decision("record closed", reason)
+            after = f"{self.expiry.limits.expire_s / 60:g} min"
+            leg.record_decision("record closed", f"Twilio said nothing about the call for {after}")
             leg.finish_record()
             leg.close_record(at_leg_end=True)
             self._close(leg)
@@ -298,19 +292,20 @@ class Switchboard:
         call_sid = leg.call.call_sid
         if self._legs.forget(call_sid):
             self._services.paces.call_ended(leg.paces)
-        self._retries.pop(call_sid, None)
+        self.streams.forget(call_sid)
         self.expiry.cancel(call_sid)
         if not self._legs.runs_one_of(call_sid):
             self._call_ended(call_sid)
 
     def _call_ended(self, call_sid: str) -> None:
         self._closed.add(call_sid)
-        for callback in self.on_call_ended:
-            callback(call_sid)
-        self._update_empty()
+        call_all(self.on_call_ended, call_sid)
+        self.update_empty()
 
-    def _update_empty(self) -> None:
-        if self.live_calls or any(count() for count in self.also_live):
+    def update_empty(self) -> None:
+        """Look whether `drain` is done. Call it when what `also_live` counts is less."""
+        live = self.live_calls or self.streams.announcements.call_sids
+        if live or any(count() for count in self.also_live):
             self._empty.clear()
         else:
             self._empty.set()
@@ -318,6 +313,10 @@ class Switchboard:
     def has_ended(self, call_sid: str) -> bool:
         """Whether Twilio reported the call's end within the last minute."""
         return call_sid in self._ended
+
+    def has_closed(self, call_sid: str) -> bool:
+        """Whether this process closed the call's record within the last minute."""
+        return call_sid in self._closed
 
     def status_changed(self, call_sid: str, status: CallStatus, answered_by: str | None) -> None:
         """Twilio's status callback: store the status, and end the call if it is terminal."""
@@ -333,10 +332,11 @@ class Switchboard:
     def ended(self, call_sid: str, status: CallStatus) -> None:
         """Twilio reports that a call has ended, with this terminal status."""
         self._ended.add(call_sid)
+        self.streams.announcements.free(call_sid)
         leg = self._legs.last(call_sid)
         if leg is None:
             if not self.is_live(call_sid) and call_sid not in self._closed:
-                self._without_leg.close_record(call_sid, status)
+                self.without_leg.close_record(call_sid, status)
             return
         self._services.store.save_call(call_sid, status=status)
         if leg.over:
@@ -364,14 +364,15 @@ class Switchboard:
         if leg is not None:
             leg.record_decision(decision, reason)
         else:
-            self._without_leg.note_decision(call_sid, decision, reason)
+            self.without_leg.note_decision(call_sid, decision, reason)
 
     # --- shutdown -------------------------------------------------------------------------------
 
     async def drain(self, within_s: float) -> None:
         """Reject new calls; returns when the last call has ended, or after `within_s`."""
         self.draining = True
-        self._update_empty()
+        self._services.bus.ready(False)
+        self.update_empty()
         logger.info("draining", extra={"live_calls": self.live_calls})
         try:
             async with asyncio.timeout(within_s):
@@ -379,20 +380,21 @@ class Switchboard:
         except TimeoutError:
             logger.warning("time to drain is over", extra={"live_calls": self.live_calls})
 
-    async def close(self, within_s: float = 3.0) -> None:
-        """Hang up the remaining calls and end every leg.
+    async def hand_over(self) -> None:
+        """Leave the calls that are still here to other replicas, if there are any. Then `close`."""
+        if self.live_calls:
+            await hand_over(self._legs, self.streams, self._services)
 
-        A caller who talks with a human is not hung up. The record of a call whose stream is lost
-        stays open: another process may take the call over.
-        """
+    async def close(self, within_s: float = 3.0) -> None:
+        """Hang up the remaining calls, but for callers who talk with a human; end every leg. The
+        record of a call whose stream is lost stays open: another process may take it over."""
         self.draining = True
         for leg in await self._legs.stop(within_s):
             if leg.past_goodbye:
                 self.end_call(leg.call.call_sid)
             elif not leg.on_other_twiml:
-                reason = "the service stops while the call's line is lost"
-                leg.record_decision("record left open", reason)
-                leg.orders.leave_out(reason)
+                leave_open(leg, others=self._services.bus.shared)
                 self._legs.forget(leg.call.call_sid)
             self.expiry.cancel(leg.call.call_sid)
-        await self._without_leg.aclose()
+        await self.streams.aclose()
+        await self.without_leg.aclose()

@@ -1,62 +1,105 @@
 """Tickets prove that a media socket belongs to a call that this service answered.
 
-A ticket is random, for one call, good once, and expires.
+A ticket is signed, for one call, good once, and expires. In one process only the tickets that it
+made are good. With several replicas a ticket is good at each of them, and the bus settles that it
+is used once.
 """
 
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from time import monotonic
+from time import monotonic, time
 
-from app.bridge.leg.leg import Leg
+from app.bridge.bus.bus import Bus, BusUnavailable
+from app.bridge.signed_tickets import SignedTicket, TicketSigner
 from app.bridge.spent_tickets import SpentTickets
 
 TICKET_S = 30.0
+#: The clocks of replicas may differ by so much.
+SKEW_S = 10.0
 EXPIRED = "the ticket is expired"
+USED = "the ticket was used already"
 
 
 @dataclass(frozen=True, slots=True)
 class _Ticket:
-    leg: Leg
-    expires_s: float
+    call_sid: str
+    expires_s: float  # monotonic
 
 
 class Tickets:
-    """The tickets of this process. `clock`: monotonic seconds."""
+    """The tickets of this process, and those of other replicas that reach it.
 
-    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+    `clock`: monotonic seconds. `wall_clock`: Unix seconds.
+    """
+
+    def __init__(
+        self,
+        signer: TicketSigner,
+        bus: Bus,
+        clock: Callable[[], float] = monotonic,
+        wall_clock: Callable[[], float] = time,
+    ) -> None:
+        self._signer = signer
+        self._bus = bus
         self._clock = clock
+        self._wall_clock = wall_clock
         self._tickets: dict[str, _Ticket] = {}
         self._spent = SpentTickets(clock)
 
-    def give(self, leg: Leg, before_s: float = 0.0) -> str:
-        """A new ticket for a stream of this leg's call, good for `TICKET_S`. `before_s`: how long
-        Twilio runs other verbs before it opens the stream; added to that."""
-        now_s = self._clock()
+    def give(self, call_sid: str, before_s: float = 0.0) -> str:
+        """A new ticket for a stream of this call, good for `TICKET_S`. `before_s`: how long Twilio
+        runs other verbs before it opens the stream; added to that."""
+        now_s, for_s = self._clock(), TICKET_S + before_s
         for name in [n for n, t in self._tickets.items() if t.expires_s < now_s - TICKET_S]:
             del self._tickets[name]
             self._spent.add(name, EXPIRED)
-        name = secrets.token_urlsafe(24)
-        self._tickets[name] = _Ticket(leg, now_s + TICKET_S + before_s)
+        name = self._signer.sign(call_sid, self._wall_clock() + for_s)
+        self._tickets[name] = _Ticket(call_sid, now_s + for_s)
         return name
 
     def is_good(self, name: str) -> bool:
-        """Whether a media socket may be opened with this ticket."""
-        found = self._tickets.get(name)
-        return found is not None and found.expires_s >= self._clock()
+        """Whether a media socket may be opened with this ticket, as far as this process knows."""
+        if (found := self._tickets.get(name)) is not None:
+            return found.expires_s >= self._clock()
+        other = self._of_another_replica(name)
+        return other is not None and self._is_current(other)
 
-    def find(self, name: str) -> Leg | None:
-        """The leg of a ticket that is good, or expired less than `TICKET_S` ago. The ticket is not
-        used up."""
-        found = self._tickets.get(name)
-        return found.leg if found is not None else None
+    def call_of(self, name: str) -> str:
+        """The SID of the call of a ticket that is not used, and good or expired lately. Empty: it
+        is unknown. The ticket is not used up."""
+        if (found := self._tickets.get(name)) is not None:
+            return found.call_sid
+        other = self._of_another_replica(name)
+        return other.call_sid if other is not None else ""
 
     def why_not(self, name: str) -> str:
         """Why a ticket is not good."""
-        return EXPIRED if name in self._tickets else self._spent.why(name)
+        if name in self._tickets:
+            return EXPIRED
+        return EXPIRED if self._of_another_replica(name) is not None else self._spent.why(name)
 
-    def take(self, name: str) -> Leg | None:
-        """Use a ticket up. Returns its leg; None: the ticket is not good."""
-        found = self._tickets.pop(name, None)
-        self._spent.add(name, "the ticket was used already")
-        return found.leg if found is not None and found.expires_s >= self._clock() else None
+    def take(self, name: str) -> bool:
+        """Use a ticket up in this process. False: it is not good. Then call `spend`, if there are
+        other replicas."""
+        good = self.is_good(name)
+        self._tickets.pop(name, None)
+        self._spent.add(name, USED)
+        return good
+
+    async def spend(self, name: str) -> bool:
+        """Use a ticket up in all replicas. False: another one used it before. While the bus is
+        away, what this process remembers decides."""
+        signed = self._signer.read(name)
+        left_s = signed.expires_s - self._wall_clock() if signed is not None else 0.0
+        try:
+            return await self._bus.spend(name, max(0.0, left_s) + 2 * SKEW_S)
+        except BusUnavailable:
+            return True
+
+    def _of_another_replica(self, name: str) -> SignedTicket | None:
+        if not self._bus.shared or name in self._spent:
+            return None
+        return self._signer.read(name)
+
+    def _is_current(self, ticket: SignedTicket) -> bool:
+        return ticket.expires_s >= self._wall_clock() - SKEW_S

@@ -4,6 +4,7 @@ The order is the rule here: each part comes before the parts that look at what i
 `TimerFired` does all that is due at its time, and a second one at the same time changes nothing.
 """
 
+from app.call import events as ev
 from app.call.commands import ReportDecision
 from app.call.deadlines import NEVER, next_after
 from app.call.model.first_sound import Stage
@@ -13,6 +14,18 @@ from app.call.response_deadlines import STALLED_MS
 from app.call.response_flow import ResponseFlow
 from app.call.succession import Succession
 from app.call.wiring import Parts
+
+#: What comes in many pieces, or goes with each piece: see `Due.amid`.
+FREQUENT = (
+    ev.CallerAudioForwarded,
+    ev.MarkEchoed,
+    ev.AudioReceived,
+    ev.TranscriptReceived,
+    ev.TextReceived,
+    ev.VoiceReceived,
+    ev.VoicePaused,
+    ev.VoiceTimed,
+)
 
 
 class Due:
@@ -84,6 +97,8 @@ class Due:
             self._floor.answer_by_ms = NEVER
             if not self._exits.under_way:
                 self._responses.want(Wish.REPLY)
+                if self._floor.unended:  # they have waited longer than after a reported end
+                    self._idle_and_hold.comfort(now_ms)
         if self._stream.connected:
             self._idle_and_hold.run(
                 now_ms,
@@ -128,20 +143,28 @@ class Due:
             self._succession.next_ms(now_ms),
         )
 
-    def amid_deltas(self, now_ms: float, next_ms: float) -> float | None:
-        """When something is due next, after a delta of what is under way: it brings forward no
-        deadline but the voice's, and begins the response's, which is `STALLED_MS` away or more.
+    def amid(self, event: ev.Event, now_ms: float, next_ms: float) -> float | None:
+        """When something is due next, after one of the `FREQUENT` events.
 
-        The deadline of a stall moves later and later; the timer that fires too early computes it
-        anew.
+        A delta of what is under way brings forward no deadline but the voice's, and begins the
+        response's, which is `STALLED_MS` away or more. That of a stall moves later and later; the
+        timer that fires too early computes it anew. A mark amid what plays, and frames while the
+        caller does not speak, change none.
 
         Args:
-            next_ms: When something was due next before the delta.
+            next_ms: When something was due next before the event.
 
         Returns:
-            None when the delta may make something due: call `act`.
+            None when the event may make something due: call `act`.
         """
-        if now_ms >= next_ms or self._end_awaited or self._responses.next(now_ms) is not None:
+        if now_ms >= next_ms or self._end_awaited:
+            return None
+        match event:
+            case ev.CallerAudioForwarded():
+                return None if self._floor.counts_frames else next_ms
+            case ev.MarkEchoed():
+                return None if self._audio.ledger.all_surely_heard else next_ms
+        if self._responses.next(now_ms) is not None:
             return None
         if self._audio.synthesizing != self._synthesizing:
             return None  # the caller begins to wait for the voice, or stops to

@@ -115,6 +115,9 @@ class LegOpened:
     left_out: tuple[Setting, ...] = ()
     #: Report silences, see `ReportSilence`. False: a timeline of a version that reported none.
     reports_silences: bool = False
+    #: Answer speech of the caller that the model does not report, see `CallerVoiced`. False: a
+    #: timeline of a version that did not.
+    answers_unreported: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +255,8 @@ class DigitPressed:
 
 @dataclass(frozen=True, slots=True)
 class CallerVoiced:
-    """The caller's frames, while the agent is paused, hold `pause.CONFIRMED_MS` of voice."""
+    """The caller's frames hold `pause.CONFIRMED_MS` of voice, while the agent is paused; or while
+    it is silent, and the model has reported no speech."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from app.call import prompts
 from app.call.agent import Agent
 from app.call.caller.answering_machine import Shown
 from app.call.deadlines import NEVER
-from app.call.due import Due
+from app.call.due import FREQUENT, Due
 from app.call.heard.conversation import Conversation, Turn, TurnChange
 from app.call.optional_settings import Setting
 from app.call.outbox import Commands
@@ -24,16 +24,6 @@ from app.call.succession import Succession
 from app.call.usage import Usage
 from app.call.wiring import Parts
 from app.call.words.word_times import Pace
-
-# What comes in many pieces, see `Due.amid_deltas`.
-_DELTAS = (
-    ev.AudioReceived,
-    ev.TranscriptReceived,
-    ev.TextReceived,
-    ev.VoiceReceived,
-    ev.VoicePaused,
-    ev.VoiceTimed,
-)
 
 
 class CallMachine:
@@ -50,6 +40,14 @@ class CallMachine:
         self.unfinished_orders: tuple[ev.SayRequested | ev.TransferRequested, ...] = ()
         #: When to pass `TimerFired`; NEVER: not at all.
         self.next_deadline_ms = NEVER
+        #: The number of the caller's sound that pauses the agent, or did and goes on: pass
+        #: `CallerVoiced` and `CallerQuieted` of it, each once. 0: there is none.
+        self.awaited_sound = 0
+        #: `CallerQuieted` is to be passed as soon as the caller's frames hold no voice.
+        self.awaits_quiet = False
+        #: From then on `CallerVoiced` is to be passed as soon as the caller's frames hold enough
+        #: voice, because the model reports none; NEVER: not at all.
+        self.voice_awaited_ms = NEVER
         self._out_of_place: Counter[str] = Counter()
         self._commands = Commands()
         parts = Parts(agent, self._commands, self.conversation)
@@ -73,6 +71,7 @@ class CallMachine:
         self._orders = parts.orders
         self._keys = parts.keys
         self._missing = parts.missing
+        self._waiting = parts.waiting
         self._silences = parts.silences
         self._flow = ResponseFlow(self._commands, parts)
         self._succession = Succession(self._commands, parts)
@@ -150,23 +149,22 @@ class CallMachine:
         exits = {f"{trigger} in {state}": n for (state, trigger), n in self._exits.illegal.items()}
         return self._out_of_place + Counter(exits)
 
+    def is_at_rest(self, now_ms: float) -> bool:
+        """Whether a next leg can go on from here with nothing lost: the agent does not speak or
+        answer, no tool runs, and no goodbye, transfer, keys or secret entry is under way."""
+        exits = self._exits
+        if exits.under_way or exits.redirect_ordered or exits.pressing_keys:
+            return False
+        if self.masks_keys(now_ms) or self._model.tools.open():
+            return False
+        return self._model.responses.idle and now_ms >= self._audio.heard_to_end_ms(now_ms)
+
     def refusal(self, order: ev.SayRequested | ev.TransferRequested) -> str:
         """Why this order of an operator cannot be carried out now; empty: it can be. An order that
         is refused here has no effect in `handle`."""
         if not self.connected and not self._exits.redirecting:
             return "the caller does not talk with the agent now"
         return self._orders.refusal(order)
-
-    @property
-    def awaited_sound(self) -> int:
-        """The number of the caller's sound that pauses the agent, or did and goes on: pass
-        `CallerVoiced` and `CallerQuieted` of it, each once. 0: there is none."""
-        return self._floor.pause.awaited_sound
-
-    @property
-    def awaits_quiet(self) -> bool:
-        """Whether `CallerQuieted` is to be passed as soon as the caller's frames hold no voice."""
-        return self._succession.awaits_quiet
 
     def masks_keys(self, now_ms: float) -> bool:
         """Whether a key pressed now belongs to a secret entry: mask it before `handle` takes it."""
@@ -183,6 +181,12 @@ class CallMachine:
     def open_entry(self) -> ev.OpenEntry | None:
         """For `LegOpened.entry` of the next leg."""
         return self._entries.keypad.open_entry()
+
+    @property
+    def open_orders(self) -> tuple[ev.SayRequested | ev.TransferRequested, ...]:
+        """Orders of an operator that are not carried out so far. Once the leg is over, they are
+        `unfinished_orders`."""
+        return self.unfinished_orders if self._over else self._orders.open
 
     def shown(self, now_ms: float) -> str:
         """For `LegOpened.shown` of the next leg."""
@@ -220,8 +224,8 @@ class CallMachine:
 
     def _act(self, event: ev.Event, now_ms: float) -> None:
         """Do what is due after this event, and compute the next deadline."""
-        if isinstance(event, _DELTAS):
-            next_ms = self._due.amid_deltas(now_ms, self.next_deadline_ms)
+        if isinstance(event, FREQUENT):
+            next_ms = self._due.amid(event, now_ms, self.next_deadline_ms)
             if next_ms is not None:
                 self.next_deadline_ms = next_ms
                 if now_ms > self._silences.heard_until_ms:
@@ -229,14 +233,18 @@ class CallMachine:
                 return
         if ended_by := self._due.act(now_ms, at_s=self._clock_s(now_ms)):
             self._end_leg(ended_by, now_ms)
-        else:
-            self.next_deadline_ms = self._due.next_ms(now_ms)
-            self._silences.look(now_ms)
+            return
+        self.next_deadline_ms = self._due.next_ms(now_ms)
+        self._silences.look(now_ms)
+        self.awaited_sound = self._floor.pause.awaited_sound
+        self.awaits_quiet = self._succession.awaits_quiet
+        unreported = self._floor.answers_unreported
+        self.voice_awaited_ms = self._waiting.for_caller_from_ms if unreported else NEVER
 
     # --- events -------------------------------------------------------------------------------
 
     def _take(self, event: ev.Event, now_ms: float) -> None:
-        if not isinstance(event, _DELTAS):
+        if not isinstance(event, FREQUENT):
             self._succession.take(event, now_ms, at_s=self._clock_s(now_ms))
             self._evidence.take(event, now_ms)
         match event:
@@ -270,6 +278,8 @@ class CallMachine:
                 self._flow.usage += Usage(transcribed_ms=audio_ms, transcripts=1)
                 self.conversation.transcribed(item_id, text, now_ms)
                 self._barge_in.transcribed(item_id, text, now_ms)
+            case ev.CallerVoiced() if now_ms >= self.voice_awaited_ms:
+                self._floor.voiced_unreported(now_ms)
             case ev.CallerVoiced():
                 self._barge_in.voiced(now_ms)
             case ev.CallerQuieted():
@@ -365,6 +375,7 @@ class CallMachine:
         if event.paces:
             self._speech.synthesis.paces[:] = event.paces
         self._audio.whole_frames = event.whole_frames
+        self._floor.begin(answers_unreported=event.answers_unreported)
         self._stream.opened(now_ms)
         greeting = prompts.greeting(self.agent) if self.agent.greeting else ""
         self._session.leg_opened(event, greeting, now_ms)
@@ -413,4 +424,4 @@ class CallMachine:
             self._commands.put(do.CloseSuccessor())
         self._commands.put(do.CloseModel())
         self._commands.put(do.EndLeg(reason, unplayed_bytes))
-        self._over, self.next_deadline_ms = True, NEVER
+        self._over, self.next_deadline_ms, self.awaited_sound = True, NEVER, 0

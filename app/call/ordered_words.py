@@ -53,6 +53,11 @@ class OrderedWords:
         self._speech = speech
         self._open: list[_Words] = []
 
+    @property
+    def open(self) -> tuple[SayRequested, ...]:
+        """The words that were not heard to their end so far."""
+        return tuple(words.order for words in self._open)
+
     def say(self, order: SayRequested) -> None:
         """Say this text exactly."""
         wanted = Wanted(Wish.SAY, prompts.say(order.text))

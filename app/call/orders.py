@@ -16,6 +16,11 @@ from app.call.prompts import TakenBack
 #: the stream was lost, or Twilio presses keys.
 RESUMED_AFTER = ("line", "stuck", "unclaimed", SEND_DIGITS)
 
+#: Why the machine refuses an order while the call goes on with other TwiML.
+REDIRECTED = "the call is being transferred, or Twilio is playing digits on it"
+#: Why it is refused without a leg that could carry it out.
+NOT_WITH_AGENT = "the caller does not talk with the agent now"
+
 
 def left_out(order: SayRequested | TransferRequested) -> str:
     """The decision to report when this order is not carried out."""
@@ -51,7 +56,7 @@ class Orders:
         """Why this order cannot be carried out now, for the operator; empty: it can be."""
         exits = self._exits
         if exits.redirecting:
-            return "the call is being transferred, or Twilio is playing digits on it"
+            return REDIRECTED
         if exits.under_way:
             return "the agent is ending or transferring the call"
         if isinstance(order, SayRequested):
@@ -103,6 +108,14 @@ class Orders:
         if self._begin(request, TakenBack.LONE_ZERO, now_ms):
             return ""
         return prompts.keys_pressed("0")
+
+    @property
+    def open(self) -> tuple[SayRequested | TransferRequested, ...]:
+        """The orders that were accepted and are not carried out so far."""
+        call_id, transfer = self._transfer
+        if call_id in self._model.tools.open() and not self._exits.ordered:
+            return (*self.words.open, transfer)
+        return self.words.open
 
     def end_leg(self, reason: str, now_ms: float) -> tuple[SayRequested | TransferRequested, ...]:
         """The leg is over. Reports the orders that are not carried out, unless another leg follows

@@ -2,6 +2,7 @@
 
 from app.call.caller.digit_entries import DigitEntries
 from app.call.caller.floor import Floor
+from app.call.caller.pause import CONFIRMED_MS
 from app.call.commands import Cause
 from app.call.deadlines import NEVER
 from app.call.exits.exits import Exits
@@ -75,6 +76,23 @@ class Waiting:
             or self._exits.caller_waits
             or bool(self._entries.keypad.secret_entry)
         )
+
+    @property
+    def for_caller_from_ms(self) -> float:
+        """When the agent has been silent for as long as a sound must last that counts, so that its
+        own echo on the line does not. NEVER: the caller speaks, or waits for something."""
+        if (
+            self._floor.caller_acts
+            or self._floor.voicemail
+            or self._floor.pause.awaited_sound
+            or self.for_anything
+            or self._exits.ordered
+            or self._exits.pressing_keys
+            or self._entries.keypad.asked
+            or self._audio.waiting
+        ):
+            return NEVER
+        return self._audio.ledger.ends_ms + CONFIRMED_MS
 
     @property
     def voice_ended_ms(self) -> float:

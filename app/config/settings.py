@@ -23,6 +23,8 @@ from app.call.words.blank import is_blank, stripped
 from app.config.database_url import EXPECTED_URL, parse_database_url
 from app.config.leftovers import fault_in, has_outer_quotes
 from app.config.phone_number import EXPECTED_NUMBER, Number
+from app.config.redis_url import EXPECTED_REDIS, parse_redis_url
+from app.config.replica_settings import missing_for_replicas
 from app.errors import ConfigError
 from app.wires.extra_headers import Headers, parse_headers
 from app.wires.realtime.endpoint import Endpoint, has_credential
@@ -119,21 +121,18 @@ def _query(value: SecretStr | None) -> SecretStr | None:
     return value
 
 
-def _redis(value: SecretStr | None) -> SecretStr | None:
-    if value is None:
-        return None
-    parts = urlsplit(value.get_secret_value())
-    if parts.scheme not in ("redis", "rediss") or not parts.hostname or parts.port == 0:
-        raise ValueError
-    return value
+def _parsed_by(parse: Callable[[str], object]) -> Callable[[SecretStr | None], SecretStr | None]:
+    """A check of a URL, whose line is that of the ConfigError."""
 
+    def check(value: SecretStr | None) -> SecretStr | None:
+        try:
+            if value is not None:
+                parse(value.get_secret_value())
+        except ConfigError as error:
+            raise PydanticCustomError("fault", "{said}", {"said": str(error)}) from None
+        return value
 
-def _database(value: SecretStr) -> SecretStr:
-    try:
-        parse_database_url(value.get_secret_value())
-    except ConfigError as error:
-        raise PydanticCustomError("fault", "{said}", {"said": str(error)}) from None
-    return value
+    return check
 
 
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)]
@@ -201,6 +200,11 @@ class Settings(BaseSettings):
         default=_LOOPBACK,
         description="IP addresses or ranges such as 10.0.0.0/8, separated by commas, or *",
     )
+    replica_url: Annotated[str, AfterValidator(_address("http", "https"))] | None = Field(
+        default=None,
+        description="the address at which Twilio reaches this replica alone, such as "
+        "https://replica-1.example.com, with no ? or # in it",
+    )
     transfer_number: Number | None = Field(default=None, description=EXPECTED_NUMBER)
     outbound_prefixes: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_prefixes)] = Field(
         default=(), description="prefixes of numbers such as +1, separated by commas, or *"
@@ -224,12 +228,13 @@ class Settings(BaseSettings):
         default=75, gt=0, allow_inf_nan=False, description="a number of seconds above 0"
     )
 
-    database_url: Annotated[SecretStr, AfterValidator(_database)] = Field(
+    database_url: Annotated[SecretStr, AfterValidator(_parsed_by(parse_database_url))] = Field(
         default=SecretStr("sqlite:///calls.db"), description=EXPECTED_URL
     )
+    spool_dir: Path | None = Field(default=None, description="the path of a directory")
     recordings_dir: Path = Field(default=Path("recordings"), description="the path of a directory")
-    redis_url: Annotated[SecretStr | None, AfterValidator(_redis)] = Field(
-        default=None, description="redis://host:port/number or rediss://host:port/number"
+    redis_url: Annotated[SecretStr | None, AfterValidator(_parsed_by(parse_redis_url))] = Field(
+        default=None, description=EXPECTED_REDIS
     )
 
     call_webhook_url: Annotated[str, AfterValidator(_webhook)] | None = Field(
@@ -290,6 +295,7 @@ class Settings(BaseSettings):
             if leftover := _leftover(name, raw[name]):
                 problems.append(leftover)
                 del values[name]  # one line for it is enough
+        problems += missing_for_replicas(values.get("redis_url"), raw)
         try:
             settings = validate(values)
         except ValidationError as error:

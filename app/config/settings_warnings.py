@@ -52,7 +52,7 @@ _CREDENTIALS = (
 _SIDS = ("twilio_account_sid", "twilio_api_key")
 #: Secrets that the owner makes up.
 _OWN_SECRETS = ("api_token", "metrics_token", "stream_audio_token", "call_webhook_secret")
-_PATHS = ("agent_file", "prices_file", "recordings_dir")
+_PATHS = ("agent_file", "prices_file", "recordings_dir", "spool_dir")
 
 
 def settings_warnings(
@@ -190,16 +190,17 @@ def _is_guessable(secret: str) -> bool:
 
 
 def _url_warnings(settings: Settings) -> Iterator[str]:
-    if (public := settings.public_url) is not None:
-        if ending := _ending(public, _OUR_PATHS):
+    for name in ("public_url", "replica_url"):
+        address = _value(settings, name)
+        if ending := _ending(address, _OUR_PATHS):
             yield (
-                f"PUBLIC_URL: ends in {ending}, a path of the service itself; remove it, because "
-                "the service adds its paths"
+                f"{name.upper()}: ends in {ending}, a path of the service itself; remove it, "
+                "because the service adds its paths"
             )
-        if _is_open(public):
+        if _is_open(address):
             yield (
-                "PUBLIC_URL: http without TLS; expected https://, because Twilio connects media "
-                "streams by wss only"
+                f"{name.upper()}: http without TLS; expected https://, because Twilio connects "
+                "media streams by wss only"
             )
     base = settings.openai_base_url
     if ending := _ending(base, _ENDPOINTS):

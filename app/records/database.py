@@ -1,13 +1,11 @@
 """The database: opened, kept complete while it is used, and what its errors mean."""
 
 import asyncio
-import json
 import logging
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, closing, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from datetime import date, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
@@ -16,13 +14,12 @@ import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import ReflectedColumn
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from app.config.database_url import parse_database_url
 from app.errors import BridgeError
-from app.records.private_files import narrow, new_private_file
+from app.records.engines import companions, open_engine, prepare_file
 from app.records.schema import metadata
+from app.records.schema_upgrade import complete_schema, upgrade_schema
 
 logger = logging.getLogger(__name__)
 
@@ -37,12 +34,17 @@ CANNOT_OPEN = (*OUTAGES, asyncpg.PostgresError, asyncpg.InterfaceError, ValueErr
 """What opening a database raises. SQLAlchemy 2.0 does not wrap asyncpg's errors while it connects;
 ValueError: a PGPORT or a certificate that cannot be used."""
 
-to_json = partial(json.dumps, default=str)
+AWAY = "the database does not answer; check DATABASE_URL and that it is up"
 
-_POSTGRES_DEADLINES_S = {"timeout": 5, "command_timeout": 10}
-_AWAY = "the database does not answer; check DATABASE_URL and that it is up"
-_COMPANIONS = ("-wal", "-shm", "-journal")
-_SCHEMA_LOCK = 0x70686F6E  # any number: replicas that start together change the schema in turn
+_RETRIED = "InvalidCachedStatementError"  # the schema changed since the statement was prepared
+_READ_ONLY = "25006"
+_IS_STANDBY = "is standby"  # in a connection's own notes
+# Which server this is: a database that was restored, and a standby that was promoted, are others.
+_SERVER = """
+SELECT CASE WHEN pg_is_in_recovery() THEN '' ELSE
+    (SELECT system_identifier FROM pg_control_system())
+    || '/' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) END
+"""
 
 
 class StoreUnavailable(BridgeError):
@@ -56,24 +58,31 @@ class Database:
     """
 
     def __init__(self, engine: AsyncEngine) -> None:
+        #: Whether it answered when it was last asked.
+        self.answers = True
         #: To be written through: a copy of our tables with the columns of a newer version that
         #: take no NULL and have no default.
         self.writable: Mapping[str, sa.Table] = {}
         #: postgresql or sqlite.
         self.dialect = engine.dialect.name
-        #: How often it was made anew: stored records may be gone since another number.
+        #: How often it was made anew, or replaced: stored records may be gone since another number.
         self.generation = 0
         self._engine = engine
+        self._server = ""  # empty: not known
         name = engine.url.database if self.dialect == "sqlite" else None
         self._file = None if name in (None, "", ":memory:") else Path(name)
         self._identity: _Identity = None
         #: The files beside it that SQLite made for it, and what they were when it was opened.
         self._companions: dict[Path, _Identity] = {}
         self._completing = asyncio.Lock()
+        if self.dialect == "postgresql":
+            sa.event.listen(engine.sync_engine, "connect", self._recognise)
+            sa.event.listen(engine.sync_engine, "checkout", self._recognise_again)
+            sa.event.listen(engine.sync_engine, "handle_error", _leave_read_only)
 
     @classmethod
     async def open(cls, database_url: str, busy_timeout_ms: int) -> "Database":
-        """Connect and create the tables and columns that are missing.
+        """Connect, and create or migrate the schema.
 
         `busy_timeout_ms`: how long a statement waits for SQLite's lock.
 
@@ -82,8 +91,11 @@ class Database:
             StoreUnavailable: the database cannot be opened.
         """
         database = cls(open_engine(database_url, busy_timeout_ms))
+        patient = database._engine
+        if database.dialect == "postgresql":
+            patient = open_engine(database_url, busy_timeout_ms, migrates=True)
         try:
-            await database._complete()
+            await database._complete(patient)
         except BaseException as error:
             await database.aclose()
             if not isinstance(error, CANNOT_OPEN):
@@ -94,7 +106,15 @@ class Database:
                 f"cannot open the database {database._engine.url!r}: {said}; "
                 "check DATABASE_URL, and that the database is up and may be written"
             ) from error
+        finally:
+            if patient is not database._engine:
+                await patient.dispose()
         return database
+
+    @property
+    def identity(self) -> str:
+        """What tells it from a database that takes its place; empty: not known."""
+        return self._server if self._file is None else "/".join(map(str, self._identity or ()))
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -122,9 +142,12 @@ class Database:
 
     async def _answered(self, work: _Job[_T], connect: _Connect) -> _T:
         try:
-            return await self._complete_for(work, connect)
-        except OUTAGES as error:
-            raise StoreUnavailable(_AWAY) from error
+            done = await self._complete_for(work, connect)
+        except (*OUTAGES, StoreUnavailable) as error:
+            self.answers = self.answers and blames_data(error)
+            raise StoreUnavailable(AWAY) from error
+        self.answers = True
+        return done
 
     async def _complete_for(self, work: _Job[_T], connect: _Connect) -> _T:
         """Do `work`; if the schema is not as expected, complete it and try once more."""
@@ -136,7 +159,9 @@ class Database:
         except DBAPIError as error:
             if _is_missing(error):
                 await self._complete_again(self.generation, "tables or columns were missing")
-            elif not (_is_null(error) and await self._learn_columns()):
+            elif type(error.orig).__name__ != _RETRIED and not (
+                _is_null(error) and await self._learn_columns()
+            ):
                 raise
         return await _connected(work, connect)
 
@@ -148,12 +173,30 @@ class Database:
             try:
                 await self._complete()
             except CANNOT_OPEN as error:
-                raise StoreUnavailable(_AWAY) from error
+                raise StoreUnavailable(AWAY) from error
             self.generation += 1
             logger.error("database made anew, stored records may be gone", extra={"cause": cause})
 
-    async def _complete(self) -> None:
-        """Create what the database does not have."""
+    def _recognise(self, connection: Any, record: Any) -> None:
+        """A connection was opened: to the same server as the one before?"""
+        try:
+            server = connection.run_async(_server_of)
+        except BaseException:
+            connection.terminate()  # nothing else does, such as when this task is cancelled
+            raise
+        record.info[_IS_STANDBY] = server == ""
+        if server and self._server not in ("", server):
+            self.generation += 1
+            logger.error("another database server took the place of the one before")
+        self._server = server or self._server
+
+    def _recognise_again(self, connection: Any, record: Any, _proxy: object) -> None:
+        """A connection is used: to a standby that was promoted meanwhile?"""
+        if record.info.get(_IS_STANDBY):
+            self._recognise(connection, record)
+
+    async def _complete(self, patient: AsyncEngine | None = None) -> None:
+        """Create what the database does not have. `patient`: migrate it as well, with this."""
         if self._file is not None and self._identity is not None:
             found = _identity(self._file)
             if found != self._identity:
@@ -165,11 +208,14 @@ class Database:
                         each.unlink(missing_ok=True)
         if self.dialect == "sqlite":
             await asyncio.to_thread(prepare_file, str(self._file or ":memory:"))
-        await complete_schema(self._engine, metadata)
+        if patient is not None:
+            await upgrade_schema(self._engine, patient)
+        else:
+            await complete_schema(self._engine)
         await self._learn_columns()
         if self._file is not None:
             self._identity = _identity(self._file)
-            beside = _companions(self._file)
+            beside = companions(self._file)
             self._companions = {each: _identity(each, empty=True) for each in beside}
 
     async def _learn_columns(self) -> bool:
@@ -186,8 +232,22 @@ async def _connected(work: _Job[_T], connect: _Connect) -> _T:
         try:
             connection = await stack.enter_async_context(connect())
         except CANNOT_OPEN as error:  # asyncpg's own errors too: SQLAlchemy does not wrap them
-            raise StoreUnavailable(_AWAY) from error
+            raise StoreUnavailable(AWAY) from error
         return await work(connection)
+
+
+def _leave_read_only(context: sa.engine.ExceptionContext) -> None:
+    """Use no connection any more that goes to a former primary: the next one may find the new."""
+    if getattr(context.original_exception, "sqlstate", None) == _READ_ONLY:
+        context.is_disconnect = True
+
+
+async def _server_of(connection: asyncpg.Connection) -> str | None:
+    """Which server it is; empty: a standby. None: a compatible one without these functions."""
+    try:
+        return str(await connection.fetchval(_SERVER))
+    except asyncpg.PostgresError:
+        return None
 
 
 _Identity = tuple[int, int] | None
@@ -200,108 +260,6 @@ def _identity(file: Path, *, empty: bool = False) -> _Identity:
     except FileNotFoundError:
         return None
     return (found.st_dev, found.st_ino) if found.st_size or empty else None
-
-
-def open_engine(database_url: str, busy_timeout_ms: int) -> AsyncEngine:
-    """An engine for a DATABASE_URL. It connects when it is first used.
-
-    `busy_timeout_ms`: how long a statement waits for SQLite's lock.
-
-    Raises:
-        ConfigError: see `parse_database_url`.
-    """
-    database = parse_database_url(database_url)
-    # Parameters are transcripts and numbers: they stay out of every error's text.
-    common: dict[str, Any] = {
-        "hide_parameters": True,
-        "pool_timeout": 5,
-        "json_serializer": to_json,
-    }
-    if database.url.get_backend_name() == "postgresql":
-        return create_async_engine(
-            database.url,
-            pool_pre_ping=True,
-            connect_args={**_POSTGRES_DEADLINES_S, **database.connect_args},
-            **common,
-        )
-    if database.file is None:  # one connection is the whole database
-        common |= {"poolclass": sa.AsyncAdaptedQueuePool, "pool_size": 1, "max_overflow": 0}
-    engine = create_async_engine(
-        database.url, connect_args={"timeout": busy_timeout_ms / 1000}, **common
-    )
-
-    @sa.event.listens_for(engine.sync_engine, "connect")
-    def prepare(connection: Any, _record: object) -> None:
-        # A text that is no UTF-8, which another program stored, must not cost the whole result.
-        connection.driver_connection.text_factory = _lenient_text
-        cursor = connection.cursor()
-        cursor.execute("PRAGMA foreign_keys = ON")
-        cursor.close()
-
-    return engine
-
-
-def _lenient_text(stored: bytes) -> str:
-    return stored.decode("utf-8", "replace")
-
-
-def prepare_file(path: str) -> None:
-    """Open an SQLite file once, before aiosqlite does: when aiosqlite fails to open it, its thread
-    may outlive the event loop and print a traceback on stderr.
-
-    Only the owner may read the file and its companions: SQLite gives those the mode of the file.
-    """
-    file = None if path == ":memory:" else Path(path)
-    if file is not None:
-        with suppress(FileExistsError):
-            new_private_file(file)
-    with closing(sqlite3.connect(path)) as connection:
-        # WAL: readers and the writer do not wait for each other. The file remembers the mode, so
-        # SQLite may refuse it here, as it does while another connection is switching.
-        with suppress(sqlite3.OperationalError):
-            connection.execute("PRAGMA journal_mode = WAL")
-        if file is not None:  # and it is a database
-            narrow([file, *_companions(file)])
-
-
-def _companions(file: Path) -> list[Path]:
-    return [file.with_name(f"{file.name}{end}") for end in _COMPANIONS]
-
-
-async def complete_schema(engine: AsyncEngine, metadata: sa.MetaData) -> None:
-    """Create the tables, columns and indexes that the database does not have yet.
-
-    What it has is left as it is. Any number of processes may do this at once, and others may go on
-    using the tables with the columns that they know.
-    """
-    async with engine.begin() as connection:
-        if engine.dialect.name == "postgresql":
-            await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
-        for table in metadata.sorted_tables:
-            await connection.execute(CreateTable(table, if_not_exists=True))
-        if await connection.run_sync(_missing_columns, metadata):
-            if engine.dialect.name == "sqlite":
-                # Its lock on the file; whoever had it before may have added them. Not taken when
-                # there is nothing to add: opening need not wait for one who writes.
-                await connection.exec_driver_sql("BEGIN IMMEDIATE")
-            for column in await connection.run_sync(_missing_columns, metadata):
-                name = connection.dialect.identifier_preparer.format_table(column.table)
-                definition = CreateColumn(column).compile(dialect=connection.dialect)
-                await connection.exec_driver_sql(f"ALTER TABLE {name} ADD COLUMN {definition}")
-        for table in metadata.sorted_tables:
-            for index in table.indexes:
-                await connection.execute(CreateIndex(index, if_not_exists=True))
-
-
-def _missing_columns(connection: sa.Connection, metadata: sa.MetaData) -> list[sa.Column[Any]]:
-    inspector = sa.inspect(connection)
-    return [
-        column
-        for table in metadata.sorted_tables
-        for known in [{each["name"] for each in inspector.get_columns(table.name)}]
-        for column in table.columns
-        if column.name not in known
-    ]
 
 
 def _writable(connection: sa.Connection) -> dict[str, sa.Table]:

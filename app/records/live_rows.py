@@ -1,5 +1,6 @@
 """The rows of live calls, to be stored again when the database was made anew."""
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,11 @@ MOST_CALLS = 1000
 #: Seconds for which the rows of a call that has ended are kept: its recording and its summary are
 #: stored after its end.
 AFTER_END_S = 60.0
+
+#: Seconds for which batches of timeline entries are kept, and how many at most: a standby that
+#: takes over may lack them.
+BATCHES_S = 30.0
+MOST_BATCHES = 2000
 
 #: What a call that has ended keeps, whatever is saved of it later.
 LATCHED = frozenset({"status", "report_state", "report_since", "report_due_at", "report_tries"})
@@ -37,10 +43,12 @@ class LiveRows:
 
     A call is kept from its first status that is not terminal, until `AFTER_END_S` after what was
     saved last of it once it has a terminal one. A call that ended longer ago is not kept, so that
-    records which the owner deleted stay deleted. Timelines are not kept: they are long.
+    records which the owner deleted stay deleted. Of timelines the last `BATCHES_S` are kept: they
+    are long.
     """
 
     def __init__(self) -> None:
+        self._batches: deque[tuple[float, Row]] = deque(maxlen=MOST_BATCHES)
         self._calls: dict[str, _Call] = {}  # the one that was saved last is last
 
     def save_call(
@@ -66,6 +74,11 @@ class LiveRows:
         self._calls[call_sid] = call
         call.saved_s = now_s
 
+    def change_call(self, call_sid: str, changes: Mapping[str, Any]) -> None:
+        """Columns of a call were changed in the database."""
+        if call := self._calls.get(call_sid):
+            call.row |= changes
+
     def save_turns(self, call_sid: str, rows: Iterable[Row], removed: Iterable[int]) -> None:
         """Turns of a call are created or replaced, and others `removed`, by their positions."""
         call = self._calls.get(call_sid)
@@ -73,6 +86,20 @@ class LiveRows:
             for position in removed:
                 call.turns.pop(position, None)
             call.turns |= {row["position"]: row for row in rows}
+
+    def save_batches(self, rows: Iterable[Row], now_s: float) -> None:
+        """Batches of timeline entries were stored."""
+        self._batches.extend((now_s, row) for row in rows)
+        while self._batches and now_s - self._batches[0][0] > BATCHES_S:
+            self._batches.popleft()
+
+    def batches(self) -> list[Row]:
+        """The last batches of the calls that are kept."""
+        return [row for _, row in self._batches if row["call_sid"] in self._calls]
+
+    def forget(self, call_sid: str) -> None:
+        """Forget a call: it was deleted, or is another process's."""
+        self._calls.pop(call_sid, None)
 
     def forget_ended(self, now_s: float) -> None:
         """Forget the calls that ended. Call it when all that was saved is in the database."""

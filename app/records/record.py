@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 @dataclass(frozen=True, slots=True)
 class Column:
     """How a field is stored, beyond what its type says. A new field needs `| None` or a
-    `server_default`: replicas of the version before go on inserting rows without it."""
+    `server_default`: replicas of the version before go on inserting rows without it. It also needs
+    a revision in `app/records/migrations/`."""
 
     #: For rows that are inserted without the field; a callable is called. None: NULL.
     default: Any = None
@@ -135,8 +136,8 @@ class CallDetails(CallSummary):
     recording: Annotated[
         str | None,
         Field(
-            description="path of the WAV file, on the machine that answered the call; null if the "
-            "call was not recorded"
+            description="path of the WAV file, on the machine that had the call last; null if the "
+            "call was not recorded; `GET /calls/{call_sid}/recording` has the sound"
         ),
     ]
 
@@ -148,6 +149,26 @@ class CallRow(CallDetails):
     account_sid: Annotated[str, Column(default="")]
     #: See `TransferAttempts.records`; the API shows of each what `Transfer` names.
     transfers: Annotated[list[dict[str, Any]], Column(default=list)]
+    #: What an outbound call is for, see `PlacedCall.as_data`; empty: an inbound call.
+    placed: Annotated[dict[str, Any], Column(default=dict, server_default="{}")] = field(
+        default_factory=dict
+    )
+    #: The files of the recording in their order, see `RecordingPart.as_data`.
+    recordings: Annotated[list[dict[str, Any]], Column(default=list, server_default="[]")] = field(
+        default_factory=list
+    )
+    #: What the call's last leg leaves to the next one, see `Carried.as_data`.
+    carried: Annotated[dict[str, Any], Column(default=dict, server_default="{}")] = field(
+        default_factory=dict
+    )
+    #: Raised when another process takes the call over: see `Store.adopt`.
+    epoch: Annotated[int, Column(default=0, server_default="0")] = field(default=0, compare=False)
+    #: The process that raised it last, by a random id.
+    adopted_by: Annotated[str | None, Column()] = field(default=None, compare=False)
+    #: Raised by each write.
+    revision: Annotated[int, Column(default=0, server_default="0")] = field(
+        default=0, compare=False
+    )
 
 
 Transfers = Sequence[Mapping[str, Any]]

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import Any, Protocol
 
 from app.call import commands as do
 from app.call import events as ev
@@ -11,9 +12,11 @@ from app.call.detection import WENT_ON
 from app.call.machine import CallMachine
 from app.call.timeline import Timeline
 from app.call.usage import Usage
+from app.records.carried import Carried
 from app.records.record import Transfers
 from app.records.recording import Recording
-from app.records.store import Store, TimelineRow
+from app.records.recording_files import RecordingPart
+from app.records.store import TimelineRow, TurnRow
 from app.records.stored_call import STREAM_STARTED, Cost, StoredCall, seconds_on_line
 from app.records.turn_rows import TurnRows
 from app.records.watching import (
@@ -26,6 +29,37 @@ from app.records.watching import (
     outcomes_of,
 )
 from app.wires.twilio.call import CallInfo
+
+
+class Sink(Protocol):
+    """Where a recorder writes: the store."""
+
+    def save_call(self, call_sid: str, **changes: Any) -> None: ...
+
+    def save_turns(
+        self, call_sid: str, turns: Iterable[TurnRow], removed: Iterable[int] = ()
+    ) -> None: ...
+
+    def append_timeline(self, call_sid: str, entries: Iterable[TimelineRow]) -> None: ...
+
+
+class _Nowhere:
+    """Takes what is not to be written."""
+
+    def save_call(self, call_sid: str, **changes: Any) -> None:
+        pass
+
+    def save_turns(
+        self, call_sid: str, turns: Iterable[TurnRow], removed: Iterable[int] = ()
+    ) -> None:
+        pass
+
+    def append_timeline(self, call_sid: str, entries: Iterable[TimelineRow]) -> None:
+        pass
+
+
+# What changes `Carried` without a change of the conversation.
+_CHANGE_CARRIED = (ev.DigitPressed, ev.SayRequested, ev.TransferRequested, ev.EntryAsked)
 
 
 class Recorder:
@@ -43,7 +77,7 @@ class Recorder:
 
     def __init__(
         self,
-        store: Store,
+        store: Sink,
         call: CallInfo,
         agent: Agent,
         cost: Cost,
@@ -51,10 +85,11 @@ class Recorder:
         watchers: Iterable[Watcher] = (),
         stored: StoredCall | None = None,
     ) -> None:
-        self._store = store
+        self._store: Sink = store
         self._cost = cost
         self._recording = recording
         self._recording_saved = False
+        self._recordings = stored.recordings if stored else []
         self._key_saved = False  # the timeline was stored at the call's first key
         #: Whether to give it the caller's frames.
         self.records_audio = recording is not None
@@ -63,6 +98,9 @@ class Recorder:
         self._timeline = Timeline(stored.entries if stored else 0, agent)
         self._timings: dict[str, float] = dict(stored.timings) if stored else {}
         self._saved_revision = 0
+        # As it is stored; None: unknown.
+        self._carried: dict[str, Any] | None = None if stored else {}
+        self._carried_changed = False
         self._turns = TurnRows(stored.turns if stored else 0)
         self._earlier_usage = stored.usage if stored else Usage()
         self._usage = self._earlier_usage
@@ -103,6 +141,7 @@ class Recorder:
 
     def event(self, event: ev.Event, now_ms: float) -> None:
         self._now_ms = now_ms
+        self._carried_changed = self._carried_changed or isinstance(event, _CHANGE_CARRIED)
         self._timeline.event(event, now_ms)
         self._tell(event, now_ms)
         if self._recording is not None:
@@ -127,6 +166,8 @@ class Recorder:
             case ev.DigitPressed() if not self._key_saved:
                 self._key_saved = True
                 self.save_timeline()  # at once too: it is evidence against a verdict
+            case ev.EntryAsked() | ev.RedirectFailed():
+                self.save_timeline()  # at once: what follows means something else
 
     def _tell(self, message: Watched, now_ms: float) -> None:
         for watch in self._watchers:
@@ -145,11 +186,16 @@ class Recorder:
         if self._recording.path is not None and not self._recording_saved:
             self._recording_saved = True
             path = str(self._recording.path)
-            self._store.save_call(self._call.call_sid, recording=path)
+            changes: dict[str, Any] = {"recording": path}
+            if self._recordings is not None:
+                part = RecordingPart(path, self._recording.at, self._recording.from_ms)
+                changes["recordings"] = [*self._recordings, part.as_data()]
+            self._store.save_call(self._call.call_sid, **changes)
 
     def is_behind(self, machine: CallMachine) -> bool:
-        """Whether the conversation changed since `save_turns`."""
-        return machine.conversation.revision != self._saved_revision
+        """Whether the conversation changed since `save_turns`, or what is carried may have changed
+        since `save_carried`."""
+        return machine.conversation.revision != self._saved_revision or self._carried_changed
 
     def command(self, command: do.Command, now_ms: float) -> None:
         self._timeline.command(command, now_ms)
@@ -160,6 +206,8 @@ class Recorder:
             self._timings["first_media_ms"] = now_ms
         elif isinstance(command, do.ReportDecision) and command.decision == WENT_ON:
             self.save_timeline()  # with the verdict that it answers
+        elif isinstance(command, do.TransferCall | do.PlayDigits | do.GiveDigits):
+            self.save_timeline()  # at once: the next process has to know
 
     def save_turns(self, machine: CallMachine, now_ms: float) -> None:
         """Store the turns that changed: of one that still plays, what was heard so far."""
@@ -167,6 +215,13 @@ class Recorder:
         if changed := self._turns.take_changed(machine, now_ms):
             self._store.save_turns(self._call.call_sid, changed.rows, changed.removed)
             self._tell(TurnsChanged(changed.rows, changed.removed), now_ms)
+
+    def save_carried(self, carried: Carried) -> None:
+        """Store what the leg leaves to the next one, if it changed."""
+        self._carried_changed, data = False, carried.as_data()
+        if data != self._carried:
+            self._carried = data
+            self._store.save_call(self._call.call_sid, carried=data)
 
     def save(self, machine: CallMachine, now_ms: float) -> None:
         """Store the turns that changed, and the new timeline entries."""
@@ -199,6 +254,10 @@ class Recorder:
         )
         if not call_continues:
             self.close_record(now_ms)
+
+    def silence(self) -> None:
+        """Another process has the call: write nothing more, and tell watchers nothing more."""
+        self._store, self._watchers, self._closed = _Nowhere(), (), True
 
     def ended_by(self, ended_by: str) -> None:
         """Correct the cause that `finish` stored."""

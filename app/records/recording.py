@@ -8,6 +8,7 @@ what the caller heard, by the playback ledger from which the model's items are t
 import asyncio
 import audioop
 import logging
+import os
 import re
 import struct
 import threading
@@ -27,8 +28,10 @@ OPEN_MS = 10_000  # the newest part stays in memory, where late frames can still
 MOST_RUNS = 1000  # of the agent's audio: how far back a clear may reach
 SETTLING_MS = 1000  # from the start of a stream: its fastest frame sets the clock offset
 TOLERANCE_MS = 10  # of jitter, afterwards
-_CHANNELS, _SAMPLE_BYTES, _HEADER_BYTES = 2, 2, 44
-_LARGEST_DATA_BYTES = 0xFFFF_FFFF - _HEADER_BYTES
+HEADER_BYTES = 44
+_CHANNELS, _SAMPLE_BYTES = 2, 2
+FRAME_BYTES = _CHANNELS * _SAMPLE_BYTES
+_LARGEST_DATA_BYTES = 0xFFFF_FFFF - HEADER_BYTES
 _NOT_IN_NAMES = re.compile("[^A-Za-z0-9_-]")
 
 
@@ -41,11 +44,10 @@ def check_folder(folder: Path) -> None:
 
 def wav_header(data_bytes: int) -> bytes:
     """RIFF header of 44 bytes for stereo PCM of 16 bits at 8000 Hz (Microsoft: WAVEFORMATEX)."""
-    frame_bytes = _CHANNELS * _SAMPLE_BYTES
     return struct.pack(
         "<4sI4s4sIHHIIHH4sI",
-        *(b"RIFF", _HEADER_BYTES - 8 + data_bytes, b"WAVE", b"fmt ", 16, 1, _CHANNELS, ULAW_HZ),
-        *(ULAW_HZ * frame_bytes, frame_bytes, 8 * _SAMPLE_BYTES, b"data", data_bytes),
+        *(b"RIFF", HEADER_BYTES - 8 + data_bytes, b"WAVE", b"fmt ", 16, 1, _CHANNELS, ULAW_HZ),
+        *(ULAW_HZ * FRAME_BYTES, FRAME_BYTES, 8 * _SAMPLE_BYTES, b"data", data_bytes),
     )
 
 
@@ -113,6 +115,11 @@ class CallSound:
     def stream_started(self, now_ms: float) -> None:
         self.started = True
         self._began_ms, self._offset_ms = now_ms, None
+
+    def skip(self, until_ms: float) -> int:
+        """Nothing comes before this, on either side; call it first. Returns the samples skipped."""
+        self._caller.begin = self._agent.begin = _sample(until_ms)
+        return self._caller.begin
 
     def caller_frame(self, payload: str, timestamp: object, now_ms: float) -> None:
         """Place a frame of the caller's. `payload`: base64 µ-law. `timestamp`: Twilio's, or any."""
@@ -187,9 +194,13 @@ class Recording:
     A file that cannot be written ends the recording, not the call.
     """
 
-    def __init__(self, folder: Path, call_sid: str) -> None:
+    def __init__(self, folder: Path, call_sid: str, at: str = "") -> None:
+        #: Where the folder is, in words for people.
+        self.at = at
         #: None until the file is created.
         self.path: Path | None = None
+        #: On the timeline: nothing sounds before this.
+        self.from_ms = 0.0
         self._stem = folder / (_NOT_IN_NAMES.sub("_", call_sid) or "call")
         self._sound = CallSound()
         self._data_bytes = 0
@@ -199,6 +210,11 @@ class Recording:
 
     def event(self, event: ev.Event, now_ms: float) -> None:
         if isinstance(event, ev.StreamStarted):
+            if not self._sound.started:
+                # What another process recorded is a hole in this file. The caller's first frames
+                # may have been late, and belong before the stream's start.
+                self.from_ms = max(0.0, now_ms - SETTLING_MS)
+                self._data_bytes = FRAME_BYTES * self._sound.skip(self.from_ms)
             self._sound.stream_started(now_ms)
 
     def caller_frame(self, payload: str, timestamp: object, now_ms: float) -> None:
@@ -216,7 +232,7 @@ class Recording:
             if not self._sound.started:
                 return  # no stream has started: create no file
             pcm = self._sound.take(until_ms)
-            if self._failed or not pcm:
+            if self._failed or (self.path is not None and not pcm):
                 return
             try:
                 await asyncio.to_thread(self._append, pcm)
@@ -233,9 +249,11 @@ class Recording:
         if self._data_bytes + len(pcm) > _LARGEST_DATA_BYTES:
             raise OSError("a WAV file holds no more than 4 GiB")
         if self.path is None:
-            self.path = self._create()
+            path = self._create()
+            os.truncate(path, HEADER_BYTES + self._data_bytes)  # a hole, which reads as silence
+            self.path = path
         with open(self.path, "r+b") as file:
-            file.seek(_HEADER_BYTES + self._data_bytes)
+            file.seek(HEADER_BYTES + self._data_bytes)
             file.write(pcm)
             self._data_bytes += len(pcm)
             file.seek(0)

@@ -152,7 +152,8 @@ class ReportQueue:
     async def _change(self, where: sa.ColumnElement[bool], **values: Any) -> None:
 
         async def update(connection: AsyncConnection) -> None:
-            await connection.execute(sa.update(CALLS).where(where).values(**values))
+            changes = {**values, "revision": CALLS.c.revision + 1}
+            await connection.execute(sa.update(CALLS).where(where).values(changes))
 
         await self._database.change(update)
 

@@ -71,7 +71,7 @@ def _class(kind: Any) -> type:
     return found
 
 
-# A new column is added to existing tables (app/records/database.py).
+# A change needs a revision in app/records/migrations/.
 metadata = sa.MetaData()
 # Queried every 30 seconds or sooner; nearly all rows have no due report.
 _due_reports = sa.Index(
@@ -94,6 +94,10 @@ CALLS = sa.Table(
     sa.Index("ix_calls_status_created_at", "status", "created_at", "call_sid"),
     _due_reports,
 )
+
+#: The columns of a call that are times, and those that are texts.
+TIMES = frozenset(each.name for each in CALLS.columns if isinstance(each.type, _Utc))
+TEXTS = frozenset(each.name for each in CALLS.columns if isinstance(each.type, _Text))
 
 
 def _part_of_call(name: str, *columns: sa.Column[Any]) -> sa.Table:

@@ -12,11 +12,16 @@ from app.call import events as ev
 from app.call.caller.answering_machine import Shown, Verdict, is_machine, verdict_of
 from app.call.caller.callee_evidence import HasWords, answered_turn, sent_digits
 from app.call.detection import WENT_ON
+from app.call.events import STREAM_LOST, ResumeCause
+from app.call.exits.attempts import CALLER_GONE, RINGING, TAKEN, TALKING
 from app.call.heard.conversation import Turn
 from app.call.prompts import HISTORY_LOST, as_messages
 from app.call.usage import Usage
 from app.errors import BridgeError
+from app.records.carried import Carried, Placed
 from app.records.record import Transfers
+from app.records.recording_files import parts_of
+from app.records.redirected import resume_cause
 from app.records.store import CallRow, Store, TimelineRow, TurnRow
 from app.records.watching import CallEnded, known_usd
 from app.wires.twilio.call import TERMINAL, CallInfo, CallStatus
@@ -38,6 +43,8 @@ class StoredCall:
     #: Milliseconds, as in `CallRow.timings`.
     timings: dict[str, float] = field(default_factory=dict)
     transfers: list[dict[str, Any]] = field(default_factory=list)
+    #: As in `CallRow.recordings`; None: unknown.
+    recordings: list[dict[str, Any]] | None = field(default_factory=list)
     #: Seconds that the call's clock has run, see `_age_s`.
     age_s: float = 0.0
     #: A tool was waiting for digits that are secret: the caller may go on typing them.
@@ -49,6 +56,12 @@ class StoredCall:
     voicemail: str | None = None
     #: What the call has shown of who answered, see `LegOpened.shown`.
     shown: str = ""
+    #: What an outbound call is for.
+    placed: Placed = Placed()
+    #: What the last leg left to the next one.
+    carried: Carried = Carried()
+    #: Why the caller left the agent.
+    resume_cause: ResumeCause = STREAM_LOST
 
 
 #: The timing of a call's first stream, on the call's clock.
@@ -88,14 +101,22 @@ async def read_stored_call(store: Store, call_sid: str) -> tuple[CallInfo, Store
         started_at=row.started_at,
         timings=_timings(row),
         transfers=row.transfers,
+        recordings=[part.as_data() for part in parts_of(row)],
         age_s=_age_s(row, entries),
         secret_entry_open=_secret_entry_open(entries),
         answered_by=answered_by,
         voicemail=voicemail,
         shown=_shown(turns, entries),
+        placed=Placed.from_data(row.placed),
+        carried=Carried.from_data(row.carried),
+        resume_cause=resume_cause(row, entries),
     )
-    call = CallInfo(call_sid, row.account_sid, row.direction, row.from_number, row.to_number)
-    return call, stored
+    return call_of(row), stored
+
+
+def call_of(row: CallRow) -> CallInfo:
+    """Who is on the call of a record."""
+    return CallInfo(row.call_sid, row.account_sid, row.direction, row.from_number, row.to_number)
 
 
 # A version that knew no other event of a verdict stored `VoicemailReached`.
@@ -202,7 +223,8 @@ def unreadable_call(now_s: float) -> StoredCall:
     """For a call whose record cannot be read. Positions start beyond those that the record may
     hold, so that nothing is overwritten. `now_s`: Unix time."""
     beyond = (1 + int(now_s / 60) % 2000) * 1_000_000  # a block for each minute
-    return StoredCall(history=(("system", HISTORY_LOST),), turns=beyond, entries=beyond)
+    history = (("system", HISTORY_LOST),)
+    return StoredCall(history=history, turns=beyond, entries=beyond, recordings=None)
 
 
 async def note_decision(store: Store, call_sid: str, decision: str, reason: str) -> None:
@@ -256,15 +278,25 @@ async def close_stored_record(
     """
     ended_ms = _age_s(row, await store.timeline(row.call_sid)) * 1000
     duration_s = seconds_on_line(_timings(row), ended_ms)
-    priced = cost(_usage(row), duration_s or 0.0, row.direction, row.transfers)
+    transfers = [_ended_transfer(each) for each in row.transfers]
+    priced = cost(_usage(row), duration_s or 0.0, row.direction, transfers)
+    changed = {"transfers": transfers} if transfers != row.transfers else {}
     store.save_call(
         row.call_sid,
         status=status,
         ended_at=datetime.now(UTC),
         duration_s=duration_s,
         cost=priced,
+        **changed,
     )
     return CallEnded(row.ended_by or "", known_usd(priced))
+
+
+def _ended_transfer(record: dict[str, Any]) -> dict[str, Any]:
+    """An attempt's record when the call is over: the caller hung up, or had talked with a human."""
+    outcomes = {RINGING: CALLER_GONE, TALKING: TAKEN}
+    outcome = record.get("outcome", "")
+    return {**record, "outcome": outcomes.get(outcome, outcome)}
 
 
 def _usage(row: CallRow) -> Usage:

@@ -5,8 +5,10 @@ from typing import Annotated
 
 from fastapi import Depends, FastAPI, Request
 
+from app.bridge.operator_orders import OperatorOrders
 from app.bridge.outbound import Outbound
 from app.bridge.reconnects import Reconnects
+from app.bridge.recordings import Recordings
 from app.bridge.services import Services
 from app.bridge.switchboard import Switchboard
 from app.bridge.transfers.transfers import Transfers
@@ -29,6 +31,8 @@ class AppState:
     reconnects: Reconnects
     transfers: Transfers
     outbound: Outbound
+    orders: OperatorOrders
+    recordings: Recordings
     gate: Gate
     stream_audio: StreamAudio
     metrics: Metrics

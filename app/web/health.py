@@ -13,19 +13,41 @@ router = APIRouter(tags=["health"])
 class Health(BaseModel):
     """The state of this process."""
 
-    status: Literal["ok", "draining"]
+    #: degraded: it takes calls, and something that it uses is away.
+    status: Literal["ok", "degraded", "draining"]
+    #: `away`: records wait until it is back. Absent: it answers.
+    database: Literal["away"] | None = None
+    #: Absent: it answers.
+    redis: Literal["away"] | None = None
 
 
-@router.get("/healthz", summary="Is the process alive?")
+_PROBE_S = 0.5  # less than what asks waits for the answer
+
+
+@router.get("/healthz", summary="Is the process alive?", response_model_exclude_none=True)
 async def healthz() -> Health:
     """200 as long as the process lives, while draining too."""
     return Health(status="ok")
 
 
-@router.get("/readyz", summary="Does it take new calls?", responses={503: {"model": Health}})
+@router.get(
+    "/readyz",
+    summary="Does it take new calls?",
+    responses={503: {"model": Health}},
+    response_model_exclude_none=True,
+)
 async def readyz(state: State, response: Response) -> Health:
-    """200 while the service takes new calls, 503 once it is stopping."""
-    if not state.switchboard.draining:
-        return Health(status="ok")
-    response.status_code = 503
-    return Health(status="draining")
+    """200 while the service takes new calls, also while its database or Redis is away; 503 once it
+    is stopping."""
+    health = Health(status="ok")
+    if not state.services.bus.available:
+        health.redis = "away"
+    if state.switchboard.draining:
+        health.status = "draining"
+        response.status_code = 503
+        return health
+    if not await state.store.probe(_PROBE_S):
+        health.database = "away"
+    if health.redis or health.database:
+        health.status = "degraded"
+    return health

@@ -1,5 +1,5 @@
 """What the measurement of the caller's frames costs: `CallerAudio.take` with the meter and without,
-in a loop: CPU time.
+in a loop: CPU time. The machine is that of a call whose caller speaks, as the model reports.
 """
 
 import base64
@@ -11,6 +11,9 @@ from statistics import median
 from typing import Any
 
 from app.bridge.leg.caller_audio import CallerAudio
+from app.call import events as ev
+from app.call.agent import Agent
+from app.call.machine import CallMachine
 from app.wires.twilio.media_stream import Media
 from bench.coughs.sounds import Kind, make
 from bench.stamps import FRAME_BYTES
@@ -22,12 +25,9 @@ HEADINGS = ("a caller's frame", "with, µs", "without", "more", "")
 
 
 class _Peers:
-    """Model side, wire, machine and recorder of a leg, as far as the caller's audio uses them."""
+    """Model side, wire and recorder of a leg, as far as the caller's audio uses them."""
 
-    hears_caller = True
     records_audio = False
-    awaited_sound = 0
-    awaits_quiet = False
     successor = None
 
     @property
@@ -83,9 +83,23 @@ def _frames(seed: int) -> list[Media]:
     ]
 
 
+def _now_ms() -> float:
+    """As `Leg` has it."""
+    return round(time.monotonic() * 1000, 3)
+
+
+def _machine() -> CallMachine:
+    machine = CallMachine(Agent("Ada", "Be kind."))
+    opened = ev.LegOpened(reports_silences=True, answers_unreported=True)
+    session = ev.ModelOpened(), ev.SessionConfigured()
+    for event in (opened, *session, ev.StreamStarted("MZ1"), ev.SpeechStarted("item", 0)):
+        machine.handle(event, 0.0)
+    return machine
+
+
 def _run(frames: Sequence[Media], *, meter: bool) -> float:
     peers: Any = _Peers()
-    audio = CallerAudio(peers, peers, peers, lambda: 0.0, lambda _event: None)
+    audio = CallerAudio(peers, _machine(), peers, _now_ms, lambda _event: None)
     if not meter:
         audio._meter = _NoMeter()  # type: ignore[assignment] # the same loop without it
     many = [frames[n % len(frames)] for n in range(FRAMES)]

@@ -26,6 +26,8 @@ from bench.proxies.config import (
     running_proxy,
 )
 from bench.proxies.idle import AT_ONCE, Idle, idle_times_s, send
+from bench.proxies.replicas import CADDY
+from bench.proxies.replicas import measure as measure_replicas
 
 HEADINGS = ("proxy", "what", "requests, streams", "what was wrong", "")
 REQUESTS = 2000
@@ -77,6 +79,12 @@ async def measure(only: str, say: Say) -> list[Row]:
             checks = [_idle(kind, folder, model.port) for kind in present]
             for found in await asyncio.gather(*checks):
                 rows += found
+    if CADDY in present:
+        say("Caddy with the configuration of compose.yaml, before two replicas …")
+        with tempfile.TemporaryDirectory(prefix="proxies-") as name:
+            for what, sent, whole in await measure_replicas(Path(name)):
+                cells = ("Caddy, Compose", what, f"{sent.requests}, 0", sent.said)
+                rows.append(Row(cells, not sent.lost if whole else None))
     return rows
 
 

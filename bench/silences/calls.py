@@ -181,7 +181,7 @@ def _read(outcome: Outcome, cell: Cell, call: Call) -> None:
     due_ms = _due_ms(place, cell, call)
     helped_ms = _helped(place, call, due_ms)
     outcome.words_ms = first_words_ms(call, due_ms) - due_ms
-    outcome.sound_ms = min(_first_sound_ms(call, due_ms), helped_ms) - due_ms
+    outcome.sound_ms = min(first_sound_ms(call, due_ms), helped_ms) - due_ms
     # A caller who waits for a tool gets its answer, which is due when the tool returns.
     outcome.help_ms = helped_ms - max(due_ms, cell.tool_ms)
     heard = min(outcome.words_ms, outcome.help_ms)
@@ -209,7 +209,7 @@ def first_words_ms(call: Call, from_ms: float = -inf) -> float:
     return next((each.starts_ms for each in _heard(call, from_ms) if is_speech(each.payload)), inf)
 
 
-def _first_sound_ms(call: Call, from_ms: float) -> float:
+def first_sound_ms(call: Call, from_ms: float) -> float:
     """When the caller heard the first sound since then; infinity: never."""
     heard = _heard(call, from_ms)
     return next((each.starts_ms for each in heard if not _SILENT.issuperset(each.payload)), inf)

@@ -97,7 +97,7 @@ class StampedVoice(CallerVoice):
         self._frame = base64.b64encode(silent_frame(index)).decode()
 
     def next_frame(self, at_ms: float) -> str:
-        return self._frame
+        return super().next_frame(at_ms) if self.queued_bytes else self._frame
 
 
 Begin = Callable[[Phone, Cell], Awaitable[Call]]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.proxies import replicas
 from bench.proxies.config import KINDS, Kind, fitted
 from bench.proxies.idle import idle_times_s
 
@@ -46,3 +47,11 @@ def test_most_pauses_are_about_when_one_side_closes() -> None:
     near = [each for each in pauses if min(abs(each - 1.0), abs(each - 1.25)) <= 0.008]
     assert len(near) >= 300
     assert 0 <= min(pauses) < 0.5 and 1.25 < max(pauses) < 1.4
+
+
+def test_the_proxy_of_compose_is_fitted_to_this_machine() -> None:
+    text = replicas.fitted(Path("/proxies"), 8443, [6001, 6002])
+
+    assert "https://localhost:8443 {\n\tbind 127.0.0.1\n\ttls /proxies/fullchain.pem" in text
+    assert "reverse_proxy 127.0.0.1:6001 127.0.0.1:6002 {" in text
+    assert "5050" not in text and "PUBLIC_URL}" not in text

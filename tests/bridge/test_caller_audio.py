@@ -11,6 +11,7 @@ import pytest
 from app.audio import ulaw_encode
 from app.bridge.leg.caller_audio import MOST_BYTES, CallerAudio
 from app.call import events as ev
+from app.call.deadlines import NEVER
 from app.wires.twilio.media_stream import Media
 
 
@@ -38,6 +39,7 @@ class Peers:
         self.records_audio = False
         self.awaited_sound = 0
         self.awaits_quiet = False
+        self.voice_awaited_ms = NEVER
         self.successor: FakeWire | None = None
         self.fed: list[ev.Event] = []
         self.recorded: list[tuple[str, object, float]] = []
@@ -223,6 +225,42 @@ def test_a_muted_caller_has_no_voice() -> None:
     audio.muted, peers.awaited_sound = True, 1
 
     assert take(peers, audio, sound(2000)) == [ev.CallerQuieted]
+
+
+def test_voice_that_the_model_does_not_report_is_told_when_the_frames_hold_enough_of_it() -> None:
+    peers = Peers(FakeWire())
+    audio = peers.audio()
+    take(peers, audio, sound(1000, 5))
+    peers.voice_awaited_ms = 8.0  # it is 7.0 now
+    assert take(peers, audio, sound(2000), sound(1000, 5)) == []
+
+    peers.voice_awaited_ms = 7.0
+    syllables = [sound(200), sound(160, 5), sound(200), sound(160, 5), sound(180)]  # 580 ms
+    assert take(peers, audio, *syllables) == []
+    assert take(peers, audio, sound(100)) == [ev.CallerVoiced]  # it looks every 100 ms
+
+
+def test_voice_that_began_before_it_was_awaited_is_told_as_well() -> None:
+    peers = Peers(FakeWire())
+    audio = peers.audio()
+    assert take(peers, audio, sound(1000, 5), sound(1000)) == []
+    peers.voice_awaited_ms = 7.0
+    assert take(peers, audio, sound(100)) == [ev.CallerVoiced]  # it looks every 100 ms
+
+
+def test_quiet_before_a_swap_is_told_too_where_voice_is_awaited() -> None:
+    peers = Peers(FakeWire())
+    audio = peers.audio()
+    peers.awaits_quiet, peers.voice_awaited_ms = True, 7.0
+    assert take(peers, audio, sound(200), sound(480, 5)) == []
+    assert take(peers, audio, sound(20, 5)) == [ev.CallerQuieted]
+
+
+def test_a_muted_caller_has_no_voice_that_the_model_could_report() -> None:
+    peers = Peers(FakeWire())
+    audio = peers.audio()
+    audio.muted, peers.voice_awaited_ms = True, 7.0
+    assert take(peers, audio, sound(2000)) == []
 
 
 def test_quiet_before_a_swap_is_told_as_soon_as_the_frames_hold_no_voice() -> None:

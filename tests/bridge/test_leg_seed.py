@@ -17,6 +17,7 @@ from app.call import events as ev
 from app.call.events import STREAM_LOST, ResumeCause
 from app.call.words.word_times import Pace
 from app.config.settings import Settings
+from app.records.carried import Placed
 from app.records.stored_call import StoredCall, read_stored_call
 from app.wires.twilio.call import CallInfo
 
@@ -189,3 +190,113 @@ async def test_a_seed_shows_no_secret(services: Services) -> None:
     assert "sesame" not in repr(seed)
     with pytest.raises(dataclasses.FrozenInstanceError):
         seed.secrets = frozenset()  # type: ignore[misc]
+
+
+# --- what a killed process left in the record -----------------------------------------------------
+
+
+async def test_keys_that_were_typed_go_on_in_another_process(services: Services) -> None:
+    leg = await talking_leg(services)
+    for digit in "407":
+        leg.feed(ev.DigitPressed(digit))
+    seed = first_seed(CALL, services, BASE, stored=await stored(services))
+    assert seed.opening().entry is not None and seed.opening().entry == leg.next_seed().entry
+    assert seed.entry is not None and seed.entry.digits == "407"
+
+
+async def test_keys_that_were_typed_outlast_a_process_that_never_got_a_stream(
+    services: Services,
+) -> None:
+    leg = await talking_leg(services)
+    leg.feed(ev.DigitPressed("4"))
+    between = open_leg(first_seed(CALL, services, BASE, stored=await stored(services)), services)
+    between.begin()
+    between.feed(ev.SayRequested("One moment."))  # saves what is carried
+    seed = first_seed(CALL, services, BASE, stored=await stored(services))
+    assert seed.entry is not None and seed.entry.digits == "4"
+
+
+async def test_orders_that_were_accepted_are_carried_out_in_another_process(
+    services: Services,
+) -> None:
+    leg = await talking_leg(services)
+    leg.feed(ev.SayRequested("Your table is ready."))
+    seed = first_seed(CALL, services, BASE, stored=await stored(services))
+    assert seed.orders == (ev.SayRequested("Your table is ready."),)
+    other = open_leg(seed, services)
+    assert other.orders.open == seed.orders
+    leg.feed(ev.StreamEnded("lost", lost=True))
+    leg.next_seed()
+    seed = first_seed(CALL, services, BASE, stored=await stored(services))
+    assert seed.orders == (ev.SayRequested("Your table is ready."),)
+
+
+async def test_an_outbound_call_is_about_the_same_in_another_process(services: Services) -> None:
+    placed = Placed("token", "Hello Ann.", "Call us back.", "her table")
+    called = dataclasses.replace(CALL, direction="outbound-api")
+    first_seed(called, services, BASE)
+    before = await stored(
+        services, direction="outbound-api", placed=placed.as_data(), answered_by="machine_end_beep"
+    )
+    seed = first_seed(called, services, BASE, stored=before)
+    assert seed.agent.greeting == "Hello Ann." and "her table" in seed.agent.instructions
+    assert seed.detected == ev.CalleeDetected("machine_end_beep", "Call us back.")
+
+
+@pytest.mark.parametrize(
+    ("story", "tool", "said"),
+    [
+        ([], "", ""),
+        ([do.PlayDigits("call_7", "1w2")], "send_digits", "call_7"),
+        ([do.TransferCall("call_8", ("desk",), "", "", True)], "transfer_to_human", "call_8"),
+        ([do.PlayDigits("call_7", "1"), ev.RedirectFailed("refused")], "", ""),
+        ([do.PlayDigits("call_7", "1"), ev.LegOpened()], "", ""),
+    ],
+)
+async def test_why_the_caller_left_the_agent_is_known_to_another_process(
+    services: Services, story: list[ev.Event | do.Command], tool: str, said: str
+) -> None:
+    seed = first_seed(CALL, services, BASE)
+    for each in story:  # the recorder stores what redirects a call at once
+        if type(each).__module__ == ev.__name__:
+            seed.recorder.event(each, 1.0)  # type: ignore[arg-type]
+        else:
+            seed.recorder.command(each, 1.0)  # type: ignore[arg-type]
+    seed.recorder.save_timeline()
+    attempts = [{"destination": "desk", "outcome": "busy", "call_id": "call_8", "first": 0}]
+    before = await stored(services, transfers=attempts)
+    opened = first_seed(CALL, services, BASE, stored=before).opening()
+    assert (opened.tool, opened.call_id) == (tool, said)
+    assert ("desk: busy" in opened.output) == (tool == "transfer_to_human")
+
+
+# --- the losing side ------------------------------------------------------------------------------
+
+
+async def test_a_leg_that_another_process_has_writes_nothing_more(services: Services) -> None:
+    leg = await talking_leg(services)
+    running = asyncio.create_task(leg.run())
+    await services.store.flush()
+    leg.lose()
+    leg.feed(ev.DigitPressed("4"))
+    leg.save_transfers([{"destination": "desk", "outcome": "busy"}])
+    leg.record_decision("too late", "another process has the call")
+    leg.finish_record()
+    leg.close_record()
+    await running
+    await services.store.flush()
+    row = await services.store.get_call(CALL.call_sid)
+    assert row is not None
+    assert (row.status, row.ended_at, row.ended_by) == ("in-progress", None, None)
+    assert (row.transfers, row.carried) == ([], {})
+    entries = await services.store.timeline(CALL.call_sid)
+    assert not {"DigitPressed", "DecisionMade", "EndLeg"} & {entry.name for entry in entries}
+
+
+async def talking_leg(services: Services) -> Leg:
+    """A leg whose stream has started and whose model is not there. Its process does not run it, so
+    that nothing is stored but what is stored at once."""
+    leg = open_leg(first_seed(CALL, services, BASE), services)
+    leg.begin()
+    leg.feed(ev.StreamStarted("MZ1"))
+    return leg

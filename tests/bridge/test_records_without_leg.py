@@ -1,9 +1,14 @@
-"""The end of a call without a leg is told to watchers once, though Twilio may report it twice."""
+"""Watchers get the end of a call without a leg once, also if Twilio reports it twice."""
 
+from datetime import UTC, datetime
+
+import pytest
+
+from app.bridge.bus.bus import BusUnavailable
 from app.bridge.records_without_leg import RecordsWithoutLeg
 from app.bridge.services import Services
 from app.records.watching import CallEnded, Watched
-from app.wires.twilio.call import CallInfo
+from app.wires.twilio.call import CallInfo, CallStatus
 from tests.bridge.test_leg_seed import services as services  # a fixture
 
 CALL = CallInfo("CA1", "AC1", "outbound-api", "+14155550101", "+14155550102")
@@ -33,3 +38,26 @@ async def test_a_rejected_call_that_asks_again_is_counted_once(services: Service
     records.call_rejected(CALL, "MAX_CALLS is reached")
     await records.aclose()
     assert told == [CallEnded("busy", 0.0)]
+
+
+async def test_an_owner_that_cannot_be_asked_has_the_time_to_close_the_record_itself(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.bridge.records_without_leg.OWNER_S", 0.2)
+    told = watched(services)
+    store = services.store
+    store.save_call(CALL.call_sid, direction=CALL.direction, agent_name="Ada", status="in-progress")
+    await store.flush()
+
+    async def unknown(_call_sid: str, _status: CallStatus) -> bool:
+        raise BusUnavailable("Redis is away")
+
+    ended: list[str] = []
+    records = RecordsWithoutLeg(services, lambda _: False, ended.append)
+    records.tell_owner = unknown
+    records.close_record(CALL.call_sid, "completed")
+    store.save_call(CALL.call_sid, ended_at=datetime.now(UTC), ended_by="caller")
+    await records.aclose()
+    row = await store.get_call(CALL.call_sid)
+    assert row is not None and row.ended_by == "caller" and not told
+    assert ended == [CALL.call_sid]

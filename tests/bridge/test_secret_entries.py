@@ -3,9 +3,12 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from app.bridge.bus.local_bus import LocalBus
 from app.bridge.leg.secret_entries import SecretEntries
 from app.bridge.leg.tool_side import ToolSide
 from app.call.caller.keypad import MASK
@@ -68,7 +71,9 @@ class Side(ToolSide):
     def __init__(self, function: Callable[..., object]) -> None:
         self.secrets = SecretEntries()
         self.events: asyncio.Queue[Event] = asyncio.Queue()
-        super().__init__(CALL, ToolRegistry([function]), self.events.put_nowait, self.secrets)
+        agent = SimpleNamespace(tools=ToolRegistry([function]))
+        services: Any = SimpleNamespace(bus=LocalBus(), agent=agent)
+        super().__init__(CALL, services, self.events.put_nowait, self.secrets)
 
 
 @tool

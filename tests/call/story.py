@@ -31,7 +31,7 @@ AGENTS = {
         agent(greeting="Hello.", limits=LIMITS, destinations=HUMANS), voices=("first", "second")
     ),
 }
-FIRST = ev.LegOpened(at_s=MONDAY_NOON_S, whole_frames=True)
+FIRST = ev.LegOpened(at_s=MONDAY_NOON_S, whole_frames=True, answers_unreported=True)
 BACK = ev.LegOpened((("user", "A human, please."),), MONDAY_NOON_S, TRANSFER, "call_old", "busy")
 CALLED = {
     "end call": ("end_call", "{}"),

@@ -6,6 +6,7 @@ import pytest
 
 from app.call import commands as do
 from app.call import events as ev
+from app.call.caller.keypad import MASK
 from app.call.deadlines import NEVER
 from app.call.timeline import ordered, replay
 from tests.call.scene import Scene, agent
@@ -204,3 +205,30 @@ def test_without_a_stream_the_model_is_tried_until_the_leg_ends() -> None:
             scene.run(100)
             opened = scene.take()
     assert scene.when(do.OpenModel)[-1] > 25_000
+
+
+# --- may another process go on from here? ---------------------------------------------------------
+
+
+def test_a_leg_is_at_rest_once_its_answer_was_heard() -> None:
+    scene = Scene().connect()
+    assert scene.machine.is_at_rest(scene.now_ms)
+    scene.answer(500)
+    assert not scene.machine.is_at_rest(scene.now_ms)
+    scene.run(1000)
+    assert scene.machine.is_at_rest(scene.now_ms)
+
+
+@pytest.mark.parametrize("moment", [_greeting, _tool, _goodbye, _blocked, _hung_up])
+def test_a_leg_with_something_under_way_is_not_at_rest(moment: Callable[[Scene], None]) -> None:
+    scene = Scene()
+    moment(scene)
+    assert not scene.machine.is_at_rest(scene.now_ms)
+
+
+def test_a_leg_that_waits_for_secret_digits_is_not_at_rest() -> None:
+    scene = Scene().connect()
+    scene.tool_response("call_1")
+    scene.feed(ev.EntryAsked("call_1", 4, True, "", 10_000))
+    scene.feed(ev.DigitPressed(MASK))
+    assert not scene.machine.is_at_rest(scene.now_ms)

@@ -2,7 +2,6 @@
 with its length; and something is heard within 8 s."""
 
 from dataclasses import replace
-from typing import Any, TypeVar
 
 import pytest
 
@@ -11,47 +10,24 @@ from app.call import events as ev
 from app.call.agent import Agent, Limits
 from tests.call.pause_scene import pausing
 from tests.call.scene import AGENT, BYTES_PER_MS, Scene, agent
+from tests.call.silence_scene import (
+    LONGEST_WAIT_MS,
+    Measured,
+    asking,
+    connected,
+    longest_ms,
+    silences,
+)
 from tests.call.transfer_scene import SUPPORT
 from tests.call.voice_scene import VoiceScene, Way
 
-S = TypeVar("S", bound=Scene)
-
-LONGEST_WAIT_MS = 8000
 IDLE = agent(limits=replace(AGENT.limits, idle_ms=15_000))
-
-
-def connected(scene: S) -> S:
-    """The caller is connected and the session configured; silences are reported."""
-    scene.feed(ev.LegOpened(reports_silences=True))
-    scene.configure()
-    scene.feed(ev.StreamStarted("MZ1"))
-    scene.run(1000)
-    return scene
-
-
-def asking(scene: S) -> S:
-    """The caller has just asked something."""
-    connected(scene)
-    scene.speak()
-    scene.run(1000)
-    scene.fall_silent(text="What day is it?")
-    return scene
-
-
-def silences(scene: Scene) -> list[tuple[str, Any]]:
-    """(cause, length in ms) of each report."""
-    return [(each.cause, each.length_ms) for each in scene.all(do.ReportSilence)]
 
 
 def quiet(ms: int, item_id: str = "item_1", response_id: str = "resp_1") -> list[ev.Event]:
     """So much digital silence, in deltas of 100 ms."""
     delta = ev.AudioReceived(response_id, item_id, "", 100 * BYTES_PER_MS, quiet=True)
     return [delta] * (ms // 100)
-
-
-def longest_ms(scene: Scene, from_ms: float) -> float:
-    """The longest time in which the line played nothing."""
-    return max(scene.line.silences_ms(from_ms, scene.now_ms))
 
 
 # --- each cause -----------------------------------------------------------------------------------
@@ -282,25 +258,6 @@ def _quiet_first(said: do.Synthesize) -> Way:
 
 
 # --- the caller's frames --------------------------------------------------------------------------
-
-
-class Measured(Scene):
-    """The caller's frames are counted before the events that need it."""
-
-    #: When they last held voice; None: they hold it now.
-    voice_ended_ms: float | None = 0.0
-
-    def feed(self, *events: ev.Event) -> list[do.Command]:
-        if isinstance(events[0], ev.TimerFired | ev.SpeechStarted | ev.SpeechStopped):
-            quiet_ms = 0.0 if self.voice_ended_ms is None else self.now_ms - self.voice_ended_ms
-            super().feed(ev.CallerAudioForwarded(1, 160, round(quiet_ms)))
-        return super().feed(*events)
-
-    def voice(self, ms: float) -> None:
-        """The caller's frames hold so much voice."""
-        self.voice_ended_ms = None
-        self.run(ms)
-        self.voice_ended_ms = self.now_ms
 
 
 def test_a_silence_begins_with_the_end_of_the_callers_voice() -> None:

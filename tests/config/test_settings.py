@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from app.config.redis_url import parse_redis_url
 from app.config.settings import Settings, load_settings
 from app.errors import ConfigError
 
@@ -273,7 +274,48 @@ def test_a_database_that_cannot_be_opened_is_a_fault_and_its_password_stays_hidd
 )
 def test_a_redis_url_has_its_scheme_and_host(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     (line,) = faults(monkeypatch, REDIS_URL=value)
-    assert line == "REDIS_URL: expected redis://host:port/number or rediss://host:port/number"
+    assert line.startswith("REDIS_URL: expected redis://user:password@host:port/number, rediss://")
+    assert "secret" not in line
+
+
+REPLICAS = {
+    "REDIS_URL": "redis://h",
+    "API_TOKEN": "a token for all of them",
+    "DATABASE_URL": "postgresql://u:p@h/d",
+}
+
+
+def test_replicas_need_redis_a_token_and_postgresql(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in REPLICAS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("REPLICA_URL", "https://replica-1.example.com/")
+    monkeypatch.setenv("SPOOL_DIR", "/var/spool/phone")
+    settings = load_settings()
+    assert settings.redis_url is not None
+    assert settings.replica_url == "https://replica-1.example.com"
+    assert settings.spool_dir == Path("/var/spool/phone")
+
+
+@pytest.mark.parametrize(
+    ("variables", "named"),
+    [
+        ({"API_TOKEN": ""}, ["API_TOKEN"]),
+        ({"DATABASE_URL": ""}, ["DATABASE_URL"]),
+        ({"DATABASE_URL": "sqlite:///calls.db"}, ["DATABASE_URL"]),
+        ({"API_TOKEN": " ", "DATABASE_URL": "sqlite:////calls.db"}, ["API_TOKEN", "DATABASE_URL"]),
+        ({"API_TOKEN": "'quoted'"}, ["API_TOKEN"]),
+        ({"DATABASE_URL": "mysql://u:p@h/d"}, ["DATABASE_URL"]),
+        ({"REDIS_URL": "h:6379", "API_TOKEN": "", "DATABASE_URL": ""}, ["REDIS_URL"]),
+        ({"REPLICA_URL": "replica-1"}, ["REPLICA_URL"]),
+        ({"REPLICA_URL": "https://h/?a=b"}, ["REPLICA_URL"]),
+    ],
+)
+def test_what_replicas_lack_is_named_in_one_line_each(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], named: list[str]
+) -> None:
+    lines = faults(monkeypatch, **(REPLICAS | variables))
+    assert [line.partition(":")[0] for line in lines] == named
+    assert all("expected" in line and "\n" not in line for line in lines)
 
 
 def test_a_url_with_a_password_is_rejected_without_showing_it(
@@ -357,6 +399,7 @@ def test_repr_hides_every_secret(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, "hush-hush" if name in secrets else "id")
     monkeypatch.setenv("DATABASE_URL", "postgresql://u:hush-hush@h/d")
     monkeypatch.setenv("REDIS_URL", "redis://:hush-hush@h")
+    assert "hush" not in repr(parse_redis_url("redis://:hush-hush@h"))
     settings = load_settings()
     assert "hush-hush" not in repr(settings) + str(settings)
     assert settings.api_token is not None

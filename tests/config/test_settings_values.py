@@ -92,6 +92,7 @@ VALUES: list[tuple[str, str, Verdict]] = [
     ("API_TOKEN", f"{RANDOM} # console", "fault"),
     ("RECORDINGS_DIR", "recordings # all", "warning"),
     ("RECORDINGS_DIR", "recordings#2", "ok"),
+    ("SPOOL_DIR", "spool # all", "warning"),
     # credentials that cannot be sent
     ("OPENAI_API_HEADERS", "Authorization: Bearer", "fault"),
     ("OPENAI_API_HEADERS", "Authorization: Bearer abc", "ok"),
@@ -130,6 +131,9 @@ VALUES: list[tuple[str, str, Verdict]] = [
     ("PUBLIC_URL", "https://phone.example.com/bridge/media-stream", "warning"),
     ("PUBLIC_URL", "https://phone.example.com/bridge", "ok"),
     ("PUBLIC_URL", "http://phone.example.com", "warning"),
+    ("REPLICA_URL", "http://replica-1.example.com", "warning"),
+    ("REPLICA_URL", "https://replica-1.example.com/media-stream", "warning"),
+    ("REPLICA_URL", "https://replica-1.example.com", "ok"),
     ("PUBLIC_URL", "http://127.0.0.1:5050", "ok"),
     ("PUBLIC_URL", "http://[::1]:5050", "ok"),
     ("PUBLIC_URL", "http://localhost:5050", "ok"),

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from app.records.live_rows import AFTER_END_S, MOST_CALLS, LiveRows
+from app.records.live_rows import AFTER_END_S, BATCHES_S, MOST_CALLS, LiveRows
 
 
 def save(rows: LiveRows, call_sid: str, now_s: float = 0.0, **changes: Any) -> None:
@@ -64,3 +64,15 @@ def test_the_calls_without_news_for_the_longest_time_make_room() -> None:
     found = [row["call_sid"] for row in kept(rows)]
     assert len(found) == MOST_CALLS
     assert found[-2:] == ["CA0", "CA-new"] and "CA1" not in found
+
+
+def test_of_timelines_the_last_batches_of_live_calls_are_kept() -> None:
+    rows = LiveRows()
+    save(rows, "CA1", status="in-progress")
+    save(rows, "CA2", status="completed")
+    rows.save_batches([{"call_sid": "CA1", "position": 0}], 0.0)
+    rows.save_batches([{"call_sid": f"CA{n}", "position": 1} for n in (1, 2)], 1.0)
+    rows.save_batches([], 0.5 + BATCHES_S)
+    assert rows.batches() == [{"call_sid": "CA1", "position": 1}]
+    rows.forget("CA1")
+    assert rows.batches() == []

@@ -108,7 +108,7 @@ ENDED_BY = {"hang up": "caller", "drop": "line"}
 
 @pytest.mark.parametrize("how", ENDED_BY)
 async def test_nothing_stays_behind(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.bridge.switchboard.RetryLimits", partial(RetryLimits, most_failures=1))
+    monkeypatch.setattr("app.bridge.streams.RetryLimits", partial(RetryLimits, most_failures=1))
     tool_gate.arm()
     scripts = Scripts()
     server = RealtimeServer(scripts.brain)
@@ -173,7 +173,7 @@ def check_record(record: dict[str, Any], call: Call, moment: Moment) -> None:
 
 @pytest.mark.parametrize("how", ENDED_BY)
 async def test_a_handshake_that_hangs_is_let_go(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.bridge.switchboard.RetryLimits", partial(RetryLimits, most_failures=1))
+    monkeypatch.setattr("app.bridge.streams.RetryLimits", partial(RetryLimits, most_failures=1))
     async with world(Script()) as w:
         w.model.hang()
         tasks_before = tasks_of_calls()

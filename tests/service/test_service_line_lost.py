@@ -1,10 +1,12 @@
 """The media stream breaks and the caller does not hang up: the call goes on in another stream."""
 
 import asyncio
+from functools import partial
 
 import pytest
 
 from app.bridge.stream_retries import RetryLimits
+from app.bridge.streams import StreamRefused
 from app.call.events import StreamBlocked, StreamEnded, StreamStarted
 from app.simulator.realtime import RealtimeServer, Reply, Script
 from app.simulator.twilio import Callee
@@ -73,7 +75,7 @@ SCALED = RetryLimits(works_s=0.01, window_s=0.05)  # a minute is 50 ms
 async def test_a_long_call_with_a_cut_every_minute_goes_on_for_ever() -> None:
     server = RealtimeServer(lambda turn: HELLO)
     async with world(server, agent=AGENT) as w:
-        w.switchboard.retry_limits = SCALED
+        w.switchboard.streams.retry_limits = SCALED
         call = await w.connected()
         for streams in range(1, 13):
             await call.wait_connected(streams)
@@ -95,7 +97,7 @@ async def test_a_line_that_breaks_again_and_again_is_given_up_with_words(human: 
     server = RealtimeServer(lambda turn: HELLO)
     file = desk(name="desk", number=DESK) if human else AGENT
     async with world(server, agent=file, line={"gather_scale": 0.02}) as w:
-        w.switchboard.retry_limits = RetryLimits(works_s=0.01, most_losses=3)
+        w.switchboard.streams.retry_limits = RetryLimits(works_s=0.01, most_losses=3)
         w.line.callee = Callee(answers_after_ms=10, presses="1", talks_ms=10)
         call = await w.connected()
         for streams in (1, 2, 3):
@@ -146,14 +148,15 @@ async def test_a_webhook_repeated_for_a_live_call_opens_no_second_session() -> N
 async def test_a_stream_that_twilio_opens_anew_takes_the_call_over() -> None:
     async with world(RealtimeServer(lambda turn: HELLO), agent=AGENT) as w:
         board, call = w.switchboard, CallInfo("CA" + "7" * 32)
-        first = board.claim(await board.answer(call, PUBLIC_URL) or "", call.call_sid)
-        assert first is not None
+        claim = partial(board.streams.claim, call=call, base_url=PUBLIC_URL)
+        first = await claim(await board.answer(call, PUBLIC_URL) or "")
         first.feed(StreamStarted("MZ1"))
         ticket = await board.answer(call, PUBLIC_URL) or ""
         assert not first.over and len(w.model.sessions) == 1
-        second = board.claim(ticket, call.call_sid)
-        assert second is not None and first.over and not second.over
-        assert board.claim(ticket, call.call_sid) is None
+        second = await claim(ticket)
+        assert first.over and not second.over
+        with pytest.raises(StreamRefused):
+            await claim(ticket)
         await w.model.session(1)
         second.feed(StreamStarted("MZ2"))
         second.feed(StreamEnded("stopped by Twilio"))

@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from signal import SIGINT, SIGTERM
 
@@ -235,6 +236,14 @@ class Office:
         """Wait until it takes no new calls."""
         while await status_of(self.port, "/readyz") != 503:
             pass
+
+    async def due_reports(self) -> list[str]:
+        """The calls whose report the next process will deliver."""
+        store = await Store.open(f"sqlite:///{self._folder / 'calls.db'}")
+        try:
+            return await store.report_queue.overdue(datetime.now(UTC) + timedelta(days=1), 100)
+        finally:
+            await store.aclose()
 
     async def record(self, call: Call) -> tuple[CallRow, list[TurnRow]]:
         """What was kept, read once the process is gone."""

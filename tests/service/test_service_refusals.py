@@ -143,7 +143,7 @@ async def test_each_refused_handshake_says_why(monkeypatch: pytest.MonkeyPatch) 
         url = (await request(w)).stream_url
         ticket = url.rpartition("/")[2]
         told: list[tuple[str, str]] = []
-        monkeypatch.setattr(w.switchboard, "handshake_refused", lambda *it: told.append(it))
+        monkeypatch.setattr(w.switchboard.streams, "handshake_refused", lambda *it: told.append(it))
         base = url.removesuffix(ticket)
 
         await refusal(w, url, signed="")

@@ -4,12 +4,48 @@ import pytest
 
 from app.audio import silence
 from app.call import silences
-from app.simulator.realtime import Reply, Script
+from app.call.caller import floor
+from app.simulator.realtime import RealtimeServer, Reply, Script
 from tests.service.world import names, noise, world
 
 INF = float("inf")
 HELLO = Reply("Hello.", audio=noise(200, "hello"), speed=INF)
 ANSWER = Reply("We open at nine.", audio=noise(300, "answer"), speed=INF)
+
+
+class Deaf:
+    """A detector that hears no speech."""
+
+    onset_ms = 20
+
+    def is_speech(self, _pcm16: bytes, _hz: int, _threshold: float) -> bool:
+        return False
+
+    def reset(self) -> None:
+        pass
+
+
+async def test_a_model_that_reports_no_speech_is_asked_for_an_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(floor, "QUIET_MS", 400.0)
+    monkeypatch.setattr(floor, "ANSWER_MS", 400.0)
+    monkeypatch.setattr(silences, "LEAST_MS", 700.0)
+    async with world(RealtimeServer(Script(HELLO, ANSWER), detector=Deaf)) as w:
+        call = await w.connected()
+        await call.wait_quiet()
+        call.say(noise(1000))
+        await call.wait_for(lambda: call.heard.endswith(ANSWER.audio or b"-"))
+
+        call.hang_up()
+        await call.wait_ended()
+        await w.settled()
+        record = await w.record(call.call_sid)
+        assert "SpeechStarted" not in names(record)
+        assert names(record).count("CallerVoiced") == 1
+        found = [each["data"] for each in record["events"] if each["name"] == "ReportSilence"]
+        assert [each["cause"] for each in found] == ["model"]
+        assert found[0]["length_ms"] >= 800
 
 
 async def test_an_answer_of_digital_silence_is_asked_for_again() -> None:

@@ -5,6 +5,8 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from app.bridge.bus.bus import Bus
+from app.bridge.bus.local_bus import LocalBus
 from app.records.store import Store
 from app.web.app_state import AppState, set_state
 from app.web.gate import Gate
@@ -15,8 +17,11 @@ class _Absent:
     """A part of the service that the test does not have. Any use of it fails."""
 
 
-def install_state(app: FastAPI, *, store: Store | None = None, **parts: Any) -> AppState:
-    """Set the application's state. `store`: the one of its services. `parts`: of `AppState`."""
+def install_state(
+    app: FastAPI, *, store: Store | None = None, bus: Bus | None = None, **parts: Any
+) -> AppState:
+    """Set the application's state. `store`, `bus`: those of its services. `parts`: of
+    `AppState`."""
     absent: Any = _Absent()
     gate = Gate(
         SignatureChecker(""),
@@ -27,11 +32,13 @@ def install_state(app: FastAPI, *, store: Store | None = None, **parts: Any) -> 
     )
     usual = {
         "api_token": "",
-        "services": SimpleNamespace(store=store),
+        "services": SimpleNamespace(store=store, bus=bus or LocalBus()),
         "switchboard": absent,
         "reconnects": absent,
         "transfers": absent,
         "outbound": absent,
+        "orders": absent,
+        "recordings": absent,
         "gate": gate,
         "stream_audio": absent,
         "metrics": absent,

@@ -2,11 +2,9 @@
 
 from collections.abc import Callable
 
-from app.call.events import SayRequested, TransferRequested
 from app.call.machine import CallMachine
 from app.call.orders import left_out
-
-Order = SayRequested | TransferRequested
+from app.records.carried import Order
 
 
 class CarriedOrders:
@@ -41,6 +39,11 @@ class CarriedOrders:
                 self._report(left_out(order), refusal)
             else:
                 self._feed(order)
+
+    @property
+    def open(self) -> tuple[Order, ...]:
+        """The orders that are not carried out so far, for the record."""
+        return (*self._orders, *self._machine.open_orders)
 
     def take(self) -> tuple[Order, ...]:
         """The orders that are not carried out, once."""

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
-from time import monotonic
+from functools import partial
 from typing import Any
 
 from app.bridge.decisions import log_decision
@@ -20,6 +20,7 @@ from app.bridge.leg.carried_orders import CarriedOrders
 from app.bridge.leg.event_log import log_event
 from app.bridge.leg.inbound_limits import InboundLimits
 from app.bridge.leg.model_side import ModelSide
+from app.bridge.leg.rest_side import RestSide
 from app.bridge.leg.secret_entries import SecretEntries
 from app.bridge.leg.seed import LegSeed
 from app.bridge.leg.state import LegState
@@ -34,7 +35,7 @@ from app.call.caller.answering_machine import is_machine, verdict_of
 from app.call.events import STREAM_LOST, ResumeCause
 from app.call.machine import CallMachine
 from app.call.words.word_times import Pace
-from app.errors import TwilioError
+from app.records.carried import Carried
 from app.records.record import Transfers
 from app.records.recording import OPEN_MS
 from app.wires.twilio.media_socket import Send
@@ -45,9 +46,9 @@ logger = logging.getLogger(__name__)
 Redirect = Callable[["Leg", do.TransferCall | do.PlayDigits], Awaitable[None]]
 
 SAVE_EVERY_S = 5.0
+SAVE_EVERY_SHARED_S = 1.0  # with other replicas, one of which may have to go on from the record
 SAVE_RECORDING_S = 2.0  # for the last write of the recording
 RELEASE_S = 0.5  # for cancelled tasks to end
-
 
 # Before these the machine must know how much of the caller's audio was forwarded to the model.
 _NEED_AUDIO_COUNT = (
@@ -68,7 +69,7 @@ class Leg(LegState):
     """
 
     def __init__(self, seed: LegSeed, services: Services, redirect: Redirect) -> None:
-        super().__init__(CallMachine(seed.agent))
+        super().__init__(CallMachine(seed.agent), seed.began_s)
         #: What the leg began with.
         self.seed = seed
         self.call = seed.call
@@ -76,8 +77,8 @@ class Leg(LegState):
         #: Set when the session is configured, or cannot be opened.
         self.ready = asyncio.Event()
         self._services = services
-        self._replace_twiml = redirect
         self._recorder = seed.recorder
+        self._save_every_s = SAVE_EVERY_SHARED_S if services.bus.shared else SAVE_EVERY_S
         self._detected = seed.detected
         self._record_finished = False
         #: An operator's orders that no leg has carried out so far.
@@ -94,7 +95,7 @@ class Leg(LegState):
             services.open_wire,
             seed.agent,
             self.feed,
-            self._forward_buffered,
+            lambda: self._audio.forward_buffered(),  # it is made below
             self._limits.bad_message,
         )
         self._audio = CallerAudio(
@@ -103,11 +104,10 @@ class Leg(LegState):
         self._caller = CallerSide(
             self.feed, self._audio.take, self._press, self._limits, self._over
         )
+        self._rest = RestSide(services, self.call.call_sid, partial(redirect, self), self.feed)
         self._voice = VoiceSide(self.call.call_sid, services.voices, self.feed)
         self._secrets = SecretEntries(seed.secrets)
-        self._tools = ToolSide(
-            self.call, services.agent.tools, self.feed, self._secrets, seed.agent.tools
-        )
+        self._tools = ToolSide(self.call, services, self.feed, self._secrets, seed.agent.tools)
 
     @property
     def carried_s(self) -> float:
@@ -134,10 +134,11 @@ class Leg(LegState):
             self._voice.prepare()
             while not self._over.is_set():
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(SAVE_EVERY_S):
+                    async with asyncio.timeout(self._save_every_s):
                         await self._over.wait()
                 if not self._record_finished:  # else the next leg has the recorder
                     self._recorder.save(self._machine, self._now_ms())
+                    self._recorder.save_carried(self._carried)
                 await self._recorder.save_recording(self._now_ms() - OPEN_MS)
         except asyncio.CancelledError:
             self._cancelled = True
@@ -161,12 +162,10 @@ class Leg(LegState):
             self.finish_record()
             self._limits.log_dropped()
             if self._machine.out_of_place:
-                extra = {"call_sid": self.call.call_sid, "events": dict(self._machine.out_of_place)}
-                logger.info("events came out of place", extra=extra)
-            logger.info(
-                "leg over",
-                extra={"call_sid": self.call.call_sid, "ended_by": self.ended_by},
-            )
+                places = {"call_sid": self.call.call_sid, "events": {**self._machine.out_of_place}}
+                logger.info("events came out of place", extra=places)
+            extra = {"call_sid": self.call.call_sid, "ended_by": self.ended_by}
+            logger.info("leg over", extra=extra)
 
     async def attach(
         self, start: Start, receive: Receive, send: Send, deliver_to: DeliverTo | None = None
@@ -194,8 +193,9 @@ class Leg(LegState):
             resume_cause: why the caller left the agent.
             agent: None: the agent of this leg.
         """
-        orders = self.orders.take()
+        carried, orders = self._carried, self.orders.take()
         self.finish_record()
+        self._recorder.save_carried(carried)
         now_ms, agent = self._now_ms(), agent or self.seed.agent
         self._recorder.next_leg(self._machine, agent)
         return replace(
@@ -214,6 +214,14 @@ class Leg(LegState):
             orders=orders,
         )
 
+    def lose(self) -> None:
+        """Another replica has the call: end this leg. Its sessions and its socket are closed, and
+        nothing is written, hung up or redirected any more. Works after the leg is over."""
+        self.lost = self._record_finished = True
+        self._recorder.silence()
+        self.orders.take()
+        self._over.set()
+
     def feed(self, event: ev.Event) -> None:
         """Give an event to the machine, and perform its commands. An exception ends this leg
         alone. Ignored once the leg is over."""
@@ -226,6 +234,7 @@ class Leg(LegState):
             self._handle(event, now_ms)
             if self._recorder.is_behind(self._machine):
                 self._recorder.save_turns(self._machine, now_ms)
+                self._recorder.save_carried(self._carried)
         except Exception as error:  # the boundary of a call
             self._fail(error)
             return
@@ -238,6 +247,7 @@ class Leg(LegState):
         if not self._record_finished:
             if not self.call_continues:
                 self.orders.leave_out("the call ended")
+            self._recorder.save_carried(self._carried)
             self._record_finished = True
             self._recorder.finish(
                 self._machine,
@@ -245,6 +255,12 @@ class Leg(LegState):
                 ended_by=self.ended_by,
                 call_continues=self.call_continues,
             )
+
+    @property
+    def _carried(self) -> Carried:
+        """What the leg leaves to the next one, if it ended now."""
+        before = None if self.line.stream_sid else self.seed.entry  # its stream has not started
+        return Carried(self._machine.open_entry or before, self.orders.open)
 
     def close_record(self, *, at_leg_end: bool = False) -> None:
         """Store the end of the call: no leg follows. `at_leg_end`: the call ended with the leg, as
@@ -278,9 +294,6 @@ class Leg(LegState):
         log_decision(self.call.call_sid, decision, reason)
 
     # --- the caller -----------------------------------------------------------------------------
-
-    def _forward_buffered(self) -> None:
-        self._audio.forward_buffered()
 
     def _press(self, event: ev.DigitPressed) -> None:
         """A key of the caller's; the machine gets a mask in place of a secret one."""
@@ -337,9 +350,9 @@ class Leg(LegState):
                 self._audio.muted = isinstance(command, do.MuteCaller)
             case do.TransferCall() | do.PlayDigits():
                 self.redirect.order(command)
-                self._start(self._redirect_call(command))
+                self._start(self._rest.redirect(command))
             case do.HangUp():
-                self._start(self._hang_up())
+                self._start(self._rest.hang_up())
             case do.CloseStream():
                 self._caller.close()
             case do.ReportDecision(decision, reason):
@@ -351,32 +364,7 @@ class Leg(LegState):
             case _:
                 self._model.perform(command)
 
-    async def _redirect_call(self, command: do.TransferCall | do.PlayDigits) -> None:
-        try:
-            await self._replace_twiml(self, command)
-        except TwilioError as error:
-            why = f"status {error.status}" if error.status else "it could not be reached"
-            self.feed(ev.RedirectFailed(f"the telephone network refused, {why}"))
-        else:
-            self.feed(ev.CallRedirected())
-
-    async def _hang_up(self) -> None:
-        if self._services.rest is None:
-            self.feed(ev.HangUpFailed("no Twilio credentials; the TwiML ends the call"))
-            return
-        try:
-            await self._services.rest.hang_up(self.call.call_sid)
-        except TwilioError as error:
-            # Also "no such call": its stream still lives, so the call does too.
-            self.feed(ev.HangUpFailed(str(error)))
-        else:
-            self.feed(ev.HangUpConfirmed())
-
-    # --- clock and tasks --------------------------------------------------------------------------
-
-    def _now_ms(self) -> float:
-        """Milliseconds since the first leg of the call was opened."""
-        return round((monotonic() - self.seed.began_s) * 1000, 3)
+    # --- tasks ------------------------------------------------------------------------------------
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)

@@ -17,6 +17,7 @@ from app.call.events import (
 )
 from app.call.optional_settings import Setting
 from app.call.words.word_times import Pace
+from app.records.carried import Placed
 from app.records.recorder import Recorder
 from app.records.stored_call import StoredCall
 from app.wires.twilio.call import CallInfo
@@ -61,6 +62,10 @@ class LegSeed:
     #: Orders of an operator that the leg before accepted and could not carry out.
     orders: tuple[SayRequested | TransferRequested, ...] = field(default=(), repr=False)
 
+    async def save_recording(self) -> None:
+        """Write the recording of the call so far, in a thread."""
+        await self.recorder.save_recording((monotonic() - self.began_s) * 1000)
+
     def opening(self) -> LegOpened:
         """The first event of the leg."""
         cause = self.resume_cause
@@ -77,6 +82,7 @@ class LegSeed:
             whole_frames=True,
             left_out=self.left_out,
             reports_silences=True,
+            answers_unreported=True,
         )
 
 
@@ -95,10 +101,14 @@ def first_seed(
         base_url: where Twilio reaches this service.
         agent: None: the agent of the agent file.
         stored: the record of the call, when another process had it.
-        resume_cause: why the caller left the agent of the other process.
+        resume_cause: why the caller left the agent of the other process; STREAM_LOST: as its
+            record says.
     """
-    agent = agent or services.agent.agent
     before = stored or StoredCall()
+    agent = agent or agent_for(call, services, before.placed)
+    if resume_cause == STREAM_LOST:
+        resume_cause = before.resume_cause
+    on_the_line = resume_cause == STREAM_LOST
     return LegSeed(
         call,
         base_url,
@@ -112,14 +122,25 @@ def first_seed(
         detected=_detected(before, agent),
         shown=before.shown,
         earlier_transfers=tuple(before.transfers),
-        secret_entry_open=resume_cause == STREAM_LOST and before.secret_entry_open,
+        secret_entry_open=on_the_line and before.secret_entry_open,
+        entry=before.carried.entry if on_the_line else None,
         left_out=tuple(sorted(services.refused_settings)),
+        orders=before.carried.orders,
     )
+
+
+def agent_for(call: CallInfo, services: Services, placed: Placed) -> Agent:
+    """The agent of a call. `placed`: what an outbound call is for."""
+    agent = services.agent.agent
+    outbound = call.direction == "outbound-api"
+    return agent.calling(placed.greeting, placed.context) if outbound else agent
 
 
 def _detected(before: StoredCall, agent: Agent) -> CalleeDetected | None:
     """The verdict that is stored, with the agent's own message if the call's is not."""
     if not before.answered_by or agent.outbound.answering_machine == "off":
         return None
-    message = agent.outbound.voicemail if before.voicemail is None else before.voicemail
+    message = before.voicemail
+    if message is None:  # it came with no verdict that is stored
+        message = before.placed.voicemail or agent.outbound.voicemail
     return CalleeDetected(before.answered_by, message)

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from time import monotonic
 
 from app.call import commands as do
 from app.call import events as ev
@@ -94,12 +95,17 @@ class RedirectState:
 class LegState:
     """Read by the switchboard, transfers and webhooks to decide what follows the leg."""
 
-    def __init__(self, machine: CallMachine) -> None:
+    def __init__(self, machine: CallMachine, began_s: float) -> None:
         self.line = LineState()
         self.redirect = RedirectState()
         #: What the record's `ended_by` says once the service gave the agent up; empty: it did not.
         self.given_up = ""
+        #: Another replica has the call: nothing that follows is this leg's any more.
+        self.lost = False
+        #: This process stops, and ended the leg for another replica to go on with the call.
+        self.handed_over = False
         self._machine = machine
+        self._began_s = began_s  # see `LegSeed`
         self._failed = False
         self._cancelled = False
         self._over = asyncio.Event()
@@ -152,6 +158,11 @@ class LegState:
         return self._machine.refusal(order)
 
     @property
+    def at_rest(self) -> bool:
+        """Whether its stream has come, and the next leg can go on from here with nothing lost."""
+        return bool(self.line.stream_sid) and self._machine.is_at_rest(self._now_ms())
+
+    @property
     def leaving(self) -> bool:
         """Whether a transfer or the end of the call is under way."""
         return self._machine.leaving
@@ -177,3 +188,7 @@ class LegState:
         if self.needs_fallback or self.line_lost or self.on_other_twiml or self.last_words:
             return True
         return self.past_goodbye and not self.line.ended_by_twilio
+
+    def _now_ms(self) -> float:
+        """Milliseconds since the first leg of the call was opened."""
+        return round((monotonic() - self._began_s) * 1000, 3)

@@ -13,12 +13,14 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from app.bridge.leg.secret_entries import SecretEntries
+from app.bridge.ownership import still_ours
+from app.bridge.services import Services
 from app.call.agent import ToolSpec
 from app.call.commands import GiveDigits
 from app.call.events import EntryAsked, Event, ToolFailed, ToolReturned
 from app.errors import ToolError, ToolFault
 from app.records.redaction import TRACE
-from app.tools import CallContext, ToolRegistry
+from app.tools import CallContext
 from app.wires.twilio.call import CallInfo
 
 logger = logging.getLogger(__name__)
@@ -36,13 +38,13 @@ class ToolSide:
     def __init__(
         self,
         call: CallInfo,
-        tools: ToolRegistry,
+        services: Services,
         feed: Callable[[Event], None],
         secrets: SecretEntries,
         offered: Iterable[ToolSpec] = (),
     ) -> None:
         self._call = call
-        self._tools = tools
+        self._services = services
         self._feed = feed
         self._secrets = secrets
         self._offered = tuple(each.name for each in offered)
@@ -55,8 +57,13 @@ class ToolSide:
         ask = partial(self._ask, call_id)
         context = CallContext(call.call_sid, call.from_number, call.to_number, ask)
         extra = {"call_sid": call.call_sid, "tool": name}
+        services = self._services
+        # A process that hung may have lost the call.
+        if not (services.bus.renewed or await still_ours(services, call.call_sid)):
+            logger.warning("tool not run, another replica has the call", extra=extra)
+            return
         try:
-            output = await self._tools.run(name, arguments, context, self._offered)
+            output = await services.agent.tools.run(name, arguments, context, self._offered)
         except ToolFault as fault:
             trace = self._secrets.redacted(fault.trace)
             logger.error("tool failed", extra={**extra, TRACE: trace})

@@ -7,59 +7,44 @@ from app.bridge.leg.leg import Leg
 from app.call.destinations import Destination
 from app.call.exits.attempts import Attempt, TransferAttempts
 from app.config.phone_number import is_number
+from app.wires.twilio.call import CallInfo
 from app.wires.twilio.rest import CallOrder
 from app.wires.twilio.twiml import render, say_language
 
+PLEASE_HOLD = "Please hold the line, you are being connected."
+SORRY = (
+    "We are sorry, there is a technical problem. Please hold the line, we are connecting you to a "
+    "colleague."
+)
+FALLBACK_REASON = "The agent could not go on."
 LONGEST_SUMMARY = 600  # characters that a human listens to before they can press 1
 
 Record = Mapping[str, object]
 
 
 @dataclass(slots=True)
-class PendingTransfer:
-    """One transfer of one call, from its first attempt to its end."""
+class Dialling:
+    """What Twilio dials for the last attempt of a transfer."""
 
-    #: The leg that ordered the transfer, or that could not go on.
-    leg: Leg
+    call: CallInfo
+    #: Where Twilio reaches this service.
+    base_url: str
     #: Who is tried, and the outcomes so far.
     attempts: TransferAttempts
-    #: Records of the call's transfers before this one.
-    earlier: list[Record]
     #: TWILIO_PHONE_NUMBER: the caller id where the caller's own number cannot be shown.
     phone_number: str
     #: URL of the waiting room's music; empty: Twilio's own.
     hold_music: str
     #: What Twilio says to the caller before it dials; empty: nothing. `twiml` takes it.
     announcement: str = ""
-    #: Whether the call resumes with the agent when no human accepts it. False: it ends.
-    resumes: bool = True
-    #: The call to the human of a warm attempt; empty: none is placed.
-    callee_sid: str = ""
 
     @property
     def call_sid(self) -> str:
-        return self.leg.call.call_sid
-
-    @property
-    def last_attempt(self) -> Attempt:
-        return self.attempts.attempts[-1]
-
-    def records(self) -> list[Record]:
-        """All transfers of the call, for its record."""
-        return [*self.earlier, *self.attempts.records()]
-
-    def save(self) -> None:
-        """Store the outcomes so far, before the TwiML that depends on them is returned."""
-        self.leg.save_transfers(self.records())
-
-    def outcomes(self) -> str:
-        """The outcome of each attempt, for the log."""
-        attempts = self.attempts.attempts
-        return ", ".join(f"{each.destination.name} {each.outcome}" for each in attempts)
+        return self.call.call_sid
 
     def url(self, question: str) -> str:
         """The URL that Twilio requests about the last attempt; `question`: see `transfer_url`."""
-        return transfer_url(self.leg.base_url, self.call_sid, self.attempts.number, question)
+        return transfer_url(self.base_url, self.call_sid, self.attempts.number, question)
 
     def twiml(self, destination: Destination) -> str:
         """The caller's TwiML for the last attempt: a dial, or the waiting room for a warm one."""
@@ -79,7 +64,7 @@ class PendingTransfer:
             action_url=self.url("ended"),
             whisper_url=self.url("whisper"),
             ring_seconds=str(destination.ring_ms // 1000),
-            caller_id="" if is_number(self.leg.call.from_number) else self._our_number,
+            caller_id="" if is_number(self.call.from_number) else self._our_number,
             number="" if sip else destination.address,
             sip=destination.address if sip else "",
         )
@@ -97,9 +82,41 @@ class PendingTransfer:
     @property
     def _our_number(self) -> str:
         """The number of this service that is on the call, if it is a number."""
-        call = self.leg.call
+        call = self.call
         number = call.to_number if call.direction == "inbound" else call.from_number
         return number if is_number(number) else self.phone_number
+
+
+@dataclass(slots=True, kw_only=True)
+class PendingTransfer(Dialling):
+    """One transfer of one call that this process began, from its first attempt to its end."""
+
+    #: The leg that ordered the transfer, or that could not go on.
+    leg: Leg
+    #: Records of the call's transfers before this one.
+    earlier: list[Record]
+
+    @property
+    def callee_sid(self) -> str:
+        """The call to the human of the last attempt, if it is warm; empty: none is placed."""
+        return self.attempts.last.callee_sid
+
+    @property
+    def last_attempt(self) -> Attempt:
+        return self.attempts.last
+
+    def records(self) -> list[Record]:
+        """All transfers of the call, for its record."""
+        return [*self.earlier, *self.attempts.records()]
+
+    def save(self) -> None:
+        """Store the outcomes so far, before the TwiML that depends on them is returned."""
+        self.leg.save_transfers(self.records())
+
+    def outcomes(self) -> str:
+        """The outcome of each attempt, for the log."""
+        attempts = self.attempts.attempts
+        return ", ".join(f"{each.destination.name} {each.outcome}" for each in attempts)
 
 
 def transfer_url(base_url: str, call_sid: str, number: int, question: str) -> str:

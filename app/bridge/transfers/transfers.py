@@ -16,29 +16,30 @@ from app.bridge.leg.leg import Leg
 from app.bridge.reconnects import Reconnects
 from app.bridge.services import Services
 from app.bridge.switchboard import Switchboard
-from app.bridge.transfers.pending import PendingTransfer, Record, accepted, whisper
+from app.bridge.transfers.pending import (
+    FALLBACK_REASON,
+    PLEASE_HOLD,
+    SORRY,
+    PendingTransfer,
+    Record,
+    accepted,
+    whisper,
+)
+from app.bridge.transfers.recorded import JOIN_S, RecordedTransfers, left_conference
 from app.bridge.transfers.redirects import CallRedirects
-from app.bridge.transfers.stored import StoredAttempts
+from app.bridge.transfers.shared_orders import SharedOrders
 from app.bridge.transfers.warm import WarmTransfers
 from app.call.commands import PlayDigits, TransferCall
 from app.call.events import ResumeCause, StreamEnded
-from app.call.exits.attempts import CALLER_GONE, FAILED, RINGING, TAKEN, TransferAttempts
+from app.call.exits.attempts import FAILED, RINGING, TAKEN, TransferAttempts
 from app.call.exits.transfer import TRANSFER, open_destinations
 from app.errors import TwilioError
 from app.wires.twilio.call import TERMINAL, CallInfo
 from app.wires.twilio.dial_ended import DialEnded
 from app.wires.twilio.rest import TwilioRest
-from app.wires.twilio.twiml import DIGITS_PLAYED, render, stream_urls
+from app.wires.twilio.twiml import DIGITS_PLAYED, render
 
 logger = logging.getLogger(__name__)
-
-PLEASE_HOLD = "Please hold the line, you are being connected."
-SORRY = (
-    "We are sorry, there is a technical problem. Please hold the line, we are connecting you to a "
-    "colleague."
-)
-FALLBACK_REASON = "The agent could not go on."
-JOIN_S = 5.0  # for Twilio to close the conference of a human who left it, and to ask what follows
 
 
 class Transfers:
@@ -60,7 +61,8 @@ class Transfers:
         self._orders: dict[str, asyncio.Task[None]] = {}  # redirects in flight
         self._locks: dict[str, asyncio.Lock] = {}  # answers one request at a time
         self._redirects = CallRedirects()
-        self._stored = StoredAttempts(services, switchboard, reconnects)
+        self._recorded = RecordedTransfers(services, switchboard, reconnects, self._redirects)
+        self._shared = SharedOrders(services, switchboard, self._redirects, self._recorded)
         self._warm = WarmTransfers(
             switchboard,
             services.rest,
@@ -100,10 +102,15 @@ class Transfers:
     async def _order(self, rest: TwilioRest, leg: Leg, command: TransferCall | PlayDigits) -> None:
         call_sid = leg.call.call_sid
         if isinstance(command, PlayDigits):
-            urls = stream_urls(leg.base_url, self._switchboard.ticket(leg), DIGITS_PLAYED)
+            ticket = await self._switchboard.streams.ticket_after_keys(leg, command)
+            urls = self._switchboard.streams.urls(leg.base_url, ticket, DIGITS_PLAYED)
             self._twiml[call_sid] = render("play-digits", digits=command.digits, **urls)
             if await self._redirects.order(rest, call_sid, self._twiml[call_sid], leg):
                 leg.redirect.confirm()
+            return
+        if self._services.bus.shared:
+            sent = partial(self._twiml.__setitem__, call_sid)
+            await self._shared.transfer(rest, leg, command, sent)
             return
         pending = self._begin(leg, command.route, command.call_id, command.reason, command.summary)
         pending.announcement = "" if command.announced else PLEASE_HOLD
@@ -111,6 +118,7 @@ class Transfers:
         assert destination is not None
         number = pending.attempts.number
         self._twiml[call_sid] = pending.twiml(destination)
+        pending.save()
         try:
             responded = await self._redirects.order(rest, call_sid, self._twiml[call_sid], leg)
         except TwilioError as error:
@@ -128,24 +136,30 @@ class Transfers:
         logger.info("caller transferred", extra={"call_sid": call_sid})
         still_pending = self._pending.get(call_sid) is pending
         if still_pending and pending.attempts.attempt(number) is not None:
-            pending.save()
             if destination.warm:
                 await self._warm.ring(pending, destination)
 
     def _begin(
-        self, leg: Leg, route: Sequence[str], call_id: str, reason: str, summary: str = ""
+        self,
+        leg: Leg,
+        route: Sequence[str],
+        call_id: str,
+        reason: str,
+        summary: str = "",
+        *,
+        resumes: bool = True,
     ) -> PendingTransfer:
         services, agent = self._services, self._services.agent
         by_name = {each.name: each for each in agent.agent.destinations}
         earlier = self._earlier.setdefault(leg.call.call_sid, [*leg.seed.earlier_transfers])
         attempts = TransferAttempts(
-            [by_name[name] for name in route],
-            call_id,
-            reason,
-            summary,
-            numbered_from=len(earlier),
-        )
-        pending = PendingTransfer(leg, attempts, earlier, services.phone_number, agent.hold_music)
+            [by_name[name] for name in route], call_id, reason, summary, len(earlier),
+            resumes=resumes,
+        )  # fmt: skip
+        pending = PendingTransfer(
+            leg.call, leg.base_url, attempts, services.phone_number, agent.hold_music,
+            leg=leg, earlier=earlier,
+        )  # fmt: skip
         self._pending[leg.call.call_sid] = pending
         return pending
 
@@ -161,19 +175,27 @@ class Transfers:
         reason = f"the agent could not go on: {', '.join(route)}"
         leg.record_decision("caller transferred to a human", reason)
         self._switchboard.fallback_started(leg)
-        pending = self._begin(leg, route, "", FALLBACK_REASON)
-        pending.announcement, pending.resumes = SORRY, False
+        if self._services.bus.shared:
+            return await self._shared.fallback(leg, route)
+        pending = self._begin(leg, route, "", FALLBACK_REASON, resumes=False)
+        pending.announcement = SORRY
         return await self._try_next(pending)
 
     def is_pending(self, call_sid: str) -> bool:
         """Whether this process transfers the call now."""
         return call_sid in self._pending
 
-    def twiml_after_stream(self, call_sid: str) -> str | None:
+    async def twiml_after_stream(
+        self, call: CallInfo, base_url: str, *, after_keys: bool = False
+    ) -> str | None:
         """Twilio asks what follows a stream: the TwiML that the call was redirected to. None: the
-        stream ended for another reason."""
+        stream ended for another reason. `after_keys`: it was the one after Twilio had played keys.
+        """
+        call_sid = call.call_sid
         leg = self._switchboard.leg(call_sid)
-        if leg is None or not leg.redirecting:
+        if leg is None and self._services.bus.shared:
+            return await self._recorded.twiml_after_stream(call, base_url, after_keys=after_keys)
+        if leg is None or not leg.redirecting or (after_keys and leg.keys_played is not None):
             return None
         if not leg.over:  # Twilio may know of the stream's end before this process does
             leg.feed(StreamEnded("Twilio asks what is next"))
@@ -203,18 +225,18 @@ class Transfers:
         if pending is not None:
             accepts = pending.attempts.pressed(number, digits)
             pending.save()
-        else:  # another process began the transfer
-            accepts = digits == "1"
-            if accepts:
-                await self._stored.accepted(call_sid, number)
+        else:  # only the record knows of the transfer
+            accepts = await self._recorded.pressed(CallInfo(call_sid), number, digits)
         if not accepts or record is None:
             return render("goodbye")
         return accepted(call_sid, warm=bool(record["warm"]))
 
-    async def callee_status(self, call_sid: str, number: int, status: str) -> None:
+    async def callee_status(self, call_sid: str, number: int, status: str, base_url: str) -> None:
         """Twilio's status callback of the call to the human of a warm attempt."""
         pending = self._pending.get(call_sid)
-        if pending is not None and status in TERMINAL:
+        if pending is None:
+            await self._recorded.callee_status(call_sid, number, status, base_url)
+        elif status in TERMINAL:
             outcome = pending.attempts.ended(number, status)
             pending.save()
             if outcome == TAKEN:  # the conference has ended, unless they never entered it
@@ -259,31 +281,19 @@ class Transfers:
     ) -> str:
         call_sid = call.call_sid
         pending = self._pending.get(call_sid)
-        if pending is not None and end.status == CALLER_GONE and not end.caller_gone:
-            if question == "ended" and call_sid in self._orders:
-                # A retried redirect replaced its own dial, which Twilio reports as canceled.
+        if pending is not None and end.replaced and question == "ended":
+            if call_sid in self._orders:  # a retried redirect replaced its own dial
                 return self._twiml[call_sid]
-        if pending is not None or question == "fetched":
+        if pending is not None or question == "fetched" or self._services.bus.shared:
             self._redirects.confirm(call_sid)
         if pending is None:
-            return await self._answer_unknown(call, number, base_url, end)
+            return await self._answer_unknown(question, call, number, base_url, end)
         if question == "ended" and (end.bridged or not end.caller_gone):
             status = end.status or FAILED
             pending.attempts.ended(number, status, bridged=end.bridged, seconds=end.seconds)
         elif question == "left":
-            number = self._left_conference(pending, number, end)
+            number = left_conference(pending.attempts, number, end)
         return await self._after(pending, number, end)
-
-    @staticmethod
-    def _left_conference(pending: PendingTransfer, number: int, end: DialEnded) -> int:
-        """The caller left the conference. Returns the number of the attempt that this ends: the
-        last one, though the caller entered for an earlier one."""
-        last, last_number = pending.last_attempt, pending.attempts.number
-        if number > last_number or not last.destination.warm:
-            return number
-        if last.accepted or not end.caller_gone:
-            pending.attempts.ended(last_number, "completed" if last.accepted else FAILED)
-        return last_number
 
     async def _after(self, pending: PendingTransfer, number: int, end: DialEnded) -> str:
         attempts = pending.attempts
@@ -298,18 +308,20 @@ class Transfers:
         return self._twiml[pending.call_sid]  # a repeated request
 
     async def _answer_unknown(
-        self, call: CallInfo, number: int, base_url: str, end: DialEnded
+        self, question: str, call: CallInfo, number: int, base_url: str, end: DialEnded
     ) -> str:
-        """The call has no pending transfer here: it has resumed, or another process began it."""
+        """The call has no pending transfer here: it has resumed, or only its record knows."""
         call_sid = call.call_sid
         leg = self._switchboard.leg(call_sid)
         if leg is not None and not leg.over and call_sid in self._twiml and not end.caller_gone:
             return self._twiml[call_sid]  # resumed: a repeated request
-        return await self._stored.next_twiml(call, number, base_url, end)
+        return await self._recorded.next_twiml(question, call, number, base_url, end)
 
-    async def resume_without_record(self, call: CallInfo, base_url: str, end: DialEnded) -> str:
+    async def resume_without_record(
+        self, call: CallInfo, base_url: str, end: DialEnded, ended: int | None = None
+    ) -> str:
         """The caller's TwiML when `next_twiml` failed, decided from Twilio's request alone."""
-        return await self._stored.resume_without_record(call, base_url, end)
+        return await self._recorded.resume_without_record(call, base_url, end, ended)
 
     async def _try_next(self, pending: PendingTransfer) -> str:
         """The caller's TwiML for the next attempt; after the last one, for the agent or the end."""
@@ -322,7 +334,7 @@ class Transfers:
             self._twiml[call_sid] = pending.twiml(destination)
             return self._twiml[call_sid]
         self._finish(pending)
-        if not pending.resumes:
+        if not pending.attempts.resumes:
             outcomes = pending.outcomes()
             reason = f"the agent could not go on, and no human took the call: {outcomes}"
             pending.leg.record_decision("call ended with an apology", reason)
@@ -332,7 +344,7 @@ class Transfers:
         ticket = await self._reconnects.resume_after_transfer(pending.leg, resume_cause)
         if ticket is None:
             return render("unavailable")
-        urls = stream_urls(pending.leg.base_url, ticket)
+        urls = self._switchboard.streams.urls(pending.leg.base_url, ticket)
         self._twiml[call_sid] = render("incoming-call", **urls)
         return self._twiml[call_sid]
 
@@ -347,19 +359,32 @@ class Transfers:
         """The record of an attempt, of this process or from the store; None: there is none."""
         pending = self._pending.get(call_sid)
         if pending is None:
-            return await self._stored.record(call_sid, number)
+            return await self._recorded.record(call_sid, number)
         records = pending.records()
         return records[number] if 0 <= number < len(records) else None
 
+    def call_left(self, call_sid: str, lost: bool) -> None:
+        """The call goes on without this process; `lost`: another replica has it, so that nothing
+        more is ordered for it."""
+        self._pending.pop(call_sid, None)
+        if lost and call_sid in self._orders:
+            self._orders[call_sid].cancel()
+        self._forget(call_sid)
+
+    def _forget(self, call_sid: str) -> None:
+        for kept in (self._earlier, self._twiml, self._locks):
+            kept.pop(call_sid, None)
+
     def _call_ended(self, call_sid: str) -> None:
+        if self._services.bus.shared:
+            self._start(self._recorded.call_ended(call_sid))
         pending = self._pending.get(call_sid)
         if pending is not None:
             pending.attempts.caller_gone()
             self._finish(pending)
             if pending.callee_sid:
                 self._start(self._warm.release(pending))
-        for kept in (self._earlier, self._twiml, self._locks):
-            kept.pop(call_sid, None)
+        self._forget(call_sid)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -368,6 +393,7 @@ class Transfers:
 
     async def aclose(self) -> None:
         """Cancel redirects, retries and calls to humans that are in flight."""
+        await self._recorded.aclose()
         tasks = [*self._tasks, *self._orders.values()]
         for task in tasks:
             task.cancel()

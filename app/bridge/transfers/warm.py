@@ -42,24 +42,25 @@ class WarmTransfers:
 
     async def ring(self, pending: PendingTransfer, destination: Destination) -> None:
         """Call the human of the last attempt. If the call cannot be placed, go on to the next."""
-        number = pending.attempts.number
-        pending.callee_sid = ""  # of the attempt before
+        number, attempt = pending.attempts.number, pending.last_attempt
         try:
             if self._rest is None:
                 raise TwilioError("there are no Twilio credentials")
-            pending.callee_sid = await self._rest.place(pending.callee_order(destination))
+            attempt.callee_sid = await self._rest.place(pending.callee_order(destination))
         except TwilioError as error:
             reason = f"{destination.name}: {error}"
             self._switchboard.record_decision(pending.leg, "human could not be rung", reason)
             if error.unsure:  # Twilio may have placed the call: give the human time to accept
                 await asyncio.sleep(destination.ring_ms / 1000 + BRIEFING_S)
-            attempt = pending.attempts.attempt(number)
-            if attempt is not None and not attempt.accepted:
+            under_way = pending.attempts.attempt(number)
+            if under_way is not None and not under_way.accepted:
                 pending.attempts.ended(number, FAILED)
                 pending.save()
                 await self.try_next(pending)
         else:
-            if not self._is_pending(pending):  # the caller hung up meanwhile
+            if self._is_pending(pending):
+                pending.save()
+            else:  # the caller hung up meanwhile
                 await self.release(pending)
 
     async def try_next(self, pending: PendingTransfer) -> None:

@@ -34,10 +34,16 @@ class Floor:
         self.voice_ended_ms = 0.0
         #: An answering machine records: its sounds are no speech, and cannot interrupt the message.
         self.voicemail = False
+        #: Their speech counts as over, and its end was not reported.
+        self.unended = False
+        #: Speech that the model does not report gets an answer: once until it reports some again,
+        #: because it may be right to ignore music or a television.
+        self.answers_unreported = False
+        self._unreported = False  # they speak, or spoke, and the model did not report it
+        self._answers = False  # see `begin`
         self._since_ms = 0.0  # when the caller began to speak
         self._speaks_until_ms = NEVER
         self._look_ms = NEVER  # when their frames may have been quiet for `QUIET_MS`
-        self._unended = False  # their speech counts as over, and its end was not reported
         self._just_ended = False  # since the last `end_long_speech`
         self._counted = NEVER, NEVER  # when the frames were counted, and when they last held voice
         self._answer_pending = False  # the caller spoke again before the response to a turn began
@@ -65,6 +71,10 @@ class Floor:
         the agent may be a cough: it is answered when it proves to be more."""
         return not self.pause.active and (self.caller_speaks or self.answer_by_ms != NEVER)
 
+    def begin(self, *, answers_unreported: bool) -> None:
+        """The leg exists. `answers_unreported`: see `LegOpened`."""
+        self.answers_unreported = self._answers = answers_unreported
+
     # --- the caller -----------------------------------------------------------------------------
 
     def speech_started(self, now_ms: float) -> None:
@@ -73,7 +83,14 @@ class Floor:
             self._answer_pending = self.answer_by_ms != NEVER
         self.caller_speaks, self.answer_by_ms = True, NEVER
         self._since_ms, self._speaks_until_ms = now_ms, now_ms + SPEAKS_MS
-        self._look_ms, self._unended = now_ms + QUIET_MS, False
+        self._look_ms, self.unended = now_ms + QUIET_MS, False
+        self.answers_unreported, self._unreported = self._answers, False
+
+    def voiced_unreported(self, now_ms: float) -> None:
+        """The caller's frames hold enough voice, and the model has not reported it: they speak. The
+        frames alone tell when that is over, see `frames_counted`."""
+        self.speech_started(now_ms)
+        self.answers_unreported, self._unreported = False, True
 
     def speech_stopped(self, now_ms: float) -> None:
         """The caller stopped speaking, or their turn was committed: a response is due, unless the
@@ -92,18 +109,19 @@ class Floor:
         self._end_speech()
 
     def _end_speech(self) -> None:
-        self.caller_speaks = self._unended = False
+        self.caller_speaks = self.unended = False
         self._speaks_until_ms = self._look_ms = NEVER
 
     def frames_counted(self, quiet_ms: int | None, now_ms: float) -> None:
         """How long the caller's frames have held no voice; None: it was not measured. Ends speech
-        that is over though the model does not report it; takes that back when there is voice again
-        before the answer is requested."""
+        that is over though the model does not report it. Voice before the answer is requested
+        takes that back, if the model reported the beginning."""
         if quiet_ms is None:
             return
         self._counted = now_ms, now_ms - quiet_ms
-        if self._unended and quiet_ms < QUIET_MS and self.answer_by_ms != NEVER:
-            self.caller_speaks, self.answer_by_ms, self._unended = True, NEVER, False
+        taken_back = self.unended and not self._unreported
+        if taken_back and quiet_ms < QUIET_MS and self.answer_by_ms != NEVER:
+            self.caller_speaks, self.answer_by_ms, self.unended = True, NEVER, False
             self._speaks_until_ms = now_ms + SPEAKS_MS
         if not self.caller_speaks or self.pause.active:
             return
@@ -111,7 +129,12 @@ class Floor:
         # Without any voice since it began, it may be too soft to be measured.
         if QUIET_MS <= quiet_ms <= now_ms - self._since_ms + NOTICED_MS:
             self.speech_stopped(now_ms)
-            self._unended = self._just_ended = True
+            self.unended = self._just_ended = True
+
+    @property
+    def counts_frames(self) -> bool:
+        """Whether `frames_counted` may change anything, or has just done so."""
+        return self.caller_speaks or self.unended or self._just_ended
 
     def end_long_speech(self, now_ms: float) -> bool:
         """End speech whose end the model did not report, when it is due. Returns whether

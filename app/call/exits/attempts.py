@@ -6,8 +6,10 @@ webhooks report, which may come twice, and late.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from app.call.destinations import Destination
+from app.call.ids import OURS
 
 # Outcomes of an attempt, beside Twilio's busy and no-answer. They are stored in the call's record.
 #: The human accepted, and the call with them is over.
@@ -33,6 +35,11 @@ _IN_WORDS = {
 }
 
 
+def back_after(outcome: str) -> str:
+    """The tool's answer for the model when only the outcome of the last attempt is known."""
+    return f"Nobody took the call: {outcome}. The caller is back with you."
+
+
 @dataclass(slots=True)
 class Attempt:
     """One destination, dialled once."""
@@ -44,6 +51,8 @@ class Attempt:
     outcome: str = ""
     #: Duration of the call with the destination; None: Twilio did not say.
     seconds: float | None = None
+    #: The SID of the call to the human of a warm attempt; empty: none is placed.
+    callee_sid: str = ""
 
 
 class TransferAttempts:
@@ -60,6 +69,8 @@ class TransferAttempts:
         reason: str = "",
         summary: str = "",
         numbered_from: int = 0,
+        *,
+        resumes: bool = True,
     ) -> None:
         """
         Args:
@@ -69,7 +80,9 @@ class TransferAttempts:
             summary: As the model wrote it; the human hears it.
             numbered_from: How many attempts the call has had before. Webhook URLs name an attempt
                 by its number.
+            resumes: The call resumes with the agent when no human accepts it. False: it ends.
         """
+        self.resumes = resumes
         self.call_id = call_id
         self.reason = reason
         self.summary = summary
@@ -77,6 +90,47 @@ class TransferAttempts:
         self._first = numbered_from
         self._attempts: list[Attempt] = []
         self._caller_gone = False
+        #: Twilio got the TwiML that follows the transfer: the call goes on, or ends, without it.
+        self.over = False
+
+    @classmethod
+    def restore(
+        cls, records: Sequence[Mapping[str, Any]], destinations: Sequence[Destination]
+    ) -> "TransferAttempts | None":
+        """The last transfer of a call from its stored `records`, as another process left it. None:
+        the call has had none.
+
+        Args:
+            records: Of all transfers of the call. An older version stored neither the route nor the
+                first attempt: then the last attempt is a transfer of its own, and no other
+                destination follows.
+            destinations: The agent's. One that it does not have any more is not tried.
+        """
+        if not records:
+            return None
+        last, by_name = records[-1], {each.name: each for each in destinations}
+        first = last.get("first", len(records) - 1)
+        if not isinstance(first, int) or not 0 <= first < len(records):
+            first = len(records) - 1
+        route = [by_name[name] for name in last.get("then", ()) if name in by_name]
+        reason, summary = (str(last.get(key, "")) for key in ("reason", "summary"))
+        call_id = str(last.get("call_id") or f"{OURS}transfer")
+        resumes = last.get("resumes") is not False
+        attempts = cls(route, call_id, reason, summary, first, resumes=resumes)
+        attempts._attempts = [_attempt(each, by_name) for each in records[first:]]
+        attempts._caller_gone = attempts.last.outcome == CALLER_GONE
+        attempts.over = last.get("over") is True
+        return attempts
+
+    @property
+    def first_number(self) -> int:
+        """The number of the transfer's first attempt."""
+        return self._first
+
+    @property
+    def last(self) -> Attempt:
+        """The attempt that began last."""
+        return self._attempts[-1]
 
     @property
     def number(self) -> int:
@@ -86,6 +140,11 @@ class TransferAttempts:
     @property
     def attempts(self) -> Sequence[Attempt]:
         return self._attempts
+
+    @property
+    def pending(self) -> bool:
+        """Whether the caller waits for a human, or talks with one."""
+        return not self.last.outcome
 
     @property
     def over_for_good(self) -> bool:
@@ -175,6 +234,27 @@ class TransferAttempts:
                 "summary": self.summary,
                 "warm": each.destination.warm,
                 "seconds": each.seconds,
+                # What another process needs to go on:
+                "call_id": self.call_id,
+                "first": self._first,
+                "then": [left.name for left in self._untried] if each is self.last else [],
+                "resumes": self.resumes,
+                "over": self.over,
+                "callee_sid": each.callee_sid,
             }
             for each in self._attempts
         ]
+
+
+def _attempt(record: Mapping[str, Any], by_name: Mapping[str, Destination]) -> Attempt:
+    """An attempt from its record. `by_name`: the agent's destinations."""
+    name, outcome = str(record.get("destination", "")), str(record.get("outcome", ""))
+    warm, seconds = record.get("warm") is True, record.get("seconds")
+    destination = by_name.get(name) or Destination(name, "", warm=warm)
+    return Attempt(
+        destination,
+        accepted=outcome in (TALKING, TAKEN),
+        outcome="" if outcome in (RINGING, TALKING) else outcome,
+        seconds=float(seconds) if isinstance(seconds, (int, float)) else None,
+        callee_sid=str(record.get("callee_sid", "")),
+    )

@@ -93,12 +93,19 @@ class CallView:
     recording_fault: str
 
 
-def view_of(call: CallRow, turns: Sequence[TurnRow], batches: Iterable[str]) -> CallView:
+def view_of(
+    call: CallRow,
+    turns: Sequence[TurnRow],
+    batches: Iterable[str],
+    wav: Path | None,
+    fault: str = "",
+) -> CallView:
     """The view of a record. It takes long enough to be made in a thread.
 
-    `batches`: of its timeline, as they are stored.
+    `batches`: of its timeline, as they are stored. `wav`: its recording; None: it has none, or
+    `fault` says why it cannot be read.
     """
-    levels, fault = recorded_levels(call)
+    levels, fault = levels_of(wav, fault)
     timeline = stored_timeline(call.call_sid, batches)
     return drawn(report_of(call, turns, timeline, levels), timeline, levels, fault)
 
@@ -136,14 +143,14 @@ def stored_timeline(call_sid: str, batches: Iterable[str]) -> list[TimelineRow]:
     return sorted(found.values(), key=lambda entry: entry.position)
 
 
-def recorded_levels(call: CallRow) -> tuple[Levels | None, str]:
-    """The levels of a call's recording, or None and why there are none; empty: it has none."""
-    if not call.recording:
-        return None, ""
+def levels_of(wav: Path | None, fault: str) -> tuple[Levels | None, str]:
+    """The levels of a recording, or None and why there are none; empty: there is no recording."""
+    if wav is None:
+        return None, fault
     try:
-        return read_levels(Path(call.recording)), ""
+        return read_levels(wav), ""
     except RecordingUnreadable:  # its text has the path, which is of no use to a browser
-        return None, "the recording is not on this machine, or cannot be read"
+        return None, "the recording cannot be read"
 
 
 def _ended_ms(report: CallReport, levels: Levels | None) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 
 from app.records.record import CallRow, TimelineRow, TurnRow
 from app.records.report.call_report import CallReport, report_of
-from app.records.report.view import recorded_levels, stored_timeline
+from app.records.report.view import levels_of, stored_timeline
 from app.records.store import Store
 
 
@@ -52,13 +52,20 @@ async def whole_call(store: Store, report: CallReport) -> WholeCall:
     return WholeCall(report, await store.turns(call_sid), await store.timeline(call_sid))
 
 
-def stored_call(call: CallRow, turns: Sequence[TurnRow], batches: Iterable[str]) -> WholeCall:
+def stored_call(
+    call: CallRow,
+    turns: Sequence[TurnRow],
+    batches: Iterable[str],
+    wav: Path | None,
+    fault: str = "",
+) -> WholeCall:
     """The call of a record. It takes long enough to be made in a thread.
 
-    `batches`: of its timeline, as they are stored.
+    `batches`: of its timeline, as they are stored. `wav`: its recording; None: it has none, or
+    `fault` says why it cannot be read.
     """
     timeline = stored_timeline(call.call_sid, batches)
-    levels, fault = recorded_levels(call)
-    wav = Path(call.recording) if call.recording and levels is not None else None
+    levels, fault = levels_of(wav, fault)
     report = report_of(call, turns, timeline, levels)
-    return WholeCall(replace(report, wav=wav, recording_fault=fault), turns, timeline)
+    readable = wav if levels is not None else None
+    return WholeCall(replace(report, wav=readable, recording_fault=fault), turns, timeline)

@@ -20,7 +20,7 @@ class AgentShown(BaseModel):
 
     name: str
     destinations: list[str] = Field(
-        description="names of the humans to whom a caller can be transferred"
+        description="names of the humans that a caller can be transferred to"
     )
 
 

@@ -1,21 +1,20 @@
 """The HTTP API's actions: place a call; transfer it, hang it up, say something on it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from app.bridge.operator_orders import OrderRefused
 from app.bridge.outbound import OutboundRefused
-from app.bridge.switchboard import Switchboard
-from app.call.events import HangUpRequested, SayRequested, TransferRequested
 from app.call.words.blank import NOT_BLANK, stripped
 from app.config.phone_number import NUMBER_PATTERN
-from app.errors import TwilioError
-from app.web.api.calls import Sid, find_call
+from app.web.api.calls import Sid
 from app.web.api_token import TokenRoute, require_token
-from app.web.app_state import AppState, State
+from app.web.app_state import State
 from app.web.problems import documented
-from app.wires.twilio.call import TERMINAL
 
 router = APIRouter(
     prefix="/calls",
@@ -26,6 +25,7 @@ router = APIRouter(
 )
 
 LONGEST_TEXT = 2000
+WRITTEN_S = 0.5  # for the record of a call that was placed
 
 _Text = Annotated[str, AfterValidator(stripped)]  # blank counts as empty
 
@@ -102,65 +102,49 @@ async def place_call(
         wait_s = refused.retry_after_s
         headers = None if wait_s is None else {"Retry-After": str(wait_s)}
         raise HTTPException(refused.status, str(refused), headers) from refused
+    if (
+        state.services.bus.shared and state.store.available
+    ):  # any replica may be asked for the call now
+        await state.store.flush(WRITTEN_S)
     prefix = next(iter(state.gate.prefixes(request.scope)), "")
     response.headers["Location"] = f"{prefix}/calls/{call_sid}"
     return PlacedCall(call_sid=call_sid)
 
 
-_ON_A_CALL: dict[str, Any] = {"status_code": 202, "responses": documented(404, 409)}
+_ON_A_CALL: dict[str, Any] = {"status_code": 202, "responses": documented(404, 409, 504)}
 
 
 @router.post("/{call_sid}/transfer", summary="Transfer the caller to a human", **_ON_A_CALL)
 async def transfer(call_sid: Sid, order: TransferOrder, state: State) -> Accepted:
     """The agent announces the transfer; it begins when the caller has heard the announcement."""
-    await _check_live(state, call_sid)
-    if state.services.rest is None:
-        raise HTTPException(409, "a transfer needs a Twilio account; set TWILIO_ACCOUNT_SID")
-    _order(state.switchboard, call_sid, TransferRequested(order.destination))
+    with _refusals():
+        await state.orders.transfer(call_sid, order.destination)
     return Accepted(call_sid=call_sid)
 
 
 @router.post("/{call_sid}/say", summary="Make the agent say something", **_ON_A_CALL)
 async def say(call_sid: Sid, words: Words, state: State) -> Accepted:
     """The agent says exactly this text, at its next turn."""
-    await _check_live(state, call_sid)
-    _order(state.switchboard, call_sid, SayRequested(words.text))
+    with _refusals():
+        await state.orders.say(call_sid, words.text)
     return Accepted(call_sid=call_sid)
 
 
 @router.post(
     "/{call_sid}/hangup", summary="End a call", status_code=202,
-    responses=documented(404, 409, 502),
+    responses=documented(404, 409, 502, 504),
 )  # fmt: skip
 async def hangup(call_sid: Sid, state: State) -> Accepted:
     """The call ends at once, even while the caller talks with a human."""
-    switchboard, services = state.switchboard, state.services
-    await _check_live(state, call_sid)
-    if not switchboard.tell(call_sid, HangUpRequested("operator")):
-        if services.rest is None:
-            raise HTTPException(
-                409, "ending this call needs a Twilio account; set TWILIO_ACCOUNT_SID"
-            )
-        try:
-            await services.rest.hang_up(call_sid)
-        except TwilioError as error:
-            if not error.call_is_over:
-                raise HTTPException(502, str(error)) from error
-            switchboard.ended(call_sid, "completed")
+    with _refusals():
+        await state.orders.hang_up(call_sid)
     return Accepted(call_sid=call_sid)
 
 
-def _order(
-    switchboard: Switchboard, call_sid: str, order: SayRequested | TransferRequested
-) -> None:
-    """Pass an order to the call's leg. Raises HTTPException 409 with the reason of a refusal."""
-    if refusal := switchboard.order(call_sid, order):
-        raise HTTPException(409, refusal)
-
-
-async def _check_live(state: AppState, call_sid: str) -> None:
-    """Raises HTTPException: 404 if there is no such call, 409 if it has ended."""
-    if state.switchboard.is_live(call_sid):
-        return
-    if (await find_call(state.store, call_sid)).status in TERMINAL:
-        raise HTTPException(409, "the call has ended")
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Answer with the status and the reason of an order that is refused."""
+    try:
+        yield
+    except OrderRefused as refused:
+        raise HTTPException(refused.status, str(refused)) from refused

@@ -1,11 +1,15 @@
 """`GET /calls/{call_sid}/page`: a call as one file, which a browser opens from the disk."""
 
 import asyncio
+from contextlib import AsyncExitStack
 
 from fastapi import APIRouter, Depends
 from fastapi.responses import StreamingResponse
+from starlette.types import Send
 
-from app.records.report.whole_call import stored_call
+from app.bridge.recording_copy import recording_file
+from app.bridge.recordings import RecordingUnavailable
+from app.records.report.whole_call import WholeCall, stored_call
 from app.web.api.calls import Sid, find_call
 from app.web.api_token import TokenRoute, require_token
 from app.web.app_state import State
@@ -41,5 +45,26 @@ async def page(call_sid: Sid, state: State) -> StreamingResponse:
     call = await find_call(store, call_sid)
     turns = await store.turns(call_sid)
     batches = await store.digests.batches(call_sid)
-    whole = await asyncio.to_thread(stored_call, call, turns, batches)
-    return StreamingResponse(call_page.call_page(whole), media_type="text/html", headers=HEADERS)
+    recording, wav, fault = AsyncExitStack(), None, ""
+    try:
+        wav = await recording.enter_async_context(recording_file(state.recordings, call))
+    except RecordingUnavailable as error:
+        fault = str(error)
+    try:
+        whole = await asyncio.to_thread(stored_call, call, turns, batches, wav, fault)
+    except BaseException:
+        await recording.aclose()
+        raise
+    return _Page(whole, recording)
+
+
+class _Page(StreamingResponse):
+    """Made while it is sent, in threads. The recording is let go in the end."""
+
+    def __init__(self, call: WholeCall, recording: AsyncExitStack) -> None:
+        super().__init__(call_page.call_page(call), media_type="text/html", headers=HEADERS)
+        self._recording = recording
+
+    async def stream_response(self, send: Send) -> None:
+        async with self._recording:
+            await super().stream_response(send)

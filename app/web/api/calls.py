@@ -1,17 +1,17 @@
 """`GET /calls` and `GET /calls/{call_sid}`: the records of live and past calls."""
 
-import asyncio
-from contextlib import suppress
+import re
 from dataclasses import dataclass, fields, replace
 from datetime import date, tzinfo
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from app.records.digests.digest import Digest
 from app.records.digests.search import parse_search
+from app.records.finding import NO_RECORD, find_row
 from app.records.record import Call, CallRow, CallSummary, shown
 from app.records.store import Store
 from app.web.api_token import TokenRoute, require_token
@@ -27,7 +27,6 @@ router = APIRouter(
     responses=documented(401, 422, 429, 503),
 )
 
-WRITTEN_S = 2.0  # for the store to write the record of a call that has just begun
 Sid = Annotated[str, Path(description="the call's SID at Twilio", examples=["CA" + "0" * 32])]
 
 
@@ -71,6 +70,17 @@ def zone_of(name: str) -> tzinfo:
         raise HTTPException(422, "query.zone: expected an IANA time zone such as UTC") from None
 
 
+def _written_day(value: object) -> object:
+    """Reject what else could be read as a day, such as seconds since 1970."""
+    if not _DAY.fullmatch(str(value)):
+        raise ValueError("expected a day such as 2026-11-30")
+    return value
+
+
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+
+
+Day = Annotated[date, BeforeValidator(_written_day)]
 Zone = Annotated[str, Query(description="the time zone of days, by its IANA name", max_length=64)]
 
 
@@ -96,7 +106,7 @@ async def list_calls(
             pattern="^[a-z_-]*$",
         ),
     ] = "",
-    day: Annotated[date | None, Query(description="of `created_at`, in `zone`")] = None,
+    day: Annotated[Day | None, Query(description="of `created_at`, in `zone`")] = None,
     zone: Zone = "UTC",
 ) -> CallPage:
     """Live and past calls, the newest first. With `search`, `outcome` or `day`: ended calls."""
@@ -133,16 +143,10 @@ def _glance(digest: Digest) -> Glance:
 
 
 async def find_call(store: Store, call_sid: str) -> CallRow:
-    """The record of a call; if there is none yet, flushes the store and looks again. Raises
-    HTTPException 404."""
-    row = await store.get_call(call_sid)
+    """The record of a call. Raises HTTPException 404 if there is none."""
+    row = await find_row(store, call_sid)
     if row is None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(WRITTEN_S):
-                await store.flush()
-        row = await store.get_call(call_sid)
-    if row is None:
-        raise HTTPException(404, "there is no record of this call; see GET /calls")
+        raise HTTPException(404, NO_RECORD)
     return row
 
 

@@ -36,9 +36,10 @@ DEFAULT_LIMITS = Limits()
 class Server(uvicorn.Server):
     """Serves `app` until a signal.
 
-    SIGTERM drains: no new calls; live ones go on until they end, or for `drain_s` seconds. A second
-    SIGTERM, or SIGINT (Ctrl-C), hangs up at once. Before `serve` returns or raises, it hangs up
-    calls, writes their records and closes the application.
+    SIGTERM drains: no new calls; live ones go on until they end, or for `drain_s` seconds. Then
+    other replicas get them, if there are any. A second SIGTERM, or SIGINT (Ctrl-C), hangs up at
+    once. Before `serve` returns or raises, it hangs up calls, writes their records and closes the
+    application.
     """
 
     def __init__(self, app: FastAPI, drain_s: float, limits: Limits = DEFAULT_LIMITS) -> None:
@@ -118,6 +119,7 @@ class Server(uvicorn.Server):
         try:
             if self._switchboard is not None and not self._at_once:
                 await self._switchboard.drain(self._drain_s)
+                await self._switchboard.hand_over()
             await self._hang_up()
         except asyncio.CancelledError:  # by a second signal; its task continues
             raise

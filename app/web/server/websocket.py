@@ -93,6 +93,8 @@ class WebSocket(WebSocketsSansIOProtocol):
     async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await self._application(scope, receive, send)
+            if self.initial_response is not None:  # uvicorn would take it for no answer
+                self.handshake_complete = True
         except asyncio.CancelledError:  # the server stops; uvicorn would log a failure
             self.handshake_complete = True
             self.connection.abort()

@@ -10,7 +10,10 @@ from starlette.routing import WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
 from app.bridge.decisions import log_decision
+from app.bridge.leg.leg import Leg
+from app.bridge.streams import StreamRefused
 from app.errors import ProtocolError
+from app.records.stored_call import CallIsOver
 from app.web import authenticated
 from app.web.app_state import AppState, state_of
 from app.web.twilio.refused_stream import report_refused_stream
@@ -19,7 +22,7 @@ from app.web.twilio.signed_route import SignedRoute
 from app.web.twilio.webhook_deadline import Form, acknowledge, apology, ask_again, webhook
 from app.wires.twilio.call import TERMINAL, CallInfo, CallStatus
 from app.wires.twilio.media_stream import Start, decode
-from app.wires.twilio.twiml import DIGITS_PLAYED, one_moment, say_language, stream_urls
+from app.wires.twilio.twiml import DIGITS_PLAYED, one_moment, say_language
 
 logger = logging.getLogger(__name__)
 router = APIRouter(include_in_schema=False, route_class=SignedRoute)
@@ -54,9 +57,10 @@ async def incoming_call(request: Request, form: Form, state: AppState) -> Respon
         return rendered("busy")
     announcement = agent.recording.announcement if agent.recording.enabled else ""
     if not announcement:
-        return rendered("incoming-call", **stream_urls(base_url, ticket))
+        return rendered("incoming-call", **state.switchboard.streams.urls(base_url, ticket))
     said = {"announcement": announcement, "language": say_language(agent.agent.language)}
-    return rendered("announced-call", **said, **stream_urls(base_url, ticket))
+    urls = state.switchboard.streams.urls(base_url, ticket)
+    return rendered("announced-call", **said, **urls)
 
 
 async def new_agent(request: Request, form: Form, state: AppState) -> Response:
@@ -65,8 +69,8 @@ async def new_agent(request: Request, form: Form, state: AppState) -> Response:
     call, base_url = call_info(form), base_of(request)
     if state.switchboard.leg(call.call_sid) is not None:
         return await ask_again(request, form, state)
-    leg = await state.reconnects.take_over_without_record(call, base_url)
-    return rendered("incoming-call", **stream_urls(base_url, state.switchboard.ticket(leg)))
+    ticket = await state.reconnects.take_over_without_record(call, base_url)
+    return rendered("incoming-call", **state.switchboard.streams.urls(base_url, ticket))
 
 
 @router.post("/stream-ended")
@@ -75,7 +79,8 @@ async def stream_ended(request: Request, form: Form, state: AppState) -> Respons
     """`<Connect action>`: the stream ended, and the call goes on."""
     if call_is_over(state, form):
         return rendered("goodbye")
-    if (current := state.transfers.twiml_after_stream(form.get("CallSid", ""))) is not None:
+    current = await state.transfers.twiml_after_stream(call_info(form), base_of(request))
+    if current is not None:
         return twiml(current)
     return await _next_stream(request, form, state)
 
@@ -86,10 +91,9 @@ async def keys_pressed(request: Request, form: Form, state: AppState) -> Respons
     """The same, after Twilio played digits for the agent. That TwiML may not have run."""
     if call_is_over(state, form):
         return rendered("goodbye")
-    call_sid = form.get("CallSid", "")
-    leg = state.switchboard.leg(call_sid)
-    played_keys = leg is not None and leg.keys_played is not None
-    current = state.transfers.twiml_after_stream(call_sid) if not played_keys else None
+    current = await state.transfers.twiml_after_stream(
+        call_info(form), base_of(request), after_keys=True
+    )
     if current is not None:
         return twiml(current)
     return await _next_stream(request, form, state)
@@ -100,9 +104,13 @@ async def _next_stream(request: Request, form: Form, state: AppState) -> Respons
     switchboard = state.switchboard
     call, base_url = call_info(form), base_of(request)
     language = state.services.agent.agent.language
-    following = await state.reconnects.resume(call, base_url, stream_sid=form.get("StreamSid", ""))
+    stream_sid = form.get("StreamSid", "")
+    try:
+        following = await state.reconnects.resume(call, base_url, stream_sid=stream_sid)
+    except CallIsOver:
+        return rendered("goodbye")
     if following is not None:
-        urls = stream_urls(base_url, following.ticket)
+        urls = switchboard.streams.urls(base_url, following.ticket)
         if not following.pause_s:
             return rendered("incoming-call", **urls)
         pause = str(following.pause_s)
@@ -148,10 +156,13 @@ async def media_stream(scope: Scope, receive: Receive, send: Send) -> None:
     closed unless its `start` message names the call that the ticket was made for.
     """
     state = state_of(scope["app"])
-    gate, switchboard = state.gate, state.switchboard
+    gate, streams = state.gate, state.switchboard.streams
     ticket: str = scope["path_params"].get("ticket", "")
     await receive()  # websocket.connect
-    if not gate.admits_stream(scope) or not switchboard.knows(ticket):
+    if streams.handing_over:  # a proxy may try another replica; the ticket stays good
+        await _unavailable(scope, send)
+        return
+    if not gate.admits_stream(scope) or not streams.knows(ticket):
         report_refused_stream(scope, ticket)
         await send({"type": "websocket.close", "code": 1008})
         return
@@ -162,10 +173,13 @@ async def media_stream(scope: Scope, receive: Receive, send: Send) -> None:
             start = await _wait_for_start(receive)
     except TimeoutError:
         start, cause = None, f"no start came within {START_S:g} s"
+    leg: Leg | None = None
     if start is not None:
-        other = "the start names another call, or one that is over"
-        cause = switchboard.ticket_fault(ticket) or other
-    leg = switchboard.claim(ticket, start.call_sid) if start else None
+        call = CallInfo(start.call_sid, start.account_sid)
+        try:
+            leg = await streams.claim(ticket, call, gate.base_url(scope) or "")
+        except StreamRefused as refused:
+            cause = str(refused)
     if start is None or leg is None:
         report_refused_stream(scope, ticket, cause, "media socket without a good start closed")
         await _close(send, 1008)
@@ -193,6 +207,15 @@ async def _wait_for_start(receive: Receive) -> Start | None:
         if isinstance(decoded, Start):
             return decoded
     return None
+
+
+async def _unavailable(scope: Scope, send: Send) -> None:
+    """Answer a handshake with 503, as far as the server can."""
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close", "code": 1013})
+        return
+    await send({"type": "websocket.http.response.start", "status": 503, "headers": []})
+    await send({"type": "websocket.http.response.body", "body": b""})
 
 
 async def _close(send: Send, code: int) -> None:

@@ -15,6 +15,7 @@ NO_UPGRADE = Fault(
     "a proxy in front must forward the headers Upgrade and Connection",
 )
 _VALID_ONCE = "every stream URL is valid once, in the process that made it, for 30 s"
+_VALID_ANYWHERE = "every stream URL is valid once, for 30 s, where the secrets are the same"
 
 
 def report_refused_stream(
@@ -26,7 +27,7 @@ def report_refused_stream(
     message.
     """
     state = state_of(scope["app"])
-    gate, switchboard = state.gate, state.switchboard
+    gate, streams = state.gate, state.switchboard.streams
     if cause:
         fault = Fault(cause, "")
     elif scope["type"] != "websocket":
@@ -34,6 +35,7 @@ def report_refused_stream(
     elif not gate.admits_stream(scope):
         fault = gate.fault(scope)
     else:
-        fault = Fault(switchboard.ticket_fault(ticket), _VALID_ONCE)
+        fix = _VALID_ANYWHERE if state.services.bus.shared else _VALID_ONCE
+        fault = Fault(streams.ticket_fault(ticket), fix)
     logger.warning(message, extra={"peer": gate.peer(scope), **fault_fields(fault)})
-    switchboard.handshake_refused(ticket, "; ".join(filter(None, (fault.reason, fault.fix))))
+    streams.handshake_refused(ticket, "; ".join(filter(None, (fault.reason, fault.fix))))

@@ -60,11 +60,12 @@ async def pressed(request: Request, form: Form, state: AppState) -> Response:
 async def caller_back(request: Request, form: Form, state: AppState) -> Response:
     """The fallback for the caller's requests, if the transfer's outcome cannot be read: resume with
     an agent, unless the caller was bridged to a human or hung up."""
-    call_sid, _ = _attempt(request)
+    call_sid, number = _attempt(request)
     call, end = replace(call_info(form), call_sid=call_sid), DialEnded.of(form)
     if state.transfers.is_pending(call_sid) and not (end.bridged or end.caller_gone):
         return await ask_again(request, form, state)
-    return twiml(await state.transfers.resume_without_record(call, base_of(request), end))
+    ended = number if request.url.path.endswith("/ended") else None
+    return twiml(await state.transfers.resume_without_record(call, base_of(request), end, ended))
 
 
 async def _asked(question: str, request: Request, form: Form, state: AppState) -> Response:
@@ -98,5 +99,6 @@ async def fetched(request: Request, form: Form, state: AppState) -> Response:
 @webhook(fallback=acknowledge)
 async def status(request: Request, form: Form, state: AppState) -> Response:
     """The status of a warm transfer's call to the human changed."""
-    await state.transfers.callee_status(*_attempt(request), form.get("CallStatus", ""))
+    status = form.get("CallStatus", "")
+    await state.transfers.callee_status(*_attempt(request), status, base_of(request))
     return Response(status_code=204)

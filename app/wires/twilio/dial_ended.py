@@ -19,6 +19,11 @@ class DialEnded:
     #: `CallStatus` is terminal: the caller has hung up. False if the request has none.
     caller_gone: bool
 
+    @property
+    def replaced(self) -> bool:
+        """Other TwiML replaced the <Dial> while it rang, and the caller is still there."""
+        return self.status == "canceled" and not self.caller_gone
+
     @classmethod
     def of(cls, form: Mapping[str, str]) -> "DialEnded":
         """Reads the form of the request to the action URL."""

@@ -42,15 +42,20 @@ class PublicAddress:
             each request.
         trusted_proxies: Addresses, CIDR blocks or `*`. Forwarded headers are used only in requests
             from these peers.
+        replica_url: Another base URL of this service, to which Twilio opens media streams.
 
     Raises:
         ConfigError: an entry of `trusted_proxies` is invalid.
     """
 
     def __init__(
-        self, public_url: str | None = None, trusted_proxies: Iterable[str | Network] = ()
+        self,
+        public_url: str | None = None,
+        trusted_proxies: Iterable[str | Network] = (),
+        replica_url: str | None = None,
     ) -> None:
         self.public_url = public_url.rstrip("/") if public_url else None
+        self._replica_url = replica_url.rstrip("/") if replica_url else None
         self._trusts_all = False
         self._networks: list[Network] = []
         for entry in trusted_proxies:
@@ -82,13 +87,15 @@ class PublicAddress:
 
     def signed_bases(self, scope: Scope) -> list[str]:
         """`bases`, and behind them those that only a signature can confirm: each with https, and
-        Host itself.
+        Host itself. For a media stream's handshake also the replica's own.
 
         A proxy that ends TLS may report the host without the scheme (Apache), overwrite the scheme
         with that of its own connection (Envoy), or report the host without the port that it left in
         Host (nginx).
         """
         found = self.bases(scope)
+        if self._replica_url and scope["type"] == "websocket":
+            found = list(dict.fromkeys([*found, self._replica_url]))
         if self.public_url:
             return found
         scheme, host = str(scope.get("scheme", "http")), header(scope, b"host")
@@ -110,8 +117,9 @@ class PublicAddress:
         return found
 
     def prefixes(self, scope: Scope) -> list[str]:
-        """The path prefixes of `bases`, without empty ones."""
-        found = dict.fromkeys(urlsplit(each).path for each in self.bases(scope))
+        """The path prefixes of `bases` and of the replica's own, without empty ones."""
+        bases = [*self.bases(scope), *([self._replica_url] if self._replica_url else [])]
+        found = dict.fromkeys(urlsplit(each).path for each in bases)
         return [each for each in found if each]
 
     def reports_untrusted(self, scope: Scope) -> bool:

@@ -59,7 +59,7 @@ class SignatureChecker:
     Args:
         auth_token: The account's primary auth token, or the secret of the shared key that Twilio
             signs with. If it is empty, no request is valid.
-        public_url, trusted_proxies: see `PublicAddress`.
+        public_url, trusted_proxies, replica_url: see `PublicAddress`.
 
     Raises:
         ConfigError: an entry of `trusted_proxies` is invalid.
@@ -70,9 +70,10 @@ class SignatureChecker:
         auth_token: str,
         public_url: str | None = None,
         trusted_proxies: Iterable[str | Network] = (),
+        replica_url: str | None = None,
     ) -> None:
         self._validator = RequestValidator(auth_token) if auth_token else None
-        self._address = PublicAddress(public_url, trusted_proxies)
+        self._address = PublicAddress(public_url, trusted_proxies, replica_url)
 
     def base_url(self, scope: Scope) -> str | None:
         """The public base URL of this service, `https://host[:port][/prefix]`, without a trailing

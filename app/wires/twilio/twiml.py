@@ -64,14 +64,18 @@ def render(template_name: str, **values: str) -> str:
     return Template(text).substitute({name: _escaped(value) for name, value in values.items()})
 
 
-def stream_urls(base_url: str, ticket: str, after: str = "") -> dict[str, str]:
+def stream_urls(
+    base_url: str, ticket: str, after: str = "", replica_url: str = ""
+) -> dict[str, str]:
     """The values `stream_url` and `action_url` of a document with <Connect><Stream>.
 
     Twilio: <Stream>. Its url has the scheme wss and no query string. `after`: a suffix of the
-    action's path, empty or `DIGITS_PLAYED`.
+    action's path, empty or `DIGITS_PLAYED`. `replica_url`: the base of the stream's URL; empty:
+    `base_url`.
     """
+    stream_base = replica_url or base_url
     return {
-        "stream_url": f"wss://{base_url.partition('://')[2]}/media-stream/{ticket}",
+        "stream_url": f"wss://{stream_base.partition('://')[2]}/media-stream/{ticket}",
         "action_url": f"{base_url}/stream-ended{after}",
     }
 

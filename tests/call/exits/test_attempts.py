@@ -1,5 +1,7 @@
 """The attempts of a transfer: their order, and their outcomes from what Twilio reports."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -139,6 +141,12 @@ def test_the_records_say_destination_reason_and_outcome() -> None:
             "summary": "Ann wants chairs.",
             "warm": True,
             "seconds": None,
+            "call_id": "call_1",
+            "first": 0,
+            "then": [],
+            "resumes": True,
+            "over": False,
+            "callee_sid": "",
         }
     ]
     assert "+1" not in str(made.records()) + made.in_words()
@@ -173,3 +181,68 @@ def test_an_outcome_is_final_whatever_webhooks_come_in_whatever_order(told: list
         before = now
     made.in_words()
     assert len(made.records()) == len(before)
+
+
+# --- in another process ---------------------------------------------------------------------------
+
+
+def restored(made: TransferAttempts, *earlier: dict[str, object]) -> TransferAttempts:
+    """The same transfer, as another process reads it."""
+    records = json.loads(json.dumps([*earlier, *made.records()]))
+    found = TransferAttempts.restore(records, (DESK, SALES, NIGHT))
+    assert found is not None and found.records() == made.records()
+    return found
+
+
+def test_another_process_tries_the_destinations_that_are_left() -> None:
+    made = transfer(DESK, SALES, NIGHT)
+    other = restored(made)
+    assert other.pending and other.upcoming is SALES
+    assert other.ended(0, "busy") == "busy" and other.next() is SALES
+    again = restored(other)
+    assert again.ended(1, "no-answer") and again.next() is NIGHT and again.upcoming is None
+    assert again.ended(2, "busy") and again.in_words().startswith(
+        "Nobody took the call. desk: busy"
+    )
+    assert (again.call_id, again.reason, again.summary) == (
+        "call_1",
+        "a price",
+        "Ann wants chairs.",
+    )
+
+
+def test_another_process_knows_who_accepted_and_who_hung_up() -> None:
+    made = transfer(DESK)
+    assert made.pressed(0, "1")
+    other = restored(made)
+    assert outcomes(other) == ["in-progress"] and other.ended(0, "completed") == "completed"
+    assert restored(other).over_for_good
+    gone = transfer(DESK, SALES)
+    gone.caller_gone()
+    assert restored(gone).over_for_good
+
+
+def test_a_later_transfer_is_restored_without_the_ones_before_it() -> None:
+    first = transfer(DESK)
+    first.ended(0, "busy")
+    made = transfer(SALES, NIGHT, numbered_from=1)
+    made.last.callee_sid = "CA2"
+    other = restored(made, *(dict(each) for each in first.records()))
+    assert (other.number, other.first_number, other.last.callee_sid) == (1, 1, "CA2")
+    assert other.attempt(1) is not None and other.attempt(0) is None
+
+
+@pytest.mark.parametrize("first", [None, -1, 7, "0"])
+def test_the_record_of_an_older_version_is_a_transfer_without_further_destinations(
+    first: object,
+) -> None:
+    record = {"destination": "gone", "outcome": "ringing", "reason": "a price", "first": first}
+    old = {"destination": "desk", "outcome": "busy"}
+    found = TransferAttempts.restore([old, record], (DESK,))
+    assert found is not None and (found.number, found.first_number) == (1, 1)
+    assert found.ended(1, "busy") and found.next() is None and found.resumes
+    assert "gone: busy" in found.in_words()
+
+
+def test_a_call_without_transfers_has_nothing_to_restore() -> None:
+    assert TransferAttempts.restore([], (DESK,)) is None

@@ -347,7 +347,7 @@ class Story:
         """Put the record into the store, durably."""
         call = self.call(recording)
         changes = {f.name: getattr(call, f.name) for f in fields(call)}
-        for name in ("call_sid", "created_at"):
+        for name in ("call_sid", "created_at", "epoch", "adopted_by", "revision"):
             del changes[name]
         store.save_call(self.sid, **changes)
         store.save_turns(self.sid, self.turns())

@@ -5,11 +5,14 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
 
+from app.bridge.bus.local_bus import LocalBus
+from app.bridge.recordings import Recordings
 from app.records.digests.digest import digest_of
 from app.records.store import Store
 from app.web import problems
@@ -28,13 +31,18 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 
 
 @pytest.fixture
-async def api(store: Store) -> AsyncIterator[AsyncClient]:
+async def api(store: Store, tmp_path: Path) -> AsyncIterator[AsyncClient]:
     app = FastAPI()
     problems.install(app)
     for each in (agent, calls, report, statistics):
         app.include_router(each.router)
-    services = SimpleNamespace(store=store, agent=SimpleNamespace(agent=AGENT))
-    install_state(app, api_token=TOKEN, services=services)
+    services: Any = SimpleNamespace(
+        store=store,
+        agent=SimpleNamespace(agent=AGENT),
+        recordings=tmp_path,
+        bus=LocalBus(),
+    )
+    install_state(app, api_token=TOKEN, services=services, recordings=Recordings(services))
     async with AsyncClient(
         transport=ASGITransport(app, raise_app_exceptions=False),
         base_url="http://bridge",
@@ -79,6 +87,12 @@ async def test_a_day_is_one_of_the_askers(api: AsyncClient, store: Store) -> Non
     assert await listed(api, day="2026-11-30") == [story.sid]
     assert await listed(api, day="2026-12-01", zone="Europe/Berlin") == [story.sid]
     assert await listed(api, day="2026-11-30", zone="Europe/Berlin") == []
+
+
+@pytest.mark.parametrize("day", ["0", "-1", "1.5", "2026-11-31", "2026-11-30T00:00", "٢٠٢٦-11-30"])
+async def test_a_day_that_is_none_is_refused(api: AsyncClient, day: str) -> None:
+    answer = await api.get("/calls", params={"day": day})
+    assert answer.status_code == 422 and "query.day" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("zone", ["Nowhere/Nothing", "../etc/passwd", "/etc/passwd", "\x00"])

@@ -31,12 +31,6 @@ async def opened(call: WholeCall, folder: Path, **options: Any) -> AsyncIterator
         yield it
 
 
-async def until(it: Browsing, condition: str) -> None:
-    """Wait for an expression to be true: the page's policy forbids `wait_for_function`."""
-    look = f"const look = () => {condition} ? done() : setTimeout(look, 20); look();"
-    await it.page.evaluate(f"new Promise((done) => {{ {look} }})")
-
-
 def recorded(story: Story, folder: Path) -> WholeCall:
     return whole(story, story.write_wav(folder / "call.wav"))
 
@@ -63,22 +57,22 @@ async def test_the_sound_plays_and_the_transcript_follows_it(tmp_path: Path) -> 
     story = pizza_call()
     async with opened(recorded(story, tmp_path), tmp_path) as it:
         player = it.page.get_by_label("Recording", exact=True)
-        await until(it, "document.querySelector('audio').duration > 0")
+        await it.until("document.querySelector('audio').duration > 0")
         seconds = await player.evaluate("(player) => player.duration")
         assert seconds == pytest.approx(story.now_ms / 1000, abs=0.02)
         log = it.role("log", "Transcript")
         await log.get_by_role("button", name=re.compile("Play from 0:0[4-9]")).first.click()
-        await until(it, "document.querySelector('audio').currentTime > 3.5")
+        await it.until("document.querySelector('audio').currentTime > 3.5")
         await it.page.wait_for_function("!document.querySelector('audio').paused")
         await log.locator(".playing.user").wait_for()
         await it.role("region", "Timeline").locator(".head").wait_for()
         await player.evaluate("(player) => player.pause()")
         box = await it.role("img").bounding_box()
         await it.page.mouse.click(box["x"] + box["width"] * 0.9, box["y"] + 80)
-        await until(it, "document.querySelector('audio').currentTime > 14")
+        await it.until("document.querySelector('audio').currentTime > 14")
         waits = it.role("region", "Latency")
         await waits.get_by_role("button", name="Play from 0:06").click()
-        await until(it, "document.querySelector('audio').currentTime < 10")
+        await it.until("document.querySelector('audio').currentTime < 10")
 
 
 async def saved(it: Browsing, name: str, folder: Path) -> Path:

@@ -462,3 +462,37 @@ def test_no_request_raises(
     assert checker.is_valid(request, body) is False
     base = checker.base_url(request)
     assert base is None or base.startswith(("http://", "https://"))
+
+
+# --- a replica's own address ----------------------------------------------------------------------
+
+REPLICA = "https://replica-1.example.com/one"
+
+
+def test_a_stream_of_this_replica_may_be_signed_for_its_own_address() -> None:
+    handshake = scope(
+        "/one/media-stream/t1",
+        signed(f"{REPLICA.replace('https', 'wss')}/media-stream/t1"),
+        kind="websocket",
+    )
+    for public_url in (PUBLIC, None):
+        assert SignatureChecker(TOKEN, public_url, (), REPLICA).is_valid(handshake)
+    assert not SignatureChecker(TOKEN, PUBLIC).is_valid(handshake)
+    assert not SignatureChecker("54321", PUBLIC, (), REPLICA).is_valid(handshake)
+
+
+def test_a_stream_of_this_replica_may_be_signed_for_the_public_address() -> None:
+    handshake = scope(
+        "/media-stream/t1", signed("wss://voice.example.com/media-stream/t1"), kind="websocket"
+    )
+    assert SignatureChecker(TOKEN, PUBLIC, (), REPLICA).is_valid(handshake)
+
+
+def test_a_webhook_is_signed_for_the_public_address_alone() -> None:
+    request = scope("/incoming-call", signed(f"{REPLICA}/incoming-call"))
+    assert not SignatureChecker(TOKEN, PUBLIC, (), REPLICA).is_valid(request)
+
+
+def test_the_prefix_of_the_replicas_address_may_be_left_in_the_path() -> None:
+    request = scope("/one/media-stream/t1", kind="websocket")
+    assert SignatureChecker(TOKEN, PUBLIC, (), REPLICA).prefixes(request) == ["/one"]

@@ -16,7 +16,7 @@ import {
 } from "./timeline_texts.js";
 
 const words = texts.timeline;
-const MOST_PX_PER_MS = 0.5;
+const MOST_PX_PER_MS = 4;
 const MOST_PX = 8_000_000; // browsers draw no element that is much wider
 const STEP = 2; // of the zoom
 const LONGEST = 400; // characters of a text in the list

@@ -1,0 +1,1 @@
+"""Three replicas behind a random proxy, with PostgreSQL and Redis: `python -m bench replicas`."""
