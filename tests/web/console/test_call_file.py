@@ -79,7 +79,7 @@ async def saved(it: Browsing, name: str, folder: Path) -> Path:
     async with it.page.expect_download() as download:
         await it.role("button", name).click()
     found = await download.value
-    path = folder / found.suggested_filename
+    path = folder / str(found.suggested_filename)
     await found.save_as(path)
     return path
 

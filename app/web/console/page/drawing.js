@@ -27,7 +27,7 @@ const FLAG_PX = 12; // beside a flag's name
 const CHARACTER_PX = 6.6; // of a bold one, about
 const LEAST_LABEL_PX = 70;
 
-export function Drawing({ view, lanes, height, part, endMs }) {
+export function Drawing({ view, lives, lanes, height, part, endMs }) {
   return useMemo(() => {
     const bar = (lane, kind, text, title) => (each) => html`<${Bar}
       lane=${lane} kind=${kind(each)} x=${part.x(each.from_ms)}
@@ -42,7 +42,7 @@ export function Drawing({ view, lanes, height, part, endMs }) {
       <${Side} lane=${lanes.caller} texts=${lanes.callerWords} name="user" view=${view} part=${part} endMs=${endMs} />
       <${Side} lane=${lanes.agent} texts=${lanes.agentWords} name="assistant" view=${view} part=${part} endMs=${endMs} />
       <${Pauses} view=${view} lanes=${lanes} part=${part} />
-      <${Unheard} view=${view} lane=${lanes.agent} part=${part} endMs=${endMs} />
+      <${Unheard} view=${view} lives=${lives} lane=${lanes.agent} part=${part} endMs=${endMs} />
       ${lanes.flags && html`<${Flags} view=${view} lanes=${lanes} part=${part} height=${height} endMs=${endMs} />`}
       ${tools && spans(view.tools).map(bar(tools, (each) => `tool ${each.outcome === "failed" ? "failed" : ""}`, (each) => each.name, (each) => words.tool(each.name, toolText(each), each.outcome, each.result.slice(0, LONGEST_TEXT))))}
       ${line && spans(view.gaps).map(bar(line, (each) => (each.returned ? "gap" : "gap away"), (each) => `${gapText(each)} · ${length(each.to_ms - each.from_ms)}`, gapText))}
@@ -58,7 +58,7 @@ export function Drawing({ view, lanes, height, part, endMs }) {
         </g>`,
       )}
     `;
-  }, [view, lanes, height, part, endMs]);
+  }, [view, lives, lanes, height, part, endMs]);
 }
 
 function Axis({ part, lane, height, endMs }) {
@@ -137,8 +137,8 @@ function Pauses({ view, lanes, part }) {
 }
 
 /** What was generated and not heard: hatched, where it would have sounded. */
-function Unheard({ view, lane, part, endMs }) {
-  return part.inSight(unheardParts(view, endMs), (each) => each.from_ms, (each) => each.to_ms).map((each) => {
+function Unheard({ view, lives, lane, part, endMs }) {
+  return part.inSight(unheardParts(view, endMs, lives), (each) => each.from_ms, (each) => each.to_ms).map((each) => {
     const x = part.x(each.from_ms);
     const width = part.wide(each.from_ms, each.to_ms, 2);
     const label = words.unheard(length(each.lost_ms));

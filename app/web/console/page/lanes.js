@@ -40,12 +40,15 @@ export function axisEnd(view) {
   return Math.max(1000, (1 + MARGIN_SHARE) * Math.min(view.ended_ms, talk));
 }
 
-/** What of each answer was generated and not heard: from when to when it would have sounded. */
-export function unheardParts(view, endMs) {
+/**
+ * What of each answer was generated and not heard: from when to when it would have sounded. On a
+ * call that lives, what was not interrupted may still be heard.
+ */
+export function unheardParts(view, endMs, lives) {
   const agents = view.turns.filter((turn) => turn.role === "assistant" && turn.spans.length);
   return agents.flatMap((turn, number) => {
     const lost = (turn.generated_ms ?? 0) - (turn.heard_ms ?? 0);
-    if (!turn.cut || lost < 1) return [];
+    if (!turn.cut || lost < 1 || (lives && !turn.interrupted)) return [];
     const from = turn.spans.at(-1).to_ms;
     const next = agents[number + 1]?.spans[0].from_ms ?? Infinity;
     return [{ turn, from_ms: from, to_ms: Math.min(from + lost, next, endMs), lost_ms: lost }];

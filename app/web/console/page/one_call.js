@@ -22,7 +22,7 @@ export function OneCall({ number, state, fault, acts, record, view, turns, lives
     </div>
     ${fault && html`<p class="fault" role="status">${fault}</p>`} ${acts}
     ${sound && sound({ seek, at })}
-    <${Timeline} view=${view} at=${at} onSeek=${play} />
+    <${Timeline} view=${view} lives=${lives} at=${at} onSeek=${play} />
     <div class="columns">
       <${Transcript} turns=${turns} at=${at} onSeek=${play} lives=${lives} />
       <div>${record && html`<${Facts} record=${record} files=${files} />`}</div>

@@ -241,14 +241,14 @@ export const texts = {
   latency: {
     title: "Latency",
     none: "No answer has been measured yet.",
-    caption: "From the caller's last sound to the agent's first, for each answer",
+    caption: "Each answer from the caller's last sound on, in ms: until the turn was committed, the first delta came, it was sent, and heard",
     answer: "Answer",
     total: "Wait",
-    steps: ["Turn end", "Model", "Sending", "Playing"],
+    steps: ["Committed", "First delta", "Sent", "Heard"],
     stepHints: [
       "caller's last sound to end of turn",
-      "end of turn to first audio",
-      "first audio to first byte sent",
+      "end of turn to first delta of the model",
+      "first delta to first byte sent",
       "first byte sent to first sound heard",
     ],
     median: "Median",

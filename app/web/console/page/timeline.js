@@ -2,7 +2,7 @@
 
 import { Drawing } from "./drawing.js";
 import { clock, length } from "./format.js";
-import { axisEnd, lanesOf, Window } from "./lanes.js";
+import { axisEnd, lanesOf, unheardParts, Window } from "./lanes.js";
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./lib.js";
 import { texts } from "./texts.js";
 import {
@@ -21,11 +21,12 @@ const MOST_PX = 8_000_000; // browsers draw no element that is much wider
 const STEP = 2; // of the zoom
 const LONGEST = 400; // characters of a text in the list
 
-export function Timeline({ view, at, onSeek }) {
+export function Timeline({ view, lives, at, onSeek }) {
   return html`
     <section class="timeline" aria-labelledby="timeline">
       ${view
-        ? html`<${Lanes} view=${view} at=${at} onSeek=${onSeek} /> <${Legend} view=${view} />
+        ? html`<${Lanes} view=${view} lives=${lives} at=${at} onSeek=${onSeek} />
+            <${Legend} view=${view} lives=${lives} />
             ${!view.waveform && html`<p class="hint">${view.recording_fault || words.noSound}</p>`}
             <${List} view=${view} />`
         : html`<h2 id="timeline">${words.title}</h2>
@@ -34,7 +35,7 @@ export function Timeline({ view, at, onSeek }) {
   `;
 }
 
-function Lanes({ view, at, onSeek }) {
+function Lanes({ view, lives, at, onSeek }) {
   const [zoom, setZoom] = useState(1);
   const [room, setRoom] = useState(0);
   const [page, setPage] = useState(0); // which screenful is in sight
@@ -119,7 +120,7 @@ function Lanes({ view, at, onSeek }) {
             style=${{ left: `${part.left}px` }} width=${part.width} height=${height}
             class=${onSeek ? "seekable" : ""} role="img" aria-label=${words.drawing} onClick=${seek}
           >
-            <${Drawing} view=${view} lanes=${lanes} height=${height} part=${part} endMs=${endMs} />
+            <${Drawing} view=${view} lives=${lives} lanes=${lanes} height=${height} part=${part} endMs=${endMs} />
           </svg>`}
           <${Head} at=${at} scale=${scale} height=${height} scroller=${scroller} />
         </div>
@@ -143,9 +144,9 @@ function Head({ at, scale, height, scroller }) {
   return html`<i class="head" style=${{ transform: `translateX(${(ms * scale).toFixed(1)}px)`, height: `${height}px` }}></i>`;
 }
 
-function Legend({ view }) {
+function Legend({ view, lives }) {
   const marked = view.marks.length > 0;
-  const cut = view.turns.some((turn) => turn.cut && turn.generated_ms > turn.heard_ms);
+  const cut = unheardParts(view, view.ended_ms, lives).length > 0;
   const all = [
     cut && ["unheard", words.legend.unheard],
     view.false_interruptions.length > 0 && ["false", words.legend.falseInterruption],
