@@ -1,8 +1,9 @@
 // How long the caller waited for each answer, and for what.
 
-import { clock, length, median } from "./format.js";
+import { length, median } from "./format.js";
 import { html } from "./lib.js";
 import { texts } from "./texts.js";
+import { Time } from "./time.js";
 
 const words = texts.latency;
 const LONGEST = 200; // characters of what the caller asked
@@ -36,19 +37,6 @@ function Figures({ view }) {
     </dl>
     <p class="hint">${bySound.length ? words.bySound : words.byEvents}</p>
   `;
-}
-
-function Time({ ms, onSeek }) {
-  const time = clock(ms);
-  if (!onSeek) return html`<span class="time">${time}</span>`;
-  return html`<button
-    type="button"
-    class="time"
-    aria-label=${texts.transcript.playFrom(time)}
-    onClick=${() => onSeek(Math.max(0, ms - LEAD_MS))}
-  >
-    ${time}
-  </button>`;
 }
 
 /** The lengths of the steps; what is unknown belongs to the step after it. */
@@ -86,7 +74,7 @@ function Table({ answers, turns, onSeek }) {
             const lengths = steps(answer);
             return html`<tr>
               <th scope="row">
-                <${Time} ms=${answer.last_sound_ms} onSeek=${onSeek} />${" "}
+                <${Time} ms=${answer.last_sound_ms} onSeek=${onSeek} leadMs=${LEAD_MS} />${" "}
                 <bdi class="asked">${(asked.get(answer.caller_item_id) ?? "").slice(0, LONGEST)}</bdi>
               </th>
               <td class="wide">

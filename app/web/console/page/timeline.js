@@ -1,10 +1,11 @@
 // A call on one time axis, which is enlarged, scrolled, and followed while the recording plays.
 
 import { Drawing } from "./drawing.js";
-import { clock, length } from "./format.js";
+import { length } from "./format.js";
 import { axisEnd, lanesOf, unheardParts, Window } from "./lanes.js";
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./lib.js";
 import { texts } from "./texts.js";
+import { Time } from "./time.js";
 import {
   falseInterruptionText,
   gapText,
@@ -28,7 +29,7 @@ export function Timeline({ view, lives, at, onSeek }) {
         ? html`<${Lanes} view=${view} lives=${lives} at=${at} onSeek=${onSeek} />
             <${Legend} view=${view} lives=${lives} />
             ${!view.waveform && html`<p class="hint">${view.recording_fault || words.noSound}</p>`}
-            <${List} view=${view} />`
+            <${List} view=${view} onSeek=${onSeek} />`
         : html`<h2 id="timeline">${words.title}</h2>
             <p class="empty">${words.none}</p>`}
     </section>
@@ -160,7 +161,7 @@ function Legend({ view, lives }) {
 }
 
 /** The same for those who do not see the drawing. */
-function List({ view }) {
+function List({ view, onSeek }) {
   const entries = [
     ...view.interruptions.map((each) => [each.at_ms, interruptionText(each)]),
     ...view.false_interruptions.map((each) => [each.at_ms, falseInterruptionText(each)]),
@@ -175,7 +176,7 @@ function List({ view }) {
   return html`<details>
     <summary>${words.list}</summary>
     <ol class="events">
-      ${entries.map(([ms, text]) => html`<li><span class="time">${clock(ms)}</span> <bdi>${text}</bdi></li>`)}
+      ${entries.map(([ms, text]) => html`<li><${Time} ms=${ms} onSeek=${onSeek} /> <bdi>${text}</bdi></li>`)}
     </ol>
   </details>`;
 }

@@ -1,8 +1,9 @@
 // What was said, as it was heard. What was not heard is struck through.
 
-import { clock, length } from "./format.js";
+import { length } from "./format.js";
 import { computed, html, useEffect, useMemo, useRef, useState } from "./lib.js";
 import { texts } from "./texts.js";
+import { Time } from "./time.js";
 import { gapText, toolText } from "./timeline_texts.js";
 
 const LONGEST = 4000;
@@ -60,19 +61,9 @@ export function Transcript({ turns, at, onSeek, lives }) {
 }
 
 function Turn({ turn, playing, onSeek }) {
-  const time = clock(turn.at_ms);
   return html`
     <div class=${`turn ${turn.role}${playing ? " playing" : ""}`}>
-      ${onSeek
-        ? html`<button
-            type="button"
-            class="time"
-            aria-label=${words.playFrom(time)}
-            onClick=${() => onSeek(turn.at_ms)}
-          >
-            ${time}
-          </button>`
-        : html`<span class="time">${time}</span>`}
+      <${Time} ms=${turn.at_ms} onSeek=${onSeek} />
       <span class="who">${words[turn.role] ?? turn.role}</span>
       <span class="said" dir="auto"><${Said} turn=${turn} /></span>
     </div>
