@@ -30,6 +30,7 @@ WIDTH, SHARPNESS = 1120, 1.5
 ORDER = "I would like one large funghi please."
 LIVES_MS = 60_000.0
 WRITTEN_S = 4.0  # until the digest of a call that ended is written, and shown
+RECORDED_S = 5.0  # more, until some of a live call's sound is
 
 Look = Callable[[Page], Awaitable[None]]
 
@@ -70,6 +71,7 @@ async def _take(browser: Browser, demo: DemoService, folder: Path) -> None:
         await each.wait_quiet(300)
     await asyncio.sleep(WRITTEN_S)
     await _console(browser, demo, "console", "", 560, _listed)
+    await asyncio.sleep(RECORDED_S)
     await _console(browser, demo, "live-call", f"calls/{live[1].call_sid}", 700, _drawn)
     for each in live:
         each.hang_up()

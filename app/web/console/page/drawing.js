@@ -26,6 +26,7 @@ const BAR_PX = 3; // at least
 const FLAG_PX = 12; // beside a flag's name
 const CHARACTER_PX = 6.6; // of a bold one, about
 const LEAST_LABEL_PX = 70;
+const LATE_MS = 100;
 
 export function Drawing({ view, lives, lanes, height, part, endMs }) {
   return useMemo(() => {
@@ -39,8 +40,8 @@ export function Drawing({ view, lives, lanes, height, part, endMs }) {
     const { tools, line, silences, notes, marks } = lanes;
     return html`
       <${Axis} part=${part} lane=${lanes.axis} height=${height} endMs=${endMs} />
-      <${Side} lane=${lanes.caller} texts=${lanes.callerWords} name="user" view=${view} part=${part} endMs=${endMs} />
-      <${Side} lane=${lanes.agent} texts=${lanes.agentWords} name="assistant" view=${view} part=${part} endMs=${endMs} />
+      <${Side} lane=${lanes.caller} texts=${lanes.callerWords} name="user" view=${view} lives=${lives} part=${part} endMs=${endMs} />
+      <${Side} lane=${lanes.agent} texts=${lanes.agentWords} name="assistant" view=${view} lives=${lives} part=${part} endMs=${endMs} />
       <${Pauses} view=${view} lanes=${lanes} part=${part} />
       <${Unheard} view=${view} lives=${lives} lane=${lanes.agent} part=${part} endMs=${endMs} />
       ${lanes.flags && html`<${Flags} view=${view} lanes=${lanes} part=${part} height=${height} endMs=${endMs} />`}
@@ -77,10 +78,11 @@ function Axis({ part, lane, height, endMs }) {
 }
 
 /** One side: its waveform, or a block for each span of speech; and its words. */
-function Side({ lane, texts: textLane, name, view, part, endMs }) {
+function Side({ lane, texts: textLane, name, view, lives, part, endMs }) {
   const middle = lane.top + lane.height / 2;
   const base64 = name === "user" ? view.waveform?.caller : view.waveform?.agent;
   const cells = useMemo(() => peaksOf(base64), [base64]);
+  const soundMs = cells ? cells.length * view.waveform.cell_ms : Infinity;
   const turns = view.turns.filter((turn) => turn.role === name && turn.spans.length);
   const who = words[name === "user" ? "caller" : "agent"];
   const shown = turns
@@ -89,7 +91,7 @@ function Side({ lane, texts: textLane, name, view, part, endMs }) {
   return html`<g class=${cells ? name : `${name} blocks`}>
     ${shown.flatMap(({ turn }) =>
       turn.spans.map(
-        (span) => html`<g class=${turn.false_interruption ? "turn cough" : "turn"}>
+        (span) => html`<g class=${kindOf(turn, span.to_ms > soundMs + LATE_MS)}>
           <title>${words.spoke(who, turn.heard.slice(0, LONGEST_TEXT))}</title>
           <rect
             x=${part.x(span.from_ms)} y=${lane.top} rx="2"
@@ -100,15 +102,20 @@ function Side({ lane, texts: textLane, name, view, part, endMs }) {
     )}
     ${cells && html`<path class="wave" d=${outline(cells, view.waveform.cell_ms * part.scale, part, middle, lane.height / 2)} />`}
     <line class="zero" x1="0" x2=${part.width} y1=${middle} y2=${middle} />
-    ${shown.map(({ turn, until }) => html`<${Words} turn=${turn} lane=${textLane} x=${part.x(turn.from_ms)} width=${part.wide(turn.from_ms, until) - 4} />`)}
+    ${shown.map(({ turn, until }) => html`<${Words} turn=${turn} lives=${lives} lane=${textLane} x=${part.x(turn.from_ms)} width=${part.wide(turn.from_ms, until) - 4} />`)}
   </g>`;
 }
 
+/** `ahead`: the recording, which is written a little later, does not reach so far yet. */
+function kindOf(turn, ahead) {
+  return `turn${turn.false_interruption ? " cough" : ""}${ahead ? " ahead" : ""}`;
+}
+
 /** What was said, as far as there is room: what was not heard is struck through. */
-function Words({ turn, lane, x, width }) {
+function Words({ turn, lives, lane, x, width }) {
   if (width < LEAST_TEXT_PX) return null;
   const heard = turn.heard.slice(0, LONGEST_TEXT);
-  const unheard = turn.unheard.slice(0, LONGEST_TEXT);
+  const unheard = lives && !turn.interrupted ? "" : turn.unheard.slice(0, LONGEST_TEXT);
   return html`<${Text} x=${x} lane=${lane} width=${width} kind="words">
     <tspan>${heard || (turn.false_interruption && words.noWords)}</tspan>
     ${unheard && html`<tspan class="struck" dx=${heard ? 4 : 0}>${unheard}</tspan>`}
