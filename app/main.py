@@ -10,10 +10,12 @@ from fastapi import FastAPI
 from app import __version__
 from app.bridge.hung_replicas import HungReplicas
 from app.bridge.leg.leg import Leg
+from app.bridge.listening import Listening
 from app.bridge.operator_orders import OperatorOrders
 from app.bridge.outbound import Outbound
 from app.bridge.reconnects import Reconnects
 from app.bridge.recordings import Recordings
+from app.bridge.requests import Requests
 from app.bridge.services import Services
 from app.bridge.switchboard import Switchboard
 from app.bridge.transfers.transfers import Transfers
@@ -30,6 +32,7 @@ from app.web.api import (
     call_page,
     calls,
     events,
+    listen,
     metrics_page,
     openapi,
     recordings,
@@ -42,6 +45,7 @@ from app.web.console import pages
 from app.web.gate import Gate
 from app.web.live.board import Board
 from app.web.live.calls import LiveCalls
+from app.web.live.exchange import LiveExchange
 from app.web.metrics import Metrics
 from app.web.paths import KnownPaths, NormalizePath
 from app.web.stream_voices import StreamAudio
@@ -93,12 +97,18 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         parts.push_async_callback(_close, "calls", switchboard.close)
         parts.push_async_callback(_close, "watch of other replicas", hung.aclose)
         hung.start()
+        requests = Requests(shared.bus)
         metrics = Metrics(shared.agent.agent, lambda: switchboard.live_calls)
         board = Board()
+        own = Board(board) if shared.bus.shared else board
         digests = DigestWriter(shared.store)
         digests.start()
         parts.push_async_callback(_close, "digests", digests.aclose)
-        live = LiveCalls(board, shared.agent.agent.name)
+        live = LiveCalls(own, shared.agent.agent.name)
+        switchboard.on_call_left.append(live.left)
+        exchange = LiveExchange(shared.bus, shared.store, own, board, live)
+        exchange.start(requests)
+        parts.push_async_callback(_close, "exchange of live calls", exchange.aclose)
         for watch in (metrics.watch, live.watch, digests.watch):
             shared.watchers.append(watch)
             parts.callback(shared.watchers.remove, watch)
@@ -112,7 +122,8 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
             transfers,
             outbound,
             orders,
-            Recordings(shared),
+            Recordings(shared, requests),
+            Listening(shared, switchboard, requests, allowed=chosen.listen_in == "on"),
             _gate(chosen, api_token),
             _stream_audio(chosen, shared, api_token),
             metrics,
@@ -143,6 +154,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         report,
         statistics,
         events,
+        listen,
         speech,
         health,
         metrics_page,

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import Depends, FastAPI, Request
 
+from app.bridge.listening import Listening
 from app.bridge.operator_orders import OperatorOrders
 from app.bridge.outbound import Outbound
 from app.bridge.reconnects import Reconnects
@@ -33,6 +34,7 @@ class AppState:
     outbound: Outbound
     orders: OperatorOrders
     recordings: Recordings
+    listening: Listening
     gate: Gate
     stream_audio: StreamAudio
     metrics: Metrics

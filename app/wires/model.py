@@ -47,7 +47,7 @@ class ModelWire(Protocol):
     Audio is base64 of µ-law, 8000 Hz, and may come faster than it plays. The silence between two
     utterances is not part of a response: do not feed it. A tool call is an `OutputItemDone` of
     kind function_call. An id that the model lacks may be left empty: the core fills it in. Ids are
-    unique within a leg: a wire that numbers items and tool calls itself does not begin at 1 again.
+    unique within a session; the bridge tells those of a leg's sessions apart.
 
     **Answers to commands.** Feed these, with the ids of the command:
 

@@ -14,6 +14,7 @@ from app.call.commands import CloseSuccessor, ConfigureSession, ConfigureSuccess
 from app.call.events import (
     AudioReceived,
     Event,
+    ItemDeleted,
     MessageTaken,
     ModelFaulted,
     ModelLost,
@@ -164,6 +165,17 @@ async def test_the_session_before_the_swap_is_closed_and_says_nothing_more() -> 
     two.model.perform(DeleteItem("bridge_1", "item_1"))
     assert two.fed == [SessionConfigured()]
     assert first.sent == [] and second.sent == [DeleteItem("bridge_1", "item_1")]
+
+
+async def test_an_id_that_the_next_session_uses_again_is_another_item() -> None:
+    two = await TwoWires().opened()
+    first, second = two.wires
+    first.feed(ItemDeleted("item_1"))
+    two.model.swap()
+    second.feed(ItemDeleted("item_1"))
+    assert two.fed == [ItemDeleted("item_1"), ItemDeleted("item_1~2")]
+    two.model.perform(DeleteItem("bridge_1", "item_1~2"))
+    assert second.sent == [DeleteItem("bridge_1", "item_1")]
 
 
 @pytest.mark.parametrize(

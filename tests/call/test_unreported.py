@@ -8,6 +8,7 @@ import pytest
 from app.call import commands as do
 from app.call import events as ev
 from app.call.agent import Agent
+from app.call.caller.floor import UNREPORTED_TURNS
 from app.call.exits.tones import SEND_DIGITS
 from tests.call.pause_scene import pausing
 from tests.call.scene import AGENT, agent
@@ -128,23 +129,27 @@ def test_a_caller_who_still_speaks_is_not_asked_whether_they_are_there() -> None
 # --- once -----------------------------------------------------------------------------------------
 
 
-def test_noise_that_the_model_ignores_is_answered_once() -> None:
+def test_a_model_that_stays_deaf_is_asked_for_an_answer_each_time_and_noise_only_so_often() -> None:
     scene = Deaf()
     scene.respond_at_once()
-    for _ in range(5):
+    for turns in (1, 2, UNREPORTED_TURNS, UNREPORTED_TURNS):
         scene.voice(2000)
+        spoken_ms = scene.now_ms
         scene.run(12_000)
-    assert scene.asked() == [""]
+        assert scene.asked() == [""] * turns
+        assert turns == UNREPORTED_TURNS or longest_ms(scene, spoken_ms) <= LONGEST_WAIT_MS
+    assert not scene.awaits_voice
 
 
 def test_noise_with_pauses_does_not_take_the_answer_back() -> None:
     scene = Deaf()
     scene.respond_at_once()
-    for _ in range(3):
-        scene.voice(2000)
-        scene.run(5000)
-    assert scene.asked() == [""]
-    assert not scene.awaits_voice
+    scene.voice(2000)
+    spoken_ms = scene.now_ms
+    scene.run(5000)
+    scene.voice(2000)
+    scene.run(5000)
+    assert scene.when(do.CreateResponse) == [spoken_ms + 7500]
 
 
 def test_music_without_a_pause_holds_the_agent_up_for_a_minute_at_most() -> None:
@@ -166,9 +171,10 @@ def test_speech_that_the_model_reports_makes_the_next_one_count_again() -> None:
     scene.answer(300)
     scene.run(3000)
     assert scene.asked() == [""]
-    scene.voice(2000)
-    scene.run(12_000)
-    assert scene.asked() == ["", ""]
+    for turn in range(UNREPORTED_TURNS):
+        scene.voice(2000)
+        scene.run(12_000)
+        assert scene.asked() == [""] * (turn + 2)
 
 
 def test_speech_that_the_model_reports_late_is_a_turn_as_any_other() -> None:

@@ -11,6 +11,7 @@ from app.simulator.realtime import (
     Turn,
     refusing,
 )
+from app.simulator.realtime.wire import Wire
 from app.simulator.twilio import Call
 from tests.service.world import AGENT, World, names, noise, world
 
@@ -64,9 +65,12 @@ def expects(call: Call, parts: list[bytes]) -> None:
     assert len(call.streams) == 1 and not call.errors
 
 
+@pytest.mark.parametrize("same_ids", [False, True])
 async def test_twenty_sessions_follow_each_other_and_not_a_byte_is_lost(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, same_ids: bool
 ) -> None:
+    if same_ids:  # each session numbers its items from 1
+        monkeypatch.setattr(Wire, "new_id", lambda wire, kind: f"{kind}_{next(wire._counter)}")
     monkeypatch.setattr("app.call.model.successor.ANY_SHARE", -INF)
     monkeypatch.setattr("app.call.model.successor.SPEAKING_SHARE", -INF)
     server = RealtimeServer(answer, transcribe=Callers().transcribe)

@@ -37,7 +37,8 @@ DEADLINE_S = 0.5
 SETTLE_S = 2 * LEASE_S
 # At the start: a wrong password is worth a longer wait.
 FIRST_S = 2.0
-MOST_CONNECTIONS = 32
+# A burst of new calls waits its turn, rather than open a connection for each.
+MOST_CONNECTIONS = 8
 _AWAY = (RedisError, OSError, TimeoutError)
 _REFUSALS = (AuthenticationError, AuthorizationError)
 # A number that the server does not have, and a server that takes no other machines.
@@ -175,6 +176,8 @@ class Link:
             "socket_connect_timeout": DEADLINE_S,
             # Once: for a connection that broke while it was idle.
             "retry": Retry(NoBackoff(), 1),
+            # Otherwise each connection reads the client's version from the disk.
+            "driver_info": None,
         }
         if address.service:
             timeouts = dict.fromkeys(("socket_timeout", "socket_connect_timeout"), DEADLINE_S)

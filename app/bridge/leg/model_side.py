@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from app.audio import is_audible
+from app.bridge.leg.reused_ids import ReusedIds
 from app.call.agent import Agent
 from app.call.commands import (
     CloseModel,
@@ -50,11 +51,13 @@ class ModelSide:
         self._feed = feed
         self._on_writable = on_writable
         self._bad_message = bad_message
+        self._ids = ReusedIds()
 
     async def open(self) -> None:
         """Open a session. The outcome is an event: ModelOpened, or ModelLost. A session that is
         closed or replaced meanwhile has none."""
         self.wire = self._new_wire()
+        self._ids.next_session()
         await self._connect(self.wire)
 
     async def open_successor(self) -> None:
@@ -86,7 +89,7 @@ class ModelSide:
         if wire is self.wire:
             if isinstance(event, AudioReceived) and not is_audible(event.payload):
                 event = replace(event, quiet=True)
-            self._feed(event)
+            self._feed(self._ids.inward(event))
         elif wire is self.successor and (translated := _of_successor(event)) is not None:
             if isinstance(translated, SuccessorLost):
                 self._close_successor()
@@ -104,11 +107,12 @@ class ModelSide:
                     self.successor.send(ConfigureSession(event_id, speaks, without))
             case _:
                 if self.wire is not None:
-                    self.wire.send(command)
+                    self.wire.send(self._ids.outward(command))
 
     def swap(self) -> None:
         """The successor takes over; close the session before it."""
         before, self.wire, self.successor = self.wire, self.successor, None
+        self._ids.next_session()
         if before is not None:
             before.close()
 

@@ -15,6 +15,9 @@ SPEAKS_MS = 60_000.0
 QUIET_MS = 3500.0
 #: Turn detection may report the beginning of speech so much later than the frames held voice.
 NOTICED_MS = 1000.0
+#: So many turns in a row that the model does not report get an answer: it may be deaf. After more,
+#: it is taken to be right in ignoring music or a television.
+UNREPORTED_TURNS = 3
 
 
 class Floor:
@@ -36,10 +39,8 @@ class Floor:
         self.voicemail = False
         #: Their speech counts as over, and its end was not reported.
         self.unended = False
-        #: Speech that the model does not report gets an answer: once until it reports some again,
-        #: because it may be right to ignore music or a television.
-        self.answers_unreported = False
         self._unreported = False  # they speak, or spoke, and the model did not report it
+        self._unreported_turns = 0  # since it reported some
         self._answers = False  # see `begin`
         self._since_ms = 0.0  # when the caller began to speak
         self._speaks_until_ms = NEVER
@@ -73,7 +74,12 @@ class Floor:
 
     def begin(self, *, answers_unreported: bool) -> None:
         """The leg exists. `answers_unreported`: see `LegOpened`."""
-        self.answers_unreported = self._answers = answers_unreported
+        self._answers = answers_unreported
+
+    @property
+    def answers_unreported(self) -> bool:
+        """Whether speech that the model does not report gets an answer."""
+        return self._answers and self._unreported_turns < UNREPORTED_TURNS
 
     # --- the caller -----------------------------------------------------------------------------
 
@@ -84,13 +90,14 @@ class Floor:
         self.caller_speaks, self.answer_by_ms = True, NEVER
         self._since_ms, self._speaks_until_ms = now_ms, now_ms + SPEAKS_MS
         self._look_ms, self.unended = now_ms + QUIET_MS, False
-        self.answers_unreported, self._unreported = self._answers, False
+        self._unreported, self._unreported_turns = False, 0
 
     def voiced_unreported(self, now_ms: float) -> None:
         """The caller's frames hold enough voice, and the model has not reported it: they speak. The
         frames alone tell when that is over, see `frames_counted`."""
+        turns = self._unreported_turns + 1
         self.speech_started(now_ms)
-        self.answers_unreported, self._unreported = False, True
+        self._unreported, self._unreported_turns = True, turns
 
     def speech_stopped(self, now_ms: float) -> None:
         """The caller stopped speaking, or their turn was committed: a response is due, unless the

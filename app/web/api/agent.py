@@ -22,6 +22,7 @@ class AgentShown(BaseModel):
     destinations: list[str] = Field(
         description="names of the humans that a caller can be transferred to"
     )
+    listen_in: bool = Field(description="whether live calls may be listened to, see LISTEN_IN")
 
 
 @router.get("/agent", summary="Get the agent")
@@ -29,4 +30,4 @@ async def agent(state: State) -> AgentShown:
     """The agent's name, and the destinations of its transfers."""
     loaded = state.services.agent.agent
     names = [each.name for each in loaded.destinations]
-    return AgentShown(name=loaded.name, destinations=names)
+    return AgentShown(name=loaded.name, destinations=names, listen_in=state.listening.allowed)

@@ -4,15 +4,19 @@ A client gets no queue of messages. The board notes which calls changed since th
 batch, and a batch holds the present state of those. So what waits for a client is bounded by the
 number of live calls, and a client that reads slowly skips states instead of falling behind.
 
-Calls of other replicas are put on the board in the same way, by whatever receives their news.
+With other replicas there are two boards: one for the calls of this process, and one that mirrors
+it and has the calls of the others as well.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from typing import Literal, Protocol
 
 import msgspec
+
+#: Turns in one line.
+MOST_TURNS = 50
 
 #: What happens on a call, see `texts.js` for what the page says of it.
 CallState = Literal[
@@ -47,6 +51,8 @@ class Card:
     #: The last words that were heard, and who said them: user, assistant, or empty.
     words: str
     words_by: str
+    #: The caller is muted, for the model and for who listens in: they enter secret digits.
+    muted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +82,18 @@ class LiveCall(Protocol):
 
 
 class Board:
-    """All live calls. Call `changed` when something of a call changed."""
+    """Live calls. Call `changed` when something of a call changed.
 
-    def __init__(self) -> None:
+    `mirror`: another board that has all calls of this one.
+    """
+
+    def __init__(self, mirror: "Board | None" = None) -> None:
         self.calls: dict[str, LiveCall] = {}
+        #: Called when a client came, left, or follows another call.
+        self.on_clients: Callable[[], None] = _ignore
+        self._mirror = mirror
+        # All that were put for a call, the last one last: two replicas may have it for a moment.
+        self._put: dict[str, list[LiveCall]] = {}
         self._clients: set[Client] = set()
 
     @property
@@ -87,30 +101,52 @@ class Board:
         """How many clients follow the board."""
         return len(self._clients)
 
+    @property
+    def followed(self) -> set[str]:
+        """The calls whose turns are followed."""
+        return {call_sid for client in self._clients for call_sid in client.followed}
+
     def put(self, call_sid: str, call: LiveCall) -> None:
         """A call lives from now on."""
         self.calls[call_sid] = call
-        self.changed(call_sid)
+        self._put.setdefault(call_sid, []).append(call)
+        if self._mirror is not None:
+            self._mirror.put(call_sid, call)
+        self.turns_changed(call_sid)
 
-    def remove(self, call_sid: str) -> None:
-        """A call has ended."""
-        if self.calls.pop(call_sid, None) is not None:
-            self.changed(call_sid)
+    def remove(self, call_sid: str, call: LiveCall) -> None:
+        """A call has ended. If another one was put for it, that is shown from now on."""
+        if self._mirror is not None:
+            self._mirror.remove(call_sid, call)
+        put = self._put.get(call_sid, [])
+        if call not in put:
+            return
+        put.remove(call)
+        if put:
+            self.calls[call_sid] = put[-1]
+        else:
+            del self._put[call_sid], self.calls[call_sid]
+        self.turns_changed(call_sid)
 
     def changed(self, call_sid: str) -> None:
         """A call has another state."""
         for client in self._clients:
             client.note(call_sid)
+        if self._mirror is not None:
+            self._mirror.changed(call_sid)
 
     def turns_changed(self, call_sid: str) -> None:
         """A call has other turns, and so other last words."""
         for client in self._clients:
             client.note(call_sid, turns=True)
+        if self._mirror is not None:
+            self._mirror.turns_changed(call_sid)
 
-    def follow(self, call_sid: str = "") -> "Client":
-        """A new client. `call_sid`: the call whose turns it gets. End it with `leave`."""
-        client = Client(self, call_sid)
+    def follow(self, *call_sids: str) -> "Client":
+        """A new client. `call_sids`: the calls whose turns it gets. End it with `leave`."""
+        client = Client(self, call_sids)
         self._clients.add(client)
+        self.on_clients()
         return client
 
     def close(self) -> None:
@@ -121,26 +157,45 @@ class Board:
     def leave(self, client: "Client") -> None:
         """A client is gone."""
         self._clients.discard(client)
+        self.on_clients()
+
+
+def _ignore() -> None:
+    """No one asked to know."""
 
 
 class Client:
     """One follower of the board: what changed for it since its last batch."""
 
-    def __init__(self, board: Board, call_sid: str) -> None:
+    def __init__(self, board: Board, call_sids: Iterable[str]) -> None:
         #: The service stops: there is no further news.
         self.closed = False
         self._board = board
-        self._followed = call_sid
         self._waiting: dict[str, None] = {}
-        self._turns = bool(call_sid)
-        self._sent_turns: dict[int, LiveTurn] = {}
+        # Of each call that is followed: the turns that were sent.
+        self._sent: dict[str, dict[int, LiveTurn]] = {}
+        self._other_turns: set[str] = set()
         self._has_news = asyncio.Event()
+        self.follow(call_sids)
+
+    @property
+    def followed(self) -> Set[str]:
+        """The calls whose turns it gets."""
+        return self._sent.keys()
+
+    def follow(self, call_sids: Iterable[str]) -> None:
+        """From now on it gets the turns of these calls, and of no others."""
+        wanted = set(filter(None, call_sids))
+        self._sent = {call_sid: self._sent.get(call_sid, {}) for call_sid in wanted}
+        self._other_turns = wanted
+        if wanted:
+            self._has_news.set()
 
     def note(self, call_sid: str, *, turns: bool = False) -> None:
         """This call changed. `turns`: its turns did too."""
         self._waiting[call_sid] = None
-        if turns and call_sid == self._followed:
-            self._turns = True
+        if turns and call_sid in self._sent:
+            self._other_turns.add(call_sid)
         self._has_news.set()
 
     def close(self) -> None:
@@ -155,19 +210,27 @@ class Client:
     def first(self) -> bytes:
         """The first batch: every live call."""
         self._take()
-        cards = [asdict(call.card()) for call in self._board.calls.values()]
-        return _line({"type": "calls", "calls": cards}) + self._turn_lines()
+        cards = [call.card() for call in self._board.calls.values()]
+        return _line({"type": "calls", "calls": cards}) + b"".join(self._turn_lines())
 
     def batch(self) -> bytes:
         """What changed since the last batch, as lines of JSON; empty: nothing."""
-        lines = []
+        return b"".join(self.lines())
+
+    def lines(self) -> Iterator[bytes]:
+        """The same, line by line."""
         for call_sid in self._take():
             call = self._board.calls.get(call_sid)
             if call is None:
-                lines.append(_line({"type": "ended", "call_sid": call_sid}))
+                yield _line({"type": "ended", "call_sid": call_sid})
             else:
-                lines.append(_line({"type": "call", "call": asdict(call.card())}))
-        return b"".join(lines) + self._turn_lines()
+                yield _line({"type": "call", "call": call.card()})
+        yield from self._turn_lines()
+
+    def note_all(self) -> None:
+        """As if all calls had changed."""
+        for call_sid in self._board.calls:
+            self.note(call_sid, turns=True)
 
     def _take(self) -> list[str]:
         waiting = list(self._waiting)
@@ -175,26 +238,22 @@ class Client:
         self._has_news.clear()
         return waiting
 
-    def _turn_lines(self) -> bytes:
-        """The turns of the followed call that differ from those sent before."""
-        call = self._board.calls.get(self._followed) if self._turns else None
-        self._turns = False
-        if call is None:
-            return b""
-        now = {turn.position: turn for turn in call.turns()}
-        before, self._sent_turns = self._sent_turns, now
-        changed = [asdict(turn) for at, turn in now.items() if before.get(at) != turn]
-        removed = [at for at in before if at not in now]
-        if not changed and not removed:
-            return b""
-        return _line(
-            {
-                "type": "turns",
-                "call_sid": self._followed,
-                "turns": changed,
-                "removed": removed,
-            }
-        )
+    def _turn_lines(self) -> Iterator[bytes]:
+        """The turns of the followed calls that differ from those sent before."""
+        followed, self._other_turns = self._other_turns, set()
+        for call_sid in followed:
+            call = self._board.calls.get(call_sid)
+            if call is None or call_sid not in self._sent:
+                continue
+            now = {turn.position: turn for turn in call.turns()}
+            before, self._sent[call_sid] = self._sent[call_sid], now
+            changed = [turn for at, turn in now.items() if before.get(at) != turn]
+            removed = [at for at in before if at not in now]
+            for begin in range(0, max(len(changed), bool(removed)), MOST_TURNS):
+                turns = changed[begin : begin + MOST_TURNS]
+                line = {"type": "turns", "call_sid": call_sid, "turns": turns, "removed": removed}
+                yield _line(line)
+                removed = []
 
 
 _encode = msgspec.json.Encoder(enc_hook=str).encode
@@ -211,6 +270,8 @@ def _line(message: Mapping[str, object]) -> bytes:
 
 def _sendable(value: object) -> object:
     match value:
+        case Card() | LiveTurn():
+            return _sendable(asdict(value))
         case str():
             return value.encode("utf-8", "replace").decode()
         case Mapping():

@@ -38,6 +38,7 @@ class FollowedCall:
     model_lost: bool = False
     caller_speaks: bool = False
     paused: bool = False
+    muted: bool = False
     responding: bool = False
     #: When the audio that was sent has played.
     plays_until_ms: float = 0.0
@@ -48,6 +49,7 @@ class FollowedCall:
     texts: dict[str, str] = field(default_factory=dict)
     #: What the board showed last.
     shown: tuple[CallState, str] = ("dialing", "")
+    shown_muted: bool = False
 
     def state(self, now_ms: float) -> tuple[CallState, str]:
         """What happens on the call, and its detail."""
@@ -81,6 +83,7 @@ class FollowedCall:
             detail=detail,
             words=words,
             words_by=words_by,
+            muted=self.shown_muted,
         )
 
     def _last_words(self) -> tuple[str, str]:
@@ -141,6 +144,8 @@ class LiveCalls:
         self._agent = agent
         self._wall_clock = wall_clock
         self._calls: dict[str, FollowedCall] = {}
+        #: Calls that go on without a leg of this process. It does not hear of their end.
+        self.without_leg: set[str] = set()
 
     def watch(self, call: CallInfo, message: Watched, now_ms: float) -> None:
         """Take an event or a command of a call, or its end."""
@@ -152,6 +157,8 @@ class LiveCalls:
                 if kind is not ev.LegOpened and kind is not ev.StreamStarted:
                     return
                 followed = self._begin(call)
+            if kind is ev.LegOpened:
+                self.without_leg.discard(call.call_sid)
             if handle(followed, message, now_ms):
                 self._show(followed, now_ms)
         elif kind is TurnsChanged:
@@ -163,8 +170,8 @@ class LiveCalls:
 
     def _show(self, followed: FollowedCall, now_ms: float) -> None:
         state = followed.state(now_ms)
-        if state != followed.shown:
-            followed.shown = state
+        if state != followed.shown or followed.muted != followed.shown_muted:
+            followed.shown, followed.shown_muted = state, followed.muted
             self._board.changed(followed.call.call_sid)
 
     def _begin(self, call: CallInfo) -> FollowedCall:
@@ -175,9 +182,23 @@ class LiveCalls:
         self._board.put(call.call_sid, followed)
         return followed
 
+    def left(self, call_sid: str, lost: bool) -> None:
+        """A call goes on without this process. `lost`: to another replica; otherwise with other
+        TwiML, until a replica goes on with it: see `without_leg`."""
+        if lost:
+            self._end(call_sid)
+        elif call_sid in self._calls:
+            self.without_leg.add(call_sid)
+
+    def over(self, call_sid: str) -> None:
+        """Another replica goes on with a call that has no leg here, or it has ended."""
+        if call_sid in self.without_leg:
+            self._end(call_sid)
+
     def _end(self, call_sid: str) -> None:
-        self._calls.pop(call_sid, None)
-        self._board.remove(call_sid)
+        self.without_leg.discard(call_sid)
+        if followed := self._calls.pop(call_sid, None):
+            self._board.remove(call_sid, followed)
 
 
 # --- what each event and command changes; True: the state may be another one ---------------------
@@ -185,7 +206,7 @@ class LiveCalls:
 
 def _leg_opened(call: FollowedCall, _event: ev.LegOpened, _now_ms: float) -> bool:
     call.started = call.model_lost = call.caller_speaks = call.paused = call.responding = False
-    call.plays_until_ms = 0.0
+    call.plays_until_ms, call.muted = 0.0, False
     call.tools.clear()
     return True
 
@@ -295,6 +316,11 @@ def _tool_ended(
     return True
 
 
+def _muted(call: FollowedCall, command: do.MuteCaller | do.UnmuteCaller, _now_ms: float) -> bool:
+    call.muted = isinstance(command, do.MuteCaller)
+    return True
+
+
 _HANDLERS: dict[type, Callable[[FollowedCall, Any, float], bool]] = {
     do.PlayAudio: _played,
     do.ClearAudio: _cleared,
@@ -302,6 +328,8 @@ _HANDLERS: dict[type, Callable[[FollowedCall, Any, float], bool]] = {
     do.PlayDigits: _keys_played,
     do.ReportInterruption: _judged,
     do.TruncateItem: _judged,
+    do.MuteCaller: _muted,
+    do.UnmuteCaller: _muted,
     do.RunTool: _tool_runs,
     do.CancelTool: _tool_ended,
     do.SwapModel: _model_back,

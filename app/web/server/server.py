@@ -87,6 +87,7 @@ class Server(uvicorn.Server):
             self._at_once = True  # ignore further signals
             if (state := find_state(self._app)) is not None:
                 state.board.close()
+                state.listening.close()
             await self._log_failure("calls were not hung up", self._hang_up())
             for listener in listeners:
                 listener.close()

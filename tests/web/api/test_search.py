@@ -13,6 +13,7 @@ from httpx import ASGITransport, AsyncClient
 
 from app.bridge.bus.local_bus import LocalBus
 from app.bridge.recordings import Recordings
+from app.bridge.requests import Requests
 from app.records.digests.digest import digest_of
 from app.records.store import Store
 from app.web import problems
@@ -42,7 +43,8 @@ async def api(store: Store, tmp_path: Path) -> AsyncIterator[AsyncClient]:
         recordings=tmp_path,
         bus=LocalBus(),
     )
-    install_state(app, api_token=TOKEN, services=services, recordings=Recordings(services))
+    recordings = Recordings(services, Requests(services.bus))
+    install_state(app, api_token=TOKEN, services=services, recordings=recordings)
     async with AsyncClient(
         transport=ASGITransport(app, raise_app_exceptions=False),
         base_url="http://bridge",
@@ -169,6 +171,6 @@ async def test_a_call_that_is_none_has_no_report(api: AsyncClient) -> None:
 
 async def test_the_agent_has_a_name_and_destinations(api: AsyncClient) -> None:
     shown = (await api.get("/agent")).json()
-    assert shown == {"name": "Mia", "destinations": ["Sales", "Support"]}
+    assert shown == {"name": "Mia", "destinations": ["Sales", "Support"], "listen_in": True}
     answer = await api.get("/agent", headers={"Authorization": "Bearer wrong"})
     assert answer.status_code == 401

@@ -62,12 +62,48 @@ def test_a_client_that_did_not_read_gets_the_present_state_once() -> None:
 
 def test_a_call_that_ended_is_reported_as_ended() -> None:
     board = Board()
-    client = board.follow()
-    board.put("CA1", Shown("CA1"))
-    board.remove("CA1")
+    client, call = board.follow(), Shown("CA1")
+    board.put("CA1", call)
+    board.remove("CA1", call)
     assert batch_of(client) == [{"type": "ended", "call_sid": "CA1"}]
-    board.remove("CA1")
+    board.remove("CA1", call)
     assert client.batch() == b""
+
+
+def test_a_call_that_two_replicas_have_for_a_moment_is_shown_until_both_are_done() -> None:
+    board, before, after = Board(), Shown("CA1", "before"), Shown("CA1", "after")
+    client = board.follow()
+    board.put("CA1", before)
+    board.put("CA1", after)
+    board.remove("CA1", before)
+    (line,) = batch_of(client)
+    assert line["call"]["words"] == "after"
+    board.put("CA1", before)
+    board.remove("CA1", before)
+    assert batch_of(client)[0]["call"]["words"] == "after"
+    board.remove("CA1", after)
+    assert batch_of(client) == [{"type": "ended", "call_sid": "CA1"}]
+
+
+def test_a_mirror_shows_what_its_board_shows_and_more() -> None:
+    mirror = Board()
+    own, call = Board(mirror), Shown("CA1")
+    mirror.put("CA2", Shown("CA2"))
+    client = mirror.follow("CA1")
+    own.put("CA1", call)
+    call.said = [turn(0, "Hello.")]
+    own.turns_changed("CA1")
+    assert {each["type"] for each in lines(client.first())} == {"calls", "turns"}
+    own.remove("CA1", call)
+    assert [*mirror.calls] == ["CA2"] and not own.calls
+
+
+def test_many_turns_are_sent_in_several_lines() -> None:
+    board, call = Board(), Shown("CA1")
+    call.said = [turn(number, "word") for number in range(120)]
+    board.put("CA1", call)
+    _, *parts = lines(board.follow("CA1").first())
+    assert [len(each["turns"]) for each in parts] == [50, 50, 20]
 
 
 def test_only_the_followed_call_sends_its_turns_and_only_those_that_changed() -> None:

@@ -2,11 +2,13 @@
 
 import { callPath, post } from "./api.js";
 import { html, useRef, useState } from "./lib.js";
+import { Listen } from "./listen.js";
 import { texts } from "./texts.js";
 
-export function Acts({ callSid, destinations }) {
+export function Acts({ callSid, agent, muted }) {
   const [answer, setAnswer] = useState(null);
   const [busy, setBusy] = useState(false);
+  const destinations = agent?.destinations ?? [];
   const words = useRef(null);
   const destination = useRef(null);
 
@@ -66,6 +68,7 @@ export function Acts({ callSid, destinations }) {
       >
         ${texts.acts.hangUp}
       </button>
+      ${agent?.listen_in && html`<${Listen} callSid=${callSid} muted=${muted} />`}
       <p class=${answer?.failed ? "fault" : "done"} role="status">${answer?.text}</p>
     </section>
   `;

@@ -95,7 +95,7 @@ export function CallView({ callSid, agent }) {
         ? html`<${State} call=${card} />`
         : record && html`<span class="outcome">${outcomeOf(record)}</span>`}
       fault=${fault}
-      acts=${actable && html`<${Acts} callSid=${callSid} destinations=${agent?.destinations ?? []} />`}
+      acts=${actable && html`<${Acts} callSid=${callSid} agent=${agent} muted=${Boolean(card?.muted)} />`}
       record=${record}
       view=${view}
       turns=${shown}

@@ -175,6 +175,13 @@ export const texts = {
     hungUp: "The call is being ended.",
     empty: "Write what the agent is to say.",
   },
+  listen: {
+    button: "Listen in",
+    on: "You hear the call. Its record says that you listen.",
+    muted: "The caller is muted: they enter secret digits.",
+    ended: "There is nothing more to hear.",
+    failed: "The sound stopped. Try again.",
+  },
   timeline: {
     title: "Timeline",
     drawing: "Both sides of the call over time; the list below says the same",
