@@ -23,7 +23,8 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup serve demo test pytest shuffle matrix coverage fuzz check format bench peers truth sound voices coughs \
-  strangers silences lines proxies replicas tools mutations bench-console compat compat-setup compat-all deploy-check constraints diagrams release clean
+  strangers silences lines proxies replicas tools mutations bench-console compat compat-setup \
+  compat-all deploy-check constraints diagrams pictures release clean
 
 help: ## List the targets.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -167,6 +168,9 @@ constraints: $(INSTALLED) ## Upgrade the pinned versions, for every Python and p
 
 diagrams: $(INSTALLED) ## Write the generated parts of the documentation.
 	$(BIN)/python -m docs.diagrams
+
+pictures: $(INSTALLED) ## Take the documentation's pictures of the console, in Chromium; two minutes.
+	$(BIN)/python -m docs.pictures
 
 release: $(INSTALLED) ## Test, build and tag a version: make release VERSION=1.2.3
 	@$(BIN)/python scripts/release.py '$(VERSION)'

@@ -30,6 +30,7 @@ from app.web import health, problems
 from app.web.api import (
     agent,
     call_actions,
+    call_page,
     calls,
     events,
     listen,
@@ -152,6 +153,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         agent,
         calls,
         call_actions,
+        call_page,
         recordings,
         report,
         statistics,

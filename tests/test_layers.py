@@ -18,7 +18,7 @@ SEE_SETTINGS = ("app.cli", "app.main", "app.bridge.services", "app.config.settin
 # What runs calls without an account is no part of the service.
 SEE_SIMULATOR = ("app.cli", "app.simulator")
 # What needs the extra `demo`, and says so where it is not installed.
-NEED_DEMO = ("app.cli", "app.records.report", "app.simulator")
+NEED_DEMO = ("app.cli", "app.simulator")
 # ... the extra `tunnel`.
 NEED_TUNNEL = ("app.cli.tunnel",)
 PURE = {"binascii", "base64", "collections", "collections.abc", "dataclasses", "difflib", "enum"}

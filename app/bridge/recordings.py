@@ -11,6 +11,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -48,6 +49,8 @@ class _Source:
     from_bytes: int
     size_bytes: int
     read: Read
+    #: None: it is not on this machine.
+    path: Path | None = None
 
 
 class FoundRecording:
@@ -56,6 +59,8 @@ class FoundRecording:
     def __init__(self, sources: Sequence[_Source], spaced: Callable[[], Awaitable[None]]) -> None:
         self._sources = sources
         self._spaced = spaced
+        #: The file that has all of it; None: there are several, or it is on another machine.
+        self.path = sources[0].path if len(sources) == 1 else None
         #: Of the samples: stereo PCM of 16 bits at 8000 Hz.
         self.size_bytes = max(each.size_bytes for each in sources)
         known = repr([(each.name, each.size_bytes) for each in sources])
@@ -111,7 +116,8 @@ class Recordings:
         path = part.path if here else ""
         file = await asyncio.to_thread(find_file, self._folder, part.name, path)
         if file is not None:
-            return _Source(part.name, part.from_bytes, file.size_bytes, _reading(file))
+            read = _reading(file)
+            return _Source(part.name, part.from_bytes, file.size_bytes, read, file.path)
         if not self._bus.shared:
             raise _gone(part)
         try:

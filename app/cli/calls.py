@@ -14,11 +14,13 @@ from app.config.settings import load_settings
 from app.errors import BridgeError
 from app.records.record import CallRow, TimelineRow
 from app.records.replays import Command, events_in, replay_call
-from app.records.report.call_report import CallReport, read_call
-from app.records.report.files import keep_call, record_of
+from app.records.report.call_report import read_call
+from app.records.report.files import keep_call
 from app.records.report.terminal import facts, listing, transcript
+from app.records.report.whole_call import WholeCall, whole_call
 from app.records.store import Store
 from app.records.visible import visible
+from app.web.console.call_page import call_page
 
 calls = typer.Typer(
     invoke_without_command=True,
@@ -72,8 +74,8 @@ def show(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Also write transcript.txt, timeline.png, call.json and, if the call was "
-            "recorded, call.wav into DIR.",
+            help="Also write call.html, transcript.txt, call.json and, if the call was recorded, "
+            "call.wav into DIR.",
         ),
     ] = None,
 ) -> None:
@@ -85,17 +87,15 @@ def show(
 
     Exit status 1: there is no such call, or DIR cannot be written; 2: a setting is wrong.
     """
-    report, record = _run(_one(sid))
+    call = _run(_one(sid))
     terminal = console()
-    terminal.print(facts(report))
-    terminal.print(transcript(report))
+    terminal.print(facts(call.report))
+    terminal.print(transcript(call.report))
     if keep is not None:
         try:
-            kept = [path.name for path in keep_call(report, record, keep)]
+            kept = [path.name for path in keep_call(call, keep, call_page)]
         except OSError as error:
             fail(f"{error.filename or keep}: cannot be written: {error.strerror}", NO_SUCH_CALL)
-        except BridgeError as error:
-            fail(f"{keep}: timeline.png is missing, the rest is there; {error}", NO_SUCH_CALL)
         terminal.print(
             f"Kept in {keep}: {', '.join(kept)}", soft_wrap=True, highlight=False, markup=False
         )
@@ -190,14 +190,14 @@ async def _newest(limit: int) -> list[CallRow]:
         await store.aclose()
 
 
-async def _one(sid: str) -> tuple[CallReport, dict[str, Any]]:
+async def _one(sid: str) -> WholeCall:
     store = await _open()
     try:
         call_sid = await _whole_sid(store, sid)
         report = await read_call(store, call_sid)
         if report is None:
             raise _NoSuchCall(f"there is no record of the call {sid}")
-        return report, await record_of(store, report)
+        return await whole_call(store, report)
     finally:
         await store.aclose()
 

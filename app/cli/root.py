@@ -61,7 +61,7 @@ def demo(
     keep: Annotated[
         Path,
         typer.Option(
-            metavar="DIR", help="Folder for call.wav, transcript.txt, timeline.png and call.json."
+            metavar="DIR", help="Folder for call.html, call.wav, transcript.txt and call.json."
         ),
     ] = Path("demo-call"),
     agent: Annotated[

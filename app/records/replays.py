@@ -50,7 +50,9 @@ def events_in(file: Path) -> list[TimelineRow]:
         ReplayError: the file cannot be read, or holds no timeline.
     """
     try:
-        return _ROWS.validate_python(json.loads(file.read_bytes())["events"])
+        found = json.loads(file.read_bytes())["events"]
+        # The API shows no positions: they are in the order of its list.
+        return _ROWS.validate_python([{"position": n, **row} for n, row in enumerate(found)])
     except OSError as error:
         raise ReplayError(f"{file}: cannot be read: {error.strerror}") from None
     except (ValueError, LookupError, TypeError):

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -156,11 +155,11 @@ def test_everything_about_a_call_can_be_kept(database: str, tmp_path: Path) -> N
     folder = tmp_path / "kept" / "deep"
     result = run("show", "last", "--keep", str(folder))
     assert result.exit_code == 0, result.stderr
-    assert "call.wav, transcript.txt, call.json, timeline.png" in result.stdout
+    assert "call.wav, transcript.txt, call.json, call.html" in result.stdout
     assert (folder / "call.wav").read_bytes() == wav.read_bytes()
     transcript = (folder / "transcript.txt").read_text(encoding="utf-8")
     assert "0:04.2  caller  Hello! What pizzas do you have?\n" in transcript
-    assert (folder / "timeline.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / "call.html").read_text(encoding="utf-8").startswith("<!doctype html>")
     record = json.loads((folder / "call.json").read_text(encoding="utf-8"))
     assert record["call_sid"] == story.sid
     assert record["started_at"] == "2026-03-14T09:26:53+00:00"
@@ -174,7 +173,7 @@ def test_a_call_without_a_recording_keeps_the_rest(database: str, tmp_path: Path
     keep(database, pizza_call())
     assert run("show", "last", "--keep", str(tmp_path / "kept")).exit_code == 0
     names = {path.name for path in (tmp_path / "kept").iterdir()}
-    assert names == {"transcript.txt", "call.json", "timeline.png"}
+    assert names == {"transcript.txt", "call.json", "call.html"}
 
 
 def test_a_missing_recording_is_reported(database: str, tmp_path: Path) -> None:
@@ -182,17 +181,6 @@ def test_a_missing_recording_is_reported(database: str, tmp_path: Path) -> None:
     result = run("show", "last", "--keep", str(tmp_path / "kept"))
     assert result.exit_code == 0
     assert "gone.wav: the recording cannot be read: No such file" in result.stdout
-
-
-def test_without_matplotlib_the_rest_is_kept(
-    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    keep(database, pizza_call())
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    result = run("show", "last", "--keep", str(tmp_path / "kept"))
-    assert result.exit_code == 1
-    assert "timeline.png is missing" in result.stderr and "[demo]" in result.stderr
-    assert (tmp_path / "kept" / "call.json").exists()
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(database: str, tmp_path: Path) -> None:

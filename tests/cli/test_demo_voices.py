@@ -118,12 +118,13 @@ async def test_a_caller_interrupts_the_stand_ins_voice_and_the_model_gets_the_he
 
     console = Console(width=300, record=True, file=io.StringIO())
     path = with_voice(tmp_path, "").path
-    report, record = await hold_call(caller, Screen(console), tmp_path, path, DemoVoice.QWEN)
+    whole = await hold_call(caller, Screen(console), tmp_path, path, DemoVoice.QWEN)
     shown = console.export_text()
     assert "It speaks as qwen/Cherry. That is a local stand-in" in shown
     assert "qwen/Cherry speaks" in shown
     assert "the agent falls silent: Twilio's buffer cleared" in shown
 
+    report, record = whole.report, whole.record()
     (cut,) = report.interruptions
     assert 1000 < cut.heard_ms < cut.generated_ms
     (turn,) = (turn for turn in report.turns if turn.interrupted and turn.role == "assistant")

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
 from typer.testing import CliRunner, Result
 
 from app.cli.calls import calls
@@ -43,6 +44,14 @@ def test_a_recorded_call_is_replayed_by_its_sid(kept: list[TimelineRow]) -> None
 
     assert (result.exit_code, result.stderr) == (0, "")
     assert "in 1 leg, " in result.stdout and "All commands are as recorded." in result.stdout
+
+
+def test_an_answer_of_the_api_is_replayed_too(kept: list[TimelineRow], tmp_path: Path) -> None:
+    answer = tmp_path / "answer.json"
+    events = TypeAdapter(list[TimelineRow]).dump_python(kept, mode="json")
+    assert "position" not in events[0]
+    answer.write_text(json.dumps({"events": events}))
+    assert run(str(answer)).exit_code == 0
 
 
 def test_a_bug_report_is_a_file(kept: list[TimelineRow], tmp_path: Path) -> None:

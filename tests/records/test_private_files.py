@@ -13,8 +13,10 @@ import pytest
 
 from app.records.private_files import fresh_private_file, narrow, private_folder
 from app.records.report.call_report import read_call
-from app.records.report.files import keep_call, record_of
+from app.records.report.files import keep_call
+from app.records.report.whole_call import whole_call
 from app.records.store import Store
+from app.web.console.call_page import call_page
 from tests.records.report.recorded_call import pizza_call
 
 
@@ -101,11 +103,11 @@ async def test_kept_files_are_0600_and_are_new_files(
         await story.save(store, None)
         report = await read_call(store, story.sid)
         assert report is not None
-        record = await record_of(store, report)
+        call = await whole_call(store, report)
         await store.aclose()
-        kept = await asyncio.to_thread(lambda: list(keep_call(report, record, folder)))
+        kept = await asyncio.to_thread(lambda: list(keep_call(call, folder, call_page)))
         assert spy.read() == "old"
-    assert {path.name for path in kept} == {"transcript.txt", "call.json", "timeline.png"}
+    assert {path.name for path in kept} == {"transcript.txt", "call.json", "call.html"}
     assert {mode(path) for path in kept} == {0o600}
 
 

@@ -55,7 +55,16 @@ def evil_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
             TurnRow(2, "tool", EVIL, "call_1", 3.0, extra={"name": EVIL, "arguments": EVIL}),
         ])  # fmt: skip
         started = {"order": 0, "stream_sid": EVIL}
-        store.append_timeline(sid, [TimelineRow(0, 0.0, "event", "StreamStarted", started)])
+        asked = {
+            "order": 1, "response_id": "r", "item_id": EVIL, "kind": "function_call", "name": EVIL,
+            "status": "completed", "call_id": EVIL, "arguments": json.dumps({EVIL: EVIL}),
+        }  # fmt: skip
+        failed = {"order": 2, "call_id": EVIL, "message": EVIL}
+        store.append_timeline(sid, [
+            TimelineRow(0, 0.0, "event", "StreamStarted", started),
+            TimelineRow(1, 1.0, "event", "OutputItemDone", asked),
+            TimelineRow(2, 2.0, "event", "ToolFailed", failed),
+        ])  # fmt: skip
         await store.aclose()
 
     asyncio.run(save())
@@ -77,6 +86,7 @@ def test_kept_files_hold_no_control_characters(evil_call: str, tmp_path: Path) -
     document = (tmp_path / "kept" / "call.json").read_text(encoding="utf-8")
     assert not set(NEVER) & set(document)
     assert json.loads(document)["summary"] == EVIL  # and yet it is all there
+    assert not set(NEVER) & set((tmp_path / "kept" / "call.html").read_text(encoding="utf-8"))
 
 
 def test_control_characters_in_an_error_are_escaped(evil_call: str) -> None:

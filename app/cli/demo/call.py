@@ -3,39 +3,32 @@
 The caller's voice, the phone line and the model are simulated; the bridge between them is the real
 one, with real sockets to both sides. The caller asks, coughs and then interrupts during the answer,
 orders, and asks for a human: the first transfer is not answered, the second one is. The demo keeps
-a recording, a transcript, a picture and the record.
+a recording, a transcript, the record and a page that shows the call.
 """
 
 import asyncio
 import audioop
-import secrets
 import wave
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
-from pydantic import SecretStr
 from rich.console import Console
 
 from app.audio import ULAW_BYTES_PER_MS, ULAW_HZ, resample_pcm16, ulaw_encode
-from app.bridge.services import Services
 from app.call.destinations import Destination
 from app.cli.demo.screen import Screen
-from app.cli.demo.voices import DemoVoice, speaker, with_voices_of
-from app.cli.embedded_model import embedded_model
+from app.cli.demo.service import demo_service
+from app.cli.demo.voices import DemoVoice
 from app.config.agent.example import EXAMPLE_AGENT
-from app.config.agent.file import load_agent
-from app.config.agent.forms import RecordingRules
-from app.config.settings import Settings, load_settings
+from app.config.settings import load_settings
 from app.errors import BridgeError, ConfigError
-from app.main import create_app
 from app.records.recording import check_folder
-from app.records.report.call_report import CallReport, read_call
-from app.records.report.files import KEPT_SOUND, keep_call, record_of
-from app.records.report.picture import PictureUnavailable
+from app.records.report.call_report import read_call
+from app.records.report.files import KEPT_SOUND, keep_call
+from app.records.report.whole_call import WholeCall, whole_call
 from app.records.store import Store
 from app.simulator.speech import speak
 from app.simulator.twilio import (
@@ -44,15 +37,11 @@ from app.simulator.twilio import (
     CallEnded,
     Caller,
     Dialed,
-    Network,
     PhoneLine,
     now_ms,
 )
-from app.web.server import Server, bind
+from app.web.console.call_page import call_page
 
-ACCOUNT_SID = "AC" + "0" * 32
-HUMAN = "+15550100042"  # for an agent file without destinations
-NETWORK = Network(delay_ms=40, jitter_ms=5, seed=1)  # a typical path to Twilio's edge
 CALLER_VOICE = "en-gb-x-rp"
 
 QUESTION = "Hello! What pizzas do you have?"
@@ -65,8 +54,6 @@ COUGH_S = 4.0  # the agent has gone on by then
 QUIET_MS = 1500.0  # after such a pause the agent has finished
 LONGEST_RECORDING_S = 600
 
-RING_MS = 2000.0  # in place of the agent file's ring time
-SENTENCE_MS = 700.0  # how long Twilio's <Say> takes for a sentence
 NO_ANSWER = Callee(goes="no-answer")
 ACCEPTS = Callee(answers_after_ms=900, presses="1", presses_after_ms=400, talks_ms=3000)
 
@@ -196,7 +183,7 @@ async def run_demo(
     await _check_keep(keep)
     screen = Screen(console)
     with TemporaryDirectory() as folder:
-        report, record = await hold_call(
+        call = await hold_call(
             caller,
             screen,
             Path(folder),
@@ -204,13 +191,13 @@ async def run_demo(
             voice,
             voices_of,
         )
+        report = call.report
         screen.summary(replace(report, wav=None))
         try:
-            for path in keep_call(report, record, keep):
+            for path in keep_call(call, keep, call_page):
                 console.print(f"Kept: {path}", highlight=False, markup=False, soft_wrap=True)
-        except PictureUnavailable as error:
-            missing = f"timeline.png is missing, the rest is there; {error}"
-            console.print(missing, style="red", markup=False)
+            page = (keep / "call.html").resolve().as_uri()
+            console.print(f"Open it: {page}", highlight=False, markup=False, soft_wrap=True)
         except OSError as error:
             raise ConfigError(f"--keep: cannot write to {keep}: {error.strerror}") from None
     ended_well = report.call.status == "completed" and report.call.ended_by != "shutdown"
@@ -237,8 +224,8 @@ async def hold_call(
     agent_file: Path,
     voice: DemoVoice | None = None,
     voices_of: Path | None = None,
-) -> tuple[CallReport, dict[str, Any]]:
-    """Run a call to its end; returns its report and its record.
+) -> WholeCall:
+    """Run a call to its end, and return all that is known of it.
 
     `caller`: None for the built-in one. `folder`: for the database and the recording. `voices_of`:
     another agent file, whose voices replace the agent's own.
@@ -246,63 +233,16 @@ async def hold_call(
     Raises:
         ConfigError: the agent file or its voices cannot be used, or the extra `demo` is missing.
     """
-    loaded = replace(load_agent(agent_file, HUMAN), recording=RecordingRules(enabled=True))
-    if voices_of is not None:
-        loaded = with_voices_of(loaded, voices_of)
-    human = loaded.agent.destinations[0]
-    embedded = embedded_model(loaded)
-    auth_token = secrets.token_hex(16)
-    with bind("127.0.0.1", 0) as listener:
-        async with (
-            embedded as model,
-            speaker(loaded, voice) as speaking,
-            PhoneLine(
-                f"http://127.0.0.1:{listener.getsockname()[1]}/incoming-call",
-                account_sid=ACCOUNT_SID,
-                auth_token=auth_token,
-                network=NETWORK,
-                status_callback_url="/call-status",
-                ring_scale=RING_MS / human.ring_ms,
-                say_ms=SENTENCE_MS,
-            ) as line,
-        ):
-            settings = _settings(model.base_url, line.rest_url, auth_token, folder)
-            settings = settings.model_copy(update=speaking.secrets)
-            services = await Services.open(settings, speaking.agent)
-            services.watchers.append(screen.watch)
-            screen.begin(loaded.agent.name, agent_file.name, services.voices, speaking.note)
-            bridge = Server(create_app(settings, services), drain_s=5)
-            running = asyncio.create_task(bridge.serve(sockets=[listener]))
-            try:
-                line.callee = ACCEPTS
-                line.callees[human.address] = ACCEPTS if caller else NO_ANSWER
-                call = await line.call(caller=caller or built_in_caller(line, human.address))
-                await show_humans(call, human, screen)
-                await call.wait_ended()
-                return await _read_back(services.store, call.call_sid)
-            finally:
-                bridge.should_exit = True
-                await running
-
-
-def _settings(model_url: str, rest_url: str, auth_token: str, folder: Path) -> Settings:
-    """The settings of a service whose model and Twilio are simulated on this machine."""
-    return Settings(
-        openai_api_key=SecretStr("demo"),
-        openai_base_url=model_url,
-        openai_api_headers=None,
-        openai_api_query=None,
-        twilio_account_sid=ACCOUNT_SID,
-        twilio_auth_token=SecretStr(auth_token),
-        twilio_api_key=None,
-        twilio_api_secret=None,
-        twilio_api_base_url=rest_url,
-        public_url=None,
-        api_token=SecretStr(secrets.token_hex(16)),
-        database_url=SecretStr(f"sqlite:///{folder}/demo.db"),
-        recordings_dir=folder,
-        max_calls=0,
-    )
+    async with demo_service(agent_file, folder, voice, voices_of) as demo:
+        demo.services.watchers.append(screen.watch)
+        screen.begin(demo.agent_name, agent_file.name, demo.services.voices, demo.note)
+        line, human = demo.line, demo.human
+        line.callee = ACCEPTS
+        line.callees[human.address] = ACCEPTS if caller else NO_ANSWER
+        call = await line.call(caller=caller or built_in_caller(line, human.address))
+        await show_humans(call, human, screen)
+        await call.wait_ended()
+        return await read_back(demo.services.store, call.call_sid)
 
 
 async def show_humans(call: Call, human: Destination, screen: Screen) -> None:
@@ -338,10 +278,11 @@ def _steps(dialed: Dialed, name: str) -> Iterator[tuple[str, str]]:
         yield "line", f"{ended} ({dialed.status})"
 
 
-async def _read_back(store: Store, call_sid: str) -> tuple[CallReport, dict[str, Any]]:
+async def read_back(store: Store, call_sid: str) -> WholeCall:
+    """All that is known of a call that has ended."""
     await store.flush()
     report = await read_call(store, call_sid)
     if report is None:
         raise BridgeError(f"the call {call_sid} has no record; see the log above")
-    record = await record_of(store, report)
-    return report, record | {"recording": KEPT_SOUND}
+    kept = replace(report.call, recording=KEPT_SOUND)
+    return await whole_call(store, replace(report, call=kept))

@@ -1,1 +1,1 @@
-"""The report of a call: figures, transcript, picture, files."""
+"""The report of a call: figures, transcript, the view of the console, files."""

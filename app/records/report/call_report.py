@@ -15,7 +15,8 @@ from statistics import median
 from app.call.timeline import TimelineEntry
 from app.records.record import CallRow, TimelineRow, TurnRow
 from app.records.report.gaps import AgentGap, agent_gaps, gap_reason
-from app.records.report.levels import Levels, RecordingUnreadable, read_levels
+from app.records.report.levels import Levels, read_levels
+from app.records.report.recorded_pcm import RecordingUnreadable
 from app.records.report.trace import (
     CallerSpeech,
     CallTrace,

@@ -86,29 +86,6 @@ def _arguments(text: str) -> str:
     return ", ".join(parts)
 
 
-def tool_caption(tool: Tool) -> tuple[str, str]:
-    """A tool call without JSON, in two parts: `menu(size: large)`, `→ margherita: 11.0`."""
-    answer = _plain(tool.result) or tool.outcome
-    failed = "failed: " if tool.outcome == "failed" else ""
-    return f"{tool.name}({_plain(tool.arguments)})", f"→ {failed}{answer}"
-
-
-def _plain(text: str) -> str:
-    try:
-        return _spoken(json.loads(text)) if text else ""
-    except (ValueError, RecursionError):
-        return " ".join(text.split())
-
-
-def _spoken(value: object) -> str:
-    """A JSON value without braces and quotes."""
-    if isinstance(value, dict):
-        return ", ".join(f"{key}: {_spoken(each)}" for key, each in value.items())
-    if isinstance(value, list):
-        return ", ".join(map(_spoken, value))
-    return value if isinstance(value, str) else json.dumps(value)
-
-
 def ending(call: CallRow) -> str:
     """How a call ended, in words."""
     known = {

@@ -1,33 +1,25 @@
 """The loudness of each side of a recording, in cells of 10 ms, and where sound starts and ends.
 
-Reads what `app.records.recording` writes: stereo PCM of 16 bits at 8000 Hz, the caller left and the
-agent right, on the timeline's clock. A call of half an hour is 180 000 cells a side, a megabyte.
+A call of half an hour is 180 000 cells a side, a megabyte.
 """
 
 import audioop
-import wave
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.errors import BridgeError
+from app.records.report.recorded_pcm import AGENT, CALLER, HZ, SAMPLE_BYTES, read_pcm
 
 CELL_MS = 10
-HZ = 8000
 _CELL_SAMPLES = HZ * CELL_MS // 1000
 _READ_CELLS = 1000
-_SAMPLE_BYTES = 2
 
 # The least noise to compare with, since a line may be digitally silent: -66 dBFS, an empty office.
 _LEAST_QUIET = 16.0
 _LEAST_CONTRAST = 2.0  # 6 dB: with less between loud and quiet, no sound can be told from noise
 _LEVEL_SHARE = 0.35  # of the way from quiet to loud, in dB: above breath, below a last syllable
 _SOUND_CELLS = 2  # a lone cell is a click
-
-
-class RecordingUnreadable(BridgeError):
-    """The file is missing, or not in the format of `app.records.recording`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,30 +87,18 @@ def read_levels(wav: Path) -> Levels:
         RecordingUnreadable: it is missing, or not in the format of `app.records.recording`.
     """
     sides = tuple((array("H"), array("H")) for _ in range(2))
-    try:
-        with wave.open(str(wav), "rb") as file:
-            form = file.getnchannels(), file.getsampwidth(), file.getframerate()
-            if form != (2, _SAMPLE_BYTES, HZ):
-                raise RecordingUnreadable(
-                    f"{wav}: expected stereo PCM of 16 bits at {HZ} Hz, got {form[0]} channels "
-                    f"of {8 * form[1]} bits at {form[2]} Hz"
-                )
-            while pcm := file.readframes(_READ_CELLS * _CELL_SAMPLES):
-                pcm = pcm[: len(pcm) // (2 * _SAMPLE_BYTES) * 2 * _SAMPLE_BYTES]
-                for (rms, peak), of in zip(sides, ((1, 0), (0, 1)), strict=True):
-                    _measure(audioop.tomono(pcm, _SAMPLE_BYTES, *of), rms, peak)
-    except (OSError, EOFError, wave.Error) as error:
-        cause = getattr(error, "strerror", None) or str(error) or "it is cut short"
-        raise RecordingUnreadable(f"{wav}: the recording cannot be read: {cause}") from error
+    for pcm in read_pcm(wav, _READ_CELLS * _CELL_SAMPLES):
+        for (rms, peak), of in zip(sides, (CALLER, AGENT), strict=True):
+            _measure(audioop.tomono(pcm, SAMPLE_BYTES, *of), rms, peak)
     return Levels(*(Side(rms, peak) for rms, peak in sides))
 
 
 def _measure(mono: bytes, rms: "array[int]", peak: "array[int]") -> None:
-    size = _CELL_SAMPLES * _SAMPLE_BYTES
+    size = _CELL_SAMPLES * SAMPLE_BYTES
     for start in range(0, len(mono), size):
         cell = mono[start : start + size]
-        rms.append(audioop.rms(cell, _SAMPLE_BYTES))
-        peak.append(audioop.max(cell, _SAMPLE_BYTES))
+        rms.append(audioop.rms(cell, SAMPLE_BYTES))
+        peak.append(audioop.max(cell, SAMPLE_BYTES))
 
 
 def _cell(at_ms: float) -> int:

@@ -12,12 +12,13 @@ from app.records.reading import read_timeline
 from app.records.record import CallRow, TimelineRow, TurnRow
 from app.records.report.call_report import CallReport, SpokenTurn, report_of
 from app.records.report.gaps import AgentGap
-from app.records.report.levels import CELL_MS, Levels, RecordingUnreadable, read_levels
+from app.records.report.levels import CELL_MS, Levels, read_levels
+from app.records.report.recorded_pcm import RecordingUnreadable
 from app.records.report.trace import FalseInterruption, Interruption, Mark, Tool
 from app.records.report.waterfall import Waterfall, waterfalls
 
 #: Of a waveform, for each side: more than a screen is wide, so that it can be enlarged.
-MOST_PEAKS = 6000
+MOST_PEAKS = 24_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +32,23 @@ class Silence:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelGap:
+    """A time without the model: its session was lost."""
+
+    from_ms: float
+    to_ms: float
+    reason: str
+    #: Another session took over. False: the leg or the call ended first.
+    resumed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """Something that happened at one moment."""
 
     at_ms: float
-    #: decision: of the service. operator: an act of a person. session: the model's session
-    #: was lost, is back, or was replaced. key: the caller pressed one.
+    #: decision: of the service. operator: an act of a person. session: another session took over,
+    #: as planned. key: the caller pressed one.
     kind: str
     #: In a few words.
     text: str
@@ -65,6 +77,7 @@ class CallView:
     marks: Sequence[Mark]
     #: Times without the agent: transfers, keys, lost streams.
     gaps: Sequence[AgentGap]
+    model_gaps: Sequence[ModelGap]
     silences: Sequence[Silence]
     notes: Sequence[Note]
     #: To Twilio and back; None: unknown.
@@ -80,17 +93,30 @@ class CallView:
     recording_fault: str
 
 
-def view_of(call: CallRow, turns: Sequence[TurnRow], batches: Iterable[str]) -> CallView:
+def view_of(
+    call: CallRow,
+    turns: Sequence[TurnRow],
+    batches: Iterable[str],
+    wav: Path | None,
+    fault: str = "",
+) -> CallView:
     """The view of a record. It takes long enough to be made in a thread.
 
-    `batches`: of its timeline, as they are stored.
+    `batches`: of its timeline, as they are stored. `wav`: its recording; None: it has none, or
+    `fault` says why it cannot be read.
     """
-    levels, fault = _levels(call)
-    timeline = sorted(
-        {entry.position: entry for entry in read_timeline(call.call_sid, batches)}.values(),
-        key=lambda entry: entry.position,
-    )
-    report = report_of(call, turns, timeline, levels)
+    levels, fault = levels_of(wav, fault)
+    timeline = stored_timeline(call.call_sid, batches)
+    return drawn(report_of(call, turns, timeline, levels), timeline, levels, fault)
+
+
+def drawn(
+    report: CallReport, timeline: Sequence[TimelineRow], levels: Levels | None, fault: str = ""
+) -> CallView:
+    """The view of a report, and of the timeline and the recording that it is of.
+
+    `levels`: None: there is no recording, or it cannot be read; `fault` says why.
+    """
     return CallView(
         turns=report.turns,
         answers=waterfalls(report.answers, report.turns, timeline),
@@ -99,6 +125,7 @@ def view_of(call: CallRow, turns: Sequence[TurnRow], batches: Iterable[str]) -> 
         tools=report.tools,
         marks=report.marks,
         gaps=report.gaps,
+        model_gaps=list(_model_gaps(timeline, report.ended_ms)),
         silences=list(_silences(timeline)),
         notes=list(_notes(timeline)),
         round_trip_ms=report.round_trip_ms,
@@ -110,13 +137,20 @@ def view_of(call: CallRow, turns: Sequence[TurnRow], batches: Iterable[str]) -> 
     )
 
 
-def _levels(call: CallRow) -> tuple[Levels | None, str]:
-    if not call.recording:
-        return None, ""
+def stored_timeline(call_sid: str, batches: Iterable[str]) -> list[TimelineRow]:
+    """A timeline in its order, from its batches as they are stored."""
+    found = {entry.position: entry for entry in read_timeline(call_sid, batches)}
+    return sorted(found.values(), key=lambda entry: entry.position)
+
+
+def levels_of(wav: Path | None, fault: str) -> tuple[Levels | None, str]:
+    """The levels of a recording, or None and why there are none; empty: there is no recording."""
+    if wav is None:
+        return None, fault
     try:
-        return read_levels(Path(call.recording)), ""
+        return read_levels(wav), ""
     except RecordingUnreadable:  # its text has the path, which is of no use to a browser
-        return None, "the recording is not on this machine, or cannot be read"
+        return None, "the recording cannot be read"
 
 
 def _ended_ms(report: CallReport, levels: Levels | None) -> float:
@@ -131,6 +165,25 @@ def _silences(timeline: Iterable[TimelineRow]) -> Iterator[Silence]:
             yield Silence(from_ms, entry.at_ms, str(entry.data["cause"]))
 
 
+def _model_gaps(timeline: Iterable[TimelineRow], ended_ms: float) -> Iterator[ModelGap]:
+    lost: TimelineRow | None = None
+    opened = False  # the session that takes over; what it confirms first makes it ready
+    for entry in timeline:
+        match entry.name:
+            case ev.ModelLost.__name__ if lost is None:
+                lost, opened = entry, False
+            case ev.ModelOpened.__name__:
+                opened = True
+            case ev.SessionConfigured.__name__ if lost is not None and opened:
+                yield ModelGap(lost.at_ms, entry.at_ms, str(lost.data["reason"]), resumed=True)
+                lost = None
+            case do.EndLeg.__name__ if lost is not None:
+                yield ModelGap(lost.at_ms, entry.at_ms, str(lost.data["reason"]), resumed=False)
+                lost = None
+    if lost is not None:
+        yield ModelGap(lost.at_ms, ended_ms, str(lost.data["reason"]), resumed=False)
+
+
 def _notes(timeline: Iterable[TimelineRow]) -> Iterator[Note]:
     for entry in timeline:
         data = entry.data
@@ -143,10 +196,6 @@ def _notes(timeline: Iterable[TimelineRow]) -> Iterator[Note]:
                 yield Note(entry.at_ms, "operator", f"transfer: {data['destination']}".rstrip(": "))
             case ev.HangUpRequested.__name__ if data["reason"] == "operator":
                 yield Note(entry.at_ms, "operator", "hang up")
-            case ev.ModelLost.__name__:
-                yield Note(entry.at_ms, "session", f"lost: {data['reason']}")
-            case ev.SessionConfigured.__name__:
-                yield Note(entry.at_ms, "session", "ready")
             case do.SwapModel.__name__:
                 yield Note(entry.at_ms, "session", "replaced")
             case ev.DigitPressed.__name__:

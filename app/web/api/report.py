@@ -4,6 +4,8 @@ import asyncio
 
 from fastapi import APIRouter, Depends
 
+from app.bridge.recording_copy import MOST_BYTES, recording_file
+from app.bridge.recordings import RecordingUnavailable
 from app.records.report.view import CallView, view_of
 from app.web.api.calls import Sid, find_call
 from app.web.api_token import TokenRoute, require_token
@@ -27,4 +29,8 @@ async def report(call_sid: Sid, state: State) -> CallView:
     call = await find_call(store, call_sid)
     turns = await store.turns(call_sid)
     batches = await store.digests.batches(call_sid)
-    return await asyncio.to_thread(view_of, call, turns, batches)
+    try:
+        async with recording_file(state.recordings, call, MOST_BYTES) as wav:
+            return await asyncio.to_thread(view_of, call, turns, batches, wav)
+    except RecordingUnavailable as error:
+        return await asyncio.to_thread(view_of, call, turns, batches, None, str(error))

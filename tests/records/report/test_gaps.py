@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pytest
 from rich.console import Console
@@ -12,23 +11,13 @@ from app.records.report.call_report import CallReport, report_of
 from app.records.report.call_text import ending, transcript_text
 from app.records.report.gaps import Attempt
 from app.records.report.levels import read_levels
-from app.records.report.picture import draw
-from app.records.report.picture_plan import LONGEST_GAP_MS, axis_of, rows_of
 from app.records.report.terminal import facts, transcript
 from tests.records.report.recorded_call import Story, transferred_call
-
-SVG = "{http://www.w3.org/2000/svg}"
 
 
 def reported(story: Story, wav: Path | None = None) -> CallReport:
     levels = read_levels(wav) if wav else None
     return report_of(story.call(wav), story.turns(), story.timeline(), levels)
-
-
-def drawn(report: CallReport, folder: Path) -> str:
-    draw(report, None, folder / "picture.svg")
-    root = ElementTree.parse(folder / "picture.svg").getroot()
-    return " ".join(" ".join("".join(each.itertext()) for each in root.iter(f"{SVG}text")).split())
 
 
 def printed(table: object) -> str:
@@ -192,46 +181,3 @@ def test_words_and_latencies_of_both_legs_are_there(tmp_path: Path) -> None:
         "I am connecting you.",
     ]
     assert report.latencies_ms == pytest.approx([700, 700], abs=20)
-
-
-# --- on the picture ---------------------------------------------------------------------------
-
-
-def test_the_picture_names_the_attempts_of_each_gap(tmp_path: Path) -> None:
-    text = drawn(reported(transferred_call()), tmp_path)
-    for words in ("Sales: no answer", "Support: busy", "(5.1 s)", "Support: took the call",
-                  "(30.1 s)", "without the agent", "the call is over"):  # fmt: skip
-        assert words in text, words
-
-
-def test_the_middle_of_a_long_talk_with_a_human_is_not_drawn(tmp_path: Path) -> None:
-    story = transferred_call()
-    story.go(story.now_ms + 2 * 3600 * 1000)
-    report = reported(story)
-    axis = axis_of(report)
-    (cut,) = axis.cuts
-    last = report.gaps[-1]
-    assert (cut.from_ms - last.from_ms) + (last.to_ms - cut.to_ms) == LONGEST_GAP_MS
-    assert len(rows_of(report.ended_ms, axis)) == 2
-    text = drawn(report, tmp_path)
-    assert "Only the first" not in text
-    assert "(120:30 min)" in text
-    assert "120:4" in text  # the axis goes on behind the gap
-
-
-def test_what_is_drawn_behind_a_gap_is_where_its_moment_is() -> None:
-    story = transferred_call()
-    story.go(story.now_ms + 600_000)
-    report = reported(story)
-    axis = axis_of(report)
-    (cut,) = axis.cuts
-    for at_ms in (0.0, 1234.5, cut.from_ms, cut.to_ms + 1, report.ended_ms):
-        assert axis.real(axis.drawn(at_ms)) == pytest.approx(at_ms)
-    assert axis.drawn(cut.to_ms) == axis.drawn(cut.from_ms)
-    rows = rows_of(report.ended_ms, axis)
-    assert rows[-1].to_ms == pytest.approx(report.ended_ms)
-    for row in rows:
-        assert row.at_ms(row.x(row.to_ms)) == pytest.approx(row.to_ms)
-    assert sum(row.shared_ms(0, report.ended_ms) for row in rows) == pytest.approx(
-        axis.drawn(report.ended_ms)
-    )

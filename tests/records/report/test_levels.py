@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from app.records.report.levels import Levels, RecordingUnreadable, read_levels
+from app.records.report.levels import Levels, read_levels
+from app.records.report.recorded_pcm import RecordingUnreadable
 from tests.records.report.recorded_call import Sounded, write_wav
 
 

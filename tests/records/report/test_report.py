@@ -9,7 +9,7 @@ from rich.console import Console
 from app.call.caller.pause import BACKCHANNEL
 from app.records.record import TimelineRow, TurnRow
 from app.records.report.call_report import CallReport, SpokenTurn, read_call, report_of
-from app.records.report.call_text import cost_text, ending, tool_caption, tool_text, transcript_text
+from app.records.report.call_text import cost_text, ending, tool_text, transcript_text
 from app.records.report.levels import read_levels
 from app.records.report.terminal import facts, transcript
 from app.records.report.trace import FalseInterruption
@@ -231,16 +231,13 @@ def test_the_facts_say_that_the_agent_went_on_and_after_how_long(reason: str, so
 
 def test_a_tool_call_is_one_line() -> None:
     (tool,) = reported(pizza_call()).tools
-    assert tool_caption(tool) == ("menu(size: large)", "→ margherita: 11.0, funghi: 12.5")
     odd = replace(tool, arguments='{"size', result="one\ntwo", outcome="failed")
     assert tool_text(odd) == 'menu({"size) → failed: one two'
-    assert tool_caption(replace(tool, arguments="", result="", outcome="given up")) == (
-        "menu()",
-        "→ given up",
+    assert tool_text(replace(tool, arguments="", result="", outcome="given up")) == (
+        "menu() → given up"
     )
     listed = replace(tool, arguments='["a", {"b": null}]')
     assert tool_text(listed).startswith('menu(["a", {"b": null}]) →')
-    assert tool_caption(listed)[0] == "menu(a, b: null)"
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,7 @@ ROUTES = {
     ("post", "/calls"): {201, 403, 409, 413, 422, 502, 504},
     ("get", "/calls/{call_sid}"): {200, 404, 422},
     ("get", "/calls/{call_sid}/report"): {200, 404, 422},
+    ("get", "/calls/{call_sid}/page"): {200, 404, 422},
     ("get", "/statistics"): {200, 422},
     ("get", "/agent"): {200},
     ("get", "/calls/{call_sid}/recording"): {200, 206, 404, 416, 422},
@@ -45,6 +46,8 @@ ROUTES = {
     ("post", "/calls/{call_sid}/say"): {202, 404, 409, 413, 422, 504},
     ("post", "/calls/{call_sid}/hangup"): {202, 404, 409, 413, 422, 502, 504},
 }
+#: What is no JSON, by the end of its path.
+OTHER_TYPES = {"recording": "audio/wav", "page": "text/html"}
 
 
 async def described(w: World) -> dict[str, Any]:
@@ -72,7 +75,7 @@ async def test_every_route_is_described_with_its_problems() -> None:
         assert operation["security"] == [{"HTTPBearer": []}]
         assert operation["summary"] and operation["description"]
         for status, answer in answers.items():
-            good = "audio/wav" if path.endswith("/recording") else "application/json"
+            good = OTHER_TYPES.get(path.rpartition("/")[2], "application/json")
             assert answer["content"].keys() == {PROBLEM if status >= 400 else good}
     told = {(method, path) for path, operations in paths.items() for method in operations}
     others = {("get", "/healthz"), ("get", "/readyz"), ("get", "/metrics")}
@@ -253,7 +256,7 @@ async def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
 
         status, report = await run(w, tmp_path)
         assert status == 0, report
-        assert "Tested: 13" in report and "Stateful" in report
+        assert "Tested: 14" in report and "Stateful" in report
         # What it sends in order to see what the server takes, and uvicorn's word for it.
         assert {line.splitlines()[0] for line in w.log.failures()} <= {
             "Invalid HTTP request received."

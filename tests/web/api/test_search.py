@@ -5,11 +5,15 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
 
+from app.bridge.bus.local_bus import LocalBus
+from app.bridge.recordings import Recordings
+from app.bridge.requests import Requests
 from app.records.digests.digest import digest_of
 from app.records.store import Store
 from app.web import problems
@@ -28,13 +32,19 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 
 
 @pytest.fixture
-async def api(store: Store) -> AsyncIterator[AsyncClient]:
+async def api(store: Store, tmp_path: Path) -> AsyncIterator[AsyncClient]:
     app = FastAPI()
     problems.install(app)
     for each in (agent, calls, report, statistics):
         app.include_router(each.router)
-    services = SimpleNamespace(store=store, agent=SimpleNamespace(agent=AGENT))
-    install_state(app, api_token=TOKEN, services=services)
+    services: Any = SimpleNamespace(
+        store=store,
+        agent=SimpleNamespace(agent=AGENT),
+        recordings=tmp_path,
+        bus=LocalBus(),
+    )
+    recordings = Recordings(services, Requests(services.bus))
+    install_state(app, api_token=TOKEN, services=services, recordings=recordings)
     async with AsyncClient(
         transport=ASGITransport(app, raise_app_exceptions=False),
         base_url="http://bridge",

@@ -79,6 +79,11 @@ class Browsing:
         """Elements by what assistive technology calls them."""
         return self.page.get_by_role(role, name=name, **more)
 
+    async def until(self, condition: str) -> None:
+        """Wait for an expression to be true: the page's policy forbids `wait_for_function`."""
+        look = f"const look = () => {condition} ? done() : setTimeout(look, 20); look();"
+        await self.page.evaluate(f"new Promise((done) => {{ {look} }})")
+
     async def check_access(self) -> None:
         """No rule of axe's is broken, and nothing is wider than the screen."""
         devtools = await self.page.context.new_cdp_session(self.page)
@@ -120,6 +125,6 @@ async def browsing(url: str, token: str, **options: Any) -> AsyncIterator[Browsi
             context = await browser.new_context(**options)
             browsing = Browsing(await context.new_page(), url, token)
             yield browsing
-            assert browsing.faults == []
+            assert browsing.faults == [], browsing.faults
         finally:
             await browser.close()

@@ -216,7 +216,7 @@ async def test_a_past_call_shows_what_was_not_heard_and_plays(tmp_path: Path) ->
         )
         assert (await player.get_attribute("src")).startswith("blob:")
         await log.get_by_role("button", name=re.compile("Play from 0:0[4-9]")).first.click()
-        await it.page.wait_for_function("document.querySelector('audio').currentTime > 3")
+        await it.until("document.querySelector('audio').currentTime > 3")
         await log.locator(".playing").first.wait_for()
         await timeline.get_by_role("button", name="Zoom in").click()
         await timeline.get_by_role("button", name="Whole call").click()
@@ -287,6 +287,7 @@ async def test_every_action_is_reached_with_the_keyboard() -> None:
         call = await w.connected(from_="+15551230007")
         await it.open(f"calls/{call.call_sid}")
         await it.role("button", "Hang up").wait_for()
+        await it.role("button", "Zoom in").wait_for()
         reached = set()
         for _ in range(40):
             await it.page.keyboard.press("Tab")

@@ -105,17 +105,27 @@ def test_no_file_of_the_page_names_another_address() -> None:
         assert addresses == [], path.name
 
 
-def test_every_module_is_imported_and_preloaded() -> None:
+def reached(entry: str) -> set[str]:
+    """The modules that a module needs, with itself."""
+    found, left = set[str](), [entry]
+    while left:
+        name = left.pop()
+        if name not in found:
+            found.add(name)
+            text = (pages.FOLDER / name).read_text(encoding="utf-8")
+            beside = Path(name).parent
+            targets = re.findall(r'from\s*"\./([\w/.-]+)"', text)
+            left += [(beside / target).as_posix() for target in targets]
+    return found
+
+
+def test_every_module_is_used_and_the_consoles_are_preloaded() -> None:
     page = (pages.FOLDER / "index.html").read_text(encoding="utf-8")
-    imported = {"main.js"}
-    for path in OWN:
-        imported |= set(re.findall(r'from "\./([\w/.-]+)"', path.read_text(encoding="utf-8")))
     names = {name for name in pages.files() if name.endswith(".js")}
-    internal = {"vendor/signals-core.js"}
     worklets = {"speaker.js"}  # loaded when they are needed
-    assert imported | internal | worklets == names
-    for name in names - worklets:
-        assert f'console/{name}"' in page, name
+    assert reached("main.js") | reached("file.js") | worklets == names
+    preloaded = re.findall(r'modulepreload" href="console/([^"]+)"', page)
+    assert sorted([*preloaded, "main.js"]) == sorted(reached("main.js"))
 
 
 def test_no_file_is_long() -> None:

@@ -1,5 +1,6 @@
 // Requests of the HTTP API. Paths are relative to the page, so that a proxy's prefix is kept.
 
+import { save } from "./save.js";
 import { signOut, token } from "./session.js";
 import { texts } from "./texts.js";
 
@@ -53,10 +54,5 @@ export const callPath = (callSid, rest = "") => `calls/${encodeURIComponent(call
 
 /** Save the answer of a request as a file. */
 export async function download(path, name) {
-  const address = URL.createObjectURL(await (await request(path)).blob());
-  const link = document.createElement("a");
-  link.href = address;
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(address), 60_000);
+  save(await (await request(path)).blob(), name);
 }

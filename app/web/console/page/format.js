@@ -17,9 +17,10 @@ export function length(ms) {
   return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 1)} s`;
 }
 
-export function money(usd) {
-  if (usd === null || usd === undefined) return "–";
-  return `$${usd.toFixed(usd < 1 ? 4 : 2)}`;
+export function money(value, currency = "USD") {
+  if (value === null || value === undefined) return "–";
+  const amount = value.toFixed(value < 1 ? 4 : 2);
+  return currency === "USD" ? `$${amount}` : `${amount} ${currency}`;
 }
 
 export function size(bytes) {

@@ -1,18 +1,21 @@
 // How long the caller waited for each answer, and for what.
 
-import { clock, length, median } from "./format.js";
+import { length, median } from "./format.js";
 import { html } from "./lib.js";
 import { texts } from "./texts.js";
+import { Time } from "./time.js";
 
 const words = texts.latency;
+const LONGEST = 200; // characters of what the caller asked
+const LEAD_MS = 500; // is heard before the caller's last sound
 
-export function Latency({ view }) {
+export function Latency({ view, onSeek }) {
   const answers = view?.answers ?? [];
   return html`
     <section class="latency" aria-labelledby="latency">
       <h2 id="latency">${words.title}</h2>
       ${answers.length
-        ? html`<${Figures} view=${view} /> <${Table} answers=${answers} />`
+        ? html`<${Figures} view=${view} /> <${Table} answers=${answers} turns=${view.turns} onSeek=${onSeek} />`
         : html`<p class="empty">${words.none}</p>`}
     </section>
   `;
@@ -47,7 +50,8 @@ function steps(answer) {
   });
 }
 
-function Table({ answers }) {
+function Table({ answers, turns, onSeek }) {
+  const asked = new Map(turns.map((turn) => [turn.item_id, turn.heard]));
   const longest = Math.max(...answers.map(total), 1);
   return html`
     <div class="scroller" tabindex="0" role="group" aria-label=${words.caption}>
@@ -69,7 +73,10 @@ function Table({ answers }) {
           ${answers.map((answer) => {
             const lengths = steps(answer);
             return html`<tr>
-              <th scope="row">${clock(answer.last_sound_ms)}</th>
+              <th scope="row">
+                <${Time} ms=${answer.last_sound_ms} onSeek=${onSeek} leadMs=${LEAD_MS} />${" "}
+                <bdi class="asked">${(asked.get(answer.caller_item_id) ?? "").slice(0, LONGEST)}</bdi>
+              </th>
               <td class="wide">
                 <div class="waterfall" aria-hidden="true">
                   ${lengths.map(

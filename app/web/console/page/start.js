@@ -4,6 +4,7 @@ import { get } from "./api.js";
 import { clock, length, money, person, when, zone } from "./format.js";
 import { html, signal, useEffect, useRef, useState } from "./lib.js";
 import { ended, liveCalls } from "./live.js";
+import { outcomeOf, State } from "./outcome.js";
 import { callAddress } from "./route.js";
 import { texts } from "./texts.js";
 
@@ -41,11 +42,6 @@ function Live() {
       </ul>
     </section>
   `;
-}
-
-export function State({ call }) {
-  const say = texts.states[call.state];
-  return html`<span class=${`state ${call.state}`}><bdi>${say ? say(call.detail) : call.state}</bdi></span>`;
 }
 
 function LiveItem({ call }) {
@@ -140,13 +136,6 @@ function Past() {
       </button>`}
     </section>
   `;
-}
-
-/** How a call ended, in a few words. */
-export function outcomeOf(call) {
-  const ending = texts.endedBy[call.ended_by];
-  if (call.status === "completed" && ending) return ending;
-  return texts.statuses[call.status] ?? call.status;
 }
 
 function PastItem({ call }) {

@@ -1,13 +1,16 @@
 // What was said, as it was heard. What was not heard is struck through.
 
-import { clock } from "./format.js";
-import { html, useEffect, useRef, useState } from "./lib.js";
+import { length } from "./format.js";
+import { computed, html, useEffect, useMemo, useRef, useState } from "./lib.js";
 import { texts } from "./texts.js";
+import { Time } from "./time.js";
+import { gapText, toolText } from "./timeline_texts.js";
 
 const LONGEST = 4000;
 const NEAR_END_PX = 80;
+const words = texts.transcript;
 
-export function Transcript({ turns, atMs, onSeek, lives }) {
+export function Transcript({ turns, at, onSeek, lives }) {
   const log = useRef(null);
   const following = useRef(true);
   const last = turns[turns.length - 1];
@@ -18,7 +21,14 @@ export function Transcript({ turns, atMs, onSeek, lives }) {
   useEffect(() => {
     if (lives && following.current) log.current.scrollTop = log.current.scrollHeight;
   }, [turns.length, last?.heard, lives]);
-  const playing = atMs === null ? -1 : turns.findLastIndex((turn) => turn.at_ms <= atMs);
+  const playing = useMemo(
+    () =>
+      computed(() => {
+        const ms = at.value;
+        return ms === null ? -1 : turns.findLastIndex((turn) => turn.at_ms <= ms);
+      }),
+    [turns, at],
+  ).value;
   useEffect(() => {
     const line = log.current.querySelector(".playing");
     if (line) {
@@ -31,16 +41,16 @@ export function Transcript({ turns, atMs, onSeek, lives }) {
   }, [playing]);
   return html`
     <section class="transcript" aria-labelledby="transcript">
-      <h2 id="transcript">${texts.transcript.title}</h2>
+      <h2 id="transcript">${words.title}</h2>
       <div
         class="log"
         role="log"
-        aria-label=${texts.transcript.title}
+        aria-label=${words.title}
         tabindex="0"
         ref=${log}
         onScroll=${onScroll}
       >
-        ${!turns.length && html`<p class="empty">${texts.transcript.empty}</p>`}
+        ${!turns.length && html`<p class="empty">${words.empty}</p>`}
         ${turns.map(
           (turn, number) =>
             html`<${Turn} key=${turn.item_id || number} turn=${turn} playing=${number === playing} onSeek=${onSeek} />`,
@@ -51,33 +61,31 @@ export function Transcript({ turns, atMs, onSeek, lives }) {
 }
 
 function Turn({ turn, playing, onSeek }) {
-  const words = texts.transcript;
-  const time = clock(turn.at_ms);
-  const extra = turn.extra ?? {};
-  const notes = [
-    extra.by === "keypad" && words.keypad,
-    extra.interruption === "false" && words.cough,
-  ].filter(Boolean);
   return html`
     <div class=${`turn ${turn.role}${playing ? " playing" : ""}`}>
-      ${onSeek
-        ? html`<button
-            type="button"
-            class="time"
-            aria-label=${words.playFrom(time)}
-            onClick=${() => onSeek(turn.at_ms)}
-          >
-            ${time}
-          </button>`
-        : html`<span class="time">${time}</span>`}
+      <${Time} ms=${turn.at_ms} onSeek=${onSeek} />
       <span class="who">${words[turn.role] ?? turn.role}</span>
-      <span class="said" dir="auto">
-        ${turn.role === "tool" && html`<b>${extra.name}</b> `}
-        <${Clipped} text=${turn.role === "tool" && turn.tool ? turn.tool.result : turn.heard} />
-        ${turn.unheard && html` <del title=${words.unheard}><${Clipped} text=${turn.unheard} /></del>`}
-        ${notes.map((note) => html` <small>${note}</small>`)}
-      </span>
+      <span class="said" dir="auto"><${Said} turn=${turn} /></span>
     </div>
+  `;
+}
+
+function Said({ turn }) {
+  if (turn.role === "line") return `${gapText(turn.gap)}, ${length(turn.gap.to_ms - turn.gap.from_ms)}`;
+  const extra = turn.extra ?? {};
+  if (turn.role === "tool") {
+    const failed = turn.tool?.outcome === "failed";
+    return html`<b>${extra.name ?? turn.tool?.name}</b>
+      ${turn.tool && html` <${Clipped} text=${toolText(turn.tool)} />`}
+      <span class=${failed ? "fault" : ""}> → <${Clipped} text=${turn.tool?.result || turn.heard || ""} /></span>`;
+  }
+  const cough = extra.interruption === "false";
+  return html`
+    ${cough && !turn.heard && html`<i>${words.noWords}</i>`}<${Clipped} text=${turn.heard ?? ""} />
+    ${turn.unheard && html` <del title=${words.unheard}><${Clipped} text=${turn.unheard} /></del>`}
+    ${turn.interrupted && html` <small class="cut">${words.interrupted}</small>`}
+    ${extra.by === "keypad" && html` <small>${words.keypad}</small>`}
+    ${cough && html` <small class="cough">${words.cough}</small>`}
   `;
 }
 
@@ -85,7 +93,7 @@ function Turn({ turn, playing, onSeek }) {
 function Clipped({ text }) {
   const [whole, setWhole] = useState(false);
   if (whole || text.length <= LONGEST) return text;
-  const rest = texts.transcript.more(text.length - LONGEST);
+  const rest = words.more(text.length - LONGEST);
   return html`${text.slice(0, LONGEST)}
     <button type="button" class="quiet" onClick=${() => setWhole(true)}>${rest}</button>`;
 }

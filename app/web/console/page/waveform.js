@@ -10,15 +10,17 @@ export function peaksOf(base64) {
 
 /**
  * The outline of a waveform around its middle line.
- * `cellPx`: how wide a peak is drawn. `half`: the height of a peak of full scale.
+ * `cellPx`: how wide a peak is drawn. `part`: the stretch of the time axis. `half`: the height of a
+ * peak of full scale.
  */
-export function outline(peaks, cellPx, width, middle, half) {
+export function outline(peaks, cellPx, part, middle, half) {
   const top = [];
   const bottom = [];
-  const end = Math.min(width, peaks.length * cellPx);
+  const end = Math.min(part.width, peaks.length * cellPx - part.left);
   for (let x = 0; x < end; x += STEP_PX) {
-    const first = Math.floor(x / cellPx);
-    const last = Math.max(first + 1, Math.min(peaks.length, Math.floor((x + STEP_PX) / cellPx)));
+    const first = Math.floor((x + part.left) / cellPx);
+    const behind = Math.floor((x + part.left + STEP_PX) / cellPx);
+    const last = Math.max(first + 1, Math.min(peaks.length, behind));
     let peak = 0;
     for (let at = first; at < last; at += 1) peak = Math.max(peak, peaks[at]);
     const height = Math.max(0.4, (peak / 255) * half);
