@@ -54,7 +54,7 @@ check: $(INSTALLED) ## Lint and types.
 test: check pytest ## Lint, types, tests.
 
 pytest: $(INSTALLED)
-	$(BIN)/pytest $(XDIST)
+	$(BIN)/pytest $(XDIST) -rs
 
 matrix: ## The tests on each installed Python from 3.11 to 3.13, each in its own .venv-3.x.
 	@for version in $(PYTHONS); do \

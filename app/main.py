@@ -10,10 +10,12 @@ from fastapi import FastAPI
 from app import __version__
 from app.bridge.hung_replicas import HungReplicas
 from app.bridge.leg.leg import Leg
+from app.bridge.listening import Listening
 from app.bridge.operator_orders import OperatorOrders
 from app.bridge.outbound import Outbound
 from app.bridge.reconnects import Reconnects
 from app.bridge.recordings import Recordings
+from app.bridge.requests import Requests
 from app.bridge.services import Services
 from app.bridge.switchboard import Switchboard
 from app.bridge.transfers.transfers import Transfers
@@ -21,12 +23,28 @@ from app.call.commands import PlayDigits, TransferCall
 from app.call.words.sentences import sentences
 from app.config.settings import EMBEDDED, Settings, load_settings
 from app.records.after_call import AfterCall
+from app.records.digest_writer import DigestWriter
 from app.records.summary import Summariser
 from app.web import health, problems
-from app.web.api import call_actions, calls, metrics_page, openapi, recordings
+from app.web.api import (
+    agent,
+    call_actions,
+    calls,
+    events,
+    listen,
+    metrics_page,
+    openapi,
+    recordings,
+    report,
+    statistics,
+)
 from app.web.api import stream_audio as speech
 from app.web.app_state import AppState, set_state
+from app.web.console import pages
 from app.web.gate import Gate
+from app.web.live.board import Board
+from app.web.live.calls import LiveCalls
+from app.web.live.exchange import LiveExchange
 from app.web.metrics import Metrics
 from app.web.paths import KnownPaths, NormalizePath
 from app.web.stream_voices import StreamAudio
@@ -78,9 +96,21 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         parts.push_async_callback(_close, "calls", switchboard.close)
         parts.push_async_callback(_close, "watch of other replicas", hung.aclose)
         hung.start()
+        requests = Requests(shared.bus)
         metrics = Metrics(shared.agent.agent, lambda: switchboard.live_calls)
-        shared.watchers.append(metrics.watch)
-        parts.callback(shared.watchers.remove, metrics.watch)
+        board = Board()
+        own = Board(board) if shared.bus.shared else board
+        digests = DigestWriter(shared.store)
+        digests.start()
+        parts.push_async_callback(_close, "digests", digests.aclose)
+        live = LiveCalls(own, shared.agent.agent.name)
+        switchboard.on_call_left.append(live.left)
+        exchange = LiveExchange(shared.bus, shared.store, own, board, live)
+        exchange.start(requests)
+        parts.push_async_callback(_close, "exchange of live calls", exchange.aclose)
+        for watch in (metrics.watch, live.watch, digests.watch):
+            shared.watchers.append(watch)
+            parts.callback(shared.watchers.remove, watch)
         token = chosen.api_token.get_secret_value() if chosen.api_token else None
         api_token = token or secrets.token_urlsafe(24)
         state = AppState(
@@ -91,10 +121,12 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
             transfers,
             outbound,
             orders,
-            Recordings(shared),
+            Recordings(shared, requests),
+            Listening(shared, switchboard, requests, allowed=chosen.listen_in == "on"),
             _gate(chosen, api_token),
             _stream_audio(chosen, shared, api_token),
             metrics,
+            board,
             chosen.metrics_token.get_secret_value() if chosen.metrics_token else "",
         )
         set_state(app, state)
@@ -111,8 +143,22 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         redirect_slashes=False,
     )
     twilio = (call_webhooks, transfer_webhooks, outbound_webhooks)
-    of_calls = (calls, call_actions, recordings)
-    route_modules = (*twilio, *of_calls, speech, health, metrics_page, openapi)
+    route_modules = (
+        *twilio,
+        agent,
+        calls,
+        call_actions,
+        recordings,
+        report,
+        statistics,
+        events,
+        listen,
+        speech,
+        health,
+        metrics_page,
+        openapi,
+        pages,
+    )
     known = KnownPaths(*(each.router for each in route_modules))
     app.add_middleware(NormalizePath, heads=known.heads)
     problems.install(app, known.check_access)

@@ -75,7 +75,7 @@ def test_the_command_renews_a_page_and_keeps_what_is_written_by_hand(tmp_path: P
 
 GUIDES = [page for page in PAGES if page.parent in (ROOT, ROOT / "docs", ROOT / "docs" / "deploy")]
 #: Names in capitals that are no settings of the service.
-OTHER_NAMES = {"DIR", "GET", "NUMBER", "POST", "SIGTERM", "TEXT"}
+OTHER_NAMES = {"CHROMIUM", "DIR", "GET", "NUMBER", "POST", "SIGTERM", "TEXT"}
 
 
 @pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.name)

@@ -15,6 +15,7 @@ from time import monotonic
 from typing import Any
 
 from app.bridge.bus.bus import BusUnavailable, Message, NoAnswer, NoOwner
+from app.bridge.requests import Requests
 from app.bridge.services import Services
 from app.errors import BridgeError
 from app.records.record import CallRow
@@ -83,12 +84,12 @@ class FoundRecording:
 class Recordings:
     """Finds recordings, and reads those of this process for other replicas."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, requests: Requests) -> None:
         self._folder = services.recordings
         self._bus = services.bus
         self._next_s = 0.0
-        if self._bus.shared:
-            self._bus.on_request = self._answer
+        for kind in ("find", "read"):
+            requests.add(kind, self._answer)
 
     # --- finding --------------------------------------------------------------------------------
 

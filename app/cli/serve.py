@@ -158,12 +158,16 @@ def startup_notes(settings: Settings, agent: LoadedAgent, *, token_given: bool) 
         f"  A call comes in        Webhook  {base}/incoming-call  HTTP POST",
         f"  Call status changes             {base}/call-status    HTTP POST",
     ]
+    page = local.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
     if settings.api_token is not None and not token_given:
         token = settings.api_token.get_secret_value()
         lines += [
             f"API_TOKEN is not set; this token is valid until the next start: {token}",
             f"  curl -H 'Authorization: Bearer {token}' {local}/calls",
+            f"The console, with this token: {page}/#token={token}",
         ]
+    else:
+        lines += [f"The console: {page}/ (sign in with API_TOKEN)"]
     return lines
 
 

@@ -136,6 +136,7 @@ def _parsed_by(parse: Callable[[str], object]) -> Callable[[SecretStr | None], S
 
 
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)]
+OnOff = Annotated[Literal["on", "off"], BeforeValidator(_lower)]
 _ANY = "a value"
 
 
@@ -220,6 +221,7 @@ class Settings(BaseSettings):
     port: int = Field(default=5050, ge=1, le=65535, description="a whole number from 1 to 65535")
     api_token: SecretStr | None = Field(default=None, description=_ANY)
     metrics_token: SecretStr | None = Field(default=None, description=_ANY)
+    listen_in: OnOff = Field(default="on", description="on or off")
     max_calls: int = Field(default=0, ge=0, description="a whole number, 0 (no limit) or more")
     drain_seconds: float = Field(
         default=3600, ge=0, allow_inf_nan=False, description="a number of seconds, 0 or more"

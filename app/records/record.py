@@ -275,8 +275,3 @@ def _readable(transfers: Transfers) -> Iterator[Transfer]:
     for each in transfers:
         with suppress(ValidationError):
             yield Transfer.model_validate(each)
-
-
-def summarized(row: CallRow) -> CallSummary:
-    """The record as lists of the API show it."""
-    return CallSummary(**{each.name: getattr(row, each.name) for each in fields(CallSummary)})

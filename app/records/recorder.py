@@ -13,13 +13,22 @@ from app.call.machine import CallMachine
 from app.call.timeline import Timeline
 from app.call.usage import Usage
 from app.records.carried import Carried
+from app.records.live_sound import AUDIBLE, Listener, LiveSound
 from app.records.record import Transfers
 from app.records.recording import Recording
 from app.records.recording_files import RecordingPart
 from app.records.store import TimelineRow, TurnRow
 from app.records.stored_call import STREAM_STARTED, Cost, StoredCall, seconds_on_line
 from app.records.turn_rows import TurnRows
-from app.records.watching import CallEnded, TransferEnded, Watched, Watcher, known_usd, outcomes_of
+from app.records.watching import (
+    CallEnded,
+    TransferEnded,
+    TurnsChanged,
+    Watched,
+    Watcher,
+    known_usd,
+    outcomes_of,
+)
 from app.wires.twilio.call import CallInfo
 
 
@@ -85,6 +94,7 @@ class Recorder:
         self._key_saved = False  # the timeline was stored at the call's first key
         #: Whether to give it the caller's frames.
         self.records_audio = recording is not None
+        self._sound = LiveSound()
         self._watchers = tuple(watchers)
         self._call = call
         self._timeline = Timeline(stored.entries if stored else 0, agent)
@@ -145,6 +155,7 @@ class Recorder:
                 if "first_delta_ms" not in self._timings:
                     self._timings["first_delta_ms"] = now_ms
             case ev.StreamStarted():
+                self._sound.stream_started(now_ms)
                 self._timings.setdefault(STREAM_STARTED, now_ms)
                 self._started_at = self._started_at or datetime.now(UTC)
                 self._store.save_call(
@@ -169,6 +180,17 @@ class Recorder:
         """Record a frame of the caller's. `payload`: base64 µ-law. `timestamp`: Twilio's."""
         if self._recording is not None:
             self._recording.caller_frame(payload, timestamp, now_ms)
+        self._sound.caller_frame(payload, timestamp, now_ms)
+
+    def listen(self, now_ms: float) -> Listener:
+        """Hear what is heard on the call from now on. Call `leave` at the end."""
+        self.records_audio = True
+        return self._sound.listen(now_ms)
+
+    def leave(self, listener: Listener) -> None:
+        """End what `listen` began."""
+        self._sound.leave(listener)
+        self.records_audio = self._recording is not None or bool(self._sound.listeners)
 
     async def save_recording(self, until_ms: float) -> None:
         """Write the recording up to `until_ms` of the timeline, in a thread."""
@@ -194,6 +216,8 @@ class Recorder:
         self._tell(command, now_ms)
         if self._recording is not None:
             self._recording.command(command, now_ms)
+        if type(command) in AUDIBLE:
+            self._sound.command(command, now_ms)
         if isinstance(command, do.PlayAudio) and "first_media_ms" not in self._timings:
             self._timings["first_media_ms"] = now_ms
         elif isinstance(command, do.ReportDecision) and command.decision == WENT_ON:
@@ -206,6 +230,7 @@ class Recorder:
         self._saved_revision = machine.conversation.revision
         if changed := self._turns.take_changed(machine, now_ms):
             self._store.save_turns(self._call.call_sid, changed.rows, changed.removed)
+            self._tell(TurnsChanged(changed.rows, changed.removed), now_ms)
 
     def save_carried(self, carried: Carried) -> None:
         """Store what the leg leaves to the next one, if it changed."""
@@ -249,6 +274,7 @@ class Recorder:
     def silence(self) -> None:
         """Another process has the call: write nothing more, and tell watchers nothing more."""
         self._store, self._watchers, self._closed = _Nowhere(), (), True
+        self._sound.close()
 
     def ended_by(self, ended_by: str) -> None:
         """Correct the cause that `finish` stored."""
@@ -258,6 +284,7 @@ class Recorder:
     def close_record(self, now_ms: float, *, at_leg_end: bool = False) -> None:
         """Store the end of the call: status, duration, cost. It ended now, or `at_leg_end` when
         its last leg ended. The duration is the call's own: the wall clock may jump."""
+        self._sound.close()
         self.save_timeline()
         ended_at, ended_ms = datetime.now(UTC), now_ms
         if at_leg_end and self._left is not None:

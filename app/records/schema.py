@@ -114,3 +114,20 @@ TIMELINE = _part_of_call(
     sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("entries", sa.Text, nullable=False),
 )
+# What lists, searches and statistics need of an ended call: app/records/digests/. It can be made
+# anew from the record. A row has no more than that, because a search reads all rows.
+DIGESTS = sa.Table(
+    "digests",
+    metadata,
+    sa.Column(
+        "call_sid", _Text, sa.ForeignKey(CALLS.c.call_sid, ondelete="CASCADE"), primary_key=True
+    ),
+    sa.Column("created_at", _Utc, nullable=False),
+    sa.Column("responses_ms", sa.JSON, nullable=False),
+    sa.Column("interruptions", sa.Integer, nullable=False),
+    sa.Column("false_interruptions", sa.Integer, nullable=False),
+    sa.Column("transfers", sa.JSON, nullable=False),
+    sa.Column("cost_usd", sa.Float, nullable=False),
+    sa.Column("words", _Text, nullable=False),
+    sa.Index("ix_digests_created_at", "created_at", "call_sid"),
+)

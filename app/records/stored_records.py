@@ -9,6 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.records.database import Database
+from app.records.digests.search import Search
+from app.records.digests.table import DigestTable
 from app.records.reading import read_call, read_timeline, read_turn
 from app.records.record import CallRow, TimelineRow, TurnRow
 from app.records.schema import CALLS, TIMELINE, TURNS
@@ -21,6 +23,8 @@ class StoredRecords:
     """The records of a database. Every method raises StoreUnavailable when it does not answer."""
 
     def __init__(self, database: Database) -> None:
+        #: What lists, searches and statistics need of ended calls.
+        self.digests = DigestTable(database)
         self._database = database
 
     async def list_calls(
@@ -47,6 +51,18 @@ class StoredRecords:
         """One call; None: there is no record of it."""
         rows = await self._read(sa.select(*_CALL_ROW).where(CALLS.c.call_sid == call_sid))
         return read_call(call_sid, rows[0]) if rows else None
+
+    async def find_calls(
+        self, search: Search, limit: int, before: str | None = None
+    ) -> list[CallRow]:
+        """The ended calls that a search is for, newest first. `before`: as of `list_calls`, and it
+        raises the same."""
+        if before is not None and await self.get_call(before) is None:
+            raise LookupError("before names no call")
+        found = await self.digests.find(search, limit, before)
+        rows = await self._read(sa.select(*_CALL_ROW).where(CALLS.c.call_sid.in_(found)))
+        calls = {row["call_sid"]: read_call(row["call_sid"], row) for row in rows}
+        return [call for call_sid in found if (call := calls.get(call_sid))]
 
     async def turns(self, call_sid: str) -> list[TurnRow]:
         """The turns of a call in their order."""

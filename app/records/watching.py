@@ -3,14 +3,14 @@
 There is one list, and everything that counts or shows calls reads it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from app.call import commands as do
 from app.call import events as ev
 from app.call.exits.attempts import RINGING, TALKING
-from app.records.record import Transfers
+from app.records.record import Transfers, TurnRow
 from app.wires.twilio.call import CallInfo
 
 
@@ -32,7 +32,17 @@ class CallEnded:
     cost_usd: float
 
 
-Watched = ev.Event | do.Command | TransferEnded | CallEnded
+@dataclass(frozen=True, slots=True)
+class TurnsChanged:
+    """Turns of the conversation changed: they are stored like this."""
+
+    #: New turns, and turns in place of those of the same position.
+    rows: Sequence[TurnRow]
+    #: The positions whose turns are deleted: the last ones.
+    removed: range
+
+
+Watched = ev.Event | do.Command | TransferEnded | TurnsChanged | CallEnded
 
 Watcher = Callable[[CallInfo, Watched, float], None]
 """Called with every event and command, and its time in ms. It runs on the event loop before the

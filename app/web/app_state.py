@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import Depends, FastAPI, Request
 
+from app.bridge.listening import Listening
 from app.bridge.operator_orders import OperatorOrders
 from app.bridge.outbound import Outbound
 from app.bridge.reconnects import Reconnects
@@ -14,6 +15,7 @@ from app.bridge.switchboard import Switchboard
 from app.bridge.transfers.transfers import Transfers
 from app.records.store import Store
 from app.web.gate import Gate
+from app.web.live.board import Board
 from app.web.metrics import Metrics
 from app.web.stream_voices import StreamAudio
 from app.web.token_rate_limit import TokenRateLimit
@@ -32,9 +34,12 @@ class AppState:
     outbound: Outbound
     orders: OperatorOrders
     recordings: Recordings
+    listening: Listening
     gate: Gate
     stream_audio: StreamAudio
     metrics: Metrics
+    #: The live calls.
+    board: Board = field(default_factory=Board)
     #: METRICS_TOKEN; empty: there is none.
     metrics_token: str = field(default="", repr=False)
     token_rate_limit: TokenRateLimit = field(default_factory=TokenRateLimit)

@@ -24,8 +24,8 @@ from app.call import events as ev
 from app.call.agent import Agent
 from app.call.exits.attempts import CALLER_GONE, FAILED, NOT_TAKEN, TAKEN
 from app.call.exits.built_in_tools import BUILT_IN, END_CALL
-from app.call.heard.agent_audio import OWN_SOUND
 from app.call.model_session import REPLACE_SESSION
+from app.records.response_clock import ResponseClock
 from app.records.watching import CallEnded, TransferEnded, Watched
 from app.wires.twilio.call import CallInfo
 
@@ -50,19 +50,11 @@ MOST_LEGS = 10_000
 
 @dataclass(slots=True)
 class _Leg:
-    """What the metrics need of a leg that lives. Times are ms of the call's clock."""
+    """What the metrics need of a leg that lives."""
 
     #: A session with the model is open.
     session: bool = False
-    #: When the caller began to speak, or pressed a key; negative: their sound gets no answer.
-    acted_ms: float = -1.0
-    #: The end of the caller's last sound, while the answer to it is awaited.
-    last_sound_ms: float | None = None
-    #: How long the caller had been quiet when their frames were last counted, and when that was.
-    quiet_ms: float = 0.0
-    counted_ms: float = 0.0
-    #: The item that plays, or played last.
-    item_id: str = ""
+    clock: ResponseClock = field(default_factory=ResponseClock)
     #: (name, when it was called) of the open tool calls, by call_id.
     tools: dict[str, tuple[str, float]] = field(default_factory=dict)
     #: The call_id of every tool call: the end of its response lists it again.
@@ -246,39 +238,34 @@ class Metrics:
         self, call: CallInfo, event: ev.SpeechStarted | ev.DigitPressed, now_ms: float
     ) -> None:
         if leg := self._legs.get(call.call_sid):
-            leg.acted_ms, leg.last_sound_ms = now_ms, None
+            leg.clock.caller_acted(now_ms)
 
     def _caller_counted(
         self, call: CallInfo, event: ev.CallerAudioForwarded, now_ms: float
     ) -> None:
         if leg := self._legs.get(call.call_sid):
-            leg.quiet_ms, leg.counted_ms = event.quiet_ms or 0.0, now_ms
+            leg.clock.caller_counted(event.quiet_ms, now_ms)
 
     def _caller_stopped(self, call: CallInfo, _event: ev.SpeechStopped, now_ms: float) -> None:
-        leg = self._legs.get(call.call_sid)
-        if leg is not None and leg.acted_ms >= 0:
-            sounded_ms = leg.counted_ms - leg.quiet_ms if leg.counted_ms else now_ms
-            leg.last_sound_ms = min(now_ms, max(leg.acted_ms, sounded_ms))
+        if leg := self._legs.get(call.call_sid):
+            leg.clock.caller_stopped(now_ms)
 
     def _played(self, call: CallInfo, audio: do.PlayAudio, now_ms: float) -> None:
         leg = self._legs.get(call.call_sid)
-        if leg is None or audio.item_id in (OWN_SOUND, leg.item_id):
-            return  # a tone, or more of what began before the caller stopped
-        leg.item_id = audio.item_id
-        if leg.last_sound_ms is not None:
-            self._response.observe((now_ms - leg.last_sound_ms) / 1000)
-            leg.last_sound_ms = None
+        waited_ms = leg.clock.played(audio.item_id, now_ms) if leg is not None else None
+        if waited_ms is not None:
+            self._response.observe(waited_ms / 1000)
 
     def _cleared(self, call: CallInfo, _command: do.ClearAudio, now_ms: float) -> None:
         leg = self._legs.get(call.call_sid)
-        if leg is not None and not self._reported and leg.acted_ms == now_ms:
+        if leg is not None and not self._reported and leg.clock.acted_ms == now_ms:
             self._interruptions.labels("confirmed").inc()
 
     def _interrupted(self, call: CallInfo, report: do.ReportInterruption, _ms: float) -> None:
         self._interruptions.labels(report.verdict).inc()
         leg = self._legs.get(call.call_sid)
         if leg is not None and report.verdict == "false":
-            leg.acted_ms, leg.last_sound_ms = -1.0, None  # also where its turn is still open
+            leg.clock.not_interrupted()
 
     # --- tools ------------------------------------------------------------------------------------
 

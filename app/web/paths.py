@@ -65,8 +65,8 @@ class KnownPaths:
 
     def __init__(self, *routers: APIRouter) -> None:
         routes = [route for router in routers for route in router.routes]
-        #: The first segments of all routes.
-        self.heads = frozenset(_head(getattr(each, "path", "")) for each in routes)
+        #: The first segments of all routes; `/` has none.
+        self.heads = frozenset(_head(getattr(each, "path", "")) for each in routes) - {""}
         api = [route for route in routes if isinstance(route, TokenRoute)]
         self._api = {_head(each.path) for each in api}
         self._checks = {each.path: each.check for each in api}

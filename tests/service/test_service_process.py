@@ -128,6 +128,8 @@ async def test_it_says_what_to_do_next_and_stops_on_sigterm(tmp_path: Path) -> N
         assert "https://<the address that ngrok shows>/incoming-call" in said
         assert "TWILIO_AUTH_TOKEN" in said and "a key of" not in said
         token = (await process.says("API_TOKEN is not set")).rpartition(" ")[2]
+        link = await process.says("The console, with this token")
+        assert link.endswith(f" http://127.0.0.1:{port}/#token={token}")
         assert [await status_of(port, path) for path in ("/healthz", "/readyz")] == [200, 200]
         assert [await status_of(port, "/calls", given) for given in ("", token)] == [401, 200]
         process.signal(SIGTERM)

@@ -39,6 +39,7 @@ def install_state(
         "outbound": absent,
         "orders": absent,
         "recordings": absent,
+        "listening": absent,
         "gate": gate,
         "stream_audio": absent,
         "metrics": absent,

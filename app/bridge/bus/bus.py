@@ -18,6 +18,7 @@ Message = Mapping[str, Any]
 OnOrder = Callable[[str, Message], Coroutine[Any, Any, Message]]
 OnRequest = Callable[[Message], Coroutine[Any, Any, Message]]
 OnAdopted = Callable[[str, int], None]
+OnNews = Callable[[str, Message], None]
 
 
 class BusUnavailable(BridgeError):
@@ -59,6 +60,8 @@ class Bus(Protocol):
     #: Called with a request of another replica's, see `ask_replica`; returns the outcome. It may be
     #: called more than once for a request.
     on_request: OnRequest
+    #: Called with (replica, news) when another replica tells this one something, see `tell`.
+    on_news: OnNews
     #: Where this replica is, in words for people: REPLICA_URL, or its host and RECORDINGS_DIR.
     place: str
 
@@ -176,6 +179,14 @@ class Bus(Protocol):
             BusUnavailable: it was not asked.
         """
 
+    async def tell(self, replica: str, news: Message) -> None:
+        """Tell a replica something (`on_news`). It may be lost; what is told one after another
+        comes in that order.
+
+        Raises:
+            BusUnavailable: it was not told.
+        """
+
     async def differing_keys(self) -> list[str]:
         """One text for each other replica that has other secrets than this one, naming their
         variables. Empty while Redis does not answer."""
@@ -226,6 +237,10 @@ async def refuse_request(request: Message) -> Message:
 
 def ignore_adoption(call_sid: str, epoch: int) -> None:
     """In place of `on_adopted` until it is set."""
+
+
+def ignore_news(replica: str, news: Message) -> None:
+    """In place of `on_news` until it is set."""
 
 
 def no_calls() -> int:

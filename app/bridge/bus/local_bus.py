@@ -10,10 +10,12 @@ from app.bridge.bus.bus import (
     NoAnswer,
     NoOwner,
     OnAdopted,
+    OnNews,
     OnOrder,
     OnRequest,
     Owner,
     ignore_adoption,
+    ignore_news,
     no_calls,
     refuse_order,
     refuse_request,
@@ -45,6 +47,7 @@ class LocalBus:
         self.on_order: OnOrder = refuse_order
         self.on_adopted: OnAdopted = ignore_adoption
         self.on_request: OnRequest = refuse_request
+        self.on_news: OnNews = ignore_news
         self.count_calls = no_calls
         self.place = ""
         self._clock = clock
@@ -108,6 +111,9 @@ class LocalBus:
 
     async def ask_replica(self, replica: str, request: Message, within_s: float) -> Message:
         raise NoAnswer("there are no other replicas")
+
+    async def tell(self, replica: str, news: Message) -> None:
+        pass
 
     async def differing_keys(self) -> list[str]:
         return []

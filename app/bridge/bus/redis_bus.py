@@ -14,10 +14,12 @@ from app.bridge.bus.bus import (
     BusUnavailable,
     Message,
     OnAdopted,
+    OnNews,
     OnOrder,
     OnRequest,
     Owner,
     ignore_adoption,
+    ignore_news,
     no_calls,
 )
 from app.bridge.bus.fingerprints import differing, fingerprints
@@ -49,6 +51,7 @@ class RedisBus:
         self.place = place
         self.replica = secrets.token_hex(6)
         self.on_adopted: OnAdopted = ignore_adoption
+        self.on_news: OnNews = ignore_news
         self.count_calls = no_calls
         self._link = link
         self._url = url
@@ -198,13 +201,19 @@ class RedisBus:
     async def ask_replica(self, replica: str, request: Message, within_s: float) -> Message:
         return await self._orders.ask_replica(replica, request, within_s)
 
+    async def tell(self, replica: str, news: Message) -> None:
+        text = json.dumps({"news": news, "from": self.replica})
+        await self._link.request(lambda client: client.publish(channel(replica), text))
+
     async def announce(self, call_sid: str, epoch: int) -> None:
         text = json.dumps({"adopted": call_sid, "epoch": epoch, "from": self.replica})
         with suppress(BusUnavailable):
             await self._link.request(lambda client: client.publish(EVERY_REPLICA, text))
 
     def _take(self, message: dict[str, Any]) -> None:
-        if "adopted" not in message:
+        if "news" in message:
+            self.on_news(message["from"], message["news"])
+        elif "adopted" not in message:
             self._orders.take(message)
         elif message["from"] != self.replica:
             self.on_adopted(message["adopted"], message["epoch"])

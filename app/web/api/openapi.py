@@ -1,7 +1,10 @@
 """`GET /openapi.json`: the description of the HTTP API, behind the token."""
 
+import asyncio
 from copy import deepcopy
+from functools import cache
 from typing import Any
+from zoneinfo import available_timezones
 
 from fastapi import APIRouter, Depends, Request
 
@@ -15,7 +18,7 @@ router = APIRouter(
 
 @router.get("/openapi.json")
 async def openapi(request: Request, state: State) -> dict[str, Any]:
-    """OpenAPI 3.1, with this agent's transfer destinations as an enum."""
+    """OpenAPI 3.1, with this agent's transfer destinations and the time zones as enums."""
     described: dict[str, Any] = deepcopy(request.app.openapi())
     names = [each.name for each in state.services.agent.agent.destinations]
     order = described["components"]["schemas"]["TransferOrder"]
@@ -26,4 +29,13 @@ async def openapi(request: Request, state: State) -> dict[str, Any]:
         del destination["default"]
     elif names:
         destination["enum"] = ["", *names]
+    for operations in described["paths"].values():
+        for parameter in operations.get("get", {}).get("parameters", ()):
+            if parameter["name"] == "zone":
+                parameter["schema"]["enum"] = await asyncio.to_thread(_zones)
     return described
+
+
+@cache
+def _zones() -> list[str]:
+    return sorted(available_timezones())

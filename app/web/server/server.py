@@ -85,6 +85,9 @@ class Server(uvicorn.Server):
             await self.main_loop()
         finally:
             self._at_once = True  # ignore further signals
+            if (state := find_state(self._app)) is not None:
+                state.board.close()
+                state.listening.close()
             await self._log_failure("calls were not hung up", self._hang_up())
             for listener in listeners:
                 listener.close()

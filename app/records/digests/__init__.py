@@ -1,0 +1,1 @@
+"""Digests of ended calls: what lists, searches and statistics need, without reading timelines."""

@@ -1,0 +1,1 @@
+"""The console: one page in the browser that shows calls and acts on them."""
