@@ -17,6 +17,7 @@ from app.bridge.reconnects import Reconnects
 from app.bridge.recordings import Recordings
 from app.bridge.requests import Requests
 from app.bridge.services import Services
+from app.bridge.softphone.calls import SoftphoneCalls
 from app.bridge.switchboard import Switchboard
 from app.bridge.transfers.transfers import Transfers
 from app.call.commands import PlayDigits, TransferCall
@@ -47,6 +48,7 @@ from app.web.live.calls import LiveCalls
 from app.web.live.exchange import LiveExchange
 from app.web.metrics import Metrics
 from app.web.paths import KnownPaths, NormalizePath
+from app.web.softphone import routes as softphone_routes
 from app.web.stream_voices import StreamAudio
 from app.web.twilio import call_webhooks, outbound_webhooks, transfer_webhooks
 from app.wires.twilio.signature import SignatureChecker
@@ -95,6 +97,8 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         parts.push_async_callback(_close, "transfers", transfers.aclose)
         parts.push_async_callback(_close, "calls", switchboard.close)
         parts.push_async_callback(_close, "watch of other replicas", hung.aclose)
+        softphone = SoftphoneCalls(shared, switchboard, transfers)
+        parts.push_async_callback(_close, "softphones", softphone.aclose)
         hung.start()
         requests = Requests(shared.bus)
         metrics = Metrics(shared.agent.agent, lambda: switchboard.live_calls)
@@ -123,6 +127,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
             orders,
             Recordings(shared, requests),
             Listening(shared, switchboard, requests, allowed=chosen.listen_in == "on"),
+            softphone,
             _gate(chosen, api_token),
             _stream_audio(chosen, shared, api_token),
             metrics,
@@ -148,6 +153,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         agent,
         calls,
         call_actions,
+        softphone_routes,
         recordings,
         report,
         statistics,

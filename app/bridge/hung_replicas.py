@@ -207,6 +207,9 @@ class HungReplicas:
         """Adopt the call, and have Twilio open another stream for it. The lease may have a higher
         epoch than the row: its owner took the call over while the database was away."""
         base_url, call = self._base_url(), call_of(row)
+        if self._services.softphone.has(call.call_sid):  # only its page can open another stream
+            self._switchboard.ended(call.call_sid, "completed")
+            return
         if self._services.rest is None or not base_url:
             logger.error("call of a hung replica left", extra={"call_sid": call.call_sid})
             return

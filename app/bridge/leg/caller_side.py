@@ -13,6 +13,8 @@ from app.wires.twilio.media_socket import MediaOutbox, Send
 from app.wires.twilio.media_stream import Encoder, Media, Start
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+_CLOSED = (1000, 1001)  # RFC 6455: normal closure, going away
+
 DeliverTo = Callable[[Callable[[bytes], None]], None]
 
 
@@ -24,6 +26,8 @@ class CallerSide:
         take_frame: takes each frame of the caller's audio.
         press: takes each key.
         over: set when the leg has ended.
+        close_hangs_up: a caller who closes the socket has hung up, as the page of a softphone does
+            when it is left. Without a close frame the stream is lost.
     """
 
     def __init__(
@@ -33,12 +37,15 @@ class CallerSide:
         press: Callable[[ev.DigitPressed], None],
         limits: InboundLimits,
         over: asyncio.Event,
+        *,
+        close_hangs_up: bool = False,
     ) -> None:
         self._feed = feed
         self._take_frame = take_frame
         self._press = press
         self._limits = limits
         self._over = over
+        self._close_hangs_up = close_hangs_up
         self._loop = asyncio.get_running_loop()
         self._outbox: MediaOutbox | None = None  # None: no stream yet
         self._encoder = Encoder("")
@@ -94,7 +101,8 @@ class CallerSide:
         while (message := await receive())["type"] != "websocket.disconnect":
             self._take(message.get("text") or message.get("bytes") or b"")
         reason = f"media socket closed with code {message.get('code')}"
-        self._feed(ev.StreamEnded(reason, lost=True))
+        hung_up = self._close_hangs_up and message.get("code") in _CLOSED
+        self._feed(ev.StreamEnded(reason, lost=not hung_up))
 
     def _take(self, message: str | bytes) -> None:
         try:
