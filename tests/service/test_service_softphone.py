@@ -20,7 +20,11 @@ LONG = Reply("One two three.", audio=noise(5000, "long"), speed=INF)
 BYE = Reply(
     "Goodbye.", audio=noise(60, "bye"), speed=INF, tool_calls=[("end_call", {"reason": "done"})]
 )
-NO_ACCOUNT = {"twilio_account_sid": None, "twilio_auth_token": None, "public_url": None}
+NO_ACCOUNT: dict[str, Any] = {
+    "twilio_account_sid": None,
+    "twilio_auth_token": None,
+    "public_url": None,
+}
 REFUSED = "media socket refused"
 TURNED_AWAY = "call turned away"
 

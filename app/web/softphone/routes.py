@@ -6,7 +6,7 @@ what Twilio would report. The handlers of Twilio's webhooks answer, and their Tw
 """
 
 import logging
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -65,14 +65,16 @@ class Step(BaseModel):
         description="stream: connect to `stream_url`; ringing: at a human; talking: with that "
         "human; wait: ask again after `seconds`; over: the call has ended"
     )
-    stream_url: str = Field("", description="of another stream with the agent, good for 30 s")
-    attempt: int | None = Field(None, description="the number of the transfer's attempt")
-    destination: str = Field("", description="the human's name")
-    reason: str = Field("", description="why the agent transfers the call")
-    summary: str = Field("", description="what the human has to know")
-    said: str = Field("", description="what the caller hears first, to be spoken or shown")
-    digits: str = Field("", description="keys that the caller hears first; w is 500 ms, W 1000 ms")
-    seconds: float = Field(0.0, description="of a pause first, or until the next question")
+    stream_url: str = Field(
+        default="", description="of the next stream with the agent, good for 30 s"
+    )
+    attempt: int | None = Field(default=None, description="the number of the transfer's attempt")
+    destination: str = Field(default="", description="the human's name")
+    reason: str = Field(default="", description="why the agent transfers the call")
+    summary: str = Field(default="", description="what the human has to know")
+    said: str = Field(default="", description="what the caller hears first, to be spoken or shown")
+    digits: str = Field(default="", description="keys that sound first; w: 500 ms, W: 1000 ms")
+    seconds: float = Field(default=0.0, description="of a pause first, or until the next question")
 
 
 class AttemptEnded(BaseModel):
@@ -194,7 +196,7 @@ async def _step(request: Request, state: AppState, call_sid: str, answer: Respon
     found = state.softphone.follow(call_sid, twiml, base_url)
     if found.attempt is not None:
         return await _of_attempt(request, state, call_sid, found.attempt, found)
-    first = {"said": found.said, "digits": found.digits}
+    first: dict[str, Any] = {"said": found.said, "digits": found.digits}
     if found.ticket:
         url = _stream_url(base_url, found.ticket)
         return Step(state="stream", stream_url=url, seconds=found.pause_s, **first)
