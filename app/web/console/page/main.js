@@ -8,6 +8,7 @@ import { connected, follow, unfollow } from "./live.js";
 import { route } from "./route.js";
 import { restore, signOut, token } from "./session.js";
 import { SignIn } from "./sign_in.js";
+import { Softphone } from "./softphone.js";
 import { StartView } from "./start.js";
 import { texts } from "./texts.js";
 
@@ -34,6 +35,7 @@ function Frame() {
     </header>
     <main>
       ${view === "start" && html`<${StartView} agent=${agent.value} />`}
+      <${Softphone} agent=${agent.value} shown=${view === "start"} callSid=${callSid} />
       ${view === "days" && html`<${DaysView} />`}
       ${view === "call" &&
       html`<${CallView} key=${callSid} callSid=${callSid} agent=${agent.value} />`}
