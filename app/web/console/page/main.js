@@ -34,8 +34,8 @@ function Frame() {
       <button type="button" class="quiet" onClick=${() => signOut()}>${texts.nav.signOut}</button>
     </header>
     <main>
+      ${view !== "start" && html`<${Softphone} callSid=${callSid} />`}
       ${view === "start" && html`<${StartView} agent=${agent.value} />`}
-      <${Softphone} agent=${agent.value} shown=${view === "start"} callSid=${callSid} />
       ${view === "days" && html`<${DaysView} />`}
       ${view === "call" &&
       html`<${CallView} key=${callSid} callSid=${callSid} agent=${agent.value} />`}
