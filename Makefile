@@ -23,7 +23,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup serve demo test pytest shuffle matrix coverage fuzz check format bench truth sound voices coughs \
-  strangers silences lines proxies replicas tools mutations compat compat-setup compat-all deploy-check constraints diagrams release clean
+  strangers silences lines proxies replicas tools mutations bench-console compat compat-setup compat-all deploy-check constraints diagrams release clean
 
 help: ## List the targets.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -115,6 +115,9 @@ proxies: $(INSTALLED) ## The service behind nginx, HAProxy and Caddy, those that
 
 replicas: $(INSTALLED) ## Three replicas that are killed, stopped and replaced, without stores too; 45 minutes, Linux.
 	$(BIN)/python -m bench replicas
+
+bench-console: $(INSTALLED) ## The console with 200 live calls and 100,000 records; four minutes, Chromium.
+	$(BIN)/python -m bench console
 
 mutations: $(INSTALLED) ## Break each row of the table of exits: do the tests notice? Half a minute.
 	$(BIN)/python -m tests.call.exits.mutations

@@ -12,6 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from bench import long_call, sound, tools, truth
+from bench.console import report as console_report
+from bench.console import run as console_run
 from bench.coughs import run as coughs
 from bench.load import report
 from bench.load import run as load
@@ -73,7 +75,8 @@ def arguments() -> argparse.Namespace:
         "coughs: sounds that are no interruption beside real ones; strangers: attacks at the port "
         "beside live calls; silences: responses without sound; lines: media streams that break; "
         "proxies: nginx, HAProxy and Caddy before the service; tools: tools that compute; "
-        "replicas: three replicas that are killed, stopped and replaced (default: load)",
+        "replicas: three replicas that are killed, stopped and replaced; console: the page "
+        "and its searches with many calls (default: load)",
     )
     add(
         "--interruptions",
@@ -99,8 +102,8 @@ def arguments() -> argparse.Namespace:
     add("--runs", type=positive, metavar="R", help="of each, interleaved (3; for voices 2)")
     add(
         "--part",
-        choices=[*voices.PARTS, *coughs.PARTS, *replicas.PARTS],
-        help="for voices, coughs, replicas: only this part",
+        choices=[*voices.PARTS, *coughs.PARTS, *replicas.PARTS, *console_run.PARTS],
+        help="for voices, coughs, replicas, console: only this part",
     )
     add(
         "--only",
@@ -325,7 +328,16 @@ def lose_replicas(options: argparse.Namespace, console: Console) -> int:
     return 1 if any(each.kept is False for each in rows) else 0
 
 
+def open_console(options: argparse.Namespace, console: Console) -> int:
+    """Measure the console. Returns the exit status."""
+    parts = (options.part,) if options.part else console_run.PARTS
+    done = list(console_run.measure(parts, options.only, console.print))
+    show_limits_kept(console_report.HEADINGS, [each.row for each in done], options)
+    return 0 if all(each.kept for each in done) else 1
+
+
 OTHERS = {
+    "console": open_console,
     "truth": tell_truth,
     "sound": hear_sound,
     "voices": compare_voices,

@@ -114,8 +114,10 @@ TIMELINE = _part_of_call(
     sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("entries", sa.Text, nullable=False),
 )
+#: Of a digest's words, see `app/records/digests/marks.py`. PostgreSQL takes 32 columns in an index.
+MARKS = tuple(sa.Column(f"marks_{number:02}", sa.BigInteger) for number in range(28))
 # What lists, searches and statistics need of an ended call: app/records/digests/. It can be made
-# anew from the record. A row has no more than that, because a search reads all rows.
+# anew from the record.
 DIGESTS = sa.Table(
     "digests",
     metadata,
@@ -128,6 +130,9 @@ DIGESTS = sa.Table(
     sa.Column("false_interruptions", sa.Integer, nullable=False),
     sa.Column("transfers", sa.JSON, nullable=False),
     sa.Column("cost_usd", sa.Float, nullable=False),
-    sa.Column("words", _Text, nullable=False),
+    *MARKS,
     sa.Index("ix_digests_created_at", "created_at", "call_sid"),
+    sa.Index("ix_digests_marks", "created_at", "call_sid", *MARKS),
 )
+# Apart from it, because they are long: a search reads the marks of all calls, and the words of few.
+DIGEST_WORDS = _part_of_call("digest_words", sa.Column("words", _Text, nullable=False))

@@ -114,7 +114,9 @@ async def test_two_processes_that_write_the_same_calls_never_wait_for_each_other
 
 DAMAGE = {
     "a table is dropped": ["DROP TABLE turns"],
-    "all tables are dropped": ["DROP TABLE turns, timelines, digests, calls, alembic_version"],
+    "all tables are dropped": [
+        "DROP TABLE turns, timelines, digests, digest_words, calls, alembic_version"
+    ],
     "a column is dropped": ["ALTER TABLE calls DROP COLUMN summary"],
     "a column of a revision is dropped": ["ALTER TABLE calls DROP COLUMN epoch"],
     "the schema is dropped": ["DROP SCHEMA public CASCADE", "CREATE SCHEMA public"],

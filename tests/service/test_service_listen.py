@@ -10,13 +10,14 @@ import pytest
 from app.simulator.realtime import Reply, Script
 from tests.redis_server import shared_redis
 from tests.service.routed_replicas import by_path, replicas
-from tests.service.test_service_keys import AGENT, PROMPT, TOOLS, Till, press
+from tests.service.test_service_keys import PROMPT, TOOLS, Till, press
 from tests.service.transfer_world import HELLO, callers, size, transfer_world
-from tests.service.world import API_TOKEN, World, decisions, noise, world
+from tests.service.world import AGENT, API_TOKEN, World, decisions, noise, world
 
 AUTHORIZED = {"Authorization": f"Bearer {API_TOKEN}"}
 WORDS = noise(1500, "the caller's words")
-GREETING = Reply("Hello, this is Ada.", audio=noise(3000, "greeting"), speed=float("inf"))
+SOUND = noise(3000, "greeting")
+GREETING = Reply("Hello, this is Ada.", audio=SOUND, speed=float("inf"))
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ async def test_both_sides_are_heard_and_the_record_says_who_listened() -> None:
     async with world(Script(GREETING, GREETING)) as w:
         call = await w.connected()
         async with listening(w, call.call_sid) as answer:
-            await sides(answer, lambda _, agent: GREETING.audio[12000:12400] in agent)
+            await sides(answer, lambda _, agent: SOUND[12000:12400] in agent)
             call.say(WORDS)
             await sides(answer, lambda caller, _: WORDS[8000:8160] in caller)
         while w.state.listening.listeners:
@@ -125,7 +126,7 @@ async def test_a_call_is_heard_at_another_replica(postgres_url: str, redis_url: 
         while await r[0].state.services.bus.owner(call.call_sid) is None:
             await r[0].status_of("/healthz")
         async with listening(r[0], call.call_sid) as answer:
-            await sides(answer, lambda _, agent: GREETING.audio[12000:12400] in agent)
+            await sides(answer, lambda _, agent: SOUND[12000:12400] in agent)
             call.say(WORDS)
             await sides(answer, lambda caller, _: WORDS[8000:8160] in caller)
         while r[1].state.listening.listeners:

@@ -44,8 +44,9 @@ async def test_a_model_that_reports_no_speech_is_asked_for_an_answer(
         assert "SpeechStarted" not in names(record)
         assert names(record).count("CallerVoiced") == 1
         found = [each["data"] for each in record["events"] if each["name"] == "ReportSilence"]
-        assert [each["cause"] for each in found] == ["model"]
-        assert found[0]["length_ms"] >= 800
+        # Before the caller speaks, a busy machine may take long enough for a silence as well.
+        (late,) = [each for each in found if each["cause"] != "caller"]
+        assert late["cause"] == "model" and late["length_ms"] >= 800
 
 
 async def test_an_answer_of_digital_silence_is_asked_for_again() -> None:

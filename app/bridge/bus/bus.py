@@ -60,7 +60,7 @@ class Bus(Protocol):
     #: Called with a request of another replica's, see `ask_replica`; returns the outcome. It may be
     #: called more than once for a request.
     on_request: OnRequest
-    #: Called with (replica, news) when another replica tells this one something, see `tell`.
+    #: Called with (replica, news) when another replica sends news, see `tell`.
     on_news: OnNews
     #: Where this replica is, in words for people: REPLICA_URL, or its host and RECORDINGS_DIR.
     place: str
@@ -180,11 +180,10 @@ class Bus(Protocol):
         """
 
     async def tell(self, replica: str, news: Message) -> None:
-        """Tell a replica something (`on_news`). It may be lost; what is told one after another
-        comes in that order.
+        """Send news to a replica (`on_news`). They may be lost; those that arrive are in order.
 
         Raises:
-            BusUnavailable: it was not told.
+            BusUnavailable: they were not sent.
         """
 
     async def differing_keys(self) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from app.call import commands as do
 from app.call import events as ev
+from app.records.digests.marks import marks_of
 from app.records.record import CallRow, TimelineRow, TurnRow
 from app.records.response_clock import ResponseClock
 from app.records.watching import known_usd, outcomes_of
@@ -33,6 +34,8 @@ class Digest:
     cost_usd: float
     #: What a search looks in: numbers, outcomes as `key=value`, every word once. See `words_of`.
     words: str
+    #: Of `words`, see `marks_of`; empty: they are computed when the digest is saved.
+    marks: Sequence[int] = ()
 
     @property
     def response_ms(self) -> int | None:
@@ -45,13 +48,15 @@ def digest_of(call: CallRow, turns: Iterable[TurnRow], timeline: Iterable[Timeli
     transfers = [outcome for outcome in outcomes_of(call.transfers) if outcome]
     entries = list(timeline)
     measured = _Measured(entries)
+    words = _all_words(call, turns, transfers)
     return Digest(
         responses_ms=[round(waited_ms) for waited_ms in measured.responses_ms],
         interruptions=measured.interruptions,
         false_interruptions=measured.verdicts.count("false"),
         transfers=transfers,
         cost_usd=known_usd(call.cost),
-        words=_all_words(call, turns, transfers),
+        words=words,
+        marks=marks_of(words),
     )
 
 

@@ -13,11 +13,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.records.database import Database
 from app.records.digests.digest import Digest
+from app.records.digests.marks import marks_of, masks_of
 from app.records.digests.search import Search
-from app.records.schema import CALLS, DIGESTS, TIMELINE
+from app.records.schema import CALLS, DIGEST_WORDS, DIGESTS, MARKS, TIMELINE
 from app.wires.twilio.call import TERMINAL
 
 _JSON = ("responses_ms", "transfers")
+_MARKS = frozenset(column.name for column in MARKS)
+#: Of a search: those that are looked at before all others.
+_FIRST_CANDIDATES = 500
 _PIECE = 200  # rows that are read at a time: about 2 ms of the event loop
 
 
@@ -37,19 +41,21 @@ class DigestTable:
         insert: Callable[..., Any] = (
             postgresql.insert if self._database.dialect == "postgresql" else sqlite.insert
         )
-        row = asdict(digest) | {"call_sid": call_sid, "created_at": created_at}
-        new = insert(DIGESTS).values(row)
-        replaced = {name: new.excluded[name] for name in row if name != "call_sid"}
-        await connection.execute(
-            new.on_conflict_do_update(index_elements=["call_sid"], set_=replaced)
-        )
+        for table, row in rows_of(call_sid, created_at, digest):
+            new = insert(table).values(row)
+            replaced = {name: new.excluded[name] for name in row if name != "call_sid"}
+            await connection.execute(
+                new.on_conflict_do_update(index_elements=["call_sid"], set_=replaced)
+            )
 
     async def missing(self, limit: int) -> list[str]:
         """Ended calls that have no digest, the newest first."""
         query = (
             sa.select(CALLS.c.call_sid)
             .outerjoin(DIGESTS, DIGESTS.c.call_sid == CALLS.c.call_sid)
-            .where(DIGESTS.c.call_sid.is_(None), CALLS.c.status.in_(sorted(TERMINAL)))
+            .outerjoin(DIGEST_WORDS, DIGEST_WORDS.c.call_sid == CALLS.c.call_sid)
+            .where(sa.or_(DIGESTS.c.call_sid.is_(None), DIGEST_WORDS.c.call_sid.is_(None)))
+            .where(CALLS.c.status.in_(sorted(TERMINAL)))
             .order_by(CALLS.c.created_at.desc())
             .limit(limit)
         )
@@ -68,27 +74,50 @@ class DigestTable:
     async def find(self, search: Search, limit: int, before: str | None = None) -> list[str]:
         """The calls that a search is for, the newest first. `before`: the last one of the page
         before."""
+        if not search.parts and not search.outcome:
+            return await self._newest(self._candidates(search, before).subquery(), search, limit)
+        # Where many calls match, they are among the newest candidates. Where few do, the database
+        # finds them fast, but it does not know which it is.
+        candidates = self._candidates(search, before)
+        newest = _in_order(candidates, DIGESTS).limit(_FIRST_CANDIDATES).subquery()
+        found = await self._newest(newest, search, limit)
+        if len(found) < limit:
+            found = await self._newest(candidates.subquery(), search, limit)
+        return found
+
+    def _candidates(self, search: Search, before: str | None) -> sa.Select[Any]:
+        """The calls of which nothing but their words may not match."""
         columns = DIGESTS.c
-        query = sa.select(columns.call_sid)
-        place = sa.func.strpos if self._database.dialect == "postgresql" else sa.func.instr
-        for part in search.parts:
-            query = query.where(place(columns.words, part) > 0)
-        if search.outcome:
-            query = query.where(place(columns.words, f"={search.outcome} ") > 0)
+        query = sa.select(columns.call_sid, columns.created_at)
+        for number, mask in masks_of(search.parts, search.outcome).items():
+            query = query.where(columns[MARKS[number].name].bitwise_and(mask) == mask)
         if search.after is not None:
             query = query.where(columns.created_at >= search.after)
         if search.before is not None:
             query = query.where(columns.created_at < search.before)
         if before is not None:
             last = sa.select(columns.created_at).where(columns.call_sid == before)
-            place_of = sa.tuple_(columns.created_at, columns.call_sid)
-            query = query.where(place_of < sa.tuple_(last.scalar_subquery(), sa.literal(before)))
-        newest = query.order_by(columns.created_at.desc(), columns.call_sid.desc()).limit(limit)
-        return [row["call_sid"] for row in await self._rows(newest)]
+            place = sa.tuple_(columns.created_at, columns.call_sid)
+            query = query.where(place < sa.tuple_(last.scalar_subquery(), sa.literal(before)))
+        return query
+
+    async def _newest(self, candidates: sa.Subquery, search: Search, limit: int) -> list[str]:
+        """The newest candidates whose words match."""
+        words = DIGEST_WORDS.c.words
+        query = sa.select(candidates.c.call_sid)
+        if search.parts or search.outcome:
+            query = query.join(DIGEST_WORDS, DIGEST_WORDS.c.call_sid == candidates.c.call_sid)
+        place = sa.func.strpos if self._database.dialect == "postgresql" else sa.func.instr
+        for part in search.parts:
+            query = query.where(place(words, part) > 0)
+        if search.outcome:
+            query = query.where(place(words, f"={search.outcome} ") > 0)
+        rows = await self._rows(_in_order(query, candidates).limit(limit))
+        return [row["call_sid"] for row in rows]
 
     async def of(self, call_sids: Iterable[str]) -> dict[str, Digest]:
         """The digests of these calls, as far as there are any, without their words."""
-        columns = [column for column in DIGESTS.c if column.name not in ("words", "created_at")]
+        columns = [column for column in DIGESTS.c if column.name not in {*_MARKS, "created_at"}]
         query = sa.select(*columns).where(DIGESTS.c.call_sid.in_(list(call_sids)))
         return {row["call_sid"]: _digest(row) for row in await self._rows(query)}
 
@@ -98,7 +127,7 @@ class DigestTable:
         meanwhile."""
         columns = DIGESTS.c
         raw = [sa.type_coerce(columns[name], sa.types.NULLTYPE).label(name) for name in _JSON]
-        plain = [each for each in columns if each.name not in ("words", *_JSON)]
+        plain = [each for each in columns if each.name not in {*_MARKS, *_JSON}]
         place = sa.tuple_(columns.created_at, columns.call_sid)
         query = sa.select(*plain, *raw).order_by(columns.created_at, columns.call_sid).limit(_PIECE)
         piece = await self._rows(query.where(columns.created_at >= after))
@@ -116,6 +145,21 @@ class DigestTable:
             return rows
 
         return await self._database.read(read)
+
+
+def _in_order(query: sa.Select[Any], calls: sa.Table | sa.Subquery) -> sa.Select[Any]:
+    """The newest first."""
+    return query.order_by(calls.c.created_at.desc(), calls.c.call_sid.desc())
+
+
+def rows_of(
+    call_sid: str, created_at: datetime, digest: Digest
+) -> list[tuple[sa.Table, dict[str, Any]]]:
+    """The rows of a digest, with their tables."""
+    row = asdict(digest) | {"call_sid": call_sid, "created_at": created_at}
+    words, marks = row.pop("words"), row.pop("marks") or marks_of(digest.words)
+    row |= {column.name: value for column, value in zip(MARKS, marks, strict=True)}
+    return [(DIGESTS, row), (DIGEST_WORDS, {"call_sid": call_sid, "words": words})]
 
 
 def dated(rows: Iterable[Mapping[Any, Any]]) -> Iterator[tuple[datetime, Digest]]:

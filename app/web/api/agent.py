@@ -28,7 +28,7 @@ class AgentShown(BaseModel):
 
     name: str
     destinations: list[str] = Field(
-        description="names of the humans to whom a caller can be transferred"
+        description="names of the humans that a caller can be transferred to"
     )
     understands: list[str] = Field(
         description="examples of what the embedded model understands; empty: another model answers"

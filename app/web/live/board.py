@@ -210,7 +210,7 @@ class Client:
     def first(self) -> bytes:
         """The first batch: every live call."""
         self._take()
-        cards = [asdict(call.card()) for call in self._board.calls.values()]
+        cards = [call.card() for call in self._board.calls.values()]
         return _line({"type": "calls", "calls": cards}) + b"".join(self._turn_lines())
 
     def batch(self) -> bytes:
@@ -224,7 +224,7 @@ class Client:
             if call is None:
                 yield _line({"type": "ended", "call_sid": call_sid})
             else:
-                yield _line({"type": "call", "call": asdict(call.card())})
+                yield _line({"type": "call", "call": call.card()})
         yield from self._turn_lines()
 
     def note_all(self) -> None:
@@ -247,7 +247,7 @@ class Client:
                 continue
             now = {turn.position: turn for turn in call.turns()}
             before, self._sent[call_sid] = self._sent[call_sid], now
-            changed = [asdict(turn) for at, turn in now.items() if before.get(at) != turn]
+            changed = [turn for at, turn in now.items() if before.get(at) != turn]
             removed = [at for at in before if at not in now]
             for begin in range(0, max(len(changed), bool(removed)), MOST_TURNS):
                 turns = changed[begin : begin + MOST_TURNS]
@@ -270,6 +270,8 @@ def _line(message: Mapping[str, object]) -> bytes:
 
 def _sendable(value: object) -> object:
     match value:
+        case Card() | LiveTurn():
+            return _sendable(asdict(value))
         case str():
             return value.encode("utf-8", "replace").decode()
         case Mapping():

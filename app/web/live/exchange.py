@@ -1,9 +1,9 @@
 """The live calls of all replicas, on the board of each replica that someone looks at.
 
 A replica whose board has clients asks all others for their live calls, and asks again every few
-seconds. Each of those then tells it what changes. Nothing is sent while no one looks.
+seconds. Each of those sends it every call, and then what changes. Without clients nothing is sent.
 
-What is told may be lost: pieces are numbered, and after a gap everything is told anew.
+A message may be lost: they are numbered, and after a gap a replica sends every call again.
 """
 
 import asyncio
@@ -28,7 +28,8 @@ from app.wires.twilio.call import TERMINAL
 logger = logging.getLogger(__name__)
 
 RENEW_S = 3.0
-#: Who asks for no news for so long looks no more; who tells none for so long has no calls any more.
+#: A replica that does not ask for so long gets no more news; the calls of one that sends none for
+#: so long are removed.
 SILENT_S = 10.0
 ANSWER_S = 1.0
 LATE_S = 1.0  # what has not come by then is lost
@@ -40,7 +41,7 @@ LOOK_S = 2.0
 
 @dataclass(slots=True, eq=False)
 class FarCall:
-    """A live call of another replica, as it was told."""
+    """A live call of another replica, by the news that came."""
 
     shown: Card
     known_turns: dict[int, LiveTurn] = field(default_factory=dict)
@@ -54,7 +55,7 @@ class FarCall:
 
 @dataclass(slots=True)
 class _Teller:
-    """Another replica, which tells what happens on its calls."""
+    """Another replica, which sends what happens on its calls."""
 
     #: The series of its messages, and the number of the last one that came; empty: none did.
     series: str = ""
@@ -98,7 +99,7 @@ class LiveExchange:
             self._tasks.add(task)
 
     async def aclose(self) -> None:
-        """Tell and take nothing more."""
+        """Send and take nothing more."""
         tasks = [*self._tasks, *(feed.task for feed in self._listeners.values())]
         for task in tasks:
             task.cancel()
@@ -147,7 +148,7 @@ class LiveExchange:
         except (NoAnswer, BusUnavailable):
             return
         except KeyError:
-            logger.warning("replica tells no live calls", extra={"replica": replica})
+            logger.warning("replica sends no live calls", extra={"replica": replica})
 
     @staticmethod
     def _has_gap(teller: _Teller) -> bool:
@@ -158,7 +159,7 @@ class LiveExchange:
         return series != teller.series or number > teller.number
 
     def _take(self, replica: str, news: Message) -> None:
-        """Another replica tells what changed."""
+        """News of another replica."""
         teller = self._tellers.get(replica)
         if teller is None:
             return
@@ -170,7 +171,7 @@ class LiveExchange:
         elif (series, number) != (teller.series, teller.number + 1):
             if teller.series:
                 teller.series = ""
-                self._ask.set()  # everything anew
+                self._ask.set()  # every call again
             return
         teller.number = number
         teller.heard_s = monotonic()
@@ -234,7 +235,7 @@ class LiveExchange:
 
 
 class _Feed:
-    """What one other replica is told, until it asks no more."""
+    """Sends the calls of this process to another replica, until that asks no more."""
 
     def __init__(self, bus: Bus, board: Board, replica: str, follow: Iterable[str]) -> None:
         self.series = secrets.token_hex(4)
@@ -265,7 +266,7 @@ class _Feed:
                     await self._send({"lines": lines})
                 await asyncio.sleep(GATHER_S)
         except BusUnavailable:
-            pass  # it asks again when Redis is back, and is told everything anew
+            pass  # it asks again when Redis is back, and gets every call
         finally:
             self._board.leave(self._client)
 

@@ -1,6 +1,5 @@
 """The console in a real browser, driven by roles and names."""
 
-import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,7 +11,7 @@ import pytest
 from app.records.digests.digest import digest_of
 from app.simulator.realtime import Reply, Script
 from tests.records.report.recorded_call import Story, pizza_call, transferred_call
-from tests.service.world import API_TOKEN, World, noise, world
+from tests.service.world import API_TOKEN, World, decisions, noise, world
 from tests.web.console.browser import Browsing, browsing, needs_browser
 
 pytestmark = [needs_browser, pytest.mark.timeout(120)]
@@ -113,6 +112,49 @@ async def test_a_live_call_appears_is_spoken_into_and_ended() -> None:
         assert {"SayRequested", "HangUpRequested"} <= {each["name"] for each in record["events"]}
 
 
+ANALYSE = """
+const connect = AudioNode.prototype.connect;
+AudioWorkletNode.prototype.connect = function (to) {
+  window.analyser = new AnalyserNode(this.context);
+  connect.call(this, window.analyser);
+  return connect.call(this, to);
+};
+window.sounds = (wanted) => new Promise((done) => {
+  const samples = new Float32Array(2048);
+  const look = () => {
+    window.analyser.getFloatTimeDomainData(samples);
+    if (samples.some((sample) => Math.abs(sample) > 0.05) === wanted) done();
+    else setTimeout(look, 20);
+  };
+  look();
+});
+"""
+
+
+async def test_a_live_call_is_listened_to_and_its_record_says_so() -> None:
+    hello = Reply("Hello.", audio=noise(20_000), speed=FAST)
+    async with console(hello) as (w, it):
+        await it.page.add_init_script(ANALYSE)
+        call = await w.connected(from_="+15551230007")
+        await it.open(f"calls/{call.call_sid}")
+        button = it.role("button", "Listen in")
+        await button.click()
+        await it.role("status").get_by_text("You hear the call").wait_for()
+        await it.page.evaluate("sounds(true)")
+        assert await button.get_attribute("aria-pressed") == "true"
+        await button.click()
+        await button.and_(it.page.locator("[aria-pressed=false]")).wait_for()
+        while w.state.listening.listeners:
+            await w.status_of("/healthz")
+        await button.click()
+        await it.role("status").get_by_text("You hear the call").wait_for()
+        call.hang_up()
+        await call.wait_ended()
+        await button.wait_for(state="detached")
+        said = [each[0] for each in decisions(await w.record(call.call_sid))]
+        assert said[:3] == ["listening in", "listening in ended", "listening in"]
+
+
 async def test_what_cannot_be_done_is_said_with_the_reason() -> None:
     async with console() as (w, it):
         call = await w.connected()
@@ -132,7 +174,8 @@ async def test_past_calls_are_searched_and_read_page_by_page() -> None:
         stories = [pizza_call(), *(transferred_call() for _ in range(30))]
         for number, story in enumerate(stories):
             story.sid = f"CA{number:032d}"
-        await asyncio.gather(*(keep(w, story) for story in stories))
+        for story in stories:
+            await keep(w, story)
         await it.open()
         past = it.role("list", "Past calls")
         await past.get_by_role("listitem").nth(24).wait_for()
@@ -249,7 +292,7 @@ async def test_every_action_is_reached_with_the_keyboard() -> None:
             await it.page.keyboard.press("Tab")
             name = "document.activeElement.ariaLabel || document.activeElement.innerText"
             reached.add(await it.page.evaluate(name))
-        wanted = {"Words for the caller", "Say", "Destination", "Transfer", "Hang up"}
+        wanted = {"Words for the caller", "Say", "Destination", "Transfer", "Hang up", "Listen in"}
         assert wanted | {"Transcript", "Time axis", "Zoom in"} <= reached
         await it.role("link", "← All calls").focus()
         await it.page.keyboard.press("Enter")

@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -75,7 +75,7 @@ class WiredBus:
 
 class Replica:
     def __init__(self, wire: Wire, name: str) -> None:
-        self.bus: Any = WiredBus(wire, name)
+        self.bus = cast(Any, WiredBus(wire, name))
         self.board = Board()
         self.own = Board(self.board)
         self.live = LiveCalls(self.own, "Ada")

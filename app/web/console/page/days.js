@@ -8,9 +8,9 @@ import { texts } from "./texts.js";
 const words = texts.days;
 const RANGES = [7, 30, 90];
 const HEIGHT = 150;
-const LEFT = 52;
+const LEFT = 66;
 const RIGHT = 14;
-const BOTTOM = 20;
+const BOTTOM = 24;
 const WIDTH = 480;
 const MOST_LABELS = 6;
 

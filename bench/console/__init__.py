@@ -1,0 +1,1 @@
+"""How fast the console is: a start page full of live calls, and searches in many records."""
