@@ -33,7 +33,8 @@ async def api(store: Store) -> AsyncIterator[AsyncClient]:
     problems.install(app)
     for each in (agent, calls, report, statistics):
         app.include_router(each.router)
-    services = SimpleNamespace(store=store, agent=SimpleNamespace(agent=AGENT))
+    model = SimpleNamespace(model="gpt-realtime-2")
+    services = SimpleNamespace(store=store, agent=SimpleNamespace(agent=AGENT), model=model)
     listening = SimpleNamespace(allowed=True)
     install_state(app, api_token=TOKEN, services=services, listening=listening)
     async with AsyncClient(

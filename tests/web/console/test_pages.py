@@ -112,7 +112,7 @@ def test_every_module_is_imported_and_preloaded() -> None:
         imported |= set(re.findall(r'from "\./([\w/.-]+)"', path.read_text(encoding="utf-8")))
     names = {name for name in pages.files() if name.endswith(".js")}
     internal = {"vendor/signals-core.js"}
-    worklets = {"speaker.js"}  # loaded when they are needed
+    worklets = {"speaker.js", "phone_worklet.js"}  # loaded when they are needed
     assert imported | internal | worklets == names
     for name in names - worklets:
         assert f'console/{name}"' in page, name

@@ -19,7 +19,7 @@ from tests.web.console.browser import Browsing, browsing, needs_browser
 pytestmark = [needs_browser, pytest.mark.timeout(120)]
 
 INF = float("inf")
-STORY = Reply("Once upon a time there was a telephone.", audio=noise(9000, "story"), speed=INF)
+STORY = Reply("Once upon a time there was a telephone.", audio=noise(40_000, "story"), speed=INF)
 TIME = Reply("It is noon.", audio=noise(200, "noon"), speed=INF)
 BACK = Reply("Nobody is there just now.", audio=noise(200, "back"), speed=INF)
 WORDS_MS, COUGH_MS = 900, 240
@@ -86,9 +86,8 @@ class Page:
 
     async def press(self, keys: str) -> None:
         for key in keys:
-            await (
-                self.it.role("group", "Keypad").get_by_role("button", name=key, exact=True).click()
-            )
+            keypad = self.it.role("group", "Keypad")
+            await keypad.get_by_role("button", name=key, exact=True).click()
 
     async def hang_up(self) -> None:
         await self.it.role("button", "Hang up").click()
@@ -114,7 +113,8 @@ async def test_a_whole_call() -> None:
         await phone.says("Tell me a story.")
         await phone.heard("Once upon")
         await phone.says("", COUGH_MS)
-        await phone.it.page.wait_for_timeout(1800)
+        await phone.heard("Agent paused")
+        await phone.heard("Agent speaks")
         await phone.says("Wait, what time is it?")
         await phone.heard("It is noon.")
         await phone.press("42#")
@@ -180,7 +180,11 @@ async def test_a_microphone_that_is_allowed_is_heard() -> None:
     fake = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
     async with softphone(args=fake) as phone:
         await phone.call()
-        meter = "document.querySelector('.phone meter').value > 0.2"
-        await phone.it.page.wait_for_function(meter)
+        for _ in range(50):  # the fake device beeps once a second
+            if await phone.it.page.locator("meter").first.evaluate("it => it.value") > 0.2:
+                break
+            await phone.it.page.wait_for_timeout(100)
+        else:
+            pytest.fail("the meter shows no sound")
         assert await phone.it.page.get_by_label("Microphone").locator("option").count() > 1
         await phone.hang_up()
