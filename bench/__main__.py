@@ -77,7 +77,7 @@ def arguments() -> argparse.Namespace:
         "beside live calls; silences: responses without sound; lines: media streams that break; "
         "proxies: nginx, HAProxy and Caddy before the service; tools: tools that compute; "
         "replicas: three replicas that are killed, stopped and replaced; console: the page "
-        "and its searches with many calls (default: load)",
+        "and its searches with many calls; softphone: its sound in a browser (default: load)",
     )
     add(
         "--interruptions",

@@ -47,7 +47,8 @@ class Tap extends AudioWorkletProcessor {
     if (!heard) return true;
     if (!this.filled) this.began = currentFrame;
     for (let at = 0; at < heard.length && this.filled < 4800; at += 1) {
-      this.samples[this.filled++] = Math.max(-32768, Math.min(32767, Math.round(heard[at] * 32768)));
+      const size = Math.round(heard[at] * 32768);
+      this.samples[this.filled++] = Math.max(-32768, Math.min(32767, size));
     }
     if (this.filled >= 4736) {
       const samples = this.samples.slice(0, this.filled);

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from app.audio import ulaw_decode, ulaw_encode
-from app.simulator.realtime import RealtimeServer, Reply
+from app.simulator.realtime import RealtimeServer, Reply, Session
 from app.simulator.realtime.script import Turn
 from bench.console.report import Figure
 from bench.softphone.page import READ, TAP, WATCH
@@ -24,6 +24,7 @@ PLAYS = 10
 BARGE_INS = 60
 PAUSE_MS = 400
 CLICK_AT_MS = 500
+SILENCE = b"\xff" * 800
 
 
 def speech_like(duration_ms: int, seed: object) -> bytes:
@@ -84,7 +85,7 @@ async def plays() -> list[Figure]:
     left = iter(answers)
 
     def brain(turn: Turn) -> Reply:
-        audio = next(left) if turn.kind == "reply" else b"\xff" * 800
+        audio = next(left, SILENCE) if turn.kind == "reply" else SILENCE
         return Reply("Words.", audio=audio, speed=INF)
 
     async with world(RealtimeServer(brain), agent=AGENT) as w:
@@ -159,7 +160,7 @@ async def barge_ins() -> list[Figure]:
     dice = random.Random("softphone")
 
     def brain(turn: Turn) -> Reply:
-        audio = speech_like(8000, dice.random()) if turn.kind == "reply" else b"\xff" * 800
+        audio = speech_like(8000, dice.random()) if turn.kind == "reply" else SILENCE
         return Reply("Words.", audio=audio, speed=INF)
 
     async with world(RealtimeServer(brain), agent=AGENT) as w:
@@ -170,8 +171,7 @@ async def barge_ins() -> list[Figure]:
             for number in range(BARGE_INS):
                 await it.page.wait_for_timeout(dice.uniform(600, 2000))
                 await it.role("group", "Keypad").get_by_role("button", name="5").click()
-                while len(session.events_of("conversation.item.truncate")) <= number:
-                    await asyncio.sleep(0.01)
+                await truncated(session, number + 1)
                 await it.page.wait_for_timeout(100)
                 await ask(w)
             found = await read(it)
@@ -181,6 +181,14 @@ async def barge_ins() -> list[Figure]:
             ]
         await w.settled()
     return figures_of_barge_ins(found, told)
+
+
+async def truncated(session: Session, times: int) -> None:
+    for _ in range(500):
+        if len(session.events_of("conversation.item.truncate")) >= times:
+            return
+        await asyncio.sleep(0.01)
+    raise TimeoutError("no answer was truncated within 5 s")
 
 
 def figures_of_barge_ins(found: dict[str, Any], told: list[float]) -> list[Figure]:
