@@ -16,15 +16,15 @@ from app.simulator.realtime.script import Turn
 from bench.console.report import Figure
 from bench.softphone.page import READ, TAP, WATCH
 from bench.softphone.sound import HZ, Played, compare, samples_of
-from tests.service.world import AGENT, API_TOKEN, World, world
+from tests.service.world import AGENT, API_TOKEN, World, noise, world
 from tests.web.console.browser import Browsing, browsing
 
 INF = float("inf")
-PLAYS = 10
-BARGE_INS = 60
+PLAYS = 5
+BARGE_INS = 40
 PAUSE_MS = 400
 CLICK_AT_MS = 500
-SILENCE = b"\xff" * 800
+SHORT = noise(100)
 
 
 def speech_like(duration_ms: int, seed: object) -> bytes:
@@ -85,7 +85,7 @@ async def plays() -> list[Figure]:
     left = iter(answers)
 
     def brain(turn: Turn) -> Reply:
-        audio = next(left, SILENCE) if turn.kind == "reply" else SILENCE
+        audio = next(left, SHORT) if turn.kind == "reply" else SHORT
         return Reply("Words.", audio=audio, speed=INF)
 
     async with world(RealtimeServer(brain), agent=AGENT) as w:
@@ -160,7 +160,7 @@ async def barge_ins() -> list[Figure]:
     dice = random.Random("softphone")
 
     def brain(turn: Turn) -> Reply:
-        audio = speech_like(8000, dice.random()) if turn.kind == "reply" else SILENCE
+        audio = speech_like(8000, dice.random()) if turn.kind == "reply" else SHORT
         return Reply("Words.", audio=audio, speed=INF)
 
     async with world(RealtimeServer(brain), agent=AGENT) as w:

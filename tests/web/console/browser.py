@@ -124,6 +124,6 @@ async def browsing(
             context = await browser.new_context(**options)
             browsing = Browsing(await context.new_page(), url, token)
             yield browsing
-            assert browsing.faults == []
+            assert browsing.faults == [], browsing.faults
         finally:
             await browser.close()
