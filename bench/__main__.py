@@ -339,7 +339,10 @@ def open_console(options: argparse.Namespace, console: Console) -> int:
 
 def listen_to_softphone(options: argparse.Namespace, console: Console) -> int:
     """Measure the softphone. Returns the exit status."""
-    done = list(softphone.measure(console.print))
+    done = []
+    for each in softphone.measure(console.print):
+        console.print("  ".join(each.row))
+        done.append(each)
     show_limits_kept(console_report.HEADINGS, [each.row for each in done], options)
     return 0 if all(each.kept for each in done) else 1
 

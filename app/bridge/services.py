@@ -135,6 +135,11 @@ class Services:
         """To which humans this call can be transferred."""
         return self.agent_of(call_sid).destinations
 
+    @property
+    def embedded(self) -> bool:
+        """Whether the embedded model answers, because OPENAI_API_KEY is not set."""
+        return self.model.model == EMBEDDED
+
     def agent_of(self, call_sid: str) -> Agent:
         """The agent of the agent file, for this call."""
         loaded = self.agent

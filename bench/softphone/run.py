@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gzip
 import io
 import random
 import wave
@@ -13,6 +14,7 @@ import numpy as np
 from app.audio import ulaw_decode, ulaw_encode
 from app.simulator.realtime import RealtimeServer, Reply, Session
 from app.simulator.realtime.script import Turn
+from app.web.console.pages import File, files
 from bench.console.report import Figure
 from bench.softphone.page import READ, TAP, WATCH
 from bench.softphone.sound import HZ, Played, compare, samples_of
@@ -57,9 +59,7 @@ def click_file() -> dict[str, Any]:
 
 async def opened(it: Browsing) -> None:
     await it.page.add_init_script(WATCH)
-    await it.page.route(
-        "**/console/tap.js", lambda route: route.fulfill(body=TAP, content_type="text/javascript")
-    )
+    files()["tap.js"] = File(TAP.encode(), gzip.compress(TAP.encode()), "text/javascript")
     await it.open()
     await it.role("button", "Call the agent").click()
     await it.page.get_by_role("status").get_by_text("Connected", exact=True).wait_for()
@@ -155,8 +155,8 @@ def clicks(found: dict[str, Any]) -> list[float]:
 
 
 async def barge_ins() -> list[Figure]:
-    """Answers that a key interrupts at any moment: what the model is told was heard, and what
-    was."""
+    """Answers that a key interrupts at any moment: heard as the model
+    learns it, and as it was."""
     dice = random.Random("softphone")
 
     def brain(turn: Turn) -> Reply:
@@ -169,11 +169,10 @@ async def barge_ins() -> list[Figure]:
             session = w.model.sessions[0]
             await ask(w)
             for number in range(BARGE_INS):
-                await it.page.wait_for_timeout(dice.uniform(600, 2000))
-                await it.role("group", "Keypad").get_by_role("button", name="5").click()
+                await it.page.wait_for_timeout(dice.uniform(900, 2200))
+                for key in "5#":  # the first one interrupts, the entry is answered at once
+                    await it.role("group", "Keypad").get_by_role("button", name=key).click()
                 await truncated(session, number + 1)
-                await it.page.wait_for_timeout(100)
-                await ask(w)
             found = await read(it)
             await it.role("button", "Hang up").click()
             told = [

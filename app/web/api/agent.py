@@ -6,7 +6,6 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
 from app.bridge.services import Services
-from app.config.settings import EMBEDDED
 from app.web.api_token import TokenRoute, require_token
 from app.web.app_state import State
 from app.web.problems import documented
@@ -51,7 +50,7 @@ async def agent(state: State) -> AgentShown:
 
 def _examples(services: Services) -> list[str]:
     """One phrase of each line that the embedded model knows. Empty: calls have another model."""
-    if services.model.model != EMBEDDED:
+    if not services.embedded:
         return []
     lines = services.agent.demo.lines
     return [_SLOT.sub("…", line.hears[0]).translate(_NO_BRACKETS) for line in lines if line.hears]

@@ -48,6 +48,7 @@ router = APIRouter(
     responses=documented(401, 403, 422, 429, 503),
 )
 
+_ON_A_CALL = documented(404)
 Attempt = Annotated[int, Path(ge=0, le=10**6, description="the number of the transfer's attempt")]
 
 
@@ -105,7 +106,7 @@ async def call_agent(request: Request, response: Response, state: State) -> Soft
     return SoftphoneCall(call_sid=call.call_sid, stream_url=_stream_url(base_url, ticket))
 
 
-@router.post("/{call_sid}/next", summary="Ask what follows a stream")
+@router.post("/{call_sid}/next", responses=_ON_A_CALL, summary="Ask what follows a stream")
 async def next_step(call_sid: Sid, request: Request, state: State) -> Step:
     """The stream of a call has ended: ask once what follows. It may be lost, or the agent transfers
     the call, or presses keys."""
@@ -115,7 +116,7 @@ async def next_step(call_sid: Sid, request: Request, state: State) -> Step:
     return await _step(request, state, call_sid, answer)
 
 
-@router.get("/{call_sid}/transfers/{number}", summary="Ask about a transfer")
+@router.get("/{call_sid}/transfers/{number}", responses=_ON_A_CALL, summary="Ask about an attempt")
 async def attempt(call_sid: Sid, number: Attempt, request: Request, state: State) -> Step:
     """What became of an attempt that rings, or that the human answered. Ask every `seconds`: a
     page that stops asking while they talk has hung up."""
@@ -129,7 +130,11 @@ async def attempt(call_sid: Sid, number: Attempt, request: Request, state: State
     return await _ended(request, state, call_sid, ended)
 
 
-@router.post("/{call_sid}/transfers/{number}/answer", summary="Answer as the human")
+@router.post(
+    "/{call_sid}/transfers/{number}/answer",
+    responses=documented(404),
+    summary="Answer as the human",
+)
 async def answer(call_sid: Sid, number: Attempt, request: Request, state: State) -> Step:
     """The human answers, and accepts the call."""
     await _known(state, call_sid)
@@ -138,7 +143,7 @@ async def answer(call_sid: Sid, number: Attempt, request: Request, state: State)
     return await attempt(call_sid, number, request, state)
 
 
-@router.post("/{call_sid}/transfers/{number}/ended", summary="End an attempt")
+@router.post("/{call_sid}/transfers/{number}/ended", responses=_ON_A_CALL, summary="End an attempt")
 async def attempt_ended(
     call_sid: Sid, number: Attempt, end: AttemptEnded, request: Request, state: State
 ) -> Step:

@@ -33,8 +33,8 @@ async def api(store: Store) -> AsyncIterator[AsyncClient]:
     problems.install(app)
     for each in (agent, calls, report, statistics):
         app.include_router(each.router)
-    model = SimpleNamespace(model="gpt-realtime-2")
-    services = SimpleNamespace(store=store, agent=SimpleNamespace(agent=AGENT), model=model)
+    loaded = SimpleNamespace(agent=AGENT)
+    services = SimpleNamespace(store=store, agent=loaded, embedded=False)
     listening = SimpleNamespace(allowed=True)
     install_state(app, api_token=TOKEN, services=services, listening=listening)
     async with AsyncClient(

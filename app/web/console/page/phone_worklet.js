@@ -8,7 +8,7 @@ const FRAME = 160; // 20 ms
 const HALF = 16; // zero crossings of the sinc at each side
 const PHASES = 64;
 const START_S = 0.04; // in store before the agent's audio begins to play
-const FADE = 40; // samples, 5 ms: what is cleared fades out
+const FADE = 24; // samples, 3 ms: what is cleared fades out
 const LEVEL_S = 0.05;
 
 /** Samples of µ-law bytes (ITU-T G.711). */
