@@ -6,8 +6,6 @@ const COLUMNS = [1209, 1336, 1477];
 const KEY_S = 0.12;
 const RINGING = [440, 480]; // Hz: 2 s on, 4 s off
 const TONE = 0.08;
-// Audio that was given to the output is heard, whatever is cleared after: that is to be little.
-const OUTPUT_S = 0.005;
 const LATENCY_MS = 500; // how often the output's latency is looked up
 
 /** Why there is no microphone; empty: there may be one. */
@@ -34,7 +32,8 @@ export class Sound {
   /** `on`: functions `frame(bytes)`, `mark(name)`, `level(side, peak)`. */
   constructor(on) {
     this.on = on;
-    this.context = new AudioContext({ latencyHint: OUTPUT_S });
+    // What was given to the output is heard, whatever is cleared after: it is to be little.
+    this.context = new AudioContext({ latencyHint: 0 });
     this.tracks = [];
     this.ringing = null;
     this.source = null;

@@ -7,7 +7,7 @@ const HZ = 8000;
 const FRAME = 160; // 20 ms
 const HALF = 16; // zero crossings of the sinc at each side
 const PHASES = 64;
-const START_S = 0.04; // in store before the agent's audio begins to play
+const START_S = 0.02; // from the first audio until it plays: more of it comes meanwhile
 const FADE = 24; // samples, 3 ms: what is cleared fades out
 const LEVEL_S = 0.05;
 
@@ -209,9 +209,8 @@ class Earpiece extends AudioWorkletProcessor {
 
   process(_inputs, [[out]]) {
     if (!this.playing && this.stored) {
-      const followed = this.queue.some((each) => !(each instanceof Float32Array));
-      const waited = currentTime - this.waitsSince;
-      this.playing = followed || this.stored >= START_S * HZ || waited >= START_S;
+      const whole = !(this.queue.at(-1) instanceof Float32Array); // a mark is behind it
+      this.playing = whole || currentTime - this.waitsSince >= START_S;
     }
     for (let to = 0; to < out.length; to += 1) {
       this.now = currentTime + to / sampleRate;
