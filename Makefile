@@ -22,7 +22,7 @@ LEAST_OF_CALL := 98
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve demo test pytest shuffle matrix coverage fuzz check format bench truth sound voices coughs \
+.PHONY: help setup serve demo test pytest shuffle matrix coverage fuzz check format bench peers truth sound voices coughs \
   strangers silences lines proxies replicas tools mutations bench-console compat compat-setup compat-all deploy-check constraints diagrams release clean
 
 help: ## List the targets.
@@ -83,8 +83,15 @@ format: $(INSTALLED) ## Format the code.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(INSTALLED) ## What a call costs, beside a bare relay; three minutes.
+bench: $(INSTALLED) ## What a call costs, beside a bare relay and a Node bridge; five minutes.
 	$(BIN)/python -m bench
+
+PEER := bench/peers/node
+peers: $(PEER)/node_modules/.installed ## Install the Node bridge that bench compares ours with; needs npm.
+
+$(PEER)/node_modules/.installed: $(PEER)/package.json
+	npm install --prefix $(PEER) --no-package-lock --no-audit --no-fund
+	@touch $@
 
 truth: $(INSTALLED) ## How exactly the model learns what an interrupted caller heard; three minutes.
 	$(BIN)/python -m bench truth

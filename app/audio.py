@@ -8,8 +8,9 @@ import base64
 import math
 import warnings
 from array import array
-from binascii import a2b_base64
 from collections.abc import Sequence
+
+import msgspec
 
 with warnings.catch_warnings():  # audioop leaves the standard library; `audioop-lts` is its sequel
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -39,6 +40,16 @@ def base64_size(payload: str) -> int:
     return len(payload) // 4 * 3 - payload.count("=", -2)
 
 
+def base64_decode(payload: str) -> bytes:
+    """The bytes of a base64 text. msgspec takes a fraction of the time of `binascii`.
+
+    Raises:
+        ValueError: it is not padded, or holds other characters.
+    """
+    decoded: bytes = msgspec.convert(payload, bytes)
+    return decoded
+
+
 def base64_length(size_bytes: int) -> int:
     """How many characters of base64 this many bytes become, padding included."""
     return (size_bytes + 2) // 3 * 4
@@ -46,7 +57,7 @@ def base64_length(size_bytes: int) -> int:
 
 def without_first(payload: str, size_bytes: int) -> str:
     """A base64 text without the first bytes that it decodes to."""
-    return base64.b64encode(base64.b64decode(payload)[size_bytes:]).decode("ascii")
+    return base64.b64encode(base64_decode(payload)[size_bytes:]).decode("ascii")
 
 
 def pcm16_size(hz: int, ms: int) -> int:
@@ -89,9 +100,9 @@ def rms_dbfs(ulaw: bytes) -> float:
     return pcm16_dbfs(ulaw_decode(ulaw))
 
 
-def ulaw_rms(payload: str) -> int:
-    """The RMS of µ-law, given in base64, as 16-bit samples: 0 to 32767."""
-    return audioop.rms(audioop.ulaw2lin(a2b_base64(payload), 2), 2)
+def ulaw_rms(ulaw: bytes) -> int:
+    """The RMS of µ-law, as 16-bit samples: 0 to 32767."""
+    return audioop.rms(audioop.ulaw2lin(ulaw, 2), 2)
 
 
 def is_audible(payload: str) -> bool:
@@ -101,8 +112,8 @@ def is_audible(payload: str) -> bool:
     """
     middle = len(payload) // 8 * 4  # four characters are three bytes
     return (
-        ulaw_rms(payload[middle : middle + _SAMPLE_CHARACTERS]) >= AUDIBLE_RMS
-        or ulaw_rms(payload) >= AUDIBLE_RMS
+        ulaw_rms(base64_decode(payload[middle : middle + _SAMPLE_CHARACTERS])) >= AUDIBLE_RMS
+        or ulaw_rms(base64_decode(payload)) >= AUDIBLE_RMS
     )
 
 

@@ -11,6 +11,7 @@ from app import __version__
 from app.bridge.hung_replicas import HungReplicas
 from app.bridge.leg.leg import Leg
 from app.bridge.listening import Listening
+from app.bridge.open_records import OpenRecords
 from app.bridge.operator_orders import OperatorOrders
 from app.bridge.outbound import Outbound
 from app.bridge.reconnects import Reconnects
@@ -89,6 +90,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         switchboard.on_call_left.append(lambda call_sid, _: outbound.left(call_sid))
         switchboard.on_outbound_leg.append(outbound.adopted)
         hung = HungReplicas(shared, switchboard, reconnects, lambda: chosen.public_url or "")
+        open_records = OpenRecords(shared, switchboard)
         after_call = _after_call(chosen, shared, switchboard)
         if after_call is not None:
             switchboard.on_call_ended.append(after_call.call_ended)
@@ -97,10 +99,12 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         parts.push_async_callback(_close, "transfers", transfers.aclose)
         parts.push_async_callback(_close, "calls", switchboard.close)
         parts.push_async_callback(_close, "watch of other replicas", hung.aclose)
+        parts.push_async_callback(_close, "look for open records", open_records.aclose)
         softphone = SoftphoneCalls(shared, switchboard, transfers)
         parts.push_async_callback(_close, "softphones", softphone.aclose)
         hung.start()
         requests = Requests(shared.bus)
+        open_records.start()
         metrics = Metrics(shared.agent.agent, lambda: switchboard.live_calls)
         board = Board()
         own = Board(board) if shared.bus.shared else board
@@ -204,6 +208,7 @@ def _outbound(settings: Settings, services: Services, switchboard: Switchboard) 
     )
     switchboard.on_call_ended.append(outbound.ended)
     switchboard.on_slot_freed.append(outbound.ended)
+    outbound.is_here = switchboard.is_live
     outbound.on_decision = switchboard.note_decision
     switchboard.also_live.append(lambda: outbound.bound_calls)
     outbound.on_unbound = switchboard.update_empty

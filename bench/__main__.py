@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import sys
+from datetime import date
 from pathlib import Path
 
 import msgspec
@@ -15,10 +16,11 @@ from bench import long_call, sound, tools, truth
 from bench.console import report as console_report
 from bench.console import run as console_run
 from bench.coughs import run as coughs
-from bench.load import report
+from bench.load import peer, report
 from bench.load import run as load
 from bench.load.run import Measurement, Plan
-from bench.process import CORES, RELAY, SERVICE, Subject, pin
+from bench.load.series import BARGE_IN, CAPACITY, Series
+from bench.process import CORES, Subject, machine, pin
 from bench.proxies import run as proxies
 from bench.replicas import judge, soak, stores
 from bench.replicas import run as replicas
@@ -32,7 +34,6 @@ from bench.voices import cost as voices_cost
 from bench.voices import run as voices
 
 WIDE = 250  # characters
-BARGE_IN = Plan(calls=50, seconds=20)
 
 HELP = """\
 Puts calls on the service and on a bare relay, one after the other, and compares them.
@@ -42,17 +43,25 @@ TLS. Every caller sends a frame each 20 ms, is answered every 4 s, and interrupt
 answer. The relay (bench/load/relay.py) is the least that a Python process can do as a bridge, so a
 ratio says what the service's own work costs, on any machine. Each run starts its subject afresh on
 a core of its own; compare figures of one run only, and let nothing else work meanwhile.
-First a call of an hour runs in virtual time: a delta at its end must cost what one at its beginning
-does.
+Beside them runs another project's bridge, if `make peers` has installed it. The service runs once
+more while pages of its console are open and its metrics are scraped, and with as many calls as a
+core is to hold. Last, a call of an hour runs in virtual time: a delta at its end must cost what one
+at its beginning does.
 """
 
 LIMITS = f"""\
 limits (exit status 1 when one is not kept):
-  CPU per call-minute                       {report.CPU_RATIO:g} times the relay's
+  CPU per call-minute                       {report.CPU_RATIO:g} times the relay's, \
+{report.CPU_OVER_PEER:g} times the peer's
   frames, either way                        p50 {report.P50_MS} ms, p99 the relay's \
-+ {report.P99_OVER_RELAY_MS} ms
++ {report.P99_OVER_RELAY_MS} ms, p99.9 + {report.P999_OVER_RELAY_MS} ms
+  memory of a call                          {report.MEMORY_RATIO} times the relay's
   speech_started to clear, {BARGE_IN.calls} calls         p99 {report.CLEAR_P99_MS} ms
-  a delta at minute {long_call.MINUTES}                     {long_call.LIMIT:g} times minute 1
+  a core with {CAPACITY.calls} calls                     {report.CAPACITY_PERCENT} %, frames' p99 \
+{report.CAPACITY_P99_MS} ms, nothing lost
+  pages open, metrics scraped               {report.WATCHED_RATIO} times the relay's CPU
+  a delta at minute {long_call.COMPARED[0]}, {long_call.MINUTES}                   \
+{long_call.LIMIT:g} times minute 1
   calls lost, frames lost, model sockets left open {load.LEFT_OPEN_AFTER_S} s after hang-up: none
 """
 
@@ -369,29 +378,26 @@ def main() -> int:
     console = new_console()
     if options.what in OTHERS:
         return OTHERS[options.what](options, console)
-    plan, runs = Plan(options.calls, options.seconds or 15), options.runs or 3
-    todo = [(subject, plan) for _ in range(runs) for subject in (RELAY, SERVICE)]
-    todo += [(subject, BARGE_IN) for subject in (RELAY, SERVICE)]
+    series = Series(Plan(options.calls, options.seconds or 15), options.runs or 3, peer.installed())
+    if not series.peer:
+        console.print("Without the Node peer: make peers installs it.")
     if CORES:
         pin(0, CORES[1])
     else:
         console.print("Cannot pin processes to cores here: latencies will vary more.")
     try:
-        flat = long_call.rows()
-        done = measure(todo, console)
+        done = measure(series.steps, console)
+        rows = series.rows(done)
     except (RuntimeError, TimeoutError) as error:
         console.print(f"The run failed: {error or 'the subject did not start in time'}")
         return 1
     except (KeyboardInterrupt, asyncio.CancelledError):
         console.print("Stopped.")
         return 130
-    loaded, barge_in = done[:-2], done[-2:]
-    rows = report.load_rows(report.Comparison(loaded[::2], loaded[1::2]))
-    rows += report.barge_in_rows(report.Comparison(barge_in[:1], barge_in[1:]), BARGE_IN.calls)
-    rows += flat
     caption = (
-        f"{plan.calls} calls, {plan.seconds:g} s, medians of {runs} runs of each; "
-        f"one core, loopback, no TLS, Python {sys.version.split()[0]}"
+        f"{date.today()}, {machine()}: {series.plan.calls} calls, {series.plan.seconds:g} s, "
+        f"medians of {series.runs} runs of each; one core, loopback, no TLS, "
+        f"Python {sys.version.split()[0]}"
     )
     show(rows, caption, console)
     for remark in report.remarks(done):

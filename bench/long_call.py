@@ -24,6 +24,8 @@ from app.wires.twilio.call import CallInfo
 from bench.load.report import Row, at_most
 
 MINUTES = 60
+#: The minutes that are compared with the first.
+COMPARED = (10, MINUTES)
 LOOPS = 5
 LIMIT = 1.2
 
@@ -244,19 +246,20 @@ class LongCall:
         self._later(self._now_ms + after_ms, report)
 
 
-def growth(voices: tuple[str, ...] = (), minutes: int = MINUTES, loops: int = LOOPS) -> float:
-    """What a delta costs in the last minute, as a multiple of the first."""
-    first, last = [], []
+def growth(
+    voices: tuple[str, ...] = (), compared: tuple[int, ...] = COMPARED, loops: int = LOOPS
+) -> list[float]:
+    """What a delta costs in each of these minutes, as a multiple of the first."""
+    calls = []
     for _ in range(loops):
         gc.collect()
         gc.disable()  # its runs fall into any minute
         try:
-            costs = LongCall(minutes, voices).run()
+            calls.append(LongCall(max(compared), voices).run())
         finally:
             gc.enable()
-        first.append(costs[0])
-        last.append(costs[-1])
-    return delta_ns(last) / delta_ns(first)
+    first_ns = delta_ns([call[0] for call in calls])
+    return [delta_ns([call[minute - 1] for call in calls]) / first_ns for minute in compared]
 
 
 def delta_ns(loops: Sequence[Minute]) -> float:
@@ -267,8 +270,8 @@ def delta_ns(loops: Sequence[Minute]) -> float:
 
 def rows() -> list[Row]:
     """The rows of the bench's table: with the model's own voice, and with an external one."""
-    name = f"cost of a delta at minute {MINUTES} over minute 1"
     return [
-        at_most(Row(name, None, growth()), LIMIT, ""),
-        at_most(Row(f"{name}, external voice", None, growth((VOICE,))), LIMIT, ""),
+        at_most(Row(f"cost of a delta at minute {minute} over minute 1{of}", None, over), LIMIT, "")
+        for of, voices in (("", ()), (", external voice", (VOICE,)))
+        for minute, over in zip(COMPARED, growth(voices), strict=True)
     ]

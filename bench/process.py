@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 import os
+import platform
 import random
 import select
 import signal
@@ -13,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,7 +35,7 @@ class Subject:
     """A program to measure, and how to start it."""
 
     name: str
-    #: After the interpreter; {port} and {model_port} are filled in.
+    #: After the program; {port} and {model_port} are filled in.
     arguments: tuple[str, ...]
     #: It answers /incoming-call and /healthz. False: it only accepts streams.
     webhook: bool
@@ -46,11 +47,12 @@ class Subject:
     descriptors: int = 0
     #: False: its log goes to a small pipe, see `LogPipe`.
     reads_log: bool = True
+    program: str = sys.executable
 
     def command(self, port: int, model_port: int) -> list[str]:
         """The command line."""
         values = {"port": port, "model_port": model_port}
-        command = [sys.executable, *(part.format(**values) for part in self.arguments)]
+        command = [self.program, *(part.format(**values) for part in self.arguments)]
         if self.descriptors:
             limited = f'ulimit -n {self.descriptors} && exec "$@"'
             return ["sh", "-c", limited, "sh", *command]
@@ -116,6 +118,16 @@ def _weigh_ps(pid: int) -> Weight:
 
 
 weigh = _weigh_linux if sys.platform == "linux" else _weigh_ps
+
+
+def machine() -> str:
+    """The processor, and how many of them there are."""
+    name = platform.processor() or platform.machine()
+    with suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+        name = next(filter(None, models), name)
+    return f"{os.cpu_count()} x {name}"
 
 
 def _cores() -> tuple[int, int] | None:

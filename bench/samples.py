@@ -18,6 +18,7 @@ class Summary(msgspec.Struct, frozen=True):
     count: int = 0
     p50: float = 0.0
     p99: float = 0.0
+    p999: float = 0.0
     max: float = 0.0
 
 
@@ -33,5 +34,5 @@ class Samples:
         ordered = sorted(self._values)
         if not ordered:
             return Summary()
-        p50, p99 = percentile(ordered, 50), percentile(ordered, 99)
-        return Summary(len(ordered), round(p50, 3), round(p99, 3), round(ordered[-1], 3))
+        p50, p99, p999, most = (percentile(ordered, percent) for percent in (50, 99, 99.9, 100))
+        return Summary(len(ordered), round(p50, 3), round(p99, 3), round(p999, 3), round(most, 3))

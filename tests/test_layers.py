@@ -21,7 +21,7 @@ SEE_SIMULATOR = ("app.cli", "app.simulator")
 NEED_DEMO = ("app.cli", "app.records.report", "app.simulator")
 PURE = {"binascii", "base64", "collections", "collections.abc", "dataclasses", "difflib", "enum"}
 PURE |= {"functools", "datetime", "itertools", "json", "math", "re", "statistics", "typing"}
-PURE |= {"unicodedata", "zoneinfo"}
+PURE |= {"operator", "unicodedata", "zoneinfo"}
 COMES_WITH = {"pydantic-core": "pydantic", "starlette": "fastapi", "yarl": "aiohttp"}
 # ... are parts of the interface of what they come with.
 

@@ -57,24 +57,27 @@ class Arrivals:
         self._epochs = services.epochs
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    async def adopt(self, call_sid: str, *, is_new: bool = False) -> bool:
+    async def adopt(self, call_sid: str, *, is_new: bool = False, keeps: bool = False) -> bool:
         """This process has the call from now on. Returns whether no other one had it since this
-        process adopted it last, as far as the database answers. `is_new`: no process had it, so
-        that it is not worth a wait for a database that is away."""
+        process adopted it last, as far as the database answers.
+
+        `is_new`: no process had it, so that it is not worth a wait for a database that is away.
+        `keeps`: see `Store.adopt`.
+        """
         known, epoch = self._epochs.setdefault(call_sid, 0), 0
         if self._services.store.available or not is_new:
-            raising = self.later(self._raise_epoch(call_sid))
+            raising = self.later(self._raise_epoch(call_sid, keeps=keeps))
             await asyncio.wait({raising}, timeout=ADOPTED_S)
             epoch = raising.result() if raising.done() else 0
         if not epoch:
             self._services.bus.own(call_sid, await self._above_owner(call_sid, known))
         return not epoch or epoch == known + 1
 
-    async def _raise_epoch(self, call_sid: str) -> int:
+    async def _raise_epoch(self, call_sid: str, *, keeps: bool) -> int:
         """Not cancelled if it takes long: the database may have raised the epoch by then, and would
         take nothing from this process without it."""
         try:
-            epoch = await self._services.store.adopt(call_sid)
+            epoch = await self._services.store.adopt(call_sid, keeps=keeps)
         except StoreUnavailable:
             return 0
         if epoch and call_sid in self._epochs:
@@ -178,6 +181,7 @@ class Arrivals:
         """Save the row of a new call, for any replica to find."""
         self._services.store.save_call(
             call.call_sid,
+            by_owner=False,
             account_sid=call.account_sid,
             direction=call.direction,
             from_number=call.from_number,

@@ -31,8 +31,8 @@ logger = logging.getLogger(__name__)
 LOOK_S = 0.25
 LIST_S = 3.0  # between two looks for calls that are new
 MOST_CALLS = 500
-#: A lease that is expired for so long is given up by its owner. Callers hear the agent again within
-#: 15 s: a lease (10 s), this, a look, and a stream.
+#: A lease that is expired for so long is given up by its owner. Less than 5 s: callers hear the
+#: agent again within 15 s, and a lease (10 s), a look (0.25 s) and a stream have to fit in as well.
 EXPIRED_S = 4.0
 ANSWER_S = 1.0  # for an owner that lives all the same
 STORE_S = 1.0
@@ -134,8 +134,8 @@ class HungReplicas:
         now_s = self._clock()
         if now_s - self._listed_s < LIST_S:
             return
-        rows = await within(STORE_S, self._store.list_calls(MOST_CALLS, status="in-progress"))
-        self._listed_s, self._calls = now_s, {row.call_sid for row in rows}
+        live = await within(STORE_S, self._store.live_calls(MOST_CALLS))
+        self._listed_s, self._calls = now_s, set(live)
         for call_sid in {*self._epochs, *self._expired_s, *self._away} - self._calls:
             self._drop(call_sid)
 

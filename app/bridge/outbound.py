@@ -13,12 +13,14 @@ from dataclasses import dataclass, replace
 
 from app.bridge.bus.bus import Bus, BusUnavailable
 from app.bridge.bus.local_bus import LocalBus
+from app.bridge.deadlines import within
 from app.bridge.decisions import log_decision
 from app.bridge.dialling_rules import OutboundRefused, check_number
 from app.bridge.outbound_limits import LimitsOfReplicas, called_lately, draining, too_many
 from app.errors import TwilioError
 from app.records.carried import Placed
-from app.records.store import Store
+from app.records.store import Store, StoreUnavailable
+from app.wires.twilio.call import TERMINAL
 from app.wires.twilio.rest import CallOrder, TwilioRest
 
 __all__ = ["Outbound", "OutboundRefused", "PlacedCall"]
@@ -30,6 +32,7 @@ RING_S = 30
 # and queues calls that come faster than the account may place them.
 GRACE_S = 120.0
 LONGEST_CALL_S = 4 * 3600
+READ_S = 0.5  # for what other replicas know; without it a slot is kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,8 @@ class Outbound:
         self.on_decision: Callable[[str, str, str], None] = log_decision
         #: Called when `bound_calls` may be lower.
         self.on_unbound: Callable[[], None] = lambda: None
+        #: Whether a call has a leg in this process.
+        self.is_here: Callable[[str], bool] = lambda _call_sid: False
         self._rest = rest
         self._store = store
         self._from_number = from_number
@@ -165,6 +170,7 @@ class Outbound:
         Raises:
             OutboundRefused: a limit or Twilio refuses the call. Logged.
         """
+        await self._forget_others()
         now_s = self._clock()
         self._expire(now_s)
         try:
@@ -306,6 +312,18 @@ class Outbound:
 
     # --- slots ---
 
+    async def _forget_others(self) -> None:
+        """Free the slots of calls that another replica answered, or heard the end of."""
+        if not (self._bus.shared and self._tokens):
+            return
+        with suppress(StoreUnavailable, TimeoutError):
+            statuses = await within(READ_S, self._store.statuses([*self._tokens]))
+            for call_sid, status in statuses.items():
+                if status in TERMINAL:
+                    self.ended(call_sid)
+                elif status == "in-progress" and not self.is_here(call_sid):
+                    self.left(call_sid)
+
     def _undo(self, slot: _Slot, now_s: float) -> None:
         """The call of a slot is not placed."""
         del self._slots[slot.placed.token]
@@ -319,6 +337,7 @@ class Outbound:
         self._limits.named(slot.placed.token, call_sid, slot.expires_s - self._clock())
         self._store.save_call(
             call_sid,
+            by_owner=False,
             account_sid=self._rest.account_sid if self._rest else "",
             direction="outbound-api",
             from_number=self._from_number or "",

@@ -171,18 +171,24 @@ class Owners:
         leg = self._switchboard.leg(call_sid)
         if leg is not None:
             self._switchboard.streams.arrivals.later(self._keep_or_lose(call_sid, leg))
+        else:
+            self._services.store.let_go(call_sid)
 
     async def _keep_or_lose(self, call_sid: str, leg: Leg) -> None:
         """Keep the call if this replica has the lease: it took the call over while the database was
-        away. One that hung has not."""
-        owner = None
-        with suppress(BusUnavailable):
+        away. One that hung has not. While Redis is away as well, a call that this replica never got
+        an epoch of is one that it took over."""
+        try:
             owner = await self._bus.owner(call_sid)
+            keeps = owner is not None and owner.replica == self._bus.replica
+        except BusUnavailable:
+            keeps = not self._services.epochs.get(call_sid, 0)
         if self._switchboard.leg(call_sid) is not leg:
-            return
-        if owner is not None and owner.replica == self._bus.replica:
-            await self._switchboard.streams.arrivals.adopt(call_sid)
+            self._services.store.let_go(call_sid)
+        elif keeps:
+            await self._switchboard.streams.arrivals.adopt(call_sid, keeps=True)
         else:
+            self._services.store.let_go(call_sid)
             self._lose(call_sid, leg, "its record has a newer epoch")
 
     def _lose(self, call_sid: str, leg: Leg, reason: str) -> None:

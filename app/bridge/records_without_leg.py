@@ -6,12 +6,15 @@ Each method starts a task and returns at once. Call `aclose` before the store is
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from app.bridge.bus.bus import BusUnavailable
 from app.bridge.decisions import log_decision
 from app.bridge.recent_calls import RecentCalls
 from app.bridge.services import Services
+from app.call.backoff import backoff
+from app.records.database import AWAY
 from app.records.store import StoreUnavailable
 from app.records.stored_call import close_stored_record, note_decision, record_rejected_call
 from app.wires.twilio.call import CallInfo, CallStatus
@@ -20,6 +23,9 @@ RELEASE_S = 1.0
 #: An owner that cannot be asked ends its leg itself, when the stream of a call that is over ends.
 #: This is how long it has to write the record, before it is closed without it.
 OWNER_S = 4.0
+WRITTEN_S = 2.0  # for what this process has saved
+#: Between two tries while the database is away.
+FIRST_RETRY_S, LAST_RETRY_S = 0.5, 5.0
 
 TellOwner = Callable[[str, CallStatus], Awaitable[bool]]
 """Tells the replica that has a call of its end. Returns whether there is one. Raises BusUnavailable
@@ -63,11 +69,19 @@ class RecordsWithoutLeg:
         log_decision(call.call_sid, "call turned away", reason)
         self._start(self._record_rejected(call, reason))
 
-    def close_record(self, call_sid: str, status: CallStatus) -> None:
-        """Close the record of a call that was never answered, or that another process had."""
+    def close_record(
+        self, call_sid: str, status: CallStatus, *, reason: str = "", ended_by: str = ""
+    ) -> None:
+        """Close the record of a call that was never answered, or that another process had; once the
+        database is back, if it is away.
+
+        Args:
+            reason: why, if Twilio did not report the end just now.
+            ended_by: if the record does not say.
+        """
         if call_sid not in self._closing:
             self._closing.add(call_sid)
-            self._start(self._close_record(call_sid, status))
+            self._start(self._close_record(call_sid, status, reason, ended_by))
 
     def note_decision(self, call_sid: str, decision: str, reason: str) -> None:
         """Record and log a decision about a call."""
@@ -82,26 +96,52 @@ class RecordsWithoutLeg:
                 self._services.tell_watchers(call, record_rejected_call(store, call, name, reason))
         self._call_ended(call.call_sid)
 
-    async def _close_record(self, call_sid: str, status: CallStatus) -> None:
-        store = self._services.store
-        try:
-            if await self.tell_owner(call_sid, status):
-                self._closing.discard(call_sid)
-                return
-        except BusUnavailable:
-            await asyncio.sleep(OWNER_S)
-        with suppress(StoreUnavailable):
-            await store.flush()
-            row = await store.get_call(call_sid)
-            if row is not None and row.ended_at is None and self._services.bus.shared:
-                await store.adopt(call_sid)  # only who has adopted it may close its record
-                row = await store.get_call(call_sid)
-            if row is not None and row.ended_at is None and not self._is_live(call_sid):
-                call = CallInfo(call_sid, row.account_sid, row.direction)
-                ended = await close_stored_record(store, row, status, self._services.cost)
-                self._services.tell_watchers(call, ended)
+    async def _close_record(
+        self, call_sid: str, status: CallStatus, reason: str, ended_by: str
+    ) -> None:
+        failures, waited = 0, False
+        while True:
+            try:
+                if await self.tell_owner(call_sid, status):
+                    break
+            except BusUnavailable:
+                if not waited:
+                    await asyncio.sleep(OWNER_S)
+                waited = True
+            try:
+                await self._close_stored(call_sid, status, reason, ended_by)
+            except StoreUnavailable:
+                if not failures:
+                    self._call_ended(call_sid)  # its record alone waits for the database
+                failures += 1
+                await asyncio.sleep(backoff(FIRST_RETRY_S, failures, LAST_RETRY_S))
+                continue
+            if not failures:
+                self._call_ended(call_sid)
+            break
         self._closing.discard(call_sid)
-        self._call_ended(call_sid)
+
+    async def _close_stored(
+        self, call_sid: str, status: CallStatus, reason: str, ended_by: str
+    ) -> None:
+        store = self._services.store
+        if not await store.flush(WRITTEN_S):
+            raise StoreUnavailable(AWAY)
+        row = await store.get_call(call_sid)
+        if row is not None and row.ended_at is None and self._services.bus.shared:
+            await store.adopt(call_sid)  # only who has adopted it may close its record
+            row = await store.get_call(call_sid)
+        if row is None or row.ended_at is not None or self._is_live(call_sid):
+            return
+        if reason:
+            log_decision(call_sid, "record closed", reason)
+            await note_decision(store, call_sid, "record closed", reason)
+        ended = await close_stored_record(store, row, status, self._services.cost)
+        if ended_by and not row.ended_by:
+            store.save_call(call_sid, ended_by=ended_by)
+            ended = replace(ended, ended_by=ended_by)
+        call = CallInfo(call_sid, row.account_sid, row.direction)
+        self._services.tell_watchers(call, ended)
 
     async def _note(self, call_sid: str, decision: str, reason: str) -> None:
         store = self._services.store

@@ -16,15 +16,17 @@ from app.call.succession import Succession
 from app.call.wiring import Parts
 
 #: What comes in many pieces, or goes with each piece: see `Due.amid`.
-FREQUENT = (
-    ev.CallerAudioForwarded,
-    ev.MarkEchoed,
-    ev.AudioReceived,
-    ev.TranscriptReceived,
-    ev.TextReceived,
-    ev.VoiceReceived,
-    ev.VoicePaused,
-    ev.VoiceTimed,
+FREQUENT = frozenset(
+    (
+        ev.CallerAudioForwarded,
+        ev.MarkEchoed,
+        ev.AudioReceived,
+        ev.TranscriptReceived,
+        ev.TextReceived,
+        ev.VoiceReceived,
+        ev.VoicePaused,
+        ev.VoiceTimed,
+    )
 )
 
 

@@ -218,8 +218,9 @@ class ModelSession:
         if self._link.must_open(now_ms):
             self._link.opening()
             self._outbox.put(OpenModel())
-        leaves = self._exits.under_way or self._exits.redirect_ordered
-        if connected and not leaves and self.gave_up(now_ms):
+        if connected and self.gave_up(now_ms):
+            if self._exits.under_way or self._exits.redirect_ordered:
+                return
             why = self._link.failure(now_ms) or self._responses.failure
             self._outbox.put(ReportDecision("do without the model", why))
             self._exits.model_gone(now_ms)

@@ -116,6 +116,8 @@ class Silences:
         audio, ledger = self._audio, self._audio.ledger
         if audio.waiting and not audio.is_open:
             return True
+        if now_ms <= ledger.ends_ms:  # what was sent may still play, and no mark is due before
+            return False
         if audio.mark_overdue(now_ms):
             return True
         return now_ms > ledger.ends_ms + ROUNDED_MS and ledger.playing(now_ms)

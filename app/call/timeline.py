@@ -11,6 +11,7 @@ a replay needs beside the events. A timeline of format 1 has neither.
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
+from operator import attrgetter
 from typing import Any, Literal, get_args
 
 from app.call import commands as do
@@ -31,15 +32,17 @@ _FIELDS = {
     cls: tuple(f.name for f in fields(cls)) for cls in (*get_args(ev.Event), *get_args(do.Command))
 }
 # Events that do not end a run.
-_IN_RUNS = (
-    ev.AudioReceived,
-    ev.TranscriptReceived,
-    ev.TextReceived,
-    ev.VoiceReceived,
-    ev.VoicePaused,
-    ev.VoiceQuieted,
-    ev.VoiceTimed,
-    ev.MarkEchoed,
+_IN_RUNS = frozenset(
+    (
+        ev.AudioReceived,
+        ev.TranscriptReceived,
+        ev.TextReceived,
+        ev.VoiceReceived,
+        ev.VoicePaused,
+        ev.VoiceQuieted,
+        ev.VoiceTimed,
+        ev.MarkEchoed,
+    )
 )
 # What is recorded as runs, and the field that differs from piece to piece.
 _PIECE = {
@@ -51,6 +54,25 @@ _PIECE = {
     "MarkEchoed": "name",
     "SendMark": "name",
 }
+# The same by class, to be read quickly: the piece's field, and what else tells runs apart.
+_VALUE_OF = {cls: attrgetter(_PIECE[cls.__name__]) for cls in _FIELDS if cls.__name__ in _PIECE}
+_SOURCE_OF = {
+    cls: attrgetter(name)
+    for cls in _VALUE_OF
+    for name in ("item_id", "utterance_id")
+    if name in _FIELDS[cls]
+}
+_NESTED = frozenset(
+    (
+        ev.AudioReceived,
+        ev.ResponseDone,
+        ev.LegOpened,
+        ev.VoiceTimed,
+        do.ConfigureSession,
+        do.ConfigureSuccessor,
+        do.TransferCall,
+    )
+)
 
 
 @dataclass(slots=True)
@@ -97,12 +119,12 @@ class Timeline:
         self.agent = agent
         self._order = after
         self._entries: deque[TimelineEntry] = deque()
-        self._runs: dict[tuple[str, str], TimelineEntry] = {}
+        self._runs: dict[tuple[type, str], TimelineEntry] = {}
         #: Entries dropped past `MOST_ENTRIES`.
         self.dropped = 0
 
     def event(self, event: ev.Event, now_ms: float) -> None:
-        if not isinstance(event, _IN_RUNS):
+        if type(event) not in _IN_RUNS:
             self._runs.clear()
         self._add("event", event, now_ms)
 
@@ -118,25 +140,30 @@ class Timeline:
 
     def _add(self, kind: Kind, message: ev.Event | do.Command, now_ms: float) -> None:
         self._order += 1
-        name = type(message).__name__
-        value_name = _PIECE.get(name)
-        if value_name is not None:
-            source = getattr(message, "item_id", "") or getattr(message, "utterance_id", "")
-            key = (name, f"{source} quiet" if getattr(message, "quiet", False) else source)
-            run = self._runs.get(key)
+        cls = type(message)
+        value_of = _VALUE_OF.get(cls)
+        if value_of is not None:
+            source_of = _SOURCE_OF.get(cls)
+            source = source_of(message) if source_of is not None else ""
+            if cls is ev.AudioReceived and message.quiet:  # type: ignore[union-attr]
+                source += " quiet"
+            run = self._runs.get((cls, source))
             if run is None:
-                data = _fields(message)
-                data.pop("payload", None)
-                del data[value_name]
-                run = self._runs[key] = self._append(
-                    TimelineEntry(self._order, now_ms, kind, name, data)
-                )
-            run.pieces.append((self._order, now_ms, getattr(message, value_name)))
+                run = self._runs[cls, source] = self._begin_run(kind, message, now_ms)
+            run.pieces.append((self._order, now_ms, value_of(message)))
         else:
             data = _fields(message)
-            if isinstance(message, ev.LegOpened) and self.agent is not None:
+            if cls is ev.LegOpened and self.agent is not None:
                 data |= {"format": FORMAT, "agent": asdict(self.agent)}
-            self._append(TimelineEntry(self._order, now_ms, kind, name, data))
+            self._append(TimelineEntry(self._order, now_ms, kind, cls.__name__, data))
+
+    def _begin_run(
+        self, kind: Kind, message: ev.Event | do.Command, now_ms: float
+    ) -> TimelineEntry:
+        name, data = type(message).__name__, _fields(message)
+        data.pop("payload", None)
+        del data[_PIECE[name]]
+        return self._append(TimelineEntry(self._order, now_ms, kind, name, data))
 
     def _append(self, entry: TimelineEntry) -> TimelineEntry:
         if len(self._entries) >= MOST_ENTRIES:
@@ -149,8 +176,10 @@ class Timeline:
 def _fields(message: ev.Event | do.Command) -> dict[str, Any]:
     """The fields of an event or command, as JSON data. `asdict` would copy every nested value, at
     ten times the cost; few values are nested."""
-    names = _FIELDS[type(message)]
-    data = {name: getattr(message, name) for name in names}
+    cls = type(message)
+    data = {name: getattr(message, name) for name in _FIELDS[cls]}
+    if cls not in _NESTED:
+        return data
     if isinstance(message, ev.AudioReceived) and not message.quiet:
         del data["quiet"]  # as nearly all audio is
     if isinstance(message, ev.ResponseDone):

@@ -39,8 +39,9 @@ class Waiting:
     def _may_type(self) -> bool:
         """Whether the caller heard the prompt of an entry. During a secret one they are muted, and
         would wait in silence: they count as waiting."""
-        prompted = self._responses.idle and not self._exits.under_way
-        return self._entries.keypad.asked and not self._entries.keypad.secret_entry and prompted
+        if not self._entries.keypad.asked or self._entries.keypad.secret_entry:
+            return False
+        return self._responses.idle and not self._exits.under_way
 
     @property
     def for_tool_or_redirect(self) -> bool:
@@ -60,9 +61,9 @@ class Waiting:
             retried: The response was requested again, perhaps from a new session: waiting for that
                 session is a part of waiting for the response.
         """
-        if self._floor.caller_acts or self._floor.pause.active or self._exits.ordered:
+        if not self.for_response or not (self._link.ready or retried):
             return False
-        return (self._link.ready or retried) and self.for_response
+        return not (self._floor.caller_acts or self._floor.pause.active or self._exits.ordered)
 
     @property
     def for_anything(self) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import count
 from secrets import token_hex
 
 #: Most calls of which it is known. Those without news for the longest time make room.
@@ -44,6 +45,11 @@ class Ownership:
         self._on_outdated = on_outdated
         self._on_deleted = on_deleted
         self._calls: dict[str, _Known] = {}  # the one with the latest news is last
+        self._numbers = count(1)
+
+    def next_number(self) -> int:
+        """The number of the next write, to the database or to the spool."""
+        return next(self._numbers)
 
     def epoch(self, call_sid: str) -> int:
         """The epoch with which this process writes the call; 0: without one."""
@@ -92,9 +98,9 @@ class Ownership:
         """The call's row is gone: it stays deleted."""
         self._on_deleted(call_sid)
 
-    def spooled(self, call_sid: str, writes: int) -> None:
-        """So many writes to the call's row are in the spool: they come before what follows."""
-        self._news(call_sid).revision += writes
+    def spooled(self, call_sid: str) -> None:
+        """A write to the call's row is in the spool: it comes before what follows."""
+        self._news(call_sid).revision += 1
 
     def forget_rows(self) -> None:
         """The database was made anew, or replaced: it may lack any row."""

@@ -169,6 +169,10 @@ class CallRow(CallDetails):
     revision: Annotated[int, Column(default=0, server_default="0")] = field(
         default=0, compare=False
     )
+    #: The process that wrote the owner's rows last, by a random id.
+    written_by: Annotated[str | None, Column()] = field(default=None, compare=False)
+    #: Tells what that process wrote first and last; see `Work.number`.
+    write_number: Annotated[int | None, Column()] = field(default=None, compare=False)
 
 
 Transfers = Sequence[Mapping[str, Any]]

@@ -60,7 +60,19 @@ class _Nowhere:
 
 
 # What changes `Carried` without a change of the conversation.
-_CHANGE_CARRIED = (ev.DigitPressed, ev.SayRequested, ev.TransferRequested, ev.EntryAsked)
+_CHANGE_CARRIED = frozenset((ev.DigitPressed, ev.SayRequested, ev.TransferRequested, ev.EntryAsked))
+# What the record itself notes; the timeline and the watchers get everything.
+_NOTED_EVENTS = _CHANGE_CARRIED | {
+    ev.SessionConfigured,
+    ev.AudioReceived,
+    ev.VoiceReceived,
+    ev.StreamStarted,
+    ev.CalleeDetected,
+    ev.RedirectFailed,
+}
+_NOTED_COMMANDS = frozenset(
+    (do.PlayAudio, do.ReportDecision, do.TransferCall, do.PlayDigits, do.GiveDigits)
+)
 
 
 class Recorder:
@@ -143,17 +155,22 @@ class Recorder:
 
     def event(self, event: ev.Event, now_ms: float) -> None:
         self._now_ms = now_ms
-        self._carried_changed = self._carried_changed or isinstance(event, _CHANGE_CARRIED)
         self._timeline.event(event, now_ms)
         self._tell(event, now_ms)
         if self._recording is not None:
             self._recording.event(event, now_ms)
+        if type(event) in _NOTED_EVENTS:
+            self._note_event(event, now_ms)
+
+    def _note_event(self, event: ev.Event, now_ms: float) -> None:
+        if type(event) in _CHANGE_CARRIED:
+            self._carried_changed = True
         match event:
-            case ev.SessionConfigured():
-                self._timings.setdefault("model_ready_ms", now_ms)
             case ev.AudioReceived() | ev.VoiceReceived():
                 if "first_delta_ms" not in self._timings:
                     self._timings["first_delta_ms"] = now_ms
+            case ev.SessionConfigured():
+                self._timings.setdefault("model_ready_ms", now_ms)
             case ev.StreamStarted():
                 self._sound.stream_started(now_ms)
                 self._timings.setdefault(STREAM_STARTED, now_ms)
@@ -218,8 +235,13 @@ class Recorder:
             self._recording.command(command, now_ms)
         if type(command) in AUDIBLE:
             self._sound.command(command, now_ms)
-        if isinstance(command, do.PlayAudio) and "first_media_ms" not in self._timings:
-            self._timings["first_media_ms"] = now_ms
+        if type(command) in _NOTED_COMMANDS:
+            self._note_command(command, now_ms)
+
+    def _note_command(self, command: do.Command, now_ms: float) -> None:
+        if isinstance(command, do.PlayAudio):
+            if "first_media_ms" not in self._timings:
+                self._timings["first_media_ms"] = now_ms
         elif isinstance(command, do.ReportDecision) and command.decision == WENT_ON:
             self.save_timeline()  # with the verdict that it answers
         elif isinstance(command, do.TransferCall | do.PlayDigits | do.GiveDigits):

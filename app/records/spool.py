@@ -80,6 +80,8 @@ class Spool:
         head = {
             "format": _FORMAT,
             "database": database,
+            "writer": work.writer,
+            "number": work.number,
             "calls": {
                 call_sid: [work.epochs.get(call_sid, 0), each.revision, each.stored]
                 for call_sid, each in known.items()
@@ -160,6 +162,9 @@ def _read(text: str, database: str) -> Work:
             call_sid: Spooled(int(revision), bool(stored) and same)
             for call_sid, (_, revision, stored) in known.items()
         },
+        # A version that stored neither had no other way than the revision.
+        writer=str(head.get("writer", "")),
+        number=int(head.get("number", 0)),
     )
 
 

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Iterable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 
@@ -44,10 +45,13 @@ class Spooling:
         if many or now - max(lost_at + AFTER_S - EVERY_S, self._saved_at) >= EVERY_S:
             await self.save(batches)
 
-    async def save(self, batches: Iterable[Waiting]) -> None:
-        """Move what waits to the spool. What the disk does not take goes on waiting."""
+    async def save(self, batches: Iterable[Waiting], before: Iterable[Work] = ()) -> None:
+        """Move what waits to the spool. What the disk does not take goes on waiting. `before`: rows
+        that come before it."""
         if self._spool is None:
             return
+        for work in before:
+            await self._save_work(self._spool, work)
         self._saved_at = monotonic()
         for batch in batches:
             work = batch.work()
@@ -57,12 +61,14 @@ class Spooling:
             batch.remove(work)
 
     async def _save_work(self, spool: Spool, work: Work) -> bool:
+        call_sids = {row["call_sid"] for _, row in work.calls}
         known = {
             call_sid: Spooled(
                 self._ownership.revision(call_sid), self._ownership.has_stored(call_sid)
             )
-            for call_sid in {row["call_sid"] for _, row in work.calls}
+            for call_sid in call_sids
         }
+        work = replace(work, writer=self._ownership.me, number=self._ownership.next_number())
         try:
             await asyncio.to_thread(spool.save, work, self._database.identity, known)
         except Exception as error:  # records wait in memory, and the writer goes on
@@ -77,8 +83,8 @@ class Spooling:
         else:
             logger.info("records spooled", extra={"rows": len(work)})
         self._fails, self.has_files = False, True
-        for _, row in work.calls:
-            self._ownership.spooled(row["call_sid"], 1)
+        for call_sid in call_sids:
+            self._ownership.spooled(call_sid)
         return True
 
     async def write(self, rows: RowWriter, generation: int) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from app.call.backoff import backoff
+from app.records.batches import Batches
 from app.records.database import AWAY, Database, StoreUnavailable
 from app.records.engines import to_json
 from app.records.live_rows import LiveRows
@@ -28,10 +28,9 @@ from app.records.ownership import Ownership
 from app.records.record import CallRow, TimelineRow, TurnRow
 from app.records.report_queue import ReportQueue, newly_due
 from app.records.spool import Spool
-from app.records.spooling import Spooling
 from app.records.stored_records import StoredRecords
 from app.records.waiting import Kind, Waiting
-from app.records.writing import MadeAnew, RowWriter, change_transfers, raise_epoch, work_of
+from app.records.writing import change_transfers, raise_epoch
 from app.wires.twilio.call import TERMINAL, CallStatus, rank
 
 __all__ = [
@@ -40,13 +39,13 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-_GATHER_S = 0.25  # saves within it share a transaction: a commit costs more than rows
-_FIRST_RETRY_S, _LAST_RETRY_S = 0.05, 2.0
 _PROBE_EVERY_S = 1.0
 _SETTLE_S = 2.0  # for what waits of a call, before its row is read and changed
 
 _Row = dict[str, Any]
-_FIXED = {"call_sid", "created_at", "epoch", "adopted_by", "revision"}
+_FIXED = {
+    "call_sid", "created_at", "epoch", "adopted_by", "revision", "written_by", "write_number",
+}  # fmt: skip
 _CHANGEABLE = frozenset(each.name for each in fields(CallRow)) - _FIXED
 _REPORTED = frozenset({"status", "answered_by"})
 
@@ -64,34 +63,19 @@ class Store(StoredRecords):
         most_waiting_rows: int = 20_000,
         spool: Spool | None = None,
     ) -> None:
-        #: Timeline entries dropped because too many were waiting.
-        self.dropped_entries = 0
-        #: Rows of calls and turns dropped for that.
-        self.dropped_rows = 0
         #: Whether the end of a call makes its report due.
         self.reports = False
         #: Called with the SID of a call that another process has adopted: nothing that this one
         #: saves of it is written any more.
-        self.on_outdated: Callable[[str], None] = _ignore
+        self.on_outdated: Callable[[str], None] = self.let_go
         self.report_queue = ReportQueue(database)
         super().__init__(database)
-        self._most = most_waiting_entries, most_waiting_rows
         self._live = LiveRows()
         self._ownership = Ownership(self._outdated, self._live.forget, self._found)
-        self._rows = RowWriter(database, self._ownership)
-        self._spooling = Spooling(spool, database, self._ownership)
-        self._restored = database.generation  # of the database, which has the rows of live calls
-        self._lost_at: float | None = None  # the database is away since then, monotonic
+        most = most_waiting_entries, most_waiting_rows
+        self._batches = Batches(database, self._ownership, self._live, most, spool)
         self._probing: asyncio.Task[None] | None = None
         self._probed_at = 0.0
-        self._pending = Waiting()
-        self._writing: Waiting | None = None
-        self._work = asyncio.Event()  # set while anything is pending
-        self._hurry = asyncio.Event()  # set when someone waits for it
-        self._in_transaction = asyncio.Lock()
-        if self._spooling.has_files:
-            self._work.set()
-        self._writer = asyncio.create_task(self._write_batches(), name="store writer")
 
     @classmethod
     async def open(
@@ -125,16 +109,10 @@ class Store(StoredRecords):
         """Write what is pending within `within_ms`, and close. What is left goes to the spool; log
         how much is lost."""
         await self.flush(within_ms / 1000)
-        tasks = list(filter(None, (self._writer, self._probing)))
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
-        left = [batch for batch in (self._writing, self._pending) if batch is not None]
-        await self._spooling.save(left)
-        if lost := sum(len(batch.work()) for batch in left):
-            logger.error("call records lost, the database did not take them", extra={"rows": lost})
-        for batch in left:
-            batch.done.set()
+        if self._probing is not None:
+            self._probing.cancel()
+            await asyncio.wait([self._probing])
+        await self._batches.aclose()
         await self._database.aclose()
 
     # --- the database -------------------------------------------------------------------------
@@ -142,12 +120,22 @@ class Store(StoredRecords):
     @property
     def available(self) -> bool:
         """Whether the database took and gave what it was last asked."""
-        return self._lost_at is None and self._database.answers
+        return self._batches.lost_at is None and self._database.answers
 
     @property
     def refused_rows(self) -> int:
         """Rows that the database rejected for what they contain."""
-        return self._rows.refused_rows
+        return self._batches.rows.refused_rows
+
+    @property
+    def dropped_entries(self) -> int:
+        """Timeline entries dropped because too many were waiting."""
+        return self._batches.dropped_entries
+
+    @property
+    def dropped_rows(self) -> int:
+        """Rows of calls and turns dropped for that."""
+        return self._batches.dropped_rows
 
     async def probe(self, within_s: float) -> bool:
         """Ask the database whether it answers, once a second at most. Returns `available`."""
@@ -168,7 +156,14 @@ class Store(StoredRecords):
 
     # --- writing ------------------------------------------------------------------------------
 
-    def save_call(self, call_sid: str, *, status: CallStatus | None = None, **changes: Any) -> None:
+    def save_call(
+        self,
+        call_sid: str,
+        *,
+        status: CallStatus | None = None,
+        by_owner: bool = True,
+        **changes: Any,
+    ) -> None:
         """Create or change a call. Each value replaces the one before.
 
         `status` and `answered_by` alone are what Twilio reported: they are stored whichever process
@@ -176,6 +171,8 @@ class Store(StoredRecords):
 
         Args:
             status: It never goes back, nor from one terminal status to another. None: no change.
+            by_owner: False: store the rest too whichever process has adopted the call. For what a
+                process knows of a call that another one may get.
             changes: Other fields of `CallRow`. Times are aware of their zone.
 
         Raises:
@@ -184,9 +181,10 @@ class Store(StoredRecords):
         if unknown := changes.keys() - _CHANGEABLE:
             raise TypeError(f"a call's record has no field to change named {', '.join(unknown)}")
         is_report = changes.keys() <= _REPORTED and (status is not None or bool(changes))
-        if not is_report and self._ownership.is_outdated(call_sid):
+        is_report = is_report or not by_owner
+        waiting = self._batches.pending if is_report else self._waiting(call_sid)
+        if waiting is None:
             return
-        waiting = self._pending
         known = (rows.get(call_sid, {}) for rows in (waiting.calls, waiting.reported))
         if rank(status) > max(rank(row.get("status")) for row in known):
             changes["status"] = status
@@ -200,65 +198,68 @@ class Store(StoredRecords):
         if not self._ownership.is_outdated(call_sid):
             whole = waiting.calls.get(call_sid, {}) | waiting.reported.get(call_sid, {})
             self._live.save_call(call_sid, whole, changes, monotonic())
-        self._saved()
+        self._batches.saved()
+
+    def _waiting(self, call_sid: str) -> Waiting | None:
+        """Where the owner's rows of a call wait; None: another process is its owner."""
+        if self._ownership.is_outdated(call_sid):
+            return self._batches.parked.saved(call_sid)
+        return self._batches.pending
 
     def save_turns(
         self, call_sid: str, turns: Iterable[TurnRow], removed: Iterable[int] = ()
     ) -> None:
         """Add turns; a turn replaces the one of the same position. `removed`: positions whose turns
         are deleted."""
-        if self._ownership.is_outdated(call_sid):
+        if (waiting := self._waiting(call_sid)) is None:
             return
-        self._pending.call(call_sid, self._ownership.epoch(call_sid))
+        waiting.call(call_sid, self._ownership.epoch(call_sid))
         positions, rows = list(removed), [_row(call_sid, turn) for turn in turns]
         for position in positions:
-            gone = {"call_sid": call_sid, "position": position}
-            self._pending.turns[call_sid, position] = gone
+            waiting.turns[call_sid, position] = {"call_sid": call_sid, "position": position}
         for row in rows:
-            self._pending.turns[call_sid, row["position"]] = row
+            waiting.turns[call_sid, row["position"]] = row
         self._live.save_turns(call_sid, rows, positions)
-        self._saved()
+        self._batches.saved()
 
     def append_timeline(self, call_sid: str, entries: Iterable[TimelineRow]) -> None:
         """Add entries. If the position of a batch is stored already, the stored batch stays."""
-        if self._ownership.is_outdated(call_sid):
+        if (waiting := self._waiting(call_sid)) is None:
             return
-        self._pending.call(call_sid, self._ownership.epoch(call_sid))
-        waiting = self._pending.timeline
+        waiting.call(call_sid, self._ownership.epoch(call_sid))
         for entry in entries:
             row = (entry.position, entry.at_ms, entry.kind, entry.name, entry.data)
             try:
-                waiting.append((call_sid, entry.position, to_json(row)))
+                waiting.timeline.append((call_sid, entry.position, to_json(row)))
             except (ValueError, TypeError, RecursionError) as error:
-                self._rows.refuse(Kind.TIMELINE, {"call_sid": call_sid}, error)
-        self._saved()
+                self._batches.rows.refuse(Kind.TIMELINE, {"call_sid": call_sid}, error)
+        self._batches.saved()
 
-    def _saved(self) -> None:
-        entries, rows = self._pending.make_room(*self._most)
-        self.dropped_entries += entries
-        self.dropped_rows += rows
-        self._work.set()
-
-    async def adopt(self, call_sid: str, *, expected: int | None = None) -> int:
+    async def adopt(
+        self, call_sid: str, *, expected: int | None = None, keeps: bool = False
+    ) -> int:
         """Take over a call from whichever process had it: nothing that others save of it is
         written any more. Returns its new epoch; 0: there is no such call.
 
         `expected`: do it only if this is the call's epoch; otherwise return 0.
+        `keeps`: this process has the call though `on_outdated` was called: it took it over while
+        the database was away. What it saved since is written.
 
         Raises:
             StoreUnavailable: the database does not answer.
         """
         await self._settle(call_sid)
-        async with self._in_transaction:
+        async with self._batches.in_transaction:
             before = self._ownership.epoch(call_sid)
             change = partial(raise_epoch, call_sid, expected, self._ownership.me)
             epoch = await self._database.change(change)
             if epoch:
-                for batch in filter(None, (self._writing, self._pending)):
-                    if epoch == before + 1 and not self._ownership.is_outdated(call_sid):
-                        batch.raise_epoch(call_sid, epoch)
-                    else:  # another process had it meanwhile
-                        batch.forget(call_sid)
+                if epoch == before + 1 and not self._ownership.is_outdated(call_sid):
+                    self._batches.raise_epoch(call_sid, epoch)
+                elif keeps:
+                    self._batches.write_parked(call_sid, epoch)
+                else:  # another process had it meanwhile
+                    self._batches.forget(call_sid)
                 self._ownership.adopted(call_sid, epoch)
         return epoch
 
@@ -266,15 +267,20 @@ class Store(StoredRecords):
         """Another process says that it has adopted a call with this epoch. `on_outdated` is called
         unless this process knows, or has adopted it since."""
         self._ownership.outdate(call_sid, epoch)
+        if self._ownership.is_outdated(call_sid):
+            self.let_go(call_sid)
+
+    def let_go(self, call_sid: str) -> None:
+        """`on_outdated` was called, and the call is another process's: drop what was saved of it
+        here."""
+        self._batches.forget(call_sid)
+        self._live.forget(call_sid)
 
     def _found(self, call_sid: str, epoch: int) -> None:
-        for batch in filter(None, (self._writing, self._pending)):
-            batch.raise_epoch(call_sid, epoch)
+        self._batches.raise_epoch(call_sid, epoch)
 
     def _outdated(self, call_sid: str) -> None:
-        for batch in filter(None, (self._writing, self._pending)):
-            batch.forget(call_sid)
-        self._live.forget(call_sid)
+        self._batches.park(call_sid)
         logger.info("call adopted by another process", extra={"call_sid": call_sid})
         self.on_outdated(call_sid)
 
@@ -298,95 +304,16 @@ class Store(StoredRecords):
 
     async def _settle(self, call_sid: str) -> None:
         """Wait for what was saved of a call."""
-        batches = filter(None, (self._writing, self._pending))
-        waits = self._spooling.has_files or any(batch.has(call_sid) for batch in batches)
-        if waits and not await self.flush(_SETTLE_S):
+        if self._batches.waits(call_sid) and not await self.flush(_SETTLE_S):
             raise StoreUnavailable(AWAY)
 
     def _has_read(self) -> None:
-        if self._database.generation != self._restored:
-            self._work.set()  # the rows of live calls are missing
+        self._batches.database_read()
 
     async def flush(self, within_s: float | None = None) -> bool:
         """Wait until everything saved so far is committed or the store is closed. False: that took
         longer than `within_s`."""
-        batch = self._pending if self._work.is_set() else self._writing
-        if batch is not None and not self._writer.done():
-            self._hurry.set()
-            try:
-                async with asyncio.timeout(within_s):
-                    await batch.done.wait()
-            except TimeoutError:
-                return False
-        return True
-
-    async def _write_batches(self) -> None:
-        while True:
-            await self._work.wait()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_GATHER_S):
-                    await self._hurry.wait()
-            self._hurry.clear()
-            self._work.clear()
-            self._writing, self._pending = self._pending, Waiting()
-            await self._write_until_durable(self._writing)
-            self._writing.done.set()
-            self._writing = None
-
-    async def _write_until_durable(self, batch: Waiting) -> None:
-        failures, refused = 0, self.refused_rows
-        while True:
-            try:
-                async with self._in_transaction:
-                    await self._write_with_live_rows(batch)
-            except Exception as error:  # the calls go on, so retry
-                if self._lost_at is None:
-                    self._lost_at = monotonic()
-                    cause = getattr(error, "orig", None) or error.__cause__ or error
-                    logger.error("database away, records wait", extra={"cause": repr(cause)})
-                failures += 1
-                await asyncio.sleep(backoff(_FIRST_RETRY_S, failures, _LAST_RETRY_S))
-                await self._spooling.save_in_outage([batch, self._pending], self._lost_at)
-            else:
-                break
-        self._database.answers = True
-        if self._lost_at is not None:
-            extra = {
-                "away_ms": round(1000 * (monotonic() - self._lost_at)),
-                "dropped_entries": self.dropped_entries,
-                "dropped_rows": self.dropped_rows,
-            }
-            self._lost_at = None
-            if refused == self.refused_rows:
-                logger.warning("database back, records written", extra=extra)
-            else:
-                logger.error("database back, some records refused", extra=extra)
-
-    async def _write_with_live_rows(self, batch: Waiting) -> None:
-        """Write what is in the spool, and the batch; if the database was made anew, all rows of
-        live calls between them."""
-        while True:
-            generation = self._database.generation
-            with suppress(MadeAnew):
-                await self._spooling.write(self._rows, generation)
-                if generation != self._restored:
-                    self._ownership.forget_rows()
-                    live = self._live.work()
-                    sids = {row["call_sid"] for _, row in live}
-                    epochs = {call_sid: self._ownership.epoch(call_sid) for call_sid in sids}
-                    again = work_of(live, self._live.batches(), epochs)
-                    await self._rows.write(again, generation)
-                    self._restored = generation
-                work = batch.work()
-                await self._rows.write(work, generation)
-                entries = (row for kind, row in work.parts if kind is Kind.TIMELINE)
-                self._live.save_batches(entries, monotonic())
-                self._live.forget_ended(monotonic())
-                return
-
-
-def _ignore(_call_sid: str) -> None:
-    """No one asked to know."""
+        return await self._batches.flush(within_s)
 
 
 def _row(call_sid: str, record: TurnRow) -> _Row:

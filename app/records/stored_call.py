@@ -280,7 +280,7 @@ async def close_stored_record(
     duration_s = seconds_on_line(_timings(row), ended_ms)
     transfers = [_ended_transfer(each) for each in row.transfers]
     priced = cost(_usage(row), duration_s or 0.0, row.direction, transfers)
-    changed = {"transfers": transfers} if transfers != row.transfers else {}
+    changed: dict[str, Any] = {"transfers": transfers} if transfers != row.transfers else {}
     store.save_call(
         row.call_sid,
         status=status,

@@ -59,9 +59,19 @@ class Work:
     spooled: Mapping[str, Spooled] = field(default_factory=dict)
     #: The entries as they waited.
     entries: Sequence[Entry] = ()
+    #: The process whose rows they are; empty: the one that writes them.
+    writer: str = ""
+    #: Tells what this process wrote, or spooled, first and last.
+    number: int = 0
 
     def __len__(self) -> int:
         return len(self.calls) + len(self.parts)
+
+    def of(self, call_sid: str) -> "Work":
+        """The rows of one call, as if they had waited in memory."""
+        calls = [item for item in self.calls if item[1]["call_sid"] == call_sid]
+        parts = [item for item in self.parts if item[1]["call_sid"] == call_sid]
+        return Work(calls, parts)
 
     def pieces(self) -> list["Work"]:
         """Two smaller pieces; none if there is but one row, and that of its call."""
@@ -90,7 +100,7 @@ class Work:
         needed = dict.fromkeys(row["call_sid"] for _, row in parts)
         bare = ({"call_sid": sid, "created_at": created[sid]} for sid in needed)
         calls = [*calls, *((Kind.CALL, row) for row in bare)]
-        return Work(calls, parts, self.epochs, self.spooled)
+        return Work(calls, parts, self.epochs, self.spooled, writer=self.writer, number=self.number)
 
 
 class Waiting:
@@ -161,6 +171,17 @@ class Waiting:
             del self.turns[key]
         kept = [each for each in self.timeline if each[0] != call_sid]
         self.timeline = deque(kept)
+
+    def take(self, call_sid: str) -> Work | None:
+        """As `forget`, but returns what it drops; None: nothing."""
+        if call_sid not in self.calls:
+            return None
+        taken = Waiting()
+        taken.calls[call_sid] = self.calls[call_sid]
+        taken.turns = {key: row for key, row in self.turns.items() if key[0] == call_sid}
+        taken.timeline = deque(each for each in self.timeline if each[0] == call_sid)
+        self.forget(call_sid)
+        return taken.work()
 
     def work(self) -> Work:
         """All rows. They are copies of what may change meanwhile."""

@@ -14,6 +14,7 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    ProcessCollector,
     disable_created_metrics,
     generate_latest,
 )
@@ -78,6 +79,8 @@ class Metrics:
         self._registry = registry = CollectorRegistry()
         # Else each counter has a second series, with the time of its creation.
         disable_created_metrics()  # type: ignore[no-untyped-call]
+        # Of all threads, those of the database too. Linux.
+        ProcessCollector(registry=registry)
         live = Gauge("phone_agent_live_calls", "Calls that have not ended.", registry=registry)
         live.set_function(live_calls)
         self._calls = Counter(

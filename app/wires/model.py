@@ -98,6 +98,16 @@ class ModelWire(Protocol):
         """
         ...
 
+    def hold(self) -> None:
+        """Keep what is sent and appended until `release`, which follows at once: then send it in
+        one write. The caller's frames that one read brought are appended so. A wire may ignore
+        both."""
+        return
+
+    def release(self) -> None:
+        """Send what was kept since `hold`."""
+        return
+
     def pause(self) -> None:
         """Stop feeding audio until `resume`: the caller's stream is blocked, and what is fed now
         waits in memory. Stop reading from a model that waits for its reader. A model that sends in

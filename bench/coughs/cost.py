@@ -77,10 +77,9 @@ def _frames(seed: int) -> list[Media]:
     """Speech and quiet in turn."""
     random = Random(seed)
     sound = b"".join(make(Kind.SENTENCE, random).ulaw + b"\xff" * 4000 for _ in range(8))
-    return [
-        Media(base64.b64encode(sound[at : at + FRAME_BYTES]).decode(), FRAME_BYTES, "0")
-        for at in range(0, len(sound) - FRAME_BYTES, FRAME_BYTES)
-    ]
+    starts = range(0, len(sound) - FRAME_BYTES, FRAME_BYTES)
+    frames = [sound[at : at + FRAME_BYTES] for at in starts]
+    return [Media(base64.b64encode(frame).decode(), frame, "0") for frame in frames]
 
 
 def _now_ms() -> float:

@@ -5,6 +5,7 @@ import gc
 import signal
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import aiohttp
@@ -12,6 +13,7 @@ import msgspec
 
 from bench.ledger import Ledger
 from bench.line import Line, Metronome
+from bench.load.watchers import watching
 from bench.model import Model, now_ms
 from bench.process import Subject, Weight, busy_s, ready, running, weigh
 from bench.samples import Summary
@@ -30,6 +32,8 @@ class Plan:
 
     calls: int
     seconds: float
+    #: Pages of the console are open, and the metrics are scraped.
+    watched: bool = False
 
 
 class Measurement(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +42,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     subject: str
     calls: int
     seconds: float
+    watched: bool = False
     calls_held: int
     cpu_s_per_call_minute: float
     core_percent: float
@@ -114,13 +119,14 @@ async def run(subject: Subject, plan: Plan, say: Callable[[str], None]) -> Measu
             say(f"{plan.calls} calls come in")
             metronome.start()
             await _dial(lines, process.port, subject.webhook)
-            await asyncio.sleep(SETTLE_S)
-            say(f"measuring for {plan.seconds:g} s")
-            before = _Meters.read(process.pid)
-            ledger.start_ms = now_ms()
-            ledger.end_ms = ledger.start_ms + plan.seconds * 1000
-            await asyncio.sleep(plan.seconds)
-            after = _Meters.read(process.pid)
+            async with watching(process.port) if plan.watched else nullcontext():
+                await asyncio.sleep(SETTLE_S)
+                say(f"measuring for {plan.seconds:g} s")
+                before = _Meters.read(process.pid)
+                ledger.start_ms = now_ms()
+                ledger.end_ms = ledger.start_ms + plan.seconds * 1000
+                await asyncio.sleep(plan.seconds)
+                after = _Meters.read(process.pid)
             process.check()
             held = sum(call.stream_open and call.model_open for call in ledger.calls)
             await asyncio.sleep(LAST_FRAMES_S)
@@ -140,6 +146,7 @@ async def run(subject: Subject, plan: Plan, say: Callable[[str], None]) -> Measu
         subject=subject.name,
         calls=plan.calls,
         seconds=plan.seconds,
+        watched=plan.watched,
         calls_held=held,
         cpu_s_per_call_minute=round(cpu_s / plan.calls / (wall_s / 60), 4),
         core_percent=round(100 * cpu_s / wall_s, 1),

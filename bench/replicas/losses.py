@@ -158,8 +158,12 @@ async def finish(run: Cluster, story: Story) -> None:
         c = Conversation(run, call)
         try:
             async with asyncio.timeout(20):
-                heard = c.heard_bytes
+                heard, clears = c.heard_bytes, len(call.playback.clears)
                 call.say(SOUNDS["Please stop that."])
+                if story.state == "speaking" and len(call.streams) == 1:
+                    # What the caller hears until then is not the answer.
+                    await call.wait_for(lambda: len(call.playback.clears) > clears)
+                    heard = c.heard_bytes
                 await c.hears(REPLIES["Please stop that."].audio, heard)
         except (TimeoutError, CallEnded) as error:
             story.faults.append(f"no answer afterwards: {error!r}")

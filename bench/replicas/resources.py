@@ -1,5 +1,6 @@
 """What a replica holds, seen from outside: /proc, GET /metrics, and the keys in Redis. Linux."""
 
+import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,6 +9,8 @@ from pathlib import Path
 LIVE_CALLS = "phone_agent_live_calls"
 #: Connections to the database that a pool may have opened since.
 POOLED = 10
+#: Threads that asyncio's pool may have started since: it starts them one by one, and keeps them.
+POOLED_THREADS = min(32, (os.cpu_count() or 1) + 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +25,7 @@ class Resources:
 
     def more_than(self, before: "Resources") -> list[str]:
         """What is held beyond that, in words."""
-        limits: Mapping[str, int] = {"sockets": POOLED}
+        limits: Mapping[str, int] = {"sockets": POOLED, "threads": POOLED_THREADS}
         return [
             f"{getattr(self, name) - getattr(before, name)} {name.replace('_', ' ')}"
             for name in ("sockets", "files", "threads", "live_calls")

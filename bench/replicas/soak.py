@@ -23,7 +23,7 @@ ABRUPT_S = 5.0
 LOOK_EVERY_S = 5.0
 SAY_EVERY_S = 60.0
 KEPT_MS = 20_000.0
-REST_WITHIN_S = 100.0  # tickets and calls to come are kept for a minute
+REST_WITHIN_S = 150.0  # announced streams are kept for two minutes
 GROWTH = 0.05
 
 Say = Callable[[str], None]
@@ -110,7 +110,9 @@ async def _call(run: Cluster, load: Load, seed: int, stop: asyncio.Event) -> Non
             call = outcome.call
             said = [f"Twilio said {text!r}" for text in call.said]
             if faults := [*outcome.faults, *said]:
-                load.wrong.append(f"{kind} ({call.call_sid}): {'; '.join(faults)}")
+                record = await run.record(call.call_sid)
+                turns = [f"{turn['role']}: {turn['text']}" for turn in record.get("transcript", ())]
+                load.wrong.append(f"{kind} ({call.call_sid}): {'; '.join(faults)}; {turns}")
         load.calls += 1
         _forget(run)
 

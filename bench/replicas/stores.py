@@ -19,6 +19,7 @@ TALKING = 10  # of them; the agent speaks in real time all the time
 SECONDS = 60
 LONGEST_S = 150  # the agent's speech is no longer
 QUIET_S = 10.0
+STANDBY_S = 2.0  # for which it may only be read
 SETTLES_S = 15.0  # what waited is written
 EVERY_S = 2.0
 GAP_MS = 40.0
@@ -58,6 +59,14 @@ async def _restart_postgres(run: Cluster) -> None:
     await asyncio.to_thread(run.stores.postgres.start)
 
 
+async def _fail_over(run: Cluster) -> None:
+    """A standby that was promoted takes the place of the server."""
+    postgres = run.stores.postgres
+    await asyncio.to_thread(postgres.start_as_standby)
+    await asyncio.sleep(STANDBY_S)
+    await asyncio.to_thread(postgres.promote)
+
+
 async def _suspend_redis(run: Cluster) -> None:
     run.stores.redis.pause()
 
@@ -91,7 +100,10 @@ def _block(replica: Replica) -> None:
 TROUBLES = (
     Trouble("PostgreSQL stopped (SIGSTOP)", _suspend_postgres, _resume_postgres),
     Trouble("PostgreSQL killed and restarted", _kill_postgres, _restart_postgres),
-    Trouble("the same, SPOOL_DIR cannot be written", _kill_without_spool, _restart_postgres),
+    Trouble("PostgreSQL failing over to a standby", _kill_postgres, _fail_over),
+    Trouble(
+        "PostgreSQL killed, SPOOL_DIR cannot be written", _kill_without_spool, _restart_postgres
+    ),
     Trouble("Redis stopped (SIGSTOP)", _suspend_redis, _resume_redis),
     Trouble("Redis killed and restarted", _kill_redis, _restart_redis),
 )

@@ -30,7 +30,11 @@ def test_the_cost_of_a_delta_is_the_best_of_the_loops() -> None:
 
 
 def test_a_cost_that_grows_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(long_call, "growth", lambda voices=(): 1.21 if voices else 1.19)
+    monkeypatch.setattr(
+        long_call, "growth", lambda voices=(): [1.0, 1.21] if voices else [1.0, 1.19]
+    )
 
-    assert [row.kept for row in long_call.rows()] == [True, False]
-    assert long_call.rows()[0].name == "cost of a delta at minute 60 over minute 1"
+    rows = long_call.rows()
+
+    assert [row.kept for row in rows] == [True, True, True, False]
+    assert rows[1].name == "cost of a delta at minute 60 over minute 1"

@@ -54,8 +54,11 @@ class Peers:
 
 
 def frame(number: int, size_bytes: int = 160) -> Media:
-    payload = base64.b64encode(bytes([number % 256]) * size_bytes).decode()
-    return Media(payload, size_bytes, str(number * 20))
+    return media(bytes([number % 256]) * size_bytes, str(number * 20))
+
+
+def media(ulaw: bytes, timestamp: str = "") -> Media:
+    return Media(base64.b64encode(ulaw).decode(), ulaw, timestamp)
 
 
 def payloads(count: int, first: int = 0) -> list[str]:
@@ -143,7 +146,7 @@ def sound(ms: int, rms: int = 3000) -> list[Media]:
     random, frames = Random(ms), []
     for _ in range(ms // 20):
         pcm = array("h", (round(random.gauss(0, rms)) for _ in range(160))).tobytes()
-        frames.append(Media(base64.b64encode(ulaw_encode(pcm)).decode(), 160))
+        frames.append(media(ulaw_encode(pcm)))
     return frames
 
 
@@ -212,7 +215,7 @@ def test_quiet_is_told_once_for_each_sound() -> None:
 def test_noise_is_no_voice_after_the_line_was_muted() -> None:
     peers = Peers(FakeWire())
     audio = peers.audio()
-    muted = [Media(base64.b64encode(b"\xff" * 160).decode(), 160)] * 200
+    muted = [media(b"\xff" * 160)] * 200
     take(peers, audio, sound(20_000, 400), muted)
     peers.awaited_sound = 1
 

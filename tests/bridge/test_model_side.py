@@ -10,7 +10,13 @@ import pytest
 from app.audio import silence, tone
 from app.bridge.leg.model_side import ModelSide
 from app.call.agent import Agent
-from app.call.commands import CloseSuccessor, ConfigureSession, ConfigureSuccessor, DeleteItem
+from app.call.commands import (
+    CancelResponse,
+    CloseSuccessor,
+    ConfigureSession,
+    ConfigureSuccessor,
+    DeleteItem,
+)
 from app.call.events import (
     AudioReceived,
     Event,
@@ -104,6 +110,12 @@ class OpenWire:
 
     def send(self, command: object) -> None:
         self.sent.append(command)
+
+    def hold(self) -> None:
+        self.sent.append("hold")
+
+    def release(self) -> None:
+        self.sent.append("release")
 
     def close(self) -> None:
         self.closed = True
@@ -209,3 +221,23 @@ async def test_a_successor_that_is_given_up_is_closed_alone() -> None:
     two = await TwoWires().opened()
     two.model.perform(CloseSuccessor())
     assert [wire.closed for wire in two.wires] == [False, True]
+
+
+async def test_what_one_read_sends_is_held_until_its_end_also_when_that_fails() -> None:
+    two = await TwoWires().opened()
+    with two.model.one_write():
+        two.model.perform(CancelResponse("event_1", "resp_1"))
+    with pytest.raises(RuntimeError), two.model.one_write():
+        raise RuntimeError("a bug")
+    cancel = CancelResponse("event_1", "resp_1")
+    assert two.wires[0].sent == ["hold", cancel, "release", "hold", "release"]
+
+
+async def test_a_session_that_is_swapped_amid_a_read_is_released() -> None:
+    two = await TwoWires().opened()
+    with two.model.one_write():
+        two.model.swap()
+    assert two.wires[0].sent == ["hold", "release"] and two.wires[1].sent == []
+    two.model.close()
+    with two.model.one_write():
+        pass

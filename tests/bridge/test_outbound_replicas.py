@@ -45,13 +45,18 @@ class Replicas:
 
 
 @pytest.fixture
-async def replicas(tmp_path: Path) -> AsyncIterator[Replicas]:
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
     store = await Store.open(f"sqlite:///{tmp_path}/calls.db")
+    yield store
+    await store.aclose()
+
+
+@pytest.fixture
+async def replicas(store: Store) -> AsyncIterator[Replicas]:
     async with twilio_that() as twilio:
         rest = TwilioRest(ACCOUNT, ACCOUNT, TOKEN, twilio.url, backoff_s=0.0)
         yield Replicas(twilio, rest, store)
         await rest.aclose()
-    await store.aclose()
 
 
 @pytest.fixture
@@ -135,6 +140,24 @@ async def test_an_answered_call_keeps_its_place_under_its_sid(
     a.ended("CA1")
     await written(*buses)
     assert await place(b, BOB) == "CA2"
+
+
+async def test_the_slot_of_a_call_that_goes_on_or_ends_elsewhere_is_freed_where_it_was_placed(
+    replicas: Replicas, buses: tuple[RedisBus, RedisBus], store: Store
+) -> None:
+    a, _ = (replicas.outbound(bus, most_calls=9) for bus in buses)
+    for to in (ANN, BOB, EVE):
+        await place(a, to)
+    a.is_here = lambda call_sid: call_sid == "CA3"
+    store.save_call("CA1", status="completed")  # as the status callback to another replica does
+    for call_sid in ("CA2", "CA3"):  # the streams of these have begun
+        store.save_call(call_sid, status="in-progress")
+    await store.flush()
+    await place(a, "+14155550126")
+
+    assert [a.placed(f"CA{number}") is not None for number in (1, 2, 3, 4)] == [
+        False, False, True, True,
+    ]  # fmt: skip
 
 
 async def test_while_redis_is_away_each_replica_counts_its_own_and_afterwards_both(

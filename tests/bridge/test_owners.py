@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.bridge.bus.bus import Message, NoAnswer, NoOwner
+from app.bridge.bus.bus import BusUnavailable, Message, NoAnswer, NoOwner
 from app.bridge.bus.local_bus import LocalBus
 from app.bridge.owners import Owners
 from app.call.events import CalleeDetected, Event
@@ -76,6 +76,7 @@ class Parts:
         self.release: Any = None
         self.arrivals = self
         self.adopted: list[str] = []
+        self.let_go_of: list[str] = []
         self.tasks: list[asyncio.Task[None]] = []
         services: Any = self
         self.owners = Owners(services, services)
@@ -97,9 +98,12 @@ class Parts:
     def later(self, work: Coroutine[Any, Any, None]) -> None:
         self.tasks.append(asyncio.create_task(work))
 
-    async def adopt(self, call_sid: str) -> bool:
-        self.adopted.append(call_sid)
+    async def adopt(self, call_sid: str, *, keeps: bool) -> bool:
+        self.adopted += [call_sid] * keeps
         return True
+
+    def let_go(self, call_sid: str) -> None:
+        self.let_go_of.append(call_sid)
 
     def free(self, call_sid: str) -> None:
         pass
@@ -165,6 +169,28 @@ async def test_only_a_higher_epoch_takes_a_call_away(
     assert (set(parts.outdated) == {(SID, adopted)}) is lost
 
 
+@pytest.mark.parametrize("epoch", [0, 1])
+async def test_while_redis_is_away_too_a_call_without_an_epoch_is_kept(
+    epoch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = Parts({SID: FakeLeg()})
+    parts.epochs[SID] = epoch
+
+    async def unknown(_call_sid: str) -> None:
+        raise BusUnavailable("away")
+
+    monkeypatch.setattr(parts.bus, "owner", unknown)
+    parts.on_outdated(SID)
+    await asyncio.gather(*parts.tasks)
+    assert (parts.adopted, parts.lost) == (([], [SID]) if epoch else ([SID], []))
+
+
+async def test_what_was_saved_of_a_call_that_has_no_leg_here_is_let_go() -> None:
+    parts = Parts({})
+    parts.on_outdated(SID)
+    assert parts.let_go_of == [SID] and not parts.tasks
+
+
 @pytest.mark.parametrize("has_lease", [True, False])
 async def test_a_call_whose_record_is_newer_is_kept_by_the_replica_that_has_its_lease(
     has_lease: bool,
@@ -176,6 +202,7 @@ async def test_a_call_whose_record_is_newer_is_kept_by_the_replica_that_has_its_
     parts.on_outdated(SID)
     await asyncio.gather(*parts.tasks)
     assert (parts.adopted, parts.lost) == (([SID], []) if has_lease else ([], [SID]))
+    assert parts.let_go_of == parts.lost
 
 
 async def test_an_order_that_is_not_known_is_refused() -> None:

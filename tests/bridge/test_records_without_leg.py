@@ -1,5 +1,6 @@
 """Watchers get the end of a call without a leg once, also if Twilio reports it twice."""
 
+import asyncio
 from datetime import UTC, datetime
 
 import pytest
@@ -7,6 +8,8 @@ import pytest
 from app.bridge.bus.bus import BusUnavailable
 from app.bridge.records_without_leg import RecordsWithoutLeg
 from app.bridge.services import Services
+from app.records.record import CallRow
+from app.records.store import StoreUnavailable
 from app.records.watching import CallEnded, Watched
 from app.wires.twilio.call import CallInfo, CallStatus
 from tests.bridge.test_leg_seed import services as services  # a fixture
@@ -61,3 +64,39 @@ async def test_an_owner_that_cannot_be_asked_has_the_time_to_close_the_record_it
     row = await store.get_call(CALL.call_sid)
     assert row is not None and row.ended_by == "caller" and not told
     assert ended == [CALL.call_sid]
+
+
+async def test_a_record_is_closed_when_the_database_is_back_and_its_call_ends_before(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.bridge.records_without_leg.FIRST_RETRY_S", 0.01)
+    told, store = watched(services), services.store
+    store.save_call(CALL.call_sid, direction=CALL.direction, agent_name="Ada", status="in-progress")
+    await store.flush()
+    away, asked = asyncio.Event(), asyncio.Event()
+    away.set()
+    get_call = store.get_call
+
+    async def get(call_sid: str) -> CallRow | None:
+        asked.set()
+        if away.is_set():
+            raise StoreUnavailable("the database does not answer")
+        return await get_call(call_sid)
+
+    monkeypatch.setattr(store, "get_call", get)
+    ended: list[str] = []
+    records = RecordsWithoutLeg(services, lambda _: False, ended.append)
+    records.close_record(CALL.call_sid, "completed", reason="no replica had it", ended_by="line")
+    while not ended:
+        await asked.wait()
+        await asyncio.sleep(0)
+    away.clear()
+    await records.aclose()
+    await store.flush()
+
+    row = await store.get_call(CALL.call_sid)
+    assert row is not None and (row.status, row.ended_by) == ("completed", "line")
+    assert row.ended_at is not None and told == [CallEnded("line", 0.0)]
+    assert ended == [CALL.call_sid]
+    (entry,) = await store.timeline(CALL.call_sid)
+    assert entry.data["reason"] == "no replica had it"

@@ -109,7 +109,8 @@ async def test_cost_summary_and_recording_are_stored(store: Store) -> None:
 async def test_a_field_that_the_record_lacks_cannot_be_saved(store: Store) -> None:
     for field in ("mood", "created_at", "report_state"):
         with pytest.raises(TypeError, match=f"no field to change named {field}"):
-            store.save_call("CA1", **{field: None})
+            unknown: dict[str, Any] = {field: None}
+            store.save_call("CA1", **unknown)
 
 
 async def test_a_turn_is_replaced_in_its_place_until_it_is_complete(store: Store) -> None:

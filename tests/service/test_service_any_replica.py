@@ -426,7 +426,7 @@ async def test_a_replica_that_drains_answers_new_calls_for_the_others(
 # --- stores away ----------------------------------------------------------------------------------
 
 
-async def unavailable(*_arguments: object) -> None:
+async def unavailable(*_arguments: object, **_options: object) -> None:
     raise StoreUnavailable("the database is away")
 
 

@@ -2,6 +2,8 @@
 
 import random
 import string
+import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -70,8 +72,17 @@ def samples(of: Metrics) -> list[Any]:
 
 def test_the_page_has_every_metric_and_no_other() -> None:
     families = list(text_string_to_metric_families(Counted().metrics.page().decode()))
-    assert {each.name: each.type for each in families} == NAMES
+    ours = [each for each in families if not each.name.startswith("process_")]
+    assert {each.name: each.type for each in ours} == NAMES
     assert Counted().value("phone_agent_live_calls") == 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="read from /proc")
+def test_the_page_counts_the_cpu_of_all_threads() -> None:
+    (cpu_s,) = (
+        s.value for s in samples(Counted().metrics) if s.name == "process_cpu_seconds_total"
+    )
+    assert cpu_s == pytest.approx(time.process_time(), abs=0.5)
 
 
 @pytest.mark.parametrize("name", ["phone_agent_response_seconds", "phone_agent_tool_seconds"])

@@ -21,13 +21,13 @@ from app.wires.twilio.media_stream import Media
 MOST_BYTES = 10_000 * ULAW_BYTES_PER_MS
 #: Of what the session got and the next one may have to hear as well.
 _KEPT_BYTES = CARRIED_MS * ULAW_BYTES_PER_MS
-_FRAME_BYTES = 160
 _CONFIRMED_BYTES = CONFIRMED_MS * ULAW_BYTES_PER_MS
 _QUIET_BYTES = QUIET_MS * ULAW_BYTES_PER_MS
 #: Frames measured together: one by one costs twice as much. While the machine waits for what they
 #: hold, each is measured at once.
 _MEASURED_AT_ONCE = 5
-_SILENT_FRAME = base64.b64encode(silence(20)).decode("ascii")
+_SILENT_ULAW = silence(20)
+_SILENT_PAYLOAD = base64.b64encode(_SILENT_ULAW).decode("ascii")
 
 
 class CallerAudio:
@@ -79,13 +79,7 @@ class CallerAudio:
             media = _silenced(media)
         if self._recorder.records_audio:
             self._recorder.caller_frame(media.payload, media.timestamp, self._now_ms())
-        wire = self._model.wire
-        if (
-            wire is None
-            or self._buffered
-            or not self._machine.hears_caller
-            or not self._append(wire, media)
-        ):
+        if self._buffered or not self._append(media):
             self._buffer(media)
             self.forward_buffered()
         unmeasured, machine = self._unmeasured, self._machine
@@ -108,7 +102,7 @@ class CallerAudio:
 
     def _catch_up(self) -> None:
         for media in self._unmeasured:
-            self._meter.take(media.payload, media.size_bytes)
+            self._meter.take(media.ulaw)
         self._unmeasured.clear()
 
     def _tell(self, sound: int) -> None:
@@ -127,27 +121,26 @@ class CallerAudio:
 
     def forward_buffered(self) -> None:
         """Send the buffered frames while the session takes them. Call it when that may be so."""
-        wire = self._model.wire
-        if wire is None or not self._buffered or not self._machine.hears_caller:
-            return
-        while self._buffered and self._append(wire, self._buffered[0]):
+        while self._buffered and self._append(self._buffered[0]):
             self._pop_buffered()
 
-    def _append(self, wire: ModelWire, media: Media) -> bool:
-        """Append a frame to the session. Returns False when it does not take it now."""
-        if not wire.append_audio(media.payload):
+    def _append(self, media: Media) -> bool:
+        """Append a frame to the session. Returns False when none takes it now."""
+        wire = self._model.wire
+        if wire is None or not self._machine.hears_caller or not wire.append_audio(media.payload):
             return False
+        size_bytes = len(media.ulaw)
         self.frames += 1
-        self._size_bytes += media.size_bytes
+        self._size_bytes += size_bytes
         if wire is not self._of_wire:
             self._of_wire, self._position_bytes = wire, 0
             self._forget_sent()
-        self._position_bytes += media.size_bytes
+        self._position_bytes += size_bytes
         if self._model.successor is not None:
             self._sent.append(media)
-            self._sent_bytes += media.size_bytes
+            self._sent_bytes += size_bytes
             while self._sent_bytes > _KEPT_BYTES:
-                self._sent_bytes -= self._sent.popleft().size_bytes
+                self._sent_bytes -= len(self._sent.popleft().ulaw)
         elif self._sent:
             self._forget_sent()
         return True
@@ -165,12 +158,13 @@ class CallerAudio:
         """
         wanted_bytes = self._position_bytes - from_ms * ULAW_BYTES_PER_MS
         wanted_bytes = min(wanted_bytes, most_ms * ULAW_BYTES_PER_MS)
-        while self._sent and self._sent[-1].size_bytes <= wanted_bytes:
+        while self._sent and len(self._sent[-1].ulaw) <= wanted_bytes:
             media = self._sent.pop()
-            wanted_bytes -= media.size_bytes
+            size_bytes = len(media.ulaw)
+            wanted_bytes -= size_bytes
             self._buffered.appendleft(media)
-            self._buffered_bytes += media.size_bytes
-            self._carried_bytes += media.size_bytes
+            self._buffered_bytes += size_bytes
+            self._carried_bytes += size_bytes
         self._forget_sent()
 
     def take_event(self) -> CallerAudioForwarded:
@@ -183,19 +177,19 @@ class CallerAudio:
 
     def _buffer(self, media: Media) -> None:
         self._buffered.append(media)
-        self._buffered_bytes += media.size_bytes
+        self._buffered_bytes += len(media.ulaw)
         while self._buffered_bytes > MOST_BYTES + self._carried_bytes:
             self._pop_buffered()
 
     def _pop_buffered(self) -> None:
-        size_bytes = self._buffered.popleft().size_bytes
+        size_bytes = len(self._buffered.popleft().ulaw)
         self._buffered_bytes -= size_bytes
         self._carried_bytes = max(0, self._carried_bytes - size_bytes)
 
 
 def _silenced(media: Media) -> Media:
     """Silence of the same length and timestamp."""
-    if media.size_bytes == _FRAME_BYTES:
-        return Media(_SILENT_FRAME, _FRAME_BYTES, media.timestamp)
-    quiet = base64.b64encode(b"\xff" * media.size_bytes).decode("ascii")
-    return Media(quiet, media.size_bytes, media.timestamp)
+    if len(media.ulaw) == len(_SILENT_ULAW):
+        return Media(_SILENT_PAYLOAD, _SILENT_ULAW, media.timestamp)
+    ulaw = b"\xff" * len(media.ulaw)
+    return Media(base64.b64encode(ulaw).decode("ascii"), ulaw, media.timestamp)

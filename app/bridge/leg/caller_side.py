@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 from app.bridge.leg.inbound_limits import InboundLimits
@@ -9,13 +10,11 @@ from app.call import commands as do
 from app.call import events as ev
 from app.errors import ProtocolError
 from app.wires.twilio import media_stream
-from app.wires.twilio.media_socket import MediaOutbox, Send
+from app.wires.twilio.media_socket import Direct, MediaOutbox, Send
 from app.wires.twilio.media_stream import Encoder, Media, Start
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 _CLOSED = (1000, 1001)  # RFC 6455: normal closure, going away
-
-DeliverTo = Callable[[Callable[[bytes], None]], None]
 
 
 class CallerSide:
@@ -26,6 +25,7 @@ class CallerSide:
         take_frame: takes each frame of the caller's audio.
         press: takes each key.
         over: set when the leg has ended.
+        one_write: within it, what is sent to the model is kept, and goes out at its end.
         close_hangs_up: a caller who closes the socket has hung up, as the page of a softphone does
             when it is left. Without a close frame the stream is lost.
     """
@@ -37,10 +37,12 @@ class CallerSide:
         press: Callable[[ev.DigitPressed], None],
         limits: InboundLimits,
         over: asyncio.Event,
+        one_write: Callable[[], AbstractContextManager[None]],
         *,
         close_hangs_up: bool = False,
     ) -> None:
         self._feed = feed
+        self._one_write = one_write
         self._take_frame = take_frame
         self._press = press
         self._limits = limits
@@ -51,7 +53,7 @@ class CallerSide:
         self._encoder = Encoder("")
 
     async def attach(
-        self, start: Start, receive: Receive, send: Send, deliver_to: DeliverTo | None
+        self, start: Start, receive: Receive, send: Send, direct: Direct | None
     ) -> None:
         """Carry the leg over this stream; returns when the stream or the leg has ended."""
         self._encoder = Encoder(start.stream_sid)
@@ -59,9 +61,10 @@ class CallerSide:
             send,
             on_blocked=lambda: self._feed_soon(ev.StreamBlocked()),
             on_unblocked=lambda: self._feed_soon(ev.StreamUnblocked()),
+            direct=direct,
         )
         self._feed(ev.StreamStarted(start.stream_sid))
-        reader = asyncio.create_task(self._read(receive, deliver_to))
+        reader = asyncio.create_task(self._read(receive, direct))
         ends: set[asyncio.Task[Any]] = {
             reader,
             asyncio.create_task(self._outbox.run()),
@@ -93,16 +96,25 @@ class CallerSide:
         if self._outbox is not None:
             self._outbox.close()
 
-    async def _read(self, receive: Receive, deliver_to: DeliverTo | None) -> None:
+    async def _read(self, receive: Receive, direct: Direct | None) -> None:
         """Read until the socket closes. A server that delivers messages directly saves each frame
         a turn of this task."""
-        if deliver_to is not None:
-            deliver_to(self._take)
+        if direct is not None:
+            direct.deliver_to(self._take_all)
         while (message := await receive())["type"] != "websocket.disconnect":
             self._take(message.get("text") or message.get("bytes") or b"")
         reason = f"media socket closed with code {message.get('code')}"
         hung_up = self._close_hangs_up and message.get("code") in _CLOSED
         self._feed(ev.StreamEnded(reason, lost=not hung_up))
+
+    def _take_all(self, messages: list[bytes]) -> None:
+        """Take the messages of one read. What they send to the model goes out in one write."""
+        if len(messages) == 1:
+            self._take(messages[0])
+            return
+        with self._one_write():
+            for message in messages:
+                self._take(message)
 
     def _take(self, message: str | bytes) -> None:
         try:

@@ -7,6 +7,9 @@ from app.call import events as ev
 
 logger = logging.getLogger(__name__)
 
+#: The events that `log_event` logs.
+LOGGED_EVENTS = frozenset((ev.ModelLost, ev.SuccessorLost, ev.ModelFaulted, ev.HangUpFailed))
+
 
 def log_event(call_sid: str, message: ev.Event | do.Command) -> None:
     """Log this event or command, if it is one that the owner of the service looks for."""

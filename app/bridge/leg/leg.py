@@ -15,15 +15,15 @@ from typing import Any
 
 from app.bridge.decisions import log_decision
 from app.bridge.leg.caller_audio import CallerAudio
-from app.bridge.leg.caller_side import CallerSide, DeliverTo, Receive
+from app.bridge.leg.caller_side import CallerSide, Receive
 from app.bridge.leg.carried_orders import CarriedOrders
-from app.bridge.leg.event_log import log_event
+from app.bridge.leg.event_log import LOGGED_EVENTS, log_event
 from app.bridge.leg.inbound_limits import InboundLimits
 from app.bridge.leg.model_side import ModelSide
 from app.bridge.leg.rest_side import RestSide
 from app.bridge.leg.secret_entries import SecretEntries
 from app.bridge.leg.seed import LegSeed
-from app.bridge.leg.state import LegState
+from app.bridge.leg.state import LINE_EVENTS, LegState
 from app.bridge.leg.timer import DeadlineTimer
 from app.bridge.leg.tool_side import ToolSide
 from app.bridge.leg.voice_side import VoiceSide
@@ -39,7 +39,7 @@ from app.call.words.word_times import Pace
 from app.records.carried import Carried
 from app.records.record import Transfers
 from app.records.recording import OPEN_MS
-from app.wires.twilio.media_socket import Send
+from app.wires.twilio.media_socket import Direct, Send
 from app.wires.twilio.media_stream import Start
 
 logger = logging.getLogger(__name__)
@@ -52,13 +52,11 @@ SAVE_RECORDING_S = 2.0  # for the last write of the recording
 RELEASE_S = 0.5  # for cancelled tasks to end
 
 # Before these the machine must know how much of the caller's audio was forwarded to the model.
-_NEED_AUDIO_COUNT = (
-    ev.SpeechStarted,
-    ev.SpeechStopped,
-    ev.StreamEnded,
-    ev.ModelLost,
-    ev.TimerFired,
+_NEED_AUDIO_COUNT = frozenset(
+    (ev.SpeechStarted, ev.SpeechStopped, ev.StreamEnded, ev.ModelLost, ev.TimerFired)
 )
+# What means something to the leg itself; the machine and the recorder get everything.
+_NOTED = LINE_EVENTS | LOGGED_EVENTS | {ev.SessionConfigured}
 
 
 class Leg(LegState):
@@ -103,9 +101,14 @@ class Leg(LegState):
             self._model, self._machine, self._recorder, self._now_ms, self.feed
         )
         self._caller = CallerSide(
-            self.feed, self._audio.take, self._press, self._limits, self._over,
+            self.feed,
+            self._audio.take,
+            self._press,
+            self._limits,
+            self._over,
+            self._model.one_write,
             close_hangs_up=self.call.direction == SOFTPHONE,
-        )  # fmt: skip
+        )
         self._rest = RestSide(services, self.call.call_sid, partial(redirect, self), self.feed)
         self._voice = VoiceSide(self.call.call_sid, services.voices, self.feed)
         self._secrets = SecretEntries(seed.secrets)
@@ -170,11 +173,11 @@ class Leg(LegState):
             logger.info("leg over", extra=extra)
 
     async def attach(
-        self, start: Start, receive: Receive, send: Send, deliver_to: DeliverTo | None = None
+        self, start: Start, receive: Receive, send: Send, direct: Direct | None = None
     ) -> None:
         """Carry the leg over an accepted media socket, after its `start`; returns when the socket
-        or the leg has ended. `deliver_to`: lets the server deliver messages directly."""
-        await self._caller.attach(start, receive, send, deliver_to)
+        or the leg has ended. `direct`: of the server, if it offers that."""
+        await self._caller.attach(start, receive, send, direct)
 
     def keep_for_next_leg(self, event: ev.CalleeDetected) -> None:
         """A stream that is lost does not end what an answering machine records: the call's next leg
@@ -231,7 +234,7 @@ class Leg(LegState):
             return
         now_ms = self._now_ms()
         try:
-            if self._audio.frames and isinstance(event, _NEED_AUDIO_COUNT):
+            if self._audio.frames and type(event) in _NEED_AUDIO_COUNT:
                 self._handle(self._audio.take_event(), now_ms)
             self._handle(event, now_ms)
             if self._recorder.is_behind(self._machine):
@@ -313,6 +316,10 @@ class Leg(LegState):
             self._recorder.command(command, now_ms)
             self._perform(command)
         self._audio.forward_buffered()
+        if type(event) in _NOTED:
+            self._note(event, now_ms)
+
+    def _note(self, event: ev.Event, now_ms: float) -> None:
         self.line.take(event, now_ms)
         match event:
             case ev.StreamStarted():

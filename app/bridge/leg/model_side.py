@@ -1,6 +1,7 @@
 """A leg's side of the model: the wire of its current session, and of the one that takes over."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from app.audio import is_audible
@@ -108,6 +109,19 @@ class ModelSide:
             case _:
                 if self.wire is not None:
                     self.wire.send(self._ids.outward(command))
+
+    @contextmanager
+    def one_write(self) -> Iterator[None]:
+        """Within it the session's wire keeps what it is to send, and sends it at the end."""
+        wire = self.wire
+        if wire is None:
+            yield
+            return
+        wire.hold()
+        try:
+            yield
+        finally:
+            wire.release()
 
     def swap(self) -> None:
         """The successor takes over; close the session before it."""

@@ -14,9 +14,13 @@ from app.call.machine import CallMachine
 _LINE_LOST = ("line", "unclaimed", "stuck")  # causes after which the caller may still be there
 
 
+#: The events that change a `LineState`.
+LINE_EVENTS = frozenset((ev.StreamStarted, ev.StreamEnded, ev.HangUpConfirmed))
+
+
 @dataclass(slots=True)
 class LineState:
-    """The media stream of one leg. Give it every event with `take`."""
+    """The media stream of one leg. Give it the `LINE_EVENTS` with `take`."""
 
     #: A media socket has claimed the leg with a ticket.
     claimed: bool = False
@@ -191,4 +195,4 @@ class LegState:
 
     def _now_ms(self) -> float:
         """Milliseconds since the first leg of the call was opened."""
-        return round((monotonic() - self._began_s) * 1000, 3)
+        return round((monotonic() - self._began_s) * 1_000_000) / 1000  # faster than round(ms, 3)

@@ -24,9 +24,9 @@ class VoiceMeter:
         self.quiet_bytes = 0
         self._noise = LEAST_RMS / ABOVE_NOISE
 
-    def take(self, payload: str, size_bytes: int) -> None:
-        """A frame: base64 of µ-law, which decodes to `size_bytes`."""
-        rms, noise = ulaw_rms(payload), self._noise
+    def take(self, ulaw: bytes) -> None:
+        """A frame of µ-law."""
+        rms, noise = ulaw_rms(ulaw), self._noise
         if not rms:
             pass  # digital silence: the line is muted, which tells nothing of its noise
         elif rms < noise:
@@ -34,9 +34,9 @@ class VoiceMeter:
         else:
             self._noise = noise * RISE
         if rms >= LEAST_RMS and rms > noise * ABOVE_NOISE:
-            self.run_bytes += size_bytes
+            self.run_bytes += len(ulaw)
             self.quiet_bytes = 0
         else:
-            self.quiet_bytes += size_bytes
+            self.quiet_bytes += len(ulaw)
             if self.quiet_bytes >= GAP_BYTES:
                 self.run_bytes = 0

@@ -152,9 +152,8 @@ class RecordedTransfers:
         begun: list[TransferAttempts] = []
 
         def append(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-            attempts = TransferAttempts(
-                route, call_id, reason, summary, len(records), resumes=resumes
-            )
+            attempts = TransferAttempts(route, call_id, reason, summary, len(records))
+            attempts.resumes = resumes
             attempts.next()
             begun[:] = [attempts]
             return [*records, *(dict(each) for each in attempts.records())]

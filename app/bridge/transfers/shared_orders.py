@@ -113,7 +113,8 @@ class SharedOrders:
     ) -> TransferAttempts:
         """The database is away: what is known of the transfer waits for it."""
         earlier = leg.seed.earlier_transfers
-        attempts = TransferAttempts(route, call_id, reason, summary, len(earlier), resumes=resumes)
+        attempts = TransferAttempts(route, call_id, reason, summary, len(earlier))
+        attempts.resumes = resumes
         attempts.next()
         leg.save_transfers([*earlier, *attempts.records()])
         return attempts

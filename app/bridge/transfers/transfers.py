@@ -152,10 +152,9 @@ class Transfers:
         services, agent = self._services, self._services.agent
         by_name = {each.name: each for each in services.destinations(leg.call.call_sid)}
         earlier = self._earlier.setdefault(leg.call.call_sid, [*leg.seed.earlier_transfers])
-        attempts = TransferAttempts(
-            [by_name[name] for name in route], call_id, reason, summary, len(earlier),
-            resumes=resumes,
-        )  # fmt: skip
+        dialled = [by_name[name] for name in route]
+        attempts = TransferAttempts(dialled, call_id, reason, summary, len(earlier))
+        attempts.resumes = resumes
         pending = PendingTransfer(
             leg.call, leg.base_url, attempts, services.phone_number, agent.hold_music,
             leg=leg, earlier=earlier,

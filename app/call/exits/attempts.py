@@ -69,8 +69,6 @@ class TransferAttempts:
         reason: str = "",
         summary: str = "",
         numbered_from: int = 0,
-        *,
-        resumes: bool = True,
     ) -> None:
         """
         Args:
@@ -80,9 +78,9 @@ class TransferAttempts:
             summary: As the model wrote it; the human hears it.
             numbered_from: How many attempts the call has had before. Webhook URLs name an attempt
                 by its number.
-            resumes: The call resumes with the agent when no human accepts it. False: it ends.
         """
-        self.resumes = resumes
+        #: The call resumes with the agent when no human accepts it. False: it ends.
+        self.resumes = True
         self.call_id = call_id
         self.reason = reason
         self.summary = summary
@@ -115,8 +113,8 @@ class TransferAttempts:
         route = [by_name[name] for name in last.get("then", ()) if name in by_name]
         reason, summary = (str(last.get(key, "")) for key in ("reason", "summary"))
         call_id = str(last.get("call_id") or f"{OURS}transfer")
-        resumes = last.get("resumes") is not False
-        attempts = cls(route, call_id, reason, summary, first, resumes=resumes)
+        attempts = cls(route, call_id, reason, summary, first)
+        attempts.resumes = last.get("resumes") is not False
         attempts._attempts = [_attempt(each, by_name) for each in records[first:]]
         attempts._caller_gone = attempts.last.outcome == CALLER_GONE
         attempts.over = last.get("over") is True

@@ -178,6 +178,7 @@ class AgentAudio:
             return True
         if self.ledger.all_surely_heard:
             self._sent.clear()
+            return False
         return self.ledger.playing(now_ms) and any(
             audio.item_id != OWN_SOUND for _, audio in self._sent
         )

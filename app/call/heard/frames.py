@@ -1,8 +1,8 @@
 """Cuts an item's audio into whole frames of 20 ms, the unit in which a telephone line plays."""
 
-from binascii import a2b_base64, b2a_base64
+from binascii import b2a_base64
 
-from app.audio import base64_length
+from app.audio import base64_decode, base64_length
 from app.call.commands import PlayAudio
 
 #: µ-law at 8000 Hz: 20 ms.
@@ -37,7 +37,7 @@ class Frames:
         frames_bytes = self.rest_bytes + size_bytes - rest_bytes
         uncut_bytes = 0 if self.rest_bytes else size_bytes - size_bytes % _GROUP_BYTES
         uncut_chars = base64_length(uncut_bytes)
-        ulaw = self._rest + a2b_base64(payload[uncut_chars:])
+        ulaw = self._rest + base64_decode(payload[uncut_chars:])
         end = frames_bytes - uncut_bytes
         self.item_id, self.rest_bytes, self._rest = item_id, rest_bytes, ulaw[end:]
         if not frames_bytes:

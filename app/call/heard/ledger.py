@@ -98,7 +98,10 @@ class PlaybackLedger:
 
     def generated(self, item_id: str, size_bytes: int) -> None:
         """This much more audio of an item was generated."""
-        self._items.setdefault(item_id, _Item()).generated_bytes += size_bytes
+        item = self._items.get(item_id)
+        if item is None:
+            item = self._items[item_id] = _Item()
+        item.generated_bytes += size_bytes
 
     def completed(self, item_id: str) -> None:
         """The item is complete: no more audio of it comes."""
@@ -215,6 +218,8 @@ class PlaybackLedger:
     def position(self, now_ms: float) -> int:
         """How far playback has probably come: not before the last mark that came back, not past
         what was sent, and not far past a mark that is overdue."""
+        if self._sure == self._sent:
+            return self._sent
         elapsed_ms = now_ms - self._run_start_ms - self._lag_ms
         position = self._run_start + max(0, int(elapsed_ms * BYTES_PER_MS))
         if self._marks and self._round_trips_ms:

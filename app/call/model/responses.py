@@ -108,6 +108,8 @@ class Responses:
 
     def drop_disallowed(self) -> list[Wanted]:
         """Remove the wishes from the queue that are not allowed now, and return them."""
+        if not self._queue:
+            return []
         dropped = [wanted for wanted in self._queue if wanted.wish not in self._allowed]
         if dropped:
             self._queue = [wanted for wanted in self._queue if wanted.wish in self._allowed]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from app.call import prompts
 from app.call.commands import CancelTool, ReportDecision
+from app.call.deadlines import NEVER
 from app.call.model.tool_limits import ToolLimits
 from app.call.outbox import Outbox
 
@@ -54,7 +55,7 @@ class ToolCalls:
     def begin_own(self, call_id: str, name: str) -> None:
         """The machine itself starts a call, which the model did not make. It has no deadline, and
         its output reaches the model as a message."""
-        self._add(call_id, _ToolCall(name, "", float("inf"), of_lost_session=True))
+        self._add(call_id, _ToolCall(name, "", NEVER, of_lost_session=True))
 
     def _add(self, call_id: str, call: _ToolCall) -> None:
         self._calls[call_id] = self._open[call_id] = call
@@ -69,7 +70,7 @@ class ToolCalls:
     def drop_deadline(self, call_id: str) -> None:
         """Remove the deadline of this call: it is answered when it is ready."""
         if call_id in self._calls:
-            self._calls[call_id].due_ms = float("inf")
+            self._calls[call_id].due_ms = NEVER
 
     def resume(self, call_id: str, now_ms: float) -> None:
         """This call runs again: its deadline starts anew."""
@@ -97,7 +98,9 @@ class ToolCalls:
 
     def working(self) -> list[str]:
         """The names of the tools that run with a deadline: the caller waits for them."""
-        return [call.name for call in self._open.values() if call.due_ms != float("inf")]
+        if not self._open:
+            return []
+        return [call.name for call in self._open.values() if call.due_ms != NEVER]
 
     def waited_for(self, response_id: str | None) -> bool:
         """Whether any call of this response has no answer yet."""
@@ -124,8 +127,10 @@ class ToolCalls:
                 yield call_id, prompts.tool_overdue(call.name, self._limit_ms)
 
     def next_due_ms(self) -> float:
-        """The next deadline; infinite if there is none."""
-        return min((call.due_ms for call in self._open.values()), default=float("inf"))
+        """The next deadline; NEVER if there is none."""
+        if not self._open:
+            return NEVER
+        return min(call.due_ms for call in self._open.values())
 
     def session_lost(self) -> None:
         """The session is lost: the next one does not know the ids of these calls."""

@@ -55,9 +55,12 @@ class AgentSpeech:
         """A response began this item, or adds to it. An item of a muted response is deleted: the
         server may still begin some before it handles the cancellation."""
         turn = self._conversation.turn("assistant", item_id, now_ms)
-        self._items_of.setdefault(response_id, {})[item_id] = None
-        if len(self._items_of) > MOST_RESPONSES:
-            del self._items_of[next(iter(self._items_of))]
+        items = self._items_of.get(response_id)
+        if items is None:
+            items = self._items_of[response_id] = {}
+            if len(self._items_of) > MOST_RESPONSES:
+                del self._items_of[next(iter(self._items_of))]
+        items[item_id] = None
         self._items.added(item_id)
         if not turn.finished and self._items.needs_deletion(response_id, item_id):
             self._cut([HeardPart(item_id, 0, 0)], now_ms)

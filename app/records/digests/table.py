@@ -74,16 +74,19 @@ class DigestTable:
     async def find(self, search: Search, limit: int, before: str | None = None) -> list[str]:
         """The calls that a search is for, the newest first. `before`: the last one of the page
         before."""
-        if not search.parts and not search.outcome:
-            return await self._newest(self._candidates(search, before).subquery(), search, limit)
+        candidates, match = self._candidates(search, before), self._match(search)
+        if match is None:
+            return await self._call_sids(_in_order(candidates, DIGESTS).limit(limit))
         # Where many calls match, they are among the newest candidates. Where few do, the database
         # finds them fast, but it does not know which it is.
-        candidates = self._candidates(search, before)
         newest = _in_order(candidates, DIGESTS).limit(_FIRST_CANDIDATES).subquery()
-        found = await self._newest(newest, search, limit)
-        if len(found) < limit:
-            found = await self._newest(candidates.subquery(), search, limit)
-        return found
+        rows = await self._rows(_in_order(_with_words(newest, match.label("fits")), newest))
+        found = [row["call_sid"] for row in rows if row["fits"]]
+        if len(found) < limit and len(rows) == _FIRST_CANDIDATES:
+            every = candidates.subquery()
+            query = _with_words(every).where(match)
+            return await self._call_sids(_in_order(query, every).limit(limit))
+        return found[:limit]
 
     def _candidates(self, search: Search, before: str | None) -> sa.Select[Any]:
         """The calls of which nothing but their words may not match."""
@@ -101,19 +104,15 @@ class DigestTable:
             query = query.where(place < sa.tuple_(last.scalar_subquery(), sa.literal(before)))
         return query
 
-    async def _newest(self, candidates: sa.Subquery, search: Search, limit: int) -> list[str]:
-        """The newest candidates whose words match."""
+    def _match(self, search: Search) -> sa.ColumnElement[bool] | None:
+        """What the words have to be; None: anything."""
         words = DIGEST_WORDS.c.words
-        query = sa.select(candidates.c.call_sid)
-        if search.parts or search.outcome:
-            query = query.join(DIGEST_WORDS, DIGEST_WORDS.c.call_sid == candidates.c.call_sid)
         place = sa.func.strpos if self._database.dialect == "postgresql" else sa.func.instr
-        for part in search.parts:
-            query = query.where(place(words, part) > 0)
-        if search.outcome:
-            query = query.where(place(words, f"={search.outcome} ") > 0)
-        rows = await self._rows(_in_order(query, candidates).limit(limit))
-        return [row["call_sid"] for row in rows]
+        parts = [*search.parts, *([f"={search.outcome} "] if search.outcome else [])]
+        return sa.and_(*(place(words, part) > 0 for part in parts)) if parts else None
+
+    async def _call_sids(self, query: sa.Select[Any]) -> list[str]:
+        return [row["call_sid"] for row in await self._rows(query)]
 
     async def of(self, call_sids: Iterable[str]) -> dict[str, Digest]:
         """The digests of these calls, as far as there are any, without their words."""
@@ -150,6 +149,12 @@ class DigestTable:
 def _in_order(query: sa.Select[Any], calls: sa.Table | sa.Subquery) -> sa.Select[Any]:
     """The newest first."""
     return query.order_by(calls.c.created_at.desc(), calls.c.call_sid.desc())
+
+
+def _with_words(candidates: sa.Subquery, *columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
+    """Candidates, with their words."""
+    of_call = DIGEST_WORDS.c.call_sid == candidates.c.call_sid
+    return sa.select(candidates.c.call_sid, *columns).join(DIGEST_WORDS, of_call)
 
 
 def rows_of(

@@ -7,6 +7,6 @@ meanwhile: a new column takes NULL or has a server default, and nothing that the
 """
 
 #: All revisions, the first one first.
-REVISIONS = ("0001", "0002", "0003", "0004", "0005")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
 #: The revision of the schema in `app/records/schema.py`.
 HEAD = REVISIONS[-1]

@@ -9,12 +9,13 @@ from uvicorn import Config
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 from websockets.exceptions import InvalidHeader
-from websockets.frames import CloseCode, Frame, Opcode
+from websockets.frames import CTRL_OPCODES, CloseCode, Frame, Opcode
 from websockets.http11 import Request
 from websockets.protocol import State
 
 from app.web import authenticated
 from app.web.server.connection import Connection
+from app.web.server.frames import FrameReader, text_frame
 
 MOST_UNREAD = 100  # messages of one socket: two seconds of the caller's audio
 
@@ -30,12 +31,13 @@ def is_about(name: bytes) -> bool:
 
 
 class WebSocket(WebSocketsSansIOProtocol):
-    """Passes messages to the application as bytes, or directly to the function given to
-    `deliver_to`.
+    """Passes messages to the application as bytes.
 
-    uvicorn's own protocol needs a task switch for each message, and pauses and resumes reading
-    around it, which costs more than decoding it. It also closes the socket on text that is not
-    UTF-8, where a call should go on.
+    The scope's extension `media.direct` lets the application take messages in a function
+    (`deliver_to`) and send them with one (`send_now`). ASGI's own way costs more than the rest of a
+    message: a coroutine to send it, a task switch to receive it, with reading paused and resumed
+    around it. uvicorn's protocol also closes the socket on text that is not UTF-8, where a call
+    should go on.
     """
 
     carries_call = True
@@ -49,8 +51,9 @@ class WebSocket(WebSocketsSansIOProtocol):
         self.app = self._run
         self.connection = connection
         self.close_timeout = connection.limits.handshake_s
-        self._taker: Callable[[bytes], None] | None = None
+        self._taker: Callable[[list[bytes]], None] | None = None
         self._early = b""
+        self._reader = FrameReader(self.conn)
         self._extensions: dict[str, Any] = {}
         self._accepted = False
         self._failed = False
@@ -81,14 +84,30 @@ class WebSocket(WebSocketsSansIOProtocol):
         if self.response.status_code == 101:
             self.scope["headers"] = headers
             self._extensions = cast(dict[str, Any], self.scope["extensions"])
-            self._extensions["media.direct"] = {"deliver_to": self.deliver_to}
+            direct = {"deliver_to": self.deliver_to, "send_now": self.send_now}
+            self._extensions["media.direct"] = direct
             self._extensions[authenticated.EXTENSION] = self.connection.mark_authenticated
         else:
             self.connection.refused(HANDSHAKE, detail=_fault(self.conn.handshake_exc))
 
-    def deliver_to(self, taker: Callable[[bytes], None]) -> None:
-        """Call `taker` with each message from now on; `receive` only returns the disconnect."""
+    def deliver_to(self, taker: Callable[[list[bytes]], None]) -> None:
+        """Call `taker` with the messages of each read from now on; `receive` only returns the
+        disconnect."""
         self._taker = taker
+
+    def send_now(self, messages: list[str]) -> bool:
+        """Send text messages at once, in one write. Returns False if the socket takes none now, or
+        is closing: pass them to ASGI's `send` then, which waits, or raises."""
+        if (
+            not self._accepted
+            or self.close_sent
+            or self.disconnected
+            or self.conn.state is not State.OPEN
+            or not self.writable.is_set()
+        ):
+            return False
+        self.transport.write(b"".join(map(text_frame, messages)))
+        return True
 
     async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -136,38 +155,51 @@ class WebSocket(WebSocketsSansIOProtocol):
         self.connection.resume("handshake")
 
     def data_received(self, data: bytes | bytearray) -> None:
-        conn = self.conn
-        conn.receive_data(data)
-        if conn.parser_exc is not None:
-            self.connection.refused(BROKEN, detail=type(conn.parser_exc).__name__)
+        received = self._reader.receive(data)
+        if self.conn.parser_exc is not None:
+            self.connection.refused(BROKEN, detail=type(self.conn.parser_exc).__name__)
             self._failed = True
             self.handle_parser_exception()
             return
-        frames = cast(list[Frame], conn.events_received())  # the request was the first event
-        self._frames_left -= len(frames) + (len(data) >> 10)
+        self._frames_left -= len(received) + (len(data) >> 10)
         if self._frames_left < 0 and not self._refilled():
             self.connection.refused(FLOOD)
             self._fail(CloseCode.POLICY_VIOLATION, "too many frames")
             return
-        for frame in frames:
-            opcode = frame.opcode
-            if opcode is Opcode.TEXT or opcode is Opcode.BINARY:
-                if frame.fin:
-                    self._deliver(cast(bytes, frame.data))
-                else:
-                    self.frames = [cast(bytes, frame.data)]
-            elif opcode is Opcode.CONT:
-                if frame.data:
-                    self.frames.append(cast(bytes, frame.data))
-                if frame.fin:
-                    self._deliver(b"".join(self.frames))
-                    self.frames = []
-            elif opcode is Opcode.PING:
-                self.handle_ping()
-            elif opcode is Opcode.PONG:
-                self.handle_pong(frame)
-            else:
-                self.handle_close(frame)
+        if len(received) == 1 and isinstance(received[0], bytes):  # nearly always
+            self._deliver([received[0]])
+            return
+        messages = []
+        for each in received:
+            if isinstance(each, bytes):
+                messages.append(each)
+            elif each.opcode in CTRL_OPCODES:
+                self._deliver(messages)
+                messages = []
+                self._control(each)
+            elif (message := self._message(each)) is not None:
+                messages.append(message)
+        self._deliver(messages)
+
+    def _message(self, frame: Frame) -> bytes | None:
+        """The message that a frame completes; None: it goes on."""
+        if frame.opcode is not Opcode.CONT:
+            self.frames = []
+        if frame.data or not self.frames:
+            self.frames.append(bytes(frame.data))
+        if not frame.fin:
+            return None
+        message, self.frames = b"".join(self.frames), []
+        return message
+
+    def _control(self, frame: Frame) -> None:
+        opcode = frame.opcode
+        if opcode is Opcode.PING:
+            self.handle_ping()
+        elif opcode is Opcode.PONG:
+            self.handle_pong(frame)
+        else:
+            self.handle_close(frame)
 
     def _refilled(self) -> bool:
         """Add the frames that the elapsed time allows. Returns whether the limit is kept."""
@@ -177,13 +209,15 @@ class WebSocket(WebSocketsSansIOProtocol):
         self._counted_s = now_s
         return self._frames_left >= 0
 
-    def _deliver(self, data: bytes) -> None:
-        if self.close_sent:
+    def _deliver(self, messages: list[bytes]) -> None:
+        """Give the messages of one read to the application."""
+        if self.close_sent or not messages:
             return
         if self._taker is not None:
-            self._taker(data)
+            self._taker(messages)
             return
-        self.queue.put_nowait({"type": "websocket.receive", "bytes": data})
+        for message in messages:
+            self.queue.put_nowait({"type": "websocket.receive", "bytes": message})
         if self.queue.qsize() > MOST_UNREAD and not self.read_paused:
             self.read_paused = True
             self.transport.pause_reading()

@@ -22,6 +22,7 @@ from app.web.twilio.request import base_of, rendered, twiml
 from app.web.twilio.signed_route import SignedRoute
 from app.web.twilio.webhook_deadline import Form, acknowledge, apology, ask_again, webhook
 from app.wires.twilio.call import TERMINAL, CallInfo, CallStatus
+from app.wires.twilio.media_socket import Direct
 from app.wires.twilio.media_stream import Start, decode
 from app.wires.twilio.twiml import DIGITS_PLAYED, one_moment, say_language
 
@@ -196,8 +197,9 @@ async def media_stream(scope: Scope, receive: Receive, send: Send) -> None:
         await _close(send, 1008)
         return
     authenticated.mark_authenticated(scope)
-    direct = scope.get("extensions", {}).get("media.direct", {})
-    await leg.attach(start, receive, send, direct.get("deliver_to"))
+    offered = scope.get("extensions", {}).get("media.direct")
+    direct = Direct(**offered) if offered else None
+    await leg.attach(start, receive, send, direct)
     await _close(send, 1000)
 
 

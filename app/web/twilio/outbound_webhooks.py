@@ -58,7 +58,7 @@ async def _placed_elsewhere(state: AppState, call: CallInfo, token: str) -> Plac
     if not purpose.token:  # Twilio asks before it has answered the order
         shared = await _shared_purpose(state, token)
         if shared is not None:
-            state.store.save_call(call.call_sid, placed=shared.as_data())
+            state.store.save_call(call.call_sid, by_owner=False, placed=shared.as_data())
             return _placed(call, token, shared)
     if row is None or row.direction != "outbound-api" or row.status in TERMINAL:
         return None

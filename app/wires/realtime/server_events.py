@@ -4,11 +4,11 @@ OpenAI: Realtime API, server events. One struct per type, with the fields that a
 beta's event names are accepted too, because compatible servers still send them.
 """
 
-from binascii import a2b_base64
 from typing import Any
 
 import msgspec
 
+from app.audio import base64_decode
 from app.call.events import (
     AudioReceived,
     CallerTranscribed,
@@ -56,7 +56,7 @@ class _AudioDelta(ServerEvent, tag="response.output_audio.delta", gc=False):
 
     def event(self) -> AudioReceived | None:
         try:
-            size_bytes = len(a2b_base64(self.delta, strict_mode=True))
+            size_bytes = len(base64_decode(self.delta))
         except ValueError as error:
             raise ProtocolError(f"the model sent audio that is not base64: {error}") from None
         if not size_bytes:

@@ -23,6 +23,7 @@ from picows import (
     ws_connect,
 )
 from picows.url import WSParsedURL
+from websockets.frames import Frame, Opcode
 
 from app.errors import ModelError
 from app.wires.realtime.endpoint import Endpoint
@@ -53,6 +54,14 @@ class RealtimeSocket(Protocol):
 
     def send(self, message: bytes) -> None:
         """Send one client event without waiting. Does nothing after the connection has ended."""
+        ...
+
+    def hold(self) -> None:
+        """Keep what is sent until `release`."""
+        ...
+
+    def release(self) -> None:
+        """Send what was kept since `hold`, in one write."""
         ...
 
     def pause_reading(self) -> None: ...
@@ -155,6 +164,7 @@ class _PicowsSocket(WSListener):
         self._on_writable = on_writable
         self._transport: WSTransport | None = None
         self._tcp: socket.socket | None = None
+        self._held: list[bytes] | None = None  # None: each message is sent at once
         self._fragments = bytearray()
         self._closed = False
         #: `close` or `abort` was called: `on_lost` is not called any more.
@@ -171,8 +181,23 @@ class _PicowsSocket(WSListener):
     # --- RealtimeSocket ---
 
     def send(self, message: bytes) -> None:
-        if self._transport is not None and not self._closed:
+        if self._held is not None:
+            self._held.append(message)
+        elif self._transport is not None and not self._closed:
             self._transport.send(WSMsgType.TEXT, message)
+
+    def hold(self) -> None:
+        self._held = []
+
+    def release(self) -> None:
+        held, self._held = self._held or (), None
+        if self._transport is None or self._closed:
+            return
+        if len(held) == 1:
+            self._transport.send(WSMsgType.TEXT, held[0])
+        elif held:  # picows makes one write of each message
+            frames = [Frame(Opcode.TEXT, message).serialize(mask=True) for message in held]
+            self._transport.underlying_transport.write(b"".join(frames))
 
     def pause_reading(self) -> None:
         if self._transport is not None and not self._closed:
@@ -186,6 +211,7 @@ class _PicowsSocket(WSListener):
         self._closed_by_us = True
         if self._closed:
             return
+        self.release()
         self._closed = True
         if self._transport is not None:
             self._transport.send_close(WSCloseCode.OK)

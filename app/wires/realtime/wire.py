@@ -53,6 +53,14 @@ class RealtimeWire(ModelWire):
         socket.send(f'{{"type":"input_audio_buffer.append","audio":"{payload}"}}'.encode())
         return True
 
+    def hold(self) -> None:
+        if self._socket is not None:
+            self._socket.hold()
+
+    def release(self) -> None:
+        if self._socket is not None:
+            self._socket.release()
+
     def pause(self) -> None:
         if self._socket is not None:
             self._socket.pause_reading()

@@ -9,6 +9,7 @@ queued messages.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator, MutableMapping
+from dataclasses import dataclass
 from typing import Any
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -19,17 +20,36 @@ FULL_CHARS = 128 * 1024
 EMPTY_CHARS = 16 * 1024
 
 
+@dataclass(frozen=True, slots=True)
+class Direct:
+    """What a server may offer for a socket beside ASGI: plain functions, which cost less than its
+    coroutines. Ours does, as the extension `media.direct` of the scope, a dict with these names."""
+
+    #: Call the given function with the messages of each read from now on; `receive` then only
+    #: returns the disconnect.
+    deliver_to: Callable[[Callable[[list[bytes]], None]], None]
+    #: Send text messages at once, in one write. False: the socket takes none now, or is closing;
+    #: pass them to ASGI's `send` then, which waits, or raises.
+    send_now: Callable[[list[str]], bool]
+
+
 class MediaOutbox:
     """The queue of one media stream's outgoing messages.
 
     Run `run` as a task for as long as the stream lives. `on_blocked` is called when the queue
-    passes `FULL_CHARS`, `on_unblocked` when it has drained below `EMPTY_CHARS`.
+    passes `FULL_CHARS`, `on_unblocked` when it has drained below `EMPTY_CHARS`. `direct`: of the
+    server, if it offers that.
     """
 
     def __init__(
-        self, send: Send, on_blocked: Callable[[], None], on_unblocked: Callable[[], None]
+        self,
+        send: Send,
+        on_blocked: Callable[[], None],
+        on_unblocked: Callable[[], None],
+        direct: Direct | None = None,
     ) -> None:
         self._send = send
+        self._send_now = direct.send_now if direct is not None else None
         self._on_blocked = on_blocked
         self._on_unblocked = on_unblocked
         self._waiting: deque[str] = deque()
@@ -44,6 +64,8 @@ class MediaOutbox:
     def put(self, messages: list[str]) -> None:
         """Send messages after all earlier ones, at once if the socket has room. Never waits and
         never raises: an error of the socket is raised by `run`."""
+        if self._send_now is not None and not self._work.is_set() and self._send_now(messages):
+            return
         for message in messages:
             if self._work.is_set():
                 self._waiting.append(message)

@@ -6,13 +6,12 @@ the time of a frozen dataclass.
 """
 
 import json
-from binascii import a2b_base64
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from app.audio import base64_length
+from app.audio import base64_decode, base64_length
 from app.call.commands import ClearAudio, PlayAudio, SendMark, ToStream
 from app.call.events import DigitPressed, MarkEchoed, StreamEnded
 from app.errors import ProtocolError
@@ -39,8 +38,8 @@ class Media(msgspec.Struct, frozen=True, gc=False):
 
     #: Base64 of µ-law.
     payload: str
-    #: Length of the decoded payload, above 0. One byte is one sample.
-    size_bytes: int
+    #: The decoded payload, not empty. One byte is one sample.
+    ulaw: bytes
     #: Milliseconds since the stream started, as Twilio writes it; not validated, because only
     #: recordings use it.
     timestamp: Any = ""
@@ -86,10 +85,10 @@ class _Media(_Message, tag="media"):
         if body.track not in _CALLER_TRACKS:
             return None
         try:
-            size_bytes = len(a2b_base64(body.payload, strict_mode=True))
+            ulaw = base64_decode(body.payload)
         except ValueError as error:
             raise ProtocolError(f"Twilio sent media that is not base64: {error}") from None
-        return Media(body.payload, size_bytes, body.timestamp) if size_bytes else None
+        return Media(body.payload, ulaw, body.timestamp) if ulaw else None
 
 
 class _Connected(_Message, tag="connected"):

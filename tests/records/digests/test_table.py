@@ -120,3 +120,15 @@ async def test_many_digests_are_read_in_pieces(
         await store.digests.save(f"CA{number}", at, digest())
     rows = await store.digests.since(NOON)
     assert [row["call_sid"] for row in rows] == [f"CA{number}" for number in range(5)]
+
+
+async def test_a_match_behind_many_other_candidates_is_found(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table, "_FIRST_CANDIDATES", 2)
+    for number in range(6):
+        words = "needle" if number in (0, 4) else "need eedl dle"  # its grams alone
+        await keep(store, f"CA{number}", words, hours=number)
+    assert await found(store, "needle") == ["CA4", "CA0"]
+    assert await store.digests.find(parse_search("needle"), 1) == ["CA4"]
+    assert await store.digests.find(parse_search("needle"), 10, "CA4") == ["CA0"]

@@ -347,7 +347,8 @@ class Story:
         """Put the record into the store, durably."""
         call = self.call(recording)
         changes = {f.name: getattr(call, f.name) for f in fields(call)}
-        for name in ("call_sid", "created_at", "epoch", "adopted_by", "revision"):
+        kept_by_the_store = "epoch", "adopted_by", "revision", "written_by", "write_number"
+        for name in ("call_sid", "created_at", *kept_by_the_store):
             del changes[name]
         store.save_call(self.sid, **changes)
         store.save_turns(self.sid, self.turns())

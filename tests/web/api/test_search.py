@@ -35,8 +35,7 @@ async def api(store: Store) -> AsyncIterator[AsyncClient]:
         app.include_router(each.router)
     loaded = SimpleNamespace(agent=AGENT)
     services = SimpleNamespace(store=store, agent=loaded, embedded=False)
-    listening = SimpleNamespace(allowed=True)
-    install_state(app, api_token=TOKEN, services=services, listening=listening)
+    install_state(app, api_token=TOKEN, services=services)
     async with AsyncClient(
         transport=ASGITransport(app, raise_app_exceptions=False),
         base_url="http://bridge",

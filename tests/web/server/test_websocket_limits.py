@@ -1,11 +1,12 @@
 """The limits of a WebSocket: its handshake, its frames, and its close."""
 
 import struct
+from typing import cast
 
 import pytest
 
 from app.web.server.limits import READ_BYTES
-from app.web.server.websocket import FLOOD, NOT_ANSWERED
+from app.web.server.websocket import FLOOD, NOT_ANSWERED, WebSocket
 from tests.web.server.fake_transport import HELLO, UPGRADE, Stage, Wire, settled, stage
 
 CONT, TEXT, CLOSE, PING = 0, 1, 8, 9
@@ -234,3 +235,19 @@ async def test_a_shutdown_during_a_closing_handshake_is_not_an_error() -> None:
         assert [wire.ended for wire in (closing, failed)] == ["closed", "half"]
         await s.clock.advance(31)
         assert not len(s.server.registry)
+
+
+async def test_messages_sent_at_once_are_one_write_and_none_when_the_socket_takes_none() -> None:
+    async with stage() as s:
+        wire = await media(s)
+        socket = cast(WebSocket, wire.connection.protocol)
+        head = wire.sent
+        assert socket.send_now(["a", "b" * 200])
+        assert wire.sent == head + b"\x81\x01a" + b"\x81\x7e\x00\xc8" + b"b" * 200
+        wire.connection.pause_writing()
+        assert not socket.send_now(["later"])
+        wire.connection.resume_writing()
+        assert socket.send_now(["now"])
+        await wire.sends(frame(CLOSE, b"\x03\xe8"))
+        before = wire.sent
+        assert not socket.send_now(["too late"]) and wire.sent == before

@@ -11,6 +11,9 @@ from hashlib import sha1
 from typing import Any
 
 import pytest
+from websockets.frames import Frame, Opcode
+from websockets.protocol import State
+from websockets.server import ServerProtocol
 
 from app.errors import ModelError
 from app.wires.realtime import socket as client
@@ -44,9 +47,11 @@ def sends(data: bytes) -> Then:
 
 
 @asynccontextmanager
-async def server(then: Then, gone: asyncio.Event | None = None) -> AsyncIterator[str]:
+async def server(
+    then: Then, gone: asyncio.Event | None = None, sent: bytearray | None = None
+) -> AsyncIterator[str]:
     """A WebSocket server that completes the handshake and then calls `then`. Yields its address.
-    `gone`: set when the client has disconnected."""
+    `gone`: set when the client has disconnected. `sent`: gets what the client sent until then."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
@@ -58,7 +63,9 @@ async def server(then: Then, gone: asyncio.Event | None = None) -> AsyncIterator
             + f"Sec-WebSocket-Accept: {accept}\r\n\r\n".encode()
         )
         then(writer)
-        await reader.read()
+        got = await reader.read()
+        if sent is not None:
+            sent.extend(got)
         writer.close()
         if gone is not None:
             gone.set()
@@ -193,3 +200,28 @@ async def test_a_failed_handshake_raises_and_leaves_nothing_open(answer: bytes) 
             await peer.connects(f"ws://{host}:{port}")
         gc.collect()
     assert (peer.lost, peer.unhandled) == ([], [])
+
+
+@pytest.mark.parametrize("held", [[], [b"b"], [b"b", b"c" * 300, b"d" * 70_000]])
+async def test_held_messages_are_sent_in_their_order(held: list[bytes]) -> None:
+    gone, sent = asyncio.Event(), bytearray()
+    async with server(lambda _: None, gone, sent) as url:
+        peer = Peer()
+        await peer.connects(url)
+        assert peer.socket is not None
+        peer.socket.send(b"a")
+        peer.socket.hold()
+        for message in held:
+            peer.socket.send(message)
+        peer.socket.release()
+        peer.socket.send(b"e")
+        peer.socket.hold()
+        peer.socket.send(b"f")
+        peer.socket.close()
+        peer.socket.release()
+        await gone.wait()
+    conn = ServerProtocol(state=State.OPEN)
+    conn.receive_data(sent)
+    frames = [each for each in conn.events_received() if isinstance(each, Frame)]
+    assert [bytes(each.data) for each in frames[:-1]] == [b"a", *held, b"e", b"f"]
+    assert frames[-1].opcode is Opcode.CLOSE

@@ -31,6 +31,12 @@ class Socket:
     def send(self, message: bytes) -> None:
         self.sent.append(json.loads(message))
 
+    def hold(self) -> None:
+        self.calls.append("hold")
+
+    def release(self) -> None:
+        self.calls.append("release")
+
     def pause_reading(self) -> None:
         self.calls.append("pause")
 
@@ -128,3 +134,12 @@ async def test_commands_are_encoded_and_dropped_after_the_end(bridge: Bridge) ->
 
     assert [each["event_id"] for each in bridge.socket.sent] == ["c1"]
     assert bridge.socket.calls == ["pause", "resume", "close"]
+
+
+async def test_what_is_held_is_held_by_the_socket(bridge: Bridge) -> None:
+    bridge.wire.hold()
+    bridge.wire.release()
+    bridge.wire.close()
+    bridge.wire.hold()
+    bridge.wire.release()
+    assert bridge.socket.calls == ["hold", "release", "close"]

@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 
 from app.wires.twilio import media_socket
-from app.wires.twilio.media_socket import MediaOutbox
+from app.wires.twilio.media_socket import Direct, MediaOutbox
 
 
 class Socket:
-    """An ASGI server's `send`, which waits while the socket is full."""
+    """An ASGI server's `send`, which waits while the socket is full. `offers_direct`: and
+    `send_now`, which sends nothing then."""
 
-    def __init__(self) -> None:
+    def __init__(self, offers_direct: bool = False) -> None:
+        self.offers_direct = offers_direct
         self.sent: list[str] = []
         self.free = asyncio.Event()
         self.free.set()
@@ -33,7 +35,15 @@ class Socket:
         return lambda: self.happened.append(what)
 
     def outbox(self) -> MediaOutbox:
-        return MediaOutbox(self.send, self.note("blocked"), self.note("unblocked"))
+        direct = Direct(lambda _take: None, self.send_now) if self.offers_direct else None
+        return MediaOutbox(self.send, self.note("blocked"), self.note("unblocked"), direct)
+
+    def send_now(self, messages: list[str]) -> bool:
+        if self.fails or not self.free.is_set():
+            return False
+        self.sent += messages
+        self.news.set()
+        return True
 
     async def until(self, count: int) -> None:
         while len(self.sent) < count:
@@ -41,15 +51,18 @@ class Socket:
             await self.news.wait()
 
 
-async def test_a_message_is_sent_before_put_returns() -> None:
-    socket = Socket()
+@pytest.fixture(params=[False, True], ids=["ASGI", "direct"])
+def socket(request: pytest.FixtureRequest) -> Socket:
+    return Socket(request.param)
+
+
+async def test_a_message_is_sent_before_put_returns(socket: Socket) -> None:
     outbox = socket.outbox()
     outbox.put(["a", "b"])
     assert socket.sent == ["a", "b"]
 
 
-async def test_messages_to_a_full_socket_are_queued_and_sent_in_order() -> None:
-    socket = Socket()
+async def test_messages_to_a_full_socket_are_queued_and_sent_in_order(socket: Socket) -> None:
     outbox = socket.outbox()
     writer = asyncio.create_task(outbox.run())
     socket.free.clear()
@@ -64,10 +77,11 @@ async def test_messages_to_a_full_socket_are_queued_and_sent_in_order() -> None:
     assert socket.sent == ["a", "b", "c", "d", "websocket.close"]
 
 
-async def test_backpressure_is_reported_and_so_is_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_backpressure_is_reported_and_so_is_its_end(
+    socket: Socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(media_socket, "FULL_CHARS", 10)
     monkeypatch.setattr(media_socket, "EMPTY_CHARS", 5)
-    socket = Socket()
     outbox = socket.outbox()
     writer = asyncio.create_task(outbox.run())
     socket.free.clear()
@@ -83,8 +97,7 @@ async def test_backpressure_is_reported_and_so_is_its_end(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("full", [False, True])
-async def test_a_socket_that_fails_ends_the_writer(full: bool) -> None:
-    socket = Socket()
+async def test_a_socket_that_fails_ends_the_writer(socket: Socket, full: bool) -> None:
     outbox = socket.outbox()
     writer = asyncio.create_task(outbox.run())
     if full:
@@ -100,8 +113,7 @@ async def test_a_socket_that_fails_ends_the_writer(full: bool) -> None:
     assert socket.sent == []
 
 
-async def test_a_cancelled_writer_sends_nothing() -> None:
-    socket = Socket()
+async def test_a_cancelled_writer_sends_nothing(socket: Socket) -> None:
     outbox = socket.outbox()
     writer = asyncio.create_task(outbox.run())
     socket.free.clear()

@@ -6,8 +6,8 @@ They are not written here: the service writes those that are missing, while it r
 import sqlalchemy as sa
 from alembic.operations import Operations
 
-revision = "0005"
-down_revision = "0004"
+revision = "0006"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 
