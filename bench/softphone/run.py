@@ -111,6 +111,9 @@ def figure(what: str, values: Sequence[float], unit: str, most: float) -> Figure
 def figures_of_plays(found: dict[str, Any], answers: list[bytes]) -> list[Figure]:
     played = Played.of(found)
     spans = [each for each in played.spans() if each[1] - each[0] > 0.5]
+    pieces = figure("answers, pieces of sound too many", [len(spans) - len(answers)], "", 0)
+    if len(spans) != len(answers):  # there are gaps: nothing else can be compared
+        return [pieces]
     means, worst, down = [], [], []
     firsts = arrivals(found)
     for (begin_s, end_s), audio in zip(spans, answers, strict=True):
@@ -127,7 +130,7 @@ def figures_of_plays(found: dict[str, Any], answers: list[bytes]) -> list[Figure
     ]
     both = [to_ear + from_mouth for to_ear, from_mouth in zip(down, up, strict=True)]
     return [
-        figure("answers, pieces of sound too many", [len(spans) - len(answers)], "", 0),
+        pieces,
         figure("answers, length against what was sent", lengths, "ms", 5),
         figure("answers, difference from what was sent", means, "dB", -25),
         figure("answers, difference in the worst 20 ms", worst, "dB", -20),
@@ -194,6 +197,8 @@ def figures_of_barge_ins(found: dict[str, Any], told: list[float]) -> list[Figur
     played = Played.of(found)
     heard = [1000 * (end - begin) for begin, end in played.spans()]
     heard = [each for each in heard if each > 200][: len(told)]
+    if len(heard) != len(told):
+        return [figure("barge-ins, pieces of sound too few", [len(told) - len(heard)], "", 0)]
     errors = [abs(each - at) for each, at in zip(told, heard, strict=True)]
     p99 = float(np.percentile(errors, 99))
     what = f"truncation error, p99 of {len(errors)}"
