@@ -143,7 +143,9 @@ async def answer(call_sid: Sid, number: Attempt, request: Request, state: State)
     return await attempt(call_sid, number, request, state)
 
 
-@router.post("/{call_sid}/transfers/{number}/ended", responses=_ON_A_CALL, summary="End an attempt")
+@router.post(
+    "/{call_sid}/transfers/{number}/ended", responses=documented(404, 413), summary="End an attempt"
+)
 async def attempt_ended(
     call_sid: Sid, number: Attempt, end: AttemptEnded, request: Request, state: State
 ) -> Step:
